@@ -1,0 +1,48 @@
+# `make demo` and `make test` need Python >= 3.11 and nothing else: each makes .venv and installs what it needs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+SOURCES := pyproject.toml README.md $(shell find broker cred jelly -name '*.py')
+# Tests and benchmarks see the built wheel, never the checkout beside them.
+export PYTHONSAFEPATH := 1
+
+.PHONY: demo test check vectors bench clean
+
+demo: $(VENV)/.installed
+	@$(BIN)/python -m broker demo
+
+test: $(VENV)/.installed $(VENV)/.test $(VENV)/.check
+	$(BIN)/ruff check broker cred jelly tests examples
+	$(BIN)/lint-imports
+	$(BIN)/pytest
+
+check: $(VENV)/.installed $(VENV)/.check
+	$(BIN)/ruff check broker cred jelly tests examples
+	$(BIN)/ruff format --check broker cred jelly tests examples
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+vectors: $(VENV)/.installed $(VENV)/.test
+	$(BIN)/python tests/vectors/record.py
+
+bench: $(VENV)/.installed $(VENV)/.bench
+	$(BIN)/python tests/bench/run.py $(ARGS)
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info
+
+$(VENV)/.pip:
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --upgrade pip
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.pip $(SOURCES)
+	@rm -rf build
+	$(PIP) install '.[cli]'
+	$(PIP) install --force-reinstall --no-deps .
+	@touch $@
+
+$(VENV)/.test $(VENV)/.check $(VENV)/.bench: $(VENV)/.%: $(VENV)/.pip pyproject.toml
+	$(PIP) install --group $*
+	@touch $@

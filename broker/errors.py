@@ -1,0 +1,228 @@
+"""What can go wrong between two peers, by who is at fault and what dies of it.
+
+::
+
+    jelly.errors   JellyError
+                   ├─ EncodeError ─ CannotJelly (TypeError) · TooLarge (ValueError)     the call dies, here
+                   ├─ DecodeError ─ MalformedJelly (ValueError) · InsecureJelly†        the call dies, at the peer
+                   └─ ProtocolError† ─ BananaError† ─ LimitExceeded (ValueError)        the connection dies
+    broker.errors  DeadReferenceError† (a ProtocolError, as published)                  the call dies
+                   PBConnectionLost† (ConnectionError): its ``may_have_run`` tells      all pending calls die
+                   RemoteError† · NoSuchMethod† (AttributeError) · NoSuchObject (LookupError)
+                   WrongArguments (TypeError) · CallTimeout (TimeoutError)
+                   ServerBusy · ServerDraining · TooManyAttempts · LoginExpired
+                   TLSError (ConnectionError) · ConfigError (ValueError)
+                   Error†: raised by applications on purpose, crosses with its text
+    transports     ConnectionDone† · ConnectionLost† ─ ConnectionAborted†
+                   ConnectError† ─ ConnectionRefusedError† · TimeoutError† · DNSLookupError†
+                   CannotListenError†
+
+† is a published name. A leaf also subclasses the builtin that fits, so that the natural ``except``
+works. Messages name types, sizes, limits and the way out; they never repeat a peer's value.
+"""
+
+from __future__ import annotations
+
+import builtins
+from typing import Any
+
+from jelly.errors import (
+    BananaError,
+    CannotJelly,
+    DecodeError,
+    EncodeError,
+    InsecureJelly,
+    JellyError,
+    LimitExceeded,
+    MalformedJelly,
+    ProtocolError,
+    TooLarge,
+)
+
+__all__ = [
+    "BananaError",
+    "CallTimeout",
+    "CannotJelly",
+    "CannotListenError",
+    "ConfigError",
+    "ConnectError",
+    "ConnectionAborted",
+    "ConnectionDone",
+    "ConnectionLost",
+    "ConnectionRefusedError",
+    "DNSLookupError",
+    "DeadReferenceError",
+    "DecodeError",
+    "EncodeError",
+    "Error",
+    "InsecureJelly",
+    "JellyError",
+    "LimitExceeded",
+    "LoginExpired",
+    "MalformedJelly",
+    "NoSuchMethod",
+    "NoSuchObject",
+    "PBConnectionLost",
+    "ProtocolError",
+    "RemoteError",
+    "ServerBusy",
+    "ServerDraining",
+    "TLSError",
+    "TimeoutError",
+    "TooLarge",
+    "TooManyAttempts",
+    "WrongArguments",
+]
+
+
+class Error(Exception):
+    """Base of the errors that an application raises for its peer to see (published).
+
+    Its text crosses the wire, and no traceback is logged: the method meant it.
+    """
+
+
+class DeadReferenceError(ProtocolError):
+    """A call on a reference whose connection has ended, or that belongs to another broker (published)."""
+
+
+class NoSuchMethod(AttributeError):
+    """The object has no remote method of that name (published)."""
+
+
+class NoSuchObject(LookupError):
+    """The peer named an object that was never given to it, or that it has released."""
+
+
+class WrongArguments(TypeError):
+    """The arguments do not fit the remote method's signature."""
+
+
+class RemoteError(Exception):
+    """A remote method raised an exception whose type is not registered here (published).
+
+    Attributes:
+        remoteType: the wire name of the exception's class, a str such as ``"builtins.KeyError"``.
+        value: the exception's text, as the peer showed it.
+        remoteTraceback: the peer's traceback, or the text that it is not available.
+    """
+
+    def __init__(self, remoteType: str | bytes, value: object = "", remoteTraceback: str = ""):
+        super().__init__(value)
+        if isinstance(remoteType, bytes):
+            remoteType = remoteType.decode("utf-8", "backslashreplace")
+        self.remoteType = remoteType
+        self.value = value
+        self.remoteTraceback = remoteTraceback
+
+    def __str__(self) -> str:
+        return f"{self.remoteType}: {self.value}" if self.value else self.remoteType
+
+
+class PBConnectionLost(ConnectionError):
+    """The connection ended before the call did (published).
+
+    Attributes:
+        may_have_run: False when the call was never written, so that it can safely be made again.
+        reason: what ended the connection, as the transport told it.
+    """
+
+    def __init__(self, message: object = "connection lost", *, may_have_run: bool = True):
+        super().__init__(message)
+        self.reason: Any = message
+        self.may_have_run = may_have_run
+
+
+class CallTimeout(builtins.TimeoutError):
+    """The call got no answer in time; the remote method may have run."""
+
+
+class ServerBusy(Error):
+    """The server refuses work that it has no room for; the call did not run."""
+
+
+class ServerDraining(Error):
+    """The server is shutting down and did not run the call; another server may."""
+
+
+class TooManyAttempts(Error):
+    """Too many failed logins; the text says when to try again."""
+
+
+class LoginExpired(Error):
+    """What the peer logged in with is no longer valid; it must log in again."""
+
+
+class TLSError(ConnectionError):
+    """The TLS layer refused the peer, or the peer refused us; the text says why."""
+
+
+class ConfigError(ValueError):
+    """A setting that is unsafe, contradictory or incomplete, found before anything was opened."""
+
+
+# What transports report: the vocabulary of twisted.internet.error, published as broker.reactor.error.
+
+
+class ConnectionDone(Exception):
+    """The connection was closed cleanly."""
+
+    def __str__(self) -> str:
+        return " ".join(map(str, self.args)) or "Connection was closed cleanly."
+
+
+class ConnectionLost(Exception):
+    """The connection was lost in a way that is not clean."""
+
+    def __str__(self) -> str:
+        return " ".join(map(str, self.args)) or "Connection was lost."
+
+
+class ConnectionAborted(ConnectionLost):
+    """The connection was aborted from this end."""
+
+
+class ConnectError(Exception):
+    """A connection could not be made.
+
+    Attributes:
+        osError: the operating system's error number, or None.
+    """
+
+    def __init__(self, osError: Any = None, string: str = ""):
+        super().__init__(osError, string)
+        self.osError = osError
+        self.string = string
+
+    def __str__(self) -> str:
+        return self.string or "An error occurred while connecting."
+
+
+class ConnectionRefusedError(ConnectError):
+    """Nothing listens at that address."""
+
+
+class TimeoutError(ConnectError):
+    """The connection could not be made in time."""
+
+
+class DNSLookupError(OSError):
+    """The host name does not resolve."""
+
+
+class CannotListenError(Exception):
+    """The port cannot be opened.
+
+    Attributes:
+        interface, port: what was asked for.
+        socketError: the operating system's error.
+    """
+
+    def __init__(self, interface: str, port: int | str, socketError: Any):
+        super().__init__(interface, port, socketError)
+        self.interface = interface
+        self.port = port
+        self.socketError = socketError
+
+    def __str__(self) -> str:
+        return f"Couldn't listen on {self.interface or 'any'}:{self.port}: {self.socketError}."
