@@ -1,0 +1,55 @@
+"""Why a login failed.
+
+::
+
+    Unauthorized†        not allowed to do this
+    LoginFailed†         no avatar was given
+    ├─ UnauthorizedLogin†      wrong user name or password; also an Unauthorized
+    ├─ UnhandledCredentials†   no checker takes this kind of credentials: the server's configuration
+    └─ LoginDenied†            known and correct, but the realm refuses now: quota, load, hours
+
+† is a published name.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = [
+    "WRONG_LOGIN",
+    "LoginDenied",
+    "LoginFailed",
+    "Unauthorized",
+    "UnauthorizedLogin",
+    "UnhandledCredentials",
+]
+
+# The one text of every refused user name and password: which of the two was wrong stays untold.
+WRONG_LOGIN: Final = "wrong user name or password"
+
+
+class Unauthorized(Exception):
+    """The caller may not do this (published)."""
+
+
+class LoginFailed(Exception):
+    """A login ended without an avatar; the subclass tells whose turn it is to act (published)."""
+
+
+class UnauthorizedLogin(LoginFailed, Unauthorized):
+    """The credentials are wrong: unknown user, wrong password, refused certificate (published)."""
+
+
+class UnhandledCredentials(LoginFailed):
+    """No checker of the portal takes credentials of this kind (published).
+
+    A fault of the server's configuration, or a client that logs in with the wrong mechanism. The
+    text names the kinds that the portal takes.
+    """
+
+
+class LoginDenied(LoginFailed):
+    """The credentials are right, and the realm refuses all the same (published).
+
+    Raised by realms: too many sessions, a quota used up, a server too busy.
+    """

@@ -1,0 +1,40 @@
+"""User names and passwords as bytes: a str stands for its UTF-8 form.
+
+Both forms are welcome wherever a user name or password is given, so that ``"alice"`` and
+``b"alice"`` are one user. This module is the only place in `cred` that tells them apart.
+"""
+
+from __future__ import annotations
+
+import hmac
+from typing import TypeAlias
+
+__all__ = ["Text", "same_octets", "to_octets"]
+
+Text: TypeAlias = str | bytes
+
+
+def to_octets(text: object) -> bytes:
+    """Return the bytes of a user name or password.
+
+    Raises:
+        TypeError: it is neither str nor bytes.
+    """
+    if isinstance(text, str):
+        # A lone surrogate has no UTF-8 form; such a name must be unknown, not an error of its own.
+        return text.encode("utf-8", "surrogatepass")
+    if isinstance(text, bytes):
+        return text
+    raise TypeError(f"a user name or password is str or bytes, not {type(text).__name__}")
+
+
+def same_octets(secret: object, offered: object) -> bool:
+    """Return whether both stand for the same bytes; False for what is neither str nor bytes.
+
+    The time taken depends on the length of `offered` only, so that it tells nothing about `secret`.
+    """
+    try:
+        # compare_digest runs over its second argument, also when the lengths differ.
+        return hmac.compare_digest(to_octets(secret), to_octets(offered))
+    except TypeError:
+        return False

@@ -1,0 +1,115 @@
+"""The portal: through it somebody with credentials reaches an avatar.
+
+A login takes two steps. The portal gives the credentials to the checker that takes their kind,
+which answers with an avatar id; then it gives the avatar id to the realm, which answers with the
+avatar. Checkers know nothing of the application, realms nothing of passwords.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol, TypeAlias
+
+from zope.interface import Interface, providedBy
+
+from broker.defer import Deferred, fail, maybeDeferred
+from cred.checkers import CredentialsChecker
+from cred.credentials import ICredentials
+from cred.error import UnhandledCredentials
+
+__all__ = ["IRealm", "LoginResult", "Portal", "Realm"]
+
+# The interface, the avatar that provides it, and the function that logs out.
+LoginResult: TypeAlias = tuple[Any, Any, Callable[[], Any]]
+
+
+class IRealm(Interface):  # type: ignore[misc]
+    """The application's side of a login: hands out avatars (published)."""
+
+    def requestAvatar(avatarId: Any, mind: Any, *interfaces: Any) -> Any:
+        """Return the avatar of a user who has been let in.
+
+        Args:
+            avatarId: what the checker answered: a user name, or `cred.checkers.ANONYMOUS`.
+            mind: what the client gave to be called back on, or None.
+            interfaces: what the caller can work with; the avatar provides one of them.
+
+        Returns:
+            ``(interface, avatar, logout)``: the one of `interfaces` that was chosen, the object
+            that provides it, and a function without arguments to be called once when the user has
+            gone. Plain, as an awaitable, as a Deferred, or by being ``async def``.
+
+        Raises:
+            LoginDenied: this user may not log in now.
+            NotImplementedError: none of `interfaces` is supported.
+        """
+
+
+class Realm(Protocol):
+    """`IRealm` for type checkers: no declaration is needed to fit it."""
+
+    def requestAvatar(self, avatarId: Any, mind: Any, /, *interfaces: Any) -> Any:
+        """Return ``(interface, avatar, logout)`` for the user of that id."""
+
+
+class Portal:
+    """Where logins are made: a realm, and the checkers that guard it (published).
+
+    Attributes:
+        realm: who hands out the avatars.
+        checkers: credentials interface to checker, in the order of registration. Of credentials
+            that provide several, the first here decides.
+    """
+
+    def __init__(self, realm: Realm, checkers: Iterable[CredentialsChecker] = ()) -> None:
+        self.realm = realm
+        self.checkers: dict[Any, CredentialsChecker] = {}
+        for checker in checkers:
+            self.registerChecker(checker)
+
+    def listCredentialsInterfaces(self) -> list[Any]:
+        """Return the interfaces of the credentials that can log in here."""
+        return list(self.checkers)
+
+    def registerChecker(self, checker: CredentialsChecker, *credentialInterfaces: Any) -> None:
+        """Let `checker` decide on credentials of the given interfaces, in place of any other.
+
+        Without interfaces: on all that its ``credentialInterfaces`` name.
+        """
+        for interface in credentialInterfaces or checker.credentialInterfaces:
+            self.checkers[interface] = checker
+
+    def login(self, credentials: object, mind: object, *interfaces: Any) -> Deferred[LoginResult]:
+        """Log in with `credentials`.
+
+        Args:
+            credentials: what is shown; provides an interface that one of the checkers takes.
+            mind: given to the realm as it is; for a PB client, the reference it can be called back
+                on.
+            interfaces: given to the realm as they are; the avatar will provide one of them.
+
+        Returns:
+            A Deferred of ``(interface, avatar, logout)``. Call ``logout()`` once, when the user
+            has gone. It fails with UnauthorizedLogin for wrong credentials, UnhandledCredentials
+            for a kind that no checker takes, and whatever else the checker or the realm raises.
+        """
+        for interface, checker in self.checkers.items():
+            if interface.providedBy(credentials):
+                checked = maybeDeferred(checker.requestAvatarId, credentials)
+                return checked.addCallback(self._request_avatar, mind, interfaces)
+        return fail(UnhandledCredentials(self._describe_mismatch(credentials)))
+
+    def _request_avatar(
+        self, avatar_id: Any, mind: object, interfaces: tuple[Any, ...]
+    ) -> Deferred[LoginResult]:
+        return maybeDeferred(self.realm.requestAvatar, avatar_id, mind, *interfaces)
+
+    def _describe_mismatch(self, credentials: object) -> str:
+        kinds = [kind for kind in providedBy(credentials) if kind.isOrExtends(ICredentials)]
+        shown = _join_names(kinds) or f"{type(credentials).__name__}, which is no credentials"
+        taken = _join_names(self.checkers) or "none: it has no checker"
+        return f"no checker for {shown}; this portal takes {taken}"
+
+
+def _join_names(interfaces: Iterable[Any]) -> str:
+    return ", ".join(interface.__name__ for interface in interfaces)
