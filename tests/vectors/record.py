@@ -1,4 +1,4 @@
-"""Record the golden vectors from the installed Twisted: ``python tests/vectors/record.py [folder]``."""
+"""Record the golden vectors from the installed Twisted: ``python record.py [folder]``."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 import banana_cases
 from notation import HERE, dump, to_json
 from record_jelly import record_jelly, record_jelly_errors
+from record_messages import record_messages
 from recording import encode, endpoint, error_fields, hex_fields
 from twisted import __version__
 from twisted.spread import banana
@@ -57,6 +58,7 @@ def main(folder: Path) -> None:
     dump(record_banana_decoder(), folder / "banana_decoder.json")
     dump(record_jelly(), folder / "jelly.json")
     dump(record_jelly_errors(), folder / "jelly_errors.json")
+    dump(record_messages(), folder / "messages.json")
 
 
 if __name__ == "__main__":

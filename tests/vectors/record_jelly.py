@@ -34,7 +34,7 @@ def record_jelly() -> list[dict[str, Any]]:
         value, taster = eval(text, NAMES), security(options, CLASSES)
         case = {"name": name, "value": text, "security": options} | jellied(value, taster)
         vectors.append(case | unjellied(jelly.jelly(value, taster), taster, value))
-    return vectors + [record_persistent()]
+    return [*vectors, record_persistent()]
 
 
 def record_persistent() -> dict[str, Any]:
