@@ -1,0 +1,45 @@
+"""What an expression is, and the tags that start one."""
+
+from __future__ import annotations
+
+from typing import TypeAlias, Union
+
+__all__ = ["Expression", "text_of"]
+
+# int, float and bytes stand for themselves; all else is a list whose first element is a tag.
+Expression: TypeAlias = Union[int, float, bytes, list["Expression"]]
+
+NONE = b"None"
+BOOLEAN = b"boolean"
+UNICODE = b"unicode"
+LIST = b"list"
+TUPLE = b"tuple"
+DICTIONARY = b"dictionary"
+SET = b"set"
+FROZENSET = b"frozenset"
+DECIMAL = b"decimal"
+DATETIME = b"datetime"
+DATE = b"date"
+TIME = b"time"
+TIMEDELTA = b"timedelta"
+REFERENCE = b"reference"
+DEREFERENCE = b"dereference"
+PERSISTENT = b"persistent"
+UNPERSISTABLE = b"unpersistable"
+CLASS = b"class"
+MODULE = b"module"
+FUNCTION = b"function"
+METHOD = b"method"
+INSTANCE = b"instance"
+
+
+def text_of(name: object) -> str:
+    """Return a peer's name as at most 64 printable ASCII characters, fit for a message or a log."""
+    if isinstance(name, bytes):
+        text = name[:65].decode("ascii", "backslashreplace")
+    elif isinstance(name, str):
+        text = name[:65]
+    else:
+        return type(name).__name__
+    text = text.encode("unicode_escape").decode("ascii")
+    return text if len(text) <= 64 else text[:61] + "..."

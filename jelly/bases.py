@@ -1,0 +1,94 @@
+"""The base classes of objects that jelly and unjelly themselves, and the state helpers beside them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from zope.interface import implementer
+
+from jelly.atoms import Expression
+from jelly.errors import MalformedJelly
+from jelly.interfaces import IJellyable, IUnjellyable
+from jelly.security import class_name
+
+if TYPE_CHECKING:
+    from jelly.jellier import Jellier
+    from jelly.unjellier import Unjellier
+
+__all__ = [
+    "Jellyable",
+    "Unjellyable",
+    "Unpersistable",
+    "getInstanceState",
+    "setInstanceState",
+]
+
+Hook = TypeVar("Hook")
+
+
+def engine_hook(hook: Hook) -> Hook:
+    """Mark a default ``unjellyFor`` whose work the unjellier does itself, without recursion."""
+    hook.is_engine_hook = True  # type: ignore[attr-defined]
+    return hook
+
+
+class Unpersistable:
+    """Stands for a value that could not be sent (published).
+
+    Attributes:
+        reason: why, as the peer tells it.
+    """
+
+    def __init__(self, reason: object):
+        self.reason = reason
+
+    def __repr__(self) -> str:
+        return f"Unpersistable({str(self.reason)[:200]!r})"
+
+
+@implementer(IJellyable)
+class Jellyable:
+    """An object that is sent as its class name and its state (published)."""
+
+    def getStateFor(self, jellier: Jellier) -> Any:
+        """Return the state to send; ``__dict__`` unless overridden."""
+        return self.__dict__
+
+    def jellyFor(self, jellier: Jellier) -> Expression:
+        """Return ``[class name, state]``."""
+        return getInstanceState(self, jellier)
+
+
+@implementer(IUnjellyable)
+class Unjellyable:
+    """An object that fills itself from a state that was sent (published)."""
+
+    def setStateFor(self, unjellier: Unjellier, state: Any) -> None:
+        """Take over the state; into ``__dict__`` unless overridden."""
+        if not isinstance(state, dict):
+            raise MalformedJelly(f"state of {type(self).__name__} is no dictionary")
+        self.__dict__ = state
+
+    def set_unjellied_state(self, unjellier: Unjellier, state: Any) -> None:
+        """Hand the state to whichever published setter this family of classes has."""
+        self.setStateFor(unjellier, state)
+
+    @engine_hook
+    def unjellyFor(self, unjellier: Unjellier, jellyList: list[Any]) -> Any:
+        """Take the state from ``jellyList`` and return ``self``."""
+        return setInstanceState(self, unjellier, jellyList)
+
+
+def getInstanceState(inst: Any, jellier: Jellier) -> Expression:
+    """Return ``[class name, state]`` of an instance, where its ``getStateFor`` gives the state (published)."""
+    state = inst.getStateFor(jellier) if hasattr(inst, "getStateFor") else inst.__dict__
+    expression = jellier.prepare(inst)
+    expression.extend([class_name(type(inst)).encode("utf-8"), jellier.jelly(state)])
+    return jellier.preserve(inst, expression)
+
+
+def setInstanceState(inst: Any, unjellier: Unjellier, jellyList: list[Any]) -> Any:
+    """Give an instance the state that ``jellyList`` holds, and return the instance (published)."""
+    state = unjellier.unjelly(jellyList[1])
+    inst.setStateFor(unjellier, state)
+    return inst

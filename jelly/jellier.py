@@ -1,0 +1,251 @@
+"""The jellier: a graph of objects to one expression.
+
+Theory of operation. The walk is depth first and keeps its own stack, since how deep a graph is may be
+a peer's choice (an echo). An object that can be shared is written where it is first met. When it is
+met again, it gets a number, ``[dereference n]`` stands for it there, and its first place becomes
+``[reference n …]``: at once if it is complete, else when the walk leaves it. This is the order in which
+Perspective Broker numbers references, so the bytes are the same. The one way to recurse is through
+``jellyFor``, as deep as ``max_depth`` allows.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from jelly import atoms, leaves
+from jelly.atoms import Expression
+from jelly.errors import CannotJelly, TooLarge
+from jelly.interfaces import IJellyable
+from jelly.limits import Limits
+from jelly.security import DummySecurityOptions, Security, class_name
+
+__all__ = ["Jellier"]
+
+_TAGS: dict[type, bytes] = {
+    list: atoms.LIST,
+    tuple: atoms.TUPLE,
+    dict: atoms.DICTIONARY,
+    set: atoms.SET,
+    frozenset: atoms.FROZENSET,
+}
+_PLAIN = frozenset({int, bytes, float})
+
+
+class _Seen:
+    """An object that was met: itself (so that its id stays its own), its expression, its number."""
+
+    __slots__ = ("expression", "is_complete", "number", "value")
+
+    def __init__(self, value: object, expression: list[Any]):
+        self.value = value
+        self.expression = expression
+        self.number = 0
+        self.is_complete = False
+
+    def complete(self) -> None:
+        self.is_complete = True
+        if self.number:
+            self.expression[:] = [atoms.REFERENCE, self.number, self.expression[:]]
+
+
+class Jellier:
+    """Makes one expression of one graph; published as what ``jellyFor`` receives.
+
+    Args:
+        security: says which classes' ordinary instances may go out.
+        persistentStore: ``f(object, jellier)`` returns an id to send in place of an instance, or None.
+        invoker: whoever sends; for objects of a connection, its Broker.
+        limits: bounds how deep ``jellyFor`` may nest.
+    """
+
+    def __init__(
+        self,
+        security: Security | None = None,
+        persistentStore: Callable[[Any, Any], Any] | None = None,
+        invoker: Any = None,
+        limits: Limits | None = None,
+    ):
+        self.taster = security if security is not None else DummySecurityOptions()
+        self.persistentStore = persistentStore
+        self.invoker = invoker
+        self._max_depth = (limits or Limits()).max_depth
+        self._depth = 0
+        self._seen: dict[int, _Seen] = {}
+        self._numbered = 0
+
+    def jelly(self, obj: Any) -> Expression:
+        """Return the expression of ``obj``, which may be part of a larger graph.
+
+        Raises:
+            CannotJelly: it, or something it holds, may not or cannot go out.
+            TooLarge: hooks nest deeper than max_depth.
+        """
+        kind = type(obj)
+        if kind in _PLAIN:
+            return obj  # type: ignore[no-any-return]
+        self._depth += 1
+        try:
+            if self._depth > self._max_depth:
+                raise TooLarge(f"nesting deeper than {self._max_depth} (max_depth)")
+            return self._walk(obj)
+        finally:
+            self._depth -= 1
+
+    def prepare(self, object: Any) -> list[Any]:
+        """Say that ``object`` is about to be written, and return the list to write it to (published)."""
+        expression: list[Any] = []
+        self._seen[id(object)] = _Seen(object, expression)
+        return expression
+
+    def preserve(self, object: Any, sexp: Expression) -> Expression:
+        """Say that ``object`` has been written as ``sexp``, and return what stands for it (published)."""
+        seen = self._seen[id(object)]
+        if sexp is not seen.expression:
+            seen.expression[:] = sexp  # type: ignore[index, misc]
+        seen.complete()
+        return seen.expression
+
+    def unpersistable(self, reason: str, sexp: list[Any] | None = None) -> Expression:
+        """Return the expression of a value that cannot be sent, for a hook to use (published)."""
+        expression = [] if sexp is None else sexp
+        expression.extend([atoms.UNPERSISTABLE, reason.encode("utf-8")])
+        return expression
+
+    def _walk(self, root: Any) -> Expression:
+        holder: list[Any] = []
+        out = holder
+        values: Iterator[Any] = iter((root,))
+        seen: _Seen | None = None
+        outer: list[tuple[list[Any], Iterator[Any], _Seen | None]] = []
+        writers = leaves.WRITERS
+        while True:
+            for value in values:
+                kind = type(value)
+                if kind is int or kind is bytes or kind is float:
+                    out.append(value)
+                    continue
+                write = writers.get(kind)
+                if write is not None:
+                    out.append(write(value))
+                    continue
+                known = self._seen.get(id(value))
+                if known is not None:
+                    out.append(self._refer_to(known))
+                    continue
+                tag = _TAGS.get(kind)
+                if tag is None:
+                    if kind is _Pair:
+                        inside: list[Any] = []
+                        out.append(inside)
+                        outer.append((out, values, seen))
+                        out, values, seen = inside, iter(value), None
+                        break
+                    out.append(self._other(value))
+                    continue
+                inside = [tag]
+                out.append(inside)
+                entry = self._seen[id(value)] = _Seen(value, inside)
+                outer.append((out, values, seen))
+                out, values, seen = inside, _parts(value, inside), entry
+                break
+            else:
+                if seen is not None:
+                    seen.complete()
+                if not outer:
+                    return holder[0]  # type: ignore[no-any-return]
+                out, values, seen = outer.pop()
+
+    def _refer_to(self, seen: _Seen) -> Expression:
+        if not seen.number:
+            self._numbered += 1
+            seen.number = self._numbered
+            if seen.is_complete:
+                seen.complete()
+        return [atoms.DEREFERENCE, seen.number]
+
+    def _other(self, value: Any) -> Expression:
+        if IJellyable.providedBy(value):
+            return value.jellyFor(self)  # type: ignore[no-any-return]
+        row = _CODE.get(type(value))
+        if row is None and isinstance(value, type):
+            row = _write_class
+        if row is not None:
+            return row(self, value)
+        if self.persistentStore is not None:
+            identity = self.persistentStore(value, self)
+            if identity is not None:
+                return [atoms.PERSISTENT, identity]
+        return self._instance(value)
+
+    def _instance(self, value: Any) -> Expression:
+        cls = type(value)
+        if not self.taster.isClassAllowed(cls):
+            raise CannotJelly(
+                f"{class_name(cls)} cannot be sent: make it Copyable to send a copy,"
+                f" or Referenceable to send a reference"
+            )
+        expression = self.prepare(value)
+        state = value.__getstate__() if hasattr(value, "__getstate__") else value.__dict__
+        expression.extend([class_name(cls).encode("utf-8"), self.jelly(state)])
+        return self.preserve(value, expression)
+
+
+class _Pair(tuple[Any, Any]):
+    """A dict's key and value, which on the wire are a list without a tag."""
+
+    __slots__ = ()
+
+
+def _parts(value: Any, inside: list[Any]) -> Iterator[Any]:
+    if type(value) is dict:
+        plain_or_text = _PLAIN | {str}
+        if plain_or_text.issuperset(map(type, value)) and _PLAIN.issuperset(
+            map(type, value.values())
+        ):
+            write_str = leaves.WRITERS[str]
+            inside.extend(
+                [write_str(key) if type(key) is str else key, item] for key, item in value.items()
+            )
+            return iter(())
+        return map(_Pair, value.items())
+    if _PLAIN.issuperset(map(type, value)):
+        inside.extend(value)
+        return iter(())
+    return iter(value)
+
+
+def _require_code(jellier: Jellier, tag: bytes, value: Any) -> None:
+    if not jellier.taster.isTypeAllowed(tag):
+        raise CannotJelly(f"a {type(value).__name__} cannot be sent: the policy does not allow it")
+
+
+def _write_class(jellier: Jellier, value: Any) -> Expression:
+    _require_code(jellier, atoms.CLASS, value)
+    return [atoms.CLASS, class_name(value).encode("utf-8")]
+
+
+def _write_module(jellier: Jellier, value: types.ModuleType) -> Expression:
+    _require_code(jellier, atoms.MODULE, value)
+    return [atoms.MODULE, value.__name__.encode("utf-8")]
+
+
+def _write_function(jellier: Jellier, value: Any) -> Expression:
+    _require_code(jellier, atoms.FUNCTION, value)
+    return [atoms.FUNCTION, f"{value.__module__}.{value.__qualname__}".encode()]
+
+
+def _write_method(jellier: Jellier, value: types.MethodType) -> Expression:
+    _require_code(jellier, atoms.METHOD, value)
+    parts: Iterable[Any] = (value.__self__, type(value.__self__))
+    name = value.__func__.__name__.encode("utf-8")
+    return [atoms.METHOD, name, *(jellier.jelly(part) for part in parts)]
+
+
+_CODE: dict[type, Callable[[Jellier, Any], Expression]] = {
+    type: _write_class,
+    types.ModuleType: _write_module,
+    types.FunctionType: _write_function,
+    types.MethodType: _write_method,
+}

@@ -1,0 +1,170 @@
+"""Values that hold no other value: how each is written and read, both directions side by side.
+
+A row reads ``expression -> value`` and writes ``value -> expression``. Readers check arity and field
+types, so that nothing but MalformedJelly or LimitExceeded can come of a peer's bytes. Sources of the
+forms: recorded from Twisted (``tests/vectors/jelly.json``).
+"""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from jelly import atoms
+from jelly.atoms import Expression
+from jelly.errors import CannotJelly, LimitExceeded, MalformedJelly
+from jelly.limits import Limits
+
+__all__ = ["READERS", "WRITERS", "Leaf"]
+
+
+class Leaf(NamedTuple):
+    """One row: a type, its tag, and the two functions."""
+
+    cls: type
+    tag: bytes
+    write: Callable[[Any], Expression]
+    read: Callable[[list[Any], Limits], Any]
+
+
+def _field(expression: list[Any], kind: type, count: int = 2) -> Any:
+    if len(expression) != count or type(expression[1]) is not kind:
+        raise MalformedJelly(f"{atoms.text_of(expression[0])} of {len(expression) - 1} fields")
+    return expression[1]
+
+
+_NONE_EXPRESSION: Expression = [atoms.NONE]
+_TRUE: Expression = [atoms.BOOLEAN, b"true"]
+_FALSE: Expression = [atoms.BOOLEAN, b"false"]
+
+
+def _read_none(expression: list[Any], limits: Limits) -> None:
+    # PB ignores what follows the tag; nothing is ever sent there.
+    return None
+
+
+def _write_bool(value: bool) -> Expression:
+    return _TRUE if value else _FALSE
+
+
+def _read_bool(expression: list[Any], limits: Limits) -> bool:
+    word = _field(expression, bytes)
+    if word == b"true":
+        return True
+    if word == b"false":
+        return False
+    raise MalformedJelly("boolean neither true nor false")
+
+
+def _write_str(value: str) -> Expression:
+    try:
+        return [atoms.UNICODE, value.encode("utf-8")]
+    except UnicodeEncodeError:
+        raise CannotJelly("str with a lone surrogate has no UTF-8 form") from None
+
+
+def _read_str(expression: list[Any], limits: Limits) -> str:
+    try:
+        text: str = _field(expression, bytes).decode("utf-8")
+    except UnicodeDecodeError:
+        raise MalformedJelly("unicode that is not UTF-8") from None
+    return text
+
+
+def _write_decimal(value: decimal.Decimal) -> Expression:
+    sign, digits, exponent = value.as_tuple()
+    if not isinstance(exponent, int):
+        raise CannotJelly("a Decimal that is not finite has no expression")
+    if len(digits) > 1_000:
+        raise CannotJelly(f"a Decimal of {len(digits)} digits has no expression (at most 1000)")
+    number = int("".join(map(str, digits)))
+    return [atoms.DECIMAL, -number if sign else number, exponent]
+
+
+def _read_decimal(expression: list[Any], limits: Limits) -> decimal.Decimal:
+    number = _field(expression, int, 3)
+    exponent = expression[2]
+    if type(exponent) is not int:
+        raise MalformedJelly("decimal whose exponent is no int")
+    # Compared as bits first: turning a long int into digits is not linear.
+    if abs(number).bit_length() > limits.max_decimal_digits * 10 // 3 + 1:
+        raise LimitExceeded(
+            f"decimal of more than {limits.max_decimal_digits} digits (max_decimal_digits)"
+        )
+    digits = tuple(map(int, str(abs(number))))
+    if len(digits) > limits.max_decimal_digits:
+        raise LimitExceeded(
+            f"decimal of more than {limits.max_decimal_digits} digits (max_decimal_digits)"
+        )
+    if abs(exponent + len(digits) - 1) > limits.max_decimal_exponent:
+        raise LimitExceeded("decimal exponent out of range (max_decimal_exponent)")
+    return decimal.Decimal((int(number < 0), digits, exponent))
+
+
+def _numbers(expression: list[Any], most: int) -> list[int]:
+    text = _field(expression, bytes)
+    parts = text.split(b" ", most + 1)
+    if len(text) > 80 or not all(part.removeprefix(b"-").isdigit() for part in parts):
+        raise MalformedJelly(f"{atoms.text_of(expression[0])} that is not numbers")
+    return [int(part) for part in parts]
+
+
+def _timed(cls: Callable[..., Any], fields: int) -> Callable[[list[Any], Limits], Any]:
+    def read(expression: list[Any], limits: Limits) -> Any:
+        numbers = _numbers(expression, fields)
+        if len(numbers) != fields:
+            raise MalformedJelly(f"{atoms.text_of(expression[0])} of {len(numbers)} numbers")
+        try:
+            return cls(*numbers)
+        except (ValueError, OverflowError):
+            raise MalformedJelly(f"{atoms.text_of(expression[0])} out of range") from None
+
+    return read
+
+
+def _without_zone(value: datetime.datetime | datetime.time) -> None:
+    if value.tzinfo is not None:
+        raise CannotJelly(
+            f"{type(value).__name__} with a time zone has no pb expression;"
+            f" send it in UTC without tzinfo, or as text"
+        )
+
+
+def _write_datetime(value: datetime.datetime) -> Expression:
+    _without_zone(value)
+    text = (
+        f"{value.year} {value.month} {value.day}"
+        f" {value.hour} {value.minute} {value.second} {value.microsecond}"
+    )
+    return [atoms.DATETIME, text.encode("ascii")]
+
+
+def _write_date(value: datetime.date) -> Expression:
+    return [atoms.DATE, f"{value.year} {value.month} {value.day}".encode("ascii")]
+
+
+def _write_time(value: datetime.time) -> Expression:
+    _without_zone(value)
+    text = f"{value.hour} {value.minute} {value.second} {value.microsecond}"
+    return [atoms.TIME, text.encode("ascii")]
+
+
+def _write_timedelta(value: datetime.timedelta) -> Expression:
+    return [atoms.TIMEDELTA, f"{value.days} {value.seconds} {value.microseconds}".encode("ascii")]
+
+
+_LEAVES = (
+    Leaf(type(None), atoms.NONE, lambda value: _NONE_EXPRESSION, _read_none),
+    Leaf(bool, atoms.BOOLEAN, _write_bool, _read_bool),
+    Leaf(str, atoms.UNICODE, _write_str, _read_str),
+    Leaf(decimal.Decimal, atoms.DECIMAL, _write_decimal, _read_decimal),
+    Leaf(datetime.datetime, atoms.DATETIME, _write_datetime, _timed(datetime.datetime, 7)),
+    Leaf(datetime.date, atoms.DATE, _write_date, _timed(datetime.date, 3)),
+    Leaf(datetime.time, atoms.TIME, _write_time, _timed(datetime.time, 4)),
+    Leaf(datetime.timedelta, atoms.TIMEDELTA, _write_timedelta, _timed(datetime.timedelta, 3)),
+)
+
+WRITERS: dict[type, Callable[[Any], Expression]] = {leaf.cls: leaf.write for leaf in _LEAVES}
+READERS: dict[bytes, Callable[[list[Any], Limits], Any]] = {leaf.tag: leaf.read for leaf in _LEAVES}

@@ -1,0 +1,38 @@
+"""How much a peer may ask of a decoder, and how much an encoder may ask of its peer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Limits"]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """One record of limits, the same for both directions of a connection.
+
+    Attributes:
+        max_prefix: digits of a banana integer prefix, in bytes of 7 bits; 64 allows ints of 448 bits.
+        max_string: bytes of one string.
+        max_list: elements of one list.
+        max_depth: lists inside each other, the message itself counted.
+        max_expression: bytes of one whole expression, which is one message.
+        max_nodes: elements of all lists of one expression together.
+        max_key_nodes: elements of a tuple or frozenset that is a dict key or a set member, counted as
+            the tree that hashing walks; shared parts count each time.
+        max_decimal_digits: digits of a Decimal.
+        max_decimal_exponent: absolute value of a Decimal's adjusted exponent.
+
+    ``max_prefix``, ``max_string`` and ``max_list`` are those of Perspective Broker's banana; the
+    others are ours, since banana bounds no total.
+    """
+
+    max_prefix: int = 64
+    max_string: int = 640 * 1024
+    max_list: int = 640 * 1024
+    max_depth: int = 100
+    max_expression: int = 16 * 1024 * 1024
+    max_nodes: int = 1_000_000
+    max_key_nodes: int = 10_000
+    max_decimal_digits: int = 1_000
+    max_decimal_exponent: int = 6_144

@@ -1,0 +1,110 @@
+"""Which types, modules and classes may come in: the allow-list that the decoder asks.
+
+Registered classes (``jelly.registry``) need no entry here; everything else is denied unless named.
+"""
+
+from __future__ import annotations
+
+import types
+from typing import Protocol
+
+__all__ = ["DummySecurityOptions", "Security", "SecurityOptions", "class_name"]
+
+
+class Security(Protocol):
+    """What the decoder asks of a policy; the published SecurityOptions is one."""
+
+    def isTypeAllowed(self, typeName: bytes | str, /) -> bool:
+        """Whether an expression may start with this tag."""
+        ...
+
+    def isModuleAllowed(self, moduleName: bytes | str, /) -> bool:
+        """Whether names of this module may be looked up."""
+        ...
+
+    def isClassAllowed(self, klass: type, /) -> bool:
+        """Whether instances of this class may be sent and made."""
+        ...
+
+
+def class_name(cls: type) -> str:
+    """Return the dotted name that a class has on the wire."""
+    return f"{cls.__module__}.{cls.__name__}"
+
+
+def _to_bytes(name: bytes | str) -> bytes:
+    return name.encode("utf-8") if isinstance(name, str) else name
+
+
+class SecurityOptions:
+    """An allow-list that starts with the values that hold no other (published).
+
+    Attributes:
+        allowedTypes, allowedModules, allowedClasses: what is allowed, as the keys of dicts.
+    """
+
+    basicTypes = ("dictionary", "list", "tuple", "reference", "dereference", "unpersistable",
+                  "persistent", "long_int", "long", "dict")  # fmt: skip
+
+    def __init__(self) -> None:
+        harmless = (
+            b"None bool boolean string str int float datetime time date timedelta NoneType unicode"
+            b" decimal set frozenset"
+        )
+        self.allowedTypes: dict[bytes, int] = dict.fromkeys(harmless.split(), 1)
+        self.allowedModules: dict[bytes, int] = {}
+        self.allowedClasses: dict[type, int] = {}
+
+    def allowBasicTypes(self) -> None:
+        """Allow lists, tuples, dicts, and references within a message."""
+        self.allowTypes(*self.basicTypes)
+
+    def allowTypes(self, *types: type | bytes | str) -> None:
+        """Allow tags, by name or by the class that has the name."""
+        for item in types:
+            name = class_name(item) if isinstance(item, type) else item
+            self.allowedTypes[_to_bytes(name)] = 1
+
+    def allowInstancesOf(self, *classes: type) -> None:
+        """Allow instances of these classes, and with them the basic types, classes and modules."""
+        self.allowBasicTypes()
+        self.allowTypes("instance", "class", "classobj", "module")
+        for cls in classes:
+            self.allowTypes(cls)
+            self.allowModules(cls.__module__)
+            self.allowedClasses[cls] = 1
+
+    def allowModules(self, *modules: types.ModuleType | bytes | str) -> None:
+        """Allow names of these modules to be looked up."""
+        for module in modules:
+            name = module.__name__ if isinstance(module, types.ModuleType) else module
+            self.allowedModules[_to_bytes(name)] = 1
+
+    def isTypeAllowed(self, typeName: bytes | str) -> bool:
+        """Whether the tag is listed, or is dotted: then module and class are asked about next."""
+        name = _to_bytes(typeName)
+        return name in self.allowedTypes or b"." in name
+
+    def isModuleAllowed(self, moduleName: bytes | str) -> bool:
+        """Whether the module is listed."""
+        return _to_bytes(moduleName) in self.allowedModules
+
+    def isClassAllowed(self, klass: type) -> bool:
+        """Whether the class is listed."""
+        return klass in self.allowedClasses
+
+
+class DummySecurityOptions:
+    """Allows everything: for data that did not come from a peer (published)."""
+
+    def isTypeAllowed(self, typeName: bytes | str) -> bool:
+        """Return True."""
+        return True
+
+    def isModuleAllowed(self, moduleName: bytes | str) -> bool:
+        """Return True."""
+        return True
+
+    def isClassAllowed(self, klass: type) -> bool:
+        """Return True."""
+        return True
