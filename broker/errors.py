@@ -24,6 +24,7 @@ works. Messages name types, sizes, limits and the way out; they never repeat a p
 from __future__ import annotations
 
 import builtins
+import errno
 from typing import Any
 
 from jelly.errors import (
@@ -225,4 +226,15 @@ class CannotListenError(Exception):
         self.socketError = socketError
 
     def __str__(self) -> str:
-        return f"Couldn't listen on {self.interface or 'any'}:{self.port}: {self.socketError}."
+        host = self.interface or "any"
+        return f"Couldn't listen on {host}:{self.port}: {self._why()}."
+
+    def _why(self) -> str:
+        number = getattr(self.socketError, "errno", None)
+        if number == errno.EADDRINUSE:
+            return f"port {self.port} is in use; stop what uses it, or choose another port"
+        if number == errno.EACCES:
+            return f"no permission to open port {self.port}; choose a port above 1023"
+        if number == errno.EADDRNOTAVAIL:
+            return f"{self.interface} is not an address of this machine"
+        return getattr(self.socketError, "strerror", None) or str(self.socketError)

@@ -1,0 +1,67 @@
+"""Where the two ends of a connection are: addresses with the published fields."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+__all__ = ["Address", "IPv4Address", "IPv6Address", "UNIXAddress", "address_of", "host_port"]
+
+
+@dataclass(frozen=True, slots=True)
+class IPv4Address:
+    """An IPv4 end of a connection; ``str()`` gives ``host:port`` (published)."""
+
+    type: Literal["TCP", "UDP"]
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class IPv6Address:
+    """An IPv6 end of a connection; ``str()`` gives ``[host]:port`` (published)."""
+
+    type: Literal["TCP", "UDP"]
+    host: str
+    port: int
+    flowInfo: int = 0
+    scopeID: int = 0
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class UNIXAddress:
+    """A UNIX socket's path, empty for the end that has none (published)."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return f"unix:{self.name}"
+
+
+Address: TypeAlias = IPv4Address | IPv6Address | UNIXAddress
+
+
+def address_of(family: int, name: Any) -> Address:
+    """Give the address for what ``getsockname`` or ``getpeername`` returned.
+
+    ``name`` is None where the peer had gone before it could be asked: then the host is empty.
+    """
+    if family == getattr(socket, "AF_UNIX", None):
+        return UNIXAddress(
+            name.decode("utf-8", "replace") if isinstance(name, bytes) else name or ""
+        )
+    if family == socket.AF_INET6:
+        return IPv6Address("TCP", *(name or ("", 0)))
+    return IPv4Address("TCP", *(name or ("", 0)))
+
+
+def host_port(host: str, port: int) -> str:
+    """Write a host and a port as people write them: an IPv6 host in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

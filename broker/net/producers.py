@@ -1,0 +1,100 @@
+"""Who fills a transport, and when it must wait: the published producer interfaces.
+
+A *push* producer (``streaming``) writes by itself; it is paused when the unsent bytes pass the high
+water mark and resumed when they fall below the low one. A *pull* producer writes once for each
+``resumeProducing``, which it gets whenever nothing is unsent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+__all__ = ["Producer", "ProducerSlot"]
+
+
+class Producer(Protocol):
+    """What fills a transport; a push producer has ``pauseProducing`` too."""
+
+    def resumeProducing(self) -> object:
+        """Go on writing; or, of a pull producer, write once."""
+
+    def stopProducing(self) -> object:
+        """Stop for good: the transport has gone."""
+
+
+class ProducerSlot:
+    """The one producer of a transport.
+
+    ``soon`` calls a function in the next turn of the loop; ``is_empty`` tells whether nothing is
+    unsent.
+    """
+
+    __slots__ = ("_is_empty", "_is_paused", "_producer", "_soon", "is_push")
+
+    def __init__(self, soon: Callable[..., object], is_empty: Callable[[], bool]):
+        self._soon = soon
+        self._is_empty = is_empty
+        self._producer: Any = None
+        self._is_paused = False
+        self.is_push = False
+
+    @property
+    def is_taken(self) -> bool:
+        """Is a producer registered?"""
+        return self._producer is not None
+
+    @property
+    def is_pull(self) -> bool:
+        """Is a pull producer registered?"""
+        return self._producer is not None and not self.is_push
+
+    def register(self, producer: Producer, *, is_push: bool) -> None:
+        """Take a producer; a pull producer is asked for its first bytes soon.
+
+        Raises:
+            RuntimeError: there is one already.
+        """
+        if self._producer is not None:
+            raise RuntimeError(
+                f"cannot register {producer!r}: {self._producer!r} was never unregistered"
+            )
+        self._producer = producer
+        self.is_push = is_push
+        self._is_paused = False
+        if not is_push:
+            self._soon(self._pull, producer)
+
+    def unregister(self) -> None:
+        """Forget the producer; it is told nothing."""
+        self._producer = None
+
+    def pause(self) -> None:
+        """Pause a push producer: too much is unsent."""
+        if self.is_push and self._producer is not None and not self._is_paused:
+            self._is_paused = True
+            self._producer.pauseProducing()
+
+    def resume(self) -> None:
+        """Let the producer go on: little is unsent."""
+        if self._producer is None:
+            return
+        if not self.is_push:
+            self._pull(self._producer)
+        elif self._is_paused:
+            self._is_paused = False
+            self._producer.resumeProducing()
+
+    def stop(self) -> None:
+        """Stop the producer for good, and forget it."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            producer.stopProducing()
+
+    def _pull(self, producer: Any) -> None:
+        if self._producer is not producer:
+            return
+        producer.resumeProducing()
+        # What the kernel took at once leaves no later moment at which to ask for more.
+        if self._producer is producer and self._is_empty():
+            self._soon(self._pull, producer)

@@ -1,0 +1,320 @@
+"""Opening and accepting stream connections on asyncio: the one place where OSError gets our words."""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+import errno
+import os
+import socket
+import stat
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
+from typing import Any, TypeAlias
+
+from broker.errors import (
+    CannotListenError,
+    ConnectError,
+    ConnectionRefusedError,
+    DNSLookupError,
+    TimeoutError,
+)
+from broker.net.addresses import Address, UNIXAddress, address_of, host_port
+from broker.net.transports import MakeProtocol, StreamTransport
+
+__all__ = [
+    "Listener",
+    "bind_stream",
+    "bind_unix",
+    "connect_stream",
+    "connect_unix",
+    "start_accepting",
+]
+
+BACKLOG = 256
+"""How many connections the kernel keeps waiting to be accepted."""
+
+_Resolved: TypeAlias = tuple[int, int, int, str, Any]
+_LocalAddress: TypeAlias = tuple[str, int]
+
+
+async def connect_stream(
+    make_protocol: MakeProtocol,
+    host: str,
+    port: int,
+    *,
+    timeout: float = 10.0,
+    local_address: _LocalAddress | None = None,
+) -> StreamTransport:
+    """Connect to a host and give the connection to a protocol.
+
+    The addresses of ``host`` are tried one after the other, each with its share of the time.
+
+    Args:
+        make_protocol: called with the peer's address once TCP is connected.
+        host: a name or a numeric address.
+        port: the port.
+        timeout: seconds until TCP must be connected, looking up the name included.
+        local_address: what to connect from, as ``(host, port)``.
+
+    Raises:
+        DNSLookupError: the name does not resolve.
+        ConnectionRefusedError: nothing listens there.
+        TimeoutError: no answer in time.
+        ConnectError: any other reason, or ``make_protocol`` made none.
+    """
+    where = host_port(host, port)
+    try:
+        async with asyncio.timeout(timeout):
+            resolved = await _resolve(host, port)
+            sock = await _connect_first(resolved, timeout, local_address)
+    except DNSLookupError:
+        raise
+    except OSError as exc:
+        raise _connect_error(exc, where, timeout) from exc
+    return await _adopt(sock, make_protocol)
+
+
+async def connect_unix(
+    make_protocol: MakeProtocol, path: str, *, timeout: float = 10.0
+) -> StreamTransport:
+    """Connect to a UNIX socket, as `connect_stream` does to a host.
+
+    Raises:
+        ConnectionRefusedError: nothing listens there.
+        ConnectError: any other reason, or ``make_protocol`` made none.
+    """
+    resolved = [(socket.AF_UNIX, socket.SOCK_STREAM, 0, "", path)]
+    try:
+        async with asyncio.timeout(timeout):
+            sock = await _connect_first(resolved, timeout, None)
+    except OSError as exc:
+        raise _connect_error(exc, path, timeout) from exc
+    return await _adopt(sock, make_protocol)
+
+
+def bind_stream(host: str, port: int, backlog: int = BACKLOG) -> tuple[socket.socket, ...]:
+    """Open a listening port; no event loop is needed.
+
+    Returns one socket for each address of ``host``, all with the same port, bound, listening and
+    non-blocking. An empty ``host`` means every IPv4 address of this machine; port 0 a free one.
+
+    Raises:
+        CannotListenError: the port is in use or not ours to open, or ``host`` is not this machine.
+    """
+    try:
+        resolved = _lookup(host or "0.0.0.0", port)  # noqa: S104 - the caller asked for it
+    except socket.gaierror as exc:
+        raise CannotListenError(host, port, f"host {host!r} does not resolve") from exc
+    sockets: list[socket.socket] = []
+    missing: OSError | None = None
+    with ExitStack() as undo:
+        for family, kind, proto, _, address in resolved:
+            if sockets:
+                address = (address[0], sockets[0].getsockname()[1], *address[2:])
+            try:
+                sock = _listening(family, kind, proto, address, backlog)
+            except OSError as exc:
+                # A name such as localhost may have an IPv6 address where there is no IPv6.
+                if exc.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+                    raise CannotListenError(host, port, exc) from exc
+                missing = missing or exc
+                continue
+            undo.callback(sock.close)
+            sockets.append(sock)
+        undo.pop_all()
+    if not sockets:
+        raise CannotListenError(host, port, missing) from missing
+    return tuple(sockets)
+
+
+def bind_unix(path: str, backlog: int = BACKLOG) -> tuple[socket.socket, ...]:
+    """Open a listening UNIX socket; a dead one at that path is replaced.
+
+    Raises:
+        CannotListenError: something lives at that path, or it cannot be made.
+    """
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    with ExitStack() as undo:
+        undo.callback(sock.close)
+        try:
+            if _is_dead_socket(path):
+                os.unlink(path)
+            sock.bind(path)
+            sock.listen(backlog)
+        except OSError as exc:
+            raise CannotListenError(path, "unix", exc) from exc
+        sock.setblocking(False)
+        undo.pop_all()
+    return (sock,)
+
+
+class Listener:
+    """Sockets whose connections are being accepted.
+
+    asyncio accepts them; when the process has no file descriptor left it logs that and tries again
+    after a second.
+
+    Attributes:
+        addresses: where, with the real ports.
+    """
+
+    def __init__(self, sockets: Sequence[socket.socket]):
+        self.addresses: tuple[Address, ...] = tuple(
+            address_of(sock.family, sock.getsockname()) for sock in sockets
+        )
+        self._sockets = tuple(sockets)
+        self._servers: list[asyncio.AbstractServer] = []
+        self._starting: asyncio.Task[None] | None = None
+
+    def close(self) -> None:
+        """Stop accepting and close the sockets; connections made go on."""
+        if self._starting is not None:
+            self._starting.cancel()
+        for server in self._servers:
+            server.close()
+        for sock in self._sockets:
+            sock.close()
+        for address in self.addresses:
+            if isinstance(address, UNIXAddress):
+                with suppress(OSError):
+                    os.unlink(address.name)
+
+    def _start(
+        self, loop: asyncio.AbstractEventLoop, new: Callable[[], StreamTransport], backlog: int
+    ) -> None:
+        self._starting = loop.create_task(self._serve(loop, new, backlog))
+
+    async def _serve(
+        self, loop: asyncio.AbstractEventLoop, new: Callable[[], StreamTransport], backlog: int
+    ) -> None:
+        for sock in self._sockets:
+            create: Any = loop.create_unix_server if _is_unix(sock) else loop.create_server
+            self._servers.append(await create(new, sock=sock, backlog=backlog))
+
+
+def start_accepting(
+    sockets: Sequence[socket.socket],
+    make_protocol: MakeProtocol,
+    *,
+    loop: asyncio.AbstractEventLoop | None = None,
+    backlog: int = BACKLOG,
+) -> Listener:
+    """Accept connections on listening sockets, and own those sockets from now on.
+
+    Args:
+        sockets: what `bind_stream` or `bind_unix` returned.
+        make_protocol: called for each connection with the peer's address; None refuses it.
+        loop: the event loop, which need not run yet; default the running one.
+        backlog: how many connections the kernel keeps waiting.
+    """
+    loop = loop or asyncio.get_running_loop()
+    listener = Listener(sockets)
+    listener._start(loop, lambda: StreamTransport(make_protocol, loop), backlog)
+    return listener
+
+
+def _is_unix(sock: socket.socket) -> bool:
+    return sock.family == getattr(socket, "AF_UNIX", None)
+
+
+def _is_dead_socket(path: str) -> bool:
+    """Is there a UNIX socket at ``path`` on which nobody listens?"""
+    try:
+        if not stat.S_ISSOCK(os.stat(path).st_mode):
+            return False
+    except FileNotFoundError:
+        return False
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        return probe.connect_ex(path) == errno.ECONNREFUSED
+
+
+def _listening(family: int, kind: int, proto: int, address: Any, backlog: int) -> socket.socket:
+    sock = socket.socket(family, kind, proto)
+    with ExitStack() as undo:
+        undo.callback(sock.close)
+        if os.name == "posix":
+            # A server must come back at once; on Windows this would let two share one port.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind(address)
+        sock.listen(backlog)
+        sock.setblocking(False)
+        undo.pop_all()
+    return sock
+
+
+def _lookup(host: str, port: int, flags: int = 0) -> list[_Resolved]:
+    resolved = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)
+    return list(dict.fromkeys(resolved))
+
+
+async def _resolve(host: str, port: int) -> list[_Resolved]:
+    """Look a host up, in a thread unless it is numeric."""
+    try:
+        return _lookup(host, port, socket.AI_NUMERICHOST)
+    except socket.gaierror:
+        pass
+    loop = asyncio.get_running_loop()
+    try:
+        return list(dict.fromkeys(await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)))
+    except (socket.gaierror, UnicodeError) as exc:
+        raise DNSLookupError(f"host {host!r} does not resolve") from exc
+
+
+async def _connect_first(
+    resolved: Sequence[_Resolved], timeout: float, local: _LocalAddress | None
+) -> socket.socket:
+    """Connect to the first address that takes us; raise what tells most where none does."""
+    errors: list[OSError] = []
+    for place, (family, kind, proto, _, address) in enumerate(resolved):
+        try:
+            async with asyncio.timeout(timeout / (len(resolved) - place)):
+                return await _connected(family, kind, proto, address, local)
+        except OSError as exc:
+            errors.append(exc)
+    raise min(errors, key=lambda exc: not isinstance(exc, builtins.ConnectionRefusedError))
+
+
+async def _connected(
+    family: int, kind: int, proto: int, address: Any, local: _LocalAddress | None
+) -> socket.socket:
+    sock = socket.socket(family, kind, proto)
+    with ExitStack() as undo:
+        undo.callback(sock.close)
+        sock.setblocking(False)
+        if local is not None:
+            sock.bind(local)
+        await asyncio.get_running_loop().sock_connect(sock, address)
+        undo.pop_all()
+    return sock
+
+
+async def _adopt(sock: socket.socket, make_protocol: MakeProtocol) -> StreamTransport:
+    """Put a connected socket under a transport."""
+    loop = asyncio.get_running_loop()
+    transport = StreamTransport(make_protocol, loop)
+    create: Any = loop.create_unix_connection if _is_unix(sock) else loop.create_connection
+    try:
+        await create(lambda: transport, sock=sock)
+    except OSError as exc:
+        raise _connect_error(exc, "the peer", 0) from exc
+    if transport.protocol is None:
+        raise ConnectError(None, "no protocol was made for this connection")
+    return transport
+
+
+def _connect_error(exc: OSError, where: str, timeout: float) -> ConnectError:
+    number = exc.errno
+    if isinstance(exc, builtins.ConnectionRefusedError):
+        return ConnectionRefusedError(
+            number, f"connection refused by {where}: is the server running?"
+        )
+    if isinstance(exc, builtins.TimeoutError):
+        return TimeoutError(errno.ETIMEDOUT, f"no answer from {where} in {timeout:g} s")
+    if number in (errno.ENETUNREACH, errno.EHOSTUNREACH):
+        return ConnectError(number, f"no way to {where}: the network does not reach it")
+    if number == errno.ENOENT:
+        return ConnectError(number, f"there is no socket {where}: is the server running?")
+    return ConnectError(number, f"cannot connect to {where}: {os.strerror(number or 0)}")

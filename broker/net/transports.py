@@ -1,0 +1,356 @@
+"""One stream connection on asyncio: bytes between a socket and a protocol.
+
+Theory of operation
+===================
+
+A `StreamTransport` is what asyncio calls a protocol (asyncio gives it bytes) and what Twisted calls
+a transport (it gives bytes to a protocol object of the published shape, and takes the writes).
+Its states come in this order, and none comes back:
+
+- *connected*: the protocol has had ``makeConnection``.
+- *disconnecting*: ``loseConnection`` was called. Nothing is delivered any more; what is written
+  already, and what a registered producer still writes, goes out first.
+- *closing*: nothing more is taken from the protocol; the connection closes when the kernel has
+  taken everything. A peer that takes nothing for `STALL` seconds is cut off.
+- *reported*: the protocol has had ``connectionLost``, its last call.
+
+The peer closing its half begins *closing* too: half-open connections are not kept.
+
+Incoming bytes are read into one buffer a thread and copied out at once: an idle connection owns no
+buffer. asyncio's plain ``Protocol`` maps and unmaps 256 KiB for each read instead, which costs as
+much again as all the rest of a small call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol, cast
+
+from cryptography import x509
+
+from broker.errors import ConnectionAborted, ConnectionDone, ConnectionLost
+from broker.failure import Failure
+from broker.net.addresses import Address, address_of
+from broker.net.producers import Producer, ProducerSlot
+from broker.net.scheduler import LoopScheduler
+from broker.net.socket_face import SocketFace
+
+__all__ = ["HIGH_WATER", "STALL", "MakeProtocol", "StreamProtocol", "StreamTransport"]
+
+HIGH_WATER = 64 * 1024
+"""Unsent bytes above which a push producer is paused; it goes on below a quarter of them."""
+
+STALL = 30.0
+"""Seconds without progress after which a closing connection is cut off."""
+
+_BUFFER_SIZE = 64 * 1024
+
+_logger = logging.getLogger("broker.net")
+
+
+class StreamProtocol(Protocol):
+    """What a transport delivers to: the published shape of a protocol object."""
+
+    def makeConnection(self, transport: Any) -> object:
+        """Take the transport: the connection is there, and may be written to."""
+
+    def dataReceived(self, data: bytes) -> object:
+        """Take what has come in, in order."""
+
+    def connectionLost(self, reason: Failure) -> object:
+        """Learn that the connection has ended, and of what (``reason.value``)."""
+
+
+MakeProtocol = Callable[[Address], StreamProtocol | None]
+
+
+class _Scratch(threading.local):
+    """One receive buffer a thread: a loop fills it and empties it before it does anything else."""
+
+    def __init__(self) -> None:
+        self.view = memoryview(bytearray(_BUFFER_SIZE))
+
+
+_scratch = _Scratch()
+
+
+class StreamTransport(SocketFace, asyncio.BufferedProtocol):
+    """A stream connection, as its protocol sees it.
+
+    Args:
+        make_protocol: called with the peer's address; returns the protocol, or None to refuse the
+            connection, which is then closed at once.
+        loop: the event loop the connection lives in.
+
+    Attributes:
+        scheduler: the loop, as the layers above use it.
+        connected: between ``makeConnection`` and ``connectionLost``.
+        disconnecting: ``loseConnection`` was called, or the connection is closing by itself.
+        on_drained: called without arguments when the unsent bytes have fallen below the low water
+            mark after they were above `HIGH_WATER`; None for nobody.
+        is_secure: is what goes over this connection encrypted, and the peer accepted?
+        peer_certificate: what the peer proved itself with; or None.
+        protocol: what it delivers to; None before the connection is made, and where it was refused.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_host",
+        "_is_closing",
+        "_is_reported",
+        "_loop",
+        "_make_protocol",
+        "_own_buffer",
+        "_peer",
+        "_producers",
+        "_reason",
+        "_timer",
+        "_transport",
+        "connected",
+        "disconnecting",
+        "is_secure",
+        "on_drained",
+        "peer_certificate",
+        "protocol",
+        "scheduler",
+    )
+
+    def __init__(self, make_protocol: MakeProtocol, loop: asyncio.AbstractEventLoop):
+        self.scheduler = LoopScheduler(loop)
+        self.connected = False
+        self.disconnecting = False
+        self.on_drained: Callable[[], object] | None = None
+        self.is_secure = False
+        self.peer_certificate: x509.Certificate | None = None
+        self._loop = loop
+        self._make_protocol = make_protocol
+        self._transport = cast(asyncio.Transport, None)
+        self.protocol: StreamProtocol | None = None
+        # A proactor loop hands the buffer to the kernel before there is anything to read.
+        windows = sys.platform == "win32"
+        self._own_buffer = memoryview(bytearray(_BUFFER_SIZE)) if windows else None
+        self._producers = ProducerSlot(loop.call_soon, lambda: not self.unsent)
+        self._timer: asyncio.TimerHandle | None = None
+        self._reason: Exception | None = None
+        self._is_closing = False
+        self._is_reported = False
+
+    # What the protocol asks of its transport.
+
+    @property
+    def unsent(self) -> int:
+        """Bytes written that the kernel has not taken yet."""
+        return self._transport.get_write_buffer_size()
+
+    def write(self, data: bytes) -> None:
+        """Send ``data`` after what was written before; once the connection closes, drop it.
+
+        Raises:
+            TypeError: ``data`` is not bytes.
+        """
+        if not self._is_closing:
+            self._transport.write(data)
+
+    def writeSequence(self, data: Iterable[bytes]) -> None:
+        """Send the pieces, in one piece."""
+        self.write(b"".join(data))
+
+    def loseConnection(self) -> None:
+        """Close the connection in good order, once all that is written has been sent.
+
+        A registered producer goes on until it is unregistered.
+        """
+        self.disconnecting = True
+        self._close_if_done()
+
+    def abortConnection(self) -> None:
+        """Cut the connection now; what is unsent is lost, and the peer sees no orderly end."""
+        self._cut(ConnectionAborted())
+
+    def registerProducer(self, producer: Producer, streaming: bool) -> None:
+        """Let ``producer`` fill this transport (published: IPushProducer, IPullProducer).
+
+        Raises:
+            RuntimeError: there is a producer already.
+        """
+        if self._is_closing:
+            producer.stopProducing()
+            return
+        self._producers.register(producer, is_push=streaming)
+        if not streaming:
+            self._transport.set_write_buffer_limits(high=0)
+        elif self.unsent > HIGH_WATER:
+            self._producers.pause()
+
+    def unregisterProducer(self) -> None:
+        """Forget the producer, and close now if ``loseConnection`` waited for it."""
+        self._producers.unregister()
+        if not self._is_closing:
+            self._transport.set_write_buffer_limits(high=HIGH_WATER)
+            self._close_if_done()
+
+    def pauseProducing(self) -> None:
+        """Deliver nothing until ``resumeProducing``; the peer's end is not noticed meanwhile."""
+        if not self._is_closing:
+            self._transport.pause_reading()
+
+    def resumeProducing(self) -> None:
+        """Deliver again."""
+        if not self._is_closing:
+            self._transport.resume_reading()
+
+    def stopProducing(self) -> None:
+        """Close the connection, as ``loseConnection`` does."""
+        self.loseConnection()
+
+    # What asyncio tells.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Make the protocol, and begin."""
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(high=HIGH_WATER)
+        family = transport.get_extra_info("socket").family
+        self._peer = address_of(family, transport.get_extra_info("peername"))
+        self._host = address_of(family, transport.get_extra_info("sockname"))
+        self.connected = True
+        protocol = self._ask_protocol()
+        if protocol is None:
+            self._transport.abort()
+            return
+        self.protocol = protocol
+        try:
+            self._begin()
+            protocol.makeConnection(self)
+        except Exception as exc:  # noqa: BLE001 - one connection's protocol must not harm another's
+            self._protocol_raised(exc)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Lend the buffer of this thread."""
+        return self._own_buffer or _scratch.view
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Take what was read into the buffer."""
+        self._deliver(bytes(self.get_buffer(nbytes)[:nbytes]))
+
+    def eof_received(self) -> bool:
+        """Close our half too: the peer has closed its own."""
+        self._close(ConnectionDone())
+        return False
+
+    def pause_writing(self) -> None:
+        """Let the producer wait: too much is unsent."""
+        self._producers.pause()
+
+    def resume_writing(self) -> None:
+        """Let the producer and the layer above go on: little is unsent."""
+        if self._is_closing:
+            return
+        if self.on_drained is not None:
+            self.on_drained()
+        self._producers.resume()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Report the end: the socket has gone."""
+        if self._reason is None:
+            self._reason = self._what_ended(exc)
+        self._report()
+
+    # Between the two.
+
+    def _ask_protocol(self) -> StreamProtocol | None:
+        try:
+            return self._make_protocol(self._peer)
+        except Exception as exc:  # it must not end the loop that accepts
+            _logger.error("%s: no protocol could be made", self._peer, exc_info=exc)
+            return None
+
+    def _begin(self) -> None:
+        """Prepare the connection, before the protocol has it."""
+
+    def _deliver(self, data: bytes) -> None:
+        if self.disconnecting or self.protocol is None:
+            return
+        try:
+            self.protocol.dataReceived(data)
+        except Exception as exc:  # noqa: BLE001 - one connection's protocol must not harm another's
+            self._protocol_raised(exc)
+
+    def _close_if_done(self) -> None:
+        if self.disconnecting and not self._is_closing and not self._producers.is_taken:
+            self._close(ConnectionDone())
+
+    def _close(self, reason: Exception) -> None:
+        """Send what is unsent, then close; ``reason`` is what will be reported."""
+        if self._is_closing:
+            return
+        self._reason = reason
+        self.disconnecting = self._is_closing = True
+        self._close_output()
+        self._watch_progress()
+
+    def _close_output(self) -> None:
+        self._transport.close()
+
+    def _cut(self, reason: Exception) -> None:
+        """Close without sending what is unsent."""
+        if self._is_reported:
+            return
+        self._reason = reason
+        self.disconnecting = self._is_closing = True
+        self._reset_on_close()
+        self._transport.abort()
+
+    def _watch_progress(self) -> None:
+        if self.unsent:
+            self._set_timer(STALL, self._check_progress, self.unsent)
+
+    def _check_progress(self, before: int) -> None:
+        if self.unsent >= before:
+            self._cut(ConnectionLost(f"the peer took nothing for {STALL:g} s"))
+        else:
+            self._watch_progress()
+
+    def _set_timer(self, delay: float, f: Callable[..., object], *args: Any) -> None:
+        """Arm the one timer of this connection, in place of what it waited for before."""
+        self._stop_timer()
+        self._timer = self._loop.call_later(delay, f, *args)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _protocol_raised(self, exc: Exception) -> None:
+        _logger.error("%s: the protocol raised; connection aborted", self._peer, exc_info=exc)
+        self._cut(ConnectionAborted(f"the protocol raised {type(exc).__name__}"))
+
+    def _what_ended(self, exc: Exception | None) -> Exception:
+        """Say in our words why asyncio ended the connection, where nothing here did."""
+        if exc is None:
+            return ConnectionDone()
+        number = getattr(exc, "errno", None)
+        if number in (errno.ECONNRESET, errno.EPIPE):
+            return ConnectionLost("the peer cut the connection")
+        if number == errno.ETIMEDOUT:
+            return ConnectionLost("the network lost the peer (TCP timeout)")
+        return ConnectionLost(f"the network failed: {os.strerror(number) if number else exc}")
+
+    def _report(self) -> None:
+        """Tell the protocol, once, that and why the connection has ended."""
+        self.connected = False
+        self.disconnecting = self._is_closing = True
+        self._stop_timer()
+        if self._is_reported or self.protocol is None:
+            return
+        self._is_reported = True
+        try:
+            self._producers.stop()
+            self.protocol.connectionLost(Failure(self._reason or ConnectionDone()))
+        except Exception as exc:  # nobody is left to tell but the log
+            _logger.error("%s: connectionLost raised", self._peer, exc_info=exc)
