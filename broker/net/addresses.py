@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
@@ -54,9 +55,8 @@ def address_of(family: int, name: Any) -> Address:
     ``name`` is None where the peer had gone before it could be asked: then the host is empty.
     """
     if family == getattr(socket, "AF_UNIX", None):
-        return UNIXAddress(
-            name.decode("utf-8", "replace") if isinstance(name, bytes) else name or ""
-        )
+        # An abstract name comes as bytes.
+        return UNIXAddress(os.fsdecode(name or ""))
     if family == socket.AF_INET6:
         return IPv6Address("TCP", *(name or ("", 0)))
     return IPv4Address("TCP", *(name or ("", 0)))

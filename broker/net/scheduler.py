@@ -34,7 +34,7 @@ class Scheduler(Protocol):
 
     @property
     def create_task(self) -> Callable[..., asyncio.Task[Any]] | None:
-        """Start a coroutine as a task: ``create_task(coro, context=None)``; None without asyncio."""
+        """Start a coroutine as a task: ``create_task(coro, context=None)``; or None."""
 
     def now(self) -> float:
         """Return a clock that never goes back; only differences mean anything."""
@@ -158,7 +158,7 @@ class _Never:
 def scheduler_for(transport: Any) -> Scheduler:
     """Choose the scheduler of a transport: its own, its reactor's, or none.
 
-    Our transports have a ``scheduler``; Twisted's have a ``reactor``; a StringTransport has neither.
+    Our transports have a ``scheduler``, Twisted's a ``reactor``, a StringTransport neither.
     """
     scheduler: Scheduler | None = getattr(transport, "scheduler", None)
     if scheduler is not None:

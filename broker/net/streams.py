@@ -1,4 +1,4 @@
-"""Opening and accepting stream connections on asyncio: the one place where OSError gets our words."""
+"""Opening and accepting stream connections on asyncio; here OSError gets our words."""
 
 from __future__ import annotations
 
@@ -110,10 +110,11 @@ def bind_stream(host: str, port: int, backlog: int = BACKLOG) -> tuple[socket.so
     missing: OSError | None = None
     with ExitStack() as undo:
         for family, kind, proto, _, address in resolved:
-            if sockets:
-                address = (address[0], sockets[0].getsockname()[1], *address[2:])
+            same_port = sockets[0].getsockname()[1] if sockets else port
             try:
-                sock = _listening(family, kind, proto, address, backlog)
+                sock = _listening(
+                    family, kind, proto, (address[0], same_port, *address[2:]), backlog
+                )
             except OSError as exc:
                 # A name such as localhost may have an IPv6 address where there is no IPv6.
                 if exc.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
