@@ -1,0 +1,627 @@
+"""The client of the interoperability tests, in PB's published vocabulary.
+
+Run as ``client.py WORLD PORTS LOGIN [--ca FILE] [--only SCENARIO …]``: PORTS is the line that the
+server has printed, LOGIN is ``password`` or ``guest``. It runs its scenarios one after the other
+and prints one JSON line for each: its name and what has arrived, or the traceback of what went
+wrong.
+"""
+
+# ruff: noqa: D102 - the names of published hooks and of remote methods say what they do
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import decimal
+import gc
+import json
+import traceback
+import weakref
+
+import parcels
+from counting import CountingBroker
+from describe import describe, text
+from faults import CLASSES, dead, told, trapped
+from world import credentials, defer, pb, reactor, util
+
+HOST = "127.0.0.1"
+SECONDS_A_SCENARIO = 10
+
+
+class ClientFault(Exception):
+    """An exception that no server knows."""
+
+
+class NoteCopy(pb.RemoteCopy):
+    """The server's note, here."""
+
+
+class BoardCache(pb.RemoteCache):
+    """The server's board, here."""
+
+    def observe_written(self, line, number):
+        self.lines.append(line)
+        return number
+
+
+pb.setUnjellyableForClass("__main__.Note", NoteCopy)
+pb.setUnjellyableForClass("__main__.Board", BoardCache)
+
+
+class Draft(pb.Copyable):
+    """Copied to the server with all that it has."""
+
+    def __init__(self, title, pages, author):
+        self.title = title
+        self.pages = pages
+        self.author = author
+
+
+class Stowaway(pb.Copyable):
+    """Copied to a server that has not registered it."""
+
+
+class Score(pb.Cacheable):
+    """Points that the server sees change."""
+
+    def __init__(self):
+        self.points = 0
+        self.observer = None
+        self.stopped = defer.Deferred()
+
+    def getStateToCacheAndObserveFor(self, perspective, observer):
+        self.observer = observer
+        return {"points": self.points}
+
+    def score(self):
+        self.points += 1
+        return self.observer.callRemote("scored", self.points)
+
+    def stoppedObserving(self, perspective, observer):
+        self.stopped.callback(observer == self.observer)
+
+
+class Listener(pb.Referenceable):
+    """What the server calls back."""
+
+    def __init__(self):
+        self.events = []
+        self.heard_after = defer.Deferred()
+
+    def remote_welcome(self, name):
+        return f"{name} is welcome"
+
+    def remote_heard(self, what, **kw):
+        self.events.append([what, kw])
+        if what == "after":
+            self.heard_after.callback(None)
+        answer = defer.Deferred()
+        reactor.callLater(0, answer.callback, f"heard: {what}")
+        return answer
+
+    def remote_visit(self, room):
+        return room.callRemote("who", "shown")
+
+    def remote_fail(self, kind):
+        raise {**CLASSES, "unknown": ClientFault}[kind](f"because {kind}")
+
+    def remote_never(self):
+        return defer.Deferred()
+
+
+class Contexts:
+    """A context factory that makes client contexts which trust one authority."""
+
+    def __init__(self, authority):
+        from OpenSSL import SSL
+
+        self.context = SSL.Context(SSL.TLS_METHOD)
+        self.context.load_verify_locations(authority)
+        self.context.set_verify(
+            SSL.VERIFY_PEER, lambda connection, certificate, error, depth, is_good: bool(is_good)
+        )
+
+    def getContext(self):
+        return self.context
+
+
+class Guide:
+    """Opens connections as the command line says."""
+
+    def __init__(self, options):
+        self.ports = json.loads(options.ports)
+        self.is_guest = options.login == "guest"
+        self.contexts = Contexts(options.ca) if options.ca else None
+
+    def connect(self, port="portal"):
+        factory = pb.PBClientFactory()
+        if port == "counted":
+            factory.protocol = CountingBroker
+        if self.contexts:
+            reactor.connectSSL(HOST, self.ports[port], factory, self.contexts)
+        else:
+            reactor.connectTCP(HOST, self.ports[port], factory)
+        return factory
+
+    def credentials(self):
+        if self.is_guest:
+            return credentials.Anonymous()
+        return credentials.UsernamePassword(b"alice", b"sesame")
+
+    def login(self, factory, mind=None):
+        return factory.login(self.credentials(), mind)
+
+
+def values():
+    """Return a value of every type that jelly carries."""
+    shared = [1]
+    cyclic = {"name": "loop"}
+    cyclic["self"] = [cyclic]
+    return {
+        "none": None,
+        "true": True,
+        "false": False,
+        "zero": 0,
+        "negative": -1,
+        "last short": 2**31 - 1,
+        "first long": 2**31,
+        "last negative short": -(2**31),
+        "negative long": -(2**31) - 1,
+        "long": 3**99,
+        "more negative": -(3**99),
+        "float": 0.1,
+        "negative zero": -0.0,
+        "infinite": float("inf"),
+        "no bytes": b"",
+        "bytes": b"\x00\xff",
+        "a word of the dialect": b"remote",
+        "many bytes": bytes(range(256)) * 400,
+        "no text": "",
+        "text": "naïve 日本 😀",
+        "much text": "日本" * 30000,
+        "list": [1, [2, []]],
+        "empty list": [],
+        "tuple": (1, ("a", ())),
+        "empty tuple": (),
+        "dict": {"a": 1, b"b": 2, 3: "c", (4, "d"): None},
+        "empty dict": {},
+        "set": {1, "a"},
+        "frozenset": frozenset([2, b"b"]),
+        "datetime": datetime.datetime(2024, 2, 29, 23, 59, 58, 123456),
+        "date": datetime.date(1, 1, 1),
+        "time": datetime.time(1, 2, 3, 4),
+        "timedelta": datetime.timedelta(days=-1, seconds=5, microseconds=6),
+        "decimal": decimal.Decimal("-12.3400"),
+        "large decimal": decimal.Decimal("1.5E+30"),
+        "shared": [shared, shared, (shared,)],
+        "cyclic": cyclic,
+        "expression": [b"reference", 1, ["unicode", b"x"]],
+    }
+
+
+@defer.inlineCallbacks
+def login(guide):
+    """The avatar is that of the user, and the server can call the mind."""
+    factory = guide.connect()
+    avatar = yield guide.login(factory, Listener())
+    (who, _), greeting = yield defer.gatherResults(
+        [avatar.callRemote("whoami"), avatar.callRemote("greet")]
+    )
+    factory.disconnect()
+    return [who, greeting]
+
+
+@defer.inlineCallbacks
+def calls(guide):
+    """Arguments and results keep value, type and sharing, in both directions."""
+    factory = guide.connect()
+    avatar = yield guide.login(factory)
+    arrived = {}
+    for name, value in values().items():
+        there, back = yield avatar.callRemote("echo", value)
+        arrived[name] = [there, describe(back)]
+    factory.disconnect()
+    return arrived
+
+
+@defer.inlineCallbacks
+def keywords(guide):
+    """Keywords arrive as keywords, whatever their name."""
+    factory = guide.connect()
+    avatar = yield guide.login(factory)
+    arrived = yield avatar.callRemote("keywords", 1, b"two", name="x", self_="y", é=(3,))
+    factory.disconnect()
+    return arrived
+
+
+@defer.inlineCallbacks
+def order(guide):
+    """Calls run in the order in which they were made, also those that want no answer."""
+    factory = guide.connect()
+    avatar = yield guide.login(factory)
+    slow = avatar.callRemote("later", "late")
+    one_way = [avatar.callRemote("append", number, pbanswer=False) for number in range(100)]
+    both = [avatar.callRemote("append", number) for number in range(100, 200)]
+    yield defer.gatherResults(both)
+    numbers = yield avatar.callRemote("arrived")
+    late = yield slow
+    factory.disconnect()
+    return [set(one_way) == {None}, numbers == list(range(200)), late]
+
+
+@defer.inlineCallbacks
+def callbacks(guide):
+    """The server calls an object of the client's during the call and after it."""
+    factory = guide.connect()
+    avatar = yield guide.login(factory)
+    listener = Listener()
+    reply, back = yield avatar.callRemote("listen", listener)
+    listener.events.append("answer")
+    yield listener.heard_after
+    counts = []
+    for _ in range(3):
+        counts.append((yield avatar.callRemote("keep", listener)))
+    kept = yield avatar.callRemote("give_back")
+    factory.disconnect()
+    return [
+        reply,
+        back is listener,
+        listener.events,
+        counts,
+        [item is listener for item in kept],
+    ]
+
+
+@defer.inlineCallbacks
+def copies(guide):
+    """Copies cross both ways, with the state that their owner chose for the reader."""
+    factory = guide.connect()
+    avatar = yield guide.login(factory)
+    first, second = yield avatar.callRemote("note")
+    note = [type(first).__name__, first is second, describe(dict(sorted(vars(first).items())))]
+    draft = yield avatar.callRemote("take", Draft("plan", [1, 2], Listener()))
+    parcel = parcels.Parcel()
+    parcel.label = "fragile"
+    parcel.inside = parcels.Parcel()
+    there, back = yield avatar.callRemote("parcel", parcel)
+    factory.disconnect()
+    return {
+        "note": note,
+        "draft": draft,
+        "parcel": [there, parcels.told(back), parcels.told(back.inside)],
+    }
+
+
+@defer.inlineCallbacks
+def caches(guide):
+    """A cache follows its original until it is dropped, and goes back as the original."""
+    factory = guide.connect()
+    avatar = yield guide.login(factory)
+    board = yield avatar.callRemote("board")
+    again = yield avatar.callRemote("board")
+    seen = [type(board).__name__, board.reader, list(board.lines), board.lines is again.lines]
+    numbers = []
+    for line in ("second", "third", "fourth"):
+        numbers.append((yield avatar.callRemote("write", line)))
+    is_board = yield avatar.callRemote("is_board", board)
+    seen += [numbers, list(again.lines), is_board]
+    del board, again
+    gc.collect()
+    seen.append((yield avatar.callRemote("board_stopped")))
+    factory.disconnect()
+    return seen
+
+
+@defer.inlineCallbacks
+def caches_of_client(guide):
+    """The server holds a cache of the client's object, and the client learns that it let go."""
+    factory = guide.connect()
+    avatar = yield guide.login(factory)
+    score = Score()
+    kind = yield avatar.callRemote("hold", score)
+    counts = []
+    for _ in range(3):
+        counts.append((yield score.score()))
+    held = yield avatar.callRemote("held")
+    yield avatar.callRemote("forget")
+    stopped = yield score.stopped
+    factory.disconnect()
+    return [kind, counts, held, stopped]
+
+
+@defer.inlineCallbacks
+def views(guide):
+    """A view is told the perspective of the connection that it was given to."""
+    factory = guide.connect()
+    avatar = yield guide.login(factory)
+    _, number = yield avatar.callRemote("whoami")
+    room = yield avatar.callRemote("room")
+    arrived = [
+        (yield room.callRemote("who", 1, word="two")),
+        (yield room.callRemote("number")) == number,
+        (yield room.callRemote("ask", Listener())),
+        (yield avatar.callRemote("take_room", room)),
+        (yield avatar.callRemote("show_room", Listener())),
+    ]
+    other = yield avatar.callRemote("room_of", "bob")
+    arrived.append((yield other.callRemote("who")))
+    factory.disconnect()
+    return arrived
+
+
+@defer.inlineCallbacks
+def references(guide):
+    """An object given three times lives until its holder has dropped it, at both ends."""
+    factory = guide.connect()
+    avatar = yield guide.login(factory, Listener())
+    arrived = yield given_and_dropped(avatar)
+    factory.disconnect()
+    return arrived
+
+
+@defer.inlineCallbacks
+def decrefs(guide):
+    """Each reception of a reference is told to the owner once it is dropped."""
+    factory = guide.connect("counted")
+    avatar = yield guide.login(factory, Listener())
+    there, here = (yield avatar.callRemote("decrefs")), avatar.broker.decrefs
+    yield given_and_dropped(avatar)
+    there_after, here_after = (yield avatar.callRemote("decrefs")), avatar.broker.decrefs
+    factory.disconnect()
+    return [there_after - there, here_after - here]
+
+
+@defer.inlineCallbacks
+def given_and_dropped(avatar):
+    """Let both ends give an object three times and drop it; return what was seen."""
+    tokens = []
+    for _ in range(3):
+        tokens.append((yield avatar.callRemote("token")))
+    are_equal = tokens[0] == tokens[1] == tokens[2]
+    touched = yield tokens[1].callRemote("touch")
+    del tokens[:]
+    gc.collect()
+    gone = yield avatar.callRemote("token_gone")
+
+    collected = defer.Deferred()
+    listener = Listener()
+    reference = weakref.ref(listener, lambda reference: collected.callback("gone"))
+    for _ in range(3):
+        yield avatar.callRemote("keep", listener)
+    del listener
+    gc.collect()
+    is_kept = reference() is not None
+    yield avatar.callRemote("forget")
+    gc.collect()
+    forgotten = yield collected
+    return [are_equal, touched, gone, is_kept, forgotten]
+
+
+@defer.inlineCallbacks
+def logout(guide):
+    """Dropping the avatar logs it out, once; the end of the connection does not do it again."""
+    factory = guide.connect()
+    other = guide.connect()
+    avatar = yield guide.login(factory, Listener())
+    witness = yield guide.login(other)
+    _, number = yield avatar.callRemote("whoami")
+    del avatar
+    gc.collect()
+    left = yield witness.callRemote("left", number)
+    factory.disconnect()
+    gone = yield witness.callRemote("gone", number)
+    other.disconnect()
+    return [left, gone]
+
+
+@defer.inlineCallbacks
+def server_hangs_up(guide):
+    """The end of the connection fails what is pending, is told once, and logs the avatar out."""
+    factory = guide.connect()
+    other = guide.connect()
+    avatar = yield guide.login(factory, Listener())
+    witness = yield guide.login(other)
+    _, number = yield avatar.callRemote("whoami")
+    told_of, unwanted = [], []
+    avatar.notifyOnDisconnect(told_of.append)
+    avatar.notifyOnDisconnect(unwanted.append)
+    avatar.dontNotifyOnDisconnect(unwanted.append)
+    pending = avatar.callRemote("never").addErrback(trapped)
+    yield avatar.callRemote("hang_up")
+    kind = yield pending
+    logouts = yield witness.callRemote("gone", number)
+    other.disconnect()
+    return [kind, [item is avatar for item in told_of], len(unwanted), dead(avatar), logouts]
+
+
+@defer.inlineCallbacks
+def client_hangs_up(guide):
+    """The server's pending call fails, it is told once, and the avatar is logged out."""
+    factory = guide.connect()
+    other = guide.connect()
+    avatar = yield guide.login(factory, Listener())
+    witness = yield guide.login(other)
+    _, number = yield avatar.callRemote("whoami")
+    yield avatar.callRemote("call_me", Listener())
+    pending = avatar.callRemote("never").addErrback(trapped)
+    factory.disconnect()
+    kind = yield pending
+    cut = yield witness.callRemote("cut", number)
+    logouts = yield witness.callRemote("gone", number)
+    other.disconnect()
+    return [kind, dead(avatar), cut, logouts]
+
+
+def unexpected(value):
+    """Return what is told in place of an error."""
+    return ["no error", describe(value), ""]
+
+
+@defer.inlineCallbacks
+def logins_refused(guide):
+    """A refused login is trapped by its class."""
+    arrived = {}
+    for name, port, wrong in (
+        ("wrong password", "portal", credentials.UsernamePassword(b"alice", b"open")),
+        ("unknown user", "portal", credentials.UsernamePassword(b"mallory", b"sesame")),
+        ("denied", "portal", credentials.UsernamePassword(b"denied", b"sesame")),
+        ("unhandled", "members", credentials.Anonymous()),
+    ):
+        factory = guide.connect(port)
+        kind, type_name, _ = yield factory.login(wrong).addCallbacks(unexpected, told)
+        arrived[name] = [kind, type_name]
+        factory.disconnect()
+    return arrived
+
+
+@defer.inlineCallbacks
+def errors(guide):
+    """An error of the server's method is trapped by its class, its text arrives."""
+    factory = guide.connect()
+    avatar = yield guide.login(factory)
+    arrived = {}
+    for kind in (*CLASSES, "unknown"):
+        soon = yield avatar.callRemote("fail", kind).addCallbacks(unexpected, told)
+        late = yield avatar.callRemote("fail_later", kind).addCallbacks(unexpected, told)
+        arrived[kind] = [soon, late]
+    factory.disconnect()
+    return arrived
+
+
+@defer.inlineCallbacks
+def errors_of_client(guide):
+    """An error of the client's method is trapped at the server, and also when passed on."""
+    factory = guide.connect()
+    avatar = yield guide.login(factory)
+    arrived = {}
+    listener = Listener()
+    for kind in (*CLASSES, "unknown"):
+        provoked = yield avatar.callRemote("provoke", listener, kind)
+        relayed = yield avatar.callRemote("relay", listener, kind).addCallbacks(unexpected, told)
+        arrived[kind] = [provoked, relayed]
+    factory.disconnect()
+    return arrived
+
+
+@defer.inlineCallbacks
+def errors_raised(guide):
+    """In a generator, an exception not known here is a RemoteError that names its type."""
+    factory = guide.connect()
+    avatar = yield guide.login(factory)
+    try:
+        yield avatar.callRemote("fail", "unknown")
+    except pb.RemoteError as exc:
+        arrived = [type(exc).__name__, text(exc.remoteType)]
+    factory.disconnect()
+    return arrived
+
+
+@defer.inlineCallbacks
+def errors_of_dispatch(guide):
+    """What the server does not run is an error of that call only."""
+    factory = guide.connect()
+    avatar = yield guide.login(factory)
+    desk = yield avatar.callRemote("desk")
+    room = yield avatar.callRemote("room")
+    arrived = {}
+    for name, refused in (
+        ("no method of a reference", desk.callRemote("nothing")),
+        ("no method of an avatar", avatar.callRemote("nothing")),
+        ("no method of a view", room.callRemote("nothing")),
+        ("an attribute is no method", desk.callRemote("__class__")),
+        ("wrong arguments", avatar.callRemote("whoami", 1, 2)),
+        ("wrong keyword", avatar.callRemote("echo", valeu=1)),
+        ("unregistered copy", avatar.callRemote("echo", Stowaway())),
+        ("a class", avatar.callRemote("echo", Stowaway)),
+    ):
+        kind, type_name, _ = yield refused.addCallbacks(unexpected, told)
+        arrived[name] = [kind, type_name]
+    arrived["no method of the client's"] = yield avatar.callRemote("call", Listener(), "nothing")
+    arrived["and then"] = yield avatar.callRemote("later", "still there")
+    factory.disconnect()
+    return arrived
+
+
+@defer.inlineCallbacks
+def pages(guide):
+    """A pager brings a long text in pieces."""
+    factory = guide.connect()
+    avatar = yield guide.login(factory)
+    desk = yield avatar.callRemote("desk")
+    text = bytes(range(256)) * 300
+    pieces = yield util.getAllPages(desk, "pages", text, 10000)
+    factory.disconnect()
+    return [[len(piece) for piece in pieces], b"".join(pieces) == text]
+
+
+@defer.inlineCallbacks
+def root(guide):
+    """A server without login gives its root."""
+    factory = guide.connect("root")
+    door = yield factory.getRootObject()
+    there, back = yield door.callRemote("echo", ("a", b"b"))
+    listener = Listener()
+    reply = yield door.callRemote("listen", listener)
+    refused = yield door.callRemote("refuse").addCallbacks(unexpected, told)
+    missing = yield door.callRemote("nothing").addCallbacks(unexpected, trapped)
+    again = yield factory.getRootObject()
+    same = again == door
+    factory.disconnect()
+    return [there, describe(back), reply, listener.events, refused, missing, same]
+
+
+SCENARIOS = (
+    login,
+    calls,
+    keywords,
+    order,
+    callbacks,
+    copies,
+    caches,
+    caches_of_client,
+    views,
+    references,
+    decrefs,
+    logout,
+    server_hangs_up,
+    client_hangs_up,
+    logins_refused,
+    errors,
+    errors_of_client,
+    errors_raised,
+    errors_of_dispatch,
+    pages,
+    root,
+)
+
+
+@defer.inlineCallbacks
+def run(guide, wanted):
+    """Run the scenarios one after the other and print what arrived in each."""
+    for scenario in SCENARIOS:
+        name = scenario.__name__
+        if wanted and name not in wanted:
+            continue
+        line = {"scenario": name}
+        try:
+            line["arrived"] = yield scenario(guide).addTimeout(SECONDS_A_SCENARIO, reactor)
+        except Exception:
+            line["failed"] = traceback.format_exc()
+        print(json.dumps(line), flush=True)
+    reactor.stop()
+
+
+def main():
+    """Run what the command line asks for, then end."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("world", choices=["twisted", "ours"])
+    parser.add_argument("ports")
+    parser.add_argument("login", choices=["password", "guest"])
+    parser.add_argument("--ca")
+    parser.add_argument("--only", nargs="+", default=[])
+    options = parser.parse_args()
+    reactor.callWhenRunning(run, Guide(options), options.only)
+    reactor.run()
+
+
+main()

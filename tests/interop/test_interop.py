@@ -1,0 +1,319 @@
+"""Our ends and Twisted's, each against each, in real processes.
+
+Every cell is one client program against one server program: {our client, Twisted's} × {our server,
+Twisted's} × {TCP, TLS} × {password, guest}. The programs are the same in both worlds but for their
+imports (``world.py``); what arrives is compared with one table, the same for all cells.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import ipaddress
+import itertools
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from peers import Peer, explained_by
+
+HERE = Path(__file__).parent
+WORLDS = ("twisted",)
+
+
+class Cell(NamedTuple):
+    """Which client meets which server, and how."""
+
+    client: str
+    server: str
+    transport: str
+    login: str
+
+    def __str__(self) -> str:
+        return "-".join(self)
+
+
+CELLS = [
+    Cell(*parts)
+    for parts in itertools.product(WORLDS, WORLDS, ("tcp", "tls"), ("password", "guest"))
+]
+
+VALUES = {
+    "none": "None",
+    "true": "bool True",
+    "false": "bool False",
+    "zero": "int 0",
+    "negative": "int -1",
+    "last short": "int 2147483647",
+    "first long": "int 2147483648",
+    "last negative short": "int -2147483648",
+    "negative long": "int -2147483649",
+    "long": "int 171792506910670443678820376588540424234035840667",
+    "more negative": "int -171792506910670443678820376588540424234035840667",
+    "float": "float 0.1",
+    "negative zero": "float -0.0",
+    "infinite": "float inf",
+    "no bytes": "bytes b''",
+    "bytes": r"bytes b'\x00\xff'",
+    "a word of the dialect": "bytes b'remote'",
+    "many bytes": "bytes of 102400, crc 9a0e0c8c",
+    "no text": "str ''",
+    "text": "str 'naïve 日本 😀'",
+    "much text": "str of 60000, crc 7e4685ce",
+    "list": "list(int 1, list(int 2, list()))",
+    "empty list": "list()",
+    "tuple": "tuple(int 1, tuple(str 'a', tuple()))",
+    "empty tuple": "tuple()",
+    "dict": "dict(str 'a': int 1, bytes b'b': int 2, int 3: str 'c', tuple(int 4, str 'd'): None)",
+    "empty dict": "dict()",
+    "set": "set(int 1, str 'a')",
+    "frozenset": "frozenset(bytes b'b', int 2)",
+    "datetime": "datetime datetime.datetime(2024, 2, 29, 23, 59, 58, 123456)",
+    "date": "date datetime.date(1, 1, 1)",
+    "time": "time datetime.time(1, 2, 3, 4)",
+    "timedelta": "timedelta datetime.timedelta(days=-1, seconds=5, microseconds=6)",
+    "decimal": "Decimal Decimal('-12.3400')",
+    "large decimal": "Decimal Decimal('1.5E+30')",
+    "shared": "list(list(int 1), same 2, tuple(same 2))",
+    "cyclic": "dict(str 'name': str 'loop', str 'self': list(same 1))",
+    "expression": "list(bytes b'reference', int 1, list(str 'unicode', bytes b'x'))",
+}
+
+# What an errback learns of each error: the class that traps it, the name of its type.
+ERRORS = {
+    "Refused": "faults.Refused",
+    "pb.Error": "twisted.spread.pb.Error",
+    "NoSuchMethod": "twisted.spread.flavors.NoSuchMethod",
+    "DeadReferenceError": "twisted.spread.pb.DeadReferenceError",
+    "PBConnectionLost": "twisted.spread.pb.PBConnectionLost",
+    "ProtocolError": "twisted.spread.pb.ProtocolError",
+    "InsecureJelly": "twisted.spread.jelly.InsecureJelly",
+    "UnauthorizedLogin": "twisted.cred.error.UnauthorizedLogin",
+    "UnhandledCredentials": "twisted.cred.error.UnhandledCredentials",
+    "LoginDenied": "twisted.cred.error.LoginDenied",
+    "ValueError": "builtins.ValueError",
+    "KeyError": "builtins.KeyError",
+    "ZeroDivisionError": "builtins.ZeroDivisionError",
+    "AttributeError": "builtins.AttributeError",
+    "TypeError": "builtins.TypeError",
+    "Exception": "builtins.Exception",
+}
+
+
+def errors(unknown: str) -> dict[str, Any]:
+    """Return what arrives of each error, sent twice; ``unknown`` is known only to its sender."""
+    arrived = {kind: [[kind, name, f"because {kind}"]] * 2 for kind, name in ERRORS.items()}
+    # str(KeyError(x)) is repr(x).
+    arrived["KeyError"] = [["KeyError", "builtins.KeyError", "'because KeyError'"]] * 2
+    arrived["unknown"] = [["Exception", f"__main__.{unknown}", "because unknown"]] * 2
+    return arrived
+
+
+def expected(user: str, avatar_id: str) -> dict[str, Any]:
+    """Return what arrives in each scenario, for a user of that name."""
+    return {
+        "login": [avatar_id, f"{user} is welcome"],
+        "calls": {name: [described, described] for name, described in VALUES.items()},
+        "keywords": [
+            "tuple(int 1, bytes b'two')",
+            "dict(str 'name': str 'x', str 'self_': str 'y', str 'é': tuple(int 3))",
+        ],
+        "order": [True, True, "late"],
+        "callbacks": [
+            "heard: during",
+            True,
+            [["during", {"by": user}], "answer", ["after", {"by": user}]],
+            [[1, True], [2, True], [3, True]],
+            [True, True, True],
+        ],
+        "copies": {
+            "note": [
+                "NoteCopy",
+                True,
+                "dict(str 'body': list(str 'at', str 'noon'), "
+                f"str 'reader': str '{user}', str 'subject': str 'lunch')",
+            ],
+            "draft": [
+                "DraftCopy",
+                ["author", "pages", "title"],
+                "plan",
+                "list(int 1, int 2)",
+                "RemoteReference",
+                "heard: your draft",
+            ],
+            "parcel": [
+                ["Parcel", "dict(str 'inside': Parcel, str 'label': str 'fragile')"],
+                ["Parcel", "dict(str 'inside': Parcel, str 'label': str 'fragile')"],
+                ["Parcel", "dict()"],
+            ],
+        },
+        "caches": [
+            "BoardCache",
+            user,
+            ["first"],
+            True,
+            [[2], [3], [4]],
+            ["first", "second", "third", "fourth"],
+            True,
+            [user, 0],
+        ],
+        "caches_of_client": ["ScoreCache", [2, 3, 4], [0, 1, 2, 3], True],
+        "views": [
+            [user, "tuple(int 1)", "dict(str 'word': str 'two')"],
+            True,
+            f"heard: {user} asked",
+            ["ViewPoint", True, True],
+            [user, "tuple(str 'shown')", "dict()"],
+            ["bob", "tuple()", "dict()"],
+        ],
+        "references": [True, "touched", "gone", True, "gone"],
+        "decrefs": [3, 3],
+        "logout": [1, 1],
+        "server_hangs_up": ["PBConnectionLost", [True], 0, "DeadReferenceError", 1],
+        "client_hangs_up": [
+            "PBConnectionLost",
+            "DeadReferenceError",
+            ["PBConnectionLost", "DeadReferenceError", 1],
+            1,
+        ],
+        "logins_refused": {
+            "wrong password": ["UnauthorizedLogin", "twisted.cred.error.UnauthorizedLogin"],
+            "unknown user": ["UnauthorizedLogin", "twisted.cred.error.UnauthorizedLogin"],
+            "denied": ["LoginDenied", "twisted.cred.error.LoginDenied"],
+            "unhandled": ["UnhandledCredentials", "twisted.cred.error.UnhandledCredentials"],
+        },
+        "errors": errors("ServerFault"),
+        "errors_of_client": errors("ClientFault"),
+        "errors_raised": ["RemoteError", "__main__.ServerFault"],
+        "errors_of_dispatch": {
+            "no method of a reference": ["NoSuchMethod", "twisted.spread.flavors.NoSuchMethod"],
+            "no method of an avatar": ["AttributeError", "builtins.AttributeError"],
+            "no method of a view": ["AttributeError", "builtins.AttributeError"],
+            "an attribute is no method": ["NoSuchMethod", "twisted.spread.flavors.NoSuchMethod"],
+            "wrong arguments": ["TypeError", "builtins.TypeError"],
+            "wrong keyword": ["TypeError", "builtins.TypeError"],
+            "unregistered copy": ["InsecureJelly", "twisted.spread.jelly.InsecureJelly"],
+            "a class": ["InsecureJelly", "twisted.spread.jelly.InsecureJelly"],
+            "no method of the client's": "NoSuchMethod",
+            "and then": "still there",
+        },
+        "pages": [[10000] * 7 + [6800], True],
+        "root": [
+            "tuple(str 'a', bytes b'b')",
+            "tuple(str 'a', bytes b'b')",
+            "heard: at the door",
+            [["at the door", {}]],
+            ["Refused", "faults.Refused", "closed"],
+            "NoSuchMethod",
+            True,
+        ],
+    }
+
+
+EXPECTED = {
+    "password": expected("alice", "bytes b'alice'"),
+    "guest": expected("guest", "tuple()"),
+}
+
+
+class PEM(NamedTuple):
+    """The files of a server certificate, its key, and the authority that signed it."""
+
+    certificate: str
+    key: str
+    authority: str
+
+
+@pytest.fixture(scope="module")
+def pem(tmp_path_factory: pytest.TempPathFactory) -> PEM:
+    """Give a server certificate for 127.0.0.1."""
+    folder = tmp_path_factory.mktemp("pem")
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False
+        )
+        .sign(key, hashes.SHA256())
+    )
+    certificate_file, key_file = folder / "certificate.pem", folder / "key.pem"
+    certificate_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    key_file.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    return PEM(str(certificate_file), str(key_file), str(certificate_file))
+
+
+class Run(NamedTuple):
+    """What a client has printed, by scenario, and the programs that can tell more."""
+
+    arrived: dict[str, dict[str, Any]]
+    server: Peer
+
+
+@pytest.fixture(scope="module")
+def run(pem: PEM) -> Iterator[Callable[[Cell], Run]]:
+    """Give a function that runs the client of a cell, once, against a server that stays."""
+    with contextlib.ExitStack() as stack:
+        servers: dict[tuple[str, str], tuple[Peer, str]] = {}
+        runs: dict[Cell, Run] = {}
+
+        def serve(world: str, transport: str) -> tuple[Peer, str]:
+            tls = ["--tls", pem.certificate, pem.key] if transport == "tls" else []
+            peer = stack.enter_context(Peer(HERE / "server.py", world, *tls, path=[HERE]))
+            return peer, json.dumps(peer.read())
+
+        def run_cell(cell: Cell) -> Run:
+            where = (cell.server, cell.transport)
+            if where not in servers:
+                servers[where] = serve(*where)
+            server, ports = servers[where]
+            if cell not in runs:
+                tls = ["--ca", pem.authority] if cell.transport == "tls" else []
+                arguments = [cell.client, ports, cell.login, *tls]
+                with (
+                    explained_by(server),
+                    Peer(HERE / "client.py", *arguments, path=[HERE]) as client,
+                ):
+                    lines = client.read_all()
+                runs[cell] = Run({line["scenario"]: line for line in lines}, server)
+            return runs[cell]
+
+        yield run_cell
+
+
+@pytest.mark.parametrize("scenario", EXPECTED["password"])
+@pytest.mark.parametrize("cell", CELLS, ids=str)
+def test_the_same_arrives_in_every_cell(
+    run: Callable[[Cell], Run], cell: Cell, scenario: str
+) -> None:
+    """What arrives does not depend on which end is ours."""
+    ran = run(cell)
+    line = ran.arrived[scenario]
+    with explained_by(ran.server):
+        assert "failed" not in line, line["failed"]
+        assert EXPECTED[cell.login][scenario] == line["arrived"]
+
+
+@pytest.mark.parametrize("cell", CELLS, ids=str)
+def test_every_scenario_has_an_expectation(run: Callable[[Cell], Run], cell: Cell) -> None:
+    """A client runs the scenarios of the table, no fewer and no more."""
+    assert list(EXPECTED[cell.login]) == list(run(cell).arrived)
