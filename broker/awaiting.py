@@ -1,0 +1,214 @@
+"""Bridge: what an ``await`` on a Deferred hands to whoever runs the coroutine.
+
+Theory of operation. ``await d`` on a Deferred without a result puts one Bridge among the callbacks
+of ``d`` and yields it. Whoever drives the coroutine takes it from there:
+
+- An asyncio Task (in C, in Python, under uvloop) takes any object with ``_asyncio_future_blocking``
+  for a future. It compares `get_loop`, gives its wakeup to `add_done_callback`, calls `cancel` to
+  stop waiting, and `result` when woken up. The loop is asked for only then, of the asyncio that
+  the Task has imported: this module needs none.
+- Our own `broker.driver` calls `when_done`, and is resumed at once.
+
+A Bridge sees the result at its place in the chain, lets it pass on unchanged, and wakes its one
+awaiter. Of several Bridges on one Deferred the last to be cancelled cancels the Deferred; it stays
+in the chain, so that the CancelledError of the Deferred counts as handled.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any, NoReturn, Protocol
+
+from broker.deferred_errors import CancelledError
+from broker.failure import Failure
+
+__all__ = ["Awaited", "Bridge", "TaskBridge", "is_asyncio_cancellation", "running_loop"]
+
+
+class Awaited(Protocol):
+    """What a Bridge needs of its Deferred."""
+
+    _callbacks: list[Any] | None
+
+    def cancel(self) -> None:
+        """Ask for an early end."""
+
+
+class _NoOutcome:
+    """Stands for the outcome of a Bridge that has none: still pending, or its awaiter has gone."""
+
+    __slots__ = ("message",)
+
+    def __init__(self, message: Any = None):
+        self.message = message
+
+
+_PENDING = _NoOutcome()
+
+
+def running_loop() -> Any:
+    """Return the asyncio loop that runs in this thread, or None; never imports asyncio."""
+    events = sys.modules.get("asyncio.events")
+    return None if events is None else events._get_running_loop()
+
+
+def is_asyncio_cancellation(exc: BaseException) -> bool:
+    """Tell whether `exc` is asyncio's CancelledError; never imports asyncio."""
+    exceptions = sys.modules.get("asyncio.exceptions")
+    return exceptions is not None and isinstance(exc, exceptions.CancelledError)
+
+
+class Bridge:
+    """One awaiter of one Deferred, seen by its driver as a future.
+
+    The constructor puts it at the end of the Deferred's chain.
+    """
+
+    __slots__ = ("_asyncio_future_blocking", "_deferred", "_loop", "_outcome", "_wakeups")
+
+    def __init__(self, deferred: Awaited):
+        self._asyncio_future_blocking = True
+        self._deferred = deferred
+        self._outcome: Any = _PENDING
+        self._loop: Any = None
+        self._wakeups: list[tuple[Callable[[Any], object], Any]] | None = None
+        if deferred._callbacks is None:
+            deferred._callbacks = [self]
+        else:
+            deferred._callbacks.append(self)
+
+    # What the Deferred calls.
+
+    def deliver(self, result: Any) -> None:
+        """Take the Deferred's result, and wake the awaiter."""
+        if self._outcome is _PENDING:
+            self._outcome = result
+            if self._wakeups is not None:
+                self._wake()
+
+    # What our own driver calls.
+
+    def when_done(self, resume: Callable[[Any], object]) -> None:
+        """Call `resume` with this Bridge as soon as there is an outcome, at once if there is."""
+        if self._outcome is _PENDING:
+            self._wakeups = [(resume, None)]
+        else:
+            resume(self)
+
+    def interrupt(self) -> None:
+        """Cancel the Deferred if nobody else awaits it, else fail this awaiter alone.
+
+        Either way the awaiter ends with what the Deferred ends with, or with CancelledError.
+        """
+        if self._outcome is _PENDING:
+            if self._is_last():
+                self._deferred.cancel()
+            else:
+                self.withdraw()
+                self.deliver(Failure(CancelledError()))
+
+    def withdraw(self) -> None:
+        """Leave the Deferred's chain: the awaiter has gone, and nobody cancels anything."""
+        callbacks = self._deferred._callbacks
+        if callbacks is not None and self in callbacks:
+            callbacks.remove(self)
+
+    # What an asyncio Task calls.
+
+    def get_loop(self) -> Any:
+        """Return the running loop."""
+        loop = self._loop
+        if loop is None:
+            loop = self._loop = running_loop()
+        return loop
+
+    def add_done_callback(self, callback: Callable[[Any], object], *, context: Any = None) -> None:
+        """Have the loop call `callback` with this Bridge once there is an outcome."""
+        wakeups = self._wakeups
+        if wakeups is None:
+            self._wakeups = [(callback, context)]
+        else:
+            wakeups.append((callback, context))
+        if self._loop is None:
+            self.get_loop()
+        if self._outcome is not _PENDING:
+            self._wake()
+
+    def cancel(self, msg: Any = None) -> bool:
+        """Stop waiting: the awaiter gets asyncio's CancelledError. False if there is an outcome."""
+        if self._outcome is not _PENDING:
+            return False
+        is_last = self._is_last()
+        self._outcome = _NoOutcome(msg)
+        if self._wakeups is not None:
+            self._wake()
+        if is_last:
+            self._deferred.cancel()
+        else:
+            self.withdraw()
+        return True
+
+    def done(self) -> bool:
+        """Tell whether there is an outcome."""
+        return self._outcome is not _PENDING
+
+    def cancelled(self) -> bool:
+        """Tell whether the awaiter has stopped waiting."""
+        return isinstance(self._outcome, _NoOutcome) and self._outcome is not _PENDING
+
+    def result(self) -> Any:
+        """Return the result or raise the exception, as the result of a future does."""
+        outcome = self._outcome
+        if isinstance(outcome, Failure):
+            outcome.raiseException()
+        if isinstance(outcome, _NoOutcome):
+            self._raise_no_outcome(outcome)
+        return outcome
+
+    def exception(self) -> BaseException | None:
+        """Return the exception, or None if there is a result."""
+        outcome = self._outcome
+        if isinstance(outcome, _NoOutcome):
+            self._raise_no_outcome(outcome)
+        return outcome.as_exception() if isinstance(outcome, Failure) else None
+
+    def _raise_no_outcome(self, outcome: _NoOutcome) -> NoReturn:
+        if outcome is _PENDING:
+            raise RuntimeError(
+                "a coroutine that awaits a Deferred is driven by something other than asyncio"
+                " and broker.defer; give Twisted's driver d.asTwisted()"
+            )
+        exceptions = sys.modules["asyncio.exceptions"]
+        raise exceptions.CancelledError(*(() if outcome.message is None else (outcome.message,)))
+
+    def _is_last(self) -> bool:
+        for item in self._deferred._callbacks or ():
+            if isinstance(item, Bridge) and item is not self and item._outcome is _PENDING:
+                return False
+        return True
+
+    def _wake(self) -> None:
+        wakeups, self._wakeups = self._wakeups or (), None
+        loop = self._loop
+        for callback, context in wakeups:
+            if loop is None:
+                callback(self)
+            else:
+                loop.call_soon(callback, self, context=context)
+
+
+class TaskBridge(Bridge):
+    """The Bridge of a Task that was made of the Deferred itself: ``create_task(d)``.
+
+    Several Tasks may be made of one Deferred, which therefore keeps nothing about them between
+    `send` and `send`. A woken Task first asks for `result`, and throws what that raises into its
+    coroutine; so the result travels as a StopIteration, which the Deferred's `throw` raises again,
+    and which is how a coroutine returns.
+    """
+
+    __slots__ = ()
+
+    def result(self) -> NoReturn:
+        """Raise the exception, or StopIteration with the result."""
+        raise StopIteration(super().result())

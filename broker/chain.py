@@ -1,0 +1,274 @@
+"""Chain: the callbacks of a Deferred, and the order in which they run.
+
+Theory of operation. A chain is a list of items, run in order once it is fired and each with the
+result that the one before left behind. An item is one of three things:
+
+- a pair of callbacks, six fields in a tuple: callback, its arguments and keywords, errback, its
+  arguments and keywords. None for either passes the result on;
+- an observer (`Bridge`, `TwistedObserver`): it is shown the result and changes nothing, and a
+  failure that it has seen counts as handled;
+- another chain, one of whose callbacks returned this one: it is given the result for good.
+
+Where a callback returns a Deferred without a result, the chain is paused, and goes on when that one
+gets there. `_run` keeps a list of the chains so woken, so that none is too long for the stack. A
+chain that ends in a failure leaves an `Unhandled` behind, which logs when it is collected.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar, Self, TypeVar
+
+from broker.deferred_errors import AlreadyCalledError, CancelledError
+from broker.driver import Driver
+from broker.failure import Failure
+from broker.foreign import PLAIN, is_twisted_deferred, is_twisted_failure
+from broker.unhandled import Unhandled
+
+__all__ = ["Chain", "adopt"]
+
+
+class Chain:
+    """The part of a Deferred that is fired, paused, cancelled and run; see `broker.deferred`."""
+
+    __slots__ = (
+        "__weakref__",
+        "_callbacks",
+        "_canceller",
+        "_is_running",
+        "_swallows_one",
+        "_unhandled",
+        "called",
+        "paused",
+        "result",
+    )
+    debug: ClassVar[bool] = False
+    result: Any
+
+    def __init__(self, canceller: Callable[[Any], object] | None = None):
+        self.called = False
+        self.paused = 0
+        self._callbacks: list[Any] | None = None
+        self._canceller: Callable[[Any], object] | Driver | None = canceller
+        self._is_running = False
+        self._swallows_one = False
+        self._unhandled: Unhandled | None = None
+        if self.debug:
+            self._unhandled = Unhandled()
+            self._unhandled.keep_creator()
+
+    # Firing.
+
+    def callback(self, result: Any) -> None:
+        """Fire with `result`.
+
+        Raises:
+            AlreadyCalledError: it has been fired; after `cancel` without a canceller, one late
+                result is accepted and dropped.
+            TypeError: `result` is a Deferred.
+        """
+        if self.called:
+            self._refuse()
+            return
+        if result.__class__ not in PLAIN:
+            if isinstance(result, Chain):
+                raise TypeError("a Deferred is fired with a result, not with a Deferred")
+            if is_twisted_failure(result):
+                result = Failure.of(result)
+        if self.debug:
+            self._debug_info().keep_invoker()
+        self.called = True
+        self._canceller = None  # it often refers back to us
+        self.result = result
+        if self._callbacks is not None or isinstance(result, Failure):
+            self._run()
+
+    def errback(self, fail: Any = None) -> None:
+        """Fire with a failure: a Failure, an exception, or by default the one being handled.
+
+        Raises:
+            AlreadyCalledError: as for `callback`.
+            NoCurrentExceptionError: no argument, and no exception is being handled.
+        """
+        self.callback(Failure() if fail is None else Failure.of(fail))
+
+    def pause(self) -> None:
+        """Stop running the chain until `unpause`."""
+        self.paused += 1
+
+    def unpause(self) -> None:
+        """Undo one `pause`; after the last, run the chain."""
+        self.paused -= 1
+        if not self.paused and self.called:
+            self._run()
+
+    def cancel(self) -> None:
+        """Give up the result: call the canceller, then fire with CancelledError if it did not fire.
+
+        A Deferred that runs a coroutine has cancelled what the coroutine awaits, and ends as the
+        coroutine does. One that waits for another Deferred cancels that one. After its result a
+        Deferred cannot be cancelled; then this does nothing.
+        """
+        if self.called:
+            inner = self.result
+            if isinstance(inner, Chain):
+                inner.cancel()
+            return
+        canceller = self._canceller
+        if isinstance(canceller, Driver):
+            canceller.cancel()
+            return
+        if canceller is None:
+            self._swallows_one = True
+        else:
+            canceller(self)
+        if not self.called:
+            self.errback(CancelledError())
+
+    # Running the chain.
+
+    def _add(self, item: Any) -> Self:
+        if self._callbacks is None:
+            self._callbacks = [item]
+        else:
+            self._callbacks.append(item)
+        if self.called:
+            self._run()
+        return self
+
+    def _run(self) -> None:
+        """Run the chain, and the chains of the Deferreds that were waiting for it."""
+        waiting = self._advance()
+        if waiting is None:
+            return
+        running = [self, waiting]
+        while running:
+            waiting = running[-1]._advance()
+            if waiting is None:
+                running.pop()
+            else:
+                running.append(waiting)
+
+    def _advance(self) -> Chain | None:
+        """Run the chain to its end, or until it waits, or return the Deferred that it woke."""
+        if self.paused or self._is_running:
+            return None
+        callbacks = self._callbacks
+        seen = None
+        self._is_running = True
+        try:
+            while callbacks:
+                item = callbacks.pop(0)
+                if item.__class__ is tuple:
+                    if not self._call(item):
+                        return None
+                elif isinstance(item, Chain):
+                    self._give_to(item)
+                    return item
+                else:
+                    item.deliver(self.result)
+                    seen = self.result
+        finally:
+            self._is_running = False
+        if isinstance(self.result, Failure):
+            if self._unhandled is None:
+                self._unhandled = Unhandled()
+            self._unhandled.note(self.result, self.result is seen)
+        elif self._unhandled is not None:
+            self._unhandled.failure = None
+        return None
+
+    def _call(self, pair: tuple[Any, ...]) -> bool:
+        """Call what fits the result, and make of it the next one; False if the chain is paused."""
+        result = self.result
+        if isinstance(result, Failure):
+            _, _, _, function, args, keywords = pair
+        else:
+            function, args, keywords, _, _, _ = pair
+        if function is None:
+            return True
+        try:
+            result = function(result, *args, **keywords)
+        except BaseException as exc:  # noqa: BLE001 - as published, whatever it raises is the result
+            # Without our own frame, which would hold this Deferred in a cycle.
+            exc.__traceback__ = exc.__traceback__ and exc.__traceback__.tb_next
+            self.result = Failure(exc)
+            return not self.paused
+        if result.__class__ not in PLAIN:
+            if is_twisted_deferred(result):
+                result = adopt(result, Chain)
+            if isinstance(result, Chain):
+                self._take_from(result)
+                return not self.paused
+            if is_twisted_failure(result):
+                result = Failure.of(result)
+        self.result = result
+        return not self.paused
+
+    def _take_from(self, inner: Chain) -> None:
+        """Take over the result of `inner`, or wait for it."""
+        if inner is self:
+            self.result = Failure(RuntimeError("a callback returned the Deferred it was called by"))
+        elif inner.called and not inner.paused and not inner._is_running:
+            self.result = inner._let_go()
+        else:
+            self.paused += 1
+            self.result = inner
+            inner._add(self)
+
+    def _give_to(self, outer: Chain) -> None:
+        """Hand the result to a Deferred that waits for it."""
+        outer.result = self._let_go()
+        outer.paused -= 1
+
+    def _let_go(self) -> Any:
+        """Return the result, and be left with None."""
+        result = self.result
+        self.result = None
+        if self._unhandled is not None:
+            self._unhandled.failure = None
+        return result
+
+    def _settled(self) -> Any:
+        """Return the result or raise the exception, which then counts as handled."""
+        result = self.result
+        if isinstance(result, Failure):
+            if self._unhandled is not None:
+                self._unhandled.failure = None
+            result.raiseException()
+        return result
+
+    def _refuse(self) -> None:
+        """Drop the late result after a cancellation, or complain of a second result."""
+        if not self._swallows_one:
+            stacks = () if self._unhandled is None else (self._unhandled.stacks(),)
+            raise AlreadyCalledError(*filter(None, stacks))
+        self._swallows_one = False
+
+    def _debug_info(self) -> Unhandled:
+        if self._unhandled is None:
+            self._unhandled = Unhandled()
+        return self._unhandled
+
+    def __repr__(self) -> str:
+        name = f"{type(self).__name__} at {id(self):#x}"
+        if not self.called:
+            return f"<{name}>"
+        if isinstance(self.result, Chain):
+            return f"<{name} waiting on Deferred at {id(self.result):#x}>"
+        return f"<{name} current result: {self.result!r}>"
+
+
+C = TypeVar("C", bound=Chain)
+
+
+def adopt(twisted: Any, kind: type[C]) -> C:
+    """Return a chain of `kind` that fires as Twisted's Deferred `twisted`, and cancels it."""
+    chain = kind(lambda _: twisted.cancel())
+
+    def fire(result: Any) -> None:
+        if not chain.called:
+            chain.callback(result)
+
+    twisted.addBoth(fire)
+    return chain

@@ -1,0 +1,328 @@
+"""Deferred: a result that may come later, for callbacks and for ``await``.
+
+The chain of callbacks, and how it runs, is in `broker.chain`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
+from contextvars import Context
+from types import CoroutineType, GeneratorType, TracebackType
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Concatenate,
+    Generic,
+    ParamSpec,
+    Protocol,
+    TypeAlias,
+    TypeVar,
+    overload,
+)
+
+from broker.awaiting import Bridge, TaskBridge, is_asyncio_cancellation
+from broker.chain import Chain, adopt
+from broker.deferred_errors import CancelledError, NotACoroutineError, TimeoutError
+from broker.driver import Driver, awaiting_yields
+from broker.failure import Failure
+from broker.foreign import PLAIN, TwistedObserver, is_twisted_deferred
+
+__all__ = ["Clock", "Deferred", "invoke", "to_deferred"]
+
+T = TypeVar("T")
+R = TypeVar("R")
+P = ParamSpec("P")
+
+if TYPE_CHECKING:
+    _Base: TypeAlias = Coroutine[Any, Any, T]
+else:
+    # What asyncio asks is `isinstance(d, Coroutine)`, and any class with the three methods is one.
+    # A real subclass would have ABCMeta, which makes isinstance(x, Deferred) eight times slower.
+    _Base = Generic
+
+
+class _DelayedCall(Protocol):
+    def active(self) -> bool: ...
+    def cancel(self) -> None: ...
+
+
+class Clock(Protocol):
+    """What `Deferred.addTimeout` needs of a reactor or of a test's clock."""
+
+    def callLater(self, delay: float, function: Callable[[], object], /) -> _DelayedCall:
+        """Call `function` in `delay` seconds."""
+
+
+class Deferred(Chain, _Base[T]):
+    """A result that may come later (published); it can be awaited.
+
+    ``await d`` takes nothing away: several coroutines may await one Deferred, and callbacks added
+    later still see the result. Cancelling one of the awaiting tasks cancels the Deferred only if
+    it was the last. A Deferred is itself a coroutine, as far as ``asyncio.create_task``,
+    ``gather``, ``wait_for`` and ``asyncio.run`` are concerned.
+
+    `canceller` is called by `cancel` with the Deferred, and may fire it.
+
+    Attributes:
+        called: True once it has been fired.
+        paused: how many times it has been paused, by `pause` or by waiting for another Deferred.
+        result: what the last callback left; there is no such attribute before it is fired.
+        debug: of the class: keep the stacks for AlreadyCalledError; see `setDebugging`.
+    """
+
+    __slots__ = ()
+
+    # Adding to the chain.
+
+    def addCallbacks(
+        self,
+        callback: Callable[..., Any] | None,
+        errback: Callable[..., Any] | None = None,
+        callbackArgs: tuple[Any, ...] | None = (),
+        callbackKeywords: Mapping[str, Any] | None = None,
+        errbackArgs: tuple[Any, ...] | None = (),
+        errbackKeywords: Mapping[str, Any] | None = None,
+    ) -> Deferred[Any]:
+        """Have `callback` called with a result, or `errback` with a Failure; return self.
+
+        What it returns is the next result, what it raises the next failure. A Deferred that it
+        returns, of ours or of Twisted's, is waited for. If there is a result already, the call
+        happens now.
+        """
+        return self._add(
+            (
+                callback,
+                callbackArgs or (),
+                callbackKeywords or {},
+                errback,
+                errbackArgs or (),
+                errbackKeywords or {},
+            )
+        )
+
+    @overload
+    def addCallback(
+        self,
+        callback: Callable[Concatenate[T, P], Deferred[R]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Deferred[R]: ...
+
+    @overload
+    def addCallback(
+        self, callback: Callable[Concatenate[T, P], R], *args: P.args, **kwargs: P.kwargs
+    ) -> Deferred[R]: ...
+
+    def addCallback(self, callback: Any, *args: Any, **kwargs: Any) -> Deferred[Any]:
+        """Have ``callback(result, *args, **kwargs)`` called with a result; see `addCallbacks`."""
+        return self._add((callback, args, kwargs, None, (), {}))
+
+    @overload
+    def addErrback(
+        self,
+        errback: Callable[Concatenate[Failure, P], Deferred[R]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Deferred[T | R]: ...
+
+    @overload
+    def addErrback(
+        self, errback: Callable[Concatenate[Failure, P], R], *args: P.args, **kwargs: P.kwargs
+    ) -> Deferred[T | R]: ...
+
+    def addErrback(self, errback: Any, *args: Any, **kwargs: Any) -> Deferred[Any]:
+        """Have ``errback(failure, *args, **kwargs)`` called with a failure; see `addCallbacks`."""
+        return self._add((None, (), {}, errback, args, kwargs))
+
+    @overload
+    def addBoth(
+        self,
+        callback: Callable[Concatenate[Any, P], Deferred[R]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Deferred[R]: ...
+
+    @overload
+    def addBoth(
+        self, callback: Callable[Concatenate[Any, P], R], *args: P.args, **kwargs: P.kwargs
+    ) -> Deferred[R]: ...
+
+    def addBoth(self, callback: Any, *args: Any, **kwargs: Any) -> Deferred[Any]:
+        """Have `callback` called with the result or the Failure; see `addCallbacks`."""
+        return self._add((callback, args, kwargs, callback, args, kwargs))
+
+    def chainDeferred(self, d: Deferred[T]) -> Deferred[None]:
+        """Fire `d` with what comes out here; the chain here goes on with None."""
+        return self.addCallbacks(d.callback, d.errback)
+
+    def addTimeout(
+        self,
+        timeout: float,
+        clock: Clock,
+        onTimeoutCancel: Callable[[Any, float], Any] | None = None,
+    ) -> Deferred[Any]:
+        """Cancel this Deferred if it has no result in `timeout` seconds of `clock`.
+
+        A CancelledError that comes of it becomes a TimeoutError. With `onTimeoutCancel`, what
+        ``onTimeoutCancel(result_or_failure, timeout)`` returns or raises comes out instead.
+        """
+        is_late = False
+
+        def expire() -> None:
+            nonlocal is_late
+            is_late = True
+            self.cancel()
+
+        def settle(result: Any) -> Any:
+            if delayed.active():
+                delayed.cancel()
+            if not is_late:
+                return result
+            if onTimeoutCancel is not None:
+                return onTimeoutCancel(result, timeout)
+            if isinstance(result, Failure):
+                result.trap(CancelledError)
+                raise TimeoutError(timeout, "Deferred")
+            return result
+
+        delayed = clock.callLater(timeout, expire)
+        return self.addBoth(settle)
+
+    # Awaiting.
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        """Wait for the result; raise the exception of a failure."""
+        if self.called and not self.paused and not self._is_running:
+            return self._settled()  # type: ignore[no-any-return]
+        bridge = Bridge(self)
+        try:
+            yield bridge
+        finally:
+            if not bridge.done():
+                bridge.withdraw()
+        return bridge.result()  # type: ignore[no-any-return]
+
+    __iter__ = __await__
+
+    def send(self, value: Any, /) -> Any:
+        """Take a step as the coroutine of a Task: return what to wait for, or raise the result."""
+        if self.called and not self.paused and not self._is_running:
+            raise StopIteration(self._settled())
+        return TaskBridge(self)
+
+    def throw(self, typ: Any, val: Any = None, tb: TracebackType | None = None, /) -> Any:
+        """Raise the exception, as the coroutine of a Task.
+
+        The cancellation of a Task that never started counts as that of an awaiter.
+        """
+        exc: BaseException = val or (typ if isinstance(typ, BaseException) else typ())
+        if not self.called and is_asyncio_cancellation(exc):
+            TaskBridge(self).cancel()
+        raise exc if tb is None else exc.with_traceback(tb)
+
+    def close(self) -> None:
+        """Do nothing: a Deferred that nobody awaits goes on."""
+
+    # Other worlds.
+
+    def asFuture(self, loop: Any) -> Any:
+        """Return an asyncio future of `loop` that gets the result.
+
+        The chain here goes on with None. Cancelling the future cancels this Deferred.
+        """
+        future = loop.create_future()
+
+        def succeed(result: Any) -> None:
+            if not future.done():
+                future.set_result(result)
+
+        def fail(failure: Failure) -> None:
+            if not future.done():
+                future.set_exception(failure.as_exception())
+
+        def forward(_: Any) -> None:
+            if future.cancelled():
+                self.cancel()
+
+        self.addCallbacks(succeed, fail)
+        future.add_done_callback(forward)
+        return future
+
+    def asTwisted(self) -> Any:
+        """Return a Deferred of Twisted's that fires as this one; cancelling it cancels this one.
+
+        Raises:
+            ImportError: Twisted is not installed.
+        """
+        observer = TwistedObserver(self)
+        self._add(observer)
+        return observer.deferred
+
+    @classmethod
+    def fromFuture(cls, future: Any) -> Deferred[Any]:
+        """Return a Deferred that fires as the asyncio `future`; cancelling it cancels the future.
+
+        The cancellation of the future comes out as CancelledError.
+        """
+        return cls._driven(future.__await__())
+
+    @classmethod
+    def fromCoroutine(cls, coro: Any, context: Context | None = None) -> Deferred[Any]:
+        """Run a coroutine, or a generator that yields awaitables, and return a Deferred of its end.
+
+        See `broker.defer.drive`, which has a type for it.
+
+        Raises:
+            NotACoroutineError: `coro` is neither.
+        """
+        if isinstance(coro, GeneratorType):
+            coro = awaiting_yields(coro)
+        elif not isinstance(coro, Coroutine):
+            raise NotACoroutineError(f"{type(coro).__name__} is not a coroutine")
+        return cls._driven(coro, context)
+
+    @classmethod
+    def _driven(cls, steps: Any, context: Context | None = None) -> Deferred[Any]:
+        deferred = cls()
+        driver = Driver(steps, deferred, context)
+        deferred._canceller = driver
+        driver.start()
+        return deferred
+
+
+async def _result_of(awaitable: Awaitable[Any]) -> Any:
+    return await awaitable
+
+
+def to_deferred(thing: Any) -> Deferred[Any]:
+    """Return a Deferred of what `thing` stands for.
+
+    A Deferred of ours is returned itself. A Deferred of Twisted's, a coroutine or any other
+    awaitable is waited for, a Failure of ours or of Twisted's is a failure, and anything else a
+    result.
+    """
+    deferred: Deferred[Any]
+    if thing.__class__ not in PLAIN:
+        if isinstance(thing, Deferred):
+            return thing
+        if is_twisted_deferred(thing):
+            return adopt(thing, Deferred)
+        if isinstance(thing, CoroutineType):
+            return Deferred._driven(thing)
+        if hasattr(thing, "__await__"):
+            return Deferred._driven(_result_of(thing))
+    deferred = Deferred()
+    deferred.callback(thing)
+    return deferred
+
+
+def invoke(f: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Deferred[Any]:
+    """Call `f` and return a Deferred of what it returns or raises; see `to_deferred`."""
+    try:
+        result = f(*args, **kwargs)
+    except BaseException as exc:  # noqa: BLE001 - as published, whatever it raises is the result
+        exc.__traceback__ = exc.__traceback__ and exc.__traceback__.tb_next
+        deferred: Deferred[Any] = Deferred()
+        deferred.errback(exc)
+        return deferred
+    return to_deferred(result)

@@ -1,0 +1,143 @@
+"""Locks, semaphores and queues whose turn comes as a Deferred."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar
+
+from broker.deferred import Deferred, invoke
+from broker.deferred_errors import QueueOverflow, QueueUnderflow
+
+__all__ = ["DeferredLock", "DeferredQueue", "DeferredSemaphore"]
+
+T = TypeVar("T")
+
+
+class DeferredSemaphore:
+    """Lets at most `tokens` holders in at a time, the others in the order of asking (published).
+
+    ``async with semaphore`` acquires and releases it.
+
+    Attributes:
+        limit: how many may hold it.
+        tokens: how many more may hold it now.
+        waiting: the Deferreds of those who wait.
+
+    Raises:
+        ValueError: `tokens` is less than 1.
+    """
+
+    def __init__(self, tokens: int):
+        if tokens < 1:
+            raise ValueError(f"a semaphore has at least 1 token, not {tokens}")
+        self.tokens = tokens
+        self.limit = tokens
+        self.waiting: deque[Deferred[Any]] = deque()
+
+    def acquire(self) -> Deferred[Self]:
+        """Return a Deferred of this object, fired once it is held; cancel it to leave the line."""
+        turn: Deferred[Self] = Deferred(self.waiting.remove)
+        if self.tokens:
+            self.tokens -= 1
+            turn.callback(self)
+        else:
+            self.waiting.append(turn)
+        return turn
+
+    def release(self) -> None:
+        """Let go, and let the next in line hold it.
+
+        Raises:
+            RuntimeError: nobody holds it.
+        """
+        if self.tokens >= self.limit:
+            raise RuntimeError(f"{type(self).__name__} released more often than acquired")
+        if self.waiting:
+            self.waiting.popleft().callback(self)
+        else:
+            self.tokens += 1
+
+    def run(self, f: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Deferred[Any]:
+        """Call `f` while holding this; return a Deferred of its result.
+
+        `f` may return a Deferred or any awaitable; this is then held until that has its result.
+        """
+
+        def release(result: Any) -> Any:
+            self.release()
+            return result
+
+        def held(_: Any) -> Deferred[Any]:
+            return invoke(f, *args, **kwargs).addBoth(release)
+
+        return self.acquire().addCallback(held)
+
+    def __aenter__(self) -> Deferred[Self]:
+        return self.acquire()
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        self.release()
+
+
+class DeferredLock(DeferredSemaphore):
+    """Lets one holder in at a time, the others in the order of asking (published)."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+
+    @property
+    def locked(self) -> bool:
+        """Whether it is held."""
+        return not self.tokens
+
+
+class DeferredQueue(Generic[T]):
+    """A queue of objects, or of those who wait for one (published).
+
+    Attributes:
+        size: how many objects it may hold; None for any number.
+        backlog: how many may wait; None for any number.
+        pending: the objects that nobody has taken.
+        waiting: the Deferreds of those who wait.
+    """
+
+    def __init__(self, size: int | None = None, backlog: int | None = None):
+        self.size = size
+        self.backlog = backlog
+        self.pending: deque[T] = deque()
+        self.waiting: deque[Deferred[T]] = deque()
+
+    def put(self, obj: T) -> None:
+        """Give `obj` to the first who waits, or keep it.
+
+        Raises:
+            QueueOverflow: the queue is full.
+        """
+        if self.waiting:
+            self.waiting.popleft().callback(obj)
+        elif self.size is None or len(self.pending) < self.size:
+            self.pending.append(obj)
+        else:
+            raise QueueOverflow(f"the queue holds {self.size} objects")
+
+    def get(self) -> Deferred[T]:
+        """Return a Deferred of the next object; cancel it to leave the line.
+
+        Raises:
+            QueueUnderflow: too many are waiting.
+        """
+        if not self.pending and self.backlog is not None and len(self.waiting) >= self.backlog:
+            raise QueueUnderflow(f"{self.backlog} are waiting already")
+        turn: Deferred[T] = Deferred(self.waiting.remove)
+        if self.pending:
+            turn.callback(self.pending.popleft())
+        else:
+            self.waiting.append(turn)
+        return turn

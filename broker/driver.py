@@ -1,0 +1,165 @@
+"""Driver: runs a coroutine step by step where no asyncio Task does.
+
+It understands what may be yielded to it: our Bridge (an ``await`` on a Deferred of ours), a
+Deferred of Twisted's, a future of asyncio's, and None (``asyncio.sleep(0)``). A generator of
+`inlineCallbacks` is first made a coroutine, in which ``yield x`` is ``await x``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from contextvars import Context, copy_context
+from types import CoroutineType, GeneratorType
+from typing import Any, Protocol
+
+from broker.awaiting import Bridge, is_asyncio_cancellation, running_loop
+from broker.deferred_errors import CancelledError
+from broker.failure import Failure
+from broker.foreign import is_twisted_deferred, is_twisted_failure
+
+__all__ = ["Driver", "ReturnValue", "awaiting_yields"]
+
+
+class ReturnValue(BaseException):
+    """Ends a generator of `inlineCallbacks` with a value; raised by the published `returnValue`."""
+
+    def __init__(self, value: object):
+        super().__init__(value)
+        self.value = value
+
+
+class Fired(Protocol):
+    """What a Driver needs of the Deferred that it fires."""
+
+    def callback(self, result: Any) -> None:
+        """Fire with a result."""
+
+    def errback(self, fail: Any) -> None:
+        """Fire with a failure."""
+
+
+class Driver:
+    """Runs `coroutine` and fires `deferred` with what it returns or raises.
+
+    `context` is the contextvars context of every step, by default a copy of the current one; no
+    other coroutine may be running in it. `start` takes the first step.
+    """
+
+    __slots__ = ("_context", "_coroutine", "_deferred", "_is_interrupted", "_waiting_for")
+
+    def __init__(self, coroutine: Any, deferred: Fired, context: Context | None = None):
+        self._coroutine = coroutine
+        self._deferred = deferred
+        self._context = copy_context() if context is None else context
+        self._waiting_for: Any = None
+        self._is_interrupted = False
+
+    def start(self) -> None:
+        """Run the coroutine until it waits or ends."""
+        self._step(self._coroutine.send, None)
+
+    def cancel(self) -> None:
+        """Cancel what the coroutine waits for; how the coroutine then ends is its own affair."""
+        waiting_for = self._waiting_for
+        if waiting_for is None:
+            self._is_interrupted = True
+        elif isinstance(waiting_for, Bridge):
+            waiting_for.interrupt()
+        else:
+            waiting_for.cancel()
+
+    def _step(self, proceed: Callable[[Any], Any], value: Any) -> None:
+        self._waiting_for = None
+        while True:
+            if self._is_interrupted and proceed == self._coroutine.send:
+                self._is_interrupted = False
+                proceed, value = self._coroutine.throw, CancelledError()
+            try:
+                yielded = self._context.run(proceed, value)
+            except StopIteration as stop:
+                result = stop.value
+                break
+            except BaseException as exc:  # noqa: BLE001 - every end of the coroutine is a result
+                self._fail(exc)
+                return
+            if self._wait_for(yielded):
+                if self._is_interrupted:
+                    self._is_interrupted = False
+                    self.cancel()
+                return
+            proceed, value = self._after(yielded)
+        # Outside of the handler: what the callbacks raise has nothing to do with StopIteration.
+        self._deferred.callback(result)
+
+    def _fail(self, exc: BaseException) -> None:
+        if is_asyncio_cancellation(exc):
+            # In a callback chain that is no cancellation of a task, but a result like any other.
+            exc = CancelledError(*exc.args).with_traceback(exc.__traceback__)
+        if exc.__traceback__ is not None:
+            exc.__traceback__ = exc.__traceback__.tb_next
+        self._deferred.errback(Failure(exc))
+
+    def _wait_for(self, yielded: Any) -> bool:
+        """Arrange to be resumed when `yielded` is done; False if nothing has to be waited for."""
+        if isinstance(yielded, Bridge):
+            if yielded.done():
+                return False
+            self._waiting_for = yielded
+            yielded.when_done(self._resume)
+        elif is_twisted_deferred(yielded):
+            self._waiting_for = yielded
+            yielded.addBoth(self._resume_with)
+        elif getattr(yielded, "_asyncio_future_blocking", None):
+            yielded._asyncio_future_blocking = False
+            self._waiting_for = yielded
+            yielded.add_done_callback(self._resume)
+        else:
+            loop = running_loop() if yielded is None else None
+            if loop is None:
+                return False
+            loop.call_soon(self._resume, None)
+        return True
+
+    def _after(self, yielded: Any) -> tuple[Callable[[Any], Any], Any]:
+        """Return how to go on after something that needs no waiting."""
+        if yielded is None or isinstance(yielded, Bridge):
+            return self._coroutine.send, None
+        problem = f"a coroutine run by broker.defer cannot await a {type(yielded).__name__}"
+        return self._coroutine.throw, TypeError(problem)
+
+    def _resume(self, _done: Any) -> None:
+        # The awaitable itself, resumed, returns or raises its result.
+        self._step(self._coroutine.send, None)
+
+    def _resume_with(self, result: Any) -> None:
+        """Go on with what a Deferred of Twisted's was fired with, and consume it."""
+        if is_twisted_failure(result):
+            self._step(self._coroutine.throw, Failure.of(result).as_exception())
+        else:
+            self._step(self._coroutine.send, result)
+
+
+def awaiting_yields(generator: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
+    """Run a generator of `inlineCallbacks` as a coroutine.
+
+    An awaitable, coroutine or generator that it yields is awaited; anything else is sent back.
+    """
+    proceed: Callable[[Any], Any] = generator.send
+    value: Any = None
+    while True:
+        try:
+            yielded = proceed(value)
+        except StopIteration as stop:
+            return stop.value
+        except ReturnValue as returned:
+            return returned.value
+        proceed = generator.send
+        try:
+            if isinstance(yielded, GeneratorType):
+                value = yield from awaiting_yields(yielded)
+            elif isinstance(yielded, CoroutineType) or hasattr(yielded, "__await__"):
+                value = yield from yielded.__await__()
+            else:
+                value = yielded
+        except BaseException as exc:  # noqa: BLE001 - it is thrown into the generator
+            proceed, value = generator.throw, exc

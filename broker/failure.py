@@ -1,0 +1,375 @@
+"""Failure: an exception kept as a value, with the names that its class has on the wire.
+
+A class of ours that Twisted publishes has two dotted names: where it lives here, and where Twisted
+has it. ``PUBLISHED_NAMES`` maps the first to the second; `qual` applies it, and `Failure.parents`
+and `Failure.check` go through `qual`. So the four pairings agree: a class of ours or of Twisted's
+raised there, a class or a name of ours or of Twisted's asked for here.
+
+A Failure is made on hot paths: it keeps the exception and its traceback, and works out frames,
+parents and texts only when asked.
+"""
+
+from __future__ import annotations
+
+import copyreg
+import linecache
+import sys
+from collections.abc import Generator
+from functools import cached_property
+from io import StringIO
+from types import MappingProxyType, TracebackType
+from typing import Any, NoReturn, Protocol, TypeAlias
+
+__all__ = [
+    "PUBLISHED_NAMES",
+    "Failure",
+    "NoCurrentExceptionError",
+    "published_to_ours",
+    "qual",
+]
+
+# A frame as published: function, file, line, and the captured (name, value) pairs.
+Frame: TypeAlias = tuple[str, str, int, list[tuple[str, Any]], list[tuple[str, Any]]]
+
+
+def _named(ours: str, published: str, names: str) -> dict[str, str]:
+    return {f"{ours}.{name}": f"{published}.{name}" for name in names.split()}
+
+
+PUBLISHED_NAMES: dict[str, str] = {
+    "broker.errors.NoSuchMethod": "twisted.spread.flavors.NoSuchMethod",
+    "jelly.errors.ProtocolError": "twisted.spread.pb.ProtocolError",
+    "jelly.errors.BananaError": "twisted.spread.banana.BananaError",
+    "jelly.errors.InsecureJelly": "twisted.spread.jelly.InsecureJelly",
+    **_named(
+        "broker.errors",
+        "twisted.spread.pb",
+        "DeadReferenceError Error PBConnectionLost RemoteError",
+    ),
+    **_named(
+        "broker.errors",
+        "twisted.internet.error",
+        "ConnectionDone ConnectionLost ConnectionAborted ConnectError ConnectionRefusedError"
+        " TimeoutError DNSLookupError CannotListenError",
+    ),
+    **_named(
+        "cred.error",
+        "twisted.cred.error",
+        "Unauthorized LoginFailed UnauthorizedLogin UnhandledCredentials LoginDenied",
+    ),
+    **_named(
+        "broker.defer",
+        "twisted.internet.defer",
+        "CancelledError AlreadyCalledError TimeoutError FirstError FailureGroup"
+        " NotACoroutineError QueueOverflow QueueUnderflow",
+    ),
+    **_named("broker.flavors.failures", "twisted.spread.pb", "CopyableFailure CopiedFailure"),
+    **_named("broker.failure", "twisted.python.failure", "Failure NoCurrentExceptionError"),
+}
+"""Our dotted name of a published class, and the name under which Twisted publishes it."""
+
+_OUR_NAMES = MappingProxyType({published: ours for ours, published in PUBLISHED_NAMES.items()})
+
+
+def qual(cls: type[Any]) -> str:
+    """Return the dotted name that `cls` has on the wire.
+
+    It is ``module.name``, or the published name if the class is one of ``PUBLISHED_NAMES``.
+    """
+    name = f"{cls.__module__}.{cls.__name__}"
+    return PUBLISHED_NAMES.get(name, name)
+
+
+def published_to_ours(name: str) -> str:
+    """Return the dotted name under which this package has the published class `name`.
+
+    A name that is not published is returned unchanged.
+    """
+    return _OUR_NAMES.get(name, name)
+
+
+class NoCurrentExceptionError(Exception):
+    """A Failure was asked for without an exception, and none is being handled (published)."""
+
+
+class _Writable(Protocol):
+    def write(self, text: str, /) -> object: ...
+
+
+class Failure(BaseException):
+    """An exception that is kept, passed on and asked about (published).
+
+    Without arguments it keeps the exception being handled. `exc_value` may also be another
+    Failure, whose contents are then taken over, or any object. With `captureVars` the local and
+    global variables of each frame are kept when `frames` is first read, for
+    `printDetailedTraceback`; this is slow and holds every object in sight.
+
+    Attributes:
+        value: the exception.
+        type: its class.
+        tb: its traceback, or None.
+        captureVars: as given.
+        pickled: True once `cleanFailure` or pickling has dropped the live objects.
+
+    Raises:
+        NoCurrentExceptionError: no argument, and no exception is being handled.
+    """
+
+    captureVars: bool = False
+    pickled: bool = False
+    value: Any
+    type: Any
+    tb: TracebackType | None
+
+    def __init__(
+        self,
+        exc_value: Any = None,
+        exc_type: Any = None,
+        exc_tb: TracebackType | None = None,
+        captureVars: bool = False,
+    ):
+        if exc_value is None:
+            exc_value = sys.exc_info()[1]
+            exc_type = exc_tb = None
+            if exc_value is None:
+                raise NoCurrentExceptionError("no exception is being handled")
+        if isinstance(exc_value, Failure):
+            self.__dict__.update(exc_value.__dict__)
+            return
+        self.value = exc_value
+        self.type = exc_type or exc_value.__class__
+        self.tb = exc_tb or getattr(exc_value, "__traceback__", None)
+        if captureVars:
+            self.captureVars = True
+
+    @classmethod
+    def of(cls, thing: Any) -> Failure:
+        """Return `thing` as a Failure of ours.
+
+        A Failure is returned unchanged and an exception is wrapped; a Failure of Twisted's is
+        converted, and keeps its value, type, traceback and parents.
+        """
+        if isinstance(thing, Failure):
+            return thing
+        twisted = sys.modules.get("twisted.python.failure")
+        if twisted is None or not isinstance(thing, twisted.Failure):
+            return cls(thing)
+        failure = cls(thing.value, thing.type, thing.tb)
+        failure.tb = thing.tb
+        failure.parents = list(thing.parents)
+        return failure
+
+    # Both are cached in the instance's dict, so that state from a pickle or from a peer simply
+    # replaces them.
+
+    @cached_property
+    def parents(self) -> list[str]:
+        """The wire names of the exception's class and of its bases, in method resolution order."""
+        if isinstance(self.type, type):
+            return [qual(base) for base in self.type.__mro__]
+        return [self.type]
+
+    @cached_property
+    def frames(self) -> list[Frame]:
+        """The frames of the traceback, outermost first."""
+        frames: list[Frame] = []
+        tb = self.tb
+        while tb is not None:
+            code = tb.tb_frame.f_code
+            local, shared = _variables(tb) if self.captureVars else ([], [])
+            frames.append((code.co_name, code.co_filename, tb.tb_lineno, local, shared))
+            tb = tb.tb_next
+        return frames
+
+    @cached_property
+    def stack(self) -> list[Frame]:
+        """Always empty (published)."""
+        return []
+
+    def as_exception(self) -> BaseException:
+        """Return the exception to raise for this failure, with its traceback as it was kept.
+
+        Everything that raises a Failure (`raiseException`, `trap`, an ``await``) raises this. A
+        failure whose value is no exception stands for itself.
+        """
+        value = self.value
+        return value.with_traceback(self.tb) if isinstance(value, BaseException) else self
+
+    def raiseException(self) -> NoReturn:
+        """Raise the exception."""
+        raise self.as_exception()
+
+    def throwExceptionIntoGenerator(self, g: Generator[Any, Any, Any]) -> Any:
+        """Throw the exception into the generator `g`, and return what it yields next."""
+        return g.throw(self.as_exception())
+
+    def check(self, *errorTypes: Any) -> Any:
+        """Return the first of `errorTypes` that the exception is an instance of, or None.
+
+        Each is an exception class, or the dotted name of one: ours or the published one.
+        """
+        for error in errorTypes:
+            if isinstance(error, type):
+                if issubclass(error, BaseException) and isinstance(self.value, error):
+                    return error
+                name = qual(error)
+            else:
+                name = PUBLISHED_NAMES.get(error, error)
+            if name in self.parents:
+                return error
+        return None
+
+    def trap(self, *errorTypes: Any) -> Any:
+        """Do as `check`, but raise the exception where that would return None."""
+        error = self.check(*errorTypes)
+        if error is None:
+            self.raiseException()
+        return error
+
+    def getErrorMessage(self) -> str:
+        """Return the exception's text."""
+        if isinstance(self.value, Failure):
+            return self.value.getErrorMessage()
+        return _text(self.value)
+
+    def getTracebackObject(self) -> TracebackType | None:
+        """Return the traceback, or None where it was never there or has been dropped."""
+        return self.tb
+
+    def getTraceback(self, elideFrameworkCode: int = 0, detail: str = "default") -> str:
+        """Return what `printTraceback` prints."""
+        out = StringIO()
+        self.printTraceback(out, elideFrameworkCode, detail)
+        return out.getvalue()
+
+    def getBriefTraceback(self) -> str:
+        """Return what `printBriefTraceback` prints."""
+        return self.getTraceback(detail="brief")
+
+    def printTraceback(
+        self,
+        file: _Writable | None = None,
+        elideFrameworkCode: int = 0,
+        detail: str = "default",
+    ) -> None:
+        """Write the traceback to `file`, by default to standard error.
+
+        `detail` is ``"brief"`` (a line for each frame), ``"default"`` (as Python prints it) or
+        ``"verbose"`` (with the variables, if they were captured). `elideFrameworkCode` does
+        nothing.
+
+        Raises:
+            ValueError: another `detail`.
+        """
+        if detail not in ("brief", "default", "verbose"):
+            raise ValueError(f"detail is brief, default or verbose, not {detail!r}")
+        write = (sys.stderr if file is None else file).write
+        name, text = self._type_name(), _text(self.value)
+        if detail == "brief":
+            head = "Traceback" if self.frames else "Traceback (failure with no frames)"
+            write(f"{head}: {_text(self.type)}: {text}\n")
+        elif detail == "verbose":
+            write(f"*--- Failure{' (pickled)' if self.pickled else ''} ---\n")
+        else:
+            write("Traceback (most recent call last):\n")
+        for frame in self.frames:
+            write(_format_frame(frame, detail))
+        if detail != "brief":
+            if detail == "verbose" and not self.captureVars:
+                write(" [no variables: they are captured with captureVars=True]\n")
+            write(f"{'' if self.frames else 'Failure: '}{name}: {text}\n")
+        if isinstance(self.value, Failure):
+            write(" (chained Failure)\n")
+            self.value.printTraceback(file, elideFrameworkCode, detail)
+        if detail == "verbose":
+            write("*--- End of Failure ---\n")
+
+    def printBriefTraceback(
+        self, file: _Writable | None = None, elideFrameworkCode: int = 0
+    ) -> None:
+        """Write the traceback with one line for each frame."""
+        self.printTraceback(file, elideFrameworkCode, detail="brief")
+
+    def printDetailedTraceback(
+        self, file: _Writable | None = None, elideFrameworkCode: int = 0
+    ) -> None:
+        """Write the traceback with the variables of each frame, if they were captured."""
+        self.printTraceback(file, elideFrameworkCode, detail="verbose")
+
+    def cleanFailure(self) -> None:
+        """Drop the traceback and all live objects, keeping names, lines and texts.
+
+        The exception's own ``__traceback__`` is dropped too.
+        """
+        self.__dict__.update(self.__getstate__())
+        if isinstance(self.value, BaseException):
+            self.value.__traceback__ = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        frames = [
+            (name, file, line, _texts(local), _texts(shared))
+            for name, file, line, local, shared in self.frames
+        ]
+        state = {"parents": self.parents, "frames": frames, "stack": [], "tb": None}
+        return {**self.__dict__, **state, "pickled": True}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return copyreg.__newobj__, (self.__class__,), self.__getstate__()  # type: ignore[attr-defined]
+
+    def _type_name(self) -> str:
+        return _own_name(self.type) if isinstance(self.type, type) else _text(self.type)
+
+    def __repr__(self) -> str:
+        return f"<{_own_name(self.__class__)} {self._type_name()}: {self.getErrorMessage()}>"
+
+    def __str__(self) -> str:
+        return f"[Failure instance: {self.getBriefTraceback()}]"
+
+
+def _own_name(cls: type[Any]) -> str:
+    """Return where `cls` is found: what a person reads, and no peer."""
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def _text(value: Any) -> str:
+    """Return ``str(value)``, whatever its ``__str__`` does."""
+    try:
+        return str(value)
+    except Exception as exc:  # noqa: BLE001 - a broken __str__ must not hide the failure
+        return f"<{type(value).__name__} whose str() raised {type(exc).__name__}>"
+
+
+def _texts(variables: list[tuple[str, Any]]) -> list[tuple[str, str]]:
+    return [(name, _representation(value)) for name, value in variables]
+
+
+def _representation(value: Any) -> str:
+    try:
+        return repr(value)
+    except Exception as exc:  # noqa: BLE001 - a broken __repr__ must not hide the failure
+        return f"<{type(value).__name__} whose repr() raised {type(exc).__name__}>"
+
+
+def _variables(tb: TracebackType) -> tuple[list[tuple[str, Any]], list[tuple[str, Any]]]:
+    frame = tb.tb_frame
+    local, shared = dict(frame.f_locals), dict(frame.f_globals)
+    if frame.f_locals is frame.f_globals:
+        shared = {}
+    local.pop("__builtins__", None)
+    shared.pop("__builtins__", None)
+    return list(local.items()), list(shared.items())
+
+
+def _format_frame(frame: Frame, detail: str) -> str:
+    name, file, line, local, shared = frame
+    if detail == "brief":
+        return f"{file}:{line}:{name}\n"
+    if detail == "default":
+        source = linecache.getline(file, line).strip()
+        return f'  File "{file}", line {line}, in {name}\n    {source}\n'
+    text = f"{file}:{line}: {name}(...)\n"
+    for title, variables in (("[ Locals ]", local), ("( Globals )", shared)):
+        if variables:
+            text += f" {title}\n"
+            text += "".join(f"  {key} : {_representation(value)}\n" for key, value in variables)
+    return text
