@@ -324,3 +324,38 @@ def decref_unknown(link: Link) -> None:
     """A release of an object that is not there is an error of the protocol."""
     link.connect(echo_root(link))
     link.fails("client", b"decref", 9)
+
+
+@scenario
+def error_minimal(link: Link) -> None:
+    """An error with only the four fields that matter is as good."""
+    root = link.root(echo_root(link))
+    link.step("client", "calls echo, and is answered by hand")
+    deferred = root.callRemote("echo", 1)
+    link.queue.clear()
+    state = [
+        b"dictionary",
+        [[b"unicode", b"type"], b"builtins.KeyError"],
+        [[b"unicode", b"value"], [b"unicode", b"lost"]],
+        [[b"unicode", b"parents"], [b"list", [b"unicode", b"builtins.KeyError"]]],
+        [[b"unicode", b"traceback"], [b"unicode", b"Traceback unavailable\n"]],
+    ]
+    link.send("server", b"error", 1, [b"twisted.spread.pb.CopyableFailure", state])
+    failure = link.get(deferred)
+    assert failure.check("builtins.KeyError")
+    assert failure.value == "lost"
+
+
+@scenario
+def keywords_as_bytes(link: Link) -> None:
+    """Keywords that are bytes are taken as text."""
+    got = []
+
+    class Root(link.lib.pb.Root):
+        def remote_keep_keywords(self, **keywords: Any) -> None:
+            got.append(keywords)
+
+    link.connect(Root())
+    keywords = [b"dictionary", [b"key", 1]]
+    link.send("client", b"message", 1, b"root", b"keep_keywords", 0, [b"tuple"], keywords)
+    assert got == [{"key": 1}]
