@@ -1,0 +1,71 @@
+"""Is this certificate for that host? RFC 9525, with a subject alternative name or not at all."""
+
+from __future__ import annotations
+
+import ipaddress
+
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+__all__ = ["describe", "is_for_host"]
+
+_Names = tuple[list[str], list[ipaddress.IPv4Address | ipaddress.IPv6Address]]
+
+
+def is_for_host(certificate: x509.Certificate, host: str) -> bool:
+    """Tell whether one of the certificate's alternative names is ``host``.
+
+    A numeric address must be named as an address. ``*`` stands for one whole leftmost label, and
+    only above a domain of two labels at least. The common name never counts.
+    """
+    names, addresses = _alternative_names(certificate)
+    try:
+        return ipaddress.ip_address(host.partition("%")[0]) in addresses
+    except ValueError:
+        wanted = _labels(host)
+        return any(_matches(_labels(name), wanted) for name in names)
+
+
+def describe(certificate: x509.Certificate) -> str:
+    """Name whom a certificate is for, in text that is safe to log: up to three names."""
+    names, addresses = _alternative_names(certificate)
+    found = [*names, *map(str, addresses)] or _common_names(certificate)
+    shown = ", ".join(_printable(name) for name in found[:3])
+    return (shown + ", …" if len(found) > 3 else shown) or "nobody"
+
+
+def _matches(pattern: list[str], wanted: list[str]) -> bool:
+    if pattern[0] == "*" and len(pattern) > 2:
+        return len(wanted) == len(pattern) and wanted[0] != "" and wanted[1:] == pattern[1:]
+    return pattern == wanted
+
+
+def _labels(name: str) -> list[str]:
+    return name.lower().removesuffix(".").split(".")
+
+
+def _alternative_names(certificate: x509.Certificate) -> _Names:
+    try:
+        extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension):
+        # Names that cannot be read are no names.
+        return [], []
+    addresses = extension.value.get_values_for_type(x509.IPAddress)
+    return extension.value.get_values_for_type(x509.DNSName), [
+        address
+        for address in addresses
+        if isinstance(address, ipaddress.IPv4Address | ipaddress.IPv6Address)
+    ]
+
+
+def _common_names(certificate: x509.Certificate) -> list[str]:
+    try:
+        attributes = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    except ValueError:
+        return []
+    return [str(attribute.value) for attribute in attributes]
+
+
+def _printable(name: str) -> str:
+    shown = name if name.isascii() and name.isprintable() else ascii(name)[1:-1]
+    return shown if len(shown) <= 64 else shown[:63] + "…"

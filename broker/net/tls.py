@@ -1,0 +1,240 @@
+"""TLS settings: whom we are, whom we trust, and the one set of versions and ciphers used."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from OpenSSL import SSL, crypto
+
+from broker.errors import ConfigError
+from broker.net.tls_filter import TLSFilter
+from broker.net.verdict import Verdict, judge
+
+__all__ = ["TLS", "CertificateSource", "KeySource"]
+
+CertificateSource: TypeAlias = str | Path | bytes | x509.Certificate
+"""A PEM file's path, PEM bytes, or a certificate."""
+
+KeySource: TypeAlias = Any
+"""A PEM file's path (str or Path), PEM bytes, or a private key of ``cryptography``."""
+
+_CIPHERS = b"ECDHE+AESGCM:ECDHE+CHACHA20"
+_CIPHERS_13 = b"TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256"
+_OPTIONS = (
+    SSL.OP_NO_TICKET
+    | SSL.OP_NO_RENEGOTIATION
+    | SSL.OP_NO_COMPRESSION
+    | SSL.OP_CIPHER_SERVER_PREFERENCE
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TLS:
+    """How one end uses TLS; make one with `TLS.server` or `TLS.client`, and share it.
+
+    TLS 1.2 or 1.3, ECDHE with AES-GCM or ChaCha20 only; no resumption, renegotiation, compression.
+
+    Attributes:
+        is_server: for which end.
+        pin: the SHA-256 of the only public key that is trusted, or None.
+    """
+
+    is_server: bool
+    pin: bytes | None
+    _context: SSL.Context = field(repr=False, compare=False)
+
+    @classmethod
+    def server(
+        cls,
+        certificate: CertificateSource,
+        key: KeySource,
+        *,
+        client_ca: CertificateSource | None = None,
+    ) -> TLS:
+        """Make a server's settings.
+
+        Args:
+            certificate: the server's certificate, followed by those of intermediate CAs if any.
+            key: its private key.
+            client_ca: whose client certificates to demand; None asks for none.
+
+        Raises:
+            ConfigError: a file cannot be read, or the key is not the certificate's.
+        """
+        context = _context(SSL.TLS_SERVER_METHOD)
+        _use_certificate(context, certificate, key)
+        if client_ca is not None:
+            _trust(context, client_ca)
+            context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, judge)
+        return cls(True, None, context)
+
+    @classmethod
+    def client(
+        cls,
+        *,
+        ca: CertificateSource | None = None,
+        certificate: CertificateSource | None = None,
+        key: KeySource = None,
+        pin: str | bytes | None = None,
+    ) -> TLS:
+        """Make a client's settings.
+
+        Args:
+            ca: who may have signed the server's certificate; None for the CAs of this system.
+            certificate: what to show to a server that asks for a client certificate.
+            key: its private key.
+            pin: the SHA-256 of the server's public key (SubjectPublicKeyInfo), 32 bytes or in hex;
+                then neither the CA, the dates nor the host name of its certificate count.
+
+        Raises:
+            ConfigError: a file cannot be read, or settings contradict each other.
+        """
+        if pin is not None and ca is not None:
+            raise ConfigError("give ca= or pin=, not both: a pin replaces the CA")
+        if (certificate is None) != (key is None):
+            raise ConfigError("a client certificate needs both certificate= and key=")
+        context = _context(SSL.TLS_CLIENT_METHOD)
+        if ca is not None:
+            _trust(context, ca)
+        elif pin is None:
+            _trust_system(context)
+        if certificate is not None:
+            _use_certificate(context, certificate, key)
+        context.set_verify(SSL.VERIFY_PEER, judge)
+        return cls(False, None if pin is None else _pin(pin), context)
+
+    def filter(self, host: str | None = None) -> TLSFilter:
+        """Make the filter of one connection; a client says which ``host`` it connects to.
+
+        Raises:
+            ConfigError: a client without pin does not say, or the host name is not one.
+        """
+        if self.is_server:
+            return TLSFilter(self._context, is_server=True, verdict=Verdict())
+        if host is None and self.pin is None:
+            raise ConfigError("a TLS client must know the host name it connects to, or a pin")
+        name = None if host is None else _ascii(host)
+        return TLSFilter(self._context, is_server=False, verdict=Verdict(name, self.pin))
+
+    def filter_maker(self, *, is_server: bool, host: str | None = None) -> Callable[[], TLSFilter]:
+        """Return `filter` for one end, refusing the settings of the other.
+
+        Raises:
+            ConfigError: these settings are for the other end.
+        """
+        if is_server and not self.is_server:
+            raise ConfigError("a server needs TLS.server(certificate, key), not TLS.client()")
+        if self.is_server and not is_server:
+            raise ConfigError("a client needs TLS.client(), not TLS.server(…)")
+        return lambda: self.filter(host)
+
+
+def _context(method: int) -> SSL.Context:
+    context = SSL.Context(method)
+    context.set_min_proto_version(SSL.TLS1_2_VERSION)
+    context.set_cipher_list(_CIPHERS)
+    context.set_tls13_ciphersuites(_CIPHERS_13)
+    context.set_options(_OPTIONS)
+    context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+    context.set_mode(SSL.MODE_RELEASE_BUFFERS)
+    return context
+
+
+def _use_certificate(context: SSL.Context, source: CertificateSource, key: KeySource) -> None:
+    leaf, *others = _certificates(source, "certificate")
+    context.use_certificate(leaf)
+    for other in others:
+        context.add_extra_chain_cert(other)
+    private = _private_key(key)
+    try:
+        context.use_privatekey(private)
+        context.check_privatekey()
+    except (SSL.Error, TypeError) as exc:
+        raise ConfigError(
+            f"{_called(key, 'the key')} is not the key of {_called(source, 'the certificate')}:"
+            " give the key that the certificate was made for"
+        ) from exc
+
+
+def _trust(context: SSL.Context, source: CertificateSource) -> None:
+    store = context.get_cert_store()
+    if store is None:
+        raise ConfigError("OpenSSL has made no certificate store")
+    for certificate in _certificates(source, "CA certificate"):
+        store.add_cert(crypto.X509.from_cryptography(certificate))
+
+
+def _trust_system(context: SSL.Context) -> None:
+    if sys.platform in ("darwin", "win32"):
+        # OpenSSL reads no trust store of these systems.
+        context.load_verify_locations(importlib.import_module("certifi").where())
+    else:
+        context.set_default_verify_paths()
+
+
+def _certificates(source: CertificateSource, what: str) -> list[x509.Certificate]:
+    if isinstance(source, x509.Certificate):
+        return [source]
+    try:
+        return x509.load_pem_x509_certificates(_read(source, what))
+    except ValueError as exc:
+        raise ConfigError(
+            f"{_called(source, f'the {what}')} holds no certificate in PEM form"
+            " (a text with BEGIN CERTIFICATE)"
+        ) from exc
+
+
+def _private_key(source: KeySource) -> Any:
+    if not isinstance(source, str | Path | bytes):
+        return source
+    name = _called(source, "the key")
+    try:
+        return load_pem_private_key(_read(source, "key"), password=None)
+    except TypeError as exc:
+        raise ConfigError(
+            f"{name} is encrypted: decrypt it with  openssl pkey -in KEY -out PLAIN"
+        ) from exc
+    except ValueError as exc:
+        raise ConfigError(
+            f"{name} holds no private key in PEM form (a text with BEGIN PRIVATE KEY)"
+        ) from exc
+
+
+def _read(source: str | Path | bytes, what: str) -> bytes:
+    if isinstance(source, bytes):
+        return source
+    try:
+        return Path(source).read_bytes()
+    except OSError as exc:
+        raise ConfigError(
+            f"cannot read the {what} {source}: {exc.strerror}; give the path of a PEM file"
+        ) from exc
+
+
+def _called(source: object, otherwise: str) -> str:
+    return str(source) if isinstance(source, str | Path) else otherwise
+
+
+def _pin(pin: str | bytes) -> bytes:
+    try:
+        raw = pin if isinstance(pin, bytes) else bytes.fromhex(pin.replace(":", ""))
+    except ValueError as exc:
+        raise ConfigError("pin= is not hexadecimal") from exc
+    if len(raw) != hashlib.sha256().digest_size:
+        raise ConfigError("pin= must be the SHA-256 of a public key: 32 bytes, 64 hex digits")
+    return raw
+
+
+def _ascii(host: str) -> str:
+    try:
+        return host.encode("idna").decode("ascii") if not host.isascii() else host
+    except UnicodeError as exc:
+        raise ConfigError("the host name cannot be written in ASCII (IDNA)") from exc

@@ -1,0 +1,280 @@
+"""TLS without a socket: ciphertext in, plaintext out, and the other way round.
+
+Theory of operation
+===================
+
+A `TLSFilter` is one end of a TLS connection on OpenSSL's memory BIOs. It does no input and output:
+who has bytes from the peer gives them to `receive`, and after each call takes what must go to the
+peer from `data_to_send`::
+
+    plaintext = filter.receive(ciphertext)      # b"" while the handshake runs
+    socket.send(filter.data_to_send())
+
+Errors are `TLSError` with a sentence for the user. OpenSSL says only "certificate verify failed";
+the reason is kept by the verify callback (`broker.net.verdict`). What is not TLS at all, and a peer
+with old versions only, is told from the first bytes, since OpenSSL's texts for them vary.
+
+An error can follow good data in one `receive`. The data is returned first and the error kept in
+`failure`, so that what is delivered does not depend on how the bytes were cut.
+
+Memory: OpenSSL's memory BIOs grow and never shrink. They are fed and emptied in pieces of one TLS
+record, so that a connection which has carried gigabytes rests as small as a fresh one.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from contextlib import suppress
+
+from cryptography import x509
+from OpenSSL import SSL
+
+from broker.errors import TLSError
+from broker.net.verdict import Verdict
+
+__all__ = ["MAX_HANDSHAKE", "TLSFilter"]
+
+MAX_HANDSHAKE = 64 * 1024
+"""Bytes of ciphertext a peer may send before the handshake has finished."""
+
+_RECORD = 16 * 1024
+# A full record with its header, nonce and tag.
+_SEALED_RECORD = _RECORD + 256
+
+_ALERT_RECORD, _HANDSHAKE_RECORD = 21, 22
+_OLD_VERSIONS = {b"\3\0": "SSL 3.0", b"\3\1": "TLS 1.0", b"\3\2": "TLS 1.1"}
+
+
+class TLSFilter:
+    """One end of one TLS connection.
+
+    Args:
+        context: an OpenSSL context, one of `TLS` or somebody's own.
+        is_server: which end.
+        verdict: whom the peer must be; for a client also the server name that is asked for.
+
+    Attributes:
+        handshake_done: the peer is accepted, and `send` may be called.
+        peer_closed: the peer has said that nothing follows (close_notify).
+        failure: what ended the connection, once `receive` has returned the data before it.
+    """
+
+    __slots__ = (
+        "_connection",
+        "_fed",
+        "_head",
+        "_is_closed",
+        "_is_server",
+        "_sealed",
+        "_verdict",
+        "failure",
+        "handshake_done",
+        "peer_closed",
+    )
+
+    def __init__(self, context: SSL.Context, *, is_server: bool, verdict: Verdict):
+        self.handshake_done = False
+        self.peer_closed = False
+        self.failure: TLSError | None = None
+        self._verdict = verdict
+        self._is_server = is_server
+        self._is_closed = False
+        self._fed = 0
+        self._head = b""
+        self._sealed: list[bytes] = []
+        self._connection = SSL.Connection(context, None)
+        self._connection.set_app_data(verdict)
+        if is_server:
+            self._connection.set_accept_state()
+            return
+        self._connection.set_connect_state()
+        if verdict.host is not None and not _is_numeric(verdict.host):
+            self._connection.set_tlsext_host_name(verdict.host.encode("ascii"))
+        with suppress(SSL.WantReadError):
+            self._connection.do_handshake()
+
+    @classmethod
+    def from_context(
+        cls, context: SSL.Context, *, server: bool, host: str | None = None
+    ) -> TLSFilter:
+        """Make a filter with a context of somebody else's, which decides whom to trust.
+
+        ``host``, for a client, is asked for by name, and the certificate must be for it.
+        """
+        return cls(context, is_server=server, verdict=Verdict(host))
+
+    @property
+    def peer_certificate(self) -> x509.Certificate | None:
+        """The peer's certificate, once the handshake is done; None if it has shown none."""
+        if not self.handshake_done:
+            return None
+        return self._connection.get_peer_certificate(as_cryptography=True)
+
+    @property
+    def version(self) -> str:
+        """The protocol version, such as ``"TLSv1.3"``."""
+        return self._connection.get_protocol_version_name()
+
+    def receive(self, ciphertext: bytes | memoryview) -> bytes:
+        """Take bytes from the peer; return the plaintext that they complete.
+
+        Raises:
+            TLSError: the connection cannot go on; `data_to_send` holds the alert for the peer.
+        """
+        plaintext: list[bytes] = []
+        try:
+            for start in range(0, len(ciphertext), _RECORD):
+                if self.failure is None and not self.peer_closed:
+                    self._take(ciphertext[start : start + _RECORD], plaintext)
+        except TLSError as exc:
+            self.failure = exc
+        except SSL.Error as exc:
+            self.failure = TLSError(self._in_words(exc))
+            self.failure.__cause__ = exc
+        if self.failure is not None and not plaintext:
+            raise self.failure
+        return plaintext[0] if len(plaintext) == 1 else b"".join(plaintext)
+
+    def send(self, plaintext: bytes | memoryview) -> None:
+        """Encrypt for the peer; only once the handshake is done.
+
+        Raises:
+            TLSError: the connection has failed.
+        """
+        view = memoryview(plaintext)
+        try:
+            for start in range(0, len(view), _RECORD):
+                self._connection.sendall(view[start : start + _RECORD])
+                if len(view) > _RECORD:
+                    self._collect()
+        except SSL.Error as exc:
+            raise TLSError(self._in_words(exc)) from exc
+
+    def data_to_send(self) -> bytes:
+        """Return the bytes that must go to the peer now, and forget them."""
+        self._collect()
+        if len(self._sealed) == 1:
+            return self._sealed.pop()
+        data = b"".join(self._sealed)
+        self._sealed.clear()
+        return data
+
+    def close(self) -> None:
+        """Say to the peer that nothing follows (close_notify)."""
+        if self.handshake_done and not self._is_closed:
+            self._is_closed = True
+            with suppress(SSL.Error):
+                self._connection.shutdown()
+
+    def _take(self, piece: bytes | memoryview, plaintext: list[bytes]) -> None:
+        if not self.handshake_done:
+            self._look_at_start(piece)
+        self._connection.bio_write(piece)
+        if not self.handshake_done and not self._shake_hands():
+            return
+        with suppress(SSL.WantReadError):
+            try:
+                while True:
+                    plaintext.append(self._connection.recv(_RECORD))
+            except SSL.ZeroReturnError:
+                self.peer_closed = True
+
+    def _look_at_start(self, piece: bytes | memoryview) -> None:
+        if len(self._head) < 11:
+            self._head += bytes(piece[:11])
+        if self._head[0] not in (_ALERT_RECORD, _HANDSHAKE_RECORD):
+            raise TLSError(f"{self._peer} is not speaking TLS")
+        self._fed += len(piece)
+
+    def _shake_hands(self) -> bool:
+        try:
+            self._connection.do_handshake()
+        except SSL.WantReadError:
+            if self._fed > MAX_HANDSHAKE:
+                raise TLSError(f"{self._peer} sent {MAX_HANDSHAKE} bytes of handshake") from None
+            return False
+        except SSL.Error:
+            raise
+        except Exception as exc:
+            # A callback of somebody else's context.
+            raise TLSError(f"the TLS context raised {type(exc).__name__}") from exc
+        self._accept_peer()
+        self.handshake_done = True
+        self._head = b""
+        return True
+
+    def _accept_peer(self) -> None:
+        """Check what the context's callback has not: it may be somebody else's."""
+        verdict = self._verdict
+        if verdict.is_accepted or (verdict.host is None and verdict.pin is None):
+            return
+        certificate = self._connection.get_peer_certificate(as_cryptography=True)
+        if certificate is None or not verdict.check(certificate, 0, 0):
+            raise TLSError(verdict.problem or f"{self._peer} has shown no certificate")
+
+    def _collect(self) -> None:
+        with suppress(SSL.WantReadError):
+            while True:
+                data = self._connection.bio_read(_SEALED_RECORD)
+                self._sealed.append(data)
+                # Asking an empty BIO costs an exception; a short read says it is empty.
+                if len(data) < _SEALED_RECORD:
+                    return
+
+    @property
+    def _peer(self) -> str:
+        return "peer" if self._is_server else "server"
+
+    def _in_words(self, exc: SSL.Error) -> str:
+        reason = _reason(exc)
+        alert = re.search(r"\balert (.+)", reason)
+        if self._verdict.problem is not None:
+            return self._verdict.problem
+        if alert is not None:
+            return self._alert_in_words(alert[1])
+        if self.handshake_done or "bad record mac" in reason:
+            return "TLS record corrupted"
+        if reason in ("unsupported protocol", "wrong ssl version", "version too low"):
+            return self._version_in_words()
+        if reason in ("wrong version number", "http request", "https proxy request"):
+            return f"{self._peer} is not speaking TLS"
+        if reason == "peer did not return a certificate":
+            return "client has shown no certificate"
+        if reason == "no shared cipher":
+            return "peer offers no cipher that is safe"
+        return f"TLS handshake failed: {reason}"
+
+    def _alert_in_words(self, alert: str) -> str:
+        # TLS 1.2 has no alert for it: a server that refuses us after its own certificate was
+        # accepted misses ours.
+        is_12_way = alert == "handshake failure" and self._verdict.is_accepted
+        if not self._is_server and (alert == "certificate required" or is_12_way):
+            return "server requires a client certificate"
+        if alert == "protocol version":
+            return self._version_in_words()
+        return f"{self._peer} refused the connection (TLS alert: {alert})"
+
+    def _version_in_words(self) -> str:
+        # The version stands in the hello, or in the header of an alert.
+        is_hello = self._head[:1] == bytes([_HANDSHAKE_RECORD])
+        version = self._head[9:11] if is_hello else self._head[1:3]
+        if version in _OLD_VERSIONS:
+            return f"peer offers only {_OLD_VERSIONS[version]}"
+        return "peer offers neither TLS 1.2 nor TLS 1.3"
+
+
+def _is_numeric(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return True
+
+
+def _reason(exc: SSL.Error) -> str:
+    """Return OpenSSL's own text: the last of ``[(library, function, reason), …]``."""
+    try:
+        return str(exc.args[0][-1][2])
+    except (IndexError, TypeError):
+        return "unexpected end" if isinstance(exc, SSL.SysCallError) else "unknown error"

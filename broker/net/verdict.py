@@ -1,0 +1,105 @@
+"""Whether to believe a peer's certificate, and in plain words why not."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from broker.net.certificate_names import describe, is_for_host
+
+__all__ = ["Verdict", "judge", "pin_of"]
+
+# X509_V_ERR_… of OpenSSL's x509_vfy.h.
+_OK = 0
+_NOT_YET_VALID = 9
+_EXPIRED = 10
+_REVOKED = 23
+_WRONG_PURPOSE = 26
+# No issuer, self-signed, in the chain or as the leaf; an issuer that is no CA, or is not trusted.
+_NO_TRUSTED_CA = frozenset({2, 18, 19, 20, 21, 24, 27, 28, 79})
+
+
+class Verdict:
+    """What one handshake found out about the peer's certificate.
+
+    Attributes:
+        host: whom the certificate must be for; None to accept any name a trusted CA has signed.
+        pin: the SHA-256 of the public key the peer must have; then CA, dates and name do not count.
+        is_accepted: the peer's own certificate has passed.
+        problem: why it has not; None while nothing is wrong.
+    """
+
+    __slots__ = ("host", "is_accepted", "pin", "problem")
+
+    def __init__(self, host: str | None = None, pin: bytes | None = None):
+        self.host = host
+        self.pin = pin
+        self.is_accepted = False
+        self.problem: str | None = None
+
+    def check(self, certificate: x509.Certificate, number: int, depth: int) -> bool:
+        """Judge one certificate of the chain, the CA's first, the peer's own (depth 0) last.
+
+        ``number`` is what OpenSSL found about it, 0 for nothing wrong.
+        """
+        if self.pin is not None:
+            self.problem = self._wrong_pin(certificate, self.pin) if depth == 0 else None
+        elif number != _OK:
+            self.problem = _in_words(certificate, number)
+        elif depth == 0:
+            self.problem = self.wrong_name(certificate)
+        if self.problem is None and depth == 0:
+            self.is_accepted = True
+        return self.problem is None
+
+    def wrong_name(self, certificate: x509.Certificate) -> str | None:
+        """Say that the certificate is for somebody else; None if it is for the host."""
+        if self.host is None or is_for_host(certificate, self.host):
+            return None
+        return f"certificate is for {describe(certificate)}, not {self.host}"
+
+    def _wrong_pin(self, certificate: x509.Certificate, pin: bytes) -> str | None:
+        found = pin_of(certificate)
+        if hmac.compare_digest(found, pin):
+            return None
+        return f"certificate of {describe(certificate)} has another key: its pin is {found.hex()}"
+
+
+def judge(connection: Any, certificate: Any, number: int, depth: int, ok: int) -> bool:
+    """Be the verify callback of our contexts: ask the connection's `Verdict`.
+
+    Raising from here would end in a handshake error without a reason, so nothing does.
+    """
+    verdict: Verdict = connection.get_app_data()
+    try:
+        return verdict.check(certificate.to_cryptography(), number, depth)
+    except Exception as exc:  # noqa: BLE001 - whatever a hostile certificate provokes, it is refused
+        verdict.problem = f"the peer's certificate cannot be read ({type(exc).__name__})"
+        return False
+
+
+def pin_of(certificate: x509.Certificate) -> bytes:
+    """Return the SHA-256 of a certificate's SubjectPublicKeyInfo, 32 bytes."""
+    key = certificate.public_key()
+    return hashlib.sha256(
+        key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    ).digest()
+
+
+def _in_words(certificate: x509.Certificate, number: int) -> str:
+    whose = f"certificate of {describe(certificate)}"
+    if number == _EXPIRED:
+        return f"{whose} expired on {certificate.not_valid_after_utc:%Y-%m-%d}"
+    if number == _NOT_YET_VALID:
+        return f"{whose} is not valid before {certificate.not_valid_before_utc:%Y-%m-%d}"
+    if number in _NO_TRUSTED_CA:
+        return f"{whose} is not signed by a trusted CA"
+    if number == _REVOKED:
+        return f"{whose} has been revoked"
+    if number == _WRONG_PURPOSE:
+        return f"{whose} may not be used for this end of a connection"
+    return f"{whose} was refused (OpenSSL verification error {number})"
