@@ -149,3 +149,16 @@ def perspective_twice(link: Link) -> None:
     del avatars
     link.collect("client", "forgets both avatars")
     assert realm.logouts == 2
+
+
+@scenario
+def viewable_twice(link: Link) -> None:
+    """A Viewable has one number for one perspective, and another for another."""
+    _, portal = published(link)
+    factory = link.connect(portal)
+    avatars = [login(link, factory, b"alice", b"secret") for _ in range(2)]
+    documents = [link.call(avatar, "open") for avatar in (*avatars, avatars[0])]
+    assert [link.call(document, "read", 5) for document in documents] == [[b"alice", 5]] * 3
+    del documents
+    link.collect("client", "forgets the documents")
+    assert avatars

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 from conversation import Link
@@ -322,3 +323,17 @@ def pages(link: Link) -> None:
     link.call(link.root(Root()), "page", util.CallbackPageCollector(got.append))
     link.collect("server", "forgets the collector")
     assert got == [[b"abc", b"def", b"gh"]]
+
+
+@scenario
+def cache_told_while_let_go(link: Link) -> None:
+    """A change that crosses the decache is answered; only uncache ends the cache's number."""
+    pond_class, _ = cache_classes(link)
+    pond = pond_class(3)
+    held = link.call(link.root(pond_root(link, pond)), "pond")
+    link.step("client", "forgets it, while the server changes it")
+    del held
+    gc.collect()
+    (told,) = pond.change(4)
+    link.get(told)
+    assert pond.stopped == 1
