@@ -20,6 +20,9 @@ from broker.errors import (
     TimeoutError,
 )
 from broker.net.addresses import Address, UNIXAddress, address_of, host_port
+from broker.net.secure_transports import SecureTransport
+from broker.net.tls import TLS
+from broker.net.tls_filter import TLSFilter
 from broker.net.transports import MakeProtocol, StreamTransport
 
 __all__ = [
@@ -34,6 +37,8 @@ __all__ = [
 BACKLOG = 256
 """How many connections the kernel keeps waiting to be accepted."""
 
+MakeFilter: TypeAlias = Callable[[], TLSFilter]
+MakeTransport: TypeAlias = Callable[[], StreamTransport]
 _Resolved: TypeAlias = tuple[int, int, int, str, Any]
 _LocalAddress: TypeAlias = tuple[str, int]
 
@@ -43,18 +48,28 @@ async def connect_stream(
     host: str,
     port: int,
     *,
+    tls: TLS | None = None,
+    make_filter: MakeFilter | None = None,
     timeout: float = 10.0,
+    handshake_timeout: float = 10.0,
+    close_timeout: float = 5.0,
     local_address: _LocalAddress | None = None,
 ) -> StreamTransport:
     """Connect to a host and give the connection to a protocol.
 
-    The addresses of ``host`` are tried one after the other, each with its share of the time.
+    The addresses of ``host`` are tried one after the other, each with its share of the time. With
+    TLS, this returns once the server's certificate is accepted; a server that does not accept
+    *ours* ends the connection with TLSError after that.
 
     Args:
         make_protocol: called with the peer's address once TCP is connected.
-        host: a name or a numeric address.
+        host: a name or a numeric address; with ``tls``, also what the certificate must be for.
         port: the port.
+        tls: of `TLS.client`; None for plain text.
+        make_filter: makes the connection's filter instead, with a context of somebody else's.
         timeout: seconds until TCP must be connected, looking up the name included.
+        handshake_timeout: seconds for the TLS handshake after that.
+        close_timeout: seconds for the peer to answer our TLS close.
         local_address: what to connect from, as ``(host, port)``.
 
     Raises:
@@ -62,8 +77,19 @@ async def connect_stream(
         ConnectionRefusedError: nothing listens there.
         TimeoutError: no answer in time.
         ConnectError: any other reason, or ``make_protocol`` made none.
+        TLSError: the handshake failed, or the server is not whom we asked for.
+        ConfigError: ``tls`` is of `TLS.server`.
     """
     where = host_port(host, port)
+    if tls is not None:
+        make_filter = tls.filter_maker(is_server=False, host=host)
+    new = _transport_maker(
+        make_protocol,
+        asyncio.get_running_loop(),
+        make_filter,
+        handshake_timeout=handshake_timeout,
+        close_timeout=close_timeout,
+    )
     try:
         async with asyncio.timeout(timeout):
             resolved = await _resolve(host, port)
@@ -72,7 +98,7 @@ async def connect_stream(
         raise
     except OSError as exc:
         raise _connect_error(exc, where, timeout) from exc
-    return await _adopt(sock, make_protocol)
+    return await _adopt(sock, new)
 
 
 async def connect_unix(
@@ -90,7 +116,7 @@ async def connect_unix(
             sock = await _connect_first(resolved, timeout, None)
     except OSError as exc:
         raise _connect_error(exc, path, timeout) from exc
-    return await _adopt(sock, make_protocol)
+    return await _adopt(sock, _transport_maker(make_protocol, asyncio.get_running_loop()))
 
 
 def bind_stream(host: str, port: int, backlog: int = BACKLOG) -> tuple[socket.socket, ...]:
@@ -181,13 +207,11 @@ class Listener:
                 with suppress(OSError):
                     os.unlink(address.name)
 
-    def _start(
-        self, loop: asyncio.AbstractEventLoop, new: Callable[[], StreamTransport], backlog: int
-    ) -> None:
+    def _start(self, loop: asyncio.AbstractEventLoop, new: MakeTransport, backlog: int) -> None:
         self._starting = loop.create_task(self._serve(loop, new, backlog))
 
     async def _serve(
-        self, loop: asyncio.AbstractEventLoop, new: Callable[[], StreamTransport], backlog: int
+        self, loop: asyncio.AbstractEventLoop, new: MakeTransport, backlog: int
     ) -> None:
         for sock in self._sockets:
             create: Any = loop.create_unix_server if _is_unix(sock) else loop.create_server
@@ -198,6 +222,10 @@ def start_accepting(
     sockets: Sequence[socket.socket],
     make_protocol: MakeProtocol,
     *,
+    tls: TLS | None = None,
+    make_filter: MakeFilter | None = None,
+    handshake_timeout: float = 10.0,
+    close_timeout: float = 5.0,
     loop: asyncio.AbstractEventLoop | None = None,
     backlog: int = BACKLOG,
 ) -> Listener:
@@ -206,13 +234,40 @@ def start_accepting(
     Args:
         sockets: what `bind_stream` or `bind_unix` returned.
         make_protocol: called for each connection with the peer's address; None refuses it.
+        tls: of `TLS.server`; None for plain text.
+        make_filter: makes each connection's filter instead, with a context of somebody else's.
+        handshake_timeout: seconds for the TLS handshake.
+        close_timeout: seconds for the peer to answer our TLS close.
         loop: the event loop, which need not run yet; default the running one.
         backlog: how many connections the kernel keeps waiting.
+
+    Raises:
+        ConfigError: ``tls`` is of `TLS.client`.
     """
     loop = loop or asyncio.get_running_loop()
+    if tls is not None:
+        make_filter = tls.filter_maker(is_server=True)
+    new = _transport_maker(
+        make_protocol,
+        loop,
+        make_filter,
+        handshake_timeout=handshake_timeout,
+        close_timeout=close_timeout,
+    )
     listener = Listener(sockets)
-    listener._start(loop, lambda: StreamTransport(make_protocol, loop), backlog)
+    listener._start(loop, new, backlog)
     return listener
+
+
+def _transport_maker(
+    make_protocol: MakeProtocol,
+    loop: asyncio.AbstractEventLoop,
+    make_filter: MakeFilter | None = None,
+    **timeouts: float,
+) -> MakeTransport:
+    if make_filter is None:
+        return lambda: StreamTransport(make_protocol, loop)
+    return lambda: SecureTransport(make_protocol, loop, make_filter(), **timeouts)
 
 
 def _is_unix(sock: socket.socket) -> bool:
@@ -292,17 +347,20 @@ async def _connected(
     return sock
 
 
-async def _adopt(sock: socket.socket, make_protocol: MakeProtocol) -> StreamTransport:
-    """Put a connected socket under a transport."""
+async def _adopt(sock: socket.socket, new: MakeTransport) -> StreamTransport:
+    """Put a connected socket under a transport, and see it through the TLS handshake."""
     loop = asyncio.get_running_loop()
-    transport = StreamTransport(make_protocol, loop)
-    create: Any = loop.create_unix_connection if _is_unix(sock) else loop.create_connection
-    try:
+    with ExitStack() as undo:
+        undo.callback(sock.close)
+        transport = new()
+        create: Any = loop.create_unix_connection if _is_unix(sock) else loop.create_connection
         await create(lambda: transport, sock=sock)
-    except OSError as exc:
-        raise _connect_error(exc, "the peer", 0) from exc
-    if transport.protocol is None:
-        raise ConnectError(None, "no protocol was made for this connection")
+        undo.pop_all()
+        undo.callback(transport.abortConnection)
+        if transport.protocol is None:
+            raise ConnectError(None, "no protocol was made for this connection")
+        await transport.wait_secured()
+        undo.pop_all()
     return transport
 
 

@@ -235,6 +235,6 @@ def _pin(pin: str | bytes) -> bytes:
 
 def _ascii(host: str) -> str:
     try:
-        return host.encode("idna").decode("ascii") if not host.isascii() else host
+        return host.removesuffix(".") if host.isascii() else host.encode("idna").decode("ascii")
     except UnicodeError as exc:
         raise ConfigError("the host name cannot be written in ASCII (IDNA)") from exc

@@ -55,6 +55,7 @@ class TLSFilter:
         verdict: whom the peer must be; for a client also the server name that is asked for.
 
     Attributes:
+        is_server: which end.
         handshake_done: the peer is accepted, and `send` may be called.
         peer_closed: the peer has said that nothing follows (close_notify).
         failure: what ended the connection, once `receive` has returned the data before it.
@@ -65,11 +66,11 @@ class TLSFilter:
         "_fed",
         "_head",
         "_is_closed",
-        "_is_server",
         "_sealed",
         "_verdict",
         "failure",
         "handshake_done",
+        "is_server",
         "peer_closed",
     )
 
@@ -78,7 +79,7 @@ class TLSFilter:
         self.peer_closed = False
         self.failure: TLSError | None = None
         self._verdict = verdict
-        self._is_server = is_server
+        self.is_server = is_server
         self._is_closed = False
         self._fed = 0
         self._head = b""
@@ -224,7 +225,7 @@ class TLSFilter:
 
     @property
     def _peer(self) -> str:
-        return "peer" if self._is_server else "server"
+        return "peer" if self.is_server else "server"
 
     def _in_words(self, exc: SSL.Error) -> str:
         reason = _reason(exc)
@@ -249,7 +250,7 @@ class TLSFilter:
         # TLS 1.2 has no alert for it: a server that refuses us after its own certificate was
         # accepted misses ours.
         is_12_way = alert == "handshake failure" and self._verdict.is_accepted
-        if not self._is_server and (alert == "certificate required" or is_12_way):
+        if not self.is_server and (alert == "certificate required" or is_12_way):
             return "server requires a client certificate"
         if alert == "protocol version":
             return self._version_in_words()

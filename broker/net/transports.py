@@ -209,6 +209,9 @@ class StreamTransport(SocketFace, asyncio.BufferedProtocol):
         """Close the connection, as ``loseConnection`` does."""
         self.loseConnection()
 
+    async def wait_secured(self) -> None:
+        """Return at once: there is no handshake without TLS."""
+
     # What asyncio tells.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -259,6 +262,7 @@ class StreamTransport(SocketFace, asyncio.BufferedProtocol):
         """Report the end: the socket has gone."""
         if self._reason is None:
             self._reason = self._what_ended(exc)
+        self._stop_timer()
         self._report()
 
     # Between the two.
@@ -345,7 +349,6 @@ class StreamTransport(SocketFace, asyncio.BufferedProtocol):
         """Tell the protocol, once, that and why the connection has ended."""
         self.connected = False
         self.disconnecting = self._is_closing = True
-        self._stop_timer()
         if self._is_reported or self.protocol is None:
             return
         self._is_reported = True

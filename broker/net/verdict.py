@@ -49,7 +49,10 @@ class Verdict:
         if self.pin is not None:
             self.problem = self._wrong_pin(certificate, self.pin) if depth == 0 else None
         elif number != _OK:
-            self.problem = _in_words(certificate, number)
+            # An untrusted CA that is part of the chain is the server's problem: name the server.
+            is_ca = number in _NO_TRUSTED_CA and depth > 0
+            whose = self.host if is_ca and self.host else describe(certificate)
+            self.problem = _in_words(certificate, number, f"certificate of {whose}")
         elif depth == 0:
             self.problem = self.wrong_name(certificate)
         if self.problem is None and depth == 0:
@@ -90,8 +93,7 @@ def pin_of(certificate: x509.Certificate) -> bytes:
     ).digest()
 
 
-def _in_words(certificate: x509.Certificate, number: int) -> str:
-    whose = f"certificate of {describe(certificate)}"
+def _in_words(certificate: x509.Certificate, number: int, whose: str) -> str:
     if number == _EXPIRED:
         return f"{whose} expired on {certificate.not_valid_after_utc:%Y-%m-%d}"
     if number == _NOT_YET_VALID:

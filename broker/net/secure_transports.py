@@ -1,0 +1,262 @@
+"""One stream connection through TLS.
+
+Theory of operation
+===================
+
+To the states of `StreamTransport` this adds one at the start and one at the end.
+
+*Handshake.* The protocol has its transport as soon as TCP is connected. What it writes is kept
+until the peer is accepted; nothing is delivered before. ``handshake_timeout`` seconds are allowed.
+
+*Close.* close_notify follows the last byte, and the peer has ``close_timeout`` seconds, from when
+all of it has left, to answer with its own. A peer that ends TCP without close_notify may be an
+attacker who cuts the conversation short: an error, unless we have said already that we are done.
+
+When TLS fails here, the peer must learn why: the alert is written, our half of the TCP connection
+closed, and what still comes in is read and dropped until the peer closes too. Closing at once would
+send a reset, which can overtake the alert. The protocol does not wait for that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import cast
+
+from broker.errors import ConnectionDone, ConnectionLost, TLSError
+from broker.net.tls_filter import TLSFilter
+from broker.net.transports import HIGH_WATER, MakeProtocol, StreamTransport
+
+__all__ = ["SecureTransport"]
+
+_logger = logging.getLogger("broker.net")
+
+
+class SecureTransport(StreamTransport):
+    """A stream connection through TLS, as its protocol sees it.
+
+    Args:
+        make_protocol, loop: as of `StreamTransport`.
+        tls_filter: what encrypts and decrypts.
+        handshake_timeout: seconds for the TLS handshake.
+        close_timeout: seconds for the peer to answer our TLS close.
+    """
+
+    __slots__ = (
+        "_close_timeout",
+        "_filter",
+        "_handshake_timeout",
+        "_has_failed",
+        "_is_paused",
+        "_pending",
+        "_undelivered",
+        "_waiter",
+    )
+
+    def __init__(
+        self,
+        make_protocol: MakeProtocol,
+        loop: asyncio.AbstractEventLoop,
+        tls_filter: TLSFilter,
+        *,
+        handshake_timeout: float = 10.0,
+        close_timeout: float = 5.0,
+    ):
+        super().__init__(make_protocol, loop)
+        self._filter = tls_filter
+        self._handshake_timeout = handshake_timeout
+        self._close_timeout = close_timeout
+        self._pending = b""
+        self._undelivered = b""
+        self._waiter: asyncio.Future[None] | None = None
+        self._is_paused = False
+        self._has_failed = False
+
+    @property
+    def unsent(self) -> int:
+        """Bytes written that the kernel has not taken yet."""
+        return len(self._pending) + self._transport.get_write_buffer_size()
+
+    def write(self, data: bytes) -> None:
+        """Send ``data`` after what was written before; once the connection closes, drop it.
+
+        Raises:
+            TypeError: ``data`` is not bytes.
+        """
+        if self._is_closing:
+            return
+        if self.is_secure:
+            self._encrypt(data)
+            return
+        self._pending += data
+        if len(self._pending) > HIGH_WATER:
+            self._producers.pause()
+
+    def pauseProducing(self) -> None:
+        """Deliver nothing until ``resumeProducing``; the peer's end is not noticed meanwhile."""
+        self._is_paused = True
+        if self.is_secure:
+            super().pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """Deliver again."""
+        self._is_paused = False
+        super().resumeProducing()
+        if self._undelivered:
+            self._loop.call_soon(self._deliver, b"")
+
+    async def wait_secured(self) -> None:
+        """Wait until the handshake has finished and the peer is accepted.
+
+        Raises:
+            TLSError: the handshake failed.
+            ConnectionLost, ConnectionDone: the connection has ended otherwise.
+        """
+        if self._reason is not None:
+            raise self._reason
+        if not self.is_secure:
+            self._waiter = self._waiter or self._loop.create_future()
+            await asyncio.shield(self._waiter)
+
+    # What asyncio tells.
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Decrypt what was read into the buffer."""
+        if self._has_failed:
+            return
+        try:
+            plaintext = self._filter.receive(self.get_buffer(nbytes)[:nbytes])
+        except TLSError as exc:
+            self._fail(exc)
+            return
+        self._send_sealed()
+        if not self.is_secure and self._filter.handshake_done:
+            self._handshake_finished()
+        if plaintext:
+            self._deliver(plaintext)
+        if self._filter.failure is not None:
+            self._fail(self._filter.failure)
+        elif self._filter.peer_closed:
+            self._peer_closed()
+
+    def eof_received(self) -> bool:
+        """Close our half too; without close_notify before it, this is an error."""
+        if not self._is_closing:
+            self._cut(
+                ConnectionLost("connection cut (no TLS close)")
+                if self.is_secure
+                else TLSError("the peer closed the connection during the TLS handshake")
+            )
+        return False
+
+    def resume_writing(self) -> None:
+        """Let the producer and the layer above go on, or the wait for the peer's close begin."""
+        super().resume_writing()
+        if self._is_closing and not self._has_failed:
+            self._watch_progress()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Report the end, and free what OpenSSL holds."""
+        super().connection_lost(exc)
+        self._filter = cast(TLSFilter, None)
+
+    # Between the two.
+
+    def _begin(self) -> None:
+        self._set_timer(self._handshake_timeout, self._handshake_is_late)
+        self._send_sealed()
+
+    def _encrypt(self, data: bytes) -> None:
+        try:
+            self._filter.send(data)
+        except TLSError as exc:
+            self._fail(exc)
+        else:
+            self._send_sealed()
+
+    def _send_sealed(self) -> None:
+        sealed = self._filter.data_to_send()
+        if sealed:
+            self._transport.write(sealed)
+
+    def _deliver(self, data: bytes) -> None:
+        if self._is_paused:
+            self._undelivered += data
+            return
+        if self._undelivered:
+            data, self._undelivered = self._undelivered + data, b""
+        if data:
+            super()._deliver(data)
+
+    def _handshake_is_late(self) -> None:
+        self._fail(TLSError(f"TLS handshake not completed in {self._handshake_timeout:g} s"))
+
+    def _handshake_finished(self) -> None:
+        self._stop_timer()
+        self.is_secure = True
+        self.peer_certificate = self._filter.peer_certificate
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+        if self._is_paused:
+            super().pauseProducing()
+        pending, self._pending = self._pending, b""
+        if pending:
+            self._encrypt(pending)
+        if len(pending) > HIGH_WATER >= self.unsent:
+            self.resume_writing()
+        self._close_if_done()
+
+    def _close_if_done(self) -> None:
+        if self.is_secure or not self._pending:
+            super()._close_if_done()
+
+    def _close_output(self) -> None:
+        self._filter.close()
+        self._send_sealed()
+        if not self.is_secure or self._filter.peer_closed:
+            self._transport.close()
+            return
+        # Told when the last byte has left; and reading, to see the peer's close.
+        self._transport.set_write_buffer_limits(high=0)
+        self._transport.resume_reading()
+
+    def _watch_progress(self) -> None:
+        super()._watch_progress()
+        if not self.unsent:
+            text = f"no TLS close from the peer in {self._close_timeout:g} s"
+            self._set_timer(self._close_timeout, self._cut, ConnectionLost(text))
+
+    def _peer_closed(self) -> None:
+        if self._is_closing:
+            self._transport.close()
+        else:
+            self._close(ConnectionDone())
+
+    def _fail(self, error: TLSError) -> None:
+        """End the connection for ``error``, telling the peer by an alert where there is one."""
+        if self._is_closing:
+            self._cut(self._reason or error)
+            return
+        self._reason = error
+        self.disconnecting = self._is_closing = self._has_failed = True
+        if self._filter.is_server:
+            _logger.warning("%s: %s", self._peer, error)
+        self._loop.call_soon(self._report)
+        alert = self._filter.data_to_send()
+        if not alert:
+            self._transport.abort()
+            return
+        self._transport.write(alert)
+        self._transport.write_eof()
+        self._transport.resume_reading()
+        self._set_timer(self._close_timeout, self._transport.abort)
+
+    def _what_ended(self, exc: Exception | None) -> Exception:
+        if exc is not None and not self.is_secure:
+            return TLSError("the peer cut the connection during the TLS handshake")
+        return super()._what_ended(exc)
+
+    def _report(self) -> None:
+        super()._report()
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_exception(self._reason or ConnectionDone())
