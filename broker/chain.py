@@ -190,7 +190,7 @@ class Chain:
         try:
             result = function(result, *args, **keywords)
         except BaseException as exc:  # noqa: BLE001 - as published, whatever it raises is the result
-            # Without our own frame, which would hold this Deferred in a cycle.
+            # The traceback begins in the application, not here.
             exc.__traceback__ = exc.__traceback__ and exc.__traceback__.tb_next
             self.result = Failure(exc)
             return not self.paused

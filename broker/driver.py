@@ -155,7 +155,10 @@ def awaiting_yields(generator: Generator[Any, Any, Any]) -> Generator[Any, Any, 
             return returned.value
         proceed = generator.send
         try:
-            if isinstance(yielded, GeneratorType):
+            if getattr(yielded, "_asyncio_future_blocking", None):
+                # The generator said ``yield from`` on a Deferred: this is what that waits for.
+                value = yield yielded
+            elif isinstance(yielded, GeneratorType):
                 value = yield from awaiting_yields(yielded)
             elif isinstance(yielded, CoroutineType) or hasattr(yielded, "__await__"):
                 value = yield from yielded.__await__()

@@ -1,0 +1,124 @@
+"""Deferreds and Failures of Twisted's, in both directions."""
+
+import sys
+
+import pytest
+from twisted.internet import defer as twisted_defer
+from twisted.python import failure as twisted_failure
+
+from broker.defer import CancelledError, Deferred, fail, maybeDeferred, succeed
+from broker.errors import ConnectionLost
+from broker.failure import Failure
+from broker.foreign import is_twisted_deferred, is_twisted_failure
+
+
+def outcome(deferred):
+    """Return the result, or the type of the failure."""
+    seen = []
+    deferred.addCallbacks(seen.append, lambda failure: seen.append(failure.type))
+    return seen[0]
+
+
+def test_recognised():
+    """Deferreds and Failures of Twisted's are told from ours and from others."""
+    assert is_twisted_deferred(twisted_defer.Deferred())
+    assert is_twisted_deferred(twisted_defer.DeferredList([]))
+    assert is_twisted_failure(twisted_failure.Failure(ValueError()))
+    for other in (Deferred(), Failure(ValueError()), ValueError(), 1):
+        assert not is_twisted_deferred(other)
+        assert not is_twisted_failure(other)
+
+
+def test_not_imported(monkeypatch):
+    """Where Twisted has not been imported, nothing is of Twisted's."""
+    deferred, failure = twisted_defer.Deferred(), twisted_failure.Failure(ValueError())
+    monkeypatch.delitem(sys.modules, "twisted.internet.defer")
+    monkeypatch.delitem(sys.modules, "twisted.python.failure")
+    assert not is_twisted_deferred(deferred)
+    assert not is_twisted_failure(failure)
+
+
+def test_callback_returns_a_twisted_deferred():
+    """A chain waits for a Deferred of Twisted's, and cancels it."""
+    theirs = [twisted_defer.Deferred() for _ in range(3)]
+    ours = [succeed(1).addCallback(lambda _, each=each: each) for each in theirs]
+    theirs[0].callback("result")
+    theirs[1].errback(KeyError())
+    ours[2].cancel()
+    assert outcome(ours[0]) == "result"
+    assert outcome(ours[1]) is KeyError
+    assert outcome(ours[2]) is twisted_defer.CancelledError
+    assert theirs[2].called
+
+
+def test_cancelled_by_twisted_is_trapped():
+    """The CancelledError of Twisted's is found when ours is asked for."""
+    theirs = twisted_defer.Deferred()
+    ours = maybeDeferred(lambda: theirs)
+    ours.cancel()
+    assert ours.addErrback(lambda failure: failure.check(CancelledError)).result is CancelledError
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        lambda failure: succeed(1).addCallback(lambda _: failure),
+        fail,
+        succeed,
+        lambda failure: maybeDeferred(lambda: failure),
+    ],
+)
+def test_twisted_failures(start):
+    """A Failure of Twisted's, wherever it comes in, is a failure and becomes one of ours."""
+    deferred = start(twisted_failure.Failure(KeyError()))
+    assert deferred.addErrback(lambda failure: type(failure)).result is Failure
+
+
+def test_as_twisted():
+    """asTwisted fires with the result, and leaves it here."""
+    ours = Deferred()
+    theirs = ours.asTwisted()
+    assert isinstance(theirs, twisted_defer.Deferred)
+    ours.callback(1)
+    assert outcome(theirs) == 1
+    assert ours.result == 1
+
+
+def test_as_twisted_failure(caplog):
+    """asTwisted fails with a Failure of Twisted's, trapped by Twisted's names, logged nowhere."""
+    ours = fail(ConnectionLost())
+    seen = []
+    ours.asTwisted().addErrback(seen.append)
+    assert isinstance(seen[0], twisted_failure.Failure)
+    assert seen[0].check("twisted.internet.error.ConnectionLost")
+    assert seen[0].value is ours.result.value
+    del ours
+    assert caplog.records == []
+
+
+def test_cancel_of_as_twisted():
+    """Cancelling the Deferred of Twisted's cancels ours, and it ends with its own CancelledError."""
+    calls = []
+    ours = Deferred(calls.append)
+    theirs = ours.asTwisted()
+    theirs.cancel()
+    assert calls == [ours]
+    assert outcome(theirs) is twisted_defer.CancelledError
+
+
+def test_as_twisted_fired_by_its_owner():
+    """A Deferred of Twisted's that has been fired over there is left alone."""
+    ours = Deferred()
+    theirs = ours.asTwisted()
+    theirs.callback("over there")
+    ours.callback("here")
+    assert outcome(theirs) == "over there"
+
+
+def test_adopted_and_cancelled_here():
+    """A result of Twisted's that comes after our cancellation is dropped."""
+    theirs = twisted_defer.Deferred(lambda _: None)
+    ours = maybeDeferred(lambda: theirs)
+    ours.callback("fired here")
+    theirs.callback("late")
+    assert ours.result == "fired here"

@@ -1,0 +1,101 @@
+"""Unhandled failures are logged when their Deferred is collected."""
+
+import asyncio
+import gc
+import logging
+
+import pytest
+
+from broker.defer import Deferred, fail, setDebugging, succeed
+
+
+@pytest.fixture
+def logged(caplog):
+    """Collect garbage, and return what has been logged as unhandled."""
+
+    def collect():
+        gc.collect()
+        return [
+            record.getMessage()
+            for record in caplog.records
+            if (record.name, record.levelno) == ("broker.defer", logging.ERROR)
+        ]
+
+    return collect
+
+
+def test_unhandled(logged):
+    """A failure at the end of a chain is logged once, with its traceback."""
+    fail(ValueError("forgotten"))
+    succeed("x").addCallback(int)
+    texts = logged()
+    assert len(texts) == 2
+    assert all(text.startswith("Unhandled error in Deferred\nTraceback") for text in texts)
+    assert "builtins.ValueError: forgotten" in texts[0]
+
+
+def test_handled_by_an_errback(logged):
+    """A failure that an errback took is not logged, also if it did so late."""
+    deferred = fail(ValueError())
+    deferred.addErrback(lambda _: None)
+    del deferred
+    assert logged() == []
+
+
+def test_passed_on(logged):
+    """A failure passed on to another Deferred is logged for that one only."""
+    inner = fail(ValueError("passed"))
+    outer = succeed(1).addCallback(lambda _: inner)
+    del inner
+    assert logged() == []
+    del outer
+    assert len(logged()) == 1
+
+
+def test_handled_by_an_awaiter(logged):
+    """A failure that an awaiter got is not logged, also if callbacks are added afterwards."""
+
+    async def main(deferred):
+        with pytest.raises(ValueError):
+            await deferred
+
+    early, late = Deferred(), fail(ValueError())
+    late.addCallback(str)
+
+    async def both():
+        task = asyncio.create_task(main(early))
+        await asyncio.sleep(0)
+        early.errback(ValueError())
+        await task
+        await main(late)
+
+    asyncio.run(both())
+    early.addCallback(str)
+    late.addCallback(str)
+    del early, late
+    assert logged() == []
+
+
+def test_new_failure_after_an_awaiter(logged):
+    """A new failure, raised after an awaiter got the first, is logged."""
+
+    def worse(_):
+        raise KeyError("worse")
+
+    deferred = fail(ValueError())
+    with pytest.raises(ValueError):
+        asyncio.run(deferred)
+    deferred.addErrback(worse)
+    del deferred
+    assert ["worse" in text for text in logged()] == [True]
+
+
+def test_debugging(logged):
+    """While debugging, the log tells where the Deferred was made and fired."""
+    setDebugging(True)
+    try:
+        fail(ValueError())
+    finally:
+        setDebugging(False)
+    assert "The Deferred was created:" in logged()[0]
+    assert "It was fired:" in logged()[0]
