@@ -1,0 +1,220 @@
+"""A Connector makes one connection after another to one place, whenever it is told to."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from typing import TYPE_CHECKING, Any, Literal
+
+from broker.errors import ConnectionLost
+from broker.failure import Failure
+from broker.net.addresses import Address, IPv4Address, IPv6Address
+from broker.net.streams import connect_stream
+
+from .attendant import Attendant
+from .error import NotConnectingError, ServiceNameUnknownError, UserError
+from .protocol import Protocol
+from .ssl import filter_maker
+
+if TYPE_CHECKING:
+    from .mainloop import Reactor
+
+__all__ = ["Connector"]
+
+logger = logging.getLogger("broker.reactor")
+
+# In place of no timeout: a year.
+FOREVER = 365 * 86400.0
+
+
+class Connector:
+    """The client's end of a connection, before, while and after there is one (published).
+
+    Attributes:
+        state: ``"disconnected"``, ``"connecting"`` or ``"connected"``.
+        factory: what makes the protocol, and hears how it goes.
+        host, port, timeout, bindAddress: as given to `connectTCP`.
+    """
+
+    def __init__(
+        self,
+        reactor: Reactor,
+        host: str,
+        port: int | str,
+        factory: Any,
+        timeout: float | None = 30,
+        bindAddress: tuple[str, int] | str | None = None,
+        contextFactory: Any = None,
+    ):
+        self.reactor = reactor
+        self.host = host
+        self.port = _port_number(port)
+        self.factory = factory
+        self.timeout = timeout
+        self.bindAddress = (bindAddress, 0) if isinstance(bindAddress, str) else bindAddress
+        self.make_filter = filter_maker(contextFactory, is_server=False)
+        self.state: Literal["disconnected", "connecting", "connected"] = "disconnected"
+        self._is_factory_started = False
+        self._attempt: _Attempt | None = None
+
+    @property
+    def transport(self) -> Any:
+        """The connection, or None while there is none (published)."""
+        return self._attempt.transport if self._attempt is not None else None
+
+    def connect(self) -> None:
+        """Begin to connect, as `connectTCP` does by itself (published).
+
+        Raises:
+            RuntimeError: it is connecting, or connected.
+        """
+        if self.state != "disconnected":
+            raise RuntimeError(f"cannot connect: the connector is {self.state}")
+        self.state = "connecting"
+        if not self._is_factory_started:
+            self._is_factory_started = True
+            self.factory.doStart()
+        self._attempt = attempt = _Attempt(self)
+        self.reactor.with_loop(attempt.start)
+        self.factory.startedConnecting(self)
+
+    def stopConnecting(self) -> None:
+        """Give the attempt up; it fails with UserError before this returns (published).
+
+        Raises:
+            NotConnectingError: there is no attempt, or it has become a connection.
+        """
+        if self._attempt is None or self.state != "connecting":
+            raise NotConnectingError(f"the connector is {self.state}, not connecting")
+        self._attempt.fail(UserError())
+
+    def disconnect(self) -> None:
+        """Give up the attempt, or close the connection once all is sent (published)."""
+        if self.state == "connecting":
+            self.stopConnecting()
+        elif self.state == "connected":
+            self.transport.loseConnection()
+
+    def getDestination(self) -> Address:
+        """Return the address that this connects to, with the host as it was given (published)."""
+        kind = IPv6Address if ":" in self.host else IPv4Address
+        return kind("TCP", self.host, self.port)
+
+    def connected(self, addr: Address) -> Any:
+        """Return the protocol for a new connection to `addr`."""
+        self.state = "connected"
+        protocol = self.factory.buildProtocol(addr)
+        return _Refused() if protocol is None else protocol
+
+    def failed(self, exc: Exception) -> None:
+        """Tell the factory that the attempt has failed."""
+        self._ended()
+        self.factory.clientConnectionFailed(self, Failure(exc))
+        self._stop_factory()
+
+    def lost(self, reason: Failure) -> None:
+        """Tell the factory that the connection has ended."""
+        self._ended()
+        self.factory.clientConnectionLost(self, reason)
+        self._stop_factory()
+
+    def _ended(self) -> None:
+        # Before the factory hears of it: it may connect again at once.
+        self.state = "disconnected"
+        self._attempt = None
+
+    def _stop_factory(self) -> None:
+        if self.state == "disconnected" and self._is_factory_started:
+            self._is_factory_started = False
+            self.factory.doStop()
+
+    def __repr__(self) -> str:
+        return f"<Connector to {self.getDestination()}: {self.state}>"
+
+
+class _Attempt:
+    """One attempt of a connector, and the connection that it becomes.
+
+    It ends as `Connector.failed` or as `Connector.lost`, once.
+    """
+
+    def __init__(self, connector: Connector):
+        self._connector = connector
+        self._task: asyncio.Task[None] | None = None
+        self._attendant: Attendant | None = None
+        self._is_over = False
+
+    @property
+    def transport(self) -> Any:
+        return self._attendant.transport if self._attendant is not None else None
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        if not self._is_over:
+            self._connector.reactor.hold(self)
+            self._task = loop.create_task(self._run())
+
+    def fail(self, exc: Exception) -> None:
+        if self._task is not None:
+            self._task.cancel()
+        self._end()
+        self._connector.failed(exc)
+
+    def abandon(self) -> None:
+        if self._attendant is not None:
+            self._attendant.abandon()
+        else:
+            self.fail(ConnectionLost("the reactor was stopped"))
+
+    async def _run(self) -> None:
+        connector = self._connector
+        try:
+            await connect_stream(
+                self._build,
+                connector.host,
+                connector.port,
+                make_filter=connector.make_filter,
+                timeout=FOREVER if connector.timeout is None else connector.timeout,
+                local_address=connector.bindAddress,
+            )
+        except Exception as exc:  # noqa: BLE001 - whatever it is, the factory hears of it
+            # Once there is a protocol, it has heard by its connectionLost.
+            if self._attendant is None and not self._is_over:
+                self._tell_failed(exc)
+
+    def _tell_failed(self, exc: Exception) -> None:
+        self._end()
+        try:
+            self._connector.failed(exc)
+        except Exception:
+            logger.exception("clientConnectionFailed raised")
+
+    def _build(self, addr: Address) -> Attendant | None:
+        if self._is_over:
+            return None
+        self._attendant = Attendant(self._connector.connected(addr), self._lost)
+        return self._attendant
+
+    def _lost(self, attendant: Attendant, reason: Failure) -> None:
+        self._end()
+        self._connector.lost(reason)
+
+    def _end(self) -> None:
+        self._is_over = True
+        self._connector.reactor.release(self)
+
+
+class _Refused(Protocol):
+    """Closes a connection for which the factory has made no protocol."""
+
+    def connectionMade(self) -> None:
+        self.transport.loseConnection()
+
+
+def _port_number(port: int | str) -> int:
+    if not isinstance(port, str):
+        return port
+    try:
+        return socket.getservbyname(port, "tcp")
+    except OSError as exc:
+        raise ServiceNameUnknownError(None, f"no service is called {port!r}: {exc}") from exc

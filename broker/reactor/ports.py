@@ -1,0 +1,118 @@
+"""A Port listens, and gives each connection to a protocol of its factory."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import TYPE_CHECKING, Any
+
+from broker.defer import Deferred, succeed
+from broker.failure import Failure
+from broker.net.addresses import Address, address_of
+from broker.net.streams import Listener, bind_stream, start_accepting
+
+from .attendant import Attendant
+from .error import NotListeningError
+from .ssl import filter_maker
+
+if TYPE_CHECKING:
+    from .mainloop import Reactor
+
+__all__ = ["Port"]
+
+
+class Port:
+    """A listening port, as `listenTCP` returns it (published).
+
+    Attributes:
+        factory: what makes the protocols.
+        port, interface, backlog: what was asked for; `getHost` tells what was given.
+    """
+
+    def __init__(
+        self,
+        reactor: Reactor,
+        factory: Any,
+        port: int,
+        interface: str = "",
+        backlog: int = 50,
+        contextFactory: Any = None,
+    ):
+        self.reactor = reactor
+        self.factory = factory
+        self.port = port
+        self.interface = interface
+        self.backlog = backlog
+        self._make_filter = filter_maker(contextFactory, is_server=True)
+        self._sockets: tuple[socket.socket, ...] = ()
+        self._listener: Listener | None = None
+
+    def startListening(self) -> None:
+        """Bind and listen, and accept while the reactor runs; `listenTCP` does this (published).
+
+        Raises:
+            CannotListenError: the address is taken, not ours, or not allowed.
+        """
+        self._sockets = sockets = bind_stream(self.interface, self.port, self.backlog)
+        self.factory.doStart()
+        self.reactor.with_loop(lambda loop: self._accept(loop, sockets))
+
+    def getHost(self) -> Address:
+        """Return the address of this port, with its real number (published).
+
+        Raises:
+            NotListeningError: it does not listen any more.
+        """
+        if not self._sockets:
+            raise NotListeningError(f"port {self.port} does not listen")
+        first = self._sockets[0]
+        return address_of(first.family, first.getsockname())
+
+    def stopListening(self) -> Deferred[None]:
+        """Close the port; its connections go on (published).
+
+        The Deferred fires with None: the port is closed when this returns.
+        """
+        if self._sockets:
+            if self._listener is None:
+                for sock in self._sockets:
+                    sock.close()
+            else:
+                self._listener.close()
+            self._sockets = ()
+            self._listener = None
+            self.reactor.release(self)
+            self.factory.doStop()
+        return succeed(None)
+
+    loseConnection = stopListening
+
+    def abandon(self) -> None:
+        """Close the port: the reactor stops."""
+        self.stopListening()
+
+    def _accept(self, loop: asyncio.AbstractEventLoop, sockets: tuple[socket.socket, ...]) -> None:
+        if self._sockets is sockets:
+            self.reactor.hold(self)
+            self._listener = start_accepting(
+                sockets,
+                self._build,
+                make_filter=self._make_filter,
+                loop=loop,
+                backlog=self.backlog,
+            )
+
+    def _build(self, addr: Address) -> Attendant | None:
+        protocol = self.factory.buildProtocol(addr)
+        if protocol is None:
+            return None
+        attendant = Attendant(protocol, self._lost)
+        self.reactor.hold(attendant)
+        return attendant
+
+    def _lost(self, attendant: Attendant, reason: Failure) -> None:
+        self.reactor.release(attendant)
+
+    def __repr__(self) -> str:
+        where = self.getHost() if self._sockets else "not listening"
+        return f"<Port of {type(self.factory).__name__}: {where}>"

@@ -1,0 +1,201 @@
+"""Delayed calls and the queue that orders them; time comes in as a function.
+
+A queue holds its calls in a heap of (time, number, call). Moving or cancelling a call leaves its
+old entry behind, which is dropped when it comes up, or in one sweep once more than half are stale.
+A call is due when its time has come; those of equal times run in the order in which they were
+scheduled. Calls that are scheduled while due calls run wait for the next turn, so that a program
+which schedules itself with no delay cannot keep the event loop from its sockets.
+"""
+
+from __future__ import annotations
+
+import heapq
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from .error import AlreadyCalled, AlreadyCancelled
+
+__all__ = ["DelayedCall", "TimerQueue"]
+
+logger = logging.getLogger("broker.reactor")
+
+# Fewer stale entries than this are not worth a sweep.
+FEW = 50
+
+
+class DelayedCall:
+    """A call that waits for its time, as `callLater` returns it (published).
+
+    Args:
+        time: when to call, in the seconds of `seconds`.
+        func, args, kw: the call.
+        cancel: called with this object when it is cancelled.
+        reset: called with this object when its time has changed.
+        seconds: the clock.
+
+    Attributes:
+        called: whether the call has been made.
+        cancelled: whether it has been cancelled.
+    """
+
+    def __init__(
+        self,
+        time: float,
+        func: Callable[..., object],
+        args: Sequence[Any],
+        kw: Mapping[str, Any],
+        cancel: Callable[[DelayedCall], object],
+        reset: Callable[[DelayedCall], object],
+        seconds: Callable[[], float],
+    ):
+        self.time = time
+        self.func, self.args, self.kw = func, args, kw
+        self.seconds = seconds
+        self.called = False
+        self.cancelled = False
+        self._cancelled_with = cancel
+        self._moved_with = reset
+
+    def getTime(self) -> float:
+        """Return when the call will be made, in the seconds of the reactor's clock (published)."""
+        return self.time
+
+    def active(self) -> bool:
+        """Return whether the call is still to be made (published)."""
+        return not (self.called or self.cancelled)
+
+    def cancel(self) -> None:
+        """Do not make the call; its function and arguments are released (published).
+
+        Raises:
+            AlreadyCalled: it has been made, or is being made now.
+            AlreadyCancelled: it has been cancelled before.
+        """
+        self._check_active()
+        self.cancelled = True
+        del self.func, self.args, self.kw
+        self._cancelled_with(self)
+
+    def reset(self, secondsFromNow: float) -> None:
+        """Make the call `secondsFromNow` seconds from now instead (published).
+
+        Raises:
+            AlreadyCalled, AlreadyCancelled: as `cancel`.
+        """
+        self._check_active()
+        self.time = self.seconds() + secondsFromNow
+        self._moved_with(self)
+
+    def delay(self, secondsLater: float) -> None:
+        """Make the call `secondsLater` seconds later than planned; negative is sooner (published).
+
+        Raises:
+            AlreadyCalled, AlreadyCancelled: as `cancel`.
+        """
+        self._check_active()
+        self.time += secondsLater
+        self._moved_with(self)
+
+    def run(self) -> None:
+        """Make the call; what it raises is logged."""
+        self.called = True
+        try:
+            self.func(*self.args, **self.kw)
+        except Exception:
+            logger.exception("a delayed call raised: %r", self)
+
+    def _check_active(self) -> None:
+        if self.cancelled:
+            raise AlreadyCancelled
+        if self.called:
+            raise AlreadyCalled
+
+    def __repr__(self) -> str:
+        if self.cancelled:
+            return f"<DelayedCall {id(self):#x} cancelled>"
+        state = "called" if self.called else f"in {self.time - self.seconds():.3f}s"
+        name = getattr(self.func, "__qualname__", None) or repr(self.func)
+        return f"<DelayedCall {id(self):#x} {state}: {name}>"
+
+
+class TimerQueue:
+    """The delayed calls of one clock.
+
+    Args:
+        seconds: the clock.
+        changed: called after every change to what comes first.
+    """
+
+    def __init__(self, seconds: Callable[[], float], changed: Callable[[], object]):
+        self._seconds = seconds
+        self._changed = changed
+        self._heap: list[tuple[float, int, DelayedCall]] = []
+        self._numbers: dict[DelayedCall, int] = {}  # the entry that counts, for each waiting call
+        self._count = 0
+
+    def add(
+        self, delay: float, func: Callable[..., object], args: Sequence[Any], kw: Mapping[str, Any]
+    ) -> DelayedCall:
+        """Schedule a call `delay` seconds from now.
+
+        Raises:
+            ValueError: the delay is negative.
+            TypeError: `func` is not callable.
+        """
+        if not delay >= 0:
+            raise ValueError(f"a call cannot be delayed by {delay} seconds: less than none")
+        if not callable(func):
+            raise TypeError(f"{func!r} is not callable")
+        call = DelayedCall(
+            self._seconds() + delay, func, args, kw, self._forget, self._place, self._seconds
+        )
+        self._place(call)
+        return call
+
+    def pending(self) -> list[DelayedCall]:
+        """Return the calls that wait, in no order."""
+        return list(self._numbers)
+
+    def next_time(self) -> float | None:
+        """Return the time of the first call, or None when nothing waits."""
+        heap = self._heap
+        while heap and self._numbers.get(heap[0][2]) != heap[0][1]:
+            heapq.heappop(heap)
+        return heap[0][0] if heap else None
+
+    def run_due(self, slack: float = 0.0) -> None:
+        """Make all calls whose time is not later than `slack` seconds from now."""
+        deadline = self._seconds() + slack
+        newer = self._count
+        while True:
+            first = self.next_time()
+            if first is None or first > deadline or self._heap[0][1] >= newer:
+                return
+            call = heapq.heappop(self._heap)[2]
+            del self._numbers[call]
+            call.run()
+
+    def clear(self) -> None:
+        """Forget every call; they stay active, and are never made."""
+        self._heap.clear()
+        self._numbers.clear()
+
+    def _place(self, call: DelayedCall) -> None:
+        number = self._count
+        self._count += 1
+        self._numbers[call] = number
+        heapq.heappush(self._heap, (call.time, number, call))
+        self._sweep()
+        self._changed()
+
+    def _forget(self, call: DelayedCall) -> None:
+        self._numbers.pop(call, None)
+        self._sweep()
+        self._changed()
+
+    def _sweep(self) -> None:
+        stale = len(self._heap) - len(self._numbers)
+        if stale > FEW and stale > len(self._numbers):
+            self._heap = [entry for entry in self._heap if self._numbers.get(entry[2]) == entry[1]]
+            heapq.heapify(self._heap)

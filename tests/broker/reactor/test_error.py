@@ -1,0 +1,39 @@
+"""The published error names."""
+
+from __future__ import annotations
+
+import twisted.internet.error
+
+import broker.errors
+from broker.reactor import error
+
+
+def test_names() -> None:
+    """Every name here is one that Twisted publishes, except that it may lack some."""
+    assert set(error.__all__) <= set(dir(twisted.internet.error))
+
+
+def test_same_classes() -> None:
+    """A transport error has one class under both names, so that either catches it."""
+    for name in error.__all__:
+        if hasattr(broker.errors, name):
+            assert getattr(error, name) is getattr(broker.errors, name)
+    assert error.ConnectionLost is broker.errors.ConnectionLost
+
+
+def test_bases() -> None:
+    """An error of the reactor is the builtin that Twisted's is."""
+    builtins = (ValueError, RuntimeError)
+    for name in error.__all__:
+        ours, published = getattr(error, name), getattr(twisted.internet.error, name)
+        for builtin in builtins:
+            assert issubclass(ours, builtin) == issubclass(published, builtin), name
+
+
+def test_texts() -> None:
+    """An error raised without words still says what happened."""
+    for cls in (error.AlreadyCalled, error.AlreadyCancelled, error.UserError):
+        assert str(cls()).endswith(".")
+    assert str(error.AlreadyCalled("too", "late")) == "too late"
+    assert str(error.AlreadyCancelled("before")) == "before"
+    assert str(error.UserError(None, "no patience")) == "no patience"

@@ -1,0 +1,206 @@
+"""Listening ports, on real sockets."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from broker.net.addresses import IPv4Address, IPv6Address
+from broker.reactor import Reactor
+from broker.reactor.error import CannotListenError, NotListeningError
+from broker.reactor.protocol import Factory, Protocol
+
+Run = Callable[[], None]
+HOST = "127.0.0.1"
+
+
+def test_listens_at_once(reactor: Reactor) -> None:
+    """A port listens, with its real number, before any loop runs; connections wait in the kernel."""
+    factory = Factory()
+    port = reactor.listenTCP(0, factory, interface=HOST)
+    host = port.getHost()
+    assert host == IPv4Address("TCP", HOST, host.port)
+    assert host.port > 0
+    assert factory.numPorts == 1
+    assert f"{HOST}:{host.port}" in repr(port)
+    with socket.create_connection((HOST, host.port), timeout=5):
+        pass
+    port.stopListening()
+
+
+def test_accepts_when_running(reactor: Reactor, run: Run) -> None:
+    """What connected before the loop ran is accepted and served once it runs, in that order."""
+    peers: list[Any] = []
+
+    class Greeting(Protocol):
+        def connectionMade(self) -> None:
+            peers.append((self.transport.getPeer(), self.transport.getHost()))
+            self.transport.write(b"welcome")
+            self.transport.loseConnection()
+            if len(peers) == 2:
+                reactor.callLater(0.01, reactor.stop)
+
+    built: list[Any] = []
+
+    class Noting(Factory):
+        protocol = Greeting
+
+        def buildProtocol(self, addr: Any) -> Any:
+            built.append(addr)
+            return super().buildProtocol(addr)
+
+    port = reactor.listenTCP(0, Noting(), interface=HOST)
+    address = (HOST, port.getHost().port)
+    with socket.create_connection(address) as first, socket.create_connection(address) as second:
+        run()
+        for client in (first, second):
+            assert client.makefile("rb").read() == b"welcome"
+        clients = [IPv4Address("TCP", *client.getsockname()) for client in (first, second)]
+    assert built == clients
+    assert peers == [(client, IPv4Address("TCP", *address)) for client in clients]
+
+
+def test_every_interface(reactor: Reactor) -> None:
+    """Without an interface a port listens on every IPv4 address."""
+    port = reactor.listenTCP(0, Factory())
+    assert port.getHost().host == "0.0.0.0"
+    port.stopListening()
+
+
+def test_ipv6(reactor: Reactor) -> None:
+    """A port listens on an IPv6 address."""
+    port = reactor.listenTCP(0, Factory(), interface="::1")
+    assert isinstance(port.getHost(), IPv6Address)
+    port.stopListening()
+
+
+def test_port_in_use(reactor: Reactor) -> None:
+    """A taken port raises CannotListenError that names it, and does not start the factory."""
+    factory = Factory()
+    with socket.create_server((HOST, 0)) as taken:
+        number = taken.getsockname()[1]
+        with pytest.raises(CannotListenError, match=f"{HOST}:{number}") as raised:
+            reactor.listenTCP(number, factory, interface=HOST)
+    assert (raised.value.interface, raised.value.port) == (HOST, number)
+    assert isinstance(raised.value.socketError, OSError)
+    assert factory.numPorts == 0
+
+
+def test_refusing(reactor: Reactor, run: Run) -> None:
+    """A factory that builds None refuses the connection, and the next one is asked for."""
+    asked: list[Any] = []
+
+    class Refusing(Factory):
+        def buildProtocol(self, addr: Any) -> None:
+            asked.append(addr)
+            if len(asked) == 2:
+                reactor.callLater(0.01, reactor.stop)
+
+    port = reactor.listenTCP(0, Refusing(), interface=HOST)
+    address = (HOST, port.getHost().port)
+    with socket.create_connection(address) as first, socket.create_connection(address) as second:
+        run()
+        for client in (first, second):
+            try:
+                assert client.recv(1) == b""
+            except ConnectionResetError:
+                pass
+    assert len(asked) == 2
+
+
+def test_stop_listening_before_running(reactor: Reactor, run: Run) -> None:
+    """A port that is closed before the loop runs is never accepted from."""
+    factory = Factory()
+    port = reactor.listenTCP(0, factory, interface=HOST)
+    address = (HOST, port.getHost().port)
+    fired: list[None] = []
+    port.stopListening().addCallback(fired.append)
+    assert fired == [None]
+    assert factory.numPorts == 0
+    with socket.socket() as probe:
+        assert probe.connect_ex(address) != 0
+    reactor.callWhenRunning(reactor.stop)
+    run()
+
+
+def test_stop_listening(reactor: Reactor, run: Run, journal: Any) -> None:
+    """stopListening closes the port and stops the factory; connections made go on."""
+    fired: list[Any] = []
+
+    def stop_listening(protocol: Protocol) -> None:
+        port.stopListening().addCallback(fired.append)
+        with socket.socket() as probe:
+            assert probe.connect_ex(address) != 0
+        protocol.transport.write(b"still here")
+
+    server = Factory.forProtocol(journal.protocol("server", connectionMade=stop_listening))
+    client = journal.client_factory(
+        journal.protocol("client", dataReceived=lambda *_: reactor.stop())
+    )
+    port = reactor.listenTCP(0, server, interface=HOST)
+    address = (HOST, port.getHost().port)
+    reactor.connectTCP(*address, client)
+    run()
+    assert fired == [None]
+    assert server.numPorts == 0
+    assert "not listening" in repr(port)
+    with pytest.raises(NotListeningError):
+        port.getHost()
+
+
+def test_stop_listening_twice(reactor: Reactor) -> None:
+    """Closing a closed port does nothing, and its Deferred fires all the same."""
+    factory = Factory()
+    port = reactor.listenTCP(0, factory, interface=HOST)
+    fired: list[None] = []
+    for _ in range(2):
+        port.loseConnection().addCallback(fired.append)
+    assert fired == [None, None]
+    assert factory.numPorts == 0
+
+
+def test_listening_again(reactor: Reactor, run: Run, journal: Any) -> None:
+    """A closed port can listen again, also while the reactor runs."""
+    server = Factory.forProtocol(
+        journal.protocol("server", connectionMade=lambda _: reactor.stop())
+    )
+    port = reactor.listenTCP(0, server, interface=HOST)
+    port.stopListening()
+    clients: list[socket.socket] = []
+
+    def listen() -> None:
+        port.startListening()
+        clients.append(socket.create_connection((HOST, port.getHost().port)))
+
+    reactor.callLater(0, listen)
+    run()
+    clients[0].close()
+    assert journal[0] == "server connectionMade"
+
+
+def test_one_factory_on_two_ports(reactor: Reactor) -> None:
+    """A factory on two ports is started once, and stopped with the second port."""
+    factory = Factory()
+    ports = [reactor.listenTCP(0, factory, interface=HOST) for _ in range(2)]
+    assert factory.numPorts == 2
+    ports[0].stopListening()
+    assert factory.numPorts == 1
+    ports[1].stopListening()
+    assert factory.numPorts == 0
+
+
+def test_connections_are_forgotten(reactor: Reactor, run: Run, journal: Any) -> None:
+    """A connection that has ended leaves nothing behind in the reactor."""
+    held: list[int] = []
+
+    def look(protocol: Protocol, reason: Any) -> None:
+        reactor.callLater(0, lambda: (held.append(len(reactor._held)), reactor.stop()))
+
+    server = Factory.forProtocol(journal.protocol("server", connectionLost=look))
+    port = reactor.listenTCP(0, server, interface=HOST)
+    socket.create_connection((HOST, port.getHost().port)).close()
+    run()
+    assert held == [1]  # the port
