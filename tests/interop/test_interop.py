@@ -8,8 +8,6 @@ imports (``world.py``); what arrives is compared with one table, the same for al
 from __future__ import annotations
 
 import contextlib
-import datetime
-import ipaddress
 import itertools
 import json
 from collections.abc import Callable, Iterator
@@ -17,10 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from certificates import Authority
 from peers import Peer, explained_by
 
 HERE = Path(__file__).parent
@@ -233,33 +228,9 @@ class PEM(NamedTuple):
 @pytest.fixture(scope="module")
 def pem(tmp_path_factory: pytest.TempPathFactory) -> PEM:
     """Give a server certificate for 127.0.0.1."""
-    folder = tmp_path_factory.mktemp("pem")
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False
-        )
-        .sign(key, hashes.SHA256())
-    )
-    certificate_file, key_file = folder / "certificate.pem", folder / "key.pem"
-    certificate_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    key_file.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    return PEM(str(certificate_file), str(key_file), str(certificate_file))
+    authority = Authority(tmp_path_factory.mktemp("pem"))
+    pair = authority.issue(["127.0.0.1"])
+    return PEM(str(pair.certificate_path), str(pair.key_path), str(authority.ca_path))
 
 
 class Run(NamedTuple):
