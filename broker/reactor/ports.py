@@ -71,25 +71,40 @@ class Port:
     def stopListening(self) -> Deferred[None]:
         """Close the port; its connections go on (published).
 
-        The Deferred fires with None: the port is closed when this returns.
+        It is closed when this returns. In the next turn of the loop the factory hears of it, and
+        then the Deferred fires with None.
         """
-        if self._sockets:
-            if self._listener is None:
-                for sock in self._sockets:
-                    sock.close()
-            else:
-                self._listener.close()
-            self._sockets = ()
-            self._listener = None
-            self.reactor.release(self)
-            self.factory.doStop()
-        return succeed(None)
+        if not self._sockets:
+            return succeed(None)
+        self._close()
+        closed: Deferred[None] = Deferred()
+        self.reactor.callLater(0, self._report_closed, closed)
+        return closed
 
     loseConnection = stopListening
 
     def abandon(self) -> None:
         """Close the port: the reactor stops."""
-        self.stopListening()
+        self._close()
+        self.factory.doStop()
+
+    def _close(self) -> None:
+        if self._listener is None:
+            for sock in self._sockets:
+                sock.close()
+        else:
+            self._listener.close()
+        self._sockets = ()
+        self._listener = None
+        self.reactor.release(self)
+
+    def _report_closed(self, closed: Deferred[None]) -> None:
+        try:
+            self.factory.doStop()
+        except Exception:  # noqa: BLE001 - whoever closed the port hears of it
+            closed.errback(Failure())
+        else:
+            closed.callback(None)
 
     def _accept(self, loop: asyncio.AbstractEventLoop, sockets: tuple[socket.socket, ...]) -> None:
         if self._sockets is sockets:

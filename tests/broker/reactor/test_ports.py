@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ HOST = "127.0.0.1"
 
 
 def test_listens_at_once(reactor: Reactor) -> None:
-    """A port listens, with its real number, before any loop runs; connections wait in the kernel."""
+    """A port listens, with its real number, before any loop runs."""
     factory = Factory()
     port = reactor.listenTCP(0, factory, interface=HOST)
     host = port.getHost()
@@ -104,26 +105,25 @@ def test_refusing(reactor: Reactor, run: Run) -> None:
     with socket.create_connection(address) as first, socket.create_connection(address) as second:
         run()
         for client in (first, second):
-            try:
+            with suppress(ConnectionResetError):
                 assert client.recv(1) == b""
-            except ConnectionResetError:
-                pass
     assert len(asked) == 2
 
 
 def test_stop_listening_before_running(reactor: Reactor, run: Run) -> None:
-    """A port that is closed before the loop runs is never accepted from."""
+    """A port can be closed before the loop runs; that is told when it runs."""
     factory = Factory()
     port = reactor.listenTCP(0, factory, interface=HOST)
     address = (HOST, port.getHost().port)
     fired: list[None] = []
     port.stopListening().addCallback(fired.append)
-    assert fired == [None]
-    assert factory.numPorts == 0
     with socket.socket() as probe:
         assert probe.connect_ex(address) != 0
-    reactor.callWhenRunning(reactor.stop)
+    assert fired == []
+    reactor.callLater(0, reactor.stop)
     run()
+    assert fired == [None]
+    assert factory.numPorts == 0
 
 
 def test_stop_listening(reactor: Reactor, run: Run, journal: Any) -> None:
@@ -134,7 +134,8 @@ def test_stop_listening(reactor: Reactor, run: Run, journal: Any) -> None:
         port.stopListening().addCallback(fired.append)
         with socket.socket() as probe:
             assert probe.connect_ex(address) != 0
-        protocol.transport.write(b"still here")
+        assert fired == []
+        reactor.callLater(0.01, protocol.transport.write, b"still here")
 
     server = Factory.forProtocol(journal.protocol("server", connectionMade=stop_listening))
     client = journal.client_factory(
@@ -151,13 +152,15 @@ def test_stop_listening(reactor: Reactor, run: Run, journal: Any) -> None:
         port.getHost()
 
 
-def test_stop_listening_twice(reactor: Reactor) -> None:
+def test_stop_listening_twice(reactor: Reactor, run: Run) -> None:
     """Closing a closed port does nothing, and its Deferred fires all the same."""
     factory = Factory()
     port = reactor.listenTCP(0, factory, interface=HOST)
     fired: list[None] = []
     for _ in range(2):
         port.loseConnection().addCallback(fired.append)
+    reactor.callLater(0, reactor.stop)
+    run()
     assert fired == [None, None]
     assert factory.numPorts == 0
 
@@ -181,15 +184,31 @@ def test_listening_again(reactor: Reactor, run: Run, journal: Any) -> None:
     assert journal[0] == "server connectionMade"
 
 
-def test_one_factory_on_two_ports(reactor: Reactor) -> None:
+def test_one_factory_on_two_ports(reactor: Reactor, run: Run) -> None:
     """A factory on two ports is started once, and stopped with the second port."""
+    numbers: list[int] = []
     factory = Factory()
     ports = [reactor.listenTCP(0, factory, interface=HOST) for _ in range(2)]
     assert factory.numPorts == 2
-    ports[0].stopListening()
-    assert factory.numPorts == 1
-    ports[1].stopListening()
+    ports[0].stopListening().addCallback(lambda _: numbers.append(factory.numPorts))
+    reactor.callLater(0, reactor.stop)
+    run()
+    assert numbers == [1]
     assert factory.numPorts == 0
+
+
+def test_raising_stop_factory(reactor: Reactor, run: Run) -> None:
+    """What stopFactory raises comes out of the Deferred of stopListening."""
+
+    class Raising(Factory):
+        def stopFactory(self) -> None:
+            raise KeyError("not mine")
+
+    failures: list[Any] = []
+    reactor.listenTCP(0, Raising(), interface=HOST).stopListening().addErrback(failures.append)
+    reactor.callLater(0, reactor.stop)
+    run()
+    assert failures[0].type is KeyError
 
 
 def test_connections_are_forgotten(reactor: Reactor, run: Run, journal: Any) -> None:

@@ -1,0 +1,140 @@
+"""Whole programs in the published vocabulary, run as processes: ours, and the same with Twisted."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+
+import pytest
+
+TWISTED = {
+    "from broker import reactor": "from twisted.internet import reactor",
+    "from broker.reactor.": "from twisted.internet.",
+}
+
+ECHO = """
+    from broker import reactor
+    from broker.reactor.protocol import ClientFactory, Factory, Protocol
+
+    class Echo(Protocol):
+        def connectionMade(self):
+            print("server:", self.transport.getPeer().type, self.factory.name)
+
+        def dataReceived(self, data):
+            self.transport.write(data)
+
+    class Ask(Protocol):
+        def connectionMade(self):
+            print("client:", self.connected)
+            self.transport.write(b"hello")
+
+        def dataReceived(self, data):
+            print("client got", data)
+            self.transport.loseConnection()
+
+        def connectionLost(self, reason):
+            print("client lost:", reason.type.__name__, reason.getErrorMessage())
+
+    class Asking(ClientFactory):
+        protocol = Ask
+        tries = 0
+
+        def startedConnecting(self, connector):
+            print("connecting:", connector.state, running())
+
+        def clientConnectionLost(self, connector, reason):
+            print("lost:", connector.state, reason.type.__name__)
+            self.tries += 1
+            if self.tries < 2:
+                connector.connect()
+            else:
+                call = reactor.callLater(60, print, "never")
+                call.reset(120)
+                call.cancel()
+                print("active:", call.active())
+                port.stopListening().addCallback(closed)
+
+        def clientConnectionFailed(self, connector, reason):
+            print("failed:", connector.state, reason.type.__name__)
+            reactor.stop()
+
+        def stopFactory(self):
+            print("stopped")
+
+    def running():
+        return reactor.running
+
+    def closed(result):
+        print("closed:", result, factory.numPorts)
+        reactor.connectTCP("127.0.0.1", number, Asking())
+
+    factory = Factory.forProtocol(Echo)
+    factory.name = "echo"
+    port = reactor.listenTCP(0, factory, interface="127.0.0.1")
+    number = port.getHost().port
+    reactor.callWhenRunning(print, "running")
+    reactor.callLater(0, lambda: reactor.connectTCP("127.0.0.1", number, Asking()))
+    reactor.run()
+    print("end:", reactor.running)
+"""
+
+WAIT = """
+    from broker import reactor
+    reactor.callWhenRunning(print, "ready", flush=True)
+    reactor.run()
+    print("end")
+"""
+
+
+def text_of(program: str, house: str) -> str:
+    """The program, with the imports of one house."""
+    program = textwrap.dedent(program)
+    if house == "twisted":
+        for ours, theirs in TWISTED.items():
+            program = program.replace(ours, theirs)
+    return program
+
+
+def start(program: str, house: str) -> subprocess.Popen[str]:
+    """Run a program as a process of its own."""
+    warnings = ["-W", "error"] if house == "ours" else []
+    return subprocess.Popen(
+        [sys.executable, *warnings, "-X", "dev", "-c", text_of(program, house)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.fixture(params=["ours", "twisted"])
+def house(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Whose reactor."""
+    return request.param
+
+
+def test_same_output() -> None:
+    """A program prints the same with our imports and with Twisted's, and ends by stop()."""
+    outputs = {}
+    for house in ("ours", "twisted"):
+        with start(ECHO, house) as process:
+            out, err = process.communicate(timeout=30)
+        outputs[house] = out
+        assert (process.returncode, err if house == "ours" else "") == (0, "")
+    assert outputs["ours"].splitlines()[0] == "running"
+    assert outputs["ours"] == outputs["twisted"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signals(house: str, number: signal.Signals) -> None:
+    """SIGTERM and SIGINT make run return, and the program goes on, here as in Twisted."""
+    with start(WAIT, house) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(number)
+        out, err = process.communicate(timeout=30)
+    assert (process.returncode, out) == (0, "end\n")
+    if house == "ours":
+        assert err == ""

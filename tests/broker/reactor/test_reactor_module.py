@@ -1,0 +1,34 @@
+"""`from broker import reactor`: the module that is a reactor."""
+
+from __future__ import annotations
+
+import pytest
+
+import broker.reactor
+from broker import reactor
+
+
+def test_functions() -> None:
+    """Each published function of the module is that of its one reactor, and documented there."""
+    for name in reactor.__all__:
+        if name not in ("Reactor", "default", "running"):
+            assert getattr(reactor, name) == getattr(reactor.default, name)
+            assert getattr(reactor.Reactor, name).__doc__
+
+
+def test_running() -> None:
+    """The module's running is the reactor's of now."""
+    assert reactor.running is False
+    assert isinstance(reactor.default, reactor.Reactor)
+
+
+def test_modules() -> None:
+    """The published modules are attributes, as in a program's imports."""
+    for name in ("protocol", "error", "ssl"):
+        assert getattr(broker.reactor, name).__name__ == f"broker.reactor.{name}"
+
+
+def test_unknown_name() -> None:
+    """What is not here is missed as in any module."""
+    with pytest.raises(AttributeError, match=r"'broker\.reactor' has no attribute 'listenUDP'"):
+        reactor.listenUDP  # noqa: B018
