@@ -241,8 +241,8 @@ class Chain:
     def _refuse(self) -> None:
         """Drop the late result after a cancellation, or complain of a second result."""
         if not self._swallows_one:
-            stacks = () if self._unhandled is None else (self._unhandled.stacks(),)
-            raise AlreadyCalledError(*filter(None, stacks))
+            stacks = "" if self._unhandled is None else self._unhandled.stacks()
+            raise AlreadyCalledError(f"this Deferred has been fired already\n{stacks}".rstrip())
         self._swallows_one = False
 
     def _debug_info(self) -> Unhandled:

@@ -95,15 +95,13 @@ class Driver:
         if is_asyncio_cancellation(exc):
             # In a callback chain that is no cancellation of a task, but a result like any other.
             exc = CancelledError(*exc.args).with_traceback(exc.__traceback__)
-        if exc.__traceback__ is not None:
-            exc.__traceback__ = exc.__traceback__.tb_next
+        # The traceback begins in the coroutine, not here.
+        exc.__traceback__ = exc.__traceback__ and exc.__traceback__.tb_next
         self._deferred.errback(Failure(exc))
 
     def _wait_for(self, yielded: Any) -> bool:
         """Arrange to be resumed when `yielded` is done; False if nothing has to be waited for."""
         if isinstance(yielded, Bridge):
-            if yielded.done():
-                return False
             self._waiting_for = yielded
             yielded.when_done(self._resume)
         elif is_twisted_deferred(yielded):
@@ -122,7 +120,7 @@ class Driver:
 
     def _after(self, yielded: Any) -> tuple[Callable[[Any], Any], Any]:
         """Return how to go on after something that needs no waiting."""
-        if yielded is None or isinstance(yielded, Bridge):
+        if yielded is None:
             return self._coroutine.send, None
         problem = f"a coroutine run by broker.defer cannot await a {type(yielded).__name__}"
         return self._coroutine.throw, TypeError(problem)

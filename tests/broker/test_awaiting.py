@@ -68,6 +68,20 @@ def test_done_callbacks():
     asyncio.run(main())
 
 
+def test_done_callback_without_asking_for_the_loop():
+    """A done callback runs in the loop also where nobody asked which loop it is."""
+
+    async def main():
+        deferred, seen = Deferred(), []
+        Bridge(deferred).add_done_callback(seen.append)
+        deferred.callback(1)
+        assert seen == []
+        await asyncio.sleep(0)
+        assert len(seen) == 1
+
+    asyncio.run(main())
+
+
 def test_when_done():
     """Our driver is called at once, also if there is an outcome already."""
     deferred, seen = Deferred(), []

@@ -1,5 +1,8 @@
 """Chain: callbacks, their order, and Deferreds that wait for each other."""
 
+import weakref
+from itertools import pairwise
+
 import pytest
 
 from broker.defer import (
@@ -14,6 +17,7 @@ from broker.failure import Failure
 
 
 def boom(_):
+    """Raise, as a callback."""
     raise ValueError("boom")
 
 
@@ -98,9 +102,9 @@ def test_callback_with_failure():
 def test_second_firing():
     """A second result is refused."""
     deferred = succeed(1)
-    with pytest.raises(AlreadyCalledError):
+    with pytest.raises(AlreadyCalledError, match=r"fired already$"):
         deferred.callback(2)
-    with pytest.raises(AlreadyCalledError):
+    with pytest.raises(AlreadyCalledError, match=r"fired already$"):
         deferred.errback(ValueError())
 
 
@@ -164,7 +168,7 @@ def test_returning_oneself():
 def test_long_chains_are_no_recursion(is_forward):
     """Ten thousand Deferreds that wait for each other end without recursion, in any order."""
     links = [Deferred() for _ in range(10_000)]
-    for link, after in zip(links, links[1:], strict=False):
+    for link, after in pairwise(links):
         link.addCallback(lambda _, after=after: after)
     order = links if is_forward else links[::-1]
     for link in order:
@@ -182,12 +186,50 @@ def test_many_immediate_inner_deferreds():
 
 
 def test_adding_while_running():
-    """A callback added by a running callback runs after those that are there."""
-    deferred, seen = Deferred(), []
-    deferred.addCallback(lambda _: deferred.addCallback(lambda _: seen.append("late")) and None)
-    deferred.addCallback(lambda _: seen.append("early"))
-    deferred.callback(None)
-    assert seen == ["early", "late"]
+    """A callback added by a running callback runs after those that are there, with their result."""
+    deferred = Deferred()
+
+    def add(result):
+        deferred.addCallback(lambda result: [*result, "late"])
+        return [*result, "first"]
+
+    deferred.addCallback(add).addCallback(lambda result: [*result, "second"])
+    deferred.callback([])
+    assert deferred.result == ["first", "second", "late"]
+
+
+def test_returning_a_deferred_that_is_running():
+    """A callback that returns a Deferred in the middle of its own chain gets the end of that."""
+    inner, outer = Deferred(), Deferred()
+    outer.addCallback(lambda _: inner)
+    inner.addCallback(lambda _: outer.callback("go") or "middle").addCallback(str.upper)
+    inner.callback("start")
+    assert outer.result == "MIDDLE"
+
+
+def test_returning_a_deferred_that_is_paused():
+    """A callback that returns a paused Deferred waits for it."""
+    inner = succeed("inner")
+    inner.pause()
+    outer = succeed(1).addCallback(lambda _: inner)
+    assert outer.paused
+    inner.unpause()
+    assert outer.result == "inner"
+
+
+def test_the_canceller_is_released():
+    """A Deferred that has its result keeps no canceller alive."""
+
+    class Canceller:
+        def __call__(self, deferred):
+            pass
+
+    canceller = Canceller()
+    gone = weakref.ref(canceller)
+    deferred = Deferred(canceller)
+    del canceller
+    deferred.callback(1)
+    assert gone() is None
 
 
 def test_pause():
@@ -251,10 +293,12 @@ def test_cancel_goes_to_the_inner():
 
 def test_debugging():
     """While debugging, AlreadyCalledError tells where the Deferred was made and fired."""
+    older = Deferred()
     setDebugging(True)
     try:
         deferred = Deferred()
         deferred.callback(1)
+        older.callback(1)
     finally:
         setDebugging(False)
     with pytest.raises(AlreadyCalledError) as caught:
@@ -262,6 +306,8 @@ def test_debugging():
     text = str(caught.value)
     assert "deferred = Deferred()" in text
     assert "deferred.callback(1)" in text
+    with pytest.raises(AlreadyCalledError, match=r"It was fired:[^$]*older.callback"):
+        older.callback(2)
 
 
 def test_repr():

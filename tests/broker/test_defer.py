@@ -26,6 +26,7 @@ from broker.failure import Failure, NoCurrentExceptionError
 
 
 def failure_type(deferred):
+    """Return the type of the failure, and handle it."""
     return deferred.addErrback(lambda failure: failure.type).result
 
 
@@ -74,6 +75,7 @@ def test_execute():
 
 
 async def give(value):
+    """Return `value`, as a coroutine."""
     return value
 
 

@@ -2,15 +2,17 @@
 
 import asyncio
 import collections.abc
+import contextlib
 
 import pytest
 import uvloop
 
-from broker.defer import CancelledError, Deferred, TimeoutError, fail, succeed
+from broker.defer import CancelledError, Deferred, TimeoutError, drive, fail, succeed
 from broker.failure import Failure
 
 
 def python_tasks():
+    """Return a loop with Tasks in Python."""
     loop = asyncio.new_event_loop()
     loop.set_task_factory(lambda loop, coro, **kw: asyncio.tasks._PyTask(coro, loop=loop, **kw))
     return loop
@@ -24,14 +26,17 @@ def run(request):
 
 
 def soon(function, *args):
+    """Have the running loop call `function` in its next turn."""
     asyncio.get_running_loop().call_soon(function, *args)
 
 
 async def wait(deferred):
+    """Await, as a coroutine."""
     return await deferred
 
 
 async def turn(times=3):
+    """Let the loop turn a few times."""
     for _ in range(times):
         await asyncio.sleep(0)
 
@@ -43,11 +48,13 @@ class Clock:
         self.calls = []
 
     def callLater(self, delay, function):
+        """Note the call."""
         call = DelayedCall(delay, function)
         self.calls.append(call)
         return call
 
     def advance(self, seconds):
+        """Make the calls whose time has come."""
         for call in self.calls:
             call.delay -= seconds
             if call.active() and call.delay <= 0:
@@ -56,13 +63,17 @@ class Clock:
 
 
 class DelayedCall:
+    """A call that the clock has noted."""
+
     def __init__(self, delay, function):
         self.delay, self.function, self.is_active = delay, function, True
 
     def active(self):
+        """Tell whether the call is still to come."""
         return self.is_active
 
     def cancel(self):
+        """Forget the call."""
         self.is_active = False
 
 
@@ -189,6 +200,7 @@ def test_two_awaiters(run, as_task):
         await turn()
         assert first.cancelled()
         assert not deferred.called
+        assert len(deferred._callbacks) == 1
         deferred.callback(1)
         assert await second == 1
 
@@ -214,6 +226,42 @@ def test_last_awaiter(run, as_task, caplog):
 
     run(main())
     assert caplog.records == []
+
+
+def test_last_awaiter_again(run):
+    """A Deferred that outlives the cancellation of its last awaiter is cancelled by the next."""
+
+    async def main():
+        steps = [Deferred() for _ in range(3)]
+
+        async def stubborn():
+            for step in steps:
+                with contextlib.suppress(CancelledError):
+                    await step
+
+        work = drive(stubborn())
+        for step in steps:
+            task = asyncio.create_task(wait(work))
+            await turn()
+            assert not step.called
+            task.cancel()
+            await turn()
+            assert step.called
+        assert work.called
+
+    run(main())
+
+
+def test_awaiting_in_a_callback(run):
+    """A coroutine started by a callback, and awaiting its Deferred, gets what the callback left."""
+
+    async def main():
+        deferred, driven = Deferred(), []
+        deferred.addCallback(lambda n: driven.append(drive(wait(deferred))) or n + 1)
+        deferred.callback(1)
+        assert await driven[0] == 2
+
+    run(main())
 
 
 def test_cancelled_before_it_started(run, caplog):
@@ -302,13 +350,16 @@ def test_throw_forms():
         assert caught.value is error
     with pytest.raises(KeyError):
         Deferred().throw(KeyError)
-    tb = Failure(pytest.raises(ValueError, int, "x").value).tb
+    with pytest.raises(ValueError) as other:
+        int("x")
+    tb = Failure(other.value).tb
     with pytest.raises(ValueError) as caught:
         Deferred().throw(ValueError, error, tb)
     assert tb in list(frames_of(caught.value.__traceback__))
 
 
 def frames_of(tb):
+    """Yield the traceback, entry by entry."""
     while tb is not None:
         yield tb
         tb = tb.tb_next

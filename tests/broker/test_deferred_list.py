@@ -18,6 +18,7 @@ from broker.defer import (
 
 
 def failure_of(deferred):
+    """Return the failure, and handle it."""
     return deferred.addErrback(lambda failure: [failure]).result[0]
 
 

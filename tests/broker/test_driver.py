@@ -19,10 +19,12 @@ from broker.defer import (
 
 
 def failure_type(deferred):
+    """Return the type of the failure, and handle it."""
     return deferred.addErrback(lambda failure: failure.type).result
 
 
 async def wait(awaitable):
+    """Await, as a coroutine."""
     return await awaitable
 
 

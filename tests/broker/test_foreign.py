@@ -71,7 +71,7 @@ def test_cancelled_by_twisted_is_trapped():
 def test_twisted_failures(start):
     """A Failure of Twisted's, wherever it comes in, is a failure and becomes one of ours."""
     deferred = start(twisted_failure.Failure(KeyError()))
-    assert deferred.addErrback(lambda failure: type(failure)).result is Failure
+    assert deferred.addErrback(type).result is Failure
 
 
 def test_as_twisted():
@@ -97,7 +97,7 @@ def test_as_twisted_failure(caplog):
 
 
 def test_cancel_of_as_twisted():
-    """Cancelling the Deferred of Twisted's cancels ours, and it ends with its own CancelledError."""
+    """Cancelling the Deferred of Twisted's cancels ours; it ends with its own CancelledError."""
     calls = []
     ours = Deferred(calls.append)
     theirs = ours.asTwisted()

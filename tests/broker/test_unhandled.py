@@ -45,7 +45,7 @@ def test_handled_by_an_errback(logged):
 def test_passed_on(logged):
     """A failure passed on to another Deferred is logged for that one only."""
     inner = fail(ValueError("passed"))
-    outer = succeed(1).addCallback(lambda _: inner)
+    outer = succeed(1).addCallback(lambda _, inner=inner: inner)
     del inner
     assert logged() == []
     del outer
@@ -62,14 +62,14 @@ def test_handled_by_an_awaiter(logged):
     early, late = Deferred(), fail(ValueError())
     late.addCallback(str)
 
-    async def both():
+    async def both(early, late):
         task = asyncio.create_task(main(early))
         await asyncio.sleep(0)
         early.errback(ValueError())
         await task
         await main(late)
 
-    asyncio.run(both())
+    asyncio.run(both(early, late))
     early.addCallback(str)
     late.addCallback(str)
     del early, late
