@@ -20,7 +20,7 @@ PLAIN = frozenset({type(None), bool, int, float, str, bytes, list, dict, tuple})
 def is_twisted_deferred(thing: Any) -> bool:
     """Tell whether `thing` is a Deferred of Twisted's."""
     defer = sys.modules.get("twisted.internet.defer")
-    # Not isinstance, which asks an abstract base class and costs four times as much.
+    # Not isinstance, which asks an abstract base class and costs 2.6 times as much.
     return defer is not None and defer.Deferred in type(thing).__mro__
 
 
