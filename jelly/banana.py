@@ -36,7 +36,9 @@ __all__ = [
     "encode",
 ]
 
-LIST, INT, STRING, NEG, FLOAT, LONGINT, LONGNEG, VOCAB = (bytes((code,)) for code in range(0x80, 0x88))
+LIST, INT, STRING, NEG, FLOAT, LONGINT, LONGNEG, VOCAB = (
+    bytes((code,)) for code in range(0x80, 0x88)
+)
 
 _LIST, _INT, _STRING, _NEG, _FLOAT, _LONGINT, _LONGNEG, _VOCAB = range(0x80, 0x88)
 _DOUBLE = struct.Struct("!d")

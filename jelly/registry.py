@@ -22,7 +22,7 @@ __all__ = [
 
 
 class Registry:
-    """Tags to classes, and tags to factories.
+    """Tags to classes, tags to factories, and names of errors to exception classes.
 
     A registry may stand on others, which are asked, in order, for what it does not know itself.
     """
@@ -30,6 +30,8 @@ class Registry:
     def __init__(self, *bases: Registry) -> None:
         self.classes: dict[bytes, Any] = {}
         self.factories: dict[bytes, Callable[[Any], Any]] = {}
+        # Exception classes by the name that they have on the wire.
+        self.errors: dict[str, type[BaseException]] = {}
         self._bases = bases
 
     def add_class(self, tag: bytes, cls: Any) -> None:

@@ -19,17 +19,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar, Self, TypeVar
 
-from broker.deferred_errors import AlreadyCalledError, CancelledError
-from broker.driver import Driver
+from broker.defer.errors import AlreadyCalledError, CancelledError
+from broker.defer.driver import Driver
 from broker.failure import Failure
-from broker.foreign import PLAIN, is_twisted_deferred, is_twisted_failure
-from broker.unhandled import Unhandled
+from broker.defer.foreign import PLAIN, is_twisted_deferred, is_twisted_failure
+from broker.defer.unhandled import Unhandled
 
 __all__ = ["Chain", "adopt"]
 
 
 class Chain:
-    """The part of a Deferred that is fired, paused, cancelled and run; see `broker.deferred`."""
+    """The part of a Deferred that is fired, paused, cancelled and run; see `broker.defer.deferred`."""
 
     __slots__ = (
         "__weakref__",

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from broker.awaiting import Bridge, TaskBridge, is_asyncio_cancellation, running_loop
+from broker.defer.awaiting import Bridge, TaskBridge, is_asyncio_cancellation, running_loop
 from broker.defer import Deferred
 
 

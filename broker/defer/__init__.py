@@ -12,8 +12,8 @@ from functools import wraps
 from types import GeneratorType
 from typing import Any, NoReturn, ParamSpec, TypeVar, overload
 
-from broker.deferred import Clock, Deferred, invoke, to_deferred
-from broker.deferred_errors import (
+from broker.defer.deferred import Clock, Deferred, invoke, to_deferred
+from broker.defer.errors import (
     AlreadyCalledError,
     CancelledError,
     FailureGroup,
@@ -23,9 +23,9 @@ from broker.deferred_errors import (
     QueueUnderflow,
     TimeoutError,
 )
-from broker.deferred_list import FAILURE, SUCCESS, DeferredList, gatherResults, race
-from broker.deferred_locks import DeferredLock, DeferredQueue, DeferredSemaphore
-from broker.driver import ReturnValue
+from broker.defer.aggregates import FAILURE, SUCCESS, DeferredList, gatherResults, race
+from broker.defer.locks import DeferredLock, DeferredQueue, DeferredSemaphore
+from broker.defer.driver import ReturnValue
 from broker.failure import Failure
 
 __all__ = [

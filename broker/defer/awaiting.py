@@ -7,7 +7,7 @@ of ``d`` and yields it. Whoever drives the coroutine takes it from there:
   for a future. It compares `get_loop`, gives its wakeup to `add_done_callback`, calls `cancel` to
   stop waiting, and `result` when woken up. The loop is asked for only then, of the asyncio that
   the Task has imported: this module needs none.
-- Our own `broker.driver` calls `when_done`, and is resumed at once.
+- Our own `broker.defer.driver` calls `when_done`, and is resumed at once.
 
 A Bridge sees the result at its place in the chain, lets it pass on unchanged, and wakes its one
 awaiter. Of several Bridges on one Deferred the last to be cancelled cancels the Deferred; it stays
@@ -20,7 +20,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, NoReturn, Protocol
 
-from broker.deferred_errors import CancelledError
+from broker.defer.errors import CancelledError
 from broker.failure import Failure
 
 __all__ = ["Awaited", "Bridge", "TaskBridge", "is_asyncio_cancellation", "running_loop"]

@@ -6,8 +6,8 @@ import logging
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
-from broker.deferred import Deferred
-from broker.deferred_errors import FailureGroup, FirstError
+from broker.defer.deferred import Deferred
+from broker.defer.errors import FailureGroup, FirstError
 from broker.failure import Failure
 
 __all__ = ["FAILURE", "SUCCESS", "DeferredList", "gatherResults", "race"]

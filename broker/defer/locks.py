@@ -7,8 +7,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
-from broker.deferred import Deferred, invoke
-from broker.deferred_errors import QueueOverflow, QueueUnderflow
+from broker.defer.deferred import Deferred, invoke
+from broker.defer.errors import QueueOverflow, QueueUnderflow
 
 __all__ = ["DeferredLock", "DeferredQueue", "DeferredSemaphore"]
 

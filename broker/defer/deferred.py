@@ -1,6 +1,6 @@
 """Deferred: a result that may come later, for callbacks and for ``await``.
 
-The chain of callbacks, and how it runs, is in `broker.chain`.
+The chain of callbacks, and how it runs, is in `broker.defer.chain`.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from typing import (
     overload,
 )
 
-from broker.awaiting import Bridge, TaskBridge, is_asyncio_cancellation
-from broker.chain import Chain, adopt
-from broker.deferred_errors import CancelledError, NotACoroutineError, TimeoutError
-from broker.driver import Driver, awaiting_yields
+from broker.defer.awaiting import Bridge, TaskBridge, is_asyncio_cancellation
+from broker.defer.chain import Chain, adopt
+from broker.defer.errors import CancelledError, NotACoroutineError, TimeoutError
+from broker.defer.driver import Driver, awaiting_yields
 from broker.failure import Failure
-from broker.foreign import PLAIN, TwistedObserver, is_twisted_deferred
+from broker.defer.foreign import PLAIN, TwistedObserver, is_twisted_deferred
 
 __all__ = ["Clock", "Deferred", "invoke", "to_deferred"]
 

@@ -12,10 +12,10 @@ from contextvars import Context, copy_context
 from types import CoroutineType, GeneratorType
 from typing import Any, Protocol
 
-from broker.awaiting import Bridge, is_asyncio_cancellation, running_loop
-from broker.deferred_errors import CancelledError
+from broker.defer.awaiting import Bridge, is_asyncio_cancellation, running_loop
+from broker.defer.errors import CancelledError
 from broker.failure import Failure
-from broker.foreign import is_twisted_deferred, is_twisted_failure
+from broker.defer.foreign import is_twisted_deferred, is_twisted_failure
 
 __all__ = ["Driver", "ReturnValue", "awaiting_yields"]
 

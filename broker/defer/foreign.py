@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from broker.deferred_errors import CancelledError
+from broker.defer.errors import CancelledError
 from broker.failure import Failure
 
 __all__ = ["PLAIN", "TwistedObserver", "is_twisted_deferred", "is_twisted_failure"]

@@ -1,0 +1,75 @@
+"""What a Session tells the room above it, in the order in which it happened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from broker.core.messages import RequestId
+
+__all__ = ["Answered", "CallPending", "CallRaised", "Event", "Misunderstood", "Ready", "Refused"]
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The dialect is chosen; calls can be made."""
+
+    dialect: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A call of ours returned."""
+
+    request_id: RequestId
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A call of ours failed.
+
+    Attributes:
+        failure: an exception, a Failure, or whatever the peer sent as its error.
+    """
+
+    request_id: RequestId
+    failure: Any
+
+
+@dataclass(frozen=True, slots=True)
+class CallPending:
+    """A method of ours returned an awaitable; ``Session.finish`` or ``Session.fail`` is due.
+
+    Attributes:
+        ticket: names the call towards the session.
+        result: the awaitable.
+    """
+
+    ticket: Any
+    result: Any
+
+
+@dataclass(frozen=True, slots=True)
+class CallRaised:
+    """A method of ours raised what its peer could not have meant to see; it has been told already.
+
+    Attributes:
+        name: the method.
+        error: the exception.
+        error_id: what the peer was shown instead of the text, or None.
+    """
+
+    name: str
+    error: BaseException
+    error_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Misunderstood:
+    """The peer has no such command."""
+
+    command: str
+
+
+Event: TypeAlias = Ready | Answered | Refused | CallPending | CallRaised | Misunderstood

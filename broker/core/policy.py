@@ -1,0 +1,95 @@
+"""Policy: everything that one side allows, limits, shows and waits for, in one frozen record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from jelly.limits import Limits
+from jelly.registry import Registry, defaults
+from jelly.security import Security, SecurityOptions
+
+__all__ = ["PUBLISHED", "STRICT", "Policy"]
+
+
+def _basic_types() -> SecurityOptions:
+    options = SecurityOptions()
+    options.allowBasicTypes()
+    return options
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What a connection allows; made once, shared by many connections.
+
+    ``Policy()`` is the strict one. :data:`STRICT` is what ``serve`` and ``connect`` take unless told
+    otherwise, :data:`PUBLISHED` what the factories of ``broker.pb`` take.
+
+    Attributes:
+        limits: sizes, both directions.
+        security: types, modules and classes that may come in besides the registered ones.
+        registry: the classes that incoming tags become.
+        allow_code: whether class, module, function and method may cross, where ``security`` allows.
+        max_refs: live references and caches, each way.
+        max_calls: calls of the peer that are being worked on.
+        challenge_login: whether PB's MD5 challenge login is used, and answered.
+        declared_state: refuse copies of classes without declared fields.
+        show_all_errors: send the text of every exception, not of registered ones only.
+        unsafe_tracebacks: send tracebacks too.
+        dynamic_methods: try the target's own attribute for a method that its class does not define.
+        cancel_on_disconnect: cancel the peer's async methods when the peer has gone.
+        text_user_names: checkers and realms get user names as str, not bytes.
+        plaintext_anywhere: serve and dial public addresses without TLS.
+        max_unsent: bytes that may wait for a peer that does not read, before it is aborted.
+        high_water: unsent bytes above which no further call of the peer is started.
+        max_backlog: received bytes that may wait to be handled, before reading stops.
+        turn_messages: messages of one connection that are handled in one turn of the loop.
+        handshake_timeout, offer_timeout, login_timeout, close_timeout: seconds for the TLS handshake,
+            for the server's offer of dialects, for a login, and for the peer's part of a close.
+        stall_timeout: seconds a peer may take nothing while bytes wait for it.
+    """
+
+    limits: Limits = field(default_factory=Limits)
+    security: Security = field(default_factory=_basic_types)
+    registry: Registry = defaults.declared
+    allow_code: bool = False
+    max_refs: int = 10_000
+    max_calls: int = 1024
+    challenge_login: bool = False
+    declared_state: bool = True
+    show_all_errors: bool = False
+    unsafe_tracebacks: bool = False
+    dynamic_methods: bool = False
+    cancel_on_disconnect: bool = True
+    text_user_names: bool = True
+    plaintext_anywhere: bool = False
+    max_unsent: int = 16 * 1024 * 1024
+    high_water: int = 64 * 1024
+    max_backlog: int = 16 * 1024 * 1024
+    turn_messages: int = 64
+    handshake_timeout: float = 10.0
+    offer_timeout: float = 10.0
+    login_timeout: float = 30.0
+    close_timeout: float = 5.0
+    stall_timeout: float = 30.0
+
+    def but(self, **changes: Any) -> Policy:
+        """Return this policy with some attributes changed."""
+        return replace(self, **changes)
+
+
+STRICT = Policy()
+
+PUBLISHED = Policy(
+    security=defaults.security,
+    registry=Registry(defaults.published, defaults.declared),
+    allow_code=True,
+    max_refs=defaults.max_broker_refs,
+    challenge_login=True,
+    declared_state=False,
+    show_all_errors=True,
+    dynamic_methods=True,
+    cancel_on_disconnect=False,
+    text_user_names=False,
+    plaintext_anywhere=True,
+)

@@ -1,0 +1,191 @@
+"""The translator: graphs of objects into and out of one connection.
+
+Theory of operation. What jelly does not know, a connection adds: objects that stay where they are, and
+caches. Their four tags are rows here. ``[remote id]`` is an object of the sender's, ``[local id]`` one
+of the receiver's coming home, ``[cached id]`` a cache that the receiver holds already, ``[lcache id]``
+the sender's cache coming home to its owner. Every outgoing graph is made in a Scope, so that what was
+exported for it can be taken back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from broker.core.messages import ObjectId
+from broker.core.policy import Policy
+from broker.core.scope import Scope
+from broker.core.tables import (
+    ExportTable,
+    HeldCacheTable,
+    ImportTable,
+    Numbers,
+    PublishedCacheTable,
+    shown,
+)
+from broker.errors import NoSuchObject
+from jelly.atoms import Expression
+from jelly.errors import MalformedJelly
+from jelly.jellier import Jellier
+from jelly.unjellier import Row, Unjellier
+
+__all__ = ["Invoker", "Translator"]
+
+
+class Invoker(Protocol):
+    """What the hooks of objects see as ``jellier.invoker``, and what makes references for us."""
+
+    def make_reference(self, perspective: Any, object_id: ObjectId, /) -> Any:
+        """Return a new reference to an object of the peer's."""
+        ...
+
+    @property
+    def rows(self) -> Mapping[bytes, Row]:
+        """Further tags that come in on a connection, such as that of a failure."""
+        ...
+
+
+class Translator:
+    """Expressions to values and back, over the tables of one connection.
+
+    Args:
+        policy: what may cross, and how much.
+        invoker: the Broker.
+        on_reference_collected, on_cache_collected: see ImportTable and HeldCacheTable.
+
+    Attributes:
+        exports, imports, published, held: the tables.
+        scope: the message in the making, or None.
+        perspective: through whose eyes an incoming graph is seen at the moment.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        invoker: Invoker,
+        on_reference_collected: Callable[[ObjectId, int], None],
+        on_cache_collected: Callable[[ObjectId, int], None],
+    ):
+        numbers = Numbers()
+        self.exports = ExportTable(numbers, policy.max_refs)
+        self.imports = ImportTable(on_reference_collected, policy.max_refs)
+        self.published = PublishedCacheTable(numbers, policy.max_refs)
+        self.held = HeldCacheTable(on_cache_collected, policy.max_refs)
+        self.scope: Scope | None = None
+        self.perspective: Any = None
+        self._policy = policy
+        self._invoker = invoker
+        self._rows: dict[bytes, Row] = {
+            b"remote": self._read_remote,
+            b"local": self._read_local,
+            b"cached": self._read_cached,
+            b"lcache": self._read_lcache,
+            **invoker.rows,
+        }
+
+    def open(
+        self, perspective: Any = None, method: Any = None, args: Any = None, kw: Any = None
+    ) -> Scope:
+        """Begin a message; until :meth:`close`, what is exported belongs to it."""
+        self.scope = Scope(self.scope, perspective, method, args, kw)
+        return self.scope
+
+    def close(self, scope: Scope) -> None:
+        """End the message that :meth:`open` began, sent or not."""
+        self.scope = scope.outer
+
+    def jelly(self, value: Any) -> Expression:
+        """Return the expression of a graph, as part of the open scope.
+
+        Raises:
+            EncodeError: something in it may not or cannot go out; what a hook raises passes through.
+        """
+        policy = self._policy
+        return Jellier(policy.security, None, self._invoker, policy.limits).jelly(value)
+
+    def unjelly(self, expression: Expression, perspective: Any = None) -> Any:
+        """Return the graph of an expression of the peer's.
+
+        Raises:
+            DecodeError, LimitExceeded: it may not come in; what a hook raises passes through.
+        """
+        policy = self._policy
+        outer, self.perspective = self.perspective, perspective
+        try:
+            return Unjellier(
+                policy.security,
+                None,
+                self._invoker,
+                policy.registry,
+                self._rows,
+                policy.limits,
+                policy.allow_code,
+            ).unjellyFull(expression)
+        finally:
+            self.perspective = outer
+
+    def export(self, value: Any, identity: Any) -> ObjectId:
+        """Count one sending of an object, and return its id; part of the open scope, if any."""
+        object_id = self.exports.add(value, identity)
+        if self.scope is not None:
+            self.scope.on_rollback(lambda: self.exports.release(object_id))
+        return object_id
+
+    def publish(self, value: Any, identity: Any) -> tuple[int, bool]:
+        """Count one sending of a cache; return its id, and whether its state must go along."""
+        cache_id = self.published.id_of(identity)
+        is_new = cache_id is None
+        if cache_id is None:
+            perspective = None if self.scope is None else self.scope.perspective
+            cache_id = self.published.add(value, identity, perspective)
+        else:
+            self._published(cache_id).count += 1
+        if self.scope is not None:
+            known: int = cache_id
+            self.scope.on_rollback(lambda: self._unpublish(known))
+        return cache_id, is_new
+
+    def observe(self, cache_id: int, observer: Any) -> None:
+        """Note who observes a published cache, to be told of when it stops."""
+        self._published(cache_id).observer = observer
+
+    def _published(self, cache_id: int) -> Any:
+        entry = self.published.get(cache_id)
+        if entry is None:
+            raise NoSuchObject(f"cache {cache_id} is not published to this connection")
+        return entry
+
+    def _unpublish(self, cache_id: int) -> None:
+        entry = self.published.release(cache_id)
+        if entry is not None:
+            entry.stop()
+
+    def _read_remote(self, unjellier: Unjellier, expression: list[Any]) -> Any:
+        object_id = _only_field(expression)
+        if type(object_id) is not int:
+            raise MalformedJelly("remote whose id is no int")
+        return self.imports.receive(object_id, self.perspective, self._invoker.make_reference)
+
+    def _read_local(self, unjellier: Unjellier, expression: list[Any]) -> Any:
+        object_id = _only_field(expression)
+        # What has a name, such as the root, was not handed over: it is no argument.
+        entry = self.exports.get(object_id) if type(object_id) is int else None
+        if entry is None:
+            raise NoSuchObject(f"object {shown(object_id)} is not exported to this connection")
+        return entry.value
+
+    def _read_cached(self, unjellier: Unjellier, expression: list[Any]) -> Any:
+        return self.held.receive(_only_field(expression))
+
+    def _read_lcache(self, unjellier: Unjellier, expression: list[Any]) -> Any:
+        cache_id = _only_field(expression)
+        entry = self.published.get(cache_id)
+        if entry is None:
+            raise NoSuchObject(f"cache {shown(cache_id)} is not published to this connection")
+        return entry.value
+
+
+def _only_field(expression: list[Any]) -> Any:
+    if len(expression) != 2:
+        raise MalformedJelly(f"{expression[0].decode('ascii')} of {len(expression) - 1} fields")
+    return expression[1]

@@ -1,0 +1,54 @@
+"""What a login yields: an avatar whose ``perspective_`` methods the peer can call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from zope.interface import implementer
+
+from broker.core.dispatch import Route, engine_hook, overrides_hook
+from broker.flavors.referenceable import Referenceable
+from broker.interfaces import IPerspective
+from jelly.atoms import Expression
+
+__all__ = ["AsReferenceable", "Avatar"]
+
+
+@implementer(IPerspective)
+class Avatar:
+    """One user's view of the application (published).
+
+    A subclass may define ``logout()``; ``broker.realm`` has it called once, when the peer has gone or
+    has dropped the avatar.
+    """
+
+    @engine_hook
+    def perspectiveMessageReceived(
+        self, broker: Any, message: str, args: Expression, kw: Expression
+    ) -> Any:
+        """Handle one call; a class that overrides this gets and returns expressions (published)."""
+        return broker.handle_message(Route(self, "perspective_", (), self), message, args, kw)
+
+
+class AsReferenceable(Referenceable):
+    """Makes any object callable that has a ``<messageType>MessageReceived`` method (published).
+
+    Args:
+        object: the object that calls go to.
+        messageType: ``"perspective"`` for avatars.
+    """
+
+    def __init__(self, object: Any, messageType: str = "remote"):
+        self.object = object
+        self.messageType = messageType
+
+    def route(self) -> Route | Callable[..., Any]:  # type: ignore[override]
+        """Return how calls are made: by the engine, or by the object's own hook."""
+        target, kind = self.object, self.messageType
+        hook = f"{kind}MessageReceived"
+        if not hasattr(type(target), hook) or overrides_hook(target, hook):
+            return getattr(target, hook)  # type: ignore[no-any-return]
+        if isinstance(target, Referenceable):
+            return target.route()
+        return Route(target, f"{kind}_", (), target)

@@ -1,0 +1,170 @@
+"""Objects that are followed: the peer holds their state, and is told of every change.
+
+Theory of operation. A Cacheable is sent once with its state and then by number. The side that owns it
+gets an *observer* for each peer, by which it calls ``observe_`` methods of the RemoteCache at the
+peer. When the peer has dropped every reception, or the connection goes, ``stoppedObserving`` is called
+once, and the observer leads nowhere from then on. The RemoteCache's state is kept for as long as the
+owner may speak of it; see ``core.tables.HeldCacheTable``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from broker.core.dispatch import Route, engine_hook
+from broker.errors import ProtocolError
+from broker.flavors.copyable import Copyable, RemoteCopy, to_tag
+from broker.flavors.referenceable import Serializable
+from jelly.atoms import Expression
+from jelly.bases import getInstanceState, setInstanceState
+from jelly.errors import CannotJelly, MalformedJelly
+
+if TYPE_CHECKING:
+    from jelly.jellier import Jellier
+    from jelly.unjellier import Unjellier
+
+__all__ = ["Cacheable", "RemoteCache", "RemoteCacheMethod", "RemoteCacheObserver"]
+
+
+class Cacheable(Copyable):
+    """An object whose state peers hold and follow (published)."""
+
+    def getStateToCacheAndObserveFor(self, perspective: Any, observer: RemoteCacheObserver) -> Any:
+        """Return the state to send, and keep ``observer`` to tell the peer of changes."""
+        return self.getStateToCopyFor(perspective)
+
+    def stoppedObserving(self, perspective: Any, observer: RemoteCacheObserver) -> None:
+        """Forget an observer: its peer has dropped the cache, or has gone. Called once for each."""
+
+    def jellyFor(self, jellier: Jellier) -> Expression:
+        """Return ``[tag, id, state]`` the first time, ``[cached, id]`` from then on."""
+        broker = jellier.invoker
+        if broker is None:
+            return getInstanceState(self, jellier)
+        cache_id, is_new = broker.publish_cache(self)
+        if not is_new:
+            return [b"cached", cache_id]
+        perspective = broker.serializingPerspective
+        observer = RemoteCacheObserver(broker, self, perspective)
+        expression = jellier.prepare(self)
+        # Noted before the hook runs: it may raise, and must then be told that it is over.
+        broker.note_observer(cache_id, observer)
+        tag = to_tag(self.getTypeToCopyFor(perspective))
+        state = self.getStateToCacheAndObserveFor(perspective, observer)
+        expression.extend([tag, cache_id, jellier.jelly(state)])
+        return jellier.preserve(self, expression)
+
+
+class RemoteCache(RemoteCopy, Serializable):
+    """The state of a peer's Cacheable, kept up to date by its ``observe_`` methods (published).
+
+    Attributes:
+        broker: the connection that it came by; None once that has gone.
+        luid: the id by which the owner knows it.
+    """
+
+    broker: Any = None
+    luid: int | None = None
+
+    def route(self) -> Route:
+        """Return how the owner's calls are made."""
+        return Route(self, "observe_")
+
+    @engine_hook
+    def remoteMessageReceived(
+        self, broker: Any, message: str, args: Expression, kw: Expression
+    ) -> Any:
+        """Handle one call of the owner's; an override gets and returns expressions (published)."""
+        return broker.handle_message(self.route(), message, args, kw)
+
+    def jellyFor(self, jellier: Jellier) -> Expression:
+        """Return ``[lcache, id]``: a cache goes home to its owner, and nowhere else."""
+        if jellier.invoker is None:
+            return getInstanceState(self, jellier)
+        if jellier.invoker is not self.broker:
+            raise CannotJelly(
+                f"{type(self).__name__} is a cache of another connection's object;"
+                f" only its owner can be sent it"
+            )
+        return [b"lcache", self.luid]
+
+    def unjellyFor(self, unjellier: Unjellier, jellyList: list[Any]) -> Any:
+        """Take id and state from ``[tag, id, state]`` and return ``self``."""
+        broker = unjellier.invoker
+        if broker is None:
+            return setInstanceState(self, unjellier, jellyList)
+        if len(jellyList) != 3:
+            raise MalformedJelly(f"cache of {len(jellyList) - 1} fields")
+        self.broker = broker
+        self.luid = jellyList[1]
+        broker.cacheLocally(jellyList[1], self)
+        self.setCopyableState(unjellier.unjelly(jellyList[2]))
+        # A setCopyableState that puts a new dict in place is common; the two must stay.
+        self.broker = broker
+        self.luid = jellyList[1]
+        broker.refresh_cache(self.luid, self)
+        return self
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, RemoteCache):
+            return NotImplemented
+        return type(self) is type(other) and self.__dict__ is other.__dict__
+
+    def __hash__(self) -> int:
+        return hash((id(self.broker), self.luid))
+
+
+class RemoteCacheMethod:
+    """One ``observe_`` method of a peer's cache; calling it calls that (published)."""
+
+    def __init__(self, name: str, broker: Any, cached: Cacheable, perspective: Any):
+        self.name = name
+        self.broker = broker
+        self.cached = cached
+        self.perspective = perspective
+
+    def _key(self) -> tuple[Any, ...]:
+        return self.name, self.broker, self.perspective, self.cached
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, RemoteCacheMethod) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash((self.name, id(self.broker), id(self.perspective), id(self.cached)))
+
+    def __call__(self, *args: Any, **kw: Any) -> Any:
+        cache_id = self.broker.cachedRemotelyAs(self.cached)
+        if cache_id is None:
+            raise ProtocolError("the peer does not hold this cache, so it cannot be told")
+        return self.broker.send_message(
+            b"cachemessage", self.perspective, cache_id, self.name, args, kw
+        )
+
+
+class RemoteCacheObserver:
+    """The way to one peer's cache of one Cacheable (published)."""
+
+    def __init__(self, broker: Any, cached: Cacheable, perspective: Any):
+        self.broker = broker
+        self.cached = cached
+        self.perspective = perspective
+
+    def __repr__(self) -> str:
+        return f"<RemoteCacheObserver of {type(self.cached).__name__} at 0x{id(self):x}>"
+
+    def _key(self) -> tuple[int, int, int]:
+        return id(self.broker), id(self.perspective), id(self.cached)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, RemoteCacheObserver) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def callRemote(self, _name: str, /, *args: Any, **kw: Any) -> Any:
+        """Call ``observe_<name>`` of the peer's cache; return a Deferred of what it returns."""
+        return RemoteCacheMethod(_name, self.broker, self.cached, self.perspective)(*args, **kw)
+
+    def remoteMethod(self, key: str) -> RemoteCacheMethod:
+        """Return a callable for one of the cache's methods."""
+        return RemoteCacheMethod(key, self.broker, self.cached, self.perspective)

@@ -1,0 +1,176 @@
+"""Objects that are copied: what crosses is their state, and the peer makes an object of its own.
+
+A class says which fields may come in, by its annotations. Without such a list a peer could set any
+attribute, a method's name among them; a strict policy registers no such class.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from broker.errors import ConfigError
+from broker.failure import qual
+from broker.flavors.referenceable import Serializable
+from jelly.atoms import Expression, text_of
+from jelly.bases import Unjellyable, engine_hook, getInstanceState
+from jelly.errors import InsecureJelly, MalformedJelly
+from jelly.registry import defaults
+
+if TYPE_CHECKING:
+    from jelly.jellier import Jellier
+    from jelly.unjellier import Unjellier
+
+__all__ = ["Copyable", "RemoteCopy", "register"]
+
+Class = TypeVar("Class", bound=type)
+
+
+class Copyable(Serializable):
+    """An object that goes out as a copy of its state (published)."""
+
+    def getStateToCopy(self) -> Any:
+        """Return the state to send; the declared fields of a dataclass, else all attributes."""
+        if dataclasses.is_dataclass(self):
+            return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return self.__dict__
+
+    def getStateToCopyFor(self, perspective: Any) -> Any:
+        """Return the state to send to ``perspective``."""
+        return self.getStateToCopy()
+
+    def getTypeToCopy(self) -> str | bytes:
+        """Return the tag under which the peer has registered its class; the class name."""
+        return qual(type(self))
+
+    def getTypeToCopyFor(self, perspective: Any) -> str | bytes:
+        """Return the tag to send to ``perspective``."""
+        return self.getTypeToCopy()
+
+    def getStateFor(self, jellier: Jellier) -> Any:
+        """Return the state to write where no connection is involved."""
+        return self.getStateToCopy()
+
+    def jellyFor(self, jellier: Jellier) -> Expression:
+        """Return ``[tag, state]``."""
+        if jellier.invoker is None:
+            return getInstanceState(self, jellier)
+        perspective = jellier.invoker.serializingPerspective
+        expression = jellier.prepare(self)
+        expression.append(to_tag(self.getTypeToCopyFor(perspective)))
+        expression.append(jellier.jelly(self.getStateToCopyFor(perspective)))
+        return jellier.preserve(self, expression)
+
+
+class RemoteCopy(Unjellyable):
+    """What a copy becomes at the side that receives it (published)."""
+
+    def setCopyableState(self, state: Any) -> None:
+        """Take over the state that came in, once what it refers to exists.
+
+        Raises:
+            InsecureJelly: a field is not declared, or would hide what the class defines.
+            MalformedJelly: the state is no dict, or a declared field is missing.
+        """
+        set_fields(self, state)
+
+    def set_unjellied_state(self, unjellier: Unjellier, state: Any) -> None:
+        """Hand the state to ``setCopyableState``, or to ``setStateFor`` where that is overridden."""
+        if type(self).setStateFor is not Unjellyable.setStateFor:
+            self.setStateFor(unjellier, state)
+        else:
+            self.setCopyableState(state)
+
+    @engine_hook
+    def unjellyFor(self, unjellier: Unjellier, jellyList: list[Any]) -> Any:
+        """Take the state from ``[tag, state]`` and return ``self``."""
+        self.set_unjellied_state(unjellier, unjellier.unjelly(jellyList[1]))
+        return self
+
+
+def register(cls: Class, name: str | None = None) -> Class:
+    """Let a class of copies, or of errors, come in from peers; usable as a decorator.
+
+    Args:
+        cls: a RemoteCopy whose annotations are its fields, a RemoteCache, or an exception class.
+        name: what the peer calls it; the class's own dotted name unless given.
+
+    Returns:
+        ``cls``. Instances of a RemoteCopy get the declared fields and no others; what a remote method
+        raises under the name of a registered error arrives as that error.
+
+    Raises:
+        ConfigError: a RemoteCopy that declares no fields.
+        TypeError: something else than these classes.
+    """
+    tag = name or qual(cls)
+    if issubclass(cls, BaseException):
+        defaults.declared.errors[tag] = cls
+    if issubclass(cls, RemoteCopy):
+        if _takes_any_field(cls):
+            raise ConfigError(
+                f"{qual(cls)} declares no fields: make it a dataclass, annotate its fields, or"
+                f" override setCopyableState"
+            )
+        defaults.declared.add_class(tag.encode("utf-8"), cls)
+    elif not issubclass(cls, BaseException):
+        raise TypeError(f"{qual(cls)} is neither a RemoteCopy nor an exception")
+    return cls
+
+
+def to_tag(name: str | bytes) -> bytes:
+    """Return a tag as the wire has it."""
+    return name.encode("utf-8") if isinstance(name, str) else name
+
+
+def declared_fields(cls: type) -> dict[str, Any] | None:
+    """Return the fields that a class declares, by dataclass or annotations, or None.
+
+    Annotations of our own bases do not count.
+    """
+    fields: dict[str, Any] = {}
+    for base in reversed(cls.__mro__):
+        if not base.__module__.startswith("broker.flavors."):
+            fields.update(vars(base).get("__annotations__", {}))
+    return fields or None
+
+
+def set_fields(value: Any, state: Any) -> None:
+    """Give an instance the fields that came in; see ``RemoteCopy.setCopyableState``."""
+    cls = type(value)
+    if not isinstance(state, dict):
+        raise MalformedJelly(f"state of {cls.__name__} is no dictionary")
+    declared = declared_fields(cls)
+    for key in state:
+        if not isinstance(key, str):
+            raise MalformedJelly(f"state of {cls.__name__} with a key of {type(key).__name__}")
+        if declared is not None and key not in declared:
+            raise InsecureJelly(f"field '{text_of(key)}' is not declared by {qual(cls)}")
+        if key.startswith("__") or callable(getattr(cls, key, None)):
+            raise InsecureJelly(f"field '{text_of(key)}' hides what {qual(cls)} defines")
+    if dataclasses.is_dataclass(cls):
+        state = {**_missing_defaults(cls, state), **state}
+    if hasattr(value, "__dict__"):
+        vars(value).update(state)
+    else:
+        for key, item in state.items():
+            object.__setattr__(value, key, item)
+
+
+def _missing_defaults(cls: Any, state: dict[str, Any]) -> dict[str, Any]:
+    filled: dict[str, Any] = {}
+    for field in dataclasses.fields(cls):
+        if field.name in state:
+            continue
+        if field.default is not dataclasses.MISSING:
+            filled[field.name] = field.default
+        elif field.default_factory is not dataclasses.MISSING:
+            filled[field.name] = field.default_factory()
+        else:
+            raise MalformedJelly(f"field '{field.name}' of {qual(cls)} is missing")
+    return filled
+
+
+def _takes_any_field(cls: type[RemoteCopy]) -> bool:
+    is_default = cls.setCopyableState is RemoteCopy.setCopyableState
+    return is_default and declared_fields(cls) is None

@@ -1,0 +1,137 @@
+"""References to a peer's objects: what a Referenceable becomes at the side that receives it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from broker.core.messages import ObjectId
+from broker.errors import DeadReferenceError
+from broker.flavors.referenceable import Serializable
+from jelly.atoms import Expression
+from jelly.errors import CannotJelly
+
+if TYPE_CHECKING:
+    from broker.defer.deferred import Deferred
+    from jelly.jellier import Jellier
+
+__all__ = ["RemoteMethod", "RemoteReference"]
+
+logger = logging.getLogger("broker.reference")
+
+
+class RemoteReference(Serializable):
+    """A peer's object: its methods can be called, and it can be sent back home (published).
+
+    One reference stands for one object and perspective. When it is collected, the peer is told; until
+    then the peer keeps the object alive.
+
+    Attributes:
+        broker: the connection.
+        luid: the id by which the peer knows the object.
+        perspective: through whose eyes arguments and results are seen.
+        doRefCount: whether the peer counts this reference; not for named objects.
+    """
+
+    def __init__(
+        self, perspective: Any, broker: Any, luid: ObjectId, doRefCount: bool | int = True
+    ):
+        self.perspective = perspective
+        self.broker = broker
+        self.luid = luid
+        self.doRefCount = doRefCount
+        self.disconnectCallbacks: list[Callable[[RemoteReference], object]] = []
+
+    def __repr__(self) -> str:
+        return f"<RemoteReference to object {self.luid!r} of {self.broker!r}>"
+
+    def callRemote(self, _name: str, /, *args: Any, **kw: Any) -> Deferred[Any]:
+        """Call a method of the object.
+
+        Args:
+            _name: the method's name, without its prefix.
+            args, kw: what to call it with; every keyword belongs to the remote method, except
+                ``pbanswer=False``, which asks for no answer: None is returned then.
+
+        Returns:
+            A Deferred, which can be awaited. It fails with the remote exception, with an EncodeError
+            if an argument cannot be sent, or with PBConnectionLost.
+
+        Raises:
+            DeadReferenceError: the connection has ended.
+        """
+        return self.broker.send_message(  # type: ignore[no-any-return]
+            b"message", self.perspective, self.luid, _name, args, kw
+        )
+
+    def send(self, _name: str, /, *args: Any, **kw: Any) -> None:
+        """Call a method one way: no answer comes, and a peer that has gone is no error.
+
+        An argument that cannot be sent is logged as ours.
+        """
+        try:
+            self.broker.send_one_way(self.perspective, self.luid, _name, args, kw)
+        except DeadReferenceError:
+            return
+        except Exception:
+            logger.exception("one-way call of '%s' was not sent", _name)
+
+    def remoteMethod(self, key: str) -> RemoteMethod:
+        """Return a callable for one of the object's methods."""
+        return RemoteMethod(self, key)
+
+    def notifyOnDisconnect(self, callback: Callable[[RemoteReference], object]) -> None:
+        """Have ``callback(self)`` called when the connection ends."""
+        if not callable(callback):
+            raise TypeError("notifyOnDisconnect takes a callable")
+        self.disconnectCallbacks.append(callback)
+        if len(self.disconnectCallbacks) == 1:
+            self.broker.notifyOnDisconnect(self._disconnected)
+
+    def dontNotifyOnDisconnect(self, callback: Callable[[RemoteReference], object]) -> None:
+        """Take one ``notifyOnDisconnect`` back."""
+        self.disconnectCallbacks.remove(callback)
+        if not self.disconnectCallbacks:
+            self.broker.dontNotifyOnDisconnect(self._disconnected)
+
+    def jellyFor(self, jellier: Jellier) -> Expression:
+        """Return ``[local, id]``: a reference goes home to its object, and nowhere else."""
+        if jellier.invoker is not self.broker:
+            raise CannotJelly(
+                "a RemoteReference cannot be sent over another connection than its own;"
+                " send a Referenceable of yours that forwards to it"
+            )
+        return [b"local", self.luid]
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, RemoteReference):
+            return NotImplemented
+        return self.broker is other.broker and self.luid == other.luid
+
+    def __hash__(self) -> int:
+        return hash(self.luid)
+
+    def _disconnected(self) -> None:
+        callbacks, self.disconnectCallbacks = self.disconnectCallbacks, []
+        for callback in callbacks:
+            callback(self)
+
+
+class RemoteMethod:
+    """One method of a peer's object; calling it calls that (published)."""
+
+    def __init__(self, obj: RemoteReference, name: str):
+        self.obj = obj
+        self.name = name
+
+    def __call__(self, *args: Any, **kw: Any) -> Deferred[Any]:
+        return self.obj.callRemote(self.name, *args, **kw)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, RemoteMethod):
+            return NotImplemented
+        return (self.obj, self.name) == (other.obj, other.name)
+
+    def __hash__(self) -> int:
+        return hash((self.obj, self.name))

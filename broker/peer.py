@@ -1,0 +1,59 @@
+"""Who is at the other end, and who is calling at the moment."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
+
+    from broker.connection import Connection
+
+__all__ = ["CURRENT_CALL", "Call", "Peer", "current_call"]
+
+
+@dataclass(slots=True)
+class Peer:
+    """The other end of a connection.
+
+    Attributes:
+        address: where it connects from, or listens; None where the transport does not say.
+        avatar_id: who it has logged in as; None before, and where there is no login.
+        mechanism: how it logged in, such as ``"password"`` or ``"anonymous"``; None before.
+        certificate: the TLS certificate that it showed and that was verified, or None.
+    """
+
+    address: Any = None
+    avatar_id: str | None = None
+    mechanism: str | None = None
+    certificate: Certificate | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """The call of a peer's in which the code that asks is running.
+
+    Attributes:
+        peer: who is calling.
+        connection: over which connection.
+    """
+
+    peer: Peer
+    connection: Connection
+
+
+CURRENT_CALL: ContextVar[Call] = ContextVar("broker.current_call")
+
+
+def current_call() -> Call:
+    """Return who is calling, in a plain or async remote method and in what it awaits or starts.
+
+    Raises:
+        LookupError: no remote method is running here.
+    """
+    try:
+        return CURRENT_CALL.get()
+    except LookupError:
+        raise LookupError("current_call() is for remote methods; none is running here") from None

@@ -1,0 +1,115 @@
+"""Results: what methods returned and will only be known later, until each has been answered."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+from broker.core.session import IncomingCall, Session
+from broker.defer import Deferred, drive
+from broker.defer.foreign import is_twisted_deferred
+from broker.net.scheduler import Scheduler
+
+__all__ = ["Results"]
+
+
+class Results:
+    """The awaitables of one connection.
+
+    An ``async def`` method becomes a task where an asyncio loop runs; else our own driver steps it.
+    Only those are ours to cancel: a Deferred or a future that a method returned may be anybody's.
+
+    Args:
+        session: answers the calls.
+        scheduler: where tasks run.
+        answered: called after each answer, to have it sent.
+        resume: called when tasks have begun, so that methods waiting for that can.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        scheduler: Scheduler,
+        answered: Callable[[], object],
+        resume: Callable[[], object],
+    ):
+        self._session = session
+        self._scheduler = scheduler
+        self._answered = answered
+        self._resume = resume
+        self._running: set[asyncio.Task[Any] | Deferred[Any]] = set()
+
+    def __len__(self) -> int:
+        return len(self._running)
+
+    def take(self, call: IncomingCall, result: Any) -> None:
+        """Answer ``call`` once ``result`` is known."""
+        if isinstance(result, Deferred) or is_twisted_deferred(result):
+            self._follow_deferred(call, result)
+        elif asyncio.isfuture(result):
+            result.add_done_callback(lambda future: self._finish_future(call, future))
+        else:
+            is_coroutine = isinstance(result, Coroutine)
+            self._run(call, result if is_coroutine else _awaited(result))
+
+    def cancel(self) -> None:
+        """Cancel what was started here: the peer has gone."""
+        for running in list(self._running):
+            running.cancel()
+
+    def _run(self, call: IncomingCall, coroutine: Coroutine[Any, Any, Any]) -> None:
+        context = self._session.context.copy()
+        create_task = self._scheduler.create_task
+        if create_task is None:
+            deferred = drive(coroutine, context)
+            self._running.add(deferred)
+            deferred.addBoth(self._forget, deferred)
+            self._follow_deferred(call, deferred)
+            return
+        task = create_task(coroutine, context=context)
+        self._running.add(task)
+        task.add_done_callback(lambda done: self._finish_task(call, done))
+        if not self._session.has_unstarted_tasks:
+            self._session.has_unstarted_tasks = True
+            # Asked for after the task, so it comes in the turn in which the task begins, or later.
+            self._scheduler.soon(self._tasks_began)
+
+    def _tasks_began(self) -> None:
+        self._session.has_unstarted_tasks = False
+        self._resume()
+
+    def _follow_deferred(self, call: IncomingCall, deferred: Any) -> None:
+        deferred.addCallbacks(
+            lambda value: self._finish(call, value), lambda failure: self._fail(call, failure)
+        )
+
+    def _finish_task(self, call: IncomingCall, task: asyncio.Task[Any]) -> None:
+        self._running.discard(task)
+        self._finish_future(call, task)
+
+    def _finish_future(self, call: IncomingCall, future: asyncio.Future[Any]) -> None:
+        if future.cancelled():
+            self._fail(call, asyncio.CancelledError(f"'{call.name}' was cancelled"))
+            return
+        error = future.exception()
+        if error is None:
+            self._finish(call, future.result())
+        else:
+            self._fail(call, error)
+
+    def _forget(self, result: Any, deferred: Deferred[Any]) -> Any:
+        self._running.discard(deferred)
+        return result
+
+    def _finish(self, call: IncomingCall, value: Any) -> None:
+        self._session.finish(call, value)
+        self._answered()
+
+    def _fail(self, call: IncomingCall, error: Any) -> None:
+        self._session.fail(call, error)
+        self._answered()
+
+
+async def _awaited(awaitable: Awaitable[Any]) -> Any:
+    return await awaitable

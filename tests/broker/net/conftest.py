@@ -1,0 +1,117 @@
+"""What the tests of the engine room share: both loops, a protocol that records, certificates."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvloop
+from certificates import Authority, Pair
+
+from broker.net.tls import TLS
+
+
+class Recorder:
+    """A protocol that keeps what it is given; its waits are futures, never sleeps."""
+
+    def __init__(self) -> None:
+        self.transport: Any = None
+        self.data = bytearray()
+        self.reason: Exception | None = None
+        self.lost_calls = 0
+        self._changed = asyncio.Event()
+
+    def makeConnection(self, transport: Any) -> None:
+        self.transport = transport
+        self._changed.set()
+
+    def dataReceived(self, data: bytes) -> None:
+        assert type(data) is bytes
+        self.data += data
+        self._changed.set()
+
+    def connectionLost(self, reason: Any) -> None:
+        self.lost_calls += 1
+        self.reason = reason.value
+        self._changed.set()
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        while not condition():
+            self._changed.clear()
+            await self._changed.wait()
+
+    async def received(self, count: int) -> bytes:
+        await self.until(lambda: len(self.data) >= count)
+        return bytes(self.data)
+
+    async def lost(self) -> Exception:
+        await self.until(lambda: self.reason is not None)
+        assert self.reason is not None
+        return self.reason
+
+
+class Factory:
+    """Makes a `Recorder` for each connection and lets a test wait for it."""
+
+    def __init__(self, make: Callable[[], Any] = Recorder) -> None:
+        self._make = make
+        self._made: asyncio.Queue[Any] = asyncio.Queue()
+        self.peers: list[Any] = []
+
+    def __call__(self, peer: Any) -> Any:
+        protocol = self._make()
+        self.peers.append(peer)
+        self._made.put_nowait(protocol)
+        return protocol
+
+    async def next(self) -> Any:
+        return await self._made.get()
+
+
+@pytest.fixture
+def recorder() -> type[Recorder]:
+    return Recorder
+
+
+@pytest.fixture
+def factory() -> type[Factory]:
+    return Factory
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def run(request: pytest.FixtureRequest) -> Iterator[Callable[[Coroutine[Any, Any, Any]], Any]]:
+    """Run a coroutine on each loop; what a loop would only log fails the test."""
+    loop_factory = uvloop.new_event_loop if request.param == "uvloop" else asyncio.new_event_loop
+    complaints: list[dict[str, Any]] = []
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        runner.get_loop().set_exception_handler(lambda loop, context: complaints.append(context))
+        yield lambda coro: runner.run(asyncio.wait_for(coro, 20))
+    assert complaints == []
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("certificates")
+
+
+@pytest.fixture(scope="session")
+def authority(folder: Path) -> Authority:
+    return Authority(folder)
+
+
+@pytest.fixture(scope="session")
+def pair(authority: Authority) -> Pair:
+    return authority.issue()
+
+
+@pytest.fixture(scope="session")
+def server_tls(pair: Pair) -> TLS:
+    return TLS.server(pair.certificate_path, pair.key_path)
+
+
+@pytest.fixture(scope="session")
+def client_tls(authority: Authority) -> TLS:
+    return TLS.client(ca=authority.ca_path)

@@ -1,0 +1,410 @@
+from __future__ import annotations
+
+import datetime
+import random
+
+import pytest
+from certificates import Authority, Pair
+from OpenSSL import SSL
+
+from broker.errors import TLSError
+from broker.net.tls import TLS
+from broker.net.tls_filter import MAX_HANDSHAKE, TLSFilter
+from broker.net.verdict import pin_of
+
+DAY = datetime.timedelta(days=1)
+
+
+def now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)
+
+
+class Link:
+    """A client's and a server's filter, joined in memory; ``cut`` says how bytes are cut."""
+
+    def __init__(self, client: TLSFilter, server: TLSFilter, cut=lambda data: [data]):
+        self.client = client
+        self.server = server
+        self.cut = cut
+        self.at_client = b""
+        self.at_server = b""
+        self.client_error: TLSError | None = None
+        self.server_error: TLSError | None = None
+
+    def carry(self) -> Link:
+        """Carry bytes until neither end has any, or says anything but an error."""
+        while True:
+            to_server, to_client = self.client.data_to_send(), self.server.data_to_send()
+            if not to_server and not to_client:
+                return self
+            for piece in self.cut(to_server):
+                if self.server_error is None:
+                    try:
+                        self.at_server += self.server.receive(piece)
+                        self.server_error = self.server.failure
+                    except TLSError as exc:
+                        self.server_error = exc
+            for piece in self.cut(to_client):
+                if self.client_error is None:
+                    try:
+                        self.at_client += self.client.receive(piece)
+                        self.client_error = self.client.failure
+                    except TLSError as exc:
+                        self.client_error = exc
+
+    @property
+    def errors(self) -> tuple[str, str]:
+        return str(self.client_error), str(self.server_error)
+
+
+def one_byte(data: bytes) -> list[bytes]:
+    return [data[at : at + 1] for at in range(len(data))]
+
+
+def at_random(data: bytes) -> list[bytes]:
+    source = random.Random(len(data))
+    pieces = []
+    while data:
+        size = source.choice([1, 2, 5, 100, 5000])
+        pieces.append(data[:size])
+        data = data[size:]
+    return pieces
+
+
+@pytest.fixture
+def link(client_tls: TLS, server_tls: TLS) -> Link:
+    return Link(client_tls.filter("localhost"), server_tls.filter()).carry()
+
+
+def server_of(pair: Pair, **kw: object) -> TLSFilter:
+    return TLS.server(pair.certificate_path, pair.key_path, **kw).filter()
+
+
+@pytest.mark.parametrize("cut", [lambda data: [data], one_byte, at_random])
+def test_any_chunking_carries_the_same(client_tls: TLS, server_tls: TLS, cut) -> None:
+    """Bytes arrive whole and in order, however the ciphertext is cut."""
+    link = Link(client_tls.filter("localhost"), server_tls.filter(), cut).carry()
+    assert (link.client.handshake_done, link.server.handshake_done) == (True, True)
+    up, down = bytes(range(256)) * 200, b"down" * 10_000
+    link.client.send(up)
+    link.server.send(down)
+    link.carry()
+    assert (link.at_server, link.at_client) == (up, down)
+    assert (link.client.peer_closed, link.server.peer_closed) == (False, False)
+    link.client.close()
+    link.carry()
+    assert link.server.peer_closed
+    assert link.errors == ("None", "None")
+
+
+def test_what_is_agreed(link: Link, pair: Pair) -> None:
+    """TLS 1.3 is agreed; the client sees the server's certificate, the server sees none."""
+    assert (link.client.version, link.server.version) == ("TLSv1.3", "TLSv1.3")
+    assert link.client.peer_certificate == pair.certificate
+    assert link.server.peer_certificate is None
+
+
+def test_no_certificate_before_the_handshake(client_tls: TLS) -> None:
+    """Before the handshake is done nobody has proved anything."""
+    assert client_tls.filter("localhost").peer_certificate is None
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "LocalHost", "localhost."])
+def test_accepted_names(client_tls: TLS, server_tls: TLS, host: str) -> None:
+    """A host is accepted by address, in any case, and with the root's dot."""
+    assert Link(client_tls.filter(host), server_tls.filter()).carry().client.handshake_done
+
+
+def test_wrong_host(client_tls: TLS, authority: Authority) -> None:
+    """A certificate for somebody else is refused before the handshake is done, on both sides."""
+    server = server_of(authority.issue(["broker.example"]))
+    link = Link(client_tls.filter("evil.example"), server).carry()
+    assert str(link.client_error) == "certificate is for broker.example, not evil.example"
+    assert not link.client.handshake_done
+    assert link.server_error is not None
+
+
+@pytest.mark.parametrize(
+    ("dates", "text"),
+    [
+        (
+            {"not_after": datetime.datetime(2020, 11, 19, tzinfo=datetime.UTC)},
+            "certificate of broker.example expired on 2020-11-19",
+        ),
+        (
+            {"not_before": datetime.datetime(2101, 3, 1, tzinfo=datetime.UTC)},
+            "certificate of broker.example is not valid before 2101-03-01",
+        ),
+    ],
+)
+def test_dates(client_tls: TLS, authority: Authority, dates, text: str) -> None:
+    """A certificate out of its dates is refused, and the day is told."""
+    server = server_of(authority.issue(["broker.example"], **dates))
+    link = Link(client_tls.filter("broker.example"), server).carry()
+    assert str(link.client_error) == text
+
+
+def test_untrusted_ca(client_tls: TLS, folder) -> None:
+    """A certificate of a CA that we do not trust is refused."""
+    stranger = Authority(folder, "stranger").issue(["broker.example"])
+    link = Link(client_tls.filter("broker.example"), server_of(stranger)).carry()
+    assert link.errors == (
+        "certificate of broker.example is not signed by a trusted CA",
+        "peer refused the connection (TLS alert: unknown ca)",
+    )
+
+
+def test_untrusted_ca_in_the_chain(client_tls: TLS, folder) -> None:
+    """A server that sends its own untrusted CA along is named, not the CA."""
+    stranger = Authority(folder, "strange root")
+    pair = stranger.issue(["broker.example"], chain=[stranger])
+    link = Link(client_tls.filter("broker.example"), server_of(pair)).carry()
+    assert str(link.client_error) == "certificate of broker.example is not signed by a trusted CA"
+
+
+def test_self_signed(client_tls: TLS, folder) -> None:
+    """A self-signed certificate is not signed by a trusted CA."""
+    alone = Authority(folder, "alone.example")
+    pem = alone.ca_path.read_bytes()
+    server = TLS.server(pem, alone.key).filter()
+    link = Link(client_tls.filter("alone.example"), server).carry()
+    assert str(link.client_error) == "certificate of alone.example is not signed by a trusted CA"
+
+
+def test_system_trust(server_tls: TLS) -> None:
+    """Without ca= the system's CAs are trusted, and so a test's CA is not."""
+    link = Link(TLS.client().filter("localhost"), server_tls.filter()).carry()
+    assert str(link.client_error) == "certificate of localhost is not signed by a trusted CA"
+
+
+def test_intermediate_ca(authority: Authority, client_tls: TLS, folder) -> None:
+    """A chain over an intermediate CA in the server's file is accepted."""
+    middle = Authority(folder, "middle CA", signed_by=authority)
+    server = server_of(middle.issue(["localhost"], chain=[middle]))
+    assert Link(client_tls.filter("localhost"), server).carry().client.handshake_done
+
+
+def test_purpose(client_tls: TLS, authority: Authority) -> None:
+    """A certificate for clients does not make a server."""
+    server = server_of(authority.issue(["localhost"], client=True))
+    link = Link(client_tls.filter("localhost"), server).carry()
+    assert str(link.client_error) == (
+        "certificate of localhost may not be used for this end of a connection"
+    )
+
+
+def test_pin(folder) -> None:
+    """A pin replaces CA, dates and host name, and nothing else than that key is accepted."""
+    stranger = Authority(folder, "pinned").issue(["x"], not_after=now() - DAY)
+    right = TLS.client(pin=pin_of(stranger.certificate)).filter("other.example")
+    assert Link(right, server_of(stranger)).carry().client.handshake_done
+    wrong = Link(TLS.client(pin="00" * 32).filter(), server_of(stranger)).carry()
+    assert not wrong.client.handshake_done
+    found = pin_of(stranger.certificate).hex()
+    assert str(wrong.client_error) == f"certificate of x has another key: its pin is {found}"
+
+
+def test_client_certificate(authority: Authority, pair: Pair) -> None:
+    """A server that demands client certificates sees whom the client proves to be."""
+    alice = authority.issue(["alice"], client=True)
+    client = TLS.client(
+        ca=authority.ca_path, certificate=alice.certificate_path, key=alice.key_path
+    )
+    for _ in range(2):
+        server = server_of(pair, client_ca=authority.ca_path)
+        link = Link(client.filter("localhost"), server).carry()
+        assert link.server.peer_certificate == alice.certificate
+
+
+@pytest.mark.parametrize("version", [SSL.TLS1_2_VERSION, SSL.TLS1_3_VERSION])
+def test_client_without_certificate(authority: Authority, pair: Pair, version: int) -> None:
+    """A client that has none learns that the server requires one, in TLS 1.2 and 1.3."""
+    tls = TLS.client(ca=authority.ca_path)
+    tls._context.set_max_proto_version(version)
+    link = Link(tls.filter("localhost"), server_of(pair, client_ca=authority.ca_path)).carry()
+    assert link.errors == (
+        "server requires a client certificate",
+        "client has shown no certificate",
+    )
+    assert not link.server.handshake_done
+
+
+@pytest.mark.parametrize("how", ["stranger", "server purpose", "expired"])
+def test_refused_client_certificates(
+    authority: Authority, pair: Pair, folder, how: str
+) -> None:
+    """A client certificate of another CA, of another purpose, or too old is refused."""
+    ca = Authority(folder, "their CA") if how == "stranger" else authority
+    old = now() - DAY if how == "expired" else None
+    bad = ca.issue(["mallory"], client=how != "server purpose", not_after=old)
+    client = TLS.client(ca=authority.ca_path, certificate=bad.certificate_path, key=bad.key_path)
+    server = server_of(pair, client_ca=authority.ca_path)
+    link = Link(client.filter("localhost"), server).carry()
+    assert {
+        "stranger": "certificate of mallory is not signed by a trusted CA",
+        "server purpose": "certificate of mallory may not be used for this end of a connection",
+        "expired": f"certificate of mallory expired on {now() - DAY:%Y-%m-%d}",
+    }[how] == str(link.server_error)
+    assert link.client_error is not None
+
+
+def client_hello(version: bytes) -> bytes:
+    """A hello as old clients send it: no extensions, the version where it always was."""
+    body = version + bytes(32) + b"\0" + b"\0\2\0\x2f" + b"\1\0"
+    handshake = b"\1" + len(body).to_bytes(3, "big") + body
+    return b"\x16\3\1" + len(handshake).to_bytes(2, "big") + handshake
+
+
+@pytest.mark.parametrize(
+    ("version", "name"), [(b"\3\1", "TLS 1.0"), (b"\3\2", "TLS 1.1"), (b"\3\0", "SSL 3.0")]
+)
+def test_old_client(server_tls: TLS, version: bytes, name: str) -> None:
+    """A client with old versions only is told apart, and gets an alert."""
+    server = server_tls.filter()
+    with pytest.raises(TLSError, match=f"^peer offers only {name}$"):
+        server.receive(client_hello(version))
+    assert server.data_to_send()[0] == 21
+
+
+def test_old_server(client_tls: TLS) -> None:
+    """A server that answers with an old version is told apart."""
+    body = b"\3\2" + bytes(32) + b"\0" + b"\0\x2f" + b"\0"
+    handshake = b"\2" + len(body).to_bytes(3, "big") + body
+    record = b"\x16\3\2" + len(handshake).to_bytes(2, "big") + handshake
+    with pytest.raises(TLSError, match=r"^peer offers only TLS 1\.1$"):
+        client_tls.filter("localhost").receive(record)
+
+
+def test_server_that_refuses_our_versions(client_tls: TLS) -> None:
+    """An alert in an old record says which version it comes from."""
+    with pytest.raises(TLSError, match=r"^peer offers only TLS 1\.0$"):
+        client_tls.filter("localhost").receive(b"\x15\3\1\0\2\2\x46")
+
+
+@pytest.mark.parametrize("first", [b"G", b"GET / HTTP/1.1\r\n\r\n", b"\0" * 100, b"\x03\x80pb"])
+def test_plain_bytes(client_tls: TLS, server_tls: TLS, first: bytes) -> None:
+    """What is no TLS is known by its first byte."""
+    with pytest.raises(TLSError, match="^peer is not speaking TLS$"):
+        server_tls.filter().receive(first)
+    with pytest.raises(TLSError, match="^server is not speaking TLS$"):
+        client_tls.filter("localhost").receive(first)
+
+
+def test_plain_bytes_that_begin_like_tls(server_tls: TLS) -> None:
+    """A plain peer whose first byte happens to fit is found out by the next ones."""
+    with pytest.raises(TLSError, match="^peer is not speaking TLS$"):
+        server_tls.filter().receive(b"\x16 plain text after all")
+
+
+def test_no_common_cipher(server_tls: TLS, authority: Authority) -> None:
+    """A peer with weak ciphers only is refused."""
+    context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+    context.set_max_proto_version(SSL.TLS1_2_VERSION)
+    context.set_cipher_list(b"AES128-SHA")
+    client = TLSFilter.from_context(context, server=False)
+    link = Link(client, server_tls.filter()).carry()
+    assert str(link.server_error) == "peer offers no cipher that is safe"
+    assert str(link.client_error) == (
+        "server refused the connection (TLS alert: handshake failure)"
+    )
+
+
+def test_tampered_record(link: Link) -> None:
+    """A changed byte ends the connection, and the peer is told."""
+    link.client.send(b"hello")
+    sealed = bytearray(link.client.data_to_send())
+    sealed[-1] ^= 1
+    with pytest.raises(TLSError, match="^TLS record corrupted$"):
+        link.server.receive(bytes(sealed))
+    with pytest.raises(TLSError, match=r"^server refused the connection \(TLS alert: bad record"):
+        link.client.receive(link.server.data_to_send())
+
+
+def test_data_before_an_error_is_returned(link: Link) -> None:
+    """What came whole before a corrupted record is returned first, the error after it."""
+    link.client.send(b"good")
+    good = link.client.data_to_send()
+    link.client.send(b"bad")
+    bad = bytearray(link.client.data_to_send())
+    bad[-1] ^= 1
+    assert link.server.receive(good + bytes(bad)) == b"good"
+    assert str(link.server.failure) == "TLS record corrupted"
+    with pytest.raises(TLSError, match="^TLS record corrupted$"):
+        link.server.receive(b"")
+
+
+def test_oversized_handshake(server_tls: TLS) -> None:
+    """A handshake that never ends is stopped at 64 KiB."""
+    server = server_tls.filter()
+    # A hello that announces 16 MiB, in records of 4 KiB.
+    record = b"\x16\3\1\x10\0" + b"\1\xff\xff\xff" + bytes(4092)
+    with pytest.raises(TLSError) as caught:
+        for _ in range(MAX_HANDSHAKE // len(record) + 2):
+            server.receive(record)
+            record = b"\x16\3\1\x10\0" + bytes(4096)
+    assert str(caught.value).startswith(("TLS handshake failed", "peer sent 65536 bytes"))
+
+
+def test_slow_handshake_is_counted(server_tls: TLS, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bytes that complete nothing are counted, whatever OpenSSL thinks of them."""
+    monkeypatch.setattr("broker.net.tls_filter.MAX_HANDSHAKE", 10)
+    server = server_tls.filter()
+    assert server.receive(b"\x16\3\1\x10\0\1") == b""
+    with pytest.raises(TLSError, match="^peer sent 10 bytes of handshake"):
+        server.receive(b"\0\x0f\xfc\3\3\0\0")
+
+
+def test_after_close_nothing_is_read(link: Link) -> None:
+    """What follows a close_notify is not looked at."""
+    link.client.close()
+    closing = link.client.data_to_send()
+    assert link.server.receive(closing + b"whatever") == b""
+    assert link.server.peer_closed
+    assert link.server.receive(b"more") == b""
+
+
+def test_other_peoples_contexts(authority: Authority, pair: Pair) -> None:
+    """With somebody's own contexts a host name is checked where one is given."""
+    server_context = SSL.Context(SSL.TLS_SERVER_METHOD)
+    server_context.use_certificate(pair.certificate)
+    server_context.use_privatekey(pair.key)
+    client_context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+
+    def joined(host: str | None) -> Link:
+        server = TLSFilter.from_context(server_context, server=True)
+        return Link(TLSFilter.from_context(client_context, server=False, host=host), server)
+
+    assert joined(None).carry().client.handshake_done
+    assert joined("localhost").carry().client.handshake_done
+    refused = joined("evil.example").carry()
+    assert not refused.client.handshake_done
+    assert str(refused.client_error) == (
+        "certificate is for localhost, 127.0.0.1, not evil.example"
+    )
+
+
+def test_other_peoples_callbacks(server_tls: TLS) -> None:
+    """An exception of somebody's own callback ends that handshake only."""
+
+    def raising(*args: object) -> bool:
+        raise KeyError("mine")
+
+    context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+    context.set_verify(SSL.VERIFY_PEER, raising)
+    client = TLSFilter.from_context(context, server=False)
+    link = Link(client, server_tls.filter()).carry()
+    assert str(link.client_error) == "the TLS context raised KeyError"
+
+
+def test_str_is_refused(link: Link) -> None:
+    """Text is not encrypted by guessing an encoding."""
+    with pytest.raises(TypeError):
+        link.client.send("text")  # type: ignore[arg-type]
+
+
+def test_idle_filters_stay_small_after_bulk(link: Link) -> None:
+    """Ciphertext waits in pieces of one record: OpenSSL's buffers never hold a whole megabyte."""
+    link.client.send(bytes(1 << 20))
+    assert all(len(piece) < 20_000 for piece in link.client._sealed)
+    link.carry()
+    assert len(link.at_server) == 1 << 20
