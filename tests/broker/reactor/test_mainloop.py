@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import uvloop
 
-from broker.reactor import Reactor
+from broker.reactor import Reactor, mainloop
 from broker.reactor.error import (
     ReactorAlreadyRunning,
     ReactorNotRestartable,
@@ -374,6 +374,24 @@ def test_reconnecting_at_the_end(reactor: Reactor, run: Run, journal: Any) -> No
     run()
     assert time.monotonic() - began < 1.5
     assert journal[-1] == "startedConnecting connecting"
+
+
+def test_exchanged_protocol(
+    reactor: Reactor, run: Run, journal: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A protocol that took another's place on its transport does not keep run from its end."""
+    monkeypatch.setattr(mainloop, "PATIENCE", 0.05)
+
+    def exchange(protocol: Protocol) -> None:
+        protocol.transport.protocol = journal.protocol("second")()
+        reactor.stop()
+
+    server = Factory.forProtocol(Protocol)
+    port = reactor.listenTCP(0, server, interface="127.0.0.1")
+    client = journal.client_factory(journal.protocol("first", connectionMade=exchange))
+    reactor.connectTCP("127.0.0.1", port.getHost().port, client)
+    run()
+    assert journal[-1] == "second connectionLost ConnectionAborted"
 
 
 def test_tasks_at_the_end(reactor: Reactor, run: Run) -> None:

@@ -6,9 +6,15 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
+import twisted.internet.protocol
+from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.protocols.basic import LineReceiver
+
+from broker.reactor import Reactor
 
 TWISTED = {
     "from broker import reactor": "from twisted.internet import reactor",
@@ -138,3 +144,41 @@ def test_signals(house: str, number: signal.Signals) -> None:
     assert (process.returncode, out) == (0, "end\n")
     if house == "ours":
         assert err == ""
+
+
+def test_twisted_factories(reactor: Reactor, run: Callable[[], None]) -> None:
+    """Factories and protocols of Twisted's own run on this reactor, and know our reasons."""
+    lines: list[bytes] = []
+    lost: list[Any] = []
+
+    class Upper(LineReceiver):
+        def connectionMade(self) -> None:
+            self.sendLine(b"welcome")
+
+        def lineReceived(self, line: bytes) -> None:
+            self.sendLine(line.upper())
+            self.transport.loseConnection()
+
+    class Ask(LineReceiver):
+        def lineReceived(self, line: bytes) -> None:
+            lines.append(line)
+            if line == b"welcome":
+                self.sendLine(b"hello")
+
+        def connectionLost(self, reason: Any) -> None:
+            lost.append(reason.check(ConnectionDone))
+
+    class Asking(twisted.internet.protocol.ClientFactory):
+        protocol = Ask
+
+        def clientConnectionLost(self, connector: Any, reason: Any) -> None:
+            lost.append(reason.check(ConnectionLost, ConnectionDone))
+            reactor.stop()
+
+    port = reactor.listenTCP(
+        0, twisted.internet.protocol.Factory.forProtocol(Upper), interface="127.0.0.1"
+    )
+    reactor.connectTCP("127.0.0.1", port.getHost().port, Asking())
+    run()
+    assert lines == [b"welcome", b"HELLO"]
+    assert lost == [ConnectionDone, ConnectionDone]
