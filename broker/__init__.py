@@ -1,0 +1,102 @@
+"""Two-way remote objects for asyncio, on the wire of Twisted's Perspective Broker.
+
+``await broker.connect("pbs://host", credentials)`` yields a connection whose ``avatar`` is called with
+``await avatar.callRemote("name", …)``; ``broker.serve(root_or_portal)`` is the other end.
+``broker.pb`` has all names of Perspective Broker, ``broker.reactor`` those around it.
+
+Names are loaded when they are first used, so that importing one part does not load the others.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import packages_distributions
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from broker.client import Connect, connect
+    from broker.connection import Broker, Connection
+    from broker.core.policy import PUBLISHED, STRICT, Policy
+    from broker.core.session import Stats
+    from broker.errors import *  # noqa: F403
+    from broker.flavors.avatar import AsReferenceable, Avatar
+    from broker.flavors.cacheable import Cacheable, RemoteCache, RemoteCacheObserver
+    from broker.flavors.copyable import Copyable, RemoteCopy, register
+    from broker.flavors.failures import CopiedFailure, CopyableFailure
+    from broker.flavors.reference import RemoteMethod, RemoteReference
+    from broker.flavors.referenceable import Referenceable, Root
+    from broker.flavors.subscribers import Subscribers
+    from broker.flavors.viewable import Viewable, ViewPoint
+    from broker.login import realm
+    from broker.net.tls import TLS
+    from broker.peer import Call, Peer, current_call
+    from broker.server import Serve, Server, serve
+    from broker.timeouts import timeout
+    from jelly.limits import Limits
+
+_HOMES = {
+    "broker.client": "Connect connect",
+    "broker.connection": "Broker Connection",
+    "broker.core.policy": "PUBLISHED STRICT Policy",
+    "broker.core.session": "Stats",
+    "broker.errors": (
+        "BananaError CallTimeout CannotJelly CannotListenError ConfigError ConnectError"
+        " ConnectionAborted ConnectionDone ConnectionLost ConnectionRefusedError DNSLookupError"
+        " DeadReferenceError DecodeError EncodeError Error InsecureJelly JellyError LimitExceeded"
+        " LoginExpired MalformedJelly NoSuchMethod NoSuchObject PBConnectionLost ProtocolError"
+        " RemoteError ServerBusy ServerDraining TLSError TooLarge TooManyAttempts WrongArguments"
+    ),
+    "broker.flavors.avatar": "AsReferenceable Avatar",
+    "broker.flavors.cacheable": "Cacheable RemoteCache RemoteCacheObserver",
+    "broker.flavors.copyable": "Copyable RemoteCopy register",
+    "broker.flavors.failures": "CopiedFailure CopyableFailure",
+    "broker.flavors.reference": "RemoteMethod RemoteReference",
+    "broker.flavors.referenceable": "Referenceable Root",
+    "broker.flavors.subscribers": "Subscribers",
+    "broker.flavors.viewable": "ViewPoint Viewable",
+    "broker.login": "realm",
+    "broker.net.tls": "TLS",
+    "broker.peer": "Call Peer current_call",
+    "broker.server": "Serve Server serve",
+    "broker.timeouts": "timeout",
+    "jelly.limits": "Limits",
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
+
+__all__ = sorted(_HOME_OF)  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module 'broker' has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(home), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME_OF})
+
+
+def _check_siblings() -> None:
+    """Refuse to work beside packages of other projects that are called jelly or cred too.
+
+    Raises:
+        ImportError: one of them is not ours; the text names the distribution that it is from.
+    """
+    here = Path(__file__).resolve().parent.parent
+    for name in ("jelly", "cred"):
+        spec = find_spec(name)
+        if spec is not None and spec.origin and Path(spec.origin).resolve().parent.parent == here:
+            continue
+        owners = set(packages_distributions().get(name, ())) - {"perspective-broker"}
+        found = f"is of {' and '.join(sorted(owners))}" if owners else "is not there"
+        raise ImportError(
+            f"perspective-broker needs its own package '{name}', and the one that Python finds"
+            f" {found}: install perspective-broker in a virtual environment of its own"
+        )
+
+
+_check_siblings()

@@ -84,7 +84,9 @@ class Broker:
         disconnected: 1 once the connection is gone.
         peer: who is at the other end.
         policy: as given.
-        closed: a Deferred that fires with the Failure that ended the connection.
+        closed: a Deferred that fires when the connection has ended.
+        reason: what ended it, an exception; None while it lasts.
+        avatar: the reference that a login yielded, or None.
     """
 
     version = 6
@@ -104,7 +106,9 @@ class Broker:
         self.isClient = isClient
         self.disconnected = 0
         self.peer = Peer()
-        self.closed: Deferred[Failure] = Deferred()
+        self.closed: Deferred[None] = Deferred()
+        self.reason: Any = None
+        self.avatar: Any = None
         self.session = Session(self, self.policy, is_client=bool(isClient))
         self.connection = Connection(self)
         self.session.context.run(CURRENT_CALL.set, Call(self.peer, self.connection))
@@ -115,10 +119,12 @@ class Broker:
         self._on_disconnect: list[Callable[[], object]] = []
         self._on_fail: list[Callable[[], object]] = []
         self._timers: dict[str, Any] = {}
+        self._due_later: list[tuple[str, float, str]] = []
         self._is_pumping = False
         self._has_flush = False
         self._has_pump = False
         self._fault: Exception | None = None
+        self._idle: Deferred[None] | None = None
 
     def __repr__(self) -> str:
         state = "closed" if self.disconnected else self.dialect or "connecting"
@@ -136,7 +142,7 @@ class Broker:
         """Begin on a transport of Twisted's shape (published)."""
         self.transport = transport
         self._scheduler = scheduler_for(transport)
-        self._results = Results(self.session, self._scheduler, self.soon_flush, self.pump)
+        self._results = Results(self.session, self._scheduler, self._answered, self.pump)
         if hasattr(transport, "getPeer"):
             self.peer.address = transport.getPeer()
         if hasattr(transport, "on_drained"):
@@ -148,6 +154,8 @@ class Broker:
         seconds = self.policy.offer_timeout
         self.expect("offer", seconds, f"no Perspective Broker offer in {seconds:g} s; is this a TLS port?"
                     if self.isClient else f"no choice of a dialect in {seconds:g} s")  # fmt: skip
+        for due in self._due_later:
+            self.expect(*due)
         self.session.start()
         self.flush()
 
@@ -168,7 +176,8 @@ class Broker:
         for name in list(self._timers):
             self.expected(name)
         was_connected = self.session.dialect is not None
-        self._fail_pending(self._lost_reason(reason))
+        self.reason = getattr(reason, "value", reason) if self._fault is None else self._fault
+        self._fail_pending()
         translator = self.session.translator
         for entry in translator.published.clear():
             _guard(entry.stop)
@@ -182,18 +191,14 @@ class Broker:
             _guard(notifier)
         translator.exports.clear()
         translator.imports.clear()
-        self.closed.callback(reason)
+        self._tell_idle()
+        self.closed.callback(None)
 
-    def _fail_pending(self, reason: Any) -> None:
+    def _fail_pending(self) -> None:
         for request_id, may_have_run in self.session.end().items():
             deferred = self._deferreds.pop(request_id, None)
             if deferred is not None:
-                deferred.errback(PBConnectionLost(reason, may_have_run=may_have_run))
-
-    def _lost_reason(self, reason: Any) -> Any:
-        if self._fault is not None:
-            return self._fault
-        return getattr(reason, "value", reason)
+                deferred.errback(PBConnectionLost(self.reason, may_have_run=may_have_run))
 
     # Pumping and sending.
 
@@ -273,11 +278,31 @@ class Broker:
             seconds, lambda: self.abort(PBConnectionLost(text))
         )
 
+    def expect_when_connected(self, name: str, seconds: float, text: str) -> None:
+        """Do as ``expect``, from when there is a transport."""
+        self._due_later.append((name, seconds, text))
+
     def expected(self, name: str) -> None:
         """What ``expect`` was waiting for has come, or does not matter any more."""
         timer = self._timers.pop(name, None)
         if timer is not None:
             timer.cancel()
+
+    def drain(self) -> Deferred[None]:
+        """Run no further call of the peer's; return a Deferred that fires when none is left."""
+        self.session.is_draining = True
+        self._idle = Deferred()
+        self._tell_idle()
+        return self._idle
+
+    def _tell_idle(self) -> None:
+        is_idle = self.disconnected or not self.session.running
+        if self._idle is not None and is_idle and not self._idle.called:
+            self._idle.callback(None)
+
+    def _answered(self) -> None:
+        self.soon_flush()
+        self._tell_idle()
 
     # Events of the session.
 
@@ -470,6 +495,10 @@ class Broker:
         entry = self.session.translator.exports.get(key)
         return None if entry is None else entry.value
 
+    def when_released(self, object: Any, callback: Callable[[], None]) -> None:
+        """Have ``callback()`` called when the peer drops an object that is sent to it."""
+        self.session.translator.exports.when_released(object.processUniqueID(), callback)
+
     def publish_cache(self, instance: Any) -> tuple[int, bool]:
         """Count one sending of a Cacheable; return its id, and whether its state must go along."""
         return self.session.translator.publish(instance, instance.processUniqueID())
@@ -534,6 +563,28 @@ class Connection:
 
     def __init__(self, broker: Broker):
         self.broker = broker
+
+    @property
+    def root(self) -> RemoteReference:
+        """The object that a server without login serves.
+
+        Raises:
+            AttributeError: this connection has logged in; use ``avatar``.
+        """
+        if self.broker.avatar is not None:
+            raise AttributeError("this server has a login: use connection.avatar")
+        return self.broker.remoteForName(b"root")
+
+    @property
+    def avatar(self) -> RemoteReference:
+        """The perspective that the login yielded.
+
+        Raises:
+            AttributeError: there was no login; use ``root``.
+        """
+        if self.broker.avatar is None:
+            raise AttributeError("there was no login: use connection.root, or pass credentials")
+        return self.broker.avatar  # type: ignore[no-any-return]
 
     @property
     def peer(self) -> Peer:

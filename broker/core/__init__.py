@@ -1,0 +1,1 @@
+"""The protocol itself, without sockets, loops, clocks or promises."""

@@ -35,12 +35,14 @@ class Route(NamedTuple):
         prefix: what exposes them, such as ``"remote_"``.
         leading: arguments before those of the peer.
         perspective: through whose eyes arguments and results are seen.
+        missing: makes the error for a name that is not exposed; NoSuchMethod unless given.
     """
 
     target: Any
     prefix: str
     leading: tuple[Any, ...] = ()
     perspective: Any = None
+    missing: Callable[[str], Exception] = NoSuchMethod
 
 
 def engine_hook(hook: Hook) -> Hook:
@@ -74,7 +76,7 @@ def find_method(route: Route, name: str, dynamic: bool) -> Callable[..., Any]:
         method = getattr(target, prefix + name, None)
         if callable(method):
             return method  # type: ignore[no-any-return]
-    raise NoSuchMethod(f"no remote method '{text_of(name)}'")
+    raise route.missing(f"no remote method '{text_of(name)}'")
 
 
 def call_method(method: Callable[..., Any], name: str, args: Any, kw: dict[str, Any]) -> Any:

@@ -39,7 +39,7 @@ class Policy:
         dynamic_methods: try the target's own attribute for a method that its class does not define.
         cancel_on_disconnect: cancel the peer's async methods when the peer has gone.
         text_user_names: checkers and realms get user names as str, not bytes.
-        plaintext_anywhere: serve and dial public addresses without TLS.
+        insecure_plaintext: serve and dial public addresses without TLS.
         max_unsent: bytes that may wait for a peer that does not read, before it is aborted.
         high_water: unsent bytes above which no further call of the peer is started.
         max_backlog: received bytes that may wait to be handled, before reading stops.
@@ -62,7 +62,7 @@ class Policy:
     dynamic_methods: bool = False
     cancel_on_disconnect: bool = True
     text_user_names: bool = True
-    plaintext_anywhere: bool = False
+    insecure_plaintext: bool = False
     max_unsent: int = 16 * 1024 * 1024
     high_water: int = 64 * 1024
     max_backlog: int = 16 * 1024 * 1024
@@ -91,5 +91,5 @@ PUBLISHED = Policy(
     dynamic_methods=True,
     cancel_on_disconnect=False,
     text_user_names=False,
-    plaintext_anywhere=True,
+    insecure_plaintext=True,
 )

@@ -40,7 +40,7 @@ from broker.core.policy import Policy
 from broker.core.scope import Scope
 from broker.core.tables import QuestionTable, shown
 from broker.core.translator import Invoker, Translator
-from broker.errors import NoSuchObject, ServerBusy, WrongArguments
+from broker.errors import NoSuchObject, ServerBusy, ServerDraining, WrongArguments
 from jelly import dialects
 from jelly.atoms import Expression
 from jelly.dialects import Dialect
@@ -117,6 +117,7 @@ class Session:
         stats: what has been done so far.
         has_unstarted_tasks: set by the room above while a method runs as a task that has not begun;
             no method that would begin at once is called meanwhile, so that methods begin in order.
+        is_draining: set by the room above when no further call of the peer's shall be run.
         context: the contextvars that plain methods run in.
     """
 
@@ -132,6 +133,7 @@ class Session:
         self.dialect: Dialect | None = None
         self.stats = Stats()
         self.has_unstarted_tasks = False
+        self.is_draining = False
         self.context = contextvars.copy_context()
         self._host = host
         self._policy = policy
@@ -245,6 +247,11 @@ class Session:
     def waiting(self) -> int:
         """Calls of ours that have no answer yet."""
         return len(self._questions)
+
+    @property
+    def running(self) -> int:
+        """Calls of the peer's that have no answer yet."""
+        return len(self._running)
 
     def call(
         self,
@@ -370,6 +377,8 @@ class Session:
         self.stats.calls_received += 1
         call = IncomingCall(message.request_id, message.name, message.wants_answer)
         try:
+            if self.is_draining:
+                raise ServerDraining("not run: the server is shutting down")
             if len(self._running) >= self._policy.max_calls:
                 self.stats.limits["max_calls"] += 1
                 raise ServerBusy(f"{self._policy.max_calls} calls in flight (max_calls)")

@@ -63,6 +63,7 @@ class ExportTable:
         self._max_refs = max_refs
         self._by_id: dict[ObjectId, Export] = {}
         self._ids: dict[Any, ObjectId] = {}
+        self._due: dict[Any, Callable[[], None]] = {}
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -84,8 +85,17 @@ class ExportTable:
         if len(self._ids) >= self._max_refs:
             raise LimitExceeded(f"more than {self._max_refs} live references (max_refs)")
         object_id = self._ids[identity] = self._numbers.next()
-        self._by_id[object_id] = Export(value, identity, 1)
+        entry = self._by_id[object_id] = Export(value, identity, 1)
+        entry.on_release = self._due.pop(identity, None)
         return object_id
+
+    def when_released(self, identity: Any, callback: Callable[[], None]) -> None:
+        """Have ``callback()`` called when the peer drops an object, sent already or about to be."""
+        entry = self.entry_of(identity)
+        if entry is not None:
+            entry.on_release = callback
+        else:
+            self._due[identity] = callback
 
     def get(self, object_id: ObjectId) -> Export | None:
         """Return the entry of an id, or None."""
@@ -120,6 +130,7 @@ class ExportTable:
         """Let all objects go, without calling their ``on_release``."""
         self._by_id.clear()
         self._ids.clear()
+        self._due.clear()
 
 
 class _Import(weakref.ref[Any]):

@@ -26,12 +26,12 @@ def is_for_host(certificate: x509.Certificate, host: str) -> bool:
         return any(_matches(_labels(name), wanted) for name in names)
 
 
-def describe(certificate: x509.Certificate) -> str:
-    """Name whom a certificate is for, in text that is safe to log: up to three names."""
+def describe(certificate: x509.Certificate, most: int = 3) -> str:
+    """Name whom a certificate is for, in text that is safe to log: up to ``most`` names."""
     names, addresses = _alternative_names(certificate)
     found = [*names, *map(str, addresses)] or _common_names(certificate)
-    shown = ", ".join(_printable(name) for name in found[:3])
-    return (shown + ", …" if len(found) > 3 else shown) or "nobody"
+    shown = ", ".join(_printable(name) for name in found[:most])
+    return (f"{shown}, …" if len(found) > most > 1 else shown) or "nobody"
 
 
 def _matches(pattern: list[str], wanted: list[str]) -> bool:

@@ -145,10 +145,12 @@ class TLSFilter:
         """
         view = memoryview(plaintext)
         try:
+            if len(view) <= _RECORD:
+                self._connection.sendall(view)
+                return
             for start in range(0, len(view), _RECORD):
                 self._connection.sendall(view[start : start + _RECORD])
-                if len(view) > _RECORD:
-                    self._collect()
+                self._collect()
         except SSL.Error as exc:
             raise TLSError(self._in_words(exc)) from exc
 
@@ -174,12 +176,13 @@ class TLSFilter:
         self._connection.bio_write(piece)
         if not self.handshake_done and not self._shake_hands():
             return
-        with suppress(SSL.WantReadError):
-            try:
-                while True:
-                    plaintext.append(self._connection.recv(_RECORD))
-            except SSL.ZeroReturnError:
-                self.peer_closed = True
+        try:
+            while True:
+                plaintext.append(self._connection.recv(_RECORD))
+        except SSL.WantReadError:
+            return
+        except SSL.ZeroReturnError:
+            self.peer_closed = True
 
     def _look_at_start(self, piece: bytes | memoryview) -> None:
         if len(self._head) < 11:
@@ -215,13 +218,14 @@ class TLSFilter:
             raise TLSError(verdict.problem or f"{self._peer} has shown no certificate")
 
     def _collect(self) -> None:
-        with suppress(SSL.WantReadError):
-            while True:
+        data = b""
+        try:
+            # Asking an empty BIO costs an exception; a short read says it is empty.
+            while len(data) in (0, _SEALED_RECORD):
                 data = self._connection.bio_read(_SEALED_RECORD)
                 self._sealed.append(data)
-                # Asking an empty BIO costs an exception; a short read says it is empty.
-                if len(data) < _SEALED_RECORD:
-                    return
+        except SSL.WantReadError:
+            return
 
     @property
     def _peer(self) -> str:

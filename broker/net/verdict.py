@@ -51,7 +51,7 @@ class Verdict:
         elif number != _OK:
             # An untrusted CA that is part of the chain is the server's problem: name the server.
             is_ca = number in _NO_TRUSTED_CA and depth > 0
-            whose = self.host if is_ca and self.host else describe(certificate)
+            whose = self.host if is_ca and self.host else describe(certificate, 1)
             self.problem = _in_words(certificate, number, f"certificate of {whose}")
         elif depth == 0:
             self.problem = self.wrong_name(certificate)

@@ -1,0 +1,161 @@
+"""The client's end: ``connect``."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Generator
+from types import TracebackType
+from typing import Any
+
+from broker.addresses import Location, parse_address
+from broker.connection import Broker, Connection
+from broker.core.policy import STRICT, Policy
+from broker.defer import Deferred
+from broker.errors import ConfigError, ConnectionDone, PBConnectionLost, ProtocolError, TLSError
+from broker.login import login
+from broker.net.streams import connect_stream
+from broker.net.tls import TLS
+
+__all__ = ["Connect", "connect"]
+
+
+class Connect:
+    """A connection that is to be made: ``await`` it, or use it in ``async with``."""
+
+    def __init__(
+        self,
+        address: str,
+        credentials: Any,
+        *,
+        mind: Any,
+        tls: TLS | None,
+        policy: Policy,
+        timeout: float,
+    ):
+        self._location = parse_address(address)
+        self._credentials = credentials
+        self._mind = mind
+        self._tls = _client_tls(self._location, tls, policy)
+        self._policy = policy
+        self._timeout = timeout
+        self._connection: Connection | None = None
+
+    def __await__(self) -> Generator[Any, Any, Connection]:
+        return self._open().__await__()
+
+    async def __aenter__(self) -> Connection:
+        self._connection = await self._open()
+        return self._connection
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._connection is not None:
+            await self._connection.close()
+
+    async def _open(self) -> Connection:
+        location, policy = self._location, self._policy
+        broker = Broker(True, policy=policy)
+        await connect_stream(
+            lambda address: broker,
+            location.host,
+            location.port,
+            tls=self._tls,
+            timeout=self._timeout,
+            handshake_timeout=policy.handshake_timeout,
+            close_timeout=policy.close_timeout,
+        )
+        try:
+            await ready(broker)
+            if self._credentials is not None:
+                broker.expect(
+                    "login", policy.login_timeout,
+                    f"login not completed in {policy.login_timeout:g} s",
+                )  # fmt: skip
+                await login(broker, self._credentials, self._mind)
+                broker.expected("login")
+        except BaseException as error:
+            await _give_up(broker)
+            if isinstance(error, PBConnectionLost):
+                raise _plain_reason(broker, location) from error
+            raise
+        return broker.connection
+
+
+def connect(
+    address: str,
+    credentials: Any = None,
+    *,
+    mind: Any = None,
+    tls: TLS | None = None,
+    policy: Policy = STRICT,
+    timeout: float = 10.0,
+) -> Connect:
+    """Connect to a server, and log in if credentials are given.
+
+    Args:
+        address: ``pb://host:port``, or ``pbs://host:port`` for TLS; the port is 8787 unless given.
+        credentials: of ``cred.credentials``, for a server with a login.
+        mind: what the server's realm gets to know of this client; often a Referenceable.
+        tls: whom to trust and what to show; the system's authorities and nothing, unless given.
+        policy: what is allowed.
+        timeout: seconds until the host must have accepted the connection.
+
+    Returns:
+        An object to ``await``, or to use in ``async with``, for a Connection. Leaving the block closes
+        it, once what was written has left.
+
+    Raises:
+        ConfigError: the address is not understood, or is public and without TLS.
+        ConnectError: the host does not resolve, refuses, or does not answer.
+        TLSError: the server is not whom it should be.
+        ProtocolError: it does not speak Perspective Broker.
+        LoginFailed: it does not let these credentials in.
+        PBConnectionLost: the connection ended before all that was done.
+    """
+    return Connect(address, credentials, mind=mind, tls=tls, policy=policy, timeout=timeout)
+
+
+def ready(broker: Broker) -> Deferred[None]:
+    """Return a Deferred that fires when calls can be made, or fails when that will never be."""
+    deferred: Deferred[None] = Deferred()
+    broker.notifyOnConnect(lambda: deferred.callback(None))
+    broker.notifyOnFail(lambda: deferred.errback(PBConnectionLost(broker.reason, may_have_run=False)))
+    if broker.disconnected:
+        deferred.errback(PBConnectionLost(broker.reason, may_have_run=False))
+    return deferred
+
+
+def _client_tls(location: Location, tls: TLS | None, policy: Policy) -> TLS | None:
+    if location.is_tls:
+        return TLS.client() if tls is None else tls
+    if tls is not None:
+        raise ConfigError(f"tls= is for pbs:// addresses, not {location}")
+    if not location.is_loopback and not policy.insecure_plaintext:
+        raise ConfigError(
+            f"connecting to {location.host} without TLS; use pbs://, or"
+            f" Policy(insecure_plaintext=True)"
+        )
+    return None
+
+
+def _plain_reason(broker: Broker, location: Location) -> BaseException:
+    """Return what ended a connection that never came to be, in the words of who asked for it."""
+    reason = broker.reason
+    if isinstance(reason, TLSError | ProtocolError | PBConnectionLost):
+        return reason
+    if broker.session.dialect is None and isinstance(reason, ConnectionDone):
+        return PBConnectionLost(
+            f"{location} closed the connection without an offer; is it a Perspective Broker server?",
+            may_have_run=False,
+        )
+    return PBConnectionLost(f"the connection to {location} ended: {reason}", may_have_run=False)
+
+
+async def _give_up(broker: Broker) -> None:
+    if not broker.disconnected:
+        broker.transport.abortConnection()
+    await asyncio.shield(broker.closed)

@@ -1,0 +1,263 @@
+"""The server's end: ``serve``."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Callable, Generator
+from contextlib import suppress
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+from broker.addresses import Location, parse_address
+from broker.connection import Broker, Connection
+from broker.core.policy import STRICT, Policy
+from broker.errors import ConfigError
+from broker.login import PortalRoot, root_of
+from broker.net.streams import Listener, bind_stream, start_accepting
+from broker.net.tls import TLS
+
+__all__ = ["Serve", "Server", "ServerStats", "serve"]
+
+logger = logging.getLogger("broker.server")
+
+
+@dataclass(slots=True)
+class ServerStats:
+    """What a server has done.
+
+    Attributes:
+        accepted: connections so far.
+        closed: of these, those that have ended.
+    """
+
+    accepted: int = 0
+    closed: int = 0
+
+
+class Server:
+    """A running server.
+
+    Attributes:
+        addresses: the addresses it listens at, with the real ports; each can be given to ``connect``.
+        stats: what it has done so far.
+    """
+
+    def __init__(self, root: Any, policy: Policy):
+        self.addresses: tuple[str, ...] = ()
+        self.stats = ServerStats()
+        self._root = root_of(root)
+        self._policy = policy
+        self._brokers: set[Broker] = set()
+        self._listeners: list[Listener] = []
+        self._is_closing = False
+        self._closed = asyncio.Event()
+
+    @property
+    def connections(self) -> tuple[Connection, ...]:
+        """The connections that are open."""
+        return tuple(broker.connection for broker in self._brokers)
+
+    async def serve_forever(self, *, handle_signals: bool = True) -> None:
+        """Serve until the server is closed, or SIGINT or SIGTERM comes; then drain.
+
+        A second signal ends it at once.
+
+        Args:
+            handle_signals: whether to take SIGINT and SIGTERM; only possible in the main thread.
+        """
+        stop = asyncio.Event()
+        abort = asyncio.Event()
+
+        def interrupted() -> None:
+            (abort if stop.is_set() else stop).set()
+
+        with _signals(interrupted) if handle_signals else suppress():
+            await _first(stop.wait(), self._closed.wait())
+            if not self._closed.is_set():
+                await _first(self.close(), abort.wait())
+                await self.close(drain=0)
+
+    async def close(self, *, drain: float = 30.0) -> None:
+        """Stop accepting, wait for running calls, and close.
+
+        Args:
+            drain: seconds to wait for calls that run; new ones are refused with ServerDraining.
+        """
+        self._is_closing = True
+        for listener in self._listeners:
+            listener.close()
+        if drain > 0 and self._brokers:
+            waits = [asyncio.ensure_future(_until(broker.drain())) for broker in self._brokers]
+            _, late = await asyncio.wait(waits, timeout=drain)
+            for wait in late:
+                wait.cancel()
+        await self._close_connections(at_once=drain <= 0)
+        self._closed.set()
+
+    async def _close_connections(self, at_once: bool) -> None:
+        brokers = list(self._brokers)
+        for broker in brokers:
+            broker.flush()
+            if at_once:
+                broker.transport.abortConnection()
+            else:
+                broker.transport.loseConnection()
+        if not brokers:
+            return
+        closing = [asyncio.ensure_future(_until(broker.closed)) for broker in brokers]
+        _, late = await asyncio.wait(closing, timeout=self._policy.close_timeout)
+        for broker in brokers:
+            if not broker.disconnected:
+                broker.transport.abortConnection()
+        if late:
+            await asyncio.wait(late)
+
+    def _listen(self, locations: list[Location], tls: TLS | None) -> None:
+        bound = []
+        try:
+            for location in locations:
+                bound.append((location, bind_stream(location.host, location.port)))
+        except BaseException:
+            for _, sockets in bound:
+                for sock in sockets:
+                    sock.close()
+            raise
+        addresses = []
+        for location, sockets in bound:
+            listener = start_accepting(
+                sockets,
+                self._accept,
+                tls=tls if location.is_tls else None,
+                handshake_timeout=self._policy.handshake_timeout,
+                close_timeout=self._policy.close_timeout,
+            )
+            self._listeners.append(listener)
+            port = sockets[0].getsockname()[1]
+            addresses.append(str(Location(location.host, port, location.is_tls)))
+        self.addresses = tuple(addresses)
+
+    def _accept(self, address: Any) -> Broker | None:
+        if self._is_closing:
+            return None
+        broker = Broker(False, policy=self._policy)
+        broker.peer.address = address
+        self._brokers.add(broker)
+        self.stats.accepted += 1
+        logger.info("connection from %s", address)
+        broker.closed.addCallback(self._forget, broker)
+        broker.setNameForLocal(b"root", self._root.rootObject(broker))
+        if isinstance(self._root, PortalRoot):
+            seconds = self._policy.login_timeout
+            broker.expect_when_connected("login", seconds, f"login not completed in {seconds:g} s")
+        return broker
+
+    def _forget(self, result: Any, broker: Broker) -> None:
+        self._brokers.discard(broker)
+        self.stats.closed += 1
+        logger.info("connection from %s ended: %s", broker.peer.address, broker.reason)
+
+
+class Serve:
+    """A server that is to be started: ``await`` it, or use it in ``async with``."""
+
+    def __init__(self, target: Any, locations: list[Location], tls: TLS | None, policy: Policy):
+        self._target = target
+        self._locations = locations
+        self._tls = tls
+        self._policy = policy
+        self._server: Server | None = None
+
+    def __await__(self) -> Generator[Any, Any, Server]:
+        return self._start().__await__()
+
+    async def __aenter__(self) -> Server:
+        self._server = await self._start()
+        return self._server
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._server is not None:
+            await self._server.close(drain=30.0 if error is None else 0)
+
+    async def _start(self) -> Server:
+        server = Server(self._target, self._policy)
+        server._listen(self._locations, self._tls)
+        return server
+
+
+def serve(
+    target: Any, *addresses: str, tls: TLS | None = None, policy: Policy = STRICT
+) -> Serve:
+    """Serve an object, or a portal, at one or more addresses.
+
+    Args:
+        target: a Root, whose methods every peer may call; or a Portal, where peers log in.
+        addresses: ``pb://host:port``, or ``pbs://host:port`` for TLS; port 0 takes a free one. The
+            loopback address at port 8787 unless given.
+        tls: the certificate to show, for ``pbs://``.
+        policy: what is allowed.
+
+    Returns:
+        An object to ``await``, or to use in ``async with``, for a Server. Leaving the block closes it
+        when its calls have ended; after an exception at once.
+
+    Raises:
+        ConfigError: an address is not understood, or is public and without TLS, or lacks ``tls``.
+        CannotListenError: a port is in use, or not ours to open.
+        TypeError: ``target`` is neither a Root nor a Portal.
+    """
+    default = "pb://127.0.0.1:8787" if tls is None else "pbs://127.0.0.1:8787"
+    locations = [parse_address(address) for address in addresses or (default,)]
+    for location in locations:
+        _check(location, tls, policy)
+    return Serve(target, locations, tls, policy)
+
+
+def _check(location: Location, tls: TLS | None, policy: Policy) -> None:
+    if location.is_tls:
+        if tls is None:
+            raise ConfigError(f"{location} needs a certificate: pass tls=TLS.server(certificate, key)")
+    elif not location.is_loopback and not policy.insecure_plaintext:
+        raise ConfigError(
+            f"listening on {location.host} without TLS; use pbs:// and pass tls=…, or"
+            f" Policy(insecure_plaintext=True)"
+        )
+
+
+class _signals:
+    """While this block runs, SIGINT and SIGTERM call a function."""
+
+    def __init__(self, function: Callable[[], None]):
+        self._function = function
+        self._loop = asyncio.get_running_loop()
+
+    def __enter__(self) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._loop.add_signal_handler(number, self._function)
+
+    def __exit__(self, *exc: object) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._loop.remove_signal_handler(number)
+
+
+async def _until(awaitable: Any) -> None:
+    await awaitable
+
+
+async def _first(*coroutines: Any) -> None:
+    tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
