@@ -317,7 +317,8 @@ class Broker:
 
     def shown_error(self, error: Any) -> tuple[Any, str | None]:
         """Return what the peer gets to see of an exception of ours."""
-        return shown_error(error, self.policy)
+        tracebacks = bool(getattr(self.factory, "unsafeTracebacks", False))
+        return shown_error(error, self.policy, tracebacks)
 
     def on_event(self, event: Event) -> None:
         """Take an event of the session's."""

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from zope.interface import Interface
-
-from broker.connection import Broker, published_policy
-from broker.defer import Deferred, fail, succeed
+from broker.connection import Broker
+from broker.defer import Deferred, succeed
 from broker.errors import (
     DeadReferenceError,
     Error,
@@ -41,6 +39,7 @@ from jelly import (
     Jellyable,
     SecurityOptions,
     Unjellyable,
+    defaults,
     globalSecurity,
     setUnjellyableFactoryForClass,
     setUnjellyableForClass,
@@ -93,3 +92,116 @@ __all__ = [
     "setUnjellyableForClass",
     "setUnjellyableForClassTree",
 ]
+
+portno = 8787
+copyTags = defaults.published.classes
+setCopierForClass = setUnjellyableForClass
+setCopierForClassTree = setUnjellyableForClassTree
+setFactoryForClass = setUnjellyableFactoryForClass
+
+
+class PBServerFactory(ServerFactory):
+    """Serves a root, or a portal, to each connection of a listening port (published).
+
+    Args:
+        root: a Root, a ``cred.portal.Portal``, or anything that adapts to IPBRoot.
+        unsafeTracebacks: send tracebacks with exceptions.
+        security: types that may come in besides the registered ones.
+
+    Raises:
+        TypeError: ``root`` is none of these.
+    """
+
+    protocol: Any = Broker
+
+    def __init__(
+        self, root: Any, unsafeTracebacks: bool = False, security: Security = globalSecurity
+    ):
+        self.root = root_of(root)
+        self.unsafeTracebacks = unsafeTracebacks
+        self.security = security
+
+    def buildProtocol(self, addr: Any) -> Any:
+        """Return the Broker of a connection, with the root named ``root``."""
+        broker = self.protocol(isClient=False, security=self.security)
+        broker.factory = self
+        broker.setNameForLocal("root", self.root.rootObject(broker))
+        return broker
+
+    def clientConnectionMade(self, protocol: Any) -> None:
+        """A connection is ready for calls; for subclasses."""
+
+
+class PBClientFactory(ClientFactory):
+    """Gets the root object, or logs in, over the connection of ``connectTCP`` (published).
+
+    Args:
+        unsafeTracebacks: send tracebacks with exceptions of this side's objects.
+        security: types that may come in besides the registered ones.
+    """
+
+    protocol: Any = Broker
+    unsafeTracebacks: bool = False
+
+    def __init__(self, unsafeTracebacks: bool = False, security: Security = globalSecurity):
+        self.unsafeTracebacks = unsafeTracebacks
+        self.security = security
+        self._broker: Any = None
+        self._waiting: list[Deferred[RemoteReference]] = []
+
+    def buildProtocol(self, addr: Any) -> Any:
+        """Return the Broker of a connection."""
+        broker = self.protocol(isClient=True, security=self.security)
+        broker.factory = self
+        return broker
+
+    def clientConnectionMade(self, broker: Any) -> None:
+        """A connection is ready for calls: answer who waits for the root."""
+        self._broker = broker
+        waiting, self._waiting = self._waiting, []
+        for deferred in waiting:
+            deferred.callback(broker.remoteForName("root"))
+
+    def clientConnectionFailed(self, connector: Any, reason: Any) -> None:
+        """There will be no connection: fail who waits for the root."""
+        self._fail_waiting(reason)
+
+    def clientConnectionLost(self, connector: Any, reason: Any, reconnecting: int = 0) -> None:
+        """The connection has ended: fail who waits for the root, unless another is on its way."""
+        if not reconnecting:
+            broker = self._broker
+            fault = getattr(broker, "reason", None)
+            self._fail_waiting(Failure(fault) if isinstance(fault, Exception) else reason)
+        self._broker = None
+
+    def getRootObject(self) -> Deferred[RemoteReference]:
+        """Return a Deferred of the reference to the server's root object."""
+        if self._is_connected():
+            return succeed(self._broker.remoteForName("root"))
+        deferred: Deferred[RemoteReference] = Deferred()
+        self._waiting.append(deferred)
+        return deferred
+
+    def login(self, credentials: Any, client: Any = None) -> Deferred[RemoteReference]:
+        """Log in, and return a Deferred of the avatar.
+
+        Args:
+            credentials: Anonymous, or something with ``username`` and ``password``.
+            client: the mind: what the realm gets to know of this client.
+        """
+        return self.getRootObject().addCallback(
+            lambda root: login(root.broker, credentials, client)
+        )
+
+    def disconnect(self) -> None:
+        """Close the connection, if there is one."""
+        if self._is_connected():
+            self._broker.transport.loseConnection()
+
+    def _is_connected(self) -> bool:
+        return self._broker is not None and not self._broker.disconnected
+
+    def _fail_waiting(self, reason: Any) -> None:
+        waiting, self._waiting = self._waiting, []
+        for deferred in waiting:
+            deferred.errback(reason)

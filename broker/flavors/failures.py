@@ -140,12 +140,13 @@ register_errors(
 )
 
 
-def shown_error(error: Any, policy: Policy) -> tuple[Any, str | None]:
+def shown_error(error: Any, policy: Policy, tracebacks: bool = False) -> tuple[Any, str | None]:
     """Return what a peer gets to see of an exception.
 
     Args:
         error: the exception, or a Failure of ours or of Twisted's.
         policy: says how much is shown.
+        tracebacks: whether tracebacks are sent even where the policy does not say so.
 
     Returns:
         The object to send as the error, and the id that stands for a text which is not shown.
@@ -157,7 +158,7 @@ def shown_error(error: Any, policy: Policy) -> tuple[Any, str | None]:
     if isinstance(failure, CopyableFailure):
         return failure, None
     shown = CopyableFailure(failure)
-    shown.unsafeTracebacks = policy.unsafe_tracebacks
+    shown.unsafeTracebacks = tracebacks or policy.unsafe_tracebacks
     if policy.show_all_errors:
         return shown, None
     allowed = [name for name in failure.parents if _error_class(name) is not None]
