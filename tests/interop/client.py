@@ -11,8 +11,6 @@ wrong.
 from __future__ import annotations
 
 import argparse
-import datetime
-import decimal
 import gc
 import json
 import traceback
@@ -22,91 +20,12 @@ import parcels
 from counting import CountingBroker
 from describe import describe, text
 from faults import CLASSES, dead, told, trapped
+from guests import Draft, Listener, Score, Stowaway
+from values import values
 from world import credentials, defer, pb, reactor, util
 
 HOST = "127.0.0.1"
 SECONDS_A_SCENARIO = 10
-
-
-class ClientFault(Exception):
-    """An exception that no server knows."""
-
-
-class NoteCopy(pb.RemoteCopy):
-    """The server's note, here."""
-
-
-class BoardCache(pb.RemoteCache):
-    """The server's board, here."""
-
-    def observe_written(self, line, number):
-        self.lines.append(line)
-        return number
-
-
-pb.setUnjellyableForClass("__main__.Note", NoteCopy)
-pb.setUnjellyableForClass("__main__.Board", BoardCache)
-
-
-class Draft(pb.Copyable):
-    """Copied to the server with all that it has."""
-
-    def __init__(self, title, pages, author):
-        self.title = title
-        self.pages = pages
-        self.author = author
-
-
-class Stowaway(pb.Copyable):
-    """Copied to a server that has not registered it."""
-
-
-class Score(pb.Cacheable):
-    """Points that the server sees change."""
-
-    def __init__(self):
-        self.points = 0
-        self.observer = None
-        self.stopped = defer.Deferred()
-
-    def getStateToCacheAndObserveFor(self, perspective, observer):
-        self.observer = observer
-        return {"points": self.points}
-
-    def score(self):
-        self.points += 1
-        return self.observer.callRemote("scored", self.points)
-
-    def stoppedObserving(self, perspective, observer):
-        self.stopped.callback(observer == self.observer)
-
-
-class Listener(pb.Referenceable):
-    """What the server calls back."""
-
-    def __init__(self):
-        self.events = []
-        self.heard_after = defer.Deferred()
-
-    def remote_welcome(self, name):
-        return f"{name} is welcome"
-
-    def remote_heard(self, what, **kw):
-        self.events.append([what, kw])
-        if what == "after":
-            self.heard_after.callback(None)
-        answer = defer.Deferred()
-        reactor.callLater(0, answer.callback, f"heard: {what}")
-        return answer
-
-    def remote_visit(self, room):
-        return room.callRemote("who", "shown")
-
-    def remote_fail(self, kind):
-        raise {**CLASSES, "unknown": ClientFault}[kind](f"because {kind}")
-
-    def remote_never(self):
-        return defer.Deferred()
 
 
 class Contexts:
@@ -150,53 +69,6 @@ class Guide:
 
     def login(self, factory, mind=None):
         return factory.login(self.credentials(), mind)
-
-
-def values():
-    """Return a value of every type that jelly carries."""
-    shared = [1]
-    cyclic = {"name": "loop"}
-    cyclic["self"] = [cyclic]
-    return {
-        "none": None,
-        "true": True,
-        "false": False,
-        "zero": 0,
-        "negative": -1,
-        "last short": 2**31 - 1,
-        "first long": 2**31,
-        "last negative short": -(2**31),
-        "negative long": -(2**31) - 1,
-        "long": 3**99,
-        "more negative": -(3**99),
-        "float": 0.1,
-        "negative zero": -0.0,
-        "infinite": float("inf"),
-        "no bytes": b"",
-        "bytes": b"\x00\xff",
-        "a word of the dialect": b"remote",
-        "many bytes": bytes(range(256)) * 400,
-        "no text": "",
-        "text": "naïve 日本 😀",
-        "much text": "日本" * 30000,
-        "list": [1, [2, []]],
-        "empty list": [],
-        "tuple": (1, ("a", ())),
-        "empty tuple": (),
-        "dict": {"a": 1, b"b": 2, 3: "c", (4, "d"): None},
-        "empty dict": {},
-        "set": {1, "a"},
-        "frozenset": frozenset([2, b"b"]),
-        "datetime": datetime.datetime(2024, 2, 29, 23, 59, 58, 123456),
-        "date": datetime.date(1, 1, 1),
-        "time": datetime.time(1, 2, 3, 4),
-        "timedelta": datetime.timedelta(days=-1, seconds=5, microseconds=6),
-        "decimal": decimal.Decimal("-12.3400"),
-        "large decimal": decimal.Decimal("1.5E+30"),
-        "shared": [shared, shared, (shared,)],
-        "cyclic": cyclic,
-        "expression": [b"reference", 1, ["unicode", b"x"]],
-    }
 
 
 @defer.inlineCallbacks
@@ -280,10 +152,7 @@ def copies(guide):
     first, second = yield avatar.callRemote("note")
     note = [type(first).__name__, first is second, describe(dict(sorted(vars(first).items())))]
     draft = yield avatar.callRemote("take", Draft("plan", [1, 2], Listener()))
-    parcel = parcels.Parcel()
-    parcel.label = "fragile"
-    parcel.inside = parcels.Parcel()
-    there, back = yield avatar.callRemote("parcel", parcel)
+    there, back = yield avatar.callRemote("parcel", parcels.two())
     factory.disconnect()
     return {
         "note": note,

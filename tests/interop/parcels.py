@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-from describe import describe
-from world import pb
+from typing import Any
 
-__all__ = ["Parcel", "told"]
+from describe import describe
+from world import pb, register
+
+__all__ = ["Parcel", "told", "two"]
 
 
 class Parcel(pb.Copyable, pb.RemoteCopy):
     """Sent there and back, it stays what it is."""
 
+    label: str
+    inside: Any
 
-pb.setUnjellyableForClass(Parcel, Parcel)
+
+register(Parcel)
 
 
 def told(parcel):
     """Return what can be seen of a parcel."""
     return [type(parcel).__name__, describe(dict(sorted(vars(parcel).items())))]
+
+
+def two():
+    """Return a parcel in a parcel."""
+    outer, inner = Parcel(), Parcel()
+    outer.label, outer.inside = "fragile", inner
+    inner.label, inner.inside = "small", None
+    return outer

@@ -102,11 +102,11 @@ ERRORS = {
 
 
 def errors(unknown: str) -> dict[str, Any]:
-    """Return what arrives of each error, sent twice; ``unknown`` is known only to its sender."""
+    """Return what arrives of each error, twice; ``unknown`` is a type that only its sender has."""
     arrived = {kind: [[kind, name, f"because {kind}"]] * 2 for kind, name in ERRORS.items()}
     # str(KeyError(x)) is repr(x).
     arrived["KeyError"] = [["KeyError", "builtins.KeyError", "'because KeyError'"]] * 2
-    arrived["unknown"] = [["Exception", f"__main__.{unknown}", "because unknown"]] * 2
+    arrived["unknown"] = [["Exception", unknown, "because unknown"]] * 2
     return arrived
 
 
@@ -145,7 +145,7 @@ def expected(user: str, avatar_id: str) -> dict[str, Any]:
             "parcel": [
                 ["Parcel", "dict(str 'inside': Parcel, str 'label': str 'fragile')"],
                 ["Parcel", "dict(str 'inside': Parcel, str 'label': str 'fragile')"],
-                ["Parcel", "dict()"],
+                ["Parcel", "dict(str 'inside': None, str 'label': str 'small')"],
             ],
         },
         "caches": [
@@ -183,9 +183,9 @@ def expected(user: str, avatar_id: str) -> dict[str, Any]:
             "denied": ["LoginDenied", "twisted.cred.error.LoginDenied"],
             "unhandled": ["UnhandledCredentials", "twisted.cred.error.UnhandledCredentials"],
         },
-        "errors": errors("ServerFault"),
-        "errors_of_client": errors("ClientFault"),
-        "errors_raised": ["RemoteError", "__main__.ServerFault"],
+        "errors": errors("house.ServerFault"),
+        "errors_of_client": errors("guests.ClientFault"),
+        "errors_raised": ["RemoteError", "house.ServerFault"],
         "errors_of_dispatch": {
             "no method of a reference": ["NoSuchMethod", "twisted.spread.flavors.NoSuchMethod"],
             "no method of an avatar": ["AttributeError", "builtins.AttributeError"],

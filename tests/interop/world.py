@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 
 __all__ = [
+    "call_soon",
     "checkers",
     "cred_error",
     "credentials",
@@ -17,6 +18,7 @@ __all__ = [
     "pb",
     "portal",
     "reactor",
+    "register",
     "util",
 ]
 
@@ -31,3 +33,13 @@ else:
     from broker import pb as util
     from cred import checkers, credentials, portal
     from cred import error as cred_error
+
+
+def call_soon(function, *args, **kw):
+    """Call the function in the next turn of the loop."""
+    reactor.callLater(0, function, *args, **kw)
+
+
+def register(cls, name=None):
+    """Let copies that come in under a class name, that of the class itself unless given, be it."""
+    pb.setUnjellyableForClass(name or cls, cls)
