@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -97,24 +98,29 @@ def test_unknown_host(reactor: Reactor, run: Run, journal: Any) -> None:
     assert journal[-2] == "clientConnectionFailed DNSLookupError"
 
 
-def test_timeout(reactor: Reactor, run: Run, journal: Any) -> None:
-    """A server that does not answer within the timeout fails with TimeoutError."""
-    factory = journal.client_factory(
-        Protocol, clientConnectionFailed=lambda connector, reason: reactor.stop()
-    )
+@pytest.fixture
+def silent() -> Iterator[tuple[str, int]]:
+    """Where a server listens and the kernel answers no connection, since its queue is full."""
     with socket.socket() as server:
         server.bind((HOST, 0))
         server.listen(0)
-        # The kernel answers no connection while its queue is full.
         queue = [socket.socket() for _ in range(2)]
         for client in queue:
             client.setblocking(False)
             client.connect_ex(server.getsockname())
-        began = time.monotonic()
-        reactor.connectTCP(*server.getsockname(), factory, timeout=0.1)
-        run()
+        yield server.getsockname()
         for client in queue:
             client.close()
+
+
+def test_timeout(reactor: Reactor, run: Run, journal: Any, silent: tuple[str, int]) -> None:
+    """A server that does not answer within the timeout fails with TimeoutError."""
+    factory = journal.client_factory(
+        Protocol, clientConnectionFailed=lambda connector, reason: reactor.stop()
+    )
+    began = time.monotonic()
+    reactor.connectTCP(*silent, factory, timeout=0.1)
+    run()
     assert journal[-2] == "clientConnectionFailed TimeoutError"
     assert 0.1 <= time.monotonic() - began < 5
 
@@ -206,6 +212,53 @@ def test_stop_connecting(
         "disconnected",
     ]
     assert journal == once * 2
+
+
+def test_stop_connecting_leaves_nothing(
+    reactor: Reactor, run: Run, silent: tuple[str, int]
+) -> None:
+    """An attempt that is given up leaves no task that goes on trying."""
+    tasks: list[int] = []
+
+    def count() -> None:
+        tasks.append(len(asyncio.all_tasks()))
+
+    reactor.callWhenRunning(count)
+    connector = reactor.connectTCP(*silent, ClientFactory())
+    reactor.callLater(0.01, count)
+    reactor.callLater(0.02, connector.stopConnecting)
+    reactor.callLater(0.04, count)
+    reactor.callLater(0.04, reactor.stop)
+    run()
+    assert tasks == [1, 2, 1]
+
+
+@pytest.mark.parametrize("turns", range(12))
+def test_stop_connecting_in_any_turn(
+    reactor: Reactor, run: Run, journal: Any, echo: tuple[str, int], turns: int
+) -> None:
+    """Whenever an attempt is given up, it fails and builds nothing, or it was a connection."""
+
+    def give_up(turns: int) -> None:
+        if turns:
+            asyncio.get_running_loop().call_soon(give_up, turns - 1)
+        else:
+            connector.disconnect()
+            reactor.callLater(0.02, reactor.stop)
+
+    factory = journal.client_factory(journal.protocol("client"))
+    connector = reactor.connectTCP(*echo, factory)
+    reactor.callWhenRunning(give_up, turns)
+    run()
+    began = ["startFactory", "startedConnecting connecting"]
+    failed = ["clientConnectionFailed UserError", "stopFactory"]
+    made = ["buildProtocol", "client connectionMade"]
+    lost = [
+        "client connectionLost ConnectionDone",
+        "clientConnectionLost ConnectionDone",
+        "stopFactory",
+    ]
+    assert journal in (began + failed, began + made + lost)
 
 
 def test_stop_connecting_when_started(reactor: Reactor, journal: Any) -> None:

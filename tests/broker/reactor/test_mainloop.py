@@ -323,9 +323,14 @@ def test_call_from_thread_not_callable(reactor: Reactor) -> None:
 
 def test_stop_disconnects(reactor: Reactor, run: Run, journal: Any) -> None:
     """stop ends connections at both ends, tells protocols and factories, and closes the port."""
+    states: list[Any] = []
     server = Factory.forProtocol(journal.protocol("server"))
     client = journal.client_factory(
-        journal.protocol("client", connectionMade=lambda _: reactor.callLater(0, reactor.stop))
+        journal.protocol(
+            "client",
+            connectionMade=lambda _: reactor.callLater(0, reactor.stop),
+            connectionLost=lambda *_: states.append((reactor.running, reactor._loop is not None)),
+        )
     )
     port = reactor.listenTCP(0, server, interface="127.0.0.1")
     address = ("127.0.0.1", port.getHost().port)
@@ -342,6 +347,8 @@ def test_stop_disconnects(reactor: Reactor, run: Run, journal: Any) -> None:
         "clientConnectionLost ConnectionAborted",
         "stopFactory",
     ]
+    # While connections end, the reactor runs no more but has its loop.
+    assert states == [(False, True)]
     assert connector.state == "disconnected"
     assert server.numPorts == 0
     with socket.socket() as probe:
@@ -383,8 +390,13 @@ def test_exchanged_protocol(
     monkeypatch.setattr(mainloop, "PATIENCE", 0.05)
 
     def exchange(protocol: Protocol) -> None:
-        protocol.transport.protocol = journal.protocol("second")()
+        protocol.transport.protocol = second()
         reactor.stop()
+
+    # Delayed calls made while closing down are not made, long as it may take.
+    second = journal.protocol(
+        "second", connectionLost=lambda *_: reactor.callLater(0, journal.append, "late")
+    )
 
     server = Factory.forProtocol(Protocol)
     port = reactor.listenTCP(0, server, interface="127.0.0.1")
@@ -532,6 +544,33 @@ def test_run_after_being_a_guest(reactor: Reactor, run: Run) -> None:
     asyncio.run(main())
     reactor.callWhenRunning(reactor.stop)
     run()
+
+
+def test_being_a_guest_after_run(reactor: Reactor) -> None:
+    """A reactor that has run can still be the guest of a loop."""
+    reactor.callWhenRunning(reactor.stop)
+    reactor.run()
+
+    async def main() -> None:
+        assert reactor.running
+        called = asyncio.Event()
+        reactor.callLater(0, called.set)
+        await called.wait()
+
+    asyncio.run(main())
+
+
+def test_guest_stop_first(reactor: Reactor) -> None:
+    """stop drops what waits for a loop, too."""
+    seen: list[str] = []
+    reactor.callWhenRunning(seen.append, "when running")
+
+    async def main() -> None:
+        reactor.stop()
+        await asyncio.sleep(0.01)
+
+    asyncio.run(main())
+    assert seen == []
 
 
 def test_two_loops_at_once(reactor: Reactor, run: Run) -> None:

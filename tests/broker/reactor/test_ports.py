@@ -110,7 +110,9 @@ def test_refusing(reactor: Reactor, run: Run) -> None:
     assert len(asked) == 2
 
 
-def test_stop_listening_before_running(reactor: Reactor, run: Run) -> None:
+def test_stop_listening_before_running(
+    reactor: Reactor, run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
     """A port can be closed before the loop runs; that is told when it runs."""
     factory = Factory()
     port = reactor.listenTCP(0, factory, interface=HOST)
@@ -124,6 +126,7 @@ def test_stop_listening_before_running(reactor: Reactor, run: Run) -> None:
     run()
     assert fired == [None]
     assert factory.numPorts == 0
+    assert caplog.messages == []
 
 
 def test_stop_listening(reactor: Reactor, run: Run, journal: Any) -> None:
@@ -191,9 +194,10 @@ def test_one_factory_on_two_ports(reactor: Reactor, run: Run) -> None:
     ports = [reactor.listenTCP(0, factory, interface=HOST) for _ in range(2)]
     assert factory.numPorts == 2
     ports[0].stopListening().addCallback(lambda _: numbers.append(factory.numPorts))
-    reactor.callLater(0, reactor.stop)
+    ports[0].stopListening()
+    reactor.callLater(0, lambda: (numbers.append(factory.numPorts), reactor.stop()))
     run()
-    assert numbers == [1]
+    assert numbers == [1, 1]
     assert factory.numPorts == 0
 
 

@@ -214,6 +214,15 @@ def test_many_cancelled(clock: Clock) -> None:
     assert clock.advance(6000) == ["kept"]
 
 
+def test_moved_often(clock: Clock) -> None:
+    """A call that is moved again and again, as a keepalive is, does not pile up."""
+    call = clock.later(60, "call")
+    for _ in range(10_000):
+        call.reset(60)
+    assert len(clock.queue._heap) < 200
+    assert clock.advance(60) == ["call"]
+
+
 @pytest.mark.parametrize("delay", [-0.001, float("nan")])
 def test_impossible_delay(clock: Clock, delay: float) -> None:
     """A delay that is less than none, or no number, is refused."""
