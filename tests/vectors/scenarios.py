@@ -67,7 +67,7 @@ def handshake_unknown_choice(link: Link) -> None:
     """A server hangs up on a client that picks what was not offered."""
     link.connect(echo_root(link), deliver=False)
     link.queue.clear()
-    link.client.sendEncoded(b"other")
+    link.transports["client"].write(b"\x05\x82other")
     link.pump()
 
 
@@ -308,7 +308,7 @@ def message_no_list(link: Link) -> None:
     """An expression that is no list is no message."""
     link.connect(echo_root(link))
     link.step("client", "writes a number")
-    link.client.sendEncoded(5)
+    link.transports["client"].write(b"\x05\x81")
     link.fails("client")
 
 
