@@ -149,18 +149,17 @@ class SecureTransport(StreamTransport):
             )
         return False
 
-    def resume_writing(self) -> None:
-        """Let the producer and the layer above go on, or the wait for the peer's close begin."""
-        super().resume_writing()
-        if self._is_closing and not self._has_failed:
-            self._watch_progress()
-
     def connection_lost(self, exc: Exception | None) -> None:
         """Report the end, and free what OpenSSL holds."""
         super().connection_lost(exc)
         self._filter = cast(TLSFilter, None)
 
     # Between the two.
+
+    def _drained(self) -> None:
+        super()._drained()
+        if self.connected and self._is_closing and not self._has_failed:
+            self._watch_progress()
 
     def _begin(self) -> None:
         self._set_timer(self._handshake_timeout, self._handshake_is_late)
@@ -203,7 +202,7 @@ class SecureTransport(StreamTransport):
         if pending:
             self._encrypt(pending)
         if len(pending) > HIGH_WATER >= self.unsent:
-            self.resume_writing()
+            self._drained()
         self._close_if_done()
 
     def _close_if_done(self) -> None:
@@ -231,6 +230,11 @@ class SecureTransport(StreamTransport):
             self._transport.close()
         else:
             self._close(ConnectionDone())
+
+    def _cut(self, reason: Exception) -> None:
+        # A connection that has failed ends by itself, with its alert.
+        if not self._has_failed:
+            super()._cut(reason)
 
     def _fail(self, error: TLSError) -> None:
         """End the connection for ``error``, telling the peer by an alert where there is one."""

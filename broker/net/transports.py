@@ -251,12 +251,11 @@ class StreamTransport(SocketFace, asyncio.BufferedProtocol):
         self._producers.pause()
 
     def resume_writing(self) -> None:
-        """Let the producer and the layer above go on: little is unsent."""
-        if self._is_closing:
-            return
-        if self.on_drained is not None:
-            self.on_drained()
-        self._producers.resume()
+        """Let the producer and the layer above go on, soon: little is unsent.
+
+        Not now: asyncio's selector transport reports the end twice if it is closed from here.
+        """
+        self._loop.call_soon(self._drained)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Report the end: the socket has gone."""
@@ -284,6 +283,14 @@ class StreamTransport(SocketFace, asyncio.BufferedProtocol):
             self.protocol.dataReceived(data)
         except Exception as exc:  # noqa: BLE001 - one connection's protocol must not harm another's
             self._protocol_raised(exc)
+
+    def _drained(self) -> None:
+        # When much has been written since, asyncio tells again.
+        if self._is_closing or self.unsent > HIGH_WATER:
+            return
+        if self.on_drained is not None:
+            self.on_drained()
+        self._producers.resume()
 
     def _close_if_done(self) -> None:
         if self.disconnecting and not self._is_closing and not self._producers.is_taken:

@@ -38,7 +38,7 @@ async def raw_server(factory, server_tls, **kw):
     servers = factory()
     listener = start_accepting(bind_stream("127.0.0.1", 0), servers, tls=server_tls, **kw)
     sock = socket.create_connection(("127.0.0.1", listener.addresses[0].port))
-    sock.settimeout(10)
+    sock.settimeout(5)
     server = await servers.next()
     listener.close()
     return sock, server
@@ -160,9 +160,7 @@ def test_paused_from_the_start(run, factory, recorder, server_tls, client_tls) -
         servers = factory(Paused)
         listener = start_accepting(bind_stream("127.0.0.1", 0), servers, tls=server_tls)
         port = listener.addresses[0].port
-        transport = await connect_stream(
-            lambda peer: recorder(), "localhost", port, tls=client_tls
-        )
+        transport = await connect_stream(lambda peer: recorder(), "localhost", port, tls=client_tls)
         transport.write(b"data")
         server = await servers.next()
         await server.transport.wait_secured()

@@ -230,9 +230,7 @@ def test_client_without_certificate(authority: Authority, pair: Pair, version: i
 
 
 @pytest.mark.parametrize("how", ["stranger", "server purpose", "expired"])
-def test_refused_client_certificates(
-    authority: Authority, pair: Pair, folder, how: str
-) -> None:
+def test_refused_client_certificates(authority: Authority, pair: Pair, folder, how: str) -> None:
     """A client certificate of another CA, of another purpose, or too old is refused."""
     ca = Authority(folder, "their CA") if how == "stranger" else authority
     old = now() - DAY if how == "expired" else None
