@@ -1,7 +1,7 @@
 """Two-way remote objects for asyncio, on the wire of Twisted's Perspective Broker.
 
-``await broker.connect("pbs://host", credentials)`` yields a connection whose ``avatar`` is called with
-``await avatar.callRemote("name", …)``; ``broker.serve(root_or_portal)`` is the other end.
+``await broker.connect("pbs://host", credentials)`` yields a connection whose ``avatar`` is called
+with ``await avatar.callRemote("name", …)``; ``broker.serve(root_or_portal)`` is the other end.
 ``broker.pb`` has all names of Perspective Broker, ``broker.reactor`` those around it.
 
 Names are loaded when they are first used, so that importing one part does not load the others.

@@ -67,7 +67,7 @@ def is_loopback(host: str) -> bool:
 
 
 def is_private(transport: Any) -> bool:
-    """Return whether what a transport carries is safe from others: TLS, loopback or a UNIX socket."""
+    """Return whether nobody can listen in: TLS, the loopback, or a UNIX socket."""
     if getattr(transport, "is_secure", False) or hasattr(transport, "getPeerCertificate"):
         return True
     if not hasattr(transport, "getPeer"):

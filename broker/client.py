@@ -75,7 +75,7 @@ class Connect:
                     "login", policy.login_timeout,
                     f"login not completed in {policy.login_timeout:g} s",
                 )  # fmt: skip
-                await login(broker, self._credentials, self._mind)
+                broker.avatar = await login(broker, self._credentials, self._mind)
                 broker.expected("login")
         except BaseException as error:
             await _give_up(broker)
@@ -105,8 +105,8 @@ def connect(
         timeout: seconds until the host must have accepted the connection.
 
     Returns:
-        An object to ``await``, or to use in ``async with``, for a Connection. Leaving the block closes
-        it, once what was written has left.
+        An object to ``await``, or to use in ``async with``, for a Connection. Leaving the block
+        closes it, once what was written has left.
 
     Raises:
         ConfigError: the address is not understood, or is public and without TLS.
@@ -123,7 +123,9 @@ def ready(broker: Broker) -> Deferred[None]:
     """Return a Deferred that fires when calls can be made, or fails when that will never be."""
     deferred: Deferred[None] = Deferred()
     broker.notifyOnConnect(lambda: deferred.callback(None))
-    broker.notifyOnFail(lambda: deferred.errback(PBConnectionLost(broker.reason, may_have_run=False)))
+    broker.notifyOnFail(
+        lambda: deferred.errback(PBConnectionLost(broker.reason, may_have_run=False))
+    )
     if broker.disconnected:
         deferred.errback(PBConnectionLost(broker.reason, may_have_run=False))
     return deferred
@@ -149,7 +151,7 @@ def _plain_reason(broker: Broker, location: Location) -> BaseException:
         return reason
     if broker.session.dialect is None and isinstance(reason, ConnectionDone):
         return PBConnectionLost(
-            f"{location} closed the connection without an offer; is it a Perspective Broker server?",
+            f"{location} closed the connection without an offer; does it speak Perspective Broker?",
             may_have_run=False,
         )
     return PBConnectionLost(f"the connection to {location} ended: {reason}", may_have_run=False)

@@ -1,9 +1,9 @@
 """A session on a transport: the one pump, and the handle that the asyncio face gives out for it.
 
 Theory of operation. A Broker is a protocol object for any transport of Twisted's shape: ours, a
-Twisted reactor's, or a test's. It feeds the session, pumps it, maps request ids to Deferreds and sends
-what is due: one write for each turn of the loop, earlier when a batch grows long, at once when nothing
-else is in flight. The published methods are doors onto session and translator.
+Twisted reactor's, or a test's. It feeds the session, pumps it, maps request ids to Deferreds and
+sends what is due: one write for each turn of the loop, earlier when a batch grows long, at once
+when nothing else is in flight. The published methods are doors onto session and translator.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from broker.results import Results
 from jelly.atoms import Expression
 from jelly.limits import Limits
 from jelly.registry import defaults
-from jelly.security import Security, class_name
+from jelly.security import Security
 from jelly.unjellier import Row, Unjellier
 
 __all__ = ["Broker", "Connection"]
@@ -152,8 +152,10 @@ class Broker:
     def connectionMade(self) -> None:
         """Make the offer, or wait for it (published)."""
         seconds = self.policy.offer_timeout
-        self.expect("offer", seconds, f"no Perspective Broker offer in {seconds:g} s; is this a TLS port?"
-                    if self.isClient else f"no choice of a dialect in {seconds:g} s")  # fmt: skip
+        text = "no Perspective Broker offer in {:g} s; is this a TLS port?"
+        if not self.isClient:
+            text = "no choice of a dialect in {:g} s"
+        self.expect("offer", seconds, text.format(seconds))
         for due in self._due_later:
             self.expect(*due)
         self.session.start()
@@ -161,11 +163,7 @@ class Broker:
 
     def dataReceived(self, data: bytes) -> None:
         """Take in bytes and handle what they say (published)."""
-        try:
-            self.session.receive(data)
-        except ProtocolError as error:
-            self.abort(error)
-            return
+        self.session.receive(data)
         self.pump()
 
     def connectionLost(self, reason: Failure) -> None:
@@ -243,7 +241,7 @@ class Broker:
             self._scheduler.soon(self.flush)
 
     def _regulate(self) -> None:
-        """Hold the peer's calls back while it does not take our answers; stop reading at the cap."""
+        """Hold the peer's calls while it does not take our answers; stop reading at the cap."""
         unsent = getattr(self.transport, "unsent", 0)
         if unsent > self.policy.max_unsent:
             self.abort(PBConnectionLost(f"peer is not reading ({unsent} bytes unsent)"))
@@ -357,11 +355,11 @@ class Broker:
         failure = Failure.of(event.error)
         error = failure.value
         name = event.name[:64]
-        if isinstance(failure, CopiedFailure | CopyableFailure) or isinstance(error, Error):
-            logger.debug("remote method '%s' refused: %s", name, failure.type)
-        elif _is_peers_fault(failure):
-            kind = class_name(type(error)).rpartition(".")[2]
+        if _is_peers_fault(failure):
+            kind = type(error).__name__
             logger.warning("%s: %s: %s", self.peer.address, kind, str(error)[:200])
+        elif isinstance(failure, CopiedFailure | CopyableFailure) or isinstance(error, Error):
+            logger.debug("remote method '%s' refused: %s", name, failure.type)
         else:
             suffix = f" (id {event.error_id})" if event.error_id else ""
             exc_info = (
@@ -486,7 +484,7 @@ class Broker:
         self.session.translator.exports.name(key, object)
 
     def remoteForName(self, name: str | bytes) -> RemoteReference:
-        """Return a reference to what the peer has named so, whether it exists or not (published)."""
+        """Return a reference to what the peer has named so, if it has (published)."""
         key = name.encode("utf-8") if isinstance(name, str) else name
         return RemoteReference(None, self, key, 0)
 
@@ -549,7 +547,7 @@ class Broker:
             self._on_connect.append(_callable(notifier))
 
     def notifyOnFail(self, notifier: Callable[[], object]) -> None:
-        """Have ``notifier()`` called when the connection ends before calls could be made (published)."""
+        """Have ``notifier()`` called when it ends before calls could be made (published)."""
         self._on_fail.append(_callable(notifier))
 
 

@@ -3,20 +3,23 @@
 ::
 
     jelly.errors   JellyError
-                   ├─ EncodeError ─ CannotJelly (TypeError) · TooLarge (ValueError)     the call dies, here
-                   ├─ DecodeError ─ MalformedJelly (ValueError) · InsecureJelly†        the call dies, at the peer
-                   └─ ProtocolError† ─ BananaError† ─ LimitExceeded (ValueError)        the connection dies
-    broker.errors  DeadReferenceError† (a ProtocolError, as published)                  the call dies
-                   PBConnectionLost† (ConnectionError): its ``may_have_run`` tells      all pending calls die
-                   RemoteError† · NoSuchMethod† (AttributeError) · NoSuchObject (LookupError)
+                   ├─ EncodeError ─ CannotJelly (TypeError) · TooLarge (ValueError)
+                   ├─ DecodeError ─ MalformedJelly (ValueError) · InsecureJelly†
+                   └─ ProtocolError† ─ BananaError† ─ LimitExceeded (ValueError)
+    broker.errors  DeadReferenceError† (a ProtocolError, as published)
+                   PBConnectionLost† (ConnectionError): its ``may_have_run`` tells
+                   RemoteError† · NoSuchMethod† (AttributeError)
                    WrongArguments (TypeError) · CallTimeout (TimeoutError)
-                   ServerBusy · ServerDraining · TooManyAttempts · LoginExpired
-                   TLSError (ConnectionError) · ConfigError (ValueError)
                    Error†: raised by applications on purpose, crosses with its text
+                   ├─ NoSuchObject (LookupError)
+                   └─ ServerBusy · ServerDraining · TooManyAttempts · LoginExpired
+                   TLSError (ConnectionError) · ConfigError (ValueError)
     transports     ConnectionDone† · ConnectionLost† ─ ConnectionAborted†
-                   ConnectError† ─ ConnectionRefusedError† · TimeoutError† · DNSLookupError†
-                   CannotListenError†
+                   ConnectError† ─ ConnectionRefusedError† · TimeoutError†
+                   DNSLookupError† · CannotListenError†
 
+A ProtocolError ends the connection, except DeadReferenceError; the others end one call, an
+EncodeError before anything is written, PBConnectionLost all calls that are pending.
 † is a published name. A leaf also subclasses the builtin that fits, so that the natural ``except``
 works. Messages name types, sizes, limits and the way out; they never repeat a peer's value.
 """
@@ -84,15 +87,18 @@ class Error(Exception):
 
 
 class DeadReferenceError(ProtocolError):
-    """A call on a reference whose connection has ended, or that belongs to another broker (published)."""
+    """A call on a reference whose connection has ended (published)."""
 
 
 class NoSuchMethod(AttributeError):
     """The object has no remote method of that name (published)."""
 
 
-class NoSuchObject(LookupError):
-    """The peer named an object that was never given to it, or that it has released."""
+class NoSuchObject(Error, LookupError):
+    """The peer named an object that was never given to it, or that it has released.
+
+    An Error, since that is what PB's own "Invalid Object ID" is.
+    """
 
 
 class WrongArguments(TypeError):
@@ -162,7 +168,8 @@ class ConfigError(ValueError):
     """A setting that is unsafe, contradictory or incomplete, found before anything was opened."""
 
 
-# What transports report: the vocabulary of twisted.internet.error, published as broker.reactor.error.
+# What transports report: the vocabulary of twisted.internet.error, published as
+# broker.reactor.error.
 
 
 class ConnectionDone(Exception):

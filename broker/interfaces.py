@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from zope.interface import Interface
 
 __all__ = ["IPBRoot", "IPerspective"]
 
 
-class IPBRoot(Interface):
+class IPBRoot(Interface):  # type: ignore[misc]
     """What a server is made for."""
 
-    def rootObject(broker):
+    def rootObject(broker: Any) -> Any:
         """Return the Referenceable that ``getRootObject`` of this connection's peer gets."""
 
 
-class IPerspective(Interface):
+class IPerspective(Interface):  # type: ignore[misc]
     """What a realm returns for a peer: the object that the peer's calls go to."""
 
-    def perspectiveMessageReceived(broker, message, args, kwargs):
+    def perspectiveMessageReceived(broker: Any, message: str, args: Any, kwargs: Any) -> Any:
         """Handle one call.
 
         Args:

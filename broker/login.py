@@ -1,11 +1,11 @@
 """Logging in: the objects that a peer without an avatar meets, and what a client says to them.
 
-Theory of operation. A server with a portal serves a root that has only login methods. A client of ours
-asks for its ``mechanisms()`` first; a server that has no such method is Twisted's, and takes PB's own
-two: ``loginAnonymous(mind)``, and ``login(user)``, whose challenge is answered by ``respond(answer,
-mind)``. Between two of ours a password is sent as it is, by ``loginPassword(user, password, mind)``,
-over TLS, the loopback or a UNIX socket only. Each of them yields the avatar; its ``logout`` is called
-once, when the peer drops it or has gone.
+Theory of operation. A server with a portal serves a root that has only login methods. A client of
+ours asks for its ``mechanisms()`` first; a server that has no such method is Twisted's, and takes
+PB's own two: ``loginAnonymous(mind)``, and ``login(user)``, whose challenge is answered by
+``respond(answer, mind)``. Between two of ours a password is sent as it is, by ``loginPassword(user,
+password, mind)``, over TLS, the loopback or a UNIX socket only. Each of them yields the avatar; its
+``logout`` is called once, when the peer drops it or has gone.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ register_errors(
     cred_error.UnhandledCredentials,
 )
 
-PASSWORD, CHALLENGE, ANONYMOUSLY = "password", "challenge", "anonymous"  # noqa: S105
+PASSWORD, CHALLENGE, ANONYMOUSLY = "password", "challenge", "anonymous"
 
 _ONLY_CHALLENGE = (
     "this server offers only the old challenge login; allow it with Policy(challenge_login=True)"
@@ -61,10 +61,10 @@ _ONLY_CHALLENGE = (
 class IUsernameMD5Password(ICredentials):
     """Credentials of the challenge login, to be checked against a password or its MD5 digest."""
 
-    def checkPassword(password: Any) -> bool:
+    def checkPassword(password: Any) -> Any:
         """Return whether the peer knows this password, bytes."""
 
-    def checkMD5Password(password: Any) -> bool:
+    def checkMD5Password(password: Any) -> Any:
         """Return whether the peer knows the password of which this is the MD5 digest, bytes."""
 
 
@@ -158,7 +158,9 @@ class LoginRoot(Referenceable):
             broker.expected("login")
             broker.peer.mechanism = mechanism
             broker.peer.avatar_id = noting.avatar_id
-            sent = avatar if IJellyable.providedBy(avatar) else AsReferenceable(avatar, "perspective")
+            sent = (
+                avatar if IJellyable.providedBy(avatar) else AsReferenceable(avatar, "perspective")
+            )
             _log_out_once(broker, sent, logout)
             return sent
 
@@ -279,7 +281,6 @@ def login(broker: Broker, credentials: Any, mind: Any = None) -> Deferred[Remote
     root = broker.remoteForName(b"root")
 
     def logged_in(avatar: Any, mechanism: str) -> Any:
-        broker.avatar = avatar
         broker.peer.mechanism = mechanism
         return avatar
 
@@ -383,10 +384,10 @@ def realm(function: Callable[[Any, Any], Any | Awaitable[Any]]) -> _FunctionReal
     """Make a realm of a function; usable as a decorator.
 
     Args:
-        function: ``f(avatar_id, mind)``, plain or async. ``avatar_id`` is what the checker returned,
-            usually the user name, or ``ANONYMOUS``; ``mind`` is what the client sent, often a
-            RemoteReference, or None. Returns an Avatar, whose ``logout()``, if it has one, plain or
-            async, runs once: when the peer drops the avatar or has gone.
+        function: ``f(avatar_id, mind)``, plain or async. ``avatar_id`` is what the checker
+            returned, usually the user name, or ``ANONYMOUS``; ``mind`` is what the client sent,
+            often a RemoteReference, or None. Returns an Avatar, whose ``logout()``, if it has one,
+            plain or async, runs once: when the peer drops the avatar or has gone.
     """
     return _FunctionRealm(function)
 

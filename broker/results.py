@@ -38,6 +38,7 @@ class Results:
         self._scheduler = scheduler
         self._answered = answered
         self._resume = resume
+        self._unstarted = 0
         self._running: set[asyncio.Task[Any] | Deferred[Any]] = set()
 
     def __len__(self) -> int:
@@ -70,14 +71,16 @@ class Results:
         task = create_task(coroutine, context=context)
         self._running.add(task)
         task.add_done_callback(lambda done: self._finish_task(call, done))
-        if not self._session.has_unstarted_tasks:
-            self._session.has_unstarted_tasks = True
-            # Asked for after the task, so it comes in the turn in which the task begins, or later.
-            self._scheduler.soon(self._tasks_began)
+        self._unstarted += 1
+        self._session.has_unstarted_tasks = True
+        # Asked for after the task, so it comes when the task has begun.
+        self._scheduler.soon(self._task_began)
 
-    def _tasks_began(self) -> None:
-        self._session.has_unstarted_tasks = False
-        self._resume()
+    def _task_began(self) -> None:
+        self._unstarted -= 1
+        if not self._unstarted:
+            self._session.has_unstarted_tasks = False
+            self._resume()
 
     def _follow_deferred(self, call: IncomingCall, deferred: Any) -> None:
         deferred.addCallbacks(

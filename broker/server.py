@@ -6,7 +6,7 @@ import asyncio
 import logging
 import signal
 from collections.abc import Callable, Generator
-from contextlib import suppress
+from contextlib import nullcontext
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -41,7 +41,8 @@ class Server:
     """A running server.
 
     Attributes:
-        addresses: the addresses it listens at, with the real ports; each can be given to ``connect``.
+        addresses: the addresses it listens at, with the real ports; each can be given to
+            ``connect``.
         stats: what it has done so far.
     """
 
@@ -74,7 +75,7 @@ class Server:
         def interrupted() -> None:
             (abort if stop.is_set() else stop).set()
 
-        with _signals(interrupted) if handle_signals else suppress():
+        with _signals(interrupted) if handle_signals else nullcontext():
             await _first(stop.wait(), self._closed.wait())
             if not self._closed.is_set():
                 await _first(self.close(), abort.wait())
@@ -192,9 +193,7 @@ class Serve:
         return server
 
 
-def serve(
-    target: Any, *addresses: str, tls: TLS | None = None, policy: Policy = STRICT
-) -> Serve:
+def serve(target: Any, *addresses: str, tls: TLS | None = None, policy: Policy = STRICT) -> Serve:
     """Serve an object, or a portal, at one or more addresses.
 
     Args:
@@ -205,8 +204,8 @@ def serve(
         policy: what is allowed.
 
     Returns:
-        An object to ``await``, or to use in ``async with``, for a Server. Leaving the block closes it
-        when its calls have ended; after an exception at once.
+        An object to ``await``, or to use in ``async with``, for a Server. Leaving the block closes
+        it when its calls have ended; after an exception at once.
 
     Raises:
         ConfigError: an address is not understood, or is public and without TLS, or lacks ``tls``.
@@ -223,7 +222,9 @@ def serve(
 def _check(location: Location, tls: TLS | None, policy: Policy) -> None:
     if location.is_tls:
         if tls is None:
-            raise ConfigError(f"{location} needs a certificate: pass tls=TLS.server(certificate, key)")
+            raise ConfigError(
+                f"{location} needs a certificate: pass tls=TLS.server(certificate, key)"
+            )
     elif not location.is_loopback and not policy.insecure_plaintext:
         raise ConfigError(
             f"listening on {location.host} without TLS; use pbs:// and pass tls=…, or"

@@ -1,7 +1,7 @@
 """Jelly: graphs of objects to expressions and back; banana: expressions to bytes and back.
 
-``jelly`` knows no connection. What a peer sends is never trusted: a registry and an allow-list decide
-which types come in, limits decide how much, and nothing recurses on a peer's depth.
+``jelly`` knows no connection. What a peer sends is never trusted: a registry and an allow-list
+decide which types come in, limits decide how much, and nothing recurses on a peer's depth.
 """
 
 from __future__ import annotations
@@ -90,7 +90,8 @@ def jelly(
     Args:
         object: where the graph starts.
         taster: says which classes' ordinary instances may go out; ``globalSecurity`` unless given.
-        persistentStore: ``f(object, jellier)`` returns an id to send in place of an instance, or None.
+        persistentStore: ``f(object, jellier)`` returns an id to send in place of an instance, or
+            None.
         invoker: becomes ``jellier.invoker`` for the hooks.
 
     Raises:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias, Union
+from typing import TypeAlias
 
 __all__ = ["Expression", "text_of"]
 
 # int, float and bytes stand for themselves; all else is a list whose first element is a tag.
-Expression: TypeAlias = Union[int, float, bytes, list["Expression"]]
+Expression: TypeAlias = int | float | bytes | list["Expression"]
 
 NONE = b"None"
 BOOLEAN = b"boolean"

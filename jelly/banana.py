@@ -1,12 +1,12 @@
 """Banana: expressions to bytes, and bytes in any pieces back to expressions.
 
-Theory of operation. An element is a *prefix* of 7-bit digits, least significant first, then one type
-byte of 0x80 or more, then for strings and floats a body. A list's prefix tells how many elements
-follow. The reader keeps one buffer and an index into it. What it cannot finish is always less than
-one element: complete elements move to the open list at once, so nothing is ever looked at twice, and
-a string that is still on its way is kept as the pieces that came, joined once. Every limit is checked
-when a size is declared, before the bytes or elements that it announces are waited for. Nothing
-recurses: open lists are a stack.
+Theory of operation. An element is a *prefix* of 7-bit digits, least significant first, then one
+type byte of 0x80 or more, then for strings and floats a body. A list's prefix tells how many
+elements follow. The reader keeps one buffer and an index into it. What it cannot finish is always
+less than one element: complete elements move to the open list at once, so nothing is ever looked at
+twice, and a string that is still on its way is kept as the pieces that came, joined once. Every
+limit is checked when a size is declared, before the bytes or elements that it announces are waited
+for. Nothing recurses: open lists are a stack.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ __all__ = [
     "encode",
 ]
 
-LIST, INT, STRING, NEG, FLOAT, LONGINT, LONGNEG, VOCAB = (
-    bytes((code,)) for code in range(0x80, 0x88)
-)
+# The type bytes, under their published names.
+LIST, INT, STRING, NEG = b"\x80", b"\x81", b"\x82", b"\x83"
+FLOAT, LONGINT, LONGNEG, VOCAB = b"\x84", b"\x85", b"\x86", b"\x87"
 
 _LIST, _INT, _STRING, _NEG, _FLOAT, _LONGINT, _LONGNEG, _VOCAB = range(0x80, 0x88)
 _DOUBLE = struct.Struct("!d")
@@ -47,29 +47,45 @@ _DOUBLE = struct.Struct("!d")
 class Reader:
     """Reads expressions from bytes that arrive in pieces of any size.
 
-    Call :meth:`feed` with what arrived, then :meth:`read` until it returns nothing. A reader that has
-    raised is dead: it raises RuntimeError from then on.
+    Call :meth:`feed` with what arrived, then :meth:`read` until it returns nothing. A reader that
+    has raised is dead: it raises RuntimeError from then on.
     """
 
-    __slots__ = ("_buffer", "_dead", "_limits", "_nodes", "_open", "_parts", "_parts_size", "_pos")
-    __slots__ += ("_seen", "_start", "_wanted", "_words")
+    __slots__ = (
+        "_buffer",
+        "_dead",
+        "_fault",
+        "_limits",
+        "_nodes",
+        "_open",
+        "_parts",
+        "_parts_size",
+        "_pos",
+        "_seen",
+        "_start",
+        "_wanted",
+        "_words",
+    )
 
     def __init__(self, limits: Limits, vocabulary: Mapping[bytes, int]):
         self._limits = limits
         self._words = {number: word for word, number in vocabulary.items()}
         self._buffer = b""
         self._pos = 0
-        # Pieces of a string of which _wanted bytes, head included, must come before parsing goes on.
+        # Pieces of a string of which _wanted bytes, head included, must come before parsing goes
+        # on.
         self._parts: list[bytes] = []
         self._parts_size = 0
         self._wanted = 0
         # The lists that are open, outermost first: (list, elements still to come).
         self._open: list[tuple[list[Any], int]] = []
-        # Of the expression that is being read: bytes before the buffer, where it starts, its elements.
+        # Of the expression that is being read: bytes before the buffer, where it starts, its
+        # elements.
         self._seen = 0
         self._start = 0
         self._nodes = 0
         self._dead = False
+        self._fault: BananaError | None = None
 
     @property
     def is_between_expressions(self) -> bool:
@@ -112,25 +128,32 @@ class Reader:
             LimitExceeded: an expression is larger or deeper than the limits allow.
             BananaError: the bytes are no banana.
         """
+        if self._fault is not None:
+            fault, self._fault = self._fault, None
+            raise fault
         if self._dead:
             raise RuntimeError("decoder already failed")
+        done: list[Expression] = []
         if self._wanted or self._pos == len(self._buffer):
-            return []
+            return done
         try:
-            return self._read(most)
-        except BananaError:
+            self._read(most, done)
+        except BananaError as error:
             self._dead = True
             self._buffer = b""
             self._parts.clear()
             self._open.clear()
-            raise
+            if not done:
+                raise
+            # What came before the fault counts, whatever the pieces in which it came.
+            self._fault = error
+        return done
 
-    def _read(self, most: int) -> list[Expression]:
+    def _read(self, most: int, done: list[Expression]) -> None:
         # One loop over local names: a call for each element would double the time of a long list.
         data, pos, stack = self._buffer, self._pos, self._open
         end = len(data)
         limits = self._limits
-        done: list[Expression] = []
         current, left = stack.pop() if stack else (done, -1)
         begin = pos
         item: Any
@@ -167,7 +190,7 @@ class Reader:
                         break
                     item = data[pos:stop]
                     pos = stop
-                elif byte == _INT or byte == _LONGINT:
+                elif byte == _INT or byte == _LONGINT:  # noqa: SIM109 - a set costs each element
                     item = number
                 elif byte == _VOCAB:
                     item = self._words.get(number)
@@ -181,7 +204,7 @@ class Reader:
                         current, left = [], number
                         continue
                     item = []
-                elif byte == _NEG or byte == _LONGNEG:
+                elif byte == _NEG or byte == _LONGNEG:  # noqa: SIM109
                     item = -number
                 elif byte == _FLOAT:
                     if pos + 8 > end:
@@ -218,7 +241,6 @@ class Reader:
             self._seen += pos - self._start
             self._buffer, pos, self._start = b"", 0, 0
         self._pos = pos
-        return done
 
     def _long_prefix(self) -> BananaError:
         return BananaError(f"integer prefix longer than {self._limits.max_prefix} bytes")
@@ -247,7 +269,7 @@ def _unknown_word(number: int) -> BananaError:
 
 
 def _head(number: int, code: int) -> bytes:
-    """Return ``number`` (not negative) as 7-bit digits, least significant first, and a type byte."""
+    """Return a number that is not negative as 7-bit digits, least significant first, and a code."""
     if number < 0x80:
         return bytes((number, code))
     digits = bytearray()
@@ -278,7 +300,8 @@ class Writer:
         """Return the bytes of one expression; tuples count as lists and bools as ints.
 
         Raises:
-            TooLarge: a part, or the whole, is beyond the limits; the text says which and what to do.
+            TooLarge: a part, or the whole, is beyond the limits; the text says which and what to
+                do.
             EncodeError: the expression holds something other than int, float, bytes and lists.
         """
         pieces: list[bytes] = []
@@ -374,7 +397,7 @@ def _too_long(data: bytes, limits: Limits) -> TooLarge:
 
 
 def encode(expression: Expression) -> bytes:
-    """Return the bytes of ``expression`` in the ``none`` dialect, under the default limits (published)."""
+    """Return the bytes of ``expression`` in the ``none`` dialect (published)."""
     return Writer(Limits(), NONE_VOCABULARY).encode(expression)
 
 

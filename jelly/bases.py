@@ -1,4 +1,4 @@
-"""The base classes of objects that jelly and unjelly themselves, and the state helpers beside them."""
+"""The base classes of objects that jelly and unjelly themselves, and their state helpers."""
 
 from __future__ import annotations
 
@@ -24,6 +24,11 @@ __all__ = [
 ]
 
 Hook = TypeVar("Hook")
+
+
+def blank_of(cls: Any) -> Any:
+    """Return an instance of ``cls`` whose ``__init__`` has not run."""
+    return cls.__new__(cls)
 
 
 def engine_hook(hook: Hook) -> Hook:
@@ -80,7 +85,7 @@ class Unjellyable:
 
 
 def getInstanceState(inst: Any, jellier: Jellier) -> Expression:
-    """Return ``[class name, state]`` of an instance, where its ``getStateFor`` gives the state (published)."""
+    """Return ``[class name, state]`` of an instance, whose ``getStateFor`` is asked (published)."""
     state = inst.getStateFor(jellier) if hasattr(inst, "getStateFor") else inst.__dict__
     expression = jellier.prepare(inst)
     expression.extend([class_name(type(inst)).encode("utf-8"), jellier.jelly(state)])

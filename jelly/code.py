@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from jelly import atoms
+from jelly.bases import blank_of
 from jelly.errors import InsecureJelly, MalformedJelly
 from jelly.registry import load_module, named_class, named_object
 
@@ -65,7 +66,7 @@ def _read_instance(unjellier: Unjellier, expression: list[Any]) -> Any:
     cls = unjellier.unjelly(expression[1])
     if not isinstance(cls, type) or not unjellier.taster.isClassAllowed(cls):
         raise InsecureJelly("instance of a class that is not allowed")
-    blank = cls.__new__(cls)
+    blank = blank_of(cls)
     state = unjellier.unjelly(expression[2])
     setter = getattr(cls, "__setstate__", None)
     if setter is not None:

@@ -1,11 +1,11 @@
 """The jellier: a graph of objects to one expression.
 
-Theory of operation. The walk is depth first and keeps its own stack, since how deep a graph is may be
-a peer's choice (an echo). An object that can be shared is written where it is first met. When it is
-met again, it gets a number, ``[dereference n]`` stands for it there, and its first place becomes
-``[reference n …]``: at once if it is complete, else when the walk leaves it. This is the order in which
-Perspective Broker numbers references, so the bytes are the same. The one way to recurse is through
-``jellyFor``, as deep as ``max_depth`` allows.
+Theory of operation. The walk is depth first and keeps its own stack, since how deep a graph is may
+be a peer's choice (an echo). An object that can be shared is written where it is first met. When it
+is met again, it gets a number, ``[dereference n]`` stands for it there, and its first place becomes
+``[reference n …]``: at once if it is complete, else when the walk leaves it. This is the order in
+which Perspective Broker numbers references, so the bytes are the same. The one way to recurse is
+through ``jellyFor``, as deep as ``max_depth`` allows.
 """
 
 from __future__ import annotations
@@ -55,7 +55,8 @@ class Jellier:
 
     Args:
         security: says which classes' ordinary instances may go out.
-        persistentStore: ``f(object, jellier)`` returns an id to send in place of an instance, or None.
+        persistentStore: ``f(object, jellier)`` returns an id to send in place of an instance, or
+            None.
         invoker: whoever sends; for objects of a connection, its Broker.
         limits: bounds how deep ``jellyFor`` may nest.
     """
@@ -94,16 +95,16 @@ class Jellier:
             self._depth -= 1
 
     def prepare(self, object: Any) -> list[Any]:
-        """Say that ``object`` is about to be written, and return the list to write it to (published)."""
+        """Begin to write ``object``: return the list to write it to (published)."""
         expression: list[Any] = []
         self._seen[id(object)] = _Seen(object, expression)
         return expression
 
     def preserve(self, object: Any, sexp: Expression) -> Expression:
-        """Say that ``object`` has been written as ``sexp``, and return what stands for it (published)."""
+        """End the writing of ``object`` as ``sexp``: return what stands for it (published)."""
         seen = self._seen[id(object)]
         if sexp is not seen.expression:
-            seen.expression[:] = sexp  # type: ignore[index, misc]
+            seen.expression[:] = sexp  # type: ignore[assignment]
         seen.complete()
         return seen.expression
 

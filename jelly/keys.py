@@ -1,8 +1,8 @@
 """What may be a dict key or a set member: values that are cheap to hash, whoever made them.
 
-Python hashes a tuple by walking it as a tree, each time, without remembering; a few hundred bytes of
-nested tuples that share their parts can keep that busy for hours. Ints hash modulo 2**61 - 1, so wide
-ones can all be made to collide. Both are refused before the first hash.
+Python hashes a tuple by walking it as a tree, each time, without remembering; a few hundred bytes
+of nested tuples that share their parts can keep that busy for hours. Ints hash modulo 2**61 - 1, so
+wide ones can all be made to collide. Both are refused before the first hash.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ class KeyGuard:
     def __init__(self, limits: Limits):
         self._limits = limits
         self._total = 0
-        # Of each tuple and frozenset that was weighed: itself (so that its id stays its own), its weight.
+        # Of each tuple and frozenset that was weighed: itself (so that its id stays its own), its
+        # weight.
         self._weights: dict[int, tuple[Any, int]] = {}
 
     def check(self, keys: Iterable[Any], what: str) -> None:

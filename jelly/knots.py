@@ -1,9 +1,9 @@
 """Values that cannot be made yet because they are part of what they hold.
 
 A tuple or a frozenset needs all its members when it is made. In a cycle that leads through one, an
-inner member meets a reference to the outer value before that exists; a Knot stands in its place. All
-that was put off because of knots is done at the end of the operation, in the order in which it was put
-off, which is inside out; then no knot is left, or the peer's expression had no meaning.
+inner member meets a reference to the outer value before that exists; a Knot stands in its place.
+All that was put off because of knots is done at the end of the operation, in the order in which it
+was put off, which is inside out; then no knot is left, or the peer's expression had no meaning.
 """
 
 from __future__ import annotations

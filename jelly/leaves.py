@@ -1,8 +1,8 @@
 """Values that hold no other value: how each is written and read, both directions side by side.
 
-A row reads ``expression -> value`` and writes ``value -> expression``. Readers check arity and field
-types, so that nothing but MalformedJelly or LimitExceeded can come of a peer's bytes. Sources of the
-forms: recorded from Twisted (``tests/vectors/jelly.json``).
+A row reads ``expression -> value`` and writes ``value -> expression``. Readers check arity and
+field types, so that nothing but MalformedJelly or LimitExceeded can come of a peer's bytes. Sources
+of the forms: recorded from Twisted (``tests/vectors/jelly.json``).
 """
 
 from __future__ import annotations

@@ -12,14 +12,15 @@ class Limits:
     """One record of limits, the same for both directions of a connection.
 
     Attributes:
-        max_prefix: digits of a banana integer prefix, in bytes of 7 bits; 64 allows ints of 448 bits.
+        max_prefix: digits of a banana integer prefix, in bytes of 7 bits; 64 allows ints of 448
+            bits.
         max_string: bytes of one string.
         max_list: elements of one list.
         max_depth: lists inside each other, the message itself counted.
         max_expression: bytes of one whole expression, which is one message.
         max_nodes: elements of all lists of one expression together.
-        max_key_nodes: elements of a tuple or frozenset that is a dict key or a set member, counted as
-            the tree that hashing walks; shared parts count each time.
+        max_key_nodes: elements of a tuple or frozenset that is a dict key or a set member, counted
+            as the tree that hashing walks; shared parts count each time.
         max_decimal_digits: digits of a Decimal.
         max_decimal_exponent: absolute value of a Decimal's adjusted exponent.
 

@@ -1,4 +1,4 @@
-"""Which class of ours an incoming tag becomes: registries, and the published functions that fill one."""
+"""Which class an incoming tag becomes: registries, and the published functions that fill one."""
 
 from __future__ import annotations
 
@@ -117,13 +117,13 @@ def setUnjellyableFactoryForClass(
 def setUnjellyableForClassTree(
     module: types.ModuleType, baseClass: type, prefix: str | None = None
 ) -> None:
-    """Register every subclass of ``baseClass`` in a module for the name ``prefix.Class`` (published).
+    """Register a module's subclasses of ``baseClass``, each as ``prefix.Class`` (published).
 
     Args:
         module: where the classes are looked for.
         baseClass: only its subclasses, and itself, are registered.
-        prefix: the module name on the wire; the module's own unless given. An empty string registers
-            the bare class names.
+        prefix: the module name on the wire; the module's own unless given. An empty string
+            registers the bare class names.
     """
     if prefix is None:
         prefix = module.__name__

@@ -3,10 +3,10 @@
 Theory of operation. The walk is depth first and keeps its own stack; a frame is a value whose parts
 are being made. Lists, dicts, sets and the blank instances of registered classes exist before their
 parts do, so a reference to one from inside is simply that object. Tuples and frozensets do not; see
-``jelly.knots``. A peer's tag picks a row: of the registry, of the caller's own tags, of the leaves, of
-the containers; it never picks an attribute. What has been made at the end holds nothing of ours, or an
-error was raised. Nothing recurses except through the published hooks ``unjellyFor``, factories and
-``persistentLoad``, as deep as ``max_depth`` allows.
+``jelly.knots``. A peer's tag picks a row: of the registry, of the caller's own tags, of the leaves,
+of the containers; it never picks an attribute. What has been made at the end holds nothing of ours,
+or an error was raised. Nothing recurses except through the published hooks ``unjellyFor``,
+factories and ``persistentLoad``, as deep as ``max_depth`` allows.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from jelly import atoms, code, leaves
 from jelly.atoms import Expression
-from jelly.bases import Unpersistable
+from jelly.bases import Unpersistable, blank_of
 from jelly.errors import InsecureJelly, LimitExceeded, MalformedJelly
 from jelly.keys import KeyGuard
 from jelly.knots import Knot, Knots, tie
@@ -57,7 +57,8 @@ class Unjellier:
         registry: the classes and factories that tags become.
         rows: tags that the caller handles itself, before the registry is asked.
         limits: bounds keys, decimals and how deep hooks may nest.
-        allow_code: whether class, module, function and method may come in where ``security`` allows.
+        allow_code: whether class, module, function and method may come in where ``security``
+            allows.
     """
 
     def __init__(
@@ -84,7 +85,7 @@ class Unjellier:
         self._depth = 0
 
     def unjellyFull(self, obj: Expression) -> Any:
-        """Return the graph of a whole expression, and call ``postUnjelly`` of the objects that have it."""
+        """Return the graph of a whole expression, and call the ``postUnjelly`` hooks."""
         value = self.unjelly(obj)
         for hook in self._after:
             hook()
@@ -114,7 +115,8 @@ class Unjellier:
         readers, limits = leaves.READERS, self.limits
         while True:
             parts = frame.parts
-            for item in frame.rest:
+            for part in frame.rest:
+                item = part
                 if type(item) is not list:
                     if type(item) not in _ATOMS:
                         raise MalformedJelly(f"{type(item).__name__} in an expression")
@@ -222,7 +224,7 @@ class Unjellier:
             return reader(self, expression)
         cls = named_class(atoms.text_of(tag), self.taster)
         _check_arity(expression, 2)
-        blank = cls.__new__(cls)
+        blank = blank_of(cls)
         return self._stateful(blank, expression[1], number, lambda state: _set_plain(blank, state))
 
     def _whole(self, expression: Expression) -> Any:
@@ -235,7 +237,7 @@ class Unjellier:
     def _registered(self, cls: Any, expression: list[Any], number: int | None) -> Any:
         if not isinstance(cls, type):
             return self._then_post(cls(self, expression))
-        blank = cls.__new__(cls)
+        blank = blank_of(cls)
         hook = getattr(cls, "unjellyFor", None)
         if hook is None:
             raise InsecureJelly(f"{cls.__name__} is registered but has no unjellyFor")

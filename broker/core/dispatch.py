@@ -1,8 +1,8 @@
 """From an object and a peer's method name to the method: the one place where a name is looked up.
 
 A class's methods that a prefix exposes are found once, from the functions that it and its bases
-define. A peer's name selects a row of that table. Only a policy with ``dynamic_methods`` lets a name
-that is in no row reach the object itself, by one ``getattr`` of prefix and name.
+define. A peer's name selects a row of that table. Only a policy with ``dynamic_methods`` lets a
+name that is in no row reach the object itself, by one ``getattr`` of prefix and name.
 """
 
 from __future__ import annotations
@@ -61,7 +61,8 @@ def find_method(route: Route, name: str, dynamic: bool) -> Callable[..., Any]:
     """Return the method of ``route`` that a peer calls ``name``.
 
     Raises:
-        NoSuchMethod: none of that name is exposed; the text is the same for absent and private ones.
+        NoSuchMethod: none of that name is exposed; the text is the same for absent and private
+            ones.
     """
     target, prefix = route.target, route.prefix
     cls = type(target)
@@ -83,7 +84,8 @@ def call_method(method: Callable[..., Any], name: str, args: Any, kw: dict[str, 
     """Call a method with a peer's arguments.
 
     Raises:
-        WrongArguments: they do not fit its signature; whatever else the method raises passes through.
+        WrongArguments: they do not fit its signature; whatever else the method raises passes
+            through.
     """
     try:
         return method(*args, **kw)

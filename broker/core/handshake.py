@@ -1,9 +1,9 @@
 """The handshake: which dialect two peers speak.
 
 Spoken in ``none``. A server begins: it offers the names of its dialects, best first. The client
-answers with the name of the first that it knows, and both change over at once; the next bytes, which
-may be in the same segment, are of that dialect. Then each sends its version. A Twisted client takes
-``pb`` from any offer that holds it.
+answers with the name of the first that it knows, and both change over at once; the next bytes,
+which may be in the same segment, are of that dialect. Then each sends its version. A Twisted client
+takes ``pb`` from any offer that holds it.
 
 ==========  ========================  =====================  ==========
 state       expects                   then sends             and is

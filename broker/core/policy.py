@@ -22,8 +22,8 @@ def _basic_types() -> SecurityOptions:
 class Policy:
     """What a connection allows; made once, shared by many connections.
 
-    ``Policy()`` is the strict one. :data:`STRICT` is what ``serve`` and ``connect`` take unless told
-    otherwise, :data:`PUBLISHED` what the factories of ``broker.pb`` take.
+    ``Policy()`` is the strict one. :data:`STRICT` is what ``serve`` and ``connect`` take unless
+    told otherwise, :data:`PUBLISHED` what the factories of ``broker.pb`` take.
 
     Attributes:
         limits: sizes, both directions.
@@ -44,8 +44,9 @@ class Policy:
         high_water: unsent bytes above which no further call of the peer is started.
         max_backlog: received bytes that may wait to be handled, before reading stops.
         turn_messages: messages of one connection that are handled in one turn of the loop.
-        handshake_timeout, offer_timeout, login_timeout, close_timeout: seconds for the TLS handshake,
-            for the server's offer of dialects, for a login, and for the peer's part of a close.
+        handshake_timeout, offer_timeout, login_timeout, close_timeout: seconds for the TLS
+            handshake, for the server's offer of dialects, for a login, and for the peer's part of a
+            close.
         stall_timeout: seconds a peer may take nothing while bytes wait for it.
     """
 

@@ -1,17 +1,18 @@
 """A session: the protocol between two peers, without sockets, loops, clocks or promises.
 
 Theory of operation. Bytes go in by ``receive``, which decodes all of them but runs no code of the
-application. ``pump`` then handles messages, one after the other; that is where methods are called. What
-the room above must know comes out as events, in order, through ``host.on_event``; bytes come out of
-``data_to_send``. Time comes in as an argument. A method that returns an awaitable is not waited for
-here: the event CallPending hands it out, and ``finish`` or ``fail`` answers later.
+application. ``pump`` then handles messages, one after the other; that is where methods are called.
+What the room above must know comes out as events, in order, through ``host.on_event``; bytes come
+out of ``data_to_send``. Time comes in as an argument. A method that returns an awaitable is not
+waited for here: the event CallPending hands it out, and ``finish`` or ``fail`` answers later.
 
-Whatever the peer does wrong is raised as ProtocolError by ``receive`` or ``pump``; the session is over
-then, and the room above closes the connection. Faults of one call never are: they become its answer.
+Whatever the peer does wrong is raised as ProtocolError by ``pump``; the session is
+over then, and the room above closes the connection. Faults of one call never are: they become its
+answer.
 
 While the peer does not read what we send it (``hold_calls``), its calls wait, and with them the
-decrefs behind them, which may let go what those calls name. Answers to our own calls go on, so that two
-ends which both wait for room cannot wait for each other.
+decrefs behind them, which may let go what those calls name. Answers to our own calls go on, so that
+two ends which both wait for room cannot wait for each other.
 """
 
 from __future__ import annotations
@@ -87,7 +88,8 @@ class IncomingCall:
 
     Attributes:
         request_id, name, wants_answer: as the peer sent them.
-        route: how it is made; None where the class has a hook of its own, which answers in expressions.
+        route: how it is made; None where the class has a hook of its own, which answers in
+            expressions.
         args, kw: what the method was called with.
     """
 
@@ -149,6 +151,7 @@ class Session:
         self._unwritten: set[RequestId] = set()
         self._released: deque[tuple[bytes, ObjectId, int]] = deque()
         self._has_version = False
+        self._fault: ProtocolError | None = None
         self._is_over = False
         self._backlog = 0
 
@@ -163,10 +166,10 @@ class Session:
     def receive(self, data: bytes) -> None:
         """Take in bytes; call :meth:`pump` and :meth:`data_to_send` next.
 
-        Raises:
-            ProtocolError: they are not what the protocol allows; the session is over.
+        Raises nothing: what is wrong with the bytes is raised by :meth:`pump`, after the messages
+        before it, so that the pieces in which bytes arrive make no difference.
         """
-        if self._is_over:
+        if self._is_over or self._fault is not None:
             return
         self.stats.bytes_received += len(data)
         self._backlog += len(data)
@@ -175,10 +178,10 @@ class Session:
             if self.dialect is None:
                 self._shake_hands()
             if self.dialect is not None:
-                self._inbox.extend(map(messages.parse, self._reader.read()))
+                while expressions := self._reader.read():
+                    self._inbox.extend(map(messages.parse, expressions))
         except ProtocolError as error:
-            self._end(error)
-            raise
+            self._fault = error
 
     def pump(self, most: int = -1) -> bool:
         """Handle messages, at most ``most`` of them unless it is negative.
@@ -200,6 +203,9 @@ class Session:
                     held.append(message)
                     continue
                 queue = inbox
+            elif self._fault is not None:
+                self._end(self._fault)
+                raise self._fault
             else:
                 break
             if self.has_unstarted_tasks and self._begins_at_once(message):
@@ -213,7 +219,8 @@ class Session:
                 raise
         if not inbox and not held:
             self._backlog = 0
-        return bool(inbox) or bool(held and not self._holds_calls)
+        has_calls = bool(held) and not self._holds_calls
+        return bool(inbox) or has_calls or self._fault is not None
 
     def hold_calls(self, hold: bool) -> None:
         """Let the peer's calls wait, or go on; :meth:`pump` next."""
@@ -286,9 +293,9 @@ class Session:
             net_args = translator.jelly(args)
             net_kw = translator.jelly(kw)
             request_id = self._questions.ask(perspective, wants_answer)
+            method = name.encode("utf-8")
             encoded = self._encode(
-                [command, request_id, object_id, name.encode("utf-8")]
-                + [int(wants_answer), net_args, net_kw]
+                [command, request_id, object_id, method, int(wants_answer), net_args, net_kw]
             )
         except BaseException:
             self._roll_back(scope, request_id)
@@ -309,7 +316,7 @@ class Session:
         self._answer(call, value)
 
     def fail(self, call: IncomingCall, error: Any) -> None:
-        """Refuse a call that was pending, with an exception or a Failure; :meth:`data_to_send` next."""
+        """Refuse a call that was pending, by an exception or a Failure; see :meth:`finish`."""
         if self._is_over or self._running.pop(call.request_id, None) is None:
             return
         self._refuse(call, error)
@@ -507,11 +514,12 @@ class Session:
     def _on_decache(self, message: messages.Decache) -> None:
         entry = self.translator.published.release(message.cache_id)
         if entry is not None:
-            self.send_expression([b"uncache", message.cache_id])
+            # Told first, as Twisted does: what the hook still sends comes before the number ends.
             try:
                 entry.stop()
             except Exception as error:  # noqa: BLE001 - the hook is the application's, not the peer's
                 self._host.on_event(CallRaised("stoppedObserving", error, None))
+            self.send_expression([b"uncache", message.cache_id])
 
     def _on_uncache(self, message: messages.Uncache) -> None:
         value = self.translator.held.remove(message.cache_id)

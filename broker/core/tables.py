@@ -1,13 +1,14 @@
 """The tables of a connection: who owns an id, how long it lives, what happens when the peer goes.
 
-- **Exports**: objects of ours that the peer can call. We choose the id; each time the object is sent
-  counts one, each decref takes one off; at zero the peer cannot name it any more. Ids are never reused.
-- **Imports**: objects of the peer's. The peer chooses the id. One reference stands for it here, held
-  weakly, and counts how often it was received; when it is collected that many decrefs are due.
+- **Exports**: objects of ours that the peer can call. We choose the id; each time the object is
+  sent counts one, each decref takes one off; at zero the peer cannot name it any more. Ids are
+  never reused.
+- **Imports**: objects of the peer's. The peer chooses the id. One reference stands for it here,
+  held weakly, and counts how often it was received; when it is collected that many decrefs are due.
 - **Published caches**: objects of ours whose state the peer holds and we keep up to date. We choose
   the id, from the same numbers as exports; counted like these.
-- **Held caches**: state of the peer's objects, kept here. The state lives until the peer says uncache;
-  the object around it, held weakly, counts how often it was received.
+- **Held caches**: state of the peer's objects, kept here. The state lives until the peer says
+  uncache; the object around it, held weakly, counts how often it was received.
 - **Questions**: calls of ours that have no answer yet. We choose the id.
 
 When the connection goes, every table is emptied and what it held is let go.
@@ -17,10 +18,12 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from broker.core.messages import ObjectId, RequestId
 from jelly.atoms import text_of
+from jelly.bases import blank_of
 from jelly.errors import LimitExceeded, MalformedJelly, ProtocolError
 
 __all__ = ["ExportTable", "HeldCacheTable", "ImportTable", "PublishedCacheTable", "QuestionTable"]
@@ -272,7 +275,7 @@ class PublishedCacheTable:
 
 
 class HeldCache:
-    """State of one object of the peer's: the state itself, and the object that it is shown through."""
+    """State of one object of the peer's, and the object that it is seen through."""
 
     __slots__ = ("_make", "handle", "state")
 
@@ -285,8 +288,7 @@ class HeldCache:
         """Keep the state of ``value``, and ``value`` itself weakly."""
         self.handle = handle
         self.state = vars(value)
-        cls = type(value)
-        self._make = lambda: cls.__new__(cls)
+        self._make = partial(blank_of, type(value))
 
     def value(self) -> Any:
         """Return the object if it is alive, or None."""
@@ -302,8 +304,9 @@ class HeldCache:
 class HeldCacheTable:
     """State of the peer's objects, by id.
 
-    The state outlives the object that the application dropped, until the peer answers the decache with
-    uncache: a message that was on its way meanwhile may still bring the cache, or a change to it.
+    The state outlives the object that the application dropped, until the peer answers the decache
+    with uncache: a message that was on its way meanwhile may still bring the cache, or a change to
+    it.
 
     Args:
         on_collected: ``f(cache_id, count)``, called at any moment and in any thread.
@@ -353,7 +356,7 @@ class HeldCacheTable:
         return value
 
     def observer_of(self, cache_id: int) -> Any:
-        """Return the object to tell of a change: the one in use, else a passing one around the state.
+        """Return the object to tell of a change: the one in use, or one made for the moment.
 
         Raises:
             MalformedJelly: the cache is not held.
@@ -363,7 +366,7 @@ class HeldCacheTable:
         return entry.revived() if value is None else value
 
     def remove(self, cache_id: int) -> Any:
-        """Forget a cache that the peer will not speak of again; return its object if it is alive."""
+        """Forget a cache that the peer has done with; return its object if it is alive."""
         entry = self._by_id.pop(cache_id, None)
         if entry is None:
             raise ProtocolError(f"uncache of cache {shown(cache_id)} that is not held")

@@ -1,10 +1,10 @@
 """The translator: graphs of objects into and out of one connection.
 
-Theory of operation. What jelly does not know, a connection adds: objects that stay where they are, and
-caches. Their four tags are rows here. ``[remote id]`` is an object of the sender's, ``[local id]`` one
-of the receiver's coming home, ``[cached id]`` a cache that the receiver holds already, ``[lcache id]``
-the sender's cache coming home to its owner. Every outgoing graph is made in a Scope, so that what was
-exported for it can be taken back.
+Theory of operation. What jelly does not know, a connection adds: objects that stay where they are,
+and caches. Their four tags are rows here. ``[remote id]`` is an object of the sender's, ``[local
+id]`` one of the receiver's coming home, ``[cached id]`` a cache that the receiver holds already,
+``[lcache id]`` the sender's cache coming home to its owner. Every outgoing graph is made in a
+Scope, so that what was exported for it can be taken back.
 """
 
 from __future__ import annotations
@@ -98,7 +98,8 @@ class Translator:
         """Return the expression of a graph, as part of the open scope.
 
         Raises:
-            EncodeError: something in it may not or cannot go out; what a hook raises passes through.
+            EncodeError: something in it may not or cannot go out; what a hook raises passes
+                through.
         """
         policy = self._policy
         return Jellier(policy.security, None, self._invoker, policy.limits).jelly(value)

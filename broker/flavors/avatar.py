@@ -19,8 +19,8 @@ __all__ = ["AsReferenceable", "Avatar"]
 class Avatar:
     """One user's view of the application (published).
 
-    A subclass may define ``logout()``; ``broker.realm`` has it called once, when the peer has gone or
-    has dropped the avatar.
+    A subclass may define ``logout()``; ``broker.realm`` has it called once, when the peer has gone
+    or has dropped the avatar.
     """
 
     @engine_hook

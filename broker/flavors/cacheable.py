@@ -1,10 +1,10 @@
 """Objects that are followed: the peer holds their state, and is told of every change.
 
-Theory of operation. A Cacheable is sent once with its state and then by number. The side that owns it
-gets an *observer* for each peer, by which it calls ``observe_`` methods of the RemoteCache at the
-peer. When the peer has dropped every reception, or the connection goes, ``stoppedObserving`` is called
-once, and the observer leads nowhere from then on. The RemoteCache's state is kept for as long as the
-owner may speak of it; see ``core.tables.HeldCacheTable``.
+Theory of operation. A Cacheable is sent once with its state and then by number. The side that owns
+it gets an *observer* for each peer, by which it calls ``observe_`` methods of the RemoteCache at
+the peer. When the peer has dropped every reception, or the connection goes, ``stoppedObserving`` is
+called once, and the observer leads nowhere from then on. The RemoteCache's state is kept for as
+long as the owner may speak of it; see ``core.tables.HeldCacheTable``.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class RemoteCache(RemoteCopy, Serializable):
     """
 
     broker: Any = None
-    luid: int | None = None
+    luid: Any = None
 
     def route(self) -> Route:
         """Return how the owner's calls are made."""
@@ -133,6 +133,7 @@ class RemoteCacheMethod:
         return hash((self.name, id(self.broker), id(self.perspective), id(self.cached)))
 
     def __call__(self, *args: Any, **kw: Any) -> Any:
+        """Make the call; return a Deferred of what the method returns."""
         cache_id = self.broker.cachedRemotelyAs(self.cached)
         if cache_id is None:
             raise ProtocolError("the peer does not hold this cache, so it cannot be told")

@@ -31,8 +31,8 @@ class Copyable(Serializable):
 
     def getStateToCopy(self) -> Any:
         """Return the state to send; the declared fields of a dataclass, else all attributes."""
-        if dataclasses.is_dataclass(self):
-            return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        if dataclasses.is_dataclass(type(self)):
+            return {name: getattr(self, name) for name in field_names(type(self))}
         return self.__dict__
 
     def getStateToCopyFor(self, perspective: Any) -> Any:
@@ -75,7 +75,7 @@ class RemoteCopy(Unjellyable):
         set_fields(self, state)
 
     def set_unjellied_state(self, unjellier: Unjellier, state: Any) -> None:
-        """Hand the state to ``setCopyableState``, or to ``setStateFor`` where that is overridden."""
+        """Hand the state to ``setCopyableState``, or to a ``setStateFor`` of the class's own."""
         if type(self).setStateFor is not Unjellyable.setStateFor:
             self.setStateFor(unjellier, state)
         else:
@@ -96,8 +96,8 @@ def register(cls: Class, name: str | None = None) -> Class:
         name: what the peer calls it; the class's own dotted name unless given.
 
     Returns:
-        ``cls``. Instances of a RemoteCopy get the declared fields and no others; what a remote method
-        raises under the name of a registered error arrives as that error.
+        ``cls``. Instances of a RemoteCopy get the declared fields and no others; what a remote
+        method raises under the name of a registered error arrives as that error.
 
     Raises:
         ConfigError: a RemoteCopy that declares no fields.
@@ -155,6 +155,11 @@ def set_fields(value: Any, state: Any) -> None:
     else:
         for key, item in state.items():
             object.__setattr__(value, key, item)
+
+
+def field_names(cls: Any) -> list[str]:
+    """Return the names of a dataclass's fields, in order."""
+    return [field.name for field in dataclasses.fields(cls)]
 
 
 def _missing_defaults(cls: Any, state: dict[str, Any]) -> dict[str, Any]:

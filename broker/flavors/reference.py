@@ -24,8 +24,8 @@ logger = logging.getLogger("broker.reference")
 class RemoteReference(Serializable):
     """A peer's object: its methods can be called, and it can be sent back home (published).
 
-    One reference stands for one object and perspective. When it is collected, the peer is told; until
-    then the peer keeps the object alive.
+    One reference stands for one object and perspective. When it is collected, the peer is told;
+    until then the peer keeps the object alive.
 
     Attributes:
         broker: the connection.
@@ -55,8 +55,8 @@ class RemoteReference(Serializable):
                 ``pbanswer=False``, which asks for no answer: None is returned then.
 
         Returns:
-            A Deferred, which can be awaited. It fails with the remote exception, with an EncodeError
-            if an argument cannot be sent, or with PBConnectionLost.
+            A Deferred, which can be awaited. It fails with the remote exception, with an
+            EncodeError if an argument cannot be sent, or with PBConnectionLost.
 
         Raises:
             DeadReferenceError: the connection has ended.
@@ -126,6 +126,7 @@ class RemoteMethod:
         self.name = name
 
     def __call__(self, *args: Any, **kw: Any) -> Deferred[Any]:
+        """Make the call; see :meth:`RemoteReference.callRemote`."""
         return self.obj.callRemote(self.name, *args, **kw)
 
     def __eq__(self, other: object) -> bool:

@@ -15,7 +15,10 @@ __all__ = ["ViewPoint", "Viewable"]
 
 
 class ViewPoint(Referenceable):
-    """One object as one perspective sees it: ``view_name(perspective, …)`` is called (published)."""
+    """One object as one perspective sees it: its ``view_name(perspective, …)`` is called.
+
+    A published name; made anew for each sending, and the same object to the peer each time.
+    """
 
     def __init__(self, perspective: Any, object: Any):
         self.perspective = perspective
