@@ -10,7 +10,6 @@ Names are loaded when they are first used, so that importing one part does not l
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import packages_distributions
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -91,6 +90,8 @@ def _check_siblings() -> None:
         spec = find_spec(name)
         if spec is not None and spec.origin and Path(spec.origin).resolve().parent.parent == here:
             continue
+        # Not at the top: it loads sockets and more, and is needed for this error only.
+        packages_distributions = import_module("importlib.metadata").packages_distributions
         owners = set(packages_distributions().get(name, ())) - {"perspective-broker"}
         found = f"is of {' and '.join(sorted(owners))}" if owners else "is not there"
         raise ImportError(
