@@ -1,0 +1,325 @@
+"""The two faces of one engine, so that each behaviour is written once and seen through both.
+
+A ``face`` serves, connects and calls, on real sockets of the loopback, with or without TLS. Every
+``async def`` test here runs in a loop of its own. When it has ended, its connections are closed, and
+then nothing may be left at either end: no reference, no cache, no call, no task.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+from certificates import Authority, Pair
+from OpenSSL import SSL
+
+import broker
+from broker import pb, reactor
+from broker.reactor import ssl
+
+SECONDS = 20.0
+
+
+class Link:
+    """A client's connection.
+
+    Attributes:
+        reference: what the client calls first: the root, or the avatar.
+        near, far: the Brokers of the client and of the server.
+    """
+
+    def __init__(self, reference: Any, near: Any, far: Any):
+        self.reference: Any = reference
+        self.near = near
+        self.far = far
+
+    async def close(self) -> None:
+        """Close from the client's side; return when both ends have ended."""
+        self.near.transport.loseConnection()
+        await self.ended()
+
+    async def ended(self) -> None:
+        """Wait until both ends have ended."""
+        await self.near.closed
+        await self.far.closed
+
+
+class Face(Protocol):
+    """How an application meets the engine."""
+
+    is_published: bool
+
+    async def serve(self, target: Any) -> Any:
+        """Serve a Root or a Portal on a free port; what comes back is for ``connect``."""
+
+    async def connect(self, server: Any, credentials: Any = None, mind: Any = None) -> Link:
+        """Connect, and log in if there are credentials."""
+
+    async def outcome(self, deferred: Any) -> Any:
+        """Return what a call yields, or raise what it fails with."""
+
+    async def trapped(self, deferred: Any, *kinds: Any) -> BaseException:
+        """Return what a call fails with, which must be of one of the kinds."""
+
+    async def close(self) -> None:
+        """Close whatever is open."""
+
+
+class Faces:
+    """What both faces share: what they opened, and what must be left of it."""
+
+    def __init__(self, authority: Authority | None, pair: Pair | None):
+        self.authority = authority
+        self.pair = pair
+        self.links: list[Link] = []
+
+    async def close(self) -> None:
+        """Close what the test has left open, and look at what remains."""
+        for link in self.links:
+            if not link.near.disconnected:
+                link.near.transport.loseConnection()
+        for link in self.links:
+            await link.ended()
+            link.reference = None
+        await self.close_servers()
+
+    async def close_servers(self) -> None:
+        """Stop listening."""
+        raise NotImplementedError
+
+    def left(self) -> dict[str, int]:
+        """Return what the Brokers of all connections still hold, by where."""
+        found: dict[str, int] = {}
+        for link in self.links:
+            for side, end in (("near", link.near), ("far", link.far)):
+                translator = end.session.translator
+                found[f"{side} exports"] = len(translator.exports)
+                found[f"{side} imports"] = len(translator.imports)
+                found[f"{side} published"] = len(translator.published)
+                found[f"{side} held"] = len(translator.held)
+                found[f"{side} waiting"] = end.session.waiting + len(end._deferreds)
+                found[f"{side} running"] = end.session.running + len(end._results)
+        return {where: count for where, count in found.items() if count}
+
+
+class AsyncioFace(Faces):
+    """``broker.serve`` and ``broker.connect``; everything is awaited."""
+
+    is_published = False
+
+    def __init__(self, authority: Authority | None, pair: Pair | None):
+        super().__init__(authority, pair)
+        self.servers: list[broker.Server] = []
+
+    async def serve(self, target: Any, policy: broker.Policy = broker.STRICT) -> broker.Server:
+        """Serve under the strict policy unless told otherwise."""
+        tls, scheme = None, "pb"
+        if self.pair is not None:
+            tls, scheme = broker.TLS.server(self.pair.certificate_path, self.pair.key_path), "pbs"
+        server = await broker.serve(target, f"{scheme}://127.0.0.1:0", tls=tls, policy=policy)
+        self.servers.append(server)
+        return server
+
+    async def connect(
+        self, server: broker.Server, credentials: Any = None, mind: Any = None
+    ) -> Link:
+        """Connect, and log in if there are credentials."""
+        tls = None if self.authority is None else broker.TLS.client(ca=self.authority.ca_path)
+        connection = await broker.connect(server.addresses[0], credentials, mind=mind, tls=tls)
+        near = connection.broker
+        reference = connection.root if credentials is None else connection.avatar
+        here = near.transport.getHost()
+        (far,) = [other.broker for other in server.connections if other.peer.address == here]
+        link = Link(reference, near, far)
+        self.links.append(link)
+        return link
+
+    async def outcome(self, deferred: Any) -> Any:
+        """Await it."""
+        return await deferred
+
+    async def trapped(self, deferred: Any, *kinds: Any) -> BaseException:
+        """Await it, and catch."""
+        with pytest.raises(kinds) as caught:
+            await deferred
+        return caught.value
+
+    async def close_servers(self) -> None:
+        """Leave no server."""
+        for server in self.servers:
+            await server.close(drain=5)
+
+
+class NotingServerFactory(pb.PBServerFactory):
+    """Remembers its Brokers."""
+
+    def __init__(self, root: Any):
+        super().__init__(root)
+        self.brokers: list[Any] = []
+
+    def buildProtocol(self, addr: Any) -> Any:
+        made = super().buildProtocol(addr)
+        self.brokers.append(made)
+        return made
+
+
+class VerifyingContextFactory(ssl.ClientContextFactory):
+    """Trusts one CA."""
+
+    def __init__(self, ca_path: Path):
+        self.ca_path = ca_path
+
+    def getContext(self) -> SSL.Context:
+        context = super().getContext()
+        context.load_verify_locations(str(self.ca_path))
+        context.set_verify(SSL.VERIFY_PEER, lambda *arguments: bool(arguments[4]))
+        return context
+
+
+class PublishedFace(Faces):
+    """The reactor, the factories and callbacks."""
+
+    is_published = True
+
+    def __init__(self, authority: Authority | None, pair: Pair | None):
+        super().__init__(authority, pair)
+        self.ports: list[Any] = []
+
+    async def serve(self, target: Any) -> Any:
+        """Listen; the published policy."""
+        factory = NotingServerFactory(target)
+        if self.pair is None:
+            port = reactor.listenTCP(0, factory, interface="127.0.0.1")
+        else:
+            context = ssl.DefaultOpenSSLContextFactory(
+                str(self.pair.key_path), str(self.pair.certificate_path)
+            )
+            port = reactor.listenSSL(0, factory, context, interface="127.0.0.1")
+        self.ports.append(port)
+        return port
+
+    async def connect(self, server: Any, credentials: Any = None, mind: Any = None) -> Link:
+        """Connect, and log in if there are credentials."""
+        factory = pb.PBClientFactory()
+        number = server.getHost().port
+        if self.authority is None:
+            reactor.connectTCP("127.0.0.1", number, factory)
+        else:
+            context = VerifyingContextFactory(self.authority.ca_path)
+            reactor.connectSSL("127.0.0.1", number, factory, context)
+        if credentials is None:
+            asked = factory.getRootObject()
+        else:
+            asked = factory.login(credentials, mind)
+        try:
+            reference = await self.outcome(asked)
+        except Exception:
+            factory.disconnect()
+            raise
+        near = reference.broker
+        here = near.transport.getHost()
+        (far,) = [other for other in server.factory.brokers if other.transport.getPeer() == here]
+        link = Link(reference, near, far)
+        self.links.append(link)
+        return link
+
+    async def outcome(self, deferred: Any) -> Any:
+        """Hear of it by callbacks."""
+        told = asyncio.get_running_loop().create_future()
+
+        def failed(failure: Any) -> None:
+            try:
+                failure.raiseException()
+            except BaseException as error:
+                told.set_exception(error)
+
+        deferred.addCallbacks(told.set_result, failed)
+        return await told
+
+    async def trapped(self, deferred: Any, *kinds: Any) -> BaseException:
+        """Trap it in an errback, as published programs do."""
+        trapped: list[Any] = []
+
+        def errback(failure: Any) -> None:
+            trapped.append(failure.trap(*kinds))
+            failure.raiseException()
+
+        with pytest.raises(BaseException) as caught:
+            await self.outcome(deferred.addErrback(errback))
+        assert trapped, f"not trapped: {caught.value!r}"
+        return caught.value
+
+    async def close_servers(self) -> None:
+        """Leave no port, and no client of a failed login."""
+        for port in self.ports:
+            await port.stopListening()
+            for far in port.factory.brokers:
+                if not far.disconnected:
+                    far.transport.loseConnection()
+                await far.closed
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """A CA."""
+    return Authority(tmp_path_factory.mktemp("behaviour"))
+
+
+@pytest.fixture(scope="session")
+def pair(authority: Authority) -> Pair:
+    """A certificate for the loopback."""
+    return authority.issue()
+
+
+@pytest.fixture(params=["asyncio-tcp", "asyncio-tls", "published-tcp", "published-tls"])
+def face(request: pytest.FixtureRequest, authority: Authority, pair: Pair) -> Iterator[Any]:
+    """One face of the engine, over one kind of transport."""
+    name, _, transport = request.param.partition("-")
+    cls = AsyncioFace if name == "asyncio" else PublishedFace
+    yield cls(authority, pair) if transport == "tls" else cls(None, None)
+
+
+@pytest.fixture(params=["tcp", "tls"])
+def asyncio_face(request: pytest.FixtureRequest, authority: Authority, pair: Pair) -> AsyncioFace:
+    """The asyncio face, for what only it has."""
+    return AsyncioFace(authority, pair) if request.param == "tls" else AsyncioFace(None, None)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run an ``async def`` test in a loop of its own."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    names = inspect.signature(pyfuncitem.obj).parameters
+    arguments = {name: pyfuncitem.funcargs[name] for name in names}
+    asyncio.run(_run(pyfuncitem.obj, arguments))
+    return True
+
+
+async def _run(test: Any, arguments: dict[str, Any]) -> None:
+    face = next((value for value in arguments.values() if isinstance(value, Faces)), None)
+    async with asyncio.timeout(SECONDS):
+        try:
+            await test(**arguments)
+        finally:
+            if face is not None:
+                await face.close()
+        if face is None:
+            return
+        gc.collect()
+        assert face.left() == {}
+        await _no_task_but_this()
+
+
+async def _no_task_but_this() -> None:
+    for _ in range(10):
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        if not others:
+            return
+        await asyncio.sleep(0)
+    assert not others
