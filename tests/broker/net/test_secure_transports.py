@@ -1,3 +1,5 @@
+"""A stream through TLS on real sockets: handshake, data, close, and each way to fail."""
+
 from __future__ import annotations
 
 import asyncio
@@ -11,6 +13,7 @@ from broker.errors import ConnectionAborted, ConnectionDone, ConnectionLost, TLS
 from broker.net import transports
 from broker.net.streams import bind_stream, connect_stream, start_accepting
 from broker.net.tls import TLS
+from broker.net.tls_filter import TLSFilter
 from broker.net.transports import HIGH_WATER
 
 MEBIBYTE = 1 << 20
@@ -364,7 +367,7 @@ def test_tls_on_a_plain_port(run, factory, recorder, client_tls, caplog) -> None
         servers = factory(Greeting)
         listener = start_accepting(bind_stream("127.0.0.1", 0), servers)
         client = recorder()
-        with pytest.raises(TLSError, match="^server is not speaking TLS$"):
+        with pytest.raises(TLSError, match=r"^server is not speaking TLS$"):
             await connect_stream(
                 lambda peer: client, "127.0.0.1", listener.addresses[0].port, tls=client_tls
             )
@@ -441,15 +444,17 @@ def test_client_handshake_timeout(run, recorder, client_tls) -> None:
     """A server that accepts TCP and says nothing ends the attempt."""
 
     async def main():
-        with socket.create_server(("127.0.0.1", 0)) as silent:
-            with pytest.raises(TLSError, match=r"^TLS handshake not completed in 0\.05 s$"):
-                await connect_stream(
-                    lambda peer: recorder(),
-                    "127.0.0.1",
-                    silent.getsockname()[1],
-                    tls=client_tls,
-                    handshake_timeout=0.05,
-                )
+        with (
+            socket.create_server(("127.0.0.1", 0)) as silent,
+            pytest.raises(TLSError, match=r"^TLS handshake not completed in 0\.05 s$"),
+        ):
+            await connect_stream(
+                lambda peer: recorder(),
+                "127.0.0.1",
+                silent.getsockname()[1],
+                tls=client_tls,
+                handshake_timeout=0.05,
+            )
 
     run(main())
 
@@ -522,8 +527,6 @@ def test_text_is_refused(run, connected) -> None:
 
 def test_somebody_elses_contexts(run, factory, recorder, pair) -> None:
     """Contexts of somebody else's work through make_filter."""
-    from broker.net.tls_filter import TLSFilter
-
     context = SSL.Context(SSL.TLS_SERVER_METHOD)
     context.use_certificate(pair.certificate)
     context.use_privatekey(pair.key)

@@ -1,7 +1,10 @@
+"""TLS joined in memory: what is accepted, and the exact words for what is not."""
+
 from __future__ import annotations
 
 import datetime
 import random
+from typing import Any
 
 import pytest
 from certificates import Authority, Pair
@@ -16,6 +19,7 @@ DAY = datetime.timedelta(days=1)
 
 
 def now() -> datetime.datetime:
+    """Return the time with its zone."""
     return datetime.datetime.now(datetime.UTC)
 
 
@@ -54,14 +58,17 @@ class Link:
 
     @property
     def errors(self) -> tuple[str, str]:
+        """The texts of both ends' errors, client first."""
         return str(self.client_error), str(self.server_error)
 
 
 def one_byte(data: bytes) -> list[bytes]:
+    """Cut after each byte."""
     return [data[at : at + 1] for at in range(len(data))]
 
 
 def at_random(data: bytes) -> list[bytes]:
+    """Cut anywhere, the same way each time."""
     source = random.Random(len(data))
     pieces = []
     while data:
@@ -73,10 +80,12 @@ def at_random(data: bytes) -> list[bytes]:
 
 @pytest.fixture
 def link(client_tls: TLS, server_tls: TLS) -> Link:
+    """Two ends that have shaken hands."""
     return Link(client_tls.filter("localhost"), server_tls.filter()).carry()
 
 
-def server_of(pair: Pair, **kw: object) -> TLSFilter:
+def server_of(pair: Pair, **kw: Any) -> TLSFilter:
+    """Make a server's filter with that certificate."""
     return TLS.server(pair.certificate_path, pair.key_path, **kw).filter()
 
 
@@ -282,15 +291,15 @@ def test_server_that_refuses_our_versions(client_tls: TLS) -> None:
 @pytest.mark.parametrize("first", [b"G", b"GET / HTTP/1.1\r\n\r\n", b"\0" * 100, b"\x03\x80pb"])
 def test_plain_bytes(client_tls: TLS, server_tls: TLS, first: bytes) -> None:
     """What is no TLS is known by its first byte."""
-    with pytest.raises(TLSError, match="^peer is not speaking TLS$"):
+    with pytest.raises(TLSError, match=r"^peer is not speaking TLS$"):
         server_tls.filter().receive(first)
-    with pytest.raises(TLSError, match="^server is not speaking TLS$"):
+    with pytest.raises(TLSError, match=r"^server is not speaking TLS$"):
         client_tls.filter("localhost").receive(first)
 
 
 def test_plain_bytes_that_begin_like_tls(server_tls: TLS) -> None:
     """A plain peer whose first byte happens to fit is found out by the next ones."""
-    with pytest.raises(TLSError, match="^peer is not speaking TLS$"):
+    with pytest.raises(TLSError, match=r"^peer is not speaking TLS$"):
         server_tls.filter().receive(b"\x16 plain text after all")
 
 
@@ -312,7 +321,7 @@ def test_tampered_record(link: Link) -> None:
     link.client.send(b"hello")
     sealed = bytearray(link.client.data_to_send())
     sealed[-1] ^= 1
-    with pytest.raises(TLSError, match="^TLS record corrupted$"):
+    with pytest.raises(TLSError, match=r"^TLS record corrupted$"):
         link.server.receive(bytes(sealed))
     with pytest.raises(TLSError, match=r"^server refused the connection \(TLS alert: bad record"):
         link.client.receive(link.server.data_to_send())
@@ -327,7 +336,7 @@ def test_data_before_an_error_is_returned(link: Link) -> None:
     bad[-1] ^= 1
     assert link.server.receive(good + bytes(bad)) == b"good"
     assert str(link.server.failure) == "TLS record corrupted"
-    with pytest.raises(TLSError, match="^TLS record corrupted$"):
+    with pytest.raises(TLSError, match=r"^TLS record corrupted$"):
         link.server.receive(b"")
 
 
@@ -348,7 +357,7 @@ def test_slow_handshake_is_counted(server_tls: TLS, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("broker.net.tls_filter.MAX_HANDSHAKE", 10)
     server = server_tls.filter()
     assert server.receive(b"\x16\3\1\x10\0\1") == b""
-    with pytest.raises(TLSError, match="^peer sent 10 bytes of handshake"):
+    with pytest.raises(TLSError, match=r"^peer sent 10 bytes of handshake"):
         server.receive(b"\0\x0f\xfc\3\3\0\0")
 
 

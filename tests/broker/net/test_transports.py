@@ -1,3 +1,5 @@
+"""A plain stream on real sockets: data, flow control, and each way to end."""
+
 from __future__ import annotations
 
 import asyncio
@@ -186,9 +188,11 @@ class Producer:
         self.calls: list[str] = []
 
     def pauseProducing(self) -> None:
+        """Count."""
         self.calls.append("pause")
 
     def resumeProducing(self) -> None:
+        """Count, and write a chunk while there is one."""
         self.calls.append("resume")
         if self.chunks:
             self.chunks -= 1
@@ -197,6 +201,7 @@ class Producer:
                 self.transport.unregisterProducer()
 
     def stopProducing(self) -> None:
+        """Count."""
         self.calls.append("stop")
 
 

@@ -1,0 +1,43 @@
+"""Addresses have the published fields and are written as people write them."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from broker.net.addresses import IPv4Address, IPv6Address, UNIXAddress, address_of, host_port
+
+
+@pytest.mark.parametrize(
+    ("family", "name", "address", "text"),
+    [
+        (socket.AF_INET, ("10.0.0.1", 80), IPv4Address("TCP", "10.0.0.1", 80), "10.0.0.1:80"),
+        (socket.AF_INET6, ("::1", 80, 0, 0), IPv6Address("TCP", "::1", 80), "[::1]:80"),
+        (socket.AF_INET6, ("fe80::1", 80, 0, 2), IPv6Address("TCP", "fe80::1", 80, 0, 2), None),
+        (socket.AF_UNIX, "/run/pb", UNIXAddress("/run/pb"), "unix:/run/pb"),
+        (socket.AF_UNIX, "", UNIXAddress(""), "unix:"),
+        (socket.AF_UNIX, b"\0abstract", UNIXAddress("\0abstract"), None),
+        (socket.AF_INET, None, IPv4Address("TCP", "", 0), None),
+        (socket.AF_INET6, None, IPv6Address("TCP", "", 0), None),
+        (socket.AF_UNIX, None, UNIXAddress(""), None),
+    ],
+)
+def test_address_of(family, name, address, text) -> None:
+    """What the socket says becomes an address; a peer that has gone has an empty host."""
+    found = address_of(family, name)
+    assert found == address
+    assert type(found) is type(address)
+    assert text is None or str(found) == text
+
+
+def test_published_fields() -> None:
+    """An address has type, host and port, and can be a dictionary's key."""
+    address = IPv4Address("TCP", "10.0.0.1", 80)
+    assert (address.type, address.host, address.port) == ("TCP", "10.0.0.1", 80)
+    assert {address: 1}[IPv4Address("TCP", "10.0.0.1", 80)] == 1
+
+
+def test_host_port() -> None:
+    """An IPv6 host is written in brackets."""
+    assert (host_port("a.example", 1), host_port("::1", 1)) == ("a.example:1", "[::1]:1")

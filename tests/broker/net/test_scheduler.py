@@ -1,0 +1,114 @@
+"""One scheduler for each world: an asyncio loop, a Twisted reactor, and no loop at all."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+
+from broker.net.scheduler import (
+    ImmediateScheduler,
+    LoopScheduler,
+    TwistedScheduler,
+    scheduler_for,
+)
+
+variable = contextvars.ContextVar("variable", default="outside")
+
+
+def test_loop_scheduler(run) -> None:
+    """Calls come in the next turn, after their delay, or from a thread; cancelled ones not."""
+
+    async def main():
+        scheduler = LoopScheduler(asyncio.get_running_loop())
+        calls = asyncio.Queue()
+        scheduler.soon(calls.put_nowait, "soon")
+        assert calls.empty()
+        assert await calls.get() == "soon"
+        before = scheduler.now()
+        scheduler.later(0.0, calls.put_nowait, "never").cancel()
+        scheduler.later(0.02, calls.put_nowait, "later")
+        assert await calls.get() == "later"
+        assert scheduler.now() - before >= 0.015
+        thread = threading.Thread(target=scheduler.soon_threadsafe, args=(calls.put_nowait, "t"))
+        thread.start()
+        assert await calls.get() == "t"
+        thread.join()
+
+    run(main())
+
+
+def test_loop_scheduler_tasks(run) -> None:
+    """A task runs in the context that it is given."""
+
+    async def main():
+        scheduler = LoopScheduler(asyncio.get_running_loop())
+        context = contextvars.copy_context()
+        context.run(variable.set, "inside")
+
+        async def ask():
+            return variable.get()
+
+        assert await scheduler.create_task(ask(), context) == "inside"
+        assert await scheduler.create_task(ask()) == "outside"
+
+    run(main())
+
+
+class Reactor(Clock):
+    """A clock with the reactor's door for other threads."""
+
+    def callFromThread(self, f, *args):
+        """Call at once: the test is one thread."""
+        f(*args)
+
+
+def test_twisted_scheduler() -> None:
+    """A reactor's calls and clock are used; cancelling twice, or too late, is no error."""
+    reactor = Reactor()
+    scheduler = TwistedScheduler(reactor)
+    calls = []
+    scheduler.soon(calls.append, "soon")
+    call = scheduler.later(5, calls.append, "later")
+    cancelled = scheduler.later(5, calls.append, "never")
+    scheduler.soon_threadsafe(calls.append, "thread")
+    assert calls == ["thread"]
+    cancelled.cancel()
+    cancelled.cancel()
+    reactor.advance(0)
+    assert calls == ["thread", "soon"]
+    reactor.advance(5)
+    assert calls == ["thread", "soon", "later"]
+    call.cancel()
+    assert scheduler.now() == 5
+    assert scheduler.create_task is None
+
+
+def test_immediate_scheduler() -> None:
+    """Without a loop soon is now, and later never comes."""
+    scheduler = ImmediateScheduler()
+    calls = []
+    scheduler.soon(calls.append, 1)
+    scheduler.soon_threadsafe(calls.append, 2)
+    scheduler.later(0, calls.append, 3).cancel()
+    assert calls == [1, 2]
+    assert scheduler.create_task is None
+    first = scheduler.now()
+    assert scheduler.now() >= first
+
+
+def test_scheduler_for() -> None:
+    """A transport's own scheduler is taken, else its reactor's, else none."""
+
+    class WithReactor:
+        reactor = Reactor()
+
+    class Ours(WithReactor):
+        scheduler = ImmediateScheduler()
+
+    assert scheduler_for(Ours()) is Ours.scheduler
+    assert type(scheduler_for(WithReactor())) is TwistedScheduler
+    assert type(scheduler_for(StringTransport())) is ImmediateScheduler

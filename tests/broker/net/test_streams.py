@@ -1,0 +1,353 @@
+"""Opening and accepting: real ports of 127.0.0.1, and our words for what the system says."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from contextlib import closing
+
+import pytest
+
+from broker.errors import (
+    CannotListenError,
+    ConfigError,
+    ConnectError,
+    ConnectionDone,
+    ConnectionRefusedError,
+    DNSLookupError,
+    TimeoutError,
+)
+from broker.net import streams
+from broker.net.addresses import IPv4Address, UNIXAddress
+from broker.net.streams import (
+    bind_stream,
+    bind_unix,
+    connect_stream,
+    connect_unix,
+    start_accepting,
+)
+
+
+def free_port() -> int:
+    """Return a port on which nothing listens."""
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        return sock.getsockname()[1]
+
+
+def test_bind_without_a_loop() -> None:
+    """bind_stream opens and listens at once; a client gets into the queue."""
+    (sock,) = bind_stream("127.0.0.1", 0)
+    with closing(sock), socket.create_connection(sock.getsockname(), 5):
+        assert not sock.getblocking()
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR)
+
+
+def test_port_in_use() -> None:
+    """The text says that the port is in use, and the fields what was asked for."""
+    (sock,) = bind_stream("127.0.0.1", 0)
+    port = sock.getsockname()[1]
+    with closing(sock), pytest.raises(CannotListenError) as caught:
+        bind_stream("127.0.0.1", port)
+    assert str(caught.value) == (
+        f"Couldn't listen on 127.0.0.1:{port}: port {port} is in use;"
+        " stop what uses it, or choose another port."
+    )
+    assert (caught.value.interface, caught.value.port) == ("127.0.0.1", port)
+
+
+@pytest.mark.parametrize(
+    ("host", "text"),
+    [
+        ("192.0.2.1", "192.0.2.1 is not an address of this machine"),
+        ("no.such.invalid", "host 'no.such.invalid' does not resolve"),
+    ],
+)
+def test_hosts_that_cannot_be_listened_on(host: str, text: str) -> None:
+    """An address of another machine and a name of none are told apart."""
+    with pytest.raises(CannotListenError, match=text):
+        bind_stream(host, 0)
+
+
+def test_forbidden_port() -> None:
+    """A missing permission is said plainly."""
+    error = CannotListenError("", 80, PermissionError(13, "Permission denied"))
+    assert str(error) == (
+        "Couldn't listen on any:80: no permission to open port 80; choose a port above 1023."
+    )
+    assert str(CannotListenError("h", 1, OSError(12, "Cannot allocate memory"))) == (
+        "Couldn't listen on h:1: Cannot allocate memory."
+    )
+
+
+def test_one_port_for_all_addresses_of_a_name(monkeypatch) -> None:
+    """The sockets of one name share the port that the first was given."""
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (f"127.0.0.{n}", 0)) for n in (1, 2)]
+    monkeypatch.setattr(streams.socket, "getaddrinfo", lambda *args, **kw: found)
+    sockets = bind_stream("two.example", 0)
+    try:
+        assert [sock.getsockname()[0] for sock in sockets] == ["127.0.0.1", "127.0.0.2"]
+        assert len({sock.getsockname()[1] for sock in sockets}) == 1
+    finally:
+        for sock in sockets:
+            sock.close()
+
+
+def test_address_that_is_missing_beside_one_that_is_not(monkeypatch) -> None:
+    """A name with an address that this machine lacks still gets the others."""
+    found = [
+        (socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, 0))
+        for host in ("192.0.2.1", "127.0.0.1")
+    ]
+    monkeypatch.setattr(streams.socket, "getaddrinfo", lambda *args, **kw: found)
+    (sock,) = bind_stream("half.example", 0)
+    with closing(sock):
+        assert sock.getsockname()[0] == "127.0.0.1"
+
+
+def test_ipv6(run, factory, recorder) -> None:
+    """An IPv6 address is listened on and connected to, where the machine has one."""
+
+    async def main():
+        try:
+            sockets = bind_stream("::1", 0)
+        except CannotListenError as exc:
+            assert "::1 is not an address of this machine" in str(exc)
+            return
+        servers = factory()
+        listener = start_accepting(sockets, servers)
+        port = listener.addresses[0].port
+        assert str(listener.addresses[0]) == f"[::1]:{port}"
+        transport = await connect_stream(lambda peer: recorder(), "::1", port)
+        assert transport.getPeer() == listener.addresses[0]
+        transport.abortConnection()
+        await transport.protocol.lost()
+        listener.close()
+
+    run(main())
+
+
+def test_connection_refused(run, recorder) -> None:
+    """Nothing listening is said with the address and a question that helps."""
+
+    async def main():
+        port = free_port()
+        with pytest.raises(ConnectionRefusedError) as caught:
+            await connect_stream(lambda peer: recorder(), "127.0.0.1", port)
+        assert str(caught.value) == (
+            f"connection refused by 127.0.0.1:{port}: is the server running?"
+        )
+        with pytest.raises(ConnectionRefusedError):
+            await connect_stream(lambda peer: recorder(), "localhost", port)
+
+    run(main())
+
+
+def test_name_that_does_not_resolve(run, recorder) -> None:
+    """A name of nothing is said so."""
+
+    async def main():
+        with pytest.raises(DNSLookupError) as caught:
+            await connect_stream(lambda peer: recorder(), "no.such.invalid", 1)
+        assert str(caught.value) == "host 'no.such.invalid' does not resolve"
+
+    run(main())
+
+
+def test_no_answer(run, recorder) -> None:
+    """A host that does not answer is given up in time."""
+
+    async def main():
+        with socket.socket() as full:
+            # A queue of no length, and one in it: the kernel ignores who comes next.
+            full.bind(("127.0.0.1", 0))
+            full.listen(0)
+            with socket.create_connection(full.getsockname()):
+                port = full.getsockname()[1]
+                with pytest.raises(TimeoutError) as caught:
+                    await connect_stream(lambda peer: recorder(), "127.0.0.1", port, timeout=0.05)
+        assert str(caught.value) == f"no answer from 127.0.0.1:{port} in 0.05 s"
+
+    run(main())
+
+
+def test_second_address(run, factory, recorder, monkeypatch) -> None:
+    """A name whose first address refuses is connected at its second."""
+
+    async def main():
+        servers = factory()
+        listener = start_accepting(bind_stream("127.0.0.2", 0), servers)
+        port = listener.addresses[0].port
+        found = [
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, port))
+            for host in ("127.0.0.1", "127.0.0.2")
+        ]
+        monkeypatch.setattr(streams, "_lookup", lambda *args: found)
+        transport = await connect_stream(lambda peer: recorder(), "two.example", port)
+        assert transport.getPeer().host == "127.0.0.2"
+        transport.loseConnection()
+        await (await servers.next()).lost()
+        listener.close()
+
+    run(main())
+
+
+def test_other_errors(run, recorder) -> None:
+    """What has no words of its own gets the system's, and its number."""
+
+    async def main():
+        with pytest.raises(ConnectError) as caught:
+            await connect_stream(
+                lambda peer: recorder(),
+                "127.0.0.1",
+                1,
+                local_address=("192.0.2.1", 0),
+            )
+        assert str(caught.value) == (
+            "cannot connect to 127.0.0.1:1: Cannot assign requested address"
+        )
+        assert caught.value.osError == 99
+
+    run(main())
+
+
+def test_local_address(run, factory, recorder) -> None:
+    """A connection can be made from a chosen address."""
+
+    async def main():
+        servers = factory()
+        listener = start_accepting(bind_stream("127.0.0.1", 0), servers)
+        port = listener.addresses[0].port
+        transport = await connect_stream(
+            lambda peer: recorder(), "127.0.0.1", port, local_address=("127.0.0.9", 0)
+        )
+        server = await servers.next()
+        assert servers.peers == [transport.getHost()]
+        assert servers.peers[0].host == "127.0.0.9"
+        transport.loseConnection()
+        await server.lost()
+        listener.close()
+
+    run(main())
+
+
+def test_refusing_a_connection(run, recorder) -> None:
+    """A factory that returns None has the connection closed at once, at either end."""
+
+    async def main():
+        listener = start_accepting(bind_stream("127.0.0.1", 0), lambda peer: None)
+        port = listener.addresses[0].port
+        transport = await connect_stream(lambda peer: recorder(), "127.0.0.1", port)
+        await transport.protocol.lost()
+        with pytest.raises(ConnectError, match="no protocol was made"):
+            await connect_stream(lambda peer: None, "127.0.0.1", port)
+        listener.close()
+
+    run(main())
+
+
+def test_factory_that_raises(run, recorder, caplog) -> None:
+    """A factory that raises refuses that connection; the next one is asked for again."""
+
+    def fail(peer):
+        raise ValueError("mine")
+
+    async def main():
+        listener = start_accepting(bind_stream("127.0.0.1", 0), fail)
+        for _ in range(2):
+            port = listener.addresses[0].port
+            transport = await connect_stream(lambda peer: recorder(), "127.0.0.1", port)
+            await transport.protocol.lost()
+        listener.close()
+
+    run(main())
+    assert ["no protocol could be made" in record.getMessage() for record in caplog.records] == [
+        True,
+        True,
+    ]
+
+
+def test_close_stops_accepting(run, factory, recorder) -> None:
+    """A closed listener refuses; the connections that it made go on, and the port is free."""
+
+    async def main():
+        servers = factory()
+        listener = start_accepting(bind_stream("127.0.0.1", 0), servers)
+        (address,) = listener.addresses
+        assert address == IPv4Address("TCP", "127.0.0.1", address.port)
+        assert address.port != 0
+        transport = await connect_stream(lambda peer: recorder(), "127.0.0.1", address.port)
+        server = await servers.next()
+        listener.close()
+        listener.close()
+        await asyncio.sleep(0)
+        with pytest.raises(ConnectionRefusedError):
+            await connect_stream(lambda peer: recorder(), "127.0.0.1", address.port)
+        transport.write(b"still here")
+        assert await server.received(10) == b"still here"
+        transport.loseConnection()
+        assert type(await server.lost()) is ConnectionDone
+        bind_stream("127.0.0.1", address.port)[0].close()
+
+    run(main())
+
+
+def test_close_before_the_loop_has_started(run, factory) -> None:
+    """A listener closed in the turn in which it was made has never accepted."""
+
+    async def main():
+        start_accepting(bind_stream("127.0.0.1", 0), factory()).close()
+        await asyncio.sleep(0)
+
+    run(main())
+
+
+def test_the_other_ends_settings(run, factory, recorder, server_tls, client_tls) -> None:
+    """TLS settings of the wrong end are refused before anything is opened."""
+
+    async def main():
+        sockets = bind_stream("127.0.0.1", 0)
+        with pytest.raises(ConfigError):
+            start_accepting(sockets, factory(), tls=client_tls)
+        sockets[0].close()
+        with pytest.raises(ConfigError):
+            await connect_stream(lambda peer: recorder(), "127.0.0.1", 1, tls=server_tls)
+
+    run(main())
+
+
+def test_unix(run, factory, recorder, tmp_path) -> None:
+    """A UNIX socket is bound, connected, used, and gone after close; a dead one is replaced."""
+
+    async def main():
+        path = str(tmp_path / "pb")
+        with pytest.raises(ConnectError, match=f"there is no socket {path}"):
+            await connect_unix(lambda peer: recorder(), path)
+        bind_unix(path)[0].close()
+        with pytest.raises(ConnectionRefusedError):
+            await connect_unix(lambda peer: recorder(), path)
+        servers = factory()
+        listener = start_accepting(bind_unix(path), servers)
+        with pytest.raises(CannotListenError):
+            bind_unix(path)
+        transport = await connect_unix(lambda peer: recorder(), path)
+        server = await servers.next()
+        assert listener.addresses == (UNIXAddress(path),)
+        assert transport.getPeer() == UNIXAddress(path)
+        assert transport.getTcpNoDelay() is False
+        transport.write(b"hello")
+        assert await server.received(5) == b"hello"
+        transport.abortConnection()
+        await server.lost()
+        listener.close()
+        assert not (tmp_path / "pb").exists()
+
+    run(main())
+
+
+def test_unix_leaves_other_files_alone(tmp_path) -> None:
+    """A file that is no socket is not replaced."""
+    path = tmp_path / "pb"
+    path.write_text("precious")
+    with pytest.raises(CannotListenError):
+        bind_unix(str(path))
+    assert path.read_text() == "precious"
