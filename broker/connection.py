@@ -636,10 +636,13 @@ def _log_unsent(name: str) -> None:
 
 
 def _is_peers_fault(failure: Failure) -> bool:
-    known = defaults.declared.errors
-    if isinstance(failure.value, DecodeError | BananaError):
+    error = failure.value
+    if isinstance(error, DecodeError | BananaError):
         return True
-    return bool(failure.parents) and failure.parents[0] in known
+    if isinstance(error, Error):
+        # Registered or not, the application raised it on purpose.
+        return False
+    return bool(failure.parents) and failure.parents[0] in defaults.declared.errors
 
 
 def _read_failure(unjellier: Unjellier, expression: list[Any]) -> CopiedFailure:
