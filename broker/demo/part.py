@@ -1,0 +1,92 @@
+"""One process of the demonstration: ``python -m broker.demo.part server|alice|bob FOLDER``.
+
+It is directed over standard input, a line each, and reports over standard output, a JSON object
+each. The server begins by reporting its address; the others begin by being told it. From then on
+each line is the number of an act. The end of the input is the end of the process, so that none
+outlives the process that started it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import broker
+from broker.demo.certificates import AUTHORITY, CERTIFICATE, KEY
+from broker.demo.office import Office
+from broker.demo.steps import ACTS, Report, perform
+from broker.demo.visitor import Visitor
+
+__all__ = ["main"]
+
+
+async def open_office(office: Office, folder: Path, lines: asyncio.Queue[str]) -> None:
+    """Serve the office until the input ends."""
+    tls = broker.TLS.server(folder / CERTIFICATE, folder / KEY)
+    async with broker.serve(office.portal(), "pbs://127.0.0.1:0", tls=tls) as server:
+        _report(Report(server.addresses[0]))
+        await _follow(office, lines)
+
+
+async def visit(folder: Path, lines: asyncio.Queue[str]) -> None:
+    """Be a visitor until the input ends."""
+    visitor = Visitor(await lines.get(), folder / AUTHORITY)
+    try:
+        await _follow(visitor, lines)
+    finally:
+        await visitor.leave()
+
+
+def main(who: str, folder: Path, office: type[Office] = Office) -> None:
+    """Run one process of the demonstration.
+
+    Args:
+        who: ``server``, ``alice`` or ``bob``.
+        folder: where the certificates are.
+        office: what the server serves.
+    """
+
+    async def run() -> None:
+        lines = _read_input()
+        if who == "server":
+            await open_office(office(), folder, lines)
+        else:
+            await visit(folder, lines)
+
+    asyncio.run(run())
+
+
+async def _follow(player: Any, lines: asyncio.Queue[str]) -> None:
+    while line := await lines.get():
+        _report(await perform(ACTS[int(line)], player))
+
+
+def _read_input() -> asyncio.Queue[str]:
+    """Return a queue of the lines of standard input, and an empty one at the end.
+
+    A thread reads: asyncio cannot read every kind of standard input on every system.
+    """
+    lines: asyncio.Queue[str] = asyncio.Queue()
+    loop = asyncio.get_running_loop()
+
+    def read() -> None:
+        line = "first"
+        while line:
+            line = sys.stdin.readline()
+            loop.call_soon_threadsafe(lines.put_nowait, line.strip())
+
+    threading.Thread(target=read, daemon=True).start()
+    return lines
+
+
+def _report(report: Report) -> None:
+    sys.stdout.write(json.dumps(report._asdict()) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]))
