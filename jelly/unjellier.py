@@ -11,7 +11,7 @@ factories and ``persistentLoad``, as deep as ``max_depth`` allows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from itertools import chain
 from typing import Any, NamedTuple, TypeAlias
 
@@ -23,7 +23,7 @@ from jelly.keys import KeyGuard
 from jelly.knots import Knot, Knots, tie
 from jelly.limits import Limits
 from jelly.registry import Registry, named_class
-from jelly.security import DummySecurityOptions, Security
+from jelly.security import DummySecurityOptions, Security, SecurityOptions
 
 __all__ = ["Row", "Unjellier"]
 
@@ -31,19 +31,29 @@ __all__ = ["Row", "Unjellier"]
 Row: TypeAlias = Callable[["Unjellier", list[Any]], Any]
 
 _ATOMS = frozenset({int, float, bytes})
+_TEXT = frozenset({str, bytes})
 _EMPTY = Registry()
 
 
 class _Frame(NamedTuple):
-    """A value whose parts are being made: the parts so far, those to come, and how it ends."""
+    """A value whose parts are being made.
+
+    Attributes:
+        parts: those made so far.
+        rest: the expressions of those to come.
+        finish: makes, or fills, the value of all parts.
+        target: what is filled; None where the value does not exist before its parts.
+        number: of the reference that stands for the value, if that is not known yet.
+    """
 
     parts: list[Any]
     rest: Iterator[Any]
-    finish: Callable[[list[Any]], Any]
+    finish: Callable[[Unjellier, list[Any], Any], Any]
+    target: Any
     number: int | None
 
 
-def _root(parts: list[Any]) -> Any:
+def _root(unjellier: Unjellier, parts: list[Any], target: Any) -> Any:
     return parts[0]
 
 
@@ -82,6 +92,10 @@ class Unjellier:
         self._knots = Knots()
         self._references: dict[int, Any] = {}
         self._after: list[Callable[[], Any]] = []
+        # Most tags are answered here, without asking a method for each.
+        self._allowed: Container[bytes] = ()
+        if type(security) is SecurityOptions:
+            self._allowed = security.allowedTypes
         self._depth = 0
 
     def unjellyFull(self, obj: Expression) -> Any:
@@ -110,9 +124,9 @@ class Unjellier:
     def _walk(self, root: Expression) -> Any:
         since = self._knots.mark()
         holder: list[Any] = []
-        frame = _Frame(holder, iter((root,)), _root, None)
+        frame = _Frame(holder, iter((root,)), _root, None, None)
         outer: list[_Frame] = []
-        readers, limits = leaves.READERS, self.limits
+        readers, limits, allowed = leaves.READERS, self.limits, self._allowed
         while True:
             parts = frame.parts
             for part in frame.rest:
@@ -122,7 +136,9 @@ class Unjellier:
                         raise MalformedJelly(f"{type(item).__name__} in an expression")
                     parts.append(item)
                     continue
-                tag = self._tag(item)
+                tag = item[0] if item else None
+                if type(tag) is not bytes or tag not in allowed:
+                    tag = self._tag(item)
                 read = readers.get(tag)
                 if read is not None:
                     parts.append(read(item, limits))
@@ -144,7 +160,7 @@ class Unjellier:
                     self._resolve(number, opened)
                 parts.append(opened)
             else:
-                value = frame.finish(parts)
+                value = frame.finish(self, parts, frame.target)
                 if not outer:
                     break
                 if frame.number is not None:
@@ -158,11 +174,12 @@ class Unjellier:
         return value
 
     def _tag(self, expression: list[Any]) -> bytes:
-        if not expression or type(expression[0]) is not bytes:
-            if expression and isinstance(expression[0], str):
-                return expression[0].encode("utf-8")
+        tag = expression[0] if expression else None
+        if isinstance(tag, str):
+            # Not from a wire: an expression that the application wrote itself.
+            tag = tag.encode("utf-8")
+        if type(tag) is not bytes:
             raise MalformedJelly("a list that does not start with a tag")
-        tag = expression[0]
         if not self.taster.isTypeAllowed(tag) and tag not in self._rows:
             raise InsecureJelly(f"type '{atoms.text_of(tag)}' is not registered")
         return tag
@@ -225,7 +242,7 @@ class Unjellier:
         cls = named_class(atoms.text_of(tag), self.taster)
         _check_arity(expression, 2)
         blank = blank_of(cls)
-        return self._stateful(blank, expression[1], number, lambda state: _set_plain(blank, state))
+        return self._stateful(blank, expression[1], number, _set_plain)
 
     def _whole(self, expression: Expression) -> Any:
         """Return the value of a part that a hook needs whole, with nothing left to be tied."""
@@ -243,9 +260,7 @@ class Unjellier:
             raise InsecureJelly(f"{cls.__name__} is registered but has no unjellyFor")
         if getattr(hook, "is_engine_hook", False):
             _check_arity(expression, 2)
-            return self._stateful(
-                blank, expression[1], number, lambda state: blank.set_unjellied_state(self, state)
-            )
+            return self._stateful(blank, expression[1], number, _set_unjellied)
         if number is not None:
             self._references[number] = blank
         value = blank.unjellyFor(self, expression)
@@ -254,20 +269,22 @@ class Unjellier:
         return self._then_post(value)
 
     def _stateful(
-        self, blank: Any, state: Expression, number: int | None, setter: Callable[[Any], None]
+        self, blank: Any, state: Expression, number: int | None, setter: Callable[..., None]
     ) -> _Frame:
-        def finish(parts: list[Any]) -> Any:
-            def set_state() -> None:
-                tie(parts)
-                setter(parts[0])
-                self._then_post(blank)
-
-            self._when_tied(set_state)
-            return blank
-
         if number is not None:
             self._references[number] = blank
-        return _Frame([], iter((state,)), finish, None)
+        return _Frame([], iter((state,)), Unjellier._finish_stateful, (blank, setter), None)
+
+    def _finish_stateful(self, parts: list[Any], target: Any) -> Any:
+        blank, setter = target
+
+        def set_state() -> None:
+            tie(parts)
+            setter(self, blank, parts[0])
+            self._then_post(blank)
+
+        self._when_tied(set_state)
+        return blank
 
     def _then_post(self, value: Any) -> Any:
         # The hook of the class, never one that came with the state.
@@ -282,41 +299,42 @@ class Unjellier:
         else:
             work()
 
-    # Containers.
+    # Containers. Those that exist before their parts are the target of their frame.
 
     def _open_list(self, expression: list[Any], number: int | None) -> Any:
         if _ATOMS.issuperset(map(type, expression)):
             return expression[1:]
         made: list[Any] = []
-
-        def finish(parts: list[Any]) -> list[Any]:
-            if self._knots.are_used:
-                self._knots.wait(lambda: tie(made))
-            return made
-
         if number is not None:
             self._references[number] = made
-        return _Frame(made, iter(expression[1:]), finish, None)
+        return _Frame(made, iter(expression[1:]), Unjellier._finish_list, made, None)
+
+    def _finish_list(self, parts: list[Any], made: list[Any]) -> list[Any]:
+        if self._knots.are_used:
+            self._knots.wait(lambda: tie(made))
+        return made
 
     def _open_tuple(self, expression: list[Any], number: int | None) -> Any:
         if _ATOMS.issuperset(map(type, expression)):
             return tuple(expression[1:])
-        return _Frame([], iter(expression[1:]), self._finish_tuple, number)
+        return _Frame([], iter(expression[1:]), Unjellier._finish_tuple, None, number)
 
-    def _finish_tuple(self, parts: list[Any]) -> Any:
+    def _finish_tuple(self, parts: list[Any], target: None) -> Any:
         if self._knots.are_used and Knot in map(type, parts):
             return self._later(tuple, parts)
         return tuple(parts)
 
     def _open_frozenset(self, expression: list[Any], number: int | None) -> _Frame:
-        def make(parts: list[Any]) -> frozenset[Any]:
-            self._keys.check(parts, "set member")
-            return self._keys.hashed(frozenset, parts, "set member")  # type: ignore[no-any-return]
+        return _Frame([], iter(expression[1:]), Unjellier._finish_frozenset, None, number)
 
-        def finish(parts: list[Any]) -> Any:
-            return self._later(make, parts) if self._knots.are_used else make(parts)
+    def _finish_frozenset(self, parts: list[Any], target: None) -> Any:
+        if self._knots.are_used:
+            return self._later(self._make_frozenset, parts)
+        return self._make_frozenset(parts)
 
-        return _Frame([], iter(expression[1:]), finish, number)
+    def _make_frozenset(self, parts: list[Any]) -> Any:
+        self._keys.check(parts, "set member")
+        return self._keys.hashed(frozenset, parts, "set member")
 
     def _later(self, make: Callable[[list[Any]], Any], parts: list[Any]) -> Knot:
         knot = Knot()
@@ -330,40 +348,43 @@ class Unjellier:
 
     def _open_set(self, expression: list[Any], number: int | None) -> _Frame:
         made: set[Any] = set()
-
-        def finish(parts: list[Any]) -> set[Any]:
-            def fill() -> None:
-                tie(parts)
-                self._keys.check(parts, "set member")
-                self._keys.hashed(made.update, parts, "set member")
-
-            self._when_tied(fill)
-            return made
-
         if number is not None:
             self._references[number] = made
-        return _Frame([], iter(expression[1:]), finish, None)
+        return _Frame([], iter(expression[1:]), Unjellier._finish_set, made, None)
 
-    def _open_dictionary(self, expression: list[Any], number: int | None) -> _Frame:
+    def _finish_set(self, parts: list[Any], made: set[Any]) -> set[Any]:
+        self._when_tied(lambda: self._fill(made, parts, parts, "set member"))
+        return made
+
+    def _open_dictionary(self, expression: list[Any], number: int | None) -> Any:
+        made: dict[Any, Any] = {}
+        if number is not None:
+            self._references[number] = made
         pairs = expression[1:]
+        if not pairs:
+            return made
         for pair in pairs:
             if type(pair) is not list or len(pair) != 2:
                 raise MalformedJelly("dictionary of something other than pairs")
-        made: dict[Any, Any] = {}
+        return _Frame([], chain.from_iterable(pairs), Unjellier._finish_dictionary, made, None)
 
-        def finish(parts: list[Any]) -> dict[Any, Any]:
-            def fill() -> None:
-                tie(parts)
-                keys = parts[::2]
-                self._keys.check(keys, "dict key")
-                self._keys.hashed(made.update, zip(keys, parts[1::2], strict=True), "dict key")
-
-            self._when_tied(fill)
+    def _finish_dictionary(self, parts: list[Any], made: dict[Any, Any]) -> dict[Any, Any]:
+        keys = parts[::2]
+        if not self._knots.are_used and _TEXT.issuperset(map(type, keys)):
+            made.update(zip(keys, parts[1::2], strict=True))
             return made
+        self._when_tied(lambda: self._fill_dictionary(made, parts))
+        return made
 
-        if number is not None:
-            self._references[number] = made
-        return _Frame([], chain.from_iterable(pairs), finish, None)
+    def _fill_dictionary(self, made: dict[Any, Any], parts: list[Any]) -> None:
+        tie(parts)
+        keys = parts[::2]
+        self._fill(made, keys, zip(keys, parts[1::2], strict=True), "dict key")
+
+    def _fill(self, made: Any, keys: list[Any], content: Iterable[Any], what: str) -> None:
+        tie(keys)
+        self._keys.check(keys, what)
+        self._keys.hashed(made.update, content, what)
 
     def _persistent(self, expression: list[Any], number: int | None) -> Any:
         _check_arity(expression, 2)
@@ -389,7 +410,11 @@ def _check_arity(expression: list[Any], count: int) -> None:
         raise MalformedJelly(f"{atoms.text_of(expression[0])} of {len(expression) - 1} fields")
 
 
-def _set_plain(blank: Any, state: Any) -> None:
+def _set_unjellied(unjellier: Unjellier, blank: Any, state: Any) -> None:
+    blank.set_unjellied_state(unjellier, state)
+
+
+def _set_plain(unjellier: Unjellier, blank: Any, state: Any) -> None:
     setter = getattr(type(blank), "__setstate__", None)
     if setter is not None:
         setter(blank, state)

@@ -101,6 +101,8 @@ class Translator:
             EncodeError: something in it may not or cannot go out; what a hook raises passes
                 through.
         """
+        if type(value) is dict and not value:
+            return [b"dictionary"]
         policy = self._policy
         return Jellier(policy.security, None, self._invoker, policy.limits).jelly(value)
 
@@ -110,6 +112,8 @@ class Translator:
         Raises:
             DecodeError, LimitExceeded: it may not come in; what a hook raises passes through.
         """
+        if expression == _NO_KEYWORDS:
+            return {}
         policy = self._policy
         outer, self.perspective = self.perspective, perspective
         try:
@@ -184,6 +188,10 @@ class Translator:
         if entry is None:
             raise NoSuchObject(f"cache {shown(cache_id)} is not published to this connection")
         return entry.value
+
+
+# What most calls send for their keywords.
+_NO_KEYWORDS: list[bytes] = [b"dictionary"]
 
 
 def _only_field(expression: list[Any]) -> Any:
