@@ -1,8 +1,8 @@
 """The two faces of one engine, so that each behaviour is written once and seen through both.
 
 A ``face`` serves, connects and calls, on real sockets of the loopback, with or without TLS. Every
-``async def`` test here runs in a loop of its own. When it has ended, its connections are closed, and
-then nothing may be left at either end: no reference, no cache, no call, no task.
+``async def`` test here runs in a loop of its own. When it has ended, its connections are closed,
+and then nothing may be left at either end: no reference, no cache, no call, no task.
 """
 
 from __future__ import annotations
@@ -163,6 +163,7 @@ class NotingServerFactory(pb.PBServerFactory):
         self.brokers: list[Any] = []
 
     def buildProtocol(self, addr: Any) -> Any:
+        """Make one, and note it."""
         made = super().buildProtocol(addr)
         self.brokers.append(made)
         return made
@@ -175,6 +176,7 @@ class VerifyingContextFactory(ssl.ClientContextFactory):
         self.ca_path = ca_path
 
     def getContext(self) -> SSL.Context:
+        """Verify who is at the other end."""
         context = super().getContext()
         context.load_verify_locations(str(self.ca_path))
         context.set_verify(SSL.VERIFY_PEER, lambda *arguments: bool(arguments[4]))
@@ -212,12 +214,11 @@ class PublishedFace(Faces):
         else:
             context = VerifyingContextFactory(self.authority.ca_path)
             reactor.connectSSL("127.0.0.1", number, factory, context)
-        if credentials is None:
-            asked = factory.getRootObject()
-        else:
-            asked = factory.login(credentials, mind)
+        root = factory.getRootObject
         try:
-            reference = await self.outcome(asked)
+            reference = await self.outcome(
+                root() if credentials is None else factory.login(credentials, mind)
+            )
         except Exception:
             factory.disconnect()
             raise
@@ -312,14 +313,11 @@ async def _run(test: Any, arguments: dict[str, Any]) -> None:
         if face is None:
             return
         gc.collect()
-        assert face.left() == {}
         await _no_task_but_this()
+        assert face.left() == {}
 
 
 async def _no_task_but_this() -> None:
     for _ in range(10):
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        if not others:
-            return
         await asyncio.sleep(0)
-    assert not others
+    assert asyncio.all_tasks() == {asyncio.current_task()}

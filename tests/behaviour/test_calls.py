@@ -1,5 +1,7 @@
 """Calls: what goes in, what comes back, in which order, and how they fail."""
 
+# ruff: noqa: D102 - what a peer calls is told in the docstrings of the tests.
+
 from __future__ import annotations
 
 import asyncio
@@ -176,7 +178,7 @@ async def test_keywords(face: Any) -> None:
 
 @pytest.mark.parametrize("name", ["call_back", "call_back_deferred"])
 async def test_callbacks(face: Any, name: str) -> None:
-    """While a call runs, the server calls the client, which calls the server, and all get answers."""
+    """While a call runs the server calls the client, which calls the server; all get answers."""
     link = await face.connect(await face.serve(Server()))
     answer = await face.outcome(link.reference.callRemote(name, Callback(), {"a": 1}))
     assert answer == ["taken", {"a": 1}]
@@ -239,7 +241,7 @@ async def test_unregistered_errors(face: Any, caplog: pytest.LogCaptureFixture) 
 
 
 async def test_unknown_method(face: Any) -> None:
-    """A method that is not exposed is NoSuchMethod, and says no more than the name that was called."""
+    """A method that is not exposed is NoSuchMethod, which tells no more than the name."""
     link = await face.connect(await face.serve(Server()))
     error = await face.trapped(link.reference.callRemote("nothing"), pb.NoSuchMethod)
     assert str(error) == "no remote method 'nothing'"
@@ -256,7 +258,7 @@ async def test_without_answer(face: Any) -> None:
 
 
 async def test_local_objects_come_home(face: Any) -> None:
-    """An object that was handed over comes back as itself, and a reference goes home as its object."""
+    """An object that was handed over comes back as itself."""
     link = await face.connect(await face.serve(Server()))
     mine = Callback()
     assert await face.outcome(link.reference.callRemote("echo", [mine, mine])) == [mine, mine]

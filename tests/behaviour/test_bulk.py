@@ -1,0 +1,67 @@
+"""Much data both ways at once, over socket buffers that hold little of it."""
+
+# ruff: noqa: D102 - what a peer calls is told in the docstrings of the tests.
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import Any
+
+import pytest
+
+import broker
+
+PIECE = bytes(512 * 1024)
+PIECES = 64
+BUFFER = 64 * 1024
+
+
+class Sink(broker.Referenceable):
+    """Counts what it is given."""
+
+    def __init__(self) -> None:
+        self.taken = 0
+
+    def remote_take(self, piece: bytes) -> int:
+        self.taken += len(piece)
+        return len(piece)
+
+
+class Server(broker.Root, Sink):
+    """Takes, and sends as much to whoever asks."""
+
+    async def remote_send_to(self, sink: Any, at_once: int) -> list[int]:
+        return await send(sink, at_once)
+
+
+async def send(sink: Any, at_once: int) -> list[int]:
+    """Send all pieces, so many at once, and return the answers."""
+    room = asyncio.Semaphore(at_once)
+
+    async def take() -> int:
+        async with room:
+            return int(await sink.callRemote("take", PIECE))
+
+    return list(await asyncio.gather(*(take() for _ in range(PIECES))))
+
+
+async def both_ways(link: Any, root: Server, at_once: int) -> None:
+    """Let both ends send 32 MiB to each other, and see that all has come."""
+    for end in (link.near, link.far):
+        plug = end.transport._socket()
+        plug.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER)
+        plug.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
+    sink = Sink()
+    answered, sent = await asyncio.gather(
+        link.reference.callRemote("send_to", sink, at_once), send(link.reference, at_once)
+    )
+    assert answered == sent == [len(PIECE)] * PIECES
+    assert root.taken == sink.taken == 32 * 1024 * 1024
+
+
+@pytest.mark.parametrize("at_once", [1, 8, 24])
+async def test_32_mib_each_way(face: Any, at_once: int) -> None:
+    """32 MiB each way at once over 64 KiB socket buffers arrive, and all calls are answered."""
+    root = Server()
+    await both_ways(await face.connect(await face.serve(root)), root, at_once)
