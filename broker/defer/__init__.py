@@ -12,7 +12,9 @@ from functools import wraps
 from types import GeneratorType
 from typing import Any, NoReturn, ParamSpec, TypeVar, overload
 
+from broker.defer.aggregates import FAILURE, SUCCESS, DeferredList, gatherResults, race
 from broker.defer.deferred import Clock, Deferred, invoke, to_deferred
+from broker.defer.driver import ReturnValue
 from broker.defer.errors import (
     AlreadyCalledError,
     CancelledError,
@@ -23,9 +25,7 @@ from broker.defer.errors import (
     QueueUnderflow,
     TimeoutError,
 )
-from broker.defer.aggregates import FAILURE, SUCCESS, DeferredList, gatherResults, race
 from broker.defer.locks import DeferredLock, DeferredQueue, DeferredSemaphore
-from broker.defer.driver import ReturnValue
 from broker.failure import Failure
 
 __all__ = [

@@ -19,11 +19,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar, Self, TypeVar
 
-from broker.defer.errors import AlreadyCalledError, CancelledError
 from broker.defer.driver import Driver
-from broker.failure import Failure
+from broker.defer.errors import AlreadyCalledError, CancelledError
 from broker.defer.foreign import PLAIN, is_twisted_deferred, is_twisted_failure
 from broker.defer.unhandled import Unhandled
+from broker.failure import Failure
 
 __all__ = ["Chain", "adopt"]
 

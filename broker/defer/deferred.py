@@ -22,10 +22,10 @@ from typing import (
 
 from broker.defer.awaiting import Bridge, TaskBridge, is_asyncio_cancellation
 from broker.defer.chain import Chain, adopt
-from broker.defer.errors import CancelledError, NotACoroutineError, TimeoutError
 from broker.defer.driver import Driver, awaiting_yields
-from broker.failure import Failure
+from broker.defer.errors import CancelledError, NotACoroutineError, TimeoutError
 from broker.defer.foreign import PLAIN, TwistedObserver, is_twisted_deferred
+from broker.failure import Failure
 
 __all__ = ["Clock", "Deferred", "invoke", "to_deferred"]
 

@@ -14,8 +14,8 @@ from typing import Any, Protocol
 
 from broker.defer.awaiting import Bridge, is_asyncio_cancellation, running_loop
 from broker.defer.errors import CancelledError
-from broker.failure import Failure
 from broker.defer.foreign import is_twisted_deferred, is_twisted_failure
+from broker.failure import Failure
 
 __all__ = ["Driver", "ReturnValue", "awaiting_yields"]
 
