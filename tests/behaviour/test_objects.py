@@ -184,7 +184,7 @@ async def test_reference_is_one(face: Any) -> None:
 
 
 async def test_reference_released(face: Any) -> None:
-    """A reference may not leave by another connection: that call fails, nothing is written."""
+    """A dropped reference is released at its owner by itself, however often it came."""
     root = Server()
     link = await face.connect(await face.serve(root))
     held = [await face.outcome(link.reference.callRemote("thing")) for _ in range(3)]
@@ -212,7 +212,7 @@ async def test_callback_released(face: Any) -> None:
 
 
 async def test_reference_of_another_connection(face: Any) -> None:
-    """A reference may not leave by another connection: the call fails, and nothing is written."""
+    """A reference may not leave by another connection: that call fails, nothing is written."""
     server = await face.serve(Server())
     first, second = [await face.connect(server) for _ in range(2)]
     thing = await face.outcome(first.reference.callRemote("thing"))
