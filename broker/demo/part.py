@@ -34,7 +34,10 @@ async def open_office(office: Office, folder: Path, lines: asyncio.Queue[str]) -
 
 async def visit(folder: Path, lines: asyncio.Queue[str]) -> None:
     """Be a visitor until the input ends."""
-    visitor = Visitor(await lines.get(), folder / AUTHORITY)
+    address = await lines.get()
+    if not address:
+        return
+    visitor = Visitor(address, folder / AUTHORITY)
     try:
         await _follow(visitor, lines)
     finally:
