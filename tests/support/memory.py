@@ -1,0 +1,403 @@
+"""Two real ends joined in memory: sessions without a loop, and brokers over transports that are none.
+
+Bytes cross only when a test says so, in pieces of the size that it wants; time passes only when it is
+advanced. So what a test sees does not depend on sockets, loops or clocks.
+"""
+
+from __future__ import annotations
+
+import gc
+import heapq
+import random
+from collections import deque
+from collections.abc import Callable, Iterator
+from itertools import count
+from typing import Any
+
+from broker.connection import Broker
+from broker.core.events import Answered, CallPending, Event, Refused
+from broker.core.messages import ObjectId, RequestId
+from broker.core.policy import STRICT, Policy
+from broker.core.session import Session
+from broker.errors import ConnectionAborted, ConnectionDone
+from broker.failure import Failure
+
+ROOT = b"root"
+
+
+def pieces(data: bytes, chunk: int | None, seed: int | None) -> Iterator[bytes]:
+    """Cut bytes: whole, into pieces of ``chunk`` bytes, or into random ones from a seed."""
+    if seed is not None:
+        dice = random.Random(seed)
+        while data:
+            size = dice.choice((1, 2, 3, 7, 50, 1448))
+            yield data[:size]
+            data = data[size:]
+    elif chunk is None:
+        yield data
+    else:
+        for begin in range(0, len(data), chunk):
+            yield data[begin : begin + chunk]
+
+
+class Reference:
+    """What the fake host makes of an object of the peer's."""
+
+    def __init__(self, perspective: Any, object_id: ObjectId):
+        self.perspective = perspective
+        self.object_id = object_id
+
+
+class FakeHost:
+    """The room above a session: writes down events, and answers as plainly as possible.
+
+    Attributes:
+        events: what the session said, in order.
+        released: how often it said that something was collected.
+    """
+
+    def __init__(self) -> None:
+        self.session: Session
+        self.events: list[Event] = []
+        self.released = 0
+        self.rows: dict[bytes, Any] = {}
+
+    def on_event(self, event: Event) -> None:
+        """Write an event down."""
+        self.events.append(event)
+
+    def on_released(self) -> None:
+        """Count."""
+        self.released += 1
+
+    def shown_error(self, error: Any) -> tuple[Any, str | None]:
+        """Show everything, as text."""
+        return f"{type(error).__name__}: {error}", None
+
+    def make_reference(self, perspective: Any, object_id: ObjectId) -> Reference:
+        """Make a reference that knows where it came from."""
+        return Reference(perspective, object_id)
+
+    # The doors that the flavors' hooks use.
+
+    @property
+    def serializingPerspective(self) -> Any:
+        """The perspective of the message in the making."""
+        scope = self.session.translator.scope
+        return None if scope is None else scope.perspective
+
+    def registerReference(self, value: Any) -> ObjectId:
+        """Export an object."""
+        return self.session.translator.export(value, id(value))
+
+    def publish_cache(self, value: Any) -> tuple[int, bool]:
+        """Publish a cache."""
+        return self.session.translator.publish(value, id(value))
+
+    def note_observer(self, cache_id: int, observer: Any) -> None:
+        """Note an observer."""
+        self.session.translator.observe(cache_id, observer)
+
+    def cacheLocally(self, cache_id: int, value: Any) -> None:
+        """Hold a cache."""
+        self.session.translator.held.add(cache_id, value)
+
+    def refresh_cache(self, cache_id: int, value: Any) -> None:
+        """Follow a cache's new state."""
+        self.session.translator.held.refresh(cache_id, value)
+
+    def of(self, kind: type) -> list[Any]:
+        """The events of one kind."""
+        return [event for event in self.events if type(event) is kind]
+
+    def outcome(self, request_id: RequestId) -> Any:
+        """The answer to a call of ours, or what refused it."""
+        for event in self.events:
+            if isinstance(event, Answered) and event.request_id == request_id:
+                return event.value
+            if isinstance(event, Refused) and event.request_id == request_id:
+                return event.failure
+        raise AssertionError(f"request {request_id} has no outcome among {self.events}")
+
+    def pending(self) -> Any:
+        """The newest call of the peer's whose method returned an awaitable."""
+        return self.of(CallPending)[-1].ticket
+
+
+def make_end(policy: Policy, is_client: bool, **options: Any) -> Session:
+    """Return one session whose host is a FakeHost, found as ``session._host``."""
+    host = FakeHost()
+    host.session = Session(host, policy, is_client=is_client, **options)
+    return host.session
+
+
+class SessionPair:
+    """A client's and a server's session.
+
+    Attributes:
+        client, server: the sessions.
+        client_host, server_host: their fake hosts.
+        wire: all bytes that crossed, by who sent them.
+    """
+
+    def __init__(
+        self,
+        root: Any = None,
+        *,
+        policy: Policy = STRICT,
+        client_policy: Policy | None = None,
+        shake_hands: bool = True,
+        **options: Any,
+    ):
+        self.client = make_end(client_policy or policy, True, **options)
+        self.server = make_end(policy, False, **options)
+        self.client_host: Any = self.client._host
+        self.server_host: Any = self.server._host
+        self.wire = {"client": b"", "server": b""}
+        if root is not None:
+            self.server.translator.exports.name(ROOT, root)
+        self.client.start()
+        self.server.start()
+        if shake_hands:
+            self.exchange()
+            self.client_host.events.clear()
+            self.server_host.events.clear()
+
+    def exchange(self, chunk: int | None = None, seed: int | None = None) -> None:
+        """Let bytes cross and be handled, until both ends have nothing more to say."""
+        while self._cross("client", chunk, seed) | self._cross("server", chunk, seed):
+            pass
+
+    def _cross(self, name: str, chunk: int | None, seed: int | None) -> bool:
+        sender, receiver = self.client, self.server
+        if name == "server":
+            sender, receiver = receiver, sender
+        data = sender.data_to_send()
+        self.wire[name] += data
+        for piece in pieces(data, chunk, seed):
+            receiver.receive(piece)
+            while receiver.pump():
+                pass
+        return bool(data)
+
+    def call(self, name: str, *args: Any, **kw: Any) -> Any:
+        """Call a method of the server's root, let it be answered, and return the outcome."""
+        request_id = self.client.call(b"message", ROOT, name, args, kw)
+        self.exchange()
+        return self.client_host.outcome(request_id)
+
+
+class ManualScheduler:
+    """Time and turns that pass when a test says so. There are no tasks.
+
+    Attributes:
+        clock: seconds since the beginning.
+    """
+
+    create_task = None
+
+    def __init__(self) -> None:
+        self.clock = 0.0
+        self._numbers = count()
+        self._soon: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
+        self._later: list[tuple[float, int, _Timer]] = []
+
+    def now(self) -> float:
+        """Return the clock."""
+        return self.clock
+
+    def soon(self, f: Callable[..., object], *args: Any) -> None:
+        """Call in the next turn."""
+        self._soon.append((f, args))
+
+    soon_threadsafe = soon
+
+    def later(self, delay: float, f: Callable[..., object], *args: Any) -> _Timer:
+        """Call when the clock has been advanced by ``delay``."""
+        timer = _Timer(lambda: f(*args))
+        heapq.heappush(self._later, (self.clock + delay, next(self._numbers), timer))
+        return timer
+
+    @property
+    def waiting(self) -> int:
+        """Timers that have neither gone off nor been cancelled."""
+        return sum(timer.call is not None for _, _, timer in self._later)
+
+    def step(self) -> bool:
+        """Take one turn: make the calls that are due, not those that they ask for."""
+        turn, self._soon = self._soon, deque()
+        for f, args in turn:
+            f(*args)
+        return bool(turn)
+
+    def run(self) -> None:
+        """Take turns until nothing is due."""
+        while self.step():
+            pass
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass, and make the calls that come due."""
+        self.clock += seconds
+        while self._later and self._later[0][0] <= self.clock:
+            _, _, timer = heapq.heappop(self._later)
+            timer.fire()
+        self.run()
+
+
+class _Timer:
+    """A call that was put off."""
+
+    def __init__(self, call: Callable[[], object]):
+        self.call: Callable[[], object] | None = call
+
+    def cancel(self) -> None:
+        """Do not make it."""
+        self.call = None
+
+    def fire(self) -> None:
+        """Make it, unless it was cancelled."""
+        call, self.call = self.call, None
+        if call is not None:
+            call()
+
+
+class FakeTransport:
+    """A transport of the published shape whose bytes a test fetches.
+
+    Attributes:
+        writes: what was written, one entry for each write.
+        unsent: how many bytes the peer has not taken, as a test wants it.
+        is_paused, is_losing, is_aborted: what the protocol asked for.
+    """
+
+    def __init__(self, scheduler: Any, peer: Any = None):
+        if scheduler is not None:
+            self.scheduler = scheduler
+        self.peer = peer
+        self.writes: list[bytes] = []
+        self.unsent = 0
+        self.is_paused = self.is_losing = self.is_aborted = False
+        self.on_drained: Any = None
+        self._taken = 0
+
+    def write(self, data: bytes) -> None:
+        """Write down."""
+        self.writes.append(data)
+
+    def take(self) -> bytes:
+        """Return what was written since the last time."""
+        fresh = self.writes[self._taken :]
+        self._taken = len(self.writes)
+        return b"".join(fresh)
+
+    def loseConnection(self) -> None:
+        """Remember; the test cuts."""
+        self.is_losing = True
+
+    def abortConnection(self) -> None:
+        """Remember; the test cuts."""
+        self.is_losing = self.is_aborted = True
+
+    def pauseProducing(self) -> None:
+        """Remember."""
+        self.is_paused = True
+
+    def resumeProducing(self) -> None:
+        """Remember."""
+        self.is_paused = False
+
+    def getPeer(self) -> Any:
+        """Return whoever the test says is there."""
+        return self.peer
+
+
+class BrokerPair:
+    """A client's and a server's Broker over fake transports.
+
+    Args:
+        root: what the server serves under the name ``root``.
+        policy, client_policy: of the server, and of the client where it differs.
+        scheduler: a ManualScheduler for both, one of its own unless given; False for none at all,
+            as under Twisted's StringTransport.
+        client_first: which side's transport is made first.
+
+    Attributes:
+        client, server: the brokers.
+        root: the client's reference to the root.
+        scheduler: the ManualScheduler, or None.
+    """
+
+    def __init__(
+        self,
+        root: Any = None,
+        *,
+        policy: Policy = STRICT,
+        client_policy: Policy | None = None,
+        scheduler: ManualScheduler | bool | None = None,
+        client_first: bool = True,
+        connect: bool = True,
+    ):
+        if scheduler is False:
+            self.scheduler = None
+        else:
+            self.scheduler = scheduler or ManualScheduler()  # type: ignore[assignment]
+        self.client = Broker(True, policy=client_policy or policy)
+        self.server = Broker(False, policy=policy)
+        self._transports = {
+            broker: FakeTransport(self.scheduler, f"the {name}")
+            for broker, name in ((self.client, "server"), (self.server, "client"))
+        }
+        if root is not None:
+            self.server.setNameForLocal(ROOT, root)
+        self.root = self.client.remoteForName(ROOT)
+        if connect:
+            self.connect(client_first)
+
+    def connect(self, client_first: bool = True) -> None:
+        """Give both their transports, and let them shake hands."""
+        order = [self.client, self.server]
+        for broker in order if client_first else reversed(order):
+            broker.makeConnection(self._transports[broker])
+        self.exchange()
+
+    def transport(self, broker: Broker) -> FakeTransport:
+        """The transport of one side."""
+        return self._transports[broker]
+
+    def exchange(self, chunk: int | None = None, seed: int | None = None) -> None:
+        """Let bytes cross and turns pass, until both sides are quiet."""
+        busy = True
+        while busy:
+            busy = self.scheduler is not None and self.scheduler.step()
+            for sender, receiver in (self.client, self.server), (self.server, self.client):
+                data = self._transports[sender].take()
+                if receiver.disconnected or self._transports[receiver].is_aborted:
+                    continue
+                for piece in pieces(data, chunk, seed):
+                    receiver.dataReceived(piece)
+                busy = busy or bool(data)
+
+    def get(self, deferred: Any) -> Any:
+        """Exchange, and return the result of a Deferred; its Failure if it failed."""
+        results: list[Any] = []
+        deferred.addBoth(results.append)
+        self.exchange()
+        assert results, "the Deferred has no result"
+        return results[0]
+
+    def call(self, name: str, *args: Any, **kw: Any) -> Any:
+        """Call a method of the root, and return its result or Failure."""
+        return self.get(self.root.callRemote(name, *args, **kw))
+
+    def cut(self, clean: bool = False) -> None:
+        """End the connection at both sides."""
+        for broker in (self.client, self.server):
+            reason = ConnectionDone() if clean else ConnectionAborted()
+            broker.connectionLost(Failure(reason))
+        if self.scheduler is not None:
+            self.scheduler.run()
+
+    def collect(self) -> None:
+        """Let garbage go, and what is said of it."""
+        gc.collect()
+        self.exchange()
