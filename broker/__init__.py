@@ -166,76 +166,6 @@ _HOMES = {
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 
-# Spelled out for type checkers, which do not run this file.
-__all__ = [
-    "PUBLISHED",
-    "STRICT",
-    "TLS",
-    "AsReferenceable",
-    "Avatar",
-    "BananaError",
-    "Broker",
-    "Cacheable",
-    "Call",
-    "CallTimeout",
-    "CannotJelly",
-    "CannotListenError",
-    "ConfigError",
-    "Connect",
-    "ConnectError",
-    "Connection",
-    "ConnectionAborted",
-    "ConnectionDone",
-    "ConnectionLost",
-    "ConnectionRefusedError",
-    "CopiedFailure",
-    "Copyable",
-    "CopyableFailure",
-    "DNSLookupError",
-    "DeadReferenceError",
-    "DecodeError",
-    "EncodeError",
-    "Error",
-    "InsecureJelly",
-    "JellyError",
-    "LimitExceeded",
-    "Limits",
-    "LoginExpired",
-    "MalformedJelly",
-    "NoSuchMethod",
-    "NoSuchObject",
-    "PBConnectionLost",
-    "Peer",
-    "Policy",
-    "ProtocolError",
-    "Referenceable",
-    "RemoteCache",
-    "RemoteCacheObserver",
-    "RemoteCopy",
-    "RemoteError",
-    "RemoteMethod",
-    "RemoteReference",
-    "Root",
-    "Serve",
-    "Server",
-    "ServerBusy",
-    "ServerDraining",
-    "Stats",
-    "Subscribers",
-    "TLSError",
-    "TooLarge",
-    "TooManyAttempts",
-    "ViewPoint",
-    "Viewable",
-    "WrongArguments",
-    "connect",
-    "current_call",
-    "realm",
-    "register",
-    "serve",
-    "timeout",
-]
-
 
 def __getattr__(name: str) -> Any:
     home = _HOME_OF.get(name)
@@ -267,10 +197,11 @@ def _check_siblings() -> None:
         # Not at the top: it loads sockets and more, and is needed for this error only.
         packages_distributions = import_module("importlib.metadata").packages_distributions
         owners = set(packages_distributions().get(name, ())) - {"perspective-broker"}
-        found = f"is of {' and '.join(sorted(owners))}" if owners else "is not there"
+        where = "not there" if spec is None else spec.origin or "a folder without code"
+        found = f"of {' and '.join(sorted(owners))}" if owners else where
         raise ImportError(
             f"perspective-broker needs its own package '{name}', and the one that Python finds"
-            f" {found}: install perspective-broker in a virtual environment of its own"
+            f" is {found}: install perspective-broker in a virtual environment of its own"
         )
 
 
