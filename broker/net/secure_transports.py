@@ -264,3 +264,5 @@ class SecureTransport(StreamTransport):
         super()._report()
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_exception(self._reason or ConnectionDone())
+            # Whoever waited may have been cancelled: nobody need look at it.
+            self._waiter.exception()

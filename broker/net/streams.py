@@ -355,6 +355,10 @@ async def _adopt(sock: socket.socket, new: MakeTransport) -> StreamTransport:
         transport = new()
         create: Any = loop.create_unix_connection if _is_unix(sock) else loop.create_connection
         await create(lambda: transport, sock=sock)
+        if transport.has_ended:
+            # uvloop forgets a socket that is closed in connection_made: its number may be another
+            # file's by now, and must not be closed again.
+            sock.detach()
         undo.pop_all()
         undo.callback(transport.abortConnection)
         if transport.protocol is None:

@@ -183,8 +183,9 @@ def _trust_system(context: SSL.Context) -> None:
 def _certificates(source: CertificateSource, what: str) -> list[x509.Certificate]:
     if isinstance(source, x509.Certificate):
         return [source]
+    pem = _read(source, what)
     try:
-        return x509.load_pem_x509_certificates(_read(source, what))
+        return x509.load_pem_x509_certificates(pem)
     except ValueError as exc:
         raise ConfigError(
             f"{_called(source, f'the {what}')} holds no certificate in PEM form"
@@ -196,8 +197,9 @@ def _private_key(source: KeySource) -> Any:
     if not isinstance(source, str | Path | bytes):
         return source
     name = _called(source, "the key")
+    pem = _read(source, "key")
     try:
-        return load_pem_private_key(_read(source, "key"), password=None)
+        return load_pem_private_key(pem, password=None)
     except TypeError as exc:
         raise ConfigError(
             f"{name} is encrypted: decrypt it with  openssl pkey -in KEY -out PLAIN"

@@ -92,6 +92,7 @@ class StreamTransport(SocketFace, asyncio.BufferedProtocol):
         scheduler: the loop, as the layers above use it.
         connected: between ``makeConnection`` and ``connectionLost``.
         disconnecting: ``loseConnection`` was called, or the connection is closing by itself.
+        has_ended: the socket is closed.
         on_drained: called without arguments when the unsent bytes have fallen below the low water
             mark after they were above `HIGH_WATER`; None for nobody.
         is_secure: is what goes over this connection encrypted, and the peer accepted?
@@ -114,6 +115,7 @@ class StreamTransport(SocketFace, asyncio.BufferedProtocol):
         "_transport",
         "connected",
         "disconnecting",
+        "has_ended",
         "is_secure",
         "on_drained",
         "peer_certificate",
@@ -125,6 +127,7 @@ class StreamTransport(SocketFace, asyncio.BufferedProtocol):
         self.scheduler = LoopScheduler(loop)
         self.connected = False
         self.disconnecting = False
+        self.has_ended = False
         self.on_drained: Callable[[], object] | None = None
         self.is_secure = False
         self.peer_certificate: x509.Certificate | None = None
@@ -259,6 +262,7 @@ class StreamTransport(SocketFace, asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Report the end: the socket has gone."""
+        self.has_ended = True
         if self._reason is None:
             self._reason = self._what_ended(exc)
         self._stop_timer()

@@ -329,6 +329,8 @@ def test_unix(run, factory, recorder, tmp_path) -> None:
         listener = start_accepting(bind_unix(path), servers)
         with pytest.raises(CannotListenError):
             bind_unix(path)
+        # Whether somebody listens was found out by connecting.
+        await (await servers.next()).lost()
         transport = await connect_unix(lambda peer: recorder(), path)
         server = await servers.next()
         assert listener.addresses == (UNIXAddress(path),)
