@@ -44,11 +44,6 @@ class ProducerSlot:
         """Is a producer registered?"""
         return self._producer is not None
 
-    @property
-    def is_pull(self) -> bool:
-        """Is a pull producer registered?"""
-        return self._producer is not None and not self.is_push
-
     def register(self, producer: Producer, *, is_push: bool) -> None:
         """Take a producer; a pull producer is asked for its first bytes soon.
 
