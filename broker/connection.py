@@ -32,6 +32,7 @@ from broker.errors import (
     DeadReferenceError,
     DecodeError,
     Error,
+    NoSuchMethod,
     PBConnectionLost,
     ProtocolError,
     WrongArguments,
@@ -125,6 +126,7 @@ class Broker:
         self._has_pump = False
         self._fault: Exception | None = None
         self._idle: Deferred[None] | None = None
+        self.pageProducers: list[Any] = []
 
     def __repr__(self) -> str:
         state = "closed" if self.disconnected else self.dialect or "connecting"
@@ -355,7 +357,11 @@ class Broker:
         failure = Failure.of(event.error)
         error = failure.value
         name = event.name[:64]
-        if _is_peers_fault(failure):
+        if isinstance(error, NoSuchMethod) and event.name == "mechanisms":
+            # Clients of ours ask this before they log in; where there is no login, the next is
+            # logged.
+            logger.debug("%s asks for a login, and there is none", self.peer.address)
+        elif _is_peers_fault(failure):
             kind = type(error).__name__
             logger.warning("%s: %s: %s", self.peer.address, kind, str(error)[:200])
         elif isinstance(failure, CopiedFailure | CopyableFailure) or isinstance(error, Error):
@@ -529,6 +535,29 @@ class Broker:
         """Send one message as it stands (published)."""
         self.session.send_expression(list(exp))
         self.soon_flush()
+
+    def registerPageProducer(self, pager: Any) -> None:
+        """Send the pages of a Pager whenever the transport has room (published)."""
+        self.pageProducers.append(pager)
+        if len(self.pageProducers) == 1:
+            self.transport.registerProducer(self, False)
+
+    def resumeProducing(self) -> None:
+        """The transport has room: send a page of each Pager (published)."""
+        for pager in list(self.pageProducers):
+            pager.sendNextPage()
+            if not pager.stillPaging():
+                self.pageProducers.remove(pager)
+        self.flush()
+        if not self.pageProducers:
+            self.transport.unregisterProducer()
+
+    def pauseProducing(self) -> None:
+        """The transport has no room; pages are sent only when it asks for them (published)."""
+
+    def stopProducing(self) -> None:
+        """The connection is gone, and with it all paging (published)."""
+        self.pageProducers.clear()
 
     def notifyOnDisconnect(self, notifier: Callable[[], object]) -> None:
         """Have ``notifier()`` called when the connection has ended (published)."""

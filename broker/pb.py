@@ -28,6 +28,15 @@ from broker.flavors.cacheable import (
 )
 from broker.flavors.copyable import Copyable, RemoteCopy
 from broker.flavors.failures import CopiedFailure, CopyableFailure
+from broker.flavors.local import LocalAsRemote, LocalAsyncForwarder, LocalMethod
+from broker.flavors.paging import (
+    CallbackPageCollector,
+    FilePager,
+    Pager,
+    StringPager,
+    getAllPages,
+)
+from broker.flavors.publish import Publishable, RemotePublished, whenReady
 from broker.flavors.reference import RemoteMethod, RemoteReference
 from broker.flavors.referenceable import Referenceable, Root, Serializable
 from broker.flavors.viewable import Viewable, ViewPoint
@@ -52,20 +61,27 @@ __all__ = [
     "Avatar",
     "Broker",
     "Cacheable",
+    "CallbackPageCollector",
     "CopiedFailure",
     "Copyable",
     "CopyableFailure",
     "DeadReferenceError",
     "Error",
+    "FilePager",
     "IPBRoot",
     "IPerspective",
     "IUsernameMD5Password",
     "Jellyable",
+    "LocalAsRemote",
+    "LocalAsyncForwarder",
+    "LocalMethod",
     "NoSuchMethod",
     "PBClientFactory",
     "PBConnectionLost",
     "PBServerFactory",
+    "Pager",
     "ProtocolError",
+    "Publishable",
     "Referenceable",
     "RemoteCache",
     "RemoteCacheMethod",
@@ -73,15 +89,18 @@ __all__ = [
     "RemoteCopy",
     "RemoteError",
     "RemoteMethod",
+    "RemotePublished",
     "RemoteReference",
     "Root",
     "SecurityOptions",
     "Serializable",
+    "StringPager",
     "Unjellyable",
     "ViewPoint",
     "Viewable",
     "challenge",
     "copyTags",
+    "getAllPages",
     "globalSecurity",
     "portno",
     "respond",
@@ -91,6 +110,7 @@ __all__ = [
     "setUnjellyableFactoryForClass",
     "setUnjellyableForClass",
     "setUnjellyableForClassTree",
+    "whenReady",
 ]
 
 portno = 8787

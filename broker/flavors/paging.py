@@ -1,0 +1,170 @@
+"""Paging: a long value in pieces, sent as fast as the peer takes them.
+
+The receiver hands over a *collector*; a Pager at the sender calls its ``gotPage`` for each piece,
+one way, whenever the transport has room, and ``endedPaging`` at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, BinaryIO
+
+from broker.defer import Deferred
+from broker.flavors.reference import RemoteReference
+from broker.flavors.referenceable import Referenceable
+
+__all__ = ["CallbackPageCollector", "FilePager", "Pager", "StringPager", "getAllPages"]
+
+
+class Pager:
+    """Sends pages to a collector until it is stopped; a subclass makes them (published).
+
+    Args:
+        collector: the reference to the peer's collector.
+        callback: called as ``callback(*args, **kw)`` once the end has been sent.
+    """
+
+    def __init__(
+        self,
+        collector: RemoteReference,
+        callback: Callable[..., object] | None = None,
+        *args: Any,
+        **kw: Any,
+    ):
+        self.collector = collector
+        self.callback = callback
+        self.callbackArgs = args
+        self.callbackKeyword = kw
+        self._is_paging = True
+        collector.broker.registerPageProducer(self)
+
+    def stillPaging(self) -> bool:
+        """Return whether pages are left; at the end, tell the collector and call back.
+
+        The Broker asks after each page.
+        """
+        if not self._is_paging:
+            self.collector.callRemote("endedPaging", pbanswer=False)
+            if self.callback is not None:
+                self.callback(*self.callbackArgs, **self.callbackKeyword)
+        return self._is_paging
+
+    def sendNextPage(self) -> None:
+        """Send one page; the Broker calls this when the transport has room."""
+        self.collector.callRemote("gotPage", self.nextPage(), pbanswer=False)
+
+    def nextPage(self) -> Any:
+        """Return the next page; with the last, call ``stopPaging``. A subclass overrides this."""
+        raise NotImplementedError(f"{type(self).__name__} makes no pages: override nextPage")
+
+    def stopPaging(self) -> None:
+        """Send no further page after the one that is being made."""
+        self._is_paging = False
+
+
+class StringPager(Pager):
+    """Sends bytes, or a str, in pieces (published).
+
+    Args:
+        collector, callback, args, kw: as for Pager.
+        st: what to send.
+        chunkSize: the length of a piece.
+    """
+
+    def __init__(
+        self,
+        collector: RemoteReference,
+        st: bytes | str,
+        chunkSize: int = 8192,
+        callback: Callable[..., object] | None = None,
+        *args: Any,
+        **kw: Any,
+    ):
+        self.string = st
+        self.pointer = 0
+        self.chunkSize = chunkSize
+        super().__init__(collector, callback, *args, **kw)
+
+    def nextPage(self) -> bytes | str:
+        """Return the next piece."""
+        start, self.pointer = self.pointer, self.pointer + self.chunkSize
+        if self.pointer >= len(self.string):
+            self.stopPaging()
+        return self.string[start : self.pointer]
+
+
+class FilePager(Pager):
+    """Sends what a file holds, in pieces (published).
+
+    Args:
+        collector, callback, args, kw: as for Pager.
+        fd: a file that is open for reading bytes; it is left open.
+
+    Attributes:
+        deferred: fires when the file has been read, with its last byte; fails if reading fails.
+    """
+
+    # As much as the default loop takes in one read at the other end.
+    chunkSize = 64 * 1024
+
+    def __init__(
+        self,
+        collector: RemoteReference,
+        fd: BinaryIO,
+        callback: Callable[..., object] | None = None,
+        *args: Any,
+        **kw: Any,
+    ):
+        self.fd = fd
+        self.deferred: Deferred[bytes] = Deferred()
+        self._last = b""
+        super().__init__(collector, callback, *args, **kw)
+
+    def sendNextPage(self) -> None:
+        """Read a piece and send it; an empty one is the end of the file."""
+        try:
+            page = self.fd.read(self.chunkSize)
+        except Exception as error:  # noqa: BLE001 - whatever reading raises ends the transfer
+            self.stopPaging()
+            self.deferred.errback(error)
+            return
+        if not page:
+            self.stopPaging()
+            self.deferred.callback(self._last)
+            return
+        self._last = page[-1:]
+        self.collector.callRemote("gotPage", page, pbanswer=False)
+
+
+class CallbackPageCollector(Referenceable):
+    """Keeps the pages that come, and hands them over at the end (published).
+
+    Args:
+        callback: called with the list of pages.
+    """
+
+    def __init__(self, callback: Callable[[list[Any]], object]):
+        self.pages: list[Any] = []
+        self.callback = callback
+
+    def remote_gotPage(self, page: Any) -> None:
+        """Keep a page."""
+        self.pages.append(page)
+
+    def remote_endedPaging(self) -> None:
+        """Hand over what has come."""
+        self.callback(self.pages)
+
+
+def getAllPages(
+    referenceable: RemoteReference, methodName: str, *args: Any, **kw: Any
+) -> Deferred[list[Any]]:
+    """Call a method that takes a collector first; return a Deferred of all pages (published).
+
+    The Deferred fails if the call does.
+    """
+    pages: Deferred[list[Any]] = Deferred()
+    collector = CallbackPageCollector(pages.callback)
+    called = referenceable.callRemote(methodName, collector, *args, **kw)
+    called.addErrback(lambda failure: None if pages.called else pages.errback(failure))
+    return pages

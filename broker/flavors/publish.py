@@ -1,0 +1,182 @@
+"""Published objects: copies that a client keeps in a file, and asks for only when they changed.
+
+Theory of operation. A Publishable goes out as a cache whose state is only a time stamp and a view
+to ask for the rest. The RemotePublished at the client looks for a file that it wrote for the same
+object; one of the same time stamp is the state, else the view's ``getStateToPublish`` is called,
+and the answer kept in the file. The files lie in a directory that the application names, under a
+hash of what the peer said, and are read back with a policy that knows only the class itself: what a
+peer sends can neither choose a path nor, by way of a file, become another type. Without a directory
+nothing is kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar
+
+from broker.defer import Deferred
+from broker.flavors.cacheable import Cacheable, RemoteCache
+from broker.flavors.viewable import ViewPoint
+from jelly import banana
+from jelly.atoms import text_of
+from jelly.errors import JellyError
+from jelly.jellier import Jellier
+from jelly.security import SecurityOptions
+from jelly.unjellier import Unjellier
+
+__all__ = ["Publishable", "RemotePublished", "whenReady"]
+
+logger = logging.getLogger("broker.publish")
+
+# What belongs to a connection, or to the running of a RemotePublished, and is not state.
+_NOT_STATE = ("broker", "luid", "remote", "_listeners", "isActivated")
+
+
+class Publishable(Cacheable):
+    """An object that clients keep a copy of, and ask for again when it was republished (published).
+
+    Args:
+        publishedID: what tells this object from others of its class; part of the client's file
+            name.
+
+    Attributes:
+        timestamp: when it was last republished, in seconds since the epoch.
+    """
+
+    def __init__(self, publishedID: Any):
+        self.republish()
+        self.publishedID = publishedID
+
+    def republish(self) -> None:
+        """Say that the state has changed; clients see it when they next get the object."""
+        self.timestamp = time.time()
+
+    def view_getStateToPublish(self, perspective: Any) -> Any:
+        """Answer a client that has no copy, or an old one."""
+        return self.getStateToPublishFor(perspective)
+
+    def getStateToPublishFor(self, perspective: Any) -> Any:
+        """Return the state for one perspective."""
+        return self.getStateToPublish()
+
+    def getStateToPublish(self) -> Any:
+        """Return the state, a dict; a subclass overrides this, or ``getStateToPublishFor``."""
+        raise NotImplementedError(f"{type(self).__name__} has no getStateToPublish")
+
+    def getStateToCacheAndObserveFor(self, perspective: Any, observer: Any) -> dict[str, Any]:
+        """Return the time stamp, and the view to ask."""
+        name, service = "None", "None"
+        if perspective is not None:
+            name = getattr(perspective, "perspectiveName", "None")
+            get_service = getattr(perspective, "getService", None)
+            service = "None" if get_service is None else get_service().serviceName
+        return {
+            "remote": ViewPoint(perspective, self),
+            "publishedID": self.publishedID,
+            "perspective": name,
+            "service": service,
+            "timestamp": self.timestamp,
+        }
+
+
+class RemotePublished(RemoteCache):
+    """The client's copy of a Publishable (published).
+
+    Attributes:
+        directory: of the class: where copies are kept; None, the default, keeps none.
+        isActivated: whether the state is there.
+    """
+
+    directory: ClassVar[str | os.PathLike[str] | None] = None
+    isActivated: bool | int = 0
+    # What a peer sets, besides the fields of the subclass.
+    remote: Any
+    publishedID: Any
+    perspective: Any
+    service: Any
+    timestamp: Any
+
+    def getFileName(self, ext: str = "pub") -> str:
+        """Return the file's path: a hash of what the peer says the object is, in ``directory``.
+
+        Raises:
+            ValueError: the class names no directory.
+        """
+        if self.directory is None:
+            raise ValueError(f"{type(self).__name__}.directory is not set: nothing is kept")
+        said = repr((type(self).__qualname__, self.service, self.perspective, self.publishedID))
+        return str(Path(self.directory) / f"{hashlib.sha256(said.encode()).hexdigest()}.{ext}")
+
+    def setCopyableState(self, state: Any) -> None:
+        """Take the time stamp; get the state from the file, or from the peer."""
+        super().setCopyableState(state)
+        self._listeners: list[Callable[[Any], object]] = []
+        kept = self._read()
+        if kept is not None:
+            self._activate(kept)
+        else:
+            self.remote.callRemote("getStateToPublish").addCallback(self._got_state)
+
+    def activated(self) -> None:
+        """The state is there; for subclasses."""
+
+    def callWhenActivated(self, callback: Callable[[Any], object]) -> None:
+        """Call ``callback(self)`` once the state is there, now if it is."""
+        if self.isActivated:
+            callback(self)
+        else:
+            self._listeners.append(callback)
+
+    def _got_state(self, state: Any) -> None:
+        self._activate(state)
+        if self.directory is not None:
+            self._write()
+
+    def _activate(self, state: Any) -> None:
+        vars(self).update(state)
+        self.isActivated = 1
+        listeners, self._listeners = self._listeners, []
+        for listener in listeners:
+            listener(self)
+        self.activated()
+
+    def _read(self) -> dict[str, Any] | None:
+        """Return the state that was kept, if it is of the same time stamp."""
+        if self.directory is None:
+            return None
+        try:
+            expression = banana.decode(Path(self.getFileName()).read_bytes())
+            security = SecurityOptions()
+            security.allowBasicTypes()
+            state = Unjellier(security).unjelly(expression)
+        except FileNotFoundError:
+            return None
+        except (OSError, JellyError) as error:
+            logger.warning("a kept copy is not used: %s", text_of(str(error)))
+            return None
+        is_recent = isinstance(state, dict) and state.get("timestamp") == self.timestamp
+        return state if is_recent else None
+
+    def _write(self) -> None:
+        state = {key: value for key, value in vars(self).items() if key not in _NOT_STATE}
+        path = Path(self.getFileName())
+        unfinished = path.with_suffix(f".{os.getpid()}.tmp")
+        security = SecurityOptions()
+        security.allowBasicTypes()
+        try:
+            unfinished.write_bytes(banana.encode(Jellier(security).jelly(state)))
+            unfinished.replace(path)
+        except (OSError, JellyError) as error:
+            logger.warning("a copy is not kept: %s", text_of(str(error)))
+
+
+def whenReady(d: Deferred[Any]) -> Deferred[Any]:
+    """Return a Deferred of the RemotePublished of ``d``, once its state is there (published)."""
+    ready: Deferred[Any] = Deferred()
+    d.addCallbacks(lambda published: published.callWhenActivated(ready.callback), ready.errback)
+    return ready
