@@ -35,16 +35,11 @@ DIFFERS = {
     "keywords_as_bytes": "keywords are text here",
     "message_unknown": "ours answers didNotUnderstand, where Twisted breaks",
     "no_such_method": "arguments that do not fit are WrongArguments, a TypeError",
-    "no_such_object": "an unknown object is NoSuchObject, which is no pb.Error",
+    "no_such_object": "an unknown object is NoSuchObject, a pb.Error of another name and text",
     "perspective": "a method that a perspective lacks is NoSuchMethod, an AttributeError",
     "reference_comes_home": "what has a name is not taken as an argument",
 }
 """What ours does in another way, and why; each must differ."""
-
-OPEN = {
-    "pages": "paging is not there yet",
-}
-"""What is not right yet; an entry goes when the test says that it passes."""
 
 
 def ours() -> Any:
@@ -123,19 +118,15 @@ def without_mechanisms(said: dict[str, list[Any]]) -> dict[str, list[Any]]:
     return result
 
 
-EXPECTED = DIFFERS | OPEN
-SCENARIOS = [
-    pytest.param(name, marks=pytest.mark.xfail(reason=EXPECTED[name])) if name in EXPECTED else name
-    for name in scenarios.SCENARIOS
-]
-
-
-@pytest.mark.parametrize("name", SCENARIOS)
+@pytest.mark.parametrize("name", scenarios.SCENARIOS)
 def test_ours_say_what_twisted_says(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each scenario, held by two of ours, is what Twisted recorded."""
+    """Each scenario, held by two of ours, is what Twisted recorded, or differs on purpose."""
     monkeypatch.setattr(login, "challenge", lambda: CHALLENGE)
     link = conversation.Link(ours())
     link.play(scenarios.SCENARIOS[name])
     said, expected = without_mechanisms(spoken(link)), recorded(name)
-    for side in ("client", "server"):
-        assert comparable(said[side]) == comparable(expected[side])
+    if name in DIFFERS:
+        assert any(comparable(said[side]) != comparable(expected[side]) for side in said)
+    else:
+        for side in ("client", "server"):
+            assert comparable(said[side]) == comparable(expected[side])
