@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import sys
 from collections import Counter
@@ -118,15 +119,25 @@ def without_mechanisms(said: dict[str, list[Any]]) -> dict[str, list[Any]]:
     return result
 
 
+def played(name: str, tolerant: bool) -> dict[str, list[Any]]:
+    """What two of ours say; `tolerant` of a script that stops at an answer it did not expect."""
+    link = conversation.Link(ours())
+    with contextlib.suppress(Exception) if tolerant else contextlib.nullcontext():
+        link.play(scenarios.SCENARIOS[name])
+    return without_mechanisms(spoken(link))
+
+
 @pytest.mark.parametrize("name", scenarios.SCENARIOS)
 def test_ours_say_what_twisted_says(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each scenario, held by two of ours, is what Twisted recorded, or differs on purpose."""
     monkeypatch.setattr(login, "challenge", lambda: CHALLENGE)
-    link = conversation.Link(ours())
-    link.play(scenarios.SCENARIOS[name])
-    said, expected = without_mechanisms(spoken(link)), recorded(name)
+    expected = recorded(name)
+
+    said = played(name, tolerant=name in DIFFERS)
+
+    is_same = all(comparable(said[side]) == comparable(expected[side]) for side in expected)
     if name in DIFFERS:
-        assert any(comparable(said[side]) != comparable(expected[side]) for side in said)
+        assert not is_same
     else:
         for side in ("client", "server"):
             assert comparable(said[side]) == comparable(expected[side])
