@@ -161,21 +161,22 @@ def shown_error(error: Any, policy: Policy, tracebacks: bool = False) -> tuple[A
     shown.unsafeTracebacks = tracebacks or policy.unsafe_tracebacks
     if policy.show_all_errors:
         return shown, None
-    allowed = [name for name in failure.parents if _error_class(name) is not None]
-    if allowed and allowed[0] == failure.parents[0]:
-        shown.shown_parents = allowed
-        shown.shown_value = failure.getErrorMessage()[:_MAX_TEXT]
-        return shown, None
-    if allowed and isinstance(value, errors.Error):
-        # Raised on purpose, of a class that the peer need not know: its text is for the peer.
-        shown.shown_parents = [failure.parents[0], *allowed]
+    name, *bases = failure.parents
+    # Of a pb.Error the class need not be registered: it was raised on purpose, for the peer.
+    if _error_class(name) is not None or isinstance(value, errors.Error):
+        shown.shown_parents = [name, *filter(_is_shown, bases)]
         shown.shown_value = failure.getErrorMessage()[:_MAX_TEXT]
         return shown, None
     error_id = secrets.token_hex(4)
     shown.shown_type = qual(errors.RemoteError)
-    shown.shown_parents = [qual(errors.RemoteError)]
+    shown.shown_parents = [qual(cls) for cls in errors.RemoteError.__mro__]
     shown.shown_value = f"internal error (id {error_id})"
     return shown, error_id
+
+
+def _is_shown(base: str) -> bool:
+    """Whether a peer gets to know a base class; by builtins it traps what it does not know."""
+    return base.startswith("builtins.") or _error_class(base) is not None
 
 
 def _error_class(name: str) -> type[BaseException] | None:
