@@ -1,13 +1,18 @@
 """What may be a dict key or a set member: values that are cheap to hash, whoever made them.
 
 Python hashes a tuple by walking it as a tree, each time, without remembering; a few hundred bytes
-of nested tuples that share their parts can keep that busy for hours. Ints hash modulo 2**61 - 1, so
-wide ones can all be made to collide. Both are refused before the first hash.
+of nested tuples that share their parts can keep that busy for hours, and so can an instance whose
+hash is that of its fields. Ints hash modulo 2**61 - 1, so wide ones can all be made to collide.
+Both are refused before the first hash. The hash of a tuple of ints is no secret either: keys that
+were chosen to have one hash are refused before they meet in one dict.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import dataclasses
+import datetime
+from collections import Counter
+from collections.abc import Collection, Iterable
 from decimal import Decimal
 from typing import Any
 
@@ -18,6 +23,11 @@ __all__ = ["KeyGuard"]
 
 _SIMPLE = frozenset({str, bytes, bool, type(None)})
 _NESTED = frozenset({tuple, frozenset})
+# Hashed by their own value alone.
+_LEAVES = _SIMPLE | {int, float, complex, Decimal}
+_LEAVES |= {datetime.datetime, datetime.date, datetime.time, datetime.timedelta}
+# Keys of one dict that may have the same hash; by chance hardly two do.
+_MOST_ALIKE = 16
 
 
 class KeyGuard:
@@ -37,15 +47,18 @@ class KeyGuard:
 
         Raises:
             LimitExceeded: a key expands to more than max_key_nodes elements.
-            InsecureJelly: a key is an int of more than 64 bits, or a Decimal.
+            InsecureJelly: a key is an int of more than 64 bits, or a Decimal, or more keys have the
+                same hash than chance explains.
             MalformedJelly: a key is NaN, or of a type that cannot be hashed.
         """
         kinds = set(map(type, keys))
         if kinds <= _SIMPLE:
             return
+        compound: list[Any] = []
         for key in keys:
             kind = type(key)
-            if kind in _NESTED:
+            if _is_compound(kind):
+                compound.append(key)
                 self._total += self._weigh(key)
                 if self._total > self._limits.max_nodes:
                     raise LimitExceeded(
@@ -53,6 +66,10 @@ class KeyGuard:
                     )
             elif kind not in _SIMPLE:
                 _check_one(key, what)
+        if len(compound) > _MOST_ALIKE:
+            alike = self.hashed(lambda keys: Counter(map(hash, keys)), compound, what)
+            if max(alike.values()) > _MOST_ALIKE:
+                raise InsecureJelly(f"more than {_MOST_ALIKE} keys with the same hash")
 
     def hashed(self, make: Any, values: Any, what: str) -> Any:
         """Return ``make(values)``, which hashes; a hash that fails is the peer's fault."""
@@ -64,25 +81,50 @@ class KeyGuard:
     def _weigh(self, root: Any) -> int:
         weights, most = self._weights, self._limits.max_key_nodes
         pending = [root]
+        entered: set[int] = set()
         while pending:
             value = pending[-1]
             if id(value) in weights:
                 pending.pop()
                 continue
-            nested = [part for part in value if type(part) in _NESTED]
-            missing = [part for part in nested if id(part) not in weights]
-            if missing:
-                pending.extend(missing)
-                continue
-            for part in value:
-                if type(part) not in _NESTED and type(part) not in _SIMPLE:
-                    _check_one(part, "dict key")
-            weight = len(value) + 1 + sum(weights[id(part)][1] for part in nested)
+            parts = _hashed_parts(value)
+            nested = [part for part in parts if _is_compound(type(part))]
+            if id(value) not in entered:
+                entered.add(id(value))
+                # A part that was entered and not weighed holds this value: hashing will tell.
+                missing = [p for p in nested if id(p) not in weights and id(p) not in entered]
+                if missing:
+                    pending.extend(missing)
+                    continue
+            if type(value) in _NESTED:
+                for part in parts:
+                    if type(part) in _LEAVES:
+                        _check_one(part, "dict key")
+            weight = 1 + len(parts) + sum(weights[id(p)][1] for p in nested if id(p) in weights)
             if weight > most:
                 raise LimitExceeded(f"key expands to more than {most} nodes (max_key_nodes)")
             weights[id(value)] = (value, weight)
             pending.pop()
         return weights[id(root)][1]
+
+
+def _is_compound(kind: type) -> bool:
+    """Whether hashing a value of this type hashes others."""
+    own: Any = kind.__hash__
+    return own is not None and own is not object.__hash__ and kind not in _LEAVES
+
+
+def _hashed_parts(value: Any) -> Collection[Any]:
+    """Return what hashing a value would hash; more than that where a class has its own way."""
+    if isinstance(value, tuple | frozenset):
+        return value
+    if dataclasses.is_dataclass(value):
+        return [
+            getattr(value, field.name, None)
+            for field in dataclasses.fields(value)
+            if (field.compare if field.hash is None else field.hash)
+        ]
+    return list(getattr(value, "__dict__", {}).values())
 
 
 def _check_one(key: Any, what: str) -> None:
