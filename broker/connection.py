@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from broker.core.dispatch import Route, call_method, find_method
+from broker.core.dispatch import Route, call_method, checked_arguments, find_method
 from broker.core.events import (
     Answered,
     CallPending,
@@ -35,7 +35,6 @@ from broker.errors import (
     NoSuchMethod,
     PBConnectionLost,
     ProtocolError,
-    WrongArguments,
 )
 from broker.failure import Failure
 from broker.flavors.failures import CopiedFailure, CopyableFailure, shown_error
@@ -434,8 +433,7 @@ class Broker:
         method = find_method(route, name, self.policy.dynamic_methods)
         values = self.unserialize(args, route.perspective)
         keywords = self.unserialize(kw, route.perspective)
-        if type(values) is not tuple or type(keywords) is not dict:
-            raise WrongArguments("arguments are a tuple, and keywords a dict of str")
+        values, keywords = checked_arguments(values, keywords)
         result = call_method(method, name, route.leading + values, keywords)
         return self.serialize(result, route.perspective, name, values, keywords)
 

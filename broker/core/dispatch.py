@@ -16,7 +16,14 @@ from typing import Any, NamedTuple, TypeVar
 from broker.errors import NoSuchMethod, WrongArguments
 from jelly.atoms import text_of
 
-__all__ = ["Route", "call_method", "engine_hook", "find_method", "overrides_hook"]
+__all__ = [
+    "Route",
+    "call_method",
+    "checked_arguments",
+    "engine_hook",
+    "find_method",
+    "overrides_hook",
+]
 
 Hook = TypeVar("Hook", bound=Callable[..., Any])
 
@@ -78,6 +85,21 @@ def find_method(route: Route, name: str, dynamic: bool) -> Callable[..., Any]:
         if callable(method):
             return method  # type: ignore[no-any-return]
     raise route.missing(f"no remote method '{text_of(name)}'")
+
+
+def checked_arguments(args: Any, kw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return a peer's arguments and keywords, once it is sure that they are such.
+
+    Keywords may be bytes, which is what a peer sends that was written before str was text.
+
+    Raises:
+        WrongArguments: they are no tuple and no dict of names.
+    """
+    if type(kw) is dict and any(type(key) is bytes for key in kw):
+        kw = {text_of(key) if type(key) is bytes else key: value for key, value in kw.items()}
+    if type(args) is not tuple or type(kw) is not dict or any(type(key) is not str for key in kw):
+        raise WrongArguments("arguments are a tuple, and keywords a dict of str")
+    return args, kw
 
 
 def call_method(method: Callable[..., Any], name: str, args: Any, kw: dict[str, Any]) -> Any:

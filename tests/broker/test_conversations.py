@@ -33,7 +33,6 @@ RELEASES = (b"decref", b"decache", b"uncache")
 
 DIFFERS = {
     "call_not_ascii": "names of methods are ASCII here",
-    "keywords_as_bytes": "keywords are text here",
     "message_unknown": "ours answers didNotUnderstand, where Twisted breaks",
     "no_such_method": "arguments that do not fit are WrongArguments, a TypeError",
     "no_such_object": "an unknown object is NoSuchObject, a pb.Error of another name and text",
