@@ -216,6 +216,8 @@ def serve(target: Any, *addresses: str, tls: TLS | None = None, policy: Policy =
     locations = [parse_address(address) for address in addresses or (default,)]
     for location in locations:
         _check(location, tls, policy)
+    if tls is not None and not any(location.is_tls for location in locations):
+        raise ConfigError(f"tls= is for pbs:// addresses, not {locations[0]}")
     return Serve(target, locations, tls, policy)
 
 
