@@ -1,0 +1,92 @@
+"""The programs of ``examples``: each runs, prints what it should, and stays short."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+ENVIRONMENT = {**os.environ, "PYTHONIOENCODING": "utf-8", "PYTHONWARNINGS": "error"}
+SIZE = 788_894
+
+
+def run(name):
+    """Run an example to its end; return what it printed."""
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / name],
+        capture_output=True, env=ENVIRONMENT, timeout=30, check=False,
+    )  # fmt: skip
+    assert (done.stderr, done.returncode) == (b"", 0)
+    return done.stdout.decode()
+
+
+def test_login():
+    """The avatar knows whose it is."""
+    assert run("login.py") == "good evening, alice\n"
+
+
+def test_notify():
+    """Who has joined hears what others say, and what she says herself."""
+    assert run("notify.py") == "alice heard: hello, room\nalice heard: hello, bob\n"
+
+
+def test_fetch():
+    """The bar grows from piece to piece, and is full at the end."""
+    steps = run("fetch.py").split("\r")[1:]
+    pieces = -(-SIZE // 65536)
+    assert len(steps) == pieces
+    assert steps[0] == f"{'█' * 3:40} 65536 of {SIZE}"
+    assert steps[-1] == f"{'█' * 40} {SIZE} of {SIZE}"
+
+
+def test_errors():
+    """One error arrives as its class, a mistake without its text, a refusal as NoSuchMethod."""
+    known, unknown, refused = run("errors.py").splitlines()
+    assert known == "Overdrawn: this account has 100 euros"
+    assert re.fullmatch(r"RemoteError: .*internal error \(id [0-9a-f]{8}\)", unknown)
+    assert refused == "NoSuchMethod: no remote method 'steal'"
+
+
+def test_classic_echo():
+    """The program in the published vocabulary prints what comes back, and ends."""
+    assert run("classic/echo.py") == "hello\n"
+
+
+def test_echo(tmp_path):
+    """The client prints what the server sends back; the server ends tidily at SIGINT."""
+    names = ("echo_server.py", "echo_client.py")
+    for name in names:
+        # Another port than that of the examples: somebody may use it.
+        program = (EXAMPLES / name).read_text(encoding="utf-8")
+        assert "pb://127.0.0.1:8787" in program
+        port = "0" if name == names[0] else "PORT"
+        (tmp_path / name).write_text(program.replace(":8787", f":{port}"), encoding="utf-8")
+    with subprocess.Popen(
+        [sys.executable, tmp_path / names[0]],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT,
+    ) as server:  # fmt: skip
+        try:
+            said = server.stdout.readline()
+            address = re.fullmatch(r"serving at pb://127\.0\.0\.1:(\d+)\n", said)
+            assert address is not None
+            client = tmp_path / names[1]
+            client.write_text(client.read_text().replace("PORT", address[1]))
+            assert run(client) == "hello\n"
+            server.send_signal(signal.SIGINT)
+            assert server.communicate(timeout=30) == ("", "")
+            assert server.returncode == 0
+        finally:
+            server.kill()
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.rglob("*.py")), ids=lambda path: path.stem)
+def test_length(path):
+    """An example has under 20 lines, not counting its title and blank ones."""
+    title, *lines = filter(None, path.read_text(encoding="utf-8").splitlines())
+    assert title.startswith('"""')
+    assert title.endswith('"""')
+    assert len(lines) < 20
