@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import logging
 import socket
 
@@ -170,6 +172,7 @@ def test_paused_from_the_start(run, factory, recorder, server_tls, client_tls) -
         server.transport.write(b"ping")
         await transport.protocol.received(4)
         assert server.data == b""
+        assert not server.transport._transport.is_reading()
         server.transport.resumeProducing()
         assert await server.received(4) == b"data"
         transport.loseConnection()
@@ -261,6 +264,7 @@ def test_our_close_is_written_before_tcp_ends(run, factory, server_tls, client_t
 
     async def main():
         sock, link, server = await raw_peer(factory, server_tls, client_tls)
+        server.transport.pauseProducing()
         server.transport.loseConnection()
         while not link.peer_closed:
             link.receive(await asyncio.to_thread(sock.recv, 65536))
@@ -296,6 +300,24 @@ def test_peer_that_never_answers_our_close(run, factory, server_tls, client_tls)
         server.transport.pauseProducing()
         server.transport.loseConnection()
         assert str(await server.lost()) == "no TLS close from the peer in 0.05 s"
+        sock.close()
+
+    run(main())
+
+
+def test_close_timeout_begins_with_the_last_byte(run, factory, server_tls, client_tls) -> None:
+    """A peer that takes everything and answers nothing is cut off close_timeout after that."""
+
+    async def main():
+        sock, _, server = await raw_peer(factory, server_tls, client_tls, close_timeout=0.05)
+        server.transport.write(bytes(16 * MEBIBYTE))
+        server.transport.loseConnection()
+        count = 0
+        while server.reason is None:
+            with contextlib.suppress(ConnectionResetError):
+                count += len(await asyncio.to_thread(sock.recv, MEBIBYTE))
+        assert str(server.reason) == "no TLS close from the peer in 0.05 s"
+        assert count > 16 * MEBIBYTE
         sock.close()
 
     run(main())
@@ -508,6 +530,8 @@ def test_cancelled_connect(run, recorder, client_tls) -> None:
             with pytest.raises(asyncio.CancelledError):
                 await task
             assert type(await client.lost()) is ConnectionAborted
+            del task
+            gc.collect()
 
     run(main())
 

@@ -157,3 +157,4 @@ def test_numeric_host_is_not_asked_for(client_tls: TLS) -> None:
     """The name extension is for names: an address is not sent, a name is."""
     assert b"127.0.0.1" not in client_tls.filter("127.0.0.1").data_to_send()
     assert b"localhost" in client_tls.filter("localhost").data_to_send()
+    assert b"localhost." not in client_tls.filter("localhost.").data_to_send()

@@ -196,7 +196,7 @@ class Producer:
         self.calls.append("resume")
         if self.chunks:
             self.chunks -= 1
-            self.transport.write(bytes(256 * 1024))
+            self.transport.write(bytes(32 * 1024))
             if not self.chunks:
                 self.transport.unregisterProducer()
 
@@ -248,6 +248,10 @@ def test_producer_registered_on_a_full_transport(run, connected) -> None:
         producer = Producer()
         client.transport.registerProducer(producer, True)
         assert producer.calls == ["pause"]
+        # As if much had been written again before the loop came to tell.
+        client.transport.resume_writing()
+        await asyncio.sleep(0)
+        assert producer.calls == ["pause"]
         client.transport.abortConnection()
         await client.lost()
         assert producer.calls == ["pause", "stop"]
@@ -265,12 +269,16 @@ def test_pull_producer(run, connected) -> None:
 
     async def main():
         client, server = await connected()
-        producer = Producer(client.transport, chunks=20)
+        server.transport.pauseProducing()
+        producer = Producer(client.transport, chunks=400)
         client.transport.registerProducer(producer, False)
+        while not client.transport.unsent:
+            await asyncio.sleep(0)
+        server.transport.resumeProducing()
         client.transport.loseConnection()
         assert type(await server.lost()) is ConnectionDone
-        assert len(server.data) == 20 * 256 * 1024
-        assert producer.calls == ["resume"] * 20
+        assert len(server.data) == 400 * 32 * 1024
+        assert producer.calls == ["resume"] * 400
 
     run(main())
 
