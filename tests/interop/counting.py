@@ -1,4 +1,4 @@
-"""A Broker that counts what its peer lets go of."""
+"""A Broker that counts on the wire what its peer lets go of."""
 
 # ruff: noqa: D102 - the names of published hooks and of remote methods say what they do
 
@@ -8,14 +8,21 @@ from world import pb
 
 __all__ = ["CountingBroker"]
 
+# A list of two (0x80), whose first element is word 29 of the dialect pb (0x87): [decref, id].
+DECREF = bytes([2, 0x80, 29, 0x87])
+
 
 class CountingBroker(pb.Broker):
-    """Counts the ``decref`` messages that come in."""
+    """Counts the ``decref`` messages that come in, before anything is made of them."""
 
     def __init__(self, *args, **kw):
         pb.Broker.__init__(self, *args, **kw)
-        self.decrefs = 0
+        self.received = b""
 
-    def proto_decref(self, objectID):
-        self.decrefs += 1
-        pb.Broker.proto_decref(self, objectID)
+    def dataReceived(self, data):
+        self.received += data
+        pb.Broker.dataReceived(self, data)
+
+    @property
+    def decrefs(self):
+        return self.received.count(DECREF)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from describe import text
-from world import cred_error, jelly, pb
+from world import cred_error, jelly, pb, register_error
 
 __all__ = ["CLASSES", "Refused", "dead", "told", "trapped"]
 
 
+@register_error
 class Refused(pb.Error):
     """An error of the application, known to both programs."""
 

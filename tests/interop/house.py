@@ -11,7 +11,7 @@ from typing import Any
 import parcels
 from describe import describe, text
 from faults import CLASSES, Refused, dead, told, trapped
-from world import call_soon, defer, pb, register, util
+from world import call_soon, cred_error, defer, pb, register, util
 
 __all__ = ["Door", "House", "Member"]
 
@@ -164,6 +164,14 @@ class House:
         self.room = Room()
         self.visits = []
 
+    def admit(self, avatar_id, mind):
+        """Return the avatar of a user; one user, and a mind that is a text, are turned away."""
+        if text(avatar_id) == "denied":
+            raise cred_error.LoginDenied("because denied")
+        if isinstance(mind, str):
+            raise ServerFault("because broken")
+        return Member(avatar_id, mind, self)
+
 
 class Member(pb.Avatar):
     """The avatar of a client; ``mind`` is the client's reference."""
@@ -184,6 +192,9 @@ class Member(pb.Avatar):
         if mind is not None:
             visit = self.visit
             mind.notifyOnDisconnect(lambda reference: visit.gone.fire())
+
+    def logout(self):
+        self.visit.logout()
 
     # Who is calling, and plain calls.
 

@@ -14,8 +14,8 @@ import argparse
 import json
 
 from counting import CountingBroker
-from house import Door, House, Member
-from world import checkers, cred_error, pb, portal, reactor
+from house import Door, House
+from world import checkers, pb, portal, reactor
 from zope.interface import implementer
 
 HOST = "127.0.0.1"
@@ -24,16 +24,14 @@ USERS = {"alice": b"sesame", "denied": b"sesame"}
 
 @implementer(portal.IRealm)
 class Realm:
-    """Gives every user a Member, and turns one of them away."""
+    """Gives every user an avatar of one house."""
 
     def __init__(self):
         self.house = House()
 
     def requestAvatar(self, avatarId, mind, *interfaces):
-        if avatarId == b"denied":
-            raise cred_error.LoginDenied("because denied")
-        member = Member(avatarId, mind, self.house)
-        return pb.IPerspective, member, member.visit.logout
+        member = self.house.admit(avatarId, mind)
+        return pb.IPerspective, member, member.logout
 
 
 class Contexts:

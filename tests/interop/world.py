@@ -1,11 +1,14 @@
-"""One program, two worlds: the first argument tells where its names come from.
+"""One program, several worlds: the first argument tells where its names come from.
 
 ``twisted`` takes them from Twisted, ``ours`` from this project, by the table that a program is
-ported with. It is the only place where the programs of this folder depend on the world.
+ported with; ``face`` takes the flavors from ``broker`` itself, for the programs of the asyncio
+face. It is the only place where the programs of this folder depend on the world.
 """
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import sys
 
 __all__ = [
@@ -19,27 +22,52 @@ __all__ = [
     "portal",
     "reactor",
     "register",
+    "register_error",
     "util",
 ]
 
-if sys.argv[1] == "twisted":
+WORLD = sys.argv[1]
+
+if WORLD == "twisted":
     from twisted.cred import checkers, credentials, portal
     from twisted.cred import error as cred_error
     from twisted.internet import defer, reactor
     from twisted.spread import jelly, pb, util
-else:
+elif WORLD == "ours":
     import jelly
     from broker import defer, pb, reactor
     from broker import pb as util
     from cred import checkers, credentials, portal
     from cred import error as cred_error
+else:
+    import broker as pb
+    import jelly
+    from broker import defer
+    from broker import pb as util
+    from cred import checkers, credentials, portal
+    from cred import error as cred_error
+
+    reactor = None
 
 
 def call_soon(function, *args, **kw):
     """Call the function in the next turn of the loop."""
-    reactor.callLater(0, function, *args, **kw)
+    if reactor is None:
+        asyncio.get_running_loop().call_soon(functools.partial(function, *args, **kw))
+    else:
+        reactor.callLater(0, function, *args, **kw)
 
 
 def register(cls, name=None):
     """Let copies that come in under a class name, that of the class itself unless given, be it."""
-    pb.setUnjellyableForClass(name or cls, cls)
+    if WORLD == "face":
+        pb.register(cls, name)
+    else:
+        pb.setUnjellyableForClass(name or cls, cls)
+
+
+def register_error(cls):
+    """Let an exception class cross under every policy; Twisted lets all of them."""
+    if WORLD == "face":
+        pb.register(cls)
+    return cls
