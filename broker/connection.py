@@ -8,11 +8,11 @@ when nothing else is in flight. The published methods are doors onto session and
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any
 
+from broker import journal
+from broker.calls import Calls
 from broker.core.dispatch import Route, call_method, checked_arguments, find_method
 from broker.core.events import (
     Answered,
@@ -23,21 +23,18 @@ from broker.core.events import (
     Ready,
     Refused,
 )
-from broker.core.messages import ObjectId, RequestId
+from broker.core.messages import ObjectId
 from broker.core.policy import PUBLISHED, Policy
 from broker.core.session import Session, Stats
-from broker.defer import Deferred, fail, maybeDeferred
+from broker.defer import Deferred
+from broker.doors import Doors
 from broker.errors import (
-    BananaError,
     DeadReferenceError,
-    DecodeError,
-    Error,
-    NoSuchMethod,
     PBConnectionLost,
     ProtocolError,
 )
 from broker.failure import Failure
-from broker.flavors.failures import CopiedFailure, CopyableFailure, shown_error
+from broker.flavors.failures import CopiedFailure, shown_error
 from broker.flavors.reference import RemoteReference
 from broker.net.scheduler import Scheduler, scheduler_for
 from broker.peer import CURRENT_CALL, Call, Peer
@@ -49,8 +46,6 @@ from jelly.security import Security
 from jelly.unjellier import Row, Unjellier
 
 __all__ = ["Broker", "Connection"]
-
-logger = logging.getLogger("broker.connection")
 
 # Messages that wait for the end of the turn; beyond that the batch goes out, so that the peer can
 # begin on it while the rest is made.
@@ -71,7 +66,7 @@ def published_policy(security: Security | None = None, unsafe_tracebacks: bool =
     )
 
 
-class Broker:
+class Broker(Doors):
     """One side of one connection (published).
 
     Args:
@@ -114,10 +109,7 @@ class Broker:
         self.session.context.run(CURRENT_CALL.set, Call(self.peer, self.connection))
         self._scheduler: Scheduler = scheduler_for(None)
         self._results: Results | None = None
-        self._deferreds: dict[RequestId, Deferred[Any]] = {}
-        self._on_connect: list[Callable[[], object]] = []
-        self._on_disconnect: list[Callable[[], object]] = []
-        self._on_fail: list[Callable[[], object]] = []
+        self._calls = Calls(self.session)
         self._timers: dict[str, Any] = {}
         self._due_later: list[tuple[str, float, str]] = []
         self._is_pumping = False
@@ -125,7 +117,7 @@ class Broker:
         self._has_pump = False
         self._fault: Exception | None = None
         self._idle: Deferred[None] | None = None
-        self.pageProducers: list[Any] = []
+        self.prepare_doors()
 
     def __repr__(self) -> str:
         state = "closed" if self.disconnected else self.dialect or "connecting"
@@ -176,10 +168,10 @@ class Broker:
             self.expected(name)
         was_connected = self.session.dialect is not None
         self.reason = getattr(reason, "value", reason) if self._fault is None else self._fault
-        self._fail_pending()
+        self._calls.lost(self.session.end(), self.reason)
         translator = self.session.translator
         for entry in translator.published.clear():
-            _guard(entry.stop)
+            journal.guard(entry.stop)
         for cache in translator.held.clear():
             cache.broker = None
         if self._results is not None and self.policy.cancel_on_disconnect:
@@ -187,17 +179,11 @@ class Broker:
         notifiers = self._on_disconnect if was_connected else self._on_fail
         self._on_connect, self._on_disconnect, self._on_fail = [], [], []
         for notifier in notifiers:
-            _guard(notifier)
+            journal.guard(notifier)
         translator.exports.clear()
         translator.imports.clear()
         self._tell_idle()
         self.closed.callback(None)
-
-    def _fail_pending(self) -> None:
-        for request_id, may_have_run in self.session.end().items():
-            deferred = self._deferreds.pop(request_id, None)
-            if deferred is not None:
-                deferred.errback(PBConnectionLost(self.reason, may_have_run=may_have_run))
 
     # Pumping and sending.
 
@@ -268,7 +254,7 @@ class Broker:
         if self.disconnected or self._fault is not None:
             return
         self._fault = error
-        logger.warning("closed %s: %s", self.peer.address, str(error)[:300])
+        journal.closed(self.peer.address, error)
         getattr(self.transport, "abortConnection", self.transport.loseConnection)()
 
     def expect(self, name: str, seconds: float, text: str) -> None:
@@ -332,48 +318,25 @@ class Broker:
         """The dialect is chosen; tell everyone who waits for that (published)."""
         notifiers, self._on_connect = self._on_connect, []
         for notifier in notifiers:
-            _guard(notifier)
+            journal.guard(notifier)
         if hasattr(self.factory, "clientConnectionMade"):
             self.factory.clientConnectionMade(self)
 
     def _on_answered(self, event: Answered) -> None:
-        deferred = self._deferreds.pop(event.request_id, None)
-        if deferred is not None:
-            deferred.callback(event.value)
+        self._calls.answered(event.request_id, event.value)
 
     def _on_refused(self, event: Refused) -> None:
-        deferred = self._deferreds.pop(event.request_id, None)
-        if deferred is not None:
-            error = event.failure
-            is_failure = isinstance(error, BaseException)
-            deferred.errback(error if is_failure else Failure(Error(error)))
+        self._calls.refused(event.request_id, event.failure)
 
     def _on_pending(self, event: CallPending) -> None:
         if self._results is not None:
             self._results.take(event.ticket, event.result)
 
     def _on_raised(self, event: CallRaised) -> None:
-        failure = Failure.of(event.error)
-        error = failure.value
-        name = event.name[:64]
-        if isinstance(error, NoSuchMethod) and event.name == "mechanisms":
-            # Clients of ours ask this before they log in; where there is no login, the next is
-            # logged.
-            logger.debug("%s asks for a login, and there is none", self.peer.address)
-        elif _is_peers_fault(failure):
-            kind = type(error).__name__
-            logger.warning("%s: %s: %s", self.peer.address, kind, str(error)[:200])
-        elif isinstance(failure, CopiedFailure | CopyableFailure) or isinstance(error, Error):
-            logger.debug("remote method '%s' refused: %s", name, failure.type)
-        else:
-            suffix = f" (id {event.error_id})" if event.error_id else ""
-            exc_info = (
-                (type(error), error, failure.tb) if isinstance(error, BaseException) else None
-            )
-            logger.error("remote method '%s' raised%s", name, suffix, exc_info=exc_info)
+        journal.call_raised(self.peer.address, event)
 
     def _on_misunderstood(self, event: Misunderstood) -> None:
-        logger.warning("%s did not understand '%s'", self.peer.address, event.command)
+        journal.misunderstood(self.peer.address, event.command)
 
     # Calls.
 
@@ -386,25 +349,17 @@ class Broker:
         args: tuple[Any, ...],
         kw: dict[str, Any],
     ) -> Any:
-        """Call a method of the peer's; return a Deferred, or None with ``pbanswer=False``."""
+        """Call a method of the peer's; return a Deferred, or None with ``pbanswer=False``.
+
+        Raises:
+            DeadReferenceError: the connection has ended.
+        """
+        self._require_open()
         wants_answer = bool(kw.pop("pbanswer", True))
-        if self.disconnected or self.session.dialect is None or self._fault is not None:
-            raise DeadReferenceError("the connection of this reference has ended")
         text = name.decode("utf-8") if isinstance(name, bytes) else name
-        try:
-            request_id = self.session.call(
-                command, object_id, text, args, kw,
-                perspective=perspective, wants_answer=wants_answer,
-            )  # fmt: skip
-        except Exception:  # noqa: BLE001 - what cannot be sent fails the call, not the caller
-            return fail(Failure()) if wants_answer else _log_unsent(text)
-        if not wants_answer:
-            self.soon_flush()
-            return None
-        deferred: Deferred[Any] = Deferred(partial(self._abandon, request_id))
-        self._deferreds[request_id] = deferred
+        asked = self._calls.ask(command, perspective, object_id, text, args, kw, wants_answer)
         self.soon_flush()
-        return deferred
+        return asked
 
     def send_one_way(
         self, perspective: Any, object_id: ObjectId, name: str, args: Any, kw: dict[str, Any]
@@ -414,16 +369,15 @@ class Broker:
         Raises:
             DeadReferenceError, EncodeError: it was not sent.
         """
-        if self.disconnected or self.session.dialect is None or self._fault is not None:
-            raise DeadReferenceError("the connection of this reference has ended")
+        self._require_open()
         self.session.call(
             b"message", object_id, name, args, kw, perspective=perspective, wants_answer=False
         )
         self.soon_flush()
 
-    def _abandon(self, request_id: RequestId, deferred: Deferred[Any]) -> None:
-        self._deferreds.pop(request_id, None)
-        self.session.abandon(request_id)
+    def _require_open(self) -> None:
+        if self.disconnected or self.session.dialect is None or self._fault is not None:
+            raise DeadReferenceError("the connection of this reference has ended")
 
     def handle_message(self, route: Route, name: str, args: Expression, kw: Expression) -> Any:
         """Call a method with a peer's expressions, and return the expression of the result.
@@ -436,146 +390,6 @@ class Broker:
         values, keywords = checked_arguments(values, keywords)
         result = call_method(method, name, route.leading + values, keywords)
         return self.serialize(result, route.perspective, name, values, keywords)
-
-    # Published doors.
-
-    def serialize(
-        self,
-        object: Any,
-        perspective: Any = None,
-        method: Any = None,
-        args: Any = None,
-        kw: Any = None,
-    ) -> Any:
-        """Return the expression of a graph, or a Deferred of it for a Deferred (published)."""
-        if getattr(type(object), "__await__", None) is not None:
-            return maybeDeferred(lambda: object).addCallback(
-                self.serialize, perspective, method, args, kw
-            )
-        translator = self.session.translator
-        scope = translator.open(perspective, method, args, kw)
-        try:
-            expression = translator.jelly(object)
-        except BaseException:
-            translator.close(scope)
-            scope.roll_back()
-            raise
-        translator.close(scope)
-        return expression
-
-    def unserialize(self, sexp: Expression, perspective: Any = None) -> Any:
-        """Return the graph of an expression of the peer's (published)."""
-        return self.session.translator.unjelly(sexp, perspective)
-
-    @property
-    def serializingPerspective(self) -> Any:
-        """Through whose eyes the message that is being made will be seen (published)."""
-        scope = self.session.translator.scope
-        return None if scope is None else scope.perspective
-
-    @property
-    def unserializingPerspective(self) -> Any:
-        """Through whose eyes the message that came in is seen (published)."""
-        return self.session.translator.perspective
-
-    def registerReference(self, object: Any) -> ObjectId:
-        """Count one sending of an object, and return its id (published)."""
-        return self.session.translator.export(object, object.processUniqueID())
-
-    def setNameForLocal(self, name: str | bytes, object: Any) -> None:
-        """Let the peer call an object by a name (published)."""
-        key = name.encode("utf-8") if isinstance(name, str) else name
-        self.session.translator.exports.name(key, object)
-
-    def remoteForName(self, name: str | bytes) -> RemoteReference:
-        """Return a reference to what the peer has named so, if it has (published)."""
-        key = name.encode("utf-8") if isinstance(name, str) else name
-        return RemoteReference(None, self, key, 0)
-
-    def localObjectForID(self, luid: ObjectId | str) -> Any:
-        """Return the object that the peer knows by an id or a name, or None (published)."""
-        key = luid.encode("utf-8") if isinstance(luid, str) else luid
-        entry = self.session.translator.exports.get(key)
-        return None if entry is None else entry.value
-
-    def when_released(self, object: Any, callback: Callable[[], None]) -> None:
-        """Have ``callback()`` called when the peer drops an object that is sent to it."""
-        self.session.translator.exports.when_released(object.processUniqueID(), callback)
-
-    def publish_cache(self, instance: Any) -> tuple[int, bool]:
-        """Count one sending of a Cacheable; return its id, and whether its state must go along."""
-        return self.session.translator.publish(instance, instance.processUniqueID())
-
-    def note_observer(self, cache_id: int, observer: Any) -> None:
-        """Note whom ``stoppedObserving`` is due for."""
-        self.session.translator.observe(cache_id, observer)
-
-    def cachedRemotelyAs(self, instance: Any, incref: int = 0) -> int | None:
-        """Return the id by which the peer holds a Cacheable, or None (published)."""
-        cache_id = self.session.translator.published.id_of(instance.processUniqueID())
-        if cache_id is not None and incref:
-            self.publish_cache(instance)
-        return cache_id
-
-    def cacheLocally(self, cid: int, instance: Any) -> None:
-        """Hold a cache whose state is on its way (published)."""
-        self.session.translator.held.add(cid, instance)
-
-    def refresh_cache(self, cache_id: int, instance: Any) -> None:
-        """Follow a cache whose attributes were replaced as a whole."""
-        self.session.translator.held.refresh(cache_id, instance)
-
-    def cachedLocallyAs(self, cid: int) -> Any:
-        """Return the cache that is held under an id (published)."""
-        return self.session.translator.held.observer_of(cid)
-
-    def sendCall(self, *exp: Expression) -> None:
-        """Send one message as it stands (published)."""
-        self.session.send_expression(list(exp))
-        self.soon_flush()
-
-    def registerPageProducer(self, pager: Any) -> None:
-        """Send the pages of a Pager whenever the transport has room (published)."""
-        self.pageProducers.append(pager)
-        if len(self.pageProducers) == 1:
-            self.transport.registerProducer(self, False)
-
-    def resumeProducing(self) -> None:
-        """The transport has room: send a page of each Pager (published)."""
-        for pager in list(self.pageProducers):
-            pager.sendNextPage()
-            if not pager.stillPaging():
-                self.pageProducers.remove(pager)
-        self.flush()
-        if not self.pageProducers:
-            self.transport.unregisterProducer()
-
-    def pauseProducing(self) -> None:
-        """The transport has no room; pages are sent only when it asks for them (published)."""
-
-    def stopProducing(self) -> None:
-        """The connection is gone, and with it all paging (published)."""
-        self.pageProducers.clear()
-
-    def notifyOnDisconnect(self, notifier: Callable[[], object]) -> None:
-        """Have ``notifier()`` called when the connection has ended (published)."""
-        self._on_disconnect.append(_callable(notifier))
-
-    def dontNotifyOnDisconnect(self, notifier: Callable[[], object]) -> None:
-        """Take one ``notifyOnDisconnect`` back (published)."""
-        if notifier in self._on_disconnect:
-            self._on_disconnect.remove(notifier)
-
-    def notifyOnConnect(self, notifier: Callable[[], object]) -> None:
-        """Have ``notifier()`` called when calls can be made; now, if they can (published)."""
-        if self.session.dialect is not None:
-            _guard(_callable(notifier))
-        else:
-            self._on_connect.append(_callable(notifier))
-
-    def notifyOnFail(self, notifier: Callable[[], object]) -> None:
-        """Have ``notifier()`` called when it ends before calls could be made (published)."""
-        self._on_fail.append(_callable(notifier))
 
 
 class Connection:
@@ -642,34 +456,6 @@ class Connection:
     async def wait_closed(self) -> None:
         """Wait until the connection has ended, whoever ends it."""
         await self.broker.closed
-
-
-def _callable(notifier: Callable[[], object]) -> Callable[[], object]:
-    if not callable(notifier):
-        raise TypeError("a notifier is a callable without arguments")
-    return notifier
-
-
-def _guard(function: Callable[[], object]) -> None:
-    """Call the application's function; what it raises is logged, and ends nothing."""
-    try:
-        function()
-    except Exception:
-        logger.exception("a callback of the application raised")
-
-
-def _log_unsent(name: str) -> None:
-    logger.exception("call of '%s' without answer was not sent", name)
-
-
-def _is_peers_fault(failure: Failure) -> bool:
-    error = failure.value
-    if isinstance(error, DecodeError | BananaError):
-        return True
-    if isinstance(error, Error):
-        # Registered or not, the application raised it on purpose.
-        return False
-    return bool(failure.parents) and failure.parents[0] in defaults.declared.errors
 
 
 def _read_failure(unjellier: Unjellier, expression: list[Any]) -> CopiedFailure:

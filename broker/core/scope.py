@@ -22,7 +22,7 @@ class Scope:
         perspective, method, args, kw: for the hooks, as the Broker's ``serializingPerspective``,
             ``jellyMethod``, ``jellyArgs`` and ``jellyKw``.
         outer: the scope in which this one was opened, or None.
-        behind: the bytes of calls that hooks made, to be sent after the message.
+        behind: calls that hooks made, packed to be sent after the message.
         requests: the ids of those calls.
     """
 
@@ -41,7 +41,7 @@ class Scope:
         self.method = method
         self.args = args
         self.kw = kw
-        self.behind: list[bytes] = []
+        self.behind: list[Any] = []
         self.requests: list[RequestId] = []
         self._undo: list[Callable[[], object]] = []
 
@@ -49,13 +49,13 @@ class Scope:
         """Have ``undo`` called if the message is not sent."""
         self._undo.append(undo)
 
-    def join(self, encoded: bytes | None, request_id: RequestId | None) -> None:
+    def join(self, packed: Any, request_id: RequestId | None) -> None:
         """Become part of the outer scope: its message is not sent yet either."""
         outer = self.outer
         if outer is not None:
             outer._undo += self._undo
-            if encoded is not None:
-                outer.behind.append(encoded)
+            if packed is not None:
+                outer.behind.append(packed)
             outer.behind += self.behind
             if request_id is not None:
                 outer.requests.append(request_id)

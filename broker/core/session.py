@@ -22,7 +22,7 @@ import inspect
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from broker.core import messages
 from broker.core.dispatch import (
@@ -65,6 +65,15 @@ class Host(Invoker, Protocol):
 
     def on_event(self, event: Event, /) -> None:
         """Take an event; may call back into the session."""
+        ...
+
+    @property
+    def overridden(self) -> frozenset[str]:
+        """The published methods of the room above that are not ours: they are called in our place.
+
+        Of ``serialize``, ``unserialize``, ``localObjectForID``, ``sendCall``, ``sendEncoded``,
+        ``expressionReceived`` and the ``proto_`` family.
+        """
         ...
 
     def on_released(self) -> None:
@@ -147,15 +156,15 @@ class Session:
         self.has_unstarted_tasks = False
         self.is_draining = False
         self.context = contextvars.copy_context()
-        self._host = host
+        self._host: Any = host
         self._policy = policy
         self._handshake = Handshake(is_client, offered)
         self._reader = dialects.NONE.reader(replace(policy.limits, max_prefix=_SMALL_PREFIX))
         self._writer = dialects.NONE.writer(policy.limits)
         self._questions = QuestionTable()
         self._running: dict[RequestId, IncomingCall] = {}
-        self._inbox: deque[Message] = deque()
-        self._held: deque[Message] = deque()
+        self._inbox: deque[Message | _Raw] = deque()
+        self._held: deque[Message | _Raw] = deque()
         self._holds_calls = False
         self._outbox: list[bytes] = []
         self._unwritten: set[RequestId] = set()
@@ -164,6 +173,17 @@ class Session:
         self._fault: ProtocolError | None = None
         self._is_over = False
         self._backlog = 0
+        self._use_hooks(host)
+
+    def _use_hooks(self, host: Any) -> None:
+        """Put what the room above has overridden in the place of what is done here, once."""
+        theirs = host.overridden
+        self._jelly = self._jelly_by_host if "serialize" in theirs else self.translator.jelly
+        self._unjelly = host.unserialize if "unserialize" in theirs else self.translator.unjelly
+        self._find = host.localObjectForID if "localObjectForID" in theirs else self._find_export
+        self._sends_by_host = "sendCall" in theirs or "sendEncoded" in theirs
+        is_raw = any(name.startswith("proto_") for name in theirs) or "expressionReceived" in theirs
+        self._parse: Callable[[Expression], Message | _Raw] = _Raw if is_raw else messages.parse
 
     # Receiving.
 
@@ -189,7 +209,7 @@ class Session:
                 self._shake_hands()
             if self.dialect is not None:
                 while expressions := self._reader.read():
-                    self._inbox.extend(map(messages.parse, expressions))
+                    self._inbox.extend(map(self._parse, expressions))
         except ProtocolError as error:
             self._fault = error
 
@@ -223,7 +243,7 @@ class Session:
                 return True
             most -= 1
             try:
-                _HANDLERS[type(message)](self, message)
+                self.handle(message)
             except ProtocolError as error:
                 self._end(error)
                 raise
@@ -231,6 +251,14 @@ class Session:
             self._backlog = 0
         has_calls = bool(held) and not self._holds_calls
         return bool(inbox) or has_calls or self._fault is not None
+
+    def handle(self, message: Message | _Raw) -> None:
+        """Handle one message now; for the room above where it has a part in that itself.
+
+        Raises:
+            ProtocolError: it is not legal.
+        """
+        _HANDLERS[type(message)](self, message)
 
     def hold_calls(self, hold: bool) -> None:
         """Let the peer's calls wait, or go on; :meth:`pump` next."""
@@ -300,11 +328,11 @@ class Session:
         scope = translator.open(perspective, name, args, kw)
         request_id: RequestId | None = None
         try:
-            net_args = translator.jelly(args)
-            net_kw = translator.jelly(kw)
+            net_args = self._jelly(args)
+            net_kw = self._jelly(kw)
             request_id = self._questions.ask(perspective, wants_answer)
             method = name.encode("utf-8")
-            encoded = self._encode(
+            packed = self._pack(
                 [command, request_id, object_id, method, int(wants_answer), net_args, net_kw]
             )
         except BaseException:
@@ -312,7 +340,7 @@ class Session:
             raise
         translator.close(scope)
         self.stats.calls_made += 1
-        self._commit(scope, encoded, request_id)
+        self._commit(scope, packed, request_id)
         return request_id
 
     def abandon(self, request_id: RequestId) -> None:
@@ -332,8 +360,8 @@ class Session:
         self._refuse(call, error)
 
     def send_expression(self, expression: Expression) -> None:
-        """Send one message as it stands: PB's published ``sendCall``."""
-        self._outbox.append(self._encode(expression))
+        """Send one expression as it stands: PB's published ``sendEncoded``."""
+        self._outbox.append(self._writer.encode(expression))
 
     def end(self) -> dict[RequestId, bool]:
         """End the session: the connection is gone.
@@ -368,7 +396,7 @@ class Session:
             self._writer = dialect.writer(self._policy.limits)
             self._reader.feed(rest)
             self.dialect = dialect
-            self.send_expression([b"version", messages.PROTOCOL_VERSION])
+            self._send(b"version", messages.PROTOCOL_VERSION)
             self._host.on_event(Ready(dialect.name.decode("ascii")))
 
     def _on_version(self, message: messages.Version) -> None:
@@ -381,8 +409,11 @@ class Session:
     def _on_did_not_understand(self, message: messages.DidNotUnderstand) -> None:
         self._host.on_event(Misunderstood(messages.describe_command(message.command)))
 
+    def _on_raw(self, raw: _Raw) -> None:
+        self._host.expressionReceived(raw.expression)
+
     def _on_unknown_command(self, message: messages.UnknownCommand) -> None:
-        self.send_expression([b"didNotUnderstand", message.command])
+        self._send(b"didNotUnderstand", message.command)
 
     # Calls of the peer's.
 
@@ -419,7 +450,7 @@ class Session:
         if not isinstance(route, Route):
             return self.context.run(route, self._host, call.name, message.args, message.kw)
         method = find_method(route, call.name, self._policy.dynamic_methods)
-        unjelly = self.translator.unjelly
+        unjelly = self._unjelly
         call.route = route
         args = unjelly(message.args, route.perspective)
         kw = unjelly(message.kw, route.perspective)
@@ -429,14 +460,18 @@ class Session:
     def _target(self, message: messages.Call | messages.CallToCache) -> Any:
         if type(message) is messages.CallToCache:
             return self.translator.held.observer_of(message.object_id)
-        entry = self.translator.exports.get(message.object_id)
-        if entry is None:
+        target = self._find(message.object_id)
+        if target is None:
             raise NoSuchObject(
                 f"object {shown(message.object_id)} is not exported to this connection"
             )
-        return entry.value
+        return target
 
-    def _begins_at_once(self, message: Message) -> bool:
+    def _find_export(self, object_id: ObjectId) -> Any:
+        entry = self.translator.exports.get(object_id)
+        return None if entry is None else entry.value
+
+    def _begins_at_once(self, message: Message | _Raw) -> bool:
         """Whether handling a message would run a method now, rather than make a task of it."""
         if not isinstance(message, messages.Call | messages.CallToCache):
             return False
@@ -454,20 +489,19 @@ class Session:
         if route is None:
             # A hook of the class's own answers in expressions already.
             try:
-                self._outbox.append(self._encode([b"answer", call.request_id, value]))
+                self._send(b"answer", call.request_id, value)
             except Exception as error:  # noqa: BLE001 - a value that cannot be sent fails this call
                 self._refuse(call, error)
             return
         scope = self.translator.open(route.perspective, call.name, call.args, call.kw)
         try:
-            expression = self.translator.jelly(value)
-            encoded = self._encode([b"answer", call.request_id, expression])
+            packed = self._pack([b"answer", call.request_id, self._jelly(value)])
         except Exception as error:  # noqa: BLE001 - a value that cannot be sent fails this call
             self._roll_back(scope, None)
             self._refuse(call, error)
             return
         self.translator.close(scope)
-        self._commit(scope, encoded, None)
+        self._commit(scope, packed, None)
 
     def _refuse(self, call: IncomingCall, error: Any) -> None:
         shown_error, error_id = self._host.shown_error(error)
@@ -476,20 +510,19 @@ class Session:
         if call.wants_answer:
             scope = self.translator.open()
             try:
-                expression = self.translator.jelly(shown_error)
-                encoded = self._encode([b"error", call.request_id, expression])
+                packed = self._pack([b"error", call.request_id, self._jelly(shown_error)])
             except Exception as second:  # noqa: BLE001 - an error that cannot be sent is told as such
                 self._roll_back(scope, None)
                 self._refuse_plainly(call, second)
             else:
                 self.translator.close(scope)
-                self._commit(scope, encoded, None)
+                self._commit(scope, packed, None)
         self._host.on_event(CallRaised(call.name, error, error_id))
 
     def _refuse_plainly(self, call: IncomingCall, error: Exception) -> None:
         fault = RuntimeError(f"the error cannot be sent: {type(error).__name__}")
         expression = self.translator.jelly(self._host.shown_error(fault)[0])
-        self._outbox.append(self._encode([b"error", call.request_id, expression]))
+        self._send(b"error", call.request_id, expression)
 
     # Answers to ours.
 
@@ -508,7 +541,7 @@ class Session:
         is_waited_for, perspective = self._questions.take(request_id)
         # Made in any case: what it refers to has been counted by the peer, and must be released.
         try:
-            outcome = self.translator.unjelly(expression, perspective)
+            outcome = self._unjelly(expression, perspective)
         except Exception as error:  # noqa: BLE001 - an answer that may not come in fails this call
             event, outcome = Refused, error
         if is_waited_for:
@@ -527,7 +560,7 @@ class Session:
                 entry.stop()
             except Exception as error:  # noqa: BLE001 - the hook is the application's, not the peer's
                 self._host.on_event(CallRaised("stoppedObserving", error, None))
-            self.send_expression([b"uncache", message.cache_id])
+            self._send(b"uncache", message.cache_id)
 
     def _on_uncache(self, message: messages.Uncache) -> None:
         value = self.translator.held.remove(message.cache_id)
@@ -550,19 +583,42 @@ class Session:
         while self._released and not self._is_over:
             command, an_id, count = self._released.popleft()
             # This wire has no count: each reception is taken back by itself.
-            self._outbox.extend([self._encode([command, an_id])] * count)
+            for _ in range(count):
+                self._send(command, an_id)
 
     # Messages out, whole or not at all.
 
-    def _encode(self, expression: Expression) -> bytes:
-        return self._writer.encode(expression)
+    def _send(self, *message: Any) -> None:
+        self._post(self._pack(list(message)))
 
-    def _commit(self, scope: Scope, encoded: bytes, request_id: RequestId | None) -> None:
+    def _pack(self, message: Expression) -> Any:
+        """Return what :meth:`_post` takes, once it is sure that it can be sent."""
+        encoded = self._writer.encode(message)
+        return message if self._sends_by_host else encoded
+
+    def _post(self, packed: Any) -> None:
+        if self._sends_by_host:
+            self._host.sendCall(*packed)
+        else:
+            self._outbox.append(packed)
+
+    def _jelly_by_host(self, value: Any) -> Expression:
+        scope = self.translator.scope or Scope()
+        return self._host.serialize(  # type: ignore[no-any-return]
+            value,
+            perspective=scope.perspective,
+            method=scope.method,
+            args=scope.args,
+            kw=scope.kw,
+        )
+
+    def _commit(self, scope: Scope, packed: Any, request_id: RequestId | None) -> None:
         if scope.outer is not None:
-            scope.join(encoded, request_id)
+            scope.join(packed, request_id)
             return
-        self._outbox.append(encoded)
-        self._outbox += scope.behind
+        self._post(packed)
+        for behind in scope.behind:
+            self._post(behind)
         if request_id is not None:
             self._unwritten.add(request_id)
         self._unwritten.update(scope.requests)
@@ -580,6 +636,12 @@ class Session:
         self._is_over = True
         if isinstance(error, LimitExceeded):
             self.stats.limits[_limit_name(error)] += 1
+
+
+class _Raw(NamedTuple):
+    """An expression that the room above parses itself."""
+
+    expression: Expression
 
 
 class _NotRun(Exception):
@@ -609,4 +671,5 @@ _HANDLERS: dict[type, Callable[[Session, Any], None]] = {
     messages.Decref: Session._on_decref,
     messages.Decache: Session._on_decache,
     messages.Uncache: Session._on_uncache,
+    _Raw: Session._on_raw,
 }

@@ -1,0 +1,287 @@
+"""The published methods of a Broker: doors of a few lines onto its session and tables.
+
+A subclass may override any of them. Which it does is found out once, when the class is made; the
+engine then calls those, and only those, where it would have done the work itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from broker import journal
+from broker.core import messages
+from broker.core.messages import ObjectId
+from broker.core.session import Session
+from broker.defer import maybeDeferred
+from broker.flavors.reference import RemoteReference
+from jelly.atoms import Expression
+from jelly.errors import ProtocolError
+
+__all__ = ["Doors"]
+
+
+class Doors:
+    """The published face of ``connection.Broker``, which is its only subclass of ours.
+
+    Attributes:
+        session: what the doors lead to.
+        pageProducers: the Pagers that are sending.
+        overridden: of the class: the published methods that a subclass has made its own.
+    """
+
+    session: Session
+    transport: Any
+    pageProducers: list[Any]
+    overridden: ClassVar[frozenset[str]] = frozenset()
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.overridden = frozenset(
+            name for name in _HOOKS if getattr(cls, name) is not getattr(Doors, name)
+        )
+
+    def prepare_doors(self) -> None:
+        """Make room for what the doors keep."""
+        self.pageProducers = []
+        self._on_connect: list[Callable[[], object]] = []
+        self._on_disconnect: list[Callable[[], object]] = []
+        self._on_fail: list[Callable[[], object]] = []
+
+    def soon_flush(self) -> None:
+        """Write what is due, now or at the end of this turn of the loop."""
+        raise NotImplementedError
+
+    def flush(self) -> None:
+        """Write what is due."""
+        raise NotImplementedError
+
+    def serialize(
+        self,
+        object: Any,
+        perspective: Any = None,
+        method: Any = None,
+        args: Any = None,
+        kw: Any = None,
+    ) -> Any:
+        """Return the expression of a graph, or a Deferred of it for a Deferred (published)."""
+        if getattr(type(object), "__await__", None) is not None:
+            return maybeDeferred(lambda: object).addCallback(
+                self.serialize, perspective, method, args, kw
+            )
+        translator = self.session.translator
+        scope = translator.open(perspective, method, args, kw)
+        try:
+            expression = translator.jelly(object)
+        except BaseException:
+            translator.close(scope)
+            scope.roll_back()
+            raise
+        translator.close(scope)
+        scope.join(None, None)
+        return expression
+
+    def unserialize(self, sexp: Expression, perspective: Any = None) -> Any:
+        """Return the graph of an expression of the peer's (published)."""
+        return self.session.translator.unjelly(sexp, perspective)
+
+    @property
+    def serializingPerspective(self) -> Any:
+        """Through whose eyes the message that is being made will be seen (published)."""
+        scope = self.session.translator.scope
+        return None if scope is None else scope.perspective
+
+    @property
+    def unserializingPerspective(self) -> Any:
+        """Through whose eyes the message that came in is seen (published)."""
+        return self.session.translator.perspective
+
+    def registerReference(self, object: Any) -> ObjectId:
+        """Count one sending of an object, and return its id (published)."""
+        return self.session.translator.export(object, object.processUniqueID())
+
+    def setNameForLocal(self, name: str | bytes, object: Any) -> None:
+        """Let the peer call an object by a name (published)."""
+        key = name.encode("utf-8") if isinstance(name, str) else name
+        self.session.translator.exports.name(key, object)
+
+    def remoteForName(self, name: str | bytes) -> RemoteReference:
+        """Return a reference to what the peer has named so, if it has (published)."""
+        key = name.encode("utf-8") if isinstance(name, str) else name
+        return RemoteReference(None, self, key, 0)
+
+    def localObjectForID(self, luid: ObjectId | str) -> Any:
+        """Return the object that the peer knows by an id or a name, or None (published)."""
+        key = luid.encode("utf-8") if isinstance(luid, str) else luid
+        entry = self.session.translator.exports.get(key)
+        return None if entry is None else entry.value
+
+    def when_released(self, object: Any, callback: Callable[[], None]) -> None:
+        """Have ``callback()`` called when the peer drops an object that is sent to it."""
+        self.session.translator.exports.when_released(object.processUniqueID(), callback)
+
+    def publish_cache(self, instance: Any) -> tuple[int, bool]:
+        """Count one sending of a Cacheable; return its id, and whether its state must go along."""
+        return self.session.translator.publish(instance, instance.processUniqueID())
+
+    def note_observer(self, cache_id: int, observer: Any) -> None:
+        """Note whom ``stoppedObserving`` is due for."""
+        self.session.translator.observe(cache_id, observer)
+
+    def cachedRemotelyAs(self, instance: Any, incref: int = 0) -> int | None:
+        """Return the id by which the peer holds a Cacheable, or None (published)."""
+        cache_id = self.session.translator.published.id_of(instance.processUniqueID())
+        if cache_id is not None and incref:
+            self.publish_cache(instance)
+        return cache_id
+
+    def cacheLocally(self, cid: int, instance: Any) -> None:
+        """Hold a cache whose state is on its way (published)."""
+        self.session.translator.held.add(cid, instance)
+
+    def refresh_cache(self, cache_id: int, instance: Any) -> None:
+        """Follow a cache whose attributes were replaced as a whole."""
+        self.session.translator.held.refresh(cache_id, instance)
+
+    def cachedLocallyAs(self, cid: int) -> Any:
+        """Return the cache that is held under an id (published)."""
+        return self.session.translator.held.observer_of(cid)
+
+    def sendCall(self, *exp: Expression) -> None:
+        """Send one message (published)."""
+        self.sendEncoded(list(exp))
+
+    def sendEncoded(self, obj: Expression) -> None:
+        """Send one expression as it stands (published)."""
+        self.session.send_expression(obj)
+        self.soon_flush()
+
+    def expressionReceived(self, sexp: Expression) -> None:
+        """Handle one expression of the peer's (published).
+
+        Raises:
+            ProtocolError: it is no message, or not legal now.
+        """
+        if type(sexp) is list and sexp and type(sexp[0]) is bytes:
+            handler = _PROTO.get(sexp[0])
+            if handler in self.overridden:
+                try:
+                    getattr(self, handler)(*sexp[1:])
+                except TypeError as error:
+                    raise ProtocolError(f"malformed message: {handler}") from error
+                return
+        self.session.handle(messages.parse(sexp))
+
+    def proto_version(self, vnum: Any) -> None:
+        """Handle the peer's version (published)."""
+        self._handle(b"version", vnum)
+
+    def proto_didNotUnderstand(self, command: Any) -> None:
+        """Handle that the peer has no such command (published)."""
+        self._handle(b"didNotUnderstand", command)
+
+    def proto_message(self, *fields: Any) -> None:
+        """Handle a call: request id, object id, name, answer required, args, kw (published)."""
+        self._handle(b"message", *fields)
+
+    def proto_cachemessage(self, *fields: Any) -> None:
+        """Handle a call to a cache that is held here; see ``proto_message`` (published)."""
+        self._handle(b"cachemessage", *fields)
+
+    def proto_answer(self, requestID: Any, netResult: Any) -> None:
+        """Handle the result of a call of ours (published)."""
+        self._handle(b"answer", requestID, netResult)
+
+    def proto_error(self, requestID: Any, fail: Any) -> None:
+        """Handle the failure of a call of ours (published)."""
+        self._handle(b"error", requestID, fail)
+
+    def proto_decref(self, objectID: Any) -> None:
+        """Handle that the peer dropped one reception of an object (published)."""
+        self._handle(b"decref", objectID)
+
+    def proto_decache(self, objectID: Any) -> None:
+        """Handle that the peer dropped one reception of a cache (published)."""
+        self._handle(b"decache", objectID)
+
+    def proto_uncache(self, objectID: Any) -> None:
+        """Handle that the peer has done with a cache that is held here (published)."""
+        self._handle(b"uncache", objectID)
+
+    def _handle(self, *message: Any) -> None:
+        self.session.handle(messages.parse(list(message)))
+
+    def registerPageProducer(self, pager: Any) -> None:
+        """Send the pages of a Pager whenever the transport has room (published)."""
+        self.pageProducers.append(pager)
+        if len(self.pageProducers) == 1:
+            self.transport.registerProducer(self, False)
+
+    def resumeProducing(self) -> None:
+        """The transport has room: send a page of each Pager (published)."""
+        for pager in list(self.pageProducers):
+            pager.sendNextPage()
+            if not pager.stillPaging():
+                self.pageProducers.remove(pager)
+        self.flush()
+        if not self.pageProducers:
+            self.transport.unregisterProducer()
+
+    def pauseProducing(self) -> None:
+        """The transport has no room; pages are sent only when it asks for them (published)."""
+
+    def stopProducing(self) -> None:
+        """The connection is gone, and with it all paging (published)."""
+        self.pageProducers.clear()
+
+    def notifyOnDisconnect(self, notifier: Callable[[], object]) -> None:
+        """Have ``notifier()`` called when the connection has ended (published)."""
+        self._on_disconnect.append(_callable(notifier))
+
+    def dontNotifyOnDisconnect(self, notifier: Callable[[], object]) -> None:
+        """Take one ``notifyOnDisconnect`` back (published)."""
+        if notifier in self._on_disconnect:
+            self._on_disconnect.remove(notifier)
+
+    def notifyOnConnect(self, notifier: Callable[[], object]) -> None:
+        """Have ``notifier()`` called when calls can be made; now, if they can (published)."""
+        if self.session.dialect is not None:
+            journal.guard(_callable(notifier))
+        else:
+            self._on_connect.append(_callable(notifier))
+
+    def notifyOnFail(self, notifier: Callable[[], object]) -> None:
+        """Have ``notifier()`` called when it ends before calls could be made (published)."""
+        self._on_fail.append(_callable(notifier))
+
+
+def _callable(notifier: Callable[[], object]) -> Callable[[], object]:
+    if not callable(notifier):
+        raise TypeError("a notifier is a callable without arguments")
+    return notifier
+
+
+_PROTO = {
+    command.encode("ascii"): f"proto_{command}"
+    for command in [
+        "version",
+        "didNotUnderstand",
+        "message",
+        "cachemessage",
+        "answer",
+        "error",
+        "decref",
+        "decache",
+        "uncache",
+    ]
+}
+
+_HOOKS = (
+    "expressionReceived",
+    "localObjectForID",
+    "sendCall",
+    "sendEncoded",
+    "serialize",
+    "unserialize",
+    *_PROTO.values(),
+)
