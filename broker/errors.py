@@ -14,9 +14,9 @@
                    ├─ NoSuchObject (LookupError)
                    └─ ServerBusy · ServerDraining · TooManyAttempts · LoginExpired
                    TLSError (ConnectionError) · ConfigError (ValueError)
-    transports     ConnectionDone† · ConnectionLost† ─ ConnectionAborted†
-                   ConnectError† ─ ConnectionRefusedError† · TimeoutError†
-                   DNSLookupError† · CannotListenError†
+    transports     ConnectionClosed† ─ ConnectionDone† · ConnectionLost† ─ ConnectionAborted†
+                   ConnectError† ─ ConnectionRefusedError† · UserError† ─ TimeoutError†
+                   DNSLookupError† · BindError† ─ CannotListenError†
 
 A ProtocolError ends the connection, except DeadReferenceError; the others end one call, an
 EncodeError before anything is written, PBConnectionLost all calls that are pending.
@@ -45,12 +45,14 @@ from jelly.errors import (
 
 __all__ = [
     "BananaError",
+    "BindError",
     "CallTimeout",
     "CannotJelly",
     "CannotListenError",
     "ConfigError",
     "ConnectError",
     "ConnectionAborted",
+    "ConnectionClosed",
     "ConnectionDone",
     "ConnectionLost",
     "ConnectionRefusedError",
@@ -75,6 +77,7 @@ __all__ = [
     "TimeoutError",
     "TooLarge",
     "TooManyAttempts",
+    "UserError",
     "WrongArguments",
 ]
 
@@ -172,14 +175,18 @@ class ConfigError(ValueError):
 # broker.reactor.error.
 
 
-class ConnectionDone(Exception):
+class ConnectionClosed(Exception):
+    """The connection has ended, cleanly or not."""
+
+
+class ConnectionDone(ConnectionClosed):
     """The connection was closed cleanly."""
 
     def __str__(self) -> str:
         return " ".join(map(str, self.args)) or "Connection was closed cleanly."
 
 
-class ConnectionLost(Exception):
+class ConnectionLost(ConnectionClosed):
     """The connection was lost in a way that is not clean."""
 
     def __str__(self) -> str:
@@ -210,7 +217,14 @@ class ConnectionRefusedError(ConnectError):
     """Nothing listens at that address."""
 
 
-class TimeoutError(ConnectError):
+class UserError(ConnectError):
+    """The program gave up the attempt: `stopConnecting`, `disconnect`, or its timeout."""
+
+    def __str__(self) -> str:
+        return self.string or "The connection attempt was given up by the program."
+
+
+class TimeoutError(UserError):
     """The connection could not be made in time."""
 
 
@@ -218,7 +232,11 @@ class DNSLookupError(OSError):
     """The host name does not resolve."""
 
 
-class CannotListenError(Exception):
+class BindError(Exception):
+    """An address of this machine cannot be used."""
+
+
+class CannotListenError(BindError):
     """The port cannot be opened.
 
     Attributes:

@@ -49,8 +49,16 @@ PUBLISHED_NAMES: dict[str, str] = {
     **_named(
         "broker.errors",
         "twisted.internet.error",
-        "ConnectionDone ConnectionLost ConnectionAborted ConnectError ConnectionRefusedError"
-        " TimeoutError DNSLookupError CannotListenError",
+        "ConnectionClosed ConnectionDone ConnectionLost ConnectionAborted ConnectError"
+        " ConnectionRefusedError UserError TimeoutError DNSLookupError BindError CannotListenError",
+    ),
+    **_named(
+        "broker.reactor.error",
+        "twisted.internet.error",
+        "AlreadyCalled AlreadyCancelled BadFileError CertificateError ConnectingCancelledError"
+        " NotConnectingError NotListeningError ReactorAlreadyRunning ReactorNotRestartable"
+        " ReactorNotRunning ServiceNameUnknownError ProcessDone ProcessTerminated"
+        " ProcessExitedAlready",
     ),
     **_named(
         "cred.error",

@@ -5,29 +5,43 @@ The transport errors are those of `broker.errors`; a program may catch them unde
 
 from __future__ import annotations
 
+import signal as signals
+from typing import Any
+
 from broker.errors import (
+    BindError,
     CannotListenError,
     ConnectError,
     ConnectionAborted,
+    ConnectionClosed,
     ConnectionDone,
     ConnectionLost,
     ConnectionRefusedError,
     DNSLookupError,
     TimeoutError,
+    UserError,
 )
 
 __all__ = [
     "AlreadyCalled",
     "AlreadyCancelled",
+    "BadFileError",
+    "BindError",
     "CannotListenError",
+    "CertificateError",
     "ConnectError",
+    "ConnectingCancelledError",
     "ConnectionAborted",
+    "ConnectionClosed",
     "ConnectionDone",
     "ConnectionLost",
     "ConnectionRefusedError",
     "DNSLookupError",
     "NotConnectingError",
     "NotListeningError",
+    "ProcessDone",
+    "ProcessExitedAlready",
+    "ProcessTerminated",
     "ReactorAlreadyRunning",
     "ReactorNotRestartable",
     "ReactorNotRunning",
@@ -37,15 +51,73 @@ __all__ = [
 ]
 
 
-class UserError(ConnectError):
-    """The program gave up the connection attempt: `stopConnecting` or `disconnect` (published)."""
-
-    def __str__(self) -> str:
-        return self.string or "The connection attempt was given up by the program."
-
-
 class ServiceNameUnknownError(ConnectError):
     """The port was given as the name of a service that this system does not list (published)."""
+
+
+class BadFileError(ConnectError):
+    """The file of a UNIX socket is of no use: its server does not live (published)."""
+
+
+class ConnectingCancelledError(Exception):
+    """The Deferred of an endpoint's `connect` was cancelled (published).
+
+    Attributes:
+        address: where the connection would have led.
+    """
+
+    def __init__(self, address: Any):
+        super().__init__(address)
+        self.address = address
+
+
+class CertificateError(Exception):
+    """There is no certificate where one should be (published)."""
+
+    def __str__(self) -> str:
+        return " ".join(map(str, self.args)) or "There is no certificate where one should be."
+
+
+class ProcessDone(ConnectionDone):
+    """A child process has ended with exit code 0 (published).
+
+    Attributes:
+        exitCode: 0.
+        signal: None.
+        status: as the system reported it.
+    """
+
+    def __init__(self, status: Any):
+        super().__init__("process finished with exit code 0")
+        self.exitCode = 0
+        self.signal = None
+        self.status = status
+
+
+class ProcessTerminated(ConnectionLost):
+    """A child process has ended with another exit code than 0, or by a signal (published).
+
+    Attributes:
+        exitCode: the exit code; None where a signal ended it.
+        signal: the number of that signal, or None.
+        status: as the system reported it.
+    """
+
+    def __init__(self, exitCode: int | None = None, signal: int | None = None, status: Any = None):
+        super().__init__(exitCode, signal, status)
+        self.exitCode = exitCode
+        self.signal = signal
+        self.status = status
+
+    def __str__(self) -> str:
+        if self.signal is not None:
+            names = {number.value: number.name for number in signals.Signals}
+            return f"process ended by {names.get(self.signal, f'signal {self.signal}')}"
+        return f"process ended with exit code {self.exitCode}"
+
+
+class ProcessExitedAlready(Exception):
+    """The child process has ended, and takes no signal any more (published)."""
 
 
 class AlreadyCalled(ValueError):

@@ -126,6 +126,7 @@ def test_parents():
     assert Failure(broker.errors.ConnectionAborted()).parents == [
         "twisted.internet.error.ConnectionAborted",
         "twisted.internet.error.ConnectionLost",
+        "twisted.internet.error.ConnectionClosed",
         "builtins.Exception",
         "builtins.BaseException",
         "builtins.object",

@@ -32,8 +32,33 @@ def test_bases() -> None:
 
 def test_texts() -> None:
     """An error raised without words still says what happened."""
-    for cls in (error.AlreadyCalled, error.AlreadyCancelled, error.UserError):
+    for cls in (
+        error.AlreadyCalled,
+        error.AlreadyCancelled,
+        error.UserError,
+        error.CertificateError,
+    ):
         assert str(cls()).endswith(".")
     assert str(error.AlreadyCalled("too", "late")) == "too late"
     assert str(error.AlreadyCancelled("before")) == "before"
     assert str(error.UserError(None, "no patience")) == "no patience"
+
+
+def test_tree() -> None:
+    """What is an instance of what, among the transport errors, is as published."""
+    for name in error.__all__:
+        ours, published = getattr(error, name), getattr(twisted.internet.error, name)
+        for other in error.__all__:
+            expected = issubclass(published, getattr(twisted.internet.error, other))
+            assert issubclass(ours, getattr(error, other)) == expected, (name, other)
+
+
+def test_processes() -> None:
+    """The end of a process tells its exit code or its signal, as attributes and as text."""
+    done = error.ProcessDone(0)
+    assert (done.exitCode, done.signal, done.status) == (0, None, 0)
+    assert str(error.ProcessTerminated(3, None, 768)).endswith("exit code 3")
+    killed = error.ProcessTerminated(None, 15, 15)
+    assert (killed.exitCode, killed.signal, killed.status) == (None, 15, 15)
+    assert str(killed).endswith("SIGTERM")
+    assert str(error.ProcessTerminated(signal=99)).endswith("signal 99")
