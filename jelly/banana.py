@@ -154,6 +154,7 @@ class Reader:
         data, pos, stack = self._buffer, self._pos, self._open
         end = len(data)
         limits = self._limits
+        longest = 7 * limits.max_prefix
         current, left = stack.pop() if stack else (done, -1)
         begin = pos
         item: Any
@@ -169,12 +170,12 @@ class Reader:
                     if byte < 0x80:
                         shift = 7
                         while byte < 0x80:
+                            if shift >= longest:
+                                raise self._long_prefix()
                             number |= byte << shift
                             shift += 7
                             byte = data[pos]
                             pos += 1
-                        if pos - begin > limits.max_prefix + 1:
-                            raise self._long_prefix()
                 else:
                     number = 0
                 if byte == _STRING:
@@ -229,8 +230,6 @@ class Reader:
                     if len(done) == most:
                         break
         except IndexError:
-            if end - begin > limits.max_prefix:
-                raise self._long_prefix() from None
             pos = begin
             self._check_size(end)
         if left >= 0:

@@ -131,9 +131,7 @@ class Frozen(Unjellyable):
     note: Any = field(default=None, hash=False)
 
 
-@pytest.mark.parametrize(
-    "make", [lambda d: bomb(d), lambda d: frozenset({bomb(d)} if d < 20 else ())]
-)
+@pytest.mark.parametrize("make", [bomb, lambda d: frozenset({bomb(d)} if d < 20 else ())])
 def test_small_bombs(make: Callable[[int], Any]) -> None:
     """A nested key below the limit is taken."""
     check(make(10))

@@ -1,0 +1,148 @@
+"""Values that hold no other value, both ways, and every form of them that is none."""
+
+from __future__ import annotations
+
+import datetime as dt
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from jelly import leaves
+from jelly.errors import CannotJelly, LimitExceeded, MalformedJelly
+from jelly.limits import Limits
+
+UTC = dt.UTC
+
+BOTH_WAYS = [
+    (None, [b"None"]),
+    (True, [b"boolean", b"true"]),
+    (False, [b"boolean", b"false"]),
+    ("", [b"unicode", b""]),
+    ("ü€😀", [b"unicode", "ü€😀".encode()]),
+    (Decimal("1.50"), [b"decimal", 150, -2]),
+    (Decimal("-3E+6"), [b"decimal", -3, 6]),
+    (Decimal("0"), [b"decimal", 0, 0]),
+    (dt.datetime(2020, 1, 2, 3, 4, 5, 6), [b"datetime", b"2020 1 2 3 4 5 6"]),
+    (dt.datetime.max, [b"datetime", b"9999 12 31 23 59 59 999999"]),
+    (dt.date(1, 1, 1), [b"date", b"1 1 1"]),
+    (dt.time(23, 59, 58, 7), [b"time", b"23 59 58 7"]),
+    (dt.timedelta(-1, 2, 3), [b"timedelta", b"-1 2 3"]),
+    (dt.timedelta.max, [b"timedelta", b"999999999 86399 999999"]),
+]
+
+
+def read(expression: list[Any], **limits: int) -> Any:
+    """Read a leaf by its tag."""
+    return leaves.READERS[expression[0]](expression, Limits(**limits))
+
+
+@pytest.mark.parametrize(("value", "expression"), BOTH_WAYS)
+def test_both_ways(value: Any, expression: list[Any]) -> None:
+    """Each value is written as its expression, which is read as the same value of the same type."""
+    assert leaves.WRITERS[type(value)](value) == expression
+    back = read(expression)
+    assert (type(back), back) == (type(value), value)
+
+
+def test_every_row_is_tested() -> None:
+    """There is no leaf that the table above leaves out."""
+    assert set(leaves.WRITERS) == {type(value) for value, _ in BOTH_WAYS}
+    assert set(leaves.READERS) == {expression[0] for _, expression in BOTH_WAYS}
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("\ud800", "lone surrogate has no UTF-8 form"),
+        (Decimal("NaN"), "Decimal that is not finite"),
+        (Decimal("-Infinity"), "Decimal that is not finite"),
+        (Decimal("1" * 1001), "Decimal of 1001 digits has no expression"),
+        (dt.datetime(2020, 1, 1, tzinfo=UTC), "datetime with a time zone has no pb expression"),
+        (dt.time(1, tzinfo=UTC), "time with a time zone has no pb expression"),
+    ],
+)
+def test_what_has_no_expression(value: Any, text: str) -> None:
+    """What the wire cannot carry is refused, with the way out."""
+    with pytest.raises(CannotJelly, match=text):
+        leaves.WRITERS[type(value)](value)
+
+
+def test_none_ignores_what_follows() -> None:
+    """PB takes whatever follows the tag of None for nothing."""
+    assert read([b"None", 1, 2]) is None
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        [b"boolean"],
+        [b"boolean", 1],
+        [b"boolean", b"True"],
+        [b"boolean", b"true", b"true"],
+        [b"unicode"],
+        [b"unicode", 5],
+        [b"unicode", b"\xff"],
+        [b"unicode", b"a", b"b"],
+        [b"unicode", [b"unicode", b"a"]],
+        [b"decimal", 1],
+        [b"decimal", b"1", 0],
+        [b"decimal", 1, b"0"],
+        [b"decimal", 1.0, 0],
+        [b"decimal", 1, 0, 0],
+        [b"date"],
+        [b"date", 5],
+        [b"date", b""],
+        [b"date", b"2020 1"],
+        [b"date", b"2020 1 1 1"],
+        [b"date", b"2020 13 1"],
+        [b"date", b"2020  1"],
+        [b"date", b"2020 1 1 "],
+        [b"date", b"2020 1 +1"],
+        [b"date", b"2020 1 --1"],
+        [b"date", b"2020 1 0x1"],
+        [b"date", b"2020 1 \xb2"],
+        [b"date", b"0" * 78 + b"1 1 1"],
+        [b"date", b"2020 1 1", 0],
+        [b"date", b"99999999999999999999 1 1"],
+        [b"datetime", b"2020 1 1 1 1 1"],
+        [b"datetime", b"2020 1 1 24 0 0 0"],
+        [b"time", b"1 2 3"],
+        [b"time", b"1 2 3 1000000"],
+        [b"timedelta", b"1 2"],
+        [b"timedelta", b"1000000000 0 0"],
+        [b"timedelta", b"9" * 40 + b" 0 0"],
+    ],
+)
+def test_malformed(expression: list[Any]) -> None:
+    """Each form that nothing writes is MalformedJelly, and nothing else."""
+    with pytest.raises(MalformedJelly):
+        read(expression)
+
+
+@pytest.mark.parametrize(
+    ("expression", "text"),
+    [
+        ([b"decimal", 10**1000, 0], "decimal of more than 1000 digits (max_decimal_digits)"),
+        ([b"decimal", -(10**1000), 0], "decimal of more than 1000 digits (max_decimal_digits)"),
+        ([b"decimal", 2**4000, 0], "decimal of more than 1000 digits (max_decimal_digits)"),
+        ([b"decimal", 1, 6145], "decimal exponent out of range (max_decimal_exponent)"),
+        ([b"decimal", 1, -6145], "decimal exponent out of range (max_decimal_exponent)"),
+        ([b"decimal", 1, 10**100], "decimal exponent out of range (max_decimal_exponent)"),
+        ([b"decimal", 10**500, 6000], "decimal exponent out of range (max_decimal_exponent)"),
+    ],
+)
+def test_decimals_beyond_the_limits(expression: list[Any], text: str) -> None:
+    """A Decimal that would be slow to work with does not come in."""
+    with pytest.raises(LimitExceeded) as caught:
+        read(expression)
+    assert str(caught.value) == text
+
+
+def test_decimals_at_the_limits() -> None:
+    """As many digits, and as large an exponent, as the limits name are taken."""
+    assert read([b"decimal", 10**1000 - 1, 0]) == 10**1000 - 1
+    assert read([b"decimal", 1, 6144]) == Decimal("1E+6144")
+    assert read([b"decimal", 15, -6145]) == Decimal("1.5E-6144")
+    with pytest.raises(LimitExceeded):
+        read([b"decimal", 100, 0], max_decimal_digits=2)
