@@ -88,7 +88,7 @@ if TYPE_CHECKING:
     from broker.client import Connect, connect
     from broker.connection import Broker, Connection
     from broker.core.policy import PUBLISHED, STRICT, Policy
-    from broker.core.session import Stats
+    from broker.core.stats import Stats
     from broker.errors import (
         BananaError,
         CallTimeout,
@@ -141,7 +141,7 @@ _HOMES = {
     "broker.client": "Connect connect",
     "broker.connection": "Broker Connection",
     "broker.core.policy": "PUBLISHED STRICT Policy",
-    "broker.core.session": "Stats",
+    "broker.core.stats": "Stats",
     "broker.errors": (
         "BananaError CallTimeout CannotJelly CannotListenError ConfigError ConnectError"
         " ConnectionAborted ConnectionDone ConnectionLost ConnectionRefusedError DNSLookupError"

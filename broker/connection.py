@@ -25,7 +25,8 @@ from broker.core.events import (
 )
 from broker.core.messages import ObjectId
 from broker.core.policy import PUBLISHED, Policy
-from broker.core.session import Session, Stats
+from broker.core.session import Session
+from broker.core.stats import Stats
 from broker.defer import Deferred
 from broker.doors import Doors
 from broker.errors import (
@@ -275,7 +276,7 @@ class Broker(Doors):
 
     def drain(self) -> Deferred[None]:
         """Run no further call of the peer's; return a Deferred that fires when none is left."""
-        self.session.is_draining = True
+        self.session.drain()
         self._idle = Deferred()
         self._tell_idle()
         return self._idle

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
-from broker.core.session import IncomingCall, Session
+from broker.core.callee import IncomingCall
+from broker.core.session import Session
 from broker.defer import Deferred, drive
 from broker.defer.foreign import is_twisted_deferred
 from broker.net.scheduler import Scheduler

@@ -17,43 +17,28 @@ two ends which both wait for room cannot wait for each other.
 
 from __future__ import annotations
 
-import contextvars
-import inspect
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from contextvars import Context
+from dataclasses import replace
 from typing import Any, NamedTuple, Protocol
 
 from broker.core import messages
-from broker.core.dispatch import (
-    Route,
-    call_method,
-    checked_arguments,
-    find_method,
-    overrides_hook,
-)
-from broker.core.events import (
-    Answered,
-    CallPending,
-    CallRaised,
-    Event,
-    Misunderstood,
-    Ready,
-    Refused,
-)
+from broker.core.callee import Callee, IncomingCall
+from broker.core.events import Answered, CallRaised, Event, Misunderstood, Ready, Refused
 from broker.core.handshake import Handshake
 from broker.core.messages import Message, ObjectId, RequestId
+from broker.core.outbox import Outbox
 from broker.core.policy import Policy
-from broker.core.scope import Scope
-from broker.core.tables import QuestionTable, shown
+from broker.core.stats import Stats
+from broker.core.tables import QuestionTable
 from broker.core.translator import Invoker, Translator
-from broker.errors import NoSuchObject, ServerBusy, ServerDraining
 from jelly import dialects
 from jelly.atoms import Expression
 from jelly.dialects import Dialect
-from jelly.errors import BananaError, LimitExceeded, ProtocolError
+from jelly.errors import BananaError, ProtocolError
 
-__all__ = ["Host", "IncomingCall", "Session", "Stats"]
+__all__ = ["Host", "Session"]
 
 # Of the handshake, whose lengths and counts are small: so that the text which other protocols begin
 # with, all of it legal digits of a prefix, is refused at its fifth byte rather than waited out.
@@ -85,44 +70,6 @@ class Host(Invoker, Protocol):
         ...
 
 
-@dataclass(slots=True)
-class Stats:
-    """What a connection has done.
-
-    Attributes:
-        calls_made, calls_received: calls of ours, and of the peer's.
-        bytes_sent, bytes_received: of the protocol, before TLS.
-        limits: how often each limit refused something.
-    """
-
-    calls_made: int = 0
-    calls_received: int = 0
-    bytes_sent: int = 0
-    bytes_received: int = 0
-    limits: Counter[str] = field(default_factory=Counter)
-
-
-class IncomingCall:
-    """One call of the peer's that is being worked on.
-
-    Attributes:
-        request_id, name, wants_answer: as the peer sent them.
-        route: how it is made; None where the class has a hook of its own, which answers in
-            expressions.
-        args, kw: what the method was called with.
-    """
-
-    __slots__ = ("args", "kw", "name", "request_id", "route", "wants_answer")
-
-    def __init__(self, request_id: RequestId, name: str, wants_answer: bool):
-        self.request_id = request_id
-        self.name = name
-        self.wants_answer = wants_answer
-        self.route: Route | None = None
-        self.args: tuple[Any, ...] = ()
-        self.kw: dict[str, Any] = {}
-
-
 class Session:
     """One side of one connection.
 
@@ -138,8 +85,6 @@ class Session:
         stats: what has been done so far.
         has_unstarted_tasks: set by the room above while a method runs as a task that has not begun;
             no method that would begin at once is called meanwhile, so that methods begin in order.
-        is_draining: set by the room above when no further call of the peer's shall be run.
-        context: the contextvars that plain methods run in.
     """
 
     def __init__(
@@ -154,36 +99,25 @@ class Session:
         self.dialect: Dialect | None = None
         self.stats = Stats()
         self.has_unstarted_tasks = False
-        self.is_draining = False
-        self.context = contextvars.copy_context()
         self._host: Any = host
         self._policy = policy
         self._handshake = Handshake(is_client, offered)
         self._reader = dialects.NONE.reader(replace(policy.limits, max_prefix=_SMALL_PREFIX))
-        self._writer = dialects.NONE.writer(policy.limits)
         self._questions = QuestionTable()
-        self._running: dict[RequestId, IncomingCall] = {}
-        self._inbox: deque[Message | _Raw] = deque()
-        self._held: deque[Message | _Raw] = deque()
+        self._outbox = Outbox(host, policy, self.translator, self._questions, self.stats)
+        self._callee = Callee(host, policy, self.translator, self._outbox, self.stats)
+        self._inbox: deque[Message | Raw] = deque()
+        self._held: deque[Message | Raw] = deque()
         self._holds_calls = False
-        self._outbox: list[bytes] = []
-        self._unwritten: set[RequestId] = set()
-        self._released: deque[tuple[bytes, ObjectId, int]] = deque()
         self._has_version = False
         self._fault: ProtocolError | None = None
         self._is_over = False
         self._backlog = 0
-        self._use_hooks(host)
-
-    def _use_hooks(self, host: Any) -> None:
-        """Put what the room above has overridden in the place of what is done here, once."""
         theirs = host.overridden
-        self._jelly = self._jelly_by_host if "serialize" in theirs else self.translator.jelly
-        self._unjelly = host.unserialize if "unserialize" in theirs else self.translator.unjelly
-        self._find = host.localObjectForID if "localObjectForID" in theirs else self._find_export
-        self._sends_by_host = "sendCall" in theirs or "sendEncoded" in theirs
+        by_host = "unserialize" in theirs
+        self._unjelly = self._host.unserialize if by_host else self.translator.unjelly
         is_raw = any(name.startswith("proto_") for name in theirs) or "expressionReceived" in theirs
-        self._parse: Callable[[Expression], Message | _Raw] = _Raw if is_raw else messages.parse
+        self._parse: Callable[[Expression], Message | Raw] = Raw if is_raw else messages.parse
 
     # Receiving.
 
@@ -191,7 +125,7 @@ class Session:
         """Begin; a server makes its offer."""
         opening = self._handshake.opening()
         if opening is not None:
-            self._outbox.append(self._writer.encode(opening))
+            self._outbox.send_expression(opening)
 
     def receive(self, data: bytes) -> None:
         """Take in bytes; call :meth:`pump` and :meth:`data_to_send` next.
@@ -238,7 +172,7 @@ class Session:
                 raise self._fault
             else:
                 break
-            if self.has_unstarted_tasks and self._begins_at_once(message):
+            if self.has_unstarted_tasks and self._must_wait(message):
                 queue.appendleft(message)
                 return True
             most -= 1
@@ -252,7 +186,7 @@ class Session:
         has_calls = bool(held) and not self._holds_calls
         return bool(inbox) or has_calls or self._fault is not None
 
-    def handle(self, message: Message | _Raw) -> None:
+    def handle(self, message: Message | Raw) -> None:
         """Handle one message now; for the room above where it has a part in that itself.
 
         Raises:
@@ -269,19 +203,16 @@ class Session:
         """Whether what was received and not handled leaves room for more."""
         return self._backlog <= self._policy.max_backlog
 
+    def _must_wait(self, message: Message | Raw) -> bool:
+        if isinstance(message, messages.Call | messages.CallToCache):
+            return self._callee.begins_at_once(message)
+        return False
+
     # Sending.
 
     def data_to_send(self) -> bytes:
         """Return the bytes that are due, and take them as sent."""
-        if self._released:
-            self._send_releases()
-        if not self._outbox:
-            return b""
-        data = b"".join(self._outbox)
-        self._outbox.clear()
-        self._unwritten.clear()
-        self.stats.bytes_sent += len(data)
-        return data
+        return b"" if self._is_over else self._outbox.take()
 
     @property
     def queued(self) -> int:
@@ -292,11 +223,6 @@ class Session:
     def waiting(self) -> int:
         """Calls of ours that have no answer yet."""
         return len(self._questions)
-
-    @property
-    def running(self) -> int:
-        """Calls of the peer's that have no answer yet."""
-        return len(self._running)
 
     def call(
         self,
@@ -324,61 +250,81 @@ class Session:
         Raises:
             EncodeError: an argument cannot be sent; nothing is written. What a hook raises passes.
         """
-        translator = self.translator
-        scope = translator.open(perspective, name, args, kw)
+        outbox = self._outbox
+        scope = self.translator.open(perspective, name, args, kw)
         request_id: RequestId | None = None
         try:
-            net_args = self._jelly(args)
-            net_kw = self._jelly(kw)
+            net_args = outbox.jelly(args)
+            net_kw = outbox.jelly(kw)
             request_id = self._questions.ask(perspective, wants_answer)
             method = name.encode("utf-8")
-            packed = self._pack(
+            packed = outbox.pack(
                 [command, request_id, object_id, method, int(wants_answer), net_args, net_kw]
             )
         except BaseException:
-            self._roll_back(scope, request_id)
+            outbox.roll_back(scope, request_id)
             raise
-        translator.close(scope)
+        outbox.commit(scope, packed, request_id)
         self.stats.calls_made += 1
-        self._commit(scope, packed, request_id)
         return request_id
 
     def abandon(self, request_id: RequestId) -> None:
         """Stop waiting for the answer to a call of ours; if it comes, it is dropped."""
         self._questions.abandon(request_id)
 
+    def send_expression(self, expression: Expression) -> None:
+        """Send one expression as it stands: PB's published ``sendEncoded``."""
+        self._outbox.send_expression(expression)
+
+    # Calls of the peer's.
+
+    @property
+    def context(self) -> Context:
+        """The contextvars that plain methods run in."""
+        return self._callee.context
+
+    @property
+    def running(self) -> int:
+        """Calls of the peer's that have no answer yet."""
+        return len(self._callee.running)
+
+    def drain(self) -> None:
+        """Refuse the peer's calls from now on, with ServerDraining."""
+        self._callee.is_draining = True
+
     def finish(self, call: IncomingCall, value: Any) -> None:
         """Answer a call that was pending; :meth:`data_to_send` next."""
-        if self._is_over or self._running.pop(call.request_id, None) is None:
-            return
-        self._answer(call, value)
+        self._callee.finish(call, value)
 
     def fail(self, call: IncomingCall, error: Any) -> None:
         """Refuse a call that was pending, by an exception or a Failure; see :meth:`finish`."""
-        if self._is_over or self._running.pop(call.request_id, None) is None:
-            return
-        self._refuse(call, error)
+        self._callee.fail(call, error)
 
-    def send_expression(self, expression: Expression) -> None:
-        """Send one expression as it stands: PB's published ``sendEncoded``."""
-        self._outbox.append(self._writer.encode(expression))
+    def _on_call(self, message: messages.Call | messages.CallToCache) -> None:
+        if not self._has_version:
+            raise ProtocolError("a call before the version")
+        self._callee.receive(message)
+
+    # The end.
 
     def end(self) -> dict[RequestId, bool]:
         """End the session: the connection is gone.
-
-        Every observer of a cache of ours is told, once.
 
         Returns:
             For each call of ours without an answer, whether it may have run.
         """
         self._is_over = True
-        unwritten = self._unwritten
+        unwritten = self._outbox.unwritten
         lost = {request_id: request_id not in unwritten for request_id in self._questions.clear()}
         self._inbox.clear()
         self._held.clear()
-        self._running.clear()
+        self._callee.running.clear()
         self._outbox.clear()
         return lost
+
+    def _end(self, error: ProtocolError) -> None:
+        self._is_over = True
+        self.stats.count_limit(error)
 
     # The handshake.
 
@@ -390,13 +336,13 @@ class Session:
         for expression in expressions:
             dialect, reply = self._handshake.receive(expression)
             if reply is not None:
-                self._outbox.append(self._writer.encode(reply))
+                self._outbox.send_expression(reply)
             rest = self._reader.take_rest()
             self._reader = dialect.reader(self._policy.limits)
-            self._writer = dialect.writer(self._policy.limits)
+            self._outbox.speak(dialect)
             self._reader.feed(rest)
             self.dialect = dialect
-            self._send(b"version", messages.PROTOCOL_VERSION)
+            self._outbox.send(b"version", messages.PROTOCOL_VERSION)
             self._host.on_event(Ready(dialect.name.decode("ascii")))
 
     def _on_version(self, message: messages.Version) -> None:
@@ -409,120 +355,11 @@ class Session:
     def _on_did_not_understand(self, message: messages.DidNotUnderstand) -> None:
         self._host.on_event(Misunderstood(messages.describe_command(message.command)))
 
-    def _on_raw(self, raw: _Raw) -> None:
+    def _on_raw(self, raw: Raw) -> None:
         self._host.expressionReceived(raw.expression)
 
     def _on_unknown_command(self, message: messages.UnknownCommand) -> None:
-        self._send(b"didNotUnderstand", message.command)
-
-    # Calls of the peer's.
-
-    def _on_call(self, message: messages.Call | messages.CallToCache) -> None:
-        if not self._has_version:
-            raise ProtocolError("a call before the version")
-        if message.request_id in self._running:
-            raise ProtocolError(f"request id {message.request_id} already in use")
-        self.stats.calls_received += 1
-        call = IncomingCall(message.request_id, message.name, message.wants_answer)
-        try:
-            if self.is_draining:
-                raise ServerDraining("not run: the server is shutting down")
-            if len(self._running) >= self._policy.max_calls:
-                self.stats.limits["max_calls"] += 1
-                raise ServerBusy(f"{self._policy.max_calls} calls in flight (max_calls)")
-            result = self._run(call, message)
-        except Exception as error:  # noqa: BLE001 - whatever a method raises is its answer
-            self._refuse(call, error)
-            return
-        if getattr(type(result), "__await__", None) is None:
-            self._answer(call, result)
-        else:
-            self._running[call.request_id] = call
-            self._host.on_event(CallPending(call, result))
-
-    def _run(self, call: IncomingCall, message: messages.Call | messages.CallToCache) -> Any:
-        target = self._target(message)
-        if overrides_hook(target, "remoteMessageReceived"):
-            return self.context.run(
-                target.remoteMessageReceived, self._host, call.name, message.args, message.kw
-            )
-        route = target.route()
-        if not isinstance(route, Route):
-            return self.context.run(route, self._host, call.name, message.args, message.kw)
-        method = find_method(route, call.name, self._policy.dynamic_methods)
-        unjelly = self._unjelly
-        call.route = route
-        args = unjelly(message.args, route.perspective)
-        kw = unjelly(message.kw, route.perspective)
-        call.args, call.kw = args, kw = checked_arguments(args, kw)
-        return self.context.run(call_method, method, call.name, route.leading + args, kw)
-
-    def _target(self, message: messages.Call | messages.CallToCache) -> Any:
-        if type(message) is messages.CallToCache:
-            return self.translator.held.observer_of(message.object_id)
-        target = self._find(message.object_id)
-        if target is None:
-            raise NoSuchObject(
-                f"object {shown(message.object_id)} is not exported to this connection"
-            )
-        return target
-
-    def _find_export(self, object_id: ObjectId) -> Any:
-        entry = self.translator.exports.get(object_id)
-        return None if entry is None else entry.value
-
-    def _begins_at_once(self, message: Message | _Raw) -> bool:
-        """Whether handling a message would run a method now, rather than make a task of it."""
-        if not isinstance(message, messages.Call | messages.CallToCache):
-            return False
-        try:
-            route = self._target(message).route()
-            method = find_method(route, message.name, self._policy.dynamic_methods)
-        except Exception:  # noqa: BLE001 - it fails, and that is an answer which may come at once
-            return False
-        return not inspect.iscoroutinefunction(method)
-
-    def _answer(self, call: IncomingCall, value: Any) -> None:
-        if not call.wants_answer:
-            return
-        route = call.route
-        if route is None:
-            # A hook of the class's own answers in expressions already.
-            try:
-                self._send(b"answer", call.request_id, value)
-            except Exception as error:  # noqa: BLE001 - a value that cannot be sent fails this call
-                self._refuse(call, error)
-            return
-        scope = self.translator.open(route.perspective, call.name, call.args, call.kw)
-        try:
-            packed = self._pack([b"answer", call.request_id, self._jelly(value)])
-        except Exception as error:  # noqa: BLE001 - a value that cannot be sent fails this call
-            self._roll_back(scope, None)
-            self._refuse(call, error)
-            return
-        self.translator.close(scope)
-        self._commit(scope, packed, None)
-
-    def _refuse(self, call: IncomingCall, error: Any) -> None:
-        shown_error, error_id = self._host.shown_error(error)
-        if isinstance(error, LimitExceeded):
-            self.stats.limits[_limit_name(error)] += 1
-        if call.wants_answer:
-            scope = self.translator.open()
-            try:
-                packed = self._pack([b"error", call.request_id, self._jelly(shown_error)])
-            except Exception as second:  # noqa: BLE001 - an error that cannot be sent is told as such
-                self._roll_back(scope, None)
-                self._refuse_plainly(call, second)
-            else:
-                self.translator.close(scope)
-                self._commit(scope, packed, None)
-        self._host.on_event(CallRaised(call.name, error, error_id))
-
-    def _refuse_plainly(self, call: IncomingCall, error: Exception) -> None:
-        fault = RuntimeError(f"the error cannot be sent: {type(error).__name__}")
-        expression = self.translator.jelly(self._host.shown_error(fault)[0])
-        self._send(b"error", call.request_id, expression)
+        self._outbox.send(b"didNotUnderstand", message.command)
 
     # Answers to ours.
 
@@ -560,7 +397,7 @@ class Session:
                 entry.stop()
             except Exception as error:  # noqa: BLE001 - the hook is the application's, not the peer's
                 self._host.on_event(CallRaised("stoppedObserving", error, None))
-            self._send(b"uncache", message.cache_id)
+            self._outbox.send(b"uncache", message.cache_id)
 
     def _on_uncache(self, message: messages.Uncache) -> None:
         value = self.translator.held.remove(message.cache_id)
@@ -574,86 +411,15 @@ class Session:
         self._drop(b"decache", cache_id, count)
 
     def _drop(self, command: bytes, an_id: ObjectId, count: int) -> None:
-        # A finalizer, in any thread: deque.append is the one thing done here.
         if not self._is_over:
-            self._released.append((command, an_id, count))
+            self._outbox.release(command, an_id, count)
             self._host.on_released()
 
-    def _send_releases(self) -> None:
-        while self._released and not self._is_over:
-            command, an_id, count = self._released.popleft()
-            # This wire has no count: each reception is taken back by itself.
-            for _ in range(count):
-                self._send(command, an_id)
 
-    # Messages out, whole or not at all.
-
-    def _send(self, *message: Any) -> None:
-        self._post(self._pack(list(message)))
-
-    def _pack(self, message: Expression) -> Any:
-        """Return what :meth:`_post` takes, once it is sure that it can be sent."""
-        encoded = self._writer.encode(message)
-        return message if self._sends_by_host else encoded
-
-    def _post(self, packed: Any) -> None:
-        if self._sends_by_host:
-            self._host.sendCall(*packed)
-        else:
-            self._outbox.append(packed)
-
-    def _jelly_by_host(self, value: Any) -> Expression:
-        scope = self.translator.scope or Scope()
-        return self._host.serialize(  # type: ignore[no-any-return]
-            value,
-            perspective=scope.perspective,
-            method=scope.method,
-            args=scope.args,
-            kw=scope.kw,
-        )
-
-    def _commit(self, scope: Scope, packed: Any, request_id: RequestId | None) -> None:
-        if scope.outer is not None:
-            scope.join(packed, request_id)
-            return
-        self._post(packed)
-        for behind in scope.behind:
-            self._post(behind)
-        if request_id is not None:
-            self._unwritten.add(request_id)
-        self._unwritten.update(scope.requests)
-
-    def _roll_back(self, scope: Scope, request_id: RequestId | None) -> None:
-        self.translator.close(scope)
-        scope.roll_back()
-        if request_id is not None:
-            self._questions.forget(request_id)
-        for inner in scope.requests:
-            self._questions.forget(inner)
-            self._host.on_event(Refused(inner, _NotRun()))
-
-    def _end(self, error: ProtocolError) -> None:
-        self._is_over = True
-        if isinstance(error, LimitExceeded):
-            self.stats.limits[_limit_name(error)] += 1
-
-
-class _Raw(NamedTuple):
+class Raw(NamedTuple):
     """An expression that the room above parses itself."""
 
     expression: Expression
-
-
-class _NotRun(Exception):
-    """A call that was made while a message was built, which was not sent."""
-
-    def __str__(self) -> str:
-        return "not run: the message that it belonged to was not sent"
-
-
-def _limit_name(error: LimitExceeded) -> str:
-    """Return the name of the limit that an error's text ends with, in parentheses."""
-    return str(error).rpartition("(")[2].split(" ")[0].rstrip(")")
 
 
 _WAIT_IN_ORDER = frozenset(
@@ -671,5 +437,5 @@ _HANDLERS: dict[type, Callable[[Session, Any], None]] = {
     messages.Decref: Session._on_decref,
     messages.Decache: Session._on_decache,
     messages.Uncache: Session._on_uncache,
-    _Raw: Session._on_raw,
+    Raw: Session._on_raw,
 }

@@ -1,0 +1,188 @@
+"""The callee: calls of the peer's, from the message to the answer.
+
+Faults of one call become its answer and nothing else. A method that returns an awaitable is not
+waited for here: CallPending hands it out, and ``finish`` or ``fail`` answers later.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import inspect
+from typing import Any
+
+from broker.core.dispatch import (
+    Route,
+    call_method,
+    checked_arguments,
+    find_method,
+    overrides_hook,
+)
+from broker.core.events import CallPending, CallRaised
+from broker.core.messages import Call, CallToCache, ObjectId, RequestId
+from broker.core.outbox import Outbox
+from broker.core.policy import Policy
+from broker.core.stats import Stats
+from broker.core.tables import shown
+from broker.core.translator import Translator
+from broker.errors import NoSuchObject, ServerBusy, ServerDraining
+from jelly.errors import ProtocolError
+
+__all__ = ["Callee", "IncomingCall"]
+
+
+class IncomingCall:
+    """One call of the peer's that is being worked on.
+
+    Attributes:
+        request_id, name, wants_answer: as the peer sent them.
+        route: how it is made; None where the class has a hook of its own, which answers in
+            expressions.
+        args, kw: what the method was called with.
+    """
+
+    __slots__ = ("args", "kw", "name", "request_id", "route", "wants_answer")
+
+    def __init__(self, request_id: RequestId, name: str, wants_answer: bool):
+        self.request_id = request_id
+        self.name = name
+        self.wants_answer = wants_answer
+        self.route: Route | None = None
+        self.args: tuple[Any, ...] = ()
+        self.kw: dict[str, Any] = {}
+
+
+class Callee:
+    """The calls of the peer's on one connection.
+
+    Attributes:
+        is_draining: refuse what comes from now on.
+        context: the contextvars that plain methods run in.
+        running: the calls that have no answer yet.
+    """
+
+    def __init__(
+        self, host: Any, policy: Policy, translator: Translator, outbox: Outbox, stats: Stats
+    ):
+        self.is_draining = False
+        self.context = contextvars.copy_context()
+        self.running: dict[RequestId, IncomingCall] = {}
+        self._host = host
+        self._policy = policy
+        self._translator = translator
+        self._outbox = outbox
+        self._stats = stats
+        theirs = host.overridden
+        self._unjelly = host.unserialize if "unserialize" in theirs else translator.unjelly
+        self._find = host.localObjectForID if "localObjectForID" in theirs else self._export
+
+    def receive(self, message: Call | CallToCache) -> None:
+        """Make a call, and answer it or hand out what it waits for.
+
+        Raises:
+            ProtocolError: the request id is in use.
+        """
+        if message.request_id in self.running:
+            raise ProtocolError(f"request id {message.request_id} already in use")
+        self._stats.calls_received += 1
+        call = IncomingCall(message.request_id, message.name, message.wants_answer)
+        try:
+            if self.is_draining:
+                raise ServerDraining("not run: the server is shutting down")
+            if len(self.running) >= self._policy.max_calls:
+                self._stats.limits["max_calls"] += 1
+                raise ServerBusy(f"{self._policy.max_calls} calls in flight (max_calls)")
+            result = self._run(call, message)
+        except Exception as error:  # noqa: BLE001 - whatever a method raises is its answer
+            self._refuse(call, error)
+            return
+        if getattr(type(result), "__await__", None) is None:
+            self._answer(call, result)
+        else:
+            self.running[call.request_id] = call
+            self._host.on_event(CallPending(call, result))
+
+    def finish(self, call: IncomingCall, value: Any) -> None:
+        """Answer a call that was pending; nothing happens if it has been answered."""
+        if self.running.pop(call.request_id, None) is call:
+            self._answer(call, value)
+
+    def fail(self, call: IncomingCall, error: Any) -> None:
+        """Refuse a call that was pending, by an exception or a Failure; see :meth:`finish`."""
+        if self.running.pop(call.request_id, None) is call:
+            self._refuse(call, error)
+
+    def begins_at_once(self, message: Call | CallToCache) -> bool:
+        """Return whether a call would run a method now, rather than make a task of it."""
+        try:
+            route = self._target(message).route()
+            method = find_method(route, message.name, self._policy.dynamic_methods)
+        except Exception:  # noqa: BLE001 - it fails, and that is an answer which may come at once
+            return False
+        return not inspect.iscoroutinefunction(method)
+
+    def _run(self, call: IncomingCall, message: Call | CallToCache) -> Any:
+        target = self._target(message)
+        if overrides_hook(target, "remoteMessageReceived"):
+            return self.context.run(
+                target.remoteMessageReceived, self._host, call.name, message.args, message.kw
+            )
+        route = target.route()
+        if not isinstance(route, Route):
+            return self.context.run(route, self._host, call.name, message.args, message.kw)
+        method = find_method(route, call.name, self._policy.dynamic_methods)
+        call.route = route
+        args = self._unjelly(message.args, route.perspective)
+        kw = self._unjelly(message.kw, route.perspective)
+        call.args, call.kw = args, kw = checked_arguments(args, kw)
+        return self.context.run(call_method, method, call.name, route.leading + args, kw)
+
+    def _target(self, message: Call | CallToCache) -> Any:
+        if type(message) is CallToCache:
+            return self._translator.held.observer_of(message.object_id)
+        target = self._find(message.object_id)
+        if target is None:
+            raise NoSuchObject(
+                f"object {shown(message.object_id)} is not exported to this connection"
+            )
+        return target
+
+    def _export(self, object_id: ObjectId) -> Any:
+        entry = self._translator.exports.get(object_id)
+        return None if entry is None else entry.value
+
+    def _answer(self, call: IncomingCall, value: Any) -> None:
+        if not call.wants_answer:
+            return
+        route, outbox = call.route, self._outbox
+        perspective = None if route is None else route.perspective
+        scope = self._translator.open(perspective, call.name, call.args, call.kw)
+        try:
+            # A hook of the class's own answers in expressions already.
+            expression = value if route is None else outbox.jelly(value)
+            packed = outbox.pack([b"answer", call.request_id, expression])
+        except Exception as error:  # noqa: BLE001 - a value that cannot be sent fails this call
+            outbox.roll_back(scope)
+            self._refuse(call, error)
+        else:
+            outbox.commit(scope, packed)
+
+    def _refuse(self, call: IncomingCall, error: Any) -> None:
+        shown_error, error_id = self._host.shown_error(error)
+        self._stats.count_limit(error)
+        if call.wants_answer:
+            try:
+                self._send_error(call, shown_error)
+            except Exception as second:  # noqa: BLE001 - an error that cannot be sent is told as such
+                fault = RuntimeError(f"the error cannot be sent: {type(second).__name__}")
+                self._send_error(call, self._host.shown_error(fault)[0])
+        self._host.on_event(CallRaised(call.name, error, error_id))
+
+    def _send_error(self, call: IncomingCall, shown_error: Any) -> None:
+        outbox = self._outbox
+        scope = self._translator.open()
+        try:
+            packed = outbox.pack([b"error", call.request_id, outbox.jelly(shown_error)])
+        except BaseException:
+            outbox.roll_back(scope)
+            raise
+        outbox.commit(scope, packed)

@@ -1,0 +1,162 @@
+"""The outbox: messages out, whole or not at all, and in order.
+
+A message is made in a scope of the translator, packed, and posted when the scope is done. What
+hooks sent meanwhile is posted behind it. Where the room above has overridden the published
+``sendCall``, ``sendEncoded`` or ``serialize``, these do their part of it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+from broker.core.events import Refused
+from broker.core.messages import ObjectId, RequestId
+from broker.core.policy import Policy
+from broker.core.scope import Scope
+from broker.core.stats import Stats
+from broker.core.tables import QuestionTable
+from broker.core.translator import Translator
+from jelly import dialects
+from jelly.atoms import Expression
+from jelly.dialects import Dialect
+
+__all__ = ["Outbox"]
+
+
+class Outbox:
+    """What one side of a connection is about to send.
+
+    Args:
+        host: the room above.
+        policy: the limits of what is sent.
+        translator: makes expressions.
+        questions: calls of ours, which are forgotten if they are not sent.
+        stats: counts what is sent.
+
+    Attributes:
+        unwritten: calls of ours that have not left yet.
+    """
+
+    def __init__(
+        self,
+        host: Any,
+        policy: Policy,
+        translator: Translator,
+        questions: QuestionTable,
+        stats: Stats,
+    ):
+        self.unwritten: set[RequestId] = set()
+        self._host = host
+        self._limits = policy.limits
+        self._translator = translator
+        self._questions = questions
+        self._stats = stats
+        self._writer = dialects.NONE.writer(policy.limits)
+        self._pieces: list[bytes] = []
+        self._released: deque[tuple[bytes, ObjectId, int]] = deque()
+        theirs = host.overridden
+        self._posts_by_host = "sendCall" in theirs or "sendEncoded" in theirs
+        self.jelly = self._jelly_by_host if "serialize" in theirs else translator.jelly
+
+    def __len__(self) -> int:
+        return len(self._pieces)
+
+    def speak(self, dialect: Dialect) -> None:
+        """Write in another dialect from now on."""
+        self._writer = dialect.writer(self._limits)
+
+    def take(self) -> bytes:
+        """Return the bytes that are due, and take them as sent."""
+        while self._released:
+            command, an_id, count = self._released.popleft()
+            # This wire has no count: each reception is taken back by itself.
+            for _ in range(count):
+                self.send(command, an_id)
+        if not self._pieces:
+            return b""
+        data = b"".join(self._pieces)
+        self._pieces.clear()
+        self.unwritten.clear()
+        self._stats.bytes_sent += len(data)
+        return data
+
+    def clear(self) -> None:
+        """Forget what was not sent; the connection is gone."""
+        self._pieces.clear()
+        self._released.clear()
+
+    def release(self, command: bytes, an_id: ObjectId, count: int) -> None:
+        """Note what was collected; safe in a finalizer and in any thread."""
+        self._released.append((command, an_id, count))
+
+    def send(self, *message: Any) -> None:
+        """Send a message of plain values.
+
+        Raises:
+            EncodeError: it cannot be sent.
+        """
+        self._post(self.pack(list(message)))
+
+    def send_expression(self, expression: Expression) -> None:
+        """Send an expression as it stands, past all hooks.
+
+        Raises:
+            EncodeError: it cannot be sent.
+        """
+        self._pieces.append(self._writer.encode(expression))
+
+    def pack(self, message: Expression) -> Any:
+        """Return what :meth:`commit` takes, once it is sure that it can be sent.
+
+        Raises:
+            EncodeError: it cannot.
+        """
+        encoded = self._writer.encode(message)
+        return message if self._posts_by_host else encoded
+
+    def commit(self, scope: Scope, packed: Any, request_id: RequestId | None = None) -> None:
+        """Send a message that was made in ``scope``, and what waits behind it."""
+        self._translator.close(scope)
+        if scope.outer is not None:
+            scope.join(packed, request_id)
+            return
+        self._post(packed)
+        for behind in scope.behind:
+            self._post(behind)
+        if request_id is not None:
+            self.unwritten.add(request_id)
+        self.unwritten.update(scope.requests)
+
+    def roll_back(self, scope: Scope, request_id: RequestId | None = None) -> None:
+        """Undo what was done for a message that is not sent; calls behind it end as not run."""
+        self._translator.close(scope)
+        scope.roll_back()
+        if request_id is not None:
+            self._questions.forget(request_id)
+        for inner in scope.requests:
+            self._questions.forget(inner)
+            self._host.on_event(Refused(inner, NotRun()))
+
+    def _post(self, packed: Any) -> None:
+        if self._posts_by_host:
+            self._host.sendCall(*packed)
+        else:
+            self._pieces.append(packed)
+
+    def _jelly_by_host(self, value: Any) -> Expression:
+        scope = self._translator.scope or Scope()
+        return self._host.serialize(  # type: ignore[no-any-return]
+            value,
+            perspective=scope.perspective,
+            method=scope.method,
+            args=scope.args,
+            kw=scope.kw,
+        )
+
+
+class NotRun(Exception):
+    """A call that was made while a message was built, which was not sent."""
+
+    def __str__(self) -> str:
+        return "not run: the message that it belonged to was not sent"
