@@ -21,7 +21,7 @@ from collections import deque
 from collections.abc import Callable
 from contextvars import Context
 from dataclasses import replace
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, cast
 
 from broker.core import messages
 from broker.core.callee import Callee, IncomingCall
@@ -99,7 +99,7 @@ class Session:
         self.dialect: Dialect | None = None
         self.stats = Stats()
         self.has_unstarted_tasks = False
-        self._host: Any = host
+        self._host = cast(Any, host)
         self._policy = policy
         self._handshake = Handshake(is_client, offered)
         self._reader = dialects.NONE.reader(replace(policy.limits, max_prefix=_SMALL_PREFIX))
