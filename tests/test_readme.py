@@ -1,0 +1,219 @@
+"""Every code block of README and docs, run as a reader would run it.
+
+How a page is written, so that this works:
+
+- ``python`` blocks of a page run in order, as one program, and print what its ``text`` blocks say.
+- A ``python`` block that begins with ``# name.py`` is a file instead, for the commands of the page.
+- ``console`` blocks have commands behind ``$``, each followed by what it prints. A program with
+  ``serve_forever`` or ``listenTCP`` keeps running to the end of the page.
+- Port 8787 stands for a free one. The files of the demonstration's certificates are there.
+"""
+
+import os
+import re
+import shlex
+import socket
+import subprocess
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from broker.demo.certificates import write_certificates
+
+TOP = Path(__file__).parents[1]
+# The pages of the wire have recorded bytes, which are checked elsewhere; explanations have no code.
+PAGES = sorted(
+    [
+        *TOP.glob("*.md"),
+        TOP / "docs" / "index.md",
+        *(TOP / "docs" / "tutorial").rglob("*.md"),
+        *(TOP / "docs" / "howto").rglob("*.md"),
+    ]
+)
+ENVIRONMENT = {**os.environ, "PYTHONIOENCODING": "utf-8", "PYTHONWARNINGS": "error"}
+
+# Commands that are not run here: they install, are this test, or are shown for their effect alone.
+KNOWN = {
+    "make bench",
+    "make check",
+    "make test",
+    "make vectors",
+    "python3 -m venv .venv",
+    ".venv/bin/python -m pip install .",
+    ".venv/bin/python -m pip install '.[cli]'",
+    ".venv/bin/pb demo",
+    "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 365"
+    " -subj /CN=localhost -addext subjectAltName=DNS:localhost,IP:127.0.0.1"
+    " -keyout server.key -out server.pem",
+}
+
+
+class Block(NamedTuple):
+    """A fenced block: its language, its text, and the line of the page where the text begins."""
+
+    language: str
+    text: str
+    line: int
+
+
+def blocks_of(page):
+    """Return the fenced blocks of a page."""
+    found = []
+    opened = None
+    for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), 1):
+        fence = re.fullmatch(r"```(\S*)", line.strip())
+        if opened is None and fence:
+            opened = (fence[1], number + 1, [])
+        elif opened is not None and fence:
+            language, start, lines = opened
+            found.append(Block(language, "".join(f"{line}\n" for line in lines), start))
+            opened = None
+        elif opened is not None:
+            opened[2].append(line)
+    assert opened is None
+    return found
+
+
+def blocks(page, language):
+    """Return the blocks of one language."""
+    return [block for block in blocks_of(page) if block.language == language]
+
+
+def file_name(block):
+    """Return which file a python block is, or None."""
+    name = re.match(r"# (\w+\.py)\n", block.text)
+    return name and name[1]
+
+
+def page_id(page):
+    """Return what a page is called in a report."""
+    return str(page.relative_to(TOP))
+
+
+@pytest.fixture
+def port():
+    """Return a port that was free a moment ago."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return str(listening.getsockname()[1])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_languages(page):
+    """Each block is in a language that is checked."""
+    assert {block.language for block in blocks_of(page)} <= {"python", "console", "text"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_links(page):
+    """Each link to a file leads to one."""
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):
+        assert target.startswith("https://") or (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "python")], ids=page_id)
+def test_python(page, port, tmp_path):
+    """The python blocks of a page run, and print what its text blocks say."""
+    program = ""
+    for block in blocks(page, "python"):
+        if file_name(block) is None:
+            # Line numbers of a traceback are those of the page.
+            program += "\n" * (block.line - 1 - program.count("\n")) + block.text
+    printed = "".join(block.text for block in blocks(page, "text"))
+    write_certificates(tmp_path)
+    source = tmp_path / "page.py"
+    source.write_text(program.replace("8787", port), encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, source], cwd=tmp_path, env=ENVIRONMENT,
+        capture_output=True, encoding="utf-8", timeout=30, check=False,
+    )  # fmt: skip
+    assert (done.stderr, done.stdout.replace(port, "8787")) == ("", printed)
+
+
+class Terminal:
+    """Where a page's commands run: a folder with its files."""
+
+    def __init__(self, folder, port, stack):
+        self.folder = folder
+        self.port = port
+        self.stack = stack
+
+    def write(self, name, text):
+        """Write one of the page's programs."""
+        (self.folder / name).write_text(text.replace("8787", self.port), encoding="utf-8")
+
+    def run(self, command, printed):
+        """Run a command, and compare what it prints."""
+        if command in KNOWN:
+            return
+        if command in ("make demo", "python -m broker demo"):
+            assert normal(printed) == normal(self._finish(["-m", "broker", "demo"]))
+            return
+        python, *arguments = shlex.split(command)
+        assert python == "python", command
+        text = (self.folder / arguments[0]).read_text(encoding="utf-8")
+        if "serve_forever" in text or "listenTCP" in text:
+            assert printed == self._start(arguments, printed.count("\n"))
+        else:
+            assert printed == self._finish(arguments)
+
+    def _finish(self, arguments):
+        done = subprocess.run(
+            [sys.executable, *arguments], cwd=self.folder, env=ENVIRONMENT,
+            capture_output=True, encoding="utf-8", timeout=30, check=False,
+        )  # fmt: skip
+        assert (done.stderr, done.returncode) == ("", 0)
+        return done.stdout.replace(self.port, "8787")
+
+    def _start(self, arguments, lines):
+        process = self.stack.enter_context(
+            subprocess.Popen(
+                [sys.executable, "-u", *arguments], cwd=self.folder, env=ENVIRONMENT,
+                stdout=subprocess.PIPE, encoding="utf-8",
+            )
+        )  # fmt: skip
+        self.stack.callback(process.kill)
+        printed = "".join(process.stdout.readline() for _ in range(lines))
+        return printed.replace(self.port, "8787")
+
+
+def normal(transcript):
+    """Return a transcript with the port and the time taken out."""
+    transcript = re.sub(r"(?<=127\.0\.0\.1:)\d+", "PORT", transcript)
+    return re.sub(r"(?<= in )\d+\.\d s", "TIME", transcript)
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "console")], ids=page_id)
+def test_console(page, port, tmp_path):
+    """The commands of a page run in order, each printing what the page says."""
+    write_certificates(tmp_path)
+    with ExitStack() as stack:
+        terminal = Terminal(tmp_path, port, stack)
+        for block in blocks_of(page):
+            name = file_name(block) if block.language == "python" else None
+            if name:
+                terminal.write(name, block.text)
+            elif block.language == "console":
+                for part in re.split(r"^\$ ", block.text, flags=re.MULTILINE)[1:]:
+                    command, _, printed = part.partition("\n")
+                    terminal.run(command, printed)
+
+
+def test_the_echo_of_the_readme():
+    """The echo server and client of the README are those of the examples."""
+    texts = {file_name(block): block.text for block in blocks(TOP / "README.md", "python")}
+    for name in ("echo_server.py", "echo_client.py"):
+        program = (TOP / "examples" / name).read_text(encoding="utf-8")
+        assert texts[name].partition("\n")[2].strip() == program.partition("\n")[2].strip()
+
+
+def test_what_make_knows():
+    """Each make command that a page shows is a target."""
+    makefile = (TOP / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z]+):", makefile, flags=re.MULTILINE))
+    for page in PAGES:
+        shown = re.findall(r"(?:`|\$ )make ([a-z]+)", page.read_text(encoding="utf-8"))
+        assert set(shown) <= targets, page_id(page)
