@@ -7,47 +7,64 @@
     reactor.listenTCP(8787, factory)
     reactor.run()
 
-The functions are those of one `Reactor`, made here; see there for what each does. Its other names
-are modules: `broker.reactor.protocol`, `.error`, `.ssl`.
+The functions are those of one `Reactor`; see there for what each does. Its other names are
+modules: `broker.reactor.protocol`, `.error`, `.task`, `.threads`, `.endpoints`, `.ssl`,
+`.interfaces`.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from .mainloop import Reactor
+from .doors import Reactor
+from .installed import default
 
 __all__ = [
     "Reactor",
+    "addSystemEventTrigger",
     "callFromThread",
+    "callInThread",
     "callLater",
     "callWhenRunning",
     "connectSSL",
     "connectTCP",
+    "connectUNIX",
     "default",
+    "fireSystemEvent",
     "getDelayedCalls",
+    "getThreadPool",
     "listenSSL",
     "listenTCP",
+    "listenUNIX",
+    "removeSystemEventTrigger",
+    "resolve",
     "run",
     "running",
     "seconds",
     "stop",
+    "suggestThreadPoolSize",
 ]
 
-default = Reactor()
-"""The reactor behind the functions of this module."""
-
+addSystemEventTrigger = default.addSystemEventTrigger
 callFromThread = default.callFromThread
+callInThread = default.callInThread
 callLater = default.callLater
 callWhenRunning = default.callWhenRunning
 connectSSL = default.connectSSL
 connectTCP = default.connectTCP
+connectUNIX = default.connectUNIX
+fireSystemEvent = default.fireSystemEvent
 getDelayedCalls = default.getDelayedCalls
+getThreadPool = default.getThreadPool
 listenSSL = default.listenSSL
 listenTCP = default.listenTCP
+listenUNIX = default.listenUNIX
+removeSystemEventTrigger = default.removeSystemEventTrigger
+resolve = default.resolve
 run = default.run
 seconds = default.seconds
 stop = default.stop
+suggestThreadPoolSize = default.suggestThreadPoolSize
 
 # Changes with time, so it is asked for.
 running: bool

@@ -1,4 +1,4 @@
-"""A Connector makes one connection after another to one place, whenever it is told to."""
+"""A connector makes one connection after another to one place, whenever it is told to."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from broker.errors import ConnectionLost
 from broker.failure import Failure
 from broker.net.addresses import Address, IPv4Address, IPv6Address
 from broker.net.streams import connect_stream
+from broker.net.transports import MakeProtocol
 
 from .attendant import Attendant
 from .error import NotConnectingError, ServiceNameUnknownError, UserError
-from .protocol import Protocol
 from .ssl import filter_maker
 
 if TYPE_CHECKING:
-    from .mainloop import Reactor
+    from .mainloop import Mainloop
 
-__all__ = ["Connector"]
+__all__ = ["Connector", "StreamConnector"]
 
 logger = logging.getLogger("broker.reactor")
 
@@ -28,35 +28,30 @@ logger = logging.getLogger("broker.reactor")
 FOREVER = 365 * 86400.0
 
 
-class Connector:
-    """The client's end of a connection, before, while and after there is one (published).
+class StreamConnector:
+    """The client's end of a connection, before, while and after there is one.
 
     Attributes:
         state: ``"disconnected"``, ``"connecting"`` or ``"connected"``.
         factory: what makes the protocol, and hears how it goes.
-        host, port, timeout, bindAddress: as given to `connectTCP`.
+        timeout: seconds that an attempt may take, or None.
     """
 
-    def __init__(
-        self,
-        reactor: Reactor,
-        host: str,
-        port: int | str,
-        factory: Any,
-        timeout: float | None = 30,
-        bindAddress: tuple[str, int] | str | None = None,
-        contextFactory: Any = None,
-    ):
+    def __init__(self, reactor: Mainloop, factory: Any, timeout: float | None):
         self.reactor = reactor
-        self.host = host
-        self.port = _port_number(port)
         self.factory = factory
         self.timeout = timeout
-        self.bindAddress = (bindAddress, 0) if isinstance(bindAddress, str) else bindAddress
-        self.make_filter = filter_maker(contextFactory, is_server=False)
         self.state: Literal["disconnected", "connecting", "connected"] = "disconnected"
         self._is_factory_started = False
         self._attempt: _Attempt | None = None
+
+    async def open(self, make_protocol: MakeProtocol, timeout: float) -> None:
+        """Make a connection, or raise why there is none; a subclass says where to."""
+        raise NotImplementedError
+
+    def getDestination(self) -> Address:
+        """Return the address that this connects to, as it was given (published)."""
+        raise NotImplementedError
 
     @property
     def transport(self) -> Any:
@@ -96,11 +91,6 @@ class Connector:
         elif self.state == "connected":
             self.transport.loseConnection()
 
-    def getDestination(self) -> Address:
-        """Return the address that this connects to, with the host as it was given (published)."""
-        kind = IPv6Address if ":" in self.host else IPv4Address
-        return kind("TCP", self.host, self.port)
-
     def connected(self, addr: Address) -> Any:
         """Return the protocol for a new connection to `addr`."""
         self.state = "connected"
@@ -130,7 +120,47 @@ class Connector:
             self.factory.doStop()
 
     def __repr__(self) -> str:
-        return f"<Connector to {self.getDestination()}: {self.state}>"
+        return f"<{type(self).__name__} to {self.getDestination()}: {self.state}>"
+
+
+class Connector(StreamConnector):
+    """What `connectTCP` and `connectSSL` return (published).
+
+    Attributes:
+        host, port, timeout, bindAddress: as given to `connectTCP`.
+    """
+
+    def __init__(
+        self,
+        reactor: Mainloop,
+        host: str,
+        port: int | str,
+        factory: Any,
+        timeout: float | None = 30,
+        bindAddress: tuple[str, int] | str | None = None,
+        contextFactory: Any = None,
+    ):
+        super().__init__(reactor, factory, timeout)
+        self.host = host
+        self.port = _port_number(port)
+        self.bindAddress = (bindAddress, 0) if isinstance(bindAddress, str) else bindAddress
+        self._make_filter = filter_maker(contextFactory, is_server=False)
+
+    async def open(self, make_protocol: MakeProtocol, timeout: float) -> None:
+        """Connect to the host."""
+        await connect_stream(
+            make_protocol,
+            self.host,
+            self.port,
+            make_filter=self._make_filter,
+            timeout=timeout,
+            local_address=self.bindAddress,
+        )
+
+    def getDestination(self) -> Address:
+        """Return the address that this connects to, with the host as it was given (published)."""
+        kind = IPv6Address if ":" in self.host else IPv4Address
+        return kind("TCP", self.host, self.port)
 
 
 class _Attempt:
@@ -139,7 +169,7 @@ class _Attempt:
     It ends as `Connector.failed` or as `Connector.lost`, once.
     """
 
-    def __init__(self, connector: Connector):
+    def __init__(self, connector: StreamConnector):
         self._connector = connector
         self._task: asyncio.Task[None] | None = None
         self._attendant: Attendant | None = None
@@ -169,14 +199,8 @@ class _Attempt:
     async def _run(self) -> None:
         connector = self._connector
         try:
-            await connect_stream(
-                self._build,
-                connector.host,
-                connector.port,
-                make_filter=connector.make_filter,
-                timeout=FOREVER if connector.timeout is None else connector.timeout,
-                local_address=connector.bindAddress,
-            )
+            timeout = FOREVER if connector.timeout is None else connector.timeout
+            await connector.open(self._build, timeout)
         except Exception as exc:  # noqa: BLE001 - whatever it is, the factory hears of it
             # Once there is a protocol, it has heard by its connectionLost.
             if self._attendant is None and not self._is_over:
@@ -204,11 +228,17 @@ class _Attempt:
         self._connector.reactor.release(self)
 
 
-class _Refused(Protocol):
+class _Refused:
     """Closes a connection for which the factory has made no protocol."""
 
-    def connectionMade(self) -> None:
-        self.transport.loseConnection()
+    def makeConnection(self, transport: Any) -> None:
+        transport.loseConnection()
+
+    def dataReceived(self, data: bytes) -> None:
+        """Nothing is delivered after `loseConnection`."""
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The factory hears of it."""
 
 
 def _port_number(port: int | str) -> int:

@@ -1,17 +1,19 @@
-"""The Reactor: which event loop is its own, what waits for that loop, and how both end.
+"""The Mainloop: which event loop is its own, what waits for that loop, and how both end.
 
 Theory of operation. A program says what it wants before any loop runs (`listenTCP`, `connectTCP`,
-`callLater`, `callWhenRunning`); a Reactor keeps these wishes and needs no loop for it. It gets one
+`callLater`, `callWhenRunning`); a Mainloop keeps these wishes and needs no loop for it. It gets one
 in one of two ways:
 
 - *its own*: `run` makes a loop, runs it until `stop`, and closes it, with every connection, port
-  and task in it. A Reactor runs once.
-- *a guest*: called while an asyncio loop runs in this thread, a Reactor uses that one. Then it is
-  running for as long as the loop is, `run` refuses, and `stop` closes what was opened through the
-  Reactor and leaves the loop alone.
+  and task in it. A Mainloop runs once.
+- *a guest*: called while an asyncio loop runs in this thread, a Mainloop uses that one. Then it
+  is running for as long as the loop is, `run` refuses, and `stop` closes what was opened through
+  it and leaves the loop alone.
 
 Whatever holds a socket (ports, connectors, accepted connections) is in one set, `_held`, from its
-first moment in the loop to its last. Closing down is: tell each to let go, wait until none is left.
+first moment in the loop to its last. Closing down is: let the first phase of the shutdown event
+happen, and wait for what it returns, with all connections up; tell each in `_held` to let go, and
+wait until none is left; end the threads; let the other phases happen.
 """
 
 from __future__ import annotations
@@ -26,13 +28,15 @@ from contextlib import nullcontext, suppress
 from functools import partial
 from typing import Any, Protocol
 
-from .connectors import Connector
+from broker.defer import Deferred
+
 from .error import ReactorAlreadyRunning, ReactorNotRestartable, ReactorNotRunning
-from .ports import Port
 from .stop_signals import on_stop_signals
+from .system_events import SystemEvents, Trigger
+from .thread_pool import ThreadPool
 from .timers import DelayedCall, TimerQueue
 
-__all__ = ["Reactor"]
+__all__ = ["Mainloop"]
 
 logger = logging.getLogger("broker.reactor")
 
@@ -47,14 +51,11 @@ class Held(Protocol):
     """What holds a socket, and lets go of it when the reactor stops."""
 
     def abandon(self) -> object:
-        """Let go of the socket; `Reactor.release` is called at once or soon after."""
+        """Let go of the socket; `Mainloop.release` is called at once or soon after."""
 
 
-class Reactor:
-    """A Twisted reactor's vocabulary over an asyncio event loop.
-
-    The functions of `broker.reactor` are those of one instance, made when that is imported. An
-    instance of one's own serves where that one has run already, as in a test.
+class Mainloop:
+    """An asyncio event loop in a Twisted reactor's vocabulary: running, ending, time, threads.
 
     Args:
         loop_factory: makes the loop of `run`, such as `uvloop.new_event_loop`; None is asyncio's.
@@ -65,7 +66,11 @@ class Reactor:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopped: asyncio.Future[None] | None = None  # what `run` waits for, while it runs
         self._has_run = False
+        self._is_starting = False
         self._is_closing = False
+        self._events = SystemEvents()
+        self._ending: Deferred[None] | None = None  # what the shutdown waits for, while it does
+        self._threads: ThreadPool | None = None
         self._waiting: deque[Callable[[], object]] = deque()
         self._from_threads: deque[Callable[[], object]] = deque()
         self._timers = TimerQueue(self.seconds, self._set_alarm)
@@ -115,26 +120,70 @@ class Reactor:
     def stop(self) -> None:
         """End `run`; in somebody else's loop, only close what the reactor opened (published).
 
-        Ports stop listening, connection attempts fail, connections are lost (each protocol's
-        `connectionLost` and each client factory's `clientConnectionLost` is called), and delayed
-        calls are dropped.
+        What the triggers before shutdown return is waited for. Then ports stop listening,
+        connection attempts fail, connections are lost (each protocol's `connectionLost` and each
+        client factory's `clientConnectionLost` is called), and delayed calls are dropped.
 
         Raises:
             ReactorNotRunning: the reactor does not run, or is stopping.
         """
-        if not self.running or (self._stopped is not None and self._stopped.done()):
+        stopped = self._stopped
+        if not self.running or self._ending or (stopped is not None and stopped.done()):
             raise ReactorNotRunning("the reactor is not running, or was stopped before")
-        if self._stopped is not None:
-            self._stopped.set_result(None)
+        if stopped is not None:
+            stopped.set_result(None)
         else:
-            self._let_go()
+            self._ending = self._events.before("shutdown")
+            self._ending.addCallback(self._end_as_guest)
 
-    def callWhenRunning(self, callable: Callable[..., object], *args: Any, **kwargs: Any) -> None:
-        """Call at once if the reactor runs, else as soon as it does (published)."""
-        if self.running:
+    def callWhenRunning(
+        self, callable: Callable[..., object], *args: Any, **kwargs: Any
+    ) -> Trigger | None:
+        """Call at once if the reactor runs, else as soon as it does (published).
+
+        In the second case it returns what `removeSystemEventTrigger` takes.
+        """
+        if self.running and not self._is_starting:
             callable(*args, **kwargs)
-        else:
-            self._waiting.append(partial(callable, *args, **kwargs))
+            return None
+        return self._events.add("after", "startup", partial(callable, *args, **kwargs))
+
+    def addSystemEventTrigger(
+        self,
+        phase: str,
+        eventType: str,
+        callable: Callable[..., object],
+        *args: Any,
+        **kwargs: Any,
+    ) -> Trigger:
+        """Call when an event happens, once (published).
+
+        Args:
+            phase: ``"before"``, ``"during"`` or ``"after"``. What is returned before an event, a
+                Deferred or an awaitable, is waited for.
+            eventType: ``"startup"``; ``"shutdown"``, where connections still work before, and have
+                ended during; or a name of one's own, which `fireSystemEvent` takes.
+            callable, args, kwargs: the call. What it raises is logged.
+
+        Returns:
+            What `removeSystemEventTrigger` takes.
+
+        Raises:
+            KeyError: there is no such phase.
+        """
+        return self._events.add(phase, eventType, partial(callable, *args, **kwargs))
+
+    def removeSystemEventTrigger(self, triggerID: Any) -> None:
+        """Do not make a call of `addSystemEventTrigger` or `callWhenRunning` (published).
+
+        Raises:
+            ValueError: it was made, or removed before.
+        """
+        self._events.remove(triggerID)
+
+    def fireSystemEvent(self, eventType: str) -> None:
+        """Let an event happen (published). The shutdown event does not stop the reactor."""
+        self._events.fire(eventType)
 
     def callFromThread(self, f: Callable[..., object], *args: Any, **kwargs: Any) -> None:
         """Call in the loop's thread, soon; may be asked from any thread (published).
@@ -171,81 +220,25 @@ class Reactor:
         """Return the delayed calls that are still to be made, in no order (published)."""
         return self._timers.pending()
 
-    # Connections.
+    # Threads.
 
-    def listenTCP(self, port: int, factory: Any, backlog: int = 50, interface: str = "") -> Port:
-        """Listen on a TCP port; connections are accepted while the reactor runs (published).
+    def getThreadPool(self) -> ThreadPool:
+        """Return the pool of `callInThread`, which works while the reactor runs (published).
 
-        Port 0 is any free one: `listenTCP(0, factory).getHost().port`. The interface is an IPv4 or
-        IPv6 address of this machine; empty is every IPv4 one. A factory whose `buildProtocol`
-        returns None refuses that connection.
-
-        Raises:
-            CannotListenError: the address is taken, not ours, or not allowed.
+        When the reactor stops it waits for the calls that run.
         """
-        return self._listen(Port(self, factory, port, interface, backlog))
+        if self._threads is None:
+            self._threads = ThreadPool(0, 10, "broker.reactor")
+            self.with_loop(lambda loop: self.getThreadPool().start())
+        return self._threads
 
-    def listenSSL(
-        self,
-        port: int,
-        factory: Any,
-        contextFactory: Any,
-        backlog: int = 50,
-        interface: str = "",
-    ) -> Port:
-        """Listen as `listenTCP` does, and speak TLS (published).
+    def callInThread(self, _callable: Callable[..., object], *args: Any, **kwargs: Any) -> None:
+        """Call in a thread, once the reactor runs; what it raises is logged (published)."""
+        self.getThreadPool().callInThread(_callable, *args, **kwargs)
 
-        `contextFactory.getContext()` returns the pyOpenSSL context.
-
-        Raises:
-            CannotListenError: the address is taken, not ours, or not allowed.
-        """
-        return self._listen(Port(self, factory, port, interface, backlog, contextFactory))
-
-    def connectTCP(
-        self,
-        host: str,
-        port: int | str,
-        factory: Any,
-        timeout: float | None = 30,
-        bindAddress: tuple[str, int] | str | None = None,
-    ) -> Connector:
-        """Connect to a TCP port once the reactor runs; the factory hears how it goes (published).
-
-        The port may be the name of a service. `timeout` is in seconds; None waits for ever.
-        `bindAddress` is this end's address, or (address, port).
-
-        Raises:
-            ServiceNameUnknownError: this system lists no service of that name.
-        """
-        return self._connect(Connector(self, host, port, factory, timeout, bindAddress))
-
-    def connectSSL(
-        self,
-        host: str,
-        port: int | str,
-        factory: Any,
-        contextFactory: Any,
-        timeout: float | None = 30,
-        bindAddress: tuple[str, int] | str | None = None,
-    ) -> Connector:
-        """Connect as `connectTCP` does, and speak TLS (published).
-
-        `contextFactory.getContext()` returns the pyOpenSSL context, which decides what is verified.
-        """
-        return self._connect(
-            Connector(self, host, port, factory, timeout, bindAddress, contextFactory)
-        )
-
-    @staticmethod
-    def _listen(port: Port) -> Port:
-        port.startListening()
-        return port
-
-    @staticmethod
-    def _connect(connector: Connector) -> Connector:
-        connector.connect()
-        return connector
+    def suggestThreadPoolSize(self, size: int) -> None:
+        """Let up to `size` calls of `callInThread` run at once; 10 if not told (published)."""
+        self.getThreadPool().adjustPoolsize(maxthreads=size)
 
     # For ports and connectors.
 
@@ -296,23 +289,48 @@ class Reactor:
         try:
             await self._stopped
         finally:
+            self._ending = self._events.before("shutdown")
+            await self._ending
+            self._ending = None
             self._is_closing = True
             self._let_go()
             if self._held:
                 self._emptied.clear()
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._emptied.wait(), PATIENCE)
+            if (threads := self._take_threads()) is not None:
+                await asyncio.to_thread(threads.stop)
+            self._events.after("shutdown")
             self._let_go_of_loop()
             self._stopped = None
             self._is_closing = False
+
+    def _end_as_guest(self, _: None) -> None:
+        # What waits for a loop that may be gone in a moment would never happen.
+        self._ending = None
+        self._let_go()
+        if (threads := self._take_threads()) is not None:
+            threads.abandon()
+        self._events.after("shutdown")
+
+    def _take_threads(self) -> ThreadPool | None:
+        threads, self._threads = self._threads, None
+        return threads if threads is not None and threads.started else None
 
     def _begin(self) -> None:
         _run_all(self._from_threads)
         _run_all(self._waiting)
         self._set_alarm()
+        self._is_starting = True
+        self._events.before("startup").addCallback(self._begun)
+
+    def _begun(self, _: None) -> None:
+        self._is_starting = False
+        self._events.after("startup")
 
     def _let_go(self) -> None:
         self._waiting.clear()
+        self._events.forget("startup")
         self._timers.clear()
         self._set_alarm()
         for held in list(self._held):
@@ -346,6 +364,8 @@ class Reactor:
 
     def _stop_for(self, number: int) -> None:
         logger.info("received %s, shutting down", signal.Signals(number).name)
+        if self._ending is not None:
+            self._ending.cancel()
         with suppress(ReactorNotRunning):
             self.stop()
 

@@ -1,4 +1,4 @@
-"""A Port listens, and gives each connection to a protocol of its factory."""
+"""A port listens, and gives each connection to a protocol of its factory."""
 
 from __future__ import annotations
 
@@ -16,36 +16,34 @@ from .error import NotListeningError
 from .ssl import filter_maker
 
 if TYPE_CHECKING:
-    from .mainloop import Reactor
+    from .mainloop import Mainloop
 
-__all__ = ["Port"]
+__all__ = ["Port", "StreamPort"]
 
 
-class Port:
-    """A listening port, as `listenTCP` returns it (published).
+class StreamPort:
+    """What all listening ports have in common; a subclass says what is bound.
 
     Attributes:
         factory: what makes the protocols.
-        port, interface, backlog: what was asked for; `getHost` tells what was given.
+        backlog: how many connections the kernel keeps waiting.
     """
 
-    def __init__(
-        self,
-        reactor: Reactor,
-        factory: Any,
-        port: int,
-        interface: str = "",
-        backlog: int = 50,
-        contextFactory: Any = None,
-    ):
+    def __init__(self, reactor: Mainloop, factory: Any, backlog: int, contextFactory: Any = None):
         self.reactor = reactor
         self.factory = factory
-        self.port = port
-        self.interface = interface
         self.backlog = backlog
         self._make_filter = filter_maker(contextFactory, is_server=True)
         self._sockets: tuple[socket.socket, ...] = ()
         self._listener: Listener | None = None
+
+    def bind(self) -> tuple[socket.socket, ...]:
+        """Return new sockets that listen.
+
+        Raises:
+            CannotListenError: there can be none.
+        """
+        raise NotImplementedError
 
     def startListening(self) -> None:
         """Bind and listen, and accept while the reactor runs; `listenTCP` does this (published).
@@ -53,7 +51,7 @@ class Port:
         Raises:
             CannotListenError: the address is taken, not ours, or not allowed.
         """
-        self._sockets = sockets = bind_stream(self.interface, self.port, self.backlog)
+        self._sockets = sockets = self.bind()
         self.factory.doStart()
         self.reactor.with_loop(lambda loop: self._accept(loop, sockets))
 
@@ -64,7 +62,7 @@ class Port:
             NotListeningError: it does not listen any more.
         """
         if not self._sockets:
-            raise NotListeningError(f"port {self.port} does not listen")
+            raise NotListeningError("the port does not listen")
         first = self._sockets[0]
         return address_of(first.family, first.getsockname())
 
@@ -88,7 +86,12 @@ class Port:
         self._close()
         self.factory.doStop()
 
+    def closed(self) -> None:
+        """The sockets have just been closed; a subclass removes what it made beside them."""
+
     def _close(self) -> None:
+        if not self._sockets:
+            return
         if self._listener is None:
             for sock in self._sockets:
                 sock.close()
@@ -96,6 +99,7 @@ class Port:
             self._listener.close()
         self._sockets = ()
         self._listener = None
+        self.closed()
         self.reactor.release(self)
 
     def _report_closed(self, closed: Deferred[None]) -> None:
@@ -130,4 +134,29 @@ class Port:
 
     def __repr__(self) -> str:
         where = self.getHost() if self._sockets else "not listening"
-        return f"<Port of {type(self.factory).__name__}: {where}>"
+        return f"<{type(self).__name__} of {type(self.factory).__name__}: {where}>"
+
+
+class Port(StreamPort):
+    """A listening TCP port, as `listenTCP` returns it (published).
+
+    Attributes:
+        port, interface: what was asked for; `getHost` tells what was given.
+    """
+
+    def __init__(
+        self,
+        reactor: Mainloop,
+        factory: Any,
+        port: int,
+        interface: str = "",
+        backlog: int = 50,
+        contextFactory: Any = None,
+    ):
+        super().__init__(reactor, factory, backlog, contextFactory)
+        self.port = port
+        self.interface = interface
+
+    def bind(self) -> tuple[socket.socket, ...]:
+        """Return a socket for each address of the interface."""
+        return bind_stream(self.interface, self.port, self.backlog)

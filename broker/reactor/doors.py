@@ -1,0 +1,163 @@
+"""The Reactor: a mainloop, and the published ways to listen and to connect with it."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from broker.defer import Deferred, succeed
+from broker.defer import TimeoutError as DeferredTimeoutError
+from broker.failure import Failure
+
+from .connectors import Connector, StreamConnector
+from .error import DNSLookupError
+from .mainloop import Mainloop
+from .ports import Port, StreamPort
+from .thread_pool import deferToThreadPool
+from .unix import UNIXConnector, UNIXPort
+
+__all__ = ["Reactor"]
+
+P = TypeVar("P", bound=StreamPort)
+C = TypeVar("C", bound=StreamConnector)
+
+
+class Reactor(Mainloop):
+    """A Twisted reactor's vocabulary over an asyncio event loop.
+
+    The functions of `broker.reactor` are those of one instance, made when that is imported. An
+    instance of one's own serves where that one has run already, as in a test.
+
+    Args:
+        loop_factory: makes the loop of `run`, such as `uvloop.new_event_loop`; None is asyncio's.
+    """
+
+    def listenTCP(self, port: int, factory: Any, backlog: int = 50, interface: str = "") -> Port:
+        """Listen on a TCP port; connections are accepted while the reactor runs (published).
+
+        Port 0 is any free one: `listenTCP(0, factory).getHost().port`. The interface is an IPv4 or
+        IPv6 address of this machine; empty is every IPv4 one. A factory whose `buildProtocol`
+        returns None refuses that connection.
+
+        Raises:
+            CannotListenError: the address is taken, not ours, or not allowed.
+        """
+        return self._listen(Port(self, factory, port, interface, backlog))
+
+    def listenSSL(
+        self,
+        port: int,
+        factory: Any,
+        contextFactory: Any,
+        backlog: int = 50,
+        interface: str = "",
+    ) -> Port:
+        """Listen as `listenTCP` does, and speak TLS (published).
+
+        `contextFactory.getContext()` returns the pyOpenSSL context.
+
+        Raises:
+            CannotListenError: the address is taken, not ours, or not allowed.
+        """
+        return self._listen(Port(self, factory, port, interface, backlog, contextFactory))
+
+    def connectTCP(
+        self,
+        host: str,
+        port: int | str,
+        factory: Any,
+        timeout: float | None = 30,
+        bindAddress: tuple[str, int] | str | None = None,
+    ) -> Connector:
+        """Connect to a TCP port once the reactor runs; the factory hears how it goes (published).
+
+        The port may be the name of a service. `timeout` is in seconds; None waits for ever.
+        `bindAddress` is this end's address, or (address, port).
+
+        Raises:
+            ServiceNameUnknownError: this system lists no service of that name.
+        """
+        return self._connect(Connector(self, host, port, factory, timeout, bindAddress))
+
+    def connectSSL(
+        self,
+        host: str,
+        port: int | str,
+        factory: Any,
+        contextFactory: Any,
+        timeout: float | None = 30,
+        bindAddress: tuple[str, int] | str | None = None,
+    ) -> Connector:
+        """Connect as `connectTCP` does, and speak TLS (published).
+
+        `contextFactory.getContext()` returns the pyOpenSSL context, which decides what is verified.
+        """
+        return self._connect(
+            Connector(self, host, port, factory, timeout, bindAddress, contextFactory)
+        )
+
+    def listenUNIX(
+        self, address: str, factory: Any, backlog: int = 50, mode: int = 0o666, wantPID: int = 0
+    ) -> UNIXPort:
+        """Listen on a UNIX socket (published).
+
+        A socket at that path on which nobody listens is replaced.
+
+        Args:
+            address: its path.
+            factory: makes the protocols.
+            backlog: how many connections the kernel keeps waiting.
+            mode: who may connect: the permissions of the socket's file.
+            wantPID: keep ``address + ".lock"`` while listening, which says by which process.
+
+        Raises:
+            CannotListenError: something lives at that path, or it cannot be made.
+        """
+        return self._listen(UNIXPort(self, factory, address, backlog, mode, wantPID))
+
+    def connectUNIX(
+        self, address: str, factory: Any, timeout: float | None = 30, checkPID: int = 0
+    ) -> UNIXConnector:
+        """Connect to a UNIX socket once the reactor runs; the factory hears of it (published).
+
+        With `checkPID` the attempt fails with BadFileError unless the process lives that a server
+        with `wantPID` has noted.
+        """
+        return self._connect(UNIXConnector(self, address, factory, timeout, checkPID))
+
+    def resolve(self, name: str, timeout: Sequence[float] = (1, 3, 11, 45)) -> Deferred[str]:
+        """Return a Deferred of the IPv4 address, as text, that a host name has (published).
+
+        An IPv4 address is its own answer, and an empty name stands for ``0.0.0.0``. The lookup is
+        the system's, in a thread; the sum of `timeout`, in seconds, is how long it may take. It
+        fails with DNSLookupError.
+        """
+        if not name:
+            return succeed("0.0.0.0")  # noqa: S104 - as published
+        try:
+            socket.inet_pton(socket.AF_INET, name)
+        except OSError:
+            pass
+        else:
+            return succeed(name)
+        found = deferToThreadPool(
+            self, self.getThreadPool(), socket.getaddrinfo, name, None, socket.AF_INET
+        )
+        found.addTimeout(sum(timeout), self)
+        return found.addCallbacks(lambda rows: rows[0][4][0], lambda why: _not_found(name, why))
+
+    @staticmethod
+    def _listen(port: P) -> P:
+        port.startListening()
+        return port
+
+    @staticmethod
+    def _connect(connector: C) -> C:
+        connector.connect()
+        return connector
+
+
+def _not_found(name: str, failure: Failure) -> Any:
+    failure.trap(OSError, UnicodeError, DeferredTimeoutError)
+    raise DNSLookupError(f"host {name!r} does not resolve") from failure.value

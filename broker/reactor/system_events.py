@@ -1,0 +1,110 @@
+"""System events, such as startup and shutdown: what is to be called before, during and after one.
+
+An event happens in three phases. All triggers of ``before`` are called, and what they return is
+waited for; then come those of ``during``, then those of ``after``. A trigger is called once: an
+event that happens again starts with none. What a trigger raises is logged, and hinders nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from broker.defer import Deferred, DeferredList, maybeDeferred, succeed
+from broker.failure import Failure
+
+__all__ = ["SystemEvents", "Trigger"]
+
+logger = logging.getLogger("broker.reactor")
+
+PHASES = ("before", "during", "after")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trigger:
+    """What is to be called in one phase of one event; known by its identity."""
+
+    phase: str
+    event: str
+    call: Callable[[], Any]
+
+
+class SystemEvents:
+    """The triggers of all events."""
+
+    def __init__(self) -> None:
+        self._triggers: list[Trigger] = []
+
+    def add(self, phase: str, event: str, call: Callable[[], Any]) -> Trigger:
+        """Keep a trigger.
+
+        Raises:
+            KeyError: there is no such phase.
+        """
+        if phase not in PHASES:
+            raise KeyError(f"a phase is one of {', '.join(PHASES)}, not {phase!r}")
+        trigger = Trigger(phase, event, call)
+        self._triggers.append(trigger)
+        return trigger
+
+    def remove(self, trigger: Trigger) -> None:
+        """Forget a trigger.
+
+        Raises:
+            ValueError: it was called, or removed before; or it is no trigger.
+        """
+        if trigger not in self._triggers:
+            raise ValueError("no such trigger waits: it was called or removed, or is none")
+        self._triggers.remove(trigger)
+
+    def forget(self, event: str) -> None:
+        """Forget every trigger of an event."""
+        self._triggers = [trigger for trigger in self._triggers if trigger.event != event]
+
+    def fire(self, event: str) -> Deferred[None]:
+        """Let an event happen, in all its phases; the Deferred fires with None after the last."""
+        return self.before(event).addCallback(lambda _: self.after(event))
+
+    def before(self, event: str) -> Deferred[None]:
+        """Let the first phase happen; the Deferred fires with None when nothing is waited for.
+
+        Cancelling it cancels what is waited for.
+        """
+        results = self._call_all("before", event)
+        waiting = [result for result in results if not (result.called and not result.paused)]
+        if not waiting:
+            return succeed(None)
+        return DeferredList(waiting).addCallback(lambda _: None)
+
+    def after(self, event: str) -> None:
+        """Let the two other phases happen; nothing is waited for."""
+        self._call_all("during", event)
+        self._call_all("after", event)
+
+    def _call_all(self, phase: str, event: str) -> list[Deferred[Any]]:
+        """Call the triggers of a phase, those too that are added meanwhile."""
+        results = []
+        while trigger := self._first(phase, event):
+            self._triggers.remove(trigger)
+            result = maybeDeferred(trigger.call)
+            results.append(result.addErrback(partial(_log, trigger)))
+        return results
+
+    def _first(self, phase: str, event: str) -> Trigger | None:
+        for trigger in self._triggers:
+            if (trigger.phase, trigger.event) == (phase, event):
+                return trigger
+        return None
+
+
+def _log(trigger: Trigger, failure: Failure) -> None:
+    logger.error(
+        "the trigger %r, %s %s, failed",
+        trigger.call,
+        trigger.phase,
+        trigger.event,
+        exc_info=failure.as_exception(),
+    )
