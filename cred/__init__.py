@@ -9,7 +9,8 @@ user::
     interface, avatar, logout = await portal.login(credentials, None, IPerspective)
 
 The modules are named as in ``twisted.cred``: `cred.error`, `cred.credentials`, `cred.checkers`,
-`cred.portal`. The main names are here too.
+`cred.portal`, `cred.strcred`. The main names are here too, but for those of `cred.strcred`, which
+makes checkers from strings.
 """
 
 from __future__ import annotations
@@ -17,15 +18,22 @@ from __future__ import annotations
 from cred.checkers import (
     ANONYMOUS,
     AllowAnonymousAccess,
+    FilePasswordDB,
     ICredentialsChecker,
     InMemoryUsernamePasswordDatabaseDontUse,
 )
 from cred.credentials import (
     Anonymous,
+    CramMD5Credentials,
+    DigestCredentialFactory,
+    DigestedCredentials,
     IAnonymous,
     ICredentials,
+    ISSHPrivateKey,
+    IUsernameDigestHash,
     IUsernameHashedPassword,
     IUsernamePassword,
+    SSHPrivateKey,
     UsernameHashedPassword,
     UsernamePassword,
 )
@@ -42,16 +50,23 @@ __all__ = [
     "ANONYMOUS",
     "AllowAnonymousAccess",
     "Anonymous",
+    "CramMD5Credentials",
+    "DigestCredentialFactory",
+    "DigestedCredentials",
+    "FilePasswordDB",
     "IAnonymous",
     "ICredentials",
     "ICredentialsChecker",
     "IRealm",
+    "ISSHPrivateKey",
+    "IUsernameDigestHash",
     "IUsernameHashedPassword",
     "IUsernamePassword",
     "InMemoryUsernamePasswordDatabaseDontUse",
     "LoginDenied",
     "LoginFailed",
     "Portal",
+    "SSHPrivateKey",
     "Unauthorized",
     "UnauthorizedLogin",
     "UnhandledCredentials",

@@ -1,4 +1,4 @@
-"""The MD5 challenge of Perspective Broker's published login, and nothing else that uses MD5.
+"""The MD5 challenge of Perspective Broker's published login.
 
 The server sends a challenge, the client answers ``md5(md5(password) + challenge)``. The password
 does not cross the wire, but whoever sees both messages can try passwords at MD5's speed, and a

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import secrets
-from collections.abc import Iterable
-from typing import Any, Final, Protocol
+from collections.abc import Callable, Iterable
+from typing import Any, Final, Protocol, TypeAlias
 
 from zope.interface import Attribute, Interface, implementer
 
 from broker.defer import Deferred, maybeDeferred, succeed
-from cred.credentials import IAnonymous, IUsernameHashedPassword, IUsernamePassword
 from cred.error import WRONG_LOGIN, UnauthorizedLogin
-from cred.octets import Text, to_octets
+from cred.interfaces import IAnonymous, IUsernameHashedPassword, IUsernamePassword
+from cred.octets import Text, in_form_of, same_octets, to_octets
 
 __all__ = [
     "ANONYMOUS",
     "AllowAnonymousAccess",
     "CredentialsChecker",
+    "FilePasswordDB",
     "ICredentialsChecker",
     "InMemoryUsernamePasswordDatabaseDontUse",
+    "OnDiskUsernamePasswordDatabase",
 ]
+
+logger = logging.getLogger("broker.cred")
 
 # The avatar id of a login as nobody (published). Not None, which a checker returns by forgetting
 # to return, and not an empty name, which a careless line in a password file gives.
@@ -116,3 +122,159 @@ class InMemoryUsernamePasswordDatabaseDontUse:
             return self.users.get(to_octets(username))
         except TypeError:
             return None
+
+
+# What a password file looked like when it was read: any change of it shows in one of these.
+_Stamp: TypeAlias = tuple[int, ...]
+# (user name, password that was shown, password that is kept) -> what should equal the one kept
+PasswordHash: TypeAlias = Callable[[bytes, bytes, bytes], Any]
+
+
+@implementer(ICredentialsChecker)
+class FilePasswordDB:
+    """Users with their passwords in a text file, one user a line (published).
+
+    By default a line is ``name:password``. Lines with too few fields or an empty name are passed
+    over; of two lines with one name, the first counts. The file is read at each login, so it can be
+    edited while the server runs.
+
+    Without `hash` the file holds the passwords in clear. That is for tests and closed machines.
+
+    Args:
+        filename: the file's path.
+        delim: what stands between the fields of a line, str or bytes.
+        usernameField, passwordField: which fields they are, counted from 0.
+        caseSensitive: whether ``Alice`` is somebody else than ``alice``. If not, names are taken in
+            lower case, in the file and at login; ASCII letters only.
+        hash: called with the user name and the password that were shown and the password of the
+            file, all bytes; what it returns, plain, as an awaitable or as a Deferred, has to equal
+            the last. With it, only credentials with the password in clear are taken.
+        cache: keep what was read until the file changes.
+
+    Raises:
+        ValueError: `delim` is empty.
+    """
+
+    _cached: tuple[_Stamp, dict[bytes, bytes]] | None = None
+
+    def __init__(
+        self,
+        filename: str | bytes | os.PathLike[str],
+        delim: Text = b":",
+        usernameField: int = 0,
+        passwordField: int = 1,
+        caseSensitive: bool = True,
+        hash: PasswordHash | None = None,
+        cache: bool = False,
+    ) -> None:
+        if not delim:
+            raise ValueError("the delimiter of a password file is not empty")
+        self.filename = filename
+        self.delim = to_octets(delim)
+        self.ufield = usernameField
+        self.pfield = passwordField
+        self.caseSensitive = caseSensitive
+        self.hash = hash
+        self.cache = cache
+        self.credentialInterfaces = (
+            (IUsernamePassword, IUsernameHashedPassword) if hash is None else (IUsernamePassword,)
+        )
+        # What an unknown user's password is compared with, so that refusing one costs the same.
+        self._decoy = secrets.token_bytes(16)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a pickle holds: how to read the file, and nobody's password."""
+        return {**vars(self), "_cached": None, "_decoy": b""}
+
+    def getUser(self, username: Text) -> tuple[bytes, bytes]:
+        """Return a user's name and password, as the file has them.
+
+        The name is in lower case if case does not count.
+
+        Raises:
+            KeyError: there is no such user.
+            TypeError: the user name is neither str nor bytes.
+            UnauthorizedLogin: the file cannot be read; the log tells why.
+        """
+        name = to_octets(username)
+        if not self.caseSensitive:
+            name = name.lower()
+        return name, self._read()[name]
+
+    def requestAvatarId(self, credentials: Any) -> Deferred[Any]:
+        """Check the credentials' password against the file's.
+
+        Returns:
+            A Deferred of the user's name as `getUser` has it, as str if ``credentials.username``
+            is one. It fails with UnauthorizedLogin: the same for an unknown user, a wrong password,
+            and a file that cannot be read.
+        """
+        return maybeDeferred(self._authenticate, credentials)
+
+    def _authenticate(self, credentials: Any) -> Deferred[Text]:
+        shown = credentials.username
+        try:
+            name, kept = self.getUser(shown)
+            known = True
+        except (KeyError, TypeError):
+            name, kept, known = b"", self._decoy, False
+
+        def let_in(matched: object) -> Text:
+            if not known or not matched:
+                raise UnauthorizedLogin(WRONG_LOGIN)
+            return in_form_of(shown, name)
+
+        compared = self._compare(credentials, kept)
+        if not known:
+            compared.addErrback(lambda failure: False)  # a hash may not like the decoy
+        return compared.addCallback(let_in)
+
+    def _compare(self, credentials: Any, kept: bytes) -> Deferred[Any]:
+        if self.hash is None:
+            return maybeDeferred(credentials.checkPassword, kept)
+        clear: Any = IUsernamePassword(credentials, None)
+        if clear is None:
+            return succeed(False)
+        try:
+            shown = to_octets(clear.username), to_octets(clear.password)
+        except TypeError:
+            return succeed(False)
+        return maybeDeferred(self.hash, *shown, kept).addCallback(
+            lambda hashed: same_octets(kept, hashed)
+        )
+
+    def _read(self) -> dict[bytes, bytes]:
+        try:
+            with open(self.filename, "rb") as file:
+                stamp = _stamp(os.fstat(file.fileno()))
+                if self.cache and self._cached is not None and self._cached[0] == stamp:
+                    return self._cached[1]
+                users = self._parse(file)
+        except OSError as error:
+            logger.error("a password file cannot be read: %s", error)
+            raise UnauthorizedLogin(WRONG_LOGIN) from error
+        self._cached = (stamp, users) if self.cache else None
+        if self.hash is not None:
+            # A hash has to be given something of the form that it knows.
+            self._decoy = next(iter(users.values()), self._decoy)
+        return users
+
+    def _parse(self, lines: Iterable[bytes]) -> dict[bytes, bytes]:
+        users: dict[bytes, bytes] = {}
+        for line in lines:
+            fields = line.rstrip().split(self.delim)
+            try:
+                name, password = fields[self.ufield], fields[self.pfield]
+            except IndexError:
+                continue
+            if name:
+                users.setdefault(name if self.caseSensitive else name.lower(), password)
+        return users
+
+
+# Its name in older programs (published).
+OnDiskUsernamePasswordDatabase = FilePasswordDB
+
+
+def _stamp(status: os.stat_result) -> _Stamp:
+    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)

@@ -1,67 +1,40 @@
 """Credentials: what somebody shows to be let in, before anybody has looked whether it is right.
 
-The interfaces are how a portal finds the checker for credentials. Each says what a checker may ask
-of them; the classes are their plain implementations.
+Here are the plain ones. Those that answer a challenge have modules of their own, `cred.cram` and
+`cred.digest`; all published names, the interfaces among them, can be had from this one.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from zope.interface import implementer
 
-from zope.interface import Attribute, Interface, implementer
-
+from cred.cram import CramMD5Credentials
+from cred.digest import DigestCredentialFactory, DigestedCredentials
+from cred.interfaces import (
+    IAnonymous,
+    ICredentials,
+    ISSHPrivateKey,
+    IUsernameDigestHash,
+    IUsernameHashedPassword,
+    IUsernamePassword,
+)
 from cred.octets import Text, same_octets
 
 __all__ = [
     "Anonymous",
+    "CramMD5Credentials",
+    "DigestCredentialFactory",
+    "DigestedCredentials",
     "IAnonymous",
     "ICredentials",
+    "ISSHPrivateKey",
+    "IUsernameDigestHash",
     "IUsernameHashedPassword",
     "IUsernamePassword",
+    "SSHPrivateKey",
     "UsernameHashedPassword",
     "UsernamePassword",
 ]
-
-
-class ICredentials(Interface):  # type: ignore[misc]
-    """Any kind of credentials (published). Each kind is an interface that extends this one."""
-
-
-class IUsernamePassword(ICredentials):
-    """A user name and the password in clear (published).
-
-    Lets a checker keep its passwords in any form, since it can transform what it is shown.
-    """
-
-    username = Attribute("The user name that is claimed, str or bytes.")
-    password = Attribute("The password that is shown, str or bytes.")
-
-    def checkPassword(password: Any) -> Any:
-        """Tell whether `password`, the correct one in clear, is the password that was shown.
-
-        Returns:
-            A bool, or an awaitable or Deferred of one.
-        """
-
-
-class IUsernameHashedPassword(ICredentials):
-    """A user name, and proof that its owner knows the password (published).
-
-    The proof can only be checked against the password in clear: the checker has to keep it so.
-    """
-
-    username = Attribute("The user name that is claimed, str or bytes.")
-
-    def checkPassword(password: Any) -> Any:
-        """Tell whether the proof was made with `password`, the correct one in clear.
-
-        Returns:
-            A bool, or an awaitable or Deferred of one.
-        """
-
-
-class IAnonymous(ICredentials):
-    """A request to be let in as nobody in particular (published)."""
 
 
 @implementer(IUsernamePassword)
@@ -106,3 +79,32 @@ class UsernameHashedPassword:
 @implementer(IAnonymous)
 class Anonymous:
     """A request to be let in as nobody in particular (published)."""
+
+
+@implementer(ISSHPrivateKey)
+class SSHPrivateKey:
+    """A public key of SSH with a signature (published): carries them, and verifies nothing.
+
+    The checker decides whether the key is the user's, and whether the signature is the key's.
+
+    Attributes:
+        username: the user name that is claimed.
+        algName: the name of the key's algorithm, as SSH has it: ``b"ssh-ed25519"``.
+        blob: the public key, as the client sent it.
+        sigData: the data that was signed.
+        signature: the signature; None while a client only asks whether the key would do.
+    """
+
+    def __init__(
+        self,
+        username: Text,
+        algName: Text,
+        blob: bytes,
+        sigData: bytes | None,
+        signature: bytes | None,
+    ) -> None:
+        self.username = username
+        self.algName = algName
+        self.blob = blob
+        self.sigData = sigData
+        self.signature = signature

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hmac
 from typing import TypeAlias
 
-__all__ = ["Text", "same_octets", "to_octets"]
+__all__ = ["Text", "in_form_of", "same_octets", "to_octets"]
 
 Text: TypeAlias = str | bytes
 
@@ -26,6 +26,15 @@ def to_octets(text: object) -> bytes:
     if isinstance(text, bytes):
         return text
     raise TypeError(f"a user name or password is str or bytes, not {type(text).__name__}")
+
+
+def in_form_of(model: object, octets: bytes) -> Text:
+    """Return `octets` as str where `model` is one, and as they are where it is not.
+
+    Raises:
+        UnicodeDecodeError: `model` is a str, and `octets` are not those of any str.
+    """
+    return octets.decode("utf-8", "surrogatepass") if isinstance(model, str) else octets
 
 
 def same_octets(secret: object, offered: object) -> bool:
