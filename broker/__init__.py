@@ -22,6 +22,7 @@ __all__ = [
     "AsReferenceable",
     "Avatar",
     "BananaError",
+    "BindError",
     "Broker",
     "Cacheable",
     "Call",
@@ -33,6 +34,7 @@ __all__ = [
     "ConnectError",
     "Connection",
     "ConnectionAborted",
+    "ConnectionClosed",
     "ConnectionDone",
     "ConnectionLost",
     "ConnectionRefusedError",
@@ -73,6 +75,7 @@ __all__ = [
     "TLSError",
     "TooLarge",
     "TooManyAttempts",
+    "UserError",
     "ViewPoint",
     "Viewable",
     "WrongArguments",
@@ -91,12 +94,14 @@ if TYPE_CHECKING:
     from broker.core.stats import Stats
     from broker.errors import (
         BananaError,
+        BindError,
         CallTimeout,
         CannotJelly,
         CannotListenError,
         ConfigError,
         ConnectError,
         ConnectionAborted,
+        ConnectionClosed,
         ConnectionDone,
         ConnectionLost,
         ConnectionRefusedError,
@@ -120,6 +125,7 @@ if TYPE_CHECKING:
         TLSError,
         TooLarge,
         TooManyAttempts,
+        UserError,
         WrongArguments,
     )
     from broker.flavors.avatar import AsReferenceable, Avatar
@@ -143,11 +149,12 @@ _HOMES = {
     "broker.core.policy": "PUBLISHED STRICT Policy",
     "broker.core.stats": "Stats",
     "broker.errors": (
-        "BananaError CallTimeout CannotJelly CannotListenError ConfigError ConnectError"
-        " ConnectionAborted ConnectionDone ConnectionLost ConnectionRefusedError DNSLookupError"
-        " DeadReferenceError DecodeError EncodeError Error InsecureJelly JellyError LimitExceeded"
-        " LoginExpired MalformedJelly NoSuchMethod NoSuchObject PBConnectionLost ProtocolError"
-        " RemoteError ServerBusy ServerDraining TLSError TooLarge TooManyAttempts WrongArguments"
+        "BananaError BindError CallTimeout CannotJelly CannotListenError ConfigError"
+        " ConnectError ConnectionClosed ConnectionAborted ConnectionDone ConnectionLost"
+        " ConnectionRefusedError DNSLookupError DeadReferenceError DecodeError EncodeError Error"
+        " InsecureJelly JellyError LimitExceeded LoginExpired MalformedJelly NoSuchMethod"
+        " NoSuchObject PBConnectionLost ProtocolError RemoteError ServerBusy ServerDraining"
+        " TLSError TooLarge TooManyAttempts UserError WrongArguments"
     ),
     "broker.flavors.avatar": "AsReferenceable Avatar",
     "broker.flavors.cacheable": "Cacheable RemoteCache RemoteCacheObserver",
