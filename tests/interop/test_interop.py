@@ -349,7 +349,8 @@ def run(pem: PEM) -> Iterator[Callable[[Cell], Run]]:
         def serve(world: str, transport: str) -> tuple[Peer, str]:
             tls = ["--tls", pem.certificate, pem.key] if transport == "tls" else []
             peer = stack.enter_context(Peer(HERE / SERVERS[world], world, *tls, path=[HERE]))
-            return peer, json.dumps(peer.read())
+            with explained_by(peer):
+                return peer, json.dumps(peer.read())
 
         def run_cell(cell: Cell) -> Run:
             where = (cell.server, cell.transport)
