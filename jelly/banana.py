@@ -318,19 +318,18 @@ class Writer:
                         append(code)
                         continue
                     length = len(item)
-                    if length < 128:
-                        append(_STRINGS[length])
-                    elif length > limits.max_string:
+                    if length > limits.max_string:
                         raise _too_long(item, limits)
-                    else:
-                        append(_head(length, _STRING))
+                    append(_STRINGS[length] if length < 128 else _head(length, _STRING))
                     append(item)
                 elif kind is int:
                     append(_INTS[item] if 0 <= item < 1024 else _encode_int(item, limits))
                 elif kind is list or kind is tuple:
                     length = len(item)
                     nodes += length or 1
-                    append(_LISTS[length] if length < 128 else _encode_list(length, limits))
+                    if length > limits.max_list:
+                        raise TooLarge(f"list of {length} elements (max_list {limits.max_list})")
+                    append(_LISTS[length] if length < 128 else _head(length, _LIST))
                     outer.append(elements)
                     elements = iter(item)
                     if len(outer) > limits.max_depth:
@@ -369,12 +368,6 @@ def _encode_int(number: int, limits: Limits) -> bytes:
         return _head(number, _INT if number <= _LARGEST_INT else _LONGINT)
     # The most negative NEG is -2**31, one further than INT reaches: PB's own boundary.
     return _head(-number, _NEG if -number <= _LARGEST_INT + 1 else _LONGNEG)
-
-
-def _encode_list(length: int, limits: Limits) -> bytes:
-    if length > limits.max_list:
-        raise TooLarge(f"list of {length} elements (max_list {limits.max_list})")
-    return _head(length, _LIST)
 
 
 def _encode_other(item: object, limits: Limits) -> bytes:

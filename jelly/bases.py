@@ -94,6 +94,8 @@ def getInstanceState(inst: Any, jellier: Jellier) -> Expression:
 
 def setInstanceState(inst: Any, unjellier: Unjellier, jellyList: list[Any]) -> Any:
     """Give an instance the state that ``jellyList`` holds, and return the instance (published)."""
+    if len(jellyList) != 2:
+        raise MalformedJelly(f"{type(inst).__name__} of {len(jellyList) - 1} fields")
     state = unjellier.unjelly(jellyList[1])
     inst.setStateFor(unjellier, state)
     return inst

@@ -19,7 +19,7 @@ from typing import Any
 from jelly.errors import InsecureJelly, LimitExceeded, MalformedJelly
 from jelly.limits import Limits
 
-__all__ = ["KeyGuard"]
+__all__ = ["KeyGuard", "is_compound"]
 
 _SIMPLE = frozenset({str, bytes, bool, type(None)})
 _NESTED = frozenset({tuple, frozenset})
@@ -57,7 +57,7 @@ class KeyGuard:
         compound: list[Any] = []
         for key in keys:
             kind = type(key)
-            if _is_compound(kind):
+            if is_compound(kind):
                 compound.append(key)
                 self._total += self._weigh(key)
                 if self._total > self._limits.max_nodes:
@@ -88,7 +88,7 @@ class KeyGuard:
                 pending.pop()
                 continue
             parts = _hashed_parts(value)
-            nested = [part for part in parts if _is_compound(type(part))]
+            nested = [part for part in parts if is_compound(type(part))]
             if id(value) not in entered:
                 entered.add(id(value))
                 # A part that was entered and not weighed holds this value: hashing will tell.
@@ -108,7 +108,7 @@ class KeyGuard:
         return weights[id(root)][1]
 
 
-def _is_compound(kind: type) -> bool:
+def is_compound(kind: type) -> bool:
     """Whether hashing a value of this type hashes others."""
     own: Any = kind.__hash__
     return own is not None and own is not object.__hash__ and kind not in _LEAVES

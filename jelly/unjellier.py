@@ -19,7 +19,7 @@ from jelly import atoms, code, leaves
 from jelly.atoms import Expression
 from jelly.bases import Unpersistable, blank_of
 from jelly.errors import InsecureJelly, LimitExceeded, MalformedJelly
-from jelly.keys import KeyGuard
+from jelly.keys import KeyGuard, is_compound
 from jelly.knots import Knot, Knots, tie
 from jelly.limits import Limits
 from jelly.registry import Registry, named_class
@@ -151,6 +151,13 @@ class Unjellier:
                         parts.append(item)
                         continue
                     tag = self._tag(item)
+                    read = readers.get(tag)
+                    if read is not None:
+                        self._references[number] = value = read(item, limits)
+                        parts.append(value)
+                        continue
+                    if tag == atoms.REFERENCE:
+                        raise MalformedJelly(f"reference {_shown(number)} is another reference")
                 opened = self._open(tag, item, number)
                 if type(opened) is _Frame:
                     outer.append(frame)
@@ -230,7 +237,7 @@ class Unjellier:
         factory = self.registry.factory_for(tag)
         if factory is not None:
             _check_arity(expression, 2)
-            return self._then_post(factory(self._whole(expression[1])))
+            return self._then_post(factory(self.unjelly(expression[1])))
         opener = _OPENERS.get(tag)
         if opener is not None:
             return opener(self, expression, number)
@@ -243,13 +250,6 @@ class Unjellier:
         _check_arity(expression, 2)
         blank = blank_of(cls)
         return self._stateful(blank, expression[1], number, _set_plain)
-
-    def _whole(self, expression: Expression) -> Any:
-        """Return the value of a part that a hook needs whole, with nothing left to be tied."""
-        value = self.unjelly(expression)
-        if type(value) is Knot:
-            raise MalformedJelly("a cycle through a factory, or through a hook")
-        return value
 
     def _registered(self, cls: Any, expression: list[Any], number: int | None) -> Any:
         if not isinstance(cls, type):
@@ -328,7 +328,10 @@ class Unjellier:
         return _Frame([], iter(expression[1:]), Unjellier._finish_frozenset, None, number)
 
     def _finish_frozenset(self, parts: list[Any], target: None) -> Any:
-        if self._knots.are_used:
+        # Members that hash without looking at others can be hashed before those are complete.
+        if self._knots.are_used and any(
+            kind is Knot or is_compound(kind) for kind in map(type, parts)
+        ):
             return self._later(self._make_frozenset, parts)
         return self._make_frozenset(parts)
 

@@ -158,7 +158,7 @@ def test_as_much_as_the_limits_allow(data: bytes, limits: dict[str, int], chunk:
 @pytest.mark.parametrize("chunk", [1, 64, 1 << 20])
 def test_long_prefixes(digits: bytes, chunk: int) -> None:
     """The 65th digit of a prefix is refused, without waiting for the type byte."""
-    with pytest.raises(BananaError, match="^integer prefix longer than 64 bytes$"):
+    with pytest.raises(BananaError, match=r"^integer prefix longer than 64 bytes$"):
         fed(digits, chunk)
 
 
