@@ -21,8 +21,8 @@ FLAVORS = """
     CopyableFailure CopiedFailure
 """
 
-# What only programs for the reactor meet; they have broker.reactor.error. TimeoutError would hide the
-# builtin one.
+# What only programs for the reactor meet; they have broker.reactor.error. TimeoutError would hide
+# the builtin one.
 OF_THE_REACTOR = "TimeoutError UserError ConnectionClosed BindError"
 
 HERE = Path(broker.__file__).parents[1]
