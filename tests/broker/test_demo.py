@@ -149,11 +149,6 @@ class Local:
         return await perform(act, self.player, SHORT if is_hopeless else LONG)
 
 
-async def play(self, number):
-    """Play an act, with little patience."""
-    return await perform(ACTS[number], self.player, PATIENCE)
-
-
 async def play(folder, office_class=office.Office, hopeless=None):
     """Play with a server and two clients in this process.
 
