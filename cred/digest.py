@@ -235,15 +235,16 @@ def _parse_fields(header: bytes) -> dict[str, bytes]:
     start = 0
     while (equals := header.find(b"=", start)) >= 0:
         name = header[start:equals].rpartition(b" ")[2]
-        value, end = _parse_value(header, equals + 1)
-        if name and end > equals + 1:
+        start = equals + 1
+        if not name:
+            continue
+        value, end = _parse_value(header, start)
+        if end > start:
             try:
                 fields[name.strip().decode("ascii")] = value.strip()
             except UnicodeDecodeError:
                 raise LoginFailed("Invalid response, a name is not ASCII") from None
             start = end
-        else:
-            start = equals + 1
     return fields
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cred import octets
-from cred.octets import same_octets, to_octets
+from cred.octets import in_form_of, same_octets, to_octets
 
 
 @pytest.mark.parametrize(
@@ -72,3 +72,10 @@ def test_comparing_takes_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(octets, "hmac", Hmac)
     assert not same_octets("secret", "offer")
     assert calls == [(b"secret", b"offer")]
+
+
+@pytest.mark.parametrize("name", ["alice", "zoë", "", "\ud800"])
+def test_octets_go_back_into_the_form_they_came_in(name: str) -> None:
+    """Bytes made of a text become that text again where a str is wanted, and stay bytes if not."""
+    assert in_form_of("any str", to_octets(name)) == name
+    assert in_form_of(b"any bytes", to_octets(name)) == to_octets(name)

@@ -1,0 +1,117 @@
+"""cred.factories: the built-in schemes."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import twisted.cred.strcred
+from zope.interface.verify import verifyClass, verifyObject
+
+from cred import factories
+from cred.checkers import (
+    AllowAnonymousAccess,
+    FilePasswordDB,
+    InMemoryUsernamePasswordDatabaseDontUse,
+)
+from cred.credentials import UsernamePassword
+from cred.error import UnauthorizedLogin
+from cred.factories import AnonymousCheckerFactory, FileCheckerFactory, InMemoryCheckerFactory
+from cred.strcred import ICheckerFactory, InvalidAuthArgumentString
+
+Outcome = Callable[[Any], Any]
+
+
+@pytest.mark.parametrize("name", factories.__all__)
+def test_factories_fulfil_the_interface(name: str) -> None:
+    """Each factory has all that ICheckerFactory asks for, with help in full sentences."""
+    cls = getattr(factories, name)
+    assert verifyClass(ICheckerFactory, cls)
+    factory = cls()
+    assert verifyObject(ICheckerFactory, factory)
+    assert "\n" not in factory.argStringFormat
+    assert factory.authHelp.endswith(".")
+
+
+@pytest.mark.parametrize("name", factories.__all__)
+def test_kinds_are_those_of_twisted_and_of_the_checker(name: str, tmp_path: Path) -> None:
+    """A factory names the kinds that its checkers take, which are those of Twisted's factory."""
+    factory = getattr(factories, name)()
+    theirs = twisted.cred.strcred.findCheckerFactory(factory.authType)
+    kinds = [kind.__name__ for kind in factory.credentialInterfaces]
+    assert kinds == [kind.__name__ for kind in theirs.credentialInterfaces]
+    path = tmp_path / "users.txt"
+    path.touch()
+    checker = factory.generateChecker(str(path) if factory.authType == "file" else "")
+    assert checker.credentialInterfaces == factory.credentialInterfaces
+
+
+def test_anonymous_takes_no_argument() -> None:
+    """`anonymous` gives AllowAnonymousAccess; anything after it is refused."""
+    factory = AnonymousCheckerFactory()
+    assert type(factory.generateChecker()) is AllowAnonymousAccess
+    assert type(factory.generateChecker("")) is AllowAnonymousAccess
+    with pytest.raises(InvalidAuthArgumentString, match=r"^anonymous: it takes no argument$"):
+        factory.generateChecker("alice")
+
+
+@pytest.mark.parametrize(
+    ("argument", "users"),
+    [
+        ("", {}),
+        ("alice:secret", {b"alice": b"secret"}),
+        ("alice:secret:zoë:sésame", {b"alice": b"secret", "zoë".encode(): "sésame".encode()}),
+        ("alice:", {b"alice": b""}),
+    ],
+)
+def test_memory_takes_names_and_passwords(argument: str, users: dict[bytes, bytes]) -> None:
+    """`memory` gives a checker that knows the users of the argument."""
+    checker = InMemoryCheckerFactory().generateChecker(argument)
+    assert type(checker) is InMemoryUsernamePasswordDatabaseDontUse
+    assert checker.users == users
+
+
+@pytest.mark.parametrize("argument", ["alice", "alice:secret:bob", "a:b:"])
+def test_memory_refuses_a_user_without_password(argument: str) -> None:
+    """An odd number of parts is refused; the text repeats none, since they may be passwords."""
+    with pytest.raises(InvalidAuthArgumentString) as caught:
+        InMemoryCheckerFactory().generateChecker(argument)
+    text = str(caught.value)
+    assert text == "memory: the last user has no password; it takes name:password:name:password..."
+
+
+def test_file_reads_the_users_of_a_file(tmp_path: Path, outcome: Outcome) -> None:
+    """`file` gives a FilePasswordDB with its defaults, for the path as it was given."""
+    path = tmp_path / "users.txt"
+    path.write_text("alice:secret\n")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        checker = FileCheckerFactory().generateChecker(str(path))
+    assert type(checker) is FilePasswordDB
+    public = {name: value for name, value in vars(checker).items() if name != "_decoy"}
+    assert public == {
+        name: value for name, value in vars(FilePasswordDB(str(path))).items() if name != "_decoy"
+    }
+    assert outcome(checker.requestAvatarId(UsernamePassword("alice", "secret"))) == "alice"
+
+
+def test_file_warns_of_a_missing_file(tmp_path: Path, outcome: Outcome) -> None:
+    """A file may come later, as with Twisted; until then a warning says that nobody can log in."""
+    path = tmp_path / "users.txt"
+    with pytest.warns(UserWarning, match=r"users\.txt is not a file; nobody can log in$"):
+        checker = FileCheckerFactory().generateChecker(str(path))
+    with pytest.raises(UnauthorizedLogin):
+        outcome(checker.requestAvatarId(UsernamePassword("alice", "secret")))
+    path.write_text("alice:secret\n")
+    assert outcome(checker.requestAvatarId(UsernamePassword("alice", "secret"))) == "alice"
+
+
+@pytest.mark.parametrize("argument", ["", " "])
+def test_file_needs_a_path(argument: str) -> None:
+    """Without a path there is nothing to read; Twisted raises a ValueError, and so do we."""
+    with pytest.raises(InvalidAuthArgumentString, match=r"^file: the path .* is missing") as caught:
+        FileCheckerFactory().generateChecker(argument)
+    assert isinstance(caught.value, ValueError)
