@@ -44,7 +44,10 @@ def parse_address(address: str) -> Location:
         ConfigError: it is no ``pb://`` or ``pbs://`` address.
     """
     example = "write pb://127.0.0.1:8787, or pbs://broker.example for TLS"
-    parts = urlsplit(address)
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        raise ConfigError(f"address {address!r} is not understood; {example}") from None
     try:
         port = parts.port
     except ValueError:

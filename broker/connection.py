@@ -8,6 +8,7 @@ when nothing else is in flight. The published methods are doors onto session and
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -116,6 +117,7 @@ class Broker(Doors):
         self._is_pumping = False
         self._has_flush = False
         self._has_pump = False
+        self._is_reading = True
         self._fault: Exception | None = None
         self._idle: Deferred[None] | None = None
         self.prepare_doors()
@@ -235,20 +237,24 @@ class Broker(Doors):
             self.abort(PBConnectionLost(f"peer is not reading ({unsent} bytes unsent)"))
             return
         self.session.hold_calls(unsent > self.policy.high_water)
-        if not self.session.wants_data and hasattr(self.transport, "pauseProducing"):
-            self.transport.pauseProducing()
+        wants_data = self.session.wants_data
+        if wants_data is self._is_reading or self.disconnected:
+            return
+        self._is_reading = wants_data
+        if hasattr(self.transport, "pauseProducing"):
+            (self.transport.resumeProducing if wants_data else self.transport.pauseProducing)()
 
     def _on_drained(self) -> None:
         self.session.hold_calls(False)
         self.pump()
-        if self.session.wants_data and not self.disconnected:
-            self.transport.resumeProducing()
 
     def on_released(self) -> None:
         """Have the peer told of what was collected; from any thread."""
         if not self._has_flush and not self.disconnected:
             self._has_flush = True
-            self._scheduler.soon_threadsafe(self.flush)
+            # A loop that is closed tells nobody anything any more.
+            with contextlib.suppress(RuntimeError):
+                self._scheduler.soon_threadsafe(self.flush)
 
     def abort(self, error: Exception) -> None:
         """End the connection for a fault of the peer's: one log line, and no more is read."""

@@ -69,17 +69,7 @@ class Doors:
             return maybeDeferred(lambda: object).addCallback(
                 self.serialize, perspective, method, args, kw
             )
-        translator = self.session.translator
-        scope = translator.open(perspective, method, args, kw)
-        try:
-            expression = translator.jelly(object)
-        except BaseException:
-            translator.close(scope)
-            scope.roll_back()
-            raise
-        translator.close(scope)
-        scope.join(None, None)
-        return expression
+        return self.session.serialize(object, perspective, method, args, kw)
 
     def unserialize(self, sexp: Expression, perspective: Any = None) -> Any:
         """Return the graph of an expression of the peer's (published)."""

@@ -10,6 +10,7 @@ from broker.core.events import CallRaised
 from broker.errors import BananaError, DecodeError, Error, NoSuchMethod, NoSuchObject
 from broker.failure import Failure
 from broker.flavors.failures import CopiedFailure, CopyableFailure
+from jelly.atoms import text_of
 from jelly.registry import defaults
 
 __all__ = ["call_raised", "closed", "guard", "misunderstood", "unsent"]
@@ -19,7 +20,7 @@ logger = logging.getLogger("broker.connection")
 
 def closed(address: Any, error: Exception) -> None:
     """A connection was ended for a fault of its peer's."""
-    logger.warning("closed %s: %s", address, str(error)[:300])
+    logger.warning("closed %s: %s", address, _line(error, 300))
 
 
 def misunderstood(address: Any, command: str) -> None:
@@ -36,14 +37,14 @@ def call_raised(address: Any, event: CallRaised) -> None:
     """A call of a peer's failed: by its own fault, on purpose, or by a fault of the application."""
     failure = Failure.of(event.error)
     error = failure.value
-    name = event.name[:64]
+    name = text_of(event.name)
     if isinstance(error, NoSuchMethod) and event.name == "mechanisms":
         # Clients of ours ask this before they log in; where there is no login, the next is logged.
         logger.debug("%s asks for a login, and there is none", address)
     elif _is_peers_fault(failure):
-        logger.warning("%s: %s: %s", address, type(error).__name__, str(error)[:200])
+        logger.warning("%s: %s: %s", address, type(error).__name__, _line(error, 200))
     elif isinstance(failure, CopiedFailure | CopyableFailure) or isinstance(error, Error):
-        logger.debug("remote method '%s' refused: %s", name, failure.type)
+        logger.debug("remote method '%s' refused: %s", name, _line(failure.type, 100))
     else:
         suffix = f" (id {event.error_id})" if event.error_id else ""
         is_exception = isinstance(error, BaseException)
@@ -57,6 +58,11 @@ def guard(function: Callable[[], object]) -> None:
         function()
     except Exception:
         logger.exception("a callback of the application raised")
+
+
+def _line(value: Any, most: int) -> str:
+    """Return text, in which a peer may have had a part, as printable characters of one line."""
+    return str(value)[:most].encode("unicode_escape").decode("ascii")[:most]
 
 
 def _is_peers_fault(failure: Failure) -> bool:

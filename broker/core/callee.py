@@ -6,6 +6,7 @@ waited for here: CallPending hands it out, and ``finish`` or ``fail`` answers la
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import inspect
 from typing import Any
@@ -86,13 +87,16 @@ class Callee:
         self._stats.calls_received += 1
         call = IncomingCall(message.request_id, message.name, message.wants_answer)
         try:
-            if self.is_draining:
-                raise ServerDraining("not run: the server is shutting down")
-            if len(self.running) >= self._policy.max_calls:
-                self._stats.limits["max_calls"] += 1
-                raise ServerBusy(f"{self._policy.max_calls} calls in flight (max_calls)")
-            result = self._run(call, message)
-        except Exception as error:  # noqa: BLE001 - whatever a method raises is its answer
+            target = self._admit(message)
+        except Exception as error:  # noqa: BLE001 - an object's own lookup may raise anything
+            self._discard(message)
+            self._refuse(call, error)
+            return
+        try:
+            result = self._run(call, target, message)
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever a method raises is its answer
             self._refuse(call, error)
             return
         if getattr(type(result), "__await__", None) is None:
@@ -114,14 +118,31 @@ class Callee:
     def begins_at_once(self, message: Call | CallToCache) -> bool:
         """Return whether a call would run a method now, rather than make a task of it."""
         try:
-            route = self._target(message).route()
+            target = self._target(message)
+            route = target.route()
+            if overrides_hook(target, "remoteMessageReceived") or not isinstance(route, Route):
+                return True
             method = find_method(route, message.name, self._policy.dynamic_methods)
         except Exception:  # noqa: BLE001 - it fails, and that is an answer which may come at once
             return False
         return not inspect.iscoroutinefunction(method)
 
-    def _run(self, call: IncomingCall, message: Call | CallToCache) -> Any:
-        target = self._target(message)
+    def _admit(self, message: Call | CallToCache) -> Any:
+        """Return the object that is called, if calls are taken at all."""
+        if self.is_draining:
+            raise ServerDraining("not run: the server is shutting down")
+        if len(self.running) >= self._policy.max_calls:
+            self._stats.limits["max_calls"] += 1
+            raise ServerBusy(f"{self._policy.max_calls} calls in flight (max_calls)")
+        return self._target(message)
+
+    def _discard(self, message: Call | CallToCache) -> None:
+        """Let go of what the arguments refer to: the peer has counted it, and waits for that."""
+        for part in (message.args, message.kw):
+            with contextlib.suppress(Exception):
+                self._unjelly(part, None)
+
+    def _run(self, call: IncomingCall, target: Any, message: Call | CallToCache) -> Any:
         if overrides_hook(target, "remoteMessageReceived"):
             return self.context.run(
                 target.remoteMessageReceived, self._host, call.name, message.args, message.kw
@@ -129,10 +150,11 @@ class Callee:
         route = target.route()
         if not isinstance(route, Route):
             return self.context.run(route, self._host, call.name, message.args, message.kw)
-        method = find_method(route, call.name, self._policy.dynamic_methods)
         call.route = route
+        # Arguments first: what they refer to is released also where there is no such method.
         args = self._unjelly(message.args, route.perspective)
         kw = self._unjelly(message.kw, route.perspective)
+        method = find_method(route, call.name, self._policy.dynamic_methods)
         call.args, call.kw = args, kw = checked_arguments(args, kw)
         return self.context.run(call_method, method, call.name, route.leading + args, kw)
 
@@ -151,7 +173,7 @@ class Callee:
         return None if entry is None else entry.value
 
     def _answer(self, call: IncomingCall, value: Any) -> None:
-        if not call.wants_answer:
+        if not call.wants_answer or self._outbox.is_closed:
             return
         route, outbox = call.route, self._outbox
         perspective = None if route is None else route.perspective
@@ -169,7 +191,7 @@ class Callee:
     def _refuse(self, call: IncomingCall, error: Any) -> None:
         shown_error, error_id = self._host.shown_error(error)
         self._stats.count_limit(error)
-        if call.wants_answer:
+        if call.wants_answer and not self._outbox.is_closed:
             try:
                 self._send_error(call, shown_error)
             except Exception as second:  # noqa: BLE001 - an error that cannot be sent is told as such

@@ -119,9 +119,10 @@ def call_method(method: Callable[..., Any], name: str, args: Any, kw: dict[str, 
 
 
 def _signature_fault(error: TypeError) -> str:
-    text = str(error)
-    # CPython starts with the qualified name of the function, which is ours to keep.
-    return text.partition("() ")[2] or "wrong arguments"
+    # CPython starts with the qualified name of the function, which is ours to keep, and may end
+    # with a keyword of the peer's.
+    text = str(error).partition("() ")[2] or "wrong arguments"
+    return text.encode("unicode_escape").decode("ascii")[:120]
 
 
 def _make_table(cls: type, prefix: str) -> Mapping[str, types.FunctionType]:

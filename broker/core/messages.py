@@ -13,6 +13,7 @@ from jelly.atoms import Expression, text_of
 from jelly.errors import ProtocolError
 
 __all__ = [
+    "LONGEST_NAME",
     "PROTOCOL_VERSION",
     "Answer",
     "Call",
@@ -35,6 +36,8 @@ ObjectId: TypeAlias = int | bytes
 RequestId = NewType("RequestId", int)
 
 PROTOCOL_VERSION = 6
+LONGEST_NAME = 128
+"""Bytes of the name of a method, an object or a command."""
 
 
 class Version(NamedTuple):
@@ -136,13 +139,13 @@ def _id(value: Any) -> Any:
 
 
 def _object_id(value: Any) -> Any:
-    if type(value) is bytes and len(value) <= 128:
+    if type(value) is bytes and len(value) <= LONGEST_NAME:
         return value
     return _id(value)
 
 
 def _name(value: Any) -> str:
-    if type(value) is not bytes or len(value) > 128:
+    if type(value) is not bytes or len(value) > LONGEST_NAME:
         raise _Misfit
     # A name that is not ASCII is no method of anything; the lookup says so with its escaped form.
     return value.decode("ascii", "backslashreplace")
@@ -156,7 +159,7 @@ def _flag(value: Any) -> bool:
 
 
 def _word(value: Any) -> bytes:
-    if type(value) is not bytes or len(value) > 128:
+    if type(value) is not bytes or len(value) > LONGEST_NAME:
         raise _Misfit
     return value
 
@@ -207,7 +210,7 @@ def parse(expression: Expression) -> Message:
         raise ProtocolError("malformed message: expected a list that starts with a command")
     shape = _SHAPES.get(expression[0])
     if shape is None:
-        if len(expression[0]) > 128:
+        if len(expression[0]) > LONGEST_NAME:
             raise ProtocolError("malformed message: a command of more than 128 bytes")
         return UnknownCommand(expression[0])
     if len(expression) != len(shape.fields) + 1:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
-from broker.core.events import Refused
+from broker.core.events import CallRaised, Refused
 from broker.core.messages import ObjectId, RequestId
 from broker.core.policy import Policy
 from broker.core.scope import Scope
@@ -36,6 +36,7 @@ class Outbox:
 
     Attributes:
         unwritten: calls of ours that have not left yet.
+        is_closed: whether the connection is gone.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Outbox:
         stats: Stats,
     ):
         self.unwritten: set[RequestId] = set()
+        self.is_closed = False
         self._host = host
         self._limits = policy.limits
         self._translator = translator
@@ -54,13 +56,14 @@ class Outbox:
         self._stats = stats
         self._writer = dialects.NONE.writer(policy.limits)
         self._pieces: list[bytes] = []
+        self._behind: list[Any] = []
         self._released: deque[tuple[bytes, ObjectId, int]] = deque()
         theirs = host.overridden
         self._posts_by_host = "sendCall" in theirs or "sendEncoded" in theirs
         self.jelly = self._jelly_by_host if "serialize" in theirs else translator.jelly
 
     def __len__(self) -> int:
-        return len(self._pieces)
+        return len(self._pieces) + len(self._behind)
 
     def speak(self, dialect: Dialect) -> None:
         """Write in another dialect from now on."""
@@ -73,17 +76,22 @@ class Outbox:
             # This wire has no count: each reception is taken back by itself.
             for _ in range(count):
                 self.send(command, an_id)
-        if not self._pieces:
+        behind, self._behind = self._behind, []
+        for packed in behind:
+            self._post(packed)
+        pieces, self._pieces = self._pieces, []
+        if not pieces:
             return b""
-        data = b"".join(self._pieces)
-        self._pieces.clear()
+        data = b"".join(pieces)
         self.unwritten.clear()
         self._stats.bytes_sent += len(data)
         return data
 
     def clear(self) -> None:
         """Forget what was not sent; the connection is gone."""
+        self.is_closed = True
         self._pieces.clear()
+        self._behind.clear()
         self._released.clear()
 
     def release(self, command: bytes, an_id: ObjectId, count: int) -> None:
@@ -128,10 +136,35 @@ class Outbox:
             self.unwritten.add(request_id)
         self.unwritten.update(scope.requests)
 
+    def serialize(
+        self, value: Any, perspective: Any, method: Any, args: Any, kw: Any
+    ) -> Expression:
+        """Return the expression of a graph, which the application sends itself.
+
+        What hooks send meanwhile goes behind whatever is sent next.
+
+        Raises:
+            EncodeError: something in it may not go out; what a hook raises passes.
+        """
+        scope = self._translator.open(perspective, method, args, kw)
+        try:
+            expression = self._translator.jelly(value)
+        except BaseException:
+            self.roll_back(scope)
+            raise
+        self._translator.close(scope)
+        if scope.outer is not None:
+            scope.join(None, None)
+        else:
+            self._behind += scope.behind
+            self.unwritten.update(scope.requests)
+        return expression
+
     def roll_back(self, scope: Scope, request_id: RequestId | None = None) -> None:
         """Undo what was done for a message that is not sent; calls behind it end as not run."""
         self._translator.close(scope)
-        scope.roll_back()
+        for error in scope.roll_back():
+            self._host.on_event(CallRaised("stoppedObserving", error, None))
         if request_id is not None:
             self._questions.forget(request_id)
         for inner in scope.requests:

@@ -61,7 +61,12 @@ class Scope:
                 outer.requests.append(request_id)
             outer.requests += self.requests
 
-    def roll_back(self) -> None:
-        """Undo what was done, newest first."""
+    def roll_back(self) -> list[Exception]:
+        """Undo all that was done, newest first; return what hooks of the application raised."""
+        errors: list[Exception] = []
         while self._undo:
-            self._undo.pop()()
+            try:
+                self._undo.pop()()
+            except Exception as error:  # noqa: BLE001 - the rest must be undone all the same
+                errors.append(error)
+        return errors

@@ -36,7 +36,7 @@ from broker.core.translator import Invoker, Translator
 from jelly import dialects
 from jelly.atoms import Expression
 from jelly.dialects import Dialect
-from jelly.errors import BananaError, ProtocolError
+from jelly.errors import BananaError, ProtocolError, TooLarge
 
 __all__ = ["Host", "Session"]
 
@@ -157,7 +157,7 @@ class Session:
             ProtocolError: one is not what the protocol allows; the session is over.
         """
         inbox, held = self._inbox, self._held
-        while most:
+        while most and not self._is_over:
             if held and not self._holds_calls:
                 message = held.popleft()
                 queue = held
@@ -181,6 +181,8 @@ class Session:
             except ProtocolError as error:
                 self._end(error)
                 raise
+        if self._is_over:
+            return False
         if not inbox and not held:
             self._backlog = 0
         has_calls = bool(held) and not self._holds_calls
@@ -248,7 +250,7 @@ class Session:
             The id that Answered or Refused will carry.
 
         Raises:
-            EncodeError: an argument cannot be sent; nothing is written. What a hook raises passes.
+            EncodeError: an argument cannot be sent; nothing is written. A hook's error passes.
         """
         outbox = self._outbox
         scope = self.translator.open(perspective, name, args, kw)
@@ -258,6 +260,8 @@ class Session:
             net_kw = outbox.jelly(kw)
             request_id = self._questions.ask(perspective, wants_answer)
             method = name.encode("utf-8")
+            if len(method) > messages.LONGEST_NAME:
+                raise TooLarge(f"method name of {len(method)} bytes, of {messages.LONGEST_NAME}")
             packed = outbox.pack(
                 [command, request_id, object_id, method, int(wants_answer), net_args, net_kw]
             )
@@ -271,6 +275,16 @@ class Session:
     def abandon(self, request_id: RequestId) -> None:
         """Stop waiting for the answer to a call of ours; if it comes, it is dropped."""
         self._questions.abandon(request_id)
+
+    def serialize(
+        self, value: Any, perspective: Any, method: Any, args: Any, kw: Any
+    ) -> Expression:
+        """Return the expression of a graph, for the application to send: PB's ``serialize``.
+
+        Raises:
+            EncodeError: something in it may not go out; what a hook raises passes.
+        """
+        return self._outbox.serialize(value, perspective, method, args, kw)
 
     def send_expression(self, expression: Expression) -> None:
         """Send one expression as it stands: PB's published ``sendEncoded``."""

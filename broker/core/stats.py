@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from jelly.errors import LimitExceeded
+from jelly.limits import Limits
 
 __all__ = ["Stats"]
+
+_NAMES = frozenset({"max_refs", *(limit.name for limit in fields(Limits))})
 
 
 @dataclass(slots=True)
@@ -30,4 +33,7 @@ class Stats:
         """Count a limit that refused something; other errors than LimitExceeded count nothing."""
         if isinstance(error, LimitExceeded):
             # Its text ends with the name in parentheses: "(max_refs)", "(max_string 655360)".
-            self.limits[str(error).rpartition("(")[2].split(" ")[0].rstrip(")")] += 1
+            name = str(error).rpartition("(")[2].split(" ")[0].rstrip(")")
+            # An error may also have come from another peer, with any text.
+            if name in _NAMES:
+                self.limits[name] += 1

@@ -115,7 +115,10 @@ class RemoteReference(Serializable):
     def _disconnected(self) -> None:
         callbacks, self.disconnectCallbacks = self.disconnectCallbacks, []
         for callback in callbacks:
-            callback(self)
+            try:
+                callback(self)
+            except Exception:
+                logger.exception("a callback of the application raised")
 
 
 class RemoteMethod:

@@ -27,7 +27,7 @@ class Subscribers:
 
     def add(self, reference: RemoteReference) -> None:
         """Tell ``reference`` of every event from now on, until its connection ends."""
-        if reference not in self._references:
+        if reference not in self._references and not reference.broker.disconnected:
             self._references[reference] = None
             reference.notifyOnDisconnect(self.discard)
 
