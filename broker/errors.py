@@ -126,6 +126,8 @@ class RemoteError(Exception):
         self.remoteTraceback = remoteTraceback
 
     def __str__(self) -> str:
+        if self.remoteType == "twisted.spread.pb.RemoteError":
+            return str(self.value)
         return f"{self.remoteType}: {self.value}" if self.value else self.remoteType
 
 

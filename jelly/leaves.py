@@ -17,7 +17,7 @@ from jelly.atoms import Expression
 from jelly.errors import CannotJelly, LimitExceeded, MalformedJelly
 from jelly.limits import Limits
 
-__all__ = ["READERS", "WRITERS", "Leaf"]
+__all__ = ["READERS", "WRITERS", "Leaf", "read_str", "write_str"]
 
 
 class Leaf(NamedTuple):
@@ -58,14 +58,24 @@ def _read_bool(expression: list[Any], limits: Limits) -> bool:
     raise MalformedJelly("boolean neither true nor false")
 
 
-def _write_str(value: str) -> Expression:
+def write_str(value: str) -> Expression:
+    """Return the expression of a str.
+
+    Raises:
+        CannotJelly: it has no UTF-8 form.
+    """
     try:
         return [atoms.UNICODE, value.encode("utf-8")]
     except UnicodeEncodeError:
         raise CannotJelly("str with a lone surrogate has no UTF-8 form") from None
 
 
-def _read_str(expression: list[Any], limits: Limits) -> str:
+def read_str(expression: list[Any], limits: Limits | None = None) -> str:
+    """Return the str of an expression that starts with ``unicode``.
+
+    Raises:
+        MalformedJelly: it is none, or not UTF-8.
+    """
     try:
         text: str = _field(expression, bytes).decode("utf-8")
     except UnicodeDecodeError:
@@ -158,7 +168,7 @@ def _write_timedelta(value: datetime.timedelta) -> Expression:
 _LEAVES = (
     Leaf(type(None), atoms.NONE, lambda value: _NONE_EXPRESSION, _read_none),
     Leaf(bool, atoms.BOOLEAN, _write_bool, _read_bool),
-    Leaf(str, atoms.UNICODE, _write_str, _read_str),
+    Leaf(str, atoms.UNICODE, write_str, read_str),
     Leaf(decimal.Decimal, atoms.DECIMAL, _write_decimal, _read_decimal),
     Leaf(datetime.datetime, atoms.DATETIME, _write_datetime, _timed(datetime.datetime, 7)),
     Leaf(datetime.date, atoms.DATE, _write_date, _timed(datetime.date, 3)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,16 +44,21 @@ class Registry:
 
     def class_for(self, tag: bytes) -> Any:
         """Return the class, or callable, of a tag, or None."""
-        return next((found for r in self._chain() if (found := r.classes.get(tag))), None)
+        found = self.classes.get(tag)
+        for base in self._bases:
+            found = found or base.class_for(tag)
+        return found
+
+    def knows(self, tag: bytes) -> bool:
+        """Return whether a tag has a class or a factory."""
+        return self.class_for(tag) is not None or self.factory_for(tag) is not None
 
     def factory_for(self, tag: bytes) -> Callable[[Any], Any] | None:
         """Return the factory of a tag, or None."""
-        return next((found for r in self._chain() if (found := r.factories.get(tag))), None)
-
-    def _chain(self) -> Iterator[Registry]:
-        yield self
+        found = self.factories.get(tag)
         for base in self._bases:
-            yield from base._chain()
+            found = found or base.factory_for(tag)
+        return found
 
 
 def _global_security() -> SecurityOptions:

@@ -187,7 +187,8 @@ class Unjellier:
             tag = tag.encode("utf-8")
         if type(tag) is not bytes:
             raise MalformedJelly("a list that does not start with a tag")
-        if not self.taster.isTypeAllowed(tag) and tag not in self._rows:
+        is_known = tag in self._rows or self.registry.knows(tag)
+        if not is_known and not self.taster.isTypeAllowed(tag):
             raise InsecureJelly(f"type '{atoms.text_of(tag)}' is not registered")
         return tag
 
@@ -228,6 +229,9 @@ class Unjellier:
         """Return the value of an expression that is no leaf, or the frame in which it is made."""
         if tag == atoms.DEREFERENCE:
             return self._dereference(expression)
+        opener = _OPENERS.get(tag)
+        if opener is not None:
+            return opener(self, expression, number)
         row = self._rows.get(tag)
         if row is not None:
             return row(self, expression)
@@ -238,9 +242,6 @@ class Unjellier:
         if factory is not None:
             _check_arity(expression, 2)
             return self._then_post(factory(self.unjelly(expression[1])))
-        opener = _OPENERS.get(tag)
-        if opener is not None:
-            return opener(self, expression, number)
         reader = code.READERS.get(tag)
         if reader is not None:
             if not self.allow_code:
