@@ -294,7 +294,7 @@ def test_general_checker_is_supported(install: Install, monkeypatch: pytest.Monk
 def test_unsupported_checker_is_told_what_is_needed() -> None:
     """The error names the kinds that the checker takes and those that the application has."""
     with pytest.raises(UnsupportedInterfaces) as caught:
-        make_supported_checker("memory:alice:secret", [IAnonymous])
+        make_supported_checker("memory:alice:secret", iter([IAnonymous]))
     assert str(caught.value) == (
         "the checker 'memory' takes IUsernamePassword, IUsernameHashedPassword;"
         " this application needs one for IAnonymous"
