@@ -6,6 +6,8 @@ One door for what Twisted spreads over ``spread.pb``, ``spread.flavors``, ``spre
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType
 from typing import Any
 
 from broker.connection import Broker
@@ -57,6 +59,7 @@ from jelly import (
 from jelly.security import Security
 
 __all__ = [
+    "MAX_BROKER_REFS",
     "AsReferenceable",
     "Avatar",
     "Broker",
@@ -100,6 +103,7 @@ __all__ = [
     "Viewable",
     "challenge",
     "copyTags",
+    "failure2Copyable",
     "getAllPages",
     "globalSecurity",
     "portno",
@@ -114,10 +118,34 @@ __all__ = [
 ]
 
 portno = 8787
+MAX_BROKER_REFS: int
 copyTags = defaults.published.classes
 setCopierForClass = setUnjellyableForClass
 setCopierForClassTree = setUnjellyableForClassTree
 setFactoryForClass = setUnjellyableFactoryForClass
+
+
+def failure2Copyable(fail: Failure, unsafeTracebacks: bool = False) -> CopyableFailure:
+    """Return a Failure in the form that can be sent to a peer (published)."""
+    copyable = CopyableFailure(fail)
+    copyable.unsafeTracebacks = unsafeTracebacks
+    return copyable
+
+
+class _Module(ModuleType):
+    """This module: assigning to the one of its names that is a setting sets it (published)."""
+
+    @property
+    def MAX_BROKER_REFS(self) -> int:
+        """Live references of a connection, each way; a Broker reads it when it is made."""
+        return defaults.max_broker_refs
+
+    @MAX_BROKER_REFS.setter
+    def MAX_BROKER_REFS(self, most: int) -> None:
+        defaults.max_broker_refs = most
+
+
+sys.modules[__name__].__class__ = _Module
 
 
 class PBServerFactory(ServerFactory):
