@@ -56,6 +56,8 @@ class FakeHost:
         released: how often it said that something was collected.
     """
 
+    overridden: frozenset[str] = frozenset()
+
     def __init__(self) -> None:
         self.session: Session
         self.events: list[Event] = []

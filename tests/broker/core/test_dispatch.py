@@ -1,0 +1,225 @@
+"""From a method name of the peer's to the method: a table by class, never an attribute."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from typing import Any
+
+import pytest
+
+from broker.core import dispatch
+from broker.core.dispatch import (
+    Route,
+    call_method,
+    checked_arguments,
+    engine_hook,
+    find_method,
+    overrides_hook,
+)
+from broker.errors import NoSuchMethod, WrongArguments
+
+
+class Base:
+    """Exposes some methods."""
+
+    remote_data = 5
+
+    def remote_echo(self, value: Any, extra: Any = None) -> Any:
+        """Return the arguments."""
+        return value, extra
+
+    def remote_gone(self) -> str:
+        """Be hidden by the subclass."""
+        return "here"
+
+    def remote__private(self) -> str:
+        """Start with an underscore, which is a name like any other."""
+        return "private"
+
+    def echo(self) -> str:
+        """Have no prefix."""
+        return "not exposed"
+
+    @staticmethod
+    def remote_static() -> str:
+        """Be no function of the class."""
+        return "static"
+
+    @engine_hook
+    def hook(self) -> None:
+        """Be a default of the engine's."""
+
+
+class Child(Base):
+    """Adds and hides."""
+
+    remote_gone = None  # type: ignore[assignment]
+
+    def remote_more(self) -> str:
+        """Be of the subclass only."""
+        return "more"
+
+    def hook(self) -> None:
+        """Be the application's own."""
+
+
+class Dynamic:
+    """Makes up its methods."""
+
+    def __init__(self) -> None:
+        self.remote_instance = lambda: "of the instance"
+        self.asked: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        self.asked.append(name)
+        return (lambda: name) if name.startswith("remote_known") else 5
+
+
+def find(target: Any, name: str, dynamic: bool = False, prefix: str = "remote_") -> Any:
+    """Find a method by a plain route."""
+    return find_method(Route(target, prefix), name, dynamic)
+
+
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_what_a_class_exposes(dynamic: bool) -> None:
+    """The functions with the prefix, of the class and its bases, and nothing else."""
+    assert find(Base(), "echo", dynamic)(1) == (1, None)
+    assert find(Child(), "echo", dynamic)(1, extra=2) == (1, 2)
+    assert find(Child(), "more", dynamic)() == "more"
+    assert find(Base(), "_private", dynamic)() == "private"
+    assert find(Base(), "gone", dynamic)() == "here"
+
+
+ABSENT = ["nothing", "data", "more", "__class__", "hook", "", "remote_echo", "echo ", "ｅcho"]
+ABSENT += ["echo.__func__", "x" * 128, "x" * 1000, "a\nb"]
+
+
+@pytest.mark.parametrize("dynamic", [False, True])
+@pytest.mark.parametrize("name", ABSENT)
+def test_absent_and_private_look_the_same(name: str, dynamic: bool) -> None:
+    """Whatever is not exposed is told in the same words, cut and escaped."""
+    with pytest.raises(NoSuchMethod, match=r"^no remote method '[ -~]{0,64}'$"):
+        find(Base(), name, dynamic)
+
+
+def test_hidden_by_a_subclass() -> None:
+    """A subclass takes a method back by setting its name to something else."""
+    with pytest.raises(NoSuchMethod):
+        find(Child(), "gone")
+
+
+def test_static_methods_only_dynamically() -> None:
+    """What is no plain function of the class needs the policy that looks at the object."""
+    with pytest.raises(NoSuchMethod):
+        find(Base(), "static")
+    assert find(Base(), "static", dynamic=True)() == "static"
+
+
+def test_dynamic_methods() -> None:
+    """A dynamic policy asks the object once, by prefix and name, and takes callables only."""
+    target = Dynamic()
+    with pytest.raises(NoSuchMethod):
+        find(target, "instance")
+    with pytest.raises(NoSuchMethod):
+        find(target, "known")
+    assert target.asked == []
+    assert find(target, "instance", dynamic=True)() == "of the instance"
+    assert find(target, "known_one", dynamic=True)() == "remote_known_one"
+    with pytest.raises(NoSuchMethod):
+        find(target, "other", dynamic=True)
+    assert target.asked == ["remote_known_one", "remote_other"]
+    for name in ("a.b", "a b", "ä", "1a", "x" * 129, ""):
+        with pytest.raises(NoSuchMethod):
+            find(target, name, dynamic=True)
+    assert len(target.asked) == 2
+
+
+def test_prefixes_are_apart() -> None:
+    """A method is exposed under its own prefix only."""
+    with pytest.raises(NoSuchMethod):
+        find(Base(), "echo", dynamic=True, prefix="view_")
+
+
+def test_the_error_of_a_route() -> None:
+    """A route may say what is wrong in its own way."""
+    route = Route(Base(), "remote_", missing=PermissionError)
+    with pytest.raises(PermissionError, match="no remote method 'nothing'"):
+        find_method(route, "nothing", False)
+
+
+def test_the_table_is_made_once_and_goes_with_the_class() -> None:
+    """The cache keeps no class alive."""
+    made = type("Passing", (Base,), {})
+    assert find(made(), "echo")(1) == (1, None)
+    assert find(made(), "echo").__func__ is Base.remote_echo
+    watch = weakref.ref(made)
+    assert made in dispatch._TABLES
+    del made
+    gc.collect()
+    assert watch() is None
+
+
+def test_hooks() -> None:
+    """A default of the engine's is no hook of the application's; an override is."""
+    assert not overrides_hook(Base(), "hook")
+    assert overrides_hook(Child(), "hook")
+    assert not overrides_hook(Base(), "absent")
+
+
+def test_calling() -> None:
+    """Arguments and keywords reach the method."""
+    assert call_method(Base().remote_echo, "echo", (1,), {"extra": 2}) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("args", "kw", "text"),
+    [
+        ((), {}, "echo: missing 1 required positional argument: 'value'"),
+        ((1, 2, 3), {}, "echo: takes from 2 to 3 positional arguments but 4 were given"),
+        ((1,), {"x": 1}, "echo: got an unexpected keyword argument 'x'"),
+        ((1,), {"value": 1}, "echo: got multiple values for argument 'value'"),
+        ((1,), {"a\nb\x1b": 1}, "echo: got an unexpected keyword argument 'a\\nb\\x1b'"),
+    ],
+)
+def test_wrong_arguments(args: tuple[Any, ...], kw: dict[str, Any], text: str) -> None:
+    """Arguments that do not fit are told without the function's own name, on one line."""
+    with pytest.raises(WrongArguments) as caught:
+        call_method(Base().remote_echo, "echo", args, kw)
+    assert str(caught.value) == text
+
+
+def test_long_keywords_are_cut() -> None:
+    """A keyword of the peer's is not repeated at any length."""
+    with pytest.raises(WrongArguments) as caught:
+        call_method(Base().remote_echo, "echo", (1,), {"x" * 100_000: 1})
+    assert len(str(caught.value)) < 200
+
+
+def test_a_type_error_inside_the_method() -> None:
+    """A TypeError that the method itself runs into is its own, and not about arguments."""
+
+    def broken() -> None:
+        len(5)  # type: ignore[arg-type]
+
+    def calls_wrongly() -> None:
+        broken(1)  # type: ignore[call-arg]
+
+    for method in (broken, calls_wrongly):
+        with pytest.raises(TypeError) as caught:
+            call_method(method, "broken", (), {})
+        assert not isinstance(caught.value, WrongArguments)
+
+
+def test_checked_arguments() -> None:
+    """Arguments are a tuple, keywords a dict of str; bytes of old peers become str."""
+    assert checked_arguments((1,), {"a": 1}) == ((1,), {"a": 1})
+    assert checked_arguments((), {b"a": 1, "b": 2}) == ((), {"a": 1, "b": 2})
+    wrong: list[tuple[Any, Any]] = [([1], {}), (b"a", {}), (None, {}), ((), []), ((), {1: 2})]
+    for args, kw in wrong:
+        with pytest.raises(
+            WrongArguments, match="arguments are a tuple, and keywords a dict of str"
+        ):
+            checked_arguments(args, kw)
