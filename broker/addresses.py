@@ -1,22 +1,35 @@
-"""Addresses as users write them: ``pb://host:port``, and ``pbs://host:port`` for TLS."""
+"""Addresses as users write them.
+
+``pb://host:port``, and ``pbs://host:port`` for TLS; ``pb+unix:///path`` for a UNIX socket; and
+``pb+exec:command args`` for the standard streams of a child process.
+"""
 
 from __future__ import annotations
 
 import ipaddress
+import shlex
 from dataclasses import dataclass
-from typing import Any
-from urllib.parse import urlsplit
+from typing import Any, ClassVar, TypeAlias
+from urllib.parse import quote, unquote, urlsplit
 
 from broker.errors import ConfigError
 
-__all__ = ["DEFAULT_PORT", "Location", "is_private", "parse_address"]
+__all__ = [
+    "DEFAULT_PORT",
+    "Command",
+    "HostPort",
+    "Location",
+    "SocketPath",
+    "is_private",
+    "parse_address",
+]
 
 DEFAULT_PORT = 8787
 
 
 @dataclass(frozen=True, slots=True)
-class Location:
-    """Where to listen or to connect.
+class HostPort:
+    """A TCP port, where to listen or to connect.
 
     Attributes:
         host, port: of TCP.
@@ -37,26 +50,96 @@ class Location:
         return is_loopback(self.host)
 
 
+@dataclass(frozen=True, slots=True)
+class SocketPath:
+    """A UNIX socket.
+
+    Attributes:
+        path: its absolute path.
+    """
+
+    path: str
+    is_tls: ClassVar[bool] = False
+
+    def __str__(self) -> str:
+        return f"pb+unix://{quote(self.path)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A program to run, and to talk to over its standard input and output.
+
+    Attributes:
+        arguments: its command line, the program first.
+    """
+
+    arguments: tuple[str, ...]
+    is_tls: ClassVar[bool] = False
+
+    def __str__(self) -> str:
+        return f"pb+exec:{shlex.join(self.arguments)}"
+
+
+Location: TypeAlias = HostPort | SocketPath | Command
+
+
 def parse_address(address: str) -> Location:
     """Return where an address points.
 
+    The path of a UNIX socket may have ``%20`` and the like; a command is split into words as a
+    shell does, and nothing in it is expanded.
+
     Raises:
-        ConfigError: it is no ``pb://`` or ``pbs://`` address.
+        ConfigError: it is no address of these kinds.
     """
+    scheme, _, rest = address.partition(":")
+    match scheme:
+        case "pb" | "pbs":
+            return _host_port(address)
+        case "pb+unix":
+            return _socket_path(address)
+        case "pb+exec":
+            return _command(address, rest)
+    raise ConfigError(
+        f"address {address!r} is not understood; write pb://127.0.0.1:8787, pbs://broker.example"
+        " for TLS, pb+unix:///path/of/socket, or pb+exec:command"
+    )
+
+
+def _host_port(address: str) -> HostPort:
     example = "write pb://127.0.0.1:8787, or pbs://broker.example for TLS"
-    try:
-        parts = urlsplit(address)
-    except ValueError:
-        raise ConfigError(f"address {address!r} is not understood; {example}") from None
+    parts = urlsplit(address)
     try:
         port = parts.port
     except ValueError:
         raise ConfigError(f"address {address!r} has no valid port; {example}") from None
-    if parts.scheme not in ("pb", "pbs") or not parts.hostname:
+    if not parts.hostname:
         raise ConfigError(f"address {address!r} is not understood; {example}")
     if parts.path.strip("/") or parts.query or parts.fragment or parts.username:
         raise ConfigError(f"address {address!r} says more than host and port; {example}")
-    return Location(parts.hostname, DEFAULT_PORT if port is None else port, parts.scheme == "pbs")
+    return HostPort(parts.hostname, DEFAULT_PORT if port is None else port, parts.scheme == "pbs")
+
+
+def _socket_path(address: str) -> SocketPath:
+    parts = urlsplit(address)
+    path = unquote(parts.path)
+    is_absolute = path.startswith("/") and not path.endswith("/") and "\0" not in path
+    if parts.netloc or parts.query or parts.fragment or not is_absolute:
+        raise ConfigError(
+            f"address {address!r} names no socket; write pb+unix:///path/of/socket, with three"
+            " slashes, and %3F for a question mark"
+        )
+    return SocketPath(path)
+
+
+def _command(address: str, text: str) -> Command:
+    try:
+        arguments = tuple(shlex.split(text))
+    except ValueError as exc:
+        raise ConfigError(f"address {address!r} is no command line: {exc}") from None
+    if not arguments or "\0" in text:
+        raise ConfigError(f"address {address!r} names no program; write pb+exec:command args")
+    return Command(arguments)
 
 
 def is_loopback(host: str) -> bool:
@@ -70,13 +153,13 @@ def is_loopback(host: str) -> bool:
 
 
 def is_private(transport: Any) -> bool:
-    """Return whether nobody can listen in: TLS, the loopback, or a UNIX socket."""
+    """Return whether nobody can listen in: TLS, the loopback, a UNIX socket, or a pipe."""
     if getattr(transport, "is_secure", False) or hasattr(transport, "getPeerCertificate"):
         return True
     if not hasattr(transport, "getPeer"):
         return False
     peer = transport.getPeer()
-    if type(peer).__name__ == "UNIXAddress":
+    if type(peer).__name__ in ("UNIXAddress", "PipeAddress"):  # ours, and Twisted's
         return True
     host = getattr(peer, "host", None)
     return isinstance(host, str) and is_loopback(host)

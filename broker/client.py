@@ -7,13 +7,14 @@ from collections.abc import Generator
 from types import TracebackType
 from typing import Any
 
-from broker.addresses import Location, parse_address
+from broker.addresses import Command, HostPort, Location, SocketPath, parse_address
 from broker.connection import Broker, Connection
 from broker.core.policy import STRICT, Policy
 from broker.defer import Deferred
 from broker.errors import ConfigError, ConnectionDone, PBConnectionLost, ProtocolError, TLSError
 from broker.login import login
-from broker.net.streams import connect_stream
+from broker.net.children import connect_command
+from broker.net.streams import connect_stream, connect_unix
 from broker.net.tls import TLS
 
 __all__ = ["Connect", "connect"]
@@ -59,15 +60,7 @@ class Connect:
     async def _open(self) -> Connection:
         location, policy = self._location, self._policy
         broker = Broker(True, policy=policy)
-        await connect_stream(
-            lambda address: broker,
-            location.host,
-            location.port,
-            tls=self._tls,
-            timeout=self._timeout,
-            handshake_timeout=policy.handshake_timeout,
-            close_timeout=policy.close_timeout,
-        )
+        await self._reach(location, broker)
         try:
             await ready(broker)
             if self._credentials is not None:
@@ -84,6 +77,26 @@ class Connect:
             raise
         return broker.connection
 
+    async def _reach(self, location: Location, broker: Broker) -> None:
+        """Make the connection that the address asks for, and give it to the broker."""
+        match location:
+            case SocketPath(path):
+                await connect_unix(lambda address: broker, path, timeout=self._timeout)
+            case Command(arguments):
+                await connect_command(
+                    lambda address: broker, arguments, close_timeout=self._policy.close_timeout
+                )
+            case HostPort(host, port):
+                await connect_stream(
+                    lambda address: broker,
+                    host,
+                    port,
+                    tls=self._tls,
+                    timeout=self._timeout,
+                    handshake_timeout=self._policy.handshake_timeout,
+                    close_timeout=self._policy.close_timeout,
+                )
+
 
 def connect(
     address: str,
@@ -98,6 +111,8 @@ def connect(
 
     Args:
         address: ``pb://host:port``, or ``pbs://host:port`` for TLS; the port is 8787 unless given.
+            ``pb+unix:///path`` is a UNIX socket; ``pb+exec:command args`` runs a program, which
+            serves on its standard input and output, and ends with the connection.
         credentials: of ``cred.credentials``, for a server with a login.
         mind: what the server's realm gets to know of this client; often a Referenceable.
         tls: whom to trust and what to show; the system's authorities and nothing, unless given.
@@ -110,7 +125,8 @@ def connect(
 
     Raises:
         ConfigError: the address is not understood, or is public and without TLS.
-        ConnectError: the host does not resolve, refuses, or does not answer.
+        ConnectError: the host does not resolve, refuses, or does not answer; or the program cannot
+            be run.
         TLSError: the server is not whom it should be.
         ProtocolError: it does not speak Perspective Broker.
         LoginFailed: it does not let these credentials in.
@@ -136,7 +152,7 @@ def _client_tls(location: Location, tls: TLS | None, policy: Policy) -> TLS | No
         return TLS.client() if tls is None else tls
     if tls is not None:
         raise ConfigError(f"tls= is for pbs:// addresses, not {location}")
-    if not location.is_loopback and not policy.insecure_plaintext:
+    if isinstance(location, HostPort) and not (location.is_loopback or policy.insecure_plaintext):
         raise ConfigError(
             f"connecting to {location.host} without TLS; use pbs://, or"
             f" Policy(insecure_plaintext=True)"

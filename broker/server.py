@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
-from collections.abc import Callable, Generator
-from contextlib import nullcontext
-from dataclasses import dataclass
+import socket
+from collections.abc import Callable, Generator, Sequence
+from contextlib import ExitStack, nullcontext, suppress
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any
 
-from broker.addresses import Location, parse_address
+from broker.addresses import Command, HostPort, Location, SocketPath, parse_address
 from broker.connection import Broker, Connection
 from broker.core.policy import STRICT, Policy
 from broker.errors import ConfigError
 from broker.login import PortalRoot, root_of
-from broker.net.streams import Listener, bind_stream, start_accepting
+from broker.net.streams import Listener, bind_stream, bind_unix, start_accepting
 from broker.net.tls import TLS
 
 __all__ = ["Serve", "Server", "ServerStats", "serve"]
@@ -118,14 +120,12 @@ class Server:
 
     def _listen(self, locations: list[Location], tls: TLS | None) -> None:
         bound = []
-        try:
+        with ExitStack() as undo:
             for location in locations:
-                bound.append((location, bind_stream(location.host, location.port)))
-        except BaseException:
-            for _, sockets in bound:
-                for sock in sockets:
-                    sock.close()
-            raise
+                sockets = _bind(location)
+                bound.append((location, sockets))
+                undo.callback(_unbind, location, sockets)
+            undo.pop_all()
         addresses = []
         for location, sockets in bound:
             listener = start_accepting(
@@ -136,8 +136,7 @@ class Server:
                 close_timeout=self._policy.close_timeout,
             )
             self._listeners.append(listener)
-            port = sockets[0].getsockname()[1]
-            addresses.append(str(Location(location.host, port, location.is_tls)))
+            addresses.append(str(_with_real_port(location, sockets[0])))
         self.addresses = tuple(addresses)
 
     def _accept(self, address: Any) -> Broker | None:
@@ -198,8 +197,9 @@ def serve(target: Any, *addresses: str, tls: TLS | None = None, policy: Policy =
 
     Args:
         target: a Root, whose methods every peer may call; or a Portal, where peers log in.
-        addresses: ``pb://host:port``, or ``pbs://host:port`` for TLS; port 0 takes a free one. The
-            loopback address at port 8787 unless given.
+        addresses: ``pb://host:port``, or ``pbs://host:port`` for TLS; port 0 takes a free one. Or
+            ``pb+unix:///path`` for a UNIX socket; a dead one at that path is replaced. The loopback
+            address at port 8787 unless given.
         tls: the certificate to show, for ``pbs://``.
         policy: what is allowed.
 
@@ -227,11 +227,39 @@ def _check(location: Location, tls: TLS | None, policy: Policy) -> None:
             raise ConfigError(
                 f"{location} needs a certificate: pass tls=TLS.server(certificate, key)"
             )
-    elif not location.is_loopback and not policy.insecure_plaintext:
+    elif isinstance(location, Command):
+        raise ConfigError(
+            f"{location} is an address for connect, which runs the command; serve has"
+            " pb+unix:///path, or stdio.StandardIO in the command itself"
+        )
+    elif isinstance(location, HostPort) and not (location.is_loopback or policy.insecure_plaintext):
         raise ConfigError(
             f"listening on {location.host} without TLS; use pbs:// and pass tls=…, or"
             f" Policy(insecure_plaintext=True)"
         )
+
+
+def _bind(location: Location) -> tuple[socket.socket, ...]:
+    match location:
+        case SocketPath(path):
+            return bind_unix(path)
+        case HostPort(host, port):
+            return bind_stream(host, port)
+    raise TypeError(f"{location} is no place to listen at")
+
+
+def _with_real_port(location: Location, sock: socket.socket) -> Location:
+    if isinstance(location, HostPort):
+        return replace(location, port=sock.getsockname()[1])
+    return location
+
+
+def _unbind(location: Location, sockets: Sequence[socket.socket]) -> None:
+    for sock in sockets:
+        sock.close()
+    if isinstance(location, SocketPath):
+        with suppress(OSError):
+            os.unlink(location.path)
 
 
 class _signals:

@@ -7,7 +7,15 @@ import socket
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-__all__ = ["Address", "IPv4Address", "IPv6Address", "UNIXAddress", "address_of", "host_port"]
+__all__ = [
+    "Address",
+    "IPv4Address",
+    "IPv6Address",
+    "PipeAddress",
+    "UNIXAddress",
+    "address_of",
+    "host_port",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +54,17 @@ class UNIXAddress:
         return f"unix:{self.name}"
 
 
-Address: TypeAlias = IPv4Address | IPv6Address | UNIXAddress
+@dataclass(frozen=True, slots=True)
+class PipeAddress:
+    """An end of a pair of pipes, and what is at its other end: a command, or whoever started us."""
+
+    name: str = "standard streams"
+
+    def __str__(self) -> str:
+        return self.name
+
+
+Address: TypeAlias = IPv4Address | IPv6Address | UNIXAddress | PipeAddress
 
 
 def address_of(family: int, name: Any) -> Address:

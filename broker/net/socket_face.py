@@ -7,7 +7,7 @@ import socket
 import struct
 from typing import Any
 
-from broker.net.addresses import Address, UNIXAddress
+from broker.net.addresses import Address, PipeAddress, UNIXAddress
 
 __all__ = ["SocketFace"]
 
@@ -63,7 +63,7 @@ class SocketFace:
             self._socket().setsockopt(level, name, value)
 
     def _has_options(self) -> bool:
-        return self.connected and not isinstance(self._peer, UNIXAddress)
+        return self.connected and not isinstance(self._peer, UNIXAddress | PipeAddress)
 
     def _socket(self) -> Any:
         return self._transport.get_extra_info("socket")

@@ -221,9 +221,7 @@ class StreamTransport(SocketFace, asyncio.BufferedProtocol):
         """Make the protocol, and begin."""
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(high=HIGH_WATER)
-        family = transport.get_extra_info("socket").family
-        self._peer = address_of(family, transport.get_extra_info("peername"))
-        self._host = address_of(family, transport.get_extra_info("sockname"))
+        self._note_addresses()
         self.connected = True
         protocol = self._ask_protocol()
         if protocol is None:
@@ -269,6 +267,11 @@ class StreamTransport(SocketFace, asyncio.BufferedProtocol):
         self._report()
 
     # Between the two.
+
+    def _note_addresses(self) -> None:
+        family = self._transport.get_extra_info("socket").family
+        self._peer = address_of(family, self._transport.get_extra_info("peername"))
+        self._host = address_of(family, self._transport.get_extra_info("sockname"))
 
     def _ask_protocol(self) -> StreamProtocol | None:
         try:

@@ -1,0 +1,395 @@
+"""Pipes as stream connections: bytes between a pair of file descriptors and a protocol.
+
+Theory of operation
+===================
+
+A pipe goes one way, so a connection takes two: a `PipeReader` and a `PipeWriter`, each the owner of
+one descriptor. `PipePair` joins them to what asyncio calls a transport, and `PipeTransport` on top
+of that is the same object for its protocol as a socket's: closing, producers, water marks and the
+report of the end are those of `StreamTransport`.
+
+The descriptors may be pipes, sockets, terminals or plain files: asyncio's own pipe transports
+refuse the last, and need a turn of the loop before they take a write. A descriptor up to 2 is not
+closed but pointed to the null device, so that no file opened later becomes somebody's standard
+output.
+
+A pipe whose reader has gone breaks at the next write, while the last words of the other end may
+still wait in the other pipe. These are read before the end is reported.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from broker.net.addresses import PipeAddress
+from broker.net.transports import HIGH_WATER, MakeProtocol, StreamTransport
+
+__all__ = ["PipePair", "PipeReader", "PipeTransport", "PipeWriter"]
+
+_READ_SIZE = 64 * 1024
+
+# Reads for the last words of an end that does not take ours: more than any system's pipe holds.
+_LAST_READS = 64
+
+
+class PipeReader:
+    """Reads a descriptor, and owns it.
+
+    Args:
+        fd: the descriptor.
+        on_data: gets what comes in.
+        on_end: called once with None at the end of the data, or with the error; not after `close`.
+    """
+
+    def __init__(
+        self,
+        fd: int,
+        on_data: Callable[[bytes], object],
+        on_end: Callable[[OSError | None], object],
+    ):
+        self._fd = _Descriptor(fd)
+        self._on_data = on_data
+        self._on_end = on_end
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._polling: asyncio.Handle | None = None
+        self._is_paused = False
+
+    @property
+    def is_closed(self) -> bool:
+        """Is the descriptor given back?"""
+        return self._fd.is_closed
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Read from now on, in this loop."""
+        self._loop = loop
+        if not self._is_paused:
+            self.resume()
+
+    def pause(self) -> None:
+        """Read nothing until `resume`; the end is not noticed meanwhile."""
+        self._is_paused = True
+        self._unwatch()
+
+    def resume(self) -> None:
+        """Read again."""
+        self._is_paused = False
+        if self.is_closed or self._loop is None:
+            return
+        try:
+            self._loop.add_reader(self._fd.number, self._readable)
+        except PermissionError:  # a plain file, which is always readable
+            if self._polling is None:
+                self._polling = self._loop.call_soon(self._poll)
+
+    def read_rest(self) -> None:
+        """Hand on what is there already, if that is not held back; the end may be among it."""
+        for _ in range(_LAST_READS):
+            if self.is_closed or self._is_paused or not self._readable():
+                return
+
+    def close(self) -> None:
+        """Read no more, and give the descriptor back."""
+        self._unwatch()
+        self._fd.close()
+
+    def _readable(self) -> bool:
+        """Read once; tell whether there may be more."""
+        try:
+            data = os.read(self._fd.number, _READ_SIZE)
+        except (BlockingIOError, InterruptedError):
+            return False
+        except OSError as exc:
+            # What a terminal says that was hung up, is no more than its end.
+            self._end(None if os.isatty(self._fd.number) else exc)
+            return False
+        if not data:
+            self._end(None)
+            return False
+        self._on_data(data)
+        return True
+
+    def _poll(self) -> None:
+        self._polling = None
+        self._readable()
+        if not self._is_paused:
+            self.resume()
+
+    def _end(self, exc: OSError | None) -> None:
+        self.close()
+        self._on_end(exc)
+
+    def _unwatch(self) -> None:
+        if self._polling is not None:
+            self._polling.cancel()
+            self._polling = None
+        if self._loop is not None and not self.is_closed:
+            self._loop.remove_reader(self._fd.number)
+
+
+class PipeWriter:
+    """Writes to a descriptor, and owns it. What is written before `start` may wait for it.
+
+    Args:
+        fd: the descriptor.
+        on_lost: called once, with None after `close` when all is written, or with the error; not
+            after `abort`.
+        on_full: called when more than the limit is unsent.
+        on_room: called when, after that, little is.
+    """
+
+    def __init__(
+        self,
+        fd: int,
+        on_lost: Callable[[OSError | None], object],
+        on_full: Callable[[], object],
+        on_room: Callable[[], object],
+    ):
+        self._fd = _Descriptor(fd)
+        self._on_lost = on_lost
+        self._on_full = on_full
+        self._on_room = on_room
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._buffer = bytearray()
+        self._high = HIGH_WATER
+        self._is_full = False
+        self._is_closing = False
+        self._watches_reader = stat.S_ISFIFO(os.fstat(fd).st_mode)
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that the kernel has not taken yet."""
+        return len(self._buffer)
+
+    @property
+    def is_closed(self) -> bool:
+        """Is the descriptor given back?"""
+        return self._fd.is_closed
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Write what waits, from now on, in this loop."""
+        self._loop = loop
+        if self.is_closed:
+            return
+        if self._watches_reader:
+            # A pipe's writing end becomes readable when nobody reads the other any more.
+            loop.add_reader(self._fd.number, self._reader_gone)
+        if self._buffer:
+            loop.add_writer(self._fd.number, self._writable)
+        self._finish_if_done()
+
+    def set_limit(self, high: int) -> None:
+        """Say above how many unsent bytes `on_full` is called."""
+        self._high = high
+        self._check_full()
+
+    def write(self, data: bytes) -> None:
+        """Write after what was written before; drop it once this end closes.
+
+        Raises:
+            TypeError: ``data`` is not bytes.
+        """
+        if not isinstance(data, bytes | bytearray | memoryview):
+            raise TypeError(f"a pipe takes bytes, not {type(data).__name__}")
+        if self.is_closed or self._is_closing or not data:
+            return
+        if not self._buffer:
+            try:
+                data = data[os.write(self._fd.number, data) :]
+            except (BlockingIOError, InterruptedError):
+                pass
+            except OSError as exc:
+                # Not now: whoever writes does not expect the end of the connection in its midst.
+                self._later(partial(self._lose, exc))
+                return
+            if data and self._loop is not None:
+                self._loop.add_writer(self._fd.number, self._writable)
+        self._buffer += data
+        self._check_full()
+
+    def close(self) -> None:
+        """Close once all is written; `on_lost` is called then, never at once."""
+        if not self._is_closing and not self.is_closed:
+            self._is_closing = True
+            self._later(self._finish_if_done)
+
+    def abort(self) -> None:
+        """Close now; what is unsent is lost."""
+        self._buffer.clear()
+        if self._loop is not None and not self.is_closed:
+            self._loop.remove_writer(self._fd.number)
+            if self._watches_reader:
+                self._loop.remove_reader(self._fd.number)
+        self._fd.close()
+
+    def _later(self, f: Callable[[], object]) -> None:
+        if self._loop is not None:
+            self._loop.call_soon(f)
+
+    def _reader_gone(self) -> None:
+        self._lose(BrokenPipeError("nobody reads this pipe"))
+
+    def _writable(self) -> None:
+        try:
+            sent = os.write(self._fd.number, self._buffer)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as exc:
+            self._lose(exc)
+            return
+        del self._buffer[:sent]
+        if not self._buffer and self._loop is not None:
+            self._loop.remove_writer(self._fd.number)
+        if self._is_full and self.unsent <= self._high // 4:
+            self._is_full = False
+            self._on_room()
+        self._finish_if_done()
+
+    def _check_full(self) -> None:
+        if not self._is_full and self.unsent > self._high:
+            self._is_full = True
+            self._on_full()
+
+    def _finish_if_done(self) -> None:
+        if self._is_closing and not self._buffer:
+            self._lose(None)
+
+    def _lose(self, exc: OSError | None) -> None:
+        if not self.is_closed:
+            self.abort()
+            self._on_lost(exc)
+
+
+class PipePair(asyncio.Transport):
+    """A reading and a writing pipe as one asyncio transport.
+
+    Args:
+        loop: the event loop.
+        stream: hears of both.
+        reading, writing: descriptors, owned from now on.
+    """
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, stream: PipeTransport, reading: int, writing: int
+    ):
+        super().__init__()
+        self._loop = loop
+        self._stream = stream
+        self._is_over = False
+        self.reader = PipeReader(reading, stream._deliver, self._reading_ended)
+        self.writer = PipeWriter(
+            writing, self._writing_ended, stream.pause_writing, stream.resume_writing
+        )
+
+    def start(self) -> None:
+        """Make the connection, and let bytes flow."""
+        self._stream.connection_made(self)
+        if not self._is_over:
+            self.writer.start(self._loop)
+            self.reader.start(self._loop)
+
+    def ended(self, exc: Exception | None) -> None:
+        """Both pipes are closed: report it, soon."""
+        self._loop.call_soon(self._stream.connection_lost, exc)
+
+    def get_write_buffer_size(self) -> int:
+        """Return the bytes that wait."""
+        return self.writer.unsent
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """Set the mark above which the stream is told to pause; the low one follows from it."""
+        self.writer.set_limit(HIGH_WATER if high is None else high)
+
+    def write(self, data: Any) -> None:
+        """Write."""
+        self.writer.write(data)
+
+    def pause_reading(self) -> None:
+        """Deliver nothing for now."""
+        self.reader.pause()
+
+    def resume_reading(self) -> None:
+        """Deliver again."""
+        self.reader.resume()
+
+    def close(self) -> None:
+        """Read no more, and close when all is written."""
+        self.reader.close()
+        self.writer.close()
+
+    def abort(self) -> None:
+        """Close both now."""
+        self._end(None)
+
+    def _reading_ended(self, exc: OSError | None) -> None:
+        if exc is not None:
+            self._end(exc)
+        else:
+            self._stream.eof_received()
+
+    def _writing_ended(self, exc: OSError | None) -> None:
+        if exc is not None:
+            self.reader.read_rest()
+        self._end(exc)
+
+    def _end(self, exc: Exception | None) -> None:
+        if not self._is_over:
+            self._is_over = True
+            self.reader.close()
+            self.writer.abort()
+            self.ended(exc)
+
+
+class PipeTransport(StreamTransport):
+    """A stream connection over two pipes, as its protocol sees it.
+
+    Args:
+        make_protocol: called with ``address``; None refuses the connection.
+        loop: the event loop the connection lives in.
+        address: of both ends.
+    """
+
+    __slots__ = ()
+
+    def __init__(
+        self, make_protocol: MakeProtocol, loop: asyncio.AbstractEventLoop, address: PipeAddress
+    ):
+        super().__init__(make_protocol, loop)
+        self._peer = self._host = address
+
+    def open(self, reading: int, writing: int) -> None:
+        """Make the connection over these two descriptors, and own them from now on."""
+        PipePair(self._loop, self, reading, writing).start()
+
+    def _note_addresses(self) -> None:
+        """Keep the address: a pipe has no name of its own."""
+
+
+class _Descriptor:
+    """An open descriptor that does not block."""
+
+    def __init__(self, number: int):
+        self.number = number
+        self.is_closed = False
+        self._was_blocking = os.get_blocking(number)
+        os.set_blocking(number, False)
+
+    def close(self) -> None:
+        """Give it back, once."""
+        if self.is_closed:
+            return
+        self.is_closed = True
+        if self.number > 2:
+            os.close(self.number)
+            return
+        # Others may share the open file, such as the shell that owns the terminal.
+        with suppress(OSError):
+            os.set_blocking(self.number, self._was_blocking)
+        null = os.open(os.devnull, os.O_RDWR)
+        os.dup2(null, self.number)
+        os.close(null)
