@@ -25,6 +25,7 @@ __all__ = [
 ]
 
 DEFAULT_PORT = 8787
+EXAMPLE = "write pb://127.0.0.1:8787, or pbs://broker.example for TLS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,23 +101,19 @@ def parse_address(address: str) -> Location:
             return _socket_path(address)
         case "pb+exec":
             return _command(address, rest)
-    raise ConfigError(
-        f"address {address!r} is not understood; write pb://127.0.0.1:8787, pbs://broker.example"
-        " for TLS, pb+unix:///path/of/socket, or pb+exec:command"
-    )
+    raise ConfigError(f"address {address!r} is not understood; {EXAMPLE}")
 
 
 def _host_port(address: str) -> HostPort:
-    example = "write pb://127.0.0.1:8787, or pbs://broker.example for TLS"
     parts = urlsplit(address)
     try:
         port = parts.port
     except ValueError:
-        raise ConfigError(f"address {address!r} has no valid port; {example}") from None
+        raise ConfigError(f"address {address!r} has no valid port; {EXAMPLE}") from None
     if not parts.hostname:
-        raise ConfigError(f"address {address!r} is not understood; {example}")
+        raise ConfigError(f"address {address!r} is not understood; {EXAMPLE}")
     if parts.path.strip("/") or parts.query or parts.fragment or parts.username:
-        raise ConfigError(f"address {address!r} says more than host and port; {example}")
+        raise ConfigError(f"address {address!r} says more than host and port; {EXAMPLE}")
     return HostPort(parts.hostname, DEFAULT_PORT if port is None else port, parts.scheme == "pbs")
 
 
