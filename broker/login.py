@@ -159,6 +159,8 @@ class LoginRoot(Referenceable):
                 _, avatar, logout = result
             except (TypeError, ValueError):
                 raise TypeError("requestAvatar returns (interface, avatar, logout)") from None
+            if not _can_be_sent(avatar):
+                raise TypeError(f"the realm returned {type(avatar).__name__}, which is no Avatar")
             broker.expected("login")
             broker.peer.mechanism = mechanism
             broker.peer.avatar_id = noting.avatar_id
@@ -235,6 +237,10 @@ class _NotingRealm:
             is_octets = isinstance(avatarId, bytes)
             self.avatar_id = avatarId.decode("utf-8", "replace") if is_octets else str(avatarId)
         return self._realm.requestAvatar(avatarId, mind, *interfaces)
+
+
+def _can_be_sent(avatar: Any) -> bool:
+    return IJellyable.providedBy(avatar) or hasattr(avatar, "perspectiveMessageReceived")
 
 
 def _log_out_once(broker: Broker, sent: Any, logout: Callable[[], Any]) -> None:

@@ -1,17 +1,29 @@
-"""Logging in: what becomes of a refusal."""
+"""Logging in: which ways are open to whom, and what becomes of a refusal."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
+from zope.interface import implementer
 
-from broker.core.policy import PUBLISHED
+import broker as asyncio_face
+from broker.core.policy import PUBLISHED, STRICT
 from broker.defer import Deferred, fail
 from broker.flavors.failures import CopiedFailure
-from broker.login import login
-from cred.credentials import Anonymous, UsernamePassword
-from cred.error import LoginFailed
+from broker.login import LoginRoot, login, realm
+from broker.net.addresses import IPv4Address, UNIXAddress
+from cred.challenges import respond
+from cred.checkers import (
+    AllowAnonymousAccess,
+    ICredentialsChecker,
+    InMemoryUsernamePasswordDatabaseDontUse,
+)
+from cred.credentials import Anonymous, IUsernameHashedPassword, UsernamePassword
+from cred.error import LoginFailed, UnauthorizedLogin
+from cred.portal import Portal
 
 
 def copied(kind: str) -> CopiedFailure:
@@ -59,3 +71,148 @@ def test_a_server_without_login_says_so(credentials: Any) -> None:
     (failure,) = seen
     assert LoginFailed is failure.type
     assert "without credentials" in failure.getErrorMessage()
+
+
+ALICE = UsernamePassword("alice", "secret")
+WITH_CHALLENGE = STRICT.but(challenge_login=True)
+
+
+class PublicTransport:
+    """A connection over the open network, without TLS."""
+
+    def getPeer(self) -> IPv4Address:
+        """Return an address of elsewhere."""
+        return IPv4Address("TCP", "192.0.2.1", 40000)
+
+
+class SecureTransport(PublicTransport):
+    """The same through TLS."""
+
+    is_secure = True
+
+
+class LocalTransport:
+    """A connection within this machine."""
+
+    def getPeer(self) -> UNIXAddress:
+        """Return no path, as that of a client has none."""
+        return UNIXAddress("")
+
+
+def portal(*checkers: Any) -> Portal:
+    """Return a portal, for passwords and guests unless told otherwise."""
+    usual = (InMemoryUsernamePasswordDatabaseDontUse(alice="secret"), AllowAnonymousAccess())
+    return Portal(realm(lambda avatar_id, mind: asyncio_face.Avatar()), list(checkers or usual))
+
+
+def login_root(transport: Any, policy: Any = STRICT) -> LoginRoot:
+    """Return what a peer at the other end of a transport meets."""
+    broker = asyncio_face.Broker(False, policy=policy)
+    broker.transport = transport
+    return LoginRoot(portal(), broker)
+
+
+def run(scenario: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run a coroutine function in a loop of its own, for ten seconds at most."""
+
+    async def limited() -> None:
+        async with asyncio.timeout(10):
+            await scenario()
+
+    asyncio.run(limited())
+
+
+@pytest.mark.parametrize(
+    ("transport", "policy", "mechanisms"),
+    [
+        (SecureTransport(), STRICT, ["password", "anonymous"]),
+        (LocalTransport(), STRICT, ["password", "anonymous"]),
+        (PublicTransport(), STRICT, ["anonymous"]),
+        (SecureTransport(), WITH_CHALLENGE, ["password", "challenge", "anonymous"]),
+        (PublicTransport(), WITH_CHALLENGE, ["anonymous"]),
+        (PublicTransport(), PUBLISHED, ["challenge", "anonymous"]),
+    ],
+)
+def test_mechanisms(transport: Any, policy: Any, mechanisms: list[str]) -> None:
+    """A password is for private connections, the challenge for whom the policy allows it."""
+    assert login_root(transport, policy).remote_mechanisms() == mechanisms
+
+
+def test_what_is_not_offered_is_refused() -> None:
+    """Who does not ask what is offered is refused all the same, and told why."""
+    root = login_root(PublicTransport())
+    with pytest.raises(LoginFailed, match="a password is taken over TLS or the loopback only"):
+        root.remote_loginPassword(b"alice", b"secret", None)
+    with pytest.raises(UnauthorizedLogin, match="does not accept the old challenge login"):
+        root.remote_login(b"alice")
+
+
+@pytest.mark.parametrize(
+    ("name", "password"),
+    [(b"a" * 257, b"x"), (b"alice", b"x" * 1025), (5, b"x"), (b"alice", None), (b"\xff", b"x")],
+)
+def test_names_and_passwords_that_are_none(name: Any, password: Any) -> None:
+    """What is too long, or no text, is a wrong login like any other."""
+    with pytest.raises(UnauthorizedLogin, match=r"^wrong user name or password$"):
+        login_root(LocalTransport()).remote_loginPassword(name, password, None)
+
+
+def test_one_answer_to_a_challenge() -> None:
+    """A challenge takes one answer, right or wrong."""
+    token, challenger = login_root(LocalTransport(), WITH_CHALLENGE).remote_login(b"alice")
+    outcomes: list[Any] = []
+    challenger.remote_respond(b"wrong", None).addErrback(outcomes.append)
+    assert [failure.type for failure in outcomes] == [UnauthorizedLogin]
+    with pytest.raises(LoginFailed, match="this challenge has been answered; ask for a new one"):
+        challenger.remote_respond(respond(token, b"secret"), None)
+
+
+@implementer(ICredentialsChecker)
+class HashedOnly:
+    """A checker that never sees a password in clear."""
+
+    credentialInterfaces = (IUsernameHashedPassword,)
+
+    def requestAvatarId(self, credentials: Any) -> Any:
+        """Check the answer to the challenge."""
+        if not credentials.checkPassword(b"secret"):
+            raise UnauthorizedLogin("wrong user name or password")
+        return credentials.username
+
+
+def test_challenge_where_both_allow_it() -> None:
+    """The challenge login is used where the server has no other, and both allow it."""
+
+    async def scenario() -> None:
+        serving = asyncio_face.serve(
+            portal(HashedOnly()), "pb://127.0.0.1:0", policy=WITH_CHALLENGE
+        )
+        async with serving as server:
+            address = server.addresses[0]
+            async with asyncio_face.connect(address, ALICE, policy=WITH_CHALLENGE) as connection:
+                assert connection.peer.mechanism == "challenge"
+                assert server.connections[0].peer.avatar_id == "alice"
+            with pytest.raises(UnauthorizedLogin):
+                wrong = UsernamePassword("alice", "guess")
+                await asyncio_face.connect(address, wrong, policy=WITH_CHALLENGE)
+            with pytest.raises(LoginFailed, match=r"allow it with Policy\(challenge_login=True\)$"):
+                await asyncio_face.connect(address, ALICE)
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("made", [None, 5, object()])
+def test_what_a_realm_returns(made: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """A realm that returns no avatar, as by a forgotten ``return``, fails the login."""
+
+    async def scenario() -> None:
+        strange = Portal(realm(lambda avatar_id, mind: made), [AllowAnonymousAccess()])
+        async with asyncio_face.serve(strange, "pb://127.0.0.1:0") as server:
+            with pytest.raises(asyncio_face.RemoteError, match="internal error"):
+                await asyncio_face.connect(server.addresses[0], Anonymous())
+
+    run(scenario)
+    (record,) = caplog.records
+    assert record.exc_info is not None
+    text = f"the realm returned {type(made).__name__}, which is no Avatar"
+    assert str(record.exc_info[1]) == text
