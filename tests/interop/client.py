@@ -237,7 +237,10 @@ def decrefs(guide):
     yield given_and_dropped(avatar)
     there_after, here_after = (yield avatar.callRemote("decrefs")), avatar.broker.decrefs
     factory.disconnect()
-    return [there_after - there, here_after - here]
+    return [
+        [after - before for before, after in zip(there, there_after, strict=True)],
+        [after - before for before, after in zip(here, here_after, strict=True)],
+    ]
 
 
 @defer.inlineCallbacks

@@ -1,4 +1,4 @@
-"""A Broker that counts on the wire what its peer lets go of."""
+"""A Broker that counts what its peer lets go of: on the wire, and by the published hook."""
 
 # ruff: noqa: D102 - the names of published hooks and of remote methods say what they do
 
@@ -13,16 +13,22 @@ DECREF = bytes([2, 0x80, 29, 0x87])
 
 
 class CountingBroker(pb.Broker):
-    """Counts the ``decref`` messages that come in, before anything is made of them."""
+    """Counts the ``decref`` messages that come in."""
 
     def __init__(self, *args, **kw):
         pb.Broker.__init__(self, *args, **kw)
         self.received = b""
+        self.handled = 0
 
     def dataReceived(self, data):
         self.received += data
         pb.Broker.dataReceived(self, data)
 
+    def proto_decref(self, objectID):
+        self.handled += 1
+        pb.Broker.proto_decref(self, objectID)
+
     @property
     def decrefs(self):
-        return self.received.count(DECREF)
+        """How many have come, and how many of them have been handled."""
+        return self.received.count(DECREF), self.handled

@@ -180,7 +180,7 @@ def expected(user: str, avatar_id: str) -> dict[str, Any]:
             ["bob", "tuple()", "dict()"],
         ],
         "references": [True, "touched", "gone", True, "gone"],
-        "decrefs": [3, 3],
+        "decrefs": [[3, 3], [3, 3]],
         "logout": [1, 1],
         "server_hangs_up": ["PBConnectionLost", [True], 0, "DeadReferenceError", 1],
         "client_hangs_up": [
