@@ -1,0 +1,155 @@
+"""The two policies: each difference between them, and nothing else."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+from memory import BrokerPair
+
+from broker.core.policy import PUBLISHED, STRICT, Policy
+from broker.flavors.copyable import Copyable, RemoteCopy, register, set_fields
+from broker.flavors.failures import shown_error
+from broker.flavors.referenceable import Root
+from jelly.errors import InsecureJelly
+from jelly.limits import Limits
+from jelly.registry import Registry, defaults
+
+DIFFERENCES = {
+    # name: (STRICT, PUBLISHED), as the table of two policies has them
+    "challenge_login": (False, True),
+    "declared_state": (True, False),
+    "show_all_errors": (False, True),
+    "allow_code": (False, True),
+    "dynamic_methods": (False, True),
+    "cancel_on_disconnect": (True, False),
+    "max_refs": (10_000, 1024),
+    "text_user_names": (True, False),
+    "insecure_plaintext": (False, True),
+}
+OBJECTS = {"security", "registry"}
+
+
+def test_the_differences() -> None:
+    """The two records differ in the rows of the table, with its values, and nowhere else."""
+    names = {field.name for field in dataclasses.fields(Policy)}
+    found = {
+        name: (getattr(STRICT, name), getattr(PUBLISHED, name))
+        for name in names - OBJECTS
+        if getattr(STRICT, name) != getattr(PUBLISHED, name)
+    }
+    assert found == DIFFERENCES
+
+
+def test_what_is_registered() -> None:
+    """Strict sees the classes of ``register`` only, published those of the published family too."""
+    assert STRICT.registry is defaults.declared
+    try:
+        defaults.published.add_class(b"published", RemoteCopy)
+        defaults.declared.add_class(b"declared", RemoteCopy)
+        found = [
+            [policy.registry.class_for(tag) for tag in (b"published", b"declared")]
+            for policy in (STRICT, PUBLISHED)
+        ]
+        assert found == [[None, RemoteCopy], [RemoteCopy, RemoteCopy]]
+    finally:
+        del defaults.published.classes[b"published"]
+        del defaults.declared.classes[b"declared"]
+
+
+def test_what_may_come_in() -> None:
+    """Published goes by ``globalSecurity``; strict by basic types of its own, without code."""
+    assert PUBLISHED.security is defaults.security
+    assert STRICT.security is not defaults.security
+    for tag in ("list", "dictionary", "tuple", "unicode", "set", "reference"):
+        assert STRICT.security.isTypeAllowed(tag)
+    for tag in ("class", "module", "function", "method", "instance"):
+        assert not STRICT.security.isTypeAllowed(tag)
+
+
+def test_strict_is_the_default() -> None:
+    """``Policy()`` is the strict one."""
+    assert dataclasses.replace(Policy(), security=STRICT.security) == STRICT
+
+
+def test_the_same_limits() -> None:
+    """Neither lets a peer use up memory or time: both have the same limits and timers."""
+    assert STRICT.limits == PUBLISHED.limits == Limits()
+    assert STRICT.offer_timeout == PUBLISHED.offer_timeout == 10.0
+    assert STRICT.login_timeout == PUBLISHED.login_timeout == 30.0
+    assert STRICT.handshake_timeout == PUBLISHED.handshake_timeout == 10.0
+
+
+def test_but() -> None:
+    """A policy is changed by making another."""
+    changed = STRICT.but(max_calls=1)
+    assert (changed.max_calls, STRICT.max_calls) == (1, 1024)
+    assert changed.registry is STRICT.registry
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        STRICT.max_calls = 5  # type: ignore[misc]
+    with pytest.raises(TypeError):
+        STRICT.but(no_such=1)
+
+
+class Dynamic(Root):
+    """Has a method in its instances only."""
+
+    def __init__(self) -> None:
+        self.remote_own = lambda: "own"
+
+    def remote_fail(self) -> None:
+        """Raise what nobody registered."""
+        raise KeyError("secret")
+
+
+@pytest.mark.parametrize(("policy", "finds"), [(STRICT, False), (PUBLISHED, True)])
+def test_methods_of_instances(policy: Policy, finds: bool) -> None:
+    """Only published finds what is not in the class's table."""
+    outcome = BrokerPair(Dynamic(), policy=policy).call("own")
+    assert (outcome == "own") is finds
+
+
+@pytest.mark.parametrize(("policy", "shows"), [(STRICT, False), (PUBLISHED, True)])
+def test_texts_of_exceptions(policy: Policy, shows: bool) -> None:
+    """Strict shows an id for an exception that is not registered, published its text."""
+    failure: Any = BrokerPair(Dynamic(), policy=policy).call("fail")
+    assert ("secret" in failure.value) is shows
+    assert failure.value.startswith("internal error (id ") is not shows
+    assert "KeyError" in failure.type if shows else "RemoteError" in failure.type
+    shown, error_id = shown_error(KeyError("secret"), policy)
+    assert (error_id is None) is shows
+    assert not shown.unsafeTracebacks
+
+
+@pytest.mark.parametrize("tag", [b"class", b"module", b"function"])
+def test_code(tag: bytes) -> None:
+    """Strict takes no code, even where its security would."""
+    name = [tag, b"jelly.limits.Limits"]
+    for policy in (STRICT, PUBLISHED):
+        pair = BrokerPair(policy=policy)
+        with pytest.raises(InsecureJelly):
+            pair.server.unserialize(name)
+
+
+def test_undeclared_state() -> None:
+    """A class without declared fields is refused at ``register``, whose classes strict takes."""
+
+    class Loose(Copyable, RemoteCopy):
+        pass
+
+    with pytest.raises(ValueError, match="declares no fields"):
+        register(Loose)
+    loose = Loose()
+    set_fields(loose, {"a": 1})
+    assert vars(loose) == {"a": 1}
+    with pytest.raises(InsecureJelly, match="hides what"):
+        set_fields(loose, {"getStateToCopy": 1})
+
+
+def test_a_registry_of_its_own() -> None:
+    """A policy may have classes that no other sees."""
+    registry = Registry(defaults.declared)
+    registry.add_class(b"mine", RemoteCopy)
+    assert STRICT.but(registry=registry).registry.class_for(b"mine") is RemoteCopy
+    assert STRICT.registry.class_for(b"mine") is None
