@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import logging
+import random
 from collections.abc import Callable
 from typing import Any, Self
 
+from broker.defer import Deferred
 from broker.failure import Failure
 
-from .error import ConnectionDone
+from .error import ConnectionDone, NotConnectingError
+from .installed import default
 
 __all__ = [
     "BaseProtocol",
+    "ClientCreator",
     "ClientFactory",
     "Factory",
     "Protocol",
+    "ReconnectingClientFactory",
     "ServerFactory",
     "connectionDone",
 ]
@@ -142,3 +147,182 @@ class ClientFactory(Factory):
 
     def clientConnectionLost(self, connector: Any, reason: Failure) -> None:
         """The connection has ended; its protocol's `connectionLost` has been called (published)."""
+
+
+class ReconnectingClientFactory(ClientFactory):
+    """Connects again when an attempt has failed or the connection has ended (published).
+
+    The delays grow by `factor`, each somewhat by chance, so that the clients of a server that
+    comes back do not all come at once. `buildProtocol` of a subclass, or its protocol, calls
+    `resetDelay` when all is well.
+
+    Attributes:
+        maxDelay: seconds that are never exceeded, but by chance.
+        initialDelay, delay: the first delay in seconds, and the latest.
+        factor: by what each delay is longer than the one before.
+        jitter: the standard deviation of a delay, as a part of it; 0 or None for no chance.
+        retries, maxRetries: how often it has tried again since `resetDelay`, and may; None is
+            without end.
+        continueTrying: whether it tries again.
+        clock: whose time it is; None is `broker.reactor`.
+        connector: what connects.
+    """
+
+    maxDelay: float = 3600
+    initialDelay: float = 1.0
+    factor: float = 2.718281828459045
+    jitter: float | None = 0.119626565582
+    delay: float = initialDelay
+    retries: int = 0
+    maxRetries: int | None = None
+    continueTrying: int = 1
+    clock: Any = None
+    connector: Any = None
+    _call: Any = None
+
+    def clientConnectionFailed(self, connector: Any, reason: Failure) -> None:
+        """Try again after a while (published)."""
+        if self.continueTrying:
+            self.connector = connector
+            self.retry()
+
+    def clientConnectionLost(self, connector: Any, unused_reason: Failure) -> None:
+        """Connect again after a while (published)."""
+        if self.continueTrying:
+            self.connector = connector
+            self.retry()
+
+    def retry(self, connector: Any = None) -> None:
+        """Connect after the next delay, unless there were enough tries (published).
+
+        Raises:
+            ValueError: no connector is given, and none is known.
+        """
+        if not self.continueTrying:
+            self._say("Not connecting %s: it was told to stop", connector)
+            return
+        connector = self.connector if connector is None else connector
+        if connector is None:
+            raise ValueError("no connector to try again with")
+        self.retries += 1
+        if self.maxRetries is not None and self.retries > self.maxRetries:
+            self._say("Not connecting %s any more after %d tries", connector, self.retries)
+            return
+        self.delay = min(self.delay * self.factor, self.maxDelay)
+        if self.jitter:
+            spread = self.delay * self.jitter
+            self.delay = abs(random.normalvariate(self.delay, spread))
+        self._say("%s connects again in %.1f s", connector, self.delay)
+        self._call = (self.clock or default).callLater(self.delay, self._connect, connector)
+
+    def stopTrying(self) -> None:
+        """Give up the attempt that is under way or to come (published)."""
+        call, self._call = self._call, None
+        if call is not None:
+            call.cancel()
+        self.continueTrying = 0
+        if self.connector is not None:
+            try:
+                self.connector.stopConnecting()
+            except NotConnectingError:
+                return
+
+    def resetDelay(self) -> None:
+        """Let the delays begin anew: call this when a connection works (published)."""
+        self.delay = self.initialDelay
+        self._call = None
+        self.retries = 0
+        self.continueTrying = 1
+
+    def _connect(self, connector: Any) -> None:
+        self._call = None
+        connector.connect()
+
+    def _say(self, text: str, *args: object) -> None:
+        if self.noisy:
+            logger.info(text, *args)
+
+
+class ClientCreator:
+    """Makes single connections without a factory of one's own (published).
+
+    Args:
+        reactor: what connects.
+        protocolClass, args, kwargs: how to make the protocol.
+
+    Each method returns a Deferred that fires with the protocol once it is connected, and fails
+    where no connection could be made. Cancelling it gives the attempt up.
+    """
+
+    def __init__(self, reactor: Any, protocolClass: Callable[..., Any], *args: Any, **kwargs: Any):
+        self.reactor = reactor
+        self.protocolClass = protocolClass
+        self.args = args
+        self.kwargs = kwargs
+
+    def connectTCP(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = 30,
+        bindAddress: tuple[str, int] | str | None = None,
+    ) -> Deferred[Any]:
+        """Connect as the reactor's `connectTCP` does (published)."""
+        return self._connect(
+            lambda factory: self.reactor.connectTCP(host, port, factory, timeout, bindAddress)
+        )
+
+    def connectSSL(
+        self,
+        host: str,
+        port: int,
+        contextFactory: Any,
+        timeout: float | None = 30,
+        bindAddress: tuple[str, int] | str | None = None,
+    ) -> Deferred[Any]:
+        """Connect as the reactor's `connectSSL` does (published)."""
+        return self._connect(
+            lambda factory: self.reactor.connectSSL(
+                host, port, factory, contextFactory, timeout, bindAddress
+            )
+        )
+
+    def connectUNIX(
+        self, address: str, timeout: float | None = 30, checkPID: int = False
+    ) -> Deferred[Any]:
+        """Connect as the reactor's `connectUNIX` does (published)."""
+        return self._connect(
+            lambda factory: self.reactor.connectUNIX(address, factory, timeout, checkPID)
+        )
+
+    def _connect(self, connect: Callable[[ClientFactory], Any]) -> Deferred[Any]:
+        deferred: Deferred[Any] = Deferred(lambda _: connector.disconnect())
+        factory = _OneProtocol(
+            self.reactor, self.protocolClass(*self.args, **self.kwargs), deferred
+        )
+        connector = connect(factory)
+        return deferred
+
+
+class _OneProtocol(ClientFactory):
+    """The factory of one protocol, which tells a Deferred of its connection."""
+
+    noisy = False
+
+    def __init__(self, reactor: Any, instance: Any, deferred: Deferred[Any]):
+        self._reactor = reactor
+        self._instance = instance
+        self._deferred: Deferred[Any] | None = deferred
+
+    def buildProtocol(self, addr: Any) -> Any:
+        # In the next turn the protocol has its transport.
+        self._reactor.callLater(0, self._fire, Deferred.callback, self._instance)
+        return self._instance
+
+    def clientConnectionFailed(self, connector: Any, reason: Failure) -> None:
+        self._fire(Deferred.errback, reason)
+
+    def _fire(self, how: Callable[[Deferred[Any], Any], None], outcome: Any) -> None:
+        deferred, self._deferred = self._deferred, None
+        if deferred is not None and not deferred.called:
+            how(deferred, outcome)
