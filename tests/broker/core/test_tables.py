@@ -8,15 +8,8 @@ from typing import Any
 
 import pytest
 
-from broker.core.tables import (
-    ExportTable,
-    HeldCacheTable,
-    ImportTable,
-    Numbers,
-    PublishedCacheTable,
-    QuestionTable,
-    shown,
-)
+from broker.core.caches import HeldCacheTable, PublishedCacheTable
+from broker.core.tables import ExportTable, ImportTable, Numbers, QuestionTable, shown
 from jelly.errors import LimitExceeded, MalformedJelly, ProtocolError
 
 

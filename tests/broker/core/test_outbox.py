@@ -1,0 +1,133 @@
+"""The outbox: order, releases, and a room above that does its part."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from memory import FakeHost, SessionPair, make_end
+
+from broker.core.events import CallRaised
+from broker.core.policy import STRICT
+from broker.core.session import Session
+from broker.flavors.cacheable import Cacheable
+from broker.flavors.referenceable import Referenceable
+from jelly.dialects import NONE, PB
+from jelly.errors import CannotJelly, EncodeError
+from jelly.limits import Limits
+
+
+def read(data: bytes, dialect: Any = NONE) -> list[Any]:
+    """The expressions of some bytes."""
+    reader = dialect.reader(Limits())
+    reader.feed(data)
+    return reader.read()
+
+
+def outbox() -> Any:
+    """The outbox of a session that speaks ``none``."""
+    return make_end(STRICT, True)._outbox
+
+
+def test_take() -> None:
+    """What was sent comes out once, in order."""
+    box = outbox()
+    assert box.take() == b""
+    box.send(b"first", 1)
+    box.send_expression([b"second"])
+    assert len(box) == 2
+    assert read(box.take()) == [[b"first", 1], [b"second"]]
+    assert len(box) == 0
+    assert box.take() == b""
+
+
+def test_another_dialect() -> None:
+    """What is sent after ``speak`` is in the new dialect, what was before is not."""
+    box = outbox()
+    box.send(b"version", 1)
+    box.speak(PB)
+    box.send(b"version", 2)
+    data = box.take()
+    none = NONE.writer(Limits()).encode([b"version", 1])
+    assert data == none + PB.writer(Limits()).encode([b"version", 2])
+
+
+def test_releases() -> None:
+    """What was collected is told as many times as it was received, after what was sent."""
+    box = outbox()
+    box.release(b"decref", 7, 2)
+    box.send(b"first")
+    assert read(box.take()) == [[b"first"], [b"decref", 7], [b"decref", 7]]
+    assert box.take() == b""
+
+
+def test_what_cannot_be_sent() -> None:
+    """A message that cannot be sent leaves nothing behind."""
+    box = outbox()
+    with pytest.raises(EncodeError):
+        box.send(b"first", object())
+    assert box.take() == b""
+
+
+def test_after_the_end() -> None:
+    """A closed outbox says so, and has forgotten everything."""
+    box = outbox()
+    box.send(b"first")
+    box.release(b"decref", 7, 2)
+    assert not box.is_closed
+    box.clear()
+    assert box.is_closed
+    assert box.take() == b""
+
+
+def test_a_hook_that_raises_while_it_is_taken_back() -> None:
+    """A stoppedObserving that raises is an event, and the rest is taken back all the same."""
+
+    class Broken(Cacheable):
+        def getStateToCacheAndObserveFor(self, perspective: Any, observer: Any) -> Any:
+            return [object()]
+
+        def stoppedObserving(self, perspective: Any, observer: Any) -> None:
+            raise ValueError("hook")
+
+    pair = SessionPair()
+    with pytest.raises(CannotJelly):
+        pair.client.call(b"message", 1, "m", (Referenceable(), Broken()), {})
+    (raised,) = pair.client_host.of(CallRaised)
+    assert (raised.name, str(raised.error)) == ("stoppedObserving", "hook")
+    assert len(pair.client.translator.exports) == 0
+    assert len(pair.client.translator.published) == 0
+
+
+class Overriding(FakeHost):
+    """A room above with published methods of its own."""
+
+    overridden = frozenset({"sendCall", "serialize"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[Any] = []
+
+    def sendCall(self, *message: Any) -> None:
+        """Note, and send."""
+        self.calls.append(message[0])
+        self.session.send_expression(list(message))
+
+    def serialize(self, value: Any, perspective: Any, method: Any, args: Any, kw: Any) -> Any:
+        """Note, and do what the default does."""
+        self.calls.append(("serialize", value, method))
+        return self.session.serialize(value, perspective, method, args, kw)
+
+
+def test_a_room_above_that_does_its_part() -> None:
+    """Overridden ``sendCall`` and ``serialize`` see every message and value that goes out."""
+    host = Overriding()
+    host.session = Session(host, STRICT, is_client=True)
+    request_id = host.session.call(b"message", 5, "name", (1,), {"a": 2})
+    assert host.calls == [
+        ("serialize", (1,), "name"),
+        ("serialize", {"a": 2}, "name"),
+        b"message",
+    ]
+    (sent,) = read(host.session.data_to_send())
+    assert sent[:4] == [b"message", request_id, 5, b"name"]
