@@ -88,8 +88,9 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from broker.admission import realm
     from broker.client import Connect, connect
-    from broker.connection import Broker, Connection
+    from broker.connection import Broker
     from broker.core.policy import PUBLISHED, STRICT, Policy
     from broker.core.stats import Stats
     from broker.errors import (
@@ -136,7 +137,7 @@ if TYPE_CHECKING:
     from broker.flavors.referenceable import Referenceable, Root
     from broker.flavors.subscribers import Subscribers
     from broker.flavors.viewable import Viewable, ViewPoint
-    from broker.login import realm
+    from broker.handle import Connection
     from broker.net.tls import TLS
     from broker.peer import Call, Peer, current_call
     from broker.server import Serve, Server, serve
@@ -145,7 +146,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "broker.client": "Connect connect",
-    "broker.connection": "Broker Connection",
+    "broker.connection": "Broker",
     "broker.core.policy": "PUBLISHED STRICT Policy",
     "broker.core.stats": "Stats",
     "broker.errors": (
@@ -164,7 +165,8 @@ _HOMES = {
     "broker.flavors.referenceable": "Referenceable Root",
     "broker.flavors.subscribers": "Subscribers",
     "broker.flavors.viewable": "ViewPoint Viewable",
-    "broker.login": "realm",
+    "broker.handle": "Connection",
+    "broker.admission": "realm",
     "broker.net.tls": "TLS",
     "broker.peer": "Call Peer current_call",
     "broker.server": "Serve Server serve",

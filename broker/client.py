@@ -8,10 +8,11 @@ from types import TracebackType
 from typing import Any
 
 from broker.addresses import Command, HostPort, Location, SocketPath, parse_address
-from broker.connection import Broker, Connection
+from broker.connection import Broker
 from broker.core.policy import STRICT, Policy
 from broker.defer import Deferred
 from broker.errors import ConfigError, ConnectionDone, PBConnectionLost, ProtocolError, TLSError
+from broker.handle import Connection
 from broker.login import login
 from broker.net.children import connect_command
 from broker.net.streams import connect_stream, connect_unix

@@ -10,6 +10,7 @@ import sys
 from types import ModuleType
 from typing import Any
 
+from broker.admission import IUsernameMD5Password, root_of
 from broker.connection import Broker
 from broker.defer import Deferred, succeed
 from broker.errors import (
@@ -43,7 +44,7 @@ from broker.flavors.reference import RemoteMethod, RemoteReference
 from broker.flavors.referenceable import Referenceable, Root, Serializable
 from broker.flavors.viewable import Viewable, ViewPoint
 from broker.interfaces import IPBRoot, IPerspective
-from broker.login import IUsernameMD5Password, login, root_of
+from broker.login import login
 from broker.reactor.protocol import ClientFactory, ServerFactory
 from cred.challenges import challenge, respond
 from jelly import (

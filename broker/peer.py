@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
 
-    from broker.connection import Connection
+    from broker.handle import Connection
 
 __all__ = ["CURRENT_CALL", "Call", "Peer", "current_call"]
 

@@ -14,10 +14,11 @@ from types import TracebackType
 from typing import Any
 
 from broker.addresses import Command, HostPort, Location, SocketPath, parse_address
-from broker.connection import Broker, Connection
+from broker.admission import PortalRoot, root_of
+from broker.connection import Broker
 from broker.core.policy import STRICT, Policy
 from broker.errors import ConfigError
-from broker.login import PortalRoot, root_of
+from broker.handle import Connection
 from broker.net.streams import Listener, bind_stream, bind_unix, start_accepting
 from broker.net.tls import TLS
 

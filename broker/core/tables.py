@@ -5,28 +5,23 @@
   never reused.
 - **Imports**: objects of the peer's. The peer chooses the id. One reference stands for it here,
   held weakly, and counts how often it was received; when it is collected that many decrefs are due.
-- **Published caches**: objects of ours whose state the peer holds and we keep up to date. We choose
-  the id, from the same numbers as exports; counted like these.
-- **Held caches**: state of the peer's objects, kept here. The state lives until the peer says
-  uncache; the object around it, held weakly, counts how often it was received.
 - **Questions**: calls of ours that have no answer yet. We choose the id.
 
-When the connection goes, every table is emptied and what it held is let go.
+When the connection goes, every table is emptied and what it held is let go. The two tables of
+caches are in ``core.caches``.
 """
 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable
 from typing import Any
 
 from broker.core.messages import ObjectId, RequestId
 from jelly.atoms import text_of
-from jelly.bases import blank_of
-from jelly.errors import LimitExceeded, MalformedJelly, ProtocolError
+from jelly.errors import LimitExceeded, ProtocolError
 
-__all__ = ["ExportTable", "HeldCacheTable", "ImportTable", "PublishedCacheTable", "QuestionTable"]
+__all__ = ["ExportTable", "ImportTable", "QuestionTable"]
 
 
 def shown(object_id: object) -> str:
@@ -136,7 +131,7 @@ class ExportTable:
         self._due.clear()
 
 
-class _Import(weakref.ref[Any]):
+class WeakHold(weakref.ref[Any]):
     """The weak hold on a reference, with what is due when it is collected."""
 
     __slots__ = ("count", "key")
@@ -155,7 +150,7 @@ class ImportTable:
     def __init__(self, on_collected: Callable[[ObjectId, int], None], max_refs: int):
         self._on_collected = on_collected
         self._max_refs = max_refs
-        self._entries: dict[tuple[ObjectId, int], _Import] = {}
+        self._entries: dict[tuple[ObjectId, int], WeakHold] = {}
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -178,7 +173,7 @@ class ImportTable:
         elif len(self._entries) >= self._max_refs:
             raise LimitExceeded(f"more than {self._max_refs} live references (max_refs)")
         made = make(perspective, object_id)
-        entry = _Import(made, self._collected)
+        entry = WeakHold(made, self._collected)
         entry.key = key
         entry.count = 1
         self._entries[key] = entry
@@ -192,209 +187,11 @@ class ImportTable:
         """Forget all; nothing more is due."""
         self._entries.clear()
 
-    def _collected(self, entry: _Import) -> None:
+    def _collected(self, entry: WeakHold) -> None:
         # A finalizer: it may interrupt anything, so it only takes its entry out and leaves a note.
         if self._entries.get(entry.key) is entry:
             del self._entries[entry.key]
         self._on_collected(entry.key[0], entry.count)
-
-
-class PublishedCache:
-    """One object of ours whose state the peer holds."""
-
-    __slots__ = ("count", "identity", "observer", "perspective", "value")
-
-    def __init__(self, value: Any, identity: Any, perspective: Any):
-        self.value = value
-        self.identity = identity
-        self.perspective = perspective
-        self.observer: Any = None
-        self.count = 1
-
-    def stop(self) -> None:
-        """Tell the object that its observer has gone; a second time does nothing."""
-        observer, self.observer = self.observer, None
-        if observer is not None:
-            self.value.stoppedObserving(self.perspective, observer)
-
-
-class PublishedCacheTable:
-    """Objects of ours whose state the peer holds."""
-
-    def __init__(self, numbers: Numbers, max_refs: int):
-        self._numbers = numbers
-        self._max_refs = max_refs
-        self._by_id: dict[int, PublishedCache] = {}
-        self._ids: dict[Any, int] = {}
-
-    def __len__(self) -> int:
-        return len(self._by_id)
-
-    def id_of(self, identity: Any) -> int | None:
-        """Return the id of an object that the peer holds, or None."""
-        return self._ids.get(identity)
-
-    def add(self, value: Any, identity: Any, perspective: Any) -> int:
-        """Return the id of an object that the peer is about to hold.
-
-        Raises:
-            LimitExceeded: the peer holds max_refs caches already.
-        """
-        if len(self._by_id) >= self._max_refs:
-            raise LimitExceeded(f"more than {self._max_refs} live caches (max_refs)")
-        cache_id = self._ids[identity] = self._numbers.next()
-        self._by_id[cache_id] = PublishedCache(value, identity, perspective)
-        return cache_id
-
-    def get(self, cache_id: object) -> PublishedCache | None:
-        """Return the entry of an id, or None."""
-        return self._by_id.get(cache_id) if type(cache_id) is int else None
-
-    def release(self, cache_id: int) -> PublishedCache | None:
-        """Take one sending off; return the entry when that was the last, for ``stop``.
-
-        Raises:
-            ProtocolError: the peer does not hold it.
-        """
-        entry = self._by_id.get(cache_id)
-        if entry is None:
-            raise ProtocolError(f"decache of cache {shown(cache_id)} that is not held")
-        entry.count -= 1
-        if entry.count:
-            return None
-        del self._by_id[cache_id]
-        del self._ids[entry.identity]
-        return entry
-
-    def clear(self) -> list[PublishedCache]:
-        """Forget all entries, and return them for ``stop``."""
-        entries = list(self._by_id.values())
-        self._by_id.clear()
-        self._ids.clear()
-        return entries
-
-
-class HeldCache:
-    """State of one object of the peer's, and the object that it is seen through."""
-
-    __slots__ = ("_make", "handle", "state")
-
-    def __init__(self) -> None:
-        self.handle: _Import | None = None
-        self.state: dict[str, Any] = {}
-        self._make: Callable[[], Any] = object
-
-    def hold(self, value: Any, handle: _Import) -> None:
-        """Keep the state of ``value``, and ``value`` itself weakly."""
-        self.handle = handle
-        self.state = vars(value)
-        self._make = partial(blank_of, type(value))
-
-    def value(self) -> Any:
-        """Return the object if it is alive, or None."""
-        return None if self.handle is None else self.handle()
-
-    def revived(self) -> Any:
-        """Return a new object around the state that was kept."""
-        value = self._make()
-        value.__dict__ = self.state
-        return value
-
-
-class HeldCacheTable:
-    """State of the peer's objects, by id.
-
-    The state outlives the object that the application dropped, until the peer answers the decache
-    with uncache: a message that was on its way meanwhile may still bring the cache, or a change to
-    it.
-
-    Args:
-        on_collected: ``f(cache_id, count)``, called at any moment and in any thread.
-    """
-
-    def __init__(self, on_collected: Callable[[ObjectId, int], None], max_refs: int):
-        self._on_collected = on_collected
-        self._max_refs = max_refs
-        self._by_id: dict[int, HeldCache] = {}
-
-    def __len__(self) -> int:
-        return len(self._by_id)
-
-    def add(self, cache_id: object, value: Any) -> None:
-        """Hold a cache whose state is on its way.
-
-        Raises:
-            MalformedJelly: the id is none, or is held already.
-            LimitExceeded: max_refs caches are held already.
-        """
-        if type(cache_id) is not int or cache_id in self._by_id:
-            raise MalformedJelly(f"cache {shown(cache_id)} defined twice")
-        if len(self._by_id) >= self._max_refs:
-            raise LimitExceeded(f"more than {self._max_refs} live caches (max_refs)")
-        entry = self._by_id[cache_id] = HeldCache()
-        entry.hold(value, self._handle(cache_id, value))
-
-    def refresh(self, cache_id: int, value: Any) -> None:
-        """Follow a ``setCopyableState`` that put another dict in the place of the first."""
-        entry = self._by_id.get(cache_id)
-        if entry is not None:
-            entry.state = vars(value)
-
-    def receive(self, cache_id: object) -> Any:
-        """Count one reception of a cache that is held, and return its object.
-
-        Raises:
-            MalformedJelly: it is not held.
-        """
-        entry = self._entry(cache_id)
-        value = entry.value()
-        if value is None:
-            value = entry.revived()
-            entry.hold(value, self._handle(cache_id, value))
-        elif entry.handle is not None:
-            entry.handle.count += 1
-        return value
-
-    def observer_of(self, cache_id: int) -> Any:
-        """Return the object to tell of a change: the one in use, or one made for the moment.
-
-        Raises:
-            MalformedJelly: the cache is not held.
-        """
-        entry = self._entry(cache_id)
-        value = entry.value()
-        return entry.revived() if value is None else value
-
-    def remove(self, cache_id: int) -> Any:
-        """Forget a cache that the peer has done with; return its object if it is alive."""
-        entry = self._by_id.pop(cache_id, None)
-        if entry is None:
-            raise ProtocolError(f"uncache of cache {shown(cache_id)} that is not held")
-        return entry.value()
-
-    def clear(self) -> Iterator[Any]:
-        """Forget all; yield the objects that are alive."""
-        entries = list(self._by_id.values())
-        self._by_id.clear()
-        for entry in entries:
-            value = entry.value()
-            if value is not None:
-                yield value
-
-    def _entry(self, cache_id: object) -> HeldCache:
-        entry = self._by_id.get(cache_id) if type(cache_id) is int else None
-        if entry is None:
-            raise MalformedJelly(f"cache {shown(cache_id)} is not held")
-        return entry
-
-    def _handle(self, cache_id: Any, value: Any) -> _Import:
-        handle = _Import(value, self._collected)
-        handle.key = (cache_id, 0)
-        handle.count = 1
-        return handle
-
-    def _collected(self, handle: _Import) -> None:
-        self._on_collected(handle.key[0], handle.count)
 
 
 class QuestionTable:

@@ -12,17 +12,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+from broker.core.caches import HeldCacheTable, PublishedCacheTable
 from broker.core.messages import ObjectId
 from broker.core.policy import Policy
 from broker.core.scope import Scope
-from broker.core.tables import (
-    ExportTable,
-    HeldCacheTable,
-    ImportTable,
-    Numbers,
-    PublishedCacheTable,
-    shown,
-)
+from broker.core.tables import ExportTable, ImportTable, Numbers, shown
 from broker.errors import NoSuchObject
 from jelly.atoms import Expression
 from jelly.errors import MalformedJelly
@@ -220,7 +214,7 @@ def _quick_expression(value: Any) -> Expression | None:
         return None if value else [b"dictionary"]
     if kind is str:
         return write_str(value)
-    return value if kind in _ATOMS else None  # type: ignore[no-any-return]
+    return value if kind in _ATOMS else None
 
 
 def _quick_value(expression: Any) -> Any:

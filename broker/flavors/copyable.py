@@ -107,12 +107,13 @@ def register(cls: Class, name: str | None = None) -> Class:
     if issubclass(cls, BaseException):
         defaults.declared.errors[tag] = cls
     if issubclass(cls, RemoteCopy):
-        if _takes_any_field(cls):
+        if not declared_fields(cls) and _has_default_setter(cls):
             raise ConfigError(
                 f"{qual(cls)} declares no fields: make it a dataclass, annotate its fields, or"
                 f" override setCopyableState"
             )
         defaults.declared.add_class(tag.encode("utf-8"), cls)
+        defaults.declared.fields[cls] = declared_fields(cls)
     elif not issubclass(cls, BaseException):
         raise TypeError(f"{qual(cls)} is neither a RemoteCopy nor an exception")
     return cls
@@ -123,16 +124,16 @@ def to_tag(name: str | bytes) -> bytes:
     return name.encode("utf-8") if isinstance(name, str) else name
 
 
-def declared_fields(cls: type) -> dict[str, Any] | None:
-    """Return the fields that a class declares, by dataclass or annotations, or None.
+def declared_fields(cls: type) -> frozenset[str]:
+    """Return the fields that a class declares, by dataclass or annotations.
 
     Annotations of our own bases do not count.
     """
-    fields: dict[str, Any] = {}
+    fields: set[str] = set()
     for base in reversed(cls.__mro__):
         if not base.__module__.startswith("broker.flavors."):
             fields.update(vars(base).get("__annotations__", {}))
-    return fields or None
+    return frozenset(fields)
 
 
 def set_fields(value: Any, state: Any) -> None:
@@ -140,7 +141,8 @@ def set_fields(value: Any, state: Any) -> None:
     cls = type(value)
     if not isinstance(state, dict):
         raise MalformedJelly(f"state of {cls.__name__} is no dictionary")
-    declared = declared_fields(cls)
+    # Of classes that ``register`` knows; annotations of others are for type checkers only.
+    declared = defaults.declared.fields.get(cls)
     for key in state:
         if not isinstance(key, str):
             raise MalformedJelly(f"state of {cls.__name__} with a key of {type(key).__name__}")
@@ -176,6 +178,5 @@ def _missing_defaults(cls: Any, state: dict[str, Any]) -> dict[str, Any]:
     return filled
 
 
-def _takes_any_field(cls: type[RemoteCopy]) -> bool:
-    is_default = cls.setCopyableState is RemoteCopy.setCopyableState
-    return is_default and declared_fields(cls) is None
+def _has_default_setter(cls: type[RemoteCopy]) -> bool:
+    return cls.setCopyableState is RemoteCopy.setCopyableState

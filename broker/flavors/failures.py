@@ -162,8 +162,9 @@ def shown_error(error: Any, policy: Policy, tracebacks: bool = False) -> tuple[A
     if policy.show_all_errors:
         return shown, None
     name, *bases = failure.parents
-    # Of a pb.Error the class need not be registered: it was raised on purpose, for the peer.
-    if _error_class(name) is not None or isinstance(value, errors.Error):
+    # Of a pb.Error the class need not be registered: it was raised on purpose, for the peer, by
+    # this side or by one whose failure is passed on.
+    if _error_class(name) is not None or qual(errors.Error) in bases:
         shown.shown_parents = [name, *filter(_is_shown, bases)]
         shown.shown_value = failure.getErrorMessage()[:_MAX_TEXT]
         return shown, None

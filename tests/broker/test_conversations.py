@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from broker import defer, login, pb
+from broker import admission, defer, pb
 from broker.core.handshake import Handshake
 from cred import checkers, credentials, portal
-from jelly.banana import Reader
+from jelly.codec import Reader
 from jelly.dialects import DIALECTS
 from jelly.limits import Limits
 from jelly.vocabulary import NONE_VOCABULARY, PB_VOCABULARY
@@ -129,7 +129,7 @@ def played(name: str, tolerant: bool) -> dict[str, list[Any]]:
 @pytest.mark.parametrize("name", scenarios.SCENARIOS)
 def test_ours_say_what_twisted_says(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each scenario, held by two of ours, is what Twisted recorded, or differs on purpose."""
-    monkeypatch.setattr(login, "challenge", lambda: CHALLENGE)
+    monkeypatch.setattr(admission, "challenge", lambda: CHALLENGE)
     expected = recorded(name)
 
     said = played(name, tolerant=name in DIFFERS)

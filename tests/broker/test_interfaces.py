@@ -5,8 +5,8 @@ from __future__ import annotations
 from zope.interface.verify import verifyClass, verifyObject
 
 import broker
+from broker.admission import PortalRoot
 from broker.interfaces import IPBRoot, IPerspective
-from broker.login import PortalRoot
 from cred.portal import Portal
 
 

@@ -10,10 +10,11 @@ import pytest
 from zope.interface import implementer
 
 import broker as asyncio_face
+from broker.admission import LoginRoot, realm
 from broker.core.policy import PUBLISHED, STRICT
 from broker.defer import Deferred, fail
 from broker.flavors.failures import CopiedFailure
-from broker.login import LoginRoot, login, realm
+from broker.login import login
 from broker.net.addresses import IPv4Address, UNIXAddress
 from cred.challenges import respond
 from cred.checkers import (
