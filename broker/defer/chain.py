@@ -29,7 +29,7 @@ __all__ = ["Chain", "adopt"]
 
 
 class Chain:
-    """The part of a Deferred that is fired, paused, cancelled and run; see `broker.defer.deferred`."""
+    """The part of a Deferred that is fired, paused, cancelled and run; see `defer.deferred`."""
 
     __slots__ = (
         "__weakref__",
