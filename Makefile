@@ -13,8 +13,6 @@ demo: $(VENV)/.installed
 	@$(BIN)/python -m broker demo
 
 test: $(VENV)/.installed $(VENV)/.test $(VENV)/.check
-	$(BIN)/ruff check broker cred jelly tests examples
-	$(BIN)/lint-imports
 	$(BIN)/pytest
 
 check: $(VENV)/.installed $(VENV)/.check

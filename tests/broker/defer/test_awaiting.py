@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from broker.defer.awaiting import Bridge, TaskBridge, is_asyncio_cancellation, running_loop
 from broker.defer import Deferred
+from broker.defer.awaiting import Bridge, TaskBridge, is_asyncio_cancellation, running_loop
 
 
 def test_outcome():

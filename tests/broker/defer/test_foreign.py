@@ -7,9 +7,9 @@ from twisted.internet import defer as twisted_defer
 from twisted.python import failure as twisted_failure
 
 from broker.defer import CancelledError, Deferred, fail, maybeDeferred, succeed
+from broker.defer.foreign import is_twisted_deferred, is_twisted_failure
 from broker.errors import ConnectionLost
 from broker.failure import Failure
-from broker.defer.foreign import is_twisted_deferred, is_twisted_failure
 
 
 def outcome(deferred):
