@@ -1,412 +1,240 @@
-"""Banana: expressions to bytes, and bytes in any pieces back to expressions.
+"""The published module of banana: a protocol on a transport, and one expression at a time.
 
-Theory of operation. An element is a *prefix* of 7-bit digits, least significant first, then one
-type byte of 0x80 or more, then for strings and floats a body. A list's prefix tells how many
-elements follow. The reader keeps one buffer and an index into it. What it cannot finish is always
-less than one element: complete elements move to the open list at once, so nothing is ever looked at
-twice, and a string that is still on its way is kept as the pieces that came, joined once. Every
-limit is checked when a size is declared, before the bytes or elements that it announces are waited
-for. Nothing recurses: open lists are a stack.
+Doors onto ``jelly.codec``. Perspective Broker's own connections do not pass through the class
+here, so no program pays for what it could override.
 """
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterator, Mapping
-from typing import Any
+import logging
+import sys
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any, ClassVar
 
 from jelly.atoms import Expression
-from jelly.errors import BananaError, EncodeError, LimitExceeded, TooLarge
+from jelly.codec import Reader, Writer
+from jelly.errors import BananaError
 from jelly.limits import Limits
-from jelly.vocabulary import NONE_VOCABULARY
+from jelly.registry import defaults
+from jelly.vocabulary import NONE_VOCABULARY, PB_VOCABULARY
 
 __all__ = [
     "FLOAT",
+    "HIGH_BIT_SET",
     "INT",
     "LIST",
     "LONGINT",
     "LONGNEG",
     "NEG",
+    "SIZE_LIMIT",
     "STRING",
     "VOCAB",
+    "Banana",
     "BananaError",
-    "Reader",
-    "Writer",
+    "b1282int",
     "decode",
     "encode",
+    "int2b128",
+    "setPrefixLimit",
 ]
+
+logger = logging.getLogger("broker.jelly")
+logger.addHandler(logging.NullHandler())
 
 # The type bytes, under their published names.
 LIST, INT, STRING, NEG = b"\x80", b"\x81", b"\x82", b"\x83"
 FLOAT, LONGINT, LONGNEG, VOCAB = b"\x84", b"\x85", b"\x86", b"\x87"
+# A byte of this value or more ends a prefix.
+HIGH_BIT_SET = b"\x80"
 
-_LIST, _INT, _STRING, _NEG, _FLOAT, _LONGINT, _LONGNEG, _VOCAB = range(0x80, 0x88)
-_DOUBLE = struct.Struct("!d")
+SIZE_LIMIT: int
 
 
-class Reader:
-    """Reads expressions from bytes that arrive in pieces of any size.
-
-    Call :meth:`feed` with what arrived, then :meth:`read` until it returns nothing. A reader that
-    has raised is dead: it raises RuntimeError from then on.
-    """
-
-    __slots__ = (
-        "_buffer",
-        "_dead",
-        "_fault",
-        "_limits",
-        "_nodes",
-        "_open",
-        "_parts",
-        "_parts_size",
-        "_pos",
-        "_seen",
-        "_start",
-        "_wanted",
-        "_words",
-    )
-
-    def __init__(self, limits: Limits, vocabulary: Mapping[bytes, int]):
-        self._limits = limits
-        self._words = {number: word for word, number in vocabulary.items()}
-        self._buffer = b""
-        self._pos = 0
-        # Pieces of a string of which _wanted bytes, head included, must come before parsing goes
-        # on.
-        self._parts: list[bytes] = []
-        self._parts_size = 0
-        self._wanted = 0
-        # The lists that are open, outermost first: (list, elements still to come).
-        self._open: list[tuple[list[Any], int]] = []
-        # Of the expression that is being read: bytes before the buffer, where it starts, its
-        # elements.
-        self._seen = 0
-        self._start = 0
-        self._nodes = 0
-        self._dead = False
-        self._fault: BananaError | None = None
+class _Module(ModuleType):
+    """This module: assigning to the one of its names that is a setting sets it (published)."""
 
     @property
-    def is_between_expressions(self) -> bool:
-        """Whether no expression has been started."""
-        return not self._open and not self._parts and self._pos == len(self._buffer)
+    def SIZE_LIMIT(self) -> int:
+        """Bytes of a string and elements of a list; read when a connection is made."""
+        return defaults.size_limit
 
-    def feed(self, data: bytes) -> None:
-        """Take in bytes; raises nothing, :meth:`read` does."""
-        if self._wanted:
-            self._parts.append(data)
-            self._parts_size += len(data)
-            if self._parts_size < self._wanted:
-                return
-            data = b"".join(self._parts)
-            self._parts.clear()
-            self._wanted = self._parts_size = 0
-        elif self._pos < len(self._buffer):
-            data = self._buffer[self._pos :] + data
-        self._seen += self._pos - self._start
-        self._start = self._pos = 0
-        self._buffer = data
-
-    def take_rest(self) -> bytes:
-        """Return, and forget, the bytes that were not read, for the reader of another dialect.
-
-        Raises:
-            BananaError: an expression has been started.
-        """
-        if self._open or self._parts:
-            raise BananaError("dialect changed inside an expression")
-        rest = self._buffer[self._pos :]
-        self._buffer = b""
-        self._pos = self._start = 0
-        return rest
-
-    def read(self, most: int = -1) -> list[Expression]:
-        """Return the expressions that are complete, at most ``most`` of them unless it is negative.
-
-        Raises:
-            LimitExceeded: an expression is larger or deeper than the limits allow.
-            BananaError: the bytes are no banana.
-        """
-        if self._fault is not None:
-            fault, self._fault = self._fault, None
-            raise fault
-        if self._dead:
-            raise RuntimeError("decoder already failed")
-        done: list[Expression] = []
-        if self._wanted or self._pos == len(self._buffer):
-            return done
-        try:
-            self._read(most, done)
-        except BananaError as error:
-            self._dead = True
-            self._buffer = b""
-            self._parts.clear()
-            self._open.clear()
-            if not done:
-                raise
-            # What came before the fault counts, whatever the pieces in which it came.
-            self._fault = error
-        return done
-
-    def _read(self, most: int, done: list[Expression]) -> None:
-        # One loop over local names: a call for each element would double the time of a long list.
-        data, pos, stack = self._buffer, self._pos, self._open
-        end = len(data)
-        limits = self._limits
-        longest = 7 * limits.max_prefix
-        current, left = stack.pop() if stack else (done, -1)
-        begin = pos
-        item: Any
-        try:
-            while True:
-                begin = pos
-                byte = data[pos]
-                pos += 1
-                if byte < 0x80:
-                    number = byte
-                    byte = data[pos]
-                    pos += 1
-                    if byte < 0x80:
-                        shift = 7
-                        while byte < 0x80:
-                            if shift >= longest:
-                                raise self._long_prefix()
-                            number |= byte << shift
-                            shift += 7
-                            byte = data[pos]
-                            pos += 1
-                else:
-                    number = 0
-                if byte == _STRING:
-                    stop = pos + number
-                    if number > limits.max_string:
-                        raise LimitExceeded(
-                            f"string of {number} bytes (max_string {limits.max_string})"
-                        )
-                    if stop > end:
-                        self._check_size(stop)
-                        self._wanted = stop - begin
-                        pos = begin
-                        break
-                    item = data[pos:stop]
-                    pos = stop
-                elif byte == _INT or byte == _LONGINT:  # noqa: SIM109 - a set costs each element
-                    item = number
-                elif byte == _VOCAB:
-                    item = self._words.get(number)
-                    if item is None:
-                        raise _unknown_word(number)
-                elif byte == _LIST:
-                    self._open_list(number, len(stack) + (left >= 0) + 1)
-                    if number:
-                        if left >= 0:
-                            stack.append((current, left))
-                        current, left = [], number
-                        continue
-                    item = []
-                elif byte == _NEG or byte == _LONGNEG:  # noqa: SIM109
-                    item = -number
-                elif byte == _FLOAT:
-                    if pos + 8 > end:
-                        pos = begin
-                        break
-                    item = _DOUBLE.unpack_from(data, pos)[0]
-                    pos += 8
-                else:
-                    raise BananaError(f"unknown type byte 0x{byte:02x}")
-                while left > 0:
-                    current.append(item)
-                    left -= 1
-                    if left:
-                        break
-                    item = current
-                    current, left = stack.pop() if stack else (done, -1)
-                if left < 0:
-                    self._check_size(pos)
-                    done.append(item)
-                    self._start = pos
-                    self._seen = self._nodes = 0
-                    if len(done) == most:
-                        break
-        except IndexError:
-            pos = begin
-            self._check_size(end)
-        if left >= 0:
-            stack.append((current, left))
-        if self._wanted:
-            self._parts.append(data[pos:])
-            self._parts_size = end - pos
-            self._seen += pos - self._start
-            self._buffer, pos, self._start = b"", 0, 0
-        self._pos = pos
-
-    def _long_prefix(self) -> BananaError:
-        return BananaError(f"integer prefix longer than {self._limits.max_prefix} bytes")
-
-    def _open_list(self, length: int, depth: int) -> None:
-        limits = self._limits
-        if length > limits.max_list:
-            raise LimitExceeded(f"list of {length} elements (max_list {limits.max_list})")
-        if depth > limits.max_depth:
-            raise LimitExceeded(f"nesting deeper than {limits.max_depth} (max_depth)")
-        # An empty list is charged too: two bytes of the wire, sixty of memory.
-        self._nodes += length or 1
-        if self._nodes > limits.max_nodes:
-            raise LimitExceeded(f"expression of more than {limits.max_nodes} nodes (max_nodes)")
-
-    def _check_size(self, pos: int) -> None:
-        if self._seen + pos - self._start > self._limits.max_expression:
-            raise LimitExceeded(
-                f"expression larger than {self._limits.max_expression} bytes (max_expression)"
-            )
+    @SIZE_LIMIT.setter
+    def SIZE_LIMIT(self, most: int) -> None:
+        defaults.size_limit = most
 
 
-def _unknown_word(number: int) -> BananaError:
-    shown = number if number.bit_length() <= 64 else f"of {number.bit_length()} bits"
-    return BananaError(f"unknown vocabulary id {shown}")
+sys.modules[__name__].__class__ = _Module
 
 
-def _head(number: int, code: int) -> bytes:
-    """Return a number that is not negative as 7-bit digits, least significant first, and a code."""
-    if number < 0x80:
-        return bytes((number, code))
-    # Two and three digits without the loop: a list of 200,000 ints is written 1.3 times as fast.
-    if number < 0x4000:
-        return bytes((number & 0x7F, number >> 7, code))
-    if number < 0x20_0000:
-        return bytes((number & 0x7F, number >> 7 & 0x7F, number >> 14, code))
-    digits = bytearray()
-    while number:
-        digits.append(number & 0x7F)
-        number >>= 7
-    digits.append(code)
-    return bytes(digits)
+def setPrefixLimit(limit: int) -> None:
+    """Set how many digits a prefix may have, on connections that are made from now on (published).
+
+    Args:
+        limit: digits of seven bits; 64 unless set, which allows ints of 448 bits.
+    """
+    defaults.prefix_limit = limit
 
 
-# Nearly every number on the wire is small; a row costs a lookup instead of a loop.
-_INTS = [_head(number, _INT) for number in range(1024)]
-_LISTS = [_head(number, _LIST) for number in range(128)]
-_STRINGS = [_head(number, _STRING) for number in range(128)]
-_LARGEST_INT = (1 << 31) - 1
+def _limits(prefix: int, size: int) -> Limits:
+    return Limits(max_prefix=prefix, max_string=size, max_list=size)
 
 
-class Writer:
-    """Writes expressions as bytes, under the limits that the peer's reader will enforce."""
+class Banana:
+    """Expressions over a transport, once both ends agree on a dialect (published).
 
-    __slots__ = ("_limits", "_words")
+    A subclass overrides ``expressionReceived``, and ``connectionReady`` if it begins. The server
+    offers ``knownDialects``, the client takes the first that it knows, too.
 
-    def __init__(self, limits: Limits, vocabulary: Mapping[bytes, int]):
-        self._limits = limits
-        self._words = {word: _head(number, _VOCAB) for word, number in vocabulary.items()}
+    Args:
+        isClient: which of the two this is.
 
-    def encode(self, expression: Expression) -> bytes:
-        """Return the bytes of one expression; tuples count as lists and bools as ints.
+    Attributes:
+        transport, factory: as any protocol's.
+        currentDialect: ``b"pb"``, ``b"none"``, or None until one is agreed on.
+        prefixLimit: digits of a prefix; ``setPrefixLimit`` sets it.
+        sizeLimit: bytes of a string and elements of a list; ``SIZE_LIMIT`` at the time of the
+            connection, unless a subclass has its own.
+        outgoingVocabulary, incomingVocabulary: what ``pb`` sends as a number, and the way back.
+    """
+
+    knownDialects: ClassVar[list[bytes]] = [b"pb", b"none"]
+    outgoingVocabulary: ClassVar[dict[bytes, int]] = dict(PB_VOCABULARY)
+    incomingVocabulary: ClassVar[dict[int, bytes]] = {
+        number: word for word, number in PB_VOCABULARY.items()
+    }
+    connected: int = 0
+    transport: Any = None
+    factory: Any = None
+    currentDialect: bytes | None = None
+    prefixLimit: int | None = None
+    sizeLimit: int = 640 * 1024
+
+    def __init__(self, isClient: bool | int = 1):
+        self.isClient = isClient
+        self._reader = Reader(Limits(), NONE_VOCABULARY)
+        self._writer = Writer(Limits(), NONE_VOCABULARY)
+
+    def makeConnection(self, transport: Any) -> None:
+        """Take the transport and call `connectionMade` (published)."""
+        self.connected = 1
+        self.transport = transport
+        self.connectionMade()
+
+    def connectionMade(self) -> None:
+        """Make the offer, or wait for it; a subclass that overrides this calls it (published)."""
+        if self.sizeLimit == Banana.sizeLimit:
+            self.sizeLimit = defaults.size_limit
+        self.currentDialect = None
+        self.setPrefixLimit(defaults.prefix_limit)
+        if not self.isClient:
+            self.sendEncoded(list(self.knownDialects))
+
+    def connectionReady(self) -> None:
+        """A dialect is agreed on: from now on expressions go both ways (published)."""
+
+    def connectionLost(self, reason: Any = None) -> None:
+        """The connection has ended; called once (published)."""
+
+    def logPrefix(self) -> str:
+        """Return how log lines call this protocol (published)."""
+        return type(self).__name__
+
+    def setPrefixLimit(self, limit: int) -> None:
+        """Set how many digits a prefix may have on this connection, each way (published)."""
+        self.prefixLimit = limit
+        limits = _limits(limit, self.sizeLimit)
+        self._reader.set_limits(limits)
+        is_pb = self.currentDialect == b"pb"
+        self._writer = Writer(limits, self.outgoingVocabulary if is_pb else NONE_VOCABULARY)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Take in bytes, cut anywhere, and hand on the expressions that are whole (published).
 
         Raises:
-            TooLarge: a part, or the whole, is beyond the limits; the text says which and what to
-                do.
-            EncodeError: the expression holds something other than int, float, bytes and lists.
+            BananaError: the bytes are no banana, or more of something than a limit allows. What
+                was whole before them has been handed on.
         """
-        pieces: list[bytes] = []
-        append = pieces.append
-        words, limits = self._words, self._limits
-        nodes = 0
-        elements: Iterator[Any] = iter((expression,))
-        outer: list[Iterator[Any]] = []
-        while True:
-            for item in elements:
-                kind = type(item)
-                if kind is bytes:
-                    code = words.get(item)
-                    if code is not None:
-                        append(code)
-                        continue
-                    length = len(item)
-                    if length > limits.max_string:
-                        raise _too_long(item, limits)
-                    append(_STRINGS[length] if length < 128 else _head(length, _STRING))
-                    append(item)
-                elif kind is int:
-                    append(_INTS[item] if 0 <= item < 1024 else _encode_int(item, limits))
-                elif kind is list or kind is tuple:
-                    length = len(item)
-                    nodes += length or 1
-                    if length > limits.max_list:
-                        raise TooLarge(f"list of {length} elements (max_list {limits.max_list})")
-                    append(_LISTS[length] if length < 128 else _head(length, _LIST))
-                    outer.append(elements)
-                    elements = iter(item)
-                    if len(outer) > limits.max_depth:
-                        raise TooLarge(f"nesting deeper than {limits.max_depth} (max_depth)")
-                    break
-                elif kind is float:
-                    append(b"\x84" + _DOUBLE.pack(item))
-                else:
-                    append(_encode_other(item, limits))
-            else:
-                if not outer:
-                    break
-                elements = outer.pop()
-        return self._joined(pieces, nodes)
+        self._reader.feed(data)
+        while found := self._reader.read(1):
+            self.callExpressionReceived(found[0])
 
-    def _joined(self, pieces: list[bytes], nodes: int) -> bytes:
-        encoded = b"".join(pieces)
-        limits = self._limits
-        if nodes > limits.max_nodes:
-            raise TooLarge(f"expression of {nodes} nodes (max_nodes {limits.max_nodes})")
-        if len(encoded) > limits.max_expression:
-            raise TooLarge(
-                f"expression of {len(encoded)} bytes (max_expression {limits.max_expression});"
-                f" send it in pieces"
-            )
-        return encoded
+    def callExpressionReceived(self, obj: Expression) -> None:
+        """Hand on an expression: to the choice of a dialect, or to its receiver (published)."""
+        if self.currentDialect is not None:
+            self.expressionReceived(obj)
+        elif not self.isClient:
+            self._settle(obj if obj in self.knownDialects else None)
+        else:
+            offered = obj if isinstance(obj, list) else []
+            self._settle(next((name for name in offered if name in self.knownDialects), None))
+
+    def _settle(self, dialect: Any) -> None:
+        if dialect is None:
+            logger.warning("no dialect in common with the peer, closing")
+            self.transport.loseConnection()
+            return
+        if self.isClient:
+            self.sendEncoded(dialect)
+        self.currentDialect = dialect
+        if dialect == b"pb":
+            rest = self._reader.take_rest()
+            words = {word: number for number, word in self.incomingVocabulary.items()}
+            self._reader = Reader(Limits(), words)
+            self._reader.feed(rest)
+        self.setPrefixLimit(self.prefixLimit or defaults.prefix_limit)
+        self.connectionReady()
+
+    def expressionReceived(self, lst: Expression) -> None:
+        """Receive an expression; a subclass must override this (published)."""
+        raise NotImplementedError(f"{type(self).__name__} has no expressionReceived")
+
+    def sendEncoded(self, obj: Expression) -> None:
+        """Write one expression (published).
+
+        Raises:
+            TooLarge: a part, or the whole, is beyond the limits; nothing is written.
+            EncodeError: it holds something other than int, float, bytes and lists.
+        """
+        self.transport.write(self._writer.encode(obj))
 
 
-def _encode_int(number: int, limits: Limits) -> bytes:
-    if number.bit_length() > 7 * limits.max_prefix:
-        raise TooLarge(
-            f"int of {number.bit_length()} bits"
-            f" (max_prefix {limits.max_prefix}: {7 * limits.max_prefix} bits)"
-        )
-    if number >= 0:
-        return _head(number, _INT if number <= _LARGEST_INT else _LONGINT)
-    # The most negative NEG is -2**31, one further than INT reaches: PB's own boundary.
-    return _head(-number, _NEG if -number <= _LARGEST_INT + 1 else _LONGNEG)
-
-
-def _encode_other(item: object, limits: Limits) -> bytes:
-    if isinstance(item, int):
-        return _encode_int(int(item), limits)
-    if isinstance(item, bytes | bytearray | memoryview):
-        data = bytes(item)
-        if len(data) > limits.max_string:
-            raise _too_long(data, limits)
-        return _head(len(data), _STRING) + data
-    raise EncodeError(f"banana carries int, float, bytes and list, not {type(item).__name__}")
-
-
-def _too_long(data: bytes, limits: Limits) -> TooLarge:
-    return TooLarge(
-        f"bytes of {len(data)} (max_string {limits.max_string});"
-        f" send it in pieces, see broker.pb.StringPager"
-    )
-
-
-def encode(expression: Expression) -> bytes:
-    """Return the bytes of ``expression`` in the ``none`` dialect (published)."""
-    return Writer(Limits(), NONE_VOCABULARY).encode(expression)
-
-
-def decode(data: bytes) -> Expression:
-    """Return the one expression that ``data`` is in the ``none`` dialect (published).
+def int2b128(integer: int, stream: Callable[[bytes], object]) -> None:
+    """Hand the digits of a number to a ``write`` function, the lowest seven bits first (published).
 
     Raises:
-        BananaError: ``data`` is no banana, or not exactly one expression.
+        ValueError: ``integer`` is negative.
     """
-    reader = Reader(Limits(), NONE_VOCABULARY)
-    reader.feed(data)
+    if integer < 0:
+        raise ValueError("only numbers that are not negative have digits")
+    size = max(1, -(-integer.bit_length() // 7))
+    stream(bytes(integer >> 7 * place & 0x7F for place in range(size)))
+
+
+def b1282int(st: bytes) -> int:
+    """Return the number that digits stand for, the lowest seven bits first (published)."""
+    return sum(digit << 7 * place for place, digit in enumerate(st))
+
+
+def encode(lst: Expression) -> bytes:
+    """Return the bytes of an expression in the ``none`` dialect (published).
+
+    Raises:
+        TooLarge: a part, or the whole, is beyond the limits.
+        EncodeError: it holds something other than int, float, bytes and lists.
+    """
+    return Writer(_limits(defaults.prefix_limit, defaults.size_limit), NONE_VOCABULARY).encode(lst)
+
+
+def decode(st: bytes) -> Expression:
+    """Return the one expression that the bytes are in the ``none`` dialect (published).
+
+    Raises:
+        BananaError: they are no banana, or not exactly one expression.
+    """
+    reader = Reader(_limits(defaults.prefix_limit, defaults.size_limit), NONE_VOCABULARY)
+    reader.feed(st)
     found = reader.read()
     if len(found) != 1 or not reader.is_between_expressions:
-        raise BananaError(f"{len(data)} bytes hold {len(found)} whole expressions, not exactly one")
+        raise BananaError(f"{len(st)} bytes hold {len(found)} whole expressions, not exactly one")
     return found[0]

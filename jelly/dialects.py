@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from jelly.atoms import Expression
-from jelly.banana import Reader, Writer
+from jelly.codec import Reader, Writer
 from jelly.limits import Limits
 from jelly.vocabulary import NONE_VOCABULARY, PB_VOCABULARY
 

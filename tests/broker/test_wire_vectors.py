@@ -11,7 +11,7 @@ import pytest
 
 from broker.core import messages
 from broker.core.handshake import Handshake
-from jelly.banana import Reader, Writer
+from jelly.codec import Reader, Writer
 from jelly.dialects import DIALECTS
 from jelly.errors import ProtocolError
 from jelly.limits import Limits

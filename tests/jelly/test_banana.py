@@ -1,318 +1,247 @@
-"""Banana: incremental, linear, and every limit checked before what it announces is waited for."""
+"""The published module of banana: the protocol, alone and against Twisted's, and its settings."""
 
 from __future__ import annotations
 
-import struct
-import sys
-from collections.abc import Callable
+import io
+import logging
+from collections import deque
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from twisted.spread import banana as twisted_banana
 
 from jelly import banana
-from jelly.banana import Reader, Writer, decode, encode
 from jelly.errors import BananaError, EncodeError, LimitExceeded, TooLarge
-from jelly.limits import Limits
-from jelly.vocabulary import NONE_VOCABULARY, PB_VOCABULARY
+from jelly.registry import defaults
 
-STREAM: list[Any] = [
-    [b"message", 1, b"root", b"echo", 1, [b"tuple", -5, 1.5], [b"dictionary"]],
-    b"",
-    b"x" * 300,
-    [[], [[]], [1, [2, [3, b"four"]], []]],
-    2**447,
-    -(2**31),
-    -(2**31) - 1,
-    0,
-    127,
-    128,
-    2**31 - 1,
-    2**31,
-    -0.0,
-    list(range(-300, 1500)),
-]
+PB = [[b"message", 1, b"root", b"echo"], -(2**40), 1.5, b"x" * 300, [], 2**447]
 
 
-def reader(vocabulary: Any = PB_VOCABULARY, **limits: int) -> Reader:
-    """A reader with some limits changed."""
-    return Reader(Limits(**limits), vocabulary)
+class Wire:
+    """A transport that keeps what is written to it."""
+
+    def __init__(self) -> None:
+        self.written: deque[bytes] = deque()
+        self.closed = False
+
+    def write(self, data: bytes) -> None:
+        """Keep it."""
+        self.written.append(data)
+
+    def loseConnection(self) -> None:
+        """Note it."""
+        self.closed = True
 
 
-def fed(data: bytes, chunk: int, **limits: int) -> list[Any]:
-    """What a reader makes of bytes that come in pieces."""
-    source, found = reader(**limits), []
-    for begin in range(0, len(data), chunk):
-        source.feed(data[begin : begin + chunk])
-        found += source.read()
-    assert source.is_between_expressions
-    return found
+class Received:
+    """What a subclass of either Banana notes."""
+
+    received: list[Any]
+    ready: int
+
+    def connectionReady(self) -> None:
+        """Count it."""
+        self.ready = getattr(self, "ready", 0) + 1
+
+    def expressionReceived(self, lst: Any) -> None:
+        """Keep it."""
+        self.__dict__.setdefault("received", []).append(lst)
 
 
-def head(number: int, code: bytes) -> bytes:
-    """A prefix and a type byte."""
-    digits = b""
-    while number:
-        digits += bytes([number & 127])
-        number >>= 7
-    return digits + code
+class Ours(Received, banana.Banana):
+    """Our protocol."""
 
 
-@pytest.mark.parametrize("vocabulary", [PB_VOCABULARY, NONE_VOCABULARY])
-@pytest.mark.parametrize("chunk", [1, 2, 3, 7, 64, 1448, 1 << 20])
-def test_any_pieces(vocabulary: dict[bytes, int], chunk: int) -> None:
-    """What was written is read, however it is cut."""
-    writer = Writer(Limits(), vocabulary)
-    data = b"".join(map(writer.encode, STREAM))
-    source, found = Reader(Limits(), vocabulary), []
-    for begin in range(0, len(data), chunk):
-        source.feed(data[begin : begin + chunk])
-        found += source.read()
-    assert found == STREAM
-    assert list(map(type, found)) == list(map(type, STREAM))
-    assert source.is_between_expressions
+class Theirs(Received, twisted_banana.Banana):  # type: ignore[misc]
+    """Twisted's protocol."""
 
 
-def test_words() -> None:
-    """A word of the vocabulary is two bytes, and only where both sides have it."""
-    assert Writer(Limits(), PB_VOCABULARY).encode(b"message") == head(26, banana.VOCAB)
-    assert Writer(Limits(), NONE_VOCABULARY).encode(b"None") == head(4, banana.STRING) + b"None"
-    assert fed(head(26, banana.VOCAB), 1) == [b"message"]
+@pytest.fixture(autouse=True)
+def settings() -> Iterator[None]:
+    """Leave the settings as they were."""
+    before = defaults.size_limit, defaults.prefix_limit
+    yield
+    defaults.size_limit, defaults.prefix_limit = before
 
 
-def test_at_most() -> None:
-    """``read(n)`` returns no more than n, and the rest later."""
-    source = reader()
-    source.feed(b"\x01\x81\x02\x81\x03\x81")
-    assert source.read(1) == [1]
-    assert source.read(2) == [2, 3]
-    assert source.read() == []
+def connected(protocol: Any) -> Any:
+    """A protocol on a wire of its own."""
+    protocol.makeConnection(Wire())
+    return protocol
 
 
-def test_take_rest() -> None:
-    """What was not read can be taken for another dialect's reader, once."""
-    source = reader()
-    source.feed(b"\x01\x81\x02\x81\x05")
-    assert source.read(1) == [1]
-    assert source.take_rest() == b"\x02\x81\x05"
-    assert source.take_rest() == b""
-    assert source.is_between_expressions
+def carry(one: Any, other: Any, chunk: int = 1 << 20) -> None:
+    """Take what was written from each to the other, until both are silent."""
+    while one.transport.written or other.transport.written:
+        for source, target in ((one, other), (other, one)):
+            while source.transport.written:
+                data = source.transport.written.popleft()
+                for begin in range(0, len(data), chunk):
+                    target.dataReceived(data[begin : begin + chunk])
 
 
-@pytest.mark.parametrize("started", [b"\x02\x80", b"\x02\x80\x01\x81", b"\x05\x82ab"])
-def test_take_rest_of_a_part(started: bytes) -> None:
-    """No other dialect can begin inside an expression."""
-    source = reader()
-    source.feed(started)
-    source.read()
-    assert not source.is_between_expressions
-    with pytest.raises(BananaError, match="dialect changed inside an expression"):
-        source.take_rest()
+@pytest.mark.parametrize("chunk", [1, 7, 1 << 20])
+@pytest.mark.parametrize("dialects", [[b"pb", b"none"], [b"none"]])
+@pytest.mark.parametrize("kinds", [(Ours, Theirs), (Theirs, Ours), (Ours, Ours)])
+def test_talks_with_twisted(kinds: Any, dialects: list[bytes], chunk: int) -> None:
+    """Ours and Twisted's agree on a dialect and exchange expressions, whichever is the server."""
+    client, server = kinds[0](isClient=1), kinds[1](isClient=0)
+    server.knownDialects = dialects
+    connected(client)
+    connected(server)
+    carry(client, server, chunk)
+    for end in (client, server):
+        assert (end.currentDialect, end.ready) == (dialects[0], 1)
+    for expression in PB:
+        client.sendEncoded(expression)
+        server.sendEncoded(expression)
+    carry(client, server, chunk)
+    assert client.received == server.received == PB
 
 
-@pytest.mark.parametrize(
-    ("data", "limits", "text"),
-    [
-        (head(700_000, banana.STRING), {}, "string of 700000 bytes (max_string 655360)"),
-        (head(655_361, banana.LIST), {}, "list of 655361 elements (max_list 655360)"),
-        (b"\x01\x80" * 101, {}, "nesting deeper than 100 (max_depth)"),
-        (
-            head(600, banana.STRING),
-            {"max_expression": 500},
-            "expression larger than 500 bytes (max_expression)",
-        ),
-        (
-            b"\x03\x80" + b"\x64\x82" + b"x" * 100 + b"\x64\x82",
-            {"max_expression": 200},
-            "expression larger than 200 bytes (max_expression)",
-        ),
-        (b"\x05\x80" + b"\x05\x80" * 2, {"max_nodes": 12}, "expression of more than 12 nodes"),
-        (b"\x05\x80" + b"\x80" * 3, {"max_nodes": 7}, "expression of more than 7 nodes"),
-    ],
-)
-@pytest.mark.parametrize("chunk", [1, 1 << 20])
-def test_limits(data: bytes, limits: dict[str, int], text: str, chunk: int) -> None:
-    """Each limit refuses at the head that declares too much, nothing of the body being there."""
-    with pytest.raises(LimitExceeded) as caught:
-        fed(data, chunk, **limits)
-    assert text in str(caught.value)
+def test_what_follows_the_choice_at_once() -> None:
+    """Bytes behind the client's choice, in the same piece, are of the dialect that it chose."""
+    server = connected(Ours(isClient=0))
+    server.dataReceived(banana.encode(b"pb") + b"\x1a\x87")
+    assert server.received == [b"message"]
 
 
-@pytest.mark.parametrize(
-    ("data", "limits"),
-    [
-        (head(500, banana.STRING) + b"x" * 500, {"max_string": 500}),
-        (b"\x05\x80" + b"\x01\x81" * 5, {"max_list": 5}),
-        (b"\x01\x80" * 9 + b"\x80", {"max_depth": 10}),
-        (b"\x64\x82" + b"x" * 100, {"max_expression": 102}),
-        (b"\x02\x80" + b"\x02\x80\x00\x81\x00\x81" + b"\x80", {"max_nodes": 5}),
-        (b"\x7f" * 64 + b"\x85", {}),
-    ],
-)
-@pytest.mark.parametrize("chunk", [1, 1 << 20])
-def test_as_much_as_the_limits_allow(data: bytes, limits: dict[str, int], chunk: int) -> None:
-    """Exactly as much as a limit names is taken."""
-    assert len(fed(data * 3, chunk, **limits)) == 3
+@pytest.mark.parametrize("kind", [Ours, Theirs])
+def test_no_dialect_in_common(kind: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """A client without a dialect in common closes, and says so in the log."""
+    client = connected(kind(isClient=1))
+    with caplog.at_level(logging.WARNING):
+        client.dataReceived(banana.encode([b"morse"]))
+    assert client.transport.closed
+    assert (client.currentDialect, client.transport.written) == (None, deque())
+    if kind is Ours:
+        assert "no dialect in common" in caplog.text
 
 
-@pytest.mark.parametrize("digits", [b"\x01" * 65, b"\x00" * 65, b"\x01" * 65 + b"\x81"])
-@pytest.mark.parametrize("chunk", [1, 64, 1 << 20])
-def test_long_prefixes(digits: bytes, chunk: int) -> None:
-    """The 65th digit of a prefix is refused, without waiting for the type byte."""
-    with pytest.raises(BananaError, match=r"^integer prefix longer than 64 bytes$"):
-        fed(digits, chunk)
+@pytest.mark.parametrize("chosen", [b"morse", [b"pb"], 5])
+def test_a_choice_that_was_not_offered(chosen: Any) -> None:
+    """A server closes when the client chooses what it did not offer."""
+    server = connected(Ours(isClient=0))
+    server.dataReceived(banana.encode(chosen))
+    assert server.transport.closed
 
 
-def test_a_megabyte_of_digits() -> None:
-    """A prefix that goes on and on is given up at the limit, not at its end."""
-    source = reader()
-    source.feed(b"\x01" * (1 << 20))
-    steps = 0
-
-    def count(*_: Any) -> Callable[..., Any]:
-        nonlocal steps
-        steps += 1
-        return count
-
-    sys.settrace(count)
-    try:
-        with pytest.raises(BananaError, match="prefix longer than 64"):
-            source.read()
-    finally:
-        sys.settrace(None)
-    assert steps < 10_000
+def test_an_offer_that_is_none() -> None:
+    """A client closes when the server's first expression is no list."""
+    client = connected(Ours())
+    client.dataReceived(banana.encode(7))
+    assert client.transport.closed
 
 
-@pytest.mark.parametrize(
-    ("data", "text"),
-    [
-        (b"\x63\x87", "unknown vocabulary id 99"),
-        (b"\x01" * 60 + b"\x87", "unknown vocabulary id of 414 bits"),
-        (b"\x90", "unknown type byte 0x90"),
-        (b"\x01\x88", "unknown type byte 0x88"),
-        (b"\xff", "unknown type byte 0xff"),
-    ],
-)
-def test_no_banana(data: bytes, text: str) -> None:
-    """Bytes that mean nothing are refused, in words without the peer's value."""
-    with pytest.raises(BananaError, match=f"^{text}$"):
-        fed(data, 1)
+def test_a_word_of_pb_in_none() -> None:
+    """A vocabulary number is an error in a dialect that has none."""
+    client = connected(Ours())
+    client.dataReceived(banana.encode([b"none"]))
+    with pytest.raises(BananaError, match="unknown vocabulary id 26"):
+        client.dataReceived(b"\x1a\x87")
 
 
-def test_a_reader_that_failed_is_dead() -> None:
-    """After an error nothing more is read, and asking again is a mistake of ours."""
-    source = reader()
-    source.feed(b"\x90")
+def test_what_came_before_a_fault() -> None:
+    """Expressions that were whole before a fault are handed on."""
+    client = connected(Ours())
+    client.dataReceived(banana.encode([b"none"]))
     with pytest.raises(BananaError):
-        source.read()
-    source.feed(b"\x01\x81")
-    with pytest.raises(RuntimeError, match="decoder already failed"):
-        source.read()
+        client.dataReceived(banana.encode(1) + banana.encode(2) + b"\x99")
+    assert client.received == [1, 2]
 
 
-def test_what_came_before_the_fault() -> None:
-    """Whole expressions before a fault are returned first, in one piece as in many."""
-    source = reader()
-    source.feed(b"\x01\x81\x02\x81\x90\x03\x81")
-    assert source.read() == [1, 2]
-    with pytest.raises(BananaError, match="0x90"):
-        source.read()
-    with pytest.raises(RuntimeError):
-        source.read()
+def test_expressions_need_a_receiver() -> None:
+    """A class without ``expressionReceived`` raises NotImplementedError, as published."""
+    client = connected(banana.Banana())
+    client.dataReceived(banana.encode([b"none"]))
+    with pytest.raises(NotImplementedError):
+        client.dataReceived(banana.encode(1))
 
 
-def test_a_string_is_not_copied_as_it_comes() -> None:
-    """The pieces of a long string are kept as they are, and joined once."""
-    source, size = reader(), 600_000
-    data = head(size, banana.STRING) + b"x" * size
-    copied = 0
-    for begin in range(0, len(data), 100):
-        source.feed(data[begin : begin + 100])
-        found = source.read()
-        copied += len(source._buffer)
-    assert found == [b"x" * size]
-    assert copied < 2 * len(data)
+def test_size_limit() -> None:
+    """``SIZE_LIMIT`` can be assigned; connections made afterwards and ``encode`` obey it."""
+    early = connected(Ours(isClient=0))
+    assert banana.SIZE_LIMIT == 640 * 1024
+    banana.SIZE_LIMIT = 10
+    late = connected(Ours(isClient=0))
+    assert (early.sizeLimit, late.sizeLimit) == (640 * 1024, 10)
+    early.sendEncoded(b"x" * 11)
+    with pytest.raises(TooLarge):
+        late.sendEncoded(b"x" * 11)
+    with pytest.raises(LimitExceeded):
+        late.dataReceived(b"\x0b\x82")
+    with pytest.raises(TooLarge):
+        banana.encode([0] * 11)
+    with pytest.raises(LimitExceeded):
+        banana.decode(b"\x0b\x82" + b"x" * 11)
 
 
-@pytest.mark.parametrize("chunk", [1, 1448, 65_536])
-def test_the_work_is_linear(chunk: int) -> None:
-    """Twice the elements are twice the steps, whatever the pieces; a generous three at most."""
+def test_a_subclass_has_its_own_size_limit() -> None:
+    """``sizeLimit`` of a subclass is kept."""
 
-    def steps(count: int) -> int:
-        data = Writer(Limits(), PB_VOCABULARY).encode([[7, b"ab"]] * count)
-        source, work, found = reader(), 0, []
-        for begin in range(0, len(data), chunk):
-            source.feed(data[begin : begin + chunk])
-            # What is looked at is what is in the buffer; what was, is not looked at again.
-            work += len(source._buffer)
-            found += source.read()
-        assert len(found[0]) == count
-        return work
+    class Small(Ours):
+        sizeLimit = 20
 
-    assert steps(8_000) < 3 * steps(4_000)
+    small = connected(Small(isClient=0))
+    with pytest.raises(TooLarge):
+        small.sendEncoded(b"x" * 21)
 
 
-def test_deep_input() -> None:
-    """A million open lists are refused at the hundredth; a deep expression is not recursed into."""
-    with pytest.raises(LimitExceeded, match="max_depth"):
-        fed(b"\x01\x80" * 1_000_000, 65_536)
-    deep = b"\x01\x80" * 100_000 + b"\x80"
-    (found,) = fed(deep, 65_536, max_depth=1_000_000)
-    for _ in range(100_000):
-        (found,) = found
-    assert found == []
+def test_set_prefix_limit() -> None:
+    """``setPrefixLimit`` of the module is for later connections, of a protocol for itself."""
+    early = connected(Ours(isClient=0))
+    banana.setPrefixLimit(3)
+    late = connected(Ours(isClient=0))
+    assert (early.prefixLimit, late.prefixLimit) == (64, 3)
+    early.sendEncoded(2**22)
+    with pytest.raises(TooLarge):
+        late.sendEncoded(2**22)
+    with pytest.raises(BananaError, match="longer than 3 bytes"):
+        late.dataReceived(b"\x01\x01\x01\x01\x81")
+    early.setPrefixLimit(2)
+    with pytest.raises(TooLarge):
+        early.sendEncoded(2**15)
+    with pytest.raises(BananaError, match="longer than 2 bytes"):
+        early.dataReceived(b"\x01\x01\x01\x81")
 
 
-def test_deep_output() -> None:
-    """Encoding does not recurse, and stops at the depth that the peer would refuse."""
-    expression: Any = []
-    for _ in range(1_000_000):
-        expression = [expression]
-    with pytest.raises(TooLarge, match=r"nesting deeper than 100 \(max_depth\)"):
-        encode(expression)
-    data = Writer(Limits(max_depth=2_000_000, max_nodes=2_000_000), {}).encode(expression)
-    assert data == b"\x01\x80" * 1_000_000 + b"\x00\x80"
+def test_prefix_limit_in_pb() -> None:
+    """A limit that is set after the choice keeps the words of the dialect."""
+    client = connected(Ours())
+    client.dataReceived(banana.encode([b"pb"]))
+    client.transport.written.clear()
+    client.setPrefixLimit(5)
+    client.sendEncoded(b"message")
+    assert client.transport.written.pop() == b"\x1a\x87"
 
 
-@pytest.mark.parametrize(
-    ("expression", "text"),
-    [
-        (b"x" * 655_361, "bytes of 655361 (max_string 655360); send it in pieces"),
-        (bytearray(655_361), "bytes of 655361 (max_string 655360); send it in pieces"),
-        ([0] * 655_361, "list of 655361 elements (max_list 655360)"),
-        (2**448, "int of 449 bits (max_prefix 64: 448 bits)"),
-        (-(2**448), "int of 449 bits (max_prefix 64: 448 bits)"),
-        ([[0] * 600_000, [0] * 600_000], "expression of 1200002 nodes (max_nodes 1000000)"),
-        ([b"x" * 600_000] * 30, "expression of 18000122 bytes (max_expression 16777216)"),
-    ],
-)
-def test_what_a_peer_would_refuse(expression: Any, text: str) -> None:
-    """What is beyond the limits is not written; the text says which, and what to do."""
-    with pytest.raises(TooLarge) as caught:
-        encode(expression)
-    assert text in str(caught.value)
+@pytest.mark.parametrize("number", [0, 1, 127, 128, 300, 2**31, 2**447])
+def test_digits(number: int) -> None:
+    """``int2b128`` writes what Twisted's does, and ``b1282int`` reads it."""
+    ours, theirs = io.BytesIO(), io.BytesIO()
+    banana.int2b128(number, ours.write)
+    twisted_banana.int2b128(number, theirs.write)
+    assert ours.getvalue() == theirs.getvalue()
+    assert banana.b1282int(ours.getvalue()) == number
 
 
-@pytest.mark.parametrize("value", ["text", None, object(), {1: 2}, {1}, 1j])
-def test_what_is_no_expression(value: Any) -> None:
-    """Values that banana does not know are refused, alone and inside a list."""
-    for expression in (value, [1, [value]]):
-        with pytest.raises(EncodeError, match=f"not {type(value).__name__}$"):
-            encode(expression)
+def test_digits_of_no_number() -> None:
+    """A negative number has no digits."""
+    with pytest.raises(ValueError, match="not negative"):
+        banana.int2b128(-1, print)
 
 
-def test_tuples_bools_and_buffers() -> None:
-    """Tuples are written as lists, bools as ints, bytearrays and memoryviews as bytes."""
-    value = (True, False, bytearray(b"ab"), memoryview(b"cd"))
-    assert decode(encode(value)) == [1, 0, b"ab", b"cd"]
-
-
-def test_floats() -> None:
-    """A float is eight bytes, big end first, after its type byte."""
-    assert encode(1.5) == b"\x84" + struct.pack("!d", 1.5)
+def test_what_cannot_be_sent() -> None:
+    """``sendEncoded`` of something else raises, and writes nothing."""
+    end = connected(Ours())
+    with pytest.raises(EncodeError):
+        end.sendEncoded([1, "text"])
+    assert not end.transport.written
 
 
 @pytest.mark.parametrize("data", [b"", b"\x01", b"\x01\x81\x02\x81", b"\x02\x80\x01\x81"])
 def test_decode_wants_one(data: bytes) -> None:
     """``decode`` takes exactly one whole expression."""
     with pytest.raises(BananaError, match="not exactly one"):
-        decode(data)
+        banana.decode(data)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import jelly
-from jelly import banana
+from jelly import banana, codec
 from jelly.errors import BananaError, DecodeError, EncodeError, InsecureJelly
 from jelly.limits import Limits
 from jelly.vocabulary import NONE_VOCABULARY, PB_VOCABULARY
@@ -34,12 +34,12 @@ def cases(file: str, **having: str) -> list[Any]:
     ]
 
 
-def writer(dialect: str) -> banana.Writer:
+def writer(dialect: str) -> codec.Writer:
     """A writer of a dialect under the default limits."""
-    return banana.Writer(Limits(), VOCABULARY[dialect])
+    return codec.Writer(Limits(), VOCABULARY[dialect])
 
 
-def read_all(reader: banana.Reader) -> Iterator[Any]:
+def read_all(reader: codec.Reader) -> Iterator[Any]:
     """The expressions of a reader, one at a time, so that those before an error are seen."""
     while found := reader.read(1):
         yield found[0]
@@ -71,7 +71,7 @@ def test_banana_writes_what_twisted_writes(case: Any) -> None:
         return
     data = writer(case["dialect"]).encode(expression)
     assert_bytes(case, data)
-    reader = banana.Reader(Limits(), VOCABULARY[case["dialect"]])
+    reader = codec.Reader(Limits(), VOCABULARY[case["dialect"]])
     reader.feed(data)
     (back,) = reader.read()
     assert repr(back) == repr(as_lists(expression))
@@ -90,7 +90,7 @@ def test_published_encode_and_decode_speak_none(case: Any) -> None:
 @pytest.mark.parametrize("case", cases("banana_decoder"))
 def test_banana_reads_what_twisted_reads(case: Any) -> None:
     """Odd bytes give the expressions that Twisted takes from them, and errors where it has them."""
-    reader = banana.Reader(Limits(), VOCABULARY[case["dialect"]])
+    reader = codec.Reader(Limits(), VOCABULARY[case["dialect"]])
     reader.feed(bytes.fromhex(case["hex"]))
     received = []
     if "error" in case:

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import jelly
-from jelly import banana
+from jelly import codec
 from jelly.errors import BananaError, DecodeError, LimitExceeded
 from jelly.limits import Limits
 from jelly.vocabulary import NONE_VOCABULARY, PB_VOCABULARY
@@ -66,9 +66,9 @@ SECURITY.allowInstancesOf(graphs.Plain)
 SMALL = Limits(max_expression=5_000, max_nodes=500, max_depth=20)
 
 
-def reader_of(vocabulary: dict[bytes, int], limits: Limits) -> banana.Reader:
+def reader_of(vocabulary: dict[bytes, int], limits: Limits) -> codec.Reader:
     """A new reader."""
-    return banana.Reader(limits, vocabulary)
+    return codec.Reader(limits, vocabulary)
 
 
 @given(st.lists(EXPRESSIONS, max_size=6), VOCABULARIES, st.data())
@@ -77,7 +77,7 @@ def test_pieces_make_no_difference(
     expressions: list[Any], vocabulary: dict[bytes, int], data: st.DataObject
 ) -> None:
     """However a stream is cut, the same expressions come out of it."""
-    writer = banana.Writer(Limits(), vocabulary)
+    writer = codec.Writer(Limits(), vocabulary)
     stream = b"".join(writer.encode(expression) for expression in expressions)
     cuts = data.draw(st.lists(st.integers(0, len(stream)), max_size=12).map(sorted))
     reader, received = reader_of(vocabulary, Limits()), []
@@ -94,7 +94,7 @@ def test_one_byte_at_a_time(
     expressions: list[Any], vocabulary: dict[bytes, int], most: int
 ) -> None:
     """Bytes that come singly, read a few expressions at a time, are the same stream."""
-    writer = banana.Writer(Limits(), vocabulary)
+    writer = codec.Writer(Limits(), vocabulary)
     reader, received = reader_of(vocabulary, Limits()), []
     for byte in b"".join(writer.encode(expression) for expression in expressions):
         reader.feed(bytes([byte]))

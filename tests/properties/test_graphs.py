@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from twisted.spread import jelly as twisted_jelly
 
 import jelly
-from jelly import banana
+from jelly import codec
 from jelly.limits import Limits
 from jelly.vocabulary import NONE_VOCABULARY, PB_VOCABULARY
 
@@ -90,8 +90,8 @@ def fill(draw: Callable[..., Any], node: Any, nodes: list[Any]) -> None:
 
 def through_banana(expression: Any, vocabulary: dict[bytes, int]) -> Any:
     """An expression, written and read."""
-    reader = banana.Reader(Limits(), vocabulary)
-    reader.feed(banana.Writer(Limits(), vocabulary).encode(expression))
+    reader = codec.Reader(Limits(), vocabulary)
+    reader.feed(codec.Writer(Limits(), vocabulary).encode(expression))
     (back,) = reader.read()
     return back
 
@@ -113,7 +113,7 @@ def test_bytes_are_those_of_twisted(value: Any) -> None:
     ours, theirs = jelly.jelly(value, jelly.DummySecurityOptions()), twisted_jelly.jelly(value)
     assert repr(ours) == repr(theirs)
     for name, vocabulary in (("pb", PB_VOCABULARY), ("none", NONE_VOCABULARY)):
-        data = banana.Writer(Limits(), vocabulary).encode(ours)
+        data = codec.Writer(Limits(), vocabulary).encode(ours)
         assert data == recording.encode(theirs, name)
 
 
