@@ -1,0 +1,87 @@
+"""Published names of `twisted.protocols.basic`: a file as the producer of a consumer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from broker.defer import Deferred
+from broker.failure import Failure
+
+__all__ = ["FileSender"]
+
+Transform = Callable[[bytes], bytes]
+
+
+class FileSender:
+    """Sends a file to a consumer, such as a transport, a piece whenever it has room (published).
+
+    Attributes:
+        CHUNK_SIZE: bytes in a piece.
+        lastSent: the last byte that was sent, as bytes; or empty.
+        deferred: of the transfer under way, or None.
+    """
+
+    CHUNK_SIZE = 2**14
+
+    def __init__(self) -> None:
+        self.lastSent: Any = ""
+        self.deferred: Deferred[Any] | None = None
+        self.file: Any = None
+        self.consumer: Any = None
+        self.transform: Transform | None = None
+
+    def beginFileTransfer(
+        self, file: Any, consumer: Any, transform: Transform | None = None
+    ) -> Deferred[Any]:
+        """Begin to send what is left of a file (published).
+
+        Args:
+            file: a binary file, which stays open.
+            consumer: takes `registerProducer`, `write` and `unregisterProducer`.
+            transform: called with each piece; what it returns is sent in its place.
+
+        Returns:
+            A Deferred that fires with the last byte sent once the consumer has taken all, and
+            fails when the consumer goes before, or when reading or `transform` raises.
+        """
+        self.file = file
+        self.consumer = consumer
+        self.transform = transform
+        deferred: Deferred[Any] = Deferred()
+        self.deferred = deferred
+        consumer.registerProducer(self, False)
+        return deferred
+
+    def resumeProducing(self) -> None:
+        """Send a piece; after the last, finish (published)."""
+        if self.deferred is None:
+            return
+        try:
+            piece = self.file.read(self.CHUNK_SIZE)
+            is_last = not piece
+            if self.transform is not None and not is_last:
+                piece = self.transform(piece)
+        except Exception:  # noqa: BLE001 - whoever began the transfer hears of it
+            self.consumer.unregisterProducer()
+            self._finish(Failure())
+            return
+        if is_last:
+            self.consumer.unregisterProducer()
+            self._finish(self.lastSent)
+        else:
+            self.consumer.write(piece)
+            self.lastSent = piece[-1:]
+
+    def pauseProducing(self) -> None:
+        """Do nothing: a piece is sent only when it is asked for (published)."""
+
+    def stopProducing(self) -> None:
+        """Give up: the consumer takes no more (published)."""
+        self._finish(Failure(Exception("the consumer has gone before the whole file was sent")))
+
+    def _finish(self, result: Any) -> None:
+        deferred, self.deferred = self.deferred, None
+        self.file = None
+        if deferred is not None:
+            deferred.callback(result)

@@ -1,0 +1,111 @@
+"""Published names of `twisted.python.components`: adapters from one interface to another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from zope.interface import Interface, declarations
+from zope.interface.adapter import AdapterRegistry
+from zope.interface.interface import adapter_hooks
+
+__all__ = ["Adapter", "Componentized", "getAdapterFactory", "registerAdapter"]
+
+_registry = AdapterRegistry()
+
+
+def registerAdapter(
+    adapterFactory: Callable[[Any], Any], origInterface: Any, *interfaceClasses: Any
+) -> None:
+    """Have `SomeInterface(original)` return `adapterFactory(original)` (published).
+
+    Args:
+        adapterFactory: called with the original; None is no adapter.
+        origInterface: what the original provides, or its class.
+        interfaceClasses: what the adapter is asked for as.
+
+    Raises:
+        ValueError: no interface is given, or an adapter for one of them is registered already.
+    """
+    if not interfaceClasses:
+        raise ValueError("registerAdapter needs at least one interface that it adapts to")
+    origin = _specification(origInterface)
+    for interface in interfaceClasses:
+        known = _registry.registered([origin], interface)
+        if known is not None:
+            raise ValueError(f"{known!r} is registered already, from {origin!r} to {interface!r}")
+    for interface in interfaceClasses:
+        _registry.register([origin], interface, "", adapterFactory)
+
+
+def getAdapterFactory(fromInterface: Any, toInterface: Any, default: Any) -> Any:
+    """Return what adapts one interface, or class, to another, or the default (published)."""
+    found = _registry.lookup1(_specification(fromInterface), toInterface)
+    return default if found is None else found
+
+
+class Adapter:
+    """A base for adapters: keeps the original, and gives its other faces away (published).
+
+    Attributes:
+        original: what is adapted.
+    """
+
+    def __init__(self, original: Any):
+        self.original = original
+
+    def __conform__(self, interface: Any) -> Any:
+        return interface(self.original, None)
+
+
+class Componentized:
+    """An object with a component for each of many interfaces: `SomeInterface(it)` (published)."""
+
+    def __init__(self) -> None:
+        self._components: dict[Any, Any] = {}
+
+    def setComponent(self, interfaceClass: Any, component: Any) -> None:
+        """Make `component` what this is for an interface (published)."""
+        self._components[interfaceClass] = component
+
+    def unsetComponent(self, interfaceClass: Any) -> None:
+        """Forget the component for an interface (published).
+
+        Raises:
+            KeyError: there is none.
+        """
+        del self._components[interfaceClass]
+
+    def getComponent(self, interface: Any, default: Any = None) -> Any:
+        """Return the component for an interface, or the default (published)."""
+        return interface(self, default)
+
+    def addComponent(self, component: Any, ignoreClass: bool | int = 0) -> list[Any]:
+        """Make `component` what this is for every interface that it provides (published)."""
+        interfaces = list(declarations.providedBy(component))
+        for interface in interfaces:
+            self.setComponent(interface, component)
+        return interfaces
+
+    def removeComponent(self, component: Any) -> list[Any]:
+        """Forget a component for every interface; return these (published)."""
+        gone = [key for key, value in self._components.items() if value is component]
+        for interface in gone:
+            del self._components[interface]
+        return gone
+
+    def __conform__(self, interface: Any) -> Any:
+        return self._components.get(interface)
+
+
+def _specification(origin: Any) -> Any:
+    is_interface = isinstance(origin, type(Interface))
+    return origin if is_interface else declarations.implementedBy(origin)
+
+
+def _adapt(interface: Any, original: Any) -> Any:
+    factory = _registry.lookup1(declarations.providedBy(original), interface)
+    return None if factory is None else factory(original)
+
+
+adapter_hooks.append(_adapt)

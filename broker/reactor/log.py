@@ -1,0 +1,293 @@
+"""Published names of `twisted.python.log`: a thin door to the standard library's logging.
+
+`msg` and `err` are records of the logger ``broker.app``, so that whatever configures logging gets
+them. An observer is a handler of the logger ``broker``: it hears these, and what the library itself
+logs, each as a dict with the published keys. While there is an observer, that logger takes records
+from INFO on, unless the application has set its level.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import sys
+import time
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any, TypeAlias
+
+from zope.interface import Interface
+
+from broker.failure import Failure
+
+__all__ = [
+    "EventDict",
+    "FileLogObserver",
+    "ILogObserver",
+    "addObserver",
+    "callWithContext",
+    "callWithLogger",
+    "deferr",
+    "err",
+    "msg",
+    "removeObserver",
+    "startLogging",
+    "startLoggingWithObserver",
+    "textFromEventDict",
+]
+
+EventDict: TypeAlias = dict[str, Any]
+Observer: TypeAlias = Callable[[EventDict], object]
+
+LIBRARY = logging.getLogger("broker")
+APPLICATION = logging.getLogger("broker.app")
+
+_context: ContextVar[EventDict] = ContextVar("broker.reactor.log")
+
+
+class ILogObserver(Interface):  # type: ignore[misc]
+    """What `addObserver` takes; the component of an Application that gets its log (published)."""
+
+    def __call__(eventDict: EventDict) -> None:
+        """Take one event."""
+
+
+def msg(*message: Any, **kw: Any) -> None:
+    """Log a message (published).
+
+    Args:
+        message: its parts, which are shown with blanks between them.
+        kw: more keys of the event. ``format`` is a text that is filled in from the event, and
+            ``system`` says who speaks; ``logLevel`` is a level of `logging`.
+    """
+    event: EventDict = {
+        "system": "-",
+        **_context.get({}),
+        "isError": 0,
+        "time": time.time(),
+        "message": message,
+        **kw,
+    }
+    level = event.get("logLevel")
+    if not isinstance(level, int):
+        level = logging.ERROR if event["isError"] else logging.INFO
+    if not APPLICATION.isEnabledFor(level):
+        return
+    failure = event.get("failure")
+    error = None if failure is None else Failure.of(failure).as_exception()
+    # The failure is shown by whoever formats the record: the message is what leads to it.
+    text = (event.get("why") or "Unhandled Error") if error else textFromEventDict(event)
+    if text is not None:
+        APPLICATION.log(level, "%s", text, exc_info=error, extra={"event": event})
+
+
+def err(_stuff: Any = None, _why: str | None = None, **kw: Any) -> None:
+    """Log a failure as an error (published).
+
+    Args:
+        _stuff: a Failure, an exception, or any object, whose ``repr`` is logged. None is the
+            exception that is being handled.
+        _why: what leads to the traceback.
+        kw: more keys of the event.
+    """
+    if _stuff is None:
+        _stuff = Failure()
+    if isinstance(_stuff, BaseException) or hasattr(_stuff, "getErrorMessage"):
+        msg(failure=Failure.of(_stuff), why=_why, isError=1, **kw)
+    else:
+        msg(repr(_stuff), why=_why, isError=1, **kw)
+
+
+deferr = err
+
+
+def callWithContext(ctx: EventDict, func: Callable[..., Any], *args: Any, **kw: Any) -> Any:
+    """Call a function; what it logs by `msg` and `err` has these keys too (published)."""
+    token = _context.set({**_context.get({}), **ctx})
+    try:
+        return func(*args, **kw)
+    finally:
+        _context.reset(token)
+
+
+def callWithLogger(logger: Any, func: Callable[..., Any], *args: Any, **kw: Any) -> Any:
+    """Call a function in the name of `logger.logPrefix()`; what it raises is logged (published)."""
+    try:
+        return callWithContext({"system": logger.logPrefix()}, func, *args, **kw)
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # noqa: BLE001 - as published
+        err(system=type(logger).__name__)
+        return None
+
+
+def addObserver(other: Observer) -> None:
+    """Have `other(eventDict)` called for each event (published).
+
+    The event has ``message`` (a tuple), ``isError``, ``time`` (seconds since the epoch) and
+    ``system``; where there is one, ``failure`` and ``why``; and what was given to `msg`.
+    """
+    if not _observing():
+        _Observing.keep_level()
+    LIBRARY.addHandler(_Observing(other))
+
+
+def removeObserver(other: Observer) -> None:
+    """Take an `addObserver` back; nothing happens where there was none (published)."""
+    for handler in _observing():
+        if handler.observer == other:
+            LIBRARY.removeHandler(handler)
+            if not _observing():
+                _Observing.give_level_back()
+            return
+
+
+def startLogging(file: Any, *a: Any, **kw: Any) -> FileLogObserver:
+    """Write the log to a file, and what is printed into the log (published).
+
+    Args:
+        file: anything with `write` and `flush`.
+        a, kw: `setStdout`, as of `startLoggingWithObserver`.
+
+    Returns:
+        The observer that writes.
+    """
+    observer = FileLogObserver(file)
+    startLoggingWithObserver(observer.emit, *a, **kw)
+    return observer
+
+
+def startLoggingWithObserver(observer: Observer, setStdout: bool | int = 1) -> None:
+    """Give the log to an observer; with `setStdout` all that is printed too (published).
+
+    A line printed to the standard error is an error of the log.
+    """
+    addObserver(observer)
+    msg("Log opened.")
+    if setStdout:
+        sys.stdout = _Printed(is_error=False)
+        sys.stderr = _Printed(is_error=True)
+
+
+def textFromEventDict(eventDict: EventDict) -> str | None:
+    """Return an event as text, or None where it says nothing (published)."""
+    failure = eventDict.get("failure")
+    if eventDict["isError"] and failure is not None:
+        return f"{eventDict.get('why') or 'Unhandled Error'}\n{failure.getTraceback()}"
+    if eventDict["message"]:
+        return " ".join(_text(part) for part in eventDict["message"])
+    if "format" not in eventDict:
+        return None
+    try:
+        return str(eventDict["format"] % eventDict)
+    except Exception as exc:  # noqa: BLE001 - a wrong format must not cost the event
+        return f"event with a format that does not fit it ({exc}): {_text(eventDict)}"
+
+
+class FileLogObserver:
+    """Writes events to a file, a line each: time, system in brackets, text (published).
+
+    Attributes:
+        timeFormat: for `time.strftime`; None is ``2024-12-24 18:00:00+0100``.
+    """
+
+    timeFormat: str | None = None
+
+    def __init__(self, f: Any):
+        self.write = f.write
+        self.flush = f.flush
+
+    def formatTime(self, when: float) -> str:
+        """Return a time, in seconds since the epoch, as text (published)."""
+        return time.strftime(self.timeFormat or "%Y-%m-%d %H:%M:%S%z", time.localtime(when))
+
+    def emit(self, eventDict: EventDict) -> None:
+        """Write one event; this is the observer (published)."""
+        text = textFromEventDict(eventDict)
+        if text is not None:
+            text = text.replace("\n", "\n\t")
+            self.write(f"{self.formatTime(eventDict['time'])} [{eventDict['system']}] {text}\n")
+            self.flush()
+
+
+class _Observing(logging.Handler):
+    """Gives each record to an observer, as an event."""
+
+    _level: int | None = None  # what the logger had before there was an observer
+
+    def __init__(self, observer: Observer):
+        super().__init__()
+        self.observer = observer
+        self._is_busy = False
+
+    @classmethod
+    def keep_level(cls) -> None:
+        cls._level = LIBRARY.level
+        if LIBRARY.level == logging.NOTSET:
+            LIBRARY.setLevel(logging.INFO)
+
+    @classmethod
+    def give_level_back(cls) -> None:
+        if cls._level is not None:
+            LIBRARY.setLevel(cls._level)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if self._is_busy:
+            return  # what an observer logs would come back to it without end
+        self._is_busy = True
+        try:
+            self.observer(_event_of(record))
+        except Exception as exc:  # noqa: BLE001 - the other observers go on
+            APPLICATION.error("the observer %r raised", self.observer, exc_info=exc)
+        finally:
+            self._is_busy = False
+
+
+class _Printed(io.TextIOBase):
+    """Takes what is printed, and logs it line by line."""
+
+    encoding = "utf-8"
+
+    def __init__(self, *, is_error: bool):
+        super().__init__()
+        self._is_error = int(is_error)
+        self._rest = ""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        *lines, self._rest = (self._rest + text).split("\n")
+        for line in lines:
+            msg(line, printed=1, isError=self._is_error)
+        return len(text)
+
+
+def _observing() -> list[_Observing]:
+    return [handler for handler in LIBRARY.handlers if isinstance(handler, _Observing)]
+
+
+def _event_of(record: logging.LogRecord) -> EventDict:
+    event: EventDict | None = getattr(record, "event", None)
+    if event is not None:
+        return dict(event)
+    text = record.getMessage()
+    is_error = int(record.levelno >= logging.ERROR)
+    event = {
+        "message": (text,),
+        "isError": is_error,
+        "time": record.created,
+        "system": record.name,
+        "logLevel": record.levelno,
+    }
+    if record.exc_info and record.exc_info[1] is not None and is_error:
+        event.update(failure=Failure(*record.exc_info[1:0:-1]), why=text)
+        event["failure"].tb = record.exc_info[2]
+    return event
+
+
+def _text(value: Any) -> str:
+    try:
+        return str(value)
+    except Exception as exc:  # noqa: BLE001 - a broken __str__ must not cost the event
+        return f"<{type(value).__name__} whose str() raised {type(exc).__name__}>"

@@ -1,0 +1,261 @@
+"""Services: what starts and stops with a program, alone, in collections, or as an Application."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from collections.abc import Iterator
+from typing import Any
+
+from zope.interface import Attribute, Interface, implementer
+
+from broker.defer import Deferred, DeferredList, maybeDeferred
+
+from .components import Componentized
+
+__all__ = [
+    "Application",
+    "IProcess",
+    "IService",
+    "IServiceCollection",
+    "MultiService",
+    "Process",
+    "Service",
+]
+
+
+class IService(Interface):  # type: ignore[misc]
+    """What can be started and stopped, and belong to a collection (published)."""
+
+    name = Attribute("A str, the name in the collection; or None.")
+    running = Attribute("True from startService to stopService.")
+    parent = Attribute("The collection, or None.")
+
+    def setName(name: str) -> None:
+        """Give it a name, while it has no parent."""
+
+    def setServiceParent(parent: Any) -> None:
+        """Put it into a collection; out of another one first."""
+
+    def disownServiceParent() -> Any:  # type: ignore[misc]
+        """Take it out of its collection; return a Deferred of its end, or None."""
+
+    def privilegedStartService() -> None:  # type: ignore[misc]
+        """Do what must come before the process gives its rights up, such as open a low port."""
+
+    def startService() -> None:  # type: ignore[misc]
+        """Start."""
+
+    def stopService() -> Any:  # type: ignore[misc]
+        """Stop; return a Deferred of the end, or None."""
+
+
+class IServiceCollection(Interface):  # type: ignore[misc]
+    """What holds services, and starts and stops them with itself (published)."""
+
+    def getServiceNamed(name: str) -> Any:
+        """Return the service of that name; KeyError where there is none."""
+
+    def __iter__() -> Iterator[Any]:  # type: ignore[misc, empty-body]
+        """Go through the services."""
+
+    def addService(service: Any) -> None:
+        """Take a service in; `service.setServiceParent` does this."""
+
+    def removeService(service: Any) -> Any:
+        """Let a service go; `service.disownServiceParent` does this."""
+
+
+class IProcess(Interface):  # type: ignore[misc]
+    """How the process of an Application is to be (published)."""
+
+    processName = Attribute("What the process is to be called, or None.")
+    uid = Attribute("The user whose rights it is to have, a number; or None.")
+    gid = Attribute("The group, a number; or None.")
+
+
+@implementer(IService)
+class Service:
+    """Something that starts and stops; a subclass extends `startService` and `stopService`.
+
+    Attributes:
+        name: in the collection, a str, or None; set it by `setName`.
+        running: true from `startService` to `stopService`.
+        parent: the collection, or None.
+    """
+
+    name: str | None = None
+    running: bool | int = 0
+    parent: Any = None
+
+    def setName(self, name: str | None) -> None:
+        """Give it a name (published).
+
+        Raises:
+            RuntimeError: it has a parent, which knows it by its name.
+        """
+        if self.parent is not None:
+            raise RuntimeError("a service cannot change its name while it has a parent")
+        self.name = name
+
+    def setServiceParent(self, parent: Any) -> None:
+        """Put it into a collection, or an Application; out of another one first (published)."""
+        if self.parent is not None:
+            self.disownServiceParent()
+        parent = IServiceCollection(parent, parent)
+        self.parent = parent
+        try:
+            parent.addService(self)
+        except RuntimeError:
+            self.parent = None
+            raise
+
+    def disownServiceParent(self) -> Deferred[Any] | None:
+        """Take it out of its collection; return a Deferred of its end if it ran (published)."""
+        stopped: Deferred[Any] | None = self.parent.removeService(self)
+        self.parent = None
+        return stopped
+
+    def privilegedStartService(self) -> None:
+        """Do what must come before the process gives its rights up (published)."""
+
+    def startService(self) -> None:
+        """Start (published)."""
+        self.running = 1
+
+    def stopService(self) -> Any:
+        """Stop; a subclass may return a Deferred that fires when that is done (published)."""
+        self.running = 0
+
+
+@implementer(IServiceCollection)
+class MultiService(Service):
+    """A service of services, which start and stop with it (published).
+
+    Attributes:
+        services: all of them, in the order in which they came.
+        namedServices: those that have a name, by it.
+    """
+
+    def __init__(self) -> None:
+        self.services: list[Any] = []
+        self.namedServices: dict[str, Any] = {}
+
+    def privilegedStartService(self) -> None:
+        """Do that for each service, in their order (published)."""
+        super().privilegedStartService()
+        for service in self:
+            service.privilegedStartService()
+
+    def startService(self) -> None:
+        """Start each service, in their order (published)."""
+        super().startService()
+        for service in self:
+            service.startService()
+
+    def stopService(self) -> Deferred[Any]:
+        """Stop each service, the last one first (published).
+
+        The Deferred fires when all have stopped, or failed to: with a list of (success, result).
+        """
+        super().stopService()
+        return DeferredList([maybeDeferred(service.stopService) for service in self.services[::-1]])
+
+    def getServiceNamed(self, name: str) -> Any:
+        """Return the service of that name (published).
+
+        Raises:
+            KeyError: there is none.
+        """
+        return self.namedServices[name]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.services)
+
+    def addService(self, service: Any) -> None:
+        """Take a service in, and start it if this runs; `setServiceParent` does this (published).
+
+        Raises:
+            RuntimeError: another service has its name.
+        """
+        if service.name is not None:
+            if service.name in self.namedServices:
+                raise RuntimeError(f"there is a service called {service.name!r} already")
+            self.namedServices[service.name] = service
+        self.services.append(service)
+        if self.running:
+            # The rights may be gone by now; it is still the first step of starting.
+            service.privilegedStartService()
+            service.startService()
+
+    def removeService(self, service: Any) -> Deferred[Any] | None:
+        """Let a service go, and stop it if this runs; `disownServiceParent` does this (published).
+
+        Returns:
+            A Deferred that fires when the service has stopped; None where this does not run.
+        """
+        if service.name is not None:
+            del self.namedServices[service.name]
+        self.services.remove(service)
+        return maybeDeferred(service.stopService) if self.running else None
+
+
+@implementer(IProcess)
+class Process:
+    """Whose rights an Application is to have, once it has its ports (published).
+
+    Attributes:
+        uid, gid: numbers; None leaves them.
+        processName: for the application's own use.
+    """
+
+    processName: str | None = None
+
+    def __init__(self, uid: int | None = None, gid: int | None = None):
+        self.uid = uid
+        self.gid = gid
+
+    def __repr__(self) -> str:
+        return f"<Process uid={self.uid} gid={self.gid}>"
+
+    def shed(self) -> None:
+        """Give up what rights this process has beyond those of the user and the group.
+
+        Raises:
+            OSError: it may not.
+        """
+        if self.gid is not None and self.gid != os.getegid():
+            os.setgroups([self.gid])
+            os.setgid(self.gid)
+        if self.uid is not None and self.uid != os.geteuid():
+            _take_groups_of(self.uid, os.getegid())
+            os.setuid(self.uid)
+
+
+def _take_groups_of(uid: int, gid: int) -> None:
+    """Exchange this process's further groups, which may have more rights, for those of a user."""
+    try:
+        name = pwd.getpwuid(uid).pw_name
+    except KeyError:
+        os.setgroups([gid])
+    else:
+        os.initgroups(name, gid)
+
+
+def Application(name: str, uid: int | None = None, gid: int | None = None) -> Componentized:
+    """Return what ``pb run`` runs: a collection of services (published).
+
+    `IService(application)` and `IServiceCollection(application)` are its MultiService, and
+    `IProcess(application)` its Process; `service.setServiceParent(application)` puts one in.
+
+    Args:
+        name: of the MultiService.
+        uid, gid: whose rights to keep, once the ports are open; for root only.
+    """
+    services = MultiService()
+    services.setName(name)
+    application = Componentized()
+    application.setComponent(IService, services)
+    application.setComponent(IServiceCollection, services)
+    application.setComponent(IProcess, Process(uid, gid))
+    return application

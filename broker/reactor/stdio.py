@@ -1,0 +1,51 @@
+"""Published names of `twisted.internet.stdio`: this process's standard streams as a connection."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from broker.failure import Failure
+from broker.net.addresses import PipeAddress
+from broker.net.pipes import PipeTransport
+
+from .attendant import Attendant
+from .installed import default
+
+__all__ = ["PipeAddress", "StandardIO"]
+
+
+class StandardIO:
+    """Connects a protocol to standard input and output (published).
+
+    The protocol's `connectionMade` comes as soon as the reactor runs, and at once where it does.
+    From then on this has all methods of a transport. The end of the input ends the connection,
+    once what was written has left. The streams belong to the protocol: a ``print`` would be bytes
+    in its midst.
+
+    Args:
+        proto: the protocol.
+        stdin, stdout: descriptors to use instead.
+        reactor: the reactor; the one of `broker.reactor` unless given.
+    """
+
+    def __init__(self, proto: Any, stdin: int = 0, stdout: int = 1, reactor: Any = None):
+        self.protocol = proto
+        self._descriptors = stdin, stdout
+        self._transport: PipeTransport | None = None
+        self._reactor = default if reactor is None else getattr(reactor, "default", reactor)
+        self._reactor.with_loop(self._open)
+
+    def _open(self, loop: asyncio.AbstractEventLoop) -> None:
+        attendant = Attendant(self.protocol, self._lost)
+        self._reactor.hold(attendant)
+        self._transport = PipeTransport(lambda address: attendant, loop, PipeAddress())
+        self._transport.open(*self._descriptors)
+
+    def _lost(self, attendant: Attendant, reason: Failure) -> None:
+        self._reactor.release(attendant)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or self._transport is None:
+            raise AttributeError(f"StandardIO has no {name!r}, or not before the reactor runs")
+        return getattr(self._transport, name)
