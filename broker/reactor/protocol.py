@@ -7,11 +7,14 @@ import random
 from collections.abc import Callable
 from typing import Any, Self
 
+from zope.interface import implementer
+
 from broker.defer import Deferred
 from broker.failure import Failure
 
 from .error import ConnectionDone, NotConnectingError
 from .installed import default
+from .interfaces import IProtocol, IProtocolFactory
 
 __all__ = [
     "BaseProtocol",
@@ -51,6 +54,7 @@ class BaseProtocol:
         """The connection is there, and can be written to; a subclass overrides this (published)."""
 
 
+@implementer(IProtocol)
 class Protocol(BaseProtocol):
     """One end of one stream connection; a subclass overrides what it needs (published).
 
@@ -75,6 +79,7 @@ class Protocol(BaseProtocol):
         return type(self).__name__
 
 
+@implementer(IProtocolFactory)
 class Factory:
     """Makes the protocol of each connection (published).
 

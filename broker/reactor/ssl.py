@@ -2,7 +2,7 @@
 
 A context factory is any object whose `getContext` returns an `OpenSSL.SSL.Context`. The context
 alone decides whom to trust: nothing is verified that it does not verify, and no server name is
-asked for. `broker.TLS` is the safe way.
+asked for. What `optionsForClientTLS` returns verifies the host too, and so does `broker.TLS`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,45 @@ from OpenSSL import SSL
 
 from broker.net.tls_filter import TLSFilter
 
-__all__ = ["ClientContextFactory", "ContextFactory", "DefaultOpenSSLContextFactory"]
+from .certificates import (
+    DN,
+    Certificate,
+    CertificateRequest,
+    DistinguishedName,
+    KeyPair,
+    PrivateCertificate,
+)
+from .tls_options import (
+    AcceptableCiphers,
+    CertificateOptions,
+    ClientTLSOptions,
+    DiffieHellmanParameters,
+    OpenSSLDefaultPaths,
+    TLSVersion,
+    optionsForClientTLS,
+    platformTrust,
+    trustRootFromCertificates,
+)
+
+__all__ = [
+    "DN",
+    "AcceptableCiphers",
+    "Certificate",
+    "CertificateOptions",
+    "CertificateRequest",
+    "ClientContextFactory",
+    "ContextFactory",
+    "DefaultOpenSSLContextFactory",
+    "DiffieHellmanParameters",
+    "DistinguishedName",
+    "KeyPair",
+    "OpenSSLDefaultPaths",
+    "PrivateCertificate",
+    "TLSVersion",
+    "optionsForClientTLS",
+    "platformTrust",
+    "trustRootFromCertificates",
+]
 
 
 class ContextFactory:
@@ -80,4 +118,6 @@ def filter_maker(contextFactory: Any, *, is_server: bool) -> Callable[[], TLSFil
     if contextFactory is None:
         return None
     contextFactory.getContext()
+    if isinstance(contextFactory, ClientTLSOptions):
+        return contextFactory.make_filter
     return lambda: TLSFilter.from_context(contextFactory.getContext(), server=is_server)

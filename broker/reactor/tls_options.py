@@ -1,0 +1,392 @@
+"""CertificateOptions: TLS contexts by settings, with whom to trust; the published names.
+
+The contexts work under our transports, which know a verdict in plain words, and under Twisted's
+own, which take a ready connection from `clientConnectionForTLS` or `serverConnectionForTLS`.
+"""
+
+from __future__ import annotations
+
+import enum
+import importlib
+import secrets
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from OpenSSL import SSL, crypto
+
+from broker.net.tls_filter import TLSFilter
+from broker.net.verdict import Verdict, judge
+
+__all__ = [
+    "AcceptableCiphers",
+    "CertificateOptions",
+    "ClientTLSOptions",
+    "DiffieHellmanParameters",
+    "OpenSSLCertificateAuthorities",
+    "OpenSSLDefaultPaths",
+    "TLSVersion",
+    "optionsForClientTLS",
+    "platformTrust",
+    "trustRootFromCertificates",
+]
+
+CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20"
+
+
+class TLSVersion(enum.Enum):
+    """A version of SSL or TLS (published)."""
+
+    SSLv3 = SSL.SSL3_VERSION
+    TLSv1_0 = SSL.TLS1_VERSION
+    TLSv1_1 = SSL.TLS1_1_VERSION
+    TLSv1_2 = SSL.TLS1_2_VERSION
+    TLSv1_3 = SSL.TLS1_3_VERSION
+
+
+class AcceptableCiphers:
+    """Which ciphers may be used, in OpenSSL's language of lists (published)."""
+
+    def __init__(self, ciphers: str):
+        self.ciphers = ciphers
+
+    @classmethod
+    def fromOpenSSLCipherString(cls, cipherString: str) -> AcceptableCiphers:
+        """Return the ciphers that OpenSSL understands by the text (published)."""
+        return cls(cipherString)
+
+
+class DiffieHellmanParameters:
+    """Parameters for the older ephemeral key exchange (published)."""
+
+    def __init__(self, parameters: Any):
+        self.path = str(getattr(parameters, "path", parameters))
+
+    @classmethod
+    def fromFile(cls, filePath: Any) -> DiffieHellmanParameters:
+        """Return the parameters in a PEM file (published)."""
+        return cls(filePath)
+
+
+class OpenSSLDefaultPaths:
+    """Trusts the authorities that this system trusts (published)."""
+
+    def add_to(self, context: SSL.Context) -> None:
+        """Let a context trust them."""
+        if sys.platform in ("darwin", "win32"):
+            # OpenSSL reads no trust store of these systems.
+            context.load_verify_locations(importlib.import_module("certifi").where())
+        else:
+            context.set_default_verify_paths()
+
+
+class OpenSSLCertificateAuthorities:
+    """Trusts what these certificates have signed, and themselves (published).
+
+    Args:
+        caCerts: pyOpenSSL certificates.
+    """
+
+    def __init__(self, caCerts: Iterable[crypto.X509]):
+        self.certificates = list(caCerts)
+
+    def add_to(self, context: SSL.Context) -> None:
+        """Let a context trust them."""
+        store: Any = context.get_cert_store()
+        for certificate in self.certificates:
+            store.add_cert(certificate)
+
+
+def platformTrust() -> OpenSSLDefaultPaths:
+    """Return what trusts the authorities of this system (published)."""
+    return OpenSSLDefaultPaths()
+
+
+def trustRootFromCertificates(certificates: Iterable[Any]) -> OpenSSLCertificateAuthorities:
+    """Return what trusts these `ssl.Certificate` objects and what they have signed (published).
+
+    Raises:
+        TypeError: one of them is no certificate.
+    """
+    originals = [getattr(certificate, "original", certificate) for certificate in certificates]
+    for original in originals:
+        if not isinstance(original, crypto.X509):
+            raise TypeError(f"a {type(original).__name__} is no certificate")
+    return OpenSSLCertificateAuthorities(originals)
+
+
+class CertificateOptions:
+    """A context factory for either end, by settings (published).
+
+    Without `trustRoot` nothing is verified, at either end. TLS 1.2 is the least.
+
+    Args:
+        privateKey, certificate: pyOpenSSL's; both, or neither.
+        method: pyOpenSSL's method, in place of the three bounds on versions.
+        verify, caCerts: the older way to say `trustRoot`; `caCerts` is a list of pyOpenSSL's.
+        verifyDepth: how long the peer's chain of certificates may be.
+        requireCertificate: with a `trustRoot`, refuse peers that show none.
+        verifyOnce, fixBrokenPeers, enableSingleUseKeys: without effect in present OpenSSL.
+        enableSessions, enableSessionTickets: let clients resume.
+        extraCertChain: intermediate certificates, pyOpenSSL's.
+        acceptableCiphers: by default those with forward secrecy and authenticated encryption.
+        dhParameters: for ciphers that need them.
+        trustRoot: whom to trust: `platformTrust()`, `trustRootFromCertificates(…)`, or one
+            `ssl.Certificate`.
+        acceptableProtocols: names to agree on one of (ALPN), best first, as bytes.
+        raiseMinimumTo, insecurelyLowerMinimumTo, lowerMaximumSecurityTo: the bounds on versions.
+        contextForServerName: called with the name that a client asks for, or None; returns the
+            context for it, or None.
+
+    Raises:
+        ValueError: settings that need each other are not both given; or no version is left.
+        TypeError: settings exclude each other, or `trustRoot` is nothing to trust.
+    """
+
+    def __init__(
+        self,
+        privateKey: crypto.PKey | None = None,
+        certificate: crypto.X509 | None = None,
+        method: int | None = None,
+        verify: bool = False,
+        caCerts: list[crypto.X509] | None = None,
+        verifyDepth: int = 9,
+        requireCertificate: bool = True,
+        verifyOnce: bool = True,
+        enableSingleUseKeys: bool = True,
+        enableSessions: bool = False,
+        fixBrokenPeers: bool = False,
+        enableSessionTickets: bool = False,
+        extraCertChain: list[crypto.X509] | None = None,
+        acceptableCiphers: AcceptableCiphers | None = None,
+        dhParameters: DiffieHellmanParameters | None = None,
+        trustRoot: Any = None,
+        acceptableProtocols: Sequence[bytes] | None = None,
+        raiseMinimumTo: TLSVersion | None = None,
+        insecurelyLowerMinimumTo: TLSVersion | None = None,
+        lowerMaximumSecurityTo: TLSVersion | None = None,
+        contextForServerName: Callable[[bytes | None], SSL.Context | None] | None = None,
+    ):
+        if (privateKey is None) != (certificate is None):
+            raise ValueError("Specify neither or both of privateKey and certificate.")
+        if extraCertChain and certificate is None:
+            raise ValueError("extraCertChain needs privateKey and certificate")
+        if trustRoot is not None and (verify or caCerts is not None):
+            raise TypeError("give trustRoot, or verify and caCerts, not both")
+        if verify and not caCerts:
+            raise ValueError("verify needs caCerts: whom to trust")
+        self.privateKey, self.certificate = privateKey, certificate
+        self.extraCertChain = list(extraCertChain or ())
+        self.method = method
+        self.verify = verify or trustRoot is not None
+        self.trustRoot = _trust(trustRoot) if trustRoot is not None else None
+        if verify and caCerts:
+            self.trustRoot = OpenSSLCertificateAuthorities(caCerts)
+        self.verifyDepth = verifyDepth
+        self.requireCertificate = requireCertificate
+        self.enableSessions, self.enableSessionTickets = enableSessions, enableSessionTickets
+        self.ciphers = acceptableCiphers or AcceptableCiphers(CIPHERS)
+        self.dhParameters = dhParameters
+        self.protocols = list(acceptableProtocols or ())
+        self.contextForServerName = contextForServerName
+        self.versions = _bounds(
+            method, raiseMinimumTo, insecurelyLowerMinimumTo, lowerMaximumSecurityTo
+        )
+        self._hostname: str | None = None
+        self._context: SSL.Context | None = None
+
+    def getContext(self) -> SSL.Context:
+        """Return the one context (published).
+
+        Raises:
+            OpenSSL.SSL.Error: the key is not the certificate's.
+        """
+        if self._context is None:
+            self._context = self._make_context()
+        return self._context
+
+    def clientConnectionForTLS(self, protocol: Any) -> SSL.Connection:
+        """Return a new connection for a transport of Twisted's (published)."""
+        return SSL.Connection(self.getContext(), None)
+
+    def serverConnectionForTLS(self, protocol: Any) -> SSL.Connection:
+        """Return a new connection for a transport of Twisted's (published)."""
+        return SSL.Connection(self.getContext(), None)
+
+    def _make_context(self) -> SSL.Context:
+        context = SSL.Context(SSL.TLS_METHOD if self.method is None else self.method)
+        least, most = self.versions
+        context.set_min_proto_version(least.value)
+        if most is not None:
+            context.set_max_proto_version(most.value)
+        context.set_options(
+            SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION | SSL.OP_CIPHER_SERVER_PREFERENCE
+        )
+        context.set_mode(SSL.MODE_RELEASE_BUFFERS)
+        context.set_cipher_list(self.ciphers.ciphers.encode("ascii"))
+        self._set_sessions(context)
+        self._set_identity(context)
+        self._set_trust(context)
+        self._set_names(context)
+        if self.dhParameters is not None:
+            context.load_tmp_dh(self.dhParameters.path)
+        return context
+
+    def _set_sessions(self, context: SSL.Context) -> None:
+        if not self.enableSessionTickets:
+            context.set_options(SSL.OP_NO_TICKET)
+        if self.enableSessions:
+            context.set_session_id(secrets.token_bytes(32))
+        else:
+            context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+
+    def _set_identity(self, context: SSL.Context) -> None:
+        if self.certificate is None or self.privateKey is None:
+            return
+        context.use_certificate(self.certificate.to_cryptography())
+        for other in self.extraCertChain:
+            context.add_extra_chain_cert(other.to_cryptography())
+        private: Any = self.privateKey.to_cryptography_key()
+        context.use_privatekey(private)
+        context.check_privatekey()
+
+    def _set_trust(self, context: SSL.Context) -> None:
+        if self.trustRoot is None:
+            context.set_verify(SSL.VERIFY_NONE, _accept)
+            return
+        self.trustRoot.add_to(context)
+        required = SSL.VERIFY_FAIL_IF_NO_PEER_CERT if self.requireCertificate else 0
+        context.set_verify(SSL.VERIFY_PEER | required, self._judge)
+        context.set_verify_depth(self.verifyDepth)
+
+    def _judge(self, connection: Any, certificate: Any, number: int, depth: int, ok: int) -> bool:
+        if isinstance(connection.get_app_data(), Verdict):
+            return judge(connection, certificate, number, depth, ok)
+        # Somebody else's connection: the host name must be checked all the same.
+        verdict = Verdict(self._hostname)
+        try:
+            return verdict.check(certificate.to_cryptography(), number, depth)
+        except Exception:  # noqa: BLE001 - whatever a hostile certificate provokes, it is refused
+            return False
+
+    def _set_names(self, context: SSL.Context) -> None:
+        if self.protocols:
+            context.set_alpn_protos(self.protocols)
+            context.set_alpn_select_callback(self._choose_protocol)
+        if self.contextForServerName is not None:
+            context.set_tlsext_servername_callback(self._choose_context)
+
+    def _choose_protocol(self, connection: SSL.Connection, offered: Sequence[bytes]) -> Any:
+        common = [name for name in self.protocols if name in offered]
+        return common[0] if common else SSL.NO_OVERLAPPING_PROTOCOLS
+
+    def _choose_context(self, connection: SSL.Connection) -> None:
+        if self.contextForServerName is not None:
+            context = self.contextForServerName(connection.get_servername())
+            if context is not None:
+                connection.set_context(context)
+
+
+class ClientTLSOptions:
+    """How a client speaks TLS to one host, as `optionsForClientTLS` returns it.
+
+    Attributes:
+        hostname: whom the certificate must be for, in ASCII.
+    """
+
+    def __init__(self, hostname: str, options: CertificateOptions, sends_name: bool):
+        self.hostname = hostname
+        self._options = options
+        self._options._hostname = hostname
+        self._sends_name = sends_name
+
+    def getContext(self) -> SSL.Context:
+        """Return the context, which verifies chain and name, and asks for no name."""
+        return self._options.getContext()
+
+    def make_filter(self) -> TLSFilter:
+        """Return the filter of a new connection to the host."""
+        verdict = Verdict(self.hostname if self._sends_name else None)
+        tls_filter = TLSFilter(self.getContext(), is_server=False, verdict=verdict)
+        # The name that is asked for was sent with the first message; what is checked comes now.
+        verdict.host = self.hostname
+        return tls_filter
+
+    def clientConnectionForTLS(self, protocol: Any) -> SSL.Connection:
+        """Return a new connection to the host, for a transport of Twisted's (published)."""
+        connection = SSL.Connection(self.getContext(), None)
+        connection.set_app_data(Verdict(self.hostname))
+        if self._sends_name and not _is_address(self.hostname):
+            connection.set_tlsext_host_name(self.hostname.encode("ascii"))
+        return connection
+
+
+def optionsForClientTLS(
+    hostname: str,
+    trustRoot: Any = None,
+    clientCertificate: Any = None,
+    acceptableProtocols: Sequence[bytes] | None = None,
+    *,
+    extraCertificateOptions: dict[str, Any] | None = None,
+    sendServerName: bool | None = None,
+) -> ClientTLSOptions:
+    """Return how a client speaks TLS to `hostname`, and verifies that it is it (published).
+
+    Args:
+        hostname: a host name or a numeric address, as text.
+        trustRoot: as for CertificateOptions; None is `platformTrust()`.
+        clientCertificate: the `ssl.PrivateCertificate` to show to a server that asks for one.
+        acceptableProtocols: names to agree on one of (ALPN), best first, as bytes.
+        extraCertificateOptions: other arguments of CertificateOptions.
+        sendServerName: whether to tell the server which name is meant; always, if not said.
+
+    Raises:
+        TypeError: the host name is not text.
+        ValueError: it cannot be written in ASCII (IDNA).
+    """
+    if not isinstance(hostname, str):
+        raise TypeError(f"optionsForClientTLS needs text for host names, not {type(hostname)!r}")
+    settings = dict(extraCertificateOptions or {})
+    if clientCertificate is not None:
+        settings["privateKey"] = clientCertificate.privateKey.original
+        settings["certificate"] = clientCertificate.original
+    options = CertificateOptions(
+        trustRoot=platformTrust() if trustRoot is None else trustRoot,
+        acceptableProtocols=acceptableProtocols,
+        **settings,
+    )
+    name = hostname if hostname.isascii() else hostname.encode("idna").decode("ascii")
+    return ClientTLSOptions(name.removesuffix("."), options, sendServerName is not False)
+
+
+def _trust(trustRoot: Any) -> Any:
+    if hasattr(trustRoot, "add_to"):
+        return trustRoot
+    return trustRootFromCertificates([trustRoot])
+
+
+def _bounds(
+    method: int | None,
+    least: TLSVersion | None,
+    lowered: TLSVersion | None,
+    most: TLSVersion | None,
+) -> tuple[TLSVersion, TLSVersion | None]:
+    """Return the oldest and the newest version that may be spoken."""
+    if least is not None and lowered is not None:
+        raise TypeError("give raiseMinimumTo or insecurelyLowerMinimumTo, not both")
+    if method is not None and (least or lowered or most):
+        raise TypeError("give method, or bounds on versions, not both")
+    oldest = least or lowered or TLSVersion.TLSv1_2
+    if least is not None and least.value < TLSVersion.TLSv1_2.value:
+        oldest = TLSVersion.TLSv1_2
+    if most is not None and most.value < oldest.value:
+        raise ValueError(f"no version is left between {oldest.name} and {most.name}")
+    return oldest, most
+
+
+def _accept(connection: Any, certificate: Any, number: int, depth: int, ok: int) -> bool:
+    return True
+
+
+def _is_address(host: str) -> bool:
+    return ":" in host or host.replace(".", "").isdigit()
