@@ -7,6 +7,7 @@ attribute, a method's name among them; a strict policy registers no such class.
 from __future__ import annotations
 
 import dataclasses
+import types
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from broker.errors import ConfigError
@@ -152,11 +153,12 @@ def set_fields(value: Any, state: Any) -> None:
             raise InsecureJelly(f"field '{text_of(key)}' hides what {qual(cls)} defines")
     if dataclasses.is_dataclass(cls):
         state = {**_missing_defaults(cls, state), **state}
-    if hasattr(value, "__dict__"):
-        vars(value).update(state)
-    else:
-        for key, item in state.items():
+    for key, item in state.items():
+        if isinstance(getattr(cls, key, None), types.MemberDescriptorType):
+            # A slot, also of an instance whose bases give it a dict; past a frozen class's guard.
             object.__setattr__(value, key, item)
+        else:
+            vars(value)[key] = item
 
 
 def field_names(cls: Any) -> list[str]:
