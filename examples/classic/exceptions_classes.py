@@ -1,0 +1,7 @@
+"""Exceptions: one that both ends know."""
+
+from broker import pb
+
+
+class SoldOut(pb.Error):
+    """Raised for the client on purpose: the server logs no traceback of it."""
