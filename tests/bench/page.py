@@ -16,9 +16,10 @@ How fast broker is beside Twisted's Perspective Broker: both measured in the sam
 over loopback TCP, in the `pb` dialect that both speak. Above 1 is faster than Twisted. Only the
 ratios mean anything elsewhere; the absolute figures are those of the machine of the run.
 
-`make bench` makes this page. Each figure is the median of its rounds; the ratio is that of the
-medians, with the lowest and the highest ratio of a single round behind it. Server and client are
-processes of their own, started anew for each measurement and pinned to one core each.
+`make bench` makes this page. Each figure is the median of its rounds. The ratio is the median of
+the ratios of single rounds, in which each pairing runs right after the other; the lowest and the
+highest of them stand behind it. Server and client are processes of their own, started anew for each
+measurement and pinned to one core each.
 
 The ratio of CPU is that of the time which client and server together have the processor for one
 call: steadier than the rates on a machine that does something else besides.
@@ -40,11 +41,11 @@ def rates(figures: list[dict[str, float]]) -> list[float]:
 
 
 def ratio(run: dict[str, Any], name: str, pairing: str = "ours") -> tuple[float, float, float]:
-    """Return the ratio to Twisted of the medians, and the lowest and highest of one round."""
+    """Return the ratios to Twisted of single rounds: their median, the lowest and the highest."""
     theirs = rates(run["figures"][name]["twisted"])
     ours = rates(run["figures"][name][pairing])
     each = [mine / other for mine, other in zip(ours, theirs, strict=True)]
-    return median(ours) / median(theirs), min(each), max(each)
+    return median(each), min(each), max(each)
 
 
 def cpu_ratio(figures: dict[str, Any], pairing: str) -> str:
