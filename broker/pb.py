@@ -102,12 +102,16 @@ __all__ = [
     "Unjellyable",
     "ViewPoint",
     "Viewable",
+    "cache_atom",
+    "cached_atom",
     "challenge",
     "copyTags",
+    "copy_atom",
     "failure2Copyable",
     "getAllPages",
     "globalSecurity",
     "portno",
+    "remote_atom",
     "respond",
     "setCopierForClass",
     "setCopierForClassTree",
@@ -120,6 +124,8 @@ __all__ = [
 
 portno = 8787
 MAX_BROKER_REFS: int
+# The tags of references, copies and caches, for classes that jelly themselves.
+remote_atom, copy_atom, cache_atom, cached_atom = b"remote", b"copy", b"cache", b"cached"
 copyTags = defaults.published.classes
 setCopierForClass = setUnjellyableForClass
 setCopierForClassTree = setUnjellyableForClassTree

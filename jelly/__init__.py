@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from jelly import atoms
 from jelly.atoms import Expression
 from jelly.bases import (
     Jellyable,
@@ -58,6 +59,7 @@ __all__ = [
     "LimitExceeded",
     "Limits",
     "MalformedJelly",
+    "None_atom",
     "ProtocolError",
     "Registry",
     "SecurityOptions",
@@ -65,18 +67,51 @@ __all__ = [
     "Unjellier",
     "Unjellyable",
     "Unpersistable",
+    "class_atom",
     "defaults",
+    "dereference_atom",
+    "dictionary_atom",
+    "frozenset_atom",
+    "function_atom",
     "getInstanceState",
     "globalSecurity",
+    "instance_atom",
     "jelly",
+    "list_atom",
+    "module_atom",
+    "persistent_atom",
+    "reference_atom",
     "setInstanceState",
     "setUnjellyableFactoryForClass",
     "setUnjellyableForClass",
     "setUnjellyableForClassTree",
+    "set_atom",
+    "tuple_atom",
     "unjelly",
+    "unjellyableFactoryRegistry",
+    "unjellyableRegistry",
+    "unpersistable_atom",
 ]
 
 globalSecurity = defaults.security
+unjellyableRegistry = defaults.published.classes
+unjellyableFactoryRegistry = defaults.published.factories
+
+# The tags of what jelly knows by itself, under their published names.
+None_atom = atoms.NONE
+class_atom = atoms.CLASS
+dereference_atom = atoms.DEREFERENCE
+dictionary_atom = atoms.DICTIONARY
+frozenset_atom = atoms.FROZENSET
+function_atom = atoms.FUNCTION
+instance_atom = atoms.INSTANCE
+list_atom = atoms.LIST
+module_atom = atoms.MODULE
+persistent_atom = atoms.PERSISTENT
+reference_atom = atoms.REFERENCE
+set_atom = atoms.SET
+tuple_atom = atoms.TUPLE
+unpersistable_atom = atoms.UNPERSISTABLE
 
 
 def jelly(

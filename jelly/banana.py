@@ -148,14 +148,14 @@ class Banana:
         is_pb = self.currentDialect == b"pb"
         self._writer = Writer(limits, self.outgoingVocabulary if is_pb else NONE_VOCABULARY)
 
-    def dataReceived(self, data: bytes) -> None:
+    def dataReceived(self, chunk: bytes) -> None:
         """Take in bytes, cut anywhere, and hand on the expressions that are whole (published).
 
         Raises:
             BananaError: the bytes are no banana, or more of something than a limit allows. What
                 was whole before them has been handed on.
         """
-        self._reader.feed(data)
+        self._reader.feed(chunk)
         while found := self._reader.read(1):
             self.callExpressionReceived(found[0])
 

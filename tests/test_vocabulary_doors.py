@@ -1,0 +1,48 @@
+"""Published names that are only another way to something: they lead where they should."""
+
+from __future__ import annotations
+
+import pytest
+from twisted.spread import flavors as twisted_flavors
+from twisted.spread import jelly as twisted_jelly
+
+import jelly
+from broker import pb
+from jelly.registry import defaults
+
+ATOMS = [name for name in vars(twisted_jelly) if name.endswith("_atom")]
+
+
+@pytest.mark.parametrize("name", ATOMS)
+def test_tags_of_jelly(name: str) -> None:
+    """The tags have the bytes that Twisted's have, whatever name they go by."""
+    assert getattr(jelly, name) == getattr(twisted_jelly, name)
+    assert name in jelly.__all__
+
+
+@pytest.mark.parametrize("name", ["remote_atom", "copy_atom", "cache_atom", "cached_atom"])
+def test_tags_of_pb(name: str) -> None:
+    """The tags of references, copies and caches have the bytes that Twisted's have."""
+    assert getattr(pb, name) == getattr(twisted_flavors, name)
+    assert name in pb.__all__
+
+
+def test_registries() -> None:
+    """A class that is registered stands in both published registries, by its tag."""
+    jelly.setUnjellyableForClass("a.class", jelly.Unjellyable)
+    try:
+        for registry in (jelly.unjellyableRegistry, pb.copyTags):
+            assert registry[b"a.class"] is jelly.Unjellyable
+    finally:
+        del jelly.unjellyableRegistry[b"a.class"]
+        defaults.security.allowedTypes.pop(b"a.class", None)
+
+
+def test_factories() -> None:
+    """A factory that is registered stands in the published registry, by its tag."""
+    jelly.setUnjellyableFactoryForClass("a.made", dict)
+    try:
+        assert jelly.unjellyableFactoryRegistry[b"a.made"] is dict
+    finally:
+        del jelly.unjellyableFactoryRegistry[b"a.made"]
+        defaults.security.allowedTypes.pop(b"a.made", None)
