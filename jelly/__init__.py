@@ -75,7 +75,6 @@ __all__ = [
     "function_atom",
     "getInstanceState",
     "globalSecurity",
-    "instance_atom",
     "jelly",
     "list_atom",
     "module_atom",
@@ -104,7 +103,6 @@ dereference_atom = atoms.DEREFERENCE
 dictionary_atom = atoms.DICTIONARY
 frozenset_atom = atoms.FROZENSET
 function_atom = atoms.FUNCTION
-instance_atom = atoms.INSTANCE
 list_atom = atoms.LIST
 module_atom = atoms.MODULE
 persistent_atom = atoms.PERSISTENT
