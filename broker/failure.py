@@ -155,7 +155,8 @@ class Failure(BaseException):
         """Return `thing` as a Failure of ours.
 
         A Failure is returned unchanged and an exception is wrapped; a Failure of Twisted's is
-        converted, and keeps its value, type, traceback and parents.
+        converted, and keeps its value, type, traceback and parents, those of ours by their
+        published names.
         """
         if isinstance(thing, Failure):
             return thing
@@ -164,7 +165,7 @@ class Failure(BaseException):
             return cls(thing)
         failure = cls(thing.value, thing.type, thing.tb)
         failure.tb = thing.tb
-        failure.parents = list(thing.parents)
+        failure.parents = [PUBLISHED_NAMES.get(name, name) for name in thing.parents]
         return failure
 
     # Both are cached in the instance's dict, so that state from a pickle or from a peer simply

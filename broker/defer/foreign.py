@@ -9,7 +9,7 @@ import sys
 from typing import Any
 
 from broker.defer.errors import CancelledError
-from broker.failure import Failure
+from broker.failure import Failure, published_to_ours
 
 __all__ = ["PLAIN", "TwistedObserver", "is_twisted_deferred", "is_twisted_failure"]
 
@@ -55,8 +55,10 @@ class TwistedObserver:
             return
         if type(result.value) is CancelledError:
             cancelled = sys.modules["twisted.internet.defer"].CancelledError
-            self.deferred.errback(self._failure_class(cancelled()))
-            return
-        failure = self._failure_class(result.as_exception(), result.type, result.tb)
-        failure.parents = list(result.parents)
+            failure = self._failure_class(cancelled())
+        else:
+            failure = self._failure_class(result.as_exception(), result.type, result.tb)
+        # Twisted's Failure looks for a class by its own name; ours have another than is published.
+        ours = (published_to_ours(name) for name in result.parents)
+        failure.parents = list(dict.fromkeys([*result.parents, *ours]))
         self.deferred.errback(failure)

@@ -105,6 +105,14 @@ def test_of_twisted_failure():
     assert ours.check("some.where.Else") == "some.where.Else"
 
 
+def test_of_twisted_failure_of_ours():
+    """A class of ours in a Failure of Twisted's is trapped as anywhere: by either of its names."""
+    ours = Failure.of(twisted_failure.Failure(broker.errors.NoSuchMethod("text")))
+    assert Failure(ours.value).parents == ours.parents
+    for kind in (broker.errors.NoSuchMethod, "twisted.spread.flavors.NoSuchMethod"):
+        assert ours.check(kind) == kind
+
+
 def test_twisted_is_not_imported(monkeypatch):
     """Where Twisted has not been imported, nothing can be a Failure of Twisted's."""
     monkeypatch.delitem(sys.modules, "twisted.python.failure")

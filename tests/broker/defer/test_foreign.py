@@ -4,6 +4,7 @@ import sys
 
 import pytest
 from twisted.internet import defer as twisted_defer
+from twisted.internet import error
 from twisted.python import failure as twisted_failure
 
 from broker.defer import CancelledError, Deferred, fail, maybeDeferred, succeed
@@ -104,6 +105,26 @@ def test_cancel_of_as_twisted():
     theirs.cancel()
     assert calls == [ours]
     assert outcome(theirs) is twisted_defer.CancelledError
+
+
+def test_as_twisted_is_trapped_by_classes_of_both():
+    """Twisted's Failure is trapped by the published class, by ours, and by either name."""
+    theirs = fail(ConnectionLost("gone")).asTwisted()
+    seen = []
+    kinds = (
+        error.ConnectionLost,
+        ConnectionLost,
+        "twisted.internet.error.ConnectionLost",
+        "broker.errors.ConnectionLost",
+    )
+    theirs.addErrback(lambda failure: seen.extend(failure.trap(kind) for kind in kinds))
+    assert tuple(seen) == kinds
+    cancelled = Deferred().asTwisted()
+    cancelled.cancel()
+    kinds = (CancelledError, twisted_defer.CancelledError)
+    seen.clear()
+    cancelled.addErrback(lambda failure: seen.extend(failure.trap(kind) for kind in kinds))
+    assert tuple(seen) == kinds
 
 
 def test_as_twisted_fired_by_its_owner():
