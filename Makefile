@@ -7,7 +7,7 @@ SOURCES := pyproject.toml README.md $(shell find broker cred jelly -name '*.py')
 # Tests and benchmarks see the built wheel, never the checkout beside them.
 export PYTHONSAFEPATH := 1
 
-.PHONY: demo test check vectors bench clean
+.PHONY: demo test check vectors vocabulary bench clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/python -m broker demo
@@ -23,6 +23,9 @@ check: $(VENV)/.installed $(VENV)/.check
 
 vectors: $(VENV)/.installed $(VENV)/.test
 	$(BIN)/python tests/vectors/record.py
+
+vocabulary: $(VENV)/.installed $(VENV)/.test
+	$(BIN)/python tests/vocabulary/write.py
 
 bench: $(VENV)/.installed $(VENV)/.bench
 	$(BIN)/python tests/bench/run.py $(ARGS)

@@ -1,0 +1,314 @@
+"""Why a name of Twisted's is absent here, or differs: every reason, and the names that it is for.
+
+A name is written from its module on, as the walker shows it. ``*`` at the end stands for names
+that are absent, never for ones that differ.
+"""
+
+from __future__ import annotations
+
+__all__ = ["REASONS"]
+
+REASONS: dict[str, str] = {
+    # broker.pb
+    "None stands for globalSecurity, and is looked up when it is used.": """
+        twisted.spread.pb.Broker
+        twisted.spread.jelly.jelly
+        twisted.spread.jelly.unjelly
+    """,
+    "A Broker has a session, and is no subclass of a Banana or a Protocol; what both are called "
+    "by, transports and subclasses, is there.": """
+        twisted.spread.pb.Broker (bases)
+    """,
+    "Tables and numbers belong to the session; peers and programs reach objects through "
+    "registerReference, localObjectForID and notifyOnFail.": """
+        twisted.spread.pb.Broker.cacheRemotely
+        twisted.spread.pb.Broker.connectionFailed
+        twisted.spread.pb.Broker.decCacheRef
+        twisted.spread.pb.Broker.maxBrokerRefsViolations
+        twisted.spread.pb.Broker.newLocalID
+        twisted.spread.pb.Broker.newRequestID
+        twisted.spread.pb.Broker.remotelyCachedForLUID
+        twisted.spread.pb.Broker.sendDecRef
+        twisted.spread.pb.Broker.waitingForAnswers
+        twisted.spread.pb.Local
+    """,
+    "All fields go to one check, which knows how many there must be and of what types.": """
+        twisted.spread.pb.Broker.proto_cachemessage
+        twisted.spread.pb.Broker.proto_message
+    """,
+    "The last parameters may be left out.": """
+        twisted.spread.pb.RemoteError
+        twisted.spread.pb.RemoteReference
+    """,
+    "Reading these tags is the work of a table of the connection, not of the object or a "
+    "function.": """
+        twisted.spread.pb.RemoteReference.unjellyFor
+        twisted.spread.flavors.unjellyCached
+        twisted.spread.flavors.unjellyLCache
+        twisted.spread.flavors.unjellyLocal
+    """,
+    "A FilePager reads its file itself, and is no consumer.": """
+        twisted.spread.util.FilePager.registerProducer
+        twisted.spread.util.FilePager.startProducing
+        twisted.spread.util.FilePager.unregisterProducer
+        twisted.spread.util.FilePager.write
+    """,
+    "Every keyword belongs to the method that is called; this one is passed by position.": """
+        twisted.spread.util.LocalAsRemote.callRemote
+        twisted.spread.util.LocalAsyncForwarder.callRemote
+        twisted.internet.defer.DeferredLock.run
+        twisted.internet.defer.DeferredSemaphore.run
+    """,
+    # jelly
+    "A tuple of dict alone, from when there were two types of them.": """
+        twisted.spread.jelly.DictTypes
+    """,
+    "jelly knows no reactor. The class has all that transports and factories ask of a "
+    "protocol.": """
+        twisted.spread.banana.Banana (bases)
+    """,
+    "What is being read belongs to the reader, which is fed, and never handed out.": """
+        twisted.spread.banana.Banana.buffer
+        twisted.spread.banana.Banana.gotItem
+    """,
+    "A variable that was left behind in the body of the class.": """
+        twisted.spread.banana.Banana.k
+        twisted.spread.banana.Banana.v
+    """,
+    "Named for what it is; it is passed by position.": """
+        twisted.spread.interfaces.IUnjellyable.unjellyFor
+    """,
+    # cred
+    "usage.Options has no twin; the command line is click's. See makeChecker.": """
+        twisted.cred.strcred.AuthOptionMixin
+    """,
+    "The text is our own.": """
+        twisted.cred.strcred.notSupportedWarning
+    """,
+    # defer and failure
+    "A lock between processes; take one of the operating system's.": """
+        twisted.internet.defer.AlreadyTryingToLockError
+        twisted.internet.defer.DeferredFilesystemLock
+    """,
+    "Part of how it is made there, not of what it does.": """
+        twisted.internet.defer.DebugInfo
+        twisted.internet.defer.DeferredCallback
+        twisted.internet.defer.DeferredErrback
+        twisted.internet.defer.log
+        twisted.internet.defer.passthru
+        twisted.python.failure.DO_POST_MORTEM
+        twisted.python.failure.EXCEPTION_CAUGHT_HERE
+        twisted.python.failure.count
+        twisted.python.failure.traceupLength
+    """,
+    "None means no keywords, as an empty dict does.": """
+        twisted.internet.defer.Deferred.addCallbacks
+    """,
+    "A context can be given besides.": """
+        twisted.internet.defer.Deferred.fromCoroutine
+    """,
+    "String failures went with Python 2.": """
+        twisted.python.failure.DefaultException
+    """,
+    "getTraceback and printTraceback format a Failure; traceback of the standard library the "
+    "rest.": """
+        twisted.python.failure.format_frames
+    """,
+    "Set a breakpoint, or sys.excepthook.": """
+        twisted.python.failure.startDebugMode
+    """,
+    # reactor
+    "No UDP.": """
+        twisted.internet.protocol.AbstractDatagramProtocol
+        twisted.internet.protocol.ConnectedDatagramProtocol
+        twisted.internet.protocol.DatagramProtocol
+        twisted.internet.error.AlreadyListened
+        twisted.internet.error.MessageLengthError
+        twisted.internet.error.MulticastJoinError
+        twisted.application.internet.MulticastServer
+        twisted.application.internet.UDPServer
+        twisted.application.internet.UNIXDatagramClient
+        twisted.application.internet.UNIXDatagramServer
+        twisted.internet.reactor.adoptDatagramPort
+        twisted.internet.reactor.connectUNIXDatagram
+        twisted.internet.reactor.listenMulticast
+        twisted.internet.reactor.listenUDP
+        twisted.internet.reactor.listenUNIXDatagram
+    """,
+    "Adapters between protocols and consumers, and a transport that is a file: not used by "
+    "Perspective Broker.": """
+        twisted.internet.protocol.ConsumerToProtocolAdapter
+        twisted.internet.protocol.FileWrapper
+        twisted.internet.protocol.ProtocolToConsumerAdapter
+    """,
+    "None stands for the same thing, made when it is needed.": """
+        twisted.internet.task.Cooperator
+    """,
+    "Where texts come from there; str() of the error gives ours.": """
+        twisted.internet.error.AlreadyCalled.MESSAGE
+        twisted.internet.error.AlreadyCancelled.MESSAGE
+        twisted.internet.error.BadFileError.MESSAGE
+        twisted.internet.error.BindError.MESSAGE
+        twisted.internet.error.CertificateError.MESSAGE
+        twisted.internet.error.ConnectError.MESSAGE
+        twisted.internet.error.ConnectionAborted.MESSAGE
+        twisted.internet.error.ConnectionDone.MESSAGE
+        twisted.internet.error.ConnectionLost.MESSAGE
+        twisted.internet.error.ConnectionRefusedError.MESSAGE
+        twisted.internet.error.DNSLookupError.MESSAGE
+        twisted.internet.error.NotConnectingError.MESSAGE
+        twisted.internet.error.NotListeningError.MESSAGE
+        twisted.internet.error.ProcessDone.MESSAGE
+        twisted.internet.error.ProcessTerminated.MESSAGE
+        twisted.internet.error.ServiceNameUnknownError.MESSAGE
+        twisted.internet.error.TimeoutError.MESSAGE
+        twisted.internet.error.UserError.MESSAGE
+    """,
+    "Nothing here raises it: ConnectError carries the operating system's number in osError, "
+    "DNSLookupError is a name that does not resolve, TLSError a refused certificate.": """
+        twisted.internet.error.ConnectBindError
+        twisted.internet.error.ConnectInProgressError
+        twisted.internet.error.ConnectionFdescWentAway
+        twisted.internet.error.FileDescriptorOverrun
+        twisted.internet.error.InvalidAddressError
+        twisted.internet.error.NoProtocol
+        twisted.internet.error.NoRouteError
+        twisted.internet.error.PeerVerifyError
+        twisted.internet.error.ReactorAlreadyInstalledError
+        twisted.internet.error.SSLError
+        twisted.internet.error.TCPTimedOutError
+        twisted.internet.error.UnknownHostError
+        twisted.internet.error.UnsupportedAddressFamily
+        twisted.internet.error.UnsupportedSocketType
+        twisted.internet.error.VerifyError
+        twisted.internet.error.errnoMapping
+        twisted.internet.error.getConnectError
+        twisted.internet.ssl.VerificationError
+    """,
+    "The reactor is asyncio's loop, which keeps its sockets and its steps to itself; "
+    "loop.add_reader and loop.add_writer watch others.": """
+        twisted.internet.reactor.addReader
+        twisted.internet.reactor.addWriter
+        twisted.internet.reactor.crash
+        twisted.internet.reactor.getReaders
+        twisted.internet.reactor.getWriters
+        twisted.internet.reactor.iterate
+        twisted.internet.reactor.removeAll
+        twisted.internet.reactor.removeReader
+        twisted.internet.reactor.removeWriter
+    """,
+    "Names are resolved by the operating system.": """
+        twisted.internet.reactor.installNameResolver
+        twisted.internet.reactor.installResolver
+        twisted.internet.reactor.nameResolver
+    """,
+    "A socket that another program opened is not taken over; listen on fd through asyncio.": """
+        twisted.internet.reactor.adoptStreamConnection
+        twisted.internet.reactor.adoptStreamPort
+    """,
+    "Open files are not passed over a UNIX socket.": """
+        twisted.internet.interfaces.IUNIXTransport.sendFileDescriptor
+    """,
+    "A connection ends in both directions at once: Perspective Broker needs both.": """
+        twisted.internet.interfaces.ITCPTransport.loseWriteConnection
+        twisted.internet.interfaces.ISSLTransport.loseWriteConnection
+    """,
+    "The attribute peer_certificate has it, as cryptography knows it; so has "
+    "broker.Connection.peer.certificate.": """
+        twisted.internet.interfaces.ISSLTransport.getPeerCertificate
+    """,
+    "Named as the transports of sockets name it.": """
+        twisted.internet.interfaces.IProcessTransport.writeSequence
+    """,
+    # ssl and endpoints
+    "What listenSSL and connectSSL return has the methods of IListeningPort and IConnector; the "
+    "classes have no names of their own.": """
+        twisted.internet.ssl.Client
+        twisted.internet.ssl.Connector
+        twisted.internet.ssl.Port
+        twisted.internet.ssl.Server
+    """,
+    # stdio
+    "Asked of the transport, which instances have from the time that the streams are open.": """
+        twisted.internet.stdio.StandardIO.disconnecting
+        twisted.internet.stdio.StandardIO.getHost
+        twisted.internet.stdio.StandardIO.getPeer
+        twisted.internet.stdio.StandardIO.loseConnection
+        twisted.internet.stdio.StandardIO.pauseProducing
+        twisted.internet.stdio.StandardIO.registerProducer
+        twisted.internet.stdio.StandardIO.resumeProducing
+        twisted.internet.stdio.StandardIO.stopProducing
+        twisted.internet.stdio.StandardIO.unregisterProducer
+        twisted.internet.stdio.StandardIO.write
+        twisted.internet.stdio.StandardIO.writeSequence
+    """,
+    "How the two pipes are watched there; here asyncio does.": """
+        twisted.internet.stdio.StandardIO.childConnectionLost
+        twisted.internet.stdio.StandardIO.childDataReceived
+        twisted.internet.stdio.StandardIO.connectionLost
+        twisted.internet.stdio.StandardIO.disconnected
+        twisted.internet.stdio.StandardIO.readConnectionLost
+        twisted.internet.stdio.StandardIO.startReading
+        twisted.internet.stdio.StandardIO.stopReading
+        twisted.internet.stdio.StandardIO.writeConnectionLost
+    """,
+    "The two streams end together; see loseConnection.": """
+        twisted.internet.stdio.StandardIO.loseWriteConnection
+    """,
+    # services
+    "Plugins of twistd; here pb run takes a Python file that makes an application.": """
+        twisted.application.service.IServiceMaker
+        twisted.application.service.ServiceMaker
+    """,
+    "Applications are Python files, never pickles.": """
+        twisted.application.service.loadApplication
+        twisted.application.internet.SSLClient.volatile
+        twisted.application.internet.SSLServer.volatile
+        twisted.application.internet.TCPClient.volatile
+        twisted.application.internet.TCPServer.volatile
+        twisted.application.internet.TimerService.volatile
+        twisted.application.internet.UNIXClient.volatile
+        twisted.application.internet.UNIXServer.volatile
+        twisted.python.components.Componentized.persistenceVersion
+    """,
+    "A task of asyncio does it, or task.Cooperator.": """
+        twisted.application.internet.CooperatorService
+    """,
+    "What is needed of the module is FileSender: the rest are protocols of other wires.": """
+        twisted.protocols.basic.*
+    """,
+    "What is needed of the module is registerAdapter and what looks up its adapters; "
+    "zope.interface has the rest.": """
+        twisted.python.components.ALLOW_DUPLICATES
+        twisted.python.components.Adapter.isuper
+        twisted.python.components.Adapter.multiComponent
+        twisted.python.components.Adapter.temporaryAdapter
+        twisted.python.components.Componentized.addAdapter
+        twisted.python.components.Componentized.locateAdapterClass
+        twisted.python.components.Componentized.setAdapter
+        twisted.python.components.ReprableComponentized
+        twisted.python.components.getRegistry
+        twisted.python.components.globalRegistry
+        twisted.python.components.proxyForInterface
+    """,
+    # log
+    "The standard library's logging is what decides where a message goes; handlers and levels are "
+    "set there.": """
+        twisted.python.log.DefaultObserver
+        twisted.python.log.FileLogObserver.getTimezoneOffset
+        twisted.python.log.FileLogObserver.start
+        twisted.python.log.FileLogObserver.stop
+        twisted.python.log.ILogContext
+        twisted.python.log.LogPublisher
+        twisted.python.log.Logger
+        twisted.python.log.NullFile
+        twisted.python.log.PythonLoggingObserver
+        twisted.python.log.StdioOnnaStick
+        twisted.python.log.defaultObserver
+        twisted.python.log.discardLogs
+        twisted.python.log.logerr
+        twisted.python.log.logfile
+        twisted.python.log.showwarning
+        twisted.python.log.theLogPublisher
+    """,
+}

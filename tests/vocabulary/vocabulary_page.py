@@ -1,0 +1,110 @@
+"""The page of the vocabulary, from what the walk found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import twisted
+from differences import REASONS
+from rooms import OBJECTS
+from signatures import Difference
+from walker import Walk
+
+__all__ = ["PAGE", "page_of", "reason_of", "stale", "unexplained"]
+
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "vocabulary.md"
+
+_HEAD = """\
+# Vocabulary
+
+Every public name of the modules of Twisted that have a place here, compared with what stands in
+that place: whether it is there, how it is called (names, order, kinds and defaults of its
+parameters), and its value, where that is a number, a text or None. `make vocabulary` makes this
+page from the Twisted that is installed, here {version}; a test fails on a difference that has no
+reason below, and on a reason without a difference.
+
+What counts: names that a module lists in `__all__` or binds by itself, and the members that its
+classes define. What does not: names with a leading underscore, what a module only imports, and what
+Twisted marks deprecated. Keyword-only parameters that ours have besides are no difference. Bases
+are compared as far as `except` and `isinstance` can ask for them by a name of these modules.
+
+A module of Twisted that is not in the table has no place here. What is not provided, and how the
+behaviour differs where the names do not, is in
+[Coming from Twisted](../howto/coming-from-twisted.md).
+
+"""
+
+
+def patterns() -> Iterable[tuple[str, str]]:
+    """Each pattern, and its reason."""
+    return ((pattern, why) for why, names in REASONS.items() for pattern in _split(names))
+
+
+def _split(names: str) -> list[str]:
+    return [line.strip() for line in names.splitlines() if line.strip()]
+
+
+def reason_of(difference: Difference) -> str:
+    """Return why, or nothing."""
+    for pattern, why in patterns():
+        if _matches(pattern, difference):
+            return why
+    return ""
+
+
+def _matches(pattern: str, difference: Difference) -> bool:
+    if pattern.endswith("*"):
+        return not difference.theirs and difference.name.startswith(pattern[:-1])
+    return pattern == difference.name
+
+
+def unexplained(walks: list[Walk]) -> list[Difference]:
+    """Return the differences without a reason."""
+    return [found for walk in walks for found in walk.differences if not reason_of(found)]
+
+
+def stale(walks: list[Walk]) -> list[str]:
+    """Return the patterns that are for no difference."""
+    found = [difference for walk in walks for difference in walk.differences]
+    return [
+        pattern
+        for pattern, _ in patterns()
+        if not any(_matches(pattern, difference) for difference in found)
+    ]
+
+
+def page_of(walks: list[Walk]) -> str:
+    """Return the page."""
+    parts = [_HEAD.format(version=twisted.__version__), *_summary(walks)]
+    parts += (part for walk in walks if walk.differences for part in _room(walk))
+    return "".join(parts)
+
+
+def _summary(walks: list[Walk]) -> Iterable[str]:
+    yield "| Twisted | here | compared | absent | differ |\n|---|---|---:|---:|---:|\n"
+    for room, count, differences in walks:
+        differ = sum(bool(difference.theirs) for difference in differences)
+        absent = len(differences) - differ
+        ours = room.ours if room not in OBJECTS else room.ours.rpartition(".")[2]
+        yield f"| `{room.theirs}` | `{ours}` | {count} | {absent or ''} | {differ or ''} |\n"
+
+
+def _room(walk: Walk) -> Iterable[str]:
+    yield f"\n## {walk.room.theirs}\n"
+    absent: dict[str, list[str]] = {}
+    differing = []
+    for difference in walk.differences:
+        name = difference.name.removeprefix(f"{walk.room.theirs}.")
+        if difference.theirs:
+            differing.append((name, difference))
+        else:
+            absent.setdefault(reason_of(difference), []).append(f"`{name}`")
+    if absent:
+        yield "\n| absent | why |\n|---|---|\n"
+        yield from (f"| {', '.join(names)} | {why} |\n" for why, names in absent.items())
+    if differing:
+        yield "\n| differs | there | here | why |\n|---|---|---|---|\n"
+        for name, found in differing:
+            row = f"`{name}` | `{found.theirs}` | `{found.ours}` | {reason_of(found)}"
+            yield f"| {row} |\n"
