@@ -196,7 +196,7 @@ def _ssl_client(
 def _unix_client(
     reactor: Any, path: str, timeout: str = "30", lockfile: str = "0"
 ) -> UNIXClientEndpoint:
-    return UNIXClientEndpoint(reactor, path, int(timeout), bool(int(lockfile)))
+    return UNIXClientEndpoint(reactor, path, int(timeout), int(lockfile))
 
 
 SERVERS: dict[str, Callable[..., Any]] = {

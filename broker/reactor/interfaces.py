@@ -22,24 +22,24 @@ __all__ = [
 class IProducer(Interface):  # type: ignore[misc]
     """What fills a consumer."""
 
-    def stopProducing() -> None:
+    def stopProducing() -> None:  # type: ignore[misc]
         """Stop for good: the consumer has gone."""
 
 
 class IPushProducer(IProducer):
     """A producer that writes by itself, and can be told to wait (`streaming` true)."""
 
-    def pauseProducing() -> None:
+    def pauseProducing() -> None:  # type: ignore[misc]
         """Write nothing until `resumeProducing`."""
 
-    def resumeProducing() -> None:
+    def resumeProducing() -> None:  # type: ignore[misc]
         """Go on writing."""
 
 
 class IPullProducer(IProducer):
     """A producer that writes once each time it is asked (`streaming` false)."""
 
-    def resumeProducing() -> None:
+    def resumeProducing() -> None:  # type: ignore[misc]
         """Write once."""
 
 
@@ -49,7 +49,7 @@ class IConsumer(Interface):  # type: ignore[misc]
     def registerProducer(producer: Any, streaming: bool) -> None:
         """Take a producer; RuntimeError where there is one already."""
 
-    def unregisterProducer() -> None:
+    def unregisterProducer() -> None:  # type: ignore[misc]
         """Forget the producer."""
 
     def write(data: bytes) -> None:
@@ -65,13 +65,13 @@ class ITransport(Interface):  # type: ignore[misc]
     def writeSequence(data: Any) -> None:
         """Send the pieces, in one piece."""
 
-    def loseConnection() -> None:
+    def loseConnection() -> None:  # type: ignore[misc]
         """Close once all is sent."""
 
-    def getPeer() -> Any:
+    def getPeer() -> Any:  # type: ignore[misc]
         """Return the address of the other end."""
 
-    def getHost() -> Any:
+    def getHost() -> Any:  # type: ignore[misc]
         """Return the address of this end."""
 
 
@@ -81,7 +81,7 @@ class IProtocol(Interface):  # type: ignore[misc]
     def makeConnection(transport: Any) -> None:
         """Take the transport, and call `connectionMade`."""
 
-    def connectionMade() -> None:
+    def connectionMade() -> None:  # type: ignore[misc]
         """The connection is there."""
 
     def dataReceived(data: bytes) -> None:
@@ -97,10 +97,10 @@ class IProtocolFactory(Interface):  # type: ignore[misc]
     def buildProtocol(addr: Any) -> Any:
         """Return a protocol, or None to refuse the connection."""
 
-    def doStart() -> None:
+    def doStart() -> None:  # type: ignore[misc]
         """One more port or connector uses this factory."""
 
-    def doStop() -> None:
+    def doStop() -> None:  # type: ignore[misc]
         """One port or connector less uses this factory."""
 
 

@@ -97,9 +97,9 @@ class StreamPort:
                 sock.close()
         else:
             self._listener.close()
+        self.closed()
         self._sockets = ()
         self._listener = None
-        self.closed()
         self.reactor.release(self)
 
     def _report_closed(self, closed: Deferred[None]) -> None:

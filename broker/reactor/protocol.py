@@ -163,7 +163,7 @@ class ReconnectingClientFactory(ClientFactory):
 
     Attributes:
         maxDelay: seconds that are never exceeded, but by chance.
-        initialDelay, delay: the first delay in seconds, and the latest.
+        initialDelay, delay: the first delay in seconds, and the next.
         factor: by what each delay is longer than the one before.
         jitter: the standard deviation of a delay, as a part of it; 0 or None for no chance.
         retries, maxRetries: how often it has tried again since `resetDelay`, and may; None is
@@ -213,12 +213,12 @@ class ReconnectingClientFactory(ClientFactory):
         if self.maxRetries is not None and self.retries > self.maxRetries:
             self._say("Not connecting %s any more after %d tries", connector, self.retries)
             return
-        self.delay = min(self.delay * self.factor, self.maxDelay)
+        delay = self.delay
         if self.jitter:
-            spread = self.delay * self.jitter
-            self.delay = abs(random.normalvariate(self.delay, spread))
-        self._say("%s connects again in %.1f s", connector, self.delay)
-        self._call = (self.clock or default).callLater(self.delay, self._connect, connector)
+            delay = abs(random.normalvariate(delay, delay * self.jitter))
+        self.delay = min(delay * self.factor, self.maxDelay)
+        self._say("%s connects again in %.1f s", connector, delay)
+        self._call = (self.clock or default).callLater(delay, self._connect, connector)
 
     def stopTrying(self) -> None:
         """Give up the attempt that is under way or to come (published)."""
