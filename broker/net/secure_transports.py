@@ -203,7 +203,7 @@ class SecureTransport(StreamTransport):
             self._encrypt(pending)
         if len(pending) > HIGH_WATER >= self.unsent:
             self._drained()
-        elif self._producers.is_pull and not self.unsent:
+        elif pending and not self.unsent:
             # The kernel took all of it at once: asyncio will not tell that there is room.
             self._producers.resume()
         self._close_if_done()
