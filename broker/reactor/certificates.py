@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import dsa, rsa
 from OpenSSL import crypto
 
 from .certificate_request import ENCODINGS, CertificateRequest
@@ -76,10 +77,16 @@ class KeyPair(PublicKey):
 
     @classmethod
     def generate(cls, kind: int = crypto.TYPE_RSA, size: int = 2048) -> Self:
-        """Return a new key of `size` bits (published)."""
-        key = crypto.PKey()
-        key.generate_key(kind, size)
-        return cls(key)
+        """Return a new RSA or DSA key of `size` bits (published).
+
+        Raises:
+            ValueError: `kind` is another.
+        """
+        if kind == crypto.TYPE_RSA:
+            return cls(crypto.PKey.from_cryptography_key(rsa.generate_private_key(65537, size)))
+        if kind == crypto.TYPE_DSA:
+            return cls(crypto.PKey.from_cryptography_key(dsa.generate_private_key(size)))
+        raise ValueError("a key is of crypto.TYPE_RSA or crypto.TYPE_DSA")
 
     def dump(self, format: int = crypto.FILETYPE_ASN1) -> bytes:
         """Return the private key, not encrypted, in DER or in PEM (published)."""

@@ -301,7 +301,11 @@ class ClientCreator:
         )
 
     def _connect(self, connect: Callable[[ClientFactory], Any]) -> Deferred[Any]:
-        deferred: Deferred[Any] = Deferred(lambda _: connector.disconnect())
+        def cancel(_: Deferred[Any]) -> None:
+            factory.forget()
+            connector.disconnect()
+
+        deferred: Deferred[Any] = Deferred(cancel)
         factory = _OneProtocol(
             self.reactor, self.protocolClass(*self.args, **self.kwargs), deferred
         )
@@ -327,7 +331,11 @@ class _OneProtocol(ClientFactory):
     def clientConnectionFailed(self, connector: Any, reason: Failure) -> None:
         self._fire(Deferred.errback, reason)
 
+    def forget(self) -> None:
+        """Tell nobody."""
+        self._deferred = None
+
     def _fire(self, how: Callable[[Deferred[Any], Any], None], outcome: Any) -> None:
         deferred, self._deferred = self._deferred, None
-        if deferred is not None and not deferred.called:
+        if deferred is not None:
             how(deferred, outcome)
