@@ -167,31 +167,18 @@ class CertificateOptions:
         lowerMaximumSecurityTo: TLSVersion | None = None,
         contextForServerName: Callable[[bytes | None], SSL.Context | None] | None = None,
     ):
-        if (privateKey is None) != (certificate is None):
-            raise ValueError("Specify neither or both of privateKey and certificate.")
-        if extraCertChain and certificate is None:
-            raise ValueError("extraCertChain needs privateKey and certificate")
-        if trustRoot is not None and (verify or caCerts is not None):
-            raise TypeError("give trustRoot, or verify and caCerts, not both")
-        if verify and not caCerts:
-            raise ValueError("verify needs caCerts: whom to trust")
+        self.extraCertChain = _chain(privateKey, certificate, extraCertChain)
         self.privateKey, self.certificate = privateKey, certificate
-        self.extraCertChain = list(extraCertChain or ())
-        self.method = method
-        self.verify = verify or trustRoot is not None
-        self.trustRoot = _trust(trustRoot) if trustRoot is not None else None
-        if verify and caCerts:
-            self.trustRoot = OpenSSLCertificateAuthorities(caCerts)
-        self.verifyDepth = verifyDepth
-        self.requireCertificate = requireCertificate
+        self.trustRoot = _trust(trustRoot, verify, caCerts)
+        self.verifyDepth, self.requireCertificate = verifyDepth, requireCertificate
         self.enableSessions, self.enableSessionTickets = enableSessions, enableSessionTickets
         self.ciphers = acceptableCiphers or AcceptableCiphers(CIPHERS)
         self.dhParameters = dhParameters
         self.protocols = list(acceptableProtocols or ())
+        self.method = method
+        least, lowered, most = raiseMinimumTo, insecurelyLowerMinimumTo, lowerMaximumSecurityTo
+        self.versions = _bounds(method, least, lowered, most)
         self.contextForServerName = contextForServerName
-        self.versions = _bounds(
-            method, raiseMinimumTo, insecurelyLowerMinimumTo, lowerMaximumSecurityTo
-        )
         self._hostname: str | None = None
         self._context: SSL.Context | None = None
 
@@ -359,10 +346,27 @@ def optionsForClientTLS(
     return ClientTLSOptions(name.removesuffix("."), options, sendServerName is not False)
 
 
-def _trust(trustRoot: Any) -> Any:
-    if hasattr(trustRoot, "add_to"):
-        return trustRoot
-    return trustRootFromCertificates([trustRoot])
+def _chain(
+    key: crypto.PKey | None, certificate: crypto.X509 | None, chain: list[crypto.X509] | None
+) -> list[crypto.X509]:
+    if (key is None) != (certificate is None):
+        raise ValueError("Specify neither or both of privateKey and certificate.")
+    if chain and certificate is None:
+        raise ValueError("extraCertChain needs privateKey and certificate")
+    return list(chain or ())
+
+
+def _trust(root: Any, verify: bool, authorities: list[crypto.X509] | None) -> Any:
+    """Return what has `add_to`, from the new way to say it or the old; None for nobody."""
+    if root is not None and (verify or authorities is not None):
+        raise TypeError("give trustRoot, or verify and caCerts, not both")
+    if verify and not authorities:
+        raise ValueError("verify needs caCerts: whom to trust")
+    if verify and authorities:
+        return OpenSSLCertificateAuthorities(authorities)
+    if root is None or hasattr(root, "add_to"):
+        return root
+    return trustRootFromCertificates([root])
 
 
 def _bounds(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+
 import pytest
 
 import broker.reactor
@@ -23,9 +25,11 @@ def test_running() -> None:
 
 
 def test_modules() -> None:
-    """The published modules are attributes, as in a program's imports."""
-    for name in ("protocol", "error", "ssl"):
-        assert getattr(broker.reactor, name).__name__ == f"broker.reactor.{name}"
+    """The published modules are there, as in a program's imports."""
+    for name in ("protocol", "error", "ssl", "task", "threads", "endpoints", "interfaces"):
+        module = importlib.import_module(f"broker.reactor.{name}")
+        assert getattr(broker.reactor, name) is module
+        assert all(hasattr(module, public) for public in module.__all__)
 
 
 def test_unknown_name() -> None:
