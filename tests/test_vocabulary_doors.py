@@ -8,6 +8,7 @@ from twisted.spread import jelly as twisted_jelly
 
 import jelly
 from broker import pb
+from jelly import banana
 from jelly.registry import defaults
 
 # One of them is deprecated there, and has gone here.
@@ -47,3 +48,18 @@ def test_factories() -> None:
     finally:
         del jelly.unjellyableFactoryRegistry[b"a.made"]
         defaults.security.allowedTypes.pop(b"a.made", None)
+
+
+def test_brokers_read_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Broker has the limits that the published names were set to when it was made."""
+    for name in ("size_limit", "prefix_limit", "max_broker_refs"):
+        monkeypatch.setattr(defaults, name, getattr(defaults, name))
+    early = pb.Broker().policy
+    banana.SIZE_LIMIT = 1000
+    banana.setPrefixLimit(10)
+    pb.MAX_BROKER_REFS = 5
+    late = pb.Broker().policy
+    assert (early.limits.max_string, early.limits.max_list) == (655_360, 655_360)
+    assert (early.limits.max_prefix, early.max_refs) == (64, 1024)
+    assert (late.limits.max_string, late.limits.max_list) == (1000, 1000)
+    assert (late.limits.max_prefix, late.max_refs) == (10, 5)
