@@ -1,0 +1,181 @@
+"""What PB programs in the field do, and no documentation shows: it works in all four pairings.
+
+The programs are the same in both worlds but for their imports; what a client sees is compared with
+one table. Where ours differs, the table says in which way and why.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from peers import Peer, explained_by
+
+HERE = Path(__file__).parent
+WORLDS = ("twisted", "ours")
+
+
+class Pairing(NamedTuple):
+    """Which client meets which server."""
+
+    client: str
+    server: str
+
+    def __str__(self) -> str:
+        return "-".join(self)
+
+
+PAIRINGS = [Pairing(*pair) for pair in itertools.product(WORLDS, WORLDS)]
+
+TYPE = "field_things.Broken"
+SENT = [["all"], {"of": "it"}]
+PAGED = [True, True, [128_000, True], SENT]
+TOO_LARGE = [
+    "TooLarge",
+    "bytes of 655361 (max_string 655360); send it in pieces, see broker.pb.StringPager",
+]
+
+SEEN: dict[str, Any] = {
+    # The realm calls the mind and waits for it; and the avatar knows where the mind is.
+    "mind_before_avatar": ["alice, it is me", True, "somebody, it is me", True],
+    # Methods that __getattr__ makes, of an object and of an avatar; and none is still none.
+    "methods_made_when_asked_for": [
+        ["a proxy", "dance", "tuple(int 1)", "dict(str 'with_': str 'you')"],
+        "perspective_sing_loud",
+        True,
+    ],
+    "remote_type": [TYPE, "because broken", ["because broken"]],
+    # An IPBRoot that is no Root: each connection gets an object of its own.
+    "own_root": [True, ["mine"], []],
+    "keywords": [True],
+    # One echo, and the call that tells of it, at server and client: each hook did its part.
+    "hooks": [
+        {"ready": [1, 1]},
+        {
+            "expressionReceived message": 2,
+            "localObjectForID root": 2,
+            "proto_message counts": 1,
+            "proto_message echo": 1,
+            "sendCall answer": 2,
+            "serialize": 2,
+            "unserialize": 4,
+        },
+        {
+            "expressionReceived answer": 2,
+            "proto_answer": 2,
+            "sendCall message": 2,
+            "serialize": 4,
+            "unserialize": 2,
+        },
+        ["a phantom", "boo", "tuple()", "dict()"],
+    ],
+    # remoteMessageReceived and perspectiveMessageReceived: handed on, and answered by themselves.
+    "messages_received": [
+        ["plain", "tuple(int 1, bytes b'2')"],
+        ["other", "tuple(tuple(int 1, bytes b'2'))", "dict(str 'key': str 'é')"],
+        ["third", "tuple(int 3)", "dict()"],
+        ["anything", "tuple(tuple(int 1))", "dict(str 'key': int 2)"],
+        "somebody, it is me",
+    ],
+    # jellyFor and unjellyFor of the application's own.
+    "jelly_hooks": ["Coin", "12.34", "Coin", "12.35", "list(Coin, Coin)"],
+    # getTypeToCopyFor, setFactoryForClass, getTypeToCopy, setCopierForClassTree, copyTags.
+    "tags": [
+        [["OddityOfNobody", "odd"], ["MadeOddity", "odd, made"]],
+        [["WornCloth", "red"], ["WornShirt", "blue"]],
+        [
+            "field_things.Article",
+            "field_things.Coin",
+            "wardrobe.WornCloth",
+            "wardrobe.WornShirt",
+        ],
+    ],
+    # Each end shows its tracebacks if it is told to, and not otherwise.
+    "tracebacks": {
+        "server's, shut": [TYPE, "Traceback unavailable\n"],
+        "client's, shut": [TYPE, "Traceback unavailable\n"],
+        "server's, open": [TYPE, [True, True]],
+        "client's, open": [TYPE, [True, True]],
+    },
+    "no_answer": [True, None, [0, 1, 2], ["with an answer"]],
+    "longest": [655_360] * 3,
+    "too_long": {
+        "argument": ["BananaError", "byte string is too long to send (655361)"],
+        "and then": "still there",
+    },
+    # StringPager and FilePager, to the client and to the server, with callback and arguments.
+    "paging": [PAGED, PAGED, [SENT, SENT]],
+    "publishing": ["ReadArticle", ["tea", [1, 2, 3]], 7, True, True, 1],
+}
+
+
+def expected(pairing: Pairing) -> dict[str, Any]:
+    """Return what is seen in a pairing: the table, and what our end does better."""
+    table = dict(SEEN)
+    too_long = dict(table["too_long"])
+    if pairing.server == "ours":
+        # Twisted's server ends the connection instead.
+        too_long["result"] = TOO_LARGE
+    if pairing.client == "ours":
+        # An error that is printed says of which type it is.
+        table["remote_type"] = [TYPE, f"{TYPE}: because broken", ["because broken"]]
+        # Every keyword belongs to the remote method; with Twisted's client these do not.
+        others = [["_name", 2], ["pbcallback", 3], ["pberrback", 4], ["self", 1]]
+        table["keywords"] = [True, others]
+        too_long["argument"] = too_long["result of the client's"] = TOO_LARGE
+        # Twisted's getAllPages waits for ever where there is no such method.
+        table["paging"] = [*table["paging"], "NoSuchMethod"]
+    return {**table, "too_long": too_long}
+
+
+Lines = dict[str, dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def run() -> Iterator[Callable[[Pairing], tuple[Lines, Peer]]]:
+    """Give a function that runs the client of a pairing, once, against a server that stays."""
+    with contextlib.ExitStack() as stack:
+        servers: dict[str, tuple[Peer, str]] = {}
+        runs: dict[Pairing, Lines] = {}
+
+        def run_pairing(pairing: Pairing) -> tuple[Lines, Peer]:
+            if pairing.server not in servers:
+                peer = Peer(HERE / "field_server.py", pairing.server, path=[HERE])
+                stack.enter_context(peer)
+                with explained_by(peer):
+                    servers[pairing.server] = peer, json.dumps(peer.read())
+            server, ports = servers[pairing.server]
+            if pairing not in runs:
+                arguments = [pairing.client, ports, pairing.server]
+                client = Peer(HERE / "field_client.py", *arguments, path=[HERE])
+                with explained_by(server), client:
+                    lines = client.read_all()
+                runs[pairing] = {line["scenario"]: line for line in lines}
+            return runs[pairing], server
+
+        yield run_pairing
+
+
+@pytest.mark.parametrize("scenario", SEEN)
+@pytest.mark.parametrize("pairing", PAIRINGS, ids=str)
+def test_the_field_works_in_every_pairing(
+    run: Callable[[Pairing], tuple[Lines, Peer]], pairing: Pairing, scenario: str
+) -> None:
+    """What a program sees does not depend on which end is ours, but where the table says so."""
+    lines, server = run(pairing)
+    with explained_by(server):
+        assert "failed" not in lines[scenario], lines[scenario]["failed"]
+        assert expected(pairing)[scenario] == lines[scenario]["seen"]
+
+
+@pytest.mark.parametrize("pairing", PAIRINGS, ids=str)
+def test_every_scenario_has_an_expectation(
+    run: Callable[[Pairing], tuple[Lines, Peer]], pairing: Pairing
+) -> None:
+    """A client runs the scenarios of the table, no fewer and no more."""
+    assert set(SEEN) == set(run(pairing)[0])
