@@ -114,7 +114,7 @@ REASONS: dict[str, str] = {
     "rest.": """
         twisted.python.failure.format_frames
     """,
-    "Set a breakpoint, or sys.excepthook.": """
+    "Debuggers stop at exceptions by themselves: python -m pdb.": """
         twisted.python.failure.startDebugMode
     """,
     # reactor
@@ -203,6 +203,7 @@ REASONS: dict[str, str] = {
         twisted.internet.reactor.nameResolver
     """,
     "A socket that another program opened is not taken over; listen on fd through asyncio.": """
+        twisted.internet.endpoints.AdoptedStreamServerEndpoint
         twisted.internet.reactor.adoptStreamConnection
         twisted.internet.reactor.adoptStreamPort
     """,
@@ -227,6 +228,25 @@ REASONS: dict[str, str] = {
         twisted.internet.ssl.Connector
         twisted.internet.ssl.Port
         twisted.internet.ssl.Server
+    """,
+    "Its privateKey has the method, and takes the subject too: "
+    "certificate.privateKey.certificateRequest(certificate.getSubject()).": """
+        twisted.internet.ssl.PrivateCertificate.certificateRequest
+        twisted.internet.ssl.PrivateCertificate.newCertificate
+        twisted.internet.ssl.PrivateCertificate.signCertificateRequest
+    """,
+    "OpenSSL itself is given the list, and chooses.": """
+        twisted.internet.ssl.AcceptableCiphers.selectCiphers
+    """,
+    "A child process is connected by reactor.spawnProcess, or by broker.connect with pb+exec:.": """
+        twisted.internet.endpoints.ProcessEndpoint
+        twisted.internet.endpoints.StandardErrorBehavior
+    """,
+    "stdio.StandardIO connects the standard streams.": """
+        twisted.internet.endpoints.StandardIOEndpoint
+    """,
+    "SSL4ServerEndpoint and listenSSL serve over TLS.": """
+        twisted.internet.endpoints.wrapServerTLS
     """,
     # stdio
     "Asked of the transport, which instances have from the time that the streams are open.": """
