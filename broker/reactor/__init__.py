@@ -41,6 +41,7 @@ __all__ = [
     "run",
     "running",
     "seconds",
+    "spawnProcess",
     "stop",
     "suggestThreadPoolSize",
 ]
@@ -63,6 +64,7 @@ removeSystemEventTrigger = default.removeSystemEventTrigger
 resolve = default.resolve
 run = default.run
 seconds = default.seconds
+spawnProcess = default.spawnProcess
 stop = default.stop
 suggestThreadPoolSize = default.suggestThreadPoolSize
 

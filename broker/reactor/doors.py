@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from broker.defer import Deferred, succeed
@@ -14,6 +14,7 @@ from .connectors import Connector, StreamConnector
 from .error import DNSLookupError
 from .mainloop import Mainloop
 from .ports import Port, StreamPort
+from .processes import ProcessTransport, spawn_process
 from .thread_pool import deferToThreadPool
 from .unix import UNIXConnector, UNIXPort
 
@@ -146,6 +147,26 @@ class Reactor(Mainloop):
         )
         found.addTimeout(sum(timeout), self)
         return found.addCallbacks(lambda rows: rows[0][4][0], lambda why: _not_found(name, why))
+
+    def spawnProcess(
+        self,
+        processProtocol: Any,
+        executable: str | bytes,
+        args: Sequence[str | bytes] = (),
+        env: Mapping[Any, Any] | None = {},
+        path: str | bytes | None = None,
+        uid: int | None = None,
+        gid: int | None = None,
+        usePTY: bool | int = 0,
+        childFDs: Mapping[int, int | str] | None = None,
+    ) -> ProcessTransport:
+        """Run a program, and give its standard streams to a protocol (published).
+
+        The arguments and what is raised are those of `processes.spawn_process`.
+        """
+        return spawn_process(
+            self, processProtocol, executable, args, env, path, uid, gid, usePTY, childFDs
+        )
 
     @staticmethod
     def _listen(port: P) -> P:

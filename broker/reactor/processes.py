@@ -20,7 +20,7 @@ from broker.net.scheduler import TwistedScheduler
 from broker.net.transports import HIGH_WATER
 
 from .error import ProcessDone, ProcessExitedAlready, ProcessTerminated
-from .protocol import BaseProtocol
+from .protocol_bases import BaseProtocol
 
 if TYPE_CHECKING:
     from .mainloop import Mainloop

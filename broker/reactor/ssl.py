@@ -51,8 +51,12 @@ __all__ = [
     "TLSVersion",
     "optionsForClientTLS",
     "platformTrust",
+    "supported",
     "trustRootFromCertificates",
 ]
+
+supported = True
+"""Whether there is TLS (published): always."""
 
 
 class ContextFactory:
@@ -81,17 +85,28 @@ class DefaultOpenSSLContextFactory(ContextFactory):
         self,
         privateKeyFileName: str,
         certificateFileName: str,
-        sslmethod: int = SSL.TLS_SERVER_METHOD,
+        sslmethod: int = SSL.TLS_METHOD,
     ):
-        self._context = SSL.Context(sslmethod)
-        self._context.set_min_proto_version(SSL.TLS1_2_VERSION)
-        self._context.use_certificate_chain_file(certificateFileName)
-        self._context.use_privatekey_file(privateKeyFileName)
-        self._context.check_privatekey()
+        self.privateKeyFileName = privateKeyFileName
+        self.certificateFileName = certificateFileName
+        self.sslmethod = sslmethod
+        self._context: Any = None
+        self.cacheContext()
+
+    def cacheContext(self) -> None:
+        """Make the context and keep it, unless it was made before (published)."""
+        if self._context is None:
+            context = SSL.Context(self.sslmethod)
+            context.set_min_proto_version(SSL.TLS1_2_VERSION)
+            context.use_certificate_chain_file(self.certificateFileName)
+            context.use_privatekey_file(self.privateKeyFileName)
+            context.check_privatekey()
+            self._context = context
 
     def getContext(self) -> SSL.Context:
         """Return the one context (published)."""
-        return self._context
+        context: SSL.Context = self._context
+        return context
 
 
 class ClientContextFactory:
@@ -101,7 +116,7 @@ class ClientContextFactory:
     """
 
     isClient = 1
-    method = SSL.TLS_CLIENT_METHOD
+    method = SSL.TLS_METHOD
 
     def getContext(self) -> SSL.Context:
         """Return a new context (published)."""
