@@ -10,7 +10,7 @@ import ipaddress
 import shlex
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from broker.errors import ConfigError
 
@@ -104,8 +104,16 @@ def parse_address(address: str) -> Location:
     raise ConfigError(f"address {address!r} is not understood; {EXAMPLE}")
 
 
+def _split(address: str) -> SplitResult:
+    try:
+        return urlsplit(address)
+    except ValueError:
+        # Brackets that do not close, or that hold no IPv6 address.
+        raise ConfigError(f"address {address!r} is not understood; {EXAMPLE}") from None
+
+
 def _host_port(address: str) -> HostPort:
-    parts = urlsplit(address)
+    parts = _split(address)
     try:
         port = parts.port
     except ValueError:
@@ -118,7 +126,7 @@ def _host_port(address: str) -> HostPort:
 
 
 def _socket_path(address: str) -> SocketPath:
-    parts = urlsplit(address)
+    parts = _split(address)
     path = unquote(parts.path)
     is_absolute = path.startswith("/") and not path.endswith("/") and "\0" not in path
     if parts.netloc or parts.query or parts.fragment or not is_absolute:

@@ -1,0 +1,691 @@
+"""A session on a transport: batching, timers, faults, pressure, and Twisted at the other end."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import threading
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from memory import BrokerPair, ManualScheduler
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure as TwistedFailure
+from twisted.spread import pb as twisted_pb
+
+from broker.connection import Broker, published_policy
+from broker.core.policy import PUBLISHED, STRICT
+from broker.defer import Deferred
+from broker.errors import DeadReferenceError, PBConnectionLost, ProtocolError
+from broker.flavors.referenceable import Referenceable, Root
+from broker.net.scheduler import LoopScheduler
+from jelly.dialects import PB
+from jelly.limits import Limits
+
+
+class House(Root):
+    """Writes down what is called."""
+
+    def __init__(self) -> None:
+        self.log: list[Any] = []
+        self.waiting: list[Deferred[Any]] = []
+        self.kept: list[Any] = []
+
+    def remote_echo(self, value: Any = None) -> Any:
+        """Return it."""
+        self.log.append(value)
+        return value
+
+    def remote_wait(self) -> Deferred[Any]:
+        """Answer later."""
+        self.waiting.append(Deferred())
+        return self.waiting[-1]
+
+    def remote_keep(self, value: Any) -> None:
+        """Keep a reference."""
+        self.kept.append(value)
+
+    def remote_fail(self, kind: int = 0) -> None:
+        """Raise."""
+        raise ValueError("because")
+
+
+def spoken(data: bytes) -> list[Any]:
+    """The messages of some bytes."""
+    reader = PB.reader(Limits())
+    reader.feed(data)
+    return reader.read()
+
+
+# Batches.
+
+
+def test_a_single_call_leaves_at_once() -> None:
+    """When nothing else is in flight a call is written without waiting for the turn to end."""
+    pair = BrokerPair(House())
+    before = len(pair.transport(pair.client).writes)
+    pair.root.callRemote("echo", 1)
+    assert len(pair.transport(pair.client).writes) == before + 1
+
+
+def test_calls_of_one_turn_are_one_write() -> None:
+    """Further calls of a turn leave together at its end, or early when they are many."""
+    pair = BrokerPair(House())
+    transport = pair.transport(pair.client)
+    before = len(transport.writes)
+    results = [pair.root.callRemote("echo", n) for n in range(20)]
+    assert len(transport.writes) == before + 1
+    pair.scheduler.run()
+    assert len(transport.writes) == before + 2
+    assert len(spoken(transport.writes[-1])) == 19
+    for n, result in enumerate(results):
+        assert pair.get(result) == n
+    before = len(transport.writes)
+    for n in range(100):
+        pair.root.callRemote("echo", n)
+    assert len(transport.writes) > before + 2
+
+
+def test_answers_of_one_turn_are_one_write() -> None:
+    """The answers to calls that came together leave together."""
+    pair = BrokerPair(House())
+    for n in range(20):
+        pair.root.callRemote("echo", n)
+    pair.client.flush()
+    before = len(pair.transport(pair.server).writes)
+    pair.server.dataReceived(pair.transport(pair.client).take())
+    assert len(pair.transport(pair.server).writes) == before + 1
+
+
+def test_a_slice_at_a_time() -> None:
+    """Of many messages a slice is handled in a turn, in order, the rest in the next ones."""
+    house = House()
+    pair = BrokerPair(house, policy=STRICT.but(turn_messages=5))
+    for n in range(12):
+        pair.root.callRemote("echo", n)
+    pair.client.flush()
+    pair.server.dataReceived(pair.transport(pair.client).take())
+    assert house.log == list(range(5))
+    pair.scheduler.step()
+    assert house.log == list(range(10))
+    pair.scheduler.step()
+    assert house.log == list(range(12))
+
+
+@pytest.mark.parametrize("client_first", [True, False])
+@pytest.mark.parametrize("scheduler", [None, False])
+def test_either_side_first(client_first: bool, scheduler: Any) -> None:
+    """Whichever side is connected first, with turns or without, the two understand each other."""
+    pair = BrokerPair(House(), client_first=client_first, scheduler=scheduler)
+    assert pair.call("echo", [1, "two"]) == [1, "two"]
+    assert (pair.client.dialect, pair.server.dialect) == ("pb", "pb")
+
+
+# Timers.
+
+
+@pytest.mark.parametrize(
+    ("side", "text"),
+    [
+        ("client", "no Perspective Broker offer in 10 s; is this a TLS port?"),
+        ("server", "no choice of a dialect in 10 s"),
+    ],
+)
+def test_no_offer(side: str, text: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A peer that says nothing is given up after ten seconds, with one line in the log."""
+    pair = BrokerPair(connect=False)
+    broker: Broker = getattr(pair, side)
+    transport = pair.transport(broker)
+    broker.makeConnection(transport)
+    pair.scheduler.advance(9.9)
+    assert not transport.is_aborted
+    with caplog.at_level(logging.INFO, "broker"):
+        pair.scheduler.advance(0.2)
+    assert transport.is_aborted
+    assert [record.message.partition(": ")[2] for record in caplog.records] == [text]
+    pair.cut()
+    assert isinstance(broker.reason, PBConnectionLost)
+    assert str(broker.reason) == text
+
+
+def test_timers_end_with_what_they_wait_for() -> None:
+    """After the handshake, or the end, no timer is left."""
+    pair = BrokerPair(House())
+    assert pair.scheduler.waiting == 0
+    pair.client.expect("login", 5, "too late")
+    assert pair.scheduler.waiting == 1
+    pair.client.expected("login")
+    pair.client.expected("never asked for")
+    assert pair.scheduler.waiting == 0
+    pair.client.expect("login", 5, "too late")
+    pair.cut()
+    assert pair.scheduler.waiting == 0
+
+
+def test_timers_from_when_there_is_a_transport() -> None:
+    """A timer that was asked for before begins with the connection."""
+    pair = BrokerPair(connect=False)
+    pair.client.expect_when_connected("login", 30, "login not completed in 30 s")
+    pair.scheduler.advance(100)
+    pair.connect()
+    pair.scheduler.advance(29)
+    assert not pair.transport(pair.client).is_aborted
+    pair.scheduler.advance(2)
+    assert pair.transport(pair.client).is_aborted
+
+
+# Faults.
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"\x90" * 1000, b"\x01" * 70, PB.writer(Limits()).encode([b"decref", 99]), b"\x05\x81"],
+)
+def test_a_fault_of_the_peers(data: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    """The connection is aborted with one log line of at most 400 bytes, and no more is handled."""
+    house = House()
+    pair = BrokerPair(house)
+    call = PB.writer(Limits()).encode(
+        [b"message", 7, b"root", b"echo", 1, [b"tuple"], [b"dictionary"]]
+    )
+    with caplog.at_level(logging.DEBUG, "broker"):
+        pair.server.dataReceived(data + call)
+        pair.server.dataReceived(call)
+        pair.scheduler.run()
+    assert pair.transport(pair.server).is_aborted
+    assert house.log == []
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    assert record.message.startswith("closed the client: ")
+    assert len(record.message.encode()) <= 400
+    pair.cut()
+    assert isinstance(pair.server.reason, ProtocolError)
+
+
+def test_other_connections_do_not_notice() -> None:
+    """A fault ends its own connection only."""
+    house = House()
+    bad, good = BrokerPair(house), BrokerPair(house)
+    bad.server.dataReceived(b"\x90" * 10)
+    assert good.call("echo", 5) == 5
+    assert not good.transport(good.server).is_aborted
+
+
+def test_a_transport_without_abort() -> None:
+    """Where a transport cannot be aborted it is closed."""
+    broker = Broker(False, policy=STRICT)
+    transport: Any = StringTransport()
+    transport.abortConnection = transport.loseConnection
+    broker.makeConnection(transport)
+    broker.dataReceived(b"\x90")
+    assert transport.disconnecting
+
+
+FORGED = "a\nERROR everything is lost"
+
+
+@pytest.mark.parametrize(
+    ("name", "args", "kw"),
+    [
+        (FORGED, (), {}),
+        ("x" * 128, (), {}),
+        ("echo", (1, 2, 3), {}),
+        ("echo", (), {FORGED: 1}),
+        ("echo", (), {"x" * 100_000: 1}),
+        ("keep", (), {}),
+    ],
+)
+@pytest.mark.parametrize("policy", [STRICT, PUBLISHED])
+def test_one_line_for_each_bad_call(
+    name: str, args: Any, kw: Any, policy: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What a peer sends makes at most one line of at most 400 bytes, and forges none."""
+    pair = BrokerPair(House(), policy=policy)
+    with caplog.at_level(logging.DEBUG, "broker"):
+        pair.call(name, *args, **kw)
+    (record,) = caplog.records
+    assert "\n" not in record.message
+    assert len(record.message.encode()) <= 400
+
+
+def test_a_text_of_another_peers(caplog: pytest.LogCaptureFixture) -> None:
+    """An error that came from one peer, and goes on to another, forges no line either."""
+
+    class Forging(Referenceable):
+        def remote_forge(self) -> None:
+            raise ProtocolError(FORGED)
+
+    class Asking(House):
+        def remote_ask(self, other: Any) -> Any:
+            return other.callRemote("forge")
+
+        async def remote_ask_async(self, other: Any) -> Any:
+            return await other.callRemote("forge")
+
+    for name in ("ask", "ask_async"):
+        pair = BrokerPair(Asking())
+        with caplog.at_level(logging.DEBUG, "broker"):
+            assert pair.call(name, Forging()).check(ProtocolError)
+        for record in caplog.records:
+            assert "\n" not in record.message
+
+
+def test_a_fault_of_ours(caplog: pytest.LogCaptureFixture) -> None:
+    """What a method raises is logged with its traceback and the id that the peer was shown."""
+    pair = BrokerPair(House())
+    with caplog.at_level(logging.ERROR, "broker"):
+        failure = pair.call("fail")
+    (record,) = caplog.records
+    error_id = failure.value.removeprefix("internal error (id ").rstrip(")")
+    assert record.message == f"remote method 'fail' raised (id {error_id})"
+    assert record.exc_info is not None
+    assert record.exc_info[0] is ValueError
+
+
+# The end.
+
+
+def test_pending_calls() -> None:
+    """Each pending call fails with PBConnectionLost, and knows of what."""
+    pair = BrokerPair(House())
+    failures: list[Any] = []
+    pair.root.callRemote("wait").addErrback(failures.append)
+    pair.exchange()
+    pair.root.callRemote("echo").addErrback(failures.append)
+    pair.root.callRemote("echo").addErrback(failures.append)
+    pair.cut(clean=True)
+    assert [failure.check(PBConnectionLost) for failure in failures] == [PBConnectionLost] * 3
+    assert [failure.value.may_have_run for failure in failures] == [True, False, False]
+    assert "closed cleanly" in str(failures[0].value)
+
+
+def test_everything_is_let_go() -> None:
+    """Tables, notifiers and calls of an ended connection hold nothing."""
+    house = House()
+    pair = BrokerPair(house)
+    pair.call("keep", Referenceable())
+    told: list[str] = []
+    for broker, name in ((pair.client, "client"), (pair.server, "server")):
+        broker.notifyOnDisconnect(lambda name=name: told.append(name))
+        broker.notifyOnFail(lambda: told.append("failed"))
+    taken: Callable[[], None] = lambda: told.append("taken back")  # noqa: E731
+    pair.client.notifyOnDisconnect(taken)
+    pair.client.dontNotifyOnDisconnect(taken)
+    pair.client.dontNotifyOnDisconnect(taken)
+    closed: list[Any] = []
+    pair.client.closed.addCallback(closed.append)
+    pair.cut()
+    pair.cut()
+    assert told == ["client", "server"]
+    assert closed == [None]
+    assert pair.client.disconnected == pair.server.disconnected == 1
+    for broker in (pair.client, pair.server):
+        translator = broker.session.translator
+        tables = (translator.exports, translator.imports, translator.published, translator.held)
+        assert [len(table) for table in tables] == [0, 0, 0, 0]
+    assert "closed" in repr(pair.client)
+    house.kept.clear()
+    pair.collect()
+
+
+def test_notifiers_that_raise(caplog: pytest.LogCaptureFixture) -> None:
+    """A notifier that raises is logged; the others are called."""
+    pair = BrokerPair(House())
+    told: list[int] = []
+    pair.client.notifyOnDisconnect(lambda: int("no number"))
+    pair.client.notifyOnDisconnect(lambda: told.append(1))
+    with pytest.raises(TypeError):
+        pair.client.notifyOnDisconnect(5)  # type: ignore[arg-type]
+    with caplog.at_level(logging.ERROR, "broker"):
+        pair.cut()
+    assert told == [1]
+    assert "a callback of the application raised" in caplog.text
+
+
+def test_notifiers_of_the_beginning() -> None:
+    """``notifyOnConnect`` comes when calls can be made, ``notifyOnFail`` if they never could."""
+    told: list[str] = []
+    pair = BrokerPair(House(), connect=False)
+    pair.client.notifyOnConnect(lambda: told.append("connected"))
+    pair.client.notifyOnFail(lambda: told.append("failed"))
+    assert told == []
+    pair.connect()
+    pair.client.notifyOnConnect(lambda: told.append("at once"))
+    pair.cut()
+    assert told == ["connected", "at once"]
+    failing = BrokerPair(connect=False)
+    failing.client.notifyOnFail(lambda: told.append("failed"))
+    failing.client.notifyOnDisconnect(lambda: told.append("disconnected"))
+    failing.client.makeConnection(failing.transport(failing.client))
+    failing.cut()
+    assert told[2:] == ["failed"]
+
+
+def test_answers_that_come_too_late() -> None:
+    """A method that ends after its connection changes nothing, and exports nothing."""
+    house = House()
+    pair = BrokerPair(house)
+    pair.root.callRemote("wait").addErrback(lambda _: None)
+    pair.exchange()
+    pair.cut()
+    house.waiting[0].callback(Referenceable())
+    assert len(pair.server.session.translator.exports) == 0
+
+
+def test_cancelling_a_call() -> None:
+    """A cancelled call ends at once; its answer, if it comes, is dropped and let go."""
+    house = House()
+    pair = BrokerPair(house)
+    failures: list[Any] = []
+    call = pair.root.callRemote("wait").addErrback(failures.append)
+    pair.exchange()
+    call.cancel()
+    assert len(failures) == 1
+    house.waiting[0].callback(Referenceable())
+    pair.exchange()
+    assert len(pair.server.session.translator.exports) == 0
+    assert pair.call("echo", 5) == 5
+
+
+def test_draining() -> None:
+    """``drain`` refuses further calls and fires when none is left."""
+    house = House()
+    pair = BrokerPair(house)
+    answer = pair.root.callRemote("wait")
+    pair.exchange()
+    idle: list[Any] = []
+    pair.server.drain().addCallback(idle.append)
+    assert "ServerDraining" in pair.call("echo", 1).type
+    assert house.log == idle == []
+    house.waiting[0].callback(7)
+    assert pair.get(answer) == 7
+    assert idle == [None]
+    assert BrokerPair(House()).server.drain().called
+
+
+# Pressure.
+
+
+def test_answers_that_are_not_taken() -> None:
+    """While a peer does not read, no call of its is started; below the mark they go on."""
+    house = House()
+    pair = BrokerPair(house)
+    transport = pair.transport(pair.server)
+    transport.unsent = STRICT.high_water + 1
+    pair.root.callRemote("echo", 1)
+    pair.exchange()
+    assert house.log == [1]
+    answers = [pair.root.callRemote("echo", n) for n in (2, 3)]
+    pair.exchange()
+    assert house.log == [1]
+    assert not transport.is_paused
+    transport.unsent = 0
+    transport.on_drained()
+    assert house.log == [1, 2, 3]
+    assert [pair.get(answer) for answer in answers] == [2, 3]
+
+
+def test_a_peer_that_takes_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """At max_unsent the connection is aborted."""
+    pair = BrokerPair(House())
+    pair.transport(pair.server).unsent = STRICT.max_unsent + 1
+    with caplog.at_level(logging.WARNING, "broker"):
+        pair.root.callRemote("echo", 1).addErrback(lambda _: None)
+        pair.exchange()
+    assert pair.transport(pair.server).is_aborted
+    assert f"peer is not reading ({STRICT.max_unsent + 1} bytes unsent)" in caplog.text
+    pair.cut()
+
+
+def test_reading_stops_at_the_cap_and_goes_on() -> None:
+    """A backlog above its cap stops reading; when it has been handled, reading goes on."""
+    house = House()
+    pair = BrokerPair(house, policy=STRICT.but(max_backlog=500, turn_messages=2))
+    transport = pair.transport(pair.server)
+    for n in range(100):
+        pair.root.callRemote("echo", n)
+    pair.client.flush()
+    pair.server.dataReceived(pair.transport(pair.client).take())
+    assert transport.is_paused
+    pair.scheduler.run()
+    assert house.log == list(range(100))
+    assert not transport.is_paused
+
+
+def test_reading_stops_and_goes_on_with_held_calls() -> None:
+    """So it is for calls that wait until the peer reads."""
+    house = House()
+    pair = BrokerPair(house, policy=STRICT.but(max_backlog=500))
+    transport = pair.transport(pair.server)
+    transport.unsent = STRICT.high_water + 1
+    pair.server.flush()
+    pair.server.session.hold_calls(True)
+    for n in range(100):
+        pair.root.callRemote("echo", n)
+    pair.client.flush()
+    pair.server.dataReceived(pair.transport(pair.client).take())
+    assert transport.is_paused
+    assert house.log == []
+    transport.unsent = 0
+    transport.on_drained()
+    pair.scheduler.run()
+    assert len(house.log) == 100
+    assert not transport.is_paused
+
+
+# Letting go.
+
+
+def test_a_reference_collected_in_a_thread() -> None:
+    """The peer is told, by way of the scheduler, also on a quiet connection."""
+    house = House()
+    pair = BrokerPair(house)
+    pair.call("keep", Referenceable())
+    thread = threading.Thread(target=house.kept.clear)
+    thread.start()
+    thread.join()
+    assert len(pair.client.session.translator.exports) == 1
+    pair.exchange()
+    assert len(pair.client.session.translator.exports) == 0
+
+
+def test_a_reference_collected_after_its_loop() -> None:
+    """A loop that is closed is told nothing, and nobody hears of that."""
+    house = House()
+
+    async def main() -> Any:
+        pair = BrokerPair(connect=False)
+        broker = pair.server
+        transport: Any = pair.transport(broker)
+        transport.scheduler = LoopScheduler(asyncio.get_running_loop())
+        broker.makeConnection(transport)
+        house.kept.append(broker.unserialize([b"remote", 5]))
+        return pair
+
+    pair = asyncio.run(main())
+    house.kept.clear()
+    gc.collect()
+    assert len(pair.server.session.translator.imports) == 0
+
+
+def test_everything_leaves_without_a_scheduler() -> None:
+    """Under a transport without any scheduler each message is written at once."""
+    house = House()
+    pair = BrokerPair(house, scheduler=False)
+    for n in range(3):
+        before = len(pair.transport(pair.client).writes)
+        pair.root.callRemote("echo", n)
+        assert len(pair.transport(pair.client).writes) == before + 1
+    pair.call("keep", Referenceable())
+    house.kept.clear()
+    pair.exchange()
+    assert len(pair.client.session.translator.exports) == 0
+
+
+# Published names.
+
+
+def test_the_published_policy() -> None:
+    """A Broker that is made by its published name goes by the published policy."""
+    policy = Broker(True).policy
+    assert policy == published_policy()
+    assert not policy.declared_state
+    assert Broker.version == 6
+    assert published_policy(unsafe_tracebacks=True).unsafe_tracebacks
+
+
+def test_string_transport() -> None:
+    """A Broker over Twisted's StringTransport writes at once."""
+    server, client = Broker(False), Broker(True)
+    transports = {server: StringTransport(), client: StringTransport()}
+    house = House()
+    server.setNameForLocal("root", house)
+    for broker, transport in transports.items():
+        broker.makeConnection(transport)
+
+    def cross() -> None:
+        for sender, receiver in ((server, client), (client, server)) * 3:
+            data = transports[sender].value()
+            transports[sender].clear()
+            if data:
+                receiver.dataReceived(data)
+
+    cross()
+    results: list[Any] = []
+    client.remoteForName("root").callRemote("echo", "hi").addCallback(results.append)
+    assert transports[client].value()
+    cross()
+    assert results == ["hi"]
+
+
+class TwistedHouse(twisted_pb.Root):  # type: ignore[misc]
+    """The same, by Twisted."""
+
+    def remote_echo(self, value: Any) -> Any:
+        """Return it."""
+        return value
+
+    def remote_call_back(self, value: Any) -> Any:
+        """Call what was handed over."""
+        return value.callRemote("echo", "from Twisted")
+
+    def remote_fail(self) -> None:
+        """Raise."""
+        raise twisted_pb.Error("on purpose")
+
+
+class CallingBack(House):
+    """Calls what was handed over."""
+
+    def remote_call_back(self, value: Any) -> Any:
+        """Call it."""
+        return value.callRemote("echo", "from ours")
+
+
+class TwistedEcho(twisted_pb.Referenceable):  # type: ignore[misc]
+    """Something of Twisted's that is handed over."""
+
+    def remote_echo(self, value: Any) -> Any:
+        """Return it."""
+        return value
+
+
+@pytest.mark.parametrize("ours_is_client", [True, False])
+@pytest.mark.parametrize("chunk", [1, 1448])
+def test_twisteds_broker_at_the_other_end(ours_is_client: bool, chunk: int) -> None:
+    """Calls, callbacks and errors cross to Twisted's own Broker, either way."""
+    ours: Any = Broker(ours_is_client)
+    theirs: Any = twisted_pb.Broker(not ours_is_client)
+    transports = {ours: StringTransport(), theirs: StringTransport()}
+    client, server = (ours, theirs) if ours_is_client else (theirs, ours)
+    server.setNameForLocal("root", TwistedHouse() if ours_is_client else CallingBack())
+    theirs.factory = SimpleNamespace(clientConnectionMade=lambda _: None, unsafeTracebacks=False)
+    ours.makeConnection(transports[ours])
+    theirs.makeConnection(transports[theirs])
+
+    def cross() -> None:
+        for sender, receiver in ((server, client), (client, server)) * 12:
+            data = transports[sender].value()
+            transports[sender].clear()
+            for begin in range(0, len(data), chunk):
+                receiver.dataReceived(data[begin : begin + chunk])
+
+    def get(result: Any) -> Any:
+        found: list[Any] = []
+        result.addBoth(found.append)
+        cross()
+        return found[0]
+
+    cross()
+    root = client.remoteForName("root")
+    assert get(root.callRemote("echo", [1, ("two", None), {b"x": 1.5}])) == [
+        1,
+        ("two", None),
+        {b"x": 1.5},
+    ]
+    mine = House() if ours_is_client else TwistedEcho()
+    expected = "from Twisted" if ours_is_client else "from ours"
+    assert get(root.callRemote("call_back", mine)) == expected
+    failure = get(root.callRemote("fail"))
+    assert failure.check("twisted.spread.pb.Error" if ours_is_client else "builtins.ValueError")
+    ours.connectionLost(TwistedFailure(Exception("cut")))
+    theirs.connectionLost(TwistedFailure(Exception("cut")))
+
+
+def test_published_doors() -> None:
+    """The published methods lead to session and tables."""
+    pair = BrokerPair(House())
+    server = pair.server
+    thing = Referenceable()
+    luid = server.registerReference(thing)
+    assert server.registerReference(thing) == luid
+    assert server.localObjectForID(luid) is thing
+    assert type(server.localObjectForID("root")) is House
+    assert server.localObjectForID(99) is None
+    assert server.serialize(thing) == [b"remote", luid]
+    assert server.unserialize([b"local", luid]) is thing
+    assert server.serializingPerspective is server.unserializingPerspective is None
+    result: Deferred[Any] = Deferred()
+    expressions: list[Any] = []
+    server.serialize(result).addCallback(expressions.append)
+    assert expressions == []
+    result.callback([1])
+    assert expressions == [[b"list", 1]]
+    pair.client.sendCall(b"message", 50, b"root", b"echo", 0, [b"tuple", 8], [b"dictionary"])
+    pair.exchange()
+    assert server.localObjectForID("root").log == [8]
+
+
+def test_what_hooks_see() -> None:
+    """While a message is made, hooks see for whom; while one is read, they see it too."""
+    seen: list[Any] = []
+
+    class Looking(Referenceable):
+        def jellyFor(self, jellier: Any) -> Any:
+            seen.append(jellier.invoker.serializingPerspective)
+            return super().jellyFor(jellier)
+
+    pair = BrokerPair(House())
+    pair.client.serialize([Looking()], "eyes")
+    assert seen == ["eyes"]
+    assert pair.client.serializingPerspective is None
+
+
+def test_a_dead_connection_takes_no_calls() -> None:
+    """After a fault, even before the transport has closed, a call raises at once."""
+    pair = BrokerPair(House())
+    pair.client.dataReceived(b"\x90")
+    with pytest.raises(DeadReferenceError):
+        pair.root.callRemote("echo")
+
+
+def test_the_manual_scheduler_is_needed_for_turns() -> None:
+    """The scheduler of a transport is the one that is used."""
+    scheduler = ManualScheduler()
+    pair = BrokerPair(House(), scheduler=scheduler)
+    pair.root.callRemote("echo", 1)
+    pair.root.callRemote("echo", 2)
+    assert scheduler.step()

@@ -1,0 +1,73 @@
+"""The house keeps its walls: who may import whom, and that each room has its tests."""
+
+from __future__ import annotations
+
+import subprocess
+import sysconfig
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+TESTED_ELSEWHERE = {
+    "broker/core/events.py": "records without behaviour; every session test reads them",
+    "broker/calls.py": "one half of the pump: tests/broker/test_connection.py",
+    "broker/doors.py": "the published half of the pump: tests/broker/test_connection.py",
+    "broker/handle.py": "a view of the pump: tests/behaviour",
+    "broker/journal.py": "what the pump logs: tests/broker/test_connection.py",
+    "broker/flavors/paging.py": "tests/interop/test_field.py, and the recorded conversations",
+    "broker/flavors/publish.py": "tests/interop/test_field.py",
+    "jelly/interfaces.py": "declarations: tests/jelly/test_bases.py",
+    "jelly/vocabulary.py": "a table that is recorded: tests/jelly/test_vectors.py",
+}
+"""Modules of the core without a test file of their own name, and where they are tested."""
+
+MIRRORED = ["jelly", "broker/core", "broker/flavors"]
+"""Folders of which each module has a test file of its name; others may be tested together."""
+
+
+def test_the_contracts_hold() -> None:
+    """import-linter finds no import that the contracts in pyproject.toml forbid."""
+    linter = Path(sysconfig.get_path("scripts")) / "lint-imports"
+    run = subprocess.run(
+        [linter, "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+def modules(folder: str) -> list[Path]:
+    """The modules of a folder, as paths from the root."""
+    found = (ROOT / folder).glob("*.py")
+    return sorted(path.relative_to(ROOT) for path in found if path.name != "__init__.py")
+
+
+def test_each_room_has_its_tests() -> None:
+    """Each module has a test file of its own name, or a reason in the table above."""
+    missing = [
+        str(module)
+        for folder in MIRRORED
+        for module in modules(folder)
+        if not (ROOT / "tests" / folder / f"test_{module.name}").exists()
+    ]
+    assert [name for name in missing if name not in TESTED_ELSEWHERE] == []
+
+
+def test_the_reasons_are_needed() -> None:
+    """No module in the table has gone, or has got a test file meanwhile."""
+    for name in TESTED_ELSEWHERE:
+        path = ROOT / name
+        assert path.exists()
+        assert not (ROOT / "tests" / path.relative_to(ROOT).parent / f"test_{path.name}").exists()
+
+
+def test_each_test_file_has_its_room() -> None:
+    """A test file that is named after a module of these folders is named after one that exists."""
+    others = {"test_jelly.py", "test_copied_failure.py"}
+    strays = [
+        str(test.relative_to(ROOT))
+        for folder in MIRRORED
+        for test in (ROOT / "tests" / folder).glob("test_*.py")
+        if test.name not in others
+        and not test.name.startswith("test_vectors")
+        and not (ROOT / folder / test.name.removeprefix("test_")).exists()
+    ]
+    assert strays == []
