@@ -80,6 +80,7 @@ def test_what_a_difference_is() -> None:
     assert len(shape(theirs, demanding)) == 1
     assert shape(1, 2) == [("1", "2")]
     assert shape(theirs, 5) == [("callable", "int")]
+    assert shape(KeyError, theirs) == [("a class", "a function")]
 
 
 def test_a_name_that_is_taken_away_is_missed(monkeypatch: pytest.MonkeyPatch) -> None:

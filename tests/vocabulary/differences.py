@@ -171,7 +171,6 @@ REASONS: dict[str, str] = {
         twisted.internet.error.ConnectionFdescWentAway
         twisted.internet.error.FileDescriptorOverrun
         twisted.internet.error.InvalidAddressError
-        twisted.internet.error.NoProtocol
         twisted.internet.error.NoRouteError
         twisted.internet.error.PeerVerifyError
         twisted.internet.error.ReactorAlreadyInstalledError
@@ -184,6 +183,9 @@ REASONS: dict[str, str] = {
         twisted.internet.error.errnoMapping
         twisted.internet.error.getConnectError
         twisted.internet.ssl.VerificationError
+    """,
+    "It is endpoints.NoProtocol.": """
+        twisted.internet.error.NoProtocol
     """,
     "The reactor is asyncio's loop, which keeps its sockets and its steps to itself; "
     "loop.add_reader and loop.add_writer watch others.": """

@@ -36,6 +36,8 @@ def compare(dotted: str, theirs: Any, ours: Any, skip: int = 0) -> list[Differen
         return []
     if not callable(ours):
         return [Difference(dotted, "callable", type(ours).__name__)]
+    if isinstance(theirs, type) and not isinstance(ours, type):
+        return [Difference(dotted, "a class", f"a {type(ours).__name__}")]
     if isinstance(theirs, type) and not _has_constructor(theirs):
         return []
     there, here = signature_of(theirs, skip), signature_of(ours, skip)
