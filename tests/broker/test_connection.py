@@ -273,6 +273,36 @@ def test_a_text_of_another_peers(caplog: pytest.LogCaptureFixture) -> None:
             assert "\n" not in record.message
 
 
+def test_a_command_that_the_peer_does_not_know(caplog: pytest.LogCaptureFixture) -> None:
+    """The peer says so, which is one line in the log here; the connection goes on."""
+    pair = BrokerPair(House())
+    pair.client.sendCall(b"new\ncommand", 1)
+    with caplog.at_level(logging.WARNING, "broker"):
+        pair.exchange()
+    assert [record.message for record in caplog.records] == [
+        "the server did not understand 'new\\ncommand'"
+    ]
+    assert pair.call("echo", 5) == 5
+
+
+def test_late_answers_leave_by_themselves() -> None:
+    """An answer that comes when all is quiet is written without anybody asking."""
+    house = House()
+    pair = BrokerPair(house)
+    pair.root.callRemote("wait").addErrback(lambda _: None)
+    pair.root.callRemote("wait").addErrback(lambda _: None)
+    pair.exchange()
+    transport = pair.transport(pair.server)
+    before = len(transport.writes)
+    house.waiting[0].callback(5)
+    house.waiting[1].errback(KeyError("late"))
+    pair.scheduler.run()
+    assert b"".join(transport.writes[before:])
+    commands = [m[0] for data in transport.writes[before:] for m in spoken(data)]
+    assert commands == [b"answer", b"error"]
+    pair.cut()
+
+
 def test_a_fault_of_ours(caplog: pytest.LogCaptureFixture) -> None:
     """What a method raises is logged with its traceback and the id that the peer was shown."""
     pair = BrokerPair(House())

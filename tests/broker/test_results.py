@@ -147,6 +147,21 @@ def test_async_methods_run_side_by_side() -> None:
     run(main)
 
 
+def test_nothing_is_kept_of_what_has_ended() -> None:
+    """What has been answered is not held any more, with a loop or without."""
+
+    async def main(looped: Looped) -> None:
+        await looped.call("wait", 1)
+        results: Any = looped.pair.server._results
+        assert len(results) == 0
+
+    run(main)
+    pair = BrokerPair(House())
+    assert pair.call("wait", 1) == 1
+    results: Any = pair.server._results
+    assert len(results) == 0
+
+
 def test_what_async_methods_raise() -> None:
     """It is the answer, as with any other method."""
 

@@ -119,6 +119,7 @@ def test_a_cache_comes_again_after_it_was_dropped() -> None:
     held(table, 5, a=1)
     assert log.entries == [(5, 1)]
     passing = table.observer_of(5)
+    assert passing.a == 1
     passing.a = 2
     del passing
     assert log.entries == [(5, 1)]

@@ -365,6 +365,14 @@ def test_limits_are_counted() -> None:
     assert session.stats.limits == {"max_calls": 1, "max_string": 1}
 
 
+def test_limits_of_one_call_are_counted() -> None:
+    """A limit that refused an argument is counted too, and the connection goes on."""
+    session = ready_server(Server(), max_refs=1)
+    feed(session, message(1, b"keep", [b"list", [b"remote", 1], [b"remote", 2]]))
+    assert sent(session)[0][0] == b"error"
+    assert session.stats.limits == {"max_refs": 1}
+
+
 def test_stats() -> None:
     """Calls and bytes are counted, both ways."""
     pair = SessionPair(Server())
@@ -411,6 +419,14 @@ def test_an_error_that_cannot_be_sent() -> None:
         (object(), None) if type(error) is ValueError else shown(error)
     )
     assert pair.call("fail") == "RuntimeError: the error cannot be sent: CannotJelly"
+
+
+def test_calls_of_hooks_that_were_not_written() -> None:
+    """A call that a hook made did not run either, until it is written with its message."""
+    pair = SessionPair(Server())
+    hook = Calling(pair.client)
+    outer = pair.client.call(b"message", ROOT, "keep", (hook,), {})
+    assert pair.client.end() == {hook.request_ids[0]: False, outer: False}
 
 
 # Answers that come later.

@@ -94,7 +94,8 @@ def test_an_overridden_hook_is_called() -> None:
     pair = BrokerPair(raw)
     assert pair.call("name", 1, k=2).type.endswith("WrongArguments")
     assert pair.call("name", 1, "two") == ["raw", 1, "two"]
-    assert raw.names == ["name", "name"]
+    assert "NoSuchMethod" in pair.call("nothing").type
+    assert raw.names == ["name", "name", "nothing"]
 
 
 def test_root() -> None:
