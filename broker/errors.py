@@ -139,9 +139,13 @@ class PBConnectionLost(ConnectionError):
         reason: what ended the connection, as the transport told it.
     """
 
+    # Of the class, for one that a peer raised and that is made here without ``__init__``.
+    may_have_run: bool = True
+    reason: Any = None
+
     def __init__(self, message: object = "connection lost", *, may_have_run: bool = True):
         super().__init__(message)
-        self.reason: Any = message
+        self.reason = message
         self.may_have_run = may_have_run
 
 

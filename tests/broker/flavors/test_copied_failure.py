@@ -238,3 +238,11 @@ def test_each_registered_error_can_be_raised() -> None:
         assert type(error) is cls
         assert isinstance(str(error), str)
         assert isinstance(repr(error), str)
+
+
+def test_a_connection_that_a_peer_lost() -> None:
+    """Its PBConnectionLost arrives with the attributes that ours has."""
+    state = attributes(type=b"twisted.spread.pb.PBConnectionLost", value=b"gone")
+    error: Any = received(state).as_exception()
+    assert type(error) is errors.PBConnectionLost
+    assert (error.may_have_run, error.reason) == (True, None)
