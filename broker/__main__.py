@@ -8,7 +8,7 @@ from importlib import import_module
 __all__ = ["main"]
 
 # Each command is loaded when the command line is there, for which click is needed.
-_COMMANDS = {"demo": "broker.demo.command"}
+_COMMANDS = {"demo": "broker.demo.command", "run": "broker.commands.run"}
 
 _NO_CLICK = (
     "pb needs the package click, which the extra 'cli' brings:"

@@ -177,7 +177,7 @@ class TimerService(Service):
     def _failed(self, why: Failure) -> None:
         if self._loop is not None:
             self._loop.running = False
-        log.err(why)
+        _log(why)
 
 
 class StreamServerEndpointService(Service):
@@ -197,7 +197,7 @@ class StreamServerEndpointService(Service):
         """Begin to listen; a failure is logged (published)."""
         super().privilegedStartService()
         self._waiting = maybeDeferred(self.endpoint.listen, self.factory)
-        self._waiting.addErrback(lambda why: log.err(why))
+        self._waiting.addErrback(_log)
 
     def startService(self) -> None:
         """Begin to listen, if that was not done (published)."""
@@ -219,3 +219,7 @@ class StreamServerEndpointService(Service):
         if port is None:
             return False
         return maybeDeferred(port.stopListening).addCallback(lambda _: True)
+
+
+def _log(why: Failure) -> None:
+    log.err(why)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import pwd
 from collections.abc import Iterator
+from importlib import import_module
 from typing import Any
 
 from zope.interface import Attribute, Interface, implementer
@@ -235,7 +235,8 @@ class Process:
 def _take_groups_of(uid: int, gid: int) -> None:
     """Exchange this process's further groups, which may have more rights, for those of a user."""
     try:
-        name = pwd.getpwuid(uid).pw_name
+        # Not at the top: Windows has no such module.
+        name = import_module("pwd").getpwuid(uid).pw_name
     except KeyError:
         os.setgroups([gid])
     else:

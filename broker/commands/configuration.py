@@ -1,0 +1,64 @@
+"""A configuration file: Python that makes an `application`; what is wrong with it, in one line."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from broker.reactor.service import IService
+
+__all__ = ["WrongFile", "application_of"]
+
+# What its classes give as their module; no file of this name can be shadowed by it.
+MODULE = "__application__"
+
+
+class WrongFile(Exception):
+    """The file makes no application; the text names the file, and the line where it can."""
+
+
+def application_of(file: str) -> Any:
+    """Run a file, as ``python FILE`` would, and return its `application`.
+
+    Its folder is the first place that it imports from. `__name__` is not ``"__main__"``.
+
+    Raises:
+        WrongFile: it is no Python, it raised, or it makes no application.
+    """
+    path = Path(file).absolute()
+    module = ModuleType(MODULE)
+    module.__file__ = str(path)
+    sys.modules[MODULE] = module
+    sys.path.insert(0, str(path.parent))
+    try:
+        exec(compile(path.read_bytes(), str(path), "exec"), module.__dict__)  # noqa: S102 - its purpose
+    except SyntaxError as exc:
+        raise WrongFile(f"{exc.filename or file}, line {exc.lineno}: {exc.msg}") from exc
+    except Exception as exc:
+        where = f"{file}, line {_line(exc, str(path))}"
+        raise WrongFile(f"{where}: {type(exc).__name__}: {exc}") from exc
+    application = getattr(module, "application", None)
+    if application is None:
+        raise WrongFile(
+            f"{file} makes no application: it needs a line such as"
+            " application = service.Application('name')"
+        )
+    if IService(application, None) is None:
+        raise WrongFile(
+            f"{file}: its application is a {type(application).__name__}, and none that"
+            " service.Application('name') made"
+        )
+    return application
+
+
+def _line(exc: Exception, path: str) -> int | str:
+    """Return the line of the file itself where an exception came from."""
+    lines = [
+        frame.lineno
+        for frame in traceback.extract_tb(exc.__traceback__)
+        if frame.filename == path and frame.lineno
+    ]
+    return lines[-1] if lines else "?"
