@@ -1,0 +1,367 @@
+"""Connections over pairs of pipes, seen from the protocol, on real descriptors."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import stat
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from broker.errors import ConnectionAborted, ConnectionDone, ConnectionLost
+from broker.net.addresses import PipeAddress
+from broker.net.pipes import PipeReader, PipeTransport, PipeWriter
+from broker.net.transports import HIGH_WATER
+
+Run = Callable[[Coroutine[Any, Any, Any]], Any]
+
+
+@pytest.fixture
+def protocol(recorder: Any) -> Any:
+    """A protocol that records."""
+    return recorder()
+
+
+class Ends:
+    """Two pipes, and the descriptors at their far ends."""
+
+    def __init__(self) -> None:
+        self.reading, self.far_writing = os.pipe()
+        self.far_reading, self.writing = os.pipe()
+        self._far = [self.far_writing, self.far_reading]
+
+    def open(self, protocol: Any) -> PipeTransport:
+        """Put a transport over the near ends, with a protocol."""
+        transport = PipeTransport(
+            lambda address: protocol, asyncio.get_running_loop(), PipeAddress("a test")
+        )
+        transport.open(self.reading, self.writing)
+        return transport
+
+    def close(self, fd: int) -> None:
+        """Close a far end, once."""
+        if fd in self._far:
+            self._far.remove(fd)
+            os.close(fd)
+
+    def close_far(self) -> None:
+        """Close what is open of the far ends."""
+        for fd in list(self._far):
+            self.close(fd)
+
+    def read_all(self) -> bytes:
+        """Read the far end until its end."""
+        data = b""
+        while piece := os.read(self.far_reading, 1 << 20):
+            data += piece
+        return data
+
+
+@pytest.fixture
+def ends() -> Iterator[Ends]:
+    """Two pipes, closed in the end."""
+    pipes = Ends()
+    yield pipes
+    pipes.close_far()
+    for fd in (pipes.reading, pipes.writing):
+        with suppress(OSError):
+            os.close(fd)
+
+
+def is_open(fd: int) -> bool:
+    """Is this descriptor open?"""
+    try:
+        os.fstat(fd)
+    except OSError as exc:
+        assert exc.errno == errno.EBADF
+        return False
+    return True
+
+
+def test_both_ways(run: Run, ends: Ends, protocol: Any) -> None:
+    """Bytes go both ways, and the transport has the face of a socket's."""
+
+    async def main() -> None:
+        transport = ends.open(protocol)
+        assert protocol.transport is transport
+        assert transport.getPeer() == transport.getHost() == PipeAddress("a test")
+        assert str(transport.getPeer()) == "a test"
+        assert (transport.getTcpNoDelay(), transport.is_secure) == (False, False)
+        transport.setTcpKeepAlive(True)
+        os.write(ends.far_writing, b"in")
+        assert await protocol.received(2) == b"in"
+        transport.writeSequence([b"o", b"ut"])
+        assert os.read(ends.far_reading, 10) == b"out"
+        transport.loseConnection()
+        assert type(await protocol.lost()) is ConnectionDone
+        assert os.read(ends.far_reading, 10) == b""
+
+    run(main())
+    assert not is_open(ends.reading)
+    assert not is_open(ends.writing)
+
+
+def test_end_of_input(run: Run, ends: Ends, protocol: Any) -> None:
+    """The end of the input ends the connection, once all that was written has left."""
+    data = os.urandom(1 << 20)
+
+    async def main() -> None:
+        transport = ends.open(protocol)
+        transport.write(data)
+        assert transport.unsent > 0
+        ends.close(ends.far_writing)
+        got = await asyncio.to_thread(ends.read_all)
+        assert type(await protocol.lost()) is ConnectionDone
+        assert got == data
+
+    run(main())
+
+
+def test_reader_gone(run: Run, ends: Ends, protocol: Any) -> None:
+    """Who reads no more ends the connection, but its last words are heard."""
+
+    async def main() -> None:
+        transport = ends.open(protocol)
+        transport.pauseProducing()
+        os.write(ends.far_writing, b"last words")
+        transport.resumeProducing()
+        ends.close(ends.far_reading)
+        transport.write(b"nobody gets this")
+        assert type(await protocol.lost()) is ConnectionLost
+        assert protocol.data == b"last words"
+        assert protocol.lost_calls == 1
+
+    run(main())
+
+
+def test_reader_gone_unasked(run: Run, ends: Ends, protocol: Any) -> None:
+    """A quiet connection too hears that nobody reads it any more."""
+
+    async def main() -> None:
+        ends.open(protocol)
+        ends.close(ends.far_reading)
+        assert type(await protocol.lost()) is ConnectionLost
+
+    run(main())
+
+
+def test_abort(run: Run, ends: Ends, protocol: Any) -> None:
+    """An aborted connection is over, also while much is unsent."""
+
+    async def main() -> None:
+        transport = ends.open(protocol)
+        transport.write(bytes(1 << 20))
+        transport.abortConnection()
+        assert type(await protocol.lost()) is ConnectionAborted
+        assert len(await asyncio.to_thread(ends.read_all)) < 1 << 20
+
+    run(main())
+
+
+def test_pausing(run: Run, ends: Ends, protocol: Any) -> None:
+    """Nothing is delivered while the protocol has paused its transport."""
+
+    async def main() -> None:
+        transport = ends.open(protocol)
+        transport.pauseProducing()
+        os.write(ends.far_writing, b"x")
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert protocol.data == b""
+        transport.resumeProducing()
+        assert await protocol.received(1) == b"x"
+        transport.abortConnection()
+        await protocol.lost()
+
+    run(main())
+
+
+def test_producers(run: Run, ends: Ends, protocol: Any) -> None:
+    """A push producer is paused above the high water mark and resumed; a pull producer asked."""
+    said: list[str] = []
+
+    class Pushing:
+        def pauseProducing(self) -> None:
+            said.append("pause")
+
+        def resumeProducing(self) -> None:
+            said.append("resume")
+            transport.unregisterProducer()
+            transport.registerProducer(Pulling(), False)
+
+        def stopProducing(self) -> None:
+            said.append("stop")
+
+    class Pulling(Pushing):
+        def resumeProducing(self) -> None:
+            said.append("pull")
+            if said.count("pull") < 3:
+                transport.write(bytes(100_000))
+            else:
+                transport.unregisterProducer()
+                transport.loseConnection()
+
+    async def main() -> None:
+        nonlocal transport
+        transport = ends.open(protocol)
+        transport.registerProducer(Pushing(), True)
+        transport.write(bytes(2 * HIGH_WATER + 70_000))
+        assert said == ["pause"]
+        got = await asyncio.to_thread(ends.read_all)
+        assert type(await protocol.lost()) is ConnectionDone
+        assert len(got) == 2 * HIGH_WATER + 270_000
+
+    transport: Any = None
+    run(main())
+    assert said == ["pause", "resume", "pull", "pull", "pull"]
+
+
+def test_refused(run: Run, ends: Ends) -> None:
+    """Where no protocol is made, the pipes are closed."""
+    run(closed_soon(ends))
+
+
+async def closed_soon(ends: Ends) -> None:
+    """Refuse a connection; its pipes are closed."""
+    transport = ends.open(None)
+    assert transport.protocol is None
+    assert await asyncio.to_thread(ends.read_all) == b""
+
+
+def test_protocol_raises(run: Run, ends: Ends, protocol: Any, caplog: Any) -> None:
+    """A protocol that raises loses its connection, and the log says why."""
+
+    def raises(data: bytes) -> None:
+        raise ZeroDivisionError
+
+    protocol.dataReceived = raises
+
+    async def main() -> None:
+        ends.open(protocol)
+        os.write(ends.far_writing, b"x")
+        assert type(await protocol.lost()) is ConnectionAborted
+
+    run(main())
+    assert "a test: the protocol raised" in caplog.text
+
+
+def test_files(run: Run, protocol: Any, tmp_path: Path) -> None:
+    """Plain files serve as well: they are always ready."""
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_bytes(bytes(200_000))
+
+    async def main() -> None:
+        transport = PipeTransport(
+            lambda address: protocol, asyncio.get_running_loop(), PipeAddress()
+        )
+        transport.open(os.open(source, os.O_RDONLY), os.open(target, os.O_CREAT | os.O_WRONLY))
+        transport.write(b"written")
+        assert type(await protocol.lost()) is ConnectionDone
+        assert len(protocol.data) == 200_000
+
+    run(main())
+    assert target.read_bytes() == b"written"
+
+
+def test_paused_file(run: Run, protocol: Any, tmp_path: Path) -> None:
+    """A plain file too can be paused, as often as one likes."""
+    source = tmp_path / "source"
+    source.write_bytes(bytes(200_000))
+
+    async def main() -> None:
+        reader = PipeReader(os.open(source, os.O_RDONLY), protocol.dataReceived, ended.append)
+        reader.pause()
+        reader.start(asyncio.get_running_loop())
+        await asyncio.sleep(0)
+        reader.resume()
+        reader.resume()
+        await protocol.received(1)
+        reader.pause()
+        reader.pause()
+        size = len(protocol.data)
+        await asyncio.sleep(0)
+        assert len(protocol.data) == size < 200_000
+        reader.resume()
+        await protocol.received(200_000)
+        while not ended:
+            await asyncio.sleep(0)
+        assert (ended, reader.is_closed) == ([None], True)
+        reader.close()
+
+    ended: list[Any] = []
+    run(main())
+
+
+def test_standard_descriptors() -> None:
+    """A descriptor up to 2 is pointed to the null device, and blocks again as it did before."""
+    reading, writing = os.pipe()
+    kept = os.dup(0)
+    try:
+        os.dup2(reading, 0)
+        PipeReader(0, lambda data: None, lambda exc: None).close()
+        assert os.path.samestat(os.fstat(0), os.stat(os.devnull))
+        assert os.get_blocking(reading)
+    finally:
+        os.dup2(kept, 0)
+        for fd in (kept, reading, writing):
+            os.close(fd)
+
+
+def test_writing_before_the_loop(run: Run) -> None:
+    """What is written before there is a loop leaves at once, as far as it can, or waits for one."""
+    reading, writing = os.pipe()
+    lost: list[Any] = []
+    full: list[str] = []
+    writer = PipeWriter(writing, lost.append, lambda: full.append("full"), lambda: None)
+    writer.write(b"now")
+    assert os.read(reading, 10) == b"now"
+    writer.write(bytes(300_000))
+    assert writer.unsent > 0
+    assert full == ["full"]
+    writer.close()
+    writer.write(b"too late")
+
+    async def main() -> None:
+        writer.start(asyncio.get_running_loop())
+        got = 0
+        while got < 300_000:
+            got += len(await asyncio.to_thread(os.read, reading, 1 << 20))
+        while not lost:
+            await asyncio.sleep(0)
+        assert got == 300_000
+
+    run(main())
+    assert lost == [None]
+    assert stat.S_ISFIFO(os.fstat(reading).st_mode)
+    os.close(reading)
+
+
+@pytest.mark.parametrize("data", ["text", 5, None])
+def test_not_bytes(data: Any) -> None:
+    """Only bytes are written."""
+    reading, writing = os.pipe()
+    writer = PipeWriter(writing, print, print, print)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="a pipe takes bytes, not"):
+        writer.write(data)
+    writer.abort()
+    os.close(reading)
+
+
+def test_failed_read(run: Run) -> None:
+    """An error of the system's is the end, and is told."""
+    folder = os.open("/", os.O_RDONLY)
+    ended: list[Any] = []
+
+    async def main() -> None:
+        reader = PipeReader(folder, lambda data: None, ended.append)
+        reader.start(asyncio.get_running_loop())
+        while not ended:
+            await asyncio.sleep(0)
+
+    run(main())
+    assert isinstance(ended[0], IsADirectoryError)
