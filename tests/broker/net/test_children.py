@@ -1,0 +1,173 @@
+"""Connections over the standard streams of a child process: real ones, which always end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from broker.errors import ConnectError, ConnectionAborted, ConnectionDone, ConnectionLost
+from broker.net.addresses import PipeAddress
+from broker.net.children import Child, connect_command
+
+Run = Callable[[Coroutine[Any, Any, Any]], Any]
+
+ECHO = "import os\nwhile data := os.read(0, 100): os.write(1, data)"
+DEAF = "import os, signal, time\n{}os.write(1, b'up')\ntime.sleep(60)"
+STUBBORN = DEAF.format("signal.signal(signal.SIGTERM, signal.SIG_IGN)\n")
+
+
+@pytest.fixture
+def protocol(recorder: Any) -> Any:
+    """A protocol that records."""
+    return recorder()
+
+
+def python(program: str) -> list[str]:
+    """The command line of a program."""
+    return [sys.executable, "-c", program]
+
+
+def is_gone(transport: Any) -> bool:
+    """Has the child of this transport been ended and reaped?"""
+    try:
+        os.kill(transport._child.pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+def test_both_ways(run: Run, protocol: Any) -> None:
+    """What is written comes to the child's input, and its output back; it ends when we close."""
+
+    async def main() -> None:
+        arguments = python(ECHO)
+        transport = await connect_command(lambda address: protocol, arguments)
+        assert transport.getPeer() == PipeAddress(str(transport.getPeer()))
+        assert str(transport.getPeer()).startswith(f"{sys.executable} -c 'import os")
+        transport.write(b"hello")
+        assert await protocol.received(5) == b"hello"
+        transport.loseConnection()
+        assert type(await protocol.lost()) is ConnectionDone
+        assert is_gone(transport)
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("program", "text"),
+    [
+        ("raise SystemExit(3)", "the command exited with status 3"),
+        ("import os; os.kill(os.getpid(), 9)", "the command was ended by signal 9"),
+        ("", None),
+    ],
+)
+def test_child_ends(run: Run, protocol: Any, program: str, text: str | None) -> None:
+    """A child that ends by itself ends the connection; a bad end is told."""
+
+    async def main() -> None:
+        await connect_command(lambda address: protocol, python(program))
+        reason = await protocol.lost()
+        if text is None:
+            assert type(reason) is ConnectionDone
+        else:
+            assert (type(reason), str(reason)) == (ConnectionLost, text)
+
+    run(main())
+
+
+def test_child_closes_its_output(run: Run, protocol: Any) -> None:
+    """A child that ends with a failure after it has closed its streams is heard out."""
+    program = "import os, time; os.close(1); os.close(0); time.sleep(0.1); os._exit(4)"
+
+    async def main() -> None:
+        await connect_command(lambda address: protocol, python(program))
+        assert str(await protocol.lost()) == "the command exited with status 4"
+
+    run(main())
+
+
+@pytest.mark.parametrize("program", [DEAF.format(""), STUBBORN], ids=["deaf", "stubborn"])
+def test_child_lives_on(run: Run, protocol: Any, program: str) -> None:
+    """A child that does not end with its input is told to, and then killed."""
+
+    async def main() -> None:
+        transport = await connect_command(
+            lambda address: protocol, python(program), close_timeout=0.1
+        )
+        await protocol.received(2)
+        transport.loseConnection()
+        assert type(await protocol.lost()) is ConnectionDone
+        assert is_gone(transport)
+        expected = signal.SIGKILL if program == STUBBORN else signal.SIGTERM
+        assert transport._child.returncode == -expected
+
+    run(main())
+
+
+def test_abort(run: Run, protocol: Any) -> None:
+    """Cutting the connection ends the child at once, and leaves no timer behind."""
+
+    async def main() -> None:
+        transport = await connect_command(
+            lambda address: protocol, python(DEAF.format("")), close_timeout=60
+        )
+        await protocol.received(2)
+        transport.abortConnection()
+        assert type(await protocol.lost()) is ConnectionAborted
+        assert transport._child.returncode == -signal.SIGTERM
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["no-such-program", "x"], "cannot run 'no-such-program': No such file or directory"),
+        (["/"], "cannot run '/': Permission denied"),
+    ],
+)
+def test_no_program(run: Run, arguments: list[str], text: str) -> None:
+    """A program that cannot be run is a ConnectError that names it."""
+
+    async def main() -> None:
+        with pytest.raises(ConnectError) as caught:
+            await connect_command(lambda address: None, arguments)
+        assert str(caught.value) == text
+        assert caught.value.osError is not None
+
+    run(main())
+
+
+def test_refused(run: Run) -> None:
+    """Where no protocol is made the child is ended."""
+    seen = []
+
+    async def main() -> None:
+        with pytest.raises(ConnectError, match="no protocol was made"):
+            await connect_command(seen.append, python(DEAF.format("")), close_timeout=60)
+        while any(thread.name == "child" for thread in threading.enumerate()):
+            await asyncio.sleep(0.01)
+
+    run(main())
+    assert [type(address) for address in seen] == [PipeAddress]
+
+
+def test_watching() -> None:
+    """The end of a child is told once, by way of what was given, with its status."""
+    child = Child(python("raise SystemExit(7)"), streams=(subprocess.DEVNULL,) * 3)
+    assert child.pipes == {}
+    told: list[Any] = []
+    child.watch(told.append, "exited")  # type: ignore[arg-type]
+    child._process.wait()
+    while not told:
+        pass
+    assert (told, child.returncode) == (["exited"], 7)
+    child.signal(signal.SIGTERM)
