@@ -112,12 +112,13 @@ def callWithContext(ctx: EventDict, func: Callable[..., Any], *args: Any, **kw: 
 
 def callWithLogger(logger: Any, func: Callable[..., Any], *args: Any, **kw: Any) -> Any:
     """Call a function in the name of `logger.logPrefix()`; what it raises is logged (published)."""
+    prefix = logger.logPrefix()
     try:
-        return callWithContext({"system": logger.logPrefix()}, func, *args, **kw)
+        return callWithContext({"system": prefix}, func, *args, **kw)
     except KeyboardInterrupt:
         raise
     except BaseException:  # noqa: BLE001 - as published
-        err(system=type(logger).__name__)
+        err(system=prefix)
         return None
 
 
