@@ -37,6 +37,7 @@ class Outbox:
     Attributes:
         unwritten: calls of ours that have not left yet.
         is_closed: whether the connection is gone.
+        size: bytes that are due.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Outbox:
     ):
         self.unwritten: set[RequestId] = set()
         self.is_closed = False
+        self.size = 0
         self._host = host
         self._limits = policy.limits
         self._translator = translator
@@ -80,6 +82,7 @@ class Outbox:
         for packed in behind:
             self._post(packed)
         pieces, self._pieces = self._pieces, []
+        self.size = 0
         if not pieces:
             return b""
         data = b"".join(pieces)
@@ -90,6 +93,7 @@ class Outbox:
     def clear(self) -> None:
         """Forget what was not sent; the connection is gone."""
         self.is_closed = True
+        self.size = 0
         self._pieces.clear()
         self._behind.clear()
         self._released.clear()
@@ -112,7 +116,7 @@ class Outbox:
         Raises:
             EncodeError: it cannot be sent.
         """
-        self._pieces.append(self._writer.encode(expression))
+        self._append(self._writer.encode(expression))
 
     def pack(self, message: Expression) -> Any:
         """Return what :meth:`commit` takes, once it is sure that it can be sent.
@@ -175,7 +179,11 @@ class Outbox:
         if self._posts_by_host:
             self._host.sendCall(*packed)
         else:
-            self._pieces.append(packed)
+            self._append(packed)
+
+    def _append(self, piece: bytes) -> None:
+        self._pieces.append(piece)
+        self.size += len(piece)
 
     def _jelly_by_host(self, value: Any) -> Expression:
         scope = self._translator.scope or Scope()

@@ -150,13 +150,16 @@ class Session:
     def pump(self, most: int = -1) -> bool:
         """Handle messages, at most ``most`` of them unless it is negative.
 
+        It ends early when the answers have grown beyond the high water mark: they are sent first.
+
         Returns:
             Whether messages are left that could be handled in the next turn.
 
         Raises:
             ProtocolError: one is not what the protocol allows; the session is over.
         """
-        inbox, held = self._inbox, self._held
+        inbox, held, outbox = self._inbox, self._held, self._outbox
+        high_water = self._policy.high_water
         while most and not self._is_over:
             if held and not self._holds_calls:
                 message = held.popleft()
@@ -181,6 +184,8 @@ class Session:
             except ProtocolError as error:
                 self._end(error)
                 raise
+            if outbox.size > high_water:
+                break
         if self._is_over:
             return False
         if not inbox and not held:

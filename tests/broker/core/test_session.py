@@ -822,3 +822,18 @@ def test_no_cancellation_gets_out() -> None:
     assert pair.call("cancelled") == "CancelledError: inside"
     with pytest.raises(KeyboardInterrupt):
         pair.call("exit")
+
+
+def test_long_answers_are_sent_before_more_calls_are_made() -> None:
+    """A pump ends once its answers are beyond the high water mark, however many calls wait."""
+    server = Server()
+    pair = SessionPair(server)
+    for _ in range(5):
+        pair.client.call(b"message", ROOT, "echo", ("x" * (STRICT.high_water // 2),), {})
+    pair.server.receive(pair.client.data_to_send())
+    counts = []
+    while pair.server.pump():
+        counts.append(len(server.log))
+        assert pair.server.data_to_send()
+    assert counts == [2, 4]
+    assert len(server.log) == 5
