@@ -38,7 +38,8 @@ from broker.failure import Failure
 from broker.flavors.failures import CopiedFailure, shown_error
 from broker.flavors.reference import RemoteReference
 from broker.handle import Connection
-from broker.net.scheduler import Scheduler, scheduler_for
+from broker.net.backlog import TwistedBacklog
+from broker.net.scheduler import Scheduler, TwistedScheduler, scheduler_for
 from broker.peer import CURRENT_CALL, Call, Peer
 from broker.results import Results
 from jelly.atoms import Expression
@@ -143,6 +144,8 @@ class Broker(Doors):
             self.peer.address = transport.getPeer()
         if hasattr(transport, "on_drained"):
             transport.on_drained = self._on_drained
+        elif isinstance(self._scheduler, TwistedScheduler):
+            self.backlog = TwistedBacklog(transport, self._scheduler, self._on_drained)
         self.connectionMade()
 
     def connectionMade(self) -> None:
@@ -216,7 +219,7 @@ class Broker(Doors):
             return
         data = self.session.data_to_send()
         if data:
-            self.transport.write(data)
+            (self.backlog or self.transport).write(data)
             self._regulate()
 
     def soon_flush(self) -> None:
@@ -232,7 +235,7 @@ class Broker(Doors):
 
     def _regulate(self) -> None:
         """Hold the peer's calls while it does not take our answers; stop reading at the cap."""
-        unsent = getattr(self.transport, "unsent", 0)
+        unsent = getattr(self.backlog or self.transport, "unsent", 0)
         if unsent > self.policy.max_unsent:
             self.abort(PBConnectionLost(f"peer is not reading ({unsent} bytes unsent)"))
             return

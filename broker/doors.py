@@ -15,6 +15,7 @@ from broker.core.messages import ObjectId
 from broker.core.session import Session
 from broker.defer import maybeDeferred
 from broker.flavors.reference import RemoteReference
+from broker.net.backlog import TwistedBacklog
 from jelly.atoms import Expression
 from jelly.errors import ProtocolError
 
@@ -26,12 +27,14 @@ class Doors:
 
     Attributes:
         session: what the doors lead to.
+        backlog: what stands before a transport of Twisted's, to know what is unsent; else None.
         pageProducers: the Pagers that are sending.
         overridden: of the class: the published methods that a subclass has made its own.
     """
 
     session: Session
     transport: Any
+    backlog: TwistedBacklog | None = None
     pageProducers: list[Any]
     overridden: ClassVar[frozenset[str]] = frozenset()
 
@@ -205,7 +208,7 @@ class Doors:
         """Send the pages of a Pager whenever the transport has room (published)."""
         self.pageProducers.append(pager)
         if len(self.pageProducers) == 1:
-            self.transport.registerProducer(self, False)
+            (self.backlog or self.transport).registerProducer(self, False)
 
     def resumeProducing(self) -> None:
         """The transport has room: send a page of each Pager (published)."""
@@ -215,7 +218,7 @@ class Doors:
                 self.pageProducers.remove(pager)
         self.flush()
         if not self.pageProducers:
-            self.transport.unregisterProducer()
+            (self.backlog or self.transport).unregisterProducer()
 
     def pauseProducing(self) -> None:
         """The transport has no room; pages are sent only when it asks for them (published)."""

@@ -16,7 +16,6 @@ from twisted.cred import error as twisted_cred_error
 from twisted.internet import defer as twisted_defer
 from twisted.internet import endpoints, reactor, ssl
 from twisted.internet import error as twisted_error
-from twisted.internet.task import deferLater
 from twisted.python.failure import Failure as TwistedFailure
 from twisted.spread import pb as twisted_pb
 from zope.interface import implementer
@@ -60,10 +59,10 @@ class Root(pb.Root):
     """Methods that answer with things of Twisted's."""
 
     def __init__(self):
-        self.cancelled = []
-        self.given = []
+        self.echoed = 0
 
     def remote_echo(self, value):
+        self.echoed += 1
         return value
 
     def remote_call(self, listener, value):
@@ -331,9 +330,14 @@ def paused(house):
     transport = reference.broker.transport
     transport.pauseProducing()
     calls = [reference.callRemote("echo", bytes([n]) * LONG) for n in range(20)]
-    yield deferLater(reactor, 0.05).addCallback(lambda _: transport.resumeProducing())
+    # By the time that another connection has been served, the calls have long arrived.
+    other = yield house.connect(house.listen()).getRootObject()
+    for _ in range(20):
+        yield other.callRemote("later", "what is asked over here")
+    is_held = house.root.echoed < 10
+    transport.resumeProducing()
     answers = yield defer.gatherResults(calls)
-    return [len(answer) for answer in answers] == [LONG] * 20
+    return [is_held, [len(answer) for answer in answers] == [LONG] * 20]
 
 
 @defer.inlineCallbacks
