@@ -1,9 +1,8 @@
 """The client of what programs in the field do.
 
 Run as ``field_client.py WORLD PORTS SERVER``: PORTS is the line that the server has printed, SERVER
-is the server's world.
-It runs its scenarios one after the other and prints one JSON line for each: its name and what has
-been seen, or the traceback of what went wrong.
+is the server's world. It runs its scenarios one after the other and prints one JSON line for each:
+its name and what has been seen, or the traceback of what went wrong.
 """
 
 # ruff: noqa: D102, D103 - a scenario's test says what it shows
