@@ -105,7 +105,7 @@ class ClientService(Service):
         """
         if self._protocol is not None and self.running:
             return succeed(self._protocol)
-        if self._is_stopped:
+        if self._is_stopped and not self._stopping:
             return fail(CancelledError())
         deferred: Deferred[Any] = Deferred(self._forget)
         self._waiters.append(_Waiter(deferred, failAfterFailures))
@@ -181,6 +181,7 @@ class ClientService(Service):
     def lost(self, watched: _Watched) -> None:
         """A connection has gone: make another, unless an attempt still has to report it."""
         if self._watched is watched:
+            self._failures += self._protocol is not None  # a lost connection counts as one
             self._watched = self._protocol = None
             if self._attempt is None:
                 self._again()
@@ -199,6 +200,8 @@ class ClientService(Service):
         if self._attempt is not None or self._watched is not None:
             return
         stopping, self._stopping = self._stopping, []
+        if self._is_stopped:
+            self._fail_waiters(Failure(CancelledError()))
         for stopped in stopping:
             stopped.callback(None)
         is_idle = self._attempt is None and self._watched is None and self._retry is None

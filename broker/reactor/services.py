@@ -110,9 +110,13 @@ class Service:
             self.parent = None
             raise
 
-    def disownServiceParent(self) -> Deferred[Any] | None:
-        """Take it out of its collection; return a Deferred of its end if it ran (published)."""
-        stopped: Deferred[Any] | None = self.parent.removeService(self)
+    def disownServiceParent(self) -> Any:
+        """Take it out of its collection, and stop it if that runs (published).
+
+        Returns:
+            What `stopService` returned: a Deferred where that takes time, else None.
+        """
+        stopped = self.parent.removeService(self)
         self.parent = None
         return stopped
 
@@ -188,16 +192,16 @@ class MultiService(Service):
             service.privilegedStartService()
             service.startService()
 
-    def removeService(self, service: Any) -> Deferred[Any] | None:
+    def removeService(self, service: Any) -> Any:
         """Let a service go, and stop it if this runs; `disownServiceParent` does this (published).
 
         Returns:
-            A Deferred that fires when the service has stopped; None where this does not run.
+            What the service's `stopService` returned; None where this does not run.
         """
         if service.name is not None:
             del self.namedServices[service.name]
         self.services.remove(service)
-        return maybeDeferred(service.stopService) if self.running else None
+        return service.stopService() if self.running else None
 
 
 @implementer(IProcess)
