@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -16,10 +17,16 @@ __all__ = ["Calls"]
 
 
 class Calls:
-    """The calls of one connection that have no answer yet."""
+    """The calls of one connection that have no answer yet.
 
-    def __init__(self, session: Session):
+    Args:
+        session: makes them.
+        flush: has what the session wrote sent soon.
+    """
+
+    def __init__(self, session: Session, flush: Callable[[], object]):
         self._session = session
+        self._flush = flush
         self._deferreds: dict[RequestId, Deferred[Any]] = {}
 
     def ask(
@@ -31,6 +38,7 @@ class Calls:
         args: tuple[Any, ...],
         kw: dict[str, Any],
         wants_answer: bool,
+        deadline: int | None = None,
     ) -> Deferred[Any] | None:
         """Make a call; return its Deferred, or None where no answer is wanted.
 
@@ -45,6 +53,7 @@ class Calls:
                 kw,
                 perspective=perspective,
                 wants_answer=wants_answer,
+                deadline=deadline,
             )
         except Exception:  # noqa: BLE001 - what cannot be sent fails the call, not the caller
             if wants_answer:
@@ -80,3 +89,4 @@ class Calls:
     def _abandon(self, request_id: RequestId, deferred: Deferred[Any]) -> None:
         self._deferreds.pop(request_id, None)
         self._session.abandon(request_id)
+        self._flush()

@@ -17,10 +17,12 @@ from broker.calls import Calls
 from broker.core.dispatch import Route, call_method, checked_arguments, find_method
 from broker.core.events import (
     Answered,
+    CallCancelled,
     CallPending,
     CallRaised,
     Event,
     Misunderstood,
+    PeerLeaves,
     Ready,
     Refused,
 )
@@ -38,10 +40,12 @@ from broker.failure import Failure
 from broker.flavors.failures import CopiedFailure, shown_error
 from broker.flavors.reference import RemoteReference
 from broker.handle import Connection
+from broker.keepalive import Keepalive
 from broker.net.backlog import TwistedBacklog
 from broker.net.scheduler import Scheduler, TwistedScheduler, scheduler_for
 from broker.peer import CURRENT_CALL, Call, Peer
 from broker.results import Results
+from broker.timeouts import DEADLINE
 from jelly.atoms import Expression
 from jelly.limits import Limits
 from jelly.registry import defaults
@@ -112,13 +116,14 @@ class Broker(Doors):
         self.session.context.run(CURRENT_CALL.set, Call(self.peer, self.connection))
         self._scheduler: Scheduler = scheduler_for(None)
         self._results: Results | None = None
-        self._calls = Calls(self.session)
+        self._calls = Calls(self.session, self.soon_flush)
         self._timers: dict[str, Any] = {}
         self._due_later: list[tuple[str, float, str]] = []
         self._is_pumping = False
         self._has_flush = False
         self._has_pump = False
         self._is_reading = True
+        self._keepalive: Keepalive | None = None
         self._fault: Exception | None = None
         self._idle: Deferred[None] | None = None
         self.prepare_doors()
@@ -162,6 +167,8 @@ class Broker(Doors):
 
     def dataReceived(self, data: bytes) -> None:
         """Take in bytes and handle what they say (published)."""
+        if self._keepalive is not None:
+            self._keepalive.heard()
         self.session.receive(data)
         self.pump()
 
@@ -172,6 +179,8 @@ class Broker(Doors):
         self.disconnected = 1
         for name in list(self._timers):
             self.expected(name)
+        if self._keepalive is not None:
+            self._keepalive.stop()
         was_connected = self.session.dialect is not None
         self.reason = getattr(reason, "value", reason) if self._fault is None else self._fault
         self._calls.lost(self.session.end(), self.reason)
@@ -265,7 +274,13 @@ class Broker(Doors):
             return
         self._fault = error
         journal.closed(self.peer.address, error)
+        self.say_goodbye("error", str(error))
         getattr(self.transport, "abortConnection", self.transport.loseConnection)()
+
+    def say_goodbye(self, code: str, text: str) -> None:
+        """Tell the peer why the connection is about to end, where the dialect can."""
+        self.session.say_goodbye(code, text)
+        self.flush()
 
     def expect(self, name: str, seconds: float, text: str) -> None:
         """End the connection with ``text`` unless ``expected(name)`` comes in time."""
@@ -322,7 +337,21 @@ class Broker(Doors):
     def _on_ready(self, event: Ready) -> None:
         self.expected("offer")
         self.peer.certificate = getattr(self.transport, "peer_certificate", None)
+        self._watch_peer()
         self.connectionReady()
+
+    def _watch_peer(self) -> None:
+        """Notice a peer that is gone: by pings, or by TCP where the dialect has none."""
+        policy = self.policy
+        silence, patience = policy.ping_after, policy.ping_timeout
+        if self.session.can_ping:
+            self._keepalive = Keepalive(self._scheduler, silence, patience, self._ping, self.abort)
+        elif hasattr(self.transport, "watch_peer"):
+            self.transport.watch_peer(silence, patience)
+
+    def _ping(self) -> None:
+        self.session.ping(0)
+        self.flush()
 
     def connectionReady(self) -> None:
         """The dialect is chosen; tell everyone who waits for that (published)."""
@@ -341,6 +370,15 @@ class Broker(Doors):
     def _on_pending(self, event: CallPending) -> None:
         if self._results is not None:
             self._results.take(event.ticket, event.result)
+
+    def _on_cancelled(self, event: CallCancelled) -> None:
+        if self._results is not None:
+            self._results.cancel_call(event.ticket)
+
+    def _on_peer_leaves(self, event: PeerLeaves) -> None:
+        journal.peer_leaves(self.peer.address, event)
+        if self._fault is None:
+            self._fault = PBConnectionLost(f"the peer closed the connection: {event.text}")
 
     def _on_raised(self, event: CallRaised) -> None:
         journal.call_raised(self.peer.address, event)
@@ -367,7 +405,11 @@ class Broker(Doors):
         self._require_open()
         wants_answer = bool(kw.pop("pbanswer", True))
         text = name.decode("utf-8") if isinstance(name, bytes) else name
-        asked = self._calls.ask(command, perspective, object_id, text, args, kw, wants_answer)
+        ends = DEADLINE.get()
+        deadline = None if ends is None else max(0, int((ends - self._scheduler.now()) * 1000))
+        asked = self._calls.ask(
+            command, perspective, object_id, text, args, kw, wants_answer, deadline
+        )
         self.soon_flush()
         return asked
 
@@ -415,6 +457,8 @@ _EVENTS: dict[type, Callable[[Broker, Any], None]] = {
     Answered: Broker._on_answered,
     Refused: Broker._on_refused,
     CallPending: Broker._on_pending,
+    CallCancelled: Broker._on_cancelled,
+    PeerLeaves: Broker._on_peer_leaves,
     CallRaised: Broker._on_raised,
     Misunderstood: Broker._on_misunderstood,
 }

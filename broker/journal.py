@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from broker.core.events import CallRaised
+from broker.core.events import CallRaised, PeerLeaves
 from broker.errors import BananaError, DecodeError, Error, NoSuchMethod, NoSuchObject
 from broker.failure import Failure
 from broker.flavors.failures import CopiedFailure, CopyableFailure
@@ -26,6 +26,11 @@ def closed(address: Any, error: Exception) -> None:
 def misunderstood(address: Any, command: str) -> None:
     """A peer has no such command."""
     logger.warning("%s did not understand '%s'", address, command)
+
+
+def peer_leaves(address: Any, event: PeerLeaves) -> None:
+    """A peer is about to close the connection, and said why."""
+    logger.info("%s leaves: %s: %s", address, text_of(event.code), text_of(event.text))
 
 
 def unsent(name: str) -> None:

@@ -10,7 +10,7 @@ from broker.core.callee import IncomingCall
 from broker.core.session import Session
 from broker.defer import Deferred, drive
 from broker.defer.foreign import is_twisted_deferred
-from broker.net.scheduler import Scheduler
+from broker.net.scheduler import Cancellable, Scheduler
 
 __all__ = ["Results"]
 
@@ -40,13 +40,18 @@ class Results:
         self._answered = answered
         self._resume = resume
         self._unstarted = 0
+        self._timers: dict[IncomingCall, Cancellable] = {}
+        self._cancels: dict[IncomingCall, Callable[[], object]] = {}
         self._running: set[asyncio.Task[Any] | Deferred[Any]] = set()
 
     def __len__(self) -> int:
         return len(self._running)
 
     def take(self, call: IncomingCall, result: Any) -> None:
-        """Answer ``call`` once ``result`` is known."""
+        """Answer ``call`` once ``result`` is known; cancel it when the peer waits no longer."""
+        if call.deadline is not None:
+            timer = self._scheduler.later(call.deadline / 1000, self.cancel_call, call)
+            self._timers[call] = timer
         if isinstance(result, Deferred) or is_twisted_deferred(result):
             self._follow_deferred(call, result)
         elif asyncio.isfuture(result):
@@ -54,6 +59,12 @@ class Results:
         else:
             is_coroutine = isinstance(result, Coroutine)
             self._run(call, result if is_coroutine else _awaited(result))
+
+    def cancel_call(self, call: IncomingCall) -> None:
+        """Cancel the method of one call, if it was started here and has not ended."""
+        cancel = self._cancels.get(call)
+        if cancel is not None:
+            cancel()
 
     def cancel(self) -> None:
         """Cancel what was started here: the peer has gone."""
@@ -66,11 +77,13 @@ class Results:
         if create_task is None:
             deferred = drive(coroutine, context)
             self._running.add(deferred)
+            self._cancels[call] = deferred.cancel
             deferred.addBoth(self._forget, deferred)
             self._follow_deferred(call, deferred)
             return
         task = create_task(coroutine, context=context)
         self._running.add(task)
+        self._cancels[call] = task.cancel
         task.add_done_callback(lambda done: self._finish_task(call, done))
         self._unstarted += 1
         self._session.has_unstarted_tasks = True
@@ -106,11 +119,19 @@ class Results:
         self._running.discard(deferred)
         return result
 
+    def _ended(self, call: IncomingCall) -> None:
+        self._cancels.pop(call, None)
+        timer = self._timers.pop(call, None)
+        if timer is not None:
+            timer.cancel()
+
     def _finish(self, call: IncomingCall, value: Any) -> None:
+        self._ended(call)
         self._session.finish(call, value)
         self._answered()
 
     def _fail(self, call: IncomingCall, error: Any) -> None:
+        self._ended(call)
         self._session.fail(call, error)
         self._answered()
 

@@ -104,7 +104,7 @@ class Server:
     async def _close_connections(self, at_once: bool) -> None:
         brokers = list(self._brokers)
         for broker in brokers:
-            broker.flush()
+            broker.say_goodbye("closing" if at_once else "draining", "the server is shutting down")
             if at_once:
                 broker.transport.abortConnection()
             else:

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from contextvars import ContextVar, Token
 from types import TracebackType
 
 from broker.errors import CallTimeout
 
-__all__ = ["timeout"]
+__all__ = ["DEADLINE", "timeout"]
+
+# When the innermost timeout() around the running code ends, by its loop's clock; or None.
+DEADLINE: ContextVar[float | None] = ContextVar("broker.deadline", default=None)
 
 
 class timeout:
     """``async with timeout(seconds):`` the calls that are awaited inside end in time.
+
+    A peer of ours is told how long each has left, and cancels its method then.
 
     Raises:
         CallTimeout: they did not; what was called may have run.
@@ -20,9 +26,14 @@ class timeout:
     def __init__(self, seconds: float):
         self._seconds = seconds
         self._timeout = asyncio.timeout(seconds)
+        self._token: Token[float | None] | None = None
 
     async def __aenter__(self) -> timeout:
         await self._timeout.__aenter__()
+        own = self._timeout.when()
+        outer = DEADLINE.get()
+        if own is not None:
+            self._token = DEADLINE.set(own if outer is None else min(own, outer))
         return self
 
     async def __aexit__(
@@ -31,6 +42,8 @@ class timeout:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        if self._token is not None:
+            DEADLINE.reset(self._token)
         try:
             await self._timeout.__aexit__(kind, error, traceback)
         except TimeoutError:

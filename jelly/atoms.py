@@ -12,6 +12,7 @@ Expression: TypeAlias = int | float | bytes | list["Expression"]
 NONE = b"None"
 BOOLEAN = b"boolean"
 UNICODE = b"unicode"
+INT = b"int"
 LIST = b"list"
 TUPLE = b"tuple"
 DICTIONARY = b"dictionary"

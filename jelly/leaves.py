@@ -58,6 +58,18 @@ def _read_bool(expression: list[Any], limits: Limits) -> bool:
     raise MalformedJelly("boolean neither true nor false")
 
 
+def _read_long(expression: list[Any], limits: Limits) -> int:
+    digits = _field(expression, bytes)
+    most = 7 * limits.max_prefix
+    # 3.3 bits a digit; compared as text first, since turning digits into an int is not linear.
+    if len(digits) > most // 3 + 2 or not digits.removeprefix(b"-").isdigit():
+        raise MalformedJelly("int that is not digits")
+    number = int(digits)
+    if number.bit_length() > most:
+        raise LimitExceeded(f"int of {number.bit_length()} bits (max_prefix {limits.max_prefix})")
+    return number
+
+
 def write_str(value: str) -> Expression:
     """Return the expression of a str.
 
@@ -178,3 +190,5 @@ _LEAVES = (
 
 WRITERS: dict[type, Callable[[Any], Expression]] = {leaf.cls: leaf.write for leaf in _LEAVES}
 READERS: dict[bytes, Callable[[list[Any], Limits], Any]] = {leaf.tag: leaf.read for leaf in _LEAVES}
+# An int that a dialect's own ints cannot hold; jelly's can hold any, so none is written so here.
+READERS[atoms.INT] = _read_long

@@ -71,16 +71,17 @@ class PublishedCacheTable:
         """Return the entry of an id, or None."""
         return self._by_id.get(cache_id) if type(cache_id) is int else None
 
-    def release(self, cache_id: int) -> PublishedCache | None:
-        """Take one sending off; return the entry when that was the last, for ``stop``.
+    def release(self, cache_id: int, count: int = 1) -> PublishedCache | None:
+        """Take sendings off; return the entry when none is left, for ``stop``.
 
         Raises:
-            ProtocolError: the peer does not hold it.
+            ProtocolError: the peer holds fewer.
         """
         entry = self._by_id.get(cache_id)
-        if entry is None:
-            raise ProtocolError(f"decache of cache {shown(cache_id)} that is not held")
-        entry.count -= 1
+        held = 0 if entry is None else entry.count
+        if entry is None or not 1 <= count <= held:
+            raise ProtocolError(f"decache of cache {shown(cache_id)} by {count} (held {held})")
+        entry.count -= count
         if entry.count:
             return None
         del self._by_id[cache_id]

@@ -39,14 +39,18 @@ class IncomingCall:
         route: how it is made; None where the class has a hook of its own, which answers in
             expressions.
         args, kw: what the method was called with.
+        deadline: milliseconds that the peer waits, or None.
     """
 
-    __slots__ = ("args", "kw", "name", "request_id", "route", "wants_answer")
+    __slots__ = ("args", "deadline", "kw", "name", "request_id", "route", "wants_answer")
 
-    def __init__(self, request_id: RequestId, name: str, wants_answer: bool):
+    def __init__(
+        self, request_id: RequestId, name: str, wants_answer: bool, deadline: int | None = None
+    ):
         self.request_id = request_id
         self.name = name
         self.wants_answer = wants_answer
+        self.deadline = deadline
         self.route: Route | None = None
         self.args: tuple[Any, ...] = ()
         self.kw: dict[str, Any] = {}
@@ -85,7 +89,9 @@ class Callee:
         if message.request_id in self.running:
             raise ProtocolError(f"request id {message.request_id} already in use")
         self._stats.calls_received += 1
-        call = IncomingCall(message.request_id, message.name, message.wants_answer)
+        call = IncomingCall(
+            message.request_id, message.name, message.wants_answer, message.deadline
+        )
         try:
             target = self._admit(message)
         except Exception as error:  # noqa: BLE001 - an object's own lookup may raise anything

@@ -7,7 +7,17 @@ from typing import Any, TypeAlias
 
 from broker.core.messages import RequestId
 
-__all__ = ["Answered", "CallPending", "CallRaised", "Event", "Misunderstood", "Ready", "Refused"]
+__all__ = [
+    "Answered",
+    "CallCancelled",
+    "CallPending",
+    "CallRaised",
+    "Event",
+    "Misunderstood",
+    "PeerLeaves",
+    "Ready",
+    "Refused",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +61,30 @@ class CallPending:
 
 
 @dataclass(frozen=True, slots=True)
+class CallCancelled:
+    """The peer waits no longer for a call that is pending.
+
+    Attributes:
+        ticket: the call, as CallPending named it.
+    """
+
+    ticket: Any
+
+
+@dataclass(frozen=True, slots=True)
+class PeerLeaves:
+    """The peer is about to close the connection.
+
+    Attributes:
+        code: one word, such as ``"draining"``.
+        text: a sentence for people.
+    """
+
+    code: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class CallRaised:
     """A method of ours raised what its peer could not have meant to see; it has been told already.
 
@@ -72,4 +106,13 @@ class Misunderstood:
     command: str
 
 
-Event: TypeAlias = Ready | Answered | Refused | CallPending | CallRaised | Misunderstood
+Event: TypeAlias = (
+    Ready
+    | Answered
+    | Refused
+    | CallPending
+    | CallCancelled
+    | CallRaised
+    | PeerLeaves
+    | Misunderstood
+)

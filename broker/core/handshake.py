@@ -17,8 +17,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from broker.core.dialects import DIALECTS, Dialect
 from jelly.atoms import Expression
-from jelly.dialects import DIALECTS, Dialect
 from jelly.errors import ProtocolError
 
 __all__ = ["Handshake"]

@@ -18,12 +18,16 @@ __all__ = [
     "Answer",
     "Call",
     "CallToCache",
+    "Cancel",
     "Decache",
     "Decref",
     "DidNotUnderstand",
     "Failed",
+    "Goodbye",
     "Message",
     "ObjectId",
+    "Ping",
+    "Pong",
     "RequestId",
     "Uncache",
     "UnknownCommand",
@@ -53,14 +57,18 @@ class DidNotUnderstand(NamedTuple):
 
 
 class Call(NamedTuple):
-    """Call a method of an object that the receiver exported."""
+    """Call a method of an object that the receiver exported.
+
+    ``deadline`` is how long the caller waits, in milliseconds, or None; PB's wire has none.
+    """
 
     request_id: RequestId
     object_id: ObjectId
     name: str
     wants_answer: bool
-    args: Expression
-    kw: Expression
+    args: Any
+    kw: Any
+    deadline: int | None = None
 
 
 class CallToCache(NamedTuple):
@@ -70,15 +78,16 @@ class CallToCache(NamedTuple):
     object_id: int
     name: str
     wants_answer: bool
-    args: Expression
-    kw: Expression
+    args: Any
+    kw: Any
+    deadline: int | None = None
 
 
 class Answer(NamedTuple):
     """The result of a call."""
 
     request_id: RequestId
-    value: Expression
+    value: Any
 
 
 class Failed(NamedTuple):
@@ -89,21 +98,48 @@ class Failed(NamedTuple):
 
 
 class Decref(NamedTuple):
-    """The sender dropped one reception of an object of the receiver's."""
+    """The sender dropped receptions of an object of the receiver's; one at a time on PB's wire."""
 
     object_id: ObjectId
+    times: int = 1
 
 
 class Decache(NamedTuple):
-    """The sender dropped one reception of a cache of the receiver's."""
+    """The sender dropped receptions of a cache of the receiver's; see Decref."""
 
     cache_id: int
+    times: int = 1
 
 
 class Uncache(NamedTuple):
     """The sender will not speak of this cache again."""
 
     cache_id: int
+
+
+class Cancel(NamedTuple):
+    """The sender waits no longer for the answer to a call of its own."""
+
+    request_id: RequestId
+
+
+class Ping(NamedTuple):
+    """The sender wants to know whether the receiver is there."""
+
+    token: int
+
+
+class Pong(NamedTuple):
+    """The answer to a ping."""
+
+    token: int
+
+
+class Goodbye(NamedTuple):
+    """The sender is about to close, and says why."""
+
+    code: str
+    text: str
 
 
 class UnknownCommand(NamedTuple):
@@ -122,6 +158,10 @@ Message: TypeAlias = (
     | Decref
     | Decache
     | Uncache
+    | Cancel
+    | Ping
+    | Pong
+    | Goodbye
     | UnknownCommand
 )
 
@@ -177,7 +217,7 @@ def _signed(value: Any) -> int:
 class _Shape(NamedTuple):
     """How one command is read: its record, what checks each field, and how errors name it."""
 
-    make: Callable[[Any], Any]
+    make: Callable[..., Message]
     fields: tuple[Callable[[Any], Any], ...]
     text: str
 
@@ -186,17 +226,17 @@ _CALL = (_id, _object_id, _name, _flag, _any, _any)
 _CALL_TO_CACHE = (_id, _id, _name, _flag, _any, _any)
 
 _SHAPES: dict[bytes, _Shape] = {
-    b"version": _Shape(Version._make, (_signed,), "version(number)"),
-    b"didNotUnderstand": _Shape(DidNotUnderstand._make, (_word,), "didNotUnderstand(command)"),
-    b"message": _Shape(Call._make, _CALL, "message(id, object, name, answer, args, kwargs)"),
+    b"version": _Shape(Version, (_signed,), "version(number)"),
+    b"didNotUnderstand": _Shape(DidNotUnderstand, (_word,), "didNotUnderstand(command)"),
+    b"message": _Shape(Call, _CALL, "message(id, object, name, answer, args, kwargs)"),
     b"cachemessage": _Shape(
-        CallToCache._make, _CALL_TO_CACHE, "cachemessage(id, cache, name, answer, args, kwargs)"
+        CallToCache, _CALL_TO_CACHE, "cachemessage(id, cache, name, answer, args, kwargs)"
     ),
-    b"answer": _Shape(Answer._make, (_id, _any), "answer(id, value)"),
-    b"error": _Shape(Failed._make, (_id, _any), "error(id, failure)"),
-    b"decref": _Shape(Decref._make, (_object_id,), "decref(object)"),
-    b"decache": _Shape(Decache._make, (_id,), "decache(cache)"),
-    b"uncache": _Shape(Uncache._make, (_id,), "uncache(cache)"),
+    b"answer": _Shape(Answer, (_id, _any), "answer(id, value)"),
+    b"error": _Shape(Failed, (_id, _any), "error(id, failure)"),
+    b"decref": _Shape(Decref, (_object_id,), "decref(object)"),
+    b"decache": _Shape(Decache, (_id,), "decache(cache)"),
+    b"uncache": _Shape(Uncache, (_id,), "uncache(cache)"),
 }
 
 
@@ -216,8 +256,8 @@ def parse(expression: Expression) -> Message:
     if len(expression) != len(shape.fields) + 1:
         raise ProtocolError(f"malformed message: expected {shape.text}")
     try:
-        return shape.make(  # type: ignore[no-any-return]
-            [check(value) for check, value in zip(shape.fields, expression[1:], strict=True)]
+        return shape.make(
+            *[check(value) for check, value in zip(shape.fields, expression[1:], strict=True)]
         )
     except _Misfit:
         raise ProtocolError(f"malformed message: expected {shape.text}") from None

@@ -8,8 +8,10 @@ hooks sent meanwhile is posted behind it. Where the room above has overridden th
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
+from broker.core.dialects import NONE, Dialect
 from broker.core.events import CallRaised, Refused
 from broker.core.messages import ObjectId, RequestId
 from broker.core.policy import Policy
@@ -17,9 +19,7 @@ from broker.core.scope import Scope
 from broker.core.stats import Stats
 from broker.core.tables import QuestionTable
 from broker.core.translator import Translator
-from jelly import dialects
 from jelly.atoms import Expression
-from jelly.dialects import Dialect
 
 __all__ = ["Outbox"]
 
@@ -56,28 +56,35 @@ class Outbox:
         self._translator = translator
         self._questions = questions
         self._stats = stats
-        self._writer = dialects.NONE.writer(policy.limits)
+        self._dialect = NONE
+        self._writer = NONE.writer(policy.limits)
         self._pieces: list[bytes] = []
         self._behind: list[Any] = []
         self._released: deque[tuple[bytes, ObjectId, int]] = deque()
         theirs = host.overridden
         self._posts_by_host = "sendCall" in theirs or "sendEncoded" in theirs
-        self.jelly = self._jelly_by_host if "serialize" in theirs else translator.jelly
+        self.jelly: Callable[[Any], Any] = (
+            self._jelly_by_host if "serialize" in theirs else translator.jelly
+        )
 
     def __len__(self) -> int:
         return len(self._pieces) + len(self._behind)
 
     def speak(self, dialect: Dialect) -> None:
         """Write in another dialect from now on."""
+        self._dialect = dialect
         self._writer = dialect.writer(self._limits)
 
     def take(self) -> bytes:
         """Return the bytes that are due, and take them as sent."""
         while self._released:
             command, an_id, count = self._released.popleft()
-            # This wire has no count: each reception is taken back by itself.
-            for _ in range(count):
-                self.send(command, an_id)
+            if self.can_say(b"count"):
+                self.send(command, an_id, count)
+            else:
+                # PB's wire has no count: each reception is taken back by itself.
+                for _ in range(count):
+                    self.send(command, an_id)
         behind, self._behind = self._behind, []
         for packed in behind:
             self._post(packed)
@@ -101,6 +108,17 @@ class Outbox:
     def release(self, command: bytes, an_id: ObjectId, count: int) -> None:
         """Note what was collected; safe in a finalizer and in any thread."""
         self._released.append((command, an_id, count))
+
+    def can_say(self, command: bytes) -> bool:
+        """Return whether the dialect has a command that PB has not."""
+        return command in self._dialect.commands
+
+    def say(self, *message: Any) -> bool:
+        """Send a message if the dialect has its command; return whether it has."""
+        if self.is_closed or not self.can_say(message[0]):
+            return False
+        self.send(*message)
+        return True
 
     def send(self, *message: Any) -> None:
         """Send a message of plain values.

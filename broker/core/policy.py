@@ -47,6 +47,8 @@ class Policy:
         handshake_timeout, offer_timeout, login_timeout, close_timeout: seconds for the TLS
             handshake, for the server's offer of dialects, for a login, and for the peer's part of a
             close.
+        ping_after, ping_timeout: seconds of silence after which a peer is asked whether it is
+            there, and that it then has to answer.
         stall_timeout: seconds a peer may take nothing while bytes wait for it.
     """
 
@@ -72,6 +74,8 @@ class Policy:
     offer_timeout: float = 10.0
     login_timeout: float = 30.0
     close_timeout: float = 5.0
+    ping_after: float = 20.0
+    ping_timeout: float = 20.0
     stall_timeout: float = 30.0
 
     def but(self, **changes: Any) -> Policy:

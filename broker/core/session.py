@@ -25,7 +25,17 @@ from typing import Any, NamedTuple, Protocol, cast
 
 from broker.core import messages
 from broker.core.callee import Callee, IncomingCall
-from broker.core.events import Answered, CallRaised, Event, Misunderstood, Ready, Refused
+from broker.core.dialects import DIALECTS, NONE, PUBLISHED_DIALECTS, Dialect
+from broker.core.events import (
+    Answered,
+    CallCancelled,
+    CallRaised,
+    Event,
+    Misunderstood,
+    PeerLeaves,
+    Ready,
+    Refused,
+)
 from broker.core.handshake import Handshake
 from broker.core.messages import Message, ObjectId, RequestId
 from broker.core.outbox import Outbox
@@ -33,9 +43,7 @@ from broker.core.policy import Policy
 from broker.core.stats import Stats
 from broker.core.tables import QuestionTable
 from broker.core.translator import Invoker, Translator
-from jelly import dialects
 from jelly.atoms import Expression
-from jelly.dialects import Dialect
 from jelly.errors import BananaError, ProtocolError, TooLarge
 
 __all__ = ["Host", "Session"]
@@ -77,7 +85,8 @@ class Session:
         host: the room above.
         policy: what is allowed.
         is_client: which side of the handshake this is.
-        offered: the dialects of this side, best first.
+        offered: the dialects of this side, best first; all of them unless given, or PB's own where
+            the room above has hooks that know expressions.
 
     Attributes:
         translator: graphs of objects in and out.
@@ -93,7 +102,7 @@ class Session:
         policy: Policy,
         *,
         is_client: bool,
-        offered: tuple[Dialect, ...] = dialects.DIALECTS,
+        offered: tuple[Dialect, ...] | None = None,
     ):
         self.translator = Translator(policy, host, self._drop_reference, self._drop_cache)
         self.dialect: Dialect | None = None
@@ -101,8 +110,11 @@ class Session:
         self.has_unstarted_tasks = False
         self._host = cast(Any, host)
         self._policy = policy
+        theirs = host.overridden
+        if offered is None:
+            offered = PUBLISHED_DIALECTS if theirs else DIALECTS
         self._handshake = Handshake(is_client, offered)
-        self._reader = dialects.NONE.reader(replace(policy.limits, max_prefix=_SMALL_PREFIX))
+        self._reader = NONE.reader(replace(policy.limits, max_prefix=_SMALL_PREFIX))
         self._questions = QuestionTable()
         self._outbox = Outbox(host, policy, self.translator, self._questions, self.stats)
         self._callee = Callee(host, policy, self.translator, self._outbox, self.stats)
@@ -113,11 +125,11 @@ class Session:
         self._fault: ProtocolError | None = None
         self._is_over = False
         self._backlog = 0
-        theirs = host.overridden
         by_host = "unserialize" in theirs
         self._unjelly = self._host.unserialize if by_host else self.translator.unjelly
         is_raw = any(name.startswith("proto_") for name in theirs) or "expressionReceived" in theirs
-        self._parse: Callable[[Expression], Message | Raw] = Raw if is_raw else messages.parse
+        self._raw = Raw if is_raw else None
+        self._parse: Callable[[Any], Message | Raw] = messages.parse
 
     # Receiving.
 
@@ -241,6 +253,7 @@ class Session:
         *,
         perspective: Any = None,
         wants_answer: bool = True,
+        deadline: int | None = None,
     ) -> RequestId:
         """Call a method of the peer's; :meth:`data_to_send` next.
 
@@ -250,6 +263,7 @@ class Session:
             args, kw: what to call it with.
             perspective: through whose eyes arguments and the result are seen.
             wants_answer: whether an answer is due.
+            deadline: milliseconds that the caller will wait; told where the dialect can.
 
         Returns:
             The id that Answered or Refused will carry.
@@ -267,9 +281,10 @@ class Session:
             method = name.encode("utf-8")
             if len(method) > messages.LONGEST_NAME:
                 raise TooLarge(f"method name of {len(method)} bytes, of {messages.LONGEST_NAME}")
-            packed = outbox.pack(
-                [command, request_id, object_id, method, int(wants_answer), net_args, net_kw]
-            )
+            message = [command, request_id, object_id, method, int(wants_answer), net_args, net_kw]
+            if deadline is not None and outbox.can_say(b"deadline"):
+                message.append(deadline)
+            packed = outbox.pack(message)
         except BaseException:
             outbox.roll_back(scope, request_id)
             raise
@@ -278,8 +293,22 @@ class Session:
         return request_id
 
     def abandon(self, request_id: RequestId) -> None:
-        """Stop waiting for the answer to a call of ours; if it comes, it is dropped."""
-        self._questions.abandon(request_id)
+        """Stop waiting for the answer to a call of ours, and say so; if it comes, it is dropped."""
+        if self._questions.abandon(request_id):
+            self._outbox.say(b"cancel", request_id)
+
+    @property
+    def can_ping(self) -> bool:
+        """Whether the dialect has a way to ask whether the peer is there."""
+        return self._outbox.can_say(b"ping")
+
+    def ping(self, token: int) -> None:
+        """Ask the peer whether it is there."""
+        self._outbox.say(b"ping", token)
+
+    def say_goodbye(self, code: str, text: str) -> None:
+        """Tell the peer why the connection is about to end, where the dialect can."""
+        self._outbox.say(b"goodbye", code, text[:1024])
 
     def serialize(
         self, value: Any, perspective: Any, method: Any, args: Any, kw: Any
@@ -358,7 +387,9 @@ class Session:
                 self._outbox.send_expression(reply)
             rest = self._reader.take_rest()
             self._reader = dialect.reader(self._policy.limits)
+            self._parse = self._raw or dialect.parse
             self._outbox.speak(dialect)
+            self.translator.speak(dialect)
             self._reader.feed(rest)
             self.dialect = dialect
             self._outbox.send(b"version", messages.PROTOCOL_VERSION)
@@ -379,6 +410,20 @@ class Session:
 
     def _on_unknown_command(self, message: messages.UnknownCommand) -> None:
         self._outbox.send(b"didNotUnderstand", message.command)
+
+    def _on_cancel(self, message: messages.Cancel) -> None:
+        call = self._callee.running.get(message.request_id)
+        if call is not None:
+            self._host.on_event(CallCancelled(call))
+
+    def _on_ping(self, message: messages.Ping) -> None:
+        self._outbox.say(b"pong", message.token)
+
+    def _on_pong(self, message: messages.Pong) -> None:
+        """That it came is all that a pong says; whoever feeds the session has noticed."""
+
+    def _on_goodbye(self, message: messages.Goodbye) -> None:
+        self._host.on_event(PeerLeaves(message.code, message.text))
 
     # Answers to ours.
 
@@ -406,10 +451,10 @@ class Session:
     # Lifetimes.
 
     def _on_decref(self, message: messages.Decref) -> None:
-        self.translator.exports.release(message.object_id)
+        self.translator.exports.release(message.object_id, message.times)
 
     def _on_decache(self, message: messages.Decache) -> None:
-        entry = self.translator.published.release(message.cache_id)
+        entry = self.translator.published.release(message.cache_id, message.times)
         if entry is not None:
             # Told first, as Twisted does: what the hook still sends comes before the number ends.
             try:
@@ -456,5 +501,9 @@ _HANDLERS: dict[type, Callable[[Session, Any], None]] = {
     messages.Decref: Session._on_decref,
     messages.Decache: Session._on_decache,
     messages.Uncache: Session._on_uncache,
+    messages.Cancel: Session._on_cancel,
+    messages.Ping: Session._on_ping,
+    messages.Pong: Session._on_pong,
+    messages.Goodbye: Session._on_goodbye,
     Raw: Session._on_raw,
 }

@@ -108,16 +108,17 @@ class ExportTable:
         """Return what the peer can name, by id."""
         return {object_id: entry.value for object_id, entry in self._by_id.items()}
 
-    def release(self, object_id: ObjectId) -> None:
-        """Take one sending off; at zero the object is let go.
+    def release(self, object_id: ObjectId, count: int = 1) -> None:
+        """Take sendings off; at zero the object is let go.
 
         Raises:
-            ProtocolError: the peer holds none.
+            ProtocolError: the peer holds fewer.
         """
         entry = self._by_id.get(object_id)
-        if entry is None or entry.count < 1:
-            raise ProtocolError(f"decref of object {shown(object_id)} by 1 (held 0)")
-        entry.count -= 1
+        held = 0 if entry is None else entry.count
+        if entry is None or not 1 <= count <= held:
+            raise ProtocolError(f"decref of object {shown(object_id)} by {count} (held {held})")
+        entry.count -= count
         if entry.count == 0:
             del self._by_id[object_id]
             del self._ids[entry.identity]
@@ -217,11 +218,13 @@ class QuestionTable:
         """Take back a call that was never written."""
         self._open.pop(request_id, None)
 
-    def abandon(self, request_id: RequestId) -> None:
-        """Stop waiting; an answer that still comes is dropped."""
-        if request_id in self._open:
-            del self._open[request_id]
-            self._abandoned.add(request_id)
+    def abandon(self, request_id: RequestId) -> bool:
+        """Stop waiting; an answer that still comes is dropped. Return whether it was waited for."""
+        if request_id not in self._open:
+            return False
+        del self._open[request_id]
+        self._abandoned.add(request_id)
+        return True
 
     def take(self, request_id: RequestId) -> tuple[bool, Any]:
         """Return whether the answer is still waited for, and for which perspective.

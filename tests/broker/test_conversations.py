@@ -15,7 +15,7 @@ from broker import admission, defer, pb
 from broker.core.handshake import Handshake
 from cred import checkers, credentials, portal
 from jelly.codec import Reader
-from jelly.dialects import DIALECTS
+from broker.core.dialects import DIALECTS
 from jelly.limits import Limits
 from jelly.vocabulary import NONE_VOCABULARY, PB_VOCABULARY
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from broker.core.handshake import Handshake
-from jelly.dialects import NONE, PB
+from broker.core.dialects import NONE, PB
 from jelly.errors import ProtocolError
 
 

@@ -12,7 +12,7 @@ from broker.core.policy import STRICT
 from broker.core.session import Session
 from broker.flavors.cacheable import Cacheable
 from broker.flavors.referenceable import Referenceable
-from jelly.dialects import NONE, PB
+from broker.core.dialects import NONE, PB
 from jelly.errors import CannotJelly, EncodeError
 from jelly.limits import Limits
 

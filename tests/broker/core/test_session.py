@@ -12,7 +12,7 @@ from broker.core.events import Answered, CallPending, CallRaised, Misunderstood,
 from broker.core.policy import STRICT
 from broker.flavors.referenceable import Referenceable, Root
 from jelly.banana import Writer
-from jelly.dialects import NONE, PB
+from broker.core.dialects import NONE, PB
 from jelly.errors import CannotJelly, LimitExceeded, ProtocolError, TooLarge
 from jelly.limits import Limits
 from jelly.vocabulary import NONE_VOCABULARY, PB_VOCABULARY

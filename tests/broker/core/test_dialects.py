@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from jelly.dialects import DIALECTS, NONE, PB, Dialect
+from broker.core.dialects import DIALECTS, NONE, PB, Dialect
 from jelly.errors import LimitExceeded, TooLarge
 from jelly.limits import Limits
 
