@@ -26,6 +26,7 @@ class Policy:
     told otherwise, :data:`PUBLISHED` what the factories of ``broker.pb`` take.
 
     Attributes:
+        dialects: those that are offered and taken, of ``"msgpack/1"``, ``"pb"`` and ``"none"``.
         limits: sizes, both directions.
         security: types, modules and classes that may come in besides the registered ones.
         registry: the classes that incoming tags become.
@@ -52,6 +53,7 @@ class Policy:
         stall_timeout: seconds a peer may take nothing while bytes wait for it.
     """
 
+    dialects: tuple[str, ...] = ("msgpack/1", "pb", "none")
     limits: Limits = field(default_factory=Limits)
     security: Security = field(default_factory=_basic_types)
     registry: Registry = defaults.declared

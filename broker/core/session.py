@@ -85,8 +85,8 @@ class Session:
         host: the room above.
         policy: what is allowed.
         is_client: which side of the handshake this is.
-        offered: the dialects of this side, best first; all of them unless given, or PB's own where
-            the room above has hooks that know expressions.
+        offered: the dialects of this side, best first; those of the policy unless given, of which
+            only PB's own where the room above has hooks that know expressions.
 
     Attributes:
         translator: graphs of objects in and out.
@@ -112,7 +112,8 @@ class Session:
         self._policy = policy
         theirs = host.overridden
         if offered is None:
-            offered = PUBLISHED_DIALECTS if theirs else DIALECTS
+            known = PUBLISHED_DIALECTS if theirs else DIALECTS
+            offered = tuple(d for d in known if d.name.decode("ascii") in policy.dialects)
         self._handshake = Handshake(is_client, offered)
         self._reader = NONE.reader(replace(policy.limits, max_prefix=_SMALL_PREFIX))
         self._questions = QuestionTable()

@@ -508,7 +508,8 @@ async def test_arguments_that_cannot_be_sent(
     lines: Any, argument: Any, kind: Any, text: str | None
 ) -> None:
     """What cannot be sent fails the call at its caller: no byte is written, nothing exported."""
-    async with serving() as server, broker.connect(server.addresses[0]) as connection:
+    pb = broker.STRICT.but(dialects=("pb",))
+    async with serving() as server, broker.connect(server.addresses[0], policy=pb) as connection:
         await connection.root.callRemote("echo", 1)
         before = connection.stats.bytes_sent
         told = await refusal(connection.root.callRemote("echo", argument), kind)

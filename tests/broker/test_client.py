@@ -55,7 +55,7 @@ def test_connection() -> None:
         async with broker.serve(Echo(), LOOPBACK) as server:
             connection = await connect(server.addresses[0])
             assert await connection.root.callRemote("echo", 1) == 1
-            assert connection.dialect == "pb"
+            assert connection.dialect == "msgpack/1"
             assert str(connection.peer.address) == server.addresses[0].removeprefix("pb://")
             assert connection.peer.avatar_id is connection.peer.certificate is None
             assert connection.stats.calls_made == 1

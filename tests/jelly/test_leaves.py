@@ -48,7 +48,8 @@ def test_both_ways(value: Any, expression: list[Any]) -> None:
 def test_every_row_is_tested() -> None:
     """There is no leaf that the table above leaves out."""
     assert set(leaves.WRITERS) == {type(value) for value, _ in BOTH_WAYS}
-    assert set(leaves.READERS) == {expression[0] for _, expression in BOTH_WAYS}
+    # An int is itself; this form is for dialects whose own ints end at 64 bits.
+    assert set(leaves.READERS) == {expression[0] for _, expression in BOTH_WAYS} | {b"int"}
 
 
 @pytest.mark.parametrize(

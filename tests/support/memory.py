@@ -15,6 +15,7 @@ from itertools import count
 from typing import Any
 
 from broker.connection import Broker
+from broker.core.dialects import PUBLISHED_DIALECTS
 from broker.core.events import Answered, CallPending, Event, Refused
 from broker.core.messages import ObjectId, RequestId
 from broker.core.policy import STRICT, Policy
@@ -127,8 +128,12 @@ class FakeHost:
 
 
 def make_end(policy: Policy, is_client: bool, **options: Any) -> Session:
-    """Return one session whose host is a FakeHost, found as ``session._host``."""
+    """Return one session whose host is a FakeHost, found as ``session._host``.
+
+    It speaks PB's dialects unless told otherwise: their bytes are specified apart from ours.
+    """
     host = FakeHost()
+    options.setdefault("offered", PUBLISHED_DIALECTS)
     host.session = Session(host, policy, is_client=is_client, **options)
     return host.session
 
@@ -333,7 +338,7 @@ class BrokerPair:
         self,
         root: Any = None,
         *,
-        policy: Policy = STRICT,
+        policy: Policy = STRICT.but(dialects=("pb", "none")),
         client_policy: Policy | None = None,
         scheduler: ManualScheduler | bool | None = None,
         client_first: bool = True,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from broker.core.dialects import DIALECTS, NONE, PB, Dialect
+from broker.core.dialects import DIALECTS, NONE, PB, PUBLISHED_DIALECTS, Dialect
 from jelly.errors import LimitExceeded, TooLarge
 from jelly.limits import Limits
 
@@ -12,11 +12,11 @@ SMALL = Limits(max_string=5, max_list=3)
 
 
 def test_the_offer() -> None:
-    """PB's two are offered, the one with a vocabulary first."""
-    assert [dialect.name for dialect in DIALECTS] == [b"pb", b"none"]
+    """Ours is offered first, then PB's two, the one with a vocabulary before the other."""
+    assert [dialect.name for dialect in DIALECTS] == [b"msgpack/1", b"pb", b"none"]
 
 
-@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("dialect", PUBLISHED_DIALECTS)
 def test_reader_and_writer(dialect: Dialect) -> None:
     """What the writer of a dialect writes, its reader reads."""
     reader, writer = dialect.reader(Limits()), dialect.writer(Limits())
@@ -24,7 +24,7 @@ def test_reader_and_writer(dialect: Dialect) -> None:
     assert reader.read() == [[b"message", 1, [b"None"]]]
 
 
-@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("dialect", PUBLISHED_DIALECTS)
 def test_the_limits_are_the_connections(dialect: Dialect) -> None:
     """Both ends of a dialect go by the limits that they were given."""
     for expression in ([b"123456"], [[1, 2, 3, 4]]):

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
+from broker.core.dialects import MSGPACK, NONE, PB
 from broker.core.handshake import Handshake
-from broker.core.dialects import NONE, PB
 from jelly.errors import ProtocolError
 
 
 def test_the_server_begins() -> None:
     """A server offers its dialects, best first; a client waits."""
-    assert Handshake(False).opening() == [b"pb", b"none"]
+    assert Handshake(False).opening() == [b"msgpack/1", b"pb", b"none"]
     assert Handshake(True).opening() is None
 
 
@@ -22,7 +22,8 @@ def test_the_server_begins() -> None:
     [
         ([b"pb", b"none"], PB),
         ([b"none", b"pb"], NONE),
-        ([b"msgpack/1", b"pb"], PB),
+        ([b"msgpack/1", b"pb"], MSGPACK),
+        ([b"msgpack/2", b"pb"], PB),
         ([b"unknown", b"", b"none"], NONE),
     ],
 )
@@ -31,7 +32,7 @@ def test_the_client_picks(offer: list[bytes], picked: Any) -> None:
     assert Handshake(True).receive(offer) == (picked, picked.name)
 
 
-@pytest.mark.parametrize("offer", [[], [b"msgpack/1"], [b"PB"]])
+@pytest.mark.parametrize("offer", [[], [b"msgpack/2"], [b"PB"]])
 def test_nothing_in_common(offer: list[Any]) -> None:
     """An offer without any known dialect is refused."""
     with pytest.raises(ProtocolError, match="no dialect in common with the server"):

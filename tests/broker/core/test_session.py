@@ -267,7 +267,7 @@ def test_an_id_may_come_again_after_its_answer() -> None:
         ([b"error", 99, 0], "answer to unknown request 99"),
         ([b"decref", 1], r"decref of object 1 by 1 \(held 0\)"),
         ([b"decref", ROOT], r"decref of object 'root' by 1 \(held 0\)"),
-        ([b"decache", 1], "decache of cache 1 that is not held"),
+        ([b"decache", 1], r"decache of cache 1 by 1 \(held 0\)"),
         ([b"uncache", 1], "uncache of cache 1 that is not held"),
         ([b"version", 5], "the peer speaks version 5, not 6"),
         ([b"message", 1], r"malformed message: expected message\(id, object, name, answer,"),

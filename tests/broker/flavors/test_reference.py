@@ -12,7 +12,7 @@ from broker.core.policy import STRICT
 from broker.errors import CannotJelly, DeadReferenceError, PBConnectionLost
 from broker.flavors.reference import RemoteMethod, RemoteReference
 from broker.flavors.referenceable import Referenceable, Root
-from jelly.dialects import PB
+from broker.core.dialects import PB
 from jelly.errors import TooLarge
 from jelly.limits import Limits
 
