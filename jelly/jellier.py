@@ -72,6 +72,9 @@ class Jellier:
         self.persistentStore = persistentStore
         self.invoker = invoker
         self._max_depth = (limits or Limits()).max_depth
+        # How deep an expression may be; one that goes nowhere may be of any depth.
+        self._most_levels = None if limits is None else limits.max_depth
+        self._levels = 0
         self._depth = 0
         self._seen: dict[int, _Seen] = {}
         self._numbered = 0
@@ -81,7 +84,7 @@ class Jellier:
 
         Raises:
             CannotJelly: it, or something it holds, may not or cannot go out.
-            TooLarge: hooks nest deeper than max_depth.
+            TooLarge: it is deeper than max_depth.
         """
         kind = type(obj)
         if kind in _PLAIN:
@@ -120,7 +123,7 @@ class Jellier:
         values: Iterator[Any] = iter((root,))
         seen: _Seen | None = None
         outer: list[tuple[list[Any], Iterator[Any], _Seen | None]] = []
-        writers = leaves.WRITERS
+        writers, base, most = leaves.WRITERS, self._levels, self._most_levels
         while True:
             for value in values:
                 kind = type(value)
@@ -143,12 +146,18 @@ class Jellier:
                         outer.append((out, values, seen))
                         out, values, seen = inside, iter(value), None
                         break
+                    # What a hook returns is a list that its parts stand in.
+                    self._levels = base + len(outer) + 1
                     out.append(self._other(value))
+                    self._levels = base
                     continue
                 inside = [tag]
                 out.append(inside)
                 entry = self._seen[id(value)] = _Seen(value, inside)
                 outer.append((out, values, seen))
+                # The message itself is one level more.
+                if most is not None and base + len(outer) >= most:
+                    raise TooLarge(f"nesting deeper than {most} (max_depth)")
                 out, values, seen = inside, _parts(value, inside), entry
                 break
             else:

@@ -35,7 +35,8 @@ from jelly.limits import Limits
 __all__ = ["FrameReader", "FrameWriter", "Plain", "plain", "plain_value"]
 
 PLAIN_DEPTH = 6
-GRAPH_DEPTH = 100
+# Two more than max_depth allows a sender: the list of a leaf inside the last, and the message.
+GRAPH_DEPTH = 102
 
 
 class Plain(NamedTuple):
@@ -205,10 +206,15 @@ def _decoder() -> tuple[Any, dict[type, Callable[[Any], Message]]]:
     makers: dict[type, Callable[[Any], Message]] = {}
     for shape in shapes:
         struct = msgspec.defstruct(
-            f"Frame{shape.number}", shape.fields, tag=shape.number, array_like=True, gc=False
+            f"Frame{shape.number}",
+            shape.fields,
+            tag=shape.number,
+            array_like=True,
+            gc=False,
+            forbid_unknown_fields=True,
         )
         makers[struct] = shape.make
-    return msgspec.msgpack.Decoder(Union[tuple(makers)]), makers
+    return msgspec.msgpack.Decoder(Union[tuple(makers)]), makers  # noqa: UP007
 
 
 class FrameReader:
@@ -275,7 +281,7 @@ class FrameReader:
                 _check_nodes(view[start:stop], self._limits.max_nodes)
             try:
                 frame = self._decode(view[start:stop])
-            except (msgspec.DecodeError, RecursionError) as error:
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 raise ProtocolError(f"malformed message: {str(error)[:200]}") from None
             done.append(makers[type(frame)](frame))
             self._pos = stop

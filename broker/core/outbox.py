@@ -160,7 +160,7 @@ class Outbox:
 
     def serialize(
         self, value: Any, perspective: Any, method: Any, args: Any, kw: Any
-    ) -> Expression:
+    ) -> Any:
         """Return the expression of a graph, which the application sends itself.
 
         What hooks send meanwhile goes behind whatever is sent next.

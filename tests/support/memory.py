@@ -26,6 +26,10 @@ from broker.failure import Failure
 ROOT = b"root"
 
 
+PUBLISHED_WIRE = STRICT.but(dialects=("pb", "none"))
+"""The strict policy in PB's dialects, whose bytes are specified apart from ours."""
+
+
 def pieces(data: bytes, chunk: int | None, seed: int | None) -> Iterator[bytes]:
     """Cut bytes: whole, into pieces of ``chunk`` bytes, or into random ones from a seed."""
     if seed is not None:
@@ -338,7 +342,7 @@ class BrokerPair:
         self,
         root: Any = None,
         *,
-        policy: Policy = STRICT.but(dialects=("pb", "none")),
+        policy: Policy = PUBLISHED_WIRE,
         client_policy: Policy | None = None,
         scheduler: ManualScheduler | bool | None = None,
         client_first: bool = True,

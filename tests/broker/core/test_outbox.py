@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from memory import FakeHost, SessionPair, make_end
 
+from broker.core.dialects import NONE, PB
 from broker.core.events import CallRaised
 from broker.core.policy import STRICT
 from broker.core.session import Session
 from broker.flavors.cacheable import Cacheable
 from broker.flavors.referenceable import Referenceable
-from broker.core.dialects import NONE, PB
 from jelly.errors import CannotJelly, EncodeError
 from jelly.limits import Limits
 

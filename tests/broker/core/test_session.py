@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from memory import ROOT, SessionPair, make_end
 
+from broker.core.dialects import NONE, PB
 from broker.core.events import Answered, CallPending, CallRaised, Misunderstood, Ready, Refused
 from broker.core.policy import STRICT
 from broker.flavors.referenceable import Referenceable, Root
 from jelly.banana import Writer
-from broker.core.dialects import NONE, PB
 from jelly.errors import CannotJelly, LimitExceeded, ProtocolError, TooLarge
 from jelly.limits import Limits
 from jelly.vocabulary import NONE_VOCABULARY, PB_VOCABULARY
