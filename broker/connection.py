@@ -406,7 +406,8 @@ class Broker(Doors):
         wants_answer = bool(kw.pop("pbanswer", True))
         text = name.decode("utf-8") if isinstance(name, bytes) else name
         ends = DEADLINE.get()
-        deadline = None if ends is None else max(0, int((ends - self._scheduler.now()) * 1000))
+        # Rounded up: the caller's own clock is to strike first.
+        deadline = None if ends is None else max(0, int((ends - self._scheduler.now()) * 1000) + 1)
         asked = self._calls.ask(
             command, perspective, object_id, text, args, kw, wants_answer, deadline
         )

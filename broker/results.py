@@ -8,11 +8,16 @@ from typing import Any
 
 from broker.core.callee import IncomingCall
 from broker.core.session import Session
-from broker.defer import Deferred, drive
+from broker.defer import CancelledError, Deferred, drive
 from broker.defer.foreign import is_twisted_deferred
+from broker.errors import CallTimeout
+from broker.failure import Failure
 from broker.net.scheduler import Cancellable, Scheduler
+from jelly.atoms import text_of
 
 __all__ = ["Results"]
+
+_CANCELLED = (asyncio.CancelledError, CancelledError)
 
 
 class Results:
@@ -40,6 +45,7 @@ class Results:
         self._answered = answered
         self._resume = resume
         self._unstarted = 0
+        self._expired: set[IncomingCall] = set()
         self._timers: dict[IncomingCall, Cancellable] = {}
         self._cancels: dict[IncomingCall, Callable[[], object]] = {}
         self._running: set[asyncio.Task[Any] | Deferred[Any]] = set()
@@ -50,7 +56,7 @@ class Results:
     def take(self, call: IncomingCall, result: Any) -> None:
         """Answer ``call`` once ``result`` is known; cancel it when the peer waits no longer."""
         if call.deadline is not None:
-            timer = self._scheduler.later(call.deadline / 1000, self.cancel_call, call)
+            timer = self._scheduler.later(call.deadline / 1000, self._expire, call)
             self._timers[call] = timer
         if isinstance(result, Deferred) or is_twisted_deferred(result):
             self._follow_deferred(call, result)
@@ -59,6 +65,12 @@ class Results:
         else:
             is_coroutine = isinstance(result, Coroutine)
             self._run(call, result if is_coroutine else _awaited(result))
+
+    def _expire(self, call: IncomingCall) -> None:
+        self._timers.pop(call, None)
+        if call in self._cancels:
+            self._expired.add(call)
+            self.cancel_call(call)
 
     def cancel_call(self, call: IncomingCall) -> None:
         """Cancel the method of one call, if it was started here and has not ended."""
@@ -121,6 +133,7 @@ class Results:
 
     def _ended(self, call: IncomingCall) -> None:
         self._cancels.pop(call, None)
+        self._expired.discard(call)
         timer = self._timers.pop(call, None)
         if timer is not None:
             timer.cancel()
@@ -131,6 +144,8 @@ class Results:
         self._answered()
 
     def _fail(self, call: IncomingCall, error: Any) -> None:
+        if call in self._expired and isinstance(Failure.of(error).value, _CANCELLED):
+            error = CallTimeout(f"'{text_of(call.name)}' was cancelled at its caller's deadline")
         self._ended(call)
         self._session.fail(call, error)
         self._answered()

@@ -13,6 +13,9 @@ __all__ = ["DEADLINE", "timeout"]
 # When the innermost timeout() around the running code ends, by its loop's clock; or None.
 DEADLINE: ContextVar[float | None] = ContextVar("broker.deadline", default=None)
 
+# By so many seconds a peer's clock may be ahead when it acts on a limit that it was told of.
+_EARLY = 0.05
+
 
 class timeout:
     """``async with timeout(seconds):`` the calls that are awaited inside end in time.
@@ -36,6 +39,10 @@ class timeout:
             self._token = DEADLINE.set(own if outer is None else min(own, outer))
         return self
 
+    def _is_due(self) -> bool:
+        end = self._timeout.when()
+        return end is not None and end - asyncio.get_running_loop().time() < _EARLY
+
     async def __aexit__(
         self,
         kind: type[BaseException] | None,
@@ -46,5 +53,8 @@ class timeout:
             DEADLINE.reset(self._token)
         try:
             await self._timeout.__aexit__(kind, error, traceback)
+            if isinstance(error, CallTimeout) and self._is_due():
+                # The peer was told of this limit, and was the first to act on it.
+                raise TimeoutError
         except TimeoutError:
             raise CallTimeout(f"no answer in {self._seconds:g} s") from error

@@ -9,6 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 
 TESTED_ELSEWHERE = {
+    "broker/core/small.py": "one way of the translator: tests/broker/core/test_translator.py",
     "broker/core/events.py": "records without behaviour; every session test reads them",
     "broker/calls.py": "one half of the pump: tests/broker/test_connection.py",
     "broker/doors.py": "the published half of the pump: tests/broker/test_connection.py",

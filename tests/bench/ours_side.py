@@ -12,6 +12,9 @@ import workloads
 import broker
 
 
+PB = broker.STRICT.but(dialects=("pb",))
+"""The dialect that Twisted speaks: the two are compared in it."""
+
 class Root(broker.Root):
     """Answers."""
 
@@ -37,14 +40,14 @@ class Client:
 
 async def serve() -> None:
     """Serve until the standard input ends."""
-    async with broker.serve(Root(), "pb://127.0.0.1:0") as server:
+    async with broker.serve(Root(), "pb://127.0.0.1:0", policy=PB) as server:
         side.say(int(server.addresses[0].rpartition(":")[2]))
         await asyncio.get_running_loop().run_in_executor(None, side.wait_for_end)
 
 
 async def call(port: int) -> None:
     """Run the workloads that the standard input names."""
-    async with broker.connect(f"pb://127.0.0.1:{port}") as connection:
+    async with broker.connect(f"pb://127.0.0.1:{port}", policy=PB) as connection:
         side.say(connection.dialect)
         for name, seconds in side.orders():
             side.say(await workloads.measure(Client(connection.root), name, seconds))
