@@ -43,6 +43,7 @@ from broker.handle import Connection
 from broker.keepalive import Keepalive
 from broker.net.backlog import TwistedBacklog
 from broker.net.scheduler import Scheduler, TwistedScheduler, scheduler_for
+from broker.patience import Patience
 from broker.peer import CURRENT_CALL, Call, Peer
 from broker.results import Results
 from broker.timeouts import DEADLINE
@@ -124,6 +125,7 @@ class Broker(Doors):
         self._has_pump = False
         self._is_reading = True
         self._keepalive: Keepalive | None = None
+        self._patience: Patience | None = None
         self._fault: Exception | None = None
         self._idle: Deferred[None] | None = None
         self.prepare_doors()
@@ -145,6 +147,13 @@ class Broker(Doors):
         self.transport = transport
         self._scheduler = scheduler_for(transport)
         self._results = Results(self.session, self._scheduler, self._answered, self.pump)
+        self._patience = Patience(
+            self._scheduler,
+            self.policy,
+            self._unsent,
+            lambda: self.session.stats.bytes_sent,
+            self.abort,
+        )
         if hasattr(transport, "getPeer"):
             self.peer.address = transport.getPeer()
         if hasattr(transport, "on_drained"):
@@ -179,8 +188,9 @@ class Broker(Doors):
         self.disconnected = 1
         for name in list(self._timers):
             self.expected(name)
-        if self._keepalive is not None:
-            self._keepalive.stop()
+        for watcher in (self._keepalive, self._patience):
+            if watcher is not None:
+                watcher.stop()
         was_connected = self.session.dialect is not None
         self.reason = getattr(reason, "value", reason) if self._fault is None else self._fault
         self._calls.lost(self.session.end(), self.reason)
@@ -244,17 +254,19 @@ class Broker(Doors):
 
     def _regulate(self) -> None:
         """Hold the peer's calls while it does not take our answers; stop reading at the cap."""
-        unsent = getattr(self.backlog or self.transport, "unsent", 0)
-        if unsent > self.policy.max_unsent:
-            self.abort(PBConnectionLost(f"peer is not reading ({unsent} bytes unsent)"))
-            return
-        self.session.hold_calls(unsent > self.policy.high_water)
+        is_full = self._unsent() > self.policy.high_water
+        self.session.hold_calls(is_full)
+        if is_full and self._patience is not None:
+            self._patience.watch()
         wants_data = self.session.wants_data
         if wants_data is self._is_reading or self.disconnected:
             return
         self._is_reading = wants_data
         if hasattr(self.transport, "pauseProducing"):
             (self.transport.resumeProducing if wants_data else self.transport.pauseProducing)()
+
+    def _unsent(self) -> int:
+        return getattr(self.backlog or self.transport, "unsent", 0)
 
     def _on_drained(self) -> None:
         self.session.hold_calls(False)

@@ -158,9 +158,7 @@ class Outbox:
             self.unwritten.add(request_id)
         self.unwritten.update(scope.requests)
 
-    def serialize(
-        self, value: Any, perspective: Any, method: Any, args: Any, kw: Any
-    ) -> Any:
+    def serialize(self, value: Any, perspective: Any, method: Any, args: Any, kw: Any) -> Any:
         """Return the expression of a graph, which the application sends itself.
 
         What hooks send meanwhile goes behind whatever is sent next.

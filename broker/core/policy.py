@@ -41,7 +41,7 @@ class Policy:
         cancel_on_disconnect: cancel the peer's async methods when the peer has gone.
         text_user_names: checkers and realms get user names as str, not bytes.
         insecure_plaintext: serve and dial public addresses without TLS.
-        max_unsent: bytes that may wait for a peer that does not read, before it is aborted.
+        max_unsent: bytes that may wait for a peer that reads slowly; see ``stall_timeout``.
         high_water: unsent bytes above which no further call of the peer is started.
         max_backlog: received bytes that may wait to be handled, before reading stops.
         turn_messages: messages of one connection that are handled in one turn of the loop.
@@ -50,7 +50,8 @@ class Policy:
             close.
         ping_after, ping_timeout: seconds of silence after which a peer is asked whether it is
             there, and that it then has to answer.
-        stall_timeout: seconds a peer may take nothing while bytes wait for it.
+        stall_timeout: seconds a peer may take nothing while much waits for it, or leave more than
+            ``max_unsent`` waiting.
     """
 
     dialects: tuple[str, ...] = ("msgpack/1", "pb", "none")

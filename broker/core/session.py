@@ -311,9 +311,7 @@ class Session:
         """Tell the peer why the connection is about to end, where the dialect can."""
         self._outbox.say(b"goodbye", code, text[:1024])
 
-    def serialize(
-        self, value: Any, perspective: Any, method: Any, args: Any, kw: Any
-    ) -> Expression:
+    def serialize(self, value: Any, perspective: Any, method: Any, args: Any, kw: Any) -> Any:
         """Return the expression of a graph, for the application to send: PB's ``serialize``.
 
         Raises:

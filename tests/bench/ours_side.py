@@ -11,9 +11,9 @@ import workloads
 
 import broker
 
-
 PB = broker.STRICT.but(dialects=("pb",))
 """The dialect that Twisted speaks: the two are compared in it."""
+
 
 class Root(broker.Root):
     """Answers."""

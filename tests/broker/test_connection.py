@@ -17,12 +17,12 @@ from twisted.python.failure import Failure as TwistedFailure
 from twisted.spread import pb as twisted_pb
 
 from broker.connection import Broker, published_policy
+from broker.core.dialects import PB
 from broker.core.policy import PUBLISHED, STRICT
 from broker.defer import Deferred
 from broker.errors import DeadReferenceError, PBConnectionLost, ProtocolError
 from broker.flavors.referenceable import Referenceable, Root
 from broker.net.scheduler import LoopScheduler
-from jelly.dialects import PB
 from jelly.limits import Limits
 
 
@@ -459,12 +459,14 @@ def test_answers_that_are_not_taken() -> None:
 
 
 def test_a_peer_that_takes_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    """At max_unsent the connection is aborted."""
+    """Above max_unsent the connection is aborted, once it is sure that nothing is taken."""
     pair = BrokerPair(House())
     pair.transport(pair.server).unsent = STRICT.max_unsent + 1
     with caplog.at_level(logging.WARNING, "broker"):
         pair.root.callRemote("echo", 1).addErrback(lambda _: None)
         pair.exchange()
+        assert not pair.transport(pair.server).is_aborted
+        pair.scheduler.advance(2)
     assert pair.transport(pair.server).is_aborted
     assert f"peer is not reading ({STRICT.max_unsent + 1} bytes unsent)" in caplog.text
     pair.cut()

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from broker import admission, defer, pb
+from broker.core.dialects import DIALECTS
 from broker.core.handshake import Handshake
 from cred import checkers, credentials, portal
 from jelly.codec import Reader
-from broker.core.dialects import DIALECTS
 from jelly.limits import Limits
 from jelly.vocabulary import NONE_VOCABULARY, PB_VOCABULARY
 

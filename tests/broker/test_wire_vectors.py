@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from broker.core import messages
+from broker.core.dialects import DIALECTS
 from broker.core.handshake import Handshake
 from jelly.codec import Reader, Writer
-from broker.core.dialects import DIALECTS
 from jelly.errors import ProtocolError
 from jelly.limits import Limits
 from jelly.vocabulary import NONE_VOCABULARY, PB_VOCABULARY

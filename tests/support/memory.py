@@ -1,7 +1,7 @@
-"""Two real ends joined in memory: sessions without a loop, and brokers over transports that are none.
+"""Two real ends joined in memory: sessions without a loop, brokers over transports of no kind.
 
-Bytes cross only when a test says so, in pieces of the size that it wants; time passes only when it is
-advanced. So what a test sees does not depend on sockets, loops or clocks.
+Bytes cross only when a test says so, in pieces of the size that it wants; time passes only when it
+is advanced. So what a test sees does not depend on sockets, loops or clocks.
 """
 
 from __future__ import annotations

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from memory import BrokerPair
 
+from broker.core.dialects import PB
 from broker.core.policy import STRICT
 from broker.errors import CannotJelly, DeadReferenceError, PBConnectionLost
 from broker.flavors.reference import RemoteMethod, RemoteReference
 from broker.flavors.referenceable import Referenceable, Root
-from broker.core.dialects import PB
 from jelly.errors import TooLarge
 from jelly.limits import Limits
 

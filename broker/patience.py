@@ -1,0 +1,78 @@
+"""Patience: how long a peer may leave unread what is sent to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from broker.core.policy import Policy
+from broker.errors import PBConnectionLost
+from broker.net.scheduler import Scheduler
+
+__all__ = ["Patience"]
+
+# Seconds between two looks; also how long a peer above the cap may take nothing at all. Less would
+# cut off a peer that reads, when this side alone sends more than the cap in one turn of its loop.
+_PERIOD = 1.0
+
+
+class Patience:
+    """Watches while much is unsent, and gives up a peer that does not read.
+
+    That is one which takes nothing for ``stall_timeout``, or, with more than ``max_unsent`` bytes
+    waiting, takes nothing for a second or stays above that mark for ``stall_timeout``.
+
+    Args:
+        scheduler: the clock.
+        policy: the marks and times.
+        unsent: returns the bytes that wait.
+        sent: returns the bytes that were written so far, those that wait included.
+        give_up: called with PBConnectionLost.
+    """
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        policy: Policy,
+        unsent: Callable[[], int],
+        sent: Callable[[], int],
+        give_up: Callable[[Exception], object],
+    ):
+        self._scheduler = scheduler
+        self._policy = policy
+        self._unsent = unsent
+        self._sent = sent
+        self._give_up = give_up
+        self._timer: Any = None
+        self._taken = 0
+        self._last_progress = self._last_below = 0.0
+
+    def watch(self) -> None:
+        """Begin to look, from now on until little is unsent."""
+        if self._timer is None:
+            self._last_progress = self._last_below = self._scheduler.now()
+            self._taken = self._sent() - self._unsent()
+            self._timer = self._scheduler.later(_PERIOD, self._look)
+
+    def stop(self) -> None:
+        """Look no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _look(self) -> None:
+        self._timer = None
+        policy, now, unsent = self._policy, self._scheduler.now(), self._unsent()
+        if unsent <= policy.high_water:
+            return
+        taken = self._sent() - unsent
+        if taken > self._taken:
+            self._taken, self._last_progress = taken, now
+        if unsent <= policy.max_unsent:
+            self._last_below = now
+        idle, above = now - self._last_progress, now - self._last_below
+        if idle >= policy.stall_timeout or (
+            unsent > policy.max_unsent and (idle >= 0.9 * _PERIOD or above >= policy.stall_timeout)
+        ):
+            self._give_up(PBConnectionLost(f"peer is not reading ({unsent} bytes unsent)"))
+            return
+        self._timer = self._scheduler.later(_PERIOD, self._look)
