@@ -38,7 +38,13 @@ def as_before() -> Iterator[None]:
     classes, factories = dict(defaults.published.classes), dict(defaults.published.factories)
     types_ = dict(defaults.security.allowedTypes)
     yield
-    defaults.published.classes, defaults.published.factories = classes, factories
+    # In place: other published names are names of these very dicts.
+    for registry, kept in (
+        (defaults.published.classes, classes),
+        (defaults.published.factories, factories),
+    ):
+        registry.clear()
+        registry.update(kept)
     defaults.security.allowedTypes.clear()
     defaults.security.allowedTypes.update(types_)
 
