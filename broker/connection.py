@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from broker import journal
@@ -198,7 +199,8 @@ class Broker(Doors):
         for entry in translator.published.clear():
             journal.guard(entry.stop)
         for cache in translator.held.clear():
-            cache.broker = None
+            # Guarded: its class may have a ``__setattr__`` of its own.
+            journal.guard(partial(setattr, cache, "broker", None))
         if self._results is not None and self.policy.cancel_on_disconnect:
             self._results.cancel()
         notifiers = self._on_disconnect if was_connected else self._on_fail

@@ -721,3 +721,26 @@ def test_the_manual_scheduler_is_needed_for_turns() -> None:
     pair.root.callRemote("echo", 1)
     pair.root.callRemote("echo", 2)
     assert scheduler.step()
+
+
+class Stubborn:
+    """Looks like a cache that is held, and lets nobody set anything."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise TypeError(f"{name} is not to be set")
+
+
+def test_a_cache_that_refuses_attributes_does_not_stop_the_end(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A connection ends for everybody, also when the class of a cache raises meanwhile."""
+    pair = BrokerPair(House())
+    told: list[str] = []
+    first, second = Stubborn(), House()
+    pair.client.cacheLocally(1, first)
+    pair.client.cacheLocally(2, second)
+    pair.client.notifyOnDisconnect(lambda: told.append("gone"))
+    pair.client.connectionLost(TwistedFailure(Exception("cut")))
+    assert (told, pair.client.closed.called) == (["gone"], True)
+    assert vars(second)["broker"] is None
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
