@@ -67,6 +67,24 @@ BARE = """
 """
 
 
+LOGIN = """
+    from broker import realm
+    from cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
+    from cred.portal import Portal
+
+    class Avatar(pb.Avatar):
+        def perspective_ping(self):
+            return "pong"
+
+    checker = InMemoryUsernamePasswordDatabaseDontUse(alice=b"secret")
+    portal = Portal(realm(lambda name, mind: Avatar()), [checker])
+    broker = pb.PBServerFactory(portal).buildProtocol(None)
+    broker.notifyOnDisconnect(reactor.stop)
+    stdio.StandardIO(broker)
+    reactor.run()
+"""
+
+
 class Root(broker.Root):
     """Says who calls."""
 
@@ -114,6 +132,17 @@ def test_child_with_asyncio(tmp_path: Path) -> None:
     async def main() -> None:
         async with broker.connect(command(tmp_path, BARE)) as connection:
             assert await connection.root.callRemote("echo", 5) == 5
+
+    asyncio.run(main())
+
+
+def test_child_is_private(tmp_path: Path) -> None:
+    """A password may go to a child: nobody listens in."""
+
+    async def main() -> None:
+        address = command(tmp_path, OURS, LOGIN)
+        async with broker.connect(address, UsernamePassword(b"alice", b"secret")) as connection:
+            assert await connection.avatar.callRemote("ping") == "pong"
 
     asyncio.run(main())
 

@@ -94,6 +94,32 @@ def test_child_closes_its_output(run: Run, protocol: Any) -> None:
     run(main())
 
 
+def test_child_reads_no_more(run: Run, protocol: Any) -> None:
+    """A child that does not take our words, and then fails, is known by its failure."""
+    program = "import os, time; os.close(0); time.sleep(0.1); os._exit(5)"
+
+    async def main() -> None:
+        await connect_command(lambda address: protocol, python(program))
+        assert str(await protocol.lost()) == "the command exited with status 5"
+
+    run(main())
+
+
+def test_child_says_no_more(run: Run, protocol: Any) -> None:
+    """A child that closes its output and lives on is ended, which is no failure of its own."""
+    program = "import os, time; os.close(1); time.sleep(60)"
+
+    async def main() -> None:
+        transport = await connect_command(
+            lambda address: protocol, python(program), close_timeout=0.1
+        )
+        assert type(await protocol.lost()) is ConnectionDone
+        assert transport._alarm is not None
+        assert transport._alarm.cancelled()
+
+    run(main())
+
+
 @pytest.mark.parametrize("program", [DEAF.format(""), STUBBORN], ids=["deaf", "stubborn"])
 def test_child_lives_on(run: Run, protocol: Any, program: str) -> None:
     """A child that does not end with its input is told to, and then killed."""

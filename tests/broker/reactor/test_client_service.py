@@ -158,6 +158,21 @@ def test_restarted_in_a_callback(endpoint: Endpoint, clock: Clock) -> None:
     assert (len(endpoint.attempts), service.running) == (2, 1)
 
 
+def test_restarted_where_connecting_is_at_once(endpoint: Endpoint, clock: Clock) -> None:
+    """A service that is started again by who waited, and connects at once, connects once."""
+    service = client(endpoint, clock)
+    service.startService()
+    made = endpoint.accept()
+
+    def restart(result: None) -> None:
+        service.startService()
+        endpoint.accept()
+
+    service.stopService().addCallback(restart)
+    made.connectionLost(DONE)
+    assert len(endpoint.attempts) == 2
+
+
 def test_factory_is_the_programs(endpoint: Endpoint, clock: Clock) -> None:
     """The endpoint sees all of the program's factory; one that refuses, refuses."""
     service = client(endpoint, clock)

@@ -186,6 +186,7 @@ class Ending(ProcessProtocol):
     def processEnded(self, reason: Failure) -> None:
         """Keep why, and stop."""
         self.reason = reason.value
+        assert self.transport not in self.reactor._held
         self.reactor.stop()
 
 
