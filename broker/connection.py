@@ -228,10 +228,14 @@ class Broker(Doors):
         finally:
             self._is_pumping = False
         self.flush()
-        if more and not self._has_pump and not self.session.has_unstarted_tasks:
+        if more and not self.session.has_unstarted_tasks:
+            self._soon_pump()
+        self._regulate()
+
+    def _soon_pump(self) -> None:
+        if not self._has_pump and not self.disconnected:
             self._has_pump = True
             self._scheduler.soon(self.pump)
-        self._regulate()
 
     def flush(self) -> None:
         """Write what is due."""
@@ -255,12 +259,22 @@ class Broker(Doors):
             self._scheduler.soon(self.flush)
 
     def _regulate(self) -> None:
-        """Hold the peer's calls while it does not take our answers; stop reading at the cap."""
-        is_full = self._unsent() > self.policy.high_water
-        self.session.hold_calls(is_full)
-        if is_full and self._patience is not None:
+        """Hold the peer's calls while it does not take our answers; stop reading at the cap.
+
+        Where calls that wait fill their cap, they are made all the same, for as much as the answers
+        may take: else two ends with more to say than the caps hold would wait for each other.
+        """
+        session, policy = self.session, self.policy
+        is_full = self._unsent() > policy.high_water
+        if not is_full:
+            session.forget_answered()
+        elif self._patience is not None:
             self._patience.watch()
-        wants_data = self.session.wants_data
+        is_held = is_full and (session.wants_data or session.answered > policy.max_unsent)
+        session.hold_calls(is_held)
+        if is_full and not is_held:
+            self._soon_pump()
+        wants_data = session.wants_data
         if wants_data is self._is_reading or self.disconnected:
             return
         self._is_reading = wants_data

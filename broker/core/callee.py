@@ -63,6 +63,7 @@ class Callee:
         is_draining: refuse what comes from now on.
         context: the contextvars that plain methods run in.
         running: the calls that have no answer yet.
+        answered: bytes of answers since it was last set to 0.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Callee:
     ):
         self.is_draining = False
         self.context = contextvars.copy_context()
+        self.answered = 0
         self.running: dict[RequestId, IncomingCall] = {}
         self._host = host
         self._policy = policy
@@ -188,6 +190,7 @@ class Callee:
             # A hook of the class's own answers in expressions already.
             expression = value if route is None else outbox.jelly(value)
             packed = outbox.pack([b"answer", call.request_id, expression])
+            self.answered += len(packed)
         except Exception as error:  # noqa: BLE001 - a value that cannot be sent fails this call
             outbox.roll_back(scope)
             self._refuse(call, error)

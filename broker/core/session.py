@@ -219,6 +219,15 @@ class Session:
         self._holds_calls = hold
 
     @property
+    def answered(self) -> int:
+        """Bytes of answers since :meth:`forget_answered`."""
+        return self._callee.answered
+
+    def forget_answered(self) -> None:
+        """Count the bytes of answers from 0."""
+        self._callee.answered = 0
+
+    @property
     def wants_data(self) -> bool:
         """Whether what was received and not handled leaves room for more."""
         return self._backlog <= self._policy.max_backlog
