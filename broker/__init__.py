@@ -31,6 +31,7 @@ __all__ = [
     "CannotListenError",
     "ConfigError",
     "Connect",
+    "ConnectBindError",
     "ConnectError",
     "Connection",
     "ConnectionAborted",
@@ -52,6 +53,7 @@ __all__ = [
     "Limits",
     "LoginExpired",
     "MalformedJelly",
+    "NoRouteError",
     "NoSuchMethod",
     "NoSuchObject",
     "PBConnectionLost",
@@ -66,15 +68,18 @@ __all__ = [
     "RemoteMethod",
     "RemoteReference",
     "Root",
+    "SSLError",
     "Serve",
     "Server",
     "ServerBusy",
     "ServerDraining",
     "Stats",
     "Subscribers",
+    "TCPTimedOutError",
     "TLSError",
     "TooLarge",
     "TooManyAttempts",
+    "UnknownHostError",
     "UserError",
     "ViewPoint",
     "Viewable",
@@ -100,6 +105,7 @@ if TYPE_CHECKING:
         CannotJelly,
         CannotListenError,
         ConfigError,
+        ConnectBindError,
         ConnectError,
         ConnectionAborted,
         ConnectionClosed,
@@ -116,6 +122,7 @@ if TYPE_CHECKING:
         LimitExceeded,
         LoginExpired,
         MalformedJelly,
+        NoRouteError,
         NoSuchMethod,
         NoSuchObject,
         PBConnectionLost,
@@ -123,9 +130,12 @@ if TYPE_CHECKING:
         RemoteError,
         ServerBusy,
         ServerDraining,
+        SSLError,
+        TCPTimedOutError,
         TLSError,
         TooLarge,
         TooManyAttempts,
+        UnknownHostError,
         UserError,
         WrongArguments,
     )
@@ -151,11 +161,12 @@ _HOMES = {
     "broker.core.stats": "Stats",
     "broker.errors": (
         "BananaError BindError CallTimeout CannotJelly CannotListenError ConfigError"
-        " ConnectError ConnectionClosed ConnectionAborted ConnectionDone ConnectionLost"
-        " ConnectionRefusedError DNSLookupError DeadReferenceError DecodeError EncodeError Error"
-        " InsecureJelly JellyError LimitExceeded LoginExpired MalformedJelly NoSuchMethod"
-        " NoSuchObject PBConnectionLost ProtocolError RemoteError ServerBusy ServerDraining"
-        " TLSError TooLarge TooManyAttempts UserError WrongArguments"
+        " ConnectBindError ConnectError ConnectionClosed ConnectionAborted ConnectionDone"
+        " ConnectionLost ConnectionRefusedError DNSLookupError DeadReferenceError DecodeError"
+        " EncodeError Error InsecureJelly JellyError LimitExceeded LoginExpired MalformedJelly"
+        " NoRouteError NoSuchMethod NoSuchObject PBConnectionLost ProtocolError RemoteError"
+        " SSLError ServerBusy ServerDraining TCPTimedOutError TLSError TooLarge TooManyAttempts"
+        " UnknownHostError UserError WrongArguments"
     ),
     "broker.flavors.avatar": "AsReferenceable Avatar",
     "broker.flavors.cacheable": "Cacheable RemoteCache RemoteCacheObserver",

@@ -16,6 +16,8 @@
                    TLSError (ConnectionError) · ConfigError (ValueError)
     transports     ConnectionClosed† ─ ConnectionDone† · ConnectionLost† ─ ConnectionAborted†
                    ConnectError† ─ ConnectionRefusedError† · UserError† ─ TimeoutError†
+                   ├─ NoRouteError† · TCPTimedOutError† · UnknownHostError†
+                   └─ ConnectBindError† · SSLError†
                    DNSLookupError† · BindError† ─ CannotListenError†
 
 A ProtocolError ends the connection, except DeadReferenceError; the others end one call, an
@@ -50,6 +52,7 @@ __all__ = [
     "CannotJelly",
     "CannotListenError",
     "ConfigError",
+    "ConnectBindError",
     "ConnectError",
     "ConnectionAborted",
     "ConnectionClosed",
@@ -66,17 +69,21 @@ __all__ = [
     "LimitExceeded",
     "LoginExpired",
     "MalformedJelly",
+    "NoRouteError",
     "NoSuchMethod",
     "NoSuchObject",
     "PBConnectionLost",
     "ProtocolError",
     "RemoteError",
+    "SSLError",
     "ServerBusy",
     "ServerDraining",
+    "TCPTimedOutError",
     "TLSError",
     "TimeoutError",
     "TooLarge",
     "TooManyAttempts",
+    "UnknownHostError",
     "UserError",
     "WrongArguments",
 ]
@@ -221,6 +228,41 @@ class ConnectError(Exception):
 
 class ConnectionRefusedError(ConnectError):
     """Nothing listens at that address."""
+
+
+class ConnectBindError(ConnectError):
+    """The address of this machine to connect from cannot be used."""
+
+    def __str__(self) -> str:
+        return self.string or "The address to connect from cannot be used."
+
+
+class NoRouteError(ConnectError):
+    """The network does not reach that address."""
+
+    def __str__(self) -> str:
+        return self.string or "The network does not reach that address."
+
+
+class SSLError(ConnectError):
+    """TLS could not be set up for a connection."""
+
+    def __str__(self) -> str:
+        return self.string or "TLS could not be set up."
+
+
+class TCPTimedOutError(ConnectError):
+    """The operating system gave the attempt up: no answer to its packets."""
+
+    def __str__(self) -> str:
+        return self.string or "The attempt to connect got no answer."
+
+
+class UnknownHostError(ConnectError):
+    """The host to connect to is not known."""
+
+    def __str__(self) -> str:
+        return self.string or "The host name is not known."
 
 
 class UserError(ConnectError):

@@ -50,7 +50,8 @@ PUBLISHED_NAMES: dict[str, str] = {
         "broker.errors",
         "twisted.internet.error",
         "ConnectionClosed ConnectionDone ConnectionLost ConnectionAborted ConnectError"
-        " ConnectionRefusedError UserError TimeoutError DNSLookupError BindError CannotListenError",
+        " ConnectionRefusedError UserError TimeoutError DNSLookupError BindError CannotListenError"
+        " ConnectBindError NoRouteError SSLError TCPTimedOutError UnknownHostError",
     ),
     **_named(
         "broker.reactor.error",
@@ -58,7 +59,7 @@ PUBLISHED_NAMES: dict[str, str] = {
         "AlreadyCalled AlreadyCancelled BadFileError CertificateError ConnectingCancelledError"
         " NotConnectingError NotListeningError ReactorAlreadyRunning ReactorNotRestartable"
         " ReactorNotRunning ServiceNameUnknownError ProcessDone ProcessTerminated"
-        " ProcessExitedAlready",
+        " ProcessExitedAlready NoProtocol",
     ),
     **_named(
         "cred.error",

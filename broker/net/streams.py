@@ -17,6 +17,8 @@ from broker.errors import (
     ConnectError,
     ConnectionRefusedError,
     DNSLookupError,
+    NoRouteError,
+    TCPTimedOutError,
     TimeoutError,
 )
 from broker.net.addresses import Address, UNIXAddress, address_of, host_port
@@ -374,10 +376,12 @@ def _connect_error(exc: OSError, where: str, timeout: float) -> ConnectError:
         return ConnectionRefusedError(
             number, f"connection refused by {where}: is the server running?"
         )
+    if number == errno.ETIMEDOUT:
+        return TCPTimedOutError(number, f"no answer from {where}")
     if isinstance(exc, builtins.TimeoutError):
         return TimeoutError(errno.ETIMEDOUT, f"no answer from {where} in {timeout:g} s")
     if number in (errno.ENETUNREACH, errno.EHOSTUNREACH):
-        return ConnectError(number, f"no way to {where}: the network does not reach it")
+        return NoRouteError(number, f"no way to {where}: the network does not reach it")
     if number == errno.ENOENT:
         return ConnectError(number, f"there is no socket {where}: is the server running?")
     return ConnectError(number, f"cannot connect to {where}: {os.strerror(number or 0)}")

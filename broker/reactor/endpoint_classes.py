@@ -13,7 +13,7 @@ from zope.interface import implementer
 from broker.defer import Deferred, execute, fail
 from broker.failure import Failure
 
-from .error import ConnectingCancelledError
+from .error import ConnectingCancelledError, NoProtocol
 from .interfaces import IStreamClientEndpoint, IStreamServerEndpoint
 from .protocol import ClientFactory, Factory
 
@@ -33,10 +33,6 @@ __all__ = [
 ]
 
 Binding = tuple[str, int] | str | None
-
-
-class NoProtocol(Exception):
-    """The factory has made no protocol for the connection (published)."""
 
 
 @implementer(IStreamServerEndpoint)

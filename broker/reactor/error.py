@@ -5,12 +5,15 @@ The transport errors are those of `broker.errors`; a program may catch them unde
 
 from __future__ import annotations
 
+import errno
 import signal as signals
+import socket
 from typing import Any
 
 from broker.errors import (
     BindError,
     CannotListenError,
+    ConnectBindError,
     ConnectError,
     ConnectionAborted,
     ConnectionClosed,
@@ -18,7 +21,11 @@ from broker.errors import (
     ConnectionLost,
     ConnectionRefusedError,
     DNSLookupError,
+    NoRouteError,
+    SSLError,
+    TCPTimedOutError,
     TimeoutError,
+    UnknownHostError,
     UserError,
 )
 
@@ -29,6 +36,7 @@ __all__ = [
     "BindError",
     "CannotListenError",
     "CertificateError",
+    "ConnectBindError",
     "ConnectError",
     "ConnectingCancelledError",
     "ConnectionAborted",
@@ -37,6 +45,8 @@ __all__ = [
     "ConnectionLost",
     "ConnectionRefusedError",
     "DNSLookupError",
+    "NoProtocol",
+    "NoRouteError",
     "NotConnectingError",
     "NotListeningError",
     "ProcessDone",
@@ -45,10 +55,41 @@ __all__ = [
     "ReactorAlreadyRunning",
     "ReactorNotRestartable",
     "ReactorNotRunning",
+    "SSLError",
     "ServiceNameUnknownError",
+    "TCPTimedOutError",
     "TimeoutError",
+    "UnknownHostError",
     "UserError",
+    "errnoMapping",
+    "getConnectError",
 ]
+
+
+errnoMapping: dict[int, type[ConnectError]] = {
+    errno.ENETUNREACH: NoRouteError,
+    errno.ECONNREFUSED: ConnectionRefusedError,
+    errno.ETIMEDOUT: TCPTimedOutError,
+}
+"""The operating system's error numbers that have an error of their own (published)."""
+
+
+def getConnectError(e: Any) -> ConnectError:
+    """Return the ConnectError for what a socket raised (published).
+
+    `e` is an OSError, a tuple of a number and a text, or a text.
+    """
+    number, text = None, e
+    parts = e.args if isinstance(e, Exception) else e
+    if isinstance(parts, tuple) and len(parts) == 2:
+        number, text = parts
+    if isinstance(e, socket.gaierror):
+        return UnknownHostError(number, str(text))
+    return errnoMapping.get(number, ConnectError)(number, str(text))
+
+
+class NoProtocol(Exception):
+    """The factory has made no protocol for the connection (published)."""
 
 
 class ServiceNameUnknownError(ConnectError):

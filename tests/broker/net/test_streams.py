@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 from contextlib import closing
 
@@ -15,6 +16,8 @@ from broker.errors import (
     ConnectionDone,
     ConnectionRefusedError,
     DNSLookupError,
+    NoRouteError,
+    TCPTimedOutError,
     TimeoutError,
 )
 from broker.net import streams
@@ -353,3 +356,27 @@ def test_unix_leaves_other_files_alone(tmp_path) -> None:
     with pytest.raises(CannotListenError):
         bind_unix(str(path))
     assert path.read_text() == "precious"
+
+
+@pytest.mark.parametrize(
+    ("number", "kind", "text"),
+    [
+        (errno.ENETUNREACH, NoRouteError, "no way to 192.0.2.1:9: the network does not reach it"),
+        (errno.EHOSTUNREACH, NoRouteError, "no way to 192.0.2.1:9: the network does not reach it"),
+        (errno.ETIMEDOUT, TCPTimedOutError, "no answer from 192.0.2.1:9"),
+    ],
+)
+def test_what_the_network_says(run, recorder, monkeypatch, number, kind, text) -> None:
+    """What the operating system says of the network has its published error."""
+
+    async def main():
+        async def unreachable(sock, address):
+            raise OSError(number, "as the system says")
+
+        monkeypatch.setattr(asyncio.get_running_loop(), "sock_connect", unreachable, raising=True)
+        with pytest.raises(ConnectError) as caught:
+            await connect_stream(lambda peer: recorder(), "192.0.2.1", 9)
+        assert (type(caught.value), caught.value.osError) == (kind, number)
+        assert str(caught.value) == text
+
+    run(main())
