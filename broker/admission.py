@@ -94,6 +94,7 @@ class LoginRoot(Referenceable):
     def __init__(self, portal: Portal, broker: Broker):
         self.portal = portal
         self.broker = broker
+        self._avatars = 0
 
     def remote_mechanisms(self) -> list[str]:
         """Return the names of the logins that this server takes from this peer, best first."""
@@ -134,11 +135,13 @@ class LoginRoot(Referenceable):
 
     def route(self) -> Route:
         """Return how calls are made; all but the login methods want a login first."""
-        return super().route()._replace(missing=_not_logged_in)
+        return _answered_only(super().route())._replace(missing=_not_logged_in)
 
     def admit(self, credentials: Any, mind: Any, mechanism: str) -> Deferred[Any]:
         """Ask the portal for the avatar of ``credentials``; return a Deferred of what to send."""
-        broker = self.broker
+        broker, most = self.broker, self.broker.policy.max_refs
+        if self._avatars >= most:
+            raise cred_error.LoginFailed(f"{most} logins on one connection (max_refs)")
         noting = _NotingRealm(self.portal.realm)
         portal = copy.copy(self.portal)
         portal.realm = noting
@@ -156,10 +159,14 @@ class LoginRoot(Referenceable):
             sent = (
                 avatar if IJellyable.providedBy(avatar) else AsReferenceable(avatar, "perspective")
             )
-            _log_out_once(broker, sent, logout)
+            self._avatars += 1
+            _log_out_once(broker, sent, logout, self._logged_out)
             return sent
 
         return portal.login(credentials, mind, IPerspective).addCallback(admitted)
+
+    def _logged_out(self) -> None:
+        self._avatars -= 1
 
     def _takes_challenge(self) -> bool:
         policy = self.broker.policy
@@ -200,6 +207,10 @@ class Challenger(Referenceable):
         self._response = response
         return self._root.admit(self, mind, CHALLENGE)
 
+    def route(self) -> Route:
+        """Return how calls are made."""
+        return _answered_only(super().route())
+
     def checkPassword(self, password: Any) -> bool:
         """Return whether the answer was made with this password."""
         return self.checkMD5Password(hash_password(password))
@@ -232,7 +243,9 @@ def _can_be_sent(avatar: Any) -> bool:
     return IJellyable.providedBy(avatar) or hasattr(avatar, "perspectiveMessageReceived")
 
 
-def _log_out_once(broker: Broker, sent: Any, logout: Callable[[], Any]) -> None:
+def _log_out_once(
+    broker: Broker, sent: Any, logout: Callable[[], Any], logged_out: Callable[[], None]
+) -> None:
     is_out = False
 
     def log_out() -> None:
@@ -240,6 +253,7 @@ def _log_out_once(broker: Broker, sent: Any, logout: Callable[[], Any]) -> None:
         if is_out:
             return
         is_out = True
+        logged_out()
         broker.dontNotifyOnDisconnect(log_out)
         maybeDeferred(logout)
 
@@ -250,6 +264,15 @@ def _log_out_once(broker: Broker, sent: Any, logout: Callable[[], Any]) -> None:
     broker.notifyOnDisconnect(log_out)
     if hasattr(sent, "processUniqueID"):
         broker.when_released(sent, log_out)
+
+
+def _answered_only(route: Route) -> Route:
+    # The avatar of a login without an answer is nobody's: no peer could drop it.
+    return route._replace(unanswered=_no_answer_wanted)
+
+
+def _no_answer_wanted() -> Exception:
+    return cred_error.LoginFailed("a login wants an answer: call without pbanswer=False")
 
 
 def _not_logged_in(text: str) -> Exception:

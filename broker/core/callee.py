@@ -163,6 +163,8 @@ class Callee:
         args = self._unjelly(message.args, route.perspective)
         kw = self._unjelly(message.kw, route.perspective)
         method = find_method(route, call.name, self._policy.dynamic_methods)
+        if route.unanswered is not None and not call.wants_answer:
+            raise route.unanswered()
         call.args, call.kw = args, kw = checked_arguments(args, kw)
         return self.context.run(call_method, method, call.name, route.leading + args, kw)
 

@@ -43,6 +43,7 @@ class Route(NamedTuple):
         leading: arguments before those of the peer.
         perspective: through whose eyes arguments and results are seen.
         missing: makes the error for a name that is not exposed; NoSuchMethod unless given.
+        unanswered: makes the error for a call that wants no answer; None where such are taken.
     """
 
     target: Any
@@ -50,6 +51,7 @@ class Route(NamedTuple):
     leading: tuple[Any, ...] = ()
     perspective: Any = None
     missing: Callable[[str], Exception] = NoSuchMethod
+    unanswered: Callable[[], Exception] | None = None
 
 
 def engine_hook(hook: Hook) -> Hook:

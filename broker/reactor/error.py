@@ -79,7 +79,8 @@ def getConnectError(e: Any) -> ConnectError:
 
     `e` is an OSError, a tuple of a number and a text, or a text.
     """
-    number, text = None, e
+    number: Any = None
+    text = e
     parts = e.args if isinstance(e, Exception) else e
     if isinstance(parts, tuple) and len(parts) == 2:
         number, text = parts

@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
+from memory import BrokerPair
 from zope.interface import implementer
 
 import broker as asyncio_face
@@ -14,6 +15,7 @@ from broker.admission import LoginRoot, realm
 from broker.core.policy import PUBLISHED, STRICT
 from broker.defer import Deferred, fail
 from broker.flavors.failures import CopiedFailure
+from broker.flavors.reference import RemoteReference
 from broker.login import login
 from broker.net.addresses import IPv4Address, UNIXAddress
 from cred.challenges import respond
@@ -200,6 +202,63 @@ def test_challenge_where_both_allow_it() -> None:
                 await asyncio_face.connect(address, ALICE)
 
     run(scenario)
+
+
+class Counted(asyncio_face.Avatar):
+    """Counts itself."""
+
+    alive = 0
+
+    def __init__(self) -> None:
+        Counted.alive += 1
+
+    def logout(self) -> None:
+        """Count no more."""
+        Counted.alive -= 1
+
+
+@pytest.fixture
+def guests() -> Portal:
+    """Return a portal that counts who is in."""
+    Counted.alive = 0
+    return Portal(realm(lambda avatar_id, mind: Counted()), [AllowAnonymousAccess()])
+
+
+def test_a_login_wants_an_answer(guests: Portal) -> None:
+    """A login whose answer nobody waits for makes no avatar, however often it is asked for."""
+    pair = BrokerPair()
+    pair.server.setNameForLocal("root", LoginRoot(guests, pair.server))
+    for _ in range(50):
+        pair.root.callRemote("loginAnonymous", None, pbanswer=False)
+    pair.exchange()
+    assert Counted.alive == 0
+    avatar = pair.call("loginAnonymous", None)
+    assert (type(avatar), Counted.alive) == (RemoteReference, 1)
+    pair.cut()
+    assert Counted.alive == 0
+
+
+def test_an_answer_to_a_challenge_wants_one_too() -> None:
+    """So is it with the object that takes the answer to a challenge."""
+    _, challenger = login_root(LocalTransport(), WITH_CHALLENGE).remote_login(b"alice")
+    for target in (challenger, login_root(LocalTransport())):
+        unanswered = target.route().unanswered
+        assert unanswered is not None
+        assert isinstance(unanswered(), LoginFailed)
+
+
+def test_logins_on_one_connection_have_an_end(guests: Portal) -> None:
+    """There are never more avatars than max_refs; one that is logged out makes room."""
+    broker = asyncio_face.Broker(False, policy=STRICT.but(max_refs=3))
+    root = LoginRoot(guests, broker)
+    for _ in range(3):
+        root.remote_loginAnonymous(None)
+    with pytest.raises(LoginFailed, match=r"^3 logins on one connection \(max_refs\)$"):
+        root.remote_loginAnonymous(None)
+    assert Counted.alive == 3
+    broker._on_disconnect[0]()
+    root.remote_loginAnonymous(None)
+    assert Counted.alive == 3
 
 
 @pytest.mark.parametrize("made", [None, 5, object()])
