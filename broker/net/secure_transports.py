@@ -23,6 +23,8 @@ import asyncio
 import logging
 from typing import cast
 
+from OpenSSL import crypto
+
 from broker.errors import ConnectionDone, ConnectionLost, TLSError
 from broker.net.tls_filter import TLSFilter
 from broker.net.transports import HIGH_WATER, MakeProtocol, StreamTransport
@@ -104,6 +106,11 @@ class SecureTransport(StreamTransport):
         super().resumeProducing()
         if self._undelivered:
             self._loop.call_soon(self._deliver, b"")
+
+    def getPeerCertificate(self) -> crypto.X509 | None:
+        """Return the peer's certificate as pyOpenSSL has it; None if it has shown none, or yet."""
+        certificate = self.peer_certificate
+        return None if certificate is None else crypto.X509.from_cryptography(certificate)
 
     async def wait_secured(self) -> None:
         """Wait until the handshake has finished and the peer is accepted.

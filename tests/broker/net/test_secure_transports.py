@@ -9,7 +9,7 @@ import logging
 import socket
 
 import pytest
-from OpenSSL import SSL
+from OpenSSL import SSL, crypto
 
 from broker.errors import ConnectionAborted, ConnectionDone, ConnectionLost, TLSError
 from broker.net import transports
@@ -74,6 +74,10 @@ def test_bytes_both_ways(run, connected, pair) -> None:
         assert (client.transport.is_secure, server.transport.is_secure) == (True, True)
         assert client.transport.peer_certificate == pair.certificate
         assert server.transport.peer_certificate is None
+        shown = client.transport.getPeerCertificate()
+        assert isinstance(shown, crypto.X509)
+        assert shown.to_cryptography() == pair.certificate
+        assert server.transport.getPeerCertificate() is None
         client.transport.loseConnection()
         await server.lost()
         assert type(await client.lost()) is ConnectionDone

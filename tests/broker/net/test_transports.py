@@ -317,6 +317,8 @@ def test_what_a_transport_tells(run, connected) -> None:
         transport.setTcpKeepAlive(True)
         assert (transport.getTcpNoDelay(), transport.getTcpKeepAlive()) == (False, True)
         assert (transport.is_secure, transport.peer_certificate) == (False, None)
+        # Who looks for TLS of Twisted's looks for this.
+        assert not hasattr(transport, "getPeerCertificate")
         assert type(scheduler_for(transport)) is LoopScheduler
         peer = transport.getPeer()
         transport.loseConnection()
