@@ -14,6 +14,7 @@ from OpenSSL import crypto
 from .certificate_request import ENCODINGS, CertificateRequest
 from .distinguished_name import DN, DistinguishedName
 from .error import CertificateError
+from .public_key import PublicKey
 from .tls_options import CertificateOptions, trustRootFromCertificates
 
 __all__ = [
@@ -27,39 +28,6 @@ __all__ = [
 ]
 
 YEAR = 60 * 60 * 24 * 365
-
-
-class PublicKey:
-    """A public key (published).
-
-    Attributes:
-        original: pyOpenSSL's.
-    """
-
-    def __init__(self, osslpkey: crypto.PKey):
-        self.original = osslpkey
-
-    def keyHash(self) -> str:
-        """Return the SHA-256 of the public key, in hexadecimal digits (published)."""
-        digest = hashes.Hash(hashes.SHA256())
-        digest.update(self._public_bytes())
-        return digest.finalize().hex()
-
-    def matches(self, otherKey: PublicKey) -> bool:
-        """Return whether both are the same public key (published)."""
-        return self._public_bytes() == otherKey._public_bytes()
-
-    def inspect(self) -> str:
-        """Return what this is, for people to read (published)."""
-        return f"Public Key with Hash: {self.keyHash()}"
-
-    def _public_bytes(self) -> bytes:
-        key: Any = self.original.to_cryptography_key()
-        public = key.public_key() if hasattr(key, "public_key") else key
-        der: bytes = public.public_bytes(
-            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-        )
-        return der
 
 
 class KeyPair(PublicKey):
@@ -369,6 +337,44 @@ class PrivateCertificate(Certificate):
         """Return the certificate that is asked for, signed in the name of this one (published)."""
         return self.privateKey.signRequestObject(
             self.getSubject(), certificateRequest, serialNumber, secondsToExpiry, digestAlgorithm
+        )
+
+    def certificateRequest(
+        self, format: int = crypto.FILETYPE_ASN1, digestAlgorithm: str = "sha256"
+    ) -> bytes:
+        """Return a request for a certificate of the same name and key (published)."""
+        return self.privateKey.certificateRequest(self.getSubject(), format, digestAlgorithm)
+
+    def newCertificate(
+        self, newCertData: bytes, format: int = crypto.FILETYPE_ASN1
+    ) -> PrivateCertificate:
+        """Return another certificate of the same key (published).
+
+        Raises:
+            ValueError: it is none, or it is of another key.
+        """
+        return self.privateKey.newCertificate(newCertData, format)
+
+    def signCertificateRequest(
+        self,
+        requestData: bytes,
+        verifyDNCallback: Callable[[DistinguishedName], bool],
+        serialNumber: int,
+        requestFormat: int = crypto.FILETYPE_ASN1,
+        certificateFormat: int = crypto.FILETYPE_ASN1,
+    ) -> bytes:
+        """Return the certificate for a request, signed in the name of this one (published).
+
+        Raises:
+            ValueError: `verifyDNCallback` does not accept the name that is asked for.
+        """
+        return self.privateKey.signCertificateRequest(
+            self.getSubject(),
+            requestData,
+            verifyDNCallback,
+            serialNumber,
+            requestFormat,
+            certificateFormat,
         )
 
     def _with_key(self, key: KeyPair) -> Self:
