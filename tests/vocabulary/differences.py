@@ -150,42 +150,37 @@ REASONS: dict[str, str] = {
         twisted.internet.error.BadFileError.MESSAGE
         twisted.internet.error.BindError.MESSAGE
         twisted.internet.error.CertificateError.MESSAGE
+        twisted.internet.error.ConnectBindError.MESSAGE
         twisted.internet.error.ConnectError.MESSAGE
         twisted.internet.error.ConnectionAborted.MESSAGE
         twisted.internet.error.ConnectionDone.MESSAGE
         twisted.internet.error.ConnectionLost.MESSAGE
         twisted.internet.error.ConnectionRefusedError.MESSAGE
         twisted.internet.error.DNSLookupError.MESSAGE
+        twisted.internet.error.NoRouteError.MESSAGE
         twisted.internet.error.NotConnectingError.MESSAGE
         twisted.internet.error.NotListeningError.MESSAGE
         twisted.internet.error.ProcessDone.MESSAGE
         twisted.internet.error.ProcessTerminated.MESSAGE
+        twisted.internet.error.SSLError.MESSAGE
         twisted.internet.error.ServiceNameUnknownError.MESSAGE
+        twisted.internet.error.TCPTimedOutError.MESSAGE
         twisted.internet.error.TimeoutError.MESSAGE
+        twisted.internet.error.UnknownHostError.MESSAGE
         twisted.internet.error.UserError.MESSAGE
     """,
     "Nothing here raises it: ConnectError carries the operating system's number in osError, "
     "DNSLookupError is a name that does not resolve, TLSError a refused certificate.": """
-        twisted.internet.error.ConnectBindError
         twisted.internet.error.ConnectInProgressError
         twisted.internet.error.ConnectionFdescWentAway
         twisted.internet.error.FileDescriptorOverrun
         twisted.internet.error.InvalidAddressError
-        twisted.internet.error.NoRouteError
         twisted.internet.error.PeerVerifyError
         twisted.internet.error.ReactorAlreadyInstalledError
-        twisted.internet.error.SSLError
-        twisted.internet.error.TCPTimedOutError
-        twisted.internet.error.UnknownHostError
         twisted.internet.error.UnsupportedAddressFamily
         twisted.internet.error.UnsupportedSocketType
         twisted.internet.error.VerifyError
-        twisted.internet.error.errnoMapping
-        twisted.internet.error.getConnectError
         twisted.internet.ssl.VerificationError
-    """,
-    "It is endpoints.NoProtocol.": """
-        twisted.internet.error.NoProtocol
     """,
     "The reactor is asyncio's loop, which keeps its sockets and its steps to itself; "
     "loop.add_reader and loop.add_writer watch others.": """
@@ -216,11 +211,7 @@ REASONS: dict[str, str] = {
         twisted.internet.interfaces.ITCPTransport.loseWriteConnection
         twisted.internet.interfaces.ISSLTransport.loseWriteConnection
     """,
-    "The attribute peer_certificate has it, as cryptography knows it; so has "
-    "broker.Connection.peer.certificate.": """
-        twisted.internet.interfaces.ISSLTransport.getPeerCertificate
-    """,
-    "Named as the transports of sockets name it.": """
+    "Named as the transport of a process has it there, which is not as its interface does.": """
         twisted.internet.interfaces.IProcessTransport.writeSequence
     """,
     # ssl and endpoints
@@ -230,12 +221,6 @@ REASONS: dict[str, str] = {
         twisted.internet.ssl.Connector
         twisted.internet.ssl.Port
         twisted.internet.ssl.Server
-    """,
-    "Its privateKey has the method, and takes the subject too: "
-    "certificate.privateKey.certificateRequest(certificate.getSubject()).": """
-        twisted.internet.ssl.PrivateCertificate.certificateRequest
-        twisted.internet.ssl.PrivateCertificate.newCertificate
-        twisted.internet.ssl.PrivateCertificate.signCertificateRequest
     """,
     "OpenSSL itself is given the list, and chooses.": """
         twisted.internet.ssl.AcceptableCiphers.selectCiphers

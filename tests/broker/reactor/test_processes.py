@@ -82,7 +82,7 @@ ECHO = """
             super().connectionMade()
             self.transport.write(b"one ")
             self.transport.writeToChild(0, b"two")
-            self.transport.writeSequence([b" three", b" four"])
+            self.transport.writeSequence(seq=[b" three", b" four"])
             self.transport.closeStdin()
 
     spawn("import sys; sys.stderr.write('bye'); sys.stdout.write(sys.stdin.read())", Asking)
