@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import re
 import time
 import tracemalloc
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -350,3 +352,21 @@ def test_the_frames_that_are_written() -> None:
         7, 1, 3, 5, "echo",
         [graph, [b"dictionary", [[b"unicode", b"k"], [b"list", 2]]]], 250,
     )  # fmt: skip
+
+
+PAGE = Path(__file__).parents[3] / "docs" / "reference" / "wire" / "msgpack.md"
+
+
+def test_the_examples_of_the_specification() -> None:
+    """Each example of the page is the frame of its message, byte for byte."""
+    rows = PAGE.read_text("utf-8").partition("## Examples")[2].splitlines()
+    frames = ["".join(re.findall(r"`([0-9a-f ]+)`", row)) for row in rows if row.endswith("` |")]
+    shown = [
+        [b"version", 6],
+        [b"message", 3, b"root", b"echo", 1, Plain(("a",)), Plain({})],
+        [b"answer", 3, Plain("a")],
+        [b"decref", 1, 3],
+        [b"ping", 7],
+    ]
+    writer = FrameWriter(Limits())
+    assert [bytes.fromhex(f.replace(" ", "")) for f in frames] == [*map(writer.encode, shown)]
