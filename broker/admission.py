@@ -153,7 +153,7 @@ class LoginRoot(Referenceable):
                 raise TypeError("requestAvatar returns (interface, avatar, logout)") from None
             if not _can_be_sent(avatar):
                 raise TypeError(f"the realm returned {type(avatar).__name__}, which is no Avatar")
-            broker.expected("login")
+            broker.expectations.met("login")
             broker.peer.mechanism = mechanism
             broker.peer.avatar_id = noting.avatar_id
             sent = (

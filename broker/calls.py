@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from broker import journal
 from broker.core.messages import ObjectId, RequestId
 from broker.core.session import Session
 from broker.defer import Deferred, fail
-from broker.errors import Error, PBConnectionLost
+from broker.errors import DeadReferenceError, Error, PBConnectionLost
 from broker.failure import Failure
+from broker.timeouts import DEADLINE
 
 __all__ = ["Calls"]
 
@@ -22,49 +22,73 @@ class Calls:
     Args:
         session: makes them.
         flush: has what the session wrote sent soon.
+
+    Attributes:
+        is_open: whether calls can be made.
+        now: the clock of time limits.
     """
 
+    __slots__ = ("_deferreds", "_flush", "_session", "is_open", "now")
+
     def __init__(self, session: Session, flush: Callable[[], object]):
+        self.is_open = False
+        self.now: Callable[[], float] = _unset
         self._session = session
         self._flush = flush
         self._deferreds: dict[RequestId, Deferred[Any]] = {}
 
-    def ask(
+    def call(
         self,
         command: bytes,
         perspective: Any,
         object_id: ObjectId,
-        name: str,
+        name: str | bytes,
         args: tuple[Any, ...],
         kw: dict[str, Any],
-        wants_answer: bool,
-        deadline: int | None = None,
     ) -> Deferred[Any] | None:
-        """Make a call; return its Deferred, or None where no answer is wanted.
+        """Call a method of the peer's; return a Deferred, or None with ``pbanswer=False``.
 
         What cannot be sent fails the Deferred, or is logged where there is none.
+
+        Raises:
+            DeadReferenceError: the connection has ended.
         """
+        if not self.is_open:
+            raise DeadReferenceError(_ENDED)
+        text = name.decode("utf-8") if isinstance(name, bytes) else name
+        wants_answer = bool(kw.pop("pbanswer", True)) if kw else True
+        ends = DEADLINE.get()
+        # Rounded up: the caller's own clock is to strike first.
+        deadline = None if ends is None else max(0, int((ends - self.now()) * 1000) + 1)
         try:
             request_id = self._session.call(
-                command,
-                object_id,
-                name,
-                args,
-                kw,
-                perspective=perspective,
-                wants_answer=wants_answer,
-                deadline=deadline,
+                command, object_id, text, args, kw, perspective, wants_answer, deadline
             )
         except Exception:  # noqa: BLE001 - what cannot be sent fails the call, not the caller
             if wants_answer:
                 return fail(Failure())
-            journal.unsent(name)
+            journal.unsent(text)
             return None
         if not wants_answer:
+            self._flush()
             return None
-        deferred: Deferred[Any] = Deferred(partial(self._abandon, request_id))
+        deferred: Deferred[Any] = Deferred(lambda _: self._abandon(request_id))
         self._deferreds[request_id] = deferred
+        self._flush()
         return deferred
+
+    def send(
+        self, perspective: Any, object_id: ObjectId, name: str, args: Any, kw: dict[str, Any]
+    ) -> None:
+        """Call a method that sends no answer.
+
+        Raises:
+            DeadReferenceError, EncodeError: it was not sent.
+        """
+        if not self.is_open:
+            raise DeadReferenceError(_ENDED)
+        self._session.call(b"message", object_id, name, args, kw, perspective, False)
+        self._flush()
 
     def answered(self, request_id: RequestId, value: Any) -> None:
         """Fire the Deferred of a call that returned."""
@@ -86,7 +110,14 @@ class Calls:
             if deferred is not None:
                 deferred.errback(PBConnectionLost(reason, may_have_run=may))
 
-    def _abandon(self, request_id: RequestId, deferred: Deferred[Any]) -> None:
+    def _abandon(self, request_id: RequestId) -> None:
         self._deferreds.pop(request_id, None)
         self._session.abandon(request_id)
         self._flush()
+
+
+_ENDED = "the connection of this reference has ended"
+
+
+def _unset() -> float:
+    return 0.0

@@ -65,12 +65,12 @@ class Connect:
         try:
             await ready(broker)
             if self._credentials is not None:
-                broker.expect(
+                broker.expectations.add(
                     "login", policy.login_timeout,
                     f"login not completed in {policy.login_timeout:g} s",
                 )  # fmt: skip
                 broker.avatar = await login(broker, self._credentials, self._mind)
-                broker.expected("login")
+                broker.expectations.met("login")
         except BaseException as error:
             await _give_up(broker)
             if isinstance(error, PBConnectionLost):

@@ -17,7 +17,6 @@ from broker import journal
 from broker.calls import Calls
 from broker.core.dispatch import Route, call_method, checked_arguments, find_method
 from broker.core.events import (
-    Answered,
     CallCancelled,
     CallPending,
     CallRaised,
@@ -25,21 +24,21 @@ from broker.core.events import (
     Misunderstood,
     PeerLeaves,
     Ready,
-    Refused,
 )
 from broker.core.messages import ObjectId
-from broker.core.policy import PUBLISHED, Policy
+from broker.core.policy import Policy, published_policy
 from broker.core.session import Session
 from broker.defer import Deferred
 from broker.doors import Doors
 from broker.errors import (
-    DeadReferenceError,
     PBConnectionLost,
     ProtocolError,
 )
+from broker.expectations import Expectations
 from broker.failure import Failure
 from broker.flavors.failures import CopiedFailure, shown_error
 from broker.flavors.reference import RemoteReference
+from broker.flow import Flow
 from broker.handle import Connection
 from broker.keepalive import Keepalive
 from broker.net.backlog import TwistedBacklog
@@ -49,8 +48,6 @@ from broker.peer import CURRENT_CALL, Call, Peer
 from broker.results import Results
 from broker.timeouts import DEADLINE
 from jelly.atoms import Expression
-from jelly.limits import Limits
-from jelly.registry import defaults
 from jelly.security import Security
 from jelly.unjellier import Row, Unjellier
 
@@ -59,20 +56,6 @@ __all__ = ["Broker", "Connection"]
 # Messages that wait for the end of the turn; beyond that the batch goes out, so that the peer can
 # begin on it while the rest is made.
 _BATCH = 32
-
-
-def published_policy(security: Security | None = None, unsafe_tracebacks: bool = False) -> Policy:
-    """Return the policy of the published names, with the module-level settings as they are now."""
-    return PUBLISHED.but(
-        security=defaults.security if security is None else security,
-        unsafe_tracebacks=bool(unsafe_tracebacks),
-        max_refs=defaults.max_broker_refs,
-        limits=Limits(
-            max_prefix=defaults.prefix_limit,
-            max_string=defaults.size_limit,
-            max_list=defaults.size_limit,
-        ),
-    )
 
 
 class Broker(Doors):
@@ -91,6 +74,8 @@ class Broker(Doors):
         closed: a Deferred that fires when the connection has ended.
         reason: what ended it, an exception; None while it lasts.
         avatar: the reference that a login yielded, or None.
+        calls: those of ours, made here.
+        expectations: what must come in time.
     """
 
     version = 6
@@ -115,18 +100,21 @@ class Broker(Doors):
         self.avatar: Any = None
         self.session = Session(self, self.policy, is_client=bool(isClient))
         self.connection = Connection(self)
-        self.session.context.run(CURRENT_CALL.set, Call(self.peer, self.connection))
+        context = self.session.context
+        context.run(CURRENT_CALL.set, Call(self.peer, self.connection))
+        # What the peer calls is not bound by the time limit of whoever made the connection.
+        context.run(DEADLINE.set, None)
+        self.expectations = Expectations(self.abort)
         self._scheduler: Scheduler = scheduler_for(None)
         self._results: Results | None = None
-        self._calls = Calls(self.session, self.soon_flush)
-        self._timers: dict[str, Any] = {}
-        self._due_later: list[tuple[str, float, str]] = []
+        self.calls = Calls(self.session, self.soon_flush)
+        self.answered = self.calls.answered
+        self.refused = self.calls.refused
         self._is_pumping = False
         self._has_flush = False
         self._has_pump = False
-        self._is_reading = True
         self._keepalive: Keepalive | None = None
-        self._patience: Patience | None = None
+        self._flow: Flow | None = None
         self._fault: Exception | None = None
         self._idle: Deferred[None] | None = None
         self.prepare_doors()
@@ -147,13 +135,14 @@ class Broker(Doors):
         """Begin on a transport of Twisted's shape (published)."""
         self.transport = transport
         self._scheduler = scheduler_for(transport)
+        self.calls.now = self._scheduler.now
         self._results = Results(self.session, self._scheduler, self._answered, self.pump)
-        self._patience = Patience(
-            self._scheduler,
-            self.policy,
-            self._unsent,
-            lambda: self.session.stats.bytes_sent,
-            self.abort,
+        stats = self.session.stats
+        patience = Patience(
+            self._scheduler, self.policy, self._unsent, lambda: stats.bytes_sent, self.abort
+        )
+        self._flow = Flow(
+            self.session, self.policy, transport, self._unsent, patience, self._soon_pump
         )
         if hasattr(transport, "getPeer"):
             self.peer.address = transport.getPeer()
@@ -169,9 +158,8 @@ class Broker(Doors):
         text = "no Perspective Broker offer in {:g} s; is this a TLS port?"
         if not self.isClient:
             text = "no choice of a dialect in {:g} s"
-        self.expect("offer", seconds, text.format(seconds))
-        for due in self._due_later:
-            self.expect(*due)
+        self.expectations.add("offer", seconds, text.format(seconds))
+        self.expectations.begin(self._scheduler)
         self.session.start()
         self.flush()
 
@@ -187,14 +175,14 @@ class Broker(Doors):
         if self.disconnected:
             return
         self.disconnected = 1
-        for name in list(self._timers):
-            self.expected(name)
-        for watcher in (self._keepalive, self._patience):
+        self.calls.is_open = False
+        self.expectations.clear()
+        for watcher in (self._keepalive, self._flow):
             if watcher is not None:
                 watcher.stop()
         was_connected = self.session.dialect is not None
         self.reason = getattr(reason, "value", reason) if self._fault is None else self._fault
-        self._calls.lost(self.session.end(), self.reason)
+        self.calls.lost(self.session.end(), self.reason)
         translator = self.session.translator
         for entry in translator.published.clear():
             journal.guard(entry.stop)
@@ -215,22 +203,45 @@ class Broker(Doors):
     # Pumping and sending.
 
     def pump(self) -> None:
-        """Handle what has come in, a slice at a time; the next slice in the next turn."""
+        """Handle what has come in, a turn's worth; the rest in the next turn of the loop."""
         self._has_pump = False
         if self._is_pumping:
             return
         self._is_pumping = True
         try:
-            more = self.session.pump(self.policy.turn_messages)
+            more = self.session.pump(1) and self._pump_on()
         except ProtocolError as error:
             self.abort(error)
             return
         finally:
             self._is_pumping = False
         self.flush()
-        if more and not self.session.has_unstarted_tasks:
+        if more and not self.session.inbox.has_unstarted_tasks:
             self._soon_pump()
-        self._regulate()
+        flow = self._flow
+        if flow is not None and (flow.is_impeded or not self.session.inbox.wants_data):
+            flow.regulate()
+
+    def _pump_on(self) -> bool:
+        """Handle more, in slices that grow while time is left; return whether there is more yet."""
+        session, policy, now = self.session, self.policy, self._scheduler.now
+        inbox, outbox = session.inbox, session.outbox
+        ends = now() + policy.turn_time
+        handled = 1
+        while handled < policy.turn_messages:
+            if inbox.has_unstarted_tasks or outbox.size > policy.high_water:
+                break
+            # Twice as many each time: the clock is read a few times a turn, and a turn whose
+            # messages take long still ends near its time.
+            size = min(handled, policy.turn_messages - handled)
+            if not session.pump(size):
+                return False
+            handled += size
+            if outbox.queued >= _BATCH:
+                self.flush()
+            if now() >= ends:
+                break
+        return True
 
     def _soon_pump(self) -> None:
         if not self._has_pump and not self.disconnected:
@@ -245,47 +256,27 @@ class Broker(Doors):
         data = self.session.data_to_send()
         if data:
             (self.backlog or self.transport).write(data)
-            self._regulate()
+            flow = self._flow
+            if flow is not None and (flow.is_impeded or self._unsent() > self.policy.high_water):
+                flow.regulate()
 
     def soon_flush(self) -> None:
         """Write what is due, now or at the end of this turn of the loop."""
         session = self.session
         if self._is_pumping or session.translator.scope is not None:
             return
-        if session.queued >= _BATCH or (session.waiting <= 1 and session.queued == 1):
+        queued = session.outbox.queued
+        if queued >= _BATCH or (queued == 1 and session.waiting <= 1):
             self.flush()
         elif not self._has_flush:
             self._has_flush = True
             self._scheduler.soon(self.flush)
 
-    def _regulate(self) -> None:
-        """Hold the peer's calls while it does not take our answers; stop reading at the cap.
-
-        Where calls that wait fill their cap, they are made all the same, for as much as the answers
-        may take: else two ends with more to say than the caps hold would wait for each other.
-        """
-        session, policy = self.session, self.policy
-        is_full = self._unsent() > policy.high_water
-        if not is_full:
-            session.forget_answered()
-        elif self._patience is not None:
-            self._patience.watch()
-        is_held = is_full and (session.wants_data or session.answered > policy.max_unsent)
-        session.hold_calls(is_held)
-        if is_full and not is_held:
-            self._soon_pump()
-        wants_data = session.wants_data
-        if wants_data is self._is_reading or self.disconnected:
-            return
-        self._is_reading = wants_data
-        if hasattr(self.transport, "pauseProducing"):
-            (self.transport.resumeProducing if wants_data else self.transport.pauseProducing)()
-
     def _unsent(self) -> int:
         return getattr(self.backlog or self.transport, "unsent", 0)
 
     def _on_drained(self) -> None:
-        self.session.hold_calls(False)
+        self.session.inbox.holds_calls = False
         self.pump()
 
     def on_released(self) -> None:
@@ -301,6 +292,7 @@ class Broker(Doors):
         if self.disconnected or self._fault is not None:
             return
         self._fault = error
+        self.calls.is_open = False
         journal.closed(self.peer.address, error)
         self.say_goodbye("error", str(error))
         getattr(self.transport, "abortConnection", self.transport.loseConnection)()
@@ -309,22 +301,6 @@ class Broker(Doors):
         """Tell the peer why the connection is about to end, where the dialect can."""
         self.session.say_goodbye(code, text)
         self.flush()
-
-    def expect(self, name: str, seconds: float, text: str) -> None:
-        """End the connection with ``text`` unless ``expected(name)`` comes in time."""
-        self._timers[name] = self._scheduler.later(
-            seconds, lambda: self.abort(PBConnectionLost(text))
-        )
-
-    def expect_when_connected(self, name: str, seconds: float, text: str) -> None:
-        """Do as ``expect``, from when there is a transport."""
-        self._due_later.append((name, seconds, text))
-
-    def expected(self, name: str) -> None:
-        """What ``expect`` was waiting for has come, or does not matter any more."""
-        timer = self._timers.pop(name, None)
-        if timer is not None:
-            timer.cancel()
 
     def drain(self) -> Deferred[None]:
         """Run no further call of the peer's; return a Deferred that fires when none is left."""
@@ -363,7 +339,8 @@ class Broker(Doors):
         _EVENTS[type(event)](self, event)
 
     def _on_ready(self, event: Ready) -> None:
-        self.expected("offer")
+        self.calls.is_open = True
+        self.expectations.met("offer")
         self.peer.certificate = getattr(self.transport, "peer_certificate", None)
         self._watch_peer()
         self.connectionReady()
@@ -389,12 +366,6 @@ class Broker(Doors):
         if hasattr(self.factory, "clientConnectionMade"):
             self.factory.clientConnectionMade(self)
 
-    def _on_answered(self, event: Answered) -> None:
-        self._calls.answered(event.request_id, event.value)
-
-    def _on_refused(self, event: Refused) -> None:
-        self._calls.refused(event.request_id, event.failure)
-
     def _on_pending(self, event: CallPending) -> None:
         if self._results is not None:
             self._results.take(event.ticket, event.result)
@@ -405,6 +376,7 @@ class Broker(Doors):
 
     def _on_peer_leaves(self, event: PeerLeaves) -> None:
         journal.peer_leaves(self.peer.address, event)
+        self.calls.is_open = False
         if self._fault is None:
             self._fault = PBConnectionLost(f"the peer closed the connection: {event.text}")
 
@@ -413,52 +385,6 @@ class Broker(Doors):
 
     def _on_misunderstood(self, event: Misunderstood) -> None:
         journal.misunderstood(self.peer.address, event.command)
-
-    # Calls.
-
-    def send_message(
-        self,
-        command: bytes,
-        perspective: Any,
-        object_id: ObjectId,
-        name: str | bytes,
-        args: tuple[Any, ...],
-        kw: dict[str, Any],
-    ) -> Any:
-        """Call a method of the peer's; return a Deferred, or None with ``pbanswer=False``.
-
-        Raises:
-            DeadReferenceError: the connection has ended.
-        """
-        self._require_open()
-        wants_answer = bool(kw.pop("pbanswer", True))
-        text = name.decode("utf-8") if isinstance(name, bytes) else name
-        ends = DEADLINE.get()
-        # Rounded up: the caller's own clock is to strike first.
-        deadline = None if ends is None else max(0, int((ends - self._scheduler.now()) * 1000) + 1)
-        asked = self._calls.ask(
-            command, perspective, object_id, text, args, kw, wants_answer, deadline
-        )
-        self.soon_flush()
-        return asked
-
-    def send_one_way(
-        self, perspective: Any, object_id: ObjectId, name: str, args: Any, kw: dict[str, Any]
-    ) -> None:
-        """Call a method that sends no answer.
-
-        Raises:
-            DeadReferenceError, EncodeError: it was not sent.
-        """
-        self._require_open()
-        self.session.call(
-            b"message", object_id, name, args, kw, perspective=perspective, wants_answer=False
-        )
-        self.soon_flush()
-
-    def _require_open(self) -> None:
-        if self.disconnected or self.session.dialect is None or self._fault is not None:
-            raise DeadReferenceError("the connection of this reference has ended")
 
     def handle_message(self, route: Route, name: str, args: Expression, kw: Expression) -> Any:
         """Call a method with a peer's expressions, and return the expression of the result.
@@ -483,8 +409,6 @@ _FAILURE_ROW: dict[bytes, Row] = {b"twisted.spread.pb.CopyableFailure": _read_fa
 
 _EVENTS: dict[type, Callable[[Broker, Any], None]] = {
     Ready: Broker._on_ready,
-    Answered: Broker._on_answered,
-    Refused: Broker._on_refused,
     CallPending: Broker._on_pending,
     CallCancelled: Broker._on_cancelled,
     PeerLeaves: Broker._on_peer_leaves,

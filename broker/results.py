@@ -98,14 +98,14 @@ class Results:
         self._cancels[call] = task.cancel
         task.add_done_callback(lambda done: self._finish_task(call, done))
         self._unstarted += 1
-        self._session.has_unstarted_tasks = True
+        self._session.inbox.has_unstarted_tasks = True
         # Asked for after the task, so it comes when the task has begun.
         self._scheduler.soon(self._task_began)
 
     def _task_began(self) -> None:
         self._unstarted -= 1
         if not self._unstarted:
-            self._session.has_unstarted_tasks = False
+            self._session.inbox.has_unstarted_tasks = False
             self._resume()
 
     def _follow_deferred(self, call: IncomingCall, deferred: Any) -> None:

@@ -152,7 +152,7 @@ class Server:
         broker.setNameForLocal(b"root", self._root.rootObject(broker))
         if isinstance(self._root, PortalRoot):
             seconds = self._policy.login_timeout
-            broker.expect_when_connected("login", seconds, f"login not completed in {seconds:g} s")
+            broker.expectations.add("login", seconds, f"login not completed in {seconds:g} s")
         return broker
 
     def _forget(self, result: Any, broker: Broker) -> None:

@@ -19,7 +19,7 @@ from jelly.atoms import Expression
 from jelly.errors import BananaError, EncodeError, LimitExceeded, TooLarge
 from jelly.limits import Limits
 
-__all__ = ["Reader", "Writer"]
+__all__ = ["Reader", "Writer", "float_bytes", "int_bytes", "list_head", "string_head"]
 
 # The type bytes.
 _LIST, _INT, _STRING, _NEG, _FLOAT, _LONGINT, _LONGNEG, _VOCAB = range(0x80, 0x88)
@@ -277,6 +277,31 @@ _STRINGS = [_head(number, _STRING) for number in range(128)]
 _LARGEST_INT = (1 << 31) - 1
 
 
+def int_bytes(number: int) -> bytes:
+    """Return the element of an int, whose length has been checked."""
+    if 0 <= number < 1024:
+        return _INTS[number]
+    if number >= 0:
+        return _head(number, _INT if number <= _LARGEST_INT else _LONGINT)
+    # The most negative NEG is -2**31, one further than INT reaches: PB's own boundary.
+    return _head(-number, _NEG if -number <= _LARGEST_INT + 1 else _LONGNEG)
+
+
+def float_bytes(number: float) -> bytes:
+    """Return the element of a float."""
+    return b"\x84" + _DOUBLE.pack(number)
+
+
+def string_head(length: int) -> bytes:
+    """Return what stands before the bytes of a string of that length."""
+    return _STRINGS[length] if length < 128 else _head(length, _STRING)
+
+
+def list_head(length: int) -> bytes:
+    """Return what stands before the elements of a list of that length."""
+    return _LISTS[length] if length < 128 else _head(length, _LIST)
+
+
 class Writer:
     """Writes expressions as bytes, under the limits that the peer's reader will enforce."""
 
@@ -327,7 +352,7 @@ class Writer:
                         raise TooLarge(f"nesting deeper than {limits.max_depth} (max_depth)")
                     break
                 elif kind is float:
-                    append(b"\x84" + _DOUBLE.pack(item))
+                    append(float_bytes(item))
                 else:
                     append(_encode_other(item, limits))
             else:
@@ -355,10 +380,7 @@ def _encode_int(number: int, limits: Limits) -> bytes:
             f"int of {number.bit_length()} bits"
             f" (max_prefix {limits.max_prefix}: {7 * limits.max_prefix} bits)"
         )
-    if number >= 0:
-        return _head(number, _INT if number <= _LARGEST_INT else _LONGINT)
-    # The most negative NEG is -2**31, one further than INT reaches: PB's own boundary.
-    return _head(-number, _NEG if -number <= _LARGEST_INT + 1 else _LONGNEG)
+    return int_bytes(number)
 
 
 def _encode_other(item: object, limits: Limits) -> bytes:
@@ -368,7 +390,7 @@ def _encode_other(item: object, limits: Limits) -> bytes:
         data = bytes(item)
         if len(data) > limits.max_string:
             raise _too_long(data, limits)
-        return _head(len(data), _STRING) + data
+        return string_head(len(data)) + data
     raise EncodeError(f"banana carries int, float, bytes and list, not {type(item).__name__}")
 
 

@@ -5,42 +5,65 @@ Nothing else in the house asks which one it is: it does what the record says.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, MutableSequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
-from broker.core import messages, msgpack
-from broker.core.messages import Message
-from broker.core.small import NOT_SMALL, small_expression, small_value
-from jelly.codec import Reader, Writer
+from broker.core.banana import BananaReader, BananaWriter
+from broker.core.messages import Message, ObjectId
+from broker.core.msgpack_reader import FrameReader
+from broker.core.msgpack_writer import FrameWriter
 from jelly.limits import Limits
 from jelly.vocabulary import NONE_VOCABULARY, PB_VOCABULARY
 
-__all__ = ["DIALECTS", "MSGPACK", "NONE", "PB", "PUBLISHED_DIALECTS", "Dialect"]
+__all__ = [
+    "DIALECTS",
+    "MSGPACK",
+    "NONE",
+    "PB",
+    "PUBLISHED_DIALECTS",
+    "Dialect",
+    "MessageReader",
+    "MessageWriter",
+]
 
 
 class MessageReader(Protocol):
-    """Bytes in pieces of any size to what ``Dialect.parse`` takes."""
+    """Bytes in pieces of any size to messages."""
 
-    def feed(self, data: bytes, /) -> None:
-        """Take in what arrived."""
+    def set_limits(self, limits: Limits, /) -> None:
+        """Apply other limits to what follows."""
         ...
 
-    def read(self, most: int = -1, /) -> list[Any]:
-        """Return what is whole, at most ``most`` unless it is negative."""
-        ...
-
-    def take_rest(self) -> bytes:
-        """Return, and forget, what was not read."""
+    def receive(self, data: bytes, inbox: MutableSequence[Message], /) -> None:
+        """Append the messages that the bytes complete, or raise ProtocolError after them."""
         ...
 
 
 class MessageWriter(Protocol):
-    """One message, as a list of its command and its fields, to bytes."""
+    """Messages to bytes, which have no effect where they raise EncodeError."""
+
+    def call(
+        self,
+        number: int,
+        request_id: int,
+        object_id: ObjectId,
+        name: str,
+        args: tuple[Any, ...],
+        kw: dict[str, Any],
+        deadline: int | None,
+        /,
+    ) -> bytes | None:
+        """Return the bytes of a call of simple values, or None where those need a jellier."""
+        ...
+
+    def answer(self, request_id: int, value: Any, /) -> bytes | None:
+        """Return the bytes of an answer of a simple value, or None where that needs a jellier."""
+        ...
 
     def encode(self, message: Any, /) -> bytes:
-        """Return the bytes, or raise EncodeError and have no effect."""
+        """Return the bytes of any message, as a list of its command and its fields."""
         ...
 
 
@@ -50,52 +73,33 @@ class Dialect:
 
     Attributes:
         name: what the peers call it in the handshake.
-        reader, writer: make the two for one connection, under its limits.
-        parse: makes a message of what the reader returns.
-        shorten: returns a value in a form that needs no jellier, or None.
-        lengthen: returns the value of such a form, or NOT_SMALL.
+        reader: makes the reader of one connection: ``reader(limits, keeps_expressions)``.
+        writer: makes the writer of one connection: ``writer(limits)``.
         commands: what it can say that PB cannot.
     """
 
     name: bytes
-    reader: Callable[[Limits], MessageReader]
+    reader: Callable[..., MessageReader]
     writer: Callable[[Limits], MessageWriter]
-    parse: Callable[[Any], Message]
-    shorten: Callable[[Any], Any]
-    lengthen: Callable[[Any], Any]
     commands: frozenset[bytes] = frozenset()
-
-
-def _banana(name: bytes, vocabulary: Mapping[bytes, int]) -> Dialect:
-    return Dialect(
-        name,
-        partial(Reader, vocabulary=vocabulary),
-        partial(Writer, vocabulary=vocabulary),
-        messages.parse,
-        small_expression,
-        small_value,
-    )
-
-
-def _as_it_is(message: Message) -> Message:
-    return message
-
-
-def _plain_value(payload: Any) -> Any:
-    return payload.value if type(payload) is msgpack.Plain else NOT_SMALL
 
 
 MSGPACK = Dialect(
     b"msgpack/1",
-    msgpack.FrameReader,
-    msgpack.FrameWriter,
-    _as_it_is,
-    msgpack.plain,
-    _plain_value,
+    FrameReader,
+    FrameWriter,
     frozenset({b"cancel", b"ping", b"pong", b"goodbye", b"deadline", b"count"}),
 )
-PB = _banana(b"pb", PB_VOCABULARY)
-NONE = _banana(b"none", NONE_VOCABULARY)
+PB = Dialect(
+    b"pb",
+    partial(BananaReader, vocabulary=PB_VOCABULARY),
+    partial(BananaWriter, vocabulary=PB_VOCABULARY),
+)
+NONE = Dialect(
+    b"none",
+    partial(BananaReader, vocabulary=NONE_VOCABULARY),
+    partial(BananaWriter, vocabulary=NONE_VOCABULARY),
+)
 
 # In the order in which a server offers them and a client prefers them.
 DIALECTS: tuple[Dialect, ...] = (MSGPACK, PB, NONE)

@@ -18,10 +18,14 @@ from jelly.atoms import text_of
 
 __all__ = [
     "Route",
+    "as_call_error",
     "call_method",
+    "check_condition",
     "checked_arguments",
+    "condition",
     "engine_hook",
     "find_method",
+    "free_methods",
     "overrides_hook",
 ]
 
@@ -29,9 +33,22 @@ Hook = TypeVar("Hook", bound=Callable[..., Any])
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}\Z")
 
+
+class _Table(NamedTuple):
+    """The methods of a class that one prefix exposes, by the rest of their names.
+
+    Attributes:
+        functions: all of them.
+        free: those that every peer may call.
+    """
+
+    functions: Mapping[str, types.FunctionType]
+    free: Mapping[str, types.FunctionType]
+
+
 # A cache, not state: what it holds follows from the classes, and goes with them.
-_TABLES: weakref.WeakKeyDictionary[type, dict[str, Mapping[str, types.FunctionType]]]
-_TABLES = weakref.WeakKeyDictionary()
+_TABLES: weakref.WeakKeyDictionary[type, dict[str, _Table]] = weakref.WeakKeyDictionary()
+_NONE: Mapping[str, types.FunctionType] = types.MappingProxyType({})
 
 
 class Route(NamedTuple):
@@ -66,6 +83,43 @@ def overrides_hook(value: Any, name: str) -> bool:
     return hook is not None and not getattr(hook, "is_engine_hook", False)
 
 
+def condition(check: Callable[[str], object]) -> Callable[[Hook], Hook]:
+    """Return a decorator that lets a method be called only where ``check(name)`` raises nothing.
+
+    It is called with the name by which the peer calls, in the context in which the method runs.
+    """
+
+    def decorate(function: Hook) -> Hook:
+        earlier = getattr(function, "broker_conditions", ())
+        function.broker_conditions = (*earlier, check)  # type: ignore[attr-defined]
+        return function
+
+    return decorate
+
+
+def check_condition(method: Callable[..., Any], name: str) -> None:
+    """Raise what the conditions of a method raise, if it has any."""
+    for check in getattr(method, "broker_conditions", ()):
+        check(name)
+
+
+def free_methods(target: Any) -> tuple[tuple[Any, ...], Mapping[str, types.FunctionType]]:
+    """Return what plain calls to an exported object need: the leading arguments, and the methods.
+
+    The methods are functions by their names, without those that have a condition. Where calls to
+    the object take more than that, there are none.
+    """
+    if overrides_hook(target, "remoteMessageReceived"):
+        return (), _NONE
+    try:
+        route = target.route()
+    except Exception:  # noqa: BLE001 - raised again, and answered, where the call itself is made
+        return (), _NONE
+    if not isinstance(route, Route) or route.unanswered is not None:
+        return (), _NONE
+    return (route.target, *route.leading), _table(type(route.target), route.prefix).free
+
+
 def find_method(route: Route, name: str, dynamic: bool) -> Callable[..., Any]:
     """Return the method of ``route`` that a peer calls ``name``.
 
@@ -74,12 +128,7 @@ def find_method(route: Route, name: str, dynamic: bool) -> Callable[..., Any]:
             ones.
     """
     target, prefix = route.target, route.prefix
-    cls = type(target)
-    try:
-        table = _TABLES[cls][prefix]
-    except KeyError:
-        table = _make_table(cls, prefix)
-    function = table.get(name)
+    function = _table(type(target), prefix).functions.get(name)
     if function is not None:
         return types.MethodType(function, target)
     if dynamic and _NAME.match(name):
@@ -114,10 +163,18 @@ def call_method(method: Callable[..., Any], name: str, args: Any, kw: dict[str, 
     try:
         return method(*args, **kw)
     except TypeError as error:
-        # One level of traceback: the call itself failed, not something inside the method.
-        if error.__traceback__ is not None and error.__traceback__.tb_next is None:
-            raise WrongArguments(f"{name}: {_signature_fault(error)}") from None
-        raise
+        fault = as_call_error(error, name)
+        if fault is error:
+            raise
+        raise fault from None
+
+
+def as_call_error(error: TypeError, name: str) -> Exception:
+    """Return what a TypeError of a call is: WrongArguments, where the call itself failed."""
+    # One level of traceback: nothing inside the method has run.
+    if error.__traceback__ is not None and error.__traceback__.tb_next is None:
+        return WrongArguments(f"{name}: {_signature_fault(error)}")
+    return error
 
 
 def _signature_fault(error: TypeError) -> str:
@@ -127,16 +184,28 @@ def _signature_fault(error: TypeError) -> str:
     return text.encode("unicode_escape").decode("ascii")[:120]
 
 
-def _make_table(cls: type, prefix: str) -> Mapping[str, types.FunctionType]:
-    table: dict[str, types.FunctionType] = {}
+def _table(cls: type, prefix: str) -> _Table:
+    try:
+        return _TABLES[cls][prefix]
+    except KeyError:
+        return _make_table(cls, prefix)
+
+
+def _make_table(cls: type, prefix: str) -> _Table:
+    functions: dict[str, types.FunctionType] = {}
     for base in reversed(cls.__mro__):
         for attribute, value in vars(base).items():
             name = attribute.removeprefix(prefix)
             if name == attribute:
                 continue
             if isinstance(value, types.FunctionType) and _NAME.match(name):
-                table[name] = value
+                functions[name] = value
             else:
-                table.pop(name, None)
-    _TABLES.setdefault(cls, {})[prefix] = table
+                functions.pop(name, None)
+    free = {
+        name: function
+        for name, function in functions.items()
+        if not hasattr(function, "broker_conditions")
+    }
+    table = _TABLES.setdefault(cls, {})[prefix] = _Table(functions, free)
     return table

@@ -1,14 +1,15 @@
-"""What a Session tells the room above it, in the order in which it happened."""
+"""What a Session tells the room above it, in the order in which it happened.
+
+The outcomes of calls, which are most of it, are told by methods of their own: ``Host.answered`` and
+``Host.refused``.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from broker.core.messages import RequestId
-
 __all__ = [
-    "Answered",
     "CallCancelled",
     "CallPending",
     "CallRaised",
@@ -16,7 +17,6 @@ __all__ = [
     "Misunderstood",
     "PeerLeaves",
     "Ready",
-    "Refused",
 ]
 
 
@@ -25,26 +25,6 @@ class Ready:
     """The dialect is chosen; calls can be made."""
 
     dialect: str
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """A call of ours returned."""
-
-    request_id: RequestId
-    value: Any
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """A call of ours failed.
-
-    Attributes:
-        failure: an exception, a Failure, or whatever the peer sent as its error.
-    """
-
-    request_id: RequestId
-    failure: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +86,4 @@ class Misunderstood:
     command: str
 
 
-Event: TypeAlias = (
-    Ready
-    | Answered
-    | Refused
-    | CallPending
-    | CallCancelled
-    | CallRaised
-    | PeerLeaves
-    | Misunderstood
-)
+Event: TypeAlias = Ready | CallPending | CallCancelled | CallRaised | PeerLeaves | Misunderstood

@@ -2,13 +2,20 @@
 
 Ids in a message are named from its *sender's* view: ``object_id`` of a Call is an object of the
 receiver, of a Decref too. Command and arity are checked before anything is looked up.
+
+The types of the fields, and the tags, are what ``msgpack/1`` decodes against: a record whose tag is
+a number is a frame of that dialect, of that command, with these fields in this order. In PB's
+dialects :func:`parse` makes the records, and checks the same.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, NewType, TypeAlias
+from typing import Annotated, Any, NamedTuple, TypeAlias
 
+from msgspec import Meta, Struct
+
+from broker.core.plain import ARGUMENTS, KEYWORDS, VALUE
 from jelly.atoms import Expression, text_of
 from jelly.errors import ProtocolError
 
@@ -27,6 +34,12 @@ __all__ = [
     "Message",
     "ObjectId",
     "Ping",
+    "PlainAnswer",
+    "PlainCall",
+    "PlainCallToCache",
+    "PlainSend",
+    "PlainSendToCache",
+    "PlainTuple",
     "Pong",
     "RequestId",
     "Uncache",
@@ -35,35 +48,89 @@ __all__ = [
     "parse",
 ]
 
-# An int for what was handed over, bytes for what was named (the root is ``b"root"``).
+# An int for what was handed over, a name for what has one: the root is ``b"root"``. A message of
+# msgpack/1 has it as text.
 ObjectId: TypeAlias = int | bytes
-RequestId = NewType("RequestId", int)
+RequestId: TypeAlias = int
 
 PROTOCOL_VERSION = 6
 LONGEST_NAME = 128
 """Bytes of the name of a method, an object or a command."""
 
+_Id = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
+_Count = Annotated[int, Meta(ge=1, le=(1 << 31) - 1)]
+_Name = Annotated[str, Meta(max_length=LONGEST_NAME)]
+_Text = Annotated[str, Meta(max_length=1024)]
 
-class Version(NamedTuple):
+
+class Record(Struct, array_like=True, gc=False, forbid_unknown_fields=True):
+    """A message."""
+
+
+class Version(Record, tag=0):
     """The first message each way."""
 
     number: int
 
 
-class DidNotUnderstand(NamedTuple):
+class DidNotUnderstand(Record):
     """The peer has no such command."""
 
     command: bytes
 
 
-class Call(NamedTuple):
-    """Call a method of an object that the receiver exported.
+class PlainCall(Record, tag=1):
+    """Call a method of an object that the receiver exported, with plain values.
 
     ``deadline`` is how long the caller waits, in milliseconds, or None; PB's wire has none.
     """
 
-    request_id: RequestId
-    object_id: ObjectId
+    request_id: _Id
+    object_id: _Id | _Name
+    name: _Name
+    args: ARGUMENTS
+    kw: KEYWORDS
+    deadline: _Id | None = None
+
+
+class PlainSend(PlainCall, tag=2):
+    """A PlainCall that wants no answer."""
+
+
+class PlainCallToCache(Record, tag=3):
+    """Call a method of a cache that the receiver holds, with plain values."""
+
+    request_id: _Id
+    object_id: _Id
+    name: _Name
+    args: ARGUMENTS
+    kw: KEYWORDS
+    deadline: _Id | None = None
+
+
+class PlainSendToCache(PlainCallToCache, tag=4):
+    """A PlainCallToCache that wants no answer."""
+
+
+class PlainAnswer(Record, tag=5):
+    """The result of a call, a plain value."""
+
+    request_id: _Id
+    value: VALUE
+
+
+class PlainTuple(Record, tag=6):
+    """The result of a call, a tuple of plain values."""
+
+    request_id: _Id
+    value: ARGUMENTS
+
+
+class Call(Record):
+    """Call a method of an object that the receiver exported; args and kw are expressions."""
+
+    request_id: int
+    object_id: Any
     name: str
     wants_answer: bool
     args: Any
@@ -71,78 +138,70 @@ class Call(NamedTuple):
     deadline: int | None = None
 
 
-class CallToCache(NamedTuple):
-    """Call a method of a cache that the receiver holds."""
-
-    request_id: RequestId
-    object_id: int
-    name: str
-    wants_answer: bool
-    args: Any
-    kw: Any
-    deadline: int | None = None
+class CallToCache(Call):
+    """Call a method of a cache that the receiver holds; args and kw are expressions."""
 
 
-class Answer(NamedTuple):
-    """The result of a call."""
+class Answer(Record):
+    """The result of a call, an expression."""
 
-    request_id: RequestId
+    request_id: int
     value: Any
 
 
-class Failed(NamedTuple):
-    """The exception of a call."""
+class Failed(Record):
+    """The exception of a call, an expression."""
 
-    request_id: RequestId
-    failure: Expression
+    request_id: int
+    failure: Any
 
 
-class Decref(NamedTuple):
+class Decref(Record, tag=8):
     """The sender dropped receptions of an object of the receiver's; one at a time on PB's wire."""
 
-    object_id: ObjectId
-    times: int = 1
+    object_id: _Id
+    times: _Count = 1
 
 
-class Decache(NamedTuple):
+class Decache(Record, tag=9):
     """The sender dropped receptions of a cache of the receiver's; see Decref."""
 
-    cache_id: int
-    times: int = 1
+    cache_id: _Id
+    times: _Count = 1
 
 
-class Uncache(NamedTuple):
+class Uncache(Record, tag=10):
     """The sender will not speak of this cache again."""
 
-    cache_id: int
+    cache_id: _Id
 
 
-class Cancel(NamedTuple):
+class Cancel(Record, tag=11):
     """The sender waits no longer for the answer to a call of its own."""
 
-    request_id: RequestId
+    request_id: _Id
 
 
-class Ping(NamedTuple):
+class Ping(Record, tag=12):
     """The sender wants to know whether the receiver is there."""
 
-    token: int
+    token: _Id
 
 
-class Pong(NamedTuple):
+class Pong(Record, tag=13):
     """The answer to a ping."""
 
-    token: int
+    token: _Id
 
 
-class Goodbye(NamedTuple):
+class Goodbye(Record, tag=14):
     """The sender is about to close, and says why."""
 
-    code: str
-    text: str
+    code: _Text
+    text: _Text
 
 
-class UnknownCommand(NamedTuple):
+class UnknownCommand(Record):
     """A message of a command that is not in the table; answered with didNotUnderstand."""
 
     command: bytes
@@ -151,8 +210,11 @@ class UnknownCommand(NamedTuple):
 Message: TypeAlias = (
     Version
     | DidNotUnderstand
+    | PlainCall
+    | PlainCallToCache
+    | PlainAnswer
+    | PlainTuple
     | Call
-    | CallToCache
     | Answer
     | Failed
     | Decref

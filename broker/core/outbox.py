@@ -7,12 +7,12 @@ hooks sent meanwhile is posted behind it. Where the room above has overridden th
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 from broker.core.dialects import NONE, Dialect
-from broker.core.events import CallRaised, Refused
+from broker.core.dropped import Dropped
+from broker.core.events import CallRaised
 from broker.core.messages import ObjectId, RequestId
 from broker.core.policy import Policy
 from broker.core.scope import Scope
@@ -32,11 +32,12 @@ class Outbox:
         policy: the limits of what is sent.
         translator: makes expressions.
         questions: calls of ours, which are forgotten if they are not sent.
+        dropped: what the peer is told of before anything else.
         stats: counts what is sent.
 
     Attributes:
-        unwritten: calls of ours that have not left yet.
         is_closed: whether the connection is gone.
+        queued: messages that are due.
         size: bytes that are due.
     """
 
@@ -46,68 +47,118 @@ class Outbox:
         policy: Policy,
         translator: Translator,
         questions: QuestionTable,
+        dropped: Dropped,
         stats: Stats,
     ):
-        self.unwritten: set[RequestId] = set()
         self.is_closed = False
+        self.queued = 0
         self.size = 0
         self._host = host
         self._limits = policy.limits
         self._translator = translator
         self._questions = questions
+        self._dropped = dropped
         self._stats = stats
         self._dialect = NONE
         self._writer = NONE.writer(policy.limits)
         self._pieces: list[bytes] = []
         self._behind: list[Any] = []
-        self._released: deque[tuple[bytes, ObjectId, int]] = deque()
+        self._last_written = 0
         theirs = host.overridden
         self._posts_by_host = "sendCall" in theirs or "sendEncoded" in theirs
+        self._knows_expressions_only = self._posts_by_host or "serialize" in theirs
         self.jelly: Callable[[Any], Any] = (
             self._jelly_by_host if "serialize" in theirs else translator.jelly
         )
-
-    def __len__(self) -> int:
-        return len(self._pieces) + len(self._behind)
 
     def speak(self, dialect: Dialect) -> None:
         """Write in another dialect from now on."""
         self._dialect = dialect
         self._writer = dialect.writer(self._limits)
 
+    def call(
+        self,
+        number: int,
+        request_id: RequestId,
+        object_id: ObjectId,
+        name: str,
+        args: tuple[Any, ...],
+        kw: dict[str, Any],
+        deadline: int | None,
+    ) -> bool:
+        """Send a call of simple values; return False where those need a jellier.
+
+        Args:
+            number: of the command in ``msgpack/1``.
+            request_id, object_id, name, args, kw, deadline: as of ``messages.PlainCall``.
+
+        Raises:
+            EncodeError: it is beyond the limits.
+        """
+        if self._knows_expressions_only:
+            return False
+        piece = self._writer.call(number, request_id, object_id, name, args, kw, deadline)
+        if piece is None:
+            return False
+        self._pieces.append(piece)
+        self.queued += 1
+        self.size += len(piece)
+        return True
+
+    def answer(self, request_id: RequestId, value: Any) -> bool:
+        """Send an answer that is a simple value; return False where that needs a jellier.
+
+        Raises:
+            EncodeError: it is beyond the limits.
+        """
+        if self._knows_expressions_only or self._translator.scope is not None or self.is_closed:
+            return self.is_closed
+        piece = self._writer.answer(request_id, value)
+        if piece is None:
+            return False
+        self._pieces.append(piece)
+        self.queued += 1
+        self.size += len(piece)
+        return True
+
     def take(self) -> bytes:
         """Return the bytes that are due, and take them as sent."""
-        while self._released:
-            command, an_id, count = self._released.popleft()
+        if self._dropped:
+            self._tell_dropped()
+        if self._behind:
+            behind, self._behind = self._behind, []
+            for packed in behind:
+                self._post(packed)
+        pieces = self._pieces
+        if not pieces:
+            return b""
+        data = b"".join(pieces)
+        pieces.clear()
+        self.queued = self.size = 0
+        self._last_written = self._questions.last
+        self._stats.bytes_sent += len(data)
+        return data
+
+    def may_have_left(self, request_id: RequestId) -> bool:
+        """Return whether a call of ours may have been sent."""
+        return request_id <= self._last_written
+
+    def _tell_dropped(self) -> None:
+        for command, an_id, count in self._dropped:
             if self.can_say(b"count"):
                 self.send(command, an_id, count)
             else:
                 # PB's wire has no count: each reception is taken back by itself.
                 for _ in range(count):
                     self.send(command, an_id)
-        behind, self._behind = self._behind, []
-        for packed in behind:
-            self._post(packed)
-        pieces, self._pieces = self._pieces, []
-        self.size = 0
-        if not pieces:
-            return b""
-        data = b"".join(pieces)
-        self.unwritten.clear()
-        self._stats.bytes_sent += len(data)
-        return data
 
     def clear(self) -> None:
         """Forget what was not sent; the connection is gone."""
         self.is_closed = True
-        self.size = 0
+        self.queued = self.size = 0
         self._pieces.clear()
         self._behind.clear()
-        self._released.clear()
-
-    def release(self, command: bytes, an_id: ObjectId, count: int) -> None:
-        """Note what was collected; safe in a finalizer and in any thread."""
-        self._released.append((command, an_id, count))
+        self._dropped.close()
 
     def can_say(self, command: bytes) -> bool:
         """Return whether the dialect has a command that PB has not."""
@@ -154,9 +205,6 @@ class Outbox:
         self._post(packed)
         for behind in scope.behind:
             self._post(behind)
-        if request_id is not None:
-            self.unwritten.add(request_id)
-        self.unwritten.update(scope.requests)
 
     def serialize(self, value: Any, perspective: Any, method: Any, args: Any, kw: Any) -> Any:
         """Return the expression of a graph, which the application sends itself.
@@ -177,7 +225,7 @@ class Outbox:
             scope.join(None, None)
         else:
             self._behind += scope.behind
-            self.unwritten.update(scope.requests)
+            self.queued += len(scope.behind)
         return expression
 
     def roll_back(self, scope: Scope, request_id: RequestId | None = None) -> None:
@@ -189,7 +237,7 @@ class Outbox:
             self._questions.forget(request_id)
         for inner in scope.requests:
             self._questions.forget(inner)
-            self._host.on_event(Refused(inner, NotRun()))
+            self._host.refused(inner, NotRun())
 
     def _post(self, packed: Any) -> None:
         if self._posts_by_host:
@@ -199,6 +247,7 @@ class Outbox:
 
     def _append(self, piece: bytes) -> None:
         self._pieces.append(piece)
+        self.queued += 1
         self.size += len(piece)
 
     def _jelly_by_host(self, value: Any) -> Expression:

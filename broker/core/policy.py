@@ -9,7 +9,7 @@ from jelly.limits import Limits
 from jelly.registry import Registry, defaults
 from jelly.security import Security, SecurityOptions
 
-__all__ = ["PUBLISHED", "STRICT", "Policy"]
+__all__ = ["PUBLISHED", "STRICT", "Policy", "published_policy"]
 
 
 def _basic_types() -> SecurityOptions:
@@ -44,7 +44,8 @@ class Policy:
         max_unsent: bytes that may wait for a peer that reads slowly; see ``stall_timeout``.
         high_water: unsent bytes above which no further call of the peer is started.
         max_backlog: received bytes that may wait to be handled, before reading stops.
-        turn_messages: messages of one connection that are handled in one turn of the loop.
+        turn_messages, turn_time: messages of one connection that are handled in one turn of the
+            loop, and seconds after which no more of them are.
         handshake_timeout, offer_timeout, login_timeout, close_timeout: seconds for the TLS
             handshake, for the server's offer of dialects, for a login, and for the peer's part of a
             close.
@@ -73,6 +74,7 @@ class Policy:
     high_water: int = 64 * 1024
     max_backlog: int = 16 * 1024 * 1024
     turn_messages: int = 64
+    turn_time: float = 0.005
     handshake_timeout: float = 10.0
     offer_timeout: float = 10.0
     login_timeout: float = 30.0
@@ -101,3 +103,17 @@ PUBLISHED = Policy(
     text_user_names=False,
     insecure_plaintext=True,
 )
+
+
+def published_policy(security: Security | None = None, unsafe_tracebacks: bool = False) -> Policy:
+    """Return the policy of the published names, with the module-level settings as they are now."""
+    return PUBLISHED.but(
+        security=defaults.security if security is None else security,
+        unsafe_tracebacks=bool(unsafe_tracebacks),
+        max_refs=defaults.max_broker_refs,
+        limits=Limits(
+            max_prefix=defaults.prefix_limit,
+            max_string=defaults.size_limit,
+            max_list=defaults.size_limit,
+        ),
+    )

@@ -9,10 +9,6 @@ waited for here: the event CallPending hands it out, and ``finish`` or ``fail`` 
 Whatever the peer does wrong is raised as ProtocolError by ``pump``; the session is
 over then, and the room above closes the connection. Faults of one call never are: they become its
 answer.
-
-While the peer does not read what we send it (``hold_calls``), its calls wait, and with them the
-decrefs behind them, which may let go what those calls name. Answers to our own calls go on, so that
-two ends which both wait for room cannot wait for each other.
 """
 
 from __future__ import annotations
@@ -21,61 +17,40 @@ from collections import deque
 from collections.abc import Callable
 from contextvars import Context
 from dataclasses import replace
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Any, NamedTuple, cast
 
 from broker.core import messages
 from broker.core.callee import Callee, IncomingCall
-from broker.core.dialects import DIALECTS, NONE, PUBLISHED_DIALECTS, Dialect
+from broker.core.caller import Caller
+from broker.core.dialects import DIALECTS, PUBLISHED_DIALECTS, Dialect
+from broker.core.dropped import Dropped
 from broker.core.events import (
-    Answered,
     CallCancelled,
     CallRaised,
-    Event,
     Misunderstood,
     PeerLeaves,
     Ready,
-    Refused,
 )
 from broker.core.handshake import Handshake
+from broker.core.host import Host
+from broker.core.inbox import CALLS, Handlers, Inbox
 from broker.core.messages import Message, ObjectId, RequestId
 from broker.core.outbox import Outbox
 from broker.core.policy import Policy
+from broker.core.small import BASICS
 from broker.core.stats import Stats
 from broker.core.tables import QuestionTable
-from broker.core.translator import Invoker, Translator
+from broker.core.translator import Translator
 from jelly.atoms import Expression
-from jelly.errors import BananaError, ProtocolError, TooLarge
+from jelly.codec import Reader
+from jelly.errors import BananaError, ProtocolError
+from jelly.vocabulary import NONE_VOCABULARY
 
-__all__ = ["Host", "Session"]
+__all__ = ["Session"]
 
 # Of the handshake, whose lengths and counts are small: so that the text which other protocols begin
 # with, all of it legal digits of a prefix, is refused at its fifth byte rather than waited out.
 _SMALL_PREFIX = 4
-
-
-class Host(Invoker, Protocol):
-    """The room above: what a session asks of it."""
-
-    def on_event(self, event: Event, /) -> None:
-        """Take an event; may call back into the session."""
-        ...
-
-    @property
-    def overridden(self) -> frozenset[str]:
-        """The published methods of the room above that are not ours: they are called in our place.
-
-        Of ``serialize``, ``unserialize``, ``localObjectForID``, ``sendCall``, ``sendEncoded``,
-        ``expressionReceived`` and the ``proto_`` family.
-        """
-        ...
-
-    def on_released(self) -> None:
-        """Something was collected; from any thread. A flush, soon, would tell the peer."""
-        ...
-
-    def shown_error(self, error: BaseException | Any, /) -> tuple[Any, str | None]:
-        """Return what the peer gets to see of an exception, and the id that stands for its text."""
-        ...
 
 
 class Session:
@@ -90,10 +65,10 @@ class Session:
 
     Attributes:
         translator: graphs of objects in and out.
+        inbox: what has come in and is not handled.
+        outbox: what is about to be sent.
         dialect: what was agreed on, or None yet.
         stats: what has been done so far.
-        has_unstarted_tasks: set by the room above while a method runs as a task that has not begun;
-            no method that would begin at once is called meanwhile, so that methods begin in order.
     """
 
     def __init__(
@@ -104,33 +79,24 @@ class Session:
         is_client: bool,
         offered: tuple[Dialect, ...] | None = None,
     ):
-        self.translator = Translator(policy, host, self._drop_reference, self._drop_cache)
         self.dialect: Dialect | None = None
         self.stats = Stats()
-        self.has_unstarted_tasks = False
         self._host = cast(Any, host)
         self._policy = policy
-        theirs = host.overridden
+        self._is_over = False
         if offered is None:
-            known = PUBLISHED_DIALECTS if theirs else DIALECTS
+            known = PUBLISHED_DIALECTS if host.overridden else DIALECTS
             offered = tuple(d for d in known if d.name.decode("ascii") in policy.dialects)
         self._handshake = Handshake(is_client, offered)
-        self._reader = NONE.reader(replace(policy.limits, max_prefix=_SMALL_PREFIX))
-        self._questions = QuestionTable()
-        self._outbox = Outbox(host, policy, self.translator, self._questions, self.stats)
-        self._callee = Callee(host, policy, self.translator, self._outbox, self.stats)
-        self._inbox: deque[Message | Raw] = deque()
-        self._held: deque[Message | Raw] = deque()
-        self._holds_calls = False
-        self._has_version = False
-        self._fault: ProtocolError | None = None
-        self._is_over = False
-        self._backlog = 0
-        by_host = "unserialize" in theirs
-        self._unjelly = self._host.unserialize if by_host else self.translator.unjelly
-        is_raw = any(name.startswith("proto_") for name in theirs) or "expressionReceived" in theirs
-        self._raw = Raw if is_raw else None
-        self._parse: Callable[[Any], Message | Raw] = messages.parse
+        self._offer = Reader(replace(policy.limits, max_prefix=_SMALL_PREFIX), NONE_VOCABULARY)
+        dropped, questions = Dropped(host.on_released), QuestionTable()
+        self.translator = translator = Translator(policy, host, dropped)
+        self.outbox = outbox = Outbox(host, policy, translator, questions, dropped, self.stats)
+        self._caller = Caller(host, translator, outbox, questions, self.stats)
+        self._callee = Callee(host, policy, translator, outbox, self.stats)
+        self.inbox = Inbox(
+            self, _BEFORE_VERSION, self._shake_hands, self._callee.begins_at_once, outbox, policy
+        )
 
     # Receiving.
 
@@ -138,7 +104,7 @@ class Session:
         """Begin; a server makes its offer."""
         opening = self._handshake.opening()
         if opening is not None:
-            self._outbox.send_expression(opening)
+            self.outbox.send_expression(opening)
 
     def receive(self, data: bytes) -> None:
         """Take in bytes; call :meth:`pump` and :meth:`data_to_send` next.
@@ -146,19 +112,8 @@ class Session:
         Raises nothing: what is wrong with the bytes is raised by :meth:`pump`, after the messages
         before it, so that the pieces in which bytes arrive make no difference.
         """
-        if self._is_over or self._fault is not None:
-            return
         self.stats.bytes_received += len(data)
-        self._backlog += len(data)
-        try:
-            self._reader.feed(data)
-            if self.dialect is None:
-                self._shake_hands()
-            if self.dialect is not None:
-                while expressions := self._reader.read():
-                    self._inbox.extend(map(self._parse, expressions))
-        except ProtocolError as error:
-            self._fault = error
+        self.inbox.receive(data)
 
     def pump(self, most: int = -1) -> bool:
         """Handle messages, at most ``most`` of them unless it is negative.
@@ -171,40 +126,13 @@ class Session:
         Raises:
             ProtocolError: one is not what the protocol allows; the session is over.
         """
-        inbox, held, outbox = self._inbox, self._held, self._outbox
-        high_water = self._policy.high_water
-        while most and not self._is_over:
-            if held and not self._holds_calls:
-                message = held.popleft()
-                queue = held
-            elif inbox:
-                message = inbox.popleft()
-                if (held or self._holds_calls) and type(message) in _WAIT_IN_ORDER:
-                    held.append(message)
-                    continue
-                queue = inbox
-            elif self._fault is not None:
-                self._end(self._fault)
-                raise self._fault
-            else:
-                break
-            if self.has_unstarted_tasks and self._must_wait(message):
-                queue.appendleft(message)
-                return True
-            most -= 1
-            try:
-                self.handle(message)
-            except ProtocolError as error:
-                self._end(error)
-                raise
-            if outbox.size > high_water:
-                break
-        if self._is_over:
-            return False
-        if not inbox and not held:
-            self._backlog = 0
-        has_calls = bool(held) and not self._holds_calls
-        return bool(inbox) or has_calls or self._fault is not None
+        try:
+            return self.inbox.pump(most)
+        except ProtocolError as error:
+            self._is_over = True
+            self.inbox.clear()
+            self.stats.count_limit(error)
+            raise
 
     def handle(self, message: Message | Raw) -> None:
         """Handle one message now; for the room above where it has a part in that itself.
@@ -212,11 +140,7 @@ class Session:
         Raises:
             ProtocolError: it is not legal.
         """
-        _HANDLERS[type(message)](self, message)
-
-    def hold_calls(self, hold: bool) -> None:
-        """Let the peer's calls wait, or go on; :meth:`pump` next."""
-        self._holds_calls = hold
+        self.inbox.handlers[type(message)](self, message)
 
     @property
     def answered(self) -> int:
@@ -227,31 +151,16 @@ class Session:
         """Count the bytes of answers from 0."""
         self._callee.answered = 0
 
-    @property
-    def wants_data(self) -> bool:
-        """Whether what was received and not handled leaves room for more."""
-        return self._backlog <= self._policy.max_backlog
-
-    def _must_wait(self, message: Message | Raw) -> bool:
-        if isinstance(message, messages.Call | messages.CallToCache):
-            return self._callee.begins_at_once(message)
-        return False
-
     # Sending.
 
     def data_to_send(self) -> bytes:
         """Return the bytes that are due, and take them as sent."""
-        return b"" if self._is_over else self._outbox.take()
-
-    @property
-    def queued(self) -> int:
-        """Messages that :meth:`data_to_send` would return."""
-        return len(self._outbox)
+        return b"" if self._is_over else self.outbox.take()
 
     @property
     def waiting(self) -> int:
         """Calls of ours that have no answer yet."""
-        return len(self._questions)
+        return len(self._caller.questions)
 
     def call(
         self,
@@ -260,7 +169,6 @@ class Session:
         name: str,
         args: tuple[Any, ...],
         kw: dict[str, Any],
-        *,
         perspective: Any = None,
         wants_answer: bool = True,
         deadline: int | None = None,
@@ -276,49 +184,31 @@ class Session:
             deadline: milliseconds that the caller will wait; told where the dialect can.
 
         Returns:
-            The id that Answered or Refused will carry.
+            The id that ``Host.answered`` or ``Host.refused`` will be told.
 
         Raises:
             EncodeError: an argument cannot be sent; nothing is written. A hook's error passes.
         """
-        outbox = self._outbox
-        scope = self.translator.open(perspective, name, args, kw)
-        request_id: RequestId | None = None
-        try:
-            net_args = outbox.jelly(args)
-            net_kw = outbox.jelly(kw)
-            request_id = self._questions.ask(perspective, wants_answer)
-            method = name.encode("utf-8")
-            if len(method) > messages.LONGEST_NAME:
-                raise TooLarge(f"method name of {len(method)} bytes, of {messages.LONGEST_NAME}")
-            message = [command, request_id, object_id, method, int(wants_answer), net_args, net_kw]
-            if deadline is not None and outbox.can_say(b"deadline"):
-                message.append(deadline)
-            packed = outbox.pack(message)
-        except BaseException:
-            outbox.roll_back(scope, request_id)
-            raise
-        outbox.commit(scope, packed, request_id)
-        self.stats.calls_made += 1
-        return request_id
+        return self._caller.call(
+            command, object_id, name, args, kw, perspective, wants_answer, deadline
+        )
 
     def abandon(self, request_id: RequestId) -> None:
         """Stop waiting for the answer to a call of ours, and say so; if it comes, it is dropped."""
-        if self._questions.abandon(request_id):
-            self._outbox.say(b"cancel", request_id)
+        self._caller.abandon(request_id)
 
     @property
     def can_ping(self) -> bool:
         """Whether the dialect has a way to ask whether the peer is there."""
-        return self._outbox.can_say(b"ping")
+        return self.outbox.can_say(b"ping")
 
     def ping(self, token: int) -> None:
         """Ask the peer whether it is there."""
-        self._outbox.say(b"ping", token)
+        self.outbox.say(b"ping", token)
 
     def say_goodbye(self, code: str, text: str) -> None:
         """Tell the peer why the connection is about to end, where the dialect can."""
-        self._outbox.say(b"goodbye", code, text[:1024])
+        self.outbox.say(b"goodbye", code, text[:1024])
 
     def serialize(self, value: Any, perspective: Any, method: Any, args: Any, kw: Any) -> Any:
         """Return the expression of a graph, for the application to send: PB's ``serialize``.
@@ -326,11 +216,11 @@ class Session:
         Raises:
             EncodeError: something in it may not go out; what a hook raises passes.
         """
-        return self._outbox.serialize(value, perspective, method, args, kw)
+        return self.outbox.serialize(value, perspective, method, args, kw)
 
     def send_expression(self, expression: Expression) -> None:
         """Send one expression as it stands: PB's published ``sendEncoded``."""
-        self._outbox.send_expression(expression)
+        self.outbox.send_expression(expression)
 
     # Calls of the peer's.
 
@@ -356,11 +246,6 @@ class Session:
         """Refuse a call that was pending, by an exception or a Failure; see :meth:`finish`."""
         self._callee.fail(call, error)
 
-    def _on_call(self, message: messages.Call | messages.CallToCache) -> None:
-        if not self._has_version:
-            raise ProtocolError("a call before the version")
-        self._callee.receive(message)
-
     # The end.
 
     def end(self) -> dict[RequestId, bool]:
@@ -370,45 +255,79 @@ class Session:
             For each call of ours without an answer, whether it may have run.
         """
         self._is_over = True
-        unwritten = self._outbox.unwritten
-        lost = {request_id: request_id not in unwritten for request_id in self._questions.clear()}
-        self._inbox.clear()
-        self._held.clear()
+        may_have_left = self.outbox.may_have_left
+        lost = {each: may_have_left(each) for each in self._caller.questions.clear()}
+        self.inbox.clear()
         self._callee.running.clear()
-        self._outbox.clear()
+        self.outbox.clear()
         return lost
-
-    def _end(self, error: ProtocolError) -> None:
-        self._is_over = True
-        self.stats.count_limit(error)
 
     # The handshake.
 
-    def _shake_hands(self) -> None:
+    def _shake_hands(self, data: bytes, inbox: deque[Any]) -> None:
+        offer = self._offer
+        offer.feed(data)
         try:
-            expressions = self._reader.read(1)
+            expressions = offer.read(1)
         except BananaError as error:
             raise ProtocolError(f"the peer does not speak Perspective Broker ({error})") from error
         for expression in expressions:
             dialect, reply = self._handshake.receive(expression)
             if reply is not None:
-                self._outbox.send_expression(reply)
-            rest = self._reader.take_rest()
-            self._reader = dialect.reader(self._policy.limits)
-            self._parse = self._raw or dialect.parse
-            self._outbox.speak(dialect)
-            self.translator.speak(dialect)
-            self._reader.feed(rest)
+                self.outbox.send_expression(reply)
+            rest = offer.take_rest()
+            self.inbox.read = self._reader_of(dialect)
+            self.outbox.speak(dialect)
             self.dialect = dialect
-            self._outbox.send(b"version", messages.PROTOCOL_VERSION)
+            self.outbox.send(b"version", messages.PROTOCOL_VERSION)
             self._host.on_event(Ready(dialect.name.decode("ascii")))
+            if rest:
+                self.inbox.read(rest, inbox)
+
+    def _reader_of(self, dialect: Dialect) -> Callable[[bytes, deque[Any]], None]:
+        theirs, policy = self._host.overridden, self._policy
+        allows_basics = all(map(policy.security.isTypeAllowed, BASICS))
+        keeps_expressions = bool(theirs) or not allows_basics
+        is_raw = any(name.startswith("proto_") for name in theirs) or "expressionReceived" in theirs
+        if is_raw:
+            return dialect.reader(policy.limits, keeps_expressions, Raw).receive
+        return dialect.reader(policy.limits, keeps_expressions).receive
 
     def _on_version(self, message: messages.Version) -> None:
         if message.number != messages.PROTOCOL_VERSION:
             raise ProtocolError(
                 f"the peer speaks version {message.number}, not {messages.PROTOCOL_VERSION}"
             )
-        self._has_version = True
+        self.inbox.handlers = _HANDLERS
+
+    def _on_early_call(self, message: Message) -> None:
+        raise ProtocolError("a call before the version")
+
+    # Messages.
+
+    def _on_plain_call(self, message: messages.PlainCall) -> None:
+        self._callee.receive_plain(message, True)
+
+    def _on_plain_send(self, message: messages.PlainSend) -> None:
+        self._callee.receive_plain(message, False)
+
+    def _on_call(self, message: messages.Call | messages.CallToCache) -> None:
+        self._callee.receive(message, message.wants_answer)
+
+    def _on_plain_call_to_cache(self, message: messages.PlainCallToCache) -> None:
+        self._callee.receive(message, True)
+
+    def _on_plain_send_to_cache(self, message: messages.PlainSendToCache) -> None:
+        self._callee.receive(message, False)
+
+    def _on_plain_answer(self, message: messages.PlainAnswer | messages.PlainTuple) -> None:
+        self._caller.on_plain_answer(message)
+
+    def _on_answer(self, message: messages.Answer) -> None:
+        self._caller.on_answer(message)
+
+    def _on_failed(self, message: messages.Failed) -> None:
+        self._caller.on_failed(message)
 
     def _on_did_not_understand(self, message: messages.DidNotUnderstand) -> None:
         self._host.on_event(Misunderstood(messages.describe_command(message.command)))
@@ -417,7 +336,7 @@ class Session:
         self._host.expressionReceived(raw.expression)
 
     def _on_unknown_command(self, message: messages.UnknownCommand) -> None:
-        self._outbox.send(b"didNotUnderstand", message.command)
+        self.outbox.send(b"didNotUnderstand", message.command)
 
     def _on_cancel(self, message: messages.Cancel) -> None:
         call = self._callee.running.get(message.request_id)
@@ -425,36 +344,13 @@ class Session:
             self._host.on_event(CallCancelled(call))
 
     def _on_ping(self, message: messages.Ping) -> None:
-        self._outbox.say(b"pong", message.token)
+        self.outbox.say(b"pong", message.token)
 
     def _on_pong(self, message: messages.Pong) -> None:
         """That it came is all that a pong says; whoever feeds the session has noticed."""
 
     def _on_goodbye(self, message: messages.Goodbye) -> None:
         self._host.on_event(PeerLeaves(message.code, message.text))
-
-    # Answers to ours.
-
-    def _on_answer(self, message: messages.Answer) -> None:
-        self._on_outcome(message.request_id, message.value, Answered)
-
-    def _on_failed(self, message: messages.Failed) -> None:
-        self._on_outcome(message.request_id, message.failure, Refused)
-
-    def _on_outcome(
-        self,
-        request_id: RequestId,
-        expression: Expression,
-        event: Callable[[RequestId, Any], Event],
-    ) -> None:
-        is_waited_for, perspective = self._questions.take(request_id)
-        # Made in any case: what it refers to has been counted by the peer, and must be released.
-        try:
-            outcome = self._unjelly(expression, perspective)
-        except Exception as error:  # noqa: BLE001 - an answer that may not come in fails this call
-            event, outcome = Refused, error
-        if is_waited_for:
-            self._host.on_event(event(request_id, outcome))
 
     # Lifetimes.
 
@@ -469,23 +365,12 @@ class Session:
                 entry.stop()
             except Exception as error:  # noqa: BLE001 - the hook is the application's, not the peer's
                 self._host.on_event(CallRaised("stoppedObserving", error, None))
-            self._outbox.send(b"uncache", message.cache_id)
+            self.outbox.send(b"uncache", message.cache_id)
 
     def _on_uncache(self, message: messages.Uncache) -> None:
         value = self.translator.held.remove(message.cache_id)
         if value is not None:
             value.broker = None
-
-    def _drop_reference(self, object_id: ObjectId, count: int) -> None:
-        self._drop(b"decref", object_id, count)
-
-    def _drop_cache(self, cache_id: ObjectId, count: int) -> None:
-        self._drop(b"decache", cache_id, count)
-
-    def _drop(self, command: bytes, an_id: ObjectId, count: int) -> None:
-        if not self._is_over:
-            self._outbox.release(command, an_id, count)
-            self._host.on_released()
 
 
 class Raw(NamedTuple):
@@ -494,16 +379,18 @@ class Raw(NamedTuple):
     expression: Expression
 
 
-_WAIT_IN_ORDER = frozenset(
-    {messages.Call, messages.CallToCache, messages.Decref, messages.Decache, messages.Uncache}
-)
-
-_HANDLERS: dict[type, Callable[[Session, Any], None]] = {
+_HANDLERS: Handlers = {
     messages.Version: Session._on_version,
     messages.DidNotUnderstand: Session._on_did_not_understand,
     messages.UnknownCommand: Session._on_unknown_command,
+    messages.PlainCall: Session._on_plain_call,
+    messages.PlainSend: Session._on_plain_send,
+    messages.PlainCallToCache: Session._on_plain_call_to_cache,
+    messages.PlainSendToCache: Session._on_plain_send_to_cache,
     messages.Call: Session._on_call,
     messages.CallToCache: Session._on_call,
+    messages.PlainAnswer: Session._on_plain_answer,
+    messages.PlainTuple: Session._on_plain_answer,
     messages.Answer: Session._on_answer,
     messages.Failed: Session._on_failed,
     messages.Decref: Session._on_decref,
@@ -515,3 +402,4 @@ _HANDLERS: dict[type, Callable[[Session, Any], None]] = {
     messages.Goodbye: Session._on_goodbye,
     Raw: Session._on_raw,
 }
+_BEFORE_VERSION: Handlers = {**_HANDLERS, **dict.fromkeys(CALLS, Session._on_early_call)}

@@ -14,7 +14,7 @@ caches are in ``core.caches``.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from broker.core.messages import ObjectId, RequestId
@@ -42,15 +42,23 @@ class Numbers:
 
 
 class Export:
-    """One object that the peer can name."""
+    """One object that the peer can name.
 
-    __slots__ = ("count", "identity", "on_release", "value")
+    Attributes:
+        value, identity, count: the object, what tells it from others, how often it was sent.
+        on_release: called when the peer has dropped it.
+        leading, methods: what ``dispatch.free_methods`` has found, once it has been called.
+    """
+
+    __slots__ = ("count", "identity", "leading", "methods", "on_release", "value")
 
     def __init__(self, value: Any, identity: Any, count: int):
         self.value = value
         self.identity = identity
         self.count = count
         self.on_release: Callable[[], None] | None = None
+        self.leading: tuple[Any, ...] = ()
+        self.methods: Mapping[str, Callable[..., Any]] | None = None
 
 
 class ExportTable:
@@ -59,7 +67,7 @@ class ExportTable:
     def __init__(self, numbers: Numbers, max_refs: int):
         self._numbers = numbers
         self._max_refs = max_refs
-        self._by_id: dict[ObjectId, Export] = {}
+        self._by_id: dict[ObjectId | str, Export] = {}
         self._ids: dict[Any, ObjectId] = {}
         self._due: dict[Any, Callable[[], None]] = {}
 
@@ -68,7 +76,9 @@ class ExportTable:
 
     def name(self, name: bytes, value: Any) -> None:
         """Let the peer call ``value`` by a name that it knows; it is not counted."""
-        self._by_id[name] = Export(value, None, 0)
+        entry = self._by_id[name] = Export(value, None, 0)
+        # msgpack/1 has text for names.
+        self._by_id[name.decode("utf-8", "backslashreplace")] = entry
 
     def add(self, value: Any, identity: Any) -> ObjectId:
         """Count one sending of an object, and return the id that it has for the peer.
@@ -95,9 +105,10 @@ class ExportTable:
         else:
             self._due[identity] = callback
 
-    def get(self, object_id: ObjectId) -> Export | None:
-        """Return the entry of an id, or None."""
-        return self._by_id.get(object_id)
+    @property
+    def get(self) -> Callable[[ObjectId | str], Export | None]:
+        """Return the entry of an id, or None: ``get(object_id)``."""
+        return self._by_id.get
 
     def entry_of(self, identity: Any) -> Export | None:
         """Return the entry of an object that was sent, or None."""
@@ -106,7 +117,11 @@ class ExportTable:
 
     def names(self) -> dict[ObjectId, Any]:
         """Return what the peer can name, by id."""
-        return {object_id: entry.value for object_id, entry in self._by_id.items()}
+        return {
+            object_id: entry.value
+            for object_id, entry in self._by_id.items()
+            if not isinstance(object_id, str)
+        }
 
     def release(self, object_id: ObjectId, count: int = 1) -> None:
         """Take sendings off; at zero the object is let go.
@@ -209,7 +224,7 @@ class QuestionTable:
     def ask(self, perspective: Any, wants_answer: bool) -> RequestId:
         """Return the id of a new call; the answer, if one is due, is for ``perspective``."""
         self.last += 1
-        request_id = RequestId(self.last)
+        request_id = self.last
         if wants_answer:
             self._open[request_id] = perspective
         return request_id

@@ -9,17 +9,17 @@ Scope, so that what was exported for it can be taken back.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from broker.core.caches import HeldCacheTable, PublishedCacheTable
-from broker.core.dialects import NONE, Dialect
+from broker.core.dropped import Dropped
 from broker.core.messages import ObjectId
 from broker.core.policy import Policy
 from broker.core.scope import Scope
-from broker.core.small import BASICS, NOT_SMALL
 from broker.core.tables import ExportTable, ImportTable, Numbers, shown
 from broker.errors import NoSuchObject
+from jelly.atoms import Expression
 from jelly.errors import MalformedJelly
 from jelly.jellier import Jellier
 from jelly.unjellier import Row, Unjellier
@@ -46,7 +46,7 @@ class Translator:
     Args:
         policy: what may cross, and how much.
         invoker: the Broker.
-        on_reference_collected, on_cache_collected: see ImportTable and HeldCacheTable.
+        dropped: notes what is collected here.
 
     Attributes:
         exports, imports, published, held: the tables.
@@ -58,20 +58,17 @@ class Translator:
         self,
         policy: Policy,
         invoker: Invoker,
-        on_reference_collected: Callable[[ObjectId, int], None],
-        on_cache_collected: Callable[[ObjectId, int], None],
+        dropped: Dropped,
     ):
         numbers = Numbers()
         self.exports = ExportTable(numbers, policy.max_refs)
-        self.imports = ImportTable(on_reference_collected, policy.max_refs)
+        self.imports = ImportTable(dropped.reference, policy.max_refs)
         self.published = PublishedCacheTable(numbers, policy.max_refs)
-        self.held = HeldCacheTable(on_cache_collected, policy.max_refs)
+        self.held = HeldCacheTable(dropped.cache, policy.max_refs)
         self.scope: Scope | None = None
         self.perspective: Any = None
         self._policy = policy
         self._invoker = invoker
-        self._dialect = NONE
-        self._allows_basics = all(map(policy.security.isTypeAllowed, BASICS))
         self._rows: dict[bytes, Row] = {
             b"remote": self._read_remote,
             b"local": self._read_local,
@@ -79,10 +76,6 @@ class Translator:
             b"lcache": self._read_lcache,
             **invoker.rows,
         }
-
-    def speak(self, dialect: Dialect) -> None:
-        """Make payloads of another dialect from now on."""
-        self._dialect = dialect
 
     def open(
         self, perspective: Any = None, method: Any = None, args: Any = None, kw: Any = None
@@ -95,32 +88,22 @@ class Translator:
         """End the message that :meth:`open` began, sent or not."""
         self.scope = scope.outer
 
-    def jelly(self, value: Any) -> Any:
-        """Return a graph in the form in which it is sent, as part of the open scope.
-
-        Opaque to all but the dialect: an expression, or what the dialect has for simple values.
+    def jelly(self, value: Any) -> Expression:
+        """Return the expression of a graph that is sent, as part of the open scope.
 
         Raises:
             EncodeError: something in it may not or cannot go out; what a hook raises passes
                 through.
         """
-        small = self._dialect.shorten(value)
-        if small is not None:
-            return small
         policy = self._policy
-        jellier = Jellier(policy.security, None, self._invoker, policy.limits)
-        return jellier.jelly(value)
+        return Jellier(policy.security, None, self._invoker, policy.limits).jelly(value)
 
-    def unjelly(self, expression: Any, perspective: Any = None) -> Any:
+    def unjelly(self, expression: Expression, perspective: Any = None) -> Any:
         """Return the graph of an expression of the peer's.
 
         Raises:
             DecodeError, LimitExceeded: it may not come in; what a hook raises passes through.
         """
-        if self._allows_basics:
-            value = self._dialect.lengthen(expression)
-            if value is not NOT_SMALL:
-                return value
         policy = self._policy
         outer, self.perspective = self.perspective, perspective
         try:

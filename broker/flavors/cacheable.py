@@ -137,7 +137,7 @@ class RemoteCacheMethod:
         cache_id = self.broker.cachedRemotelyAs(self.cached)
         if cache_id is None:
             raise ProtocolError("the peer does not hold this cache, so it cannot be told")
-        return self.broker.send_message(
+        return self.broker.calls.call(
             b"cachemessage", self.perspective, cache_id, self.name, args, kw
         )
 

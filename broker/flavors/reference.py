@@ -61,7 +61,7 @@ class RemoteReference(Serializable):
         Raises:
             DeadReferenceError: the connection has ended.
         """
-        return self.broker.send_message(  # type: ignore[no-any-return]
+        return self.broker.calls.call(  # type: ignore[no-any-return]
             b"message", self.perspective, self.luid, _name, args, kw
         )
 
@@ -71,7 +71,7 @@ class RemoteReference(Serializable):
         An argument that cannot be sent is logged as ours.
         """
         try:
-            self.broker.send_one_way(self.perspective, self.luid, _name, args, kw)
+            self.broker.calls.send(self.perspective, self.luid, _name, args, kw)
         except DeadReferenceError:
             return
         except Exception:

@@ -16,14 +16,16 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure as TwistedFailure
 from twisted.spread import pb as twisted_pb
 
-from broker.connection import Broker, published_policy
+from broker.connection import Broker
 from broker.core.dialects import PB
-from broker.core.policy import PUBLISHED, STRICT
+from broker.core.policy import PUBLISHED, STRICT, published_policy
 from broker.defer import Deferred
 from broker.errors import DeadReferenceError, PBConnectionLost, ProtocolError
 from broker.flavors.referenceable import Referenceable, Root
 from broker.net.scheduler import LoopScheduler
+from jelly.codec import Reader
 from jelly.limits import Limits
+from jelly.vocabulary import PB_VOCABULARY
 
 
 class House(Root):
@@ -55,7 +57,7 @@ class House(Root):
 
 def spoken(data: bytes) -> list[Any]:
     """The messages of some bytes."""
-    reader = PB.reader(Limits())
+    reader = Reader(Limits(), PB_VOCABULARY)
     reader.feed(data)
     return reader.read()
 
@@ -155,26 +157,9 @@ def test_timers_end_with_what_they_wait_for() -> None:
     """After the handshake, or the end, no timer is left."""
     pair = BrokerPair(House())
     assert pair.scheduler.waiting == 0
-    pair.client.expect("login", 5, "too late")
-    assert pair.scheduler.waiting == 1
-    pair.client.expected("login")
-    pair.client.expected("never asked for")
-    assert pair.scheduler.waiting == 0
-    pair.client.expect("login", 5, "too late")
+    pair.client.expectations.add("login", 5, "too late")
     pair.cut()
     assert pair.scheduler.waiting == 0
-
-
-def test_timers_from_when_there_is_a_transport() -> None:
-    """A timer that was asked for before begins with the connection."""
-    pair = BrokerPair(connect=False)
-    pair.client.expect_when_connected("login", 30, "login not completed in 30 s")
-    pair.scheduler.advance(100)
-    pair.connect()
-    pair.scheduler.advance(29)
-    assert not pair.transport(pair.client).is_aborted
-    pair.scheduler.advance(2)
-    assert pair.transport(pair.client).is_aborted
 
 
 # Faults.
@@ -494,7 +479,7 @@ def test_reading_stops_and_goes_on_with_held_calls() -> None:
     transport = pair.transport(pair.server)
     transport.unsent = STRICT.high_water + 1
     pair.server.flush()
-    pair.server.session.hold_calls(True)
+    pair.server.session.inbox.holds_calls = True
     for n in range(100):
         pair.root.callRemote("echo", n)
     pair.client.flush()

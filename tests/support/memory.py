@@ -16,7 +16,7 @@ from typing import Any
 
 from broker.connection import Broker
 from broker.core.dialects import PUBLISHED_DIALECTS
-from broker.core.events import Answered, CallPending, Event, Refused
+from broker.core.events import CallPending, Event
 from broker.core.messages import ObjectId, RequestId
 from broker.core.policy import STRICT, Policy
 from broker.core.session import Session
@@ -58,6 +58,7 @@ class FakeHost:
 
     Attributes:
         events: what the session said, in order.
+        outcomes: of calls of ours: the id, whether it was answered, and with what.
         released: how often it said that something was collected.
     """
 
@@ -66,12 +67,21 @@ class FakeHost:
     def __init__(self) -> None:
         self.session: Session
         self.events: list[Event] = []
+        self.outcomes: list[tuple[RequestId, bool, Any]] = []
         self.released = 0
         self.rows: dict[bytes, Any] = {}
 
     def on_event(self, event: Event) -> None:
         """Write an event down."""
         self.events.append(event)
+
+    def answered(self, request_id: RequestId, value: Any) -> None:
+        """Write a result down."""
+        self.outcomes.append((request_id, True, value))
+
+    def refused(self, request_id: RequestId, failure: Any) -> None:
+        """Write down what a call failed with."""
+        self.outcomes.append((request_id, False, failure))
 
     def on_released(self) -> None:
         """Count."""
@@ -119,12 +129,10 @@ class FakeHost:
 
     def outcome(self, request_id: RequestId) -> Any:
         """The answer to a call of ours, or what refused it."""
-        for event in self.events:
-            if isinstance(event, Answered) and event.request_id == request_id:
-                return event.value
-            if isinstance(event, Refused) and event.request_id == request_id:
-                return event.failure
-        raise AssertionError(f"request {request_id} has no outcome among {self.events}")
+        for each, _, outcome in self.outcomes:
+            if each == request_id:
+                return outcome
+        raise AssertionError(f"request {request_id} has no outcome among {self.outcomes}")
 
     def pending(self) -> Any:
         """The newest call of the peer's whose method returned an awaitable."""
@@ -172,6 +180,7 @@ class SessionPair:
         if shake_hands:
             self.exchange()
             self.client_host.events.clear()
+            self.client_host.outcomes.clear()
             self.server_host.events.clear()
 
     def exchange(self, chunk: int | None = None, seed: int | None = None) -> None:

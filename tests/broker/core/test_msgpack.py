@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from broker.core.msgpack import FrameReader, FrameWriter, Plain, plain
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from memory import ROOT, SessionPair
@@ -20,7 +21,6 @@ from memory import ROOT, SessionPair
 from broker.core import messages
 from broker.core.dialects import MSGPACK, PB
 from broker.core.events import CallCancelled, PeerLeaves
-from broker.core.msgpack import FrameReader, FrameWriter, Plain, plain
 from broker.flavors.referenceable import Referenceable
 from jelly.errors import LimitExceeded, ProtocolError, TooLarge
 from jelly.limits import Limits

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from memory import FakeHost, SessionPair, make_end
+from memory import FakeHost, Reference, SessionPair, make_end
 
 from broker.core.dialects import NONE, PB
 from broker.core.events import CallRaised
@@ -13,20 +13,22 @@ from broker.core.policy import STRICT
 from broker.core.session import Session
 from broker.flavors.cacheable import Cacheable
 from broker.flavors.referenceable import Referenceable
+from jelly.codec import Reader
 from jelly.errors import CannotJelly, EncodeError
 from jelly.limits import Limits
+from jelly.vocabulary import NONE_VOCABULARY
 
 
-def read(data: bytes, dialect: Any = NONE) -> list[Any]:
+def read(data: bytes) -> list[Any]:
     """The expressions of some bytes."""
-    reader = dialect.reader(Limits())
+    reader = Reader(Limits(), NONE_VOCABULARY)
     reader.feed(data)
     return reader.read()
 
 
 def outbox() -> Any:
     """The outbox of a session that speaks ``none``."""
-    return make_end(STRICT, True)._outbox
+    return make_end(STRICT, True).outbox
 
 
 def test_take() -> None:
@@ -35,9 +37,9 @@ def test_take() -> None:
     assert box.take() == b""
     box.send(b"first", 1)
     box.send_expression([b"second"])
-    assert len(box) == 2
+    assert box.queued == 2
     assert read(box.take()) == [[b"first", 1], [b"second"]]
-    assert len(box) == 0
+    assert box.queued == 0
     assert box.take() == b""
 
 
@@ -54,9 +56,12 @@ def test_another_dialect() -> None:
 
 def test_releases() -> None:
     """What was collected is told as many times as it was received, after what was sent."""
-    box = outbox()
-    box.release(b"decref", 7, 2)
+    session = make_end(STRICT, True)
+    session.translator.imports.receive(7, None, Reference)
+    reference = session.translator.imports.receive(7, None, Reference)
+    box = session.outbox
     box.send(b"first")
+    del reference
     assert read(box.take()) == [[b"first"], [b"decref", 7], [b"decref", 7]]
     assert box.take() == b""
 
@@ -73,7 +78,6 @@ def test_after_the_end() -> None:
     """A closed outbox says so, and has forgotten everything."""
     box = outbox()
     box.send(b"first")
-    box.release(b"decref", 7, 2)
     assert not box.is_closed
     box.clear()
     assert box.is_closed

@@ -9,10 +9,10 @@ import pytest
 from memory import ROOT, SessionPair, make_end
 
 from broker.core.dialects import NONE, PB
-from broker.core.events import Answered, CallPending, CallRaised, Misunderstood, Ready, Refused
+from broker.core.events import CallPending, CallRaised, Misunderstood, Ready
 from broker.core.policy import STRICT
 from broker.flavors.referenceable import Referenceable, Root
-from jelly.banana import Writer
+from jelly.codec import Reader, Writer
 from jelly.errors import CannotJelly, LimitExceeded, ProtocolError, TooLarge
 from jelly.limits import Limits
 from jelly.vocabulary import NONE_VOCABULARY, PB_VOCABULARY
@@ -97,7 +97,7 @@ def feed(session: Any, *expressions: Any, pump: bool = True) -> None:
 
 def sent(session: Any) -> list[Any]:
     """What a session in ``none`` sends, as expressions."""
-    reader = NONE.reader(Limits())
+    reader = Reader(Limits(), NONE_VOCABULARY)
     reader.feed(session.data_to_send())
     return reader.read()
 
@@ -211,7 +211,7 @@ def test_random_pieces(seed: int) -> None:
     ids = [pair.client.call(b"message", ROOT, "echo", (n,), {}) for n in range(50)]
     pair.exchange(seed=seed)
     assert root.log == [(n,) for n in range(50)]
-    assert pair.client_host.events == [Answered(i, n) for n, i in enumerate(ids)]
+    assert pair.client_host.outcomes == [(i, True, n) for n, i in enumerate(ids)]
 
 
 def test_no_answer_wanted() -> None:
@@ -449,7 +449,7 @@ def test_pending_calls() -> None:
     assert pair.server.running == 0
     assert pair.client_host.outcome(ids[0]) == ["value"]
     assert pair.client_host.outcome(ids[1]) == "KeyError: 'x'"
-    assert len(pair.client_host.of(Answered)) == 2
+    assert len(pair.client_host.outcomes) == 3
 
 
 def test_an_old_ticket_does_not_answer_a_new_call() -> None:
@@ -564,12 +564,12 @@ def test_methods_wait_for_tasks_that_have_not_begun() -> None:
     """While a task has not begun, no method begins that would begin at once."""
     root = Server()
     session = ready_server(root)
-    session.has_unstarted_tasks = True
+    session.inbox.has_unstarted_tasks = True
     feed(session, message(1, b"wait", 1), message(2, b"echo", 2), message(3, b"wait", 3))
     assert [event.ticket.request_id for event in session._host.of(CallPending)] == [1]
     assert session.pump() is True
     assert root.log == []
-    session.has_unstarted_tasks = False
+    session.inbox.has_unstarted_tasks = False
     session.pump()
     assert root.log == [(2,)]
     for event in session._host.of(CallPending):
@@ -581,9 +581,9 @@ def test_answers_do_not_wait_for_tasks() -> None:
     """What runs no method goes on meanwhile, as far as order allows."""
     session = ready_server(Server())
     request_id = session.call(b"message", 1, "m", (), {})
-    session.has_unstarted_tasks = True
+    session.inbox.has_unstarted_tasks = True
     feed(session, [b"answer", request_id, 5], message(2, b"nothing"), message(3, b"echo", 1))
-    assert session._host.of(Answered) == [Answered(request_id, 5)]
+    assert session._host.outcomes == [(request_id, True, 5)]
     assert len(session._host.of(CallRaised)) == 1
 
 
@@ -620,10 +620,10 @@ def test_overridden_hooks_wait_too() -> None:
     """A hook of the application's begins at once, so it waits for tasks that have not begun."""
     root = Hooked()
     session = ready_server(root)
-    session.has_unstarted_tasks = True
+    session.inbox.has_unstarted_tasks = True
     feed(session, message(1, b"anything"))
     assert root.log == []
-    session.has_unstarted_tasks = False
+    session.inbox.has_unstarted_tasks = False
     session.pump()
     assert len(root.log) == 1
 
@@ -635,7 +635,7 @@ def test_holding_calls() -> None:
     kept = Referenceable()
     object_id = session.translator.export(kept, id(kept))
     request_id = session.call(b"message", 1, "m", (), {})
-    session.hold_calls(True)
+    session.inbox.holds_calls = True
     feed(
         session,
         message(1, b"echo", 1),
@@ -645,10 +645,10 @@ def test_holding_calls() -> None:
         [b"unknown"],
     )
     assert root.log == []
-    assert session._host.of(Answered) == [Answered(request_id, 5)]
+    assert session._host.outcomes == [(request_id, True, 5)]
     assert session.translator.exports.get(object_id) is not None
     assert session.pump() is False
-    session.hold_calls(False)
+    session.inbox.holds_calls = False
     feed(session, message(3, b"echo", 3))
     assert root.log == [(1,), (2,), (3,)]
     assert session.translator.exports.get(object_id) is None
@@ -658,9 +658,9 @@ def test_held_calls_go_on_in_slices() -> None:
     """Held messages are handled before newer ones, however many pump takes."""
     root = Server()
     session = ready_server(root)
-    session.hold_calls(True)
+    session.inbox.holds_calls = True
     feed(session, *(message(n, b"echo", n) for n in range(1, 4)))
-    session.hold_calls(False)
+    session.inbox.holds_calls = False
     feed(session, message(4, b"echo", 4), pump=False)
     assert session.pump(1) is True
     assert session.pump(2) is True
@@ -672,7 +672,7 @@ def test_two_ends_that_hold_each_others_calls() -> None:
     """Calls made before both ends hold back are still answered: no deadlock."""
     pair = SessionPair(Server())
     request_id = pair.client.call(b"message", ROOT, "echo", (1,), {})
-    pair.client.hold_calls(True)
+    pair.client.inbox.holds_calls = True
     pair.exchange()
     assert pair.client_host.outcome(request_id) == 1
 
@@ -680,13 +680,13 @@ def test_two_ends_that_hold_each_others_calls() -> None:
 def test_the_backlog() -> None:
     """What waits to be handled is charged against the cap, until all of it is handled."""
     session = ready_server(Server(), max_backlog=100)
-    assert session.wants_data
+    assert session.inbox.wants_data
     feed(session, *(message(n, b"echo", n) for n in range(1, 9)), pump=False)
-    assert not session.wants_data
+    assert not session.inbox.wants_data
     session.pump(7)
-    assert not session.wants_data
+    assert not session.inbox.wants_data
     session.pump()
-    assert session.wants_data
+    assert session.inbox.wants_data
 
 
 # Calls that hooks make.
@@ -715,10 +715,10 @@ def test_calls_made_inside_hooks_wait_behind() -> None:
     pair = SessionPair(root)
     hook = Calling(pair.client)
     outer = pair.client.call(b"message", ROOT, "keep", (hook,), {})
-    assert pair.client.queued == 2
+    assert pair.client.outbox.queued == 2
     pair.exchange()
-    events = pair.client_host.of(Answered)
-    assert [event.request_id for event in events] == [outer, *hook.request_ids]
+    outcomes = pair.client_host.outcomes
+    assert [request_id for request_id, _, _ in outcomes] == [outer, *hook.request_ids]
     assert root.log == [("inner",)]
 
 
@@ -729,10 +729,11 @@ def test_calls_made_inside_hooks_end_as_not_run() -> None:
     with pytest.raises(CannotJelly, match="not this one"):
         pair.client.call(b"message", ROOT, "keep", ([Calling(pair.client), hook],), {})
     assert pair.client.data_to_send() == b""
-    refused = pair.client_host.of(Refused)
+    refused = pair.client_host.outcomes
     assert len(refused) == 2
-    for event in refused:
-        assert str(event.failure) == "not run: the message that it belonged to was not sent"
+    for _, is_answered, failure in refused:
+        assert not is_answered
+        assert str(failure) == "not run: the message that it belonged to was not sent"
     assert pair.client.waiting == 0
     assert len(pair.client.translator.exports) == 0
 

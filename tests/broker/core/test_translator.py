@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from memory import ROOT, Reference, SessionPair, make_end
 
+from broker.core.dropped import Dropped
 from broker.core.policy import STRICT
 from broker.errors import NoSuchObject
 from broker.flavors.cacheable import Cacheable
@@ -235,7 +236,7 @@ def test_rows_of_the_host() -> None:
     host.rows = {b"mine": lambda unjellier, expression: expression[1]}
     one = make_end(STRICT, True)
     one._host.rows = host.rows
-    fresh = type(one.translator)(STRICT, host, lambda *_: None, lambda *_: None)
+    fresh = type(one.translator)(STRICT, host, Dropped(lambda: None))
     assert fresh.unjelly([b"mine", 5]) == 5
     with pytest.raises(InsecureJelly):
         one.translator.unjelly([b"mine", 5])

@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 from memory import BrokerPair
 
-from broker.core.dialects import PB
 from broker.core.policy import STRICT
 from broker.errors import CannotJelly, DeadReferenceError, PBConnectionLost
 from broker.flavors.reference import RemoteMethod, RemoteReference
 from broker.flavors.referenceable import Referenceable, Root
+from jelly.codec import Reader
 from jelly.errors import TooLarge
 from jelly.limits import Limits
+from jelly.vocabulary import PB_VOCABULARY
 
 
 class House(Root):
@@ -36,7 +37,7 @@ class House(Root):
 
 def spoken(data: bytes) -> list[Any]:
     """The messages of some bytes."""
-    reader = PB.reader(Limits())
+    reader = Reader(Limits(), PB_VOCABULARY)
     reader.feed(data)
     return reader.read()
 

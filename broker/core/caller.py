@@ -1,0 +1,136 @@
+"""The caller: calls of ours, from the arguments to the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from broker.core import messages
+from broker.core.messages import ObjectId, PlainAnswer, PlainTuple, RequestId
+from broker.core.outbox import Outbox
+from broker.core.stats import Stats
+from broker.core.tables import QuestionTable
+from broker.core.translator import Translator
+from jelly.errors import TooLarge
+
+__all__ = ["Caller"]
+
+_NUMBERS = {b"message": 1, b"cachemessage": 3}
+
+
+class Caller:
+    """Our calls on one connection.
+
+    Attributes:
+        questions: those that have no answer yet.
+    """
+
+    def __init__(
+        self,
+        host: Any,
+        translator: Translator,
+        outbox: Outbox,
+        questions: QuestionTable,
+        stats: Stats,
+    ):
+        self.questions = questions
+        self._host = host
+        self._translator = translator
+        self._outbox = outbox
+        self._stats = stats
+        by_host = "unserialize" in host.overridden
+        self._unjelly: Callable[..., Any] = host.unserialize if by_host else translator.unjelly
+
+    def call(
+        self,
+        command: bytes,
+        object_id: ObjectId,
+        name: str,
+        args: tuple[Any, ...],
+        kw: dict[str, Any],
+        perspective: Any,
+        wants_answer: bool,
+        deadline: int | None,
+    ) -> RequestId:
+        """Call a method of the peer's; see ``Session.call``."""
+        outbox, questions = self._outbox, self.questions
+        if self._translator.scope is None and len(name) <= _SURELY_SHORT:
+            request_id = questions.last + 1
+            number = _NUMBERS[command] + (not wants_answer)
+            if outbox.call(number, request_id, object_id, name, args, kw, deadline):
+                questions.ask(perspective, wants_answer)
+                self._stats.calls_made += 1
+                return request_id
+        return self._call_with_graph(
+            command, object_id, name, args, kw, perspective, wants_answer, deadline
+        )
+
+    def _call_with_graph(
+        self,
+        command: bytes,
+        object_id: ObjectId,
+        name: str,
+        args: tuple[Any, ...],
+        kw: dict[str, Any],
+        perspective: Any,
+        wants_answer: bool,
+        deadline: int | None,
+    ) -> RequestId:
+        outbox = self._outbox
+        scope = self._translator.open(perspective, name, args, kw)
+        request_id: RequestId | None = None
+        try:
+            net_args = outbox.jelly(args)
+            net_kw = outbox.jelly(kw)
+            request_id = self.questions.ask(perspective, wants_answer)
+            method = name.encode("utf-8")
+            if len(method) > messages.LONGEST_NAME:
+                raise TooLarge(f"method name of {len(method)} bytes, of {messages.LONGEST_NAME}")
+            message = [command, request_id, object_id, method, int(wants_answer), net_args, net_kw]
+            if deadline is not None and outbox.can_say(b"deadline"):
+                message.append(deadline)
+            packed = outbox.pack(message)
+        except BaseException:
+            outbox.roll_back(scope, request_id)
+            raise
+        outbox.commit(scope, packed, request_id)
+        self._stats.calls_made += 1
+        return request_id
+
+    def abandon(self, request_id: RequestId) -> None:
+        """Stop waiting for the answer to a call of ours, and say so; if it comes, it is dropped."""
+        if self.questions.abandon(request_id):
+            self._outbox.say(b"cancel", request_id)
+
+    def on_plain_answer(self, message: PlainAnswer | PlainTuple) -> None:
+        """Hand out the answer to a call of ours.
+
+        Raises:
+            ProtocolError: no such call waits for one.
+        """
+        request_id = message.request_id
+        if self.questions.take(request_id)[0]:
+            self._host.answered(request_id, message.value)
+
+    def on_answer(self, message: messages.Answer) -> None:
+        """Hand out the answer to a call of ours, an expression; see :meth:`on_plain_answer`."""
+        self._on_outcome(message.request_id, message.value, self._host.answered)
+
+    def on_failed(self, message: messages.Failed) -> None:
+        """Hand out what a call of ours failed with; see :meth:`on_plain_answer`."""
+        self._on_outcome(message.request_id, message.failure, self._host.refused)
+
+    def _on_outcome(self, number: int, expression: Any, tell: Callable[..., object]) -> None:
+        request_id = number
+        is_waited_for, perspective = self.questions.take(request_id)
+        # Made in any case: what it refers to has been counted by the peer, and must be released.
+        try:
+            outcome = self._unjelly(expression, perspective)
+        except Exception as error:  # noqa: BLE001 - an answer that may not come in fails this call
+            tell, outcome = self._host.refused, error
+        if is_waited_for:
+            tell(request_id, outcome)
+
+
+# In characters, of which each may take four bytes.
+_SURELY_SHORT = messages.LONGEST_NAME // 4

@@ -1,0 +1,177 @@
+"""The inbox: what the peer has sent and is not handled yet, and in which order it will be.
+
+Messages are handled as they came. While the peer does not read what it is sent (``holds_calls``),
+its calls wait, and with them the decrefs behind them, which may let go what those calls name. The
+answers to our own calls go on: else two ends that both wait for room would wait for each other.
+While a method runs as a task that has not begun, no method that would begin at once is called.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+from broker.core.messages import (
+    Call,
+    CallToCache,
+    Decache,
+    Decref,
+    PlainCall,
+    PlainCallToCache,
+    PlainSend,
+    PlainSendToCache,
+    Uncache,
+)
+from broker.core.outbox import Outbox
+from broker.core.policy import Policy
+from jelly.errors import ProtocolError
+
+__all__ = ["CALLS", "Handlers", "Inbox"]
+
+CALLS: frozenset[type] = frozenset(
+    {PlainCall, PlainSend, PlainCallToCache, PlainSendToCache, Call, CallToCache}
+)
+"""The messages that call a method of ours."""
+
+_WAIT_IN_ORDER = CALLS | {Decref, Decache, Uncache}
+
+Handlers: TypeAlias = Mapping[type, Callable[[Any, Any], object]]
+"""What handles a message, by its type; called with the owner of the inbox and the message."""
+
+
+class Inbox:
+    """The messages that have come in on one connection.
+
+    Args:
+        owner: passed to the handlers.
+        handlers: what handles each type of message.
+        read: decodes bytes: ``read(data, messages)`` appends what they complete.
+        begins_at_once: whether a call would run a method now, rather than make a task of it.
+        outbox: handling ends early when this has grown beyond the high water mark.
+        policy: that mark, and how much may wait here.
+
+    Attributes:
+        handlers, read: as given; replaced while the connection gets going.
+        has_unstarted_tasks: whether a method runs as a task that has not begun.
+        holds_calls: whether the peer's calls wait.
+    """
+
+    __slots__ = (
+        "_backlog",
+        "_begins_at_once",
+        "_fault",
+        "_held",
+        "_is_closed",
+        "_messages",
+        "_outbox",
+        "_owner",
+        "_policy",
+        "handlers",
+        "has_unstarted_tasks",
+        "holds_calls",
+        "read",
+    )
+
+    def __init__(
+        self,
+        owner: Any,
+        handlers: Handlers,
+        read: Callable[[bytes, deque[Any]], object],
+        begins_at_once: Callable[[Any], bool],
+        outbox: Outbox,
+        policy: Policy,
+    ):
+        self.handlers = handlers
+        self.read = read
+        self.has_unstarted_tasks = False
+        self.holds_calls = False
+        self._owner = owner
+        self._begins_at_once = begins_at_once
+        self._outbox = outbox
+        self._policy = policy
+        self._messages: deque[Any] = deque()
+        self._held: deque[Any] = deque()
+        self._fault: ProtocolError | None = None
+        self._backlog = 0
+        self._is_closed = False
+
+    @property
+    def wants_data(self) -> bool:
+        """Whether what was received and not handled leaves room for more."""
+        return self._backlog <= self._policy.max_backlog
+
+    def receive(self, data: bytes) -> None:
+        """Take in bytes, and decode them.
+
+        Raises nothing: what is wrong with the bytes is raised by :meth:`pump`, after the messages
+        before it, so that the pieces in which bytes arrive make no difference.
+        """
+        if self._is_closed or self._fault is not None:
+            return
+        self._backlog += len(data)
+        try:
+            self.read(data, self._messages)
+        except ProtocolError as error:
+            self._fault = error
+
+    def pump(self, most: int) -> bool:
+        """Handle messages, at most ``most`` of them unless it is negative.
+
+        Returns:
+            Whether messages are left that could be handled in the next turn.
+
+        Raises:
+            ProtocolError: one is not what the protocol allows.
+        """
+        messages, outbox, owner = self._messages, self._outbox, self._owner
+        high_water = self._policy.high_water
+        # Nearly always nothing waits: this loop only asks whether that is still so.
+        while messages and most and not (
+            self.has_unstarted_tasks or self.holds_calls or self._held
+        ):  # fmt: skip
+            message = messages.popleft()
+            self.handlers[type(message)](owner, message)
+            most -= 1
+            if outbox.size > high_water:
+                break
+        else:
+            if messages or self._held or self._fault is not None:
+                self._pump_in_order(most, high_water)
+        if self._is_closed:
+            return False
+        if not messages and not self._held:
+            self._backlog = 0
+        has_calls = bool(self._held) and not self.holds_calls
+        return bool(messages) or has_calls or self._fault is not None
+
+    def clear(self) -> None:
+        """Take nothing more in, and forget what waits: the connection is gone."""
+        self._is_closed = True
+        self._messages.clear()
+        self._held.clear()
+
+    def _pump_in_order(self, most: int, high_water: int) -> None:
+        """Handle messages where some must wait: calls that are held, methods that have to begin."""
+        messages, held = self._messages, self._held
+        while most and not self._is_closed:
+            if held and not self.holds_calls:
+                queue = held
+            elif messages:
+                queue = messages
+            elif self._fault is not None:
+                raise self._fault
+            else:
+                return
+            message = queue.popleft()
+            kind = type(message)
+            if queue is messages and (held or self.holds_calls) and kind in _WAIT_IN_ORDER:
+                held.append(message)
+                continue
+            if self.has_unstarted_tasks and kind in CALLS and self._begins_at_once(message):
+                queue.appendleft(message)
+                return
+            most -= 1
+            self.handlers[kind](self._owner, message)
+            if self._outbox.size > high_water:
+                return

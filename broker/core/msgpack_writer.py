@@ -1,0 +1,212 @@
+"""The writer of msgpack/1: messages to frames; see ``core.msgpack_reader``.
+
+Values cross in one of two forms: as they stand, where they are plain (``core.plain``), else as the
+expression that a jellier makes of them, in a *graph*: lists, bytes, ints and floats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from struct import Struct
+from typing import Any
+
+import msgspec
+
+from broker.core.messages import ObjectId
+from broker.core.msgpack_nodes import check_nodes
+from broker.core.plain import LEAVES, are_plain
+from broker.core.small import small_expression
+from jelly.errors import CannotJelly, LimitExceeded, TooLarge
+from jelly.limits import Limits
+
+__all__ = ["FrameWriter"]
+
+# Not all of the encoder's errors have a class of their own: OverflowError is an int of more than 64
+# bits, UnicodeEncodeError a lone surrogate.
+_NOT_PLAIN = (OverflowError, UnicodeEncodeError)
+_pack_length = Struct(">I").pack
+_CALL, _CALL_TO_CACHE, _ANSWER, _TUPLE, _GRAPH, _ERROR = 1, 3, 5, 6, 7, 7
+
+
+class FrameWriter:
+    """Writes messages as frames, under the limits that the peer's reader will enforce."""
+
+    __slots__ = ("_encode", "_limits", "_most_unchecked")
+
+    def __init__(self, limits: Limits):
+        self._limits = limits
+        self._most_unchecked = min(limits.max_nodes, limits.max_expression)
+        self._encode = msgspec.msgpack.Encoder().encode
+
+    def call(
+        self,
+        number: int,
+        request_id: int,
+        object_id: ObjectId,
+        name: str,
+        args: tuple[Any, ...],
+        kw: dict[str, Any],
+        deadline: int | None,
+    ) -> bytes | None:
+        """Return the frame of a call, or None if its values need a jellier.
+
+        Args:
+            number: of the command: 1 to 4.
+            request_id, object_id, name, args, kw, deadline: as of ``messages.PlainCall``.
+
+        Raises:
+            TooLarge: it is beyond the limits.
+        """
+        values: tuple[Any, ...] = (*args, *kw.values()) if kw else args
+        for value in values:
+            if type(value) not in LEAVES:
+                if not are_plain(values):
+                    return self._small_call(number, request_id, object_id, name, args, kw, deadline)
+                break
+        target = object_id.decode("utf-8") if type(object_id) is bytes else object_id
+        try:
+            if deadline is None:
+                body = self._encode((number, request_id, target, name, args, kw))
+            else:
+                body = self._encode((number, request_id, target, name, args, kw, deadline))
+        except _NOT_PLAIN:
+            return None
+        size = len(body)
+        if size > self._most_unchecked:
+            self._check(body)
+        return _pack_length(size) + body
+
+    def answer(self, request_id: int, value: Any) -> bytes | None:
+        """Return the frame of an answer, or None if its value needs a jellier.
+
+        Raises:
+            TooLarge: it is beyond the limits.
+        """
+        kind = type(value)
+        number = _ANSWER
+        if kind not in LEAVES:
+            if kind is tuple:
+                number = _TUPLE
+            if not are_plain(value if kind is tuple else (value,)):
+                small = small_expression(value)
+                if small is None:
+                    return None
+                return self._frame((_GRAPH, _ANSWER, request_id, 0, "", small))
+        try:
+            return self._frame((number, request_id, value))
+        except _NOT_PLAIN:
+            return None
+
+    def encode(self, message: Any) -> bytes:
+        """Return the frame of a message, whose values are expressions.
+
+        Args:
+            message: its command, as ``core.messages`` names them, and its fields, in a list.
+
+        Raises:
+            TooLarge: it is beyond the limits.
+            CannotJelly: a str has no UTF-8 form.
+        """
+        frame = _FRAMES[message[0]](message)
+        try:
+            return self._frame(frame)
+        except OverflowError:
+            return self._frame(_narrow(frame))
+        except UnicodeEncodeError:
+            raise CannotJelly("str with a lone surrogate has no UTF-8 form") from None
+
+    def _small_call(
+        self,
+        number: int,
+        request_id: int,
+        object_id: ObjectId,
+        name: str,
+        args: tuple[Any, ...],
+        kw: dict[str, Any],
+        deadline: int | None,
+    ) -> bytes | None:
+        graph = (small_expression(args), small_expression(kw))
+        if None in graph:
+            return None
+        try:
+            target = _target(object_id)
+            return self._frame((_GRAPH, number, request_id, target, name, graph, deadline))
+        except _NOT_PLAIN:
+            return None
+
+    def _frame(self, frame: Any) -> bytes:
+        body: bytes = self._encode(frame)
+        size = len(body)
+        if size > self._most_unchecked:
+            self._check(body)
+        return _pack_length(size) + body
+
+    def _check(self, body: bytes) -> None:
+        limits, size = self._limits, len(body)
+        if size > limits.max_expression:
+            raise TooLarge(
+                f"expression of {size} bytes (max_expression {limits.max_expression});"
+                f" send it in pieces"
+            )
+        try:
+            check_nodes(memoryview(body), limits.max_nodes)
+        except LimitExceeded as error:
+            raise TooLarge(str(error)) from None
+
+
+def _target(object_id: ObjectId) -> int | str:
+    return object_id.decode("utf-8") if type(object_id) is bytes else object_id  # type: ignore[return-value]
+
+
+def _graph_of_call(number: int) -> Callable[[Any], Any]:
+    def make(message: Any) -> Any:
+        _, request_id, object_id, name, wants_answer, args, kw, *deadline = message
+        kind = number if wants_answer else number + 1
+        target, name = _target(object_id), name.decode("utf-8")
+        return (_GRAPH, kind, request_id, target, name, (args, kw), *deadline)
+
+    return make
+
+
+def _narrow(field: Any) -> Any:
+    """Return a field with its ints of more than 64 bits as ``[int digits]``."""
+    if type(field) not in (list, tuple):
+        return _narrow_int(field)
+    made: list[Any] = []
+    pending = [(made, iter(field))]
+    while pending:
+        out, items = pending[-1]
+        for item in items:
+            if type(item) in (list, tuple):
+                inner: list[Any] = []
+                out.append(inner)
+                pending.append((inner, iter(item)))
+                break
+            out.append(_narrow_int(item))
+        else:
+            pending.pop()
+    return made
+
+
+def _narrow_int(item: Any) -> Any:
+    if type(item) is int and not -(1 << 63) <= item < 1 << 64:
+        if item.bit_length() > 448:
+            raise TooLarge(f"int of {item.bit_length()} bits (448 bits)")
+        return [b"int", str(item).encode("ascii")]
+    return item
+
+
+_FRAMES: dict[bytes, Callable[[Any], Any]] = {
+    b"version": lambda m: (0, m[1]),
+    b"message": _graph_of_call(_CALL),
+    b"cachemessage": _graph_of_call(_CALL_TO_CACHE),
+    b"answer": lambda m: (_GRAPH, _ANSWER, m[1], 0, "", m[2]),
+    b"error": lambda m: (_GRAPH, _ERROR, m[1], 0, "", m[2]),
+    b"decref": lambda m: (8, *m[1:]),
+    b"decache": lambda m: (9, *m[1:]),
+    b"uncache": lambda m: (10, m[1]),
+    b"cancel": lambda m: (11, m[1]),
+    b"ping": lambda m: (12, m[1]),
+    b"pong": lambda m: (13, m[1]),
+    b"goodbye": lambda m: (14, m[1], m[2]),
+}

@@ -1,0 +1,78 @@
+"""The flow: how much is taken from a peer that does not take what it is sent.
+
+While too much is unsent, the peer's calls are held; while too much waits to be handled, no more is
+read. Where the calls that wait fill their cap, they are made all the same, for as much as the
+answers may take: else two ends with more to say than the caps hold would wait for each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from broker.core.policy import Policy
+from broker.core.session import Session
+from broker.patience import Patience
+
+__all__ = ["Flow"]
+
+
+class Flow:
+    """Back-pressure on one connection, both ways.
+
+    Args:
+        session: whose calls are held.
+        policy: the marks.
+        transport: what is paused, if it can be.
+        unsent: returns the bytes that wait to be taken.
+        patience: watches the peer while much waits.
+        resume: has messages handled soon.
+
+    Attributes:
+        is_impeded: whether calls are held, or nothing is read, or much is unsent.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        policy: Policy,
+        transport: Any,
+        unsent: Callable[[], int],
+        patience: Patience,
+        resume: Callable[[], object],
+    ):
+        self.is_impeded = False
+        self._session = session
+        self._policy = policy
+        self._transport = transport
+        self._unsent = unsent
+        self._patience = patience
+        self._resume = resume
+        self._is_reading = True
+
+    def regulate(self) -> None:
+        """Hold the peer's calls or let them go on, stop reading or go on, as the marks say.
+
+        Called after each write and after each turn, where :attr:`is_impeded` or a mark is passed.
+        """
+        session, policy = self._session, self._policy
+        is_full = self._unsent() > policy.high_water
+        if not self.is_impeded or not is_full:
+            session.forget_answered()
+        if is_full:
+            self._patience.watch()
+        wants_data = session.inbox.wants_data
+        is_held = is_full and (wants_data or session.answered > policy.max_unsent)
+        session.inbox.holds_calls = is_held
+        if is_full and not is_held:
+            self._resume()
+        self.is_impeded = is_full or not wants_data
+        if wants_data is not self._is_reading:
+            self._is_reading = wants_data
+            if hasattr(self._transport, "pauseProducing"):
+                act = "resumeProducing" if wants_data else "pauseProducing"
+                getattr(self._transport, act)()
+
+    def stop(self) -> None:
+        """Watch no more: the connection is gone."""
+        self._patience.stop()

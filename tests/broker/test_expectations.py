@@ -1,0 +1,60 @@
+"""Expectations: what must come in time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from memory import ManualScheduler
+
+from broker.errors import PBConnectionLost
+from broker.expectations import Expectations
+
+
+@pytest.fixture
+def given_up() -> list[Any]:
+    """What ended the connection."""
+    return []
+
+
+def test_what_does_not_come(given_up: list[Any]) -> None:
+    """After its time, and not before, the connection is given up, with these words."""
+    scheduler = ManualScheduler()
+    expectations = Expectations(given_up.append)
+    expectations.begin(scheduler)
+    expectations.add("offer", 10, "no offer in 10 s")
+    scheduler.advance(9)
+    assert not given_up
+    scheduler.advance(2)
+    (error,) = given_up
+    assert type(error) is PBConnectionLost
+    assert str(error) == "no offer in 10 s"
+
+
+def test_what_comes(given_up: list[Any]) -> None:
+    """What was met has no timer left, nor has what was never expected."""
+    scheduler = ManualScheduler()
+    expectations = Expectations(given_up.append)
+    expectations.begin(scheduler)
+    expectations.add("offer", 10, "no offer in 10 s")
+    expectations.add("login", 10, "no login in 10 s")
+    expectations.met("offer")
+    expectations.met("never asked for")
+    assert scheduler.waiting == 1
+    expectations.clear()
+    assert scheduler.waiting == 0
+    scheduler.advance(100)
+    assert not given_up
+
+
+def test_from_when_there_is_a_clock(given_up: list[Any]) -> None:
+    """What was expected before counts from when the connection begins."""
+    scheduler = ManualScheduler()
+    expectations = Expectations(given_up.append)
+    expectations.add("login", 30, "login not completed in 30 s")
+    scheduler.advance(100)
+    expectations.begin(scheduler)
+    scheduler.advance(29)
+    assert not given_up
+    scheduler.advance(2)
+    assert [str(error) for error in given_up] == ["login not completed in 30 s"]
