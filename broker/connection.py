@@ -165,8 +165,9 @@ class Broker(Doors):
 
     def dataReceived(self, data: bytes) -> None:
         """Take in bytes and handle what they say (published)."""
-        if self._keepalive is not None:
-            self._keepalive.heard()
+        keepalive = self._keepalive
+        if keepalive is not None:
+            keepalive.last_heard = keepalive.now()
         self.session.receive(data)
         self.pump()
 
@@ -215,11 +216,12 @@ class Broker(Doors):
             return
         finally:
             self._is_pumping = False
-        self.flush()
+        if self.session.outbox.queued:
+            self.flush()
         if more and not self.session.inbox.has_unstarted_tasks:
             self._soon_pump()
         flow = self._flow
-        if flow is not None and (flow.is_impeded or not self.session.inbox.wants_data):
+        if flow is not None and (flow.room < 0 or not self.session.inbox.wants_data):
             flow.regulate()
 
     def _pump_on(self) -> bool:
@@ -257,8 +259,11 @@ class Broker(Doors):
         if data:
             (self.backlog or self.transport).write(data)
             flow = self._flow
-            if flow is not None and (flow.is_impeded or self._unsent() > self.policy.high_water):
-                flow.regulate()
+            if flow is not None:
+                # What is unsent has grown by no more than was written since it was last asked for.
+                flow.room -= len(data)
+                if flow.room < 0:
+                    flow.regulate()
 
     def soon_flush(self) -> None:
         """Write what is due, now or at the end of this turn of the loop."""

@@ -29,7 +29,8 @@ class Flow:
         resume: has messages handled soon.
 
     Attributes:
-        is_impeded: whether calls are held, or nothing is read, or much is unsent.
+        room: bytes that may be written before there can be too many unsent; negative while calls
+            are held, nothing is read, or much is unsent.
     """
 
     def __init__(
@@ -41,7 +42,7 @@ class Flow:
         patience: Patience,
         resume: Callable[[], object],
     ):
-        self.is_impeded = False
+        self.room = policy.high_water
         self._session = session
         self._policy = policy
         self._transport = transport
@@ -49,15 +50,18 @@ class Flow:
         self._patience = patience
         self._resume = resume
         self._is_reading = True
+        self._is_impeded = False
 
     def regulate(self) -> None:
         """Hold the peer's calls or let them go on, stop reading or go on, as the marks say.
 
-        Called after each write and after each turn, where :attr:`is_impeded` or a mark is passed.
+        Called after each write and each turn where :attr:`room` is negative, and when the session
+        wants no more data.
         """
         session, policy = self._session, self._policy
-        is_full = self._unsent() > policy.high_water
-        if not self.is_impeded or not is_full:
+        unsent, was_impeded = self._unsent(), self._is_impeded
+        is_full = unsent > policy.high_water
+        if not was_impeded or not is_full:
             session.forget_answered()
         if is_full:
             self._patience.watch()
@@ -66,7 +70,8 @@ class Flow:
         session.inbox.holds_calls = is_held
         if is_full and not is_held:
             self._resume()
-        self.is_impeded = is_full or not wants_data
+        self._is_impeded = is_full or not wants_data
+        self.room = -1 if self._is_impeded else policy.high_water - unsent
         if wants_data is not self._is_reading:
             self._is_reading = wants_data
             if hasattr(self._transport, "pauseProducing"):

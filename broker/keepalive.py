@@ -20,6 +20,10 @@ class Keepalive:
         patience: seconds that it then has.
         ask: asks; any byte is an answer.
         give_up: called with PBConnectionLost.
+
+    Attributes:
+        last_heard: when something came from the peer, by :attr:`now`; set by whoever hears it.
+        now: the clock.
     """
 
     def __init__(
@@ -35,27 +39,25 @@ class Keepalive:
         self._patience = patience
         self._ask = ask
         self._give_up = give_up
-        self._has_asked = False
-        self._last_heard = scheduler.now()
+        self.now = scheduler.now
+        self.last_heard = self._last_asked = self.now()
         self._timer: Any = scheduler.later(silence, self._look)
-
-    def heard(self) -> None:
-        """Something came from the peer."""
-        self._last_heard = self._scheduler.now()
-        self._has_asked = False
 
     def stop(self) -> None:
         """Look no more."""
         self._timer.cancel()
 
     def _look(self) -> None:
-        silent = self._scheduler.now() - self._last_heard
+        now = self.now()
+        silent = now - self.last_heard
         whole = self._silence + self._patience
         if silent >= whole:
             self._give_up(PBConnectionLost(f"no data from peer for {whole:g} s"))
             return
-        if silent >= self._silence and not self._has_asked:
-            self._has_asked = True
+        has_asked = self._last_asked > self.last_heard
+        if silent >= self._silence and not has_asked:
+            has_asked = True
+            self._last_asked = now
             self._ask()
-        due = whole if self._has_asked else self._silence
+        due = whole if has_asked else self._silence
         self._timer = self._scheduler.later(due - silent, self._look)

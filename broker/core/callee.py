@@ -97,7 +97,7 @@ class Callee:
         self._enter = self.context.run
 
     def receive_plain(self, message: PlainCall, wants_answer: bool) -> None:
-        """Make a call whose values stand in it, by :meth:`receive` if it takes more than a function.
+        """Make a call whose values stand in it; by :meth:`receive` if that takes more.
 
         Most calls are such: without the records, scopes and lookups of the others, W1 on one core
         makes 1.4 times as many, W2 1.8 times.
@@ -105,8 +105,13 @@ class Callee:
         Raises:
             ProtocolError: the request id is in use.
         """
-        entry = self._entry(message.object_id)
-        if entry is None or self.is_draining or self._is_busy(message):
+        entry, running = self._entry(message.object_id), self.running
+        if (
+            entry is None
+            or self.is_draining
+            or len(running) >= self._policy.max_calls
+            or message.request_id in running
+        ):
             self.receive(message, wants_answer)
             return
         methods = entry.methods
@@ -188,10 +193,6 @@ class Callee:
         except Exception:  # noqa: BLE001 - it fails, and that is an answer which may come at once
             return False
         return not inspect.iscoroutinefunction(method)
-
-    def _is_busy(self, message: PlainCall) -> bool:
-        running = self.running
-        return message.request_id in running or len(running) >= self._policy.max_calls
 
     @staticmethod
     def _incoming(message: Any, wants_answer: bool) -> IncomingCall:

@@ -48,17 +48,34 @@ class Caller:
         name: str,
         args: tuple[Any, ...],
         kw: dict[str, Any],
-        perspective: Any,
-        wants_answer: bool,
-        deadline: int | None,
+        perspective: Any = None,
+        wants_answer: bool = True,
+        deadline: int | None = None,
     ) -> RequestId:
-        """Call a method of the peer's; see ``Session.call``."""
+        """Call a method of the peer's; its bytes are due then.
+
+        Args:
+            command: ``b"message"``, or ``b"cachemessage"`` for a cache that the peer holds.
+            object_id, name: which object, which method.
+            args, kw: what to call it with.
+            perspective: through whose eyes arguments and the result are seen.
+            wants_answer: whether an answer is due.
+            deadline: milliseconds that the caller will wait; told where the dialect can.
+
+        Returns:
+            The id that ``Host.answered`` or ``Host.refused`` will be told.
+
+        Raises:
+            EncodeError: an argument cannot be sent; nothing is written. A hook's error passes.
+        """
         outbox, questions = self._outbox, self.questions
         if self._translator.scope is None and len(name) <= _SURELY_SHORT:
             request_id = questions.last + 1
             number = _NUMBERS[command] + (not wants_answer)
             if outbox.call(number, request_id, object_id, name, args, kw, deadline):
-                questions.ask(perspective, wants_answer)
+                questions.last = request_id
+                if wants_answer:
+                    questions.open[request_id] = perspective
                 self._stats.calls_made += 1
                 return request_id
         return self._call_with_graph(
@@ -108,9 +125,12 @@ class Caller:
         Raises:
             ProtocolError: no such call waits for one.
         """
-        request_id = message.request_id
-        if self.questions.take(request_id)[0]:
+        request_id, waiting = message.request_id, self.questions.open
+        if request_id in waiting:
+            del waiting[request_id]
             self._host.answered(request_id, message.value)
+        else:
+            self.questions.take(request_id)
 
     def on_answer(self, message: messages.Answer) -> None:
         """Hand out the answer to a call of ours, an expression; see :meth:`on_plain_answer`."""

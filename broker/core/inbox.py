@@ -25,6 +25,7 @@ from broker.core.messages import (
 )
 from broker.core.outbox import Outbox
 from broker.core.policy import Policy
+from broker.core.stats import Stats
 from jelly.errors import ProtocolError
 
 __all__ = ["CALLS", "Handlers", "Inbox"]
@@ -50,9 +51,12 @@ class Inbox:
         begins_at_once: whether a call would run a method now, rather than make a task of it.
         outbox: handling ends early when this has grown beyond the high water mark.
         policy: that mark, and how much may wait here.
+        stats: counts what comes in.
 
     Attributes:
         handlers, read: as given; replaced while the connection gets going.
+        is_closed: whether nothing more is taken in.
+        wants_data: whether what was received and not handled leaves room for more.
         has_unstarted_tasks: whether a method runs as a task that has not begun.
         holds_calls: whether the peer's calls wait.
     """
@@ -62,15 +66,17 @@ class Inbox:
         "_begins_at_once",
         "_fault",
         "_held",
-        "_is_closed",
         "_messages",
         "_outbox",
         "_owner",
         "_policy",
+        "_stats",
         "handlers",
         "has_unstarted_tasks",
         "holds_calls",
+        "is_closed",
         "read",
+        "wants_data",
     )
 
     def __init__(
@@ -81,49 +87,76 @@ class Inbox:
         begins_at_once: Callable[[Any], bool],
         outbox: Outbox,
         policy: Policy,
+        stats: Stats,
     ):
         self.handlers = handlers
         self.read = read
         self.has_unstarted_tasks = False
         self.holds_calls = False
+        self.wants_data = True
+        self.is_closed = False
         self._owner = owner
         self._begins_at_once = begins_at_once
         self._outbox = outbox
         self._policy = policy
+        self._stats = stats
         self._messages: deque[Any] = deque()
         self._held: deque[Any] = deque()
         self._fault: ProtocolError | None = None
         self._backlog = 0
-        self._is_closed = False
-
-    @property
-    def wants_data(self) -> bool:
-        """Whether what was received and not handled leaves room for more."""
-        return self._backlog <= self._policy.max_backlog
 
     def receive(self, data: bytes) -> None:
-        """Take in bytes, and decode them.
+        """Take in bytes, and decode them; :meth:`pump` next.
 
         Raises nothing: what is wrong with the bytes is raised by :meth:`pump`, after the messages
         before it, so that the pieces in which bytes arrive make no difference.
         """
-        if self._is_closed or self._fault is not None:
+        if self.is_closed or self._fault is not None:
             return
-        self._backlog += len(data)
+        size = len(data)
+        self._stats.bytes_received += size
+        self._backlog += size
+        if self._backlog > self._policy.max_backlog:
+            self.wants_data = False
         try:
             self.read(data, self._messages)
         except ProtocolError as error:
             self._fault = error
 
-    def pump(self, most: int) -> bool:
+    def pump(self, most: int = -1) -> bool:
         """Handle messages, at most ``most`` of them unless it is negative.
+
+        It ends early when the answers have grown beyond the high water mark: they are sent first.
 
         Returns:
             Whether messages are left that could be handled in the next turn.
 
         Raises:
-            ProtocolError: one is not what the protocol allows.
+            ProtocolError: one is not what the protocol allows; nothing more is taken in.
         """
+        try:
+            self._pump(most)
+        except ProtocolError as error:
+            # The session is over: nothing is said to such a peer either.
+            self.clear()
+            self._outbox.clear()
+            self._stats.count_limit(error)
+            raise
+        if self.is_closed:
+            return False
+        if not self._messages and not self._held:
+            self._backlog = 0
+            self.wants_data = True
+            return self._fault is not None
+        return bool(self._messages) or not self.holds_calls or self._fault is not None
+
+    def clear(self) -> None:
+        """Take nothing more in, and forget what waits: the connection is gone."""
+        self.is_closed = True
+        self._messages.clear()
+        self._held.clear()
+
+    def _pump(self, most: int) -> None:
         messages, outbox, owner = self._messages, self._outbox, self._owner
         high_water = self._policy.high_water
         # Nearly always nothing waits: this loop only asks whether that is still so.
@@ -138,23 +171,11 @@ class Inbox:
         else:
             if messages or self._held or self._fault is not None:
                 self._pump_in_order(most, high_water)
-        if self._is_closed:
-            return False
-        if not messages and not self._held:
-            self._backlog = 0
-        has_calls = bool(self._held) and not self.holds_calls
-        return bool(messages) or has_calls or self._fault is not None
-
-    def clear(self) -> None:
-        """Take nothing more in, and forget what waits: the connection is gone."""
-        self._is_closed = True
-        self._messages.clear()
-        self._held.clear()
 
     def _pump_in_order(self, most: int, high_water: int) -> None:
         """Handle messages where some must wait: calls that are held, methods that have to begin."""
         messages, held = self._messages, self._held
-        while most and not self._is_closed:
+        while most and not self.is_closed:
             if held and not self.holds_calls:
                 queue = held
             elif messages:

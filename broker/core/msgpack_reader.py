@@ -89,14 +89,13 @@ class FrameReader:
         keeps_expressions: give each value as an expression, for hooks that know nothing else.
     """
 
-    __slots__ = ("_convert", "_decode", "_have", "_is_dead", "_limits", "_parts", "_wanted")
+    __slots__ = ("_convert", "_decode", "_have", "_limits", "_parts", "_wanted")
 
     def __init__(self, limits: Limits, keeps_expressions: bool = False):
         self._limits = limits
         self._parts: list[bytes] = []
         self._have = 0
         self._wanted = 0
-        self._is_dead = False
         self._decode = _decoder()
         self._convert = _EXPRESSIONS if keeps_expressions else _VALUES
 
@@ -111,8 +110,6 @@ class FrameReader:
             ProtocolError: a frame is too large, or no message; those before it are in the inbox.
             RuntimeError: it has raised ProtocolError before.
         """
-        if self._is_dead:
-            raise RuntimeError("decoder already failed")
         if self._have:
             self._parts.append(data)
             self._have += len(data)
@@ -120,38 +117,33 @@ class FrameReader:
                 return
             data = b"".join(self._parts)
             self._parts = []
+        decode, convert, most = self._decode, self._convert, self._limits.max_nodes
+        view, end, pos = memoryview(data), len(data), 0
+        self._wanted = 4
         try:
-            pos = self._read(data, inbox)
+            while end - pos >= 4:
+                start = pos + 4
+                (length,) = _read_length(data, pos)
+                stop = start + length
+                if length > most or stop > end:
+                    self._check_length(length)
+                    if stop > end:
+                        self._wanted = 4 + length
+                        break
+                    check_nodes(view[start:stop], most)
+                message = decode(view[start:stop])
+                kind = type(message)
+                inbox.append(convert[kind](message) if kind in convert else message)
+                pos = stop
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            self._is_dead = True
+            self._decode = _refuse
             raise ProtocolError(f"malformed message: {str(error)[:200]}") from None
         except ProtocolError:
-            self._is_dead = True
+            self._decode = _refuse
             raise
-        self._have = len(data) - pos
+        self._have = end - pos
         if self._have:
             self._parts.append(data[pos:] if pos else data)
-
-    def _read(self, data: bytes, inbox: MutableSequence[Message]) -> int:
-        """Read the frames that are whole; return where the rest begins."""
-        decode, convert, append = self._decode, self._convert, inbox.append
-        view, end = memoryview(data), len(data)
-        pos, self._wanted = 0, 4
-        while end - pos >= 4:
-            start = pos + 4
-            (length,) = _read_length(data, pos)
-            stop = start + length
-            if stop > end or length > self._limits.max_nodes:
-                self._check_length(length)
-                if stop > end:
-                    self._wanted = 4 + length
-                    break
-                check_nodes(view[start:stop], self._limits.max_nodes)
-            message = decode(view[start:stop])
-            kind = type(message)
-            append(convert[kind](message) if kind in convert else message)
-            pos = stop
-        return pos
 
     def _check_length(self, length: int) -> None:
         most = self._limits.max_expression
@@ -162,6 +154,10 @@ class FrameReader:
     def is_between_expressions(self) -> bool:
         """Whether no frame has been started."""
         return not self._have
+
+
+def _refuse(data: Any) -> Any:
+    raise RuntimeError("decoder already failed")
 
 
 def _of_expressions(frame: Graph) -> Message:

@@ -93,9 +93,13 @@ class FrameWriter:
                     return None
                 return self._frame((_GRAPH, _ANSWER, request_id, 0, "", small))
         try:
-            return self._frame((number, request_id, value))
+            body = self._encode((number, request_id, value))
         except _NOT_PLAIN:
             return None
+        size = len(body)
+        if size > self._most_unchecked:
+            self._check(body)
+        return _pack_length(size) + body
 
     def encode(self, message: Any) -> bytes:
         """Return the frame of a message, whose values are expressions.

@@ -123,6 +123,8 @@ class Outbox:
 
     def take(self) -> bytes:
         """Return the bytes that are due, and take them as sent."""
+        if self.is_closed:
+            return b""
         if self._dropped:
             self._tell_dropped()
         if self._behind:

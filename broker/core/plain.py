@@ -1,9 +1,9 @@
 """Plain values: trees of builtin types that cross without a jellier, where a dialect can.
 
-A plain value is None, a bool, int, float or str, or a list or a dict with str keys of plain values,
-at most DEPTH containers deep, of exactly these types, in which no container is met twice: a receiver
-could not tell sharing or a subclass. Arguments are a tuple of plain values. Bytes are not among
-them: a typed decoder takes either str or bytes in one place.
+A plain value is None, a bool, int, float or str, or a list or a dict with str keys of plain values.
+It is of exactly these types, at most DEPTH containers deep, and no container is met twice: a
+receiver could not tell sharing or a subclass. Arguments are a tuple of plain values. Bytes are not
+among them: a typed decoder takes either str or bytes in one place.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ from broker.core.events import (
 from broker.core.handshake import Handshake
 from broker.core.host import Host
 from broker.core.inbox import CALLS, Handlers, Inbox
-from broker.core.messages import Message, ObjectId, RequestId
+from broker.core.messages import Message, RequestId
 from broker.core.outbox import Outbox
 from broker.core.policy import Policy
 from broker.core.small import BASICS
@@ -69,6 +69,9 @@ class Session:
         outbox: what is about to be sent.
         dialect: what was agreed on, or None yet.
         stats: what has been done so far.
+        receive, pump: take in bytes and handle messages, as of the inbox.
+        call: call a method of the peer's, as of ``caller.Caller``.
+        data_to_send: return the bytes that are due, as of ``outbox.Outbox.take``.
     """
 
     def __init__(
@@ -83,7 +86,6 @@ class Session:
         self.stats = Stats()
         self._host = cast(Any, host)
         self._policy = policy
-        self._is_over = False
         if offered is None:
             known = PUBLISHED_DIALECTS if host.overridden else DIALECTS
             offered = tuple(d for d in known if d.name.decode("ascii") in policy.dialects)
@@ -95,8 +97,18 @@ class Session:
         self._caller = Caller(host, translator, outbox, questions, self.stats)
         self._callee = Callee(host, policy, translator, outbox, self.stats)
         self.inbox = Inbox(
-            self, _BEFORE_VERSION, self._shake_hands, self._callee.begins_at_once, outbox, policy
+            self,
+            _BEFORE_VERSION,
+            self._shake_hands,
+            self._callee.begins_at_once,
+            outbox,
+            policy,
+            self.stats,
         )
+        self.receive = self.inbox.receive
+        self.pump = self.inbox.pump
+        self.data_to_send = outbox.take
+        self.call = self._caller.call
 
     # Receiving.
 
@@ -105,34 +117,6 @@ class Session:
         opening = self._handshake.opening()
         if opening is not None:
             self.outbox.send_expression(opening)
-
-    def receive(self, data: bytes) -> None:
-        """Take in bytes; call :meth:`pump` and :meth:`data_to_send` next.
-
-        Raises nothing: what is wrong with the bytes is raised by :meth:`pump`, after the messages
-        before it, so that the pieces in which bytes arrive make no difference.
-        """
-        self.stats.bytes_received += len(data)
-        self.inbox.receive(data)
-
-    def pump(self, most: int = -1) -> bool:
-        """Handle messages, at most ``most`` of them unless it is negative.
-
-        It ends early when the answers have grown beyond the high water mark: they are sent first.
-
-        Returns:
-            Whether messages are left that could be handled in the next turn.
-
-        Raises:
-            ProtocolError: one is not what the protocol allows; the session is over.
-        """
-        try:
-            return self.inbox.pump(most)
-        except ProtocolError as error:
-            self._is_over = True
-            self.inbox.clear()
-            self.stats.count_limit(error)
-            raise
 
     def handle(self, message: Message | Raw) -> None:
         """Handle one message now; for the room above where it has a part in that itself.
@@ -153,45 +137,10 @@ class Session:
 
     # Sending.
 
-    def data_to_send(self) -> bytes:
-        """Return the bytes that are due, and take them as sent."""
-        return b"" if self._is_over else self.outbox.take()
-
     @property
     def waiting(self) -> int:
         """Calls of ours that have no answer yet."""
         return len(self._caller.questions)
-
-    def call(
-        self,
-        command: bytes,
-        object_id: ObjectId,
-        name: str,
-        args: tuple[Any, ...],
-        kw: dict[str, Any],
-        perspective: Any = None,
-        wants_answer: bool = True,
-        deadline: int | None = None,
-    ) -> RequestId:
-        """Call a method of the peer's; :meth:`data_to_send` next.
-
-        Args:
-            command: ``b"message"``, or ``b"cachemessage"`` for a cache that the peer holds.
-            object_id, name: which object, which method.
-            args, kw: what to call it with.
-            perspective: through whose eyes arguments and the result are seen.
-            wants_answer: whether an answer is due.
-            deadline: milliseconds that the caller will wait; told where the dialect can.
-
-        Returns:
-            The id that ``Host.answered`` or ``Host.refused`` will be told.
-
-        Raises:
-            EncodeError: an argument cannot be sent; nothing is written. A hook's error passes.
-        """
-        return self._caller.call(
-            command, object_id, name, args, kw, perspective, wants_answer, deadline
-        )
 
     def abandon(self, request_id: RequestId) -> None:
         """Stop waiting for the answer to a call of ours, and say so; if it comes, it is dropped."""
@@ -254,7 +203,6 @@ class Session:
         Returns:
             For each call of ours without an answer, whether it may have run.
         """
-        self._is_over = True
         may_have_left = self.outbox.may_have_left
         lost = {each: may_have_left(each) for each in self._caller.questions.clear()}
         self.inbox.clear()

@@ -211,33 +211,38 @@ class ImportTable:
 
 
 class QuestionTable:
-    """Calls of ours that have no answer yet."""
+    """Calls of ours that have no answer yet.
+
+    Attributes:
+        last: the id of the newest call.
+        open: those that are waited for, and the perspective of each.
+    """
 
     def __init__(self) -> None:
         self.last = 0
-        self._open: dict[RequestId, Any] = {}
+        self.open: dict[RequestId, Any] = {}
         self._abandoned: set[RequestId] = set()
 
     def __len__(self) -> int:
-        return len(self._open)
+        return len(self.open)
 
     def ask(self, perspective: Any, wants_answer: bool) -> RequestId:
         """Return the id of a new call; the answer, if one is due, is for ``perspective``."""
         self.last += 1
         request_id = self.last
         if wants_answer:
-            self._open[request_id] = perspective
+            self.open[request_id] = perspective
         return request_id
 
     def forget(self, request_id: RequestId) -> None:
         """Take back a call that was never written."""
-        self._open.pop(request_id, None)
+        self.open.pop(request_id, None)
 
     def abandon(self, request_id: RequestId) -> bool:
         """Stop waiting; an answer that still comes is dropped. Return whether it was waited for."""
-        if request_id not in self._open:
+        if request_id not in self.open:
             return False
-        del self._open[request_id]
+        del self.open[request_id]
         self._abandoned.add(request_id)
         return True
 
@@ -247,8 +252,8 @@ class QuestionTable:
         Raises:
             ProtocolError: no such call was made, or it has been answered.
         """
-        if request_id in self._open:
-            return True, self._open.pop(request_id)
+        if request_id in self.open:
+            return True, self.open.pop(request_id)
         if request_id in self._abandoned:
             self._abandoned.remove(request_id)
             return False, None
@@ -256,7 +261,7 @@ class QuestionTable:
 
     def clear(self) -> list[RequestId]:
         """Forget all, and return the calls that will have no answer."""
-        waiting = list(self._open)
-        self._open.clear()
+        waiting = list(self.open)
+        self.open.clear()
         self._abandoned.clear()
         return waiting

@@ -21,9 +21,10 @@ from collections.abc import Callable
 from typing import Any, NoReturn, Protocol
 
 from broker.defer.errors import CancelledError
+from broker.defer.foreign import PLAIN
 from broker.failure import Failure
 
-__all__ = ["Awaited", "Bridge", "TaskBridge", "is_asyncio_cancellation", "running_loop"]
+__all__ = ["PENDING", "Awaited", "Bridge", "TaskBridge", "is_asyncio_cancellation", "running_loop"]
 
 
 class Awaited(Protocol):
@@ -44,7 +45,7 @@ class _NoOutcome:
         self.message = message
 
 
-_PENDING = _NoOutcome()
+PENDING = _NoOutcome()
 
 
 def running_loop() -> Any:
@@ -63,14 +64,17 @@ class Bridge:
     """One awaiter of one Deferred, seen by its driver as a future.
 
     The constructor puts it at the end of the Deferred's chain.
+
+    Attributes:
+        outcome: the result or the Failure, or PENDING.
     """
 
-    __slots__ = ("_asyncio_future_blocking", "_deferred", "_loop", "_outcome", "_wakeups")
+    __slots__ = ("_asyncio_future_blocking", "_deferred", "_loop", "_wakeups", "outcome")
 
     def __init__(self, deferred: Awaited):
         self._asyncio_future_blocking = True
         self._deferred = deferred
-        self._outcome: Any = _PENDING
+        self.outcome: Any = PENDING
         self._loop: Any = None
         self._wakeups: list[tuple[Callable[[Any], object], Any]] | None = None
         if deferred._callbacks is None:
@@ -82,8 +86,8 @@ class Bridge:
 
     def deliver(self, result: Any) -> None:
         """Take the Deferred's result, and wake the awaiter."""
-        if self._outcome is _PENDING:
-            self._outcome = result
+        if self.outcome is PENDING:
+            self.outcome = result
             if self._wakeups is not None:
                 self._wake()
 
@@ -91,7 +95,7 @@ class Bridge:
 
     def when_done(self, resume: Callable[[Any], object]) -> None:
         """Call `resume` with this Bridge as soon as there is an outcome, at once if there is."""
-        if self._outcome is _PENDING:
+        if self.outcome is PENDING:
             self._wakeups = [(resume, None)]
         else:
             resume(self)
@@ -101,7 +105,7 @@ class Bridge:
 
         Either way the awaiter ends with what the Deferred ends with, or with CancelledError.
         """
-        if self._outcome is _PENDING:
+        if self.outcome is PENDING:
             if self._is_last():
                 self._deferred.cancel()
             else:
@@ -118,10 +122,9 @@ class Bridge:
 
     def get_loop(self) -> Any:
         """Return the running loop."""
-        loop = self._loop
-        if loop is None:
-            loop = self._loop = running_loop()
-        return loop
+        if self._loop is None:
+            self._loop = running_loop()
+        return self._loop
 
     def add_done_callback(self, callback: Callable[[Any], object], *, context: Any = None) -> None:
         """Have the loop call `callback` with this Bridge once there is an outcome."""
@@ -132,15 +135,15 @@ class Bridge:
             wakeups.append((callback, context))
         if self._loop is None:
             self.get_loop()
-        if self._outcome is not _PENDING:
+        if self.outcome is not PENDING:
             self._wake()
 
     def cancel(self, msg: Any = None) -> bool:
         """Stop waiting: the awaiter gets asyncio's CancelledError. False if there is an outcome."""
-        if self._outcome is not _PENDING:
+        if self.outcome is not PENDING:
             return False
         is_last = self._is_last()
-        self._outcome = _NoOutcome(msg)
+        self.outcome = _NoOutcome(msg)
         if self._wakeups is not None:
             self._wake()
         if is_last:
@@ -151,15 +154,17 @@ class Bridge:
 
     def done(self) -> bool:
         """Tell whether there is an outcome."""
-        return self._outcome is not _PENDING
+        return self.outcome is not PENDING
 
     def cancelled(self) -> bool:
         """Tell whether the awaiter has stopped waiting."""
-        return isinstance(self._outcome, _NoOutcome) and self._outcome is not _PENDING
+        return isinstance(self.outcome, _NoOutcome) and self.outcome is not PENDING
 
     def result(self) -> Any:
         """Return the result or raise the exception, as the result of a future does."""
-        outcome = self._outcome
+        outcome = self.outcome
+        if outcome.__class__ in PLAIN:
+            return outcome
         if isinstance(outcome, Failure):
             outcome.raiseException()
         if isinstance(outcome, _NoOutcome):
@@ -168,13 +173,13 @@ class Bridge:
 
     def exception(self) -> BaseException | None:
         """Return the exception, or None if there is a result."""
-        outcome = self._outcome
+        outcome = self.outcome
         if isinstance(outcome, _NoOutcome):
             self._raise_no_outcome(outcome)
         return outcome.as_exception() if isinstance(outcome, Failure) else None
 
     def _raise_no_outcome(self, outcome: _NoOutcome) -> NoReturn:
-        if outcome is _PENDING:
+        if outcome is PENDING:
             raise RuntimeError(
                 "a coroutine that awaits a Deferred is driven by something other than asyncio"
                 " and broker.defer; give Twisted's driver d.asTwisted()"
@@ -184,7 +189,7 @@ class Bridge:
 
     def _is_last(self) -> bool:
         for item in self._deferred._callbacks or ():
-            if isinstance(item, Bridge) and item is not self and item._outcome is _PENDING:
+            if isinstance(item, Bridge) and item is not self and item.outcome is PENDING:
                 return False
         return True
 

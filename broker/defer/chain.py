@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar, Self, TypeVar
 
+from broker.defer.awaiting import Bridge
 from broker.defer.driver import Driver
 from broker.defer.errors import AlreadyCalledError, CancelledError
 from broker.defer.foreign import PLAIN, is_twisted_deferred, is_twisted_failure
@@ -80,8 +81,15 @@ class Chain:
         self.called = True
         self._canceller = None  # it often refers back to us
         self.result = result
-        if self._callbacks is not None or isinstance(result, Failure):
+        callbacks = self._callbacks
+        if isinstance(result, Failure):
             self._run()
+        elif callbacks is not None:
+            if len(callbacks) == 1 and callbacks[0].__class__ is Bridge and not self.paused:
+                # One task awaits it, as nearly always: that is all of the chain.
+                callbacks.pop().deliver(result)
+            else:
+                self._run()
 
     def errback(self, fail: Any = None) -> None:
         """Fire with a failure: a Failure, an exception, or by default the one being handled.

@@ -17,10 +17,11 @@ from typing import (
     Protocol,
     TypeAlias,
     TypeVar,
+    cast,
     overload,
 )
 
-from broker.defer.awaiting import Bridge, TaskBridge, is_asyncio_cancellation
+from broker.defer.awaiting import PENDING, Bridge, TaskBridge, is_asyncio_cancellation
 from broker.defer.chain import Chain, adopt
 from broker.defer.driver import Driver, awaiting_yields
 from broker.defer.errors import CancelledError, NotACoroutineError, TimeoutError
@@ -198,8 +199,13 @@ class Deferred(Chain, _Base[T]):
         try:
             yield bridge
         finally:
-            if not bridge.done():
+            if bridge.outcome is PENDING:
                 bridge.withdraw()
+        outcome = bridge.outcome
+        # Most results are of a few builtin types: no method is called to see that they are no
+        # failures.
+        if outcome.__class__ in PLAIN:
+            return cast(T, outcome)
         return bridge.result()  # type: ignore[no-any-return]
 
     __iter__ = __await__

@@ -52,14 +52,11 @@ class Scheduler(Protocol):
 class LoopScheduler:
     """The scheduler of an asyncio event loop, uvloop's included."""
 
-    __slots__ = ("_loop",)
+    __slots__ = ("_loop", "now")
 
     def __init__(self, loop: asyncio.AbstractEventLoop):
         self._loop = loop
-
-    def now(self) -> float:
-        """Return the loop's clock."""
-        return self._loop.time()
+        self.now = loop.time
 
     def soon(self, f: Callable[..., object], *args: Any) -> None:
         """Call ``f(*args)`` in the next turn of the loop."""

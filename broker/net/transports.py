@@ -240,7 +240,13 @@ class StreamTransport(SocketFace, asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Take what was read into the buffer."""
-        self._deliver(bytes(self.get_buffer(nbytes)[:nbytes]))
+        if self.disconnecting or self.protocol is None:
+            return
+        view = self._own_buffer or _scratch.view
+        try:
+            self.protocol.dataReceived(bytes(view[:nbytes]))
+        except Exception as exc:  # noqa: BLE001 - one connection's protocol must not harm another's
+            self._protocol_raised(exc)
 
     def eof_received(self) -> bool:
         """Close our half too: the peer has closed its own."""

@@ -430,16 +430,17 @@ def test_answers_that_are_not_taken() -> None:
     pair = BrokerPair(house)
     transport = pair.transport(pair.server)
     transport.unsent = STRICT.high_water + 1
-    pair.root.callRemote("echo", 1)
+    much = "x" * transport.unsent
+    pair.root.callRemote("echo", much)
     pair.exchange()
-    assert house.log == [1]
+    assert house.log == [much]
     answers = [pair.root.callRemote("echo", n) for n in (2, 3)]
     pair.exchange()
-    assert house.log == [1]
+    assert house.log == [much]
     assert not transport.is_paused
     transport.unsent = 0
     transport.on_drained()
-    assert house.log == [1, 2, 3]
+    assert house.log == [much, 2, 3]
     assert [pair.get(answer) for answer in answers] == [2, 3]
 
 
@@ -448,7 +449,7 @@ def test_a_peer_that_takes_nothing(caplog: pytest.LogCaptureFixture) -> None:
     pair = BrokerPair(House())
     pair.transport(pair.server).unsent = STRICT.max_unsent + 1
     with caplog.at_level(logging.WARNING, "broker"):
-        pair.root.callRemote("echo", 1).addErrback(lambda _: None)
+        pair.root.callRemote("echo", "x" * STRICT.high_water).addErrback(lambda _: None)
         pair.exchange()
         assert not pair.transport(pair.server).is_aborted
         pair.scheduler.advance(2)
