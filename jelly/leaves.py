@@ -105,9 +105,15 @@ def _write_decimal(value: decimal.Decimal) -> Expression:
     return [atoms.DECIMAL, -number if sign else number, exponent]
 
 
+def _decimal_fields(expression: list[Any], limits: Limits) -> tuple[int, Any]:
+    if len(expression) == 3 and type(expression[1]) is list and expression[1][:1] == [atoms.INT]:
+        # Of more digits than the ints of a dialect have.
+        return _read_long(expression[1], limits), expression[2]
+    return _field(expression, int, 3), expression[2]
+
+
 def _read_decimal(expression: list[Any], limits: Limits) -> decimal.Decimal:
-    number = _field(expression, int, 3)
-    exponent = expression[2]
+    number, exponent = _decimal_fields(expression, limits)
     if type(exponent) is not int:
         raise MalformedJelly("decimal whose exponent is no int")
     # Compared as bits first: turning a long int into digits is not linear.

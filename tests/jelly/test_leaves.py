@@ -90,6 +90,9 @@ def test_none_ignores_what_follows() -> None:
         [b"decimal", b"1", 0],
         [b"decimal", 1, b"0"],
         [b"decimal", 1.0, 0],
+        [b"decimal", [b"int", b"x"], 0],
+        [b"decimal", [b"long", b"1"], 0],
+        [b"decimal", [b"int", b"1"]],
         [b"decimal", 1, 0, 0],
         [b"date"],
         [b"date", 5],
@@ -138,6 +141,11 @@ def test_decimals_beyond_the_limits(expression: list[Any], text: str) -> None:
     with pytest.raises(LimitExceeded) as caught:
         read(expression)
     assert str(caught.value) == text
+
+
+def test_decimals_of_a_dialect_with_narrow_ints() -> None:
+    """The digits may come as ``[int …]``, which is how wide ints cross where ints are narrow."""
+    assert read([b"decimal", [b"int", b"-" + b"9" * 30], -2]) == Decimal("-" + "9" * 28 + ".99")
 
 
 def test_decimals_at_the_limits() -> None:

@@ -76,6 +76,7 @@ GRAPHS = [
     -(2**63) - 1,
     [2**200],
     Decimal("1.50"),
+    Decimal("-" + "9" * 40 + ".50"),
     dt.datetime(2020, 1, 2, 3, 4, 5, 6),
     dt.timedelta(1, 2, 3),
     [SHARED, SHARED],

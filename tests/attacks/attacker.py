@@ -1,0 +1,226 @@
+"""An attacker's tools: bytes in any dialect that no writer of ours would write, and a victim.
+
+A victim is a server's real Broker over a transport in memory, with a clock that stands still: what
+it says, does and logs is seen whole, and what it costs is its processor time alone.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import pytest
+from memory import FakeTransport, ManualScheduler
+
+import broker
+import cred
+from broker.admission import root_of
+from broker.connection import Broker
+from broker.core.dialects import DIALECTS, NONE, Dialect
+from broker.core.policy import PUBLISHED, STRICT, Policy
+from broker.errors import ConnectionAborted
+from broker.failure import Failure
+from jelly.limits import Limits
+
+__all__ = [
+    "BOTH",
+    "NOTHING",
+    "POLICIES",
+    "Speaker",
+    "Target",
+    "Victim",
+    "binds",
+    "cost",
+    "portal",
+    "taming",
+]
+
+POLICIES: dict[str, Policy] = {"strict": STRICT, "published": PUBLISHED}
+BOTH = ("pb", "msgpack/1")
+"""The dialects that have rules of their own; ``none`` is ``pb`` without its vocabulary."""
+
+NOTHING: list[Any] = [b"dictionary"]
+"""No keywords."""
+
+T = TypeVar("T")
+_DIALECTS = {dialect.name.decode(): dialect for dialect in DIALECTS}
+_NO_LIMITS = Limits(
+    max_prefix=1 << 20,
+    max_string=1 << 40,
+    max_list=1 << 40,
+    max_depth=1 << 30,
+    max_expression=1 << 40,
+    max_nodes=1 << 40,
+)
+
+
+def binds(
+    *rows: str, policies: tuple[str, ...] = tuple(POLICIES), dialects: tuple[str, ...] = BOTH
+) -> Callable[[T], T]:
+    """Mark a test as that of rows of the catalogue, and run it for each policy and dialect.
+
+    The test takes ``policy`` and ``dialect``, or neither if both are empty.
+    """
+
+    def mark(test: Any) -> Any:
+        for row in rows:
+            test = pytest.mark.row(row)(test)
+        if policies:
+            test = pytest.mark.parametrize("policy", policies)(test)
+        if dialects:
+            test = pytest.mark.parametrize("dialect", dialects)(test)
+        return test
+
+    return mark
+
+
+class Speaker:
+    """Writes what a peer could send, well formed or not, in one dialect.
+
+    Attributes:
+        name: the dialect's.
+        dialect: its record.
+    """
+
+    def __init__(self, name: str):
+        self.name = name
+        self.dialect: Dialect = _DIALECTS[name]
+        self._writer = self.dialect.writer(_NO_LIMITS)
+
+    @property
+    def greeting(self) -> bytes:
+        """The choice of the dialect, and the version."""
+        chosen = NONE.writer(_NO_LIMITS).encode(self.dialect.name)
+        return chosen + self.message(b"version", 6)
+
+    def message(self, *fields: Any) -> bytes:
+        """One message of a command and its fields."""
+        return self._writer.encode(list(fields))
+
+    def call(
+        self,
+        *values: Any,
+        name: bytes = b"echo",
+        target: Any = b"root",
+        number: int = 1,
+        kw: Any = NOTHING,
+        answer: int = 1,
+    ) -> bytes:
+        """A call with the expressions of its arguments."""
+        return self.message(b"message", number, target, name, answer, [b"tuple", *values], kw)
+
+    def read(self, data: bytes) -> list[Any]:
+        """What a server has said in this dialect, as messages."""
+        reader = NONE.reader(_NO_LIMITS)
+        reader.feed(data)
+        reader.read(1)
+        rest = reader.take_rest()
+        reader = self.dialect.reader(_NO_LIMITS)
+        reader.feed(rest)
+        return [self.dialect.parse(item) for item in reader.read()]
+
+
+class Target(broker.Root):
+    """What attacks are aimed at."""
+
+    def remote_echo(self, value: Any) -> Any:
+        """Give it back."""
+        return value
+
+    def remote_keep(self, value: Any) -> None:
+        """Keep it."""
+        self.kept = value
+
+    def remote_pair(self, first: Any, second: Any) -> None:
+        """Take two."""
+
+
+def portal() -> cred.Portal:
+    """A portal for alice and for guests."""
+    return cred.Portal(
+        broker.realm(lambda avatar_id, mind: broker.Avatar()),
+        [
+            cred.InMemoryUsernamePasswordDatabaseDontUse(alice="secret"),
+            cred.AllowAnonymousAccess(),
+        ],
+    )
+
+
+class Victim:
+    """A server's end of one connection, in memory.
+
+    Args:
+        dialect: what the attacker speaks.
+        policy: ``"strict"`` or ``"published"``, or a Policy.
+        target: what is served; a Target unless given.
+    """
+
+    def __init__(self, dialect: str, policy: str | Policy = "strict", target: Any = None):
+        self.speaker = Speaker(dialect)
+        self.scheduler = ManualScheduler()
+        chosen = POLICIES[policy] if isinstance(policy, str) else policy
+        self.broker = Broker(False, policy=chosen)
+        self.transport = FakeTransport(self.scheduler, "PEER")
+        root = root_of(Target() if target is None else target)
+        self.broker.setNameForLocal(b"root", root.rootObject(self.broker))
+        self.broker.makeConnection(self.transport)
+        self.hear(self.speaker.greeting)
+
+    def hear(self, data: bytes, chunk: int | None = None) -> None:
+        """Let it hear bytes, in pieces or at once, until nothing is left to do."""
+        if chunk is None:
+            self.broker.dataReceived(data)
+        else:
+            for begin in range(0, len(data), chunk):
+                self.broker.dataReceived(data[begin : begin + chunk])
+        self.scheduler.run()
+        if self.transport.is_aborted and not self.broker.disconnected:
+            self.broker.connectionLost(Failure(ConnectionAborted()))
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether it has ended the connection."""
+        return self.transport.is_aborted
+
+    @property
+    def said(self) -> bytes:
+        """All that it has sent."""
+        return b"".join(self.transport.writes)
+
+    def end(self) -> None:
+        """Cut the connection from outside."""
+        if not self.broker.disconnected:
+            self.broker.connectionLost(Failure(ConnectionAborted()))
+
+
+def cost(action: Callable[[Any], object], prepare: Callable[[], Any], tries: int = 3) -> float:
+    """Return the least processor seconds that an action has taken, of a few tries.
+
+    The least, since what else this machine does can only add.
+    """
+    least = float("inf")
+    for _ in range(tries):
+        prepared = prepare()
+        begin = time.process_time()
+        action(prepared)
+        least = min(least, time.process_time() - begin)
+    return least
+
+
+@contextmanager
+def taming(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
+    """Yield a list that holds, afterwards, the lines that were logged: short ones without trace."""
+    lines: list[str] = []
+    with caplog.at_level(logging.WARNING):
+        caplog.clear()
+        yield lines
+        for record in caplog.records:
+            line = record.getMessage()
+            assert record.exc_info is None, "a traceback"
+            assert len(line.encode()) <= 400
+            assert line.isprintable()
+            lines.append(line)
+        caplog.clear()

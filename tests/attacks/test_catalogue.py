@@ -1,0 +1,107 @@
+"""Every attack of a few bytes is refused in its exact words, at once, and nobody else notices."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from attacker import Speaker, Target, Victim, cost, taming
+from catalogue import ATTACKS, Attack
+
+import broker
+from broker.core.messages import Failed
+
+
+def combinations() -> list[pytest.ParameterSet]:
+    """Each attack under each policy and in each dialect that it binds."""
+    return [
+        pytest.param(attack, policy, dialect, id=f"{attack}-{policy}-{dialect}")
+        for attack in ATTACKS
+        for policy in attack.policies
+        for dialect in attack.dialects
+    ]
+
+
+@pytest.mark.parametrize(("attack", "policy", "dialect"), combinations())
+def test_refused(
+    attack: Attack, policy: str, dialect: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It costs one line and little time; a call dies alone, or the connection without more."""
+    victim = Victim(dialect, policy)
+    data = attack.make(victim.speaker)
+    with taming(caplog) as lines:
+        victim.hear(data)
+        seconds = cost(lambda other: other.hear(data), lambda: Victim(dialect, policy))
+    if attack.dies == "connection":
+        assert lines[0] == f"closed PEER: {attack.text}"
+        assert victim.is_dead
+    else:
+        assert lines[0] == f"PEER: {attack.text}"
+        assert not victim.is_dead
+        (answer,) = [m for m in victim.speaker.read(victim.said) if type(m) is Failed]
+        kind, _, text = attack.text.partition(": ")
+        assert text.encode() in flat(answer.failure)
+        assert kind.encode() in flat(answer.failure)
+    assert set(lines) == {lines[0]}
+    assert seconds <= attack.seconds
+    victim.end()
+
+
+def flat(expression: object) -> bytes:
+    """All bytes that an expression holds, joined."""
+    if isinstance(expression, list):
+        return b" ".join(map(flat, expression))
+    return expression if isinstance(expression, bytes) else b""
+
+
+def test_the_bystander_notices_nothing() -> None:
+    """Each attack, one after the other on real sockets, and another client's calls are answered."""
+
+    strict = [attack for attack in ATTACKS if "strict" in attack.policies]
+
+    async def attacked() -> None:
+        async with broker.serve(Target(), "pb://127.0.0.1:0") as server:
+            async with broker.connect(server.addresses[0]) as bystander:
+                for attack, dialect in [(a, d) for a in strict for d in a.dialects]:
+                    await strike(server, attack, dialect)
+                    answer = bystander.root.callRemote("echo", attack.name)
+                    assert await answer == attack.name
+                assert not bystander.is_closed
+            assert server.stats.accepted == 1 + sum(len(attack.dialects) for attack in strict)
+
+    asyncio.run(asyncio.wait_for(attacked(), 30))
+
+
+async def strike(server: broker.Server, attack: Attack, dialect: str) -> None:
+    """Attack a server from a socket of one's own, until it answers or closes."""
+    speaker = Speaker(dialect)
+    port = int(server.addresses[0].rpartition(":")[2])
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    heard = b""
+    writer.write(speaker.greeting + attack.make(speaker))
+    # A server that has closed says so by a reset, where much was sent that it has not read.
+    with suppress(ConnectionResetError, BrokenPipeError):
+        while piece := await reader.read(65536):
+            heard += piece
+            if any(type(message) is Failed for message in speaker.read(heard)):
+                break
+    writer.close()
+
+
+ROWS = {
+    *(f"A{number}" for number in range(1, 18)),
+    *(f"B{number}" for number in range(1, 19)),
+    *(f"C{number}" for number in (6, 8)),
+}
+
+
+def test_every_row_has_a_test() -> None:
+    """Each row of the catalogue is named by a test, here or beside the code that it is about."""
+    named = {attack.row for attack in ATTACKS}
+    for path in Path(__file__).parents[1].rglob("test_*.py"):
+        for marks in re.findall(r"(?:mark\.row|binds)\(([^)]*)", path.read_text("utf-8")):
+            named |= set(re.findall(r'"([A-D]\d*)"', marks))
+    assert named >= ROWS
