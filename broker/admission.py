@@ -95,6 +95,7 @@ class LoginRoot(Referenceable):
         self.portal = portal
         self.broker = broker
         self._avatars = 0
+        self._on_accepted: list[Callable[[], object]] = []
 
     def remote_mechanisms(self) -> list[str]:
         """Return the names of the logins that this server takes from this peer, best first."""
@@ -133,6 +134,10 @@ class LoginRoot(Referenceable):
             )
         return self.admit(Anonymous(), mind, ANONYMOUSLY)
 
+    def when_accepted(self, callback: Callable[[], object]) -> None:
+        """Have ``callback()`` called once a checker has accepted the peer's credentials."""
+        self._on_accepted.append(callback)
+
     def route(self) -> Route:
         """Return how calls are made; all but the login methods want a login first."""
         return _answered_only(super().route())._replace(missing=_not_logged_in)
@@ -142,7 +147,7 @@ class LoginRoot(Referenceable):
         broker, most = self.broker, self.broker.policy.max_refs
         if self._avatars >= most:
             raise cred_error.LoginFailed(f"{most} logins on one connection (max_refs)")
-        noting = _NotingRealm(self.portal.realm)
+        noting = _NotingRealm(self.portal.realm, self._accepted)
         portal = copy.copy(self.portal)
         portal.realm = noting
 
@@ -164,6 +169,11 @@ class LoginRoot(Referenceable):
             return sent
 
         return portal.login(credentials, mind, IPerspective).addCallback(admitted)
+
+    def _accepted(self) -> None:
+        callbacks, self._on_accepted = self._on_accepted, []
+        for callback in callbacks:
+            callback()
 
     def _logged_out(self) -> None:
         self._avatars -= 1
@@ -228,14 +238,16 @@ class Challenger(Referenceable):
 class _NotingRealm:
     """Passes everything on, and remembers who was let in."""
 
-    def __init__(self, realm: Any):
+    def __init__(self, realm: Any, accepted: Callable[[], object]):
         self._realm = realm
+        self._accepted = accepted
         self.avatar_id: str | None = None
 
     def requestAvatar(self, avatarId: Any, mind: Any, *interfaces: Any) -> Any:
         if avatarId is not ANONYMOUS:
             is_octets = isinstance(avatarId, bytes)
             self.avatar_id = avatarId.decode("utf-8", "replace") if is_octets else str(avatarId)
+        self._accepted()
         return self._realm.requestAvatar(avatarId, mind, *interfaces)
 
 

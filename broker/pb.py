@@ -7,11 +7,13 @@ One door for what Twisted spreads over ``spread.pb``, ``spread.flavors``, ``spre
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from types import ModuleType
 from typing import Any
 
 from broker.admission import IUsernameMD5Password, root_of
 from broker.connection import Broker
+from broker.core.policy import PUBLISHED
 from broker.defer import Deferred, succeed
 from broker.errors import (
     DeadReferenceError,
@@ -46,6 +48,7 @@ from broker.flavors.viewable import Viewable, ViewPoint
 from broker.interfaces import IPBRoot, IPerspective
 from broker.login import login
 from broker.reactor.protocol import ClientFactory, ServerFactory
+from broker.reception import Reception
 from cred.challenges import challenge, respond
 from jelly import (
     Jellyable,
@@ -173,15 +176,19 @@ class PBServerFactory(ServerFactory):
         self, root: Any, unsafeTracebacks: bool = False, security: Security = globalSecurity
     ):
         self.root = root_of(root)
+        self._reception = Reception(PUBLISHED, Counter())
         self.unsafeTracebacks = unsafeTracebacks
         self.security = security
 
     def buildProtocol(self, addr: Any) -> Any:
-        """Return the Broker of a connection, with the root named ``root``."""
+        """Return the Broker of a connection, with the root named ``root``.
+
+        It is None where too many connections wait for their login already.
+        """
         broker = self.protocol(isClient=False, security=self.security)
         broker.factory = self
-        broker.setNameForLocal("root", self.root.rootObject(broker))
-        return broker
+        root = self.root.rootObject(broker)
+        return broker if self._reception.receive(broker, root, addr) else None
 
     def clientConnectionMade(self, protocol: Any) -> None:
         """A connection is ready for calls; for subclasses."""

@@ -7,20 +7,23 @@ import logging
 import os
 import signal
 import socket
+from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, nullcontext, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any
 
 from broker.addresses import Command, HostPort, Location, SocketPath, parse_address
-from broker.admission import PortalRoot, root_of
+from broker.admission import root_of
 from broker.connection import Broker
 from broker.core.policy import STRICT, Policy
 from broker.errors import ConfigError
 from broker.handle import Connection
-from broker.net.streams import Listener, bind_stream, bind_unix, start_accepting
+from broker.net.listener import Listener
+from broker.net.streams import bind_stream, bind_unix, start_accepting
 from broker.net.tls import TLS
+from broker.reception import Reception
 
 __all__ = ["Serve", "Server", "ServerStats", "serve"]
 
@@ -34,10 +37,13 @@ class ServerStats:
     Attributes:
         accepted: connections so far.
         closed: of these, those that have ended.
+        limits: how often each limit refused something, by the name of its setting, over all
+            connections; the connections that were not even let in are counted here, too.
     """
 
     accepted: int = 0
     closed: int = 0
+    limits: Counter[str] = field(default_factory=Counter)
 
 
 class Server:
@@ -53,6 +59,7 @@ class Server:
         self.addresses: tuple[str, ...] = ()
         self.stats = ServerStats()
         self._root = root_of(root)
+        self._reception = Reception(policy, self.stats.limits)
         self._policy = policy
         self._brokers: set[Broker] = set()
         self._listeners: list[Listener] = []
@@ -145,14 +152,12 @@ class Server:
             return None
         broker = Broker(False, policy=self._policy)
         broker.peer.address = address
+        if not self._reception.receive(broker, self._root.rootObject(broker), address):
+            return None
         self._brokers.add(broker)
         self.stats.accepted += 1
         logger.info("connection from %s", address)
         broker.closed.addCallback(self._forget, broker)
-        broker.setNameForLocal(b"root", self._root.rootObject(broker))
-        if isinstance(self._root, PortalRoot):
-            seconds = self._policy.login_timeout
-            broker.expectations.add("login", seconds, f"login not completed in {seconds:g} s")
         return broker
 
     def _forget(self, result: Any, broker: Broker) -> None:

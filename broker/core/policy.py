@@ -33,6 +33,9 @@ class Policy:
         allow_code: whether class, module, function and method may cross, where ``security`` allows.
         max_refs: live references and caches, each way.
         max_calls: calls of the peer that are being worked on.
+        max_waiting, max_waiting_each: connections of a server that have not logged in, in all and
+            from one IPv4 address or IPv6 network of 64 bits; from half of ``max_waiting`` on, more
+            and more are refused at random.
         challenge_login: whether PB's MD5 challenge login is used, and answered.
         declared_state: refuse copies of classes without declared fields.
         show_all_errors: send the text of every exception, not of registered ones only.
@@ -62,6 +65,8 @@ class Policy:
     allow_code: bool = False
     max_refs: int = 10_000
     max_calls: int = 1024
+    max_waiting: int = 256
+    max_waiting_each: int = 16
     challenge_login: bool = False
     declared_state: bool = True
     show_all_errors: bool = False

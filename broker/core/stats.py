@@ -20,7 +20,8 @@ class Stats:
     Attributes:
         calls_made, calls_received: calls of ours, and of the peer's.
         bytes_sent, bytes_received: of the protocol, before TLS.
-        limits: how often each limit refused something.
+        limits: how often each limit refused something, by the name of its setting.
+        total: counts the same for a whole server; None where there is none.
     """
 
     calls_made: int = 0
@@ -28,6 +29,13 @@ class Stats:
     bytes_sent: int = 0
     bytes_received: int = 0
     limits: Counter[str] = field(default_factory=Counter)
+    total: Counter[str] | None = None
+
+    def count(self, limit: str) -> None:
+        """Count that a limit, by the name of its setting, refused something."""
+        self.limits[limit] += 1
+        if self.total is not None:
+            self.total[limit] += 1
 
     def count_limit(self, error: object) -> None:
         """Count a limit that refused something; other errors than LimitExceeded count nothing."""
@@ -36,4 +44,4 @@ class Stats:
             name = str(error).rpartition("(")[2].split(" ")[0].rstrip(")")
             # An error may also have come from another peer, with any text.
             if name in _NAMES:
-                self.limits[name] += 1
+                self.count(name)

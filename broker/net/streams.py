@@ -9,7 +9,7 @@ import os
 import socket
 import stat
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from typing import Any, TypeAlias
 
 from broker.errors import (
@@ -21,14 +21,14 @@ from broker.errors import (
     TCPTimedOutError,
     TimeoutError,
 )
-from broker.net.addresses import Address, UNIXAddress, address_of, host_port
+from broker.net.addresses import host_port
+from broker.net.listener import Listener, MakeTransport
 from broker.net.secure_transports import SecureTransport
 from broker.net.tls import TLS
 from broker.net.tls_filter import TLSFilter
 from broker.net.transports import MakeProtocol, StreamTransport
 
 __all__ = [
-    "Listener",
     "bind_stream",
     "bind_unix",
     "connect_stream",
@@ -40,7 +40,6 @@ BACKLOG = 256
 """How many connections the kernel keeps waiting to be accepted."""
 
 MakeFilter: TypeAlias = Callable[[], TLSFilter]
-MakeTransport: TypeAlias = Callable[[], StreamTransport]
 _Resolved: TypeAlias = tuple[int, int, int, str, Any]
 _LocalAddress: TypeAlias = tuple[str, int]
 
@@ -178,48 +177,6 @@ def bind_unix(path: str, backlog: int = BACKLOG) -> tuple[socket.socket, ...]:
     return (sock,)
 
 
-class Listener:
-    """Sockets whose connections are being accepted.
-
-    asyncio accepts them; when the process has no file descriptor left it logs that and tries again
-    after a second.
-
-    Attributes:
-        addresses: where, with the real ports.
-    """
-
-    def __init__(self, sockets: Sequence[socket.socket]):
-        self.addresses: tuple[Address, ...] = tuple(
-            address_of(sock.family, sock.getsockname()) for sock in sockets
-        )
-        self._sockets = tuple(sockets)
-        self._servers: list[asyncio.AbstractServer] = []
-        self._starting: asyncio.Task[None] | None = None
-
-    def close(self) -> None:
-        """Stop accepting and close the sockets; connections made go on."""
-        if self._starting is not None:
-            self._starting.cancel()
-        for server in self._servers:
-            server.close()
-        for sock in self._sockets:
-            sock.close()
-        for address in self.addresses:
-            if isinstance(address, UNIXAddress):
-                with suppress(OSError):
-                    os.unlink(address.name)
-
-    def _start(self, loop: asyncio.AbstractEventLoop, new: MakeTransport, backlog: int) -> None:
-        self._starting = loop.create_task(self._serve(loop, new, backlog))
-
-    async def _serve(
-        self, loop: asyncio.AbstractEventLoop, new: MakeTransport, backlog: int
-    ) -> None:
-        for sock in self._sockets:
-            create: Any = loop.create_unix_server if _is_unix(sock) else loop.create_server
-            self._servers.append(await create(new, sock=sock, backlog=backlog))
-
-
 def start_accepting(
     sockets: Sequence[socket.socket],
     make_protocol: MakeProtocol,
@@ -229,7 +186,6 @@ def start_accepting(
     handshake_timeout: float = 10.0,
     close_timeout: float = 5.0,
     loop: asyncio.AbstractEventLoop | None = None,
-    backlog: int = BACKLOG,
 ) -> Listener:
     """Accept connections on listening sockets, and own those sockets from now on.
 
@@ -241,7 +197,6 @@ def start_accepting(
         handshake_timeout: seconds for the TLS handshake.
         close_timeout: seconds for the peer to answer our TLS close.
         loop: the event loop, which need not run yet; default the running one.
-        backlog: how many connections the kernel keeps waiting.
 
     Raises:
         ConfigError: ``tls`` is of `TLS.client`.
@@ -256,9 +211,7 @@ def start_accepting(
         handshake_timeout=handshake_timeout,
         close_timeout=close_timeout,
     )
-    listener = Listener(sockets)
-    listener._start(loop, new, backlog)
-    return listener
+    return Listener(sockets, new, loop)
 
 
 def _transport_maker(

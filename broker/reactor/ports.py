@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from broker.defer import Deferred, succeed
 from broker.failure import Failure
 from broker.net.addresses import Address, address_of
-from broker.net.streams import Listener, bind_stream, start_accepting
+from broker.net.listener import Listener
+from broker.net.streams import bind_stream, start_accepting
 
 from .attendant import Attendant
 from .error import NotListeningError
@@ -118,7 +119,6 @@ class StreamPort:
                 self._build,
                 make_filter=self._make_filter,
                 loop=loop,
-                backlog=self.backlog,
             )
 
     def _build(self, addr: Address) -> Attendant | None:

@@ -225,7 +225,7 @@ ATTACKS = [
     Attack("A15", "a list as a key", argument(lambda: dictionary([b"list"])),
            "MalformedJelly: dict key of type list"),
     Attack("A15", "a key that holds itself",
-           argument(lambda: [b"reference", 1, [b"dictionary", [[b"tuple", [b"dereference", 1]], 0]]]),
+           argument(lambda: [b"reference", 1, dictionary([b"tuple", [b"dereference", 1]])]),
            "MalformedJelly: dict key that cannot be hashed"),
     # B: objects and calls.
     Attack("B1", "an object that was never given",
@@ -240,7 +240,8 @@ ATTACKS = [
            "MalformedJelly: cache 5 is not held"),
     Attack("B1", "a cache of ours that was never given", argument(lambda: [b"lcache", 5]),
            "NoSuchObject: cache 5 is not published to this connection"),
-    Attack("B2", "a decref of nothing", lambda speaker: speaker.message(*one("decref", 99, speaker)),
+    Attack("B2", "a decref of nothing",
+           lambda speaker: speaker.message(*one("decref", 99, speaker)),
            "decref of object 99 by 1 (held 0)", "connection"),
     Attack("B2", "a decref of the root", lambda speaker: speaker.message(b"decref", b"root"),
            "decref of object 'root' by 1 (held 0)", "connection", PB),

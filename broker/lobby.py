@@ -1,0 +1,95 @@
+"""The lobby: how many connections may wait for their login, in all and from one place.
+
+From half of what it holds on, it refuses newcomers at random, more and more of them: a crowd that
+fills it cannot keep everybody else out, since whoever tries again may be lucky.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import random
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from broker.core.policy import Policy
+
+__all__ = ["Lobby", "Refusal", "source_of"]
+
+_NETWORK = 64
+"""Bits of an IPv6 address that are one place: whoever has one such address has them all."""
+
+
+class Refusal(Exception):
+    """A connection was not let into the lobby.
+
+    Attributes:
+        limit: the name of the setting that it would have exceeded.
+    """
+
+    def __init__(self, waiting: int, limit: str):
+        super().__init__(f"{waiting} connections waiting for login")
+        self.limit = limit
+
+
+class Lobby:
+    """The connections of one server that have not logged in.
+
+    Args:
+        policy: ``max_waiting`` and ``max_waiting_each``.
+        dice: returns a random number of 0 up to 1.
+    """
+
+    def __init__(self, policy: Policy, dice: Callable[[], float] = random.random):
+        self._most = policy.max_waiting
+        self._most_each = policy.max_waiting_each
+        self._dice = dice
+        self._by_source: Counter[str] = Counter()
+        self._waiting = 0
+
+    def __len__(self) -> int:
+        return self._waiting
+
+    def enter(self, address: Any) -> Callable[[], None]:
+        """Let a connection in; return what must be called when it waits no longer.
+
+        Calling that again does nothing. A source that has no host, such as a UNIX socket, counts
+        only among all.
+
+        Raises:
+            Refusal: too many wait already.
+        """
+        source = source_of(address)
+        waiting, most = self._waiting, self._most
+        if source and self._by_source[source] >= self._most_each:
+            raise Refusal(self._by_source[source], "max_waiting_each")
+        if waiting >= most or self._dice() < 2 * waiting / most - 1:
+            raise Refusal(waiting, "max_waiting")
+        self._waiting += 1
+        self._by_source[source] += 1
+        is_inside = True
+
+        def leave() -> None:
+            nonlocal is_inside
+            if is_inside:
+                is_inside = False
+                self._waiting -= 1
+                self._by_source[source] -= 1
+                if not self._by_source[source]:
+                    del self._by_source[source]
+
+        return leave
+
+
+def source_of(address: Any) -> str:
+    """Return where a connection comes from: an IPv4 host, an IPv6 network of 64 bits, or ``""``."""
+    host = getattr(address, "host", "") or ""
+    try:
+        parsed = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return str(host)
+    if isinstance(parsed, ipaddress.IPv6Address):
+        if parsed.ipv4_mapped is not None:
+            return str(parsed.ipv4_mapped)
+        return str(ipaddress.ip_network((parsed, _NETWORK), strict=False))
+    return str(parsed)

@@ -1,0 +1,138 @@
+"""Accepting stream connections: a listening socket's new ones, each to a transport of its own.
+
+Theory of operation. When the process has no file descriptor left, ``accept`` fails, and goes on
+failing: a loop that only watched the socket would spin. So accepting pauses for a second, which
+is logged once, until all who wait were accepted; the kernel keeps them, and connections that are there
+already notice nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any, TypeAlias
+
+from broker.net.addresses import Address, UNIXAddress, address_of
+from broker.net.transports import StreamTransport
+
+__all__ = ["PAUSE", "Listener", "MakeTransport"]
+
+PAUSE = 1.0
+"""Seconds without accepting after ``accept`` has failed: no file descriptor left, or no memory."""
+
+# Connections that are accepted before others have their turn.
+_MOST_AT_ONCE = 64
+
+_logger = logging.getLogger("broker.net")
+
+MakeTransport: TypeAlias = Callable[[], StreamTransport]
+
+
+class Listener:
+    """Sockets whose connections are being accepted.
+
+    Args:
+        sockets: bound and listening; owned from now on.
+        new: makes the transport of a connection.
+        loop: the event loop, which need not run yet.
+
+    Attributes:
+        addresses: where, with the real ports.
+    """
+
+    def __init__(
+        self,
+        sockets: Sequence[socket.socket],
+        new: MakeTransport,
+        loop: asyncio.AbstractEventLoop,
+    ):
+        self.addresses: tuple[Address, ...] = tuple(
+            address_of(sock.family, sock.getsockname()) for sock in sockets
+        )
+        self._sockets = tuple(sockets)
+        self._new = new
+        self._loop = loop
+        self._adopting: set[asyncio.Task[Any]] = set()
+        self._pauses: dict[socket.socket, asyncio.TimerHandle] = {}
+        self._is_exhausted = False
+        self._servers: list[asyncio.AbstractServer] = []
+        self._serving: asyncio.Task[None] | None = None
+        try:
+            for sock in self._sockets:
+                loop.add_reader(sock, self._accept, sock)
+        except NotImplementedError:
+            # A proactor loop watches no sockets: it accepts by itself, with a pause of its own.
+            self._serving = loop.create_task(self._serve())
+
+    def close(self) -> None:
+        """Stop accepting and close the sockets; connections made go on."""
+        for pause in self._pauses.values():
+            pause.cancel()
+        if self._serving is not None:
+            self._serving.cancel()
+        for server in self._servers:
+            server.close()
+        for sock in self._sockets:
+            if sock.fileno() >= 0 and self._serving is None:
+                self._loop.remove_reader(sock)
+            sock.close()
+        for address in self.addresses:
+            if isinstance(address, UNIXAddress):
+                with suppress(OSError):
+                    os.unlink(address.name)
+
+    def _accept(self, listening: socket.socket) -> None:
+        for _ in range(_MOST_AT_ONCE):
+            try:
+                sock, _ = listening.accept()
+            except BlockingIOError:
+                # Nobody waits any more: should descriptors run out again, that is news.
+                self._is_exhausted = False
+                return
+            except (InterruptedError, ConnectionAbortedError):
+                continue
+            except OSError as exc:
+                self._pause(listening, exc)
+                return
+            sock.setblocking(False)
+            task = self._loop.create_task(self._adopt(sock))
+            self._adopting.add(task)
+            task.add_done_callback(self._adopting.discard)
+
+    async def _adopt(self, sock: socket.socket) -> None:
+        try:
+            transport = self._new()
+            await self._loop.connect_accepted_socket(lambda: transport, sock)
+        except Exception as exc:
+            _logger.error("a connection could not be taken", exc_info=exc)
+            sock.close()
+        else:
+            if transport.has_ended:
+                # uvloop forgets a socket that is closed in connection_made: its number may be
+                # another file's by now, and must not be closed again.
+                sock.detach()
+
+    async def _serve(self) -> None:
+        for sock in self._sockets:
+            is_unix = sock.family == getattr(socket, "AF_UNIX", None)
+            create: Any = self._loop.create_unix_server if is_unix else self._loop.create_server
+            self._servers.append(await create(self._new, sock=sock))
+
+    def _pause(self, listening: socket.socket, exc: OSError) -> None:
+        self._loop.remove_reader(listening)
+        self._pauses[listening] = self._loop.call_later(PAUSE, self._resume, listening)
+        if not self._is_exhausted:
+            self._is_exhausted = True
+            _logger.warning(
+                "no connections are accepted for now: %s; trying again every %g s",
+                os.strerror(exc.errno or 0).lower(),
+                PAUSE,
+            )
+
+    def _resume(self, listening: socket.socket) -> None:
+        del self._pauses[listening]
+        self._loop.add_reader(listening, self._accept, listening)

@@ -1,0 +1,62 @@
+"""The reception: what every server does with a connection, from its arrival to its login."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from typing import Any
+
+from broker.admission import LoginRoot
+from broker.connection import Broker
+from broker.core.policy import Policy
+from broker.lobby import Lobby, Refusal
+
+__all__ = ["Reception"]
+
+logger = logging.getLogger("broker.server")
+
+
+class Reception:
+    """Where the connections of one server arrive.
+
+    Args:
+        policy: how many may wait for their login, and how long.
+        limits: counts how often each of these has bitten.
+    """
+
+    def __init__(self, policy: Policy, limits: Counter[str]):
+        self.limits = limits
+        self._policy = policy
+        self._lobby = Lobby(policy)
+
+    @property
+    def waiting(self) -> int:
+        """The connections that have not logged in, where there is a login."""
+        return len(self._lobby)
+
+    def receive(self, broker: Broker, root: Any, address: Any) -> bool:
+        """Name the root to a new connection; return False, and log, where it cannot be let in.
+
+        Args:
+            broker: of the connection, which has no transport yet.
+            root: what is called first; the login object of a portal makes it wait for a login.
+            address: where the connection comes from.
+        """
+        if isinstance(root, LoginRoot) and not self._let_wait(broker, root, address):
+            return False
+        broker.session.stats.total = self.limits
+        broker.setNameForLocal(b"root", root)
+        return True
+
+    def _let_wait(self, broker: Broker, root: LoginRoot, address: Any) -> bool:
+        try:
+            leave = self._lobby.enter(address)
+        except Refusal as refusal:
+            self.limits[refusal.limit] += 1
+            logger.warning("refused %s: %s", getattr(address, "host", address), refusal)
+            return False
+        root.when_accepted(leave)
+        broker.closed.addCallback(lambda result: leave())
+        seconds = self._policy.login_timeout
+        broker.expectations.add("login", seconds, f"login not completed in {seconds:g} s")
+        return True

@@ -1,0 +1,74 @@
+"""Crowds: strangers who come in numbers, and stay, cost those who are let in nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+from attacker import binds, portal, taming
+from peers import Peer
+
+import broker
+import cred
+
+CROWDED = Path(__file__).with_name("crowded.py")
+
+
+@binds("B18", policies=(), dialects=())
+def test_no_descriptor_left() -> None:
+    """A server out of descriptors serves on those it has, says so once, and takes others later."""
+    with Peer(CROWDED, "8") as peer:
+        address = peer.read()
+        port = int(address.rpartition(":")[2])
+
+        async def crowd() -> None:
+            async with broker.connect(address) as bystander, AsyncExitStack() as others:
+                strangers = [await asyncio.open_connection("127.0.0.1", port) for _ in range(20)]
+                others.callback(lambda: [writer.close() for _, writer in strangers])
+                # Eight are answered with an offer at most; then the server cannot accept.
+                async with asyncio.timeout(10):
+                    while "no connections are accepted" not in peer.stderr():
+                        assert await bystander.root.callRemote("echo", "here") == "here"
+                assert await bystander.root.callRemote("echo", "still") == "still"
+                await others.aclose()
+                async with broker.connect(address, timeout=10) as late:
+                    assert await late.root.callRemote("echo", "late") == "late"
+
+        asyncio.run(asyncio.wait_for(crowd(), 30))
+        assert peer.stderr().splitlines() == [
+            "no connections are accepted for now: too many open files; trying again every 1 s"
+        ]
+
+
+@binds("A9", policies=(), dialects=())
+def test_sixteen_from_an_address(caplog: pytest.LogCaptureFixture) -> None:
+    """The seventeenth connection that has not logged in is closed before the server speaks."""
+
+    async def crowd() -> None:
+        server = await broker.serve(portal(), "pb://127.0.0.1:0")
+        port = int(server.addresses[0].rpartition(":")[2])
+        alice = cred.UsernamePassword("alice", "secret")
+        async with broker.connect(server.addresses[0], alice) as first:
+            strangers = [await asyncio.open_connection("127.0.0.1", port) for _ in range(16)]
+            for reader, _ in strangers:
+                assert await reader.readexactly(1)
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
+                await reader.readexactly(1)
+            writer.close()
+            assert server.stats.limits == {"max_waiting_each": 1}
+            strangers.pop()[1].close()
+            while len(server.connections) > 16:
+                await asyncio.sleep(0)
+            async with broker.connect(server.addresses[0], alice) as second:
+                assert not second.is_closed
+            assert not first.is_closed
+            for _, writer in strangers:
+                writer.close()
+        await server.close(drain=1)
+
+    with taming(caplog) as lines:
+        asyncio.run(asyncio.wait_for(crowd(), 30))
+    assert lines == ["refused 127.0.0.1: 16 connections waiting for login"]
