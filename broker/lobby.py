@@ -6,18 +6,15 @@ fills it cannot keep everybody else out, since whoever tries again may be lucky.
 
 from __future__ import annotations
 
-import ipaddress
 import random
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 from broker.core.policy import Policy
+from broker.net.addresses import source_of
 
-__all__ = ["Lobby", "Refusal", "source_of"]
-
-_NETWORK = 64
-"""Bits of an IPv6 address that are one place: whoever has one such address has them all."""
+__all__ = ["Lobby", "Refusal"]
 
 
 class Refusal(Exception):
@@ -79,17 +76,3 @@ class Lobby:
                     del self._by_source[source]
 
         return leave
-
-
-def source_of(address: Any) -> str:
-    """Return where a connection comes from: an IPv4 host, an IPv6 network of 64 bits, or ``""``."""
-    host = getattr(address, "host", "") or ""
-    try:
-        parsed = ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return str(host)
-    if isinstance(parsed, ipaddress.IPv6Address):
-        if parsed.ipv4_mapped is not None:
-            return str(parsed.ipv4_mapped)
-        return str(ipaddress.ip_network((parsed, _NETWORK), strict=False))
-    return str(parsed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import socket
 from dataclasses import dataclass
@@ -15,7 +16,11 @@ __all__ = [
     "UNIXAddress",
     "address_of",
     "host_port",
+    "source_of",
 ]
+
+_NETWORK = 64
+"""Bits of an IPv6 address that are one place: whoever has one such address has them all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,3 +88,17 @@ def address_of(family: int, name: Any) -> Address:
 def host_port(host: str, port: int) -> str:
     """Write a host and a port as people write them: an IPv6 host in brackets."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def source_of(address: Any) -> str:
+    """Return where a connection comes from: an IPv4 host, an IPv6 network of 64 bits, or ``""``."""
+    host = getattr(address, "host", "") or ""
+    try:
+        parsed = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return str(host)
+    if isinstance(parsed, ipaddress.IPv6Address):
+        if parsed.ipv4_mapped is not None:
+            return str(parsed.ipv4_mapped)
+        return str(ipaddress.ip_network((parsed, _NETWORK), strict=False))
+    return str(parsed)

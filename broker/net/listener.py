@@ -1,9 +1,9 @@
 """Accepting stream connections: a listening socket's new ones, each to a transport of its own.
 
 Theory of operation. When the process has no file descriptor left, ``accept`` fails, and goes on
-failing: a loop that only watched the socket would spin. So accepting pauses for a second, which
-is logged once, until all who wait were accepted; the kernel keeps them, and connections that are there
-already notice nothing.
+failing: a loop that only watched the socket would spin. So accepting pauses for a second, which is
+logged once, until all who wait were accepted. The kernel keeps them, and the connections that are
+there already notice nothing.
 """
 
 from __future__ import annotations

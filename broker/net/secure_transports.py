@@ -26,6 +26,7 @@ from typing import cast
 from OpenSSL import crypto
 
 from broker.errors import ConnectionDone, ConnectionLost, TLSError
+from broker.net.ration import Ration
 from broker.net.tls_filter import TLSFilter
 from broker.net.transports import HIGH_WATER, MakeProtocol, StreamTransport
 
@@ -42,6 +43,7 @@ class SecureTransport(StreamTransport):
         tls_filter: what encrypts and decrypts.
         handshake_timeout: seconds for the TLS handshake.
         close_timeout: seconds for the peer to answer our TLS close.
+        ration: how often a server says in the log what its peers' handshakes lacked.
     """
 
     __slots__ = (
@@ -51,6 +53,7 @@ class SecureTransport(StreamTransport):
         "_has_failed",
         "_is_paused",
         "_pending",
+        "_ration",
         "_undelivered",
         "_waiter",
     )
@@ -63,8 +66,10 @@ class SecureTransport(StreamTransport):
         *,
         handshake_timeout: float = 10.0,
         close_timeout: float = 5.0,
+        ration: Ration | None = None,
     ):
         super().__init__(make_protocol, loop)
+        self._ration = ration or Ration(1)
         self._filter = tls_filter
         self._handshake_timeout = handshake_timeout
         self._close_timeout = close_timeout
@@ -254,7 +259,7 @@ class SecureTransport(StreamTransport):
         self._reason = error
         self.disconnecting = self._is_closing = self._has_failed = True
         if self._filter.is_server:
-            _logger.warning("%s: %s", self._peer, error)
+            self._ration.warn(_logger, self._peer, "%s: %s", self._peer, error)
         self._loop.call_soon(self._report)
         alert = self._filter.data_to_send()
         if not alert:

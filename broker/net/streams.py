@@ -23,6 +23,8 @@ from broker.errors import (
 )
 from broker.net.addresses import host_port
 from broker.net.listener import Listener, MakeTransport
+from broker.net.ration import Ration
+from broker.net.scheduler import LoopScheduler
 from broker.net.secure_transports import SecureTransport
 from broker.net.tls import TLS
 from broker.net.tls_filter import TLSFilter
@@ -186,6 +188,7 @@ def start_accepting(
     handshake_timeout: float = 10.0,
     close_timeout: float = 5.0,
     loop: asyncio.AbstractEventLoop | None = None,
+    ration: Ration | None = None,
 ) -> Listener:
     """Accept connections on listening sockets, and own those sockets from now on.
 
@@ -197,6 +200,7 @@ def start_accepting(
         handshake_timeout: seconds for the TLS handshake.
         close_timeout: seconds for the peer to answer our TLS close.
         loop: the event loop, which need not run yet; default the running one.
+        ration: of lines in the log about handshakes that fail; default ten a second from a source.
 
     Raises:
         ConfigError: ``tls`` is of `TLS.client`.
@@ -210,6 +214,7 @@ def start_accepting(
         make_filter,
         handshake_timeout=handshake_timeout,
         close_timeout=close_timeout,
+        ration=ration or Ration(10, LoopScheduler(loop)),
     )
     return Listener(sockets, new, loop)
 
@@ -218,11 +223,11 @@ def _transport_maker(
     make_protocol: MakeProtocol,
     loop: asyncio.AbstractEventLoop,
     make_filter: MakeFilter | None = None,
-    **timeouts: float,
+    **settings: Any,
 ) -> MakeTransport:
     if make_filter is None:
         return lambda: StreamTransport(make_protocol, loop)
-    return lambda: SecureTransport(make_protocol, loop, make_filter(), **timeouts)
+    return lambda: SecureTransport(make_protocol, loop, make_filter(), **settings)
 
 
 def _is_unix(sock: socket.socket) -> bool:

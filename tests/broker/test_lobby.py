@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from broker.core.policy import STRICT
-from broker.lobby import Lobby, Refusal, source_of
-from broker.net.addresses import IPv4Address, IPv6Address, UNIXAddress
+from broker.lobby import Lobby, Refusal
+from broker.net.addresses import IPv4Address, UNIXAddress
 
 
 def at(number: int) -> IPv4Address:
@@ -60,24 +60,6 @@ def test_random_early_drop(waiting: int, chance: float) -> None:
         with pytest.raises(Refusal, match=rf"^{waiting} connections waiting for login$"):
             lobby.enter(at(999))
     lobby.enter(at(999))
-
-
-@pytest.mark.parametrize(
-    ("address", "source"),
-    [
-        (IPv4Address("TCP", "198.51.100.7", 5), "198.51.100.7"),
-        (IPv6Address("TCP", "2001:db8:1:2:3:4:5:6", 5), "2001:db8:1:2::/64"),
-        (IPv6Address("TCP", "2001:db8:1:2::ffff", 6), "2001:db8:1:2::/64"),
-        (IPv6Address("TCP", "fe80::1%eth0", 6), "fe80::/64"),
-        (IPv6Address("TCP", "::ffff:198.51.100.7", 6), "198.51.100.7"),
-        (UNIXAddress("/run/broker"), ""),
-        (IPv4Address("TCP", "", 0), ""),
-        (None, ""),
-    ],
-)
-def test_sources(address: Any, source: str) -> None:
-    """A source is an IPv4 address or an IPv6 network; what has neither counts only among all."""
-    assert source_of(address) == source
 
 
 def test_sources_without_a_host() -> None:

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import socket
+from typing import Any
 
 import pytest
 
-from broker.net.addresses import IPv4Address, IPv6Address, UNIXAddress, address_of, host_port
+from broker.net.addresses import (
+    IPv4Address,
+    IPv6Address,
+    UNIXAddress,
+    address_of,
+    host_port,
+    source_of,
+)
 
 
 @pytest.mark.parametrize(
@@ -41,3 +49,21 @@ def test_published_fields() -> None:
 def test_host_port() -> None:
     """An IPv6 host is written in brackets."""
     assert (host_port("a.example", 1), host_port("::1", 1)) == ("a.example:1", "[::1]:1")
+
+
+@pytest.mark.parametrize(
+    ("address", "source"),
+    [
+        (IPv4Address("TCP", "198.51.100.7", 5), "198.51.100.7"),
+        (IPv6Address("TCP", "2001:db8:1:2:3:4:5:6", 5), "2001:db8:1:2::/64"),
+        (IPv6Address("TCP", "2001:db8:1:2::ffff", 6), "2001:db8:1:2::/64"),
+        (IPv6Address("TCP", "fe80::1%eth0", 6), "fe80::/64"),
+        (IPv6Address("TCP", "::ffff:198.51.100.7", 6), "198.51.100.7"),
+        (UNIXAddress("/run/broker"), ""),
+        (IPv4Address("TCP", "", 0), ""),
+        (None, ""),
+    ],
+)
+def test_sources(address: Any, source: str) -> None:
+    """A source is an IPv4 address or an IPv6 network; what has neither counts only among all."""
+    assert source_of(address) == source
