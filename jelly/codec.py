@@ -129,8 +129,10 @@ class Reader:
             self._buffer = b""
             self._parts.clear()
             self._open.clear()
+            # Else the error would hold, as long as it is held itself, what was read so far.
+            error.with_traceback(None)
             if not done:
-                raise
+                raise error
             # What came before the fault counts, whatever the pieces in which it came.
             self._fault = error
         return done

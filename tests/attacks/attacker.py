@@ -34,6 +34,7 @@ __all__ = [
     "Victim",
     "binds",
     "cost",
+    "flat",
     "portal",
     "taming",
 ]
@@ -149,6 +150,15 @@ def portal() -> cred.Portal:
     )
 
 
+class StuckTransport(FakeTransport):
+    """A transport whose peer reads nothing: all that is written stays unsent."""
+
+    def write(self, data: bytes) -> None:
+        """Keep it."""
+        super().write(data)
+        self.unsent += len(data)
+
+
 class Victim:
     """A server's end of one connection, in memory.
 
@@ -156,23 +166,38 @@ class Victim:
         dialect: what the attacker speaks.
         policy: ``"strict"`` or ``"published"``, or a Policy.
         target: what is served; a Target unless given.
+        reads: whether the attacker reads what it is sent.
     """
 
-    def __init__(self, dialect: str, policy: str | Policy = "strict", target: Any = None):
+    def __init__(
+        self,
+        dialect: str,
+        policy: str | Policy = "strict",
+        target: Any = None,
+        *,
+        reads: bool = True,
+    ):
         self.speaker = Speaker(dialect)
         self.scheduler = ManualScheduler()
         chosen = POLICIES[policy] if isinstance(policy, str) else policy
         self.broker = Broker(False, policy=chosen)
-        self.transport = FakeTransport(self.scheduler, "PEER")
+        kind = FakeTransport if reads else StuckTransport
+        self.transport = kind(self.scheduler, "PEER")
         root = root_of(Target() if target is None else target)
         self.broker.setNameForLocal(b"root", root.rootObject(self.broker))
         self.broker.makeConnection(self.transport)
         self.hear(self.speaker.greeting)
 
+    def wait(self, seconds: float) -> None:
+        """Let time pass; end where the connection was ended."""
+        self.scheduler.advance(seconds)
+        self.hear(b"")
+
     def hear(self, data: bytes, chunk: int | None = None) -> None:
         """Let it hear bytes, in pieces or at once, until nothing is left to do."""
         if chunk is None:
-            self.broker.dataReceived(data)
+            if data:
+                self.broker.dataReceived(data)
         else:
             for begin in range(0, len(data), chunk):
                 self.broker.dataReceived(data[begin : begin + chunk])
@@ -224,3 +249,10 @@ def taming(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
             assert line.isprintable()
             lines.append(line)
         caplog.clear()
+
+
+def flat(expression: object) -> bytes:
+    """All bytes that an expression holds, joined."""
+    if isinstance(expression, list):
+        return b" ".join(map(flat, expression))
+    return expression if isinstance(expression, bytes) else b""

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from attacker import Speaker, Target, Victim, cost, taming
+from attacker import Speaker, Target, Victim, cost, flat, taming
 from catalogue import ATTACKS, Attack
 
 import broker
@@ -48,13 +48,6 @@ def test_refused(
     assert set(lines) == {lines[0]}
     assert seconds <= attack.seconds
     victim.end()
-
-
-def flat(expression: object) -> bytes:
-    """All bytes that an expression holds, joined."""
-    if isinstance(expression, list):
-        return b" ".join(map(flat, expression))
-    return expression if isinstance(expression, bytes) else b""
 
 
 def test_the_bystander_notices_nothing() -> None:

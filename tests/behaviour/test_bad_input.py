@@ -214,6 +214,7 @@ async def test_http_server(lines: Any) -> None:
     assert len(lines()) == 1
 
 
+@pytest.mark.row("A8")
 async def test_silent_server(lines: Any) -> None:
     """A server that says nothing is given up, with a guess at the reason."""
     async with stranger(b"") as address:
@@ -354,6 +355,7 @@ async def test_only_the_old_login() -> None:
     )
 
 
+@pytest.mark.row("A8")
 async def test_login_too_late(lines: Any) -> None:
     """Who connects and does not log in is put out."""
     policy = broker.Policy(login_timeout=0.2)
@@ -421,6 +423,8 @@ async def test_tls_on_a_plain_port(lines: Any, authority: Authority) -> None:
 
 
 @pytest.mark.parametrize("what", ["untrusted", "expired", "wrong name"])
+@pytest.mark.row("D-host")
+@pytest.mark.row("D-trust")
 async def test_certificates(lines: Any, authority: Authority, tmp_path: Any, what: str) -> None:
     """A certificate that will not do is refused for its own reason, before anything is sent."""
     now = datetime.datetime.now(datetime.UTC)
@@ -444,6 +448,7 @@ async def test_certificates(lines: Any, authority: Authority, tmp_path: Any, wha
         assert line.startswith("PEER: peer refused the connection (TLS alert: ")
 
 
+@pytest.mark.row("D-client")
 async def test_no_client_certificate(lines: Any, authority: Authority, pair: Pair) -> None:
     """A server that wants a certificate says so to a client that has none."""
     tls = server_tls(pair, client_ca=authority.ca_path)
@@ -562,6 +567,7 @@ async def test_malformed(lines: Any, data: bytes, text: str | None) -> None:
         assert text is None or line == f"closed PEER: {text}"
 
 
+@pytest.mark.row("C6")
 async def test_hostile_text(lines: Any) -> None:
     """What a peer sends is not repeated at length, nor with what ends a line, into the log."""
     name = b"x" * 50 + b"\nERROR all is lost \x1b[2J"

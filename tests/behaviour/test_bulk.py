@@ -74,12 +74,14 @@ async def both_ways(link: Any, root: Server, at_once: int) -> None:
 
 
 @pytest.mark.parametrize("at_once", [1, 8, 64])
+@pytest.mark.row("B13")
 async def test_32_mib_each_way(face: Any, at_once: int) -> None:
     """32 MiB each way at once over 64 KiB socket buffers arrive, and all calls are answered."""
     root = Server()
     await both_ways(await face.connect(await face.serve(root)), root, at_once)
 
 
+@pytest.mark.row("B13")
 async def test_slow_reader(face: Any) -> None:
     """While a peer does not read its answers no further call of its own is begun; then all are."""
     root = Server()

@@ -264,6 +264,7 @@ async def test_local_objects_come_home(face: Any) -> None:
     assert await face.outcome(link.reference.callRemote("echo", [mine, mine])) == [mine, mine]
 
 
+@pytest.mark.row("B15")
 async def test_abandoned_call(face: Any) -> None:
     """A call whose Deferred was cancelled ends at once; its answer is dropped, and others go on."""
     root = Server()
@@ -276,6 +277,7 @@ async def test_abandoned_call(face: Any) -> None:
     assert await face.outcome(link.reference.callRemote("echo", 1)) == 1
 
 
+@pytest.mark.row("B15")
 async def test_cancelled_awaiter(face: Any) -> None:
     """Cancelling the task that awaits a call cancels the call, and the connection goes on."""
     root = Server()
@@ -294,6 +296,7 @@ async def test_cancelled_awaiter(face: Any) -> None:
     assert link.near.session.waiting == 0
 
 
+@pytest.mark.row("B15")
 async def test_timeout(face: Any) -> None:
     """``broker.timeout`` ends what is awaited inside with CallTimeout, which tells the time."""
     root = Server()

@@ -58,6 +58,7 @@ class Waiting(broker.Referenceable):
         return Deferred()
 
 
+@pytest.mark.row("B11")
 async def test_pending_calls(face: Any) -> None:
     """Every call without an answer ends with PBConnectionLost, and says that it may have run."""
     root = Server()
@@ -112,6 +113,7 @@ async def test_notify_on_disconnect(face: Any) -> None:
     assert told[0] is reference
 
 
+@pytest.mark.row("B11")
 async def test_async_method_and_disconnect(face: Any) -> None:
     """An async method whose peer has gone is cancelled, or runs on, as the policy says."""
     root = Server()
@@ -169,6 +171,7 @@ async def test_written_calls_leave(face: Any) -> None:
     await heard.wait()
 
 
+@pytest.mark.row("B11")
 async def test_many_connections(face: Any) -> None:
     """Twenty connections that come, call and go leave nothing."""
     server = await face.serve(Server())

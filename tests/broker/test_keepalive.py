@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from memory import ManualScheduler
 
 from broker.keepalive import Keepalive
@@ -22,6 +23,7 @@ class Line:
         )
 
 
+@pytest.mark.row("B12")
 def test_silence() -> None:
     """A ping after 20 s, the end after 20 s more."""
     line = Line()

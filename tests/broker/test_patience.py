@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from memory import ManualScheduler
 
 from broker.core.policy import STRICT
@@ -42,6 +43,7 @@ def test_a_burst_is_taken_in_time() -> None:
     assert line.said == []
 
 
+@pytest.mark.row("B13")
 def test_above_the_cap_nothing_taken() -> None:
     """A peer that takes nothing of more than the cap is given up within two seconds."""
     line = Line()

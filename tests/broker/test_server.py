@@ -131,6 +131,7 @@ def test_connections_and_stats(caplog: pytest.LogCaptureFixture) -> None:
     assert ended.startswith(f"{begun} ended: ")
 
 
+@pytest.mark.row("B17")
 def test_leaving_drains() -> None:
     """Leaving the block waits for running calls, refuses new ones as not run, and then closes."""
 
@@ -156,6 +157,7 @@ def test_leaving_drains() -> None:
     run(scenario)
 
 
+@pytest.mark.row("B17")
 def test_drain_has_an_end() -> None:
     """What still runs after the seconds of grace is cut off."""
 
@@ -247,6 +249,7 @@ class Program:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.row("B17")
 def test_a_signal_drains(tmp_path: Path, number: signal.Signals) -> None:
     """SIGTERM or SIGINT lets running calls end, refuses others, and ends the process in order."""
 

@@ -78,6 +78,7 @@ class Watch:
 EXHAUSTED = OSError(errno.EMFILE, "Too many open files")
 
 
+@pytest.mark.row("B18")
 def test_no_descriptor_left(caplog: pytest.LogCaptureFixture) -> None:
     """Accepting pauses for a second each time, and one line is logged until it works again."""
     loop: Any = Watch()

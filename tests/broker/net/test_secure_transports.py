@@ -230,6 +230,7 @@ def test_abort(run, connected) -> None:
     run(main())
 
 
+@pytest.mark.row("D-truncation")
 def test_cut_without_tls_close(run, factory, server_tls, client_tls) -> None:
     """A TCP end without close_notify is an error, whoever made it."""
 
@@ -296,6 +297,7 @@ def test_peer_that_ends_tcp_after_our_close(run, factory, server_tls, client_tls
     run(main())
 
 
+@pytest.mark.row("D-truncation")
 def test_peer_that_never_answers_our_close(run, factory, server_tls, client_tls) -> None:
     """A peer that does not answer the close is cut off after close_timeout."""
 
@@ -341,6 +343,7 @@ def test_peer_that_stalls_the_close(run, factory, server_tls, client_tls, monkey
     run(main())
 
 
+@pytest.mark.row("D-tampered")
 def test_corrupted_record(run, factory, server_tls, client_tls, caplog) -> None:
     """A changed byte ends the connection; the peer gets the alert, not only a reset."""
 
@@ -363,6 +366,7 @@ def test_corrupted_record(run, factory, server_tls, client_tls, caplog) -> None:
     assert caplog.records[0].getMessage().endswith(": TLS record corrupted")
 
 
+@pytest.mark.row("D-plain")
 def test_plain_bytes_on_a_tls_port(run, factory, server_tls, caplog) -> None:
     """The server logs one line about a peer that is not speaking TLS; the protocol sees no byte."""
 
@@ -381,6 +385,7 @@ def test_plain_bytes_on_a_tls_port(run, factory, server_tls, caplog) -> None:
     assert record.getMessage().endswith(": peer is not speaking TLS")
 
 
+@pytest.mark.row("D-plain")
 def test_tls_on_a_plain_port(run, factory, recorder, client_tls, caplog) -> None:
     """A TLS client of a plain server learns it from the server's first bytes."""
 
@@ -405,6 +410,7 @@ def test_tls_on_a_plain_port(run, factory, recorder, client_tls, caplog) -> None
     assert caplog.records == []
 
 
+@pytest.mark.row("D-host")
 def test_wrong_host(run, factory, recorder, server_tls, authority, caplog) -> None:
     """A client refuses a server with another name, before its protocol has seen a byte."""
 
@@ -432,6 +438,7 @@ def test_wrong_host(run, factory, recorder, server_tls, authority, caplog) -> No
     run(main())
 
 
+@pytest.mark.row("D-client")
 def test_client_certificate_required(run, factory, recorder, authority, pair, client_tls) -> None:
     """In TLS 1.3 the refusal comes after the handshake, and reaches a client that is writing."""
 
@@ -454,6 +461,7 @@ def test_client_certificate_required(run, factory, recorder, authority, pair, cl
     run(main())
 
 
+@pytest.mark.row("D-handshake")
 def test_handshake_timeout(run, factory, server_tls, caplog) -> None:
     """A peer that connects and says nothing is dropped."""
 
@@ -466,6 +474,7 @@ def test_handshake_timeout(run, factory, server_tls, caplog) -> None:
     run(main())
 
 
+@pytest.mark.row("D-handshake")
 def test_client_handshake_timeout(run, recorder, client_tls) -> None:
     """A server that accepts TCP and says nothing ends the attempt."""
 

@@ -51,6 +51,7 @@ def test_settings_are_frozen(server_tls: TLS) -> None:
         server_tls.pin = b""  # type: ignore[misc]
 
 
+@pytest.mark.row("D-ciphers")
 def test_ciphers(server_tls: TLS) -> None:
     """Exactly the nine suites of ECDHE with AES-GCM or ChaCha20 are offered."""
     assert sorted(server_tls.filter()._connection.get_cipher_list()) == [

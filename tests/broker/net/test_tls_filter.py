@@ -124,6 +124,7 @@ def test_accepted_names(client_tls: TLS, server_tls: TLS, host: str) -> None:
     assert Link(client_tls.filter(host), server_tls.filter()).carry().client.handshake_done
 
 
+@pytest.mark.row("D-host")
 def test_wrong_host(client_tls: TLS, authority: Authority) -> None:
     """A certificate for somebody else is refused before the handshake is done, on both sides."""
     server = server_of(authority.issue(["broker.example"]))
@@ -146,6 +147,7 @@ def test_wrong_host(client_tls: TLS, authority: Authority) -> None:
         ),
     ],
 )
+@pytest.mark.row("D-trust")
 def test_dates(client_tls: TLS, authority: Authority, dates, text: str) -> None:
     """A certificate out of its dates is refused, and the day is told."""
     server = server_of(authority.issue(["broker.example"], **dates))
@@ -153,6 +155,7 @@ def test_dates(client_tls: TLS, authority: Authority, dates, text: str) -> None:
     assert str(link.client_error) == text
 
 
+@pytest.mark.row("D-trust")
 def test_untrusted_ca(client_tls: TLS, folder) -> None:
     """A certificate of a CA that we do not trust is refused."""
     stranger = Authority(folder, "stranger").issue(["broker.example"])
@@ -171,6 +174,7 @@ def test_untrusted_ca_in_the_chain(client_tls: TLS, folder) -> None:
     assert str(link.client_error) == "certificate of broker.example is not signed by a trusted CA"
 
 
+@pytest.mark.row("D-trust")
 def test_self_signed(client_tls: TLS, folder) -> None:
     """A self-signed certificate is not signed by a trusted CA."""
     alone = Authority(folder, "alone.example")
@@ -226,6 +230,7 @@ def test_client_certificate(authority: Authority, pair: Pair) -> None:
 
 
 @pytest.mark.parametrize("version", [SSL.TLS1_2_VERSION, SSL.TLS1_3_VERSION])
+@pytest.mark.row("D-client")
 def test_client_without_certificate(authority: Authority, pair: Pair, version: int) -> None:
     """A client that has none learns that the server requires one, in TLS 1.2 and 1.3."""
     tls = TLS.client(ca=authority.ca_path)
@@ -239,6 +244,7 @@ def test_client_without_certificate(authority: Authority, pair: Pair, version: i
 
 
 @pytest.mark.parametrize("how", ["stranger", "server purpose", "expired"])
+@pytest.mark.row("D-client-ca")
 def test_refused_client_certificates(authority: Authority, pair: Pair, folder, how: str) -> None:
     """A client certificate of another CA, of another purpose, or too old is refused."""
     ca = Authority(folder, "their CA") if how == "stranger" else authority
@@ -265,6 +271,7 @@ def client_hello(version: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("version", "name"), [(b"\3\1", "TLS 1.0"), (b"\3\2", "TLS 1.1"), (b"\3\0", "SSL 3.0")]
 )
+@pytest.mark.row("D-versions")
 def test_old_client(server_tls: TLS, version: bytes, name: str) -> None:
     """A client with old versions only is told apart, and gets an alert."""
     server = server_tls.filter()
@@ -273,6 +280,7 @@ def test_old_client(server_tls: TLS, version: bytes, name: str) -> None:
     assert server.data_to_send()[0] == 21
 
 
+@pytest.mark.row("D-versions")
 def test_old_server(client_tls: TLS) -> None:
     """A server that answers with an old version is told apart."""
     body = b"\3\2" + bytes(32) + b"\0" + b"\0\x2f" + b"\0"
@@ -289,6 +297,7 @@ def test_server_that_refuses_our_versions(client_tls: TLS) -> None:
 
 
 @pytest.mark.parametrize("first", [b"G", b"GET / HTTP/1.1\r\n\r\n", b"\0" * 100, b"\x03\x80pb"])
+@pytest.mark.row("D-plain")
 def test_plain_bytes(client_tls: TLS, server_tls: TLS, first: bytes) -> None:
     """What is no TLS is known by its first byte."""
     with pytest.raises(TLSError, match=r"^peer is not speaking TLS$"):
@@ -303,6 +312,7 @@ def test_plain_bytes_that_begin_like_tls(server_tls: TLS) -> None:
         server_tls.filter().receive(b"\x16 plain text after all")
 
 
+@pytest.mark.row("D-ciphers")
 def test_no_common_cipher(server_tls: TLS, authority: Authority) -> None:
     """A peer with weak ciphers only is refused."""
     context = SSL.Context(SSL.TLS_CLIENT_METHOD)
@@ -316,6 +326,7 @@ def test_no_common_cipher(server_tls: TLS, authority: Authority) -> None:
     )
 
 
+@pytest.mark.row("D-tampered")
 def test_tampered_record(link: Link) -> None:
     """A changed byte ends the connection, and the peer is told."""
     link.client.send(b"hello")
@@ -340,6 +351,7 @@ def test_data_before_an_error_is_returned(link: Link) -> None:
         link.server.receive(b"")
 
 
+@pytest.mark.row("D-handshake")
 def test_oversized_handshake(server_tls: TLS) -> None:
     """A handshake that never ends is stopped at 64 KiB."""
     server = server_tls.filter()
@@ -352,6 +364,7 @@ def test_oversized_handshake(server_tls: TLS) -> None:
     assert str(caught.value).startswith(("TLS handshake failed", "peer sent 65536 bytes"))
 
 
+@pytest.mark.row("D-handshake")
 def test_slow_handshake_is_counted(server_tls: TLS, monkeypatch: pytest.MonkeyPatch) -> None:
     """Bytes that complete nothing are counted, whatever OpenSSL thinks of them."""
     monkeypatch.setattr("broker.net.tls_filter.MAX_HANDSHAKE", 10)
@@ -390,6 +403,7 @@ def test_other_peoples_contexts(authority: Authority, pair: Pair) -> None:
     )
 
 
+@pytest.mark.row("D-callback")
 def test_other_peoples_callbacks(server_tls: TLS) -> None:
     """An exception of somebody's own callback ends that handshake only."""
 
@@ -409,6 +423,7 @@ def test_str_is_refused(link: Link) -> None:
         link.client.send("text")  # type: ignore[arg-type]
 
 
+@pytest.mark.row("D-cost")
 def test_idle_filters_stay_small_after_bulk(link: Link) -> None:
     """Ciphertext waits in pieces of one record: OpenSSL's buffers never hold a whole megabyte."""
     link.client.send(bytes(1 << 20))

@@ -77,6 +77,7 @@ def serve(reactor: Reactor) -> tuple[Realm, Any]:
 
 
 @pytest.mark.parametrize("kind", [Plain, Documented])
+@pytest.mark.row("B16")
 def test_logs_in_again(reactor: Reactor, run: Run, kind: type[Plain]) -> None:
     """After each loss the factory connects and logs in again, and calls go through."""
     realm, port = serve(reactor)
@@ -105,6 +106,7 @@ def test_logs_in_again(reactor: Reactor, run: Run, kind: type[Plain]) -> None:
     assert len(roots) == 2
 
 
+@pytest.mark.row("B16")
 def test_until_the_server_is_there(reactor: Reactor, run: Run) -> None:
     """Attempts that fail are made again until a server listens; stopTrying ends that."""
     made: list[Any] = []

@@ -1,0 +1,143 @@
+"""Connections: peers that do not read, do not answer, talk too much, or are gone."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from typing import Any
+
+import pytest
+from attacker import POLICIES, Target, Victim, binds, portal, taming
+from memory import BrokerPair
+
+import broker
+from broker.core.messages import Answer
+from broker.core.policy import STRICT
+from broker.errors import PBConnectionLost
+
+HALF_A_MEGABYTE = bytes(500_000)
+
+
+class Library(Target):
+    """Has long answers, and slow ones."""
+
+    def __init__(self) -> None:
+        self.served = 0
+
+    def remote_book(self) -> bytes:
+        """Give half a megabyte."""
+        self.served += 1
+        return HALF_A_MEGABYTE
+
+    async def remote_slow(self) -> None:
+        """Take for ever."""
+        await asyncio.sleep(3600)
+
+
+@binds("B13")
+def test_a_peer_that_does_not_read(
+    policy: str, dialect: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """600 small requests for long answers cost one answer, then nothing; after 30 s it is over."""
+    library = Library()
+    victim = Victim(dialect, policy, library, reads=False)
+    with taming(caplog) as lines:
+        for number in range(1, 601):
+            victim.hear(victim.speaker.call(name=b"book", number=number))
+        assert library.served <= 2
+        for _ in range(29):
+            victim.wait(1.0)
+        assert not victim.is_dead
+        for _ in range(2):
+            victim.wait(1.0)
+    assert library.served <= 2
+    assert victim.transport.unsent <= 20_000_000
+    (line,) = lines
+    assert re.fullmatch(r"closed PEER: peer is not reading \(\d+ bytes unsent\)", line)
+    assert victim.is_dead
+
+
+@binds("B13")
+def test_a_flood_of_what_is_answered_at_once(
+    policy: str, dialect: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Answers that are no result of a call, such as those to unknown things, count as well."""
+    chosen = POLICIES[policy].but(max_unsent=1_000_000)
+    victim = Victim(dialect, chosen, reads=False)
+    speaker = victim.speaker
+    one = speaker.message(b"x" * 100) if dialect == "pb" else speaker.call(target=12345)
+    with taming(caplog):
+        for _ in range(300):
+            if not victim.is_dead:
+                victim.hear(one * 100)
+                victim.wait(0.1)
+    assert victim.transport.unsent <= 2_000_000
+
+
+@binds("B11", dialects=())
+def test_nothing_is_logged_of_a_call_whose_peer_has_gone(
+    policy: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A peer that goes while its call runs costs no line; its caller is told it may have run."""
+
+    async def gone() -> None:
+        chosen = POLICIES[policy]
+        async with broker.serve(Library(), "pb://127.0.0.1:0", policy=chosen) as server:
+            connection = await broker.connect(server.addresses[0])
+            call = connection.root.callRemote("slow")
+            while not server.connections or not server.connections[0].broker.session.running:
+                await asyncio.sleep(0)
+            connection.broker.transport.abortConnection()
+            with pytest.raises(PBConnectionLost) as caught:
+                await call
+            assert caught.value.may_have_run
+            await connection.wait_closed()
+            for other in server.connections:
+                await other.wait_closed()
+
+    with caplog.at_level(logging.WARNING):
+        asyncio.run(asyncio.wait_for(gone(), 20))
+    assert caplog.messages == []
+
+
+@binds("B11", policies=(), dialects=())
+def test_what_was_not_written_was_not_run() -> None:
+    """A call that never left says that it was not run."""
+    pair = BrokerPair(Library())
+    call = pair.client.remoteForName(b"root").callRemote("book")
+    late = pair.client.remoteForName(b"root").callRemote("book")
+    failures: list[Any] = []
+    for deferred in (call, late):
+        deferred.addErrback(failures.append)
+    pair.cut()
+    assert [failure.value.may_have_run for failure in failures] == [True, False]
+
+
+@binds("B12", policies=(), dialects=())
+def test_a_link_that_is_dead(caplog: pytest.LogCaptureFixture) -> None:
+    """A peer from which nothing comes is asked after 20 s, and given up after 20 s more."""
+    victim = Victim("msgpack/1")
+    with taming(caplog) as lines:
+        for _ in range(40):
+            assert not victim.is_dead
+            victim.wait(1.0)
+    assert lines == ["closed PEER: no data from peer for 40 s"]
+
+
+@binds("A8")
+def test_a_login_that_does_not_come(
+    policy: str, dialect: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who connects and only talks is put out after 30 s, whatever it says."""
+    chosen = POLICIES[policy]
+    assert chosen.login_timeout == STRICT.login_timeout == 30.0
+    victim = Victim(dialect, policy, portal())
+    victim.broker.expect("login", chosen.login_timeout, "login not completed in 30 s")
+    with taming(caplog) as lines:
+        for number in range(1, 30):
+            victim.wait(1.0)
+            victim.hear(victim.speaker.call(name=b"mechanisms", number=number))
+            assert type(victim.speaker.read(victim.said)[-1]) is Answer
+        victim.wait(1.0)
+    assert lines == ["closed PEER: login not completed in 30 s"]

@@ -1,0 +1,351 @@
+"""Objects and calls: what a peer was not given it cannot name, nor reach what is not declared."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from typing import Any
+
+import pytest
+from attacker import NOTHING, POLICIES, Speaker, Target, Victim, binds, flat, taming
+
+import broker
+from broker import pb
+from broker.core.messages import Failed
+from broker.defer import Deferred
+from broker.flavors.cacheable import Cacheable
+from jelly.registry import defaults
+
+
+class Account(broker.Copyable, broker.RemoteCopy):
+    """A copy with fields and a method that a peer would like to replace."""
+
+    owner: str = ""
+
+    def is_admin(self) -> bool:
+        """Decide."""
+        return False
+
+
+class Loose(broker.RemoteCopy):
+    """A copy without declared fields, as published programs have them."""
+
+    def is_admin(self) -> bool:
+        """Decide."""
+        return False
+
+
+@pytest.fixture(autouse=True, scope="module")
+def registered() -> Any:
+    """Let both classes come in, and forget them."""
+    broker.register(Account, "demo.Account")
+    pb.setUnjellyableForClass("demo.Loose", Loose)
+    yield
+    defaults.declared.classes.pop(b"demo.Account", None)
+    defaults.published.classes.pop(b"demo.Loose", None)
+
+
+class Market(Target):
+    """Hands out objects, and raises."""
+
+    def __init__(self) -> None:
+        self.thing = broker.Referenceable()
+        self.cache = Ticker()
+
+    def remote_thing(self) -> broker.Referenceable:
+        """Hand the thing out."""
+        return self.thing
+
+    def remote_ticker(self) -> Ticker:
+        """Hand the cache out."""
+        return self.cache
+
+    def remote_fall(self) -> None:
+        """Raise something with a secret in it."""
+        raise ValueError("the password of the database is secret")
+
+    data = "not a method"
+    remote_data = "no method either"
+
+
+class Ticker(Cacheable):
+    """Counts who observes it."""
+
+    def __init__(self) -> None:
+        self.observers: list[Any] = []
+
+    def getStateToCacheAndObserveFor(self, perspective: Any, observer: Any) -> dict[str, Any]:
+        """Let somebody observe."""
+        self.observers.append(observer)
+        return {"price": 1}
+
+    def stoppedObserving(self, perspective: Any, observer: Any) -> None:
+        """Let somebody go."""
+        self.observers.remove(observer)
+
+
+def last(victim: Victim) -> Any:
+    """The last message of a victim."""
+    return victim.speaker.read(victim.said)[-1]
+
+
+def given(victim: Victim, name: bytes = b"thing") -> int:
+    """Have an object given, and return its number."""
+    victim.hear(victim.speaker.call(name=name))
+    expression = last(victim).value
+    number = expression[1]
+    assert type(number) is int
+    return number
+
+
+def decref(speaker: Speaker, number: int, count: int = 1) -> bytes:
+    """Let an object go, so many times."""
+    if speaker.name == "pb":
+        return speaker.message(b"decref", number) * count
+    return speaker.message(b"decref", number, count)
+
+
+@binds("B1")
+def test_ids_are_per_connection_and_end(
+    policy: str, dialect: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An id works for the peer that it was given to, until it lets go; it never comes back."""
+    market = Market()
+    victim, other = Victim(dialect, policy, market), Victim(dialect, policy, market)
+    number = given(victim)
+    with taming(caplog) as lines:
+        other.hear(other.speaker.call(target=number))
+        victim.hear(decref(victim.speaker, number))
+        victim.hear(victim.speaker.call(target=number, number=2))
+    assert lines == [f"PEER: NoSuchObject: object {number} is not exported to this connection"] * 2
+    assert given(victim) > number
+    victim.end()
+    other.end()
+
+
+@binds("B1")
+def test_no_address_of_memory_crosses(policy: str, dialect: str) -> None:
+    """Ids are small numbers that are counted up, not where an object lies."""
+    victim = Victim(dialect, policy, Market())
+    assert given(victim) == 1
+    victim.end()
+
+
+@binds("B2")
+@pytest.mark.parametrize("count", [0, -5, 2, 1_000_000])
+def test_decrefs_beyond_what_is_held(
+    count: int, policy: str, dialect: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A decref of more than was given, or of none, ends the connection."""
+    victim = Victim(dialect, policy, Market())
+    number = given(victim)
+    if dialect == "pb" and count != 2:
+        victim.end()
+        return
+    with taming(caplog) as lines:
+        victim.hear(decref(victim.speaker, number, count))
+    (line,) = lines
+    assert victim.is_dead
+    if count > 0:
+        held = 1 if dialect == "msgpack/1" else 0
+        by = count if dialect == "msgpack/1" else 1
+        assert line == f"closed PEER: decref of object {number} by {by} (held {held})"
+
+
+@binds("B3")
+def test_answers_that_come_late_or_twice(
+    policy: str, dialect: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An answer to a call that was given up is dropped; a second one ends the connection."""
+    victim = Victim(dialect, policy)
+    far = victim.broker.remoteForName(b"theirs")
+    first, second = far.callRemote("x"), far.callRemote("y")
+    second.addErrback(lambda failure: None)
+    first.addErrback(lambda failure: None)
+    first.cancel()
+    victim.scheduler.run()
+    with taming(caplog) as lines:
+        victim.hear(victim.speaker.message(b"answer", 1, 5))
+        victim.hear(victim.speaker.message(b"answer", 2, 5))
+        assert not victim.is_dead
+        victim.hear(victim.speaker.message(b"answer", 2, 5))
+    assert lines == ["closed PEER: answer to unknown request 2"]
+
+
+@binds("B4")
+def test_a_request_id_in_use(policy: str, dialect: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A second call under the id of one that runs ends the connection."""
+
+    class Slow(Target):
+        """Never answers."""
+
+        def remote_wait(self) -> Any:
+            """Give something that never comes."""
+            return Deferred()
+
+    victim = Victim(dialect, policy, Slow())
+    with taming(caplog) as lines:
+        victim.hear(victim.speaker.call(name=b"wait", number=7) * 2)
+    assert lines == ["closed PEER: request id 7 already in use"]
+
+
+@binds("B5")
+@pytest.mark.parametrize(
+    "name",
+    [b"data", b"remote_echo", b"__init__", b"\xef\xbd\x85cho", b"echo\x00", b"", b"ec ho", b"kept"],
+)
+def test_only_methods_are_reached(
+    name: bytes, policy: str, dialect: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Private, absent, data, misspelt in Unicode: the same words for all of them."""
+    victim = Victim(dialect, policy, Market())
+    with taming(caplog) as lines:
+        victim.hear(victim.speaker.call(1, name=name))
+    (line,) = lines
+    assert line.startswith("PEER: NoSuchMethod: no remote method '")
+    assert not victim.is_dead
+    victim.end()
+
+
+@binds("B6", policies=("strict",))
+def test_texts_of_exceptions_stay_here(
+    policy: str, dialect: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A peer gets an id in place of what an unexpected exception says; the log has both."""
+    victim = Victim(dialect, policy, Market())
+    victim.hear(victim.speaker.call(name=b"fall"))
+    said = flat(last(victim).failure)
+    assert b"secret" not in victim.said
+    assert b"ValueError" not in victim.said
+    (record,) = caplog.records
+    _, _, error_id = record.getMessage().partition("(id ")
+    assert b"internal error (id " + error_id[:-1].encode() + b")" in said
+    assert record.exc_info is not None
+    victim.end()
+
+
+@binds("B6", policies=("published",))
+def test_published_texts_cross_without_tracebacks(policy: str, dialect: str) -> None:
+    """PB shows the text and the names of the classes; the traceback only where it was asked for."""
+    victim = Victim(dialect, policy, Market())
+    victim.hear(victim.speaker.call(name=b"fall"))
+    assert b"the password of the database is secret" in victim.said
+    assert b"test_objects.py" not in victim.said
+    victim.end()
+
+
+@binds("B7")
+def test_names_of_exceptions_make_nothing(policy: str, dialect: str) -> None:
+    """A peer's exception is of a class that is registered under its name, or a RemoteError."""
+    victim = Victim(dialect, policy)
+    failed = victim.broker.remoteForName(b"theirs").callRemote("x")
+    kept: list[Any] = []
+    failed.addErrback(kept.append)
+    victim.scheduler.run()
+    modules = set(sys.modules)
+    state = [
+        [[b"unicode", b"type"], b"os.not_there"],
+        [[b"unicode", b"value"], b"x"],
+        [[b"unicode", b"parents"], [b"list", b"builtins.SystemExit"]],
+    ]
+    failure = [b"twisted.spread.pb.CopyableFailure", [b"dictionary", *state]]
+    victim.hear(victim.speaker.message(b"error", 1, failure))
+    with pytest.raises(broker.RemoteError) as caught:
+        kept[0].raiseException()
+    assert (caught.value.remoteType, str(caught.value)) == ("os.not_there", "os.not_there: x")
+    assert set(sys.modules) == modules
+    victim.end()
+
+
+@binds("B8")
+@pytest.mark.parametrize(
+    "key", [b"is_admin", b"__class__", b"postUnjelly", b"setCopyableState", b"__dict__"]
+)
+def test_fields_that_are_not_declared(
+    key: bytes, policy: str, dialect: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """State sets the fields that the class declares: no method, no hook, no name of Python's."""
+    victim = Victim(dialect, policy)
+    state = [b"dictionary", [[b"unicode", key], 1]]
+    with taming(caplog) as lines:
+        victim.hear(victim.speaker.call([b"demo.Account", state]))
+    (line,) = lines
+    assert line == (
+        f"PEER: InsecureJelly: field '{key.decode()}' is not declared by {__name__}.Account"
+    )
+    victim.end()
+
+
+@binds("B8", policies=("published",))
+@pytest.mark.parametrize("key", [b"is_admin", b"__class__", b"setCopyableState"])
+def test_fields_of_a_class_that_declares_none(
+    key: bytes, policy: str, dialect: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where any field may come, none hides a method."""
+    victim = Victim(dialect, policy)
+    state = [b"dictionary", [[b"unicode", key], 1]]
+    with taming(caplog) as lines:
+        victim.hear(victim.speaker.call([b"demo.Loose", state]))
+    (line,) = lines
+    assert line.startswith("PEER: InsecureJelly: ")
+    victim.end()
+
+
+@binds("B9")
+def test_nothing_is_imported(policy: str, dialect: str) -> None:
+    """No tag of a peer's makes Python import something."""
+    victim = Victim(dialect, policy)
+    modules = set(sys.modules)
+    for number, tag in enumerate([b"antigravity.x", b"this.s", b"module", b"class"], 1):
+        victim.hear(victim.speaker.call([tag, b"antigravity"], number=number))
+        assert type(last(victim)) is Failed
+    assert set(sys.modules) == modules
+    victim.end()
+
+
+@binds("B10")
+def test_observers_end_with_their_connections(policy: str, dialect: str) -> None:
+    """After hundreds of connections that took a cache and went, nobody observes it."""
+    market = Market()
+    for _ in range(100):
+        victim = Victim(dialect, policy, market)
+        victim.hear(victim.speaker.call(name=b"ticker"))
+        victim.hear(victim.speaker.call(name=b"ticker", number=2))
+        assert len(market.cache.observers) == 1
+        victim.end()
+        assert market.cache.observers == []
+    gc.collect()
+
+
+@binds("B10")
+def test_a_decache_too_many(policy: str, dialect: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Letting a cache go more often than it was given ends the connection; the hook runs once."""
+    market = Market()
+    victim = Victim(dialect, policy, market)
+    victim.hear(victim.speaker.call(name=b"ticker"))
+    speaker = victim.speaker
+    number = last(victim).value[1]
+    drop = (b"decache", number) if dialect == "pb" else (b"decache", number, 1)
+    with taming(caplog) as lines:
+        victim.hear(speaker.message(*drop))
+        assert market.cache.observers == []
+        victim.hear(speaker.message(*drop) * 3)
+    assert lines == [f"closed PEER: decache of cache {number} by 1 (held 0)"]
+
+
+@binds("B10")
+def test_caches_count(policy: str, dialect: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A peer that makes a server hold caches meets the same limit as with references."""
+    most = 50
+    victim = Victim(dialect, POLICIES[policy].but(max_refs=most))
+    pb.setUnjellyableForClass("demo.Held", pb.RemoteCache)
+    try:
+        caches = [[b"cache", n, b"demo.Held", NOTHING] for n in range(1, most + 2)]
+        with taming(caplog) as lines:
+            victim.hear(victim.speaker.call([b"list", *caches], name=b"keep"))
+    finally:
+        del defaults.published.classes[b"demo.Held"]
+    (line,) = lines
+    assert line.startswith("PEER: ")
+    assert len(victim.broker.session.translator.held) <= most
+    victim.end()

@@ -1,0 +1,116 @@
+"""TLS: resumption, renegotiation, callbacks that raise; the other cases stand beside the filter."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attacker import binds
+from certificates import Authority, Pair
+from OpenSSL import SSL
+
+from broker.net.tls import TLS
+from broker.net.tls_filter import TLSFilter
+from broker.net.verdict import Verdict
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """A CA."""
+    folder: Path = tmp_path_factory.mktemp("tls")
+    return Authority(folder)
+
+
+@pytest.fixture(scope="module")
+def pair(authority: Authority) -> Pair:
+    """The server's certificate."""
+    return authority.issue()
+
+
+def carried(client: TLSFilter, server: TLSFilter) -> list[str]:
+    """Carry bytes until neither has any; return what failed, and where."""
+    failed = []
+    ends = [("server", client, server), ("client", server, client)]
+    busy = True
+    while busy:
+        busy = False
+        for name, sender, receiver in ends:
+            data = sender.data_to_send()
+            busy = busy or bool(data)
+            if data and name not in [what for what, _ in failed]:
+                try:
+                    receiver.receive(data)
+                except Exception as error:
+                    failed.append((name, str(error)))
+    return [f"{name}: {text}" for name, text in failed]
+
+
+@binds("D-resumption", policies=(), dialects=())
+@pytest.mark.parametrize("version", [SSL.TLS1_2_VERSION, SSL.TLS1_3_VERSION])
+def test_no_session_is_resumed(authority: Authority, pair: Pair, version: int) -> None:
+    """A second connection with the session of the first proves who it is once more, in full."""
+    me = authority.issue(["alice"], client=True)
+    server_tls = TLS.server(pair.certificate_path, pair.key_path, client_ca=authority.ca_path)
+    context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+    context.use_certificate(me.certificate)
+    context.use_privatekey(me.key)
+    context.set_max_proto_version(version)
+    session: Any = None
+    for _ in range(2):
+        client = TLSFilter(context, is_server=False, verdict=Verdict())
+        if session is not None:
+            client._connection = SSL.Connection(context, None)
+            client._connection.set_app_data(Verdict())
+            client._connection.set_connect_state()
+            client._connection.set_session(session)
+            with pytest.raises(SSL.WantReadError):
+                client._connection.do_handshake()
+        server = server_tls.filter()
+        assert carried(client, server) == []
+        assert server.peer_certificate == me.certificate
+        chain = server._connection.get_verified_chain(as_cryptography=True)
+        assert chain == [me.certificate, authority.certificate]
+        assert (
+            not server._connection.session_reused()
+            if hasattr(server._connection, "session_reused")
+            else True
+        )
+        session = client._connection.get_session()
+
+
+@binds("D-renegotiation", policies=(), dialects=())
+def test_no_renegotiation(authority: Authority, pair: Pair) -> None:
+    """A peer that wants to negotiate again, as TLS 1.2 can, is refused."""
+    server = TLS.server(pair.certificate_path, pair.key_path).filter()
+    context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+    context.set_max_proto_version(SSL.TLS1_2_VERSION)
+    client = TLSFilter(context, is_server=False, verdict=Verdict())
+    assert carried(client, server) == []
+    assert server.version == "TLSv1.2"
+    before = server._connection.total_renegotiations()
+    assert client._connection.renegotiate()
+    with pytest.raises(SSL.WantReadError):
+        client._connection.do_handshake()
+    carried(client, server)
+    assert server._connection.total_renegotiations() == before
+    assert client._connection.renegotiate_pending() or client.failure is not None
+
+
+@binds("D-sni", policies=(), dialects=())
+def test_a_callback_for_names_that_raises(authority: Authority, pair: Pair) -> None:
+    """A context whose callback for the server's name raises lets nobody in."""
+
+    def raising(connection: Any) -> None:
+        raise RuntimeError("a fault in a callback")
+
+    context = SSL.Context(SSL.TLS_SERVER_METHOD)
+    context.use_certificate(pair.certificate)
+    context.use_privatekey(pair.key)
+    context.set_tlsext_servername_callback(raising)
+    server = TLSFilter.from_context(context, server=True)
+    client = TLS.client(ca=authority.ca_path).filter("localhost")
+    failed = carried(client, server)
+    assert failed[0] == "server: TLS handshake failed: callback failed"
+    assert not server.handshake_done
+    assert not client.handshake_done
