@@ -6,6 +6,7 @@ it says, does and logs is seen whole, and what it costs is its processor time al
 
 from __future__ import annotations
 
+import gc
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -224,14 +225,19 @@ class Victim:
 def cost(action: Callable[[Any], object], prepare: Callable[[], Any], tries: int = 3) -> float:
     """Return the least processor seconds that an action has taken, of a few tries.
 
-    The least, since what else this machine does can only add.
+    The least, since what else this machine does can only add. Python's garbage collector does not
+    look at what was there before, of other tests too.
     """
     least = float("inf")
-    for _ in range(tries):
-        prepared = prepare()
-        begin = time.process_time()
-        action(prepared)
-        least = min(least, time.process_time() - begin)
+    gc.freeze()
+    try:
+        for _ in range(tries):
+            prepared = prepare()
+            begin = time.process_time()
+            action(prepared)
+            least = min(least, time.process_time() - begin)
+    finally:
+        gc.unfreeze()
     return least
 
 
