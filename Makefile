@@ -7,7 +7,7 @@ SOURCES := pyproject.toml README.md $(shell find broker cred jelly -name '*.py')
 # Tests and benchmarks see the built wheel, never the checkout beside them.
 export PYTHONSAFEPATH := 1
 
-.PHONY: demo test check vectors vocabulary bench clean
+.PHONY: demo test check vectors vocabulary bench attacks clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/python -m broker demo
@@ -29,6 +29,9 @@ vocabulary: $(VENV)/.installed $(VENV)/.test
 
 bench: $(VENV)/.installed $(VENV)/.bench
 	$(BIN)/python tests/bench/run.py $(ARGS)
+
+attacks: $(VENV)/.installed $(VENV)/.test
+	$(BIN)/python tests/attacks/comparison/compare.py $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

@@ -24,7 +24,9 @@ from broker.core.dialects import DIALECTS, NONE, Dialect
 from broker.core.policy import PUBLISHED, STRICT, Policy
 from broker.errors import ConnectionAborted
 from broker.failure import Failure
+from jelly.codec import Reader
 from jelly.limits import Limits
+from jelly.vocabulary import NONE_VOCABULARY
 
 __all__ = [
     "BOTH",
@@ -115,14 +117,13 @@ class Speaker:
         return self.message(b"message", number, target, name, answer, [b"tuple", *values], kw)
 
     def read(self, data: bytes) -> list[Any]:
-        """What a server has said in this dialect, as messages."""
-        reader = NONE.reader(_NO_LIMITS)
-        reader.feed(data)
-        reader.read(1)
-        rest = reader.take_rest()
-        reader = self.dialect.reader(_NO_LIMITS)
-        reader.feed(rest)
-        return [self.dialect.parse(item) for item in reader.read()]
+        """What a server has said in this dialect, as messages of expressions."""
+        offer = Reader(_NO_LIMITS, NONE_VOCABULARY)
+        offer.feed(data)
+        offer.read(1)
+        messages: list[Any] = []
+        self.dialect.reader(_NO_LIMITS, True).receive(offer.take_rest(), messages)
+        return messages
 
 
 class Target(broker.Root):

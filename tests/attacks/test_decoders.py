@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import re
 import tracemalloc
+from collections import deque
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -160,8 +161,8 @@ def test_no_table_grows_by_what_a_peer_says() -> None:
     victim = Victim("pb")
     for number in range(100):
         victim.hear(victim.speaker.call(name=b"name%d" % number, number=number + 1))
-    words = victim.broker.session._reader._words
-    assert len(words) == 31
+    reader = victim.broker.session.inbox.read.__self__._reader
+    assert len(reader._words) == 31
     victim.end()
 
 
@@ -241,7 +242,7 @@ def test_nothing_after_a_fault_is_parsed(
     assert target.kept == 1
     assert len(lines) == 1
     with pytest.raises(RuntimeError, match=r"^decoder already failed$"):
-        victim.broker.session._reader.read()
+        victim.broker.session.inbox.read(b"", deque())
 
 
 @binds("A17")
@@ -249,13 +250,11 @@ def test_a_reader_that_failed_is_dead(policy: str, dialect: str) -> None:
     """A reader says no more once it has raised, whatever it is fed."""
     speaker = Speaker(dialect)
     reader: Any = speaker.dialect.reader(STRICT.limits)
-    reader.feed(b"\x90" if dialect == "pb" else b"\xff\xff\xff\xff")
     with pytest.raises(broker.ProtocolError):
-        reader.read()
-    reader.feed(speaker.call(1))
+        reader.receive(b"\x90" if dialect == "pb" else b"\xff\xff\xff\xff", [])
     for _ in range(2):
         with pytest.raises(RuntimeError, match=r"^decoder already failed$"):
-            reader.read()
+            reader.receive(speaker.call(1), [])
 
 
 @binds("A7")

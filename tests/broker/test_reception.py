@@ -86,7 +86,7 @@ def test_the_published_factory_has_one() -> None:
     scheduler = ManualScheduler()
     transport = FakeTransport(scheduler, HERE)
     brokers[0].makeConnection(transport)
-    brokers[0].expected("offer")
+    brokers[0].expectations.met("offer")
     scheduler.advance(PUBLISHED.login_timeout)
     assert transport.is_aborted
     brokers[0].connectionLost(Failure(ConnectionDone()))
