@@ -89,13 +89,14 @@ class FrameReader:
         keeps_expressions: give each value as an expression, for hooks that know nothing else.
     """
 
-    __slots__ = ("_convert", "_decode", "_have", "_limits", "_parts", "_wanted")
+    __slots__ = ("_convert", "_decode", "_have", "_is_dead", "_limits", "_parts", "_wanted")
 
     def __init__(self, limits: Limits, keeps_expressions: bool = False):
         self._limits = limits
         self._parts: list[bytes] = []
         self._have = 0
         self._wanted = 0
+        self._is_dead = False
         self._decode = _decoder()
         self._convert = _EXPRESSIONS if keeps_expressions else _VALUES
 
@@ -110,6 +111,8 @@ class FrameReader:
             ProtocolError: a frame is too large, or no message; those before it are in the inbox.
             RuntimeError: it has raised ProtocolError before.
         """
+        if self._is_dead:
+            raise RuntimeError("decoder already failed")
         if self._have:
             self._parts.append(data)
             self._have += len(data)
@@ -136,10 +139,10 @@ class FrameReader:
                 inbox.append(convert[kind](message) if kind in convert else message)
                 pos = stop
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            self._decode = _refuse
+            self._is_dead = True
             raise ProtocolError(f"malformed message: {str(error)[:200]}") from None
         except ProtocolError:
-            self._decode = _refuse
+            self._is_dead = True
             raise
         self._have = end - pos
         if self._have:
@@ -154,10 +157,6 @@ class FrameReader:
     def is_between_expressions(self) -> bool:
         """Whether no frame has been started."""
         return not self._have
-
-
-def _refuse(data: Any) -> Any:
-    raise RuntimeError("decoder already failed")
 
 
 def _of_expressions(frame: Graph) -> Message:
