@@ -45,6 +45,7 @@ __all__ = [
     "DNSLookupError",
     "DeadReferenceError",
     "DecodeError",
+    "Delivery",
     "EncodeError",
     "Error",
     "InsecureJelly",
@@ -73,6 +74,7 @@ __all__ = [
     "Server",
     "ServerBusy",
     "ServerDraining",
+    "Slow",
     "Stats",
     "Subscribers",
     "TCPTimedOutError",
@@ -145,7 +147,7 @@ if TYPE_CHECKING:
     from broker.flavors.failures import CopiedFailure, CopyableFailure
     from broker.flavors.reference import RemoteMethod, RemoteReference
     from broker.flavors.referenceable import Referenceable, Root
-    from broker.flavors.subscribers import Subscribers
+    from broker.flavors.subscribers import Delivery, Slow, Subscribers
     from broker.flavors.viewable import Viewable, ViewPoint
     from broker.handle import Connection
     from broker.net.tls import TLS
@@ -174,7 +176,7 @@ _HOMES = {
     "broker.flavors.failures": "CopiedFailure CopyableFailure",
     "broker.flavors.reference": "RemoteMethod RemoteReference",
     "broker.flavors.referenceable": "Referenceable Root",
-    "broker.flavors.subscribers": "Subscribers",
+    "broker.flavors.subscribers": "Delivery Slow Subscribers",
     "broker.flavors.viewable": "ViewPoint Viewable",
     "broker.handle": "Connection",
     "broker.admission": "realm",

@@ -7,6 +7,7 @@ from typing import Any
 
 from broker import journal
 from broker.core.messages import ObjectId, RequestId
+from broker.core.notice import Notice
 from broker.core.session import Session
 from broker.defer import Deferred, fail
 from broker.errors import DeadReferenceError, Error, PBConnectionLost
@@ -22,19 +23,23 @@ class Calls:
     Args:
         session: makes them.
         flush: has what the session wrote sent soon.
+        flush_later: has it sent at the end of this turn of the loop.
 
     Attributes:
         is_open: whether calls can be made.
         now: the clock of time limits.
     """
 
-    __slots__ = ("_deferreds", "_flush", "_session", "is_open", "now")
+    __slots__ = ("_deferreds", "_flush", "_flush_later", "_session", "is_open", "now")
 
-    def __init__(self, session: Session, flush: Callable[[], object]):
+    def __init__(
+        self, session: Session, flush: Callable[[], object], flush_later: Callable[[], object]
+    ):
         self.is_open = False
         self.now: Callable[[], float] = _unset
         self._session = session
         self._flush = flush
+        self._flush_later = flush_later
         self._deferreds: dict[RequestId, Deferred[Any]] = {}
 
     def call(
@@ -89,6 +94,22 @@ class Calls:
             raise DeadReferenceError(_ENDED)
         self._session.call(b"message", object_id, name, args, kw, perspective, False)
         self._flush()
+
+    def notify(self, perspective: Any, object_id: ObjectId, notice: Notice) -> None:
+        """Call a method of one of the many objects that a notice goes to; sent in this turn.
+
+        Raises:
+            DeadReferenceError, EncodeError: it was not sent.
+        """
+        if not self.is_open:
+            raise DeadReferenceError(_ENDED)
+        session = self._session
+        if session.outbox.notice(object_id, notice):
+            session.stats.calls_made += 1
+        else:
+            name, args, kw = notice.name, notice.args, notice.kw
+            session.call(b"message", object_id, name, args, kw, perspective, False)
+        self._flush_later()
 
     def answered(self, request_id: RequestId, value: Any) -> None:
         """Fire the Deferred of a call that returned."""

@@ -107,7 +107,7 @@ class Broker(Doors):
         self.expectations = Expectations(self.abort)
         self._scheduler: Scheduler = scheduler_for(None)
         self._results: Results | None = None
-        self.calls = Calls(self.session, self.soon_flush)
+        self.calls = Calls(self.session, self.soon_flush, self.flush_later)
         self.answered = self.calls.answered
         self.refused = self.calls.refused
         self._is_pumping = False
@@ -115,6 +115,7 @@ class Broker(Doors):
         self._has_pump = False
         self._keepalive: Keepalive | None = None
         self._flow: Flow | None = None
+        self._when_drained: list[Callable[[], object]] = []
         self._fault: Exception | None = None
         self._idle: Deferred[None] | None = None
         self.prepare_doors()
@@ -273,15 +274,32 @@ class Broker(Doors):
         queued = session.outbox.queued
         if queued >= _BATCH or (queued == 1 and session.waiting <= 1):
             self.flush()
-        elif not self._has_flush:
+        else:
+            self.flush_later()
+
+    def flush_later(self) -> None:
+        """Write what is due at the end of this turn of the loop."""
+        if not self._has_flush:
             self._has_flush = True
             self._scheduler.soon(self.flush)
+
+    @property
+    def is_congested(self) -> bool:
+        """Whether more is unsent than the policy's high water mark."""
+        return self._flow is not None and self._flow.is_congested
+
+    def when_drained(self, callback: Callable[[], object]) -> None:
+        """Have ``callback()`` called once when little is unsent again, after the congestion."""
+        self._when_drained.append(callback)
 
     def _unsent(self) -> int:
         return getattr(self.backlog or self.transport, "unsent", 0)
 
     def _on_drained(self) -> None:
         self.session.inbox.holds_calls = False
+        waiting, self._when_drained = self._when_drained, []
+        for callback in waiting:
+            callback()
         self.pump()
 
     def on_released(self) -> None:

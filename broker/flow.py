@@ -52,6 +52,11 @@ class Flow:
         self._is_reading = True
         self._is_impeded = False
 
+    @property
+    def is_congested(self) -> bool:
+        """Whether more is unsent than the high water mark."""
+        return self.room < 0 and self._unsent() > self._policy.high_water
+
     def regulate(self) -> None:
         """Hold the peer's calls or let them go on, stop reading or go on, as the marks say.
 

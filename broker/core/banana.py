@@ -11,6 +11,7 @@ from typing import Any
 
 from broker.core import messages
 from broker.core.messages import Message, ObjectId
+from broker.core.notice import Notice
 from broker.core.small import with_values
 from jelly import atoms
 from jelly.atoms import Expression
@@ -18,6 +19,9 @@ from jelly.codec import Reader, Writer, float_bytes, int_bytes, list_head, strin
 from jelly.limits import Limits
 
 __all__ = ["BananaReader", "BananaWriter"]
+
+
+_YES, _NO = int_bytes(1), int_bytes(0)
 
 
 def _parse_values(expression: Expression) -> Message:
@@ -71,6 +75,7 @@ class BananaWriter:
     __slots__ = (
         "_answer",
         "_longest",
+        "_message",
         "_most_bits",
         "_no_keywords",
         "_tuple",
@@ -87,6 +92,7 @@ class BananaWriter:
         self._most_bits = min(63, 7 * limits.max_prefix)
         word = self._writer.encode
         self._words = {each: word(each) for each in vocabulary}
+        self._message = list_head(7) + word(b"message")
         self._answer = list_head(3) + word(b"answer")
         self._tuple = word(atoms.TUPLE)
         self._unicode = list_head(2) + word(atoms.UNICODE)
@@ -109,24 +115,22 @@ class BananaWriter:
             request_id, object_id, name, args, kw: as of ``messages.PlainCall``.
             deadline: is not sent: PB's wire has none.
         """
-        if kw:
-            return None
-        values = self._tuple_of(args)
-        if values is None:
-            return None
         command, wants_answer = _COMMANDS[number]
-        return b"".join(
-            (
-                list_head(7),
-                self._string(command),
-                int_bytes(request_id),
-                int_bytes(object_id) if isinstance(object_id, int) else self._string(object_id),
-                self._string(name.encode("utf-8")),
-                wants_answer,
-                values,
-                self._no_keywords,
-            )
+        tail = self._tail_of(name, args, kw, wants_answer)
+        if tail is None:
+            return None
+        head = self._message if command == b"message" else list_head(7) + self._string(command)
+        return b"".join((head, int_bytes(request_id), self._id(object_id), tail))
+
+    def notice(self, object_id: ObjectId, notice: Notice) -> bytes | None:
+        """Return the bytes of a call that goes to many, or None if its values need a jellier."""
+        # Words of the vocabulary make the dialects differ, and this is one.
+        tail = notice.tail(
+            self._message, lambda: self._tail_of(notice.name, notice.args, notice.kw)
         )
+        if tail is None or len(tail) > self._longest:
+            return None
+        return b"".join((self._message, int_bytes(0), self._id(object_id), tail))
 
     def answer(self, request_id: int, value: Any) -> bytes | None:
         """Return the bytes of an answer, or None if its value needs a jellier."""
@@ -146,6 +150,18 @@ class BananaWriter:
             EncodeError: it is beyond the limits, or no expression.
         """
         return self._writer.encode(message)
+
+    def _tail_of(
+        self, name: str, args: tuple[Any, ...], kw: dict[str, Any], wants_answer: bytes = _NO
+    ) -> bytes | None:
+        values = None if kw else self._tuple_of(args)
+        if values is None:
+            return None
+        method = self._string(name.encode("utf-8"))
+        return b"".join((method, wants_answer, values, self._no_keywords))
+
+    def _id(self, object_id: ObjectId) -> bytes:
+        return int_bytes(object_id) if isinstance(object_id, int) else self._string(object_id)
 
     def _element(self, value: Any) -> bytes | None:
         kind = type(value)
@@ -189,8 +205,8 @@ class BananaWriter:
 _MOST = 32
 _FLAT = frozenset({str, int, bytes, float})
 _COMMANDS = {
-    1: (b"message", int_bytes(1)),
-    2: (b"message", int_bytes(0)),
-    3: (b"cachemessage", int_bytes(1)),
-    4: (b"cachemessage", int_bytes(0)),
+    1: (b"message", _YES),
+    2: (b"message", _NO),
+    3: (b"cachemessage", _YES),
+    4: (b"cachemessage", _NO),
 }

@@ -14,6 +14,7 @@ from broker.core.banana import BananaReader, BananaWriter
 from broker.core.messages import Message, ObjectId
 from broker.core.msgpack_reader import FrameReader
 from broker.core.msgpack_writer import FrameWriter
+from broker.core.notice import Notice
 from jelly.limits import Limits
 from jelly.vocabulary import NONE_VOCABULARY, PB_VOCABULARY
 
@@ -56,6 +57,10 @@ class MessageWriter(Protocol):
         /,
     ) -> bytes | None:
         """Return the bytes of a call of simple values, or None where those need a jellier."""
+        ...
+
+    def notice(self, object_id: ObjectId, notice: Notice, /) -> bytes | None:
+        """Return the bytes of a call that goes to many, or None where its values need a jellier."""
         ...
 
     def answer(self, request_id: int, value: Any, /) -> bytes | None:

@@ -14,6 +14,7 @@ import msgspec
 
 from broker.core.messages import ObjectId
 from broker.core.msgpack_nodes import check_nodes
+from broker.core.notice import Notice
 from broker.core.plain import LEAVES, are_plain
 from broker.core.small import small_expression
 from jelly.errors import CannotJelly, LimitExceeded, TooLarge
@@ -25,6 +26,8 @@ __all__ = ["FrameWriter"]
 # bits, UnicodeEncodeError a lone surrogate.
 _NOT_PLAIN = (OverflowError, UnicodeEncodeError)
 _pack_length = Struct(">I").pack
+# Of an array of six: a PlainSend whose request id, which nobody will answer, is 0.
+_NOTICE_HEAD = b"\x96\x02\x00"
 _CALL, _CALL_TO_CACHE, _ANSWER, _TUPLE, _GRAPH, _ERROR = 1, 3, 5, 6, 7, 7
 
 
@@ -76,6 +79,21 @@ class FrameWriter:
             self._check(body)
         return _pack_length(size) + body
 
+    def notice(self, object_id: ObjectId, notice: Notice) -> bytes | None:
+        """Return the frame of a call that goes to many, or None if its values need a jellier.
+
+        Raises:
+            TooLarge: it is beyond the limits.
+        """
+        tail = notice.tail(FrameWriter, lambda: self._tail_of(notice))
+        if tail is None:
+            return None
+        body = b"".join((_NOTICE_HEAD, self._encode(_target(object_id)), tail))
+        size = len(body)
+        if size > self._most_unchecked:
+            self._check(body)
+        return _pack_length(size) + body
+
     def answer(self, request_id: int, value: Any) -> bytes | None:
         """Return the frame of an answer, or None if its value needs a jellier.
 
@@ -118,6 +136,15 @@ class FrameWriter:
             return self._frame(_narrow(frame))
         except UnicodeEncodeError:
             raise CannotJelly("str with a lone surrogate has no UTF-8 form") from None
+
+    def _tail_of(self, notice: Notice) -> bytes | None:
+        args, kw = notice.args, notice.kw
+        if not are_plain((*args, *kw.values())):
+            return None
+        try:
+            return b"".join(map(self._encode, (notice.name, args, kw)))
+        except _NOT_PLAIN:
+            return None
 
     def _small_call(
         self,

@@ -14,6 +14,7 @@ from broker.core.dialects import NONE, Dialect
 from broker.core.dropped import Dropped
 from broker.core.events import CallRaised
 from broker.core.messages import ObjectId, RequestId
+from broker.core.notice import Notice
 from broker.core.policy import Policy
 from broker.core.scope import Scope
 from broker.core.stats import Stats
@@ -103,6 +104,20 @@ class Outbox:
         self._pieces.append(piece)
         self.queued += 1
         self.size += len(piece)
+        return True
+
+    def notice(self, object_id: ObjectId, notice: Notice) -> bool:
+        """Send a call that goes to many; return False where its values need a jellier.
+
+        Raises:
+            EncodeError: it is beyond the limits.
+        """
+        if self._knows_expressions_only or self._translator.scope is not None:
+            return False
+        piece = self._writer.notice(object_id, notice)
+        if piece is None:
+            return False
+        self._append(piece)
         return True
 
     def answer(self, request_id: RequestId, value: Any) -> bool:

@@ -1,44 +1,203 @@
-"""Subscribers: the references that an event goes to."""
+"""Subscribers: the references that an event goes to, also when some of them are slow.
+
+Theory of operation. An event is encoded once, whoever listens. It is written to each connection at
+the end of the turn, with what else is due there. A connection that has more unsent than its
+policy's ``high_water`` is slow: the events for its subscribers wait here, until it has caught up.
+How many may wait, and what happens to those beyond, each subscriber's :class:`Slow` says.
+"""
 
 from __future__ import annotations
 
+import enum
+import logging
+from collections import deque
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
+from broker.core.notice import Notice
+from broker.errors import DeadReferenceError, PBConnectionLost
 from broker.flavors.reference import RemoteReference
 
-__all__ = ["Subscribers"]
+__all__ = ["Delivery", "Slow", "Subscribers"]
+
+logger = logging.getLogger("broker.subscribers")
+
+
+class Slow(enum.Enum):
+    """What becomes of events for a subscriber for whom too many wait already."""
+
+    DISCONNECT = "disconnect"
+    """Its connection is closed."""
+
+    DROP_OLDEST = "drop oldest"
+    """The one that has waited longest is dropped for the new one."""
+
+    DROP_NEWEST = "drop newest"
+    """The new one is dropped."""
+
+
+@dataclass(slots=True)
+class Delivery:
+    """What has become of the events for one subscriber, or for all.
+
+    Attributes:
+        sent: how many were written to the connection.
+        dropped: how many never will be.
+        waiting: how many will be when the connection has caught up.
+    """
+
+    sent: int = 0
+    dropped: int = 0
+    waiting: int = 0
 
 
 class Subscribers:
     """References that are told of events; one whose connection has ended is forgotten.
 
-    ``len()`` tells how many there are.
+    ``len()`` tells how many there are, iteration which.
     """
 
     def __init__(self) -> None:
-        self._references: dict[RemoteReference, None] = {}
+        self._subscriptions: dict[RemoteReference, _Subscription] = {}
+        self._former = Delivery()
 
     def __len__(self) -> int:
-        return len(self._references)
+        return len(self._subscriptions)
 
     def __iter__(self) -> Iterator[RemoteReference]:
-        return iter(list(self._references))
+        return iter(list(self._subscriptions))
 
-    def add(self, reference: RemoteReference) -> None:
-        """Tell ``reference`` of every event from now on, until its connection ends."""
-        if reference not in self._references and not reference.broker.disconnected:
-            self._references[reference] = None
+    def add(
+        self, reference: RemoteReference, *, slow: Slow = Slow.DISCONNECT, most: int = 10_000
+    ) -> None:
+        """Tell ``reference`` of every event from now on, until its connection ends.
+
+        Nothing happens if it is told already.
+
+        Args:
+            reference: whose methods are called.
+            slow: what becomes of events when it does not keep up.
+            most: events that may wait for it, once its connection has more unsent than the
+                policy's ``high_water``.
+
+        Raises:
+            ValueError: ``most`` is not positive.
+        """
+        if most < 1:
+            raise ValueError(f"most is {most}: at least one event must be able to wait")
+        if reference not in self._subscriptions and not reference.broker.disconnected:
+            self._subscriptions[reference] = _Subscription(reference, slow, most)
             reference.notifyOnDisconnect(self.discard)
 
     def discard(self, reference: RemoteReference) -> None:
-        """Tell ``reference`` nothing more; nothing happens if it was not told."""
-        if reference in self._references:
-            del self._references[reference]
-            if self.discard in reference.disconnectCallbacks:
-                reference.dontNotifyOnDisconnect(self.discard)
+        """Tell ``reference`` nothing more, not even what waits, if it is a subscriber."""
+        subscription = self._subscriptions.pop(reference, None)
+        if subscription is None:
+            return
+        subscription.end()
+        self._former.sent += subscription.delivery.sent
+        self._former.dropped += subscription.delivery.dropped
+        if self.discard in reference.disconnectCallbacks:
+            reference.dontNotifyOnDisconnect(self.discard)
 
     def send(self, _name: str, /, *args: Any, **kw: Any) -> None:
-        """Call a method of every subscriber one way; a peer that has gone is no error."""
-        for reference in list(self._references):
-            reference.send(_name, *args, **kw)
+        """Call a method of every subscriber one way; a peer that has gone is no error.
+
+        What is passed must not be changed while it may wait for somebody.
+        """
+        notice = Notice(_name, args, kw)
+        for subscription in list(self._subscriptions.values()):
+            subscription.tell(notice)
+
+    def delivery(self, reference: RemoteReference | None = None) -> Delivery:
+        """Return what has become of the events for one subscriber, or for all that ever were.
+
+        Raises:
+            KeyError: ``reference`` is no subscriber.
+        """
+        if reference is not None:
+            return self._subscriptions[reference].now()
+        total = Delivery(self._former.sent, self._former.dropped)
+        for subscription in self._subscriptions.values():
+            one = subscription.now()
+            total.sent += one.sent
+            total.dropped += one.dropped
+            total.waiting += one.waiting
+        return total
+
+
+class _Subscription:
+    """One subscriber, and the events that wait for it."""
+
+    __slots__ = ("_is_watching", "_most", "_slow", "_waiting", "delivery", "reference")
+
+    def __init__(self, reference: RemoteReference, slow: Slow, most: int):
+        self.reference = reference
+        self.delivery = Delivery()
+        self._slow = slow
+        self._most = most
+        self._waiting: deque[Notice] | None = None
+        self._is_watching = False
+
+    def now(self) -> Delivery:
+        """Return a copy of the counts."""
+        waiting = 0 if self._waiting is None else len(self._waiting)
+        return Delivery(self.delivery.sent, self.delivery.dropped, waiting)
+
+    def tell(self, notice: Notice) -> None:
+        """Send an event, or let it wait."""
+        if not self._waiting and not self.reference.broker.is_congested:
+            self._write(notice)
+            return
+        if self._waiting is None:
+            self._waiting = deque()
+        if len(self._waiting) < self._most:
+            self._waiting.append(notice)
+        elif self._slow is Slow.DISCONNECT:
+            self.reference.broker.abort(
+                PBConnectionLost(f"subscriber is slow ({self._most} events waiting)")
+            )
+            return
+        else:
+            self.delivery.dropped += 1
+            if self._slow is Slow.DROP_OLDEST:
+                self._waiting.popleft()
+                self._waiting.append(notice)
+        self._watch()
+
+    def end(self) -> None:
+        """Drop what waits."""
+        if self._waiting:
+            self.delivery.dropped += len(self._waiting)
+            self._waiting.clear()
+
+    def _watch(self) -> None:
+        if not self._is_watching:
+            self._is_watching = True
+            self.reference.broker.when_drained(self._go_on)
+
+    def _go_on(self) -> None:
+        """Send what waits, until the connection is full again."""
+        self._is_watching = False
+        broker, waiting = self.reference.broker, self._waiting
+        while waiting:
+            self._write(waiting.popleft())
+            if broker.session.outbox.size > broker.policy.high_water:
+                broker.flush()
+                if broker.is_congested:
+                    break
+        if waiting:
+            self._watch()
+
+    def _write(self, notice: Notice) -> None:
+        reference = self.reference
+        try:
+            reference.broker.calls.notify(reference.perspective, reference.luid, notice)
+        except DeadReferenceError:
+            return
+        except Exception:
+            logger.exception("event '%s' was not sent", notice.name)
+            self.delivery.dropped += 1
+        else:
+            self.delivery.sent += 1

@@ -8,8 +8,11 @@ from typing import Any
 import pytest
 from memory import BrokerPair
 
+from broker.core.msgpack_writer import FrameWriter
+from broker.core.policy import STRICT
+from broker.errors import PBConnectionLost
 from broker.flavors.referenceable import Referenceable, Root
-from broker.flavors.subscribers import Subscribers
+from broker.flavors.subscribers import Delivery, Slow, Subscribers
 
 
 class Listener(Referenceable):
@@ -98,3 +101,154 @@ def test_an_argument_that_cannot_be_sent(caplog: pytest.LogCaptureFixture) -> No
         hub.subscribers.send("event", object())
     assert "was not sent" in caplog.text
     assert len(hub.subscribers) == 1
+
+
+class Slower:
+    """A hub with one subscriber, whose connection takes nothing until a test says so."""
+
+    def __init__(self, slow: Slow, most: int) -> None:
+        self.hub = Hub()
+        self.pair = BrokerPair(self.hub, policy=STRICT)
+        self.listener = Listener()
+        self.pair.call("subscribe", self.listener)
+        self.reference = self.hub.last
+        self.hub.subscribers.discard(self.reference)
+        self.hub.subscribers.add(self.reference, slow=slow, most=most)
+        self.transport = self.pair.transport(self.pair.server)
+
+    def fill(self) -> None:
+        """Send more than the high water mark, of which nothing is taken."""
+        self.transport.unsent = STRICT.high_water + 1
+        self.send("x" * self.transport.unsent)
+
+    def send(self, *events: Any) -> None:
+        """Send events, and let them arrive as far as they were written."""
+        for event in events:
+            self.hub.subscribers.send("event", event)
+        self.pair.exchange()
+
+    def drain(self) -> None:
+        """Take what is unsent."""
+        self.transport.unsent = 0
+        self.transport.on_drained()
+        self.pair.exchange()
+
+    @property
+    def heard(self) -> list[Any]:
+        """The events that arrived, without what filled the connection."""
+        return [args[0] for args, _ in self.listener.heard if len(str(args[0])) < 100]
+
+
+@pytest.mark.parametrize(
+    ("slow", "kept"), [(Slow.DROP_OLDEST, [3, 4, 5]), (Slow.DROP_NEWEST, [1, 2, 3])]
+)
+def test_events_are_dropped_for_a_slow_subscriber(slow: Slow, kept: list[int]) -> None:
+    """Of those beyond what may wait, the oldest or the newest; the rest comes in order."""
+    world = Slower(slow, 3)
+    world.fill()
+    world.send(1, 2, 3, 4, 5)
+    assert world.heard == []
+    delivery = world.hub.subscribers.delivery
+    assert delivery(world.reference) == delivery() == Delivery(sent=1, dropped=2, waiting=3)
+    world.drain()
+    assert world.heard == kept
+    world.send(6)
+    assert world.heard == [*kept, 6]
+    assert delivery(world.reference) == delivery() == Delivery(sent=5, dropped=2)
+
+
+def test_a_slow_subscriber_is_disconnected() -> None:
+    """When one more event than may wait would, its connection ends; what waited is dropped."""
+    world = Slower(Slow.DISCONNECT, 3)
+    world.fill()
+    world.send(1, 2, 3)
+    assert not world.transport.is_aborted
+    world.send(4)
+    assert world.transport.is_aborted
+    world.pair.cut()
+    assert isinstance(world.pair.server.reason, PBConnectionLost)
+    assert str(world.pair.server.reason) == "subscriber is slow (3 events waiting)"
+    assert len(world.hub.subscribers) == 0
+    assert world.hub.subscribers.delivery() == Delivery(sent=1, dropped=3)
+    with pytest.raises(KeyError):
+        world.hub.subscribers.delivery(world.reference)
+
+
+def test_one_who_catches_up_only_for_a_moment() -> None:
+    """What waits is sent until the connection is full again; the rest goes on waiting."""
+    world = Slower(Slow.DROP_OLDEST, 100)
+    world.fill()
+    much = ["y" * 30_000] * 5
+    world.send(*much)
+    world.transport.unsent = 0
+    write = world.transport.write
+
+    def fill_again(data: bytes) -> None:
+        write(data)
+        world.transport.unsent = STRICT.high_water + 1
+
+    world.transport.write = fill_again  # type: ignore[method-assign]
+    world.transport.on_drained()
+    assert world.hub.subscribers.delivery() == Delivery(sent=4, waiting=2)
+    world.transport.write = write  # type: ignore[method-assign]
+    world.drain()
+    assert world.hub.subscribers.delivery() == Delivery(sent=6)
+    assert [args for args, _ in world.listener.heard][1:] == [(each,) for each in much]
+
+
+def test_at_least_one_may_wait() -> None:
+    """A subscriber for whom nothing may wait could never be told anything."""
+    world = Slower(Slow.DROP_OLDEST, 1)
+    with pytest.raises(ValueError, match="most is 0: at least one event must be able to wait"):
+        world.hub.subscribers.add(world.reference, most=0)
+
+
+@pytest.mark.parametrize("dialect", ["msgpack/1", "pb", "none"])
+@pytest.mark.parametrize("value", [5, ["a", {"b": 1.5}], (1, 2), b"bytes", {1: 2}, 1 << 70])
+def test_what_can_be_sent(dialect: str, value: Any) -> None:
+    """An event carries what a call can, in each dialect, whether encoded once or for each."""
+    hub = Hub()
+    pairs = [BrokerPair(hub, policy=STRICT.but(dialects=(dialect,))) for _ in range(2)]
+    listeners = [Listener(), Listener()]
+    for pair, listener in zip(pairs, listeners, strict=True):
+        # So that the objects have different ids.
+        pair.call("subscribe", Listener())
+        if pair is pairs[1]:
+            pair.call("subscribe", Listener())
+        pair.call("subscribe", listener)
+    hub.subscribers.send("event", value, key=value)
+    hub.subscribers.send("event", value)
+    for pair, listener in zip(pairs, listeners, strict=True):
+        pair.exchange()
+        assert listener.heard == [((value,), {"key": value}), ((value,), {})]
+
+
+def test_an_object_goes_to_each_as_a_reference_of_its_own() -> None:
+    """What is not plain is made anew for each connection."""
+    hub = Hub()
+    pairs = [BrokerPair(hub, policy=STRICT), BrokerPair(hub, policy=STRICT)]
+    listeners = [Listener(), Listener()]
+    for pair, listener in zip(pairs, listeners, strict=True):
+        pair.call("subscribe", listener)
+    hub.subscribers.send("event", hub)
+    for pair, listener in zip(pairs, listeners, strict=True):
+        pair.exchange()
+        ((reference,), _) = listener.heard[0]
+        assert reference.broker is pair.client
+
+
+def test_an_event_is_encoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many listen."""
+    hub = Hub()
+    for _ in range(5):
+        BrokerPair(hub, policy=STRICT).call("subscribe", Listener())
+    made: list[Any] = []
+    tail_of = FrameWriter._tail_of
+
+    def counting(self: Any, notice: Any) -> bytes | None:
+        made.append(notice)
+        return tail_of(self, notice)
+
+    monkeypatch.setattr(FrameWriter, "_tail_of", counting)
+    hub.subscribers.send("event", 1)
+    assert len(made) == 1
