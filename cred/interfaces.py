@@ -12,8 +12,11 @@ from zope.interface import Attribute, Interface
 
 __all__ = [
     "IAnonymous",
+    "IBearerToken",
+    "IClientCertificate",
     "ICredentials",
     "ISSHPrivateKey",
+    "IScramProof",
     "IUsernameDigestHash",
     "IUsernameHashedPassword",
     "IUsernamePassword",
@@ -88,3 +91,33 @@ class ISSHPrivateKey(ICredentials):
     blob = Attribute("The public key, as the client sent it.")
     sigData = Attribute("The data that was signed.")
     signature = Attribute("The signature; None while a client only asks whether the key would do.")
+
+
+class IScramProof(ICredentials):
+    """A user name, and the SCRAM verifier whose password the peer has been found to know.
+
+    A checker of this kind has one more method, ``scramVerifier(username)``, which is asked first,
+    and returns the user's `cred.scram.ScramVerifier`, plain, as an awaitable or as a Deferred; for
+    a user that there is not, `ScramVerifier.of_nobody`. It raises nothing that tells the two apart.
+    The exchange follows, and if it succeeds ``requestAvatarId``: so what provides this interface is
+    proven, and the checker only says who that is, or that the user may not log in.
+    """
+
+    username = Attribute("The user name, str or bytes; prepared by SASLprep.")
+    verifier = Attribute("The ScramVerifier that `scramVerifier` returned for this exchange.")
+
+
+class IBearerToken(ICredentials):
+    """A token that lets in whoever has it."""
+
+    token = Attribute("The token, a str of 8,192 characters at most.")
+
+
+class IClientCertificate(ICredentials):
+    """The certificate of a TLS client that has proven to have its key.
+
+    The chain was verified in a full handshake of this very connection.
+    """
+
+    certificate = Attribute("The client's own certificate, of `cryptography.x509`.")
+    chain = Attribute("The verified chain: the client's certificate first, the CA's last; tuple.")

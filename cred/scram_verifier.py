@@ -1,0 +1,182 @@
+"""What a server keeps of a password for SCRAM, and how it is made: RFC 5802, with SHA-256."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import re
+import secrets
+from dataclasses import dataclass, field
+from typing import Final, Self
+
+from cred.error import WRONG_LOGIN, UnauthorizedLogin
+from cred.octets import Text, to_octets
+from cred.saslprep import LONGEST_PASSWORD, saslprep_octets
+
+__all__ = [
+    "ITERATIONS",
+    "KEY_SIZE",
+    "MOST_ITERATIONS",
+    "SCRAM",
+    "ScramVerifier",
+    "client_key_of",
+    "from_base64",
+    "salted_password",
+    "server_key_of",
+    "sha256",
+    "to_base64",
+]
+
+SCRAM: Final = "SCRAM-SHA-256"
+
+ITERATIONS: Final = 600_000
+"""Of a new verifier."""
+
+MOST_ITERATIONS: Final = 5_000_000
+"""Of any verifier; a client takes part in no more, which are seconds of its time."""
+
+KEY_SIZE: Final = 32
+"""Bytes of each key, and of a proof."""
+
+_FEWEST = 4096  # RFC 7677, section 4
+_SALT_SIZE = 16
+_VERIFIER = re.compile(r"SCRAM-SHA-256\$([0-9]{1,7}):([^:$]*)\$([^:$]*):([^:$]*)\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class ScramVerifier:
+    """What a server keeps of a password for SCRAM; as text, in the form that PostgreSQL uses.
+
+    ``str(verifier)`` is ``SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>``, with the
+    last three in base64; `parse` reads it. Whoever steals it cannot log in with it, but can pose as
+    this server, and try passwords at the cost of the iterations each.
+
+    Attributes:
+        iterations: how often the password is hashed.
+        salt: what it is hashed with.
+        stored_key, server_key: what proofs are checked and signatures made with, 32 bytes each.
+    """
+
+    iterations: int
+    salt: bytes = field(repr=False)
+    stored_key: bytes = field(repr=False)
+    server_key: bytes = field(repr=False)
+
+    @classmethod
+    def of_password(
+        cls, password: Text, iterations: int = ITERATIONS, *, salt: bytes | None = None
+    ) -> Self:
+        """Make the verifier of a password; takes a fifth of a second with the usual iterations.
+
+        Args:
+            password: str, or its UTF-8 bytes.
+            iterations: from 4,096; our clients take part in no fewer than `FEWEST_ITERATIONS`.
+            salt: 16 random bytes unless given.
+
+        Raises:
+            ValueError: the password is too long or not fit for SASLprep, or the iterations are out
+                of range.
+        """
+        if not _FEWEST <= iterations <= MOST_ITERATIONS:
+            raise ValueError(f"iterations are from {_FEWEST} to {MOST_ITERATIONS}")
+        salt = secrets.token_bytes(_SALT_SIZE) if salt is None else salt
+        salted = salted_password(saslprep_octets(password, LONGEST_PASSWORD), salt, iterations)
+        stored_key, server_key = sha256(client_key_of(salted)), server_key_of(salted)
+        return cls(iterations, salt, stored_key, server_key)
+
+    @classmethod
+    def of_nobody(cls, secret: bytes, username: Text, iterations: int = ITERATIONS) -> Self:
+        """Make the verifier of a user that there is not.
+
+        It is the same each time, so that asking twice tells nothing, and no password fits it.
+
+        Args:
+            secret: 16 random bytes or more; the server's own, and kept for as long as it runs.
+            username: who was asked for.
+            iterations: those of the users that there are.
+        """
+        name = to_octets(username)
+        salt, stored_key, server_key = (
+            hmac.digest(secret, purpose + name, "sha256")
+            for purpose in (b"salt:", b"stored:", b"server:")
+        )
+        return cls(iterations, salt[:_SALT_SIZE], stored_key, server_key)
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a verifier's text.
+
+        Raises:
+            ValueError: it is none; the error does not repeat it.
+        """
+        match = _VERIFIER.match(text)
+        try:
+            if match is None:
+                raise ValueError
+            salt, stored_key, server_key = (from_base64(part) for part in match.groups()[1:])
+        except ValueError:
+            raise ValueError(
+                "not a SCRAM verifier; its form is SCRAM-SHA-256$iterations:salt$key:key"
+            ) from None
+        iterations = int(match[1])
+        if not _FEWEST <= iterations <= MOST_ITERATIONS:
+            raise ValueError(f"a SCRAM verifier has from {_FEWEST} to {MOST_ITERATIONS} iterations")
+        if not salt or (len(stored_key), len(server_key)) != (KEY_SIZE, KEY_SIZE):
+            raise ValueError(f"a SCRAM verifier has a salt, and keys of {KEY_SIZE} bytes")
+        return cls(iterations, salt, stored_key, server_key)
+
+    def __str__(self) -> str:
+        salt, stored, server = map(to_base64, (self.salt, self.stored_key, self.server_key))
+        return f"{SCRAM}${self.iterations}:{salt}${stored}:{server}"
+
+    def verify(self, password: Text) -> None:
+        """Check a password in clear; costs as much as `of_password`.
+
+        Raises:
+            UnauthorizedLogin: it is not the one that this was made of.
+        """
+        try:
+            other = self.of_password(password, self.iterations, salt=self.salt)
+        except ValueError:
+            raise UnauthorizedLogin(WRONG_LOGIN) from None
+        if not hmac.compare_digest(self.stored_key, other.stored_key):
+            raise UnauthorizedLogin(WRONG_LOGIN)
+
+
+def salted_password(password: bytes, salt: bytes, iterations: int) -> bytes:
+    """Return SaltedPassword: the costly part."""
+    return hashlib.pbkdf2_hmac("sha256", password, salt, iterations)
+
+
+def client_key_of(salted: bytes) -> bytes:
+    """Return ClientKey."""
+    return hmac.digest(salted, b"Client Key", "sha256")
+
+
+def server_key_of(salted: bytes) -> bytes:
+    """Return ServerKey."""
+    return hmac.digest(salted, b"Server Key", "sha256")
+
+
+def sha256(data: bytes) -> bytes:
+    """Return RFC 5802's H."""
+    return hashlib.sha256(data).digest()
+
+
+def to_base64(data: bytes) -> str:
+    """Return base64 with padding, as SCRAM's messages have it."""
+    return base64.b64encode(data).decode("ascii")
+
+
+def from_base64(text: str) -> bytes:
+    """Return the bytes of base64.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        return base64.b64decode(text.encode("ascii"), validate=True)
+    except (binascii.Error, UnicodeEncodeError):
+        raise ValueError("not base64") from None
