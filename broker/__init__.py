@@ -86,6 +86,7 @@ __all__ = [
     "ViewPoint",
     "Viewable",
     "WrongArguments",
+    "allow",
     "connect",
     "current_call",
     "realm",
@@ -96,6 +97,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from broker.admission import realm
+    from broker.authorisation import allow
     from broker.client import Connect, connect
     from broker.connection import Broker
     from broker.core.policy import PUBLISHED, STRICT, Policy
@@ -180,6 +182,7 @@ _HOMES = {
     "broker.flavors.viewable": "ViewPoint Viewable",
     "broker.handle": "Connection",
     "broker.admission": "realm",
+    "broker.authorisation": "allow",
     "broker.net.tls": "TLS",
     "broker.peer": "Call Peer current_call",
     "broker.server": "Serve Server serve",

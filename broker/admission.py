@@ -1,10 +1,10 @@
 """Admission: what a peer without an avatar meets at a server with a portal.
 
-Theory of operation. The root of such a server has only login methods. ``mechanisms()`` tells a
-client of ours which of them it may use; ``loginAnonymous(mind)`` and ``login(user)``, whose
-challenge is answered by ``respond(answer, mind)``, are PB's own; ``loginPassword(user, password,
-mind)`` takes the password as it is, over TLS, the loopback or a UNIX socket only. Each yields the
-avatar; its ``logout`` is called once, when the peer drops it or has gone.
+Theory of operation. The root of such a server has only login methods: ``mechanisms()``, which tells
+a client of ours which of them it may use, and one or two for each way to log in, whose work is done
+in `broker.mechanisms`. They all end in ``LoginRoot.admit``, where a checker accepts, and then the
+realm makes the avatar. It is the peer's until the peer drops it, has gone, or its login expires;
+its ``logout`` is called once then.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from typing import Any
 
 from zope.interface import implementer
 
-from broker.addresses import is_private
 from broker.connection import Broker
 from broker.core.dispatch import Route
 from broker.defer import Deferred, fail, maybeDeferred, succeed
@@ -23,21 +22,19 @@ from broker.flavors.avatar import AsReferenceable
 from broker.flavors.failures import register_errors
 from broker.flavors.referenceable import Referenceable
 from broker.interfaces import IPBRoot, IPerspective
+from broker.live_logins import LiveLogins, Occupant
+from broker.mechanisms import MECHANISMS, anonymous, certificate, challenge, scram
+from broker.mechanisms import password as password_login
+from broker.mechanisms import token as token_login
+from broker.mechanisms.answered import answered_only
+from broker.mechanisms.challenge import Challenger
 from cred import error as cred_error
-from cred.challenges import challenge, hash_password, verify
-from cred.checkers import ANONYMOUS
-from cred.credentials import (
-    Anonymous,
-    IAnonymous,
-    ICredentials,
-    IUsernameHashedPassword,
-    IUsernamePassword,
-    UsernamePassword,
-)
+from cred.octets import Text
 from cred.portal import IRealm, Portal
+from cred.saslprep import LONGEST_NAME
 from jelly.interfaces import IJellyable
 
-__all__ = ["IUsernameMD5Password", "LoginRoot", "PortalRoot", "realm", "root_of"]
+__all__ = ["LoginRoot", "PortalRoot", "realm", "root_of"]
 
 register_errors(
     cred_error.LoginDenied,
@@ -46,18 +43,6 @@ register_errors(
     cred_error.UnauthorizedLogin,
     cred_error.UnhandledCredentials,
 )
-
-PASSWORD, CHALLENGE, ANONYMOUSLY = "password", "challenge", "anonymous"
-
-
-class IUsernameMD5Password(ICredentials):
-    """Credentials of the challenge login, to be checked against a password or its MD5 digest."""
-
-    def checkPassword(password: Any) -> Any:
-        """Return whether the peer knows this password, bytes."""
-
-    def checkMD5Password(password: Any) -> Any:
-        """Return whether the peer knows the password of which this is the MD5 digest, bytes."""
 
 
 @implementer(IPBRoot)
@@ -89,50 +74,46 @@ def root_of(target: Any) -> Any:
 
 
 class LoginRoot(Referenceable):
-    """What a peer can call before it has logged in."""
+    """What a peer can call before it has logged in, on one connection.
+
+    Args:
+        portal: who lets in.
+        broker: the connection.
+    """
 
     def __init__(self, portal: Portal, broker: Broker):
         self.portal = portal
         self.broker = broker
-        self._avatars = 0
+        self._logins = LiveLogins(broker)
         self._on_accepted: list[Callable[[], object]] = []
 
     def remote_mechanisms(self) -> list[str]:
-        """Return the names of the logins that this server takes from this peer, best first."""
-        kinds = set(self.portal.listCredentialsInterfaces())
-        found = []
-        if IUsernamePassword in kinds and is_private(self.broker.transport):
-            found.append(PASSWORD)
-        if self._takes_challenge() and kinds & {IUsernameHashedPassword, IUsernameMD5Password}:
-            found.append(CHALLENGE)
-        if IAnonymous in kinds:
-            found.append(ANONYMOUSLY)
-        return found
+        """Return the names of the logins that this server takes from this peer, strongest first."""
+        return [mechanism.name for mechanism in MECHANISMS if mechanism.is_offered(self)]
+
+    def remote_loginCertificate(self, mind: Any) -> Deferred[Any]:
+        """Log in by the TLS certificate of this connection, and return the avatar."""
+        return certificate.serve(self, mind)
+
+    def remote_loginScram(self, name: Any, client_first: Any) -> Deferred[Any]:
+        """Begin SCRAM: return the server's message, and the object that takes the client's next."""
+        return scram.serve(self, name, client_first)
+
+    def remote_loginToken(self, token: Any, mind: Any) -> Deferred[Any]:
+        """Log in with a token, and return the avatar."""
+        return token_login.serve(self, token, mind)
 
     def remote_loginPassword(self, username: Any, password: Any, mind: Any) -> Deferred[Any]:
         """Log in with a password, and return the avatar."""
-        if not is_private(self.broker.transport):
-            raise cred_error.LoginFailed("a password is taken over TLS or the loopback only")
-        credentials = UsernamePassword(self._name(username), _octets(password, 1024))
-        return self.admit(credentials, mind, PASSWORD)
+        return password_login.serve(self, username, password, mind)
 
     def remote_login(self, username: Any) -> tuple[bytes, Challenger]:
         """Begin PB's challenge login: return a challenge, and the object that takes the answer."""
-        if not self._takes_challenge():
-            raise cred_error.UnauthorizedLogin(
-                "this server does not accept the old challenge login; it would have to be served"
-                " with Policy(challenge_login=True), over TLS or the loopback"
-            )
-        token = challenge()
-        return token, Challenger(self, self._name(username), token)
+        return challenge.serve(self, username)
 
     def remote_loginAnonymous(self, mind: Any) -> Deferred[Any]:
         """Log in as nobody in particular, and return the avatar."""
-        if IAnonymous not in self.portal.listCredentialsInterfaces():
-            raise cred_error.UnhandledCredentials(
-                "this server takes no guests: log in with a name and a password"
-            )
-        return self.admit(Anonymous(), mind, ANONYMOUSLY)
+        return anonymous.serve(self, mind)
 
     def when_accepted(self, callback: Callable[[], object]) -> None:
         """Have ``callback()`` called once a checker has accepted the peer's credentials."""
@@ -140,52 +121,26 @@ class LoginRoot(Referenceable):
 
     def route(self) -> Route:
         """Return how calls are made; all but the login methods want a login first."""
-        return _answered_only(super().route())._replace(missing=_not_logged_in)
+        return answered_only(super().route())._replace(missing=_not_logged_in)
 
-    def admit(self, credentials: Any, mind: Any, mechanism: str) -> Deferred[Any]:
-        """Ask the portal for the avatar of ``credentials``; return a Deferred of what to send."""
-        broker, most = self.broker, self.broker.policy.max_refs
-        if self._avatars >= most:
-            raise cred_error.LoginFailed(f"{most} logins on one connection (max_refs)")
-        noting = _NotingRealm(self.portal.realm, self._accepted)
-        portal = copy.copy(self.portal)
-        portal.realm = noting
+    # What the mechanisms work with: `broker.mechanisms.mechanism.Door`.
 
-        def admitted(result: Any) -> Any:
-            try:
-                _, avatar, logout = result
-            except (TypeError, ValueError):
-                raise TypeError("requestAvatar returns (interface, avatar, logout)") from None
-            if not _can_be_sent(avatar):
-                raise TypeError(f"the realm returned {type(avatar).__name__}, which is no Avatar")
-            broker.expectations.met("login")
-            broker.peer.mechanism = mechanism
-            broker.peer.avatar_id = noting.avatar_id
-            sent = (
-                avatar if IJellyable.providedBy(avatar) else AsReferenceable(avatar, "perspective")
-            )
-            self._avatars += 1
-            _log_out_once(broker, sent, logout, self._logged_out)
-            return sent
+    def checker_for(self, kind: Any) -> Any:
+        """Return the portal's checker for credentials of this interface, or None."""
+        for interface, checker in self.portal.checkers.items():
+            if kind.isOrExtends(interface):
+                return checker
+        return None
 
-        return portal.login(credentials, mind, IPerspective).addCallback(admitted)
+    def name_of(self, username: Any) -> Text:
+        """Return a user name of the peer's as the policy gives it to checkers.
 
-    def _accepted(self) -> None:
-        callbacks, self._on_accepted = self._on_accepted, []
-        for callback in callbacks:
-            callback()
-
-    def _logged_out(self) -> None:
-        self._avatars -= 1
-
-    def _takes_challenge(self) -> bool:
-        policy = self.broker.policy
-        return policy.challenge_login and (
-            policy.insecure_plaintext or is_private(self.broker.transport)
-        )
-
-    def _name(self, username: Any) -> str | bytes:
-        octets = _octets(username, 256)
+        Raises:
+            UnauthorizedLogin: it is no text, or too long.
+        """
+        octets = username.encode("utf-8", "replace") if isinstance(username, str) else username
+        if not isinstance(octets, bytes) or len(octets) > LONGEST_NAME:
+            raise cred_error.UnauthorizedLogin(cred_error.WRONG_LOGIN)
         if not self.broker.policy.text_user_names:
             return octets
         try:
@@ -193,60 +148,54 @@ class LoginRoot(Referenceable):
         except UnicodeDecodeError:
             raise cred_error.UnauthorizedLogin(cred_error.WRONG_LOGIN) from None
 
+    def admit(self, credentials: Any, mind: Any, mechanism: str) -> Deferred[Any]:
+        """Ask the portal for the avatar of ``credentials``; return a Deferred of what to send.
 
-@implementer(IUsernameHashedPassword, IUsernameMD5Password)
-class Challenger(Referenceable):
-    """One challenge: takes one answer, and is the credentials that a checker checks.
+        Every login ends here, whatever its mechanism.
+        """
+        most = self.broker.policy.max_refs
+        if len(self._logins) >= most:
+            raise cred_error.LoginFailed(f"{most} logins on one connection (max_refs)")
+        entrance = _Entrance(self.portal.realm, mechanism, self._accepted)
+        portal = copy.copy(self.portal)
+        portal.realm = entrance
+        admitted = portal.login(credentials, mind, IPerspective)
+        return admitted.addCallback(self._admitted, entrance)
 
-    Attributes:
-        username: as the peer gave it.
-    """
+    def _accepted(self) -> None:
+        callbacks, self._on_accepted = self._on_accepted, []
+        for callback in callbacks:
+            callback()
 
-    def __init__(self, root: LoginRoot, username: str | bytes, token: bytes):
-        self.username = username
-        self._root = root
-        self._token: bytes | None = token
-        self._answered = b""
-        self._response: Any = None
-
-    def remote_respond(self, response: Any, mind: Any) -> Deferred[Any]:
-        """Take the answer, and return the avatar; a second answer is refused."""
-        if self._token is None:
-            raise cred_error.LoginFailed("this challenge has been answered; ask for a new one")
-        self._answered, self._token = self._token, None
-        self._response = response
-        return self._root.admit(self, mind, CHALLENGE)
-
-    def route(self) -> Route:
-        """Return how calls are made."""
-        return _answered_only(super().route())
-
-    def checkPassword(self, password: Any) -> bool:
-        """Return whether the answer was made with this password."""
-        return self.checkMD5Password(hash_password(password))
-
-    def checkMD5Password(self, md5Password: Any) -> bool:
-        """Return whether the answer was made with the password of this MD5 digest."""
+    def _admitted(self, result: Any, entrance: _Entrance) -> Any:
         try:
-            verify(self._answered, self._response, md5Password)
-        except cred_error.UnauthorizedLogin:
-            return False
-        return True
+            _, avatar, logout = result
+        except (TypeError, ValueError):
+            raise TypeError("requestAvatar returns (interface, avatar, logout)") from None
+        if not _can_be_sent(avatar):
+            raise TypeError(f"the realm returned {type(avatar).__name__}, which is no Avatar")
+        is_jellyable = IJellyable.providedBy(avatar)
+        sent = avatar if is_jellyable else AsReferenceable(avatar, "perspective")
+        self._logins.add(entrance.occupant, sent, logout)
+        self.broker.expectations.met("login")
+        return sent
 
 
 @implementer(IRealm)
-class _NotingRealm:
-    """Passes everything on, and remembers who was let in."""
+class _Entrance:
+    """Stands before the realm during one login: who comes here has been accepted by a checker.
 
-    def __init__(self, realm: Any, accepted: Callable[[], object]):
+    Attributes:
+        occupant: who that is.
+    """
+
+    def __init__(self, realm: Any, mechanism: str, accepted: Callable[[], object]):
+        self.occupant = Occupant(None, mechanism)
         self._realm = realm
         self._accepted = accepted
-        self.avatar_id: str | None = None
 
     def requestAvatar(self, avatarId: Any, mind: Any, *interfaces: Any) -> Any:
-        if avatarId is not ANONYMOUS:
-            is_octets = isinstance(avatarId, bytes)
-            self.avatar_id = avatarId.decode("utf-8", "replace") if is_octets else str(avatarId)
+        self.occupant = Occupant.of(avatarId, self.occupant.mechanism)
         self._accepted()
         return self._realm.requestAvatar(avatarId, mind, *interfaces)
 
@@ -255,47 +204,8 @@ def _can_be_sent(avatar: Any) -> bool:
     return IJellyable.providedBy(avatar) or hasattr(avatar, "perspectiveMessageReceived")
 
 
-def _log_out_once(
-    broker: Broker, sent: Any, logout: Callable[[], Any], logged_out: Callable[[], None]
-) -> None:
-    is_out = False
-
-    def log_out() -> None:
-        nonlocal is_out
-        if is_out:
-            return
-        is_out = True
-        logged_out()
-        broker.dontNotifyOnDisconnect(log_out)
-        maybeDeferred(logout)
-
-    if broker.disconnected:
-        # The peer went while the realm was still making the avatar.
-        log_out()
-        return
-    broker.notifyOnDisconnect(log_out)
-    if hasattr(sent, "processUniqueID"):
-        broker.when_released(sent, log_out)
-
-
-def _answered_only(route: Route) -> Route:
-    # The avatar of a login without an answer is nobody's: no peer could drop it.
-    return route._replace(unanswered=_no_answer_wanted)
-
-
-def _no_answer_wanted() -> Exception:
-    return cred_error.LoginFailed("a login wants an answer: call without pbanswer=False")
-
-
 def _not_logged_in(text: str) -> Exception:
     return cred_error.LoginFailed("this server asks for a login: pass credentials to connect")
-
-
-def _octets(value: Any, most: int) -> bytes:
-    octets = value.encode("utf-8") if isinstance(value, str) else value
-    if not isinstance(octets, bytes) or len(octets) > most:
-        raise cred_error.UnauthorizedLogin(cred_error.WRONG_LOGIN)
-    return octets
 
 
 @implementer(IRealm)

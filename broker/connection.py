@@ -31,6 +31,7 @@ from broker.core.session import Session
 from broker.defer import Deferred
 from broker.doors import Doors
 from broker.errors import (
+    LoginExpired,
     PBConnectionLost,
     ProtocolError,
 )
@@ -401,7 +402,11 @@ class Broker(Doors):
         journal.peer_leaves(self.peer.address, event)
         self.calls.is_open = False
         if self._fault is None:
-            self._fault = PBConnectionLost(f"the peer closed the connection: {event.text}")
+            self._fault = (
+                LoginExpired(event.text)
+                if event.code == "expired"
+                else PBConnectionLost(f"the peer closed the connection: {event.text}")
+            )
 
     def _on_raised(self, event: CallRaised) -> None:
         journal.call_raised(self.peer.address, event)

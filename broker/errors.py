@@ -32,6 +32,7 @@ import builtins
 import errno
 from typing import Any
 
+from broker.settings import ConfigError
 from jelly.errors import (
     BananaError,
     CannotJelly,
@@ -178,10 +179,6 @@ class LoginExpired(Error):
 
 class TLSError(ConnectionError):
     """The TLS layer refused the peer, or the peer refused us; the text says why."""
-
-
-class ConfigError(ValueError):
-    """A setting that is unsafe, contradictory or incomplete, found before anything was opened."""
 
 
 # What transports report: the vocabulary of twisted.internet.error, published as

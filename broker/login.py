@@ -1,32 +1,26 @@
 """Logging in: what a client says to a server that wants to know who it is.
 
-A client with a password asks for the server's ``mechanisms()`` first; a server that has no such
-method is Twisted's, and takes PB's challenge. See ``broker.admission`` for the other side.
+The client asks the server's ``mechanisms()``, and takes the strongest that fits what it was given;
+that one and no other, whatever comes of it. A server that has no such method is Twisted's, and
+takes PB's challenge. See ``broker.admission`` for the other side, ``broker.mechanisms`` for each.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-from broker.addresses import is_private
-from broker.admission import ANONYMOUSLY, CHALLENGE, PASSWORD
 from broker.connection import Broker
 from broker.defer import Deferred
 from broker.errors import NoSuchMethod
 from broker.failure import Failure
 from broker.flavors.reference import RemoteReference
-from cred import error as cred_error
-from cred.challenges import respond
-from cred.credentials import (
-    IAnonymous,
-)
+from broker.mechanisms import MECHANISMS
+from broker.mechanisms.anonymous import ANONYMOUS
+from broker.mechanisms.challenge import CHALLENGE
+from broker.mechanisms.mechanism import Mechanism
+from cred.error import LoginFailed
 
 __all__ = ["login"]
-
-_ONLY_CHALLENGE = (
-    "this server offers only the old challenge login; allow it with Policy(challenge_login=True)"
-)
 
 
 def login(broker: Broker, credentials: Any, mind: Any = None) -> Deferred[RemoteReference]:
@@ -34,89 +28,66 @@ def login(broker: Broker, credentials: Any, mind: Any = None) -> Deferred[Remote
 
     Args:
         broker: the client's side, ready for calls.
-        credentials: Anonymous, or something with ``username`` and ``password``.
+        credentials: what to show, of ``cred.credentials``: UsernamePassword, or anything else with
+            ``username`` and ``password``; Scram; Token; ClientCertificate; Anonymous.
         mind: what the realm gets to know of this client, usually a Referenceable, or None.
 
     The Deferred fails with LoginFailed or a subclass when the server refuses, when it asks for no
-    login, or when it offers only what the policy does not allow.
+    login, when it takes nothing of this kind, or when it offers only what the policy does not
+    allow.
+
+    Raises:
+        TypeError: ``credentials`` are none.
     """
+    fitting = [mechanism for mechanism in MECHANISMS if mechanism.fits(credentials)]
+    if not fitting:
+        raise TypeError(f"{type(credentials).__name__} is no credentials of cred.credentials")
     root = broker.remoteForName(b"root")
 
-    def logged_in(avatar: Any, mechanism: str) -> Any:
-        broker.peer.mechanism = mechanism
+    def chosen(mechanism: Mechanism) -> Deferred[Any]:
+        entered = mechanism.log_in(broker, root, credentials, mind)
+        return entered.addCallback(logged_in, mechanism)
+
+    def logged_in(avatar: Any, mechanism: Mechanism) -> Any:
+        broker.peer.mechanism = mechanism.name
         return avatar
 
-    if IAnonymous.providedBy(credentials):
-        asked = root.callRemote("loginAnonymous", mind)
-        return asked.addErrback(_no_login).addCallback(logged_in, ANONYMOUSLY)
-    chosen = root.callRemote("mechanisms")
-    chosen.addCallbacks(_choose, _old_server, callbackArgs=(broker,))
-    return chosen.addCallback(
-        lambda mechanism: _LOGINS[mechanism](broker, root, credentials, mind).addCallback(
-            logged_in, mechanism
-        )
+    if ANONYMOUS in fitting:
+        return chosen(ANONYMOUS)
+    offered = root.callRemote("mechanisms")
+    offered.addCallbacks(
+        _choose, _old_server, callbackArgs=(broker, credentials, fitting), errbackArgs=(fitting,)
+    )
+    return offered.addCallback(chosen)
+
+
+def _choose(offered: Any, broker: Broker, credentials: Any, fitting: list[Mechanism]) -> Mechanism:
+    """Return the strongest of the mechanisms that fit and are offered.
+
+    Raises:
+        LoginFailed: there is none, or none that this connection is fit for.
+    """
+    names = [name for name in offered if isinstance(name, str)] if type(offered) is list else []
+    obstacles = []
+    for mechanism in fitting:
+        if mechanism.name in names:
+            obstacle = mechanism.obstacle(broker, credentials)
+            if obstacle is None:
+                return mechanism
+            obstacles.append(obstacle)
+    if obstacles:
+        raise LoginFailed(obstacles[-1])
+    known = [mechanism.name for mechanism in MECHANISMS if mechanism.name in names]
+    raise LoginFailed(
+        f"this server takes: {', '.join(known) or 'no login that is known here'};"
+        f" you gave {fitting[0].wants}"
     )
 
 
-def _old_server(failure: Failure) -> str:
+def _old_server(failure: Failure, fitting: list[Mechanism]) -> Mechanism:
     failure.trap(NoSuchMethod)
+    if CHALLENGE not in fitting:
+        raise LoginFailed(
+            f"this server is Twisted's, or asks for no login; you gave {fitting[0].wants}"
+        )
     return CHALLENGE
-
-
-def _choose(mechanisms: Any, broker: Broker) -> str:
-    offered = mechanisms if isinstance(mechanisms, list) else []
-    if PASSWORD in offered and is_private(broker.transport):
-        return PASSWORD
-    if CHALLENGE in offered:
-        return CHALLENGE
-    if PASSWORD in offered:
-        raise cred_error.LoginFailed("a password is sent over TLS or the loopback only: use pbs://")
-    names = ", ".join(name for name in offered if isinstance(name, str))[:200]
-    raise cred_error.LoginFailed(f"this server takes no password from here; it takes: {names}")
-
-
-def _with_password(
-    broker: Broker, root: RemoteReference, credentials: Any, mind: Any
-) -> Deferred[Any]:
-    name, password = _as_bytes(credentials.username), _as_bytes(credentials.password)
-    return root.callRemote("loginPassword", name, password, mind)
-
-
-def _with_challenge(
-    broker: Broker, root: RemoteReference, credentials: Any, mind: Any
-) -> Deferred[Any]:
-    policy = broker.policy
-
-    def challenged(offer: Any) -> Any:
-        if not policy.challenge_login:
-            raise cred_error.LoginFailed(_ONLY_CHALLENGE)
-        if not policy.insecure_plaintext and not is_private(broker.transport):
-            raise cred_error.LoginFailed("the challenge login is used over TLS or loopback only")
-        try:
-            token, challenger = offer
-        except (TypeError, ValueError):
-            raise cred_error.LoginFailed("the server's challenge is not understood") from None
-        if not isinstance(token, bytes) or not isinstance(challenger, RemoteReference):
-            raise cred_error.LoginFailed("the server's challenge is not understood")
-        answer = respond(token, _as_bytes(credentials.password))
-        return challenger.callRemote("respond", answer, mind)
-
-    asked = root.callRemote("login", _as_bytes(credentials.username))
-    return asked.addErrback(_no_login).addCallback(challenged)
-
-
-def _no_login(failure: Failure) -> Failure:
-    if failure.check(NoSuchMethod):
-        raise cred_error.LoginFailed("this server asks for no login: connect without credentials")
-    # As it came, not raised: an errback traps it by the name of a class that is not known here.
-    return failure
-
-
-_LOGINS: dict[str, Callable[[Broker, RemoteReference, Any, Any], Deferred[Any]]] = {
-    PASSWORD: _with_password,
-    CHALLENGE: _with_challenge,
-}
-
-
-def _as_bytes(text: str | bytes) -> bytes:
-    return text.encode("utf-8") if isinstance(text, str) else text

@@ -11,7 +11,7 @@ from collections import Counter
 from types import ModuleType
 from typing import Any
 
-from broker.admission import IUsernameMD5Password, root_of
+from broker.admission import root_of
 from broker.connection import Broker
 from broker.core.policy import PUBLISHED
 from broker.defer import Deferred, succeed
@@ -47,6 +47,7 @@ from broker.flavors.referenceable import Referenceable, Root, Serializable
 from broker.flavors.viewable import Viewable, ViewPoint
 from broker.interfaces import IPBRoot, IPerspective
 from broker.login import login
+from broker.mechanisms.challenge import IUsernameMD5Password
 from broker.reactor.protocol import ClientFactory, ServerFactory
 from broker.reception import Reception
 from cred.challenges import challenge, respond
@@ -248,7 +249,7 @@ class PBClientFactory(ClientFactory):
         """Log in, and return a Deferred of the avatar.
 
         Args:
-            credentials: Anonymous, or something with ``username`` and ``password``.
+            credentials: what to show, of ``cred.credentials``; see ``broker.login.login``.
             client: the mind: what the realm gets to know of this client.
         """
         return self.getRootObject().addCallback(

@@ -21,12 +21,14 @@ class Peer:
     Attributes:
         address: where it connects from, or listens; None where the transport does not say.
         avatar_id: who it has logged in as; None before, and where there is no login.
-        mechanism: how it logged in, such as ``"password"`` or ``"anonymous"``; None before.
+        groups: the groups that this user is in, as the checker knows them.
+        mechanism: how it logged in, such as ``"SCRAM-SHA-256"`` or ``"anonymous"``; None before.
         certificate: the TLS certificate that it showed and that was verified, or None.
     """
 
     address: Any = None
     avatar_id: str | None = None
+    groups: frozenset[str] = frozenset()
     mechanism: str | None = None
     certificate: Certificate | None = None
 

@@ -1,7 +1,9 @@
 """Credentials: what somebody shows to be let in, before anybody has looked whether it is right.
 
-Here are the plain ones. Those that answer a challenge have modules of their own, `cred.cram` and
-`cred.digest`; all published names, the interfaces among them, can be had from this one.
+Some are for a client, to be given to ``broker.connect``; some are made by a server of what has come
+over the wire, for its checkers; `UsernamePassword` and `Token` are for both. Here are the plain
+ones. Those that answer a challenge have modules of their own, `cred.cram` and `cred.digest`; all
+names, the interfaces among them, can be had from this one.
 """
 
 from __future__ import annotations
@@ -12,7 +14,10 @@ from cred.cram import CramMD5Credentials
 from cred.digest import DigestCredentialFactory, DigestedCredentials
 from cred.interfaces import (
     IAnonymous,
+    IBearerToken,
+    IClientCertificate,
     ICredentials,
+    IScramProof,
     ISSHPrivateKey,
     IUsernameDigestHash,
     IUsernameHashedPassword,
@@ -22,16 +27,22 @@ from cred.octets import Text, same_octets
 
 __all__ = [
     "Anonymous",
+    "ClientCertificate",
     "CramMD5Credentials",
     "DigestCredentialFactory",
     "DigestedCredentials",
     "IAnonymous",
+    "IBearerToken",
+    "IClientCertificate",
     "ICredentials",
     "ISSHPrivateKey",
+    "IScramProof",
     "IUsernameDigestHash",
     "IUsernameHashedPassword",
     "IUsernamePassword",
     "SSHPrivateKey",
+    "Scram",
+    "Token",
     "UsernameHashedPassword",
     "UsernamePassword",
 ]
@@ -108,3 +119,39 @@ class SSHPrivateKey:
         self.blob = blob
         self.sigData = sigData
         self.signature = signature
+
+
+class ClientCertificate:
+    """A client's wish to be known by its TLS certificate: that of ``TLS.client(certificate, key)``.
+
+    At the server the certificate itself is the credentials, `IClientCertificate`.
+    """
+
+
+class Scram:
+    """A user name, and a password that is never sent: only SCRAM will do.
+
+    Where `UsernamePassword` takes the strongest way that the server offers, and with most stores
+    that is SCRAM too, this refuses a server that wants to see the password.
+
+    Args:
+        username, password: str, or UTF-8 bytes.
+        bound: take SCRAM-SHA-256-PLUS only, which is bound to the TLS connection.
+    """
+
+    def __init__(self, username: Text, password: Text, *, bound: bool = False) -> None:
+        self.username = username
+        self.password = password
+        self.bound = bound
+
+
+@implementer(IBearerToken)
+class Token:
+    """A token that lets in whoever has it, such as a JWT.
+
+    Attributes:
+        token: the token, a str.
+    """
+
+    def __init__(self, token: str) -> None:
+        self.token = token

@@ -1,4 +1,4 @@
-"""SCRAM-SHA-256 and SCRAM-SHA-256-PLUS: both sides prove that they know a password, and none says it.
+"""SCRAM-SHA-256 and -PLUS: both sides prove that they know a password, and none says it.
 
 Theory of operation
 ===================

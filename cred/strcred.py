@@ -45,7 +45,9 @@ GROUP: Final = "cred.checkers"
 # Also declared in pyproject.toml, for tools that list entry points; these need no metadata.
 BUILT_IN: Final = {
     "anonymous": "cred.factories:AnonymousCheckerFactory",
+    "cert": "cred.certificates:CertificateCheckerFactory",
     "file": "cred.factories:FileCheckerFactory",
+    "jwt": "cred.tokens:TokenCheckerFactory",
     "memory": "cred.factories:InMemoryCheckerFactory",
 }
 PARTS: Final = (

@@ -23,6 +23,7 @@ import asyncio
 import logging
 from typing import cast
 
+from cryptography import x509
 from OpenSSL import crypto
 
 from broker.errors import ConnectionDone, ConnectionLost, TLSError
@@ -116,6 +117,14 @@ class SecureTransport(StreamTransport):
         """Return the peer's certificate as pyOpenSSL has it; None if it has shown none, or yet."""
         certificate = self.peer_certificate
         return None if certificate is None else crypto.X509.from_cryptography(certificate)
+
+    def verified_chain(self) -> tuple[x509.Certificate, ...]:
+        """Return the chain by which the peer's certificate was believed; empty if it was not."""
+        return () if self._filter is None else self._filter.verified_chain
+
+    def channel_binding(self) -> bytes | None:
+        """Return 32 bytes that only the ends of this TLS connection know, or None: RFC 9266."""
+        return None if self._filter is None else self._filter.channel_binding()
 
     async def wait_secured(self) -> None:
         """Wait until the handshake has finished and the peer is accepted.

@@ -42,6 +42,7 @@ _RECORD = 16 * 1024
 # A full record with its header, nonce and tag.
 _SEALED_RECORD = _RECORD + 256
 
+_BINDING_LABEL, _BINDING_SIZE = b"EXPORTER-Channel-Binding", 32
 _ALERT_RECORD, _HANDSHAKE_RECORD = 21, 22
 _OLD_VERSIONS = {b"\3\0": "SSL 3.0", b"\3\1": "TLS 1.0", b"\3\2": "TLS 1.1"}
 
@@ -111,6 +112,26 @@ class TLSFilter:
         if not self.handshake_done:
             return None
         return self._connection.get_peer_certificate(as_cryptography=True)
+
+    @property
+    def verified_chain(self) -> tuple[x509.Certificate, ...]:
+        """The chain by which the peer's certificate was believed: its own first, the CA's last.
+
+        Empty where it was not believed in this very handshake, by a context that asks `judge`.
+        """
+        if not self.handshake_done or not self._verdict.is_accepted:
+            return ()
+        return tuple(self._connection.get_verified_chain(as_cryptography=True) or ())
+
+    def channel_binding(self) -> bytes | None:
+        """Return what the two ends of this connection can compute, and nobody else (RFC 9266).
+
+        None before the handshake is done, and before TLS 1.3: there the bytes are the connection's
+        own only with an extension, of which OpenSSL does not tell whether it was used.
+        """
+        if not self.handshake_done or self.version != "TLSv1.3":
+            return None
+        return self._connection.export_keying_material(_BINDING_LABEL, _BINDING_SIZE)
 
     @property
     def version(self) -> str:

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from broker import admission, defer, pb
+from broker import defer, pb
 from broker.core.dialects import DIALECTS
 from broker.core.handshake import Handshake
+from broker.mechanisms import challenge
 from cred import checkers, credentials, portal
 from jelly.codec import Reader
 from jelly.limits import Limits
@@ -129,7 +130,7 @@ def played(name: str, tolerant: bool) -> dict[str, list[Any]]:
 @pytest.mark.parametrize("name", scenarios.SCENARIOS)
 def test_ours_say_what_twisted_says(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each scenario, held by two of ours, is what Twisted recorded, or differs on purpose."""
-    monkeypatch.setattr(admission, "challenge", lambda: CHALLENGE)
+    monkeypatch.setattr(challenge, "challenge", lambda: CHALLENGE)
     expected = recorded(name)
 
     said = played(name, tolerant=name in DIFFERS)

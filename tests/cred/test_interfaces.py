@@ -11,8 +11,11 @@ from zope.interface.interface import Method
 from cred import credentials, interfaces
 from cred.interfaces import ICredentials
 
+# Of no published package: the logins that Perspective Broker has not.
+OURS = {"IBearerToken", "IClientCertificate", "IScramProof"}
 
-@pytest.mark.parametrize("name", interfaces.__all__)
+
+@pytest.mark.parametrize("name", sorted(set(interfaces.__all__) - OURS))
 def test_interfaces_ask_what_the_published_ones_ask(name: str) -> None:
     """An interface has the methods of Twisted's: what was written for that one fits ours."""
     mine, theirs = getattr(interfaces, name), getattr(twisted.cred.credentials, name)
@@ -27,8 +30,8 @@ def test_published_module_has_each_interface() -> None:
         for name, value in vars(twisted.cred.credentials).items()
         if name.startswith("I") and value.__module__ == "twisted.cred.credentials"
     }
-    assert set(interfaces.__all__) == published
-    for name in published:
+    assert set(interfaces.__all__) == published | OURS
+    for name in interfaces.__all__:
         assert getattr(credentials, name) is getattr(interfaces, name)
 
 

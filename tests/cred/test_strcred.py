@@ -39,6 +39,7 @@ from cred.strcred import (
 )
 
 Outcome = Callable[[Any], Any]
+KNOWN = ", ".join(strcred.BUILT_IN)
 Install = Callable[[str, str, str], None]
 
 PLUGIN = '''
@@ -146,9 +147,7 @@ def test_unknown_scheme_is_told_what_is_known(description: str, scheme: str) -> 
     """The error names the scheme that was asked for and those that there are, no argument."""
     with pytest.raises(InvalidAuthType) as caught:
         makeChecker(description)
-    assert str(caught.value) == (
-        f"there is no checker {scheme!r}; known are anonymous, file, memory"
-    )
+    assert str(caught.value) == (f"there is no checker {scheme!r}; known are {KNOWN}")
 
 
 def test_bad_argument_is_the_factory_s_error() -> None:
@@ -161,7 +160,7 @@ def test_built_in_schemes_need_no_metadata(monkeypatch: pytest.MonkeyPatch) -> N
     """Without any installed metadata the built-in schemes are there, in their order."""
     monkeypatch.setattr(strcred, "entry_points", lambda group: ())
     found = list(findCheckerFactories())
-    assert [factory.authType for factory in found] == ["anonymous", "file", "memory"]
+    assert [factory.authType for factory in found] == list(strcred.BUILT_IN)
     assert {type(factory).__name__ for factory in found} == set(factories.__all__)
     assert findCheckerFactory("file").authType == "file"
 
@@ -184,8 +183,8 @@ def test_entry_point_adds_a_scheme(target: str, install: Install) -> None:
     install("cred_plugin_one", f"ticket = cred_plugin_one:{target}")
     assert makeChecker("ticket:7:of:9") == "checker of 7:of:9"
     schemes = [factory.authType for factory in findCheckerFactories()]
-    assert schemes == ["anonymous", "file", "memory", "ticket"]
-    with pytest.raises(InvalidAuthType, match=r"known are anonymous, file, memory, ticket$"):
+    assert schemes == [*strcred.BUILT_IN, "ticket"]
+    with pytest.raises(InvalidAuthType, match=rf"known are {KNOWN}, ticket$"):
         makeChecker("unknown")
 
 
@@ -311,12 +310,10 @@ def test_unsupported_checker_is_told_what_is_needed() -> None:
 def test_help_lists_the_schemes(install: Install) -> None:
     """Each scheme has a line with the form of its argument, in columns; others come last."""
     install("cred_plugin_e", "ticket = cred_plugin_e:ticket")
-    assert describe_schemes().splitlines() == [
-        "anonymous  no argument",
-        "file       the path of a file with a line name:password for each user",
-        "memory     names and passwords in turn, name:password:name:password...",
-        "ticket     a number",
-    ]
+    listed = describe_schemes().splitlines()
+    assert [line.split()[0] for line in listed] == [*strcred.BUILT_IN, "ticket"]
+    assert listed[0] == "anonymous  no argument"
+    assert listed[-1] == "ticket     a number"
 
 
 def test_help_lists_what_the_application_can_use() -> None:
@@ -339,5 +336,5 @@ def test_help_of_one_scheme(scheme: str) -> None:
 
 def test_help_of_an_unknown_scheme() -> None:
     """There is no help for a scheme that does not exist, but a list of those that do."""
-    with pytest.raises(InvalidAuthType, match=r"known are anonymous, file, memory$"):
+    with pytest.raises(InvalidAuthType, match=rf"known are {KNOWN}$"):
         describe_scheme("unknown")

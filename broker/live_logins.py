@@ -1,0 +1,116 @@
+"""The logins of one connection that last: who is in, until when, and the logout of each, once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from broker import journal
+from broker.connection import Broker
+from broker.defer import maybeDeferred
+from broker.errors import LoginExpired
+from broker.net.scheduler import scheduler_for
+from cred.checkers import ANONYMOUS
+from cred.identity import Identity
+
+__all__ = ["LiveLogins", "Occupant"]
+
+_EXPIRED = "token expired; log in again"
+
+
+class Occupant(NamedTuple):
+    """Who has been let in.
+
+    Attributes:
+        avatar_id: as text; None for nobody in particular.
+        mechanism: the name of the way in.
+        groups: the groups that this user is in.
+        expires: when the login ends, in seconds since 1970; None for never.
+    """
+
+    avatar_id: str | None
+    mechanism: str
+    groups: frozenset[str] = frozenset()
+    expires: float | None = None
+
+    @classmethod
+    def of(cls, avatar_id: Any, mechanism: str) -> Occupant:
+        """Make one of what a checker has answered."""
+        if isinstance(avatar_id, Identity):
+            return cls(str(avatar_id), mechanism, avatar_id.groups, avatar_id.expires)
+        if avatar_id == ANONYMOUS:
+            return cls(None, mechanism)
+        is_octets = isinstance(avatar_id, bytes)
+        text = avatar_id.decode("utf-8", "replace") if is_octets else str(avatar_id)
+        return cls(text, mechanism)
+
+
+class LiveLogins:
+    """The logins of one connection that have not been logged out.
+
+    The last of them is what ``broker.peer`` tells. When one expires that still has its avatar, the
+    connection ends.
+
+    Args:
+        broker: the server's side of the connection.
+        clock: the time, in seconds since 1970.
+    """
+
+    def __init__(self, broker: Broker, clock: Callable[[], float] = time.time):
+        self._broker = broker
+        self._clock = clock
+        self._occupants: dict[object, Occupant] = {}
+
+    def __len__(self) -> int:
+        return len(self._occupants)
+
+    def add(self, occupant: Occupant, sent: Any, logout: Callable[[], Any]) -> None:
+        """Note a login; call its ``logout`` once, when the peer drops ``sent`` or has gone.
+
+        Raises:
+            LoginExpired: it has ended already; ``logout`` is called.
+        """
+        broker, key = self._broker, object()
+        left = None if occupant.expires is None else occupant.expires - self._clock()
+        timer: Any = None
+
+        def log_out() -> None:
+            if self._occupants.pop(key, None) is None:
+                return
+            broker.dontNotifyOnDisconnect(log_out)
+            if timer is not None:
+                timer.cancel()
+            if not broker.disconnected:
+                self._show()
+            maybeDeferred(logout)
+
+        self._occupants[key] = occupant
+        if left is not None and left <= 0:
+            log_out()
+            raise LoginExpired(_EXPIRED)
+        if broker.disconnected:
+            # The peer went while the realm was still making the avatar.
+            log_out()
+            return
+        if left is not None:
+            timer = scheduler_for(broker.transport).later(left, self._expire)
+        broker.notifyOnDisconnect(log_out)
+        if hasattr(sent, "processUniqueID"):
+            broker.when_released(sent, log_out)
+        self._show()
+
+    def _show(self) -> None:
+        last = next(reversed(self._occupants.values()), None)
+        peer = self._broker.peer
+        peer.avatar_id = None if last is None else last.avatar_id
+        peer.mechanism = None if last is None else last.mechanism
+        peer.groups = frozenset() if last is None else last.groups
+
+    def _expire(self) -> None:
+        """End the connection in good order; nothing that the peer asks from now on is done."""
+        broker = self._broker
+        journal.closed(broker.peer.address, LoginExpired(_EXPIRED))
+        broker.session.drain()
+        broker.say_goodbye("expired", _EXPIRED)
+        broker.transport.loseConnection()

@@ -1,0 +1,29 @@
+"""The ways to log in: one module each, with the client's side and the server's together.
+
+`MECHANISMS` is the table of them, strongest first. A client takes the first that fits what it was
+given and that the server offers, and no other after that.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from broker.mechanisms.anonymous import ANONYMOUS
+from broker.mechanisms.certificate import CERTIFICATE
+from broker.mechanisms.challenge import CHALLENGE
+from broker.mechanisms.mechanism import Mechanism
+from broker.mechanisms.password import PASSWORD
+from broker.mechanisms.scram import PLAIN, PLUS
+from broker.mechanisms.token import TOKEN
+
+__all__ = ["MECHANISMS"]
+
+MECHANISMS: Final[tuple[Mechanism, ...]] = (
+    CERTIFICATE,
+    PLUS,
+    PLAIN,
+    TOKEN,
+    PASSWORD,
+    CHALLENGE,
+    ANONYMOUS,
+)

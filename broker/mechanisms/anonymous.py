@@ -1,0 +1,49 @@
+"""A login as nobody in particular: PB's guest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from broker.connection import Broker
+from broker.defer import Deferred
+from broker.flavors.reference import RemoteReference
+from broker.mechanisms.mechanism import Door, Mechanism, no_login
+from cred.credentials import Anonymous, IAnonymous
+from cred.error import UnhandledCredentials
+
+__all__ = ["ANONYMOUS", "serve"]
+
+
+class AnonymousLogin(Mechanism):
+    """``loginAnonymous(mind)`` returns the avatar; published."""
+
+    name = "anonymous"
+    wants = "no name"
+
+    def has_checker(self, door: Door) -> bool:
+        """Return whether guests are let in."""
+        return door.checker_for(IAnonymous) is not None
+
+    def fits(self, credentials: Any) -> bool:
+        """Take Anonymous."""
+        return bool(IAnonymous.providedBy(credentials))
+
+    def log_in(
+        self, broker: Broker, root: RemoteReference, credentials: Any, mind: Any
+    ) -> Deferred[Any]:
+        """Ask for it, without asking first whether it is offered: a Twisted server has it too."""
+        return root.callRemote("loginAnonymous", mind).addErrback(no_login)
+
+
+ANONYMOUS = AnonymousLogin()
+
+
+def serve(door: Door, mind: Any) -> Deferred[Any]:
+    """Let a guest in, and return a Deferred of the avatar.
+
+    Raises:
+        UnhandledCredentials: this server takes no guests.
+    """
+    if not ANONYMOUS.has_checker(door):
+        raise UnhandledCredentials("this server takes no guests: log in with a name and a password")
+    return door.admit(Anonymous(), mind, ANONYMOUS.name)

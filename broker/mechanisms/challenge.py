@@ -1,0 +1,143 @@
+"""PB's published login: an MD5 challenge, for peers that know no other.
+
+Each challenge takes one answer. Under the strict policy it is used only where the policy names it,
+``Policy(challenge_login=True)``, and over TLS, the loopback or a UNIX socket.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from zope.interface import implementer
+
+from broker.addresses import is_private
+from broker.connection import Broker
+from broker.core.dispatch import Route
+from broker.defer import Deferred
+from broker.flavors.reference import RemoteReference
+from broker.flavors.referenceable import Referenceable
+from broker.mechanisms.answered import answered_only
+from broker.mechanisms.mechanism import Door, Mechanism, has_password, no_login, pair_of
+from cred import error as cred_error
+from cred.challenges import challenge, hash_password, respond, verify
+from cred.credentials import ICredentials, IUsernameHashedPassword
+from cred.octets import Text, to_octets
+
+__all__ = ["CHALLENGE", "Challenger", "IUsernameMD5Password", "serve"]
+
+
+class IUsernameMD5Password(ICredentials):
+    """Credentials of the challenge login, to be checked against a password or its MD5 digest."""
+
+    def checkPassword(password: Any) -> Any:
+        """Return whether the peer knows this password, bytes."""
+
+    def checkMD5Password(password: Any) -> Any:
+        """Return whether the peer knows the password of which this is the MD5 digest, bytes."""
+
+
+class ChallengeLogin(Mechanism):
+    """``login(username)`` returns a challenge, and an object that takes the answer."""
+
+    name = "challenge"
+    wants = "a password"
+
+    def closed_because(self, door: Door) -> str | None:
+        """Return that the policy does not allow it on this connection, if so."""
+        if _is_allowed(door.broker):
+            return None
+        return (
+            "this server does not accept the old challenge login; it would have to be served"
+            " with Policy(challenge_login=True), over TLS or the loopback"
+        )
+
+    def has_checker(self, door: Door) -> bool:
+        """Return whether some checker knows the passwords in clear, or their MD5 digests."""
+        kinds = (IUsernameHashedPassword, IUsernameMD5Password)
+        return any(door.checker_for(kind) is not None for kind in kinds)
+
+    def fits(self, credentials: Any) -> bool:
+        """Take a user name and a password."""
+        return has_password(credentials)
+
+    def log_in(
+        self, broker: Broker, root: RemoteReference, credentials: Any, mind: Any
+    ) -> Deferred[Any]:
+        """Get a challenge, and answer it; but only where this side's policy allows that."""
+
+        def challenged(offer: Any) -> Any:
+            if not broker.policy.challenge_login:
+                raise cred_error.LoginFailed(
+                    "this server offers only the old challenge login; allow it with"
+                    " Policy(challenge_login=True)"
+                )
+            if not _is_allowed(broker):
+                raise cred_error.LoginFailed(
+                    "the challenge login is used over TLS or loopback only"
+                )
+            token, challenger = pair_of(offer, "challenge", RemoteReference)
+            return challenger.callRemote("respond", respond(token, credentials.password), mind)
+
+        asked = root.callRemote("login", to_octets(credentials.username))
+        return asked.addErrback(no_login).addCallback(challenged)
+
+
+CHALLENGE = ChallengeLogin()
+
+
+def serve(door: Door, username: Any) -> tuple[bytes, Challenger]:
+    """Return a challenge, and the object that takes the answer.
+
+    Raises:
+        UnauthorizedLogin: this server does not take that login.
+    """
+    reason = CHALLENGE.closed_because(door)
+    if reason is not None:
+        raise cred_error.UnauthorizedLogin(reason)
+    token = challenge()
+    return token, Challenger(door, door.name_of(username), token)
+
+
+def _is_allowed(broker: Broker) -> bool:
+    policy = broker.policy
+    return policy.challenge_login and (policy.insecure_plaintext or is_private(broker.transport))
+
+
+@implementer(IUsernameHashedPassword, IUsernameMD5Password)
+class Challenger(Referenceable):
+    """One challenge: takes one answer, and is the credentials that a checker checks.
+
+    Attributes:
+        username: as the peer gave it.
+    """
+
+    def __init__(self, door: Door, username: Text, token: bytes):
+        self.username = username
+        self._door = door
+        self._token: bytes | None = token
+        self._answered = b""
+        self._response: Any = None
+
+    def remote_respond(self, response: Any, mind: Any) -> Deferred[Any]:
+        """Take the answer, and return the avatar; a second answer is refused."""
+        if self._token is None:
+            raise cred_error.LoginFailed("this challenge has been answered; ask for a new one")
+        self._answered, self._token = self._token, None
+        self._response = response
+        return self._door.admit(self, mind, CHALLENGE.name)
+
+    def route(self) -> Route:
+        """Return how calls are made."""
+        return answered_only(super().route())
+
+    def checkPassword(self, password: Any) -> bool:
+        """Return whether the answer was made with this password."""
+        return self.checkMD5Password(hash_password(password))
+
+    def checkMD5Password(self, md5Password: Any) -> bool:
+        """Return whether the answer was made with the password of this MD5 digest."""
+        try:
+            verify(self._answered, self._response, md5Password)
+        except cred_error.UnauthorizedLogin:
+            return False
+        return True

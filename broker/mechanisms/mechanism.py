@@ -1,0 +1,133 @@
+"""What every way to log in has: a name, when it is open, and what the client does.
+
+The server's part is a function ``serve`` of each module here, called by the login method of that
+name; it has a `Door` for the rest.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from broker.addresses import is_private
+from broker.connection import Broker
+from broker.defer import Deferred
+from broker.errors import NoSuchMethod
+from broker.failure import Failure
+from broker.flavors.reference import RemoteReference
+from cred import error as cred_error
+from cred.credentials import Scram
+from cred.octets import Text
+
+__all__ = ["Door", "Mechanism", "has_password", "no_login", "pair_of"]
+
+
+class Door(Protocol):
+    """What the server's part of a mechanism works with: one connection, and the way in.
+
+    Attributes:
+        broker: the connection.
+    """
+
+    broker: Broker
+
+    def checker_for(self, kind: Any) -> Any:
+        """Return the portal's checker for credentials of this interface, or None."""
+
+    def name_of(self, username: Any) -> Text:
+        """Return a user name of the peer's as checkers want it.
+
+        Raises:
+            UnauthorizedLogin: it is no text, or is longer than 256 bytes.
+        """
+
+    def admit(self, credentials: Any, mind: Any, mechanism: str) -> Deferred[Any]:
+        """Have the credentials checked and an avatar made; return a Deferred of what to send."""
+
+
+class Mechanism:
+    """A way to log in, as both ends see it.
+
+    Attributes:
+        name: what ``mechanisms()`` calls it.
+        wants: what a client gives for it, in words.
+        is_for_private: it shows a secret, and is used only where nobody can listen in.
+    """
+
+    name: str
+    wants: str
+    is_for_private = False
+
+    def is_offered(self, door: Door) -> bool:
+        """Return whether this server takes it from this peer, now."""
+        return self.closed_because(door) is None and self.has_checker(door)
+
+    def closed_because(self, door: Door) -> str | None:
+        """Return why this connection is none on which it is taken, or None."""
+        if self.is_for_private and not is_private(door.broker.transport):
+            return f"{self.wants} is taken over TLS or the loopback only"
+        return None
+
+    def require(self, door: Door) -> None:
+        """Do nothing where it is taken on this connection.
+
+        Raises:
+            LoginFailed: it is not.
+        """
+        reason = self.closed_because(door)
+        if reason is not None:
+            raise cred_error.LoginFailed(reason)
+
+    def has_checker(self, door: Door) -> bool:
+        """Return whether the portal has a checker for its credentials."""
+        raise NotImplementedError
+
+    def fits(self, credentials: Any) -> bool:
+        """Return whether a client's credentials are of the kind that it takes."""
+        raise NotImplementedError
+
+    def obstacle(self, broker: Broker, credentials: Any) -> str | None:
+        """Return why a client cannot use it on this connection, or None."""
+        if self.is_for_private and not is_private(broker.transport):
+            return f"{self.wants} is sent over TLS or the loopback only: use pbs://"
+        return None
+
+    def log_in(
+        self, broker: Broker, root: RemoteReference, credentials: Any, mind: Any
+    ) -> Deferred[Any]:
+        """Do the client's part; return a Deferred of the avatar."""
+        raise NotImplementedError
+
+
+def has_password(credentials: Any) -> bool:
+    """Return whether a client's credentials are a user name and a password that may be shown.
+
+    Those of other packages count too.
+    """
+    if isinstance(credentials, Scram):
+        return False
+    return hasattr(credentials, "username") and hasattr(credentials, "password")
+
+
+def no_login(failure: Failure) -> Failure:
+    """Be the errback of the first call to a login method: a root without one is no portal.
+
+    Raises:
+        LoginFailed: in place of NoSuchMethod.
+    """
+    if failure.check(NoSuchMethod):
+        raise cred_error.LoginFailed("this server asks for no login: connect without credentials")
+    # As it came, not raised: an errback traps it by the name of a class that is not known here.
+    return failure
+
+
+def pair_of(answer: Any, what: str, kind: type = object) -> tuple[bytes, Any]:
+    """Return an answer of a server's that is bytes and something of a kind.
+
+    Raises:
+        LoginFailed: it is something else.
+    """
+    if isinstance(answer, tuple | list) and len(answer) == 2:
+        octets, other = answer
+        if isinstance(octets, bytes) and isinstance(other, kind):
+            return octets, other
+    raise cred_error.LoginFailed(f"the server's {what} is not understood")

@@ -1,0 +1,56 @@
+"""The password as it is, where nobody can listen in: for stores that keep Argon2id hashes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from broker.connection import Broker
+from broker.defer import Deferred
+from broker.flavors.reference import RemoteReference
+from broker.mechanisms.mechanism import Door, Mechanism, has_password
+from cred import error as cred_error
+from cred.credentials import IUsernamePassword, UsernamePassword
+from cred.octets import to_octets
+from cred.saslprep import LONGEST_PASSWORD
+
+__all__ = ["PASSWORD", "serve"]
+
+
+class Password(Mechanism):
+    """``loginPassword(username, password, mind)`` returns the avatar."""
+
+    name = "password"
+    wants = "a password"
+    is_for_private = True
+
+    def has_checker(self, door: Door) -> bool:
+        """Return whether passwords are checked here."""
+        return door.checker_for(IUsernamePassword) is not None
+
+    def fits(self, credentials: Any) -> bool:
+        """Take whatever has a user name and a password, and may show it."""
+        return has_password(credentials)
+
+    def log_in(
+        self, broker: Broker, root: RemoteReference, credentials: Any, mind: Any
+    ) -> Deferred[Any]:
+        """Send both, as bytes."""
+        name, password = to_octets(credentials.username), to_octets(credentials.password)
+        return root.callRemote("loginPassword", name, password, mind)
+
+
+PASSWORD = Password()
+
+
+def serve(door: Door, username: Any, password: Any, mind: Any) -> Deferred[Any]:
+    """Log in with a password, and return a Deferred of the avatar.
+
+    Raises:
+        UnauthorizedLogin: the user name or password is none, or too long.
+        LoginFailed: passwords are not taken here.
+    """
+    PASSWORD.require(door)
+    octets = password.encode("utf-8", "surrogatepass") if isinstance(password, str) else password
+    if not isinstance(octets, bytes) or len(octets) > LONGEST_PASSWORD:
+        raise cred_error.UnauthorizedLogin(cred_error.WRONG_LOGIN)
+    return door.admit(UsernamePassword(door.name_of(username), octets), mind, PASSWORD.name)

@@ -1,0 +1,189 @@
+"""SCRAM-SHA-256 and -PLUS: the messages of `cred.scram`, carried by two calls.
+
+``loginScram(name, client_first)`` returns the server's first message and an object; its
+``finish(client_final, mind)`` returns the server's last message and the avatar. Each such object
+takes one ``finish``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from zope.interface import implementer
+
+from broker.connection import Broker
+from broker.core.dispatch import Route
+from broker.defer import Deferred, maybeDeferred
+from broker.failure import Failure
+from broker.flavors.reference import RemoteReference
+from broker.flavors.referenceable import Referenceable
+from broker.mechanisms.answered import answered_only
+from broker.mechanisms.mechanism import Door, Mechanism, has_password, pair_of
+from broker.net.scheduler import ImmediateScheduler, scheduler_for
+from cred import error as cred_error
+from cred.credentials import IScramProof, Scram
+from cred.octets import Text
+from cred.scram import SCRAM, SCRAM_PLUS, ScramClient, ScramServer
+from cred.scram_verifier import ScramVerifier
+
+__all__ = ["PLAIN", "PLUS", "ScramExchange", "serve"]
+
+
+class ScramLogin(Mechanism):
+    """One of the two."""
+
+    wants = "a user name and password"
+
+    def __init__(self, name: str):
+        self.name = name
+        self._is_bound = name == SCRAM_PLUS
+
+    def closed_because(self, door: Door) -> str | None:
+        """Return that there is nothing to bind to, where it is to be bound."""
+        if self._is_bound and _binding(door.broker) is None:
+            return f"{self.name} is for connections through TLS 1.3"
+        return None
+
+    def has_checker(self, door: Door) -> bool:
+        """Return whether a store with SCRAM verifiers is here."""
+        return door.checker_for(IScramProof) is not None
+
+    def fits(self, credentials: Any) -> bool:
+        """Take a user name and a password."""
+        if isinstance(credentials, Scram):
+            return self._is_bound or not credentials.bound
+        return has_password(credentials)
+
+    def obstacle(self, broker: Broker, credentials: Any) -> str | None:
+        """Return that there is nothing to bind to, where it is to be bound."""
+        if self._is_bound and _binding(broker) is None:
+            return f"{self.name} needs TLS 1.3 at this end: use pbs://"
+        return None
+
+    def log_in(
+        self, broker: Broker, root: RemoteReference, credentials: Any, mind: Any
+    ) -> Deferred[Any]:
+        """Prove to know the password, and have the server prove it too."""
+        client = ScramClient(
+            credentials.username,
+            credentials.password,
+            binding=_binding(broker),
+            plus=self._is_bound,
+        )
+
+        def begun(answer: Any) -> Any:
+            server_first, exchange = pair_of(answer, "SCRAM message", RemoteReference)
+            worked = _in_thread(broker, lambda: client.final(server_first))
+            worked.addCallback(lambda final: exchange.callRemote("finish", final, mind))
+            return worked.addCallback(finished)
+
+        def finished(answer: Any) -> Any:
+            server_final, avatar = pair_of(answer, "SCRAM message")
+            client.verify(server_final)
+            return avatar
+
+        return root.callRemote("loginScram", self.name, client.first()).addCallback(begun)
+
+
+PLUS = ScramLogin(SCRAM_PLUS)
+PLAIN = ScramLogin(SCRAM)
+_BY_NAME = {mechanism.name: mechanism for mechanism in (PLUS, PLAIN)}
+
+
+def serve(door: Door, name: Any, client_first: Any) -> Deferred[tuple[bytes, ScramExchange]]:
+    """Begin an exchange; return a Deferred of the server's first message, and who takes the next.
+
+    Raises:
+        LoginFailed: the mechanism is not open here, or the message is none.
+        UnauthorizedLogin: the user name is none, or too long.
+    """
+    text = name.decode("ascii", "replace") if isinstance(name, bytes) else name
+    mechanism = _BY_NAME.get(text) if isinstance(text, str) else None
+    if mechanism is None:
+        raise cred_error.LoginFailed(f"SCRAM is done here with {SCRAM} or {SCRAM_PLUS}")
+    mechanism.require(door)
+    checker = door.checker_for(IScramProof)
+    if checker is None:
+        raise cred_error.UnhandledCredentials("this server keeps no SCRAM verifiers")
+    server = ScramServer(mechanism.name, client_first, binding=_binding(door.broker))
+    username = door.name_of(server.username)
+    found = maybeDeferred(checker.scramVerifier, username)
+    return found.addCallback(
+        lambda verifier: (
+            server.first(verifier),
+            ScramExchange(door, server, username, mechanism.name),
+        )
+    )
+
+
+@implementer(IScramProof)
+class ScramProof:
+    """The credentials of a login whose proof has succeeded.
+
+    Attributes:
+        username: prepared, and in the form that checkers want.
+        verifier: what the proof was checked with.
+    """
+
+    def __init__(self, username: Text, verifier: ScramVerifier):
+        self.username = username
+        self.verifier = verifier
+
+
+class ScramExchange(Referenceable):
+    """One exchange at the server, from its first message on: takes one answer."""
+
+    def __init__(self, door: Door, server: ScramServer, username: Text, mechanism: str):
+        self._door = door
+        self._server: ScramServer | None = server
+        self._username = username
+        self._mechanism = mechanism
+
+    def remote_finish(self, client_final: Any, mind: Any) -> Deferred[tuple[bytes, Any]]:
+        """Check the client's proof; return the server's signature, and the avatar."""
+        server, self._server = self._server, None
+        if server is None or server.verifier is None:
+            raise cred_error.LoginFailed("this exchange has been answered; begin a new one")
+        verifier = server.verifier
+        signature = server.final(client_final)
+        proof = ScramProof(self._username, verifier)
+        admitted = self._door.admit(proof, mind, self._mechanism)
+        return admitted.addCallback(lambda avatar: (signature, avatar))
+
+    def route(self) -> Route:
+        """Return how calls are made."""
+        return answered_only(super().route())
+
+
+def _binding(broker: Broker) -> bytes | None:
+    channel_binding = getattr(broker.transport, "channel_binding", None)
+    return None if channel_binding is None else channel_binding()
+
+
+def _in_thread(broker: Broker, function: Callable[[], Any]) -> Deferred[Any]:
+    """Call a function that takes long; return a Deferred of what it returns.
+
+    In a thread of its own where the connection has a loop, which would stand still meanwhile.
+    """
+    scheduler = scheduler_for(broker.transport)
+    if isinstance(scheduler, ImmediateScheduler):
+        return maybeDeferred(function)
+    # Nobody may be waiting any more when it comes.
+    deferred: Deferred[Any] = Deferred(lambda cancelled: None)
+
+    def work() -> None:
+        fire: Callable[[Any], object] = deferred.callback
+        result: Any
+        try:
+            result = function()
+        except Exception:  # noqa: BLE001 - told to whoever waits
+            fire, result = deferred.errback, Failure()
+        # A loop that is closed tells nobody anything any more.
+        with contextlib.suppress(RuntimeError):
+            scheduler.soon_threadsafe(fire, result)
+
+    threading.Thread(target=work, name="broker SCRAM", daemon=True).start()
+    return deferred

@@ -1,0 +1,56 @@
+"""A bearer token, such as a JWT: whoever has it is let in, until it expires."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from broker.connection import Broker
+from broker.defer import Deferred
+from broker.flavors.reference import RemoteReference
+from broker.mechanisms.mechanism import Door, Mechanism
+from cred import error as cred_error
+from cred.credentials import IBearerToken, Token
+from cred.tokens import LONGEST_TOKEN
+
+__all__ = ["TOKEN", "serve"]
+
+
+class TokenLogin(Mechanism):
+    """``loginToken(token, mind)`` returns the avatar."""
+
+    name = "token"
+    wants = "a token"
+    is_for_private = True
+
+    def has_checker(self, door: Door) -> bool:
+        """Return whether tokens are checked here."""
+        return door.checker_for(IBearerToken) is not None
+
+    def fits(self, credentials: Any) -> bool:
+        """Take a token."""
+        return bool(IBearerToken.providedBy(credentials))
+
+    def log_in(
+        self, broker: Broker, root: RemoteReference, credentials: Any, mind: Any
+    ) -> Deferred[Any]:
+        """Send it."""
+        return root.callRemote("loginToken", credentials.token, mind)
+
+
+TOKEN = TokenLogin()
+
+
+def serve(door: Door, token: Any, mind: Any) -> Deferred[Any]:
+    """Log in with a token, and return a Deferred of the avatar.
+
+    Raises:
+        LoginFailed: it is none, or too long; or tokens are not taken here.
+    """
+    TOKEN.require(door)
+    if isinstance(token, bytes):
+        token = token.decode("ascii", "replace")
+    if not isinstance(token, str):
+        raise cred_error.UnauthorizedLogin(f"a token is text, not {type(token).__name__}")
+    if len(token) > LONGEST_TOKEN:
+        raise cred_error.UnauthorizedLogin(f"token of {len(token)} bytes, of {LONGEST_TOKEN}")
+    return door.admit(Token(token), mind, TOKEN.name)

@@ -1,0 +1,228 @@
+"""Bearer tokens: a checker for JWTs that somebody else has signed (RFC 7519, RFC 8725).
+
+Whoever issues the tokens, an identity provider or a program of your own, keeps the private keys.
+This server has the public ones, in a file with a JSON Web Key Set, and asks nobody. A token says
+who it is for, until when it holds, and whose it is; all of that is required. Needs the extra
+``jwt``.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import time
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+from zope.interface import implementer
+
+from broker.settings import ConfigError
+from cred.checkers import ICredentialsChecker
+from cred.error import UnauthorizedLogin
+from cred.identity import Identity
+from cred.interfaces import IBearerToken
+from cred.strcred import ICheckerFactory, InvalidAuthArgumentString
+
+__all__ = ["LONGEST_TOKEN", "TokenChecker", "TokenCheckerFactory"]
+
+logger = logging.getLogger("broker.cred")
+
+LONGEST_TOKEN: Final = 8192
+"""Characters of a token; longer ones are refused unread."""
+
+MOST_LEEWAY: Final = 60.0
+"""Seconds by which the clocks of issuer and server may differ."""
+
+LONGEST_LIFE: Final = 24 * 3600.0
+"""Seconds for which a token may be made."""
+
+_MOST_GROUPS = 1000
+
+
+@implementer(ICredentialsChecker)
+class TokenChecker:
+    """Lets in whoever has a token that is signed with one of the keys.
+
+    The avatar id is an `Identity`: with the groups that the token names, and its end, at which the
+    connection is closed.
+
+    Args:
+        keys: the path of a file with a JSON Web Key Set, or the set itself, as read from JSON. The
+            file is read again when it has changed; where the new one is wrong, the log says so and
+            the keys stay as they were.
+        issuer: what ``iss`` must be.
+        audience: what ``aud`` must be, or have among others.
+        user_claim: the claim that is the avatar id.
+        groups_claim: the claim that lists the groups; a token may lack it.
+        leeway: seconds by which clocks may differ; 60 at most. A token holds for so much longer.
+        clock: the time, in seconds since 1970.
+
+    Raises:
+        ConfigError: joserfc is not installed, the keys cannot be had, or an argument is wrong.
+    """
+
+    credentialInterfaces = (IBearerToken,)
+
+    def __init__(
+        self,
+        keys: str | os.PathLike[str] | Mapping[str, Any],
+        *,
+        issuer: str,
+        audience: str,
+        user_claim: str = "sub",
+        groups_claim: str = "groups",
+        leeway: float = 10.0,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        if not issuer or not audience:
+            raise ConfigError("tokens need issuer= and audience=: whose are believed, and for whom")
+        if not 0 <= leeway <= MOST_LEEWAY:
+            raise ConfigError(f"leeway= is from 0 to {MOST_LEEWAY:g} seconds")
+        self._issuer = issuer
+        self._audience = audience
+        self._user_claim = user_claim
+        self._groups_claim = groups_claim
+        self._leeway = leeway
+        self._clock = clock
+        source = keys if isinstance(keys, Mapping) else Path(keys)
+        self._path = source if isinstance(source, Path) else None
+        self._stamp = _stamp(self._path)
+        self._keys = _load(source)
+
+    def requestAvatarId(self, credentials: Any) -> Identity:
+        """Return whose token it is.
+
+        Raises:
+            UnauthorizedLogin: it is not valid; the text says why, which helps nobody to make one.
+        """
+        token = credentials.token
+        if not isinstance(token, str) or len(token) > LONGEST_TOKEN:
+            raise UnauthorizedLogin(f"a token is text of {LONGEST_TOKEN} characters at most")
+        self._refresh()
+        claims = self._keys.verify(token)
+        expires = self._check_times(claims)
+        self._check_parties(claims)
+        user = claims.get(self._user_claim)
+        if not isinstance(user, str) or not user:
+            raise UnauthorizedLogin(f"token names no user ({self._user_claim})")
+        return Identity(user, self._groups(claims), expires)
+
+    def _check_times(self, claims: dict[str, Any]) -> float:
+        """Return when the token ends."""
+        now, leeway = self._clock(), self._leeway
+        expires = _time(claims, "exp")
+        if expires is None:
+            raise UnauthorizedLogin("token says not until when it holds (exp)")
+        if now >= expires + leeway:
+            raise UnauthorizedLogin("token expired; get a new one")
+        not_before, issued = _time(claims, "nbf"), _time(claims, "iat")
+        if max(not_before or 0, issued or 0) > now + leeway:
+            raise UnauthorizedLogin("token is not valid yet")
+        since = next((start for start in (issued, not_before) if start is not None), now)
+        if expires - since > LONGEST_LIFE:
+            raise UnauthorizedLogin(f"token is made for more than {LONGEST_LIFE / 3600:g} hours")
+        return expires + leeway
+
+    def _check_parties(self, claims: dict[str, Any]) -> None:
+        if claims.get("iss") != self._issuer:
+            raise UnauthorizedLogin("token is from another issuer (iss)")
+        audience = claims.get("aud")
+        if self._audience not in (audience if isinstance(audience, list) else [audience]):
+            raise UnauthorizedLogin("token is for another audience (aud)")
+
+    def _groups(self, claims: dict[str, Any]) -> list[str]:
+        groups = claims.get(self._groups_claim, [])
+        named = groups if isinstance(groups, list) else [groups]
+        if len(named) > _MOST_GROUPS or not all(isinstance(group, str) for group in named):
+            raise UnauthorizedLogin(f"token has no list of names as groups ({self._groups_claim})")
+        return named
+
+    def _refresh(self) -> None:
+        stamp = _stamp(self._path)
+        if self._path is None or stamp == self._stamp:
+            return
+        self._stamp = stamp
+        try:
+            self._keys = _load(self._path)
+        except ConfigError as error:
+            logger.error("%s; still using the old keys", error)
+
+
+@implementer(ICheckerFactory)
+class TokenCheckerFactory:
+    """``jwt:keys.json?issuer=…&audience=…``: a `TokenChecker`."""
+
+    authType = "jwt"
+    argStringFormat = "keys.json?issuer=URL&audience=NAME"
+    authHelp = """\
+Tokens (JWT) that are signed with a key of the file, which is a JSON Web Key Set: EdDSA, ES256 or
+RS256. The issuer and the audience are those that each token must name. May be added, with &:
+user=CLAIM (sub unless given), groups=CLAIM (groups), leeway=SECONDS (10, at most 60).
+Needs the extra: pip install 'perspective-broker[jwt]'"""
+    credentialInterfaces = (IBearerToken,)
+
+    def generateChecker(self, argstring: str) -> TokenChecker:
+        """Return the checker.
+
+        Raises:
+            InvalidAuthArgumentString: the argument is not what is described above.
+            ConfigError: the keys cannot be had, or joserfc is not installed.
+        """
+        path, _, query = argstring.partition("?")
+        names = {"issuer", "audience", "user", "groups", "leeway"}
+        try:
+            options = dict(parse_qsl(query, keep_blank_values=True, strict_parsing=True))
+            leeway = float(options.get("leeway", "10"))
+        except ValueError:
+            raise InvalidAuthArgumentString(f"jwt: it takes {self.argStringFormat}") from None
+        if not path or not {"issuer", "audience"} <= options.keys() <= names:
+            raise InvalidAuthArgumentString(f"jwt: it takes {self.argStringFormat}")
+        return TokenChecker(
+            path,
+            issuer=options["issuer"],
+            audience=options["audience"],
+            user_claim=options.get("user", "sub"),
+            groups_claim=options.get("groups", "groups"),
+            leeway=leeway,
+        )
+
+
+def _load(keys: Path | Mapping[str, Any]) -> Any:
+    try:
+        key_set = import_module("cred.jws").KeySet
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != "joserfc":
+            raise
+        raise ConfigError("tokens need joserfc: pip install 'perspective-broker[jwt]'") from None
+    if isinstance(keys, Mapping):
+        return key_set(keys)
+    try:
+        jwks = json.loads(keys.read_bytes())
+    except OSError as error:
+        raise ConfigError(f"cannot read the keys {keys}: {error.strerror}") from None
+    except ValueError:
+        raise ConfigError(f"{keys} is not JSON; it must be a JSON Web Key Set") from None
+    return key_set(jwks, str(keys))
+
+
+def _stamp(path: Path | None) -> tuple[int, ...] | None:
+    """Return what a file looks like from outside: any change of it shows in one of these."""
+    try:
+        status = None if path is None else path.stat()
+    except OSError:
+        return None
+    return None if status is None else (status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+def _time(claims: dict[str, Any], name: str) -> float | None:
+    value = claims.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise UnauthorizedLogin(f"token has a time that is none ({name})")
+    return float(value)
