@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from broker.core.dispatch import CONDITION
+from broker.core.dispatch import condition
 from broker.peer import current_call
 from cred.error import Unauthorized
 
@@ -44,12 +44,8 @@ def allow(*groups: str) -> Callable[[Method], Method]:
             raise TypeError(f"allow takes the names of groups, not {type(group).__name__}")
     allowed = frozenset(groups)
 
-    def condition(name: str) -> None:
+    def check(name: str) -> None:
         if allowed.isdisjoint(current_call().peer.groups):
             raise Unauthorized(f"you may not call '{name}'")
 
-    def decorate(method: Method) -> Method:
-        setattr(method, CONDITION, condition)
-        return method
-
-    return decorate
+    return condition(check)

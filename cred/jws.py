@@ -11,7 +11,6 @@ A token that brings a key of its own, or says where to get one, is refused (RFC 
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -106,11 +105,11 @@ class KeySet:
         if kid in self._keys:
             raise ConfigError(f"{called} has two keys with the same kid")
         try:
-            made = cls.import_key(key)
-            raw = made.public_key
+            is_weak = cls is RSAKey and _bits(key["n"]) < _LEAST_RSA_BITS
+            made = None if is_weak else cls.import_key(key)
         except (JoseError, ValueError, TypeError, KeyError) as exc:
             raise ConfigError(f"{called} has a key that cannot be read: {exc}") from None
-        if cls is RSAKey and raw.key_size < _LEAST_RSA_BITS:
+        if is_weak:
             raise ConfigError(f"{called} has an RSA key below {_LEAST_RSA_BITS} bits")
         self._keys[kid] = (made, algorithms)
 
@@ -120,10 +119,22 @@ def _read_header(token: str) -> dict[str, Any]:
     if token.count(".") != 2 or not dot:
         raise UnauthorizedLogin("token is malformed")
     try:
-        padded = first.encode("ascii") + b"=" * (-len(first) % 4)
-        return _object_of(base64.b64decode(padded, b"-_", validate=True))
-    except (binascii.Error, UnicodeEncodeError):
+        return _object_of(_from_base64url(first))
+    except ValueError:
         raise UnauthorizedLogin("token is malformed") from None
+
+
+def _from_base64url(text: str) -> bytes:
+    """Return the bytes of base64 in the form of JOSE: other letters, no padding.
+
+    Raises:
+        ValueError: it is none.
+    """
+    return base64.b64decode(text.encode("ascii") + b"=" * (-len(text) % 4), b"-_", validate=True)
+
+
+def _bits(modulus: str) -> int:
+    return int.from_bytes(_from_base64url(modulus), "big").bit_length()
 
 
 def _object_of(text: bytes) -> dict[str, Any]:

@@ -11,13 +11,12 @@ import re
 import types
 import weakref
 from collections.abc import Callable, Mapping
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from broker.errors import NoSuchMethod, WrongArguments
 from jelly.atoms import text_of
 
 __all__ = [
-    "CONDITION",
     "Route",
     "as_call_error",
     "call_method",
@@ -31,10 +30,6 @@ __all__ = [
 ]
 
 Hook = TypeVar("Hook", bound=Callable[..., Any])
-
-CONDITION: Final = "broker_condition"
-"""The attribute of a method for what decides, before each call, whether it may be made: a function
-of the method's name, which raises where it may not. It runs where the method would."""
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}\Z")
 
@@ -162,12 +157,9 @@ def call_method(method: Callable[..., Any], name: str, args: Any, kw: dict[str, 
     """Call a method with a peer's arguments.
 
     Raises:
-        WrongArguments: they do not fit its signature; whatever else the method, or the condition
-            that is set on it, raises passes through.
+        WrongArguments: they do not fit its signature; whatever else the method raises passes
+            through.
     """
-    condition = getattr(method, CONDITION, None)
-    if condition is not None:
-        condition(name)
     try:
         return method(*args, **kw)
     except TypeError as error:

@@ -58,6 +58,7 @@ class TLS:
         key: KeySource,
         *,
         client_ca: CertificateSource | None = None,
+        client_optional: bool = False,
     ) -> TLS:
         """Make a server's settings.
 
@@ -65,6 +66,7 @@ class TLS:
             certificate: the server's certificate, followed by those of intermediate CAs if any.
             key: its private key.
             client_ca: whose client certificates to demand; None asks for none.
+            client_optional: let clients in that show none, and can log in otherwise.
 
         Raises:
             ConfigError: a file cannot be read, or the key is not the certificate's.
@@ -73,7 +75,8 @@ class TLS:
         _use_certificate(context, certificate, key)
         if client_ca is not None:
             _trust(context, client_ca)
-            context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, judge)
+            required = 0 if client_optional else SSL.VERIFY_FAIL_IF_NO_PEER_CERT
+            context.set_verify(SSL.VERIFY_PEER | required, judge)
         return cls(True, None, context)
 
     @classmethod

@@ -161,7 +161,7 @@ def test_built_in_schemes_need_no_metadata(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(strcred, "entry_points", lambda group: ())
     found = list(findCheckerFactories())
     assert [factory.authType for factory in found] == list(strcred.BUILT_IN)
-    assert {type(factory).__name__ for factory in found} == set(factories.__all__)
+    assert set(factories.__all__) <= {type(factory).__name__ for factory in found}
     assert findCheckerFactory("file").authType == "file"
 
 
@@ -203,7 +203,7 @@ def test_built_in_scheme_cannot_be_replaced(install: Install) -> None:
     """An installed package that claims a built-in scheme does not get it."""
     install("cred_plugin_three", "anonymous = cred_plugin_three:ticket")
     assert type(makeChecker("anonymous")) is AllowAnonymousAccess
-    assert len(list(findCheckerFactories())) == 3
+    assert len(list(findCheckerFactories())) == len(strcred.BUILT_IN)
 
 
 def test_scheme_of_two_packages_is_refused(install: Install) -> None:
