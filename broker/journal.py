@@ -13,7 +13,7 @@ from broker.flavors.failures import CopiedFailure, CopyableFailure
 from jelly.atoms import text_of
 from jelly.registry import defaults
 
-__all__ = ["call_raised", "closed", "guard", "misunderstood", "unsent"]
+__all__ = ["call_raised", "closed", "expired", "guard", "misunderstood", "unsent"]
 
 logger = logging.getLogger("broker.connection")
 
@@ -21,6 +21,11 @@ logger = logging.getLogger("broker.connection")
 def closed(address: Any, error: Exception) -> None:
     """A connection was ended for a fault of its peer's."""
     logger.warning("closed %s: %s", address, _line(error, 300))
+
+
+def expired(address: Any, error: Exception) -> None:
+    """A connection was ended since a login on it was valid no more."""
+    logger.info("closed %s: %s", address, error)
 
 
 def misunderstood(address: Any, command: str) -> None:

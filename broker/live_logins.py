@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from zope.interface import classImplements
+
 from broker import journal
 from broker.connection import Broker
 from broker.defer import maybeDeferred
@@ -13,8 +15,12 @@ from broker.errors import LoginExpired
 from broker.net.scheduler import scheduler_for
 from cred.checkers import ANONYMOUS
 from cred.identity import Identity
+from jelly.interfaces import IJellyable
 
 __all__ = ["LiveLogins", "Occupant"]
+
+# Here, where the two meet: cred knows no jelly, and jelly no login.
+classImplements(Identity, IJellyable)
 
 _EXPIRED = "token expired; log in again"
 
@@ -110,7 +116,7 @@ class LiveLogins:
     def _expire(self) -> None:
         """End the connection in good order; nothing that the peer asks from now on is done."""
         broker = self._broker
-        journal.closed(broker.peer.address, LoginExpired(_EXPIRED))
+        journal.expired(broker.peer.address, LoginExpired(_EXPIRED))
         broker.session.drain()
         broker.say_goodbye("expired", _EXPIRED)
         broker.transport.loseConnection()

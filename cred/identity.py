@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Self
+from typing import Any, Self
 
 __all__ = ["Identity"]
 
@@ -11,9 +11,9 @@ __all__ = ["Identity"]
 class Identity(str):
     """An avatar id with groups and an end; a checker may return one in place of a str.
 
-    To a realm it is a str like any other, and equal to the plain one. The server copies the groups
-    to ``current_call().peer.groups``, where ``broker.allow`` looks, and ends the connection when
-    the time has come.
+    To a realm it is a str like any other, and equal to the plain one; sent to a peer, it is the
+    plain one. The server copies the groups to ``current_call().peer.groups``, where
+    ``broker.allow`` looks, and ends the connection when the time has come.
 
     Args:
         name: the avatar id.
@@ -30,6 +30,10 @@ class Identity(str):
         self.groups = frozenset(groups)
         self.expires = expires
         return self
+
+    def jellyFor(self, jellier: Any) -> Any:
+        """Cross a connection as the plain name (the hook of `jelly.interfaces.IJellyable`)."""
+        return jellier.jelly(str(self))
 
     def __getnewargs__(self) -> tuple[str, frozenset[str], float | None]:  # type: ignore[override]
         return str(self), self.groups, self.expires

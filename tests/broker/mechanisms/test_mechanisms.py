@@ -1,0 +1,262 @@
+"""broker.mechanisms: which way in a client takes, and what it is told where there is none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ways_in import WaysIn
+
+import cred
+from broker.core.policy import PUBLISHED, STRICT
+from broker.flavors.referenceable import Root
+from broker.mechanisms import MECHANISMS
+from cred.credentials import (
+    IAnonymous,
+    IBearerToken,
+    IClientCertificate,
+    IScramProof,
+    IUsernameHashedPassword,
+    IUsernamePassword,
+)
+
+ALICE = cred.UsernamePassword("alice", "secret")
+ALL = [
+    "certificate",
+    "SCRAM-SHA-256-PLUS",
+    "SCRAM-SHA-256",
+    "token",
+    "password",
+    "challenge",
+    "anonymous",
+]
+
+
+def test_the_table() -> None:
+    """It names seven ways, strongest first."""
+    assert [mechanism.name for mechanism in MECHANISMS] == ALL
+
+
+@pytest.mark.parametrize(
+    ("options", "offered"),
+    [
+        ({}, ALL),
+        ({"certificate": None}, ALL[1:]),
+        ({"binding": None}, [name for name in ALL if name != "SCRAM-SHA-256-PLUS"]),
+        ({"policy": STRICT}, [name for name in ALL if name != "challenge"]),
+        (
+            {"is_secure": False, "binding": None, "certificate": None},
+            ["SCRAM-SHA-256", "anonymous"],
+        ),
+        (
+            {"is_secure": False, "binding": None, "certificate": None, "policy": PUBLISHED},
+            ["SCRAM-SHA-256", "challenge", "anonymous"],
+        ),
+    ],
+)
+def test_what_is_offered(options: dict[str, Any], offered: list[str]) -> None:
+    """Secrets only where nobody listens, bound only where there is TLS, MD5 only by name."""
+    assert WaysIn(**options).call("mechanisms") == offered
+
+
+def test_what_has_no_checker_is_not_offered() -> None:
+    """A portal offers what it can check, and nothing else."""
+    room = WaysIn()
+    for interface in list(room.portal.checkers):
+        room.take_away(interface)
+    assert room.call("mechanisms") == []
+
+
+@pytest.mark.parametrize(
+    ("credentials", "mechanism", "user"),
+    [
+        (cred.ClientCertificate(), "certificate", "carol"),
+        (ALICE, "SCRAM-SHA-256-PLUS", "alice"),
+        (cred.Scram("alice", "secret"), "SCRAM-SHA-256-PLUS", "alice"),
+        (cred.Scram(b"alice", b"secret", bound=True), "SCRAM-SHA-256-PLUS", "alice"),
+        (cred.Token("good"), "token", "bob"),
+        (cred.Anonymous(), "anonymous", None),
+    ],
+)
+@pytest.mark.parametrize("dialect", ["msgpack/1", "pb", "none"])
+def test_the_strongest_is_taken(
+    credentials: Any, mechanism: str, user: str | None, dialect: str
+) -> None:
+    """Each kind of credentials gets in by its strongest way, in every dialect; both sides know."""
+    room = WaysIn(policy=STRICT.but(dialects=(dialect,)))
+    avatar = room.log_in(credentials)
+    assert room.get(avatar.callRemote("whoami")) == (user or "guest")
+    assert (room.server.peer.avatar_id, room.server.peer.mechanism) == (user, mechanism)
+    assert room.client.peer.mechanism == mechanism
+    assert room.client.dialect == dialect
+
+
+@pytest.mark.parametrize(
+    ("taken", "options", "mechanism"),
+    [
+        ([], {"binding": None}, "SCRAM-SHA-256"),
+        ([], {"is_secure": False, "binding": None}, "SCRAM-SHA-256"),
+        ([IScramProof], {}, "password"),
+        ([IScramProof, IUsernamePassword], {}, "challenge"),
+    ],
+)
+def test_a_password_takes_what_there_is(
+    taken: list[Any], options: dict[str, Any], mechanism: str
+) -> None:
+    """A user name and password get in by SCRAM, in clear inside TLS, or by the challenge."""
+    room = WaysIn(**options)
+    room.take_away(*taken)
+    room.log_in(ALICE)
+    assert room.client.peer.mechanism == mechanism
+
+
+PASSWORDS = (IUsernamePassword, IUsernameHashedPassword)
+
+
+@pytest.mark.parametrize(
+    ("credentials", "taken", "options", "told"),
+    [
+        (
+            ALICE,
+            [IScramProof, *PASSWORDS],
+            {},
+            "this server takes: certificate, token, anonymous; you gave a user name and password",
+        ),
+        (
+            cred.Scram("alice", "secret"),
+            [IScramProof, IAnonymous],
+            {},
+            "this server takes: certificate, token, password, challenge; you gave a user name and"
+            " password",
+        ),
+        (
+            cred.Scram("alice", "secret", bound=True),
+            [],
+            {"binding": None},
+            "this server takes: certificate, SCRAM-SHA-256, token, password, challenge, anonymous;"
+            " you gave a user name and password",
+        ),
+        (
+            cred.Token("good"),
+            [IBearerToken, IScramProof, IAnonymous, *PASSWORDS],
+            {},
+            "this server takes: certificate; you gave a token",
+        ),
+        (
+            cred.ClientCertificate(),
+            [],
+            {"certificate": None},
+            "this server takes: SCRAM-SHA-256-PLUS, SCRAM-SHA-256, token, password, challenge,"
+            " anonymous; you gave a client certificate",
+        ),
+        (
+            ALICE,
+            [IScramProof, IBearerToken, IClientCertificate, IAnonymous, *PASSWORDS],
+            {},
+            "this server takes: no login that is known here; you gave a user name and password",
+        ),
+        (
+            ALICE,
+            [IScramProof, IUsernamePassword],
+            {"client_policy": STRICT},
+            "this server offers only the old challenge login; allow it with"
+            " Policy(challenge_login=True)",
+        ),
+        (
+            cred.Anonymous(),
+            [IAnonymous],
+            {},
+            "this server takes no guests: log in with a name and a password",
+        ),
+    ],
+)
+def test_what_it_would_need(
+    credentials: Any, taken: list[Any], options: dict[str, Any], told: str
+) -> None:
+    """Where nothing fits the client says what the server takes, and has sent no secret."""
+    room = WaysIn(**options)
+    room.take_away(*taken)
+    failure = room.log_in(credentials)
+    assert failure.check(cred.LoginFailed)
+    assert failure.getErrorMessage() == told
+    assert room.avatars == []
+
+
+def test_what_needs_tls() -> None:
+    """A secret that is offered a way over an open connection is not sent all the same."""
+    room = WaysIn(is_secure=False, binding=None)
+    names = ["SCRAM-SHA-256-PLUS", "token", "password"]
+    room.login_root.remote_mechanisms = lambda: names  # type: ignore[method-assign]
+    room.server.setNameForLocal("root", Offering(names))
+    for credentials, told in (
+        (ALICE, "a password is sent over TLS or the loopback only: use pbs://"),
+        (cred.Token("good"), "a token is sent over TLS or the loopback only: use pbs://"),
+        (
+            cred.Scram("alice", "secret"),
+            "SCRAM-SHA-256-PLUS needs TLS 1.3 at this end: use pbs://",
+        ),
+    ):
+        assert room.log_in(credentials).getErrorMessage() == told
+
+
+class Offering(Root):
+    """Offers what it is told to, and takes nothing."""
+
+    def __init__(self, offered: Any):
+        self.offered = offered
+
+    def remote_mechanisms(self) -> Any:
+        """Return what it was told."""
+        return self.offered
+
+
+@pytest.mark.parametrize("offered", [None, 5, ["passwort", 5, None], [["password"]], "password"])
+def test_an_offer_that_is_none(offered: Any) -> None:
+    """An offer of something else is an offer of nothing."""
+    room = WaysIn()
+    room.server.setNameForLocal("root", Offering(offered))
+    failure = room.log_in(ALICE)
+    assert failure.getErrorMessage().startswith("this server takes: no login that is known here;")
+
+
+@pytest.mark.parametrize(
+    ("credentials", "given"),
+    [(cred.Token("good"), "a token"), (cred.ClientCertificate(), "a client certificate")],
+)
+def test_a_server_without_mechanisms(credentials: Any, given: str) -> None:
+    """What Twisted does not know is not tried there; nor where there is no login at all."""
+    room = WaysIn()
+    room.server.setNameForLocal("root", Root())
+    told = f"this server is Twisted's, or asks for no login; you gave {given}"
+    assert room.log_in(credentials).getErrorMessage() == told
+
+
+def test_credentials_that_are_none() -> None:
+    """Something else than credentials is a mistake of the caller's, and says so."""
+    with pytest.raises(TypeError, match=r"^str is no credentials of cred.credentials$"):
+        WaysIn().log_in("alice")
+
+
+class Overriding(cred.Portal):
+    """A portal that makes its logins itself, as published programs do."""
+
+    def login(self, credentials: Any, mind: Any, *interfaces: Any) -> Any:
+        """Let everybody in, and say how."""
+        kind = type(credentials).__name__
+        return self.realm.requestAvatar(kind, mind, *interfaces)
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments", "kind"),
+    [
+        ("loginPassword", (b"eve", b"x", None), "UsernamePassword"),
+        ("loginToken", ("x", None), "Token"),
+        ("loginCertificate", (None,), "VerifiedCertificate"),
+    ],
+)
+def test_a_portal_of_its_own_kind(method: str, arguments: Any, kind: str) -> None:
+    """The login of a portal's subclass is called, with whatever came, whether it has checkers."""
+    room = WaysIn()
+    room.login_root.portal = Overriding(room.portal.realm)
+    avatar = room.call(method, *arguments)
+    assert room.get(avatar.callRemote("whoami")) == kind

@@ -1,0 +1,158 @@
+"""broker.authorisation: a method that members of certain groups may call."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from memory import BrokerPair
+from ways_in import WaysIn
+
+import broker
+import cred
+from broker.flavors.referenceable import Root
+from broker.flavors.viewable import Viewable
+
+
+class Desk(broker.Avatar):
+    """Has methods for everybody, for some, and for nobody."""
+
+    def __init__(self) -> None:
+        self.called: list[str] = []
+
+    def perspective_read(self) -> str:
+        """For everybody."""
+        return "read"
+
+    @broker.allow("admin", "owner")
+    def perspective_dismiss(self, name: str) -> str:
+        """For two groups."""
+        self.called.append("dismiss")
+        return f"dismissed {name}"
+
+    @broker.allow("admin")
+    async def perspective_later(self) -> str:
+        """For one, async."""
+        self.called.append("later")
+        return "later"
+
+    @broker.allow()
+    def perspective_never(self) -> None:
+        """For nobody."""
+
+    def perspective_inside(self) -> str:
+        """Call another as any code does."""
+        return self.perspective_dismiss("eve")
+
+    def perspective_chair(self) -> Any:
+        """Return what is seen through this perspective."""
+        return Chair()
+
+
+class Chair(Viewable):
+    """An object with a view of its own for each perspective."""
+
+    @broker.allow("admin")
+    def view_sit(self, perspective: Any) -> str:
+        """For admins."""
+        return "seated"
+
+
+class Open(Desk):
+    """Makes a method anew, without a condition."""
+
+    def perspective_dismiss(self, name: str) -> str:
+        """For everybody now."""
+        return "open"
+
+
+class Heir(Desk):
+    """Changes nothing."""
+
+
+def room_of(avatar: broker.Avatar, credentials: Any) -> tuple[WaysIn, Any]:
+    """Log in to an avatar; Token("good") is an admin's."""
+    room = WaysIn()
+    room.portal.realm = broker.realm(lambda avatar_id, mind: avatar)
+    return room, room.log_in(credentials)
+
+
+ADMIN, GUEST = cred.Token("good"), cred.Anonymous()
+
+
+@pytest.mark.parametrize("desk", [Desk, Heir])
+def test_members(desk: Any) -> None:
+    """A member of one of the groups may call, plain and async, also what a class has inherited."""
+    room, avatar = room_of(desk(), ADMIN)
+    assert room.get(avatar.callRemote("dismiss", "eve")) == "dismissed eve"
+    assert room.get(avatar.callRemote("later")) == "later"
+    chair = room.get(avatar.callRemote("chair"))
+    assert room.get(chair.callRemote("sit")) == "seated"
+
+
+@pytest.mark.parametrize("name", ["dismiss", "later", "never"])
+@pytest.mark.parametrize("desk", [Desk, Heir])
+def test_others(desk: Any, name: str) -> None:
+    """Anybody else is told which method, not whose it is; the method does not begin."""
+    made = desk()
+    room, avatar = room_of(made, GUEST)
+    failure = room.get(avatar.callRemote(name, *["eve"][: name == "dismiss"]))
+    assert failure.check(cred.Unauthorized)
+    assert failure.getErrorMessage() == f"you may not call '{name}'"
+    assert made.called == []
+    chair = room.get(avatar.callRemote("chair"))
+    assert room.get(chair.callRemote("sit")).getErrorMessage() == "you may not call 'sit'"
+
+
+def test_before_the_arguments() -> None:
+    """Who may not call learns nothing about what the method takes."""
+    room, avatar = room_of(Desk(), GUEST)
+    assert room.get(avatar.callRemote("dismiss")).check(cred.Unauthorized)
+
+
+def test_what_has_no_condition() -> None:
+    """The others are for everybody; one that overrides a method is what its class says it is."""
+    room, avatar = room_of(Open(), GUEST)
+    assert room.get(avatar.callRemote("read")) == "read"
+    assert room.get(avatar.callRemote("dismiss", "eve")) == "open"
+
+
+def test_calls_of_ones_own() -> None:
+    """The condition binds peers: the application calls its own methods as it likes."""
+    room, avatar = room_of(Desk(), GUEST)
+    assert room.get(avatar.callRemote("inside")) == "dismissed eve"
+
+
+class Guarded(Root):
+    """A root with a method that wants a group."""
+
+    @broker.allow("admin")
+    def remote_secret(self) -> str:
+        """For admins, whom a server without login does not know."""
+        return "secret"
+
+
+def test_without_a_login() -> None:
+    """Who has not logged in is in no group."""
+    assert BrokerPair(Guarded()).call("secret").check(cred.Unauthorized)
+
+
+def test_one_object_for_two_peers() -> None:
+    """It is the caller that is looked at, not the avatar: one may be shared."""
+    shared = Desk()
+    admin_room, admin = room_of(shared, ADMIN)
+    guest_room, guest = room_of(shared, GUEST)
+    assert guest_room.get(guest.callRemote("dismiss", "x")).check(cred.Unauthorized)
+    assert admin_room.get(admin.callRemote("dismiss", "x")) == "dismissed x"
+    assert guest_room.get(guest.callRemote("dismiss", "x")).check(cred.Unauthorized)
+
+
+def test_without_parentheses() -> None:
+    """A decorator that was written without groups is found when the class is made."""
+    wrong: Any = broker.allow
+    with pytest.raises(TypeError, match=r"^allow takes the names of groups, not function$"):
+
+        class Wrong(broker.Avatar):
+            @wrong
+            def perspective_x(self) -> None:
+                """Do nothing."""

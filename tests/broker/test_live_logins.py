@@ -1,0 +1,124 @@
+"""broker.live_logins: who is in, until when, and what remains when one of several leaves."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+from memory import ManualScheduler
+from ways_in import WaysIn, tokens
+
+import cred
+from broker.core.policy import STRICT
+from broker.errors import LoginExpired
+from broker.live_logins import LiveLogins, Occupant
+
+NOW = 1_800_000_000.0
+
+
+class Timed(WaysIn):
+    """A room whose wall clock and timers a test advances together."""
+
+    scheduler: ManualScheduler
+
+    def __init__(self, dialect: str = "msgpack/1", **expiries: float):
+        policy = STRICT.but(dialects=(dialect,))
+        super().__init__(policy=policy, scheduler=ManualScheduler())
+        self.login_root._logins = LiveLogins(self.server, lambda: NOW + self.scheduler.clock)
+        known = {name: cred.Identity(name, [name], NOW + left) for name, left in expiries.items()}
+        self.portal.registerChecker(tokens(**known))
+
+
+@pytest.mark.parametrize(
+    ("avatar_id", "occupant"),
+    [
+        ("alice", Occupant("alice", "x")),
+        (b"alice", Occupant("alice", "x")),
+        (b"\xff", Occupant("\ufffd", "x")),
+        (5, Occupant("5", "x")),
+        (cred.ANONYMOUS, Occupant(None, "x")),
+        (cred.Identity("a", ["g"], 1.5), Occupant("a", "x", frozenset({"g"}), 1.5)),
+    ],
+)
+def test_what_a_checker_answers(avatar_id: Any, occupant: Occupant) -> None:
+    """Any avatar id can be shown as text; an Identity says more."""
+    assert Occupant.of(avatar_id, "x") == occupant
+
+
+def test_groups_are_the_peers() -> None:
+    """The peer of a call is known with its groups, while it is logged in."""
+    room = WaysIn()
+    avatar = room.log_in(cred.Token("good"))
+    assert room.server.peer.groups == {"admin"}
+    del avatar
+    room.collect()
+    assert room.server.peer.groups == frozenset()
+    assert room.server.peer.avatar_id is None
+    assert room.avatars[0].logouts == 1
+
+
+def test_the_last_login_counts() -> None:
+    """Of several logins the last that has not left is whom the peer is known as."""
+    room = WaysIn()
+    bob = room.log_in(cred.Token("good"))
+    guest = room.log_in(cred.Anonymous())
+    assert (room.server.peer.avatar_id, room.server.peer.groups) == (None, frozenset())
+    del guest
+    room.collect()
+    assert (room.server.peer.avatar_id, room.server.peer.mechanism) == ("bob", "token")
+    assert room.get(bob.callRemote("dismiss")) == "dismissed"
+
+
+@pytest.mark.parametrize("dialect", ["msgpack/1", "pb"])
+def test_a_login_that_expires(dialect: str, caplog: pytest.LogCaptureFixture) -> None:
+    """At its end the connection is closed, with a line in the log, and the client told why."""
+    room = Timed(dialect, short=10)
+    caplog.set_level(logging.INFO)
+    avatar = room.log_in(cred.Token("short"))
+    room.scheduler.advance(9.9)
+    assert room.get(avatar.callRemote("whoami")) == "short"
+    assert not room.transport(room.server).is_losing
+    room.scheduler.advance(0.2)
+    assert room.transport(room.server).is_losing
+    assert not room.transport(room.server).is_aborted
+    assert caplog.messages == ["closed the client: token expired; log in again"]
+    room.exchange()
+    room.cut(clean=True)
+    assert room.avatars[0].logouts == 1
+    if dialect == "msgpack/1":
+        assert isinstance(room.client.reason, LoginExpired)
+        assert str(room.client.reason) == "token expired; log in again"
+
+
+def test_nothing_is_done_after_the_end() -> None:
+    """A call that comes after the end is not made, however the client has come to make it."""
+    room = Timed("pb", short=10)
+    avatar = room.log_in(cred.Token("short"))
+    room.scheduler.advance(11)
+    assert room.get(avatar.callRemote("whoami")).check("broker.errors.ServerDraining")
+
+
+def test_one_that_has_left_does_not_expire() -> None:
+    """A login that was dropped before its end takes nobody with it, and leaves no timer."""
+    room = Timed(short=10, long=15)
+    timers = room.scheduler.waiting
+    first, second = room.log_in(cred.Token("short")), room.log_in(cred.Token("long"))
+    assert room.scheduler.waiting == timers + 2
+    del first
+    room.collect()
+    assert room.scheduler.waiting == timers + 1
+    room.scheduler.advance(11)
+    assert room.get(second.callRemote("whoami")) == "long"
+    room.scheduler.advance(5)
+    assert room.transport(room.server).is_losing
+
+
+def test_one_that_is_over_already() -> None:
+    """A login whose end has come while the avatar was made is refused, and logged out."""
+    room = Timed(late=-1)
+    failure = room.log_in(cred.Token("late"))
+    assert failure.check(LoginExpired)
+    assert failure.getErrorMessage() == "token expired; log in again"
+    assert [avatar.logouts for avatar in room.avatars] == [1]
+    assert room.server.peer.avatar_id is None
