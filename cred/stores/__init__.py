@@ -1,0 +1,46 @@
+"""Stores of users by string: ``file:users.db``, ``sql:sqlite:///users.sqlite``.
+
+The part before the first colon picks the kind of store, as in `cred.strcred`; a kind is imported
+only when it is asked for.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Final
+
+from broker.settings import ConfigError
+from cred.users import UserStore
+
+__all__ = ["open_store"]
+
+_KINDS: Final = {
+    "file": ("cred.stores.files", "FileStore"),
+    "sql": ("cred.stores.sql", "SQLStore"),
+}
+_EXAMPLES: Final = "file:users.db, sql:sqlite:///users.sqlite or sql:postgresql://host/database"
+
+
+def open_store(text: str, *, create: bool = False) -> UserStore:
+    """Open the store that a string describes.
+
+    Args:
+        text: ``file:path``, or ``sql:`` and a URL of SQLAlchemy's.
+        create: make the store if it does not exist.
+
+    Returns:
+        The store; call ``close()`` when done.
+
+    Raises:
+        ConfigError: the string is not understood, the store can be read by others, or SQLAlchemy
+            or the driver of the database is not installed.
+        StoreUnavailable: it does not exist, cannot be read, or does not answer.
+        StoreCorrupt: it is not one of this package.
+    """
+    kind, _, argument = text.partition(":")
+    if kind not in _KINDS or not argument:
+        # What follows the colon may hold a password, and is not repeated.
+        raise ConfigError(f"a store of users is {_EXAMPLES}")
+    module, name = _KINDS[kind]
+    store: UserStore = getattr(import_module(module), name)(argument, create=create)
+    return store
