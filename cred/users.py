@@ -21,8 +21,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from cred.saslprep import LONGEST_NAME, saslprep
+
 __all__ = [
-    "MAX_NAME",
+    "MAX_GROUP",
+    "MAX_VERIFIER",
     "NoSuchUser",
     "StoreCorrupt",
     "StoreError",
@@ -33,13 +36,13 @@ __all__ = [
     "UserStore",
 ]
 
-MAX_NAME: Final = 256
-"""Bytes of UTF-8 that a user's name may have."""
 MAX_GROUP: Final = 64
-MAX_VERIFIER: Final = 512
+"""Characters that the name of a group may have."""
 
-# Control characters end lines and fields; a lone surrogate has no UTF-8 form.
-_NAME: Final = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
+MAX_VERIFIER: Final = 512
+"""Characters that a verifier may have."""
+
+# What ends a field or a line cannot be in one; a lone surrogate has no UTF-8 form.
 _GROUP: Final = re.compile(r"[^\x00-\x20\x7f-\xa0\u2028\u2029\ud800-\udfff,]+")
 _VERIFIER: Final = re.compile(r"[!-~]+")
 
@@ -73,8 +76,8 @@ class User:
     """A user, as a store keeps them.
 
     Attributes:
-        name: 1 to 256 bytes of UTF-8 without control characters; compared as it stands, so that
-            ``Alice`` is somebody else than ``alice``.
+        name: 1 to 256 bytes of UTF-8, in the form of `cred.saslprep.saslprep`; compared as it
+            stands, so that ``Alice`` is somebody else than ``alice``.
         verifier: checks the password: ``$argon2id$…`` or ``SCRAM-SHA-256$…``, at most 512 printable
             characters of ASCII. None for a user who logs in by other means, such as a certificate.
         groups: names of 1 to 64 characters, without spaces and commas.
@@ -90,11 +93,7 @@ class User:
     is_disabled: bool = False
 
     def __post_init__(self) -> None:
-        if not _NAME.fullmatch(self.name):
-            raise ValueError("a user name is not empty and has no control characters")
-        size = len(self.name.encode())
-        if size > MAX_NAME:
-            raise ValueError(f"a user name of {size} bytes; at most {MAX_NAME}")
+        _check_name(self.name)
         for group in self.groups:
             if len(group) > MAX_GROUP or not _GROUP.fullmatch(group):
                 raise ValueError(
@@ -108,12 +107,28 @@ class User:
             )
 
 
+def _check_name(name: str) -> None:
+    try:
+        prepared = saslprep(name, LONGEST_NAME)
+    except ValueError as error:
+        raise ValueError(f"this cannot be a user's name: {error}") from None
+    if not name or prepared != name:
+        raise ValueError("a user's name is not empty, and is kept as cred.saslprep.saslprep has it")
+
+
 class UserStore(Protocol):
     """Where users are kept. All methods may block, and may be called in any thread.
 
     Each of them also raises StoreUnavailable, StoreCorrupt, and ConfigError where the store can be
     read by others.
     """
+
+    def secret(self) -> bytes:
+        """Return 16 random bytes that were made with the store.
+
+        What is invented for users that there are not is made from them, and so stays the same when
+        the server starts again.
+        """
 
     def find(self, name: str) -> User | None:
         """Return the user of that name, or None."""
