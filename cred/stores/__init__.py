@@ -42,5 +42,11 @@ def open_store(text: str, *, create: bool = False) -> UserStore:
         # What follows the colon may hold a password, and is not repeated.
         raise ConfigError(f"a store of users is {_EXAMPLES}")
     module, name = _KINDS[kind]
-    store: UserStore = getattr(import_module(module), name)(argument, create=create)
+    try:
+        made = getattr(import_module(module), name)
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            "sql: needs SQLAlchemy; run: python -m pip install 'perspective-broker[sql]'"
+        ) from error
+    store: UserStore = made(argument, create=create)
     return store

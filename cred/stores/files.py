@@ -135,10 +135,8 @@ class FileStore:
             self._write(content._replace(users=users))
 
     def _read(self) -> _Content:
-        # Without O_NONBLOCK, opening a named pipe would wait for a writer.
-        flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
         try:
-            with open(os.open(self._path, flags), "rb") as file:
+            with open(self._path, "rb", opener=_open_at_once) as file:
                 status = os.fstat(file.fileno())
                 check_private(self._path, status, os.geteuid())
                 stamp = _stamp(status)
@@ -221,8 +219,11 @@ def _parse(path: str, data: bytes) -> _Content:
         raise StoreCorrupt(
             f"{path} is of version {int(match[1])}; this program knows version {_VERSION}"
         )
-    if match[2] is None or not lines or lines.pop():
+    if match[2] is None:
+        raise StoreCorrupt(f"{path}, line 1: it is cut off")
+    if not text.endswith("\n"):
         raise StoreCorrupt(f"{path}, line {1 + len(lines)}: it is cut off")
+    lines.pop()
     return _Content(bytes.fromhex(match[2]), _parse_users(path, lines))
 
 
@@ -256,6 +257,11 @@ def _format(content: _Content) -> bytes:
         groups = ",".join(sorted(user.groups))
         lines.append(f"{user.name}\t{state}\t{groups}\t{user.verifier or ''}")
     return "".join(f"{line}\n" for line in lines).encode()
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    # Opening a named pipe would wait for a writer.
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _stamp(status: os.stat_result) -> tuple[int, ...]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -106,9 +106,12 @@ class SQLStore:
         if create and self._file is not None:
             self._make_file(self._file)
         self._engine = _make_engine(url)
-        if create:
-            self._make_tables()
-        self._secret = self._read_secret()
+        with ExitStack() as undo:
+            undo.callback(self._engine.dispose)
+            if create:
+                self._make_tables()
+            self._secret = self._read_secret()
+            undo.pop_all()
 
     def secret(self) -> bytes:
         """Return the random bytes of ``pb_store``."""
