@@ -6,6 +6,7 @@
     LoginFailed†         no avatar was given
     ├─ UnauthorizedLogin†      wrong user name or password; also an Unauthorized
     ├─ UnhandledCredentials†   no checker takes this kind of credentials: the server's configuration
+    ├─ LoginUnavailable        nobody can be checked now: the store of users is away
     └─ LoginDenied†            known and correct, but the realm refuses now: quota, load, hours
 
 † is a published name.
@@ -19,9 +20,11 @@ __all__ = [
     "WRONG_LOGIN",
     "LoginDenied",
     "LoginFailed",
+    "LoginUnavailable",
     "Unauthorized",
     "UnauthorizedLogin",
     "UnhandledCredentials",
+    "wrong_login",
 ]
 
 # The one text of every refused user name and password: which of the two was wrong stays untold.
@@ -37,7 +40,25 @@ class LoginFailed(Exception):
 
 
 class UnauthorizedLogin(LoginFailed, Unauthorized):
-    """The credentials are wrong: unknown user, wrong password, refused certificate (published)."""
+    """The credentials are wrong: unknown user, wrong password, refused certificate (published).
+
+    Attributes:
+        reason: which of these, for the server's own log; empty where that is not told. It does not
+            cross.
+    """
+
+    reason: str = ""
+
+
+def wrong_login(reason: str) -> UnauthorizedLogin:
+    """Return the one error of every refused user name and password.
+
+    Args:
+        reason: for the server's own log, such as ``"unknown user"``.
+    """
+    error = UnauthorizedLogin(WRONG_LOGIN)
+    error.reason = reason
+    return error
 
 
 class UnhandledCredentials(LoginFailed):
@@ -52,4 +73,11 @@ class LoginDenied(LoginFailed):
     """The credentials are right, and the realm refuses all the same (published).
 
     Raised by realms: too many sessions, a quota used up, a server too busy.
+    """
+
+
+class LoginUnavailable(LoginFailed):
+    """Whether the credentials are right cannot be found out now; it may be later.
+
+    The log of the server tells why: a database that is away, a file that cannot be read.
     """

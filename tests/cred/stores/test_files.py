@@ -93,7 +93,7 @@ def test_a_missing_file(folder: Path) -> None:
     assert refusal(StoreUnavailable) == text
     store = FileStore("users.db", create=True)
     os.unlink("users.db")
-    with pytest.raises(StoreUnavailable, match="^users.db does not exist; "):
+    with pytest.raises(StoreUnavailable, match=r"^users.db does not exist; "):
         store.find("alice")
 
 
@@ -219,7 +219,7 @@ def test_a_write_that_fails_leaves_the_old_file(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(StoreError, match="^users.db cannot be written: No space left on device$"):
+    with pytest.raises(StoreError, match=r"^users.db cannot be written: No space left on device$"):
         store.add(User("bob"))
     assert (folder / "users.db").read_bytes() == before
     assert sorted(path.name for path in folder.iterdir()) == ["users.db", "users.db.lock"]

@@ -50,7 +50,7 @@ def test_tables_that_go_away(sql_text: str) -> None:
     assert isinstance(store, SQLStore)
     with store._begin() as connection:
         connection.execute(sqlalchemy.text("DROP TABLE pb_users"))
-    with pytest.raises(StoreCorrupt, match=" has not the tables of a store of users$"):
+    with pytest.raises(StoreCorrupt, match=r" has not the tables of a store of users$"):
         store.find("alice")
     store.close()
 
@@ -61,11 +61,11 @@ def test_tables_of_another_version(sql_text: str) -> None:
     assert isinstance(store, SQLStore)
     with store._begin() as connection:
         connection.execute(sqlalchemy.text("UPDATE pb_store SET version = 2"))
-    with pytest.raises(StoreCorrupt, match=" is of version 2; this program knows version 1$"):
+    with pytest.raises(StoreCorrupt, match=r" is of version 2; this program knows version 1$"):
         open_store(sql_text)
     with store._begin() as connection:
         connection.execute(sqlalchemy.text("DELETE FROM pb_store"))
-    with pytest.raises(StoreCorrupt, match=" is of version none; this program knows version 1$"):
+    with pytest.raises(StoreCorrupt, match=r" is of version none; this program knows version 1$"):
         open_store(sql_text)
     store.close()
 
@@ -77,7 +77,7 @@ def test_a_row_that_is_no_user(sql_text: str) -> None:
     with store._begin() as connection:
         row = {"name": "alice", "verifier": "in clear", "group_names": "", "is_disabled": False}
         connection.execute(METADATA.tables["pb_users"].insert().values(row))
-    with pytest.raises(StoreCorrupt, match="has a row that is no user: a verifier is printable"):
+    with pytest.raises(StoreCorrupt, match=r"has a row that is no user: a verifier is printable"):
         store.find("alice")
     store.close()
 
@@ -102,7 +102,7 @@ def test_sqlite_in_memory(url: str) -> None:
 
 def test_a_database_without_driver() -> None:
     """A database that SQLAlchemy does not know, or whose driver is missing, is named."""
-    with pytest.raises(ConfigError, match="^sql: no driver for nosuch; for PostgreSQL run: "):
+    with pytest.raises(ConfigError, match=r"^sql: no driver for nosuch; for PostgreSQL run: "):
         open_store("sql:nosuch://host/database")
 
 
@@ -177,9 +177,9 @@ def test_postgresql_going_away_and_coming_back(postgres: Postgres) -> None:
     store.add(User("alice"))
     postgres.stop()
     began = time.monotonic()
-    with pytest.raises(StoreUnavailable, match=" does not answer: "):
+    with pytest.raises(StoreUnavailable, match=r" does not answer: "):
         store.find("alice")
-    with pytest.raises(StoreUnavailable, match=" does not answer: "):
+    with pytest.raises(StoreUnavailable, match=r" does not answer: "):
         open_store(f"sql:{postgres.url}")
     assert time.monotonic() - began < PATIENCE
     postgres.start()
@@ -210,7 +210,7 @@ def test_a_statement_that_takes_too_long(
     began = time.monotonic()
     with engine.begin() as other:
         other.execute(sqlalchemy.text("LOCK TABLE pb_users"))
-        with pytest.raises(StoreUnavailable, match=" does not answer: .*timeout"):
+        with pytest.raises(StoreUnavailable, match=r" does not answer: .*timeout"):
             store.find("alice")
     assert time.monotonic() - began < PATIENCE
     assert store.find("alice") is None

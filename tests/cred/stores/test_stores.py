@@ -75,7 +75,7 @@ def test_replace(store: UserStore) -> None:
 def test_replace_never_overwrites_what_has_changed(store: UserStore, was: User) -> None:
     """With `was`, a user who is not as it says is left alone."""
     store.add(ALICE)
-    with pytest.raises(UserChanged, match="^the user has been changed meanwhile; try again$"):
+    with pytest.raises(UserChanged, match=r"^the user has been changed meanwhile; try again$"):
         store.replace(User("alice", "$new"), was)
     assert store.find("alice") == ALICE
     store.replace(User("alice"), ALICE)

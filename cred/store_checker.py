@@ -1,0 +1,183 @@
+"""StoreChecker: lets the users of a store in, with a password or by SCRAM.
+
+Theory of operation. Whatever is wrong with a login, an unknown user, a password, a user who is
+disabled, the reply is one and takes the same time: for a user without a verifier the password is
+tried against a decoy, which costs what those of the store cost, and SCRAM goes on with the verifier
+of nobody. The store and the hashing run in the threads of `cred.workers`; the methods whose names
+end in ``_in_thread`` are called there, perhaps two at a time.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Final, TypeVar
+
+from zope.interface import implementer
+
+from broker.defer import Deferred
+from broker.settings import ConfigError
+from cred.checkers import ICredentialsChecker
+from cred.error import LoginUnavailable, UnauthorizedLogin, wrong_login
+from cred.identity import Identity
+from cred.interfaces import IScramProof, IUsernamePassword
+from cred.octets import Text, to_octets
+from cred.passwords import STANDARD, Profile, decoy_of, upgraded, verify_password
+from cred.saslprep import LONGEST_NAME, saslprep_octets
+from cred.scram_verifier import ITERATIONS, SCRAM, ScramVerifier
+from cred.users import StoreError, User, UserStore
+from cred.workers import LOGINS, Workers
+
+__all__ = ["UNAVAILABLE", "StoreChecker"]
+
+logger = logging.getLogger("broker.cred")
+
+T = TypeVar("T")
+
+UNAVAILABLE: Final = "the user store is not available; try again later"
+"""The text of a login that fails because the store does; the log tells why."""
+
+
+@implementer(ICredentialsChecker)
+class StoreChecker:
+    """Lets in the users of a store, by a password in clear or by SCRAM.
+
+    It answers with a `cred.identity.Identity`: the user's name as the store has it, with the user's
+    groups. A password whose hash is weaker than `profile` is hashed anew when its owner logs in.
+
+    Args:
+        store: whose users; as `cred.stores.open_store` returns it.
+        profile: what hashing a password costs from now on.
+        workers: the threads in which store and hashing run.
+    """
+
+    credentialInterfaces = (IScramProof, IUsernamePassword)
+
+    def __init__(
+        self, store: UserStore, *, profile: Profile = STANDARD, workers: Workers = LOGINS
+    ) -> None:
+        self.store = store
+        self._profile = profile
+        self._workers = workers
+        # A verifier of the store, whose cost the decoy has, and the decoy.
+        self._model: str | None = None
+        self._decoy: str | None = None
+        # What was last found to be wrong with the store; each thing is logged once.
+        self._trouble = ""
+
+    def requestAvatarId(self, credentials: Any) -> Deferred[Identity]:
+        """Check the credentials.
+
+        Returns:
+            A Deferred of the user's Identity. It fails with UnauthorizedLogin, the same for an
+            unknown user, a wrong password and a disabled user; with LoginUnavailable when the store
+            does not answer; and with `cred.workers.QueueFull` when too many log in at once.
+        """
+        if IScramProof.providedBy(credentials):
+            return self._run(self._identify_in_thread, credentials.username, credentials.verifier)
+        return self._run(self._check_in_thread, credentials.username, credentials.password)
+
+    def scramVerifier(self, username: Text) -> Deferred[ScramVerifier]:
+        """Return a Deferred of the SCRAM verifier of a user.
+
+        It is that of nobody, which no password fits, for a user that there is not, who is disabled,
+        or who has an Argon2id hash; the same each time. It fails as `requestAvatarId`, but for
+        UnauthorizedLogin.
+        """
+        return self._run(self._scram_in_thread, username)
+
+    def close(self) -> None:
+        """Close the store."""
+        self.store.close()
+
+    def _run(self, function: Callable[..., T], *args: Any) -> Deferred[T]:
+        return self._workers.run(self._reaching_the_store, function, *args)
+
+    def _reaching_the_store(self, function: Callable[..., T], *args: Any) -> T:
+        try:
+            result = function(*args)
+        except (StoreError, ConfigError) as error:
+            if str(error) != self._trouble:
+                self._trouble = str(error)
+                logger.error("nobody can log in: %s", error)
+            raise LoginUnavailable(UNAVAILABLE) from None
+        if self._trouble:
+            self._trouble = ""
+            logger.info("the user store is available again")
+        return result
+
+    def _check_in_thread(self, username: Text, password: Text) -> Identity:
+        user = self.store.find(_name_of(username))
+        reason = _why_not(user)
+        verifier = user.verifier if user is not None and user.verifier else self._decoy_in_thread()
+        try:
+            verify_password(password, verifier)
+        except UnauthorizedLogin:
+            raise wrong_login(reason or "wrong password") from None
+        except ValueError as error:
+            logger.error("the user %.64s cannot log in: %s", ascii(user and user.name), error)
+            raise wrong_login("damaged verifier") from None
+        if user is None or reason:
+            raise wrong_login(reason)
+        self._upgrade_in_thread(user, verifier, password)
+        return Identity(user.name, user.groups)
+
+    def _identify_in_thread(self, username: Text, verifier: ScramVerifier) -> Identity:
+        # The proof was right a moment ago; the user may have been changed since it was begun.
+        user = self.store.find(_name_of(username))
+        reason = _why_not(user)
+        if user is None or reason:
+            raise wrong_login(reason)
+        if user.verifier != str(verifier):
+            raise wrong_login("password changed meanwhile")
+        return Identity(user.name, user.groups)
+
+    def _scram_in_thread(self, username: Text) -> ScramVerifier:
+        octets = to_octets(username)
+        nobody = ScramVerifier.of_nobody(self.store.secret(), octets, self._iterations_in_thread())
+        try:
+            user = self.store.find(_name_of(octets))
+            kept = str(nobody) if user is None or _why_not(user) else user.verifier or ""
+            return ScramVerifier.parse(kept)
+        except (UnauthorizedLogin, ValueError):
+            return nobody
+
+    def _decoy_in_thread(self) -> str:
+        if self._model is None:
+            # Asked again while there are no users: the first may come while the server runs.
+            self._model = next(
+                (user.verifier for user in self.store.users() if user.verifier), None
+            )
+            if self._decoy is None or self._model is not None:
+                self._decoy = decoy_of(self._model, self._profile)
+        return self._decoy or decoy_of(self._model, self._profile)
+
+    def _iterations_in_thread(self) -> int:
+        decoy = self._decoy_in_thread()
+        return ScramVerifier.parse(decoy).iterations if decoy.startswith(SCRAM) else ITERATIONS
+
+    def _upgrade_in_thread(self, user: User, verifier: str, password: Text) -> None:
+        try:
+            better = upgraded(password, verifier, self._profile)
+            if better is not None:
+                self.store.replace(replace(user, verifier=better), was=user)
+        except (StoreError, ConfigError) as error:
+            # The user is who they say; the next login tries again.
+            logger.warning("a password could not be hashed anew: %s", error)
+
+
+def _why_not(user: User | None) -> str:
+    """Return why a user cannot log in with a password, whatever it is; empty if they can."""
+    if user is None:
+        return "unknown user"
+    if user.is_disabled:
+        return "disabled user"
+    return "" if user.verifier else "user without password"
+
+
+def _name_of(username: Text) -> str:
+    try:
+        return saslprep_octets(to_octets(username), LONGEST_NAME).decode("utf-8")
+    except (TypeError, ValueError):
+        raise wrong_login("no possible user name") from None

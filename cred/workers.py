@@ -1,0 +1,130 @@
+"""Workers: threads for the part of a login that blocks, few of them, with a queue that has an end.
+
+Hashing a password keeps a processor busy, on purpose, and a database may take its time. Two threads
+do that, so that a flood of logins leaves the loop to those who are in. A thread is started when
+there is work, and ends when there is none: none is left behind, and there is nothing to close. To
+start one costs little beside a login.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from contextvars import Context, copy_context
+from threading import Lock, Thread
+from typing import Any, Final, ParamSpec, TypeVar
+
+from broker.defer import Deferred, fail, maybeDeferred
+from broker.defer.awaiting import running_loop
+from cred.error import LoginDenied
+
+__all__ = ["LOGINS", "QUEUE", "THREADS", "QueueFull", "Workers"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+THREADS: Final = 2
+"""Threads that work at the same time."""
+
+QUEUE: Final = 64
+"""Logins that wait for one of them."""
+
+
+class QueueFull(LoginDenied):
+    """There is no room for another login to wait; a later one may find some."""
+
+
+class _Job:
+    """One function to be called in a thread, and the Deferred that its result goes to."""
+
+    def __init__(self, loop: Any, work: Callable[[], Any], cancelled: Callable[[_Job], None]):
+        self._loop = loop
+        self._work = work
+        # The callbacks run where whoever asked does, also in the sense of `contextvars`.
+        self._context: Context = copy_context()
+        self._is_cancelled = False
+        self._forget = cancelled
+        self.deferred: Deferred[Any] = Deferred(self._cancel)
+
+    def run(self) -> None:
+        """Call the function in this thread; hand its outcome over to the loop."""
+        fire: Callable[[Any], None] = self.deferred.callback
+        try:
+            outcome = self._work()
+        except Exception as error:  # noqa: BLE001 - whatever it is, it goes to who waits
+            outcome, fire = error, self.deferred.errback
+        # A loop that has been closed has nobody who waits.
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._deliver, fire, outcome, context=self._context)
+
+    def _deliver(self, fire: Callable[[Any], None], outcome: Any) -> None:
+        if not self._is_cancelled:
+            fire(outcome)
+
+    def _cancel(self, deferred: Any) -> None:
+        self._is_cancelled = True
+        self._forget(self)
+
+
+class Workers:
+    """Calls functions in threads, a few at a time.
+
+    Args:
+        threads: how many work at the same time.
+        queue: how many calls may wait for them.
+    """
+
+    def __init__(self, threads: int = THREADS, queue: int = QUEUE) -> None:
+        self._threads = threads
+        self._most = threads + queue
+        self._lock = Lock()
+        self._waiting: deque[_Job] = deque()
+        self._running = 0
+        self._unfinished = 0
+
+    def run(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
+        """Call a function in a thread.
+
+        Without a running asyncio loop, which could take the result from another thread, it is
+        called at once, where it is.
+
+        Returns:
+            A Deferred of what it returns, or of what it raises. It fails with QueueFull, without a
+            call, when too many wait. One that is cancelled while it waits is not called.
+        """
+        loop = running_loop()
+        if loop is None:
+            return maybeDeferred(function, *args, **kwargs)
+        job = _Job(loop, lambda: function(*args, **kwargs), self._forget)
+        with self._lock:
+            if self._unfinished >= self._most:
+                return fail(QueueFull("login queue full"))
+            if self._running < self._threads:
+                Thread(target=self._work, name="cred-worker").start()
+                self._running += 1
+            self._unfinished += 1
+            self._waiting.append(job)
+        return job.deferred
+
+    def _work(self) -> None:
+        while True:
+            with self._lock:
+                if not self._waiting:
+                    self._running -= 1
+                    return
+                job = self._waiting.popleft()
+            job.run()
+            # The thread goes on to wait for the next job; what this one knows goes now.
+            del job
+            with self._lock:
+                self._unfinished -= 1
+
+    def _forget(self, job: _Job) -> None:
+        with self._lock, suppress(ValueError):
+            self._waiting.remove(job)
+            self._unfinished -= 1
+
+
+LOGINS: Final = Workers()
+"""Those of all checkers of this process, which share its processors."""

@@ -1,0 +1,347 @@
+"""cred.store_checker: who is let in."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from zope.interface import implementer
+from zope.interface.verify import verifyObject
+
+from broker.errors import ConfigError
+from cred import store_checker
+from cred.checkers import ICredentialsChecker
+from cred.credentials import UsernamePassword
+from cred.error import WRONG_LOGIN, LoginUnavailable, UnauthorizedLogin
+from cred.identity import Identity
+from cred.interfaces import IScramProof, IUsernamePassword
+from cred.passwords import Profile, hash_password
+from cred.portal import Portal
+from cred.scram_verifier import ITERATIONS, ScramVerifier
+from cred.store_checker import UNAVAILABLE, StoreChecker
+from cred.stores.files import FileStore
+from cred.users import StoreUnavailable, User, UserStore
+from cred.workers import QueueFull, Workers
+
+Outcome = Callable[[Any], Any]
+
+CHEAP = Profile(64, 1, 1)
+HASH = hash_password("wonderland", CHEAP)
+SCRAM_VERIFIER = ScramVerifier.of_password("wonderland", 4096)
+STAFF = frozenset({"staff"})
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FileStore:
+    """A store with a user of each kind."""
+    store = FileStore(str(tmp_path / "users.db"), create=True)
+    store.add(User("alice", HASH, STAFF))
+    store.add(User("zoë", HASH))
+    store.add(User("sam", str(SCRAM_VERIFIER), STAFF))
+    store.add(User("dora", HASH, STAFF, True))
+    store.add(User("dan", str(SCRAM_VERIFIER), STAFF, True))
+    store.add(User("cert"))
+    store.add(User("odd", "$argon2id$v=19$m=9999999,t=1,p=1$AAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAA"))
+    return store
+
+
+@pytest.fixture
+def checker(store: FileStore) -> StoreChecker:
+    """A checker of that store that hashes at little cost."""
+    return StoreChecker(store, profile=CHEAP)
+
+
+@implementer(IScramProof)
+class Proof:
+    """What a SCRAM exchange that has succeeded leaves."""
+
+    def __init__(self, username: str | bytes, verifier: ScramVerifier) -> None:
+        self.username = username
+        self.verifier = verifier
+
+
+def refusal(outcome: Outcome, checker: StoreChecker, credentials: Any) -> tuple[str, str]:
+    """Return what the peer gets to read, and what the log, of a wrong login."""
+    with pytest.raises(UnauthorizedLogin) as caught:
+        outcome(checker.requestAvatarId(credentials))
+    assert type(caught.value) is UnauthorizedLogin
+    return str(caught.value), caught.value.reason
+
+
+def test_it_is_a_checker(checker: StoreChecker) -> None:
+    """It provides ICredentialsChecker, and takes a proof rather than a password."""
+    assert verifyObject(ICredentialsChecker, checker)
+    assert checker.credentialInterfaces == (IScramProof, IUsernamePassword)
+
+
+@pytest.mark.parametrize(
+    ("name", "groups"),
+    [("alice", STAFF), (b"alice", STAFF), ("zoë", ()), ("zoe\u0308", ()), ("sam", STAFF)],
+)
+@pytest.mark.parametrize("password", ["wonderland", b"wonderland"])
+def test_the_right_password(
+    checker: StoreChecker, outcome: Outcome, name: Any, groups: Any, password: Any
+) -> None:
+    """A user of either kind gets in, and is who the store says, with the store's groups."""
+    identity = outcome(checker.requestAvatarId(UsernamePassword(name, password)))
+    assert type(identity) is Identity
+    assert identity in ("alice", "zoë", "sam")
+    assert identity.groups == frozenset(groups)
+    assert identity.expires is None
+
+
+@pytest.mark.parametrize(
+    ("name", "password", "reason"),
+    [
+        ("alice", "looking glass", "wrong password"),
+        ("sam", "looking glass", "wrong password"),
+        ("bob", "wonderland", "unknown user"),
+        ("Alice", "wonderland", "unknown user"),
+        ("dora", "wonderland", "disabled user"),
+        ("dora", "looking glass", "disabled user"),
+        ("cert", "wonderland", "user without password"),
+        ("cert", "", "user without password"),
+        ("alice", "", "wrong password"),
+        ("alice", "w" * 1025, "wrong password"),
+        ("alice", b"\xff", "wrong password"),
+        ("odd", "wonderland", "damaged verifier"),
+        ("a" * 257, "wonderland", "no possible user name"),
+        ("é" * 129, "wonderland", "no possible user name"),
+        ("a\nb", "wonderland", "no possible user name"),
+        ("\ud800", "wonderland", "no possible user name"),
+        (b"\xff", "wonderland", "no possible user name"),
+        (5, "wonderland", "no possible user name"),
+        ("", "wonderland", "unknown user"),
+    ],
+)
+def test_one_reply_for_all_that_is_wrong(
+    checker: StoreChecker, outcome: Outcome, name: Any, password: Any, reason: str
+) -> None:
+    """The peer reads the same for everything; the reason is for the log."""
+    assert refusal(outcome, checker, UsernamePassword(name, password)) == (WRONG_LOGIN, reason)
+
+
+@pytest.mark.parametrize(
+    ("model", "begins"),
+    [
+        (HASH, "$argon2id$v=19$m=64,t=1,p=1$"),
+        (hash_password("x", Profile(128, 2, 1)), "$argon2id$v=19$m=128,t=2,p=1$"),
+        (str(SCRAM_VERIFIER), "SCRAM-SHA-256$4096:"),
+    ],
+)
+def test_an_unknown_user_costs_what_the_known_cost(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    outcome: Outcome,
+    model: str,
+    begins: str,
+) -> None:
+    """One verification is made for a known and for an unknown user, of the same kind and cost."""
+    tried: list[str] = []
+    verify = store_checker.verify_password
+
+    def note(password: Any, verifier: str) -> None:
+        tried.append(verifier)
+        verify(password, verifier)
+
+    monkeypatch.setattr(store_checker, "verify_password", note)
+    store = FileStore(str(tmp_path / "users.db"), create=True)
+    checker = StoreChecker(store, profile=CHEAP)
+    refusal(outcome, checker, UsernamePassword("alice", "looking glass"))
+    store.add(User("alice", model))
+    for name in ("alice", "bob", "carol"):
+        refusal(outcome, checker, UsernamePassword(name, "looking glass"))
+    assert [verifier.startswith(begins) for verifier in tried[1:]] == [True, True, True]
+    assert tried[2] == tried[3] != tried[1]
+
+
+def test_scram_goes_on_with_the_users_verifier(checker: StoreChecker, outcome: Outcome) -> None:
+    """A user with a SCRAM verifier is given that one."""
+    assert outcome(checker.scramVerifier("sam")) == SCRAM_VERIFIER
+    assert outcome(checker.scramVerifier(b"sam")) == SCRAM_VERIFIER
+
+
+@pytest.mark.parametrize(
+    "name", ["bob", "alice", "dan", "cert", "odd", "", "\n", b"\xff", "a" * 257]
+)
+def test_scram_goes_on_with_that_of_nobody(
+    checker: StoreChecker, store: FileStore, outcome: Outcome, name: Any
+) -> None:
+    """Anybody else gets what looks like one: the same each time, and from each checker."""
+    first = outcome(checker.scramVerifier(name))
+    assert first == outcome(StoreChecker(store, profile=CHEAP).scramVerifier(name))
+    assert first == ScramVerifier.of_nobody(store.secret(), name, ITERATIONS)
+    assert first != SCRAM_VERIFIER
+
+
+def test_nobody_has_as_many_iterations_as_the_users(tmp_path: Path, outcome: Outcome) -> None:
+    """Where the users have SCRAM verifiers, an unknown one does not stand out by the number."""
+    store = FileStore(str(tmp_path / "users.db"), create=True)
+    store.add(User("sam", str(SCRAM_VERIFIER)))
+    assert outcome(StoreChecker(store).scramVerifier("bob")).iterations == 4096
+
+
+def test_a_proof(checker: StoreChecker, outcome: Outcome) -> None:
+    """Who has proven to know the password gets in, with the groups of the store."""
+    identity = outcome(checker.requestAvatarId(Proof("sam", SCRAM_VERIFIER)))
+    assert identity == "sam"
+    assert identity.groups == STAFF
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda store: store.remove("sam"), "unknown user"),
+        (
+            lambda store: store.replace(User("sam", str(SCRAM_VERIFIER), is_disabled=True)),
+            "disabled user",
+        ),
+        (lambda store: store.replace(User("sam", HASH)), "password changed meanwhile"),
+        (lambda store: store.replace(User("sam")), "user without password"),
+    ],
+)
+def test_what_changes_during_an_exchange(
+    checker: StoreChecker,
+    store: FileStore,
+    outcome: Outcome,
+    change: Callable[[UserStore], None],
+    reason: str,
+) -> None:
+    """A user who is removed, disabled or given another password meanwhile does not get in."""
+    change(store)
+    assert refusal(outcome, checker, Proof("sam", SCRAM_VERIFIER)) == (WRONG_LOGIN, reason)
+
+
+def test_weak_hashes_are_made_anew_at_login(store: FileStore, outcome: Outcome) -> None:
+    """The right password is hashed at today's cost; a wrong one changes nothing."""
+    today = Profile(128, 1, 1)
+    checker = StoreChecker(store, profile=today)
+    refusal(outcome, checker, UsernamePassword("alice", "looking glass"))
+    assert store.find("alice") == User("alice", HASH, STAFF)
+    outcome(checker.requestAvatarId(UsernamePassword("alice", "wonderland")))
+    user = store.find("alice")
+    assert user is not None
+    assert user.verifier is not None
+    assert user.verifier.startswith("$argon2id$v=19$m=128,t=1,p=1$")
+    assert user.groups == STAFF
+    outcome(checker.requestAvatarId(UsernamePassword("alice", "wonderland")))
+    assert store.find("alice") == user
+
+
+class Faulty:
+    """A store some of whose methods fail, or do something first."""
+
+    def __init__(self, store: UserStore) -> None:
+        self._store = store
+        self.errors: dict[str, Exception] = {}
+        self.before: dict[str, Callable[[], None]] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        self.before.pop(name, lambda: None)()
+        if name in self.errors:
+            raise self.errors[name]
+        return getattr(self._store, name)
+
+
+def test_a_hash_that_cannot_be_written(
+    store: FileStore, outcome: Outcome, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The login succeeds all the same, and the log has a line."""
+    faulty = Faulty(store)
+    faulty.errors["replace"] = StoreUnavailable("users.db cannot be written: no space")
+    checker = StoreChecker(faulty, profile=Profile(128, 1, 1))
+    assert outcome(checker.requestAvatarId(UsernamePassword("alice", "wonderland"))) == "alice"
+    assert [record.getMessage() for record in caplog.records] == [
+        "a password could not be hashed anew: users.db cannot be written: no space"
+    ]
+
+
+def test_a_new_hash_undoes_nothing(store: FileStore, outcome: Outcome) -> None:
+    """A user who is disabled between the check and the writing stays disabled."""
+    faulty = Faulty(store)
+    disabled = User("alice", HASH, is_disabled=True)
+    faulty.before["replace"] = lambda: store.replace(disabled)
+    checker = StoreChecker(faulty, profile=Profile(128, 1, 1))
+    outcome(checker.requestAvatarId(UsernamePassword("alice", "wonderland")))
+    assert store.find("alice") == disabled
+
+
+@pytest.mark.parametrize(
+    "error", [StoreUnavailable("it is away"), ConfigError("it is readable by others")]
+)
+def test_a_store_that_is_away(
+    store: FileStore, outcome: Outcome, caplog: pytest.LogCaptureFixture, error: Exception
+) -> None:
+    """A login then fails as unavailable, not as wrong; the log tells why, once, and of the end."""
+    caplog.set_level(logging.INFO, "broker.cred")
+    faulty = Faulty(store)
+    checker = StoreChecker(faulty, profile=CHEAP)
+    faulty.errors = {"find": error, "secret": error}
+    for asked in (
+        lambda: checker.requestAvatarId(UsernamePassword("alice", "wonderland")),
+        lambda: checker.requestAvatarId(Proof("sam", SCRAM_VERIFIER)),
+        lambda: checker.scramVerifier("sam"),
+    ):
+        with pytest.raises(LoginUnavailable) as caught:
+            outcome(asked())
+        assert str(caught.value) == UNAVAILABLE
+        assert caught.value.__cause__ is None
+    faulty.errors = {}
+    assert outcome(checker.requestAvatarId(UsernamePassword("alice", "wonderland"))) == "alice"
+    assert [record.getMessage() for record in caplog.records] == [
+        f"nobody can log in: {error}",
+        "the user store is available again",
+    ]
+
+
+def test_too_many_at_once(store: FileStore) -> None:
+    """A login for which there is no room fails at once, as QueueFull."""
+    checker = StoreChecker(store, profile=CHEAP, workers=Workers(threads=1, queue=0))
+
+    async def main() -> None:
+        first = checker.requestAvatarId(UsernamePassword("alice", "wonderland"))
+        with pytest.raises(QueueFull):
+            await checker.requestAvatarId(UsernamePassword("alice", "wonderland"))
+        assert await first == "alice"
+
+    asyncio.run(main())
+
+
+def test_it_stands_in_a_portal(checker: StoreChecker) -> None:
+    """A realm gets the Identity as the avatar id."""
+    given: list[Any] = []
+
+    class Realm:
+        """Notes who comes."""
+
+        def requestAvatar(self, avatarId: Any, mind: Any, *interfaces: Any) -> Any:
+            given.append(avatarId)
+            return interfaces[0], object(), lambda: None
+
+    async def main() -> None:
+        portal = Portal(Realm(), [checker])
+        await portal.login(UsernamePassword("alice", "wonderland"), None, IUsernamePassword)
+
+    asyncio.run(main())
+    assert [(each, each.groups) for each in given] == [("alice", STAFF)]
+
+
+def test_closing(checker: StoreChecker, store: FileStore) -> None:
+    """Closing the checker closes its store; a file is opened again by the next use."""
+    checker.close()
+    assert store._cached is None
+
+
+@pytest.fixture(autouse=True)
+def quiet_workers() -> Iterator[None]:
+    """No thread outlives its test."""
+    yield
+    import threading
+
+    for thread in threading.enumerate():
+        if thread.name == "cred-worker":
+            thread.join(10)

@@ -1,0 +1,216 @@
+"""cred.workers: few threads, a queue with an end, and nothing left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import gc
+import threading
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import uvloop
+
+from broker.defer import CancelledError
+from cred.error import LoginDenied
+from cred.workers import QUEUE, THREADS, QueueFull, Workers
+
+
+class Gate:
+    """Work that ends when the test says so, and counts who does it."""
+
+    def __init__(self) -> None:
+        self.opened = threading.Event()
+        self.entered = threading.Semaphore(0)
+        self.threads: set[int] = set()
+        self.calls: list[int] = []
+
+    def pass_through(self, number: int) -> int:
+        """Wait for the gate, and return the number."""
+        self.threads.add(threading.get_ident())
+        self.calls.append(number)
+        self.entered.release()
+        assert self.opened.wait(10)
+        return number
+
+    def wait_for(self, count: int) -> None:
+        """Wait until so many have come to the gate."""
+        for _ in range(count):
+            assert self.entered.acquire(timeout=10)
+
+
+def run(main: Callable[[], Any], uv: bool = False) -> Any:
+    """Run an async test, on either loop."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop if uv else None) as runner:
+        return runner.run(main())
+
+
+def worker_threads() -> list[threading.Thread]:
+    """The threads of workers that live."""
+    return [thread for thread in threading.enumerate() if thread.name == "cred-worker"]
+
+
+def wait_for_the_end_of(threads: list[threading.Thread]) -> None:
+    """Join threads that are about to end."""
+    for thread in threads:
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+@pytest.mark.parametrize("uv", [False, True], ids=["asyncio", "uvloop"])
+def test_work_is_done_elsewhere_and_comes_back(uv: bool) -> None:
+    """A function runs in another thread; its result, or what it raises, arrives in this one."""
+    workers = Workers()
+
+    def divide(dividend: int, divisor: int) -> tuple[float, int]:
+        return dividend / divisor, threading.get_ident()
+
+    async def main() -> None:
+        quotient, thread = await workers.run(divide, 6, divisor=3)
+        assert quotient == 2
+        assert thread != threading.get_ident()
+        with pytest.raises(ZeroDivisionError):
+            await workers.run(divide, 1, 0)
+
+    run(main, uv)
+
+
+def test_two_at_a_time_and_in_turn() -> None:
+    """Of five calls two run; the others wait and run in the order in which they came."""
+    workers, gate = Workers(threads=2), Gate()
+
+    async def main() -> None:
+        waiting = [workers.run(gate.pass_through, number) for number in range(5)]
+        await asyncio.to_thread(gate.wait_for, 2)
+        assert sorted(gate.calls) == [0, 1]
+        assert len(worker_threads()) == 2
+        gate.opened.set()
+        assert [await each for each in waiting] == [0, 1, 2, 3, 4]
+
+    run(main)
+    assert len(gate.threads) <= 2
+    assert sorted(gate.calls) == [0, 1, 2, 3, 4]
+
+
+def test_a_full_queue() -> None:
+    """Beyond two that run and 64 that wait a call is refused at once; later there is room again."""
+    workers, gate = Workers(), Gate()
+
+    async def main() -> None:
+        waiting = [workers.run(gate.pass_through, number) for number in range(THREADS + QUEUE)]
+        with pytest.raises(QueueFull, match=r"^login queue full$") as caught:
+            await workers.run(gate.pass_through, 99)
+        assert isinstance(caught.value, LoginDenied)
+        gate.opened.set()
+        for each in waiting:
+            await each
+        assert await workers.run(gate.pass_through, 100) == 100
+
+    run(main)
+    assert (THREADS, QUEUE) == (2, 64)
+    assert 99 not in gate.calls
+
+
+def test_what_nobody_waits_for_is_not_done() -> None:
+    """A call that is cancelled while it waits is never made, and its place is free."""
+    workers, gate = Workers(threads=1, queue=1), Gate()
+
+    async def main() -> None:
+        first = workers.run(gate.pass_through, 1)
+        await asyncio.to_thread(gate.wait_for, 1)
+        second = workers.run(gate.pass_through, 2)
+        second.cancel()
+        with pytest.raises(CancelledError):
+            await second
+        third = workers.run(gate.pass_through, 3)
+        gate.opened.set()
+        assert await first == 1
+        assert await third == 3
+
+    run(main)
+    assert gate.calls == [1, 3]
+
+
+def test_what_is_cancelled_while_it_runs_arrives_nowhere() -> None:
+    """The result of a call that is no longer wanted is dropped, and costs nobody anything."""
+    workers, gate = Workers(threads=1), Gate()
+
+    async def main() -> None:
+        first = workers.run(gate.pass_through, 1)
+        await asyncio.to_thread(gate.wait_for, 1)
+        first.cancel()
+        with pytest.raises(CancelledError):
+            await first
+        second = workers.run(gate.pass_through, 2)
+        gate.opened.set()
+        assert await second == 2
+
+    run(main)
+
+
+def test_no_thread_is_left_behind() -> None:
+    """When there is no work, there are no threads; the next work starts one."""
+    workers = Workers()
+
+    async def main() -> list[threading.Thread]:
+        found = []
+        for _ in range(3):
+            found.append(await workers.run(threading.current_thread))
+        return found
+
+    wait_for_the_end_of(run(main))
+    assert worker_threads() == []
+
+
+def test_nothing_is_kept_of_what_was_done() -> None:
+    """What a function was given, such as a password, is let go when it has returned."""
+    workers = Workers()
+
+    class Secret:
+        """Something whose end can be seen."""
+
+    async def main() -> weakref.ref[Secret]:
+        secret = Secret()
+        await workers.run(id, secret)
+        return weakref.ref(secret)
+
+    kept = run(main)
+    wait_for_the_end_of(worker_threads())
+    gc.collect()
+    assert kept() is None
+
+
+def test_without_a_loop_the_work_is_done_in_place(outcome: Callable[[Any], Any]) -> None:
+    """Where no loop could take the result, the function runs here, and the Deferred has fired."""
+    workers = Workers()
+    assert outcome(workers.run(threading.get_ident)) == threading.get_ident()
+    with pytest.raises(ValueError, match=r"^invalid literal"):
+        outcome(workers.run(int, "x"))
+
+
+def test_a_loop_that_has_been_closed() -> None:
+    """A result that comes too late for its loop is dropped without a word."""
+    workers, gate = Workers(), Gate()
+
+    async def main() -> None:
+        workers.run(gate.pass_through, 1)
+        await asyncio.to_thread(gate.wait_for, 1)
+
+    run(main)
+    threads = worker_threads()
+    gate.opened.set()
+    wait_for_the_end_of(threads)
+
+
+def test_the_result_arrives_in_the_context_of_who_asked() -> None:
+    """Callbacks see the context variables that were set when the work was given."""
+    workers = Workers()
+    who: contextvars.ContextVar[str] = contextvars.ContextVar("who", default="nobody")
+
+    async def main() -> str:
+        who.set("alice")
+        return await workers.run(int).addCallback(lambda result: who.get())
+
+    assert run(main) == "alice"
