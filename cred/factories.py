@@ -1,4 +1,4 @@
-"""The built-in factories of checkers: for the schemes ``anonymous``, ``file`` and ``memory``."""
+"""The factories of checkers for the schemes ``anonymous``, ``file``, ``memory`` and ``sql``."""
 
 from __future__ import annotations
 
@@ -12,10 +12,22 @@ from cred.checkers import (
     FilePasswordDB,
     InMemoryUsernamePasswordDatabaseDontUse,
 )
-from cred.interfaces import IAnonymous, IUsernameHashedPassword, IUsernamePassword
+from cred.interfaces import (
+    IAnonymous,
+    IScramProof,
+    IUsernameHashedPassword,
+    IUsernamePassword,
+)
+from cred.store_checker import StoreChecker
+from cred.stores import is_store_file, open_store
 from cred.strcred import ICheckerFactory, InvalidAuthArgumentString
 
-__all__ = ["AnonymousCheckerFactory", "FileCheckerFactory", "InMemoryCheckerFactory"]
+__all__ = [
+    "AnonymousCheckerFactory",
+    "FileCheckerFactory",
+    "InMemoryCheckerFactory",
+    "SQLCheckerFactory",
+]
 
 
 @implementer(ICheckerFactory)
@@ -40,31 +52,65 @@ class AnonymousCheckerFactory:
 
 @implementer(ICheckerFactory)
 class FileCheckerFactory:
-    """``file:path``: a `FilePasswordDB` with the defaults of that class."""
+    """``file:path``: a `StoreChecker` for a store of users, a `FilePasswordDB` for any other file.
+
+    Which of the two it is, the first line of the file tells.
+    """
 
     authType = "file"
-    argStringFormat = "the path of a file with a line name:password for each user"
+    argStringFormat = "the path of a store of users, or of a file with lines name:password"
     authHelp = """\
-Users with their passwords in clear, in a text file with a line name:password for each.
-The file is read at each login, so it can be edited while the server runs.
-Keep it readable by the server alone."""
+Users in a file. One that "pb users" has made holds hashes of their passwords, and must be readable
+by the server alone. Any other has the passwords in clear, in a line name:password for each user;
+keep it readable by the server alone.
+Either is read again when it has changed, so it can be edited while the server runs."""
     credentialInterfaces = (IUsernamePassword, IUsernameHashedPassword)
 
-    def generateChecker(self, argstring: str) -> FilePasswordDB:
+    def generateChecker(self, argstring: str) -> StoreChecker | FilePasswordDB:
         """Return a checker that reads the file of that path.
 
-        Warns (UserWarning) where there is no such file yet: until there is one, nobody can log in.
+        Warns (UserWarning) where there is no such file yet: until there is one, nobody can log in,
+        and then those of a file with passwords in clear.
 
         Raises:
             InvalidAuthArgumentString: the path is missing.
+            ConfigError, StoreError: it is a store of users that cannot be used, see `open_store`.
         """
         if not argstring.strip():
             raise InvalidAuthArgumentString(
                 "file: the path of the file is missing, as in file:path"
             )
+        if is_store_file(argstring):
+            return StoreChecker(open_store(f"file:{argstring}"))
         if not os.path.isfile(argstring):
             warnings.warn(f"file: {argstring} is not a file; nobody can log in", stacklevel=3)
         return FilePasswordDB(argstring)
+
+
+@implementer(ICheckerFactory)
+class SQLCheckerFactory:
+    """``sql:url``: a `StoreChecker` for a database."""
+
+    authType = "sql"
+    argStringFormat = "a URL of SQLAlchemy's, sqlite:///path or postgresql://host/database"
+    authHelp = """\
+Users in a SQL database: SQLite, in a file that the server alone may read, or PostgreSQL.
+"pb users" makes the tables, and adds users.
+It needs SQLAlchemy: python -m pip install 'perspective-broker[sql]'."""
+    credentialInterfaces = (IScramProof, IUsernamePassword)
+
+    def generateChecker(self, argstring: str) -> StoreChecker:
+        """Return a checker for the users of the database.
+
+        Raises:
+            InvalidAuthArgumentString: the URL is missing.
+            ConfigError, StoreError: the database cannot be used, see `open_store`.
+        """
+        if not argstring.strip():
+            raise InvalidAuthArgumentString(
+                "sql: the URL is missing, as in sql:sqlite:///users.sqlite"
+            )
+        return StoreChecker(open_store(f"sql:{argstring}"))
 
 
 @implementer(ICheckerFactory)

@@ -46,18 +46,30 @@ class StoreChecker:
     It answers with a `cred.identity.Identity`: the user's name as the store has it, with the user's
     groups. A password whose hash is weaker than `profile` is hashed anew when its owner logs in.
 
+    SCRAM is offered while no user has an Argon2id hash: a client prefers it to showing a password,
+    and with a hash of that kind it cannot succeed. This is found out when the checker is made, so
+    keep verifiers of one kind in a store.
+
     Args:
         store: whose users; as `cred.stores.open_store` returns it.
         profile: what hashing a password costs from now on.
         workers: the threads in which store and hashing run.
-    """
 
-    credentialInterfaces = (IScramProof, IUsernamePassword)
+    Attributes:
+        credentialInterfaces: a password, and before it SCRAM where that is offered.
+
+    Raises:
+        ConfigError, StoreError: the store cannot be read.
+    """
 
     def __init__(
         self, store: UserStore, *, profile: Profile = STANDARD, workers: Workers = LOGINS
     ) -> None:
         self.store = store
+        takes_scram = all((user.verifier or SCRAM).startswith(SCRAM) for user in store.users())
+        self.credentialInterfaces: tuple[Any, ...] = (
+            (IScramProof, IUsernamePassword) if takes_scram else (IUsernamePassword,)
+        )
         self._profile = profile
         self._workers = workers
         # A verifier of the store, whose cost the decoy has, and the decoy.

@@ -1,4 +1,4 @@
-"""Checkers by string: ``memory:alice:secret``, ``file:users.txt``, ``anonymous``.
+"""Checkers by string: ``file:users.db``, ``sql:postgresql://host/users``, ``anonymous``.
 
 The part before the first colon is the scheme; what follows is its argument. A scheme stands for an
 object that provides `ICheckerFactory`. Those of this package are always there. A program adds its
@@ -49,6 +49,7 @@ BUILT_IN: Final = {
     "file": "cred.factories:FileCheckerFactory",
     "jwt": "cred.tokens:TokenCheckerFactory",
     "memory": "cred.factories:InMemoryCheckerFactory",
+    "sql": "cred.factories:SQLCheckerFactory",
 }
 PARTS: Final = (
     "authType",

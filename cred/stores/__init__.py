@@ -12,7 +12,10 @@ from typing import Final
 from broker.settings import ConfigError
 from cred.users import UserStore
 
-__all__ = ["open_store"]
+__all__ = ["HEADER", "is_store_file", "open_store"]
+
+HEADER: Final = "# perspective-broker users"
+"""How a file begins that is a store of users."""
 
 _KINDS: Final = {
     "file": ("cred.stores.files", "FileStore"),
@@ -50,3 +53,15 @@ def open_store(text: str, *, create: bool = False) -> UserStore:
         ) from error
     store: UserStore = made(argument, create=create)
     return store
+
+
+def is_store_file(path: str) -> bool:
+    """Return whether there is a file that begins as a store of users does.
+
+    Another kind of password file can have the same place in a setting; this tells them apart.
+    """
+    try:
+        with open(path, "rb") as file:
+            return file.read(len(HEADER)) == HEADER.encode()
+    except OSError:
+        return False

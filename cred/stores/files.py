@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final, NamedTuple
 
+from cred.stores import HEADER
 from cred.stores.privacy import check_private
 from cred.users import (
     NoSuchUser,
@@ -32,10 +33,7 @@ from cred.users import (
     UserExists,
 )
 
-__all__ = ["HEADER", "LOCK_TIMEOUT", "MAX_SIZE", "FileStore"]
-
-HEADER: Final = "# perspective-broker users"
-"""How a file of this kind begins."""
+__all__ = ["LOCK_TIMEOUT", "MAX_SIZE", "FileStore"]
 
 MAX_SIZE: Final = 64 * 1024 * 1024
 """Bytes of a file; what is larger is not read."""

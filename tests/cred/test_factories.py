@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 import twisted.cred.strcred
 from zope.interface.verify import verifyClass, verifyObject
 
+from broker.errors import ConfigError
 from cred import factories
 from cred.checkers import (
     AllowAnonymousAccess,
@@ -19,10 +21,21 @@ from cred.checkers import (
 )
 from cred.credentials import UsernamePassword
 from cred.error import UnauthorizedLogin
-from cred.factories import AnonymousCheckerFactory, FileCheckerFactory, InMemoryCheckerFactory
+from cred.factories import (
+    AnonymousCheckerFactory,
+    FileCheckerFactory,
+    InMemoryCheckerFactory,
+    SQLCheckerFactory,
+)
+from cred.passwords import Profile, hash_password
+from cred.store_checker import StoreChecker
+from cred.stores import open_store
+from cred.stores.files import FileStore
 from cred.strcred import ICheckerFactory, InvalidAuthArgumentString
+from cred.users import StoreUnavailable, User
 
 Outcome = Callable[[Any], Any]
+ALICE = User("alice", hash_password("secret", Profile(64, 1, 1)), frozenset({"staff"}))
 
 
 @pytest.mark.parametrize("name", factories.__all__)
@@ -36,7 +49,9 @@ def test_factories_fulfil_the_interface(name: str) -> None:
     assert factory.authHelp.endswith(".")
 
 
-@pytest.mark.parametrize("name", factories.__all__)
+@pytest.mark.parametrize(
+    "name", [name for name in factories.__all__ if name != "SQLCheckerFactory"]
+)
 def test_kinds_are_those_of_twisted_and_of_the_checker(name: str, tmp_path: Path) -> None:
     """A factory names the kinds that its checkers take, which are those of Twisted's factory."""
     factory = getattr(factories, name)()
@@ -115,3 +130,47 @@ def test_file_needs_a_path(argument: str) -> None:
     with pytest.raises(InvalidAuthArgumentString, match=r"^file: the path .* is missing") as caught:
         FileCheckerFactory().generateChecker(argument)
     assert isinstance(caught.value, ValueError)
+
+
+@pytest.fixture
+def users(tmp_path: Path) -> str:
+    """A store of users in a file, with alice in it."""
+    path = str(tmp_path / "users.db")
+    FileStore(path, create=True).add(ALICE)
+    return path
+
+
+def test_file_takes_a_store_of_users(users: str, outcome: Outcome) -> None:
+    """A file that "pb users" has made is a store: its hashes are checked, its groups given."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        checker = FileCheckerFactory().generateChecker(users)
+    assert type(checker) is StoreChecker
+    identity = outcome(checker.requestAvatarId(UsernamePassword("alice", "secret")))
+    assert (identity, identity.groups) == ("alice", {"staff"})
+
+
+def test_file_refuses_a_store_that_others_can_read(users: str) -> None:
+    """A store is never read as a file with passwords in clear, whatever is wrong with it."""
+    os.chmod(users, 0o644)
+    with pytest.raises(ConfigError, match=r"users\.db is readable by others \(mode 0644\); run: "):
+        FileCheckerFactory().generateChecker(users)
+
+
+def test_sql_takes_a_database(tmp_path: Path, outcome: Outcome) -> None:
+    """`sql` gives a checker for the users of a database, by the URL of SQLAlchemy's."""
+    url = f"sqlite:///{tmp_path}/users.sqlite"
+    store = open_store(f"sql:{url}", create=True)
+    store.add(ALICE)
+    store.close()
+    checker = SQLCheckerFactory().generateChecker(url)
+    assert outcome(checker.requestAvatarId(UsernamePassword("alice", "secret"))) == "alice"
+    checker.close()
+
+
+def test_sql_refuses_what_is_not_there(tmp_path: Path) -> None:
+    """A missing argument and a missing database are told, each with what to do."""
+    with pytest.raises(InvalidAuthArgumentString, match=r"^sql: the URL is missing, as in sql:"):
+        SQLCheckerFactory().generateChecker(" ")
+    with pytest.raises(StoreUnavailable, match=r" does not exist; make it with: pb users add "):
+        SQLCheckerFactory().generateChecker(f"sqlite:///{tmp_path}/users.sqlite")

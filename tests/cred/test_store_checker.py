@@ -73,9 +73,19 @@ def refusal(outcome: Outcome, checker: StoreChecker, credentials: Any) -> tuple[
 
 
 def test_it_is_a_checker(checker: StoreChecker) -> None:
-    """It provides ICredentialsChecker, and takes a proof rather than a password."""
+    """It provides ICredentialsChecker."""
     assert verifyObject(ICredentialsChecker, checker)
-    assert checker.credentialInterfaces == (IScramProof, IUsernamePassword)
+
+
+def test_scram_is_offered_where_all_can_use_it(tmp_path: Path) -> None:
+    """A client would choose it, so one user with an Argon2id hash is enough to leave it out."""
+    store = FileStore(str(tmp_path / "users.db"), create=True)
+    assert StoreChecker(store).credentialInterfaces == (IScramProof, IUsernamePassword)
+    store.add(User("cert"))
+    store.add(User("sam", str(SCRAM_VERIFIER)))
+    assert StoreChecker(store).credentialInterfaces == (IScramProof, IUsernamePassword)
+    store.add(User("alice", HASH))
+    assert StoreChecker(store).credentialInterfaces == (IUsernamePassword,)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from broker.errors import ConfigError
-from cred.stores.files import HEADER, MAX_SIZE, FileStore
+from cred.stores import HEADER
+from cred.stores.files import MAX_SIZE, FileStore
 from cred.users import StoreCorrupt, StoreError, StoreUnavailable, User
 
 FIRST = f"{HEADER} 1 {'0a' * 16}\n"
