@@ -1,57 +1,158 @@
-"""The server or the client of a measurement, with broker: ``serve``, ``connect``, ``await``."""
+"""broker: ``serve``, ``connect``, ``await``, in asyncio's own loop or in uvloop's."""
 
 from __future__ import annotations
 
 import asyncio
-import sys
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-import side
+import answers
 import workloads
+from side import Options, play
 
 import broker
+from broker.defer import Deferred, gatherResults
+from broker.pb import StringPager
+from cred import InMemoryUsernamePasswordDatabaseDontUse, Portal, UsernamePassword
 
-PB = broker.STRICT.but(dialects=("pb",))
-"""The dialect that Twisted speaks: the two are compared in it."""
+PAGE = 64 * 1024
 
 
-class Root(broker.Root):
-    """Answers."""
+class Root(answers.PerspectiveBrokerAnswers, broker.Root):
+    """Answers, and tells its subscribers of events."""
 
-    def remote_echo(self, value: Any) -> Any:
-        """Return what came."""
-        return value
+    def __init__(self) -> None:
+        self._subscribers = broker.Subscribers()
+        self._collector = Collector()
 
-    def remote_length(self, numbers: list[int]) -> int:
-        """Return how many there are."""
-        return len(numbers)
+    def remote_subscribe(self, listener: broker.RemoteReference) -> None:
+        """Tell the listener of events from now on."""
+        self._subscribers.add(listener)
+
+    async def remote_publish(self, count: int) -> None:
+        """Send events; each to all, when all have answered the one before."""
+        for number in range(count):
+            await gatherResults(
+                [each.callRemote("event", number, answers.TEXT) for each in self._subscribers]
+            )
+
+    def remote_tell(self, count: int) -> None:
+        """Send events, and wait for nobody."""
+        for number in range(count):
+            self._subscribers.send("event", number, answers.TEXT)
+
+    def remote_collector(self) -> Collector:
+        """Return what takes pages."""
+        return self._collector
+
+    def remote_collected(self) -> int:
+        """Return how many bytes have come in pages since the last time."""
+        return self._collector.taken()
+
+
+class Collector(answers.Pages, broker.Referenceable):
+    """Counts what comes in pages."""
+
+
+class Listener(answers.Listener, broker.Referenceable):
+    """Hears events."""
 
 
 class Client:
-    """Calls the root of a connection."""
+    """Calls what the server serves over one connection."""
 
-    def __init__(self, root: broker.RemoteReference):
-        self.call = root.callRemote
+    def __init__(self, connection: broker.Connection, target: broker.RemoteReference):
+        self.call = target.callRemote
+        self._connection = connection
 
-    async def together(self, chains: list[Any]) -> None:
-        """Run coroutines at the same time."""
-        await asyncio.gather(*chains)
+    def subscribe(self, hear: Callable[[int, str], object]) -> Awaitable[Any]:
+        """Have a function hear events."""
+        return self.call("subscribe", Listener(hear))
+
+    async def page(self, data: bytes) -> int:
+        """Send data page by page; return what has come."""
+        sent: Deferred[None] = Deferred()
+        collector = await self.call("collector")
+        StringPager(collector, data, PAGE, sent.callback, None)
+        await sent
+        return await self.call("collected")
 
 
-async def serve() -> None:
-    """Serve until the standard input ends."""
-    async with broker.serve(Root(), "pb://127.0.0.1:0", policy=PB) as server:
-        side.say(int(server.addresses[0].rpartition(":")[2]))
-        await asyncio.get_running_loop().run_in_executor(None, side.wait_for_end)
+class OurSide:
+    """This library."""
+
+    workloads = workloads.WORKLOADS
+    piece = 64 * 1024
+
+    def __init__(self, options: Options):
+        self._options = options
+        self._policy = broker.STRICT
+        if options.dialect == "pb":
+            self._policy = broker.STRICT.but(dialects=("pb",))
+        self._tls: broker.TLS | None = None
+        if options.certificates and options.server:
+            self._tls = broker.TLS.client(ca=options.certificate)
+        elif options.certificates:
+            self._tls = broker.TLS.server(options.certificate, options.key)
+
+    async def serve(self) -> int:
+        """Serve a Root, or a portal."""
+        options = self._options
+        self._server = await broker.serve(
+            _portal() if options.login else Root(),
+            f"{_scheme(options)}://127.0.0.1:0",
+            tls=self._tls,
+            policy=self._policy,
+        )
+        return int(self._server.addresses[0].rpartition(":")[2])
+
+    async def connect(self, port: int) -> Client:
+        """Connect, and log in if the options say so."""
+        options = self._options
+        connection = await broker.connect(
+            f"{_scheme(options)}://127.0.0.1:{port}",
+            UsernamePassword("alice", "secret") if options.login else None,
+            tls=self._tls,
+            policy=self._policy,
+        )
+        workloads.check(connection.dialect, options.dialect)
+        return Client(connection, connection.avatar if options.login else connection.root)
+
+    def together(self, chains: list[Any]) -> Awaitable[Any]:
+        """Wait for coroutines, each a task."""
+        return asyncio.gather(*chains)
+
+    def promise(self) -> tuple[Awaitable[Any], Callable[[Any], object]]:
+        """Return a Deferred, and what fires it."""
+        fired: Deferred[Any] = Deferred()
+        return fired, fired.callback
+
+    async def in_thread(self, function: Callable[[], object]) -> None:
+        """Run a function in a thread of the loop's pool."""
+        await asyncio.get_running_loop().run_in_executor(None, function)
 
 
-async def call(port: int) -> None:
-    """Run the workloads that the standard input names."""
-    async with broker.connect(f"pb://127.0.0.1:{port}", policy=PB) as connection:
-        side.say(connection.dialect)
-        for name, seconds in side.orders():
-            side.say(await workloads.measure(Client(connection.root), name, seconds))
+def _portal() -> Portal:
+    @broker.realm
+    def realm(avatar_id: str, mind: object) -> broker.Avatar:
+        return broker.Avatar()
+
+    return Portal(realm, [InMemoryUsernamePasswordDatabaseDontUse(alice="secret")])
+
+
+def _scheme(options: Options) -> str:
+    return "pbs" if options.certificates else "pb"
+
+
+def main(options: Options) -> None:
+    """Be the side that the options describe."""
+    factory = asyncio.new_event_loop
+    if options.uvloop:
+        # Not at the top: who measures the loop of asyncio needs no other.
+        from uvloop import new_event_loop as factory
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(play(OurSide(options), options))
 
 
 if __name__ == "__main__":
-    asyncio.run(serve() if sys.argv[1] == "server" else call(int(sys.argv[2])))
+    main(Options.given())

@@ -1,126 +1,166 @@
-"""The ratios of a run as a table, and the page on performance, made from the runs written down."""
+"""A run's figures as tables of Markdown, beside the targets; and the page made from all runs.
+
+A run is what `run.py` writes down: among others ``figures``, by workload, then by pairing, a list of
+what was measured in each round; and ``start_up``, the seconds that two kinds of imports took.
+"""
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
+from collections.abc import Callable
 from statistics import median
-from typing import Any
+from typing import Any, TypeAlias
 
-__all__ = ["ratio", "rounded", "table", "write"]
+from pairings import PAIRINGS, REFERENCE
+from targets import MEMORY, PB_DIALECT, START_UP, TARGETS
 
-INTRODUCTION = """\
-# Performance
+__all__ = ["Run", "median_of", "pairings_of", "ratio", "start_up", "tables"]
 
-How fast broker is beside Twisted's Perspective Broker: both measured in the same run, taking turns,
-over loopback TCP, in the `pb` dialect that both speak. Above 1 is faster than Twisted. Only the
-ratios mean anything elsewhere; the absolute figures are those of the machine of the run.
-
-`make bench` makes this page. Each figure is the median of its rounds. The ratio is the median of
-the ratios of single rounds, in which each pairing runs right after the other; the lowest and the
-highest of them stand behind it. Server and client are processes of their own, started anew for each
-measurement and pinned to one core each.
-
-The ratio of CPU is that of the time which client and server together have the processor for one
-call: steadier than the rates on a machine that does something else besides.
-
-- **W1**: one call outstanding, `echo("hello")`, calls a second. With one core for each side, each
-  call pays for waking up an idle core twice; *one core* for both shows the cost of the call itself.
-- **W2**: 100 calls outstanding on one connection, by 100 coroutines.
-- **W3**: 100 dicts of five fields there and back, compared; one call outstanding.
-- **W5**: a list of so many ints, answered with its length; one call outstanding.
-
-Ours are `broker.serve` and `broker.connect` in asyncio's own loop; Twisted's are its factories in
-its default reactor. TCP_NODELAY is as each sets it: on with ours, off with Twisted.
-"""
+Run: TypeAlias = dict[str, Any]
 
 
-def rates(figures: list[dict[str, float]]) -> list[float]:
-    """Return how often a second, of each round."""
-    return [figure["rate"] for figure in figures]
+def ratio(
+    run: Run, workload: str, pairing: str, key: str = "rate"
+) -> tuple[float, float, float] | None:
+    """Return the ratios to Twisted of single rounds: their median, the lowest and the highest.
 
-
-def ratio(run: dict[str, Any], name: str, pairing: str = "ours") -> tuple[float, float, float]:
-    """Return the ratios to Twisted of single rounds: their median, the lowest and the highest."""
-    theirs = rates(run["figures"][name]["twisted"])
-    ours = rates(run["figures"][name][pairing])
-    each = [mine / other for mine, other in zip(ours, theirs, strict=True)]
+    None if one of the two did not run. Above 1 is better, whatever ``key`` says.
+    """
+    figures = run["figures"].get(workload, {})
+    rounds = list(zip(figures.get(pairing, ()), figures.get(REFERENCE, ()), strict=False))
+    if not rounds or not all(key in figure for both in rounds for figure in both):
+        return None
+    each = [mine[key] / theirs[key] for mine, theirs in rounds]
+    if key != "rate":
+        each = [1 / value for value in each]
     return median(each), min(each), max(each)
 
 
-def cpu_ratio(figures: dict[str, Any], pairing: str) -> str:
-    """Return how much more of the processor Twisted takes; empty where that is not known."""
-    theirs, ours = (
-        median(figure["cpu_us"] for figure in figures[each]) for each in ("twisted", pairing)
+def median_of(run: Run, workload: str, pairing: str, key: str) -> float | None:
+    """Return the median of a figure; None if it was not measured."""
+    rounds = run["figures"].get(workload, {}).get(pairing, ())
+    values = [figure[key] for figure in rounds if key in figure]
+    return median(values) if values else None
+
+
+def start_up(run: Run) -> float | None:
+    """Return how many times as long ``import broker`` takes as what it stands on."""
+    pairs = run.get("start_up", ())
+    return median(ours / plain for ours, plain in pairs) if pairs else None
+
+
+def pairings_of(run: Run) -> list[str]:
+    """Return the pairings that ran, in the order of their table."""
+    ran = {pairing for figures in run["figures"].values() for pairing in figures}
+    return [pairing for pairing in PAIRINGS if pairing in ran]
+
+
+def tables(run: Run) -> dict[str, str]:
+    """Return the tables of a run by their titles; one without rows is left out."""
+    made = {
+        "Targets": _targets(run),
+        "Targets of the pb dialect": _pb_targets(run),
+        "Speed relative to Twisted": _ratios(run, "rate"),
+        "Processor time relative to Twisted": _ratios(run, "cpu_us"),
+        "Figures": _figures(run),
+    }
+    return {title: table for title, table in made.items() if table}
+
+
+def _targets(run: Run) -> str:
+    rows = []
+    for workload, goals in TARGETS.items():
+        cells = [workload]
+        for pairing, goal in zip(("ours", "ours-uvloop"), goals, strict=True):
+            cells += _judged(ratio(run, workload, pairing), goal)
+        rows.append(cells)
+    for workload, goal in MEMORY.items():
+        cells = [f"{workload}, KiB a connection"]
+        for pairing in ("ours", "ours-uvloop"):
+            cells += _at_most(median_of(run, workload, pairing, "kib"), goal)
+        rows.append(cells)
+    rows.append(["import", *_at_most(start_up(run), START_UP), "", "", ""])
+    head = ["workload", "broker", "target", "met", "uvloop", "target", "met"]
+    return _table(head, [row for row in rows if row[1] or row[4]])
+
+
+def _pb_targets(run: Run) -> str:
+    rows = []
+    shown = ("ours-pb", "to-twisted", "from-twisted")
+    for workload, goal in PB_DIALECT.items():
+        cells = [workload, f"{goal:g}"]
+        for pairing in shown:
+            found, _, met = _judged(ratio(run, workload, pairing), goal)
+            cells += [found, met]
+        rows.append(cells)
+    head = ["workload", "target"]
+    for pairing in shown:
+        head += [PAIRINGS[pairing].label, "met"]
+    return _table(head, [row for row in rows if any(row[2:])])
+
+
+def _judged(found: tuple[float, float, float] | None, goal: float) -> list[str]:
+    if found is None:
+        return ["", f"{goal:g}", ""]
+    best, low, high = found
+    shown = f"**{_short(best)}** ({_short(low)} to {_short(high)})"
+    return [shown, f"{goal:g}", _yes(best >= goal)]
+
+
+def _at_most(found: float | None, goal: float) -> list[str]:
+    if found is None:
+        return ["", f"≤ {goal:g}", ""]
+    return [f"**{_short(found)}**", f"≤ {goal:g}", _yes(found <= goal)]
+
+
+def _yes(is_so: bool) -> str:
+    return "yes" if is_so else "no"
+
+
+def _short(value: float) -> str:
+    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def _ratios(run: Run, key: str) -> str:
+    def cell(workload: str, pairing: str) -> str:
+        found = ratio(run, workload, pairing, key)
+        return "" if found is None else _short(found[0])
+
+    return _matrix(run, [name for name in pairings_of(run) if name != REFERENCE], cell)
+
+
+_UNITS = {"mb_s": "MB/s", "ms": "ms"}
+
+
+def _figures(run: Run) -> str:
+    def cell(workload: str, pairing: str) -> str:
+        for key, unit in _UNITS.items():
+            found = median_of(run, workload, pairing, key)
+            if found is not None:
+                return f"{found:,.1f} {unit}" if found < 100 else f"{found:,.0f} {unit}"
+        rate = median_of(run, workload, pairing, "rate")
+        memory = median_of(run, workload, pairing, "kib")
+        beside = "" if memory is None else f", {memory:.1f} KiB"
+        return "" if rate is None else f"{rate:,.0f}/s{beside}"
+
+    return _matrix(run, pairings_of(run), cell)
+
+
+def _matrix(run: Run, pairings: list[str], cell: Callable[[str, str], str]) -> str:
+    head = ["workload", *(PAIRINGS[name].label for name in pairings)]
+    rows = [
+        [workload, *(cell(workload, pairing) for pairing in pairings)]
+        for workload in run["figures"]
+    ]
+    return _table(head, [row for row in rows if any(row[1:])])
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    """Return a table, its columns as wide as their cells, so that it is legible as it stands."""
+    if not rows:
+        return ""
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
+    return "\n".join(
+        f"| {' | '.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))} |"
+        for row in [head, rule, *rows]
     )
-    return f"{theirs / ours:.2f}" if ours else ""
-
-
-def table(run: dict[str, Any]) -> str:
-    """Return a run's figures as a table of Markdown."""
-    pairings = list(next(iter(run["figures"].values())))
-    mixed = [pairing for pairing in pairings if pairing not in ("twisted", "ours")]
-    head = ["workload", "unit", "Twisted", "ours", "ratio", "of one round", "CPU", *mixed]
-    lines = [_line(head), _line(["---", "---", *["---:"] * (len(head) - 2)])]
-    for name, figures in run["figures"].items():
-        best, low, high = ratio(run, name)
-        cells = [name, _unit(figures), _shown(figures["twisted"]), _shown(figures["ours"])]
-        cells += [f"**{best:.2f}**", f"{low:.2f} to {high:.2f}"]
-        cells += [cpu_ratio(figures, "ours")]
-        cells += [
-            f"{ratio(run, name, pairing)[0]:.2f} (CPU {cpu_ratio(figures, pairing)})"
-            for pairing in mixed
-        ]
-        lines.append(_line(cells))
-    return "\n".join(lines)
-
-
-def rounded(run: Any) -> Any:
-    """Return a run with its figures to four digits, which is more than they are worth."""
-    if isinstance(run, dict):
-        return {key: rounded(value) for key, value in run.items()}
-    if isinstance(run, list):
-        return [rounded(value) for value in run]
-    return float(f"{run:.4g}") if isinstance(run, float) else run
-
-
-def write(folder: Path) -> None:
-    """Make ``index.md`` from ``runs.jsonl``: the last run whole, and the ratios of those before."""
-    lines = (folder / "runs.jsonl").read_text(encoding="utf-8").splitlines()
-    runs = [json.loads(line) for line in lines]
-    parts = [INTRODUCTION, "## The last run\n", f"{_method(runs[-1])}\n", table(runs[-1]) + "\n"]
-    parts += ["## All runs\n", _history(runs)]
-    (folder / "index.md").write_text("\n".join(parts) + "\n", encoding="utf-8")
-
-
-def _method(run: dict[str, Any]) -> str:
-    versions = ", ".join(f"{name} {number}" for name, number in run["versions"].items())
-    return (
-        f"{run['date'][:10]}, commit `{run['commit']}`, `{run['command']}`: {run['rounds']} rounds"
-        f" of {run['secs']:g} s. Python {run['python']}, {versions}; {run['machine']}."
-    )
-
-
-def _history(runs: list[dict[str, Any]]) -> str:
-    names = list(dict.fromkeys(name for run in runs for name in run["figures"]))
-    head = ["date", "commit", "rounds", *names]
-    lines = [_line(head), _line(["---", "---", *["---:"] * (len(head) - 2)])]
-    for run in reversed(runs):
-        cells = [run["date"][:10], f"`{run['commit']}`", f"{run['rounds']} × {run['secs']:g} s"]
-        cells += [f"{ratio(run, name)[0]:.2f}" if name in run["figures"] else "" for name in names]
-        lines.append(_line(cells))
-    return "\n".join(lines)
-
-
-def _line(cells: list[str]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def _unit(figures: dict[str, Any]) -> str:
-    return "ms" if "ms" in figures["ours"][0] else "calls/s"
-
-
-def _shown(figures: list[dict[str, float]]) -> str:
-    if "ms" in figures[0]:
-        return f"{median(figure['ms'] for figure in figures):,.1f}"
-    return f"{median(rates(figures)):,.0f}"

@@ -1,4 +1,4 @@
-"""The bench itself: it runs, and its page says what its figures say."""
+"""The bench itself: every side runs every workload that it is down for."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ RUN = Path(__file__).with_name("run.py")
 
 
 def test_bench(tmp_path: Path) -> None:
-    """A short run measures each pairing, prints the ratios, and writes down run and page."""
-    command = ["--only", "W5 10k", "--rounds", "1", "--secs", "0.01", "--mixed"]
+    """A short run measures each pairing, prints the ratios, and writes down the run."""
+    command = ["--only", "W5 10k", "--rounds", "1", "--secs", "0.01", "--share", "0.01"]
     ended = subprocess.run(
         [sys.executable, str(RUN), *command, "--docs", str(tmp_path)],
         capture_output=True,
@@ -22,12 +22,6 @@ def test_bench(tmp_path: Path) -> None:
     assert ended.returncode == 0, ended.stderr
     (run,) = map(json.loads, (tmp_path / "runs.jsonl").read_text().splitlines())
     assert list(run["figures"]) == ["W5 10k"]
-    figures = run["figures"]["W5 10k"]
-    assert len(figures) == 4
-    for (measured,) in figures.values():
-        assert measured["calls"] > 3
+    for (measured,) in run["figures"]["W5 10k"].values():
+        assert measured["calls"] >= 3
         assert measured["rate"] > 0
-    page = (tmp_path / "index.md").read_text()
-    for line in ended.stdout.splitlines():
-        assert line in page
-    assert sum(line.startswith("| W") for line in ended.stdout.splitlines()) == 1

@@ -1,63 +1,161 @@
-"""The server or the client of a measurement, with Twisted's Perspective Broker and its reactor."""
+"""Twisted's Perspective Broker: its factories, in its default reactor."""
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-import side
+import answers
 import workloads
-from twisted.internet import defer, reactor, task, threads
+from side import Options, play
+from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
+from twisted.cred.credentials import UsernamePassword
+from twisted.cred.portal import IRealm, Portal
+from twisted.internet import defer, reactor, ssl, task, threads
 from twisted.spread import pb
+from twisted.spread.util import StringPager
+from zope.interface import implementer
+
+PAGE = 64 * 1024
 
 
-class Root(pb.Root):
-    """Answers."""
+class Root(answers.PerspectiveBrokerAnswers, pb.Root):
+    """Answers, and tells its subscribers of events."""
 
-    def remote_echo(self, value: Any) -> Any:
-        """Return what came."""
-        return value
+    def __init__(self) -> None:
+        self._subscribers: list[pb.RemoteReference] = []
+        self._collector = Collector()
 
-    def remote_length(self, numbers: list[int]) -> int:
-        """Return how many there are."""
-        return len(numbers)
+    def remote_subscribe(self, listener: pb.RemoteReference) -> None:
+        """Tell the listener of events from now on."""
+        self._subscribers.append(listener)
+
+    def remote_publish(self, count: int) -> defer.Deferred[None]:
+        """Send events; each to all, when all have answered the one before."""
+        return defer.ensureDeferred(self._publish(count))
+
+    async def _publish(self, count: int) -> None:
+        for number in range(count):
+            await defer.gatherResults(
+                [each.callRemote("event", number, answers.TEXT) for each in self._subscribers]
+            )
+
+    def remote_tell(self, count: int) -> None:
+        """Send events, and wait for nobody."""
+        for number in range(count):
+            for each in self._subscribers:
+                each.callRemote("event", number, answers.TEXT, pbanswer=False)
+
+    def remote_collector(self) -> Collector:
+        """Return what takes pages."""
+        return self._collector
+
+    def remote_collected(self) -> int:
+        """Return how many bytes have come in pages since the last time."""
+        return self._collector.taken()
+
+
+class Collector(answers.Pages, pb.Referenceable):
+    """Counts what comes in pages."""
+
+
+class Listener(answers.Listener, pb.Referenceable):
+    """Hears events."""
+
+
+@implementer(IRealm)
+class Realm:
+    """Lets everybody be an Avatar."""
+
+    def requestAvatar(self, avatar_id: bytes, mind: object, *interfaces: Any) -> tuple[Any, ...]:
+        """Return interface, avatar and logout."""
+        return pb.IPerspective, pb.Avatar(), lambda: None
 
 
 class Client:
-    """Calls the root of a connection."""
+    """Calls what the server serves over one connection."""
 
-    def __init__(self, root: pb.RemoteReference):
-        self.call = root.callRemote
+    def __init__(self, target: pb.RemoteReference):
+        self.call = target.callRemote
 
-    async def together(self, chains: list[Any]) -> None:
-        """Run coroutines at the same time."""
-        await defer.gatherResults([defer.ensureDeferred(chain) for chain in chains])
+    def subscribe(self, hear: Callable[[int, str], object]) -> Awaitable[Any]:
+        """Have a function hear events."""
+        return self.call("subscribe", Listener(hear))
 
-
-async def serve(clock: Any) -> None:
-    """Serve until the standard input ends."""
-    port = clock.listenTCP(0, pb.PBServerFactory(Root()), interface="127.0.0.1")
-    side.say(port.getHost().port)
-    await threads.deferToThread(side.wait_for_end)
-
-
-async def call(clock: Any, number: int) -> None:
-    """Run the workloads that the standard input names."""
-    factory = pb.PBClientFactory()
-    clock.connectTCP("127.0.0.1", number, factory)
-    root = await factory.getRootObject()
-    side.say(root.broker.currentDialect.decode())
-    for name, seconds in side.orders():
-        side.say(await workloads.measure(Client(root), name, seconds))
-    factory.disconnect()
+    async def page(self, data: bytes) -> int:
+        """Send data page by page; return what has come."""
+        sent: defer.Deferred[None] = defer.Deferred()
+        collector = await self.call("collector")
+        StringPager(collector, data, PAGE, sent.callback, None)
+        await sent
+        return await self.call("collected")
 
 
-def main(clock: Any) -> defer.Deferred[None]:
-    """Be the side that the command line names."""
-    if sys.argv[1] == "server":
-        return defer.ensureDeferred(serve(clock))
-    return defer.ensureDeferred(call(clock, int(sys.argv[2])))
+class TwistedSide:
+    """Twisted's library."""
+
+    workloads = workloads.WORKLOADS
+    piece = 256 * 1024
+
+    def __init__(self, options: Options, clock: Any):
+        self._options = options
+        self._clock = clock
+        self._context: Any = None
+        if options.certificates and options.server:
+            trusted = ssl.Certificate.loadPEM(options.certificate.read_bytes())
+            self._context = ssl.optionsForClientTLS("127.0.0.1", trustRoot=trusted)
+        elif options.certificates:
+            pem = options.certificate.read_bytes() + options.key.read_bytes()
+            self._context = ssl.PrivateCertificate.loadPEM(pem).options()
+
+    async def serve(self) -> int:
+        """Serve a Root, or a portal."""
+        options = self._options
+        checker = InMemoryUsernamePasswordDatabaseDontUse(alice=b"secret")
+        factory = pb.PBServerFactory(Portal(Realm(), [checker]) if options.login else Root())
+        where = (0, factory)
+        if self._context is None:
+            port = self._clock.listenTCP(*where, interface="127.0.0.1")
+        else:
+            port = self._clock.listenSSL(*where, self._context, interface="127.0.0.1")
+        return int(port.getHost().port)
+
+    async def connect(self, port: int) -> Client:
+        """Connect, and log in if the options say so."""
+        options = self._options
+        factory = pb.PBClientFactory()
+        where = ("127.0.0.1", port, factory)
+        if self._context is None:
+            self._clock.connectTCP(*where)
+        else:
+            self._clock.connectSSL(*where, self._context)
+        if options.login:
+            target = await factory.login(UsernamePassword(b"alice", b"secret"))
+        else:
+            target = await factory.getRootObject()
+        workloads.check(target.broker.currentDialect, options.dialect.encode())
+        return Client(target)
+
+    def together(self, chains: list[Any]) -> Awaitable[Any]:
+        """Wait for coroutines."""
+        return defer.gatherResults([defer.ensureDeferred(chain) for chain in chains])
+
+    def promise(self) -> tuple[Awaitable[Any], Callable[[Any], object]]:
+        """Return a Deferred, and what fires it."""
+        fired: defer.Deferred[Any] = defer.Deferred()
+        return fired, fired.callback
+
+    async def in_thread(self, function: Callable[[], object]) -> None:
+        """Run a function in a thread of the reactor's pool."""
+        await threads.deferToThread(function)
+
+
+def main(options: Options) -> None:
+    """Be the side that the options describe."""
+    task.react(
+        lambda clock: defer.ensureDeferred(play(TwistedSide(options, clock), options)), (), reactor
+    )
 
 
 if __name__ == "__main__":
-    task.react(main, (), reactor)
+    main(Options.given())

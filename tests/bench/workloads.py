@@ -1,29 +1,38 @@
-"""What is measured: the same for each library, whose side calls, and runs coroutines together.
+"""What is measured: the same for each library, which only says how to call and how to wait.
 
-A side gives ``call(name, *args)``, which returns something to await, and a way to run coroutines at
-the same time. What is sent, how often, and how time is taken is the same for both, and is here.
+What is sent, how often, and how time is taken is here. Each workload returns ``rate``, how many a
+second; ``calls``, of how many; and what else it tells. The page on performance says what each is.
 """
 
 from __future__ import annotations
 
+import random
 import time
-from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
-__all__ = ["WORKLOADS", "Side", "measure", "records"]
+from contract import Bench, Client, Effort, Workload
+from meter import memory_of
+
+__all__ = ["LOGIN", "TLS", "WORKLOADS", "check", "events", "records", "upload"]
 
 IN_FLIGHT = 100
+UPLOADS_IN_FLIGHT = 4
+UPLOADED = 10 * 1024 * 1024
+SUBSCRIBERS = 200
+EVENTS = 100
+LOGINS_AT_A_TIME = 16
 WARM_UP = 0.2
 
 
-class Side(Protocol):
-    """A client that is connected."""
+def check(found: object, expected: object) -> None:
+    """See that an answer is right; a wrong one would be measured as a fast one.
 
-    def call(self, name: str, *args: Any) -> Awaitable[Any]:
-        """Call a method of the server's root."""
-
-    async def together(self, chains: list[Any]) -> None:
-        """Run these coroutines at the same time, and wait for all."""
+    Raises:
+        ValueError: it is not.
+    """
+    if found != expected:
+        raise ValueError("the answer is not what was expected")
 
 
 def records() -> list[dict[str, Any]]:
@@ -40,22 +49,23 @@ def records() -> list[dict[str, Any]]:
     ]
 
 
-async def sequential(side: Side, seconds: float) -> dict[str, float]:
+async def sequential(bench: Bench, effort: Effort) -> dict[str, float]:
     """One call outstanding; calls a second, and how long one takes."""
-    warm = await _call_for(side, WARM_UP)
-    times = await _call_for(side, seconds)
+    client = await bench.connect()
+    await _call_for(client, min(WARM_UP, effort.seconds))
+    meter = bench.meter()
+    meter.start()
+    times = await _call_for(client, effort.seconds)
+    figures = meter.stop(len(times))
     times.sort()
-    return {
-        "calls": len(warm) + len(times),
-        "rate": len(times) / sum(times),
-        "p50_us": 1e6 * times[len(times) // 2],
-        "p99_us": 1e6 * times[len(times) * 99 // 100],
-    }
+    figures["p50_us"] = 1e6 * times[len(times) // 2]
+    figures["p99_us"] = 1e6 * times[len(times) * 99 // 100]
+    return figures
 
 
-async def _call_for(side: Side, seconds: float) -> list[float]:
+async def _call_for(client: Client, seconds: float) -> list[float]:
     clock = time.perf_counter
-    call = side.call
+    call = client.call
     times: list[float] = []
     before = clock()
     until = before + seconds
@@ -67,18 +77,19 @@ async def _call_for(side: Side, seconds: float) -> list[float]:
     return times
 
 
-async def in_flight(side: Side, seconds: float) -> dict[str, float]:
+async def in_flight(bench: Bench, effort: Effort) -> dict[str, float]:
     """A hundred calls outstanding; calls a second."""
-    warm, _ = await _chains(side, WARM_UP)
-    count, taken = await _chains(side, seconds)
-    return {"calls": warm + count, "rate": count / taken}
+    client = await bench.connect()
+    await _chains(bench, client, min(WARM_UP, effort.seconds))
+    meter = bench.meter()
+    meter.start()
+    return meter.stop(await _chains(bench, client, effort.seconds))
 
 
-async def _chains(side: Side, seconds: float) -> tuple[int, float]:
+async def _chains(bench: Bench, client: Client, seconds: float) -> int:
     clock = time.perf_counter
-    begun = clock()
-    until = begun + seconds
-    call = side.call
+    until = clock() + seconds
+    call = client.call
     count = 0
 
     async def chain() -> None:
@@ -87,60 +98,203 @@ async def _chains(side: Side, seconds: float) -> tuple[int, float]:
             await call("echo", "hello")
             count += 1
 
-    await side.together([chain() for _ in range(IN_FLIGHT)])
-    return count, clock() - begun
+    await bench.side.together([chain() for _ in range(IN_FLIGHT)])
+    return count
 
 
-async def structures(side: Side, seconds: float) -> dict[str, float]:
+async def structures(bench: Bench, effort: Effort) -> dict[str, float]:
     """A hundred dicts there and back, one call outstanding; what comes back is compared."""
+    client = await bench.connect()
     sent = records()
-    count, taken = await _repeat(lambda: side.call("echo", sent), sent, seconds)
-    return {"calls": count + 1, "rate": count / taken}
+
+    async def once() -> None:
+        check(await client.call("echo", sent), sent)
+
+    return await _repeat(bench, once, effort.seconds)
 
 
-def integers(count: int) -> Callable[[Side, float], Awaitable[dict[str, float]]]:
+def integers(count: int) -> Workload:
     """Return the workload that sends a list of so many ints, answered with its length."""
 
-    async def run(side: Side, seconds: float) -> dict[str, float]:
+    async def run(bench: Bench, effort: Effort) -> dict[str, float]:
+        client = await bench.connect()
         numbers = list(range(count))
-        calls, taken = await _repeat(lambda: side.call("length", numbers), count, seconds)
-        return {"calls": calls + 1, "rate": calls / taken, "ms": 1e3 * taken / calls}
+
+        async def once() -> None:
+            check(await client.call("length", numbers), count)
+
+        figures = await _repeat(bench, once, effort.seconds)
+        return {**figures, "ms": 1e3 / figures["rate"]}
 
     return run
 
 
 async def _repeat(
-    call: Callable[[], Awaitable[Any]], expected: Any, seconds: float
-) -> tuple[int, float]:
-    """Call once, and then for so long, at least three times; return how often, and the seconds."""
-    if await call() != expected:
-        raise AssertionError("the answer is not what was expected")
-    clock = time.perf_counter
-    begun = clock()
+    bench: Bench, once: Callable[[], Awaitable[None]], seconds: float
+) -> dict[str, float]:
+    """Do something once, and then measure it for so long, at least three times."""
+    await once()
+    meter = bench.meter()
+    meter.start()
+    until = time.perf_counter() + seconds
     count = 0
-    while count < 3 or clock() - begun < seconds:
-        if await call() != expected:
-            raise AssertionError("the answer is not what was expected")
+    while count < 3 or time.perf_counter() < until:
+        await once()
         count += 1
-    return count, clock() - begun
+    return meter.stop(count)
 
 
-WORKLOADS: dict[str, Callable[[Side, float], Awaitable[dict[str, float]]]] = {
+async def upload(bench: Bench, effort: Effort) -> dict[str, float]:
+    """Random bytes in pieces, each a call that is answered with its length, four outstanding."""
+    client = await bench.connect()
+    data = _bytes(effort)
+    size = bench.side.piece
+    pieces = [data[start : start + size] for start in range(0, len(data), size)]
+
+    async def chain(waiting: list[bytes]) -> None:
+        while waiting:
+            piece = waiting.pop()
+            check(await client.call("length", piece), len(piece))
+
+    async def once() -> None:
+        waiting = list(pieces)
+        await bench.side.together([chain(waiting) for _ in range(UPLOADS_IN_FLIGHT)])
+
+    return _with_megabytes(await _repeat(bench, once, effort.seconds), data)
+
+
+async def paging(bench: Bench, effort: Effort) -> dict[str, float]:
+    """The same bytes through a StringPager, in pages of 64 KiB that are not answered."""
+    client = await bench.connect()
+    data = _bytes(effort)
+
+    async def once() -> None:
+        check(await client.page(data), len(data))
+
+    return _with_megabytes(await _repeat(bench, once, effort.seconds), data)
+
+
+def _bytes(effort: Effort) -> bytes:
+    return random.Random(0).randbytes(effort.count(UPLOADED))
+
+
+def _with_megabytes(figures: dict[str, float], data: bytes) -> dict[str, float]:
+    return {**figures, "mb_s": figures["rate"] * len(data) / 1e6}
+
+
+class Ears:
+    """Counts what all subscribers of this process hear."""
+
+    def __init__(self) -> None:
+        self.heard = 0
+        self._awaited = -1
+        self._fire: Callable[[Any], object] | None = None
+
+    def hear(self, number: int, text: str) -> None:
+        """Take note of an event."""
+        self.heard += 1
+        if self.heard == self._awaited and self._fire is not None:
+            self._fire(None)
+
+    def after(self, more: int, fire: Callable[[Any], object]) -> None:
+        """Have ``fire`` called when so many more events have been heard."""
+        self._awaited, self._fire = self.heard + more, fire
+
+
+def events(method: str, *, answered: bool) -> Workload:
+    """Return the workload in which the server sends events to 200 connections of one process.
+
+    Args:
+        method: of the server, which sends as many events as it is asked for.
+        answered: whether its answer means that all events have been heard; else they are waited
+            for.
+    """
+
+    async def run(bench: Bench, effort: Effort) -> dict[str, float]:
+        ears = Ears()
+        count, subscribers = effort.count(EVENTS), effort.count(SUBSCRIBERS)
+        clients = [await bench.connect() for _ in range(subscribers)]
+        for client in clients:
+            await client.subscribe(ears.hear)
+
+        async def once() -> None:
+            before = ears.heard
+            all_heard, fire = bench.side.promise()
+            ears.after(count * subscribers, fire)
+            await clients[0].call(method, count)
+            if not answered:
+                await all_heard
+            check(ears.heard - before, count * subscribers)
+
+        return _each(await _repeat(bench, once, effort.seconds), count * subscribers)
+
+    return run
+
+
+def _each(figures: dict[str, float], parts: int) -> dict[str, float]:
+    """Return the figures of one part of what was measured as a whole."""
+    changed = {"calls": figures["calls"] * parts, "rate": figures["rate"] * parts}
+    if "cpu_us" in figures:
+        changed["cpu_us"] = figures["cpu_us"] / parts
+    return {**figures, **changed}
+
+
+def logins(warm: int, measured: int) -> Workload:
+    """Return the workload that connects and logs in, 16 at a time.
+
+    Args:
+        warm: how often before the measurement.
+        measured: how often. All connections stay open; what the server's memory grows by in the
+            measurement is told for each of them.
+    """
+
+    async def run(bench: Bench, effort: Effort) -> dict[str, float]:
+        open_ones: list[Client] = []
+        await _connect(bench, effort.count(warm), open_ones)
+        count, before, meter = effort.count(measured), memory_of(bench.server), bench.meter()
+        meter.start()
+        await _connect(bench, count, open_ones)
+        figures = meter.stop(count)
+        after = memory_of(bench.server)
+        if before is not None and after is not None:
+            figures["kib"] = (after - before) / 1024 / count
+        return figures
+
+    return run
+
+
+async def _connect(bench: Bench, count: int, connected: list[Client]) -> None:
+    left = count
+
+    async def chain() -> None:
+        nonlocal left
+        while left:
+            left -= 1
+            connected.append(await bench.connect())
+
+    await bench.side.together([chain() for _ in range(min(count, LOGINS_AT_A_TIME))])
+
+
+WORKLOADS: Mapping[str, Workload] = {
     "W1": sequential,
     "W1 one core": sequential,
     "W2": in_flight,
     "W3": structures,
+    "W4": upload,
+    "W4 paging": paging,
     "W5 10k": integers(10_000),
     "W5 50k": integers(50_000),
     "W5 200k": integers(200_000),
+    "W6": events("publish", answered=True),
+    "W6b": events("tell", answered=False),
+    "W7": logins(300, 1000),
+    "W7 TLS": logins(50, 150),
+    "W8": in_flight,
 }
+"""How each is run, unless a side says otherwise."""
 
+LOGIN = frozenset({"W7", "W7 TLS"})
+"""The workloads whose server demands a login."""
 
-async def measure(side: Side, name: str, seconds: float) -> dict[str, float]:
-    """Run one workload of :data:`WORKLOADS`.
-
-    Returns:
-        ``calls``, all that were made; ``rate``, of those measured, per second; and what else the
-        workload tells.
-    """
-    return await WORKLOADS[name](side, seconds)
+TLS = frozenset({"W7 TLS", "W8"})
+"""The workloads over TLS."""

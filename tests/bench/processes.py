@@ -1,0 +1,128 @@
+"""The two processes of a measurement, and the certificate that they use."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import ipaddress
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from side import Options
+
+__all__ = ["Process", "cores", "sides", "write_certificate"]
+
+HERE = Path(__file__).resolve().parent
+
+
+class Process:
+    """A side, in a process that hears and says JSON lines.
+
+    Args:
+        program: the file of the side.
+        options: what it is to be.
+
+    Attributes:
+        hello: what it says when it is ready: its ``pid``, and of a server its ``port``.
+    """
+
+    def __init__(self, program: str, options: Options):
+        path = os.pathsep.join(filter(None, (str(HERE), os.environ.get("PYTHONPATH"))))
+        environment = dict(os.environ, PYTHONPATH=path, PYTHONHASHSEED="0")
+        self._process = subprocess.Popen(
+            [sys.executable, str(HERE / program), options.written()],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
+        )
+        self.hello = self.hear()
+
+    def say(self, value: Any) -> None:
+        """Write one value to it."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(value) + "\n")
+        self._process.stdin.flush()
+
+    def hear(self) -> Any:
+        """Return the next value that it says.
+
+        Raises:
+            RuntimeError: it has ended; what it had to say about that is on the standard error.
+        """
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            self.close()
+            raise RuntimeError(f"a side ended with status {self._process.returncode}")
+        return json.loads(line)
+
+    def close(self) -> None:
+        """Let it end; by force after five seconds."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.close()
+        try:
+            self._process.wait(5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process.stdout.close()
+
+
+@contextmanager
+def sides(
+    server: tuple[str, Options], client: tuple[str, Options]
+) -> Iterator[tuple[Process, Process]]:
+    """Start a server and a client that knows where it is; end both afterwards.
+
+    The client ends first. Its connections break off, which is no business of this measurement.
+    """
+    with ExitStack() as stack:
+        far = Process(*server)
+        stack.callback(far.close)
+        near = Process(client[0], dataclasses.replace(client[1], server=far.hello))
+        stack.callback(near.close)
+        yield far, near
+
+
+def cores(*, one: bool) -> tuple[int | None, int | None]:
+    """Return the cores of server and client; None where a process cannot be pinned."""
+    if not hasattr(os, "sched_getaffinity"):
+        return None, None
+    ours = sorted(os.sched_getaffinity(0))
+    return (ours[0], ours[0]) if one else (ours[0], ours[-1])
+
+
+def write_certificate(folder: Path) -> None:
+    """Write ``server.pem`` and ``server.key``: RSA-2048, for 127.0.0.1, its own authority."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.datetime.now(datetime.UTC)
+    host = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([host, x509.DNSName("localhost")]), False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    (folder / "server.pem").write_bytes(certificate.public_bytes(Encoding.PEM))
+    (folder / "server.key").write_bytes(
+        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    )
