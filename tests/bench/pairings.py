@@ -15,7 +15,14 @@ __all__ = ["PAIRINGS", "REFERENCE", "Pairing", "measure", "options_for"]
 
 OURS = "ours_side.py"
 TWISTED = "twisted_side.py"
+PYRO = "pyro_side.py"
+GRPC = "grpc_side.py"
+WEBSOCKET = "websocket_side.py"
+
 ALL = tuple(workloads.WORKLOADS)
+UNPAGED = tuple(name for name in ALL if name != "W4 paging")
+# Its server cannot call a client; it can send, and is not answered.
+UNANSWERED = tuple(name for name in UNPAGED if name != "W6")
 MIXED = ("W1 one core", "W2", "W3", "W5 10k", "W5 50k", "W5 200k")
 
 
@@ -46,6 +53,9 @@ PAIRINGS: Mapping[str, Pairing] = {
     "ours-pb": Pairing("broker, pb dialect", OURS, OURS, dialect="pb"),
     "to-twisted": Pairing("broker to Twisted", OURS, TWISTED, runs=MIXED, dialect="pb"),
     "from-twisted": Pairing("Twisted to broker", TWISTED, OURS, runs=MIXED, dialect="pb"),
+    "pyro5": Pairing("Pyro5, msgpack", PYRO, PYRO, runs=UNPAGED),
+    "grpc": Pairing("gRPC aio", GRPC, GRPC, runs=UNANSWERED),
+    "websocket": Pairing("aiohttp WebSocket", WEBSOCKET, WEBSOCKET, runs=UNPAGED),
 }
 """The first is what the others are compared with."""
 

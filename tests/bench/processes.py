@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -22,6 +23,8 @@ from side import Options
 
 __all__ = ["Process", "cores", "sides", "write_certificate"]
 
+PATIENCE = 120.0
+"""Seconds in which a side must have something to say."""
 HERE = Path(__file__).resolve().parent
 
 
@@ -58,10 +61,14 @@ class Process:
         """Return the next value that it says.
 
         Raises:
-            RuntimeError: it has ended; what it had to say about that is on the standard error.
+            RuntimeError: it has ended, perhaps because it was silent for too long; what it had to
+                say about that is on the standard error.
         """
         assert self._process.stdout is not None
+        timer = threading.Timer(PATIENCE, self._process.kill)
+        timer.start()
         line = self._process.stdout.readline()
+        timer.cancel()
         if not line:
             self.close()
             raise RuntimeError(f"a side ended with status {self._process.returncode}")

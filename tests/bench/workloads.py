@@ -9,12 +9,12 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from contract import Bench, Client, Effort, Workload
 from meter import memory_of
 
-__all__ = ["LOGIN", "TLS", "WORKLOADS", "check", "events", "records", "upload"]
+__all__ = ["LOGIN", "TLS", "WORKLOADS", "check", "pipelined", "records", "uploads"]
 
 IN_FLIGHT = 100
 UPLOADS_IN_FLIGHT = 4
@@ -77,16 +77,28 @@ async def _call_for(client: Client, seconds: float) -> list[float]:
     return times
 
 
-async def in_flight(bench: Bench, effort: Effort) -> dict[str, float]:
-    """A hundred calls outstanding; calls a second."""
-    client = await bench.connect()
-    await _chains(bench, client, min(WARM_UP, effort.seconds))
-    meter = bench.meter()
-    meter.start()
-    return meter.stop(await _chains(bench, client, effort.seconds))
+Hundreds: TypeAlias = Callable[[Bench, Client, float], Awaitable[int]]
 
 
-async def _chains(bench: Bench, client: Client, seconds: float) -> int:
+def pipelined(call_for: Hundreds) -> Workload:
+    """Return the workload that has a hundred calls outstanding; calls a second.
+
+    Args:
+        call_for: calls for so many seconds, and returns how often.
+    """
+
+    async def run(bench: Bench, effort: Effort) -> dict[str, float]:
+        client = await bench.connect()
+        await call_for(bench, client, min(WARM_UP, effort.seconds))
+        meter = bench.meter()
+        meter.start()
+        return meter.stop(await call_for(bench, client, effort.seconds))
+
+    return run
+
+
+async def in_flight(bench: Bench, client: Client, seconds: float) -> int:
+    """Call by a hundred coroutines, each when its last call has been answered."""
     clock = time.perf_counter
     until = clock() + seconds
     call = client.call
@@ -144,23 +156,43 @@ async def _repeat(
     return meter.stop(count)
 
 
-async def upload(bench: Bench, effort: Effort) -> dict[str, float]:
-    """Random bytes in pieces, each a call that is answered with its length, four outstanding."""
-    client = await bench.connect()
-    data = _bytes(effort)
-    size = bench.side.piece
-    pieces = [data[start : start + size] for start in range(0, len(data), size)]
+Send: TypeAlias = Callable[[Bench, Client, list[bytes]], Awaitable[int]]
 
-    async def chain(waiting: list[bytes]) -> None:
+
+async def in_calls(bench: Bench, client: Client, pieces: list[bytes]) -> int:
+    """Send pieces as calls, four outstanding; return the sum of the lengths that they answer."""
+    waiting = list(pieces)
+    answered = 0
+
+    async def chain() -> None:
+        nonlocal answered
         while waiting:
-            piece = waiting.pop()
-            check(await client.call("length", piece), len(piece))
+            length = await client.call("length", waiting.pop())
+            answered += length
 
-    async def once() -> None:
-        waiting = list(pieces)
-        await bench.side.together([chain(waiting) for _ in range(UPLOADS_IN_FLIGHT)])
+    await bench.side.together([chain() for _ in range(UPLOADS_IN_FLIGHT)])
+    return answered
 
-    return _with_megabytes(await _repeat(bench, once, effort.seconds), data)
+
+def uploads(send: Send) -> Workload:
+    """Return the workload that uploads random bytes in pieces, all of which are answered for.
+
+    Args:
+        send: sends the pieces, and returns how many bytes the server says it has got.
+    """
+
+    async def run(bench: Bench, effort: Effort) -> dict[str, float]:
+        client = await bench.connect()
+        data = _bytes(effort)
+        size = bench.side.piece
+        pieces = [data[start : start + size] for start in range(0, len(data), size)]
+
+        async def once() -> None:
+            check(await send(bench, client, pieces), len(data))
+
+        return _with_megabytes(await _repeat(bench, once, effort.seconds), data)
+
+    return run
 
 
 async def paging(bench: Bench, effort: Effort) -> dict[str, float]:
@@ -278,9 +310,9 @@ async def _connect(bench: Bench, count: int, connected: list[Client]) -> None:
 WORKLOADS: Mapping[str, Workload] = {
     "W1": sequential,
     "W1 one core": sequential,
-    "W2": in_flight,
+    "W2": pipelined(in_flight),
     "W3": structures,
-    "W4": upload,
+    "W4": uploads(in_calls),
     "W4 paging": paging,
     "W5 10k": integers(10_000),
     "W5 50k": integers(50_000),
@@ -289,7 +321,7 @@ WORKLOADS: Mapping[str, Workload] = {
     "W6b": events("tell", answered=False),
     "W7": logins(300, 1000),
     "W7 TLS": logins(50, 150),
-    "W8": in_flight,
+    "W8": pipelined(in_flight),
 }
 """How each is run, unless a side says otherwise."""
 
