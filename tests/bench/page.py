@@ -1,166 +1,44 @@
-"""A run's figures as tables of Markdown, beside the targets; and the page made from all runs.
-
-A run is what `run.py` writes down: among others ``figures``, by workload, then by pairing, a list of
-what was measured in each round; and ``start_up``, the seconds that two kinds of imports took.
-"""
+"""The page on performance, made from the runs that are written down, and its charts."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from statistics import median
-from typing import Any, TypeAlias
+import json
+from pathlib import Path
+from string import Template
 
-from pairings import PAIRINGS, REFERENCE
-from targets import MEMORY, PB_DIALECT, START_UP, TARGETS
+import chart
+import tables
+from tables import Run
 
-__all__ = ["Run", "median_of", "pairings_of", "ratio", "start_up", "tables"]
+__all__ = ["method", "write"]
 
-Run: TypeAlias = dict[str, Any]
+_TEMPLATE = Path(__file__).with_name("page.md")
 
 
-def ratio(
-    run: Run, workload: str, pairing: str, key: str = "rate"
-) -> tuple[float, float, float] | None:
-    """Return the ratios to Twisted of single rounds: their median, the lowest and the highest.
+def write(folder: Path) -> None:
+    """Make ``index.md`` and the charts from ``runs.jsonl``, all three in the same folder.
 
-    None if one of the two did not run. Above 1 is better, whatever ``key`` says.
+    The last run is shown whole; of those before, the ratios.
     """
-    figures = run["figures"].get(workload, {})
-    rounds = list(zip(figures.get(pairing, ()), figures.get(REFERENCE, ()), strict=False))
-    if not rounds or not all(key in figure for both in rounds for figure in both):
-        return None
-    each = [mine[key] / theirs[key] for mine, theirs in rounds]
-    if key != "rate":
-        each = [1 / value for value in each]
-    return median(each), min(each), max(each)
+    lines = (folder / "runs.jsonl").read_text(encoding="utf-8").splitlines()
+    runs: list[Run] = [json.loads(line) for line in lines]
+    failed = "".join(f"- {line}\n" for line in tables.failures(runs[-1]))
+    text = Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(
+        tables.tables(runs[-1]),
+        method=method(runs[-1]),
+        failures=f"### What failed\n\n{failed}\n" if failed else "",
+        history=tables.history(runs),
+    )
+    (folder / "index.md").write_text(text, encoding="utf-8")
+    chart.draw(runs[-1], chart.RATIOS, folder / "ratios.png")
+    chart.draw(runs[-1], chart.PB, folder / "pb.png")
 
 
-def median_of(run: Run, workload: str, pairing: str, key: str) -> float | None:
-    """Return the median of a figure; None if it was not measured."""
-    rounds = run["figures"].get(workload, {}).get(pairing, ())
-    values = [figure[key] for figure in rounds if key in figure]
-    return median(values) if values else None
-
-
-def start_up(run: Run) -> float | None:
-    """Return how many times as long ``import broker`` takes as what it stands on."""
-    pairs = run.get("start_up", ())
-    return median(ours / plain for ours, plain in pairs) if pairs else None
-
-
-def pairings_of(run: Run) -> list[str]:
-    """Return the pairings that ran, in the order of their table."""
-    ran = {pairing for figures in run["figures"].values() for pairing in figures}
-    return [pairing for pairing in PAIRINGS if pairing in ran]
-
-
-def tables(run: Run) -> dict[str, str]:
-    """Return the tables of a run by their titles; one without rows is left out."""
-    made = {
-        "Targets": _targets(run),
-        "Targets of the pb dialect": _pb_targets(run),
-        "Speed relative to Twisted": _ratios(run, "rate"),
-        "Processor time relative to Twisted": _ratios(run, "cpu_us"),
-        "Figures": _figures(run),
-    }
-    return {title: table for title, table in made.items() if table}
-
-
-def _targets(run: Run) -> str:
-    rows = []
-    for workload, goals in TARGETS.items():
-        cells = [workload]
-        for pairing, goal in zip(("ours", "ours-uvloop"), goals, strict=True):
-            cells += _judged(ratio(run, workload, pairing), goal)
-        rows.append(cells)
-    for workload, goal in MEMORY.items():
-        cells = [f"{workload}, KiB a connection"]
-        for pairing in ("ours", "ours-uvloop"):
-            cells += _at_most(median_of(run, workload, pairing, "kib"), goal)
-        rows.append(cells)
-    rows.append(["import", *_at_most(start_up(run), START_UP), "", "", ""])
-    head = ["workload", "broker", "target", "met", "uvloop", "target", "met"]
-    return _table(head, [row for row in rows if row[1] or row[4]])
-
-
-def _pb_targets(run: Run) -> str:
-    rows = []
-    shown = ("ours-pb", "to-twisted", "from-twisted")
-    for workload, goal in PB_DIALECT.items():
-        cells = [workload, f"{goal:g}"]
-        for pairing in shown:
-            found, _, met = _judged(ratio(run, workload, pairing), goal)
-            cells += [found, met]
-        rows.append(cells)
-    head = ["workload", "target"]
-    for pairing in shown:
-        head += [PAIRINGS[pairing].label, "met"]
-    return _table(head, [row for row in rows if any(row[2:])])
-
-
-def _judged(found: tuple[float, float, float] | None, goal: float) -> list[str]:
-    if found is None:
-        return ["", f"{goal:g}", ""]
-    best, low, high = found
-    shown = f"**{_short(best)}** ({_short(low)} to {_short(high)})"
-    return [shown, f"{goal:g}", _yes(best >= goal)]
-
-
-def _at_most(found: float | None, goal: float) -> list[str]:
-    if found is None:
-        return ["", f"≤ {goal:g}", ""]
-    return [f"**{_short(found)}**", f"≤ {goal:g}", _yes(found <= goal)]
-
-
-def _yes(is_so: bool) -> str:
-    return "yes" if is_so else "no"
-
-
-def _short(value: float) -> str:
-    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
-
-
-def _ratios(run: Run, key: str) -> str:
-    def cell(workload: str, pairing: str) -> str:
-        found = ratio(run, workload, pairing, key)
-        return "" if found is None else _short(found[0])
-
-    return _matrix(run, [name for name in pairings_of(run) if name != REFERENCE], cell)
-
-
-_UNITS = {"mb_s": "MB/s", "ms": "ms"}
-
-
-def _figures(run: Run) -> str:
-    def cell(workload: str, pairing: str) -> str:
-        for key, unit in _UNITS.items():
-            found = median_of(run, workload, pairing, key)
-            if found is not None:
-                return f"{found:,.1f} {unit}" if found < 100 else f"{found:,.0f} {unit}"
-        rate = median_of(run, workload, pairing, "rate")
-        memory = median_of(run, workload, pairing, "kib")
-        beside = "" if memory is None else f", {memory:.1f} KiB"
-        return "" if rate is None else f"{rate:,.0f}/s{beside}"
-
-    return _matrix(run, pairings_of(run), cell)
-
-
-def _matrix(run: Run, pairings: list[str], cell: Callable[[str, str], str]) -> str:
-    head = ["workload", *(PAIRINGS[name].label for name in pairings)]
-    rows = [
-        [workload, *(cell(workload, pairing) for pairing in pairings)]
-        for workload in run["figures"]
-    ]
-    return _table(head, [row for row in rows if any(row[1:])])
-
-
-def _table(head: list[str], rows: list[list[str]]) -> str:
-    """Return a table, its columns as wide as their cells, so that it is legible as it stands."""
-    if not rows:
-        return ""
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
-    return "\n".join(
-        f"| {' | '.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))} |"
-        for row in [head, rule, *rows]
+def method(run: Run) -> str:
+    """Return when, where and with what a run was made."""
+    versions = ", ".join(f"{name} {number}" for name, number in run["versions"].items())
+    return (
+        f"{run['date'][:10]}, commit `{run['commit']}`, `{run['command']}`, {run['rounds']} rounds"
+        f" of {run['secs']:g} s, {run['took_s'] / 60:.0f} minutes; Python {run['python']},"
+        f" {versions}; {run['machine']}."
     )

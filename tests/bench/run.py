@@ -2,9 +2,9 @@
 
 ``make bench`` runs this; ``make bench ARGS="--only W2 --rounds 3 --secs 0.5"`` a part of it. Server
 and client are processes of their own, pinned to one core each (both to the same one for "one
-core"). In every round each pairing has its turn with fresh processes, so that what the machine does
-meanwhile meets all of them. A whole run is appended to runs.jsonl, and page and charts are made from
-that; a part is only printed, unless it is said where to write.
+core"). In every round each pairing has its turn with fresh processes, so that what the machine
+does meanwhile meets all of them. A whole run is appended to runs.jsonl, and page and charts are made
+from that; a part is only printed, unless it is said where to write.
 """
 
 from __future__ import annotations
@@ -26,26 +26,38 @@ HERE = Path(__file__).resolve().parent
 # Not there by itself where PYTHONSAFEPATH is set, as it is under make.
 sys.path.insert(0, str(HERE))
 
-import page  # noqa: E402
 import startup  # noqa: E402
+import tables  # noqa: E402
 from contract import Effort  # noqa: E402
 from pairings import PAIRINGS, REFERENCE, measure  # noqa: E402
+from page import write  # noqa: E402
 from processes import write_certificate  # noqa: E402
 from workloads import WORKLOADS  # noqa: E402
 
 DOCS = HERE.parents[1] / "docs" / "performance"
-VERSIONS = ("Twisted", "zope.interface", "msgspec", "pyOpenSSL", "uvloop")
+VERSIONS = (
+    *("Twisted", "zope.interface", "msgspec", "pyOpenSSL", "cryptography", "uvloop"),
+    *("Pyro5", "msgpack", "grpcio", "protobuf", "aiohttp"),
+)
 START_UP = "import"
 
 
 def run_round(
     pairings: list[str], names: list[str], effort: Effort, certificates: str
 ) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Let each pairing run each workload once; yield workload, pairing and figures."""
+    """Let each pairing run each workload once; yield workload, pairing and figures.
+
+    There are no figures where a side has failed: a run of half an hour is not lost for that.
+    """
     for name in names:
         for pairing in pairings:
-            if name in PAIRINGS[pairing].runs:
+            if name not in PAIRINGS[pairing].runs:
+                continue
+            try:
                 yield name, pairing, measure(pairing, name, effort, certificates)
+            except RuntimeError as error:
+                print(f"{name}, {PAIRINGS[pairing].label}: {error}", file=sys.stderr)
+                yield name, pairing, {}
 
 
 def run_rounds(options: argparse.Namespace) -> dict[str, dict[str, list[dict[str, Any]]]]:
@@ -115,7 +127,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5, help="turns of each pairing")
     parser.add_argument("--secs", type=float, default=1.0, help="seconds of each measurement")
     parser.add_argument(
-        "--share", type=float, default=1.0, help="of what W4, W6 and W7 count; 1 is the whole"
+        "--share", type=float, default=1.0, help="of what W4 to W7 count; 1 is the whole"
     )
     parser.add_argument(
         "--only", type=beginnings, default=beginnings(""), help="workloads that begin so: W1,W2"
@@ -154,12 +166,15 @@ def main(arguments: list[str]) -> None:
             "figures": figures,
         }
     )
-    for title, table in page.tables(run).items():
-        print(f"\n{title}\n\n{table}")
+    for key, table in tables.tables(run).items():
+        if table:
+            print(f"\n{tables.TITLES[key]}\n\n{table}")
+    print("\n".join(["", *tables.failures(run)]))
     if options.docs is not None:
         options.docs.mkdir(parents=True, exist_ok=True)
         with (options.docs / "runs.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(run) + "\n")
+        write(options.docs)
 
 
 if __name__ == "__main__":

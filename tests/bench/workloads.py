@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 from contract import Bench, Client, Effort, Workload
 from meter import memory_of
 
-__all__ = ["LOGIN", "TLS", "WORKLOADS", "check", "pipelined", "records", "uploads"]
+__all__ = ["LOGIN", "TITLES", "TLS", "WORKLOADS", "check", "pipelined", "records", "uploads"]
 
 IN_FLIGHT = 100
 UPLOADS_IN_FLIGHT = 4
@@ -130,10 +130,10 @@ def integers(count: int) -> Workload:
 
     async def run(bench: Bench, effort: Effort) -> dict[str, float]:
         client = await bench.connect()
-        numbers = list(range(count))
+        numbers = list(range(effort.count(count)))
 
         async def once() -> None:
-            check(await client.call("length", numbers), count)
+            check(await client.call("length", numbers), len(numbers))
 
         figures = await _repeat(bench, once, effort.seconds)
         return {**figures, "ms": 1e3 / figures["rate"]}
@@ -324,6 +324,24 @@ WORKLOADS: Mapping[str, Workload] = {
     "W8": pipelined(in_flight),
 }
 """How each is run, unless a side says otherwise."""
+
+TITLES: Mapping[str, str] = {
+    "W1": "one call at a time",
+    "W1 one core": "the same, both ends on one core",
+    "W2": "100 calls in flight",
+    "W3": "100 dicts there and back",
+    "W4": "10 MiB in pieces",
+    "W4 paging": "10 MiB through a StringPager",
+    "W5 10k": "a list of 10,000 ints",
+    "W5 50k": "a list of 50,000 ints",
+    "W5 200k": "a list of 200,000 ints",
+    "W6": "events, all 200 answer each",
+    "W6b": "events to 200, one way",
+    "W7": "logins",
+    "W7 TLS": "logins over TLS",
+    "W8": "100 calls in flight, TLS",
+}
+"""What each is in a few words."""
 
 LOGIN = frozenset({"W7", "W7 TLS"})
 """The workloads whose server demands a login."""
