@@ -7,7 +7,7 @@ SOURCES := pyproject.toml README.md $(shell find broker cred jelly -name '*.py')
 # Tests and benchmarks see the built wheel, never the checkout beside them.
 export PYTHONSAFEPATH := 1
 
-.PHONY: demo test check vectors vocabulary bench attacks clean
+.PHONY: demo test check vectors vocabulary bench profile attacks clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/python -m broker demo
@@ -32,6 +32,9 @@ bench: $(VENV)/.installed $(VENV)/.bench
 
 attacks: $(VENV)/.installed $(VENV)/.test
 	$(BIN)/python tests/attacks/comparison/compare.py $(ARGS)
+
+profile: $(VENV)/.installed $(VENV)/.bench
+	$(BIN)/python tests/bench/profile_sides.py '$(W)' $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

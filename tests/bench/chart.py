@@ -14,15 +14,15 @@ from typing import Any
 
 import matplotlib
 import tables
-from pairings import PAIRINGS
+from pairings import ALL, PAIRINGS
 from targets import PB_DIALECT, TARGETS
 from workloads import TITLES
 
 # Before pyplot: nothing is shown, only written.
 matplotlib.use("Agg")
 
-from matplotlib import pyplot  # noqa: E402
-from matplotlib.ticker import FixedLocator, NullLocator  # noqa: E402
+from matplotlib import pyplot
+from matplotlib.ticker import FixedLocator, NullLocator
 
 __all__ = ["PB", "RATIOS", "Chart", "draw"]
 
@@ -79,7 +79,7 @@ def draw(run: tables.Run, chart: Chart, path: Path) -> None:
     """Draw a chart of a run, and write it as a PNG file."""
     shown = [
         (name, pairing, found[0])
-        for name in run["figures"]
+        for name in ALL
         for pairing in chart.colours
         if (found := tables.ratio(run, name, pairing)) is not None
     ]
@@ -88,9 +88,9 @@ def draw(run: tables.Run, chart: Chart, path: Path) -> None:
         shown = [row for row in shown if row[0] in mixed]
     figure, axes = pyplot.subplots(layout="constrained")
     rows = _bars(axes, shown, chart)
-    figure.set_size_inches(10, 1.8 + 0.2 * rows)
+    figure.set_size_inches(10, 1.6 + 0.18 * rows)
     _frame(axes, [ratio for _, _, ratio in shown], chart)
-    _legend(axes, {pairing for _, pairing, _ in shown}, chart)
+    _legend(figure, {pairing for _, pairing, _ in shown}, chart)
     figure.savefig(path, dpi=120)
     pyplot.close(figure)
 
@@ -127,13 +127,14 @@ def _number(axes: Any, row: float, ratio: float) -> None:
         fontsize=7.5,
         color=_PALE,
         zorder=4,
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6},
     )
 
 
 def _frame(axes: Any, ratios: list[float], chart: Chart) -> None:
     axes.set_xscale("log")
     goals = [goal for each in chart.goals.values() for goal in each.values()]
-    axes.set_xlim(min([0.8, *ratios]) / 1.25, max([2, *goals, *ratios]) * 1.35)
+    axes.set_xlim(min([0.8, *ratios]) / 1.4, max([2, *goals, *ratios]) * 1.35)
     low, high = axes.get_xlim()
     ticks = [tick for tick in _TICKS if low <= tick <= high]
     axes.xaxis.set_major_locator(FixedLocator(ticks))
@@ -146,7 +147,7 @@ def _frame(axes: Any, ratios: list[float], chart: Chart) -> None:
     axes.set_title(chart.title, loc="left", fontsize=13, color=_INK, pad=14, weight="bold")
 
 
-def _legend(axes: Any, pairings: set[str], chart: Chart) -> None:
+def _legend(figure: Any, pairings: set[str], chart: Chart) -> None:
     handles = [
         pyplot.Rectangle((0, 0), 1, 1, color=colour, label=PAIRINGS[pairing].label)
         for pairing, colour in chart.colours.items()
@@ -155,10 +156,9 @@ def _legend(axes: Any, pairings: set[str], chart: Chart) -> None:
     handles.append(
         pyplot.Line2D([], [], color=_INK, marker="|", ls="", ms=9, mew=2, label="target")
     )
-    axes.legend(
+    figure.legend(
         handles=handles,
-        loc="upper center",
-        bbox_to_anchor=(0.5, -0.02),
+        loc="outside lower center",
         ncols=4,
         frameon=False,
         fontsize=9,

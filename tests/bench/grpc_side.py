@@ -1,9 +1,10 @@
-"""gRPC's aio interface, with protobuf messages: unary calls, and streams where those are its way."""
+"""gRPC's aio interface, with protobuf messages: unary calls, and streams where those fit."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import answers
@@ -150,7 +151,7 @@ async def in_a_stream(bench: Bench, client: Client, pieces: list[bytes]) -> int:
 class GrpcSide:
     """gRPC."""
 
-    workloads = {**workloads.WORKLOADS, "W4": workloads.uploads(in_a_stream)}
+    workloads = MappingProxyType({**workloads.WORKLOADS, "W4": workloads.uploads(in_a_stream)})
     piece = 256 * 1024
 
     def __init__(self, options: Options):
@@ -165,7 +166,7 @@ class GrpcSide:
     async def serve(self) -> int:
         """Serve the methods."""
         self._server = grpc.aio.server(options=CHANNEL)
-        handlers = Service(self._options.login).handlers()
+        handlers = Service(bool(self._options.login)).handlers()
         self._server.add_registered_method_handlers("bench.Bench", handlers)
         if self._credentials:
             port = self._server.add_secure_port("127.0.0.1:0", self._credentials)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 
 import answers
@@ -13,9 +14,39 @@ from side import Options, play
 import broker
 from broker.defer import Deferred, gatherResults
 from broker.pb import StringPager
-from cred import InMemoryUsernamePasswordDatabaseDontUse, Portal, UsernamePassword
+from cred import (
+    AllowAnonymousAccess,
+    Anonymous,
+    ICredentials,
+    ICredentialsChecker,
+    InMemoryUsernamePasswordDatabaseDontUse,
+    Portal,
+    UsernamePassword,
+)
 
 PAGE = 64 * 1024
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way of logging in.
+
+    Attributes:
+        checker: makes what the server checks credentials with.
+        credentials: makes those of the client.
+    """
+
+    checker: Callable[[], ICredentialsChecker]
+    credentials: Callable[[], ICredentials]
+
+
+WAYS = {
+    "password": Way(
+        lambda: InMemoryUsernamePasswordDatabaseDontUse(alice="secret"),
+        lambda: UsernamePassword("alice", "secret"),
+    ),
+    "anonymous": Way(AllowAnonymousAccess, Anonymous),
+}
 
 
 class Root(answers.PerspectiveBrokerAnswers, broker.Root):
@@ -99,7 +130,7 @@ class OurSide:
         """Serve a Root, or a portal."""
         options = self._options
         self._server = await broker.serve(
-            _portal() if options.login else Root(),
+            _portal(WAYS[options.login]) if options.login else Root(),
             f"{_scheme(options)}://127.0.0.1:0",
             tls=self._tls,
             policy=self._policy,
@@ -111,7 +142,7 @@ class OurSide:
         options = self._options
         connection = await broker.connect(
             f"{_scheme(options)}://127.0.0.1:{port}",
-            UsernamePassword("alice", "secret") if options.login else None,
+            WAYS[options.login].credentials() if options.login else None,
             tls=self._tls,
             policy=self._policy,
         )
@@ -132,12 +163,12 @@ class OurSide:
         await asyncio.get_running_loop().run_in_executor(None, function)
 
 
-def _portal() -> Portal:
+def _portal(way: Way) -> Portal:
     @broker.realm
     def realm(avatar_id: str, mind: object) -> broker.Avatar:
         return broker.Avatar()
 
-    return Portal(realm, [InMemoryUsernamePasswordDatabaseDontUse(alice="secret")])
+    return Portal(realm, [way.checker()])
 
 
 def _scheme(options: Options) -> str:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import workloads
-from contract import Effort
-from processes import cores, sides
+from processes import cores
 from side import Options
 
-__all__ = ["PAIRINGS", "REFERENCE", "Pairing", "measure", "options_for"]
+__all__ = ["PAIRINGS", "REFERENCE", "Pairing", "options_for"]
 
 OURS = "ours_side.py"
 TWISTED = "twisted_side.py"
@@ -19,11 +17,11 @@ PYRO = "pyro_side.py"
 GRPC = "grpc_side.py"
 WEBSOCKET = "websocket_side.py"
 
-ALL = tuple(workloads.WORKLOADS)
+ALL = tuple(name for name in workloads.WORKLOADS if workloads.LOGIN.get(name) in (None, "password"))
 UNPAGED = tuple(name for name in ALL if name != "W4 paging")
 # Its server cannot call a client; it can send, and is not answered.
 UNANSWERED = tuple(name for name in UNPAGED if name != "W6")
-MIXED = ("W1 one core", "W2", "W3", "W5 10k", "W5 50k", "W5 200k")
+MIXED = ("W1 one core", "W2", "W3", "W5 200k")
 
 
 @dataclass(frozen=True)
@@ -47,8 +45,10 @@ class Pairing:
 
 
 PAIRINGS: Mapping[str, Pairing] = {
-    "twisted": Pairing("Twisted PB", TWISTED, TWISTED, dialect="pb"),
-    "ours": Pairing("broker", OURS, OURS, dialect="msgpack/1"),
+    "twisted": Pairing(
+        "Twisted PB", TWISTED, TWISTED, runs=(*ALL, "W7 TLS anonymous"), dialect="pb"
+    ),
+    "ours": Pairing("broker", OURS, OURS, runs=tuple(workloads.WORKLOADS), dialect="msgpack/1"),
     "ours-uvloop": Pairing("broker, uvloop", OURS, OURS, dialect="msgpack/1", uvloop=True),
     "ours-pb": Pairing("broker, pb dialect", OURS, OURS, dialect="pb"),
     "to-twisted": Pairing("broker to Twisted", OURS, TWISTED, runs=MIXED, dialect="pb"),
@@ -71,18 +71,9 @@ def options_for(
             core=core,
             dialect=pairing.dialect,
             uvloop=pairing.uvloop,
-            login=workload in workloads.LOGIN,
+            login=workloads.LOGIN.get(workload, ""),
             certificates=certificates if workload in workloads.TLS else None,
         )
         for core in cores(one="one core" in workload)
     )
     return (pairing.server, far), (pairing.client, near)
-
-
-def measure(name: str, workload: str, effort: Effort, certificates: str) -> dict[str, Any]:
-    """Run one workload with fresh processes, and return its figures."""
-    server, client = options_for(PAIRINGS[name], workload, certificates)
-    with sides(server, client) as (_, near):
-        near.say([workload, vars(effort)])
-        figures: dict[str, Any] = near.hear()
-        return figures

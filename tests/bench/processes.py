@@ -10,18 +10,20 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
+from contract import Effort
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from side import Options
 
-__all__ = ["Process", "cores", "sides", "write_certificate"]
+__all__ = ["Process", "Running", "cores", "sides", "write_certificate"]
 
 PATIENCE = 120.0
 """Seconds in which a side must have something to say."""
@@ -35,8 +37,7 @@ class Process:
         program: the file of the side.
         options: what it is to be.
 
-    Attributes:
-        hello: what it says when it is ready: its ``pid``, and of a server its ``port``.
+    The first thing that it says, when it is ready, is its ``pid``, and of a server its ``port``.
     """
 
     def __init__(self, program: str, options: Options):
@@ -49,13 +50,13 @@ class Process:
             text=True,
             env=environment,
         )
-        self.hello = self.hear()
 
     def say(self, value: Any) -> None:
-        """Write one value to it."""
+        """Write one value to it; in vain if it has ended, which `hear` will tell."""
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(value) + "\n")
-        self._process.stdin.flush()
+        with suppress(BrokenPipeError):
+            self._process.stdin.write(json.dumps(value) + "\n")
+            self._process.stdin.flush()
 
     def hear(self) -> Any:
         """Return the next value that it says.
@@ -70,7 +71,7 @@ class Process:
         line = self._process.stdout.readline()
         timer.cancel()
         if not line:
-            self.close()
+            self._process.wait()
             raise RuntimeError(f"a side ended with status {self._process.returncode}")
         return json.loads(line)
 
@@ -78,7 +79,8 @@ class Process:
         """Let it end; by force after five seconds."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.close()
+        with suppress(BrokenPipeError):
+            self._process.stdin.close()
         try:
             self._process.wait(5)
         except subprocess.TimeoutExpired:
@@ -87,20 +89,64 @@ class Process:
         self._process.stdout.close()
 
 
-@contextmanager
-def sides(
-    server: tuple[str, Options], client: tuple[str, Options]
-) -> Iterator[tuple[Process, Process]]:
-    """Start a server and a client that knows where it is; end both afterwards.
+Described: TypeAlias = tuple[str, Options]
+"""The program of a side, and what it is to be."""
 
-    The client ends first. Its connections break off, which is no business of this measurement.
+
+@contextmanager
+def sides(wanted: Mapping[str, tuple[Described, Described]]) -> Iterator[Running]:
+    """Start servers, all at once, and then their clients; end them all afterwards.
+
+    Clients end first. Their connections break off, which is no business of a measurement.
+
+    Args:
+        wanted: server and client by the name of their pairing.
     """
     with ExitStack() as stack:
-        far = Process(*server)
-        stack.callback(far.close)
-        near = Process(client[0], dataclasses.replace(client[1], server=far.hello))
-        stack.callback(near.close)
-        yield far, near
+
+        def start(described: Mapping[str, Described]) -> dict[str, Process]:
+            started = {name: Process(*each) for name, each in described.items()}
+            for process in started.values():
+                stack.callback(process.close)
+            return started
+
+        def greet(started: Mapping[str, Process]) -> dict[str, dict[str, int]]:
+            return {name: process.hear() for name, process in started.items()}
+
+        servers = greet(start({name: server for name, (server, _) in wanted.items()}))
+        clients = start(
+            {
+                name: (program, dataclasses.replace(options, server=servers[name]))
+                for name, (_, (program, options)) in wanted.items()
+            }
+        )
+        hellos = greet(clients)
+        pids = {name: (servers[name]["pid"], hellos[name]["pid"]) for name in wanted}
+        yield Running(clients, pids)
+
+
+@dataclass(frozen=True)
+class Running:
+    """What has been started.
+
+    Attributes:
+        clients: the clients, which wait for orders, by the name of their pairing.
+        pids: the process ids of server and client.
+    """
+
+    clients: Mapping[str, Process]
+    pids: Mapping[str, tuple[int, int]]
+
+    def measure(self, name: str, workload: str, effort: Effort) -> dict[str, Any]:
+        """Run one workload, and return its figures.
+
+        Raises:
+            RuntimeError: a side has ended; what it had to say is on the standard error.
+        """
+        client = self.clients[name]
+        client.say([workload, vars(effort)])
+        figures: dict[str, Any] = client.hear()
+        return figures
 
 
 def cores(*, one: bool) -> tuple[int | None, int | None]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Generator
+from types import MappingProxyType
 from typing import Any
 
 import answers
@@ -133,11 +134,13 @@ class Promise:
 class PyroSide:
     """Pyro5."""
 
-    workloads = {
-        **workloads.WORKLOADS,
-        "W2": workloads.pipelined(batches),
-        "W8": workloads.pipelined(batches),
-    }
+    workloads = MappingProxyType(
+        {
+            **workloads.WORKLOADS,
+            "W2": workloads.pipelined(batches),
+            "W8": workloads.pipelined(batches),
+        }
+    )
     piece = 1024 * 1024
 
     def __init__(self, options: Options):
@@ -156,7 +159,7 @@ class PyroSide:
     async def serve(self) -> int:
         """Serve in threads of its own."""
         daemon = self._daemon()
-        daemon.login = self._options.login
+        daemon.login = bool(self._options.login)
         daemon.register(Service(), "bench")
         return int(daemon.locationStr.rpartition(":")[2])
 

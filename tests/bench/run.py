@@ -3,8 +3,8 @@
 ``make bench`` runs this; ``make bench ARGS="--only W2 --rounds 3 --secs 0.5"`` a part of it. Server
 and client are processes of their own, pinned to one core each (both to the same one for "one
 core"). In every round each pairing has its turn with fresh processes, so that what the machine
-does meanwhile meets all of them. A whole run is appended to runs.jsonl, and page and charts are made
-from that; a part is only printed, unless it is said where to write.
+does meanwhile meets all of them. A whole run is appended to runs.jsonl, and page and charts are
+made from that; a part is only printed, unless it is said where to write.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import importlib.metadata
+import itertools
 import json
 import os
 import platform
@@ -29,10 +30,10 @@ sys.path.insert(0, str(HERE))
 import startup  # noqa: E402
 import tables  # noqa: E402
 from contract import Effort  # noqa: E402
-from pairings import PAIRINGS, REFERENCE, measure  # noqa: E402
 from page import write  # noqa: E402
-from processes import write_certificate  # noqa: E402
-from workloads import WORKLOADS  # noqa: E402
+from pairings import PAIRINGS, REFERENCE, options_for  # noqa: E402
+from processes import sides, write_certificate  # noqa: E402
+from workloads import SHARED, WORKLOADS  # noqa: E402
 
 DOCS = HERE.parents[1] / "docs" / "performance"
 VERSIONS = (
@@ -42,19 +43,27 @@ VERSIONS = (
 START_UP = "import"
 
 
-def run_round(
-    pairings: list[str], names: list[str], effort: Effort, certificates: str
-) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Let each pairing run each workload once; yield workload, pairing and figures.
+def together(names: list[str]) -> list[list[str]]:
+    """Return the workloads in groups, each of which the same processes can run."""
+    shared = [name for name in names if name in SHARED]
+    return [shared] * bool(shared) + [[name] for name in names if name not in SHARED]
 
-    There are no figures where a side has failed: a run of half an hour is not lost for that.
+
+def run_group(
+    pairings: list[str], group: list[str], effort: Effort, certificates: str
+) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Let each pairing run each workload of a group once; yield workload, pairing and figures.
+
+    There are no figures where a side has failed: a long run is not lost for that.
     """
-    for name in names:
-        for pairing in pairings:
+    chosen = [each for each in pairings if set(group) & set(PAIRINGS[each].runs)]
+    described = {each: options_for(PAIRINGS[each], group[0], certificates) for each in chosen}
+    with sides(described) as running:
+        for name, pairing in itertools.product(group, chosen):
             if name not in PAIRINGS[pairing].runs:
                 continue
             try:
-                yield name, pairing, measure(pairing, name, effort, certificates)
+                yield name, pairing, running.measure(pairing, name, effort)
             except RuntimeError as error:
                 print(f"{name}, {PAIRINGS[pairing].label}: {error}", file=sys.stderr)
                 yield name, pairing, {}
@@ -63,14 +72,14 @@ def run_round(
 def run_rounds(options: argparse.Namespace) -> dict[str, dict[str, list[dict[str, Any]]]]:
     """Run all rounds; return the figures by workload and pairing."""
     effort = Effort(options.secs, options.share)
-    figures: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    names = [name for name in options.only if name != START_UP]
+    figures: dict[str, dict[str, list[dict[str, Any]]]] = {name: {} for name in names}
     with TemporaryDirectory(prefix="bench-") as folder:
         write_certificate(Path(folder))
         for number in range(options.rounds):
-            for name, pairing, measured in run_round(
-                options.pairings, options.only, effort, folder
-            ):
-                figures.setdefault(name, {}).setdefault(pairing, []).append(measured)
+            for group in together(names):
+                for name, pairing, measured in run_group(options.pairings, group, effort, folder):
+                    figures[name].setdefault(pairing, []).append(measured)
             print(f"round {number + 1} of {options.rounds}", file=sys.stderr, flush=True)
     return figures
 
@@ -125,7 +134,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     """Return what the command line asks for."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="turns of each pairing")
-    parser.add_argument("--secs", type=float, default=1.0, help="seconds of each measurement")
+    parser.add_argument("--secs", type=float, default=0.3, help="seconds of each measurement")
     parser.add_argument(
         "--share", type=float, default=1.0, help="of what W4 to W7 count; 1 is the whole"
     )

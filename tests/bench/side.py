@@ -28,7 +28,7 @@ class Options:
         server: ``port`` and ``pid`` of the server; None for the server itself.
         dialect: what both ends must come to speak, where a library has more than one.
         uvloop: whether the loop is uvloop's.
-        login: whether the server demands a login.
+        login: the way of logging in that the server demands; empty for none.
         certificates: the folder with ``server.pem`` and ``server.key``; None for plain TCP.
     """
 
@@ -36,7 +36,7 @@ class Options:
     server: dict[str, int] | None = None
     dialect: str = ""
     uvloop: bool = False
-    login: bool = False
+    login: str = ""
     certificates: str | None = None
 
     @classmethod

@@ -1,8 +1,8 @@
 """A run's figures as tables of Markdown, beside the targets.
 
-A run is what ``run.py`` writes down: among others ``figures``, by workload, then by pairing, a list
-of what was measured in each round (empty where that failed); and ``start_up``, pairs of seconds that
-imports took: ours, and what it stands on.
+A run is what ``run.py`` writes down: among others ``figures``, by workload, then by pairing, a
+list of what was measured in each round (empty where that failed); and ``start_up``, pairs of
+seconds that imports took: ours, and what it stands on.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 from pairings import PAIRINGS, REFERENCE
 from targets import MEMORY, PB_DIALECT, START_UP, TARGETS
+from workloads import WAYS
 
 __all__ = ["TITLES", "Run", "failures", "history", "median_of", "pairings_of", "ratio", "tables"]
 
@@ -24,22 +25,31 @@ TITLES: Mapping[str, str] = {
     "ratios": "Speed, Twisted PB = 1",
     "cpu": "Processor time saved, Twisted PB = 1",
     "figures": "Figures",
+    "logins": "Ways of logging in, over TLS",
     "latencies": "How long a call takes",
 }
 """The tables of a run, in their order."""
 
 
 def ratio(
-    run: Run, workload: str, pairing: str, key: str = "rate"
+    run: Run, workload: str, pairing: str, key: str = "rate", against: str | None = None
 ) -> tuple[float, float, float] | None:
     """Return the ratios to Twisted of single rounds: their median, the lowest and the highest.
 
     None if there is no round in which both ran. Above 1 is better, whatever ``key`` says.
+
+    Args:
+        run: the run.
+        workload: what the pairing runs.
+        pairing: who.
+        key: the figure that is compared.
+        against: what Twisted runs, where that is another workload.
     """
-    figures = run["figures"].get(workload, {})
+    mine_all = run["figures"].get(workload, {}).get(pairing, ())
+    theirs_all = run["figures"].get(against or workload, {}).get(REFERENCE, ())
     each = [
         mine[key] / theirs[key] if key == "rate" else theirs[key] / mine[key]
-        for mine, theirs in zip(figures.get(pairing, ()), figures.get(REFERENCE, ()), strict=False)
+        for mine, theirs in zip(mine_all, theirs_all, strict=False)
         if key in mine and key in theirs
     ]
     return (median(each), min(each), max(each)) if each else None
@@ -67,7 +77,8 @@ def pairings_of(run: Run) -> list[str]:
 def failures(run: Run) -> list[str]:
     """Return a line for each workload that a pairing failed in some round."""
     return [
-        f"{workload}, {PAIRINGS[pairing].label}: failed in {rounds.count({})} of {len(rounds)} rounds"
+        f"{workload}, {PAIRINGS[pairing].label}: failed in {rounds.count({})} of "
+        f"{len(rounds)} rounds"
         for workload, figures in run["figures"].items()
         for pairing, rounds in figures.items()
         if {} in rounds
@@ -82,6 +93,7 @@ def tables(run: Run) -> dict[str, str]:
         "ratios": _ratios(run, "rate"),
         "cpu": _ratios(run, "cpu_us"),
         "figures": _figures(run),
+        "logins": _logins(run),
         "latencies": _latencies(run),
     }
 
@@ -163,6 +175,23 @@ def _figures(run: Run) -> str:
         return "" if rate is None else f"{rate:,.0f}/s{beside}"
 
     return _matrix(run, pairings_of(run), cell)
+
+
+def _logins(run: Run) -> str:
+    """Return what each way costs; beside Twisted's same way, or where it has none, its password."""
+    rows = []
+    for workload, way in WAYS.items():
+        theirs = workload if REFERENCE in run["figures"].get(workload, {}) else "W7 TLS"
+        cells = [way]
+        for name, pairing in ((workload, "ours"), (theirs, REFERENCE)):
+            for key in ("rate", "kib"):
+                found = median_of(run, name, pairing, key)
+                cells.append("" if found is None else _short(found))
+        found = ratio(run, workload, "ours", against=theirs)
+        rows.append([*cells, "" if found is None else f"**{_short(found[0])}**"])
+    label = PAIRINGS[REFERENCE].label
+    head = ["way", "broker, logins/s", "KiB", f"{label}, logins/s", "KiB", "ratio"]
+    return _table(head, [row for row in rows if row[1]])
 
 
 def _latencies(run: Run) -> str:

@@ -8,8 +8,8 @@ from typing import Any
 import answers
 import workloads
 from side import Options, play
-from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
-from twisted.cred.credentials import UsernamePassword
+from twisted.cred.checkers import AllowAnonymousAccess, InMemoryUsernamePasswordDatabaseDontUse
+from twisted.cred.credentials import Anonymous, UsernamePassword
 from twisted.cred.portal import IRealm, Portal
 from twisted.internet import defer, reactor, ssl, task, threads
 from twisted.spread import pb
@@ -17,6 +17,7 @@ from twisted.spread.util import StringPager
 from zope.interface import implementer
 
 PAGE = 64 * 1024
+CREDENTIALS = {"password": UsernamePassword(b"alice", b"secret"), "anonymous": Anonymous()}
 
 
 class Root(answers.PerspectiveBrokerAnswers, pb.Root):
@@ -111,8 +112,11 @@ class TwistedSide:
     async def serve(self) -> int:
         """Serve a Root, or a portal."""
         options = self._options
-        checker = InMemoryUsernamePasswordDatabaseDontUse(alice=b"secret")
-        factory = pb.PBServerFactory(Portal(Realm(), [checker]) if options.login else Root())
+        checkers = [
+            InMemoryUsernamePasswordDatabaseDontUse(alice=b"secret"),
+            AllowAnonymousAccess(),
+        ]
+        factory = pb.PBServerFactory(Portal(Realm(), checkers) if options.login else Root())
         where = (0, factory)
         if self._context is None:
             port = self._clock.listenTCP(*where, interface="127.0.0.1")
@@ -130,7 +134,7 @@ class TwistedSide:
         else:
             self._clock.connectSSL(*where, self._context)
         if options.login:
-            target = await factory.login(UsernamePassword(b"alice", b"secret"))
+            target = await factory.login(CREDENTIALS[options.login])
         else:
             target = await factory.getRootObject()
         workloads.check(target.broker.currentDialect, options.dialect.encode())

@@ -150,7 +150,7 @@ class WebSocketSide:
     async def serve(self) -> int:
         """Serve at the root of a web server, without an access log."""
         application = web.Application()
-        application.router.add_get("/", Service(self._options.login).enter)
+        application.router.add_get("/", Service(bool(self._options.login)).enter)
         self._runner = web.AppRunner(application, access_log=None)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=self._context).start()
