@@ -4,49 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import answers
 import workloads
 from side import Options, play
+from ways import WAYS, Way
 
 import broker
 from broker.defer import Deferred, gatherResults
 from broker.pb import StringPager
-from cred import (
-    AllowAnonymousAccess,
-    Anonymous,
-    ICredentials,
-    ICredentialsChecker,
-    InMemoryUsernamePasswordDatabaseDontUse,
-    Portal,
-    UsernamePassword,
-)
+from cred import Portal
 
 PAGE = 64 * 1024
-
-
-@dataclass(frozen=True)
-class Way:
-    """A way of logging in.
-
-    Attributes:
-        checker: makes what the server checks credentials with.
-        credentials: makes those of the client.
-    """
-
-    checker: Callable[[], ICredentialsChecker]
-    credentials: Callable[[], ICredentials]
-
-
-WAYS = {
-    "password": Way(
-        lambda: InMemoryUsernamePasswordDatabaseDontUse(alice="secret"),
-        lambda: UsernamePassword("alice", "secret"),
-    ),
-    "anonymous": Way(AllowAnonymousAccess, Anonymous),
-}
 
 
 class Root(answers.PerspectiveBrokerAnswers, broker.Root):
@@ -120,17 +91,14 @@ class OurSide:
         self._policy = broker.STRICT
         if options.dialect == "pb":
             self._policy = broker.STRICT.but(dialects=("pb",))
-        self._tls: broker.TLS | None = None
-        if options.certificates and options.server:
-            self._tls = broker.TLS.client(ca=options.certificate)
-        elif options.certificates:
-            self._tls = broker.TLS.server(options.certificate, options.key)
+        self._way = WAYS[options.login] if options.login else None
+        self._tls = _tls(options, self._way) if options.certificates else None
 
     async def serve(self) -> int:
         """Serve a Root, or a portal."""
         options = self._options
         self._server = await broker.serve(
-            _portal(WAYS[options.login]) if options.login else Root(),
+            Root() if self._way is None else _portal(self._way, options.folder),
             f"{_scheme(options)}://127.0.0.1:0",
             tls=self._tls,
             policy=self._policy,
@@ -142,7 +110,7 @@ class OurSide:
         options = self._options
         connection = await broker.connect(
             f"{_scheme(options)}://127.0.0.1:{port}",
-            WAYS[options.login].credentials() if options.login else None,
+            None if self._way is None else self._way.credentials(options.folder),
             tls=self._tls,
             policy=self._policy,
         )
@@ -163,12 +131,24 @@ class OurSide:
         await asyncio.get_running_loop().run_in_executor(None, function)
 
 
-def _portal(way: Way) -> Portal:
+def _portal(way: Way, folder: Path) -> Portal:
     @broker.realm
     def realm(avatar_id: str, mind: object) -> broker.Avatar:
         return broker.Avatar()
 
-    return Portal(realm, [way.checker()])
+    return Portal(realm, [way.checker(folder)])
+
+
+def _tls(options: Options, way: Way | None) -> broker.TLS:
+    certificate, key, folder = options.certificate, options.key, options.folder
+    with_certificate = way is not None and way.with_certificate
+    if options.server is None:
+        client_ca = certificate if with_certificate else None
+        return broker.TLS.server(certificate, key, client_ca=client_ca)
+    if not with_certificate:
+        return broker.TLS.client(ca=certificate)
+    own, own_key = folder / "client.pem", folder / "client.key"
+    return broker.TLS.client(ca=certificate, certificate=own, key=own_key)
 
 
 def _scheme(options: Options) -> str:

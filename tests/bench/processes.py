@@ -1,10 +1,8 @@
-"""The two processes of a measurement, and the certificate that they use."""
+"""The processes of a measurement."""
 
 from __future__ import annotations
 
 import dataclasses
-import datetime
-import ipaddress
 import json
 import os
 import subprocess
@@ -17,13 +15,9 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from contract import Effort
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from side import Options
 
-__all__ = ["Process", "Running", "cores", "sides", "write_certificate"]
+__all__ = ["Process", "Running", "cores", "sides"]
 
 PATIENCE = 120.0
 """Seconds in which a side must have something to say."""
@@ -155,27 +149,3 @@ def cores(*, one: bool) -> tuple[int | None, int | None]:
         return None, None
     ours = sorted(os.sched_getaffinity(0))
     return (ours[0], ours[0]) if one else (ours[0], ours[-1])
-
-
-def write_certificate(folder: Path) -> None:
-    """Write ``server.pem`` and ``server.key``: RSA-2048, for 127.0.0.1, its own authority."""
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.UTC)
-    host = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([host, x509.DNSName("localhost")]), False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    (folder / "server.pem").write_bytes(certificate.public_bytes(Encoding.PEM))
-    (folder / "server.key").write_bytes(
-        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    )

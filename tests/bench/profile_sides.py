@@ -22,8 +22,9 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
 from contract import Effort  # noqa: E402
+from identities import write_identities  # noqa: E402
 from pairings import PAIRINGS, options_for  # noqa: E402
-from processes import sides, write_certificate  # noqa: E402
+from processes import sides  # noqa: E402
 from workloads import TITLES, WORKLOADS  # noqa: E402
 
 PER_SECOND = 200
@@ -91,7 +92,7 @@ def profile(pairing: str, workload: str, seconds: float) -> dict[str, Profile]:
         RuntimeError: a side has failed, or may not be looked at.
     """
     with TemporaryDirectory(prefix="profile-") as folder:
-        write_certificate(Path(folder))
+        write_identities(Path(folder))
         described = {pairing: options_for(PAIRINGS[pairing], workload, folder)}
         with sides(described) as running:
             watchers = {

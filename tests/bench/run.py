@@ -30,9 +30,10 @@ sys.path.insert(0, str(HERE))
 import startup  # noqa: E402
 import tables  # noqa: E402
 from contract import Effort  # noqa: E402
+from identities import write_identities  # noqa: E402
 from page import write  # noqa: E402
 from pairings import PAIRINGS, REFERENCE, options_for  # noqa: E402
-from processes import sides, write_certificate  # noqa: E402
+from processes import sides  # noqa: E402
 from workloads import SHARED, WORKLOADS  # noqa: E402
 
 DOCS = HERE.parents[1] / "docs" / "performance"
@@ -75,7 +76,7 @@ def run_rounds(options: argparse.Namespace) -> dict[str, dict[str, list[dict[str
     names = [name for name in options.only if name != START_UP]
     figures: dict[str, dict[str, list[dict[str, Any]]]] = {name: {} for name in names}
     with TemporaryDirectory(prefix="bench-") as folder:
-        write_certificate(Path(folder))
+        write_identities(Path(folder))
         for number in range(options.rounds):
             for group in together(names):
                 for name, pairing, measured in run_group(options.pairings, group, effort, folder):

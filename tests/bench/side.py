@@ -29,7 +29,7 @@ class Options:
         dialect: what both ends must come to speak, where a library has more than one.
         uvloop: whether the loop is uvloop's.
         login: the way of logging in that the server demands; empty for none.
-        certificates: the folder with ``server.pem`` and ``server.key``; None for plain TCP.
+        certificates: the folder that `identities.write_identities` filled; None for plain TCP.
     """
 
     core: int | None = None
@@ -52,14 +52,19 @@ class Options:
         return json.dumps(asdict(self))
 
     @property
+    def folder(self) -> Path:
+        """The folder of certificates and tokens."""
+        return Path(self.certificates or "")
+
+    @property
     def certificate(self) -> Path:
         """The server's certificate, a PEM file that is its own authority."""
-        return Path(self.certificates or "") / "server.pem"
+        return self.folder / "server.pem"
 
     @property
     def key(self) -> Path:
         """Its private key, a PEM file."""
-        return Path(self.certificates or "") / "server.key"
+        return self.folder / "server.key"
 
 
 async def play(side: Side, options: Options) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
+import dataclasses
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -20,7 +23,8 @@ import page  # noqa: E402
 import profile_sides  # noqa: E402
 import run as bench  # noqa: E402
 import tables  # noqa: E402
-from contract import Effort  # noqa: E402
+from contract import Bench, Effort  # noqa: E402
+from ours_side import OurSide  # noqa: E402
 from pairings import PAIRINGS, options_for  # noqa: E402
 from processes import sides  # noqa: E402
 from targets import PB_DIALECT, TARGETS  # noqa: E402
@@ -73,12 +77,18 @@ def test_every_library(tmp_path: Path) -> None:
 
 
 def test_every_workload(tmp_path: Path) -> None:
-    """Ours runs each workload, those that share processes one after the other."""
-    bench.write_certificate(tmp_path)
-    for group in bench.together(list(WORKLOADS)):
-        found = list(bench.run_group(["ours"], group, Effort(0.01, 0.01), str(tmp_path)))
-        assert [(name, who) for name, who, _ in found] == [(name, "ours") for name in group]
-        assert all(figures["rate"] > 0 for _, _, figures in found)
+    """Ours runs each workload and each way of logging in; here in one process for both ends."""
+    bench.write_identities(tmp_path)
+
+    async def run(name: str) -> dict[str, float]:
+        (_, far), (_, near) = options_for(PAIRINGS["ours"], name, str(tmp_path))
+        port = await OurSide(far).serve()
+        side = OurSide(dataclasses.replace(near, server={"port": port}))
+        return await side.workloads[name](Bench(side, port, os.getpid()), Effort(0.01, 0.01))
+
+    for name in WORKLOADS:
+        figures = asyncio.run(run(name))
+        assert figures["rate"] > 0, name
 
 
 def test_groups() -> None:
@@ -134,10 +144,10 @@ def test_logins_have_a_reference() -> None:
             "W7 TLS anonymous": {"ours": rates(400, kib=39)},
         }
     )
-    (_, guest) = rows_of(tables.tables(run)["logins"])
+    *_, guest = rows_of(tables.tables(run)["logins"])
     assert guest == ["anonymous", "400", "39.0", "100", "60.0", "**4.00**"]
     run["figures"]["W7 TLS anonymous"]["twisted"] = rates(200, kib=59)
-    (_, guest) = rows_of(tables.tables(run)["logins"])
+    *_, guest = rows_of(tables.tables(run)["logins"])
     assert guest[3:] == ["200", "59.0", "**2.00**"]
 
 

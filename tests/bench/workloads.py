@@ -320,6 +320,10 @@ async def _connect(bench: Bench, count: int, connected: list[Client]) -> None:
 
 WAYS: Mapping[str, str] = {
     "W7 TLS": "password",
+    "W7 TLS certificate": "certificate",
+    "W7 TLS SCRAM": "SCRAM",
+    "W7 TLS SCRAM-PLUS": "SCRAM-PLUS",
+    "W7 TLS token": "token",
     "W7 TLS anonymous": "anonymous",
 }
 """The ways of logging in over TLS, by workload."""
@@ -352,6 +356,10 @@ TITLES: Mapping[str, str] = {
     "W6b": "events to 200, one way",
     "W7": "logins",
     "W7 TLS": "logins over TLS",
+    "W7 TLS certificate": "the same, by client certificate",
+    "W7 TLS SCRAM": "the same, by SCRAM-SHA-256",
+    "W7 TLS SCRAM-PLUS": "the same, by SCRAM-SHA-256-PLUS",
+    "W7 TLS token": "the same, with a JWT",
     "W7 TLS anonymous": "the same, as a guest",
     "W8": "100 calls in flight, TLS",
 }
