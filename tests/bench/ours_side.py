@@ -65,7 +65,7 @@ class Client:
 
     def __init__(self, connection: broker.Connection, target: broker.RemoteReference):
         self.call = target.callRemote
-        self._connection = connection
+        self.connection = connection
 
     def subscribe(self, hear: Callable[[int, str], object]) -> Awaitable[Any]:
         """Have a function hear events."""
@@ -97,13 +97,13 @@ class OurSide:
     async def serve(self) -> int:
         """Serve a Root, or a portal."""
         options = self._options
-        self._server = await broker.serve(
+        self.server = await broker.serve(
             Root() if self._way is None else _portal(self._way, options.folder),
             f"{_scheme(options)}://127.0.0.1:0",
             tls=self._tls,
             policy=self._policy,
         )
-        return int(self._server.addresses[0].rpartition(":")[2])
+        return int(self.server.addresses[0].rpartition(":")[2])
 
     async def connect(self, port: int) -> Client:
         """Connect, and log in if the options say so."""

@@ -24,9 +24,10 @@ import profile_sides  # noqa: E402
 import run as bench  # noqa: E402
 import tables  # noqa: E402
 from contract import Bench, Effort  # noqa: E402
-from ours_side import OurSide  # noqa: E402
+from ours_side import Client, OurSide  # noqa: E402
 from pairings import PAIRINGS, options_for  # noqa: E402
 from processes import sides  # noqa: E402
+from side import Options  # noqa: E402
 from targets import PB_DIALECT, TARGETS  # noqa: E402
 from workloads import LOGIN, SHARED, TITLES, TLS, WORKLOADS  # noqa: E402
 
@@ -51,6 +52,19 @@ def made(**figures: dict[str, list[dict[str, float]]]) -> tables.Run:
 def rates(*values: float, **more: float) -> list[dict[str, float]]:
     """Return rounds with these rates."""
     return [{"rate": value, "calls": 9, **more} for value in values]
+
+
+class Remembering(OurSide):
+    """Knows its connections, so that they can be closed."""
+
+    def __init__(self, options: Options):
+        super().__init__(options)
+        self.clients: list[Client] = []
+
+    async def connect(self, port: int) -> Client:
+        """Connect."""
+        self.clients.append(await super().connect(port))
+        return self.clients[-1]
 
 
 def rows_of(table: str) -> list[list[str]]:
@@ -82,9 +96,14 @@ def test_every_workload(tmp_path: Path) -> None:
 
     async def run(name: str) -> dict[str, float]:
         (_, far), (_, near) = options_for(PAIRINGS["ours"], name, str(tmp_path))
-        port = await OurSide(far).serve()
-        side = OurSide(dataclasses.replace(near, server={"port": port}))
-        return await side.workloads[name](Bench(side, port, os.getpid()), Effort(0.01, 0.01))
+        server = OurSide(far)
+        port = await server.serve()
+        side = Remembering(dataclasses.replace(near, server={"port": port}))
+        figures = await side.workloads[name](Bench(side, port, os.getpid()), Effort(0.01, 0.01))
+        for client in side.clients:
+            await client.connection.close()
+        await server.server.close()
+        return figures
 
     for name in WORKLOADS:
         figures = asyncio.run(run(name))
