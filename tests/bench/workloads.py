@@ -338,7 +338,7 @@ WORKLOADS: Mapping[str, Workload] = {
     "W5 200k": integers(200_000),
     "W6": events("publish", answered=True),
     "W6b": events("tell", answered=False),
-    "W7": logins(300, 1000),
+    "W7": logins(200, 600),
     **dict.fromkeys(WAYS, logins(50, 150)),
     "W8": pipelined(in_flight),
 }
