@@ -78,9 +78,14 @@ def test_bytes_both_ways(run, connected, pair) -> None:
         assert isinstance(shown, crypto.X509)
         assert shown.to_cryptography() == pair.certificate
         assert server.transport.getPeerCertificate() is None
+        assert client.transport.verified_chain()[0] == pair.certificate
+        assert server.transport.verified_chain() == ()
+        assert client.transport.channel_binding() == server.transport.channel_binding()
+        assert len(client.transport.channel_binding()) == 32
         client.transport.loseConnection()
         await server.lost()
         assert type(await client.lost()) is ConnectionDone
+        assert (client.transport.verified_chain(), client.transport.channel_binding()) == ((), None)
 
     run(main())
 

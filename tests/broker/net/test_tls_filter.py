@@ -261,6 +261,66 @@ def test_refused_client_certificates(authority: Authority, pair: Pair, folder, h
     assert link.client_error is not None
 
 
+def test_verified_chain(authority: Authority, pair: Pair) -> None:
+    """A server has the chain of a client's certificate that it has verified, up to the CA's."""
+    alice = authority.issue(["alice"], client=True)
+    tls = TLS.client(ca=authority.ca_path, certificate=alice.certificate_path, key=alice.key_path)
+    server = server_of(pair, client_ca=authority.ca_path)
+    assert server.verified_chain == ()
+    link = Link(tls.filter("localhost"), server).carry()
+    assert server.verified_chain == (alice.certificate, authority.certificate)
+    assert link.client.verified_chain == (pair.certificate, authority.certificate)
+
+
+def test_no_chain_that_others_have_verified(authority: Authority, pair: Pair) -> None:
+    """What somebody's own context has let pass is no chain that one may log in with."""
+    alice = authority.issue(["alice"], client=True)
+    tls = TLS.client(ca=authority.ca_path, certificate=alice.certificate_path, key=alice.key_path)
+    context = SSL.Context(SSL.TLS_SERVER_METHOD)
+    context.use_certificate(pair.certificate)
+    context.use_privatekey(pair.key)
+    context.set_verify(SSL.VERIFY_PEER, lambda *arguments: True)
+    server = TLSFilter.from_context(context, server=True)
+    Link(tls.filter("localhost"), server).carry()
+    assert server.peer_certificate == alice.certificate
+    assert server.verified_chain == ()
+
+
+def test_a_client_that_need_not_show_one(client_tls: TLS, authority: Authority, pair: Pair) -> None:
+    """With client_optional a client may show none, but not a wrong one."""
+    optional = {"client_ca": authority.ca_path, "client_optional": True}
+    link = Link(client_tls.filter("localhost"), server_of(pair, **optional)).carry()
+    assert link.errors == ("None", "None")
+    assert (link.server.handshake_done, link.server.verified_chain) == (True, ())
+    wrong = authority.issue(["alice"])
+    tls = TLS.client(ca=authority.ca_path, certificate=wrong.certificate_path, key=wrong.key_path)
+    link = Link(tls.filter("localhost"), server_of(pair, **optional)).carry()
+    assert link.errors[1] == "certificate of alice may not be used for this end of a connection"
+
+
+def test_channel_binding(client_tls: TLS, server_tls: TLS) -> None:
+    """Both ends have the same 32 bytes, and another connection has others."""
+    bindings = []
+    for _ in range(2):
+        client, server = client_tls.filter("localhost"), server_tls.filter()
+        assert (client.channel_binding(), server.channel_binding()) == (None, None)
+        Link(client, server).carry()
+        assert client.channel_binding() == server.channel_binding()
+        bindings.append(client.channel_binding())
+    assert [len(binding or b"") for binding in bindings] == [32, 32]
+    assert bindings[0] != bindings[1]
+
+
+def test_no_channel_binding_before_tls_13(server_tls: TLS, authority: Authority) -> None:
+    """Under TLS 1.2 the bytes might not be this connection's own: there is nothing to bind to."""
+    context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+    context.set_max_proto_version(SSL.TLS1_2_VERSION)
+    client, server = TLSFilter.from_context(context, server=False), server_tls.filter()
+    link = Link(client, server).carry()
+    assert (link.client.version, link.server.handshake_done) == ("TLSv1.2", True)
+    assert (client.channel_binding(), server.channel_binding()) == (None, None)
+
+
 def client_hello(version: bytes) -> bytes:
     """A hello as old clients send it: no extensions, the version where it always was."""
     body = version + bytes(32) + b"\0" + b"\0\2\0\x2f" + b"\1\0"
