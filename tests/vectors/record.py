@@ -1,4 +1,7 @@
-"""Record the golden vectors from the installed Twisted: ``python record.py [folder]``."""
+"""Record the golden vectors from the installed Twisted: ``python record.py [folder]``.
+
+The logins that are ours alone, ``login.json``, are recorded from ours.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ FILES = {
     "jelly": "record_jelly",
     "jelly_errors": "record_jelly",
     "messages": "record_messages",
+    "login": "record_login",
 }
 """Each file, and the module whose function ``record_<file>`` gives its content."""
 
@@ -24,8 +28,8 @@ FILES = {
 def main(folder: Path) -> None:
     """Write all files."""
     warnings.simplefilter("ignore")
-    # Not there by itself where PYTHONSAFEPATH is set.
-    sys.path.insert(0, str(HERE))
+    # Not there by themselves where this is run by itself, with PYTHONSAFEPATH.
+    sys.path[:0] = [str(HERE), str(HERE.parent / "support")]
     dump = importlib.import_module("notation").dump
     about = {"twisted": twisted.__version__, "python": "{}.{}".format(*sys.version_info)}
     (folder / "about.json").write_text(json.dumps(about) + "\n", "utf-8")

@@ -22,7 +22,7 @@ def cases(file: str) -> list[Any]:
 
 NAMES = {
     case["name"]
-    for file in ("banana", "banana_decoder", "jelly", "jelly_errors", "messages")
+    for file in ("banana", "banana_decoder", "jelly", "jelly_errors", "messages", "login")
     for case in cases(file)
 }
 
@@ -71,3 +71,23 @@ def test_the_response_to_a_challenge() -> None:
     response = hashlib.md5(hashlib.md5(b"secret").digest() + challenge).hexdigest()
     assert reply[5][1] == {"bytes": response}
     assert response in (WIRE / "login.md").read_text("utf-8")
+
+
+def rendered(notation: Any) -> str:
+    """An expression as the pages write it."""
+    if isinstance(notation, list):
+        return f"[{' '.join(map(rendered, notation))}]"
+    return str(notation)
+
+
+@pytest.mark.parametrize("name", ["certificate", "scram_plus", "token", "password"])
+def test_conversations_of_logins(name: str) -> None:
+    """What login.md shows of a login that PB has not is what was recorded, but for the question."""
+    text = (WIRE / "login.md").read_text("utf-8")
+    blocks = re.findall(r"```text\n(.*?)```", text, flags=re.DOTALL)
+    (shown,) = (" ".join(block.split()) for block in blocks if f"({name})" in block)
+    (scenario,) = (case for case in cases("login") if case["name"] == name)
+    said = [f"{entry['from']} {rendered(entry['expression'])}" for entry in scenario["messages"]]
+    if name != "certificate":
+        del said[:2]
+    assert shown == " ".join([*said, f"({name})"])
