@@ -6,7 +6,8 @@ How a page is written, so that this works:
 - A ``python`` block that begins with ``# name.py`` is a file instead, for the commands of the page.
 - ``console`` blocks have commands behind ``$``, each followed by what it prints. A program with
   ``serve_forever`` or ``listenTCP`` keeps running to the end of the page.
-- Port 8787 stands for a free one. The files of the demonstration's certificates are there.
+- Port 8787 stands for a free one. The files of the demonstration's certificates are there, and those
+  that the page makes with openssl.
 """
 
 import os
@@ -49,6 +50,17 @@ KNOWN = {
     " -subj /CN=localhost -addext subjectAltName=DNS:localhost,IP:127.0.0.1"
     " -keyout server.key -out server.pem",
 }
+
+
+def make_certificates(page, folder):
+    """Write the files of the demonstration, and run the page's own openssl commands."""
+    write_certificates(folder)
+    for block in blocks(page, "console"):
+        for command in re.findall(r"^\$ (openssl .*)", block.text, flags=re.MULTILINE):
+            if command not in KNOWN:
+                subprocess.run(
+                    shlex.split(command), cwd=folder, capture_output=True, timeout=30, check=True
+                )
 
 
 class Block(NamedTuple):
@@ -123,7 +135,7 @@ def test_python(page, port, tmp_path):
             # Line numbers of a traceback are those of the page.
             program += "\n" * (block.line - 1 - program.count("\n")) + block.text
     printed = "".join(block.text for block in blocks(page, "text"))
-    write_certificates(tmp_path)
+    make_certificates(page, tmp_path)
     source = tmp_path / "page.py"
     source.write_text(program.replace("8787", port), encoding="utf-8")
     done = subprocess.run(
@@ -147,7 +159,7 @@ class Terminal:
 
     def run(self, command, printed):
         """Run a command, and compare what it prints."""
-        if command in KNOWN:
+        if command in KNOWN or command.startswith("openssl "):
             return
         if command in ("make demo", "python -m broker demo"):
             assert normal(printed) == normal(self._finish(["-m", "broker", "demo"]))
@@ -189,7 +201,7 @@ def normal(transcript):
 @pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "console")], ids=page_id)
 def test_console(page, port, tmp_path):
     """The commands of a page run in order, each printing what the page says."""
-    write_certificates(tmp_path)
+    make_certificates(page, tmp_path)
     with ExitStack() as stack:
         terminal = Terminal(tmp_path, port, stack)
         for block in blocks_of(page):
