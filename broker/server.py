@@ -61,6 +61,7 @@ class Server:
         self._root = root_of(root)
         self._reception = Reception(policy, self.stats.limits)
         self._policy = policy
+        self._tls: TLS | None = None
         self._brokers: set[Broker] = set()
         self._listeners: list[Listener] = []
         self._is_closing = False
@@ -74,10 +75,11 @@ class Server:
     async def serve_forever(self, *, handle_signals: bool = True) -> None:
         """Serve until the server is closed, or SIGINT or SIGTERM comes; then drain.
 
-        A second signal ends it at once.
+        A second signal ends it at once. SIGHUP has the certificates read again, where they are
+        files; without such files it does what it did before.
 
         Args:
-            handle_signals: whether to take SIGINT and SIGTERM; only possible in the main thread.
+            handle_signals: whether to take these signals; only possible in the main thread.
         """
         stop = asyncio.Event()
         abort = asyncio.Event()
@@ -85,11 +87,32 @@ class Server:
         def interrupted() -> None:
             (abort if stop.is_set() else stop).set()
 
-        with _signals(interrupted) if handle_signals else nullcontext():
+        handlers = {signal.SIGINT: interrupted, signal.SIGTERM: interrupted}
+        if self._tls is not None and self._tls.files:
+            handlers[signal.SIGHUP] = self._hung_up
+        with _signals(handlers) if handle_signals else nullcontext():
             await _first(stop.wait(), self._closed.wait())
             if not self._closed.is_set():
                 await _first(self.close(), abort.wait())
                 await self.close(drain=0)
+
+    def reload_certificates(self) -> None:
+        """Read the files of certificates and keys again, for the connections to come.
+
+        The connections that are open go on. Only to be told at once whether the new files are
+        right: they are also read again by themselves, at the first connection after a change.
+
+        Raises:
+            ConfigError: they are wrong; what was read before stays in use.
+        """
+        if self._tls is not None:
+            self._tls.reload()
+
+    def _hung_up(self) -> None:
+        try:
+            self.reload_certificates()
+        except ConfigError as exc:
+            logger.error("reading certificates again for SIGHUP: ConfigError: %s", exc)
 
     async def close(self, *, drain: float = 30.0) -> None:
         """Stop accepting, wait for running calls, and close.
@@ -127,6 +150,7 @@ class Server:
             await asyncio.wait(late)
 
     def _listen(self, locations: list[Location], tls: TLS | None) -> None:
+        self._tls = tls
         bound = []
         with ExitStack() as undo:
             for location in locations:
@@ -269,18 +293,18 @@ def _unbind(location: Location, sockets: Sequence[socket.socket]) -> None:
 
 
 class _signals:
-    """While this block runs, SIGINT and SIGTERM call a function."""
+    """While this block runs, signals call functions, by the number of the signal."""
 
-    def __init__(self, function: Callable[[], None]):
-        self._function = function
+    def __init__(self, functions: dict[signal.Signals, Callable[[], None]]):
+        self._functions = functions
         self._loop = asyncio.get_running_loop()
 
     def __enter__(self) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._loop.add_signal_handler(number, self._function)
+        for number, function in self._functions.items():
+            self._loop.add_signal_handler(number, function)
 
     def __exit__(self, *exc: object) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in self._functions:
             self._loop.remove_signal_handler(number)
 
 

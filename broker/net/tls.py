@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from OpenSSL import SSL, crypto
 
 from broker.errors import ConfigError
+from broker.net.live_context import KeyMismatch, LiveContext
 from broker.net.tls_filter import TLSFilter
 from broker.net.verdict import Verdict, judge
 
@@ -42,6 +43,10 @@ class TLS:
 
     TLS 1.2 or 1.3, ECDHE with AES-GCM or ChaCha20 only; no resumption, renegotiation, compression.
 
+    What was given as the path of a file may be replaced while the program runs: the next connection
+    uses what the file holds then. While a key and its certificate do not match, or a file cannot be
+    read, what was read before stays in use, and the log says so once.
+
     Attributes:
         is_server: for which end.
         pin: the SHA-256 of the only public key that is trusted, or None.
@@ -49,7 +54,7 @@ class TLS:
 
     is_server: bool
     pin: bytes | None
-    _context: SSL.Context = field(repr=False, compare=False)
+    _live: LiveContext = field(repr=False, compare=False)
 
     @classmethod
     def server(
@@ -71,13 +76,17 @@ class TLS:
         Raises:
             ConfigError: a file cannot be read, or the key is not the certificate's.
         """
-        context = _context(SSL.TLS_SERVER_METHOD)
-        _use_certificate(context, certificate, key)
-        if client_ca is not None:
-            _trust(context, client_ca)
-            required = 0 if client_optional else SSL.VERIFY_FAIL_IF_NO_PEER_CERT
-            context.set_verify(SSL.VERIFY_PEER | required, judge)
-        return cls(True, None, context)
+
+        def make() -> SSL.Context:
+            context = _context(SSL.TLS_SERVER_METHOD)
+            _use_certificate(context, certificate, key)
+            if client_ca is not None:
+                _trust(context, client_ca)
+                required = 0 if client_optional else SSL.VERIFY_FAIL_IF_NO_PEER_CERT
+                context.set_verify(SSL.VERIFY_PEER | required, judge)
+            return context
+
+        return cls(True, None, LiveContext(make, _files(certificate, key, client_ca)))
 
     @classmethod
     def client(
@@ -104,15 +113,33 @@ class TLS:
             raise ConfigError("give ca= or pin=, not both: a pin replaces the CA")
         if (certificate is None) != (key is None):
             raise ConfigError("a client certificate needs both certificate= and key=")
-        context = _context(SSL.TLS_CLIENT_METHOD)
-        if ca is not None:
-            _trust(context, ca)
-        elif pin is None:
-            _trust_system(context)
-        if certificate is not None:
-            _use_certificate(context, certificate, key)
-        context.set_verify(SSL.VERIFY_PEER, judge)
-        return cls(False, None if pin is None else _pin(pin), context)
+
+        def make() -> SSL.Context:
+            context = _context(SSL.TLS_CLIENT_METHOD)
+            if ca is not None:
+                _trust(context, ca)
+            elif pin is None:
+                _trust_system(context)
+            if certificate is not None:
+                _use_certificate(context, certificate, key)
+            context.set_verify(SSL.VERIFY_PEER, judge)
+            return context
+
+        live = LiveContext(make, _files(ca, certificate, key))
+        return cls(False, None if pin is None else _pin(pin), live)
+
+    @property
+    def files(self) -> tuple[str | Path, ...]:
+        """The files that certificates and keys are read from, as they were given."""
+        return self._live.files
+
+    def reload(self) -> None:
+        """Read the files again, for the connections to come; those that are open go on.
+
+        Raises:
+            ConfigError: they are wrong; what was read before stays in use.
+        """
+        self._live.reload()
 
     def filter(self, host: str | None = None) -> TLSFilter:
         """Make the filter of one connection; a client says which ``host`` it connects to.
@@ -121,11 +148,12 @@ class TLS:
             ConfigError: a client without pin does not say, or the host name is not one.
         """
         if self.is_server:
-            return TLSFilter(self._context, is_server=True, verdict=Verdict())
+            return TLSFilter(self._live.current(), is_server=True, verdict=Verdict())
         if host is None and self.pin is None:
             raise ConfigError("a TLS client must know the host name it connects to, or a pin")
         name = None if host is None else _ascii(host)
-        return TLSFilter(self._context, is_server=False, verdict=Verdict(name, self.pin))
+        verdict = Verdict(name, self.pin)
+        return TLSFilter(self._live.current(), is_server=False, verdict=verdict)
 
     def filter_maker(self, *, is_server: bool, host: str | None = None) -> Callable[[], TLSFilter]:
         """Return `filter` for one end, refusing the settings of the other.
@@ -161,7 +189,7 @@ def _use_certificate(context: SSL.Context, source: CertificateSource, key: KeySo
         context.use_privatekey(private)
         context.check_privatekey()
     except (SSL.Error, TypeError) as exc:
-        raise ConfigError(
+        raise KeyMismatch(
             f"{_called(key, 'the key')} is not the key of {_called(source, 'the certificate')}:"
             " give the key that the certificate was made for"
         ) from exc
@@ -211,6 +239,10 @@ def _private_key(source: KeySource) -> Any:
         raise ConfigError(
             f"{name} holds no private key in PEM form (a text with BEGIN PRIVATE KEY)"
         ) from exc
+
+
+def _files(*sources: Any) -> list[str | Path]:
+    return [source for source in sources if isinstance(source, str | Path)]
 
 
 def _read(source: str | Path | bytes, what: str) -> bytes:

@@ -1,0 +1,118 @@
+"""The context that follows its files: when it is made again, and what stays when it cannot be."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from broker.errors import ConfigError
+from broker.net.live_context import KeyMismatch, LiveContext
+
+
+class Maker:
+    """Makes a new object at each call, or raises what it is told to."""
+
+    def __init__(self) -> None:
+        self.made: list[object] = []
+        self.error: ConfigError | None = None
+        self.tries = 0
+
+    def __call__(self) -> Any:
+        """Make one."""
+        self.tries += 1
+        if self.error is not None:
+            raise self.error
+        self.made.append(object())
+        return self.made[-1]
+
+
+@pytest.fixture
+def maker() -> Maker:
+    """What makes the contexts."""
+    return Maker()
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A file that contexts are made from."""
+    path = tmp_path / "server.pem"
+    path.write_text("one")
+    return path
+
+
+def test_files_that_stay(maker: Maker, file: Path) -> None:
+    """As long as nothing changes the context is the same, and is made once."""
+    live = LiveContext(maker, [file])
+    assert {live.current() for _ in range(3)} == set(maker.made)
+    assert maker.tries == 1
+
+
+def test_a_file_that_changes(maker: Maker, file: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A file that is written, replaced or back again makes one new context, told in the log."""
+    caplog.set_level(logging.INFO, "broker.net.tls")
+    live = LiveContext(maker, [file])
+    file.write_text("another")
+    assert live.current() is live.current() is maker.made[1]
+    other = file.with_name("new")
+    other.write_text("another")
+    other.replace(file)
+    assert live.current() is live.current() is maker.made[2]
+    told = f"{file}: read again, for the connections to come"
+    assert [record.getMessage() for record in caplog.records] == [told, told]
+
+
+def test_no_files(maker: Maker) -> None:
+    """Without files there is nothing to look at; asked to, the context is made again."""
+    live = LiveContext(maker)
+    assert live.current() is maker.made[0]
+    live.reload()
+    assert live.current() is maker.made[1]
+
+
+def test_wrong_at_first(maker: Maker) -> None:
+    """What is wrong from the start is raised as it is: there is no old pair."""
+    maker.error = ConfigError("no such file")
+    with pytest.raises(ConfigError, match="^no such file$"):
+        LiveContext(maker)
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (KeyMismatch("a is not b"), "key does not match certificate; still using the old pair"),
+        (ConfigError("cannot read a"), "cannot read a; still using the old pair"),
+    ],
+)
+def test_new_files_that_are_wrong(
+    maker: Maker, file: Path, caplog: pytest.LogCaptureFixture, error: ConfigError, text: str
+) -> None:
+    """Wrong files leave the old context, are told once a change, and are right when they change."""
+    live = LiveContext(maker, [file])
+    maker.error = error
+    file.write_text("wrong")
+    assert live.current() is live.current() is maker.made[0]
+    assert maker.tries == 2
+    file.unlink()
+    assert live.current() is live.current() is maker.made[0]
+    told = f"{file}: ConfigError: {text}"
+    assert [record.getMessage() for record in caplog.records] == [told, told]
+    assert {record.levelname for record in caplog.records} == {"ERROR"}
+    maker.error = None
+    file.write_text("right")
+    assert live.current() is maker.made[1]
+
+
+def test_asked_to_reload_wrong_files(maker: Maker, file: Path) -> None:
+    """Who asks gets the error, with its cause; it is not tried again before a change."""
+    live = LiveContext(maker, [file])
+    maker.error = KeyMismatch("server.key is not the key of server.pem")
+    file.write_text("wrong")
+    for _ in range(2):
+        with pytest.raises(ConfigError, match="^key does not match certificate; still") as caught:
+            live.reload()
+        assert caught.value.__cause__ is maker.error
+    assert live.current() is maker.made[0]
+    assert maker.tries == 3
