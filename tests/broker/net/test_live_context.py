@@ -75,7 +75,7 @@ def test_no_files(maker: Maker) -> None:
 def test_wrong_at_first(maker: Maker) -> None:
     """What is wrong from the start is raised as it is: there is no old pair."""
     maker.error = ConfigError("no such file")
-    with pytest.raises(ConfigError, match="^no such file$"):
+    with pytest.raises(ConfigError, match=r"^no such file$"):
         LiveContext(maker)
 
 
@@ -111,7 +111,7 @@ def test_asked_to_reload_wrong_files(maker: Maker, file: Path) -> None:
     maker.error = KeyMismatch("server.key is not the key of server.pem")
     file.write_text("wrong")
     for _ in range(2):
-        with pytest.raises(ConfigError, match="^key does not match certificate; still") as caught:
+        with pytest.raises(ConfigError, match=r"^key does not match certificate; still") as caught:
             live.reload()
         assert caught.value.__cause__ is maker.error
     assert live.current() is maker.made[0]
