@@ -11,6 +11,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import dsa, rsa
 from OpenSSL import crypto
 
+from broker.net.issuing import unsigned
+
 from .certificate_request import ENCODINGS, CertificateRequest
 from .distinguished_name import DN, DistinguishedName
 from .error import CertificateError
@@ -100,14 +102,13 @@ class KeyPair(PublicKey):
         """
         subject = requestObject.getSubject()
         now = datetime.datetime.now(datetime.UTC)
-        builder = (
-            x509.CertificateBuilder()
-            .issuer_name(issuerDistinguishedName.to_name())
-            .subject_name(subject.to_name())
-            .public_key(requestObject.original.public_key())
-            .serial_number(serialNumber)
-            .not_valid_before(now)
-            .not_valid_after(now + datetime.timedelta(seconds=secondsToExpiry))
+        builder = unsigned(
+            subject.to_name(),
+            issuerDistinguishedName.to_name(),
+            requestObject.original.public_key(),
+            now,
+            now + datetime.timedelta(seconds=secondsToExpiry),
+            serialNumber,
         )
         host = subject.get("commonName", b"").decode()
         if host and host.isascii():
