@@ -8,24 +8,23 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from OpenSSL import SSL, crypto
 
 from broker.errors import ConfigError
 from broker.net.live_context import KeyMismatch, LiveContext
+from broker.net.pem import (
+    CertificateSource,
+    KeySource,
+    called,
+    read_certificates,
+    read_private_key,
+)
 from broker.net.tls_filter import TLSFilter
 from broker.net.verdict import Verdict, judge
 
-__all__ = ["TLS", "CertificateSource", "KeySource"]
-
-CertificateSource: TypeAlias = str | Path | bytes | x509.Certificate
-"""A PEM file's path, PEM bytes, or a certificate."""
-
-KeySource: TypeAlias = Any
-"""A PEM file's path (str or Path), PEM bytes, or a private key of ``cryptography``."""
+__all__ = ["TLS"]
 
 _CIPHERS = b"ECDHE+AESGCM:ECDHE+CHACHA20"
 _CIPHERS_13 = b"TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256"
@@ -180,17 +179,17 @@ def _context(method: int) -> SSL.Context:
 
 
 def _use_certificate(context: SSL.Context, source: CertificateSource, key: KeySource) -> None:
-    leaf, *others = _certificates(source, "certificate")
+    leaf, *others = read_certificates(source, "certificate")
     context.use_certificate(leaf)
     for other in others:
         context.add_extra_chain_cert(other)
-    private = _private_key(key)
+    private = read_private_key(key)
     try:
         context.use_privatekey(private)
         context.check_privatekey()
     except (SSL.Error, TypeError) as exc:
         raise KeyMismatch(
-            f"{_called(key, 'the key')} is not the key of {_called(source, 'the certificate')}:"
+            f"{called(key, 'the key')} is not the key of {called(source, 'the certificate')}:"
             " give the key that the certificate was made for"
         ) from exc
 
@@ -199,7 +198,7 @@ def _trust(context: SSL.Context, source: CertificateSource) -> None:
     store = context.get_cert_store()
     if store is None:
         raise ConfigError("OpenSSL has made no certificate store")
-    for certificate in _certificates(source, "CA certificate"):
+    for certificate in read_certificates(source, "CA certificate"):
         store.add_cert(crypto.X509.from_cryptography(certificate))
 
 
@@ -211,53 +210,8 @@ def _trust_system(context: SSL.Context) -> None:
         context.set_default_verify_paths()
 
 
-def _certificates(source: CertificateSource, what: str) -> list[x509.Certificate]:
-    if isinstance(source, x509.Certificate):
-        return [source]
-    pem = _read(source, what)
-    try:
-        return x509.load_pem_x509_certificates(pem)
-    except ValueError as exc:
-        raise ConfigError(
-            f"{_called(source, f'the {what}')} holds no certificate in PEM form"
-            " (a text with BEGIN CERTIFICATE)"
-        ) from exc
-
-
-def _private_key(source: KeySource) -> Any:
-    if not isinstance(source, str | Path | bytes):
-        return source
-    name = _called(source, "the key")
-    pem = _read(source, "key")
-    try:
-        return load_pem_private_key(pem, password=None)
-    except TypeError as exc:
-        raise ConfigError(
-            f"{name} is encrypted: decrypt it with  openssl pkey -in KEY -out PLAIN"
-        ) from exc
-    except ValueError as exc:
-        raise ConfigError(
-            f"{name} holds no private key in PEM form (a text with BEGIN PRIVATE KEY)"
-        ) from exc
-
-
 def _files(*sources: Any) -> list[str | Path]:
     return [source for source in sources if isinstance(source, str | Path)]
-
-
-def _read(source: str | Path | bytes, what: str) -> bytes:
-    if isinstance(source, bytes):
-        return source
-    try:
-        return Path(source).read_bytes()
-    except OSError as exc:
-        raise ConfigError(
-            f"cannot read the {what} {source}: {exc.strerror}; give the path of a PEM file"
-        ) from exc
-
-
-def _called(source: object, otherwise: str) -> str:
-    return str(source) if isinstance(source, str | Path) else otherwise
 
 
 def _pin(pin: str | bytes) -> bytes:
