@@ -234,7 +234,7 @@ def test_client_certificate(authority: Authority, pair: Pair) -> None:
 def test_client_without_certificate(authority: Authority, pair: Pair, version: int) -> None:
     """A client that has none learns that the server requires one, in TLS 1.2 and 1.3."""
     tls = TLS.client(ca=authority.ca_path)
-    tls._context.set_max_proto_version(version)
+    tls._live.current().set_max_proto_version(version)
     link = Link(tls.filter("localhost"), server_of(pair, client_ca=authority.ca_path)).carry()
     assert link.errors == (
         "server requires a client certificate",
