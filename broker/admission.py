@@ -19,7 +19,6 @@ from broker.connection import Broker
 from broker.core.dispatch import Route
 from broker.defer import Deferred, fail, maybeDeferred, succeed
 from broker.flavors.avatar import AsReferenceable
-from broker.flavors.failures import register_errors
 from broker.flavors.referenceable import Referenceable
 from broker.interfaces import IPBRoot, IPerspective
 from broker.live_logins import LiveLogins, Occupant
@@ -35,14 +34,6 @@ from cred.saslprep import LONGEST_NAME
 from jelly.interfaces import IJellyable
 
 __all__ = ["LoginRoot", "PortalRoot", "realm", "root_of"]
-
-register_errors(
-    cred_error.LoginDenied,
-    cred_error.LoginFailed,
-    cred_error.Unauthorized,
-    cred_error.UnauthorizedLogin,
-    cred_error.UnhandledCredentials,
-)
 
 
 @implementer(IPBRoot)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -276,3 +278,19 @@ def test_what_a_realm_returns(made: Any, caplog: pytest.LogCaptureFixture) -> No
     assert record.exc_info is not None
     text = f"the realm returned {type(made).__name__}, which is no Avatar"
     assert str(record.exc_info[1]) == text
+
+
+def test_a_client_alone_knows_the_refusals() -> None:
+    """A program that loads the client's end only is refused with the classes of cred.error."""
+    program = (
+        "import broker.client, cred.error\n"
+        "from broker.flavors.failures import defaults\n"
+        "known = set(defaults.declared.errors.values())\n"
+        "names = ('LoginDenied LoginFailed LoginUnavailable Unauthorized UnauthorizedLogin'\n"
+        "         ' UnhandledCredentials').split()\n"
+        "print([name for name in names if getattr(cred.error, name) not in known])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[]\n"
