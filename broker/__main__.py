@@ -4,26 +4,39 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
+from importlib.util import find_spec
 
 __all__ = ["main"]
 
-# Each command is loaded when the command line is there, for which click is needed.
-_COMMANDS = {"demo": "broker.demo.command", "run": "broker.commands.run"}
+# Each command's home, and its line of the help: a command is loaded when it is run.
+_COMMANDS = {
+    "call": ("broker.commands.call:call", "Call one method of a server, and print its answer."),
+    "cert": ("broker.commands.cert:cert", "Make certificates: an authority, servers, clients."),
+    "check-config": (
+        "broker.commands.check_config:check_config",
+        "Find the weak settings of a server before it runs.",
+    ),
+    "demo": ("broker.demo.command:demo", "Show in nine steps what this package does."),
+    "run": ("broker.commands.run:run", "Run the application that a file makes."),
+    "serve": ("broker.commands.serve:serve", "Serve an object of a module to whoever may call it."),
+    "users": ("broker.commands.users:users", "Add, change and list those who may log in."),
+}
 
-_NO_CLICK = (
-    "pb needs the package click, which the extra 'cli' brings:"
+_NEEDED = ("click", "rich")
+
+_MISSING = (
+    "pb needs the package {}, which the extra 'cli' brings:"
     " python -m pip install 'perspective-broker[cli]'"
 )
 
 
 def main() -> None:
     """Run the command that the command line names."""
-    try:
-        click = import_module("click")
-    except ModuleNotFoundError:
-        sys.exit(_NO_CLICK)
-    commands = {name: getattr(import_module(home), name) for name, home in _COMMANDS.items()}
-    group = click.Group("pb", commands, help="Two-way remote objects for asyncio.")
+    for package in _NEEDED:
+        if find_spec(package) is None:
+            sys.exit(_MISSING.format(package))
+    # Not at the top: it needs click.
+    group = import_module("broker.commands.group").Commands(_COMMANDS)
     group(prog_name="pb")
 
 

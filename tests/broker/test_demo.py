@@ -353,7 +353,7 @@ def test_help():
     """The command line lists its commands."""
     done = run_main(arguments=("--help",))
     assert done.returncode == 0
-    assert "demo  Show in nine steps what this package does" in done.stdout
+    assert "demo          Show in nine steps what this package does" in done.stdout
 
 
 def test_the_console_script():

@@ -1,0 +1,143 @@
+"""The command ``cert``: certificates for those who have no authority to ask."""
+
+from __future__ import annotations
+
+import datetime
+import re
+import sys
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from broker.errors import ConfigError
+from broker.net.issuing import (
+    AUTHORITY_LIFETIME,
+    LEAF_LIFETIME,
+    Issued,
+    make_authority,
+    make_client,
+    make_server,
+    write_file,
+)
+from broker.net.pem import read_certificates, read_private_key
+from cred.certificates import fingerprint_of
+
+__all__ = ["cert"]
+
+WRONG_USE = 2
+AUTHORITY = "ca"
+
+
+@click.group()
+def cert() -> None:
+    """Make keys and certificates: an authority of your own, and what it signs.
+
+    Each is two files, NAME.pem and NAME.key, the key readable by its owner only. Keys are P-256.
+    """
+
+
+def _options(longest: datetime.timedelta) -> Callable[[Any], Any]:
+    """Give a command the options that all share."""
+
+    def give(function: Any) -> Any:
+        for option in (
+            click.option("--force", is_flag=True, help="Replace files that are there."),
+            click.option(
+                "--days",
+                type=click.IntRange(1, longest.days),
+                default=longest.days,
+                show_default=True,
+                help="How long it is valid.",
+            ),
+            click.option(
+                "--dir",
+                "folder",
+                type=click.Path(file_okay=False, exists=True, path_type=Path),
+                default=Path(),
+                help="Where the files are; here unless given.",
+            ),
+        ):
+            function = option(function)
+        return function
+
+    return give
+
+
+@cert.command()
+@click.option("--name", default="my own authority", show_default=True, help="For people to read.")
+@_options(AUTHORITY_LIFETIME)
+def ca(name: str, folder: Path, days: int, force: bool) -> None:
+    """Make an authority: ca.pem, which those who trust it have, and ca.key, which signs."""
+    with _told():
+        issued = make_authority(name, datetime.timedelta(days))
+        _write(folder, AUTHORITY, issued, force)
+    click.echo("keep ca.key where no server runs; give ca.pem to whoever is to trust it")
+
+
+@cert.command()
+@click.argument("names", metavar="HOST...", nargs=-1, required=True)
+@click.option("--out", default="server", show_default=True, help="The files' name, without suffix.")
+@_options(LEAF_LIFETIME)
+def server(names: tuple[str, ...], out: str, folder: Path, days: int, force: bool) -> None:
+    """Make the certificate of a server that clients find as HOST: host names and IP addresses."""
+    with _told():
+        issued = make_server(_authority(folder), names, lifetime=datetime.timedelta(days))
+        _write(folder, out, issued, force)
+
+
+@cert.command()
+@click.argument("name")
+@click.option("--out", help="The files' name, without suffix; NAME unless given.")
+@_options(LEAF_LIFETIME)
+def client(name: str, out: str | None, folder: Path, days: int, force: bool) -> None:
+    """Make the certificate of a client, who is NAME: a word, a mail address, or a URI."""
+    with _told():
+        issued = make_client(_authority(folder), name, lifetime=datetime.timedelta(days))
+        _write(folder, out or re.sub(r"[^\w.@-]", "_", name), issued, force)
+    click.echo(f"its key is known as {fingerprint_of(issued.certificate)}")
+
+
+@contextmanager
+def _told() -> Generator[None]:
+    """End the command, with what is wrong in a line."""
+    try:
+        yield
+    except (OSError, ValueError) as exc:
+        click.echo(f"pb cert: {exc}", err=True)
+        sys.exit(WRONG_USE)
+
+
+def _authority(folder: Path) -> Issued:
+    """Read the authority of a folder.
+
+    Raises:
+        ConfigError: there is none, or what is there cannot sign.
+    """
+    paths = folder / f"{AUTHORITY}.pem", folder / f"{AUTHORITY}.key"
+    for path in paths:
+        if not path.exists():
+            raise ConfigError(f"there is no {path}: make an authority first, with  pb cert ca")
+    certificate = read_certificates(paths[0], "CA certificate")[0]
+    key = read_private_key(paths[1])
+    if certificate.public_key() != key.public_key():
+        raise ConfigError(f"{paths[1]} is not the key of {paths[0]}")
+    return Issued(certificate, key)
+
+
+def _write(folder: Path, name: str, issued: Issued, force: bool) -> None:
+    """Write key and certificate, and tell.
+
+    Raises:
+        ConfigError: one is there already.
+    """
+    key, certificate = folder / f"{name}.key", folder / f"{name}.pem"
+    for path in (key, certificate):
+        if path.exists() and not force:
+            raise ConfigError(f"{path} is there already; --force replaces it")
+    write_file(key, issued.key_pem, is_secret=True)
+    write_file(certificate, issued.certificate_pem, is_secret=False)
+    last = issued.certificate.not_valid_after_utc
+    click.echo(f"wrote {certificate} and {key}, valid until {last:%Y-%m-%d}")

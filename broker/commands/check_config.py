@@ -1,0 +1,57 @@
+"""The command ``check-config``: what is weak about a server, before it runs."""
+
+from __future__ import annotations
+
+import datetime
+import sys
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+from broker.addresses import parse_address
+from broker.commands.settings import Settings, server_options
+from broker.commands.target import WrongTarget, load, served
+from broker.commands.weaknesses import weaknesses
+from broker.commands.wording import in_words
+from broker.core.policy import STRICT
+from broker.errors import ConfigError
+from broker.server import serve
+from cred.strcred import StrcredException
+from cred.users import StoreError
+
+__all__ = ["check_config"]
+
+WEAK, WRONG_USE = 1, 2
+
+
+@click.command("check-config")
+@click.argument("target", metavar="MODULE:NAME")
+@click.argument("addresses", metavar="[ADDRESS]…", nargs=-1)
+@server_options
+def check_config(target: str, addresses: tuple[str, ...], **options: Any) -> None:
+    """Find the weak settings of the server that the same words after `serve` would start.
+
+    It opens no port. Each finding is a line of what is weak and a line of what to do. The status is
+    0 if there are none, 1 if there are, 2 if the server could not start at all.
+    """
+    settings = Settings(addresses, **options)
+    try:
+        checkers = settings.make_checkers()
+        tls = settings.tls(checkers)
+        root = served(load(target), checkers, target)
+        # Plaintext is found below, also where the server would be too strict to start.
+        serve(root, *addresses, tls=tls, policy=STRICT.but(insecure_plaintext=True))
+        locations = [parse_address(address) for address in addresses]
+        found = list(weaknesses(settings, locations, root, datetime.datetime.now(datetime.UTC)))
+    except (ConfigError, StoreError, StrcredException, WrongTarget) as exc:
+        click.echo(f"pb check-config: {in_words(exc)}", err=True)
+        sys.exit(WRONG_USE)
+    console = Console(soft_wrap=True, highlight=False)
+    for finding in found:
+        console.print(Text.assemble((f"{finding.about}:", "bold red"), f" {finding.weakness}"))
+        console.print(Text(f"    {finding.fix}"))
+    if found:
+        sys.exit(WEAK)
+    console.print("no weak settings")

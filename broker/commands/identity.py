@@ -1,0 +1,103 @@
+"""Who calls: the options of ``call`` that say what to show to a server, and whom to trust."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from broker.commands.password import password_file_option, password_from
+from broker.errors import ConfigError
+from broker.net.tls import TLS
+from cred.credentials import Anonymous, ClientCertificate, Token, UsernamePassword
+
+__all__ = ["Identity", "client_options"]
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A client as the command line has it.
+
+    Attributes:
+        user: a user name.
+        password_file: where the password is, see `password_from`.
+        token_file: the path of a file with a token.
+        anonymous: whether to log in as nobody in particular.
+        cert, key: paths of PEM files to show.
+        no_login: whether the certificate is for TLS alone.
+        ca: the path of a PEM file with whom to trust.
+        pin: the SHA-256 of the server's key.
+    """
+
+    user: str | None
+    password_file: str | None
+    token_file: str | None
+    anonymous: bool
+    cert: str | None
+    key: str | None
+    no_login: bool
+    ca: str | None
+    pin: str | None
+
+    def credentials(self) -> Any:
+        """Return what to log in with; None where there is no login. Asks for a password.
+
+        Raises:
+            UsageError: the options contradict each other.
+            ConfigError: a file cannot be read.
+        """
+        ways = [self.user is not None, self.token_file is not None, self.anonymous, self.no_login]
+        if sum(ways) > 1:
+            raise click.UsageError("choose one of --user, --token-file, --anonymous and --no-login")
+        if self.password_file is not None and self.user is None:
+            raise click.UsageError("--password-file needs --user")
+        if self.user is not None:
+            password = password_from(self.password_file, f"Password of {self.user}")
+            return UsernamePassword(self.user, password)
+        if self.token_file is not None:
+            return Token(_read(self.token_file))
+        if self.anonymous:
+            return Anonymous()
+        return ClientCertificate() if self.cert is not None and not self.no_login else None
+
+    def tls(self) -> TLS | None:
+        """Return the TLS settings; None for those that everybody has.
+
+        Raises:
+            ConfigError: a file cannot be used, or they contradict each other.
+        """
+        if self.ca is self.cert is self.key is self.pin is None:
+            return None
+        return TLS.client(ca=self.ca, certificate=self.cert, key=self.key, pin=self.pin)
+
+
+_FILE = click.Path(dir_okay=False)
+
+_OPTIONS = (
+    click.option("--user", metavar="NAME", help="Log in as this user; asks for the password."),
+    password_file_option,
+    click.option("--token-file", type=_FILE, help="Log in with the token in this file."),
+    click.option("--anonymous", is_flag=True, help="Log in as a guest."),
+    click.option("--cert", type=_FILE, help="Show this certificate, and log in by it."),
+    click.option("--key", type=_FILE, help="Its private key."),
+    click.option("--no-login", is_flag=True, help="Show the certificate, and do not log in."),
+    click.option("--ca", type=_FILE, help="Trust this authority, instead of the system's."),
+    click.option("--pin", metavar="HEX", help="Trust the server with the key of this SHA-256."),
+)
+
+
+def client_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options of a client; it gets them as the fields of `Identity`."""
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return function
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError) as exc:
+        raise ConfigError(f"the token cannot be read: {exc}") from exc

@@ -1,0 +1,74 @@
+"""The command ``serve``: an object of a module, served until a signal comes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from typing import Any
+
+import click
+
+from broker.commands.settings import Settings, server_options
+from broker.commands.target import WrongTarget, load, served
+from broker.commands.wording import in_words
+from broker.errors import CannotListenError, ConfigError
+from broker.server import Serve
+from broker.server import serve as serve_at
+from cred.strcred import StrcredException
+from cred.users import StoreError
+
+__all__ = ["serve"]
+
+logger = logging.getLogger("broker.server")
+
+LINE = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+CANNOT_START, WRONG_USE = 1, 2
+
+
+@click.command()
+@click.argument("target", metavar="MODULE:NAME")
+@click.argument("addresses", metavar="[ADDRESS]…", nargs=-1)
+@server_options
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="info",
+    show_default=True,
+    help="What is told on the standard error.",
+)
+def serve(target: str, addresses: tuple[str, ...], log_level: str, **options: Any) -> None:
+    """Serve the object NAME of MODULE at each ADDRESS, until SIGTERM or SIGINT.
+
+    NAME is a Root or a Portal, or a class of one. With --checker it is what users get who have
+    logged in: a realm; a function or an Avatar class, called with avatar id and mind; or a Root.
+
+    An ADDRESS is pb://host:port, pbs://host:port for TLS, or pb+unix:///path; port 0 takes a free
+    one. SIGHUP reads the certificates again. The first signal lets running calls end, a second one
+    does not. The status is 0 then, 1 if the server could not start, 2 if the command line is wrong.
+    """
+    logging.basicConfig(level=log_level.upper(), format=LINE)
+    try:
+        settings = Settings(addresses, **options)
+        checkers = settings.make_checkers()
+        server = serve_at(
+            served(load(target), checkers, target),
+            *addresses,
+            tls=settings.tls(checkers),
+            policy=settings.policy(),
+        )
+    except (ConfigError, StoreError, StrcredException, WrongTarget) as exc:
+        click.echo(f"pb serve: {in_words(exc)}", err=True)
+        sys.exit(WRONG_USE)
+    try:
+        asyncio.run(_serve(server))
+    except (CannotListenError, ConfigError) as exc:
+        click.echo(f"pb serve: {in_words(exc)}", err=True)
+        sys.exit(CANNOT_START)
+
+
+async def _serve(serving: Serve) -> None:
+    server = await serving
+    click.echo(f"serving at {' '.join(server.addresses)}")
+    await server.serve_forever()
+    logger.info("ended, after %d connections", server.stats.accepted)

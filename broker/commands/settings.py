@@ -1,0 +1,114 @@
+"""What the command line says about a server: the options of ``serve``, and of ``check-config``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from broker.core.policy import STRICT, Policy
+from broker.net.tls import TLS
+from cred.certificates import CertificateChecker
+from cred.strcred import makeChecker
+
+__all__ = ["Settings", "server_options"]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """A server as the command line has it.
+
+    Attributes:
+        addresses: as ``serve`` takes them.
+        tls_cert, tls_key, client_ca: paths of PEM files.
+        checkers: strings as ``cred.strcred`` has them.
+        challenge_login, insecure_plaintext: as `Policy` has them.
+    """
+
+    addresses: tuple[str, ...]
+    tls_cert: str | None
+    tls_key: str | None
+    client_ca: str | None
+    checkers: tuple[str, ...]
+    challenge_login: bool
+    insecure_plaintext: bool
+
+    def policy(self) -> Policy:
+        """Return the policy of the server."""
+        return STRICT.but(
+            challenge_login=self.challenge_login, insecure_plaintext=self.insecure_plaintext
+        )
+
+    def make_checkers(self) -> list[Any]:
+        """Return the checkers that the strings describe.
+
+        Raises:
+            StrcredException: a string is not understood.
+            ConfigError, StoreError: what it names cannot be used.
+        """
+        return [makeChecker(text) for text in self.checkers]
+
+    def tls(self, checkers: Sequence[Any]) -> TLS | None:
+        """Return the TLS settings; None where there is no certificate.
+
+        A checker of client certificates has TLS ask for those of its authority; clients without
+        one come in too if there are other checkers. What --client-ca names is demanded of all.
+
+        Raises:
+            UsageError: certificate and key are not given both; or the checkers contradict.
+            ConfigError: a file cannot be used.
+        """
+        authorities = {
+            checker.ca if isinstance(checker.ca, bytes) else Path(checker.ca)
+            for checker in checkers
+            if isinstance(checker, CertificateChecker) and checker.ca is not None
+        }
+        if self.tls_cert is None or self.tls_key is None:
+            if (self.tls_cert, self.tls_key, self.client_ca) != (None, None, None) or authorities:
+                raise click.UsageError("certificates need --tls-cert and --tls-key, both")
+            return None
+        if self.client_ca is not None or not authorities:
+            return TLS.server(self.tls_cert, self.tls_key, client_ca=self.client_ca)
+        if len(authorities) > 1:
+            raise click.UsageError(
+                f"{len(authorities)} authorities of clients: put all into one file for --client-ca"
+            )
+        is_optional = not all(isinstance(checker, CertificateChecker) for checker in checkers)
+        return TLS.server(
+            self.tls_cert,
+            self.tls_key,
+            client_ca=authorities.pop(),
+            client_optional=is_optional,
+        )
+
+
+_FILE = click.Path(dir_okay=False)
+
+_OPTIONS = (
+    click.option(
+        "--checker",
+        "checkers",
+        multiple=True,
+        metavar="STRING",
+        help="Who may log in: anonymous, file:users.db, …; may be given again.",
+    ),
+    click.option("--tls-cert", type=_FILE, help="The certificate to show, with its chain."),
+    click.option("--tls-key", type=_FILE, help="Its private key."),
+    click.option("--client-ca", type=_FILE, help="Whose client certificates to demand."),
+    click.option(
+        "--challenge-login", is_flag=True, help="Take PB's old MD5 login, of Twisted's clients."
+    ),
+    click.option(
+        "--insecure-plaintext", is_flag=True, help="Allow pb:// at an address that is public."
+    ),
+)
+
+
+def server_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options of a server; it gets them as the fields of `Settings`."""
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return function

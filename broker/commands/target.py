@@ -1,0 +1,126 @@
+"""What ``pb serve MODULE:NAME`` serves: the object of that name, behind checkers or not."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+from broker.admission import realm
+from broker.flavors.referenceable import Root
+from broker.interfaces import IPBRoot
+from cred.portal import Portal
+
+__all__ = ["WrongTarget", "load", "served"]
+
+
+class WrongTarget(Exception):
+    """There is no such object, or it cannot be served so; the text names it."""
+
+
+def load(name: str) -> Any:
+    """Return the object that ``MODULE:NAME`` names; the current directory is looked in, too.
+
+    Raises:
+        WrongTarget: there is none.
+    """
+    module_name, _, path = name.partition(":")
+    if not module_name or not path:
+        raise WrongTarget(f"{name} is not MODULE:NAME; for the class Echo of echo.py: echo:Echo")
+    here = os.getcwd()
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    found = _import(module_name)
+    for part in path.split("."):
+        try:
+            found = getattr(found, part)
+        except AttributeError:
+            raise WrongTarget(f"the module {module_name} has no {path}") from None
+    return found
+
+
+def served(found: Any, checkers: Sequence[Any], name: str) -> Root | Portal:
+    """Return what is to be served.
+
+    Without checkers: a Root or a Portal, or a class of one, which is called. With them it stands
+    behind a Portal: of a realm; of a function or an Avatar class, called with the avatar id and the
+    mind at each login for the avatar; or of a Root, which then is everybody's avatar.
+
+    Args:
+        found: what `load` has found.
+        checkers: as ``cred.strcred`` makes them.
+        name: what to call it in an error.
+
+    Raises:
+        WrongTarget: it is nothing of these.
+    """
+    made = _made(found, name) if _is_made_first(found) else found
+    if not checkers:
+        public: Root | Portal = _public(made, name)
+        return public
+    return Portal(_realm(made, name), checkers)
+
+
+def _public(made: Any, name: str) -> Any:
+    if isinstance(made, Portal) or IPBRoot(made, None) is not None:
+        return made
+    if _is_realm(made) or callable(made):
+        raise WrongTarget(
+            f"{name} makes avatars for those who log in: say by --checker who may"
+            " (--checker anonymous lets everybody in)"
+        )
+    raise WrongTarget(f"{name} is neither a Root nor a Portal, but of {type(made).__name__}")
+
+
+def _realm(made: Any, name: str) -> Any:
+    if isinstance(made, Portal):
+        raise WrongTarget(f"{name} is a Portal, and has checkers of its own: leave --checker out")
+    if _is_realm(made):
+        return made
+    if isinstance(made, Root):
+        return realm(lambda avatar_id, mind: made)
+    if callable(made):
+        return realm(made)
+    raise WrongTarget(
+        f"{name} is of {type(made).__name__}; behind --checker stands a Root, a realm, or a"
+        " function or Avatar class that is called with the avatar id and the mind"
+    )
+
+
+def _is_made_first(found: Any) -> bool:
+    return isinstance(found, type) and (issubclass(found, (Root, Portal)) or _is_realm(found))
+
+
+def _is_realm(found: Any) -> bool:
+    return callable(getattr(found, "requestAvatar", None))
+
+
+def _made(found: Any, name: str) -> Any:
+    try:
+        return found()
+    except Exception as exc:
+        raise WrongTarget(f"{name}() has raised {_told(exc)}") from exc
+
+
+def _import(module_name: str) -> Any:
+    try:
+        return import_module(module_name)
+    except Exception as exc:
+        missing = exc.name if isinstance(exc, ModuleNotFoundError) else None
+        if missing is not None and f"{module_name}.".startswith(f"{missing}."):
+            raise WrongTarget(
+                f"there is no module {missing}, neither here nor where Python looks"
+            ) from exc
+        raise WrongTarget(f"{module_name} cannot be imported: {_told(exc)}") from exc
+
+
+def _told(exc: Exception) -> str:
+    """Tell an exception of the application's code in a line, with the place that raised it."""
+    if isinstance(exc, SyntaxError):
+        return f"{exc.filename}, line {exc.lineno}: {exc.msg}"
+    last = traceback.extract_tb(exc.__traceback__)[-1]
+    where = "" if last.filename == __file__ else f"{last.filename}, line {last.lineno}: "
+    return f"{where}{type(exc).__name__}: {exc}"

@@ -1,0 +1,205 @@
+"""The command ``users``: who is in a store of users."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Generator, Iterable
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from broker.commands.password import password_file_option, password_from
+from broker.errors import ConfigError
+from cred.passwords import hash_password
+from cred.saslprep import LONGEST_NAME, saslprep
+from cred.scram_verifier import SCRAM, ScramVerifier
+from cred.stores import open_store
+from cred.users import NoSuchUser, StoreError, User, UserStore
+
+__all__ = ["users"]
+
+FAILED, WRONG_USE = 1, 2
+
+
+def _scram(password: str) -> str:
+    return str(ScramVerifier.of_password(password))
+
+
+# The kinds of verifiers: how each is made of a password, and how it begins.
+_MAKERS: dict[str, Callable[[str], str]] = {"scram": _scram, "argon2id": hash_password}
+_BEGINNINGS = {"scram": f"{SCRAM}$", "argon2id": "$argon2id$"}
+
+
+@click.group()
+def users() -> None:
+    """Add, change and list the users of a store.
+
+    A store is file:PATH, or sql: and a URL of SQLAlchemy's, such as sql:sqlite:///users.sqlite or
+    sql:postgresql://host/database. A running server notices every change at the next login. The
+    status is 0, 1 if it could not be done, 2 if the command line is wrong.
+    """
+
+
+_store = click.option(
+    "--store", "where", required=True, metavar="STORE", help="Where the users are: file:users.db"
+)
+_name = click.argument("name")
+_kind = click.option(
+    "--verifier",
+    "kind",
+    type=click.Choice(sorted(_MAKERS)),
+    help="What is kept of the password: as those that are there; scram for the first.",
+)
+
+
+@users.command()
+@_name
+@_store
+@click.option("--group", "groups", multiple=True, metavar="GROUP", help="May be given again.")
+@_kind
+@password_file_option
+@click.option("--no-password", is_flag=True, help="For a user who logs in by other means.")
+def add(
+    name: str,
+    where: str,
+    groups: tuple[str, ...],
+    kind: str | None,
+    password_file: str | None,
+    no_password: bool,
+) -> None:
+    """Add the user NAME; the store is made if there is none."""
+    if no_password and (password_file or kind):
+        raise click.UsageError("--no-password wants neither --password-file nor --verifier")
+    with _opened(where, create=True) as store:
+        user = User(_prepared(name), groups=frozenset(groups))
+        if not no_password:
+            user = replace(user, verifier=_verifier(store, kind, password_file))
+        store.add(user)
+    click.echo(f"added {user.name}")
+
+
+@users.command()
+@_name
+@_store
+def remove(name: str, where: str) -> None:
+    """Remove the user NAME."""
+    with _opened(where) as store:
+        store.remove(_prepared(name))
+    click.echo(f"removed {name}")
+
+
+@users.command()
+@_name
+@_store
+@_kind
+@password_file_option
+def passwd(name: str, where: str, kind: str | None, password_file: str | None) -> None:
+    """Give the user NAME another password."""
+    with _opened(where) as store:
+        user = _found(store, name)
+        changed = replace(user, verifier=_verifier(store, kind, password_file, but=user.name))
+        store.replace(changed, was=user)
+    click.echo(f"changed the password of {name}")
+
+
+@users.command()
+@_name
+@_store
+def disable(name: str, where: str) -> None:
+    """Refuse the user NAME from now on; who is logged in already stays."""
+    _set_disabled(where, name, True)
+    click.echo(f"disabled {name}")
+
+
+@users.command()
+@_name
+@_store
+def enable(name: str, where: str) -> None:
+    """Let the user NAME, who was disabled, log in again."""
+    _set_disabled(where, name, False)
+    click.echo(f"enabled {name}")
+
+
+@users.command("list")
+@_store
+def list_users(where: str) -> None:
+    """List the users, with their groups, and how they log in."""
+    with _opened(where) as store:
+        rows = [
+            (user.name, "disabled" if user.is_disabled else "enabled", _kind_of(user.verifier),
+             " ".join(sorted(user.groups)))
+            for user in store.users()
+        ]  # fmt: skip
+    if not rows:
+        click.echo("no users")
+        return
+    table = Table("user", "", "password", "groups", box=None, pad_edge=False, show_edge=False)
+    for row in rows:
+        # As Text: a name with brackets is no markup.
+        table.add_row(*map(Text, row))
+    Console().print(table)
+
+
+@contextmanager
+def _opened(where: str, *, create: bool = False) -> Generator[UserStore]:
+    """Open a store for one command; what is wrong with it, or with the input, ends the command."""
+    try:
+        store = open_store(where, create=create)
+        try:
+            yield store
+        finally:
+            store.close()
+    except StoreError as exc:
+        click.echo(f"pb users: {exc}", err=True)
+        sys.exit(FAILED)
+    except (ConfigError, ValueError) as exc:
+        click.echo(f"pb users: {exc}", err=True)
+        sys.exit(WRONG_USE)
+
+
+def _prepared(name: str) -> str:
+    return saslprep(name, LONGEST_NAME)
+
+
+def _found(store: UserStore, name: str) -> User:
+    user = store.find(_prepared(name))
+    if user is None:
+        raise NoSuchUser("there is no user of that name")
+    return user
+
+
+def _set_disabled(where: str, name: str, is_disabled: bool) -> None:
+    with _opened(where) as store:
+        user = _found(store, name)
+        store.replace(replace(user, is_disabled=is_disabled), was=user)
+
+
+def _verifier(
+    store: UserStore, kind: str | None, password_file: str | None, *, but: str | None = None
+) -> str:
+    """Ask for a password, and return its verifier, of the kind of the users that are there."""
+    chosen = _chosen(kind, (user for user in store.users() if user.name != but))
+    return _MAKERS[chosen](password_from(password_file, "Password", twice=True))
+
+
+def _chosen(kind: str | None, others: Iterable[User]) -> str:
+    there = {_kind_of(user.verifier) for user in others} - {""}
+    if kind is not None and there - {kind}:
+        # With both, clients would be offered no SCRAM: those with Argon2id could not use it.
+        raise ConfigError(
+            f"the users of this store have verifiers of the kind {', '.join(sorted(there))}: leave"
+            " --verifier out, or make another store"
+        )
+    return kind or (min(there) if there else "scram")
+
+
+def _kind_of(verifier: Any) -> str:
+    for kind, beginning in _BEGINNINGS.items():
+        if verifier is not None and verifier.startswith(beginning):
+            return kind
+    return ""

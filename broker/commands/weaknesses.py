@@ -1,0 +1,186 @@
+"""Weak settings of a server: each with what is wrong, and what to do.
+
+A finding is about something that works, and would let somebody in, listen, or stop the server one
+day. What does not work at all is an error of the command.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import shlex
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from broker.addresses import HostPort, Location
+from broker.commands.settings import Settings
+from broker.net.pem import read_certificates
+from cred.certificates import CertificateChecker
+from cred.checkers import (
+    FilePasswordDB,
+    InMemoryUsernamePasswordDatabaseDontUse,
+)
+from cred.portal import Portal
+
+__all__ = ["SOON", "Finding", "weaknesses"]
+
+SOON = datetime.timedelta(days=30)
+"""A certificate that is valid for less is to be renewed."""
+
+_SHORT_KEY = 2048
+_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+_OTHERS_READ = stat.S_IRGRP | stat.S_IROTH
+_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+_NEW_STORE = "run: pb users add NAME --store file:users.db, and give --checker file:users.db"
+
+
+class Finding(NamedTuple):
+    """A weak setting.
+
+    Attributes:
+        about: the option, address or file.
+        weakness: what is wrong with it.
+        fix: what to do.
+    """
+
+    about: str
+    weakness: str
+    fix: str
+
+
+def weaknesses(
+    settings: Settings, locations: Iterable[Location], target: Any, now: datetime.datetime
+) -> Iterator[Finding]:
+    """Yield what is weak about a server.
+
+    Args:
+        settings: what the command line says.
+        locations: where it would listen.
+        target: the Root or Portal that it would serve.
+        now: the time, with its zone.
+
+    Raises:
+        ConfigError: a certificate cannot be read.
+    """
+    open_ones = [
+        location
+        for location in locations
+        if isinstance(location, HostPort) and not location.is_loopback
+    ]
+    yield from _of_plaintext(settings, open_ones)
+    if settings.challenge_login:
+        yield Finding(
+            "--challenge-login",
+            "takes logins by MD5, whose passwords can be guessed by whoever reads along, and keeps"
+            " them in clear",
+            "leave it out once no client of Twisted's is left",
+        )
+    checkers = _checkers_of(target)
+    if open_ones and not isinstance(target, Portal) and settings.client_ca is None:
+        yield Finding(
+            str(open_ones[0]),
+            "everybody who reaches it can call every method: there is no login",
+            "say by --checker who may log in; --checker anonymous, if everybody is meant",
+        )
+    for checker in checkers:
+        for kind, finder in _OF_CHECKERS.items():
+            if isinstance(checker, kind):
+                yield from finder(checker)
+    yield from _of_files(settings, checkers, now)
+
+
+def _of_plaintext(settings: Settings, open_ones: list[HostPort]) -> Iterator[Finding]:
+    plain = [location for location in open_ones if not location.is_tls]
+    for location in plain:
+        yield Finding(
+            str(location),
+            "whoever is on the way can read and change everything",
+            f"use pbs://, with --tls-cert and --tls-key: {_as_tls(location)}",
+        )
+    if settings.insecure_plaintext and not plain:
+        yield Finding("--insecure-plaintext", "allows what no address needs", "leave it out")
+
+
+def _as_tls(location: HostPort) -> str:
+    return str(HostPort(location.host, location.port, is_tls=True))
+
+
+def _of_memory(checker: Any) -> Iterator[Finding]:
+    yield Finding(
+        "passwords in memory",
+        "stand in clear in the program, or on the command line, where every process can read them",
+        _NEW_STORE,
+    )
+
+
+def _of_password_file(checker: FilePasswordDB) -> Iterator[Finding]:
+    name = os.fsdecode(checker.filename)
+    if checker.hash is None:
+        yield Finding(name, "holds passwords in clear", _NEW_STORE)
+    yield from _of_modes(name, _OTHERS, "600")
+
+
+_OF_CHECKERS: dict[type, Callable[[Any], Iterator[Finding]]] = {
+    InMemoryUsernamePasswordDatabaseDontUse: _of_memory,
+    FilePasswordDB: _of_password_file,
+}
+
+
+def _checkers_of(target: Any) -> list[Any]:
+    """Return the checkers of a portal, each once."""
+    portal = target.checkers.values() if isinstance(target, Portal) else ()
+    return list({id(checker): checker for checker in portal}.values())
+
+
+def _of_files(settings: Settings, checkers: list[Any], now: datetime.datetime) -> Iterator[Finding]:
+    if settings.tls_key is not None:
+        yield from _of_modes(settings.tls_key, _OTHERS, "600")
+    authorities = [each.ca for each in checkers if isinstance(each, CertificateChecker)]
+    paths = dict.fromkeys([settings.tls_cert, settings.client_ca, *authorities])
+    for path in paths:
+        if isinstance(path, str | os.PathLike):
+            name = os.fspath(path)
+            yield from _of_modes(name, _OTHERS_WRITE, "go-w")
+            for certificate in read_certificates(name, "certificate"):
+                yield from _of_certificate(name, certificate, now)
+
+
+def _of_modes(path: str, forbidden: int, fix: str) -> Iterator[Finding]:
+    try:
+        mode = stat.S_IMODE(os.stat(path).st_mode)
+    except OSError:
+        # Whoever needs the file says so.
+        return
+    if mode & forbidden:
+        what = "read" if mode & forbidden & _OTHERS_READ else "written"
+        yield Finding(
+            path,
+            f"can be {what} by others (mode {mode:04o})",
+            f"run: chmod {fix} {shlex.quote(path)}",
+        )
+
+
+def _of_certificate(
+    path: str, certificate: x509.Certificate, now: datetime.datetime
+) -> Iterator[Finding]:
+    first, last = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    renew = "renew it; a running server takes the new files by itself"
+    if last < now:
+        yield Finding(path, f"expired on {last:%Y-%m-%d}", renew)
+    elif last - now < SOON:
+        days = (last - now).days
+        yield Finding(path, f"expires on {last:%Y-%m-%d}, in {days} days", renew)
+    if first > now:
+        yield Finding(path, f"is not valid before {first:%Y-%m-%d}", "set the clock, or wait")
+    key = certificate.public_key()
+    if isinstance(key, rsa.RSAPublicKey) and key.key_size < _SHORT_KEY:
+        yield Finding(
+            path, f"has an RSA key of {key.key_size} bits", "make one with P-256: pb cert server"
+        )
+    algorithm = certificate.signature_hash_algorithm
+    if algorithm is not None and algorithm.name in ("md5", "sha1"):
+        yield Finding(path, f"is signed with {algorithm.name.upper()}", "have it signed anew")

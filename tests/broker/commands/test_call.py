@@ -1,0 +1,222 @@
+"""``pb call``: what it sends and prints, and the status that it ends with."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+import broker
+from broker.commands.call import call
+from cred.certificates import CertificateChecker
+from cred.checkers import AllowAnonymousAccess, InMemoryUsernamePasswordDatabaseDontUse
+from cred.portal import Portal
+
+
+class Shelf(broker.Root):
+    """What is called."""
+
+    def remote_both(self, *args: Any, **kw: Any) -> Any:
+        """Return what came."""
+        return {"args": args, "kw": kw}
+
+    def remote_reference(self) -> Any:
+        """Return an object of the server's."""
+        return broker.Referenceable()
+
+    def remote_raise(self) -> None:
+        """Raise what the client does not know."""
+        raise KeyError("price")
+
+    def remote_error(self) -> None:
+        """Raise what is meant for the client."""
+        raise broker.Error("sold out")
+
+    async def remote_wait(self) -> None:
+        """Never answer."""
+        await asyncio.Event().wait()
+
+
+class Member(broker.Avatar):
+    """Knows who it is for."""
+
+    def __init__(self, name: Any, mind: Any):
+        self.name = name
+
+    def perspective_who(self) -> Any:
+        """Return the user's name."""
+        return self.name if isinstance(self.name, str) else "a guest"
+
+
+def run(
+    target: Any,
+    *arguments: str,
+    typed: str = "",
+    tls: broker.TLS | None = None,
+    options: tuple[str, ...] = (),
+) -> tuple[int, str, str]:
+    """Call a method of a server that runs meanwhile; return status, output and errors."""
+
+    async def ask() -> Any:
+        address = "pb://127.0.0.1:0" if tls is None else "pbs://localhost:0"
+        async with broker.serve(target, address, tls=tls) as server:
+            command = [server.addresses[0], *arguments, *options]
+            return await asyncio.to_thread(CliRunner().invoke, call, command, input=typed)
+
+    result = asyncio.run(ask())
+    return result.exit_code, result.stdout, result.stderr
+
+
+def portal() -> Portal:
+    """Return a portal for alice and for guests."""
+    passwords = InMemoryUsernamePasswordDatabaseDontUse(alice="wonderland")
+    return Portal(broker.realm(Member), [passwords, AllowAnonymousAccess()])
+
+
+def test_arguments() -> None:
+    """Arguments are JSON, and those with a name are keywords."""
+    arguments = ("both", "3", '"a b"', "[1, null]", '"x=1"', 'name="alice"', 'deep={"a": 2.5}')
+    status, printed, errors = run(Shelf(), *arguments)
+    assert (status, errors) == (0, "")
+    assert json.loads(printed) == {
+        "args": [3, "a b", [1, None], "x=1"],
+        "kw": {"name": "alice", "deep": {"a": 2.5}},
+    }
+
+
+def test_a_negative_number() -> None:
+    """After -- an argument may begin with a dash."""
+    status, printed, _ = run(Shelf(), "both", "--", "-1")
+    assert (status, json.loads(printed)["args"]) == (0, [-1])
+
+
+def test_a_reference() -> None:
+    """An object of the server's is shown as what it is here."""
+    status, printed, _ = run(Shelf(), "reference")
+    assert status == 0
+    assert "RemoteReference" in json.loads(printed)
+
+
+@pytest.mark.parametrize(
+    "method, error",
+    [
+        ("raise", "internal error (id "),
+        ("error", "Error: sold out"),
+        ("missing", "NoSuchMethod: no remote method 'missing'"),
+    ],
+)
+def test_the_method_raises(method: str, error: str) -> None:
+    """What the method raises is told, and the status is 1."""
+    status, printed, errors = run(Shelf(), method)
+    assert (status, printed) == (1, "")
+    assert errors.startswith(error)
+
+
+def test_no_answer_in_time() -> None:
+    """Without an answer in time the status is 5."""
+    assert run(Shelf(), "wait", "--timeout", "0.2")[0] == 5
+
+
+@pytest.mark.parametrize(
+    "arguments, error",
+    [
+        (("both", "hello"), "argument 1 is no JSON"),
+        (("both", "1", "x=hello"), "argument 2 is no JSON"),
+        (("both", "[" * 100_000), "argument 1 is no JSON"),
+        (("both", "x=1", "x=2"), "argument 2: x= is given twice"),
+        (("both", "--user", "alice", "--anonymous"), "choose one of --user, --token-file"),
+        (("both", "--password-file", "-"), "--password-file needs --user"),
+        (("both", "--user", "alice"), "there is no terminal to ask for the password"),
+        (("both", "--token-file", "missing"), "the token cannot be read"),
+        (("both", "--ca", "missing.pem"), "cannot read the CA certificate missing.pem"),
+    ],
+)
+def test_wrong_use(arguments: tuple[str, ...], error: str) -> None:
+    """What cannot be asked for has status 2, and no connection is made."""
+    result = CliRunner().invoke(call, ["pbs://127.0.0.1:1", *arguments])
+    assert result.exit_code == 2
+    assert error in result.stderr
+
+
+@pytest.mark.parametrize(
+    "address, status, error",
+    [
+        ("nowhere", 2, "pb call: address 'nowhere' is not understood"),
+        ("pb://192.0.2.1", 2, "use pbs://, or --insecure-plaintext"),
+        ("pb+unix:///nowhere/socket", 3, "pb call: "),
+    ],
+)
+def test_addresses(address: str, status: int, error: str) -> None:
+    """A wrong address has status 2, one where nobody is status 3."""
+    result = CliRunner().invoke(call, [address, "both"])
+    assert result.exit_code == status
+    assert error in result.stderr
+
+
+@pytest.mark.parametrize(
+    "options, typed, printed",
+    [
+        (("--user", "alice", "--password-file", "-"), "wonderland\n", '"alice"\n'),
+        (("--anonymous",), "", '"a guest"\n'),
+    ],
+)
+def test_logging_in(options: tuple[str, ...], typed: str, printed: str) -> None:
+    """After a login the method is one of the avatar's."""
+    assert run(portal(), "who", options=options, typed=typed) == (0, printed, "")
+
+
+@pytest.mark.parametrize(
+    "options, typed, error",
+    [
+        (
+            ("--user", "alice", "--password-file", "-"),
+            "looking glass\n",
+            "pb call: wrong user name or password\n",
+        ),
+        (
+            (),
+            "",
+            "pb call: this server asks for a login: say who you are by --user, --token-file, --cert"
+            " or --anonymous\n",
+        ),
+    ],
+)
+def test_not_let_in(options: tuple[str, ...], typed: str, error: str) -> None:
+    """Who is not let in gets status 4, in the words of the command line."""
+    assert run(portal(), "who", options=options, typed=typed) == (4, "", error)
+
+
+def test_a_login_where_there_is_none() -> None:
+    """A server without a login says so."""
+    status, _, errors = run(Shelf(), "both", options=("--anonymous",))
+    assert (status, errors) == (
+        4,
+        "pb call: this server asks for no login: leave --user, --token-file and --anonymous out,"
+        " and add --no-login to --cert\n",
+    )
+
+
+def shown(folder: Path) -> tuple[str, ...]:
+    """Return the options of alice's certificate."""
+    return "--cert", str(folder / "alice.pem"), "--key", str(folder / "alice.key")
+
+
+def test_by_certificate(certificates: Path) -> None:
+    """A certificate is a login; with --no-login it is for TLS alone; trust is by --ca."""
+    tls = broker.TLS.server(
+        certificates / "server.pem", certificates / "server.key", client_ca=certificates / "ca.pem"
+    )
+    trusting = ("--ca", str(certificates / "ca.pem"), *shown(certificates))
+    realm = Portal(broker.realm(Member), [CertificateChecker(by="dns")])
+    assert run(realm, "who", tls=tls, options=trusting) == (0, '"alice"\n', "")
+    bare = run(Shelf(), "both", tls=tls, options=(*trusting, "--no-login"))
+    assert (bare[0], json.loads(bare[1])) == (0, {"args": [], "kw": {}})
+    status, _, errors = run(Shelf(), "both", tls=tls, options=shown(certificates))
+    assert (status, errors) == (
+        3,
+        "pb call: certificate of localhost is not signed by a trusted CA\n",
+    )

@@ -1,0 +1,229 @@
+"""``pb check-config``: what it finds weak, and the fix that it names."""
+
+from __future__ import annotations
+
+import datetime
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+import broker
+from broker.addresses import parse_address
+from broker.commands.cert import cert
+from broker.commands.check_config import check_config
+from broker.commands.settings import Settings
+from broker.commands.users import users
+from broker.commands.weaknesses import Finding, weaknesses
+from broker.net.issuing import Issued, unsigned, write_file
+from cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
+from cred.portal import Portal
+
+NOW = datetime.datetime.now(datetime.UTC)
+STORE = "run: pb users add NAME --store file:users.db, and give --checker file:users.db"
+
+
+@pytest.fixture(autouse=True)
+def here(certificates: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Work in the folder of the certificates."""
+    monkeypatch.chdir(certificates)
+    yield certificates
+
+
+PAIR = ("--tls-cert", "server.pem", "--tls-key", "server.key")
+
+
+def check(*arguments: str) -> tuple[int, list[str]]:
+    """Check a server of the class Root; return the status and what is printed."""
+    result = CliRunner().invoke(check_config, ["broker:Root", *arguments])
+    return result.exit_code, result.output.splitlines()
+
+
+def found(now: datetime.datetime = NOW) -> list[Finding]:
+    """Return what is weak about a server on this machine with the certificates, at a time."""
+    settings = Settings((), "server.pem", "server.key", "ca.pem", (), False, False)
+    return list(weaknesses(settings, [], broker.Root(), now))
+
+
+def test_nothing_weak() -> None:
+    """A server with TLS, and users in a store, has no weak settings."""
+    add = ["add", "alice", "--store", "file:users.db", "--no-password"]
+    assert CliRunner().invoke(users, add).exit_code == 0
+    good = ("pbs://0.0.0.0:8787", "--checker", "file:users.db", *PAIR)
+    assert check(*good) == (0, ["no weak settings"])
+    assert check() == (0, ["no weak settings"])
+
+
+@pytest.mark.parametrize(
+    "arguments, lines",
+    [
+        (
+            ("pb://192.0.2.1:8787", "--insecure-plaintext", "--checker", "anonymous"),
+            [
+                "pb://192.0.2.1:8787: whoever is on the way can read and change everything",
+                "    use pbs://, with --tls-cert and --tls-key: pbs://192.0.2.1:8787",
+            ],
+        ),
+        (
+            ("pb://192.0.2.1:8787", "--checker", "anonymous"),
+            [
+                "pb://192.0.2.1:8787: whoever is on the way can read and change everything",
+                "    use pbs://, with --tls-cert and --tls-key: pbs://192.0.2.1:8787",
+            ],
+        ),
+        (
+            ("--insecure-plaintext",),
+            ["--insecure-plaintext: allows what no address needs", "    leave it out"],
+        ),
+        (
+            ("--challenge-login",),
+            [
+                "--challenge-login: takes logins by MD5, whose passwords can be guessed by whoever"
+                " reads along, and keeps them in clear",
+                "    leave it out once no client of Twisted's is left",
+            ],
+        ),
+        (
+            ("--checker", "memory:alice:wonderland"),
+            [
+                "passwords in memory: stand in clear in the program, or on the command line, where"
+                " every process can read them",
+                f"    {STORE}",
+            ],
+        ),
+        (
+            ("pbs://0.0.0.0:8787", *PAIR),
+            [
+                "pbs://0.0.0.0:8787: everybody who reaches it can call every method: there is no"
+                " login",
+                "    say by --checker who may log in; --checker anonymous, if everybody is meant",
+            ],
+        ),
+    ],
+)
+def test_weak(arguments: tuple[str, ...], lines: list[str]) -> None:
+    """Each weak setting is told with its fix, and the status is 1."""
+    assert check(*arguments) == (1, lines)
+
+
+def test_a_file_of_clear_passwords() -> None:
+    """Passwords in clear are weak, and more so where others can read the file."""
+    Path("passwords").write_text("alice:wonderland\n")
+    os.chmod("passwords", 0o640)
+    assert check("--checker", "file:passwords") == (
+        1,
+        [
+            "passwords: holds passwords in clear",
+            f"    {STORE}",
+            "passwords: can be read by others (mode 0640)",
+            "    run: chmod 600 passwords",
+        ],
+    )
+
+
+def test_modes() -> None:
+    """A key that others can read is weak, and so is a certificate that others can write."""
+    os.chmod("server.key", 0o644)
+    os.chmod("server.pem", 0o664)
+    os.chmod("ca.pem", 0o646)
+    assert found() == [
+        Finding("server.key", "can be read by others (mode 0644)", "run: chmod 600 server.key"),
+        Finding("server.pem", "can be written by others (mode 0664)", "run: chmod go-w server.pem"),
+        Finding("ca.pem", "can be written by others (mode 0646)", "run: chmod go-w ca.pem"),
+    ]
+
+
+def last_of(path: str) -> datetime.datetime:
+    """Return when a certificate ends."""
+    return x509.load_pem_x509_certificate(Path(path).read_bytes()).not_valid_after_utc
+
+
+def test_a_certificate_that_ends_soon() -> None:
+    """One that has under 30 days left is weak, one that has expired, too; 30 days are enough."""
+    last = last_of("server.pem")
+    renew = "renew it; a running server takes the new files by itself"
+    day = datetime.timedelta(days=1)
+    assert found(last - 30 * day) == []
+    soon = f"expires on {last:%Y-%m-%d}, in 29 days"
+    assert found(last - 30 * day + day / 2) == [Finding("server.pem", soon, renew)]
+    expired = Finding("server.pem", f"expired on {last:%Y-%m-%d}", renew)
+    assert found(last + day) == [expired]
+
+
+def test_a_certificate_that_ends_soon_by_the_command() -> None:
+    """The command looks at its own clock."""
+    arguments = ["server", "localhost", "--days", "29", "--force"]
+    assert CliRunner().invoke(cert, arguments).exit_code == 0
+    status, lines = check("pbs://127.0.0.1:8787", *PAIR)
+    assert (status, lines[0][:23]) == (1, "server.pem: expires on ")
+
+
+def test_a_certificate_that_is_not_valid_yet() -> None:
+    """A clock that is behind, or a certificate from tomorrow, is told."""
+    early = found(NOW - datetime.timedelta(days=1))
+    assert [(finding.about, finding.fix) for finding in early] == [
+        ("server.pem", "set the clock, or wait"),
+        ("ca.pem", "set the clock, or wait"),
+    ]
+
+
+def test_a_short_key() -> None:
+    """An RSA key under 2,048 bits is weak."""
+    key: Any = rsa.generate_private_key(65537, 1024)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "old")])
+    builder = unsigned(name, name, key.public_key(), NOW, NOW + datetime.timedelta(days=90))
+    old = Issued(builder.sign(key, hashes.SHA256()), key)
+    write_file(Path("server.pem"), old.certificate_pem, is_secret=False)
+    assert found(NOW + datetime.timedelta(hours=1)) == [
+        Finding("server.pem", "has an RSA key of 1024 bits", "make one with P-256: pb cert server")
+    ]
+
+
+def test_checkers_of_a_portal() -> None:
+    """The checkers that a program has put into its portal are looked at as well."""
+    passwords = InMemoryUsernamePasswordDatabaseDontUse(alice="wonderland")
+    portal = Portal(broker.realm(lambda name, mind: broker.Avatar()), [passwords])
+    settings = Settings((), None, None, None, (), False, False)
+    location = parse_address("pb://127.0.0.1:8787")
+    assert [each.about for each in weaknesses(settings, [location], portal, NOW)] == [
+        "passwords in memory"
+    ]
+
+
+@pytest.mark.parametrize(
+    "arguments, error",
+    [
+        (
+            (*PAIR[:3], "ca.key"),
+            "ca.key is not the key of server.pem: give the key that the certificate was made for",
+        ),
+        (("--checker", "nobody"), "there is no checker 'nobody'; known are anonymous, cert, file,"
+         " jwt, memory, sql"),
+        (("pbs://127.0.0.1:1",), "pbs://127.0.0.1:1 needs a certificate: give --tls-cert and"
+         " --tls-key"),
+        (("nowhere:1",), "address 'nowhere:1' is not understood; write pb://127.0.0.1:8787, or"
+         " pbs://broker.example for TLS"),
+    ],
+)  # fmt: skip
+def test_what_cannot_start(arguments: tuple[str, ...], error: str) -> None:
+    """A server that could not start at all is an error, with status 2."""
+    assert check(*arguments) == (2, [f"pb check-config: {error}"])
+
+
+def test_a_store_that_others_can_read() -> None:
+    """A store that would not be opened is an error with its fix."""
+    add = ["add", "alice", "--store", "file:users.db", "--no-password"]
+    assert CliRunner().invoke(users, add).exit_code == 0
+    os.chmod("users.db", 0o644)
+    assert check("--checker", "file:users.db") == (
+        2,
+        [
+            "pb check-config: users.db is readable by others (mode 0644); run: chmod 600 users.db",
+        ],
+    )

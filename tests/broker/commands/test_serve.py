@@ -1,0 +1,236 @@
+"""``pb serve``, as a process: what it serves to whom, how it ends, and what it refuses."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+import broker
+from broker.commands.cert import cert
+from broker.commands.serve import serve
+from broker.commands.users import users
+from cred.credentials import ClientCertificate, UsernamePassword
+
+MODULE = """
+import asyncio
+import broker
+
+class Echo(broker.Root):
+    def remote_echo(self, text):
+        return text
+
+    async def remote_wait(self):
+        await asyncio.sleep(0.2)
+        return "waited"
+
+class Member(broker.Avatar):
+    def __init__(self, name, mind):
+        self.name = name
+
+    def perspective_who(self):
+        return self.name
+"""
+
+
+@pytest.fixture
+def module(tmp_path: Path) -> Path:
+    """Write the module that is served, and return its folder."""
+    (tmp_path / "served.py").write_text(MODULE)
+    return tmp_path
+
+
+def address_of(process: subprocess.Popen[str]) -> str:
+    """Return the address that a server prints when it is up."""
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    assert line.startswith("serving at "), process.communicate()
+    return line.removeprefix("serving at ").strip()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_root(start: Callable[..., Any], module: Path, number: signal.Signals) -> None:
+    """A Root class is served to everybody; a signal lets a call end, and then the status is 0."""
+    process = start("serve", "served:Echo", "pb://127.0.0.1:0")
+    address = address_of(process)
+
+    async def ask() -> tuple[Any, Any]:
+        async with broker.connect(address) as connection:
+            echo = await connection.root.callRemote("echo", "hi")
+            waiting = connection.root.callRemote("wait")
+            # Answered after the call before it has started.
+            await connection.root.callRemote("echo", "")
+            process.send_signal(number)
+            return echo, await waiting
+
+    assert asyncio.run(ask()) == ("hi", "waited")
+    _, errors = process.communicate(timeout=10)
+    assert process.returncode == 0
+    assert errors.rstrip().endswith("ended, after 1 connections")
+
+
+def test_users_and_certificates(
+    start: Callable[..., Any], module: Path, certificates: Path
+) -> None:
+    """Users of a store and owners of certificates both log in; each gets an avatar of their own."""
+    store = ("--store", f"file:{module}/users.db", "--verifier", "argon2id")
+    added = CliRunner().invoke(
+        users, ["add", "bob", *store, "--password-file", "-"], input="builder\n"
+    )
+    assert added.exit_code == 0, added.output
+    process = start(
+        "serve", "served:Member", "pbs://127.0.0.1:0",
+        "--checker", "file:users.db", "--checker", "cert:ca.pem?by=dns",
+        "--tls-cert", "server.pem", "--tls-key", "server.key",
+    )  # fmt: skip
+    address = address_of(process)
+
+    async def who(credentials: Any, **shown: Any) -> Any:
+        tls = broker.TLS.client(ca=module / "ca.pem", **shown)
+        async with broker.connect(address, credentials, tls=tls) as connection:
+            return await connection.avatar.callRemote("who")
+
+    async def ask() -> list[Any]:
+        shown = {"certificate": module / "alice.pem", "key": module / "alice.key"}
+        return [
+            await who(UsernamePassword("bob", "builder")),
+            await who(ClientCertificate(), **shown),
+        ]
+
+    assert asyncio.run(ask()) == ["bob", "alice"]
+
+
+def test_new_certificates_by_signal(
+    start: Callable[..., Any], module: Path, certificates: Path
+) -> None:
+    """SIGHUP takes new certificates for new connections; those that are open go on."""
+    process = start(
+        "serve", "served:Echo", "pbs://127.0.0.1:0",
+        "--tls-cert", "server.pem", "--tls-key", "server.key",
+    )  # fmt: skip
+    address = address_of(process)
+
+    async def ask() -> list[Any]:
+        old_trust = broker.TLS.client(ca=(module / "ca.pem").read_bytes())
+        async with broker.connect(address, tls=old_trust) as open_one:
+            for arguments in (["ca"], ["server", "127.0.0.1"]):
+                renewed = [*arguments, "--force", "--dir", str(module)]
+                assert CliRunner().invoke(cert, renewed).exit_code == 0
+            process.send_signal(signal.SIGHUP)
+            new_trust = broker.TLS.client(ca=module / "ca.pem")
+            async with broker.connect(address, tls=new_trust) as new_one:
+                return [
+                    await open_one.root.callRemote("echo", "open"),
+                    await new_one.root.callRemote("echo", "new"),
+                ]
+
+    assert asyncio.run(ask()) == ["open", "new"]
+
+
+def refused(*arguments: str) -> tuple[int, str]:
+    """Run ``pb serve`` here; return its status and its last line."""
+    result = CliRunner().invoke(serve, arguments)
+    return result.exit_code, result.output.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    "arguments, error",
+    [
+        (["served"], "served is not MODULE:NAME; for the class Echo of echo.py: echo:Echo"),
+        (["nowhere:Echo"], "there is no module nowhere, neither here nor where Python looks"),
+        (["broker:Nothing"], "the module broker has no Nothing"),
+        (
+            ["asyncio:Lock"],
+            "asyncio:Lock makes avatars for those who log in: say by --checker who may"
+            " (--checker anonymous lets everybody in)",
+        ),
+        (["sys:path"], "sys:path is neither a Root nor a Portal, but of list"),
+        (
+            ["broker:Root", "pb://0.0.0.0:0"],
+            "listening on 0.0.0.0 without TLS; use pbs:// with --tls-cert and --tls-key, or"
+            " --insecure-plaintext",
+        ),
+        (
+            ["broker:Root", "pbs://127.0.0.1:0"],
+            "pbs://127.0.0.1:0 needs a certificate: give --tls-cert and --tls-key",
+        ),
+        (
+            ["broker:Root", "--checker", "nobody:"],
+            "there is no checker 'nobody'; known are anonymous, cert, file, jwt, memory, sql",
+        ),
+        (
+            ["sys:path", "--checker", "anonymous"],
+            "sys:path is of list; behind --checker stands a Root, a realm, or a function or Avatar"
+            " class that is called with the avatar id and the mind",
+        ),
+        (
+            ["broker:Root", "--tls-cert", "missing.pem", "--tls-key", "missing.key"],
+            "cannot read the certificate missing.pem: No such file or directory; give the path of a"
+            " PEM file",
+        ),
+    ],
+)
+def test_refused(arguments: list[str], error: str) -> None:
+    """What cannot be served is refused with status 2, and in the words of the command line."""
+    assert refused(*arguments) == (2, f"pb serve: {error}")
+
+
+def test_half_a_pair() -> None:
+    """A certificate without its key is wrong use."""
+    assert refused("broker:Root", "--tls-cert", "server.pem") == (
+        2,
+        "Error: certificates need --tls-cert and --tls-key, both",
+    )
+
+
+def test_two_authorities(certificates: Path) -> None:
+    """TLS asks for certificates by one file of authorities."""
+    other = certificates / "other.pem"
+    other.write_bytes((certificates / "ca.pem").read_bytes())
+    pair = ("--tls-cert", str(certificates / "server.pem"), "--tls-key")
+    checkers = ("--checker", f"cert:{certificates}/ca.pem", "--checker", f"cert:{other}")
+    status, error = refused(
+        "broker:Root", "pbs://127.0.0.1:0", *pair, str(certificates / "server.key"), *checkers
+    )
+    assert (status, error) == (
+        2,
+        "Error: 2 authorities of clients: put all into one file for --client-ca",
+    )
+
+
+def test_a_port_in_use(start: Callable[..., Any], module: Path) -> None:
+    """A port that another has ends the command with status 1."""
+    address = address_of(start("serve", "served:Echo", "pb://127.0.0.1:0"))
+    second = start("serve", "served:Echo", address)
+    _, errors = second.communicate(timeout=10)
+    assert second.returncode == 1
+    assert "pb serve: " in errors and "Traceback" not in errors
+
+
+@pytest.mark.parametrize(
+    "text, error",
+    [
+        ("1 +", "/broken.py, line 1: invalid syntax"),
+        ("import nothing", "line 1: ModuleNotFoundError: No module named 'nothing'"),
+        ("\nraise KeyError('x')", "/broken.py, line 2: KeyError: 'x'"),
+        ("import broker\nclass Echo(broker.Root):\n  def __init__(self): 1 / 0\n",
+         "/broken.py, line 3: ZeroDivisionError: division by zero"),
+    ],
+)  # fmt: skip
+def test_a_broken_module(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str, error: str
+) -> None:
+    """Whatever a module raises is told in a line, with its place."""
+    (tmp_path / "broken.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "broken", raising=False)
+    status, printed = refused("broken:Echo")
+    assert status == 2
+    assert error in printed
