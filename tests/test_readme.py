@@ -5,9 +5,11 @@ How a page is written, so that this works:
 - ``python`` blocks of a page run in order, as one program, and print what its ``text`` blocks say.
 - A ``python`` block that begins with ``# name.py`` is a file instead, for the commands of the page.
 - ``console`` blocks have commands behind ``$``, each followed by what it prints. A program with
-  ``serve_forever`` or ``listenTCP`` keeps running to the end of the page.
-- Port 8787 stands for a free one. The files of the demonstration's certificates are there, and those
-  that the page makes with openssl.
+  ``serve_forever`` or ``listenTCP``, and ``pb serve``, keeps running to the end of the page.
+- ``pb`` runs at a terminal, where ``wonderland`` is typed whenever it asks for a password. Dates
+  and ports are those of the day.
+- Port 8787 stands for a free one. The files of the demonstration's certificates are there, unless
+  the page makes its own, and those that it makes with openssl.
 """
 
 import os
@@ -21,6 +23,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from terminal import at_a_terminal
 
 from broker.demo.certificates import write_certificates
 
@@ -34,6 +37,7 @@ PAGES = sorted(
         *(TOP / "docs" / "howto").rglob("*.md"),
     ]
 )
+PASSWORD = "wonderland"
 ENVIRONMENT = {**os.environ, "PYTHONIOENCODING": "utf-8", "PYTHONWARNINGS": "error"}
 
 # Commands that are not run here: they install, are this test, or are shown for their effect alone.
@@ -164,13 +168,26 @@ class Terminal:
         if command in ("make demo", "python -m broker demo"):
             assert normal(printed) == normal(self._finish(["-m", "broker", "demo"]))
             return
-        python, *arguments = shlex.split(command)
-        assert python == "python", command
+        program, *arguments = shlex.split(command.replace("8787", self.port))
+        if program == "pb":
+            self._run_pb(arguments, printed)
+            return
+        assert program == "python", command
         text = (self.folder / arguments[0]).read_text(encoding="utf-8")
         if "serve_forever" in text or "listenTCP" in text:
             assert printed == self._start(arguments, printed.count("\n"))
         else:
             assert printed == self._finish(arguments)
+
+    def _run_pb(self, arguments, printed):
+        if arguments[0] == "serve":
+            assert printed == self._start(["-m", "broker", *arguments], printed.count("\n"))
+            return
+        command = [sys.executable, "-m", "broker", *arguments]
+        typed = {"Password": PASSWORD, "Again": PASSWORD}
+        shown, status = at_a_terminal(command, self.folder, ENVIRONMENT, typed)
+        assert normal(printed) == normal(shown.replace(self.port, "8787"))
+        assert (status != 0) == ("pb call: " in printed)
 
     def _finish(self, arguments):
         done = subprocess.run(
@@ -195,13 +212,15 @@ class Terminal:
 def normal(transcript):
     """Return a transcript with the port and the time taken out."""
     transcript = re.sub(r"(?<=127\.0\.0\.1:)\d+", "PORT", transcript)
+    transcript = re.sub(r"(?<=valid until )\d{4}-\d\d-\d\d", "DATE", transcript)
     return re.sub(r"(?<= in )\d+\.\d s", "TIME", transcript)
 
 
 @pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "console")], ids=page_id)
 def test_console(page, port, tmp_path):
     """The commands of a page run in order, each printing what the page says."""
-    make_certificates(page, tmp_path)
+    if "$ pb cert ca" not in page.read_text(encoding="utf-8"):
+        make_certificates(page, tmp_path)
     with ExitStack() as stack:
         terminal = Terminal(tmp_path, port, stack)
         for block in blocks_of(page):

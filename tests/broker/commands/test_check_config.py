@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import datetime
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from click.testing import CliRunner
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import rsa
 
 import broker
 from broker.addresses import parse_address
@@ -21,7 +19,6 @@ from broker.commands.check_config import check_config
 from broker.commands.settings import Settings
 from broker.commands.users import users
 from broker.commands.weaknesses import Finding, weaknesses
-from broker.net.issuing import Issued, unsigned, write_file
 from cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
 from cred.portal import Portal
 
@@ -173,15 +170,14 @@ def test_a_certificate_that_is_not_valid_yet() -> None:
     ]
 
 
-def test_a_short_key() -> None:
-    """An RSA key under 2,048 bits is weak."""
-    key: Any = rsa.generate_private_key(65537, 1024)
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "old")])
-    builder = unsigned(name, name, key.public_key(), NOW, NOW + datetime.timedelta(days=90))
-    old = Issued(builder.sign(key, hashes.SHA256()), key)
-    write_file(Path("server.pem"), old.certificate_pem, is_secret=False)
+def test_an_old_certificate() -> None:
+    """An RSA key under 2,048 bits is weak, and so is a signature with SHA-1."""
+    command = "openssl req -x509 -newkey rsa:1024 -sha1 -nodes -days 90 -subj /CN=old"
+    files = ["-keyout", "server.key", "-out", "server.pem"]
+    subprocess.run([*command.split(), *files], check=True, capture_output=True)
     assert found(NOW + datetime.timedelta(hours=1)) == [
-        Finding("server.pem", "has an RSA key of 1024 bits", "make one with P-256: pb cert server")
+        Finding("server.pem", "has an RSA key of 1024 bits", "make one with P-256: pb cert server"),
+        Finding("server.pem", "is signed with SHA1", "have it signed anew"),
     ]
 
 
