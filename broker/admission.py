@@ -2,8 +2,9 @@
 
 Theory of operation. The root of such a server has only login methods: ``mechanisms()``, which tells
 a client of ours which of them it may use, and one or two for each way to log in, whose work is done
-in `broker.mechanisms`. They all end in ``LoginRoot.admit``, where a checker accepts, and then the
-realm makes the avatar. It is the peer's until the peer drops it, has gone, or its login expires;
+in `broker.mechanisms`. Each call of these is an `Attempt`, which asks the guard first and tells the
+audit log after. They all end in ``LoginRoot.admit``, where a checker accepts, and then the realm
+makes the avatar. It is the peer's until the peer drops it, has gone, or its login expires;
 its ``logout`` is called once then.
 """
 
@@ -15,11 +16,14 @@ from typing import Any
 
 from zope.interface import implementer
 
+from broker.attempt import Attempt
+from broker.audit import Audit
 from broker.connection import Broker
 from broker.core.dispatch import Route
 from broker.defer import Deferred, fail, maybeDeferred, succeed
 from broker.flavors.avatar import AsReferenceable
 from broker.flavors.referenceable import Referenceable
+from broker.guard import Guard
 from broker.interfaces import IPBRoot, IPerspective
 from broker.live_logins import LiveLogins, Occupant
 from broker.mechanisms import MECHANISMS, anonymous, certificate, challenge, scram
@@ -27,6 +31,7 @@ from broker.mechanisms import password as password_login
 from broker.mechanisms import token as token_login
 from broker.mechanisms.answered import answered_only
 from broker.mechanisms.challenge import Challenger
+from broker.mechanisms.mechanism import Mechanism
 from cred import error as cred_error
 from cred.octets import Text
 from cred.portal import IRealm, Portal
@@ -38,14 +43,16 @@ __all__ = ["LoginRoot", "PortalRoot", "realm", "root_of"]
 
 @implementer(IPBRoot)
 class PortalRoot:
-    """Serves the login objects of a portal."""
+    """Serves the login objects of a portal, which share its guard."""
 
     def __init__(self, portal: Portal):
         self.portal = portal
+        self._guard = Guard() if portal.guard is None else portal.guard
+        self._audit = Audit()
 
     def rootObject(self, broker: Broker) -> LoginRoot:
         """Return the login object of one connection."""
-        return LoginRoot(self.portal, broker)
+        return LoginRoot(self.portal, broker, self._guard, self._audit)
 
 
 def root_of(target: Any) -> Any:
@@ -70,11 +77,19 @@ class LoginRoot(Referenceable):
     Args:
         portal: who lets in.
         broker: the connection.
+        guard: limits what may fail.
+        audit: the log of logins.
+
+    Attributes:
+        visit: identifies the connection to the guard.
     """
 
-    def __init__(self, portal: Portal, broker: Broker):
+    def __init__(self, portal: Portal, broker: Broker, guard: Guard, audit: Audit):
         self.portal = portal
         self.broker = broker
+        self.guard = guard
+        self.audit = audit
+        self.visit = object()
         self._logins = LiveLogins(broker)
         self._on_accepted: list[Callable[[], object]] = []
 
@@ -84,27 +99,29 @@ class LoginRoot(Referenceable):
 
     def remote_loginCertificate(self, mind: Any) -> Deferred[Any]:
         """Log in by the TLS certificate of this connection, and return the avatar."""
-        return certificate.serve(self, mind)
+        return self._attempt(certificate.CERTIFICATE, certificate.serve, mind)
 
     def remote_loginScram(self, name: Any, client_first: Any) -> Deferred[Any]:
         """Begin SCRAM: return the server's message, and the object that takes the client's next."""
-        return scram.serve(self, name, client_first)
+        return self._attempt(scram.PLAIN, scram.serve, name, client_first)
 
     def remote_loginToken(self, token: Any, mind: Any) -> Deferred[Any]:
         """Log in with a token, and return the avatar."""
-        return token_login.serve(self, token, mind)
+        return self._attempt(token_login.TOKEN, token_login.serve, token, mind)
 
     def remote_loginPassword(self, username: Any, password: Any, mind: Any) -> Deferred[Any]:
         """Log in with a password, and return the avatar."""
-        return password_login.serve(self, username, password, mind)
+        return self._attempt(
+            password_login.PASSWORD, password_login.serve, username, password, mind
+        )
 
-    def remote_login(self, username: Any) -> tuple[bytes, Challenger]:
+    def remote_login(self, username: Any) -> Deferred[tuple[bytes, Challenger]]:
         """Begin PB's challenge login: return a challenge, and the object that takes the answer."""
-        return challenge.serve(self, username)
+        return self._attempt(challenge.CHALLENGE, challenge.serve, username)
 
     def remote_loginAnonymous(self, mind: Any) -> Deferred[Any]:
         """Log in as nobody in particular, and return the avatar."""
-        return anonymous.serve(self, mind)
+        return self._attempt(anonymous.ANONYMOUS, anonymous.serve, mind)
 
     def when_accepted(self, callback: Callable[[], object]) -> None:
         """Have ``callback()`` called once a checker has accepted the peer's credentials."""
@@ -114,7 +131,13 @@ class LoginRoot(Referenceable):
         """Return how calls are made; all but the login methods want a login first."""
         return answered_only(super().route())._replace(missing=_not_logged_in)
 
-    # What the mechanisms work with: `broker.mechanisms.mechanism.Door`.
+    def _attempt(
+        self, mechanism: Mechanism, serve: Callable[..., Any], *args: Any
+    ) -> Deferred[Any]:
+        attempt = Attempt(self, mechanism.name)
+        return attempt.step(serve, attempt, *args)
+
+    # What an attempt works with: `broker.attempt.Entry`.
 
     def checker_for(self, kind: Any) -> Any:
         """Return the portal's checker for credentials of this interface, or None."""
@@ -139,10 +162,13 @@ class LoginRoot(Referenceable):
         except UnicodeDecodeError:
             raise cred_error.UnauthorizedLogin(cred_error.WRONG_LOGIN) from None
 
-    def admit(self, credentials: Any, mind: Any, mechanism: str) -> Deferred[Any]:
+    def admit(
+        self, credentials: Any, mind: Any, mechanism: str, accepted: Callable[[Occupant], object]
+    ) -> Deferred[Any]:
         """Ask the portal for the avatar of ``credentials``; return a Deferred of what to send.
 
-        Every login ends here, whatever its mechanism.
+        Every login ends here, whatever its mechanism; ``accepted`` is called with who it is once
+        the avatar is theirs.
         """
         most = self.broker.policy.max_refs
         if len(self._logins) >= most:
@@ -151,14 +177,16 @@ class LoginRoot(Referenceable):
         portal = copy.copy(self.portal)
         portal.realm = entrance
         admitted = portal.login(credentials, mind, IPerspective)
-        return admitted.addCallback(self._admitted, entrance)
+        return admitted.addCallback(self._admitted, entrance, accepted)
 
     def _accepted(self) -> None:
         callbacks, self._on_accepted = self._on_accepted, []
         for callback in callbacks:
             callback()
 
-    def _admitted(self, result: Any, entrance: _Entrance) -> Any:
+    def _admitted(
+        self, result: Any, entrance: _Entrance, accepted: Callable[[Occupant], object]
+    ) -> Any:
         try:
             _, avatar, logout = result
         except (TypeError, ValueError):
@@ -169,6 +197,7 @@ class LoginRoot(Referenceable):
         sent = avatar if is_jellyable else AsReferenceable(avatar, "perspective")
         self._logins.add(entrance.occupant, sent, logout)
         self.broker.expectations.met("login")
+        accepted(entrance.occupant)
         return sent
 
 

@@ -59,10 +59,15 @@ class Portal:
         realm: who hands out the avatars.
         checkers: credentials interface to checker, in the order of registration. Of credentials
             that provide several, the first here decides.
+        guard: limits how many logins over a network may fail, a `broker.guard.Guard`; None for that
+            of the server.
     """
 
-    def __init__(self, realm: Realm, checkers: Iterable[CredentialsChecker] = ()) -> None:
+    def __init__(
+        self, realm: Realm, checkers: Iterable[CredentialsChecker] = (), *, guard: Any = None
+    ) -> None:
         self.realm = realm
+        self.guard = guard
         self.checkers: dict[Any, CredentialsChecker] = {}
         for checker in checkers:
             self.registerChecker(checker)

@@ -7,7 +7,7 @@ from typing import Any
 from broker.connection import Broker
 from broker.defer import Deferred
 from broker.flavors.reference import RemoteReference
-from broker.mechanisms.mechanism import Door, Mechanism, no_login
+from broker.mechanisms.mechanism import Connected, Door, Mechanism, no_login
 from cred.credentials import Anonymous, IAnonymous
 from cred.error import UnhandledCredentials
 
@@ -20,7 +20,7 @@ class AnonymousLogin(Mechanism):
     name = "anonymous"
     wants = "no name"
 
-    def has_checker(self, door: Door) -> bool:
+    def has_checker(self, door: Connected) -> bool:
         """Return whether guests are let in."""
         return door.checker_for(IAnonymous) is not None
 

@@ -10,7 +10,7 @@ from zope.interface import implementer
 from broker.connection import Broker
 from broker.defer import Deferred
 from broker.flavors.reference import RemoteReference
-from broker.mechanisms.mechanism import Door, Mechanism
+from broker.mechanisms.mechanism import Connected, Door, Mechanism
 from cred.credentials import ClientCertificate, IClientCertificate
 
 __all__ = ["CERTIFICATE", "serve"]
@@ -22,13 +22,13 @@ class CertificateLogin(Mechanism):
     name = "certificate"
     wants = "a client certificate"
 
-    def closed_because(self, door: Door) -> str | None:
+    def closed_because(self, door: Connected) -> str | None:
         """Return that this peer has shown none that was verified, if so."""
         if _chain(door.broker):
             return None
         return "this connection has shown no client certificate that was verified"
 
-    def has_checker(self, door: Door) -> bool:
+    def has_checker(self, door: Connected) -> bool:
         """Return whether certificates are checked here."""
         return door.checker_for(IClientCertificate) is not None
 

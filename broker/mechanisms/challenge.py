@@ -17,7 +17,7 @@ from broker.defer import Deferred
 from broker.flavors.reference import RemoteReference
 from broker.flavors.referenceable import Referenceable
 from broker.mechanisms.answered import answered_only
-from broker.mechanisms.mechanism import Door, Mechanism, has_password, no_login, pair_of
+from broker.mechanisms.mechanism import Connected, Door, Mechanism, has_password, no_login, pair_of
 from cred import error as cred_error
 from cred.challenges import challenge, hash_password, respond, verify
 from cred.credentials import ICredentials, IUsernameHashedPassword
@@ -42,7 +42,7 @@ class ChallengeLogin(Mechanism):
     name = "challenge"
     wants = "a password"
 
-    def closed_because(self, door: Door) -> str | None:
+    def closed_because(self, door: Connected) -> str | None:
         """Return that the policy does not allow it on this connection, if so."""
         if _is_allowed(door.broker):
             return None
@@ -51,7 +51,7 @@ class ChallengeLogin(Mechanism):
             " with Policy(challenge_login=True), over TLS or the loopback"
         )
 
-    def has_checker(self, door: Door) -> bool:
+    def has_checker(self, door: Connected) -> bool:
         """Return whether some checker knows the passwords in clear, or their MD5 digests."""
         kinds = (IUsernameHashedPassword, IUsernameMD5Password)
         return any(door.checker_for(kind) is not None for kind in kinds)
@@ -120,6 +120,9 @@ class Challenger(Referenceable):
 
     def remote_respond(self, response: Any, mind: Any) -> Deferred[Any]:
         """Take the answer, and return the avatar; a second answer is refused."""
+        return self._door.step(self._respond, response, mind)
+
+    def _respond(self, response: Any, mind: Any) -> Deferred[Any]:
         if self._token is None:
             raise cred_error.LoginFailed("this challenge has been answered; ask for a new one")
         self._answered, self._token = self._token, None

@@ -6,6 +6,7 @@ name; it has a `Door` for the rest.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from broker.addresses import is_private
@@ -19,7 +20,7 @@ from cred import error as cred_error
 from cred.credentials import Scram
 from cred.octets import Text
 
-__all__ = ["Door", "Mechanism", "has_password", "no_login", "pair_of"]
+__all__ = ["Connected", "Door", "Mechanism", "has_password", "no_login", "pair_of"]
 
 # Here, since both ends load this: a program that is only a client catches these, too.
 register_errors(
@@ -33,7 +34,7 @@ register_errors(
 
 
 class Door(Protocol):
-    """What the server's part of a mechanism works with: one connection, and the way in.
+    """What the server's part of a mechanism works with: one attempt to log in.
 
     Attributes:
         broker: the connection.
@@ -49,10 +50,27 @@ class Door(Protocol):
 
         Raises:
             UnauthorizedLogin: it is no text, or is longer than 256 bytes.
+            TooManyAttempts: too many have failed for that account.
         """
 
     def admit(self, credentials: Any, mind: Any, mechanism: str) -> Deferred[Any]:
         """Have the credentials checked and an avatar made; return a Deferred of what to send."""
+
+    def step(self, function: Callable[..., Any], *args: Any) -> Deferred[Any]:
+        """Go on with the attempt in a later call; return a Deferred of what that returns."""
+
+
+class Connected(Protocol):
+    """What tells whether a mechanism is open: `Door` before an attempt.
+
+    Attributes:
+        broker: the connection.
+    """
+
+    broker: Broker
+
+    def checker_for(self, kind: Any) -> Any:
+        """Return the portal's checker for credentials of this interface, or None."""
 
 
 class Mechanism:
@@ -68,17 +86,17 @@ class Mechanism:
     wants: str
     is_for_private = False
 
-    def is_offered(self, door: Door) -> bool:
+    def is_offered(self, door: Connected) -> bool:
         """Return whether this server takes it from this peer, now."""
         return self.closed_because(door) is None and self.has_checker(door)
 
-    def closed_because(self, door: Door) -> str | None:
+    def closed_because(self, door: Connected) -> str | None:
         """Return why this connection is none on which it is taken, or None."""
         if self.is_for_private and not is_private(door.broker.transport):
             return f"{self.wants} is taken over TLS or the loopback only"
         return None
 
-    def require(self, door: Door) -> None:
+    def require(self, door: Connected) -> None:
         """Do nothing where it is taken on this connection.
 
         Raises:
@@ -88,7 +106,7 @@ class Mechanism:
         if reason is not None:
             raise cred_error.LoginFailed(reason)
 
-    def has_checker(self, door: Door) -> bool:
+    def has_checker(self, door: Connected) -> bool:
         """Return whether the portal has a checker for its credentials."""
         raise NotImplementedError
 

@@ -7,7 +7,7 @@ from typing import Any
 from broker.connection import Broker
 from broker.defer import Deferred
 from broker.flavors.reference import RemoteReference
-from broker.mechanisms.mechanism import Door, Mechanism, has_password
+from broker.mechanisms.mechanism import Connected, Door, Mechanism, has_password
 from cred import error as cred_error
 from cred.credentials import IUsernamePassword, UsernamePassword
 from cred.octets import to_octets
@@ -23,7 +23,7 @@ class Password(Mechanism):
     wants = "a password"
     is_for_private = True
 
-    def has_checker(self, door: Door) -> bool:
+    def has_checker(self, door: Connected) -> bool:
         """Return whether passwords are checked here."""
         return door.checker_for(IUsernamePassword) is not None
 

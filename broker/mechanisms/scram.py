@@ -21,7 +21,7 @@ from broker.failure import Failure
 from broker.flavors.reference import RemoteReference
 from broker.flavors.referenceable import Referenceable
 from broker.mechanisms.answered import answered_only
-from broker.mechanisms.mechanism import Door, Mechanism, has_password, pair_of
+from broker.mechanisms.mechanism import Connected, Door, Mechanism, has_password, pair_of
 from broker.net.scheduler import ImmediateScheduler, scheduler_for
 from cred import error as cred_error
 from cred.credentials import IScramProof, Scram
@@ -41,13 +41,13 @@ class ScramLogin(Mechanism):
         self.name = name
         self._is_bound = name == SCRAM_PLUS
 
-    def closed_because(self, door: Door) -> str | None:
+    def closed_because(self, door: Connected) -> str | None:
         """Return that there is nothing to bind to, where it is to be bound."""
         if self._is_bound and _binding(door.broker) is None:
             return f"{self.name} is for connections through TLS 1.3"
         return None
 
-    def has_checker(self, door: Door) -> bool:
+    def has_checker(self, door: Connected) -> bool:
         """Return whether a store with SCRAM verifiers is here."""
         return door.checker_for(IScramProof) is not None
 
@@ -144,6 +144,9 @@ class ScramExchange(Referenceable):
 
     def remote_finish(self, client_final: Any, mind: Any) -> Deferred[tuple[bytes, Any]]:
         """Check the client's proof; return the server's signature, and the avatar."""
+        return self._door.step(self._finish, client_final, mind)
+
+    def _finish(self, client_final: Any, mind: Any) -> Deferred[tuple[bytes, Any]]:
         server, self._server = self._server, None
         if server is None or server.verifier is None:
             raise cred_error.LoginFailed("this exchange has been answered; begin a new one")

@@ -7,7 +7,7 @@ from typing import Any
 from broker.connection import Broker
 from broker.defer import Deferred
 from broker.flavors.reference import RemoteReference
-from broker.mechanisms.mechanism import Door, Mechanism
+from broker.mechanisms.mechanism import Connected, Door, Mechanism
 from cred import error as cred_error
 from cred.credentials import IBearerToken, Token
 from cred.tokens import LONGEST_TOKEN
@@ -22,7 +22,7 @@ class TokenLogin(Mechanism):
     wants = "a token"
     is_for_private = True
 
-    def has_checker(self, door: Door) -> bool:
+    def has_checker(self, door: Connected) -> bool:
         """Return whether tokens are checked here."""
         return door.checker_for(IBearerToken) is not None
 

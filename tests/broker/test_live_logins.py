@@ -74,7 +74,7 @@ def test_the_last_login_counts() -> None:
 def test_a_login_that_expires(dialect: str, caplog: pytest.LogCaptureFixture) -> None:
     """At its end the connection is closed, with a line in the log, and the client told why."""
     room = Timed(dialect, short=10)
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.INFO, "broker.connection")
     avatar = room.log_in(cred.Token("short"))
     room.scheduler.advance(9.9)
     assert room.get(avatar.callRemote("whoami")) == "short"

@@ -13,9 +13,10 @@ from memory import BrokerPair
 from zope.interface import implementer
 
 import broker as asyncio_face
-from broker.admission import LoginRoot, realm
+from broker.admission import LoginRoot, PortalRoot, realm
 from broker.core.policy import PUBLISHED, STRICT
 from broker.defer import Deferred, fail
+from broker.failure import Failure
 from broker.flavors.failures import CopiedFailure
 from broker.flavors.reference import RemoteReference
 from broker.login import login
@@ -114,7 +115,16 @@ def login_root(transport: Any, policy: Any = STRICT) -> LoginRoot:
     """Return what a peer at the other end of a transport meets."""
     broker = asyncio_face.Broker(False, policy=policy)
     broker.transport = transport
-    return LoginRoot(portal(), broker)
+    return PortalRoot(portal()).rootObject(broker)
+
+
+def result_of(deferred: Any) -> Any:
+    """Return the result of a Deferred that has fired, or raise its failure."""
+    outcomes: list[Any] = []
+    deferred.addBoth(outcomes.append)
+    if isinstance(outcomes[0], Failure):
+        raise outcomes[0].value
+    return outcomes[0]
 
 
 def run(scenario: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -147,9 +157,9 @@ def test_what_is_not_offered_is_refused() -> None:
     """Who does not ask what is offered is refused all the same, and told why."""
     root = login_root(PublicTransport())
     with pytest.raises(LoginFailed, match="a password is taken over TLS or the loopback only"):
-        root.remote_loginPassword(b"alice", b"secret", None)
+        result_of(root.remote_loginPassword(b"alice", b"secret", None))
     with pytest.raises(UnauthorizedLogin, match="does not accept the old challenge login"):
-        root.remote_login(b"alice")
+        result_of(root.remote_login(b"alice"))
 
 
 @pytest.mark.parametrize(
@@ -158,18 +168,19 @@ def test_what_is_not_offered_is_refused() -> None:
 )
 def test_names_and_passwords_that_are_none(name: Any, password: Any) -> None:
     """What is too long, or no text, is a wrong login like any other."""
+    root = login_root(LocalTransport())
     with pytest.raises(UnauthorizedLogin, match=r"^wrong user name or password$"):
-        login_root(LocalTransport()).remote_loginPassword(name, password, None)
+        result_of(root.remote_loginPassword(name, password, None))
 
 
 def test_one_answer_to_a_challenge() -> None:
     """A challenge takes one answer, right or wrong."""
-    token, challenger = login_root(LocalTransport(), WITH_CHALLENGE).remote_login(b"alice")
-    outcomes: list[Any] = []
-    challenger.remote_respond(b"wrong", None).addErrback(outcomes.append)
-    assert [failure.type for failure in outcomes] == [UnauthorizedLogin]
+    asked = login_root(LocalTransport(), WITH_CHALLENGE).remote_login(b"alice")
+    token, challenger = result_of(asked)
+    with pytest.raises(UnauthorizedLogin):
+        result_of(challenger.remote_respond(b"wrong", None))
     with pytest.raises(LoginFailed, match="this challenge has been answered; ask for a new one"):
-        challenger.remote_respond(respond(token, b"secret"), None)
+        result_of(challenger.remote_respond(respond(token, b"secret"), None))
 
 
 @implementer(ICredentialsChecker)
@@ -229,7 +240,7 @@ def guests() -> Portal:
 def test_a_login_wants_an_answer(guests: Portal) -> None:
     """A login whose answer nobody waits for makes no avatar, however often it is asked for."""
     pair = BrokerPair()
-    pair.server.setNameForLocal("root", LoginRoot(guests, pair.server))
+    pair.server.setNameForLocal("root", PortalRoot(guests).rootObject(pair.server))
     for _ in range(50):
         pair.root.callRemote("loginAnonymous", None, pbanswer=False)
     pair.exchange()
@@ -242,7 +253,7 @@ def test_a_login_wants_an_answer(guests: Portal) -> None:
 
 def test_an_answer_to_a_challenge_wants_one_too() -> None:
     """So is it with the object that takes the answer to a challenge."""
-    _, challenger = login_root(LocalTransport(), WITH_CHALLENGE).remote_login(b"alice")
+    _, challenger = result_of(login_root(LocalTransport(), WITH_CHALLENGE).remote_login(b"alice"))
     for target in (challenger, login_root(LocalTransport())):
         unanswered = target.route().unanswered
         assert unanswered is not None
@@ -252,11 +263,11 @@ def test_an_answer_to_a_challenge_wants_one_too() -> None:
 def test_logins_on_one_connection_have_an_end(guests: Portal) -> None:
     """There are never more avatars than max_refs; one that is logged out makes room."""
     broker = asyncio_face.Broker(False, policy=STRICT.but(max_refs=3))
-    root = LoginRoot(guests, broker)
+    root = PortalRoot(guests).rootObject(broker)
     for _ in range(3):
         root.remote_loginAnonymous(None)
     with pytest.raises(LoginFailed, match=r"^3 logins on one connection \(max_refs\)$"):
-        root.remote_loginAnonymous(None)
+        result_of(root.remote_loginAnonymous(None))
     assert Counted.alive == 3
     broker._on_disconnect[0]()
     root.remote_loginAnonymous(None)

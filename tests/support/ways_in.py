@@ -10,7 +10,9 @@ from zope.interface import implementer
 import broker
 import cred
 from broker.admission import LoginRoot
+from broker.audit import Audit
 from broker.core.policy import STRICT, Policy
+from broker.guard import Guard
 from broker.login import login
 from cred.checkers import ICredentialsChecker
 from cred.error import UnauthorizedLogin
@@ -131,6 +133,7 @@ class WaysIn(BrokerPair):
         is_secure: bool = True,
         scheduler: Any = False,
         certificate: str | None = "certificate of carol",
+        guard: Guard | None = None,
     ):
         super().__init__(
             policy=policy, client_policy=client_policy, scheduler=scheduler, connect=False
@@ -145,7 +148,7 @@ class WaysIn(BrokerPair):
             cred.AllowAnonymousAccess(),
         ]
         self.portal = cred.Portal(broker.realm(self.make_avatar), checkers)
-        self.login_root = LoginRoot(self.portal, self.server)
+        self.login_root = LoginRoot(self.portal, self.server, guard or Guard(), Audit())
         self.server.setNameForLocal("root", self.login_root)
         for side in (self.client, self.server):
             transport: Any = self.transport(side)

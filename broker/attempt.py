@@ -1,0 +1,115 @@
+"""One attempt to log in: what a mechanism works with, watched by the guard and the audit log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from broker.audit import Audit
+from broker.connection import Broker
+from broker.defer import Deferred, maybeDeferred
+from broker.errors import ServerBusy
+from broker.failure import Failure
+from broker.guard import Guard, Origin, account_of
+from broker.live_logins import Occupant
+from broker.net.addresses import source_of
+from cred.error import Unauthorized
+from cred.octets import Text
+from cred.workers import QueueFull
+
+__all__ = ["Attempt", "Entry"]
+
+
+class Entry(Protocol):
+    """The way into a server, on one connection.
+
+    Attributes:
+        broker: the connection.
+        guard: limits what may fail.
+        audit: the log of logins.
+        visit: identifies the connection to the guard.
+    """
+
+    broker: Broker
+    guard: Guard
+    audit: Audit
+    visit: object
+
+    def checker_for(self, kind: Any) -> Any:
+        """Return the portal's checker for credentials of this interface, or None."""
+
+    def name_of(self, username: Any) -> Text:
+        """Return a user name of the peer's as the policy gives it to checkers."""
+
+    def admit(
+        self, credentials: Any, mind: Any, mechanism: str, accepted: Callable[[Occupant], object]
+    ) -> Deferred[Any]:
+        """Ask the portal for an avatar; call ``accepted`` when it is there."""
+
+
+class Attempt:
+    """A `broker.mechanisms.mechanism.Door` for one attempt, of one step or several.
+
+    Args:
+        entry: where it is made.
+        mechanism: how.
+    """
+
+    def __init__(self, entry: Entry, mechanism: str):
+        self.broker = entry.broker
+        self._entry = entry
+        self._mechanism = mechanism
+        self._user: Text | None = None
+        self._origin = Origin(entry.visit, source_of(entry.broker.peer.address))
+        # Whether the peer has got as far as to name somebody, or to show something.
+        self._is_guess = False
+
+    def step(self, function: Callable[..., Any], *args: Any) -> Deferred[Any]:
+        """Do a part of it, unless too many have failed; return a Deferred of what it returns.
+
+        It fails with TooManyAttempts, without a call; with ServerBusy, when too many log in; or as
+        ``function(*args)`` does.
+        """
+
+        def checked() -> Any:
+            self._entry.guard.check(self._origin)
+            return function(*args)
+
+        return maybeDeferred(checked).addErrback(self._failed)
+
+    def checker_for(self, kind: Any) -> Any:
+        """Return the portal's checker for credentials of this interface, or None."""
+        return self._entry.checker_for(kind)
+
+    def name_of(self, username: Any) -> Text:
+        """Return a user name of the peer's as checkers want it; the attempt is for that account.
+
+        Raises:
+            UnauthorizedLogin: it is no text, or is longer than 256 bytes.
+            TooManyAttempts: too many have failed for that account.
+        """
+        self._is_guess = True
+        name = self._user = self._entry.name_of(username)
+        self._origin = self._origin._replace(account=account_of(name))
+        self._entry.guard.check(self._origin)
+        return name
+
+    def admit(self, credentials: Any, mind: Any, mechanism: str) -> Deferred[Any]:
+        """Have the credentials checked and an avatar made; return a Deferred of what to send."""
+        self._is_guess = True
+        self._mechanism = mechanism
+        return self._entry.admit(credentials, mind, mechanism, self._accepted)
+
+    def _accepted(self, occupant: Occupant) -> None:
+        self._entry.guard.succeeded(self._origin)
+        address = self.broker.peer.address
+        self._entry.audit.accepted(address, self._mechanism, occupant.avatar_id)
+
+    def _failed(self, failure: Failure) -> Failure:
+        if self._is_guess and failure.check(Unauthorized):
+            self._entry.guard.failed(self._origin)
+        address = self.broker.peer.address
+        self._entry.audit.refused(address, self._mechanism, self._user, failure)
+        if failure.check(QueueFull):
+            raise ServerBusy(str(failure.value)) from None
+        return failure

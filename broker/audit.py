@@ -1,0 +1,111 @@
+"""The audit log of logins: one line of JSON for each, on the logger ``broker.audit``.
+
+Nothing is written until the program gives that logger a handler and the level INFO. A line tells
+who, from where, how, with what result, and why; it never has a password, a proof or a token in it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Final, TypeAlias
+
+from broker.errors import Error
+from broker.failure import Failure
+from broker.net.addresses import source_of
+from broker.tally import Allowance, Tally
+from cred.error import LoginFailed
+
+__all__ = ["REFUSALS", "Audit"]
+
+logger = logging.getLogger("broker.audit")
+
+REFUSALS: Final = Allowance(100, 0.125)
+"""Lines about refused logins from one source: a hundred, then eight a second; others are counted."""
+
+_LONGEST_USER: Final = 64
+_LONGEST_REASON: Final = 120
+
+Line: TypeAlias = dict[str, Any]
+
+
+class Audit:
+    """Writes the lines of one server.
+
+    ::
+
+        {"time": "2026-11-25T21:04:05.123Z", "result": "refused", "user": "alice",
+         "from": "198.51.100.7:53122", "how": "password", "reason": "wrong password"}
+
+    ``result`` is ``accepted``, ``refused``, or ``failed`` where the server could not tell. ``user``
+    is who was let in, or says to be; null for a guest, and where none was named; at most 64
+    characters. ``reason`` is there unless the login was accepted. ``suppressed`` is there in a line
+    before which so many others of the same source were left out, see `REFUSALS`.
+
+    Args:
+        wall: the time, in seconds since 1970.
+        clock: the time in seconds; only differences count.
+    """
+
+    def __init__(
+        self,
+        wall: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        self._wall = wall
+        self._tally = Tally(REFUSALS, clock)
+        self._suppressed: Counter[str] = Counter()
+
+    def accepted(self, address: Any, mechanism: str, user: object) -> None:
+        """Note a login that was accepted."""
+        if logger.isEnabledFor(logging.INFO):
+            self._write(self._line("accepted", address, mechanism, user))
+
+    def refused(self, address: Any, mechanism: str, user: object, failure: Failure) -> None:
+        """Note a login that was refused, or that failed for a reason of the server's."""
+        if not logger.isEnabledFor(logging.INFO):
+            return
+        source = source_of(address) or str(address)
+        if self._tally.wait(source):
+            self._suppressed[source] += 1
+            return
+        self._tally.mark(source)
+        result, reason = _why(failure.value)
+        line = self._line(result, address, mechanism, user)
+        line["reason"] = reason
+        suppressed = self._suppressed.pop(source, 0)
+        if suppressed:
+            line["suppressed"] = suppressed
+        self._write(line)
+
+    def _line(self, result: str, address: Any, mechanism: str, user: object) -> Line:
+        now = datetime.fromtimestamp(self._wall(), UTC)
+        return {
+            "time": now.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "result": result,
+            "user": _text(user),
+            "from": str(address),
+            "how": mechanism,
+        }
+
+    def _write(self, line: Line) -> None:
+        logger.info("%s", json.dumps(line))
+
+
+def _why(error: object) -> tuple[str, str]:
+    """Return the result and the reason; the text only of errors that are made to be shown."""
+    if isinstance(error, LoginFailed | Error):
+        reason = getattr(error, "reason", "") or str(error)
+        return "refused", reason[:_LONGEST_REASON]
+    return "failed", type(error).__name__
+
+
+def _text(user: object) -> str | None:
+    if user is None:
+        return None
+    text = user.decode("utf-8", "replace") if isinstance(user, bytes) else str(user)
+    return text[:_LONGEST_USER]

@@ -1,0 +1,162 @@
+"""broker.guard: failed logins of accounts, sources and connections, by a clock that stands."""
+
+from __future__ import annotations
+
+import pytest
+
+from broker import guard as guard_module
+from broker.errors import TooManyAttempts
+from broker.guard import Guard, Origin, account_of
+from broker.tally import Allowance
+
+
+class Clock:
+    """A clock that stands until it is set."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        """Return the time."""
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """A clock."""
+    return Clock()
+
+
+def wait_of(guard: Guard, origin: Origin) -> str:
+    """Return what somebody is told who would log in now; empty if they may."""
+    try:
+        guard.check(origin)
+    except TooManyAttempts as error:
+        return str(error)
+    return ""
+
+
+HOME = Origin("c1", "198.51.100.7", b"alice")
+
+
+def test_the_text(clock: Clock) -> None:
+    """Who has failed too often is told in how many whole seconds to try again, never too few."""
+    guard = Guard(account=Allowance(3, 17.0), clock=clock)
+    for _ in range(3):
+        assert wait_of(guard, HOME) == ""
+        guard.failed(HOME)
+    assert wait_of(guard, HOME) == "try again in 17 s"
+    clock.now += 3.5
+    assert wait_of(guard, HOME) == "try again in 14 s"
+    clock.now += 13.5
+    assert wait_of(guard, HOME) == ""
+
+
+@pytest.mark.parametrize(
+    ("kind", "near", "far"),
+    [
+        ("account", Origin("c2", "203.0.113.9", b"alice"), Origin("c1", "198.51.100.7", b"bob")),
+        ("source", Origin("c2", "198.51.100.7", b"bob"), Origin("c1", "203.0.113.9", b"alice")),
+        ("connection", Origin("c1", "203.0.113.9", b"bob"), Origin("c2", "198.51.100.7", b"alice")),
+    ],
+)
+def test_what_each_limit_binds(kind: str, near: Origin, far: Origin, clock: Clock) -> None:
+    """Each of the three limits binds all that have it in common, and nobody else."""
+    limits: dict[str, Allowance | None] = {"account": None, "source": None, "connection": None}
+    limits[kind] = Allowance(1, 17.0)
+    guard = Guard(clock=clock, **limits)
+    guard.failed(HOME)
+    assert wait_of(guard, near) == "try again in 17 s"
+    assert wait_of(guard, far) == ""
+
+
+@pytest.mark.parametrize(
+    ("origin", "most"),
+    [
+        (Origin("c1", "", None), 6),
+        (Origin("c1", "", b"alice"), 6),
+    ],
+)
+def test_the_usual_limits(origin: Origin, most: int, clock: Clock) -> None:
+    """Six failures on one connection are free; ten for one account, thirty from one source."""
+    guard = Guard(clock=clock)
+    for _ in range(most):
+        assert wait_of(guard, origin) == ""
+        guard.failed(origin)
+    assert wait_of(guard, origin) == "try again in 60 s"
+    for number in range(30):
+        guard.failed(Origin(number, "198.51.100.7", str(number).encode()))
+    assert wait_of(guard, Origin("c", "198.51.100.7")) == "try again in 10 s"
+    for number in range(10):
+        guard.failed(Origin(number, str(number), b"carol"))
+    assert wait_of(guard, Origin("c", "203.0.113.9", b"carol")) == "try again in 30 s"
+
+
+def test_an_owner_is_let_in_from_home(clock: Clock) -> None:
+    """Guesses from elsewhere shut an account to strangers, not to where it has been used."""
+    guard = Guard(account=Allowance(2, 17.0), clock=clock)
+    guard.succeeded(HOME)
+    for number in range(5):
+        guard.failed(Origin(number, f"203.0.113.{number}", b"alice"))
+    assert wait_of(guard, Origin("c9", "203.0.113.9", b"alice")) == "try again in 68 s"
+    assert wait_of(guard, HOME) == ""
+    guard.failed(HOME)
+    guard.failed(HOME)
+    assert wait_of(guard, HOME) == "try again in 17 s"
+
+
+def test_a_success_forgives_its_own_alone(clock: Clock) -> None:
+    """A login clears what failed for that account from there, never the source or connection."""
+    guard = Guard(
+        account=Allowance(2, 17.0), source=Allowance(3, 5.0), connection=None, clock=clock
+    )
+    guard.succeeded(HOME)
+    guard.failed(HOME)
+    guard.succeeded(HOME)
+    guard.failed(HOME)
+    assert wait_of(guard, HOME) == ""
+    guard.succeeded(HOME)
+    guard.failed(HOME)
+    assert wait_of(guard, HOME) == "try again in 5 s"
+
+
+def test_the_longest_wait_counts(clock: Clock) -> None:
+    """Of several limits that are reached, the one that takes longest is told."""
+    guard = Guard(account=Allowance(1, 20.0), source=Allowance(1, 40.0), clock=clock)
+    guard.failed(HOME)
+    assert wait_of(guard, HOME) == "try again in 40 s"
+
+
+def test_a_token_has_no_account(clock: Clock) -> None:
+    """What names no user is bound by the other limits, and makes no account known."""
+    guard = Guard(source=Allowance(1, 17.0), clock=clock)
+    token = Origin("c1", "198.51.100.7")
+    guard.succeeded(token)
+    guard.failed(token)
+    assert wait_of(guard, Origin("c2", "198.51.100.7")) == "try again in 17 s"
+
+
+def test_known_places_have_an_end(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The place that was used longest ago is forgotten for a new one."""
+    monkeypatch.setattr(guard_module, "MOST_KEYS", 2)
+    guard = Guard(account=Allowance(1, 17.0), source=None, connection=None, clock=clock)
+    places = [Origin("c", f"198.51.100.{number}", b"alice") for number in range(3)]
+    for place in [places[0], places[1], places[0], places[2]]:
+        guard.succeeded(place)
+    guard.failed(Origin("c", "203.0.113.9", b"alice"))
+    assert [bool(wait_of(guard, place)) for place in places] == [False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("username", "account"),
+    [
+        ("alice", b"alice"),
+        (b"alice", b"alice"),
+        ("\uff41lice", b"alice"),
+        (b"\xff", b"\xff"),
+        ("\x07", b"\x07"),
+    ],
+)
+def test_an_account_has_one_name(username: object, account: bytes) -> None:
+    """Whichever way a user name is written, its marks are the same; what is no name has its own."""
+    assert account_of(username) == account
