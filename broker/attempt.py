@@ -53,12 +53,15 @@ class Attempt:
     Args:
         entry: where it is made.
         mechanism: how.
+
+    Attributes:
+        mechanism: its name; one of several that begin alike is known a little later.
     """
 
     def __init__(self, entry: Entry, mechanism: str):
         self.broker = entry.broker
         self._entry = entry
-        self._mechanism = mechanism
+        self.mechanism = mechanism
         self._user: Text | None = None
         self._origin = Origin(entry.visit, source_of(entry.broker.peer.address))
         # Whether the peer has got as far as to name somebody, or to show something.
@@ -97,19 +100,19 @@ class Attempt:
     def admit(self, credentials: Any, mind: Any, mechanism: str) -> Deferred[Any]:
         """Have the credentials checked and an avatar made; return a Deferred of what to send."""
         self._is_guess = True
-        self._mechanism = mechanism
+        self.mechanism = mechanism
         return self._entry.admit(credentials, mind, mechanism, self._accepted)
 
     def _accepted(self, occupant: Occupant) -> None:
         self._entry.guard.succeeded(self._origin)
         address = self.broker.peer.address
-        self._entry.audit.accepted(address, self._mechanism, occupant.avatar_id)
+        self._entry.audit.accepted(address, self.mechanism, occupant.avatar_id)
 
     def _failed(self, failure: Failure) -> Failure:
         if self._is_guess and failure.check(Unauthorized):
             self._entry.guard.failed(self._origin)
         address = self.broker.peer.address
-        self._entry.audit.refused(address, self._mechanism, self._user, failure)
+        self._entry.audit.refused(address, self.mechanism, self._user, failure)
         if failure.check(QueueFull):
             raise ServerBusy(str(failure.value)) from None
         return failure

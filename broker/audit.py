@@ -25,7 +25,7 @@ __all__ = ["REFUSALS", "Audit"]
 logger = logging.getLogger("broker.audit")
 
 REFUSALS: Final = Allowance(100, 0.125)
-"""Lines about refused logins from one source: a hundred, then eight a second; others are counted."""
+"""Lines on refused logins from one source: a hundred, then eight a second; others are counted."""
 
 _LONGEST_USER: Final = 64
 _LONGEST_REASON: Final = 120

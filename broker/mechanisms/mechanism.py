@@ -38,9 +38,11 @@ class Door(Protocol):
 
     Attributes:
         broker: the connection.
+        mechanism: the name by which it is logged.
     """
 
     broker: Broker
+    mechanism: str
 
     def checker_for(self, kind: Any) -> Any:
         """Return the portal's checker for credentials of this interface, or None."""

@@ -104,6 +104,7 @@ def serve(door: Door, name: Any, client_first: Any) -> Deferred[tuple[bytes, Scr
     mechanism = _BY_NAME.get(text) if isinstance(text, str) else None
     if mechanism is None:
         raise cred_error.LoginFailed(f"SCRAM is done here with {SCRAM} or {SCRAM_PLUS}")
+    door.mechanism = mechanism.name
     mechanism.require(door)
     checker = door.checker_for(IScramProof)
     if checker is None:
