@@ -7,7 +7,7 @@ SOURCES := pyproject.toml README.md $(shell find broker cred jelly -name '*.py')
 # Tests and benchmarks see the built wheel, never the checkout beside them.
 export PYTHONSAFEPATH := 1
 
-.PHONY: demo test check vectors vocabulary bench profile attacks clean
+.PHONY: demo test check vectors vocabulary bench profile logins attacks clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/python -m broker demo
@@ -29,6 +29,9 @@ vocabulary: $(VENV)/.installed $(VENV)/.test
 
 bench: $(VENV)/.installed $(VENV)/.bench
 	$(BIN)/python tests/bench/run.py $(ARGS)
+
+logins: $(VENV)/.installed $(VENV)/.bench
+	$(BIN)/python tests/bench/logins.py $(ARGS)
 
 attacks: $(VENV)/.installed $(VENV)/.test
 	$(BIN)/python tests/attacks/comparison/compare.py $(ARGS)

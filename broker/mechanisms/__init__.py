@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from broker.flavors.failures import register_errors
 from broker.mechanisms.anonymous import ANONYMOUS
 from broker.mechanisms.certificate import CERTIFICATE
 from broker.mechanisms.challenge import CHALLENGE
@@ -15,8 +16,19 @@ from broker.mechanisms.mechanism import Mechanism
 from broker.mechanisms.password import PASSWORD
 from broker.mechanisms.scram import PLAIN, PLUS
 from broker.mechanisms.token import TOKEN
+from cred import error as cred_error
 
 __all__ = ["MECHANISMS"]
+
+# Here, since both ends of a login come by: the one raises them, the other makes them again.
+register_errors(
+    cred_error.LoginDenied,
+    cred_error.LoginFailed,
+    cred_error.LoginUnavailable,
+    cred_error.Unauthorized,
+    cred_error.UnauthorizedLogin,
+    cred_error.UnhandledCredentials,
+)
 
 MECHANISMS: Final[tuple[Mechanism, ...]] = (
     CERTIFICATE,

@@ -1,0 +1,259 @@
+"""What bad logins tell and cost: times of known and unknown users, and calls during a flood.
+
+Writes docs/performance/logins.md from what it has measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import math
+import multiprocessing
+import os
+import platform
+import random
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import broker
+import cred
+from broker.guard import Guard
+from cred.passwords import hash_password
+from cred.scram import SCRAM, ScramClient
+from cred.scram_verifier import ScramVerifier
+from cred.store_checker import StoreChecker
+from cred.stores import open_store
+from cred.users import User
+
+DOCS = Path(__file__).parents[2] / "docs" / "performance"
+ADDRESS = "pb://127.0.0.1:0"
+OPEN = {"account": None, "source": None, "connection": None}
+NAMES = {"known": "alice", "unknown": "mallory"}
+
+PAGE = """\
+# Logins that fail
+
+What they tell, and what they cost those who are in. `make logins` makes this page.
+
+{date}, commit `{commit}`, `make logins ARGS="{args}"`. Python {python}; {machine}.
+
+## Known and unknown users
+
+How long the refusal takes of a wrong password for a user who exists, and for one who does not, in
+turn and in random order, through one connection over the loopback, without limits: the medians of
+{tries:,} tries of each.
+
+| way in | known | unknown | difference |
+| --- | ---: | ---: | ---: |
+{timing}
+
+## Calls during a flood
+
+How long `echo` takes a client that is logged in, one call after the other for {secs:g} s, while
+{crowd} connections of another process send a wrong password again and again: the store has Argon2id hashes
+at the standard cost. *Limits* are those of `broker.Guard` as it is made without arguments; a flood
+from everywhere is like the row without.
+
+| flood | bad logins/s | p50 | p99 | longest |
+| --- | ---: | ---: | ---: | ---: |
+{flood}
+"""
+
+
+class Visitor(broker.Avatar):
+    """What a client gets that is let in."""
+
+    def perspective_echo(self, value: Any) -> Any:
+        """Return what came."""
+        return value
+
+
+def portal_of(verifier: str, folder: str, **limits: Any) -> cred.Portal:
+    """Return a portal with a store in a file, in which there is alice."""
+    store = open_store(f"file:{folder}/users.db", create=True)
+    store.add(User("alice", verifier))
+    enter = broker.realm(lambda avatar_id, mind: Visitor())
+    return cred.Portal(enter, [StoreChecker(store)], guard=Guard(**limits))
+
+
+async def by_password(root: Any, name: str) -> None:
+    """Fail to log in with a password."""
+    await root.callRemote("loginPassword", name, "guess", None)
+
+
+async def by_scram(root: Any, name: str) -> None:
+    """Fail to log in by SCRAM, whose client's share is left out: it makes up its proof."""
+    client = ScramClient(name, "guess", binding=None, plus=False)
+    server_first, exchange = await root.callRemote("loginScram", SCRAM, client.first())
+    nonce = server_first.split(b",")[0]
+    await exchange.callRemote("finish", b"c=biws," + nonce + b",p=" + b"A" * 43 + b"=", None)
+
+
+async def time_of(login: Callable[[Any, str], Awaitable[None]], root: Any, name: str) -> float:
+    """Return how long a login takes to be refused, in seconds."""
+    began = time.perf_counter()
+    try:
+        await login(root, name)
+    except cred.UnauthorizedLogin:
+        return time.perf_counter() - began
+    raise AssertionError("a wrong password was let in")
+
+
+async def measure_timing(login: Any, verifier: str, tries: int) -> dict[str, float]:
+    """Return the median of so many refusals, for each kind of user, in milliseconds."""
+    with tempfile.TemporaryDirectory() as folder:
+        portal = portal_of(verifier, folder, **OPEN)
+        async with broker.serve(portal, ADDRESS) as server:
+            times: dict[str, list[float]] = {kind: [] for kind in NAMES}
+            while len(times["known"]) < tries:
+                connection = await broker.connect(server.addresses[0])
+                try:
+                    for _ in range(min(200, tries - len(times["known"]))):
+                        for kind in random.sample(list(NAMES), 2):
+                            times[kind].append(await time_of(login, connection.root, NAMES[kind]))
+                finally:
+                    await connection.close()
+    return {kind: statistics.median(each) * 1e3 for kind, each in times.items()}
+
+
+async def keep_guessing(address: str, done: list[int]) -> None:
+    """Send a wrong password for ever, on one connection after the other."""
+    while True:
+        try:
+            async with broker.connect(address) as connection:
+                while True:
+                    try:
+                        await by_password(connection.root, random.choice(["alice", "mallory"]))
+                    except (cred.LoginFailed, broker.TooManyAttempts, broker.ServerBusy):
+                        done[0] += 1
+        except (OSError, broker.PBConnectionLost):
+            await asyncio.sleep(0.01)
+
+
+def flood(address: str, crowd: int, secs: float, said: Any) -> None:
+    """Be the process that floods; tell how many logins have failed."""
+
+    async def run() -> None:
+        done = [0]
+        guesses = [asyncio.create_task(keep_guessing(address, done)) for _ in range(crowd)]
+        await asyncio.wait(guesses, timeout=secs)
+        for each in guesses:
+            each.cancel()
+        await asyncio.gather(*guesses, return_exceptions=True)
+        said.send(done[0])
+
+    asyncio.run(run())
+
+
+def serve(folder: str, is_limited: bool, said: Any) -> None:
+    """Be the process of the server."""
+
+    async def run() -> None:
+        limits = {} if is_limited else OPEN
+        portal = portal_of(hash_password("secret"), folder, **limits)
+        async with broker.serve(portal, ADDRESS) as server:
+            said.send(server.addresses[0])
+            await server.serve_forever(handle_signals=False)
+
+    asyncio.run(run())
+
+
+async def times_of_calls(address: str, secs: float) -> list[float]:
+    """Return how long each of a client's calls takes, in milliseconds."""
+    times = []
+    async with broker.connect(address, cred.UsernamePassword("alice", "secret")) as connection:
+        ends = time.perf_counter() + secs
+        while (began := time.perf_counter()) < ends:
+            await connection.avatar.callRemote("echo", "hello")
+            times.append((time.perf_counter() - began) * 1e3)
+            await asyncio.sleep(0.001)
+    return sorted(times)
+
+
+def measure_flood(crowd: int, secs: float, is_limited: bool) -> dict[str, float]:
+    """Return the rate of the flood, and how long a good client's calls take meanwhile."""
+    spawn = multiprocessing.get_context("spawn")
+    here, there = spawn.Pipe()
+    with tempfile.TemporaryDirectory() as folder:
+        server = spawn.Process(target=serve, args=(folder, is_limited, there))
+        server.start()
+        address = here.recv()
+        heard, said = spawn.Pipe()
+        attacker = spawn.Process(target=flood, args=(address, crowd, secs + 2.0, said))
+        if crowd:
+            attacker.start()
+            time.sleep(1.0)
+        try:
+            times = asyncio.run(times_of_calls(address, secs))
+            failed = heard.recv() if crowd else 0
+        finally:
+            if crowd:
+                attacker.join()
+            server.terminate()
+            server.join()
+    return {
+        "rate": failed / (secs + 2.0),
+        "p50": statistics.median(times),
+        "p99": times[math.ceil(len(times) * 0.99) - 1],
+        "longest": times[-1],
+    }
+
+
+def main() -> None:
+    """Measure, print the page, and write it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tries", type=int, default=2000, help="of each kind of user")
+    parser.add_argument("--secs", type=float, default=10.0, help="of each flood")
+    parser.add_argument("--crowd", type=int, default=12, help="connections that flood")
+    options = parser.parse_args()
+    scram = str(ScramVerifier.of_password("secret"))
+    ways = {
+        "password, Argon2id": (by_password, hash_password("secret")),
+        "SCRAM-SHA-256": (by_scram, scram),
+    }
+    timing = []
+    for way, (login, verifier) in ways.items():
+        medians = asyncio.run(measure_timing(login, verifier, options.tries))
+        known, unknown = medians["known"], medians["unknown"]
+        difference = (unknown / known - 1) * 100
+        timing.append(f"| {way} | {known:.3f} ms | {unknown:.3f} ms | {difference:+.1f} % |")
+        print(timing[-1], flush=True)
+    floods = []
+    for name, crowd, is_limited in (
+        ("none", 0, True),
+        ("with limits", options.crowd, True),
+        ("without", options.crowd, False),
+    ):
+        found = measure_flood(crowd, options.secs, is_limited)
+        figures = " | ".join(f"{found[key]:.1f} ms" for key in ("p50", "p99", "longest"))
+        floods.append(f"| {name} | {found['rate']:,.0f} | {figures} |")
+        print(floods[-1], flush=True)
+    page = PAGE.format(
+        date=datetime.now(UTC).date(),
+        commit=commit(),
+        args=f"--tries {options.tries} --secs {options.secs:g} --crowd {options.crowd}",
+        python=platform.python_version(),
+        machine=f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        tries=options.tries,
+        secs=options.secs,
+        crowd=options.crowd,
+        timing="\n".join(timing),
+        flood="\n".join(floods),
+    )
+    (DOCS / "logins.md").write_text(page, encoding="utf-8")
+
+
+def commit() -> str:
+    """Return the commit that is measured."""
+    command = ["git", "-C", str(DOCS), "rev-parse", "--short=10", "HEAD"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+if __name__ == "__main__":
+    main()
