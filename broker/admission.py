@@ -20,6 +20,7 @@ from broker.attempt import Attempt
 from broker.audit import Audit
 from broker.connection import Broker
 from broker.core.dispatch import Route
+from broker.core.sealed import opened
 from broker.defer import Deferred, fail, maybeDeferred, succeed
 from broker.flavors.avatar import AsReferenceable
 from broker.flavors.referenceable import Referenceable
@@ -71,8 +72,16 @@ def root_of(target: Any) -> Any:
     return adapted
 
 
+# All calls of a login, and which of their arguments is the mind.
+_MINDS: dict[str, int | None] = {"mechanisms": None}
+for _mechanism in MECHANISMS:
+    _MINDS.update(_mechanism.minds)
+
+
 class LoginRoot(Referenceable):
     """What a peer can call before it has logged in, on one connection.
+
+    The gate of the connection is shut until a checker has accepted the peer's credentials.
 
     Args:
         portal: who lets in.
@@ -91,7 +100,8 @@ class LoginRoot(Referenceable):
         self.audit = audit
         self.visit = object()
         self._logins = LiveLogins(broker)
-        self._on_accepted: list[Callable[[], object]] = []
+        self._on_accepted: list[Callable[[], object]] = [broker.session.open_gate]
+        broker.session.shut_gate(_MINDS)
 
     def remote_mechanisms(self) -> list[str]:
         """Return the names of the logins that this server takes from this peer, strongest first."""
@@ -217,7 +227,7 @@ class _Entrance:
     def requestAvatar(self, avatarId: Any, mind: Any, *interfaces: Any) -> Any:
         self.occupant = Occupant.of(avatarId, self.occupant.mechanism)
         self._accepted()
-        return self._realm.requestAvatar(avatarId, mind, *interfaces)
+        return self._realm.requestAvatar(avatarId, opened(mind), *interfaces)
 
 
 def _can_be_sent(avatar: Any) -> bool:

@@ -55,6 +55,11 @@ class BananaReader:
         """Apply other limits to the expressions that follow."""
         self._reader.set_limits(limits)
 
+    @property
+    def is_between_expressions(self) -> bool:
+        """Whether no expression has been started."""
+        return self._reader.is_between_expressions
+
     def receive(self, data: bytes, inbox: MutableSequence[Message]) -> None:
         """Take in bytes, and append the messages that they complete to ``inbox``.
 

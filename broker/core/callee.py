@@ -72,6 +72,8 @@ class Callee:
 
     Attributes:
         is_draining: refuse what comes from now on.
+        max_calls: how many may run at once.
+        unjelly: makes a value of an expression, through somebody's eyes.
         running: the calls that have not ended, by request id; those that want no answer, whose ids
             mean nothing, by themselves.
         answered: bytes of answers since it was last set to 0.
@@ -82,6 +84,7 @@ class Callee:
         self, host: Any, policy: Policy, translator: Translator, outbox: Outbox, stats: Stats
     ):
         self.is_draining = False
+        self.max_calls = policy.max_calls
         self.answered = 0
         self.context = contextvars.copy_context()
         self.running: dict[RequestId | IncomingCall, IncomingCall] = {}
@@ -91,7 +94,7 @@ class Callee:
         self._outbox = outbox
         self._stats = stats
         theirs = host.overridden
-        self._unjelly = host.unserialize if "unserialize" in theirs else translator.unjelly
+        self.unjelly = host.unserialize if "unserialize" in theirs else translator.unjelly
         self._find = host.localObjectForID if "localObjectForID" in theirs else self._export
         self._entry = translator.exports.get
         self._enter = self.context.run
@@ -109,7 +112,7 @@ class Callee:
         if (
             entry is None
             or self.is_draining
-            or len(running) >= self._policy.max_calls
+            or len(running) >= self.max_calls
             or message.request_id in running
         ):
             self.receive(message, wants_answer)
@@ -210,9 +213,9 @@ class Callee:
         """Return the object that is called, if calls are taken at all."""
         if self.is_draining:
             raise ServerDraining("not run: the server is shutting down")
-        if len(self.running) >= self._policy.max_calls:
-            self._stats.limits["max_calls"] += 1
-            raise ServerBusy(f"{self._policy.max_calls} calls in flight (max_calls)")
+        if len(self.running) >= self.max_calls:
+            self._stats.count("max_calls")
+            raise ServerBusy(f"{self.max_calls} calls in flight (max_calls)")
         return self._target(message)
 
     def _discard(self, message: Any) -> None:
@@ -221,7 +224,7 @@ class Callee:
             return
         for part in (message.args, message.kw):
             with contextlib.suppress(Exception):
-                self._unjelly(part, None)
+                self.unjelly(part, None)
 
     def _run(self, call: IncomingCall, target: Any, message: Any) -> Any:
         is_hooked = overrides_hook(target, "remoteMessageReceived")
@@ -235,7 +238,7 @@ class Callee:
         args, kw = message.args, message.kw
         if type(message) not in PLAIN:
             # Arguments first: what they refer to is released also where there is no such method.
-            args, kw = self._unjelly(args, route.perspective), self._unjelly(kw, route.perspective)
+            args, kw = self.unjelly(args, route.perspective), self.unjelly(kw, route.perspective)
         method = find_method(route, call.name, self._policy.dynamic_methods)
         if route.unanswered is not None and not call.wants_answer:
             raise route.unanswered()

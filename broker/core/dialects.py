@@ -37,6 +37,11 @@ class MessageReader(Protocol):
         """Apply other limits to what follows."""
         ...
 
+    @property
+    def is_between_expressions(self) -> bool:
+        """Whether no message has been started."""
+        ...
+
     def receive(self, data: bytes, inbox: MutableSequence[Message], /) -> None:
         """Append the messages that the bytes complete, or raise ProtocolError after them."""
         ...

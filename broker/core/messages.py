@@ -41,6 +41,7 @@ __all__ = [
     "PlainSendToCache",
     "PlainTuple",
     "Pong",
+    "Raw",
     "RequestId",
     "Uncache",
     "UnknownCommand",
@@ -205,6 +206,12 @@ class UnknownCommand(Record):
     """A message of a command that is not in the table; answered with didNotUnderstand."""
 
     command: bytes
+
+
+class Raw(Record):
+    """An expression that the room above parses itself."""
+
+    expression: Any
 
 
 Message: TypeAlias = (

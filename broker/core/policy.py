@@ -18,6 +18,10 @@ def _basic_types() -> SecurityOptions:
     return options
 
 
+def _login_limits() -> Limits:
+    return Limits(max_depth=16, max_expression=64 * 1024, max_nodes=2_000)
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """What a connection allows; made once, shared by many connections.
@@ -36,6 +40,8 @@ class Policy:
         max_waiting, max_waiting_each: connections of a server that have not logged in, in all and
             from one IPv4 address or IPv6 network of 64 bits; from half of ``max_waiting`` on, more
             and more are refused at random.
+        login_limits, login_refs, login_calls: what a peer may send, hold and have in flight before
+            it has logged in; where ``limits``, ``max_refs`` and ``max_calls`` are smaller, these.
         challenge_login: whether PB's MD5 challenge login is used, and answered.
         declared_state: refuse copies of classes without declared fields.
         show_all_errors: send the text of every exception, not of registered ones only.
@@ -67,6 +73,9 @@ class Policy:
     max_calls: int = 1024
     max_waiting: int = 256
     max_waiting_each: int = 16
+    login_limits: Limits = field(default_factory=_login_limits)
+    login_refs: int = 8
+    login_calls: int = 4
     challenge_login: bool = False
     declared_state: bool = True
     show_all_errors: bool = False

@@ -14,29 +14,26 @@ answer.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Mapping
 from contextvars import Context
 from dataclasses import replace
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 from broker.core import messages
 from broker.core.callee import Callee, IncomingCall
 from broker.core.caller import Caller
-from broker.core.dialects import DIALECTS, PUBLISHED_DIALECTS, Dialect
+from broker.core.dialects import DIALECTS, PUBLISHED_DIALECTS, Dialect, MessageReader
 from broker.core.dropped import Dropped
-from broker.core.events import (
-    CallCancelled,
-    CallRaised,
-    Misunderstood,
-    PeerLeaves,
-    Ready,
-)
+from broker.core.events import Ready
+from broker.core.gate import Gate
+from broker.core.handlers import BEFORE_VERSION, GATED, GATED_BEFORE_VERSION, OPEN
 from broker.core.handshake import Handshake
 from broker.core.host import Host
-from broker.core.inbox import CALLS, Handlers, Inbox
+from broker.core.inbox import Inbox
 from broker.core.messages import Message, RequestId
 from broker.core.outbox import Outbox
 from broker.core.policy import Policy
+from broker.core.sealed import Sealed
 from broker.core.small import BASICS
 from broker.core.stats import Stats
 from broker.core.tables import QuestionTable
@@ -44,6 +41,7 @@ from broker.core.translator import Translator
 from jelly.atoms import Expression
 from jelly.codec import Reader
 from jelly.errors import BananaError, ProtocolError
+from jelly.limits import Limits
 from jelly.vocabulary import NONE_VOCABULARY
 
 __all__ = ["Session"]
@@ -57,7 +55,7 @@ class Session:
     """One side of one connection.
 
     Args:
-        host: the room above.
+        host: the room above; an attribute, too.
         policy: what is allowed.
         is_client: which side of the handshake this is.
         offered: the dialects of this side, best first; those of the policy unless given, of which
@@ -67,11 +65,14 @@ class Session:
         translator: graphs of objects in and out.
         inbox: what has come in and is not handled.
         outbox: what is about to be sent.
+        caller, callee: calls of ours, and of the peer's.
         dialect: what was agreed on, or None yet.
         stats: what has been done so far.
         receive, pump: take in bytes and handle messages, as of the inbox.
         call: call a method of the peer's, as of ``caller.Caller``.
         data_to_send: return the bytes that are due, as of ``outbox.Outbox.take``.
+        gate: what stands before the peer's messages until it has logged in; None once it has, and
+            where there is no login.
     """
 
     def __init__(
@@ -84,23 +85,27 @@ class Session:
     ):
         self.dialect: Dialect | None = None
         self.stats = Stats()
-        self._host = cast(Any, host)
+        self.host = cast(Any, host)
         self._policy = policy
+        self.gate: Gate | None = None
+        self._limits = policy.limits
+        self._reader: MessageReader | None = None
         if offered is None:
             known = PUBLISHED_DIALECTS if host.overridden else DIALECTS
             offered = tuple(d for d in known if d.name.decode("ascii") in policy.dialects)
         self._handshake = Handshake(is_client, offered)
         self._offer = Reader(replace(policy.limits, max_prefix=_SMALL_PREFIX), NONE_VOCABULARY)
-        dropped, questions = Dropped(host.on_released), QuestionTable()
+        self._dropped = dropped = Dropped(host.on_released)
+        questions = QuestionTable()
         self.translator = translator = Translator(policy, host, dropped)
         self.outbox = outbox = Outbox(host, policy, translator, questions, dropped, self.stats)
-        self._caller = Caller(host, translator, outbox, questions, self.stats)
-        self._callee = Callee(host, policy, translator, outbox, self.stats)
+        self.caller = Caller(host, translator, outbox, questions, self.stats)
+        self.callee = Callee(host, policy, translator, outbox, self.stats)
         self.inbox = Inbox(
             self,
-            _BEFORE_VERSION,
+            BEFORE_VERSION,
             self._shake_hands,
-            self._callee.begins_at_once,
+            self.callee.begins_at_once,
             outbox,
             policy,
             self.stats,
@@ -108,7 +113,7 @@ class Session:
         self.receive = self.inbox.receive
         self.pump = self.inbox.pump
         self.data_to_send = outbox.take
-        self.call = self._caller.call
+        self.call = self.caller.call
 
     # Receiving.
 
@@ -118,7 +123,7 @@ class Session:
         if opening is not None:
             self.outbox.send_expression(opening)
 
-    def handle(self, message: Message | Raw) -> None:
+    def handle(self, message: Message | messages.Raw) -> None:
         """Handle one message now; for the room above where it has a part in that itself.
 
         Raises:
@@ -129,22 +134,22 @@ class Session:
     @property
     def answered(self) -> int:
         """Bytes of answers since :meth:`forget_answered`."""
-        return self._callee.answered
+        return self.callee.answered
 
     def forget_answered(self) -> None:
         """Count the bytes of answers from 0."""
-        self._callee.answered = 0
+        self.callee.answered = 0
 
     # Sending.
 
     @property
     def waiting(self) -> int:
         """Calls of ours that have no answer yet."""
-        return len(self._caller.questions)
+        return len(self.caller.questions)
 
     def abandon(self, request_id: RequestId) -> None:
         """Stop waiting for the answer to a call of ours, and say so; if it comes, it is dropped."""
-        self._caller.abandon(request_id)
+        self.caller.abandon(request_id)
 
     @property
     def can_ping(self) -> bool:
@@ -176,24 +181,24 @@ class Session:
     @property
     def context(self) -> Context:
         """The contextvars that plain methods run in."""
-        return self._callee.context
+        return self.callee.context
 
     @property
     def running(self) -> int:
         """Calls of the peer's that have no answer yet."""
-        return len(self._callee.running)
+        return len(self.callee.running)
 
     def drain(self) -> None:
         """Refuse the peer's calls from now on, with ServerDraining."""
-        self._callee.is_draining = True
+        self.callee.is_draining = True
 
     def finish(self, call: IncomingCall, value: Any) -> None:
         """Answer a call that was pending; :meth:`data_to_send` next."""
-        self._callee.finish(call, value)
+        self.callee.finish(call, value)
 
     def fail(self, call: IncomingCall, error: Any) -> None:
         """Refuse a call that was pending, by an exception or a Failure; see :meth:`finish`."""
-        self._callee.fail(call, error)
+        self.callee.fail(call, error)
 
     # The end.
 
@@ -204,9 +209,9 @@ class Session:
             For each call of ours without an answer, whether it may have run.
         """
         may_have_left = self.outbox.may_have_left
-        lost = {each: may_have_left(each) for each in self._caller.questions.clear()}
+        lost = {each: may_have_left(each) for each in self.caller.questions.clear()}
         self.inbox.clear()
-        self._callee.running.clear()
+        self.callee.running.clear()
         self.outbox.clear()
         return lost
 
@@ -224,130 +229,53 @@ class Session:
             if reply is not None:
                 self.outbox.send_expression(reply)
             rest = offer.take_rest()
-            self.inbox.read = self._reader_of(dialect)
+            self._reader = self._reader_of(dialect)
+            self.inbox.read = self._reader.receive
             self.outbox.speak(dialect)
             self.dialect = dialect
             self.outbox.send(b"version", messages.PROTOCOL_VERSION)
-            self._host.on_event(Ready(dialect.name.decode("ascii")))
+            self.host.on_event(Ready(dialect.name.decode("ascii")))
             if rest:
                 self.inbox.read(rest, inbox)
 
-    def _reader_of(self, dialect: Dialect) -> Callable[[bytes, deque[Any]], None]:
-        theirs, policy = self._host.overridden, self._policy
+    def _reader_of(self, dialect: Dialect) -> MessageReader:
+        theirs, policy = self.host.overridden, self._policy
         allows_basics = all(map(policy.security.isTypeAllowed, BASICS))
         keeps_expressions = bool(theirs) or not allows_basics
         is_raw = any(name.startswith("proto_") for name in theirs) or "expressionReceived" in theirs
         if is_raw:
-            return dialect.reader(policy.limits, keeps_expressions, Raw).receive
-        return dialect.reader(policy.limits, keeps_expressions).receive
+            return dialect.reader(self._limits, keeps_expressions, messages.Raw)
+        return dialect.reader(self._limits, keeps_expressions)
 
-    def _on_version(self, message: messages.Version) -> None:
-        if message.number != messages.PROTOCOL_VERSION:
-            raise ProtocolError(
-                f"the peer speaks version {message.number}, not {messages.PROTOCOL_VERSION}"
-            )
-        self.inbox.handlers = _HANDLERS
+    # The gate.
 
-    def _on_early_call(self, message: Message) -> None:
-        raise ProtocolError("a call before the version")
+    def shut_gate(self, minds: Mapping[str, int | None]) -> None:
+        """Take nothing but a login from now on.
 
-    # Messages.
+        Args:
+            minds: the methods of a login, and which of their arguments is the mind, if any.
+        """
+        policy = self._policy
+        self.gate = Gate(policy, minds, self._seal)
+        self._limit(self.gate.limits)
+        self.callee.max_calls = min(policy.max_calls, policy.login_calls)
+        self.translator.exports.max_refs = min(policy.max_refs, policy.login_refs)
+        inbox = self.inbox
+        inbox.handlers = GATED if inbox.handlers is OPEN else GATED_BEFORE_VERSION
 
-    def _on_plain_call(self, message: messages.PlainCall) -> None:
-        self._callee.receive_plain(message, True)
+    def open_gate(self) -> None:
+        """The peer has been accepted: take all messages, up to the limits of the policy."""
+        policy, self.gate = self._policy, None
+        self.callee.max_calls = policy.max_calls
+        self.translator.exports.max_refs = policy.max_refs
+        self._limit(policy.limits)
+        inbox = self.inbox
+        inbox.handlers = OPEN if inbox.handlers is GATED else BEFORE_VERSION
 
-    def _on_plain_send(self, message: messages.PlainSend) -> None:
-        self._callee.receive_plain(message, False)
+    def _limit(self, limits: Limits) -> None:
+        self._limits = limits
+        if self._reader is not None:
+            self._reader.set_limits(limits)
 
-    def _on_call(self, message: messages.Call | messages.CallToCache) -> None:
-        self._callee.receive(message, message.wants_answer)
-
-    def _on_plain_call_to_cache(self, message: messages.PlainCallToCache) -> None:
-        self._callee.receive(message, True)
-
-    def _on_plain_send_to_cache(self, message: messages.PlainSendToCache) -> None:
-        self._callee.receive(message, False)
-
-    def _on_plain_answer(self, message: messages.PlainAnswer | messages.PlainTuple) -> None:
-        self._caller.on_plain_answer(message)
-
-    def _on_answer(self, message: messages.Answer) -> None:
-        self._caller.on_answer(message)
-
-    def _on_failed(self, message: messages.Failed) -> None:
-        self._caller.on_failed(message)
-
-    def _on_did_not_understand(self, message: messages.DidNotUnderstand) -> None:
-        self._host.on_event(Misunderstood(messages.describe_command(message.command)))
-
-    def _on_raw(self, raw: Raw) -> None:
-        self._host.expressionReceived(raw.expression)
-
-    def _on_unknown_command(self, message: messages.UnknownCommand) -> None:
-        self.outbox.send(b"didNotUnderstand", message.command)
-
-    def _on_cancel(self, message: messages.Cancel) -> None:
-        call = self._callee.running.get(message.request_id)
-        if call is not None:
-            self._host.on_event(CallCancelled(call))
-
-    def _on_ping(self, message: messages.Ping) -> None:
-        self.outbox.say(b"pong", message.token)
-
-    def _on_pong(self, message: messages.Pong) -> None:
-        """That it came is all that a pong says; whoever feeds the session has noticed."""
-
-    def _on_goodbye(self, message: messages.Goodbye) -> None:
-        self._host.on_event(PeerLeaves(message.code, message.text))
-
-    # Lifetimes.
-
-    def _on_decref(self, message: messages.Decref) -> None:
-        self.translator.exports.release(message.object_id, message.times)
-
-    def _on_decache(self, message: messages.Decache) -> None:
-        entry = self.translator.published.release(message.cache_id, message.times)
-        if entry is not None:
-            # Told first, as Twisted does: what the hook still sends comes before the number ends.
-            try:
-                entry.stop()
-            except Exception as error:  # noqa: BLE001 - the hook is the application's, not the peer's
-                self._host.on_event(CallRaised("stoppedObserving", error, None))
-            self.outbox.send(b"uncache", message.cache_id)
-
-    def _on_uncache(self, message: messages.Uncache) -> None:
-        value = self.translator.held.remove(message.cache_id)
-        if value is not None:
-            value.broker = None
-
-
-class Raw(NamedTuple):
-    """An expression that the room above parses itself."""
-
-    expression: Expression
-
-
-_HANDLERS: Handlers = {
-    messages.Version: Session._on_version,
-    messages.DidNotUnderstand: Session._on_did_not_understand,
-    messages.UnknownCommand: Session._on_unknown_command,
-    messages.PlainCall: Session._on_plain_call,
-    messages.PlainSend: Session._on_plain_send,
-    messages.PlainCallToCache: Session._on_plain_call_to_cache,
-    messages.PlainSendToCache: Session._on_plain_send_to_cache,
-    messages.Call: Session._on_call,
-    messages.CallToCache: Session._on_call,
-    messages.PlainAnswer: Session._on_plain_answer,
-    messages.PlainTuple: Session._on_plain_answer,
-    messages.Answer: Session._on_answer,
-    messages.Failed: Session._on_failed,
-    messages.Decref: Session._on_decref,
-    messages.Decache: Session._on_decache,
-    messages.Uncache: Session._on_uncache,
-    messages.Cancel: Session._on_cancel,
-    messages.Ping: Session._on_ping,
-    messages.Pong: Session._on_pong,
-    messages.Goodbye: Session._on_goodbye,
-    Raw: Session._on_raw,
-}
-_BEFORE_VERSION: Handlers = {**_HANDLERS, **dict.fromkeys(CALLS, Session._on_early_call)}
+    def _seal(self, expression: Expression, limits: Limits, max_refs: int) -> Sealed:
+        return Sealed(expression, self.callee.unjelly, self._dropped, limits, max_refs)

@@ -62,11 +62,15 @@ class Export:
 
 
 class ExportTable:
-    """Objects of ours that the peer can call."""
+    """Objects of ours that the peer can call.
+
+    Attributes:
+        max_refs: how many it may hold at once.
+    """
 
     def __init__(self, numbers: Numbers, max_refs: int):
         self._numbers = numbers
-        self._max_refs = max_refs
+        self.max_refs = max_refs
         self._by_id: dict[ObjectId | str, Export] = {}
         self._ids: dict[Any, ObjectId] = {}
         self._due: dict[Any, Callable[[], None]] = {}
@@ -90,8 +94,8 @@ class ExportTable:
         if object_id is not None:
             self._by_id[object_id].count += 1
             return object_id
-        if len(self._ids) >= self._max_refs:
-            raise LimitExceeded(f"more than {self._max_refs} live references (max_refs)")
+        if len(self._ids) >= self.max_refs:
+            raise LimitExceeded(f"more than {self.max_refs} live references (max_refs)")
         object_id = self._ids[identity] = self._numbers.next()
         entry = self._by_id[object_id] = Export(value, identity, 1)
         entry.on_release = self._due.pop(identity, None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from broker.connection import Broker
 from broker.defer import Deferred
@@ -19,6 +19,7 @@ class AnonymousLogin(Mechanism):
 
     name = "anonymous"
     wants = "no name"
+    minds: ClassVar[dict[str, int | None]] = {"loginAnonymous": 0}
 
     def has_checker(self, door: Connected) -> bool:
         """Return whether guests are let in."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from cryptography import x509
 from zope.interface import implementer
@@ -21,6 +21,7 @@ class CertificateLogin(Mechanism):
 
     name = "certificate"
     wants = "a client certificate"
+    minds: ClassVar[dict[str, int | None]] = {"loginCertificate": 0}
 
     def closed_because(self, door: Connected) -> str | None:
         """Return that this peer has shown none that was verified, if so."""

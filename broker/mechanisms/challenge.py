@@ -6,7 +6,7 @@ Each challenge takes one answer. Under the strict policy it is used only where t
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from zope.interface import implementer
 
@@ -41,6 +41,7 @@ class ChallengeLogin(Mechanism):
 
     name = "challenge"
     wants = "a password"
+    minds: ClassVar[dict[str, int | None]] = {"login": None, "respond": 1}
 
     def closed_because(self, door: Connected) -> str | None:
         """Return that the policy does not allow it on this connection, if so."""

@@ -7,7 +7,7 @@ name; it has a `Door` for the rest.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from broker.addresses import is_private
 from broker.connection import Broker
@@ -70,11 +70,13 @@ class Mechanism:
     Attributes:
         name: what ``mechanisms()`` calls it.
         wants: what a client gives for it, in words.
+        minds: the calls that it is made of, and which of their arguments is the mind, if any.
         is_for_private: it shows a secret, and is used only where nobody can listen in.
     """
 
     name: str
     wants: str
+    minds: ClassVar[dict[str, int | None]]
     is_for_private = False
 
     def is_offered(self, door: Connected) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from broker.connection import Broker
 from broker.defer import Deferred
@@ -21,6 +21,7 @@ class Password(Mechanism):
 
     name = "password"
     wants = "a password"
+    minds: ClassVar[dict[str, int | None]] = {"loginPassword": 2}
     is_for_private = True
 
     def has_checker(self, door: Connected) -> bool:

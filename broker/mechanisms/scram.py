@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from zope.interface import implementer
 
@@ -36,6 +36,7 @@ class ScramLogin(Mechanism):
     """One of the two."""
 
     wants = "a user name and password"
+    minds: ClassVar[dict[str, int | None]] = {"loginScram": None, "finish": 1}
 
     def __init__(self, name: str):
         self.name = name

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from broker.connection import Broker
 from broker.defer import Deferred
@@ -20,6 +20,7 @@ class TokenLogin(Mechanism):
 
     name = "token"
     wants = "a token"
+    minds: ClassVar[dict[str, int | None]] = {"loginToken": 1}
     is_for_private = True
 
     def has_checker(self, door: Connected) -> bool:

@@ -6,6 +6,7 @@ from zope.interface.verify import verifyClass, verifyObject
 
 import broker
 from broker.admission import PortalRoot
+from broker.connection import Broker
 from broker.interfaces import IPBRoot, IPerspective
 from cred.portal import Portal
 
@@ -17,7 +18,8 @@ def test_roots() -> None:
     assert root.rootObject(None) is root
     served = PortalRoot(Portal(broker.realm(lambda avatar_id, mind: None), []))
     assert verifyObject(IPBRoot, served)
-    assert served.rootObject(None) is not served.rootObject(None)
+    connection = Broker(False)
+    assert served.rootObject(connection) is not served.rootObject(connection)
 
 
 def test_perspectives() -> None:

@@ -140,7 +140,7 @@ class FakeHost:
 
 
 def make_end(policy: Policy, is_client: bool, **options: Any) -> Session:
-    """Return one session whose host is a FakeHost, found as ``session._host``.
+    """Return one session whose host is a FakeHost, found as ``session.host``.
 
     It speaks PB's dialects unless told otherwise: their bytes are specified apart from ours.
     """
@@ -170,8 +170,8 @@ class SessionPair:
     ):
         self.client = make_end(client_policy or policy, True, **options)
         self.server = make_end(policy, False, **options)
-        self.client_host: Any = self.client._host
-        self.server_host: Any = self.server._host
+        self.client_host: Any = self.client.host
+        self.server_host: Any = self.server.host
         self.wire = {"client": b"", "server": b""}
         if root is not None:
             self.server.translator.exports.name(ROOT, root)

@@ -97,7 +97,7 @@ def test_a_room_above_that_does_its_part(object_id: int, found: bool) -> None:
     host.session = Session(host, STRICT, is_client=False)
     pair.server, pair.server_host = host.session, host
     pair.client = SessionPair(shake_hands=False).client
-    pair.client_host = pair.client._host
+    pair.client_host = pair.client.host
     pair.server.start()
     pair.exchange()
     request_id = pair.client.call(b"message", object_id, "look", (5,), {})

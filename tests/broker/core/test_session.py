@@ -83,7 +83,7 @@ def ready_server(root: Any = None, **policy: Any) -> Any:
         session.translator.exports.name(ROOT, root)
     feed(session, b"none", [b"version", 6])
     session.data_to_send()
-    session._host.events.clear()
+    session.host.events.clear()
     return session
 
 
@@ -255,7 +255,7 @@ def test_an_id_may_come_again_after_its_answer() -> None:
     """An id is free once its call was answered."""
     session = ready_server(Later())
     feed(session, message(7, b"later"))
-    session.finish(session._host.pending(), 5)
+    session.finish(session.host.pending(), 5)
     feed(session, message(7, b"echo", 6))
     assert sent(session) == [[b"answer", 7, 5], [b"answer", 7, 6]]
 
@@ -305,7 +305,7 @@ def test_an_unknown_command() -> None:
     feed(session, [b"good\nbye", 1, 2], message(1, b"echo", 5))
     assert sent(session) == [[b"didNotUnderstand", b"good\nbye"], [b"answer", 1, 5]]
     feed(session, [b"didNotUnderstand", b"a\nb"])
-    assert session._host.events[-1] == Misunderstood("a\\nb")
+    assert session.host.events[-1] == Misunderstood("a\\nb")
 
 
 def test_errors_of_calls() -> None:
@@ -351,7 +351,7 @@ def test_values_that_may_not_come_in() -> None:
     assert texts[1] == b"MalformedJelly: reference 5 was never defined"
     request_id = session.call(b"message", 1, "m", (), {})
     feed(session, [b"answer", request_id, [b"os.path"]])
-    assert str(session._host.outcome(request_id)) == "type 'os.path' is not registered"
+    assert str(session.host.outcome(request_id)) == "type 'os.path' is not registered"
 
 
 def test_limits_are_counted() -> None:
@@ -456,10 +456,10 @@ def test_an_old_ticket_does_not_answer_a_new_call() -> None:
     """A call that was answered cannot answer another that has its id."""
     session = ready_server(Later())
     feed(session, message(7, b"later"))
-    old = session._host.pending()
+    old = session.host.pending()
     session.finish(old, 1)
     feed(session, message(7, b"later"))
-    new = session._host.pending()
+    new = session.host.pending()
     sent(session)
     session.finish(old, 2)
     assert sent(session) == []
@@ -474,7 +474,7 @@ def test_too_many_calls() -> None:
     feed(session, message(1, b"later"), message(2, b"later"), message(3, b"echo", 1))
     assert sent(session)[0][2][1] == b"ServerBusy: 2 calls in flight (max_calls)"
     assert root.log == []
-    session.finish(session._host.pending(), None)
+    session.finish(session.host.pending(), None)
     feed(session, message(3, b"echo", 1))
     assert root.log == [(1,)]
 
@@ -487,7 +487,7 @@ def test_draining() -> None:
     session.drain()
     feed(session, message(2, b"echo", 1))
     assert root.log == []
-    session.finish(session._host.pending(), 5)
+    session.finish(session.host.pending(), 5)
     error, answer = sent(session)
     assert error[2][1] == b"ServerDraining: not run: the server is shutting down"
     assert answer == [b"answer", 1, 5]
@@ -566,15 +566,15 @@ def test_methods_wait_for_tasks_that_have_not_begun() -> None:
     session = ready_server(root)
     session.inbox.has_unstarted_tasks = True
     feed(session, message(1, b"wait", 1), message(2, b"echo", 2), message(3, b"wait", 3))
-    assert [event.ticket.request_id for event in session._host.of(CallPending)] == [1]
+    assert [event.ticket.request_id for event in session.host.of(CallPending)] == [1]
     assert session.pump() is True
     assert root.log == []
     session.inbox.has_unstarted_tasks = False
     session.pump()
     assert root.log == [(2,)]
-    for event in session._host.of(CallPending):
+    for event in session.host.of(CallPending):
         event.result.close()
-    assert len(session._host.of(CallPending)) == 2
+    assert len(session.host.of(CallPending)) == 2
 
 
 def test_answers_do_not_wait_for_tasks() -> None:
@@ -583,8 +583,8 @@ def test_answers_do_not_wait_for_tasks() -> None:
     request_id = session.call(b"message", 1, "m", (), {})
     session.inbox.has_unstarted_tasks = True
     feed(session, [b"answer", request_id, 5], message(2, b"nothing"), message(3, b"echo", 1))
-    assert session._host.outcomes == [(request_id, True, 5)]
-    assert len(session._host.of(CallRaised)) == 1
+    assert session.host.outcomes == [(request_id, True, 5)]
+    assert len(session.host.of(CallRaised)) == 1
 
 
 class Hooked(Referenceable):
@@ -645,7 +645,7 @@ def test_holding_calls() -> None:
         [b"unknown"],
     )
     assert root.log == []
-    assert session._host.outcomes == [(request_id, True, 5)]
+    assert session.host.outcomes == [(request_id, True, 5)]
     assert session.translator.exports.get(object_id) is not None
     assert session.pump() is False
     session.inbox.holds_calls = False
@@ -791,7 +791,7 @@ def test_answers_after_the_end() -> None:
     """A method that ends after the connection has nobody to tell, and exports nothing."""
     session = ready_server(Later())
     feed(session, message(1, b"later"))
-    call = session._host.pending()
+    call = session.host.pending()
     session.end()
     session.finish(call, Referenceable())
     session.fail(call, ValueError())
@@ -808,7 +808,7 @@ def test_a_method_that_ends_the_connection() -> None:
     feed(session, message(1, b"end", target=b"ending"), message(2, b"echo", 1))
     assert root.log == []
     assert len(session.translator.exports) == 0
-    assert session._host.of(CallRaised) == []
+    assert session.host.of(CallRaised) == []
 
 
 def test_no_cancellation_gets_out() -> None:
