@@ -265,6 +265,8 @@ class Session:
 
     def open_gate(self) -> None:
         """The peer has been accepted: take all messages, up to the limits of the policy."""
+        if self.gate is None:
+            return
         policy, self.gate = self._policy, None
         self.callee.max_calls = policy.max_calls
         self.translator.exports.max_refs = policy.max_refs
