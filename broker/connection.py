@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 
 from broker import journal
+from broker.arrival import Arrival
 from broker.calls import Calls
 from broker.core.dispatch import Route, call_method, checked_arguments, find_method
 from broker.core.events import (
@@ -117,6 +118,7 @@ class Broker(Doors):
         self._keepalive: Keepalive | None = None
         self._flow: Flow | None = None
         self._when_drained: list[Callable[[], object]] = []
+        self._arrival: Arrival | None = None
         self._fault: Exception | None = None
         self._idle: Deferred[None] | None = None
         self.prepare_doors()
@@ -146,6 +148,7 @@ class Broker(Doors):
         self._flow = Flow(
             self.session, self.policy, transport, self._unsent, patience, self._soon_pump
         )
+        self._arrival = Arrival(self._scheduler, self.policy, self.session, self.abort)
         if hasattr(transport, "getPeer"):
             self.peer.address = transport.getPeer()
         if hasattr(transport, "on_drained"):
@@ -171,6 +174,8 @@ class Broker(Doors):
         if keepalive is not None:
             keepalive.last_heard = keepalive.now()
         self.session.receive(data)
+        if self.session.pending and self._arrival is not None:
+            self._arrival.watch()
         self.pump()
 
     def connectionLost(self, reason: Failure) -> None:
@@ -180,7 +185,7 @@ class Broker(Doors):
         self.disconnected = 1
         self.calls.is_open = False
         self.expectations.clear()
-        for watcher in (self._keepalive, self._flow):
+        for watcher in (self._keepalive, self._flow, self._arrival):
             if watcher is not None:
                 watcher.stop()
         was_connected = self.session.dialect is not None
@@ -311,10 +316,17 @@ class Broker(Doors):
             with contextlib.suppress(RuntimeError):
                 self._scheduler.soon_threadsafe(self.flush)
 
-    def abort(self, error: Exception) -> None:
-        """End the connection for a fault of the peer's: one log line, and no more is read."""
+    def abort(self, error: Exception, limit: str = "") -> None:
+        """End the connection for a fault of the peer's: one log line, and no more is read.
+
+        Args:
+            error: says what it was.
+            limit: the name of the setting that it went beyond, to be counted.
+        """
         if self.disconnected or self._fault is not None:
             return
+        if limit:
+            self.session.stats.count(limit)
         self._fault = error
         self.calls.is_open = False
         journal.closed(self.peer.address, error)
@@ -374,7 +386,14 @@ class Broker(Doors):
         policy = self.policy
         silence, patience = policy.ping_after, policy.ping_timeout
         if self.session.can_ping:
-            self._keepalive = Keepalive(self._scheduler, silence, patience, self._ping, self.abort)
+            self._keepalive = Keepalive(
+                self._scheduler,
+                silence,
+                patience,
+                self._ping,
+                self.abort,
+                self.session.forget_pings,
+            )
         elif hasattr(self.transport, "watch_peer"):
             self.transport.watch_peer(silence, patience)
 

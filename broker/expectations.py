@@ -14,12 +14,13 @@ class Expectations:
     """The timers of one connection that end it.
 
     Args:
-        give_up: called with PBConnectionLost, whose text is what was expected.
+        give_up: called with PBConnectionLost, whose text is what was expected, and the name of the
+            limit: what was expected, and ``_timeout``.
     """
 
     __slots__ = ("_give_up", "_noted", "_scheduler", "_timers")
 
-    def __init__(self, give_up: Callable[[Exception], object]):
+    def __init__(self, give_up: Callable[[Exception, str], object]):
         self._give_up = give_up
         self._scheduler: Scheduler | None = None
         self._noted: list[tuple[str, float, str]] = []
@@ -38,7 +39,7 @@ class Expectations:
             self._noted.append((name, seconds, text))
             return
         self._timers[name] = self._scheduler.later(
-            seconds, lambda: self._give_up(PBConnectionLost(text))
+            seconds, lambda: self._give_up(PBConnectionLost(text), f"{name}_timeout")
         )
 
     def met(self, name: str) -> None:

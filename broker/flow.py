@@ -79,6 +79,8 @@ class Flow:
         self.room = -1 if self._is_impeded else policy.high_water - unsent
         if wants_data is not self._is_reading:
             self._is_reading = wants_data
+            if not wants_data:
+                session.stats.count("max_backlog")
             if hasattr(self._transport, "pauseProducing"):
                 act = "resumeProducing" if wants_data else "pauseProducing"
                 getattr(self._transport, act)()

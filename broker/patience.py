@@ -27,7 +27,7 @@ class Patience:
         policy: the marks and times.
         unsent: returns the bytes that wait.
         sent: returns the bytes that were written so far, those that wait included.
-        give_up: called with PBConnectionLost.
+        give_up: called with PBConnectionLost and the name of the limit.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class Patience:
         policy: Policy,
         unsent: Callable[[], int],
         sent: Callable[[], int],
-        give_up: Callable[[Exception], object],
+        give_up: Callable[[Exception, str], object],
     ):
         self._scheduler = scheduler
         self._policy = policy
@@ -73,6 +73,7 @@ class Patience:
         if idle >= policy.stall_timeout or (
             unsent > policy.max_unsent and (idle >= 0.9 * _PERIOD or above >= policy.stall_timeout)
         ):
-            self._give_up(PBConnectionLost(f"peer is not reading ({unsent} bytes unsent)"))
+            limit = "max_unsent" if unsent > policy.max_unsent else "stall_timeout"
+            self._give_up(PBConnectionLost(f"peer is not reading ({unsent} bytes unsent)"), limit)
             return
         self._timer = self._scheduler.later(_PERIOD, self._look)

@@ -78,6 +78,11 @@ class Reader:
         """Whether no expression has been started."""
         return not self._open and not self._parts and self._pos == len(self._buffer)
 
+    @property
+    def pending(self) -> int:
+        """Bytes of the expression that has been started."""
+        return self._seen + len(self._buffer) - self._start + self._parts_size
+
     def feed(self, data: bytes) -> None:
         """Take in bytes; raises nothing, :meth:`read` does."""
         if self._wanted:

@@ -56,9 +56,9 @@ class BananaReader:
         self._reader.set_limits(limits)
 
     @property
-    def is_between_expressions(self) -> bool:
-        """Whether no expression has been started."""
-        return self._reader.is_between_expressions
+    def pending(self) -> int:
+        """Bytes of the expression that has begun to come and is not whole."""
+        return self._reader.pending
 
     def receive(self, data: bytes, inbox: MutableSequence[Message]) -> None:
         """Take in bytes, and append the messages that they complete to ``inbox``.

@@ -34,6 +34,7 @@ from broker.core.outbox import Outbox
 from broker.core.policy import Policy
 from broker.core.small import PLAIN, with_expressions
 from broker.core.stats import Stats
+from broker.core.strikes import Strikes
 from broker.core.tables import shown
 from broker.core.translator import Translator
 from broker.errors import NoSuchObject, ServerBusy, ServerDraining
@@ -51,9 +52,19 @@ class IncomingCall:
             expressions.
         args, kw: what the method was called with.
         deadline: milliseconds that the peer waits, or None.
+        is_read: whether what fails from now on is not the fault of what the peer sent.
     """
 
-    __slots__ = ("args", "deadline", "kw", "name", "request_id", "route", "wants_answer")
+    __slots__ = (
+        "args",
+        "deadline",
+        "is_read",
+        "kw",
+        "name",
+        "request_id",
+        "route",
+        "wants_answer",
+    )
 
     def __init__(
         self, request_id: RequestId, name: str, wants_answer: bool, deadline: int | None = None
@@ -63,6 +74,7 @@ class IncomingCall:
         self.wants_answer = wants_answer
         self.deadline = deadline
         self.route: Route | None = None
+        self.is_read = False
         self.args: tuple[Any, ...] = ()
         self.kw: dict[str, Any] = {}
 
@@ -87,6 +99,7 @@ class Callee:
         self.max_calls = policy.max_calls
         self.answered = 0
         self.context = contextvars.copy_context()
+        self._strikes = Strikes(policy, stats)
         self.running: dict[RequestId | IncomingCall, IncomingCall] = {}
         self._host = host
         self._policy = policy
@@ -165,6 +178,7 @@ class Callee:
         except Exception as error:  # noqa: BLE001 - an object's own lookup may raise anything
             self._discard(message)
             self._refuse(call, error)
+            self._strikes.note(error)
             return
         try:
             result = self._run(call, target, message)
@@ -172,6 +186,8 @@ class Callee:
             raise
         except BaseException as error:  # noqa: BLE001 - whatever a method raises is its answer
             self._refuse(call, error)
+            if not call.is_read:
+                self._strikes.note(error)
             return
         self._conclude(call, result)
 
@@ -233,12 +249,14 @@ class Callee:
             # A hook of the class's own, which knows expressions.
             if type(message) in PLAIN:
                 message = with_expressions(message)
+            call.is_read = True
             return self._enter(route, self._host, call.name, message.args, message.kw)
         call.route = route
         args, kw = message.args, message.kw
         if type(message) not in PLAIN:
             # Arguments first: what they refer to is released also where there is no such method.
             args, kw = self.unjelly(args, route.perspective), self.unjelly(kw, route.perspective)
+        call.is_read = True
         method = find_method(route, call.name, self._policy.dynamic_methods)
         if route.unanswered is not None and not call.wants_answer:
             raise route.unanswered()

@@ -38,8 +38,8 @@ class MessageReader(Protocol):
         ...
 
     @property
-    def is_between_expressions(self) -> bool:
-        """Whether no message has been started."""
+    def pending(self) -> int:
+        """Bytes of the message that has begun to come and is not whole."""
         ...
 
     def receive(self, data: bytes, inbox: MutableSequence[Message], /) -> None:

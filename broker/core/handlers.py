@@ -82,6 +82,7 @@ def _on_cancel(session: Owner, message: messages.Cancel) -> None:
 
 
 def _on_ping(session: Owner, message: messages.Ping) -> None:
+    session.count_ping()
     session.outbox.say(b"pong", message.token)
 
 

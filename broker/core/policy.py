@@ -51,6 +51,10 @@ class Policy:
         text_user_names: checkers and realms get user names as str, not bytes.
         insecure_plaintext: serve and dial public addresses without TLS.
         max_unsent: bytes that may wait for a peer that reads slowly; see ``stall_timeout``.
+        max_strikes, max_unknown: calls with references beyond ``max_refs``, and calls that name
+            objects which the peer was not given, of which the last ends the connection.
+        max_pings: pings of the peer's within ``ping_after`` seconds; they are counted anew before
+            twice as many have passed.
         high_water: unsent bytes above which no further call of the peer is started.
         max_backlog: received bytes that may wait to be handled, before reading stops.
         turn_messages, turn_time: messages of one connection that are handled in one turn of the
@@ -58,6 +62,8 @@ class Policy:
         handshake_timeout, offer_timeout, login_timeout, close_timeout: seconds for the TLS
             handshake, for the server's offer of dialects, for a login, and for the peer's part of a
             close.
+        partial_timeout, partial_rate: seconds that a message may take from its first byte to its
+            last, and bytes a second of one that takes longer.
         ping_after, ping_timeout: seconds of silence after which a peer is asked whether it is
             there, and that it then has to answer.
         stall_timeout: seconds a peer may take nothing while much waits for it, or leave more than
@@ -85,6 +91,9 @@ class Policy:
     text_user_names: bool = True
     insecure_plaintext: bool = False
     max_unsent: int = 16 * 1024 * 1024
+    max_strikes: int = 3
+    max_unknown: int = 100
+    max_pings: int = 40
     high_water: int = 64 * 1024
     max_backlog: int = 16 * 1024 * 1024
     turn_messages: int = 64
@@ -93,6 +102,8 @@ class Policy:
     offer_timeout: float = 10.0
     login_timeout: float = 30.0
     close_timeout: float = 5.0
+    partial_timeout: float = 30.0
+    partial_rate: int = 1024
     ping_after: float = 20.0
     ping_timeout: float = 20.0
     stall_timeout: float = 30.0

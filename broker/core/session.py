@@ -89,6 +89,7 @@ class Session:
         self._policy = policy
         self.gate: Gate | None = None
         self._limits = policy.limits
+        self._pings = 0
         self._reader: MessageReader | None = None
         if offered is None:
             known = PUBLISHED_DIALECTS if host.overridden else DIALECTS
@@ -175,6 +176,26 @@ class Session:
     def send_expression(self, expression: Expression) -> None:
         """Send one expression as it stands: PB's published ``sendEncoded``."""
         self.outbox.send_expression(expression)
+
+    @property
+    def pending(self) -> int:
+        """Bytes of a message that has begun to come and is not whole."""
+        return 0 if self._reader is None else self._reader.pending
+
+    def count_ping(self) -> None:
+        """Note a ping of the peer's.
+
+        Raises:
+            ProtocolError: there were too many since :meth:`forget_pings`.
+        """
+        self._pings += 1
+        if self._pings > self._policy.max_pings:
+            self.stats.count("max_pings")
+            raise ProtocolError("too many pings")
+
+    def forget_pings(self) -> None:
+        """Count the peer's pings from 0."""
+        self._pings = 0
 
     # Calls of the peer's.
 

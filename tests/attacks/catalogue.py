@@ -189,10 +189,9 @@ ATTACKS = [
     Attack("A10", "a hash bomb of 60 levels in a frozenset",
            argument(lambda: bomb_as_key(60, b"frozenset")),
            "LimitExceeded: key expands to more than 10000 nodes (max_key_nodes)", seconds=0.01),
-    Attack("A11", "40,000 ints with one hash",
-           argument(lambda: dictionary(*(k * PRIME for k in range(1, 40_001)))),
-           # 640 KB of ints of ten digits: reading them is most of it.
-           "InsecureJelly: int key wider than 64 bits", seconds=0.25),
+    Attack("A11", "10,000 ints with one hash",
+           argument(lambda: dictionary(*(k * PRIME for k in range(1, 10_001)))),
+           "InsecureJelly: int key wider than 64 bits"),
     Attack("A11", "a Decimal as a key", argument(lambda: dictionary([b"decimal", 1, 0])),
            "InsecureJelly: Decimal as a key"),
     Attack("A11", "1,000 pairs with one hash",

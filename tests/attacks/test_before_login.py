@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 from typing import Any
 
@@ -70,6 +71,11 @@ def stranger(dialect: str, policy: str, house: Any = None) -> Victim:
     return victim
 
 
+def hear(data: bytes, victim: Victim) -> None:
+    """Let it hear bytes."""
+    victim.hear(data)
+
+
 def answers(victim: Victim) -> list[Any]:
     """What was answered, and what was refused."""
     said = victim.speaker.read(victim.said)
@@ -97,9 +103,9 @@ def test_what_kills_nobody_after_a_login_kills_nobody_before_it(
         assert victim.is_dead or refused == [Failed]
         if len(data) > 70_000:
             assert victim.is_dead
-        seconds = cost(lambda other: other.hear(data), lambda d=dialect: stranger(d, policy), 2)  # noqa: B023
-        assert seconds <= 0.1
         victim.end()
+        fresh = functools.partial(stranger, dialect, policy)
+        assert cost(functools.partial(hear, data), fresh, 4, 0.1) <= 0.1
 
 
 @binds("A9")

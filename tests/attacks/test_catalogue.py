@@ -34,7 +34,9 @@ def test_refused(
     data = attack.make(victim.speaker)
     with taming(caplog) as lines:
         victim.hear(data)
-        seconds = cost(lambda other: other.hear(data), lambda: Victim(dialect, policy))
+        seconds = cost(
+            lambda other: other.hear(data), lambda: Victim(dialect, policy), 4, attack.seconds
+        )
     if attack.dies == "connection":
         assert lines[0] == f"closed PEER: {attack.text}"
         assert victim.is_dead

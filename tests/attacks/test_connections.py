@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from attacker import POLICIES, Target, Victim, binds, portal, taming
+from catalogue import a_string
 from memory import BrokerPair
 
 import broker
@@ -123,6 +124,39 @@ def test_a_link_that_is_dead(caplog: pytest.LogCaptureFixture) -> None:
             assert not victim.is_dead
             victim.wait(1.0)
     assert lines == ["closed PEER: no data from peer for 40 s"]
+
+
+@binds("A8")
+def test_a_message_that_does_not_end(
+    policy: str, dialect: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who begins a message and trickles is put out after 30 s; a slow large one is waited for."""
+    for piece, is_dead in ((1, True), (1100, False)):
+        victim = Victim(dialect, policy)
+        begin = a_string(600_000) if dialect == "pb" else (600_000).to_bytes(4, "big")
+        victim.hear(begin)
+        with taming(caplog) as lines:
+            for _ in range(31):
+                victim.wait(1.0)
+                victim.hear(bytes(piece))
+        assert victim.is_dead is is_dead
+        assert lines == ["closed PEER: message not completed in 30 s"] * is_dead
+        assert victim.broker.session.stats.limits == ({"partial_timeout": 1} if is_dead else {})
+        victim.end()
+
+
+@binds("B12", dialects=("msgpack/1",))
+def test_too_many_pings(policy: str, dialect: str, caplog: pytest.LogCaptureFixture) -> None:
+    """One a second is answered for ever, two a second are not."""
+    for a_second, is_dead in ((1, False), (3, True)):
+        victim = Victim(dialect, policy)
+        with taming(caplog) as lines:
+            for _ in range(60):
+                victim.wait(1.0)
+                victim.hear(victim.speaker.message(b"ping", 7) * a_second)
+        assert victim.is_dead is is_dead
+        assert lines == ["closed PEER: too many pings"] * is_dead
+        victim.end()
 
 
 @binds("A8")

@@ -131,6 +131,59 @@ def test_no_address_of_memory_crosses(policy: str, dialect: str) -> None:
     victim.end()
 
 
+@binds("B1")
+def test_who_guesses_ids_is_put_out(
+    policy: str, dialect: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """99 guesses are refused; the hundredth ends the connection. So it is with arguments."""
+    for values, target in (((), 12345), (([b"local", 12345],), b"root")):
+        victim = Victim(dialect, policy, Market())
+        with taming(caplog) as lines:
+            for number in range(1, 101):
+                assert not victim.is_dead
+                victim.hear(victim.speaker.call(*values, target=target, number=number))
+        assert victim.is_dead
+        text = "object 12345 is not exported to this connection"
+        assert lines == [f"PEER: NoSuchObject: {text}"] * 100 + [f"closed PEER: {text}"]
+        assert victim.broker.session.stats.limits == {"max_unknown": 1}
+
+
+@binds("B1")
+def test_an_application_may_say_so_for_ever(policy: str, dialect: str) -> None:
+    """An error of that class, raised by a method, is its answer and no more."""
+
+    class Shelf(Target):
+        """Has nothing."""
+
+        def remote_take(self) -> None:
+            """Say so."""
+            raise broker.NoSuchObject("no such book")
+
+    victim = Victim(dialect, policy, Shelf())
+    for number in range(1, 151):
+        victim.hear(victim.speaker.call(name=b"take", number=number))
+    assert not victim.is_dead
+    victim.end()
+
+
+@binds("A14")
+def test_three_times_too_many_references(
+    policy: str, dialect: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who goes beyond the limit twice loses two calls; the third time it is the connection."""
+    victim = Victim(dialect, POLICIES[policy].but(max_refs=20))
+    value = [b"list", *([b"remote", number] for number in range(1, 22))]
+    with taming(caplog) as lines:
+        for number in (1, 2):
+            victim.hear(victim.speaker.call(value, number=number))
+            assert not victim.is_dead
+        victim.hear(victim.speaker.call(value, number=3))
+    text = "more than 20 live references (max_refs)"
+    assert lines == [f"PEER: LimitExceeded: {text}"] * 3 + [f"closed PEER: {text}"]
+    assert victim.is_dead
+    assert victim.broker.session.stats.limits == {"max_refs": 3, "max_strikes": 1}
+
+
 @binds("B2")
 @pytest.mark.parametrize("count", [0, -5, 2, 1_000_000])
 def test_decrefs_beyond_what_is_held(

@@ -20,13 +20,14 @@ def given_up() -> list[Any]:
 def test_what_does_not_come(given_up: list[Any]) -> None:
     """After its time, and not before, the connection is given up, with these words."""
     scheduler = ManualScheduler()
-    expectations = Expectations(given_up.append)
+    expectations = Expectations(lambda error, limit: given_up.append((error, limit)))
     expectations.begin(scheduler)
     expectations.add("offer", 10, "no offer in 10 s")
     scheduler.advance(9)
     assert not given_up
     scheduler.advance(2)
-    (error,) = given_up
+    ((error, limit),) = given_up
+    assert limit == "offer_timeout"
     assert type(error) is PBConnectionLost
     assert str(error) == "no offer in 10 s"
 
@@ -34,7 +35,7 @@ def test_what_does_not_come(given_up: list[Any]) -> None:
 def test_what_comes(given_up: list[Any]) -> None:
     """What was met has no timer left, nor has what was never expected."""
     scheduler = ManualScheduler()
-    expectations = Expectations(given_up.append)
+    expectations = Expectations(lambda error, limit: given_up.append((error, limit)))
     expectations.begin(scheduler)
     expectations.add("offer", 10, "no offer in 10 s")
     expectations.add("login", 10, "no login in 10 s")
@@ -50,11 +51,13 @@ def test_what_comes(given_up: list[Any]) -> None:
 def test_from_when_there_is_a_clock(given_up: list[Any]) -> None:
     """What was expected before counts from when the connection begins."""
     scheduler = ManualScheduler()
-    expectations = Expectations(given_up.append)
+    expectations = Expectations(lambda error, limit: given_up.append((error, limit)))
     expectations.add("login", 30, "login not completed in 30 s")
     scheduler.advance(100)
     expectations.begin(scheduler)
     scheduler.advance(29)
     assert not given_up
     scheduler.advance(2)
-    assert [str(error) for error in given_up] == ["login not completed in 30 s"]
+    assert [(str(error), limit) for error, limit in given_up] == [
+        ("login not completed in 30 s", "login_timeout")
+    ]

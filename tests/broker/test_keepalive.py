@@ -14,13 +14,23 @@ class Line:
     def __init__(self) -> None:
         self.scheduler = ManualScheduler()
         self.said: list[str] = []
+        self.limits: list[str] = []
+        self.forgotten = 0
         self.keepalive = Keepalive(
             self.scheduler,
             20.0,
             20.0,
             lambda: self.said.append("are you there?"),
-            lambda error: self.said.append(str(error)),
+            self._give_up,
+            self._forget,
         )
+
+    def _give_up(self, error: Exception, limit: str) -> None:
+        self.said.append(str(error))
+        self.limits.append(limit)
+
+    def _forget(self) -> None:
+        self.forgotten += 1
 
 
 @pytest.mark.row("B12")
@@ -35,6 +45,7 @@ def test_silence() -> None:
     assert line.said == ["are you there?"]
     line.scheduler.advance(1.1)
     assert line.said == ["are you there?", "no data from peer for 40 s"]
+    assert line.limits == ["ping_timeout"]
     assert line.scheduler.waiting == 0
 
 
@@ -56,6 +67,8 @@ def test_talk() -> None:
         line.scheduler.advance(10)
         line.keepalive.last_heard = line.keepalive.now()
     assert line.said == []
+    # 200 s have passed: never earlier than after 20 s, nor as late as after 40.
+    assert 5 < line.forgotten <= 10
 
 
 def test_stop() -> None:

@@ -18,13 +18,18 @@ class Line:
         self.scheduler = ManualScheduler()
         self.sent = self.unsent = 0
         self.said: list[str] = []
+        self.limits: list[str] = []
         self.patience = Patience(
             self.scheduler,
             STRICT,
             lambda: self.unsent,
             lambda: self.sent,
-            lambda error: self.said.append(str(error)),
+            self._give_up,
         )
+
+    def _give_up(self, error: Exception, limit: str) -> None:
+        self.said.append(str(error))
+        self.limits.append(limit)
 
     def write(self, size: int) -> None:
         """Write, to a kernel that takes nothing for now."""
@@ -50,6 +55,7 @@ def test_above_the_cap_nothing_taken() -> None:
     line.write(CAP + 1)
     line.scheduler.advance(2)
     assert line.said == [f"peer is not reading ({CAP + 1} bytes unsent)"]
+    assert line.limits == ["max_unsent"]
 
 
 def test_too_slow_for_what_is_sent() -> None:
@@ -72,6 +78,7 @@ def test_below_the_cap_nothing_taken() -> None:
     assert line.said == []
     line.scheduler.advance(2)
     assert line.said == [f"peer is not reading ({STRICT.high_water + 1} bytes unsent)"]
+    assert line.limits == ["stall_timeout"]
 
 
 def test_progress_buys_time() -> None:

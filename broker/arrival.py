@@ -1,0 +1,76 @@
+"""Arrival: how long a message may be on its way, from its first byte to its last."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from broker.core.policy import Policy
+from broker.core.session import Session
+from broker.errors import PBConnectionLost
+from broker.net.scheduler import Cancellable, Scheduler
+
+__all__ = ["Arrival"]
+
+# Seconds between two looks at a message that is late and comes fast enough, or is not read.
+_PERIOD = 1.0
+
+
+class Arrival:
+    """Watches while a message is on its way, and gives up a peer that does not complete it.
+
+    A message may take ``partial_timeout``; one that takes longer, because it is large, must come at
+    ``partial_rate`` bytes a second. Time in which nothing is read does not count.
+
+    Args:
+        scheduler: the clock.
+        policy: the time and the rate.
+        session: whose messages they are.
+        give_up: called with PBConnectionLost and the name of the limit.
+    """
+
+    __slots__ = ("_begun_at", "_give_up", "_policy", "_scheduler", "_session", "_since", "_timer")
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        policy: Policy,
+        session: Session,
+        give_up: Callable[[Exception, str], object],
+    ):
+        self._scheduler = scheduler
+        self._policy = policy
+        self._session = session
+        self._give_up = give_up
+        self._timer: Cancellable | None = None
+        self._since = 0.0
+        self._begun_at = -1
+
+    def watch(self) -> None:
+        """Bytes have come, and the last of them belong to a message that is not whole."""
+        begun_at = self._session.stats.bytes_received - self._session.pending
+        if begun_at != self._begun_at:
+            self._begun_at, self._since = begun_at, self._scheduler.now()
+        if self._timer is None:
+            self._timer = self._scheduler.later(self._policy.partial_timeout, self._look)
+
+    def stop(self) -> None:
+        """Watch no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _look(self) -> None:
+        self._timer = None
+        session, policy, now = self._session, self._policy, self._scheduler.now()
+        pending = session.pending
+        if not pending:
+            return
+        if not session.inbox.wants_data:
+            self._since = now
+            self._timer = self._scheduler.later(_PERIOD, self._look)
+            return
+        took, most = now - self._since, policy.partial_timeout
+        if took >= most and pending < took * policy.partial_rate:
+            text = f"message not completed in {most:g} s"
+            self._give_up(PBConnectionLost(text), "partial_timeout")
+            return
+        self._timer = self._scheduler.later(max(most - took, _PERIOD), self._look)
