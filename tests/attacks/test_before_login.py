@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from attacker import BOTH, NOTHING, POLICIES, Speaker, Victim, binds, cost, flat, taming
 from catalogue import ATTACKS, Attack, nested
+from ways_in import WaysIn
 
 import broker
 import cred
@@ -16,6 +17,7 @@ from broker import pb
 from broker.core.messages import Answer, Decref, Failed
 from broker.core.policy import PUBLISHED, STRICT
 from broker.defer import Deferred
+from cred.interfaces import IScramProof
 from jelly.registry import defaults
 
 
@@ -311,3 +313,56 @@ def test_the_figures() -> None:
         assert (policy.login_refs, policy.login_calls) == (8, 4)
     assert set(POLICIES) == {"strict", "published"}
     assert BOTH == ("pb", "msgpack/1")
+
+
+WAYS: dict[str, tuple[Any, tuple[Any, ...]]] = {
+    "certificate": (cred.ClientCertificate(), ()),
+    "SCRAM-SHA-256-PLUS": (cred.Scram("alice", "secret", bound=True), ()),
+    "SCRAM-SHA-256": (cred.Scram("alice", "secret"), ()),
+    "token": (cred.Token("good"), ()),
+    "password": (cred.UsernamePassword("alice", "secret"), (IScramProof,)),
+    "challenge": (
+        cred.UsernamePassword("alice", "secret"),
+        (IScramProof, cred.IUsernamePassword),
+    ),
+    "anonymous": (cred.Anonymous(), ()),
+}
+
+
+class Mind(broker.Referenceable):
+    """A client's."""
+
+
+@pytest.mark.row("A9")
+@pytest.mark.parametrize("dialects", [("pb", "none"), ("msgpack/1",)])
+@pytest.mark.parametrize("name", WAYS)
+def test_every_way_in_passes_the_gate(name: str, dialects: tuple[str, ...]) -> None:
+    """Each gives the realm the mind, whatever graph that is, and opens the gate."""
+    policy = STRICT.but(challenge_login=True, dialects=dialects)
+    options = {"binding": None} if name == "SCRAM-SHA-256" else {}
+    room = WaysIn(policy=policy, **options)
+    credentials, taken = WAYS[name]
+    room.take_away(*taken)
+    mind = Mind()
+    avatar = room.log_in(credentials, [mind, {"of": [mind]}])
+    assert room.client.peer.mechanism == name
+    reference, rest = room.avatars[-1].mind
+    assert isinstance(reference, broker.RemoteReference)
+    assert rest["of"][0] is reference
+    assert room.server.session.gate is None
+    assert room.get(avatar.callRemote("whoami")) in ("alice", "bob", "carol", "guest")
+
+
+@pytest.mark.row("A9")
+def test_who_is_refused_stays_before_the_gate() -> None:
+    """Every way in that leads nowhere leaves the gate shut."""
+    room = WaysIn(certificate=None)
+    for method, arguments in (
+        ("loginCertificate", (None,)),
+        ("loginScram", ("SCRAM-SHA-256", b"n,,n=nobody,r=fyko")),
+        ("loginToken", ("bad", None)),
+        ("loginPassword", (b"alice", b"bad", None)),
+        ("login", (b"alice",)),
+    ):
+        room.call(method, *arguments)
+        assert room.server.session.gate is not None

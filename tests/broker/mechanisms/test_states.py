@@ -144,7 +144,7 @@ def test_a_login_without_an_answer(name: str) -> None:
     assert (room.avatars, room.scram.asked) == ([], [])
 
 
-@pytest.mark.parametrize("token", [None, 5, [], b"\xff"])
+@pytest.mark.parametrize("token", [None, 5, b"\xff"])
 def test_a_token_that_is_none(token: Any) -> None:
     """A token is text; what is something else does not reach the checker."""
     assert WaysIn().call("loginToken", token, None).check(cred.UnauthorizedLogin)
