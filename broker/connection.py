@@ -176,7 +176,9 @@ class Broker(Doors):
         self.session.receive(data)
         if self.session.pending and self._arrival is not None:
             self._arrival.watch()
-        self.pump()
+        # What waits for its turn already is joined by this.
+        if not self._has_pump:
+            self.pump()
 
     def connectionLost(self, reason: Failure) -> None:
         """Fail what is pending and let everything go (published)."""
@@ -212,7 +214,6 @@ class Broker(Doors):
 
     def pump(self) -> None:
         """Handle what has come in, a turn's worth; the rest in the next turn of the loop."""
-        self._has_pump = False
         if self._is_pumping:
             return
         self._is_pumping = True
@@ -255,7 +256,11 @@ class Broker(Doors):
     def _soon_pump(self) -> None:
         if not self._has_pump and not self.disconnected:
             self._has_pump = True
-            self._scheduler.soon(self.pump)
+            self._scheduler.soon(self._pump_in_turn)
+
+    def _pump_in_turn(self) -> None:
+        self._has_pump = False
+        self.pump()
 
     def flush(self) -> None:
         """Write what is due."""
@@ -306,7 +311,8 @@ class Broker(Doors):
         waiting, self._when_drained = self._when_drained, []
         for callback in waiting:
             callback()
-        self.pump()
+        if not self._has_pump:
+            self.pump()
 
     def on_released(self) -> None:
         """Have the peer told of what was collected; from any thread."""

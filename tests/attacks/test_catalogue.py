@@ -88,7 +88,7 @@ async def strike(server: broker.Server, attack: Attack, dialect: str) -> None:
 
 ROWS = {
     *(f"A{number}" for number in range(1, 18)),
-    *(f"B{number}" for number in range(1, 19) if number != 14),
+    *(f"B{number}" for number in range(1, 19)),
     *(f"C{number}" for number in (6, 8)),
 }
 
