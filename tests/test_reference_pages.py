@@ -151,6 +151,17 @@ def test_limits_of_a_message(name: str) -> None:
     assert code(LIMITS[name][1]) == str(getattr(Limits(), name))
 
 
+def test_limits_of_a_login() -> None:
+    """The row has each size that is smaller than that of other messages, with its value."""
+    login = STRICT.login_limits
+    smaller = [
+        f"`{field.name}` {getattr(login, field.name)}"
+        for field in dataclasses.fields(Limits)
+        if getattr(login, field.name) != getattr(STRICT.limits, field.name)
+    ]
+    assert sorted(LIMITS["login_limits"][1].split(", ")) == sorted(smaller)
+
+
 def test_limits_of_a_connection() -> None:
     """Each number of a Policy has its row, with the strict default, and no row is too many."""
     numbers = {
@@ -160,7 +171,7 @@ def test_limits_of_a_connection() -> None:
         for field in dataclasses.fields(Policy)
         if type(getattr(STRICT, field.name)) in (int, float)
     }
-    sizes = {field.name for field in dataclasses.fields(Limits)}
+    sizes = {"login_limits", *(field.name for field in dataclasses.fields(Limits))}
     assert {name: row[1] for name, row in LIMITS.items() if name not in sizes} == numbers
 
 
