@@ -14,12 +14,23 @@ from broker.connection import Broker
 from broker.defer import Deferred
 from broker.errors import NoSuchMethod
 from broker.failure import Failure
+from broker.flavors.failures import register_errors
 from broker.flavors.reference import RemoteReference
 from cred import error as cred_error
 from cred.credentials import Scram
 from cred.octets import Text
 
 __all__ = ["Connected", "Door", "Mechanism", "has_password", "no_login", "pair_of"]
+
+
+# Here, where both ends come by: what a server refuses a login with, a client raises.
+register_errors(
+    cred_error.LoginDenied,
+    cred_error.LoginFailed,
+    cred_error.Unauthorized,
+    cred_error.UnauthorizedLogin,
+    cred_error.UnhandledCredentials,
+)
 
 
 class Door(Protocol):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -260,3 +262,16 @@ def test_a_portal_of_its_own_kind(method: str, arguments: Any, kind: str) -> Non
     room.login_root.portal = Overriding(room.portal.realm)
     avatar = room.call(method, *arguments)
     assert room.get(avatar.callRemote("whoami")) == kind
+
+
+def test_a_client_alone_knows_what_it_is_refused_with() -> None:
+    """A program that only connects raises cred's errors, although it never imports a server."""
+    program = (
+        "import broker.login, sys; from jelly.registry import defaults;"
+        " assert 'broker.admission' not in sys.modules;"
+        " print(defaults.declared.errors['twisted.cred.error.UnauthorizedLogin'].__name__)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True
+    )
+    assert done.stdout == "UnauthorizedLogin\n"
