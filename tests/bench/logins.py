@@ -57,8 +57,8 @@ turn and in random order, through one connection over the loopback, without limi
 
 How long `echo` takes a client that is logged in, one call after the other for {secs:g} s, while
 {crowd} connections of another process send a wrong password again and again: the store has Argon2id
-hashes at the standard cost. *Limits* are those of `broker.Guard` as it is made without arguments; a flood
-from everywhere is like the row without.
+hashes at the standard cost. *Limits* are those of `broker.Guard` as it is made without
+arguments; a flood from everywhere is like the row without.
 
 | flood | bad logins/s | p50 | p99 | longest |
 | --- | ---: | ---: | ---: | ---: |
