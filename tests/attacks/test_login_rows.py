@@ -84,10 +84,11 @@ def test_nothing_secret_in_the_open(policy: str, ways: tuple[Any, ...]) -> None:
 def test_each_challenge_is_another(policy: str) -> None:
     """A challenge is 16 bytes that were not seen before; an answer to one opens no other."""
     room = WaysIn(policy=challenging(policy, "pb"))
-    offers = [room.call("login", b"alice") for _ in range(100)]
+    # As many as a peer may hold that has not logged in.
+    offers = [room.call("login", b"alice") for _ in range(8)]
     tokens = [token for token, _ in offers]
     assert {len(token) for token in tokens} == {16}
-    assert len(set(tokens)) == 100
+    assert len(set(tokens)) == 8
     answer = respond(tokens[0], b"secret")
     assert room.get(offers[1][1].callRemote("respond", answer, None)).check(cred.LoginFailed)
 
