@@ -3,24 +3,27 @@
 Messages are handled as they came. While the peer does not read what it is sent (``holds_calls``),
 its calls wait, and with them the decrefs behind them, which may let go what those calls name. The
 answers to our own calls go on: else two ends that both wait for room would wait for each other.
+What cancels a call goes on if that runs; behind one that waits it waits too.
 While a method runs as a task that has not begun, no method that would begin at once is called.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import Any, TypeAlias
 
 from broker.core.messages import (
     Call,
     CallToCache,
+    Cancel,
     Decache,
     Decref,
     PlainCall,
     PlainCallToCache,
     PlainSend,
     PlainSendToCache,
+    RequestId,
     Uncache,
 )
 from broker.core.outbox import Outbox
@@ -49,6 +52,7 @@ class Inbox:
         handlers: what handles each type of message.
         read: decodes bytes: ``read(data, messages)`` appends what they complete.
         begins_at_once: whether a call would run a method now, rather than make a task of it.
+        running: the ids of the calls that run.
         outbox: handling ends early when this has grown beyond the high water mark.
         policy: that mark, and how much may wait here.
         stats: counts what comes in.
@@ -70,6 +74,7 @@ class Inbox:
         "_outbox",
         "_owner",
         "_policy",
+        "_running",
         "_stats",
         "handlers",
         "has_unstarted_tasks",
@@ -85,6 +90,7 @@ class Inbox:
         handlers: Handlers,
         read: Callable[[bytes, deque[Any]], object],
         begins_at_once: Callable[[Any], bool],
+        running: Container[RequestId],
         outbox: Outbox,
         policy: Policy,
         stats: Stats,
@@ -97,6 +103,7 @@ class Inbox:
         self.is_closed = False
         self._owner = owner
         self._begins_at_once = begins_at_once
+        self._running = running
         self._outbox = outbox
         self._policy = policy
         self._stats = stats
@@ -186,7 +193,7 @@ class Inbox:
                 return
             message = queue.popleft()
             kind = type(message)
-            if queue is messages and (held or self.holds_calls) and kind in _WAIT_IN_ORDER:
+            if queue is messages and (held or self.holds_calls) and self._waits(kind, message):
                 held.append(message)
                 continue
             if self.has_unstarted_tasks and kind in CALLS and self._begins_at_once(message):
@@ -196,3 +203,9 @@ class Inbox:
             self.handlers[kind](self._owner, message)
             if self._outbox.size > high_water:
                 return
+
+    def _waits(self, kind: type, message: Any) -> bool:
+        """Return whether a message waits while calls are held."""
+        return kind in _WAIT_IN_ORDER or (
+            kind is Cancel and message.request_id not in self._running
+        )

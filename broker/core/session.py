@@ -107,6 +107,7 @@ class Session:
             BEFORE_VERSION,
             self._shake_hands,
             self.callee.begins_at_once,
+            self.callee.running,
             outbox,
             policy,
             self.stats,
