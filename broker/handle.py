@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from broker.core.stats import Stats
+from broker.defer import Deferred
 from broker.flavors.reference import RemoteReference
 from broker.peer import Peer
 
@@ -77,4 +78,7 @@ class Connection:
 
     async def wait_closed(self) -> None:
         """Wait until the connection has ended, whoever ends it."""
-        await self.broker.closed
+        # By a Deferred of one's own: who stops waiting would cancel the one that all share.
+        ended: Deferred[None] = Deferred()
+        self.broker.closed.addBoth(ended.callback)
+        await ended
