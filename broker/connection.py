@@ -265,7 +265,8 @@ class Broker(Doors):
     def flush(self) -> None:
         """Write what is due."""
         self._has_flush = False
-        if self.disconnected or self.transport is None:
+        # What a closing transport would drop stays unwritten, so that its calls end as not run.
+        if self.disconnected or getattr(self.transport, "is_closing", self.transport is None):
             return
         data = self.session.data_to_send()
         if data:

@@ -151,6 +151,11 @@ class StreamTransport(SocketFace, asyncio.BufferedProtocol):
         """Bytes written that the kernel has not taken yet."""
         return self._transport.get_write_buffer_size()
 
+    @property
+    def is_closing(self) -> bool:
+        """Is what is written from now on dropped, because the connection closes?"""
+        return self._is_closing
+
     def write(self, data: bytes) -> None:
         """Send ``data`` after what was written before; once the connection closes, drop it.
 

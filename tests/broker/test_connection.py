@@ -494,6 +494,21 @@ def test_reading_stops_and_goes_on_with_held_calls() -> None:
     assert not transport.is_paused
 
 
+def test_a_transport_that_closes_is_written_nothing() -> None:
+    """What a closing transport would drop stays unwritten: those calls have not run, surely."""
+    pair = BrokerPair(House())
+    transport = pair.transport(pair.client)
+    ends: list[bool] = []
+    for is_closing in (False, True):
+        transport.is_closing = is_closing
+        called = pair.root.callRemote("wait")
+        called.addErrback(lambda failure: ends.append(failure.value.may_have_run))
+        pair.scheduler.run()
+    assert len(spoken(transport.take())) == 1
+    pair.cut()
+    assert ends == [True, False]
+
+
 # Letting go.
 
 

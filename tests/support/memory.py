@@ -288,6 +288,7 @@ class FakeTransport:
         writes: what was written, one entry for each write.
         unsent: how many bytes the peer has not taken, as a test wants it.
         is_paused, is_losing, is_aborted: what the protocol asked for.
+        is_closing: whether what is written is dropped, as a test wants it.
     """
 
     def __init__(self, scheduler: Any, peer: Any = None):
@@ -296,7 +297,7 @@ class FakeTransport:
         self.peer = peer
         self.writes: list[bytes] = []
         self.unsent = 0
-        self.is_paused = self.is_losing = self.is_aborted = False
+        self.is_paused = self.is_losing = self.is_aborted = self.is_closing = False
         self.on_drained: Any = None
         self._taken = 0
 
