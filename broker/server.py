@@ -62,7 +62,8 @@ class Server:
         self._reception = Reception(policy, self.stats.limits)
         self._policy = policy
         self._tls: TLS | None = None
-        self._brokers: set[Broker] = set()
+        # A dict for its order: connections are closed in that in which they came.
+        self._brokers: dict[Broker, None] = {}
         self._listeners: list[Listener] = []
         self._is_closing = False
         self._closed = asyncio.Event()
@@ -178,14 +179,14 @@ class Server:
         broker.peer.address = address
         if not self._reception.receive(broker, self._root.rootObject(broker), address):
             return None
-        self._brokers.add(broker)
+        self._brokers[broker] = None
         self.stats.accepted += 1
         logger.info("connection from %s", address)
         broker.closed.addCallback(self._forget, broker)
         return broker
 
     def _forget(self, result: Any, broker: Broker) -> None:
-        self._brokers.discard(broker)
+        self._brokers.pop(broker, None)
         self.stats.closed += 1
         logger.info("connection from %s ended: %s", broker.peer.address, broker.reason)
 
