@@ -7,7 +7,7 @@ SOURCES := pyproject.toml README.md $(shell find broker cred jelly -name '*.py')
 # Tests and benchmarks see the built wheel, never the checkout beside them.
 export PYTHONSAFEPATH := 1
 
-.PHONY: demo test check vectors vocabulary bench profile logins attacks clean
+.PHONY: demo test check vectors vocabulary bench profile logins attacks sim sim-bugs clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/python -m broker demo
@@ -38,6 +38,15 @@ attacks: $(VENV)/.installed $(VENV)/.test
 
 profile: $(VENV)/.installed $(VENV)/.bench
 	$(BIN)/python tests/bench/profile_sides.py '$(W)' $(ARGS)
+
+# SEEDS, FIRST and JOBS of a run, SEED to see one again; RECORD=1 writes the run down.
+sim: $(VENV)/.installed $(VENV)/.test
+	$(BIN)/python tests/simulation/simulate.py $(if $(SEED),--seed=$(SEED),--seeds=$(or $(SEEDS),1000)) \
+		$(if $(FIRST),--first=$(FIRST)) $(if $(JOBS),--jobs=$(JOBS)) $(if $(RECORD),--record)
+
+sim-bugs: $(VENV)/.installed $(VENV)/.test
+	$(BIN)/python tests/simulation/find_bugs.py $(if $(ONLY),--only=$(ONLY)) \
+		$(if $(JOBS),--jobs=$(JOBS)) $(if $(RECORD),--record)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

@@ -1,0 +1,72 @@
+"""What the two ends of a connection hold, read from inside: only here their tables are known."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from broker.connection import Broker
+
+__all__ = ["agreement", "leftovers", "timers_of"]
+
+
+def _exports(end: Broker) -> dict[Any, int]:
+    entries = end.session.translator.exports._by_id
+    return {key: entry.count for key, entry in entries.items() if entry.identity is not None}
+
+
+def _imports(end: Broker) -> dict[Any, int]:
+    counts: dict[Any, int] = {}
+    for (object_id, _), entry in end.session.translator.imports._entries.items():
+        counts[object_id] = counts.get(object_id, 0) + entry.count
+    return counts
+
+
+def _published(end: Broker) -> dict[Any, int]:
+    return {key: entry.count for key, entry in end.session.translator.published._by_id.items()}
+
+
+def _held(end: Broker) -> dict[Any, int]:
+    counts = {}
+    for key, entry in end.session.translator.held._by_id.items():
+        is_alive = entry.handle is not None and entry.handle() is not None
+        counts[key] = entry.handle.count if is_alive and entry.handle is not None else 0
+    return counts
+
+
+def agreement(one: Broker, other: Broker) -> dict[str, tuple[Any, Any]]:
+    """Return, by name, what one end of a quiet connection has, and what the other end says is due.
+
+    Of references and caches both have the same counts; of calls and bytes there are none.
+    """
+    session = one.session
+    return {
+        "exports": (_exports(one), _imports(other)),
+        "published caches": (_published(one), _held(other)),
+        "questions": (session.waiting, 0),
+        "pending Deferreds": (len(one.calls._deferreds), 0),
+        "calls that run": (session.running, 0),
+        "tasks": (0 if one._results is None else len(one._results), 0),
+        "messages not handled": (len(session.inbox._messages) + len(session.inbox._held), 0),
+        "messages not sent": (session.outbox.queued, 0),
+    }
+
+
+def leftovers(end: Broker) -> dict[str, Any]:
+    """Return, by name, what an end whose connection is gone still has; all of it shall be empty."""
+    session = end.session
+    return {
+        "exports": _exports(end),
+        "imports": _imports(end),
+        "published caches": _published(end),
+        "held caches": _held(end),
+        "questions": session.waiting,
+        "pending Deferreds": len(end.calls._deferreds),
+        "messages not handled": len(session.inbox._messages) + len(session.inbox._held),
+        "timers": list(end.expectations._timers),
+        "notifiers": len(end._on_connect) + len(end._on_disconnect) + len(end._on_fail),
+    }
+
+
+def timers_of(end: Broker) -> int:
+    """Return how many timers a quiet end is due to have: the one that asks after its peer."""
+    return int(end._keepalive is not None)

@@ -1,0 +1,163 @@
+"""The record of what was run, and the page that is made from it and from the rules."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from simulated.planted import all_bugs
+from simulated.rules import OUTCOMES, RULES
+from simulated.tally import Tally
+
+__all__ = ["append_bugs", "append_run", "page"]
+
+_TOP = Path(__file__).resolve().parents[3]
+_FOLDER = _TOP / "docs" / "testing"
+PAGE = _FOLDER / "simulation.md"
+RUNS, BUGS = _FOLDER / "simulation.jsonl", _FOLDER / "planted-bugs.jsonl"
+
+_INTRODUCTION = """\
+# Simulation
+
+Client and server, each as it is, on one loop whose time is simulated, over a network in memory. A
+seed decides everything: who connects and how, which dialects and policy, what the network does to
+the bytes, what the programs do, in which order the loop reports what comes at once, and what goes
+wrong. So the run of a seed is the same each time, on each machine, and takes milliseconds where its
+clock says minutes.
+
+- **The network** stands where asyncio's own socket transports would, below
+  `broker.net.transports.StreamTransport`. It splits and merges, holds little, carries slowly, comes
+  late; it stalls, cuts, half-closes, and swallows everything from some point on.
+- **The programs** call methods that answer at once, later or never, that raise, that call back; they
+  hand over objects, follow caches, subscribe, page, flood, cancel, give deadlines, send what cannot
+  be sent, call while a message is being made. They let go of what they hold at any moment.
+- **The ends**: clients close, servers close, abort or drain, with calls running.
+- **The history** has every call as its caller, its method and the network saw it. When all has come
+  to rest, both ends of each connection that lives are compared; when all has ended, what is left is
+  counted. Then the rules judge.
+
+```console
+$ make sim SEEDS=1000
+$ make sim SEED=7
+$ make sim-bugs
+```
+
+The first runs seeds on all processors, from `FIRST=0` on; the second shows one seed: its plan, all
+that happened, and what is wrong with that. With `RECORD=1` the first and the third write down what
+they have found, and this page. The tests run the seeds 0 to 499.
+
+## The rules
+
+Each is a function of a history, in `tests/simulation/simulated/rules.py`.
+
+"""
+
+_ENDS = """
+A call ends as one of these:
+
+"""
+
+_PLANTED = """
+## Planted bugs
+
+What the rules are worth: each of these bugs, a patch in `tests/simulation/bugs`, is planted into a
+copy of the sources, and seeds are run from 0 until one breaks a rule.
+
+"""
+
+_RUNS = """
+## Runs
+
+Each line is one run of the command. The digest is a hash over all that happened in it: who runs the
+same seeds of the same commit gets the same.
+
+"""
+
+
+def append_run(tally: Tally, first: int, jobs: int, seconds: float) -> None:
+    """Write down a run of many seeds, and make the page anew."""
+    command = f"make sim SEEDS={tally.seeds} FIRST={first} JOBS={jobs} RECORD=1"
+    _append(RUNS, {**_circumstances(command, seconds), "first": first, **tally.as_json()})
+
+
+def append_bugs(found: dict[str, dict[str, Any]], seconds: float) -> None:
+    """Write down which seeds have found the planted bugs, and make the page anew."""
+    _append(BUGS, {**_circumstances("make sim-bugs RECORD=1", seconds), "bugs": found})
+
+
+def page() -> str:
+    """Return the page, made from the rules, the bugs and what was written down."""
+    parts = [_INTRODUCTION, "| rule | |\n|---|---|\n"]
+    parts += [f"| `{rule.__name__}` | {_first_line(rule)} |\n" for rule in RULES]
+    parts += [_ENDS, "| end | |\n|---|---|\n"]
+    parts += [f"| {name} | {text} |\n" for name, text in OUTCOMES.items()]
+    parts += [_PLANTED, *_bug_rows(), _RUNS, *_run_rows()]
+    return "".join(parts)
+
+
+def _bug_rows() -> list[str]:
+    found = _lines(BUGS)[-1]["bugs"] if BUGS.exists() else {}
+    rows = ["| bug | | seed | rule |\n|---|---|---|---|\n"]
+    for bug in all_bugs():
+        row = found.get(bug.name, {"seed": "", "rule": ""})
+        rows.append(f"| {bug.name} | {bug.text} | {row['seed']} | `{row['rule']}` |\n")
+    if BUGS.exists():
+        last = _lines(BUGS)[-1]
+        rows.append(f"\n`{last['command']}` at {last['commit']}, {last['date'][:10]}.\n")
+    return rows
+
+
+def _run_rows() -> list[str]:
+    rows = [
+        "| date | commit | seeds | calls | events | broke a rule | ms a seed | digest |\n"
+        "|---|---|---|---|---|---|---|---|\n"
+    ]
+    for run in _lines(RUNS):
+        rows.append(
+            f"| {run['date'][:10]} | {run['commit']}"
+            f" | {run['first']:,} to {run['first'] + run['seeds'] - 1:,}"
+            f" | {sum(run['calls'].values()):,} | {run['events']:,} | {len(run['found'])}"
+            f" | {run['seconds'] * 1000 / run['seeds']:.1f} | `{run['digest']}` |\n"
+        )
+    for run in _lines(RUNS)[-1:]:
+        ends = ", ".join(f"{count:,} {end}" for end, count in run["calls"].items())
+        faults = ", ".join(f"{count:,} {fault}" for fault, count in run["faults"].items())
+        rows.append(f"\n`{run['command']}`, the last of them, on {run['machine']}.\n")
+        rows.append(f"Its calls ended as: {ends}. What happened to its connections: {faults}.\n")
+    return rows
+
+
+def _first_line(rule: Any) -> str:
+    return str(rule.__doc__).strip().splitlines()[0]
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+
+
+def _append(path: Path, line: dict[str, Any]) -> None:
+    _FOLDER.mkdir(exist_ok=True)
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")
+    PAGE.write_text(page(), "utf-8")
+
+
+def _circumstances(command: str, seconds: float) -> dict[str, Any]:
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short=10", "HEAD"],
+        cwd=_TOP, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return {
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "commit": commit.stdout.strip(),
+        "command": command,
+        "seconds": round(seconds, 1),
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}",
+    }
