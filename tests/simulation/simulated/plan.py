@@ -34,8 +34,8 @@ class Plan:
     """A run.
 
     Attributes:
-        policy: of both sides.
-        is_strict: which policy that is made of.
+        is_strict: which policy both sides have.
+        dialects, turn_messages: as of that policy.
         login: how clients log in: ``""`` for a server without login, ``"password"``,
             ``"challenge"``, ``"anonymous"`` or ``"wrong"``.
         is_realm_slow: whether the realm takes its time.
@@ -48,8 +48,9 @@ class Plan:
         turn_cost: seconds that a turn of the loop takes at most.
     """
 
-    policy: Policy
     is_strict: bool
+    dialects: tuple[str, ...]
+    turn_messages: int
     login: str
     is_realm_slow: bool
     profiles: list[Profile] = field(default_factory=list)
@@ -61,21 +62,24 @@ class Plan:
     server_ends: bool = False
     turn_cost: float = 0.0
 
+    @property
+    def policy(self) -> Policy:
+        """The policy of both sides."""
+        policy = STRICT if self.is_strict else PUBLISHED
+        return policy.but(dialects=self.dialects, turn_messages=self.turn_messages)
+
     @classmethod
     def draw(cls, dice: random.Random) -> Plan:
         """Return any plan."""
         is_strict = dice.random() < 0.6
         is_ours = dice.random() < 0.6
-        policy = (STRICT if is_strict else PUBLISHED).but(
+        clients = dice.choice((1, 1, 2, 2, 3))
+        logins = ["", "", "password", "anonymous"] + ["challenge"] * (not is_strict)
+        return cls(
+            is_strict=is_strict,
             dialects=("msgpack/1", "pb", "none") if is_ours else ("pb", "none"),
             turn_messages=dice.choice((1, 4, 64)),
-        )
-        clients = dice.choice((1, 1, 2, 2, 3))
-        logins = ["", "", "password", "anonymous", "wrong"] + ["challenge"] * (not is_strict)
-        return cls(
-            policy=policy,
-            is_strict=is_strict,
-            login=dice.choice(logins),
+            login="wrong" if dice.random() < 0.03 else dice.choice(logins),
             is_realm_slow=dice.random() < 0.2,
             profiles=[Profile.draw(dice) for _ in range(clients)],
             faults=[_draw_fault(dice, is_ours) for _ in range(clients)],

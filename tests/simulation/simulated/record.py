@@ -32,7 +32,7 @@ clock says minutes.
 - **The network** stands where asyncio's own socket transports would, below
   `broker.net.transports.StreamTransport`. It splits and merges, holds little, carries slowly, comes
   late; it stalls, cuts, half-closes, and swallows everything from some point on.
-- **The programs** call methods that answer at once, later or never, that raise, that call back; they
+- **The programs** call methods that answer at once, later or never, that raise, and call back; they
   hand over objects, follow caches, subscribe, page, flood, cancel, give deadlines, send what cannot
   be sent, call while a message is being made. They let go of what they hold at any moment.
 - **The ends**: clients close, servers close, abort or drain, with calls running.

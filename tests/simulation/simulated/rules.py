@@ -304,8 +304,8 @@ RULES: tuple[Rule, ...] = (
     observers_are_told_once,
     events_arrive,
     both_ends_agree,
-    nothing_is_left,
     nothing_else_is_wrong,
+    nothing_is_left,
 )
 
 

@@ -279,7 +279,7 @@ class Scenario:
     async def _come_to_rest(self, alive: list[tuple[Party, Party]]) -> None:
         """Wait until nothing is on its way for a while, and all methods have ended that may."""
         # In our own dialect a cancel stops what runs; in PB's nothing does, and it ends by itself.
-        is_ours = "msgpack/1" in self._plan.policy.dialects
+        is_ours = "msgpack/1" in self._plan.dialects
         calm = 0
         for _ in range(int(_PATIENCE)):
             await asyncio.sleep(1.0)
