@@ -58,7 +58,8 @@ def find(bug: Bug, seeds: int) -> dict[str, Any] | None:
     with tempfile.TemporaryDirectory() as folder:
         copy_sources(Path(folder))
         bug.plant(Path(folder))
-        command = [sys.executable, str(HERE / "simulate.py"), "--until-found", f"--seeds={seeds}"]
+        command = [sys.executable, str(HERE / "simulate.py"), "--until-found", "--json"]
+        command.append(f"--seeds={seeds}")
         done = subprocess.run(
             command,
             env={**os.environ, "PYTHONPATH": folder},

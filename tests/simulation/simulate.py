@@ -41,28 +41,38 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes")
     parser.add_argument("--record", action="store_true", help="append a line to the record")
     parser.add_argument("--seed", type=int, help="run this one, and show it")
-    parser.add_argument("--until-found", action="store_true", help="stop at the first; print JSON")
+    parser.add_argument(
+        "--until-found", action="store_true", help="one process, to the first found"
+    )
+    parser.add_argument("--json", action="store_true", help="print the tally as JSON, and no more")
     options = parser.parse_args()
     if options.seed is not None:
         return replay(options.seed)
     seeds = range(options.first, options.first + options.seeds)
+    begun = time.perf_counter()
     if options.until_found:
         _begin()
         tally = run_seeds(seeds, until_found=True)
-        print(json.dumps(tally.as_json()))
-        return int(bool(tally.found))
-    begun = time.perf_counter()
-    tally = run_on_all(seeds, options.jobs)
+    else:
+        tally = run_on_all(seeds, options.jobs)
     seconds = time.perf_counter() - begun
-    for seed, (rule, text) in sorted(tally.found.items()):
-        print(f"seed {seed}: {rule}: {text}")
-    print(
-        f"{tally.seeds:,} seeds from {options.first}: {len(tally.found)} broke a rule;"
-        f" {sum(tally.calls.values()):,} calls, {seconds:.1f} s"
-    )
+    if options.json:
+        print(json.dumps(tally.as_json()))
+    else:
+        report(tally, options.first, seconds)
     if options.record and tally.seeds:
         append_run(tally, options.first, options.jobs, seconds)
     return int(bool(tally.found) or tally.seeds < options.seeds)
+
+
+def report(tally: Tally, first: int, seconds: float) -> None:
+    """Say what was found."""
+    for seed, (rule, text) in sorted(tally.found.items()):
+        print(f"seed {seed}: {rule}: {text}")
+    print(
+        f"{tally.seeds:,} seeds from {first}: {len(tally.found)} broke a rule;"
+        f" {sum(tally.calls.values()):,} calls, {seconds:.1f} s"
+    )
 
 
 def run_on_all(seeds: range, jobs: int) -> Tally:
@@ -76,10 +86,10 @@ def run_on_all(seeds: range, jobs: int) -> Tally:
         try:
             for block in blocks:
                 tally.add(block.result())
-                print(f"\r{tally.seeds:,} of {len(seeds):,}", end="", file=sys.stderr, flush=True)
+                if sys.stderr.isatty():
+                    print(f"\r{tally.seeds:,} of {len(seeds):,}", end="", file=sys.stderr)
         except KeyboardInterrupt:
             pool.shutdown(wait=False, cancel_futures=True)
-    print(file=sys.stderr)
     return tally
 
 

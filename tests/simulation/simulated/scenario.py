@@ -263,6 +263,8 @@ class Scenario:
             and not self._servers[index].is_lost
             and not self._was_harmed(party)
         ]
+        if not alive:
+            return
         for client, server in alive:
             self._let_go(client)
             self._let_go(server)
@@ -273,7 +275,7 @@ class Scenario:
         for client, server in alive:
             self._compare(client, server)
             self._compare(server, client)
-        if alive and len(alive) == len(self._clients):
+        if len(alive) == len(self._clients):
             self._check_timers(sum(timers_of(end) for end in _ends_of(alive)))
 
     async def _come_to_rest(self, alive: list[tuple[Party, Party]]) -> None:

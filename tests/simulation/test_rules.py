@@ -1,0 +1,125 @@
+"""The rules: of each, a history that it lets pass and one that it finds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from simulated.history import Event, History
+from simulated.rules import DRAINS, RULES, violations
+
+# A call that goes well: made at the client's end, run at the server's.
+CALL = [
+    ("invoke", "c0", 1, "echo"),
+    ("wire", "c0", 0, 30),
+    ("start", "s0", 1, None),
+    ("finish", "s0", 1, ("returned", "5")),
+    ("outcome", "c0", 1, ("answer", "5")),
+]
+NEXT = [(kind, party, number and 2, detail) for kind, party, number, detail in CALL]
+
+
+def found(*rows: tuple[str, str, int, Any]) -> dict[str, str]:
+    """Return the rules that a history of these events breaks, and how."""
+    history = History()
+    history.events = [Event(0.0, *row) for row in rows]
+    return {violation.rule: violation.text for violation in violations(history)}
+
+
+def ended(kind: str, what: str) -> tuple[str, str, int, Any]:
+    """Return the event of the first call's end."""
+    return ("outcome", "c0", 1, (kind, what))
+
+
+LOST = ("lost", "c0", 0, "ConnectionLost")
+CUT = ("fault", "c0", 0, "cut")
+QUIET = ("quiet", "c0", 0, {})
+
+BROKEN: dict[str, list[Any]] = {
+    "ends_once": [
+        [*CALL, CALL[-1]],
+        CALL[:-1],
+        [("send", "c0", 1, "note"), *CALL[1:]],
+    ],
+    "ends_in_a_known_way": [[*CALL[:-1], ended("failed", "TypeError")]],
+    "starts_once": [
+        [*CALL[:2], CALL[2], *CALL[2:]],
+        CALL[2:4],
+        [*CALL[:2], *CALL[3:]],
+    ],
+    "starts_in_order": [[CALL[0], NEXT[0], *NEXT[1:], *CALL[1:]]],
+    "answers_match": [
+        [*CALL[:-1], ended("answer", "6")],
+        [*CALL[:-1], ended("error", "Refusal")],
+        [*CALL[:3], CALL[4], CALL[3]],
+        [*CALL[:2], CALL[4]],
+    ],
+    "not_run_did_not_start": [
+        [CUT, *CALL[:-1], ended("not run", "PBConnectionLost")],
+        [*CALL[:-1], ended("refused", "ServerDraining")],
+    ],
+    "refusals_have_a_reason": [
+        [*CALL[:2], ended("refused", "broker.errors.NoSuchObject")],
+        [*CALL[:2], ended("refused", "NoSuchMethod")],
+        [*CALL[:2], ended("refused", "ServerDraining")],
+    ],
+    "may_have_run_was_written": [[CUT, CALL[0], ended("may have run", "PBConnectionLost")]],
+    "healthy_loses_nothing": [
+        [LOST],
+        [LOST, QUIET],
+        [*CALL[:2], ended("may have run", "PBConnectionLost"), QUIET],
+        [CALL[0], ended("not run", "DeadReferenceError"), QUIET],
+    ],
+    "drained_answers": [
+        [*CALL[:3], ended("may have run", "PBConnectionLost"), ("drained", "c0", 0, None)]
+    ],
+    "observers_are_told_once": [
+        [("observe", "s", 0, "s.1")],
+        [("observe", "s", 0, "s.1"), *[("stopped", "s", 0, "s.1")] * 2],
+        [("login", "s0", 0, 1)],
+    ],
+    "events_arrive": [
+        [("event", "s", 0, (1, ("c0.1",))), *[("heard", "c0", 0, ("c0.1", 1))] * 2],
+        [("event", "s", 0, (1, ("c0.1",))), QUIET],
+        [("heard", "c0", 0, ("c0.1", 1))],
+    ],
+    "both_ends_agree": [[("quiet", "c0", 0, {"exports": ({1: 2}, {1: 1})})]],
+    "nothing_else_is_wrong": [
+        [("log", "broker", 0, "something")],
+        [("wrong", "c0", 0, "something")],
+    ],
+    "nothing_is_left": [[("ended", "run", 0, {"timers": 1})]],
+}
+
+ALLOWED: dict[str, list[Any]] = {
+    "a call": CALL,
+    "two calls": [CALL[0], NEXT[0], *CALL[1:], *NEXT[1:]],
+    "one way": [("send", "c0", 1, "note"), *CALL[1:-1]],
+    "an error": [*CALL[:3], ("finish", "s0", 1, ("raised", "E")), ended("error", "E")],
+    "refused": [("invoke", "c0", 1, "absent"), CALL[1], ended("refused", "NoSuchMethod")],
+    "draining": [("fault", "c0", 0, DRAINS), *CALL[:2], ended("refused", "ServerDraining")],
+    "not run": [CUT, CALL[0], ended("not run", "PBConnectionLost"), LOST],
+    "may have run": [CUT, *CALL[:2], ended("may have run", "PBConnectionLost"), LOST],
+    "given up": [*CALL[:2], ended("given up", "CancelledError"), QUIET],
+    "an observer": [("observe", "s", 0, "s.1"), ("stopped", "s", 0, "s.1")],
+    "an event": [
+        ("event", "s", 0, (1, ("c0.1",))),
+        ("heard", "c0", 0, ("c0.1", 1)),
+        QUIET,
+    ],
+    "a lost event": [CUT, ("event", "s", 0, (1, ("c0.1",))), LOST],
+    "rest": [("quiet", "c0", 0, {"exports": ({1: 1}, {1: 1})}), ("ended", "run", 0, {"timers": 0})],
+}
+
+
+@pytest.mark.parametrize("rule", [rule.__name__ for rule in RULES])
+def test_each_rule_finds(rule: str) -> None:
+    """Each way to break a rule is found by that rule, and told in one sentence."""
+    for rows in BROKEN[rule]:
+        assert rule in found(*rows), rows
+
+
+@pytest.mark.parametrize("name", ALLOWED)
+def test_what_is_allowed(name: str) -> None:
+    """What may happen breaks no rule."""
+    assert found(*ALLOWED[name]) == {}
