@@ -41,9 +41,7 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes")
     parser.add_argument("--record", action="store_true", help="append a line to the record")
     parser.add_argument("--seed", type=int, help="run this one, and show it")
-    parser.add_argument(
-        "--until-found", action="store_true", help="one process, to the first found"
-    )
+    parser.add_argument("--until-found", action="store_true", help="stop at the first found")
     parser.add_argument("--json", action="store_true", help="print the tally as JSON, and no more")
     options = parser.parse_args()
     if options.seed is not None:

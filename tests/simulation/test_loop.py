@@ -76,6 +76,7 @@ def test_who_waits_for_ever() -> None:
             with pytest.raises(Stuck, match=text):
                 loop.run_until_complete(task)
             task.cancel()
+            loop.turns = 0
             with contextlib.suppress(asyncio.CancelledError):
                 loop.run_until_complete(task)
 

@@ -147,7 +147,7 @@ def test_a_half_closed_connection() -> None:
 
 
 def test_a_stall() -> None:
-    """Nothing arrives before the stall is over, and then all of it; after one without end, never."""
+    """Nothing arrives before a stall is over, and then all of it; if it has no end, never."""
     for until, arrives in ((20.0, True), (float("inf"), False)):
 
         def act(link: Link, client: Side, server: Side, until: float = until) -> None:
