@@ -1,0 +1,98 @@
+"""What a msgpack body would cost is counted by its heads."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from broker.core.msgpack_nodes import check_nodes
+from jelly.errors import LimitExceeded
+
+
+def nodes_of(value: Any) -> int:
+    """How many elements a value is, by a walk."""
+    if isinstance(value, list):
+        return 1 + sum(map(nodes_of, value))
+    if isinstance(value, dict):
+        return 3 + sum(nodes_of(key) + nodes_of(item) for key, item in value.items())
+    return 1
+
+
+def assert_counts(body: bytes, nodes: int) -> None:
+    """A body is of so many elements: one less is refused."""
+    check_nodes(memoryview(body), nodes)
+    with pytest.raises(LimitExceeded, match=rf"more than {nodes - 1} nodes \(max_nodes\)"):
+        check_nodes(memoryview(body), nodes - 1)
+
+
+# Each form that msgpack has, with the lengths at which it takes the next.
+ONE_EACH: list[Any] = [
+    None, True, False, 0, 127, 128, 255, 256, 65_535, 65_536, 2**32 - 1, 2**32, 2**64 - 1,
+    -1, -32, -33, -128, -129, -32_768, -32_769, -(2**31), -(2**31) - 1, -(2**63), 1.5,
+    *["\x90" * n for n in (0, 1, 15, 16, 100, 40_000)],
+    *["a" * n for n in (31, 32, 255, 256, 65_535, 65_536)],
+    *[b"\x90" * n for n in (0, 1, 255, 256, 65_535, 65_536)],
+    *[msgspec.msgpack.Ext(5, b"\x90" * n) for n in (1, 2, 4, 8, 16, 3, 255, 256, 65_535, 65_536)],
+    dt.datetime(2020, 1, 2, 3, 4, 5, 6, tzinfo=dt.timezone.utc),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", ONE_EACH)
+def test_each_form_is_one_element(value: Any) -> None:
+    """Whatever its length, a value that holds no other is one element, and so is what follows."""
+    assert_counts(msgspec.msgpack.encode([value, value, 1]), 4)
+
+
+def test_a_float_of_four_bytes() -> None:
+    """Our encoder writes none; other implementations may."""
+    assert_counts(b"\x92\xca\x90\x90\x90\x90\x01", 3)
+
+
+@pytest.mark.parametrize("count", [0, 15, 16, 65_535, 65_536])
+def test_lists_and_maps(count: int) -> None:
+    """A list counts as one, and a map as three; what they hold is counted besides."""
+    assert_counts(msgspec.msgpack.encode([1] * count), count + 1)
+    assert_counts(msgspec.msgpack.encode(dict.fromkeys(map(str, range(count)))), 2 * count + 3)
+
+
+VALUES = st.recursive(
+    st.one_of(st.none(), st.integers(-(2**63), 2**64 - 1), st.floats(), st.text(), st.binary()),
+    lambda inner: st.one_of(st.lists(inner), st.dictionaries(st.text(), inner)),
+)
+
+
+@settings(deadline=None, max_examples=50)
+@given(VALUES)
+def test_any_value(value: Any) -> None:
+    """A body is of as many elements as the walk over its value meets."""
+    assert_counts(msgspec.msgpack.encode(value), nodes_of(value))
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes(body: bytes) -> None:
+    """No body is refused if it may have three times as many elements as bytes, and none hangs."""
+    check_nodes(memoryview(body), 3 * len(body))
+
+
+def test_no_more_is_looked_at_than_is_allowed() -> None:
+    """Of a body of too many elements, those behind are not looked at."""
+
+    class Counting:
+        looked = 0
+
+        def __len__(self) -> int:
+            return 1 << 40
+
+        def __getitem__(self, index: Any) -> int:
+            self.looked += 1
+            return 0xC0
+
+    body: Any = Counting()
+    with pytest.raises(LimitExceeded):
+        check_nodes(body, 100)
+    assert body.looked == 101
