@@ -100,12 +100,13 @@ class FrameReader:
         "_is_dead",
         "_joined",
         "_limits",
+        "_most_unchecked",
         "_parts",
         "_wanted",
     )
 
     def __init__(self, limits: Limits, keeps_expressions: bool = False):
-        self._limits = limits
+        self.set_limits(limits)
         self._parts: list[bytes] = []
         self._joined = 0
         self._have = 0
@@ -117,6 +118,7 @@ class FrameReader:
     def set_limits(self, limits: Limits) -> None:
         """Apply other limits to the frames that follow."""
         self._limits = limits
+        self._most_unchecked = min(limits.max_nodes, limits.max_expression)
 
     def receive(self, data: bytes, inbox: MutableSequence[Message]) -> None:
         """Take in bytes, and append the messages that they complete to ``inbox``.
@@ -137,7 +139,7 @@ class FrameReader:
             data = b"".join(self._parts)
             self._parts = []
             self._joined = 0
-        decode, convert, most = self._decode, self._convert, self._limits.max_nodes
+        decode, convert, most = self._decode, self._convert, self._most_unchecked
         view, end, pos = memoryview(data), len(data), 0
         self._wanted = 4
         try:
@@ -150,7 +152,7 @@ class FrameReader:
                     if stop > end:
                         self._wanted = 4 + length
                         break
-                    check_nodes(view[start:stop], most)
+                    check_nodes(view[start:stop], self._limits.max_nodes)
                 message = decode(view[start:stop])
                 kind = type(message)
                 inbox.append(convert[kind](message) if kind in convert else message)
