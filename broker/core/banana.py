@@ -92,7 +92,11 @@ class BananaWriter:
     def __init__(self, limits: Limits, *, vocabulary: Mapping[bytes, int]):
         self._writer = Writer(limits, vocabulary)
         # What is longer, the writer itself checks; with limits that are tight, everything.
-        is_roomy = limits.max_depth > 3 and min(limits.max_list, limits.max_nodes) > 2 * _MOST
+        is_roomy = (
+            limits.max_depth > 3
+            and min(limits.max_list, limits.max_nodes) > 2 * _MOST
+            and min(limits.max_string, limits.max_expression // 8) >= messages.LONGEST_NAME
+        )
         self._longest = min(limits.max_string, limits.max_expression // 2) if is_roomy else -1
         self._most_bits = min(63, 7 * limits.max_prefix)
         word = self._writer.encode
