@@ -38,7 +38,7 @@ ONE_EACH: list[Any] = [
     *["a" * n for n in (31, 32, 255, 256, 65_535, 65_536)],
     *[b"\x90" * n for n in (0, 1, 255, 256, 65_535, 65_536)],
     *[msgspec.msgpack.Ext(5, b"\x90" * n) for n in (1, 2, 4, 8, 16, 3, 255, 256, 65_535, 65_536)],
-    dt.datetime(2020, 1, 2, 3, 4, 5, 6, tzinfo=dt.timezone.utc),
+    dt.datetime(2020, 1, 2, 3, 4, 5, 6, tzinfo=dt.UTC),
 ]  # fmt: skip
 
 

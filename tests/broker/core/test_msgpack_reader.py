@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import itertools
 import time
 import tracemalloc
 from typing import Any
@@ -142,7 +143,7 @@ def test_any_cuts(cuts: list[int]) -> None:
     """Nor do pieces of different sizes, or empty ones; a message is there with its last byte."""
     reader, inbox = FrameReader(Limits()), []
     edges = [0, *sorted(cuts), len(STREAM)]
-    for start, stop in zip(edges, edges[1:], strict=False):
+    for start, stop in itertools.pairwise(edges):
         reader.receive(STREAM[start:stop], inbox)
         whole, size = 0, 0
         while (
@@ -214,7 +215,7 @@ MALFORMED = [
 def test_malformed_frames(data: bytes) -> None:
     """A frame that is no message is one ProtocolError, after the messages before it."""
     reader, inbox = FrameReader(Limits()), []
-    with pytest.raises(ProtocolError, match="^malformed message: "):
+    with pytest.raises(ProtocolError, match=r"^malformed message: "):
         reader.receive(frame(12, 1) + data + frame(12, 2), inbox)
     assert inbox == [messages.Ping(1)]
     with pytest.raises(RuntimeError, match="decoder already failed"):
