@@ -7,7 +7,7 @@ SOURCES := pyproject.toml README.md $(shell find broker cred jelly -name '*.py')
 # Tests and benchmarks see the built wheel, never the checkout beside them.
 export PYTHONSAFEPATH := 1
 
-.PHONY: demo test check vectors vocabulary bench profile logins attacks sim sim-bugs clean
+.PHONY: demo test check vectors vocabulary bench profile logins attacks sim sim-bugs fuzz soak clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/python -m broker demo
@@ -47,6 +47,13 @@ sim: $(VENV)/.installed $(VENV)/.test
 sim-bugs: $(VENV)/.installed $(VENV)/.test
 	$(BIN)/python tests/simulation/find_bugs.py $(if $(ONLY),--only=$(ONLY)) \
 		$(if $(JOBS),--jobs=$(JOBS)) $(if $(RECORD),--record)
+
+MINUTES ?= 10
+FUZZ_ARGS = --minutes $(MINUTES) $(addprefix --target ,$(TARGET)) $(addprefix --seed ,$(SEED)) $(ARGS)
+export FUZZ_COMMAND = MINUTES=$(MINUTES) $(addprefix TARGET=,$(TARGET)) $(addprefix SEED=,$(SEED)) $(ARGS)
+
+fuzz: $(VENV)/.installed $(VENV)/.test
+	$(BIN)/python tests/fuzz/run.py $(FUZZ_ARGS)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

@@ -1,0 +1,71 @@
+"""The handshake: whatever is offered or chosen, in whatever pieces, one dialect or one refusal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from broker.core.dialects import DIALECTS, PUBLISHED_DIALECTS
+from broker.core.policy import PUBLISHED, STRICT
+from broker.core.session import Session
+from fuzzing.bending import bent, pieces
+from fuzzing.dice import Dice
+from fuzzing.expressions import encoded, raw
+from jelly.errors import ProtocolError
+from jelly.vocabulary import NONE_VOCABULARY
+from memory import FakeHost
+
+__all__ = ["fuzz"]
+
+_NAMES = (b"pb", b"none", b"msgpack/1", b"msgpack/2", b"", b"PB", b"pb\0")
+
+
+def fuzz(data: bytes) -> None:
+    """Run one input."""
+    dice = Dice(data)
+    is_client = dice.once_in(2)
+    options = (dice.pick((STRICT, PUBLISHED)), is_client, dice.pick((DIALECTS, PUBLISHED_DIALECTS)))
+    written = _part(dice, is_client)
+    whole = _outcome(options, [written])
+    assert _outcome(options, list(pieces(dice, written))) == whole, "pieces make a difference"
+
+
+def _part(dice: Dice, is_client: bool) -> bytes:
+    part: Any
+    match dice.below(8):
+        case 7:
+            return dice.rest()
+        case 6:
+            part = raw(dice, 3)
+        case _ if is_client:
+            part = [dice.pick(_NAMES) for _ in range(dice.below(5))]
+        case _:
+            part = dice.pick(_NAMES)
+    written = encoded(dice, part, NONE_VOCABULARY)
+    # What follows is of the dialect: a version, or its beginning.
+    written += dice.pick((b"", b"\x02\x80\x13\x87\x06\x81", b"\0\0\0\2\x92\0\6"[:6], b"\x07\x82vers"))
+    return bent(dice, written)
+
+
+def _outcome(options: Any, chunks: list[bytes]) -> tuple[Any, ...]:
+    policy, is_client, offered = options
+    host = FakeHost()
+    session = Session(host, policy, is_client=is_client, offered=offered)
+    host.session = session
+    session.start()
+    sent = session.data_to_send()
+    refused = None
+    for chunk in chunks:
+        session.receive(chunk)
+        try:
+            assert not session.pump(), "messages are left"
+        except ProtocolError as error:
+            assert len(str(error)) <= 400, "an error that is too long for a log"
+            refused = type(error)
+            break
+        sent += session.data_to_send()
+    if refused is not None:
+        session.receive(b"\x01\x81")
+        assert not session.pump(), "a session that is over has messages"
+        # What was due when the fault was met may or may not have left already.
+        return session.dialect, refused
+    return session.dialect, sent, [type(event).__name__ for event in host.events]

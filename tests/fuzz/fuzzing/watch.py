@@ -1,0 +1,62 @@
+"""One input, run and watched: what it raises, how long it takes, how much memory it asks for."""
+
+from __future__ import annotations
+
+import resource
+import time
+import traceback
+from collections.abc import Callable
+
+__all__ = ["CPU_SECONDS", "MEMORY_KIB", "find"]
+
+# Of an input of at most 64 KiB, which are all inputs here.
+CPU_SECONDS = 0.05
+MEMORY_KIB = 64 * 1024
+
+
+def find(fuzz: Callable[[bytes], None], data: bytes, allowance: float = 1.0) -> str | None:
+    """Run one input, and return what is wrong with it, or None.
+
+    Args:
+        fuzz: runs an input of a target.
+        data: the input.
+        allowance: how many times as long as ``CPU_SECONDS`` it may take, for code that is slowed
+            down by being watched.
+
+    The text is the same for the same fault: the kind of exception and where it was raised.
+    """
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    begin = time.thread_time()
+    try:
+        fuzz(data)
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:
+        return _place(error)
+    if time.thread_time() - begin > CPU_SECONDS * allowance and _is_slow(fuzz, data, allowance):
+        return f"slow: more than {CPU_SECONDS * 1000:.0f} ms of CPU"
+    if resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak > MEMORY_KIB:
+        return f"large: more than {MEMORY_KIB // 1024} MiB"
+    return None
+
+
+def _is_slow(fuzz: Callable[[bytes], None], data: bytes, allowance: float) -> bool:
+    """Measure again: what else the machine did, or a collection of garbage, is no fault."""
+    best = float("inf")
+    for _ in range(3):
+        begin = time.thread_time()
+        fuzz(data)
+        best = min(best, time.thread_time() - begin)
+    return best > CPU_SECONDS * allowance
+
+
+def _place(error: BaseException) -> str:
+    """Return the kind of an exception, its text where it is one of ours, and where it was raised."""
+    cause = error
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    frames = traceback.extract_tb(cause.__traceback__)
+    last = frames[-1] if frames else None
+    where = f"{last.filename.rpartition('/')[2]}, {last.name}" if last is not None else "nowhere"
+    text = f": {error}" if isinstance(error, AssertionError) else ""
+    return f"{type(cause).__name__}{text} in {where}"
