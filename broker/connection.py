@@ -120,6 +120,7 @@ class Broker(Doors):
         self._when_drained: list[Callable[[], object]] = []
         self._arrival: Arrival | None = None
         self._fault: Exception | None = None
+        self._is_aborted = False
         self._idle: Deferred[None] | None = None
         self.prepare_doors()
 
@@ -330,11 +331,13 @@ class Broker(Doors):
             error: says what it was.
             limit: the name of the setting that it went beyond, to be counted.
         """
-        if self.disconnected or self._fault is not None:
+        if self.disconnected or self._is_aborted:
             return
         if limit:
             self.session.stats.count(limit)
-        self._fault = error
+        self._is_aborted = True
+        if self._fault is None:
+            self._fault = error
         self.calls.is_open = False
         journal.closed(self.peer.address, error)
         self.say_goodbye("error", str(error))
