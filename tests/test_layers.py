@@ -13,7 +13,6 @@ TESTED_ELSEWHERE = {
     "broker/core/events.py": "records without behaviour; every session test reads them",
     "broker/calls.py": "one half of the pump: tests/broker/test_connection.py",
     "broker/doors.py": "the published half of the pump: tests/broker/test_connection.py",
-    "broker/handle.py": "a view of the pump: tests/behaviour",
     "broker/journal.py": "what the pump logs: tests/broker/test_connection.py",
     "broker/flavors/paging.py": "tests/interop/test_field.py, and the recorded conversations",
     "broker/flavors/publish.py": "tests/interop/test_field.py",

@@ -23,7 +23,6 @@ from broker.core.messages import (
     PlainCallToCache,
     PlainSend,
     PlainSendToCache,
-    RequestId,
     Uncache,
 )
 from broker.core.outbox import Outbox
@@ -90,7 +89,7 @@ class Inbox:
         handlers: Handlers,
         read: Callable[[bytes, deque[Any]], object],
         begins_at_once: Callable[[Any], bool],
-        running: Container[RequestId],
+        running: Container[Any],
         outbox: Outbox,
         policy: Policy,
         stats: Stats,
