@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import shlex
 from dataclasses import dataclass
@@ -147,6 +148,7 @@ def _command(address: str, text: str) -> Command:
     return Command(arguments)
 
 
+@functools.lru_cache(1024)
 def is_loopback(host: str) -> bool:
     """Return whether a host name or address is this machine for sure."""
     if host == "localhost":

@@ -84,6 +84,21 @@ class Broker(Doors):
     username = None
     factory: Any = None
     transport: Any = None
+    # What most connections, or most of their lives, do not have stands in the class: an instance of
+    # more than 30 attributes would have a dict of its own, of 1.6 KiB.
+    disconnected = 0
+    reason: Any = None
+    avatar: Any = None
+    _results: Results | None = None
+    _keepalive: Keepalive | None = None
+    _flow: Flow | None = None
+    _arrival: Arrival | None = None
+    _fault: Exception | None = None
+    _idle: Deferred[None] | None = None
+    _is_aborted = False
+    _is_pumping = False
+    _has_flush = False
+    _has_pump = False
 
     def __init__(
         self,
@@ -95,11 +110,8 @@ class Broker(Doors):
         self.policy = published_policy(security) if policy is None else policy
         self.security = self.policy.security
         self.isClient = isClient
-        self.disconnected = 0
         self.peer = Peer()
         self.closed: Deferred[None] = Deferred()
-        self.reason: Any = None
-        self.avatar: Any = None
         self.session = Session(self, self.policy, is_client=bool(isClient))
         self.connection = Connection(self)
         context = self.session.context
@@ -108,20 +120,10 @@ class Broker(Doors):
         context.run(DEADLINE.set, None)
         self.expectations = Expectations(self.abort)
         self._scheduler: Scheduler = scheduler_for(None)
-        self._results: Results | None = None
         self.calls = Calls(self.session, self.soon_flush, self.flush_later)
         self.answered = self.calls.answered
         self.refused = self.calls.refused
-        self._is_pumping = False
-        self._has_flush = False
-        self._has_pump = False
-        self._keepalive: Keepalive | None = None
-        self._flow: Flow | None = None
         self._when_drained: list[Callable[[], object]] = []
-        self._arrival: Arrival | None = None
-        self._fault: Exception | None = None
-        self._is_aborted = False
-        self._idle: Deferred[None] | None = None
         self.prepare_doors()
 
     def __repr__(self) -> str:

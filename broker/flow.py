@@ -33,6 +33,18 @@ class Flow:
             are held, nothing is read, or much is unsent.
     """
 
+    __slots__ = (
+        "_is_impeded",
+        "_is_reading",
+        "_patience",
+        "_policy",
+        "_resume",
+        "_session",
+        "_transport",
+        "_unsent",
+        "room",
+    )
+
     def __init__(
         self,
         session: Session,

@@ -28,6 +28,20 @@ class Keepalive:
         now: the clock.
     """
 
+    __slots__ = (
+        "_ask",
+        "_forget",
+        "_forgot",
+        "_give_up",
+        "_last_asked",
+        "_patience",
+        "_scheduler",
+        "_silence",
+        "_timer",
+        "last_heard",
+        "now",
+    )
+
     def __init__(
         self,
         scheduler: Scheduler,

@@ -63,6 +63,8 @@ class LiveLogins:
         clock: the time, in seconds since 1970.
     """
 
+    __slots__ = ("_broker", "_clock", "_occupants")
+
     def __init__(self, broker: Broker, clock: Callable[[], float] = time.time):
         self._broker = broker
         self._clock = clock

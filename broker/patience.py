@@ -30,6 +30,18 @@ class Patience:
         give_up: called with PBConnectionLost and the name of the limit.
     """
 
+    __slots__ = (
+        "_give_up",
+        "_last_below",
+        "_last_progress",
+        "_policy",
+        "_scheduler",
+        "_sent",
+        "_taken",
+        "_timer",
+        "_unsent",
+    )
+
     def __init__(
         self,
         scheduler: Scheduler,

@@ -42,6 +42,8 @@ class PublishedCache:
 class PublishedCacheTable:
     """Objects of ours whose state the peer holds."""
 
+    __slots__ = ("_by_id", "_ids", "_max_refs", "_numbers")
+
     def __init__(self, numbers: Numbers, max_refs: int):
         self._numbers = numbers
         self._max_refs = max_refs
@@ -133,6 +135,8 @@ class HeldCacheTable:
     Args:
         on_collected: ``f(cache_id, count)``, called at any moment and in any thread.
     """
+
+    __slots__ = ("_by_id", "_max_refs", "_on_collected")
 
     def __init__(self, on_collected: Callable[[ObjectId, int], None], max_refs: int):
         self._on_collected = on_collected

@@ -55,16 +55,7 @@ class IncomingCall:
         is_read: whether what fails from now on is not the fault of what the peer sent.
     """
 
-    __slots__ = (
-        "args",
-        "deadline",
-        "is_read",
-        "kw",
-        "name",
-        "request_id",
-        "route",
-        "wants_answer",
-    )
+    __slots__ = ("args", "deadline", "is_read", "kw", "name", "request_id", "route", "wants_answer")
 
     def __init__(
         self, request_id: RequestId, name: str, wants_answer: bool, deadline: int | None = None
@@ -91,6 +82,24 @@ class Callee:
         answered: bytes of answers since it was last set to 0.
         context: the contextvars that plain methods run in.
     """
+
+    __slots__ = (
+        "_enter",
+        "_entry",
+        "_find",
+        "_host",
+        "_outbox",
+        "_policy",
+        "_stats",
+        "_strikes",
+        "_translator",
+        "answered",
+        "context",
+        "is_draining",
+        "max_calls",
+        "running",
+        "unjelly",
+    )
 
     def __init__(
         self, host: Any, policy: Policy, translator: Translator, outbox: Outbox, stats: Stats

@@ -25,6 +25,8 @@ class Caller:
         questions: those that have no answer yet.
     """
 
+    __slots__ = ("_host", "_outbox", "_stats", "_translator", "_unjelly", "questions")
+
     def __init__(
         self,
         host: Any,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, MutableSequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Protocol
 
 from broker.core.banana import BananaReader, BananaWriter
@@ -84,7 +84,7 @@ class Dialect:
     Attributes:
         name: what the peers call it in the handshake.
         reader: makes the reader of one connection: ``reader(limits, keeps_expressions)``.
-        writer: makes the writer of one connection: ``writer(limits)``.
+        writer: returns a writer, which connections share: ``writer(limits)``.
         commands: what it can say that PB cannot.
     """
 
@@ -94,21 +94,25 @@ class Dialect:
     commands: frozenset[bytes] = frozenset()
 
 
+# A writer keeps nothing of what it wrote: connections under the same limits share one. A program
+# has few limits.
+_MOST_LIMITS = 16
+
 MSGPACK = Dialect(
     b"msgpack/1",
     FrameReader,
-    FrameWriter,
+    lru_cache(_MOST_LIMITS)(FrameWriter),
     frozenset({b"cancel", b"ping", b"pong", b"goodbye", b"deadline", b"count"}),
 )
 PB = Dialect(
     b"pb",
     partial(BananaReader, vocabulary=PB_VOCABULARY),
-    partial(BananaWriter, vocabulary=PB_VOCABULARY),
+    lru_cache(_MOST_LIMITS)(partial(BananaWriter, vocabulary=PB_VOCABULARY)),
 )
 NONE = Dialect(
     b"none",
     partial(BananaReader, vocabulary=NONE_VOCABULARY),
-    partial(BananaWriter, vocabulary=NONE_VOCABULARY),
+    lru_cache(_MOST_LIMITS)(partial(BananaWriter, vocabulary=NONE_VOCABULARY)),
 )
 
 # In the order in which a server offers them and a client prefers them.

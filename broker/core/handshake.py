@@ -32,6 +32,8 @@ class Handshake:
         offered: the dialects of this side, best first.
     """
 
+    __slots__ = ("_is_client", "_known")
+
     def __init__(self, is_client: bool, offered: Sequence[Dialect] = DIALECTS):
         self._is_client = is_client
         self._known = {dialect.name: dialect for dialect in offered}

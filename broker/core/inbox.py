@@ -106,8 +106,9 @@ class Inbox:
         self._outbox = outbox
         self._policy = policy
         self._stats = stats
-        self._messages: deque[Any] = deque()
-        self._held: deque[Any] = deque()
+        # A deque is 0.7 KiB, and most connections are idle most of the time.
+        self._messages: deque[Any] | None = None
+        self._held: deque[Any] | None = None
         self._fault: ProtocolError | None = None
         self._backlog = 0
 
@@ -124,8 +125,11 @@ class Inbox:
         self._backlog += size
         if self._backlog > self._policy.max_backlog:
             self.wants_data = False
+        messages = self._messages
+        if messages is None:
+            messages = self._messages = deque()
         try:
-            self.read(data, self._messages)
+            self.read(data, messages)
         except ProtocolError as error:
             self._fault = error
 
@@ -152,6 +156,7 @@ class Inbox:
             return False
         if not self._messages and not self._held:
             self._backlog = 0
+            self._messages = None
             self.wants_data = True
             return self._fault is not None
         return bool(self._messages) or not self.holds_calls or self._fault is not None
@@ -159,8 +164,10 @@ class Inbox:
     def clear(self) -> None:
         """Take nothing more in, and forget what waits: the connection is gone."""
         self.is_closed = True
-        self._messages.clear()
-        self._held.clear()
+        if self._messages:
+            # A pump that is under way has it too.
+            self._messages.clear()
+        self._held = None
 
     def _pump(self, most: int) -> None:
         messages, outbox, owner = self._messages, self._outbox, self._owner
@@ -183,7 +190,7 @@ class Inbox:
         messages, held = self._messages, self._held
         while most and not self.is_closed:
             if held and not self.holds_calls:
-                queue = held
+                queue: deque[Any] = held
             elif messages:
                 queue = messages
             elif self._fault is not None:
@@ -193,6 +200,8 @@ class Inbox:
             message = queue.popleft()
             kind = type(message)
             if queue is messages and (held or self.holds_calls) and self._waits(kind, message):
+                if held is None:
+                    held = self._held = deque()
                 held.append(message)
                 continue
             if self.has_unstarted_tasks and kind in CALLS and self._begins_at_once(message):

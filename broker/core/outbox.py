@@ -42,6 +42,26 @@ class Outbox:
         size: bytes that are due.
     """
 
+    __slots__ = (
+        "_behind",
+        "_dialect",
+        "_dropped",
+        "_host",
+        "_knows_expressions_only",
+        "_last_written",
+        "_limits",
+        "_pieces",
+        "_posts_by_host",
+        "_questions",
+        "_stats",
+        "_translator",
+        "_writer",
+        "is_closed",
+        "jelly",
+        "queued",
+        "size",
+    )
+
     def __init__(
         self,
         host: Any,

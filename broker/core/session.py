@@ -13,6 +13,7 @@ answer.
 
 from __future__ import annotations
 
+import functools
 from collections import deque
 from collections.abc import Mapping
 from contextvars import Context
@@ -51,6 +52,11 @@ __all__ = ["Session"]
 _SMALL_PREFIX = 4
 
 
+@functools.lru_cache(16)
+def _of_handshake(limits: Limits) -> Limits:
+    return replace(limits, max_prefix=_SMALL_PREFIX)
+
+
 class Session:
     """One side of one connection.
 
@@ -75,6 +81,28 @@ class Session:
             where there is no login.
     """
 
+    __slots__ = (
+        "_dropped",
+        "_greeting",
+        "_limits",
+        "_pings",
+        "_policy",
+        "_reader",
+        "call",
+        "callee",
+        "caller",
+        "data_to_send",
+        "dialect",
+        "gate",
+        "host",
+        "inbox",
+        "outbox",
+        "pump",
+        "receive",
+        "stats",
+        "translator",
+    )
+
     def __init__(
         self,
         host: Host,
@@ -94,8 +122,11 @@ class Session:
         if offered is None:
             known = PUBLISHED_DIALECTS if host.overridden else DIALECTS
             offered = tuple(d for d in known if d.name.decode("ascii") in policy.dialects)
-        self._handshake = Handshake(is_client, offered)
-        self._offer = Reader(replace(policy.limits, max_prefix=_SMALL_PREFIX), NONE_VOCABULARY)
+        # The handshake and the reader of it; nothing once it is over.
+        self._greeting: Any = (
+            Handshake(is_client, offered),
+            Reader(_of_handshake(policy.limits), NONE_VOCABULARY),
+        )
         self._dropped = dropped = Dropped(host.on_released)
         questions = QuestionTable()
         self.translator = translator = Translator(policy, host, dropped)
@@ -121,7 +152,7 @@ class Session:
 
     def start(self) -> None:
         """Begin; a server makes its offer."""
-        opening = self._handshake.opening()
+        opening = self._greeting[0].opening()
         if opening is not None:
             self.outbox.send_expression(opening)
 
@@ -240,17 +271,18 @@ class Session:
     # The handshake.
 
     def _shake_hands(self, data: bytes, inbox: deque[Any]) -> None:
-        offer = self._offer
+        handshake, offer = self._greeting
         offer.feed(data)
         try:
             expressions = offer.read(1)
         except BananaError as error:
             raise ProtocolError(f"the peer does not speak Perspective Broker ({error})") from error
         for expression in expressions:
-            dialect, reply = self._handshake.receive(expression)
+            dialect, reply = handshake.receive(expression)
             if reply is not None:
                 self.outbox.send_expression(reply)
             rest = offer.take_rest()
+            self._greeting = None
             self._reader = self._reader_of(dialect)
             self.inbox.read = self._reader.receive
             self.outbox.speak(dialect)

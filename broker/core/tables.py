@@ -32,6 +32,8 @@ def shown(object_id: object) -> str:
 class Numbers:
     """Hands out ids 1, 2, 3 …; never one twice."""
 
+    __slots__ = ("last",)
+
     def __init__(self) -> None:
         self.last = 0
 
@@ -67,6 +69,8 @@ class ExportTable:
     Attributes:
         max_refs: how many it may hold at once.
     """
+
+    __slots__ = ("_by_id", "_due", "_ids", "_numbers", "max_refs")
 
     def __init__(self, numbers: Numbers, max_refs: int):
         self._numbers = numbers
@@ -167,6 +171,8 @@ class ImportTable:
         on_collected: ``f(object_id, count)``, called at any moment and in any thread.
     """
 
+    __slots__ = ("_entries", "_max_refs", "_on_collected")
+
     def __init__(self, on_collected: Callable[[ObjectId, int], None], max_refs: int):
         self._on_collected = on_collected
         self._max_refs = max_refs
@@ -222,10 +228,13 @@ class QuestionTable:
         open: those that are waited for, and the perspective of each.
     """
 
+    __slots__ = ("_abandoned", "last", "open")
+
     def __init__(self) -> None:
         self.last = 0
         self.open: dict[RequestId, Any] = {}
-        self._abandoned: set[RequestId] = set()
+        # A dict, since an empty one is a quarter of a set.
+        self._abandoned: dict[RequestId, None] = {}
 
     def __len__(self) -> int:
         return len(self.open)
@@ -247,7 +256,7 @@ class QuestionTable:
         if request_id not in self.open:
             return False
         del self.open[request_id]
-        self._abandoned.add(request_id)
+        self._abandoned[request_id] = None
         return True
 
     def take(self, request_id: RequestId) -> tuple[bool, Any]:
@@ -259,7 +268,7 @@ class QuestionTable:
         if request_id in self.open:
             return True, self.open.pop(request_id)
         if request_id in self._abandoned:
-            self._abandoned.remove(request_id)
+            del self._abandoned[request_id]
             return False, None
         raise ProtocolError(f"answer to unknown request {request_id}")
 

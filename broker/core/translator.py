@@ -54,6 +54,18 @@ class Translator:
         perspective: through whose eyes an incoming graph is seen at the moment.
     """
 
+    __slots__ = (
+        "_invoker",
+        "_policy",
+        "_rows",
+        "exports",
+        "held",
+        "imports",
+        "perspective",
+        "published",
+        "scope",
+    )
+
     def __init__(
         self,
         policy: Policy,

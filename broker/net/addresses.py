@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import os
 import socket
@@ -92,11 +93,15 @@ def host_port(host: str, port: int) -> str:
 
 def source_of(address: Any) -> str:
     """Return where a connection comes from: an IPv4 host, an IPv6 network of 64 bits, or ``""``."""
-    host = getattr(address, "host", "") or ""
+    return _source_of(str(getattr(address, "host", "") or ""))
+
+
+@functools.lru_cache(1024)
+def _source_of(host: str) -> str:
     try:
         parsed = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
-        return str(host)
+        return host
     if isinstance(parsed, ipaddress.IPv6Address):
         if parsed.ipv4_mapped is not None:
             return str(parsed.ipv4_mapped)
