@@ -18,6 +18,7 @@ from broker.mechanisms import MECHANISMS
 from broker.mechanisms.anonymous import ANONYMOUS
 from broker.mechanisms.challenge import CHALLENGE
 from broker.mechanisms.mechanism import Mechanism
+from cred.credentials import Scram
 from cred.error import LoginFailed
 
 __all__ = ["login"]
@@ -56,7 +57,10 @@ def login(broker: Broker, credentials: Any, mind: Any = None) -> Deferred[Remote
         return chosen(ANONYMOUS)
     offered = root.callRemote("mechanisms")
     offered.addCallbacks(
-        _choose, _old_server, callbackArgs=(broker, credentials, fitting), errbackArgs=(fitting,)
+        _choose,
+        _old_server,
+        callbackArgs=(broker, credentials, fitting),
+        errbackArgs=(credentials, fitting),
     )
     return offered.addCallback(chosen)
 
@@ -80,14 +84,22 @@ def _choose(offered: Any, broker: Broker, credentials: Any, fitting: list[Mechan
     known = [mechanism.name for mechanism in MECHANISMS if mechanism.name in names]
     raise LoginFailed(
         f"this server takes: {', '.join(known) or 'no login that is known here'};"
-        f" you gave {fitting[0].wants}"
+        f" you gave {_given(credentials, fitting)}"
     )
 
 
-def _old_server(failure: Failure, fitting: list[Mechanism]) -> Mechanism:
+def _given(credentials: Any, fitting: list[Mechanism]) -> str:
+    """Return what a client has given, in words, and what that is for where it is not plain."""
+    names = " or ".join(mechanism.name for mechanism in fitting)
+    only = f" for {names} only" if isinstance(credentials, Scram) else ""
+    return fitting[0].wants + only
+
+
+def _old_server(failure: Failure, credentials: Any, fitting: list[Mechanism]) -> Mechanism:
     failure.trap(NoSuchMethod)
     if CHALLENGE not in fitting:
         raise LoginFailed(
-            f"this server is Twisted's, or asks for no login; you gave {fitting[0].wants}"
+            "this server is Twisted's, or asks for no login;"
+            f" you gave {_given(credentials, fitting)}"
         )
     return CHALLENGE

@@ -20,7 +20,10 @@ class CertificateLogin(Mechanism):
     """``loginCertificate(mind)`` returns the avatar; all else was said in the TLS handshake."""
 
     name = "certificate"
-    wants = "a client certificate"
+    wants = (
+        "a client certificate, which takes TLS.client(certificate=…, key=…) and a server that asks"
+        " for one"
+    )
     minds: ClassVar[dict[str, int | None]] = {"loginCertificate": 0}
 
     def closed_because(self, door: Connected) -> str | None:

@@ -13,6 +13,7 @@ import cred
 from broker.core.policy import PUBLISHED, STRICT
 from broker.flavors.referenceable import Root
 from broker.mechanisms import MECHANISMS
+from broker.mechanisms.certificate import CERTIFICATE
 from cred.credentials import (
     IAnonymous,
     IBearerToken,
@@ -129,14 +130,14 @@ PASSWORDS = (IUsernamePassword, IUsernameHashedPassword)
             [IScramProof, IAnonymous],
             {},
             "this server takes: certificate, token, password, challenge; you gave a user name and"
-            " password",
+            " password for SCRAM-SHA-256-PLUS or SCRAM-SHA-256 only",
         ),
         (
             cred.Scram("alice", "secret", bound=True),
             [],
             {"binding": None},
             "this server takes: certificate, SCRAM-SHA-256, token, password, challenge, anonymous;"
-            " you gave a user name and password",
+            " you gave a user name and password for SCRAM-SHA-256-PLUS only",
         ),
         (
             cred.Token("good"),
@@ -149,7 +150,7 @@ PASSWORDS = (IUsernamePassword, IUsernameHashedPassword)
             [],
             {"certificate": None},
             "this server takes: SCRAM-SHA-256-PLUS, SCRAM-SHA-256, token, password, challenge,"
-            " anonymous; you gave a client certificate",
+            f" anonymous; you gave {CERTIFICATE.wants}",
         ),
         (
             ALICE,
@@ -223,7 +224,18 @@ def test_an_offer_that_is_none(offered: Any) -> None:
 
 @pytest.mark.parametrize(
     ("credentials", "given"),
-    [(cred.Token("good"), "a token"), (cred.ClientCertificate(), "a client certificate")],
+    [
+        (cred.Token("good"), "a token"),
+        (
+            cred.ClientCertificate(),
+            "a client certificate, which takes TLS.client(certificate=…, key=…) and a server that"
+            " asks for one",
+        ),
+        (
+            cred.Scram("alice", "secret", bound=True),
+            "a user name and password for SCRAM-SHA-256-PLUS only",
+        ),
+    ],
 )
 def test_a_server_without_mechanisms(credentials: Any, given: str) -> None:
     """What Twisted does not know is not tried there; nor where there is no login at all."""
