@@ -89,7 +89,7 @@ async def strike(server: broker.Server, attack: Attack, dialect: str) -> None:
 ROWS = {
     *(f"A{number}" for number in range(1, 18)),
     *(f"B{number}" for number in range(1, 19)),
-    *(f"C{number}" for number in (6, 8)),
+    *(f"C{number}" for number in range(1, 9)),
 }
 
 

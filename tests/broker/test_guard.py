@@ -39,6 +39,7 @@ def wait_of(guard: Guard, origin: Origin) -> str:
 HOME = Origin("c1", "198.51.100.7", b"alice")
 
 
+@pytest.mark.row("C1")
 def test_the_text(clock: Clock) -> None:
     """Who has failed too often is told in how many whole seconds to try again, never too few."""
     guard = Guard(account=Allowance(3, 17.0), clock=clock)

@@ -308,6 +308,7 @@ def test_a_store_that_is_away(
     ]
 
 
+@pytest.mark.row("C4")
 def test_too_many_at_once(store: FileStore) -> None:
     """A login for which there is no room fails at once, as QueueFull."""
     checker = StoreChecker(store, profile=CHEAP, workers=Workers(threads=1, queue=0))

@@ -73,6 +73,7 @@ def test_it_is_its_owners_alone(folder: Path) -> None:
     assert found == {"users.db": 0o600, "users.db.lock": 0o600}
 
 
+@pytest.mark.row("C7")
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o660])
 def test_a_file_that_others_can_read(folder: Path, mode: int) -> None:
     """It is refused when it is opened, and at each use."""
