@@ -7,9 +7,9 @@ How a page is written, so that this works:
 - ``console`` blocks have commands behind ``$``, each followed by what it prints. A program with
   ``serve_forever`` or ``listenTCP``, and ``pb serve``, keeps running to the end of the page.
 - ``pb`` runs at a terminal, where ``wonderland`` is typed whenever it asks for a password. Dates
-  and ports are those of the day.
+  are those of the day.
 - Port 8787 stands for a free one. The files of the demonstration's certificates are there, unless
-  the page makes its own, and those that it makes with openssl.
+  the page makes its own with ``pb cert``, and those that it makes with openssl.
 """
 
 import os
@@ -58,7 +58,8 @@ KNOWN = {
 
 def make_certificates(page, folder):
     """Write the files of the demonstration, and run the page's own openssl commands."""
-    write_certificates(folder)
+    if "$ pb cert ca" not in page.read_text(encoding="utf-8"):
+        write_certificates(folder)
     for block in blocks(page, "console"):
         for command in re.findall(r"^\$ (openssl .*)", block.text, flags=re.MULTILINE):
             if command not in KNOWN:
@@ -219,8 +220,7 @@ def normal(transcript):
 @pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "console")], ids=page_id)
 def test_console(page, port, tmp_path):
     """The commands of a page run in order, each printing what the page says."""
-    if "$ pb cert ca" not in page.read_text(encoding="utf-8"):
-        make_certificates(page, tmp_path)
+    make_certificates(page, tmp_path)
     with ExitStack() as stack:
         terminal = Terminal(tmp_path, port, stack)
         for block in blocks_of(page):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import click
 
 from broker.core.policy import STRICT, Policy
+from broker.errors import ConfigError
 from broker.net.tls import TLS
 from cred.certificates import CertificateChecker
 from cred.strcred import makeChecker
@@ -47,9 +49,15 @@ class Settings:
 
         Raises:
             StrcredException: a string is not understood.
-            ConfigError, StoreError: what it names cannot be used.
+            ConfigError, StoreError: what it names cannot be used, or is not there.
         """
-        return [makeChecker(text) for text in self.checkers]
+        with warnings.catch_warnings():
+            # For a program a file of passwords may come later; here its name is wrong.
+            warnings.simplefilter("error", UserWarning)
+            try:
+                return [makeChecker(text) for text in self.checkers]
+            except UserWarning as exc:
+                raise ConfigError(f"{exc}; pb users add makes a store of users") from exc
 
     def tls(self, checkers: Sequence[Any]) -> TLS | None:
         """Return the TLS settings; None where there is no certificate.

@@ -339,12 +339,13 @@ def run_main(*missing, arguments=()):
     )
 
 
-def test_without_click():
+@pytest.mark.parametrize("package", ["click", "rich"])
+def test_without_the_extra(package):
     """Without the extra, the command says what to install, in one line."""
-    done = run_main("click", arguments=("demo",))
+    done = run_main(package, arguments=("demo",))
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
-        "pb needs the package click, which the extra 'cli' brings:"
+        f"pb needs the package {package}, which the extra 'cli' brings:"
         " python -m pip install 'perspective-broker[cli]'\n"
     )
 

@@ -192,6 +192,8 @@ def test_a_signal(tmp_path: Path, pairs: Any, install: Any, look: Any) -> None:
     ) as process:  # fmt: skip
         assert process.stdout is not None
         address = process.stdout.readline().strip()
+        # Who answers has gone on to serve_forever, where the signal is taken.
+        assert run(lambda: look(address)) == old.certificate
         install(old, new)
         process.send_signal(signal.SIGHUP)
         assert process.stdout.readline() == (

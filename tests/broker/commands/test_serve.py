@@ -165,6 +165,11 @@ def refused(*arguments: str) -> tuple[int, str]:
             "there is no checker 'nobody'; known are anonymous, cert, file, jwt, memory, sql",
         ),
         (
+            ["broker:Root", "--checker", "file:missing.db"],
+            "file: missing.db is not a file; nobody can log in; pb users add makes a store of"
+            " users",
+        ),
+        (
             ["sys:path", "--checker", "anonymous"],
             "sys:path is of list; behind --checker stands a Root, a realm, or a function or Avatar"
             " class that is called with the avatar id and the mind",
