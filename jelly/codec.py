@@ -18,6 +18,7 @@ from typing import Any
 from jelly.atoms import Expression
 from jelly.errors import BananaError, EncodeError, LimitExceeded, TooLarge
 from jelly.limits import Limits
+from jelly.parts import Parts
 
 __all__ = ["Reader", "Writer", "float_bytes", "int_bytes", "list_head", "string_head"]
 
@@ -41,7 +42,6 @@ class Reader:
         "_nodes",
         "_open",
         "_parts",
-        "_parts_size",
         "_pos",
         "_seen",
         "_start",
@@ -56,8 +56,7 @@ class Reader:
         self._pos = 0
         # Pieces of a string of which _wanted bytes, head included, must come before parsing goes
         # on.
-        self._parts: list[bytes] = []
-        self._parts_size = 0
+        self._parts = Parts()
         self._wanted = 0
         # The lists that are open, outermost first: (list, elements still to come).
         self._open: list[tuple[list[Any], int]] = []
@@ -76,23 +75,21 @@ class Reader:
     @property
     def is_between_expressions(self) -> bool:
         """Whether no expression has been started."""
-        return not self._open and not self._parts and self._pos == len(self._buffer)
+        return not self._open and not self._parts.size and self._pos == len(self._buffer)
 
     @property
     def pending(self) -> int:
         """Bytes of the expression that has been started."""
-        return self._seen + len(self._buffer) - self._start + self._parts_size
+        return self._seen + len(self._buffer) - self._start + self._parts.size
 
     def feed(self, data: bytes) -> None:
         """Take in bytes; raises nothing, :meth:`read` does."""
         if self._wanted:
-            self._parts.append(data)
-            self._parts_size += len(data)
-            if self._parts_size < self._wanted:
+            self._parts.add(data)
+            if self._parts.size < self._wanted:
                 return
-            data = b"".join(self._parts)
-            self._parts.clear()
-            self._wanted = self._parts_size = 0
+            data = self._parts.take()
+            self._wanted = 0
         elif self._pos < len(self._buffer):
             data = self._buffer[self._pos :] + data
         self._seen += self._pos - self._start
@@ -105,7 +102,7 @@ class Reader:
         Raises:
             BananaError: an expression has been started.
         """
-        if self._open or self._parts:
+        if self._open or self._parts.size:
             raise BananaError("dialect changed inside an expression")
         rest = self._buffer[self._pos :]
         self._buffer = b""
@@ -132,7 +129,7 @@ class Reader:
         except BananaError as error:
             self._dead = True
             self._buffer = b""
-            self._parts.clear()
+            self._parts = Parts()
             self._open.clear()
             # Else the error would hold, as long as it is held itself, what was read so far.
             error.with_traceback(None)
@@ -228,8 +225,7 @@ class Reader:
         if left >= 0:
             stack.append((current, left))
         if self._wanted:
-            self._parts.append(data[pos:])
-            self._parts_size = end - pos
+            self._parts.add(data[pos:])
             self._seen += pos - self._start
             self._buffer, pos, self._start = b"", 0, 0
         self._pos = pos

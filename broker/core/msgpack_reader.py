@@ -25,12 +25,9 @@ from broker.core.msgpack_nodes import check_nodes
 from broker.core.small import PLAIN, with_expressions, with_values
 from jelly.errors import LimitExceeded, ProtocolError
 from jelly.limits import Limits
+from jelly.parts import Parts
 
 __all__ = ["FrameReader"]
-
-# Parts of a frame that are kept as they came. Each is an object of 33 bytes besides its own: were
-# they not joined, a frame of 16 MiB in pieces of two bytes would take 350 MB.
-_MOST_PARTS = 1024
 
 # Two more than max_depth allows a sender: the list of a leaf inside the last, and the message.
 _GRAPH_DEPTH = 102
@@ -96,9 +93,7 @@ class FrameReader:
     __slots__ = (
         "_convert",
         "_decode",
-        "_have",
         "_is_dead",
-        "_joined",
         "_limits",
         "_most_unchecked",
         "_parts",
@@ -107,9 +102,7 @@ class FrameReader:
 
     def __init__(self, limits: Limits, keeps_expressions: bool = False):
         self.set_limits(limits)
-        self._parts: list[bytes] = []
-        self._joined = 0
-        self._have = 0
+        self._parts = Parts()
         self._wanted = 0
         self._is_dead = False
         self._decode = _decoder()
@@ -129,16 +122,12 @@ class FrameReader:
         """
         if self._is_dead:
             raise RuntimeError("decoder already failed")
-        if self._have:
-            self._parts.append(data)
-            self._have += len(data)
-            if self._have < self._wanted:
-                if len(self._parts) - self._joined >= _MOST_PARTS:
-                    self._join()
+        parts = self._parts
+        if parts.size:
+            parts.add(data)
+            if parts.size < self._wanted:
                 return
-            data = b"".join(self._parts)
-            self._parts = []
-            self._joined = 0
+            data = parts.take()
         decode, convert, most = self._decode, self._convert, self._most_unchecked
         view, end, pos = memoryview(data), len(data), 0
         self._wanted = 4
@@ -163,14 +152,8 @@ class FrameReader:
         except ProtocolError:
             self._is_dead = True
             raise
-        self._have = end - pos
-        if self._have:
-            self._parts.append(data[pos:] if pos else data)
-
-    def _join(self) -> None:
-        """Make one part of those that came since the last time."""
-        self._parts[self._joined :] = [b"".join(self._parts[self._joined :])]
-        self._joined += 1
+        if pos < end:
+            parts.add(data[pos:] if pos else data)
 
     def _check_length(self, length: int) -> None:
         most = self._limits.max_expression
@@ -180,12 +163,12 @@ class FrameReader:
     @property
     def is_between_expressions(self) -> bool:
         """Whether no frame has been started."""
-        return not self._have
+        return not self._parts.size
 
     @property
     def pending(self) -> int:
         """Bytes of the frame that has begun to come and is not whole."""
-        return self._have
+        return self._parts.size
 
 
 def _of_expressions(frame: Graph) -> Message:

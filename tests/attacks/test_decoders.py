@@ -97,6 +97,26 @@ def test_nothing_is_kept_for_what_is_announced(dialect: str, head: bytes, policy
     victim.end()
 
 
+@binds("A3", dialects=())
+@pytest.mark.parametrize("dialect", ["pb", "msgpack/1"])
+def test_tiny_pieces_take_no_more_than_they_are(dialect: str, policy: str) -> None:
+    """A large message that comes two bytes at a time is kept in a few times its size."""
+    victim = Victim(dialect, policy)
+    size = 500_000
+    head = a_string(size) if dialect == "pb" else size.to_bytes(4, "big")
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        victim.broker.dataReceived(head)
+        for number in range(20_000):
+            victim.broker.dataReceived(number.to_bytes(3, "big")[1:])
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak - before <= 200_000
+    victim.end()
+
+
 def many_ints(speaker: Speaker, count: int) -> bytes:
     """A call with a list of ints, which is heard and kept."""
     return speaker.call([b"list", *range(count)], name=b"keep")

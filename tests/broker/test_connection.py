@@ -117,6 +117,21 @@ def test_a_slice_at_a_time() -> None:
     assert house.log == list(range(12))
 
 
+def test_what_comes_meanwhile_waits_too() -> None:
+    """Messages that come while others wait for their turn join these, and get no turn more."""
+    house = House()
+    pair = BrokerPair(house, policy=STRICT.but(turn_messages=5))
+    for begin in (0, 10, 20):
+        for n in range(begin, begin + 10):
+            pair.root.callRemote("echo", n)
+        pair.client.flush()
+        pair.server.dataReceived(pair.transport(pair.client).take())
+    assert house.log == list(range(5))
+    for turn in range(2, 7):
+        pair.scheduler.step()
+        assert house.log == list(range(5 * turn))
+
+
 @pytest.mark.parametrize("client_first", [True, False])
 @pytest.mark.parametrize("scheduler", [None, False])
 def test_either_side_first(client_first: bool, scheduler: Any) -> None:
