@@ -147,9 +147,8 @@ class Inbox:
         try:
             self._pump(most)
         except ProtocolError as error:
-            # The session is over: nothing is said to such a peer either.
+            # What was answered before still leaves, and a goodbye that says why.
             self.clear()
-            self._outbox.clear()
             self._stats.count_limit(error)
             raise
         if self.is_closed:

@@ -115,6 +115,35 @@ def test_what_was_not_written_was_not_run() -> None:
     assert [failure.value.may_have_run for failure in failures] == [True, False]
 
 
+@binds("A8", policies=(), dialects=())
+def test_who_is_put_out_is_told_why() -> None:
+    """A client of ours learns the limit that it went beyond, of a fault as of a login too late."""
+
+    async def refused(reason: str, end: Any, policy: Any = STRICT) -> None:
+        async with broker.serve(portal(), "pb://127.0.0.1:0", policy=policy) as server:
+            connection = await broker.connect(server.addresses[0])
+            call = end(connection)
+            await connection.wait_closed()
+            if call is not None:
+                with pytest.raises(PBConnectionLost, match=r"^the peer closed the connection: "):
+                    await call
+            assert str(connection.broker.reason) == f"the peer closed the connection: {reason}"
+
+    async def all_of_them() -> None:
+        await refused("not logged in", lambda each: each.root.callRemote("echo", [{"a": b"b"}]))
+        await refused(
+            "expression larger than 65536 bytes (max_expression)",
+            lambda each: each.root.callRemote("loginAnonymous", bytes(70_000)),
+        )
+        await refused(
+            "login not completed in 0.05 s",
+            lambda each: None,
+            STRICT.but(login_timeout=0.05),
+        )
+
+    asyncio.run(asyncio.wait_for(all_of_them(), 20))
+
+
 @binds("B12", policies=(), dialects=())
 def test_a_link_that_is_dead(caplog: pytest.LogCaptureFixture) -> None:
     """A peer from which nothing comes is asked after 20 s, and given up after 20 s more."""

@@ -313,7 +313,7 @@ async def test_password_where_only_guests(lines: Any) -> None:
     """A password is not sent to a server that takes none."""
     async with broker.serve(portal(guests=True, passwords=False), "pb://127.0.0.1:0") as server:
         text = await refusal(_connect(server.addresses[0], ALICE), cred.LoginFailed)
-    assert text == "this server takes no password from here; it takes: anonymous"
+    assert text == "this server takes: anonymous; you gave a user name and password"
     assert lines() == []
 
 

@@ -284,6 +284,8 @@ def test_what_the_protocol_does_not_allow(expression: Any, text: str) -> None:
         session.pump()
     assert root.log == [(1,)]
     assert session.pump() is False
+    # The answer to what came before the fault.
+    assert session.data_to_send().endswith(b"\x01\x81\x01\x81")
     feed(session, message(3, b"echo", 3))
     assert root.log == [(1,)]
     assert session.data_to_send() == b""
