@@ -194,7 +194,11 @@ class Broker(Doors):
             if watcher is not None:
                 watcher.stop()
         was_connected = self.session.dialect is not None
-        self.reason = getattr(reason, "value", reason) if self._fault is None else self._fault
+        ended_by = getattr(reason, "value", reason)
+        self.reason = ended_by if self._fault is None else self._fault
+        limit = getattr(ended_by, "limit", "")
+        if limit:
+            self.session.stats.count(limit)
         self.calls.lost(self.session.end(), self.reason)
         translator = self.session.translator
         for entry in translator.published.clear():

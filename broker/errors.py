@@ -178,7 +178,13 @@ class LoginExpired(Error):
 
 
 class TLSError(ConnectionError):
-    """The TLS layer refused the peer, or the peer refused us; the text says why."""
+    """The TLS layer refused the peer, or the peer refused us; the text says why.
+
+    Attributes:
+        limit: the name of the setting that the peer went beyond, if it was that.
+    """
+
+    limit = ""
 
 
 # What transports report: the vocabulary of twisted.internet.error, published as
@@ -197,7 +203,13 @@ class ConnectionDone(ConnectionClosed):
 
 
 class ConnectionLost(ConnectionClosed):
-    """The connection was lost in a way that is not clean."""
+    """The connection was lost in a way that is not clean.
+
+    Attributes:
+        limit: the name of the setting that the peer went beyond, if it was that.
+    """
+
+    limit = ""
 
     def __str__(self) -> str:
         return " ".join(map(str, self.args)) or "Connection was lost."

@@ -209,7 +209,9 @@ class SecureTransport(StreamTransport):
             super()._deliver(data)
 
     def _handshake_is_late(self) -> None:
-        self._fail(TLSError(f"TLS handshake not completed in {self._handshake_timeout:g} s"))
+        error = TLSError(f"TLS handshake not completed in {self._handshake_timeout:g} s")
+        error.limit = "handshake_timeout"
+        self._fail(error)
 
     def _handshake_finished(self) -> None:
         self._stop_timer()
@@ -246,8 +248,9 @@ class SecureTransport(StreamTransport):
     def _watch_progress(self) -> None:
         super()._watch_progress()
         if not self.unsent:
-            text = f"no TLS close from the peer in {self._close_timeout:g} s"
-            self._set_timer(self._close_timeout, self._cut, ConnectionLost(text))
+            reason = ConnectionLost(f"no TLS close from the peer in {self._close_timeout:g} s")
+            reason.limit = "close_timeout"
+            self._set_timer(self._close_timeout, self._cut, reason)
 
     def _peer_closed(self) -> None:
         if self._is_closing:

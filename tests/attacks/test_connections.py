@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 from attacker import POLICIES, Target, Victim, binds, portal, taming
 from catalogue import a_string
+from certificates import Authority
 from memory import BrokerPair
 
 import broker
 from broker.core.messages import Answer
 from broker.core.policy import STRICT
 from broker.errors import PBConnectionLost
+from broker.net.tls import TLS
 
 HALF_A_MEGABYTE = bytes(500_000)
 
@@ -204,3 +207,23 @@ def test_a_login_that_does_not_come(
             assert type(victim.speaker.read(victim.said)[-1]) is Answer
         victim.wait(1.0)
     assert lines == ["closed PEER: login not completed in 30 s"]
+
+
+@binds("A8", policies=(), dialects=())
+def test_a_handshake_that_does_not_come_counts(tmp_path: Path) -> None:
+    """Who connects to a TLS port and says nothing is counted as well as put out."""
+
+    async def silent() -> None:
+        pair = Authority(tmp_path).issue()
+        tls = TLS.server(pair.certificate_path, pair.key_path)
+        policy = STRICT.but(handshake_timeout=0.05)
+        async with broker.serve(Target(), "pbs://127.0.0.1:0", tls=tls, policy=policy) as server:
+            port = int(server.addresses[0].rpartition(":")[2])
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            assert await reader.read() == b""
+            writer.close()
+            while server.connections:
+                await asyncio.sleep(0)
+            assert server.stats.limits == {"handshake_timeout": 1}
+
+    asyncio.run(asyncio.wait_for(silent(), 20))

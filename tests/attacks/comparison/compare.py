@@ -12,6 +12,7 @@ import dataclasses
 import datetime
 import importlib.metadata
 import json
+import os
 import platform
 import subprocess
 import sys
@@ -35,6 +36,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default="", help="rows, with commas between; nothing is written")
     rows = set(filter(None, parser.parse_args().only.split(",")))
+    about = circumstances()
     results = []
     for one in ROUNDS:
         if rows and one.row not in rows:
@@ -45,7 +47,7 @@ def main() -> None:
     if not rows:
         FOLDER.mkdir(exist_ok=True)
         with RUNS.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({**circumstances(), "results": results}) + "\n")
+            file.write(json.dumps({**about, "results": results}) + "\n")
         PAGE.write_text(page(json.loads(RUNS.read_text("utf-8").splitlines()[-1])), "utf-8")
 
 
@@ -65,7 +67,8 @@ def circumstances() -> dict[str, str]:
         "commit": commit.stdout.strip(),
         "python": platform.python_version(),
         "twisted": importlib.metadata.version("Twisted"),
-        "machine": f"{platform.system()} {platform.machine()}",
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "load": f"{os.getloadavg()[0]:.1f}",
     }
 
 
@@ -105,7 +108,7 @@ def page(run: dict[str, Any]) -> str:
     lines = [
         HEAD,
         f"Run of {run['date']}, commit `{run['commit']}`: Python {run['python']}, Twisted"
-        f" {run['twisted']}, {run['machine']}.\n",
+        f" {run['twisted']}, {run['machine']}, with a load average of {run['load']} before it.\n",
         "| row | attack | server | CPU | memory | log | wait | how it ended | survived |",
         "|---|---|---|---:|---:|---:|---:|---|---|",
     ]

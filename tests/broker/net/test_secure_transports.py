@@ -472,7 +472,11 @@ def test_handshake_timeout(run, factory, server_tls, caplog) -> None:
 
     async def main():
         sock, server = await raw_server(factory, server_tls, handshake_timeout=0.05)
-        assert str(await server.lost()) == "TLS handshake not completed in 0.05 s"
+        lost = await server.lost()
+        assert (str(lost), lost.limit) == (
+            "TLS handshake not completed in 0.05 s",
+            "handshake_timeout",
+        )
         assert await asyncio.to_thread(sock.recv, 10) == b""
         sock.close()
 
