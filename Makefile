@@ -50,7 +50,7 @@ sim-bugs: $(VENV)/.installed $(VENV)/.test
 
 MINUTES ?= 10
 FUZZ_ARGS = --minutes $(MINUTES) $(addprefix --target ,$(TARGET)) $(addprefix --seed ,$(SEED)) $(ARGS)
-export FUZZ_COMMAND = MINUTES=$(MINUTES) $(addprefix TARGET=,$(TARGET)) $(addprefix SEED=,$(SEED)) $(ARGS)
+export FUZZ_COMMAND = MINUTES=$(MINUTES) $(if $(TARGET),TARGET='$(TARGET)') $(addprefix SEED=,$(SEED)) $(ARGS)
 
 fuzz: $(VENV)/.installed $(VENV)/.test
 	$(BIN)/python tests/fuzz/run.py $(FUZZ_ARGS)

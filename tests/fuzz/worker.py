@@ -31,7 +31,7 @@ INSTRUMENTED = frozenset({"broker", "jelly"})
 # How many times as long code takes at most while its branches are recorded; tried, with room.
 SLOWED = 4.0
 LONGEST = 1024
-SIZES = (20, 60, 200, 600)
+SIZES = (8, 16, 40, 120)
 SEEDS = 64
 
 
@@ -52,21 +52,19 @@ class Run:
         self._output = output
         self._begin = time.monotonic()
         self._seconds = seconds
-        self._fuzz: Callable[[bytes], None]
-        self._allowance = 1.0
+        self._watch: watch.Watch
 
     def load(self, allowance: float) -> None:
-        """Import the target; ``allowance`` is of ``watch.find``."""
-        self._fuzz = targets.load(self._name)
+        """Import the target; ``allowance`` is of ``watch.Watch``."""
+        self._watch = watch.Watch(targets.load(self._name), allowance)
         # What is there now is no garbage of an input's.
         gc.freeze()
-        self._allowance = allowance
         self._begin = time.monotonic()
 
     def one(self, data: bytes) -> None:
         """Run one input."""
         self.executions += 1
-        fault = watch.find(self._fuzz, data, self._allowance)
+        fault = self._watch.find(data)
         if fault is not None:
             self.findings[fault] += 1
             if self.findings[fault] == 1:

@@ -75,6 +75,14 @@ DIFFERENCES: tuple[Difference, ...] = (
         _ours("was never defined"),
     ),
     Difference(
+        "reference to None as a key",
+        "Twisted takes a reference that stands for None, which no jellier writes, for one that is not"
+        " known yet, and such a one is no key.",
+        lambda ours, theirs, expression: (
+            ours.error is None and "used as a dictionary key" in str(theirs.error)
+        ),
+    ),
+    Difference(
         "container in itself",
         "A tuple that holds itself with nothing mutable between, or a set that holds itself, cannot"
         " exist; Twisted hands out its own placeholder, ours refuses.",

@@ -32,8 +32,8 @@ def fuzz(data: bytes) -> None:
     except ProtocolError as error:
         assert len(str(error)) <= 200, "an error that is too long for a log"
         return
-    for name, value in zip(message._fields, message, strict=True):
-        _check(name, value)
+    for name in message.__struct_fields__:
+        _check(name, getattr(message, name))
 
 
 def _check(name: str, value: Any) -> None:
