@@ -30,7 +30,7 @@ from fuzzing import targets, watch  # noqa: E402
 INSTRUMENTED = frozenset({"broker", "jelly"})
 # How many times as long code takes at most while its branches are recorded; tried, with room.
 SLOWED = 4.0
-LONGEST = 1024
+LONGEST = 256
 SIZES = (8, 16, 40, 120)
 SEEDS = 64
 
