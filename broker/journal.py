@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from typing import Any
 
 from broker.core.events import CallRaised, PeerLeaves
+from broker.defer import CancelledError
 from broker.errors import BananaError, DecodeError, Error, NoSuchMethod, NoSuchObject
 from broker.failure import Failure
 from broker.flavors.failures import CopiedFailure, CopyableFailure
@@ -53,6 +55,9 @@ def call_raised(address: Any, event: CallRaised) -> None:
         logger.debug("%s asks for a login, and there is none", address)
     elif _is_peers_fault(failure):
         logger.warning("%s: %s: %s", address, type(error).__name__, _line(error, 200))
+    elif isinstance(error, asyncio.CancelledError | CancelledError):
+        # As its caller wished, who could fill the log with that otherwise.
+        logger.debug("remote method '%s' was cancelled", name)
     elif isinstance(failure, CopiedFailure | CopyableFailure) or isinstance(error, Error):
         logger.debug("remote method '%s' refused: %s", name, _line(failure.type, 100))
     else:

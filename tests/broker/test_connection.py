@@ -19,7 +19,7 @@ from twisted.spread import pb as twisted_pb
 from broker.connection import Broker
 from broker.core.dialects import PB
 from broker.core.policy import PUBLISHED, STRICT, published_policy
-from broker.defer import Deferred
+from broker.defer import CancelledError, Deferred
 from broker.errors import DeadReferenceError, PBConnectionLost, ProtocolError
 from broker.flavors.referenceable import Referenceable, Root
 from broker.net.scheduler import LoopScheduler
@@ -316,6 +316,33 @@ def test_a_fault_of_ours(caplog: pytest.LogCaptureFixture) -> None:
 
 
 # The end.
+
+
+def test_a_cancelled_method(caplog: pytest.LogCaptureFixture) -> None:
+    """A method that ends as cancelled is no fault of ours: a peer cannot fill the log with those."""
+    for kind in (CancelledError, asyncio.CancelledError):
+        house = House()
+        pair = BrokerPair(house)
+        outcome: list[Any] = []
+        pair.root.callRemote("wait").addBoth(outcome.append)
+        pair.exchange()
+        with caplog.at_level(logging.INFO, "broker"):
+            house.waiting[0].errback(kind("'wait' was cancelled"))
+            pair.exchange()
+        assert outcome
+        assert caplog.text == ""
+
+
+def test_a_fault_after_the_goodbye() -> None:
+    """A peer that takes its leave and then breaks the rules is cut off all the same."""
+    pair = BrokerPair(House(), policy=STRICT)
+    pair.client.say_goodbye("closing", "bye")
+    pair.exchange()
+    assert not pair.transport(pair.server).is_aborted
+    pair.server.dataReceived(b"\xff" * 4)
+    assert pair.transport(pair.server).is_aborted
+    pair.cut()
+    assert str(pair.server.reason) == "the peer closed the connection: bye"
 
 
 def test_pending_calls() -> None:
