@@ -7,7 +7,7 @@ SOURCES := pyproject.toml README.md $(shell find broker cred jelly -name '*.py')
 # Tests and benchmarks see the built wheel, never the checkout beside them.
 export PYTHONSAFEPATH := 1
 
-.PHONY: demo test check vectors vocabulary bench profile logins attacks sim sim-bugs fuzz soak clean
+.PHONY: demo test check vectors vocabulary bench profile logins attacks sim sim-bugs fuzz soak idle drains clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/python -m broker demo
@@ -54,6 +54,12 @@ export FUZZ_COMMAND = MINUTES=$(MINUTES) $(if $(TARGET),TARGET='$(TARGET)') $(ad
 
 fuzz: $(VENV)/.installed $(VENV)/.test
 	$(BIN)/python tests/fuzz/run.py $(FUZZ_ARGS)
+
+soak: $(VENV)/.installed $(VENV)/.test
+	$(BIN)/python tests/soak/run.py soak --minutes $(MINUTES) $(addprefix --seed ,$(SEED))
+
+idle drains: $(VENV)/.installed $(VENV)/.test
+	$(BIN)/python tests/soak/run.py $@
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info
