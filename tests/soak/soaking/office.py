@@ -122,6 +122,10 @@ class Office:
         self.subscribers.add(reference)
         return len(self.subscribers)
 
+    def unsubscribe(self, reference: Any) -> None:
+        """Have a reference told of nothing more."""
+        self.subscribers.discard(reference)
+
     def shout(self, text: str) -> None:
         """Tell everybody."""
         self.subscribers.send("heard", text)

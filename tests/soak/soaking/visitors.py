@@ -106,8 +106,10 @@ async def _hold(target: Any, dice: random.Random) -> None:
 
 
 async def _subscribe(target: Any, dice: random.Random) -> None:
-    await target.callRemote("subscribe", Ear())
+    ear = Ear()
+    await target.callRemote("subscribe", ear)
     await target.callRemote("shout", "news")
+    await target.callRemote("unsubscribe", ear)
 
 
 async def _call_back(target: Any, dice: random.Random) -> None:
