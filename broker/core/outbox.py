@@ -141,13 +141,13 @@ class Outbox:
         return True
 
     def answer(self, request_id: RequestId, value: Any) -> bool:
-        """Send an answer that is a simple value; return False where that needs a jellier.
+        """Send an answer that is a simple value; return False where that takes more, or is too late.
 
         Raises:
             EncodeError: it is beyond the limits.
         """
         if self._knows_expressions_only or self._translator.scope is not None or self.is_closed:
-            return self.is_closed
+            return False
         piece = self._writer.answer(request_id, value)
         if piece is None:
             return False
