@@ -1,14 +1,405 @@
-"""Messages that wait: what overtakes a call that is held, and what does not."""
+"""The inbox: in which order what has come in is handled, and what waits."""
 
 from __future__ import annotations
 
+import gc
+import weakref
+from collections import deque
+from collections.abc import Callable
 from typing import Any
 
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from memory import ROOT, SessionPair
 
+from broker.core import messages
 from broker.core.dialects import MSGPACK
 from broker.core.events import CallCancelled
+from broker.core.inbox import CALLS, Inbox
+from broker.core.policy import STRICT
+from broker.core.stats import Stats
 from broker.flavors.referenceable import Root
+from jelly.errors import LimitExceeded, ProtocolError
+
+POLICY = STRICT.but(high_water=100, max_backlog=50)
+
+KINDS: dict[str, Callable[[int], Any]] = {
+    "call": lambda n: messages.PlainCall(n, 1, "m", (), {}),
+    "send": lambda n: messages.PlainSend(n, 1, "m", (), {}),
+    "cache": lambda n: messages.PlainCallToCache(n, 1, "m", (), {}),
+    "sendcache": lambda n: messages.PlainSendToCache(n, 1, "m", (), {}),
+    "graph": lambda n: messages.Call(n, 1, "m", True, [], []),
+    "graphcache": lambda n: messages.CallToCache(n, 1, "m", True, [], []),
+    "async": lambda n: messages.PlainCall(n, 2, "m", (), {}),
+    "answer": lambda n: messages.PlainAnswer(n, 1),
+    "error": lambda n: messages.Failed(n, []),
+    "decref": messages.Decref,
+    "decache": messages.Decache,
+    "uncache": messages.Uncache,
+    "ping": messages.Ping,
+    "cancel": messages.Cancel,
+}
+A_CALL = ("call", "send", "cache", "sendcache", "graph", "graphcache", "async")
+IN_ORDER = (*A_CALL, "decref", "decache", "uncache", "cancel")
+AT_ONCE = ("answer", "error", "ping")
+
+
+class Outbox:
+    """How much is due."""
+
+    size = 0
+    is_cleared = False
+
+    def clear(self) -> None:
+        """Note it."""
+        self.is_cleared = True
+
+
+class Room:
+    """An inbox, and what became of what it was given.
+
+    Its bytes are the numbers of messages that a test has laid ready; 255 is none.
+    """
+
+    def __init__(self, *kinds: str) -> None:
+        self.outbox: Any = Outbox()
+        self.ready = [KINDS[kind](number) for number, kind in enumerate(kinds)]
+        self.handled: list[int] = []
+        self.on: dict[int, Callable[[], object]] = {}
+        handlers = {type(make(0)): Room.handle for make in KINDS.values()}
+        self.stats = Stats()
+        self.running: set[int] = set()
+        self.inbox = Inbox(
+            self,
+            handlers,
+            self.read,
+            self.begins_at_once,
+            self.running,
+            self.outbox,
+            POLICY,
+            self.stats,
+        )
+        self.inbox.receive(bytes(range(len(kinds))))
+
+    def read(self, data: bytes, inbox: deque[Any]) -> None:
+        """Append what the bytes number."""
+        for number in data:
+            if number == 255:
+                raise ProtocolError("no message")
+            inbox.append(self.ready[number])
+
+    def handle(self, message: Any) -> None:
+        """Note the message, and do what the test wants."""
+        number = self.ready.index(message)
+        self.handled.append(number)
+        self.on.get(number, lambda: None)()
+
+    @staticmethod
+    def begins_at_once(message: Any) -> bool:
+        """Only the methods of object 2 run as tasks."""
+        return bool(message.object_id != 2)
+
+
+def test_in_order() -> None:
+    """Messages are handled as they came, by the handler of their type, with the owner."""
+    room = Room(*KINDS)
+    assert room.handled == []
+    assert room.inbox.pump(-1) is False
+    assert room.handled == [*range(len(KINDS))]
+    assert room.inbox.pump(-1) is False
+
+
+def test_which_are_calls() -> None:
+    """All messages that call a method of ours are, and nothing else."""
+    assert {type(KINDS[kind](0)) for kind in A_CALL} == CALLS
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_at_most_so_many(waits: bool) -> None:
+    """No more messages are handled than were asked for; whether more are left is said."""
+    room = Room("call", "ping", "call", "answer", "call")
+    room.inbox.holds_calls = waits
+    assert room.inbox.pump(0) is True
+    assert room.handled == []
+    assert room.inbox.pump(2) is True
+    assert room.handled == ([1, 3] if waits else [0, 1])
+    room.inbox.holds_calls = False
+    assert room.inbox.pump(2) is True
+    assert room.inbox.pump(1) is False
+    assert sorted(room.handled) == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("kind", IN_ORDER)
+def test_calls_are_held(kind: str) -> None:
+    """While calls are held, they and what may let go their objects wait, in order."""
+    room = Room("call", kind, "answer", kind, "ping")
+    room.inbox.holds_calls = True
+    assert room.inbox.pump(-1) is False
+    assert room.handled == [2, 4]
+    room.inbox.holds_calls = False
+    assert room.inbox.pump(-1) is False
+    assert room.handled == [2, 4, 0, 1, 3]
+
+
+@pytest.mark.parametrize("kind", AT_ONCE)
+def test_answers_are_not_held(kind: str) -> None:
+    """The answers to our own calls, pings and the like go on meanwhile."""
+    room = Room("call", kind)
+    room.inbox.holds_calls = True
+    assert room.inbox.pump(-1) is False
+    assert room.handled == [1]
+
+
+def test_what_cancels_a_running_call_is_not_held() -> None:
+    """It is handled at once; the same for a call that waits is not."""
+    room = Room("call", "cancel", "cancel")
+    room.running.add(2)
+    room.inbox.holds_calls = True
+    assert room.inbox.pump(-1) is False
+    assert room.handled == [2]
+    room.inbox.holds_calls = False
+    room.inbox.pump(-1)
+    assert room.handled == [2, 0, 1]
+
+
+def test_what_comes_behind_held_calls_waits_behind_them() -> None:
+    """Once calls wait, those that come later do too, even if they are held no more."""
+    room = Room("call", "ping", "decref", "call")
+    room.on[1] = lambda: setattr(room.inbox, "holds_calls", False)
+    room.inbox.holds_calls = True
+    assert room.inbox.pump(-1) is False
+    assert room.handled == [1, 0, 2, 3]
+
+
+def test_what_was_held_comes_first() -> None:
+    """Calls that were held and are not any more go before those that came since."""
+    room = Room("call", "call")
+    room.inbox.holds_calls = True
+    room.inbox.pump()
+    room.ready.append(KINDS["call"](2))
+    room.inbox.receive(b"\2")
+    room.inbox.holds_calls = False
+    assert room.inbox.pump(2) is True
+    assert room.inbox.pump() is False
+    assert room.handled == [0, 1, 2]
+
+
+def test_calls_that_are_held_meanwhile() -> None:
+    """A handler that has calls held stops the next, in the same turn."""
+    room = Room("call", "call", "answer")
+    room.on[0] = lambda: setattr(room.inbox, "holds_calls", True)
+    assert room.inbox.pump(-1) is False
+    assert room.handled == [0, 2]
+
+
+@pytest.mark.parametrize("kind", [kind for kind in A_CALL if kind != "async"])
+def test_no_method_overtakes_a_task(kind: str) -> None:
+    """While a task has not begun, no method is called; other tasks are made all the same."""
+    room = Room("async", "async", "ping", kind, "answer")
+    room.on[0] = lambda: setattr(room.inbox, "has_unstarted_tasks", True)
+    assert room.inbox.pump(-1) is True
+    assert room.handled == [0, 1, 2]
+    assert room.inbox.pump(-1) is True
+    assert room.handled == [0, 1, 2]
+    room.inbox.has_unstarted_tasks = False
+    assert room.inbox.pump(-1) is False
+    assert room.handled == [0, 1, 2, 3, 4]
+
+
+def test_no_held_method_overtakes_a_task() -> None:
+    """Nor is a method that was held."""
+    room = Room("async", "call")
+    room.inbox.holds_calls = True
+    room.inbox.pump(-1)
+    room.inbox.holds_calls = False
+    room.on[0] = lambda: setattr(room.inbox, "has_unstarted_tasks", True)
+    assert room.inbox.pump(-1) is True
+    assert room.handled == [0]
+    room.inbox.has_unstarted_tasks = False
+    assert room.inbox.pump(-1) is False
+    assert room.handled == [0, 1]
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_full_outbox_ends_the_turn(waits: bool) -> None:
+    """With more due than the high water mark, the rest is for the next turn."""
+    room = Room("ping", "ping", "ping")
+    if waits:
+        room.inbox.holds_calls = True
+    room.on[0] = lambda: setattr(room.outbox, "size", POLICY.high_water)
+    room.on[1] = lambda: setattr(room.outbox, "size", POLICY.high_water + 1)
+    assert room.inbox.pump(-1) is True
+    assert room.handled == [0, 1]
+    assert room.inbox.pump(-1) is False
+    assert room.handled == [0, 1, 2]
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_fault_comes_behind_what_was_before_it(waits: bool) -> None:
+    """What is wrong with the bytes is raised after the messages before them are handled."""
+    room = Room("ping", "call", "ping")
+    room.inbox.holds_calls = waits
+    room.inbox.receive(b"\xff")
+    room.inbox.receive(b"\0\xff")
+    assert room.inbox.pump(2) is True
+    with pytest.raises(ProtocolError, match="no message"):
+        room.inbox.pump(-1)
+    assert room.handled == ([0, 2] if waits else [0, 1, 2])
+    room.inbox.holds_calls = False
+    assert room.inbox.pump() is False
+    assert len(room.handled) == 3 - waits
+
+
+def test_a_fault_waits_for_a_task() -> None:
+    """It does not overtake a call that has to wait for a task to begin."""
+    room = Room("call")
+    room.inbox.receive(b"\xff")
+    room.inbox.has_unstarted_tasks = True
+    assert room.inbox.pump(-1) is True
+    room.inbox.has_unstarted_tasks = False
+    with pytest.raises(ProtocolError):
+        room.inbox.pump(-1)
+    assert room.handled == [0]
+
+
+def test_a_fault_in_a_handler() -> None:
+    """What a handler raises passes, is counted, and ends both directions."""
+    room = Room("ping", "ping")
+
+    def refuse() -> None:
+        raise LimitExceeded("more than 5 live references (max_refs)")
+
+    room.on[0] = refuse
+    with pytest.raises(LimitExceeded):
+        room.inbox.pump(-1)
+    assert room.stats.limits == {"max_refs": 1}
+    assert room.inbox.is_closed
+    assert room.outbox.is_cleared
+    room.inbox.receive(b"\0")
+    assert room.inbox.pump() is False
+    assert room.handled == [0]
+
+
+def test_what_comes_in_is_counted() -> None:
+    """The bytes that were decoded are counted, those that came after a fault are not."""
+    room = Room("ping")
+    room.inbox.receive(b"\0\0\xff")
+    room.inbox.receive(b"\0\0")
+    assert room.stats.bytes_received == 4
+
+
+def test_how_much_waits() -> None:
+    """More data is wanted while what waits is within max_backlog, calls that are held included."""
+    room = Room(*["call"] * 51)
+    assert not room.inbox.wants_data
+    room.inbox.pump(30)
+    assert not room.inbox.wants_data
+    room.inbox.pump(-1)
+    assert room.inbox.wants_data
+    room.inbox.receive(bytes(50))
+    assert room.inbox.wants_data
+    room.inbox.receive(bytes(1))
+    assert not room.inbox.wants_data
+    room.inbox.holds_calls = True
+    room.inbox.pump(-1)
+    assert not room.inbox.wants_data
+    room.inbox.holds_calls = False
+    room.inbox.pump(-1)
+    assert room.inbox.wants_data
+
+
+def test_the_end() -> None:
+    """A cleared inbox forgets what waits, takes nothing more, and says that nothing is left."""
+    for holds in (False, True):
+        room = Room("call", "ping")
+        room.inbox.holds_calls = holds
+        room.inbox.pump(1)
+        room.inbox.clear()
+        room.inbox.receive(b"\0\1\xff")
+        room.inbox.holds_calls = False
+        assert room.inbox.pump(-1) is False
+        assert room.handled == ([1] if holds else [0])
+
+
+def test_nothing_is_kept_after_the_end() -> None:
+    """What the messages held is let go."""
+
+    class Thing:
+        """Something in a message."""
+
+    room = Room()
+    things = [Thing(), Thing()]
+    gone = [weakref.ref(thing) for thing in things]
+    room.inbox.holds_calls = True
+    for _ in range(2):
+        room.ready = [messages.PlainCall(0, 1, "m", (things.pop(),), {})]
+        room.inbox.receive(b"\0")
+        room.inbox.pump(len(things))
+    room.ready.clear()
+    assert None not in [ref() for ref in gone]
+    room.inbox.clear()
+    gc.collect()
+    assert [ref() for ref in gone] == [None, None]
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_handler_that_ends_it(waits: bool) -> None:
+    """Nothing is handled after that, whatever was still wrong with the bytes."""
+    room = Room("ping", "ping")
+    room.inbox.receive(b"\xff")
+    room.inbox.holds_calls = waits
+    room.on[0] = room.inbox.clear
+    assert room.inbox.pump(-1) is False
+    assert room.handled == [0]
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.sampled_from(["hold", "go on", "begin"]), st.integers(0, 5), st.sampled_from([*KINDS])
+    ),
+    max_size=40,
+)
+
+
+@settings(deadline=None)
+@given(STEPS)
+def test_whatever_happens(steps: list[Any]) -> None:
+    """What must keep its order keeps it, nothing is lost, and no method overtakes a task."""
+    room = Room()
+    inbox = room.inbox
+
+    def handle(number: int, kind: str) -> None:
+        if kind in A_CALL:
+            assert not inbox.holds_calls
+            assert kind == "async" or not inbox.has_unstarted_tasks
+        if kind == "async":
+            inbox.has_unstarted_tasks = True
+
+    kinds: list[str] = []
+    for step in steps:
+        if step == "hold":
+            inbox.holds_calls = True
+        elif step == "go on":
+            inbox.holds_calls = False
+        elif step == "begin":
+            inbox.has_unstarted_tasks = False
+        elif isinstance(step, int):
+            inbox.pump(step)
+        else:
+            number = len(kinds)
+            kinds.append(step)
+            room.ready.append(KINDS[step](number))
+            room.on[number] = lambda number=number, step=step: handle(number, step)  # type: ignore[misc]
+            inbox.receive(bytes([number]))
+    inbox.holds_calls = False
+    for _ in range(len(kinds) + 1):
+        inbox.has_unstarted_tasks = False
+        inbox.pump(-1)
+    assert sorted(room.handled) == [*range(len(kinds))]
+    for group in (IN_ORDER, AT_ONCE):
+        numbers = [number for number in room.handled if kinds[number] in group]
+        assert numbers == sorted(numbers)
 
 
 class Pending:
