@@ -198,7 +198,7 @@ class Inbox:
                 return
             message = queue.popleft()
             kind = type(message)
-            if queue is messages and (held or self.holds_calls) and self._waits(kind, message):
+            if self.holds_calls and self._waits(kind, message):
                 if held is None:
                     held = self._held = deque()
                 held.append(message)
