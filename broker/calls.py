@@ -63,8 +63,7 @@ class Calls:
         text = name.decode("utf-8") if isinstance(name, bytes) else name
         wants_answer = bool(kw.pop("pbanswer", True)) if kw else True
         ends = DEADLINE.get()
-        # Rounded up: the caller's own clock is to strike first.
-        deadline = None if ends is None else max(0, int((ends - self.now()) * 1000) + 1)
+        deadline = None if ends is None else self._milliseconds_until(ends)
         try:
             request_id = self._session.call(
                 command, object_id, text, args, kw, perspective, wants_answer, deadline
@@ -131,12 +130,19 @@ class Calls:
             if deferred is not None:
                 deferred.errback(PBConnectionLost(reason, may_have_run=may))
 
+    def _milliseconds_until(self, ends: float) -> int | None:
+        left = ends - self.now()
+        # Rounded up: the caller's own clock is to strike first.
+        return max(0, int(left * 1000) + 1) if left < _ENDLESS else None
+
     def _abandon(self, request_id: RequestId) -> None:
         self._deferreds.pop(request_id, None)
         self._session.abandon(request_id)
         self._flush()
 
 
+# In seconds; a caller that waits longer, as with ``timeout(math.inf)``, has no deadline to tell.
+_ENDLESS = 1e9
 _ENDED = "the connection of this reference has ended"
 
 
