@@ -141,7 +141,7 @@ class Outbox:
         return True
 
     def answer(self, request_id: RequestId, value: Any) -> bool:
-        """Send an answer that is a simple value; return False where that takes more, or is too late.
+        """Send an answer that is a simple value; return False where that takes more.
 
         Raises:
             EncodeError: it is beyond the limits.

@@ -1,0 +1,174 @@
+"""The flow: what is taken from a peer depends on what it has not taken from us."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from memory import FakeTransport
+
+from broker.core.policy import STRICT
+from broker.flow import Flow
+
+POLICY = STRICT.but(high_water=100, max_unsent=1000)
+
+
+class FakeSession:
+    """What waits to be handled, and how much was answered while little else could be done."""
+
+    def __init__(self) -> None:
+        self.inbox: Any = self
+        self.wants_data = True
+        self.holds_calls = False
+        self.answered = 500
+
+    def forget_answered(self) -> None:
+        """Count from 0."""
+        self.answered = 0
+
+
+class Line:
+    """A flow, and what it has asked for."""
+
+    def __init__(self, transport: Any = None) -> None:
+        self.session: Any = FakeSession()
+        self.transport = FakeTransport(None) if transport is None else transport
+        self.unsent = 0
+        self.watched = self.stopped = self.resumed = 0
+        patience: Any = self
+        self.flow = Flow(
+            self.session, POLICY, self.transport, lambda: self.unsent, patience, self.resume
+        )
+
+    def watch(self) -> None:
+        """Count, for the patience with the peer."""
+        self.watched += 1
+
+    def stop(self) -> None:
+        """Count the end of it."""
+        self.stopped += 1
+
+    def resume(self) -> None:
+        """Count how often messages were to be handled soon."""
+        self.resumed += 1
+
+    def regulate(self, unsent: int, wants_data: bool = True) -> tuple[bool, bool]:
+        """Regulate; return whether calls are held, and whether nothing is read."""
+        self.unsent, self.session.wants_data = unsent, wants_data
+        self.flow.regulate()
+        return self.session.holds_calls, self.transport.is_paused
+
+
+def test_calls_are_held_while_much_is_unsent() -> None:
+    """Above the high water mark calls wait, while all else is read; at the mark they go on."""
+    line = Line()
+    assert line.regulate(100) == (False, False)
+    assert (line.watched, line.flow.room) == (0, 0)
+    assert line.regulate(101) == (True, False)
+    assert (line.watched, line.flow.room) == (1, -1)
+    assert line.flow.is_congested
+    assert line.regulate(5000) == (True, False)
+    assert line.regulate(40) == (False, False)
+    assert (line.watched, line.flow.room, line.resumed) == (2, 60, 0)
+    assert not line.flow.is_congested
+
+
+def test_reading_stops_while_much_waits() -> None:
+    """What waits to be handled stops reading; calls are made meanwhile."""
+    line = Line()
+    assert line.regulate(0, wants_data=False) == (False, True)
+    assert line.flow.room == -1
+    assert not line.flow.is_congested
+    assert line.regulate(0) == (False, False)
+    assert line.flow.room == 100
+
+
+def test_each_change_is_told_once() -> None:
+    """The transport is paused and resumed when that changes, not each time."""
+
+    class Transport(FakeTransport):
+        asked = ""
+
+        def pauseProducing(self) -> None:
+            self.asked += "p"
+
+        def resumeProducing(self) -> None:
+            self.asked += "r"
+
+    transport = Transport(None)
+    line = Line(transport)
+    for wants_data in (True, False, False, True, True, False):
+        line.regulate(0, wants_data)
+    assert transport.asked == "prp"
+
+
+def test_a_transport_that_cannot_be_paused() -> None:
+    """It is left alone."""
+    line = Line(object())
+    line.unsent, line.session.wants_data = 101, False
+    line.flow.regulate()
+    assert not line.session.holds_calls
+    assert line.flow.room == -1
+
+
+def test_calls_go_on_where_both_caps_are_reached() -> None:
+    """With too much on both sides calls are made, for as much as the answers may take."""
+    line = Line()
+    line.regulate(101)
+    assert line.session.answered == 0
+    assert line.regulate(101, wants_data=False) == (False, True)
+    assert line.resumed == 1
+    line.session.answered = 1000
+    assert line.regulate(1101, wants_data=False) == (False, True)
+    assert line.resumed == 2
+    line.session.answered = 1001
+    assert line.regulate(1102, wants_data=False) == (True, True)
+    assert line.resumed == 2
+    # It has taken what it was sent: the count begins again.
+    assert line.regulate(100, wants_data=False) == (False, True)
+    assert line.session.answered == 0
+    assert line.resumed == 2
+
+
+def test_answers_are_counted_from_the_beginning_of_a_jam() -> None:
+    """What was answered before that does not matter; what is answered in it is not forgotten."""
+    line = Line()
+    line.session.answered = 5000
+    assert line.regulate(101, wants_data=False) == (False, True)
+    assert line.session.answered == 0
+    line.session.answered = 5
+    line.regulate(101, wants_data=False)
+    line.regulate(101, wants_data=True)
+    assert line.session.answered == 5
+
+
+def test_the_end() -> None:
+    """Nothing is watched any more."""
+    line = Line()
+    line.flow.stop()
+    assert line.stopped == 1
+
+
+@given(st.lists(st.tuples(st.integers(0, 1500), st.booleans(), st.integers(0, 1500)), max_size=20))
+def test_no_deadlock(steps: list[tuple[int, bool, int]]) -> None:
+    """Whatever happened before, with little unsent no call is held, and room tells the marks."""
+    line = Line()
+    for unsent, wants_data, answered in steps:
+        line.session.answered += answered
+        is_held, is_paused = line.regulate(unsent, wants_data)
+        assert is_paused == (not wants_data)
+        assert unsent > 100 or not is_held
+        assert (line.flow.room < 0) == (unsent > 100 or not wants_data)
+        assert line.flow.room < 0 or line.flow.room == 100 - unsent
+        assert line.flow.is_congested == (unsent > 100)
+    assert line.regulate(0) == (False, False)
+
+
+@pytest.mark.parametrize("unsent", [0, 100])
+def test_it_is_little_that_is_unsent(unsent: int) -> None:
+    """At the mark itself nobody is watched."""
+    line = Line()
+    line.regulate(unsent, wants_data=False)
+    assert line.watched == 0
