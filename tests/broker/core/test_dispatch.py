@@ -11,10 +11,14 @@ import pytest
 from broker.core import dispatch
 from broker.core.dispatch import (
     Route,
+    as_call_error,
     call_method,
+    check_condition,
     checked_arguments,
+    condition,
     engine_hook,
     find_method,
+    free_methods,
     overrides_hook,
 )
 from broker.errors import NoSuchMethod, WrongArguments
@@ -223,3 +227,177 @@ def test_checked_arguments() -> None:
             WrongArguments, match="arguments are a tuple, and keywords a dict of str"
         ):
             checked_arguments(args, kw)
+
+
+def caught(call: Any) -> TypeError:
+    """The TypeError of a call that is made here."""
+    try:
+        call()
+    except TypeError as error:
+        return error
+    raise AssertionError("no TypeError")
+
+
+def test_what_a_type_error_is() -> None:
+    """One of the call itself is WrongArguments; one from inside the method is left as it is."""
+
+    def needs(value: Any) -> Any:
+        return len(value)
+
+    try:
+        needs()  # type: ignore[call-arg]
+    except TypeError as error:
+        fault = as_call_error(error, "m")
+        assert type(fault) is WrongArguments
+        assert str(fault) == "m: missing 1 required positional argument: 'value'"
+    inside = caught(lambda: needs(5))
+    assert as_call_error(inside, "m") is inside
+    never_raised = TypeError("text")
+    assert as_call_error(never_raised, "m") is never_raised
+
+
+def test_a_type_error_without_the_usual_text() -> None:
+    """What does not begin with a function's name is not repeated: it may hold anything."""
+    try:
+        raise TypeError("secret")
+    except TypeError as error:
+        assert str(as_call_error(error, "m")) == "m: wrong arguments"
+
+
+class Refused(Exception):
+    """What a condition raises."""
+
+
+def only_even(name: str) -> None:
+    """Refuse names of odd length."""
+    if len(name) % 2:
+        raise Refused(name)
+
+
+def not_four(name: str) -> None:
+    """Refuse names of four letters."""
+    if len(name) == 4:
+        raise Refused("four")
+
+
+class Guarded:
+    """Some of its methods have conditions."""
+
+    def remote_free(self) -> str:
+        """Have none."""
+        return "free"
+
+    @condition(only_even)
+    def remote_even(self) -> str:
+        """Have one."""
+        return "even"
+
+    @condition(not_four)
+    @condition(only_even)
+    def remote_both(self) -> str:
+        """Have two."""
+        return "both"
+
+    def route(self) -> Any:
+        """Lead here."""
+        return Route(self, "remote_", ("first",))
+
+
+def test_conditions() -> None:
+    """Each is asked with the name by which the peer calls, the innermost first."""
+    find_condition = find(Guarded(), "even")
+    check_condition(find_condition, "even")
+    check_condition(find(Guarded(), "free"), "odd")
+    with pytest.raises(Refused, match="odd"):
+        check_condition(find_condition, "odd")
+    both = find(Guarded(), "both")
+    check_condition(both, "evenly")
+    with pytest.raises(Refused, match="four"):
+        check_condition(both, "both")
+    with pytest.raises(Refused, match="odd"):
+        check_condition(both, "odd")
+
+
+def test_a_condition_leaves_the_method_as_it_is() -> None:
+    """The decorator adds a condition and no more."""
+
+    def method() -> str:
+        return "result"
+
+    assert condition(only_even)(method) is method
+    assert method() == "result"
+
+
+def test_free_methods() -> None:
+    """The functions that every peer may call, and what stands before the peer's arguments."""
+    target = Guarded()
+    leading, methods = free_methods(target)
+    assert leading == (target, "first")
+    assert dict(methods) == {"free": Guarded.remote_free}
+
+
+def test_free_methods_of_another_target() -> None:
+    """A route to another object gives that object's, of the route's prefix."""
+
+    class Leading:
+        def route(self) -> Any:
+            return Route(child, "remote_")
+
+    child = Child()
+    leading, methods = free_methods(Leading())
+    assert leading == (child,)
+    assert set(methods) == {"echo", "more", "_private"}
+    assert methods["echo"] is Base.remote_echo
+
+
+def test_a_guarded_override_is_not_free() -> None:
+    """What a subclass guards is not found in its base."""
+
+    class Stricter(Guarded):
+        @condition(only_even)
+        def remote_free(self) -> str:
+            return "guarded"
+
+    class Laxer(Guarded):
+        def remote_even(self) -> str:
+            return "free"
+
+    assert dict(free_methods(Stricter())[1]) == {}
+    assert set(free_methods(Laxer())[1]) == {"free", "even"}
+
+
+class Hooked(Guarded):
+    """Takes its calls itself."""
+
+    def remoteMessageReceived(self, *message: Any) -> Any:
+        """Take one."""
+
+
+class Functional(Guarded):
+    """Its route is a function."""
+
+    def route(self) -> Any:
+        """Lead to a function."""
+        return lambda *message: None
+
+
+class Answering(Guarded):
+    """Wants to answer each call."""
+
+    def route(self) -> Any:
+        """Refuse calls that want no answer."""
+        return Route(self, "remote_", unanswered=Refused)
+
+
+class Broken(Guarded):
+    """Has no route."""
+
+    def route(self) -> Any:
+        """Raise."""
+        raise Refused("no route")
+
+
+@pytest.mark.parametrize("target", [Hooked(), Functional(), Answering(), Broken(), object()])
+def test_targets_without_free_methods(target: Any) -> None:
+    """Where a call takes more than a function, there are none."""
+    assert free_methods(target) == ((), {})

@@ -84,6 +84,31 @@ def test_names_are_not_counted() -> None:
     assert table.names() == {b"root": "the root", 1: "other"}
 
 
+def test_names_are_text_too() -> None:
+    """A name is found as bytes and as text, as the one entry; it is listed once."""
+    exports = ExportTable(Numbers(), 10)
+    value, other = object(), object()
+    exports.name(b"root", value)
+    exports.name(b"\xff", other)
+    entry = exports.get(b"root")
+    assert entry is not None
+    assert entry.value is value
+    assert exports.get("root") is entry
+    assert exports.get("\\xff") is exports.get(b"\xff") is not None
+    assert exports.names() == {b"root": value, b"\xff": other}
+    assert len(exports) == 0
+    exports.name(b"root", other)
+    for name in (b"root", "root"):
+        entry = exports.get(name)
+        assert entry is not None
+        assert entry.value is other
+    for name in (b"root", "root"):
+        with pytest.raises(ProtocolError, match=r"decref of object 'root' by 1 \(held 0\)"):
+            exports.release(name)  # type: ignore[arg-type]
+    exports.clear()
+    assert exports.get("root") is None
+
+
 def test_a_named_object_can_be_sent_too() -> None:
     """The same object may have a name and, when it is handed over, an id."""
     table = ExportTable(Numbers(), 10)
