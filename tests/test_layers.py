@@ -9,9 +9,9 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 
 TESTED_ELSEWHERE = {
-    "broker/core/small.py": "one way of the translator: tests/broker/core/test_translator.py",
+    "broker/core/handlers.py": "a table of the session: tests/broker/core/test_session.py",
+    "broker/core/host.py": "what a session asks of the room above; each session test has one",
     "broker/core/events.py": "records without behaviour; every session test reads them",
-    "broker/calls.py": "one half of the pump: tests/broker/test_connection.py",
     "broker/doors.py": "the published half of the pump: tests/broker/test_connection.py",
     "broker/journal.py": "what the pump logs: tests/broker/test_connection.py",
     "broker/flavors/paging.py": "tests/interop/test_field.py, and the recorded conversations",

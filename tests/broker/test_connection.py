@@ -319,7 +319,7 @@ def test_a_fault_of_ours(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_a_cancelled_method(caplog: pytest.LogCaptureFixture) -> None:
-    """A method that ends as cancelled is no fault of ours: a peer cannot fill the log with those."""
+    """A method that ends as cancelled is no fault of ours, and fills no log."""
     for kind in (CancelledError, asyncio.CancelledError):
         house = House()
         pair = BrokerPair(house)

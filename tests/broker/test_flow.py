@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from memory import FakeTransport
 
 from broker.core.policy import STRICT
+from broker.core.stats import Stats
 from broker.flow import Flow
 
 POLICY = STRICT.but(high_water=100, max_unsent=1000)
@@ -23,6 +24,7 @@ class FakeSession:
         self.wants_data = True
         self.holds_calls = False
         self.answered = 500
+        self.stats = Stats()
 
     def forget_answered(self) -> None:
         """Count from 0."""

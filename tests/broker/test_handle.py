@@ -8,7 +8,7 @@ from memory import BrokerPair
 
 
 def test_who_stops_waiting_for_the_end_changes_nothing() -> None:
-    """A wait that is cancelled, the only one, ends nothing: who waits after it waits for the end."""
+    """A wait that is cancelled ends nothing, also the only one: who waits later waits still."""
     pair = BrokerPair()
 
     async def scenario() -> None:

@@ -314,13 +314,13 @@ def test_a_request_id_in_use(host: Any) -> None:
     pair = pair_with(host(), Versatile())
     pair.client.call(b"message", ROOT, "wait", (), {})
     pair.exchange()
-    pair.client._caller.questions.last = 0
+    pair.client.caller.questions.last = 0
     pair.client.call(b"message", ROOT, "wait", (), {}, wants_answer=False)
-    pair.client._caller.questions.last = 0
+    pair.client.caller.questions.last = 0
     pair.client.call(b"message", ROOT, "wait", (), {}, wants_answer=False)
     pair.exchange()
     assert pair.server.running == 3
-    pair.client._caller.questions.last = 0
+    pair.client.caller.questions.last = 0
     pair.client.call(b"message", ROOT, "first", (1,), {})
     with pytest.raises(ProtocolError, match="request id 1 already in use"):
         pair.exchange()
@@ -398,7 +398,7 @@ def test_begins_at_once() -> None:
     exports = pair.server.translator.exports
     exports.name(b"hooked", Hooked())
     exports.name(b"handled", Handled())
-    begins = pair.server._callee.begins_at_once
+    begins = pair.server.callee.begins_at_once
 
     def plain(object_id: Any, name: str) -> messages.PlainCall:
         return messages.PlainCall(1, object_id, name, (), {})

@@ -194,7 +194,7 @@ def test_a_room_above_that_unjellies_itself() -> None:
 
     host = Unjellying()
     host.session = session = Session(host, STRICT, is_client=True, offered=(PB,))
-    caller = session._caller
+    caller = session.caller
     for number, kind in ((1, messages.Answer), (2, messages.Failed)):
         caller.call(b"message", ROOT, "m", (), {}, "eyes")
         session.handle(kind(number, [b"None"]))
