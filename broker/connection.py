@@ -1,14 +1,13 @@
-"""A session on a transport: the one pump, and the handle that the asyncio face gives out for it.
+"""A session on a transport: the published Broker, and the handle that the asyncio face gives out.
 
 Theory of operation. A Broker is a protocol object for any transport of Twisted's shape: ours, a
-Twisted reactor's, or a test's. It feeds the session, pumps it, maps request ids to Deferreds and
-sends what is due: one write for each turn of the loop, earlier when a batch grows long, at once
-when nothing else is in flight. The published methods are doors onto session and translator.
+Twisted reactor's, or a test's. It feeds the session, and has what came in handled and what is due
+sent by its pump. It is the session's host: calls of ours are kept by ``calls``, awaitables of
+methods by ``results``. The published methods are doors onto session and translator.
 """
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -16,7 +15,13 @@ from typing import Any
 from broker import journal
 from broker.arrival import Arrival
 from broker.calls import Calls
-from broker.core.dispatch import Route, call_method, checked_arguments, find_method
+from broker.core.dispatch import (
+    Route,
+    call_method,
+    check_condition,
+    checked_arguments,
+    find_method,
+)
 from broker.core.events import (
     CallCancelled,
     CallPending,
@@ -34,19 +39,17 @@ from broker.doors import Doors
 from broker.errors import (
     LoginExpired,
     PBConnectionLost,
-    ProtocolError,
 )
 from broker.expectations import Expectations
 from broker.failure import Failure
 from broker.flavors.failures import CopiedFailure, shown_error
 from broker.flavors.reference import RemoteReference
-from broker.flow import Flow
 from broker.handle import Connection
 from broker.keepalive import Keepalive
 from broker.net.backlog import TwistedBacklog
 from broker.net.scheduler import Scheduler, TwistedScheduler, scheduler_for
-from broker.patience import Patience
 from broker.peer import CURRENT_CALL, Call, Peer
+from broker.pump import Pump
 from broker.results import Results
 from broker.timeouts import DEADLINE
 from jelly.atoms import Expression
@@ -54,10 +57,6 @@ from jelly.security import Security
 from jelly.unjellier import Row, Unjellier
 
 __all__ = ["Broker", "Connection"]
-
-# Messages that wait for the end of the turn; beyond that the batch goes out, so that the peer can
-# begin on it while the rest is made.
-_BATCH = 32
 
 
 class Broker(Doors):
@@ -77,6 +76,7 @@ class Broker(Doors):
         reason: what ended it, an exception; None while it lasts.
         avatar: the reference that a login yielded, or None.
         calls: those of ours, made here.
+        pump: has messages handled and bytes written.
         expectations: what must come in time.
     """
 
@@ -91,14 +91,10 @@ class Broker(Doors):
     avatar: Any = None
     _results: Results | None = None
     _keepalive: Keepalive | None = None
-    _flow: Flow | None = None
     _arrival: Arrival | None = None
     _fault: Exception | None = None
     _idle: Deferred[None] | None = None
     _is_aborted = False
-    _is_pumping = False
-    _has_flush = False
-    _has_pump = False
 
     def __init__(
         self,
@@ -120,10 +116,10 @@ class Broker(Doors):
         context.run(DEADLINE.set, None)
         self.expectations = Expectations(self.abort)
         self._scheduler: Scheduler = scheduler_for(None)
-        self.calls = Calls(self.session, self.soon_flush, self.flush_later)
+        self.pump = Pump(self.session, self.policy, self.abort)
+        self.calls = Calls(self.session, self.pump.soon_flush, self.pump.flush_later)
         self.answered = self.calls.answered
         self.refused = self.calls.refused
-        self._when_drained: list[Callable[[], object]] = []
         self.prepare_doors()
 
     def __repr__(self) -> str:
@@ -143,21 +139,15 @@ class Broker(Doors):
         self.transport = transport
         self._scheduler = scheduler_for(transport)
         self.calls.now = self._scheduler.now
-        self._results = Results(self.session, self._scheduler, self._answered, self.pump)
-        stats = self.session.stats
-        patience = Patience(
-            self._scheduler, self.policy, self._unsent, lambda: stats.bytes_sent, self.abort
-        )
-        self._flow = Flow(
-            self.session, self.policy, transport, self._unsent, patience, self._soon_pump
-        )
+        self._results = Results(self.session, self._scheduler, self._answered, self.pump.run)
         self._arrival = Arrival(self._scheduler, self.policy, self.session, self.abort)
         if hasattr(transport, "getPeer"):
             self.peer.address = transport.getPeer()
         if hasattr(transport, "on_drained"):
-            transport.on_drained = self._on_drained
+            transport.on_drained = self.pump.drained
         elif isinstance(self._scheduler, TwistedScheduler):
-            self.backlog = TwistedBacklog(transport, self._scheduler, self._on_drained)
+            self.backlog = TwistedBacklog(transport, self._scheduler, self.pump.drained)
+        self.pump.begin(transport, self.backlog or transport, self._scheduler)
         self.connectionMade()
 
     def connectionMade(self) -> None:
@@ -180,8 +170,8 @@ class Broker(Doors):
         if self.session.pending and self._arrival is not None:
             self._arrival.watch()
         # What waits for its turn already is joined by this.
-        if not self._has_pump:
-            self.pump()
+        if not self.pump.has_turn:
+            self.pump.run()
 
     def connectionLost(self, reason: Failure) -> None:
         """Fail what is pending and let everything go (published)."""
@@ -190,7 +180,8 @@ class Broker(Doors):
         self.disconnected = 1
         self.calls.is_open = False
         self.expectations.clear()
-        for watcher in (self._keepalive, self._flow, self._arrival):
+        self.pump.stop()
+        for watcher in (self._keepalive, self._arrival):
             if watcher is not None:
                 watcher.stop()
         was_connected = self.session.dialect is not None
@@ -217,118 +208,19 @@ class Broker(Doors):
         self._tell_idle()
         self.closed.callback(None)
 
-    # Pumping and sending.
-
-    def pump(self) -> None:
-        """Handle what has come in, a turn's worth; the rest in the next turn of the loop."""
-        if self._is_pumping:
-            return
-        self._is_pumping = True
-        try:
-            more = self.session.pump(1) and self._pump_on()
-        except ProtocolError as error:
-            self.abort(error)
-            return
-        finally:
-            self._is_pumping = False
-        if self.session.outbox.queued:
-            self.flush()
-        if more and not self.session.inbox.has_unstarted_tasks:
-            self._soon_pump()
-        flow = self._flow
-        if flow is not None and (flow.room < 0 or not self.session.inbox.wants_data):
-            flow.regulate()
-
-    def _pump_on(self) -> bool:
-        """Handle more, in slices that grow while time is left; return whether there is more yet."""
-        session, policy, now = self.session, self.policy, self._scheduler.now
-        inbox, outbox = session.inbox, session.outbox
-        ends = now() + policy.turn_time
-        handled = 1
-        while handled < policy.turn_messages:
-            if inbox.has_unstarted_tasks or outbox.size > policy.high_water:
-                break
-            # Twice as many each time: the clock is read a few times a turn, and a turn whose
-            # messages take long still ends near its time.
-            size = min(handled, policy.turn_messages - handled)
-            if not session.pump(size):
-                return False
-            handled += size
-            if outbox.queued >= _BATCH:
-                self.flush()
-            if now() >= ends:
-                break
-        return True
-
-    def _soon_pump(self) -> None:
-        if not self._has_pump and not self.disconnected:
-            self._has_pump = True
-            self._scheduler.soon(self._pump_in_turn)
-
-    def _pump_in_turn(self) -> None:
-        self._has_pump = False
-        self.pump()
+    # Sending.
 
     def flush(self) -> None:
         """Write what is due."""
-        self._has_flush = False
-        # What a closing transport would drop stays unwritten, so that its calls end as not run.
-        if self.disconnected or getattr(self.transport, "is_closing", self.transport is None):
-            return
-        data = self.session.data_to_send()
-        if data:
-            (self.backlog or self.transport).write(data)
-            flow = self._flow
-            if flow is not None:
-                # What is unsent has grown by no more than was written since it was last asked for.
-                flow.room -= len(data)
-                if flow.room < 0:
-                    flow.regulate()
+        self.pump.flush()
 
     def soon_flush(self) -> None:
         """Write what is due, now or at the end of this turn of the loop."""
-        session = self.session
-        if self._is_pumping or session.translator.scope is not None:
-            return
-        queued = session.outbox.queued
-        if queued >= _BATCH or (queued == 1 and session.waiting <= 1):
-            self.flush()
-        else:
-            self.flush_later()
-
-    def flush_later(self) -> None:
-        """Write what is due at the end of this turn of the loop."""
-        if not self._has_flush:
-            self._has_flush = True
-            self._scheduler.soon(self.flush)
-
-    @property
-    def is_congested(self) -> bool:
-        """Whether more is unsent than the policy's high water mark."""
-        return self._flow is not None and self._flow.is_congested
-
-    def when_drained(self, callback: Callable[[], object]) -> None:
-        """Have ``callback()`` called once when little is unsent again, after the congestion."""
-        self._when_drained.append(callback)
-
-    def _unsent(self) -> int:
-        return getattr(self.backlog or self.transport, "unsent", 0)
-
-    def _on_drained(self) -> None:
-        self.session.inbox.holds_calls = False
-        waiting, self._when_drained = self._when_drained, []
-        for callback in waiting:
-            callback()
-        if not self._has_pump:
-            self.pump()
+        self.pump.soon_flush()
 
     def on_released(self) -> None:
         """Have the peer told of what was collected; from any thread."""
-        if not self._has_flush and not self.disconnected:
-            self._has_flush = True
-            # A loop that is closed tells nobody anything any more.
-            with contextlib.suppress(RuntimeError):
-                self._scheduler.soon_threadsafe(self.flush)
+        self.pump.flush_from_any_thread()
 
     def abort(self, error: Exception, limit: str = "") -> None:
         """End the connection for a fault of the peer's: one log line, and no more is read.
@@ -457,6 +349,7 @@ class Broker(Doors):
         method = find_method(route, name, self.policy.dynamic_methods)
         values = self.unserialize(args, route.perspective)
         keywords = self.unserialize(kw, route.perspective)
+        check_condition(method, name)
         values, keywords = checked_arguments(values, keywords)
         result = call_method(method, name, route.leading + values, keywords)
         return self.serialize(result, route.perspective, name, values, keywords)

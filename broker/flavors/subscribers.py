@@ -147,7 +147,7 @@ class _Subscription:
 
     def tell(self, notice: Notice) -> None:
         """Send an event, or let it wait."""
-        if not self._waiting and not self.reference.broker.is_congested:
+        if not self._waiting and not self.reference.broker.pump.is_congested:
             self._write(notice)
             return
         if self._waiting is None:
@@ -175,7 +175,7 @@ class _Subscription:
     def _watch(self) -> None:
         if not self._is_watching:
             self._is_watching = True
-            self.reference.broker.when_drained(self._go_on)
+            self.reference.broker.pump.when_drained(self._go_on)
 
     def _go_on(self) -> None:
         """Send what waits, until the connection is full again."""
@@ -185,7 +185,7 @@ class _Subscription:
             self._write(waiting.popleft())
             if broker.session.outbox.size > broker.policy.high_water:
                 broker.flush()
-                if broker.is_congested:
+                if broker.pump.is_congested:
                     break
         if waiting:
             self._watch()

@@ -104,6 +104,38 @@ def test_others(desk: Any, name: str) -> None:
     assert room.get(chair.callRemote("sit")).getErrorMessage() == "you may not call 'sit'"
 
 
+class Hooked(Desk):
+    """Sees each message before it is handled."""
+
+    def perspectiveMessageReceived(self, broker: Any, message: str, args: Any, kw: Any) -> Any:
+        """Pass it on (published)."""
+        return super().perspectiveMessageReceived(broker, message, args, kw)
+
+
+class HookedRoot(Root):
+    """The same for a root, which has its published hook too."""
+
+    def remoteMessageReceived(self, broker: Any, message: str, args: Any, kw: Any) -> Any:
+        """Pass it on (published)."""
+        return super().remoteMessageReceived(broker, message, args, kw)
+
+    @broker.allow("admin")
+    def remote_secret(self) -> str:
+        """For admins."""
+        return "secret"
+
+
+def test_published_hooks() -> None:
+    """Who overrides a published hook, and passes the message on, has passed on the condition."""
+    made = Hooked()
+    room, avatar = room_of(made, GUEST)
+    assert room.get(avatar.callRemote("dismiss", "eve")).check(cred.Unauthorized)
+    assert made.called == []
+    pair = BrokerPair(HookedRoot())
+    failure = pair.call("secret")
+    assert failure.getErrorMessage() == "you may not call 'secret'"
+
+
 def test_before_the_arguments() -> None:
     """Who may not call learns nothing about what the method takes."""
     room, avatar = room_of(Desk(), GUEST)

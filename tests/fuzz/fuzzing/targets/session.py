@@ -158,7 +158,7 @@ class _Play:
                 self._scheduler.advance(dice.below(50))
             case 5:
                 self._transport.unsent = dice.pick((0, 100_000))
-                broker.pump()
+                broker.pump.run()
             case _ if not self._is_over():
                 broker.remoteForName(b"root").send("echo", office)
         self._scheduler.run()

@@ -1,0 +1,210 @@
+"""The pump of one connection: messages in and bytes out, in turns of the loop.
+
+Theory of operation. A turn ends after ``turn_messages`` messages or ``turn_time`` seconds, so that
+one peer's flood leaves the others their turns. What is to be sent is one write for each turn:
+earlier when a batch grows long, and at once when nothing else is in flight. The flow says when the
+peer takes too little, and what follows from that.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+from broker.core.policy import Policy
+from broker.core.session import Session
+from broker.errors import ProtocolError
+from broker.flow import Flow
+from broker.net.scheduler import Scheduler
+from broker.patience import Patience
+
+__all__ = ["Pump"]
+
+# Messages that wait for the end of the turn; beyond that the batch goes out, so that the peer can
+# begin on it while the rest is made.
+_BATCH = 32
+
+
+class Pump:
+    """Has a session's messages handled, and its bytes written.
+
+    Args:
+        session: whose they are.
+        policy: how long a turn is, and how much may wait.
+        give_up: called with the fault that ends the connection, and the limit that it went beyond.
+
+    Attributes:
+        has_turn: whether messages wait for a turn that is asked for.
+    """
+
+    __slots__ = (
+        "_flow",
+        "_give_up",
+        "_has_flush",
+        "_is_running",
+        "_out",
+        "_policy",
+        "_scheduler",
+        "_session",
+        "_when_drained",
+        "has_turn",
+    )
+
+    def __init__(self, session: Session, policy: Policy, give_up: Callable[..., object]):
+        self.has_turn = False
+        self._session = session
+        self._policy = policy
+        self._give_up = give_up
+        self._out: Any = None
+        self._scheduler: Scheduler | None = None
+        self._flow: Flow | None = None
+        self._when_drained: list[Callable[[], object]] = []
+        self._is_running = False
+        self._has_flush = False
+
+    def begin(self, transport: Any, out: Any, scheduler: Scheduler) -> None:
+        """Begin to work on a connection.
+
+        Args:
+            transport: what is told to stop reading, if it can.
+            out: what is written to, which may say how many bytes are ``unsent`` and whether it
+                ``is_closing``.
+            scheduler: turns and time.
+        """
+        session = self._session
+        patience = Patience(
+            scheduler, self._policy, self._unsent, lambda: session.stats.bytes_sent, self._give_up
+        )
+        self._out = out
+        self._scheduler = scheduler
+        self._flow = Flow(
+            session, self._policy, transport, self._unsent, patience, self._ask_for_turn
+        )
+
+    def stop(self) -> None:
+        """Write nothing more: the connection is gone."""
+        self._out = self._scheduler = None
+        if self._flow is not None:
+            self._flow.stop()
+
+    # Messages in.
+
+    def run(self) -> None:
+        """Handle what has come in, a turn's worth; the rest in the next turn of the loop."""
+        if self._is_running:
+            return
+        session = self._session
+        self._is_running = True
+        try:
+            more = session.pump(1) and self._run_on()
+        except ProtocolError as error:
+            self._give_up(error)
+            return
+        finally:
+            self._is_running = False
+        if session.outbox.queued:
+            self.flush()
+        if more and not session.inbox.has_unstarted_tasks:
+            self._ask_for_turn()
+        flow = self._flow
+        if flow is not None and (flow.room < 0 or not session.inbox.wants_data):
+            flow.regulate()
+
+    def _run_on(self) -> bool:
+        """Handle more, in slices that grow while time is left; return whether there is more yet."""
+        session, policy, scheduler = self._session, self._policy, self._scheduler
+        if scheduler is None:
+            return True
+        inbox, outbox = session.inbox, session.outbox
+        ends = scheduler.now() + policy.turn_time
+        handled = 1
+        while handled < policy.turn_messages:
+            if inbox.has_unstarted_tasks or outbox.size > policy.high_water:
+                break
+            # Twice as many each time: the clock is read a few times a turn, and a turn whose
+            # messages take long still ends near its time.
+            size = min(handled, policy.turn_messages - handled)
+            if not session.pump(size):
+                return False
+            handled += size
+            if outbox.queued >= _BATCH:
+                self.flush()
+            if scheduler.now() >= ends:
+                break
+        return True
+
+    def _ask_for_turn(self) -> None:
+        if not self.has_turn and self._scheduler is not None:
+            self.has_turn = True
+            self._scheduler.soon(self._take_turn)
+
+    def _take_turn(self) -> None:
+        self.has_turn = False
+        self.run()
+
+    # Bytes out.
+
+    def flush(self) -> None:
+        """Write what is due."""
+        self._has_flush = False
+        out = self._out
+        # What a closing transport would drop stays unwritten, so that its calls end as not run.
+        if out is None or getattr(out, "is_closing", False):
+            return
+        data = self._session.data_to_send()
+        if data:
+            out.write(data)
+            flow = self._flow
+            if flow is not None:
+                # What is unsent has grown by no more than was written since it was last asked for.
+                flow.room -= len(data)
+                if flow.room < 0:
+                    flow.regulate()
+
+    def soon_flush(self) -> None:
+        """Write what is due, now or at the end of this turn of the loop."""
+        session = self._session
+        if self._is_running or session.translator.scope is not None:
+            return
+        queued = session.outbox.queued
+        if queued >= _BATCH or (queued == 1 and session.waiting <= 1):
+            self.flush()
+        else:
+            self.flush_later()
+
+    def flush_later(self) -> None:
+        """Write what is due at the end of this turn of the loop."""
+        if not self._has_flush and self._scheduler is not None:
+            self._has_flush = True
+            self._scheduler.soon(self.flush)
+
+    def flush_from_any_thread(self) -> None:
+        """Do as :meth:`flush_later`, also from a finalizer, and when the loop is closed already."""
+        scheduler = self._scheduler
+        if not self._has_flush and scheduler is not None:
+            self._has_flush = True
+            # A loop that is closed tells nobody anything any more.
+            with contextlib.suppress(RuntimeError):
+                scheduler.soon_threadsafe(self.flush)
+
+    @property
+    def is_congested(self) -> bool:
+        """Whether more is unsent than the policy's high water mark."""
+        return self._flow is not None and self._flow.is_congested
+
+    def when_drained(self, callback: Callable[[], object]) -> None:
+        """Have ``callback()`` called once, when little is unsent again."""
+        self._when_drained.append(callback)
+
+    def drained(self) -> None:
+        """Little is unsent any more: go on."""
+        self._session.inbox.holds_calls = False
+        waiting, self._when_drained = self._when_drained, []
+        for callback in waiting:
+            callback()
+        if not self.has_turn:
+            self.run()
+
+    def _unsent(self) -> int:
+        return getattr(self._out, "unsent", 0)
