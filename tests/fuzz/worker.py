@@ -30,8 +30,9 @@ from fuzzing import targets, watch  # noqa: E402
 INSTRUMENTED = frozenset({"broker", "jelly"})
 # How many times as long code takes at most while its branches are recorded; tried, with room.
 SLOWED = 4.0
-LONGEST = 256
 SIZES = (8, 16, 40, 120)
+# A conversation takes more choices than an expression.
+LONG_SIZES = (40, 120, 300, 800)
 SEEDS = 64
 
 
@@ -48,6 +49,7 @@ class Run:
         self.executions = 0
         self.findings: Counter[str] = Counter()
         self._name = name
+        self.sizes = LONG_SIZES if name.startswith("session") else SIZES
         self.found = found
         self._output = output
         self._begin = time.monotonic()
@@ -126,7 +128,7 @@ def _at_random(run: Run, seed: int, corpus: Path) -> None:
                         data[at:] = dice.choice(known)[at:] or b"\0"
             run.one(bytes(data))
         else:
-            run.one(dice.randbytes(dice.choice(SIZES)))
+            run.one(dice.randbytes(dice.choice(run.sizes)))
 
 
 def _by_coverage(run: Run, seed: int, corpus: Path) -> None:
@@ -139,9 +141,9 @@ def _by_coverage(run: Run, seed: int, corpus: Path) -> None:
         run.load(SLOWED)
     dice = random.Random(seed)
     for number in range(SEEDS):
-        (corpus / f"seed-{number}").write_bytes(dice.randbytes(dice.choice(SIZES)))
+        (corpus / f"seed-{number}").write_bytes(dice.randbytes(dice.choice(run.sizes)))
     # libFuzzer takes 0 for a seed of its own choice.
-    options = [f"-seed={seed + 1}", f"-max_len={LONGEST}", "-len_control=0", "-verbosity=0"]
+    options = [f"-seed={seed + 1}", f"-max_len={max(run.sizes)}", "-len_control=0", "-verbosity=0"]
     options += ["-timeout=10", "-rss_limit_mb=1024", f"-artifact_prefix={run.found}/"]
     atheris.Setup([sys.argv[0], *options, str(corpus)], run.one)
     atheris.Fuzz()

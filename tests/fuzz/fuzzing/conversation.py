@@ -47,22 +47,31 @@ class Conversation:
         dice: what decides.
         classes: tags of classes that the other side has registered.
         code: whether tags of code are used.
+        known: returns the ids that are right, by what they are of: ``exports``, ``questions``,
+            ``held`` and ``published`` of the side that is talked to. Most messages have one then.
     """
 
-    def __init__(self, dice: Dice, classes: Sequence[bytes] = (), code: bool = False):
+    def __init__(
+        self,
+        dice: Dice,
+        classes: Sequence[bytes] = (),
+        code: bool = False,
+        known: Callable[[str], Sequence[int]] | None = None,
+    ):
         self._dice = dice
         self._classes = classes
         self._code = code
+        self._known = known
         self._last = 0
 
     def next(self) -> list[Any]:
         """Return a command and its fields; values are expressions."""
         dice = self._dice
-        choice = dice.below(len(_MESSAGES) + 1)
-        if choice == len(_MESSAGES):
+        choice = dice.below(len(_MESSAGES))
+        if dice.once_in(40):
             return [dice.pick((b"nonsense", b"message", b"answer", b"ping")), *raw_list(dice)]
         message = _MESSAGES[choice](self)
-        if dice.once_in(40):
+        if dice.once_in(60):
             message[dice.below(len(message))] = raw(dice, 2)
         return message
 
@@ -87,17 +96,43 @@ class Conversation:
         self._last += 1
         return self._last
 
-    def _id(self) -> Any:
+    def log_in(self) -> list[Any]:
+        """Return a login, as the first message of a conversation should be."""
+        mind: Any = [b"remote", 1] if self._dice.once_in(2) else [b"None"]
+        self._last += 1
+        name, args = self._dice.pick(
+            (
+                (b"loginAnonymous", [mind]),
+                (b"loginPassword", [b"a", b"a", mind]),
+                (b"login", [b"a"]),
+                (b"mechanisms", []),
+            )
+        )
+        arguments = [b"tuple", *args]
+        return [b"message", self._last, b"root", name, 1, arguments, [b"dictionary"]]
+
+    def _id(self, kind: str = "") -> Any:
         dice = self._dice
+        known = self._known(kind) if self._known is not None and kind else ()
+        if known and not dice.once_in(24):
+            return known[dice.below(len(known))]
         return dice.pick(_IDS) if dice.once_in(20) else dice.below(8)
+
+    def _about(self, command: bytes, kind: str, *rest: Callable[[], Any]) -> list[Any]:
+        """Return a message about something that there is; a call if there is nothing, mostly."""
+        if self._known is not None and not self._known(kind) and not self._dice.once_in(24):
+            return self._call()
+        return [command, self._id(kind), *(part() for part in rest)]
 
     def _call(self) -> list[Any]:
         dice = self._dice
-        target = b"root" if dice.below(3) else self._id()
+        target = b"root" if dice.below(3) else self._id("exports")
         return self._called(b"message", target)
 
     def _call_to_cache(self) -> list[Any]:
-        return self._called(b"cachemessage", self._id())
+        if self._known is not None and not self._known("held") and not self._dice.once_in(24):
+            return self._call()
+        return self._called(b"cachemessage", self._id("held"))
 
     def _called(self, command: bytes, target: Any) -> list[Any]:
         dice = self._dice
@@ -119,13 +154,13 @@ _MESSAGES: tuple[Callable[[Conversation], list[Any]], ...] = (
     Conversation._call,
     Conversation._call,
     Conversation._call_to_cache,
-    lambda c: [b"answer", c._id(), c.value()],
-    lambda c: [b"answer", c._id(), c.value()],
-    lambda c: [b"error", c._id(), c.value()],
-    lambda c: [b"decref", c._id()],
-    lambda c: [b"decref", c._id()],
-    lambda c: [b"decache", c._id()],
-    lambda c: [b"uncache", c._id()],
+    lambda c: c._about(b"answer", "questions", c.value),
+    lambda c: c._about(b"answer", "questions", c.value),
+    lambda c: c._about(b"error", "questions", c.value),
+    lambda c: c._about(b"decref", "exports"),
+    lambda c: c._about(b"decref", "exports"),
+    lambda c: c._about(b"decache", "published"),
+    lambda c: c._about(b"uncache", "held"),
     lambda c: [b"version", 6],
     lambda c: [b"didNotUnderstand", c._dice.octets(20)],
     lambda c: [b"cancel", c._id()],

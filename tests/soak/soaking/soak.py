@@ -106,7 +106,7 @@ async def soak(
             begin, dice = time.monotonic(), random.Random(seed)
             while not outcome.samples or time.monotonic() - begin < seconds:
                 await _cycle(stage, dice, size, outcome)
-                strays = await stage.settle()
+                strays = await stage.settle(outcome.errors)
                 sample = measure(time.monotonic() - begin, stage.staying_brokers, strays)
                 outcome.samples.append(sample)
                 told(sample)
@@ -137,16 +137,23 @@ class _Stage:
             ends += server.connections
         return [connection.broker for connection in ends]
 
-    async def settle(self) -> int:
-        """Wait until those who came have gone; return how many have not."""
+    async def settle(self, errors: list[str]) -> int:
+        """Wait until those who came have gone; return how many have not.
+
+        A connection that should have stayed and has not is an error.
+        """
         for proxy in self.proxies:
             await proxy.settle(_PATIENCE)
         ends = time.monotonic() + _PATIENCE
         while self._strays() and time.monotonic() < ends:
             await asyncio.sleep(0.02)
-        # What was collected is told to the peer, and told back.
-        for door, connection in self.staying:
-            await door.target(connection).callRemote("echo")
+        for door, connection in list(self.staying):
+            try:
+                # What was collected is told to the peer, and told back.
+                await door.target(connection).callRemote("echo")
+            except FAMILY:
+                errors.append(f"a connection without faults ended: {connection.broker.reason!r}")
+                self.staying.remove((door, connection))
         return self._strays()
 
     def _strays(self) -> int:
@@ -178,9 +185,9 @@ async def _open(root: Any, seed: int, folder: Path) -> AsyncIterator[_Stage]:
         ]
         doors.append(Door(f"pbs://127.0.0.1:{ports[1]}", _alice, tls=trust, policy=_POLICY))
         straight = [
-            Door(plain.addresses[0], policy=_POLICY),
-            Door(plain.addresses[0], policy=_POLICY.but(dialects=("pb",))),
-            Door(secret.addresses[0], _alice, tls=trust, policy=_POLICY),
+            Door(plain.addresses[0]),
+            Door(plain.addresses[0], policy=broker.Policy(dialects=("pb",))),
+            Door(secret.addresses[0], _alice, tls=trust),
         ]
         staying = [(door, await enter(door.connect())) for door in straight]
         yield _Stage([plain, secret], proxies, doors, staying)

@@ -11,7 +11,6 @@ from typing import Any
 
 from broker import errors
 from broker.connection import Broker
-from broker.core.events import Event, Refused
 from broker.core.policy import PUBLISHED, STRICT, Policy
 from broker.core.session import Session
 from broker.errors import ConnectionDone
@@ -69,21 +68,30 @@ class Watched(Broker):
         _check_family(error)
         return super().shown_error(error)
 
-    def on_event(self, event: Event) -> None:
-        """Look at what refused a call of ours first."""
-        if isinstance(event, Refused) and isinstance(event.failure, BaseException):
-            _check_family(event.failure)
-        super().on_event(event)
+
+# Exceptions that the house did not raise on purpose, and that became answers of calls.
+_FAULTS: list[BaseException] = []
 
 
-class OurFault(BaseException):
-    """An exception that the house did not raise on purpose; no handler of ours catches it."""
+def _watch(broker: Broker) -> Broker:
+    """Look at what refuses a call of ours first."""
+    take = broker.refused
+
+    def refused(request_id: Any, failure: Any) -> None:
+        if isinstance(failure, BaseException):
+            _check_family(failure)
+        take(request_id, failure)
+
+    broker.refused = refused
+    broker.__class__ = Watched
+    return broker
 
 
 def _check_family(error: Any) -> None:
-    value = Failure.of(error).value if not isinstance(error, BaseException) else error
+    value = Failure.of(error).value
     if isinstance(value, BaseException) and not isinstance(value, _FAMILY):
-        raise OurFault(f"{type(value).__name__} became the answer of a call") from value
+        # Not raised here, where a Deferred would keep it for itself.
+        _FAULTS.append(value)
 
 
 class _Play:
@@ -99,34 +107,40 @@ class _Play:
         self._transport = FakeTransport(self._scheduler, PEER)
         self._outcomes: list[int] = []
         self._is_client = dice.once_in(4)
+        self._has_login = False
         self._broker = self._make_broker()
 
     def _make_broker(self) -> Broker:
         if self._is_client:
-            broker: Broker = Watched(True, policy=self._policy)
-        else:
-            # As a server makes it, with its login if it has one.
-            target = portal_of([self._office]) if self._dice.once_in(2) else self._office
-            broker = _accepted(Server(target, self._policy))
-        return broker
+            return _watch(Broker(True, policy=self._policy))
+        # As a server makes it, with its login if it has one.
+        self._has_login = self._dice.once_in(2)
+        target = portal_of([self._office]) if self._has_login else self._office
+        broker = Server(target, self._policy)._accept(PEER)
+        assert broker is not None
+        return _watch(broker)
 
     def run(self) -> None:
         """Play it all."""
+        _FAULTS.clear()
         dice = self._dice
         self._broker.makeConnection(self._transport)
-        talk = Conversation(dice, CLASSES, code=dice.once_in(8))
+        talk = Conversation(dice, CLASSES, dice.once_in(8), self._known)
         name = self._dialect.encode("ascii")
         opening: Any = [name] if self._is_client else name
         script = as_banana(NONE_VOCABULARY)(Dice(b""), opening)
         script += self._write(Dice(b""), [b"version", 6])
         self._feed(script)
-        for _ in range(1 + dice.below(10)):
+        if self._has_login and not dice.once_in(8):
+            self._feed(self._write(dice, talk.log_in()))
+        for _ in range(1 + dice.below(24)):
             if dice.is_empty or self._transport.is_losing:
                 break
             if dice.once_in(5):
                 self._act()
             else:
-                self._feed(bent(dice, self._write(dice, talk.next())))
+                said = self._write(dice, talk.next())
+                self._feed(bent(dice, said) if dice.once_in(4) else said)
         self._end()
 
     def _feed(self, data: bytes) -> None:
@@ -138,7 +152,15 @@ class _Play:
             session = self._broker.session
             _check_tables(session, self._policy)
             # All that is asked of a session that is over is to take no more.
-            assert not session._is_over or self._transport.is_losing, "a fault ended nothing"
+            assert not session.inbox.is_closed or self._transport.is_losing, "a fault ended nothing"
+
+    def _known(self, kind: str) -> list[int]:
+        """Return the ids that mean something here now."""
+        session = self._broker.session
+        if kind == "questions":
+            return list(session.caller.questions.open)
+        table = getattr(session.translator, kind)
+        return [each for each in table._by_id if isinstance(each, int)]
 
     def _act(self) -> None:
         """Do something on this side."""
@@ -192,6 +214,8 @@ class _Play:
         assert not translator.exports.names() or set(translator.exports.names()) == {b"root"}
         assert not session.waiting and not session.running, "calls after the end"
         assert not self._office.cache.observers, "an observer was not told of the end"
+        for fault in _FAULTS:
+            raise AssertionError(f"{type(fault).__name__} became an answer") from fault
         assert all(count == 1 for count in self._outcomes), "a call that did not end exactly once"
         assert not self._scheduler.waiting, "a timer is left"
         assert not session.data_to_send(), "bytes after the end"
@@ -200,13 +224,6 @@ class _Play:
             del self._broker, self._transport, broker, session, translator, tables
             gc.collect()
             assert gone() is None, "a broker outlives its connection"
-
-
-def _accepted(server: Server) -> Broker:
-    broker = server._accept(PEER)
-    assert broker is not None
-    broker.__class__ = Watched
-    return broker
 
 
 def _check_tables(session: Session, policy: Policy) -> None:
