@@ -181,6 +181,8 @@ def _of_expressions(frame: Graph) -> Message:
         raise ProtocolError(f"malformed message: no graph of kind {what}")
     if type(frame.graph) is not list or len(frame.graph) != 2:
         raise ProtocolError("malformed message: a call of arguments and keywords")
+    if what >= 3 and type(frame.object_id) is not int:
+        raise ProtocolError("malformed message: a cache has a number, no name")
     cls = messages.Call if what <= 2 else messages.CallToCache
     args, kw = frame.graph
     wants_answer = what in (1, 3)

@@ -74,12 +74,13 @@ def test_each_command(data: bytes, message: Any) -> None:
 
 NO_KEYWORDS = [b"dictionary"]
 DEEP = [b"list", [b"list", [b"set", 1]]]
+CHANGED = (3, 4, "changed")
 
 GRAPHS: list[tuple[int, Any, Any]] = [
     (1, [DEEP, NO_KEYWORDS], messages.Call(*ECHO, True, DEEP, NO_KEYWORDS, 9)),
     (2, [DEEP, NO_KEYWORDS], messages.Call(*ECHO, False, DEEP, NO_KEYWORDS, 9)),
-    (3, [DEEP, NO_KEYWORDS], messages.CallToCache(*ECHO, True, DEEP, NO_KEYWORDS, 9)),
-    (4, [DEEP, NO_KEYWORDS], messages.CallToCache(*ECHO, False, DEEP, NO_KEYWORDS, 9)),
+    (3, [DEEP, NO_KEYWORDS], messages.CallToCache(*CHANGED, True, DEEP, NO_KEYWORDS, 9)),
+    (4, [DEEP, NO_KEYWORDS], messages.CallToCache(*CHANGED, False, DEEP, NO_KEYWORDS, 9)),
     (5, DEEP, messages.Answer(3, DEEP)),
     (7, DEEP, messages.Failed(3, DEEP)),
 ]
@@ -89,7 +90,8 @@ GRAPHS: list[tuple[int, Any, Any]] = [
 @pytest.mark.parametrize(("what", "graph", "message"), GRAPHS)
 def test_graphs(what: int, graph: Any, message: Any, keeps: bool) -> None:
     """A graph is the message that its kind names, whose values are expressions."""
-    (found,) = read(frame(7, what, *ECHO, graph, 9), keeps_expressions=keeps)
+    head = CHANGED if what in (3, 4) else ECHO
+    (found,) = read(frame(7, what, *head, graph, 9), keeps_expressions=keeps)
     assert (type(found), found) == (type(message), message)
 
 
@@ -191,6 +193,8 @@ MALFORMED = [
     frame(12, -1),
     frame(14, "x" * 1025, ""),
     frame(14, "x"),
+    frame(7, 3, 1, "root", "m", [[b"tuple"], [b"dictionary"]]),
+    frame(7, 4, 1, "", "m", [[b"tuple"], [b"dictionary"]]),
     frame(7, 99, *ECHO, 5),
     frame(7, 0, *ECHO, 5),
     frame(7, 6, 1, 0, "", 5),
