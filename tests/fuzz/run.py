@@ -32,6 +32,8 @@ from fuzzing.targets import TARGETS  # noqa: E402
 DOCS = HERE.parents[1] / "docs" / "testing"
 # What part of the time is for which: coverage finds the way, and random tries a lot along it.
 METHODS = {"coverage": 0.2, "random": 0.8}
+# With less than that, coverage has hardly begun.
+LEAST_SECONDS = 5.0
 
 
 def fuzz(target: str, method: str, seconds: float, seed: int, corpus: Path, found: Path) -> Any:
@@ -59,16 +61,20 @@ def main() -> int:
     parser.add_argument("--docs", type=Path, default=DOCS, help="where run and page are written")
     parser.add_argument("--found", type=Path, default=HERE / "regressions")
     parser.add_argument("--corpus", type=Path, help="a folder that keeps inputs from run to run")
+    parser.add_argument("--unrecorded", action="store_true", help="write down findings only")
     parser.add_argument("--processes", type=int, default=1, help="targets at a time")
     options = parser.parse_args()
     chosen = options.target or list(TARGETS)
     seed = random.SystemRandom().randrange(1 << 31) if options.seed is None else options.seed
-    methods = METHODS if importlib.util.find_spec("atheris") is not None else {"random": 1.0}
     seconds = 60 * options.minutes * options.processes / len(chosen)
+    has_atheris = importlib.util.find_spec("atheris") is not None
+    is_worth_it = METHODS["coverage"] * seconds >= LEAST_SECONDS
+    methods = METHODS if has_atheris and is_worth_it else {"random": 1.0}
     with tempfile.TemporaryDirectory(prefix="corpus-") as scratch:
         corpora = options.corpus or Path(scratch)
         runs = _all_runs(options, chosen, methods, seconds, seed, corpora)
-    page.write(options.docs)
+    if not options.unrecorded:
+        page.write(options.docs)
     return 1 if any(run["findings"] for run in runs) else 0
 
 
@@ -85,7 +91,8 @@ def _all_runs(
             corpus, found = corpora / target, options.found / target
             result = fuzz(target, method, share * seconds, seed, corpus, found)
             run = {**about, "target": target, "method": method, "seed": seed, **result}
-            page.append(options.docs, run)
+            if not options.unrecorded:
+                page.append(options.docs, run)
             rate = run["executions"] / max(run["seconds"], 0.1)
             print(f"{target:16} {method:9} {run['executions']:>10,} executions {rate:>8,.0f}/s")
             for fault, times in run["findings"].items():

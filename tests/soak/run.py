@@ -73,10 +73,11 @@ def _soak(options: Any) -> int:
     return 1 if found else 0
 
 
-def _tell(sample: Sample) -> None:
+def _tell(sample: Sample, errors: list[str]) -> None:
     print(
         f"{sample.seconds / 60:6.1f} min: {sample.objects:,} objects, {sample.tables} entries,"
-        f" {sample.traced / 1e6:.2f} MB allocated, {sample.resident / 1e6:.1f} MB resident",
+        f" {sample.traced / 1e6:.2f} MB allocated, {sample.resident / 1e6:.1f} MB resident,"
+        f" {len(errors)} errors{': ' + errors[-1] if errors else ''}",
         flush=True,
     )
 

@@ -24,10 +24,9 @@ from soaking.visitors import FAMILY, Door, Ear, act, visit
 
 __all__ = ["Outcome", "Size", "soak"]
 
-# Until all who were cut off have gone: a stalled peer is pinged away, a close has its own time.
+# Until all who were cut off have gone.
 _PATIENCE = 30.0
-# Server and visitors wait for less than they would, so that a cycle need not last minutes.
-_POLICY = broker.Policy(ping_after=2.0, ping_timeout=2.0, close_timeout=1.0, stall_timeout=5.0)
+_POLICY = broker.Policy(close_timeout=1.0)
 
 
 @dataclass(frozen=True)
@@ -82,7 +81,7 @@ async def soak(
     folder: Path,
     size: Size | None = None,
     root: Any = None,
-    told: Callable[[Sample], None] = lambda sample: None,
+    told: Callable[[Sample, list[str]], None] = lambda sample, errors: None,
 ) -> Outcome:
     """Soak for some time.
 
@@ -92,7 +91,7 @@ async def soak(
         folder: for certificates.
         size: how large it is.
         root: what is served without login.
-        told: is told of each cycle.
+        told: is told of each cycle, and of the errors until then.
     """
     size = size or Size()
     outcome = Outcome()
@@ -109,7 +108,7 @@ async def soak(
                 strays = await stage.settle(outcome.errors)
                 sample = measure(time.monotonic() - begin, stage.staying_brokers, strays)
                 outcome.samples.append(sample)
-                told(sample)
+                told(sample, outcome.errors)
             for proxy in stage.proxies:
                 outcome.faults += proxy.faults
                 outcome.pieces += proxy.pieces
@@ -185,9 +184,9 @@ async def _open(root: Any, seed: int, folder: Path) -> AsyncIterator[_Stage]:
         ]
         doors.append(Door(f"pbs://127.0.0.1:{ports[1]}", _alice, tls=trust, policy=_POLICY))
         straight = [
-            Door(plain.addresses[0]),
-            Door(plain.addresses[0], policy=broker.Policy(dialects=("pb",))),
-            Door(secret.addresses[0], _alice, tls=trust),
+            Door(plain.addresses[0], policy=_POLICY),
+            Door(plain.addresses[0], policy=_POLICY.but(dialects=("pb",))),
+            Door(secret.addresses[0], _alice, tls=trust, policy=_POLICY),
         ]
         staying = [(door, await enter(door.connect())) for door in straight]
         yield _Stage([plain, secret], proxies, doors, staying)

@@ -172,7 +172,7 @@ class _Play:
                 self._follow(call)
             case 1 if office.pending:
                 office.pending.pop(0).callback(office.kept[:2])
-            case 2:
+            case 2 if not self._is_over():
                 office.remote_change(1)
             case 3:
                 office.kept.clear()
@@ -186,9 +186,8 @@ class _Play:
         self._scheduler.run()
 
     def _is_over(self) -> bool:
-        broker = self._broker
         # A peer that said goodbye is not called any more, though the connection may last.
-        return broker.session.dialect is None or broker._fault is not None
+        return not self._broker.calls.is_open
 
     def _follow(self, call: Any) -> None:
         number = len(self._outcomes)
