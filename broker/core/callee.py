@@ -79,7 +79,7 @@ class Callee:
         unjelly: makes a value of an expression, through somebody's eyes.
         running: the calls that have not ended, by request id; those that want no answer, whose ids
             mean nothing, by themselves.
-        answered: bytes of answers since it was last set to 0.
+        answered: bytes of answers and errors since it was last set to 0.
         context: the contextvars that plain methods run in.
     """
 
@@ -298,7 +298,8 @@ class Callee:
                 self._answer_with_graph(call, value)
         except Exception as error:  # noqa: BLE001 - a value that cannot be sent fails this call
             self._refuse(call, error)
-        self.answered += outbox.size - before
+        else:
+            self.answered += outbox.size - before
 
     def _answer_with_graph(self, call: IncomingCall, value: Any) -> None:
         outbox, route = self._outbox, call.route
@@ -315,12 +316,15 @@ class Callee:
     def _refuse(self, call: IncomingCall, error: Any) -> None:
         shown_error, error_id = self._host.shown_error(error)
         self._stats.count_limit(error)
-        if call.wants_answer and not self._outbox.is_closed:
+        outbox = self._outbox
+        if call.wants_answer and not outbox.is_closed:
+            before = outbox.size
             try:
                 self._send_error(call, shown_error)
             except Exception as second:  # noqa: BLE001 - an error that cannot be sent is told as such
                 fault = RuntimeError(f"the error cannot be sent: {type(second).__name__}")
                 self._send_error(call, self._host.shown_error(fault)[0])
+            self.answered += outbox.size - before
         self._host.on_event(CallRaised(call.name, error, error_id))
 
     def _send_error(self, call: IncomingCall, shown_error: Any) -> None:

@@ -166,7 +166,7 @@ class Session:
 
     @property
     def answered(self) -> int:
-        """Bytes of answers since :meth:`forget_answered`."""
+        """Bytes of answers and errors since :meth:`forget_answered`."""
         return self.callee.answered
 
     def forget_answered(self) -> None:

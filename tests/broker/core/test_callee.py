@@ -355,18 +355,24 @@ def test_a_method_that_ends_the_connection(host: Any) -> None:
     event.result.close()
 
 
+ANSWERED: list[tuple[str, tuple[Any, ...]]] = [
+    ("first", ("x" * 50,)), ("tuple", (1, 2)), ("bytes", ()), ("raise", ()), ("unsendable", ()),
+    ("first", ()), ("missing", ()),
+]  # fmt: skip
+
+
 @pytest.mark.parametrize("host", [Quick, General])
 def test_what_was_answered_is_counted(host: Any) -> None:
-    """The bytes of answers are counted, and those of errors and of what hooks send are not."""
+    """The bytes of answers are counted, and those of errors, for whoever does not read them."""
     pair = pair_with(host(), Versatile())
-    for name, args in (("first", ("x" * 50,)), ("tuple", (1, 2)), ("bytes", ())):
+    for name, args in ANSWERED:
         before, sent = pair.server.answered, len(pair.wire["server"])
         pair.call(name, *args)
         assert pair.server.answered - before == len(pair.wire["server"]) - sent
     pair.server.forget_answered()
     assert pair.server.answered == 0
-    pair.call("raise")
     pair.client.call(b"message", ROOT, "first", (5,), {}, wants_answer=False)
+    pair.client.call(b"message", ROOT, "raise", (), {}, wants_answer=False)
     pair.exchange()
     assert pair.server.answered == 0
 
