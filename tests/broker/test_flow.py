@@ -88,7 +88,7 @@ def test_reading_stops_while_much_waits() -> None:
 
 
 def test_each_change_is_told_once() -> None:
-    """The transport is paused and resumed when that changes, not each time."""
+    """The transport is paused and resumed when that changes, not each time; pauses are counted."""
 
     class Transport(FakeTransport):
         asked = ""
@@ -104,6 +104,7 @@ def test_each_change_is_told_once() -> None:
     for wants_data in (True, False, False, True, True, False):
         line.regulate(0, wants_data)
     assert transport.asked == "prp"
+    assert line.session.stats.limits == {"max_backlog": 2}
 
 
 def test_a_transport_that_cannot_be_paused() -> None:
