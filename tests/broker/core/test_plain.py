@@ -147,6 +147,11 @@ def test_the_types_are_as_deep(make: Any) -> None:
             msgspec.msgpack.decode(msgspec.msgpack.encode(value), type=kind)
 
 
+def test_the_depth_of_the_wire() -> None:
+    """Both ends of the wire agree on six; another number is another dialect."""
+    assert DEPTH == 6
+
+
 @pytest.mark.parametrize("value", [b"x", {1: 2}, {b"a": 1}, {None: 1}])
 def test_the_types_take_nothing_else(value: Any) -> None:
     """Bytes and other keys than text are refused by the decoder."""
