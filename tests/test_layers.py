@@ -9,7 +9,6 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 
 TESTED_ELSEWHERE = {
-    "broker/core/handlers.py": "a table of the session: tests/broker/core/test_session.py",
     "broker/core/host.py": "what a session asks of the room above; each session test has one",
     "broker/core/events.py": "records without behaviour; every session test reads them",
     "broker/doors.py": "the published half of the pump: tests/broker/test_connection.py",

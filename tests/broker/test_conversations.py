@@ -48,7 +48,8 @@ def ours() -> Any:
 
     def set_dialects(broker: Any, dialects: list[bytes]) -> None:
         offered = [dialect for dialect in DIALECTS if dialect.name in dialects]
-        broker.session._handshake = Handshake(bool(broker.isClient), offered)
+        _, reader = broker.session._greeting
+        broker.session._greeting = (Handshake(bool(broker.isClient), offered), reader)
 
     return conversation.Implementation(pb, pb, portal, checkers, credentials, defer, set_dialects)
 
