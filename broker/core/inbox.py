@@ -112,6 +112,11 @@ class Inbox:
         self._fault: ProtocolError | None = None
         self._backlog = 0
 
+    @property
+    def waiting(self) -> int:
+        """Messages that have come and are not handled."""
+        return len(self._messages or ()) + len(self._held or ())
+
     def receive(self, data: bytes) -> None:
         """Take in bytes, and decode them; :meth:`pump` next.
 

@@ -46,7 +46,7 @@ def agreement(one: Broker, other: Broker) -> dict[str, tuple[Any, Any]]:
         "pending Deferreds": (len(one.calls._deferreds), 0),
         "calls that run": (session.running, 0),
         "tasks": (0 if one._results is None else len(one._results), 0),
-        "messages not handled": (len(session.inbox._messages) + len(session.inbox._held), 0),
+        "messages not handled": (session.inbox.waiting, 0),
         "messages not sent": (session.outbox.queued, 0),
     }
 
@@ -61,12 +61,16 @@ def leftovers(end: Broker) -> dict[str, Any]:
         "held caches": _held(end),
         "questions": session.waiting,
         "pending Deferreds": len(end.calls._deferreds),
-        "messages not handled": len(session.inbox._messages) + len(session.inbox._held),
+        "messages not handled": session.inbox.waiting,
         "timers": list(end.expectations._timers),
         "notifiers": len(end._on_connect) + len(end._on_disconnect) + len(end._on_fail),
     }
 
 
 def timers_of(end: Broker) -> int:
-    """Return how many timers a quiet end is due to have: the one that asks after its peer."""
-    return int(end._keepalive is not None)
+    """Return how many timers a quiet end may have.
+
+    One asks after its peer; one may look later for a message that has become whole meanwhile.
+    """
+    is_watched = end._arrival is not None and end._arrival._timer is not None
+    return int(end._keepalive is not None) + int(is_watched)

@@ -23,7 +23,7 @@ __all__ = ["Outcome", "run_seed"]
 # What a connection may be closed for when the network is at fault, and no peer.
 _NETWORK_AT_FAULT = re.compile(
     r"closed \S+: (no data from peer|peer is not reading|no choice of a dialect"
-    r"|no Perspective Broker offer|login not completed)"
+    r"|no Perspective Broker offer|login not completed|message not completed)"
 )
 # What the steps do on purpose, and the library tells of.
 _CAUSED = re.compile(
