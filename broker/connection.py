@@ -184,6 +184,8 @@ class Broker(Doors):
         for watcher in (self._keepalive, self._arrival):
             if watcher is not None:
                 watcher.stop()
+        # Answers may have come that wait for their turn.
+        self.session.inbox.settle()
         was_connected = self.session.dialect is not None
         ended_by = getattr(reason, "value", reason)
         self.reason = ended_by if self._fault is None else self._fault

@@ -9,20 +9,26 @@ While a method runs as a task that has not begun, no method that would begin at 
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 from collections.abc import Callable, Container, Mapping
 from typing import Any, TypeAlias
 
 from broker.core.messages import (
+    Answer,
     Call,
     CallToCache,
     Cancel,
     Decache,
     Decref,
+    Failed,
+    Goodbye,
+    PlainAnswer,
     PlainCall,
     PlainCallToCache,
     PlainSend,
     PlainSendToCache,
+    PlainTuple,
     Uncache,
 )
 from broker.core.outbox import Outbox
@@ -37,6 +43,7 @@ CALLS: frozenset[type] = frozenset(
 )
 """The messages that call a method of ours."""
 
+_STAYS_TRUE = frozenset({PlainAnswer, PlainTuple, Answer, Failed, Goodbye})
 _WAIT_IN_ORDER = CALLS | {Decref, Decache, Uncache}
 
 Handlers: TypeAlias = Mapping[type, Callable[[Any, Any], object]]
@@ -164,6 +171,18 @@ class Inbox:
             self.wants_data = True
             return self._fault is not None
         return bool(self._messages) or not self.holds_calls or self._fault is not None
+
+    def settle(self) -> None:
+        """Handle what the peer has said of our calls, and of its leaving, before it went.
+
+        All else is void: its own calls, which nobody would be answered, and what it has let go.
+        """
+        waiting = self._messages
+        with contextlib.suppress(ProtocolError):
+            while waiting:
+                message = waiting.popleft()
+                if type(message) in _STAYS_TRUE:
+                    self.handlers[type(message)](self._owner, message)
 
     def clear(self) -> None:
         """Take nothing more in, and forget what waits: the connection is gone."""

@@ -8,6 +8,8 @@ import pytest
 from memory import BrokerPair
 
 from broker.core.policy import STRICT
+from broker.errors import ConnectionDone
+from broker.failure import Failure
 from broker.flavors.referenceable import Root
 
 
@@ -66,6 +68,41 @@ def test_a_turn_of_ones_own_length() -> None:
     """Both bounds are settings."""
     assert turns_of(Slow(0.0), 20, turn_messages=8) == [8, 8, 4]
     assert max(turns_of(Slow(0.01), 20, turn_time=1.0)) == 20
+
+
+def test_answers_that_wait_for_their_turn_when_the_peer_goes() -> None:
+    """What came before the end is true: calls end as they were answered, however many there are."""
+    root = Slow(0.0)
+    pair = BrokerPair(root, policy=STRICT.but(turn_messages=2))
+    root.scheduler = pair.scheduler
+    asked = [pair.root.callRemote("note", number) for number in range(20)]
+    ends: list[Any] = []
+    for deferred in asked:
+        deferred.addBoth(ends.append)
+    pair.scheduler.run()
+    pair.server.dataReceived(pair.transport(pair.client).take())
+    pair.scheduler.run()
+    pair.server.say_goodbye("draining", "the server is shutting down")
+    # All answers, and the goodbye, arrive with the end behind them.
+    pair.client.dataReceived(pair.transport(pair.server).take())
+    assert len(ends) < 20
+    pair.client.connectionLost(Failure(ConnectionDone()))
+    assert ends == [None] * 20
+    assert str(pair.client.reason) == "the peer closed the connection: the server is shutting down"
+    pair.cut()
+
+
+def test_calls_that_wait_for_their_turn_when_the_peer_goes() -> None:
+    """They are not made: nobody is left whom they could be answered."""
+    root = Slow(0.0)
+    pair = BrokerPair(root, policy=STRICT.but(turn_messages=2))
+    root.scheduler = pair.scheduler
+    for number in range(20):
+        pair.root.callRemote("note", number).addErrback(lambda _: None)
+    pair.scheduler.run()
+    pair.server.dataReceived(pair.transport(pair.client).take())
+    pair.cut()
+    assert root.log == [0, 1]
 
 
 def test_nothing_is_written_after_the_end() -> None:

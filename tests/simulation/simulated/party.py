@@ -126,7 +126,11 @@ class Party:
         number = self.history.invoke(self.name, "page")
         pages: Deferred[Any] = Deferred()
         collector = pb.CallbackPageCollector(pages.callback)
-        called = self.partner.callRemote("page", collector, number, size)
+        try:
+            called = self.partner.callRemote("page", collector, number, size)
+        except DeadReferenceError:
+            self._outcome(number, "not run", "DeadReferenceError")
+            raise
         called.addCallbacks(
             self._answered, self._failed, callbackArgs=(number,), errbackArgs=(number,)
         )
