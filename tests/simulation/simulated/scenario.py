@@ -66,6 +66,7 @@ class Scenario:
         self._actors: list[asyncio.Task[None]] = []
         self._avatars = 0
         self._drained: list[Party] = []
+        self._hasty: set[str] = set()
         self._server: SimulatedServer
 
     # The cast.
@@ -245,6 +246,7 @@ class Scenario:
                 index in self._links
                 and not self._links[index].was_reset
                 and faults[0] == faults[-2]
+                and party.name not in self._hasty
             ):
                 self._history.record("drained", party.name)
 
@@ -311,7 +313,12 @@ class Scenario:
     async def _end(self) -> None:
         """Close all connections."""
         for party in self._clients:
-            self._harm(int(party.name[1:]), "the end")
+            index = int(party.name[1:])
+            self._harm(index, "the end")
+            if not self._plan.server_ends and index in self._links:
+                # A client that closes takes no answers that are still on their way.
+                if not self._links[index].is_empty:
+                    self._hasty.add(party.name)
         if not self._plan.server_ends:
             for connection in self._connections.values():
                 await asyncio.wait_for(connection.close(), _PATIENCE)
@@ -330,7 +337,7 @@ class Scenario:
             if party.broker is not None:
                 self._history.record("ended", party.name, detail=leftovers(party.broker))
                 ends.append(weakref.ref(party.broker))
-            party.partner = party.broker = None
+            party.broker = None
             party.held.clear()
             party.office.parties.clear()
         subscribers = sum(len(party.office.subscribers) for party in parties)
@@ -344,6 +351,9 @@ class Scenario:
         self._loop.forget_arrivals()
         # A task keeps its context, and that the connection in which it was begun.
         self._actors.clear()
+        for party in parties:
+            # Not before: a method that runs on may still be told who its partner is.
+            party.partner = None
         others = asyncio.all_tasks() - {asyncio.current_task()}
         timers = self._loop.timers()
         # A coroutine in a cycle is closed by the first pass; what it held goes in the next.
