@@ -315,10 +315,10 @@ class Scenario:
         for party in self._clients:
             index = int(party.name[1:])
             self._harm(index, "the end")
-            if not self._plan.server_ends and index in self._links:
-                # A client that closes takes no answers that are still on their way.
-                if not self._links[index].is_empty:
-                    self._hasty.add(party.name)
+            link = self._links.get(index)
+            # A client that closes takes no answers that are still on their way.
+            if not self._plan.server_ends and link is not None and not link.is_empty:
+                self._hasty.add(party.name)
         if not self._plan.server_ends:
             for connection in self._connections.values():
                 await asyncio.wait_for(connection.close(), _PATIENCE)
