@@ -108,6 +108,11 @@ DIFFERENCES: tuple[Difference, ...] = (
         _ours(r" of \d+ (fields|numbers)|reference without"),
     ),
     Difference(
+        "bytes as a pair",
+        "A pair of a dictionary is a list of two; Twisted takes two bytes for one, a pair of ints.",
+        _ours("something other than pairs"),
+    ),
+    Difference(
         "numbers as Python writes them",
         "Dates are decimal numbers with one blank between; Twisted takes whatever `int` does, such as"
         " signs, underscores and any white space.",
@@ -135,7 +140,9 @@ DIFFERENCES: tuple[Difference, ...] = (
         "one key twice",
         "Where a dictionary has a key twice, which no jellier writes, the last value counts; with"
         " Twisted the one that was known last.",
-        lambda ours, theirs, expression: _same_values(ours, theirs) and _has_one_key_twice(expression),
+        lambda ours, theirs, expression: (
+            _same_values(ours, theirs) and _has_one_key_twice(expression)
+        ),
     ),
     Difference(
         "state that is no dictionary",

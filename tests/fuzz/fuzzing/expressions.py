@@ -193,7 +193,9 @@ _TIMES = ((b"datetime", 7), (b"date", 3), (b"time", 4), (b"timedelta", 3))
 def _timed(jellied: Jellied) -> Any:
     dice = jellied.dice
     tag, count = dice.pick(_TIMES)
-    numbers = [str(dice.pick((1, 0, 2, 12, 28, 31, 59, 2024, 9999, -1, 10**6))) for _ in range(count)]
+    numbers = [
+        str(dice.pick((1, 0, 2, 12, 28, 31, 59, 2024, 9999, -1, 10**6))) for _ in range(count)
+    ]
     if tag != b"time" and tag != b"timedelta":
         numbers[0] = str(1 + dice.below(9999))
     return [tag, " ".join(numbers).encode("ascii")]

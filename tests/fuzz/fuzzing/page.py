@@ -36,7 +36,21 @@ bytes by the branches that they reach. *Random* is a seeded generator that chang
 reached something new, without anything recorded: several times as many in the same time. Inputs
 that found something are in `tests/fuzz/regressions/`, and `make test` replays them.
 
+An input depends on the generators: where these change, the bytes of an old one make something
+else, and what it found is to be pinned by a test of its own. `make fuzz ARGS=--unrecorded` writes
+findings only; CI runs a minute of that.
+
 [atheris]: https://github.com/google/atheris
+
+## What was found
+
+- `frames`: a graph that calls a cache could name it by a text. The plain call refuses that, and so
+  does every dialect of PB; now it is refused here too.
+- `session-msgpack`: after a peer's goodbye, what it did wrong ended nothing.
+- `twisted-jelly`: two differences that had no name, *reference to None as a key* and *bytes as a
+  pair*.
+- Of the fuzzer's own faults: the application that it plays told observers of a peer that had said
+  goodbye, which DeadReferenceError says.
 """
 DIFFERENCE_HEAD = """\
 ## Where ours and Twisted's decoders differ

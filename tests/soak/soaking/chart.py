@@ -28,9 +28,7 @@ _ROWS = (
 def draw(samples: Sequence[Sample], path: Path) -> None:
     """Draw the samples into a PNG."""
     minutes = [sample.seconds / 60 for sample in samples]
-    figure, axes = pyplot.subplots(
-        len(_ROWS), 1, sharex=True, figsize=(9, 9), layout="constrained"
-    )
+    figure, axes = pyplot.subplots(len(_ROWS), 1, sharex=True, figsize=(9, 9), layout="constrained")
     for axis, (attribute, title, unit) in zip(axes, _ROWS, strict=True):
         values = [getattr(sample, attribute) / unit for sample in samples]
         axis.plot(minutes, values, color=_INK, linewidth=1.2, marker=".", markersize=4)

@@ -201,7 +201,9 @@ async def _cycle(stage: _Stage, dice: random.Random, size: Size, outcome: Outcom
 
     async def come(own: random.Random) -> None:
         while time.monotonic() < ends:
-            await visit(own.choice(stage.doors), own, own.randrange(size.acts) + 1, outcome.outcomes)
+            await visit(
+                own.choice(stage.doors), own, own.randrange(size.acts) + 1, outcome.outcomes
+            )
 
     async def stay(own: random.Random, door: Door, connection: broker.Connection) -> None:
         target, ear = door.target(connection), Ear()

@@ -33,9 +33,7 @@ class Door:
         options: for ``connect``.
     """
 
-    def __init__(
-        self, address: str, credentials: Callable[[], Any] | None = None, **options: Any
-    ):
+    def __init__(self, address: str, credentials: Callable[[], Any] | None = None, **options: Any):
         self._address = address
         self._credentials = credentials
         self._options = options

@@ -31,7 +31,9 @@ def stream(dice: Dice, words: dict[bytes, int]) -> bytes:
     return bent(dice, written)
 
 
-def outcome(reader: Any, chunks: Iterable[bytes], most: Callable[[], int]) -> tuple[list[Any], bool]:
+def outcome(
+    reader: Any, chunks: Iterable[bytes], most: Callable[[], int]
+) -> tuple[list[Any], bool]:
     """Return what is read of bytes in pieces, and whether they were refused at the end."""
     done: list[Any] = []
     for chunk in chunks:

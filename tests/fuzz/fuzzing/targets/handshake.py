@@ -42,7 +42,9 @@ def _part(dice: Dice, is_client: bool) -> bytes:
             part = dice.pick(_NAMES)
     written = encoded(dice, part, NONE_VOCABULARY)
     # What follows is of the dialect: a version, or its beginning.
-    written += dice.pick((b"", b"\x02\x80\x13\x87\x06\x81", b"\0\0\0\2\x92\0\6"[:6], b"\x07\x82vers"))
+    written += dice.pick(
+        (b"", b"\x02\x80\x13\x87\x06\x81", b"\0\0\0\2\x92\0\6"[:6], b"\x07\x82vers")
+    )
     return bent(dice, written)
 
 
