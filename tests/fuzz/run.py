@@ -1,9 +1,9 @@
 """Fuzz the targets for some minutes in all, write down what was run, and make the page of it.
 
 ``make fuzz MINUTES=10``; ``make fuzz MINUTES=2 TARGET=jelly`` for one target. Each target has its
-share of the time: a fifth of it led by coverage, where atheris is installed, and the rest at random,
-from the inputs that reached something new; that is many times as fast, because nothing is recorded.
-Every run is appended to fuzzing-runs.jsonl, and the page is made from that. An input that
+share of the time: a fifth of it led by coverage, where atheris is installed, and the rest at
+random, from the inputs that reached something new; that is many times as fast, because nothing is
+recorded. Every run is appended to fuzzing-runs.jsonl, and the page is made from that. An input that
 finds something is kept in regressions/, where ``make test`` replays it.
 """
 

@@ -23,6 +23,13 @@ _FRAME_NUMBERS = {
     b"pong": 13, b"goodbye": 14,
 }  # fmt: skip
 
+
+def _failure(jellied: Jellied) -> Any:
+    state = [b"dictionary", [[b"unicode", b"type"], b"broker.errors.Error"]]
+    state += [[[b"unicode", b"value"], jellied.make()], [[b"unicode", b"parents"], jellied.make()]]
+    return [b"twisted.spread.pb.CopyableFailure", state]
+
+
 _CONNECTED: tuple[Callable[[Jellied], Any], ...] = (
     lambda j: [b"remote", j.dice.below(8)],
     lambda j: [b"remote", j.dice.pick(_IDS)],
@@ -30,14 +37,8 @@ _CONNECTED: tuple[Callable[[Jellied], Any], ...] = (
     lambda j: [b"cached", j.dice.below(6)],
     lambda j: [b"lcache", j.dice.below(8)],
     lambda j: [b"local", b"root"],
-    lambda j: _failure(j),
+    _failure,
 )
-
-
-def _failure(jellied: Jellied) -> Any:
-    state = [b"dictionary", [[b"unicode", b"type"], b"broker.errors.Error"]]
-    state += [[[b"unicode", b"value"], jellied.make()], [[b"unicode", b"parents"], jellied.make()]]
-    return [b"twisted.spread.pb.CopyableFailure", state]
 
 
 class Conversation:

@@ -70,14 +70,14 @@ DIFFERENCES: tuple[Difference, ...] = (
     ),
     Difference(
         "reference never defined",
-        "Twisted hands out its own placeholder for a reference that was never defined, or is defined"
-        " only later, which no jellier writes. Ours refuses both.",
+        "Twisted hands out its own placeholder for a reference that was never defined, or is"
+        " defined only later, which no jellier writes. Ours refuses both.",
         _ours("was never defined"),
     ),
     Difference(
         "reference to None as a key",
-        "Twisted takes a reference that stands for None, which no jellier writes, for one that is not"
-        " known yet, and such a one is no key.",
+        "Twisted takes a reference that stands for None, which no jellier writes, for one that is"
+        " not known yet, and such a one is no key.",
         lambda ours, theirs, expression: (
             ours.error is None and "used as a dictionary key" in str(theirs.error)
         ),
@@ -103,8 +103,8 @@ DIFFERENCES: tuple[Difference, ...] = (
     ),
     Difference(
         "surplus fields",
-        "Twisted ignores what follows the fields that it reads, and takes a date with hours missing;"
-        " ours refuses every expression whose number of fields is not right.",
+        "Twisted ignores what follows the fields that it reads, and takes a date whose hours are"
+        " missing; ours refuses every expression whose number of fields is not right.",
         _ours(r" of \d+ (fields|numbers)|reference without"),
     ),
     Difference(
@@ -114,8 +114,8 @@ DIFFERENCES: tuple[Difference, ...] = (
     ),
     Difference(
         "numbers as Python writes them",
-        "Dates are decimal numbers with one blank between; Twisted takes whatever `int` does, such as"
-        " signs, underscores and any white space.",
+        "Dates are decimal numbers with one blank between; Twisted takes whatever `int` does, such"
+        " as signs, underscores and any white space.",
         _ours("that is not numbers"),
     ),
     Difference(
@@ -152,7 +152,8 @@ DIFFERENCES: tuple[Difference, ...] = (
     ),
     Difference(
         "long ints as text",
-        "`[int, digits]` is an int that `msgpack/1` cannot hold otherwise; Twisted has no such tag.",
+        "`[int, digits]` is an int that `msgpack/1` cannot hold otherwise; Twisted has no such"
+        " tag.",
         lambda ours, theirs, expression: ours.error is None and _holds(expression, b"int"),
     ),
     Difference(

@@ -67,7 +67,7 @@ def _peak() -> int:
 
 
 def _place(error: BaseException) -> str:
-    """Return the kind of an exception, its text where it is one of ours, and where it was raised."""
+    """Return the kind of an exception, the text of a failed assertion, and where it was raised."""
     cause = error
     while cause.__cause__ is not None:
         cause = cause.__cause__

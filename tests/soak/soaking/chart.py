@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
+
 from soaking.gauge import Sample
 from soaking.verdict import WARM_UP
 

@@ -1,4 +1,4 @@
-"""Servers that are told to end while they are busy: what was acknowledged was done, and only that."""
+"""Servers that are told to end while they are busy: whether they did what they acknowledged."""
 
 from __future__ import annotations
 

@@ -10,8 +10,9 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
-import broker
 from certificates import Authority
+
+import broker
 from soaking.gauge import resident
 from soaking.office import Root
 

@@ -15,8 +15,8 @@ RUNS = "soak-runs.jsonl"
 INTRODUCTION = """\
 # Soak
 
-`make soak MINUTES=30` has a server visited for so long, cycle after cycle, and looks at what is left
-behind when all visitors of a cycle have gone. `make idle` measures what an idle connection takes,
+`make soak MINUTES=30` has a server visited for so long, cycle after cycle, and looks at what is
+left when all visitors of a cycle have gone. `make idle` measures what an idle connection takes,
 and `make drains` ends busy servers. Each appends what came of it to `soak-runs.jsonl`, and makes
 this page, and the chart, from that.
 """
@@ -27,10 +27,10 @@ Two servers, both ends of all connections, and a proxy before each server are in
 real sockets. One server has no login, the other has one and TLS. Twelve visitors at a time come in
 each dialect, act up to twelve times, and go, some without a word. What they do is chosen by a seed:
 echoes of up to 100 KB, objects handed over and called both ways, copies, a cache that changes, an
-event for all, calls given up, errors, calls without an answer. Three more connections, which pass no
-proxy, stay all the time and do the same. The proxies cut what they forward into pieces, and one
-piece in a hundred meets a fault, chosen by the seed too: a reset, a half-close, a wait of up to half
-a second, a bit that is changed, a piece that is lost.
+event for all, calls given up, errors, calls without an answer. Three more connections, past the
+proxies, stay all the time and do the same. The proxies cut what they forward into pieces, and one
+piece in a hundred meets a fault, chosen by the seed too: a reset, a half-close, a wait of up to
+half a second, a bit that is changed, a piece that is lost.
 
 A cycle takes visitors for eight seconds, waits until they have gone, collects garbage and measures.
 The first fifth of the cycles is warm-up. The soak fails
@@ -38,8 +38,8 @@ The first fifth of the cycles is warm-up. The soak fails
 - when live objects, entries of the tables, or the bytes that Python has allocated (`tracemalloc`)
   grow from cycle to cycle: of the cycles after warm-up, cut into four parts, each part lies wholly
   above the one before;
-- when resident memory grows by more than 1 MB an hour, with 95 % confidence: a line is fitted to it,
-  and the lower end of the slope's interval lies above that. The interval takes into account that
+- when resident memory grows by more than 1 MB an hour, with 95 % confidence: a line is fitted to
+  it, and the lower end of the slope's interval lies above that. The interval takes into account that
   one cycle resembles the next;
 - when a line is logged that tells of a fault of ours, or a connection does not go.
 """
@@ -55,8 +55,8 @@ DRAINS = """\
 
 A server process, six connections to it with twelve calls at a time each, and SIGTERM in the middle
 of that. Both ends write down what they know. *Lost* is a call that was answered and not done; and
-none may be begun and not done, done and not answered, or begun after the caller was told that it was
-not. Calls that come too late are refused, with ServerDraining.
+none may be begun and not done, done and not answered, or begun after the caller was told that it
+was not. Calls that come too late are refused, with ServerDraining.
 """
 
 
@@ -93,13 +93,13 @@ def _soaks(runs: list[dict[str, Any]]) -> str:
     by_kind = ", ".join(f"{count:,} × {name}" for name, count in sorted(newest["faults"].items()))
     ended = ", ".join(f"{count:,} × `{name}`" for name, count in sorted(errors.items()))
     lines = [
-        "| date | commit | command | seed | cycles | connections | MB an hour, 95 % | faults found |",
+        "| date | commit | command | seed | cycles | connections | MB an hour, 95 % | found |",
         "| --- | --- | --- | ---: | ---: | ---: | --- | --- |",
         *map(_soak_row, reversed(runs)),
         "",
         f"The newest: {newest['pieces']:,} pieces were forwarded, and {made:,} met a fault"
-        f" ({by_kind}). Of {outcomes['acts']:,} acts and {outcomes['connections']:,} connections"
-        f" ended otherwise than they were meant to: {ended or 'none'}.",
+        f" ({by_kind}). What became of {outcomes['connections']:,} connections and"
+        f" {outcomes['acts']:,} acts, where it was not what was meant: {ended or 'nothing'}.",
         "",
         "![Memory, objects and tables after each cycle](soak.png)",
         "",

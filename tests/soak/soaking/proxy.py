@@ -10,7 +10,7 @@ from typing import Any
 __all__ = ["FAULTS", "FaultProxy"]
 
 FAULTS = ("cut", "half-close", "stall", "flip a bit", "lose")
-"""The connection is reset; one direction ends; it waits a moment; a bit changes; a piece is lost."""
+"""A reset; one direction ends; a moment's wait; a bit changes; a piece is lost."""
 
 _MOST = 65536
 _LONGEST_STALL = 0.5

@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import broker
 from certificates import Authority
+
+import broker
 from cred import UsernamePassword
 from soaking.gauge import Sample, measure
 from soaking.office import Root, portal_of

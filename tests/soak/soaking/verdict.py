@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from soaking.gauge import Sample
 
@@ -46,7 +47,7 @@ def grows(values: Sequence[float]) -> bool:
         raise ValueError(f"{len(values)} cycles after warm-up, of at least {_STAIRS}")
     start = len(values) - _STAIRS * size
     parts = [values[start + size * i : start + size * (i + 1)] for i in range(_STAIRS)]
-    return all(max(one) < min(next_) for one, next_ in zip(parts, parts[1:], strict=False))
+    return all(max(one) < min(next_) for one, next_ in pairwise(parts))
 
 
 def slope(points: Sequence[tuple[float, float]]) -> Slope:
@@ -62,7 +63,7 @@ def slope(points: Sequence[tuple[float, float]]) -> Slope:
     value = sum((x - mean_x) * (y - mean_y) for x, y in points) / spread
     rest = [y - mean_y - value * (x - mean_x) for x, y in points]
     squares = sum(r * r for r in rest)
-    follow = sum(a * b for a, b in zip(rest, rest[1:], strict=False))
+    follow = sum(a * b for a, b in pairwise(rest))
     correlation = max(0.0, min(0.99, follow / squares)) if squares else 0.0
     count = n * (1 - correlation) / (1 + correlation)
     if count <= 3:

@@ -1,4 +1,4 @@
-"""Ours beside Twisted's decoders: the same value, or both refuse, or a difference that has a name."""
+"""Ours beside Twisted's decoders: the same value, both refuse, or a difference that has a name."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import graphs
+from twisted.spread import banana as twisted_banana
+from twisted.spread import jelly as twisted_jelly
+
 from fuzzing.bending import pieces
 from fuzzing.dice import Dice
 from fuzzing.differences import Outcome, difference
@@ -21,8 +24,6 @@ from jelly.registry import Registry
 from jelly.security import SecurityOptions
 from jelly.unjellier import Unjellier
 from jelly.vocabulary import NONE_VOCABULARY, PB_VOCABULARY
-from twisted.spread import banana as twisted_banana
-from twisted.spread import jelly as twisted_jelly
 
 __all__ = ["DIFFERED", "fuzz_banana", "fuzz_jelly"]
 

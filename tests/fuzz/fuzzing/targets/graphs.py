@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import graphs
+
 from fuzzing.dice import Dice
 from fuzzing.expressions import Jellied, raw
 from jelly.bases import Jellyable, Unjellyable

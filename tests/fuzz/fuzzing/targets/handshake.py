@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from memory import FakeHost
+
 from broker.core.dialects import DIALECTS, PUBLISHED_DIALECTS
 from broker.core.policy import PUBLISHED, STRICT
 from broker.core.session import Session
@@ -12,7 +14,6 @@ from fuzzing.dice import Dice
 from fuzzing.expressions import encoded, raw
 from jelly.errors import ProtocolError
 from jelly.vocabulary import NONE_VOCABULARY
-from memory import FakeHost
 
 __all__ = ["fuzz"]
 

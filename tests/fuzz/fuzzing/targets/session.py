@@ -1,4 +1,4 @@
-"""A whole connection in each dialect: a peer says anything, and the tables hold what they should."""
+"""A whole connection in each dialect: a peer says anything, and the tables are as they should."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import weakref
 from collections.abc import Callable
 from functools import partial
 from typing import Any
+
+from memory import FakeTransport, ManualScheduler
 
 from broker import errors
 from broker.connection import Broker
@@ -24,7 +26,6 @@ from fuzzing.dice import Dice
 from fuzzing.office import CLASSES, Expected, Office, portal_of
 from jelly.errors import BananaError, DecodeError, EncodeError
 from jelly.vocabulary import NONE_VOCABULARY, PB_VOCABULARY
-from memory import FakeTransport, ManualScheduler
 
 __all__ = ["DIALECTS"]
 
