@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import os
 import tracemalloc
@@ -12,7 +13,7 @@ from typing import Any
 
 from broker.connection import Broker
 
-__all__ = ["Sample", "measure", "resident"]
+__all__ = ["Sample", "give_back", "measure", "resident"]
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -47,10 +48,18 @@ def measure(seconds: float, staying: Iterable[Broker], strays: int) -> Sample:
     """
     for _ in range(3):
         gc.collect()
+    give_back()
     # The list of all objects is one of them, and as long as they are many.
     objects = len(gc.get_objects())
     tables = strays + sum(map(_entries, staying))
     return Sample(seconds, objects, tables, tracemalloc.get_traced_memory()[0], resident())
+
+
+def give_back() -> None:
+    """Have the C library give back what it holds in store, where it can: glibc does not by itself."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def resident() -> int:

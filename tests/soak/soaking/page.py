@@ -32,15 +32,16 @@ proxies, stay all the time and do the same. The proxies cut what they forward in
 piece in a hundred meets a fault, chosen by the seed too: a reset, a half-close, a wait of up to
 half a second, a bit that is changed, a piece that is lost.
 
-A cycle takes visitors for eight seconds, waits until they have gone, collects garbage and measures.
-The first fifth of the cycles is warm-up. The soak fails
+A cycle takes visitors for eight seconds, waits until they have gone, collects garbage, has the C
+library give back what it holds in store (`malloc_trim`), and measures. The first fifth of the
+cycles is warm-up. The soak fails
 
 - when live objects, entries of the tables, or the bytes that Python has allocated (`tracemalloc`)
   grow from cycle to cycle: of the cycles after warm-up, cut into four parts, each part lies wholly
   above the one before;
 - when resident memory grows by more than 1 MB an hour, with 95 % confidence: a line is fitted to
-  it, and the lower end of the slope's interval lies above that. The interval takes into account that
-  one cycle resembles the next;
+  it, and the lower end of the slope's interval lies above that. The interval takes into account
+  that one cycle resembles the next;
 - when a line is logged that tells of a fault of ours, or a connection does not go.
 """
 IDLE = """\
