@@ -56,7 +56,7 @@ def measure(seconds: float, staying: Iterable[Broker], strays: int) -> Sample:
 
 
 def give_back() -> None:
-    """Have the C library give back what it holds in store, where it can: glibc does not by itself."""
+    """Have the C library give back what it holds in store: glibc does not by itself."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
