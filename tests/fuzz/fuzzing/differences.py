@@ -91,6 +91,15 @@ DIFFERENCES: tuple[Difference, ...] = (
         ),
     ),
     Difference(
+        "old instance in itself",
+        "The old tag `instance`, which Twisted reads and does not write, makes its object when its"
+        " state is whole: an object whose state leads back to it is refused. Those whose tag is the"
+        " name of their class may hold themselves.",
+        lambda ours, theirs, expression: (
+            "contains itself" in str(ours.error) and _holds(expression, b"instance")
+        ),
+    ),
+    Difference(
         "reference of a reference",
         "A value with two numbers, which no jellier writes, is taken by Twisted and refused by"
         " ours.",
