@@ -58,8 +58,11 @@ fuzz: $(VENV)/.installed $(VENV)/.test
 soak: $(VENV)/.installed $(VENV)/.test
 	$(BIN)/python tests/soak/run.py soak --minutes $(MINUTES) $(addprefix --seed ,$(SEED))
 
-idle drains: $(VENV)/.installed $(VENV)/.test
-	$(BIN)/python tests/soak/run.py $@
+idle: $(VENV)/.installed $(VENV)/.test
+	$(BIN)/python tests/soak/run.py idle
+
+drains: $(VENV)/.installed $(VENV)/.test
+	$(BIN)/python tests/soak/run.py drains
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info
