@@ -25,7 +25,7 @@ HERE = Path(__file__).resolve().parent
 # Not there by itself where PYTHONSAFEPATH is set, as it is under make.
 sys.path.insert(0, str(HERE))
 
-from simulated.record import append_run  # noqa: E402
+from simulated.record import append_run, write_page  # noqa: E402
 from simulated.run import run_seed  # noqa: E402
 from simulated.tally import Tally, run_seeds  # noqa: E402
 
@@ -43,7 +43,11 @@ def main() -> int:
     parser.add_argument("--seed", type=int, help="run this one, and show it")
     parser.add_argument("--until-found", action="store_true", help="stop at the first found")
     parser.add_argument("--json", action="store_true", help="print the tally as JSON, and no more")
+    parser.add_argument("--page", action="store_true", help="run nothing; make the page anew")
     options = parser.parse_args()
+    if options.page:
+        write_page()
+        return 0
     if options.seed is not None:
         return replay(options.seed)
     seeds = range(options.first, options.first + options.seeds)

@@ -13,7 +13,7 @@ from simulated.planted import all_bugs
 from simulated.rules import OUTCOMES, RULES
 from simulated.tally import Tally
 
-__all__ = ["append_bugs", "append_run", "page"]
+__all__ = ["PAGE", "append_bugs", "append_run", "page", "write_page"]
 
 _TOP = Path(__file__).resolve().parents[3]
 _FOLDER = _TOP / "docs" / "testing"
@@ -89,6 +89,11 @@ def append_bugs(found: dict[str, dict[str, Any]], seconds: float) -> None:
     _append(BUGS, {**_circumstances("make sim-bugs RECORD=1", seconds), "bugs": found})
 
 
+def write_page() -> None:
+    """Make the page anew."""
+    PAGE.write_text(page(), "utf-8")
+
+
 def page() -> str:
     """Return the page, made from the rules, the bugs and what was written down."""
     parts = [_INTRODUCTION, "| rule | |\n|---|---|\n"]
@@ -145,7 +150,7 @@ def _append(path: Path, line: dict[str, Any]) -> None:
     _FOLDER.mkdir(exist_ok=True)
     with path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
-    PAGE.write_text(page(), "utf-8")
+    write_page()
 
 
 def _circumstances(command: str, seconds: float) -> dict[str, Any]:
