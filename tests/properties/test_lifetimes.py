@@ -22,7 +22,7 @@ from broker.connection import Broker
 from broker.core.policy import STRICT
 
 SIDES = st.integers(0, 1)
-WHICH = st.integers(0, 2)
+WHICH = st.integers(0, 1)
 SIZES = st.one_of(st.integers(1, 40), st.just(1_000_000))
 
 
@@ -85,8 +85,8 @@ class Desk(broker.Root):
     """
 
     def __init__(self) -> None:
-        self.things = [Thing(which) for which in range(3)]
-        self.boards = [Board(which) for which in range(3)]
+        self.things = [Thing(which) for which in range(2)]
+        self.boards = [Board(which) for which in range(2)]
         self.held: dict[tuple[str, int], Any] = {}
         self.faults: list[str] = []
 
@@ -136,7 +136,7 @@ class Lifetimes(RuleBasedStateMachine):
         self.wires = [b"", b""]
         self.number = 0
         self.sent: list[Counter[tuple[str, int]]] = [Counter(), Counter()]
-        self.poked: list[dict[int, list[int]]] = [{n: [] for n in range(3)} for _ in SIDES_OF]
+        self.poked: list[dict[int, list[int]]] = [{n: [] for n in range(2)} for _ in SIDES_OF]
         self.log = _Log()
         logging.getLogger("broker").addHandler(self.log)
 
@@ -199,14 +199,16 @@ class Lifetimes(RuleBasedStateMachine):
                 del held
                 self.let_go(side, which, "thing")
 
-    @rule(side=SIDES, which=WHICH)
-    def change(self, side: int, which: int) -> None:
-        """Change something that may be followed."""
+    @rule(side=SIDES, which=WHICH, drops=st.booleans())
+    def change(self, side: int, which: int, drops: bool) -> None:
+        """Change something that may be followed; perhaps it is dropped while the change comes."""
         board = self.desks[side].boards[which]
         self.number += 1
         board.entries.append(self.number)
         for observer in board.observers:
             observer.callRemote("added", self.number).addErrback(self._failed)
+        if drops:
+            self.let_go(1 - side, which, "board")
 
     @rule(side=SIDES, which=WHICH, kind=st.sampled_from(["thing", "board"]))
     def fail_to_send(self, side: int, which: int, kind: str) -> None:
@@ -258,7 +260,7 @@ class Lifetimes(RuleBasedStateMachine):
         published = {number: entry.count for number, entry in own.published._by_id.items()}
         assert published == {n: entry.handle.count for n, entry in held.held._by_id.items()}
         desk, far = self.desks[owner], self.desks[holder]
-        for which in range(3):
+        for which in range(2):
             thing, board = desk.things[which], desk.boards[which]
             entry = own.exports.entry_of(id(thing))
             assert (entry is not None) == (("thing", which) in far.held)
