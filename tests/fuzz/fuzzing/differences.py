@@ -95,9 +95,9 @@ DIFFERENCES: tuple[Difference, ...] = (
     ),
     Difference(
         "frozenset in a member's member",
-        "A frozenset of a tuple of an object whose state leads back to the frozenset: an object in a"
-        " set has its state first, for its hash may depend on that, and its state needs the set."
-        " Ours refuses; Twisted makes the set before.",
+        "A frozenset of a tuple of an object whose state leads back to the frozenset: ours gives an"
+        " object in a set its state first, for its hash may depend on that, and the state needs the"
+        " set: refused. Twisted makes the set before.",
         lambda ours, theirs, expression: (
             "contains itself" in str(ours.error) and _holds(expression, b"frozenset")
         ),

@@ -33,8 +33,9 @@ piece in a hundred meets a fault, chosen by the seed too: a reset, a half-close,
 half a second, a bit that is changed, a piece that is lost.
 
 A cycle takes visitors for eight seconds, waits until they have gone, collects garbage, has the C
-library give back what it holds in store (`malloc_trim`), and measures. The first fifth of the
-cycles is warm-up. The soak fails
+library give back what it holds in store (`malloc_trim`), and measures. Without the last, resident
+memory climbs for long though nothing is kept, as in the oldest run below, which did not do so. The
+first fifth of the cycles is warm-up. The soak fails
 
 - when live objects, entries of the tables, or the bytes that Python has allocated (`tracemalloc`)
   grow from cycle to cycle: of the cycles after warm-up, cut into four parts, each part lies wholly
