@@ -12,8 +12,9 @@ export PYTHONSAFEPATH := 1
 demo: $(VENV)/.installed
 	@$(BIN)/python -m broker demo
 
+# Two files of tests at a time: whoever works here has two cores at least.
 test: $(VENV)/.installed $(VENV)/.test $(VENV)/.check
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 check: $(VENV)/.installed $(VENV)/.check
 	$(BIN)/ruff check broker cred jelly tests examples
