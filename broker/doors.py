@@ -14,6 +14,7 @@ from broker.core import messages
 from broker.core.messages import ObjectId
 from broker.core.session import Session
 from broker.defer import maybeDeferred
+from broker.errors import DeadReferenceError
 from broker.flavors.reference import RemoteReference
 from broker.net.backlog import TwistedBacklog
 from jelly.atoms import Expression
@@ -213,8 +214,13 @@ class Doors:
     def resumeProducing(self) -> None:
         """The transport has room: send a page of each Pager (published)."""
         for pager in list(self.pageProducers):
-            pager.sendNextPage()
-            if not pager.stillPaging():
+            try:
+                pager.sendNextPage()
+                is_paging = pager.stillPaging()
+            except DeadReferenceError:
+                # The peer has said that it leaves, and the transport does not know yet.
+                is_paging = False
+            if not is_paging:
                 self.pageProducers.remove(pager)
         self.flush()
         if not self.pageProducers:

@@ -21,6 +21,7 @@ from broker.core.dialects import PB
 from broker.core.policy import PUBLISHED, STRICT, published_policy
 from broker.defer import CancelledError, Deferred
 from broker.errors import DeadReferenceError, PBConnectionLost, ProtocolError
+from broker.flavors.paging import StringPager
 from broker.flavors.referenceable import Referenceable, Root
 from broker.net.scheduler import LoopScheduler
 from jelly.codec import Reader
@@ -747,6 +748,24 @@ def test_what_hooks_see() -> None:
     pair.client.serialize([Looking()], "eyes")
     assert seen == ["eyes"]
     assert pair.client.serializingPerspective is None
+
+
+def test_paging_ends_with_a_peer_that_leaves() -> None:
+    """Who has said goodbye gets no more pages, though its connection has not ended yet."""
+    house = House()
+    pair = BrokerPair(house, policy=STRICT)
+    pair.call("keep", Referenceable())
+    (collector,) = house.kept
+    transport: Any = pair.transport(pair.server)
+    taken: list[bool] = []
+    transport.registerProducer = lambda producer, streaming: taken.append(True)
+    transport.unregisterProducer = lambda: taken.append(False)
+    StringPager(collector, b"x" * 100, 10)
+    pair.client.say_goodbye("closing", "the client is closing")
+    pair.exchange()
+    pair.server.resumeProducing()
+    assert pair.server.pageProducers == []
+    assert taken == [True, False]
 
 
 def test_a_dead_connection_takes_no_calls() -> None:
