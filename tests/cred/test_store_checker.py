@@ -142,6 +142,7 @@ def test_one_reply_for_all_that_is_wrong(
         (hash_password("x", Profile(128, 2, 1)), "$argon2id$v=19$m=128,t=2,p=1$"),
         (str(SCRAM_VERIFIER), "SCRAM-SHA-256$4096:"),
     ],
+    ids=["Argon2id", "Argon2id with another cost", "SCRAM"],
 )
 def test_an_unknown_user_costs_what_the_known_cost(
     tmp_path: Path,
