@@ -45,6 +45,10 @@ def _same_values(ours: Outcome, theirs: Outcome) -> bool:
     return ours.error is None and theirs.error is None
 
 
+def _is_lost_in_itself(ours: Outcome, expression: Any) -> bool:
+    return "contains itself" in str(ours.error) and _has_one_key_twice(expression)
+
+
 def _placeholder(side: Outcome) -> bool:
     return "twisted.persisted.crefutil._" in str(side.portrait)
 
@@ -90,8 +94,12 @@ DIFFERENCES: tuple[Difference, ...] = (
     Difference(
         "container in itself",
         "A tuple that holds itself with nothing mutable between, or a set that holds itself, cannot"
-        " exist; Twisted hands out its own placeholder, ours refuses.",
-        lambda ours, theirs, expression: ours.error is not None and _placeholder(theirs),
+        " exist; Twisted hands out its own placeholder, or loses it where a dictionary has the key"
+        " twice. Ours refuses.",
+        lambda ours, theirs, expression: (
+            ours.error is not None
+            and (_placeholder(theirs) or _is_lost_in_itself(ours, expression))
+        ),
     ),
     Difference(
         "frozenset in a member's member",
