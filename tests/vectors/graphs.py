@@ -314,7 +314,9 @@ def _portrait(value: Any, seen: dict[int, int], alive: list[Any]) -> Any:
         items = [(_portrait(k, seen, alive), _portrait(v, seen, alive)) for k, v in value.items()]
         return (kind, items)
     if isinstance(value, (set, frozenset)):
-        return (kind, [_portrait(item, seen, alive) for item in sorted(value, key=repr)])
+        # By their portraits: the repr of a set in a set depends on how it was filled.
+        members = sorted(value, key=lambda item: repr(portrait(item)))
+        return (kind, [_portrait(item, seen, alive) for item in members])
     if hasattr(value, "__dict__"):
         return (kind, _portrait(vars(value), seen, alive))
     return (kind, repr(value))
