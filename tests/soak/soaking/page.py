@@ -33,9 +33,9 @@ piece in a hundred meets a fault, chosen by the seed too: a reset, a half-close,
 half a second, a bit that is changed, a piece that is lost.
 
 A cycle takes visitors for eight seconds, waits until they have gone, collects garbage, has the C
-library give back what it holds in store (`malloc_trim`), and measures. (The run of 5,692 connections
-is from before the last was done: glibc gives back little by itself.) The
-first fifth of the cycles is warm-up. The soak fails
+library give back what it holds in store (`malloc_trim`), and measures. (The run of 5,692
+connections did not trim yet: glibc gives back little by itself.) The first fifth of the cycles is
+warm-up. The soak fails
 
 - when live objects, entries of the tables, or the bytes that Python has allocated (`tracemalloc`)
   grow from cycle to cycle: of the cycles after warm-up, cut into four parts, each part lies wholly
@@ -47,7 +47,7 @@ first fifth of the cycles is warm-up. The soak fails
 
 By resident memory it has failed so far, with objects, tables and allocated bytes as they were: what
 they gained, an object and 300 bytes a cycle, are the figures that the soak itself keeps. In the run
-of 5,291 connections resident memory lay at 57.3 to 58.0 MB from minute 5 to 24, where a step of 1.3
+of 5,291 connections resident memory lay at 56.2 to 58.0 MB from minute 5 to 24, where a step of 1.3
 MB came, and stayed: half an hour is too short to tell such a step from a slope.
 """
 IDLE = """\
