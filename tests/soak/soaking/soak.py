@@ -76,6 +76,10 @@ class _Errors(logging.Handler):
             self._lines.append(self.format(record)[:2000])
 
 
+# Fewer than three cannot be compared, however long each takes on a busy machine.
+_CYCLES = 3
+
+
 async def soak(
     seconds: float,
     seed: int,
@@ -87,7 +91,7 @@ async def soak(
     """Soak for some time.
 
     Args:
-        seconds: after this no further cycle begins.
+        seconds: after this no further cycle begins, once there were three.
         seed: of what the visitors do and of the faults.
         folder: for certificates.
         size: how large it is.
@@ -104,7 +108,7 @@ async def soak(
     try:
         async with _open(root or Root(), seed, folder) as stage:
             begin, dice = time.monotonic(), random.Random(seed)
-            while not outcome.samples or time.monotonic() - begin < seconds:
+            while len(outcome.samples) < _CYCLES or time.monotonic() - begin < seconds:
                 await _cycle(stage, dice, size, outcome)
                 strays = await stage.settle(outcome.errors)
                 sample = measure(time.monotonic() - begin, stage.staying_brokers, strays)
