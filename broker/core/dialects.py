@@ -5,6 +5,7 @@ Nothing else in the house asks which one it is: it does what the record says.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, MutableSequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -12,7 +13,7 @@ from typing import Any, Protocol
 
 from broker.core.banana import BananaReader, BananaWriter
 from broker.core.messages import Message, ObjectId
-from broker.core.msgpack_reader import FrameReader
+from broker.core.msgpack_reader import DEEPEST, FrameReader
 from broker.core.msgpack_writer import FrameWriter
 from broker.core.notice import Notice
 from jelly.limits import Limits
@@ -86,12 +87,14 @@ class Dialect:
         reader: makes the reader of one connection: ``reader(limits, keeps_expressions)``.
         writer: returns a writer, which connections share: ``writer(limits)``.
         commands: what it can say that PB cannot.
+        deepest: it is offered and taken where ``Limits.max_depth`` is no more than this.
     """
 
     name: bytes
     reader: Callable[..., MessageReader]
     writer: Callable[[Limits], MessageWriter]
     commands: frozenset[bytes] = frozenset()
+    deepest: int = sys.maxsize
 
 
 # A writer keeps nothing of what it wrote: connections under the same limits share one. A program
@@ -103,6 +106,7 @@ MSGPACK = Dialect(
     FrameReader,
     lru_cache(_MOST_LIMITS)(FrameWriter),
     frozenset({b"cancel", b"ping", b"pong", b"goodbye", b"deadline", b"count"}),
+    DEEPEST,
 )
 PB = Dialect(
     b"pb",

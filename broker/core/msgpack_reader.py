@@ -27,10 +27,13 @@ from jelly.errors import LimitExceeded, ProtocolError
 from jelly.limits import Limits
 from jelly.parts import Parts
 
-__all__ = ["FrameReader"]
+__all__ = ["DEEPEST", "FrameReader"]
+
+DEEPEST = 100
+"""The largest ``max_depth`` for which every message can be decoded; the types are made for it."""
 
 # Two more than max_depth allows a sender: the list of a leaf inside the last, and the message.
-_GRAPH_DEPTH = 102
+_GRAPH_DEPTH = DEEPEST + 2
 
 _read_length = Struct(">I").unpack_from
 

@@ -30,7 +30,8 @@ class Policy:
     told otherwise, :data:`PUBLISHED` what the factories of ``broker.pb`` take.
 
     Attributes:
-        dialects: those that are offered and taken, of ``"msgpack/1"``, ``"pb"`` and ``"none"``.
+        dialects: those that are offered and taken, of ``"msgpack/1"``, ``"pb"`` and ``"none"``; not
+            the first where ``limits.max_depth`` is more than 100.
         limits: sizes, both directions.
         security: types, modules and classes that may come in besides the registered ones.
         registry: the classes that incoming tags become.

@@ -52,6 +52,15 @@ __all__ = ["Session"]
 _SMALL_PREFIX = 4
 
 
+def _offered(host: Host, policy: Policy) -> tuple[Dialect, ...]:
+    return tuple(
+        dialect
+        for dialect in (PUBLISHED_DIALECTS if host.overridden else DIALECTS)
+        if dialect.name.decode("ascii") in policy.dialects
+        and policy.limits.max_depth <= dialect.deepest
+    )
+
+
 @functools.lru_cache(16)
 def _of_handshake(limits: Limits) -> Limits:
     return replace(limits, max_prefix=_SMALL_PREFIX)
@@ -65,7 +74,8 @@ class Session:
         policy: what is allowed.
         is_client: which side of the handshake this is.
         offered: the dialects of this side, best first; those of the policy unless given, of which
-            only PB's own where the room above has hooks that know expressions.
+            only PB's own where the room above has hooks that know expressions, or where the limits
+            are deeper than another can read.
 
     Attributes:
         translator: graphs of objects in and out.
@@ -120,8 +130,7 @@ class Session:
         self._pings = 0
         self._reader: MessageReader | None = None
         if offered is None:
-            known = PUBLISHED_DIALECTS if host.overridden else DIALECTS
-            offered = tuple(d for d in known if d.name.decode("ascii") in policy.dialects)
+            offered = _offered(host, policy)
         # The handshake and the reader of it; nothing once it is over.
         self._greeting: Any = (
             Handshake(is_client, offered),

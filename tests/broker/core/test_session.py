@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from memory import ROOT, SessionPair, make_end
 
-from broker.core.dialects import NONE, PB
+from broker.core.dialects import MSGPACK, NONE, PB
 from broker.core.events import CallPending, CallRaised, Misunderstood, Ready
 from broker.core.policy import STRICT
 from broker.flavors.referenceable import Referenceable, Root
@@ -127,6 +127,21 @@ def test_another_offer(offered: Any) -> None:
     pair.exchange(chunk=1)
     assert pair.client_host.events == pair.server_host.events == [Ready(offered[0].name.decode())]
     assert pair.call("echo", 5) == 5
+
+
+@pytest.mark.parametrize("depth", [100, 101, 500])
+@pytest.mark.parametrize("is_deep", [("client",), ("server",), ("client", "server")])
+def test_a_deep_limit_takes_another_dialect(is_deep: tuple[str, ...], depth: int) -> None:
+    """Where an end allows depths that msgpack/1 cannot read, both speak pb, and they cross."""
+    deep = STRICT.but(limits=Limits(max_depth=depth))
+    policy, client_policy = (deep if end in is_deep else STRICT for end in ("server", "client"))
+    pair = SessionPair(Server(), policy=policy, client_policy=client_policy, offered=None)
+    assert pair.client.dialect is pair.server.dialect is (MSGPACK if depth == 100 else PB)
+    if depth == 500 and len(is_deep) == 2:
+        value: Any = b"the innermost"
+        for _ in range(400):
+            value = [value]
+        assert repr(pair.call("echo", value)) == repr(value)
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 5, None])
