@@ -147,7 +147,7 @@ class _Subscription:
 
     def tell(self, notice: Notice) -> None:
         """Send an event, or let it wait."""
-        if not self._waiting and not self.reference.broker.pump.is_congested:
+        if not self._waiting and not self._is_slow():
             self._write(notice)
             return
         if self._waiting is None:
@@ -180,15 +180,22 @@ class _Subscription:
     def _go_on(self) -> None:
         """Send what waits, until the connection is full again."""
         self._is_watching = False
-        broker, waiting = self.reference.broker, self._waiting
-        while waiting:
+        waiting = self._waiting
+        while waiting and not self._is_slow():
             self._write(waiting.popleft())
-            if broker.session.outbox.size > broker.policy.high_water:
-                broker.flush()
-                if broker.pump.is_congested:
-                    break
         if waiting:
             self._watch()
+
+    def _is_slow(self) -> bool:
+        """Return whether the connection has more unsent than the policy's high water mark."""
+        broker = self.reference.broker
+        session = broker.session
+        if session.outbox.size > broker.policy.high_water and session.translator.scope is None:
+            # What is told while a method of the subscriber's own runs, or in few large events,
+            # would grow here, where nobody counts it as unsent.
+            broker.flush()
+        is_congested: bool = broker.pump.is_congested
+        return is_congested
 
     def _write(self, notice: Notice) -> None:
         reference = self.reference

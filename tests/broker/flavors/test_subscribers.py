@@ -196,6 +196,40 @@ def test_one_who_catches_up_only_for_a_moment() -> None:
     assert [args for args, _ in world.listener.heard][1:] == [(each,) for each in much]
 
 
+class Caller(Hub):
+    """Tells its subscribers a lot while one of them has called it."""
+
+    def remote_open(self) -> None:
+        """Tell."""
+        for number in range(10):
+            self.subscribers.send("event", number, "z" * 50_000)
+
+
+def test_one_who_is_told_by_its_own_call() -> None:
+    """Events for whoever called the method that sends them are no more than those for others."""
+    hub = Caller()
+    pair = BrokerPair(hub, policy=STRICT)
+    listener = Listener()
+    pair.call("subscribe", listener)
+    hub.subscribers.discard(hub.last)
+    hub.subscribers.add(hub.last, slow=Slow.DROP_OLDEST, most=1)
+    transport = pair.transport(pair.server)
+    write = transport.write
+
+    def fill(data: bytes) -> None:
+        write(data)
+        transport.unsent += len(data)
+
+    transport.write = fill  # type: ignore[method-assign]
+    pair.call("open")
+    assert hub.subscribers.delivery() == Delivery(sent=2, dropped=7, waiting=1)
+    transport.unsent = 0
+    transport.on_drained()
+    pair.exchange()
+    assert [args[0] for args, _ in listener.heard] == [0, 1, 9]
+    assert hub.subscribers.delivery() == Delivery(sent=3, dropped=7)
+
+
 def test_at_least_one_may_wait() -> None:
     """A subscriber for whom nothing may wait could never be told anything."""
     world = Slower(Slow.DROP_OLDEST, 1)
