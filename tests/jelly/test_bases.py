@@ -38,7 +38,7 @@ class Edited(Both):
 
 
 class Own(Unjellyable):
-    """Fills itself, by the published helper."""
+    """Fills itself, by the published method for that."""
 
     def unjellyFor(self, unjellier: Any, jellyList: list[Any]) -> Any:
         """Do what the default does."""
