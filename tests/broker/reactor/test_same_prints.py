@@ -254,6 +254,7 @@ THREADS = """
 
     @defer.inlineCallbacks
     def main(reactor, *argv):
+        yield early
         print(argv)
         print((yield threads.deferToThread(here)), here())
         try:

@@ -1,0 +1,30 @@
+"""What holds for all tests: what is there before a file of tests is kept out of ``gc.collect``.
+
+Thousands of collected tests and all that they import are half a million objects, and many tests
+look at what a full collection leaves. Frozen, they are not looked through each time: the whole
+takes 230 s instead of 320. And what a file has left unclosed is found at its end, by its last
+test, rather than by whichever test a collection happens in later.
+"""
+
+from __future__ import annotations
+
+import gc
+
+import pytest
+
+
+def _freeze() -> None:
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_collection_finish() -> None:
+    """Freeze what collecting has made."""
+    _freeze()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Freeze what a file leaves, such as modules, once its last test has ended."""
+    if nextitem is None or nextitem.path != item.path:
+        _freeze()
