@@ -56,6 +56,9 @@ export FUZZ_COMMAND = MINUTES=$(MINUTES) $(if $(TARGET),TARGET='$(TARGET)') $(ad
 fuzz: $(VENV)/.installed $(VENV)/.test
 	$(BIN)/python tests/fuzz/run.py $(FUZZ_ARGS)
 
+# Every block is the C library's, which gives back each free page; Python's own allocator keeps a MiB for one object.
+soak: export PYTHONMALLOC := malloc
+soak: export MALLOC_ARENA_MAX := 1
 soak: $(VENV)/.installed $(VENV)/.test
 	$(BIN)/python tests/soak/run.py soak --minutes $(MINUTES) $(addprefix --seed ,$(SEED))
 

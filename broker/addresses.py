@@ -85,6 +85,7 @@ class Command:
 Location: TypeAlias = HostPort | SocketPath | Command
 
 
+@functools.lru_cache(256)
 def parse_address(address: str) -> Location:
     """Return where an address points.
 

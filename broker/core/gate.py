@@ -14,6 +14,7 @@ application's nor a table of the connection ever sees anything of a stranger's.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import astuple
 from typing import Any, Protocol
@@ -65,8 +66,7 @@ class Gate:
         minds: Mapping[str, int | None],
         seal: Callable[[Expression, Limits, int], Sealed],
     ):
-        least = map(min, astuple(policy.limits), astuple(policy.login_limits))
-        self.limits = Limits(*least)
+        self.limits = _least(policy.limits, policy.login_limits)
         self._minds = minds
         self._seal = seal
         self._max_refs = policy.login_refs
@@ -98,6 +98,11 @@ class Gate:
             return _single(expression)
         except ProtocolError:
             return self._seal(expression, self.limits, self._max_refs)
+
+
+@functools.lru_cache(16)
+def _least(limits: Limits, others: Limits) -> Limits:
+    return Limits(*map(min, astuple(limits), astuple(others)))
 
 
 def gated(handlers: Handlers) -> Handlers:
