@@ -40,7 +40,7 @@ def check_config(target: str, addresses: tuple[str, ...], **options: Any) -> Non
     try:
         checkers = settings.make_checkers()
         tls = settings.tls(checkers)
-        root = served(load(target), checkers, target)
+        root = served(load(target), checkers, target, settings.guard())
         # Plaintext is found below, also where the server would be too strict to start.
         serve(root, *addresses, tls=tls, policy=STRICT.but(insecure_plaintext=True))
         locations = [parse_address(address) for address in addresses]

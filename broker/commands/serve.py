@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from broker.commands.guarding import write_audit
 from broker.commands.settings import Settings, server_options
 from broker.commands.target import WrongTarget, load, served
 from broker.commands.wording import in_words
@@ -52,11 +53,13 @@ def serve(target: str, addresses: tuple[str, ...], log_level: str, **options: An
         settings = Settings(addresses, **options)
         checkers = settings.make_checkers()
         server = serve_at(
-            served(load(target), checkers, target),
+            served(load(target), checkers, target, settings.guard()),
             *addresses,
             tls=settings.tls(checkers),
             policy=settings.policy(),
         )
+        if settings.audit_log is not None:
+            write_audit(settings.audit_log)
     except (ConfigError, StoreError, StrcredException, WrongTarget) as exc:
         click.echo(f"pb serve: {in_words(exc)}", err=True)
         sys.exit(WRONG_USE)

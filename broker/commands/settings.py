@@ -10,8 +10,10 @@ from typing import Any
 
 import click
 
+from broker.commands.guarding import Failures, guard_of, read_failures
 from broker.core.policy import STRICT, Policy
 from broker.errors import ConfigError
+from broker.guard import Guard
 from broker.net.tls import TLS
 from cred.certificates import CertificateChecker
 from cred.strcred import makeChecker
@@ -27,16 +29,20 @@ class Settings:
         addresses: as ``serve`` takes them.
         tls_cert, tls_key, client_ca: paths of PEM files.
         checkers: strings as ``cred.strcred`` has them.
+        failures: how many logins may fail.
+        audit_log: the path of the audit log; None for the general log.
         challenge_login, insecure_plaintext: as `Policy` has them.
     """
 
     addresses: tuple[str, ...]
-    tls_cert: str | None
-    tls_key: str | None
-    client_ca: str | None
-    checkers: tuple[str, ...]
-    challenge_login: bool
-    insecure_plaintext: bool
+    tls_cert: str | None = None
+    tls_key: str | None = None
+    client_ca: str | None = None
+    checkers: tuple[str, ...] = ()
+    failures: tuple[Failures, ...] = ()
+    audit_log: str | None = None
+    challenge_login: bool = False
+    insecure_plaintext: bool = False
 
     def policy(self) -> Policy:
         """Return the policy of the server."""
@@ -58,6 +64,14 @@ class Settings:
                 return [makeChecker(text) for text in self.checkers]
             except UserWarning as exc:
                 raise ConfigError(f"{exc}; pb users add makes a store of users") from exc
+
+    def guard(self) -> Guard | None:
+        """Return what limits failed logins; None for the usual limits.
+
+        Raises:
+            UsageError: a limit is given twice.
+        """
+        return guard_of(self.failures)
 
     def tls(self, checkers: Sequence[Any]) -> TLS | None:
         """Return the TLS settings; None where there is no certificate.
@@ -102,6 +116,21 @@ _OPTIONS = (
         multiple=True,
         metavar="STRING",
         help="Who may log in: anonymous, file:users.db, …; may be given again.",
+    ),
+    click.option(
+        "--allow-failures",
+        "failures",
+        multiple=True,
+        callback=read_failures,
+        metavar="KIND=N/SECS",
+        help="How many logins may fail of one account, source or connection: account=10/30 is ten,"
+        " and then one in 30 seconds; source=any sets no limit, for servers behind a proxy.",
+    ),
+    click.option(
+        "--audit-log",
+        type=_FILE,
+        metavar="FILE",
+        help="Where each login is told, as a line of JSON, instead of on the standard error.",
     ),
     click.option("--tls-cert", type=_FILE, help="The certificate to show, with its chain."),
     click.option("--tls-key", type=_FILE, help="Its private key."),

@@ -11,6 +11,7 @@ from typing import Any
 
 from broker.admission import realm
 from broker.flavors.referenceable import Root
+from broker.guard import Guard
 from broker.interfaces import IPBRoot
 from cred.portal import Portal
 
@@ -42,7 +43,9 @@ def load(name: str) -> Any:
     return found
 
 
-def served(found: Any, checkers: Sequence[Any], name: str) -> Root | Portal:
+def served(
+    found: Any, checkers: Sequence[Any], name: str, guard: Guard | None = None
+) -> Root | Portal:
     """Return what is to be served.
 
     Without checkers: a Root or a Portal, or a class of one, which is called. With them it stands
@@ -53,15 +56,21 @@ def served(found: Any, checkers: Sequence[Any], name: str) -> Root | Portal:
         found: what `load` has found.
         checkers: as ``cred.strcred`` makes them.
         name: what to call it in an error.
+        guard: limits the logins that fail; None for the usual limits, or those of its own portal.
 
     Raises:
-        WrongTarget: it is nothing of these.
+        WrongTarget: it is nothing of these, or there is no login to guard.
     """
     made = _made(found, name) if _is_made_first(found) else found
     if not checkers:
+        if guard is not None:
+            raise WrongTarget(
+                "--allow-failures is for logins by --checker;"
+                " a Portal of your own takes its limits as guard="
+            )
         public: Root | Portal = _public(made, name)
         return public
-    return Portal(_realm(made, name), checkers)
+    return Portal(_realm(made, name), checkers, guard=guard)
 
 
 def _public(made: Any, name: str) -> Any:

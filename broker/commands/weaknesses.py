@@ -79,6 +79,12 @@ def weaknesses(
             " them in clear",
             "leave it out once no client of Twisted's is left",
         )
+    if ("account", None) in settings.failures:
+        yield Finding(
+            "--allow-failures account=any",
+            "lets passwords be guessed without end, from many addresses at once",
+            "give a number, such as account=100/1",
+        )
     checkers = _checkers_of(target)
     if open_ones and not isinstance(target, Portal) and settings.client_ca is None:
         yield Finding(

@@ -44,7 +44,7 @@ def check(*arguments: str) -> tuple[int, list[str]]:
 
 def found(now: datetime.datetime = NOW) -> list[Finding]:
     """Return what is weak about a server on this machine with the certificates, at a time."""
-    settings = Settings((), "server.pem", "server.key", "ca.pem", (), False, False)
+    settings = Settings((), "server.pem", "server.key", "ca.pem")
     return list(weaknesses(settings, [], broker.Root(), now))
 
 
@@ -84,6 +84,14 @@ def test_nothing_weak() -> None:
                 "--challenge-login: takes logins by MD5, whose passwords can be guessed by whoever"
                 " reads along, and keeps them in clear",
                 "    leave it out once no client of Twisted's is left",
+            ],
+        ),
+        (
+            ("--checker", "anonymous", "--allow-failures", "account=any"),
+            [
+                "--allow-failures account=any: lets passwords be guessed without end, from many"
+                " addresses at once",
+                "    give a number, such as account=100/1",
             ],
         ),
         (
@@ -185,7 +193,7 @@ def test_checkers_of_a_portal() -> None:
     """The checkers that a program has put into its portal are looked at as well."""
     passwords = InMemoryUsernamePasswordDatabaseDontUse(alice="wonderland")
     portal = Portal(broker.realm(lambda name, mind: broker.Avatar()), [passwords])
-    settings = Settings((), None, None, None, (), False, False)
+    settings = Settings(())
     location = parse_address("pb://127.0.0.1:8787")
     assert [each.about for each in weaknesses(settings, [location], portal, NOW)] == [
         "passwords in memory"

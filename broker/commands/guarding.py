@@ -1,0 +1,101 @@
+"""What the command line says about logins that fail: how many are allowed, and where they are told.
+
+The options ``--allow-failures`` and ``--audit-log`` of ``pb serve``.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Sequence
+from logging.handlers import WatchedFileHandler
+from typing import Any, NamedTuple
+
+import click
+
+from broker.errors import ConfigError
+from broker.guard import Guard
+from broker.tally import Allowance
+
+__all__ = ["Failures", "guard_of", "read_failures", "write_audit"]
+
+_KINDS = ("account", "source", "connection")
+_ALLOWANCE = re.compile(r"(\d{1,9})/(\d{1,9}(?:\.\d{1,3})?)", re.ASCII)
+
+
+class Failures(NamedTuple):
+    """What one ``--allow-failures`` says.
+
+    Attributes:
+        kind: of what: account, source or connection.
+        allowance: how many; None for any number.
+    """
+
+    kind: str
+    allowance: Allowance | None
+
+
+def read_failures(context: Any, parameter: Any, texts: Sequence[str]) -> tuple[Failures, ...]:
+    """Be the callback of the option: return what ``KIND=N/SECONDS`` and ``KIND=any`` mean.
+
+    Raises:
+        BadParameter: one of them is not understood, or allows nothing.
+    """
+    try:
+        return tuple(map(_parse, texts))
+    except ValueError as exc:
+        raise click.BadParameter(str(exc), ctx=context, param=parameter) from exc
+
+
+def _parse(text: str) -> Failures:
+    kind, _, number = text.partition("=")
+    found = _ALLOWANCE.fullmatch(number)
+    if kind not in _KINDS or (found is None and number != "any"):
+        raise ValueError(
+            f"{text!r} is not understood; write account=10/30 for ten, and then one in 30 seconds,"
+            f" or account=any; there are {', '.join(_KINDS)}"
+        )
+    return Failures(kind, found and Allowance(int(found[1]), float(found[2])))
+
+
+def guard_of(failures: Sequence[Failures]) -> Guard | None:
+    """Return the guard that is meant; None where nothing is said, for the usual one.
+
+    Raises:
+        UsageError: one kind is named twice.
+    """
+    if not failures:
+        return None
+    kinds = [each.kind for each in failures]
+    for kind in kinds:
+        if kinds.count(kind) > 1:
+            raise click.UsageError(f"--allow-failures names {kind} twice")
+    limits: dict[str, Any] = dict(failures)
+    return Guard(**limits)
+
+
+def write_audit(path: str) -> None:
+    """Have the audit log appended to a file, which nobody else may read, instead of to the log.
+
+    A file that has been moved away is made again, so that others may rotate it.
+
+    Raises:
+        ConfigError: it cannot be written.
+    """
+    try:
+        handler = _PrivateFileHandler(path, encoding="utf-8")
+    except OSError as exc:
+        raise ConfigError(f"cannot write the audit log {path}: {exc.strerror}") from exc
+    logger = logging.getLogger("broker.audit")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+
+
+class _PrivateFileHandler(WatchedFileHandler):
+    """Makes its file with mode 0600."""
+
+    def _open(self) -> Any:
+        number = os.open(self.baseFilename, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        return os.fdopen(number, self.mode, encoding=self.encoding)
