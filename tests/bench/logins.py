@@ -129,7 +129,7 @@ async def keep_guessing(address: str, done: list[int]) -> None:
                         await by_password(connection.root, random.choice(["alice", "mallory"]))
                     except (cred.LoginFailed, broker.TooManyAttempts, broker.ServerBusy):
                         done[0] += 1
-        except (OSError, broker.PBConnectionLost):
+        except (OSError, broker.PBConnectionLost, broker.DeadReferenceError):
             await asyncio.sleep(0.01)
 
 
