@@ -63,6 +63,8 @@ def tie(values: list[Any]) -> None:
     Raises:
         MalformedJelly: one of them stands for a value that holds itself.
     """
+    if Knot not in map(type, values):
+        return
     for index, value in enumerate(values):
         if type(value) is Knot:
             if value.value is _MISSING:

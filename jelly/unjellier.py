@@ -32,6 +32,8 @@ Row: TypeAlias = Callable[["Unjellier", list[Any]], Any]
 
 _ATOMS = frozenset({int, float, bytes})
 _TEXT = frozenset({str, bytes})
+# What each part of a dictionary is: a list, of two.
+_LISTS, _TWOS = {list}, {2}
 _EMPTY = Registry()
 
 
@@ -367,10 +369,12 @@ class Unjellier:
         pairs = expression[1:]
         if not pairs:
             return made
-        for pair in pairs:
-            if type(pair) is not list or len(pair) != 2:
-                raise MalformedJelly("dictionary of something other than pairs")
-        return _Frame([], chain.from_iterable(pairs), Unjellier._finish_dictionary, made, None)
+        if set(map(type, pairs)) != _LISTS or set(map(len, pairs)) != _TWOS:
+            raise MalformedJelly("dictionary of something other than pairs")
+        parts = list(chain.from_iterable(pairs))
+        if _ATOMS.issuperset(map(type, parts)):
+            return self._finish_dictionary(parts, made)
+        return _Frame([], iter(parts), Unjellier._finish_dictionary, made, None)
 
     def _finish_dictionary(self, parts: list[Any], made: dict[Any, Any]) -> dict[Any, Any]:
         keys = parts[::2]
