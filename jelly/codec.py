@@ -145,6 +145,8 @@ class Reader:
         end = len(data)
         limits = self._limits
         longest = 7 * limits.max_prefix
+        most_elements, most_nodes, deepest = limits.max_list, limits.max_nodes, limits.max_depth
+        nodes = self._nodes
         current, left = stack.pop() if stack else (done, -1)
         begin = pos
         item: Any
@@ -188,7 +190,11 @@ class Reader:
                     if item is None:
                         raise _unknown_word(number)
                 elif byte == _LIST:
-                    self._open_list(number, len(stack) + (left >= 0) + 1)
+                    # An empty list is charged too: two bytes of the wire, sixty of memory.
+                    nodes += number or 1
+                    depth = len(stack) + (left >= 0)
+                    if number > most_elements or nodes > most_nodes or depth >= deepest:
+                        raise self._too_large(number, depth + 1)
                     if number:
                         if left >= 0:
                             stack.append((current, left))
@@ -216,12 +222,13 @@ class Reader:
                     self._check_size(pos)
                     done.append(item)
                     self._start = pos
-                    self._seen = self._nodes = 0
+                    self._seen = nodes = 0
                     if len(done) == most:
                         break
         except IndexError:
             pos = begin
             self._check_size(end)
+        self._nodes = nodes
         if left >= 0:
             stack.append((current, left))
         if self._wanted:
@@ -233,16 +240,14 @@ class Reader:
     def _long_prefix(self) -> BananaError:
         return BananaError(f"integer prefix longer than {self._limits.max_prefix} bytes")
 
-    def _open_list(self, length: int, depth: int) -> None:
+    def _too_large(self, length: int, depth: int) -> LimitExceeded:
+        """Return what a list that begins is too much of."""
         limits = self._limits
         if length > limits.max_list:
-            raise LimitExceeded(f"list of {length} elements (max_list {limits.max_list})")
+            return LimitExceeded(f"list of {length} elements (max_list {limits.max_list})")
         if depth > limits.max_depth:
-            raise LimitExceeded(f"nesting deeper than {limits.max_depth} (max_depth)")
-        # An empty list is charged too: two bytes of the wire, sixty of memory.
-        self._nodes += length or 1
-        if self._nodes > limits.max_nodes:
-            raise LimitExceeded(f"expression of more than {limits.max_nodes} nodes (max_nodes)")
+            return LimitExceeded(f"nesting deeper than {limits.max_depth} (max_depth)")
+        return LimitExceeded(f"expression of more than {limits.max_nodes} nodes (max_nodes)")
 
     def _check_size(self, pos: int) -> None:
         if self._seen + pos - self._start > self._limits.max_expression:

@@ -31,8 +31,12 @@ class Leaf(NamedTuple):
 
 def _field(expression: list[Any], kind: type, count: int = 2) -> Any:
     if len(expression) != count or type(expression[1]) is not kind:
-        raise MalformedJelly(f"{atoms.text_of(expression[0])} of {len(expression) - 1} fields")
+        raise _malformed(expression)
     return expression[1]
+
+
+def _malformed(expression: list[Any]) -> MalformedJelly:
+    return MalformedJelly(f"{atoms.text_of(expression[0])} of {len(expression) - 1} fields")
 
 
 _NONE_EXPRESSION: Expression = [atoms.NONE]
@@ -77,7 +81,7 @@ def write_str(value: str) -> Expression:
         CannotJelly: it has no UTF-8 form.
     """
     try:
-        return [atoms.UNICODE, value.encode("utf-8")]
+        return [atoms.UNICODE, value.encode()]
     except UnicodeEncodeError:
         raise CannotJelly("str with a lone surrogate has no UTF-8 form") from None
 
@@ -88,11 +92,12 @@ def read_str(expression: list[Any], limits: Limits | None = None) -> str:
     Raises:
         MalformedJelly: it is none, or not UTF-8.
     """
+    if len(expression) != 2 or type(expression[1]) is not bytes:
+        raise _malformed(expression)
     try:
-        text: str = _field(expression, bytes).decode("utf-8")
+        return expression[1].decode()
     except UnicodeDecodeError:
         raise MalformedJelly("unicode that is not UTF-8") from None
-    return text
 
 
 def _write_decimal(value: decimal.Decimal) -> Expression:
