@@ -19,7 +19,8 @@ class Arrival:
     """Watches while a message is on its way, and gives up a peer that does not complete it.
 
     A message may take ``partial_timeout``; one that takes longer, because it is large, must come at
-    ``partial_rate`` bytes a second. Time in which nothing is read does not count.
+    ``partial_rate`` bytes a second. Time in which nothing is read does not count, nor does time in
+    which whole messages wait to be decoded.
 
     Args:
         scheduler: the clock.
@@ -64,7 +65,7 @@ class Arrival:
         pending = session.pending
         if not pending:
             return
-        if not session.inbox.wants_data:
+        if not session.inbox.wants_data or session.inbox.has_more:
             self._since = now
             self._timer = self._scheduler.later(_PERIOD, self._look)
             return

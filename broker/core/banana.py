@@ -60,8 +60,16 @@ class BananaReader:
         """Bytes of the expression that has begun to come and is not whole."""
         return self._reader.pending
 
-    def receive(self, data: bytes, inbox: MutableSequence[Message]) -> None:
+    def receive(self, data: bytes, inbox: MutableSequence[Message], most: int = -1) -> bool:
         """Take in bytes, and append the messages that they complete to ``inbox``.
+
+        Args:
+            data: what comes next; nothing, to go on with what came before.
+            inbox: where they go.
+            most: so many messages at most, unless it is negative.
+
+        Returns:
+            Whether there may be more in what has come.
 
         Raises:
             ProtocolError: an expression is too large, or no message; those before it are in the
@@ -70,8 +78,10 @@ class BananaReader:
         """
         reader, parse = self._reader, self._parse
         reader.feed(data)
-        while expressions := reader.read():
+        while most and (expressions := reader.read(most)):
             inbox.extend(map(parse, expressions))
+            most -= len(expressions)
+        return not most
 
 
 class BananaWriter:

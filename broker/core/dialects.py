@@ -43,8 +43,11 @@ class MessageReader(Protocol):
         """Bytes of the message that has begun to come and is not whole."""
         ...
 
-    def receive(self, data: bytes, inbox: MutableSequence[Message], /) -> None:
-        """Append the messages that the bytes complete, or raise ProtocolError after them."""
+    def receive(self, data: bytes, inbox: MutableSequence[Message], most: int, /) -> bool:
+        """Append the messages that the bytes complete, or raise ProtocolError after them.
+
+        It appends ``most`` at most, and returns whether there may be more in what has come.
+        """
         ...
 
 

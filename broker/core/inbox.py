@@ -5,6 +5,9 @@ its calls wait, and with them the decrefs behind them, which may let go what tho
 answers to our own calls go on: else two ends that both wait for room would wait for each other.
 What cancels a call goes on if that runs; behind one that waits it waits too.
 While a method runs as a task that has not begun, no method that would begin at once is called.
+
+Bytes are decoded a turn's worth of messages at a time: small ones take longer to decode than to
+come, and others wait for their turn meanwhile.
 """
 
 from __future__ import annotations
@@ -56,7 +59,8 @@ class Inbox:
     Args:
         owner: passed to the handlers.
         handlers: what handles each type of message.
-        read: decodes bytes: ``read(data, messages)`` appends what they complete.
+        read: decodes bytes: ``read(data, messages, most)`` appends what they complete, ``most`` at
+            most, and returns whether there may be more.
         begins_at_once: whether a call would run a method now, rather than make a task of it.
         running: the ids of the calls that run.
         outbox: handling ends early when this has grown beyond the high water mark.
@@ -67,6 +71,7 @@ class Inbox:
         handlers, read: as given; replaced while the connection gets going.
         is_closed: whether nothing more is taken in.
         wants_data: whether what was received and not handled leaves room for more.
+        has_more: whether bytes have come that are not decoded yet, and may be whole messages.
         has_unstarted_tasks: whether a method runs as a task that has not begun.
         holds_calls: whether the peer's calls wait.
     """
@@ -83,6 +88,7 @@ class Inbox:
         "_running",
         "_stats",
         "handlers",
+        "has_more",
         "has_unstarted_tasks",
         "holds_calls",
         "is_closed",
@@ -94,7 +100,7 @@ class Inbox:
         self,
         owner: Any,
         handlers: Handlers,
-        read: Callable[[bytes, deque[Any]], object],
+        read: Callable[[bytes, deque[Any], int], bool],
         begins_at_once: Callable[[Any], bool],
         running: Container[Any],
         outbox: Outbox,
@@ -103,6 +109,7 @@ class Inbox:
     ):
         self.handlers = handlers
         self.read = read
+        self.has_more = False
         self.has_unstarted_tasks = False
         self.holds_calls = False
         self.wants_data = True
@@ -122,7 +129,7 @@ class Inbox:
     @property
     def waiting(self) -> int:
         """Messages that have come and are not handled."""
-        return len(self._messages or ()) + len(self._held or ())
+        return len(self._messages or ()) + len(self._held or ()) + self.has_more
 
     def receive(self, data: bytes) -> None:
         """Take in bytes, and decode them; :meth:`pump` next.
@@ -137,12 +144,17 @@ class Inbox:
         self._backlog += size
         if self._backlog > self._policy.max_backlog:
             self.wants_data = False
+        self._decode(data)
+
+    def _decode(self, data: bytes) -> None:
+        """Decode a turn's worth of messages; no bytes, to go on with those that have come."""
         messages = self._messages
         if messages is None:
             messages = self._messages = deque()
         try:
-            self.read(data, messages)
+            self.has_more = self.read(data, messages, self._policy.turn_messages)
         except ProtocolError as error:
+            self.has_more = False
             self._fault = error
 
     def pump(self, most: int = -1) -> bool:
@@ -157,7 +169,12 @@ class Inbox:
             ProtocolError: one is not what the protocol allows; nothing more is taken in.
         """
         try:
-            self._pump(most)
+            while True:
+                if self.has_more and not self._messages:
+                    self._decode(b"")
+                self._pump(most)
+                if most >= 0 or not self.has_more or self._messages:
+                    break
         except ProtocolError as error:
             # What was answered before still leaves, and a goodbye that says why.
             self.clear()
@@ -165,12 +182,13 @@ class Inbox:
             raise
         if self.is_closed:
             return False
-        if not self._messages and not self._held:
+        if not self._messages and not self._held and not self.has_more:
             self._backlog = 0
             self._messages = None
             self.wants_data = True
             return self._fault is not None
-        return bool(self._messages) or not self.holds_calls or self._fault is not None
+        has_any = bool(self._messages) or self.has_more
+        return has_any or not self.holds_calls or self._fault is not None
 
     def settle(self) -> None:
         """Handle what the peer has said of our calls, and of its leaving, before it went.
@@ -179,7 +197,11 @@ class Inbox:
         """
         waiting = self._messages
         with contextlib.suppress(ProtocolError):
-            while waiting:
+            while waiting or self.has_more:
+                if not waiting:
+                    self._decode(b"")
+                    waiting = self._messages
+                    continue
                 message = waiting.popleft()
                 if type(message) in _STAYS_TRUE:
                     self.handlers[type(message)](self._owner, message)
@@ -187,6 +209,7 @@ class Inbox:
     def clear(self) -> None:
         """Take nothing more in, and forget what waits: the connection is gone."""
         self.is_closed = True
+        self.has_more = False
         if self._messages:
             # A pump that is under way has it too.
             self._messages.clear()

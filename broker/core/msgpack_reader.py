@@ -116,8 +116,16 @@ class FrameReader:
         self._limits = limits
         self._most_unchecked = min(limits.max_nodes, limits.max_expression)
 
-    def receive(self, data: bytes, inbox: MutableSequence[Message]) -> None:
+    def receive(self, data: bytes, inbox: MutableSequence[Message], most: int = -1) -> bool:
         """Take in bytes, and append the messages that they complete to ``inbox``.
+
+        Args:
+            data: what comes next; nothing, to go on with what came before.
+            inbox: where they go.
+            most: so many messages at most, unless it is negative.
+
+        Returns:
+            Whether there may be more in what has come.
 
         Raises:
             ProtocolError: a frame is too large, or no message; those before it are in the inbox.
@@ -129,9 +137,9 @@ class FrameReader:
         if parts.size:
             parts.add(data)
             if parts.size < self._wanted:
-                return
+                return False
             data = parts.take()
-        decode, convert, most = self._decode, self._convert, self._most_unchecked
+        decode, convert, roomy = self._decode, self._convert, self._most_unchecked
         view, end, pos = memoryview(data), len(data), 0
         self._wanted = 4
         try:
@@ -139,7 +147,7 @@ class FrameReader:
                 start = pos + 4
                 (length,) = _read_length(data, pos)
                 stop = start + length
-                if length > most or stop > end:
+                if length > roomy or stop > end:
                     self._check_length(length)
                     if stop > end:
                         self._wanted = 4 + length
@@ -149,6 +157,9 @@ class FrameReader:
                 kind = type(message)
                 inbox.append(convert[kind](message) if kind in convert else message)
                 pos = stop
+                most -= 1
+                if not most:
+                    break
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             self._is_dead = True
             raise ProtocolError(f"malformed message: {str(error)[:200]}") from None
@@ -157,6 +168,7 @@ class FrameReader:
             raise
         if pos < end:
             parts.add(data[pos:] if pos else data)
+        return not most and pos < end
 
     def _check_length(self, length: int) -> None:
         most = self._limits.max_expression

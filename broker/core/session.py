@@ -279,7 +279,7 @@ class Session:
 
     # The handshake.
 
-    def _shake_hands(self, data: bytes, inbox: deque[Any]) -> None:
+    def _shake_hands(self, data: bytes, inbox: deque[Any], most: int) -> bool:
         handshake, offer = self._greeting
         offer.feed(data)
         try:
@@ -299,7 +299,8 @@ class Session:
             self.outbox.send(b"version", messages.PROTOCOL_VERSION)
             self.host.on_event(Ready(dialect.name.decode("ascii")))
             if rest:
-                self.inbox.read(rest, inbox)
+                return self.inbox.read(rest, inbox, most)
+        return False
 
     def _reader_of(self, dialect: Dialect) -> MessageReader:
         theirs, policy = self.host.overridden, self._policy

@@ -59,6 +59,32 @@ def test_a_burst_is_handled_turn_by_turn(
     victim.end()
 
 
+@binds("B14")
+def test_a_burst_is_decoded_turn_by_turn(policy: str, dialect: str) -> None:
+    """Small messages take longer to decode than to come: no more than a turn's worth is at once."""
+    target = Counting()
+    victim = Victim(dialect, policy, target)
+    target.scheduler = victim.scheduler
+    inbox = victim.broker.session.inbox
+    most = 0
+    decode = inbox.read
+
+    def counted(data: bytes, messages: Any, limit: int) -> bool:
+        nonlocal most
+        before = len(messages)
+        has_more = decode(data, messages, limit)
+        most = max(most, len(messages) - before)
+        return has_more
+
+    inbox.read = counted
+    victim.broker.dataReceived(burst(victim.speaker, 1_000))
+    while victim.scheduler.step():
+        pass
+    assert most == 64
+    assert target.calls == 1_000
+    victim.end()
+
+
 @pytest.mark.row("B14")
 def test_the_figures() -> None:
     """64 messages or 5 ms, under both policies."""

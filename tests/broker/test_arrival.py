@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from memory import ManualScheduler
 
 from broker.arrival import Arrival
@@ -11,9 +12,10 @@ from broker.core.policy import STRICT
 
 
 class Inbox:
-    """Wants data, or not."""
+    """Wants data, or not; has bytes that are not decoded, or not."""
 
     wants_data = True
+    has_more = False
 
 
 class Stats:
@@ -97,13 +99,14 @@ def test_each_message_has_its_own_time() -> None:
     assert [at for _, _, at in session.ended] == [84.0]
 
 
-def test_what_is_not_read_cannot_come() -> None:
-    """While this side does not read, the peer's time stands still."""
+@pytest.mark.parametrize(("name", "is_busy"), [("wants_data", False), ("has_more", True)])
+def test_what_is_not_read_cannot_come(name: str, is_busy: bool) -> None:
+    """While this side does not read, or decode, the peer's time stands still."""
     session = FakeSession()
     session.come(5)
-    session.inbox.wants_data = False
+    setattr(session.inbox, name, is_busy)
     session.pass_time(100)
-    session.inbox.wants_data = True
+    setattr(session.inbox, name, not is_busy)
     session.pass_time(28)
     assert session.ended == []
     session.pass_time(32)

@@ -18,7 +18,7 @@ from broker.core.dialects import DIALECTS, MSGPACK, NONE, PB, PUBLISHED_DIALECTS
 from broker.core.events import CallCancelled, PeerLeaves
 from broker.core.messages import Decref
 from broker.flavors.referenceable import Referenceable
-from jelly.errors import CannotJelly, LimitExceeded, TooLarge
+from jelly.errors import CannotJelly, LimitExceeded, ProtocolError, TooLarge
 from jelly.limits import Limits
 
 SMALL = Limits(max_string=14, max_list=3)
@@ -67,6 +67,32 @@ def test_reader_and_writer(dialect: Dialect) -> None:
     inbox: list[Any] = []
     dialect.reader(Limits()).receive(dialect.writer(Limits()).encode([b"decref", 7]), inbox)
     assert inbox == [Decref(7)]
+
+
+@settings(deadline=None)
+@given(st.data(), st.sampled_from(DIALECTS), st.integers(0, 12), st.booleans())
+def test_so_many_messages_at_a_time(
+    data: st.DataObject, dialect: Dialect, count: int, is_faulty: bool
+) -> None:
+    """No more than asked for are read; the rest, and a fault, come when they are asked for."""
+    writer, reader = dialect.writer(Limits()), dialect.reader(Limits())
+    sent = [Decref(number) for number in range(count)]
+    octets = b"".join(writer.encode([b"decref", each.object_id]) for each in sent)
+    octets += b"\xff" * 70 * is_faulty
+    found: list[Any] = []
+    fault = None
+    pieces = [octets[:5], octets[5:], *[b""] * 30]
+    for piece in pieces:
+        before, most = len(found), data.draw(st.integers(1, 5))
+        try:
+            has_more = reader.receive(piece, found, most)
+        except ProtocolError as error:
+            fault = error
+            break
+        assert len(found) - before <= most
+        assert has_more or len(found) - before < most or len(found) == count
+    assert found == sent
+    assert (fault is not None) == is_faulty
 
 
 @pytest.mark.parametrize("dialect", PUBLISHED_DIALECTS)

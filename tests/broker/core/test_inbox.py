@@ -17,7 +17,7 @@ from broker.core import messages
 from broker.core.dialects import MSGPACK
 from broker.core.events import CallCancelled
 from broker.core.inbox import CALLS, Inbox
-from broker.core.policy import STRICT
+from broker.core.policy import STRICT, Policy
 from broker.core.stats import Stats
 from broker.flavors.referenceable import Root
 from jelly.errors import LimitExceeded, ProtocolError
@@ -62,8 +62,9 @@ class Room:
     Its bytes are the numbers of messages that a test has laid ready; 255 is none.
     """
 
-    def __init__(self, *kinds: str) -> None:
+    def __init__(self, *kinds: str, policy: Policy = POLICY) -> None:
         self.outbox: Any = Outbox()
+        self.unread = bytearray()
         self.ready = [KINDS[kind](number) for number, kind in enumerate(kinds)]
         self.handled: list[int] = []
         self.on: dict[int, Callable[[], object]] = {}
@@ -77,17 +78,21 @@ class Room:
             self.begins_at_once,
             self.running,
             self.outbox,
-            POLICY,
+            policy,
             self.stats,
         )
         self.inbox.receive(bytes(range(len(kinds))))
 
-    def read(self, data: bytes, inbox: deque[Any]) -> None:
-        """Append what the bytes number."""
-        for number in data:
+    def read(self, data: bytes, inbox: deque[Any], most: int) -> bool:
+        """Append what the bytes number, so many at most; return whether there is more."""
+        self.unread += data
+        while self.unread and most:
+            number = self.unread.pop(0)
             if number == 255:
                 raise ProtocolError("no message")
             inbox.append(self.ready[number])
+            most -= 1
+        return bool(self.unread)
 
     def handle(self, message: Any) -> None:
         """Note the message, and do what the test wants."""
@@ -344,6 +349,64 @@ def test_nothing_is_kept_after_the_end() -> None:
 
 
 @pytest.mark.parametrize("waits", [False, True])
+def test_a_handler_that_ends_it_while_more_is_there(waits: bool) -> None:
+    """Nothing more is decoded after that."""
+    room = Room("ping", "ping", "ping", policy=POLICY.but(turn_messages=1))
+    room.inbox.holds_calls = waits
+    room.on[1] = room.inbox.clear
+    assert room.inbox.pump(-1) is False
+    assert (room.handled, len(room.unread)) == ([0, 1], 1)
+
+
+def test_a_turn_s_worth_is_decoded_at_a_time() -> None:
+    """What is behind that stays bytes until all before it was handled; nothing is lost."""
+    room = Room(*["ping"] * 7, policy=POLICY.but(turn_messages=3))
+    assert len(room.unread) == 4
+    assert room.inbox.pump(2) is True
+    assert (room.handled, len(room.unread)) == ([0, 1], 4)
+    assert room.inbox.pump(1) is True
+    assert (room.inbox.has_more, len(room.unread)) == (True, 4)
+    assert room.inbox.pump(1) is True
+    assert (room.handled, len(room.unread)) == ([0, 1, 2, 3], 1)
+    assert room.inbox.pump(-1) is False
+    assert room.handled == [*range(7)]
+    assert (room.inbox.has_more, room.inbox.waiting) == (False, 0)
+
+
+def test_answers_behind_held_calls_are_decoded_too() -> None:
+    """However many calls are held, what comes behind them and does not wait goes on."""
+    room = Room(*["call"] * 5, "answer", policy=POLICY.but(turn_messages=2))
+    room.inbox.holds_calls = True
+    for _ in range(3):
+        room.inbox.pump(1)
+    assert room.handled == [5]
+    assert room.inbox.pump(1) is False
+    room.inbox.holds_calls = False
+    assert room.inbox.pump(-1) is False
+    assert room.handled == [5, 0, 1, 2, 3, 4]
+
+
+def test_a_fault_that_is_not_decoded_yet() -> None:
+    """It comes behind what was before it, in the turn in which it is met."""
+    room = Room("ping", "ping", policy=POLICY.but(turn_messages=1))
+    room.inbox.receive(b"\xff")
+    assert room.inbox.pump(1) is True
+    assert room.inbox.pump(1) is True
+    with pytest.raises(ProtocolError, match="no message"):
+        room.inbox.pump(1)
+    assert room.handled == [0, 1]
+
+
+def test_answers_that_came_before_the_end() -> None:
+    """They are settled, decoded or not; a fault among them ends that."""
+    room = Room("call", "answer", "call", "answer", policy=POLICY.but(turn_messages=1))
+    room.inbox.receive(b"\xff\1")
+    room.inbox.settle()
+    assert room.handled == [1, 3]
+    assert not room.inbox.has_more
+
+
+@pytest.mark.parametrize("waits", [False, True])
 def test_a_handler_that_ends_it(waits: bool) -> None:
     """Nothing is handled after that, whatever was still wrong with the bytes."""
     room = Room("ping", "ping")
@@ -363,10 +426,10 @@ STEPS = st.lists(
 
 
 @settings(deadline=None)
-@given(STEPS)
-def test_whatever_happens(steps: list[Any]) -> None:
+@given(STEPS, st.integers(1, 4))
+def test_whatever_happens(steps: list[Any], turn: int) -> None:
     """What must keep its order keeps it, nothing is lost, and no method overtakes a task."""
-    room = Room()
+    room = Room(policy=POLICY.but(turn_messages=turn))
     inbox = room.inbox
 
     def handle(number: int, kind: str) -> None:
