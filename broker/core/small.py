@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 # Most arguments, keywords and results are a few values that hold no other. They need no walk, no
-# table of what was seen and no stack: W1 on one core 1.2 times as many calls.
+# table of what was seen and no stack. With a walk, W1 in pb takes 1.3 times as long, W2 1.7 times.
 NOT_SMALL: Any = object()
 _ATOMS = frozenset({int, bytes, float})
 BASICS = (b"unicode", b"dictionary", b"tuple", b"list", b"None", b"boolean")
