@@ -3,12 +3,12 @@
 Theory of operation. Bytes go in by ``receive``, which decodes a turn's worth of them but runs no
 code of the application. ``pump`` then handles messages, one after the other; that is where methods
 are called, and where the rest is decoded. What the room above must know comes out as events, in
-order, through ``host.on_event``; bytes come out of ``data_to_send``. Time comes in as an argument. A method that returns an awaitable is not
-waited for here: the event CallPending hands it out, and ``finish`` or ``fail`` answers later.
+order, through ``host.on_event``; bytes come out of ``data_to_send``. Time comes in as an argument.
+A method that returns an awaitable is not waited for here: the event CallPending hands it out, and
+``finish`` or ``fail`` answers later.
 
-Whatever the peer does wrong is raised as ProtocolError by ``pump``; the session is
-over then, and the room above closes the connection. Faults of one call never are: they become its
-answer.
+Whatever the peer does wrong is raised as ProtocolError by ``pump``; the session is over then, and
+the room above closes the connection. Faults of one call never are: they become its answer.
 """
 
 from __future__ import annotations
