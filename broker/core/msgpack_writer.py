@@ -74,10 +74,7 @@ class FrameWriter:
                 body = self._encode((number, request_id, target, name, args, kw, deadline))
         except _NOT_PLAIN:
             return None
-        size = len(body)
-        if size > self._most_unchecked:
-            self._check(body)
-        return _pack_length(size) + body
+        return self._framed(body)
 
     def notice(self, object_id: ObjectId, notice: Notice) -> bytes | None:
         """Return the frame of a call that goes to many, or None if its values need a jellier.
@@ -89,10 +86,7 @@ class FrameWriter:
         if tail is None:
             return None
         body = b"".join((_NOTICE_HEAD, self._encode(_target(object_id)), tail))
-        size = len(body)
-        if size > self._most_unchecked:
-            self._check(body)
-        return _pack_length(size) + body
+        return self._framed(body)
 
     def answer(self, request_id: int, value: Any) -> bytes | None:
         """Return the frame of an answer, or None if its value needs a jellier.
@@ -114,10 +108,7 @@ class FrameWriter:
             body = self._encode((number, request_id, value))
         except _NOT_PLAIN:
             return None
-        size = len(body)
-        if size > self._most_unchecked:
-            self._check(body)
-        return _pack_length(size) + body
+        return self._framed(body)
 
     def encode(self, message: Any) -> bytes:
         """Return the frame of a message, whose values are expressions.
@@ -166,7 +157,9 @@ class FrameWriter:
             return None
 
     def _frame(self, frame: Any) -> bytes:
-        body: bytes = self._encode(frame)
+        return self._framed(self._encode(frame))
+
+    def _framed(self, body: bytes) -> bytes:
         size = len(body)
         if size > self._most_unchecked:
             self._check(body)
