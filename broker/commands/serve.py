@@ -72,6 +72,8 @@ def serve(target: str, addresses: tuple[str, ...], log_level: str, **options: An
 
 async def _serve(serving: Serve) -> None:
     server = await serving
-    click.echo(f"serving at {' '.join(server.addresses)}")
+    # Whoever reads this may send a signal at once: it is said when these are waited for.
+    said = f"serving at {' '.join(server.addresses)}"
+    asyncio.get_running_loop().call_soon(click.echo, said)
     await server.serve_forever()
     logger.info("ended, after %d connections", server.stats.accepted)

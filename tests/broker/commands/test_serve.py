@@ -238,3 +238,13 @@ def test_a_broken_module(
     status, printed = refused("broken:Echo")
     assert status == 2
     assert error in printed
+
+
+def test_a_signal_at_once(start: Callable[..., Any], module: Path) -> None:
+    """Whoever has read where it serves may end it: signals are handled from then on."""
+    for _ in range(3):
+        process = start("serve", "served:Echo", "pb://127.0.0.1:0")
+        address_of(process)
+        process.terminate()
+        process.communicate(timeout=10)
+        assert process.returncode == 0
