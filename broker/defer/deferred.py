@@ -17,7 +17,6 @@ from typing import (
     Protocol,
     TypeAlias,
     TypeVar,
-    cast,
     overload,
 )
 
@@ -205,7 +204,7 @@ class Deferred(Chain, _Base[T]):
         # Most results are of a few builtin types: no method is called to see that they are no
         # failures.
         if outcome.__class__ in PLAIN:
-            return cast(T, outcome)
+            return outcome  # type: ignore[no-any-return]
         return bridge.result()  # type: ignore[no-any-return]
 
     __iter__ = __await__

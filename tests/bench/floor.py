@@ -1,9 +1,10 @@
-"""The floor: processor time of what asyncio does in any case, beside what a call and a login take.
+"""The floor: processor time of what asyncio does in any case, beside what is done here.
 
-Both ends are in one process, so that no scheduling of the machine's comes between. A bare call is a
-length and an array that msgspec decodes, answered and matched to its future; a bare login is a TCP
-connection with the four round trips that a login has, of a few bytes each. The difference to ours
-is objects, references, limits, fairness and logins; the ratio says how far a target can be.
+Both ends are in one process, so that no scheduling of the machine's comes between. The bare one is
+a length and an array that msgspec decodes, answered and matched to its future; what is due in a
+turn of the loop is one write. Its login is a TCP connection with the four round trips of a login,
+each of a few bytes. The difference to ours is objects, references, limits, fairness and logins; the
+ratio says how far a target can be.
 
 ``python tests/bench/floor.py`` prints microseconds for each, interleaved, the median of the rounds.
 """
@@ -24,53 +25,95 @@ from cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
 
 __all__ = ["main"]
 
-ROUNDS, CALLS, LOGINS = 7, 2000, 150
+ROUNDS, CALLS, LOGINS, EVENTS = 7, 2000, 150, 20
+IN_FLIGHT, CROWD = 100, 200
+PIECE = bytes(64 * 1024)
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder().decode
 
 
 class Bare(asyncio.BufferedProtocol):
-    """One end of a connection that knows nothing but frames."""
+    """One end of a connection that knows nothing but frames: 0 is a call, and 1 an answer."""
 
     def __init__(self) -> None:
         self._view = memoryview(bytearray(65536))
-        self._waiting: asyncio.Future[Any] | None = None
+        self._rest = b""
+        self._due: list[bytes] = []
+        self._waiting: dict[int, asyncio.Future[Any]] = {}
+        self._count = 0
 
     def connection_made(self, transport: Any) -> None:
         """Keep it."""
         self.transport = transport
+        self.loop = asyncio.get_running_loop()
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Lend the buffer."""
         return self._view
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Answer a call, or take the answer."""
-        message = _decode(self._view[4:nbytes])
-        if self._waiting is None:
-            self._send((1, message[1], message[2]))
-        else:
-            waiting, self._waiting = self._waiting, None
-            waiting.set_result(message[2])
+        """Answer calls, and take answers."""
+        data = self._rest + bytes(self._view[:nbytes])
+        pos, end = 0, len(data)
+        while end - pos >= 4:
+            stop = pos + 4 + int.from_bytes(data[pos : pos + 4], "big")
+            if stop > end:
+                break
+            kind, number, value = _decode(data[pos + 4 : stop])
+            pos = stop
+            if kind:
+                self._waiting.pop(number).set_result(value)
+            else:
+                self._due.append(_frame((1, number, len(value) if len(value) > 1000 else value)))
+        self._rest = data[pos:]
+        self._flush()
 
     def call(self, value: Any) -> asyncio.Future[Any]:
-        """Send a value; return the future of the answer."""
-        self._waiting = asyncio.get_running_loop().create_future()
-        self._send((0, 1, value))
-        return self._waiting
+        """Send a value at the end of the turn; return the future of the answer."""
+        self._count += 1
+        future = self._waiting[self._count] = self.loop.create_future()
+        if not self._due:
+            self.loop.call_soon(self._flush)
+        self._due.append(_frame((0, self._count, value)))
+        return future
 
-    def _send(self, message: Any) -> None:
-        data = _encode(message)
-        self.transport.write(len(data).to_bytes(4, "big") + data)
+    def _flush(self) -> None:
+        if self._due:
+            self.transport.write(b"".join(self._due))
+            self._due.clear()
+
+
+def _frame(message: Any) -> bytes:
+    data = _encode(message)
+    return len(data).to_bytes(4, "big") + data
 
 
 class Root(broker.Root):
-    """Echoes."""
+    """Echoes, measures, and has listeners."""
+
+    def __init__(self) -> None:
+        self.listeners: list[Any] = []
 
     def remote_echo(self, value: Any) -> Any:
         """Return it."""
         return value
+
+    def remote_length(self, value: bytes) -> int:
+        """Return how long it is."""
+        return len(value)
+
+    def remote_listen(self, listener: Any) -> None:
+        """Keep a listener."""
+        self.listeners.append(listener)
+
+
+class Listener(broker.Referenceable):
+    """Answers events."""
+
+    def remote_event(self, text: str) -> str:
+        """Return it."""
+        return text
 
 
 class Clerk(broker.Avatar):
@@ -95,18 +138,30 @@ async def _microseconds(times: int, act: Callable[[], Awaitable[Any]]) -> float:
 
 
 async def measure() -> dict[str, float]:
-    """Return the median microseconds of each, by name."""
+    """Return the median microseconds of each, by name: bare, and ours."""
     loop = asyncio.get_running_loop()
-    bare = await loop.create_server(Bare, "127.0.0.1", 0)
+    ends: list[Bare] = []
+
+    def bare_server() -> Bare:
+        ends.append(Bare())
+        return ends[-1]
+
+    bare = await loop.create_server(bare_server, "127.0.0.1", 0)
     where = bare.sockets[0].getsockname()
     portal = Portal(clerks, [InMemoryUsernamePasswordDatabaseDontUse(alice="secret")])
-    found: dict[str, list[float]] = {}
+    root, found = Root(), dict[str, list[float]]()
     async with (
-        broker.serve(Root(), "pb://127.0.0.1:0") as open_server,
+        broker.serve(root, "pb://127.0.0.1:0") as open_server,
         broker.serve(portal, "pb://127.0.0.1:0") as server,
         broker.connect(open_server.addresses[0]) as connection,
     ):
         _, end = await loop.create_connection(Bare, *where)
+        crowd = [await loop.create_connection(Bare, *where) for _ in range(CROWD)]
+        far_ends = ends[1:]
+        connections = [await broker.connect(open_server.addresses[0]) for _ in range(CROWD)]
+        for each in connections:
+            await each.root.callRemote("listen", Listener())
+        call = connection.root.callRemote
 
         async def bare_login() -> None:
             transport, fresh = await loop.create_connection(Bare, *where)
@@ -119,15 +174,35 @@ async def measure() -> dict[str, float]:
             async with broker.connect(server.addresses[0], credentials) as logged_in:
                 await logged_in.avatar.callRemote("echo", "hello")
 
-        kinds: dict[str, tuple[int, Callable[[], Awaitable[Any]]]] = {
-            "bare call": (CALLS, lambda: end.call("hello")),
-            "call": (CALLS, lambda: connection.root.callRemote("echo", "hello")),
-            "bare login": (LOGINS, bare_login),
-            "login": (LOGINS, login),
+        async def in_flight(one: Callable[[], Awaitable[Any]]) -> None:
+            await asyncio.gather(*(one() for _ in range(IN_FLIGHT)))
+
+        async def event() -> None:
+            await asyncio.gather(*(each.callRemote("event", "ping") for each in root.listeners))
+
+        kinds: dict[str, tuple[int, Callable[[], Awaitable[Any]], Callable[[], Awaitable[Any]]]] = {
+            "call": (CALLS, lambda: end.call("hello"), lambda: call("echo", "hello")),
+            f"{IN_FLIGHT} calls in flight": (
+                CALLS // IN_FLIGHT,
+                lambda: in_flight(lambda: end.call("hello")),
+                lambda: in_flight(lambda: call("echo", "hello")),
+            ),
+            "64 KiB, answered": (CALLS, lambda: end.call(PIECE), lambda: call("length", PIECE)),
+            f"event to {CROWD}, all answer": (
+                EVENTS,
+                lambda: asyncio.gather(*(each.call("ping") for each in far_ends)),
+                event,
+            ),
+            "login": (LOGINS, bare_login, login),
         }
         for _ in range(ROUNDS):
-            for name, (times, act) in kinds.items():
-                found.setdefault(name, []).append(await _microseconds(times, act))
+            for name, (times, bare_act, act) in kinds.items():
+                found.setdefault(f"{name}, bare", []).append(await _microseconds(times, bare_act))
+                found.setdefault(f"{name}, ours", []).append(await _microseconds(times, act))
+        for transport, _ in crowd:
+            transport.close()
+        for each in connections:
+            await each.close()
         end.transport.close()
     bare.close()
     return {name: statistics.median(values) for name, values in found.items()}
@@ -136,7 +211,7 @@ async def measure() -> dict[str, float]:
 def main() -> None:
     """Measure and print."""
     for name, microseconds in asyncio.run(measure()).items():
-        print(f"{name:12}{microseconds:10.1f} us")
+        print(f"{name:32}{microseconds:10.1f} us")
 
 
 if __name__ == "__main__":
