@@ -204,7 +204,7 @@ class Deferred(Chain, _Base[T]):
         # Most results are of a few builtin types: no method is called to see that they are no
         # failures.
         if outcome.__class__ in PLAIN:
-            return outcome  # type: ignore[no-any-return]
+            return outcome  # type: ignore[return-value]
         return bridge.result()  # type: ignore[no-any-return]
 
     __iter__ = __await__
