@@ -33,10 +33,10 @@ piece in a hundred meets a fault, chosen by the seed too: a reset, a half-close,
 half a second, a bit that is changed, a piece that is lost.
 
 A cycle takes visitors for eight seconds, waits until they have gone, collects garbage, has the C
-library give back what it holds in store (`malloc_trim`), and measures. Every block of memory is the C
-library's own (`PYTHONMALLOC=malloc`, one arena), which then has no page that nobody uses: Python's own
-allocator keeps a MiB for as long as one object in it lives. The first fifth of the cycles is warm-up.
-The soak fails
+library give back what it holds in store (`malloc_trim`), and measures. Every block of memory is the
+C library's own (`PYTHONMALLOC=malloc`, one arena), which then has no page that nobody uses:
+Python's own allocator keeps a MiB for as long as one object in it lives. The first fifth of the
+cycles is warm-up. The soak fails
 
 - when live objects, entries of the tables, or the bytes that Python has allocated (`tracemalloc`)
   grow from cycle to cycle: of the cycles after warm-up, cut into four parts, each part lies wholly
@@ -46,12 +46,13 @@ The soak fails
   that one cycle resembles the next;
 - when a line is logged that tells of a fault of ours, or a connection does not go.
 
-The runs of commit `419e467589` were with Python's allocator, and the first without `malloc_trim`: they
-failed by resident memory, with objects, tables and allocated bytes as they were. In the one of 5,291
-connections it lay at 56.2 to 58.0 MB from minute 5 to 24, where a step of 1.3 MB came, and stayed, as
-that of an arena does. What objects and allocated bytes gain, an object and 300 bytes a cycle, are the
-figures that the soak itself keeps. A run without a finding does not show that nothing grows, but that
-no growth above the limit is certain: the interval says how much there may be.
+The runs of commit `419e467589` were with Python's allocator, and the first without `malloc_trim`:
+they failed by resident memory, with objects, tables and allocated bytes as they were. In the one of
+5,291 connections it lay at 56.2 to 58.0 MB from minute 5 to 24, where a step of 1.3 MB came, and
+stayed, as that of an arena does. What objects and allocated bytes gain, an object and 300 bytes a
+cycle, are the figures that the soak itself keeps. A run without a finding does not show that
+nothing grows, but that no growth above the limit is certain: the interval says how much there may
+be.
 """
 IDLE = """\
 ## Idle connections
