@@ -132,7 +132,9 @@ class Inbox:
         return len(self._messages or ()) + len(self._held or ()) + self.has_more
 
     def receive(self, data: bytes) -> None:
-        """Take in bytes, and decode them; :meth:`pump` next.
+        """Take in bytes, and decode a turn's worth of messages; :meth:`pump` next.
+
+        No bytes go on with those that have come.
 
         Raises nothing: what is wrong with the bytes is raised by :meth:`pump`, after the messages
         before it, so that the pieces in which bytes arrive make no difference.
@@ -144,10 +146,6 @@ class Inbox:
         self._backlog += size
         if self._backlog > self._policy.max_backlog:
             self.wants_data = False
-        self._decode(data)
-
-    def _decode(self, data: bytes) -> None:
-        """Decode a turn's worth of messages; no bytes, to go on with those that have come."""
         messages = self._messages
         if messages is None:
             messages = self._messages = deque()
@@ -169,12 +167,10 @@ class Inbox:
             ProtocolError: one is not what the protocol allows; nothing more is taken in.
         """
         try:
-            while True:
-                if self.has_more and not self._messages:
-                    self._decode(b"")
+            if self.has_more:
+                self._pump_decoding(most)
+            else:
                 self._pump(most)
-                if most >= 0 or not self.has_more or self._messages:
-                    break
         except ProtocolError as error:
             # What was answered before still leaves, and a goodbye that says why.
             self.clear()
@@ -199,7 +195,7 @@ class Inbox:
         with contextlib.suppress(ProtocolError):
             while waiting or self.has_more:
                 if not waiting:
-                    self._decode(b"")
+                    self.receive(b"")
                     waiting = self._messages
                     continue
                 message = waiting.popleft()
@@ -214,6 +210,15 @@ class Inbox:
             # A pump that is under way has it too.
             self._messages.clear()
         self._held = None
+
+    def _pump_decoding(self, most: int) -> None:
+        """Handle messages where more than those that are decoded have come."""
+        while True:
+            if not self._messages:
+                self.receive(b"")
+            self._pump(most)
+            if most >= 0 or not self.has_more or self._messages:
+                return
 
     def _pump(self, most: int) -> None:
         messages, outbox, owner = self._messages, self._outbox, self._owner
