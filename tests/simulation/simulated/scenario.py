@@ -314,7 +314,8 @@ class Scenario:
         """Close all connections."""
         for party in self._clients:
             index = int(party.name[1:])
-            self._harm(index, "the end")
+            # A call that a fault has held up may come now, and is refused.
+            self._harm(index, DRAINS if self._plan.server_ends else "the end")
             link = self._links.get(index)
             # A client that closes takes no answers that are still on their way.
             if not self._plan.server_ends and link is not None and not link.is_empty:
