@@ -75,6 +75,10 @@ _RUNS = """
 Each line is one run of the command. The digest is a hash over all that happened in it: who runs the
 same seeds of the same commit gets the same.
 
+Of the 100,000 of 1397d40e1e seed 82,903 broke a rule, by a fault of the scenario: calls that a
+stalled network had kept until the server closed were refused, as they should be, and the scenario
+had not said that this server drains. It says so now, and those twenty thousand were run again.
+
 """
 
 
