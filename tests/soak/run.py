@@ -76,7 +76,8 @@ def _soak(options: Any) -> int:
 def _tell(sample: Sample, errors: list[str]) -> None:
     print(
         f"{sample.seconds / 60:6.1f} min: {sample.objects:,} objects, {sample.tables} entries,"
-        f" {sample.traced / 1e6:.2f} MB allocated, {sample.resident / 1e6:.1f} MB resident,"
+        f" {sample.traced / 1e6:.2f} MB allocated, {sample.in_use / 1e6:.2f} MB in use,"
+        f" {sample.resident / 1e6:.1f} MB resident,"
         f" {len(errors)} errors{': ' + errors[-1] if errors else ''}",
         flush=True,
     )

@@ -13,7 +13,7 @@ import pytest
 from soaking import page
 from soaking.chart import draw
 from soaking.drains import drain_once
-from soaking.gauge import Sample
+from soaking.gauge import Sample, in_use
 from soaking.idle import measure_idle
 from soaking.office import Root
 from soaking.proxy import FAULTS, FaultProxy
@@ -56,18 +56,30 @@ def test_what_grows_is_found(attribute: str, name: str) -> None:
     assert fault.startswith(f"{name} grow from cycle to cycle: ")
 
 
-def test_the_slope_of_resident_memory_is_found() -> None:
+@pytest.mark.parametrize(
+    ("attribute", "name"), [("resident", "resident memory"), ("in_use", "memory in use")]
+)
+def test_the_slope_of_memory_is_found(attribute: str, name: str) -> None:
     """More than 1 MB an hour is found where it is certain; less is none, nor is a mere guess."""
     wobble = noise(3, 180, 20_000)
 
     def climbing(by: float, width: int) -> list[str]:
         rise = [int(by * 10 * n / 3600) + width * w for n, w in enumerate(wobble)]
-        return faults([sample(n, resident=60_000_000 + r) for n, r in enumerate(rise)])
+        return faults([sample(n, **{attribute: 60_000_000 + r}) for n, r in enumerate(rise)])
 
     (fault,) = climbing(3e6, 1)
-    assert fault.startswith("resident memory grows by 3.0")
+    assert fault.startswith(f"{name} grows by 3.0")
     assert climbing(0.5e6, 1) == []
     assert climbing(3e6, 300) == []
+
+
+def test_what_is_in_use_is_seen() -> None:
+    """The C library tells of what was taken from it, and of what was given back."""
+    before = in_use()
+    block = bytearray(50_000_000)
+    assert in_use() - before > 49_000_000
+    del block
+    assert in_use() - before < 1_000_000
 
 
 def test_the_slope() -> None:
@@ -201,10 +213,14 @@ def test_the_page(tmp_path: Path) -> None:
     soaked = {"kind": "soak", "seed": 5, "found": [], "outcomes": outcomes, "faults": {"cut": 2}}
     soaked |= {"pieces": 300, "samples": samples}
     page.append(tmp_path, {**about, "command": "make soak MINUTES=1", **soaked})
+    told = [[*each, 20_000_000] for each in samples]
+    page.append(tmp_path, {**about, "command": "make soak MINUTES=1", **soaked, "samples": told})
     page.write(tmp_path)
     text = (tmp_path / "soak.md").read_text("utf-8")
     assert text.index("| 40 | 60 |") < text.index("| 50.5 | 60 |")
-    assert "| 5 | 20 | 7 | 0.00 (0.00 to 0.00) | none |" in text
+    flat = "0.00 (0.00 to 0.00)"
+    assert f"| 5 | 20 | 7 | {flat} |  | none |" in text
+    assert f"| 5 | 20 | 7 | {flat} | {flat} | none |" in text
     assert "300 pieces were forwarded, and 2 met a fault (2 × cut)" in text
     assert "2 × `PBConnectionLost`" in text
     assert "Draining" not in text

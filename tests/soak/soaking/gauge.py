@@ -13,7 +13,7 @@ from typing import Any
 
 from broker.connection import Broker
 
-__all__ = ["Sample", "give_back", "measure", "resident"]
+__all__ = ["Sample", "give_back", "in_use", "measure", "resident"]
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -29,6 +29,7 @@ class Sample:
             have gone.
         traced: bytes that Python has allocated, as tracemalloc counts.
         resident: bytes of memory that the process has.
+        in_use: bytes that the C library has given out and not got back; 0 where it does not tell.
     """
 
     seconds: float
@@ -36,6 +37,7 @@ class Sample:
     tables: int
     traced: int
     resident: int
+    in_use: int = 0
 
 
 def measure(seconds: float, staying: Iterable[Broker], strays: int) -> Sample:
@@ -52,7 +54,8 @@ def measure(seconds: float, staying: Iterable[Broker], strays: int) -> Sample:
     # The list of all objects is one of them, and as long as they are many.
     objects = len(gc.get_objects())
     tables = strays + sum(map(_entries, staying))
-    return Sample(seconds, objects, tables, tracemalloc.get_traced_memory()[0], resident())
+    traced, _ = tracemalloc.get_traced_memory()
+    return Sample(seconds, objects, tables, traced, resident(), in_use())
 
 
 def give_back() -> None:
@@ -60,6 +63,31 @@ def give_back() -> None:
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
+
+
+class _Mallinfo(ctypes.Structure):
+    """What glibc tells of its memory: ``struct mallinfo2`` of malloc.h."""
+
+    _fields_ = tuple(
+        (name, ctypes.c_size_t)
+        for name in (
+            *("arena", "ordblks", "smblks", "hblks", "hblkhd"),
+            *("usmblks", "fsmblks", "uordblks", "fordblks", "keepcost"),
+        )
+    )
+
+
+def in_use() -> int:
+    """Return the bytes that the C library has given out; 0 where it is none that tells.
+
+    With ``PYTHONMALLOC=malloc`` that is all memory but that of the program itself.
+    """
+    tell = getattr(ctypes.CDLL(None), "mallinfo2", None)
+    if tell is None:
+        return 0
+    tell.restype = _Mallinfo
+    told = tell()
+    return int(told.uordblks + told.hblkhd)
 
 
 def resident() -> int:

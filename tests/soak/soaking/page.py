@@ -41,9 +41,9 @@ cycles is warm-up. The soak fails
 - when live objects, entries of the tables, or the bytes that Python has allocated (`tracemalloc`)
   grow from cycle to cycle: of the cycles after warm-up, cut into four parts, each part lies wholly
   above the one before;
-- when resident memory grows by more than 1 MB an hour, with 95 % confidence: a line is fitted to
-  it, and the lower end of the slope's interval lies above that. The interval takes into account
-  that one cycle resembles the next;
+- when resident memory, or what of it the C library has given out, grows by more than 1 MB an hour,
+  with 95 % confidence: a line is fitted to it, and the lower end of the slope's interval lies above
+  that. The interval takes into account that one cycle resembles the next;
 - when a line is logged that tells of a fault of ours, or a connection does not go.
 
 The runs of commit `419e467589` were with Python's allocator, and the first without `malloc_trim`:
@@ -107,8 +107,9 @@ def _soaks(runs: list[dict[str, Any]]) -> str:
     by_kind = ", ".join(f"{count:,} × {name}" for name, count in sorted(newest["faults"].items()))
     ended = ", ".join(f"{count:,} × `{name}`" for name, count in sorted(errors.items()))
     lines = [
-        "| date | commit | command | seed | cycles | connections | MB an hour, 95 % | found |",
-        "| --- | --- | --- | ---: | ---: | ---: | --- | --- |",
+        "| date | commit | command | seed | cycles | connections | resident, MB an hour, 95 %"
+        " | in use, MB an hour, 95 % | found |",
+        "| --- | --- | --- | ---: | ---: | ---: | --- | --- | --- |",
         *map(_soak_row, reversed(runs)),
         "",
         f"The newest: {newest['pieces']:,} pieces were forwarded, and {made:,} met a fault"
@@ -123,13 +124,19 @@ def _soaks(runs: list[dict[str, Any]]) -> str:
 
 def _soak_row(run: dict[str, Any]) -> str:
     samples = warm(samples_of(run))
-    line = slope([(sample.seconds, sample.resident) for sample in samples])
-    text = f"{line.value / 1e6:.2f} ({line.least / 1e6:.2f} to {line.most / 1e6:.2f})"
+    resident = _slope_in_words([(sample.seconds, sample.resident) for sample in samples])
+    is_told = all(sample.in_use for sample in samples)
+    used = _slope_in_words([(sample.seconds, sample.in_use) for sample in samples])
     found = "; ".join(run["found"]) or "none"
     return (
         f"{_begin(run)} | {run['seed']} | {len(run['samples'])} |"
-        f" {run['outcomes']['connections']:,} | {text} | {found} |"
+        f" {run['outcomes']['connections']:,} | {resident} | {used if is_told else ''} | {found} |"
     )
+
+
+def _slope_in_words(points: list[tuple[float, float]]) -> str:
+    line = slope(points)
+    return f"{line.value / 1e6:.2f} ({line.least / 1e6:.2f} to {line.most / 1e6:.2f})"
 
 
 def _idles(runs: list[dict[str, Any]]) -> str:

@@ -82,13 +82,14 @@ def faults(samples: Sequence[Sample]) -> list[str]:
         for attribute, name in _NAMES.items()
         if grows([getattr(sample, attribute) for sample in late])
     ]
-    line = slope([(sample.seconds, sample.resident) for sample in late])
-    if line.least > MOST_SLOPE:
-        found.append(
-            f"resident memory grows by {line.value / 1e6:.2f} MB an hour, and by more than"
-            f" {MOST_SLOPE / 1e6:.0f} with 95 % confidence ({line.least / 1e6:.2f} to"
-            f" {line.most / 1e6:.2f})"
-        )
+    for name, attribute in (("resident memory", "resident"), ("memory in use", "in_use")):
+        line = slope([(sample.seconds, getattr(sample, attribute)) for sample in late])
+        if line.least > MOST_SLOPE:
+            found.append(
+                f"{name} grows by {line.value / 1e6:.2f} MB an hour, and by more than"
+                f" {MOST_SLOPE / 1e6:.0f} with 95 % confidence ({line.least / 1e6:.2f} to"
+                f" {line.most / 1e6:.2f})"
+            )
     return found
 
 
