@@ -134,10 +134,11 @@ async def keep_guessing(address: str, done: list[int]) -> None:
 
 
 def flood(address: str, crowd: int, secs: float, said: Any) -> None:
-    """Be the process that floods; tell how many logins have failed."""
+    """Be the process that floods; tell when that begins, and how many logins have failed."""
 
     async def run() -> None:
         done = [0]
+        said.send(None)
         guesses = [asyncio.create_task(keep_guessing(address, done)) for _ in range(crowd)]
         await asyncio.wait(guesses, timeout=secs)
         for each in guesses:
@@ -161,10 +162,14 @@ def serve(folder: str, is_limited: bool, said: Any) -> None:
     asyncio.run(run())
 
 
-async def times_of_calls(address: str, secs: float) -> list[float]:
-    """Return how long each of a client's calls takes, in milliseconds."""
+async def times_of_calls(address: str, secs: float, begin: Callable[[], object]) -> list[float]:
+    """Return how long each of a client's calls takes, in milliseconds, once it is logged in.
+
+    ``begin`` has begun what goes on meanwhile when it returns.
+    """
     times = []
     async with broker.connect(address, cred.UsernamePassword("alice", "secret")) as connection:
+        await asyncio.to_thread(begin)
         ends = time.perf_counter() + secs
         while (began := time.perf_counter()) < ends:
             await connection.avatar.callRemote("echo", "hello")
@@ -183,14 +188,17 @@ def measure_flood(crowd: int, secs: float, is_limited: bool) -> dict[str, float]
         address = here.recv()
         heard, said = spawn.Pipe()
         attacker = spawn.Process(target=flood, args=(address, crowd, secs + 2.0, said))
-        if crowd:
-            attacker.start()
-            time.sleep(1.0)
+
+        def begin() -> None:
+            if crowd:
+                attacker.start()
+                heard.recv()
+
         try:
-            times = asyncio.run(times_of_calls(address, secs))
+            times = asyncio.run(times_of_calls(address, secs, begin))
             failed = heard.recv() if crowd else 0
         finally:
-            if crowd:
+            if attacker.pid is not None:
                 attacker.join()
             server.terminate()
             server.join()
