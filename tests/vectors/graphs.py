@@ -314,8 +314,9 @@ def _portrait(value: Any, seen: dict[int, int], alive: list[Any]) -> Any:
         items = [(_portrait(k, seen, alive), _portrait(v, seen, alive)) for k, v in value.items()]
         return (kind, items)
     if isinstance(value, (set, frozenset)):
-        # By their portraits: the repr of a set in a set depends on how it was filled.
-        members = sorted(value, key=lambda item: repr(portrait(item)))
+        # By their portraits: the repr of a set in a set depends on how it was filled. What has been
+        # seen is a member's own, since it may hold the set.
+        members = sorted(value, key=lambda item: repr(_portrait(item, dict(seen), list(alive))))
         return (kind, [_portrait(item, seen, alive) for item in members])
     if hasattr(value, "__dict__"):
         return (kind, _portrait(vars(value), seen, alive))
