@@ -61,15 +61,7 @@ class BananaReader:
         return self._reader.pending
 
     def receive(self, data: bytes, inbox: MutableSequence[Message], most: int = -1) -> bool:
-        """Take in bytes, and append the messages that they complete to ``inbox``.
-
-        Args:
-            data: what comes next; nothing, to go on with what came before.
-            inbox: where they go.
-            most: so many messages at most, unless it is negative.
-
-        Returns:
-            Whether there may be more in what has come.
+        """Take in bytes, and append the messages that they complete: `dialects.MessageReader`.
 
         Raises:
             ProtocolError: an expression is too large, or no message; those before it are in the

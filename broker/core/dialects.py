@@ -44,9 +44,19 @@ class MessageReader(Protocol):
         ...
 
     def receive(self, data: bytes, inbox: MutableSequence[Message], most: int, /) -> bool:
-        """Append the messages that the bytes complete, or raise ProtocolError after them.
+        """Take in bytes, and append the messages that they complete to ``inbox``.
 
-        It appends ``most`` at most, and returns whether there may be more in what has come.
+        Args:
+            data: what comes next; nothing, to go on with what came before.
+            inbox: where they go.
+            most: so many messages at most, unless it is negative.
+
+        Returns:
+            Whether there may be more in what has come.
+
+        Raises:
+            ProtocolError: what comes is no message, or too large; those before it are in the inbox.
+            RuntimeError: it has raised ProtocolError before.
         """
         ...
 

@@ -196,10 +196,7 @@ class Inbox:
             while waiting or self.has_more:
                 if not waiting:
                     self.receive(b"")
-                    waiting = self._messages
-                    continue
-                message = waiting.popleft()
-                if type(message) in _STAYS_TRUE:
+                elif type(message := waiting.popleft()) in _STAYS_TRUE:
                     self.handlers[type(message)](self._owner, message)
 
     def clear(self) -> None:

@@ -117,15 +117,7 @@ class FrameReader:
         self._most_unchecked = min(limits.max_nodes, limits.max_expression)
 
     def receive(self, data: bytes, inbox: MutableSequence[Message], most: int = -1) -> bool:
-        """Take in bytes, and append the messages that they complete to ``inbox``.
-
-        Args:
-            data: what comes next; nothing, to go on with what came before.
-            inbox: where they go.
-            most: so many messages at most, unless it is negative.
-
-        Returns:
-            Whether there may be more in what has come.
+        """Take in bytes, and append the messages that they complete: `dialects.MessageReader`.
 
         Raises:
             ProtocolError: a frame is too large, or no message; those before it are in the inbox.
@@ -139,7 +131,7 @@ class FrameReader:
             if parts.size < self._wanted:
                 return False
             data = parts.take()
-        decode, convert, roomy = self._decode, self._convert, self._most_unchecked
+        decode, convert, most_unchecked = self._decode, self._convert, self._most_unchecked
         view, end, pos = memoryview(data), len(data), 0
         self._wanted = 4
         try:
@@ -147,7 +139,7 @@ class FrameReader:
                 start = pos + 4
                 (length,) = _read_length(data, pos)
                 stop = start + length
-                if length > roomy or stop > end:
+                if length > most_unchecked or stop > end:
                     self._check_length(length)
                     if stop > end:
                         self._wanted = 4 + length
