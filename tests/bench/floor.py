@@ -34,7 +34,10 @@ _decode = msgspec.msgpack.Decoder().decode
 
 
 class Bare(asyncio.BufferedProtocol):
-    """One end of a connection that knows nothing but frames: 0 is a call, and 1 an answer."""
+    """One end of a connection that knows nothing but frames: 0 is a call, and 1 an answer.
+
+    A call is answered with its value, or the length of a long one.
+    """
 
     def __init__(self) -> None:
         self._view = memoryview(bytearray(65536))
@@ -149,7 +152,8 @@ async def measure() -> dict[str, float]:
     bare = await loop.create_server(bare_server, "127.0.0.1", 0)
     where = bare.sockets[0].getsockname()
     portal = Portal(clerks, [InMemoryUsernamePasswordDatabaseDontUse(alice="secret")])
-    root, found = Root(), dict[str, list[float]]()
+    root = Root()
+    found: dict[str, list[float]] = {}
     async with (
         broker.serve(root, "pb://127.0.0.1:0") as open_server,
         broker.serve(portal, "pb://127.0.0.1:0") as server,
@@ -157,7 +161,6 @@ async def measure() -> dict[str, float]:
     ):
         _, end = await loop.create_connection(Bare, *where)
         crowd = [await loop.create_connection(Bare, *where) for _ in range(CROWD)]
-        far_ends = ends[1:]
         connections = [await broker.connect(open_server.addresses[0]) for _ in range(CROWD)]
         for each in connections:
             await each.root.callRemote("listen", Listener())
@@ -190,7 +193,7 @@ async def measure() -> dict[str, float]:
             "64 KiB, answered": (CALLS, lambda: end.call(PIECE), lambda: call("length", PIECE)),
             f"event to {CROWD}, all answer": (
                 EVENTS,
-                lambda: asyncio.gather(*(each.call("ping") for each in far_ends)),
+                lambda: asyncio.gather(*(each.call("ping") for each in ends[1 : CROWD + 1])),
                 event,
             ),
             "login": (LOGINS, bare_login, login),

@@ -316,7 +316,7 @@ def _portrait(value: Any, seen: dict[int, int], alive: list[Any]) -> Any:
     if isinstance(value, (set, frozenset)):
         # By their portraits: the repr of a set in a set depends on how it was filled. What has been
         # seen is a member's own, since it may hold the set.
-        members = sorted(value, key=lambda item: repr(_portrait(item, dict(seen), list(alive))))
+        members = sorted(value, key=lambda item: repr(_portrait(item, dict(seen), alive)))
         return (kind, [_portrait(item, seen, alive) for item in members])
     if hasattr(value, "__dict__"):
         return (kind, _portrait(vars(value), seen, alive))

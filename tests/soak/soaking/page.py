@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from soaking.gauge import Sample
-from soaking.verdict import slope, warm
+from soaking.verdict import Slope, slope_of, warm
 
 __all__ = ["append", "write"]
 
@@ -53,9 +53,8 @@ stayed, as that of an arena does. What objects and allocated bytes gain, an obje
 cycle, are the figures that the soak itself keeps. A run without a finding does not show that
 nothing grows, but that no growth above the limit is certain: the interval says how much there may
 be. Of the two later runs one is without, and one is not: there memory rose from 60.7 MB at minute
-11 to 62.5 at minute 30, with all that Python knows of as it was. 6,000 logins over TLS without
-faults leave no block behind in the C library (`mallinfo2`), so it is not each connection; what it
-is has not been found.
+11 to 62.5 at minute 30, with all that Python knows of as it was. What rises
+has not been found.
 """
 IDLE = """\
 ## Idle connections
@@ -124,18 +123,17 @@ def _soaks(runs: list[dict[str, Any]]) -> str:
 
 def _soak_row(run: dict[str, Any]) -> str:
     samples = warm(samples_of(run))
-    resident = _slope_in_words([(sample.seconds, sample.resident) for sample in samples])
+    resident = _in_words(slope_of(samples, "resident"))
     is_told = all(sample.in_use for sample in samples)
-    used = _slope_in_words([(sample.seconds, sample.in_use) for sample in samples])
+    in_use = _in_words(slope_of(samples, "in_use")) if is_told else ""
     found = "; ".join(run["found"]) or "none"
     return (
         f"{_begin(run)} | {run['seed']} | {len(run['samples'])} |"
-        f" {run['outcomes']['connections']:,} | {resident} | {used if is_told else ''} | {found} |"
+        f" {run['outcomes']['connections']:,} | {resident} | {in_use} | {found} |"
     )
 
 
-def _slope_in_words(points: list[tuple[float, float]]) -> str:
-    line = slope(points)
+def _in_words(line: Slope) -> str:
     return f"{line.value / 1e6:.2f} ({line.least / 1e6:.2f} to {line.most / 1e6:.2f})"
 
 

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from soaking.gauge import Sample
 
-__all__ = ["MOST_SLOPE", "WARM_UP", "Slope", "faults", "grows", "slope", "warm"]
+__all__ = ["MOST_SLOPE", "WARM_UP", "Slope", "faults", "grows", "slope", "slope_of", "warm"]
 
 WARM_UP = 0.2
 """The part of the cycles that is not looked at: until caches are full and pools have their size."""
@@ -73,6 +73,11 @@ def slope(points: Sequence[tuple[float, float]]) -> Slope:
     return Slope(value * 3600, (value - margin) * 3600, (value + margin) * 3600)
 
 
+def slope_of(samples: Sequence[Sample], attribute: str) -> Slope:
+    """Return the slope of one attribute of the samples."""
+    return slope([(sample.seconds, getattr(sample, attribute)) for sample in samples])
+
+
 def faults(samples: Sequence[Sample]) -> list[str]:
     """Return what is wrong with a soak, one sentence each."""
     late = warm(samples)
@@ -83,7 +88,7 @@ def faults(samples: Sequence[Sample]) -> list[str]:
         if grows([getattr(sample, attribute) for sample in late])
     ]
     for name, attribute in (("resident memory", "resident"), ("memory in use", "in_use")):
-        line = slope([(sample.seconds, getattr(sample, attribute)) for sample in late])
+        line = slope_of(late, attribute)
         if line.least > MOST_SLOPE:
             found.append(
                 f"{name} grows by {line.value / 1e6:.2f} MB an hour, and by more than"
