@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -310,14 +311,24 @@ def test_a_store_that_is_away(
 
 
 @pytest.mark.row("C4")
-def test_too_many_at_once(store: FileStore) -> None:
+def test_too_many_at_once(store: FileStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """A login for which there is no room fails at once, as QueueFull."""
     checker = StoreChecker(store, profile=CHEAP, workers=Workers(threads=1, queue=0))
+    find, held = store.find, threading.Event()
+
+    def find_when_let(name: Any) -> Any:
+        held.wait(10)
+        return find(name)
+
+    monkeypatch.setattr(store, "find", find_when_let)
 
     async def main() -> None:
         first = checker.requestAvatarId(UsernamePassword("alice", "wonderland"))
-        with pytest.raises(QueueFull):
-            await checker.requestAvatarId(UsernamePassword("alice", "wonderland"))
+        try:
+            with pytest.raises(QueueFull):
+                await checker.requestAvatarId(UsernamePassword("alice", "wonderland"))
+        finally:
+            held.set()
         assert await first == "alice"
 
     asyncio.run(main())
@@ -352,8 +363,6 @@ def test_closing(checker: StoreChecker, store: FileStore) -> None:
 def quiet_workers() -> Iterator[None]:
     """No thread outlives its test."""
     yield
-    import threading
-
     for thread in threading.enumerate():
         if thread.name == "cred-worker":
             thread.join(10)
