@@ -9,9 +9,10 @@ from __future__ import annotations
 import functools
 import ipaddress
 import shlex
-from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias
 from urllib.parse import SplitResult, quote, unquote, urlsplit
+
+from msgspec import Struct
 
 from broker.errors import ConfigError
 
@@ -29,8 +30,7 @@ DEFAULT_PORT = 8787
 EXAMPLE = "write pb://127.0.0.1:8787, or pbs://broker.example for TLS"
 
 
-@dataclass(frozen=True, slots=True)
-class HostPort:
+class HostPort(Struct, frozen=True):
     """A TCP port, where to listen or to connect.
 
     Attributes:
@@ -52,8 +52,7 @@ class HostPort:
         return is_loopback(self.host)
 
 
-@dataclass(frozen=True, slots=True)
-class SocketPath:
+class SocketPath(Struct, frozen=True):
     """A UNIX socket.
 
     Attributes:
@@ -67,8 +66,7 @@ class SocketPath:
         return f"pb+unix://{quote(self.path)}"
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(Struct, frozen=True):
     """A program to run, and to talk to over its standard input and output.
 
     Attributes:

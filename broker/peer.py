@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
@@ -14,8 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["CURRENT_CALL", "Call", "Peer", "current_call"]
 
 
-@dataclass(slots=True)
-class Peer:
+class Peer(Struct):
     """The other end of a connection.
 
     Attributes:
@@ -33,8 +33,7 @@ class Peer:
     certificate: Certificate | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(Struct, frozen=True):
     """The call of a peer's in which the code that asks is running.
 
     Attributes:

@@ -10,9 +10,11 @@ import socket
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, nullcontext, suppress
-from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from broker.addresses import Command, HostPort, Location, SocketPath, parse_address
 from broker.admission import root_of
@@ -30,8 +32,7 @@ __all__ = ["Serve", "Server", "ServerStats", "serve"]
 logger = logging.getLogger("broker.server")
 
 
-@dataclass(slots=True)
-class ServerStats:
+class ServerStats(Struct):
     """What a server has done.
 
     Attributes:

@@ -7,8 +7,9 @@ for each key, the time at which its last mark will have gone.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 __all__ = ["MOST_KEYS", "Allowance", "Tally"]
 
@@ -16,8 +17,7 @@ MOST_KEYS: Final = 10_000
 """Keys that one tally remembers; the one that was marked longest ago makes room for a new one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Allowance:
+class Allowance(Struct, frozen=True):
     """What may go wrong before the next must wait.
 
     Attributes:

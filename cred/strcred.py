@@ -16,12 +16,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from zope.interface import Attribute, Interface
 
 from cred.checkers import CredentialsChecker
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 __all__ = [
     "CheckerFactory",
@@ -222,6 +224,9 @@ def describe_scheme(authType: str, interfaces: Iterable[Any] | None = None) -> s
 
 
 def _find_entries() -> dict[str, list[EntryPoint]]:
+    # A tenth of importing us, and who logs in by a token asks for no scheme.
+    from importlib.metadata import EntryPoint, entry_points
+
     entries = {name: [EntryPoint(name, value, GROUP)] for name, value in BUILT_IN.items()}
     for entry in entry_points(group=GROUP):
         if entry.name not in BUILT_IN:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import importlib
 import types
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from jelly.errors import InsecureJelly
 from jelly.security import SecurityOptions, class_name
@@ -69,8 +70,7 @@ def _global_security() -> SecurityOptions:
     return options
 
 
-@dataclass
-class Defaults:
+class Defaults(Struct):
     """The settings that PB's published module-level names share; nothing else here is global.
 
     Attributes:

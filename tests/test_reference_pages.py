@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Callable
 from decimal import Decimal
@@ -11,6 +10,7 @@ from typing import Any
 
 import pytest
 from memory import BrokerPair
+from msgspec import structs
 
 import broker
 import jelly
@@ -145,7 +145,7 @@ RAISED: dict[str, Callable[[], Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(Limits)])
+@pytest.mark.parametrize("name", [field.name for field in structs.fields(Limits)])
 def test_limits_of_a_message(name: str) -> None:
     """Each size has its row, with the default."""
     assert code(LIMITS[name][1]) == str(getattr(Limits(), name))
@@ -156,7 +156,7 @@ def test_limits_of_a_login() -> None:
     login = STRICT.login_limits
     smaller = [
         f"`{field.name}` {getattr(login, field.name)}"
-        for field in dataclasses.fields(Limits)
+        for field in structs.fields(Limits)
         if getattr(login, field.name) != getattr(STRICT.limits, field.name)
     ]
     assert sorted(LIMITS["login_limits"][1].split(", ")) == sorted(smaller)
@@ -168,10 +168,10 @@ def test_limits_of_a_connection() -> None:
         field.name: f"{getattr(STRICT, field.name):g}"
         if isinstance(getattr(STRICT, field.name), float)
         else str(getattr(STRICT, field.name))
-        for field in dataclasses.fields(Policy)
+        for field in structs.fields(Policy)
         if type(getattr(STRICT, field.name)) in (int, float)
     }
-    sizes = {"login_limits", *(field.name for field in dataclasses.fields(Limits))}
+    sizes = {"login_limits", *(field.name for field in structs.fields(Limits))}
     assert {name: row[1] for name, row in LIMITS.items() if name not in sizes} == numbers
 
 
@@ -185,7 +185,7 @@ def test_texts_of_limits(name: str) -> None:
 
 def test_every_size_is_exceeded_above() -> None:
     """No size has been left out."""
-    assert {field.name for field in dataclasses.fields(Limits)} < set(TOO_MUCH)
+    assert {field.name for field in structs.fields(Limits)} < set(TOO_MUCH)
 
 
 def test_published_names_of_limits() -> None:
@@ -227,7 +227,7 @@ def test_the_differences_of_the_policies() -> None:
     shown = {name: tuple(map(code, row[2:])) for name, row in POLICY.items() if len(row) == 4}
     found = {
         field.name: (getattr(STRICT, field.name), getattr(PUBLISHED, field.name))
-        for field in dataclasses.fields(Policy)
+        for field in structs.fields(Policy)
         if field.name != "limits" and getattr(STRICT, field.name) != getattr(PUBLISHED, field.name)
     }
     assert STRICT.limits == PUBLISHED.limits
@@ -243,7 +243,7 @@ def test_what_the_policies_have_in_common() -> None:
     shown = {name: code(row[2]) for name, row in POLICY.items() if len(row) == 3}
     found = {
         field.name: str(getattr(STRICT, field.name))
-        for field in dataclasses.fields(Policy)
+        for field in structs.fields(Policy)
         if type(getattr(STRICT, field.name)) is bool
         and getattr(STRICT, field.name) == getattr(PUBLISHED, field.name)
     }

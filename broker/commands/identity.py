@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
+from msgspec import Struct
 
 from broker.commands.password import password_file_option, password_from
 from broker.errors import ConfigError
@@ -17,8 +17,7 @@ from cred.credentials import Anonymous, ClientCertificate, Token, UsernamePasswo
 __all__ = ["Identity", "client_options"]
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(Struct, frozen=True):
     """A client as the command line has it.
 
     Attributes:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
+from msgspec import Struct
 
 from broker.commands.guarding import Failures, guard_of, read_failures
 from broker.core.policy import STRICT, Policy
@@ -21,8 +21,7 @@ from cred.strcred import makeChecker
 __all__ = ["Settings", "server_options"]
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(Struct, frozen=True):
     """A server as the command line has it.
 
     Attributes:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, MutableSequence
-from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any, Protocol
+
+from msgspec import Struct
 
 from broker.core.banana import BananaReader, BananaWriter
 from broker.core.messages import Message, ObjectId
@@ -91,8 +92,7 @@ class MessageWriter(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Dialect:
+class Dialect(Struct, frozen=True):
     """One dialect.
 
     Attributes:

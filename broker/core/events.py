@@ -6,8 +6,9 @@ The outcomes of calls, which are most of it, are told by methods of their own: `
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, TypeAlias
+
+from msgspec import Struct
 
 __all__ = [
     "CallCancelled",
@@ -20,15 +21,13 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Ready:
+class Ready(Struct, frozen=True):
     """The dialect is chosen; calls can be made."""
 
     dialect: str
 
 
-@dataclass(frozen=True, slots=True)
-class CallPending:
+class CallPending(Struct, frozen=True):
     """A method of ours returned an awaitable; ``Session.finish`` or ``Session.fail`` is due.
 
     Attributes:
@@ -40,8 +39,7 @@ class CallPending:
     result: Any
 
 
-@dataclass(frozen=True, slots=True)
-class CallCancelled:
+class CallCancelled(Struct, frozen=True):
     """The peer waits no longer for a call that is pending.
 
     Attributes:
@@ -51,8 +49,7 @@ class CallCancelled:
     ticket: Any
 
 
-@dataclass(frozen=True, slots=True)
-class PeerLeaves:
+class PeerLeaves(Struct, frozen=True):
     """The peer is about to close the connection.
 
     Attributes:
@@ -64,8 +61,7 @@ class PeerLeaves:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class CallRaised:
+class CallRaised(Struct, frozen=True):
     """A method of ours raised what its peer could not have meant to see; it has been told already.
 
     Attributes:
@@ -79,8 +75,7 @@ class CallRaised:
     error_id: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Misunderstood:
+class Misunderstood(Struct, frozen=True):
     """The peer has no such command."""
 
     command: str

@@ -16,8 +16,9 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from dataclasses import astuple
 from typing import Any, Protocol
+
+from msgspec.structs import astuple
 
 from broker.core import messages
 from broker.core.inbox import Handlers

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from jelly.limits import Limits
 from jelly.registry import Registry, defaults
@@ -22,8 +24,7 @@ def _login_limits() -> Limits:
     return Limits(max_depth=16, max_expression=64 * 1024, max_nodes=2_000)
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(Struct, frozen=True):
     """What a connection allows; made once, shared by many connections.
 
     ``Policy()`` is the strict one. :data:`STRICT` is what ``serve`` and ``connect`` take unless

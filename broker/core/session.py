@@ -17,8 +17,9 @@ import functools
 from collections import deque
 from collections.abc import Mapping
 from contextvars import Context
-from dataclasses import replace
 from typing import Any, cast
+
+from msgspec.structs import replace
 
 from broker.core import messages
 from broker.core.callee import Callee, IncomingCall

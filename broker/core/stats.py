@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field, fields
+
+from msgspec import Struct, field
+from msgspec.structs import fields
 
 from jelly.errors import LimitExceeded
 from jelly.limits import Limits
@@ -13,8 +15,7 @@ __all__ = ["Stats"]
 _NAMES = frozenset({"max_refs", *(limit.name for limit in fields(Limits))})
 
 
-@dataclass(slots=True)
-class Stats:
+class Stats(Struct):
     """What a connection has done.
 
     Attributes:

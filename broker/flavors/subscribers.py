@@ -12,8 +12,9 @@ import enum
 import logging
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from broker.core.notice import Notice
 from broker.errors import DeadReferenceError, PBConnectionLost
@@ -37,8 +38,7 @@ class Slow(enum.Enum):
     """The new one is dropped."""
 
 
-@dataclass(slots=True)
-class Delivery:
+class Delivery(Struct):
     """What has become of the events for one subscriber, or for all.
 
     Attributes:

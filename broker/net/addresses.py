@@ -6,8 +6,9 @@ import functools
 import ipaddress
 import os
 import socket
-from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
+
+from msgspec import Struct
 
 __all__ = [
     "Address",
@@ -24,8 +25,7 @@ _NETWORK = 64
 """Bits of an IPv6 address that are one place: whoever has one such address has them all."""
 
 
-@dataclass(frozen=True, slots=True)
-class IPv4Address:
+class IPv4Address(Struct, frozen=True):
     """An IPv4 end of a connection; ``str()`` gives ``host:port`` (published)."""
 
     type: Literal["TCP", "UDP"]
@@ -36,8 +36,7 @@ class IPv4Address:
         return f"{self.host}:{self.port}"
 
 
-@dataclass(frozen=True, slots=True)
-class IPv6Address:
+class IPv6Address(Struct, frozen=True):
     """An IPv6 end of a connection; ``str()`` gives ``[host]:port`` (published)."""
 
     type: Literal["TCP", "UDP"]
@@ -50,8 +49,7 @@ class IPv6Address:
         return f"[{self.host}]:{self.port}"
 
 
-@dataclass(frozen=True, slots=True)
-class UNIXAddress:
+class UNIXAddress(Struct, frozen=True):
     """A UNIX socket's path, empty for the end that has none (published)."""
 
     name: str
@@ -60,8 +58,7 @@ class UNIXAddress:
         return f"unix:{self.name}"
 
 
-@dataclass(frozen=True, slots=True)
-class PipeAddress:
+class PipeAddress(Struct, frozen=True):
     """An end of a pair of pipes, and what is at its other end: a command, or whoever started us."""
 
     name: str = "standard streams"

@@ -13,7 +13,6 @@ import ipaddress
 import os
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from msgspec import Struct
 
 __all__ = [
     "AUTHORITY_LIFETIME",
@@ -43,8 +43,7 @@ _SLOW_CLOCKS = datetime.timedelta(minutes=10)
 _SECOND = datetime.timedelta(seconds=1)
 
 
-@dataclass(frozen=True, slots=True)
-class Issued:
+class Issued(Struct, frozen=True):
     """A certificate and its private key.
 
     Attributes:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from broker.errors import ConfigError
 
@@ -55,6 +54,9 @@ def read_private_key(source: KeySource) -> Any:
     """
     if not isinstance(source, str | Path | bytes):
         return source
+    # The readers of all kinds of keys would be a twentieth of importing us.
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
     name = called(source, "the key")
     pem = _read(source, "key")
     try:

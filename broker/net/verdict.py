@@ -7,7 +7,6 @@ import hmac
 from typing import Any
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from broker.net.certificate_names import describe, is_for_host
 
@@ -87,6 +86,9 @@ def judge(connection: Any, certificate: Any, number: int, depth: int, ok: int) -
 
 def pin_of(certificate: x509.Certificate) -> bytes:
     """Return the SHA-256 of a certificate's SubjectPublicKeyInfo, 32 bytes."""
+    # Not before it is needed, see `broker.net.pem`.
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
     key = certificate.public_key()
     return hashlib.sha256(
         key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)

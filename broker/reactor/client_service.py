@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from broker.defer import CancelledError, Deferred, fail, maybeDeferred, succeed
 from broker.failure import Failure
@@ -51,8 +52,7 @@ def backoffPolicy(
     return delay
 
 
-@dataclass(slots=True)
-class _Waiter:
+class _Waiter(Struct):
     """Who waits for a connection, and for how many failures at most."""
 
     deferred: Deferred[Any]

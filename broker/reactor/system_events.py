@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
+
+from msgspec import Struct
 
 from broker.defer import Deferred, DeferredList, maybeDeferred, succeed
 from broker.failure import Failure
@@ -23,8 +24,7 @@ logger = logging.getLogger("broker.reactor")
 PHASES = ("before", "during", "after")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Trigger:
+class Trigger(Struct, frozen=True, eq=False):
     """What is to be called in one phase of one event; known by its identity."""
 
     phase: str

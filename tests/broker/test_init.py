@@ -121,3 +121,11 @@ def test_a_foreign_package_without_a_distribution(tmp_path):
     done = run("import broker", tmp_path)
     assert done.returncode == 1
     assert f"is {tmp_path / 'jelly' / '__init__.py'}" in done.stderr.splitlines()[-1]
+
+
+def test_a_client_loads_no_reader_of_keys_and_no_metadata():
+    """What takes long to load, and few need, waits until it is needed."""
+    loaded = loaded_by("import broker; broker.serve; broker.connect")
+    assert "broker.net.pem" in loaded
+    slow = {"cryptography.hazmat.primitives.serialization", "importlib.metadata"}
+    assert set() == slow & loaded

@@ -158,7 +158,7 @@ def test_bad_argument_is_the_factory_s_error() -> None:
 
 def test_built_in_schemes_need_no_metadata(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without any installed metadata the built-in schemes are there, in their order."""
-    monkeypatch.setattr(strcred, "entry_points", lambda group: ())
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: ())
     found = list(findCheckerFactories())
     assert [factory.authType for factory in found] == list(strcred.BUILT_IN)
     assert set(factories.__all__) <= {type(factory).__name__ for factory in found}

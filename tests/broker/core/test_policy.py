@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import pytest
 from memory import BrokerPair
+from msgspec import structs
 
 from broker.core.policy import PUBLISHED, STRICT, Policy
 from broker.flavors.copyable import Copyable, RemoteCopy, register, set_fields
@@ -33,7 +33,7 @@ OBJECTS = {"security", "registry"}
 
 def test_the_differences() -> None:
     """The two records differ in the rows of the table, with its values, and nowhere else."""
-    names = {field.name for field in dataclasses.fields(Policy)}
+    names = {field.name for field in structs.fields(Policy)}
     found = {
         name: (getattr(STRICT, name), getattr(PUBLISHED, name))
         for name in names - OBJECTS
@@ -70,7 +70,7 @@ def test_what_may_come_in() -> None:
 
 def test_strict_is_the_default() -> None:
     """``Policy()`` is the strict one."""
-    assert dataclasses.replace(Policy(), security=STRICT.security) == STRICT
+    assert Policy().but(security=STRICT.security) == STRICT
 
 
 def test_the_same_limits() -> None:
@@ -86,7 +86,7 @@ def test_but() -> None:
     changed = STRICT.but(max_calls=1)
     assert (changed.max_calls, STRICT.max_calls) == (1, 1024)
     assert changed.registry is STRICT.registry
-    with pytest.raises(dataclasses.FrozenInstanceError):
+    with pytest.raises(AttributeError, match="immutable"):
         STRICT.max_calls = 5  # type: ignore[misc]
     with pytest.raises(TypeError):
         STRICT.but(no_such=1)
