@@ -116,7 +116,7 @@ class Broker(Doors):
         context.run(DEADLINE.set, None)
         self.expectations = Expectations(self.abort)
         self._scheduler: Scheduler = scheduler_for(None)
-        self.pump = Pump(self.session, self.policy, self.abort)
+        self.pump = Pump(self.session, self.policy, self.expectations.give_up)
         self.calls = Calls(self.session, self.pump.soon_flush, self.pump.flush_later)
         self.answered = self.calls.answered
         self.refused = self.calls.refused
@@ -139,8 +139,9 @@ class Broker(Doors):
         self.transport = transport
         self._scheduler = scheduler_for(transport)
         self.calls.now = self._scheduler.now
-        self._results = Results(self.session, self._scheduler, self._answered, self.pump.run)
-        self._arrival = Arrival(self._scheduler, self.policy, self.session, self.abort)
+        self._arrival = Arrival(
+            self._scheduler, self.policy, self.session, self.expectations.give_up
+        )
         if hasattr(transport, "getPeer"):
             self.peer.address = transport.getPeer()
         if hasattr(transport, "on_drained"):
@@ -301,7 +302,7 @@ class Broker(Doors):
                 silence,
                 patience,
                 self._ping,
-                self.abort,
+                self.expectations.give_up,
                 self.session.forget_pings,
             )
         elif hasattr(self.transport, "watch_peer"):
@@ -320,8 +321,9 @@ class Broker(Doors):
             self.factory.clientConnectionMade(self)
 
     def _on_pending(self, event: CallPending) -> None:
-        if self._results is not None:
-            self._results.take(event.ticket, event.result)
+        if self._results is None:
+            self._results = Results(self.session, self._scheduler, self._answered, self.pump.run)
+        self._results.take(event.ticket, event.result)
 
     def _on_cancelled(self, event: CallCancelled) -> None:
         if self._results is not None:

@@ -15,13 +15,13 @@ class Expectations:
 
     Args:
         give_up: called with PBConnectionLost, whose text is what was expected, and the name of the
-            limit: what was expected, and ``_timeout``.
+            limit: what was expected, and ``_timeout``. An attribute, too.
     """
 
-    __slots__ = ("_give_up", "_noted", "_scheduler", "_timers")
+    __slots__ = ("_noted", "_scheduler", "_timers", "give_up")
 
     def __init__(self, give_up: Callable[[Exception, str], object]):
-        self._give_up = give_up
+        self.give_up = give_up
         self._scheduler: Scheduler | None = None
         self._noted: list[tuple[str, float, str]] = []
         self._timers: dict[str, Cancellable] = {}
@@ -39,7 +39,7 @@ class Expectations:
             self._noted.append((name, seconds, text))
             return
         self._timers[name] = self._scheduler.later(
-            seconds, lambda: self._give_up(PBConnectionLost(text), f"{name}_timeout")
+            seconds, lambda: self.give_up(PBConnectionLost(text), f"{name}_timeout")
         )
 
     def met(self, name: str) -> None:

@@ -27,10 +27,6 @@ class Flow:
         unsent: returns the bytes that wait to be taken.
         patience: watches the peer while much waits.
         resume: has messages handled soon.
-
-    Attributes:
-        room: bytes that may be written before there can be too many unsent; negative while calls
-            are held, nothing is read, or much is unsent.
     """
 
     __slots__ = (
@@ -42,7 +38,6 @@ class Flow:
         "_session",
         "_transport",
         "_unsent",
-        "room",
     )
 
     def __init__(
@@ -54,7 +49,6 @@ class Flow:
         patience: Patience,
         resume: Callable[[], object],
     ):
-        self.room = policy.high_water
         self._session = session
         self._policy = policy
         self._transport = transport
@@ -64,16 +58,14 @@ class Flow:
         self._is_reading = True
         self._is_impeded = False
 
-    @property
-    def is_congested(self) -> bool:
-        """Whether more is unsent than the high water mark."""
-        return self.room < 0 and self._unsent() > self._policy.high_water
-
-    def regulate(self) -> None:
+    def regulate(self) -> int:
         """Hold the peer's calls or let them go on, stop reading or go on, as the marks say.
 
-        Called after each write and each turn where :attr:`room` is negative, and when the session
-        wants no more data.
+        Returns:
+            The room: how many bytes may be written before there can be too many unsent. It is
+            negative while calls are held, nothing is read, or much is unsent; then this is called
+            after each write and each turn, else when the room is used up or the session wants no
+            more data.
         """
         session, policy = self._session, self._policy
         unsent, was_impeded = self._unsent(), self._is_impeded
@@ -88,7 +80,6 @@ class Flow:
         if is_full and not is_held:
             self._resume()
         self._is_impeded = is_full or not wants_data
-        self.room = -1 if self._is_impeded else policy.high_water - unsent
         if wants_data is not self._is_reading:
             self._is_reading = wants_data
             if not wants_data:
@@ -96,6 +87,7 @@ class Flow:
             if hasattr(self._transport, "pauseProducing"):
                 act = "resumeProducing" if wants_data else "pauseProducing"
                 getattr(self._transport, act)()
+        return -1 if self._is_impeded else policy.high_water - unsent
 
     def stop(self) -> None:
         """Watch no more: the connection is gone."""

@@ -12,7 +12,7 @@ from broker import journal
 from broker.connection import Broker
 from broker.defer import maybeDeferred
 from broker.errors import LoginExpired
-from broker.net.scheduler import scheduler_for
+from broker.net.scheduler import Cancellable, scheduler_for
 from cred.checkers import ANONYMOUS
 from cred.identity import Identity
 from jelly.interfaces import IJellyable
@@ -68,7 +68,7 @@ class LiveLogins:
     def __init__(self, broker: Broker, clock: Callable[[], float] = time.time):
         self._broker = broker
         self._clock = clock
-        self._occupants: dict[object, Occupant] = {}
+        self._occupants: dict[_Stay, Occupant] = {}
 
     def __len__(self) -> int:
         return len(self._occupants)
@@ -79,34 +79,35 @@ class LiveLogins:
         Raises:
             LoginExpired: it has ended already; ``logout`` is called.
         """
-        broker, key = self._broker, object()
+        broker = self._broker
+        stay = _Stay(self, logout)
+        self._occupants[stay] = occupant
         left = None if occupant.expires is None else occupant.expires - self._clock()
-        timer: Any = None
-
-        def log_out() -> None:
-            if self._occupants.pop(key, None) is None:
-                return
-            broker.dontNotifyOnDisconnect(log_out)
-            if timer is not None:
-                timer.cancel()
-            if not broker.disconnected:
-                self._show()
-            maybeDeferred(logout)
-
-        self._occupants[key] = occupant
         if left is not None and left <= 0:
-            log_out()
+            stay.end()
             raise LoginExpired(_EXPIRED)
         if broker.disconnected:
             # The peer went while the realm was still making the avatar.
-            log_out()
+            stay.end()
             return
         if left is not None:
-            timer = scheduler_for(broker.transport).later(left, self._expire)
-        broker.notifyOnDisconnect(log_out)
+            stay.timer = scheduler_for(broker.transport).later(left, self._expire)
+        end = stay.end
+        broker.notifyOnDisconnect(end)
         if hasattr(sent, "processUniqueID"):
-            broker.when_released(sent, log_out)
+            broker.when_released(sent, end)
         self._show()
+
+    def _log_out(self, stay: _Stay) -> None:
+        if self._occupants.pop(stay, None) is None:
+            return
+        broker = self._broker
+        broker.dontNotifyOnDisconnect(stay.end)
+        if stay.timer is not None:
+            stay.timer.cancel()
+        if not broker.disconnected:
+            self._show()
+        maybeDeferred(stay.logout)
 
     def _show(self) -> None:
         last = next(reversed(self._occupants.values()), None)
@@ -122,3 +123,23 @@ class LiveLogins:
         broker.session.drain()
         broker.say_goodbye("expired", _EXPIRED)
         broker.transport.loseConnection()
+
+
+class _Stay:
+    """One login, until its logout.
+
+    Attributes:
+        logout: called once, at the end.
+        timer: of its expiry; None where it does not expire.
+    """
+
+    __slots__ = ("_logins", "logout", "timer")
+
+    def __init__(self, logins: LiveLogins, logout: Callable[[], Any]):
+        self._logins = logins
+        self.logout = logout
+        self.timer: Cancellable | None = None
+
+    def end(self) -> None:
+        """Log out; nothing happens where that was done already."""
+        self._logins._log_out(self)

@@ -14,7 +14,7 @@ from typing import Any
 from broker.core.policy import Policy
 from broker.net.addresses import source_of
 
-__all__ = ["Lobby", "Refusal"]
+__all__ = ["Lobby", "Place", "Refusal"]
 
 
 class Refusal(Exception):
@@ -47,11 +47,10 @@ class Lobby:
     def __len__(self) -> int:
         return self._waiting
 
-    def enter(self, address: Any) -> Callable[[], None]:
-        """Let a connection in; return what must be called when it waits no longer.
+    def enter(self, address: Any) -> Place:
+        """Let a connection in; its place must be left when it waits no longer.
 
-        Calling that again does nothing. A source that has no host, such as a UNIX socket, counts
-        only among all.
+        A source that has no host, such as a UNIX socket, counts only among all.
 
         Raises:
             Refusal: too many wait already.
@@ -64,15 +63,30 @@ class Lobby:
             raise Refusal(waiting, "max_waiting")
         self._waiting += 1
         self._by_source[source] += 1
-        is_inside = True
+        return Place(self, source)
 
-        def leave() -> None:
-            nonlocal is_inside
-            if is_inside:
-                is_inside = False
-                self._waiting -= 1
-                self._by_source[source] -= 1
-                if not self._by_source[source]:
-                    del self._by_source[source]
+    def _leave(self, source: str) -> None:
+        self._waiting -= 1
+        self._by_source[source] -= 1
+        if not self._by_source[source]:
+            del self._by_source[source]
 
-        return leave
+
+class Place:
+    """Where one connection waits."""
+
+    __slots__ = ("_lobby", "_source")
+
+    def __init__(self, lobby: Lobby, source: str):
+        self._lobby: Lobby | None = lobby
+        self._source = source
+
+    def leave(self, result: Any = None) -> None:
+        """Wait no longer; leaving again does nothing.
+
+        Args:
+            result: of no matter, so that this can be the callback of a Deferred.
+        """
+        lobby, self._lobby = self._lobby, None
+        if lobby is not None:
+            lobby._leave(self._source)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from broker.core.policy import Policy
+from broker.core.stats import Stats
 from broker.errors import PBConnectionLost
 from broker.net.scheduler import Scheduler
 
@@ -26,7 +27,7 @@ class Patience:
         scheduler: the clock.
         policy: the marks and times.
         unsent: returns the bytes that wait.
-        sent: returns the bytes that were written so far, those that wait included.
+        stats: tells the bytes that were written so far, those that wait included.
         give_up: called with PBConnectionLost and the name of the limit.
     """
 
@@ -36,7 +37,7 @@ class Patience:
         "_last_progress",
         "_policy",
         "_scheduler",
-        "_sent",
+        "_stats",
         "_taken",
         "_timer",
         "_unsent",
@@ -47,13 +48,13 @@ class Patience:
         scheduler: Scheduler,
         policy: Policy,
         unsent: Callable[[], int],
-        sent: Callable[[], int],
+        stats: Stats,
         give_up: Callable[[Exception, str], object],
     ):
         self._scheduler = scheduler
         self._policy = policy
         self._unsent = unsent
-        self._sent = sent
+        self._stats = stats
         self._give_up = give_up
         self._timer: Any = None
         self._taken = 0
@@ -63,7 +64,7 @@ class Patience:
         """Begin to look, from now on until little is unsent."""
         if self._timer is None:
             self._last_progress = self._last_below = self._scheduler.now()
-            self._taken = self._sent() - self._unsent()
+            self._taken = self._stats.bytes_sent - self._unsent()
             self._timer = self._scheduler.later(_PERIOD, self._look)
 
     def stop(self) -> None:
@@ -76,7 +77,7 @@ class Patience:
         policy, now, unsent = self._policy, self._scheduler.now(), self._unsent()
         if unsent <= policy.high_water:
             return
-        taken = self._sent() - unsent
+        taken = self._stats.bytes_sent - unsent
         if taken > self._taken:
             self._taken, self._last_progress = taken, now
         if unsent <= policy.max_unsent:

@@ -45,8 +45,10 @@ class Pump:
         "_is_running",
         "_out",
         "_policy",
+        "_room",
         "_scheduler",
         "_session",
+        "_transport",
         "_when_drained",
         "has_turn",
     )
@@ -58,7 +60,11 @@ class Pump:
         self._give_up = give_up
         self._out: Any = None
         self._scheduler: Scheduler | None = None
+        self._transport: Any = None
+        # Made when there is something to regulate; most connections never have that.
         self._flow: Flow | None = None
+        # Bytes that may be written before there can be too many unsent; see Flow.
+        self._room = policy.high_water
         self._when_drained: list[Callable[[], object]] = []
         self._is_running = False
         self._has_flush = False
@@ -72,19 +78,13 @@ class Pump:
                 ``is_closing``.
             scheduler: turns and time.
         """
-        session = self._session
-        patience = Patience(
-            scheduler, self._policy, self._unsent, lambda: session.stats.bytes_sent, self._give_up
-        )
         self._out = out
         self._scheduler = scheduler
-        self._flow = Flow(
-            session, self._policy, transport, self._unsent, patience, self._ask_for_turn
-        )
+        self._transport = transport
 
     def stop(self) -> None:
         """Write nothing more: the connection is gone."""
-        self._out = self._scheduler = None
+        self._out = self._scheduler = self._transport = None
         if self._flow is not None:
             self._flow.stop()
 
@@ -107,9 +107,8 @@ class Pump:
             self.flush()
         if more and not session.inbox.has_unstarted_tasks:
             self._ask_for_turn()
-        flow = self._flow
-        if flow is not None and (flow.room < 0 or not session.inbox.wants_data):
-            flow.regulate()
+        if self._room < 0 or not session.inbox.wants_data:
+            self._regulate()
 
     def _run_on(self) -> bool:
         """Handle more, in slices that grow while time is left; return whether there is more yet."""
@@ -155,12 +154,10 @@ class Pump:
         data = self._session.data_to_send()
         if data:
             out.write(data)
-            flow = self._flow
-            if flow is not None:
-                # What is unsent has grown by no more than was written since it was last asked for.
-                flow.room -= len(data)
-                if flow.room < 0:
-                    flow.regulate()
+            # What is unsent has grown by no more than was written since it was last asked for.
+            self._room -= len(data)
+            if self._room < 0:
+                self._regulate()
 
     def soon_flush(self) -> None:
         """Write what is due, now or at the end of this turn of the loop."""
@@ -191,7 +188,7 @@ class Pump:
     @property
     def is_congested(self) -> bool:
         """Whether more is unsent than the policy's high water mark."""
-        return self._flow is not None and self._flow.is_congested
+        return self._room < 0 and self._unsent() > self._policy.high_water
 
     def when_drained(self, callback: Callable[[], object]) -> None:
         """Have ``callback()`` called once, when little is unsent again."""
@@ -205,6 +202,18 @@ class Pump:
             callback()
         if not self.has_turn:
             self.run()
+
+    def _regulate(self) -> None:
+        scheduler = self._scheduler
+        if scheduler is None:
+            return
+        if self._flow is None:
+            session, policy, unsent = self._session, self._policy, self._unsent
+            patience = Patience(scheduler, policy, unsent, session.stats, self._give_up)
+            self._flow = Flow(
+                session, policy, self._transport, unsent, patience, self._ask_for_turn
+            )
+        self._room = self._flow.regulate()
 
     def _unsent(self) -> int:
         return getattr(self._out, "unsent", 0)

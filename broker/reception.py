@@ -50,13 +50,13 @@ class Reception:
 
     def _let_wait(self, broker: Broker, root: LoginRoot, address: Any) -> bool:
         try:
-            leave = self._lobby.enter(address)
+            leave = self._lobby.enter(address).leave
         except Refusal as refusal:
             self.limits[refusal.limit] += 1
             logger.warning("refused %s: %s", getattr(address, "host", address), refusal)
             return False
         root.when_accepted(leave)
-        broker.closed.addCallback(lambda result: leave())
+        broker.closed.addCallback(leave)
         seconds = self._policy.login_timeout
         broker.expectations.add("login", seconds, f"login not completed in {seconds:g} s")
         return True

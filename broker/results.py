@@ -33,17 +33,7 @@ class Results:
         resume: called when tasks have begun, so that methods waiting for that can.
     """
 
-    __slots__ = (
-        "_answered",
-        "_cancels",
-        "_expired",
-        "_resume",
-        "_running",
-        "_scheduler",
-        "_session",
-        "_timers",
-        "_unstarted",
-    )
+    __slots__ = ("_answered", "_resume", "_scheduler", "_session", "_started", "_unstarted")
 
     def __init__(
         self,
@@ -57,20 +47,13 @@ class Results:
         self._answered = answered
         self._resume = resume
         self._unstarted = 0
-        # Dicts, where sets would do: an empty one is a quarter of the size.
-        self._expired: dict[IncomingCall, None] = {}
-        self._timers: dict[IncomingCall, Cancellable] = {}
-        self._cancels: dict[IncomingCall, Callable[[], object]] = {}
-        self._running: dict[asyncio.Task[Any] | Deferred[Any], None] = {}
+        self._started: dict[IncomingCall, _Work] = {}
 
     def __len__(self) -> int:
-        return len(self._running)
+        return len(self._started)
 
     def take(self, call: IncomingCall, result: Any) -> None:
         """Answer ``call`` once ``result`` is known; cancel it when the peer waits no longer."""
-        if call.deadline is not None:
-            timer = self._scheduler.later(call.deadline / 1000, self._expire, call)
-            self._timers[call] = timer
         if isinstance(result, Deferred) or is_twisted_deferred(result):
             self._follow_deferred(call, result)
         elif asyncio.isfuture(result):
@@ -79,41 +62,43 @@ class Results:
             is_coroutine = isinstance(result, Coroutine)
             self._run(call, result if is_coroutine else _awaited(result))
 
-    def _expire(self, call: IncomingCall) -> None:
-        self._timers.pop(call, None)
-        if call in self._cancels:
-            self._expired[call] = None
-            self.cancel_call(call)
-
     def cancel_call(self, call: IncomingCall) -> None:
         """Cancel the method of one call, if it was started here and has not ended."""
-        cancel = self._cancels.get(call)
-        if cancel is not None:
-            cancel()
+        work = self._started.get(call)
+        if work is not None:
+            work.cancel()
 
     def cancel(self) -> None:
         """Cancel what was started here: the peer has gone."""
-        for running in list(self._running):
-            running.cancel()
+        for work in list(self._started.values()):
+            work.cancel()
 
     def _run(self, call: IncomingCall, coroutine: Coroutine[Any, Any, Any]) -> None:
         context = self._session.context.copy()
         create_task = self._scheduler.create_task
         if create_task is None:
             deferred = drive(coroutine, context)
-            self._running[deferred] = None
-            self._cancels[call] = deferred.cancel
-            deferred.addBoth(self._forget, deferred)
+            self._note(call, deferred.cancel)
             self._follow_deferred(call, deferred)
             return
         task = create_task(coroutine, context=context)
-        self._running[task] = None
-        self._cancels[call] = task.cancel
-        task.add_done_callback(lambda done: self._finish_task(call, done))
+        self._note(call, task.cancel)
+        task.add_done_callback(lambda done: self._finish_future(call, done))
         self._unstarted += 1
         self._session.inbox.has_unstarted_tasks = True
         # Asked for after the task, so it comes when the task has begun.
         self._scheduler.soon(self._task_began)
+
+    def _note(self, call: IncomingCall, cancel: Callable[[], object]) -> None:
+        work = self._started[call] = _Work(cancel)
+        if call.deadline is not None:
+            work.timer = self._scheduler.later(call.deadline / 1000, self._expire, call)
+
+    def _expire(self, call: IncomingCall) -> None:
+        work = self._started.get(call)
+        if work is not None:
+            work.is_expired = True
+            work.cancel()
 
     def _task_began(self) -> None:
         self._unstarted -= 1
@@ -126,10 +111,6 @@ class Results:
             lambda value: self._finish(call, value), lambda failure: self._fail(call, failure)
         )
 
-    def _finish_task(self, call: IncomingCall, task: asyncio.Task[Any]) -> None:
-        self._running.pop(task, None)
-        self._finish_future(call, task)
-
     def _finish_future(self, call: IncomingCall, future: asyncio.Future[Any]) -> None:
         if future.cancelled():
             self._fail(call, asyncio.CancelledError(f"'{call.name}' was cancelled"))
@@ -140,16 +121,11 @@ class Results:
         else:
             self._fail(call, error)
 
-    def _forget(self, result: Any, deferred: Deferred[Any]) -> Any:
-        self._running.pop(deferred, None)
-        return result
-
-    def _ended(self, call: IncomingCall) -> None:
-        self._cancels.pop(call, None)
-        self._expired.pop(call, None)
-        timer = self._timers.pop(call, None)
-        if timer is not None:
-            timer.cancel()
+    def _ended(self, call: IncomingCall) -> _Work | None:
+        work = self._started.pop(call, None)
+        if work is not None and work.timer is not None:
+            work.timer.cancel()
+        return work
 
     def _finish(self, call: IncomingCall, value: Any) -> None:
         self._ended(call)
@@ -157,11 +133,29 @@ class Results:
         self._answered()
 
     def _fail(self, call: IncomingCall, error: Any) -> None:
-        if call in self._expired and isinstance(Failure.of(error).value, _CANCELLED):
+        work = self._ended(call)
+        is_expired = work is not None and work.is_expired
+        if is_expired and isinstance(Failure.of(error).value, _CANCELLED):
             error = CallTimeout(f"'{text_of(call.name)}' was cancelled at its caller's deadline")
-        self._ended(call)
         self._session.fail(call, error)
         self._answered()
+
+
+class _Work:
+    """A method that was started here.
+
+    Attributes:
+        cancel: cancels it.
+        timer: of its caller's deadline, if there is one.
+        is_expired: whether that has passed.
+    """
+
+    __slots__ = ("cancel", "is_expired", "timer")
+
+    def __init__(self, cancel: Callable[[], object]):
+        self.cancel = cancel
+        self.timer: Cancellable | None = None
+        self.is_expired = False
 
 
 async def _awaited(awaitable: Awaitable[Any]) -> Any:

@@ -81,13 +81,8 @@ class Translator:
         self.perspective: Any = None
         self._policy = policy
         self._invoker = invoker
-        self._rows: dict[bytes, Row] = {
-            b"remote": self._read_remote,
-            b"local": self._read_local,
-            b"cached": self._read_cached,
-            b"lcache": self._read_lcache,
-            **invoker.rows,
-        }
+        # Made with the first graph that comes in: to many a connection none ever does.
+        self._rows: dict[bytes, Row] | None = None
 
     def open(
         self, perspective: Any = None, method: Any = None, args: Any = None, kw: Any = None
@@ -117,6 +112,8 @@ class Translator:
             DecodeError, LimitExceeded: it may not come in; what a hook raises passes through.
         """
         policy = self._policy
+        if self._rows is None:
+            self._rows = self._made_rows()
         outer, self.perspective = self.perspective, perspective
         try:
             return Unjellier(
@@ -166,6 +163,15 @@ class Translator:
         entry = self.published.release(cache_id)
         if entry is not None:
             entry.stop()
+
+    def _made_rows(self) -> dict[bytes, Row]:
+        return {
+            b"remote": self._read_remote,
+            b"local": self._read_local,
+            b"cached": self._read_cached,
+            b"lcache": self._read_lcache,
+            **self._invoker.rows,
+        }
 
     def _read_remote(self, unjellier: Unjellier, expression: list[Any]) -> Any:
         object_id = _only_field(expression)

@@ -7,8 +7,9 @@ water mark and resumed when they fall below the low one. A *pull* producer write
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Protocol
+
+from broker.net.scheduler import Scheduler
 
 __all__ = ["Producer", "ProducerSlot"]
 
@@ -23,18 +24,25 @@ class Producer(Protocol):
         """Stop for good: the transport has gone."""
 
 
+class Filled(Protocol):
+    """A transport that a producer fills."""
+
+    @property
+    def scheduler(self) -> Scheduler:
+        """Its loop."""
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that have not been taken."""
+
+
 class ProducerSlot:
-    """The one producer of a transport.
+    """The one producer of a transport."""
 
-    ``soon`` calls a function in the next turn of the loop; ``is_empty`` tells whether nothing is
-    unsent.
-    """
+    __slots__ = ("_is_paused", "_producer", "_transport", "is_push")
 
-    __slots__ = ("_is_empty", "_is_paused", "_producer", "_soon", "is_push")
-
-    def __init__(self, soon: Callable[..., object], is_empty: Callable[[], bool]):
-        self._soon = soon
-        self._is_empty = is_empty
+    def __init__(self, transport: Filled):
+        self._transport = transport
         self._producer: Any = None
         self._is_paused = False
         self.is_push = False
@@ -58,7 +66,7 @@ class ProducerSlot:
         self.is_push = is_push
         self._is_paused = False
         if not is_push:
-            self._soon(self._pull, producer)
+            self._transport.scheduler.soon(self._pull, producer)
 
     def unregister(self) -> None:
         """Forget the producer; it is told nothing."""
@@ -91,5 +99,5 @@ class ProducerSlot:
             return
         producer.resumeProducing()
         # What the kernel took at once leaves no later moment at which to ask for more.
-        if self._producer is producer and self._is_empty():
-            self._soon(self._pull, producer)
+        if self._producer is producer and not self._transport.unsent:
+            self._transport.scheduler.soon(self._pull, producer)

@@ -285,8 +285,10 @@ async def _connect_first(
     """Connect to the first address that takes us; raise what tells most where none does."""
     errors: list[OSError] = []
     for place, (family, kind, proto, _, address) in enumerate(resolved):
+        left = len(resolved) - place
         try:
-            async with asyncio.timeout(timeout / (len(resolved) - place)):
+            # The last has all the time that the caller's own limit leaves.
+            async with asyncio.timeout(timeout / left if left > 1 else None):
                 return await _connected(family, kind, proto, address, local)
         except OSError as exc:
             errors.append(exc)

@@ -70,6 +70,10 @@ class StreamProtocol(Protocol):
 MakeProtocol = Callable[[Address], StreamProtocol | None]
 
 
+def _make_none(address: Address) -> None:
+    """Make no protocol."""
+
+
 class _Scratch(threading.local):
     """One receive buffer a thread: a loop fills it and empties it before it does anything else."""
 
@@ -138,7 +142,7 @@ class StreamTransport(SocketFace, asyncio.BufferedProtocol):
         # A proactor loop hands the buffer to the kernel before there is anything to read.
         windows = sys.platform == "win32"
         self._own_buffer = memoryview(bytearray(_BUFFER_SIZE)) if windows else None
-        self._producers = ProducerSlot(loop.call_soon, lambda: not self.unsent)
+        self._producers = ProducerSlot(self)
         self._timer: asyncio.TimerHandle | None = None
         self._reason: Exception | None = None
         self._is_closing = False
@@ -285,8 +289,10 @@ class StreamTransport(SocketFace, asyncio.BufferedProtocol):
         self._host = address_of(family, self._transport.get_extra_info("sockname"))
 
     def _ask_protocol(self) -> StreamProtocol | None:
+        # Asked once; what it holds is not needed for as long as the connection lasts.
+        make_protocol, self._make_protocol = self._make_protocol, _make_none
         try:
-            return self._make_protocol(self._peer)
+            return make_protocol(self._peer)
         except Exception as exc:  # it must not end the loop that accepts
             _logger.error("%s: no protocol could be made", self._peer, exc_info=exc)
             return None

@@ -98,7 +98,7 @@ class ProcessTransport:
         self._child = child
         self._address = PipeAddress(name)
         self._reason: Failure | None = None
-        self._producers = ProducerSlot(self.scheduler.soon, lambda: not self.unsent)
+        self._producers = ProducerSlot(self)
         self._writer: PipeWriter | None = None
         self._readers: dict[int, PipeReader] = {}
         for number, fd in child.pipes.items():

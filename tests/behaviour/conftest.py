@@ -103,7 +103,7 @@ class Faces:
                 found[f"{side} published"] = len(translator.published)
                 found[f"{side} held"] = len(translator.held)
                 found[f"{side} waiting"] = end.session.waiting + len(end.calls._deferreds)
-                found[f"{side} running"] = end.session.running + len(end._results)
+                found[f"{side} running"] = end.session.running + len(end._results or ())
         return {where: count for where, count in found.items() if count}
 
 

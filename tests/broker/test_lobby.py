@@ -24,12 +24,12 @@ def lucky(**changes: Any) -> Lobby:
 def test_each_source_has_its_share() -> None:
     """A seventeenth connection from one address is refused; one from another is not."""
     lobby = lucky()
-    leaves = [lobby.enter(at(1)) for _ in range(16)]
+    places = [lobby.enter(at(1)) for _ in range(16)]
     with pytest.raises(Refusal, match=r"^16 connections waiting for login$") as caught:
         lobby.enter(at(1))
     assert caught.value.limit == "max_waiting_each"
     lobby.enter(at(2))
-    leaves[0]()
+    places[0].leave()
     lobby.enter(at(1))
     assert len(lobby) == 17
 
@@ -37,13 +37,13 @@ def test_each_source_has_its_share() -> None:
 def test_all_have_a_limit() -> None:
     """A connection beyond the 256th is refused, wherever it comes from."""
     lobby = lucky()
-    leaves = [lobby.enter(at(number)) for number in range(256)]
+    places = [lobby.enter(at(number)) for number in range(256)]
     with pytest.raises(Refusal, match=r"^256 connections waiting for login$") as caught:
         lobby.enter(at(999))
     assert caught.value.limit == "max_waiting"
-    for leave in leaves:
-        leave()
-        leave()
+    for place in places:
+        place.leave()
+        place.leave()
     assert len(lobby) == 0
     assert not lobby._by_source
 

@@ -6,6 +6,7 @@ import pytest
 from memory import ManualScheduler
 
 from broker.core.policy import STRICT
+from broker.core.stats import Stats
 from broker.patience import Patience
 
 CAP = STRICT.max_unsent
@@ -16,14 +17,15 @@ class Line:
 
     def __init__(self) -> None:
         self.scheduler = ManualScheduler()
-        self.sent = self.unsent = 0
+        self.unsent = 0
+        self.stats = Stats()
         self.said: list[str] = []
         self.limits: list[str] = []
         self.patience = Patience(
             self.scheduler,
             STRICT,
             lambda: self.unsent,
-            lambda: self.sent,
+            self.stats,
             self._give_up,
         )
 
@@ -33,7 +35,7 @@ class Line:
 
     def write(self, size: int) -> None:
         """Write, to a kernel that takes nothing for now."""
-        self.sent += size
+        self.stats.bytes_sent += size
         self.unsent += size
         self.patience.watch()
 

@@ -115,3 +115,18 @@ def test_nothing_is_written_after_the_end() -> None:
     pair.server.on_released()
     assert not pair.scheduler.step()
     assert len(pair.transport(pair.server).writes) == written
+
+
+def test_congestion() -> None:
+    """It is found out when much is written, and is over when the peer has taken it."""
+    pair = BrokerPair(Slow(0.0))
+    pump, transport = pair.client.pump, pair.transport(pair.client)
+    assert not pump.is_congested
+    transport.unsent = STRICT.high_water + 1
+    pair.root.callRemote("note", 0, much="x" * transport.unsent).addErrback(lambda _: None)
+    assert pump.is_congested
+    transport.unsent = STRICT.high_water
+    assert not pump.is_congested
+    transport.unsent = 0
+    pair.client.flush()
+    assert not pump.is_congested

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from jelly import banana
+from jelly import atoms, banana
 from jelly.banana import decode, encode
 from jelly.codec import Reader, Writer
 from jelly.errors import BananaError, EncodeError, LimitExceeded, TooLarge
@@ -58,6 +58,12 @@ def head(number: int, code: bytes) -> bytes:
     return digits + code
 
 
+def text_of(octets: bytes) -> bytes:
+    """The bytes of a str's expression, written out."""
+    length = head(len(octets), banana.STRING) if octets else b"\x00\x82"
+    return b"\x02\x80" + b"\x07\x82unicode" + length + octets
+
+
 @pytest.mark.parametrize("vocabulary", [PB_VOCABULARY, NONE_VOCABULARY])
 @pytest.mark.parametrize("chunk", [1, 2, 3, 7, 64, 1448, 1 << 20])
 def test_any_pieces(vocabulary: dict[bytes, int], chunk: int) -> None:
@@ -71,6 +77,34 @@ def test_any_pieces(vocabulary: dict[bytes, int], chunk: int) -> None:
     assert found == STREAM
     assert list(map(type, found)) == list(map(type, STREAM))
     assert source.is_between_expressions
+
+
+@pytest.mark.parametrize("size", [0, 1, 9, 126, 127, 128, 129, 20_000])
+def test_texts(size: int) -> None:
+    """A str, which has a quick path where it is short, is an expression like any other."""
+    octets = b"\xc3" * size
+    assert encode([b"unicode", octets]) == text_of(octets)
+    data = b"\x03\x80" + text_of(octets) * 2 + b"\x05\x81"
+    for chunk in (1, 7, len(data) - 3, len(data)):
+        assert fed(data, chunk) == [[[b"unicode", octets]] * 2 + [5]]
+
+
+@pytest.mark.parametrize(
+    "rest", [[b"list"], [5], [[]], [1.5], [b"one", b"more"], [], [[b"unicode", b"x"]], [b"unicode"]]
+)
+@pytest.mark.parametrize("vocabulary", [PB_VOCABULARY, NONE_VOCABULARY, {b"unicode": 1, b"x": 2}])
+def test_what_only_begins_as_a_text(rest: list[Any], vocabulary: dict[bytes, int]) -> None:
+    """What has the tag of a str, and is none, or has words of the vocabulary in it."""
+    expression = [[atoms.UNICODE, *rest]]
+    data = Writer(Limits(), vocabulary).encode(expression)
+    # A tag of the application's own is not the atom, and takes the general path.
+    assert data == Writer(Limits(), vocabulary).encode([[bytes(bytearray(b"unicode")), *rest]])
+    for chunk in (1, len(data)):
+        source, found = reader(vocabulary), []
+        for begin in range(0, len(data), chunk):
+            source.feed(data[begin : begin + chunk])
+            found += source.read()
+        assert found == [expression]
 
 
 def test_words() -> None:
@@ -128,6 +162,11 @@ def test_take_rest_of_a_part(started: bytes) -> None:
         ),
         (b"\x05\x80" + b"\x05\x80" * 2, {"max_nodes": 12}, "expression of more than 12 nodes"),
         (b"\x05\x80" + b"\x80" * 3, {"max_nodes": 7}, "expression of more than 7 nodes"),
+        (text_of(b"hello"), {"max_string": 6}, "string of 7 bytes (max_string 6)"),
+        (text_of(b"hello you"), {"max_string": 8}, "string of 9 bytes (max_string 8)"),
+        (b"\x01\x80" * 9 + text_of(b""), {"max_depth": 9}, "nesting deeper than 9 (max_depth)"),
+        (b"\x02\x80" + text_of(b"") * 2, {"max_nodes": 5}, "expression of more than 5 nodes"),
+        (text_of(b"hello"), {"max_list": 1}, "list of 2 elements (max_list 1)"),
     ],
 )
 @pytest.mark.parametrize("chunk", [1, 1 << 20])
@@ -147,6 +186,10 @@ def test_limits(data: bytes, limits: dict[str, int], text: str, chunk: int) -> N
         (b"\x64\x82" + b"x" * 100, {"max_expression": 102}),
         (b"\x02\x80" + b"\x02\x80\x00\x81\x00\x81" + b"\x80", {"max_nodes": 5}),
         (b"\x7f" * 64 + b"\x85", {}),
+        (text_of(b"hello"), {"max_string": 7}),
+        (text_of(b"hello you"), {"max_string": 9}),
+        (b"\x01\x80" * 9 + text_of(b""), {"max_depth": 10}),
+        (b"\x02\x80" + text_of(b"") * 2, {"max_nodes": 6}),
     ],
 )
 @pytest.mark.parametrize("chunk", [1, 1 << 20])
@@ -305,6 +348,20 @@ def test_tuples_bools_and_buffers() -> None:
     """Tuples are written as lists, bools as ints, bytearrays and memoryviews as bytes."""
     value = (True, False, bytearray(b"ab"), memoryview(b"cd"))
     assert decode(encode(value)) == [1, 0, b"ab", b"cd"]
+
+
+def test_texts_under_limits() -> None:
+    """Of a text, too, no more is written than the limits allow."""
+    text = [atoms.UNICODE, b"hello you"]
+    assert Writer(Limits(max_string=9, max_depth=1, max_nodes=2), {}).encode(text)
+    for limits, said in (
+        (Limits(max_string=8), r"bytes of 9 \(max_string 8\)"),
+        (Limits(max_string=6), r"bytes of 7 \(max_string 6\)"),
+        (Limits(max_depth=0), r"nesting deeper than 0 \(max_depth\)"),
+        (Limits(max_nodes=1), r"expression of 2 nodes \(max_nodes 1\)"),
+    ):
+        with pytest.raises(TooLarge, match=said):
+            Writer(limits, {}).encode(text)
 
 
 def test_floats() -> None:

@@ -235,7 +235,6 @@ def test_rows_of_the_host() -> None:
     host = pair.client_host
     host.rows = {b"mine": lambda unjellier, expression: expression[1]}
     one = make_end(STRICT, True)
-    one.host.rows = host.rows
     fresh = type(one.translator)(STRICT, host, Dropped(lambda: None))
     assert fresh.unjelly([b"mine", 5]) == 5
     with pytest.raises(InsecureJelly):

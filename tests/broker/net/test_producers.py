@@ -7,16 +7,25 @@ import pytest
 from broker.net.producers import ProducerSlot
 
 
-class Soon(list):
-    """Calls that wait for the next turn of a loop."""
+class Line:
+    """A transport, and the calls that wait for the next turn of its loop."""
 
-    def __call__(self, f, *args):
+    def __init__(self) -> None:
+        self.unsent = 0
+        self.waiting = []
+
+    @property
+    def scheduler(self):
+        """Its loop, which is here too."""
+        return self
+
+    def soon(self, f, *args):
         """Take a call."""
-        self.append((f, args))
+        self.waiting.append((f, args))
 
     def turn(self) -> None:
         """Make the calls that wait now."""
-        waiting, self[:] = list(self), []
+        waiting, self.waiting = self.waiting, []
         for f, args in waiting:
             f(*args)
 
@@ -39,7 +48,7 @@ class Calls(list):
 
 def test_push() -> None:
     """A push producer hears each change once."""
-    slot, producer = ProducerSlot(Soon(), lambda: True), Calls()
+    slot, producer = ProducerSlot(Line()), Calls()
     slot.register(producer, is_push=True)
     slot.resume()
     slot.pause()
@@ -51,16 +60,16 @@ def test_push() -> None:
 
 def test_pull() -> None:
     """A pull producer is asked soon, again while all is taken at once, and when all has left."""
-    soon, producer, empty = Soon(), Calls(), [True]
-    slot = ProducerSlot(soon, lambda: empty[0])
+    line, producer = Line(), Calls()
+    slot = ProducerSlot(line)
     slot.register(producer, is_push=False)
     assert producer == []
-    soon.turn()
-    soon.turn()
+    line.turn()
+    line.turn()
     assert producer == ["resume"] * 2
-    empty[0] = False
-    soon.turn()
-    soon.turn()
+    line.unsent = 1
+    line.turn()
+    line.turn()
     slot.pause()
     assert producer == ["resume"] * 3
     slot.resume()
@@ -69,11 +78,11 @@ def test_pull() -> None:
 
 def test_unregistered() -> None:
     """A producer that has left is asked nothing more, not even what was meant to come soon."""
-    soon, producer = Soon(), Calls()
-    slot = ProducerSlot(soon, lambda: True)
+    line, producer = Line(), Calls()
+    slot = ProducerSlot(line)
     slot.register(producer, is_push=False)
     slot.unregister()
-    soon.turn()
+    line.turn()
     slot.pause()
     slot.resume()
     slot.stop()
@@ -82,7 +91,7 @@ def test_unregistered() -> None:
 
 def test_one_at_a_time() -> None:
     """There is one producer; when it is stopped another may come."""
-    slot, first = ProducerSlot(Soon(), lambda: True), Calls()
+    slot, first = ProducerSlot(Line()), Calls()
     slot.register(first, is_push=True)
     with pytest.raises(RuntimeError, match="was never unregistered"):
         slot.register(Calls(), is_push=True)
