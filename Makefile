@@ -57,8 +57,10 @@ fuzz: $(VENV)/.installed $(VENV)/.test
 	$(BIN)/python tests/fuzz/run.py $(FUZZ_ARGS)
 
 # Every block is the C library's, which gives back each free page; Python's own allocator keeps a MiB for one object.
+# Those of 16 KiB and more are the system's, and leave no holes among the others.
 soak: export PYTHONMALLOC := malloc
 soak: export MALLOC_ARENA_MAX := 1
+soak: export MALLOC_MMAP_THRESHOLD_ := 16384
 soak: $(VENV)/.installed $(VENV)/.test
 	$(BIN)/python tests/soak/run.py soak --minutes $(MINUTES) $(addprefix --seed ,$(SEED))
 
