@@ -491,3 +491,40 @@ def test_idle_filters_stay_small_after_bulk(link: Link) -> None:
     assert all(len(piece) < 20_000 for piece in link.client._sealed)
     link.carry()
     assert len(link.at_server) == 1 << 20
+
+
+class Asked:
+    """OpenSSL's end of a connection, which notes each question that it had no answer to."""
+
+    def __init__(self, connection: Any) -> None:
+        self.connection = connection
+        self.in_vain: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self.connection, name)
+
+        def ask(*args: Any) -> Any:
+            try:
+                return method(*args)
+            except SSL.WantReadError:
+                self.in_vain.append(name)
+                raise
+
+        return ask
+
+
+def test_openssl_is_asked_for_nothing_in_vain(link: Link) -> None:
+    """What has come in whole records is read, and what is sealed is taken, without a miss."""
+    link.carry()
+    asked = [Asked(link.client._connection), Asked(link.server._connection)]
+    link.client._connection, link.server._connection = asked
+    for size in (1, 100, 20_000):
+        link.client.send(b"x" * size)
+        link.carry()
+        link.server.send(b"y" * size)
+        link.carry()
+    assert (len(link.at_server), len(link.at_client)) == (20_101, 20_101)
+    assert [each.in_vain for each in asked] == [[], []]
+    link.client.close()
+    link.carry()
+    assert link.server.peer_closed
