@@ -47,12 +47,13 @@ class Reader:
         "_pos",
         "_seen",
         "_start",
+        "_text_size",
         "_wanted",
         "_words",
     )
 
     def __init__(self, limits: Limits, vocabulary: Mapping[bytes, int]):
-        self._limits = limits
+        self.set_limits(limits)
         self._words = {number: word for word, number in vocabulary.items()}
         self._buffer = b""
         self._pos = 0
@@ -73,6 +74,7 @@ class Reader:
     def set_limits(self, limits: Limits) -> None:
         """Apply other limits to what is read from now on."""
         self._limits = limits
+        self._text_size = _text_size(limits)
 
     @property
     def is_between_expressions(self) -> bool:
@@ -147,7 +149,7 @@ class Reader:
         end = len(data)
         limits = self._limits
         longest = 7 * limits.max_prefix
-        text_size = _text_size(limits)
+        text_size = self._text_size
         most_elements, most_nodes, deepest = limits.max_list, limits.max_nodes, limits.max_depth
         nodes = self._nodes
         current, left = stack.pop() if stack else (done, -1)
@@ -329,11 +331,12 @@ def list_head(length: int) -> bytes:
 class Writer:
     """Writes expressions as bytes, under the limits that the peer's reader will enforce."""
 
-    __slots__ = ("_limits", "_words")
+    __slots__ = ("_limits", "_text_size", "_words")
 
     def __init__(self, limits: Limits, vocabulary: Mapping[bytes, int]):
         self._limits = limits
         self._words = {word: _head(number, _VOCAB) for word, number in vocabulary.items()}
+        self._text_size = 0 if UNICODE in vocabulary else _text_size(limits)
 
     def encode(self, expression: Expression) -> bytes:
         """Return the bytes of one expression; tuples count as lists and bools as ints.
@@ -347,7 +350,7 @@ class Writer:
         append = pieces.append
         words, limits = self._words, self._limits
         max_depth = limits.max_depth
-        text_size = 0 if UNICODE in words else _text_size(limits)
+        text_size = self._text_size
         nodes = 0
         elements: Iterator[Any] = iter((expression,))
         outer: list[Iterator[Any]] = []
