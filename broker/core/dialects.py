@@ -6,7 +6,7 @@ Nothing else in the house asks which one it is: it does what the record says.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, MutableSequence
+from collections.abc import Callable, Collection, MutableSequence
 from functools import lru_cache, partial
 from typing import Any, Protocol
 
@@ -17,6 +17,7 @@ from broker.core.messages import Message, ObjectId
 from broker.core.msgpack_reader import DEEPEST, FrameReader
 from broker.core.msgpack_writer import FrameWriter
 from broker.core.notice import Notice
+from broker.errors import ConfigError
 from jelly.limits import Limits
 from jelly.vocabulary import NONE_VOCABULARY, PB_VOCABULARY
 
@@ -29,6 +30,7 @@ __all__ = [
     "Dialect",
     "MessageReader",
     "MessageWriter",
+    "check_names",
 ]
 
 
@@ -137,3 +139,20 @@ DIALECTS: tuple[Dialect, ...] = (MSGPACK, PB, NONE)
 
 # Those in which a message is the expression that published hooks know.
 PUBLISHED_DIALECTS: tuple[Dialect, ...] = (PB, NONE)
+
+
+def check_names(names: Collection[str], limits: Limits) -> None:
+    """Check that a dialect can be agreed on, of those with these names and under these limits.
+
+    Raises:
+        ConfigError: a name is of none, or no dialect of them may be spoken.
+    """
+    known = {dialect.name.decode("ascii"): dialect for dialect in DIALECTS}
+    for name in names:
+        if name not in known:
+            raise ConfigError(f"there is no dialect {name!r}; there are {', '.join(known)}")
+    if not any(limits.max_depth <= known[name].deepest for name in names):
+        raise ConfigError(
+            f"dialects={tuple(names)!r} leaves nothing to speak"
+            + (f" where max_depth is {limits.max_depth}" if names else "")
+        )

@@ -7,6 +7,7 @@ from typing import Any
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from broker.core.dialects import check_names
 from jelly.limits import Limits
 from jelly.registry import Registry, defaults
 from jelly.security import Security, SecurityOptions
@@ -70,6 +71,9 @@ class Policy(Struct, frozen=True):
             there, and that it then has to answer.
         stall_timeout: seconds a peer may take nothing while much waits for it, or leave more than
             ``max_unsent`` waiting.
+
+    Raises:
+        ConfigError: no dialect could be agreed on, or one of those named is none.
     """
 
     dialects: tuple[str, ...] = ("msgpack/1", "pb", "none")
@@ -110,8 +114,15 @@ class Policy(Struct, frozen=True):
     ping_timeout: float = 20.0
     stall_timeout: float = 30.0
 
+    def __post_init__(self) -> None:
+        check_names(self.dialects, self.limits)
+
     def but(self, **changes: Any) -> Policy:
-        """Return this policy with some attributes changed."""
+        """Return this policy with some attributes changed.
+
+        Raises:
+            ConfigError: no dialect is left that could be agreed on.
+        """
         return replace(self, **changes)
 
 

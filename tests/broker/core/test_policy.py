@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from memory import BrokerPair
 from msgspec import structs
 
 from broker.core.policy import PUBLISHED, STRICT, Policy
+from broker.errors import ConfigError
 from broker.flavors.copyable import Copyable, RemoteCopy, register, set_fields
 from broker.flavors.failures import shown_error
 from broker.flavors.referenceable import Root
@@ -90,6 +92,34 @@ def test_but() -> None:
         STRICT.max_calls = 5  # type: ignore[misc]
     with pytest.raises(TypeError):
         STRICT.but(no_such=1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        (
+            {"dialects": ("msgpack",)},
+            "there is no dialect 'msgpack'; there are msgpack/1, pb, none",
+        ),
+        ({"dialects": "pb"}, "there is no dialect 'p'; there are msgpack/1, pb, none"),
+        ({"dialects": ()}, "dialects=() leaves nothing to speak"),
+        (
+            {"dialects": ("msgpack/1",), "limits": Limits(max_depth=101)},
+            "dialects=('msgpack/1',) leaves nothing to speak where max_depth is 101",
+        ),
+    ],
+)
+def test_no_dialect_is_left(changes: dict[str, Any], text: str) -> None:
+    """A policy under which no connection could be made is refused at once, however it is made."""
+    for make in (Policy, STRICT.but):
+        with pytest.raises(ConfigError, match=f"^{re.escape(text)}$"):
+            make(**changes)
+
+
+def test_one_dialect_is_enough() -> None:
+    """Of one name, and of one that the limits leave."""
+    assert STRICT.but(dialects=["none"], limits=Limits(max_depth=200)).dialects == ["none"]
+    assert STRICT.but(dialects=("msgpack/1", "pb"), limits=Limits(max_depth=101))
 
 
 class Dynamic(Root):
