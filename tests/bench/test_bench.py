@@ -215,6 +215,15 @@ def test_profile_reads_stacks() -> None:
     ]
 
 
+def test_profile_by_package() -> None:
+    """A function counts for its file's folder; less than a hundredth is not told."""
+    read = profile_sides.Profile.read(
+        "a (broker/core/x.py:1) 60\nb (broker/y.py:1);c (broker/core/z.py:2) 20\n"
+        "b (broker/y.py:1) 119\nd (typing.py:5) 1\ne (work.py) 0"
+    )
+    assert read.packages() == ["  59.5%  broker", "  40.0%  broker/core"]
+
+
 def test_profile_sees_both_sides() -> None:
     """A workload is looked at in the server and in the client."""
     found = profile_sides.profile("ours", "W2", 1)
