@@ -6,20 +6,34 @@ turn of the loop is one write. Its login is a TCP connection with the four round
 each of a few bytes. The difference to ours is objects, references, limits, fairness and logins; the
 ratio says how far a target can be.
 
-``python tests/bench/floor.py`` prints microseconds for each, interleaved, the median of the rounds.
+``python tests/bench/floor.py`` prints microseconds for each, interleaved, the median of the rounds;
+with ``--uvloop`` those of that loop. With ``--memory`` it prints, instead, what OpenSSL keeps for
+the server's end of a connection: no socket, no loop, and nothing of ours but the filter.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
+import gc
+import os
 import statistics
+import sys
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import msgspec
 
+# Not there by itself where PYTHONSAFEPATH is set, as it is under make.
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from identities import write_identities
+
 import broker
+from broker.net.tls_filter import TLSFilter
 from cred import Portal, UsernamePassword
 from cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
 
@@ -211,9 +225,56 @@ async def measure() -> dict[str, float]:
     return {name: statistics.median(values) for name, values in found.items()}
 
 
+def openssl_kib(folder: Path, ends: int = 500) -> float:
+    """Return the KiB of resident memory that a server's end of a connection at rest takes."""
+    write_identities(folder)
+    server = broker.TLS.server(folder / "server.pem", folder / "server.key")
+    client = broker.TLS.client(ca=folder / "server.pem")
+    makers = (
+        server.filter_maker(is_server=True),
+        client.filter_maker(is_server=False, host="127.0.0.1"),
+    )
+    kept = [_met(*makers) for _ in range(20)]
+    gc.collect()
+    before = _resident()
+    kept += [_met(*makers) for _ in range(ends)]
+    gc.collect()
+    return (_resident() - before) / ends / 1024
+
+
+def _met(make_server: Callable[[], TLSFilter], make_client: Callable[[], TLSFilter]) -> TLSFilter:
+    server, client = make_server(), make_client()
+    while not (server.handshake_done and client.handshake_done):
+        server.receive(client.data_to_send())
+        client.receive(server.data_to_send())
+    client.send(b"hello")
+    server.receive(client.data_to_send())
+    server.send(b"hello")
+    client.receive(server.data_to_send())
+    return server
+
+
+def _resident() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
 def main() -> None:
     """Measure and print."""
-    for name, microseconds in asyncio.run(measure()).items():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--uvloop", action="store_true")
+    parser.add_argument("--memory", action="store_true")
+    options = parser.parse_args()
+    if options.memory:
+        with TemporaryDirectory() as folder:
+            print(f"an end of TLS, OpenSSL alone {openssl_kib(Path(folder)):14.1f} KiB")
+        return
+    factory = asyncio.new_event_loop
+    if options.uvloop:
+        # Not at the top: who measures the loop of asyncio needs no other.
+        from uvloop import new_event_loop as factory
+    with asyncio.Runner(loop_factory=factory) as runner:
+        found = runner.run(measure())
+    for name, microseconds in found.items():
         print(f"{name:32}{microseconds:10.1f} us")
 
 
