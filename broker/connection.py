@@ -114,6 +114,7 @@ class Broker(Doors):
         context.run(CURRENT_CALL.set, Call(self.peer, self.connection))
         # What the peer calls is not bound by the time limit of whoever made the connection.
         context.run(DEADLINE.set, None)
+        # Whoever may give the connection up shares this one bound method.
         self.expectations = Expectations(self.abort)
         self._scheduler: Scheduler = scheduler_for(None)
         self.pump = Pump(self.session, self.policy, self.expectations.give_up)
