@@ -54,7 +54,7 @@ class Bare(asyncio.BufferedProtocol):
     """
 
     def __init__(self) -> None:
-        self._view = memoryview(bytearray(80 * 1024))
+        self._view = memoryview(bytearray(65536))
         self._rest = b""
         self._due: list[bytes] = []
         self._waiting: dict[int, asyncio.Future[Any]] = {}
