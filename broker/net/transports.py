@@ -49,8 +49,9 @@ HIGH_WATER = 64 * 1024
 STALL = 30.0
 """Seconds without progress after which a closing connection is cut off."""
 
-# With 80 KiB, a call with 64 KiB comes in one read and takes 0.88 of the processor time; but four at
-# a time, and pages, take up to 1.2 times as long by the clock, with a process at each end.
+# With 80 KiB, a call with 64 KiB comes in one read and takes 0.88 of the processor time; but
+# several at a time, and pages, take up to 1.2 times as long by the clock, with a process at each
+# end.
 _BUFFER_SIZE = 64 * 1024
 
 _logger = logging.getLogger("broker.net")
