@@ -31,6 +31,7 @@ __all__ = [
     "MessageReader",
     "MessageWriter",
     "check_names",
+    "spoken",
 ]
 
 
@@ -141,17 +142,28 @@ DIALECTS: tuple[Dialect, ...] = (MSGPACK, PB, NONE)
 PUBLISHED_DIALECTS: tuple[Dialect, ...] = (PB, NONE)
 
 
+def spoken(
+    names: Collection[str], limits: Limits, among: tuple[Dialect, ...] = DIALECTS
+) -> tuple[Dialect, ...]:
+    """Return those of some dialects that have one of the names and can be read under the limits."""
+    return tuple(
+        dialect
+        for dialect in among
+        if dialect.name.decode("ascii") in names and limits.max_depth <= dialect.deepest
+    )
+
+
 def check_names(names: Collection[str], limits: Limits) -> None:
     """Check that a dialect can be agreed on, of those with these names and under these limits.
 
     Raises:
         ConfigError: a name is of none, or no dialect of them may be spoken.
     """
-    known = {dialect.name.decode("ascii"): dialect for dialect in DIALECTS}
+    known = [dialect.name.decode("ascii") for dialect in DIALECTS]
     for name in names:
         if name not in known:
             raise ConfigError(f"there is no dialect {name!r}; there are {', '.join(known)}")
-    if not any(limits.max_depth <= known[name].deepest for name in names):
+    if not spoken(names, limits):
         raise ConfigError(
             f"dialects={tuple(names)!r} leaves nothing to speak"
             + (f" where max_depth is {limits.max_depth}" if names else "")

@@ -24,7 +24,13 @@ from msgspec.structs import replace
 from broker.core import messages
 from broker.core.callee import Callee, IncomingCall
 from broker.core.caller import Caller
-from broker.core.dialects import DIALECTS, PUBLISHED_DIALECTS, Dialect, MessageReader
+from broker.core.dialects import (
+    DIALECTS,
+    PUBLISHED_DIALECTS,
+    Dialect,
+    MessageReader,
+    spoken,
+)
 from broker.core.dropped import Dropped
 from broker.core.events import Ready
 from broker.core.gate import Gate
@@ -51,15 +57,6 @@ __all__ = ["Session"]
 # Of the handshake, whose lengths and counts are small: so that the text which other protocols begin
 # with, all of it legal digits of a prefix, is refused at its fifth byte rather than waited out.
 _SMALL_PREFIX = 4
-
-
-def _offered(host: Host, policy: Policy) -> tuple[Dialect, ...]:
-    return tuple(
-        dialect
-        for dialect in (PUBLISHED_DIALECTS if host.overridden else DIALECTS)
-        if dialect.name.decode("ascii") in policy.dialects
-        and policy.limits.max_depth <= dialect.deepest
-    )
 
 
 @functools.lru_cache(16)
@@ -131,7 +128,8 @@ class Session:
         self._pings = 0
         self._reader: MessageReader | None = None
         if offered is None:
-            offered = _offered(host, policy)
+            among = PUBLISHED_DIALECTS if host.overridden else DIALECTS
+            offered = spoken(policy.dialects, policy.limits, among)
         # The handshake and the reader of it; nothing once it is over.
         self._greeting: Any = (
             Handshake(is_client, offered),

@@ -31,6 +31,7 @@ import msgspec
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from identities import write_identities
+from meter import memory_of
 
 import broker
 from broker.net.tls_filter import TLSFilter
@@ -236,10 +237,10 @@ def openssl_kib(folder: Path, ends: int = 500) -> float:
     )
     kept = [_met(*makers) for _ in range(20)]
     gc.collect()
-    before = _resident()
+    before = memory_of(os.getpid()) or 0
     kept += [_met(*makers) for _ in range(ends)]
     gc.collect()
-    return (_resident() - before) / ends / 1024
+    return ((memory_of(os.getpid()) or 0) - before) / ends / 1024
 
 
 def _met(make_server: Callable[[], TLSFilter], make_client: Callable[[], TLSFilter]) -> TLSFilter:
@@ -252,10 +253,6 @@ def _met(make_server: Callable[[], TLSFilter], make_client: Callable[[], TLSFilt
     server.send(b"hello")
     client.receive(server.data_to_send())
     return server
-
-
-def _resident() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def main() -> None:
