@@ -32,7 +32,7 @@ from jelly.errors import (
 )
 from jelly.interfaces import IJellyable, IUnjellyable
 from jelly.jellier import Jellier
-from jelly.limits import Limits
+from jelly.limits import PUBLISHED_LIMITS, Limits
 from jelly.registry import (
     Registry,
     defaults,
@@ -154,5 +154,7 @@ def unjelly(
         LimitExceeded: a key or a number is beyond the default limits.
     """
     security = taster if taster is not None else defaults.security
-    unjellier = Unjellier(security, persistentLoad, invoker, defaults.published)
+    unjellier = Unjellier(
+        security, persistentLoad, invoker, defaults.published, limits=PUBLISHED_LIMITS
+    )
     return unjellier.unjellyFull(sexp)

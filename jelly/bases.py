@@ -32,7 +32,7 @@ def blank_of(cls: Any) -> Any:
 
 
 def engine_hook(hook: Hook) -> Hook:
-    """Mark a default ``unjellyFor`` whose work the unjellier does itself, without recursion."""
+    """Mark a default hook whose work the jellier or unjellier does itself, without recursion."""
     hook.is_engine_hook = True  # type: ignore[attr-defined]
     return hook
 
@@ -59,6 +59,11 @@ class Jellyable:
         """Return the state to send; ``__dict__`` unless overridden."""
         return self.__dict__
 
+    def tag_and_state(self, jellier: Jellier) -> tuple[bytes, Any]:
+        """Return what the expression of this object consists of: the class name, and the state."""
+        return class_name(type(self)).encode("utf-8"), self.getStateFor(jellier)
+
+    @engine_hook
     def jellyFor(self, jellier: Jellier) -> Expression:
         """Return ``[class name, state]``."""
         return getInstanceState(self, jellier)
@@ -73,6 +78,16 @@ class Unjellyable:
         if not isinstance(state, dict):
             raise MalformedJelly(f"state of {type(self).__name__} is no dictionary")
         self.__dict__ = state
+
+    def unjellied_state(self, unjellier: Unjellier, jellyList: list[Any]) -> Expression:
+        """Return the expression of the state, which stands behind the tag.
+
+        Raises:
+            MalformedJelly: there is none, or more than that.
+        """
+        if len(jellyList) != 2:
+            raise MalformedJelly(f"{type(self).__name__} of {len(jellyList) - 1} fields")
+        return jellyList[1]  # type: ignore[no-any-return]
 
     def set_unjellied_state(self, unjellier: Unjellier, state: Any) -> None:
         """Hand the state to whichever published setter this family of classes has."""

@@ -12,19 +12,24 @@ for. Nothing recurses: open lists are a stack.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from operator import length_hint
 from typing import Any
 
 from jelly.atoms import UNICODE, Expression
 from jelly.errors import BananaError, EncodeError, LimitExceeded, TooLarge
 from jelly.limits import Limits
 from jelly.parts import Parts
+from jelly.slices import UNFINISHED, VISITS, finish
 
 __all__ = ["Reader", "Writer", "float_bytes", "int_bytes", "list_head", "string_head"]
 
 # The type bytes.
 _LIST, _INT, _STRING, _NEG, _FLOAT, _LONGINT, _LONGNEG, _VOCAB = range(0x80, 0x88)
 _DOUBLE = struct.Struct("!d")
+# Elements of a list that are written in one visit.
+_ITEMS = 256
 # The first element of a str's expression, which PB has no vocabulary for.
 _TEXT = bytes((len(UNICODE), _STRING)) + UNICODE
 
@@ -346,7 +351,16 @@ class Writer:
                 do.
             EncodeError: the expression holds something other than int, float, bytes and lists.
         """
+        return finish(self.walk(expression))  # type: ignore[no-any-return]
+
+    def walk(self, expression: Expression) -> Iterator[Any]:
+        """Write one expression, as a walk of ``jelly.slices`` whose result is its bytes.
+
+        Raises:
+            TooLarge, EncodeError: as `encode` does.
+        """
         pieces: list[bytes] = []
+        done: list[bytes] = []
         append = pieces.append
         words, limits = self._words, self._limits
         max_depth = limits.max_depth
@@ -354,8 +368,16 @@ class Writer:
         nodes = 0
         elements: Iterator[Any] = iter((expression,))
         outer: list[Iterator[Any]] = []
+        visits = VISITS
         while True:
-            for item in elements:
+            visits -= 1
+            if not visits:
+                # Small pieces take much more memory than their bytes do.
+                done.append(b"".join(pieces))
+                pieces.clear()
+                yield UNFINISHED
+                visits = VISITS
+            for item in islice(elements, _ITEMS):
                 kind = type(item)
                 if kind is bytes:
                     code = words.get(item)
@@ -392,12 +414,14 @@ class Writer:
                 else:
                     append(_encode_other(item, limits))
             else:
+                if length_hint(elements):
+                    continue
                 if not outer:
                     break
                 elements = outer.pop()
-        return self._joined(pieces, nodes)
+        yield self._joined((*done, *pieces), nodes)
 
-    def _joined(self, pieces: list[bytes], nodes: int) -> bytes:
+    def _joined(self, pieces: Iterable[bytes], nodes: int) -> bytes:
         encoded = b"".join(pieces)
         limits = self._limits
         if nodes > limits.max_nodes:

@@ -1,18 +1,20 @@
 """The jellier: a graph of objects to one expression.
 
 Theory of operation. The walk is depth first and keeps its own stack, since how deep a graph is may
-be a peer's choice (an echo). An object that can be shared is written where it is first met. When it
-is met again, it gets a number, ``[dereference n]`` stands for it there, and its first place becomes
-``[reference n …]``: at once if it is complete, else when the walk leaves it. This is the order in
-which Perspective Broker numbers references, so the bytes are the same. The one way to recurse is
-through ``jellyFor``, as deep as ``max_depth`` allows.
+be a peer's choice (an echo). It is done in slices (``jelly.slices``). An object that can be shared
+is written where it is first met. When it is met again, it gets a number, ``[dereference n]`` stands
+for it there, and its first place becomes ``[reference n …]``: at once if it is complete, else when
+the walk leaves it. This is the order in which Perspective Broker numbers references, so the bytes
+are the same. The one way to recurse is through a ``jellyFor`` of the application's, as deep as
+``max_depth`` allows.
 """
 
 from __future__ import annotations
 
 import types
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from itertools import islice
+from typing import Any, NamedTuple
 
 from jelly import atoms, leaves
 from jelly.atoms import Expression
@@ -20,6 +22,7 @@ from jelly.errors import CannotJelly, TooLarge
 from jelly.interfaces import IJellyable
 from jelly.limits import Limits
 from jelly.security import DummySecurityOptions, Security, class_name
+from jelly.slices import PARTS, UNFINISHED, VISITS, finish
 
 __all__ = ["Jellier"]
 
@@ -32,6 +35,8 @@ _TAGS: dict[type, bytes] = {
 }
 _PLAIN = frozenset({int, bytes, float})
 _SINGLE = _PLAIN | leaves.WRITERS.keys()
+# Entries of a dict that are written in one visit.
+_MOST_AT_ONCE = 1024
 
 
 class _Seen:
@@ -94,9 +99,20 @@ class Jellier:
         try:
             if self._depth > self._max_depth:
                 raise TooLarge(f"nesting deeper than {self._max_depth} (max_depth)")
-            return self._walk(obj)
+            return finish(self._walk(obj))  # type: ignore[no-any-return]
         finally:
             self._depth -= 1
+
+    def walk(self, obj: Any) -> Iterator[Any]:
+        """Make the expression of a whole graph, as a walk of ``jelly.slices``.
+
+        A container is read when the walk enters it; what is changed later is not sent.
+
+        Raises:
+            CannotJelly, TooLarge: as `jelly` does.
+        """
+        self._depth += 1
+        yield from self._walk(obj)
 
     def prepare(self, object: Any) -> list[Any]:
         """Begin to write ``object``: return the list to write it to (published)."""
@@ -118,15 +134,21 @@ class Jellier:
         expression.extend([atoms.UNPERSISTABLE, reason.encode("utf-8")])
         return expression
 
-    def _walk(self, root: Any) -> Expression:
+    def _walk(self, root: Any) -> Iterator[Any]:
         holder: list[Any] = []
         out = holder
         values: Iterator[Any] = iter((root,))
         seen: _Seen | None = None
         outer: list[tuple[list[Any], Iterator[Any], _Seen | None]] = []
         writers, base, most = leaves.WRITERS, self._levels, self._most_levels
+        visits = VISITS
         while True:
-            for value in values:
+            visits -= 1
+            if not visits:
+                yield UNFINISHED
+                visits = VISITS
+            full = len(out) + PARTS
+            for value in islice(values, PARTS):
                 kind = type(value)
                 if kind is int or kind is bytes or kind is float:
                     out.append(value)
@@ -149,24 +171,40 @@ class Jellier:
                         break
                     # What a hook returns is a list that its parts stand in.
                     self._levels = base + len(outer) + 1
-                    out.append(self._other(value))
+                    made = self._other(value)
                     self._levels = base
-                    continue
+                    if type(made) is not _Stateful:
+                        out.append(made)
+                        # A hook counts as a visit.
+                        break
+                    out.append(made.expression)
+                    outer.append((out, values, seen))
+                    self._check_level(base + len(outer))
+                    out, values, seen = made.expression, iter((made.state,)), self._seen[id(value)]
+                    break
                 inside = [tag]
                 out.append(inside)
                 entry = self._seen[id(value)] = _Seen(value, inside)
                 outer.append((out, values, seen))
                 # The message itself is one level more.
                 if most is not None and base + len(outer) >= most:
-                    raise TooLarge(f"nesting deeper than {most} (max_depth)")
+                    self._check_level(base + len(outer))
                 out, values, seen = inside, _parts(value, inside), entry
                 break
             else:
+                if len(out) == full:
+                    continue
                 if seen is not None:
                     seen.complete()
                 if not outer:
-                    return holder[0]  # type: ignore[no-any-return]
+                    break
                 out, values, seen = outer.pop()
+        yield holder[0]
+
+    def _check_level(self, level: int) -> None:
+        most = self._most_levels
+        if most is not None and level >= most:
+            raise TooLarge(f"nesting deeper than {most} (max_depth)")
 
     def _refer_to(self, seen: _Seen) -> Expression:
         if not seen.number:
@@ -176,9 +214,15 @@ class Jellier:
                 seen.complete()
         return [atoms.DEREFERENCE, seen.number]
 
-    def _other(self, value: Any) -> Expression:
+    def _other(self, value: Any) -> Expression | _Stateful:
+        """Return the expression of an object, or what is known of it before its state."""
         if IJellyable.providedBy(value):
-            return value.jellyFor(self)  # type: ignore[no-any-return]
+            if not getattr(getattr(type(value), "jellyFor", None), "is_engine_hook", False):
+                return value.jellyFor(self)  # type: ignore[no-any-return]
+            expression = self.prepare(value)
+            tag, state = value.tag_and_state(self)
+            expression.append(tag)
+            return _Stateful(expression, state)
         row = _CODE.get(type(value))
         if row is None and isinstance(value, type):
             row = _write_class
@@ -190,7 +234,7 @@ class Jellier:
                 return [atoms.PERSISTENT, identity]
         return self._instance(value)
 
-    def _instance(self, value: Any) -> Expression:
+    def _instance(self, value: Any) -> _Stateful:
         cls = type(value)
         if not self.taster.isClassAllowed(cls):
             raise CannotJelly(
@@ -199,8 +243,20 @@ class Jellier:
             )
         expression = self.prepare(value)
         state = value.__getstate__() if hasattr(value, "__getstate__") else value.__dict__
-        expression.extend([class_name(cls).encode("utf-8"), self.jelly(state)])
-        return self.preserve(value, expression)
+        expression.append(class_name(cls).encode("utf-8"))
+        return _Stateful(expression, state)
+
+
+class _Stateful(NamedTuple):
+    """The expression of an instance, in which its state comes last.
+
+    Attributes:
+        expression: what stands before the state.
+        state: an object, to be written next.
+    """
+
+    expression: list[Any]
+    state: Any
 
 
 class _Pair(tuple[Any, Any]):
@@ -212,7 +268,11 @@ class _Pair(tuple[Any, Any]):
 def _parts(value: Any, inside: list[Any]) -> Iterator[Any]:
     if type(value) is dict:
         writers = leaves.WRITERS
-        if _SINGLE.issuperset(map(type, value)) and _SINGLE.issuperset(map(type, value.values())):
+        if (
+            len(value) <= _MOST_AT_ONCE
+            and _SINGLE.issuperset(map(type, value))
+            and _SINGLE.issuperset(map(type, value.values()))
+        ):
             # A hundred rows of a table are written in six tenths of the time.
             inside.extend(
                 [
@@ -222,11 +282,12 @@ def _parts(value: Any, inside: list[Any]) -> Iterator[Any]:
                 for key, item in value.items()
             )
             return iter(())
-        return map(_Pair, value.items())
+        # A copy, as below: the walk may pause, and the application change it meanwhile.
+        return map(_Pair, tuple(value.items()))
     if _PLAIN.issuperset(map(type, value)):
         inside.extend(value)
         return iter(())
-    return iter(value)
+    return iter(value if type(value) is tuple else tuple(value))
 
 
 def _require_code(jellier: Jellier, tag: bytes, value: Any) -> None:

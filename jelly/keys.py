@@ -32,19 +32,29 @@ _MOST_ALIKE = 16
 
 
 class KeyGuard:
-    """Checks the keys of one operation, whose total work it bounds by max_nodes."""
+    """Checks the keys of one operation, whose total work it bounds by max_nodes.
 
-    __slots__ = ("_limits", "_total", "_weights")
+    Attributes:
+        total: elements of all keys that hash others, each counted as the tree that hashing walks.
+    """
+
+    __slots__ = ("_limits", "_weights", "total")
 
     def __init__(self, limits: Limits):
         self._limits = limits
-        self._total = 0
+        self.total = 0
         # Of each tuple and frozenset that was weighed: itself (so that its id stays its own), its
         # weight.
         self._weights: dict[int, tuple[Any, int]] = {}
 
-    def check(self, keys: Iterable[Any], what: str) -> None:
-        """Check values that are about to be hashed; ``what`` names them in errors.
+    def check(self, keys: Iterable[Any], what: str, alike: Counter[int]) -> None:
+        """Check values that are about to be hashed.
+
+        Args:
+            keys: these values.
+            what: names them in errors.
+            alike: how many keys of the same set or dict have each hash; it is brought up to date.
+                Only keys that hash others are counted.
 
         Raises:
             LimitExceeded: a key expands to more than max_key_nodes elements.
@@ -66,16 +76,17 @@ class KeyGuard:
             kind = type(key)
             if is_compound(kind):
                 compound.append(key)
-                self._total += self._weigh(key)
-                if self._total > self._limits.max_nodes:
+                self.total += self._weigh(key)
+                if self.total > self._limits.max_nodes:
                     raise LimitExceeded(
                         f"keys expand to more than {self._limits.max_nodes} nodes (max_nodes)"
                     )
             elif kind not in _SIMPLE:
                 _check_one(key, what)
-        if len(compound) > _MOST_ALIKE:
-            alike = self.hashed(lambda keys: Counter(map(hash, keys)), compound, what)
-            if max(alike.values()) > _MOST_ALIKE:
+        if compound:
+            hashes = self.hashed(lambda keys: list(map(hash, keys)), compound, what)
+            alike.update(hashes)
+            if max(map(alike.__getitem__, hashes)) > _MOST_ALIKE:
                 raise InsecureJelly(f"more than {_MOST_ALIKE} keys with the same hash")
 
     def hashed(self, make: Any, values: Any, what: str) -> Any:

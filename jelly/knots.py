@@ -8,14 +8,17 @@ was put off, which is inside out; then no knot is left, or the peer's expression
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from jelly.errors import MalformedJelly
+from jelly.slices import UNFINISHED
 
 __all__ = ["Knot", "Knots", "tie"]
 
 _MISSING: Any = object()
+# Steps of a slice; one may hash a few keys of max_key_nodes.
+_STEPS = 16
 
 
 class Knot:
@@ -49,12 +52,18 @@ class Knots:
         """Put off a piece of work to the end."""
         self._waiting.append(work)
 
-    def settle(self, since: int) -> None:
-        """Do what was put off since ``mark`` returned ``since``."""
+    def settle(self, since: int) -> Iterator[Any]:
+        """Do what was put off since ``mark`` returned ``since``: a walk as of ``jelly.slices``.
+
+        Its result is None.
+        """
         work = self._waiting[since:]
         del self._waiting[since:]
-        for step in work:
+        for number, step in enumerate(work, 1):
             step()
+            if number % _STEPS == 0:
+                yield UNFINISHED
+        yield None
 
 
 def tie(values: list[Any]) -> None:

@@ -127,14 +127,15 @@ def _read_decimal(expression: list[Any], limits: Limits) -> decimal.Decimal:
         raise LimitExceeded(
             f"decimal of more than {limits.max_decimal_digits} digits (max_decimal_digits)"
         )
-    digits = tuple(map(int, str(abs(number))))
+    digits = str(abs(number))
     if len(digits) > limits.max_decimal_digits:
         raise LimitExceeded(
             f"decimal of more than {limits.max_decimal_digits} digits (max_decimal_digits)"
         )
     if abs(exponent + len(digits) - 1) > limits.max_decimal_exponent:
         raise LimitExceeded("decimal exponent out of range (max_decimal_exponent)")
-    return decimal.Decimal((int(number < 0), digits, exponent))
+    # As text, which takes a tenth of the time of a tuple of digits.
+    return decimal.Decimal(f"{'-' if number < 0 else ''}{digits}E{exponent}")
 
 
 def _numbers(expression: list[Any], most: int) -> list[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-__all__ = ["Limits"]
+__all__ = ["PUBLISHED_LIMITS", "Limits"]
 
 
 class Limits(Struct, frozen=True):
@@ -18,6 +18,8 @@ class Limits(Struct, frozen=True):
         max_depth: lists inside each other, the message itself counted.
         max_expression: bytes of one whole expression, which is one message.
         max_nodes: elements of all lists of one expression together.
+        max_expanded: elements of a graph, counted as a tree: a shared part counts each time it is
+            referred to, and a shared string one more for each 256 bytes.
         max_key_nodes: elements of a tuple or frozenset that is a dict key or a set member, counted
             as the tree that hashing walks; shared parts count each time.
         max_decimal_digits: digits of a Decimal.
@@ -33,6 +35,11 @@ class Limits(Struct, frozen=True):
     max_depth: int = 100
     max_expression: int = 16 * 1024 * 1024
     max_nodes: int = 1_000_000
+    max_expanded: int = 1_000_000
     max_key_nodes: int = 10_000
     max_decimal_digits: int = 1_000
     max_decimal_exponent: int = 6_144
+
+
+PUBLISHED_LIMITS = Limits(max_expanded=10_000_000)
+"""What the published names allow unless told otherwise: old programs share much in their graphs."""

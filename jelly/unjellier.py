@@ -1,58 +1,47 @@
 """The unjellier: one expression back to a graph of objects, whoever sent it.
 
 Theory of operation. The walk is depth first and keeps its own stack; a frame is a value whose parts
-are being made. Lists, dicts, sets and the blank instances of registered classes exist before their
-parts do, so a reference to one from inside is simply that object. Tuples and frozensets do not; see
-``jelly.knots``. A peer's tag picks a row: of the registry, of the caller's own tags, of the leaves,
-of the containers; it never picks an attribute. What has been made at the end holds nothing of ours,
-or an error was raised. Nothing recurses except through the published hooks ``unjellyFor``,
-factories and ``persistentLoad``, as deep as ``max_depth`` allows.
+are being made (``jelly.containers``). It is done in slices (``jelly.slices``), so that a large
+graph does not stop everything else. A peer's tag picks a row: of the registry, of the caller's own
+tags, of the leaves, of the containers; it never picks an attribute. The value at the end holds
+nothing of ours, or an error was raised. Nothing recurses except through the published hooks
+``unjellyFor`` and ``persistentLoad``, as deep as ``max_depth`` allows.
+
+Parts that are shared make a graph small and its expansion as a tree large; code that walks the
+graph without remembering where it was, such as ``repr``, walks the tree. So the nodes of the tree
+are counted: of each reference when it is complete, and again each time it is referred to.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
-from itertools import chain
-from typing import Any, NamedTuple, TypeAlias
+from itertools import chain, islice
+from typing import Any, TypeAlias
 
-from jelly import atoms, code, leaves
+from jelly import atoms, code, containers, leaves
 from jelly.atoms import Expression
 from jelly.bases import Unpersistable, blank_of
+from jelly.containers import ATOMS
 from jelly.errors import InsecureJelly, LimitExceeded, MalformedJelly
-from jelly.keys import KeyGuard, is_compound
+from jelly.frames import Frame
+from jelly.keys import KeyGuard
 from jelly.knots import Knot, Knots, tie
 from jelly.limits import Limits
+from jelly.numbers import number_in
 from jelly.registry import Registry, named_class
 from jelly.security import DummySecurityOptions, Security, SecurityOptions
+from jelly.slices import PARTS, UNFINISHED, VISITS, finish
 
 __all__ = ["Row", "Unjellier"]
 
 # A caller's own row: it makes the value of an expression that starts with its tag.
 Row: TypeAlias = Callable[["Unjellier", list[Any]], Any]
 
-_ATOMS = frozenset({int, float, bytes})
-_TEXT = frozenset({str, bytes})
-# What each part of a dictionary is: a list, of two.
-_LISTS, _TWOS = {list}, {2}
 _EMPTY = Registry()
 
 
-class _Frame(NamedTuple):
-    """A value whose parts are being made.
-
-    Attributes:
-        parts: those made so far.
-        rest: the expressions of those to come.
-        finish: makes, or fills, the value of all parts.
-        target: what is filled; None where the value does not exist before its parts.
-        number: of the reference that stands for the value, if that is not known yet.
-    """
-
-    parts: list[Any]
-    rest: Iterator[Any]
-    finish: Callable[[Unjellier, list[Any], Any], Any]
-    target: Any
-    number: int | None
+# A long string counts as one node for so many bytes.
+_BYTES = 256
 
 
 def _root(unjellier: Unjellier, parts: list[Any], target: Any) -> Any:
@@ -90,8 +79,8 @@ class Unjellier:
         self.limits = limits or Limits()
         self.allow_code = allow_code
         self._rows = rows or {}
-        self._keys = KeyGuard(self.limits)
-        self._knots = Knots()
+        self.keys = KeyGuard(self.limits)
+        self.knots = Knots()
         self._references: dict[int, Any] = {}
         self._after: list[Callable[[], Any]] = []
         # Most tags are answered here, without asking a method for each.
@@ -99,16 +88,39 @@ class Unjellier:
         if type(security) is SecurityOptions:
             self._allowed = security.allowedTypes
         self._depth = 0
+        # The nodes of the graph as a tree, and those of each reference.
+        self.expanded = 0
+        self._weights: dict[int, int] = {}
+        self._is_shared = False
 
     def unjellyFull(self, obj: Expression) -> Any:
-        """Return the graph of a whole expression, and call the ``postUnjelly`` hooks."""
-        value = self.unjelly(obj)
-        for hook in self._after:
+        """Return the graph of a whole expression, and call the ``postUnjelly`` hooks (published).
+
+        Raises:
+            InsecureJelly, MalformedJelly, LimitExceeded: as `unjelly` does.
+        """
+        return finish(self.walk(obj))
+
+    def walk(self, obj: Expression) -> Iterator[Any]:
+        """Make the graph of a whole expression, as a walk of ``jelly.slices``.
+
+        Raises:
+            InsecureJelly, MalformedJelly, LimitExceeded: as `unjelly` does.
+        """
+        self._depth += 1
+        walk = self._walk(obj)
+        while (value := next(walk)) is UNFINISHED:
+            yield UNFINISHED
+        if self._is_shared:
+            self._check_expanded()
+        for number, hook in enumerate(self._after, 1):
             hook()
-        return value
+            if number % VISITS == 0:
+                yield UNFINISHED
+        yield value
 
     def unjelly(self, obj: Expression) -> Any:
-        """Return the value of ``obj``, which may be part of a larger expression.
+        """Return the value of ``obj``, which may be part of a larger expression (published).
 
         Raises:
             InsecureJelly: a type that may not come in.
@@ -119,22 +131,34 @@ class Unjellier:
         try:
             if self._depth > self.limits.max_depth:
                 raise LimitExceeded(f"nesting deeper than {self.limits.max_depth} (max_depth)")
-            return self._walk(obj)
+            return finish(self._walk(obj))
         finally:
             self._depth -= 1
 
-    def _walk(self, root: Expression) -> Any:
-        since = self._knots.mark()
+    def define(self, number: int | None, value: Any) -> None:
+        """Let a reference, if there is one, stand for a value that exists before its parts do."""
+        if number is not None:
+            self._references[number] = value
+
+    def _walk(self, root: Expression) -> Iterator[Any]:
+        since = self.knots.mark()
         holder: list[Any] = []
-        frame = _Frame(holder, iter((root,)), _root, None, None)
-        outer: list[_Frame] = []
-        readers, limits, allowed = leaves.READERS, self.limits, self._allowed
+        frame = Frame(holder, iter((root,)), _root, None, None)
+        outer: list[Frame] = []
+        # The numbered containers that are open: how deep, which number, what was counted before.
+        weighed: list[tuple[int, int, int]] = []
+        readers, limits, allowed, keys = leaves.READERS, self.limits, self._allowed, self.keys
+        visits, hashed = VISITS, keys.total
         while True:
+            visits -= 1
+            if visits <= 0:
+                yield UNFINISHED
+                visits = VISITS
             parts = frame.parts
-            for part in frame.rest:
-                item = part
+            full = len(parts) + PARTS
+            for item in islice(frame.rest, PARTS):
                 if type(item) is not list:
-                    if type(item) not in _ATOMS:
+                    if type(item) not in ATOMS:
                         raise MalformedJelly(f"{type(item).__name__} in an expression")
                     parts.append(item)
                     continue
@@ -147,40 +171,53 @@ class Unjellier:
                     continue
                 number = None
                 if tag == atoms.REFERENCE:
-                    number, item = self._numbered(item)
-                    if type(item) is not list:
-                        self._references[number] = item
-                        parts.append(item)
-                        continue
-                    tag = self._tag(item)
-                    read = readers.get(tag)
-                    if read is not None:
-                        self._references[number] = value = read(item, limits)
+                    number, item = self._numbered(item)  # noqa: PLW2901 - what it stands for
+                    tag, value = self._tag_of_numbered(number, item)
+                    if tag is None:
                         parts.append(value)
                         continue
-                    if tag == atoms.REFERENCE:
-                        raise MalformedJelly(f"reference {_shown(number)} is another reference")
+                before = self.expanded
+                self.expanded += len(item)
                 opened = self._open(tag, item, number)
-                if type(opened) is _Frame:
+                if weighed or number is not None:
+                    self.expanded += _text_weight(tag, item)
+                if type(opened) is Frame:
                     outer.append(frame)
+                    if number is not None:
+                        weighed.append((len(outer), number, before))
                     frame = opened
                     break
                 if number is not None:
                     self._resolve(number, opened)
+                    self._weights[number] = self.expanded - before
                 parts.append(opened)
             else:
+                if len(parts) == full:
+                    continue
                 value = frame.finish(self, parts, frame.target)
+                if keys.total != hashed:
+                    # Hashing is work, too.
+                    visits -= (keys.total - hashed) // PARTS
+                    hashed = keys.total
+                if type(value) is Frame:
+                    frame = value
+                    continue
                 if not outer:
                     break
                 if frame.number is not None:
                     self._resolve(frame.number, value)
+                if weighed and weighed[-1][0] == len(outer):
+                    _, number, before = weighed.pop()
+                    self._weights[number] = self.expanded - before
                 frame = outer.pop()
                 frame.parts.append(value)
-        if self._knots.are_used:
-            self._knots.settle(since)
+        if self.knots.are_used:
+            settling = self.knots.settle(since)
+            while next(settling) is UNFINISHED:
+                yield UNFINISHED
             tie(holder)
-            return holder[0]
-        return value
+            value = holder[0]
+        yield value
 
     def _tag(self, expression: list[Any]) -> bytes:
         tag = expression[0] if expression else None
@@ -195,13 +232,30 @@ class Unjellier:
         return tag
 
     def _numbered(self, expression: list[Any]) -> tuple[int, Any]:
-        if len(expression) != 3 or type(expression[1]) is not int:
-            raise MalformedJelly("reference without a number and a value")
-        number = expression[1]
+        number = number_in(expression)
+        _check_arity(expression, 3)
         if number in self._references:
-            raise MalformedJelly(f"reference {_shown(number)} defined twice")
+            raise MalformedJelly(f"reference {number} defined twice")
         self._references[number] = Knot()
         return number, expression[2]
+
+    def _tag_of_numbered(self, number: int, item: Any) -> tuple[bytes | None, Any]:
+        """Return the tag of what a reference stands for; or None, and a value without parts."""
+        if type(item) is list:
+            tag = self._tag(item)
+            if tag == atoms.REFERENCE:
+                raise MalformedJelly(f"reference {number} is another reference")
+            read = leaves.READERS.get(tag)
+            if read is None:
+                return tag, None
+            value = read(item, self.limits)
+        elif type(item) in ATOMS:
+            value = item
+        else:
+            raise MalformedJelly(f"{type(item).__name__} in an expression")
+        self._references[number] = value
+        self._weights[number] = 1 + _text_weight(b"", [item])
+        return None, value
 
     def _resolve(self, number: int, value: Any) -> None:
         """Let a reference stand for ``value``, also where it was met before it was known."""
@@ -212,20 +266,28 @@ class Unjellier:
                 self._references[number] = value
             elif value is not known:
                 # The value itself has to wait; what was handed out follows it.
-                self._knots.wait(lambda: _follow(known, value))
+                self.knots.wait(lambda: _follow(known, value))
                 self._references[number] = value
 
     def _dereference(self, expression: list[Any]) -> Any:
-        if len(expression) != 2 or type(expression[1]) is not int:
-            raise MalformedJelly("dereference without a number")
+        number = number_in(expression)
+        _check_arity(expression, 2)
         try:
-            value = self._references[expression[1]]
+            value = self._references[number]
         except KeyError:
-            number = _shown(expression[1])
             raise MalformedJelly(f"reference {number} was never defined") from None
         if type(value) is Knot:
-            self._knots.are_used = True
+            self.knots.are_used = True
+        # A container that is not complete yet counts as one node.
+        self._is_shared = True
+        self.expanded += self._weights.get(number, 1)
+        self._check_expanded()
         return value
+
+    def _check_expanded(self) -> None:
+        most = self.limits.max_expanded
+        if self.expanded > most:
+            raise LimitExceeded(f"graph expands to more than {most} nodes (max_expanded)")
 
     def _open(self, tag: bytes, expression: list[Any], number: int | None) -> Any:
         """Return the value of an expression that is no leaf, or the frame in which it is made."""
@@ -243,7 +305,7 @@ class Unjellier:
         factory = self.registry.factory_for(tag)
         if factory is not None:
             _check_arity(expression, 2)
-            return self._then_post(factory(self.unjelly(expression[1])))
+            return Frame([], iter((expression[1],)), Unjellier._finish_made, factory, number)
         reader = code.READERS.get(tag)
         if reader is not None:
             if not self.allow_code:
@@ -262,8 +324,8 @@ class Unjellier:
         if hook is None:
             raise InsecureJelly(f"{cls.__name__} is registered but has no unjellyFor")
         if getattr(hook, "is_engine_hook", False):
-            _check_arity(expression, 2)
-            return self._stateful(blank, expression[1], number, _set_unjellied)
+            state = blank.unjellied_state(self, expression)
+            return self._stateful(blank, state, number, _set_unjellied)
         if number is not None:
             self._references[number] = blank
         value = blank.unjellyFor(self, expression)
@@ -273,10 +335,10 @@ class Unjellier:
 
     def _stateful(
         self, blank: Any, state: Expression, number: int | None, setter: Callable[..., None]
-    ) -> _Frame:
+    ) -> Frame:
         if number is not None:
             self._references[number] = blank
-        return _Frame([], iter((state,)), Unjellier._finish_stateful, (blank, setter), None)
+        return Frame([], iter((state,)), Unjellier._finish_stateful, (blank, setter), None)
 
     def _finish_stateful(self, parts: list[Any], target: Any) -> Any:
         blank, setter = target
@@ -289,6 +351,11 @@ class Unjellier:
         self._when_tied(set_state)
         return blank
 
+    def _finish_made(self, parts: list[Any], factory: Any) -> Any:
+        if self.knots.are_used:
+            return containers.later(self, lambda parts: self._then_post(factory(parts[0])), parts)
+        return self._then_post(factory(parts[0]))
+
     def _then_post(self, value: Any) -> Any:
         # The hook of the class, never one that came with the state.
         hook = getattr(type(value), "postUnjelly", None)
@@ -297,103 +364,10 @@ class Unjellier:
         return value
 
     def _when_tied(self, work: Callable[[], None]) -> None:
-        if self._knots.are_used:
-            self._knots.wait(work)
+        if self.knots.are_used:
+            self.knots.wait(work)
         else:
             work()
-
-    # Containers. Those that exist before their parts are the target of their frame.
-
-    def _open_list(self, expression: list[Any], number: int | None) -> Any:
-        if _ATOMS.issuperset(map(type, expression)):
-            return expression[1:]
-        made: list[Any] = []
-        if number is not None:
-            self._references[number] = made
-        return _Frame(made, iter(expression[1:]), Unjellier._finish_list, made, None)
-
-    def _finish_list(self, parts: list[Any], made: list[Any]) -> list[Any]:
-        if self._knots.are_used:
-            self._knots.wait(lambda: tie(made))
-        return made
-
-    def _open_tuple(self, expression: list[Any], number: int | None) -> Any:
-        if _ATOMS.issuperset(map(type, expression)):
-            return tuple(expression[1:])
-        return _Frame([], iter(expression[1:]), Unjellier._finish_tuple, None, number)
-
-    def _finish_tuple(self, parts: list[Any], target: None) -> Any:
-        if self._knots.are_used and Knot in map(type, parts):
-            return self._later(tuple, parts)
-        return tuple(parts)
-
-    def _open_frozenset(self, expression: list[Any], number: int | None) -> _Frame:
-        return _Frame([], iter(expression[1:]), Unjellier._finish_frozenset, None, number)
-
-    def _finish_frozenset(self, parts: list[Any], target: None) -> Any:
-        # Members that hash without looking at others can be hashed before those are complete.
-        if self._knots.are_used and any(
-            kind is Knot or is_compound(kind) for kind in map(type, parts)
-        ):
-            return self._later(self._make_frozenset, parts)
-        return self._make_frozenset(parts)
-
-    def _make_frozenset(self, parts: list[Any]) -> Any:
-        self._keys.check(parts, "set member")
-        return self._keys.hashed(frozenset, parts, "set member")
-
-    def _later(self, make: Callable[[list[Any]], Any], parts: list[Any]) -> Knot:
-        knot = Knot()
-
-        def work() -> None:
-            tie(parts)
-            knot.value = make(parts)
-
-        self._knots.wait(work)
-        return knot
-
-    def _open_set(self, expression: list[Any], number: int | None) -> _Frame:
-        made: set[Any] = set()
-        if number is not None:
-            self._references[number] = made
-        return _Frame([], iter(expression[1:]), Unjellier._finish_set, made, None)
-
-    def _finish_set(self, parts: list[Any], made: set[Any]) -> set[Any]:
-        self._when_tied(lambda: self._fill(made, parts, parts, "set member"))
-        return made
-
-    def _open_dictionary(self, expression: list[Any], number: int | None) -> Any:
-        made: dict[Any, Any] = {}
-        if number is not None:
-            self._references[number] = made
-        pairs = expression[1:]
-        if not pairs:
-            return made
-        if set(map(type, pairs)) != _LISTS or set(map(len, pairs)) != _TWOS:
-            raise MalformedJelly("dictionary of something other than pairs")
-        parts = list(chain.from_iterable(pairs))
-        if _ATOMS.issuperset(map(type, parts)):
-            # Without a step for each: 40,000 ints are read in six tenths of the time.
-            return self._finish_dictionary(parts, made)
-        return _Frame([], iter(parts), Unjellier._finish_dictionary, made, None)
-
-    def _finish_dictionary(self, parts: list[Any], made: dict[Any, Any]) -> dict[Any, Any]:
-        keys = parts[::2]
-        if not self._knots.are_used and _TEXT.issuperset(map(type, keys)):
-            made.update(zip(keys, parts[1::2], strict=True))
-            return made
-        self._when_tied(lambda: self._fill_dictionary(made, parts))
-        return made
-
-    def _fill_dictionary(self, made: dict[Any, Any], parts: list[Any]) -> None:
-        tie(parts)
-        keys = parts[::2]
-        self._fill(made, keys, zip(keys, parts[1::2], strict=True), "dict key")
-
-    def _fill(self, made: Any, keys: list[Any], content: Iterable[Any], what: str) -> None:
-        tie(keys)
-        self._keys.check(keys, what)
-        self._keys.hashed(made.update, content, what)
 
     def _persistent(self, expression: list[Any], number: int | None) -> Any:
         _check_arity(expression, 2)
@@ -410,8 +384,17 @@ def _follow(known: Knot, value: Knot) -> None:
     known.value = value.value
 
 
-def _shown(number: int) -> str:
-    return str(number) if number.bit_length() <= 64 else "of over 64 bits"
+def _text_weight(tag: bytes, expression: list[Any]) -> int:
+    """Return what the strings that stand in an expression count beyond one node each."""
+    items: Iterable[Any] = expression
+    if tag == atoms.DICTIONARY:
+        items = chain.from_iterable(pair for pair in expression if type(pair) is list)
+    total = 0
+    for item in items:
+        text = item[1] if type(item) is list and len(item) == 2 else item
+        if type(text) is bytes:
+            total += len(text) // _BYTES
+    return total
 
 
 def _check_arity(expression: list[Any], count: int) -> None:
@@ -434,11 +417,7 @@ def _set_plain(unjellier: Unjellier, blank: Any, state: Any) -> None:
 
 
 _OPENERS: dict[bytes, Callable[[Unjellier, list[Any], int | None], Any]] = {
-    atoms.LIST: Unjellier._open_list,
-    atoms.TUPLE: Unjellier._open_tuple,
-    atoms.DICTIONARY: Unjellier._open_dictionary,
-    atoms.SET: Unjellier._open_set,
-    atoms.FROZENSET: Unjellier._open_frozenset,
+    **containers.OPENERS,
     atoms.PERSISTENT: Unjellier._persistent,
     atoms.UNPERSISTABLE: Unjellier._unpersistable,
 }

@@ -16,6 +16,7 @@ from broker.core.messages import ObjectId
 from broker.core.tables import Numbers, WeakHold, shown
 from jelly.bases import blank_of
 from jelly.errors import LimitExceeded, MalformedJelly, ProtocolError
+from jelly.numbers import is_number
 
 __all__ = ["HeldCacheTable", "PublishedCache", "PublishedCacheTable"]
 
@@ -71,7 +72,7 @@ class PublishedCacheTable:
 
     def get(self, cache_id: object) -> PublishedCache | None:
         """Return the entry of an id, or None."""
-        return self._by_id.get(cache_id) if type(cache_id) is int else None
+        return self._by_id.get(cache_id) if is_number(cache_id) else None
 
     def release(self, cache_id: int, count: int = 1) -> PublishedCache | None:
         """Take sendings off; return the entry when none is left, for ``stop``.
@@ -153,7 +154,9 @@ class HeldCacheTable:
             MalformedJelly: the id is none, or is held already.
             LimitExceeded: max_refs caches are held already.
         """
-        if type(cache_id) is not int or cache_id in self._by_id:
+        if not is_number(cache_id):
+            raise MalformedJelly("cache without a number from 0 to 2**63-1")
+        if cache_id in self._by_id:
             raise MalformedJelly(f"cache {shown(cache_id)} defined twice")
         if len(self._by_id) >= self._max_refs:
             raise LimitExceeded(f"more than {self._max_refs} live caches (max_refs)")
@@ -208,7 +211,7 @@ class HeldCacheTable:
                 yield value
 
     def _entry(self, cache_id: object) -> HeldCache:
-        entry = self._by_id.get(cache_id) if type(cache_id) is int else None
+        entry = self._by_id.get(cache_id) if is_number(cache_id) else None
         if entry is None:
             raise MalformedJelly(f"cache {shown(cache_id)} is not held")
         return entry

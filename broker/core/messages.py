@@ -18,6 +18,7 @@ from msgspec import Meta, Struct
 from broker.core.plain import ARGUMENTS, KEYWORDS, VALUE
 from jelly.atoms import Expression, text_of
 from jelly.errors import ProtocolError
+from jelly.numbers import LARGEST, is_number
 
 __all__ = [
     "LONGEST_NAME",
@@ -58,7 +59,7 @@ PROTOCOL_VERSION = 6
 LONGEST_NAME = 128
 """Bytes of the name of a method, an object or a command."""
 
-_Id = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
+_Id = Annotated[int, Meta(ge=0, le=LARGEST)]
 _Count = Annotated[int, Meta(ge=1, le=(1 << 31) - 1)]
 _Name = Annotated[str, Meta(max_length=LONGEST_NAME)]
 _Text = Annotated[str, Meta(max_length=1024)]
@@ -234,15 +235,13 @@ Message: TypeAlias = (
     | UnknownCommand
 )
 
-_LARGEST_ID = (1 << 63) - 1
-
 
 class _Misfit(Exception):
     """A field that does not fit."""
 
 
 def _id(value: Any) -> Any:
-    if type(value) is not int or not 0 <= value <= _LARGEST_ID:
+    if not is_number(value):
         raise _Misfit
     return value
 
@@ -278,7 +277,7 @@ def _any(value: Any) -> Any:
 
 
 def _signed(value: Any) -> int:
-    if type(value) is not int or abs(value) > _LARGEST_ID:
+    if type(value) is not int or abs(value) > LARGEST:
         raise _Misfit
     return value
 

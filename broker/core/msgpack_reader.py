@@ -25,6 +25,7 @@ from broker.core.msgpack_nodes import check_nodes
 from broker.core.small import PLAIN, with_expressions, with_values
 from jelly.errors import LimitExceeded, ProtocolError
 from jelly.limits import Limits
+from jelly.numbers import LARGEST
 from jelly.parts import Parts
 
 __all__ = ["DEEPEST", "FrameReader"]
@@ -50,14 +51,14 @@ class Graph(messages.Record, tag=7):
     """A message whose values are expressions; ``what`` is the command that it stands for."""
 
     what: int
-    request_id: Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
+    request_id: Annotated[int, msgspec.Meta(ge=0, le=LARGEST)]
     object_id: (
-        Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
+        Annotated[int, msgspec.Meta(ge=0, le=LARGEST)]
         | Annotated[str, msgspec.Meta(max_length=messages.LONGEST_NAME)]
     )
     name: Annotated[str, msgspec.Meta(max_length=messages.LONGEST_NAME)]
     graph: _graph_type()  # type: ignore[valid-type]
-    deadline: Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)] | None = None
+    deadline: Annotated[int, msgspec.Meta(ge=0, le=LARGEST)] | None = None
 
 
 _FRAMES: Any = (

@@ -8,7 +8,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from broker.core.dialects import check_names
-from jelly.limits import Limits
+from jelly.limits import PUBLISHED_LIMITS, Limits
 from jelly.registry import Registry, defaults
 from jelly.security import Security, SecurityOptions
 
@@ -129,6 +129,7 @@ class Policy(Struct, frozen=True):
 STRICT = Policy()
 
 PUBLISHED = Policy(
+    limits=PUBLISHED_LIMITS,
     security=defaults.security,
     registry=Registry(defaults.published, defaults.declared),
     allow_code=True,
@@ -149,7 +150,8 @@ def published_policy(security: Security | None = None, unsafe_tracebacks: bool =
         security=defaults.security if security is None else security,
         unsafe_tracebacks=bool(unsafe_tracebacks),
         max_refs=defaults.max_broker_refs,
-        limits=Limits(
+        limits=replace(
+            PUBLISHED_LIMITS,
             max_prefix=defaults.prefix_limit,
             max_string=defaults.size_limit,
             max_list=defaults.size_limit,

@@ -10,6 +10,7 @@ from broker.core.dropped import Dropped
 from jelly.atoms import Expression
 from jelly.errors import LimitExceeded
 from jelly.limits import Limits
+from jelly.numbers import is_number
 
 __all__ = ["Sealed", "opened"]
 
@@ -91,7 +92,7 @@ def _references(expression: Expression, limits: Limits) -> list[list[Any]]:
 
 def _let_go(references: list[list[Any]], dropped: Dropped) -> None:
     for tag, *fields in references:
-        if fields and type(fields[0]) is int:
+        if fields and is_number(fields[0]):
             if tag == b"remote":
                 dropped.reference(fields[0], 1)
             elif tag in (b"cache", b"cached"):

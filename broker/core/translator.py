@@ -22,6 +22,7 @@ from broker.errors import NoSuchObject
 from jelly.atoms import Expression
 from jelly.errors import MalformedJelly
 from jelly.jellier import Jellier
+from jelly.numbers import number_in
 from jelly.unjellier import Row, Unjellier
 
 __all__ = ["Invoker", "Translator"]
@@ -174,31 +175,35 @@ class Translator:
         }
 
     def _read_remote(self, unjellier: Unjellier, expression: list[Any]) -> Any:
-        object_id = _only_field(expression)
-        if type(object_id) is not int:
-            raise MalformedJelly("remote whose id is no int")
+        object_id = _only_number(expression)
         return self.imports.receive(object_id, self.perspective, self._invoker.make_reference)
 
     def _read_local(self, unjellier: Unjellier, expression: list[Any]) -> Any:
-        object_id = _only_field(expression)
-        # What has a name, such as the root, was not handed over: it is no argument.
-        entry = self.exports.get(object_id) if type(object_id) is int else None
+        if len(expression) == 2 and type(expression[1]) is bytes:
+            # An object that has a name, such as the root, is not an argument: it was not sent.
+            raise _not_exported(expression[1])
+        object_id = _only_number(expression)
+        entry = self.exports.get(object_id)
         if entry is None:
-            raise NoSuchObject(f"object {shown(object_id)} is not exported to this connection")
+            raise _not_exported(object_id)
         return entry.value
 
     def _read_cached(self, unjellier: Unjellier, expression: list[Any]) -> Any:
-        return self.held.receive(_only_field(expression))
+        return self.held.receive(_only_number(expression))
 
     def _read_lcache(self, unjellier: Unjellier, expression: list[Any]) -> Any:
-        cache_id = _only_field(expression)
+        cache_id = _only_number(expression)
         entry = self.published.get(cache_id)
         if entry is None:
             raise NoSuchObject(f"cache {shown(cache_id)} is not published to this connection")
         return entry.value
 
 
-def _only_field(expression: list[Any]) -> Any:
+def _only_number(expression: list[Any]) -> int:
     if len(expression) != 2:
         raise MalformedJelly(f"{expression[0].decode('ascii')} of {len(expression) - 1} fields")
-    return expression[1]
+    return number_in(expression)
+
+
+def _not_exported(object_id: ObjectId) -> NoSuchObject:
+    return NoSuchObject(f"object {shown(object_id)} is not exported to this connection")

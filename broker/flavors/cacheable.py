@@ -16,7 +16,8 @@ from broker.errors import ProtocolError
 from broker.flavors.copyable import Copyable, RemoteCopy, to_tag
 from broker.flavors.referenceable import Serializable
 from jelly.atoms import Expression
-from jelly.bases import getInstanceState, setInstanceState
+from jelly.bases import engine_hook as unjelly_engine_hook
+from jelly.bases import getInstanceState
 from jelly.errors import CannotJelly, MalformedJelly
 
 if TYPE_CHECKING:
@@ -88,21 +89,32 @@ class RemoteCache(RemoteCopy, Serializable):
             )
         return [b"lcache", self.luid]
 
-    def unjellyFor(self, unjellier: Unjellier, jellyList: list[Any]) -> Any:
-        """Take id and state from ``[tag, id, state]`` and return ``self``."""
+    def unjellied_state(self, unjellier: Unjellier, jellyList: list[Any]) -> Expression:
+        """Return the expression of the state from ``[tag, id, state]``, and hold the cache."""
         broker = unjellier.invoker
         if broker is None:
-            return setInstanceState(self, unjellier, jellyList)
+            return super().unjellied_state(unjellier, jellyList)
         if len(jellyList) != 3:
             raise MalformedJelly(f"cache of {len(jellyList) - 1} fields")
         self.broker = broker
         self.luid = jellyList[1]
         broker.cacheLocally(jellyList[1], self)
-        self.setCopyableState(unjellier.unjelly(jellyList[2]))
-        # A setCopyableState that puts a new dict in place is common; the two must stay.
-        self.broker = broker
-        self.luid = jellyList[1]
-        broker.refresh_cache(self.luid, self)
+        return jellyList[2]  # type: ignore[no-any-return]
+
+    def set_unjellied_state(self, unjellier: Unjellier, state: Any) -> None:
+        """Hand the state to ``setCopyableState``."""
+        broker, luid = self.broker, self.luid
+        super().set_unjellied_state(unjellier, state)
+        if broker is not None:
+            # A setCopyableState that puts a new dict in place is common; these two must stay.
+            self.broker, self.luid = broker, luid
+            broker.refresh_cache(luid, self)
+
+    @unjelly_engine_hook
+    def unjellyFor(self, unjellier: Unjellier, jellyList: list[Any]) -> Any:
+        """Take id and state from ``[tag, id, state]`` and return ``self``."""
+        state = self.unjellied_state(unjellier, jellyList)
+        self.set_unjellied_state(unjellier, unjellier.unjelly(state))
         return self
 
     def __eq__(self, other: object) -> bool:

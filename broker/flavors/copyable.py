@@ -14,7 +14,7 @@ from broker.errors import ConfigError
 from broker.failure import qual
 from broker.flavors.referenceable import Serializable
 from jelly.atoms import Expression, text_of
-from jelly.bases import Unjellyable, engine_hook, getInstanceState
+from jelly.bases import Unjellyable, engine_hook
 from jelly.errors import InsecureJelly, MalformedJelly
 from jelly.registry import defaults
 
@@ -52,14 +52,20 @@ class Copyable(Serializable):
         """Return the state to write where no connection is involved."""
         return self.getStateToCopy()
 
+    def tag_and_state(self, jellier: Jellier) -> tuple[bytes, Any]:
+        """Return what the expression of this object consists of: its tag, and its state."""
+        if jellier.invoker is None:
+            return super().tag_and_state(jellier)
+        perspective = jellier.invoker.serializingPerspective
+        tag = to_tag(self.getTypeToCopyFor(perspective))
+        return tag, self.getStateToCopyFor(perspective)
+
+    @engine_hook
     def jellyFor(self, jellier: Jellier) -> Expression:
         """Return ``[tag, state]``."""
-        if jellier.invoker is None:
-            return getInstanceState(self, jellier)
-        perspective = jellier.invoker.serializingPerspective
         expression = jellier.prepare(self)
-        expression.append(to_tag(self.getTypeToCopyFor(perspective)))
-        expression.append(jellier.jelly(self.getStateToCopyFor(perspective)))
+        tag, state = self.tag_and_state(jellier)
+        expression.extend([tag, jellier.jelly(state)])
         return jellier.preserve(self, expression)
 
 

@@ -110,7 +110,8 @@ class RemoteReference(Serializable):
         return self.broker is other.broker and self.luid == other.luid
 
     def __hash__(self) -> int:
-        return hash(self.luid)
+        # The peer chooses luid, but not the address of the broker.
+        return hash((id(self.broker), self.luid))
 
     def _disconnected(self) -> None:
         callbacks, self.disconnectCallbacks = self.disconnectCallbacks, []

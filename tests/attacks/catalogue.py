@@ -20,6 +20,9 @@ PRIME = (1 << 61) - 1
 
 MILLION = 1_000_000
 
+EXPANDED = "LimitExceeded: graph expands to more than 1000000 nodes (max_expanded)"
+"""What the strict policy says to a graph that is too large as a tree."""
+
 
 class Attack(NamedTuple):
     """One attack.
@@ -181,14 +184,30 @@ ATTACKS = [
     Attack("A7", "arguments that are no tuple",
            lambda speaker: speaker.message(b"message", 1, b"root", b"echo", 1, b"a", NOTHING),
            "WrongArguments: arguments are a tuple, and keywords a dict of str"),
+    Attack("A10", "a hash bomb of 14 levels as a key", argument(lambda: bomb_as_key(14)),
+           "LimitExceeded: key expands to more than 10000 nodes (max_key_nodes)", seconds=0.01),
     Attack("A10", "a hash bomb of 60 levels as a key", argument(lambda: bomb_as_key(60)),
+           EXPANDED, policies=("strict",), seconds=0.01),
+    Attack("A10", "a hash bomb of 60 levels as a key", argument(lambda: bomb_as_key(60)),
+           EXPANDED.replace("1000000", "10000000"), policies=("published",), seconds=0.01),
+    Attack("A10", "a hash bomb of 14 levels as a member of a set",
+           argument(lambda: bomb_as_key(14, b"set")),
            "LimitExceeded: key expands to more than 10000 nodes (max_key_nodes)", seconds=0.01),
     Attack("A10", "a hash bomb of 60 levels as a member of a set",
            argument(lambda: bomb_as_key(60, b"set")),
+           EXPANDED, policies=("strict",), seconds=0.01),
+    Attack("A10", "a hash bomb of 60 levels as a member of a set",
+           argument(lambda: bomb_as_key(60, b"set")),
+           EXPANDED.replace("1000000", "10000000"), policies=("published",), seconds=0.01),
+    Attack("A10", "a hash bomb of 14 levels in a frozenset",
+           argument(lambda: bomb_as_key(14, b"frozenset")),
            "LimitExceeded: key expands to more than 10000 nodes (max_key_nodes)", seconds=0.01),
     Attack("A10", "a hash bomb of 60 levels in a frozenset",
            argument(lambda: bomb_as_key(60, b"frozenset")),
-           "LimitExceeded: key expands to more than 10000 nodes (max_key_nodes)", seconds=0.01),
+           EXPANDED, policies=("strict",), seconds=0.01),
+    Attack("A10", "a hash bomb of 60 levels in a frozenset",
+           argument(lambda: bomb_as_key(60, b"frozenset")),
+           EXPANDED.replace("1000000", "10000000"), policies=("published",), seconds=0.01),
     Attack("A11", "10,000 ints with one hash",
            argument(lambda: dictionary(*(k * PRIME for k in range(1, 10_001)))),
            "InsecureJelly: int key wider than 64 bits"),
@@ -197,8 +216,8 @@ ATTACKS = [
     Attack("A11", "1,000 pairs with one hash",
            argument(lambda: dictionary(*tuples_with_one_hash(1_000))),
            "InsecureJelly: more than 16 keys with the same hash"),
-    Attack("A12", "a repr bomb of 21 levels to a method that takes two",
-           lambda speaker: speaker.call(bomb(21), name=b"pair"),
+    Attack("A12", "a repr bomb of 15 levels to a method that takes two",
+           lambda speaker: speaker.call(bomb(15), name=b"pair"),
            "WrongArguments: pair: missing 1 required positional argument: 'second'"),
     Attack("A13", "a Decimal of a trillion digits",
            argument(lambda: [b"decimal", 1, 999_999_999_999]),

@@ -6,6 +6,7 @@ import pytest
 
 from jelly.errors import MalformedJelly
 from jelly.knots import Knot, Knots, tie
+from jelly.slices import finish
 
 
 def test_tie() -> None:
@@ -40,9 +41,9 @@ def test_settle() -> None:
     since = knots.mark()
     knots.wait(lambda: done.append("first"))
     knots.wait(lambda: done.append("second"))
-    knots.settle(since)
+    finish(knots.settle(since))
     assert done == ["first", "second"]
-    knots.settle(0)
+    finish(knots.settle(0))
     assert done == ["first", "second", "outer"]
-    knots.settle(0)
+    finish(knots.settle(0))
     assert len(done) == 3

@@ -17,6 +17,7 @@ def test_defaults() -> None:
         "max_depth": 100,
         "max_expression": 16_777_216,
         "max_nodes": 1_000_000,
+        "max_expanded": 1_000_000,
         "max_key_nodes": 10_000,
         "max_decimal_digits": 1_000,
         "max_decimal_exponent": 6_144,
