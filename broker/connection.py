@@ -23,6 +23,7 @@ from broker.core.dispatch import (
     find_method,
 )
 from broker.core.events import (
+    CallAnswered,
     CallCancelled,
     CallPending,
     CallRaised,
@@ -168,7 +169,11 @@ class Broker(Doors):
         keepalive = self._keepalive
         if keepalive is not None:
             keepalive.last_heard = keepalive.now()
-        self.session.receive(data)
+        if self.pump.has_turn:
+            # It has enough to do already.
+            self.session.inbox.store(data)
+        else:
+            self.session.receive(data)
         if self.session.pending and self._arrival is not None:
             self._arrival.watch()
         # What waits for its turn already is joined by this.
@@ -264,6 +269,11 @@ class Broker(Doors):
 
     def _answered(self) -> None:
         self.soon_flush()
+        if self.session.inbox.works:
+            self.pump.ask_for_turn()
+        self._tell_idle()
+
+    def _on_answered(self, event: CallAnswered) -> None:
         self._tell_idle()
 
     # Events of the session.
@@ -371,6 +381,7 @@ _FAILURE_ROW: dict[bytes, Row] = {b"twisted.spread.pb.CopyableFailure": _read_fa
 _EVENTS: dict[type, Callable[[Broker, Any], None]] = {
     Ready: Broker._on_ready,
     CallPending: Broker._on_pending,
+    CallAnswered: Broker._on_answered,
     CallCancelled: Broker._on_cancelled,
     PeerLeaves: Broker._on_peer_leaves,
     CallRaised: Broker._on_raised,

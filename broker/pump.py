@@ -1,9 +1,9 @@
 """The pump of one connection: messages in and bytes out, in turns of the loop.
 
-Theory of operation. A turn ends after ``turn_messages`` messages or ``turn_time`` seconds, so that
-one peer's flood leaves the others their turns. What is to be sent is one write for each turn:
-earlier when a batch grows long, and at once when nothing else is in flight. The flow says when the
-peer takes too little, and what follows from that.
+Theory of operation. A turn ends after ``turn_messages`` messages or at a deadline (``Turns``), so
+that one peer's flood, or one large message, leaves the others their turns. What is to be sent is
+one write for each turn: earlier when a batch grows long, and at once when nothing else is in
+flight. The flow says when the peer takes too little, and what follows from that.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from broker.errors import ProtocolError
 from broker.flow import Flow
 from broker.net.scheduler import Scheduler
 from broker.patience import Patience
+from broker.turns import Turns
 
 __all__ = ["Pump"]
 
@@ -36,6 +37,7 @@ class Pump:
 
     Attributes:
         has_turn: whether messages wait for a turn that is asked for.
+        turns: shares time with other connections; a server gives one to all of its own.
     """
 
     __slots__ = (
@@ -51,10 +53,12 @@ class Pump:
         "_transport",
         "_when_drained",
         "has_turn",
+        "turns",
     )
 
     def __init__(self, session: Session, policy: Policy, give_up: Callable[..., object]):
         self.has_turn = False
+        self.turns = Turns(policy.turn_time)
         self._session = session
         self._policy = policy
         self._give_up = give_up
@@ -91,24 +95,31 @@ class Pump:
     # Messages in.
 
     def run(self) -> None:
-        """Handle what has come in, a turn's worth; the rest in the next turn of the loop."""
+        """Handle what has come in, a turn's worth; the rest in turns of the loop that come soon."""
+        while self._run_turn():
+            scheduler = self._scheduler
+            if scheduler is None or scheduler.has_turns:
+                self.ask_for_turn()
+                return
+
+    def _run_turn(self) -> bool:
+        """Handle a turn's worth of what has come in; return whether more is left."""
         if self._is_running:
-            return
+            return False
         session = self._session
         self._is_running = True
         try:
             more = session.pump(1) and self._run_on()
         except ProtocolError as error:
             self._give_up(error)
-            return
+            return False
         finally:
             self._is_running = False
         if session.outbox.queued:
             self.flush()
-        if more and not session.inbox.has_unstarted_tasks:
-            self._ask_for_turn()
         if self._room < 0 or not session.inbox.wants_data:
             self._regulate()
+        return more and not session.inbox.has_unstarted_tasks
 
     def _run_on(self) -> bool:
         """Handle more, in slices that grow while time is left; return whether there is more yet."""
@@ -116,7 +127,7 @@ class Pump:
         if scheduler is None:
             return True
         inbox, outbox = session.inbox, session.outbox
-        ends = scheduler.now() + policy.turn_time
+        ends = self.turns.deadline(scheduler)
         handled = 1
         while handled < policy.turn_messages:
             if inbox.has_unstarted_tasks or outbox.size > policy.high_water:
@@ -126,17 +137,19 @@ class Pump:
             size = min(handled, policy.turn_messages - handled)
             if not session.pump(size):
                 return False
-            handled += size
+            if not inbox.works:
+                handled += size
             if outbox.queued >= _BATCH:
                 self.flush()
             if scheduler.now() >= ends:
                 break
         return True
 
-    def _ask_for_turn(self) -> None:
+    def ask_for_turn(self) -> None:
+        """Have what has come in handled in a turn of the loop that comes soon."""
         if not self.has_turn and self._scheduler is not None:
             self.has_turn = True
-            self._scheduler.soon(self._take_turn)
+            self.turns.ask(self._scheduler, self._take_turn)
 
     def _take_turn(self) -> None:
         self.has_turn = False
@@ -210,9 +223,7 @@ class Pump:
         if self._flow is None:
             session, policy, unsent = self._session, self._policy, self._unsent
             patience = Patience(scheduler, policy, unsent, session.stats, self._give_up)
-            self._flow = Flow(
-                session, policy, self._transport, unsent, patience, self._ask_for_turn
-            )
+            self._flow = Flow(session, policy, self._transport, unsent, patience, self.ask_for_turn)
         self._room = self._flow.regulate()
 
     def _unsent(self) -> int:

@@ -10,6 +10,7 @@ from broker.admission import LoginRoot
 from broker.connection import Broker
 from broker.core.policy import Policy
 from broker.lobby import Lobby, Refusal
+from broker.turns import Turns
 
 __all__ = ["Reception"]
 
@@ -28,6 +29,7 @@ class Reception:
         self.limits = limits
         self._policy = policy
         self._lobby = Lobby(policy)
+        self._turns = Turns(policy.turn_time)
 
     @property
     def waiting(self) -> int:
@@ -45,6 +47,7 @@ class Reception:
         if isinstance(root, LoginRoot) and not self._let_wait(broker, root, address):
             return False
         broker.session.stats.total = self.limits
+        broker.pump.turns = self._turns
         broker.setNameForLocal(b"root", root)
         return True
 

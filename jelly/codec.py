@@ -21,7 +21,7 @@ from jelly.atoms import UNICODE, Expression
 from jelly.errors import BananaError, EncodeError, LimitExceeded, TooLarge
 from jelly.limits import Limits
 from jelly.parts import Parts
-from jelly.slices import UNFINISHED, VISITS, finish
+from jelly.slices import MANY, UNFINISHED, VISITS, consumed, finish
 
 __all__ = ["Reader", "Writer", "float_bytes", "int_bytes", "list_head", "string_head"]
 
@@ -353,8 +353,12 @@ class Writer:
         """
         return finish(self.walk(expression))  # type: ignore[no-any-return]
 
-    def walk(self, expression: Expression) -> Iterator[Any]:
+    def walk(self, expression: Expression, consumes: bool = False) -> Iterator[Any]:
         """Write one expression, as a walk of ``jelly.slices`` whose result is its bytes.
+
+        Args:
+            expression: what is written.
+            consumes: whether its lists may be emptied meanwhile.
 
         Raises:
             TooLarge, EncodeError: as `encode` does.
@@ -367,7 +371,9 @@ class Writer:
         text_size = self._text_size
         nodes = 0
         elements: Iterator[Any] = iter((expression,))
-        outer: list[Iterator[Any]] = []
+        # The list that is emptied while its elements are written.
+        source: list[Any] | None = None
+        outer: list[tuple[Iterator[Any], list[Any] | None]] = []
         visits = VISITS
         while True:
             visits -= 1
@@ -404,8 +410,10 @@ class Writer:
                             append(text)
                             continue
                     append(_LISTS[length] if length < 128 else _head(length, _LIST))
-                    outer.append(elements)
-                    elements = iter(item)
+                    outer.append((elements, source))
+                    is_emptied = consumes and kind is list and length >= MANY
+                    elements = consumed(item) if is_emptied else iter(item)
+                    source = item if is_emptied else None
                     if len(outer) > max_depth:
                         raise TooLarge(f"nesting deeper than {limits.max_depth} (max_depth)")
                     break
@@ -414,11 +422,11 @@ class Writer:
                 else:
                     append(_encode_other(item, limits))
             else:
-                if length_hint(elements):
+                if length_hint(elements) if source is None else source:
                     continue
                 if not outer:
                     break
-                elements = outer.pop()
+                elements, source = outer.pop()
         yield self._joined((*done, *pieces), nodes)
 
     def _joined(self, pieces: Iterable[bytes], nodes: int) -> bytes:

@@ -8,7 +8,7 @@ at a time, since hashing many keys takes long.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
@@ -50,10 +50,10 @@ class _Filling:
     __slots__ = ("alike", "is_frozen", "is_late", "items", "made", "number", "width")
 
     def __init__(
-        self, made: Any, expression: list[Any], width: int, is_frozen: bool, number: int | None
+        self, made: Any, items: Iterator[Any], width: int, is_frozen: bool, number: int | None
     ):
         self.made = made
-        self.items = islice(expression, 1, None)
+        self.items = items
         self.width = width
         self.is_frozen = is_frozen
         self.number = number
@@ -66,7 +66,7 @@ def _open_list(unjellier: Unjellier, expression: list[Any], number: int | None) 
         return expression[1:]
     made: list[Any] = []
     unjellier.define(number, made)
-    return Frame(made, islice(expression, 1, None), _finish_list, made, None)
+    return Frame(made, unjellier.parts(expression), _finish_list, made, None)
 
 
 def _finish_list(unjellier: Unjellier, parts: list[Any], made: list[Any]) -> list[Any]:
@@ -78,7 +78,7 @@ def _finish_list(unjellier: Unjellier, parts: list[Any], made: list[Any]) -> lis
 def _open_tuple(unjellier: Unjellier, expression: list[Any], number: int | None) -> Any:
     if ATOMS.issuperset(map(type, expression)):
         return tuple(expression[1:])
-    return Frame([], islice(expression, 1, None), _finish_tuple, None, number)
+    return Frame([], unjellier.parts(expression), _finish_tuple, None, number)
 
 
 def _finish_tuple(unjellier: Unjellier, parts: list[Any], target: None) -> Any:
@@ -102,11 +102,11 @@ def later(unjellier: Unjellier, make: Callable[[list[Any]], Any], parts: list[An
 def _open_set(unjellier: Unjellier, expression: list[Any], number: int | None) -> Any:
     made: set[Any] = set()
     unjellier.define(number, made)
-    return _go_on(unjellier, _Filling(made, expression, 1, False, None))
+    return _go_on(unjellier, _Filling(made, unjellier.parts(expression), 1, False, None))
 
 
 def _open_frozenset(unjellier: Unjellier, expression: list[Any], number: int | None) -> Any:
-    return _go_on(unjellier, _Filling(set(), expression, 1, True, number))
+    return _go_on(unjellier, _Filling(set(), unjellier.parts(expression), 1, True, number))
 
 
 def _open_dictionary(unjellier: Unjellier, expression: list[Any], number: int | None) -> Any:
@@ -116,7 +116,7 @@ def _open_dictionary(unjellier: Unjellier, expression: list[Any], number: int | 
         return made
     # Keys and values, beside the pairs.
     unjellier.expanded += 2 * len(expression)
-    return _go_on(unjellier, _Filling(made, expression, 2, False, None))
+    return _go_on(unjellier, _Filling(made, unjellier.parts(expression), 2, False, None))
 
 
 def _go_on(unjellier: Unjellier, filling: _Filling) -> Any:

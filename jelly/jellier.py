@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any, NamedTuple
 
+from msgspec import Struct
+
 from jelly import atoms, leaves
 from jelly.atoms import Expression
 from jelly.errors import CannotJelly, TooLarge
@@ -39,16 +41,13 @@ _SINGLE = _PLAIN | leaves.WRITERS.keys()
 _MOST_AT_ONCE = 1024
 
 
-class _Seen:
+class _Seen(Struct, gc=False):
     """An object that was met: itself (so that its id stays its own), its expression, its number."""
 
-    __slots__ = ("expression", "is_complete", "number", "value")
-
-    def __init__(self, value: object, expression: list[Any]):
-        self.value = value
-        self.expression = expression
-        self.number = 0
-        self.is_complete = False
+    value: Any
+    expression: list[Any]
+    number: int = 0
+    is_complete: bool = False
 
     def complete(self) -> None:
         self.is_complete = True

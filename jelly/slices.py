@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-__all__ = ["PARTS", "UNFINISHED", "VISITS", "finish"]
+__all__ = ["MANY", "PARTS", "UNFINISHED", "VISITS", "consumed", "finish"]
 
 UNFINISHED: Final[Any] = object()
 """What a walk yields while it has no result."""
@@ -27,3 +27,20 @@ def finish(walk: Iterator[Any]) -> Any:
     while result is UNFINISHED:
         result = next(walk)
     return result
+
+
+MANY: Final = 1024
+"""Items of a list that is worth to be emptied; see `consumed`."""
+
+_END: Any = object()
+
+
+def consumed(items: list[Any]) -> Iterator[Any]:
+    """Return the items of a list, which loses each one when it is taken.
+
+    What a walk has done with is freed so while the walk goes on: a large graph and its expression
+    are never whole at the same time, which halves the memory and the work of the garbage collector.
+    """
+    items.append(_END)
+    items.reverse()
+    return iter(items.pop, _END)

@@ -30,7 +30,7 @@ from jelly.limits import Limits
 from jelly.numbers import number_in
 from jelly.registry import Registry, named_class
 from jelly.security import DummySecurityOptions, Security, SecurityOptions
-from jelly.slices import PARTS, UNFINISHED, VISITS, finish
+from jelly.slices import MANY, PARTS, UNFINISHED, VISITS, consumed, finish
 
 __all__ = ["Row", "Unjellier"]
 
@@ -57,9 +57,10 @@ class Unjellier:
         invoker: whoever receives; for objects of a connection, its Broker.
         registry: the classes and factories that tags become.
         rows: tags that the caller handles itself, before the registry is asked.
-        limits: bounds keys, decimals and how deep hooks may nest.
+        limits: bounds keys, decimals, sharing, and how deep hooks may nest.
         allow_code: whether class, module, function and method may come in where ``security``
             allows.
+        consumes: whether the expressions may be emptied while they are read.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Unjellier:
         rows: Mapping[bytes, Row] | None = None,
         limits: Limits | None = None,
         allow_code: bool = True,
+        consumes: bool = False,
     ):
         self.taster = security if security is not None else DummySecurityOptions()
         self.persistentLoad = persistentLoad
@@ -78,6 +80,7 @@ class Unjellier:
         self.registry = registry
         self.limits = limits or Limits()
         self.allow_code = allow_code
+        self._consumes = consumes
         self._rows = rows or {}
         self.keys = KeyGuard(self.limits)
         self.knots = Knots()
@@ -135,6 +138,14 @@ class Unjellier:
         finally:
             self._depth -= 1
 
+    def parts(self, expression: list[Any]) -> Iterator[Any]:
+        """Return what stands behind the tag of an expression."""
+        if self._consumes and len(expression) >= MANY:
+            rest = consumed(expression)
+            next(rest)
+            return rest
+        return islice(expression, 1, None)
+
     def define(self, number: int | None, value: Any) -> None:
         """Let a reference, if there is one, stand for a value that exists before its parts do."""
         if number is not None:
@@ -178,9 +189,9 @@ class Unjellier:
                         continue
                 before = self.expanded
                 self.expanded += len(item)
-                opened = self._open(tag, item, number)
                 if weighed or number is not None:
                     self.expanded += _text_weight(tag, item)
+                opened = self._open(tag, item, number)
                 if type(opened) is Frame:
                     outer.append(frame)
                     if number is not None:

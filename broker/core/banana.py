@@ -6,7 +6,7 @@ jellier, and without the expression.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, MutableSequence
+from collections.abc import Callable, Iterator, Mapping, MutableSequence
 from typing import Any
 
 from broker.core import messages
@@ -161,6 +161,10 @@ class BananaWriter:
             EncodeError: it is beyond the limits, or no expression.
         """
         return self._writer.encode(message)
+
+    def walk(self, message: Any, consumes: bool) -> Iterator[Any]:
+        """Do as :meth:`encode`, as a walk of ``jelly.slices`` that may empty the message."""
+        return self._writer.walk(message, consumes)
 
     def _tail_of(
         self, name: str, args: tuple[Any, ...], kw: dict[str, Any], wants_answer: bytes = _NO

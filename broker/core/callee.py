@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import inspect
+from collections.abc import Generator, Iterator
 from typing import Any
 
 from broker.core.dispatch import (
@@ -32,13 +33,17 @@ from broker.core.messages import (
 )
 from broker.core.outbox import Outbox
 from broker.core.policy import Policy
+from broker.core.scope import Scope
 from broker.core.small import PLAIN, with_expressions
 from broker.core.stats import Stats
 from broker.core.strikes import Strikes
 from broker.core.tables import shown
-from broker.core.translator import Translator
+from broker.core.translator import Translator, walk_of
+from broker.core.work import Work, begun
 from broker.errors import NoSuchObject, ServerBusy, ServerDraining
+from jelly.atoms import Expression
 from jelly.errors import ProtocolError
+from jelly.slices import UNFINISHED
 
 __all__ = ["Callee", "IncomingCall"]
 
@@ -76,7 +81,6 @@ class Callee:
     Attributes:
         is_draining: refuse what comes from now on.
         max_calls: how many may run at once.
-        unjelly: makes a value of an expression, through somebody's eyes.
         running: the calls that have not ended, by request id; those that want no answer, whose ids
             mean nothing, by themselves.
         answered: bytes of answers and errors since it was last set to 0.
@@ -93,12 +97,12 @@ class Callee:
         "_stats",
         "_strikes",
         "_translator",
+        "_unjelly_walk",
         "answered",
         "context",
         "is_draining",
         "max_calls",
         "running",
-        "unjelly",
     )
 
     def __init__(
@@ -116,16 +120,19 @@ class Callee:
         self._outbox = outbox
         self._stats = stats
         theirs = host.overridden
-        self.unjelly = host.unserialize if "unserialize" in theirs else translator.unjelly
+        self._unjelly_walk = walk_of(host, translator)
         self._find = host.localObjectForID if "localObjectForID" in theirs else self._export
         self._entry = translator.exports.get
         self._enter = self.context.run
 
-    def receive_plain(self, message: PlainCall, wants_answer: bool) -> None:
+    def receive_plain(self, message: PlainCall, wants_answer: bool) -> Work | None:
         """Make a call whose values stand in it; by :meth:`receive` if that takes more.
 
         Most calls are such. With the records, scopes and lookups of the others both ends of W1 take
         1.2 times as long, of W2 1.4 times.
+
+        Returns:
+            What is left to do, as of :meth:`receive`.
 
         Raises:
             ProtocolError: the request id is in use.
@@ -137,16 +144,14 @@ class Callee:
             or len(running) >= self.max_calls
             or message.request_id in running
         ):
-            self.receive(message, wants_answer)
-            return
+            return self.receive(message, wants_answer)
         methods = entry.methods
         if methods is None:
             entry.leading, methods = free_methods(entry.value)
             entry.methods = methods
         function = methods.get(message.name)
         if function is None:
-            self.receive(message, wants_answer)
-            return
+            return self.receive(message, wants_answer)
         self._stats.calls_received += 1
         outbox = self._outbox
         before = outbox.size
@@ -159,21 +164,24 @@ class Callee:
             if type(error) is TypeError:
                 error = as_call_error(error, message.name)
             self._refuse(self._incoming(message, wants_answer), error)
-            return
+            return None
         if is_done:
             self.answered += outbox.size - before
-        else:
-            call = self._incoming(message, wants_answer)
-            call.route = entry.value.route()
-            call.args, call.kw = message.args, message.kw
-            self._conclude(call, result)
+            return None
+        call = self._incoming(message, wants_answer)
+        call.route = entry.value.route()
+        call.args, call.kw = message.args, message.kw
+        return self._conclude(call, result)
 
-    def receive(self, message: Any, wants_answer: bool) -> None:
+    def receive(self, message: Any, wants_answer: bool) -> Work | None:
         """Make a call, and answer it or hand out what it waits for.
 
         Args:
             message: a call to an object or to a cache, of values or of expressions.
             wants_answer: whether the peer waits for one.
+
+        Returns:
+            What is left to do, where the arguments or the answer are large.
 
         Raises:
             ProtocolError: the request id is in use.
@@ -181,29 +189,41 @@ class Callee:
         if wants_answer and message.request_id in self.running:
             raise ProtocolError(f"request id {message.request_id} already in use")
         self._stats.calls_received += 1
-        call = self._incoming(message, wants_answer)
+        return begun(self._receive(self._incoming(message, wants_answer), message))
+
+    def _receive(self, call: IncomingCall, message: Any) -> Work:
         try:
             target = self._admit(message)
         except Exception as error:  # noqa: BLE001 - an object's own lookup may raise anything
-            self._discard(message)
+            yield from self._discard(message)
             self._refuse(call, error)
             self._strikes.note(error)
             return
+        run = self._run(call, target, message)
+        # Large arguments are freed as soon as they are read.
+        del message
         try:
-            result = self._run(call, target, message)
-        except (KeyboardInterrupt, SystemExit):
+            result = yield from run
+        except (KeyboardInterrupt, SystemExit, GeneratorExit):
             raise
         except BaseException as error:  # noqa: BLE001 - whatever a method raises is its answer
             self._refuse(call, error)
             if not call.is_read:
                 self._strikes.note(error)
             return
-        self._conclude(call, result)
+        work = self._conclude(call, result)
+        if work is not None:
+            yield from work
 
-    def finish(self, call: IncomingCall, value: Any) -> None:
-        """Answer a call that was pending; nothing happens if it has been answered."""
+    def finish(self, call: IncomingCall, value: Any) -> Work | None:
+        """Answer a call that was pending; nothing happens if it has been answered.
+
+        Returns:
+            What is left to do, where the answer is large.
+        """
         if self.running.pop(_key(call), None) is call:
-            self._answer(call, value)
+            return self._answer(call, value)
+        return None
 
     def fail(self, call: IncomingCall, error: Any) -> None:
         """Refuse a call that was pending, by an exception or a Failure; see :meth:`finish`."""
@@ -226,13 +246,13 @@ class Callee:
     def _incoming(message: Any, wants_answer: bool) -> IncomingCall:
         return IncomingCall(message.request_id, message.name, wants_answer, message.deadline)
 
-    def _conclude(self, call: IncomingCall, result: Any) -> None:
+    def _conclude(self, call: IncomingCall, result: Any) -> Work | None:
         """Answer a call with what its method returned, or hand that out if it is an awaitable."""
         if getattr(type(result), "__await__", None) is None:
-            self._answer(call, result)
-        else:
-            self.running[_key(call)] = call
-            self._host.on_event(CallPending(call, result))
+            return self._answer(call, result)
+        self.running[_key(call)] = call
+        self._host.on_event(CallPending(call, result))
+        return None
 
     def _admit(self, message: Any) -> Any:
         """Return the object that is called, if calls are taken at all."""
@@ -243,15 +263,22 @@ class Callee:
             raise ServerBusy(f"{self.max_calls} calls in flight (max_calls)")
         return self._target(message)
 
-    def _discard(self, message: Any) -> None:
+    def _discard(self, message: Any) -> Work:
         """Let go of what the arguments refer to: the peer has counted it, and waits for that."""
         if type(message) in PLAIN:
             return
         for part in (message.args, message.kw):
             with contextlib.suppress(Exception):
-                self.unjelly(part, None)
+                yield from self._read(part, None)
 
-    def _run(self, call: IncomingCall, target: Any, message: Any) -> Any:
+    def _read(self, expression: Expression, perspective: Any) -> Generator[object, None, Any]:
+        """Return the value of an expression, as seen through somebody's eyes."""
+        walk = self._unjelly_walk(expression, perspective)
+        while (value := next(walk)) is UNFINISHED:
+            yield UNFINISHED
+        return value
+
+    def _run(self, call: IncomingCall, target: Any, message: Any) -> Generator[object, None, Any]:
         is_hooked = overrides_hook(target, "remoteMessageReceived")
         route = target.remoteMessageReceived if is_hooked else target.route()
         if not isinstance(route, Route):
@@ -264,7 +291,9 @@ class Callee:
         args, kw = message.args, message.kw
         if type(message) not in PLAIN:
             # Arguments first: what they refer to is released also where there is no such method.
-            args, kw = self.unjelly(args, route.perspective), self.unjelly(kw, route.perspective)
+            args = yield from self._read(args, route.perspective)
+            kw = yield from self._read(kw, route.perspective)
+        del message
         call.is_read = True
         method = find_method(route, call.name, self._policy.dynamic_methods)
         if route.unanswered is not None and not call.wants_answer:
@@ -287,31 +316,55 @@ class Callee:
         entry = self._translator.exports.get(object_id)
         return None if entry is None else entry.value
 
-    def _answer(self, call: IncomingCall, value: Any) -> None:
-        outbox, route = self._outbox, call.route
+    def _answer(self, call: IncomingCall, value: Any) -> Work | None:
+        outbox = self._outbox
         if not call.wants_answer or outbox.is_closed:
-            return
+            return None
         before = outbox.size
         try:
             # A hook of the class's own answers in expressions already.
-            if route is None or not outbox.answer(call.request_id, value):
-                self._answer_with_graph(call, value)
+            is_done = call.route is not None and outbox.answer(call.request_id, value)
         except Exception as error:  # noqa: BLE001 - a value that cannot be sent fails this call
             self._refuse(call, error)
-        else:
-            self.answered += outbox.size - before
+            return None
+        if not is_done:
+            return begun(self._answer_with_graph(call, value))
+        self.answered += outbox.size - before
+        return None
 
-    def _answer_with_graph(self, call: IncomingCall, value: Any) -> None:
+    def _answer_with_graph(self, call: IncomingCall, value: Any) -> Work:
         outbox, route = self._outbox, call.route
         perspective = None if route is None else route.perspective
         scope = self._translator.open(perspective, call.name, call.args, call.kw)
         try:
-            expression = value if route is None else outbox.jelly(value)
-            packed = outbox.pack([b"answer", call.request_id, expression])
+            expression = value
+            if route is not None:
+                expression = yield from self._sliced(outbox.jelly_walk(value), scope)
+            # What was jellied, and for whom, is not needed any more.
+            del value
+            call.args, call.kw, scope.args, scope.kw = (), {}, (), {}
+            packing = outbox.pack_walk([b"answer", call.request_id, expression])
+            del expression
+            packed = yield from self._sliced(packing, scope)
+        except Exception as error:  # noqa: BLE001 - a value that cannot be sent fails this call
+            outbox.roll_back(scope)
+            self._refuse(call, error)
+            return
         except BaseException:
             outbox.roll_back(scope)
             raise
+        before = outbox.size
         outbox.commit(scope, packed)
+        self.answered += outbox.size - before
+
+    def _sliced(self, walk: Iterator[Any], scope: Scope) -> Generator[object, None, Any]:
+        """Return what a walk yields at last, which has its scope open at each step."""
+        while (result := next(walk)) is UNFINISHED:
+            if scope.can_pause:
+                self._translator.close(scope)
+                yield UNFINISHED
+                self._translator.reopen(scope)
+        return result
 
     def _refuse(self, call: IncomingCall, error: Any) -> None:
         shown_error, error_id = self._host.shown_error(error)

@@ -10,8 +10,10 @@ from broker.core.messages import ObjectId, PlainAnswer, PlainTuple, RequestId
 from broker.core.outbox import Outbox
 from broker.core.stats import Stats
 from broker.core.tables import QuestionTable
-from broker.core.translator import Translator
+from broker.core.translator import Translator, walk_of
+from broker.core.work import Work, begun
 from jelly.errors import TooLarge
+from jelly.slices import UNFINISHED
 
 __all__ = ["Caller"]
 
@@ -25,7 +27,7 @@ class Caller:
         questions: those that have no answer yet.
     """
 
-    __slots__ = ("_host", "_outbox", "_stats", "_translator", "_unjelly", "questions")
+    __slots__ = ("_host", "_outbox", "_stats", "_translator", "_unjelly_walk", "questions")
 
     def __init__(
         self,
@@ -40,8 +42,7 @@ class Caller:
         self._translator = translator
         self._outbox = outbox
         self._stats = stats
-        by_host = "unserialize" in host.overridden
-        self._unjelly: Callable[..., Any] = host.unserialize if by_host else translator.unjelly
+        self._unjelly_walk = walk_of(host, translator)
 
     def call(
         self,
@@ -134,22 +135,33 @@ class Caller:
         else:
             self.questions.take(request_id)
 
-    def on_answer(self, message: messages.Answer) -> None:
-        """Hand out the answer to a call of ours, an expression; see :meth:`on_plain_answer`."""
-        self._on_outcome(message.request_id, message.value, self._host.answered)
+    def on_answer(self, message: messages.Answer) -> Work | None:
+        """Hand out the answer to a call of ours, an expression; see :meth:`on_plain_answer`.
 
-    def on_failed(self, message: messages.Failed) -> None:
-        """Hand out what a call of ours failed with; see :meth:`on_plain_answer`."""
-        self._on_outcome(message.request_id, message.failure, self._host.refused)
+        Returns:
+            What is left to do, where the answer is large.
+        """
+        return begun(self._on_outcome(message.request_id, message.value, self._host.answered))
 
-    def _on_outcome(self, number: int, expression: Any, tell: Callable[..., object]) -> None:
-        request_id = number
-        is_waited_for, perspective = self.questions.take(request_id)
+    def on_failed(self, message: messages.Failed) -> Work | None:
+        """Hand out what a call of ours failed with; see :meth:`on_answer`."""
+        return begun(self._on_outcome(message.request_id, message.failure, self._host.refused))
+
+    def _on_outcome(
+        self, request_id: RequestId, expression: Any, tell: Callable[..., object]
+    ) -> Work:
+        perspective = self.questions.perspective_of(request_id)
         # Made in any case: what it refers to has been counted by the peer, and must be released.
         try:
-            outcome = self._unjelly(expression, perspective)
+            walk = self._unjelly_walk(expression, perspective)
+            while (outcome := next(walk)) is UNFINISHED:
+                yield UNFINISHED
         except Exception as error:  # noqa: BLE001 - an answer that may not come in fails this call
             tell, outcome = self._host.refused, error
+        del expression
+        # It counts as open until here: the connection may have ended meanwhile, or its caller given
+        # up.
+        is_waited_for, _ = self.questions.take(request_id)
         if is_waited_for:
             tell(request_id, outcome)
 

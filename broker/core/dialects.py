@@ -6,7 +6,7 @@ Nothing else in the house asks which one it is: it does what the record says.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Collection, MutableSequence
+from collections.abc import Callable, Collection, Iterator, MutableSequence
 from functools import lru_cache, partial
 from typing import Any, Protocol
 
@@ -92,6 +92,10 @@ class MessageWriter(Protocol):
 
     def encode(self, message: Any, /) -> bytes:
         """Return the bytes of any message, as a list of its command and its fields."""
+        ...
+
+    def walk(self, message: Any, consumes: bool, /) -> Iterator[Any]:
+        """Do as ``encode``, as a walk of ``jelly.slices`` that may empty the message's lists."""
         ...
 
 

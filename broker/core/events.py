@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 from msgspec import Struct
 
 __all__ = [
+    "CallAnswered",
     "CallCancelled",
     "CallPending",
     "CallRaised",
@@ -37,6 +38,10 @@ class CallPending(Struct, frozen=True):
 
     ticket: Any
     result: Any
+
+
+class CallAnswered(Struct, frozen=True):
+    """A call whose answer took several turns of the loop to make has been answered."""
 
 
 class CallCancelled(Struct, frozen=True):
@@ -81,4 +86,6 @@ class Misunderstood(Struct, frozen=True):
     command: str
 
 
-Event: TypeAlias = Ready | CallPending | CallCancelled | CallRaised | PeerLeaves | Misunderstood
+Event: TypeAlias = (
+    Ready | CallPending | CallAnswered | CallCancelled | CallRaised | PeerLeaves | Misunderstood
+)

@@ -109,16 +109,16 @@ def _least(limits: Limits, others: Limits) -> Limits:
 def gated(handlers: Handlers) -> Handlers:
     """Return what handles messages while the gate is shut, made of what does so when it is open."""
 
-    def on_call(session: Gated, call: Any) -> None:
+    def on_call(session: Gated, call: Any) -> Any:
         if session.gate is not None:
             call = session.gate.check(call)
-        handlers[type(call)](session, call)
+        return handlers[type(call)](session, call)
 
-    def on_raw(session: Gated, raw: messages.Raw) -> None:
+    def on_raw(session: Gated, raw: messages.Raw) -> Any:
         # It comes back here, as a message, from the room above.
         if type(messages.parse(raw.expression)) not in (*_PASSING, *_CALLS):
             raise _not_logged_in()
-        handlers[messages.Raw](session, raw)
+        return handlers[messages.Raw](session, raw)
 
     return {
         **dict.fromkeys(handlers, _refuse),

@@ -31,36 +31,36 @@ def _on_early_call(session: Owner, message: messages.Message) -> None:
     raise ProtocolError("a call before the version")
 
 
-def _on_plain_call(session: Owner, message: messages.PlainCall) -> None:
-    session.callee.receive_plain(message, True)
+def _on_plain_call(session: Owner, message: messages.PlainCall) -> Any:
+    return session.callee.receive_plain(message, True)
 
 
-def _on_plain_send(session: Owner, message: messages.PlainSend) -> None:
-    session.callee.receive_plain(message, False)
+def _on_plain_send(session: Owner, message: messages.PlainSend) -> Any:
+    return session.callee.receive_plain(message, False)
 
 
-def _on_call(session: Owner, message: messages.Call | messages.CallToCache) -> None:
-    session.callee.receive(message, message.wants_answer)
+def _on_call(session: Owner, message: messages.Call | messages.CallToCache) -> Any:
+    return session.callee.receive(message, message.wants_answer)
 
 
-def _on_plain_call_to_cache(session: Owner, message: messages.PlainCallToCache) -> None:
-    session.callee.receive(message, True)
+def _on_plain_call_to_cache(session: Owner, message: messages.PlainCallToCache) -> Any:
+    return session.callee.receive(message, True)
 
 
-def _on_plain_send_to_cache(session: Owner, message: messages.PlainSendToCache) -> None:
-    session.callee.receive(message, False)
+def _on_plain_send_to_cache(session: Owner, message: messages.PlainSendToCache) -> Any:
+    return session.callee.receive(message, False)
 
 
 def _on_plain_answer(session: Owner, message: messages.PlainAnswer | messages.PlainTuple) -> None:
     session.caller.on_plain_answer(message)
 
 
-def _on_answer(session: Owner, message: messages.Answer) -> None:
-    session.caller.on_answer(message)
+def _on_answer(session: Owner, message: messages.Answer) -> Any:
+    return session.caller.on_answer(message)
 
 
-def _on_failed(session: Owner, message: messages.Failed) -> None:
-    session.caller.on_failed(message)
+def _on_failed(session: Owner, message: messages.Failed) -> Any:
+    return session.caller.on_failed(message)
 
 
 def _on_did_not_understand(session: Owner, message: messages.DidNotUnderstand) -> None:

@@ -6,6 +6,8 @@ answers to our own calls go on: else two ends that both wait for room would wait
 What cancels a call goes on if that runs; behind one that waits it waits too.
 While a method runs as a task that has not begun, no method that would begin at once is called.
 
+A message with a large graph is work for several turns. No message behind it is handled meanwhile.
+
 Bytes are decoded a turn's worth of messages at a time: small ones take longer to decode than to
 come, and others wait for their turn meanwhile.
 """
@@ -37,6 +39,7 @@ from broker.core.messages import (
 from broker.core.outbox import Outbox
 from broker.core.policy import Policy
 from broker.core.stats import Stats
+from broker.core.work import Work, finish
 from jelly.errors import ProtocolError
 
 __all__ = ["CALLS", "Handlers", "Inbox"]
@@ -49,8 +52,11 @@ CALLS: frozenset[type] = frozenset(
 _STAYS_TRUE = frozenset({PlainAnswer, PlainTuple, Answer, Failed, Goodbye})
 _WAIT_IN_ORDER = CALLS | {Decref, Decache, Uncache}
 
-Handlers: TypeAlias = Mapping[type, Callable[[Any, Any], object]]
-"""What handles a message, by its type; called with the owner of the inbox and the message."""
+Handlers: TypeAlias = Mapping[type, Callable[[Any, Any], Any]]
+"""What handles a message, by its type; called with the owner of the inbox and the message.
+
+It returns what is left to do, where the message takes more than one turn.
+"""
 
 
 class Inbox:
@@ -66,6 +72,7 @@ class Inbox:
         outbox: handling ends early when this has grown beyond the high water mark.
         policy: that mark, and how much may wait here.
         stats: counts what comes in.
+        worked: called when work that took more than one turn is done.
 
     Attributes:
         handlers, read: as given; replaced while the connection gets going.
@@ -74,6 +81,8 @@ class Inbox:
         has_more: whether bytes have come that are not decoded yet, and may be whole messages.
         has_unstarted_tasks: whether a method runs as a task that has not begun.
         holds_calls: whether the peer's calls wait.
+        works: what is left to do for messages that take more than one turn, oldest first; and
+            whether it matters when the peer has gone.
     """
 
     __slots__ = (
@@ -87,6 +96,7 @@ class Inbox:
         "_policy",
         "_running",
         "_stats",
+        "_worked",
         "handlers",
         "has_more",
         "has_unstarted_tasks",
@@ -94,6 +104,7 @@ class Inbox:
         "is_closed",
         "read",
         "wants_data",
+        "works",
     )
 
     def __init__(
@@ -106,8 +117,10 @@ class Inbox:
         outbox: Outbox,
         policy: Policy,
         stats: Stats,
+        worked: Callable[[], object],
     ):
         self.handlers = handlers
+        self.works: list[tuple[Work, bool]] = []
         self.read = read
         self.has_more = False
         self.has_unstarted_tasks = False
@@ -120,6 +133,7 @@ class Inbox:
         self._outbox = outbox
         self._policy = policy
         self._stats = stats
+        self._worked = worked
         # A deque is 0.7 KiB, and most connections are idle most of the time.
         self._messages: deque[Any] | None = None
         self._held: deque[Any] | None = None
@@ -129,16 +143,24 @@ class Inbox:
     @property
     def waiting(self) -> int:
         """Messages that have come and are not handled."""
-        return len(self._messages or ()) + len(self._held or ()) + self.has_more
+        waiting = len(self._messages or ()) + len(self._held or ()) + self.has_more
+        return waiting + len(self.works)
+
+    def store(self, data: bytes) -> None:
+        """Take in bytes, and decode nothing; :meth:`pump` does."""
+        self._take_in(data, 0)
 
     def receive(self, data: bytes) -> None:
         """Take in bytes, and decode a turn's worth of messages; :meth:`pump` next.
 
-        No bytes go on with those that have come.
+        Pass ``b""`` to go on decoding the bytes received before.
 
         Raises nothing: what is wrong with the bytes is raised by :meth:`pump`, after the messages
         before it, so that the pieces in which bytes arrive make no difference.
         """
+        self._take_in(data, self._policy.turn_messages)
+
+    def _take_in(self, data: bytes, most: int) -> None:
         if self.is_closed or self._fault is not None:
             return
         size = len(data)
@@ -150,7 +172,7 @@ class Inbox:
         if messages is None:
             messages = self._messages = deque()
         try:
-            self.has_more = self.read(data, messages, self._policy.turn_messages)
+            self.has_more = self.read(data, messages, most)
         except ProtocolError as error:
             self.has_more = False
             self._fault = error
@@ -167,6 +189,10 @@ class Inbox:
             ProtocolError: one is not what the protocol allows; nothing more is taken in.
         """
         try:
+            if self.works:
+                self._work_on()
+                if self.works:
+                    return True
             if self.has_more:
                 self._pump_decoding(most)
             else:
@@ -178,6 +204,8 @@ class Inbox:
             raise
         if self.is_closed:
             return False
+        if self.works:
+            return True
         if not self._messages and not self._held and not self.has_more:
             self._backlog = 0
             self._messages = None
@@ -186,6 +214,21 @@ class Inbox:
         has_any = bool(self._messages) or self.has_more
         return has_any or not self.holds_calls or self._fault is not None
 
+    def add_work(self, work: Work | None, stays_true: bool = False) -> None:
+        """Have what is left of a message done in the turns to come, if anything is."""
+        if work is not None:
+            self.works.append((work, stays_true))
+
+    def _work_on(self) -> None:
+        """Do one slice of the oldest work."""
+        work, _ = entry = self.works[0]
+        for _ in work:
+            return
+        # It may have ended the connection.
+        if entry in self.works:
+            self.works.remove(entry)
+            self._worked()
+
     def settle(self) -> None:
         """Handle what the peer has said of our calls, and of its leaving, before it went.
 
@@ -193,11 +236,14 @@ class Inbox:
         """
         waiting = self._messages
         with contextlib.suppress(ProtocolError):
+            for work, stays_true in self.works:
+                if stays_true:
+                    finish(work)
             while waiting or self.has_more:
                 if not waiting:
                     self.receive(b"")
                 elif type(message := waiting.popleft()) in _STAYS_TRUE:
-                    self.handlers[type(message)](self._owner, message)
+                    finish(self.handlers[type(message)](self._owner, message))
 
     def clear(self) -> None:
         """Take nothing more in, and forget what waits: the connection is gone."""
@@ -207,6 +253,11 @@ class Inbox:
             # A pump that is under way has it too.
             self._messages.clear()
         self._held = None
+        works, self.works = self.works, []
+        for work, _ in works:
+            # One that runs at the moment is not continued.
+            with contextlib.suppress(ValueError):
+                work.close()
 
     def _pump_decoding(self, most: int) -> None:
         """Handle messages where more than those that are decoded have come."""
@@ -214,7 +265,7 @@ class Inbox:
             if not self._messages:
                 self.receive(b"")
             self._pump(most)
-            if most >= 0 or not self.has_more or self._messages:
+            if most >= 0 or not self.has_more or self._messages or self.works:
                 return
 
     def _pump(self, most: int) -> None:
@@ -225,8 +276,11 @@ class Inbox:
             self.has_unstarted_tasks or self.holds_calls or self._held
         ):  # fmt: skip
             message = messages.popleft()
-            self.handlers[type(message)](owner, message)
+            work = self.handlers[type(message)](owner, message)
             most -= 1
+            if work is not None:
+                self.add_work(work, type(message) in _STAYS_TRUE)
+                break
             if outbox.size > high_water:
                 break
         else:
@@ -256,7 +310,10 @@ class Inbox:
                 queue.appendleft(message)
                 return
             most -= 1
-            self.handlers[kind](self._owner, message)
+            work = self.handlers[kind](self._owner, message)
+            if work is not None:
+                self.add_work(work, kind in _STAYS_TRUE)
+                return
             if self._outbox.size > high_water:
                 return
 

@@ -6,7 +6,7 @@ expression that a jellier makes of them, in a *graph*: lists, bytes, ints and fl
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from struct import Struct
 from typing import Any
 
@@ -127,6 +127,10 @@ class FrameWriter:
             return self._frame(_narrow(frame))
         except UnicodeEncodeError:
             raise CannotJelly("str with a lone surrogate has no UTF-8 form") from None
+
+    def walk(self, message: Any, consumes: bool) -> Iterator[Any]:
+        """Do as :meth:`encode`, as a walk of ``jelly.slices``."""
+        yield self.encode(message)
 
     def _tail_of(self, notice: Notice) -> bytes | None:
         args, kw = notice.args, notice.kw

@@ -7,7 +7,7 @@ hooks sent meanwhile is posted behind it. Where the room above has overridden th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from broker.core.dialects import NONE, Dialect
@@ -21,6 +21,7 @@ from broker.core.stats import Stats
 from broker.core.tables import QuestionTable
 from broker.core.translator import Translator
 from jelly.atoms import Expression
+from jelly.slices import UNFINISHED
 
 __all__ = ["Outbox"]
 
@@ -58,6 +59,7 @@ class Outbox:
         "_writer",
         "is_closed",
         "jelly",
+        "jelly_walk",
         "queued",
         "size",
     )
@@ -88,8 +90,12 @@ class Outbox:
         theirs = host.overridden
         self._posts_by_host = "sendCall" in theirs or "sendEncoded" in theirs
         self._knows_expressions_only = self._posts_by_host or "serialize" in theirs
-        self.jelly: Callable[[Any], Any] = (
-            self._jelly_by_host if "serialize" in theirs else translator.jelly
+        is_by_host = "serialize" in theirs
+        self.jelly: Callable[[Any], Any] = self._jelly_by_host if is_by_host else translator.jelly
+        self.jelly_walk: Callable[[Any], Iterator[Any]] = (
+            (lambda value: iter((self._jelly_by_host(value),)))
+            if is_by_host
+            else translator.jelly_walk
         )
 
     def speak(self, dialect: Dialect) -> None:
@@ -232,6 +238,15 @@ class Outbox:
         """
         encoded = self._writer.encode(message)
         return message if self._posts_by_host else encoded
+
+    def pack_walk(self, message: Expression) -> Iterator[Any]:
+        """Do as :meth:`pack`, as a walk of ``jelly.slices`` that may empty the message's lists."""
+        walk = self._writer.walk(message, not self._posts_by_host)
+        if not self._posts_by_host:
+            del message
+        while (encoded := next(walk)) is UNFINISHED:
+            yield UNFINISHED
+        yield message if self._posts_by_host else encoded
 
     def commit(self, scope: Scope, packed: Any, request_id: RequestId | None = None) -> None:
         """Send a message that was made in ``scope``, and what waits behind it."""

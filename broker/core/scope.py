@@ -24,9 +24,21 @@ class Scope:
         outer: the scope in which this one was opened, or None.
         behind: calls that hooks made, packed to be sent after the message.
         requests: the ids of those calls.
+        can_pause: whether other messages may be sent before this one. A message that brings a cache
+            comes before all that names the cache.
     """
 
-    __slots__ = ("_undo", "args", "behind", "kw", "method", "outer", "perspective", "requests")
+    __slots__ = (
+        "_undo",
+        "args",
+        "behind",
+        "can_pause",
+        "kw",
+        "method",
+        "outer",
+        "perspective",
+        "requests",
+    )
 
     def __init__(
         self,
@@ -41,6 +53,7 @@ class Scope:
         self.method = method
         self.args = args
         self.kw = kw
+        self.can_pause = outer is None
         self.behind: list[Any] = []
         self.requests: list[RequestId] = []
         self._undo: list[Callable[[], object]] = []

@@ -32,7 +32,7 @@ from broker.core.dialects import (
     spoken,
 )
 from broker.core.dropped import Dropped
-from broker.core.events import Ready
+from broker.core.events import CallAnswered, Ready
 from broker.core.gate import Gate
 from broker.core.handlers import BEFORE_VERSION, GATED, GATED_BEFORE_VERSION, OPEN
 from broker.core.handshake import Handshake
@@ -45,11 +45,12 @@ from broker.core.sealed import Sealed
 from broker.core.small import BASICS
 from broker.core.stats import Stats
 from broker.core.tables import QuestionTable
-from broker.core.translator import Translator
+from broker.core.translator import Translator, walk_of
 from jelly.atoms import Expression
 from jelly.codec import Reader
 from jelly.errors import BananaError, ProtocolError
 from jelly.limits import Limits
+from jelly.slices import finish
 from jelly.vocabulary import NONE_VOCABULARY
 
 __all__ = ["Session"]
@@ -150,6 +151,7 @@ class Session:
             outbox,
             policy,
             self.stats,
+            lambda: host.on_event(CallAnswered()),
         )
         self.receive = self.inbox.receive
         self.pump = self.inbox.pump
@@ -170,7 +172,7 @@ class Session:
         Raises:
             ProtocolError: it is not legal.
         """
-        self.inbox.handlers[type(message)](self, message)
+        self.inbox.add_work(self.inbox.handlers[type(message)](self, message))
 
     @property
     def answered(self) -> int:
@@ -247,7 +249,7 @@ class Session:
     @property
     def running(self) -> int:
         """Calls of the peer's that have no answer yet."""
-        return len(self.callee.running)
+        return len(self.callee.running) + len(self.inbox.works)
 
     def drain(self) -> None:
         """Refuse the peer's calls from now on, with ServerDraining."""
@@ -255,7 +257,7 @@ class Session:
 
     def finish(self, call: IncomingCall, value: Any) -> None:
         """Answer a call that was pending; :meth:`data_to_send` next."""
-        self.callee.finish(call, value)
+        self.inbox.add_work(self.callee.finish(call, value))
 
     def fail(self, call: IncomingCall, error: Any) -> None:
         """Refuse a call that was pending, by an exception or a Failure; see :meth:`finish`."""
@@ -342,5 +344,8 @@ class Session:
         if self._reader is not None:
             self._reader.set_limits(limits)
 
+    def _unjelly(self, expression: Expression, perspective: Any) -> Any:
+        return finish(walk_of(self.host, self.translator)(expression, perspective))
+
     def _seal(self, expression: Expression, limits: Limits, max_refs: int) -> Sealed:
-        return Sealed(expression, self.callee.unjelly, self._dropped, limits, max_refs)
+        return Sealed(expression, self._unjelly, self._dropped, limits, max_refs)

@@ -259,6 +259,16 @@ class QuestionTable:
         self._abandoned[request_id] = None
         return True
 
+    def perspective_of(self, request_id: RequestId) -> Any:
+        """Return for which perspective the answer to a call is; None for one that was given up.
+
+        Raises:
+            ProtocolError: no such call was made, or it has been answered.
+        """
+        if request_id not in self.open and request_id not in self._abandoned:
+            raise ProtocolError(f"answer to unknown request {request_id}")
+        return self.open.get(request_id)
+
     def take(self, request_id: RequestId) -> tuple[bool, Any]:
         """Return whether the answer is still waited for, and for which perspective.
 

@@ -9,7 +9,7 @@ Scope, so that what was exported for it can be taken back.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
 from broker.core.caches import HeldCacheTable, PublishedCacheTable
@@ -23,9 +23,10 @@ from jelly.atoms import Expression
 from jelly.errors import MalformedJelly
 from jelly.jellier import Jellier
 from jelly.numbers import number_in
+from jelly.slices import UNFINISHED, finish
 from jelly.unjellier import Row, Unjellier
 
-__all__ = ["Invoker", "Translator"]
+__all__ = ["Invoker", "Translator", "walk_of"]
 
 
 class Invoker(Protocol):
@@ -93,8 +94,12 @@ class Translator:
         return self.scope
 
     def close(self, scope: Scope) -> None:
-        """End the message that :meth:`open` began, sent or not."""
+        """End the message that :meth:`open` began, sent or not; or pause the making of it."""
         self.scope = scope.outer
+
+    def reopen(self, scope: Scope) -> None:
+        """Go on with a message after a pause."""
+        self.scope = scope
 
     def jelly(self, value: Any) -> Expression:
         """Return the expression of a graph that is sent, as part of the open scope.
@@ -103,8 +108,15 @@ class Translator:
             EncodeError: something in it may not or cannot go out; what a hook raises passes
                 through.
         """
+        return self._jellier().jelly(value)
+
+    def jelly_walk(self, value: Any) -> Iterator[Any]:
+        """Do as :meth:`jelly`, as a walk of ``jelly.slices``; the scope is open at each step."""
+        return self._jellier().walk(value)
+
+    def _jellier(self) -> Jellier:
         policy = self._policy
-        return Jellier(policy.security, None, self._invoker, policy.limits).jelly(value)
+        return Jellier(policy.security, None, self._invoker, policy.limits)
 
     def unjelly(self, expression: Expression, perspective: Any = None) -> Any:
         """Return the graph of an expression of the peer's.
@@ -112,22 +124,37 @@ class Translator:
         Raises:
             DecodeError, LimitExceeded: it may not come in; what a hook raises passes through.
         """
+        return finish(self._unjelly_walk(expression, perspective, False))
+
+    def unjelly_walk(self, expression: Expression, perspective: Any) -> Iterator[Any]:
+        """Do as :meth:`unjelly`, as a walk of ``jelly.slices`` that empties the expression."""
+        return self._unjelly_walk(expression, perspective, True)
+
+    def _unjelly_walk(
+        self, expression: Expression, perspective: Any, consumes: bool
+    ) -> Iterator[Any]:
         policy = self._policy
         if self._rows is None:
             self._rows = self._made_rows()
-        outer, self.perspective = self.perspective, perspective
-        try:
-            return Unjellier(
-                policy.security,
-                None,
-                self._invoker,
-                policy.registry,
-                self._rows,
-                policy.limits,
-                policy.allow_code,
-            ).unjellyFull(expression)
-        finally:
-            self.perspective = outer
+        walk = Unjellier(
+            policy.security,
+            None,
+            self._invoker,
+            policy.registry,
+            self._rows,
+            policy.limits,
+            policy.allow_code,
+            consumes,
+        ).walk(expression)
+        del expression
+        value = UNFINISHED
+        while value is UNFINISHED:
+            outer, self.perspective = self.perspective, perspective
+            try:
+                value = next(walk)
+            finally:
+                self.perspective = outer
+            yield value
 
     def export(self, value: Any, identity: Any) -> ObjectId:
         """Count one sending of an object, and return its id; part of the open scope, if any."""
@@ -147,6 +174,7 @@ class Translator:
             self._published(cache_id).count += 1
         if self.scope is not None:
             known: int = cache_id
+            self.scope.can_pause = self.scope.can_pause and not is_new
             self.scope.on_rollback(lambda: self._unpublish(known))
         return cache_id, is_new
 
@@ -207,3 +235,13 @@ def _only_number(expression: list[Any]) -> int:
 
 def _not_exported(object_id: ObjectId) -> NoSuchObject:
     return NoSuchObject(f"object {shown(object_id)} is not exported to this connection")
+
+
+def walk_of(host: Any, translator: Translator) -> Callable[[Expression, Any], Iterator[Any]]:
+    """Return what makes a value of an expression, through somebody's eyes, as a walk.
+
+    A host that overrides the published ``unserialize`` does it itself, in one step.
+    """
+    if "unserialize" in host.overridden:
+        return lambda expression, perspective: iter((host.unserialize(expression, perspective),))
+    return translator.unjelly_walk

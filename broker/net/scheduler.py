@@ -30,7 +30,13 @@ class Cancellable(Protocol):
 
 
 class Scheduler(Protocol):
-    """Time and turns of the loop in which a connection lives. Times are seconds, as float."""
+    """Time and turns of the loop in which a connection lives. Times are seconds, as float.
+
+    Attributes:
+        has_turns: whether `soon` is later than now.
+    """
+
+    has_turns: bool
 
     @property
     def create_task(self) -> Callable[..., asyncio.Task[Any]] | None:
@@ -53,6 +59,8 @@ class LoopScheduler:
     """The scheduler of an asyncio event loop, uvloop's included."""
 
     __slots__ = ("_loop", "now")
+
+    has_turns = True
 
     def __init__(self, loop: asyncio.AbstractEventLoop):
         self._loop = loop
@@ -87,6 +95,7 @@ class TwistedScheduler:
     __slots__ = ("_reactor",)
 
     create_task = None
+    has_turns = True
 
     def __init__(self, reactor: Any):
         self._reactor = reactor
@@ -127,6 +136,7 @@ class ImmediateScheduler:
     __slots__ = ()
 
     create_task = None
+    has_turns = False
 
     def now(self) -> float:
         """Return the system's monotonic clock."""

@@ -193,7 +193,7 @@ def test_no_table_grows_by_what_a_peer_says() -> None:
 
 @binds("A10", "A11", "A12", "A15")
 def test_what_is_harmless_still_comes_in(policy: str, dialect: str) -> None:
-    """Shared parts that expand to less than max_expanded, cycles and tuples as keys are values like any others."""
+    """Shared parts within max_expanded, cycles and tuples as keys are values like any others."""
     target = Target()
     victim = Victim(dialect, policy, target)
     speaker = victim.speaker

@@ -215,6 +215,7 @@ class ManualScheduler:
     """
 
     create_task = None
+    has_turns = True
 
     def __init__(self) -> None:
         self.clock = 0.0

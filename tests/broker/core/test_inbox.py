@@ -71,6 +71,7 @@ class Room:
         handlers = {type(make(0)): Room.handle for make in KINDS.values()}
         self.stats = Stats()
         self.running: set[int] = set()
+        self.worked: list[int] = []
         self.inbox = Inbox(
             self,
             handlers,
@@ -80,6 +81,7 @@ class Room:
             self.outbox,
             policy,
             self.stats,
+            lambda: self.worked.append(len(self.handled)),
         )
         self.inbox.receive(bytes(range(len(kinds))))
 

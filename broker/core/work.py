@@ -1,0 +1,28 @@
+"""Work on one message that may take longer than a turn of the loop.
+
+A handler does most messages at once. Where a message holds or needs a large graph, the handler
+returns a generator instead: what is left to do. Each step of it is one slice (``jelly.slices``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import TypeAlias
+
+__all__ = ["Work", "begun", "finish"]
+
+Work: TypeAlias = Generator[object, None, None]
+"""What is left to do for one message; each step does a slice of it."""
+
+_DONE = object()
+
+
+def begun(work: Work) -> Work | None:
+    """Do the first slice; return what is left, or None where that was all."""
+    return None if next(work, _DONE) is _DONE else work
+
+
+def finish(work: Work | None) -> None:
+    """Do all that is left, if anything is."""
+    for _ in work or ():
+        pass

@@ -1,0 +1,75 @@
+"""Turns: how much time the connections of one server take in one turn of the loop.
+
+Each turn of the loop reads from every connection that has sent something. Were each of them given
+``turn_time`` seconds, a few hundred busy ones would keep all others waiting. So all together get
+about that much. A connection handles one message at once when it has received something; what takes
+longer waits in one queue, in which all connections are served in order.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from broker.net.scheduler import Scheduler
+
+__all__ = ["Turns"]
+
+# Seconds that a connection has at least when it is served from the queue: less, and most of the
+# time is spent on going from one to the next.
+_LEAST = 0.0002
+
+
+class Turns:
+    """The time of the connections of one server.
+
+    Args:
+        turn_time: seconds that they take together in one turn of the loop, about: once as they
+            receive, once from the queue.
+    """
+
+    __slots__ = ("_ends", "_is_serving", "_share", "_time", "_waiting")
+
+    def __init__(self, turn_time: float):
+        self._time = turn_time
+        self._share = turn_time
+        self._ends: float | None = None
+        self._is_serving = False
+        self._waiting: deque[Callable[[], object]] = deque()
+
+    def deadline(self, scheduler: Scheduler) -> float:
+        """Return when a connection that has more to do leaves that for later."""
+        now = scheduler.now()
+        if not scheduler.has_turns:
+            return now + self._time
+        if self._is_serving:
+            return now + self._share
+        if self._ends is None:
+            self._ends = now + self._time
+            scheduler.soon(self._begin)
+        return self._ends
+
+    def ask(self, scheduler: Scheduler, run: Callable[[], object]) -> None:
+        """Have ``run()`` called in a turn of the loop that comes soon."""
+        self._waiting.append(run)
+        if len(self._waiting) == 1 and not self._is_serving:
+            scheduler.soon(self._serve, scheduler)
+
+    def _begin(self) -> None:
+        """A turn of the loop has passed."""
+        self._ends = None
+
+    def _serve(self, scheduler: Scheduler) -> None:
+        waiting = self._waiting
+        ends = scheduler.now() + self._time
+        self._share = max(self._time / len(waiting), _LEAST)
+        self._is_serving = True
+        try:
+            for _ in range(len(waiting)):
+                waiting.popleft()()
+                if scheduler.now() >= ends:
+                    break
+        finally:
+            self._is_serving = False
+            if waiting:
+                scheduler.soon(self._serve, scheduler)
