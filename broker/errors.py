@@ -32,6 +32,7 @@ import builtins
 import errno
 from typing import Any
 
+from broker.printable import repr_of
 from broker.settings import ConfigError
 from jelly.errors import (
     BananaError,
@@ -137,6 +138,12 @@ class RemoteError(Exception):
         if self.remoteType == "twisted.spread.pb.RemoteError":
             return str(self.value)
         return f"{self.remoteType}: {self.value}" if self.value else self.remoteType
+
+    def text_within(self, most: int) -> str:
+        """Return the beginning of the text; for `broker.printable`, where it is long."""
+        value = self.value if isinstance(self.value, str) else repr_of(self.value, most)
+        is_own = self.remoteType == "twisted.spread.pb.RemoteError"
+        return value[:most] if is_own else f"{self.remoteType[:most]}: {value[:most]}"
 
 
 class PBConnectionLost(ConnectionError):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
+from jelly.printable import printable
+
 __all__ = ["Expression", "text_of"]
 
 # int, float and bytes stand for themselves; all else is a list whose first element is a tag.
@@ -36,11 +38,4 @@ INSTANCE = b"instance"
 
 def text_of(name: object) -> str:
     """Return a peer's name as at most 64 printable ASCII characters, fit for a message or a log."""
-    if isinstance(name, bytes):
-        text = name[:65].decode("ascii", "backslashreplace")
-    elif isinstance(name, str):
-        text = name[:65]
-    else:
-        return type(name).__name__
-    text = text.encode("unicode_escape").decode("ascii")
-    return text if len(text) <= 64 else text[:61] + "..."
+    return printable(name)

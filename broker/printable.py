@@ -1,0 +1,225 @@
+"""Makes a peer's text, and values and errors that hold some, fit for a log: printable and bounded.
+
+Theory of operation. ``repr`` and ``str`` of a graph in which parts are shared may take as long as
+the graph is large when it is expanded as a tree, which is without bound. So nothing here calls
+them before it knows how large that tree is: :func:`is_small` counts it, and stops when it is too
+large. A small value is shown by its own ``repr``. Of a large one the containers of Python's are
+walked, as far as there is room, and an instance is shown by the name of its class.
+"""
+
+from __future__ import annotations
+
+import datetime
+import gc
+import sys
+import types
+from collections import deque
+from typing import Any
+
+from jelly.printable import printable
+
+__all__ = ["is_small", "printable", "repr_of", "text_of_error"]
+
+_SMALL = 4096
+_DEEPEST = 6
+_MOST_ELEMENTS = 100
+_MOST_BITS = 4096
+
+_NAMED = (type, types.FunctionType, types.BuiltinFunctionType, types.ModuleType)
+_OPAQUE = (types.TracebackType, types.FrameType, types.GeneratorType, types.CoroutineType)
+_SETS = (set, frozenset)
+# These say where the text is wrong, and do not repeat it.
+_UNICODE_TEXTS = tuple(
+    cls.__str__ for cls in (UnicodeDecodeError, UnicodeEncodeError, UnicodeTranslateError)
+)
+
+
+def repr_of(value: object, most: int = 1000) -> str:
+    """Return the ``repr`` of a value, or its beginning, in steps that do not exceed what is shown.
+
+    The result may hold what is not printable, where a ``repr`` of the application's does.
+
+    Args:
+        value: any object. An instance whose state, expanded as a tree, is larger than 4,096 is
+            shown by the name of its class, and so is one whose ``repr`` raises.
+        most: characters of the result.
+    """
+    writer = _Writer(most)
+    writer.write(value, 0)
+    return writer.text()
+
+
+def text_of_error(error: BaseException, most: int = 1000) -> str:
+    """Return ``str(error)``, or its beginning, in steps that do not exceed what is shown.
+
+    It is ``str(error)`` wherever that is not longer than ``most`` and the error is small, see
+    :func:`is_small`. Otherwise it is made of the error's ``args``; a class may have a method
+    ``text_within(most)`` that is asked instead.
+
+    Args:
+        error: the exception.
+        most: characters of the result.
+    """
+    cls = type(error)
+    args = getattr(error, "args", ())
+    is_builtin = isinstance(cls.__str__, types.WrapperDescriptorType)
+    if is_builtin and cls.__str__ in _UNICODE_TEXTS:
+        return _cut(_called(str, error), most)
+    parts = [args, getattr(error, "filename", None), getattr(error, "filename2", None)]
+    if is_small(parts if is_builtin else [args, getattr(error, "__dict__", None)]):
+        return _cut(_called(str, error), most)
+    within = getattr(error, "text_within", None)
+    if within is not None:
+        return _cut(str(within(most)), most)
+    if type(args) is not tuple or len(args) != 1:
+        return repr_of(args, most)
+    if isinstance(args[0], str) and not isinstance(error, KeyError):
+        return _cut(str.__getitem__(args[0], slice(most + 1)), most)
+    return repr_of(args[0], most)
+
+
+def is_small(value: object, most: int = _SMALL) -> bool:
+    """Whether a value, expanded as a tree, has at most ``most`` parts.
+
+    A part is an object, a byte or a character. Attributes are counted; classes, functions and
+    modules are not looked into. What cannot be looked into counts by its size in memory.
+    """
+    stack: list[Any] = [value]
+    left = most
+    while stack:
+        item = stack.pop()
+        try:
+            left -= 1 + _weight(item)
+            parts = _parts(item)
+        except Exception:  # noqa: BLE001 - a class may have answered for its instances
+            return False
+        if parts is None:
+            return False
+        left -= len(parts)
+        if left < 0:
+            return False
+        stack.extend(parts)
+    return True
+
+
+def _weight(item: Any) -> int:
+    """Return the size of a value that is a leaf, or of one that cannot be looked into."""
+    if isinstance(item, str | bytes | bytearray | memoryview):
+        return len(item)
+    if isinstance(item, int):
+        return item.bit_length() // 8
+    if isinstance(item, _NAMED) or gc.is_tracked(item):
+        return 0
+    return max(0, sys.getsizeof(item) - 128)
+
+
+def _parts(item: Any) -> Any:
+    """Return what a value consists of; None where it is too much to tell."""
+    kind = type(item)
+    if kind in (str, bytes, int, float, bool, types.NoneType) or isinstance(item, _NAMED):
+        return ()
+    if kind in (list, tuple, set, frozenset, deque):
+        return item
+    if kind is dict:
+        return _Pairs(item)
+    if isinstance(item, _OPAQUE):
+        return None
+    if isinstance(item, BaseException):
+        return [item.args, getattr(item, "__dict__", None)]
+    if isinstance(item, datetime.datetime | datetime.time):
+        return [item.tzinfo]
+    if kind is datetime.timezone:
+        return [item.tzname(None)]
+    methods: Any = (kind.__repr__, kind.__str__)
+    if methods == (object.__repr__, object.__str__):
+        return ()
+    fields = getattr(kind, "__struct_fields__", None)
+    if isinstance(fields, tuple):
+        return [getattr(item, name, None) for name in fields]
+    return [part for part in gc.get_referents(item) if part is not kind]
+
+
+class _Pairs:
+    """The keys and the values of a dict, counted before they are copied."""
+
+    def __init__(self, pairs: dict[Any, Any]):
+        self._pairs = pairs
+
+    def __len__(self) -> int:
+        return 2 * len(self._pairs)
+
+    def __iter__(self) -> Any:
+        yield from self._pairs
+        yield from self._pairs.values()
+
+
+def _called(function: Any, value: object) -> str:
+    """Return what ``str`` or ``repr`` of a value gives, whatever methods of its class do."""
+    try:
+        return str(function(value))
+    except Exception as exc:  # noqa: BLE001 - a broken method must not hide what is told
+        name = type(value).__name__
+        return f"<{name} whose {function.__name__}() raised {type(exc).__name__}>"
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: max(0, most - 3)]}..."
+
+
+class _Writer:
+    """Writes the repr of one value as far as there is room.
+
+    Args:
+        most: characters.
+    """
+
+    def __init__(self, most: int):
+        self._most = most
+        self._left = most
+        self._elements = _MOST_ELEMENTS
+        self._pieces: list[str] = []
+
+    def text(self) -> str:
+        return _cut("".join(self._pieces), self._most)
+
+    def write(self, value: Any, depth: int) -> None:
+        kind = type(value)
+        if depth == 0 and is_small(value):
+            self._put(_called(repr, value))
+        elif kind in (str, bytes):
+            text = repr(value[: self._left + 1])
+            self._put(text if len(value) <= self._left else f"{text[: self._left]}...")
+        elif kind is int and value.bit_length() > _MOST_BITS:
+            self._put(f"<int of {value.bit_length()} bits>")
+        elif kind in (list, tuple):
+            self._write_all(value, "[]" if kind is list else "()", depth)
+        elif kind in _SETS:
+            self._write_all(value, "{}" if kind is set else ("frozenset({", "})"), depth)
+        elif kind is dict:
+            self._write_all(value.items(), "{}", depth, is_dict=True)
+        elif is_small(value, 500):
+            self._put(_called(repr, value))
+        else:
+            self._put(f"<{kind.__module__}.{kind.__qualname__} object>")
+
+    def _put(self, text: str) -> None:
+        self._pieces.append(text)
+        self._left -= len(text)
+
+    def _write_all(self, items: Any, brackets: Any, depth: int, is_dict: bool = False) -> None:
+        self._put(brackets[0])
+        between = ""
+        for item in items:
+            self._put(between)
+            between = ", "
+            self._elements -= 1
+            if self._left <= 0 or self._elements < 0 or depth >= _DEEPEST:
+                self._put("...")
+                break
+            if is_dict:
+                self.write(item[0], depth + 1)
+                self._put(": ")
+            self.write(item[1] if is_dict else item, depth + 1)
+        if type(items) is tuple and len(items) == 1:
+            self._put(",")
+        self._put(brackets[1])
