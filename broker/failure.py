@@ -20,6 +20,9 @@ from io import StringIO
 from types import MappingProxyType, TracebackType
 from typing import Any, NoReturn, Protocol, TypeAlias
 
+from broker import traces
+from broker.printable import printable, repr_of, text_of_value
+
 __all__ = [
     "PUBLISHED_NAMES",
     "Failure",
@@ -76,6 +79,10 @@ PUBLISHED_NAMES: dict[str, str] = {
     **_named("broker.failure", "twisted.python.failure", "Failure NoCurrentExceptionError"),
 }
 """Our dotted name of a published class, and the name under which Twisted publishes it."""
+
+# Characters of the text of an exception, and of the representation of one variable.
+_MOST_TEXT = 64 * 1024
+_MOST_VARIABLE = 4096
 
 _OUR_NAMES = MappingProxyType({published: ours for ours, published in PUBLISHED_NAMES.items()})
 
@@ -237,10 +244,23 @@ class Failure(BaseException):
         return error
 
     def getErrorMessage(self) -> str:
-        """Return the exception's text."""
+        """Return the exception's text.
+
+        It is ``str(value)``; of an exception that is large as a tree only the beginning, 64 KiB. A
+        text that is the exception's only argument is always whole.
+        """
         if isinstance(self.value, Failure):
             return self.value.getErrorMessage()
         return _text(self.value)
+
+    def text_within(self, most: int) -> str:
+        """Return the beginning of `getErrorMessage`, in steps that do not exceed what is shown."""
+        return text_of_value(self.value, most)
+
+    def text_for_log(self) -> str:
+        """Return what `getTraceback` does, bounded and made printable: 3.4 kB, several lines."""
+        frames = [frame[:3] for frame in self.frames[-traces.MOST_FRAMES - 1 :]]
+        return traces.failure_lines(self._type_name(), self.text_within(1001), frames)
 
     def getTracebackObject(self) -> TracebackType | None:
         """Return the traceback, or None where it was never there or has been dropped."""
@@ -330,7 +350,8 @@ class Failure(BaseException):
         return _own_name(self.type) if isinstance(self.type, type) else _text(self.type)
 
     def __repr__(self) -> str:
-        return f"<{_own_name(self.__class__)} {self._type_name()}: {self.getErrorMessage()}>"
+        text = printable(self.text_within(1001), 1000, is_ascii=False)
+        return f"<{_own_name(self.__class__)} {self._type_name()}: {text}>"
 
     def __str__(self) -> str:
         return f"[Failure instance: {self.getBriefTraceback()}]"
@@ -342,22 +363,14 @@ def _own_name(cls: type[Any]) -> str:
 
 
 def _text(value: Any) -> str:
-    """Return ``str(value)``, whatever its ``__str__`` does."""
-    try:
-        return str(value)
-    except Exception as exc:  # noqa: BLE001 - a broken __str__ must not hide the failure
-        return f"<{type(value).__name__} whose str() raised {type(exc).__name__}>"
+    """Return ``str(value)``, bounded; see `Failure.getErrorMessage`."""
+    args = value.args if isinstance(value, BaseException) else (value,)
+    only = len(args[0]) if len(args) == 1 and isinstance(args[0], str) else 0
+    return text_of_value(value, only + _MOST_TEXT)
 
 
 def _texts(variables: list[tuple[str, Any]]) -> list[tuple[str, str]]:
-    return [(name, _representation(value)) for name, value in variables]
-
-
-def _representation(value: Any) -> str:
-    try:
-        return repr(value)
-    except Exception as exc:  # noqa: BLE001 - a broken __repr__ must not hide the failure
-        return f"<{type(value).__name__} whose repr() raised {type(exc).__name__}>"
+    return [(name, repr_of(value, _MOST_VARIABLE)) for name, value in variables]
 
 
 def _variables(tb: TracebackType) -> tuple[list[tuple[str, Any]], list[tuple[str, Any]]]:
@@ -381,5 +394,7 @@ def _format_frame(frame: Frame, detail: str) -> str:
     for title, variables in (("[ Locals ]", local), ("( Globals )", shared)):
         if variables:
             text += f" {title}\n"
-            text += "".join(f"  {key} : {_representation(value)}\n" for key, value in variables)
+            text += "".join(
+                f"  {key} : {repr_of(value, _MOST_VARIABLE)}\n" for key, value in variables
+            )
     return text

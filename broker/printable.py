@@ -18,7 +18,7 @@ from typing import Any
 
 from jelly.printable import printable
 
-__all__ = ["is_small", "printable", "repr_of", "text_of_error"]
+__all__ = ["has_small_text", "is_small", "printable", "repr_of", "text_of_error", "text_of_value"]
 
 _SMALL = 4096
 _DEEPEST = 6
@@ -60,22 +60,47 @@ def text_of_error(error: BaseException, most: int = 1000) -> str:
         error: the exception.
         most: characters of the result.
     """
-    cls = type(error)
+    if has_small_text(error):
+        return _cut(_called(str, error), most)
     args = getattr(error, "args", ())
-    is_builtin = isinstance(cls.__str__, types.WrapperDescriptorType)
-    if is_builtin and cls.__str__ in _UNICODE_TEXTS:
-        return _cut(_called(str, error), most)
-    parts = [args, getattr(error, "filename", None), getattr(error, "filename2", None)]
-    if is_small(parts if is_builtin else [args, getattr(error, "__dict__", None)]):
-        return _cut(_called(str, error), most)
     within = getattr(error, "text_within", None)
     if within is not None:
         return _cut(str(within(most)), most)
+    if isinstance(error, BaseExceptionGroup):
+        args = (error.message,)
     if type(args) is not tuple or len(args) != 1:
         return repr_of(args, most)
     if isinstance(args[0], str) and not isinstance(error, KeyError):
         return _cut(str.__getitem__(args[0], slice(most + 1)), most)
     return repr_of(args[0], most)
+
+
+def text_of_value(value: object, most: int = 1000) -> str:
+    """Return ``str(value)``, or its beginning, of any object; see :func:`text_of_error`."""
+    if isinstance(value, str):
+        return _cut(value, most)
+    if isinstance(value, BaseException):
+        return text_of_error(value, most)
+    if isinstance(value, type) or is_small(value):
+        return _cut(_called(str, value), most)
+    return repr_of(value, most)
+
+
+def has_small_text(error: BaseException) -> bool:
+    """Whether ``str(error)`` takes few steps: what it is made of is small, see :func:`is_small`.
+
+    A class with a ``__str__`` of its own may make it of all that the error has, others make it of
+    the arguments.
+    """
+    own = type(error).__str__
+    if not isinstance(own, types.WrapperDescriptorType):
+        return is_small([error.args, getattr(error, "__dict__", None)])
+    if own in _UNICODE_TEXTS:
+        return True
+    if isinstance(error, BaseExceptionGroup):
+        return is_small(error.message)
+    names = [getattr(error, name, None) for name in ("filename", "filename2")]
+    return is_small([error.args, names])
 
 
 def is_small(value: object, most: int = _SMALL) -> bool:
@@ -200,7 +225,9 @@ class _Writer:
         elif is_small(value, 500):
             self._put(_called(repr, value))
         else:
-            self._put(f"<{kind.__module__}.{kind.__qualname__} object>")
+            name = f"{kind.__module__}.{kind.__qualname__}"
+            own = getattr(value, "__qualname__", None) if kind.__module__ == "builtins" else None
+            self._put(f"<{name} {own if isinstance(own, str) else 'object'}>")
 
     def _put(self, text: str) -> None:
         self._pieces.append(text)

@@ -170,7 +170,7 @@ def returnValue(val: object) -> NoReturn:
 
 def logError(err: Failure) -> Failure:
     """Log the failure and return it: an errback (published)."""
-    _logger.error("%s", err.getTraceback())
+    _logger.error("%s", err.text_for_log())
     return err
 
 

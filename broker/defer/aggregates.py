@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from broker.defer.deferred import Deferred
 from broker.defer.errors import FailureGroup, FirstError
 from broker.failure import Failure
+from broker.traces import log_error
 
 __all__ = ["FAILURE", "SUCCESS", "DeferredList", "gatherResults", "race"]
 
@@ -75,8 +76,8 @@ class DeferredList(Deferred[Any]):
         for deferred in self._deferreds:
             try:
                 deferred.cancel()
-            except Exception:  # one canceller must not keep the others from being called
-                _logger.exception("a canceller raised")
+            except Exception as exc:  # noqa: BLE001 - one canceller must not keep the others from being called
+                log_error(_logger, "a canceller raised", exc)
 
     def _collect(self, result: Any, index: int, is_success: bool) -> Any:
         self.resultList[index] = (is_success, result)

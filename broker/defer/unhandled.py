@@ -61,5 +61,5 @@ class Unhandled:
         failure = self.failure
         if failure is not None:
             _logger.error(
-                "Unhandled error in Deferred\n%s%s", failure.getTraceback(), self.stacks()
+                "Unhandled error in Deferred\n%s%s", failure.text_for_log(), self.stacks()
             )

@@ -13,12 +13,14 @@ from broker.flavors.copyable import Copyable, RemoteCopy
 from jelly.atoms import text_of
 from jelly.errors import MalformedJelly
 from jelly.interfaces import IJellyable
+from jelly.printable import printable
 from jelly.registry import defaults
 
 __all__ = ["CopiedFailure", "CopyableFailure", "register_errors", "shown_error"]
 
 _NO_TRACEBACK = "Traceback unavailable\n"
 _MAX_TEXT = 1024
+_MAX_TEXT_SHOWN = 64 * 1024
 
 
 class CopyableFailure(Failure, Copyable):
@@ -37,7 +39,9 @@ class CopyableFailure(Failure, Copyable):
     def getStateToCopy(self) -> dict[str, Any]:
         """Return the fields that PB gives a failure, in PB's order."""
         kind = self.type if isinstance(self.type, str) else qual(self.type)
-        value = self.getErrorMessage() if self.shown_value is None else self.shown_value
+        value = self.shown_value
+        if value is None:
+            value = self.text_within(_MAX_TEXT_SHOWN)
         return {
             "count": 0,
             "type": (self.shown_type or kind).encode("utf-8"),
@@ -48,7 +52,9 @@ class CopyableFailure(Failure, Copyable):
             "parents": list(self.parents if self.shown_parents is None else self.shown_parents),
             "frames": [],
             "stack": [],
-            "traceback": self.getTraceback() if self.unsafeTracebacks else _NO_TRACEBACK,
+            "traceback": self.getTraceback()[:_MAX_TEXT_SHOWN]
+            if self.unsafeTracebacks
+            else _NO_TRACEBACK,
         }
 
 
@@ -104,11 +110,19 @@ class CopiedFailure(RemoteCopy, Failure):
         """Write the traceback as the peer sent it to a file; to the log's stream unless given."""
         (file or sys.stderr).write(self.getTraceback())
 
+    def text_for_log(self) -> str:
+        """Return the peer's traceback, its exception's name and text, in three printable lines."""
+        traceback = printable(self.traceback, 2000, is_ascii=False)
+        kind = printable(self.type, 200)
+        text = printable(self.value, 1000, is_ascii=False)
+        return f"Traceback from remote host -- {traceback}\n{kind}: {text}\n"
+
     printBriefTraceback = printTraceback
     printDetailedTraceback = printTraceback
 
     def __str__(self) -> str:
-        return f"[CopiedFailure instance: {self.type}: {self.value}]"
+        kind = printable(self.type, 200)
+        return f"[CopiedFailure instance: {kind}: {printable(self.value, 1000, is_ascii=False)}]"
 
     __repr__ = __str__
 
@@ -166,7 +180,7 @@ def shown_error(error: Any, policy: Policy, tracebacks: bool = False) -> tuple[A
     # this side or by one whose failure is passed on.
     if _error_class(name) is not None or qual(errors.Error) in bases:
         shown.shown_parents = [name, *filter(_is_shown, bases)]
-        shown.shown_value = failure.getErrorMessage()[:_MAX_TEXT]
+        shown.shown_value = failure.text_within(_MAX_TEXT)
         return shown, None
     error_id = secrets.token_hex(4)
     shown.shown_type = qual(errors.RemoteError)

@@ -22,8 +22,8 @@ from typing import Any, ClassVar
 from broker.defer import Deferred
 from broker.flavors.cacheable import Cacheable, RemoteCache
 from broker.flavors.viewable import ViewPoint
+from broker.printable import printable, text_of_error
 from jelly import banana
-from jelly.atoms import text_of
 from jelly.errors import JellyError
 from jelly.jellier import Jellier
 from jelly.security import SecurityOptions
@@ -157,7 +157,10 @@ class RemotePublished(RemoteCache):
         except FileNotFoundError:
             return None
         except (OSError, JellyError) as error:
-            logger.warning("a kept copy is not used: %s", text_of(str(error)))
+            logger.warning(
+                "a kept copy is not used: %s",
+                printable(text_of_error(error, 301), 300, is_ascii=False),
+            )
             return None
         is_recent = isinstance(state, dict) and state.get("timestamp") == self.timestamp
         return state if is_recent else None
@@ -172,7 +175,13 @@ class RemotePublished(RemoteCache):
             unfinished.write_bytes(banana.encode(Jellier(security).jelly(state)))
             unfinished.replace(path)
         except (OSError, JellyError) as error:
-            logger.warning("a copy is not kept: %s", text_of(str(error)))
+            logger.warning(
+                "a copy is not kept: %s", printable(text_of_error(error, 301), 300, is_ascii=False)
+            )
+
+
+def _why(error: Exception) -> str:
+    return printable(text_of_error(error, 301), 300, is_ascii=False)
 
 
 def whenReady(d: Deferred[Any]) -> Deferred[Any]:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from broker.core.messages import ObjectId
 from broker.errors import DeadReferenceError
 from broker.flavors.referenceable import Serializable
+from broker.printable import printable
+from broker.traces import log_error
 from jelly.atoms import Expression
 from jelly.errors import CannotJelly
 
@@ -44,7 +46,8 @@ class RemoteReference(Serializable):
         self.disconnectCallbacks: list[Callable[[RemoteReference], object]] = []
 
     def __repr__(self) -> str:
-        return f"<RemoteReference to object {self.luid!r} of {self.broker!r}>"
+        luid = self.luid if isinstance(self.luid, int) else printable(self.luid)
+        return f"<RemoteReference to object {luid!r} of {self.broker!r}>"
 
     def callRemote(self, _name: str, /, *args: Any, **kw: Any) -> Deferred[Any]:
         """Call a method of the object.
@@ -74,8 +77,8 @@ class RemoteReference(Serializable):
             self.broker.calls.send(self.perspective, self.luid, _name, args, kw)
         except DeadReferenceError:
             return
-        except Exception:
-            logger.exception("one-way call of '%s' was not sent", _name)
+        except Exception as exc:  # noqa: BLE001 - logged, and ends nothing else
+            log_error(logger, f"one-way call of '{_name}' was not sent", exc)
 
     def remoteMethod(self, key: str) -> RemoteMethod:
         """Return a callable for one of the object's methods."""
@@ -118,8 +121,8 @@ class RemoteReference(Serializable):
         for callback in callbacks:
             try:
                 callback(self)
-            except Exception:
-                logger.exception("a callback of the application raised")
+            except Exception as exc:  # noqa: BLE001 - logged, and ends nothing else
+                log_error(logger, "a callback of the application raised", exc)
 
 
 class RemoteMethod:

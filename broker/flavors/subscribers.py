@@ -19,6 +19,7 @@ from msgspec import Struct
 from broker.core.notice import Notice
 from broker.errors import DeadReferenceError, PBConnectionLost
 from broker.flavors.reference import RemoteReference
+from broker.traces import log_error
 
 __all__ = ["Delivery", "Slow", "Subscribers"]
 
@@ -203,8 +204,8 @@ class _Subscription:
             reference.broker.calls.notify(reference.perspective, reference.luid, notice)
         except DeadReferenceError:
             return
-        except Exception:
-            logger.exception("event '%s' was not sent", notice.name)
+        except Exception as exc:  # noqa: BLE001 - logged, and ends nothing else
+            log_error(logger, f"event '{notice.name}' was not sent", exc)
             self.delivery.dropped += 1
         else:
             self.delivery.sent += 1

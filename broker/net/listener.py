@@ -18,6 +18,7 @@ from typing import Any, TypeAlias
 
 from broker.net.addresses import Address, UNIXAddress, address_of
 from broker.net.transports import StreamTransport
+from broker.traces import log_error
 
 __all__ = ["PAUSE", "Listener", "MakeTransport"]
 
@@ -107,8 +108,8 @@ class Listener:
         try:
             transport = self._new()
             await self._loop.connect_accepted_socket(lambda: transport, sock)
-        except Exception as exc:
-            _logger.error("a connection could not be taken", exc_info=exc)
+        except Exception as exc:  # noqa: BLE001 - logged, and ends nothing else
+            log_error(_logger, "a connection could not be taken", exc)
             sock.close()
         else:
             if transport.has_ended:

@@ -40,6 +40,7 @@ from broker.net.addresses import Address, address_of
 from broker.net.producers import Producer, ProducerSlot
 from broker.net.scheduler import LoopScheduler
 from broker.net.socket_face import SocketFace
+from broker.traces import log_error
 
 __all__ = ["HIGH_WATER", "STALL", "MakeProtocol", "StreamProtocol", "StreamTransport"]
 
@@ -296,8 +297,8 @@ class StreamTransport(SocketFace, asyncio.BufferedProtocol):
         make_protocol, self._make_protocol = self._make_protocol, _make_none
         try:
             return make_protocol(self._peer)
-        except Exception as exc:  # it must not end the loop that accepts
-            _logger.error("%s: no protocol could be made", self._peer, exc_info=exc)
+        except Exception as exc:  # noqa: BLE001 - it must not end the loop that accepts
+            log_error(_logger, f"{self._peer}: no protocol could be made", exc)
             return None
 
     def _begin(self) -> None:
@@ -365,7 +366,7 @@ class StreamTransport(SocketFace, asyncio.BufferedProtocol):
             self._timer = None
 
     def _protocol_raised(self, exc: Exception) -> None:
-        _logger.error("%s: the protocol raised; connection aborted", self._peer, exc_info=exc)
+        log_error(_logger, f"{self._peer}: the protocol raised; connection aborted", exc)
         self._cut(ConnectionAborted(f"the protocol raised {type(exc).__name__}"))
 
     def _what_ended(self, exc: Exception | None) -> Exception:
@@ -389,5 +390,5 @@ class StreamTransport(SocketFace, asyncio.BufferedProtocol):
         try:
             self._producers.stop()
             self.protocol.connectionLost(Failure(self._reason or ConnectionDone()))
-        except Exception as exc:  # nobody is left to tell but the log
-            _logger.error("%s: connectionLost raised", self._peer, exc_info=exc)
+        except Exception as exc:  # noqa: BLE001 - nobody is left to tell but the log
+            log_error(_logger, f"{self._peer}: connectionLost raised", exc)

@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from broker.defer import CancelledError, Deferred, fail, maybeDeferred, succeed
 from broker.failure import Failure
+from broker.printable import printable, repr_of
 
 from . import log
 from .installed import default
@@ -173,7 +174,8 @@ class ClientService(Service):
             self._watched.transport.loseConnection()
         if self.running:
             self._failures += 1
-            log.msg(f"{self._endpoint!r}: no connection: {failure.getErrorMessage()}")
+            why = printable(failure.text_within(301), 300, is_ascii=False)
+            log.msg(f"{repr_of(self._endpoint, 200)}: no connection: {why}")
             self._count_failure(failure)
         if self._watched is None:
             self._again()

@@ -12,6 +12,7 @@ from broker.failure import Failure
 from broker.net.addresses import Address, IPv4Address, IPv6Address
 from broker.net.streams import connect_stream
 from broker.net.transports import MakeProtocol
+from broker.traces import log_error
 
 from .attendant import Attendant
 from .error import NotConnectingError, ServiceNameUnknownError, UserError
@@ -210,8 +211,8 @@ class _Attempt:
         self._end()
         try:
             self._connector.failed(exc)
-        except Exception:
-            logger.exception("clientConnectionFailed raised")
+        except Exception as exc:  # noqa: BLE001 - logged, and ends nothing else
+            log_error(logger, "clientConnectionFailed raised", exc)
 
     def _build(self, addr: Address) -> Attendant | None:
         if self._is_over:

@@ -19,6 +19,8 @@ from typing import Any, TypeAlias
 from zope.interface import Interface
 
 from broker.failure import Failure
+from broker.printable import repr_of, text_of_value
+from broker.traces import log_error
 
 __all__ = [
     "EventDict",
@@ -78,7 +80,10 @@ def msg(*message: Any, **kw: Any) -> None:
     # The failure is shown by whoever formats the record: the message is what leads to it.
     text = (event.get("why") or "Unhandled Error") if error else textFromEventDict(event)
     if text is not None:
-        APPLICATION.log(level, "%s", text, exc_info=error, extra={"event": event})
+        if error is None:
+            APPLICATION.log(level, "%s", text, extra={"event": event})
+        else:
+            log_error(APPLICATION, text, error, level=level, extra={"event": event})
 
 
 def err(_stuff: Any = None, _why: str | None = None, **kw: Any) -> None:
@@ -95,7 +100,7 @@ def err(_stuff: Any = None, _why: str | None = None, **kw: Any) -> None:
     if isinstance(_stuff, BaseException) or hasattr(_stuff, "getErrorMessage"):
         msg(failure=Failure.of(_stuff), why=_why, isError=1, **kw)
     else:
-        msg(repr(_stuff), why=_why, isError=1, **kw)
+        msg(repr_of(_stuff), why=_why, isError=1, **kw)
 
 
 deferr = err
@@ -174,7 +179,7 @@ def textFromEventDict(eventDict: EventDict) -> str | None:
     """Return an event as text, or None where it says nothing (published)."""
     failure = eventDict.get("failure")
     if eventDict["isError"] and failure is not None:
-        return f"{eventDict.get('why') or 'Unhandled Error'}\n{failure.getTraceback()}"
+        return f"{eventDict.get('why') or 'Unhandled Error'}\n{Failure.of(failure).text_for_log()}"
     if eventDict["message"]:
         return " ".join(_text(part) for part in eventDict["message"])
     if "format" not in eventDict:
@@ -182,7 +187,8 @@ def textFromEventDict(eventDict: EventDict) -> str | None:
     try:
         return str(eventDict["format"] % eventDict)
     except Exception as exc:  # noqa: BLE001 - a wrong format must not cost the event
-        return f"event with a format that does not fit it ({exc}): {_text(eventDict)}"
+        event = repr_of(eventDict)
+        return f"event with a format that does not fit it ({text_of_value(exc)}): {event}"
 
 
 class FileLogObserver:
@@ -239,7 +245,7 @@ class _Observing(logging.Handler):
         try:
             self.observer(_event_of(record))
         except Exception as exc:  # noqa: BLE001 - the other observers go on
-            APPLICATION.error("the observer %r raised", self.observer, exc_info=exc)
+            log_error(APPLICATION, f"the observer {repr_of(self.observer, 200)} raised", exc)
         finally:
             self._is_busy = False
 
@@ -273,6 +279,8 @@ def _event_of(record: logging.LogRecord) -> EventDict:
     if event is not None:
         return dict(event)
     text = record.getMessage()
+    if record.exc_text and not record.exc_info:
+        text = f"{text}\n{record.exc_text}"
     is_error = int(record.levelno >= logging.ERROR)
     event = {
         "message": (text,),

@@ -29,6 +29,8 @@ from functools import partial
 from typing import Any, Protocol
 
 from broker.defer import Deferred
+from broker.printable import repr_of
+from broker.traces import log_error
 
 from .error import ReactorAlreadyRunning, ReactorNotRestartable, ReactorNotRunning
 from .stop_signals import on_stop_signals
@@ -378,5 +380,5 @@ def _run_all(calls: deque[Callable[[], object]]) -> None:
         call = calls.popleft()
         try:
             call()
-        except Exception:
-            logger.exception("a call in the reactor raised: %r", call)
+        except Exception as exc:  # noqa: BLE001 - logged, and ends nothing else
+            log_error(logger, f"a call in the reactor raised: {repr_of(call, 200)}", exc)

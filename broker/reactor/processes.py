@@ -18,6 +18,8 @@ from broker.net.pipes import PipeReader, PipeWriter
 from broker.net.producers import ProducerSlot
 from broker.net.scheduler import TwistedScheduler
 from broker.net.transports import HIGH_WATER
+from broker.printable import repr_of
+from broker.traces import log_error
 
 from .error import ProcessDone, ProcessExitedAlready, ProcessTerminated
 from .protocol_bases import BaseProtocol
@@ -280,8 +282,8 @@ class ProcessTransport:
     def _tell(self, name: str, *args: Any) -> None:
         try:
             getattr(self.proto, name)(*args)
-        except Exception:  # it must not keep the protocol from hearing of the end
-            logger.exception("%s of %r raised", name, self.proto)
+        except Exception as exc:  # noqa: BLE001 - it must not keep the protocol from hearing of the end
+            log_error(logger, f"{name} of {repr_of(self.proto, 200)} raised", exc)
 
     def __repr__(self) -> str:
         state = "ended" if self.pid is None else f"pid {self.pid}"

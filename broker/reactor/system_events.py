@@ -16,6 +16,8 @@ from msgspec import Struct
 
 from broker.defer import Deferred, DeferredList, maybeDeferred, succeed
 from broker.failure import Failure
+from broker.printable import repr_of
+from broker.traces import log_error
 
 __all__ = ["SystemEvents", "Trigger"]
 
@@ -101,10 +103,9 @@ class SystemEvents:
 
 
 def _log(trigger: Trigger, failure: Failure) -> None:
-    logger.error(
-        "the trigger %r, %s %s, failed",
-        trigger.call,
-        trigger.phase,
-        trigger.event,
-        exc_info=failure.as_exception(),
+    call = repr_of(trigger.call, 200)
+    log_error(
+        logger,
+        f"the trigger {call}, {trigger.phase} {trigger.event}, failed",
+        failure.as_exception(),
     )

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 from broker.defer import Deferred, maybeDeferred
 from broker.failure import Failure
+from broker.traces import log_error
 
 from .clock import Clock
 from .cooperator import (
@@ -107,7 +108,7 @@ class _Program:
             self.code = failure.value.code
         else:
             exc = failure.as_exception()
-            logger.error("main function encountered error", exc_info=exc)
+            log_error(logger, "main function encountered error", exc)
             if not _is_heard(logger):
                 # A program that ends with 1 and says nothing is of no use to anybody.
                 traceback.print_exception(exc)

@@ -10,6 +10,8 @@ from typing import Any
 
 from broker.defer import Deferred
 from broker.failure import Failure
+from broker.printable import repr_of
+from broker.traces import log_error
 
 __all__ = ["ThreadPool", "deferToThreadPool"]
 
@@ -141,12 +143,13 @@ def _work(
         success, result = False, Failure()
     if onResult is None:
         if isinstance(result, Failure) and not success:
-            logger.error("a call in a thread raised: %r", func, exc_info=result.value)
+            log_error(logger, f"a call in a thread raised: {repr_of(func, 200)}", result.value)
         return
     try:
         onResult(success, result)
-    except Exception:
-        logger.exception("the callback of a call in a thread raised: %r", onResult)
+    except Exception as exc:  # noqa: BLE001 - logged, and ends nothing else
+        call = repr_of(onResult, 200)
+        log_error(logger, f"the callback of a call in a thread raised: {call}", exc)
 
 
 def _sizes(least: int, most: int) -> tuple[int, int]:

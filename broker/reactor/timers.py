@@ -14,6 +14,9 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from broker.printable import repr_of
+from broker.traces import log_error
+
 from .error import AlreadyCalled, AlreadyCancelled
 
 __all__ = ["DelayedCall", "TimerQueue"]
@@ -102,8 +105,8 @@ class DelayedCall:
         self.called = True
         try:
             self.func(*self.args, **self.kw)
-        except Exception:
-            logger.exception("a delayed call raised: %r", self)
+        except Exception as exc:  # noqa: BLE001 - logged, and ends nothing else
+            log_error(logger, f"a delayed call raised: {self!r}", exc)
 
     def _check_active(self) -> None:
         if self.cancelled:
@@ -115,7 +118,7 @@ class DelayedCall:
         if self.cancelled:
             return f"<DelayedCall {id(self):#x} cancelled>"
         state = "called" if self.called else f"in {self.time - self.seconds():.3f}s"
-        name = getattr(self.func, "__qualname__", None) or repr(self.func)
+        name = getattr(self.func, "__qualname__", None) or repr_of(self.func, 200)
         return f"<DelayedCall {id(self):#x} {state}: {name}>"
 
 
