@@ -17,15 +17,19 @@ from typing import Any, Final, TypeAlias
 from broker.errors import Error
 from broker.failure import Failure
 from broker.net.addresses import source_of
-from broker.tally import Allowance, Tally
+from broker.printable import text_of_error, text_of_value
+from broker.tally import MOST_KEYS, Allowance, Tally
 from cred.error import LoginFailed
 
-__all__ = ["REFUSALS", "Audit"]
+__all__ = ["REFUSALS", "REFUSALS_IN_ALL", "Audit"]
 
 logger = logging.getLogger("broker.audit")
 
 REFUSALS: Final = Allowance(100, 0.125)
 """Lines on refused logins from one source: a hundred, then eight a second; others are counted."""
+
+REFUSALS_IN_ALL: Final = Allowance(400, 0.02)
+"""Lines on refused logins from all sources together: four hundred, then fifty a second."""
 
 _LONGEST_USER: Final = 64
 _LONGEST_REASON: Final = 120
@@ -58,6 +62,7 @@ class Audit:
     ):
         self._wall = wall
         self._tally = Tally(REFUSALS, clock)
+        self._all = Tally(REFUSALS_IN_ALL, clock)
         self._suppressed: Counter[str] = Counter()
 
     def accepted(self, address: Any, mechanism: str, user: object) -> None:
@@ -70,14 +75,17 @@ class Audit:
         if not logger.isEnabledFor(logging.INFO):
             return
         source = source_of(address) or str(address)
-        if self._tally.wait(source):
+        if self._tally.wait(source) or self._all.wait(""):
+            if source not in self._suppressed and len(self._suppressed) >= MOST_KEYS:
+                source = ""
             self._suppressed[source] += 1
             return
         self._tally.mark(source)
+        self._all.mark("")
         result, reason = _why(failure.value)
         line = self._line(result, address, mechanism, user)
         line["reason"] = reason
-        suppressed = self._suppressed.pop(source, 0)
+        suppressed = self._suppressed.pop(source, 0) + self._suppressed.pop("", 0)
         if suppressed:
             line["suppressed"] = suppressed
         self._write(line)
@@ -99,13 +107,14 @@ class Audit:
 def _why(error: object) -> tuple[str, str]:
     """Return the result and the reason; the text only of errors that are made to be shown."""
     if isinstance(error, LoginFailed | Error):
-        reason = getattr(error, "reason", "") or str(error)
-        return "refused", reason[:_LONGEST_REASON]
+        reason = getattr(error, "reason", "") or text_of_error(error, _LONGEST_REASON + 3)
+        return "refused", str(reason)[:_LONGEST_REASON]
     return "failed", type(error).__name__
 
 
 def _text(user: object) -> str | None:
     if user is None:
         return None
-    text = user.decode("utf-8", "replace") if isinstance(user, bytes) else str(user)
-    return text[:_LONGEST_USER]
+    if isinstance(user, bytes):
+        user = user[: 4 * _LONGEST_USER].decode("utf-8", "replace")
+    return text_of_value(user, _LONGEST_USER + 3)[:_LONGEST_USER]

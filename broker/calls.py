@@ -68,10 +68,10 @@ class Calls:
             request_id = self._session.call(
                 command, object_id, text, args, kw, perspective, wants_answer, deadline
             )
-        except Exception:  # noqa: BLE001 - what cannot be sent fails the call, not the caller
+        except Exception as exc:  # noqa: BLE001 - what cannot be sent fails the call, not the caller
             if wants_answer:
                 return fail(Failure())
-            journal.unsent(text)
+            journal.unsent(text, exc)
             return None
         if not wants_answer:
             self._flush()

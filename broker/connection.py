@@ -48,6 +48,7 @@ from broker.flavors.reference import RemoteReference
 from broker.handle import Connection
 from broker.keepalive import Keepalive
 from broker.net.backlog import TwistedBacklog
+from broker.net.ration import Ration
 from broker.net.scheduler import Scheduler, TwistedScheduler, scheduler_for
 from broker.peer import CURRENT_CALL, Call, Peer
 from broker.pump import Pump
@@ -95,6 +96,7 @@ class Broker(Doors):
     _arrival: Arrival | None = None
     _fault: Exception | None = None
     _idle: Deferred[None] | None = None
+    _ration: Ration | None = None
     _is_aborted = False
 
     def __init__(
@@ -134,6 +136,20 @@ class Broker(Doors):
         dialect = self.session.dialect
         return "" if dialect is None else dialect.name.decode("ascii")
 
+    @property
+    def ration(self) -> Ration:
+        """The records of the log that this connection may cause.
+
+        Until its peer has logged in, those of a server share one; see `share_ration`.
+        """
+        if self._ration is None:
+            self._ration = Ration(self._scheduler)
+        return self._ration
+
+    def share_ration(self, ration: Ration | None) -> None:
+        """Count records against a ration that others share, or with None from now on by itself."""
+        self._ration = ration
+
     # The transport's side.
 
     def makeConnection(self, transport: Any) -> None:
@@ -141,6 +157,8 @@ class Broker(Doors):
         self.transport = transport
         self._scheduler = scheduler_for(transport)
         self.calls.now = self._scheduler.now
+        if self._ration is not None:
+            self._ration.begin(self._scheduler)
         self._arrival = Arrival(
             self._scheduler, self.policy, self.session, self.expectations.give_up
         )
@@ -202,16 +220,16 @@ class Broker(Doors):
         self.calls.lost(self.session.end(), self.reason)
         translator = self.session.translator
         for entry in translator.published.clear():
-            journal.guard(entry.stop)
+            journal.guard(self, entry.stop)
         for cache in translator.held.clear():
             # Guarded: its class may have a ``__setattr__`` of its own.
-            journal.guard(partial(setattr, cache, "broker", None))
+            journal.guard(self, partial(setattr, cache, "broker", None))
         if self._results is not None and self.policy.cancel_on_disconnect:
             self._results.cancel()
         notifiers = self._on_disconnect if was_connected else self._on_fail
         self._on_connect, self._on_disconnect, self._on_fail = [], [], []
         for notifier in notifiers:
-            journal.guard(notifier)
+            journal.guard(self, notifier)
         translator.exports.clear()
         translator.imports.clear()
         self._tell_idle()
@@ -246,7 +264,7 @@ class Broker(Doors):
         if self._fault is None:
             self._fault = error
         self.calls.is_open = False
-        journal.closed(self.peer.address, error)
+        journal.closed(self, error)
         self.say_goodbye("error", str(error))
         getattr(self.transport, "abortConnection", self.transport.loseConnection)()
 
@@ -327,7 +345,7 @@ class Broker(Doors):
         """The dialect is chosen; tell everyone who waits for that (published)."""
         notifiers, self._on_connect = self._on_connect, []
         for notifier in notifiers:
-            journal.guard(notifier)
+            journal.guard(self, notifier)
         if hasattr(self.factory, "clientConnectionMade"):
             self.factory.clientConnectionMade(self)
 
@@ -341,7 +359,7 @@ class Broker(Doors):
             self._results.cancel_call(event.ticket)
 
     def _on_peer_leaves(self, event: PeerLeaves) -> None:
-        journal.peer_leaves(self.peer.address, event)
+        journal.peer_leaves(self, event)
         self.calls.is_open = False
         if self._fault is None:
             self._fault = (
@@ -351,10 +369,10 @@ class Broker(Doors):
             )
 
     def _on_raised(self, event: CallRaised) -> None:
-        journal.call_raised(self.peer.address, event)
+        journal.call_raised(self, event)
 
     def _on_misunderstood(self, event: Misunderstood) -> None:
-        journal.misunderstood(self.peer.address, event.command)
+        journal.misunderstood(self, event.command)
 
     def handle_message(self, route: Route, name: str, args: Expression, kw: Expression) -> Any:
         """Call a method with a peer's expressions, and return the expression of the result.

@@ -17,6 +17,8 @@ from broker.defer import maybeDeferred
 from broker.errors import DeadReferenceError
 from broker.flavors.reference import RemoteReference
 from broker.net.backlog import TwistedBacklog
+from broker.net.ration import Ration
+from broker.peer import Peer
 from jelly.atoms import Expression
 from jelly.errors import ProtocolError
 
@@ -35,6 +37,7 @@ class Doors:
 
     session: Session
     transport: Any
+    peer: Peer
     backlog: TwistedBacklog | None = None
     pageProducers: list[Any]
     overridden: ClassVar[frozenset[str]] = frozenset()
@@ -51,6 +54,11 @@ class Doors:
         self._on_connect: list[Callable[[], object]] = []
         self._on_disconnect: list[Callable[[], object]] = []
         self._on_fail: list[Callable[[], object]] = []
+
+    @property
+    def ration(self) -> Ration:
+        """The records of the log that this connection may cause."""
+        raise NotImplementedError
 
     def soon_flush(self) -> None:
         """Write what is due, now or at the end of this turn of the loop."""
@@ -245,7 +253,7 @@ class Doors:
     def notifyOnConnect(self, notifier: Callable[[], object]) -> None:
         """Have ``notifier()`` called when calls can be made; now, if they can (published)."""
         if self.session.dialect is not None:
-            journal.guard(_callable(notifier))
+            journal.guard(self, _callable(notifier))
         else:
             self._on_connect.append(_callable(notifier))
 

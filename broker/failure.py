@@ -12,16 +12,12 @@ parents and texts only when asked.
 from __future__ import annotations
 
 import copyreg
-import linecache
 import sys
 from collections.abc import Generator
 from functools import cached_property
 from io import StringIO
 from types import MappingProxyType, TracebackType
 from typing import Any, NoReturn, Protocol, TypeAlias
-
-from broker import traces
-from broker.printable import printable, repr_of, text_of_value
 
 __all__ = [
     "PUBLISHED_NAMES",
@@ -80,9 +76,8 @@ PUBLISHED_NAMES: dict[str, str] = {
 }
 """Our dotted name of a published class, and the name under which Twisted publishes it."""
 
-# Characters of the text of an exception, and of the representation of one variable.
+# Characters of the text of an exception.
 _MOST_TEXT = 64 * 1024
-_MOST_VARIABLE = 4096
 
 _OUR_NAMES = MappingProxyType({published: ours for ours, published in PUBLISHED_NAMES.items()})
 
@@ -255,12 +250,12 @@ class Failure(BaseException):
 
     def text_within(self, most: int) -> str:
         """Return the beginning of `getErrorMessage`, in steps that do not exceed what is shown."""
-        return text_of_value(self.value, most)
+        return _shown().text_of_value(self.value, most)  # type: ignore[no-any-return]
 
     def text_for_log(self) -> str:
         """Return what `getTraceback` does, bounded and made printable: 3.4 kB, several lines."""
-        frames = [frame[:3] for frame in self.frames[-traces.MOST_FRAMES - 1 :]]
-        return traces.failure_lines(self._type_name(), self.text_within(1001), frames)
+        frames = [frame[:3] for frame in self.frames[-_shown().MOST_FRAMES - 1 :]]
+        return _shown().failure_lines(self._type_name(), self.text_within(1001), frames)  # type: ignore[no-any-return]
 
     def getTracebackObject(self) -> TracebackType | None:
         """Return the traceback, or None where it was never there or has been dropped."""
@@ -303,7 +298,7 @@ class Failure(BaseException):
         else:
             write("Traceback (most recent call last):\n")
         for frame in self.frames:
-            write(_format_frame(frame, detail))
+            write(_shown().format_frame(frame, detail))
         if detail != "brief":
             if detail == "verbose" and not self.captureVars:
                 write(" [no variables: they are captured with captureVars=True]\n")
@@ -337,7 +332,7 @@ class Failure(BaseException):
 
     def __getstate__(self) -> dict[str, Any]:
         frames = [
-            (name, file, line, _texts(local), _texts(shared))
+            (name, file, line, _shown().representations(local), _shown().representations(shared))
             for name, file, line, local, shared in self.frames
         ]
         state = {"parents": self.parents, "frames": frames, "stack": [], "tb": None}
@@ -350,7 +345,7 @@ class Failure(BaseException):
         return _own_name(self.type) if isinstance(self.type, type) else _text(self.type)
 
     def __repr__(self) -> str:
-        text = printable(self.text_within(1001), 1000, is_ascii=False)
+        text = _shown().printable(self.text_within(1001), 1000, is_ascii=False)
         return f"<{_own_name(self.__class__)} {self._type_name()}: {text}>"
 
     def __str__(self) -> str:
@@ -366,11 +361,14 @@ def _text(value: Any) -> str:
     """Return ``str(value)``, bounded; see `Failure.getErrorMessage`."""
     args = value.args if isinstance(value, BaseException) else (value,)
     only = len(args[0]) if len(args) == 1 and isinstance(args[0], str) else 0
-    return text_of_value(value, only + _MOST_TEXT)
+    return _shown().text_of_value(value, only + _MOST_TEXT)  # type: ignore[no-any-return]
 
 
-def _texts(variables: list[tuple[str, Any]]) -> list[tuple[str, str]]:
-    return [(name, repr_of(value, _MOST_VARIABLE)) for name, value in variables]
+def _shown() -> Any:
+    """Return `broker.traces`; it loads jelly, which whoever only logs in need not have loaded."""
+    from broker import traces
+
+    return traces
 
 
 def _variables(tb: TracebackType) -> tuple[list[tuple[str, Any]], list[tuple[str, Any]]]:
@@ -381,20 +379,3 @@ def _variables(tb: TracebackType) -> tuple[list[tuple[str, Any]], list[tuple[str
     local.pop("__builtins__", None)
     shared.pop("__builtins__", None)
     return list(local.items()), list(shared.items())
-
-
-def _format_frame(frame: Frame, detail: str) -> str:
-    name, file, line, local, shared = frame
-    if detail == "brief":
-        return f"{file}:{line}:{name}\n"
-    if detail == "default":
-        source = linecache.getline(file, line).strip()
-        return f'  File "{file}", line {line}, in {name}\n    {source}\n'
-    text = f"{file}:{line}: {name}(...)\n"
-    for title, variables in (("[ Locals ]", local), ("( Globals )", shared)):
-        if variables:
-            text += f" {title}\n"
-            text += "".join(
-                f"  {key} : {repr_of(value, _MOST_VARIABLE)}\n" for key, value in variables
-            )
-    return text

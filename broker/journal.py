@@ -1,60 +1,85 @@
-"""What a connection writes to the log: one line for a peer's fault, a traceback for ours."""
+"""What a connection writes to the log: one line for a peer's fault, a traceback for ours.
+
+All of it is bounded and printable, and counts against the ration of the connection, so that a peer
+cannot fill the log; see `broker.net.ration`.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from broker.core.events import CallRaised, PeerLeaves
 from broker.defer import CancelledError
 from broker.errors import BananaError, DecodeError, Error, NoSuchMethod, NoSuchObject
 from broker.failure import Failure
 from broker.flavors.failures import CopiedFailure, CopyableFailure
+from broker.net.ration import Ration
+from broker.printable import printable, text_of_value
+from broker.traces import log_error
 from jelly.atoms import text_of
 from jelly.registry import defaults
 
-__all__ = ["call_raised", "closed", "expired", "guard", "misunderstood", "unsent"]
+__all__ = ["call_raised", "closed", "expired", "guard", "misunderstood", "peer_leaves", "unsent"]
 
 logger = logging.getLogger("broker.connection")
 
 
-def closed(address: Any, error: Exception) -> None:
+class Logged(Protocol):
+    """A connection, as the log has it.
+
+    Attributes:
+        peer: has its ``address``.
+        ration: of its records.
+    """
+
+    peer: Any
+
+    @property
+    def ration(self) -> Ration:
+        """The records that it may cause."""
+
+
+def closed(owner: Logged, error: Exception) -> None:
     """A connection was ended for a fault of its peer's."""
-    logger.warning("closed %s: %s", address, _line(error, 300))
+    _log(owner, logging.WARNING, "closed %s: %s", owner.peer.address, _line(error, 300))
 
 
-def expired(address: Any, error: Exception) -> None:
+def expired(owner: Logged, error: Exception) -> None:
     """A connection was ended since a login on it was valid no more."""
-    logger.info("closed %s: %s", address, error)
+    _log(owner, logging.INFO, "closed %s: %s", owner.peer.address, _line(error, 300))
 
 
-def misunderstood(address: Any, command: str) -> None:
+def misunderstood(owner: Logged, command: str) -> None:
     """A peer has no such command."""
-    logger.warning("%s did not understand '%s'", address, command)
+    _log(owner, logging.WARNING, "%s did not understand '%s'", owner.peer.address, command)
 
 
-def peer_leaves(address: Any, event: PeerLeaves) -> None:
+def peer_leaves(owner: Logged, event: PeerLeaves) -> None:
     """A peer is about to close the connection, and said why."""
-    logger.info("%s leaves: %s: %s", address, text_of(event.code), text_of(event.text))
+    code, text = text_of(event.code), printable(event.text, 300, is_ascii=False)
+    _log(owner, logging.INFO, "%s leaves: %s: %s", owner.peer.address, code, text)
 
 
-def unsent(name: str) -> None:
-    """A call without answer could not be sent, for a reason that is being handled."""
-    logger.exception("call of '%s' without answer was not sent", name)
+def unsent(name: str, error: Exception) -> None:
+    """A call without answer could not be sent."""
+    log_error(logger, f"call of '{name}' without answer was not sent", error)
 
 
-def call_raised(address: Any, event: CallRaised) -> None:
+def call_raised(owner: Logged, event: CallRaised) -> None:
     """A call of a peer's failed: by its own fault, on purpose, or by a fault of the application."""
     failure = Failure.of(event.error)
     error = failure.value
     name = text_of(event.name)
+    address = owner.peer.address
     if isinstance(error, NoSuchMethod) and event.name == "mechanisms":
         # Clients of ours ask this before they log in; where there is no login, the next is logged.
-        logger.debug("%s asks for a login, and there is none", address)
+        logger.debug("%s asks for a login, and there is none", printable(str(address)))
     elif _is_peers_fault(failure):
-        logger.warning("%s: %s: %s", address, type(error).__name__, _line(error, 200))
+        kind = type(error).__name__
+        _log(owner, logging.WARNING, "%s: %s: %s", address, kind, _line(error, 200))
     elif isinstance(error, asyncio.CancelledError | CancelledError):
         # As its caller wished, who could fill the log with that otherwise.
         logger.debug("remote method '%s' was cancelled", name)
@@ -62,22 +87,29 @@ def call_raised(address: Any, event: CallRaised) -> None:
         logger.debug("remote method '%s' refused: %s", name, _line(failure.type, 100))
     else:
         suffix = f" (id {event.error_id})" if event.error_id else ""
-        is_exception = isinstance(error, BaseException)
-        exc_info = (type(error), error, failure.tb) if is_exception else None
-        logger.error("remote method '%s' raised%s", name, suffix, exc_info=exc_info)
+        text = f"remote method '{name}' raised{suffix}"
+        if isinstance(error, BaseException):
+            owner.ration.log_error(logger, address, text, error, failure.tb)
+        else:
+            _log(owner, logging.ERROR, "%s: %s", text, _line(error, 400))
 
 
-def guard(function: Callable[[], object]) -> None:
+def guard(owner: Logged, function: Callable[[], object]) -> None:
     """Call the application's function; what it raises is logged, and ends nothing."""
     try:
         function()
-    except Exception:
-        logger.exception("a callback of the application raised")
+    except Exception as exc:  # noqa: BLE001 - logged, and ends nothing else
+        text = "a callback of the application raised"
+        owner.ration.log_error(logger, owner.peer.address, text, exc)
+
+
+def _log(owner: Logged, level: int, text: str, *args: Any) -> None:
+    owner.ration.log(logger, level, owner.peer.address, text, *args)
 
 
 def _line(value: Any, most: int) -> str:
     """Return text, in which a peer may have had a part, as printable characters of one line."""
-    return str(value)[:most].encode("unicode_escape").decode("ascii")[:most]
+    return printable(text_of_value(value, most + 1), most, is_ascii=False)
 
 
 def _is_peers_fault(failure: Failure) -> bool:

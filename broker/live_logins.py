@@ -119,7 +119,7 @@ class LiveLogins:
     def _expire(self) -> None:
         """End the connection in good order; nothing that the peer asks from now on is done."""
         broker = self._broker
-        journal.expired(broker.peer.address, LoginExpired(_EXPIRED))
+        journal.expired(broker, LoginExpired(_EXPIRED))
         broker.session.drain()
         broker.say_goodbye("expired", _EXPIRED)
         broker.transport.loseConnection()

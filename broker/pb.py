@@ -178,6 +178,8 @@ class PBServerFactory(ServerFactory):
     ):
         self.root = root_of(root)
         self._reception = Reception(PUBLISHED, Counter())
+        # Also of what its ports log.
+        self.ration = self._reception.ration
         self.unsafeTracebacks = unsafeTracebacks
         self.security = security
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from functools import partial
 from typing import Any
 
 from broker.admission import LoginRoot
 from broker.connection import Broker
 from broker.core.policy import Policy
 from broker.lobby import Lobby, Refusal
+from broker.net.ration import Ration
 from broker.turns import Turns
 
 __all__ = ["Reception"]
@@ -23,6 +25,10 @@ class Reception:
     Args:
         policy: how many may wait for their login, and how long.
         limits: counts how often each of these has bitten.
+
+    Attributes:
+        ration: the records of the log about all peers that have not logged in; where there is no
+            login, about all.
     """
 
     def __init__(self, policy: Policy, limits: Counter[str]):
@@ -30,6 +36,7 @@ class Reception:
         self._policy = policy
         self._lobby = Lobby(policy)
         self._turns = Turns(policy.turn_time)
+        self.ration = Ration()
 
     @property
     def waiting(self) -> int:
@@ -48,6 +55,7 @@ class Reception:
             return False
         broker.session.stats.total = self.limits
         broker.pump.turns = self._turns
+        broker.share_ration(self.ration)
         broker.setNameForLocal(b"root", root)
         return True
 
@@ -56,9 +64,11 @@ class Reception:
             leave = self._lobby.enter(address).leave
         except Refusal as refusal:
             self.limits[refusal.limit] += 1
-            logger.warning("refused %s: %s", getattr(address, "host", address), refusal)
+            host = getattr(address, "host", address)
+            self.ration.log(logger, logging.WARNING, address, "refused %s: %s", host, refusal)
             return False
         root.when_accepted(leave)
+        root.when_accepted(partial(broker.share_ration, None))
         broker.closed.addCallback(leave)
         seconds = self._policy.login_timeout
         broker.expectations.add("login", seconds, f"login not completed in {seconds:g} s")

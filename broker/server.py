@@ -23,8 +23,10 @@ from broker.core.policy import STRICT, Policy
 from broker.errors import ConfigError
 from broker.handle import Connection
 from broker.net.listener import Listener
+from broker.net.scheduler import LoopScheduler
 from broker.net.streams import bind_stream, bind_unix, start_accepting
 from broker.net.tls import TLS
+from broker.printable import printable, text_of_value
 from broker.reception import Reception
 
 __all__ = ["Serve", "Server", "ServerStats", "serve"]
@@ -61,6 +63,7 @@ class Server:
         self.stats = ServerStats()
         self._root = root_of(root)
         self._reception = Reception(policy, self.stats.limits)
+        self._reception.ration.begin(LoopScheduler(asyncio.get_running_loop()))
         self._policy = policy
         self._tls: TLS | None = None
         # A dict for its order: connections are closed in that in which they came.
@@ -114,7 +117,8 @@ class Server:
         try:
             self.reload_certificates()
         except ConfigError as exc:
-            logger.error("reading certificates again for SIGHUP: ConfigError: %s", exc)
+            text = "reading certificates again for SIGHUP: ConfigError: %s"
+            logger.error(text, printable(text_of_value(exc), 600, is_ascii=False))
 
     async def close(self, *, drain: float = 30.0) -> None:
         """Stop accepting, wait for running calls, and close.
@@ -131,6 +135,7 @@ class Server:
             for wait in late:
                 wait.cancel()
         await self._close_connections(at_once=drain <= 0)
+        self._reception.ration.settle()
         self._closed.set()
 
     async def _close_connections(self, at_once: bool) -> None:
@@ -168,6 +173,7 @@ class Server:
                 tls=tls if location.is_tls else None,
                 handshake_timeout=self._policy.handshake_timeout,
                 close_timeout=self._policy.close_timeout,
+                ration=self._reception.ration,
             )
             self._listeners.append(listener)
             addresses.append(str(_with_real_port(location, sockets[0])))
@@ -182,14 +188,17 @@ class Server:
             return None
         self._brokers[broker] = None
         self.stats.accepted += 1
-        logger.info("connection from %s", address)
+        broker.ration.log(logger, logging.INFO, address, "connection from %s", address)
         broker.closed.addCallback(self._forget, broker)
         return broker
 
     def _forget(self, result: Any, broker: Broker) -> None:
         self._brokers.pop(broker, None)
         self.stats.closed += 1
-        logger.info("connection from %s ended: %s", broker.peer.address, broker.reason)
+        address, reason = broker.peer.address, text_of_value(broker.reason, 301)
+        broker.ration.log(
+            logger, logging.INFO, address, "connection from %s ended: %s", address, reason
+        )
 
 
 class Serve:

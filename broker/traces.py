@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, NamedTuple, TypeAlias
 
-from broker.printable import has_small_text, printable, repr_of, text_of_error
+from broker.printable import has_small_text, printable, repr_of, text_of_error, text_of_value
 
 __all__ = [
     "MOST",
@@ -25,8 +25,13 @@ __all__ = [
     "Frame",
     "Trace",
     "failure_lines",
+    "format_frame",
     "frames_of",
+    "handle_error",
     "log_error",
+    "printable",
+    "representations",
+    "text_of_value",
     "trace_of",
 ]
 
@@ -40,6 +45,7 @@ MOST_FRAMES = 40
 """Frames that are looked at, the innermost ones."""
 
 _MOST_TEXT = 1000
+_MOST_VARIABLE = 4096
 _MOST_CHAIN = 4
 _MOST_NOTES = 5
 _MOST_IN_GROUP = 5
@@ -87,10 +93,22 @@ def log_error(
     """
     if not logger.isEnabledFor(level):
         return
+    handle_error(logger, level, message, error, tb, trace_of(error, tb), extra)
+
+
+def handle_error(
+    logger: logging.Logger,
+    level: int,
+    message: str,
+    error: BaseException,
+    tb: TracebackType | None,
+    trace: Trace,
+    extra: dict[str, Any] | None = None,
+) -> None:
+    """Log an error whose traceback is made; see :func:`log_error`."""
     tb = error.__traceback__ if tb is None else tb
-    trace = trace_of(error, tb)
     info: Any = (type(error), error, tb) if trace.is_whole else None
-    file, line, function, _ = logger.findCaller(False, 2)
+    file, line, function, _ = logger.findCaller(False, 3)
     message = printable(message, MOST_MESSAGE, is_ascii=False)
     record = logger.makeRecord(
         logger.name, level, file, line, "%s", (message,), info, function, extra
@@ -152,6 +170,29 @@ def failure_lines(name: str, text: str, frames: list[Frame], most: int = MOST) -
         return f"Traceback (most recent call last):\nFailure: {end}\n"
     lines, _ = _frame_lines(frames, most - len(end.encode()) - 2, are_published=True)
     return "\n".join([*lines, end, ""])
+
+
+def format_frame(frame: tuple[Any, ...], detail: str) -> str:
+    """Return the lines of one frame of a Failure, as `Failure.printTraceback` prints it."""
+    name, file, line, local, shared = frame
+    if detail == "brief":
+        return f"{file}:{line}:{name}\n"
+    if detail == "default":
+        source = linecache.getline(file, line).strip()
+        return f'  File "{file}", line {line}, in {name}\n    {source}\n'
+    text = f"{file}:{line}: {name}(...)\n"
+    for title, variables in (("[ Locals ]", local), ("( Globals )", shared)):
+        if variables:
+            text += f" {title}\n"
+            text += "".join(
+                f"  {key} : {repr_of(value, _MOST_VARIABLE)}\n" for key, value in variables
+            )
+    return text
+
+
+def representations(variables: list[tuple[str, Any]]) -> list[tuple[str, str]]:
+    """Return the variables of a frame with the beginning of their ``repr`` in place of them."""
+    return [(name, repr_of(value, _MOST_VARIABLE)) for name, value in variables]
 
 
 def _chain(error: BaseException) -> tuple[list[tuple[BaseException, str]], bool]:
@@ -239,7 +280,7 @@ def _end(error: BaseException, most: int) -> Trace:
 def _frame_lines(
     frames: list[Frame], most: int, are_published: bool = False
 ) -> tuple[list[str], bool]:
-    """Return the lines of as many of the innermost frames as there is room for, and if they are all.
+    """Return the lines of the innermost frames that there is room for, and if they are all.
 
     In the published form there is a line for the source also where that is not known.
     """

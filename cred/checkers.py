@@ -13,7 +13,7 @@ from zope.interface import Attribute, Interface, implementer
 from broker.defer import Deferred, maybeDeferred, succeed
 from cred.error import WRONG_LOGIN, UnauthorizedLogin
 from cred.interfaces import IAnonymous, IUsernameHashedPassword, IUsernamePassword
-from cred.octets import Text, in_form_of, same_octets, to_octets
+from cred.octets import Text, in_form_of, same_octets, shown, to_octets
 
 __all__ = [
     "ANONYMOUS",
@@ -251,7 +251,7 @@ class FilePasswordDB:
                     return self._cached[1]
                 users = self._parse(file)
         except OSError as error:
-            logger.error("a password file cannot be read: %s", error)
+            logger.error("a password file cannot be read: %s", shown(error))
             raise UnauthorizedLogin(WRONG_LOGIN) from error
         self._cached = (stamp, users) if self.cache else None
         if self.hash is not None:

@@ -9,9 +9,17 @@ from __future__ import annotations
 import hmac
 from typing import TypeAlias
 
-__all__ = ["Text", "in_form_of", "same_octets", "to_octets"]
+__all__ = ["Text", "in_form_of", "same_octets", "shown", "to_octets"]
 
 Text: TypeAlias = str | bytes
+
+
+def shown(text: object, most: int = 300) -> str:
+    """Return an error's text, or a user's name, as one printable line of at most ``most`` bytes."""
+    # Not before it is needed: it loads jelly.
+    from broker.printable import printable, text_of_value
+
+    return printable(text_of_value(text, most + 1), most, is_ascii=False)
 
 
 def to_octets(text: object) -> bytes:

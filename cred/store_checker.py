@@ -22,7 +22,7 @@ from cred.checkers import ICredentialsChecker
 from cred.error import LoginUnavailable, UnauthorizedLogin, wrong_login
 from cred.identity import Identity
 from cred.interfaces import IScramProof, IUsernamePassword
-from cred.octets import Text, to_octets
+from cred.octets import Text, shown, to_octets
 from cred.passwords import STANDARD, Profile, decoy_of, upgraded, verify_password
 from cred.saslprep import LONGEST_NAME, saslprep_octets
 from cred.scram_verifier import ITERATIONS, SCRAM, ScramVerifier
@@ -112,7 +112,7 @@ class StoreChecker:
         except (StoreError, ConfigError) as error:
             if str(error) != self._trouble:
                 self._trouble = str(error)
-                logger.error("nobody can log in: %s", error)
+                logger.error("nobody can log in: %s", shown(error))
             raise LoginUnavailable(UNAVAILABLE) from None
         if self._trouble:
             self._trouble = ""
@@ -128,7 +128,8 @@ class StoreChecker:
         except UnauthorizedLogin:
             raise wrong_login(reason or "wrong password") from None
         except ValueError as error:
-            logger.error("the user %.64s cannot log in: %s", ascii(user and user.name), error)
+            name = "nobody" if user is None else repr(shown(user.name, 64))
+            logger.error("the user %s cannot log in: %s", name, shown(error))
             raise wrong_login("damaged verifier") from None
         if user is None or reason:
             raise wrong_login(reason)
@@ -176,7 +177,7 @@ class StoreChecker:
                 self.store.replace(replace(user, verifier=better), was=user)
         except (StoreError, ConfigError) as error:
             # The user is who they say; the next login tries again.
-            logger.warning("a password could not be hashed anew: %s", error)
+            logger.warning("a password could not be hashed anew: %s", shown(error))
 
 
 def _why_not(user: User | None) -> str:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from zope.interface import Attribute, Interface
 
 from cred.checkers import CredentialsChecker
+from cred.octets import shown
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -140,7 +141,7 @@ def findCheckerFactories() -> Iterator[CheckerFactory]:
         try:
             factory = _load(scheme, entries[scheme])
         except InvalidAuthType as error:
-            logger.warning("%s", error)
+            logger.warning("%s", shown(error))
         else:
             yield factory
 

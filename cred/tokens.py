@@ -26,6 +26,7 @@ from cred.checkers import ICredentialsChecker
 from cred.error import UnauthorizedLogin
 from cred.identity import Identity
 from cred.interfaces import IBearerToken
+from cred.octets import shown
 from cred.strcred import ICheckerFactory, InvalidAuthArgumentString
 
 __all__ = ["LONGEST_TOKEN", "TokenChecker", "TokenCheckerFactory"]
@@ -150,7 +151,7 @@ class TokenChecker:
         try:
             self._keys = _load(self._path)
         except ConfigError as error:
-            logger.error("%s; still using the old keys", error)
+            logger.error("%s; still using the old keys", shown(error))
 
 
 @implementer(ICheckerFactory)

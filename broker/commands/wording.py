@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from broker.printable import printable, text_of_value
+
 __all__ = ["in_words"]
 
 # What a program would write, and what is written on the command line.
@@ -23,8 +25,11 @@ _OPTIONS = {
 
 
 def in_words(error: BaseException) -> str:
-    """Return what to tell about an error: its text, or its type where it has none."""
-    text = str(error)
+    """Return what to tell about an error: its text, or its type where it has none.
+
+    It is one printable line of at most 2,000 bytes: a peer may have had a part in it.
+    """
+    text = printable(text_of_value(error, 2001), 2000, is_ascii=False)
     for ours, theirs in _OPTIONS.items():
         text = text.replace(ours, theirs)
     return text or type(error).__name__

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from broker.errors import NoSuchMethod, WrongArguments
 from jelly.atoms import text_of
+from jelly.printable import printable
 
 __all__ = [
     "Route",
@@ -181,7 +182,7 @@ def _signature_fault(error: TypeError) -> str:
     # CPython starts with the qualified name of the function, which is ours to keep, and may end
     # with a keyword of the peer's.
     text = str(error).partition("() ")[2] or "wrong arguments"
-    return text.encode("unicode_escape").decode("ascii")[:120]
+    return printable(text, 120, is_ascii=False)
 
 
 def _table(cls: type, prefix: str) -> _Table:

@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 from broker.defer.deferred import Deferred
 from broker.defer.errors import FailureGroup, FirstError
 from broker.failure import Failure
-from broker.traces import log_error
 
 __all__ = ["FAILURE", "SUCCESS", "DeferredList", "gatherResults", "race"]
 
@@ -77,6 +76,9 @@ class DeferredList(Deferred[Any]):
             try:
                 deferred.cancel()
             except Exception as exc:  # noqa: BLE001 - one canceller must not keep the others from being called
+                # Not before it is needed: it loads jelly.
+                from broker.traces import log_error
+
                 log_error(_logger, "a canceller raised", exc)
 
     def _collect(self, result: Any, index: int, is_success: bool) -> Any:

@@ -7,6 +7,8 @@ import ipaddress
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
+from broker.printable import printable
+
 __all__ = ["describe", "is_for_host"]
 
 _Names = tuple[list[str], list[ipaddress.IPv4Address | ipaddress.IPv6Address]]
@@ -30,7 +32,7 @@ def describe(certificate: x509.Certificate, most: int = 3) -> str:
     """Name whom a certificate is for, in text that is safe to log: up to ``most`` names."""
     names, addresses = _alternative_names(certificate)
     found = [*names, *map(str, addresses)] or _common_names(certificate)
-    shown = ", ".join(_printable(name) for name in found[:most])
+    shown = ", ".join(_short(printable(name, 100)) for name in found[:most])
     return (f"{shown}, …" if len(found) > most > 1 else shown) or "nobody"
 
 
@@ -66,6 +68,5 @@ def _common_names(certificate: x509.Certificate) -> list[str]:
     return [str(attribute.value) for attribute in attributes]
 
 
-def _printable(name: str) -> str:
-    shown = name if name.isascii() and name.isprintable() else ascii(name)[1:-1]
-    return shown if len(shown) <= 64 else shown[:63] + "…"
+def _short(name: str) -> str:
+    return name if len(name) <= 64 else name[:63] + "…"

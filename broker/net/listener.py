@@ -17,8 +17,9 @@ from contextlib import suppress
 from typing import Any, TypeAlias
 
 from broker.net.addresses import Address, UNIXAddress, address_of
+from broker.net.ration import Ration
+from broker.net.scheduler import LoopScheduler
 from broker.net.transports import StreamTransport
-from broker.traces import log_error
 
 __all__ = ["PAUSE", "Listener", "MakeTransport"]
 
@@ -40,6 +41,7 @@ class Listener:
         sockets: bound and listening; owned from now on.
         new: makes the transport of a connection.
         loop: the event loop, which need not run yet.
+        ration: of the records about connections that cannot be taken.
 
     Attributes:
         addresses: where, with the real ports.
@@ -50,7 +52,9 @@ class Listener:
         sockets: Sequence[socket.socket],
         new: MakeTransport,
         loop: asyncio.AbstractEventLoop,
+        ration: Ration | None = None,
     ):
+        self._ration = Ration(LoopScheduler(loop)) if ration is None else ration
         self.addresses: tuple[Address, ...] = tuple(
             address_of(sock.family, sock.getsockname()) for sock in sockets
         )
@@ -109,7 +113,7 @@ class Listener:
             transport = self._new()
             await self._loop.connect_accepted_socket(lambda: transport, sock)
         except Exception as exc:  # noqa: BLE001 - logged, and ends nothing else
-            log_error(_logger, "a connection could not be taken", exc)
+            self._ration.log_error(_logger, None, "a connection could not be taken", exc)
             sock.close()
         else:
             if transport.has_ended:

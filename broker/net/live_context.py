@@ -18,6 +18,7 @@ from typing import TypeAlias
 from OpenSSL import SSL
 
 from broker.errors import ConfigError
+from broker.printable import printable, text_of_error
 
 __all__ = ["KeyMismatch", "LiveContext"]
 
@@ -57,7 +58,8 @@ class LiveContext:
             try:
                 self.reload()
             except ConfigError as exc:
-                logger.error("%s: ConfigError: %s", self._names(), exc)
+                text = printable(text_of_error(exc, 401), 400, is_ascii=False)
+                logger.error("%s: ConfigError: %s", self._names(), text)
         return self._current
 
     def reload(self) -> None:

@@ -1,64 +1,163 @@
-"""The ration: how many lines of the log one source may cause.
+"""The ration: how many records of the log the peers of one server, or of one connection, may cause.
 
-A peer that is refused costs a line, and may try again as fast as it likes. Beyond so many lines a
-second from one source the rest is only counted, and told in one more.
+A peer that is refused causes a record, and may try again as fast as it likes. Beyond so many
+records a second from one source, and from all of them, the rest is only counted. At the end of the
+second one more record tells how many were left out.
 """
 
 from __future__ import annotations
 
 import logging
+import time
 from collections import Counter
+from types import TracebackType
 from typing import Any
 
 from broker.net.addresses import source_of
 from broker.net.scheduler import Cancellable, Scheduler
+from broker.printable import printable
+from broker.traces import Trace, handle_error, trace_of
 
-__all__ = ["Ration"]
+__all__ = ["EACH", "LONGEST", "MOST", "MOST_BYTES", "Ration"]
+
+EACH = 10
+"""Records a second that one source may cause."""
+
+MOST = 50
+"""Records a second that all sources together may cause."""
+
+MOST_BYTES = 40_000
+"""Bytes of text a second that all sources together may cause."""
+
+LONGEST = 600
+"""Bytes of a record without a traceback."""
+
+# Sources that are told apart within a second.
+_MOST_SOURCES = 1000
 
 
 class Ration:
-    """The lines that the peers of one server, or one connection, cause.
+    """The records that the peers of one server, or one connection, cause.
 
     Args:
-        most: lines a second from one source.
-        scheduler: the clock; without one every line is logged, until :meth:`begin` brings it.
+        scheduler: the clock and its timers. Without one it is the system's clock, and what was left
+            out is told before the next record, until :meth:`begin` brings a scheduler.
+        each: records a second from one source: an IPv4 host, or an IPv6 network of 64 bits. All
+            connections without an address, such as those of UNIX sockets, are one source.
+        most: records a second in all.
     """
 
-    def __init__(self, most: int, scheduler: Scheduler | None = None):
-        self._most = most
+    __slots__ = (
+        "_began",
+        "_each",
+        "_left_out",
+        "_level",
+        "_logged",
+        "_logger",
+        "_most",
+        "_octets",
+        "_scheduler",
+        "_timer",
+    )
+
+    def __init__(self, scheduler: Scheduler | None = None, each: int = EACH, most: int = MOST):
         self._scheduler = scheduler
-        self._began = 0.0
-        self._lines: Counter[str] = Counter()
+        self._each = each
+        self._most = most
+        self._began = float("-inf")
+        self._octets = 0
+        self._logged: Counter[str] = Counter()
+        self._left_out: Counter[str] = Counter()
         self._logger = logging.getLogger("broker")
+        self._level = logging.INFO
         self._timer: Cancellable | None = None
 
     def begin(self, scheduler: Scheduler) -> None:
-        """Take this clock, if there is none yet."""
+        """Take this scheduler, if there is none yet."""
         if self._scheduler is None:
+            now = self._now()
             self._scheduler = scheduler
+            self._began += scheduler.now() - now
+            if self._left_out:
+                self._set_timer()
 
-    def warn(self, logger: logging.Logger, address: Any, text: str, *args: Any) -> None:
-        """Log a warning about what ``address`` did, or only count it."""
-        if self._scheduler is not None:
-            now = self._scheduler.now()
-            if now - self._began >= 1.0:
-                self.settle()
-                self._began = now
-            source = source_of(address) or str(address)
-            self._lines[source] += 1
-            if self._lines[source] > self._most:
-                self._logger = logger
-                if self._timer is None:
-                    self._timer = self._scheduler.later(self._began + 1.0 - now, self.settle)
-                return
-        logger.warning(text, *args)
+    def log(self, logger: logging.Logger, level: int, address: Any, text: str, *args: Any) -> None:
+        """Log what a peer did, as one printable line, or only count it.
+
+        Args:
+            logger, level: of the record.
+            address: of the peer.
+            text, args: the message, as for `logging`; cut at `LONGEST` bytes.
+        """
+        if logger.isEnabledFor(level):
+            line = printable(text % args, LONGEST, is_ascii=False)
+            if self._admits(logger, level, address, len(line.encode())):
+                logger.log(level, "%s", line)
+
+    def log_error(
+        self,
+        logger: logging.Logger,
+        address: Any,
+        message: str,
+        error: BaseException,
+        tb: TracebackType | None = None,
+    ) -> None:
+        """Log an error that a peer caused, with its traceback, or only count it.
+
+        See :func:`broker.traces.log_error`. No traceback is made where it is only counted.
+        """
+        level = logging.ERROR
+        if not logger.isEnabledFor(level) or not self._admits(logger, level, address, 0):
+            return
+        trace: Trace = trace_of(error, tb)
+        self._octets += len(message) + len(trace.text.encode())
+        handle_error(logger, level, message, error, tb, trace)
 
     def settle(self) -> None:
-        """Tell what was only counted, and begin anew."""
+        """Tell what was left out, and begin anew."""
         timer, self._timer = self._timer, None
         if timer is not None:
             timer.cancel()
-        for source, lines in self._lines.items():
-            if lines > self._most:
-                self._logger.warning("%s: … %d similar suppressed", source, lines - self._most)
-        self._lines.clear()
+        self._logged.clear()
+        self._octets = 0
+        if not self._left_out:
+            return
+        number = self._left_out.total()
+        ((source, most),) = self._left_out.most_common(1)
+        left_out, self._left_out = self._left_out, Counter()
+        records = "record" if number == 1 else "records"
+        source = printable(source)
+        if len(left_out) == 1:
+            self._logger.log(self._level, "%s: … %d %s left out", source, number, records)
+        else:
+            text = "… %d %s left out, most of them from %s (%d)"
+            self._logger.log(self._level, text, number, records, source, most)
+        self._level = logging.INFO
+
+    def _now(self) -> float:
+        return time.monotonic() if self._scheduler is None else self._scheduler.now()
+
+    def _admits(self, logger: logging.Logger, level: int, address: Any, octets: int) -> bool:
+        """Return whether a record may be logged now, and count it."""
+        now = self._now()
+        if now - self._began >= 1.0:
+            self.settle()
+            self._began = now
+        source = source_of(address) or type(address).__name__
+        is_room = self._logged.total() < self._most and self._octets + octets <= MOST_BYTES
+        if is_room and self._logged[source] < self._each:
+            self._logged[source] += 1
+            self._octets += octets
+            return True
+        if source not in self._left_out and len(self._left_out) >= _MOST_SOURCES:
+            source = "others"
+        self._left_out[source] += 1
+        self._logger = logger
+        self._level = max(self._level, level)
+        self._set_timer()
+        return False
+
+    def _set_timer(self) -> None:
+        if self._timer is None and self._scheduler is not None:
+            left = self._began + 1.0 - self._scheduler.now()
+            self._timer = self._scheduler.later(max(0.0, left), self.settle)

@@ -44,7 +44,8 @@ class SecureTransport(StreamTransport):
         tls_filter: what encrypts and decrypts.
         handshake_timeout: seconds for the TLS handshake.
         close_timeout: seconds for the peer to answer our TLS close.
-        ration: how often a server says in the log what its peers' handshakes lacked.
+        ration: of the records about this connection, see `StreamTransport`; a server says
+            what its peers' handshakes lacked.
     """
 
     __slots__ = (
@@ -54,7 +55,6 @@ class SecureTransport(StreamTransport):
         "_has_failed",
         "_is_paused",
         "_pending",
-        "_ration",
         "_undelivered",
         "_waiter",
     )
@@ -69,8 +69,7 @@ class SecureTransport(StreamTransport):
         close_timeout: float = 5.0,
         ration: Ration | None = None,
     ):
-        super().__init__(make_protocol, loop)
-        self._ration = ration or Ration(1)
+        super().__init__(make_protocol, loop, ration)
         self._filter = tls_filter
         self._handshake_timeout = handshake_timeout
         self._close_timeout = close_timeout
@@ -271,7 +270,7 @@ class SecureTransport(StreamTransport):
         self._reason = error
         self.disconnecting = self._is_closing = self._has_failed = True
         if self._filter.is_server:
-            self._ration.warn(_logger, self._peer, "%s: %s", self._peer, error)
+            self._ration.log(_logger, logging.WARNING, self._peer, "%s: %s", self._peer, error)
         self._loop.call_soon(self._report)
         alert = self._filter.data_to_send()
         if not alert:

@@ -200,7 +200,7 @@ def start_accepting(
         handshake_timeout: seconds for the TLS handshake.
         close_timeout: seconds for the peer to answer our TLS close.
         loop: the event loop, which need not run yet; default the running one.
-        ration: of lines in the log about handshakes that fail; default ten a second from a source.
+        ration: of the records about these connections; default one of its own.
 
     Raises:
         ConfigError: ``tls`` is of `TLS.client`.
@@ -208,26 +208,29 @@ def start_accepting(
     loop = loop or asyncio.get_running_loop()
     if tls is not None:
         make_filter = tls.filter_maker(is_server=True)
+    if ration is None:
+        ration = Ration(LoopScheduler(loop))
     new = _transport_maker(
         make_protocol,
         loop,
         make_filter,
+        ration,
         handshake_timeout=handshake_timeout,
         close_timeout=close_timeout,
-        ration=ration or Ration(10, LoopScheduler(loop)),
     )
-    return Listener(sockets, new, loop)
+    return Listener(sockets, new, loop, ration)
 
 
 def _transport_maker(
     make_protocol: MakeProtocol,
     loop: asyncio.AbstractEventLoop,
     make_filter: MakeFilter | None = None,
+    ration: Ration | None = None,
     **settings: Any,
 ) -> MakeTransport:
     if make_filter is None:
-        return lambda: StreamTransport(make_protocol, loop)
-    return lambda: SecureTransport(make_protocol, loop, make_filter(), **settings)
+        return lambda: StreamTransport(make_protocol, loop, ration)
+    return lambda: SecureTransport(make_protocol, loop, make_filter(), ration=ration, **settings)
 
 
 def _is_unix(sock: socket.socket) -> bool:

@@ -1,10 +1,7 @@
 """One stream connection on asyncio: bytes between a socket and a protocol.
 
-Theory of operation
-===================
-
-A `StreamTransport` is what asyncio calls a protocol (asyncio gives it bytes) and what Twisted calls
-a transport (it gives bytes to a protocol object of the published shape, and takes the writes).
+Theory of operation. A `StreamTransport` is what asyncio calls a protocol, which asyncio gives bytes
+to, and what Twisted calls a transport: it gives bytes to a protocol object of the published shape.
 Its states come in this order, and none comes back:
 
 - *connected*: the protocol has had ``makeConnection``.
@@ -17,8 +14,7 @@ Its states come in this order, and none comes back:
 The peer closing its half begins *closing* too: half-open connections are not kept.
 
 Incoming bytes are read into one buffer a thread and copied out at once: an idle connection owns no
-buffer. asyncio's plain ``Protocol`` maps and unmaps 256 KiB for each read instead, which costs as
-much again as all the rest of a small call.
+buffer. asyncio's plain ``Protocol`` maps and unmaps 256 KiB for each read, at twice the cost.
 """
 
 from __future__ import annotations
@@ -38,9 +34,9 @@ from broker.errors import ConnectionAborted, ConnectionDone, ConnectionLost
 from broker.failure import Failure
 from broker.net.addresses import Address, address_of
 from broker.net.producers import Producer, ProducerSlot
+from broker.net.ration import Ration
 from broker.net.scheduler import LoopScheduler
 from broker.net.socket_face import SocketFace
-from broker.traces import log_error
 
 __all__ = ["HIGH_WATER", "STALL", "MakeProtocol", "StreamProtocol", "StreamTransport"]
 
@@ -50,9 +46,8 @@ HIGH_WATER = 64 * 1024
 STALL = 30.0
 """Seconds without progress after which a closing connection is cut off."""
 
-# With 80 KiB, a call with 64 KiB comes in one read and takes 0.88 of the processor time; but
-# several at a time, and pages, take up to 1.2 times as long by the clock, with a process at each
-# end.
+# With 80 KiB, a call with 64 KiB comes in one read and takes 0.88 of the processor time; several at
+# a time, and pages, take up to 1.2 times as long, with a process at each end.
 _BUFFER_SIZE = 64 * 1024
 
 _logger = logging.getLogger("broker.net")
@@ -95,6 +90,7 @@ class StreamTransport(SocketFace, asyncio.BufferedProtocol):
         make_protocol: called with the peer's address; returns the protocol, or None to refuse the
             connection, which is then closed at once.
         loop: the event loop the connection lives in.
+        ration: of the records about this connection and others; default one of its own.
 
     Attributes:
         scheduler: the loop, as the layers above use it.
@@ -118,6 +114,7 @@ class StreamTransport(SocketFace, asyncio.BufferedProtocol):
         "_own_buffer",
         "_peer",
         "_producers",
+        "_ration",
         "_reason",
         "_timer",
         "_transport",
@@ -131,8 +128,14 @@ class StreamTransport(SocketFace, asyncio.BufferedProtocol):
         "scheduler",
     )
 
-    def __init__(self, make_protocol: MakeProtocol, loop: asyncio.AbstractEventLoop):
+    def __init__(
+        self,
+        make_protocol: MakeProtocol,
+        loop: asyncio.AbstractEventLoop,
+        ration: Ration | None = None,
+    ):
         self.scheduler = LoopScheduler(loop)
+        self._ration = ration or Ration(self.scheduler)
         self.connected = False
         self.disconnecting = False
         self.has_ended = False
@@ -144,8 +147,8 @@ class StreamTransport(SocketFace, asyncio.BufferedProtocol):
         self._transport = cast(asyncio.Transport, None)
         self.protocol: StreamProtocol | None = None
         # A proactor loop hands the buffer to the kernel before there is anything to read.
-        windows = sys.platform == "win32"
-        self._own_buffer = memoryview(bytearray(_BUFFER_SIZE)) if windows else None
+        is_proactor = sys.platform == "win32"
+        self._own_buffer = memoryview(bytearray(_BUFFER_SIZE)) if is_proactor else None
         self._producers = ProducerSlot(self)
         self._timer: asyncio.TimerHandle | None = None
         self._reason: Exception | None = None
@@ -298,7 +301,7 @@ class StreamTransport(SocketFace, asyncio.BufferedProtocol):
         try:
             return make_protocol(self._peer)
         except Exception as exc:  # noqa: BLE001 - it must not end the loop that accepts
-            log_error(_logger, f"{self._peer}: no protocol could be made", exc)
+            self._log_error("no protocol could be made", exc)
             return None
 
     def _begin(self) -> None:
@@ -366,8 +369,11 @@ class StreamTransport(SocketFace, asyncio.BufferedProtocol):
             self._timer = None
 
     def _protocol_raised(self, exc: Exception) -> None:
-        log_error(_logger, f"{self._peer}: the protocol raised; connection aborted", exc)
+        self._log_error("the protocol raised; connection aborted", exc)
         self._cut(ConnectionAborted(f"the protocol raised {type(exc).__name__}"))
+
+    def _log_error(self, text: str, exc: Exception) -> None:
+        self._ration.log_error(_logger, self._peer, f"{self._peer}: {text}", exc)
 
     def _what_ended(self, exc: Exception | None) -> Exception:
         """Say in our words why asyncio ended the connection, where nothing here did."""
@@ -391,4 +397,4 @@ class StreamTransport(SocketFace, asyncio.BufferedProtocol):
             self._producers.stop()
             self.protocol.connectionLost(Failure(self._reason or ConnectionDone()))
         except Exception as exc:  # noqa: BLE001 - nobody is left to tell but the log
-            log_error(_logger, f"{self._peer}: connectionLost raised", exc)
+            self._log_error("connectionLost raised", exc)

@@ -119,6 +119,7 @@ class StreamPort:
                 self._build,
                 make_filter=self._make_filter,
                 loop=loop,
+                ration=getattr(self.factory, "ration", None),
             )
 
     def _build(self, addr: Address) -> Attendant | None:

@@ -64,6 +64,10 @@ class Watch:
         """Watch."""
         self.watched.add(sock)
 
+    def time(self) -> float:
+        """Stand still."""
+        return 0.0
+
     def remove_reader(self, sock: Any) -> None:
         """Watch no longer."""
         self.watched.discard(sock)

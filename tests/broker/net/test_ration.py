@@ -1,14 +1,15 @@
-"""The ration: a source that causes many lines gets ten of them a second, and one that counts."""
+"""The ration: a source gets ten records a second, all together fifty, and the rest is counted."""
 
 from __future__ import annotations
 
 import logging
+import re
 
 import pytest
 from memory import ManualScheduler
 
-from broker.net.addresses import Address, IPv4Address, UNIXAddress
-from broker.net.ration import Ration
+from broker.net.addresses import Address, IPv4Address, IPv6Address, UNIXAddress
+from broker.net.ration import EACH, LONGEST, MOST, MOST_BYTES, Ration
 
 HERE = IPv4Address("TCP", "198.51.100.7", 1)
 logger = logging.getLogger("broker.server")
@@ -20,17 +21,28 @@ def clock() -> ManualScheduler:
     return ManualScheduler()
 
 
-def complain(ration: Ration, times: int, address: Address = HERE) -> None:
-    """Cause lines."""
+def complain(ration: Ration, times: int, address: Address = HERE, text: str = "no") -> None:
+    """Cause records."""
     for _ in range(times):
-        ration.warn(logger, address, "%s: %s", address, "no")
+        ration.log(logger, logging.WARNING, address, "%s: %s", address, text)
 
 
-def test_few_lines_are_logged(clock: ManualScheduler, caplog: pytest.LogCaptureFixture) -> None:
+def elsewhere(number: int) -> Address:
+    """Return another source."""
+    return IPv4Address("TCP", f"203.0.{number // 256}.{number % 256}", 1)
+
+
+def left_out(messages: list[str]) -> int:
+    """Return how many records were told to be left out."""
+    found = [re.search(r"… (\d+) records? left out", message) for message in messages]
+    return sum(int(each[1]) for each in found if each is not None)
+
+
+def test_few_are_logged(clock: ManualScheduler, caplog: pytest.LogCaptureFixture) -> None:
     """Ten a second are logged as they are, and no timer runs."""
-    ration = Ration(10, clock)
+    ration = Ration(clock)
     for _ in range(3):
-        complain(ration, 10)
+        complain(ration, EACH)
         clock.advance(1.0)
     assert caplog.messages == ["198.51.100.7:1: no"] * 30
     assert clock.waiting == 0
@@ -38,14 +50,14 @@ def test_few_lines_are_logged(clock: ManualScheduler, caplog: pytest.LogCaptureF
 
 def test_more_are_counted(clock: ManualScheduler, caplog: pytest.LogCaptureFixture) -> None:
     """Those beyond ten are told as a number when the second is over, without anything else."""
-    ration = Ration(10, clock)
+    ration = Ration(clock)
     clock.advance(5.3)
     complain(ration, 4223)
     assert len(caplog.messages) == 10
     clock.advance(0.9)
     assert len(caplog.messages) == 10
     clock.advance(0.2)
-    assert caplog.messages[10:] == ["198.51.100.7: … 4213 similar suppressed"]
+    assert caplog.messages[10:] == ["198.51.100.7: … 4213 records left out"]
     assert caplog.records[-1].name == "broker.server"
     complain(ration, 1)
     assert caplog.messages[11:] == ["198.51.100.7:1: no"]
@@ -54,38 +66,91 @@ def test_more_are_counted(clock: ManualScheduler, caplog: pytest.LogCaptureFixtu
 
 def test_each_source_has_its_own(clock: ManualScheduler, caplog: pytest.LogCaptureFixture) -> None:
     """A source that floods does not silence another; ports of one host are one source."""
-    ration = Ration(2, clock)
+    ration = Ration(clock, each=2)
     for port in range(5):
         complain(ration, 1, IPv4Address("TCP", "198.51.100.7", port))
-    complain(ration, 2, UNIXAddress("/run/pb"))
+        complain(ration, 1, UNIXAddress(f"/run/{port}"))
+        complain(ration, 1, IPv6Address("TCP", f"2001:db8::{port}", port))
     clock.advance(1.0)
-    assert caplog.messages == [
-        "198.51.100.7:0: no",
-        "198.51.100.7:1: no",
-        "unix:/run/pb: no",
-        "unix:/run/pb: no",
-        "198.51.100.7: … 3 similar suppressed",
-    ]
+    assert len(caplog.messages) == 7
+    text = "… 9 records left out, most of them from 198.51.100.7 (3)"
+    assert caplog.messages[6:] == [text]
+
+
+def test_all_together(clock: ManualScheduler, caplog: pytest.LogCaptureFixture) -> None:
+    """From however many sources: fifty records a second and one, and the count is exact."""
+    ration = Ration(clock)
+    for _ in range(5):
+        caplog.clear()
+        for number in range(3000):
+            complain(ration, 2, elsewhere(number))
+        clock.advance(1.0)
+        assert len(caplog.messages) == MOST + 1
+        assert left_out(caplog.messages) == 6000 - MOST
+    assert clock.waiting == 0
+
+
+def test_bytes(clock: ManualScheduler, caplog: pytest.LogCaptureFixture) -> None:
+    """Long records, with tracebacks or without, are fewer: under 50 kB a second."""
+    ration = Ration(clock)
+    for number in range(100):
+        complain(ration, 1, elsewhere(number), "x" * 100_000)
+        ration.log_error(logger, elsewhere(number), "raised", ValueError("漢" * 10_000))
+    clock.advance(1.0)
+    assert all(len(message.encode()) <= LONGEST for message in caplog.messages)
+    size = sum(
+        len(record.getMessage().encode()) + len((record.exc_text or "").encode())
+        for record in caplog.records
+    )
+    assert MOST_BYTES / 2 < size < 50_000
+    assert left_out(caplog.messages) == 200 - (len(caplog.messages) - 1)
+
+
+def test_printable(clock: ManualScheduler, caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever is in a record, an address too, it is one printable line."""
+    ration = Ration(clock, each=1)
+    path = UNIXAddress("/tmp/\n\x1b[2J\udcff")
+    complain(ration, 3, path, "a\u2028b\x07")
+    clock.advance(1.0)
+    assert len(caplog.messages) == 2
+    assert all(message.isprintable() for message in caplog.messages)
+
+
+def test_levels(clock: ManualScheduler, caplog: pytest.LogCaptureFixture) -> None:
+    """What nobody hears is not counted; the number has the level of what was left out."""
+    caplog.set_level(logging.INFO, "broker")
+    ration = Ration(clock, each=1)
+    for level in (logging.DEBUG, logging.INFO, logging.INFO):
+        ration.log(logger, level, HERE, "no")
+    clock.advance(1.0)
+    ration.log(logger, logging.INFO, HERE, "no")
+    ration.log(logger, logging.ERROR, HERE, "no")
+    clock.advance(1.0)
+    levels = [record.levelno for record in caplog.records]
+    assert levels == [logging.INFO, logging.INFO, logging.INFO, logging.ERROR]
+    assert caplog.messages[1] == "198.51.100.7: … 1 record left out"
 
 
 def test_the_next_second_settles(clock: ManualScheduler, caplog: pytest.LogCaptureFixture) -> None:
-    """A line in a later second comes after the number of those before it, timer or not."""
-    ration = Ration(1, clock)
+    """A record in a later second comes after the number of those before it, timer or not."""
+    ration = Ration(clock, each=1)
     complain(ration, 3)
     clock.clock += 1.5
     complain(ration, 1)
-    assert caplog.messages[1:] == ["198.51.100.7: … 2 similar suppressed", "198.51.100.7:1: no"]
+    assert caplog.messages[1:] == ["198.51.100.7: … 2 records left out", "198.51.100.7:1: no"]
     assert clock.waiting == 0
 
 
 def test_without_a_clock(clock: ManualScheduler, caplog: pytest.LogCaptureFixture) -> None:
-    """Until there is a clock every line is logged; the first clock stays."""
-    ration = Ration(1)
+    """Until there is a clock the system's bounds the records; the first clock stays."""
+    ration = Ration(each=1)
     complain(ration, 3)
+    assert len(caplog.messages) == 1
     ration.begin(clock)
     ration.begin(ManualScheduler())
     complain(ration, 3)
-    assert len(caplog.messages) == 4
+    assert len(caplog.messages) == 1
     assert clock.waiting == 1
-    ration.settle()
+    clock.advance(1.0)
+    assert caplog.messages[1:] == ["198.51.100.7: … 5 records left out"]
     assert clock.waiting == 0
