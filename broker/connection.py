@@ -253,7 +253,7 @@ class Broker(Doors):
         """End the connection for a fault of the peer's: one log line, and no more is read.
 
         Args:
-            error: says what it was.
+            error: says what it was; where it is none of ours, it is logged as the application's.
             limit: the name of the setting that it went beyond, to be counted.
         """
         if self.disconnected or self._is_aborted:
@@ -264,8 +264,8 @@ class Broker(Doors):
         if self._fault is None:
             self._fault = error
         self.calls.is_open = False
-        journal.closed(self, error)
-        self.say_goodbye("error", str(error))
+        is_told = journal.closed(self, error)
+        self.say_goodbye("error", str(error) if is_told else "internal error")
         getattr(self.transport, "abortConnection", self.transport.loseConnection)()
 
     def say_goodbye(self, code: str, text: str) -> None:
@@ -351,7 +351,7 @@ class Broker(Doors):
 
     def _on_pending(self, event: CallPending) -> None:
         if self._results is None:
-            self._results = Results(self.session, self._scheduler, self._answered, self.pump.run)
+            self._results = Results(self.session, self._scheduler, self._answered, self.pump.resume)
         self._results.take(event.ticket, event.result)
 
     def _on_cancelled(self, event: CallCancelled) -> None:

@@ -13,7 +13,15 @@ from typing import Any, Protocol
 
 from broker.core.events import CallRaised, PeerLeaves
 from broker.defer import CancelledError
-from broker.errors import BananaError, DecodeError, Error, NoSuchMethod, NoSuchObject
+from broker.errors import (
+    BananaError,
+    DecodeError,
+    Error,
+    JellyError,
+    NoSuchMethod,
+    NoSuchObject,
+    PBConnectionLost,
+)
 from broker.failure import Failure
 from broker.flavors.failures import CopiedFailure, CopyableFailure
 from broker.net.ration import Ration
@@ -42,9 +50,18 @@ class Logged(Protocol):
         """The records that it may cause."""
 
 
-def closed(owner: Logged, error: Exception) -> None:
-    """A connection was ended for a fault of its peer's."""
-    _log(owner, logging.WARNING, "closed %s: %s", owner.peer.address, _line(error, 300))
+def closed(owner: Logged, error: Exception) -> bool:
+    """A connection was ended for a fault of its peer's, or of a hook of the application's.
+
+    Returns:
+        Whether it was the peer's, who may be told the text.
+    """
+    address = owner.peer.address
+    if isinstance(error, JellyError | PBConnectionLost | Error):
+        _log(owner, logging.WARNING, "closed %s: %s", address, _line(error, 300))
+        return True
+    owner.ration.log_error(logger, address, f"closed {address}: a hook raised", error)
+    return False
 
 
 def expired(owner: Logged, error: Exception) -> None:
@@ -76,15 +93,16 @@ def call_raised(owner: Logged, event: CallRaised) -> None:
     address = owner.peer.address
     if isinstance(error, NoSuchMethod) and event.name == "mechanisms":
         # Clients of ours ask this before they log in; where there is no login, the next is logged.
-        logger.debug("%s asks for a login, and there is none", printable(str(address)))
+        _log(owner, logging.DEBUG, "%s asks for a login, and there is none", address)
     elif _is_peers_fault(failure):
         kind = type(error).__name__
         _log(owner, logging.WARNING, "%s: %s: %s", address, kind, _line(error, 200))
     elif isinstance(error, asyncio.CancelledError | CancelledError):
         # As its caller wished, who could fill the log with that otherwise.
-        logger.debug("remote method '%s' was cancelled", name)
+        _log(owner, logging.DEBUG, "remote method '%s' was cancelled", name)
     elif isinstance(failure, CopiedFailure | CopyableFailure) or isinstance(error, Error):
-        logger.debug("remote method '%s' refused: %s", name, _line(failure.type, 100))
+        kind = _line(failure.type, 100)
+        _log(owner, logging.DEBUG, "remote method '%s' refused: %s", name, kind)
     else:
         suffix = f" (id {event.error_id})" if event.error_id else ""
         text = f"remote method '{name}' raised{suffix}"

@@ -121,6 +121,16 @@ class Pump:
             self._regulate()
         return more and not session.inbox.has_unstarted_tasks
 
+    def resume(self) -> None:
+        """Do as :meth:`run`; what a hook of the application's raises ends the connection.
+
+        For the loop, which would log it in its own way, and go on.
+        """
+        try:
+            self.run()
+        except Exception as error:  # noqa: BLE001 - a hook may raise anything
+            self._give_up(error)
+
     def _run_on(self) -> bool:
         """Handle more, in slices that grow while time is left; return whether there is more yet."""
         session, policy, scheduler = self._session, self._policy, self._scheduler
@@ -153,7 +163,7 @@ class Pump:
 
     def _take_turn(self) -> None:
         self.has_turn = False
-        self.run()
+        self.resume()
 
     # Bytes out.
 
@@ -214,7 +224,7 @@ class Pump:
         for callback in waiting:
             callback()
         if not self.has_turn:
-            self.run()
+            self.resume()
 
     def _regulate(self) -> None:
         scheduler = self._scheduler

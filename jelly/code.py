@@ -42,7 +42,7 @@ def _read_module(unjellier: Unjellier, expression: list[Any]) -> types.ModuleTyp
 def _read_function(unjellier: Unjellier, expression: list[Any]) -> Any:
     found = named_object(_name(expression), unjellier.taster)
     if not callable(found) or isinstance(found, type):
-        raise InsecureJelly(f"type '{_name(expression)[:64]}' is not a function")
+        raise InsecureJelly(f"type '{atoms.text_of(_name(expression))}' is not a function")
     return found
 
 
@@ -56,7 +56,7 @@ def _read_method(unjellier: Unjellier, expression: list[Any]) -> Any:
         raise MalformedJelly("method of an object that is not of its class")
     function = vars(cls).get(name)
     if not isinstance(function, types.FunctionType):
-        raise InsecureJelly(f"method '{name[:64]}' is not defined by {cls.__name__}")
+        raise InsecureJelly(f"method '{atoms.text_of(name)}' is not defined by {cls.__name__}")
     return function if owner is None else types.MethodType(function, owner)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from msgspec import Struct, field
 
+from jelly.atoms import text_of
 from jelly.errors import InsecureJelly
 from jelly.security import SecurityOptions, class_name
 
@@ -149,9 +150,9 @@ def named_class(name: str, security: Any) -> type:
     """
     found = named_object(name, security)
     if not isinstance(found, type):
-        raise InsecureJelly(f"type '{name[:64]}' is not a class")
+        raise InsecureJelly(f"type '{text_of(name)}' is not a class")
     if not security.isClassAllowed(found):
-        raise InsecureJelly(f"type '{name[:64]}' is not registered")
+        raise InsecureJelly(f"type '{text_of(name)}' is not registered")
     return found
 
 
@@ -159,11 +160,11 @@ def named_object(name: str, security: Any) -> Any:
     """Return the attribute that a dotted name ends in, of a module that ``security`` allows."""
     module, _, attribute = name.rpartition(".")
     if not module or not security.isModuleAllowed(module):
-        raise InsecureJelly(f"type '{name[:64]}' is not registered")
+        raise InsecureJelly(f"type '{text_of(name)}' is not registered")
     try:
         return getattr(load_module(module, security), attribute)
     except AttributeError:
-        raise InsecureJelly(f"type '{name[:64]}' does not exist") from None
+        raise InsecureJelly(f"type '{text_of(name)}' does not exist") from None
 
 
 def load_module(name: str, security: Any) -> types.ModuleType:
@@ -173,8 +174,8 @@ def load_module(name: str, security: Any) -> types.ModuleType:
         InsecureJelly: it is not allowed, or cannot be imported.
     """
     if not security.isModuleAllowed(name):
-        raise InsecureJelly(f"module '{name[:64]}' is not allowed")
+        raise InsecureJelly(f"module '{text_of(name)}' is not allowed")
     try:
         return importlib.import_module(name)
     except ImportError:
-        raise InsecureJelly(f"module '{name[:64]}' cannot be imported") from None
+        raise InsecureJelly(f"module '{text_of(name)}' cannot be imported") from None

@@ -10,6 +10,8 @@ from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct
 
+from broker.printable import printable
+
 __all__ = [
     "Address",
     "IPv4Address",
@@ -55,7 +57,7 @@ class UNIXAddress(Struct, frozen=True):
     name: str
 
     def __str__(self) -> str:
-        return f"unix:{self.name}"
+        return f"unix:{printable(self.name, 200, is_ascii=False)}"
 
 
 class PipeAddress(Struct, frozen=True):
@@ -64,7 +66,7 @@ class PipeAddress(Struct, frozen=True):
     name: str = "standard streams"
 
     def __str__(self) -> str:
-        return self.name
+        return printable(self.name, 200, is_ascii=False)
 
 
 Address: TypeAlias = IPv4Address | IPv6Address | UNIXAddress | PipeAddress
