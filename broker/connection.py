@@ -48,7 +48,7 @@ from broker.flavors.reference import RemoteReference
 from broker.handle import Connection
 from broker.keepalive import Keepalive
 from broker.net.backlog import TwistedBacklog
-from broker.net.ration import Ration
+from broker.net.ration import OWN, Ration
 from broker.net.scheduler import Scheduler, TwistedScheduler, scheduler_for
 from broker.peer import CURRENT_CALL, Call, Peer
 from broker.pump import Pump
@@ -143,7 +143,7 @@ class Broker(Doors):
         Until its peer has logged in, those of a server share one; see `share_ration`.
         """
         if self._ration is None:
-            self._ration = Ration(self._scheduler)
+            self._ration = Ration(self._scheduler, OWN, OWN)
         return self._ration
 
     def share_ration(self, ration: Ration | None) -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import copyreg
 import sys
 from collections.abc import Generator
-from functools import cached_property
+from functools import cache, cached_property
 from io import StringIO
 from types import MappingProxyType, TracebackType
 from typing import Any, NoReturn, Protocol, TypeAlias
@@ -252,6 +252,11 @@ class Failure(BaseException):
         """Return the beginning of `getErrorMessage`, in steps that do not exceed what is shown."""
         return _shown().text_of_value(self.value, most)  # type: ignore[no-any-return]
 
+    @staticmethod
+    def prepare_text() -> None:
+        """Load what `text_for_log` needs: when the interpreter ends, nothing can be loaded."""
+        _shown()
+
     def text_for_log(self) -> str:
         """Return what `getTraceback` does, bounded and made printable: 3.4 kB, several lines."""
         frames = [frame[:3] for frame in self.frames[-_shown().MOST_FRAMES - 1 :]]
@@ -364,8 +369,9 @@ def _text(value: Any) -> str:
     return _shown().text_of_value(value, only + _MOST_TEXT)  # type: ignore[no-any-return]
 
 
+@cache
 def _shown() -> Any:
-    """Return `broker.traces`; it loads jelly, which whoever only logs in need not have loaded."""
+    """Return `broker.traces`; it loads jelly, which whoever only imports cred need not have."""
     from broker import traces
 
     return traces

@@ -14,11 +14,13 @@ from msgspec import structs
 
 import broker
 import jelly
-from broker import errors
+from broker import errors, traces
 from broker.core.messages import RequestId
 from broker.core.policy import PUBLISHED, STRICT, Policy
 from broker.core.tables import ExportTable, Numbers, QuestionTable
+from broker.flavors.failures import MOST_TEXT_SHOWN
 from broker.flavors.referenceable import Referenceable, Root
+from broker.net import ration
 from cred import error as cred_error
 from jelly.codec import Reader, Writer
 from jelly.limits import Limits
@@ -258,3 +260,23 @@ def test_what_the_policies_have_in_common() -> None:
 def test_decimals_are_the_largest() -> None:
     """What the limits of Decimals still allow comes in."""
     assert decimal(10**999, 0) == Decimal(10**999)
+
+
+def test_sizes_and_rates_of_the_log() -> None:
+    """The page on logging has the numbers of the code."""
+    text = (REFERENCE / "logging.md").read_text("utf-8")
+    numbers = {
+        "a record without a traceback": ration.LONGEST,
+        "the message of a record with one": traces.MOST_MESSAGE,
+        "a traceback": traces.MOST,
+        "from one source": ration.EACH,
+        "from all sources |": ration.MOST,
+        "from all sources, text": ration.MOST_BYTES,
+        "from one connection that has logged in": ration.OWN,
+        "from one such connection, text": ration.MOST_BYTES,
+    }
+    for what, number in numbers.items():
+        (line,) = [line for line in text.splitlines() if line.startswith(f"| {what}")]
+        assert re.findall(r"\| (\d+)[^|]*\|$", line) == [str(number)]
+    assert f"the {traces.MOST_FRAMES}\ninnermost frames" in text
+    assert MOST_TEXT_SHOWN == 65536

@@ -38,6 +38,7 @@ class Unhandled:
             self.failure = None
         elif failure is not self.seen:
             self.failure = failure
+            failure.prepare_text()
         self.seen = failure
 
     def stacks(self) -> str:

@@ -16,11 +16,12 @@ from jelly.interfaces import IJellyable
 from jelly.printable import printable
 from jelly.registry import defaults
 
-__all__ = ["CopiedFailure", "CopyableFailure", "register_errors", "shown_error"]
+__all__ = ["MOST_TEXT_SHOWN", "CopiedFailure", "CopyableFailure", "register_errors", "shown_error"]
 
 _NO_TRACEBACK = "Traceback unavailable\n"
 _MAX_TEXT = 1024
-_MAX_TEXT_SHOWN = 64 * 1024
+MOST_TEXT_SHOWN = 64 * 1024
+"""Characters of the text of an exception that cross where the policy shows all of it."""
 
 
 class CopyableFailure(Failure, Copyable):
@@ -41,7 +42,7 @@ class CopyableFailure(Failure, Copyable):
         kind = self.type if isinstance(self.type, str) else qual(self.type)
         value = self.shown_value
         if value is None:
-            value = self.text_within(_MAX_TEXT_SHOWN)
+            value = self.text_within(MOST_TEXT_SHOWN)
         return {
             "count": 0,
             "type": (self.shown_type or kind).encode("utf-8"),
@@ -52,7 +53,7 @@ class CopyableFailure(Failure, Copyable):
             "parents": list(self.parents if self.shown_parents is None else self.shown_parents),
             "frames": [],
             "stack": [],
-            "traceback": self.getTraceback()[:_MAX_TEXT_SHOWN]
+            "traceback": self.getTraceback()[:MOST_TEXT_SHOWN]
             if self.unsafeTracebacks
             else _NO_TRACEBACK,
         }

@@ -66,7 +66,7 @@ class PipeAddress(Struct, frozen=True):
     name: str = "standard streams"
 
     def __str__(self) -> str:
-        return printable(self.name, 200, is_ascii=False)
+        return self.name
 
 
 Address: TypeAlias = IPv4Address | IPv6Address | UNIXAddress | PipeAddress

@@ -18,7 +18,7 @@ from broker.net.scheduler import Cancellable, Scheduler
 from broker.printable import printable
 from broker.traces import Trace, handle_error, trace_of
 
-__all__ = ["EACH", "LONGEST", "MOST", "MOST_BYTES", "Ration"]
+__all__ = ["EACH", "LONGEST", "MOST", "MOST_BYTES", "OWN", "Ration"]
 
 EACH = 10
 """Records a second that one source may cause."""
@@ -26,8 +26,11 @@ EACH = 10
 MOST = 50
 """Records a second that all sources together may cause."""
 
+OWN = 200
+"""Records a second that one connection may cause once its peer has logged in."""
+
 MOST_BYTES = 40_000
-"""Bytes of text a second that all sources together may cause."""
+"""Bytes of text a second that all sources together may cause, and one connection by itself."""
 
 LONGEST = 600
 """Bytes of a record without a traceback."""

@@ -24,6 +24,7 @@ from broker.defer import Deferred, fail
 from broker.errors import ConnectionAborted
 from broker.failure import Failure
 from broker.net.addresses import IPv4Address
+from broker.net.ration import OWN
 from broker.reception import Reception
 
 HOSTILE = ["\n", "\x1b[2J", "\u2028", "\x07", "\x9b", "\u202e", "\ud800"]
@@ -407,13 +408,17 @@ def test_floods(policy: str, has_login: bool, sources: int, log: Log) -> None:
 
 
 def test_a_flood_after_the_login(log: Log) -> None:
-    """Who has logged in has ten records a second too, of each connection."""
+    """Who has logged in has two hundred records a second on each connection, and 40 kB."""
     victim = Victim("pb", "published", House())
     for number in range(2000):
         victim.hear(victim.speaker.call(1, name=b"nothing", number=number))
     victim.wait(1.0)
-    assert len(log.heads) == 11
-    assert log.heads[-1].endswith("… 1990 records left out")
+    assert len(log.heads) == OWN + 1
+    assert log.heads[-1].endswith(f"… {2000 - OWN} records left out")
+    for number in range(2000):
+        victim.hear(victim.speaker.call([b"unicode", b"value"], 1, name=b"fail", number=number))
+    victim.wait(1.0)
+    assert sum(log.sizes[OWN + 1 :]) < 50_000
     victim.end()
 
 

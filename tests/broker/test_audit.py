@@ -13,6 +13,7 @@ from broker.audit import Audit
 from broker.errors import TooManyAttempts
 from broker.failure import Failure
 from broker.net.addresses import IPv4Address
+from broker.tally import MOST_KEYS
 from cred.error import LoginDenied, LoginUnavailable, UnauthorizedLogin, wrong_login
 
 PEER = IPv4Address("TCP", "198.51.100.7", 53122)
@@ -128,3 +129,24 @@ def test_nothing_is_written_unasked(caplog: pytest.LogCaptureFixture) -> None:
     audit.accepted(PEER, "password", "alice")
     audit.refused(PEER, "password", "alice", Failure(wrong_login("unknown user")))
     assert caplog.messages == []
+
+
+def test_a_flood_from_everywhere(lines: Lines) -> None:
+    """Of all sources four hundred are written, then fifty a second; none is uncounted."""
+    clock = Clock(1000.0)
+    audit = Audit(clock=clock)
+    refusal = Failure(wrong_login("unknown user"))
+    sources = MOST_KEYS + 2400
+    written, told = [], 0
+    for _ in range(3):
+        for number in range(sources):
+            host = f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}"
+            audit.refused(IPv4Address("TCP", host, 1), "password", "eve", refusal)
+        found = lines()
+        written.append(len(found))
+        told += sum(line.get("suppressed", 0) for line in found)
+        clock.now += 1.0
+    assert written == [400, 50, 50]
+    assert len(audit._suppressed) <= MOST_KEYS + 1
+    assert told + audit._suppressed.total() + sum(written) == 3 * sources
+    assert told > 0
