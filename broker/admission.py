@@ -20,13 +20,14 @@ from broker.attempt import Attempt
 from broker.audit import Audit
 from broker.connection import Broker
 from broker.core.dispatch import Route
+from broker.core.principal import OnBehalf
 from broker.core.sealed import opened
 from broker.defer import Deferred, fail, maybeDeferred, succeed
 from broker.flavors.avatar import AsReferenceable
 from broker.flavors.referenceable import Referenceable
 from broker.guard import Guard
 from broker.interfaces import IPBRoot, IPerspective
-from broker.live_logins import LiveLogins, Occupant
+from broker.live_logins import LiveLogins, Occupant, Visitor
 from broker.mechanisms import MECHANISMS, anonymous, certificate, challenge, scram
 from broker.mechanisms import password as password_login
 from broker.mechanisms import token as token_login
@@ -138,8 +139,12 @@ class LoginRoot(Referenceable):
         self._on_accepted.append(callback)
 
     def route(self) -> Route:
-        """Return how calls are made; all but the login methods want a login first."""
-        return answered_only(super().route())._replace(missing=_not_logged_in)
+        """Return how calls are made; all but the login methods want a login first.
+
+        Each call is made on behalf of a user of its own, who is known once it has succeeded.
+        """
+        route = answered_only(super().route())
+        return route._replace(missing=_not_logged_in, principal=self.broker.new_principal())
 
     def _attempt(
         self, mechanism: Mechanism, serve: Callable[..., Any], *args: Any
@@ -173,30 +178,28 @@ class LoginRoot(Referenceable):
             raise cred_error.UnauthorizedLogin(cred_error.WRONG_LOGIN) from None
 
     def admit(
-        self, credentials: Any, mind: Any, mechanism: str, accepted: Callable[[Occupant], object]
-    ) -> Deferred[Any]:
+        self, credentials: Any, mind: Any, mechanism: str, visitor: Visitor
+    ) -> Deferred[OnBehalf]:
         """Ask the portal for the avatar of ``credentials``; return a Deferred of what to send.
 
-        Every login ends here, whatever its mechanism; ``accepted`` is called with who it is once
-        the avatar is theirs.
+        Every login ends here, whatever its mechanism; ``visitor`` is told who it is once the avatar
+        is theirs.
         """
         most = self.broker.policy.max_refs
         if len(self._logins) >= most:
             raise cred_error.LoginFailed(f"{most} logins on one connection (max_refs)")
-        entrance = _Entrance(self.portal.realm, mechanism, self._accepted)
+        entrance = _Entrance(self.portal.realm, mechanism, visitor, self._accepted)
         portal = copy.copy(self.portal)
         portal.realm = entrance
         admitted = portal.login(credentials, mind, IPerspective)
-        return admitted.addCallback(self._admitted, entrance, accepted)
+        return admitted.addCallback(self._admitted, entrance, visitor)
 
     def _accepted(self) -> None:
         callbacks, self._on_accepted = self._on_accepted, []
         for callback in callbacks:
             callback()
 
-    def _admitted(
-        self, result: Any, entrance: _Entrance, accepted: Callable[[Occupant], object]
-    ) -> Any:
+    def _admitted(self, result: Any, entrance: _Entrance, visitor: Visitor) -> OnBehalf:
         try:
             _, avatar, logout = result
         except (TypeError, ValueError):
@@ -205,10 +208,10 @@ class LoginRoot(Referenceable):
             raise TypeError(f"the realm returned {type(avatar).__name__}, which is no Avatar")
         is_jellyable = IJellyable.providedBy(avatar)
         sent = avatar if is_jellyable else AsReferenceable(avatar, "perspective")
-        self._logins.add(entrance.occupant, sent, logout)
+        end = self._logins.add(entrance.occupant, sent, logout, visitor)
         self.broker.expectations.met("login")
-        accepted(entrance.occupant)
-        return sent
+        visitor.accepted(entrance.occupant)
+        return OnBehalf(visitor.principal, sent, end)
 
 
 @implementer(IRealm)
@@ -219,15 +222,23 @@ class _Entrance:
         occupant: who that is.
     """
 
-    def __init__(self, realm: Any, mechanism: str, accepted: Callable[[], object]):
+    def __init__(
+        self, realm: Any, mechanism: str, visitor: Visitor, accepted: Callable[[], object]
+    ):
         self.occupant = Occupant(None, mechanism)
         self._realm = realm
+        self._visitor = visitor
         self._accepted = accepted
 
     def requestAvatar(self, avatarId: Any, mind: Any, *interfaces: Any) -> Any:
         self.occupant = Occupant.of(avatarId, self.occupant.mechanism)
         self._accepted()
-        return self._realm.requestAvatar(avatarId, opened(mind), *interfaces)
+
+        def request() -> Any:
+            return self._realm.requestAvatar(avatarId, opened(mind), *interfaces)
+
+        # In the visitor's context, in whatever context the checker's result has come.
+        return maybeDeferred(self._visitor.principal.context.copy().run, request)
 
 
 def _can_be_sent(avatar: Any) -> bool:

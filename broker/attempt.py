@@ -6,12 +6,13 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from broker.audit import Audit
-from broker.connection import Broker
+from broker.connection import Broker, peer_of
+from broker.core.principal import OnBehalf, current_principal
 from broker.defer import Deferred, maybeDeferred
 from broker.errors import ServerBusy
 from broker.failure import Failure
 from broker.guard import Guard, Origin, account_of
-from broker.live_logins import Occupant
+from broker.live_logins import Occupant, Visitor
 from broker.net.addresses import source_of
 from cred.error import Unauthorized
 from cred.octets import Text
@@ -42,9 +43,9 @@ class Entry(Protocol):
         """Return a user name of the peer's as the policy gives it to checkers."""
 
     def admit(
-        self, credentials: Any, mind: Any, mechanism: str, accepted: Callable[[Occupant], object]
-    ) -> Deferred[Any]:
-        """Ask the portal for an avatar; call ``accepted`` when it is there."""
+        self, credentials: Any, mind: Any, mechanism: str, visitor: Visitor
+    ) -> Deferred[OnBehalf]:
+        """Ask the portal for an avatar; tell the visitor when it is there."""
 
 
 class Attempt:
@@ -56,12 +57,20 @@ class Attempt:
 
     Attributes:
         mechanism: its name; one of several that begin alike is known a little later.
+        peer, principal: as of `Visitor`. All that checkers and realm do is done in the context of
+            the principal, so that ``current_call().peer`` is this one's from the beginning.
     """
 
     def __init__(self, entry: Entry, mechanism: str):
         self.broker = entry.broker
         self._entry = entry
         self.mechanism = mechanism
+        principal = current_principal(entry.broker.session.translator)
+        if principal is None or peer_of(principal).mechanism is not None:
+            # Not called by a peer, or by one that is in.
+            principal = entry.broker.new_principal()
+        self.principal = principal
+        self.peer = peer_of(principal)
         self._user: Text | None = None
         self._origin = Origin(entry.visit, source_of(entry.broker.peer.address))
         # Whether the peer has got as far as to name somebody, or to show something.
@@ -78,7 +87,8 @@ class Attempt:
             self._entry.guard.check(self._origin)
             return function(*args)
 
-        return maybeDeferred(checked).addErrback(self._failed)
+        context = self.principal.context.copy()
+        return maybeDeferred(context.run, checked).addErrback(self._failed)
 
     def checker_for(self, kind: Any) -> Any:
         """Return the portal's checker for credentials of this interface, or None."""
@@ -97,13 +107,14 @@ class Attempt:
         self._entry.guard.check(self._origin)
         return name
 
-    def admit(self, credentials: Any, mind: Any, mechanism: str) -> Deferred[Any]:
+    def admit(self, credentials: Any, mind: Any, mechanism: str) -> Deferred[OnBehalf]:
         """Have the credentials checked and an avatar made; return a Deferred of what to send."""
         self._is_guess = True
         self.mechanism = mechanism
-        return self._entry.admit(credentials, mind, mechanism, self._accepted)
+        return self._entry.admit(credentials, mind, mechanism, self)
 
-    def _accepted(self, occupant: Occupant) -> None:
+    def accepted(self, occupant: Occupant) -> None:
+        """Tell the guard and the audit log."""
         self._entry.guard.succeeded(self._origin)
         address = self.broker.peer.address
         self._entry.audit.accepted(address, self.mechanism, occupant.avatar_id)

@@ -34,6 +34,7 @@ from broker.core.events import (
 )
 from broker.core.messages import ObjectId
 from broker.core.policy import Policy, published_policy
+from broker.core.principal import Principal
 from broker.core.session import Session
 from broker.defer import Deferred
 from broker.doors import Doors
@@ -58,7 +59,7 @@ from jelly.atoms import Expression
 from jelly.security import Security
 from jelly.unjellier import Row, Unjellier
 
-__all__ = ["Broker", "Connection"]
+__all__ = ["Broker", "Connection", "peer_of"]
 
 
 class Broker(Doors):
@@ -72,7 +73,7 @@ class Broker(Doors):
     Attributes:
         transport, factory: as published, set by whoever made the connection.
         disconnected: 1 once the connection is gone.
-        peer: who is at the other end.
+        peer: who is at the other end; with several logins, the last that has not ended.
         policy: as given.
         closed: a Deferred that fires when the connection has ended.
         reason: what ended it, an exception; None while it lasts.
@@ -149,6 +150,14 @@ class Broker(Doors):
     def share_ration(self, ration: Ration | None) -> None:
         """Count records against a ration that others share, or with None from now on by itself."""
         self._ration = ration
+
+    def new_principal(self) -> Principal:
+        """Return a new user of this connection, with a Peer of its own; see :func:`peer_of`."""
+        known = self.peer
+        peer = Peer(known.address, certificate=known.certificate)
+        context = self.session.context.copy()
+        context.run(CURRENT_CALL.set, Call(peer, self.connection))
+        return Principal(self.session.translator, context)
 
     # The transport's side.
 
@@ -386,6 +395,11 @@ class Broker(Doors):
         values, keywords = checked_arguments(values, keywords)
         result = call_method(method, name, route.leading + values, keywords)
         return self.serialize(result, route.perspective, name, values, keywords)
+
+
+def peer_of(principal: Principal) -> Peer:
+    """Return what the methods that a user calls see of that user."""
+    return principal.context[CURRENT_CALL].peer
 
 
 def _read_failure(unjellier: Unjellier, expression: list[Any]) -> CopiedFailure:

@@ -7,11 +7,13 @@ engine then calls those, and only those, where it would have done the work itsel
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import copy_context
 from typing import Any, ClassVar
 
 from broker import journal
 from broker.core import messages
 from broker.core.messages import ObjectId
+from broker.core.principal import Principal, view_of
 from broker.core.session import Session
 from broker.defer import maybeDeferred
 from broker.errors import DeadReferenceError
@@ -78,8 +80,10 @@ class Doors:
     ) -> Any:
         """Return the expression of a graph, or a Deferred of it for a Deferred (published)."""
         if getattr(type(object), "__await__", None) is not None:
+            # What it comes to belongs to whoever's call this is, whoever fires the Deferred.
+            run = copy_context().run
             return maybeDeferred(lambda: object).addCallback(
-                self.serialize, perspective, method, args, kw
+                lambda value: run(self.serialize, value, perspective, method, args, kw)
             )
         return self.session.serialize(object, perspective, method, args, kw)
 
@@ -92,6 +96,11 @@ class Doors:
         """Through whose eyes the message that is being made will be seen (published)."""
         scope = self.session.translator.scope
         return None if scope is None else scope.perspective
+
+    @property
+    def serializing_view(self) -> Any:
+        """The same, with the owner of the message: see ``broker.core.principal``."""
+        return view_of(self.serializingPerspective, self.session.translator.principal)
 
     @property
     def unserializingPerspective(self) -> Any:
@@ -118,9 +127,15 @@ class Doors:
         entry = self.session.translator.exports.get(key)
         return None if entry is None else entry.value
 
-    def when_released(self, object: Any, callback: Callable[[], None]) -> None:
-        """Have ``callback()`` called when the peer drops an object that is sent to it."""
-        self.session.translator.exports.when_released(object.processUniqueID(), callback)
+    def when_released(
+        self, object: Any, callback: Callable[[], None], principal: Principal | None = None
+    ) -> None:
+        """Have ``callback()`` called when the peer drops an object that is sent to it.
+
+        ``principal`` is who owns the object; None for nobody.
+        """
+        exports = self.session.translator.exports
+        exports.when_released(object.processUniqueID(), callback, principal)
 
     def publish_cache(self, instance: Any) -> tuple[int, bool]:
         """Count one sending of a Cacheable; return its id, and whether its state must go along."""
@@ -132,14 +147,20 @@ class Doors:
 
     def cachedRemotelyAs(self, instance: Any, incref: int = 0) -> int | None:
         """Return the id by which the peer holds a Cacheable, or None (published)."""
-        cache_id = self.session.translator.published.id_of(instance.processUniqueID())
+        cache_id = self.cache_id_of(instance, self.session.translator.principal)
         if cache_id is not None and incref:
             self.publish_cache(instance)
         return cache_id
 
+    def cache_id_of(self, instance: Any, principal: Principal | None) -> int | None:
+        """Return the id by which the peer holds a Cacheable that a principal has sent, or None."""
+        published = self.session.translator.published
+        return published.id_of(instance.processUniqueID(), principal)
+
     def cacheLocally(self, cid: int, instance: Any) -> None:
         """Hold a cache whose state is on its way (published)."""
-        self.session.translator.held.add(cid, instance)
+        translator = self.session.translator
+        translator.held.add(cid, instance, translator.receiver)
 
     def refresh_cache(self, cache_id: int, instance: Any) -> None:
         """Follow a cache whose attributes were replaced as a whole."""

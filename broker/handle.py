@@ -51,7 +51,11 @@ class Connection:
 
     @property
     def peer(self) -> Peer:
-        """Who is at the other end."""
+        """Who is at the other end.
+
+        With several logins on the connection, this is the last that has not ended. Who makes a
+        call, ``broker.current_call().peer`` tells.
+        """
         return self.broker.peer
 
     @property

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from zope.interface import classImplements
 
 from broker import journal
 from broker.connection import Broker
+from broker.core.principal import Principal
 from broker.defer import maybeDeferred
 from broker.errors import LoginExpired
 from broker.net.scheduler import Cancellable, scheduler_for
+from broker.peer import Peer
 from cred.checkers import ANONYMOUS
 from cred.identity import Identity
 from jelly.interfaces import IJellyable
 
-__all__ = ["LiveLogins", "Occupant"]
+__all__ = ["LiveLogins", "Occupant", "Visitor"]
 
 # Here, where the two meet: cred knows no jelly, and jelly no login.
 classImplements(Identity, IJellyable)
@@ -52,69 +54,130 @@ class Occupant(NamedTuple):
         return cls(text, mechanism)
 
 
+class Visitor(Protocol):
+    """Whoever is being let in.
+
+    Attributes:
+        peer: what methods will see of them, the same object all along.
+        principal: who owns what they are given.
+    """
+
+    peer: Peer
+    principal: Principal
+
+    def accepted(self, occupant: Occupant) -> None:
+        """The avatar is theirs."""
+
+
 class LiveLogins:
     """The logins of one connection that have not been logged out.
 
-    The last of them is what ``broker.peer`` tells. When one expires that still has its avatar, the
-    connection ends.
+    The last of them is what ``broker.peer`` tells. The connection ends when the first of all its
+    logins expires, also of those that have been logged out: what a login has handed out outlives
+    its avatar.
 
     Args:
         broker: the server's side of the connection.
         clock: the time, in seconds since 1970.
     """
 
-    __slots__ = ("_broker", "_clock", "_occupants")
+    __slots__ = ("_broker", "_clock", "_deadline", "_is_first", "_nobody", "_stays", "_timer")
 
     def __init__(self, broker: Broker, clock: Callable[[], float] = time.time):
         self._broker = broker
         self._clock = clock
-        self._occupants: dict[_Stay, Occupant] = {}
+        self._nobody = broker.peer
+        # A dict for its order.
+        self._stays: dict[_Stay, None] = {}
+        self._is_first = True
+        self._deadline: float | None = None
+        self._timer: Cancellable | None = None
 
     def __len__(self) -> int:
-        return len(self._occupants)
+        return len(self._stays)
 
-    def add(self, occupant: Occupant, sent: Any, logout: Callable[[], Any]) -> None:
+    def add(
+        self, occupant: Occupant, sent: Any, logout: Callable[[], Any], visitor: Visitor
+    ) -> Callable[[], None]:
         """Note a login; call its ``logout`` once, when the peer drops ``sent`` or has gone.
+
+        Args:
+            occupant: who has been let in.
+            sent: what the peer gets for an avatar.
+            logout: without arguments.
+            visitor: whose ``peer`` is filled in, and whose principal owns ``sent``.
+
+        Returns:
+            What ends this login at once; for an avatar that cannot be sent.
 
         Raises:
             LoginExpired: it has ended already; ``logout`` is called.
         """
         broker = self._broker
-        stay = _Stay(self, logout)
-        self._occupants[stay] = occupant
-        left = None if occupant.expires is None else occupant.expires - self._clock()
-        if left is not None and left <= 0:
-            stay.end()
+        expires = occupant.expires
+        if expires is not None and expires <= self._clock():
+            maybeDeferred(logout)
             raise LoginExpired(_EXPIRED)
         if broker.disconnected:
             # The peer went while the realm was still making the avatar.
-            stay.end()
-            return
-        if left is not None:
-            stay.timer = scheduler_for(broker.transport).later(left, self._expire)
-        end = stay.end
-        broker.notifyOnDisconnect(end)
+            maybeDeferred(logout)
+            return _nothing
+        peer = visitor.peer
+        peer.avatar_id, peer.groups = occupant.avatar_id, occupant.groups
+        peer.mechanism = occupant.mechanism
+        stay = _Stay(self, peer, logout)
+        self._own(visitor.principal)
+        if expires is not None:
+            self._end_at(expires)
         if hasattr(sent, "processUniqueID"):
-            broker.when_released(sent, end)
+            stay.identity = sent.processUniqueID(), visitor.principal
+            broker.when_released(sent, stay.end, visitor.principal)
+        self._stays[stay] = None
         self._show()
+        return stay.end
+
+    def _own(self, principal: Principal) -> None:
+        """Have what belongs to nobody in particular belong to a user who is the only one so far."""
+        session = self._broker.session
+        if not self._is_first:
+            session.set_sole_principal(None)
+            return
+        self._is_first = False
+        session.set_sole_principal(principal)
+        # One for all logins, of which there may be many.
+        self._broker.notifyOnDisconnect(self._lost)
 
     def _log_out(self, stay: _Stay) -> None:
-        if self._occupants.pop(stay, None) is None:
+        if stay not in self._stays:
             return
+        del self._stays[stay]
         broker = self._broker
-        broker.dontNotifyOnDisconnect(stay.end)
-        if stay.timer is not None:
-            stay.timer.cancel()
+        if stay.identity is not None:
+            broker.session.translator.exports.never_sent(*stay.identity)
         if not broker.disconnected:
             self._show()
         maybeDeferred(stay.logout)
 
+    def _lost(self) -> None:
+        """Log everybody out: the connection has ended."""
+        if self._timer is not None:
+            self._timer.cancel()
+        for stay in list(self._stays):
+            stay.end()
+
     def _show(self) -> None:
-        last = next(reversed(self._occupants.values()), None)
-        peer = self._broker.peer
-        peer.avatar_id = None if last is None else last.avatar_id
-        peer.mechanism = None if last is None else last.mechanism
-        peer.groups = frozenset() if last is None else last.groups
+        last = next(reversed(self._stays), None)
+        self._broker.peer = self._nobody if last is None else last.peer
+
+    def _end_at(self, expires: float) -> None:
+        """End the connection then, unless it ends earlier."""
+        if self._deadline is not None and self._deadline <= expires:
+            return
+        self._deadline = expires
+        if self._timer is not None:
+            self._timer.cancel()
+        scheduler = scheduler_for(self._broker.transport)
+        self._timer = scheduler.later(expires - self._clock(), self._expire)
 
     def _expire(self) -> None:
         """End the connection in good order; nothing that the peer asks from now on is done."""
@@ -123,23 +186,34 @@ class LiveLogins:
         broker.session.drain()
         broker.say_goodbye("expired", _EXPIRED)
         broker.transport.loseConnection()
+        # Pages that a peer has asked for would be sent to their end otherwise.
+        abort = getattr(broker.transport, "abortConnection", None)
+        if abort is not None:
+            seconds = broker.policy.close_timeout
+            self._timer = scheduler_for(broker.transport).later(seconds, abort)
 
 
 class _Stay:
     """One login, until its logout.
 
     Attributes:
+        peer: what methods see of the user.
         logout: called once, at the end.
-        timer: of its expiry; None where it does not expire.
+        identity: the identity and the principal of what was sent, where the peer can drop that.
     """
 
-    __slots__ = ("_logins", "logout", "timer")
+    __slots__ = ("_logins", "identity", "logout", "peer")
 
-    def __init__(self, logins: LiveLogins, logout: Callable[[], Any]):
+    def __init__(self, logins: LiveLogins, peer: Peer, logout: Callable[[], Any]):
         self._logins = logins
+        self.peer = peer
         self.logout = logout
-        self.timer: Cancellable | None = None
+        self.identity: tuple[Any, Principal] | None = None
 
     def end(self) -> None:
         """Log out; nothing happens where that was done already."""
         self._logins._log_out(self)
+
+
+def _nothing() -> None:
+    """Be the end of a login that has ended."""

@@ -16,7 +16,7 @@ __all__ = ["CURRENT_CALL", "Call", "Peer", "current_call"]
 
 
 class Peer(Struct):
-    """The other end of a connection.
+    """The other end of a connection, as one of its logins.
 
     Attributes:
         address: where it connects from, or listens; None where the transport does not say.
@@ -37,7 +37,7 @@ class Call(Struct, frozen=True):
     """The call of a peer's in which the code that asks is running.
 
     Attributes:
-        peer: who is calling.
+        peer: who is calling: the login that the called object belongs to.
         connection: over which connection.
     """
 
@@ -50,6 +50,10 @@ CURRENT_CALL: ContextVar[Call] = ContextVar("broker.current_call")
 
 def current_call() -> Call:
     """Return who is calling, in a plain or async remote method and in what it awaits or starts.
+
+    An avatar is called by the user who has logged in to it, whoever else has logged in on the same
+    connection, and so is what that user was given: the results of such calls, and what was passed
+    to objects that the user handed over.
 
     Raises:
         LookupError: no remote method is running here.

@@ -74,7 +74,7 @@ class Results:
             work.cancel()
 
     def _run(self, call: IncomingCall, coroutine: Coroutine[Any, Any, Any]) -> None:
-        context = self._session.context.copy()
+        context = self._session.callee.context_of(call).copy()
         create_task = self._scheduler.create_task
         if create_task is None:
             deferred = drive(coroutine, context)

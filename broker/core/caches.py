@@ -13,7 +13,8 @@ from functools import partial
 from typing import Any
 
 from broker.core.messages import ObjectId
-from broker.core.tables import Numbers, WeakHold, shown
+from broker.core.principal import Principal
+from broker.core.tables import Numbers, WeakHold, key_of, shown
 from jelly.bases import blank_of
 from jelly.errors import LimitExceeded, MalformedJelly, ProtocolError
 from jelly.numbers import is_number
@@ -54,18 +55,23 @@ class PublishedCacheTable:
     def __len__(self) -> int:
         return len(self._by_id)
 
-    def id_of(self, identity: Any) -> int | None:
+    def id_of(self, identity: Any, principal: Principal | None = None) -> int | None:
         """Return the id of an object that the peer holds, or None."""
-        return self._ids.get(identity)
+        return self._ids.get(key_of(identity, principal))
 
-    def add(self, value: Any, identity: Any, perspective: Any) -> int:
+    def add(
+        self, value: Any, identity: Any, perspective: Any, principal: Principal | None = None
+    ) -> int:
         """Return the id of an object that the peer is about to hold.
+
+        An object has one id for each principal that it was sent by.
 
         Raises:
             LimitExceeded: the peer holds max_refs caches already.
         """
         if len(self._by_id) >= self._max_refs:
             raise LimitExceeded(f"more than {self._max_refs} live caches (max_refs)")
+        identity = key_of(identity, principal)
         cache_id = self._ids[identity] = self._numbers.next()
         self._by_id[cache_id] = PublishedCache(value, identity, perspective)
         return cache_id
@@ -102,10 +108,11 @@ class PublishedCacheTable:
 class HeldCache:
     """State of one object of the peer's, and the object that it is seen through."""
 
-    __slots__ = ("_make", "handle", "state")
+    __slots__ = ("_make", "handle", "principal", "state")
 
-    def __init__(self) -> None:
+    def __init__(self, principal: Principal | None) -> None:
         self.handle: WeakHold | None = None
+        self.principal = principal
         self.state: dict[str, Any] = {}
         self._make: Callable[[], Any] = object
 
@@ -147,8 +154,8 @@ class HeldCacheTable:
     def __len__(self) -> int:
         return len(self._by_id)
 
-    def add(self, cache_id: object, value: Any) -> None:
-        """Hold a cache whose state is on its way.
+    def add(self, cache_id: object, value: Any, principal: Principal | None = None) -> None:
+        """Hold a cache whose state is on its way; ``principal`` has sent it.
 
         Raises:
             MalformedJelly: the id is none, or is held already.
@@ -160,7 +167,7 @@ class HeldCacheTable:
             raise MalformedJelly(f"cache {shown(cache_id)} defined twice")
         if len(self._by_id) >= self._max_refs:
             raise LimitExceeded(f"more than {self._max_refs} live caches (max_refs)")
-        entry = self._by_id[cache_id] = HeldCache()
+        entry = self._by_id[cache_id] = HeldCache(principal)
         entry.hold(value, self._handle(cache_id, value))
 
     def refresh(self, cache_id: int, value: Any) -> None:
@@ -193,6 +200,10 @@ class HeldCacheTable:
         entry = self._entry(cache_id)
         value = entry.value()
         return entry.revived() if value is None else value
+
+    def principal_of(self, cache_id: int) -> Principal | None:
+        """Return who has sent a cache that is held; None for nobody."""
+        return self._entry(cache_id).principal
 
     def remove(self, cache_id: int) -> Any:
         """Forget a cache that the peer has done with; return its object if it is alive."""

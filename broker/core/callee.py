@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import inspect
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 from broker.core.dispatch import (
@@ -33,6 +33,7 @@ from broker.core.messages import (
 )
 from broker.core.outbox import Outbox
 from broker.core.policy import Policy
+from broker.core.principal import OnBehalf, Principal
 from broker.core.scope import Scope
 from broker.core.small import PLAIN, with_expressions
 from broker.core.stats import Stats
@@ -57,10 +58,21 @@ class IncomingCall:
             expressions.
         args, kw: what the method was called with.
         deadline: milliseconds that the peer waits, or None.
+        principal: on whose behalf it is made; None for nobody.
         is_read: whether what fails from now on is not the fault of what the peer sent.
     """
 
-    __slots__ = ("args", "deadline", "is_read", "kw", "name", "request_id", "route", "wants_answer")
+    __slots__ = (
+        "args",
+        "deadline",
+        "is_read",
+        "kw",
+        "name",
+        "principal",
+        "request_id",
+        "route",
+        "wants_answer",
+    )
 
     def __init__(
         self, request_id: RequestId, name: str, wants_answer: bool, deadline: int | None = None
@@ -69,6 +81,7 @@ class IncomingCall:
         self.name = name
         self.wants_answer = wants_answer
         self.deadline = deadline
+        self.principal: Principal | None = None
         self.route: Route | None = None
         self.is_read = False
         self.args: tuple[Any, ...] = ()
@@ -84,7 +97,7 @@ class Callee:
         running: the calls that have not ended, by request id; those that want no answer, whose ids
             mean nothing, by themselves.
         answered: bytes of answers and errors since it was last set to 0.
-        context: the contextvars that plain methods run in.
+        context: the contextvars that plain methods of nobody's run in; a principal has its own.
     """
 
     __slots__ = (
@@ -149,6 +162,7 @@ class Callee:
         if methods is None:
             entry.leading, methods = free_methods(entry.value)
             entry.methods = methods
+            entry.enter = self._enter_of(entry.principal)
         function = methods.get(message.name)
         if function is None:
             return self.receive(message, wants_answer)
@@ -156,19 +170,19 @@ class Callee:
         outbox = self._outbox
         before = outbox.size
         try:
-            result = self._enter(function, *entry.leading, *message.args, **message.kw)
+            result = entry.enter(function, *entry.leading, *message.args, **message.kw)
             is_done = outbox.answer(message.request_id, result) if wants_answer else result is None
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # noqa: BLE001 - whatever a method raises is its answer
             if type(error) is TypeError:
                 error = as_call_error(error, message.name)
-            self._refuse(self._incoming(message, wants_answer), error)
+            self._refuse(self._incoming(message, wants_answer, entry.principal), error)
             return None
         if is_done:
             self.answered += outbox.size - before
             return None
-        call = self._incoming(message, wants_answer)
+        call = self._incoming(message, wants_answer, entry.principal)
         call.route = entry.value.route()
         call.args, call.kw = message.args, message.kw
         return self._conclude(call, result)
@@ -194,6 +208,7 @@ class Callee:
     def _receive(self, call: IncomingCall, message: Any) -> Work:
         try:
             target = self._admit(message)
+            call.principal = self._principal_of(message)
         except Exception as error:  # noqa: BLE001 - an object's own lookup may raise anything
             yield from self._discard(message)
             self._refuse(call, error)
@@ -243,8 +258,23 @@ class Callee:
         return not inspect.iscoroutinefunction(method)
 
     @staticmethod
-    def _incoming(message: Any, wants_answer: bool) -> IncomingCall:
-        return IncomingCall(message.request_id, message.name, wants_answer, message.deadline)
+    def _incoming(
+        message: Any, wants_answer: bool, principal: Principal | None = None
+    ) -> IncomingCall:
+        call = IncomingCall(message.request_id, message.name, wants_answer, message.deadline)
+        call.principal = principal
+        return call
+
+    def context_of(self, call: IncomingCall) -> contextvars.Context:
+        """Return the contextvars that the method of a call runs in; an async one in a copy."""
+        return self.context if call.principal is None else call.principal.context
+
+    def _owner_of(self, call: IncomingCall) -> Principal | None:
+        """Return who owns what the answer to a call hands out."""
+        return call.principal or self._translator.sole_principal
+
+    def _enter_of(self, principal: Principal | None) -> Any:
+        return self._enter if principal is None else principal.enter
 
     def _conclude(self, call: IncomingCall, result: Any) -> Work | None:
         """Answer a call with what its method returned, or hand that out if it is an awaitable."""
@@ -269,16 +299,19 @@ class Callee:
             return
         for part in (message.args, message.kw):
             with contextlib.suppress(Exception):
-                yield from self._read(part, None)
+                yield from self._read(part, None, self._enter)
 
-    def _read(self, expression: Expression, perspective: Any) -> Generator[object, None, Any]:
+    def _read(
+        self, expression: Expression, perspective: Any, enter: Callable[..., Any]
+    ) -> Generator[object, None, Any]:
         """Return the value of an expression, as seen through somebody's eyes."""
         walk = self._unjelly_walk(expression, perspective)
-        while (value := next(walk)) is UNFINISHED:
+        while (value := enter(next, walk)) is UNFINISHED:
             yield UNFINISHED
         return value
 
     def _run(self, call: IncomingCall, target: Any, message: Any) -> Generator[object, None, Any]:
+        enter = self._enter_of(call.principal)
         is_hooked = overrides_hook(target, "remoteMessageReceived")
         route = target.remoteMessageReceived if is_hooked else target.route()
         if not isinstance(route, Route):
@@ -286,21 +319,24 @@ class Callee:
             if type(message) in PLAIN:
                 message = with_expressions(message)
             call.is_read = True
-            return self._enter(route, self._host, call.name, message.args, message.kw)
+            return enter(route, self._host, call.name, message.args, message.kw)
         call.route = route
+        if route.principal is not None:
+            call.principal = route.principal
+            enter = route.principal.enter
         args, kw = message.args, message.kw
         if type(message) not in PLAIN:
             # Arguments first: what they refer to is released also where there is no such method.
-            args = yield from self._read(args, route.perspective)
-            kw = yield from self._read(kw, route.perspective)
+            args = yield from self._read(args, route.perspective, enter)
+            kw = yield from self._read(kw, route.perspective, enter)
         del message
         call.is_read = True
         method = find_method(route, call.name, self._policy.dynamic_methods)
         if route.unanswered is not None and not call.wants_answer:
             raise route.unanswered()
-        self._enter(check_condition, method, call.name)
+        enter(check_condition, method, call.name)
         call.args, call.kw = args, kw = checked_arguments(args, kw)
-        return self._enter(call_method, method, call.name, route.leading + args, kw)
+        return enter(call_method, method, call.name, route.leading + args, kw)
 
     def _target(self, message: Any) -> Any:
         if type(message) in _TO_CACHES:
@@ -311,6 +347,12 @@ class Callee:
                 f"object {shown(message.object_id)} is not exported to this connection"
             )
         return target
+
+    def _principal_of(self, message: Any) -> Principal | None:
+        if type(message) in _TO_CACHES:
+            return self._translator.held.principal_of(message.object_id)
+        entry = self._entry(message.object_id)
+        return None if entry is None else entry.principal
 
     def _export(self, object_id: ObjectId) -> Any:
         entry = self._translator.exports.get(object_id)
@@ -335,7 +377,12 @@ class Callee:
     def _answer_with_graph(self, call: IncomingCall, value: Any) -> Work:
         outbox, route = self._outbox, call.route
         perspective = None if route is None else route.perspective
-        scope = self._translator.open(perspective, call.name, call.args, call.kw)
+        is_given = type(value) is OnBehalf
+        owner = value.principal if is_given else self._owner_of(call)
+        scope = self._translator.open(perspective, call.name, call.args, call.kw, owner)
+        if is_given:
+            scope.on_rollback(value.undo)
+            value = value.value
         try:
             expression = value
             if route is not None:
@@ -382,7 +429,7 @@ class Callee:
 
     def _send_error(self, call: IncomingCall, shown_error: Any) -> None:
         outbox = self._outbox
-        scope = self._translator.open()
+        scope = self._translator.open(principal=self._owner_of(call))
         try:
             packed = outbox.pack([b"error", call.request_id, outbox.jelly(shown_error)])
         except BaseException:

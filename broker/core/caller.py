@@ -8,6 +8,7 @@ from typing import Any
 from broker.core import messages
 from broker.core.messages import ObjectId, PlainAnswer, PlainTuple, RequestId
 from broker.core.outbox import Outbox
+from broker.core.principal import split_view
 from broker.core.stats import Stats
 from broker.core.tables import QuestionTable
 from broker.core.translator import Translator, walk_of
@@ -61,7 +62,8 @@ class Caller:
             command: ``b"message"``, or ``b"cachemessage"`` for a cache that the peer holds.
             object_id, name: which object, which method.
             args, kw: what to call it with.
-            perspective: through whose eyes arguments and the result are seen.
+            perspective: through whose eyes arguments and the result are seen; a
+                ``principal.View`` where there is a principal.
             wants_answer: whether an answer is due.
             deadline: milliseconds that the caller will wait; told where the dialect can.
 
@@ -97,7 +99,9 @@ class Caller:
         deadline: int | None,
     ) -> RequestId:
         outbox = self._outbox
-        scope = self._translator.open(perspective, name, args, kw)
+        seen_by, principal = split_view(perspective)
+        owner = self._translator.principal if principal is None else principal
+        scope = self._translator.open(seen_by, name, args, kw, owner)
         request_id: RequestId | None = None
         try:
             net_args = outbox.jelly(args)
@@ -153,8 +157,10 @@ class Caller:
         perspective = self.questions.perspective_of(request_id)
         # Made in any case: what it refers to has been counted by the peer, and must be released.
         try:
-            walk = self._unjelly_walk(expression, perspective)
-            while (outcome := next(walk)) is UNFINISHED:
+            seen_by, principal = split_view(perspective)
+            enter = _directly if principal is None else principal.enter
+            walk = self._unjelly_walk(expression, seen_by)
+            while (outcome := enter(next, walk)) is UNFINISHED:
                 yield UNFINISHED
         except Exception as error:  # noqa: BLE001 - an answer that may not come in fails this call
             tell, outcome = self._host.refused, error
@@ -164,6 +170,10 @@ class Caller:
         is_waited_for, _ = self.questions.take(request_id)
         if is_waited_for:
             tell(request_id, outcome)
+
+
+def _directly(function: Callable[..., Any], *args: Any) -> Any:
+    return function(*args)
 
 
 # In characters, of which each may take four bytes.

@@ -13,6 +13,7 @@ import weakref
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
+from broker.core.principal import Principal
 from broker.errors import NoSuchMethod, WrongArguments
 from jelly.atoms import text_of
 from jelly.printable import printable
@@ -62,6 +63,7 @@ class Route(NamedTuple):
         perspective: through whose eyes arguments and results are seen.
         missing: makes the error for a name that is not exposed; NoSuchMethod unless given.
         unanswered: makes the error for a call that wants no answer; None where such are taken.
+        principal: on whose behalf this one call is made; None for the owner of the object.
     """
 
     target: Any
@@ -70,6 +72,7 @@ class Route(NamedTuple):
     perspective: Any = None
     missing: Callable[[str], Exception] = NoSuchMethod
     unanswered: Callable[[], Exception] | None = None
+    principal: Principal | None = None
 
 
 def engine_hook(hook: Hook) -> Hook:
@@ -116,7 +119,7 @@ def free_methods(target: Any) -> tuple[tuple[Any, ...], Mapping[str, types.Funct
         route = target.route()
     except Exception:  # noqa: BLE001 - raised again, and answered, where the call itself is made
         return (), _NONE
-    if not isinstance(route, Route) or route.unanswered is not None:
+    if not isinstance(route, Route) or route.unanswered or route.principal:
         return (), _NONE
     return (route.target, *route.leading), _table(type(route.target), route.prefix).free
 

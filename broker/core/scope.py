@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from broker.core.messages import RequestId
+from broker.core.principal import Principal
 
 __all__ = ["Scope"]
 
@@ -22,6 +23,7 @@ class Scope:
         perspective, method, args, kw: for the hooks, as the Broker's ``serializingPerspective``,
             ``jellyMethod``, ``jellyArgs`` and ``jellyKw``.
         outer: the scope in which this one was opened, or None.
+        principal: who owns what the message hands out; None for nobody.
         behind: calls that hooks made, packed to be sent after the message.
         requests: the ids of those calls.
         can_pause: whether other messages may be sent before this one. A message that brings a cache
@@ -37,6 +39,7 @@ class Scope:
         "method",
         "outer",
         "perspective",
+        "principal",
         "requests",
     )
 
@@ -47,6 +50,7 @@ class Scope:
         method: Any = None,
         args: Any = None,
         kw: Any = None,
+        principal: Principal | None = None,
     ):
         self.outer = outer
         self.perspective = perspective
@@ -54,6 +58,7 @@ class Scope:
         self.args = args
         self.kw = kw
         self.can_pause = outer is None
+        self.principal = principal
         self.behind: list[Any] = []
         self.requests: list[RequestId] = []
         self._undo: list[Callable[[], object]] = []

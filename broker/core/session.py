@@ -41,6 +41,7 @@ from broker.core.inbox import Inbox
 from broker.core.messages import Message, RequestId
 from broker.core.outbox import Outbox
 from broker.core.policy import Policy
+from broker.core.principal import Principal
 from broker.core.sealed import Sealed
 from broker.core.small import BASICS
 from broker.core.stats import Stats
@@ -243,8 +244,17 @@ class Session:
 
     @property
     def context(self) -> Context:
-        """The contextvars that plain methods run in."""
+        """The contextvars that plain methods of nobody's run in."""
         return self.callee.context
+
+    def set_sole_principal(self, principal: Principal | None) -> None:
+        """Name the owner of what is handed out by no call, and of what has a name.
+
+        Args:
+            principal: the only user that the connection has had; None where there were several.
+        """
+        self.translator.sole_principal = principal
+        self.translator.exports.own_names(principal)
 
     @property
     def running(self) -> int:

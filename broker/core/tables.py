@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from broker.core.messages import ObjectId, RequestId
+from broker.core.principal import Principal, split_view
 from jelly.atoms import text_of
 from jelly.errors import LimitExceeded, ProtocolError
 
@@ -27,6 +28,11 @@ __all__ = ["ExportTable", "ImportTable", "QuestionTable"]
 def shown(object_id: object) -> str:
     """Return an id of the peer's as text that is fit for a message."""
     return str(object_id) if type(object_id) is int else f"'{text_of(object_id)}'"
+
+
+def key_of(identity: Any, principal: Principal | None) -> Any:
+    """Return what tells an object of a principal's from others of this connection."""
+    return identity if principal is None else (principal, identity)
 
 
 class Numbers:
@@ -48,16 +54,29 @@ class Export:
 
     Attributes:
         value, identity, count: the object, what tells it from others, how often it was sent.
+        principal: on whose behalf it is called; None for nobody.
         on_release: called when the peer has dropped it.
-        leading, methods: what ``dispatch.free_methods`` has found, once it has been called.
+        enter, leading, methods: what runs a call in the context of the principal, and what
+            ``dispatch.free_methods`` has found, once it has been called.
     """
 
-    __slots__ = ("count", "identity", "leading", "methods", "on_release", "value")
+    __slots__ = (
+        "count",
+        "enter",
+        "identity",
+        "leading",
+        "methods",
+        "on_release",
+        "principal",
+        "value",
+    )
 
-    def __init__(self, value: Any, identity: Any, count: int):
+    def __init__(self, value: Any, identity: Any, count: int, principal: Principal | None = None):
         self.value = value
         self.identity = identity
         self.count = count
+        self.principal = principal
+        self.enter: Any = None
         self.on_release: Callable[[], None] | None = None
         self.leading: tuple[Any, ...] = ()
         self.methods: Mapping[str, Callable[..., Any]] | None = None
@@ -88,12 +107,22 @@ class ExportTable:
         # msgpack/1 has text for names.
         self._by_id[name.decode("utf-8", "backslashreplace")] = entry
 
-    def add(self, value: Any, identity: Any) -> ObjectId:
+    def own_names(self, principal: Principal | None) -> None:
+        """Have what has a name called on behalf of ``principal`` from now on."""
+        for object_id, entry in self._by_id.items():
+            if isinstance(object_id, bytes):
+                entry.principal = principal
+                entry.methods = None
+
+    def add(self, value: Any, identity: Any, principal: Principal | None = None) -> ObjectId:
         """Count one sending of an object, and return the id that it has for the peer.
+
+        An object has one id for each principal that it was sent by.
 
         Raises:
             LimitExceeded: the peer holds max_refs objects already.
         """
+        identity = key_of(identity, principal)
         object_id = self._ids.get(identity)
         if object_id is not None:
             self._by_id[object_id].count += 1
@@ -101,26 +130,32 @@ class ExportTable:
         if len(self._ids) >= self.max_refs:
             raise LimitExceeded(f"more than {self.max_refs} live references (max_refs)")
         object_id = self._ids[identity] = self._numbers.next()
-        entry = self._by_id[object_id] = Export(value, identity, 1)
+        entry = self._by_id[object_id] = Export(value, identity, 1, principal)
         entry.on_release = self._due.pop(identity, None)
         return object_id
 
-    def when_released(self, identity: Any, callback: Callable[[], None]) -> None:
+    def when_released(
+        self, identity: Any, callback: Callable[[], None], principal: Principal | None = None
+    ) -> None:
         """Have ``callback()`` called when the peer drops an object, sent already or about to be."""
-        entry = self.entry_of(identity)
+        entry = self.entry_of(identity, principal)
         if entry is not None:
             entry.on_release = callback
         else:
-            self._due[identity] = callback
+            self._due[key_of(identity, principal)] = callback
+
+    def never_sent(self, identity: Any, principal: Principal | None = None) -> None:
+        """Forget what :meth:`when_released` was told, if the object has not been sent."""
+        self._due.pop(key_of(identity, principal), None)
 
     @property
     def get(self) -> Callable[[ObjectId | str], Export | None]:
         """Return the entry of an id, or None: ``get(object_id)``."""
         return self._by_id.get
 
-    def entry_of(self, identity: Any) -> Export | None:
+    def entry_of(self, identity: Any, principal: Principal | None = None) -> Export | None:
         """Return the entry of an object that was sent, or None."""
-        object_id = self._ids.get(identity)
+        object_id = self._ids.get(key_of(identity, principal))
         return None if object_id is None else self._by_id[object_id]
 
     def names(self) -> dict[ObjectId, Any]:
@@ -160,12 +195,12 @@ class WeakHold(weakref.ref[Any]):
 
     __slots__ = ("count", "key")
 
-    key: tuple[ObjectId, int]
+    key: tuple[Any, ...]
     count: int
 
 
 class ImportTable:
-    """Objects of the peer's, by id and perspective.
+    """Objects of the peer's, by id, perspective and principal.
 
     Args:
         on_collected: ``f(object_id, count)``, called at any moment and in any thread.
@@ -176,7 +211,7 @@ class ImportTable:
     def __init__(self, on_collected: Callable[[ObjectId, int], None], max_refs: int):
         self._on_collected = on_collected
         self._max_refs = max_refs
-        self._entries: dict[tuple[ObjectId, int], WeakHold] = {}
+        self._entries: dict[tuple[Any, ...], WeakHold] = {}
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -186,10 +221,17 @@ class ImportTable:
     ) -> Any:
         """Count one reception, and return the one reference to the object.
 
+        Args:
+            object_id: as the peer has sent it.
+            perspective: through whose eyes it is seen; a ``principal.View`` where there is a
+                principal.
+            make: returns a new reference: ``make(perspective, object_id)``.
+
         Raises:
             LimitExceeded: max_refs objects of the peer are alive here already.
         """
-        key = (object_id, id(perspective))
+        seen_by, principal = split_view(perspective)
+        key = (object_id, id(seen_by), id(principal))
         entry = self._entries.get(key)
         if entry is not None:
             found = entry()

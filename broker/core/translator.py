@@ -16,6 +16,7 @@ from broker.core.caches import HeldCacheTable, PublishedCacheTable
 from broker.core.dropped import Dropped
 from broker.core.messages import ObjectId
 from broker.core.policy import Policy
+from broker.core.principal import Principal, current_principal, view_of
 from broker.core.scope import Scope
 from broker.core.tables import ExportTable, ImportTable, Numbers, shown
 from broker.errors import NoSuchObject
@@ -29,11 +30,17 @@ from jelly.unjellier import Row, Unjellier
 __all__ = ["Invoker", "Translator", "walk_of"]
 
 
+_WHOEVER = object()
+
+
 class Invoker(Protocol):
     """What the hooks of objects see as ``jellier.invoker``, and what makes references for us."""
 
     def make_reference(self, perspective: Any, object_id: ObjectId, /) -> Any:
-        """Return a new reference to an object of the peer's."""
+        """Return a new reference to an object of the peer's.
+
+        ``perspective`` is a ``principal.View`` where there is a principal.
+        """
         ...
 
     @property
@@ -54,6 +61,7 @@ class Translator:
         exports, imports, published, held: the tables.
         scope: the message in the making, or None.
         perspective: through whose eyes an incoming graph is seen at the moment.
+        sole_principal: who owns what is sent by nobody in particular; None for nobody.
     """
 
     __slots__ = (
@@ -66,6 +74,7 @@ class Translator:
         "perspective",
         "published",
         "scope",
+        "sole_principal",
     )
 
     def __init__(
@@ -81,16 +90,42 @@ class Translator:
         self.held = HeldCacheTable(dropped.cache, policy.max_refs)
         self.scope: Scope | None = None
         self.perspective: Any = None
+        self.sole_principal: Principal | None = None
         self._policy = policy
         self._invoker = invoker
         # Made with the first graph that comes in: to many a connection none ever does.
         self._rows: dict[bytes, Row] | None = None
 
+    @property
+    def principal(self) -> Principal | None:
+        """Who owns what is handed out now.
+
+        That is the owner of the message in the making; where there is none, whoever's call runs
+        this code, or else the only user that the connection has had.
+        """
+        return self.receiver if self.scope is None else self.scope.principal
+
+    @property
+    def receiver(self) -> Principal | None:
+        """Who is given what comes in now: whose call this is, or else the only user so far."""
+        return current_principal(self) or self.sole_principal
+
     def open(
-        self, perspective: Any = None, method: Any = None, args: Any = None, kw: Any = None
+        self,
+        perspective: Any = None,
+        method: Any = None,
+        args: Any = None,
+        kw: Any = None,
+        principal: Any = _WHOEVER,
     ) -> Scope:
-        """Begin a message; until :meth:`close`, what is exported belongs to it."""
-        self.scope = Scope(self.scope, perspective, method, args, kw)
+        """Begin a message; until :meth:`close`, what is exported belongs to it.
+
+        Args:
+            perspective, method, args, kw: for the hooks, see ``scope.Scope``.
+            principal: who owns what it hands out, None for nobody; :attr:`principal` unless given.
+        """
+        owner = self.principal if principal is _WHOEVER else principal
+        self.scope = Scope(self.scope, perspective, method, args, kw, owner)
         return self.scope
 
     def close(self, scope: Scope) -> None:
@@ -158,18 +193,19 @@ class Translator:
 
     def export(self, value: Any, identity: Any) -> ObjectId:
         """Count one sending of an object, and return its id; part of the open scope, if any."""
-        object_id = self.exports.add(value, identity)
+        object_id = self.exports.add(value, identity, self.principal)
         if self.scope is not None:
             self.scope.on_rollback(lambda: self.exports.release(object_id))
         return object_id
 
     def publish(self, value: Any, identity: Any) -> tuple[int, bool]:
         """Count one sending of a cache; return its id, and whether its state must go along."""
-        cache_id = self.published.id_of(identity)
+        principal = self.principal
+        cache_id = self.published.id_of(identity, principal)
         is_new = cache_id is None
         if cache_id is None:
             perspective = None if self.scope is None else self.scope.perspective
-            cache_id = self.published.add(value, identity, perspective)
+            cache_id = self.published.add(value, identity, perspective, principal)
         else:
             self._published(cache_id).count += 1
         if self.scope is not None:
@@ -204,7 +240,8 @@ class Translator:
 
     def _read_remote(self, unjellier: Unjellier, expression: list[Any]) -> Any:
         object_id = _only_number(expression)
-        return self.imports.receive(object_id, self.perspective, self._invoker.make_reference)
+        view = view_of(self.perspective, self.receiver)
+        return self.imports.receive(object_id, view, self._invoker.make_reference)
 
     def _read_local(self, unjellier: Unjellier, expression: list[Any]) -> Any:
         if len(expression) == 2 and type(expression[1]) is bytes:

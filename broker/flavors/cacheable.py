@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from broker.core.dispatch import Route, engine_hook
+from broker.core.principal import split_view, view_of
 from broker.errors import ProtocolError
 from broker.flavors.copyable import Copyable, RemoteCopy, to_tag
 from broker.flavors.referenceable import Serializable
@@ -46,7 +47,7 @@ class Cacheable(Copyable):
         if not is_new:
             return [b"cached", cache_id]
         perspective = broker.serializingPerspective
-        observer = RemoteCacheObserver(broker, self, perspective)
+        observer = RemoteCacheObserver(broker, self, broker.serializing_view)
         expression = jellier.prepare(self)
         # Noted before the hook runs: it may raise, and must then be told that it is over.
         broker.note_observer(cache_id, observer)
@@ -133,10 +134,10 @@ class RemoteCacheMethod:
         self.name = name
         self.broker = broker
         self.cached = cached
-        self.perspective = perspective
+        self.perspective, self._principal = split_view(perspective)
 
     def _key(self) -> tuple[Any, ...]:
-        return self.name, self.broker, self.perspective, self.cached
+        return self.name, self.broker, self.perspective, self.cached, self._principal
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, RemoteCacheMethod) and self._key() == other._key()
@@ -146,12 +147,11 @@ class RemoteCacheMethod:
 
     def __call__(self, *args: Any, **kw: Any) -> Any:
         """Make the call; return a Deferred of what the method returns."""
-        cache_id = self.broker.cachedRemotelyAs(self.cached)
+        cache_id = self.broker.cache_id_of(self.cached, self._principal)
         if cache_id is None:
             raise ProtocolError("the peer does not hold this cache, so it cannot be told")
-        return self.broker.calls.call(
-            b"cachemessage", self.perspective, cache_id, self.name, args, kw
-        )
+        view = view_of(self.perspective, self._principal)
+        return self.broker.calls.call(b"cachemessage", view, cache_id, self.name, args, kw)
 
 
 class RemoteCacheObserver:
@@ -160,13 +160,13 @@ class RemoteCacheObserver:
     def __init__(self, broker: Any, cached: Cacheable, perspective: Any):
         self.broker = broker
         self.cached = cached
-        self.perspective = perspective
+        self.perspective, self._principal = split_view(perspective)
 
     def __repr__(self) -> str:
         return f"<RemoteCacheObserver of {type(self.cached).__name__} at 0x{id(self):x}>"
 
-    def _key(self) -> tuple[int, int, int]:
-        return id(self.broker), id(self.perspective), id(self.cached)
+    def _key(self) -> tuple[int, ...]:
+        return id(self.broker), id(self.perspective), id(self.cached), id(self._principal)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, RemoteCacheObserver) and self._key() == other._key()
@@ -176,8 +176,9 @@ class RemoteCacheObserver:
 
     def callRemote(self, _name: str, /, *args: Any, **kw: Any) -> Any:
         """Call ``observe_<name>`` of the peer's cache; return a Deferred of what it returns."""
-        return RemoteCacheMethod(_name, self.broker, self.cached, self.perspective)(*args, **kw)
+        return self.remoteMethod(_name)(*args, **kw)
 
     def remoteMethod(self, key: str) -> RemoteCacheMethod:
         """Return a callable for one of the cache's methods."""
-        return RemoteCacheMethod(key, self.broker, self.cached, self.perspective)
+        view = view_of(self.perspective, self._principal)
+        return RemoteCacheMethod(key, self.broker, self.cached, view)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from broker.core.messages import ObjectId
+from broker.core.principal import split_view, view_of
 from broker.errors import DeadReferenceError
 from broker.flavors.referenceable import Serializable
 from broker.printable import printable
@@ -32,14 +33,15 @@ class RemoteReference(Serializable):
     Attributes:
         broker: the connection.
         luid: the id by which the peer knows the object.
-        perspective: through whose eyes arguments and results are seen.
+        view: the same, with the user to whom belongs what is sent through this reference; see
+            ``broker.core.principal``.
         doRefCount: whether the peer counts this reference; not for named objects.
     """
 
     def __init__(
         self, perspective: Any, broker: Any, luid: ObjectId, doRefCount: bool | int = True
     ):
-        self.perspective = perspective
+        self.view = perspective
         self.broker = broker
         self.luid = luid
         self.doRefCount = doRefCount
@@ -48,6 +50,15 @@ class RemoteReference(Serializable):
     def __repr__(self) -> str:
         luid = self.luid if isinstance(self.luid, int) else printable(self.luid)
         return f"<RemoteReference to object {luid!r} of {self.broker!r}>"
+
+    @property
+    def perspective(self) -> Any:
+        """Through whose eyes arguments and results are seen (published)."""
+        return split_view(self.view)[0]
+
+    @perspective.setter
+    def perspective(self, perspective: Any) -> None:
+        self.view = view_of(perspective, split_view(self.view)[1])
 
     def callRemote(self, _name: str, /, *args: Any, **kw: Any) -> Deferred[Any]:
         """Call a method of the object.
@@ -65,7 +76,7 @@ class RemoteReference(Serializable):
             DeadReferenceError: the connection has ended.
         """
         return self.broker.calls.call(  # type: ignore[no-any-return]
-            b"message", self.perspective, self.luid, _name, args, kw
+            b"message", self.view, self.luid, _name, args, kw
         )
 
     def send(self, _name: str, /, *args: Any, **kw: Any) -> None:
@@ -74,7 +85,7 @@ class RemoteReference(Serializable):
         An argument that cannot be sent is logged as ours.
         """
         try:
-            self.broker.calls.send(self.perspective, self.luid, _name, args, kw)
+            self.broker.calls.send(self.view, self.luid, _name, args, kw)
         except DeadReferenceError:
             return
         except Exception as exc:  # noqa: BLE001 - logged, and ends nothing else

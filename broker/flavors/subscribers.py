@@ -201,7 +201,7 @@ class _Subscription:
     def _write(self, notice: Notice) -> None:
         reference = self.reference
         try:
-            reference.broker.calls.notify(reference.perspective, reference.luid, notice)
+            reference.broker.calls.notify(reference.view, reference.luid, notice)
         except DeadReferenceError:
             return
         except Exception as exc:  # noqa: BLE001 - logged, and ends nothing else

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Protocol
 
 from broker.addresses import is_private
 from broker.connection import Broker
+from broker.core.principal import OnBehalf
 from broker.defer import Deferred
 from broker.errors import NoSuchMethod
 from broker.failure import Failure
@@ -55,7 +56,7 @@ class Door(Protocol):
             TooManyAttempts: too many have failed for that account.
         """
 
-    def admit(self, credentials: Any, mind: Any, mechanism: str) -> Deferred[Any]:
+    def admit(self, credentials: Any, mind: Any, mechanism: str) -> Deferred[OnBehalf]:
         """Have the credentials checked and an avatar made; return a Deferred of what to send."""
 
     def step(self, function: Callable[..., Any], *args: Any) -> Deferred[Any]:

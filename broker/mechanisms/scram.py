@@ -16,6 +16,7 @@ from zope.interface import implementer
 
 from broker.connection import Broker
 from broker.core.dispatch import Route
+from broker.core.principal import OnBehalf
 from broker.defer import Deferred, maybeDeferred
 from broker.failure import Failure
 from broker.flavors.reference import RemoteReference
@@ -144,11 +145,11 @@ class ScramExchange(Referenceable):
         self._username = username
         self._mechanism = mechanism
 
-    def remote_finish(self, client_final: Any, mind: Any) -> Deferred[tuple[bytes, Any]]:
+    def remote_finish(self, client_final: Any, mind: Any) -> Deferred[OnBehalf]:
         """Check the client's proof; return the server's signature, and the avatar."""
         return self._door.step(self._finish, client_final, mind)
 
-    def _finish(self, client_final: Any, mind: Any) -> Deferred[tuple[bytes, Any]]:
+    def _finish(self, client_final: Any, mind: Any) -> Deferred[OnBehalf]:
         server, self._server = self._server, None
         if server is None or server.verifier is None:
             raise cred_error.LoginFailed("this exchange has been answered; begin a new one")
@@ -156,7 +157,9 @@ class ScramExchange(Referenceable):
         signature = server.final(client_final)
         proof = ScramProof(self._username, verifier)
         admitted = self._door.admit(proof, mind, self._mechanism)
-        return admitted.addCallback(lambda avatar: (signature, avatar))
+        return admitted.addCallback(
+            lambda given: OnBehalf(given.principal, (signature, given.value), given.undo)
+        )
 
     def route(self) -> Route:
         """Return how calls are made."""

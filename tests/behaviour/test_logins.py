@@ -14,6 +14,7 @@ from zope.interface import implementer
 import broker
 import cred
 from broker import pb
+from broker.login import login
 
 ALICE = cred.UsernamePassword("alice", "secret")
 
@@ -218,3 +219,35 @@ async def test_published_realm(face: Any) -> None:
     assert await face.outcome(link.reference.callRemote("whoami")) == "published"
     await link.close()
     assert logouts == [1]
+
+
+class Clerk(broker.Avatar):
+    """Tells who calls."""
+
+    async def perspective_who(self) -> Any:
+        await asyncio.sleep(0)
+        return broker.current_call().peer.avatar_id
+
+    def perspective_keeper(self) -> Any:
+        return Keeper()
+
+
+class Keeper(broker.Referenceable):
+    """Does so, too."""
+
+    async def remote_who(self) -> Any:
+        await asyncio.sleep(0)
+        return broker.current_call().peer.avatar_id
+
+
+async def test_two_logins_on_one_connection(face: Any) -> None:
+    """A call on an avatar, and on what it has given out, is its own user's, not the last one's."""
+    world = World()
+    world.portal.realm = broker.realm(lambda avatar_id, mind: Clerk())
+    server = await face.serve(world.portal)
+    link = await face.connect(server, ALICE)
+    keeper = await face.outcome(link.reference.callRemote("keeper"))
+    bob = await face.outcome(login(link.near, cred.UsernamePassword("bob", "other")))
+    for reference, name in ((link.reference, "alice"), (keeper, "alice"), (bob, "bob")):
+        assert await face.outcome(reference.callRemote("who")) == name
+    assert link.far.peer.avatar_id == "bob"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import logging
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ import cred
 from broker.core.policy import STRICT
 from broker.errors import LoginExpired
 from broker.live_logins import LiveLogins, Occupant
+from broker.login import login
 
 NOW = 1_800_000_000.0
 
@@ -99,19 +102,99 @@ def test_nothing_is_done_after_the_end() -> None:
     assert room.get(avatar.callRemote("whoami")).check("broker.errors.ServerDraining")
 
 
-def test_one_that_has_left_does_not_expire() -> None:
-    """A login that was dropped before its end takes nobody with it, and leaves no timer."""
-    room = Timed(short=10, long=15)
+@pytest.mark.parametrize("dialect", ["msgpack/1", "pb"])
+@pytest.mark.parametrize("order", [["short", "long"], ["long", "short"]])
+@pytest.mark.parametrize("is_kept", [True, False])
+def test_the_first_expiry_counts(dialect: str, order: list[str], is_kept: bool) -> None:
+    """The earliest expiry of all logins ends the connection, whoever has dropped their avatar."""
+    room = Timed(dialect, short=10, long=15)
     timers = room.scheduler.waiting
-    first, second = room.log_in(cred.Token("short")), room.log_in(cred.Token("long"))
-    assert room.scheduler.waiting == timers + 2
-    del first
-    room.collect()
+    avatars = {name: room.log_in(cred.Token(name)) for name in order}
     assert room.scheduler.waiting == timers + 1
-    room.scheduler.advance(11)
-    assert room.get(second.callRemote("whoami")) == "long"
-    room.scheduler.advance(5)
+    if not is_kept:
+        del avatars["short"]
+        room.collect()
+    assert [avatar.logouts for avatar in room.avatars if avatar.name == "short"] == [not is_kept]
+    room.scheduler.advance(9.9)
+    assert room.get(avatars["long"].callRemote("whoami")) == "long"
+    assert not room.transport(room.server).is_losing
+    room.scheduler.advance(0.2)
     assert room.transport(room.server).is_losing
+    assert room.get(avatars["long"].callRemote("whoami")).check("broker.errors.ServerDraining")
+    room.cut()
+    assert [avatar.logouts for avatar in room.avatars] == [1, 1]
+    assert room.scheduler.waiting == 0
+
+
+def test_what_outlives_the_avatar_expires_too() -> None:
+    """Who drops the avatar and keeps what it has given out is out at the end of the token."""
+    room = Timed(short=10)
+    avatar = room.log_in(cred.Token("short"))
+    thing = room.get(avatar.callRemote("give"))
+    del avatar
+    room.collect()
+    assert room.avatars[0].logouts == 1
+    room.scheduler.advance(9.9)
+    assert room.get(thing.callRemote("whoami")) == "short"
+    room.scheduler.advance(0.2)
+    assert room.transport(room.server).is_losing
+    assert room.get(thing.callRemote("whoami")).check("broker.errors.ServerDraining")
+
+
+def test_a_close_that_does_not_end() -> None:
+    """What is still being sent to a user whose login has expired is cut off after a while."""
+    room = Timed(short=10)
+    avatar = room.log_in(cred.Token("short"))
+    room.scheduler.advance(10.1)
+    assert not room.transport(room.server).is_aborted
+    room.scheduler.advance(STRICT.close_timeout)
+    assert room.transport(room.server).is_aborted
+    del avatar
+
+
+def test_many_logins_cost_nothing_that_stays() -> None:
+    """However often a connection logs in and out, one deadline is kept of it all."""
+    room = Timed(short=1e9)
+
+    def come_and_go() -> None:
+        room.get(room.log_in(cred.Token("short")).callRemote("whoami"))
+        room.avatars.clear()
+        room.exchange()
+        for side in (room.client, room.server):
+            # What a fake transport remembers is no part of this.
+            room.transport(side).writes.clear()
+            room.transport(side)._taken = 0
+
+    come_and_go()
+    gc.collect()
+    timers, notifiers = room.scheduler.waiting, len(room.server._on_disconnect)
+    tracemalloc.start()
+    try:
+        for number in range(2000):
+            if number == 200:
+                gc.collect()
+                before = tracemalloc.get_traced_memory()[0]
+            come_and_go()
+        gc.collect()
+        grown = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert (room.scheduler.waiting, len(room.server._on_disconnect)) == (timers, notifiers)
+    assert len(room.login_root._logins) == 0
+    assert len(room.server.session.translator.exports) == 0
+    assert grown < 20_000
+
+
+def test_an_avatar_that_cannot_be_sent() -> None:
+    """A login whose avatar does not reach the peer has ended."""
+    room = WaysIn()
+    room.server.session.open_gate()
+    room.server.session.translator.exports.max_refs = 0
+    failure = room.get(login(room.client, cred.Token("good")))
+    assert failure.check("jelly.errors.LimitExceeded")
+    assert [avatar.logouts for avatar in room.avatars] == [1]
+    assert room.server.peer.avatar_id is None
+    assert room.server.session.translator.exports._due == {}
 
 
 def test_one_that_is_over_already() -> None:

@@ -103,6 +103,11 @@ class FakeHost:
         scope = self.session.translator.scope
         return None if scope is None else scope.perspective
 
+    @property
+    def serializing_view(self) -> Any:
+        """The same; there are no principals."""
+        return self.serializingPerspective
+
     def registerReference(self, value: Any) -> ObjectId:
         """Export an object."""
         return self.session.translator.export(value, id(value))

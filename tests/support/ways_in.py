@@ -92,6 +92,14 @@ def certificates(**known: Any) -> Known:
     return Known(IClientCertificate, "certificate", known)
 
 
+class Thing(broker.Referenceable):
+    """Knows who calls it."""
+
+    def remote_whoami(self) -> str | None:
+        """Return who calls."""
+        return broker.current_call().peer.avatar_id
+
+
 class Avatar(broker.Avatar):
     """Knows who it is, and whether it has been logged out."""
 
@@ -103,6 +111,10 @@ class Avatar(broker.Avatar):
     def perspective_whoami(self) -> str:
         """Return the name."""
         return _text(self.name)
+
+    def perspective_give(self) -> Thing:
+        """Hand out an object, which stays here."""
+        return Thing()
 
     @broker.allow("admin")
     def perspective_dismiss(self) -> str:
