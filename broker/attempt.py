@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Callable
 from typing import Any, Protocol
 
 from broker.audit import Audit
 from broker.connection import Broker, peer_of
 from broker.core.principal import OnBehalf, current_principal
-from broker.defer import Deferred, maybeDeferred
-from broker.errors import ServerBusy
+from broker.defer import CancelledError, Deferred, maybeDeferred
+from broker.errors import Error, ServerBusy
 from broker.failure import Failure
 from broker.guard import Guard, Origin, account_of
 from broker.live_logins import Occupant, Visitor
 from broker.net.addresses import source_of
-from cred.error import Unauthorized
+from cred.error import LoginFailed, Unauthorized, UnauthorizedLogin, wrong_login
 from cred.octets import Text
 from cred.workers import QueueFull
 
 __all__ = ["Attempt", "Entry"]
+
+logger = logging.getLogger("broker.login")
+
+_EXPECTED = (LoginFailed, Unauthorized, Error, CancelledError, asyncio.CancelledError)
 
 
 class Entry(Protocol):
@@ -57,6 +63,7 @@ class Attempt:
 
     Attributes:
         mechanism: its name; one of several that begin alike is known a little later.
+        is_guess: whether wrong credentials count as a failure; set once the mechanism is open.
         peer, principal: as of `Visitor`. All that checkers and realm do is done in the context of
             the principal, so that ``current_call().peer`` is this one's from the beginning.
     """
@@ -73,17 +80,21 @@ class Attempt:
         self.peer = peer_of(principal)
         self._user: Text | None = None
         self._origin = Origin(entry.visit, source_of(entry.broker.peer.address))
-        # Whether the peer has got as far as to name somebody, or to show something.
-        self._is_guess = False
+        self.is_guess = False
+        # Whether what has failed is the application's: a checker, or the realm.
+        self._is_consulting = False
 
     def step(self, function: Callable[..., Any], *args: Any) -> Deferred[Any]:
         """Do a part of it, unless too many have failed; return a Deferred of what it returns.
 
         It fails with TooManyAttempts, without a call; with ServerBusy, when too many log in; or as
-        ``function(*args)`` does.
+        ``function(*args)`` does. What the mechanism raises, once it is open, comes of what the peer
+        has shown: it is UnauthorizedLogin, and counts, also where it is no error of a login. What a
+        checker or the realm raises is passed on as it is.
         """
 
         def checked() -> Any:
+            self._is_consulting = False
             self._entry.guard.check(self._origin)
             return function(*args)
 
@@ -101,7 +112,7 @@ class Attempt:
             UnauthorizedLogin: it is no text, or is longer than 256 bytes.
             TooManyAttempts: too many have failed for that account.
         """
-        self._is_guess = True
+        self.is_guess = True
         name = self._user = self._entry.name_of(username)
         self._origin = self._origin._replace(account=account_of(name))
         self._entry.guard.check(self._origin)
@@ -109,9 +120,17 @@ class Attempt:
 
     def admit(self, credentials: Any, mind: Any, mechanism: str) -> Deferred[OnBehalf]:
         """Have the credentials checked and an avatar made; return a Deferred of what to send."""
-        self._is_guess = True
+        self.is_guess = True
         self.mechanism = mechanism
-        return self._entry.admit(credentials, mind, mechanism, self)
+        return self.consult(self._entry.admit, credentials, mind, mechanism, self)
+
+    def consult(self, function: Callable[..., Any], *args: Any) -> Deferred[Any]:
+        """Call a function of the application's; return a Deferred of what it returns."""
+        return maybeDeferred(function, *args).addErrback(self._note_application)
+
+    def _note_application(self, failure: Failure) -> Failure:
+        self._is_consulting = True
+        return failure
 
     def accepted(self, occupant: Occupant) -> None:
         """Tell the guard and the audit log."""
@@ -119,8 +138,22 @@ class Attempt:
         address = self.broker.peer.address
         self._entry.audit.accepted(address, self.mechanism, occupant.avatar_id)
 
+    def _as_refusal(self, failure: Failure) -> Failure:
+        """Return what a mechanism's failure is to the peer."""
+        error = failure.value
+        if not failure.check(*_EXPECTED):
+            # No traceback at a level that is usually logged: a peer could have any number of them.
+            logger.debug("login by %s", self.mechanism, exc_info=error)
+            self.is_guess = True
+            return Failure(wrong_login(f"not understood: {type(error).__name__}"))
+        if self.is_guess and type(error) is LoginFailed:
+            return Failure(UnauthorizedLogin(str(error)))
+        return failure
+
     def _failed(self, failure: Failure) -> Failure:
-        if self._is_guess and failure.check(Unauthorized):
+        if not self._is_consulting:
+            failure = self._as_refusal(failure)
+        if self.is_guess and failure.check(Unauthorized):
             self._entry.guard.failed(self._origin)
         address = self.broker.peer.address
         self._entry.audit.refused(address, self.mechanism, self._user, failure)

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from zope.interface import implementer
 
@@ -90,11 +91,7 @@ class CertificateChecker:
         if self._authorities is not None and credentials.chain[-1] not in self._authorities:
             raise UnauthorizedLogin("certificate is not signed by a CA of this server's logins")
         certificate: x509.Certificate = credentials.certificate
-        names = (
-            [fingerprint_of(certificate)]
-            if self._by == "key"
-            else [_folded(name, self._by) for name in _alternatives(certificate, self._by)]
-        )
+        names = [_folded(name, self._by) for name in _names_of(certificate, self._by)]
         if self._users is not None:
             names = [self._users[name] for name in names if name in self._users]
             if not names:
@@ -136,13 +133,21 @@ the SHA-256 of its public key, as cert:<64 hexadecimal digits>."""
         return CertificateChecker(by=by, ca=path)
 
 
-def _alternatives(certificate: x509.Certificate, by: str) -> Iterable[str]:
+def _names_of(certificate: x509.Certificate, by: str) -> list[str]:
+    """Return what a certificate has of a kind; nothing where that cannot be read."""
     try:
+        if by == "key":
+            return [fingerprint_of(certificate)]
         extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
-    except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension):
-        # Names that cannot be read are no names.
+        names: list[str] = extension.value.get_values_for_type(_NAMES[by])
+    except (
+        ValueError,
+        UnsupportedAlgorithm,
+        x509.ExtensionNotFound,
+        x509.DuplicateExtension,
+        x509.UnsupportedGeneralNameType,
+    ):
         return []
-    names: list[str] = extension.value.get_values_for_type(_NAMES[by])
     return names
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -43,6 +42,8 @@ LONGEST_LIFE: Final = 24 * 3600.0
 """Seconds for which a token may be made."""
 
 _MOST_GROUPS = 1000
+# Seconds since 1970: the end of the year 9999.
+_LATEST = 253_402_300_800
 
 
 @implementer(ICredentialsChecker)
@@ -109,7 +110,7 @@ class TokenChecker:
         expires = self._check_times(claims)
         self._check_parties(claims)
         user = claims.get(self._user_claim)
-        if not isinstance(user, str) or not user:
+        if not isinstance(user, str) or not user or not _is_text(user):
             raise UnauthorizedLogin(f"token names no user ({self._user_claim})")
         return Identity(user, self._groups(claims), expires)
 
@@ -139,7 +140,9 @@ class TokenChecker:
     def _groups(self, claims: dict[str, Any]) -> list[str]:
         groups = claims.get(self._groups_claim, [])
         named = groups if isinstance(groups, list) else [groups]
-        if len(named) > _MOST_GROUPS or not all(isinstance(group, str) for group in named):
+        if len(named) > _MOST_GROUPS or not all(
+            isinstance(group, str) and _is_text(group) for group in named
+        ):
             raise UnauthorizedLogin(f"token has no list of names as groups ({self._groups_claim})")
         return named
 
@@ -224,6 +227,17 @@ def _time(claims: dict[str, Any], name: str) -> float | None:
     value = claims.get(name)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    # The second part is False for what is infinite or no number, too.
+    if not is_number or not -_LATEST <= value <= _LATEST:
         raise UnauthorizedLogin(f"token has a time that is none ({name})")
     return float(value)
+
+
+def _is_text(text: str) -> bool:
+    """Return whether text has a UTF-8 form, which a lone surrogate of JSON's has not."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -52,6 +52,10 @@ class ChallengeLogin(Mechanism):
             " with Policy(challenge_login=True), over TLS or the loopback"
         )
 
+    def closed_error(self, reason: str) -> cred_error.LoginFailed:
+        """Return the error that a Twisted client knows."""
+        return cred_error.UnauthorizedLogin(reason)
+
     def has_checker(self, door: Connected) -> bool:
         """Return whether some checker knows the passwords in clear, or their MD5 digests."""
         kinds = (IUsernameHashedPassword, IUsernameMD5Password)
@@ -92,9 +96,7 @@ def serve(door: Door, username: Any) -> tuple[bytes, Challenger]:
     Raises:
         UnauthorizedLogin: this server does not take that login.
     """
-    reason = CHALLENGE.closed_because(door)
-    if reason is not None:
-        raise cred_error.UnauthorizedLogin(reason)
+    CHALLENGE.require(door)
     token = challenge()
     return token, Challenger(door, door.name_of(username), token)
 
@@ -135,11 +137,20 @@ class Challenger(Referenceable):
         return answered_only(super().route())
 
     def checkPassword(self, password: Any) -> bool:
-        """Return whether the answer was made with this password."""
-        return self.checkMD5Password(hash_password(password))
+        """Return whether the answer was made with this password; False for what is none."""
+        try:
+            hashed = hash_password(password)
+        except TypeError:
+            return False
+        return self.checkMD5Password(hashed)
 
     def checkMD5Password(self, md5Password: Any) -> bool:
-        """Return whether the answer was made with the password of this MD5 digest."""
+        """Return whether the answer was made with the password of this MD5 digest.
+
+        False too for what is no bytes.
+        """
+        if not isinstance(md5Password, bytes):
+            return False
         try:
             verify(self._answered, self._response, md5Password)
         except cred_error.UnauthorizedLogin:

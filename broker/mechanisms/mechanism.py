@@ -40,10 +40,12 @@ class Door(Protocol):
     Attributes:
         broker: the connection.
         mechanism: the name by which it is logged.
+        is_guess: whether wrong credentials count as a failure.
     """
 
     broker: Broker
     mechanism: str
+    is_guess: bool
 
     def checker_for(self, kind: Any) -> Any:
         """Return the portal's checker for credentials of this interface, or None."""
@@ -58,6 +60,9 @@ class Door(Protocol):
 
     def admit(self, credentials: Any, mind: Any, mechanism: str) -> Deferred[OnBehalf]:
         """Have the credentials checked and an avatar made; return a Deferred of what to send."""
+
+    def consult(self, function: Callable[..., Any], *args: Any) -> Deferred[Any]:
+        """Call a function of a checker's; return a Deferred of what it returns."""
 
     def step(self, function: Callable[..., Any], *args: Any) -> Deferred[Any]:
         """Go on with the attempt in a later call; return a Deferred of what that returns."""
@@ -101,15 +106,20 @@ class Mechanism:
             return f"{self.wants} is taken over TLS or the loopback only"
         return None
 
-    def require(self, door: Connected) -> None:
-        """Do nothing where it is taken on this connection.
+    def closed_error(self, reason: str) -> cred_error.LoginFailed:
+        """Return the error of a login where the mechanism is not taken."""
+        return cred_error.LoginFailed(reason)
+
+    def require(self, door: Door) -> None:
+        """Begin, where it is taken on this connection: from now on, what is wrong counts.
 
         Raises:
-            LoginFailed: it is not.
+            LoginFailed: it is not taken.
         """
         reason = self.closed_because(door)
         if reason is not None:
-            raise cred_error.LoginFailed(reason)
+            raise self.closed_error(reason)
+        door.is_guess = True
 
     def has_checker(self, door: Connected) -> bool:
         """Return whether the portal has a checker for its credentials."""

@@ -51,7 +51,9 @@ def serve(door: Door, username: Any, password: Any, mind: Any) -> Deferred[Any]:
         LoginFailed: passwords are not taken here.
     """
     PASSWORD.require(door)
+    # First, so that a password that is none counts for the account.
+    name = door.name_of(username)
     octets = password.encode("utf-8", "surrogatepass") if isinstance(password, str) else password
     if not isinstance(octets, bytes) or len(octets) > LONGEST_PASSWORD:
         raise cred_error.UnauthorizedLogin(cred_error.WRONG_LOGIN)
-    return door.admit(UsernamePassword(door.name_of(username), octets), mind, PASSWORD.name)
+    return door.admit(UsernamePassword(name, octets), mind, PASSWORD.name)

@@ -113,7 +113,7 @@ def serve(door: Door, name: Any, client_first: Any) -> Deferred[tuple[bytes, Scr
         raise cred_error.UnhandledCredentials("this server keeps no SCRAM verifiers")
     server = ScramServer(mechanism.name, client_first, binding=_binding(door.broker))
     username = door.name_of(server.username)
-    found = maybeDeferred(checker.scramVerifier, username)
+    found = door.consult(checker.scramVerifier, username)
     return found.addCallback(
         lambda verifier: (
             server.first(verifier),

@@ -175,17 +175,93 @@ def test_what_is_nobodys_guess(
     assert (lines[0]["result"], lines[0]["reason"]) == (result, reason)
 
 
-def test_a_refused_method_is_nobodys_guess(guard: Guard, caplog: pytest.LogCaptureFixture) -> None:
-    """Who asks for the challenge where it is not taken, or shows what is no message, may go on."""
+def test_a_refused_method_is_nobodys_guess(caplog: pytest.LogCaptureFixture) -> None:
+    """Who asks for a way that is not taken here may go on."""
     caplog.set_level(logging.INFO, "broker.audit")
-    room = WaysIn(guard=guard, is_secure=False)
+    guard = Guard(connection=Allowance(2, 17.0), clock=lambda: 5.0)
+    room = WaysIn(guard=guard, is_secure=False, binding=None)
     for _ in range(5):
         assert room.call("loginPassword", b"alice", b"secret", None).check(cred.LoginFailed)
+        assert room.call("login", b"alice").check(cred.LoginFailed)
         assert room.call("loginScram", SCRAM_PLUS, b"x").check(cred.LoginFailed)
-    assert {line["reason"] for line in lines_of(caplog)} == {
-        "a password is taken over TLS or the loopback only",
-        "SCRAM: the client's first message is malformed",
+        assert room.call("loginScram", "SCRAM-MD4", b"x").check(cred.LoginFailed)
+    assert {line["reason"][:20] for line in lines_of(caplog)} == {
+        "a password is taken ",
+        "this server does not",
+        "SCRAM is done here w",
+        "SCRAM-SHA-256-PLUS i",
     }
+
+
+FIRST = b"p=tls-exporter,,n=alice,r=nonce"
+MALFORMED: list[tuple[str, tuple[Any, ...]]] = [
+    *(("loginToken", (token, None)) for token in (None, 5, True, 1.5, "", b"\xff", "x" * 9000)),
+    *(("loginPassword", (b"alice", word, None)) for word in (None, 5, 1.5, "x" * 2000)),
+    *(("loginPassword", (name, b"x", None)) for name in (None, 5, b"", b"\xff", "x" * 300)),
+    *(("loginScram", (SCRAM_PLUS, first)) for first in (None, 5, "x", b"", b"x", b"y" + FIRST)),
+    *(("login", (name,)) for name in (None, 5, True, b"x" * 300)),
+]
+FINALS = [None, 5, "x", b"", b"x", b"c=,r=,p=", b"c=biws,r=nonce,p=AAAA"]
+RESPONSES = [None, 5, "x", b"", b"x" * 16, True]
+
+
+@pytest.mark.parametrize(("method", "shown"), MALFORMED)
+def test_what_is_malformed_counts(
+    method: str, shown: tuple[Any, ...], caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is no credential is a wrong one: counted, with one line and without a traceback."""
+    room = WaysIn(guard=Guard(connection=Allowance(2, 17.0), clock=lambda: 5.0))
+    for _ in range(2):
+        failure = room.call(method, *shown)
+        if not hasattr(failure, "check"):
+            # A challenge is given for any name; it is the answer that is wrong.
+            failure = room.get(failure[1].callRemote("respond", None, None))
+        assert failure.check(UnauthorizedLogin)
+    assert [record.exc_info for record in caplog.records] == [None, None]
+    assert room.log_in(cred.Token("good")).getErrorMessage() == LATER
+
+
+@pytest.mark.parametrize(("step", "shown"), [
+    *(("finish", each) for each in FINALS), *(("respond", each) for each in RESPONSES)
+])  # fmt: skip
+def test_a_malformed_second_step_counts(
+    step: str, shown: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """So is it with the second message of a login that has two."""
+    room = WaysIn(guard=Guard(connection=Allowance(2, 17.0), clock=lambda: 5.0))
+    for _ in range(2):
+        begin = ("login", b"alice") if step == "respond" else ("loginScram", SCRAM_PLUS, FIRST)
+        _, second = room.call(*begin)
+        assert room.get(second.callRemote(step, shown, None)).check(UnauthorizedLogin)
+    assert [record.exc_info for record in caplog.records] == [None, None]
+    assert room.log_in(cred.Token("good")).getErrorMessage() == LATER
+
+
+def test_a_mechanism_that_raises(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What a mechanism does not expect is a wrong login: counted, and told by the audit log."""
+    caplog.set_level(logging.INFO)
+
+    def broken(door: Any, *shown: Any) -> Any:
+        raise TypeError("unhashable type: 'list'")
+
+    monkeypatch.setattr("broker.mechanisms.token.serve", broken)
+    room = WaysIn(guard=Guard(connection=Allowance(2, 17.0), clock=lambda: 5.0))
+    for _ in range(2):
+        assert room.call("loginToken", "x", None).getErrorMessage() == WRONG
+    assert room.call("loginToken", "x", None).getErrorMessage() == LATER
+    assert lines_of(caplog)[0]["reason"] == "not understood: TypeError"
+    assert all(record.exc_info is None for record in caplog.records)
+
+
+def test_a_checker_that_raises(caplog: pytest.LogCaptureFixture) -> None:
+    """What a checker of the application's raises is in the log, with its traceback."""
+    room = WaysIn()
+    room.portal.registerChecker(Failing(KeyError("a secret of the program's")))
+    by_password(room, "alice", "guess")
+    (record,) = caplog.records
+    assert record.exc_info is not None
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,8 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from broker.errors import ConfigError
 from cred import Identity, Token
@@ -303,3 +305,85 @@ def test_without_joserfc(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError) as caught:
         checker()
     assert str(caught.value) == "tokens need joserfc: pip install 'perspective-broker[jwt]'"
+
+
+def signed(header: Any, claims: bytes) -> str:
+    """Sign anything at all with the key for EdDSA."""
+    parts = (json.dumps(header).encode(), claims)
+    content = b".".join(base64.urlsafe_b64encode(part).rstrip(b"=") for part in parts)
+    signature = base64.urlsafe_b64encode(PRIVATE["EdDSA"].sign(content)).rstrip(b"=")
+    return (content + b"." + signature).decode()
+
+
+def refused_or_let_in(text: Any) -> None:
+    """Check that a token is refused as such, unless it is right."""
+    try:
+        identity = checker().requestAvatarId(Token(text))
+    except UnauthorizedLogin as error:
+        assert len(str(error)) < 200
+    else:
+        str(identity).encode()
+        assert NOW < (identity.expires or 0) < NOW + 25 * 3600
+        assert all(group.encode() for group in identity.groups)
+
+
+HEADER = {"alg": "EdDSA", "kid": "EdDSA"}
+SHAPES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**400), 10**400)
+    | st.floats()
+    | st.text(st.characters(), max_size=5)
+    | st.sampled_from(["EdDSA", "none", "b64", NOW + 600, 10**400, -(10**400), [[[]]], "\ud800"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=6,
+)
+HEADERS = ["alg", "kid", "typ", "cty", "crit", "b64", "x5t", "zip", "enc", "p2c", "epk", "iv"]
+
+
+@given(st.dictionaries(st.sampled_from(HEADERS) | st.text(max_size=3), SHAPES, max_size=4))
+@example({"alg": []})
+@example({"alg": {}})
+@example({"kid": []})
+@example({"crit": 5})
+@example({"crit": [[]]})
+@example({"crit": [], "b64": False})
+def test_any_header(changed: dict[str, Any]) -> None:
+    """Whatever JSON can put into a header, a token is let in or is refused, and nothing else."""
+    claims = json.dumps(CLAIMS).encode()
+    refused_or_let_in(signed(HEADER | changed, claims))
+    refused_or_let_in(signed(changed, claims))
+
+
+@given(st.dictionaries(st.sampled_from([*CLAIMS, "nbf", "iat"]), SHAPES, max_size=4))
+@example({"exp": 10**400})
+@example({"nbf": -(10**400)})
+@example({"iat": [NOW]})
+@example({"groups": [["staff"]]})
+@example({"groups": {"staff": 1}})
+@example({"sub": ["alice"]})
+@example({"sub": "\ud800"})
+@example({"groups": ["\udfff"]})
+@example({"aud": [[AUDIENCE], {}]})
+def test_any_claims(changed: dict[str, Any]) -> None:
+    """So it is with the claims of one that is signed."""
+    refused_or_let_in(signed(HEADER, json.dumps(CLAIMS | changed).encode()))
+
+
+@given(st.binary(max_size=200) | SHAPES.map(lambda shape: json.dumps(shape).encode()))
+@example(b"[" * 5000)
+@example(b'{"exp":' + b"1" * 5000 + b"}")
+@example(b'{"exp": 1e999}')
+@example(b'{"exp": NaN}')
+def test_any_payload(payload: bytes) -> None:
+    """So it is with a payload that is no claims at all."""
+    refused_or_let_in(signed(HEADER, payload))
+
+
+@given(st.text(st.characters(), max_size=100) | SHAPES)
+@example("..")
+@example("\ud800.\ud800.\ud800")
+@example("e30.e30.e30")
+def test_any_token(text: Any) -> None:
+    """So it is with what is no token."""
+    refused_or_let_in(text)
