@@ -34,6 +34,7 @@ from broker.mechanisms import token as token_login
 from broker.mechanisms.answered import answered_only
 from broker.mechanisms.challenge import Challenger
 from broker.mechanisms.mechanism import Mechanism
+from broker.peer import new_principal
 from cred import error as cred_error
 from cred.octets import Text
 from cred.portal import IRealm, Portal
@@ -144,7 +145,7 @@ class LoginRoot(Referenceable):
         Each call is made on behalf of a user of its own, who is known once it has succeeded.
         """
         route = answered_only(super().route())
-        return route._replace(missing=_not_logged_in, principal=self.broker.new_principal())
+        return route._replace(missing=_not_logged_in, principal=new_principal(self.broker))
 
     def _attempt(
         self, mechanism: Mechanism, serve: Callable[..., Any], *args: Any

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from broker.audit import Audit
-from broker.connection import Broker, peer_of
+from broker.connection import Broker
 from broker.core.principal import OnBehalf, current_principal
 from broker.defer import CancelledError, Deferred, maybeDeferred
 from broker.errors import Error, ServerBusy
@@ -16,6 +16,7 @@ from broker.failure import Failure
 from broker.guard import Guard, Origin, account_of
 from broker.live_logins import Occupant, Visitor
 from broker.net.addresses import source_of
+from broker.peer import new_principal, peer_of
 from cred.error import LoginFailed, Unauthorized, UnauthorizedLogin, wrong_login
 from cred.octets import Text
 from cred.workers import QueueFull
@@ -75,7 +76,7 @@ class Attempt:
         principal = current_principal(entry.broker.session.translator)
         if principal is None or peer_of(principal).mechanism is not None:
             # Not called by a peer, or by one that is in.
-            principal = entry.broker.new_principal()
+            principal = new_principal(entry.broker)
         self.principal = principal
         self.peer = peer_of(principal)
         self._user: Text | None = None

@@ -34,7 +34,6 @@ from broker.core.events import (
 )
 from broker.core.messages import ObjectId
 from broker.core.policy import Policy, published_policy
-from broker.core.principal import Principal
 from broker.core.session import Session
 from broker.defer import Deferred
 from broker.doors import Doors
@@ -59,7 +58,7 @@ from jelly.atoms import Expression
 from jelly.security import Security
 from jelly.unjellier import Row, Unjellier
 
-__all__ = ["Broker", "Connection", "peer_of"]
+__all__ = ["Broker", "Connection"]
 
 
 class Broker(Doors):
@@ -150,14 +149,6 @@ class Broker(Doors):
     def share_ration(self, ration: Ration | None) -> None:
         """Count records against a ration that others share, or with None from now on by itself."""
         self._ration = ration
-
-    def new_principal(self) -> Principal:
-        """Return a new user of this connection, with a Peer of its own; see :func:`peer_of`."""
-        known = self.peer
-        peer = Peer(known.address, certificate=known.certificate)
-        context = self.session.context.copy()
-        context.run(CURRENT_CALL.set, Call(peer, self.connection))
-        return Principal(self.session.translator, context)
 
     # The transport's side.
 
@@ -269,12 +260,23 @@ class Broker(Doors):
             return
         if limit:
             self.session.stats.count(limit)
+        is_told = journal.closed(self, error)
+        self.cut(error, str(error) if is_told else "internal error")
+
+    def cut(self, error: Exception, text: str) -> None:
+        """End the connection at once, without a line in the log; nothing if it has ended.
+
+        Args:
+            error: what ended it.
+            text: what the peer is told, where the dialect can.
+        """
+        if self.disconnected or self._is_aborted or self.transport is None:
+            return
         self._is_aborted = True
         if self._fault is None:
             self._fault = error
         self.calls.is_open = False
-        is_told = journal.closed(self, error)
-        self.say_goodbye("error", str(error) if is_told else "internal error")
+        self.say_goodbye("error", text)
         getattr(self.transport, "abortConnection", self.transport.loseConnection)()
 
     def say_goodbye(self, code: str, text: str) -> None:
@@ -395,11 +397,6 @@ class Broker(Doors):
         values, keywords = checked_arguments(values, keywords)
         result = call_method(method, name, route.leading + values, keywords)
         return self.serialize(result, route.perspective, name, values, keywords)
-
-
-def peer_of(principal: Principal) -> Peer:
-    """Return what the methods that a user calls see of that user."""
-    return principal.context[CURRENT_CALL].peer
 
 
 def _read_failure(unjellier: Unjellier, expression: list[Any]) -> CopiedFailure:

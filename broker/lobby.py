@@ -1,7 +1,13 @@
-"""The lobby: how many connections may wait for their login, in all and from one place.
+"""The lobby: how many connections may wait for their login, and which is dropped when it is full.
 
-From half of what it holds on, it refuses newcomers at random, more and more of them: a crowd that
-fills it cannot keep everybody else out, since whoever tries again may be lucky.
+Theory of operation. A full lobby takes in every newcomer and drops one of those that wait then, the
+newcomer among them: one of the source that has the most, and of several such sources one whose
+network has the most. So those who fill the lobby push out each other, and a client that comes from
+elsewhere stays until it has logged in. Where all have the same number, chance decides.
+
+A connection without a source, such as one through a UNIX socket, cannot be told from others like
+it. Together they are safe up to half of the lobby, and the first to be dropped beyond that: neither
+they nor the others can take the place of the other kind.
 """
 
 from __future__ import annotations
@@ -9,12 +15,15 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from broker.core.policy import Policy
-from broker.net.addresses import source_of
+from broker.net.addresses import network_of, source_of
 
 __all__ = ["Lobby", "Place", "Refusal"]
+
+
+T = TypeVar("T")
 
 
 class Refusal(Exception):
@@ -41,45 +50,98 @@ class Lobby:
         self._most = policy.max_waiting
         self._most_each = policy.max_waiting_each
         self._dice = dice
-        self._by_source: Counter[str] = Counter()
+        self._by_source: dict[str, dict[Place, None]] = {}
+        self._by_network: Counter[str] = Counter()
         self._waiting = 0
 
     def __len__(self) -> int:
         return self._waiting
 
-    def enter(self, address: Any) -> Place:
+    def enter(self, address: Any, drop: Callable[[Refusal], object] | None = None) -> Place:
         """Let a connection in; its place must be left when it waits no longer.
 
         A source that has no host, such as a UNIX socket, counts only among all.
+
+        Args:
+            address: where it comes from.
+            drop: called once if it has to make room for another; it has left its place then.
 
         Raises:
             Refusal: too many wait already.
         """
         source = source_of(address)
-        waiting, most = self._waiting, self._most
-        if source and self._by_source[source] >= self._most_each:
-            raise Refusal(self._by_source[source], "max_waiting_each")
-        if waiting >= most or self._dice() < 2 * waiting / most - 1:
-            raise Refusal(waiting, "max_waiting")
-        self._waiting += 1
-        self._by_source[source] += 1
-        return Place(self, source)
+        of_source = len(self._by_source.get(source, ()))
+        if source and of_source >= self._most_each:
+            raise Refusal(of_source, "max_waiting_each")
+        place = Place(self, source, network_of(address), drop)
+        self._add(place)
+        if self._waiting > self._most:
+            refusal = Refusal(self._waiting - 1, "max_waiting")
+            victim = self._victim()
+            victim.leave()
+            if victim is place:
+                raise refusal
+            if victim.drop is not None:
+                victim.drop(refusal)
+        return place
 
-    def _leave(self, source: str) -> None:
+    def _victim(self) -> Place:
+        """Return who has to go, of more than may wait."""
+        without_source = len(self._by_source.get("", ()))
+        if without_source > self._most / 2 or without_source == self._waiting:
+            sources = [""]
+        else:
+            sources = self._fullest()
+        source = self._any_of(sources)
+        return self._any_of(list(self._by_source[source]))
+
+    def _fullest(self) -> list[str]:
+        """Return the sources with the most, of the networks with the most."""
+        sized = [(len(places), source) for source, places in self._by_source.items() if source]
+        most, _ = max(sized)
+        fullest = [source for size, source in sized if size == most]
+        if len(fullest) == 1:
+            return fullest
+        networks = [self._by_network[next(iter(self._by_source[each])).network] for each in fullest]
+        most = max(networks)
+        return [source for source, size in zip(fullest, networks, strict=True) if size == most]
+
+    def _any_of(self, among: list[T]) -> T:
+        return among[min(int(self._dice() * len(among)), len(among) - 1)]
+
+    def _add(self, place: Place) -> None:
+        self._waiting += 1
+        self._by_source.setdefault(place.source, {})[place] = None
+        self._by_network[place.network] += 1
+
+    def _remove(self, place: Place) -> None:
         self._waiting -= 1
-        self._by_source[source] -= 1
-        if not self._by_source[source]:
-            del self._by_source[source]
+        places = self._by_source[place.source]
+        del places[place]
+        if not places:
+            del self._by_source[place.source]
+        self._by_network[place.network] -= 1
+        if not self._by_network[place.network]:
+            del self._by_network[place.network]
 
 
 class Place:
-    """Where one connection waits."""
+    """Where one connection waits.
 
-    __slots__ = ("_lobby", "_source")
+    Attributes:
+        source, network: where it comes from; empty for a UNIX socket or a pipe.
+        drop: called when it has to make room for another.
+    """
 
-    def __init__(self, lobby: Lobby, source: str):
+    __slots__ = ("_lobby", "drop", "network", "source")
+
+    def __init__(
+        self, lobby: Lobby, source: str, network: str, drop: Callable[[Refusal], object] | None
+    ):
         self._lobby: Lobby | None = lobby
-        self._source = source
+        self.source = source
+        self.network = network
+        self.drop = drop
 
     def leave(self, result: Any = None) -> None:
         """Wait no longer; leaving again does nothing.
@@ -89,4 +151,4 @@ class Place:
         """
         lobby, self._lobby = self._lobby, None
         if lobby is not None:
-            lobby._leave(self._source)
+            lobby._remove(self)

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
+from broker.core.principal import Principal
+
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
 
+    from broker.connection import Broker
     from broker.handle import Connection
 
-__all__ = ["CURRENT_CALL", "Call", "Peer", "current_call"]
+__all__ = ["CURRENT_CALL", "Call", "Peer", "current_call", "new_principal", "peer_of"]
 
 
 class Peer(Struct):
@@ -62,3 +65,17 @@ def current_call() -> Call:
         return CURRENT_CALL.get()
     except LookupError:
         raise LookupError("current_call() is for remote methods; none is running here") from None
+
+
+def new_principal(broker: Broker) -> Principal:
+    """Return a new user of a connection, with a Peer of its own; see :func:`peer_of`."""
+    known = broker.peer
+    peer = Peer(known.address, certificate=known.certificate)
+    context = broker.session.context.copy()
+    context.run(CURRENT_CALL.set, Call(peer, broker.connection))
+    return Principal(broker.session.translator, context)
+
+
+def peer_of(principal: Principal) -> Peer:
+    """Return what the methods that a user calls see of that user."""
+    return principal.context[CURRENT_CALL].peer

@@ -10,6 +10,7 @@ from typing import Any
 from broker.admission import LoginRoot
 from broker.connection import Broker
 from broker.core.policy import Policy
+from broker.errors import PBConnectionLost
 from broker.lobby import Lobby, Refusal
 from broker.net.ration import Ration
 from broker.turns import Turns
@@ -46,6 +47,8 @@ class Reception:
     def receive(self, broker: Broker, root: Any, address: Any) -> bool:
         """Name the root to a new connection; return False, and log, where it cannot be let in.
 
+        Where too many wait for a login, one of those may be closed for the new one.
+
         Args:
             broker: of the connection, which has no transport yet.
             root: what is called first; the login object of a portal makes it wait for a login.
@@ -59,13 +62,20 @@ class Reception:
         broker.setNameForLocal(b"root", root)
         return True
 
+    def _refuse(self, address: Any, refusal: Refusal) -> None:
+        self.limits[refusal.limit] += 1
+        host = getattr(address, "host", address)
+        self.ration.log(logger, logging.WARNING, address, "refused %s: %s", host, refusal)
+
     def _let_wait(self, broker: Broker, root: LoginRoot, address: Any) -> bool:
+        def dropped(refusal: Refusal) -> None:
+            self._refuse(address, refusal)
+            broker.cut(PBConnectionLost(str(refusal)), str(refusal))
+
         try:
-            leave = self._lobby.enter(address).leave
+            leave = self._lobby.enter(address, dropped).leave
         except Refusal as refusal:
-            self.limits[refusal.limit] += 1
-            host = getattr(address, "host", address)
-            self.ration.log(logger, logging.WARNING, address, "refused %s: %s", host, refusal)
+            self._refuse(address, refusal)
             return False
         root.when_accepted(leave)
         root.when_accepted(partial(broker.share_ration, None))

@@ -41,8 +41,8 @@ class Policy(Struct, frozen=True):
         max_refs: live references and caches, each way.
         max_calls: calls of the peer that are being worked on.
         max_waiting, max_waiting_each: connections of a server that have not logged in, in all and
-            from one IPv4 address or IPv6 network of 64 bits; from half of ``max_waiting`` on, more
-            and more are refused at random.
+            from one IPv4 address or IPv6 network of 64 bits; beyond ``max_waiting``, one of the
+            source with the most is closed.
         login_limits, login_refs, login_calls: what a peer may send, hold and have in flight before
             it has logged in; where ``limits``, ``max_refs`` and ``max_calls`` are smaller, these.
         challenge_login: whether PB's MD5 challenge login is used, and answered.

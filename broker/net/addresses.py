@@ -20,11 +20,16 @@ __all__ = [
     "UNIXAddress",
     "address_of",
     "host_port",
+    "network_of",
     "source_of",
 ]
 
 _NETWORK = 64
 """Bits of an IPv6 address that are one place: whoever has one such address has them all."""
+
+_IPV4_NETWORK = 24
+_IPV6_SITE = 48
+"""Bits of what one owner often has: some hundred IPv4 addresses, or many IPv6 networks."""
 
 
 class IPv4Address(Struct, frozen=True):
@@ -95,6 +100,11 @@ def source_of(address: Any) -> str:
     return _source_of(str(getattr(address, "host", "") or ""))
 
 
+def network_of(address: Any) -> str:
+    """Return the network of a source: of 24 bits with IPv4, of 48 with IPv6; or ``""``."""
+    return _network_of(source_of(address))
+
+
 @functools.lru_cache(1024)
 def _source_of(host: str) -> str:
     try:
@@ -106,3 +116,13 @@ def _source_of(host: str) -> str:
             return str(parsed.ipv4_mapped)
         return str(ipaddress.ip_network((parsed, _NETWORK), strict=False))
     return str(parsed)
+
+
+@functools.lru_cache(1024)
+def _network_of(source: str) -> str:
+    try:
+        first = ipaddress.ip_network(source).network_address
+    except ValueError:
+        return source
+    bits = _IPV6_SITE if first.version == 6 else _IPV4_NETWORK
+    return str(ipaddress.ip_network((first, bits), strict=False))

@@ -26,8 +26,9 @@ __all__ = ["PAUSE", "Listener", "MakeTransport"]
 PAUSE = 1.0
 """Seconds without accepting after ``accept`` has failed: no file descriptor left, or no memory."""
 
-# Connections that are accepted before others have their turn.
-_MOST_AT_ONCE = 64
+# Connections that are accepted before others have their turn. A new connection costs as much as ten
+# calls, and a login takes several turns: with 64, a flood of connections makes each of them long.
+_MOST_AT_ONCE = 16
 
 _logger = logging.getLogger("broker.net")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from attacker import binds, portal, taming
@@ -12,6 +13,7 @@ from peers import Peer
 
 import broker
 import cred
+from broker.core.policy import PUBLISHED
 
 CROWDED = Path(__file__).with_name("crowded.py")
 
@@ -72,3 +74,52 @@ def test_sixteen_from_an_address(caplog: pytest.LogCaptureFixture) -> None:
     with taming(caplog) as lines:
         asyncio.run(asyncio.wait_for(crowd(), 30))
     assert lines == ["refused 127.0.0.1: 16 connections waiting for login"]
+
+
+async def come_again(host: str, port: int, opened: list[int]) -> None:
+    """Be one of a flood: open a connection from an address, and another when that is closed."""
+    while True:
+        try:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(host, 0))
+        except OSError:
+            await asyncio.sleep(0)
+            continue
+        opened[0] += 1
+        try:
+            while await reader.read(4096):
+                pass
+        except OSError:
+            pass
+        finally:
+            writer.close()
+
+
+@binds("A9", policies=(), dialects=())
+@pytest.mark.parametrize("policy", [broker.STRICT, PUBLISHED], ids=["strict", "published"])
+def test_twenty_addresses_fill_the_lobby(policy: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """While twenty addresses come again and again, each client from elsewhere gets in at once."""
+
+    async def crowd() -> None:
+        server = await broker.serve(portal(), "pb://127.0.0.1:0", policy=policy)
+        port = int(server.addresses[0].rpartition(":")[2])
+        opened = [0]
+        flood = [
+            asyncio.create_task(come_again(f"127.0.0.{2 + number % 20}", port, opened))
+            for number in range(320)
+        ]
+        while server._reception.waiting < 256:
+            await asyncio.sleep(0)
+        alice = cred.UsernamePassword("alice", "secret")
+        for _ in range(20):
+            async with broker.connect(server.addresses[0], alice, timeout=30) as connection:
+                assert not connection.is_closed
+        assert server._reception.waiting <= 256
+        assert opened[0] > 300
+        for each in flood:
+            each.cancel()
+        await asyncio.gather(*flood, return_exceptions=True)
+        await server.close(drain=0)
+        assert server.stats.limits["max_waiting"] > 0
+
+    with taming(caplog):
+        asyncio.run(asyncio.wait_for(crowd(), 120))

@@ -11,24 +11,26 @@ from attacker import portal
 from memory import BrokerPair, FakeTransport, ManualScheduler
 
 import broker
+import cred
 from broker import pb
 from broker.admission import root_of
 from broker.connection import Broker
 from broker.core.policy import PUBLISHED, STRICT
+from broker.defer import Deferred
 from broker.errors import ConnectionDone
 from broker.failure import Failure
 from broker.login import login
 from broker.net.addresses import IPv4Address
 from broker.reception import Reception
-from cred.credentials import Anonymous
+from cred.credentials import Anonymous, IAnonymous
 
 HERE = IPv4Address("TCP", "198.51.100.7", 1000)
 
 
-def received(reception: Reception, target: Any) -> BrokerPair | None:
+def received(reception: Reception, target: Any, address: Any = HERE) -> BrokerPair | None:
     """Let a connection arrive; None if it was refused."""
     pair = BrokerPair(connect=False, policy=STRICT)
-    if not reception.receive(pair.server, root_of(target).rootObject(pair.server), HERE):
+    if not reception.receive(pair.server, root_of(target).rootObject(pair.server), address):
         return None
     pair.connect()
     return pair
@@ -68,6 +70,70 @@ def test_a_refused_login_still_waits() -> None:
     assert pair is not None
     assert pair.call("frobnicate").check("broker.errors.NoSuchMethod", "cred.error.LoginFailed")
     assert reception.waiting == 1
+
+
+def test_one_makes_room_for_another(caplog: pytest.LogCaptureFixture) -> None:
+    """In a full lobby one of the source with the most is closed: one line, counted once."""
+    reception = Reception(STRICT.but(max_waiting=3), Counter())
+    crowd = [received(reception, portal()) for _ in range(3)]
+    with caplog.at_level(logging.WARNING):
+        late = received(reception, portal(), IPv4Address("TCP", "203.0.113.9", 1000))
+    assert late is not None
+    assert [r.getMessage() for r in caplog.records] == [
+        "refused 198.51.100.7: 3 connections waiting for login"
+    ]
+    assert reception.limits == {"max_waiting": 1}
+    assert reception.waiting == 3
+    closed = [pair for pair in crowd if pair and pair.transport(pair.server).is_aborted]
+    assert len(closed) == 1
+    (pair,) = closed
+    pair.exchange()
+    pair.cut()
+    assert reception.waiting == 3
+    if pair.client.dialect == "msgpack/1":
+        assert "3 connections waiting for login" in str(pair.client.reason)
+    late.get(login(late.client, Anonymous()))
+    assert reception.waiting == 2
+
+
+def test_a_login_that_is_cut(caplog: pytest.LogCaptureFixture) -> None:
+    """A login that is being checked when its connection makes room yields no avatar."""
+    reception = Reception(STRICT.but(max_waiting=1), Counter())
+    made: list[Any] = []
+    asked: Deferred[Any] = Deferred()
+
+    class Slow:
+        """A checker that takes its time."""
+
+        credentialInterfaces = (IAnonymous,)
+
+        def requestAvatarId(self, credentials: Any) -> Any:
+            return asked
+
+    slow = cred.Portal(
+        broker.realm(lambda avatar_id, mind: made.append(Gone()) or made[-1]), [Slow()]
+    )
+    pair = received(reception, slow)
+    assert pair is not None
+    login(pair.client, Anonymous()).addErrback(lambda failure: None)
+    pair.exchange()
+    while received(reception, slow, IPv4Address("TCP", "203.0.113.9", 1000)) is None:
+        pass
+    assert pair.transport(pair.server).is_aborted
+    pair.cut()
+    asked.callback("alice")
+    assert [avatar.logouts for avatar in made] == [1]
+    assert reception.waiting == 1
+
+
+class Gone(broker.Avatar):
+    """Counts its logouts."""
+
+    logouts = 0
+
+    def logout(self) -> None:
+        """Count."""
+        self.logouts += 1
 
 
 def test_a_root_has_no_login() -> None:
