@@ -170,13 +170,13 @@ class LoginRoot(Referenceable):
         """
         octets = username.encode("utf-8", "replace") if isinstance(username, str) else username
         if not isinstance(octets, bytes) or len(octets) > LONGEST_NAME:
-            raise cred_error.UnauthorizedLogin(cred_error.WRONG_LOGIN)
+            raise cred_error.wrong_login("no possible user name")
         if not self.broker.policy.text_user_names:
             return octets
         try:
             return octets.decode("utf-8")
         except UnicodeDecodeError:
-            raise cred_error.UnauthorizedLogin(cred_error.WRONG_LOGIN) from None
+            raise cred_error.wrong_login("no possible user name") from None
 
     def admit(
         self, credentials: Any, mind: Any, mechanism: str, visitor: Visitor

@@ -12,7 +12,7 @@ import hashlib
 import hmac
 import secrets
 
-from cred.error import WRONG_LOGIN, UnauthorizedLogin
+from cred.error import wrong_login
 from cred.octets import Text, to_octets
 
 __all__ = ["challenge", "hash_password", "respond", "verify"]
@@ -48,7 +48,7 @@ def verify(challenge: bytes, response: object, password_md5: bytes) -> None:
     """
     expected = _md5(password_md5 + challenge)
     if not isinstance(response, bytes) or not hmac.compare_digest(expected, response):
-        raise UnauthorizedLogin(WRONG_LOGIN)
+        raise wrong_login("wrong password")
 
 
 def _md5(data: bytes) -> bytes:

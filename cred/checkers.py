@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol, TypeAlias
 from zope.interface import Attribute, Interface, implementer
 
 from broker.defer import Deferred, maybeDeferred, succeed
-from cred.error import WRONG_LOGIN, UnauthorizedLogin
+from cred.error import wrong_login
 from cred.interfaces import IAnonymous, IUsernameHashedPassword, IUsernamePassword
 from cred.octets import Text, in_form_of, same_octets, shown, to_octets
 
@@ -111,7 +111,7 @@ class InMemoryUsernamePasswordDatabaseDontUse:
 
         def let_in(matched: object) -> Any:
             if password is None or not matched:
-                raise UnauthorizedLogin(WRONG_LOGIN)
+                raise wrong_login("unknown user" if password is None else "wrong password")
             return username
 
         compared = self._password_of_nobody if password is None else password
@@ -221,7 +221,7 @@ class FilePasswordDB:
 
         def let_in(matched: object) -> Text:
             if not known or not matched:
-                raise UnauthorizedLogin(WRONG_LOGIN)
+                raise wrong_login("wrong password" if known else "unknown user")
             return in_form_of(shown, name)
 
         compared = self._compare(credentials, kept)
@@ -252,7 +252,7 @@ class FilePasswordDB:
                 users = self._parse(file)
         except OSError as error:
             logger.error("a password file cannot be read: %s", shown(error))
-            raise UnauthorizedLogin(WRONG_LOGIN) from error
+            raise wrong_login("the password file cannot be read") from error
         self._cached = (stamp, users) if self.cache else None
         if self.hash is not None:
             # A hash has to be given something of the form that it knows.

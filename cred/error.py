@@ -43,18 +43,24 @@ class UnauthorizedLogin(LoginFailed, Unauthorized):
     """The credentials are wrong: unknown user, wrong password, refused certificate (published).
 
     Attributes:
-        reason: which of these, for the server's own log; empty where that is not told. It does not
-            cross.
+        reason: which of these, for the server's own log, see `wrong_login`; empty where the text
+            says it. It does not cross.
     """
 
-    reason: str = ""
+    # Without an annotation: annotated attributes of an error are fields, which may cross.
+    reason = ""
+
+    def __getstate__(self) -> dict[str, object]:
+        """Return the state that may be sent: all but the reason."""
+        return {name: value for name, value in vars(self).items() if name != "reason"}
 
 
 def wrong_login(reason: str) -> UnauthorizedLogin:
     """Return the one error of every refused user name and password.
 
     Args:
-        reason: for the server's own log, such as ``"unknown user"``.
+        reason: for the server's own log: ``"wrong password"``, ``"unknown user"``, ``"disabled
+            user"``, or another of the table in ``docs/reference/guard.md``.
     """
     error = UnauthorizedLogin(WRONG_LOGIN)
     error.reason = reason

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 from cryptography.exceptions import InvalidKey
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
-from cred.error import WRONG_LOGIN, UnauthorizedLogin
+from cred.error import wrong_login
 from cred.octets import Text
 from cred.saslprep import LONGEST_PASSWORD, saslprep_octets
 from cred.scram_verifier import ITERATIONS, SCRAM, ScramVerifier
@@ -110,7 +110,7 @@ def verify_password(password: Text, verifier: str) -> None:
     try:
         prepared = _prepare(password)
     except ValueError:
-        raise UnauthorizedLogin(WRONG_LOGIN) from None
+        raise wrong_login("wrong password") from None
     kind.verify(prepared, verifier)
 
 
@@ -176,7 +176,7 @@ def _verify_argon2(password: bytes, verifier: str) -> None:
     try:
         Argon2id.verify_phc_encoded(password, verifier)
     except InvalidKey:
-        raise UnauthorizedLogin(WRONG_LOGIN) from None
+        raise wrong_login("wrong password") from None
 
 
 def _upgrade_argon2(password: bytes, verifier: str, profile: Profile) -> str | None:

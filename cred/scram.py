@@ -30,7 +30,7 @@ import re
 import secrets
 from typing import Final
 
-from cred.error import WRONG_LOGIN, LoginFailed, UnauthorizedLogin, wrong_login
+from cred.error import LoginFailed, wrong_login
 from cred.octets import Text
 from cred.saslprep import LONGEST_NAME, LONGEST_PASSWORD, saslprep, saslprep_octets
 from cred.scram_verifier import (
@@ -228,7 +228,7 @@ class ScramServer:
         signed = f"{self._first_bare},{self._server_first},{without_proof}".encode()
         client_key = _xor(proof, hmac.digest(verifier.stored_key, signed, "sha256"))
         if not hmac.compare_digest(verifier.stored_key, sha256(client_key)):
-            raise wrong_login("wrong proof")
+            raise wrong_login(verifier.reason or "wrong password")
         signature = hmac.digest(verifier.server_key, signed, "sha256")
         return b"v=" + to_base64(signature).encode("ascii")
 
@@ -267,7 +267,7 @@ def _read_client_first(text: str) -> tuple[str, str]:
     try:
         return saslprep(name, LONGEST_NAME), fields["r"]
     except ValueError:
-        raise UnauthorizedLogin(WRONG_LOGIN) from None
+        raise wrong_login("no possible user name") from None
 
 
 def _read_server_first(text: str) -> tuple[str, bytes, int]:

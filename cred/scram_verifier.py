@@ -11,7 +11,7 @@ import secrets
 from dataclasses import dataclass, field
 from typing import Final, Self
 
-from cred.error import WRONG_LOGIN, UnauthorizedLogin
+from cred.error import wrong_login
 from cred.octets import Text, to_octets
 from cred.saslprep import LONGEST_PASSWORD, saslprep_octets
 
@@ -57,12 +57,15 @@ class ScramVerifier:
         iterations: how often the password is hashed.
         salt: what it is hashed with.
         stored_key, server_key: what proofs are checked and signatures made with, 32 bytes each.
+        reason: why no proof fits it, for the server's own log; empty for the verifier of a user
+            who may log in. It is not part of the text, and does not count in comparisons.
     """
 
     iterations: int
     salt: bytes = field(repr=False)
     stored_key: bytes = field(repr=False)
     server_key: bytes = field(repr=False)
+    reason: str = field(default="", repr=False, compare=False)
 
     @classmethod
     def of_password(
@@ -87,7 +90,13 @@ class ScramVerifier:
         return cls(iterations, salt, stored_key, server_key)
 
     @classmethod
-    def of_nobody(cls, secret: bytes, username: Text, iterations: int = ITERATIONS) -> Self:
+    def of_nobody(
+        cls,
+        secret: bytes,
+        username: Text,
+        iterations: int = ITERATIONS,
+        reason: str = "unknown user",
+    ) -> Self:
         """Make the verifier of a user that there is not.
 
         It is the same each time, so that asking twice tells nothing, and no password fits it.
@@ -96,13 +105,14 @@ class ScramVerifier:
             secret: 16 random bytes or more; the server's own, and kept for as long as it runs.
             username: who was asked for.
             iterations: those of the users that there are.
+            reason: why the user cannot log in, for the server's own log.
         """
         name = to_octets(username)
         salt, stored_key, server_key = (
             hmac.digest(secret, purpose + name, "sha256")
             for purpose in (b"salt:", b"stored:", b"server:")
         )
-        return cls(iterations, salt[:_SALT_SIZE], stored_key, server_key)
+        return cls(iterations, salt[:_SALT_SIZE], stored_key, server_key, reason)
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -140,9 +150,9 @@ class ScramVerifier:
         try:
             other = self.of_password(password, self.iterations, salt=self.salt)
         except ValueError:
-            raise UnauthorizedLogin(WRONG_LOGIN) from None
+            raise wrong_login("wrong password") from None
         if not hmac.compare_digest(self.stored_key, other.stored_key):
-            raise UnauthorizedLogin(WRONG_LOGIN)
+            raise wrong_login(self.reason or "wrong password")
 
 
 def salted_password(password: bytes, salt: bytes, iterations: int) -> bytes:

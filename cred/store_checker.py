@@ -149,12 +149,17 @@ class StoreChecker:
     def _scram_in_thread(self, username: Text) -> ScramVerifier:
         octets = to_octets(username)
         nobody = ScramVerifier.of_nobody(self.store.secret(), octets, self._iterations_in_thread())
+        reason = ""
         try:
             user = self.store.find(_name_of(octets))
-            kept = str(nobody) if user is None or _why_not(user) else user.verifier or ""
-            return ScramVerifier.parse(kept)
-        except (UnauthorizedLogin, ValueError):
-            return nobody
+            reason = _why_not(user)
+            kept = str(nobody) if user is None or reason else user.verifier or ""
+            verifier = ScramVerifier.parse(kept)
+        except UnauthorizedLogin as error:
+            verifier, reason = nobody, error.reason
+        except ValueError:
+            verifier, reason = nobody, "user without SCRAM verifier"
+        return replace(verifier, reason=reason)
 
     def _decoy_in_thread(self) -> str:
         if self._model is None:

@@ -173,7 +173,9 @@ def shown_error(error: Any, policy: Policy, tracebacks: bool = False) -> tuple[A
     if isinstance(failure, CopyableFailure):
         return failure, None
     shown = CopyableFailure(failure)
-    shown.unsafeTracebacks = tracebacks or policy.unsafe_tracebacks
+    # The lines of a traceback would tell why a login was refused.
+    is_login = failure.check("twisted.cred.error.UnauthorizedLogin")
+    shown.unsafeTracebacks = not is_login and (tracebacks or policy.unsafe_tracebacks)
     if policy.show_all_errors:
         return shown, None
     name, *bases = failure.parents

@@ -55,5 +55,5 @@ def serve(door: Door, username: Any, password: Any, mind: Any) -> Deferred[Any]:
     name = door.name_of(username)
     octets = password.encode("utf-8", "surrogatepass") if isinstance(password, str) else password
     if not isinstance(octets, bytes) or len(octets) > LONGEST_PASSWORD:
-        raise cred_error.UnauthorizedLogin(cred_error.WRONG_LOGIN)
+        raise cred_error.wrong_login("no possible password")
     return door.admit(UsernamePassword(name, octets), mind, PASSWORD.name)
