@@ -17,14 +17,16 @@ from collections.abc import Generator
 from functools import cache, cached_property
 from io import StringIO
 from types import MappingProxyType, TracebackType
-from typing import Any, NoReturn, Protocol, TypeAlias
+from typing import Any, Final, NoReturn, Protocol, TypeAlias
 
 __all__ = [
     "PUBLISHED_NAMES",
+    "WIRE_NAME",
     "Failure",
     "NoCurrentExceptionError",
     "published_to_ours",
     "qual",
+    "wire_name",
 ]
 
 # A frame as published: function, file, line, and the captured (name, value) pairs.
@@ -79,16 +81,25 @@ PUBLISHED_NAMES: dict[str, str] = {
 # Characters of the text of an exception.
 _MOST_TEXT = 64 * 1024
 
+WIRE_NAME: Final = "_broker_wire_name"
+"""The attribute of a class that holds the name which it was registered under."""
+
 _OUR_NAMES = MappingProxyType({published: ours for ours, published in PUBLISHED_NAMES.items()})
 
 
 def qual(cls: type[Any]) -> str:
-    """Return the dotted name that `cls` has on the wire.
+    """Return the dotted name of `cls`, which it has on the wire unless it was given another.
 
     It is ``module.name``, or the published name if the class is one of ``PUBLISHED_NAMES``.
     """
     name = f"{cls.__module__}.{cls.__name__}"
     return PUBLISHED_NAMES.get(name, name)
+
+
+def wire_name(cls: type[Any]) -> str:
+    """Return the name that `cls` has on the wire: the one it was registered under, else `qual`."""
+    given: str | None = vars(cls).get(WIRE_NAME)
+    return qual(cls) if given is None else given
 
 
 def published_to_ours(name: str) -> str:
@@ -178,7 +189,7 @@ class Failure(BaseException):
     def parents(self) -> list[str]:
         """The wire names of the exception's class and of its bases, in method resolution order."""
         if isinstance(self.type, type):
-            return [qual(base) for base in self.type.__mro__]
+            return [wire_name(base) for base in self.type.__mro__]
         return [self.type]
 
     @cached_property
@@ -224,7 +235,7 @@ class Failure(BaseException):
             if isinstance(error, type):
                 if issubclass(error, BaseException) and isinstance(self.value, error):
                     return error
-                name = qual(error)
+                name = wire_name(error)
             else:
                 name = PUBLISHED_NAMES.get(error, error)
             if name in self.parents:

@@ -5,7 +5,7 @@ import asyncio
 import broker
 
 
-@broker.register
+@broker.register("bank.Overdrawn")
 class Overdrawn(broker.Error):
     pass
 

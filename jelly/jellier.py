@@ -23,6 +23,7 @@ from jelly.atoms import Expression
 from jelly.errors import CannotJelly, TooLarge
 from jelly.interfaces import IJellyable
 from jelly.limits import Limits
+from jelly.refusals import cannot_be_sent
 from jelly.security import DummySecurityOptions, Security, class_name
 from jelly.slices import PARTS, UNFINISHED, VISITS, finish
 
@@ -236,10 +237,7 @@ class Jellier:
     def _instance(self, value: Any) -> _Stateful:
         cls = type(value)
         if not self.taster.isClassAllowed(cls):
-            raise CannotJelly(
-                f"{class_name(cls)} cannot be sent: make it Copyable to send a copy,"
-                f" or Referenceable to send a reference"
-            )
+            raise cannot_be_sent(value)
         expression = self.prepare(value)
         state = value.__getstate__() if hasattr(value, "__getstate__") else value.__dict__
         expression.append(class_name(cls).encode("utf-8"))

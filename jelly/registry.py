@@ -11,6 +11,7 @@ from msgspec import Struct, field
 
 from jelly.atoms import text_of
 from jelly.errors import InsecureJelly
+from jelly.refusals import not_registered
 from jelly.security import SecurityOptions, class_name
 
 __all__ = [
@@ -152,7 +153,7 @@ def named_class(name: str, security: Any) -> type:
     if not isinstance(found, type):
         raise InsecureJelly(f"type '{text_of(name)}' is not a class")
     if not security.isClassAllowed(found):
-        raise InsecureJelly(f"type '{text_of(name)}' is not registered")
+        raise not_registered(name)
     return found
 
 
@@ -160,7 +161,7 @@ def named_object(name: str, security: Any) -> Any:
     """Return the attribute that a dotted name ends in, of a module that ``security`` allows."""
     module, _, attribute = name.rpartition(".")
     if not module or not security.isModuleAllowed(module):
-        raise InsecureJelly(f"type '{text_of(name)}' is not registered")
+        raise not_registered(name)
     try:
         return getattr(load_module(module, security), attribute)
     except AttributeError:

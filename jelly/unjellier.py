@@ -28,6 +28,7 @@ from jelly.keys import KeyGuard
 from jelly.knots import Knot, Knots, tie
 from jelly.limits import Limits
 from jelly.numbers import number_in
+from jelly.refusals import not_registered
 from jelly.registry import Registry, named_class
 from jelly.security import DummySecurityOptions, Security, SecurityOptions
 from jelly.slices import MANY, PARTS, UNFINISHED, VISITS, consumed, finish
@@ -239,7 +240,7 @@ class Unjellier:
             raise MalformedJelly("a list that does not start with a tag")
         is_known = tag in self._rows or self.registry.knows(tag)
         if not is_known and not self.taster.isTypeAllowed(tag):
-            raise InsecureJelly(f"type '{atoms.text_of(tag)}' is not registered")
+            raise not_registered(tag)
         return tag
 
     def _numbered(self, expression: list[Any]) -> tuple[int, Any]:

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import types
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from broker.errors import ConfigError
-from broker.failure import qual
+from broker.failure import qual, wire_name
+from broker.flavors.naming import name_class, warn_of_unstable
 from broker.flavors.referenceable import Serializable
 from jelly.atoms import Expression, text_of
 from jelly.bases import Unjellyable, engine_hook
@@ -41,8 +44,14 @@ class Copyable(Serializable):
         return self.getStateToCopy()
 
     def getTypeToCopy(self) -> str | bytes:
-        """Return the tag under which the peer has registered its class; the class name."""
-        return qual(type(self))
+        """Return the tag under which the peer has registered its class.
+
+        It is the name that the class was registered under, else its dotted name. A class of
+        ``__main__`` without a registered name is logged once, since no other program has that name.
+        """
+        tag = wire_name(type(self))
+        warn_of_unstable(type(self), tag)
+        return tag
 
     def getTypeToCopyFor(self, perspective: Any) -> str | bytes:
         """Return the tag to send to ``perspective``."""
@@ -95,22 +104,44 @@ class RemoteCopy(Unjellyable):
         return self
 
 
-def register(cls: Class, name: str | None = None) -> Class:
+@overload
+def register(cls: Class, name: str | None = None) -> Class: ...
+@overload
+def register(cls: str) -> Callable[[Class], Class]: ...
+@overload
+def register(*, name: str) -> Callable[[Class], Class]: ...
+def register(cls: Any = None, name: str | None = None) -> Any:
     """Let a class of copies, or of errors, come in from peers; usable as a decorator.
 
+    ::
+
+        @broker.register("chat.Message")
+        @dataclass
+        class Message(broker.Copyable, broker.RemoteCopy):
+            text: str
+
     Args:
-        cls: a RemoteCopy whose annotations are its fields, a RemoteCache, or an exception class.
-        name: what the peer calls it; the class's own dotted name unless given.
+        cls: a RemoteCopy whose annotations are its fields, a RemoteCache, or an exception class; or
+            the name alone, to make a decorator.
+        name: what the class is called on the wire, in both directions: 1 to 128 characters of
+            ``A-Z a-z 0-9 _ . -``, the first a letter. The class's own dotted name unless given.
 
     Returns:
         ``cls``. Instances of a RemoteCopy get the declared fields and no others; what a remote
         method raises under the name of a registered error arrives as that error.
 
     Raises:
-        ConfigError: a RemoteCopy that declares no fields.
+        ConfigError: a RemoteCopy that declares no fields; a name that cannot be one, or that
+            another class has; a class of ``__main__`` without a name.
         TypeError: something else than these classes.
     """
-    tag = name or qual(cls)
+    if cls is None or isinstance(cls, str):
+        if (cls is None) is (name is None):
+            raise TypeError("register takes a class, a name, or both: register(cls, name)")
+        return partial(register, name=name if cls is None else cls)
+    if not isinstance(cls, type):
+        raise TypeError(f"register takes a class, not {type(cls).__name__}")
+    tag = name_class(cls, name)
     if issubclass(cls, BaseException):
         defaults.declared.errors[tag] = cls
     if issubclass(cls, RemoteCopy):

@@ -8,7 +8,7 @@ from typing import Any
 
 from broker import errors
 from broker.core.policy import Policy
-from broker.failure import Failure, qual
+from broker.failure import Failure, qual, wire_name
 from broker.flavors.copyable import Copyable, RemoteCopy
 from jelly.atoms import text_of
 from jelly.errors import MalformedJelly
@@ -39,7 +39,7 @@ class CopyableFailure(Failure, Copyable):
 
     def getStateToCopy(self) -> dict[str, Any]:
         """Return the fields that PB gives a failure, in PB's order."""
-        kind = self.type if isinstance(self.type, str) else qual(self.type)
+        kind = self.type if isinstance(self.type, str) else wire_name(self.type)
         value = self.shown_value
         if value is None:
             value = self.text_within(MOST_TEXT_SHOWN)

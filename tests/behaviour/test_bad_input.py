@@ -473,7 +473,8 @@ async def test_no_client_certificate(lines: Any, authority: Authority, pair: Pai
         (("async_pair",), broker.WrongArguments,
          "async_pair: missing 2 required positional arguments: 'first' and 'second'"),
         (("echo", Unregistered()), broker.InsecureJelly,
-         f"type '{__name__}.Unregistered' is not registered"),
+         f"type '{__name__}.Unregistered' is not registered; register a class under that name:"
+         f' @broker.register("{__name__}.Unregistered"); see \'Send your own objects\''),
     ],
 )  # fmt: skip
 async def test_refused_calls(lines: Any, call: Any, kind: Any, text: str) -> None:
@@ -500,7 +501,7 @@ async def test_unknown_object(lines: Any) -> None:
     [
         (Opaque(), broker.CannotJelly,
          f"{__name__}.Opaque cannot be sent: make it Copyable to send a copy, or Referenceable to"
-         " send a reference"),
+         " send a reference; see 'Send your own objects'"),
         ([1, {"deep": Opaque()}], broker.CannotJelly, None),
         ([broker.Referenceable(), Opaque()], broker.CannotJelly, None),
         (lambda: None, broker.CannotJelly, None),

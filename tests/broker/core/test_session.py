@@ -364,11 +364,15 @@ def test_values_that_may_not_come_in() -> None:
     session = ready_server(Server())
     feed(session, message(1, b"echo", [b"os.path"]), message(2, b"echo", [b"dereference", 5]))
     texts = [expression[2][1] for expression in sent(session)]
-    assert texts[0] == b"InsecureJelly: type 'os.path' is not registered"
+    text = (
+        "type 'os.path' is not registered; register a class under that name:"
+        " @broker.register(\"os.path\"); see 'Send your own objects'"
+    )
+    assert texts[0] == f"InsecureJelly: {text}".encode()
     assert texts[1] == b"MalformedJelly: reference 5 was never defined"
     request_id = session.call(b"message", 1, "m", (), {})
     feed(session, [b"answer", request_id, [b"os.path"]])
-    assert str(session.host.outcome(request_id)) == "type 'os.path' is not registered"
+    assert str(session.host.outcome(request_id)) == text
 
 
 def test_limits_are_counted() -> None:

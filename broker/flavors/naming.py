@@ -1,0 +1,102 @@
+"""The names that registered classes have on the wire, and which names may be given.
+
+A class without a name of its own is called by module and class. That name must be the same in every
+program. It is not where the module is the program itself: ``__main__`` under one way to start it is
+``chat_server`` under another.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import Any
+
+from broker.errors import ConfigError
+from broker.failure import WIRE_NAME, qual, wire_name
+from jelly import atoms
+from jelly.registry import defaults
+
+__all__ = ["is_unstable", "name_class", "warn_of_unstable"]
+
+logger = logging.getLogger("broker.flavors")
+
+# Modules whose names depend on how a program was started; the last is of files that pb run runs.
+_UNSTABLE = frozenset({"__main__", "__mp_main__", "__application__"})
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,127}", re.ASCII)
+_WARNED = "_broker_is_warned"
+# Tags that mean something else on the wire: of jelly, and of references and caches.
+_OTHER_TAGS = (
+    "bool str float long long_int dict classobj instancemethod"
+    " remote local copy cache cached lcache"
+)
+_TAKEN = {
+    *(value.decode() for value in vars(atoms).values() if isinstance(value, bytes)),
+    *_OTHER_TAGS.split(),
+}
+
+
+def is_unstable(cls: type) -> bool:
+    """Whether the name of the module of a class depends on how the program was started."""
+    return cls.__module__ in _UNSTABLE
+
+
+def name_class(cls: type, name: str | None) -> str:
+    """Give a class its name on the wire, for what goes out and for what comes in, and return it.
+
+    Args:
+        cls: the class.
+        name: 1 to 128 characters of ``A-Z a-z 0-9 _ . -``, the first a letter; the dotted name of
+            the class unless given.
+
+    Raises:
+        ConfigError: the name cannot be one, another class has it, or the class needs one since its
+            module is ``__main__``.
+    """
+    if name is None:
+        if is_unstable(cls) and WIRE_NAME not in vars(cls):
+            raise ConfigError(
+                f"{cls.__name__} is defined in {cls.__module__}, whose name differs from program to"
+                f' program; name it: @broker.register("app.{cls.__name__}")'
+            )
+        tag = wire_name(cls)
+    else:
+        tag = name
+        if not _NAME.fullmatch(tag) or tag in _TAKEN:
+            raise ConfigError(
+                f"{tag[:128]!r} cannot be the name of {cls.__name__}: a name is 1 to 128 characters"
+                " of A-Z a-z 0-9 _ . -, begins with a letter, and is no tag of jelly"
+            )
+    _refuse_taken(tag, cls)
+    if name is not None:
+        try:
+            setattr(cls, WIRE_NAME, tag)
+        except TypeError:
+            raise ConfigError(f"{qual(cls)} is built in, and keeps its own name") from None
+    return tag
+
+
+def warn_of_unstable(cls: Any, tag: str) -> None:
+    """Log one warning for a class that is sent under a name that only this program has."""
+    if is_unstable(cls) and tag == f"{cls.__module__}.{cls.__name__}" and _WARNED not in vars(cls):
+        setattr(cls, _WARNED, True)
+        logger.warning(
+            "%s is sent under a name that only this program has; name the class:"
+            ' @broker.register("app.%s")',
+            tag,
+            cls.__name__,
+        )
+
+
+def _refuse_taken(tag: str, cls: type) -> None:
+    known = defaults.declared.classes.get(tag.encode()), defaults.declared.errors.get(tag)
+    for other in known:
+        if other is not None and _identity(other) != _identity(cls):
+            raise ConfigError(
+                f"'{tag}' is registered for {other.__module__}.{other.__qualname__};"
+                f" give {cls.__name__} another name"
+            )
+
+
+def _identity(cls: type) -> tuple[str, str]:
+    # A module that is loaded again has other classes of the same names.
+    return cls.__module__, cls.__qualname__

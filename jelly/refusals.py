@@ -1,0 +1,86 @@
+"""The texts of values that may not go out and of types that may not come in, with the way out."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import enum
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from jelly import atoms
+from jelly.atoms import text_of
+from jelly.errors import CannotJelly, InsecureJelly
+from jelly.security import class_name
+
+__all__ = ["cannot_be_sent", "not_registered"]
+
+_PAGE = "see 'Send your own objects'"
+_AS_TEXT = "send str(value)"
+_AS_LIST = "send list(value)"
+
+# By the top-level module and the name of a class or of one of its bases; no module is imported.
+_WAYS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "uuid.UUID": _AS_TEXT,
+        "pathlib.PurePath": _AS_TEXT,
+        "ipaddress.IPv4Address": _AS_TEXT,
+        "ipaddress.IPv6Address": _AS_TEXT,
+        "ipaddress.IPv4Network": _AS_TEXT,
+        "ipaddress.IPv6Network": _AS_TEXT,
+        "fractions.Fraction": _AS_TEXT,
+        "datetime.tzinfo": _AS_TEXT,
+        "re.Pattern": "send value.pattern",
+        "builtins.bytearray": "send bytes(value)",
+        "builtins.memoryview": "send bytes(value)",
+        "builtins.complex": "send (value.real, value.imag)",
+        "builtins.BaseException": "raise it, or send str(value)",
+        "builtins.range": _AS_LIST,
+        "builtins.generator": _AS_LIST,
+        "builtins.dict_keys": _AS_LIST,
+        "builtins.dict_values": _AS_LIST,
+        "builtins.dict_items": _AS_LIST,
+        "collections.deque": _AS_LIST,
+    }
+)
+# A subclass of what crosses does not: it would arrive as something else than was sent.
+_CROSSING: tuple[type, ...] = (
+    *(tuple, list, dict, set, frozenset, str, bytes, int, float),
+    *(decimal.Decimal, datetime.datetime, datetime.date, datetime.time, datetime.timedelta),
+)
+_NAME = re.compile(rb"[A-Za-z][A-Za-z0-9_.-]{0,63}")
+_TAGS = frozenset(value for value in vars(atoms).values() if isinstance(value, bytes))
+
+
+def cannot_be_sent(value: object) -> CannotJelly:
+    """Return the error of a value whose type may not go out; its text says what to send instead."""
+    cls = type(value)
+    name = class_name(cls)
+    if isinstance(value, enum.Enum):
+        return CannotJelly(f"enum {name} cannot be sent: send its value, or its name; {_PAGE}")
+    for base in cls.__mro__:
+        way = _WAYS.get(f"{base.__module__.partition('.')[0]}.{base.__name__}")
+        if way is not None:
+            return CannotJelly(f"{name} cannot be sent: {way}; {_PAGE}")
+    if cls.__module__.partition(".")[0] == "numpy":
+        return CannotJelly(f"{name} cannot be sent: send value.tolist(); {_PAGE}")
+    for kind in _CROSSING:
+        if isinstance(value, kind):
+            called = f"an {kind.__name__}" if kind is int else f"a {kind.__name__}"
+            made = f"{kind.__name__}(value)" if kind.__module__ == "builtins" else called
+            return CannotJelly(f"{called} of class {name} cannot be sent: send {made}; {_PAGE}")
+    return CannotJelly(
+        f"{name} cannot be sent: make it Copyable to send a copy, or Referenceable to send a"
+        f" reference; {_PAGE}"
+    )
+
+
+def not_registered(tag: bytes | str) -> InsecureJelly:
+    """Return the error of a type that may not come in; its text says how to let it in."""
+    octets = tag.encode("utf-8", "replace") if isinstance(tag, str) else tag
+    text = f"type '{text_of(tag)}' is not registered"
+    if _NAME.fullmatch(octets) and octets not in _TAGS:
+        text += f'; register a class under that name: @broker.register("{text_of(tag)}"); {_PAGE}'
+    return InsecureJelly(text)
