@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 from importlib.util import find_spec
@@ -31,13 +32,31 @@ _MISSING = (
 
 
 def main() -> None:
-    """Run the command that the command line names."""
+    """Run the command that the command line names.
+
+    Each option can also be given by an environment variable: ``PB_CALL_USER`` is that of
+    ``pb call --user``.
+    """
     for package in _NEEDED:
         if find_spec(package) is None:
             sys.exit(_MISSING.format(package))
     # Not at the top: it needs click.
     group = import_module("broker.commands.group").Commands(_COMMANDS)
-    group(prog_name="pb")
+    try:
+        group(prog_name="pb")
+    finally:
+        _leave_behind()
+
+
+def _leave_behind() -> None:
+    """End the process at once if it would wait for work that nobody wants any more."""
+    waiting = sys.modules.get("broker.commands.waiting")
+    ended = sys.exception()
+    if waiting is None or not isinstance(ended, SystemExit) or not waiting.is_left_behind():
+        return
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(ended.code if isinstance(ended.code, int) else 1)
 
 
 if __name__ == "__main__":

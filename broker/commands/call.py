@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
 import sys
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import click
+from msgspec import Struct
 from rich.console import Console
+from rich.highlighter import JSONHighlighter
+from rich.text import Text
 
 from broker.client import connect
-from broker.commands.answer import as_json
+from broker.commands.answer import AT_A_TERMINAL, UNBOUNDED, Rendering
 from broker.commands.identity import Identity, client_options
-from broker.commands.wording import in_words
+from broker.commands.waiting import OutOfTime, pieces_within
+from broker.commands.wording import LONGEST_TEXT, in_words, shown
 from broker.core.policy import STRICT
 from broker.errors import (
     CallTimeout,
@@ -25,12 +32,13 @@ from broker.errors import (
     ProtocolError,
     TLSError,
 )
+from broker.printable import text_of_error
 from broker.timeouts import timeout as call_timeout
 from cred.error import LoginFailed
 
 __all__ = ["call"]
 
-RAISED, WRONG_USE, NOT_REACHED, NOT_LET_IN, TOO_LATE = 1, 2, 3, 4, 5
+RAISED, WRONG_USE, NOT_REACHED, NOT_LET_IN, TOO_LATE, INTERRUPTED = 1, 2, 3, 4, 5, 130
 
 # The status that an error ends the command with; any other came from the remote method.
 _STATUSES: tuple[tuple[type[BaseException], int], ...] = (
@@ -44,6 +52,39 @@ _STATUSES: tuple[tuple[type[BaseException], int], ...] = (
     (PBConnectionLost, NOT_REACHED),
 )
 _KEYWORD = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
+# The call itself ends a little earlier than the command, and says why.
+_GRACE = 0.25
+_CLOSING = 1.0
+
+
+class Wish(Struct, frozen=True):
+    """How the answer is to be shown.
+
+    Attributes:
+        is_json: as JSON, for a program.
+        is_whole: without bounds.
+        is_ascii: for an output that has only ASCII.
+    """
+
+    is_json: bool
+    is_whole: bool
+    is_ascii: bool
+
+    @classmethod
+    def of_output(cls, is_json: bool, is_whole: bool) -> Wish:
+        """Return what the options say, for the standard output as it is."""
+        encoding = (getattr(sys.stdout, "encoding", None) or "ascii").lower().replace("-", "")
+        is_ascii = not encoding.startswith("utf")
+        return cls(is_json or not sys.stdout.isatty(), is_whole, is_ascii)
+
+    def rendering(self, answer: Any) -> Rendering:
+        """Return what writes an answer."""
+        bounds = UNBOUNDED if self.is_whole else None if self.is_json else AT_A_TERMINAL
+        return Rendering(answer, bounds, is_ascii=self.is_ascii)
+
+    def encodable(self, text: str) -> str:
+        """Return a text as the output can have it."""
+        return text.encode("ascii", "backslashreplace").decode() if self.is_ascii else text
 
 
 @click.command()
@@ -56,57 +97,114 @@ _KEYWORD = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
     type=click.FloatRange(min=0, min_open=True),
     default=30.0,
     show_default=True,
-    help="Seconds to wait for the answer.",
+    help="Seconds for all of it: connecting, the call, and making text of the answer.",
 )
+@click.option(
+    "--json", "is_json", is_flag=True, help="Print JSON at a terminal, too, as for a program."
+)
+@click.option("--all", "is_whole", is_flag=True, help="Print all of the answer, however long.")
 @click.option("--insecure-plaintext", is_flag=True, help="Allow pb:// to another machine.")
 def call(
     address: str,
     method: str,
     arguments: tuple[str, ...],
     timeout: float,
+    is_json: bool,
+    is_whole: bool,
     insecure_plaintext: bool,
     **options: Any,
 ) -> None:
-    """Call METHOD of the server at ADDRESS, and print its answer as JSON.
+    """Call METHOD of the server at ADDRESS, and print its answer.
 
     Of a server without a login the METHOD is one of its root's, after a login one of the avatar's.
     Each of the ARGS is JSON, such as 3, '"text"' or '[1, 2]', or NAME=JSON for a keyword.
 
+    The answer is JSON, but at a terminal a text has no quotes, and a long answer is cut.
+
     The status is 0; 1 if the method has raised; 2 if the command line is wrong; 3 if the server
-    cannot be reached, is not trusted, or has gone; 4 if it lets nobody in as such; 5 if no answer
-    came in time.
+    cannot be reached, is not trusted, or has gone; 4 if it lets nobody in as such; 5 if it was not
+    done in time; 130 after Ctrl-C.
     """
     args, kw = _parsed(arguments)
     policy = STRICT.but(insecure_plaintext=insecure_plaintext)
     try:
         identity = Identity(**options)
-        credentials, tls = identity.credentials(), identity.tls()
-
-        async def ask() -> str:
-            connecting = connect(address, credentials, tls=tls, policy=policy, timeout=timeout)
-            async with call_timeout(timeout), connecting as connection:
-                target = connection.root if credentials is None else connection.avatar
-                return as_json(await target.callRemote(method, *args, **kw))
-
-        answer = asyncio.run(ask())
-    except click.ClickException:
+        credentials = identity.credentials()
+        connecting = partial(
+            connect, address, credentials, tls=identity.tls(), policy=policy, timeout=timeout
+        )
+        ask = partial(_ask, connecting, credentials is not None, timeout, method, args, kw)
+        _print(timeout, Wish.of_output(is_json, is_whole), lambda: asyncio.run(ask()))
+    except (click.ClickException, BrokenPipeError):
+        # The second is the reader of the output, which has gone.
         raise
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except OutOfTime:
+        click.echo(f"pb call: not done in {timeout:g} s", err=True)
+        sys.exit(TOO_LATE)
     except Exception as exc:  # noqa: BLE001 - a method may raise whatever it likes
         status = next((number for kind, number in _STATUSES if isinstance(exc, kind)), RAISED)
         click.echo(_told(exc) if status == RAISED else f"pb call: {in_words(exc)}", err=True)
         sys.exit(status)
-    console = Console(soft_wrap=True)
-    if console.is_terminal:
-        console.print_json(answer, ensure_ascii=False)
+
+
+async def _ask(
+    connecting: Callable[[], Any],
+    is_login: bool,
+    timeout: float,
+    method: str,
+    args: list[Any],
+    kw: dict[str, Any],
+) -> Any:
+    """Connect, call, and return the answer."""
+    async with call_timeout(timeout):
+        connection = await connecting()
+        try:
+            target = connection.avatar if is_login else connection.root
+            return await target.callRemote(method, *args, **kw)
+        finally:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_CLOSING):
+                    await connection.close()
+
+
+def _print(seconds: float, wish: Wish, ask: Callable[[], Any]) -> None:
+    """Get the answer and print it.
+
+    Raises:
+        OutOfTime: it took too long to get it, or to make text of it.
+        BaseException: what ``ask`` raised.
+    """
+    rendering: Rendering | None = None
+    is_text = False
+
+    def work() -> Iterator[str]:
+        nonlocal rendering, is_text
+        rendering = wish.rendering(ask())
+        text = None if wish.is_json else rendering.text()
+        is_text = text is not None
+        yield from rendering.pieces() if text is None else [wish.encodable(text)]
+
+    pieces = pieces_within(seconds + _GRACE, work)
+    if wish.is_json or wish.is_whole:
+        for piece in pieces:
+            click.echo(piece, nl=False)
+        click.echo()
     else:
-        click.echo(answer)
+        text = "".join(pieces)
+        if is_text:
+            click.echo(text)
+        else:
+            Console(soft_wrap=True).print(JSONHighlighter()(Text(text)))
+    if rendering is not None and rendering.is_cut:
+        click.echo("pb call: the answer is cut; --all prints all of it", err=True)
 
 
 def _told(exc: Exception) -> str:
     """Tell what a remote method has raised: its class as it is known here, and its text."""
-    from_afar = getattr(exc, "remoteType", None)
-    text = str(exc)
-    return text if from_afar else f"{type(exc).__name__}: {text}"
+    text = shown(text_of_error(exc, LONGEST_TEXT))
+    return text if getattr(exc, "remoteType", None) else f"{type(exc).__name__}: {text}"
 
 
 def _parsed(arguments: tuple[str, ...]) -> tuple[list[Any], dict[str, Any]]:

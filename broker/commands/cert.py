@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from broker.commands.group import Group
 from broker.errors import ConfigError
 from broker.net.issuing import (
     AUTHORITY_LIFETIME,
@@ -31,7 +32,7 @@ WRONG_USE = 2
 AUTHORITY = "ca"
 
 
-@click.group()
+@click.group(cls=Group)
 def cert() -> None:
     """Make keys and certificates: an authority of your own, and what it signs.
 

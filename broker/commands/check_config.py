@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 import sys
 from typing import Any
 
@@ -12,7 +13,7 @@ from rich.text import Text
 
 from broker.addresses import parse_address
 from broker.commands.settings import Settings, server_options
-from broker.commands.target import WrongTarget, load, served
+from broker.commands.target import WrongTarget, load, served, show_cause
 from broker.commands.weaknesses import weaknesses
 from broker.commands.wording import in_words
 from broker.core.policy import STRICT
@@ -30,7 +31,8 @@ WEAK, WRONG_USE = 1, 2
 @click.argument("target", metavar="MODULE:NAME")
 @click.argument("addresses", metavar="[ADDRESS]…", nargs=-1)
 @server_options
-def check_config(target: str, addresses: tuple[str, ...], **options: Any) -> None:
+@click.option("--json", "is_json", is_flag=True, help="Print JSON, for a program.")
+def check_config(target: str, addresses: tuple[str, ...], is_json: bool, **options: Any) -> None:
     """Find the weak settings of the server that the same words after `serve` would start.
 
     It opens no port. Each finding is a line of what is weak and a line of what to do. The status is
@@ -46,8 +48,13 @@ def check_config(target: str, addresses: tuple[str, ...], **options: Any) -> Non
         locations = [parse_address(address) for address in addresses]
         found = list(weaknesses(settings, locations, root, datetime.datetime.now(datetime.UTC)))
     except (ConfigError, StoreError, StrcredException, WrongTarget) as exc:
+        show_cause(exc)
         click.echo(f"pb check-config: {in_words(exc)}", err=True)
         sys.exit(WRONG_USE)
+    if is_json:
+        names = ("about", "weakness", "fix")
+        click.echo(json.dumps([{name: getattr(each, name) for name in names} for each in found]))
+        sys.exit(WEAK if found else 0)
     console = Console(soft_wrap=True, highlight=False)
     for finding in found:
         console.print(Text.assemble((f"{finding.about}:", "bold red"), f" {finding.weakness}"))

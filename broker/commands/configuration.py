@@ -17,7 +17,10 @@ MODULE = "__application__"
 
 
 class WrongFile(Exception):
-    """The file makes no application; the text names the file, and the line where it can."""
+    """The file makes no application; the text names the file, and the line where it can.
+
+    Its cause is what the file raised, if it did.
+    """
 
 
 def application_of(file: str) -> Any:

@@ -1,24 +1,66 @@
-"""The command line's commands, of which only the one that runs is loaded."""
+"""Groups of commands that help with a mistyped name; of the outermost only what runs is loaded."""
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from importlib import import_module
+from importlib.metadata import version
+from typing import Any
 
 import click
 
-__all__ = ["Commands"]
+__all__ = ["Commands", "Group"]
+
+DISTRIBUTION = "perspective-broker"
+# How much a name must be like that of a command, from 0 to 1, and how many are told.
+_LIKENESS, _MOST = 0.5, 3
 
 
-class Commands(click.Group):
-    """A group of commands by name.
+class Group(click.Group):
+    """A group of commands; the error of a mistyped name tells which ones are like it."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that the first argument names, and the other arguments.
+
+        Raises:
+            UsageError: there is none.
+        """
+        name = str(args[0])
+        if self.get_command(ctx, name) is None and not ctx.resilient_parsing:
+            close = difflib.get_close_matches(name, self.list_commands(ctx), _MOST, _LIKENESS)
+            if close and not name.startswith("-"):
+                raise click.UsageError(
+                    f"no such command {name!r}; did you mean {' or '.join(close)}?", ctx
+                )
+        return super().resolve_command(ctx, args)
+
+
+class Commands(Group):
+    """All commands, by name.
 
     Args:
         homes: for each name ``module:attribute``, and its line of the help.
     """
 
     def __init__(self, homes: Mapping[str, tuple[str, str]]):
-        super().__init__("pb", help="Two-way remote objects for asyncio.")
+        super().__init__(
+            "pb",
+            help="Two-way remote objects for asyncio.",
+            context_settings={"help_option_names": ["-h", "--help"]},
+            params=[
+                click.Option(
+                    ["--version"],
+                    is_flag=True,
+                    expose_value=False,
+                    is_eager=True,
+                    callback=_print_version,
+                    help="Print the version and exit.",
+                )
+            ],
+        )
         self._homes = homes
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -31,9 +73,27 @@ class Commands(click.Group):
             return None
         module, _, attribute = self._homes[cmd_name][0].partition(":")
         command: click.Command = getattr(import_module(module), attribute)
+        _name_variables(command, f"PB_{cmd_name}")
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of the help, without loading what it lists."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, self._homes[name][1]) for name in self.list_commands(ctx)])
+
+
+def _name_variables(command: click.Command, prefix: str) -> None:
+    """Let each option of a command be given by a variable, which is called as one types them."""
+    for option in command.params:
+        if isinstance(option, click.Option) and option.envvar is None:
+            name = f"{prefix}_{max(option.opts, key=len).lstrip('-')}"
+            option.envvar = name.replace("-", "_").upper()
+    if isinstance(command, click.Group):
+        for name, inner in command.commands.items():
+            _name_variables(inner, f"{prefix}_{name}")
+
+
+def _print_version(context: click.Context, parameter: Any, value: bool) -> None:
+    if value and not context.resilient_parsing:
+        click.echo(f"pb {version(DISTRIBUTION)}")
+        context.exit()

@@ -12,6 +12,7 @@ import click
 
 from broker import reactor
 from broker.commands.configuration import WrongFile, application_of
+from broker.commands.tracing import traceback_of
 from broker.errors import CannotListenError
 from broker.reactor import log
 from broker.reactor.service import IProcess, IService
@@ -44,6 +45,8 @@ def run(file: str, logfile: str | None, syslog: bool, syslog_address: str | None
         application = application_of(file)
         handler = _handler(logfile, syslog, syslog_address)
     except WrongFile as exc:
+        if exc.__cause__ is not None:
+            click.echo(traceback_of(exc.__cause__), err=True)
         sys.exit(f"pb run: {exc}")
     except OSError as exc:
         sys.exit(f"pb run: there is no log: {exc}")
@@ -66,7 +69,7 @@ def _serve(file: str, application: Any) -> int:
             process.shed()
         service.startService()
     except Exception as exc:  # noqa: BLE001 - whatever a service does not like, the user is told
-        if not isinstance(exc, CannotListenError | OSError):
+        if not isinstance(exc, CannotListenError):
             log.err()
         click.echo(f"pb run: {file} cannot be started: {exc}", err=True)
         return 1

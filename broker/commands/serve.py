@@ -11,7 +11,7 @@ import click
 
 from broker.commands.guarding import write_audit
 from broker.commands.settings import Settings, server_options
-from broker.commands.target import WrongTarget, load, served
+from broker.commands.target import WrongTarget, load, served, show_cause
 from broker.commands.wording import in_words
 from broker.errors import CannotListenError, ConfigError
 from broker.server import Serve
@@ -61,6 +61,7 @@ def serve(target: str, addresses: tuple[str, ...], log_level: str, **options: An
         if settings.audit_log is not None:
             write_audit(settings.audit_log)
     except (ConfigError, StoreError, StrcredException, WrongTarget) as exc:
+        show_cause(exc)
         click.echo(f"pb serve: {in_words(exc)}", err=True)
         sys.exit(WRONG_USE)
     try:

@@ -9,13 +9,16 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
+import click
+
 from broker.admission import realm
+from broker.commands.tracing import traceback_of
 from broker.flavors.referenceable import Root
 from broker.guard import Guard
 from broker.interfaces import IPBRoot
 from cred.portal import Portal
 
-__all__ = ["WrongTarget", "load", "served"]
+__all__ = ["WrongTarget", "load", "served", "show_cause"]
 
 
 class WrongTarget(Exception):
@@ -73,6 +76,13 @@ def served(
     return Portal(_realm(made, name), checkers, guard=guard)
 
 
+def show_cause(error: Exception) -> None:
+    """Show the traceback of what the application's code raised, if that is the cause."""
+    cause = error.__cause__
+    if isinstance(error, WrongTarget) and cause is not None:
+        click.echo(traceback_of(cause), err=True)
+
+
 def _public(made: Any, name: str) -> Any:
     if isinstance(made, Portal) or IPBRoot(made, None) is not None:
         return made
@@ -122,7 +132,7 @@ def _import(module_name: str) -> Any:
         if missing is not None and f"{module_name}.".startswith(f"{missing}."):
             raise WrongTarget(
                 f"there is no module {missing}, neither here nor where Python looks"
-            ) from exc
+            ) from None
         raise WrongTarget(f"{module_name} cannot be imported: {_told(exc)}") from exc
 
 

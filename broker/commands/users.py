@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
@@ -13,7 +14,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from broker.commands.group import Group
 from broker.commands.password import password_file_option, password_from
+from broker.commands.wording import shown
 from broker.errors import ConfigError
 from cred.passwords import hash_password
 from cred.saslprep import LONGEST_NAME, saslprep
@@ -35,7 +38,7 @@ _MAKERS: dict[str, Callable[[str], str]] = {"scram": _scram, "argon2id": hash_pa
 _BEGINNINGS = {"scram": f"{SCRAM}$", "argon2id": "$argon2id$"}
 
 
-@click.group()
+@click.group(cls=Group)
 def users() -> None:
     """Add, change and list the users of a store.
 
@@ -55,6 +58,9 @@ _kind = click.option(
     type=click.Choice(sorted(_MAKERS)),
     help="What is kept of the password: as those that are there; scram for the first.",
 )
+
+
+_json = click.option("--json", "is_json", is_flag=True, help="Print JSON, for a program.")
 
 
 @users.command()
@@ -125,20 +131,88 @@ def enable(name: str, where: str) -> None:
     click.echo(f"enabled {name}")
 
 
+@users.command()
+@click.argument("name", required=False)
+@_store
+@click.option("--add", "added", multiple=True, metavar="GROUP", help="Put NAME into this group.")
+@click.option("--remove", "removed", multiple=True, metavar="GROUP", help="Take NAME out of it.")
+@_json
+def groups(
+    name: str | None,
+    where: str,
+    added: tuple[str, ...],
+    removed: tuple[str, ...],
+    is_json: bool,
+) -> None:
+    """Print the groups of the user NAME, after changing them if so told; or all groups.
+
+    A user who is logged in keeps the groups of before until the next login.
+    """
+    if name is None:
+        if added or removed:
+            raise click.UsageError("--add and --remove need NAME: whose groups")
+        _print_groups(where, is_json)
+        return
+    if set(added) & set(removed):
+        raise click.UsageError(f"{min(set(added) & set(removed))} is to be added and removed")
+    with _opened(where) as store:
+        user = _found(store, name)
+        changed = replace(user, groups=user.groups.union(added).difference(removed))
+        if changed != user:
+            store.replace(changed, was=user)
+    found = sorted(changed.groups)
+    click.echo(json.dumps(found) if is_json else "\n".join(map(shown, found)) or "no groups")
+
+
+def _print_groups(where: str, is_json: bool) -> None:
+    """Print all groups of a store, each with its users."""
+    members: dict[str, list[str]] = {}
+    with _opened(where) as store:
+        for user in store.users():
+            for group in user.groups:
+                members.setdefault(group, []).append(user.name)
+    found = {group: sorted(members[group]) for group in sorted(members)}
+    if is_json:
+        click.echo(json.dumps(found))
+    elif not found:
+        click.echo("no groups")
+    else:
+        _print_table(("group", "users"), [(shown(each), " ".join(found[each])) for each in found])
+
+
 @users.command("list")
 @_store
-def list_users(where: str) -> None:
+@_json
+def list_users(where: str, is_json: bool) -> None:
     """List the users, with their groups, and how they log in."""
     with _opened(where) as store:
-        rows = [
-            (user.name, "disabled" if user.is_disabled else "enabled", _kind_of(user.verifier),
-             " ".join(sorted(user.groups)))
-            for user in store.users()
-        ]  # fmt: skip
+        found = list(store.users())
+    if is_json:
+        click.echo(json.dumps([_as_item(user) for user in found]))
+        return
+    rows = [
+        (user.name, "disabled" if user.is_disabled else "enabled", _kind_of(user.verifier),
+         " ".join(sorted(user.groups)))
+        for user in found
+    ]  # fmt: skip
     if not rows:
         click.echo("no users")
         return
-    table = Table("user", "", "password", "groups", box=None, pad_edge=False, show_edge=False)
+    _print_table(("user", "", "password", "groups"), rows)
+
+
+def _as_item(user: User) -> dict[str, Any]:
+    """Return what a program reads of a user."""
+    return {
+        "name": user.name,
+        "disabled": user.is_disabled,
+        "password": _kind_of(user.verifier) or None,
+        "groups": sorted(user.groups),
+    }
+
+
+def _print_table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
+    table = Table(*heads, box=None, pad_edge=False, show_edge=False)
     for row in rows:
         # As Text: a name with brackets is no markup.
         table.add_row(*map(Text, row))

@@ -1,10 +1,12 @@
-"""The words of the command line for errors: their texts are made for programs."""
+"""The words of the command line for errors: their texts are made for programs, and by peers."""
 
 from __future__ import annotations
 
-from broker.printable import printable, text_of_value
+from broker.printable import printable, text_of_error
 
-__all__ = ["in_words"]
+__all__ = ["LONGEST_TEXT", "in_words", "shown"]
+
+LONGEST_TEXT = 4096
 
 # What a program would write, and what is written on the command line.
 _OPTIONS = {
@@ -25,11 +27,18 @@ _OPTIONS = {
 
 
 def in_words(error: BaseException) -> str:
-    """Return what to tell about an error: its text, or its type where it has none.
-
-    It is one printable line of at most 2,000 bytes: a peer may have had a part in it.
-    """
-    text = printable(text_of_value(error, 2001), 2000, is_ascii=False)
+    """Return what to tell about an error, in one printable line: its text, or else its type."""
+    text = shown(text_of_error(error, LONGEST_TEXT))
     for ours, theirs in _OPTIONS.items():
         text = text.replace(ours, theirs)
     return text or type(error).__name__
+
+
+def shown(text: str, most: int = LONGEST_TEXT) -> str:
+    """Return text, which a peer may have made, as one line that is fit for a terminal.
+
+    Args:
+        text: any text.
+        most: bytes of the result in UTF-8.
+    """
+    return printable(text, most, is_ascii=False)

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import json
+import os
+import signal
+import socket
+import sys
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from terminal import at_a_terminal
 
 import broker
 from broker.commands.call import call
@@ -220,3 +227,164 @@ def test_by_certificate(certificates: Path) -> None:
         3,
         "pb call: certificate of localhost is not signed by a trusted CA\n",
     )
+
+
+# What is bounded: what is printed, and how long it takes.
+
+
+class Hostile(broker.Root):
+    """Answers with what is hard to print, or not at all."""
+
+    def __init__(self, answer: Any = None):
+        self.answer = answer
+        self.called = asyncio.Event()
+
+    def remote_give(self) -> Any:
+        """Return it."""
+        return self.answer
+
+    def remote_refuse(self) -> None:
+        """Raise it."""
+        raise broker.Error(self.answer)
+
+    async def remote_wait(self) -> None:
+        """Say that it is called, and never answer."""
+        self.called.set()
+        await asyncio.Event().wait()
+
+
+def shared(levels: int) -> Any:
+    """Return a list that holds another one twice, and so on."""
+    inner: Any = [1, 2]
+    for _ in range(levels - 1):
+        inner = [inner, inner]
+    return inner
+
+
+def test_shared_parts() -> None:
+    """A small message that is large as a tree is cut, for a program too, and that is told."""
+    status, printed, errors = run(Hostile(shared(18)), "give")
+    assert status == 0
+    assert len(printed) < 2_000_000
+    assert json.loads(printed)[-1] == "… 131,072 more"
+    assert errors == "pb call: the answer is cut; --all prints all of it\n"
+
+
+def test_all_of_it() -> None:
+    """With --all nothing is left out."""
+    status, printed, errors = run(Hostile(shared(14)), "give", "--all")
+    assert (status, errors) == (0, "")
+    assert json.loads(printed) == shared(14)
+
+
+def test_a_large_answer_is_whole() -> None:
+    """An answer in which nothing is shared is whole for a program, however long."""
+    answer = [{"name": f"item {number}", "price": number} for number in range(5_000)]
+    status, printed, errors = run(Hostile(answer), "give")
+    assert (status, errors) == (0, "")
+    assert json.loads(printed) == answer
+
+
+@pytest.mark.parametrize("method", ["give", "refuse"])
+def test_nothing_moves_the_cursor(method: str) -> None:
+    """Neither an answer nor the text of an error prints a control character of the peer's."""
+    text = "a\nb\x1b[2J\u2028\x07\u202e\x9b1m\r"
+    _, printed, errors = run(Hostile(text), method)
+    assert (printed + errors).removesuffix("\n").isprintable()
+    assert "b" in printed + errors
+
+
+def test_a_long_error() -> None:
+    """Of a long text of an error the beginning is printed."""
+    status, _, errors = run(Hostile("x" * 100_000), "refuse")
+    assert status == 1
+    assert errors.startswith("Error: xxx")
+    assert len(errors) < 5_000
+
+
+def test_a_server_that_says_nothing() -> None:
+    """The limit of time holds while connecting, too."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"pb://127.0.0.1:{silent.getsockname()[1]}"
+        result = CliRunner().invoke(call, [address, "x", "--timeout", "0.3"])
+    assert result.exit_code in (3, 5)
+
+
+def test_the_limit_holds_for_printing() -> None:
+    """Text of an answer is made no longer than the limit says, and the rest is not printed."""
+
+    async def ask() -> Any:
+        async with broker.serve(Hostile(shared(17)), "pb://127.0.0.1:0") as server:
+            command = [server.addresses[0], "give", "--all", "--timeout", "0.2"]
+            return await asyncio.to_thread(CliRunner().invoke, call, command)
+
+    result = asyncio.run(ask())
+    assert result.exit_code == 5
+    assert result.stderr == "pb call: not done in 0.2 s\n"
+
+
+async def started(root: Hostile, server: Any, *options: str) -> Any:
+    """Start ``pb call`` as a process, and return it when its call has arrived."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "broker", "call", server.addresses[0], "wait", *options,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    await asyncio.wait_for(root.called.wait(), 30)
+    return process
+
+
+def test_interrupted() -> None:
+    """Ctrl-C ends the command at once, with status 130 and without a traceback."""
+
+    async def interrupt() -> Any:
+        root = Hostile()
+        async with broker.serve(root, "pb://127.0.0.1:0") as server:
+            process = await started(root, server)
+            process.send_signal(signal.SIGINT)
+            out, err = await asyncio.wait_for(process.communicate(), 10)
+            return process.returncode, out, err
+
+    assert asyncio.run(interrupt()) == (130, b"", b"")
+
+
+@pytest.mark.parametrize(
+    ("answer", "options", "seen"),
+    [
+        ("plain text", (), "plain text\n"),
+        ("a\n\tb\x1b[2J", (), "a\n\tb\\x1b[2J\n"),
+        ("plain text", ("--json",), '"plain text"\n'),
+        (Decimal("1.10"), (), "1.10\n"),
+        (datetime.date(2026, 1, 2), (), "2026-01-02\n"),
+        ([1, "a\x1b\u202e"], (), '[\n  1,\n  "a\\u001b\\u202e"\n]\n'),
+        (5, (), "5\n"),
+    ],
+)
+def test_at_a_terminal(answer: Any, options: tuple[str, ...], seen: str, tmp_path: Path) -> None:
+    """At a terminal a text has no quotes, unless --json asks for them; control characters never."""
+
+    async def look() -> Any:
+        async with broker.serve(Hostile(answer), "pb://127.0.0.1:0") as server:
+            command = [sys.executable, "-m", "broker", "call", server.addresses[0], "give"]
+            return await asyncio.to_thread(
+                at_a_terminal, [*command, *options], tmp_path, os.environ, {}
+            )
+
+    # The terminal itself turns tabs and line breaks into what it has for them.
+    assert asyncio.run(look()) == (seen, 0)
+
+
+def test_a_long_answer_at_a_terminal(tmp_path: Path) -> None:
+    """At a terminal a long answer is cut, unless --json or --all asks for all of it."""
+
+    async def look(*options: str) -> Any:
+        async with broker.serve(Hostile(list(range(2_000))), "pb://127.0.0.1:0") as server:
+            command = [sys.executable, "-m", "broker", "call", server.addresses[0], "give"]
+            return await asyncio.to_thread(
+                at_a_terminal, [*command, *options], tmp_path, os.environ, {}
+            )
+
+    seen, status = asyncio.run(look())
+    assert status == 0
+    assert '  "… 1,000 more"\n]\n' in seen
+    for option in ("--json", "--all"):
+        assert json.loads(asyncio.run(look(option))[0]) == list(range(2_000))

@@ -207,11 +207,41 @@ def refused(folder: Path, text: str, *options: str) -> str:
     ],
 )
 def test_wrong_files(tmp_path: Path, text: str, said: str) -> None:
-    """What is wrong with a file is said in one line, with the place where it can be."""
+    """What is wrong with a file is said in the last line, with the place where it can be."""
     message = refused(tmp_path, text)
-    assert said in message
-    assert message.startswith("pb run: ")
-    assert message.count("\n") == 0
+    last = message.splitlines()[-1]
+    assert said in last
+    assert last.startswith("pb run: ")
+
+
+def test_the_traceback(tmp_path: Path) -> None:
+    """Whichever module raised, the traceback goes from the file to there."""
+    (tmp_path / "helper.py").write_text("import deeper\n\ndef make():\n    deeper.fail()\n")
+    (tmp_path / "deeper.py").write_text("def fail():\n    raise ValueError('too deep')\n")
+    lines = refused(tmp_path, "import helper\n\nhelper.make()\n").splitlines()
+    frames = [line.strip() for line in lines if line.startswith("  File ")]
+    assert frames == [
+        f'File "{tmp_path}/app.tac", line 3, in <module>',
+        f'File "{tmp_path}/helper.py", line 4, in make',
+        f'File "{tmp_path}/deeper.py", line 2, in fail',
+    ]
+    assert lines[0] == "Traceback (most recent call last):"
+    assert lines[-2:] == [
+        "ValueError: too deep",
+        "pb run: app.tac, line 3: ValueError: too deep",
+    ]
+
+
+def test_the_traceback_of_a_module_that_raises(tmp_path: Path) -> None:
+    """So it is where a module raises while it is imported, or cannot be compiled."""
+    (tmp_path / "broken.py").write_text("import json\n\n{}['bread']\n")
+    lines = refused(tmp_path, "import broken\n").splitlines()
+    assert f'  File "{tmp_path}/broken.py", line 3, in <module>' in lines
+    assert "importlib" not in "\n".join(lines)
+    (tmp_path / "broken.py").write_text("def f(:\n")
+    said = refused(tmp_path, "import broken\n")
+    assert f'  File "{tmp_path}/app.tac", line 1, in <module>' in said.splitlines()
+    assert said.endswith(f"pb run: {tmp_path}/broken.py, line 1: invalid syntax")
 
 
 NOT_STARTED = """
@@ -227,11 +257,14 @@ NOT_STARTED = """
 
 
 def test_services_that_fail(tmp_path: Path) -> None:
-    """A service that cannot start ends the command with what it raised."""
+    """A service that cannot start ends the command with what it raised; the log has the rest."""
     said = refused(tmp_path, NOT_STARTED.format(error="OSError('no disk')"))
     assert said == "pb run: app.tac cannot be started: no disk"
     said = refused(tmp_path, NOT_STARTED.format(error="ValueError('odd')"))
     assert said == "pb run: app.tac cannot be started: odd"
+    refused(tmp_path, NOT_STARTED.format(error="OSError('no disk')"), "--logfile", "log")
+    log = (tmp_path / "log").read_text()
+    assert f'File "{tmp_path}/app.tac", line 6, in startService' in log
 
 
 def test_ports_that_are_taken(tmp_path: Path) -> None:

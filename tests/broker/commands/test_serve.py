@@ -231,13 +231,30 @@ def test_a_port_in_use(start: Callable[..., Any], module: Path) -> None:
 def test_a_broken_module(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str, error: str
 ) -> None:
-    """Whatever a module raises is told in a line, with its place."""
+    """Whatever a module raises is told in the last line, with its place."""
     (tmp_path / "broken.py").write_text(text)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "broken", raising=False)
     status, printed = refused("broken:Echo")
     assert status == 2
     assert error in printed
+
+
+def test_the_traceback_of_a_module(tmp_path: Path, start: Callable[..., Any]) -> None:
+    """Before that line comes the traceback, from the module to whichever other one raised."""
+    (tmp_path / "served_badly.py").write_text("import deeper\n\nclass Echo: pass\n")
+    (tmp_path / "deeper.py").write_text("raise ValueError('too deep')\n")
+    process = start("serve", "served_badly:Echo")
+    _, errors = process.communicate(timeout=30)
+    lines = [line for line in errors.splitlines() if not line.startswith("    ")]
+    assert lines == [
+        "Traceback (most recent call last):",
+        f'  File "{tmp_path}/served_badly.py", line 1, in <module>',
+        f'  File "{tmp_path}/deeper.py", line 1, in <module>',
+        "ValueError: too deep",
+        "pb serve: served_badly cannot be imported:"
+        f" {tmp_path}/deeper.py, line 1: ValueError: too deep",
+    ]
 
 
 def test_a_signal_at_once(start: Callable[..., Any], module: Path) -> None:

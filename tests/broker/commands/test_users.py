@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -204,3 +205,47 @@ def test_without_a_password(where: str) -> None:
     assert store_of(where).find("alice") == User("alice", None, frozenset({"staff"}))
     refused = run(where, "add", "bob", "--no-password", "--verifier", "scram")
     assert refused[0] == 2
+
+
+@KINDS
+def test_groups(where: str) -> None:
+    """The groups of a user are printed and changed; without a name all groups are printed."""
+    add(where, "alice", "--group", "staff")
+    add(where, "bob")
+    assert run(where, "groups", "alice") == (0, "staff\n")
+    assert run(where, "groups", "bob") == (0, "no groups\n")
+    changes = ("--add", "admin", "--add", "ops", "--remove", "staff", "--remove", "none")
+    assert run(where, "groups", "alice", *changes) == (0, "admin\nops\n")
+    found = store_of(where).find("alice")
+    assert found is not None
+    assert found.groups == {"admin", "ops"}
+    assert run(where, "groups", "bob", "--add", "admin", "--json") == (0, '["admin"]\n')
+    assert json.loads(run(where, "groups", "--json")[1]) == {
+        "admin": ["alice", "bob"],
+        "ops": ["alice"],
+    }
+    assert run(where, "groups")[1].split() == ["group", "users", "admin", "alice", "bob", "ops",
+                                               "alice"]  # fmt: skip
+
+
+def test_groups_that_cannot_be_changed(where: str) -> None:
+    """Without a name nothing is changed, and neither is a user that there is not."""
+    add(where, "alice")
+    assert run(where, "groups") == (0, "no groups\n")
+    assert run(where, "groups", "--add", "admin")[0] == 2
+    assert run(where, "groups", "alice", "--add", "x", "--remove", "x")[0] == 2
+    assert run(where, "groups", "eve", "--add", "x") == (
+        1,
+        "pb users: there is no user of that name\n",
+    )
+
+
+def test_a_list_for_programs(where: str) -> None:
+    """With --json the list is JSON, with what the table has."""
+    add(where, "alice", "--group", "staff")
+    run(where, "add", "carol", "--no-password")
+    run(where, "disable", "carol")
+    assert json.loads(run(where, "list", "--json")[1]) == [
+        {"name": "alice", "disabled": False, "password": "argon2id", "groups": ["staff"]},
+        {"name": "carol", "disabled": True, "password": None, "groups": []},
+    ]
