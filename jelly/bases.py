@@ -10,6 +10,7 @@ from jelly.atoms import Expression
 from jelly.errors import MalformedJelly
 from jelly.interfaces import IJellyable, IUnjellyable
 from jelly.security import class_name
+from jelly.state import put_state
 
 if TYPE_CHECKING:
     from jelly.jellier import Jellier
@@ -74,10 +75,13 @@ class Unjellyable:
     """An object that fills itself from a state that was sent (published)."""
 
     def setStateFor(self, unjellier: Unjellier, state: Any) -> None:
-        """Take over the state; into ``__dict__`` unless overridden."""
-        if not isinstance(state, dict):
-            raise MalformedJelly(f"state of {type(self).__name__} is no dictionary")
-        self.__dict__ = state
+        """Take over the state; see ``jelly.state`` for what may come in.
+
+        Raises:
+            InsecureJelly: a field would hide what the class defines.
+            MalformedJelly: the state is no dict, or has a key that is no str.
+        """
+        put_state(self, state, unjellier.is_declared(type(self)))
 
     def unjellied_state(self, unjellier: Unjellier, jellyList: list[Any]) -> Expression:
         """Return the expression of the state, which stands behind the tag.

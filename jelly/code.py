@@ -14,6 +14,7 @@ from jelly import atoms
 from jelly.bases import blank_of
 from jelly.errors import InsecureJelly, MalformedJelly
 from jelly.registry import load_module, named_class, named_object
+from jelly.state import put_plain_state
 
 if TYPE_CHECKING:
     from jelly.unjellier import Unjellier
@@ -68,11 +69,7 @@ def _read_instance(unjellier: Unjellier, expression: list[Any]) -> Any:
         raise InsecureJelly("instance of a class that is not allowed")
     blank = blank_of(cls)
     state = unjellier.unjelly(expression[2])
-    setter = getattr(cls, "__setstate__", None)
-    if setter is not None:
-        setter(blank, state)
-    elif isinstance(state, dict):
-        blank.__dict__.update(state)
+    put_plain_state(blank, state)
     return blank
 
 

@@ -35,8 +35,8 @@ class Registry:
         self.factories: dict[bytes, Callable[[Any], Any]] = {}
         # Exception classes by the name that they have on the wire.
         self.errors: dict[str, type[BaseException]] = {}
-        # The fields of classes that declare them, and get no others.
-        self.fields: dict[type, frozenset[str]] = {}
+        # Classes that get the fields which they declare, and no others; see ``jelly.fields``.
+        self.with_fields: set[type] = set()
         self._bases = bases
 
     def add_class(self, tag: bytes, cls: Any) -> None:

@@ -29,9 +29,10 @@ from jelly.knots import Knot, Knots, tie
 from jelly.limits import Limits
 from jelly.numbers import number_in
 from jelly.refusals import not_registered
-from jelly.registry import Registry, named_class
+from jelly.registry import Registry, defaults, named_class
 from jelly.security import DummySecurityOptions, Security, SecurityOptions
 from jelly.slices import MANY, PARTS, UNFINISHED, VISITS, consumed, finish
+from jelly.state import put_plain_state
 
 __all__ = ["Row", "Unjellier"]
 
@@ -61,6 +62,8 @@ class Unjellier:
         limits: bounds keys, decimals, sharing, and how deep hooks may nest.
         allow_code: whether class, module, function and method may come in where ``security``
             allows.
+        declared_state: whether copies get the fields that their class declares, and no others,
+            also where the class was not registered with them.
         consumes: whether the expressions may be emptied while they are read.
     """
 
@@ -73,6 +76,7 @@ class Unjellier:
         rows: Mapping[bytes, Row] | None = None,
         limits: Limits | None = None,
         allow_code: bool = True,
+        declared_state: bool = False,
         consumes: bool = False,
     ):
         self.taster = security if security is not None else DummySecurityOptions()
@@ -81,6 +85,7 @@ class Unjellier:
         self.registry = registry
         self.limits = limits or Limits()
         self.allow_code = allow_code
+        self._declared_state = declared_state
         self._consumes = consumes
         self._rows = rows or {}
         self.keys = KeyGuard(self.limits)
@@ -96,6 +101,10 @@ class Unjellier:
         self.expanded = 0
         self._weights: dict[int, int] = {}
         self._is_shared = False
+
+    def is_declared(self, cls: type) -> bool:
+        """Whether the fields that a class of copies declares are the only ones that it gets."""
+        return self._declared_state or cls in defaults.declared.with_fields
 
     def unjellyFull(self, obj: Expression) -> Any:
         """Return the graph of a whole expression, and call the ``postUnjelly`` hooks (published).
@@ -419,13 +428,7 @@ def _set_unjellied(unjellier: Unjellier, blank: Any, state: Any) -> None:
 
 
 def _set_plain(unjellier: Unjellier, blank: Any, state: Any) -> None:
-    setter = getattr(type(blank), "__setstate__", None)
-    if setter is not None:
-        setter(blank, state)
-    elif isinstance(state, dict):
-        blank.__dict__.update(state)
-    elif state is not None:
-        raise MalformedJelly(f"state of {type(blank).__name__} is no dictionary")
+    put_plain_state(blank, state)
 
 
 _OPENERS: dict[bytes, Callable[[Unjellier, list[Any], int | None], Any]] = {

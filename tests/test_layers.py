@@ -14,7 +14,6 @@ TESTED_ELSEWHERE = {
     "broker/doors.py": "the published half of the pump: tests/broker/test_connection.py",
     "broker/journal.py": "what the pump logs: tests/broker/test_connection.py",
     "broker/flavors/paging.py": "tests/interop/test_field.py, and the recorded conversations",
-    "broker/flavors/publish.py": "tests/interop/test_field.py",
     "jelly/interfaces.py": "declarations: tests/jelly/test_bases.py",
     "jelly/vocabulary.py": "a table that is recorded: tests/jelly/test_vectors.py",
 }

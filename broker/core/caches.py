@@ -18,6 +18,7 @@ from broker.core.tables import Numbers, WeakHold, key_of, shown
 from jelly.bases import blank_of
 from jelly.errors import LimitExceeded, MalformedJelly, ProtocolError
 from jelly.numbers import is_number
+from jelly.state import share_state
 
 __all__ = ["HeldCacheTable", "PublishedCache", "PublishedCacheTable"]
 
@@ -129,7 +130,7 @@ class HeldCache:
     def revived(self) -> Any:
         """Return a new object around the state that was kept."""
         value = self._make()
-        value.__dict__ = self.state
+        share_state(value, self.state)
         return value
 
 

@@ -179,6 +179,7 @@ class Translator:
             self._rows,
             policy.limits,
             policy.allow_code,
+            policy.declared_state,
             consumes,
         ).walk(expression)
         del expression

@@ -20,6 +20,7 @@ from jelly.atoms import Expression
 from jelly.bases import engine_hook as unjelly_engine_hook
 from jelly.bases import getInstanceState
 from jelly.errors import CannotJelly, MalformedJelly
+from jelly.fields import engine_class
 
 if TYPE_CHECKING:
     from jelly.jellier import Jellier
@@ -57,6 +58,11 @@ class Cacheable(Copyable):
         return jellier.preserve(self, expression)
 
 
+# What a RemoteCache belongs to; no peer sets these.
+_OURS = ("broker", "luid")
+
+
+@engine_class(*_OURS)
 class RemoteCache(RemoteCopy, Serializable):
     """The state of a peer's Cacheable, kept up to date by its ``observe_`` methods (published).
 
@@ -97,18 +103,21 @@ class RemoteCache(RemoteCopy, Serializable):
             return super().unjellied_state(unjellier, jellyList)
         if len(jellyList) != 3:
             raise MalformedJelly(f"cache of {len(jellyList) - 1} fields")
-        self.broker = broker
-        self.luid = jellyList[1]
+        self._belong_to(broker, jellyList[1])
         broker.cacheLocally(jellyList[1], self)
         return jellyList[2]  # type: ignore[no-any-return]
 
     def set_unjellied_state(self, unjellier: Unjellier, state: Any) -> None:
-        """Hand the state to ``setCopyableState``."""
+        """Hand the state to ``setCopyableState``, or take it over."""
         broker, luid = self.broker, self.luid
+        is_cache = broker is not None
+        if is_cache and isinstance(state, dict) and not unjellier.is_declared(type(self)):
+            # An object that is a cache here and sent on as another has these among its attributes.
+            state = {name: item for name, item in state.items() if name not in _OURS}
         super().set_unjellied_state(unjellier, state)
-        if broker is not None:
-            # A setCopyableState that puts a new dict in place is common; these two must stay.
-            self.broker, self.luid = broker, luid
+        if is_cache:
+            # A setCopyableState that puts a new dict in place is common; the two must stay.
+            self._belong_to(broker, luid)
             broker.refresh_cache(luid, self)
 
     @unjelly_engine_hook
@@ -117,6 +126,11 @@ class RemoteCache(RemoteCopy, Serializable):
         state = self.unjellied_state(unjellier, jellyList)
         self.set_unjellied_state(unjellier, unjellier.unjelly(state))
         return self
+
+    def _belong_to(self, broker: Any, luid: Any) -> None:
+        # Also where the class is a frozen dataclass.
+        object.__setattr__(self, "broker", broker)
+        object.__setattr__(self, "luid", luid)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, RemoteCache):

@@ -7,7 +7,6 @@ attribute, a method's name among them; a strict policy registers no such class.
 from __future__ import annotations
 
 import dataclasses
-import types
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, overload
@@ -16,10 +15,11 @@ from broker.errors import ConfigError
 from broker.failure import qual, wire_name
 from broker.flavors.naming import name_class, warn_of_unstable
 from broker.flavors.referenceable import Serializable
-from jelly.atoms import Expression, text_of
+from jelly.atoms import Expression
 from jelly.bases import Unjellyable, engine_hook
-from jelly.errors import InsecureJelly, MalformedJelly
+from jelly.fields import shape_of, unstored_shape_of
 from jelly.registry import defaults
+from jelly.state import post_init_arguments, put_state
 
 if TYPE_CHECKING:
     from jelly.jellier import Jellier
@@ -29,14 +29,23 @@ __all__ = ["Copyable", "RemoteCopy", "register"]
 
 Class = TypeVar("Class", bound=type)
 
+_MISSING = object()
+
 
 class Copyable(Serializable):
     """An object that goes out as a copy of its state (published)."""
 
     def getStateToCopy(self) -> Any:
-        """Return the state to send; the declared fields of a dataclass, else all attributes."""
-        if dataclasses.is_dataclass(type(self)):
-            return {name: getattr(self, name) for name in field_names(type(self))}
+        """Return the state to send.
+
+        That is the declared fields of a dataclass, and of a class that is registered with
+        ``broker.register`` and has no ``setCopyableState`` of its own; else all attributes.
+        """
+        cls: Any = type(self)
+        if dataclasses.is_dataclass(cls):
+            return fields_of(self)
+        if cls in defaults.declared.with_fields and _has_default_setter(cls):
+            return fields_of(self)
         return self.__dict__
 
     def getStateToCopyFor(self, perspective: Any) -> Any:
@@ -86,7 +95,8 @@ class RemoteCopy(Unjellyable):
 
         Raises:
             InsecureJelly: a field is not declared, or would hide what the class defines.
-            MalformedJelly: the state is no dict, or a declared field is missing.
+            MalformedJelly: the state is no dict, a declared field without a default is missing, or
+                the ``__post_init__`` of the class refuses the fields.
         """
         set_fields(self, state)
 
@@ -95,7 +105,7 @@ class RemoteCopy(Unjellyable):
         if type(self).setStateFor is not Unjellyable.setStateFor:
             self.setStateFor(unjellier, state)
         else:
-            self.setCopyableState(state)
+            take_state(self, unjellier, state)
 
     @engine_hook
     def unjellyFor(self, unjellier: Unjellier, jellyList: list[Any]) -> Any:
@@ -120,19 +130,25 @@ def register(cls: Any = None, name: str | None = None) -> Any:
         class Message(broker.Copyable, broker.RemoteCopy):
             text: str
 
+    The fields of a dataclass are those of ``dataclasses.fields``; the fields of another class are
+    its annotations and those of its bases. ClassVar, InitVar and KW_ONLY declare no field. A peer
+    must send each field that has no default, and can send no others. ``__init__`` does not run;
+    the ``__post_init__`` of a dataclass of copies does, with the defaults of its InitVars.
+
     Args:
-        cls: a RemoteCopy whose annotations are its fields, a RemoteCache, or an exception class; or
+        cls: a RemoteCopy with fields, a RemoteCache with fields, or an exception class; or
             the name alone, to make a decorator.
         name: what the class is called on the wire, in both directions: 1 to 128 characters of
             ``A-Z a-z 0-9 _ . -``, the first a letter. The class's own dotted name unless given.
 
     Returns:
-        ``cls``. Instances of a RemoteCopy get the declared fields and no others; what a remote
-        method raises under the name of a registered error arrives as that error.
+        ``cls``. What a remote method raises under the name of a registered error arrives as that
+        error.
 
     Raises:
-        ConfigError: a RemoteCopy that declares no fields; a name that cannot be one, or that
-            another class has; a class of ``__main__`` without a name.
+        ConfigError: a RemoteCopy that declares no fields, or whose ``__post_init__`` needs an
+            InitVar without a default; a name that cannot be one, or that another class has; a class
+            of ``__main__`` without a name.
         TypeError: something else than these classes.
     """
     if cls is None or isinstance(cls, str):
@@ -145,16 +161,32 @@ def register(cls: Any = None, name: str | None = None) -> Any:
     if issubclass(cls, BaseException):
         defaults.declared.errors[tag] = cls
     if issubclass(cls, RemoteCopy):
-        if not declared_fields(cls) and _has_default_setter(cls):
-            raise ConfigError(
-                f"{qual(cls)} declares no fields: make it a dataclass, annotate its fields, or"
-                f" override setCopyableState"
-            )
+        _check_fields(cls)
         defaults.declared.add_class(tag.encode("utf-8"), cls)
-        defaults.declared.fields[cls] = declared_fields(cls)
+        defaults.declared.with_fields.add(cls)
     elif not issubclass(cls, BaseException):
         raise TypeError(f"{qual(cls)} is neither a RemoteCopy nor an exception")
     return cls
+
+
+def _check_fields(cls: type[RemoteCopy]) -> None:
+    """Refuse a class whose state could not be put into its instances.
+
+    Raises:
+        ConfigError: it is such a class.
+    """
+    # A decorator that stands above this one may still add fields.
+    shape = unstored_shape_of(cls)
+    if not shape.fields and _has_default_setter(cls):
+        raise ConfigError(
+            f"{qual(cls)} declares no fields: make it a dataclass, annotate its fields, or"
+            f" override setCopyableState"
+        )
+    if hasattr(cls, "__post_init__"):
+        try:
+            post_init_arguments(cls, shape)
+        except TypeError as error:
+            raise ConfigError(str(error)) from None
 
 
 def to_tag(name: str | bytes) -> bytes:
@@ -163,58 +195,28 @@ def to_tag(name: str | bytes) -> bytes:
 
 
 def declared_fields(cls: type) -> frozenset[str]:
-    """Return the fields that a class declares, by dataclass or annotations.
+    """Return the names of the fields that a class declares; see :func:`register`."""
+    return unstored_shape_of(cls).fields
 
-    Annotations of our own bases do not count.
-    """
-    fields: set[str] = set()
-    for base in reversed(cls.__mro__):
-        if not base.__module__.startswith("broker.flavors."):
-            fields.update(vars(base).get("__annotations__", {}))
-    return frozenset(fields)
+
+def fields_of(value: Any) -> dict[str, Any]:
+    """Return the declared fields of an instance, but those that it lacks."""
+    found = {name: getattr(value, name, _MISSING) for name in shape_of(type(value)).names}
+    return {name: item for name, item in found.items() if item is not _MISSING}
 
 
 def set_fields(value: Any, state: Any) -> None:
     """Give an instance the fields that came in; see ``RemoteCopy.setCopyableState``."""
-    cls = type(value)
-    if not isinstance(state, dict):
-        raise MalformedJelly(f"state of {cls.__name__} is no dictionary")
-    # Of classes that ``register`` knows; annotations of others are for type checkers only.
-    declared = defaults.declared.fields.get(cls)
-    for key in state:
-        if not isinstance(key, str):
-            raise MalformedJelly(f"state of {cls.__name__} with a key of {type(key).__name__}")
-        if declared is not None and key not in declared:
-            raise InsecureJelly(f"field '{text_of(key)}' is not declared by {qual(cls)}")
-        if key.startswith("__") or callable(getattr(cls, key, None)):
-            raise InsecureJelly(f"field '{text_of(key)}' hides what {qual(cls)} defines")
-    if dataclasses.is_dataclass(cls):
-        state = {**_missing_defaults(cls, state), **state}
-    for key, item in state.items():
-        if isinstance(getattr(cls, key, None), types.MemberDescriptorType):
-            # A slot, also of an instance whose bases give it a dict; past a frozen class's guard.
-            object.__setattr__(value, key, item)
-        else:
-            vars(value)[key] = item
+    put_state(value, state, declared=type(value) in defaults.declared.with_fields)
 
 
-def field_names(cls: Any) -> list[str]:
-    """Return the names of a dataclass's fields, in order."""
-    return [field.name for field in dataclasses.fields(cls)]
-
-
-def _missing_defaults(cls: Any, state: dict[str, Any]) -> dict[str, Any]:
-    filled: dict[str, Any] = {}
-    for field in dataclasses.fields(cls):
-        if field.name in state:
-            continue
-        if field.default is not dataclasses.MISSING:
-            filled[field.name] = field.default
-        elif field.default_factory is not dataclasses.MISSING:
-            filled[field.name] = field.default_factory()
-        else:
-            raise MalformedJelly(f"field '{field.name}' of {qual(cls)} is missing")
-    return filled
+def take_state(copy: RemoteCopy, unjellier: Unjellier, state: Any) -> None:
+    """Hand the state to ``setCopyableState``, or do its work as the policy wants it."""
+    cls = type(copy)
+    if _has_default_setter(cls):
+        put_state(copy, state, unjellier.is_declared(cls))
+    else:
+        copy.setCopyableState(state)
 
 
 def _has_default_setter(cls: type[RemoteCopy]) -> bool:

@@ -24,17 +24,22 @@ from broker.flavors.cacheable import Cacheable, RemoteCache
 from broker.flavors.viewable import ViewPoint
 from broker.printable import printable, text_of_error
 from jelly import banana
-from jelly.errors import JellyError
+from jelly.errors import JellyError, MalformedJelly
+from jelly.fields import engine_class, shape_of
 from jelly.jellier import Jellier
+from jelly.registry import defaults
 from jelly.security import SecurityOptions
+from jelly.state import put_state
 from jelly.unjellier import Unjellier
 
 __all__ = ["Publishable", "RemotePublished", "whenReady"]
 
 logger = logging.getLogger("broker.publish")
 
-# What belongs to a connection, or to the running of a RemotePublished, and is not state.
-_NOT_STATE = ("broker", "luid", "remote", "_listeners", "isActivated")
+# What a peer says of a published object, besides its state.
+_SAID = ("remote", "publishedID", "perspective", "service", "timestamp")
+# What no peer sets.
+_OURS = ("broker", "luid", "directory", "isActivated", "_listeners")
 
 
 class Publishable(Cacheable):
@@ -84,8 +89,12 @@ class Publishable(Cacheable):
         }
 
 
+@engine_class(*_OURS)
 class RemotePublished(RemoteCache):
     """The client's copy of a Publishable (published).
+
+    The state that the peer publishes, and one that is read back from a file, may set the fields
+    that the class declares, as those of any copy do; see ``broker.register``.
 
     Attributes:
         directory: of the class: where copies are kept; None, the default, keeps none.
@@ -94,7 +103,7 @@ class RemotePublished(RemoteCache):
 
     directory: ClassVar[str | os.PathLike[str] | None] = None
     isActivated: bool | int = 0
-    # What a peer sets, besides the fields of the subclass.
+    # What a peer says of the object, besides the fields of the subclass.
     remote: Any
     publishedID: Any
     perspective: Any
@@ -113,12 +122,20 @@ class RemotePublished(RemoteCache):
         return str(Path(self.directory) / f"{hashlib.sha256(said.encode()).hexdigest()}.{ext}")
 
     def setCopyableState(self, state: Any) -> None:
-        """Take the time stamp; get the state from the file, or from the peer."""
-        super().setCopyableState(state)
+        """Take the time stamp; get the state from the file, or from the peer.
+
+        Raises:
+            InsecureJelly: a field is not declared, or would hide what the class defines.
+            MalformedJelly: the state is no dict, or lacks what a Publishable says of itself.
+        """
+        cls = type(self)
+        put_state(self, state, _is_declared(cls), also=_SAID, is_part=True)
+        for name in _SAID:
+            if name not in vars(self):
+                raise MalformedJelly(f"field '{name}' of {cls.__name__} is missing")
         self._listeners: list[Callable[[Any], object]] = []
-        kept = self._read()
-        if kept is not None:
-            self._activate(kept)
+        if self._read():
+            self._activate()
         else:
             self.remote.callRemote("getStateToPublish").addCallback(self._got_state)
 
@@ -133,40 +150,45 @@ class RemotePublished(RemoteCache):
             self._listeners.append(callback)
 
     def _got_state(self, state: Any) -> None:
-        self._activate(state)
+        self._put(state)
+        self._activate()
         if self.directory is not None:
             self._write()
 
-    def _activate(self, state: Any) -> None:
-        vars(self).update(state)
+    def _put(self, state: Any) -> None:
+        put_state(self, state, _is_declared(type(self)), also=_SAID, present=vars(self))
+
+    def _activate(self) -> None:
         self.isActivated = 1
         listeners, self._listeners = self._listeners, []
         for listener in listeners:
             listener(self)
         self.activated()
 
-    def _read(self) -> dict[str, Any] | None:
-        """Return the state that was kept, if it is of the same time stamp."""
+    def _read(self) -> bool:
+        """Take the state that was kept, if it is of the same time stamp; return whether it is."""
         if self.directory is None:
-            return None
+            return False
         try:
             expression = banana.decode(Path(self.getFileName()).read_bytes())
             security = SecurityOptions()
             security.allowBasicTypes()
             state = Unjellier(security).unjelly(expression)
+            is_recent = isinstance(state, dict) and state.get("timestamp") == self.timestamp
+            if is_recent:
+                self._put(state)
         except FileNotFoundError:
-            return None
+            return False
         except (OSError, JellyError) as error:
-            logger.warning(
-                "a kept copy is not used: %s",
-                printable(text_of_error(error, 301), 300, is_ascii=False),
-            )
-            return None
-        is_recent = isinstance(state, dict) and state.get("timestamp") == self.timestamp
-        return state if is_recent else None
+            logger.warning("a kept copy is not used: %s", _why(error))
+            return False
+        return is_recent
 
     def _write(self) -> None:
-        state = {key: value for key, value in vars(self).items() if key not in _NOT_STATE}
+        cls = type(self)
+        kept = {*shape_of(cls).names, *_SAID} if _is_declared(cls) else vars(self).keys()
+        names = kept - {*_OURS, "remote"}
+        state = {key: value for key, value in vars(self).items() if key in names}
         path = Path(self.getFileName())
         unfinished = path.with_suffix(f".{os.getpid()}.tmp")
         security = SecurityOptions()
@@ -175,13 +197,15 @@ class RemotePublished(RemoteCache):
             unfinished.write_bytes(banana.encode(Jellier(security).jelly(state)))
             unfinished.replace(path)
         except (OSError, JellyError) as error:
-            logger.warning(
-                "a copy is not kept: %s", printable(text_of_error(error, 301), 300, is_ascii=False)
-            )
+            logger.warning("a copy is not kept: %s", _why(error))
 
 
 def _why(error: Exception) -> str:
     return printable(text_of_error(error, 301), 300, is_ascii=False)
+
+
+def _is_declared(cls: type) -> bool:
+    return cls in defaults.declared.with_fields
 
 
 def whenReady(d: Deferred[Any]) -> Deferred[Any]:

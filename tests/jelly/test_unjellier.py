@@ -352,11 +352,12 @@ def test_a_cycle_through_a_hook() -> None:
 
 
 def test_post_unjelly() -> None:
-    """``postUnjelly`` of the class is called once, at the end, never one from the state."""
+    """``postUnjelly`` of the class is called once, at the end; a state brings none."""
     Counted.calls = []
-    state = attributes(postUnjelly=5, home=deref(1))
-    made = unjelly(ref(1, [b"tuple", [b"Counted", state], [b"list"]]))
-    assert Counted.calls == [{"postUnjelly": 5, "home": made}]
+    made = unjelly(ref(1, [b"tuple", [b"Counted", attributes(home=deref(1))], [b"list"]]))
+    assert Counted.calls == [{"home": made}]
+    with pytest.raises(InsecureJelly, match="'postUnjelly' hides what"):
+        unjelly([b"Counted", attributes(postUnjelly=5)])
     unjelly([b"Point", attributes(postUnjelly=5)])
 
 

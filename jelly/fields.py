@@ -1,0 +1,227 @@
+"""Which fields a class declares, and which of its attributes no peer may set.
+
+The fields of a dataclass are those of ``dataclasses.fields``. The fields of another class are its
+annotations and those of its bases. ClassVar, InitVar and KW_ONLY declare no field; Final does. An
+annotation that is a string is read, not evaluated: only the name at its head matters, and a name
+that cannot be found is taken for what it says.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import dataclasses
+import sys
+import types
+import typing
+import weakref
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Final, ForwardRef, NamedTuple, TypeVar
+
+if sys.version_info >= (3, 14):
+    import annotationlib
+
+__all__ = ["Shape", "engine_class", "found_in", "shape_of", "unstored_shape_of"]
+
+Class = TypeVar("Class", bound=type)
+
+
+class Shape(NamedTuple):
+    """What a class declares.
+
+    Attributes:
+        names: its fields, in order.
+        fields: the same, to look one up.
+        required: fields without a default, which a state must have.
+        defaults: what makes the default of a dataclass's field. Other classes have theirs as
+            attributes of the class.
+        computed: fields of a dataclass that only ``__post_init__`` sets.
+        initvars: what a dataclass hands to ``__post_init__`` and keeps in no field.
+        closed: attributes that no peer may set, whether the fields count or not: each ClassVar,
+            and what belongs to this library.
+    """
+
+    names: tuple[str, ...]
+    fields: frozenset[str]
+    required: tuple[str, ...]
+    defaults: Mapping[str, Callable[[], Any]]
+    computed: tuple[str, ...]
+    initvars: tuple[str, ...]
+    closed: frozenset[str]
+
+
+# The classes of ours whose annotations are no fields, and the attributes that are ours alone.
+_ENGINE: weakref.WeakKeyDictionary[type, frozenset[str]] = weakref.WeakKeyDictionary()
+# A cache, not state: what it holds follows from the classes, and goes with them.
+_SHAPES: weakref.WeakKeyDictionary[type, Shape] = weakref.WeakKeyDictionary()
+_MISSING: Final = dataclasses.MISSING
+
+
+def engine_class(*closed: str) -> Callable[[Class], Class]:
+    """Return a decorator for a base class of ours: its annotations are not fields.
+
+    Args:
+        closed: attributes of its instances that no peer may set.
+    """
+
+    def decorate(cls: Class) -> Class:
+        _ENGINE[cls] = frozenset(closed)
+        return cls
+
+    return decorate
+
+
+def shape_of(cls: type) -> Shape:
+    """Return what a class declares; worked out once."""
+    shape = _SHAPES.get(cls)
+    if shape is None:
+        shape = _SHAPES[cls] = unstored_shape_of(cls)
+    return shape
+
+
+def unstored_shape_of(cls: type) -> Shape:
+    """Return what a class declares so far; a decorator may still make it a dataclass."""
+    declared: dict[str, Any] = {}
+    closed: set[str] = set()
+    initvars: set[str] = set()
+    for base in reversed(cls.__mro__):
+        fields, others = _declared_by(base)
+        for name, kind in others.items():
+            declared.pop(name, None)
+            if kind is ClassVar:
+                closed.add(name)
+            elif kind is dataclasses.InitVar:
+                initvars.add(name)
+        if base not in _ENGINE:
+            closed -= fields.keys()
+            initvars -= fields.keys()
+            declared.update(fields)
+    every: dict[str, Any] = getattr(cls, "__dataclass_fields__", {})
+    if "__dataclass_fields__" in vars(cls):
+        # The annotations of bases that are no dataclasses do not count for it either.
+        declared = _declared_by(cls)[0]
+    closed.update(*(_ENGINE.get(base, ()) for base in cls.__mro__))
+    return _shape(
+        cls, declared, tuple(name for name in every if name in initvars), frozenset(closed)
+    )
+
+
+def found_in(cls: type, name: str) -> Any:
+    """Return what the class or a base defines under a name, unbound; MISSING if nothing."""
+    for base in cls.__mro__:
+        if name in vars(base):
+            return vars(base)[name]
+    return _MISSING
+
+
+def _shape(
+    cls: type, declared: dict[str, Any], initvars: tuple[str, ...], closed: frozenset[str]
+) -> Shape:
+    required: list[str] = []
+    computed: list[str] = []
+    defaults: dict[str, Callable[[], Any]] = {}
+    names = tuple(name for name in declared if not name.startswith("__") and name not in closed)
+    for name in names:
+        field = declared[name]
+        if field is None:
+            found = found_in(cls, name)
+            if found is _MISSING or isinstance(found, types.MemberDescriptorType):
+                required.append(name)
+        elif field.default_factory is not _MISSING:
+            defaults[name] = field.default_factory
+        elif field.default is not _MISSING:
+            defaults[name] = _constant(field.default)
+        else:
+            (required if field.init else computed).append(name)
+    return Shape(
+        names, frozenset(names), tuple(required), defaults, tuple(computed), initvars, closed
+    )
+
+
+def _constant(value: Any) -> Callable[[], Any]:
+    return lambda: value
+
+
+def _declared_by(base: type) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what one class declares: its fields, and what is no field with what it is instead.
+
+    A field of a dataclass has its ``dataclasses.Field``, another one None.
+    """
+    fields: dict[str, Any] = {}
+    others: dict[str, Any] = {}
+    for name, annotation in _annotations(base).items():
+        kind = _kind_of(annotation, base)
+        if kind is None:
+            fields[name] = None
+        else:
+            others[name] = kind
+    if "__dataclass_fields__" in vars(base):
+        fields = {field.name: field for field in dataclasses.fields(base)}
+        others = {name: kind for name, kind in others.items() if name not in fields}
+    return fields, others
+
+
+def _annotations(base: type) -> Mapping[str, Any]:
+    if sys.version_info >= (3, 14):
+        form = annotationlib.Format.FORWARDREF
+        return annotationlib.get_annotations(base, format=form)
+    found: Mapping[str, Any] = vars(base).get("__annotations__", {})
+    return found
+
+
+def _kind_of(annotation: Any, base: type) -> Any:
+    """Return ClassVar, InitVar or KW_ONLY where an annotation declares that; None for a field."""
+    if isinstance(annotation, ForwardRef):
+        annotation = annotation.__forward_arg__
+    if isinstance(annotation, str):
+        try:
+            return _kind_of_text(ast.parse(annotation.strip(), mode="eval").body, base)
+        except (SyntaxError, ValueError):
+            return None
+    if isinstance(annotation, dataclasses.InitVar):
+        return dataclasses.InitVar
+    origin = typing.get_origin(annotation) or annotation
+    for kind in (ClassVar, dataclasses.InitVar, dataclasses.KW_ONLY):
+        if origin is kind:
+            return kind
+    if any(origin is wrapper for wrapper in _WRAPPERS) and typing.get_args(annotation):
+        return _kind_of(typing.get_args(annotation)[0], base)
+    return None
+
+
+def _kind_of_text(node: ast.expr, base: type) -> Any:
+    if isinstance(node, ast.Constant):
+        return _kind_of(node.value, base) if isinstance(node.value, str) else None
+    head = node.value if isinstance(node, ast.Subscript) else node
+    found = _named(head, base)
+    if found is _MISSING:
+        # Perhaps imported for type checkers only.
+        found = _BY_NAME.get(ast.unparse(head).rpartition(".")[2])
+    if isinstance(node, ast.Subscript) and any(found is wrapper for wrapper in _WRAPPERS):
+        first = node.slice.elts[0] if isinstance(node.slice, ast.Tuple) else node.slice
+        return _kind_of_text(first, base)
+    return None if isinstance(found, str | ForwardRef) else _kind_of(found, base)
+
+
+def _named(node: ast.expr, base: type) -> Any:
+    """Return what a dotted name stands for in the class or its module; MISSING if nothing."""
+    if isinstance(node, ast.Attribute):
+        owner = _named(node.value, base)
+        return _MISSING if owner is _MISSING else getattr(owner, node.attr, _MISSING)
+    if not isinstance(node, ast.Name):
+        return None
+    module = vars(sys.modules.get(base.__module__, builtins))
+    for names in (vars(base), module, vars(builtins)):
+        if node.id in names:
+            return names[node.id]
+    return _MISSING
+
+
+_WRAPPERS = (typing.Annotated, Final, typing.Required, typing.NotRequired)
+_BY_NAME: dict[str, Any] = {
+    "ClassVar": ClassVar,
+    "InitVar": dataclasses.InitVar,
+    "KW_ONLY": dataclasses.KW_ONLY,
+    "Annotated": typing.Annotated,
+    "Final": Final,
+}
