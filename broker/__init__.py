@@ -46,6 +46,7 @@ __all__ = [
     "DeadReferenceError",
     "DecodeError",
     "Delivery",
+    "Disconnected",
     "EncodeError",
     "Error",
     "InsecureJelly",
@@ -89,6 +90,7 @@ __all__ = [
     "allow",
     "connect",
     "current_call",
+    "is_transient",
     "realm",
     "register",
     "serve",
@@ -118,6 +120,7 @@ if TYPE_CHECKING:
         ConnectionRefusedError,
         DeadReferenceError,
         DecodeError,
+        Disconnected,
         DNSLookupError,
         EncodeError,
         Error,
@@ -156,6 +159,7 @@ if TYPE_CHECKING:
     from broker.peer import Call, Peer, current_call
     from broker.server import Serve, Server, serve
     from broker.timeouts import timeout
+    from broker.transient import is_transient
     from jelly.limits import Limits
 
 _HOMES = {
@@ -167,6 +171,7 @@ _HOMES = {
         "BananaError BindError CallTimeout CannotJelly CannotListenError ConfigError"
         " ConnectBindError ConnectError ConnectionClosed ConnectionAborted ConnectionDone"
         " ConnectionLost ConnectionRefusedError DNSLookupError DeadReferenceError DecodeError"
+        " Disconnected"
         " EncodeError Error InsecureJelly JellyError LimitExceeded LoginExpired MalformedJelly"
         " NoRouteError NoSuchMethod NoSuchObject PBConnectionLost ProtocolError RemoteError"
         " SSLError ServerBusy ServerDraining TCPTimedOutError TLSError TooLarge TooManyAttempts"
@@ -187,6 +192,7 @@ _HOMES = {
     "broker.peer": "Call Peer current_call",
     "broker.server": "Serve Server serve",
     "broker.timeouts": "timeout",
+    "broker.transient": "is_transient",
     "jelly.limits": "Limits",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}

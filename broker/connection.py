@@ -395,7 +395,7 @@ class Broker(Doors):
         keywords = self.unserialize(kw, route.perspective)
         check_condition(method, name)
         values, keywords = checked_arguments(values, keywords)
-        result = call_method(method, name, route.leading + values, keywords)
+        result = call_method(method, name, route.leading + values, keywords, route.is_ours)
         return self.serialize(result, route.perspective, name, values, keywords)
 
 

@@ -6,8 +6,10 @@
                    ├─ EncodeError ─ CannotJelly (TypeError) · TooLarge (ValueError)
                    ├─ DecodeError ─ MalformedJelly (ValueError) · InsecureJelly†
                    └─ ProtocolError† ─ BananaError† ─ LimitExceeded (ValueError)
-    broker.errors  DeadReferenceError† (a ProtocolError, as published)
-                   PBConnectionLost† (ConnectionError): its ``may_have_run`` tells
+    broker.errors  Disconnected: the connection has ended, or could not be made
+                   ├─ DeadReferenceError† (a ProtocolError, as published)
+                   ├─ PBConnectionLost† (ConnectionError): its ``may_have_run`` tells
+                   └─ ConnectError† and DNSLookupError†, below
                    RemoteError† · NoSuchMethod† (AttributeError)
                    WrongArguments (TypeError) · CallTimeout (TimeoutError)
                    Error†: raised by applications on purpose, crosses with its text
@@ -15,10 +17,11 @@
                    └─ ServerBusy · ServerDraining · TooManyAttempts · LoginExpired
                    TLSError (ConnectionError) · ConfigError (ValueError)
     transports     ConnectionClosed† ─ ConnectionDone† · ConnectionLost† ─ ConnectionAborted†
-                   ConnectError† ─ ConnectionRefusedError† · UserError† ─ TimeoutError†
+                   ConnectError† (ConnectionError) and its kinds, each an OSError
+                   ├─ ConnectionRefusedError† · UserError† ─ TimeoutError†
                    ├─ NoRouteError† · TCPTimedOutError† · UnknownHostError†
                    └─ ConnectBindError† · SSLError†
-                   DNSLookupError† · BindError† ─ CannotListenError†
+                   DNSLookupError† (OSError) · BindError† ─ CannotListenError†
 
 A ProtocolError ends the connection, except DeadReferenceError; the others end one call, an
 EncodeError before anything is written, PBConnectionLost all calls that are pending.
@@ -30,6 +33,7 @@ from __future__ import annotations
 
 import builtins
 import errno
+import reprlib
 from typing import Any
 
 from broker.printable import repr_of
@@ -46,6 +50,8 @@ from jelly.errors import (
     ProtocolError,
     TooLarge,
 )
+from jelly.fields import engine_class, fields_of, shape_of
+from jelly.registry import defaults
 
 __all__ = [
     "BananaError",
@@ -64,6 +70,7 @@ __all__ = [
     "DNSLookupError",
     "DeadReferenceError",
     "DecodeError",
+    "Disconnected",
     "EncodeError",
     "Error",
     "InsecureJelly",
@@ -90,15 +97,53 @@ __all__ = [
     "WrongArguments",
 ]
 
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 200
+
 
 class Error(Exception):
     """Base of the errors that an application raises for its peer to see (published).
 
-    Its text crosses the wire, and no traceback is logged: the method meant it.
+    Its text crosses the wire, and no traceback is logged: the method meant it. A class that is
+    registered with ``broker.register`` may declare fields, by annotations; they cross beside the
+    text. ``str()`` is the text, or the fields where there is none.
+
+    Args:
+        args: the text.
+        fields: what the class declares; its defaults may be left out.
+
+    Raises:
+        TypeError: a field is not declared, or is missing. That of a class which was not registered
+            may be set later, if none is given.
+    """
+
+    def __init__(self, *args: object, **fields: object):
+        super().__init__(*args)
+        cls = type(self)
+        if fields or (cls in defaults.declared.with_fields and cls.__init__ is Error.__init__):
+            shape = shape_of(cls)
+            for name in fields.keys() - shape.fields:
+                raise TypeError(f"{cls.__name__} has no field '{name}'")
+            for name in shape.required:
+                if name not in fields:
+                    raise TypeError(f"{cls.__name__} lacks the field '{name}'")
+            for name, value in fields.items():
+                setattr(self, name, value)
+
+    def __str__(self) -> str:
+        if self.args:
+            return super().__str__()
+        return ", ".join(f"{name}={_SHORT.repr(value)}" for name, value in fields_of(self).items())
+
+
+class Disconnected(Exception):
+    """The connection that was used has ended, or one could not be made.
+
+    Base of PBConnectionLost, DeadReferenceError, ConnectError and DNSLookupError.
     """
 
 
-class DeadReferenceError(ProtocolError):
+class DeadReferenceError(Disconnected, ProtocolError):
     """A call on a reference whose connection has ended (published)."""
 
 
@@ -146,7 +191,8 @@ class RemoteError(Exception):
         return value[:most] if is_own else f"{self.remoteType[:most]}: {value[:most]}"
 
 
-class PBConnectionLost(ConnectionError):
+@engine_class()
+class PBConnectionLost(Disconnected, ConnectionError):
     """The connection ended before the call did (published).
 
     Attributes:
@@ -177,7 +223,13 @@ class ServerDraining(Error):
 
 
 class TooManyAttempts(Error):
-    """Too many failed logins; the text says when to try again."""
+    """Too many failed logins; the text says when to try again.
+
+    Attributes:
+        after: seconds until a login may be tried again; 0 where that is not told.
+    """
+
+    after: float = 0.0
 
 
 class LoginExpired(Error):
@@ -192,6 +244,28 @@ class TLSError(ConnectionError):
     """
 
     limit = ""
+
+
+# What one of the two ends says of a call, an object or the connection. A method that raises one
+# speaks of another connection.
+CONDITIONS: tuple[type[Exception], ...] = (
+    CallTimeout,
+    CannotJelly,
+    DeadReferenceError,
+    InsecureJelly,
+    LimitExceeded,
+    LoginExpired,
+    MalformedJelly,
+    NoSuchMethod,
+    NoSuchObject,
+    PBConnectionLost,
+    ProtocolError,
+    ServerBusy,
+    ServerDraining,
+    TooLarge,
+    TooManyAttempts,
+    WrongArguments,
+)
 
 
 # What transports report: the vocabulary of twisted.internet.error, published as
@@ -226,7 +300,7 @@ class ConnectionAborted(ConnectionLost):
     """The connection was aborted from this end."""
 
 
-class ConnectError(Exception):
+class ConnectError(Disconnected, ConnectionError):
     """A connection could not be made.
 
     Attributes:
@@ -242,7 +316,7 @@ class ConnectError(Exception):
         return self.string or "An error occurred while connecting."
 
 
-class ConnectionRefusedError(ConnectError):
+class ConnectionRefusedError(ConnectError, builtins.ConnectionRefusedError):
     """Nothing listens at that address."""
 
 
@@ -267,7 +341,7 @@ class SSLError(ConnectError):
         return self.string or "TLS could not be set up."
 
 
-class TCPTimedOutError(ConnectError):
+class TCPTimedOutError(ConnectError, builtins.TimeoutError):
     """The operating system gave the attempt up: no answer to its packets."""
 
     def __str__(self) -> str:
@@ -288,11 +362,11 @@ class UserError(ConnectError):
         return self.string or "The connection attempt was given up by the program."
 
 
-class TimeoutError(UserError):
+class TimeoutError(UserError, builtins.TimeoutError):
     """The connection could not be made in time."""
 
 
-class DNSLookupError(OSError):
+class DNSLookupError(Disconnected, OSError):
     """The host name does not resolve."""
 
 

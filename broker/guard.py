@@ -92,7 +92,8 @@ class Guard:
         waits = (self._tallies[kind].wait(key) for kind, key in self._keys(origin))
         longest = max(waits, default=0.0)
         if longest > 0.0:
-            raise TooManyAttempts(f"try again in {math.ceil(longest)} s")
+            seconds = math.ceil(longest)
+            raise TooManyAttempts(f"try again in {seconds} s", after=float(seconds))
 
     def failed(self, origin: Origin) -> None:
         """Note that the credentials were wrong."""

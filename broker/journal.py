@@ -21,6 +21,7 @@ from broker.errors import (
     NoSuchMethod,
     NoSuchObject,
     PBConnectionLost,
+    RemoteError,
 )
 from broker.failure import Failure
 from broker.flavors.failures import CopiedFailure, CopyableFailure
@@ -100,7 +101,7 @@ def call_raised(owner: Logged, event: CallRaised) -> None:
     elif isinstance(error, asyncio.CancelledError | CancelledError):
         # As its caller wished, who could fill the log with that otherwise.
         _log(owner, logging.DEBUG, "remote method '%s' was cancelled", name)
-    elif isinstance(failure, CopiedFailure | CopyableFailure) or isinstance(error, Error):
+    elif _is_passed_on(failure) or isinstance(error, Error):
         kind = _line(failure.type, 100)
         _log(owner, logging.DEBUG, "remote method '%s' refused: %s", name, kind)
     else:
@@ -128,6 +129,14 @@ def _log(owner: Logged, level: int, text: str, *args: Any) -> None:
 def _line(value: Any, most: int) -> str:
     """Return text, in which a peer may have had a part, as printable characters of one line."""
     return printable(text_of_value(value, most + 1), most, is_ascii=False)
+
+
+def _is_passed_on(failure: Failure) -> bool:
+    """Whether another peer's method, or that peer itself, said what the method raised."""
+    if isinstance(failure, CopiedFailure | CopyableFailure):
+        return True
+    error = failure.value
+    return type(error) is RemoteError and error.remoteType in defaults.declared.errors
 
 
 def _is_peers_fault(failure: Failure) -> bool:

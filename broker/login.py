@@ -1,5 +1,8 @@
 """Logging in: what a client says to a server that wants to know who it is.
 
+Whatever the server refuses a login with is a LoginFailed here. TooManyAttempts, ServerBusy and
+ServerDraining, which end other calls too, get a subclass of their own for that.
+
 The client asks the server's ``mechanisms()``, and takes the strongest that fits what it was given;
 that one and no other, whatever comes of it. A server that has no such method is Twisted's, and
 takes PB's challenge. See ``broker.admission`` for the other side, ``broker.mechanisms`` for each.
@@ -11,7 +14,7 @@ from typing import Any
 
 from broker.connection import Broker
 from broker.defer import Deferred
-from broker.errors import NoSuchMethod
+from broker.errors import NoSuchMethod, ServerBusy, ServerDraining, TooManyAttempts
 from broker.failure import Failure
 from broker.flavors.reference import RemoteReference
 from broker.mechanisms import MECHANISMS
@@ -21,7 +24,27 @@ from broker.mechanisms.mechanism import Mechanism
 from cred.credentials import Scram
 from cred.error import LoginFailed
 
-__all__ = ["login"]
+__all__ = ["LoginPutOff", "LoginWhileBusy", "LoginWhileDraining", "login"]
+
+
+class LoginPutOff(TooManyAttempts, LoginFailed):
+    """Too many logins have failed; ``after`` tells in how many seconds one may be tried again."""
+
+
+class LoginWhileBusy(ServerBusy, LoginFailed):
+    """The server has no room for a login now."""
+
+
+class LoginWhileDraining(ServerDraining, LoginFailed):
+    """The server is shutting down, and lets nobody in any more."""
+
+
+# What a refusal is at a login.
+_AT_A_LOGIN: dict[type[Exception], type[Exception]] = {
+    TooManyAttempts: LoginPutOff,
+    ServerBusy: LoginWhileBusy,
+    ServerDraining: LoginWhileDraining,
+}
 
 
 def login(broker: Broker, credentials: Any, mind: Any = None) -> Deferred[RemoteReference]:
@@ -35,7 +58,8 @@ def login(broker: Broker, credentials: Any, mind: Any = None) -> Deferred[Remote
 
     The Deferred fails with LoginFailed or a subclass when the server refuses, when it asks for no
     login, when it takes nothing of this kind, or when it offers only what the policy does not
-    allow.
+    allow. A refusal that is worth another try is a TooManyAttempts, ServerBusy, ServerDraining or
+    LoginUnavailable too; see ``broker.is_transient``.
 
     Raises:
         TypeError: ``credentials`` are none.
@@ -54,7 +78,7 @@ def login(broker: Broker, credentials: Any, mind: Any = None) -> Deferred[Remote
         return avatar
 
     if ANONYMOUS in fitting:
-        return chosen(ANONYMOUS)
+        return chosen(ANONYMOUS).addErrback(_refused)
     offered = root.callRemote("mechanisms")
     offered.addCallbacks(
         _choose,
@@ -62,7 +86,19 @@ def login(broker: Broker, credentials: Any, mind: Any = None) -> Deferred[Remote
         callbackArgs=(broker, credentials, fitting),
         errbackArgs=(credentials, fitting),
     )
-    return offered.addCallback(chosen)
+    return offered.addCallback(chosen).addErrback(_refused)
+
+
+def _refused(failure: Failure) -> Any:
+    """Return a failed login as a LoginFailed, where the server has refused it in other words."""
+    refusal = failure.check(*_AT_A_LOGIN)
+    if refusal is None or failure.check(LoginFailed):
+        return failure
+    error = failure.as_exception()
+    made = _AT_A_LOGIN[refusal](*error.args)
+    if isinstance(made, TooManyAttempts):
+        made.after = getattr(error, "after", 0.0)
+    raise made from None
 
 
 def _choose(offered: Any, broker: Broker, credentials: Any, fitting: list[Mechanism]) -> Mechanism:

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from broker.core.callee import IncomingCall
+from broker.core.dispatch import note_raised
 from broker.core.session import Session
 from broker.defer import CancelledError, Deferred, drive
 from broker.defer.foreign import is_twisted_deferred
@@ -137,6 +138,8 @@ class Results:
         is_expired = work is not None and work.is_expired
         if is_expired and isinstance(Failure.of(error).value, _CANCELLED):
             error = CallTimeout(f"'{text_of(call.name)}' was cancelled at its caller's deadline")
+        elif call.route is None or not call.route.is_ours:
+            note_raised(error)
         self._session.fail(call, error)
         self._answered()
 

@@ -21,7 +21,7 @@ from typing import Any, ClassVar, Final, ForwardRef, NamedTuple, TypeVar
 if sys.version_info >= (3, 14):
     import annotationlib
 
-__all__ = ["Shape", "engine_class", "found_in", "shape_of", "unstored_shape_of"]
+__all__ = ["Shape", "engine_class", "fields_of", "found_in", "shape_of", "unstored_shape_of"]
 
 Class = TypeVar("Class", bound=type)
 
@@ -112,6 +112,12 @@ def found_in(cls: type, name: str) -> Any:
         if name in vars(base):
             return vars(base)[name]
     return _MISSING
+
+
+def fields_of(value: Any) -> dict[str, Any]:
+    """Return the declared fields of an instance, but those that it lacks."""
+    found = {name: getattr(value, name, _MISSING) for name in shape_of(type(value)).names}
+    return {name: item for name, item in found.items() if item is not _MISSING}
 
 
 def _shape(

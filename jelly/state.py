@@ -35,6 +35,7 @@ def put_state(
     also: Collection[str] = (),
     present: Collection[str] = (),
     is_part: bool = False,
+    with_hook: bool = True,
 ) -> None:
     """Give an instance the state that came in for it.
 
@@ -45,6 +46,7 @@ def put_state(
         also: fields that may come besides the declared ones.
         present: fields that the instance has already.
         is_part: whether the other fields are still to come.
+        with_hook: whether the ``__post_init__`` of a dataclass runs.
 
     Raises:
         InsecureJelly: a field is not declared, or would hide what the class defines.
@@ -73,7 +75,7 @@ def put_state(
                 f"field '{text_of(key)}' of {class_name(cls)} is refused: {type(error).__name__}"
             ) from error
     if declared and not is_part and dataclasses.is_dataclass(cls):
-        _complete(value, shape)
+        _complete(value, shape, with_hook)
 
 
 def put_plain_state(value: Any, state: Any) -> None:
@@ -150,10 +152,10 @@ def _defaults(cls: type, shape: Shape, there: Collection[str], declared: bool) -
     return {name: make() for name, make in shape.defaults.items() if name not in there}
 
 
-def _complete(value: Any, shape: Shape) -> None:
+def _complete(value: Any, shape: Shape, with_hook: bool) -> None:
     """Run the ``__post_init__`` of a dataclass, as its constructor does."""
     cls = type(value)
-    hook = getattr(cls, "__post_init__", None)
+    hook = getattr(cls, "__post_init__", None) if with_hook else None
     if hook is not None:
         try:
             hook(value, *post_init_arguments(cls, shape))

@@ -26,9 +26,7 @@ from broker.core.policy import STRICT
 from broker.errors import (
     CallTimeout,
     ConfigError,
-    ConnectError,
-    DNSLookupError,
-    PBConnectionLost,
+    Disconnected,
     ProtocolError,
     TLSError,
 )
@@ -45,11 +43,9 @@ _STATUSES: tuple[tuple[type[BaseException], int], ...] = (
     (ConfigError, WRONG_USE),
     (LoginFailed, NOT_LET_IN),
     (CallTimeout, TOO_LATE),
-    (ConnectError, NOT_REACHED),
-    (DNSLookupError, NOT_REACHED),
+    (Disconnected, NOT_REACHED),
     (TLSError, NOT_REACHED),
     (ProtocolError, NOT_REACHED),
-    (PBConnectionLost, NOT_REACHED),
 )
 _KEYWORD = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
 # The call itself ends a little earlier than the command, and says why.

@@ -20,6 +20,7 @@ from broker.core.dispatch import (
     checked_arguments,
     find_method,
     free_methods,
+    note_raised,
     overrides_hook,
 )
 from broker.core.events import CallPending, CallRaised
@@ -169,15 +170,18 @@ class Callee:
         self._stats.calls_received += 1
         outbox = self._outbox
         before = outbox.size
+        # Stands for no result: the method has not returned.
+        result: Any = self
         try:
             result = entry.enter(function, *entry.leading, *message.args, **message.kw)
             is_done = outbox.answer(message.request_id, result) if wants_answer else result is None
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # noqa: BLE001 - whatever a method raises is its answer
-            if type(error) is TypeError:
-                error = as_call_error(error, message.name)
-            self._refuse(self._incoming(message, wants_answer, entry.principal), error)
+            fault = as_call_error(error, message.name) if type(error) is TypeError else error
+            if fault is error and result is self:
+                note_raised(error)
+            self._refuse(self._incoming(message, wants_answer, entry.principal), fault)
             return None
         if is_done:
             self.answered += outbox.size - before
@@ -336,7 +340,7 @@ class Callee:
             raise route.unanswered()
         enter(check_condition, method, call.name)
         call.args, call.kw = args, kw = checked_arguments(args, kw)
-        return enter(call_method, method, call.name, route.leading + args, kw)
+        return enter(call_method, method, call.name, route.leading + args, kw, route.is_ours)
 
     def _target(self, message: Any) -> Any:
         if type(message) in _TO_CACHES:
@@ -422,10 +426,21 @@ class Callee:
             try:
                 self._send_error(call, shown_error)
             except Exception as second:  # noqa: BLE001 - an error that cannot be sent is told as such
-                fault = RuntimeError(f"the error cannot be sent: {type(second).__name__}")
-                self._send_error(call, self._host.shown_error(fault)[0])
+                self._send_plainer_error(call, shown_error, second)
             self.answered += outbox.size - before
         self._host.on_event(CallRaised(call.name, error, error_id))
+
+    def _send_plainer_error(self, call: IncomingCall, shown_error: Any, fault: Exception) -> None:
+        """Send an error without its fields; where it has none, or that fails, say so instead."""
+        drop_fields = getattr(shown_error, "drop_fields", None)
+        if drop_fields is not None and drop_fields(fault):
+            try:
+                self._send_error(call, shown_error)
+                return
+            except Exception as second:  # noqa: BLE001 - as where it was tried first
+                fault = second
+        told = RuntimeError(f"the error cannot be sent: {type(fault).__name__}")
+        self._send_error(call, self._host.shown_error(told)[0])
 
     def _send_error(self, call: IncomingCall, shown_error: Any) -> None:
         outbox = self._outbox

@@ -14,7 +14,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from broker.core.principal import Principal
-from broker.errors import NoSuchMethod, WrongArguments
+from broker.errors import CONDITIONS, NoSuchMethod, WrongArguments
+from broker.failure import Failure
 from jelly.atoms import text_of
 from jelly.printable import printable
 
@@ -28,10 +29,15 @@ __all__ = [
     "engine_hook",
     "find_method",
     "free_methods",
+    "note_raised",
     "overrides_hook",
+    "was_raised",
 ]
 
 Hook = TypeVar("Hook", bound=Callable[..., Any])
+
+# An attribute of an exception that a method has raised.
+_RAISED = "_was_raised_by_a_method"
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}\Z")
 
@@ -64,6 +70,8 @@ class Route(NamedTuple):
         missing: makes the error for a name that is not exposed; NoSuchMethod unless given.
         unanswered: makes the error for a call that wants no answer; None where such are taken.
         principal: on whose behalf this one call is made; None for the owner of the object.
+        is_ours: whether the methods are this library's own, so that what they raise is said of
+            this call.
     """
 
     target: Any
@@ -73,6 +81,7 @@ class Route(NamedTuple):
     missing: Callable[[str], Exception] = NoSuchMethod
     unanswered: Callable[[], Exception] | None = None
     principal: Principal | None = None
+    is_ours: bool = False
 
 
 def engine_hook(hook: Hook) -> Hook:
@@ -157,8 +166,15 @@ def checked_arguments(args: Any, kw: Any) -> tuple[tuple[Any, ...], dict[str, An
     return args, kw
 
 
-def call_method(method: Callable[..., Any], name: str, args: Any, kw: dict[str, Any]) -> Any:
+def call_method(
+    method: Callable[..., Any], name: str, args: Any, kw: dict[str, Any], is_ours: bool = False
+) -> Any:
     """Call a method with a peer's arguments.
+
+    Args:
+        method, name: what is called, and what the peer calls it.
+        args, kw: the arguments.
+        is_ours: whether what it raises is said of this call.
 
     Raises:
         WrongArguments: they do not fit its signature; whatever else the method raises passes
@@ -166,11 +182,34 @@ def call_method(method: Callable[..., Any], name: str, args: Any, kw: dict[str, 
     """
     try:
         return method(*args, **kw)
-    except TypeError as error:
-        fault = as_call_error(error, name)
-        if fault is error:
-            raise
-        raise fault from None
+    except BaseException as error:
+        fault = as_call_error(error, name) if type(error) is TypeError else error
+        if fault is not error:
+            raise fault from None
+        if not is_ours:
+            note_raised(error)
+        raise
+
+
+def note_raised(error: Any) -> None:
+    """Note that a method has raised an exception, or returned a Deferred that fails with it.
+
+    What the two ends say of a call, such as ServerBusy, is not said of this one then. Nothing is
+    noted of other exceptions.
+
+    Args:
+        error: an exception, or a Failure of ours or of Twisted's.
+    """
+    value = getattr(error, "value", None)
+    noted = value if isinstance(value, BaseException) else error
+    if type(noted) in CONDITIONS or isinstance(noted, Failure):
+        setattr(noted, _RAISED, True)
+
+
+def was_raised(failure: Any) -> bool:
+    """Return whether :func:`note_raised` has noted the exception of a Failure, or that itself."""
+    noted = failure.value if isinstance(failure.value, BaseException) else failure
+    return getattr(noted, "__dict__", {}).get(_RAISED) is True
 
 
 def as_call_error(error: TypeError, name: str) -> Exception:

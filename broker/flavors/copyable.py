@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from broker.errors import ConfigError
 from broker.failure import qual, wire_name
 from broker.flavors.naming import name_class, warn_of_unstable
+from broker.flavors.rebuilt import check_error_class
 from broker.flavors.referenceable import Serializable
 from jelly.atoms import Expression
 from jelly.bases import Unjellyable, engine_hook
-from jelly.fields import shape_of, unstored_shape_of
+from jelly.fields import fields_of, unstored_shape_of
 from jelly.registry import defaults
 from jelly.state import post_init_arguments, put_state
 
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 __all__ = ["Copyable", "RemoteCopy", "register"]
 
 Class = TypeVar("Class", bound=type)
-
-_MISSING = object()
 
 
 class Copyable(Serializable):
@@ -143,12 +142,14 @@ def register(cls: Any = None, name: str | None = None) -> Any:
 
     Returns:
         ``cls``. What a remote method raises under the name of a registered error arrives as that
-        error.
+        error, with its text and its declared fields.
 
     Raises:
         ConfigError: a RemoteCopy that declares no fields, or whose ``__post_init__`` needs an
             InitVar without a default; a name that cannot be one, or that another class has; a class
-            of ``__main__`` without a name.
+            of ``__main__`` without a name; an exception class that a peer could not make again,
+            such as an ExceptionGroup, one whose ``__new__`` wants more than the text, or no
+            Exception.
         TypeError: something else than these classes.
     """
     if cls is None or isinstance(cls, str):
@@ -157,15 +158,19 @@ def register(cls: Any = None, name: str | None = None) -> Any:
         return partial(register, name=name if cls is None else cls)
     if not isinstance(cls, type):
         raise TypeError(f"register takes a class, not {type(cls).__name__}")
-    tag = name_class(cls, name)
-    if issubclass(cls, BaseException):
-        defaults.declared.errors[tag] = cls
-    if issubclass(cls, RemoteCopy):
-        _check_fields(cls)
-        defaults.declared.add_class(tag.encode("utf-8"), cls)
-        defaults.declared.with_fields.add(cls)
-    elif not issubclass(cls, BaseException):
+    is_error, is_copy = issubclass(cls, BaseException), issubclass(cls, RemoteCopy)
+    if not is_error and not is_copy:
         raise TypeError(f"{qual(cls)} is neither a RemoteCopy nor an exception")
+    if is_copy:
+        _check_fields(cls)
+    if is_error:
+        check_error_class(cls)
+    tag = name_class(cls, name)
+    if is_error:
+        defaults.declared.errors[tag] = cls
+    if is_copy:
+        defaults.declared.add_class(tag.encode("utf-8"), cls)
+    defaults.declared.with_fields.add(cls)
     return cls
 
 
@@ -197,12 +202,6 @@ def to_tag(name: str | bytes) -> bytes:
 def declared_fields(cls: type) -> frozenset[str]:
     """Return the names of the fields that a class declares; see :func:`register`."""
     return unstored_shape_of(cls).fields
-
-
-def fields_of(value: Any) -> dict[str, Any]:
-    """Return the declared fields of an instance, but those that it lacks."""
-    found = {name: getattr(value, name, _MISSING) for name in shape_of(type(value)).names}
-    return {name: item for name, item in found.items() if item is not _MISSING}
 
 
 def set_fields(value: Any, state: Any) -> None:

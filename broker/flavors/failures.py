@@ -7,9 +7,11 @@ import sys
 from typing import Any
 
 from broker import errors
+from broker.core.dispatch import was_raised
 from broker.core.policy import Policy
 from broker.failure import Failure, qual, wire_name
 from broker.flavors.copyable import Copyable, RemoteCopy
+from broker.flavors.rebuilt import fields_to_send, rebuilt, surely_text, unsent
 from jelly.atoms import text_of
 from jelly.errors import MalformedJelly
 from jelly.interfaces import IJellyable
@@ -30,33 +32,51 @@ class CopyableFailure(Failure, Copyable):
     Attributes:
         unsafeTracebacks: send the traceback's text too.
         shown_type, shown_value, shown_parents: what the peer gets in place of the exception's own.
+        shown_fields: the declared fields of a registered error.
+        was_raised: whether a method raised what says something of a connection or a call.
     """
 
     unsafeTracebacks: bool = False
     shown_type: str | None = None
     shown_value: str | None = None
     shown_parents: list[str] | None = None
+    shown_fields: dict[str, Any] | None = None
+    was_raised: bool = False
+
+    def drop_fields(self, fault: BaseException) -> bool:
+        """Leave the fields out, which cannot be sent; return whether there are any."""
+        fields, self.shown_fields = self.shown_fields, None
+        if fields:
+            unsent(type(self.value), fault)
+        return bool(fields)
 
     def getStateToCopy(self) -> dict[str, Any]:
-        """Return the fields that PB gives a failure, in PB's order."""
+        """Return the fields that PB gives a failure, in PB's order, and ours behind them."""
         kind = self.type if isinstance(self.type, str) else wire_name(self.type)
         value = self.shown_value
         if value is None:
             value = self.text_within(MOST_TEXT_SHOWN)
-        return {
+        state = {
             "count": 0,
             "type": (self.shown_type or kind).encode("utf-8"),
-            "value": value,
+            "value": surely_text(value),
             "captureVars": False,
             "tb": None,
             "unsafeTracebacks": self.unsafeTracebacks,
             "parents": list(self.parents if self.shown_parents is None else self.shown_parents),
             "frames": [],
             "stack": [],
-            "traceback": self.getTraceback()[:MOST_TEXT_SHOWN]
-            if self.unsafeTracebacks
-            else _NO_TRACEBACK,
+            "traceback": (
+                surely_text(self.getTraceback()[:MOST_TEXT_SHOWN])
+                if self.unsafeTracebacks
+                else _NO_TRACEBACK
+            ),
         }
+        if self.was_raised:
+            state["raised"] = True
+        if self.shown_fields:
+            state["fields"] = self.shown_fields
+        return state
 
 
 class CopiedFailure(RemoteCopy, Failure):
@@ -67,9 +87,13 @@ class CopiedFailure(RemoteCopy, Failure):
         value: its text.
         parents: the wire names of its class and bases.
         traceback: the peer's traceback, or that it is not available.
+        fields: the declared fields of a registered error.
+        was_raised: whether the remote method raised what says something of a connection or a call,
+            so that it is not about this connection.
     """
 
     traceback: str = _NO_TRACEBACK
+    was_raised: bool = False
 
     def setCopyableState(self, state: Any) -> None:
         """Take over the fields that matter; a peer of any version may send fewer, or more."""
@@ -81,21 +105,26 @@ class CopiedFailure(RemoteCopy, Failure):
         names = parents if isinstance(parents, list) else []
         self.parents = [_text(name, "") for name in names[:100]] or [self.type]
         self.traceback = _text(state.get("traceback"), _NO_TRACEBACK)
+        self.was_raised = state.get("raised") is True
+        fields = state.get("fields")
+        self.fields = fields if isinstance(fields, dict) else {}
         self.tb = None
         self.frames = []
         self.stack = []
 
     def as_exception(self) -> BaseException:
-        """Return the exception that this failure is raised as."""
+        """Return the exception that this failure is raised as.
+
+        It is of the registered class. It is a RemoteError if there is none, if what came does not
+        fit that class, or if the class says something of a connection or a call, and it is not this
+        one.
+        """
         cls = _error_class(self.type)
-        if cls is None:
-            return errors.RemoteError(self.type, self.value, self.traceback)
-        # Not through __init__, whose arguments only the peer knows; the text is all that came.
-        error = cls.__new__(cls, self.value)
-        error.args = (self.value,)
-        if self.traceback != _NO_TRACEBACK:
-            error.add_note(f"remote traceback:\n{self.traceback}")
-        return error
+        if self.type in _NEVER_REFUSED or (self.was_raised and self.type in _CONDITIONS):
+            cls = None
+        traceback = "" if self.traceback == _NO_TRACEBACK else self.traceback
+        error = None if cls is None else rebuilt(cls, self.value, self.fields, traceback)
+        return error or errors.RemoteError(self.type, self.value, self.traceback)
 
     def getErrorMessage(self) -> str:
         """Return the exception's text."""
@@ -129,30 +158,19 @@ class CopiedFailure(RemoteCopy, Failure):
 
 
 def register_errors(*classes: type[BaseException]) -> None:
-    """Let errors of these classes cross under every policy, and arrive as what they are."""
+    """Let errors of these classes cross under every policy, and arrive as what they are.
+
+    Only their text crosses.
+    """
     for cls in classes:
         defaults.declared.errors[qual(cls)] = cls
 
 
-register_errors(
-    errors.CallTimeout,
-    errors.CannotJelly,
-    errors.DeadReferenceError,
-    errors.Error,
-    errors.InsecureJelly,
-    errors.LimitExceeded,
-    errors.LoginExpired,
-    errors.MalformedJelly,
-    errors.NoSuchMethod,
-    errors.NoSuchObject,
-    errors.PBConnectionLost,
-    errors.ProtocolError,
-    errors.ServerBusy,
-    errors.ServerDraining,
-    errors.TooLarge,
-    errors.TooManyAttempts,
-    errors.WrongArguments,
-)
+register_errors(errors.Error, *errors.CONDITIONS)
+defaults.declared.with_fields.add(errors.TooManyAttempts)
+_CONDITIONS = frozenset(map(qual, errors.CONDITIONS))
+# What only this end itself can say: no peer that refuses a call sends it.
+_NEVER_REFUSED = frozenset(map(qual, (errors.DeadReferenceError, errors.PBConnectionLost)))
 
 
 def shown_error(error: Any, policy: Policy, tracebacks: bool = False) -> tuple[Any, str | None]:
@@ -176,7 +194,8 @@ def shown_error(error: Any, policy: Policy, tracebacks: bool = False) -> tuple[A
     # The lines of a traceback would tell why a login was refused.
     is_login = failure.check("twisted.cred.error.UnauthorizedLogin")
     shown.unsafeTracebacks = not is_login and (tracebacks or policy.unsafe_tracebacks)
-    if policy.show_all_errors:
+    _add_ours(shown, policy)
+    if _pass_on(shown) or policy.show_all_errors:
         return shown, None
     name, *bases = failure.parents
     # Of a pb.Error the class need not be registered: it was raised on purpose, for the peer, by
@@ -185,11 +204,35 @@ def shown_error(error: Any, policy: Policy, tracebacks: bool = False) -> tuple[A
         shown.shown_parents = [name, *filter(_is_shown, bases)]
         shown.shown_value = failure.text_within(_MAX_TEXT)
         return shown, None
+    shown.shown_fields = None
     error_id = secrets.token_hex(4)
     shown.shown_type = qual(errors.RemoteError)
     shown.shown_parents = [qual(cls) for cls in errors.RemoteError.__mro__]
     shown.shown_value = f"internal error (id {error_id})"
     return shown, error_id
+
+
+def _add_ours(shown: CopyableFailure, policy: Policy) -> None:
+    """Add what only a peer of ours reads: the fields of a registered error, and who raised it."""
+    value, name = shown.value, shown.parents[0] if shown.parents else ""
+    if not isinstance(value, BaseException):
+        # A peer's, which is passed on.
+        shown.shown_fields = vars(shown).get("fields")
+    elif type(value) in defaults.declared.with_fields:
+        shown.shown_fields = fields_to_send(value, policy.security, policy.limits)
+    shown.was_raised = name in _CONDITIONS and was_raised(shown)
+
+
+def _pass_on(shown: CopyableFailure) -> bool:
+    """Let a registered error of another peer's, that is a RemoteError here, be one further on."""
+    cls = _error_class(shown.value.remoteType) if type(shown.value) is errors.RemoteError else None
+    if cls is None:
+        return False
+    shown.shown_type = qual(cls)
+    shown.shown_parents = [name for name in map(qual, cls.__mro__) if _is_shown(name)]
+    shown.shown_value = str(shown.value.value)[:_MAX_TEXT]
+    shown.was_raised = True
+    return True
 
 
 def _is_shown(base: str) -> bool:

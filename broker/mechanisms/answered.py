@@ -9,8 +9,8 @@ __all__ = ["answered_only"]
 
 
 def answered_only(route: Route) -> Route:
-    """Return a route that refuses calls which want no answer."""
-    return route._replace(unanswered=_no_answer_wanted)
+    """Return a route that refuses calls which want no answer; the methods are this library's."""
+    return route._replace(unanswered=_no_answer_wanted, is_ours=True)
 
 
 def _no_answer_wanted() -> Exception:

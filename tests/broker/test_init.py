@@ -12,7 +12,7 @@ import broker.errors
 # The asyncio face of the design, the types that it gives out and takes, and the flavors.
 FACE = """
     serve connect Serve Server Connect Connection Peer RemoteReference TLS realm register
-    Subscribers Slow Delivery allow current_call Call timeout
+    Subscribers Slow Delivery allow current_call Call timeout is_transient
 """
 SETTINGS = "Policy STRICT PUBLISHED Limits Stats Broker"
 FLAVORS = """

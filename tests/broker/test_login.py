@@ -10,17 +10,22 @@ from typing import Any
 
 import pytest
 from memory import BrokerPair
+from ways_in import WaysIn
 from zope.interface import implementer
 
 import broker as asyncio_face
 from broker.admission import LoginRoot, PortalRoot, realm
 from broker.core.policy import PUBLISHED, STRICT
 from broker.defer import Deferred, fail
+from broker.errors import ServerBusy, ServerDraining, TooManyAttempts
 from broker.failure import Failure
 from broker.flavors.failures import CopiedFailure
 from broker.flavors.reference import RemoteReference
+from broker.guard import Guard
 from broker.login import login
 from broker.net.addresses import IPv4Address, UNIXAddress
+from broker.tally import Allowance
+from broker.transient import is_transient
 from cred.challenges import respond
 from cred.checkers import (
     AllowAnonymousAccess,
@@ -304,3 +309,35 @@ def test_a_client_alone_knows_the_refusals() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("credentials", [Anonymous(), UsernamePassword("alice", "sesame")])
+@pytest.mark.parametrize("cls", [TooManyAttempts, ServerBusy, ServerDraining])
+def test_a_refusal_for_now_is_a_failed_login(cls: Any, credentials: Any) -> None:
+    """What also ends other calls is a LoginFailed at a login, with its text, and transient."""
+    refusal = copied(f"broker.errors.{cls.__name__}")
+    refusal.value, refusal.fields = "later", {"after": 5.0} if cls is TooManyAttempts else {}
+    broker: Any = RefusingBroker(mechanisms=refusal, login=refusal, loginAnonymous=refusal)
+    seen: list[Any] = []
+    login(broker, credentials).addErrback(seen.append)
+    (failure,) = seen
+    assert failure.check(cls) is cls
+    assert failure.check(LoginFailed) is LoginFailed
+    assert failure.check("twisted.cred.error.LoginFailed")
+    assert str(failure.value) == "later"
+    assert is_transient(failure)
+    assert getattr(failure.value, "after", None) == (5.0 if cls is TooManyAttempts else None)
+
+
+@pytest.mark.parametrize("dialect", ["msgpack/1", "pb"])
+@pytest.mark.parametrize("policy", [STRICT, PUBLISHED])
+def test_a_login_that_is_put_off(policy: Any, dialect: str) -> None:
+    """The guard's refusal is the server's own, and tells when to try again."""
+    guard = Guard(account=Allowance(1, 17.0), source=None, connection=None, clock=lambda: 5.0)
+    room = WaysIn(guard=guard, policy=policy.but(dialects=(dialect,)))
+    assert room.log_in(UsernamePassword("alice", "guess")).check(UnauthorizedLogin)
+    refused = room.log_in(UsernamePassword("alice", "secret"))
+    assert refused.check(TooManyAttempts) and refused.check(LoginFailed)
+    assert refused.value.after == 17.0
+    raw = room.call("loginPassword", b"alice", b"secret", None)
+    assert type(raw.as_exception()) is TooManyAttempts
