@@ -15,6 +15,7 @@ from urllib.parse import SplitResult, quote, unquote, urlsplit
 from msgspec import Struct
 
 from broker.errors import ConfigError
+from broker.net.host_names import ascii_name
 
 __all__ = [
     "DEFAULT_PORT",
@@ -34,7 +35,8 @@ class HostPort(Struct, frozen=True):
     """A TCP port, where to listen or to connect.
 
     Attributes:
-        host, port: of TCP.
+        host: a name, as it was written, or a numeric address.
+        port: of TCP.
         is_tls: whether TLS is spoken there.
     """
 
@@ -120,6 +122,7 @@ def _host_port(address: str) -> HostPort:
         raise ConfigError(f"address {address!r} has no valid port; {EXAMPLE}") from None
     if not parts.hostname:
         raise ConfigError(f"address {address!r} is not understood; {EXAMPLE}")
+    ascii_name(parts.hostname)
     if parts.path.strip("/") or parts.query or parts.fragment or parts.username:
         raise ConfigError(f"address {address!r} says more than host and port; {EXAMPLE}")
     return HostPort(parts.hostname, DEFAULT_PORT if port is None else port, parts.scheme == "pbs")

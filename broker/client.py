@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
+import errno
 from collections.abc import Generator
 from types import TracebackType
 from typing import Any
@@ -11,12 +13,20 @@ from broker.addresses import Command, HostPort, Location, SocketPath, parse_addr
 from broker.connection import Broker
 from broker.core.policy import STRICT, Policy
 from broker.defer import Deferred
-from broker.errors import ConfigError, ConnectionDone, PBConnectionLost, ProtocolError, TLSError
+from broker.errors import (
+    ConfigError,
+    ConnectionDone,
+    PBConnectionLost,
+    ProtocolError,
+    TimeoutError,
+    TLSError,
+)
 from broker.handle import Connection
 from broker.login import login
 from broker.net.children import connect_command
 from broker.net.streams import connect_stream, connect_unix
 from broker.net.tls import TLS
+from broker.net.transports import MakeProtocol
 
 __all__ = ["Connect", "connect"]
 
@@ -59,9 +69,26 @@ class Connect:
             await self._connection.close()
 
     async def _open(self) -> Connection:
+        broker = Broker(True, policy=self._policy)
+        ends = asyncio.get_running_loop().time() + self._timeout
+        limit = asyncio.timeout(None)
+
+        def reached(address: Any) -> Broker:
+            # Until here the time is limited by whoever looks the name up and connects.
+            limit.reschedule(ends)
+            return broker
+
+        try:
+            async with limit:
+                return await self._log_in(broker, reached)
+        except builtins.TimeoutError:
+            if not limit.expired():
+                raise
+            raise self._too_late(broker) from None
+
+    async def _log_in(self, broker: Broker, reached: MakeProtocol) -> Connection:
         location, policy = self._location, self._policy
-        broker = Broker(True, policy=policy)
-        await self._reach(location, broker)
+        await self._reach(location, reached)
         try:
             await ready(broker)
             if self._credentials is not None:
@@ -78,18 +105,26 @@ class Connect:
             raise
         return broker.connection
 
-    async def _reach(self, location: Location, broker: Broker) -> None:
-        """Make the connection that the address asks for, and give it to the broker."""
+    def _too_late(self, broker: Broker) -> TimeoutError:
+        step = "login" if broker.session.dialect is not None else "offer"
+        hint = ""
+        if self._tls is not None and not broker.transport.is_secure:
+            step = "TLS handshake"
+        elif step == "offer" and isinstance(self._location, HostPort) and self._tls is None:
+            hint = ": is this a TLS port?"
+        what = f"no connection to {self._location} in {self._timeout:g} s ({step}){hint}"
+        return TimeoutError(errno.ETIMEDOUT, what)
+
+    async def _reach(self, location: Location, reached: MakeProtocol) -> None:
+        """Make the connection that the address asks for."""
         match location:
             case SocketPath(path):
-                await connect_unix(lambda address: broker, path, timeout=self._timeout)
+                await connect_unix(reached, path, timeout=self._timeout)
             case Command(arguments):
-                await connect_command(
-                    lambda address: broker, arguments, close_timeout=self._policy.close_timeout
-                )
+                await connect_command(reached, arguments, close_timeout=self._policy.close_timeout)
             case HostPort(host, port):
                 await connect_stream(
-                    lambda address: broker,
+                    reached,
                     host,
                     port,
                     tls=self._tls,
@@ -118,7 +153,8 @@ def connect(
         mind: what the server's realm gets to know of this client; often a Referenceable.
         tls: whom to trust and what to show; the system's authorities and nothing, unless given.
         policy: what is allowed.
-        timeout: seconds until the host must have accepted the connection.
+        timeout: seconds for all of it: looking the name up, TCP, the TLS handshake, the server's
+            offer, and the login.
 
     Returns:
         An object to ``await``, or to use in ``async with``, for a Connection. Leaving the block
@@ -126,8 +162,10 @@ def connect(
 
     Raises:
         ConfigError: the address is not understood, or is public and without TLS.
-        ConnectError: the host does not resolve, refuses, or does not answer; or the program cannot
-            be run.
+        ConnectError: the host refuses or does not answer; or the program cannot be run.
+        DNSLookupError: the host name does not resolve.
+        TimeoutError: a ConnectError: there is no connection after ``timeout`` seconds; the text
+            says what was not reached.
         TLSError: the server is not whom it should be.
         ProtocolError: it does not speak Perspective Broker.
         LoginFailed: it does not let these credentials in.

@@ -23,6 +23,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from msgspec import Struct
 
+from broker.net.host_names import ascii_name
+
 __all__ = [
     "AUTHORITY_LIFETIME",
     "LEAF_LIFETIME",
@@ -137,7 +139,8 @@ def make_client(
 def alternative_name(text: str) -> x509.GeneralName:
     """Return the alternative name of the kind that a text looks like.
 
-    An IP address; with ``@`` a mail address; with ``:`` a URI; else a DNS name, in ASCII (IDNA).
+    An IP address; with ``@`` a mail address; with ``:`` a URI; else a DNS name, in ASCII (IDNA
+    2008), which may begin with ``*.``.
 
     Raises:
         ValueError: it is empty, or has other letters where there may be none.
@@ -152,7 +155,10 @@ def alternative_name(text: str) -> x509.GeneralName:
         return x509.RFC822Name(text)
     if ":" in text:
         return x509.UniformResourceIdentifier(text)
-    return x509.DNSName(text if text.isascii() else text.encode("idna").decode("ascii"))
+    if text.isascii():
+        return x509.DNSName(text)
+    name = text.removeprefix("*.")
+    return x509.DNSName(text.removesuffix(name) + ascii_name(name))
 
 
 def unsigned(

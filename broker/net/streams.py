@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 
 from broker.errors import (
     CannotListenError,
+    ConfigError,
     ConnectError,
     ConnectionRefusedError,
     DNSLookupError,
@@ -22,6 +23,8 @@ from broker.errors import (
     TimeoutError,
 )
 from broker.net.addresses import host_port
+from broker.net.happy_eyeballs import ATTEMPT_DELAY, Local, Resolved, connect_first
+from broker.net.host_names import ascii_name
 from broker.net.listener import Listener, MakeTransport
 from broker.net.ration import Ration
 from broker.net.scheduler import LoopScheduler
@@ -42,8 +45,6 @@ BACKLOG = 256
 """How many connections the kernel keeps waiting to be accepted."""
 
 MakeFilter: TypeAlias = Callable[[], TLSFilter]
-_Resolved: TypeAlias = tuple[int, int, int, str, Any]
-_LocalAddress: TypeAlias = tuple[str, int]
 
 
 async def connect_stream(
@@ -53,16 +54,17 @@ async def connect_stream(
     *,
     tls: TLS | None = None,
     make_filter: MakeFilter | None = None,
-    timeout: float = 10.0,
+    timeout: float | None = 10.0,
     handshake_timeout: float = 10.0,
     close_timeout: float = 5.0,
-    local_address: _LocalAddress | None = None,
+    local_address: Local | None = None,
+    attempt_delay: float | None = None,
 ) -> StreamTransport:
     """Connect to a host and give the connection to a protocol.
 
-    The addresses of ``host`` are tried one after the other, each with its share of the time. With
-    TLS, this returns once the server's certificate is accepted; a server that does not accept
-    *ours* ends the connection with TLSError after that.
+    The addresses of ``host`` are tried as `connect_first` does. With TLS, this returns once the
+    server's certificate is accepted; a server that does not accept *ours* ends the connection with
+    TLSError after that.
 
     Args:
         make_protocol: called with the peer's address once TCP is connected.
@@ -70,13 +72,15 @@ async def connect_stream(
         port: the port.
         tls: of `TLS.client`; None for plain text.
         make_filter: makes the connection's filter instead, with a context of somebody else's.
-        timeout: seconds until TCP must be connected, looking up the name included.
+        timeout: seconds until TCP must be connected, looking up the name included; None for ever.
         handshake_timeout: seconds for the TLS handshake after that.
         close_timeout: seconds for the peer to answer our TLS close.
         local_address: what to connect from, as ``(host, port)``.
+        attempt_delay: seconds without an answer after which the host's next address is tried too;
+            0.25 unless given.
 
     Raises:
-        DNSLookupError: the name does not resolve.
+        DNSLookupError: the name does not resolve, or is not a host name.
         ConnectionRefusedError: nothing listens there.
         TimeoutError: no answer in time.
         ConnectError: any other reason, or ``make_protocol`` made none.
@@ -93,19 +97,18 @@ async def connect_stream(
         handshake_timeout=handshake_timeout,
         close_timeout=close_timeout,
     )
+    ends = _end_of(timeout)
+    resolved = await _resolve_by(ends, host, port, timeout)
+    delay = ATTEMPT_DELAY if attempt_delay is None else attempt_delay
     try:
-        async with asyncio.timeout(timeout):
-            resolved = await _resolve(host, port)
-            sock = await _connect_first(resolved, timeout, local_address)
-    except DNSLookupError:
-        raise
+        sock = await connect_first(resolved, ends=ends, local=local_address, delay=delay)
     except OSError as exc:
         raise _connect_error(exc, where, timeout) from exc
     return await _adopt(sock, new)
 
 
 async def connect_unix(
-    make_protocol: MakeProtocol, path: str, *, timeout: float = 10.0
+    make_protocol: MakeProtocol, path: str, *, timeout: float | None = 10.0
 ) -> StreamTransport:
     """Connect to a UNIX socket, as `connect_stream` does to a host.
 
@@ -115,8 +118,7 @@ async def connect_unix(
     """
     resolved = [(socket.AF_UNIX, socket.SOCK_STREAM, 0, "", path)]
     try:
-        async with asyncio.timeout(timeout):
-            sock = await _connect_first(resolved, timeout, None)
+        sock = await connect_first(resolved, ends=_end_of(timeout))
     except OSError as exc:
         raise _connect_error(exc, path, timeout) from exc
     return await _adopt(sock, _transport_maker(make_protocol, asyncio.get_running_loop()))
@@ -132,7 +134,10 @@ def bind_stream(host: str, port: int, backlog: int = BACKLOG) -> tuple[socket.so
         CannotListenError: the port is in use or not ours to open, or ``host`` is not this machine.
     """
     try:
-        resolved = _lookup(host or "0.0.0.0", port)  # noqa: S104 - the caller asked for it
+        name = ascii_name(host or "0.0.0.0")  # noqa: S104 - the caller asked for it
+        resolved = _lookup(name, port)
+    except ConfigError as exc:
+        raise CannotListenError(host, port, exc) from None
     except socket.gaierror as exc:
         raise CannotListenError(host, port, f"host {host!r} does not resolve") from exc
     sockets: list[socket.socket] = []
@@ -264,52 +269,44 @@ def _listening(family: int, kind: int, proto: int, address: Any, backlog: int) -
     return sock
 
 
-def _lookup(host: str, port: int, flags: int = 0) -> list[_Resolved]:
+def _end_of(timeout: float | None) -> float | None:
+    """Return when so many seconds are over, by the clock of the running loop."""
+    return None if timeout is None else asyncio.get_running_loop().time() + timeout
+
+
+def _lookup(host: str, port: int, flags: int = 0) -> list[Resolved]:
     resolved = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)
     return list(dict.fromkeys(resolved))
 
 
-async def _resolve(host: str, port: int) -> list[_Resolved]:
+async def _resolve_by(
+    ends: float | None, host: str, port: int, timeout: float | None
+) -> list[Resolved]:
+    try:
+        async with asyncio.timeout_at(ends):
+            return await _resolve(host, port)
+    except builtins.TimeoutError as exc:
+        raise TimeoutError(
+            errno.ETIMEDOUT,
+            f"no connection to {host_port(host, port)} in {timeout:g} s (name lookup)",
+        ) from exc
+
+
+async def _resolve(host: str, port: int) -> list[Resolved]:
     """Look a host up, in a thread unless it is numeric."""
     try:
-        return _lookup(host, port, socket.AI_NUMERICHOST)
+        name = ascii_name(host)
+    except ConfigError as exc:
+        raise DNSLookupError(str(exc)) from None
+    try:
+        return _lookup(name, port, socket.AI_NUMERICHOST)
     except socket.gaierror:
         pass
     loop = asyncio.get_running_loop()
     try:
-        return list(dict.fromkeys(await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)))
-    except (socket.gaierror, UnicodeError) as exc:
+        return list(dict.fromkeys(await loop.getaddrinfo(name, port, type=socket.SOCK_STREAM)))
+    except socket.gaierror as exc:
         raise DNSLookupError(f"host {host!r} does not resolve") from exc
-
-
-async def _connect_first(
-    resolved: Sequence[_Resolved], timeout: float, local: _LocalAddress | None
-) -> socket.socket:
-    """Connect to the first address that takes us; raise what tells most where none does."""
-    errors: list[OSError] = []
-    for place, (family, kind, proto, _, address) in enumerate(resolved):
-        left = len(resolved) - place
-        try:
-            # The last has all the time that the caller's own limit leaves.
-            async with asyncio.timeout(timeout / left if left > 1 else None):
-                return await _connected(family, kind, proto, address, local)
-        except OSError as exc:
-            errors.append(exc)
-    raise min(errors, key=lambda exc: not isinstance(exc, builtins.ConnectionRefusedError))
-
-
-async def _connected(
-    family: int, kind: int, proto: int, address: Any, local: _LocalAddress | None
-) -> socket.socket:
-    sock = socket.socket(family, kind, proto)
-    with ExitStack() as undo:
-        undo.callback(sock.close)
-        sock.setblocking(False)
-        if local is not None:
-            sock.bind(local)
-        await asyncio.get_running_loop().sock_connect(sock, address)
-        undo.pop_all()
-    return sock
 
 
 async def _adopt(sock: socket.socket, new: MakeTransport) -> StreamTransport:
@@ -333,7 +330,7 @@ async def _adopt(sock: socket.socket, new: MakeTransport) -> StreamTransport:
     return transport
 
 
-def _connect_error(exc: OSError, where: str, timeout: float) -> ConnectError:
+def _connect_error(exc: OSError, where: str, timeout: float | None) -> ConnectError:
     number = exc.errno
     if isinstance(exc, builtins.ConnectionRefusedError):
         return ConnectionRefusedError(

@@ -150,8 +150,7 @@ class TLS:
             return TLSFilter(self._live.current(), is_server=True, verdict=Verdict())
         if host is None and self.pin is None:
             raise ConfigError("a TLS client must know the host name it connects to, or a pin")
-        name = None if host is None else _ascii(host)
-        verdict = Verdict(name, self.pin)
+        verdict = Verdict(host, self.pin)
         return TLSFilter(self._live.current(), is_server=False, verdict=verdict)
 
     def filter_maker(self, *, is_server: bool, host: str | None = None) -> Callable[[], TLSFilter]:
@@ -222,10 +221,3 @@ def _pin(pin: str | bytes) -> bytes:
     if len(raw) != hashlib.sha256().digest_size:
         raise ConfigError("pin= must be the SHA-256 of a public key: 32 bytes, 64 hex digits")
     return raw
-
-
-def _ascii(host: str) -> str:
-    try:
-        return host.removesuffix(".") if host.isascii() else host.encode("idna").decode("ascii")
-    except UnicodeError as exc:
-        raise ConfigError("the host name cannot be written in ASCII (IDNA)") from exc

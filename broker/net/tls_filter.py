@@ -23,7 +23,6 @@ record, so that a connection which has carried gigabytes rests as small as a fre
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from contextlib import suppress
 
@@ -31,6 +30,7 @@ from cryptography import x509
 from OpenSSL import SSL
 
 from broker.errors import TLSError
+from broker.net.host_names import is_numeric
 from broker.net.tls_records import RecordCounter
 from broker.net.verdict import Verdict
 
@@ -97,7 +97,7 @@ class TLSFilter:
             self._connection.set_accept_state()
             return
         self._connection.set_connect_state()
-        if verdict.host is not None and not _is_numeric(verdict.host):
+        if verdict.host is not None and not is_numeric(verdict.host):
             self._connection.set_tlsext_host_name(verdict.host.encode("ascii"))
         with suppress(SSL.WantReadError):
             self._connection.do_handshake()
@@ -305,14 +305,6 @@ class TLSFilter:
         if version in _OLD_VERSIONS:
             return f"peer offers only {_OLD_VERSIONS[version]}"
         return "peer offers neither TLS 1.2 nor TLS 1.3"
-
-
-def _is_numeric(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return False
-    return True
 
 
 def _reason(exc: SSL.Error) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from cryptography import x509
 
 from broker.net.certificate_names import describe, is_for_host
+from broker.net.host_names import ascii_name
 
 __all__ = ["Verdict", "judge", "pin_of"]
 
@@ -26,16 +27,20 @@ class Verdict:
     """What one handshake found out about the peer's certificate.
 
     Attributes:
-        host: whom the certificate must be for; None to accept any name a trusted CA has signed.
+        host: whom the certificate must be for, in ASCII and without a dot at its end; None to
+            accept any name a trusted CA has signed.
         pin: the SHA-256 of the public key the peer must have; then CA, dates and name do not count.
         is_accepted: the peer's own certificate has passed.
         problem: why it has not; None while nothing is wrong.
+
+    Raises:
+        ConfigError: ``host`` is not a host name.
     """
 
     __slots__ = ("host", "is_accepted", "pin", "problem")
 
     def __init__(self, host: str | None = None, pin: bytes | None = None):
-        self.host = host
+        self.host = None if host is None else ascii_name(host).removesuffix(".")
         self.pin = pin
         self.is_accepted = False
         self.problem: str | None = None

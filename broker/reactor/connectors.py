@@ -25,9 +25,6 @@ __all__ = ["Connector", "StreamConnector"]
 
 logger = logging.getLogger("broker.reactor")
 
-# In place of no timeout: a year.
-FOREVER = 365 * 86400.0
-
 
 class StreamConnector:
     """The client's end of a connection, before, while and after there is one.
@@ -46,7 +43,7 @@ class StreamConnector:
         self._is_factory_started = False
         self._attempt: _Attempt | None = None
 
-    async def open(self, make_protocol: MakeProtocol, timeout: float) -> None:
+    async def open(self, make_protocol: MakeProtocol, timeout: float | None) -> None:
         """Make a connection, or raise why there is none; a subclass says where to."""
         raise NotImplementedError
 
@@ -129,6 +126,8 @@ class Connector(StreamConnector):
 
     Attributes:
         host, port, timeout, bindAddress: as given to `connectTCP`.
+        attempt_delay: seconds without an answer after which the host's next address is tried too;
+            None for 0.25.
     """
 
     def __init__(
@@ -145,9 +144,10 @@ class Connector(StreamConnector):
         self.host = host
         self.port = _port_number(port)
         self.bindAddress = (bindAddress, 0) if isinstance(bindAddress, str) else bindAddress
+        self.attempt_delay: float | None = None
         self._make_filter = filter_maker(contextFactory, is_server=False)
 
-    async def open(self, make_protocol: MakeProtocol, timeout: float) -> None:
+    async def open(self, make_protocol: MakeProtocol, timeout: float | None) -> None:
         """Connect to the host."""
         await connect_stream(
             make_protocol,
@@ -156,6 +156,7 @@ class Connector(StreamConnector):
             make_filter=self._make_filter,
             timeout=timeout,
             local_address=self.bindAddress,
+            attempt_delay=self.attempt_delay,
         )
 
     def getDestination(self) -> Address:
@@ -200,8 +201,7 @@ class _Attempt:
     async def _run(self) -> None:
         connector = self._connector
         try:
-            timeout = FOREVER if connector.timeout is None else connector.timeout
-            await connector.open(self._build, timeout)
+            await connector.open(self._build, connector.timeout)
         except Exception as exc:  # noqa: BLE001 - whatever it is, the factory hears of it
             # Once there is a protocol, it has heard by its connectionLost.
             if self._attendant is None and not self._is_over:

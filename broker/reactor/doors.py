@@ -6,9 +6,11 @@ import socket
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
-from broker.defer import Deferred, succeed
+from broker.defer import Deferred, fail, succeed
 from broker.defer import TimeoutError as DeferredTimeoutError
+from broker.errors import ConfigError
 from broker.failure import Failure
+from broker.net.host_names import ascii_name
 
 from .connectors import Connector, StreamConnector
 from .error import DNSLookupError
@@ -142,8 +144,12 @@ class Reactor(Mainloop):
             pass
         else:
             return succeed(name)
+        try:
+            wanted = ascii_name(name)
+        except ConfigError as exc:
+            return fail(DNSLookupError(str(exc)))
         found = deferToThreadPool(
-            self, self.getThreadPool(), socket.getaddrinfo, name, None, socket.AF_INET
+            self, self.getThreadPool(), socket.getaddrinfo, wanted, None, socket.AF_INET
         )
         found.addTimeout(sum(timeout), self)
         return found.addCallbacks(lambda rows: rows[0][4][0], lambda why: _not_found(name, why))
@@ -180,5 +186,5 @@ class Reactor(Mainloop):
 
 
 def _not_found(name: str, failure: Failure) -> Any:
-    failure.trap(OSError, UnicodeError, DeferredTimeoutError)
+    failure.trap(OSError, DeferredTimeoutError)
     raise DNSLookupError(f"host {name!r} does not resolve") from failure.value

@@ -13,6 +13,7 @@ from zope.interface import implementer
 from broker.defer import Deferred, execute, fail
 from broker.failure import Failure
 
+from .connectors import Connector
 from .error import ConnectingCancelledError, NoProtocol
 from .interfaces import IStreamClientEndpoint, IStreamServerEndpoint
 from .protocol import ClientFactory, Factory
@@ -122,6 +123,8 @@ class UNIXServerEndpoint:
 class TCP4ClientEndpoint:
     """A TCP port to connect to (published)."""
 
+    _attempt_delay: float | None = None
+
     def __init__(
         self,
         reactor: Any,
@@ -151,18 +154,21 @@ class TCP4ClientEndpoint:
                 timeout=self._timeout,
                 bindAddress=self._bindAddress,
             ),
+            self._attempt_delay,
         )
 
     def connect_secured(self, context_factory: Any, protocolFactory: Any) -> Deferred[Any]:
         """Connect as `connect` does, and speak TLS."""
-        return SSL4ClientEndpoint(
+        secured = SSL4ClientEndpoint(
             self._reactor,
             self._host,
             self._port,
             context_factory,
             self._timeout,
             self._bindAddress,
-        ).connect(protocolFactory)
+        )
+        secured._attempt_delay = self._attempt_delay
+        return secured.connect(protocolFactory)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._host}:{self._port}>"
@@ -175,8 +181,9 @@ class TCP6ClientEndpoint(TCP4ClientEndpoint):
 class HostnameEndpoint(TCP4ClientEndpoint):
     """A TCP port of a host to connect to, at whichever of its addresses answers (published).
 
-    The addresses are tried one after the other, each with its share of the time; `attemptDelay`
-    changes nothing.
+    The next address is tried when an attempt has failed, or has had no answer for `attemptDelay`
+    seconds, 0.25 unless given; the first that answers is taken. On a reactor of Twisted's the
+    addresses that are tried, and when, are those of its own `connectTCP`.
     """
 
     def __init__(
@@ -190,11 +197,14 @@ class HostnameEndpoint(TCP4ClientEndpoint):
     ):
         name = host.decode("ascii") if isinstance(host, bytes) else host
         super().__init__(reactor, name, port, timeout, bindAddress)
+        self._attempt_delay = attemptDelay
 
 
 @implementer(IStreamClientEndpoint)
 class SSL4ClientEndpoint:
     """A TCP port to connect to and speak TLS with (published)."""
+
+    _attempt_delay: float | None = None
 
     def __init__(
         self,
@@ -227,6 +237,7 @@ class SSL4ClientEndpoint:
                 timeout=self._timeout,
                 bindAddress=self._bindAddress,
             ),
+            self._attempt_delay,
         )
 
 
@@ -293,10 +304,15 @@ def connectProtocol(endpoint: Any, protocol: Any) -> Deferred[Any]:
     return deferred
 
 
-def _connect(factory: Any, connect: Callable[[Any], Any]) -> Deferred[Any]:
+def _connect(
+    factory: Any, connect: Callable[[Any], Any], attempt_delay: float | None = None
+) -> Deferred[Any]:
     connecting = _Connecting(factory)
     try:
-        connecting.connector = connect(connecting)
+        connecting.connector = connector = connect(connecting)
+        if attempt_delay is not None and isinstance(connector, Connector):
+            # Read when the attempt begins, which is in a later turn of the loop.
+            connector.attempt_delay = attempt_delay
     except Exception:  # noqa: BLE001 - whatever is wrong, the Deferred tells
         return fail()
     return connecting.connected

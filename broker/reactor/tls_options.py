@@ -15,6 +15,7 @@ from typing import Any
 
 from OpenSSL import SSL, crypto
 
+from broker.net.host_names import ascii_name
 from broker.net.tls_filter import TLSFilter
 from broker.net.verdict import Verdict, judge
 
@@ -329,7 +330,7 @@ def optionsForClientTLS(
 
     Raises:
         TypeError: the host name is not text.
-        ValueError: it cannot be written in ASCII (IDNA).
+        ConfigError: it is not a host name.
     """
     if not isinstance(hostname, str):
         raise TypeError(f"optionsForClientTLS needs text for host names, not {type(hostname)!r}")
@@ -342,8 +343,8 @@ def optionsForClientTLS(
         acceptableProtocols=acceptableProtocols,
         **settings,
     )
-    name = hostname if hostname.isascii() else hostname.encode("idna").decode("ascii")
-    return ClientTLSOptions(name.removesuffix("."), options, sendServerName is not False)
+    name = ascii_name(hostname).removesuffix(".")
+    return ClientTLSOptions(name, options, sendServerName is not False)
 
 
 def _chain(

@@ -87,7 +87,7 @@ class UNIXConnector(StreamConnector):
         self.address = os.fsdecode(address)
         self.checkPID = bool(checkPID)
 
-    async def open(self, make_protocol: MakeProtocol, timeout: float) -> None:
+    async def open(self, make_protocol: MakeProtocol, timeout: float | None) -> None:
         """Connect to the socket."""
         if self.checkPID and not _is_locked(self.address):
             raise BadFileError(None, f"no process that lives holds {_lock_of(self.address)}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import pytest
@@ -12,6 +12,7 @@ import pytest
 import broker
 from broker.client import connect
 from broker.core.policy import Policy
+from broker.net import streams
 from cred.checkers import AllowAnonymousAccess, InMemoryUsernamePasswordDatabaseDontUse
 from cred.credentials import Anonymous, UsernamePassword
 from cred.error import UnauthorizedLogin
@@ -191,6 +192,82 @@ def test_timeout_of_connecting() -> None:
                 await connect(f"pb://{host}:{port}", policy=policy, timeout=0.1)
             for filler in fillers:
                 filler.close()
+
+    run(scenario)
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """Where the kernel accepts connections, and nobody says anything."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+
+
+@pytest.mark.parametrize(("scheme", "step"), [("pb", r"\(offer\)"), ("pbs", r"\(TLS handshake\)")])
+def test_timeout_of_the_first_words(silent: str, scheme: str, step: str) -> None:
+    """``timeout`` bounds the offer and the TLS handshake too, and the text says which it was."""
+
+    async def scenario() -> None:
+        address = f"{scheme}://{silent}"
+        with pytest.raises(
+            broker.errors.TimeoutError, match=f"^no connection to {address} in 0.1 s {step}"
+        ):
+            await connect(address, timeout=0.1)
+
+    run(scenario)
+
+
+def test_timeout_of_a_login() -> None:
+    """``timeout`` bounds the login too; the server sees the connection end."""
+
+    async def scenario() -> None:
+        async def slow(avatar_id: Any, mind: Any) -> broker.Avatar:
+            await asyncio.sleep(30)
+            return broker.Avatar()
+
+        async with broker.serve(portal(slow), LOOPBACK) as server:
+            with pytest.raises(broker.ConnectError, match=r"in 0\.2 s \(login\)$"):
+                await connect(server.addresses[0], Anonymous(), timeout=0.2)
+            for far in server.connections:
+                await far.wait_closed()
+
+    run(scenario)
+
+
+def test_timeout_of_a_command() -> None:
+    """``timeout`` bounds the first words of a command too, which is ended then."""
+
+    async def scenario() -> None:
+        with pytest.raises(broker.ConnectError, match=r"in 0\.1 s \(offer\)$"):
+            await connect("pb+exec:cat", timeout=0.1)
+
+    run(scenario)
+
+
+def test_timeout_of_the_lookup(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``timeout`` bounds looking the name up."""
+
+    async def never(*args: object) -> None:
+        await asyncio.Event().wait()
+
+    async def scenario() -> None:
+        monkeypatch.setattr(streams, "_resolve", never)
+        with pytest.raises(
+            broker.ConnectError,
+            match=r"^no connection to a\.example:8787 in 0\.1 s \(name lookup\)$",
+        ):
+            await connect("pbs://a.example", timeout=0.1)
+
+    run(scenario)
+
+
+def test_a_timeout_of_the_caller_is_its_own(silent: str) -> None:
+    """A limit around ``connect`` that comes first ends it as that limit says."""
+
+    async def scenario() -> None:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await connect(f"pb://{silent}", timeout=5)
 
     run(scenario)
 

@@ -12,6 +12,7 @@ from certificates import Authority, Pair
 from OpenSSL import SSL, crypto
 
 from broker.defer import succeed
+from broker.net import streams
 from broker.reactor import Reactor, ssl
 from broker.reactor.endpoints import (
     HostnameEndpoint,
@@ -232,6 +233,32 @@ def test_failing(reactor: Reactor, run: Run) -> None:
     TCP4ClientEndpoint(reactor, HOST, 1).connect(Factory.forProtocol(Protocol)).addErrback(next_one)
     run()
     assert seen == [CannotListenError, ConnectionRefusedError, NoProtocol, ConnectingCancelledError]
+
+
+@pytest.mark.parametrize(("given", "used"), [(None, 0.25), (0.5, 0.5)])
+@pytest.mark.parametrize("is_tls", [False, True])
+def test_attempt_delay(
+    reactor: Reactor,
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    given: float | None,
+    used: float,
+    is_tls: bool,
+) -> None:
+    """A HostnameEndpoint tries the next address after `attemptDelay` seconds, TLS or not."""
+    delays: list[float] = []
+
+    async def refuse(resolved: Any, *, ends: float, local: Any, delay: float) -> None:
+        delays.append(delay)
+        raise OSError(111, "refused")
+
+    monkeypatch.setattr(streams, "connect_first", refuse)
+    endpoint: Any = HostnameEndpoint(reactor, HOST, 1, attemptDelay=given)
+    if is_tls:
+        endpoint = wrapClientTLS(ssl.optionsForClientTLS(HOST), endpoint)
+    endpoint.connect(Factory.forProtocol(Protocol)).addErrback(lambda f: reactor.stop())
+    run()
+    assert delays == [used]
 
 
 def test_wrapping(reactor: Reactor) -> None:

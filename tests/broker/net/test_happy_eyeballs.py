@@ -1,0 +1,161 @@
+"""Happy Eyeballs, with addresses of 127.0.0.0/8 that answer, refuse, or are black holes."""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from broker.net import happy_eyeballs
+from broker.net.happy_eyeballs import ATTEMPT_DELAY, Resolved, connect_first, interleaved
+
+
+def entry(host: str, port: int) -> Resolved:
+    """An IPv4 address as the system returns it."""
+    return (socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, port))
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    """A port at which 127.0.0.1 is a black hole, 127.0.0.2 and .4 answer, and .3 refuses."""
+    with ExitStack() as stack:
+        deaf = stack.enter_context(socket.socket())
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen(0)
+        port = deaf.getsockname()[1]
+        # A queue of no length, and one in it: the kernel ignores who comes next.
+        stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+        for host in ("127.0.0.2", "127.0.0.4"):
+            stack.enter_context(socket.create_server((host, port)))
+        yield port
+
+
+def test_families_take_turns() -> None:
+    """The family of the first address begins, then they alternate; the rest keeps its order."""
+    entries = [
+        (family, 1, 6, "", (name, 1)) for family, name in zip("666446", "abcdef", strict=True)
+    ]
+    tried = "".join(each[4][0] for each in interleaved(entries))
+    assert tried == "adbecf"
+
+
+def test_black_hole_first(run, port: int) -> None:
+    """A first address that is a black hole costs one delay, not a share of the time."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        found = [entry("127.0.0.1", port), entry("127.0.0.2", port)]
+        with await connect_first(found, ends=began + 60) as sock:
+            assert sock.getpeername() == ("127.0.0.2", port)
+        # Far from what it may take: a share of the time would be 30 s.
+        assert loop.time() - began < 10
+
+    run(main())
+
+
+def test_refused_first(run, port: int) -> None:
+    """A first address that refuses costs no delay."""
+
+    async def main() -> None:
+        found = [entry("127.0.0.3", port), entry("127.0.0.2", port)]
+        with await connect_first(found, delay=1e6) as sock:
+            assert sock.getpeername() == ("127.0.0.2", port)
+
+    run(main())
+
+
+def test_an_attempt_goes_on(run, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An attempt that is late is not given up: it wins where those after it fail."""
+    connect = happy_eyeballs._connected
+
+    async def main() -> None:
+        refused = asyncio.Event()
+
+        async def attempt(entry: Resolved, local: object) -> socket.socket:
+            if entry[4][0] == "127.0.0.2":
+                await refused.wait()
+            try:
+                return await connect(entry, None)
+            except OSError:
+                refused.set()
+                raise
+
+        monkeypatch.setattr(happy_eyeballs, "_connected", attempt)
+        found = [entry("127.0.0.2", port), entry("127.0.0.3", port)]
+        with await connect_first(found, delay=0.001) as sock:
+            assert sock.getpeername() == ("127.0.0.2", port)
+
+    run(main())
+
+
+def test_the_others_are_closed(run, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two that succeed at once one is returned, and the other is closed."""
+    connect = happy_eyeballs._connected
+    made: list[socket.socket] = []
+
+    async def main() -> None:
+        both = asyncio.Barrier(2)
+        before = asyncio.all_tasks()
+
+        async def attempt(entry: Resolved, local: object) -> socket.socket:
+            sock = await connect(entry, None)
+            made.append(sock)
+            await both.wait()
+            return sock
+
+        monkeypatch.setattr(happy_eyeballs, "_connected", attempt)
+        found = [entry("127.0.0.2", port), entry("127.0.0.4", port)]
+        with await connect_first(found, delay=0.001) as sock:
+            for _ in range(3):
+                await asyncio.sleep(0)
+            (other,) = (each for each in made if each is not sock)
+            assert other.fileno() == -1
+            assert sock.fileno() >= 0
+        assert asyncio.all_tasks() == before
+
+    run(main())
+
+
+def test_no_address_answers(run, port: int) -> None:
+    """When time is up there is a TimeoutError; where another address refuses, that is told."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        hole = entry("127.0.0.1", port)
+        with pytest.raises(builtins.TimeoutError):
+            await connect_first([hole], ends=loop.time() + 0.05)
+        with pytest.raises(builtins.ConnectionRefusedError):
+            await connect_first([hole, entry("127.0.0.3", port)], ends=loop.time() + 0.5)
+        with pytest.raises(builtins.ConnectionRefusedError):
+            await connect_first([entry("127.0.0.3", port), entry("127.0.0.5", port)])
+
+    run(main())
+
+
+def test_cancelled(run, port: int) -> None:
+    """Who stops waiting leaves no attempt behind."""
+
+    async def main() -> None:
+        before = asyncio.all_tasks()
+        found = [entry("127.0.0.1", port)] * 3
+        task = asyncio.create_task(connect_first(found, delay=0.001))
+        while len(asyncio.all_tasks() - before) < 4:
+            await asyncio.sleep(0.001)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert asyncio.all_tasks() == before
+
+    run(main())
+
+
+def test_the_delay_is_that_of_the_rfc() -> None:
+    """RFC 8305 recommends 250 ms."""
+    assert ATTEMPT_DELAY == 0.25
