@@ -12,6 +12,7 @@ from broker.core.session import Session
 from broker.defer import Deferred, fail
 from broker.errors import DeadReferenceError, Error, PBConnectionLost
 from broker.failure import Failure
+from broker.net.forks import FORKED
 from broker.timeouts import DEADLINE
 
 __all__ = ["Calls"]
@@ -27,15 +28,25 @@ class Calls:
 
     Attributes:
         is_open: whether calls can be made.
+        is_inherited: whether this is the copy of a child process, which can make none.
         now: the clock of time limits.
     """
 
-    __slots__ = ("_deferreds", "_flush", "_flush_later", "_session", "is_open", "now")
+    __slots__ = (
+        "_deferreds",
+        "_flush",
+        "_flush_later",
+        "_session",
+        "is_inherited",
+        "is_open",
+        "now",
+    )
 
     def __init__(
         self, session: Session, flush: Callable[[], object], flush_later: Callable[[], object]
     ):
         self.is_open = False
+        self.is_inherited = False
         self.now: Callable[[], float] = _unset
         self._session = session
         self._flush = flush
@@ -57,9 +68,10 @@ class Calls:
 
         Raises:
             DeadReferenceError: the connection has ended.
+            RuntimeError: this process was forked after the connection was made.
         """
         if not self.is_open:
-            raise DeadReferenceError(_ENDED)
+            raise self._why_closed()
         text = name.decode("utf-8") if isinstance(name, bytes) else name
         wants_answer = bool(kw.pop("pbanswer", True)) if kw else True
         ends = DEADLINE.get()
@@ -87,10 +99,10 @@ class Calls:
         """Call a method that sends no answer.
 
         Raises:
-            DeadReferenceError, EncodeError: it was not sent.
+            DeadReferenceError, EncodeError, RuntimeError: it was not sent.
         """
         if not self.is_open:
-            raise DeadReferenceError(_ENDED)
+            raise self._why_closed()
         self._session.call(b"message", object_id, name, args, kw, perspective, False)
         self._flush()
 
@@ -98,10 +110,10 @@ class Calls:
         """Call a method of one of the many objects that a notice goes to; sent in this turn.
 
         Raises:
-            DeadReferenceError, EncodeError: it was not sent.
+            DeadReferenceError, EncodeError, RuntimeError: it was not sent.
         """
         if not self.is_open:
-            raise DeadReferenceError(_ENDED)
+            raise self._why_closed()
         session = self._session
         if session.outbox.notice(object_id, notice):
             session.stats.calls_made += 1
@@ -134,6 +146,9 @@ class Calls:
         left = ends - self.now()
         # Rounded up: the caller's own clock is to strike first.
         return max(0, int(left * 1000) + 1) if left < _ENDLESS else None
+
+    def _why_closed(self) -> Exception:
+        return RuntimeError(FORKED) if self.is_inherited else DeadReferenceError(_ENDED)
 
     def _abandon(self, request_id: RequestId) -> None:
         self._deferreds.pop(request_id, None)

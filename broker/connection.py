@@ -47,6 +47,7 @@ from broker.flavors.failures import CopiedFailure, shown_error
 from broker.flavors.reference import RemoteReference
 from broker.handle import Connection
 from broker.keepalive import Keepalive
+from broker.net import forks
 from broker.net.backlog import TwistedBacklog
 from broker.net.ration import OWN, Ration
 from broker.net.scheduler import Scheduler, TwistedScheduler, scheduler_for
@@ -155,6 +156,7 @@ class Broker(Doors):
     def makeConnection(self, transport: Any) -> None:
         """Begin on a transport of Twisted's shape (published)."""
         self.transport = transport
+        forks.watch(self)
         self._scheduler = scheduler_for(transport)
         self.calls.now = self._scheduler.now
         if self._ration is not None:
@@ -234,6 +236,12 @@ class Broker(Doors):
         translator.imports.clear()
         self._tell_idle()
         self.closed.callback(None)
+
+    def on_forked(self) -> None:
+        """This is a child process, which may not use the connection."""
+        self.calls.is_open = False
+        self.calls.is_inherited = True
+        self.pump.stop()
 
     # Sending.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from broker.core.stats import Stats
 from broker.defer import Deferred
 from broker.flavors.reference import RemoteReference
+from broker.net import forks
 from broker.peer import Peer
 
 if TYPE_CHECKING:
@@ -74,14 +75,24 @@ class Connection:
         return self.broker.session.stats
 
     async def close(self) -> None:
-        """Close once what was written has left, and wait for it; calls without an answer fail."""
+        """Close once what was written has left, and wait for it; calls without an answer fail.
+
+        Raises:
+            RuntimeError: this process was forked after the connection was made.
+        """
+        forks.check(self.broker)
         self.broker.flush()
         if not self.is_closed:
             self.broker.transport.loseConnection()
         await self.wait_closed()
 
     async def wait_closed(self) -> None:
-        """Wait until the connection has ended, whoever ends it."""
+        """Wait until the connection has ended, whoever ends it.
+
+        Raises:
+            RuntimeError: this process was forked after the connection was made.
+        """
+        forks.check(self.broker)
         # By a Deferred of one's own: who stops waiting would cancel the one that all share.
         ended: Deferred[None] = Deferred()
         self.broker.closed.addBoth(ended.callback)

@@ -18,6 +18,7 @@ from contextlib import suppress
 from typing import Any
 
 from broker.errors import ConnectError, ConnectionLost
+from broker.net import forks
 from broker.net.addresses import PipeAddress
 from broker.net.pipes import PipePair, PipeTransport
 from broker.net.transports import MakeProtocol
@@ -173,7 +174,7 @@ class CommandTransport(PipeTransport):
 
     def _tell(self, number: int) -> None:
         """Send a signal, and a stronger one if that does not help."""
-        if self._has_ended:
+        if self._has_ended or forks.is_inherited(self):
             return
         self._was_told = True
         self._child.signal(number)

@@ -27,6 +27,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
+from broker.net import forks
 from broker.net.addresses import PipeAddress
 from broker.net.transports import HIGH_WATER, MakeProtocol, StreamTransport
 
@@ -378,6 +379,13 @@ class _Descriptor:
         self.is_closed = False
         self._was_blocking = os.get_blocking(number)
         os.set_blocking(number, False)
+        forks.watch(self)
+
+    def on_forked(self) -> None:
+        """This is a child process: give its copy back, and leave the open file as it is."""
+        if not self.is_closed:
+            self.is_closed = True
+            forks.give_back(self.number)
 
     def close(self) -> None:
         """Give it back, once."""
@@ -387,9 +395,6 @@ class _Descriptor:
         if self.number > 2:
             os.close(self.number)
             return
-        # Others may share the open file, such as the shell that owns the terminal.
-        with suppress(OSError):
+        with suppress(OSError):  # others may share the open file, such as a shell
             os.set_blocking(self.number, self._was_blocking)
-        null = os.open(os.devnull, os.O_RDWR)
-        os.dup2(null, self.number)
-        os.close(null)
+        forks.give_back(self.number)

@@ -27,6 +27,7 @@ from cryptography import x509
 from OpenSSL import crypto
 
 from broker.errors import ConnectionDone, ConnectionLost, TLSError
+from broker.net import forks
 from broker.net.ration import Ration
 from broker.net.tls_filter import TLSFilter
 from broker.net.transports import HIGH_WATER, MakeProtocol, StreamTransport
@@ -89,8 +90,10 @@ class SecureTransport(StreamTransport):
 
         Raises:
             TypeError: ``data`` is not bytes.
+            RuntimeError: this process was forked after the connection was made.
         """
         if self._is_closing:
+            forks.check(self)
             return
         if self.is_secure:
             self._encrypt(data)

@@ -1,12 +1,17 @@
-"""What a transport tells about its socket, and lets be set: addresses and TCP options."""
+"""What a transport does with its socket alone: addresses, TCP options, and the end of it."""
 
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import socket
 import struct
+import sys
 from typing import Any
 
+from broker.errors import ConnectionDone, ConnectionLost
+from broker.net import forks
 from broker.net.addresses import Address, PipeAddress, UNIXAddress
 
 __all__ = ["SocketFace"]
@@ -15,7 +20,7 @@ _NO_LINGER = struct.pack("ii", 1, 0)
 
 
 class SocketFace:
-    """The part of a transport that only asks the socket.
+    """The part of a transport that only deals with the socket.
 
     Addresses stay known after the connection has ended; options are then neither read nor set.
     """
@@ -55,6 +60,43 @@ class SocketFace:
         """Let closing send a reset, so that the peer cannot take it for an orderly end."""
         self._set_option(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
 
+    def _give_back(self) -> None:
+        """Give up this process's copy of the socket, where there is a socket."""
+        if self.connected and (face := self._socket()) is not None:
+            forks.give_back(face.fileno())
+
+    def _what_ended(self, exc: Exception | None) -> Exception:
+        """Say in our words why asyncio ended the connection, where nothing here did."""
+        if exc is None:
+            return ConnectionDone()
+        number = getattr(exc, "errno", None)
+        if number in (errno.ECONNRESET, errno.EPIPE):
+            return ConnectionLost("the peer cut the connection")
+        if number == errno.ETIMEDOUT:
+            return ConnectionLost("the network lost the peer (TCP timeout)")
+        return ConnectionLost(f"the network failed: {os.strerror(number) if number else exc}")
+
+    def _shut_down(self) -> None:
+        """End the connection now, in good order or by a reset, before the descriptor is closed.
+
+        Closing ends it only if no other process has a copy of the descriptor.
+        """
+        face = self._socket()
+        if face is None or face.fileno() < 0:
+            return
+        # uvloop's face of a socket has no ``shutdown``.
+        sock = socket.socket(face.family, face.type, face.proto, fileno=face.fileno())
+        try:
+            if self._has_options() and _is_to_be_reset(sock):
+                _reset(sock)
+            else:
+                sock.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            # The peer has ended it already.
+            pass
+        finally:
+            sock.detach()
+
     def _option(self, level: int, name: int) -> bool:
         return self._has_options() and bool(self._socket().getsockopt(level, name))
 
@@ -66,4 +108,24 @@ class SocketFace:
         return self.connected and not isinstance(self._peer, UNIXAddress | PipeAddress)
 
     def _socket(self) -> Any:
+        """Return what the loop shows of the socket; None where there is none."""
         return self._transport.get_extra_info("socket")
+
+
+def _is_to_be_reset(sock: socket.socket) -> bool:
+    size = len(_NO_LINGER)
+    return sock.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, size) == _NO_LINGER
+
+
+def _reset(sock: socket.socket) -> None:
+    """Send a reset now, where the system can; elsewhere closing the last copy sends it.
+
+    Linux does so when a TCP socket is connected to an address of no family, for which Python's own
+    ``connect`` has no way.
+    """
+    if sys.platform != "linux":
+        return
+    import ctypes
+
+    no_family = bytes(16)
+    ctypes.CDLL(None).connect(sock.fileno(), no_family, len(no_family))

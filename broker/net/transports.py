@@ -20,9 +20,7 @@ buffer. asyncio's plain ``Protocol`` maps and unmaps 256 KiB for each read, at t
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
-import os
 import sys
 import threading
 from collections.abc import Callable, Iterable
@@ -32,6 +30,7 @@ from cryptography import x509
 
 from broker.errors import ConnectionAborted, ConnectionDone, ConnectionLost
 from broker.failure import Failure
+from broker.net import forks
 from broker.net.addresses import Address, address_of
 from broker.net.producers import Producer, ProducerSlot
 from broker.net.ration import Ration
@@ -172,9 +171,12 @@ class StreamTransport(SocketFace, asyncio.BufferedProtocol):
 
         Raises:
             TypeError: ``data`` is not bytes.
+            RuntimeError: this process was forked after the connection was made.
         """
         if not self._is_closing:
             self._transport.write(data)
+        else:
+            forks.check(self)
 
     def writeSequence(self, data: Iterable[bytes]) -> None:
         """Send the pieces, in one piece."""
@@ -239,6 +241,7 @@ class StreamTransport(SocketFace, asyncio.BufferedProtocol):
         self._transport.set_write_buffer_limits(high=HIGH_WATER)
         self._note_addresses()
         self.connected = True
+        forks.watch(self)
         protocol = self._ask_protocol()
         if protocol is None:
             self._transport.abort()
@@ -281,7 +284,8 @@ class StreamTransport(SocketFace, asyncio.BufferedProtocol):
         self._loop.call_soon(self._drained)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Report the end: the socket has gone."""
+        """Report the end: the socket is about to be closed, or has gone."""
+        self._shut_down()
         self.has_ended = True
         if self._reason is None:
             self._reason = self._what_ended(exc)
@@ -289,6 +293,12 @@ class StreamTransport(SocketFace, asyncio.BufferedProtocol):
         self._report()
 
     # Between the two.
+
+    def on_forked(self) -> None:
+        """This is a child process: give its copy of the socket back, and take no more writes."""
+        self._give_back()
+        self.connected = False
+        self.disconnecting = self._is_closing = self._is_reported = True
 
     def _note_addresses(self) -> None:
         family = self._transport.get_extra_info("socket").family
@@ -374,17 +384,6 @@ class StreamTransport(SocketFace, asyncio.BufferedProtocol):
 
     def _log_error(self, text: str, exc: Exception) -> None:
         self._ration.log_error(_logger, self._peer, f"{self._peer}: {text}", exc)
-
-    def _what_ended(self, exc: Exception | None) -> Exception:
-        """Say in our words why asyncio ended the connection, where nothing here did."""
-        if exc is None:
-            return ConnectionDone()
-        number = getattr(exc, "errno", None)
-        if number in (errno.ECONNRESET, errno.EPIPE):
-            return ConnectionLost("the peer cut the connection")
-        if number == errno.ETIMEDOUT:
-            return ConnectionLost("the network lost the peer (TCP timeout)")
-        return ConnectionLost(f"the network failed: {os.strerror(number) if number else exc}")
 
     def _report(self) -> None:
         """Tell the protocol, once, that and why the connection has ended."""
