@@ -7,7 +7,7 @@ SOURCES := pyproject.toml README.md $(shell find broker cred jelly -name '*.py')
 # Tests and benchmarks see the built wheel, never the checkout beside them.
 export PYTHONSAFEPATH := 1
 
-.PHONY: demo test check vectors vocabulary bench profile logins attacks sim sim-bugs fuzz soak idle drains clean
+.PHONY: demo test system check vectors vocabulary bench profile logins attacks sim sim-bugs fuzz soak idle drains clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/python -m broker demo
@@ -15,6 +15,10 @@ demo: $(VENV)/.installed
 # Two files of tests at a time: whoever works here has two cores at least.
 test: $(VENV)/.installed $(VENV)/.test $(VENV)/.check
 	$(BIN)/pytest -n 2 --dist loadfile
+
+# What needs root, and programs of the system (ip).
+system: $(VENV)/.installed $(VENV)/.test
+	$(BIN)/pytest $(wildcard tests/system/*.py)
 
 check: $(VENV)/.installed $(VENV)/.check
 	$(BIN)/ruff check broker cred jelly tests examples

@@ -47,7 +47,7 @@ from broker.flavors.failures import CopiedFailure, shown_error
 from broker.flavors.reference import RemoteReference
 from broker.handle import Connection
 from broker.keepalive import Keepalive
-from broker.net import forks
+from broker.net import dead_peers, forks
 from broker.net.backlog import TwistedBacklog
 from broker.net.ration import OWN, Ration
 from broker.net.scheduler import Scheduler, TwistedScheduler, scheduler_for
@@ -355,6 +355,8 @@ class Broker(Doors):
             )
         elif hasattr(self.transport, "watch_peer"):
             self.transport.watch_peer(silence, patience)
+        elif (sock := dead_peers.socket_of(self.transport)) is not None:
+            dead_peers.watch(sock, silence, patience)
 
     def _ping(self) -> None:
         self.session.ping(0)

@@ -11,7 +11,7 @@ import sys
 from typing import Any
 
 from broker.errors import ConnectionDone, ConnectionLost
-from broker.net import forks
+from broker.net import dead_peers, forks
 from broker.net.addresses import Address, PipeAddress, UNIXAddress
 
 __all__ = ["SocketFace"]
@@ -59,6 +59,14 @@ class SocketFace:
     def _reset_on_close(self) -> None:
         """Let closing send a reset, so that the peer cannot take it for an orderly end."""
         self._set_option(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+
+    def watch_peer(self, silence: float, patience: float) -> None:
+        """Have the kernel end a TCP connection whose peer is gone; see `dead_peers.watch`.
+
+        Nothing happens on a UNIX socket or a pipe: their other end cannot vanish unnoticed.
+        """
+        if self._has_options():
+            dead_peers.watch(self._socket(), silence, patience)
 
     def _give_back(self) -> None:
         """Give up this process's copy of the socket, where there is a socket."""

@@ -21,6 +21,7 @@ from twisted.spread import pb as twisted_pb
 from zope.interface import implementer
 
 from broker import defer, errors, pb
+from broker.net.dead_peers import socket_of
 from cred import checkers, credentials, portal
 from cred import error as cred_error
 
@@ -374,6 +375,7 @@ def over_tls(house):
         seen.append((yield avatar.callRemote("greet", "over TLS, ")))
         _, long = yield avatar.callRemote("greet", "x" * LONG)
         seen.append([len(long), avatar.broker.peer.mechanism])
+        seen.append(socket_of(avatar.broker.transport) is not None)
         factory.disconnect()
         seen.append((yield house.realm.left))
     return seen
@@ -416,6 +418,8 @@ def twisted_server(house):
     reference = yield factory.getRootObject()
     seen = [(yield reference.callRemote("call", Listener(), "Twisted"))]
     seen.append((yield reference.callRemote("failing", "KeyError").addErrback(trapped)))
+    # No pings in this dialect: the kernel has to notice that the peer is gone.
+    seen.append(bool(reference.broker.transport.getTcpKeepAlive()))
     return seen
 
 

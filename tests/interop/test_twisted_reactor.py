@@ -75,11 +75,12 @@ SEEN: dict[str, Any] = {
     # Twisted's endpoints: what they connect to is our Broker.
     "over_endpoints": ["Broker", True, ["heard", "endpoints"], LOST],
     # listenSSL and connectSSL, with two kinds of context; a password is sent as such over TLS.
-    "over_tls": [["heard", "over TLS, alice"], [LONG + 5, "password"], "logged out"] * 2,
+    # The socket under Twisted's TLS is found, where keepalive would be set.
+    "over_tls": [["heard", "over TLS, alice"], [LONG + 5, "password"], True, "logged out"] * 2,
     "refused": [REFUSED, REFUSED],
     # Twisted's own factories at the other end, in the same process.
     "twisted_client": [["heard", "Twisted"], ["KeyError", "LookupError"]],
-    "twisted_server": [["heard", "Twisted"], ["KeyError", "LookupError"]],
+    "twisted_server": [["heard", "Twisted"], ["KeyError", "LookupError"], True],
 }
 
 
