@@ -7,6 +7,10 @@ raised there, a class or a name of ours or of Twisted's asked for here.
 
 A Failure is made on hot paths: it keeps the exception and its traceback, and works out frames,
 parents and texts only when asked.
+
+A traceback holds the frames that its exception has passed, with their variables. A variable that
+leads back to the exception (its Failure, a Deferred that failed with it) makes a cycle, which only
+the garbage collector frees. So what raises a Failure's exception deletes such variables.
 """
 
 from __future__ import annotations
@@ -220,11 +224,19 @@ class Failure(BaseException):
 
     def raiseException(self) -> NoReturn:
         """Raise the exception."""
-        raise self.as_exception()
+        error = self.as_exception()
+        try:
+            raise error
+        finally:
+            del error, self
 
     def throwExceptionIntoGenerator(self, g: Generator[Any, Any, Any]) -> Any:
         """Throw the exception into the generator `g`, and return what it yields next."""
-        return g.throw(self.as_exception())
+        error = self.as_exception()
+        try:
+            return g.throw(error)
+        finally:
+            del error, self
 
     def check(self, *errorTypes: Any) -> Any:
         """Return the first of `errorTypes` that the exception is an instance of, or None.
@@ -246,7 +258,10 @@ class Failure(BaseException):
         """Do as `check`, but raise the exception where that would return None."""
         error = self.check(*errorTypes)
         if error is None:
-            self.raiseException()
+            try:
+                self.raiseException()
+            finally:
+                del self
         return error
 
     def getErrorMessage(self) -> str:

@@ -127,7 +127,10 @@ class Reader:
         """
         if self._fault is not None:
             fault, self._fault = self._fault, None
-            raise fault
+            try:
+                raise fault
+            finally:
+                del fault  # this frame is in its traceback: together they are a cycle
         if self._dead:
             raise RuntimeError("decoder already failed")
         done: list[Expression] = []

@@ -57,7 +57,8 @@ class IncomingCall:
         request_id, name, wants_answer: as the peer sent them.
         route: how it is made; None where the class has a hook of its own, which answers in
             expressions.
-        args, kw: what the method was called with.
+        args, kw: what the method was called with; empty once it waits, unless the room above is to
+            be told of them.
         deadline: milliseconds that the peer waits, or None.
         principal: on whose behalf it is made; None for nobody.
         is_read: whether what fails from now on is not the fault of what the peer sent.
@@ -106,6 +107,7 @@ class Callee:
         "_entry",
         "_find",
         "_host",
+        "_keeps_arguments",
         "_outbox",
         "_policy",
         "_stats",
@@ -134,6 +136,8 @@ class Callee:
         self._outbox = outbox
         self._stats = stats
         theirs = host.overridden
+        # An overridden ``serialize`` is told of them when the call is answered.
+        self._keeps_arguments = "serialize" in theirs
         self._unjelly_walk = walk_of(host, translator)
         self._find = host.localObjectForID if "localObjectForID" in theirs else self._export
         self._entry = translator.exports.get
@@ -284,6 +288,9 @@ class Callee:
         """Answer a call with what its method returned, or hand that out if it is an awaitable."""
         if getattr(type(result), "__await__", None) is None:
             return self._answer(call, result)
+        if not self._keeps_arguments:
+            # What the method drops while it waits is released then.
+            call.args, call.kw = (), {}
         self.running[_key(call)] = call
         self._host.on_event(CallPending(call, result))
         return None

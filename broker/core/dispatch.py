@@ -184,11 +184,14 @@ def call_method(
         return method(*args, **kw)
     except BaseException as error:
         fault = as_call_error(error, name) if type(error) is TypeError else error
-        if fault is not error:
-            raise fault from None
-        if not is_ours:
-            note_raised(error)
-        raise
+        try:
+            if fault is not error:
+                raise fault from None
+            if not is_ours:
+                note_raised(error)
+            raise
+        finally:
+            del fault  # this frame is in its traceback: together they are a cycle
 
 
 def note_raised(error: Any) -> None:

@@ -91,6 +91,9 @@ class DeferredList(Deferred[Any]):
                 self.errback(FirstError(result, index))
             elif self.finishedCount == len(self.resultList):
                 self.callback(self.resultList)
+        if self.called:
+            # Only `cancel` needed them; those that have not fired hold this object.
+            self._deferreds.clear()
         return None if self.consumeErrors and not is_success else result
 
 

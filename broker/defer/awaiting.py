@@ -166,7 +166,10 @@ class Bridge:
         if outcome.__class__ in PLAIN:
             return outcome
         if isinstance(outcome, Failure):
-            outcome.raiseException()
+            try:
+                outcome.raiseException()
+            finally:
+                del outcome, self
         if isinstance(outcome, _NoOutcome):
             self._raise_no_outcome(outcome)
         return outcome
@@ -216,4 +219,7 @@ class TaskBridge(Bridge):
 
     def result(self) -> NoReturn:
         """Raise the exception, or StopIteration with the result."""
-        raise StopIteration(super().result())
+        try:
+            raise StopIteration(super().result())
+        finally:
+            del self

@@ -183,7 +183,7 @@ class Chain:
                 self._unhandled = Unhandled()
             self._unhandled.note(self.result, self.result is seen)
         elif self._unhandled is not None:
-            self._unhandled.failure = None
+            self._unhandled.forget()
         return None
 
     def _call(self, pair: tuple[Any, ...]) -> bool:
@@ -198,6 +198,11 @@ class Chain:
         try:
             result = function(result, *args, **keywords)
         except BaseException as exc:  # noqa: BLE001 - as published, whatever it raises is the result
+            if isinstance(result, Failure) and exc is result.value:
+                # An errback raised what it was given, as `trap` does: the same failure goes on. The
+                # frame of the errback holds the failure, and must not be in its traceback.
+                exc.__traceback__ = result.tb
+                return not self.paused
             # The traceback begins in the application, not here.
             exc.__traceback__ = exc.__traceback__ and exc.__traceback__.tb_next
             self.result = Failure(exc)
@@ -234,7 +239,7 @@ class Chain:
         result = self.result
         self.result = None
         if self._unhandled is not None:
-            self._unhandled.failure = None
+            self._unhandled.forget()
         return result
 
     def _settled(self) -> Any:
@@ -243,7 +248,10 @@ class Chain:
         if isinstance(result, Failure):
             if self._unhandled is not None:
                 self._unhandled.failure = None
-            result.raiseException()
+            try:
+                result.raiseException()
+            finally:
+                del result, self
         return result
 
     def _refuse(self) -> None:

@@ -182,7 +182,8 @@ class Deferred(Chain, _Base[T]):
                 return onTimeoutCancel(result, timeout)
             if isinstance(result, Failure):
                 result.trap(CancelledError)
-                raise TimeoutError(timeout, "Deferred")
+                # Not raised: its traceback would lead back to this Deferred.
+                return Failure(TimeoutError(timeout, "Deferred"))
             return result
 
         delayed = clock.callLater(timeout, expire)
@@ -193,26 +194,33 @@ class Deferred(Chain, _Base[T]):
     def __await__(self) -> Generator[Any, Any, T]:
         """Wait for the result; raise the exception of a failure."""
         if self.called and not self.paused and not self._is_running:
-            return self._settled()  # type: ignore[no-any-return]
+            try:
+                return self._settled()  # type: ignore[no-any-return]
+            finally:
+                del self
         bridge = Bridge(self)
         try:
             yield bridge
+            # Most results are of a few builtin types: no method is called to see that they are no
+            # failures.
+            if bridge.outcome.__class__ in PLAIN:
+                return bridge.outcome  # type: ignore[return-value]
+            return bridge.result()  # type: ignore[no-any-return]
         finally:
             if bridge.outcome is PENDING:
                 bridge.withdraw()
-        outcome = bridge.outcome
-        # Most results are of a few builtin types: no method is called to see that they are no
-        # failures.
-        if outcome.__class__ in PLAIN:
-            return outcome  # type: ignore[return-value]
-        return bridge.result()  # type: ignore[no-any-return]
+            # Both lead to the exception of a failure; see `broker.failure`.
+            del bridge, self
 
     __iter__ = __await__
 
     def send(self, value: Any, /) -> Any:
         """Take a step as the coroutine of a Task: return what to wait for, or raise the result."""
         if self.called and not self.paused and not self._is_running:
-            raise StopIteration(self._settled())
+            try:
+                raise StopIteration(self._settled())
+            finally:
+                del self
         return TaskBridge(self)
 
     def throw(self, typ: Any, val: Any = None, tb: TracebackType | None = None, /) -> Any:
@@ -223,7 +231,10 @@ class Deferred(Chain, _Base[T]):
         exc: BaseException = val or (typ if isinstance(typ, BaseException) else typ())
         if not self.called and is_asyncio_cancellation(exc):
             TaskBridge(self).cancel()
-        raise exc if tb is None else exc.with_traceback(tb)
+        try:
+            raise exc if tb is None else exc.with_traceback(tb)
+        finally:
+            del exc, typ, val, tb, self
 
     def close(self) -> None:
         """Do nothing: a Deferred that nobody awaits goes on."""
@@ -327,7 +338,12 @@ def invoke(f: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Deferred[Any]
         result = f(*args, **kwargs)
     except BaseException as exc:  # noqa: BLE001 - as published, whatever it raises is the result
         exc.__traceback__ = exc.__traceback__ and exc.__traceback__.tb_next
-        deferred: Deferred[Any] = Deferred()
-        deferred.errback(exc)
-        return deferred
+        return _failed(exc)
     return to_deferred(result)
+
+
+def _failed(exc: BaseException) -> Deferred[Any]:
+    # Not a variable of `invoke`, to whose frame the traceback leads.
+    deferred: Deferred[Any] = Deferred()
+    deferred.errback(exc)
+    return deferred

@@ -144,6 +144,7 @@ def awaiting_yields(generator: Generator[Any, Any, Any]) -> Generator[Any, Any, 
     """
     proceed: Callable[[Any], Any] = generator.send
     value: Any = None
+    yielded: Any = None
     while True:
         try:
             yielded = proceed(value)
@@ -151,6 +152,10 @@ def awaiting_yields(generator: Generator[Any, Any, Any]) -> Generator[Any, Any, 
             return stop.value
         except ReturnValue as returned:
             return returned.value
+        finally:
+            # Held here it would live until the next value comes, and an exception for ever: this
+            # frame is in its traceback.
+            value = None
         proceed = generator.send
         try:
             if getattr(yielded, "_asyncio_future_blocking", None):
@@ -164,3 +169,6 @@ def awaiting_yields(generator: Generator[Any, Any, Any]) -> Generator[Any, Any, 
                 value = yielded
         except BaseException as exc:  # noqa: BLE001 - it is thrown into the generator
             proceed, value = generator.throw, exc
+        finally:
+            # A Deferred holds its result.
+            yielded = None

@@ -41,6 +41,10 @@ class Unhandled:
             failure.prepare_text()
         self.seen = failure
 
+    def forget(self) -> None:
+        """Hold no failure any more: the chain has gone on with a result."""
+        self.failure = self.seen = None
+
     def stacks(self) -> str:
         """Return the stacks kept while debugging, as text."""
         text = ""

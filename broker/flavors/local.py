@@ -47,10 +47,14 @@ class LocalAsRemote:
         try:
             return succeed(getattr(self, f"async_{name}")(*args, **kw))
         except Exception:  # noqa: BLE001 - whatever the method raises is the Deferred's
-            failure = Failure()
+            # In no variable: the traceback has this frame, and together they would be a cycle.
+            failed = fail(Failure())
             if self.reportAllTracebacks:
-                failure.printTraceback()
-            return fail(failure)
+                failed.result.printTraceback()
+            try:
+                return failed
+            finally:
+                del failed
 
     def remoteMethod(self, name: str) -> LocalMethod:
         """Return a callable for one of the methods."""

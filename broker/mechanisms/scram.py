@@ -192,6 +192,7 @@ def _in_thread(broker: Broker, function: Callable[[], Any]) -> Deferred[Any]:
         # A loop that is closed tells nobody anything any more.
         with contextlib.suppress(RuntimeError):
             scheduler.soon_threadsafe(fire, result)
+        del fire, result  # a Failure whose traceback has this frame: a cycle
 
     threading.Thread(target=work, name="broker SCRAM", daemon=True).start()
     return deferred

@@ -136,20 +136,22 @@ def deferToThreadPool(
 def _work(
     onResult: OnResult | None, func: Callable[..., Any], args: tuple[Any, ...], kw: dict[str, Any]
 ) -> None:
-    success, result = True, None
+    success = True
+    result: Any = None
     try:
         result = func(*args, **kw)
     except BaseException:  # noqa: BLE001 - a thread must not end by what its work raises
         success, result = False, Failure()
-    if onResult is None:
-        if isinstance(result, Failure) and not success:
-            log_error(logger, f"a call in a thread raised: {repr_of(func, 200)}", result.value)
-        return
     try:
-        onResult(success, result)
+        if onResult is not None:
+            onResult(success, result)
+        elif isinstance(result, Failure) and not success:
+            log_error(logger, f"a call in a thread raised: {repr_of(func, 200)}", result.value)
     except Exception as exc:  # noqa: BLE001 - logged, and ends nothing else
         call = repr_of(onResult, 200)
         log_error(logger, f"the callback of a call in a thread raised: {call}", exc)
+    finally:
+        del result  # a Failure whose traceback has this frame: a cycle
 
 
 def _sizes(least: int, most: int) -> tuple[int, int]:

@@ -277,3 +277,60 @@ async def test_subscribers(face: Any) -> None:
     subscribers.send("event", 3)
     await until(lambda: all(listener.heard == [1, 2, 3] for listener in listeners[1:]))
     assert listeners[0].heard == [1, 2]
+
+
+class Keeper(broker.Root):
+    """Has methods that drop what they were given, and then wait."""
+
+    def __init__(self) -> None:
+        self.gate: Any = broker.defer.Deferred()
+        self.given: list[Any] = []
+
+    async def remote_by_await(self, thing: Any) -> None:
+        self.given.append(weakref.ref(thing))
+        del thing
+        await self.gate
+
+    @broker.defer.inlineCallbacks
+    def remote_by_yield(self, thing: Any) -> Any:
+        self.given.append(weakref.ref(thing))
+        del thing
+        yield self.gate
+
+    def remote_thing(self) -> Thing:
+        return Thing()
+
+    def remote_fault(self) -> None:
+        raise broker.Error("on purpose")
+
+
+async def test_what_is_dropped_is_released_at_once(face: Any) -> None:
+    """What a method or a caller drops while it waits is released at its owner, without the gc."""
+    keeper, errors = Keeper(), []
+    link = await face.connect(await face.serve(keeper))
+
+    @broker.defer.inlineCallbacks
+    def work() -> Any:
+        thing = yield link.reference.callRemote("thing")
+        assert len(link.far.session.translator.exports) == 1
+        del thing
+        try:
+            yield link.reference.callRemote("fault")
+        except broker.Error as error:
+            errors.append(weakref.ref(error))
+        yield keeper.gate
+
+    gc.collect()
+    gc.disable()
+    try:
+        calls = [link.reference.callRemote(name, Thing()) for name in ("by_await", "by_yield")]
+        calls.append(work())
+        await until(lambda: errors and len(keeper.given) == 2)
+        for end in (link.near, link.far):
+            await until(lambda end=end: not len(end.session.translator.exports))
+        assert [given() for given in (*keeper.given, *errors)] == [None] * 3
+    finally:
+        gc.enable()
+    keeper.gate.callback(None)
+    for call in calls:
+        await call
