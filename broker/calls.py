@@ -9,7 +9,7 @@ from broker import journal
 from broker.core.messages import ObjectId, RequestId
 from broker.core.notice import Notice
 from broker.core.session import Session
-from broker.defer import Deferred, fail
+from broker.defer import Deferred
 from broker.errors import DeadReferenceError, Error, PBConnectionLost
 from broker.failure import Failure
 from broker.net.forks import FORKED
@@ -82,13 +82,14 @@ class Calls:
             )
         except Exception as exc:  # noqa: BLE001 - what cannot be sent fails the call, not the caller
             if wants_answer:
-                return fail(Failure())
+                return _unsent(text)
             journal.unsent(text, exc)
             return None
         if not wants_answer:
             self._flush()
             return None
         deferred: Deferred[Any] = Deferred(lambda _: self._abandon(request_id))
+        deferred.label = text
         self._deferreds[request_id] = deferred
         self._flush()
         return deferred
@@ -159,6 +160,15 @@ class Calls:
 # In seconds; a caller that waits longer, as with ``timeout(math.inf)``, has no deadline to tell.
 _ENDLESS = 1e9
 _ENDED = "the connection of this reference has ended"
+
+
+def _unsent(name: str) -> Deferred[Any]:
+    """Return a Deferred of the exception being handled."""
+    # In no variable of the caller, whose frame is in the traceback: that would be a cycle.
+    deferred: Deferred[Any] = Deferred()
+    deferred.label = name
+    deferred.errback()
+    return deferred
 
 
 def _unset() -> float:

@@ -21,6 +21,7 @@ from broker.errors import (
     TimeoutError,
     TLSError,
 )
+from broker.forgotten import warn_never_awaited
 from broker.handle import Connection
 from broker.login import login
 from broker.net.children import connect_command
@@ -32,7 +33,13 @@ __all__ = ["Connect", "connect"]
 
 
 class Connect:
-    """A connection that is to be made: ``await`` it, or use it in ``async with``."""
+    """A connection that is to be made: ``await`` it, or use it in ``async with``.
+
+    One that was never awaited is told of by a RuntimeWarning, as a coroutine is.
+    """
+
+    # Of the class, for one whose arguments were refused.
+    _is_awaited = True
 
     def __init__(
         self,
@@ -51,12 +58,17 @@ class Connect:
         self._policy = policy
         self._timeout = timeout
         self._connection: Connection | None = None
+        self._is_awaited = False
+
+    def __repr__(self) -> str:
+        return f"<Connect to {self._location}{'' if self._is_awaited else ', not awaited'}>"
 
     def __await__(self) -> Generator[Any, Any, Connection]:
+        self._is_awaited = True
         return self._open().__await__()
 
     async def __aenter__(self) -> Connection:
-        self._connection = await self._open()
+        self._connection = await self
         return self._connection
 
     async def __aexit__(
@@ -67,6 +79,10 @@ class Connect:
     ) -> None:
         if self._connection is not None:
             await self._connection.close()
+
+    def __del__(self) -> None:
+        if not self._is_awaited:
+            warn_never_awaited(f"connect('{self._location}')", "connection", self)
 
     async def _open(self) -> Connection:
         broker = Broker(True, policy=self._policy)

@@ -28,6 +28,14 @@ class Connection:
     def __init__(self, broker: Broker):
         self.broker = broker
 
+    def __repr__(self) -> str:
+        broker = self.broker
+        user = "" if broker.peer.avatar_id is None else f" ({broker.peer.avatar_id!r})"
+        state = "closed" if broker.disconnected else self.dialect or "connecting"
+        address = broker.peer.address
+        where = "a peer without an address" if address is None else address
+        return f"<Connection to {where}{user}, {state}>"
+
     @property
     def root(self) -> RemoteReference:
         """The object that a server without login serves.

@@ -80,6 +80,7 @@ def login(broker: Broker, credentials: Any, mind: Any = None) -> Deferred[Remote
     if ANONYMOUS in fitting:
         return chosen(ANONYMOUS).addErrback(_refused)
     offered = root.callRemote("mechanisms")
+    offered.label = "login"
     offered.addCallbacks(
         _choose,
         _old_server,

@@ -244,6 +244,7 @@ class PBClientFactory(ClientFactory):
         if self._is_connected():
             return succeed(self._broker.remoteForName("root"))
         deferred: Deferred[RemoteReference] = Deferred()
+        deferred.label = "getRootObject"
         self._waiting.append(deferred)
         return deferred
 
@@ -254,9 +255,11 @@ class PBClientFactory(ClientFactory):
             credentials: what to show, of ``cred.credentials``; see ``broker.login.login``.
             client: the mind: what the realm gets to know of this client.
         """
-        return self.getRootObject().addCallback(
+        deferred = self.getRootObject().addCallback(
             lambda root: login(root.broker, credentials, client)
         )
+        deferred.label = "login"
+        return deferred
 
     def disconnect(self) -> None:
         """Close the connection, if there is one."""

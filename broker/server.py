@@ -21,6 +21,7 @@ from broker.admission import root_of
 from broker.connection import Broker
 from broker.core.policy import STRICT, Policy
 from broker.errors import ConfigError
+from broker.forgotten import warn_never_awaited
 from broker.handle import Connection
 from broker.net.listener import Listener
 from broker.net.scheduler import LoopScheduler
@@ -71,6 +72,13 @@ class Server:
         self._listeners: list[Listener] = []
         self._is_closing = False
         self._closed = asyncio.Event()
+
+    def __repr__(self) -> str:
+        if self._closed.is_set():
+            return f"<Server at {_listed(self.addresses)}, closed>"
+        count = len(self._brokers)
+        state = f"{count} connection{'' if count == 1 else 's'}"
+        return f"<Server at {_listed(self.addresses)}, {state}{', closing' * self._is_closing}>"
 
     @property
     def connections(self) -> tuple[Connection, ...]:
@@ -202,7 +210,10 @@ class Server:
 
 
 class Serve:
-    """A server that is to be started: ``await`` it, or use it in ``async with``."""
+    """A server that is to be started: ``await`` it, or use it in ``async with``.
+
+    One that was never awaited is told of by a RuntimeWarning, as a coroutine is.
+    """
 
     def __init__(self, target: Any, locations: list[Location], tls: TLS | None, policy: Policy):
         self._target = target
@@ -210,12 +221,18 @@ class Serve:
         self._tls = tls
         self._policy = policy
         self._server: Server | None = None
+        self._is_awaited = False
+
+    def __repr__(self) -> str:
+        what = f"{type(self._target).__name__} at {_listed(self._locations)}"
+        return f"<Serve of {what}{'' if self._is_awaited else ', not awaited'}>"
 
     def __await__(self) -> Generator[Any, Any, Server]:
+        self._is_awaited = True
         return self._start().__await__()
 
     async def __aenter__(self) -> Server:
-        self._server = await self._start()
+        self._server = await self
         return self._server
 
     async def __aexit__(
@@ -226,6 +243,12 @@ class Serve:
     ) -> None:
         if self._server is not None:
             await self._server.close(drain=30.0 if error is None else 0)
+
+    def __del__(self) -> None:
+        if not self._is_awaited:
+            name = type(self._target).__name__
+            addresses = ", ".join(f"'{location}'" for location in self._locations)
+            warn_never_awaited(f"serve({name}, {addresses})", "server", self)
 
     async def _start(self) -> Server:
         server = Server(self._target, self._policy)
@@ -260,6 +283,10 @@ def serve(target: Any, *addresses: str, tls: TLS | None = None, policy: Policy =
     if tls is not None and not any(location.is_tls for location in locations):
         raise ConfigError(f"tls= is for pbs:// addresses, not {locations[0]}")
     return Serve(target, locations, tls, policy)
+
+
+def _listed(places: Sequence[object]) -> str:
+    return ", ".join(str(place) for place in places)
 
 
 def _check(location: Location, tls: TLS | None, policy: Policy) -> None:

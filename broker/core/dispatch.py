@@ -182,7 +182,7 @@ def call_method(
     """
     try:
         return method(*args, **kw)
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 - raised again
         fault = as_call_error(error, name) if type(error) is TypeError else error
         try:
             if fault is not error:

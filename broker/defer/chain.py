@@ -40,10 +40,13 @@ class Chain:
         "_swallows_one",
         "_unhandled",
         "called",
+        "label",
         "paused",
         "result",
     )
     debug: ClassVar[bool] = False
+    # Set where it is known, and else no attribute at all: most code makes Deferreds without it.
+    label: str
     result: Any
 
     def __init__(self, canceller: Callable[[Any], object] | None = None):
@@ -181,6 +184,7 @@ class Chain:
         if isinstance(self.result, Failure):
             if self._unhandled is None:
                 self._unhandled = Unhandled()
+            self._unhandled.label = getattr(self, "label", None)
             self._unhandled.note(self.result, self.result is seen)
         elif self._unhandled is not None:
             self._unhandled.forget()
@@ -267,12 +271,23 @@ class Chain:
         return self._unhandled
 
     def __repr__(self) -> str:
+        if hasattr(self, "label"):
+            return f"<{type(self).__name__} of {self.label!r}, {self._state()}>"
         name = f"{type(self).__name__} at {id(self):#x}"
         if not self.called:
             return f"<{name}>"
         if isinstance(self.result, Chain):
             return f"<{name} waiting on Deferred at {id(self.result):#x}>"
         return f"<{name} current result: {self.result!r}>"
+
+    def _state(self) -> str:
+        if not self.called:
+            return "waiting"
+        if isinstance(self.result, Chain):
+            return f"waiting for {self.result!r}"
+        if isinstance(self.result, Failure):
+            return f"failed: {self.result!r}"
+        return f"result: {self.result!r}"
 
 
 C = TypeVar("C", bound=Chain)

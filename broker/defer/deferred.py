@@ -67,6 +67,8 @@ class Deferred(Chain, _Base[T]):
         called: True once it has been fired.
         paused: how many times it has been paused, by `pause` or by waiting for another Deferred.
         result: what the last callback left; there is no such attribute before it is fired.
+        label: what the result is of, such as the name of a remote method or of a coroutine: for
+            ``repr()`` and the log. There is no such attribute where that is not known.
         debug: of the class: keep the stacks for AlreadyCalledError; see `setDebugging`.
     """
 
@@ -291,15 +293,20 @@ class Deferred(Chain, _Base[T]):
         Raises:
             NotACoroutineError: `coro` is neither.
         """
+        label = getattr(coro, "__qualname__", None)
         if isinstance(coro, GeneratorType):
             coro = awaiting_yields(coro)
         elif not isinstance(coro, Coroutine):
             raise NotACoroutineError(f"{type(coro).__name__} is not a coroutine")
-        return cls._driven(coro, context)
+        return cls._driven(coro, context, label)
 
     @classmethod
-    def _driven(cls, steps: Any, context: Context | None = None) -> Deferred[Any]:
+    def _driven(
+        cls, steps: Any, context: Context | None = None, label: str | None = None
+    ) -> Deferred[Any]:
         deferred = cls()
+        if label is not None:
+            deferred.label = label
         driver = Driver(steps, deferred, context)
         deferred._canceller = driver
         driver.start()
@@ -324,7 +331,7 @@ def to_deferred(thing: Any) -> Deferred[Any]:
         if is_twisted_deferred(thing):
             return adopt(thing, Deferred)
         if isinstance(thing, CoroutineType):
-            return Deferred._driven(thing)
+            return Deferred._driven(thing, label=thing.__qualname__)
         if hasattr(thing, "__await__"):
             return Deferred._driven(_result_of(thing))
     deferred = Deferred()

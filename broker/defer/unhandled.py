@@ -20,14 +20,16 @@ class Unhandled:
 
     Attributes:
         failure: what to log on collection, or None.
+        label: what the result would have been of, such as the name of a remote method; or None.
         seen: the last failure that was noted here; noting it again does not raise the alarm again.
         creator, invoker: while debugging, the stacks in which the Deferred was made and fired.
     """
 
-    __slots__ = ("creator", "failure", "invoker", "seen")
+    __slots__ = ("creator", "failure", "invoker", "label", "seen")
 
     def __init__(self) -> None:
         self.failure: Failure | None = None
+        self.label: str | None = None
         self.seen: Failure | None = None
         self.creator: list[str] | None = None
         self.invoker: list[str] | None = None
@@ -65,6 +67,6 @@ class Unhandled:
     def __del__(self) -> None:
         failure = self.failure
         if failure is not None:
-            _logger.error(
-                "Unhandled error in Deferred\n%s%s", failure.text_for_log(), self.stacks()
-            )
+            name = "" if self.label is None else f" of {self.label!r}"
+            text = failure.text_for_log()
+            _logger.error("Unhandled error in Deferred%s\n%s%s", name, text, self.stacks())

@@ -63,6 +63,9 @@ class Subscribers:
         self._subscriptions: dict[RemoteReference, _Subscription] = {}
         self._former = Delivery()
 
+    def __repr__(self) -> str:
+        return f"<Subscribers, {len(self)}>"
+
     def __len__(self) -> int:
         return len(self._subscriptions)
 

@@ -1,0 +1,152 @@
+"""Forgotten awaits are told of, and what is waited for says what it is."""
+
+from __future__ import annotations
+
+import asyncio
+import warnings
+from typing import Any
+
+import pytest
+
+import broker
+from broker.core.policy import STRICT
+from broker.defer import Deferred, drive
+
+
+class Shop(broker.Root):
+    """What the tests call."""
+
+    def remote_price(self, fault: str = "") -> int:
+        """Return a price, or fail."""
+        if fault:
+            raise broker.Error(fault)
+        return 12
+
+    async def remote_dawdle(self) -> None:
+        """Never end."""
+        await Deferred()
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (
+            lambda: broker.connect("pb://127.0.0.1:1"),
+            "connect('pb://127.0.0.1:1') was never awaited, so there is no connection: write"
+            " 'await connect(…)' or 'async with connect(…)'",
+        ),
+        (
+            lambda: broker.serve(Shop(), "pb://127.0.0.1:0", "pb://[::1]:0"),
+            "serve(Shop, 'pb://127.0.0.1:0', 'pb://[::1]:0') was never awaited, so there is no"
+            " server: write 'await serve(…)' or 'async with serve(…)'",
+        ),
+    ],
+)
+def test_a_forgotten_await(make: Any, text: str) -> None:
+    """What is dropped without an await gives one RuntimeWarning, in the line that dropped it."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        make()
+    assert [str(warning.message) for warning in caught] == [text]
+    assert caught[0].category is RuntimeWarning
+    assert caught[0].filename == __file__
+
+
+def test_refused_arguments_are_no_forgotten_await() -> None:
+    """A call that raised gives no warning beside its error."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for make in (broker.connect, lambda address: broker.serve(Shop(), address)):
+            with pytest.raises(broker.ConfigError):
+                make("http://nowhere")
+
+
+def test_what_is_awaited_gives_no_warning() -> None:
+    """Neither ``await`` nor ``async with`` is a forgotten await, nor one that fails."""
+
+    async def main() -> None:
+        async with broker.serve(Shop(), "pb://127.0.0.1:0") as server:
+            address = server.addresses[0]
+            async with broker.connect(address):
+                await (await broker.connect(address)).close()
+            with pytest.raises(broker.CannotListenError):
+                await broker.serve(Shop(), address)
+        with pytest.raises(broker.ConnectError):
+            await broker.connect(address)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        asyncio.run(main())
+
+
+@pytest.mark.parametrize("dialect", ["pb", "msgpack/1"])
+def test_an_error_nobody_looked_at(dialect: str, caplog: Any) -> None:
+    """What a call failed with and nobody looked at is logged with the method's name."""
+
+    async def main() -> None:
+        policy = STRICT.but(dialects=(dialect,))
+        async with (
+            broker.serve(Shop(), "pb://127.0.0.1:0", policy=policy) as server,
+            broker.connect(server.addresses[0], policy=policy) as connection,
+        ):
+            connection.root.callRemote("price", "sold out")
+            connection.root.callRemote("price", object())
+            await connection.root.callRemote("price")
+
+    asyncio.run(main())
+    sent, unsent = sorted(
+        (record.getMessage() for record in caplog.records if record.name == "broker.defer"),
+        key=lambda text: "CannotJelly" in text,
+    )
+    assert sent.startswith("Unhandled error in Deferred of 'price': ")
+    assert "sold out" in sent
+    assert unsent.startswith("Unhandled error in Deferred of 'price'\nTraceback")
+    assert "CannotJelly" in unsent
+
+
+def test_representations() -> None:
+    """Each object of a connection says what it is, and in what state."""
+
+    async def main() -> None:
+        serving = broker.serve(Shop(), "pb://127.0.0.1:0")
+        assert repr(serving) == "<Serve of Shop at pb://127.0.0.1:0, not awaited>"
+        async with serving as server:
+            address = server.addresses[0]
+            assert repr(serving) == "<Serve of Shop at pb://127.0.0.1:0>"
+            assert repr(server) == f"<Server at {address}, 0 connections>"
+            connecting = broker.connect(address)
+            assert repr(connecting) == f"<Connect to {address}, not awaited>"
+            async with connecting as connection:
+                assert repr(connecting) == f"<Connect to {address}>"
+                there = address.removeprefix("pb://")
+                assert repr(connection) == f"<Connection to {there}, msgpack/1>"
+                dawdling = connection.root.callRemote("dawdle")
+                price = connection.root.callRemote("price")
+                assert repr(price) == "<Deferred of 'price', waiting>"
+                await price
+                assert repr(price) == "<Deferred of 'price', result: 12>"
+                assert repr(server) == f"<Server at {address}, 1 connection>"
+            assert repr(connection) == f"<Connection to {there}, closed>"
+            assert repr(dawdling).startswith("<Deferred of 'dawdle', failed: <broker.failure")
+            dawdling.addErrback(lambda _: None)
+        assert repr(server) == f"<Server at {address}, closed>"
+        assert repr(broker.Subscribers()) == "<Subscribers, 0>"
+
+    asyncio.run(main())
+
+
+def test_a_coroutine_is_named() -> None:
+    """The Deferred of a coroutine is named for it, also while it waits for another Deferred."""
+
+    async def work() -> None:
+        await Deferred()
+
+    running = drive(work())
+    assert repr(running).endswith("work', waiting>")
+    chained: Deferred[Any] = Deferred()
+    chained.label = "chained"
+    chained.addCallback(lambda _: running)
+    chained.callback(None)
+    assert repr(chained) == f"<Deferred of 'chained', waiting for {running!r}>"
+    running.cancel()
+    chained.addErrback(lambda _: None)
