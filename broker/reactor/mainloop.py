@@ -29,13 +29,11 @@ from functools import partial
 from typing import Any, Protocol
 
 from broker.defer import Deferred
-from broker.printable import repr_of
-from broker.traces import log_error
 
 from .error import ReactorAlreadyRunning, ReactorNotRestartable, ReactorNotRunning
+from .loop_threads import LoopThreads, run_all
 from .stop_signals import on_stop_signals
 from .system_events import SystemEvents, Trigger
-from .thread_pool import ThreadPool
 from .timers import DelayedCall, TimerQueue
 
 __all__ = ["Mainloop"]
@@ -56,7 +54,7 @@ class Held(Protocol):
         """Let go of the socket; `Mainloop.release` is called at once or soon after."""
 
 
-class Mainloop:
+class Mainloop(LoopThreads):
     """An asyncio event loop in a Twisted reactor's vocabulary: running, ending, time, threads.
 
     Args:
@@ -64,17 +62,15 @@ class Mainloop:
     """
 
     def __init__(self, *, loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None):
+        super().__init__()
         self._loop_factory = loop_factory
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._stopped: asyncio.Future[None] | None = None  # what `run` waits for, while it runs
-        self._has_run = False
         self._is_starting = False
         self._is_closing = False
         self._events = SystemEvents()
         self._ending: Deferred[None] | None = None  # what the shutdown waits for, while it does
-        self._threads: ThreadPool | None = None
         self._waiting: deque[Callable[[], object]] = deque()
-        self._from_threads: deque[Callable[[], object]] = deque()
+        self._guest_watch: Any = None
         self._timers = TimerQueue(self.seconds, self._set_alarm)
         self._alarm: asyncio.TimerHandle | None = None
         self._is_ringing = False
@@ -187,19 +183,6 @@ class Mainloop:
         """Let an event happen (published). The shutdown event does not stop the reactor."""
         self._events.fire(eventType)
 
-    def callFromThread(self, f: Callable[..., object], *args: Any, **kwargs: Any) -> None:
-        """Call in the loop's thread, soon; may be asked from any thread (published).
-
-        Calls made before the reactor runs wait for it; those of one thread run in their order.
-        """
-        if not callable(f):
-            raise TypeError(f"{f!r} is not callable")
-        self._from_threads.append(partial(f, *args, **kwargs))
-        loop = self._loop
-        if loop is not None:
-            with suppress(RuntimeError):  # closed meanwhile: nobody is left to make the call
-                loop.call_soon_threadsafe(_run_all, self._from_threads)
-
     # Time.
 
     @staticmethod
@@ -221,26 +204,6 @@ class Mainloop:
     def getDelayedCalls(self) -> list[DelayedCall]:
         """Return the delayed calls that are still to be made, in no order (published)."""
         return self._timers.pending()
-
-    # Threads.
-
-    def getThreadPool(self) -> ThreadPool:
-        """Return the pool of `callInThread`, which works while the reactor runs (published).
-
-        When the reactor stops it waits for the calls that run.
-        """
-        if self._threads is None:
-            self._threads = ThreadPool(0, 10, "broker.reactor")
-            self.with_loop(lambda loop: self.getThreadPool().start())
-        return self._threads
-
-    def callInThread(self, _callable: Callable[..., object], *args: Any, **kwargs: Any) -> None:
-        """Call in a thread, once the reactor runs; what it raises is logged (published)."""
-        self.getThreadPool().callInThread(_callable, *args, **kwargs)
-
-    def suggestThreadPoolSize(self, size: int) -> None:
-        """Let up to `size` calls of `callInThread` run at once; 10 if not told (published)."""
-        self.getThreadPool().adjustPoolsize(maxthreads=size)
 
     # For ports and connectors.
 
@@ -280,6 +243,7 @@ class Mainloop:
                 raise RuntimeError("the reactor's loop runs in another thread: use callFromThread")
             self._let_go_of_loop()
             self._loop = running
+            self._guest_watch = self._threads_waiting.watch()
             running.call_soon(self._begin)
         return self._loop
 
@@ -304,6 +268,7 @@ class Mainloop:
                 await asyncio.to_thread(threads.stop)
             self._events.after("shutdown")
             self._let_go_of_loop()
+            self._threads_waiting.release_all()
             self._stopped = None
             self._is_closing = False
 
@@ -314,14 +279,12 @@ class Mainloop:
         if (threads := self._take_threads()) is not None:
             threads.abandon()
         self._events.after("shutdown")
-
-    def _take_threads(self) -> ThreadPool | None:
-        threads, self._threads = self._threads, None
-        return threads if threads is not None and threads.started else None
+        self._threads_waiting.begin()
 
     def _begin(self) -> None:
-        _run_all(self._from_threads)
-        _run_all(self._waiting)
+        self._threads_waiting.begin()
+        run_all(self._from_threads)
+        run_all(self._waiting)
         self._set_alarm()
         self._is_starting = True
         self._events.before("startup").addCallback(self._begun)
@@ -331,6 +294,7 @@ class Mainloop:
         self._events.after("startup")
 
     def _let_go(self) -> None:
+        self._threads_waiting.release_begun()
         self._waiting.clear()
         self._events.forget("startup")
         self._timers.clear()
@@ -370,15 +334,3 @@ class Mainloop:
             self._ending.cancel()
         with suppress(ReactorNotRunning):
             self.stop()
-
-
-def _run_all(calls: deque[Callable[[], object]]) -> None:
-    """Make the calls that are queued now, unless they are dropped; what they raise is logged."""
-    for _ in range(len(calls)):
-        if not calls:
-            return
-        call = calls.popleft()
-        try:
-            call()
-        except Exception as exc:  # noqa: BLE001 - logged, and ends nothing else
-            log_error(logger, f"a call in the reactor raised: {repr_of(call, 200)}", exc)

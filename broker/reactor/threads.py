@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from typing import Any
 
 from broker.defer import Deferred, maybeDeferred
 from broker.failure import Failure
 
 from .installed import default
+from .mainloop import Mainloop
 from .thread_pool import ThreadPool, deferToThreadPool
 
 __all__ = [
@@ -49,7 +51,9 @@ def blockingCallFromThread(reactor: Any, f: Callable[..., Any], *a: Any, **kw: A
     raised here (published).
 
     Raises:
-        RuntimeError: this thread runs an event loop, and would wait for itself for ever.
+        RuntimeError: this thread runs an event loop, and would wait for itself for ever; or the
+            asyncio loop that the reactor used is closed.
+        ReactorNotRunning: the reactor has stopped, or stops before there is a result.
     """
     try:
         asyncio.get_running_loop()
@@ -57,12 +61,39 @@ def blockingCallFromThread(reactor: Any, f: Callable[..., Any], *a: Any, **kw: A
         pass
     else:
         raise RuntimeError("blockingCallFromThread belongs in a thread without an event loop")
-    outcome: Future[Any] = Future()
+    # `broker.reactor` is a module, whose functions are those of its default reactor.
+    mainloop = getattr(reactor, "default", reactor)
+    waited = _Waited(mainloop if isinstance(mainloop, Mainloop) else None)
+    try:
+        reactor.callFromThread(waited.call, f, a, kw)
+        return waited.result()
+    finally:
+        del waited  # an exception's traceback has this frame: a cycle
 
-    def fail(failure: Failure) -> None:
-        outcome.set_exception(failure.as_exception())
 
-    reactor.callFromThread(
-        lambda: maybeDeferred(f, *a, **kw).addCallbacks(outcome.set_result, fail)
-    )
-    return outcome.result()
+class _Waited:
+    """A call in the loop that a thread waits for; `mainloop` is None for a reactor of others."""
+
+    def __init__(self, mainloop: Mainloop | None):
+        self._mainloop = mainloop
+        self._outcome: Future[Any] = Future()
+
+    def call(self, f: Callable[..., Any], args: Any, kw: Any) -> None:
+        maybeDeferred(f, *args, **kw).addBoth(self._settle)
+        if self._mainloop is not None and not self._outcome.done():
+            self._mainloop.wait_has_begun(self._outcome)
+
+    def _settle(self, result: Any) -> None:
+        with suppress(InvalidStateError):  # the thread was released meanwhile
+            if isinstance(result, Failure):
+                self._outcome.set_exception(result.as_exception())
+            else:
+                self._outcome.set_result(result)
+
+    def result(self) -> Any:
+        try:
+            if self._mainloop is None:
+                return self._outcome.result()
+            return self._mainloop.wait_in_thread(self._outcome)
+        finally:
+            del self

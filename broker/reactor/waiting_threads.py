@@ -1,0 +1,118 @@
+"""Threads that wait for the reactor's loop: how each is released, and which loop that is."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+from collections.abc import AsyncGenerator, Callable
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
+from typing import Any
+
+from .error import ReactorNotRunning
+
+__all__ = ["LOOP_CLOSED", "WaitingThreads", "loop_of_main_thread"]
+
+LOOP_CLOSED = "Event loop is closed: the asyncio loop that the reactor used has ended"
+
+# Seconds between two looks at whether the loop is still there, for a loop that ends unannounced.
+LOOK_AGAIN = 1.0
+
+
+class WaitingThreads:
+    """The threads that wait for the outcome of a call in the reactor's loop."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._queued: set[Future[Any]] = set()
+        self._begun: set[Future[Any]] = set()
+        self._is_ending = False
+
+    def wait(self, outcome: Future[Any], check: Callable[[], object]) -> Any:
+        """Return the outcome, or raise it.
+
+        `check` is called now and every second; it raises when there will be no outcome.
+        """
+        with self._lock:
+            self._queued.add(outcome)
+        try:
+            while True:
+                check()
+                try:
+                    return outcome.result(LOOK_AGAIN)
+                except TimeoutError:
+                    if outcome.done():
+                        raise
+        finally:
+            with self._lock:
+                self._queued.discard(outcome)
+                self._begun.discard(outcome)
+            del outcome  # an exception's traceback has this frame: a cycle
+
+    def begun(self, outcome: Future[Any]) -> None:
+        """Note that the call has been made, and that its outcome will only be known later."""
+        with self._lock:
+            self._begun.add(outcome)
+            is_ending = self._is_ending
+        if is_ending:
+            self.release_begun()
+
+    def begin(self) -> None:
+        """There is a loop again."""
+        self._is_ending = False
+
+    def release_begun(self) -> None:
+        """The loop ends: calls are still made, but what they wait for will not come."""
+        with self._lock:
+            self._is_ending = True
+            outcomes = list(self._begun)
+        _release(outcomes, "the reactor has stopped before the call had a result")
+
+    def release_all(self) -> None:
+        """The loop has ended: no call is made any more."""
+        self.release_begun()
+        with self._lock:
+            outcomes = list(self._queued)
+        _release(outcomes, "the reactor has stopped before the call was made")
+
+    def watch(self) -> AsyncGenerator[None, None]:
+        """Do `release_begun` when the running loop shuts its asynchronous generators down.
+
+        `asyncio.run` does that before it waits for its threads. Keep what is returned.
+        """
+
+        async def until_the_end() -> AsyncGenerator[None, None]:
+            try:
+                yield
+            finally:
+                self.release_begun()
+
+        generator = until_the_end()
+        with suppress(StopIteration):
+            generator.__anext__().send(None)
+        return generator
+
+
+def _release(outcomes: list[Future[Any]], text: str) -> None:
+    for outcome in outcomes:
+        with suppress(InvalidStateError):
+            outcome.set_exception(ReactorNotRunning(text))
+
+
+def loop_of_main_thread() -> asyncio.AbstractEventLoop | None:
+    """Return the asyncio loop that runs in the main thread, or None.
+
+    asyncio tells a thread only of its own loop. So the frames of the main thread are searched.
+    """
+    frame = sys._current_frames().get(threading.main_thread().ident or 0)
+    while frame is not None:
+        loop = None
+        if frame.f_code is asyncio.Runner.run.__code__:
+            loop = frame.f_locals["self"].get_loop()
+        elif frame.f_code is asyncio.BaseEventLoop.run_forever.__code__:
+            loop = frame.f_locals["self"]
+        if loop is not None and loop.is_running():
+            return loop  # type: ignore[no-any-return]
+        frame = frame.f_back
+    return None
