@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from asyncio import _get_running_loop
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +15,7 @@ from broker.defer import Deferred
 from broker.errors import DeadReferenceError, Error, PBConnectionLost
 from broker.failure import Failure
 from broker.net.forks import FORKED
+from broker.net.scheduler import Scheduler
 from broker.timeouts import DEADLINE
 
 __all__ = ["Calls"]
@@ -36,6 +39,7 @@ class Calls:
         "_deferreds",
         "_flush",
         "_flush_later",
+        "_loop",
         "_session",
         "is_inherited",
         "is_open",
@@ -48,10 +52,45 @@ class Calls:
         self.is_open = False
         self.is_inherited = False
         self.now: Callable[[], float] = _unset
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._session = session
         self._flush = flush
         self._flush_later = flush_later
         self._deferreds: dict[RequestId, Deferred[Any]] = {}
+
+    def begin(self, scheduler: Scheduler) -> None:
+        """Take clock and loop from the scheduler of the connection."""
+        self.now = scheduler.now
+        self._loop = getattr(scheduler, "loop", None)
+
+    def check_loop(self, what: str) -> None:
+        """Raise if the code that runs now is not in the event loop of the connection.
+
+        A loop that does not run at the moment is no fault, unless another runs here: nothing could
+        be answered then.
+
+        Raises:
+            RuntimeError: the loop is closed, or runs in another thread, or another runs here.
+        """
+        loop = self._loop
+        running = _get_running_loop()
+        if loop is None or running is loop:
+            return
+        if loop.is_closed():
+            raise RuntimeError(
+                f"Event loop is closed: {what} needs the loop in which the connection was made;"
+                " connect again in the loop that runs now"
+            )
+        if loop.is_running():
+            raise RuntimeError(
+                f"{what} in another thread than that of the connection's event loop: use"
+                " loop.call_soon_threadsafe(…), or asyncio.run_coroutine_threadsafe(…, loop)"
+            )
+        if running is not None:
+            raise RuntimeError(
+                f"{what} in another event loop than that of the connection, which does not run;"
+                " connect again in the loop that runs now"
+            )
 
     def call(
         self,
@@ -67,13 +106,18 @@ class Calls:
         What cannot be sent fails the Deferred, or is logged where there is none.
 
         Raises:
-            DeadReferenceError: the connection has ended.
-            RuntimeError: this process was forked after the connection was made.
+            DeadReferenceError: the connection has ended, and an answer is wanted.
+            RuntimeError: the connection belongs to another event loop, or this process was forked
+                after the connection was made.
         """
+        wants_answer = bool(kw.pop("pbanswer", True)) if kw else True
         if not self.is_open:
+            if not wants_answer and not self.is_inherited:
+                return None
             raise self._why_closed()
         text = name.decode("utf-8") if isinstance(name, bytes) else name
-        wants_answer = bool(kw.pop("pbanswer", True)) if kw else True
+        if _get_running_loop() is not self._loop:
+            self.check_loop(f"callRemote('{text}')")
         ends = DEADLINE.get()
         deadline = None if ends is None else self._milliseconds_until(ends)
         try:
@@ -97,15 +141,26 @@ class Calls:
     def send(
         self, perspective: Any, object_id: ObjectId, name: str, args: Any, kw: dict[str, Any]
     ) -> None:
-        """Call a method that sends no answer.
+        """Call a method that sends no answer, unless the connection has ended.
+
+        What cannot be sent is logged.
 
         Raises:
-            DeadReferenceError, EncodeError, RuntimeError: it was not sent.
+            RuntimeError: the connection belongs to another event loop, or this process was forked
+                after the connection was made.
         """
         if not self.is_open:
-            raise self._why_closed()
-        self._session.call(b"message", object_id, name, args, kw, perspective, False)
-        self._flush()
+            if self.is_inherited:
+                raise self._why_closed()
+            return
+        if _get_running_loop() is not self._loop:
+            self.check_loop(f"send('{name}')")
+        try:
+            self._session.call(b"message", object_id, name, args, kw, perspective, False)
+        except Exception as exc:  # noqa: BLE001 - the caller waits for nothing
+            journal.unsent(name, exc)
+        else:
+            self._flush()
 
     def notify(self, perspective: Any, object_id: ObjectId, notice: Notice) -> None:
         """Call a method of one of the many objects that a notice goes to; sent in this turn.

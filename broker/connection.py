@@ -158,7 +158,7 @@ class Broker(Doors):
         self.transport = transport
         forks.watch(self)
         self._scheduler = scheduler_for(transport)
-        self.calls.now = self._scheduler.now
+        self.calls.begin(self._scheduler)
         if self._ration is not None:
             self._ration.begin(self._scheduler)
         self._arrival = Arrival(

@@ -11,6 +11,7 @@ from contextvars import copy_context
 from typing import Any, ClassVar
 
 from broker import journal
+from broker.calls import Calls
 from broker.core import messages
 from broker.core.messages import ObjectId
 from broker.core.principal import Principal, view_of
@@ -38,6 +39,7 @@ class Doors:
     """
 
     session: Session
+    calls: Calls
     transport: Any
     peer: Peer
     backlog: TwistedBacklog | None = None
@@ -244,10 +246,12 @@ class Doors:
         """The transport has room: send a page of each Pager (published)."""
         for pager in list(self.pageProducers):
             try:
-                pager.sendNextPage()
-                is_paging = pager.stillPaging()
+                # False where the peer has said that it leaves, and the transport does not know yet.
+                is_paging = self.calls.is_open
+                if is_paging:
+                    pager.sendNextPage()
+                    is_paging = pager.stillPaging()
             except DeadReferenceError:
-                # The peer has said that it leaves, and the transport does not know yet.
                 is_paging = False
             if not is_paging:
                 self.pageProducers.remove(pager)

@@ -86,9 +86,12 @@ class Connection:
         """Close once what was written has left, and wait for it; calls without an answer fail.
 
         Raises:
-            RuntimeError: this process was forked after the connection was made.
+            RuntimeError: the connection belongs to another event loop, or this process was forked
+                after it was made.
         """
         forks.check(self.broker)
+        if not self.is_closed:
+            self.broker.calls.check_loop("close()")
         self.broker.flush()
         if not self.is_closed:
             self.broker.transport.loseConnection()
@@ -98,9 +101,12 @@ class Connection:
         """Wait until the connection has ended, whoever ends it.
 
         Raises:
-            RuntimeError: this process was forked after the connection was made.
+            RuntimeError: the connection belongs to another event loop, or this process was forked
+                after it was made.
         """
         forks.check(self.broker)
+        if not self.is_closed:
+            self.broker.calls.check_loop("wait_closed()")
         # By a Deferred of one's own: who stops waiting would cancel the one that all share.
         ended: Deferred[None] = Deferred()
         self.broker.closed.addBoth(ended.callback)

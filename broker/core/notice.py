@@ -13,14 +13,16 @@ class Notice:
 
     Attributes:
         name, args, kw: of the call.
+        has_failed: whether it was reported that it cannot be sent.
     """
 
-    __slots__ = ("_tails", "args", "kw", "name")
+    __slots__ = ("_tails", "args", "has_failed", "kw", "name")
 
     def __init__(self, name: str, args: tuple[Any, ...], kw: dict[str, Any]):
         self.name = name
         self.args = args
         self.kw = kw
+        self.has_failed = False
         self._tails: dict[Hashable, bytes | None] = {}
 
     def tail(self, dialect: Hashable, make: Callable[[], bytes | None]) -> bytes | None:

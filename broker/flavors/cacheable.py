@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from broker.core.dispatch import Route, engine_hook
 from broker.core.principal import split_view, view_of
-from broker.errors import ProtocolError
+from broker.errors import DeadReferenceError, ProtocolError
 from broker.flavors.copyable import Copyable, RemoteCopy, to_tag
 from broker.flavors.referenceable import Serializable
 from jelly.atoms import Expression
@@ -160,9 +160,18 @@ class RemoteCacheMethod:
         return hash((self.name, id(self.broker), id(self.perspective), id(self.cached)))
 
     def __call__(self, *args: Any, **kw: Any) -> Any:
-        """Make the call; return a Deferred of what the method returns."""
+        """Make the call; return a Deferred of what the method returns, None with pbanswer=False.
+
+        Raises:
+            DeadReferenceError: the connection has ended, and an answer is wanted.
+            ProtocolError: the peer does not hold the cache any more, and an answer is wanted.
+        """
         cache_id = self.broker.cache_id_of(self.cached, self._principal)
         if cache_id is None:
+            if not kw.get("pbanswer", True):
+                return None
+            if self.broker.disconnected:
+                raise DeadReferenceError("the connection of this observer has ended")
             raise ProtocolError("the peer does not hold this cache, so it cannot be told")
         view = view_of(self.perspective, self._principal)
         return self.broker.calls.call(b"cachemessage", view, cache_id, self.name, args, kw)

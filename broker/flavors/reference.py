@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from broker.core.messages import ObjectId
 from broker.core.principal import split_view, view_of
-from broker.errors import DeadReferenceError
 from broker.flavors.referenceable import Serializable
 from broker.printable import printable
 from broker.traces import log_error
@@ -73,7 +72,8 @@ class RemoteReference(Serializable):
             EncodeError if an argument cannot be sent, or with PBConnectionLost.
 
         Raises:
-            DeadReferenceError: the connection has ended.
+            DeadReferenceError: the connection has ended; with ``pbanswer=False`` nothing is raised.
+            RuntimeError: this is not the event loop of the connection.
         """
         return self.broker.calls.call(  # type: ignore[no-any-return]
             b"message", self.view, self.luid, _name, args, kw
@@ -83,13 +83,11 @@ class RemoteReference(Serializable):
         """Call a method one way: no answer comes, and a peer that has gone is no error.
 
         An argument that cannot be sent is logged as ours.
+
+        Raises:
+            RuntimeError: this is not the event loop of the connection.
         """
-        try:
-            self.broker.calls.send(self.view, self.luid, _name, args, kw)
-        except DeadReferenceError:
-            return
-        except Exception as exc:  # noqa: BLE001 - logged, and ends nothing else
-            log_error(logger, f"one-way call of '{_name}' was not sent", exc)
+        self.broker.calls.send(self.view, self.luid, _name, args, kw)
 
     def remoteMethod(self, key: str) -> RemoteMethod:
         """Return a callable for one of the object's methods."""

@@ -17,7 +17,7 @@ from typing import Any
 from msgspec import Struct
 
 from broker.core.notice import Notice
-from broker.errors import DeadReferenceError, PBConnectionLost
+from broker.errors import PBConnectionLost
 from broker.flavors.reference import RemoteReference
 from broker.traces import log_error
 
@@ -108,11 +108,49 @@ class Subscribers:
     def send(self, _name: str, /, *args: Any, **kw: Any) -> None:
         """Call a method of every subscriber one way; a peer that has gone is no error.
 
-        What is passed must not be changed while it may wait for somebody.
+        What is passed must not be changed while it may wait for somebody. An event that can be sent
+        to some subscribers only is logged once, with the first error. So is one that waited for all
+        of them, and then could not be sent.
+
+        Raises:
+            EncodeError: the event cannot be sent to anybody, so it is dropped; what a hook of a
+                value raises is raised, too.
+            RuntimeError: this is not the event loop of the connections.
         """
         notice = Notice(_name, args, kw)
-        for subscription in list(self._subscriptions.values()):
-            subscription.tell(notice)
+        subscriptions = list(self._subscriptions.values())
+        if subscriptions:
+            subscriptions[0].reference.broker.calls.check_loop(f"Subscribers.send('{_name}')")
+        fault: Exception | None = None
+        failed: set[_Subscription] = set()
+        for subscription in subscriptions:
+            error = subscription.tell(notice)
+            if error is not None:
+                fault = fault or error
+                failed.add(subscription)
+        if fault is not None:
+            try:
+                self._judge(notice, fault, failed, subscriptions)
+            finally:
+                del fault, error
+
+    def _judge(
+        self,
+        notice: Notice,
+        fault: Exception,
+        failed: set[_Subscription],
+        subscriptions: list[_Subscription],
+    ) -> None:
+        """Raise the fault of an event that could be sent to nobody, else log it."""
+        others = [one for one in subscriptions if one not in failed and one.can_be_told]
+        if all(one.has_waiting for one in others):
+            for one in others:
+                one.withdraw(notice)
+            try:
+                raise fault
+            finally:
+                del fault
+        _report(notice, fault, f" to {len(failed)} of {len(subscriptions)} subscribers")
 
     def delivery(self, reference: RemoteReference | None = None) -> Delivery:
         """Return what has become of the events for one subscriber, or for all that ever were.
@@ -149,11 +187,10 @@ class _Subscription:
         waiting = 0 if self._waiting is None else len(self._waiting)
         return Delivery(self.delivery.sent, self.delivery.dropped, waiting)
 
-    def tell(self, notice: Notice) -> None:
-        """Send an event, or let it wait."""
+    def tell(self, notice: Notice) -> Exception | None:
+        """Send an event, or let it wait; return what is wrong with it if it cannot be sent."""
         if not self._waiting and not self._is_slow():
-            self._write(notice)
-            return
+            return self._write(notice)
         if self._waiting is None:
             self._waiting = deque()
         if len(self._waiting) < self._most:
@@ -162,13 +199,31 @@ class _Subscription:
             self.reference.broker.abort(
                 PBConnectionLost(f"subscriber is slow ({self._most} events waiting)")
             )
-            return
+            return None
         else:
             self.delivery.dropped += 1
             if self._slow is Slow.DROP_OLDEST:
                 self._waiting.popleft()
                 self._waiting.append(notice)
         self._watch()
+        return None
+
+    @property
+    def can_be_told(self) -> bool:
+        """Whether its connection is open."""
+        is_open: bool = self.reference.broker.calls.is_open
+        return is_open
+
+    @property
+    def has_waiting(self) -> bool:
+        """Whether events wait for it, so that the last one has not been sent."""
+        return bool(self._waiting)
+
+    def withdraw(self, notice: Notice) -> None:
+        """Drop an event, if it waits."""
+        if self._waiting and self._waiting[-1] is notice:
+            self._waiting.pop()
+            self.delivery.dropped += 1
 
     def end(self) -> None:
         """Drop what waits."""
@@ -186,7 +241,10 @@ class _Subscription:
         self._is_watching = False
         waiting = self._waiting
         while waiting and not self._is_slow():
-            self._write(waiting.popleft())
+            notice = waiting.popleft()
+            error = self._write(notice)
+            if error is not None:
+                _report(notice, error, " to a subscriber for whom it waited")
         if waiting:
             self._watch()
 
@@ -201,14 +259,22 @@ class _Subscription:
         is_congested: bool = broker.pump.is_congested
         return is_congested
 
-    def _write(self, notice: Notice) -> None:
+    def _write(self, notice: Notice) -> Exception | None:
         reference = self.reference
+        calls = reference.broker.calls
+        if not calls.is_open:
+            return None
         try:
-            reference.broker.calls.notify(reference.view, reference.luid, notice)
-        except DeadReferenceError:
-            return
-        except Exception as exc:  # noqa: BLE001 - logged, and ends nothing else
-            log_error(logger, f"event '{notice.name}' was not sent", exc)
+            calls.notify(reference.view, reference.luid, notice)
+        except Exception as error:  # noqa: BLE001 - judged once for all subscribers
             self.delivery.dropped += 1
-        else:
-            self.delivery.sent += 1
+            return error
+        self.delivery.sent += 1
+        return None
+
+
+def _report(notice: Notice, error: Exception, to_whom: str) -> None:
+    """Log what is wrong with an event, once for each event."""
+    if not notice.has_failed:
+        notice.has_failed = True
+        log_error(logger, f"event '{notice.name}' was not sent{to_whom}", error)

@@ -56,23 +56,27 @@ class Scheduler(Protocol):
 
 
 class LoopScheduler:
-    """The scheduler of an asyncio event loop, uvloop's included."""
+    """The scheduler of an asyncio event loop, uvloop's included.
 
-    __slots__ = ("_loop", "now")
+    Attributes:
+        loop: that loop.
+    """
+
+    __slots__ = ("loop", "now")
 
     has_turns = True
 
     def __init__(self, loop: asyncio.AbstractEventLoop):
-        self._loop = loop
+        self.loop = loop
         self.now = loop.time
 
     def soon(self, f: Callable[..., object], *args: Any) -> None:
         """Call ``f(*args)`` in the next turn of the loop."""
-        self._loop.call_soon(f, *args)
+        self.loop.call_soon(f, *args)
 
     def later(self, delay: float, f: Callable[..., object], *args: Any) -> Cancellable:
         """Call ``f(*args)`` after ``delay`` seconds, unless cancelled before."""
-        return self._loop.call_later(delay, f, *args)
+        return self.loop.call_later(delay, f, *args)
 
     def soon_threadsafe(self, f: Callable[..., object], *args: Any) -> None:
         """Call ``f(*args)`` in the loop's thread.
@@ -80,13 +84,13 @@ class LoopScheduler:
         Raises:
             RuntimeError: the loop is closed.
         """
-        self._loop.call_soon_threadsafe(f, *args)
+        self.loop.call_soon_threadsafe(f, *args)
 
     def create_task(
         self, coro: Coroutine[Any, Any, Any], context: Context | None = None
     ) -> asyncio.Task[Any]:
         """Start a coroutine as a task of the loop, in ``context`` or a copy of the current one."""
-        return self._loop.create_task(coro, context=context)
+        return self.loop.create_task(coro, context=context)
 
 
 class TwistedScheduler:

@@ -53,7 +53,9 @@ class LoopThreads:
         if not callable(f):
             raise TypeError(f"{f!r} is not callable")
         call = partial(f, *args, **kwargs)
-        loop = self._loop or loop_of_main_thread()
+        loop = self._loop
+        if loop is None or loop.is_closed():
+            loop = loop_of_main_thread() or loop
         if loop is None and self._has_run:
             logger.warning("callFromThread after the reactor has stopped: %s", repr_of(f, 200))
         self._from_threads.append(call)
@@ -80,10 +82,14 @@ class LoopThreads:
 
     def _check_loop(self) -> None:
         loop = self._loop
-        if loop is not None and loop.is_closed():
+        is_closed = loop is not None and loop.is_closed()
+        if not is_closed and not (loop is None and self._has_run):
+            return
+        if loop_of_main_thread() is not None:
+            return
+        if is_closed:
             raise RuntimeError(LOOP_CLOSED)
-        if loop is None and self._has_run and loop_of_main_thread() is None:
-            raise ReactorNotRunning("the reactor has stopped, and no loop is left to make the call")
+        raise ReactorNotRunning("the reactor has stopped, and no loop is left to make the call")
 
     def wait_has_begun(self, outcome: Future[Any]) -> None:
         """Note that the call which a thread waits for has been made, and has no outcome yet."""

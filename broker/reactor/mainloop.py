@@ -267,8 +267,8 @@ class Mainloop(LoopThreads):
             if (threads := self._take_threads()) is not None:
                 await asyncio.to_thread(threads.stop)
             self._events.after("shutdown")
-            self._let_go_of_loop()
             self._threads_waiting.release_all()
+            self._let_go_of_loop()
             self._stopped = None
             self._is_closing = False
 

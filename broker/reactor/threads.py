@@ -76,24 +76,34 @@ class _Waited:
 
     def __init__(self, mainloop: Mainloop | None):
         self._mainloop = mainloop
-        self._outcome: Future[Any] = Future()
+        # None once the thread waits no longer. The frames of what the call raises lead to this
+        # object, and the outcome leads to what it raised.
+        self._outcome: Future[Any] | None = Future()
 
     def call(self, f: Callable[..., Any], args: Any, kw: Any) -> None:
         maybeDeferred(f, *args, **kw).addBoth(self._settle)
-        if self._mainloop is not None and not self._outcome.done():
-            self._mainloop.wait_has_begun(self._outcome)
+        outcome = self._outcome
+        if self._mainloop is not None and outcome is not None and not outcome.done():
+            self._mainloop.wait_has_begun(outcome)
+        del outcome
 
     def _settle(self, result: Any) -> None:
+        outcome = self._outcome
+        if outcome is None:
+            return
         with suppress(InvalidStateError):  # the thread was released meanwhile
             if isinstance(result, Failure):
-                self._outcome.set_exception(result.as_exception())
+                outcome.set_exception(result.as_exception())
             else:
-                self._outcome.set_result(result)
+                outcome.set_result(result)
+        del outcome
 
     def result(self) -> Any:
+        outcome: Any = self._outcome
         try:
             if self._mainloop is None:
-                return self._outcome.result()
-            return self._mainloop.wait_in_thread(self._outcome)
+                return outcome.result()
+            return self._mainloop.wait_in_thread(outcome)
         finally:
-            del self
+            self._outcome = None
+            del outcome

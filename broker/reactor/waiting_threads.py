@@ -38,11 +38,13 @@ class WaitingThreads:
             self._queued.add(outcome)
         try:
             while True:
-                check()
                 try:
+                    check()
                     return outcome.result(LOOK_AGAIN)
-                except TimeoutError:
+                except (RuntimeError, TimeoutError) as error:
                     if outcome.done():
+                        return outcome.result()
+                    if not isinstance(error, TimeoutError):
                         raise
         finally:
             with self._lock:

@@ -156,12 +156,12 @@ def test_what_cannot_be_sent(caplog: pytest.LogCaptureFixture) -> None:
     assert line.flushes == []
 
 
-def test_send_and_notify_raise() -> None:
-    """What they cannot send is raised, whoever calls them logs it."""
+def test_what_cannot_be_sent_one_way(caplog: Any) -> None:
+    """An event that cannot be sent is raised, and judged above; for one reference it is logged."""
     line = Line()
     line.session.takes_notices = False
-    with pytest.raises(CannotJelly):
-        line.calls.send("eyes", 5, "unsendable", (), {})
+    line.calls.send("eyes", 5, "unsendable", (), {})
+    assert "call of 'unsendable' without answer was not sent" in caplog.text
     with pytest.raises(CannotJelly):
         line.calls.notify("eyes", 5, Notice("unsendable", (), {}))
     assert line.flushes == []
@@ -191,15 +191,12 @@ def test_notify() -> None:
 
 
 def test_a_connection_that_has_ended() -> None:
-    """No way of calling does anything but raise."""
+    """A call that wants an answer raises, and so does a notice; one-way calls do nothing."""
     line = Line()
     line.calls.is_open = False
-    for call in (
-        line.call,
-        lambda: line.call(pbanswer=False),
-        lambda: line.calls.send("eyes", 5, "m", (), {}),
-        lambda: line.calls.notify("eyes", 5, Notice("m", (), {})),
-    ):
+    assert line.call(pbanswer=False) is None
+    assert line.calls.send("eyes", 5, "m", (), {}) is None
+    for call in (line.call, lambda: line.calls.notify("eyes", 5, Notice("m", (), {}))):
         with pytest.raises(DeadReferenceError, match="connection of this reference has ended"):
             call()
     assert (line.session.made, line.flushes) == ([], [])

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 import pytest
 from memory import BrokerPair
 
 from broker.core.msgpack_writer import FrameWriter
-from broker.core.policy import STRICT
-from broker.errors import PBConnectionLost
+from broker.core.policy import PUBLISHED, STRICT
+from broker.errors import CannotJelly, PBConnectionLost, TooLarge
+from broker.flavors.copyable import Copyable
 from broker.flavors.referenceable import Referenceable, Root
 from broker.flavors.subscribers import Delivery, Slow, Subscribers
 
@@ -92,15 +92,53 @@ def test_one_who_has_left_already() -> None:
     assert len(hub.subscribers) == 0
 
 
-def test_an_argument_that_cannot_be_sent(caplog: pytest.LogCaptureFixture) -> None:
-    """It is a fault of ours, which is logged; the subscribers stay."""
+class Fragile(Copyable):
+    """Cannot be sent: its hook raises."""
+
+    def getStateToCopy(self) -> Any:
+        """Raise."""
+        raise KeyError("hook")
+
+
+@pytest.mark.parametrize("policy", [STRICT, STRICT.but(dialects=("pb",)), PUBLISHED])
+@pytest.mark.parametrize(
+    ("value", "error"),
+    [(object(), CannotJelly), (Fragile(), KeyError), ("x" * 20_000_000, TooLarge)],
+)
+def test_an_event_that_cannot_be_sent(
+    policy: Any, value: Any, error: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its fault is raised to who sends it, once; nothing is logged, and the subscribers stay."""
     hub = Hub()
-    pair = BrokerPair(hub)
-    pair.call("subscribe", Listener())
-    with caplog.at_level(logging.ERROR, "broker"):
-        hub.subscribers.send("event", object())
-    assert "was not sent" in caplog.text
-    assert len(hub.subscribers) == 1
+    pairs = [BrokerPair(hub, policy=policy) for _ in range(3)]
+    listeners = [Listener() for _ in pairs]
+    for pair, listener in zip(pairs, listeners, strict=True):
+        pair.call("subscribe", listener)
+    with pytest.raises(error):
+        hub.subscribers.send("event", value)
+    assert caplog.records == []
+    assert hub.subscribers.delivery() == Delivery(sent=0, dropped=3)
+    hub.subscribers.send("event", 1)
+    for pair in pairs:
+        pair.exchange()
+    assert [listener.heard for listener in listeners] == [[((1,), {})]] * 3
+
+
+def test_an_event_that_some_can_be_sent(caplog: pytest.LogCaptureFixture) -> None:
+    """An event that only some can get reaches these, and is logged once for all others."""
+    hub = Hub()
+    pairs = [BrokerPair(hub) for _ in range(4)]
+    listeners = [Listener() for _ in pairs]
+    for pair, listener in zip(pairs, listeners, strict=True):
+        pair.call("subscribe", listener)
+    pairs[0].cut()
+    hub.subscribers.send("event", hub.last)  # a reference, which only its own peer can get
+    for pair in pairs[1:]:
+        pair.exchange()
+    assert [listener.heard for listener in listeners] == [[], [], [], [((listeners[3],), {})]]
+    (record,) = caplog.records
+    assert record.getMessage() == "event 'event' was not sent to 2 of 3 subscribers"
+    assert hub.subscribers.delivery() == Delivery(sent=1, dropped=2)
 
 
 class Slower:
@@ -137,6 +175,35 @@ class Slower:
     def heard(self) -> list[Any]:
         """The events that arrived, without what filled the connection."""
         return [args[0] for args, _ in self.listener.heard if len(str(args[0])) < 100]
+
+
+def test_an_event_that_waits_and_cannot_be_sent(caplog: pytest.LogCaptureFixture) -> None:
+    """For those whose events wait, a fault is found later, and logged once for each event."""
+    world = Slower(Slow.DISCONNECT, 10)
+    other = Listener()
+    world.pair.call("subscribe", other)
+    world.fill()
+    world.hub.subscribers.send("event", object())
+    world.hub.subscribers.send("event", 1)
+    assert caplog.records == []
+    world.drain()
+    (record,) = caplog.records
+    assert record.getMessage().startswith("event 'event' was not sent to a subscriber")
+    assert record.exc_info is not None
+    assert world.heard == [1]
+    assert other.heard[1:] == [((1,), {})]
+
+
+def test_a_fault_is_not_kept_for_those_who_wait() -> None:
+    """An event that was raised waits for nobody."""
+    world = Slower(Slow.DISCONNECT, 10)
+    pair = BrokerPair(world.hub)
+    pair.call("subscribe", Listener())
+    world.fill()
+    world.hub.subscribers.send("event", 1)
+    with pytest.raises(CannotJelly):
+        world.hub.subscribers.send("event", object())
+    assert world.hub.subscribers.delivery() == Delivery(sent=3, dropped=2, waiting=1)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import broker.reactor
-from broker.defer import Deferred, fail
+from broker.defer import Deferred
 from broker.reactor import Reactor
 from broker.reactor.error import ReactorNotRunning
 from broker.reactor.threads import blockingCallFromThread
@@ -22,6 +22,11 @@ Run = Callable[[], None]
 
 class Boom(Exception):
     """What a call raises."""
+
+
+def boom() -> None:
+    """Raise."""
+    raise Boom
 
 
 class Thread(threading.Thread):
@@ -190,7 +195,7 @@ def test_no_cycle(reactor: Reactor, run: Run) -> None:
 
     def work() -> None:
         try:
-            blockingCallFromThread(reactor, fail, Boom())
+            blockingCallFromThread(reactor, boom)
         except Boom as error:
             gone.append(weakref.ref(error))
         reactor.callFromThread(reactor.stop)
