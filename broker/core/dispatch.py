@@ -1,8 +1,8 @@
 """From an object and a peer's method name to the method: the one place where a name is looked up.
 
-A class's methods that a prefix exposes are found once, from the functions that it and its bases
-define. A peer's name selects a row of that table. Only a policy with ``dynamic_methods`` lets a
-name that is in no row reach the object itself, by one ``getattr`` of prefix and name.
+A class's methods that a prefix exposes are found once, from what it and its bases define; see
+`core.rows`. A peer's name selects a row of that table. Only a policy with ``dynamic_methods`` lets
+a name that is in no row reach the object itself, by one ``getattr`` of prefix and name.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from broker.core.principal import Principal
+from broker.core.rows import ROW_CODES, Refused, row_of
 from broker.errors import CONDITIONS, NoSuchMethod, WrongArguments
 from broker.failure import Failure
 from jelly.atoms import text_of
@@ -48,10 +49,12 @@ class _Table(NamedTuple):
     Attributes:
         functions: all of them.
         free: those that every peer may call.
+        refused: what is wrong with the class, or None.
     """
 
     functions: Mapping[str, types.FunctionType]
     free: Mapping[str, types.FunctionType]
+    refused: str | None
 
 
 # A cache, not state: what it holds follows from the classes, and goes with them.
@@ -130,7 +133,10 @@ def free_methods(target: Any) -> tuple[tuple[Any, ...], Mapping[str, types.Funct
         return (), _NONE
     if not isinstance(route, Route) or route.unanswered or route.principal:
         return (), _NONE
-    return (route.target, *route.leading), _table(type(route.target), route.prefix).free
+    table = _table(type(route.target), route.prefix)
+    if table.refused is not None:
+        return (), _NONE
+    return (route.target, *route.leading), table.free
 
 
 def find_method(route: Route, name: str, dynamic: bool) -> Callable[..., Any]:
@@ -139,14 +145,19 @@ def find_method(route: Route, name: str, dynamic: bool) -> Callable[..., Any]:
     Raises:
         NoSuchMethod: none of that name is exposed; the text is the same for absent and private
             ones.
+        TypeError: the class has an attribute of which only the instance could tell whether it is a
+            method, and the policy does not ask it.
     """
     target, prefix = route.target, route.prefix
-    function = _table(type(target), prefix).functions.get(name)
+    table = _table(type(target), prefix)
+    if table.refused is not None and not dynamic:
+        raise TypeError(table.refused)
+    function = table.functions.get(name)
     if function is not None:
         return types.MethodType(function, target)
     if dynamic and _NAME.match(name):
         method = getattr(target, prefix + name, None)
-        if callable(method):
+        if callable(method) and not isinstance(method, type):
             return method  # type: ignore[no-any-return]
     raise route.missing(f"no remote method '{text_of(name)}'")
 
@@ -217,8 +228,12 @@ def was_raised(failure: Any) -> bool:
 
 def as_call_error(error: TypeError, name: str) -> Exception:
     """Return what a TypeError of a call is: WrongArguments, where the call itself failed."""
-    # One level of traceback: nothing inside the method has run.
-    if error.__traceback__ is not None and error.__traceback__.tb_next is None:
+    # One level of traceback, beside that of a row: nothing inside the method has run.
+    traceback = error.__traceback__
+    inner = None if traceback is None else traceback.tb_next
+    if inner is not None and inner.tb_frame.f_code in ROW_CODES:
+        inner = inner.tb_next
+    if traceback is not None and inner is None:
         return WrongArguments(f"{name}: {_signature_fault(error)}")
     return error
 
@@ -239,19 +254,32 @@ def _table(cls: type, prefix: str) -> _Table:
 
 def _make_table(cls: type, prefix: str) -> _Table:
     functions: dict[str, types.FunctionType] = {}
+    refused: dict[str, str] = {}
     for base in reversed(cls.__mro__):
         for attribute, value in vars(base).items():
             name = attribute.removeprefix(prefix)
             if name == attribute:
                 continue
-            if isinstance(value, types.FunctionType) and _NAME.match(name):
-                functions[name] = value
-            else:
-                functions.pop(name, None)
+            functions.pop(name, None)
+            refused.pop(name, None)
+            if not _NAME.match(name):
+                continue
+            try:
+                row = row_of(value, attribute)
+            except Refused:
+                refused[name] = (
+                    f"{cls.__module__}.{cls.__qualname__}.{attribute} is a"
+                    f" {type(value).__qualname__}, of which only an instance can tell whether it is"
+                    f" a method: make it a method, or name it without '{prefix}'"
+                )
+                continue
+            if row is not None:
+                functions[name] = row
     free = {
         name: function
         for name, function in functions.items()
         if not hasattr(function, "broker_conditions")
     }
-    table = _TABLES.setdefault(cls, {})[prefix] = _Table(functions, free)
+    refusal = next(iter(refused.values()), None)
+    table = _TABLES.setdefault(cls, {})[prefix] = _Table(functions, free, refusal)
     return table

@@ -47,7 +47,7 @@ class Base:
 
     @staticmethod
     def remote_static() -> str:
-        """Be no function of the class."""
+        """Take no instance."""
         return "static"
 
     @engine_hook
@@ -115,11 +115,44 @@ def test_hidden_by_a_subclass() -> None:
         find(Child(), "gone")
 
 
-def test_static_methods_only_dynamically() -> None:
-    """What is no plain function of the class needs the policy that looks at the object."""
-    with pytest.raises(NoSuchMethod):
-        find(Base(), "static")
-    assert find(Base(), "static", dynamic=True)() == "static"
+class Unknown:
+    """A descriptor of a kind of its own, which is not callable."""
+
+    def __get__(self, instance: Any, owner: Any) -> Any:
+        """Give a function."""
+        return lambda: "unknown"
+
+
+def test_a_class_that_cannot_be_understood() -> None:
+    """A descriptor of an unknown kind is refused by name, but for a policy that asks the object."""
+
+    class Odd(Base):
+        remote_odd = Unknown()
+
+    for name in ("odd", "echo", "nothing"):
+        with pytest.raises(TypeError, match=r"Odd\.remote_odd is a Unknown, .*without 'remote_'"):
+            find(Odd(), name)
+    assert find(Odd(), "odd", dynamic=True)() == "unknown"
+    assert find(Odd(), "echo", dynamic=True)(1) == (1, None)
+    assert dict(free_methods(Guarded())[1]).keys() == {"free"}
+
+    class Even(Odd):
+        def remote_odd(self) -> str:
+            return "even"
+
+    assert find(Even(), "odd")() == "even"
+
+
+def test_a_class_is_no_method() -> None:
+    """A class that is an attribute is never called, whatever the policy."""
+
+    class House(Base):
+        class remote_echo:
+            """A class."""
+
+    for dynamic in (False, True):
+        with pytest.raises(NoSuchMethod):
+            find(House(), "echo", dynamic)
 
 
 def test_dynamic_methods() -> None:
@@ -346,7 +379,7 @@ def test_free_methods_of_another_target() -> None:
     child = Child()
     leading, methods = free_methods(Leading())
     assert leading == (child,)
-    assert set(methods) == {"echo", "more", "_private"}
+    assert set(methods) == {"echo", "more", "static", "_private"}
     assert methods["echo"] is Base.remote_echo
 
 

@@ -1,0 +1,122 @@
+"""Rows: what a class attribute whose name exposes it becomes in the table of its class's methods.
+
+A row is called with the instance before the arguments, as the function of a method is. A plain
+function is its own row. Whatever else Python would call (static and class methods, partial methods,
+caches, decorators that are objects) gets a function that binds it as Python does.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import types
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from broker.errors import NoSuchMethod
+from jelly.atoms import text_of
+
+__all__ = ["ROW_CODES", "Refused", "conditions_of", "row_of"]
+
+# Descriptors without __call__ that Python's library has for methods.
+_METHODS = (classmethod, functools.partialmethod, functools.singledispatchmethod)
+# They stand for values, and reading one runs code: a peer's name must not.
+_VALUES = (property, functools.cached_property, types.MemberDescriptorType)
+
+
+class Refused(Exception):
+    """What the attribute gives can only be found out by asking the instance."""
+
+
+def row_of(value: Any, attribute: str) -> types.FunctionType | None:
+    """Return the row of a class attribute, or None if it is none: data, a property, a class, None.
+
+    Raises:
+        Refused: it is a descriptor of a kind that is not known, and not callable itself.
+    """
+    row: Any
+    if isinstance(value, types.FunctionType):
+        row = value
+    elif isinstance(value, (type, *_VALUES)):
+        return None
+    elif isinstance(value, _METHODS) or (callable(value) and hasattr(type(value), "__get__")):
+        row = _bound(value)
+    elif callable(value):
+        row = _unbound(value)
+    elif hasattr(type(value), "__get__"):
+        raise Refused
+    else:
+        return None
+    if inspect.isasyncgenfunction(getattr(value, "__func__", value)):
+        row = _stream(attribute)
+    conditions = conditions_of(value)
+    if row is not value:
+        if conditions:
+            row.broker_conditions = conditions
+    elif conditions != getattr(row, "broker_conditions", ()):
+        # Found below a decorator, on which nothing may be set: it is another's function.
+        row = _bound(value)
+        row.broker_conditions = conditions
+    return row  # type: ignore[no-any-return]
+
+
+def conditions_of(value: Any) -> tuple[Callable[[str], object], ...]:
+    """Return the conditions of a method and of all that it wraps, the innermost first."""
+    found: list[Callable[[str], object]] = []
+    _collect(value, found, [])
+    return tuple(found)
+
+
+def _collect(value: Any, found: list[Callable[[str], object]], seen: list[Any]) -> None:
+    if any(value is one for one in seen) or len(seen) >= _MOST_LAYERS:
+        return
+    seen.append(value)
+    for inner in _inside(value):
+        _collect(inner, found, seen)
+    conditions = getattr(value, "broker_conditions", ())
+    if type(conditions) is tuple:  # an object with a ``__getattr__`` of its own has anything
+        found += [one for one in conditions if one not in found]
+
+
+def _inside(value: Any) -> Iterator[Any]:
+    """Yield what a method may wrap."""
+    if isinstance(value, functools.singledispatchmethod):
+        yield from value.dispatcher.registry.values()
+    for name in ("__wrapped__", "__func__", "func"):
+        if inspect.getattr_static(value, name, None) is not None:
+            yield getattr(value, name)
+    if not isinstance(value, types.FunctionType):
+        # A decorator that is an object keeps its method under a name of its own. A condition that
+        # was not found would let everybody in.
+        for inner in getattr(value, "__dict__", {}).values():
+            if callable(inner) or isinstance(inner, _METHODS):
+                yield inner
+
+
+def _bound(value: Any) -> Any:
+    def row(self: Any, /, *args: Any, **kw: Any) -> Any:
+        return value.__get__(self, type(self))(*args, **kw)
+
+    return row
+
+
+def _unbound(value: Any) -> Any:
+    def row(self: Any, /, *args: Any, **kw: Any) -> Any:
+        return value(*args, **kw)
+
+    return row
+
+
+def _stream(attribute: str) -> Any:
+    def row(self: Any, /, *args: Any, **kw: Any) -> Any:
+        raise NoSuchMethod(
+            f"'{text_of(attribute)}' is an async generator, which cannot be called remotely:"
+            " let it return a list, or take an object whose method it calls for each item"
+        )
+
+    return row
+
+
+_MOST_LAYERS = 100
+# The frames that a row adds to the traceback of a call.
+ROW_CODES = frozenset({_bound(None).__code__, _unbound(None).__code__})
