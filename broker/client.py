@@ -80,6 +80,10 @@ class Connect:
         if self._connection is not None:
             await self._connection.close()
 
+    def close(self) -> None:
+        """Give it up: there is no connection, and no warning that it was never awaited."""
+        self._is_awaited = True
+
     def __del__(self) -> None:
         if not self._is_awaited:
             warn_never_awaited(f"connect('{self._location}')", "connection", self)

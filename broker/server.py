@@ -244,6 +244,10 @@ class Serve:
         if self._server is not None:
             await self._server.close(drain=30.0 if error is None else 0)
 
+    def close(self) -> None:
+        """Give it up: there is no server, and no warning that it was never awaited."""
+        self._is_awaited = True
+
     def __del__(self) -> None:
         if not self._is_awaited:
             name = type(self._target).__name__

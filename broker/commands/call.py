@@ -22,7 +22,7 @@ from broker.commands.answer import AT_A_TERMINAL, UNBOUNDED, Rendering
 from broker.commands.identity import Identity, client_options
 from broker.commands.waiting import OutOfTime, pieces_within
 from broker.commands.wording import LONGEST_TEXT, in_words, shown
-from broker.core.policy import STRICT
+from broker.core.policy import PUBLISHED, STRICT
 from broker.errors import (
     CallTimeout,
     ConfigError,
@@ -122,7 +122,8 @@ def call(
     done in time; 130 after Ctrl-C.
     """
     args, kw = _parsed(arguments)
-    policy = STRICT.but(insecure_plaintext=insecure_plaintext)
+    # What is printed is bounded, so the answer may share as much as under the published policy.
+    policy = STRICT.but(insecure_plaintext=insecure_plaintext, limits=PUBLISHED.limits)
     try:
         identity = Identity(**options)
         credentials = identity.credentials()

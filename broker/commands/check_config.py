@@ -44,7 +44,7 @@ def check_config(target: str, addresses: tuple[str, ...], is_json: bool, **optio
         tls = settings.tls(checkers)
         root = served(load(target), checkers, target, settings.guard())
         # Plaintext is found below, also where the server would be too strict to start.
-        serve(root, *addresses, tls=tls, policy=STRICT.but(insecure_plaintext=True))
+        serve(root, *addresses, tls=tls, policy=STRICT.but(insecure_plaintext=True)).close()
         locations = [parse_address(address) for address in addresses]
         found = list(weaknesses(settings, locations, root, datetime.datetime.now(datetime.UTC)))
     except (ConfigError, StoreError, StrcredException, WrongTarget) as exc:

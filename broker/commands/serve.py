@@ -52,14 +52,11 @@ def serve(target: str, addresses: tuple[str, ...], log_level: str, **options: An
     try:
         settings = Settings(addresses, **options)
         checkers = settings.make_checkers()
-        server = serve_at(
-            served(load(target), checkers, target, settings.guard()),
-            *addresses,
-            tls=settings.tls(checkers),
-            policy=settings.policy(),
-        )
+        root = served(load(target), checkers, target, settings.guard())
+        tls, policy = settings.tls(checkers), settings.policy()
         if settings.audit_log is not None:
             write_audit(settings.audit_log)
+        server = serve_at(root, *addresses, tls=tls, policy=policy)
     except (ConfigError, StoreError, StrcredException, WrongTarget) as exc:
         show_cause(exc)
         click.echo(f"pb serve: {in_words(exc)}", err=True)

@@ -289,8 +289,8 @@ ATTACKS = [
     Attack("B9", "an instance", argument(lambda: [b"instance", [b"class", b"os.x"], NOTHING]),
            "InsecureJelly: type 'instance' is not registered"),
     Attack("B9", "a name in a module", argument(lambda: [b"this.is.not.there", NOTHING]),
-           "InsecureJelly: type 'this.is.not.there' is not registered; register a class under that name:"
-           " @broker.register(\"this.is.not.there\"); see 'Send your own objects'"),
+           "InsecureJelly: type 'this.is.not.there' is not registered; register a class under that"
+           " name: @broker.register(\"this.is.not.there\"); see 'Send your own objects'"),
 ]  # fmt: skip
 
 

@@ -98,7 +98,7 @@ def test_an_error_nobody_looked_at(dialect: str, caplog: Any) -> None:
         (record.getMessage() for record in caplog.records if record.name == "broker.defer"),
         key=lambda text: "CannotJelly" in text,
     )
-    assert sent.startswith("Unhandled error in Deferred of 'price': ")
+    assert sent.startswith("Unhandled error in Deferred of 'price'\n")
     assert "sold out" in sent
     assert unsent.startswith("Unhandled error in Deferred of 'price'\nTraceback")
     assert "CannotJelly" in unsent
