@@ -149,6 +149,10 @@ class Relay(Root):
         """Do the same in a coroutine."""
         return await other.callRemote(name)
 
+    def remote_large(self) -> bytes:
+        """Return more than PB's wire takes."""
+        return bytes(700_000)
+
     def remote_unsendable(self) -> Any:
         """Return what cannot be sent."""
         return object()
@@ -175,7 +179,9 @@ def called(root: Root, policy: Any, name: str, *args: Any) -> CopiedFailure:
 def test_a_method_speaks_of_another_connection(error: Any, policy: Any, way: str) -> None:
     """What it raises is a RemoteError with that remoteType, and trapped by its name."""
     args = (Referenceable(),) if way == "with_graph" else ()
-    for root in (Relay(error), Hooked(error)):
+    for relay in (Relay, Hooked):
+        # A new one each time: what was raised once is noted.
+        root = relay(type(error)("x"))
         failure = called(root, policy, way, *args)
         made = failure.as_exception()
         assert type(made) is errors.RemoteError
@@ -199,6 +205,8 @@ def test_what_the_peer_refuses(policy: Any) -> None:
             (errors.CannotJelly, "unsendable", ()),
         ):
             assert type(called(root, policy, name, *args).as_exception()) is cls
+    pb = policy.but(dialects=("pb", "none"))
+    assert type(called(Relay(), pb, "large").as_exception()) is errors.TooLarge
     pair = BrokerPair(Relay(), policy=policy)
     pair.server.drain()
     assert type(pair.call("raise").as_exception()) is errors.ServerDraining
