@@ -149,9 +149,9 @@ class Relay(Root):
         """Do the same in a coroutine."""
         return await other.callRemote(name)
 
-    def remote_large(self) -> bytes:
-        """Return more than PB's wire takes."""
-        return bytes(700_000)
+    def remote_large(self, size: int) -> bytes:
+        """Return more than the wire takes."""
+        return bytes(size)
 
     def remote_unsendable(self) -> Any:
         """Return what cannot be sent."""
@@ -205,8 +205,8 @@ def test_what_the_peer_refuses(policy: Any) -> None:
             (errors.CannotJelly, "unsendable", ()),
         ):
             assert type(called(root, policy, name, *args).as_exception()) is cls
-    pb = policy.but(dialects=("pb", "none"))
-    assert type(called(Relay(), pb, "large").as_exception()) is errors.TooLarge
+    large = called(Relay(), policy, "large", 17 * 1024 * 1024)
+    assert type(large.as_exception()) is errors.TooLarge
     pair = BrokerPair(Relay(), policy=policy)
     pair.server.drain()
     assert type(pair.call("raise").as_exception()) is errors.ServerDraining

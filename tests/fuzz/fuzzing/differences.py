@@ -175,9 +175,9 @@ DIFFERENCES: tuple[Difference, ...] = (
     ),
     Difference(
         "state that is no dictionary",
-        "The state of an ordinary instance is a dictionary, or goes to its `__setstate__`. Twisted"
-        " puts anything in place of its attributes.",
-        _ours("is no dictionary"),
+        "The state of an instance is a dictionary of text that hides no method of its class, or"
+        " goes to its `__setstate__`. Twisted puts anything in place of its attributes.",
+        _ours("is no dictionary|with a key of|hides what"),
     ),
     Difference(
         "long ints as text",
