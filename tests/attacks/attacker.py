@@ -31,6 +31,7 @@ from jelly.vocabulary import NONE_VOCABULARY
 __all__ = [
     "BOTH",
     "NOTHING",
+    "NO_LIMITS",
     "POLICIES",
     "Speaker",
     "Target",
@@ -51,7 +52,7 @@ NOTHING: list[Any] = [b"dictionary"]
 
 T = TypeVar("T")
 _DIALECTS = {dialect.name.decode(): dialect for dialect in DIALECTS}
-_NO_LIMITS = Limits(
+NO_LIMITS = Limits(
     max_prefix=1 << 20,
     max_string=1 << 40,
     max_list=1 << 40,
@@ -92,12 +93,12 @@ class Speaker:
     def __init__(self, name: str):
         self.name = name
         self.dialect: Dialect = _DIALECTS[name]
-        self._writer = self.dialect.writer(_NO_LIMITS)
+        self._writer = self.dialect.writer(NO_LIMITS)
 
     @property
     def greeting(self) -> bytes:
         """The choice of the dialect, and the version."""
-        chosen = NONE.writer(_NO_LIMITS).encode(self.dialect.name)
+        chosen = NONE.writer(NO_LIMITS).encode(self.dialect.name)
         return chosen + self.message(b"version", 6)
 
     def message(self, *fields: Any) -> bytes:
@@ -118,11 +119,11 @@ class Speaker:
 
     def read(self, data: bytes) -> list[Any]:
         """What a server has said in this dialect, as messages of expressions."""
-        offer = Reader(_NO_LIMITS, NONE_VOCABULARY)
+        offer = Reader(NO_LIMITS, NONE_VOCABULARY)
         offer.feed(data)
         offer.read(1)
         messages: list[Any] = []
-        self.dialect.reader(_NO_LIMITS, True).receive(offer.take_rest(), messages)
+        self.dialect.reader(NO_LIMITS, True).receive(offer.take_rest(), messages)
         return messages
 
 

@@ -84,6 +84,17 @@ def bomb(levels: int) -> Any:
     return [b"tuple", *parts]
 
 
+def shared(levels: int, kind: bytes = b"tuple") -> Any:
+    """One value whose two parts are the same, and so on: two to the power of ``levels`` ends."""
+    value: Any = 0
+    for level in range(1, levels + 1):
+        if type(value) is int:
+            value = [kind, value, value]
+        else:
+            value = [kind, [b"reference", level, value], [b"dereference", level]]
+    return value
+
+
 def bomb_as_key(levels: int, kind: bytes = b"dictionary") -> Any:
     """A bomb whose last level is a dict key or a set member."""
     last: Any = [b"dereference", levels]

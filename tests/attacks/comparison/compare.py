@@ -1,8 +1,9 @@
 """Attack broker and Twisted's Perspective Broker in the same ways, and write down what it costs.
 
-``make attacks`` runs this. For each attack a fresh server of each is a process of its own, in which
-a root and a portal are served, both spoken to in ``pb``. The figures of a run are appended to
-``docs/security/attacks.jsonl``, and the page beside it is made from the last line.
+``make attacks`` runs this. Each attack is made on a fresh process. The figures of a run are
+appended to ``docs/security/attacks.jsonl``, and the page beside it is made from the last line. What
+one of ours has done beyond the bounds that the page names is printed at the end, and the status is
+1 then.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -23,37 +27,137 @@ HERE = Path(__file__).resolve().parent
 # Not there by themselves where PYTHONSAFEPATH is set, as it is under make.
 sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parents[1] / "support")]
 
-from duel import fight  # noqa: E402
+from client_rounds import CLIENT_ROUNDS, fight_client, fight_command  # noqa: E402
+from duel import SIDES, Outcome, Side, fight  # noqa: E402
+from login_rounds import LOGIN_ROUNDS  # noqa: E402
+from processes import Witness  # noqa: E402
+from review_rounds import REVIEW_ROUNDS  # noqa: E402
 from rounds import ROUNDS, Round  # noqa: E402
 
-SIDES = {"ours": "ours_target.py", "Twisted": "twisted_target.py"}
 FOLDER = HERE.parents[2] / "docs" / "security"
 PAGE, RUNS = FOLDER / "attacks.md", FOLDER / "attacks.jsonl"
 
+STALL = 0.150
+"""Seconds that the bystander may wait; or so many times as long as with the harmless twin:"""
+TIMES = 3
+TRIES, NEAR = 3, 1.0
+"""How often a side is attacked whose bystander waits too long, but less than so many seconds.
+
+Other programs of the machine only add to what it waits.
+"""
+
+
+def number_of(one: Round) -> tuple[str, int]:
+    """The place of a row on the page."""
+    return one.row[0], int(one.row[1:])
+
+
+ALL = sorted([*ROUNDS, *REVIEW_ROUNDS, *LOGIN_ROUNDS, *CLIENT_ROUNDS], key=number_of)
+
 
 def main() -> None:
-    """Run, and write the page."""
+    """Run, write the page, and say what is beyond the bounds."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default="", help="rows, with commas between; nothing is written")
-    rows = set(filter(None, parser.parse_args().only.split(",")))
+    parser.add_argument("--sides", default="", help="words that the names of sides have, likewise")
+    chosen = parser.parse_args()
+    rows = set(filter(None, chosen.only.split(",")))
+    words = [word for word in chosen.sides.split(",") if word]
     about = circumstances()
     results = []
-    for one in ROUNDS:
-        if rows and one.row not in rows:
-            continue
-        results.append({"row": one.row, "name": one.name, **measured(one)})
-        for side in SIDES:
-            print(f"{one.row:4} {one.name:60} {side:8}", line(results[-1][side]), flush=True)
-    if not rows:
+    with Witness() as witness:
+        for one in ALL:
+            sides = [side for side in sides_of(one) if all(word in side.name for word in words)]
+            if (rows and one.row not in rows) or not sides:
+                continue
+            found = dict(measured(one, sides, witness))
+            results.append({"row": one.row, "name": one.name, "kind": one.kind, "sides": found})
+    if not rows and not words:
         FOLDER.mkdir(exist_ok=True)
         with RUNS.open("a", encoding="utf-8") as file:
             file.write(json.dumps({**about, "results": results}) + "\n")
         PAGE.write_text(page(json.loads(RUNS.read_text("utf-8").splitlines()[-1])), "utf-8")
+    broken = [
+        f"{result['row']} {result['name']}: {side}: {'; '.join(outcome['broken'])}"
+        for result in results
+        for side, outcome in result["sides"].items()
+        if outcome["broken"]
+    ]
+    print(f"\n{len(broken)} beyond the bounds", *broken, sep="\n")
+    sys.exit(bool(broken))
 
 
-def measured(one: Round) -> dict[str, Any]:
-    """Make one attack on each."""
-    return {side: dataclasses.asdict(fight(program, one.attack)) for side, program in SIDES.items()}
+def sides_of(one: Round) -> list[Side]:
+    """Whom a round is made on."""
+    return [
+        side
+        for side in SIDES
+        if side.dialect in one.dialects
+        and (side.is_ours or (one.has_twisted and one.kind == "server"))
+        and (one.kind != "command" or side.policy == "strict")
+    ]
+
+
+def measured(
+    one: Round, sides: list[Side], witness: Witness
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Attack each side; all at a time where that is mostly waiting."""
+    if one.waits:
+        with ThreadPoolExecutor(len(sides)) as pool:
+            found = list(pool.map(lambda side: measured_alone(one, side), sides))
+    else:
+        found = [measured_once(one, side, witness) for side in sides]
+    for side, outcome in zip(sides, found, strict=True):
+        print(f"{one.row:4} {one.name:60.60} {side.name:20}", line(outcome), flush=True)
+        yield side.name, outcome
+
+
+def measured_alone(one: Round, side: Side) -> dict[str, Any]:
+    """Attack a side with a bystander of its own."""
+    with Witness() as witness:
+        return measured_once(one, side, witness)
+
+
+def measured_once(one: Round, side: Side, witness: Witness) -> dict[str, Any]:
+    """Attack a side; again, a few times, while the bystander waits too long."""
+    best: dict[str, Any] = {}
+    for _ in range(TRIES if side.is_ours else 1):
+        outcome = dataclasses.asdict(attacked(one, side, one.attack, witness))
+        outcome["twin"] = None
+        if side.is_ours and (outcome["stall"] or 0.0) > STALL and one.harmless is not None:
+            outcome["twin"] = attacked(one, side, one.harmless, witness).stall
+        outcome["broken"] = beyond(one, outcome) if side.is_ours else []
+        if not best or len(outcome["broken"]) < len(best["broken"]):
+            best = outcome
+        if not best["broken"] or (best["stall"] or NEAR) >= NEAR:
+            break
+    return best
+
+
+def attacked(one: Round, side: Side, attack: Any, witness: Witness) -> Outcome:
+    """Make one attack on one side."""
+    if one.kind == "client":
+        return fight_client(side, attack)
+    if one.kind == "command":
+        return fight_command(side, attack)
+    return fight(side, attack, witness, one.served)
+
+
+def beyond(one: Round, outcome: dict[str, Any]) -> list[str]:
+    """What is beyond the bounds, in words."""
+    found = []
+    stall, most = outcome["stall"] or 0.0, max(STALL, TIMES * (outcome["twin"] or 0.0))
+    if stall > most:
+        found.append(f"the bystander waits {stall * 1000:,.0f} ms (at most {most * 1000:,.0f})")
+    for name in ("memory", "log"):
+        value, bound = outcome[name], getattr(one, name)
+        if bound is not None and value > bound:
+            found.append(f"{name} of {value:,} bytes (at most {bound:,})")
+    if outcome["fault"]:
+        found.append(outcome["fault"])
+    if not outcome["survived"]:
+        found.append("others are served no more")
+    return found
 
 
 def circumstances() -> dict[str, str]:
@@ -75,9 +179,16 @@ def circumstances() -> dict[str, str]:
 def line(outcome: dict[str, Any]) -> str:
     """One outcome as a line for who watches."""
     return (
-        f"{outcome['cpu']:6.2f} s {outcome['memory'] / 1e6:7.1f} MB {outcome['log']:9,} B"
-        f" {outcome['wait'] * 1000:8.1f} ms  {outcome['end']}, {survival(outcome)}"
+        f"{outcome['cpu']:6.2f} s {in_ms(outcome['stall']):>9} {in_ms(outcome['twin']):>7}"
+        f" {outcome['memory'] / 1e6:7.1f} MB {outcome['log']:9,} B"
+        f"  {outcome['end']}, {survival(outcome)}{' <-- ' if outcome['broken'] else ''}"
+        f"{'; '.join(outcome['broken'])}"
     )
+
+
+def in_ms(seconds: float | None) -> str:
+    """Seconds as milliseconds, for people."""
+    return "" if seconds is None else f"{seconds * 1000:,.0f} ms"
 
 
 def survival(outcome: dict[str, Any]) -> str:
@@ -88,19 +199,29 @@ def survival(outcome: dict[str, Any]) -> str:
 HEAD = """\
 # Attacks, on broker and on Twisted
 
-What a stranger's bytes do to a server: the attacks of `tests/attacks` that are the same to any
-server of Perspective Broker, made on ours and on Twisted's. `make attacks` makes this page.
+What the bytes of a peer do to a server, and to a client: attacks of `tests/attacks` on ours, and on
+Twisted's where they can be made on both. `make attacks` makes this page. Rows A and B are those of
+the catalogue in `tests/attacks`; row S*n* is of hole *n* that a review by attack found.
 
-For each attack, a fresh process of each serves a root and a portal on the loopback interface, and
-is spoken to in the `pb` dialect; ours is `broker.serve` under the strict policy, Twisted's its own
-factories. *CPU* is what the server took of the processor, *memory* by how much its resident memory
-grew at most, *log* how many bytes it wrote into its log. Meanwhile another client calls again and
-again: *wait* is the longest that it waited for an answer, and *survived* says whether it still is
-answered afterwards, within ten seconds.
+Each attack meets a fresh process on the loopback interface. Ours is `broker.serve` or
+`broker.connect`, under the strict and the published policy, and the attacker speaks `pb` or
+`msgpack/1`; an attack that a dialect cannot say is left out there. Twisted's server is its own
+factories. *CPU* is what the process took of the processor, without what the bystander's calls cost
+it; *memory* is by how much its resident memory grew at most; *log* is how many bytes it wrote into
+its log. Meanwhile a bystander calls `echo` again and again without a pause: *stall* is the longest
+that it waited for an answer, and *survived* says whether it still is answered afterwards, within
+ten seconds. Where a client is attacked, the bystander runs in the same event loop and calls another
+server. Of the command `pb call`, *log* is what it prints, and *memory* all that it takes.
 
-CPU and waits are those of one run on one machine, and include what the other client costs; what
-matters is their order of magnitude.
+The bound on *stall* is 150 ms, or 3 times that of the *twin*: the same number of bytes without
+harm. The twin is measured where a stall is longer than 150 ms. A side that goes beyond a bound is
+attacked up to three times, and the best try counts. `make attacks` fails where one of ours goes
+beyond a bound; **bold** marks that here.
+
+The figures are those of one run on one machine; what matters is their order of magnitude.
 """
+
+TITLES = {"server": "", "client": ", on a client", "command": ", on the command line"}
 
 
 def page(run: dict[str, Any]) -> str:
@@ -109,19 +230,29 @@ def page(run: dict[str, Any]) -> str:
         HEAD,
         f"Run of {run['date']}, commit `{run['commit']}`: Python {run['python']}, Twisted"
         f" {run['twisted']}, {run['machine']}, with a load average of {run['load']} before it.\n",
-        "| row | attack | server | CPU | memory | log | wait | how it ended | survived |",
-        "|---|---|---|---:|---:|---:|---:|---|---|",
     ]
-    for result in run["results"]:
-        for side in SIDES:
-            outcome = result[side]
-            lead = (result["row"], result["name"]) if side == "ours" else ("", "")
-            lines.append(
-                f"| {lead[0]} | {lead[1]} | {side} | {outcome['cpu']:.2f} s"
-                f" | {outcome['memory'] / 1e6:.1f} MB | {outcome['log']:,} B"
-                f" | {outcome['wait'] * 1000:,.0f} ms | {outcome['end']} | {survival(outcome)} |"
-            )
-    return "\n".join(lines) + "\n"
+    for row, results in groupby(run["results"], lambda result: result["row"]):
+        lines += [f"## {row}\n"]
+        for result in results:
+            lines += [*table(result), ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def table(result: dict[str, Any]) -> Iterator[str]:
+    """The lines of one attack."""
+    yield f"{result['name'][0].upper()}{result['name'][1:]}{TITLES[result['kind']]}:\n"
+    yield "| side | CPU | stall | twin | memory | log | how it ended | survived |"
+    yield "|---|---:|---:|---:|---:|---:|---|---|"
+    for side, outcome in result["sides"].items():
+        stall = in_ms(outcome["stall"])
+        end = outcome["end"]
+        if outcome["broken"]:
+            end = f"**{end}: {'; '.join(outcome['broken'])}**"
+        yield (
+            f"| {side} | {outcome['cpu']:.2f} s | {stall} | {in_ms(outcome['twin'])}"
+            f" | {outcome['memory'] / 1e6:.1f} MB | {outcome['log']:,} B"
+            f" | {end} | {survival(outcome)} |"
+        )
 
 
 if __name__ == "__main__":

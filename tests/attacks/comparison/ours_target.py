@@ -1,60 +1,150 @@
-"""A server of ours to be attacked: a root, and a portal; says its ports, logs into a file."""
+"""A server of ours to be attacked: says its ports, logs into a file.
+
+Its arguments: the path of its log, the policy, and what is served, with commas between.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import logging
 import sys
+import time
+from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
+
+from zope.interface import implementer
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from methods import Methods, State
 
 import broker
 import cred
+from broker import pb
+from broker.core.policy import PUBLISHED, STRICT, Policy
+from cred.checkers import ICredentialsChecker
+from cred.credentials import IUsernameHashedPassword
+from cred.identity import Identity
+from jelly.limits import Limits
+
+POLICIES = {"strict": STRICT, "published": PUBLISHED}
+TOKEN_LIFE = 1.0
+"""Seconds for which a login of the portal ``expiring`` holds."""
 
 
-class Root(broker.Root):
+class Root(Methods, broker.Root):
     """What is attacked."""
+
+
+class Thing(broker.Referenceable):
+    """What an avatar hands out."""
 
     def remote_echo(self, value: Any) -> Any:
         """Give it back."""
         return value
 
-    def remote_pair(self, first: Any, second: Any) -> None:
-        """Take two."""
 
-    def remote_whole(self, value: Any) -> int:
-        """Make an int of a number."""
-        return int(value)
+class Avatar(broker.Avatar):
+    """What a login gives."""
 
-    def remote_kind(self, value: Any) -> bytes:
-        """Say what is in the list that was given."""
-        return type(value[0]).__name__.encode("ascii")
+    def perspective_who(self) -> str | None:
+        """Say who is calling."""
+        return broker.current_call().peer.avatar_id
 
-    def remote_book(self) -> bytes:
-        """Give half a megabyte."""
-        return bytes(500_000)
-
-    def remote_fall(self) -> None:
-        """Raise."""
-        raise ValueError("the password of the database is secret")
+    def perspective_thing(self) -> Thing:
+        """Hand something out."""
+        return Thing()
 
 
-async def main() -> None:
+class Point(State, broker.Copyable, broker.RemoteCopy):
+    """A copy of a peer's."""
+
+    x: int = 0
+
+
+@implementer(ICredentialsChecker)
+class Expiring:
+    """Lets alice in, for a while."""
+
+    credentialInterfaces = (IUsernameHashedPassword,)
+
+    def requestAvatarId(self, credentials: Any) -> Identity:
+        """Say until when."""
+        return Identity("alice", expires=time.time() + TOKEN_LIFE)
+
+
+def portal(*checkers: Any) -> cred.Portal:
+    """A portal with these checkers."""
+    return cred.Portal(broker.realm(lambda avatar_id, mind: Avatar()), list(checkers))
+
+
+def known_users() -> Any:
+    """Users whose passwords are kept as they are."""
+    return cred.InMemoryUsernamePasswordDatabaseDontUse(alice="secret", bob="hidden")
+
+
+def tokens() -> Any:
+    """A checker of tokens, whose key nobody has."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    from cred.tokens import TokenChecker
+
+    raw = Ed25519PrivateKey.generate().public_key().public_bytes_raw()
+    x = base64.urlsafe_b64encode(raw).decode("ascii").rstrip("=")
+    key = {"kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "kid": "one", "x": x}
+    return TokenChecker({"keys": [key]}, issuer="us", audience="you")
+
+
+def mixed() -> Any:
+    """A store in which one user's password costs far less than the other's."""
+    from cred.passwords import STANDARD, Profile, hash_password
+    from cred.store_checker import StoreChecker
+    from cred.stores.files import FileStore
+    from cred.users import User
+
+    store = FileStore("users.db", create=True)
+    store.add(User("alice", hash_password("secret", Profile(64, 1, 1))))
+    store.add(User("bob", hash_password("hidden", STANDARD)))
+    return StoreChecker(store)
+
+
+def served(name: str, policy: Policy) -> tuple[Any, Policy]:
+    """What is served under a name, and under which policy."""
+    match name:
+        case "root":
+            return Root(), policy
+        case "small":
+            limits = Limits(max_string=1000, max_list=100, max_depth=10)
+            return Root(), policy.but(limits=limits)
+        case "hasty":
+            return Root(), policy.but(ping_after=1.0, ping_timeout=1.0, max_backlog=65536)
+        case "portal":
+            return portal(known_users()), policy.but(challenge_login=True)
+        case "expiring":
+            return portal(Expiring()), policy.but(challenge_login=True)
+        case "tokens":
+            return portal(tokens()), policy
+        case "mixed":
+            return portal(mixed()), policy
+    raise ValueError(name)
+
+
+async def main(policy: Policy, names: list[str]) -> None:
     """Serve until the parent has gone."""
-    portal = cred.Portal(
-        broker.realm(lambda avatar_id, mind: broker.Avatar()),
-        [cred.InMemoryUsernamePasswordDatabaseDontUse(alice="secret")],
-    )
-    policy = broker.STRICT.but(challenge_login=True)
-    async with (
-        broker.serve(Root(), "pb://127.0.0.1:0") as open_to_all,
-        broker.serve(portal, "pb://127.0.0.1:0", policy=policy) as with_login,
-    ):
-        servers = {"root": open_to_all, "portal": with_login}
-        ports = {name: server.addresses[0].rpartition(":")[2] for name, server in servers.items()}
-        print(json.dumps({name: int(port) for name, port in ports.items()}), flush=True)
+    broker.register(Point, "demo.Point")
+    pb.setUnjellyableForClass("demo.Point", Point)
+    ports = {}
+    async with AsyncExitStack() as stack:
+        for name in names:
+            target, chosen = served(name, policy)
+            server = broker.serve(target, "pb://127.0.0.1:0", policy=chosen)
+            addresses = (await stack.enter_async_context(server)).addresses
+            ports[name] = int(addresses[0].rpartition(":")[2])
+        print(json.dumps(ports), flush=True)
         await asyncio.Event().wait()
 
 
-logging.basicConfig(filename=sys.argv[1], format="%(asctime)s %(message)s", level=logging.WARNING)
-asyncio.run(main())
+logging.basicConfig(filename=sys.argv[1], format="%(asctime)s %(message)s", level=logging.INFO)
+asyncio.run(main(POLICIES[sys.argv[2]], sys.argv[3].split(",")))

@@ -1,9 +1,13 @@
-"""A server of Twisted's to be attacked: a root, and a portal; says its ports, logs into a file."""
+"""A server of Twisted's to be attacked: a root, and a portal; says its ports, logs into a file.
+
+Its arguments are those of a server of ours; of what is served it knows those two.
+"""
 
 from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 from twisted.cred import checkers, portal
@@ -12,32 +16,16 @@ from twisted.python import log
 from twisted.spread import pb
 from zope.interface import implementer
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from methods import Methods, State
 
-class Root(pb.Root):
+
+class Root(Methods, pb.Root):
     """What is attacked."""
 
-    def remote_echo(self, value: Any) -> Any:
-        """Give it back."""
-        return value
 
-    def remote_pair(self, first: Any, second: Any) -> None:
-        """Take two."""
-
-    def remote_whole(self, value: Any) -> int:
-        """Make an int of a number."""
-        return int(value)
-
-    def remote_kind(self, value: Any) -> bytes:
-        """Say what is in the list that was given."""
-        return type(value[0]).__name__.encode("ascii")
-
-    def remote_book(self) -> bytes:
-        """Give half a megabyte."""
-        return bytes(500_000)
-
-    def remote_fall(self) -> None:
-        """Raise."""
-        raise ValueError("the password of the database is secret")
+class Point(State, pb.Copyable, pb.RemoteCopy):
+    """A copy of a peer's."""
 
 
 @implementer(portal.IRealm)
@@ -50,7 +38,8 @@ class Realm:
 
 
 log.startLogging(open(sys.argv[1], "w"), setStdout=False)  # noqa: SIM115 - as long as it runs
-checker = checkers.InMemoryUsernamePasswordDatabaseDontUse(alice=b"secret")
+pb.setUnjellyableForClass("demo.Point", Point)
+checker = checkers.InMemoryUsernamePasswordDatabaseDontUse(alice=b"secret", bob=b"hidden")
 factories = {
     "root": pb.PBServerFactory(Root()),
     "portal": pb.PBServerFactory(portal.Portal(Realm(), [checker])),

@@ -1,0 +1,81 @@
+"""The bystander of an attack: calls ``echo`` of a server without pause, as lines tell it."""
+
+from __future__ import annotations
+
+import json
+import select
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parents[1] / "support")]
+
+from peers_raw import Client  # noqa: E402
+from processes import PATIENCE  # noqa: E402
+
+
+class Caller:
+    """Calls, and notes how long it waits.
+
+    Attributes:
+        longest: the longest that it waited for an answer, in seconds.
+        calls: how many were answered.
+    """
+
+    def __init__(self, port: int):
+        self._client = Client(port)
+        self.longest = 0.0
+        self.calls = 0
+
+    def call(self) -> bool:
+        """Return whether a call is answered."""
+        began = time.perf_counter()
+        number = self._client.next_number()
+        self._client.send(self._client.call(1, number=number))
+        is_answered = not isinstance(self._client.fate(number, PATIENCE), str)
+        self.longest = max(self.longest, time.perf_counter() - began)
+        self.calls += is_answered
+        return is_answered
+
+    def close(self) -> None:
+        """Close."""
+        self._client.close()
+
+
+def answer(value: Any) -> None:
+    """Write a line."""
+    print(json.dumps(value), flush=True)
+
+
+def main() -> None:
+    """Do what the lines say."""
+    answer({})
+    caller: Any = None
+    is_calling = False
+    while True:
+        if is_calling and not select.select([sys.stdin], [], [], 0)[0]:
+            is_calling = caller.call()
+            continue
+        line = sys.stdin.readline()
+        if not line:
+            return
+        word, *values = json.loads(line)
+        if word == "connect":
+            if caller is not None:
+                caller.close()
+            caller = Caller(*values)
+            answer(caller.call())
+        elif word == "start":
+            caller.longest, caller.calls, is_calling = 0.0, 0, True
+            answer(True)
+        else:
+            is_calling = False
+            longest, calls = caller.longest, caller.calls
+            answer([longest, calls, caller.call()])
+
+
+socket.setdefaulttimeout(PATIENCE)
+main()
