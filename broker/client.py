@@ -27,7 +27,6 @@ from broker.login import login
 from broker.net.children import connect_command
 from broker.net.streams import connect_stream, connect_unix
 from broker.net.tls import TLS
-from broker.net.transports import MakeProtocol
 
 __all__ = ["Connect", "connect"]
 
@@ -58,6 +57,8 @@ class Connect:
         self._policy = policy
         self._timeout = timeout
         self._connection: Connection | None = None
+        # Of the attempts under way: what ends each, and when, by the clock of the loop.
+        self._limits: dict[Broker, tuple[asyncio.Timeout, float]] = {}
         self._is_awaited = False
 
     def __repr__(self) -> str:
@@ -90,25 +91,27 @@ class Connect:
 
     async def _open(self) -> Connection:
         broker = Broker(True, policy=self._policy)
-        ends = asyncio.get_running_loop().time() + self._timeout
         limit = asyncio.timeout(None)
-
-        def reached(address: Any) -> Broker:
-            # Until here the time is limited by whoever looks the name up and connects.
-            limit.reschedule(ends)
-            return broker
-
+        self._limits[broker] = limit, asyncio.get_running_loop().time() + self._timeout
         try:
             async with limit:
-                return await self._log_in(broker, reached)
+                return await self._log_in(broker)
         except builtins.TimeoutError:
             if not limit.expired():
                 raise
             raise self._too_late(broker) from None
+        finally:
+            del self._limits[broker]
 
-    async def _log_in(self, broker: Broker, reached: MakeProtocol) -> Connection:
+    def _reached(self, broker: Broker) -> Broker:
+        # Until here the time is limited by whoever looks the name up and connects.
+        limit, ends = self._limits[broker]
+        limit.reschedule(ends)
+        return broker
+
+    async def _log_in(self, broker: Broker) -> Connection:
         location, policy = self._location, self._policy
-        await self._reach(location, reached)
+        await self._reach(location, broker)
         try:
             await ready(broker)
             if self._credentials is not None:
@@ -135,8 +138,12 @@ class Connect:
         what = f"no connection to {self._location} in {self._timeout:g} s ({step}){hint}"
         return TimeoutError(errno.ETIMEDOUT, what)
 
-    async def _reach(self, location: Location, reached: MakeProtocol) -> None:
-        """Make the connection that the address asks for."""
+    async def _reach(self, location: Location, broker: Broker) -> None:
+        """Make the connection that the address asks for, and give it to the broker."""
+
+        def reached(address: Any) -> Broker:
+            return self._reached(broker)
+
         match location:
             case SocketPath(path):
                 await connect_unix(reached, path, timeout=self._timeout)

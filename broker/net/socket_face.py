@@ -70,8 +70,9 @@ class SocketFace:
 
     def _give_back(self) -> None:
         """Give up this process's copy of the socket, where there is a socket."""
-        if self.connected and (face := self._socket()) is not None:
-            forks.give_back(face.fileno())
+        number = self._number()
+        if self.connected and number >= 0:
+            forks.give_back(number)
 
     def _what_ended(self, exc: Exception | None) -> Exception:
         """Say in our words why asyncio ended the connection, where nothing here did."""
@@ -89,11 +90,11 @@ class SocketFace:
 
         Closing ends it only if no other process has a copy of the descriptor.
         """
-        face = self._socket()
-        if face is None or face.fileno() < 0:
+        number, face = self._number(), self._socket()
+        if number < 0:
             return
         # uvloop's face of a socket has no ``shutdown``.
-        sock = socket.socket(face.family, face.type, face.proto, fileno=face.fileno())
+        sock = socket.socket(face.family, face.type, face.proto, fileno=number)
         try:
             if self._has_options() and _is_to_be_reset(sock):
                 _reset(sock)
@@ -114,6 +115,11 @@ class SocketFace:
 
     def _has_options(self) -> bool:
         return self.connected and not isinstance(self._peer, UNIXAddress | PipeAddress)
+
+    def _number(self) -> int:
+        """Return the descriptor of the socket; -1 where there is none, as in memory or closed."""
+        fileno = getattr(self._socket(), "fileno", None)
+        return -1 if fileno is None else fileno()
 
     def _socket(self) -> Any:
         """Return what the loop shows of the socket; None where there is none."""
