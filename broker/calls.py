@@ -8,12 +8,14 @@ from collections.abc import Callable
 from typing import Any
 
 from broker import journal
+from broker.core.callee import DRAINING
 from broker.core.messages import ObjectId, RequestId
 from broker.core.notice import Notice
 from broker.core.session import Session
-from broker.defer import Deferred
-from broker.errors import DeadReferenceError, Error, PBConnectionLost
-from broker.failure import Failure
+from broker.defer import Deferred, fail
+from broker.errors import DeadReferenceError, Error, PBConnectionLost, ServerDraining
+from broker.failure import Failure, qual
+from broker.flavors.failures import CopiedFailure
 from broker.net.forks import FORKED
 from broker.net.scheduler import Scheduler
 from broker.timeouts import DEADLINE
@@ -31,6 +33,7 @@ class Calls:
 
     Attributes:
         is_open: whether calls can be made.
+        is_refused: whether the peer has said that it drains: it would refuse any call.
         is_inherited: whether this is the copy of a child process, which can make none.
         now: the clock of time limits.
     """
@@ -43,6 +46,7 @@ class Calls:
         "_session",
         "is_inherited",
         "is_open",
+        "is_refused",
         "now",
     )
 
@@ -51,6 +55,7 @@ class Calls:
     ):
         self.is_open = False
         self.is_inherited = False
+        self.is_refused = False
         self.now: Callable[[], float] = _unset
         self._loop: asyncio.AbstractEventLoop | None = None
         self._session = session
@@ -112,6 +117,8 @@ class Calls:
         """
         wants_answer = bool(kw.pop("pbanswer", True)) if kw else True
         if not self.is_open:
+            if self.is_refused:
+                return fail(_refusal()) if wants_answer else None
             if not wants_answer and not self.is_inherited:
                 return None
             raise self._why_closed()
@@ -224,6 +231,14 @@ def _unsent(name: str) -> Deferred[Any]:
     deferred.label = name
     deferred.errback()
     return deferred
+
+
+def _refusal() -> CopiedFailure:
+    """Return what a peer that drains answers to a call, where it need not be asked."""
+    failure = CopiedFailure.__new__(CopiedFailure)
+    names = [qual(cls) for cls in ServerDraining.__mro__[:-1]]
+    failure.setCopyableState({"type": names[0], "value": DRAINING, "parents": names})
+    return failure
 
 
 def _unset() -> float:

@@ -99,6 +99,7 @@ class Broker(Doors):
     _idle: Deferred[None] | None = None
     _ration: Ration | None = None
     _is_aborted = False
+    _drains = ""
 
     def __init__(
         self,
@@ -205,7 +206,7 @@ class Broker(Doors):
         if self.disconnected:
             return
         self.disconnected = 1
-        self.calls.is_open = False
+        self.calls.is_open = self.calls.is_refused = False
         self.expectations.clear()
         self.pump.stop()
         for watcher in (self._keepalive, self._arrival):
@@ -292,9 +293,15 @@ class Broker(Doors):
         self.session.say_goodbye(code, text)
         self.flush()
 
-    def drain(self) -> Deferred[None]:
-        """Run no further call of the peer's; return a Deferred that fires when none is left."""
+    def drain(self, text: str = "the server is shutting down") -> Deferred[None]:
+        """Run no further call of the peer's; return a Deferred that fires when none is left.
+
+        The peer is told so, with ``text``, where the dialect can; as soon as there is one.
+        """
         self.session.drain()
+        if not self._drains:
+            self._drains = text
+            self.say_goodbye("draining", text)
         self._idle = Deferred()
         self._tell_idle()
         return self._idle
@@ -338,6 +345,8 @@ class Broker(Doors):
         self.expectations.met("offer")
         self.peer.certificate = getattr(self.transport, "peer_certificate", None)
         self._watch_peer()
+        if self._drains:
+            self.say_goodbye("draining", self._drains)
         self.connectionReady()
 
     def _watch_peer(self) -> None:
@@ -382,7 +391,8 @@ class Broker(Doors):
     def _on_peer_leaves(self, event: PeerLeaves) -> None:
         journal.peer_leaves(self, event)
         self.calls.is_open = False
-        if self._fault is None:
+        was_draining, self.calls.is_refused = self.calls.is_refused, event.code == "draining"
+        if self._fault is None or was_draining:
             self._fault = (
                 LoginExpired(event.text)
                 if event.code == "expired"

@@ -9,11 +9,15 @@ from broker.defer import Deferred
 from broker.flavors.reference import RemoteReference
 from broker.net import forks
 from broker.peer import Peer
+from broker.stopping import DRAIN, checked_drain, close_all, drained, until_told
 
 if TYPE_CHECKING:
     from broker.connection import Broker
 
 __all__ = ["Connection"]
+
+# What a server is told.
+LEAVING = "the client is shutting down"
 
 
 class Connection:
@@ -69,7 +73,7 @@ class Connection:
 
     @property
     def dialect(self) -> str:
-        """What is spoken: ``"pb"`` or ``"none"``; empty until that is agreed on."""
+        """What is spoken: ``"msgpack/1"``, ``"pb"`` or ``"none"``; empty until it is agreed on."""
         return self.broker.dialect
 
     @property
@@ -96,6 +100,40 @@ class Connection:
         if not self.is_closed:
             self.broker.transport.loseConnection()
         await self.wait_closed()
+
+    async def serve_forever(self, *, drain: float = DRAIN, handle_signals: bool = True) -> None:
+        """Be called until the connection ends, or SIGINT or SIGTERM comes; then drain, and close.
+
+        For a client whose own objects the server calls. When the signal comes, the server is told
+        (in `msgpack/1`), further calls of its are refused with ServerDraining, and the connection
+        stays open until the last one that runs has ended. A second signal ends it at once.
+
+        Args:
+            drain: seconds that the calls which run have; 0 for none, ``math.inf`` for no end.
+            handle_signals: whether to take these signals; only possible in the main thread.
+
+        Raises:
+            ConfigError: ``drain`` is negative, or no number.
+            RuntimeError: this process was forked after the connection was made.
+        """
+        seconds = checked_drain(drain)
+        await until_told(
+            self.wait_closed(),
+            lambda: self._drain(seconds),
+            lambda: self._close(at_once=True),
+            {} if handle_signals else None,
+        )
+
+    async def _drain(self, seconds: float) -> None:
+        if seconds:
+            await drained([self.broker], seconds, LEAVING)
+            await self._close(at_once=False)
+
+    async def _close(self, *, at_once: bool) -> None:
+        if not self.is_closed:
+            if at_once:
+                self.broker.say_goodbye("closing", LEAVING)
+            await close_all([self.broker], self.broker.policy.close_timeout, at_once=at_once)
 
     async def wait_closed(self) -> None:
         """Wait until the connection has ended, whoever ends it.

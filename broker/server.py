@@ -9,7 +9,7 @@ import signal
 import socket
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
-from contextlib import ExitStack, nullcontext, suppress
+from contextlib import ExitStack, suppress
 from types import TracebackType
 from typing import Any
 
@@ -23,16 +23,21 @@ from broker.core.policy import STRICT, Policy
 from broker.errors import ConfigError
 from broker.forgotten import warn_never_awaited
 from broker.handle import Connection
+from broker.net import forks
 from broker.net.listener import Listener
 from broker.net.scheduler import LoopScheduler
 from broker.net.streams import bind_stream, bind_unix, start_accepting
 from broker.net.tls import TLS
 from broker.printable import printable, text_of_value
 from broker.reception import Reception
+from broker.stopping import DRAIN, checked_drain, close_all, drained, until_told
 
 __all__ = ["Serve", "Server", "ServerStats", "serve"]
 
 logger = logging.getLogger("broker.server")
+
+# What clients are told.
+LEAVING = "the server is shutting down"
 
 
 class ServerStats(Struct):
@@ -59,7 +64,8 @@ class Server:
         stats: what it has done so far.
     """
 
-    def __init__(self, root: Any, policy: Policy):
+    def __init__(self, root: Any, policy: Policy, drain: float = DRAIN):
+        self._drain = drain
         self.addresses: tuple[str, ...] = ()
         self.stats = ServerStats()
         self._root = root_of(root)
@@ -85,29 +91,33 @@ class Server:
         """The connections that are open."""
         return tuple(broker.connection for broker in self._brokers)
 
-    async def serve_forever(self, *, handle_signals: bool = True) -> None:
-        """Serve until the server is closed, or SIGINT or SIGTERM comes; then drain.
+    async def serve_forever(
+        self, *, drain: float | None = None, handle_signals: bool = True
+    ) -> None:
+        """Serve until the server is closed, or SIGINT or SIGTERM comes; then close in good order.
 
         A second signal ends it at once. SIGHUP has the certificates read again, where they are
         files; without such files it does what it did before.
 
         Args:
+            drain: seconds for calls that run when the signal comes; see `close`.
             handle_signals: whether to take these signals; only possible in the main thread.
+
+        Raises:
+            ConfigError: ``drain`` is negative, or no number.
         """
-        stop = asyncio.Event()
-        abort = asyncio.Event()
-
-        def interrupted() -> None:
-            (abort if stop.is_set() else stop).set()
-
-        handlers = {signal.SIGINT: interrupted, signal.SIGTERM: interrupted}
-        if self._tls is not None and self._tls.files:
-            handlers[signal.SIGHUP] = self._hung_up
-        with _signals(handlers) if handle_signals else nullcontext():
-            await _first(stop.wait(), self._closed.wait())
-            if not self._closed.is_set():
-                await _first(self.close(), abort.wait())
-                await self.close(drain=0)
+        seconds = self._drain if drain is None else checked_drain(drain)
+        handlers: dict[signal.Signals, Callable[[], None]] | None = None
+        if handle_signals:
+            handlers = {}
+            if self._tls is not None and self._tls.files:
+                handlers[signal.SIGHUP] = self._hung_up
+        await until_told(
+            self._closed.wait(),
+            lambda: self.close(drain=seconds),
+            lambda: self.close(drain=0),
+            handlers,
+        )
 
     def reload_certificates(self) -> None:
         """Read the files of certificates and keys again, for the connections to come.
@@ -128,41 +138,34 @@ class Server:
             text = "reading certificates again for SIGHUP: ConfigError: %s"
             logger.error(text, printable(text_of_value(exc), 600, is_ascii=False))
 
-    async def close(self, *, drain: float = 30.0) -> None:
+    async def close(self, *, drain: float | None = None) -> None:
         """Stop accepting, wait for running calls, and close.
 
+        Clients are told at once (in `msgpack/1`) and make no further calls; a call that comes all
+        the same is refused with ServerDraining. A connection stays open until its last call has
+        ended and the answer has left.
+
         Args:
-            drain: seconds to wait for calls that run; new ones are refused with ServerDraining.
+            drain: seconds to wait for calls that run; 0 for not at all, ``math.inf`` for as long as
+                it takes; as given to `serve` unless given here.
+
+        Raises:
+            ConfigError: ``drain`` is negative, or no number.
         """
+        seconds = self._drain if drain is None else checked_drain(drain)
+        for broker in self._brokers:
+            forks.check(broker)
         self._is_closing = True
         for listener in self._listeners:
             listener.close()
-        if drain > 0 and self._brokers:
-            waits = [asyncio.ensure_future(_until(broker.drain())) for broker in self._brokers]
-            _, late = await asyncio.wait(waits, timeout=drain)
-            for wait in late:
-                wait.cancel()
-        await self._close_connections(at_once=drain <= 0)
+        if seconds:
+            await drained(self._brokers, seconds, LEAVING)
+        else:
+            for broker in list(self._brokers):
+                broker.say_goodbye("closing", LEAVING)
+        await close_all(self._brokers, self._policy.close_timeout, at_once=not seconds)
         self._reception.ration.settle()
         self._closed.set()
-
-    async def _close_connections(self, at_once: bool) -> None:
-        brokers = list(self._brokers)
-        for broker in brokers:
-            broker.say_goodbye("closing" if at_once else "draining", "the server is shutting down")
-            if at_once:
-                broker.transport.abortConnection()
-            else:
-                broker.transport.loseConnection()
-        if not brokers:
-            return
-        closing = [asyncio.ensure_future(_until(broker.closed)) for broker in brokers]
-        _, late = await asyncio.wait(closing, timeout=self._policy.close_timeout)
-        for broker in brokers:
-            if not broker.disconnected:
-                broker.transport.abortConnection()
-        if late:
-            await asyncio.wait(late)
 
     def _listen(self, locations: list[Location], tls: TLS | None) -> None:
         self._tls = tls
@@ -215,8 +218,16 @@ class Serve:
     One that was never awaited is told of by a RuntimeWarning, as a coroutine is.
     """
 
-    def __init__(self, target: Any, locations: list[Location], tls: TLS | None, policy: Policy):
+    def __init__(
+        self,
+        target: Any,
+        locations: list[Location],
+        tls: TLS | None,
+        policy: Policy,
+        drain: float,
+    ):
         self._target = target
+        self._drain = drain
         self._locations = locations
         self._tls = tls
         self._policy = policy
@@ -242,7 +253,7 @@ class Serve:
         traceback: TracebackType | None,
     ) -> None:
         if self._server is not None:
-            await self._server.close(drain=30.0 if error is None else 0)
+            await self._server.close(drain=None if error is None else 0)
 
     def close(self) -> None:
         """Give it up: there is no server, and no warning that it was never awaited."""
@@ -255,12 +266,18 @@ class Serve:
             warn_never_awaited(f"serve({name}, {addresses})", "server", self)
 
     async def _start(self) -> Server:
-        server = Server(self._target, self._policy)
+        server = Server(self._target, self._policy, self._drain)
         server._listen(self._locations, self._tls)
         return server
 
 
-def serve(target: Any, *addresses: str, tls: TLS | None = None, policy: Policy = STRICT) -> Serve:
+def serve(
+    target: Any,
+    *addresses: str,
+    tls: TLS | None = None,
+    policy: Policy = STRICT,
+    drain: float = DRAIN,
+) -> Serve:
     """Serve an object, or a portal, at one or more addresses.
 
     Args:
@@ -270,13 +287,15 @@ def serve(target: Any, *addresses: str, tls: TLS | None = None, policy: Policy =
             address at port 8787 unless given.
         tls: the certificate to show, for ``pbs://``.
         policy: what is allowed.
+        drain: seconds that calls have to end when the server is closed; see `Server.close`.
 
     Returns:
         An object to ``await``, or to use in ``async with``, for a Server. Leaving the block closes
         it when its calls have ended; after an exception at once.
 
     Raises:
-        ConfigError: an address is not understood, or is public and without TLS, or lacks ``tls``.
+        ConfigError: an address is not understood, or is public and without TLS, or lacks ``tls``;
+            or ``drain`` is negative.
         CannotListenError: a port is in use, or not ours to open.
         TypeError: ``target`` is neither a Root nor a Portal.
     """
@@ -286,7 +305,7 @@ def serve(target: Any, *addresses: str, tls: TLS | None = None, policy: Policy =
         _check(location, tls, policy)
     if tls is not None and not any(location.is_tls for location in locations):
         raise ConfigError(f"tls= is for pbs:// addresses, not {locations[0]}")
-    return Serve(target, locations, tls, policy)
+    return Serve(target, locations, tls, policy, checked_drain(drain))
 
 
 def _listed(places: Sequence[object]) -> str:
@@ -332,35 +351,3 @@ def _unbind(location: Location, sockets: Sequence[socket.socket]) -> None:
     if isinstance(location, SocketPath):
         with suppress(OSError):
             os.unlink(location.path)
-
-
-class _signals:
-    """While this block runs, signals call functions, by the number of the signal."""
-
-    def __init__(self, functions: dict[signal.Signals, Callable[[], None]]):
-        self._functions = functions
-        self._loop = asyncio.get_running_loop()
-
-    def __enter__(self) -> None:
-        for number, function in self._functions.items():
-            self._loop.add_signal_handler(number, function)
-
-    def __exit__(self, *exc: object) -> None:
-        for number in self._functions:
-            self._loop.remove_signal_handler(number)
-
-
-async def _until(awaitable: Any) -> None:
-    await awaitable
-
-
-async def _first(*coroutines: Any) -> None:
-    tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

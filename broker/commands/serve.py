@@ -16,6 +16,7 @@ from broker.commands.wording import in_words
 from broker.errors import CannotListenError, ConfigError
 from broker.server import Serve
 from broker.server import serve as serve_at
+from broker.stopping import DRAIN
 from cred.strcred import StrcredException
 from cred.users import StoreError
 
@@ -32,13 +33,23 @@ CANNOT_START, WRONG_USE = 1, 2
 @click.argument("addresses", metavar="[ADDRESS]…", nargs=-1)
 @server_options
 @click.option(
+    "--drain",
+    type=float,
+    default=DRAIN,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long calls that run may go on after a signal.",
+)
+@click.option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning", "error"]),
     default="info",
     show_default=True,
     help="What is told on the standard error.",
 )
-def serve(target: str, addresses: tuple[str, ...], log_level: str, **options: Any) -> None:
+def serve(
+    target: str, addresses: tuple[str, ...], drain: float, log_level: str, **options: Any
+) -> None:
     """Serve the object NAME of MODULE at each ADDRESS, until SIGTERM or SIGINT.
 
     NAME is a Root or a Portal, or a class of one. With --checker it is what users get who have
@@ -56,7 +67,7 @@ def serve(target: str, addresses: tuple[str, ...], log_level: str, **options: An
         tls, policy = settings.tls(checkers), settings.policy()
         if settings.audit_log is not None:
             write_audit(settings.audit_log)
-        server = serve_at(root, *addresses, tls=tls, policy=policy)
+        server = serve_at(root, *addresses, tls=tls, policy=policy, drain=drain)
     except (ConfigError, StoreError, StrcredException, WrongTarget) as exc:
         show_cause(exc)
         click.echo(f"pb serve: {in_words(exc)}", err=True)

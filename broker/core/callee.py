@@ -47,7 +47,10 @@ from jelly.atoms import Expression
 from jelly.errors import ProtocolError
 from jelly.slices import UNFINISHED
 
-__all__ = ["Callee", "IncomingCall"]
+__all__ = ["DRAINING", "Callee", "IncomingCall"]
+
+DRAINING = "not run: the server is shutting down"
+"""What a call is told that comes too late."""
 
 
 class IncomingCall:
@@ -298,7 +301,7 @@ class Callee:
     def _admit(self, message: Any) -> Any:
         """Return the object that is called, if calls are taken at all."""
         if self.is_draining:
-            raise ServerDraining("not run: the server is shutting down")
+            raise ServerDraining(DRAINING)
         if len(self.running) >= self.max_calls:
             self._stats.count("max_calls")
             raise ServerBusy(f"{self.max_calls} calls in flight (max_calls)")

@@ -1,0 +1,127 @@
+"""Stopping in good order when a signal comes: calls that run may end, others may not begin.
+
+Servers stop so, and clients that are called.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import signal
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from broker.errors import ConfigError
+
+if TYPE_CHECKING:
+    from broker.connection import Broker
+
+__all__ = ["DRAIN", "checked_drain", "close_all", "drained", "until_told"]
+
+DRAIN = 30.0
+"""Seconds that calls have to end, unless told otherwise."""
+
+
+def checked_drain(seconds: Any) -> float:
+    """Return seconds to drain: 0 is not at all, ``math.inf`` as long as it takes.
+
+    Raises:
+        ConfigError: they are no number, or negative.
+    """
+    is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+    if not is_number or math.isnan(seconds) or seconds < 0:
+        raise ConfigError(f"drain={seconds!r}: give seconds, 0 for none; math.inf has no end")
+    return float(seconds)
+
+
+async def until_told(
+    ended: Awaitable[Any],
+    close: Callable[[], Awaitable[Any]],
+    cut: Callable[[], Awaitable[Any]],
+    handlers: Mapping[signal.Signals, Callable[[], None]] | None = None,
+) -> None:
+    """Wait until something has ended, or SIGINT or SIGTERM comes; then close it.
+
+    Args:
+        ended: what to wait for.
+        close: closes in good order.
+        cut: closes at once; called after ``close``, or at a second signal while that takes.
+        handlers: what other signals do meanwhile; None takes no signals at all.
+    """
+    stop, abort = asyncio.Event(), asyncio.Event()
+
+    def interrupted() -> None:
+        (abort if stop.is_set() else stop).set()
+
+    taken: dict[signal.Signals, Callable[[], None]] = {}
+    if handlers is not None:
+        taken = {signal.SIGINT: interrupted, signal.SIGTERM: interrupted, **handlers}
+    with _Signals(taken):
+        await _first(stop.wait(), ended)
+        if stop.is_set():
+            await _first(close(), abort.wait())
+            await cut()
+
+
+async def drained(brokers: Iterable[Broker], seconds: float, text: str) -> None:
+    """Have connections refuse calls, and wait until those that run have ended, or time is up.
+
+    Args:
+        brokers: whose; their peers are told at once.
+        seconds: that the calls have.
+        text: what the peers are told.
+    """
+    waits = [asyncio.ensure_future(_until(broker.drain(text))) for broker in brokers]
+    if waits:
+        _, late = await asyncio.wait(waits, timeout=None if math.isinf(seconds) else seconds)
+        for wait in late:
+            wait.cancel()
+
+
+async def close_all(brokers: Iterable[Broker], seconds: float, *, at_once: bool) -> None:
+    """Close connections, and cut off those that have not ended after so many seconds."""
+    brokers = list(brokers)
+    for broker in brokers:
+        end = broker.transport.abortConnection if at_once else broker.transport.loseConnection
+        end()
+    if not brokers:
+        return
+    closing = [asyncio.ensure_future(_until(broker.closed)) for broker in brokers]
+    _, late = await asyncio.wait(closing, timeout=seconds)
+    for broker in brokers:
+        if not broker.disconnected:
+            broker.transport.abortConnection()
+    if late:
+        await asyncio.wait(late)
+
+
+class _Signals:
+    """While this block runs, signals call functions, by the number of the signal."""
+
+    def __init__(self, functions: Mapping[signal.Signals, Callable[[], None]]):
+        self._functions = functions
+        self._loop = asyncio.get_running_loop()
+
+    def __enter__(self) -> None:
+        for number, function in self._functions.items():
+            self._loop.add_signal_handler(number, function)
+
+    def __exit__(self, *exc: object) -> None:
+        for number in self._functions:
+            self._loop.remove_signal_handler(number)
+
+
+async def _until(awaitable: Any) -> None:
+    await awaitable
+
+
+async def _first(*awaitables: Awaitable[Any]) -> None:
+    tasks = [asyncio.ensure_future(awaitable) for awaitable in awaitables]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
