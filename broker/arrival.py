@@ -27,9 +27,19 @@ class Arrival:
         policy: the time and the rate.
         session: whose messages they are.
         give_up: called with PBConnectionLost and the name of the limit.
+        is_reading: returns whether what the peer sends is read.
     """
 
-    __slots__ = ("_begun_at", "_give_up", "_policy", "_scheduler", "_session", "_since", "_timer")
+    __slots__ = (
+        "_begun_at",
+        "_give_up",
+        "_is_reading",
+        "_policy",
+        "_scheduler",
+        "_session",
+        "_since",
+        "_timer",
+    )
 
     def __init__(
         self,
@@ -37,11 +47,13 @@ class Arrival:
         policy: Policy,
         session: Session,
         give_up: Callable[[Exception, str], object],
+        is_reading: Callable[[], bool],
     ):
         self._scheduler = scheduler
         self._policy = policy
         self._session = session
         self._give_up = give_up
+        self._is_reading = is_reading
         self._timer: Cancellable | None = None
         self._since = 0.0
         self._begun_at = -1
@@ -54,6 +66,10 @@ class Arrival:
         if self._timer is None:
             self._timer = self._scheduler.later(self._policy.partial_timeout, self._look)
 
+    def allow(self, seconds: float) -> None:
+        """Nothing was read for so long: this does not count."""
+        self._since += seconds
+
     def stop(self) -> None:
         """Watch no more."""
         if self._timer is not None:
@@ -65,7 +81,10 @@ class Arrival:
         pending = session.pending
         if not pending:
             return
-        if not session.inbox.wants_data or session.inbox.has_more:
+        if not self._is_reading():
+            self._timer = self._scheduler.later(_PERIOD, self._look)
+            return
+        if session.inbox.has_more:
             self._since = now
             self._timer = self._scheduler.later(_PERIOD, self._look)
             return

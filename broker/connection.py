@@ -37,6 +37,7 @@ from broker.core.policy import Policy, published_policy
 from broker.core.session import Session
 from broker.defer import Deferred
 from broker.doors import Doors
+from broker.ending import Ending, end_caches, forget_frames
 from broker.errors import (
     LoginExpired,
     PBConnectionLost,
@@ -122,7 +123,8 @@ class Broker(Doors):
         # Whoever may give the connection up shares this one bound method.
         self.expectations = Expectations(self.abort)
         self._scheduler: Scheduler = scheduler_for(None)
-        self.pump = Pump(self.session, self.policy, self.expectations.give_up)
+        give_up = self.expectations.give_up
+        self.pump = Pump(self.session, self.policy, give_up, self._allow)
         self.calls = Calls(self.session, self.pump.soon_flush, self.pump.flush_later)
         self.answered = self.calls.answered
         self.refused = self.calls.refused
@@ -163,7 +165,11 @@ class Broker(Doors):
         if self._ration is not None:
             self._ration.begin(self._scheduler)
         self._arrival = Arrival(
-            self._scheduler, self.policy, self.session, self.expectations.give_up
+            self._scheduler,
+            self.policy,
+            self.session,
+            self.expectations.give_up,
+            self._is_reading,
         )
         if hasattr(transport, "getPeer"):
             self.peer.address = transport.getPeer()
@@ -181,7 +187,7 @@ class Broker(Doors):
         if not self.isClient:
             text = "no choice of a dialect in {:g} s"
         self.expectations.add("offer", seconds, text.format(seconds))
-        self.expectations.begin(self._scheduler)
+        self.expectations.begin(self._scheduler, self._is_reading)
         self.session.start()
         self.flush()
 
@@ -197,12 +203,17 @@ class Broker(Doors):
             self.session.receive(data)
         if self.session.pending and self._arrival is not None:
             self._arrival.watch()
+            self.pump.weigh()
         # What waits for its turn already is joined by this.
         if not self.pump.has_turn:
             self.pump.run()
 
     def connectionLost(self, reason: Failure) -> None:
-        """Fail what is pending and let everything go (published)."""
+        """Handle what came before the end, fail what is pending, and let everything go (published).
+
+        Where answers to calls of ours wait to be handled, that takes turns of the loop; all is over
+        when ``closed`` fires.
+        """
         if self.disconnected:
             return
         self.disconnected = 1
@@ -212,21 +223,21 @@ class Broker(Doors):
         for watcher in (self._keepalive, self._arrival):
             if watcher is not None:
                 watcher.stop()
-        # Answers may have come that wait for their turn.
-        self.session.inbox.settle()
-        was_connected = self.session.dialect is not None
         ended_by = getattr(reason, "value", reason)
+        end = partial(self._end, ended_by)
+        Ending(self, self.session, self.policy, self._scheduler, end).take_turn()
+
+    def _end(self, ended_by: Any) -> None:
+        was_connected = self.session.dialect is not None
         self.reason = ended_by if self._fault is None else self._fault
         limit = getattr(ended_by, "limit", "")
         if limit:
             self.session.stats.count(limit)
-        self.calls.lost(self.session.end(), self.reason)
+        lost = self.session.end()
+        self.pump.end()
+        self.calls.lost(lost, self.reason)
         translator = self.session.translator
-        for entry in translator.published.clear():
-            journal.guard(self, entry.stop)
-        for cache in translator.held.clear():
-            # Guarded: its class may have a ``__setattr__`` of its own.
-            journal.guard(self, partial(setattr, cache, "broker", None))
+        end_caches(self, translator)
         if self._results is not None and self.policy.cancel_on_disconnect:
             self._results.cancel()
         notifiers = self._on_disconnect if was_connected else self._on_fail
@@ -282,6 +293,7 @@ class Broker(Doors):
         if self.disconnected or self._is_aborted or self.transport is None:
             return
         self._is_aborted = True
+        forget_frames(error)
         if self._fault is None:
             self._fault = error
         self.calls.is_open = False
@@ -361,11 +373,21 @@ class Broker(Doors):
                 self._ping,
                 self.expectations.give_up,
                 self.session.forget_pings,
+                self.pump,
             )
         elif hasattr(self.transport, "watch_peer"):
             self.transport.watch_peer(silence, patience)
         elif (sock := dead_peers.socket_of(self.transport)) is not None:
             dead_peers.watch(sock, silence, patience)
+
+    def _is_reading(self) -> bool:
+        return self.pump.is_reading
+
+    def _allow(self, seconds: float) -> None:
+        """Nothing was read for so long: this does not count against the peer."""
+        for watcher in (self._keepalive, self._arrival, self.expectations):
+            if watcher is not None:
+                watcher.allow(seconds)
 
     def _ping(self) -> None:
         self.session.ping(0)

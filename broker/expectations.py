@@ -9,26 +9,40 @@ from broker.net.scheduler import Cancellable, Scheduler
 
 __all__ = ["Expectations"]
 
+# Seconds between two looks at what is late, while nothing is read.
+_PERIOD = 1.0
+
 
 class Expectations:
     """The timers of one connection that end it.
+
+    Time in which nothing is read does not count.
 
     Args:
         give_up: called with PBConnectionLost, whose text is what was expected, and the name of the
             limit: what was expected, and ``_timeout``. An attribute, too.
     """
 
-    __slots__ = ("_noted", "_scheduler", "_timers", "give_up")
+    __slots__ = ("_allowed", "_is_reading", "_noted", "_scheduler", "_timers", "give_up")
 
     def __init__(self, give_up: Callable[[Exception, str], object]):
         self.give_up = give_up
         self._scheduler: Scheduler | None = None
+        self._is_reading: Callable[[], bool] = _always
         self._noted: list[tuple[str, float, str]] = []
         self._timers: dict[str, Cancellable] = {}
+        # Seconds that do not count, in all.
+        self._allowed = 0.0
 
-    def begin(self, scheduler: Scheduler) -> None:
-        """Take the clock; what was expected before counts from now on."""
+    def begin(self, scheduler: Scheduler, is_reading: Callable[[], bool]) -> None:
+        """Take the clock; what was expected before counts from now on.
+
+        Args:
+            scheduler: the clock.
+            is_reading: returns whether what the peer sends is read.
+        """
         self._scheduler = scheduler
+        self._is_reading = is_reading
         noted, self._noted = self._noted, []
         for expectation in noted:
             self.add(*expectation)
@@ -38,9 +52,7 @@ class Expectations:
         if self._scheduler is None:
             self._noted.append((name, seconds, text))
             return
-        self._timers[name] = self._scheduler.later(
-            seconds, lambda: self.give_up(PBConnectionLost(text), f"{name}_timeout")
-        )
+        self._wait(seconds, name, text, self._scheduler.now() + seconds - self._allowed)
 
     def met(self, name: str) -> None:
         """What was expected has come, or does not matter any more."""
@@ -48,7 +60,37 @@ class Expectations:
         if timer is not None:
             timer.cancel()
 
+    def allow(self, seconds: float) -> None:
+        """Nothing was read for so long: this does not count."""
+        self._allowed += seconds
+
     def clear(self) -> None:
         """Expect nothing more."""
+        self._noted.clear()
         for name in list(self._timers):
             self.met(name)
+
+    def _wait(self, seconds: float, name: str, text: str, ends: float) -> None:
+        if self._scheduler is not None:
+            self._timers[name] = self._scheduler.later(seconds, self._look, name, text, ends)
+
+    def _look(self, name: str, text: str, ends: float) -> None:
+        """Give up, or wait on: ``ends`` is by a clock that stands still while nothing is read."""
+        if self._scheduler is None:
+            return
+        left = ends + self._allowed - self._scheduler.now()
+        if not self._is_reading():
+            self._wait(_PERIOD, name, text, ends)
+        elif left > _JITTER:
+            self._wait(left, name, text, ends)
+        else:
+            del self._timers[name]
+            self.give_up(PBConnectionLost(text), f"{name}_timeout")
+
+
+# A timer may go off so much before its time.
+_JITTER = 0.001
+
+
+def _always() -> bool:
+    return True

@@ -1,62 +1,71 @@
 """The flow: how much is taken from a peer that does not take what it is sent.
 
-While too much is unsent, the peer's calls are held; while too much waits to be handled, no more is
-read. Where the calls that wait fill their cap, they are made all the same, for as much as the
-answers may take: else two ends with more to say than the caps hold would wait for each other.
+While too much is unsent, the peer's calls are held; while too much waits to be handled, or the
+budget of the server is used up, no more is read. Where the calls that wait fill their cap, they are
+made all the same, for as much as the answers may take: else two ends with more to say than the caps
+hold would wait for each other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
+from broker.budget import Share
 from broker.core.policy import Policy
 from broker.core.session import Session
 from broker.patience import Patience
+from broker.reading import Reading
 
 __all__ = ["Flow"]
 
 
 class Flow:
-    """Back-pressure on one connection, both ways.
+    """Flow control of one connection, both ways.
 
     Args:
         session: whose calls are held.
         policy: the marks.
-        transport: what is paused, if it can be.
+        reading: reads what the peer sends, or does not.
         unsent: returns the bytes that wait to be taken.
         patience: watches the peer while much waits.
         resume: has messages handled soon.
+        share: of the budget of the server; None at a client.
+
+    Attributes:
+        reading: as given.
     """
 
     __slots__ = (
         "_is_impeded",
-        "_is_reading",
         "_patience",
         "_policy",
         "_resume",
         "_session",
-        "_transport",
+        "_share",
         "_unsent",
+        "reading",
     )
 
     def __init__(
         self,
         session: Session,
         policy: Policy,
-        transport: Any,
+        reading: Reading,
         unsent: Callable[[], int],
         patience: Patience,
         resume: Callable[[], object],
+        share: Share | None = None,
     ):
         self._session = session
         self._policy = policy
-        self._transport = transport
+        self.reading = reading
         self._unsent = unsent
         self._patience = patience
         self._resume = resume
-        self._is_reading = True
         self._is_impeded = False
+        self._share = share
+        if share is not None:
+            share.on_change = self._read
 
     def regulate(self) -> int:
         """Hold the peer's calls or let them go on, stop reading or go on, as the marks say.
@@ -80,15 +89,26 @@ class Flow:
         if is_full and not is_held:
             self._resume()
         self._is_impeded = is_full or not wants_data
-        if wants_data is not self._is_reading:
-            self._is_reading = wants_data
-            if not wants_data:
-                session.stats.count("max_backlog")
-            if hasattr(self._transport, "pauseProducing"):
-                act = "resumeProducing" if wants_data else "pauseProducing"
-                getattr(self._transport, act)()
+        if not wants_data and self.reading.is_on:
+            session.stats.count("max_backlog")
+        self._read()
+        self.weigh()
         return -1 if self._is_impeded else policy.high_water - unsent
+
+    def weigh(self) -> None:
+        """Report to the budget of the server what is held."""
+        if self._share is not None:
+            self._share.report()
 
     def stop(self) -> None:
         """Watch no more: the connection is gone."""
         self._patience.stop()
+
+    def end(self) -> None:
+        """Hold nothing any more."""
+        if self._share is not None:
+            self._share.end()
+
+    def _read(self) -> None:
+        is_held_back = self._share is not None and self._share.is_held_back
+        self.reading.turn(self._session.inbox.wants_data and not is_held_back)

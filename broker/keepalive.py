@@ -1,14 +1,40 @@
-"""Keepalive: notices that a peer is gone although nobody said so."""
+"""Keepalive: notices that a peer is gone although nobody said so.
+
+Theory of operation. A peer that is silent is asked, and any byte is an answer. Time in which this
+side does not read does not count, since the peer may have answered. Nor does the peer seem gone
+while it takes what was sent before the question. While this side does not read, or has much to
+handle, the peer's own questions wait: so it is told now and then that this side is there, by a
+question, too.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from broker.errors import PBConnectionLost
 from broker.net.scheduler import Scheduler
 
-__all__ = ["Keepalive"]
+__all__ = ["Keepalive", "Watched"]
+
+# Seconds between two looks while nothing is read.
+_PERIOD = 1.0
+
+
+class Watched(Protocol):
+    """A connection, as its keepalive sees it: ``pump.Pump``."""
+
+    @property
+    def is_reading(self) -> bool:
+        """Whether what the peer sends is read."""
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether something has come that is not handled yet."""
+
+    @property
+    def taken(self) -> int:
+        """Bytes that the peer has taken while more waits for it; -1 where nothing does."""
 
 
 class Keepalive:
@@ -22,6 +48,7 @@ class Keepalive:
         give_up: called with PBConnectionLost and the name of the limit.
         forget: called every ``silence`` seconds or later, though not as late as twice that: what
             is counted over such a time begins anew.
+        watched: the connection.
 
     Attributes:
         last_heard: when something came from the peer, by :attr:`now`; set by whoever hears it.
@@ -34,10 +61,13 @@ class Keepalive:
         "_forgot",
         "_give_up",
         "_last_asked",
+        "_last_told",
         "_patience",
         "_scheduler",
         "_silence",
+        "_taken",
         "_timer",
+        "_watched",
         "last_heard",
         "now",
     )
@@ -50,6 +80,7 @@ class Keepalive:
         ask: Callable[[], object],
         give_up: Callable[[Exception, str], object],
         forget: Callable[[], object],
+        watched: Watched,
     ):
         self._scheduler = scheduler
         self._silence = silence
@@ -58,15 +89,29 @@ class Keepalive:
         self._give_up = give_up
         self._forget = forget
         self.now = scheduler.now
-        self.last_heard = self._last_asked = self._forgot = self.now()
+        self._watched = watched
+        self._taken = -1
+        self.last_heard = self._last_asked = self._last_told = self._forgot = self.now()
         self._timer: Any = scheduler.later(silence, self._look)
 
     def stop(self) -> None:
         """Look no more."""
         self._timer.cancel()
 
+    def allow(self, seconds: float) -> None:
+        """Nothing was read for so long: this does not count as silence."""
+        self.last_heard += seconds
+
     def _look(self) -> None:
-        now = self.now()
+        now, watched = self.now(), self._watched
+        if not watched.is_reading:
+            self._tell(now)
+            self._timer = self._scheduler.later(min(self._silence, _PERIOD), self._look)
+            return
+        before, self._taken = self._taken, watched.taken
+        if 0 <= before < self._taken:
+            # Much was unsent at both looks, and the peer has taken some of it.
+            self.last_heard = now
         silent = now - self.last_heard
         whole = self._silence + self._patience
         if silent >= whole:
@@ -78,7 +123,15 @@ class Keepalive:
         has_asked = self._last_asked > self.last_heard
         if silent >= self._silence and not has_asked:
             has_asked = True
-            self._last_asked = now
+            self._last_asked = self._last_told = now
             self._ask()
+        elif watched.is_behind:
+            self._tell(now)
         due = whole if has_asked else self._silence
         self._timer = self._scheduler.later(due - silent, self._look)
+
+    def _tell(self, now: float) -> None:
+        """Let the peer hear something, unless it has just heard it."""
+        if now - self._last_told >= self._silence:
+            self._last_told = now
+            self._ask()

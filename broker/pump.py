@@ -12,12 +12,14 @@ import contextlib
 from collections.abc import Callable
 from typing import Any
 
+from broker.budget import SMALL, Budget, Share
 from broker.core.policy import Policy
 from broker.core.session import Session
 from broker.errors import ProtocolError
 from broker.flow import Flow
 from broker.net.scheduler import Scheduler
 from broker.patience import Patience
+from broker.reading import Reading
 from broker.turns import Turns
 
 __all__ = ["Pump"]
@@ -34,13 +36,16 @@ class Pump:
         session: whose they are.
         policy: how long a turn is, and how much may wait.
         give_up: called with the fault that ends the connection, and the limit that it went beyond.
+        allow: called with the seconds for which nothing was read, when reading goes on.
 
     Attributes:
+        budget: of the server whose connection it is; None at a client.
         has_turn: whether messages wait for a turn that is asked for.
         turns: shares time with other connections; a server gives one to all of its own.
     """
 
     __slots__ = (
+        "_allow",
         "_flow",
         "_give_up",
         "_has_flush",
@@ -52,13 +57,22 @@ class Pump:
         "_session",
         "_transport",
         "_when_drained",
+        "budget",
         "has_turn",
         "turns",
     )
 
-    def __init__(self, session: Session, policy: Policy, give_up: Callable[..., object]):
+    def __init__(
+        self,
+        session: Session,
+        policy: Policy,
+        give_up: Callable[..., object],
+        allow: Callable[[float], object],
+    ):
         self.has_turn = False
         self.turns = Turns(policy.turn_time)
+        self.budget: Budget | None = None
+        self._allow = allow
         self._session = session
         self._policy = policy
         self._give_up = give_up
@@ -87,10 +101,16 @@ class Pump:
         self._transport = transport
 
     def stop(self) -> None:
-        """Write nothing more: the connection is gone."""
+        """Handle and write nothing more: the connection is gone."""
         self._out = self._scheduler = self._transport = None
+        self._when_drained.clear()
         if self._flow is not None:
             self._flow.stop()
+
+    def end(self) -> None:
+        """Hold nothing any more: what had come is handled or dropped."""
+        if self._flow is not None:
+            self._flow.end()
 
     # Messages in.
 
@@ -230,11 +250,59 @@ class Pump:
         scheduler = self._scheduler
         if scheduler is None:
             return
+        self._room = self._flow_of(scheduler).regulate()
+
+    def weigh(self) -> None:
+        """Something has come that is not handled: stop reading, or report it, if it is much."""
+        scheduler, inbox = self._scheduler, self._session.inbox
+        if not inbox.wants_data:
+            self._regulate()
+        elif scheduler is not None and self.budget is not None and inbox.held > SMALL:
+            self._flow_of(scheduler).weigh()
+
+    @property
+    def is_reading(self) -> bool:
+        """Whether what the peer sends is read."""
+        if self._flow is not None and not self._flow.reading.is_on:
+            return False
+        return bool(getattr(self._transport, "is_reading", True))
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether something has come that is not handled yet."""
+        return self._session.inbox.waiting > 0
+
+    @property
+    def taken(self) -> int:
+        """Bytes that were written and are not unsent; -1 where nothing is unsent, or none knows."""
+        unsent = self._unsent() if self._out is self._transport else 0
+        return self._session.stats.bytes_sent - unsent if unsent else -1
+
+    def _flow_of(self, scheduler: Scheduler) -> Flow:
         if self._flow is None:
             session, policy, unsent = self._session, self._policy, self._unsent
-            patience = Patience(scheduler, policy, unsent, session.stats, self._give_up)
-            self._flow = Flow(session, policy, self._transport, unsent, patience, self.ask_for_turn)
-        self._room = self._flow.regulate()
+            share = None
+            if self.budget is not None:
+                share = Share(self.budget, scheduler, self._held, self._close)
+            self._flow = Flow(
+                session,
+                policy,
+                Reading(self._transport, scheduler.now, self._allow),
+                unsent,
+                Patience(scheduler, policy, unsent, session.stats, self._give_up),
+                self.ask_for_turn,
+                share,
+            )
+        return self._flow
 
     def _unsent(self) -> int:
         return getattr(self._out, "unsent", 0)
+
+    def _held(self) -> int:
+        """Return the bytes that are received and not handled, or not sent."""
+        unsent: int = getattr(self._out, "held", None) or self._unsent()
+        return unsent + self._session.outbox.size + self._session.inbox.held
+
+    def _close(self, error: Exception, limit: str) -> None:
+        self._session.forget_received()
+        self._give_up(error, limit)

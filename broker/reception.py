@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from broker.admission import LoginRoot
+from broker.budget import Budget
 from broker.connection import Broker
 from broker.core.policy import Policy
 from broker.errors import PBConnectionLost
@@ -24,7 +25,7 @@ class Reception:
     """Where the connections of one server arrive.
 
     Args:
-        policy: how many may wait for their login, and how long.
+        policy: how many may wait for their login, how long, and what all may hold together.
         limits: counts how often each of these has bitten.
 
     Attributes:
@@ -38,6 +39,7 @@ class Reception:
         self._lobby = Lobby(policy)
         self._turns = Turns(policy.turn_time)
         self.ration = Ration()
+        self._budget = Budget(policy.max_buffered)
 
     @property
     def waiting(self) -> int:
@@ -59,6 +61,7 @@ class Reception:
         broker.session.stats.total = self.limits
         broker.pump.turns = self._turns
         broker.share_ration(self.ration)
+        broker.pump.budget = self._budget
         broker.setNameForLocal(b"root", root)
         return True
 

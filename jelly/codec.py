@@ -4,7 +4,9 @@ Theory of operation. An element is a *prefix* of 7-bit digits, least significant
 type byte of 0x80 or more, then for strings and floats a body. A list's prefix tells how many
 elements follow. The reader keeps one buffer and an index into it. What it cannot finish is always
 less than one element: complete elements move to the open list at once, so nothing is ever looked at
-twice, and a string that is still on its way is kept as the pieces that came, joined once. Every
+twice, and a string that is still on its way is kept as the pieces that came, joined once. What
+comes while whole expressions wait to be read is kept as pieces, too, until the buffer is used up:
+each byte is copied a fixed number of times, however few expressions are read at a time. Every
 limit is checked when a size is declared, before the bytes or elements that it announces are waited
 for. Nothing recurses: open lists are a stack.
 """
@@ -30,6 +32,8 @@ _LIST, _INT, _STRING, _NEG, _FLOAT, _LONGINT, _LONGNEG, _VOCAB = range(0x80, 0x8
 _DOUBLE = struct.Struct("!d")
 # Elements of a list that are written in one visit.
 _ITEMS = 256
+# Bytes of memory that an element takes at least, besides those of a string.
+_ELEMENT = 64
 # The first element of a str's expression, which PB has no vocabulary for.
 _TEXT = bytes((len(UNICODE), _STRING)) + UNICODE
 
@@ -45,6 +49,8 @@ class Reader:
         "_buffer",
         "_dead",
         "_fault",
+        "_is_behind",
+        "_later",
         "_limits",
         "_nodes",
         "_open",
@@ -66,6 +72,9 @@ class Reader:
         # on.
         self._parts = Parts()
         self._wanted = 0
+        # Whether reading ended because enough was read; what comes then is kept behind the buffer.
+        self._is_behind = False
+        self._later: Parts | None = None
         # The lists that are open, outermost first: (list, elements still to come).
         self._open: list[tuple[list[Any], int]] = []
         # Of the expression that is being read: bytes before the buffer, where it starts, its
@@ -84,12 +93,20 @@ class Reader:
     @property
     def is_between_expressions(self) -> bool:
         """Whether no expression has been started."""
-        return not self._open and not self._parts.size and self._pos == len(self._buffer)
+        return not self._open and not self.pending
 
     @property
     def pending(self) -> int:
-        """Bytes of the expression that has been started."""
-        return self._seen + len(self._buffer) - self._start + self._parts.size
+        """Bytes that have come and are of no expression that was returned."""
+        later = 0 if self._later is None else self._later.size
+        return self._seen + len(self._buffer) - self._start + self._parts.size + later
+
+    @property
+    def held(self) -> int:
+        """Bytes of memory that what is pending takes, about."""
+        # An element of a list that is open is an object already; it has come in two bytes or more.
+        pending = self.pending
+        return pending + _ELEMENT * min(self._nodes, pending // 2)
 
     def feed(self, data: bytes) -> None:
         """Take in bytes; raises nothing, :meth:`read` does."""
@@ -99,6 +116,13 @@ class Reader:
                 return
             data = self._parts.take()
             self._wanted = 0
+        elif self._later is not None or (self._is_behind and self._pos < len(self._buffer)):
+            # Joined now, all that waits would be copied each time.
+            if data:
+                if self._later is None:
+                    self._later = Parts()
+                self._later.add(data)
+            return
         elif self._pos < len(self._buffer):
             data = self._buffer[self._pos :] + data
         self._seen += self._pos - self._start
@@ -113,7 +137,7 @@ class Reader:
         """
         if self._open or self._parts.size:
             raise BananaError("dialect changed inside an expression")
-        rest = self._buffer[self._pos :]
+        rest = self._buffer[self._pos :] + self._take_later()
         self._buffer = b""
         self._pos = self._start = 0
         return rest
@@ -134,13 +158,21 @@ class Reader:
         if self._dead:
             raise RuntimeError("decoder already failed")
         done: list[Expression] = []
+        self._is_behind = False
+        if self._pos == len(self._buffer) and self._later is not None:
+            self.feed(self._take_later())
         if self._wanted or self._pos == len(self._buffer):
             return done
         try:
             self._read(most, done)
+            while self._later is not None and not self._is_behind:
+                self.feed(self._take_later())
+                if not self._wanted:
+                    self._read(most, done)
         except BananaError as error:
             self._dead = True
             self._buffer = b""
+            self._later = None
             self._parts = Parts()
             self._open.clear()
             # Else the error would hold, as long as it is held itself, what was read so far.
@@ -244,6 +276,7 @@ class Reader:
                     self._start = pos
                     self._seen = nodes = 0
                     if len(done) == most:
+                        self._is_behind = True
                         break
         except IndexError:
             pos = begin
@@ -256,6 +289,10 @@ class Reader:
             self._seen += pos - self._start
             self._buffer, pos, self._start = b"", 0, 0
         self._pos = pos
+
+    def _take_later(self) -> bytes:
+        later, self._later = self._later, None
+        return b"" if later is None else later.take()
 
     def _long_prefix(self) -> BananaError:
         return BananaError(f"integer prefix longer than {self._limits.max_prefix} bytes")

@@ -57,8 +57,13 @@ class BananaReader:
 
     @property
     def pending(self) -> int:
-        """Bytes of the expression that has begun to come and is not whole."""
+        """Bytes that have come and are of no message that was read."""
         return self._reader.pending
+
+    @property
+    def held(self) -> int:
+        """Bytes of memory that what is pending takes, about."""
+        return self._reader.held
 
     def receive(self, data: bytes, inbox: MutableSequence[Message], most: int = -1) -> bool:
         """Take in bytes, and append the messages that they complete: `dialects.MessageReader`.

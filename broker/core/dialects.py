@@ -44,7 +44,12 @@ class MessageReader(Protocol):
 
     @property
     def pending(self) -> int:
-        """Bytes of the message that has begun to come and is not whole."""
+        """Bytes that have come and are of no message that was read."""
+        ...
+
+    @property
+    def held(self) -> int:
+        """Bytes of memory that what is pending takes, about."""
         ...
 
     def receive(self, data: bytes, inbox: MutableSequence[Message], most: int, /) -> bool:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from typing import Any, TypeAlias
 
 from broker.core.messages import (
@@ -34,12 +34,13 @@ from broker.core.messages import (
     PlainSend,
     PlainSendToCache,
     PlainTuple,
+    Raw,
     Uncache,
 )
 from broker.core.outbox import Outbox
 from broker.core.policy import Policy
 from broker.core.stats import Stats
-from broker.core.work import Work, finish
+from broker.core.work import Work
 from jelly.errors import ProtocolError
 
 __all__ = ["CALLS", "Handlers", "Inbox"]
@@ -50,7 +51,11 @@ CALLS: frozenset[type] = frozenset(
 """The messages that call a method of ours."""
 
 _STAYS_TRUE = frozenset({PlainAnswer, PlainTuple, Answer, Failed, Goodbye})
+_STAY_TRUE_RAW = ([b"answer"], [b"error"])
 _WAIT_IN_ORDER = CALLS | {Decref, Decache, Uncache}
+
+# Bytes of memory that a message takes at least, besides those in which it came.
+_MESSAGE = 256
 
 Handlers: TypeAlias = Mapping[type, Callable[[Any, Any], Any]]
 """What handles a message, by its type; called with the owner of the inbox and the message.
@@ -83,6 +88,9 @@ class Inbox:
         holds_calls: whether the peer's calls wait.
         works: what is left to do for messages that take more than one turn, oldest first; and
             whether it matters when the peer has gone.
+        max_backlog: bytes that may wait here; less before a login.
+        reader: what decodes, as of ``dialects.MessageReader``; None before a dialect is chosen and
+            after the end.
     """
 
     __slots__ = (
@@ -102,7 +110,9 @@ class Inbox:
         "has_unstarted_tasks",
         "holds_calls",
         "is_closed",
+        "max_backlog",
         "read",
+        "reader",
         "wants_data",
         "works",
     )
@@ -127,6 +137,8 @@ class Inbox:
         self.holds_calls = False
         self.wants_data = True
         self.is_closed = False
+        self.max_backlog = policy.max_backlog
+        self.reader: Any = None
         self._owner = owner
         self._begins_at_once = begins_at_once
         self._running = running
@@ -150,6 +162,16 @@ class Inbox:
         """Take in bytes, and decode nothing; :meth:`pump` does."""
         self._take_in(data, 0)
 
+    @property
+    def held(self) -> int:
+        """Bytes of memory that what has come and is not handled takes, about."""
+        waiting = len(self._messages or ()) + len(self._held or ())
+        reader = self.reader
+        if reader is None:
+            return _MESSAGE * waiting
+        decoded = max(self._backlog - reader.pending, 0) if waiting else 0
+        return decoded + _MESSAGE * waiting + reader.held  # type: ignore[no-any-return]
+
     def receive(self, data: bytes) -> None:
         """Take in bytes, and decode a turn's worth of messages; :meth:`pump` next.
 
@@ -166,7 +188,7 @@ class Inbox:
         size = len(data)
         self._stats.bytes_received += size
         self._backlog += size
-        if self._backlog > self._policy.max_backlog:
+        if self._backlog > self.max_backlog:
             self.wants_data = False
         messages = self._messages
         if messages is None:
@@ -229,30 +251,46 @@ class Inbox:
             self.works.remove(entry)
             self._worked()
 
-    def settle(self) -> None:
-        """Handle what the peer has said of our calls, and of its leaving, before it went.
+    def last_words(self) -> Iterator[object]:
+        """Take nothing more in; return what handles what the peer has said before it went.
 
-        All else is void: its own calls, which nobody would be answered, and what it has let go.
+        Each step of the iterator looks at one message. Answers to calls of ours are handled, and
+        that the peer leaves. All else is void: its own calls, which nobody would be answered, and
+        what it has let go. A fault ends it.
         """
-        waiting = self._messages
+        words, has_more = deque(self._messages or ()), self.has_more
+        works = [work for work, stays_true in self.works if stays_true]
+        self.works = [entry for entry in self.works if not entry[1]]
+        self.clear()
+        return self._hear(works, words, has_more)
+
+    def _hear(self, works: list[Work], words: deque[Any], has_more: bool) -> Iterator[object]:
         with contextlib.suppress(ProtocolError):
-            for work, stays_true in self.works:
-                if stays_true:
-                    finish(work)
-            while waiting or self.has_more:
-                if not waiting:
-                    self.receive(b"")
-                elif type(message := waiting.popleft()) in _STAYS_TRUE:
-                    finish(self.handlers[type(message)](self._owner, message))
+            for work in works:
+                for _ in work:
+                    yield None
+            while words or has_more:
+                if not words:
+                    has_more = self.read(b"", words, self._policy.turn_messages)
+                    if not words:
+                        # A large message takes several steps to decode.
+                        yield None
+                    continue
+                message = words.popleft()
+                if _stays_true(message):
+                    yield from self.handlers[type(message)](self._owner, message) or ()
+                yield None
 
     def clear(self) -> None:
         """Take nothing more in, and forget what waits: the connection is gone."""
         self.is_closed = True
         self.has_more = False
-        if self._messages:
-            # A pump that is under way has it too.
-            self._messages.clear()
-        self._held = None
+        for queue in (self._messages, self._held):
+            if queue:
+                # A pump that is under way has it too.
+                queue.clear()
+        # A fault holds the frames in which it was met, and they what was read.
+        self._held = self._fault = None
         works, self.works = self.works, []
         for work, _ in works:
             # One that runs at the moment is not continued.
@@ -263,6 +301,9 @@ class Inbox:
         """Handle messages where more than those that are decoded have come."""
         while True:
             if not self._messages:
+                if not self._held and self.reader is not None:
+                    # All that was decoded has been handled.
+                    self._backlog = self.reader.pending
                 self.receive(b"")
             self._pump(most)
             if most >= 0 or not self.has_more or self._messages or self.works:
@@ -322,3 +363,12 @@ class Inbox:
         return kind in _WAIT_IN_ORDER or (
             kind is Cancel and message.request_id not in self._running
         )
+
+
+def _stays_true(message: Any) -> bool:
+    """Return whether a message matters when the peer has gone."""
+    kind = type(message)
+    if kind is Raw:
+        expression = message.expression
+        return type(expression) is list and expression[:1] in _STAY_TRUE_RAW
+    return kind in _STAYS_TRUE

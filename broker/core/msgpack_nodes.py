@@ -1,24 +1,38 @@
 """What a msgpack body would cost: its elements counted, head by head, before it is decoded.
 
-A map counts as three elements: one of a single entry takes as much memory as three lists.
+A map counts as three elements, and each of its entries as three: a map of one entry takes as much
+memory as three lists, and an entry as much as in PB's dialects.
 """
 
 from __future__ import annotations
 
-from jelly.errors import LimitExceeded
+from collections.abc import Iterator
+from typing import Any
 
-__all__ = ["check_nodes"]
+from jelly.errors import LimitExceeded
+from jelly.limits import Limits
+from jelly.slices import UNFINISHED
+
+__all__ = ["checked", "most_unchecked"]
+
+# Heads of a slice, which takes about a millisecond.
+_HEADS = 8 * 1024
+# PB's own limits of a string and a list: at these, msgpack/1 takes whatever fits into a frame.
+_PUBLISHED = Limits()
+# A depth that the types of the decoder check; the expression of a graph has two levels more.
+_DEEPEST, _OF_GRAPH, _GRAPH_TAG = 100, 2, 7
 
 _SIZES = bytearray(256)  # bytes of an element's head and fixed body, by its first byte
 _FOLLOW = bytearray(256)  # how many bytes of the head tell a length; 0 where none does
-_WEIGHTS = bytearray(b"\1" * 256)  # how many elements it counts as
+_STRINGS = bytearray(256)  # whether it is text or bytes
+_MANY = bytearray(256)  # how many elements it has for each of its length: 1 a list, 2 a map
 for _byte, _size, _length in (
     (0xC4, 2, 1), (0xC5, 3, 2), (0xC6, 5, 4), (0xD9, 2, 1), (0xDA, 3, 2), (0xDB, 5, 4),
     (0xC7, 3, 1), (0xC8, 4, 2), (0xC9, 6, 4),
     (0xCA, 5, 0), (0xCB, 9, 0), (0xCC, 2, 0), (0xCD, 3, 0), (0xCE, 5, 0), (0xCF, 9, 0),
     (0xD0, 2, 0), (0xD1, 3, 0), (0xD2, 5, 0), (0xD3, 9, 0),
     (0xD4, 3, 0), (0xD5, 4, 0), (0xD6, 6, 0), (0xD7, 10, 0), (0xD8, 18, 0),
-    (0xDC, 3, 0), (0xDD, 5, 0), (0xDE, 3, 0), (0xDF, 5, 0),
+    (0xDC, 3, 2), (0xDD, 5, 4), (0xDE, 3, 2), (0xDF, 5, 4),
 ):  # fmt: skip
     _SIZES[_byte] = _size
     _FOLLOW[_byte] = _length
@@ -26,21 +40,88 @@ for _byte in (*range(0x80), *range(0x80, 0xA0), 0xC0, 0xC1, 0xC2, 0xC3, *range(0
     _SIZES[_byte] = 1
 for _byte in range(0xA0, 0xC0):
     _SIZES[_byte] = 1 + (_byte & 0x1F)
+for _byte in (*range(0xA0, 0xC0), 0xC4, 0xC5, 0xC6, 0xD9, 0xDA, 0xDB):
+    _STRINGS[_byte] = 1
+for _byte in (*range(0x90, 0xA0), 0xDC, 0xDD):
+    _MANY[_byte] = 1
 for _byte in (*range(0x80, 0x90), 0xDE, 0xDF):
-    _WEIGHTS[_byte] = 3
+    _MANY[_byte] = 2
 
 
-def check_nodes(body: memoryview, most: int) -> None:
-    """Refuse a body of more elements than ``most``, having looked at no more than so many heads."""
-    pos, end, nodes = 0, len(body), 0
-    sizes, follow, weights = _SIZES, _FOLLOW, _WEIGHTS
+def most_unchecked(limits: Limits) -> int:
+    """Return the length up to which a body cannot go beyond any limit."""
+    most = min(limits.max_nodes, limits.max_expression)
+    for limit, published in (
+        (limits.max_string, _PUBLISHED.max_string),
+        (limits.max_list, _PUBLISHED.max_list),
+        (limits.max_depth, _DEEPEST),
+    ):
+        if limit < published:
+            most = min(most, limit)
+    return most
+
+
+def checked(body: memoryview, limits: Limits) -> Iterator[Any]:
+    """Check a body against the limits, as a walk of ``jelly.slices`` whose result is None.
+
+    ``max_string`` and ``max_list`` hold where they are smaller than PB's own.
+
+    Raises:
+        LimitExceeded: it has too many elements, or one of them is too long or too deep. No more
+            heads were looked at than there may be elements.
+    """
+    pos, end, nodes, left = 0, len(body), 0, _HEADS
+    sizes, follow, many, strings = _SIZES, _FOLLOW, _MANY, _STRINGS
+    most = limits.max_nodes
+    longest = _bound(limits.max_string, _PUBLISHED.max_string, end)
+    widest = _bound(limits.max_list, _PUBLISHED.max_list, end)
+    deepest = _bound(limits.max_depth, _DEEPEST, 0)
+    is_graph = end > 1 and body[1] == _GRAPH_TAG
+    # How many elements each container that is open still has.
+    still: list[int] = []
     while pos < end:
         head = body[pos]
-        nodes += weights[head]
+        nodes += 1
+        step = sizes[head]
+        size = follow[head]
+        length = int.from_bytes(body[pos + 1 : pos + 1 + size], "big") if size else 0
+        kind = many[head]
+        if kind:
+            if not size:
+                length = head & 0x0F
+            if kind == 2:
+                nodes += 2 + length
+            if length > widest:
+                raise LimitExceeded(f"list of {length} elements (max_list {limits.max_list})")
+            if deepest:
+                still.append(length * kind + 1)
+                if len(still) > deepest + _OF_GRAPH * is_graph:
+                    raise LimitExceeded(f"nesting deeper than {limits.max_depth} (max_depth)")
+        else:
+            step += length
+            if strings[head] and step > longest:
+                _check_string(length or head & 0x1F, limits)
         if nodes > most:
             raise LimitExceeded(f"expression of more than {most} nodes (max_nodes)")
-        length = follow[head]
-        step = sizes[head]
-        if length:
-            step += int.from_bytes(body[pos + 1 : pos + 1 + length], "big")
+        # One element is done, and with it each container that it is the last of.
+        while still:
+            still[-1] -= 1
+            if still[-1]:
+                break
+            still.pop()
         pos += step
+        left -= 1
+        if not left:
+            left = _HEADS
+            yield UNFINISHED
+    yield None
+
+
+def _bound(limit: int, published: int, otherwise: int) -> int:
+    return limit if limit < published else otherwise
+
+
+def _check_string(length: int, limits: Limits) -> None:
+    # What was compared included the head.
+    if length > limits.max_string:
+        raise LimitExceeded(f"string of {length} bytes (max_string {limits.max_string})")

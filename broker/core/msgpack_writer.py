@@ -13,12 +13,13 @@ from typing import Any
 import msgspec
 
 from broker.core.messages import ObjectId
-from broker.core.msgpack_nodes import check_nodes
+from broker.core.msgpack_nodes import checked, most_unchecked
 from broker.core.notice import Notice
 from broker.core.plain import LEAVES, are_plain
 from broker.core.small import small_expression
 from jelly.errors import CannotJelly, LimitExceeded, TooLarge
 from jelly.limits import Limits
+from jelly.slices import UNFINISHED, finish
 
 __all__ = ["FrameWriter"]
 
@@ -26,6 +27,8 @@ __all__ = ["FrameWriter"]
 # bits, UnicodeEncodeError a lone surrogate.
 _NOT_PLAIN = (OverflowError, UnicodeEncodeError)
 _pack_length = Struct(">I").pack
+# Values of an answer that is encoded in one step; a larger one is jellied, which is done in slices.
+_MOST_AT_ONCE = 20_000
 # Of an array of six: a PlainSend whose request id, which nobody will answer, is 0.
 _NOTICE_HEAD = b"\x96\x02\x00"
 _CALL, _CALL_TO_CACHE, _ANSWER, _TUPLE, _GRAPH, _ERROR = 1, 3, 5, 6, 7, 7
@@ -38,7 +41,7 @@ class FrameWriter:
 
     def __init__(self, limits: Limits):
         self._limits = limits
-        self._most_unchecked = min(limits.max_nodes, limits.max_expression)
+        self._most_unchecked = most_unchecked(limits)
         self._encode = msgspec.msgpack.Encoder().encode
 
     def call(
@@ -99,7 +102,7 @@ class FrameWriter:
         if kind not in LEAVES:
             if kind is tuple:
                 number = _TUPLE
-            if not are_plain(value if kind is tuple else (value,)):
+            if not are_plain(value if kind is tuple else (value,), _MOST_AT_ONCE):
                 small = small_expression(value)
                 if small is None:
                     return None
@@ -120,17 +123,23 @@ class FrameWriter:
             TooLarge: it is beyond the limits.
             CannotJelly: a str has no UTF-8 form.
         """
-        frame = _FRAMES[message[0]](message)
-        try:
-            return self._frame(frame)
-        except OverflowError:
-            return self._frame(_narrow(frame))
-        except UnicodeEncodeError:
-            raise CannotJelly("str with a lone surrogate has no UTF-8 form") from None
+        return finish(self.walk(message, False))  # type: ignore[no-any-return]
 
     def walk(self, message: Any, consumes: bool) -> Iterator[Any]:
         """Do as :meth:`encode`, as a walk of ``jelly.slices``."""
-        yield self.encode(message)
+        frame = _FRAMES[message[0]](message)
+        try:
+            body = self._encode(frame)
+        except OverflowError:
+            body = self._encode(_narrow(frame))
+        except UnicodeEncodeError:
+            raise CannotJelly("str with a lone surrogate has no UTF-8 form") from None
+        del frame, message
+        if len(body) > self._most_unchecked:
+            check = self._check(body)
+            while next(check) is UNFINISHED:
+                yield UNFINISHED
+        yield _pack_length(len(body)) + body
 
     def _tail_of(self, notice: Notice) -> bytes | None:
         args, kw = notice.args, notice.kw
@@ -166,10 +175,10 @@ class FrameWriter:
     def _framed(self, body: bytes) -> bytes:
         size = len(body)
         if size > self._most_unchecked:
-            self._check(body)
+            finish(self._check(body))
         return _pack_length(size) + body
 
-    def _check(self, body: bytes) -> None:
+    def _check(self, body: bytes) -> Iterator[Any]:
         limits, size = self._limits, len(body)
         if size > limits.max_expression:
             raise TooLarge(
@@ -177,7 +186,7 @@ class FrameWriter:
                 f" send it in pieces"
             )
         try:
-            check_nodes(memoryview(body), limits.max_nodes)
+            yield from checked(memoryview(body), limits)
         except LimitExceeded as error:
             raise TooLarge(str(error)) from None
 

@@ -8,6 +8,7 @@ among them: a typed decoder takes either str or bytes in one place.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from gc import get_referents
 from itertools import chain
@@ -23,13 +24,18 @@ _CONTAINERS = frozenset({list, dict})
 _TEXT = frozenset({str})
 
 
-def are_plain(values: Iterable[Any]) -> bool:
-    """Return whether these values are plain, and share no container with each other."""
+def are_plain(values: Iterable[Any], most: int = sys.maxsize) -> bool:
+    """Return whether these values are plain, and share no container with each other.
+
+    Args:
+        values: to be looked at.
+        most: how many values they may hold; with more they do not count as plain.
+    """
     level = [value for value in values if type(value) not in LEAVES]
-    return not level or _are_trees(level)
+    return not level or _are_trees(level, most)
 
 
-def _are_trees(level: list[Any]) -> bool:
+def _are_trees(level: list[Any], most: int) -> bool:
     seen: set[int] = set()
     for _ in range(DEPTH):
         if not _CONTAINERS.issuperset(map(type, level)):
@@ -43,6 +49,9 @@ def _are_trees(level: list[Any]) -> bool:
             return False
         # All that one level holds, at once and in C: a third of the time of a loop over them.
         held = get_referents(*level)
+        most -= len(held)
+        if most < 0:
+            return False
         if LEAVES.issuperset(map(type, held)):
             return True
         level = [item for item in held if type(item) not in LEAVES]

@@ -43,8 +43,9 @@ class Policy(Struct, frozen=True):
         max_waiting, max_waiting_each: connections of a server that have not logged in, in all and
             from one IPv4 address or IPv6 network of 64 bits; beyond ``max_waiting``, one of the
             source with the most is closed.
-        login_limits, login_refs, login_calls: what a peer may send, hold and have in flight before
-            it has logged in; where ``limits``, ``max_refs`` and ``max_calls`` are smaller, these.
+        login_limits, login_refs, login_calls, login_backlog: what a peer may send, hold, have in
+            flight and have waiting before it has logged in; where ``limits``, ``max_refs``,
+            ``max_calls`` and ``max_backlog`` are smaller, these.
         challenge_login: whether PB's MD5 challenge login is used, and answered.
         declared_state: refuse copies of classes without declared fields.
         show_all_errors: send the text of every exception, not of registered ones only.
@@ -60,6 +61,9 @@ class Policy(Struct, frozen=True):
             twice as many have passed.
         high_water: unsent bytes above which no further call of the peer is started.
         max_backlog: received bytes that may wait to be handled, before reading stops.
+        max_buffered: bytes that all connections of one server may hold together, received and not
+            handled or not sent; beyond it the largest are read no more, and closed if that does not
+            help.
         turn_messages, turn_time: messages of one connection that are handled in one turn of the
             loop, and seconds after which no more of them are.
         handshake_timeout, offer_timeout, login_timeout, close_timeout: seconds for the TLS
@@ -88,6 +92,7 @@ class Policy(Struct, frozen=True):
     login_limits: Limits = field(default_factory=_login_limits)
     login_refs: int = 8
     login_calls: int = 4
+    login_backlog: int = 64 * 1024
     challenge_login: bool = False
     declared_state: bool = True
     show_all_errors: bool = False
@@ -102,6 +107,7 @@ class Policy(Struct, frozen=True):
     max_pings: int = 40
     high_water: int = 64 * 1024
     max_backlog: int = 16 * 1024 * 1024
+    max_buffered: int = 256 * 1024 * 1024
     turn_messages: int = 64
     turn_time: float = 0.005
     handshake_timeout: float = 10.0

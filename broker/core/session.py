@@ -59,11 +59,25 @@ __all__ = ["Session"]
 # Of the handshake, whose lengths and counts are small: so that the text which other protocols begin
 # with, all of it legal digits of a prefix, is refused at its fifth byte rather than waited out.
 _SMALL_PREFIX = 4
+# What a stranger may have us keep before there is a dialect; an offer takes a hundred bytes.
+_SMALL_OFFER = 64 * 1024
+_SMALL_LIST = 1024
 
 
 @functools.lru_cache(16)
 def _of_handshake(limits: Limits) -> Limits:
-    return replace(limits, max_prefix=_SMALL_PREFIX)
+    return replace(
+        limits,
+        max_prefix=_SMALL_PREFIX,
+        max_expression=min(limits.max_expression, _SMALL_OFFER),
+        max_string=min(limits.max_string, _SMALL_OFFER),
+        max_list=min(limits.max_list, _SMALL_LIST),
+    )
+
+
+def _read_nothing(data: bytes, messages: deque[Any], most: int) -> bool:
+    """Decode nothing: the session has ended."""
+    return False
 
 
 class Session:
@@ -222,7 +236,7 @@ class Session:
 
     @property
     def pending(self) -> int:
-        """Bytes of a message that has begun to come and is not whole."""
+        """Bytes that have come and are of no message that was decoded."""
         return 0 if self._reader is None else self._reader.pending
 
     def count_ping(self) -> None:
@@ -275,6 +289,12 @@ class Session:
 
     # The end.
 
+    def forget_received(self) -> None:
+        """Take nothing more in, and let go of what has come and was not handled."""
+        self.inbox.clear()
+        self._reader = self.inbox.reader = self._greeting = None
+        self.inbox.read = _read_nothing
+
     def end(self) -> dict[RequestId, bool]:
         """End the session: the connection is gone.
 
@@ -283,7 +303,8 @@ class Session:
         """
         may_have_left = self.outbox.may_have_left
         lost = {each: may_have_left(each) for each in self.caller.questions.clear()}
-        self.inbox.clear()
+        # It goes now, whoever still holds the session.
+        self.forget_received()
         self.callee.running.clear()
         self.outbox.clear()
         return lost
@@ -304,7 +325,7 @@ class Session:
             rest = offer.take_rest()
             self._greeting = None
             self._reader = self._reader_of(dialect)
-            self.inbox.read = self._reader.receive
+            self.inbox.read, self.inbox.reader = self._reader.receive, self._reader
             self.outbox.speak(dialect)
             self.dialect = dialect
             self.outbox.send(b"version", messages.PROTOCOL_VERSION)
@@ -333,6 +354,7 @@ class Session:
         policy = self._policy
         self.gate = Gate(policy, minds, self._seal)
         self._limit(self.gate.limits)
+        self.inbox.max_backlog = min(policy.max_backlog, policy.login_backlog)
         self.callee.max_calls = min(policy.max_calls, policy.login_calls)
         self.translator.exports.max_refs = min(policy.max_refs, policy.login_refs)
         inbox = self.inbox
@@ -343,6 +365,7 @@ class Session:
         if self.gate is None:
             return
         policy, self.gate = self._policy, None
+        self.inbox.max_backlog = policy.max_backlog
         self.callee.max_calls = policy.max_calls
         self.translator.exports.max_refs = policy.max_refs
         self._limit(policy.limits)

@@ -30,10 +30,12 @@ class TwistedBacklog:
 
     Attributes:
         unsent: more than 64 KiB while the transport is full, else 0.
+        held: bytes that may be unsent: those written since the transport was empty.
     """
 
     def __init__(self, transport: Any, scheduler: Scheduler, on_drained: Callable[[], object]):
         self.unsent = 0
+        self.held = 0
         self._transport = transport
         self._scheduler = scheduler
         self._on_drained = on_drained
@@ -51,6 +53,8 @@ class TwistedBacklog:
             else:
                 self._is_registered = True
                 self._scheduler.soon(self._settle)
+        if self._is_registered:
+            self.held += len(data)
         self._transport.write(data)
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
@@ -79,14 +83,14 @@ class TwistedBacklog:
     def stopProducing(self) -> None:
         """The connection has gone (published)."""
         self._is_registered = False
-        self.unsent = 0
+        self.unsent = self.held = 0
 
     def _settle(self) -> None:
         if not self.unsent:
             self._release()
 
     def _release(self) -> None:
-        self.unsent = 0
+        self.unsent = self.held = 0
         if self._is_registered:
             self._is_registered = False
             self._transport.unregisterProducer()

@@ -85,6 +85,11 @@ class SecureTransport(StreamTransport):
         """Bytes written that the kernel has not taken yet."""
         return len(self._pending) + self._transport.get_write_buffer_size()
 
+    @property
+    def is_reading(self) -> bool:
+        """Is what the peer sends read, and delivered?"""
+        return not self.disconnecting and not self._is_paused
+
     def write(self, data: bytes) -> None:
         """Send ``data`` after what was written before; once the connection closes, drop it.
 
@@ -173,9 +178,10 @@ class SecureTransport(StreamTransport):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Report the end, and free what OpenSSL holds."""
+        """Report the end, and free what OpenSSL and this hold."""
         super().connection_lost(exc)
         self._filter = cast(TLSFilter, None)
+        self._pending = self._undelivered = b""
 
     # Between the two.
 
@@ -290,6 +296,7 @@ class SecureTransport(StreamTransport):
         return super()._what_ended(exc)
 
     def _report(self) -> None:
+        self._undelivered = b""
         super()._report()
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_exception(self._reason or ConnectionDone())

@@ -162,6 +162,11 @@ class StreamTransport(SocketFace, asyncio.BufferedProtocol):
         return self._transport.get_write_buffer_size()
 
     @property
+    def is_reading(self) -> bool:
+        """Is what the peer sends read, and delivered?"""
+        return not self.disconnecting and self._transport.is_reading()
+
+    @property
     def is_closing(self) -> bool:
         """Is what is written from now on dropped, because the connection closes?"""
         return self._is_closing

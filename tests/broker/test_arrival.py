@@ -12,9 +12,8 @@ from broker.core.policy import STRICT
 
 
 class Inbox:
-    """Wants data, or not; has bytes that are not decoded, or not."""
+    """Has bytes that are not decoded, or not."""
 
-    wants_data = True
     has_more = False
 
 
@@ -33,7 +32,9 @@ class FakeSession:
         self.stats = Stats()
         self.pending = 0
         self.ended: list[tuple[str, str, float]] = []
-        self.arrival = Arrival(self.scheduler, STRICT, self, self._end)  # type: ignore[arg-type]
+        self.is_reading = True
+        session: Any = self
+        self.arrival = Arrival(self.scheduler, STRICT, session, self._end, lambda: self.is_reading)
 
     def come(self, size: int, completes: bool = False) -> None:
         """So many bytes have come; they complete the message, or one, and begin the next."""
@@ -99,17 +100,32 @@ def test_each_message_has_its_own_time() -> None:
     assert [at for _, _, at in session.ended] == [84.0]
 
 
-@pytest.mark.parametrize(("name", "is_busy"), [("wants_data", False), ("has_more", True)])
-def test_what_is_not_read_cannot_come(name: str, is_busy: bool) -> None:
-    """While this side does not read, or decode, the peer's time stands still."""
+def test_what_is_not_decoded_may_be_whole() -> None:
+    """While this side does not decode, the peer's time stands still."""
     session = FakeSession()
     session.come(5)
-    setattr(session.inbox, name, is_busy)
+    session.inbox.has_more = True
     session.pass_time(100)
-    setattr(session.inbox, name, not is_busy)
+    session.inbox.has_more = False
     session.pass_time(28)
     assert session.ended == []
     session.pass_time(32)
+    assert len(session.ended) == 1
+
+
+@pytest.mark.parametrize(("stops", "lasts"), [(5, 100), (5, 10), (29, 2), (1, 28)])
+def test_what_is_not_read_cannot_come(stops: int, lasts: int) -> None:
+    """Time in which nothing is read does not count, whether a look falls into it or not."""
+    session = FakeSession()
+    session.come(5)
+    session.pass_time(stops)
+    session.is_reading = False
+    session.pass_time(lasts)
+    session.is_reading = True
+    session.arrival.allow(lasts)
+    session.pass_time(29 - stops)
+    assert session.ended == []
+    session.pass_time(2)
     assert len(session.ended) == 1
 
 

@@ -21,7 +21,7 @@ def test_what_does_not_come(given_up: list[Any]) -> None:
     """After its time, and not before, the connection is given up, with these words."""
     scheduler = ManualScheduler()
     expectations = Expectations(lambda error, limit: given_up.append((error, limit)))
-    expectations.begin(scheduler)
+    expectations.begin(scheduler, lambda: True)
     expectations.add("offer", 10, "no offer in 10 s")
     scheduler.advance(9)
     assert not given_up
@@ -36,7 +36,7 @@ def test_what_comes(given_up: list[Any]) -> None:
     """What was met has no timer left, nor has what was never expected."""
     scheduler = ManualScheduler()
     expectations = Expectations(lambda error, limit: given_up.append((error, limit)))
-    expectations.begin(scheduler)
+    expectations.begin(scheduler, lambda: True)
     expectations.add("offer", 10, "no offer in 10 s")
     expectations.add("login", 10, "no login in 10 s")
     expectations.met("offer")
@@ -54,10 +54,37 @@ def test_from_when_there_is_a_clock(given_up: list[Any]) -> None:
     expectations = Expectations(lambda error, limit: given_up.append((error, limit)))
     expectations.add("login", 30, "login not completed in 30 s")
     scheduler.advance(100)
-    expectations.begin(scheduler)
+    expectations.begin(scheduler, lambda: True)
     scheduler.advance(29)
     assert not given_up
     scheduler.advance(2)
     assert [(str(error), limit) for error, limit in given_up] == [
         ("login not completed in 30 s", "login_timeout")
     ]
+
+
+@pytest.mark.parametrize(("stops", "lasts"), [(5, 100), (5, 2), (9, 20), (1, 9)])
+def test_what_is_not_read_cannot_come(given_up: list[Any], stops: int, lasts: int) -> None:
+    """Time in which nothing is read does not count, whether the timer goes off in it or not."""
+    scheduler = ManualScheduler()
+    expectations = Expectations(lambda error, limit: given_up.append(limit))
+    is_reading = True
+    expectations.begin(scheduler, lambda: is_reading)
+    expectations.add("offer", 10, "no offer in 10 s")
+    scheduler.advance(stops)
+    is_reading = False
+    for _ in range(lasts):
+        scheduler.advance(1)
+    is_reading = True
+    expectations.allow(lasts)
+    # What is expected from now on has its whole time.
+    expectations.add("login", 10, "no login in 10 s")
+    scheduler.advance(10 - stops - 0.5)
+    assert given_up == []
+    scheduler.advance(1)
+    assert given_up == ["offer_timeout"]
+    scheduler.advance(stops - 1)
+    assert given_up == ["offer_timeout"]
+    scheduler.advance(1)
+    assert given_up == ["offer_timeout", "login_timeout"]
+    assert scheduler.waiting == 0

@@ -12,6 +12,7 @@ from memory import FakeTransport
 from broker.core.policy import STRICT
 from broker.core.stats import Stats
 from broker.flow import Flow
+from broker.reading import Reading
 
 POLICY = STRICT.but(high_water=100, max_unsent=1000)
 
@@ -31,6 +32,22 @@ class FakeSession:
         self.answered = 0
 
 
+class Share:
+    """A part of a server's budget."""
+
+    is_held_back = False
+    on_change: Any = None
+    reports = ends = 0
+
+    def report(self) -> None:
+        """Count."""
+        self.reports += 1
+
+    def end(self) -> None:
+        """Count."""
+        self.ends += 1
+
+
 class Line:
     """A flow, and what it has asked for."""
 
@@ -40,8 +57,17 @@ class Line:
         self.unsent = self.room = 0
         self.watched = self.stopped = self.resumed = 0
         patience: Any = self
+        self.allowed: list[float] = []
+        reading = Reading(self.transport, lambda: 0.0, self.allowed.append)
+        self.share: Any = Share()
         self.flow = Flow(
-            self.session, POLICY, self.transport, lambda: self.unsent, patience, self.resume
+            self.session,
+            POLICY,
+            reading,
+            lambda: self.unsent,
+            patience,
+            self.resume,
+            self.share,
         )
 
     def watch(self) -> None:
@@ -102,6 +128,25 @@ def test_each_change_is_told_once() -> None:
         line.regulate(0, wants_data)
     assert transport.asked == "prp"
     assert line.session.stats.limits == {"max_backlog": 2}
+
+
+def test_a_budget_that_is_used_up() -> None:
+    """While the share is held back nothing is read, however little waits; calls go on."""
+    line = Line()
+    line.share.is_held_back = True
+    line.share.on_change()
+    assert line.transport.is_paused
+    assert line.regulate(0) == (False, True)
+    assert line.session.stats.limits == {}
+    line.share.is_held_back = False
+    assert line.regulate(0, wants_data=False) == (False, True)
+    line.share.on_change()
+    assert line.transport.is_paused
+    assert line.regulate(0) == (False, False)
+    assert line.share.reports == 3
+    line.flow.weigh()
+    line.flow.end()
+    assert (line.share.reports, line.share.ends) == (4, 1)
 
 
 def test_a_transport_that_cannot_be_paused() -> None:

@@ -86,8 +86,11 @@ def test_answers_that_wait_for_their_turn_when_the_peer_goes() -> None:
     # All answers, and the goodbye, arrive with the end behind them.
     pair.client.dataReceived(pair.transport(pair.server).take())
     assert len(ends) < 20
+    pair.client.notifyOnDisconnect(lambda: ends.append("the end"))
     pair.client.connectionLost(Failure(ConnectionDone()))
-    assert ends == [None] * 20
+    assert len(ends) < 20
+    pair.scheduler.run()
+    assert ends == [None] * 20 + ["the end"]
     assert str(pair.client.reason) == "the peer closed the connection: the server is shutting down"
     pair.cut()
 

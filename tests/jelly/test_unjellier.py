@@ -284,7 +284,9 @@ def test_unknown_tags(tag: bytes | str) -> None:
     security = SecurityOptions()
     security.allowBasicTypes()
     before = set(sys.modules)
-    with pytest.raises(InsecureJelly, match=r"^type '[ -~]{0,64}' is not registered(; [ -~]{0,140})?$"):
+    with pytest.raises(
+        InsecureJelly, match=r"^type '[ -~]{0,64}' is not registered(; [ -~]{0,140})?$"
+    ):
         unjelly([b"list", [tag, [b"dictionary"]]], security=security)
     assert set(sys.modules) == before
 

@@ -6,6 +6,7 @@ No value tells them apart; what ``msgpack/1`` can say that PB cannot is tried he
 from __future__ import annotations
 
 import datetime as dt
+import time
 from decimal import Decimal
 from typing import Any
 
@@ -328,3 +329,72 @@ def test_pb_has_none_of_these() -> None:
     pair.client.abandon(request_id)
     assert pair.client.data_to_send() == b""
     assert not pair.client.can_ping
+
+
+def messages_of(dialect: Dialect, sizes: list[int]) -> list[bytes]:
+    """Messages with so many bytes of text."""
+    writer = dialect.writer(Limits())
+    return [writer.encode([b"answer", number, b"x" * size]) for number, size in enumerate(sizes)]
+
+
+@settings(deadline=None)
+@given(
+    st.sampled_from(DIALECTS),
+    st.lists(st.sampled_from([0, 0, 1, 200, 3000]), max_size=20),
+    st.lists(st.tuples(st.integers(-5, 40), st.sampled_from([1, 2, 3, 64, -1])), max_size=60),
+)
+def test_few_at_a_time(dialect: Dialect, sizes: list[int], steps: list[tuple[int, int]]) -> None:
+    """However many are read at a time, in whatever pieces: the same messages, and none is left.
+
+    A piece of a negative size is as long as so many messages.
+    """
+    encoded = messages_of(dialect, sizes)
+    data = b"".join(encoded)
+    whole: list[Any] = []
+    dialect.reader(Limits()).receive(data, whole, -1)
+    reader, found, pos, has_more = dialect.reader(Limits()), [], 0, False
+    for size, most in steps:
+        length = size if size >= 0 else sum(map(len, encoded[:-size]))
+        piece = data[pos : pos + length]
+        pos += len(piece)
+        before = len(found)
+        has_more = reader.receive(piece, found, most)
+        assert most < 0 or len(found) - before <= most
+        assert 0 <= reader.pending <= pos
+        assert reader.pending <= reader.held
+        assert found == whole[: len(found)]
+    has_more = reader.receive(data[pos:], found, 1)
+    while has_more:
+        has_more = reader.receive(b"", found, 1)
+    assert found == whole
+    assert (reader.pending, reader.held) == (0, 0)
+
+
+def seconds_to_read(dialect: Dialect, size: int) -> float:
+    """The processor time that so many bytes of messages take, 64 at a time, all of them there."""
+    (message,) = messages_of(dialect, [1000])
+    count = size // len(message)
+    data = memoryview(message * count)
+    reader, found, read = dialect.reader(Limits()), [], 0
+    begin = time.process_time()
+    has_more = False
+    for start in range(0, len(data), 1 << 20):
+        has_more = reader.receive(bytes(data[start : start + (1 << 20)]), found, 64)
+        read += len(found)
+        found.clear()
+    assert reader.pending > size // 4
+    while has_more:
+        has_more = reader.receive(b"", found, 64)
+        read += len(found)
+        found.clear()
+    assert read == count
+    return time.process_time() - begin
+
+
+@pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name.decode())
+def test_what_waits_is_not_copied_each_time(dialect: Dialect) -> None:
+    """64 MB of small messages, read a turn's worth at a time, cost twice what 32 MB do."""
+    half = min(seconds_to_read(dialect, 32_000_000) for _ in range(2))
+    whole = seconds_to_read(dialect, 64_000_000)
+    assert whole < 3 * half
+    assert whole < 5.0

@@ -403,7 +403,10 @@ def test_answers_that_came_before_the_end() -> None:
     """They are settled, decoded or not; a fault among them ends that."""
     room = Room("call", "answer", "call", "answer", policy=POLICY.but(turn_messages=1))
     room.inbox.receive(b"\xff\1")
-    room.inbox.settle()
+    words = room.inbox.last_words()
+    assert (room.inbox.waiting, room.inbox.pump(-1)) == (0, False)
+    assert room.handled == []
+    assert [*words] == [None] * 4
     assert room.handled == [1, 3]
     assert not room.inbox.has_more
 

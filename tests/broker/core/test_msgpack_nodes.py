@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 from typing import Any
 
@@ -10,8 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from broker.core.msgpack_nodes import check_nodes
+from broker.core.msgpack_nodes import checked, most_unchecked
 from jelly.errors import LimitExceeded
+from jelly.limits import Limits
+from jelly.slices import UNFINISHED, finish
+
+
+def check_nodes(body: Any, most: int) -> None:
+    """Refuse a body of more elements."""
+    finish(checked(memoryview(body), Limits(max_nodes=most)))
 
 
 def nodes_of(value: Any) -> int:
@@ -19,15 +27,15 @@ def nodes_of(value: Any) -> int:
     if isinstance(value, list):
         return 1 + sum(map(nodes_of, value))
     if isinstance(value, dict):
-        return 3 + sum(nodes_of(key) + nodes_of(item) for key, item in value.items())
+        return 3 + sum(1 + nodes_of(key) + nodes_of(item) for key, item in value.items())
     return 1
 
 
 def assert_counts(body: bytes, nodes: int) -> None:
     """A body is of so many elements: one less is refused."""
-    check_nodes(memoryview(body), nodes)
+    check_nodes(body, nodes)
     with pytest.raises(LimitExceeded, match=rf"more than {nodes - 1} nodes \(max_nodes\)"):
-        check_nodes(memoryview(body), nodes - 1)
+        check_nodes(body, nodes - 1)
 
 
 # Each form that msgpack has, with the lengths at which it takes the next.
@@ -55,9 +63,9 @@ def test_a_float_of_four_bytes() -> None:
 
 @pytest.mark.parametrize("count", [0, 15, 16, 65_535, 65_536])
 def test_lists_and_maps(count: int) -> None:
-    """A list counts as one, and a map as three; what they hold is counted besides."""
+    """A list counts as one, a map as three and each entry as one, besides what they hold."""
     assert_counts(msgspec.msgpack.encode([1] * count), count + 1)
-    assert_counts(msgspec.msgpack.encode(dict.fromkeys(map(str, range(count)))), 2 * count + 3)
+    assert_counts(msgspec.msgpack.encode(dict.fromkeys(map(str, range(count)))), 3 * count + 3)
 
 
 VALUES = st.recursive(
@@ -75,8 +83,9 @@ def test_any_value(value: Any) -> None:
 
 @given(st.binary(max_size=200))
 def test_any_bytes(body: bytes) -> None:
-    """No body is refused if it may have three times as many elements as bytes, and none hangs."""
-    check_nodes(memoryview(body), 3 * len(body))
+    """No body makes anything but LimitExceeded, and none hangs."""
+    with contextlib.suppress(LimitExceeded):
+        check_nodes(body, 3 * len(body))
 
 
 def test_no_more_is_looked_at_than_is_allowed() -> None:
@@ -94,5 +103,61 @@ def test_no_more_is_looked_at_than_is_allowed() -> None:
 
     body: Any = Counting()
     with pytest.raises(LimitExceeded):
-        check_nodes(body, 100)
-    assert body.looked == 101
+        finish(checked(body, Limits(max_nodes=100)))
+    # One more for the number of the command.
+    assert body.looked == 102
+
+
+def bound(value: Any, **limits: int) -> None:
+    """Check a call with a value against limits, of which the others are the defaults."""
+    body = msgspec.msgpack.encode((1, 1, 1, "echo", (value,), {}))
+    finish(checked(memoryview(body), Limits(**limits)))
+
+
+def nested(levels: int) -> Any:
+    """Lists inside each other."""
+    value: Any = []
+    for _ in range(levels - 1):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    ("largest", "larger", "limits", "words"),
+    [
+        ("x" * 1000, "x" * 1001, {"max_string": 1000}, "string of 1001 bytes (max_string 1000)"),
+        (b"x" * 20, b"x" * 21, {"max_string": 20}, "string of 21 bytes (max_string 20)"),
+        ("é" * 10, "é" * 11, {"max_string": 20}, "string of 22 bytes (max_string 20)"),
+        ([0] * 100, [0] * 101, {"max_list": 100}, "list of 101 elements (max_list 100)"),
+        (dict.fromkeys(map(str, range(100))), dict.fromkeys(map(str, range(101))),
+         {"max_list": 100}, "list of 101 elements (max_list 100)"),
+        (nested(8), nested(9), {"max_depth": 10}, "nesting deeper than 10 (max_depth)"),
+        ([{"a": nested(6)}], [{"a": nested(7)}], {"max_depth": 10},
+         "nesting deeper than 10 (max_depth)"),
+        ([[1], nested(7), [2]], [[1], [2], nested(8)], {"max_depth": 10},
+         "nesting deeper than 10 (max_depth)"),
+    ],
+)  # fmt: skip
+def test_sizes(largest: Any, larger: Any, limits: dict[str, int], words: str) -> None:
+    """Strings, lists, maps and depth are bounded, to the byte, the element and the level."""
+    bound(largest, **limits)
+    with pytest.raises(LimitExceeded) as caught:
+        bound(larger, **limits)
+    assert str(caught.value) == words
+
+
+def test_the_defaults_are_of_pb() -> None:
+    """At PB's own limits, and at the depth of the types, the frame alone is bounded."""
+    bound("x" * 700_000)
+    bound([0] * 700_000)
+    bound(nested(97))
+    assert most_unchecked(Limits()) == 1_000_000
+    assert most_unchecked(Limits(max_string=1 << 20, max_depth=200)) == 1_000_000
+    assert most_unchecked(Limits(max_string=1000, max_list=100, max_depth=10)) == 10
+
+
+def test_slices() -> None:
+    """A body of many elements is checked in many slices."""
+    body = msgspec.msgpack.encode([0] * 100_000)
+    results = list(checked(memoryview(body), Limits()))
+    assert results == [UNFINISHED] * 12 + [None]

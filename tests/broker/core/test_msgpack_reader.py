@@ -379,7 +379,9 @@ def test_how_long_the_costliest_frames_take(policy: Policy) -> None:
         inbox: list[Any] = []
         data, began = of_body(body), time.process_time()
         with contextlib.suppress(LimitExceeded):
-            FrameReader(policy.limits).receive(data, inbox)
+            reader = FrameReader(policy.limits)
+            while reader.receive(data, inbox):
+                data = b""
         # Half a second where nothing else runs.
         assert time.process_time() - began < 3
         assert len(inbox) == many

@@ -1,0 +1,180 @@
+"""The budget: what the connections of one server may hold together.
+
+Theory of operation. A connection holds what it has received and not handled, the part of a message
+that is not whole included, and what it has not sent. Each that holds more than 64 KiB reports that
+here when it grows; who holds less costs nothing. When the sum is beyond the budget, all of these
+are measured again, since what has become less is not always reported. If the sum is still beyond
+it, the largest are not read any more, so many that the others hold half of the budget at most, and
+a second later they are measured once more. What is beyond the budget then is closed, largest first,
+and the others are read again. Where the sum is more than an eighth beyond the budget, which answers
+of many connections can reach at once, connections are closed without that second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from broker.errors import PBConnectionLost
+from broker.net.scheduler import Scheduler
+
+__all__ = ["SMALL", "Budget", "Share"]
+
+SMALL = 64 * 1024
+"""Bytes that a connection may hold without being counted."""
+
+# Seconds for which the largest are not read before they are closed.
+_PERIOD = 1.0
+
+
+class Share:
+    """What one connection of a server holds of the budget.
+
+    Args:
+        budget: of the server.
+        scheduler: the clock that the connection lives by.
+        measure: returns the bytes that it holds.
+        close: closes it, and lets go at once of all that it holds; called with PBConnectionLost and
+            the name of the limit.
+
+    Attributes:
+        scheduler, measure, close: as given.
+        is_held_back: whether it may not be read.
+        on_change: called without arguments when that has changed.
+    """
+
+    __slots__ = ("_budget", "close", "is_held_back", "measure", "on_change", "scheduler")
+
+    def __init__(
+        self,
+        budget: Budget,
+        scheduler: Scheduler,
+        measure: Callable[[], int],
+        close: Callable[[Exception, str], object],
+    ):
+        self._budget = budget
+        self.scheduler = scheduler
+        self.measure = measure
+        self.close = close
+        self.is_held_back = False
+        self.on_change: Callable[[], object] = _nothing
+
+    def report(self) -> None:
+        """Report what is held now."""
+        self._budget.note(self, self.measure())
+
+    def hold_back(self, is_held_back: bool) -> None:
+        """Have the connection not be read, or read again."""
+        self.is_held_back = is_held_back
+        self.on_change()
+
+    def end(self) -> None:
+        """The connection holds nothing any more."""
+        self._budget.forget(self)
+
+
+class Budget:
+    """What the connections of one server hold.
+
+    Args:
+        most: bytes that they may hold together.
+    """
+
+    __slots__ = ("_held_back", "_is_looking", "_is_waiting", "_most", "_sizes", "_total")
+
+    def __init__(self, most: int):
+        self._most = most
+        self._total = 0
+        self._sizes: dict[Share, int] = {}
+        self._held_back: dict[Share, None] = {}
+        self._is_waiting = False
+        self._is_looking = False
+
+    @property
+    def total(self) -> int:
+        """Bytes that are held, as far as they were reported."""
+        return self._total
+
+    def note(self, share: Share, size: int) -> None:
+        """Take the report of a connection, and do what follows from it."""
+        self._set(share, size)
+        is_due = not self._is_waiting or self._total > self._last_mark
+        if self._total > self._most and is_due and not self._is_looking:
+            self._look()
+
+    def forget(self, share: Share) -> None:
+        """A connection has ended."""
+        self._set(share, 0)
+        self._held_back.pop(share, None)
+
+    @property
+    def _last_mark(self) -> int:
+        return self._most + self._most // 8
+
+    def _set(self, share: Share, size: int) -> None:
+        before = self._sizes.pop(share, 0)
+        if size > SMALL:
+            self._sizes[share] = size
+        else:
+            size = 0
+        self._total += size - before
+
+    def _look(self) -> None:
+        """Measure all, and hold the largest back if they hold too much."""
+        self._guarded(self._relieve)
+
+    def _look_again(self) -> None:
+        """Measure all once more, and close what is beyond the budget."""
+        self._is_waiting = False
+        self._guarded(lambda: self._close_down_to(self._most))
+
+    def _guarded(self, act: Callable[[], object]) -> None:
+        # What is done to a connection makes it report.
+        self._is_looking = True
+        try:
+            for share in list(self._sizes):
+                self._set(share, share.measure())
+            act()
+            if self._total <= self._most:
+                self._let_go_on()
+        finally:
+            self._is_looking = False
+
+    def _relieve(self) -> None:
+        if self._total > self._last_mark:
+            self._close_down_to(self._last_mark)
+        if self._total <= self._most:
+            return
+        left = self._total
+        scheduler = None
+        for share in self._largest():
+            if left <= self._most // 2:
+                break
+            left -= self._sizes[share]
+            scheduler = share.scheduler
+            if share not in self._held_back:
+                self._held_back[share] = None
+                share.hold_back(True)
+        if scheduler is not None and not self._is_waiting:
+            self._is_waiting = True
+            scheduler.later(_PERIOD, self._look_again)
+
+    def _close_down_to(self, mark: int) -> None:
+        for share in self._largest():
+            if self._total <= mark:
+                break
+            size = self._sizes[share]
+            self.forget(share)
+            text = f"connection holds {size} bytes of a full server (max_buffered)"
+            share.close(PBConnectionLost(text), "max_buffered")
+
+    def _let_go_on(self) -> None:
+        held_back, self._held_back = self._held_back, {}
+        for share in held_back:
+            share.hold_back(False)
+
+    def _largest(self) -> list[Share]:
+        return sorted(self._sizes, key=self._sizes.__getitem__, reverse=True)
+
+
+def _nothing() -> None:
+    """Do nothing."""
