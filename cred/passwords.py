@@ -7,11 +7,12 @@ checking take long and much memory, on purpose: `cred.workers` is where to do it
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from cryptography.exceptions import InvalidKey
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
@@ -19,16 +20,23 @@ from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from cred.error import wrong_login
 from cred.octets import Text
 from cred.saslprep import LONGEST_PASSWORD, saslprep_octets
-from cred.scram_verifier import ITERATIONS, SCRAM, ScramVerifier
+from cred.scram_verifier import ITERATIONS, SCRAM, ScramVerifier, salted_password
 
 __all__ = [
     "HIGH",
     "STANDARD",
     "Profile",
+    "ScramShape",
+    "Shape",
+    "Work",
     "decoy_of",
     "hash_password",
+    "is_possible",
+    "shape_of",
+    "spend",
     "upgraded",
     "verify_password",
+    "work_of",
 ]
 
 _SALT_SIZE: Final = 16
@@ -37,6 +45,10 @@ _PHC: Final = re.compile(
     r"\$argon2id\$v=19\$m=([0-9]{1,7}),t=([0-9]{1,2}),p=([0-9]{1,2})"
     r"\$[A-Za-z0-9+/]{11,88}\$[A-Za-z0-9+/]{16,88}"
 )
+_LEAST_MEMORY: Final = 8
+# What is hashed for nothing.
+_NO_PASSWORD: Final = b"nobody's password"
+_NO_SALT: Final = b"nobody's salt..."
 MOST_MEMORY: Final = 1024 * 1024
 MOST_PASSES: Final = 10
 MOST_LANES: Final = 8
@@ -138,6 +150,86 @@ def decoy_of(verifier: str | None, profile: Profile = STANDARD) -> str:
     return _kind_of(verifier).decoy(verifier)
 
 
+def is_possible(password: Text) -> bool:
+    """Return whether this can be a password at all; what cannot is checked against nothing."""
+    try:
+        _prepare(password)
+    except ValueError:
+        return False
+    return True
+
+
+class ScramShape(NamedTuple):
+    """What a client is shown of a SCRAM verifier, but for the salt itself.
+
+    Attributes:
+        iterations: of the verifier.
+        salt_size: bytes of its salt.
+    """
+
+    iterations: int
+    salt_size: int
+
+
+Shape: TypeAlias = Profile | ScramShape
+
+
+class Work(NamedTuple):
+    """What checking a password takes.
+
+    Attributes:
+        memory: KiB times passes, of Argon2id.
+        iterations: of SCRAM.
+    """
+
+    memory: int = 0
+    iterations: int = 0
+
+
+def shape_of(verifier: str) -> Shape:
+    """Return what a verifier looks like, without its secrets.
+
+    Raises:
+        ValueError: it is of no known kind, damaged, or costs more than is allowed.
+    """
+    return _kind_of(verifier).shape(verifier)
+
+
+def work_of(shape: Shape) -> Work:
+    """Return what checking a password against a verifier takes."""
+    if isinstance(shape, ScramShape):
+        return Work(iterations=shape.iterations)
+    return Work(memory=shape.memory * shape.passes)
+
+
+def spend(work: Work, memory: int) -> None:
+    """Do as much work as checking a password takes, for nothing.
+
+    Args:
+        work: how much; what is not positive is not done.
+        memory: KiB to take at a time.
+    """
+    if work.iterations > 0:
+        salted_password(_NO_PASSWORD, _NO_SALT, work.iterations)
+    for size, passes in _runs(work.memory, memory):
+        function = Argon2id(
+            salt=_NO_SALT, length=_HASH_SIZE, iterations=passes, lanes=1, memory_cost=size
+        )
+        function.derive(_NO_PASSWORD)
+
+
+def _runs(left: int, memory: int) -> list[tuple[int, int]]:
+    """Divide work into runs: the memory of each, and its passes."""
+    if left < _LEAST_MEMORY:
+        return []
+    passes, rest = divmod(left, memory)
+    last = [(rest, 1)] if rest else []
+    if passes and 0 < rest < _LEAST_MEMORY:
+        # Too little for a run of its own.
+        passes, last = passes - 1, [(memory + rest, 1)]
+    return [(memory, passes), *last] if passes else last
+
+
 def _prepare(password: Text) -> bytes:
     prepared = saslprep_octets(password, LONGEST_PASSWORD)
     if not prepared:
@@ -151,6 +243,7 @@ class _Kind(NamedTuple):
     verify: Callable[[bytes, str], None]
     upgrade: Callable[[bytes, str, Profile], str | None]
     decoy: Callable[[str], str]
+    shape: Callable[[str], Shape]
 
 
 def _hash(password: bytes, profile: Profile) -> str:
@@ -184,8 +277,11 @@ def _upgrade_argon2(password: bytes, verifier: str, profile: Profile) -> str | N
 
 
 def _random_argon2(profile: Profile) -> str:
-    # A password of random bytes that nobody keeps, and that SASLprep would not let through.
-    return _hash(b"\x00" + os.urandom(32), profile)
+    # Not the hash of anything that is known: to make one would take as long as to check one.
+    salt, digest = (
+        base64.b64encode(os.urandom(size)).decode().rstrip("=") for size in (_SALT_SIZE, _HASH_SIZE)
+    )
+    return f"$argon2id$v=19$m={profile.memory},t={profile.passes},p={profile.lanes}${salt}${digest}"
 
 
 def _decoy_of_argon2(verifier: str) -> str:
@@ -202,14 +298,19 @@ def _upgrade_scram(password: bytes, verifier: str, profile: Profile) -> str | No
     return str(ScramVerifier.of_password(password))
 
 
+def _shape_of_scram(verifier: str) -> ScramShape:
+    parsed = ScramVerifier.parse(verifier)
+    return ScramShape(parsed.iterations, len(parsed.salt))
+
+
 def _decoy_of_scram(verifier: str) -> str:
     iterations = ScramVerifier.parse(verifier).iterations
     return str(ScramVerifier.of_nobody(os.urandom(16), "", iterations))
 
 
 _KINDS: Final = {
-    "$argon2id$": _Kind(_verify_argon2, _upgrade_argon2, _decoy_of_argon2),
-    f"{SCRAM}$": _Kind(_verify_scram, _upgrade_scram, _decoy_of_scram),
+    "$argon2id$": _Kind(_verify_argon2, _upgrade_argon2, _decoy_of_argon2, _profile_of),
+    f"{SCRAM}$": _Kind(_verify_scram, _upgrade_scram, _decoy_of_scram, _shape_of_scram),
 }
 
 

@@ -19,6 +19,7 @@ __all__ = [
     "ITERATIONS",
     "KEY_SIZE",
     "MOST_ITERATIONS",
+    "SALT_SIZE",
     "SCRAM",
     "ScramVerifier",
     "client_key_of",
@@ -40,8 +41,10 @@ MOST_ITERATIONS: Final = 5_000_000
 KEY_SIZE: Final = 32
 """Bytes of each key, and of a proof."""
 
+SALT_SIZE: Final = 16
+"""Bytes of the salt of a new verifier."""
+
 _FEWEST = 4096  # RFC 7677, section 4
-_SALT_SIZE = 16
 _VERIFIER = re.compile(r"SCRAM-SHA-256\$([0-9]{1,7}):([^:$]*)\$([^:$]*):([^:$]*)\Z")
 
 
@@ -84,7 +87,7 @@ class ScramVerifier:
         """
         if not _FEWEST <= iterations <= MOST_ITERATIONS:
             raise ValueError(f"iterations are from {_FEWEST} to {MOST_ITERATIONS}")
-        salt = secrets.token_bytes(_SALT_SIZE) if salt is None else salt
+        salt = secrets.token_bytes(SALT_SIZE) if salt is None else salt
         salted = salted_password(saslprep_octets(password, LONGEST_PASSWORD), salt, iterations)
         stored_key, server_key = sha256(client_key_of(salted)), server_key_of(salted)
         return cls(iterations, salt, stored_key, server_key)
@@ -95,6 +98,7 @@ class ScramVerifier:
         secret: bytes,
         username: Text,
         iterations: int = ITERATIONS,
+        salt_size: int = SALT_SIZE,
         reason: str = "unknown user",
     ) -> Self:
         """Make the verifier of a user that there is not.
@@ -104,7 +108,7 @@ class ScramVerifier:
         Args:
             secret: 16 random bytes or more; the server's own, and kept for as long as it runs.
             username: who was asked for.
-            iterations: those of the users that there are.
+            iterations, salt_size: those of users that there are.
             reason: why the user cannot log in, for the server's own log.
         """
         name = to_octets(username)
@@ -112,7 +116,9 @@ class ScramVerifier:
             hmac.digest(secret, purpose + name, "sha256")
             for purpose in (b"salt:", b"stored:", b"server:")
         )
-        return cls(iterations, salt[:_SALT_SIZE], stored_key, server_key, reason)
+        while len(salt) < salt_size:
+            salt += hmac.digest(secret, b"more:" + salt + name, "sha256")
+        return cls(iterations, salt[:salt_size], stored_key, server_key, reason)
 
     @classmethod
     def parse(cls, text: str) -> Self:

@@ -2,9 +2,10 @@
 
 Theory of operation. Whatever is wrong with a login, an unknown user, a password, a user who is
 disabled, the reply is one and takes the same time: for a user without a verifier the password is
-tried against a decoy, which costs what those of the store cost, and SCRAM goes on with the verifier
-of nobody. The store and the hashing run in the threads of `cred.workers`; the methods whose names
-end in ``_in_thread`` are called there, perhaps two at a time.
+tried against a decoy, every check does as much work as the most expensive verifier of the store
+takes, and SCRAM goes on with the verifier of nobody; see `cred.store_costs`. The store and the
+hashing run in the threads of `cred.workers`; the methods whose names end in ``_in_thread`` are
+called there, perhaps two at a time.
 """
 
 from __future__ import annotations
@@ -23,9 +24,10 @@ from cred.error import LoginUnavailable, UnauthorizedLogin, wrong_login
 from cred.identity import Identity
 from cred.interfaces import IScramProof, IUsernamePassword
 from cred.octets import Text, shown, to_octets
-from cred.passwords import STANDARD, Profile, decoy_of, upgraded, verify_password
+from cred.passwords import STANDARD, Profile, is_possible, upgraded, verify_password
 from cred.saslprep import LONGEST_NAME, saslprep_octets
-from cred.scram_verifier import ITERATIONS, SCRAM, ScramVerifier
+from cred.scram_verifier import SCRAM, ScramVerifier
+from cred.store_costs import Costs
 from cred.users import StoreError, User, UserStore
 from cred.workers import LOGINS, Workers
 
@@ -72,9 +74,7 @@ class StoreChecker:
         )
         self._profile = profile
         self._workers = workers
-        # A verifier of the store, whose cost the decoy has, and the decoy.
-        self._model: str | None = None
-        self._decoy: str | None = None
+        self._costs = Costs(store, profile)
         # What was last found to be wrong with the store; each thing is logged once.
         self._trouble = ""
 
@@ -120,17 +120,24 @@ class StoreChecker:
         return result
 
     def _check_in_thread(self, username: Text, password: Text) -> Identity:
-        user = self.store.find(_name_of(username))
+        name = _name_of(username)
+        user = self.store.find(name)
         reason = _why_not(user)
-        verifier = user.verifier if user is not None and user.verifier else self._decoy_in_thread()
+        if not is_possible(password):
+            raise wrong_login(reason or "wrong password")
+        verifier = None if user is None else user.verifier
+        costs = self._costs.now(verifier)
+        if verifier is None:
+            verifier = costs.decoy(self.store.secret(), name.encode())
         try:
             verify_password(password, verifier)
         except UnauthorizedLogin:
-            raise wrong_login(reason or "wrong password") from None
+            reason = reason or "wrong password"
         except ValueError as error:
             name = "nobody" if user is None else repr(shown(user.name, 64))
             logger.error("the user %s cannot log in: %s", name, shown(error))
-            raise wrong_login("damaged verifier") from None
+            reason = "damaged verifier"
+        costs.fill_up(verifier)
         if user is None or reason:
             raise wrong_login(reason)
         self._upgrade_in_thread(user, verifier, password)
@@ -148,32 +155,20 @@ class StoreChecker:
 
     def _scram_in_thread(self, username: Text) -> ScramVerifier:
         octets = to_octets(username)
-        nobody = ScramVerifier.of_nobody(self.store.secret(), octets, self._iterations_in_thread())
-        reason = ""
         try:
             user = self.store.find(_name_of(octets))
             reason = _why_not(user)
-            kept = str(nobody) if user is None or reason else user.verifier or ""
-            verifier = ScramVerifier.parse(kept)
         except UnauthorizedLogin as error:
-            verifier, reason = nobody, error.reason
+            user, reason = None, error.reason
+        kept = None if user is None or reason else user.verifier
+        secret = self.store.secret()
+        shape = self._costs.now(kept).scram_shape(secret, octets)
+        nobody = ScramVerifier.of_nobody(secret, octets, *shape)
+        try:
+            verifier = nobody if kept is None else ScramVerifier.parse(kept)
         except ValueError:
             verifier, reason = nobody, "user without SCRAM verifier"
         return replace(verifier, reason=reason)
-
-    def _decoy_in_thread(self) -> str:
-        if self._model is None:
-            # Asked again while there are no users: the first may come while the server runs.
-            self._model = next(
-                (user.verifier for user in self.store.users() if user.verifier), None
-            )
-            if self._decoy is None or self._model is not None:
-                self._decoy = decoy_of(self._model, self._profile)
-        return self._decoy or decoy_of(self._model, self._profile)
-
-    def _iterations_in_thread(self) -> int:
-        decoy = self._decoy_in_thread()
-        return ScramVerifier.parse(decoy).iterations if decoy.startswith(SCRAM) else ITERATIONS
 
     def _upgrade_in_thread(self, user: User, verifier: str, password: Text) -> None:
         try:

@@ -51,6 +51,7 @@ class _Content(NamedTuple):
 
     secret: bytes
     users: dict[str, User]
+    stamp: tuple[int, ...] = ()
 
 
 class FileStore:
@@ -121,6 +122,10 @@ class FileStore:
         users = self._read().users
         return (users[name] for name in sorted(users))
 
+    def stamp(self) -> object:
+        """Return what is another value whenever the file has changed."""
+        return self._read().stamp
+
     def close(self) -> None:
         """Forget what was read; no file is open between two calls."""
         self._cached = None
@@ -151,7 +156,7 @@ class FileStore:
             raise StoreUnavailable(f"{self._path} cannot be read: {error.strerror}") from error
         if len(data) > MAX_SIZE:
             raise StoreCorrupt(f"{self._path} is larger than {MAX_SIZE} bytes")
-        content = _parse(self._path, data)
+        content = _parse(self._path, data)._replace(stamp=stamp)
         self._cached = (stamp, content)
         return content
 

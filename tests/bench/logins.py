@@ -24,7 +24,7 @@ from typing import Any
 import broker
 import cred
 from broker.guard import Guard
-from cred.passwords import hash_password
+from cred.passwords import Profile, hash_password
 from cred.scram import SCRAM, ScramClient
 from cred.scram_verifier import ScramVerifier
 from cred.store_checker import StoreChecker
@@ -74,10 +74,12 @@ class Visitor(broker.Avatar):
         return value
 
 
-def portal_of(verifier: str, folder: str, **limits: Any) -> cred.Portal:
-    """Return a portal with a store in a file, in which there is alice."""
+def portal_of(verifier: str, folder: str, *others: str, **limits: Any) -> cred.Portal:
+    """Return a portal with a store in a file, in which there is alice, and who has the others."""
     store = open_store(f"file:{folder}/users.db", create=True)
     store.add(User("alice", verifier))
+    for number, other in enumerate(others):
+        store.add(User(f"user{number}", other))
     enter = broker.realm(lambda avatar_id, mind: Visitor())
     return cred.Portal(enter, [StoreChecker(store)], guard=Guard(**limits))
 
@@ -105,10 +107,13 @@ async def time_of(login: Callable[[Any, str], Awaitable[None]], root: Any, name:
     raise AssertionError("a wrong password was let in")
 
 
-async def measure_timing(login: Any, verifier: str, tries: int) -> dict[str, float]:
-    """Return the median of so many refusals, for each kind of user, in milliseconds."""
+async def measure_timing(login: Any, verifier: str, tries: int, *others: str) -> dict[str, float]:
+    """Return the median of so many refusals, for each kind of user, in milliseconds.
+
+    The known user has the first verifier; others in the store have the others.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        portal = portal_of(verifier, folder, **OPEN)
+        portal = portal_of(verifier, folder, *others, **OPEN)
         patient = broker.STRICT.but(login_timeout=3600.0)
         async with broker.serve(portal, ADDRESS, policy=patient) as server:
             times: dict[str, list[float]] = {kind: [] for kind in NAMES}
@@ -218,13 +223,19 @@ def main() -> None:
     parser.add_argument("--crowd", type=int, default=12, help="connections that flood")
     options = parser.parse_args()
     scram = str(ScramVerifier.of_password("secret"))
+    few = str(ScramVerifier.of_password("secret", 20_000))
     ways = {
-        "password, Argon2id": (by_password, hash_password("secret")),
-        "SCRAM-SHA-256": (by_scram, scram),
+        "password, Argon2id": (by_password, [hash_password("secret")]),
+        "password, the cheapest of several costs": (
+            by_password,
+            [hash_password("secret", Profile(64, 1, 1)), hash_password("secret"), few],
+        ),
+        "SCRAM-SHA-256": (by_scram, [scram]),
+        "SCRAM-SHA-256, with others of fewer iterations": (by_scram, [scram, few]),
     }
     timing = []
-    for way, (login, verifier) in ways.items():
-        medians = asyncio.run(measure_timing(login, verifier, options.tries))
+    for way, (login, (verifier, *others)) in ways.items():
+        medians = asyncio.run(measure_timing(login, verifier, options.tries, *others))
         known, unknown = medians["known"], medians["unknown"]
         difference = (unknown / known - 1) * 100
         timing.append(f"| {way} | {known:.3f} ms | {unknown:.3f} ms | {difference:+.1f} % |")
