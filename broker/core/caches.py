@@ -192,6 +192,10 @@ class HeldCacheTable:
             entry.handle.count += 1
         return value
 
+    def principal_of(self, cache_id: int) -> Principal | None:
+        """Return who has sent a cache that is held; None for nobody."""
+        return self._entry(cache_id).principal
+
     def observer_of(self, cache_id: int) -> Any:
         """Return the object to tell of a change: the one in use, or one made for the moment.
 
@@ -201,10 +205,6 @@ class HeldCacheTable:
         entry = self._entry(cache_id)
         value = entry.value()
         return entry.revived() if value is None else value
-
-    def principal_of(self, cache_id: int) -> Principal | None:
-        """Return who has sent a cache that is held; None for nobody."""
-        return self._entry(cache_id).principal
 
     def remove(self, cache_id: int) -> Any:
         """Forget a cache that the peer has done with; return its object if it is alive."""

@@ -30,7 +30,7 @@ def shown(object_id: object) -> str:
     return str(object_id) if type(object_id) is int else f"'{text_of(object_id)}'"
 
 
-def key_of(identity: Any, principal: Principal | None) -> Any:
+def key_of(identity: Any, principal: Principal | int | None) -> Any:
     """Return what tells an object of a principal's from others of this connection."""
     return identity if principal is None else (principal, identity)
 
@@ -231,7 +231,7 @@ class ImportTable:
             LimitExceeded: max_refs objects of the peer are alive here already.
         """
         seen_by, principal = split_view(perspective)
-        key = (object_id, id(seen_by), id(principal))
+        key = (object_id, key_of(id(seen_by), principal and id(principal)))
         entry = self._entries.get(key)
         if entry is not None:
             found = entry()
