@@ -87,6 +87,7 @@ __all__ = [
     "ViewPoint",
     "Viewable",
     "WrongArguments",
+    "WrongType",
     "allow",
     "connect",
     "current_call",
@@ -145,6 +146,7 @@ if TYPE_CHECKING:
         UnknownHostError,
         UserError,
         WrongArguments,
+        WrongType,
     )
     from broker.flavors.avatar import AsReferenceable, Avatar
     from broker.flavors.cacheable import Cacheable, RemoteCache, RemoteCacheObserver
@@ -175,7 +177,7 @@ _HOMES = {
         " EncodeError Error InsecureJelly JellyError LimitExceeded LoginExpired MalformedJelly"
         " NoRouteError NoSuchMethod NoSuchObject PBConnectionLost ProtocolError RemoteError"
         " SSLError ServerBusy ServerDraining TCPTimedOutError TLSError TooLarge TooManyAttempts"
-        " UnknownHostError UserError WrongArguments"
+        " UnknownHostError UserError WrongArguments WrongType"
     ),
     "broker.flavors.avatar": "AsReferenceable Avatar",
     "broker.flavors.cacheable": "Cacheable RemoteCache RemoteCacheObserver",

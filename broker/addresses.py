@@ -14,7 +14,7 @@ from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from msgspec import Struct
 
-from broker.errors import ConfigError
+from broker.errors import ConfigError, WrongType
 from broker.net.host_names import ascii_name
 
 __all__ = [
@@ -85,8 +85,7 @@ class Command(Struct, frozen=True):
 Location: TypeAlias = HostPort | SocketPath | Command
 
 
-@functools.lru_cache(256)
-def parse_address(address: str) -> Location:
+def parse_address(address: Any) -> Location:
     """Return where an address points.
 
     The path of a UNIX socket may have ``%20`` and the like; a command is split into words as a
@@ -94,7 +93,16 @@ def parse_address(address: str) -> Location:
 
     Raises:
         ConfigError: it is no address of these kinds.
+        WrongType: a ConfigError: it is not text.
     """
+    if not isinstance(address, str):
+        several = "; give several one by one" if isinstance(address, list | tuple | set) else ""
+        raise WrongType(f"an address is text, not {type(address).__name__}{several}; {EXAMPLE}")
+    return _parse(address)
+
+
+@functools.lru_cache(256)
+def _parse(address: str) -> Location:
     scheme, _, rest = address.partition(":")
     match scheme:
         case "pb" | "pbs":

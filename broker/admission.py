@@ -23,6 +23,7 @@ from broker.core.dispatch import Route
 from broker.core.principal import OnBehalf
 from broker.core.sealed import opened
 from broker.defer import Deferred, fail, maybeDeferred, succeed
+from broker.errors import WrongType
 from broker.flavors.avatar import AsReferenceable
 from broker.flavors.referenceable import Referenceable
 from broker.guard import Guard
@@ -62,16 +63,19 @@ def root_of(target: Any) -> Any:
     """Return the IPBRoot that a server serves for a Root, a Portal, or what adapts to IPBRoot.
 
     Raises:
-        TypeError: it is none of these.
+        TypeError: it is none of these; a WrongType if it is a class, which may make one.
     """
     if IPBRoot.providedBy(target):
         return target
     if isinstance(target, Portal):
         return PortalRoot(target)
-    adapted = IPBRoot(target, None)
-    if adapted is None:
-        raise TypeError(f"a server serves a Root or a Portal, not {type(target).__name__}")
-    return adapted
+    adapted: Any = IPBRoot(target, None)
+    if adapted is not None:
+        return adapted
+    if isinstance(target, type):
+        name = target.__name__
+        raise WrongType(f"a server serves an object, not the class {name}: write {name}()")
+    raise TypeError(f"a server serves a Root or a Portal, not {type(target).__name__}")
 
 
 # All calls of a login, and which of their arguments is the mind.
@@ -276,7 +280,13 @@ def realm(function: Callable[[Any, Any], Any | Awaitable[Any]]) -> _FunctionReal
             returned, usually the user name, or ``ANONYMOUS``; ``mind`` is what the client sent,
             often a RemoteReference, or None. Returns an Avatar, whose ``logout()``, if it has one,
             plain or async, runs once: when the peer drops the avatar or has gone.
+
+    Raises:
+        WrongType: a TypeError: it cannot be called.
     """
+    given: Any = function
+    if not callable(given):
+        raise WrongType(f"realm takes a function of avatar id and mind, not {type(given).__name__}")
     return _FunctionRealm(function)
 
 

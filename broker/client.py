@@ -22,8 +22,9 @@ from broker.errors import (
     TLSError,
 )
 from broker.forgotten import warn_never_awaited
+from broker.given import check_given
 from broker.handle import Connection
-from broker.login import login
+from broker.login import fitting_mechanisms, login
 from broker.net.children import connect_command
 from broker.net.streams import connect_stream, connect_unix
 from broker.net.tls import TLS
@@ -51,6 +52,11 @@ class Connect:
         timeout: float,
     ):
         self._location = parse_address(address)
+        check_given(policy, tls)
+        if credentials is not None:
+            fitting_mechanisms(credentials)
+        if type(timeout) not in (int, float) or not timeout > 0:
+            raise ConfigError(f"timeout={timeout!r}: give a number of seconds, more than 0")
         self._credentials = credentials
         self._mind = mind
         self._tls = _client_tls(self._location, tls, policy)
@@ -188,7 +194,8 @@ def connect(
         closes it, once what was written has left.
 
     Raises:
-        ConfigError: the address is not understood, or is public and without TLS.
+        ConfigError: the address is not understood, or is public and without TLS; or an argument is
+            one that cannot work. Raised by ``connect`` itself.
         ConnectError: the host refuses or does not answer; or the program cannot be run.
         DNSLookupError: the host name does not resolve.
         TimeoutError: a ConnectError: there is no connection after ``timeout`` seconds; the text

@@ -15,7 +15,7 @@
                    Error†: raised by applications on purpose, crosses with its text
                    ├─ NoSuchObject (LookupError)
                    └─ ServerBusy · ServerDraining · TooManyAttempts · LoginExpired
-                   TLSError (ConnectionError) · ConfigError (ValueError)
+                   TLSError (ConnectionError) · ConfigError (ValueError) ─ WrongType (TypeError)
     transports     ConnectionClosed† ─ ConnectionDone† · ConnectionLost† ─ ConnectionAborted†
                    ConnectError† (ConnectionError) and its kinds, each an OSError
                    ├─ ConnectionRefusedError† · UserError† ─ TimeoutError†
@@ -37,7 +37,7 @@ import reprlib
 from typing import Any
 
 from broker.printable import repr_of
-from broker.settings import ConfigError
+from broker.settings import ConfigError, WrongType
 from jelly.errors import (
     BananaError,
     CannotJelly,
@@ -95,6 +95,7 @@ __all__ = [
     "UnknownHostError",
     "UserError",
     "WrongArguments",
+    "WrongType",
 ]
 
 _SHORT = reprlib.Repr()

@@ -14,7 +14,7 @@ from typing import Any
 
 from broker.connection import Broker
 from broker.defer import Deferred
-from broker.errors import NoSuchMethod, ServerBusy, ServerDraining, TooManyAttempts
+from broker.errors import NoSuchMethod, ServerBusy, ServerDraining, TooManyAttempts, WrongType
 from broker.failure import Failure
 from broker.flavors.reference import RemoteReference
 from broker.mechanisms import MECHANISMS
@@ -24,7 +24,7 @@ from broker.mechanisms.mechanism import Mechanism
 from cred.credentials import Scram
 from cred.error import LoginFailed
 
-__all__ = ["LoginPutOff", "LoginWhileBusy", "LoginWhileDraining", "login"]
+__all__ = ["LoginPutOff", "LoginWhileBusy", "LoginWhileDraining", "fitting_mechanisms", "login"]
 
 
 class LoginPutOff(TooManyAttempts, LoginFailed):
@@ -62,11 +62,9 @@ def login(broker: Broker, credentials: Any, mind: Any = None) -> Deferred[Remote
     LoginUnavailable too; see ``broker.is_transient``.
 
     Raises:
-        TypeError: ``credentials`` are none.
+        WrongType: a TypeError: ``credentials`` are none.
     """
-    fitting = [mechanism for mechanism in MECHANISMS if mechanism.fits(credentials)]
-    if not fitting:
-        raise TypeError(f"{type(credentials).__name__} is no credentials of cred.credentials")
+    fitting = fitting_mechanisms(credentials)
     root = broker.remoteForName(b"root")
 
     def chosen(mechanism: Mechanism) -> Deferred[Any]:
@@ -100,6 +98,24 @@ def _refused(failure: Failure) -> Any:
     if isinstance(made, TooManyAttempts):
         made.after = getattr(error, "after", 0.0)
     raise made from None
+
+
+def fitting_mechanisms(credentials: Any) -> list[Mechanism]:
+    """Return the mechanisms that take credentials of this kind, the strongest first.
+
+    Raises:
+        WrongType: a TypeError: there is none.
+    """
+    fitting = [mechanism for mechanism in MECHANISMS if mechanism.fits(credentials)]
+    if not fitting:
+        if isinstance(credentials, type):
+            name = credentials.__name__
+            raise WrongType(f"credentials are an object, not the class {name}: write {name}(…)")
+        text = f"{type(credentials).__name__} is no credentials of cred.credentials"
+        if isinstance(credentials, tuple | list | dict):
+            text += ": give UsernamePassword(name, password)"
+        raise WrongType(text)
+    return fitting
 
 
 def _choose(offered: Any, broker: Broker, credentials: Any, fitting: list[Mechanism]) -> Mechanism:

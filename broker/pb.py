@@ -14,7 +14,7 @@ from typing import Any
 from broker.admission import root_of
 from broker.connection import Broker
 from broker.core.policy import PUBLISHED
-from broker.defer import Deferred, succeed
+from broker.defer import Deferred, fail, succeed
 from broker.errors import (
     DeadReferenceError,
     Error,
@@ -46,7 +46,7 @@ from broker.flavors.reference import RemoteMethod, RemoteReference
 from broker.flavors.referenceable import Referenceable, Root, Serializable
 from broker.flavors.viewable import Viewable, ViewPoint
 from broker.interfaces import IPBRoot, IPerspective
-from broker.login import login
+from broker.login import fitting_mechanisms, login
 from broker.mechanisms.challenge import IUsernameMD5Password
 from broker.reactor.protocol import ClientFactory, ServerFactory
 from broker.reception import Reception
@@ -254,7 +254,13 @@ class PBClientFactory(ClientFactory):
         Args:
             credentials: what to show, of ``cred.credentials``; see ``broker.login.login``.
             client: the mind: what the realm gets to know of this client.
+
+        It fails at once with WrongType, a TypeError, if ``credentials`` are none.
         """
+        try:
+            fitting_mechanisms(credentials)
+        except TypeError:
+            return fail()
         deferred = self.getRootObject().addCallback(
             lambda root: login(root.broker, credentials, client)
         )

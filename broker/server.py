@@ -22,6 +22,7 @@ from broker.connection import Broker
 from broker.core.policy import STRICT, Policy
 from broker.errors import ConfigError
 from broker.forgotten import warn_never_awaited
+from broker.given import check_given
 from broker.handle import Connection
 from broker.net import forks
 from broker.net.listener import Listener
@@ -31,6 +32,7 @@ from broker.net.tls import TLS
 from broker.printable import printable, text_of_value
 from broker.reception import Reception
 from broker.stopping import DRAIN, checked_drain, close_all, drained, until_told
+from cred.portal import Portal
 
 __all__ = ["Serve", "Server", "ServerStats", "serve"]
 
@@ -295,12 +297,20 @@ def serve(
 
     Raises:
         ConfigError: an address is not understood, or is public and without TLS, or lacks ``tls``;
-            or ``drain`` is negative.
+            or ``drain`` is negative; or a portal has no checkers.
         CannotListenError: a port is in use, or not ours to open.
         TypeError: ``target`` is neither a Root nor a Portal.
+        WrongType: a TypeError and a ConfigError: ``target`` is a class, or another argument is of
+            the wrong type.
     """
     default = "pb://127.0.0.1:8787" if tls is None else "pbs://127.0.0.1:8787"
+    check_given(policy, tls)
     locations = [parse_address(address) for address in addresses or (default,)]
+    root_of(target)
+    if isinstance(target, Portal) and not target.checkers:
+        raise ConfigError(
+            "this portal has no checker, so that nobody can log in: Portal(realm, [checker])"
+        )
     for location in locations:
         _check(location, tls, policy)
     if tls is not None and not any(location.is_tls for location in locations):

@@ -1,12 +1,16 @@
-"""Settings: the error of one that cannot stand.
+"""Settings: the errors of one that cannot work.
 
-It is under everything, since `broker` and `cred` both raise it; to be had from ``broker.errors``.
+They are under everything, since `broker` and `cred` both raise them; see ``broker.errors``.
 """
 
 from __future__ import annotations
 
-__all__ = ["ConfigError"]
+__all__ = ["ConfigError", "WrongType"]
 
 
 class ConfigError(ValueError):
     """A setting that is unsafe, contradictory or incomplete, found before anything was opened."""
+
+
+class WrongType(ConfigError, TypeError):
+    """A setting that is of another type than it must be."""

@@ -6,7 +6,7 @@ import asyncio
 from contextvars import ContextVar, Token
 from types import TracebackType
 
-from broker.errors import CallTimeout
+from broker.errors import CallTimeout, ConfigError
 
 __all__ = ["DEADLINE", "timeout"]
 
@@ -24,9 +24,12 @@ class timeout:
 
     Raises:
         CallTimeout: they did not; what was called may have run.
+        ConfigError: ``seconds`` is no number. 0 or less is a time that is over already.
     """
 
     def __init__(self, seconds: float):
+        if type(seconds) not in (int, float) or seconds != seconds:
+            raise ConfigError(f"timeout({seconds!r}): give a number of seconds")
         self._seconds = seconds
         self._timeout = asyncio.timeout(seconds)
         self._token: Token[float | None] | None = None

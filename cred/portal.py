@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeAlias
 from zope.interface import Interface, providedBy
 
 from broker.defer import Deferred, fail, maybeDeferred
-from cred.checkers import CredentialsChecker
+from cred.checkers import CredentialsChecker, ICredentialsChecker
 from cred.credentials import ICredentials
 from cred.error import UnhandledCredentials
 
@@ -61,11 +61,21 @@ class Portal:
             that provide several, the first here decides.
         guard: limits how many logins over a network may fail, a `broker.guard.Guard`; None for that
             of the server.
+
+    Raises:
+        WrongType: a TypeError: `realm` has no ``requestAvatar``, or one of `checkers` is none.
+
+    Checkers may be registered later; ``broker.serve`` refuses a portal that has none.
     """
 
     def __init__(
         self, realm: Realm, checkers: Iterable[CredentialsChecker] = (), *, guard: Any = None
     ) -> None:
+        _check_realm(realm)
+        if not isinstance(checkers, Iterable):
+            raise _wrong_type(
+                f"checkers are given in a list, as in [checker], not {_described(checkers)}"
+            )
         self.realm = realm
         self.guard = guard
         self.checkers: dict[Any, CredentialsChecker] = {}
@@ -80,7 +90,11 @@ class Portal:
         """Let `checker` decide on credentials of the given interfaces, in place of any other.
 
         Without interfaces: on all that its ``credentialInterfaces`` name.
+
+        Raises:
+            WrongType: a TypeError: it is no checker.
         """
+        _check_checker(checker, bool(credentialInterfaces))
         for interface in credentialInterfaces or checker.credentialInterfaces:
             self.checkers[interface] = checker
 
@@ -118,3 +132,39 @@ class Portal:
 
 def _join_names(interfaces: Iterable[Any]) -> str:
     return ", ".join(interface.__name__ for interface in interfaces)
+
+
+def _check_realm(realm: Any) -> None:
+    is_instance = not isinstance(realm, type) or IRealm.providedBy(realm)
+    if is_instance and callable(getattr(realm, "requestAvatar", None)):
+        return
+    hint = ""
+    if isinstance(realm, type) and hasattr(realm, "requestAvatar"):
+        hint = f": write {realm.__name__}()"
+    elif callable(realm):
+        hint = ": write Portal(broker.realm(function), …)"
+    raise _wrong_type(f"a realm is an object with requestAvatar, not {_described(realm)}{hint}")
+
+
+def _check_checker(checker: Any, has_interfaces: bool) -> None:
+    is_instance = not isinstance(checker, type) or ICredentialsChecker.providedBy(checker)
+    names = ["requestAvatarId"] if has_interfaces else ["requestAvatarId", "credentialInterfaces"]
+    if is_instance and all(hasattr(checker, name) for name in names):
+        return
+    hint = f": write {checker.__name__}()" if isinstance(checker, type) else ""
+    wanted = " and ".join(names)
+    raise _wrong_type(f"a checker is an object with {wanted}, not {_described(checker)}{hint}")
+
+
+def _described(given: Any) -> str:
+    if isinstance(given, type):
+        return f"the class {given.__name__}"
+    name = getattr(given, "__name__", None) if callable(given) else None
+    return type(given).__name__ if name is None else f"the function {name}"
+
+
+def _wrong_type(text: str) -> Exception:
+    # Not before it is needed: importing cred loads nothing of broker but Deferreds.
+    from broker.settings import WrongType
+
+    return WrongType(text)

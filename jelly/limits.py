@@ -27,6 +27,10 @@ class Limits(Struct, frozen=True):
 
     ``max_prefix``, ``max_string`` and ``max_list`` are those of Perspective Broker's banana; the
     others are ours, since banana bounds no total.
+
+    Raises:
+        ValueError: a limit is less than 1, or ``max_depth`` less than 0, which allows no list.
+        TypeError: a limit is not an int.
     """
 
     max_prefix: int = 64
@@ -39,6 +43,15 @@ class Limits(Struct, frozen=True):
     max_key_nodes: int = 10_000
     max_decimal_digits: int = 1_000
     max_decimal_exponent: int = 6_144
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if type(value) is not int:
+                raise TypeError(f"{name}={value!r}: a limit is an int, not {type(value).__name__}")
+            least = 0 if name == "max_depth" else 1
+            if value < least:
+                raise ValueError(f"{name}={value}: a limit is {least} at least")
 
 
 PUBLISHED_LIMITS = Limits(max_expanded=10_000_000)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from msgspec import Struct, field
 from msgspec.structs import replace
 
 from broker.core.dialects import check_names
+from broker.settings import ConfigError, WrongType
 from jelly.limits import PUBLISHED_LIMITS, Limits
 from jelly.registry import Registry, defaults
 from jelly.security import Security, SecurityOptions
@@ -76,8 +78,14 @@ class Policy(Struct, frozen=True):
         stall_timeout: seconds a peer may take nothing while much waits for it, or leave more than
             ``max_unsent`` waiting.
 
+    Counts and bytes are ints, seconds are ints or floats. They are more than 0; but ``max_refs``,
+    ``max_calls`` and ``login_refs`` may be 0 for none at all, and ``turn_time`` may be 0. Seconds
+    may be ``math.inf`` for no limit.
+
     Raises:
-        ConfigError: no dialect could be agreed on, or one of those named is none.
+        ConfigError: no dialect could be agreed on, or one of those named is none; or a number is
+            not one that it may be.
+        WrongType: a ConfigError: a value is of another type.
     """
 
     dialects: tuple[str, ...] = ("msgpack/1", "pb", "none")
@@ -121,15 +129,78 @@ class Policy(Struct, frozen=True):
     stall_timeout: float = 30.0
 
     def __post_init__(self) -> None:
+        for name, check in _CHECKS:
+            check(name, getattr(self, name))
         check_names(self.dialects, self.limits)
 
     def but(self, **changes: Any) -> Policy:
         """Return this policy with some attributes changed.
 
         Raises:
-            ConfigError: no dialect is left that could be agreed on.
+            ConfigError: as of the class.
         """
         return replace(self, **changes)
+
+
+def _check_count(name: str, value: Any) -> None:
+    if type(value) is not int:
+        raise _wrong_type(name, value, "an int")
+    if value < (0 if name in _MAY_BE_NONE else 1):
+        raise ConfigError(f"{name}={value}: it is {'not negative' if value else 'more than 0'}")
+
+
+def _check_seconds(name: str, value: Any) -> None:
+    if type(value) is not float and type(value) is not int:
+        raise _wrong_type(name, value, "a number of seconds")
+    if not (value > 0 or (value == 0 and name in _MAY_BE_NONE)):
+        raise ConfigError(f"{name}={value}: it is a number of seconds, more than 0")
+
+
+def _check_flag(name: str, value: Any) -> None:
+    if type(value) is not bool:
+        raise _wrong_type(name, value, "True or False")
+
+
+def _check_limits(name: str, value: Any) -> None:
+    if not isinstance(value, Limits):
+        raise _wrong_type(name, value, "a Limits, such as Limits(max_nodes=1000)")
+    if value.max_depth < 1:
+        raise ConfigError(f"{name}: with a max_depth of {value.max_depth} no message is allowed")
+
+
+def _check_dialects(name: str, value: Any) -> None:
+    if not isinstance(value, Collection):
+        raise _wrong_type(name, value, 'a tuple of names, such as ("pb",)')
+
+
+def _check_security(name: str, value: Any) -> None:
+    if isinstance(value, type) or not callable(getattr(value, "isTypeAllowed", None)):
+        raise _wrong_type(name, value, "a SecurityOptions, or an object with its methods")
+
+
+def _check_registry(name: str, value: Any) -> None:
+    if not isinstance(value, Registry):
+        raise _wrong_type(name, value, "a Registry of jelly")
+
+
+def _wrong_type(name: str, value: Any, right: str) -> WrongType:
+    kind = f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
+    return WrongType(f"{name} is {right}, not {kind}")
+
+
+# 0 allows nothing there, which a program may want; anywhere else nothing would work.
+_MAY_BE_NONE = frozenset({"max_calls", "max_refs", "login_refs", "turn_time"})
+
+_CHECKS_OF = {
+    "bool": _check_flag,
+    "int": _check_count,
+    "float": _check_seconds,
+    "Limits": _check_limits,
+    "tuple[str, ...]": _check_dialects,
+    "Security": _check_security,
+    "Registry": _check_registry,
+}
+_CHECKS = tuple((name, _CHECKS_OF[kind]) for name, kind in Policy.__annotations__.items())
 
 
 STRICT = Policy()

@@ -17,7 +17,7 @@ from typing import Any
 from msgspec import Struct
 
 from broker.core.notice import Notice
-from broker.errors import PBConnectionLost
+from broker.errors import PBConnectionLost, WrongType
 from broker.flavors.reference import RemoteReference
 from broker.traces import log_error
 
@@ -87,7 +87,12 @@ class Subscribers:
 
         Raises:
             ValueError: ``most`` is not positive.
+            WrongType: a TypeError: it is not a reference to an object of a peer's.
         """
+        if getattr(reference, "broker", None) is None:
+            raise WrongType(f"a subscriber is a RemoteReference, not {type(reference).__name__}")
+        if not isinstance(slow, Slow):
+            raise WrongType(f"slow= is one of Slow, not {type(slow).__name__}")
         if most < 1:
             raise ValueError(f"most is {most}: at least one event must be able to wait")
         if reference not in self._subscriptions and not reference.broker.disconnected:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import importlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cryptography import x509
 from OpenSSL import SSL, crypto
 
 from broker.errors import ConfigError
@@ -73,11 +75,14 @@ class TLS:
             client_optional: let clients in that show none, and can log in otherwise.
 
         Raises:
-            ConfigError: a file cannot be read, or the key is not the certificate's.
+            ConfigError: a file cannot be read, the key is not the certificate's, or the certificate
+                is not valid at this time, nor is any of ``client_ca``.
         """
 
         def make() -> SSL.Context:
             context = _context(SSL.TLS_SERVER_METHOD)
+            # A client's own is not checked so: what counts for it is the clock of the server.
+            _check_dates(read_certificates(certificate, "certificate")[:1], certificate)
             _use_certificate(context, certificate, key)
             if client_ca is not None:
                 _trust(context, client_ca)
@@ -106,7 +111,8 @@ class TLS:
                 then neither the CA, the dates nor the host name of its certificate count.
 
         Raises:
-            ConfigError: a file cannot be read, or settings contradict each other.
+            ConfigError: a file cannot be read, no certificate of ``ca`` is valid at this time, or
+                settings contradict each other.
         """
         if pin is not None and ca is not None:
             raise ConfigError("give ca= or pin=, not both: a pin replaces the CA")
@@ -193,11 +199,31 @@ def _use_certificate(context: SSL.Context, source: CertificateSource, key: KeySo
         ) from exc
 
 
+def _check_dates(certificates: Iterable[x509.Certificate], source: CertificateSource) -> None:
+    """Do nothing if one of the certificates that were read from a source is valid now.
+
+    Raises:
+        ConfigError: none is: whoever is shown them would refuse them.
+    """
+    now = datetime.datetime.now(datetime.UTC)
+    problem = ""
+    for certificate in certificates:
+        first, last = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+        if first <= now <= last:
+            return
+        problem = f"expired on {last:%Y-%m-%d}"
+        if now < first:
+            problem = f"is not valid before {first:%Y-%m-%d}"
+    raise ConfigError(f"{called(source, 'the certificate')} {problem}")
+
+
 def _trust(context: SSL.Context, source: CertificateSource) -> None:
     store = context.get_cert_store()
     if store is None:
         raise ConfigError("OpenSSL has made no certificate store")
-    for certificate in read_certificates(source, "CA certificate"):
+    trusted = read_certificates(source, "CA certificate")
+    _check_dates(trusted, source)
+    for certificate in trusted:
         store.add_cert(crypto.X509.from_cryptography(certificate))
 
 

@@ -425,8 +425,16 @@ async def test_tls_on_a_plain_port(lines: Any, authority: Authority) -> None:
 @pytest.mark.parametrize("what", ["untrusted", "expired", "wrong name"])
 @pytest.mark.row("D-host")
 @pytest.mark.row("D-trust")
-async def test_certificates(lines: Any, authority: Authority, tmp_path: Any, what: str) -> None:
+async def test_certificates(
+    lines: Any,
+    authority: Authority,
+    tmp_path: Any,
+    what: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """A certificate that will not do is refused for its own reason, before anything is sent."""
+    # It expires while the server runs: one that has expired is refused at the start.
+    monkeypatch.setattr("broker.net.tls._check_dates", lambda *args: None)
     now = datetime.datetime.now(datetime.UTC)
     other = Authority(tmp_path, "other CA")
     pair, expected = {

@@ -201,8 +201,10 @@ def test_fault_of_a_realm_is_the_failure(way: str) -> None:
 
 def test_realm_without_the_method_fails_the_login(outcome: Outcome) -> None:
     """A realm that lacks requestAvatar is a failure too, not an exception of the call."""
-    realm: Any = object()
-    login = Portal(realm, [AllowAnonymousAccess()]).login(Anonymous(), None, IDesk)
+    portal = Portal(Realm(), [AllowAnonymousAccess()])
+    without: Any = object()
+    portal.realm = without
+    login = portal.login(Anonymous(), None, IDesk)
     with pytest.raises(AttributeError, match="requestAvatar"):
         outcome(login)
 

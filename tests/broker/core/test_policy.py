@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
@@ -10,13 +11,14 @@ from memory import BrokerPair
 from msgspec import structs
 
 from broker.core.policy import PUBLISHED, STRICT, Policy
-from broker.errors import ConfigError
+from broker.errors import ConfigError, WrongType
 from broker.flavors.copyable import Copyable, RemoteCopy, register, set_fields
 from broker.flavors.failures import shown_error
 from broker.flavors.referenceable import Root
 from jelly.errors import InsecureJelly
 from jelly.limits import Limits
 from jelly.registry import Registry, defaults
+from jelly.security import SecurityOptions
 
 DIFFERENCES = {
     # name: (STRICT, PUBLISHED), as the table of two policies has them
@@ -184,3 +186,59 @@ def test_a_registry_of_its_own() -> None:
     registry.add_class(b"mine", RemoteCopy)
     assert STRICT.but(registry=registry).registry.class_for(b"mine") is RemoteCopy
     assert STRICT.registry.class_for(b"mine") is None
+
+
+NUMBERS = {
+    field.name: type(getattr(STRICT, field.name))
+    for field in structs.fields(Policy)
+    if type(getattr(STRICT, field.name)) in (int, float)
+}
+MAY_BE_ZERO = {"max_calls", "max_refs", "login_refs", "turn_time"}
+
+
+@pytest.mark.parametrize("value", ["x", "1", None, True, (1,), 1j])
+@pytest.mark.parametrize("name", NUMBERS)
+def test_numbers_of_another_type(name: str, value: Any) -> None:
+    """A number that is none is refused, by its name, as a ConfigError and a TypeError."""
+    for make in (Policy, STRICT.but):
+        with pytest.raises(WrongType, match=rf"^{name} is an? (int|number of seconds), not "):
+            make(**{name: value})
+
+
+@pytest.mark.parametrize("value", [-1, -0.5, 0, 0.0, math.nan, -math.inf])
+@pytest.mark.parametrize("name", NUMBERS)
+def test_numbers_that_cannot_be(name: str, value: float) -> None:
+    """A number that is not positive is refused; 0 is none at all where that makes sense."""
+    if value == 0 and name in MAY_BE_ZERO:
+        value = NUMBERS[name](value)
+        assert getattr(STRICT.but(**{name: value}), name) == 0
+        return
+    with pytest.raises(ConfigError, match=rf"^{name}"):
+        STRICT.but(**{name: value})
+
+
+def test_seconds() -> None:
+    """Seconds may be ints, or without end; counts may not."""
+    assert STRICT.but(ping_after=1, login_timeout=math.inf).login_timeout == math.inf
+    with pytest.raises(WrongType, match="max_calls is an int, not float"):
+        STRICT.but(max_calls=math.inf)
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"challenge_login": "no"}, "challenge_login is True or False, not str"),
+        ({"limits": 5}, "limits is a Limits, such as Limits(max_nodes=1000), not int"),
+        ({"login_limits": Limits}, "login_limits is a Limits, such as Limits(max_nodes=1000),"),
+        ({"limits": Limits(max_depth=0)}, "limits: with a max_depth of 0 no message is allowed"),
+        ({"security": None}, "security is a SecurityOptions, or an object with its methods, not"),
+        ({"security": SecurityOptions}, "security is a SecurityOptions, or an object with its"),
+        ({"registry": {}}, "registry is a Registry of jelly, not dict"),
+        ({"dialects": None}, "dialects is a tuple of names, such as"),
+    ],
+)
+def test_other_settings(changes: dict[str, Any], text: str) -> None:
+    """What is no number is refused by its type, too."""
+    for make in (Policy, STRICT.but):
+        with pytest.raises(ConfigError, match=f"^{re.escape(text)}"):
+            make(**changes)

@@ -1,0 +1,31 @@
+"""What serve and connect are given: the arguments that both have are checked here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from broker.core.policy import Policy
+from broker.errors import WrongType
+from broker.net.tls import TLS
+
+__all__ = ["check_given"]
+
+
+def check_given(policy: Any, tls: Any) -> None:
+    """Do nothing if these are a Policy, and a TLS or None.
+
+    Raises:
+        WrongType: they are not.
+    """
+    if not isinstance(policy, Policy):
+        raise WrongType(
+            f"policy= is a Policy, such as STRICT.but(max_calls=10), not {_kind(policy)}"
+        )
+    if tls is not None and not isinstance(tls, TLS):
+        raise WrongType(
+            f"tls= is what TLS.server(certificate, key) or TLS.client() returns, not {_kind(tls)}"
+        )
+
+
+def _kind(given: Any) -> str:
+    return f"the class {given.__name__}" if isinstance(given, type) else type(given).__name__
