@@ -152,7 +152,7 @@ def test_wrong_types(name: str) -> None:
 def test_neither_root_nor_portal(target: Any) -> None:
     """What cannot be served is refused by ``serve`` itself, and by a PBServerFactory."""
     for give in (broker.serve, pb.PBServerFactory):
-        with pytest.raises(TypeError, match="^a server serves a Root or a Portal, not "):
+        with pytest.raises(TypeError, match=r"^a server serves a Root or a Portal, not "):
             give(target)
 
 
