@@ -29,7 +29,7 @@ class Ending:
         owner: whose connection has ended, as ``journal`` logs it.
         session: of that connection.
         policy: how long a turn is.
-        scheduler: turns and time; without turns, all is handled at once.
+        scheduler: turns and time.
         then: called without arguments when that is done.
     """
 
@@ -68,13 +68,11 @@ class Ending:
         self._then()
 
     def _hear(self) -> bool:
+        """Handle a turn's worth; return whether there may be more."""
         policy, now = self._policy, self._scheduler.now
-        # Without turns all is handled at once, lest each turn be a call within the one before it.
-        has_turns = self._scheduler.has_turns
         ends = now() + policy.turn_time
         for heard, _ in enumerate(self._words, 1):
-            is_over = heard >= policy.turn_messages or now() >= ends
-            if is_over and (has_turns or not self._session.waiting):
+            if heard >= policy.turn_messages or now() >= ends:
                 return True
         return False
 

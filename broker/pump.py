@@ -116,11 +116,8 @@ class Pump:
 
     def run(self) -> None:
         """Handle what has come in, a turn's worth; the rest in turns of the loop that come soon."""
-        while self._run_turn():
-            scheduler = self._scheduler
-            if scheduler is None or scheduler.has_turns:
-                self.ask_for_turn()
-                return
+        if self._run_turn():
+            self.ask_for_turn()
 
     def _run_turn(self) -> bool:
         """Handle a turn's worth of what has come in; return whether more is left."""

@@ -40,14 +40,13 @@ class Turns:
     def deadline(self, scheduler: Scheduler) -> float:
         """Return when a connection that has more to do leaves that for later."""
         now = scheduler.now()
-        if not scheduler.has_turns:
-            return now + self._time
         if self._is_serving:
             return now + self._share
-        if self._ends is None:
-            self._ends = now + self._time
+        ends = self._ends
+        if ends is None:
+            self._ends = ends = now + self._time
             scheduler.soon(self._begin)
-        return self._ends
+        return ends
 
     def ask(self, scheduler: Scheduler, run: Callable[[], object]) -> None:
         """Have ``run()`` called in a turn of the loop that comes soon."""

@@ -46,10 +46,10 @@ class Reader:
     """
 
     __slots__ = (
+        "_behind_at",
         "_buffer",
         "_dead",
         "_fault",
-        "_is_behind",
         "_later",
         "_limits",
         "_nodes",
@@ -72,8 +72,9 @@ class Reader:
         # on.
         self._parts = Parts()
         self._wanted = 0
-        # Whether reading ended because enough was read; what comes then is kept behind the buffer.
-        self._is_behind = False
+        # Where reading ended because enough was read. What comes as long as it has not gone on from
+        # there is kept as pieces behind the buffer, of which something is left.
+        self._behind_at = -1
         self._later: Parts | None = None
         # The lists that are open, outermost first: (list, elements still to come).
         self._open: list[tuple[list[Any], int]] = []
@@ -98,8 +99,8 @@ class Reader:
     @property
     def pending(self) -> int:
         """Bytes that have come and are of no expression that was returned."""
-        later = 0 if self._later is None else self._later.size
-        return self._seen + len(self._buffer) - self._start + self._parts.size + later
+        pending = self._seen + len(self._buffer) - self._start + self._parts.size
+        return pending if self._later is None else pending + self._later.size
 
     @property
     def held(self) -> int:
@@ -116,18 +117,24 @@ class Reader:
                 return
             data = self._parts.take()
             self._wanted = 0
-        elif self._later is not None or (self._is_behind and self._pos < len(self._buffer)):
-            # Joined now, all that waits would be copied each time.
-            if data:
-                if self._later is None:
-                    self._later = Parts()
-                self._later.add(data)
-            return
         elif self._pos < len(self._buffer):
+            if self._behind_at == self._pos:
+                # Joined now, all that waits would be copied each time.
+                if data:
+                    if self._later is None:
+                        self._later = Parts()
+                    self._later.add(data)
+                return
             data = self._buffer[self._pos :] + data
         self._seen += self._pos - self._start
         self._start = self._pos = 0
         self._buffer = data
+
+    def forget(self) -> None:
+        """Let go of the bytes that have come and are of no expression that was returned."""
+        self._buffer, self._later, self._parts, self._fault = b"", None, Parts(), None
+        self._pos = self._start = self._seen = self._wanted = self._nodes = 0
+        self._open.clear()
 
     def take_rest(self) -> bytes:
         """Return, and forget, the bytes that were not read, for the reader of another dialect.
@@ -158,23 +165,15 @@ class Reader:
         if self._dead:
             raise RuntimeError("decoder already failed")
         done: list[Expression] = []
-        self._is_behind = False
-        if self._pos == len(self._buffer) and self._later is not None:
-            self.feed(self._take_later())
         if self._wanted or self._pos == len(self._buffer):
             return done
         try:
             self._read(most, done)
-            while self._later is not None and not self._is_behind:
-                self.feed(self._take_later())
-                if not self._wanted:
-                    self._read(most, done)
+            if self._later is not None:
+                self._read_later(most, done)
         except BananaError as error:
             self._dead = True
-            self._buffer = b""
-            self._later = None
-            self._parts = Parts()
-            self._open.clear()
+            self.forget()
             # Else the error would hold, as long as it is held itself, what was read so far.
             error.with_traceback(None)
             if not done:
@@ -276,7 +275,7 @@ class Reader:
                     self._start = pos
                     self._seen = nodes = 0
                     if len(done) == most:
-                        self._is_behind = True
+                        self._behind_at = pos
                         break
         except IndexError:
             pos = begin
@@ -290,7 +289,17 @@ class Reader:
             self._buffer, pos, self._start = b"", 0, 0
         self._pos = pos
 
+    def _read_later(self, most: int, done: list[Expression]) -> None:
+        """Go on with what came behind the buffer, where that is used up."""
+        while self._later is not None and (len(done) != most or self._pos == len(self._buffer)):
+            self.feed(self._take_later())
+            if len(done) == most:
+                self._behind_at = 0
+            elif not self._wanted:
+                self._read(most, done)
+
     def _take_later(self) -> bytes:
+        self._behind_at = -1
         later, self._later = self._later, None
         return b"" if later is None else later.take()
 

@@ -65,6 +65,10 @@ class BananaReader:
         """Bytes of memory that what is pending takes, about."""
         return self._reader.held
 
+    def forget(self) -> None:
+        """Let go of the bytes that have come and are of no message that was read."""
+        self._reader.forget()
+
     def receive(self, data: bytes, inbox: MutableSequence[Message], most: int = -1) -> bool:
         """Take in bytes, and append the messages that they complete: `dialects.MessageReader`.
 

@@ -52,6 +52,10 @@ class MessageReader(Protocol):
         """Bytes of memory that what is pending takes, about."""
         ...
 
+    def forget(self) -> None:
+        """Let go of the bytes that have come and are of no message that was read."""
+        ...
+
     def receive(self, data: bytes, inbox: MutableSequence[Message], most: int, /) -> bool:
         """Take in bytes, and append the messages that they complete to ``inbox``.
 

@@ -89,8 +89,7 @@ class Inbox:
         works: what is left to do for messages that take more than one turn, oldest first; and
             whether it matters when the peer has gone.
         max_backlog: bytes that may wait here; less before a login.
-        reader: what decodes, as of ``dialects.MessageReader``; None before a dialect is chosen and
-            after the end.
+        reader: what decodes, as of ``dialects.MessageReader``; None before a dialect is chosen.
     """
 
     __slots__ = (

@@ -141,11 +141,11 @@ class FrameReader:
             raise RuntimeError("decoder already failed")
         if not most:
             return self._store(data)
-        parts, pos = self._parts, 0
-        if self._buffer:
+        parts, pos, behind = self._parts, 0, self._buffer
+        if behind:
             if data:
                 parts.add(data)
-            data, pos = self._buffer, self._pos
+            data, pos = behind, self._pos
         elif parts.size:
             parts.add(data)
             if parts.size < self._wanted:
@@ -185,7 +185,7 @@ class FrameReader:
         except ProtocolError:
             self._die()
             raise
-        if pos < end or self._buffer:
+        if pos < end or behind:
             return self._keep(data, pos, is_behind)
         return False
 
@@ -232,11 +232,15 @@ class FrameReader:
             parts.add(data)
         return False
 
-    def _die(self) -> None:
-        self._is_dead = True
+    def forget(self) -> None:
+        """Let go of the bytes that have come and are of no message that was decoded."""
         self._check = None
         self._buffer, self._pos = b"", 0
         self._parts = Parts()
+
+    def _die(self) -> None:
+        self._is_dead = True
+        self.forget()
 
     def _check_length(self, length: int) -> None:
         most = self._limits.max_expression
@@ -251,7 +255,8 @@ class FrameReader:
     @property
     def pending(self) -> int:
         """Bytes that have come and are of no message that was decoded."""
-        return len(self._buffer) - self._pos + self._parts.size
+        behind = self._buffer
+        return len(behind) - self._pos + self._parts.size if behind else self._parts.size
 
     @property
     def held(self) -> int:

@@ -75,11 +75,6 @@ def _of_handshake(limits: Limits) -> Limits:
     )
 
 
-def _read_nothing(data: bytes, messages: deque[Any], most: int) -> bool:
-    """Decode nothing: the session has ended."""
-    return False
-
-
 class Session:
     """One side of one connection.
 
@@ -292,8 +287,9 @@ class Session:
     def forget_received(self) -> None:
         """Take nothing more in, and let go of what has come and was not handled."""
         self.inbox.clear()
-        self._reader = self.inbox.reader = self._greeting = None
-        self.inbox.read = _read_nothing
+        self._greeting = None
+        if self._reader is not None:
+            self._reader.forget()
 
     def end(self) -> dict[RequestId, bool]:
         """End the session: the connection is gone.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable, Coroutine
 from contextvars import Context
 from typing import Any, Protocol
@@ -30,13 +31,7 @@ class Cancellable(Protocol):
 
 
 class Scheduler(Protocol):
-    """Time and turns of the loop in which a connection lives. Times are seconds, as float.
-
-    Attributes:
-        has_turns: whether `soon` is later than now.
-    """
-
-    has_turns: bool
+    """Time and turns of the loop in which a connection lives. Times are seconds, as float."""
 
     @property
     def create_task(self) -> Callable[..., asyncio.Task[Any]] | None:
@@ -63,8 +58,6 @@ class LoopScheduler:
     """
 
     __slots__ = ("loop", "now")
-
-    has_turns = True
 
     def __init__(self, loop: asyncio.AbstractEventLoop):
         self.loop = loop
@@ -99,7 +92,6 @@ class TwistedScheduler:
     __slots__ = ("_reactor",)
 
     create_task = None
-    has_turns = True
 
     def __init__(self, reactor: Any):
         self._reactor = reactor
@@ -135,20 +127,35 @@ class _DelayedCall:
 
 
 class ImmediateScheduler:
-    """The scheduler where no loop runs, as under a StringTransport: soon is now, later is never."""
+    """The scheduler where no loop runs, as under a StringTransport: soon is now, later is never.
 
-    __slots__ = ()
+    What is asked for by such a call is called when that has returned, and not within it: a thousand
+    turns, each of which asks for the next, take the stack of one.
+    """
+
+    __slots__ = ("_waiting",)
 
     create_task = None
-    has_turns = False
+
+    def __init__(self) -> None:
+        self._waiting: deque[tuple[Callable[..., object], tuple[Any, ...]]] | None = None
 
     def now(self) -> float:
         """Return the system's monotonic clock."""
         return time.monotonic()
 
     def soon(self, f: Callable[..., object], *args: Any) -> None:
-        """Call ``f(*args)`` at once."""
-        f(*args)
+        """Call ``f(*args)`` at once, or after the call in which this is asked for."""
+        if self._waiting is not None:
+            self._waiting.append((f, args))
+            return
+        self._waiting = waiting = deque([(f, args)])
+        try:
+            while waiting:
+                f, args = waiting.popleft()
+                f(*args)
+        finally:
+            self._waiting = None
 
     def later(self, delay: float, f: Callable[..., object], *args: Any) -> Cancellable:
         """Forget the call: nothing here could wake up to make it."""

@@ -84,11 +84,18 @@ def test_answers_come_before_the_end(dialect: str) -> None:
 def test_without_turns_all_is_done_at_once(dialect: str) -> None:
     """Under a transport of no loop, however much there is, and nothing recurses."""
     caller = Caller(dialect, 2, scheduler=False)
-    inbox = caller.broker.session.inbox
-    data = caller.noise(50_000) + caller.answers(1, 2)
-    inbox.receive(data)
+    caller.broker.session.inbox.receive(caller.noise(50_000) + caller.answers(1, 2))
     caller.lose()
     assert caller.log == [1, 2, "disconnected", "closed"]
+
+
+@binds("B14", policies=())
+def test_much_at_once_without_turns(dialect: str) -> None:
+    """It is handled before ``dataReceived`` returns, and nothing recurses either."""
+    caller = Caller(dialect, 1, scheduler=False)
+    caller.broker.dataReceived(caller.noise(50_000) + caller.answers(1))
+    assert caller.log == [1]
+    caller.lose()
 
 
 @binds("B14", policies=())
@@ -174,6 +181,20 @@ def test_a_fault_among_the_last_words(dialect: str) -> None:
     assert caller.log == [1, "PBConnectionLost", "PBConnectionLost", "disconnected", "closed"]
 
 
+@binds("B14", policies=())
+def test_a_budget_that_is_used_up_meanwhile(dialect: str) -> None:
+    """The rest is let go, and the end is told in the next turn."""
+    caller = Caller(dialect, 1, turn_messages=8)
+    caller.broker.session.inbox.receive(caller.noise(10_000) + caller.answers(1))
+    caller.lose()
+    caller.scheduler.step()
+    assert caller.log == []
+    caller.broker.session.forget_received()
+    for _ in range(3):
+        caller.scheduler.step()
+    assert caller.log == ["PBConnectionLost", "disconnected", "closed"]
+
+
 class Hooked(Broker):
     """Handles answers itself, as published."""
 
@@ -252,8 +273,11 @@ def test_a_connection_that_has_ended_holds_nothing(
         for begin in range(0, len(data), 65_536):
             # As a transport does: each piece is an object of its own, which nobody else keeps.
             victim.broker.dataReceived(data[begin : begin + 65_536])
+            if what is wrong:
+                victim.scheduler.run()
             if victim.is_dead:
                 break
+        assert victim.is_dead is (what is wrong)
         victim.transport.writes.clear()
         victim.broker.connectionLost(Failure(ConnectionDone()))
         victim.scheduler.run()

@@ -220,7 +220,6 @@ class ManualScheduler:
     """
 
     create_task = None
-    has_turns = True
 
     def __init__(self) -> None:
         self.clock = 0.0

@@ -271,7 +271,6 @@ class LoopOf:
     """The scheduler of a loop, of which a test takes no turns."""
 
     create_task = None
-    has_turns = True
 
     def __init__(self, loop: asyncio.AbstractEventLoop):
         self.soon = self.soon_threadsafe = loop.call_soon_threadsafe

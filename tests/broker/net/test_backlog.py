@@ -159,3 +159,22 @@ def test_the_end(world: World) -> None:
     world.line.connectionLost(None)
     world.turns.turn()
     assert (world.backlog.unsent, world.drained) == (0, 0)
+
+
+def test_what_may_be_unsent() -> None:
+    """All that was written since the transport was empty is held; then nothing is."""
+    world = World()
+    world.backlog.write(MUCH)
+    world.backlog.write(MUCH)
+    assert world.backlog.held == 200_000
+    world.turns.turn()
+    assert world.backlog.held == 200_000
+    world.line.take_all()
+    assert (world.backlog.held, world.drained) == (0, 1)
+    world.backlog.write(b"little")
+    assert world.backlog.held == 6
+    world.turns.turn()
+    assert world.backlog.held == 0
+    world.backlog.write(MUCH)
+    world.backlog.stopProducing()
+    assert world.backlog.held == 0

@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import threading
 
+import pytest
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
@@ -112,3 +113,25 @@ def test_scheduler_for() -> None:
     assert scheduler_for(Ours()) is Ours.scheduler
     assert type(scheduler_for(WithReactor())) is TwistedScheduler
     assert type(scheduler_for(StringTransport())) is ImmediateScheduler
+
+
+def test_immediate_turns_do_not_nest() -> None:
+    """What is asked for within a call comes after it, however often; after an error it goes on."""
+    scheduler = ImmediateScheduler()
+    calls: list[int] = []
+
+    def turn(number: int) -> None:
+        if number < 10_000:
+            scheduler.soon(turn, number + 1)
+        calls.append(number)
+
+    scheduler.soon(turn, 0)
+    assert calls == [*range(10_001)]
+
+    def fail() -> None:
+        raise ValueError("a fault")
+
+    with pytest.raises(ValueError, match="a fault"):
+        scheduler.soon(fail)
+    scheduler.soon(calls.clear)
+    assert calls == []

@@ -182,6 +182,7 @@ def test_paused_from_the_start(run, factory, recorder, server_tls, client_tls) -
         await transport.protocol.received(4)
         assert server.data == b""
         assert not server.transport._transport.is_reading()
+        assert not server.transport.is_reading
         server.transport.resumeProducing()
         assert await server.received(4) == b"data"
         transport.loseConnection()

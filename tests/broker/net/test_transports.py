@@ -86,7 +86,9 @@ def test_abort(run, connected) -> None:
 
     async def main():
         client, server = await connected()
+        assert server.transport.is_reading
         server.transport.pauseProducing()
+        assert not server.transport.is_reading
         client.transport.write(bytes(32 * MEBIBYTE))
         client.transport.abortConnection()
         assert client.reason is None
