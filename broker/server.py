@@ -72,7 +72,6 @@ class Server:
         self.stats = ServerStats()
         self._root = root_of(root)
         self._reception = Reception(policy, self.stats.limits)
-        self._reception.ration.begin(LoopScheduler(asyncio.get_running_loop()))
         self._policy = policy
         self._tls: TLS | None = None
         # A dict for its order: connections are closed in that in which they came.
@@ -171,6 +170,7 @@ class Server:
 
     def _listen(self, locations: list[Location], tls: TLS | None) -> None:
         self._tls = tls
+        self._reception.ration.begin(LoopScheduler(asyncio.get_running_loop()))
         bound = []
         with ExitStack() as undo:
             for location in locations:

@@ -64,6 +64,7 @@ class Portal:
 
     Raises:
         WrongType: a TypeError: `realm` has no ``requestAvatar``, or one of `checkers` is none.
+        ConfigError: `checkers` is given, and empty.
 
     Checkers may be registered later; ``broker.serve`` refuses a portal that has none.
     """
@@ -81,6 +82,14 @@ class Portal:
         self.checkers: dict[Any, CredentialsChecker] = {}
         for checker in checkers:
             self.registerChecker(checker)
+        if not self.checkers and checkers != ():
+            # Not before it is needed: importing cred loads nothing of broker but Deferreds.
+            from broker.settings import ConfigError
+
+            raise ConfigError(
+                "a portal without checkers lets nobody in: give one, as in [checker], or leave the"
+                " argument out and call registerChecker"
+            )
 
     def listCredentialsInterfaces(self) -> list[Any]:
         """Return the interfaces of the credentials that can log in here."""
@@ -164,7 +173,7 @@ def _described(given: Any) -> str:
 
 
 def _wrong_type(text: str) -> Exception:
-    # Not before it is needed: importing cred loads nothing of broker but Deferreds.
+    # As above.
     from broker.settings import WrongType
 
     return WrongType(text)

@@ -267,7 +267,7 @@ def test_nothing_after_a_fault_is_parsed(
     assert target.kept == 1
     assert len(lines) == 1
     with pytest.raises(RuntimeError, match=r"^decoder already failed$"):
-        victim.broker.session.inbox.read(speaker.call(3), deque())
+        victim.broker.session.inbox.read(speaker.call(3), deque(), -1)
 
 
 @binds("A17")

@@ -171,13 +171,16 @@ def test_time_limits(seconds: Any) -> None:
 
 
 def test_a_portal_without_checkers() -> None:
-    """It may be made, since checkers may be registered later, but not be served before."""
-    for portal in (Portal(Realm()), Portal(Realm(), [])):
+    """It may be made without the argument, but not be served before a checker is registered."""
+    for empty in ([], iter(()), {}):
+        with pytest.raises(ConfigError, match="a portal without checkers lets nobody in"):
+            Portal(Realm(), empty)
+    for portal in (Portal(Realm()), Portal(Realm(), ())):
         with pytest.raises(ConfigError, match="this portal has no checker"):
             broker.serve(portal, LOOPBACK)
         factory = pb.PBServerFactory(portal)
         portal.registerChecker(AllowAnonymousAccess())
-        broker.serve(portal, LOOPBACK)
+        broker.serve(portal, LOOPBACK).close()
         assert factory.root.portal.checkers
 
 
@@ -194,7 +197,7 @@ def test_what_is_right() -> None:
     directlyProvides(Classwise, IRealm)
     Portal(Classwise, [AllowAnonymousAccess()])
     Portal(Realm(), iter([AllowAnonymousAccess()]))
-    broker.connect(LOOPBACK, UsernamePassword("alice", "secret"), timeout=math.inf)
+    broker.connect(LOOPBACK, UsernamePassword("alice", "secret"), timeout=math.inf).close()
     check_given(Policy(), None)
 
 

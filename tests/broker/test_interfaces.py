@@ -16,7 +16,7 @@ def test_roots() -> None:
     root = broker.Root()
     assert verifyObject(IPBRoot, root)
     assert root.rootObject(None) is root
-    served = PortalRoot(Portal(broker.realm(lambda avatar_id, mind: None), []))
+    served = PortalRoot(Portal(broker.realm(lambda avatar_id, mind: None)))
     assert verifyObject(IPBRoot, served)
     connection = Broker(False)
     assert served.rootObject(connection) is not served.rootObject(connection)

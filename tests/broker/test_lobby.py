@@ -183,15 +183,6 @@ class _nothing:
         """End."""
 
 
-def test_a_lobby_without_room() -> None:
-    """Where nobody may wait, everybody is refused."""
-    crowd = Crowd(max_waiting=0)
-    for address in (at(1), UNIXAddress("")):
-        with pytest.raises(Refusal, match=r"^0 connections waiting for login$"):
-            crowd.enter(address)
-    assert len(crowd.lobby) == 0
-
-
 def flooded(seed: int, sources: list[Any], honest: Any, login: float, rate: float) -> bool:
     """Return whether a client gets in during a flood, on simulated time.
 

@@ -303,7 +303,7 @@ def test_later_checker_replaces_an_earlier_one_of_its_kind(outcome: Outcome) -> 
         ),
         (
             AnonymousTicket(),
-            [],
+            (),
             "no checker for ITicket, IAnonymous; this portal takes none: it has no checker",
         ),
         (

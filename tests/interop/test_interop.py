@@ -250,6 +250,8 @@ def published(cell: Cell) -> dict[str, Any]:
 
 # What the strict policy shows of an exception that is not registered.
 HIDDEN = ["Exception", "twisted.spread.pb.RemoteError", "internal error (id …)"]
+ELSEWHERE = ("DeadReferenceError", "PBConnectionLost")
+CONDITIONS = (*ELSEWHERE, "NoSuchMethod", "ProtocolError", "InsecureJelly")
 UNREGISTERED = (
     "ValueError",
     "KeyError",
@@ -296,6 +298,9 @@ def at_face_client(table: dict[str, Any], server: str) -> dict[str, Any]:
     }
     awaited = {kind: [kind, f"because {kind}"] for kind in ERRORS}
     awaited["pb.Error"][0] = "Error"
+    # What a method raises is said of another connection; Twisted tells that of two of them.
+    for kind in ELSEWHERE if server == "twisted" else CONDITIONS:
+        awaited[kind] = ["RemoteError", ERRORS[kind]]
     for kind in UNREGISTERED:
         awaited[kind] = ["RemoteError", ERRORS.get(kind, "house.ServerFault")]
     if server == "face":
