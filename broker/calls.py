@@ -12,8 +12,15 @@ from broker.core.callee import DRAINING
 from broker.core.messages import ObjectId, RequestId
 from broker.core.notice import Notice
 from broker.core.session import Session
+from broker.core.whereabouts import name_argument
 from broker.defer import Deferred, fail
-from broker.errors import DeadReferenceError, Error, PBConnectionLost, ServerDraining
+from broker.errors import (
+    DeadReferenceError,
+    EncodeError,
+    Error,
+    PBConnectionLost,
+    ServerDraining,
+)
 from broker.failure import Failure, qual
 from broker.flavors.failures import CopiedFailure
 from broker.net.forks import FORKED
@@ -134,7 +141,7 @@ class Calls:
         except Exception as exc:  # noqa: BLE001 - what cannot be sent fails the call, not the caller
             if wants_answer:
                 return _unsent(text)
-            journal.unsent(text, exc)
+            journal.unsent(self._session.host, text, exc)
             return None
         if not wants_answer:
             self._flush()
@@ -165,7 +172,7 @@ class Calls:
         try:
             self._session.call(b"message", object_id, name, args, kw, perspective, False)
         except Exception as exc:  # noqa: BLE001 - the caller waits for nothing
-            journal.unsent(name, exc)
+            journal.unsent(self._session.host, name, exc)
         else:
             self._flush()
 
@@ -178,10 +185,15 @@ class Calls:
         if not self.is_open:
             raise self._why_closed()
         session = self._session
-        if session.outbox.notice(object_id, notice):
+        name, args, kw = notice.name, notice.args, notice.kw
+        try:
+            is_sent = session.outbox.notice(object_id, notice)
+        except EncodeError as error:
+            name_argument(error, name, args, kw)
+            raise
+        if is_sent:
             session.stats.calls_made += 1
         else:
-            name, args, kw = notice.name, notice.args, notice.kw
             session.call(b"message", object_id, name, args, kw, perspective, False)
         self._flush_later()
 
@@ -195,6 +207,8 @@ class Calls:
         """Fail the Deferred of a call, with an exception, a Failure, or what the peer sent."""
         deferred = self._deferreds.pop(request_id, None)
         if deferred is not None:
+            if isinstance(error, CopiedFailure):
+                error.method = deferred.label
             is_failure = isinstance(error, BaseException)
             deferred.errback(error if is_failure else Failure(Error(error)))
 

@@ -35,10 +35,12 @@ from broker.core.events import (
 from broker.core.messages import ObjectId
 from broker.core.policy import Policy, published_policy
 from broker.core.session import Session
+from broker.core.whereabouts import name_result
 from broker.defer import Deferred
 from broker.doors import Doors
 from broker.ending import Ending, end_caches, forget_frames
 from broker.errors import (
+    EncodeError,
     LoginExpired,
     PBConnectionLost,
 )
@@ -193,9 +195,9 @@ class Broker(Doors):
 
     def dataReceived(self, data: bytes) -> None:
         """Take in bytes and handle what they say (published)."""
-        keepalive = self._keepalive
+        keepalive, began = self._keepalive, None
         if keepalive is not None:
-            keepalive.last_heard = keepalive.now()
+            keepalive.last_heard = began = keepalive.now()
         if self.pump.has_turn:
             # It has enough to do already.
             self.session.inbox.store(data)
@@ -206,7 +208,7 @@ class Broker(Doors):
             self.pump.weigh()
         # What waits for its turn already is joined by this.
         if not self.pump.has_turn:
-            self.pump.run()
+            self.pump.run(began)
 
     def connectionLost(self, reason: Failure) -> None:
         """Handle what came before the end, fail what is pending, and let everything go (published).
@@ -438,7 +440,11 @@ class Broker(Doors):
         check_condition(method, name)
         values, keywords = checked_arguments(values, keywords)
         result = call_method(method, name, route.leading + values, keywords, route.is_ours)
-        return self.serialize(result, route.perspective, name, values, keywords)
+        try:
+            return self.serialize(result, route.perspective, name, values, keywords)
+        except EncodeError as error:
+            name_result(error, name, result)
+            raise
 
 
 def _read_failure(unjellier: Unjellier, expression: list[Any]) -> CopiedFailure:

@@ -170,7 +170,10 @@ class RemoteError(Exception):
         remoteType: the wire name of the exception's class, a str such as ``"builtins.KeyError"``.
         value: the exception's text, as the peer showed it.
         remoteTraceback: the peer's traceback, or the text that it is not available.
+        method: the name by which it was called, where that is known; else an empty str.
     """
+
+    method = ""
 
     def __init__(self, remoteType: str | bytes, value: object = "", remoteTraceback: str = ""):
         super().__init__(value)
@@ -183,7 +186,10 @@ class RemoteError(Exception):
     def __str__(self) -> str:
         if self.remoteType == "twisted.spread.pb.RemoteError":
             return str(self.value)
-        return f"{self.remoteType}: {self.value}" if self.value else self.remoteType
+        text = f"{self.remoteType}: {self.value}" if self.value else self.remoteType
+        # Most often an argument of a wrong type, of which Python's text says no more than that.
+        is_vague = self.method and self.remoteType == "builtins.TypeError"
+        return f"{text} (raised by the remote method '{self.method}')" if is_vague else text
 
     def text_within(self, most: int) -> str:
         """Return the beginning of the text; for `broker.printable`, where it is long."""

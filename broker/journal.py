@@ -16,6 +16,7 @@ from broker.defer import CancelledError
 from broker.errors import (
     BananaError,
     DecodeError,
+    EncodeError,
     Error,
     JellyError,
     NoSuchMethod,
@@ -27,11 +28,19 @@ from broker.failure import Failure
 from broker.flavors.failures import CopiedFailure, CopyableFailure
 from broker.net.ration import Ration
 from broker.printable import printable, text_of_value
-from broker.traces import log_error
 from jelly.atoms import text_of
 from jelly.registry import defaults
 
-__all__ = ["call_raised", "closed", "expired", "guard", "misunderstood", "peer_leaves", "unsent"]
+__all__ = [
+    "blocked",
+    "call_raised",
+    "closed",
+    "expired",
+    "guard",
+    "misunderstood",
+    "peer_leaves",
+    "unsent",
+]
 
 logger = logging.getLogger("broker.connection")
 
@@ -81,9 +90,22 @@ def peer_leaves(owner: Logged, event: PeerLeaves) -> None:
     _log(owner, logging.INFO, "%s leaves: %s: %s", owner.peer.address, code, text)
 
 
-def unsent(name: str, error: Exception) -> None:
+def unsent(owner: Logged, name: str, error: Exception) -> None:
     """A call without answer could not be sent."""
-    log_error(logger, f"call of '{name}' without answer was not sent", error)
+    text = f"call of '{text_of(name)}' without answer was not sent"
+    owner.ration.log_error(logger, owner.peer.address, text, error)
+
+
+def blocked(owner: Logged, name: str, count: int, seconds: float) -> None:
+    """Plain methods kept the event loop from everything else: one, or the last of several."""
+    which = f"remote method '{text_of(name)}'"
+    if count > 1:
+        which = f"{count} calls of remote methods, the last of '{text_of(name)}',"
+    text = (
+        "%s blocked the event loop for %.1f s; make long work 'async def', with"
+        " 'await asyncio.to_thread(…)' for what cannot wait itself"
+    )
+    _log(owner, logging.WARNING, text, which, seconds)
 
 
 def call_raised(owner: Logged, event: CallRaised) -> None:
@@ -95,6 +117,10 @@ def call_raised(owner: Logged, event: CallRaised) -> None:
     if isinstance(error, NoSuchMethod) and event.name == "mechanisms":
         # Clients of ours ask this before they log in; where there is no login, the next is logged.
         _log(owner, logging.DEBUG, "%s asks for a login, and there is none", address)
+    elif isinstance(error, EncodeError):
+        where = "".join(f" ({_line(note, 300)})" for note in getattr(error, "__notes__", ()))
+        text = "remote method '%s' failed: %s%s"
+        _log(owner, logging.ERROR, text, name, _line(error, 300), where)
     elif _is_peers_fault(failure):
         kind = type(error).__name__
         _log(owner, logging.WARNING, "%s: %s: %s", address, kind, _line(error, 200))

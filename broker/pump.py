@@ -12,6 +12,7 @@ import contextlib
 from collections.abc import Callable
 from typing import Any
 
+from broker import journal
 from broker.budget import SMALL, Budget, Share
 from broker.core.policy import Policy
 from broker.core.session import Session
@@ -23,6 +24,9 @@ from broker.reading import Reading
 from broker.turns import Turns
 
 __all__ = ["Pump"]
+
+# Seconds after which methods that hold up the loop are told of.
+_TOO_LONG = 1.0
 
 # Messages that wait for the end of the turn; beyond that the batch goes out, so that the peer can
 # begin on it while the rest is made.
@@ -114,19 +118,32 @@ class Pump:
 
     # Messages in.
 
-    def run(self) -> None:
-        """Handle what has come in, a turn's worth; the rest in turns of the loop that come soon."""
-        if self._run_turn():
+    def run(self, began: float | None = None) -> None:
+        """Handle what has come in, a turn's worth; the rest in turns of the loop that come soon.
+
+        Args:
+            began: the time, where it has just been read.
+        """
+        if self._run_turn(began):
             self.ask_for_turn()
 
-    def _run_turn(self) -> bool:
+    def _run_turn(self, began: float | None) -> bool:
         """Handle a turn's worth of what has come in; return whether more is left."""
         if self._is_running:
             return False
-        session = self._session
+        session, scheduler = self._session, self._scheduler
+        callee = session.callee
+        entered = callee.entered
+        if began is None:
+            began = 0.0 if scheduler is None else scheduler.now()
         self._is_running = True
         try:
-            more = session.pump(1) and self._run_on()
+            more = session.pump(1)
+            if scheduler is not None and (more or callee.entered != entered):
+                now = scheduler.now()
+                if now - began > _TOO_LONG:
+                    self._tell_blocked(entered, now - began)
+                more = more and self._run_on(scheduler, now)
         except ProtocolError as error:
             self._give_up(error)
             return False
@@ -148,11 +165,9 @@ class Pump:
         except Exception as error:  # noqa: BLE001 - a hook may raise anything
             self._give_up(error)
 
-    def _run_on(self) -> bool:
+    def _run_on(self, scheduler: Scheduler, now: float) -> bool:
         """Handle more, in slices that grow while time is left; return whether there is more yet."""
-        session, policy, scheduler = self._session, self._policy, self._scheduler
-        if scheduler is None:
-            return True
+        session, policy = self._session, self._policy
         inbox, outbox = session.inbox, session.outbox
         ends = self.turns.deadline(scheduler)
         handled = 1
@@ -162,15 +177,32 @@ class Pump:
             # Twice as many each time: the clock is read a few times a turn, and a turn whose
             # messages take long still ends near its time.
             size = min(handled, policy.turn_messages - handled)
-            if not session.pump(size):
+            entered, began = session.callee.entered, now
+            more = session.pump(size)
+            now = scheduler.now()
+            if now - began > _TOO_LONG:
+                self._tell_blocked(entered, now - began)
+            if not more:
                 return False
             if not inbox.works:
                 handled += size
             if outbox.queued >= _BATCH:
                 self.flush()
-            if scheduler.now() >= ends:
+            if now >= ends:
                 break
         return True
+
+    def _tell_blocked(self, entered: int, seconds: float) -> None:
+        """Log that plain methods have held up the loop, if any were called.
+
+        Args:
+            entered: how many had been called before.
+            seconds: for how long.
+        """
+        session = self._session
+        count = session.callee.entered - entered
+        if count:
+            journal.blocked(session.host, session.callee.last_name, count, seconds)
 
     def ask_for_turn(self) -> None:
         """Have what has come in handled in a turn of the loop that comes soon."""

@@ -18,6 +18,8 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 __all__ = [
     "BananaError",
     "CannotJelly",
@@ -41,7 +43,23 @@ class EncodeError(JellyError):
 
 
 class CannotJelly(EncodeError, TypeError):
-    """A value of a type that may not go out, or that the dialect cannot carry."""
+    """A value of a type that may not go out, or that the dialect cannot carry.
+
+    Attributes:
+        culprit: that value, where the error is on its way to whoever looks for its place; or None.
+        trail: where it stands: the container or object that it is in, with the number of its part,
+            and before that what this is in. A key of a dict counts as a part, and so does its
+            value. An object has one part, its state.
+    """
+
+    # Annotations would be fields of a registered subclass.
+    culprit = cast(Any, None)
+    trail = cast(tuple[tuple[Any, int], ...], ())
+
+    def about(self, culprit: Any) -> CannotJelly:
+        """Note which value it is, and return this error."""
+        self.culprit = culprit
+        return self
 
 
 class TooLarge(EncodeError, ValueError):

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, NamedTuple
 
 from msgspec import Struct
@@ -142,63 +142,70 @@ class Jellier:
         outer: list[tuple[list[Any], Iterator[Any], _Seen | None]] = []
         writers, base, most = leaves.WRITERS, self._levels, self._most_levels
         visits = VISITS
-        while True:
-            visits -= 1
-            if not visits:
-                yield UNFINISHED
-                visits = VISITS
-            full = len(out) + PARTS
-            for value in islice(values, PARTS):
-                kind = type(value)
-                if kind is int or kind is bytes or kind is float:
-                    out.append(value)
-                    continue
-                write = writers.get(kind)
-                if write is not None:
-                    out.append(write(value))
-                    continue
-                known = self._seen.get(id(value))
-                if known is not None:
-                    out.append(self._refer_to(known))
-                    continue
-                tag = _TAGS.get(kind)
-                if tag is None:
-                    if kind is _Pair:
-                        inside: list[Any] = []
-                        out.append(inside)
+        try:
+            while True:
+                visits -= 1
+                if not visits:
+                    yield UNFINISHED
+                    visits = VISITS
+                full = len(out) + PARTS
+                for value in islice(values, PARTS):
+                    kind = type(value)
+                    if kind is int or kind is bytes or kind is float:
+                        out.append(value)
+                        continue
+                    write = writers.get(kind)
+                    if write is not None:
+                        out.append(write(value))
+                        continue
+                    known = self._seen.get(id(value))
+                    if known is not None:
+                        out.append(self._refer_to(known))
+                        continue
+                    tag = _TAGS.get(kind)
+                    if tag is None:
+                        if kind is _Pair:
+                            inside: list[Any] = []
+                            out.append(inside)
+                            outer.append((out, values, seen))
+                            out, values, seen = inside, iter(value), None
+                            break
+                        # What a hook returns is a list that its parts stand in.
+                        self._levels = base + len(outer) + 1
+                        made = self._other(value)
+                        self._levels = base
+                        if type(made) is not _Stateful:
+                            out.append(made)
+                            # A hook counts as a visit.
+                            break
+                        out.append(made.expression)
                         outer.append((out, values, seen))
-                        out, values, seen = inside, iter(value), None
+                        self._check_level(base + len(outer))
+                        out, seen = made.expression, self._seen[id(value)]
+                        values = iter((made.state,))
                         break
-                    # What a hook returns is a list that its parts stand in.
-                    self._levels = base + len(outer) + 1
-                    made = self._other(value)
-                    self._levels = base
-                    if type(made) is not _Stateful:
-                        out.append(made)
-                        # A hook counts as a visit.
-                        break
-                    out.append(made.expression)
+                    inside = [tag]
+                    entry = self._seen[id(value)] = _Seen(value, inside)
+                    # The message itself is one level more.
+                    if most is not None and base + len(outer) + 1 >= most:
+                        self._check_level(base + len(outer) + 1)
+                    parts = _parts(value, inside)
+                    out.append(inside)
                     outer.append((out, values, seen))
-                    self._check_level(base + len(outer))
-                    out, values, seen = made.expression, iter((made.state,)), self._seen[id(value)]
+                    out, values, seen = inside, parts, entry
                     break
-                inside = [tag]
-                out.append(inside)
-                entry = self._seen[id(value)] = _Seen(value, inside)
-                outer.append((out, values, seen))
-                # The message itself is one level more.
-                if most is not None and base + len(outer) >= most:
-                    self._check_level(base + len(outer))
-                out, values, seen = inside, _parts(value, inside), entry
-                break
-            else:
-                if len(out) == full:
-                    continue
-                if seen is not None:
-                    seen.complete()
-                if not outer:
-                    break
-                out, values, seen = outer.pop()
+                else:
+                    if len(out) == full:
+                        continue
+                    if seen is not None:
+                        seen.complete()
+                    if not outer:
+                        break
+                    out, values, seen = outer.pop()
+        except CannotJelly as error:
+            frames = [(part, entry) for part, _, entry in outer]
+            error.trail = (*_trail([*frames, (out, seen)]), *error.trail)
+            raise
         yield holder[0]
 
     def _check_level(self, level: int) -> None:
@@ -217,12 +224,12 @@ class Jellier:
     def _other(self, value: Any) -> Expression | _Stateful:
         """Return the expression of an object, or what is known of it before its state."""
         if IJellyable.providedBy(value):
-            if not getattr(getattr(type(value), "jellyFor", None), "is_engine_hook", False):
-                return value.jellyFor(self)  # type: ignore[no-any-return]
-            expression = self.prepare(value)
-            tag, state = value.tag_and_state(self)
-            expression.append(tag)
-            return _Stateful(expression, state)
+            try:
+                return self._by_hooks(value)
+            except CannotJelly as error:
+                if error.culprit is None:
+                    error.culprit = value
+                raise
         row = _CODE.get(type(value))
         if row is None and isinstance(value, type):
             row = _write_class
@@ -234,6 +241,14 @@ class Jellier:
                 return [atoms.PERSISTENT, identity]
         return self._instance(value)
 
+    def _by_hooks(self, value: Any) -> Expression | _Stateful:
+        if not getattr(getattr(type(value), "jellyFor", None), "is_engine_hook", False):
+            return value.jellyFor(self)  # type: ignore[no-any-return]
+        expression = self.prepare(value)
+        tag, state = value.tag_and_state(self)
+        expression.append(tag)
+        return _Stateful(expression, state)
+
     def _instance(self, value: Any) -> _Stateful:
         cls = type(value)
         if not self.taster.isClassAllowed(cls):
@@ -242,6 +257,25 @@ class Jellier:
         state = value.__getstate__() if hasattr(value, "__getstate__") else value.__dict__
         expression.append(class_name(cls).encode("utf-8"))
         return _Stateful(expression, state)
+
+
+def _trail(frames: list[tuple[list[Any], _Seen | None]]) -> Iterator[tuple[Any, int]]:
+    """Yield where a walk stands, as of ``CannotJelly.trail``.
+
+    Args:
+        frames: the expressions that it is in, with what they are of; the outermost is of nothing,
+            and neither is the key and value of a dict.
+    """
+    last = len(frames) - 1
+    for number, (out, seen) in enumerate(frames[1:], 1):
+        if seen is None:
+            continue
+        # The first part of an expression is its tag; the next is there where the walk is inside it.
+        position = len(out) - (1 if number == last else 2)
+        if type(seen.value) is dict and number < last:
+            pair = frames[number + 1][0]
+            position = 2 * position + len(pair) - (0 if number + 1 == last else 1)
+        yield seen.value, position
 
 
 class _Stateful(NamedTuple):
@@ -270,14 +304,19 @@ def _parts(value: Any, inside: list[Any]) -> Iterator[Any]:
             and _SINGLE.issuperset(map(type, value))
             and _SINGLE.issuperset(map(type, value.values()))
         ):
-            # A hundred rows of a table are written in six tenths of the time.
-            inside.extend(
-                [
-                    key if type(key) in _PLAIN else writers[type(key)](key),
-                    item if type(item) in _PLAIN else writers[type(item)](item),
-                ]
-                for key, item in value.items()
-            )
+            try:
+                # A hundred rows of a table are written in six tenths of the time.
+                inside.extend(
+                    [
+                        key if type(key) in _PLAIN else writers[type(key)](key),
+                        item if type(item) in _PLAIN else writers[type(item)](item),
+                    ]
+                    for key, item in value.items()
+                )
+            except CannotJelly as error:
+                parts = enumerate(chain.from_iterable(value.items()))
+                error.trail = tuple((value, n) for n, part in parts if part is error.culprit)[:1]
+                raise
             return iter(())
         # A copy, as below: the walk may pause, and the application change it meanwhile.
         return map(_Pair, tuple(value.items()))
@@ -289,7 +328,8 @@ def _parts(value: Any, inside: list[Any]) -> Iterator[Any]:
 
 def _require_code(jellier: Jellier, tag: bytes, value: Any) -> None:
     if not jellier.taster.isTypeAllowed(tag):
-        raise CannotJelly(f"a {type(value).__name__} cannot be sent: the policy does not allow it")
+        text = f"a {type(value).__name__} cannot be sent: the policy does not allow it"
+        raise CannotJelly(text).about(value)
 
 
 def _write_class(jellier: Jellier, value: Any) -> Expression:

@@ -83,7 +83,8 @@ def write_str(value: str) -> Expression:
     try:
         return [atoms.UNICODE, value.encode()]
     except UnicodeEncodeError:
-        raise CannotJelly("str with a lone surrogate has no UTF-8 form") from None
+        text = "str with a lone surrogate has no UTF-8 form"
+        raise CannotJelly(text).about(value) from None
 
 
 def read_str(expression: list[Any], limits: Limits | None = None) -> str:
@@ -104,9 +105,10 @@ def read_str(expression: list[Any], limits: Limits | None = None) -> str:
 def _write_decimal(value: decimal.Decimal) -> Expression:
     sign, digits, exponent = value.as_tuple()
     if not isinstance(exponent, int):
-        raise CannotJelly("a Decimal that is not finite has no expression")
+        raise CannotJelly("a Decimal that is not finite has no expression").about(value)
     if len(digits) > 1_000:
-        raise CannotJelly(f"a Decimal of {len(digits)} digits has no expression (at most 1000)")
+        text = f"a Decimal of {len(digits)} digits has no expression (at most 1000)"
+        raise CannotJelly(text).about(value)
     number = int("".join(map(str, digits)))
     return [atoms.DECIMAL, -number if sign else number, exponent]
 
@@ -164,7 +166,7 @@ def _without_zone(value: datetime.datetime | datetime.time) -> None:
         raise CannotJelly(
             f"{type(value).__name__} with a time zone has no pb expression;"
             f" send it in UTC without tzinfo, or as text"
-        )
+        ).about(value)
 
 
 def _write_datetime(value: datetime.datetime) -> Expression:

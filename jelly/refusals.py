@@ -56,25 +56,27 @@ _TAGS = frozenset(value for value in vars(atoms).values() if isinstance(value, b
 
 def cannot_be_sent(value: object) -> CannotJelly:
     """Return the error of a value whose type may not go out; its text says what to send instead."""
-    cls = type(value)
+    name, way = _refused(value, type(value))
+    return CannotJelly(f"{name} cannot be sent: {way}; {_PAGE}").about(value)
+
+
+def _refused(value: object, cls: type) -> tuple[str, str]:
+    """Return what the error calls a value, and what to do instead."""
     name = class_name(cls)
     if isinstance(value, enum.Enum):
-        return CannotJelly(f"enum {name} cannot be sent: send its value, or its name; {_PAGE}")
+        return f"enum {name}", "send its value, or its name"
     for base in cls.__mro__:
         way = _WAYS.get(f"{base.__module__.partition('.')[0]}.{base.__name__}")
         if way is not None:
-            return CannotJelly(f"{name} cannot be sent: {way}; {_PAGE}")
+            return name, way
     if cls.__module__.partition(".")[0] == "numpy":
-        return CannotJelly(f"{name} cannot be sent: send value.tolist(); {_PAGE}")
+        return name, "send value.tolist()"
     for kind in _CROSSING:
         if isinstance(value, kind):
             called = f"an {kind.__name__}" if kind is int else f"a {kind.__name__}"
             made = f"{kind.__name__}(value)" if kind.__module__ == "builtins" else called
-            return CannotJelly(f"{called} of class {name} cannot be sent: send {made}; {_PAGE}")
-    return CannotJelly(
-        f"{name} cannot be sent: make it Copyable to send a copy, or Referenceable to send a"
-        f" reference; {_PAGE}"
-    )
+            return f"{called} of class {name}", f"send {made}"
+    return name, "make it Copyable to send a copy, or Referenceable to send a reference"
 
 
 def not_registered(tag: bytes | str) -> InsecureJelly:

@@ -16,6 +16,7 @@ _OPTIONS = {
     "Policy(insecure_plaintext=True)": "--insecure-plaintext",
     "Policy(challenge_login=True)": "--challenge-login",
     "pass tls=TLS.server(certificate, key)": "give --tls-cert and --tls-key",
+    "pass tls=TLS.client(ca=…)": "give --ca",
     "pass credentials to connect": "say who you are by --user, --token-file, --cert or --anonymous",
     "tls= is for": "certificates are for",
     "connect without credentials": (

@@ -41,10 +41,11 @@ from broker.core.stats import Stats
 from broker.core.strikes import Strikes
 from broker.core.tables import shown
 from broker.core.translator import Translator, walk_of
+from broker.core.whereabouts import name_result
 from broker.core.work import Work, begun
 from broker.errors import NoSuchObject, ServerBusy, ServerDraining
 from jelly.atoms import Expression
-from jelly.errors import ProtocolError
+from jelly.errors import EncodeError, ProtocolError
 from jelly.slices import UNFINISHED
 
 __all__ = ["DRAINING", "Callee", "IncomingCall"]
@@ -98,6 +99,8 @@ class Callee:
 
     Attributes:
         is_draining: refuse what comes from now on.
+        entered: how many methods have been called.
+        last_name: of the one that was called last.
         max_calls: how many may run at once.
         running: the calls that have not ended, by request id; those that want no answer, whose ids
             mean nothing, by themselves.
@@ -119,7 +122,9 @@ class Callee:
         "_unjelly_walk",
         "answered",
         "context",
+        "entered",
         "is_draining",
+        "last_name",
         "max_calls",
         "running",
     )
@@ -128,6 +133,8 @@ class Callee:
         self, host: Any, policy: Policy, translator: Translator, outbox: Outbox, stats: Stats
     ):
         self.is_draining = False
+        self.entered = 0
+        self.last_name = ""
         self.max_calls = policy.max_calls
         self.answered = 0
         self.context = contextvars.copy_context()
@@ -175,6 +182,8 @@ class Callee:
         if function is None:
             return self.receive(message, wants_answer)
         self._stats.calls_received += 1
+        self.entered += 1
+        self.last_name = message.name
         outbox = self._outbox
         before = outbox.size
         # Stands for no result: the method has not returned.
@@ -186,7 +195,9 @@ class Callee:
             raise
         except BaseException as error:  # noqa: BLE001 - whatever a method raises is its answer
             fault = as_call_error(error, message.name) if type(error) is TypeError else error
-            if fault is error and result is self:
+            if result is not self:
+                _name_result(error, message.name, result)
+            elif fault is error:
                 note_raised(error)
             self._refuse(self._incoming(message, wants_answer, entry.principal), fault)
             return None
@@ -333,6 +344,7 @@ class Callee:
             if type(message) in PLAIN:
                 message = with_expressions(message)
             call.is_read = True
+            self._note_entry(call)
             return enter(route, self._host, call.name, message.args, message.kw)
         call.route = route
         if route.principal is not None:
@@ -348,9 +360,14 @@ class Callee:
         method = find_method(route, call.name, self._policy.dynamic_methods)
         if route.unanswered is not None and not call.wants_answer:
             raise route.unanswered()
+        self._note_entry(call)
         enter(check_condition, method, call.name)
         call.args, call.kw = args, kw = checked_arguments(args, kw)
         return enter(call_method, method, call.name, route.leading + args, kw, route.is_ours)
+
+    def _note_entry(self, call: IncomingCall) -> None:
+        self.entered += 1
+        self.last_name = call.name
 
     def _target(self, message: Any) -> Any:
         if type(message) in _TO_CACHES:
@@ -381,6 +398,7 @@ class Callee:
             # A hook of the class's own answers in expressions already.
             is_done = call.route is not None and outbox.answer(call.request_id, value)
         except Exception as error:  # noqa: BLE001 - a value that cannot be sent fails this call
+            _name_result(error, call.name, value)
             self._refuse(call, error)
             return None
         if not is_done:
@@ -402,13 +420,14 @@ class Callee:
             if route is not None:
                 expression = yield from self._sliced(outbox.jelly_walk(value), scope)
             # What was jellied, and for whom, is not needed any more.
-            del value
+            value = None
             call.args, call.kw, scope.args, scope.kw = (), {}, (), {}
             packing = outbox.pack_walk([b"answer", call.request_id, expression])
             del expression
             packed = yield from self._sliced(packing, scope)
         except Exception as error:  # noqa: BLE001 - a value that cannot be sent fails this call
             outbox.roll_back(scope)
+            _name_result(error, call.name, value)
             self._refuse(call, error)
             return
         except BaseException:
@@ -461,6 +480,11 @@ class Callee:
             outbox.roll_back(scope)
             raise
         outbox.commit(scope, packed)
+
+
+def _name_result(error: BaseException, name: str, value: Any) -> None:
+    if isinstance(error, EncodeError):
+        name_result(error, name, value)
 
 
 def _key(call: IncomingCall) -> RequestId | IncomingCall:

@@ -12,8 +12,9 @@ from broker.core.principal import split_view
 from broker.core.stats import Stats
 from broker.core.tables import QuestionTable
 from broker.core.translator import Translator, walk_of
+from broker.core.whereabouts import name_argument
 from broker.core.work import Work, begun
-from jelly.errors import TooLarge
+from jelly.errors import EncodeError, TooLarge
 from jelly.slices import UNFINISHED
 
 __all__ = ["Caller"]
@@ -77,7 +78,12 @@ class Caller:
         if self._translator.scope is None and len(name) <= _SURELY_SHORT:
             request_id = questions.last + 1
             number = _NUMBERS[command] + (not wants_answer)
-            if outbox.call(number, request_id, object_id, name, args, kw, deadline):
+            try:
+                is_sent = outbox.call(number, request_id, object_id, name, args, kw, deadline)
+            except EncodeError as error:
+                name_argument(error, name, args, kw)
+                raise
+            if is_sent:
                 questions.last = request_id
                 if wants_answer:
                     questions.open[request_id] = perspective
@@ -114,8 +120,10 @@ class Caller:
             if deadline is not None and outbox.can_say(b"deadline"):
                 message.append(deadline)
             packed = outbox.pack(message)
-        except BaseException:
+        except BaseException as error:
             outbox.roll_back(scope, request_id)
+            if isinstance(error, EncodeError):
+                name_argument(error, name, args, kw)
             raise
         outbox.commit(scope, packed, request_id)
         self._stats.calls_made += 1

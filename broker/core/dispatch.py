@@ -40,6 +40,7 @@ Hook = TypeVar("Hook", bound=Callable[..., Any])
 # An attribute of an exception that a method has raised.
 _RAISED = "_was_raised_by_a_method"
 
+_PREFIXES = ("remote_", "perspective_", "view_", "observe_")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}\Z")
 
 
@@ -159,7 +160,17 @@ def find_method(route: Route, name: str, dynamic: bool) -> Callable[..., Any]:
         method = getattr(target, prefix + name, None)
         if callable(method) and not isinstance(method, type):
             return method  # type: ignore[no-any-return]
-    raise route.missing(f"no remote method '{text_of(name)}'")
+    raise route.missing(f"no remote method '{text_of(name)}'{_hint(type(target), prefix, name)}")
+
+
+def _hint(cls: type, prefix: str, name: str) -> str:
+    """Return what seems to be wrong with a name that is not exposed, to put behind the error."""
+    if name.startswith(_PREFIXES):
+        return f": leave the prefix '{name.partition('_')[0]}_' out"
+    if prefix != "remote_" and name in _table(cls, "remote_").functions:
+        # Such as an Avatar's. It is said only of what was meant to be called.
+        return f": 'remote_{name}' must be called '{prefix}{name}' in this class"
+    return ""
 
 
 def checked_arguments(args: Any, kw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:

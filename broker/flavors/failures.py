@@ -90,10 +90,12 @@ class CopiedFailure(RemoteCopy, Failure):
         fields: the declared fields of a registered error.
         was_raised: whether the remote method raised what says something of a connection or a call,
             so that it is not about this connection.
+        method: the name of the remote method that failed, where that is known.
     """
 
     traceback: str = _NO_TRACEBACK
     was_raised: bool = False
+    method: str = ""
 
     def setCopyableState(self, state: Any) -> None:
         """Take over the fields that matter; a peer of any version may send fewer, or more."""
@@ -124,7 +126,11 @@ class CopiedFailure(RemoteCopy, Failure):
             cls = None
         traceback = "" if self.traceback == _NO_TRACEBACK else self.traceback
         error = None if cls is None else rebuilt(cls, self.value, self.fields, traceback)
-        return error or errors.RemoteError(self.type, self.value, self.traceback)
+        if error is not None:
+            return error
+        remote = errors.RemoteError(self.type, self.value, self.traceback)
+        remote.method = self.method
+        return remote
 
     def getErrorMessage(self) -> str:
         """Return the exception's text."""

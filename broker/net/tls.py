@@ -56,6 +56,7 @@ class TLS:
     is_server: bool
     pin: bytes | None
     _live: LiveContext = field(repr=False, compare=False)
+    _way_out: str = field(default="", repr=False, compare=False)
 
     @classmethod
     def server(
@@ -131,7 +132,8 @@ class TLS:
             return context
 
         live = LiveContext(make, _files(ca, certificate, key))
-        return cls(False, None if pin is None else _pin(pin), live)
+        way_out = "" if ca is not None else "; if its CA is yours, pass tls=TLS.client(ca=…)"
+        return cls(False, None if pin is None else _pin(pin), live, way_out)
 
     @property
     def files(self) -> tuple[str | Path, ...]:
@@ -156,7 +158,7 @@ class TLS:
             return TLSFilter(self._live.current(), is_server=True, verdict=Verdict())
         if host is None and self.pin is None:
             raise ConfigError("a TLS client must know the host name it connects to, or a pin")
-        verdict = Verdict(host, self.pin)
+        verdict = Verdict(host, self.pin, self._way_out)
         return TLSFilter(self._live.current(), is_server=False, verdict=verdict)
 
     def filter_maker(self, *, is_server: bool, host: str | None = None) -> Callable[[], TLSFilter]:

@@ -29,6 +29,7 @@ class Verdict:
     Attributes:
         host: whom the certificate must be for, in ASCII and without a dot at its end; None to
             accept any name a trusted CA has signed.
+        way_out: what to say after that no trusted CA has signed it.
         pin: the SHA-256 of the public key the peer must have; then CA, dates and name do not count.
         is_accepted: the peer's own certificate has passed.
         problem: why it has not; None while nothing is wrong.
@@ -37,11 +38,12 @@ class Verdict:
         ConfigError: ``host`` is not a host name.
     """
 
-    __slots__ = ("host", "is_accepted", "pin", "problem")
+    __slots__ = ("host", "is_accepted", "pin", "problem", "way_out")
 
-    def __init__(self, host: str | None = None, pin: bytes | None = None):
+    def __init__(self, host: str | None = None, pin: bytes | None = None, way_out: str = ""):
         self.host = None if host is None else ascii_name(host).removesuffix(".")
         self.pin = pin
+        self.way_out = way_out
         self.is_accepted = False
         self.problem: str | None = None
 
@@ -57,6 +59,8 @@ class Verdict:
             is_ca = number in _NO_TRUSTED_CA and depth > 0
             whose = self.host if is_ca and self.host else describe(certificate, 1)
             self.problem = _in_words(certificate, number, f"certificate of {whose}")
+            if number in _NO_TRUSTED_CA:
+                self.problem += self.way_out
         elif depth == 0:
             self.problem = self.wrong_name(certificate)
         if self.problem is None and depth == 0:

@@ -509,8 +509,10 @@ async def test_unknown_object(lines: Any) -> None:
     [
         (Opaque(), broker.CannotJelly,
          f"{__name__}.Opaque cannot be sent: make it Copyable to send a copy, or Referenceable to"
-         " send a reference; see 'Send your own objects'"),
-        ([1, {"deep": Opaque()}], broker.CannotJelly, None),
+         " send a reference; see 'Send your own objects' (args[0] of 'echo')"),
+        ([1, {"deep": Opaque()}], broker.CannotJelly,
+         f"{__name__}.Opaque cannot be sent: make it Copyable to send a copy, or Referenceable to"
+         " send a reference; see 'Send your own objects' (args[0][1]['deep'] of 'echo')"),
         ([broker.Referenceable(), Opaque()], broker.CannotJelly, None),
         (lambda: None, broker.CannotJelly, None),
         (bytes(640 * 1024 + 1), broker.TooLarge, None),

@@ -12,10 +12,21 @@ from broker.calls import Calls
 from broker.core.notice import Notice
 from broker.core.stats import Stats
 from broker.defer import Deferred
-from broker.errors import DeadReferenceError, Error, PBConnectionLost
+from broker.errors import DeadReferenceError, Error, PBConnectionLost, RemoteError
 from broker.failure import Failure
+from broker.flavors.failures import CopiedFailure
+from broker.net.ration import Ration
+from broker.peer import Peer
 from broker.timeouts import DEADLINE
 from jelly.errors import CannotJelly
+
+
+class Owner:
+    """A connection, as the log has it."""
+
+    def __init__(self) -> None:
+        self.peer = Peer()
+        self.ration = Ration()
 
 
 class FakeSession:
@@ -26,6 +37,7 @@ class FakeSession:
         self.abandoned: list[int] = []
         self.stats = Stats()
         self.outbox: Any = self
+        self.host = Owner()
         self.takes_notices = True
 
     def call(
@@ -154,6 +166,26 @@ def test_what_cannot_be_sent(caplog: pytest.LogCaptureFixture) -> None:
     assert [record.exc_info is not None for record in caplog.records] == [True]
     assert "unsendable" in caplog.text
     assert line.flushes == []
+
+
+def test_an_error_knows_its_method() -> None:
+    """A RemoteError has the method's name; so has the text of a TypeError, which says little."""
+    line = Line()
+    texts = []
+    for number, kind in enumerate(("builtins.TypeError", "builtins.KeyError"), 1):
+        called = line.call("add")
+        copied = CopiedFailure.__new__(CopiedFailure)
+        copied.setCopyableState({"type": kind, "value": "text"})
+        line.calls.refused(number, copied)
+        error = called.result.as_exception()
+        assert error.method == "add"
+        texts.append(str(error))
+        called.addErrback(lambda _: None)
+    assert texts == [
+        "builtins.TypeError: text (raised by the remote method 'add')",
+        "builtins.KeyError: text",
+    ]
+    assert str(RemoteError("builtins.TypeError", "text")) == "builtins.TypeError: text"
 
 
 def test_what_cannot_be_sent_one_way(caplog: Any) -> None:

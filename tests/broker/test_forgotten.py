@@ -52,6 +52,14 @@ def test_a_forgotten_await(make: Any, text: str) -> None:
     assert caught[0].filename == __file__
 
 
+def test_what_is_given_up() -> None:
+    """What is closed in place of being awaited gives no warning, as a coroutine."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        broker.connect("pb://127.0.0.1:1").close()
+        broker.serve(Shop(), "pb://127.0.0.1:0").close()
+
+
 def test_refused_arguments_are_no_forgotten_await() -> None:
     """A call that raised gives no warning beside its error."""
     with warnings.catch_warnings():

@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from memory import BrokerPair
+from memory import BrokerPair, ManualScheduler
 
+from broker import journal
 from broker.core.policy import STRICT
+from broker.defer import Deferred
 from broker.errors import ConnectionDone
 from broker.failure import Failure
+from broker.flavors.copyable import Copyable
 from broker.flavors.referenceable import Root
 
 
@@ -68,6 +71,137 @@ def test_a_turn_of_ones_own_length() -> None:
     """Both bounds are settings."""
     assert turns_of(Slow(0.0), 20, turn_messages=8) == [8, 8, 4]
     assert max(turns_of(Slow(0.01), 20, turn_time=1.0)) == 20
+
+
+def blocked(seconds: float, calls: int, caplog: Any, **but: Any) -> list[str]:
+    """Make calls of a method that takes so long, and return what is logged of it."""
+    turns_of(Slow(seconds), calls, **but)
+    return [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+
+
+def test_a_method_that_blocks_the_loop(caplog: Any) -> None:
+    """A plain method that takes more than a second is named in a warning, each time."""
+    warned = blocked(1.5, 2, caplog)
+    assert len(warned) == 2
+    assert warned[0].startswith("remote method 'note' blocked the event loop for 1.5 s; make long")
+
+
+def test_methods_that_block_the_loop_together(caplog: Any) -> None:
+    """Of several in one slice of a turn the number and the last are told."""
+    warned = blocked(0.3, 8, caplog, turn_time=60.0)
+    assert warned[0].startswith("4 calls of remote methods, the last of 'note', blocked the event")
+    assert "for 1.2 s" in warned[0]
+
+
+def test_methods_that_are_quick_enough(caplog: Any) -> None:
+    """Methods that take a second, and many that take less in turns of their own, are no fault."""
+    assert blocked(1.0, 3, caplog) == []
+    assert blocked(0.1, 50, caplog) == []
+
+
+class Large(Slow):
+    """Takes time for calls with large arguments, and for making large results."""
+
+    def remote_take(self, values: Any) -> int:
+        """Take time."""
+        self.scheduler.clock += self.seconds
+        return len(values)
+
+    def remote_later(self) -> Deferred[Any]:
+        """Return what a test fires."""
+        self.later: Deferred[Any] = Deferred()
+        return self.later
+
+
+class Item(Copyable):
+    """Takes time when it is written."""
+
+    def __init__(self, root: Slow):
+        self.root = root
+
+    def getStateToCopyFor(self, perspective: Any) -> Any:
+        """Take time, and return nothing."""
+        self.root.scheduler.clock += self.root.seconds
+        return {}
+
+
+@pytest.mark.parametrize("dialect", ["pb", "msgpack/1"])
+@pytest.mark.parametrize(("seconds", "count"), [(1.5, 1), (0.5, 0)])
+def test_a_method_with_large_arguments(
+    caplog: Any, dialect: str, seconds: float, count: int
+) -> None:
+    """It is named too, though its arguments were read in turns before."""
+    root = Large(seconds)
+    pair = BrokerPair(root, policy=STRICT.but(dialects=(dialect,)))
+    root.scheduler = pair.scheduler
+    assert pair.call("take", [[number] for number in range(20_000)]) == 20_000
+    warned = [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
+    assert len(warned) == count
+    assert all(text.startswith("remote method 'take' blocked the event loop") for text in warned)
+
+
+@pytest.mark.parametrize("dialect", ["pb", "msgpack/1"])
+def test_slices_are_no_methods(caplog: Any, dialect: str) -> None:
+    """The time that large answers take, in turns of their own, is not told as a method's."""
+    root = Large(0.5)
+    pair = BrokerPair(root, policy=STRICT.but(dialects=(dialect,)))
+    root.scheduler = pair.scheduler
+    asked = pair.root.callRemote("later")
+    pair.exchange()
+    root.later.callback([Item(root) for _ in range(500)])
+    assert asked.called is False
+    pair.exchange()
+    assert asked.called
+    assert root.scheduler.clock == 250
+    assert [each for each in caplog.records if each.levelname == "WARNING"] == []
+    asked.addErrback(lambda _: None)
+
+
+class Counting(ManualScheduler):
+    """Counts how often the clock is read."""
+
+    reads = 0
+
+    def now(self) -> float:
+        """Count."""
+        self.reads += 1
+        return super().now()
+
+
+@pytest.mark.parametrize(("dialect", "most"), [("pb", 2), ("msgpack/1", 2)])
+def test_a_small_call_reads_the_clock_twice(dialect: str, most: int) -> None:
+    """Before and after the method; where the dialect has pings, the former is needed anyway."""
+    scheduler = Counting()
+    root = Slow(0.0)
+    root.scheduler = scheduler
+    pair = BrokerPair(root, policy=STRICT.but(dialects=(dialect,)), scheduler=scheduler)
+    asked = pair.root.callRemote("note", 1)
+    data = pair.transport(pair.client).take()
+    scheduler.reads = 0
+    pair.server.dataReceived(data)
+    assert scheduler.reads == most
+    data = pair.transport(pair.server).take()
+    scheduler.reads = 0
+    pair.client.dataReceived(data)
+    assert (asked.called, scheduler.reads) == (True, 1)
+
+
+def test_what_is_logged_of_methods_is_rationed(caplog: Any) -> None:
+    """The warning of a connection counts as all its records do, and is one printable line."""
+    pair = BrokerPair(Slow(0.0))
+    for _ in range(1000):
+        journal.blocked(pair.server, "x\n" * 100, 1, 2.0)
+    assert 0 < len(caplog.records) < 300
+    assert all(record.getMessage().isprintable() for record in caplog.records)
+
+
+def test_what_is_not_sent_is_rationed(caplog: Any) -> None:
+    """So it is with the records of calls without answer that could not be sent."""
+    pair = BrokerPair(Slow(0.0))
+    for _ in range(1000):
+        pair.root.callRemote("x\n", object(), pbanswer=False)
+    assert 0 < len(caplog.records) < 300
+    assert all(record.getMessage().isprintable() for record in caplog.records)
 
 
 def test_answers_that_wait_for_their_turn_when_the_peer_goes() -> None:

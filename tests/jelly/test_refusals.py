@@ -144,13 +144,19 @@ def test_what_does_not_cross(value: Any, text: str, policy: Policy) -> None:
     """As an argument, inside one, and as an answer the value is refused, with what to send."""
     echo = Echo()
     pair = BrokerPair(echo, policy=policy)
-    places = [value, [1, (value,)], {"key": value}]
+    arguments = [
+        (value, "args[0]"),
+        ([1, (value,)], "args[0][1][0]"),
+        ({"key": value}, "args[0]['key']"),
+    ]
     if isinstance(value, Hashable):
-        places += [{value: 1}, {value}, frozenset([value])]
-    for argument in places:
+        sets: list[Any] = [{value}, frozenset([value])]
+        arguments += [({value: 1}, "a key of args[0]")]
+        arguments += [(each, "an element of args[0]") for each in sets]
+    for argument, place in arguments:
         failure = pair.call("echo", argument)
         assert failure.check(CannotJelly)
-        assert failure.getErrorMessage() == text + SEE
+        assert failure.getErrorMessage() == f"{text}{SEE} ({place} of 'echo')"
     echo.value = [value]
     assert pair.call("give").check(CannotJelly)
     assert pair.call("echo", 1) == 1
@@ -162,7 +168,9 @@ def test_paths(policy: Policy) -> None:
     pair = BrokerPair(Echo(), policy=policy)
     for path in (pathlib.Path("/etc"), pathlib.PureWindowsPath("c:\\x")):
         failure = pair.call("echo", path)
-        assert failure.getErrorMessage().endswith(f"Path cannot be sent: send str(value){SEE}")
+        assert failure.getErrorMessage().endswith(
+            f"Path cannot be sent: send str(value){SEE} (args[0] of 'echo')"
+        )
 
 
 @pytest.mark.parametrize("policy", POLICIES)

@@ -225,7 +225,8 @@ def test_by_certificate(certificates: Path) -> None:
     status, _, errors = run(Shelf(), "both", tls=tls, options=shown(certificates))
     assert (status, errors) == (
         3,
-        "pb call: certificate of localhost is not signed by a trusted CA\n",
+        "pb call: certificate of localhost is not signed by a trusted CA; if its CA is yours,"
+        " give --ca\n",
     )
 
 

@@ -105,8 +105,35 @@ ABSENT += ["echo.__func__", "x" * 128, "x" * 1000, "a\nb"]
 @pytest.mark.parametrize("name", ABSENT)
 def test_absent_and_private_look_the_same(name: str, dynamic: bool) -> None:
     """Whatever is not exposed is told in the same words, cut and escaped."""
-    with pytest.raises(NoSuchMethod, match=r"^no remote method '[ -~]{0,64}'$"):
+    with pytest.raises(NoSuchMethod, match=r"^no remote method '[ -~]{0,64}'($|: leave )"):
         find(Base(), name, dynamic)
+
+
+@pytest.mark.parametrize(
+    ("prefix", "name", "text"),
+    [
+        ("remote_", "remote_echo", "'remote_echo': leave the prefix 'remote_' out"),
+        ("remote_", "remote_absent", "'remote_absent': leave the prefix 'remote_' out"),
+        (
+            "perspective_",
+            "echo",
+            "'echo': 'remote_echo' must be called 'perspective_echo' in this class",
+        ),
+        ("view_", "echo", "'echo': 'remote_echo' must be called 'view_echo' in this class"),
+        ("perspective_", "absent", "'absent'"),
+        ("perspective_", "data", "'data'"),
+        (
+            "perspective_",
+            "perspective_echo",
+            "'perspective_echo': leave the prefix 'perspective_' out",
+        ),
+    ],
+)
+def test_what_may_be_wrong_with_a_name(prefix: str, name: str, text: str) -> None:
+    """The error of a name says what to write."""
+    with pytest.raises(NoSuchMethod) as caught:
+        find(Base(), name, prefix=prefix)
+    assert str(caught.value) == f"no remote method {text}"
 
 
 def test_hidden_by_a_subclass() -> None:

@@ -194,7 +194,10 @@ def test_self_signed(client_tls: TLS, folder) -> None:
 def test_system_trust(server_tls: TLS) -> None:
     """Without ca= the system's CAs are trusted, and so a test's CA is not."""
     link = Link(TLS.client().filter("localhost"), server_tls.filter()).carry()
-    assert str(link.client_error) == "certificate of localhost is not signed by a trusted CA"
+    assert str(link.client_error) == (
+        "certificate of localhost is not signed by a trusted CA; if its CA is yours, pass"
+        " tls=TLS.client(ca=…)"
+    )
 
 
 def test_intermediate_ca(authority: Authority, client_tls: TLS, folder) -> None:
