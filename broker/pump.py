@@ -171,7 +171,7 @@ class Pump:
         inbox, outbox = session.inbox, session.outbox
         ends = self.turns.deadline(scheduler)
         handled = 1
-        while handled < policy.turn_messages:
+        while now < ends and handled < policy.turn_messages:
             if inbox.has_unstarted_tasks or outbox.size > policy.high_water:
                 break
             # Twice as many each time: the clock is read a few times a turn, and a turn whose
@@ -188,8 +188,6 @@ class Pump:
                 handled += size
             if outbox.queued >= _BATCH:
                 self.flush()
-            if now >= ends:
-                break
         return True
 
     def _tell_blocked(self, entered: int, seconds: float) -> None:
