@@ -72,7 +72,7 @@ class Record(Struct, array_like=True, gc=False, forbid_unknown_fields=True):
 class Version(Record, tag=0):
     """The first message each way."""
 
-    number: int
+    number: Annotated[int, Meta(ge=-LARGEST, le=LARGEST)]
 
 
 class DidNotUnderstand(Record):

@@ -122,8 +122,8 @@ class RemoteReference(Serializable):
         return self.broker is other.broker and self.luid == other.luid
 
     def __hash__(self) -> int:
-        # The peer chooses luid, but not the address of the broker.
-        return hash((id(self.broker), self.luid))
+        # The peer chooses luid. Python hashes a str with a secret of the process, an int without.
+        return hash((id(self.broker), str(self.luid)))
 
     def _disconnected(self) -> None:
         callbacks, self.disconnectCallbacks = self.disconnectCallbacks, []

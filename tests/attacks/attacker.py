@@ -170,6 +170,7 @@ class Victim:
         policy: ``"strict"`` or ``"published"``, or a Policy.
         target: what is served; a Target unless given.
         reads: whether the attacker reads what it is sent.
+        scheduler: turns and time; those of a ManualScheduler unless given.
     """
 
     def __init__(
@@ -179,9 +180,10 @@ class Victim:
         target: Any = None,
         *,
         reads: bool = True,
+        scheduler: ManualScheduler | None = None,
     ):
         self.speaker = Speaker(dialect)
-        self.scheduler = ManualScheduler()
+        self.scheduler = scheduler or ManualScheduler()
         chosen = POLICIES[policy] if isinstance(policy, str) else policy
         self.broker = Broker(False, policy=chosen)
         kind = FakeTransport if reads else StuckTransport

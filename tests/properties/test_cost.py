@@ -230,7 +230,7 @@ def with_known(test: Any) -> Any:
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("dialect", BOTH)
 @settings(
-    max_examples=25,
+    max_examples=15,
     deadline=None,
     derandomize=True,
     phases=(Phase.explicit, Phase.generate),
@@ -245,8 +245,7 @@ def test_no_message_costs_much_more_than_a_plain_one(
     check(recipe.message(Speaker(dialect)), recipe.method, dialect, policy)
 
 
-@pytest.mark.parametrize("policy", POLICIES)
-@pytest.mark.parametrize("dialect", BOTH)
+@pytest.mark.parametrize(("dialect", "policy"), [("pb", "strict"), ("msgpack/1", "published")])
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize(
     "value",
@@ -276,7 +275,7 @@ def test_no_choice_of_numbers_costs_much(kind: str, scheme: str, dialect: str, p
     """Numbers that were chosen to collide cost as much as small ones, but for their size."""
     speaker = Speaker(dialect)
     chosen, small = (
-        [PARTS[kind](NUMBERS[name](n), n) for n in range(1, 2_001)] for name in (scheme, "small")
+        [PARTS[kind](NUMBERS[name](n), n) for n in range(1, 1_501)] for name in (scheme, "small")
     )
     data = speaker.call([b"list", *chosen], name=b"gather")
     harmless = speaker.call([b"list", *small], name=b"gather")
