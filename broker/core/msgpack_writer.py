@@ -131,7 +131,7 @@ class FrameWriter:
         try:
             body = self._encode(frame)
         except OverflowError:
-            body = self._encode(_narrow(frame))
+            body = self._encode(_narrow(frame, self._limits.max_prefix))
         except UnicodeEncodeError:
             raise CannotJelly("str with a lone surrogate has no UTF-8 form") from None
         del frame, message
@@ -205,10 +205,10 @@ def _graph_of_call(number: int) -> Callable[[Any], Any]:
     return make
 
 
-def _narrow(field: Any) -> Any:
+def _narrow(field: Any, max_prefix: int) -> Any:
     """Return a field with its ints of more than 64 bits as ``[int digits]``."""
     if type(field) not in (list, tuple):
-        return _narrow_int(field)
+        return _narrow_int(field, max_prefix)
     made: list[Any] = []
     pending = [(made, iter(field))]
     while pending:
@@ -219,16 +219,18 @@ def _narrow(field: Any) -> Any:
                 out.append(inner)
                 pending.append((inner, iter(item)))
                 break
-            out.append(_narrow_int(item))
+            out.append(_narrow_int(item, max_prefix))
         else:
             pending.pop()
     return made
 
 
-def _narrow_int(item: Any) -> Any:
+def _narrow_int(item: Any, max_prefix: int) -> Any:
     if type(item) is int and not -(1 << 63) <= item < 1 << 64:
-        if item.bit_length() > 448:
-            raise TooLarge(f"int of {item.bit_length()} bits (448 bits)")
+        if item.bit_length() > 7 * max_prefix:
+            raise TooLarge(
+                f"int of {item.bit_length()} bits (max_prefix {max_prefix}: {7 * max_prefix} bits)"
+            )
         return [b"int", str(item).encode("ascii")]
     return item
 
