@@ -10,6 +10,7 @@ from memory import BrokerPair, ManualScheduler
 
 from broker.core.policy import STRICT
 from broker.flavors.referenceable import Root
+from broker.net.scheduler import ImmediateScheduler
 from broker.turns import Turns
 
 TIME = 0.005
@@ -212,17 +213,15 @@ def test_the_share_of_one(waiting: int, share: float) -> None:
 
 
 def test_without_turns_of_a_loop() -> None:
-    """Where soon is now, each connection has a turn's time for itself, and nothing is asked for."""
-
-    class Immediate(ManualScheduler):
-        has_turns = False
-
-    scheduler = Immediate()
+    """Where soon is now, each connection has a turn's time for itself."""
+    scheduler = ImmediateScheduler()
     turns = Turns(TIME)
-    assert turns.deadline(scheduler) == TIME
-    scheduler.clock = 1.0
-    assert turns.deadline(scheduler) == 1.0 + TIME
-    assert not scheduler.step()
+    for _ in range(3):
+        before = scheduler.now()
+        assert before + TIME <= turns.deadline(scheduler) <= scheduler.now() + TIME
+    done: list[int] = []
+    turns.ask(scheduler, lambda: done.append(1))
+    assert done == [1]
 
 
 class Counter(Root):

@@ -27,7 +27,7 @@ _NETWORK_AT_FAULT = re.compile(
 )
 # What the steps do on purpose, and the library tells of.
 _CAUSED = re.compile(
-    r"remote method '\S+' raised"
+    r"remote method '\S+' (raised|failed: builtins.object cannot be sent)"
     r"|\S+: (NoSuchMethod: no remote method 'absent'|UnauthorizedLogin: wrong user name or password"
     r"|CannotJelly: builtins.object|CallTimeout: '\w+' was cancelled at its caller's deadline)"
 )
