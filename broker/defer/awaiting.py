@@ -219,7 +219,10 @@ class TaskBridge(Bridge):
 
     def result(self) -> NoReturn:
         """Raise the exception, or StopIteration with the result."""
+        outcome = self.outcome
+        if outcome.__class__ in PLAIN:
+            raise StopIteration(outcome)
         try:
             raise StopIteration(super().result())
         finally:
-            del self
+            del outcome, self

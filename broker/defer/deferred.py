@@ -208,11 +208,12 @@ class Deferred(Chain, _Base[T]):
             if bridge.outcome.__class__ in PLAIN:
                 return bridge.outcome  # type: ignore[return-value]
             return bridge.result()  # type: ignore[no-any-return]
-        finally:
+        except BaseException:
             if bridge.outcome is PENDING:
                 bridge.withdraw()
             # Both lead to the exception of a failure; see `broker.failure`.
             del bridge, self
+            raise
 
     __iter__ = __await__
 
@@ -230,6 +231,12 @@ class Deferred(Chain, _Base[T]):
 
         The cancellation of a Task that never started counts as that of an awaiter.
         """
+        if typ.__class__ is StopIteration:
+            # The result, as TaskBridge brings it.
+            try:
+                raise typ
+            finally:
+                del typ
         exc: BaseException = val or (typ if isinstance(typ, BaseException) else typ())
         if not self.called and is_asyncio_cancellation(exc):
             TaskBridge(self).cancel()
