@@ -117,13 +117,14 @@ def call_raised(owner: Logged, event: CallRaised) -> None:
     if isinstance(error, NoSuchMethod) and event.name == "mechanisms":
         # Clients of ours ask this before they log in; where there is no login, the next is logged.
         _log(owner, logging.DEBUG, "%s asks for a login, and there is none", address)
-    elif isinstance(error, EncodeError):
-        where = "".join(f" ({_line(note, 300)})" for note in getattr(error, "__notes__", ()))
-        text = "remote method '%s' failed: %s%s"
-        _log(owner, logging.ERROR, text, name, _line(error, 300), where)
     elif _is_peers_fault(failure):
-        kind = type(error).__name__
-        _log(owner, logging.WARNING, "%s: %s: %s", address, kind, _line(error, 200))
+        kind, text = type(error).__name__, _line(error, 200)
+        if isinstance(error, EncodeError):
+            # Where in the result of which method it stands, which the peer is not told.
+            notes = getattr(error, "__notes__", None)
+            place = _line(notes[0], 100) if notes else f"remote method '{name}'"
+            text += f" ({place})"
+        _log(owner, logging.WARNING, "%s: %s: %s", address, kind, text)
     elif isinstance(error, asyncio.CancelledError | CancelledError):
         # As its caller wished, who could fill the log with that otherwise.
         _log(owner, logging.DEBUG, "remote method '%s' was cancelled", name)
