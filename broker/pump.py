@@ -54,6 +54,7 @@ class Pump:
         "_give_up",
         "_has_flush",
         "_is_running",
+        "_now",
         "_out",
         "_policy",
         "_room",
@@ -82,6 +83,7 @@ class Pump:
         self._give_up = give_up
         self._out: Any = None
         self._scheduler: Scheduler | None = None
+        self._now: Callable[[], float] = _no_time
         self._transport: Any = None
         # Made when there is something to regulate; most connections never have that.
         self._flow: Flow | None = None
@@ -102,11 +104,13 @@ class Pump:
         """
         self._out = out
         self._scheduler = scheduler
+        self._now = scheduler.now
         self._transport = transport
 
     def stop(self) -> None:
         """Handle and write nothing more: the connection is gone."""
         self._out = self._scheduler = self._transport = None
+        self._now = _no_time
         self._when_drained.clear()
         if self._flow is not None:
             self._flow.stop()
@@ -131,19 +135,19 @@ class Pump:
         """Handle a turn's worth of what has come in; return whether more is left."""
         if self._is_running:
             return False
-        session, scheduler = self._session, self._scheduler
+        session = self._session
         callee = session.callee
-        entered = callee.entered
+        callee.last_name = ""
         if began is None:
-            began = 0.0 if scheduler is None else scheduler.now()
+            began = self._now()
         self._is_running = True
         try:
             more = session.pump(1)
-            if scheduler is not None and (more or callee.entered != entered):
-                now = scheduler.now()
+            if more or callee.last_name:
+                now = self._now()
                 if now - began > _TOO_LONG:
-                    self._tell_blocked(entered, now - began)
-                more = more and self._run_on(scheduler, now)
+                    self._tell_blocked(1, now - began)
+                more = more and self._run_on(now)
         except ProtocolError as error:
             self._give_up(error)
             return False
@@ -165,10 +169,12 @@ class Pump:
         except Exception as error:  # noqa: BLE001 - a hook may raise anything
             self._give_up(error)
 
-    def _run_on(self, scheduler: Scheduler, now: float) -> bool:
+    def _run_on(self, now: float) -> bool:
         """Handle more, in slices that grow while time is left; return whether there is more yet."""
-        session, policy = self._session, self._policy
-        inbox, outbox = session.inbox, session.outbox
+        session, policy, scheduler = self._session, self._policy, self._scheduler
+        if scheduler is None:
+            return True
+        inbox, outbox, stats = session.inbox, session.outbox, session.stats
         ends = self.turns.deadline(scheduler)
         handled = 1
         while now < ends and handled < policy.turn_messages:
@@ -177,11 +183,12 @@ class Pump:
             # Twice as many each time: the clock is read a few times a turn, and a turn whose
             # messages take long still ends near its time.
             size = min(handled, policy.turn_messages - handled)
-            entered, began = session.callee.entered, now
+            session.callee.last_name = ""
+            calls, began = stats.calls_received, now
             more = session.pump(size)
-            now = scheduler.now()
+            now = self._now()
             if now - began > _TOO_LONG:
-                self._tell_blocked(entered, now - began)
+                self._tell_blocked(stats.calls_received - calls, now - began)
             if not more:
                 return False
             if not inbox.works:
@@ -190,17 +197,16 @@ class Pump:
                 self.flush()
         return True
 
-    def _tell_blocked(self, entered: int, seconds: float) -> None:
+    def _tell_blocked(self, calls: int, seconds: float) -> None:
         """Log that plain methods have held up the loop, if any were called.
 
         Args:
-            entered: how many had been called before.
+            calls: how many have come; that of a large message has come before.
             seconds: for how long.
         """
         session = self._session
-        count = session.callee.entered - entered
-        if count:
-            journal.blocked(session.host, session.callee.last_name, count, seconds)
+        if session.callee.last_name:
+            journal.blocked(session.host, session.callee.last_name, max(1, calls), seconds)
 
     def ask_for_turn(self) -> None:
         """Have what has come in handled in a turn of the loop that comes soon."""
@@ -333,3 +339,8 @@ class Pump:
     def _close(self, error: Exception, limit: str) -> None:
         self._session.forget_received()
         self._give_up(error, limit)
+
+
+def _no_time() -> float:
+    """Be the clock where there is no scheduler."""
+    return 0.0

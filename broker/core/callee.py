@@ -99,8 +99,7 @@ class Callee:
 
     Attributes:
         is_draining: refuse what comes from now on.
-        entered: how many methods have been called.
-        last_name: of the one that was called last.
+        last_name: of the method that was called last, for whoever sets it to an empty str before.
         max_calls: how many may run at once.
         running: the calls that have not ended, by request id; those that want no answer, whose ids
             mean nothing, by themselves.
@@ -122,7 +121,6 @@ class Callee:
         "_unjelly_walk",
         "answered",
         "context",
-        "entered",
         "is_draining",
         "last_name",
         "max_calls",
@@ -133,7 +131,6 @@ class Callee:
         self, host: Any, policy: Policy, translator: Translator, outbox: Outbox, stats: Stats
     ):
         self.is_draining = False
-        self.entered = 0
         self.last_name = ""
         self.max_calls = policy.max_calls
         self.answered = 0
@@ -182,7 +179,6 @@ class Callee:
         if function is None:
             return self.receive(message, wants_answer)
         self._stats.calls_received += 1
-        self.entered += 1
         self.last_name = message.name
         outbox = self._outbox
         before = outbox.size
@@ -344,7 +340,7 @@ class Callee:
             if type(message) in PLAIN:
                 message = with_expressions(message)
             call.is_read = True
-            self._note_entry(call)
+            self.last_name = call.name
             return enter(route, self._host, call.name, message.args, message.kw)
         call.route = route
         if route.principal is not None:
@@ -360,14 +356,10 @@ class Callee:
         method = find_method(route, call.name, self._policy.dynamic_methods)
         if route.unanswered is not None and not call.wants_answer:
             raise route.unanswered()
-        self._note_entry(call)
+        self.last_name = call.name
         enter(check_condition, method, call.name)
         call.args, call.kw = args, kw = checked_arguments(args, kw)
         return enter(call_method, method, call.name, route.leading + args, kw, route.is_ours)
-
-    def _note_entry(self, call: IncomingCall) -> None:
-        self.entered += 1
-        self.last_name = call.name
 
     def _target(self, message: Any) -> Any:
         if type(message) in _TO_CACHES:
