@@ -128,13 +128,8 @@ class Pump:
         Args:
             began: the time, where it has just been read.
         """
-        if self._run_turn(began):
-            self.ask_for_turn()
-
-    def _run_turn(self, began: float | None) -> bool:
-        """Handle a turn's worth of what has come in; return whether more is left."""
         if self._is_running:
-            return False
+            return
         session = self._session
         callee = session.callee
         callee.last_name = ""
@@ -150,14 +145,15 @@ class Pump:
                 more = more and self._run_on(now)
         except ProtocolError as error:
             self._give_up(error)
-            return False
+            return
         finally:
             self._is_running = False
         if session.outbox.queued:
             self.flush()
         if self._room < 0 or not session.inbox.wants_data:
             self._regulate()
-        return more and not session.inbox.has_unstarted_tasks
+        if more and not session.inbox.has_unstarted_tasks:
+            self.ask_for_turn()
 
     def resume(self) -> None:
         """Do as :meth:`run`; what a hook of the application's raises ends the connection.

@@ -159,7 +159,7 @@ class Inbox:
 
     def store(self, data: bytes) -> None:
         """Take in bytes, and decode nothing; :meth:`pump` does."""
-        self._take_in(data, 0)
+        self.receive(data, 0)
 
     @property
     def held(self) -> int:
@@ -171,17 +171,16 @@ class Inbox:
         decoded = max(self._backlog - reader.pending, 0) if waiting else 0
         return decoded + _MESSAGE * waiting + reader.held  # type: ignore[no-any-return]
 
-    def receive(self, data: bytes) -> None:
+    def receive(self, data: bytes, most: int | None = None) -> None:
         """Take in bytes, and decode a turn's worth of messages; :meth:`pump` next.
 
-        Pass ``b""`` to go on decoding the bytes received before.
+        Args:
+            data: ``b""`` to go on decoding the bytes received before.
+            most: messages to decode, other than a turn's worth.
 
         Raises nothing: what is wrong with the bytes is raised by :meth:`pump`, after the messages
         before it, so that the pieces in which bytes arrive make no difference.
         """
-        self._take_in(data, self._policy.turn_messages)
-
-    def _take_in(self, data: bytes, most: int) -> None:
         if self.is_closed or self._fault is not None:
             return
         size = len(data)
@@ -193,7 +192,9 @@ class Inbox:
         if messages is None:
             messages = self._messages = deque()
         try:
-            self.has_more = self.read(data, messages, most)
+            self.has_more = self.read(
+                data, messages, self._policy.turn_messages if most is None else most
+            )
         except ProtocolError as error:
             self.has_more = False
             self._fault = error
