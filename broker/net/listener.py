@@ -27,8 +27,9 @@ PAUSE = 1.0
 """Seconds without accepting after ``accept`` has failed: no file descriptor left, or no memory."""
 
 # Connections that are accepted before others have their turn. A new connection costs as much as ten
-# calls, and a login takes several turns: with 64, a flood of connections makes each of them long.
-_MOST_AT_ONCE = 16
+# calls, and a login takes several turns: with 16, a flood of connections from many addresses makes
+# others wait 300 ms, with 8 they wait 130 ms (row S17 of `make attacks`).
+_MOST_AT_ONCE = 8
 
 _logger = logging.getLogger("broker.net")
 
