@@ -14,6 +14,7 @@ from broker.core.notice import Notice
 from broker.core.session import Session
 from broker.core.whereabouts import name_argument
 from broker.defer import Deferred, fail
+from broker.defer.unhandled import Together
 from broker.errors import (
     DeadReferenceError,
     EncodeError,
@@ -153,11 +154,17 @@ class Calls:
         return deferred
 
     def send(
-        self, perspective: Any, object_id: ObjectId, name: str, args: Any, kw: dict[str, Any]
+        self,
+        perspective: Any,
+        object_id: ObjectId,
+        name: str,
+        args: Any,
+        kw: dict[str, Any],
+        command: bytes = b"message",
     ) -> None:
         """Call a method that sends no answer, unless the connection has ended.
 
-        What cannot be sent is logged.
+        What cannot be sent is logged. ``command`` is ``b"cachemessage"`` for a cache of the peer's.
 
         Raises:
             RuntimeError: the connection belongs to another event loop, or this process was forked
@@ -170,14 +177,22 @@ class Calls:
         if _get_running_loop() is not self._loop:
             self.check_loop(f"send('{name}')")
         try:
-            self._session.call(b"message", object_id, name, args, kw, perspective, False)
+            self._session.call(command, object_id, name, args, kw, perspective, False)
         except Exception as exc:  # noqa: BLE001 - the caller waits for nothing
             journal.unsent(self._session.host, name, exc)
         else:
             self._flush()
 
-    def notify(self, perspective: Any, object_id: ObjectId, notice: Notice) -> None:
+    def notify(
+        self,
+        perspective: Any,
+        object_id: ObjectId,
+        notice: Notice,
+        command: bytes = b"message",
+    ) -> None:
         """Call a method of one of the many objects that a notice goes to; sent in this turn.
+
+        ``command`` is ``b"cachemessage"`` where that is a cache of the peer's.
 
         Raises:
             DeadReferenceError, EncodeError, RuntimeError: it was not sent.
@@ -187,14 +202,17 @@ class Calls:
         session = self._session
         name, args, kw = notice.name, notice.args, notice.kw
         try:
-            is_sent = session.outbox.notice(object_id, notice)
+            if command == b"message":
+                is_sent = session.outbox.notice(object_id, notice)
+            else:
+                is_sent = session.outbox.notice(object_id, notice, _SEND_TO_CACHE)
         except EncodeError as error:
             name_argument(error, name, args, kw)
             raise
         if is_sent:
             session.stats.calls_made += 1
         else:
-            session.call(b"message", object_id, name, args, kw, perspective, False)
+            session.call(command, object_id, name, args, kw, perspective, False)
         self._flush_later()
 
     def answered(self, request_id: RequestId, value: Any) -> None:
@@ -213,11 +231,19 @@ class Calls:
             deferred.errback(error if is_failure else Failure(Error(error)))
 
     def lost(self, may_have_run: dict[RequestId, bool], reason: Any) -> None:
-        """Fail the calls that will have no answer; ``may_have_run`` tells which may have run."""
+        """Fail the calls that will have no answer; ``may_have_run`` tells which may have run.
+
+        Those of which nobody handles the failure make one record in the log.
+        """
+        together = Together("calls without a handler: connection lost")
         for request_id, may in may_have_run.items():
             deferred = self._deferreds.pop(request_id, None)
             if deferred is not None:
-                deferred.errback(PBConnectionLost(reason, may_have_run=may))
+                failure = Failure(PBConnectionLost(reason, may_have_run=may))
+                failure.together = together
+                deferred.errback(failure)
+                del deferred, failure
+        together.tell()
 
     def _milliseconds_until(self, ends: float) -> int | None:
         left = ends - self.now()
@@ -232,6 +258,9 @@ class Calls:
         self._session.abandon(request_id)
         self._flush()
 
+
+# The number of a one-way call to a cache in msgpack/1.
+_SEND_TO_CACHE = 4
 
 # In seconds; a caller that waits longer, as with ``timeout(math.inf)``, has no deadline to tell.
 _ENDLESS = 1e9

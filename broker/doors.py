@@ -36,6 +36,7 @@ class Doors:
         backlog: what stands before a transport of Twisted's, to know what is unsent; else None.
         pageProducers: the Pagers that are sending.
         overridden: of the class: the published methods that a subclass has made its own.
+        missing: see ``journal.Logged``.
     """
 
     session: Session
@@ -43,6 +44,7 @@ class Doors:
     transport: Any
     peer: Peer
     backlog: TwistedBacklog | None = None
+    missing: set[tuple[type, str]] | None = None
     pageProducers: list[Any]
     overridden: ClassVar[frozenset[str]] = frozenset()
 

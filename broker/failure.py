@@ -143,6 +143,8 @@ class Failure(BaseException):
 
     captureVars: bool = False
     pickled: bool = False
+    # A `broker.defer.unhandled.Together`, where failures of one cause are reported as one.
+    together: Any = None
     value: Any
     type: Any
     tb: TracebackType | None
@@ -367,7 +369,9 @@ class Failure(BaseException):
             for name, file, line, local, shared in self.frames
         ]
         state = {"parents": self.parents, "frames": frames, "stack": [], "tb": None}
-        return {**self.__dict__, **state, "pickled": True}
+        state = {**self.__dict__, **state, "pickled": True}
+        state.pop("together", None)
+        return state
 
     def __reduce__(self) -> tuple[Any, ...]:
         return copyreg.__newobj__, (self.__class__,), self.__getstate__()  # type: ignore[attr-defined]

@@ -44,6 +44,9 @@ __all__ = [
 
 logger = logging.getLogger("broker.connection")
 
+# Methods that a connection remembers; of others each call counts against the ration.
+_MOST_MISSING = 256
+
 
 class Logged(Protocol):
     """A connection, as the log has it.
@@ -51,9 +54,12 @@ class Logged(Protocol):
     Attributes:
         peer: has its ``address``.
         ration: of its records.
+        missing: the classes and the methods of theirs that one-way calls did not find, which the
+            log has already; None where there are none.
     """
 
     peer: Any
+    missing: set[tuple[type, str]] | None
 
     @property
     def ration(self) -> Ration:
@@ -117,6 +123,8 @@ def call_raised(owner: Logged, event: CallRaised) -> None:
     if isinstance(error, NoSuchMethod) and event.name == "mechanisms":
         # Clients of ours ask this before they log in; where there is no login, the next is logged.
         _log(owner, logging.DEBUG, "%s asks for a login, and there is none", address)
+    elif isinstance(error, NoSuchMethod) and event.one_way_to is not None:
+        _missing(owner, event.one_way_to, event.name, error)
     elif _is_peers_fault(failure):
         kind, text = type(error).__name__, _line(error, 200)
         if isinstance(error, EncodeError):
@@ -138,6 +146,19 @@ def call_raised(owner: Logged, event: CallRaised) -> None:
             owner.ration.log_error(logger, address, text, error, failure.tb)
         else:
             _log(owner, logging.ERROR, "%s: %s", text, _line(error, 400))
+
+
+def _missing(owner: Logged, cls: type, name: str, error: NoSuchMethod) -> None:
+    """A one-way call found no such method: its caller does not learn it, and goes on."""
+    if owner.missing is None:
+        owner.missing = set()
+    if (cls, name) in owner.missing:
+        return
+    if len(owner.missing) < _MOST_MISSING:
+        owner.missing.add((cls, name))
+    text = "%s: NoSuchMethod: %s (one-way call of a %s; further ones are not logged)"
+    address, kind = owner.peer.address, _line(cls.__name__, 100)
+    _log(owner, logging.WARNING, text, address, _line(error, 200), kind)
 
 
 def guard(owner: Logged, function: Callable[[], object]) -> None:

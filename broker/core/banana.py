@@ -90,6 +90,7 @@ class BananaWriter:
 
     __slots__ = (
         "_answer",
+        "_heads",
         "_longest",
         "_message",
         "_most_bits",
@@ -113,6 +114,9 @@ class BananaWriter:
         word = self._writer.encode
         self._words = {each: word(each) for each in vocabulary}
         self._message = list_head(7) + word(b"message")
+        to_cache = list_head(7) + self._string(b"cachemessage")
+        # By the number that the command has in msgpack/1.
+        self._heads = {1: self._message, 2: self._message, 3: to_cache, 4: to_cache}
         self._answer = list_head(3) + word(b"answer")
         self._tuple = word(atoms.TUPLE)
         self._unicode = list_head(2) + word(atoms.UNICODE)
@@ -135,22 +139,26 @@ class BananaWriter:
             request_id, object_id, name, args, kw: as of ``messages.PlainCall``.
             deadline: is not sent: PB's wire has none.
         """
-        command, wants_answer = _COMMANDS[number]
-        tail = self._tail_of(name, args, kw, wants_answer)
+        tail = self._tail_of(name, args, kw, _NO if number in _ONE_WAY else _YES)
         if tail is None:
             return None
-        head = self._message if command == b"message" else list_head(7) + self._string(command)
-        return b"".join((head, int_bytes(request_id), self._id(object_id), tail))
+        return b"".join((self._heads[number], int_bytes(request_id), self._id(object_id), tail))
 
-    def notice(self, object_id: ObjectId, notice: Notice) -> bytes | None:
-        """Return the bytes of a call that goes to many, or None if its values need a jellier."""
+    def notice(self, object_id: ObjectId, notice: Notice, number: int = 2) -> bytes | None:
+        """Return the bytes of a call that goes to many, or None if its values need a jellier.
+
+        Args:
+            object_id: of the object, or of the cache.
+            notice: the call.
+            number: of the command: 2 for an object, 4 for a cache.
+        """
         # Words of the vocabulary make the dialects differ, and this is one.
         tail = notice.tail(
             self._message, lambda: self._tail_of(notice.name, notice.args, notice.kw)
         )
         if tail is None or len(tail) > self._longest:
             return None
-        return b"".join((self._message, int_bytes(0), self._id(object_id), tail))
+        return b"".join((self._heads[number], int_bytes(0), self._id(object_id), tail))
 
     def answer(self, request_id: int, value: Any) -> bytes | None:
         """Return the bytes of an answer, or None if its value needs a jellier."""
@@ -228,9 +236,4 @@ class BananaWriter:
 
 _MOST = 32
 _FLAT = frozenset({str, int, bytes, float})
-_COMMANDS = {
-    1: (b"message", _YES),
-    2: (b"message", _NO),
-    3: (b"cachemessage", _YES),
-    4: (b"cachemessage", _NO),
-}
+_ONE_WAY = frozenset({2, 4})

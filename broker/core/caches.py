@@ -39,6 +39,8 @@ class PublishedCache:
         """Tell the object that its observer has gone; a second time does nothing."""
         observer, self.observer = self.observer, None
         if observer is not None:
+            if hasattr(observer, "end"):
+                observer.end()
             self.value.stoppedObserving(self.perspective, observer)
 
 

@@ -66,12 +66,14 @@ class IncomingCall:
         deadline: milliseconds that the peer waits, or None.
         principal: on whose behalf it is made; None for nobody.
         is_read: whether what fails from now on is not the fault of what the peer sent.
+        kind: the class of the object, once that is looked at in any but the quickest way.
     """
 
     __slots__ = (
         "args",
         "deadline",
         "is_read",
+        "kind",
         "kw",
         "name",
         "principal",
@@ -90,6 +92,7 @@ class IncomingCall:
         self.principal: Principal | None = None
         self.route: Route | None = None
         self.is_read = False
+        self.kind: type | None = None
         self.args: tuple[Any, ...] = ()
         self.kw: dict[str, Any] = {}
 
@@ -333,6 +336,7 @@ class Callee:
 
     def _run(self, call: IncomingCall, target: Any, message: Any) -> Generator[object, None, Any]:
         enter = self._enter_of(call.principal)
+        call.kind = type(target)
         is_hooked = overrides_hook(target, "remoteMessageReceived")
         route = target.remoteMessageReceived if is_hooked else target.route()
         if not isinstance(route, Route):
@@ -449,7 +453,8 @@ class Callee:
             except Exception as second:  # noqa: BLE001 - an error that cannot be sent is told as such
                 self._send_plainer_error(call, shown_error, second)
             self.answered += outbox.size - before
-        self._host.on_event(CallRaised(call.name, error, error_id))
+        one_way_to = None if call.wants_answer else call.kind
+        self._host.on_event(CallRaised(call.name, error, error_id, one_way_to))
 
     def _send_plainer_error(self, call: IncomingCall, shown_error: Any, fault: Exception) -> None:
         """Send an error without its fields; where it has none, or that fails, say so instead."""

@@ -91,8 +91,11 @@ class MessageWriter(Protocol):
         """Return the bytes of a call of simple values, or None where those need a jellier."""
         ...
 
-    def notice(self, object_id: ObjectId, notice: Notice, /) -> bytes | None:
-        """Return the bytes of a call that goes to many, or None where its values need a jellier."""
+    def notice(self, object_id: ObjectId, notice: Notice, number: int = 2, /) -> bytes | None:
+        """Return the bytes of a call that goes to many, or None where its values need a jellier.
+
+        ``number`` is that of the command: 2 for a call of an object, 4 for one of a cache.
+        """
         ...
 
     def answer(self, request_id: int, value: Any, /) -> bytes | None:

@@ -73,11 +73,14 @@ class CallRaised(Struct, frozen=True):
         name: the method.
         error: the exception.
         error_id: what the peer was shown instead of the text, or None.
+        one_way_to: the class of the object, where the peer wants no answer and the object was
+            found; else None.
     """
 
     name: str
     error: BaseException
     error_id: str | None
+    one_way_to: type | None = None
 
 
 class Misunderstood(Struct, frozen=True):

@@ -29,8 +29,9 @@ _NOT_PLAIN = (OverflowError, UnicodeEncodeError)
 _pack_length = Struct(">I").pack
 # Values of an answer that is encoded in one step; a larger one is jellied, which is done in slices.
 _MOST_AT_ONCE = 20_000
-# Of an array of six: a PlainSend whose request id, which nobody will answer, is 0.
-_NOTICE_HEAD = b"\x96\x02\x00"
+# By the number of the command. An array of six: a PlainSend, or a PlainSendToCache, whose request
+# id, which nobody will answer, is 0.
+_NOTICE_HEADS = {2: b"\x96\x02\x00", 4: b"\x96\x04\x00"}
 _CALL, _CALL_TO_CACHE, _ANSWER, _TUPLE, _GRAPH, _ERROR = 1, 3, 5, 6, 7, 7
 
 
@@ -79,8 +80,13 @@ class FrameWriter:
             return None
         return self._framed(body)
 
-    def notice(self, object_id: ObjectId, notice: Notice) -> bytes | None:
+    def notice(self, object_id: ObjectId, notice: Notice, number: int = 2) -> bytes | None:
         """Return the frame of a call that goes to many, or None if its values need a jellier.
+
+        Args:
+            object_id: of the object, or of the cache.
+            notice: the call.
+            number: of the command: 2 for an object, 4 for a cache.
 
         Raises:
             TooLarge: it is beyond the limits.
@@ -88,7 +94,7 @@ class FrameWriter:
         tail = notice.tail(FrameWriter, lambda: self._tail_of(notice))
         if tail is None:
             return None
-        body = b"".join((_NOTICE_HEAD, self._encode(_target(object_id)), tail))
+        body = b"".join((_NOTICE_HEADS[number], self._encode(_target(object_id)), tail))
         return self._framed(body)
 
     def answer(self, request_id: int, value: Any) -> bytes | None:

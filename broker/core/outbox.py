@@ -132,15 +132,20 @@ class Outbox:
         self.size += len(piece)
         return True
 
-    def notice(self, object_id: ObjectId, notice: Notice) -> bool:
+    def notice(self, object_id: ObjectId, notice: Notice, number: int = 2) -> bool:
         """Send a call that goes to many; return False where its values need a jellier.
+
+        Args:
+            object_id: of the object, or of the cache.
+            notice: the call.
+            number: of the command in ``msgpack/1``: 2 for an object, 4 for a cache.
 
         Raises:
             EncodeError: it is beyond the limits.
         """
         if self._knows_expressions_only or self._translator.scope is not None:
             return False
-        piece = self._writer.notice(object_id, notice)
+        piece = self._writer.notice(object_id, notice, number)
         if piece is None:
             return False
         self._append(piece)

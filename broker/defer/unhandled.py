@@ -7,7 +7,7 @@ import traceback
 
 from broker.failure import Failure
 
-__all__ = ["Unhandled"]
+__all__ = ["Together", "Unhandled"]
 
 _logger = logging.getLogger("broker.defer")
 
@@ -66,7 +66,55 @@ class Unhandled:
 
     def __del__(self) -> None:
         failure = self.failure
-        if failure is not None:
-            name = "" if self.label is None else f" of {self.label!r}"
-            text = failure.text_for_log()
-            _logger.error("Unhandled error in Deferred%s\n%s%s", name, text, self.stacks())
+        if failure is None:
+            return
+        if failure.together is not None and failure.together.has_one:
+            failure.together.count += 1
+            return
+        name = "" if self.label is None else f" of {self.label!r}"
+        text = f"Unhandled error in Deferred{name}\n{failure.text_for_log()}{self.stacks()}"
+        if failure.together is None:
+            _logger.error("%s", text)
+        else:
+            failure.together.begin(text)
+
+
+class Together:
+    """Failures of many Deferreds that have one cause: those that nobody handled make one record.
+
+    Each failure has it as its ``together``.
+
+    Args:
+        what: what the Deferreds are of, in the plural, and the cause.
+
+    Attributes:
+        count: how many were collected with the failure since :meth:`tell` was last called.
+    """
+
+    __slots__ = ("_first", "_what", "count")
+
+    def __init__(self, what: str):
+        self.count = 0
+        self._first = ""
+        self._what = what
+
+    @property
+    def has_one(self) -> bool:
+        """Whether the text of a failure is kept already."""
+        return self.count > 0
+
+    def begin(self, text: str) -> None:
+        """Count the first; ``text`` is the record if it stays the only one."""
+        self._first = text
+        self.count = 1
+
+    def tell(self) -> None:
+        """Log what was counted. Those that come later make one record more, after the last."""
+        count, self.count = self.count, 0
+        if count == 1:
+            _logger.error("%s", self._first)
+        elif count:
+            _logger.error("%d %s", count, self._what)
+
+    def __del__(self) -> None:
+        self.tell()

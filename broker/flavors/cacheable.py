@@ -9,6 +9,7 @@ long as the owner may speak of it; see ``core.tables.HeldCacheTable``.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from broker.core.dispatch import Route, engine_hook
@@ -23,6 +24,7 @@ from jelly.errors import CannotJelly, MalformedJelly
 from jelly.fields import engine_class
 
 if TYPE_CHECKING:
+    from broker.core.notice import Notice
     from jelly.jellier import Jellier
     from jelly.unjellier import Unjellier
 
@@ -178,12 +180,22 @@ class RemoteCacheMethod:
 
 
 class RemoteCacheObserver:
-    """The way to one peer's cache of one Cacheable (published)."""
+    """The way to one peer's cache of one Cacheable (published).
+
+    Attributes:
+        broker: the connection.
+        cached: the Cacheable.
+        perspective: through whose eyes what is sent is seen.
+        is_over: whether ``stoppedObserving`` has been called, or is about to be: the peer has
+            dropped the cache, or has gone.
+    """
 
     def __init__(self, broker: Any, cached: Cacheable, perspective: Any):
         self.broker = broker
         self.cached = cached
         self.perspective, self._principal = split_view(perspective)
+        self.is_over = False
+        self._when_over: list[Callable[[RemoteCacheObserver], object]] = []
 
     def __repr__(self) -> str:
         return f"<RemoteCacheObserver of {type(self.cached).__name__} at 0x{id(self):x}>"
@@ -198,8 +210,65 @@ class RemoteCacheObserver:
         return hash(self._key())
 
     def callRemote(self, _name: str, /, *args: Any, **kw: Any) -> Any:
-        """Call ``observe_<name>`` of the peer's cache; return a Deferred of what it returns."""
+        """Call ``observe_<name>`` of the peer's cache; return a Deferred of what it returns.
+
+        A Deferred that nobody awaits reports its failure in the log. To tell of a change, use
+        :meth:`send`, or ``broker.Subscribers`` for all observers at once.
+
+        Raises:
+            DeadReferenceError: the connection has ended; with ``pbanswer=False`` nothing is raised.
+            ProtocolError: the peer does not hold the cache any more; likewise.
+            RuntimeError: this is not the event loop of the connection.
+        """
         return self.remoteMethod(_name)(*args, **kw)
+
+    def send(self, _name: str, /, *args: Any, **kw: Any) -> None:
+        """Call ``observe_<name>`` of the peer's cache one way: no answer comes.
+
+        A peer that has dropped the cache, or has gone, is no error: nothing is sent then. An
+        argument that cannot be sent is logged as ours.
+
+        Raises:
+            RuntimeError: this is not the event loop of the connection.
+        """
+        cache_id = self._cache_id()
+        if cache_id is not None:
+            view = view_of(self.perspective, self._principal)
+            self.broker.calls.send(view, cache_id, _name, args, kw, b"cachemessage")
+
+    def notify(self, notice: Notice) -> None:
+        """Make a call that goes to many; for ``Subscribers``.
+
+        Raises:
+            DeadReferenceError, EncodeError, RuntimeError: it was not sent.
+        """
+        cache_id = self._cache_id()
+        if cache_id is None:
+            raise DeadReferenceError("the peer does not hold this cache any more")
+        view = view_of(self.perspective, self._principal)
+        self.broker.calls.notify(view, cache_id, notice, b"cachemessage")
+
+    def when_over(self, callback: Callable[[RemoteCacheObserver], object]) -> None:
+        """Have ``callback(self)`` called before ``stoppedObserving`` is; for ``Subscribers``."""
+        self._when_over.append(callback)
+
+    def forget_over(self, callback: Callable[[RemoteCacheObserver], object]) -> None:
+        """Take one :meth:`when_over` back, if it has not been called."""
+        if callback in self._when_over:
+            self._when_over.remove(callback)
+
+    def end(self) -> None:
+        """Lead nowhere from now on; called once, before ``stoppedObserving``."""
+        self.is_over = True
+        callbacks, self._when_over = self._when_over, []
+        for callback in callbacks:
+            callback(self)
+
+    def _cache_id(self) -> int | None:
+        if self.is_over:
+            return None
+        cache_id: int | None = self.broker.cache_id_of(self.cached, self._principal)
+        return cache_id
 
     def remoteMethod(self, key: str) -> RemoteCacheMethod:
         """Return a callable for one of the cache's methods."""

@@ -15,6 +15,7 @@ from jelly.atoms import Expression
 from jelly.errors import CannotJelly
 
 if TYPE_CHECKING:
+    from broker.core.notice import Notice
     from broker.defer.deferred import Deferred
     from jelly.jellier import Jellier
 
@@ -88,6 +89,28 @@ class RemoteReference(Serializable):
             RuntimeError: this is not the event loop of the connection.
         """
         self.broker.calls.send(self.view, self.luid, _name, args, kw)
+
+    def notify(self, notice: Notice) -> None:
+        """Make a call that goes to many; for ``Subscribers``.
+
+        Raises:
+            DeadReferenceError, EncodeError, RuntimeError: it was not sent.
+        """
+        self.broker.calls.notify(self.view, self.luid, notice)
+
+    def when_over(self, callback: Callable[[Any], object]) -> None:
+        """Have ``callback(self)`` called when nothing can be sent any more; for ``Subscribers``."""
+        self.notifyOnDisconnect(callback)
+
+    def forget_over(self, callback: Callable[[Any], object]) -> None:
+        """Take one :meth:`when_over` back, if it has not been called."""
+        if callback in self.disconnectCallbacks:
+            self.dontNotifyOnDisconnect(callback)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing can be sent any more, since the connection has ended."""
+        return bool(self.broker.disconnected)
 
     def remoteMethod(self, key: str) -> RemoteMethod:
         """Return a callable for one of the object's methods."""

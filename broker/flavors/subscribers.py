@@ -1,4 +1,4 @@
-"""Subscribers: the references that an event goes to, also when some of them are slow.
+"""Subscribers: the references and cache observers that an event goes to, also slow ones.
 
 Theory of operation. An event is encoded once, whoever listens. It is written to each connection at
 the end of the turn, with what else is due there. A connection that has more unsent than its
@@ -12,12 +12,13 @@ import enum
 import logging
 from collections import deque
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
 from msgspec import Struct
 
 from broker.core.notice import Notice
 from broker.errors import PBConnectionLost, WrongType
+from broker.flavors.cacheable import RemoteCacheObserver
 from broker.flavors.reference import RemoteReference
 from broker.traces import log_error
 
@@ -53,14 +54,19 @@ class Delivery(Struct):
     waiting: int = 0
 
 
-class Subscribers:
-    """References that are told of events; one whose connection has ended is forgotten.
+Subscriber: TypeAlias = RemoteReference | RemoteCacheObserver
 
-    ``len()`` tells how many there are, iteration which.
+
+class Subscribers:
+    """References and cache observers that are told of events.
+
+    A reference is forgotten when its connection ends, an observer also when its follower has
+    dropped the cache, before ``stoppedObserving`` is called. ``len()`` tells how many subscribers
+    there are, iteration which.
     """
 
     def __init__(self) -> None:
-        self._subscriptions: dict[RemoteReference, _Subscription] = {}
+        self._subscriptions: dict[Subscriber, _Subscription] = {}
         self._former = Delivery()
 
     def __repr__(self) -> str:
@@ -69,37 +75,42 @@ class Subscribers:
     def __len__(self) -> int:
         return len(self._subscriptions)
 
-    def __iter__(self) -> Iterator[RemoteReference]:
+    def __iter__(self) -> Iterator[Subscriber]:
         return iter(list(self._subscriptions))
 
     def add(
-        self, reference: RemoteReference, *, slow: Slow = Slow.DISCONNECT, most: int = 10_000
+        self, reference: Subscriber, *, slow: Slow = Slow.DISCONNECT, most: int = 10_000
     ) -> None:
-        """Tell ``reference`` of every event from now on, until its connection ends.
+        """Tell ``reference`` of every event from now on, until it is forgotten.
 
-        Nothing happens if it is told already.
+        Nothing happens if it is told already, or if its connection has ended.
 
         Args:
-            reference: whose methods are called.
+            reference: whose ``remote_`` methods are called; with a cache observer, the ``observe_``
+                methods of its follower's cache.
             slow: what becomes of events when it does not keep up.
             most: events that may wait for it, once its connection has more unsent than the
                 policy's ``high_water``.
 
         Raises:
             ValueError: ``most`` is not positive.
-            WrongType: a TypeError: it is not a reference to an object of a peer's.
+            WrongType: a TypeError: it is neither a reference to an object of a peer's nor the
+                observer of a cache.
         """
-        if getattr(reference, "broker", None) is None:
-            raise WrongType(f"a subscriber is a RemoteReference, not {type(reference).__name__}")
+        if not isinstance(reference, RemoteReference | RemoteCacheObserver):
+            raise WrongType(
+                "a subscriber is a RemoteReference or a RemoteCacheObserver,"
+                f" not {type(reference).__name__}"
+            )
         if not isinstance(slow, Slow):
             raise WrongType(f"slow= is one of Slow, not {type(slow).__name__}")
         if most < 1:
             raise ValueError(f"most is {most}: at least one event must be able to wait")
-        if reference not in self._subscriptions and not reference.broker.disconnected:
+        if reference not in self._subscriptions and not reference.is_over:
             self._subscriptions[reference] = _Subscription(reference, slow, most)
-            reference.notifyOnDisconnect(self.discard)
+            reference.when_over(self.discard)
 
-    def discard(self, reference: RemoteReference) -> None:
+    def discard(self, reference: Subscriber) -> None:
         """Tell ``reference`` nothing more, not even what waits, if it is a subscriber."""
         subscription = self._subscriptions.pop(reference, None)
         if subscription is None:
@@ -107,8 +118,7 @@ class Subscribers:
         subscription.end()
         self._former.sent += subscription.delivery.sent
         self._former.dropped += subscription.delivery.dropped
-        if self.discard in reference.disconnectCallbacks:
-            reference.dontNotifyOnDisconnect(self.discard)
+        subscription.reference.forget_over(self.discard)
 
     def send(self, _name: str, /, *args: Any, **kw: Any) -> None:
         """Call a method of every subscriber one way; a peer that has gone is no error.
@@ -157,7 +167,7 @@ class Subscribers:
                 del fault
         _report(notice, fault, f" to {len(failed)} of {len(subscriptions)} subscribers")
 
-    def delivery(self, reference: RemoteReference | None = None) -> Delivery:
+    def delivery(self, reference: Subscriber | None = None) -> Delivery:
         """Return what has become of the events for one subscriber, or for all that ever were.
 
         Raises:
@@ -179,7 +189,7 @@ class _Subscription:
 
     __slots__ = ("_is_watching", "_most", "_slow", "_waiting", "delivery", "reference")
 
-    def __init__(self, reference: RemoteReference, slow: Slow, most: int):
+    def __init__(self, reference: Subscriber, slow: Slow, most: int):
         self.reference = reference
         self.delivery = Delivery()
         self._slow = slow
@@ -266,11 +276,10 @@ class _Subscription:
 
     def _write(self, notice: Notice) -> Exception | None:
         reference = self.reference
-        calls = reference.broker.calls
-        if not calls.is_open:
+        if not reference.broker.calls.is_open:
             return None
         try:
-            calls.notify(reference.view, reference.luid, notice)
+            reference.notify(notice)
         except Exception as error:  # noqa: BLE001 - judged once for all subscribers
             self.delivery.dropped += 1
             return error

@@ -124,11 +124,11 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "subscriber": (
         lambda: Subscribers().add(None),
-        "a subscriber is a RemoteReference, not NoneType",
+        "a subscriber is a RemoteReference or a RemoteCacheObserver, not NoneType",
     ),
     "subscriber of this side": (
         lambda: Subscribers().add(broker.Referenceable()),
-        "a subscriber is a RemoteReference, not Referenceable",
+        "a subscriber is a RemoteReference or a RemoteCacheObserver, not Referenceable",
     ),
     "factory of a class": (
         lambda: pb.PBServerFactory(Echo),

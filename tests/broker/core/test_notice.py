@@ -42,6 +42,23 @@ def test_what_a_peer_reads(dialect: Dialect, object_id: Any) -> None:
     assert inbox == [messages.PlainSend(0, target, "heard", (1, "two"), {})]
 
 
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_what_a_follower_reads(dialect: Dialect) -> None:
+    """A call of a cache that wants no answer, whose tail an object's call shares."""
+    notice = Notice("heard", (1, "two"), {})
+    writer = dialect.writer(Limits())
+    data = (writer.notice(7, notice, 4) or b"") + (writer.notice(7, notice) or b"")
+    inbox: list[Any] = []
+    dialect.reader(Limits()).receive(data, inbox)
+    assert inbox == [
+        messages.PlainSendToCache(0, 7, "heard", (1, "two"), {}),
+        messages.PlainSend(0, 7, "heard", (1, "two"), {}),
+    ]
+    for wants_answer, number in enumerate((4, 3)):
+        called = writer.call(number, 0, 7, "heard", (1, "two"), {}, None)
+        assert (called == writer.notice(7, notice, 4)) is not bool(wants_answer)
+
+
 def test_what_takes_a_jellier() -> None:
     """Is not shared."""
     for dialect in DIALECTS:

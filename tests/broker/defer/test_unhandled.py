@@ -3,10 +3,13 @@
 import asyncio
 import gc
 import logging
+import pickle
 
 import pytest
 
 from broker.defer import Deferred, fail, setDebugging, succeed
+from broker.defer.unhandled import Together
+from broker.failure import Failure
 
 
 @pytest.fixture
@@ -32,6 +35,48 @@ def test_unhandled(logged):
     assert len(texts) == 2
     assert all(text.startswith("Unhandled error in Deferred\nTraceback") for text in texts)
     assert "builtins.ValueError: forgotten" in texts[0]
+
+
+def failed_together(count, together):
+    """Return Deferreds that failed for one cause."""
+    deferreds = []
+    for number in range(count):
+        failure = Failure(ValueError(f"lost {number}"))
+        failure.together = together
+        deferreds.append(fail(failure))
+    return deferreds
+
+
+def test_one_cause(logged):
+    """Failures of one cause make one record when told, and one more for those collected later."""
+    together = Together("calls: lost")
+    deferreds = failed_together(5, together)
+    del deferreds[:2]
+    assert logged() == []
+    together.tell()
+    assert logged() == ["2 calls: lost"]
+    del deferreds[:2]
+    together.tell()
+    del together
+    deferreds[0].addErrback(lambda _: None)
+    assert logged() == ["2 calls: lost", "2 calls: lost"]
+    del deferreds
+    assert len(logged()) == 2
+
+
+def test_one_cause_of_one_failure(logged):
+    """A failure that is the only one of its cause is logged with its traceback."""
+    failed_together(1, Together("calls: lost"))
+    (text,) = logged()
+    assert text.startswith("Unhandled error in Deferred\n")
+    assert "lost 0" in text
+
+
+def test_one_cause_in_a_pickle():
+    """A failure that is pickled leaves behind what it shares with others."""
+    failure = Failure(ValueError("lost"))
+    failure.together = Together("calls: lost")
+    assert pickle.loads(pickle.dumps(failure)).together is None
 
 
 def test_handled_by_an_errback(logged):

@@ -61,6 +61,11 @@ class Mirror(RemoteCache):
         """Have a prefix that owners do not call."""
 
 
+@register
+class Second(Mirror):
+    """Another class of followers."""
+
+
 class House(Root):
     """Hands out models."""
 
@@ -225,6 +230,105 @@ def test_the_default_state() -> None:
     pair, _ = served(Plain())
     assert pair.call("get").value == 5
     pair.cut()
+
+
+# One-way calls.
+
+
+BOTH = pytest.mark.parametrize("dialect", ["msgpack/1", "pb"])
+
+
+@BOTH
+def test_a_change_is_sent_one_way(dialect: str) -> None:
+    """An observer's send calls the method, in order with other calls, and waits for nothing."""
+    pair, model = served(Model(1), dialects=(dialect,))
+    mirror = pair.call("get")
+    (observer,) = model.observers
+    assert observer.send("changed", 2) is None
+    answer = observer.callRemote("changed", [3])
+    observer.send("changed", value=model)
+    assert pair.server.session.waiting == 1
+    assert pair.get(answer) == ["seen", [3]]
+    assert mirror.value is mirror
+
+
+@BOTH
+def test_nobody_to_send_to(dialect: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A follower that has dropped the cache, or has gone, is no error and makes no record."""
+    pair, model = served(dialects=(dialect,))
+    pair.call("get")
+    (first,) = model.observers
+    pair.collect()
+    first.send("changed", 1)
+    mirror = pair.call("get")
+    (second,) = model.observers
+    first.send("changed", 2)
+    pair.exchange()
+    assert mirror.value == 0
+    pair.cut()
+    for observer in (first, second):
+        observer.send("changed", 3)
+        observer.send("changed", object())
+    assert (first.is_over, second.is_over) == (True, True)
+    assert caplog.records == []
+
+
+def test_a_change_that_cannot_be_sent(caplog: pytest.LogCaptureFixture) -> None:
+    """What an observer cannot send is logged, and the next change arrives."""
+    pair, model = served()
+    mirror = pair.call("get")
+    model.observers[0].send("changed", object())
+    model.observers[0].send("changed", 2)
+    pair.exchange()
+    assert mirror.value == 2
+    (record,) = caplog.records
+    assert record.getMessage() == "call of 'changed' without answer was not sent"
+
+
+@BOTH
+def test_a_method_that_the_follower_has_not(dialect: str, caplog: pytest.LogCaptureFixture) -> None:
+    """One-way calls of it make one record for each class and method, and end nothing."""
+
+    class Other(Model):
+        def getTypeToCopy(self) -> str:
+            return f"{__name__}.Second"
+
+    pair, model = served(Model(), Other(), dialects=(dialect,))
+    kept = pair.call("all")
+    for _ in range(50):
+        for each in (model, pair.server.localObjectForID("root").models[1]):
+            each.observers[0].send("renamed", 1)
+            each.observers[0].send("moved", 1)
+    pair.exchange()
+    assert sorted(record.getMessage() for record in caplog.records) == [
+        f"the server: NoSuchMethod: no remote method '{name}' (one-way call of a {cls};"
+        " further ones are not logged)"
+        for name in ("moved", "renamed")
+        for cls in ("Mirror", "Second")
+    ]
+    assert pair.get(model.observers[0].callRemote("changed", 5)) == ["seen", 5]
+    assert len(kept) == 4
+
+
+@BOTH
+def test_calls_that_nobody_handles_end_with_one_record(
+    dialect: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A connection that ends while 1,000 answers are due makes one record of those unhandled."""
+    pair, model = served(dialects=(dialect,))
+    mirror = pair.call("get")
+    handled: list[Any] = []
+    for number in range(1000):
+        for answer in model.change(number):
+            if number % 2:
+                answer.addErrback(handled.append)
+    del answer
+    pair.cut()
+    assert len(handled) == 500
+    assert [record.getMessage() for record in caplog.records] == [
+        "500 calls without a handler: connection lost"
+    ]
+    assert mirror.value == 0
 
 
 # Dropping.

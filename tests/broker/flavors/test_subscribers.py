@@ -10,7 +10,8 @@ from memory import BrokerPair
 from broker.core.msgpack_writer import FrameWriter
 from broker.core.policy import PUBLISHED, STRICT
 from broker.errors import CannotJelly, PBConnectionLost, TooLarge
-from broker.flavors.copyable import Copyable
+from broker.flavors.cacheable import Cacheable, RemoteCache
+from broker.flavors.copyable import Copyable, register
 from broker.flavors.referenceable import Referenceable, Root
 from broker.flavors.subscribers import Delivery, Slow, Subscribers
 
@@ -90,6 +91,116 @@ def test_one_who_has_left_already() -> None:
     pair.cut()
     hub.subscribers.add(gone)
     assert len(hub.subscribers) == 0
+
+
+class Price(Cacheable):
+    """A price that is followed by Subscribers."""
+
+    def __init__(self) -> None:
+        self.followers = Subscribers()
+        self.options: dict[str, Any] = {}
+        self.stopped: list[tuple[Any, int]] = []
+
+    def getTypeToCopy(self) -> str:
+        """Be called as the receiving class is."""
+        return f"{__name__}.Ticker"
+
+    def getStateToCacheAndObserveFor(self, perspective: Any, observer: Any) -> Any:
+        """Subscribe."""
+        self.followers.add(observer, **self.options)
+        return {"heard": []}
+
+    def stoppedObserving(self, perspective: Any, observer: Any) -> None:
+        """Note who is left."""
+        self.stopped.append((observer, len(self.followers)))
+
+
+@register
+class Ticker(RemoteCache):
+    """What a follower has."""
+
+    heard: list[Any]
+
+    def observe_event(self, *args: Any, **kw: Any) -> None:
+        """Note."""
+        self.heard.append((args, kw))
+
+
+class Exchange(Root):
+    """Hands out one price."""
+
+    def __init__(self) -> None:
+        self.price = Price()
+
+    def remote_price(self) -> Any:
+        """Return it."""
+        return self.price
+
+
+@pytest.mark.parametrize("dialect", ["msgpack/1", "pb", "none"])
+@pytest.mark.parametrize("value", [5, ["a", {"b": 1.5}], (1, 2)])
+def test_followers_are_told(dialect: str, value: Any) -> None:
+    """An observer is told as a reference is, and forgotten before stoppedObserving is called."""
+    root = Exchange()
+    pairs = [BrokerPair(root, policy=STRICT.but(dialects=(dialect,))) for _ in range(3)]
+    tickers = [pair.call("price") for pair in pairs]
+    followers = root.price.followers
+    assert len(followers) == 3
+    assert {observer.broker for observer in followers} == {pair.server for pair in pairs}
+    followers.send("event", value, k=value)
+    followers.send("event", value)
+    for pair, ticker in zip(pairs, tickers, strict=True):
+        pair.exchange()
+        assert ticker.heard == [((value,), {"k": value}), ((value,), {})]
+        assert pair.server.session.waiting == 0
+    pairs[0].cut()
+    gone = next(iter(followers))
+    del tickers[1], ticker
+    pairs[1].collect()
+    assert [left for _, left in root.price.stopped] == [2, 1]
+    followers.send("event", 6)
+    pairs[2].exchange()
+    assert tickers[1].heard[2:] == [((6,), {})]
+    assert followers.delivery() == Delivery(sent=7)
+    followers.add(gone)
+    assert len(followers) == 1
+
+
+def test_a_follower_is_taken_out() -> None:
+    """An observer that was discarded is told nothing more, and can be added again."""
+    root = Exchange()
+    pair = BrokerPair(root)
+    ticker = pair.call("price")
+    followers = root.price.followers
+    (observer,) = followers
+    followers.discard(observer)
+    followers.discard(observer)
+    followers.send("event", 1)
+    followers.add(observer)
+    followers.send("event", 2)
+    pair.exchange()
+    assert ticker.heard == [((2,), {})]
+    pair.cut()
+    assert root.price.stopped == [(observer, 0)]
+
+
+def test_a_change_is_encoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many follow, and however many references are told the same."""
+    root, hub = Exchange(), Hub()
+    kept = [BrokerPair(root, policy=STRICT).call("price") for _ in range(5)]
+    BrokerPair(hub, policy=STRICT).call("subscribe", Listener())
+    root.price.followers.add(hub.last)
+    made: list[Any] = []
+    tail_of = FrameWriter._tail_of
+
+    def counting(self: Any, notice: Any) -> bytes | None:
+        made.append(notice)
+        return tail_of(self, notice)
+
+    monkeypatch.setattr(FrameWriter, "_tail_of", counting)
+    root.price.followers.send("event", 1)
+    assert len(made) == 1
+    assert len(kept) == 5
 
 
 class Fragile(Copyable):
