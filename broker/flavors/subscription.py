@@ -1,0 +1,256 @@
+"""Subscription: the events for one subscriber, those that wait for a slow one included.
+
+Theory of operation. The events for a subscriber are numbered. A number that is missing in what is
+written is an event that was lost: dropped, or replaced by a newer one of its key. So the gap before
+each event is known when it is written, and the subscriber is told of it first.
+"""
+
+from __future__ import annotations
+
+import enum
+import logging
+from collections import deque
+from collections.abc import Hashable
+from typing import Any, TypeAlias
+
+from msgspec import Struct
+
+from broker.core.notice import Notice
+from broker.errors import PBConnectionLost
+from broker.flavors.cacheable import RemoteCacheObserver
+from broker.flavors.reference import RemoteReference
+from broker.traces import log_error
+
+__all__ = ["Delivery", "Slow", "Subscriber", "Subscription", "report"]
+
+logger = logging.getLogger("broker.subscribers")
+
+Subscriber: TypeAlias = RemoteReference | RemoteCacheObserver
+
+
+class Slow(enum.Enum):
+    """What becomes of events for a subscriber for whom too many wait already.
+
+    A subscriber that loses events is told how many, see ``missed`` of ``Subscribers.add``.
+    """
+
+    DISCONNECT = "disconnect"
+    """Its connection is closed."""
+
+    DROP_OLDEST = "drop oldest"
+    """The one that has waited longest is dropped for the new one."""
+
+    DROP_NEWEST = "drop newest"
+    """The new one is dropped."""
+
+    CONFLATE = "conflate"
+    """Of the events that wait, only the newest of each key is kept. At most one event of each key
+    waits then, so the number of keys is the limit, and ``most`` has no effect. What the key of an
+    event is, ``Subscribers(key=…)`` says."""
+
+
+class Delivery(Struct):
+    """What has become of the events for one subscriber, or for all.
+
+    Each event counts once, as long as the connection is open. Telling what was missed is no event.
+
+    Attributes:
+        sent: how many were written to the connection.
+        dropped: how many never will be.
+        conflated: how many never will be, since a newer one of the same key took their place.
+        waiting: how many will be when the connection has caught up.
+    """
+
+    sent: int = 0
+    dropped: int = 0
+    conflated: int = 0
+    waiting: int = 0
+
+    def add(self, other: Delivery) -> None:
+        """Add the counts of another."""
+        self.sent += other.sent
+        self.dropped += other.dropped
+        self.conflated += other.conflated
+        self.waiting += other.waiting
+
+
+class Subscription:
+    """One subscriber, and the events that wait for it.
+
+    Args:
+        reference: the subscriber.
+        slow: what becomes of events beyond ``most``.
+        most: how many may wait; without effect on those that are conflated.
+        missed: the method that is told how many events were lost, or None.
+
+    Attributes:
+        reference: the subscriber.
+    """
+
+    __slots__ = (
+        "_by_key",
+        "_counts",
+        "_is_watching",
+        "_last",
+        "_missed",
+        "_most",
+        "_number",
+        "_slow",
+        "_waiting",
+        "reference",
+    )
+
+    def __init__(self, reference: Subscriber, slow: Slow, most: int, missed: str | None):
+        self.reference = reference
+        self._slow = slow
+        self._most = most
+        self._missed = missed
+        self._counts = Delivery()
+        # The number of the newest event, and of the last one that was written or told as missed.
+        self._number = 0
+        self._last = 0
+        # Made when something waits, which for most subscribers never happens. In the order of the
+        # numbers: by key where events are conflated, else in the deque.
+        self._waiting: deque[tuple[int, Notice]] | None = None
+        self._by_key: dict[Hashable, tuple[int, Notice]] | None = None
+        self._is_watching = False
+
+    def now(self) -> Delivery:
+        """Return a copy of the counts."""
+        counts = self._counts
+        return Delivery(counts.sent, counts.dropped, counts.conflated, self._size)
+
+    def tell(self, notice: Notice, key: Hashable) -> Exception | None:
+        """Send an event, or let it wait; return what is wrong with it if it cannot be sent."""
+        self._number += 1
+        if not self._waiting and not self._by_key and not self._is_slow():
+            return self._write(self._number, notice)
+        if self._slow is Slow.CONFLATE:
+            self._conflate(notice, key)
+        elif self._size < self._most:
+            self._wait(notice)
+        elif self._slow is Slow.DISCONNECT:
+            self.reference.broker.abort(
+                PBConnectionLost(f"subscriber is slow ({self._most} events waiting)")
+            )
+            return None
+        else:
+            self._counts.dropped += 1
+            if self._slow is Slow.DROP_OLDEST and self._waiting:
+                self._waiting.popleft()
+                self._wait(notice)
+        self._watch()
+        return None
+
+    @property
+    def can_be_told(self) -> bool:
+        """Whether its connection is open."""
+        is_open: bool = self.reference.broker.calls.is_open
+        return is_open
+
+    @property
+    def has_waiting(self) -> bool:
+        """Whether events wait for it, so that the last one has not been sent."""
+        return bool(self._waiting or self._by_key)
+
+    def withdraw(self, notice: Notice) -> None:
+        """Drop the newest event, if it waits."""
+        if self._waiting and self._waiting[-1][1] is notice:
+            self._waiting.pop()
+        elif self._by_key:
+            key = next(reversed(self._by_key))
+            if self._by_key[key][1] is not notice:
+                return
+            del self._by_key[key]
+        else:
+            return
+        self._counts.dropped += 1
+        self._number -= 1
+
+    def end(self) -> None:
+        """Drop what waits."""
+        self._counts.dropped += self._size
+        self._waiting = self._by_key = None
+
+    @property
+    def _size(self) -> int:
+        return len(self._waiting or ()) + len(self._by_key or ())
+
+    def _wait(self, notice: Notice) -> None:
+        if self._waiting is None:
+            self._waiting = deque()
+        self._waiting.append((self._number, notice))
+
+    def _conflate(self, notice: Notice, key: Hashable) -> None:
+        if self._by_key is None:
+            self._by_key = {}
+        # Taken out and put in again: the order is that of the events that are left.
+        if self._by_key.pop(key, None) is not None:
+            self._counts.conflated += 1
+        self._by_key[key] = self._number, notice
+
+    def _next(self) -> tuple[int, Notice]:
+        if self._waiting:
+            return self._waiting.popleft()
+        by_key: Any = self._by_key
+        return by_key.pop(next(iter(by_key)))  # type: ignore[no-any-return]
+
+    def _watch(self) -> None:
+        if not self._is_watching:
+            self._is_watching = True
+            self.reference.broker.pump.when_drained(self._go_on)
+
+    def _go_on(self) -> None:
+        """Send what waits, until the connection is full again."""
+        self._is_watching = False
+        while self.has_waiting and not self._is_slow():
+            number, notice = self._next()
+            error = self._write(number, notice)
+            if error is not None:
+                report(notice, error, " to a subscriber for whom it waited")
+        if self.has_waiting:
+            self._watch()
+        elif self.can_be_told:
+            # What was lost behind the last event is told now, since no other event may come.
+            self._tell_missed(self._number)
+
+    def _is_slow(self) -> bool:
+        """Return whether the connection has more unsent than the policy's high water mark."""
+        broker = self.reference.broker
+        session = broker.session
+        if session.outbox.size > broker.policy.high_water and session.translator.scope is None:
+            # What is told while a method of the subscriber's own runs, or in few large events,
+            # would grow here, where nobody counts it as unsent.
+            broker.flush()
+        is_congested: bool = broker.pump.is_congested
+        return is_congested
+
+    def _write(self, number: int, notice: Notice) -> Exception | None:
+        reference = self.reference
+        if not reference.broker.calls.is_open:
+            return None
+        try:
+            if number - self._last > 1:
+                self._tell_missed(number - 1)
+            reference.notify(notice)
+        except Exception as error:  # noqa: BLE001 - judged once for all subscribers
+            self._counts.dropped += 1
+            # A fault of the event's, which the sender is told of, is no loss by slowness.
+            self._last += 1
+            return error
+        self._last = number
+        self._counts.sent += 1
+        return None
+
+    def _tell_missed(self, number: int) -> None:
+        """Tell how many events up to this one were lost, if any were."""
+        lost, self._last = number - self._last, number
+        if lost > 0 and self._missed is not None:
+            self.reference.notify(Notice(self._missed, (lost,), {}))
+
+
+def report(notice: Notice, error: Exception, to_whom: str) -> None:
+    """Log what is wrong with an event, once for each event."""
+    if not notice.has_failed:
+        notice.has_failed = True
+        log_error(logger, f"event '{notice.name}' was not sent{to_whom}", error)
