@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -109,14 +109,21 @@ class PublishedCacheTable:
 
 
 class HeldCache:
-    """State of one object of the peer's, and the object that it is seen through."""
+    """State of one object of the peer's, and the object that it is seen through.
 
-    __slots__ = ("_make", "handle", "principal", "state")
+    Attributes:
+        handle, state: the object, weakly, and its attributes.
+        principal: who has sent it; None for nobody.
+        methods: what ``dispatch.free_methods`` has found, once it has been called.
+    """
+
+    __slots__ = ("_make", "handle", "methods", "principal", "state")
 
     def __init__(self, principal: Principal | None) -> None:
         self.handle: WeakHold | None = None
         self.principal = principal
         self.state: dict[str, Any] = {}
+        self.methods: Mapping[str, Callable[..., Any]] | None = None
         self._make: Callable[[], Any] = object
 
     def hold(self, value: Any, handle: WeakHold) -> None:
@@ -128,6 +135,11 @@ class HeldCache:
     def value(self) -> Any:
         """Return the object if it is alive, or None."""
         return None if self.handle is None else self.handle()
+
+    def current(self) -> Any:
+        """Return the object to tell of a change: the one in use, or one made for the moment."""
+        value = self.value()
+        return self.revived() if value is None else value
 
     def revived(self) -> Any:
         """Return a new object around the state that was kept."""
@@ -194,6 +206,10 @@ class HeldCacheTable:
             entry.handle.count += 1
         return value
 
+    def get(self, cache_id: int) -> HeldCache | None:
+        """Return the entry of a cache that is held, or None."""
+        return self._by_id.get(cache_id)
+
     def principal_of(self, cache_id: int) -> Principal | None:
         """Return who has sent a cache that is held; None for nobody."""
         return self._entry(cache_id).principal
@@ -204,9 +220,7 @@ class HeldCacheTable:
         Raises:
             MalformedJelly: the cache is not held.
         """
-        entry = self._entry(cache_id)
-        value = entry.value()
-        return entry.revived() if value is None else value
+        return self._entry(cache_id).current()
 
     def remove(self, cache_id: int) -> Any:
         """Forget a cache that the peer has done with; return its object if it is alive."""

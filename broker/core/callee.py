@@ -208,6 +208,44 @@ class Callee:
         call.args, call.kw = message.args, message.kw
         return self._conclude(call, result)
 
+    def receive_change(self, message: PlainSendToCache) -> Work | None:
+        """Make a one-way call to a cache, as :meth:`receive_plain` does to an object.
+
+        Most calls to caches are such: changes of what they follow.
+
+        Returns:
+            What is left to do, as of :meth:`receive`.
+        """
+        entry = self._translator.held.get(message.object_id)
+        if entry is None or self.is_draining or len(self.running) >= self.max_calls:
+            return self.receive(message, False)
+        cache = entry.current()
+        if entry.methods is None:
+            leading, methods = free_methods(cache)
+            entry.methods = methods if len(leading) == 1 and leading[0] is cache else {}
+        function = entry.methods.get(message.name)
+        if function is None:
+            return self.receive(message, False)
+        self._stats.calls_received += 1
+        self.entered += 1
+        self.last_name = message.name
+        try:
+            result = self._enter_of(entry.principal)(function, cache, *message.args, **message.kw)
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever a method raises is its answer
+            fault = as_call_error(error, message.name) if type(error) is TypeError else error
+            if fault is error:
+                note_raised(error)
+            self._refuse(self._incoming(message, False, entry.principal), fault)
+            return None
+        if result is None:
+            return None
+        call = self._incoming(message, False, entry.principal)
+        call.route = cache.route()
+        call.args, call.kw = message.args, message.kw
+        return self._conclude(call, result)
+
     def receive(self, message: Any, wants_answer: bool) -> Work | None:
         """Make a call, and answer it or hand out what it waits for.
 

@@ -48,7 +48,7 @@ def _on_plain_call_to_cache(session: Owner, message: messages.PlainCallToCache) 
 
 
 def _on_plain_send_to_cache(session: Owner, message: messages.PlainSendToCache) -> Any:
-    return session.callee.receive(message, False)
+    return session.callee.receive_change(message)
 
 
 def _on_plain_answer(session: Owner, message: messages.PlainAnswer | messages.PlainTuple) -> None:

@@ -50,7 +50,7 @@ class Cacheable(Copyable):
         if not is_new:
             return [b"cached", cache_id]
         perspective = broker.serializingPerspective
-        observer = RemoteCacheObserver(broker, self, broker.serializing_view)
+        observer = RemoteCacheObserver(broker, self, broker.serializing_view, cache_id)
         expression = jellier.prepare(self)
         # Noted before the hook runs: it may raise, and must then be told that it is over.
         broker.note_observer(cache_id, observer)
@@ -186,14 +186,18 @@ class RemoteCacheObserver:
         broker: the connection.
         cached: the Cacheable.
         perspective: through whose eyes what is sent is seen.
+        cache_id: by which the peer knows the cache; None where that is looked up.
         is_over: whether ``stoppedObserving`` has been called, or is about to be: the peer has
             dropped the cache, or has gone.
     """
 
-    def __init__(self, broker: Any, cached: Cacheable, perspective: Any):
+    def __init__(
+        self, broker: Any, cached: Cacheable, perspective: Any, cache_id: int | None = None
+    ):
         self.broker = broker
         self.cached = cached
         self.perspective, self._principal = split_view(perspective)
+        self.cache_id = cache_id
         self.is_over = False
         self._when_over: list[Callable[[RemoteCacheObserver], object]] = []
 
@@ -265,8 +269,8 @@ class RemoteCacheObserver:
             callback(self)
 
     def _cache_id(self) -> int | None:
-        if self.is_over:
-            return None
+        if self.is_over or self.cache_id is not None:
+            return None if self.is_over else self.cache_id
         cache_id: int | None = self.broker.cache_id_of(self.cached, self._principal)
         return cache_id
 

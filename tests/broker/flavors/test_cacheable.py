@@ -310,6 +310,58 @@ def test_a_method_that_the_follower_has_not(dialect: str, caplog: pytest.LogCapt
     assert len(kept) == 4
 
 
+@register
+class Moody(Mirror):
+    """Has methods that fail, that take long, and that return something."""
+
+    def observe_fail(self) -> None:
+        """Raise."""
+        raise ValueError("moody")
+
+    async def observe_later(self, value: Any) -> None:
+        """Follow, in a while."""
+        self.value = value
+
+
+@BOTH
+def test_one_way_calls_that_fail(dialect: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A change that fails at the follower is logged there, and those after it arrive."""
+
+    class MoodyModel(Model):
+        def getTypeToCopy(self) -> str:
+            return f"{__name__}.Moody"
+
+    pair, model = served(MoodyModel(), dialects=(dialect,))
+    mirror = pair.call("get")
+    (observer,) = model.observers
+    observer.send("fail")
+    observer.send("changed")
+    observer.send("later", 1)
+    pair.exchange()
+    assert mirror.value == 1
+    observer.send("changed", 2)
+    pair.exchange()
+    assert mirror.value == 2
+    messages = [record.getMessage() for record in caplog.records]
+    assert len(messages) == 2
+    assert messages[0].startswith("remote method 'fail' raised")
+    assert "changed: " in messages[1]
+    assert pair.client.session.running == 0
+
+
+@pytest.mark.parametrize("dialect", ["msgpack/1", "pb"])
+def test_a_change_for_an_object_that_was_dropped(dialect: str) -> None:
+    """One-way changes that cross the decache are made to the state that is kept."""
+    pair, model = served(Model(1), dialects=(dialect,))
+    pair.call("get")
+    again = pair.root.callRemote("get")
+    for value in (2, 3):
+        model.observers[0].send("changed", value)
+    pair.server.flush()
+    mirror = pair.get(again)
+    assert mirror.value == 3
+
+
 @BOTH
 def test_calls_that_nobody_handles_end_with_one_record(
     dialect: str, caplog: pytest.LogCaptureFixture
