@@ -50,7 +50,8 @@ class Cacheable(Copyable):
         if not is_new:
             return [b"cached", cache_id]
         perspective = broker.serializingPerspective
-        observer = RemoteCacheObserver(broker, self, broker.serializing_view, cache_id)
+        observer = RemoteCacheObserver(broker, self, broker.serializing_view)
+        observer.cache_id = cache_id
         expression = jellier.prepare(self)
         # Noted before the hook runs: it may raise, and must then be told that it is over.
         broker.note_observer(cache_id, observer)
@@ -191,13 +192,11 @@ class RemoteCacheObserver:
             dropped the cache, or has gone.
     """
 
-    def __init__(
-        self, broker: Any, cached: Cacheable, perspective: Any, cache_id: int | None = None
-    ):
+    def __init__(self, broker: Any, cached: Cacheable, perspective: Any):
         self.broker = broker
         self.cached = cached
         self.perspective, self._principal = split_view(perspective)
-        self.cache_id = cache_id
+        self.cache_id: int | None = None
         self.is_over = False
         self._when_over: list[Callable[[RemoteCacheObserver], object]] = []
 
