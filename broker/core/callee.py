@@ -227,7 +227,6 @@ class Callee:
         if function is None:
             return self.receive(message, False)
         self._stats.calls_received += 1
-        self.entered += 1
         self.last_name = message.name
         try:
             result = self._enter_of(entry.principal)(function, cache, *message.args, **message.kw)
