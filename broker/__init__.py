@@ -9,7 +9,6 @@ Names are loaded when they are first used, so that importing one part does not l
 
 from __future__ import annotations
 
-import logging
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -212,10 +211,6 @@ if not TYPE_CHECKING:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *_HOME_OF})
-
-
-# What is not configured is silent, and not written to the standard error of an application.
-logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 
 def _check_siblings() -> None:

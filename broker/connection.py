@@ -348,7 +348,11 @@ class Broker(Doors):
     def shown_error(self, error: Any) -> tuple[Any, str | None]:
         """Return what the peer gets to see of an exception of ours."""
         tracebacks = bool(getattr(self.factory, "unsafeTracebacks", False))
-        return shown_error(error, self.policy, tracebacks)
+        side = "client" if self.isClient else "server"
+        return shown_error(error, self.policy, tracebacks, self._new_error_id, side)
+
+    def _new_error_id(self) -> str:
+        return self.ration.id_of_error(self.peer.address)
 
     def on_event(self, event: Event) -> None:
         """Take an event of the session's."""

@@ -120,7 +120,10 @@ def call_raised(owner: Logged, event: CallRaised) -> None:
     error = failure.value
     name = text_of(event.name)
     address = owner.peer.address
-    if isinstance(error, NoSuchMethod) and event.name == "mechanisms":
+    if event.error_id is not None:
+        # The peer was shown this id, so the log must have it, whatever was raised.
+        _raised(owner, f"remote method '{name}' raised (id {event.error_id})", failure)
+    elif isinstance(error, NoSuchMethod) and event.name == "mechanisms":
         # Clients of ours ask this before they log in; where there is no login, the next is logged.
         _log(owner, logging.DEBUG, "%s asks for a login, and there is none", address)
     elif isinstance(error, NoSuchMethod) and event.one_way_to is not None:
@@ -140,12 +143,16 @@ def call_raised(owner: Logged, event: CallRaised) -> None:
         kind = _line(failure.type, 100)
         _log(owner, logging.DEBUG, "remote method '%s' refused: %s", name, kind)
     else:
-        suffix = f" (id {event.error_id})" if event.error_id else ""
-        text = f"remote method '{name}' raised{suffix}"
-        if isinstance(error, BaseException):
-            owner.ration.log_error(logger, address, text, error, failure.tb)
-        else:
-            _log(owner, logging.ERROR, "%s: %s", text, _line(error, 400))
+        _raised(owner, f"remote method '{name}' raised", failure)
+
+
+def _raised(owner: Logged, text: str, failure: Failure) -> None:
+    """Log a fault of the application, with its traceback where there is one."""
+    error = failure.value
+    if isinstance(error, BaseException):
+        owner.ration.log_error(logger, owner.peer.address, text, error, failure.tb)
+    else:
+        _log(owner, logging.ERROR, "%s: %s", text, _line(error, 400))
 
 
 def _missing(owner: Logged, cls: type, name: str, error: NoSuchMethod) -> None:

@@ -20,7 +20,7 @@ from broker.addresses import Command, HostPort, Location, SocketPath, parse_addr
 from broker.admission import root_of
 from broker.connection import Broker
 from broker.core.policy import STRICT, Policy
-from broker.errors import ConfigError
+from broker.errors import ConfigError, WrongType
 from broker.forgotten import warn_never_awaited
 from broker.given import check_given
 from broker.handle import Connection
@@ -279,6 +279,7 @@ def serve(
     tls: TLS | None = None,
     policy: Policy = STRICT,
     drain: float = DRAIN,
+    debug: bool = False,
 ) -> Serve:
     """Serve an object, or a portal, at one or more addresses.
 
@@ -290,6 +291,9 @@ def serve(
         tls: the certificate to show, for ``pbs://``.
         policy: what is allowed.
         drain: seconds that calls have to end when the server is closed; see `Server.close`.
+        debug: show clients the text of every exception, and its traceback: the settings
+            ``show_all_errors`` and ``unsafe_tracebacks`` of the policy. Only at loopback addresses
+            and UNIX sockets.
 
     Returns:
         An object to ``await``, or to use in ``async with``, for a Server. Leaving the block closes
@@ -297,7 +301,8 @@ def serve(
 
     Raises:
         ConfigError: an address is not understood, or is public and without TLS, or lacks ``tls``;
-            or ``drain`` is negative; or a portal has no checkers.
+            or ``debug`` is set and an address is public; or ``drain`` is negative; or a portal has
+            no checkers.
         CannotListenError: a port is in use, or not ours to open.
         TypeError: ``target`` is neither a Root nor a Portal.
         WrongType: a TypeError and a ConfigError: ``target`` is a class, or another argument is of
@@ -305,6 +310,8 @@ def serve(
     """
     default = "pb://127.0.0.1:8787" if tls is None else "pbs://127.0.0.1:8787"
     check_given(policy, tls)
+    if not isinstance(debug, bool):
+        raise WrongType(f"debug= is True or False, not {type(debug).__name__}")
     locations = [parse_address(address) for address in addresses or (default,)]
     root_of(target)
     if isinstance(target, Portal) and not target.checkers:
@@ -313,6 +320,10 @@ def serve(
         )
     for location in locations:
         _check(location, tls, policy)
+        if debug:
+            _check_debug(location)
+    if debug:
+        policy = policy.but(show_all_errors=True, unsafe_tracebacks=True)
     if tls is not None and not any(location.is_tls for location in locations):
         raise ConfigError(f"tls= is for pbs:// addresses, not {locations[0]}")
     return Serve(target, locations, tls, policy, checked_drain(drain))
@@ -337,6 +348,15 @@ def _check(location: Location, tls: TLS | None, policy: Policy) -> None:
         raise ConfigError(
             f"listening on {location.host} without TLS; use pbs:// and pass tls=…, or"
             f" Policy(insecure_plaintext=True)"
+        )
+
+
+def _check_debug(location: Location) -> None:
+    """Refuse to show tracebacks, which have file names and values, to other machines."""
+    if isinstance(location, HostPort) and not location.is_loopback:
+        raise ConfigError(
+            f"debug=True shows tracebacks to every client, so it is not for {location}: listen on"
+            " 127.0.0.1, [::1], localhost or pb+unix:///path, or leave debug out"
         )
 
 

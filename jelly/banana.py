@@ -40,7 +40,6 @@ __all__ = [
 ]
 
 logger = logging.getLogger("broker.jelly")
-logger.addHandler(logging.NullHandler())
 
 # The type bytes, under their published names.
 LIST, INT, STRING, NEG = b"\x80", b"\x81", b"\x82", b"\x83"

@@ -14,13 +14,14 @@ ENVIRONMENT = {**os.environ, "PYTHONIOENCODING": "utf-8", "PYTHONWARNINGS": "err
 SIZE = 788_894
 
 
-def run(name):
-    """Run an example to its end; return what it printed."""
+def run(name, logs=0):
+    """Run an example to its end; return what it printed. It logs so many faults."""
     done = subprocess.run(
         [sys.executable, EXAMPLES / name],
         capture_output=True, env=ENVIRONMENT, timeout=30, check=False,
     )  # fmt: skip
-    assert (done.stderr, done.returncode) == (b"", 0)
+    assert (done.stderr != b"", done.returncode) == (logs > 0, 0)
+    assert len(re.findall(rb"^(?:remote method '|127\.0\.0\.1:)", done.stderr, re.M)) == logs
     return done.stdout.decode()
 
 
@@ -45,9 +46,12 @@ def test_fetch():
 
 def test_errors():
     """One error arrives as its class, a mistake without its text, a refusal as NoSuchMethod."""
-    known, unknown, refused = run("errors.py").splitlines()
+    known, unknown, refused = run("errors.py", logs=2).splitlines()
     assert known == "Overdrawn: this account has 100 euros"
-    assert re.fullmatch(r"RemoteError: .*internal error \(id [0-9a-f]{8}\)", unknown)
+    pattern = (
+        r"RemoteError: .*internal error \(id [0-9a-f]{8}\); the server's log has it under that id"
+    )
+    assert re.fullmatch(pattern, unknown)
     assert refused == "NoSuchMethod: no remote method 'steal'"
 
 

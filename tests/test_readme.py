@@ -5,7 +5,11 @@ How a page is written, so that this works:
 - ``python`` blocks of a page run in order, as one program, and print what its ``text`` blocks say.
 - A ``python`` block that begins with ``# name.py`` is a file instead, for the commands of the page.
 - ``console`` blocks have commands behind ``$``, each followed by what it prints. A program with
-  ``serve_forever`` or ``listenTCP``, and ``pb serve``, keeps running to the end of the page.
+  ``serve_forever`` or ``listenTCP``, and ``pb serve``, keeps running to the end of the page. The
+  block ``^C`` stops the one that was started first.
+- ``log`` blocks are what is on standard error. Behind a ``console`` block, or where a program keeps
+  running, they are the next lines of the one that was started first. Else they are those of the
+  page's ``python`` blocks. Ids, ports, and the frames of tracebacks that are ours may be others.
 - ``pb`` runs at a terminal, where ``wonderland`` is typed whenever it asks for a password. Dates
   are those of the day.
 - Port 8787 stands for a free one. The files of the demonstration's certificates are there, unless
@@ -15,10 +19,12 @@ How a page is written, so that this works:
 import os
 import re
 import shlex
+import signal
 import socket
 import subprocess
 import sys
 from contextlib import ExitStack
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -99,6 +105,16 @@ def blocks(page, language):
     return [block for block in blocks_of(page) if block.language == language]
 
 
+def logs(page):
+    """Return the blocks of the log of the python blocks, which stand behind one of them."""
+    found = blocks_of(page)
+    return [
+        block
+        for before, block in pairwise(found)
+        if block.language == "log" and before.language != "console"
+    ]
+
+
 def file_name(block):
     """Return which file a python block is, or None."""
     name = re.match(r"# (\w+\.py)\n", block.text)
@@ -120,7 +136,7 @@ def port():
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
 def test_languages(page):
     """Each block is in a language that is checked."""
-    assert {block.language for block in blocks_of(page)} <= {"python", "console", "text"}
+    assert {block.language for block in blocks_of(page)} <= {"python", "console", "text", "log"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
@@ -147,7 +163,8 @@ def test_python(page, port, tmp_path):
         [sys.executable, source], cwd=tmp_path, env=ENVIRONMENT,
         capture_output=True, encoding="utf-8", timeout=30, check=False,
     )  # fmt: skip
-    assert (done.stderr, done.stdout.replace(port, "8787")) == ("", printed)
+    assert normal(done.stderr) == normal("".join(block.text for block in logs(page)))
+    assert done.stdout.replace(port, "8787") == printed
 
 
 class Terminal:
@@ -157,6 +174,7 @@ class Terminal:
         self.folder = folder
         self.port = port
         self.stack = stack
+        self.running = []
 
     def write(self, name, text):
         """Write one of the page's programs."""
@@ -178,7 +196,23 @@ class Terminal:
         if "serve_forever" in text or "listenTCP" in text:
             assert printed == self._start(arguments, printed.count("\n"))
         else:
-            assert printed == self._finish(arguments)
+            assert normal(printed) == normal(self._finish(arguments))
+
+    def log(self, text):
+        """Compare a block of the log with the next lines of the program that runs."""
+        written = "".join(self.running[0].stderr.readline() for _ in text.splitlines())
+        assert normal(text) == normal(written)
+
+    def stop(self):
+        """Stop the program that was started first; it ends in good order."""
+        process = self.running[0]
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=30) == 0
+
+    def end_log(self):
+        """Take a program that has been stopped off; all that it wrote was on the page."""
+        if self.running and self.running[0].poll() is not None:
+            assert self.running.pop(0).stderr.read() == ""
 
     def _run_pb(self, arguments, printed):
         if arguments[0] == "serve":
@@ -199,19 +233,25 @@ class Terminal:
         return done.stdout.replace(self.port, "8787")
 
     def _start(self, arguments, lines):
+        self.end_log()
         process = self.stack.enter_context(
             subprocess.Popen(
                 [sys.executable, "-u", *arguments], cwd=self.folder, env=ENVIRONMENT,
-                stdout=subprocess.PIPE, encoding="utf-8",
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8",
             )
         )  # fmt: skip
         self.stack.callback(process.kill)
+        self.running.append(process)
         printed = "".join(process.stdout.readline() for _ in range(lines))
         return printed.replace(self.port, "8787")
 
 
 def normal(transcript):
-    """Return a transcript with the port and the time taken out."""
+    """Return a transcript with ports, times, ids, folders and our lines of tracebacks taken out."""
+    ours = r'(?:  File "(?:…|/\S+)/broker/[^"]+", line .*\n(?:    .*\n)?)+'
+    transcript = re.sub(ours, "  ours\n", transcript)
+    transcript = re.sub(r'(?<=File ")/\S+/(?=\w+\.py")', "", transcript)
+    transcript = re.sub(r"(?<=\(id )[0-9a-f]{8}(?=\))", "ID", transcript)
     transcript = re.sub(r"(?<=127\.0\.0\.1:)\d+", "PORT", transcript)
     transcript = re.sub(r"(?<=valid until )\d{4}-\d\d-\d\d", "DATE", transcript)
     return re.sub(r"(?<= in )\d+\.\d s", "TIME", transcript)
@@ -227,10 +267,15 @@ def test_console(page, port, tmp_path):
             name = file_name(block) if block.language == "python" else None
             if name:
                 terminal.write(name, block.text)
+            elif block.language == "log" and terminal.running:
+                terminal.log(block.text)
+            elif block.language == "console" and block.text == "^C\n":
+                terminal.stop()
             elif block.language == "console":
                 for part in re.split(r"^\$ ", block.text, flags=re.MULTILINE)[1:]:
                     command, _, printed = part.partition("\n")
                     terminal.run(command, printed)
+        terminal.end_log()
 
 
 def test_the_echo_of_the_readme():

@@ -488,22 +488,34 @@ class Callee:
             try:
                 self._send_error(call, shown_error)
             except Exception as second:  # noqa: BLE001 - an error that cannot be sent is told as such
-                self._send_plainer_error(call, shown_error, second)
+                told, told_id = self._send_plainer_error(call, shown_error, second)
+                if told_id is not None:
+                    # The peer was shown this id, so the log has it, with what led to it.
+                    told.__cause__ = _exception_of(error)
+                    error, error_id = told, told_id
             self.answered += outbox.size - before
         one_way_to = None if call.wants_answer else call.kind
         self._host.on_event(CallRaised(call.name, error, error_id, one_way_to))
 
-    def _send_plainer_error(self, call: IncomingCall, shown_error: Any, fault: Exception) -> None:
-        """Send an error without its fields; where it has none, or that fails, say so instead."""
+    def _send_plainer_error(
+        self, call: IncomingCall, shown_error: Any, fault: Exception
+    ) -> tuple[BaseException, str | None]:
+        """Send an error without its fields; where it has none, or that fails, say so instead.
+
+        Returns:
+            What was said instead, and the id that the peer was shown for it, or None.
+        """
         drop_fields = getattr(shown_error, "drop_fields", None)
         if drop_fields is not None and drop_fields(fault):
             try:
                 self._send_error(call, shown_error)
-                return
+                return fault, None
             except Exception as second:  # noqa: BLE001 - as where it was tried first
                 fault = second
         told = RuntimeError(f"the error cannot be sent: {type(fault).__name__}")
-        self._send_error(call, self._host.shown_error(told)[0])
+        shown_error, error_id = self._host.shown_error(told)
+        self._send_error(call, shown_error)
+        return told, error_id
 
     def _send_error(self, call: IncomingCall, shown_error: Any) -> None:
         outbox = self._outbox
@@ -519,6 +531,12 @@ class Callee:
 def _name_result(error: BaseException, name: str, value: Any) -> None:
     if isinstance(error, EncodeError):
         name_result(error, name, value)
+
+
+def _exception_of(error: Any) -> BaseException | None:
+    """Return an exception, or that of a Failure; None where it has none."""
+    value = error if isinstance(error, BaseException) else getattr(error, "value", None)
+    return value if isinstance(value, BaseException) else None
 
 
 def _key(call: IncomingCall) -> RequestId | IncomingCall:

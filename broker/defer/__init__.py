@@ -65,7 +65,6 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 _logger = logging.getLogger("broker.defer")
-_logger.addHandler(logging.NullHandler())
 
 
 def succeed(result: T) -> Deferred[T]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import sys
 import threading
 from pathlib import Path
@@ -52,6 +53,9 @@ def main(who: str, folder: Path, office: type[Office] = Office) -> None:
         folder: where the certificates are.
         office: what the server serves.
     """
+
+    # Some acts are refused on purpose; warnings about them would stand between the lines.
+    logging.getLogger("broker").setLevel(logging.ERROR)
 
     async def run() -> None:
         lines = _read_input()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from broker import errors
@@ -175,20 +176,30 @@ def register_errors(*classes: type[BaseException]) -> None:
 register_errors(errors.Error, *errors.CONDITIONS)
 defaults.declared.with_fields.add(errors.TooManyAttempts)
 _CONDITIONS = frozenset(map(qual, errors.CONDITIONS))
+_CANCELLED = ("asyncio.exceptions.CancelledError", "twisted.internet.defer.CancelledError")
 # What only this end itself can say: no peer that refuses a call sends it.
 _NEVER_REFUSED = frozenset(map(qual, (errors.DeadReferenceError, errors.PBConnectionLost)))
 
 
-def shown_error(error: Any, policy: Policy, tracebacks: bool = False) -> tuple[Any, str | None]:
+def shown_error(
+    error: Any,
+    policy: Policy,
+    tracebacks: bool = False,
+    new_id: Callable[[], str] | None = None,
+    side: str = "server",
+) -> tuple[Any, str | None]:
     """Return what a peer gets to see of an exception.
 
     Args:
         error: the exception, or a Failure of ours or of Twisted's.
         policy: says how much is shown.
         tracebacks: whether tracebacks are sent even where the policy does not say so.
+        new_id: returns the id for a text which is not shown; a random one unless given.
+        side: whose log has it under that id: ``server`` or ``client``.
 
     Returns:
-        The object to send as the error, and the id that stands for a text which is not shown.
+        The object to send as the error, and the id that stands for a text which is not shown. The
+        id is None if the text is shown, and for a method that was cancelled.
     """
     failure = Failure.of(error)
     value = failure.value
@@ -211,10 +222,13 @@ def shown_error(error: Any, policy: Policy, tracebacks: bool = False) -> tuple[A
         shown.shown_value = failure.text_within(_MAX_TEXT)
         return shown, None
     shown.shown_fields = None
-    error_id = secrets.token_hex(4)
     shown.shown_type = qual(errors.RemoteError)
     shown.shown_parents = [qual(cls) for cls in errors.RemoteError.__mro__]
-    shown.shown_value = f"internal error (id {error_id})"
+    if name in _CANCELLED:
+        shown.shown_value = "the method was cancelled"
+        return shown, None
+    error_id = new_id() if new_id is not None else secrets.token_hex(4)
+    shown.shown_value = f"internal error (id {error_id}); the {side}'s log has it under that id"
     return shown, error_id
 
 

@@ -2,12 +2,14 @@
 
 A peer that is refused causes a record, and may try again as fast as it likes. Beyond so many
 records a second from one source, and from all of them, the rest is only counted. At the end of the
-second one more record tells how many were left out.
+second one more record tells how many were left out. A peer that is shown the id of an error finds
+it in the log also then: all errors that are left out in one second have the id of that record.
 """
 
 from __future__ import annotations
 
 import logging
+import secrets
 import time
 from collections import Counter
 from types import TracebackType
@@ -53,6 +55,7 @@ class Ration:
     __slots__ = (
         "_began",
         "_each",
+        "_error_id",
         "_left_out",
         "_level",
         "_logged",
@@ -71,6 +74,8 @@ class Ration:
         self._octets = 0
         self._logged: Counter[str] = Counter()
         self._left_out: Counter[str] = Counter()
+        # Of the errors that are left out, once a peer was shown it.
+        self._error_id: str | None = None
         self._logger = logging.getLogger("broker")
         self._level = logging.INFO
         self._timer: Cancellable | None = None
@@ -116,6 +121,19 @@ class Ration:
         self._octets += len(message) + len(trace.text.encode())
         handle_error(logger, level, message, error, tb, trace)
 
+    def id_of_error(self, address: Any) -> str:
+        """Return the id to show a peer for an error, which is logged at once or only counted.
+
+        It is a new one if there is room for a record. Otherwise it is the id that the record about
+        what was left out will have.
+        """
+        self._begin_second()
+        if self._has_room(_source(address), 0):
+            return secrets.token_hex(4)
+        if self._error_id is None:
+            self._error_id = secrets.token_hex(4)
+        return self._error_id
+
     def settle(self) -> None:
         """Tell what was left out, and begin anew."""
         timer, self._timer = self._timer, None
@@ -130,11 +148,13 @@ class Ration:
         left_out, self._left_out = self._left_out, Counter()
         records = "record" if number == 1 else "records"
         source = printable(source)
+        error_id, self._error_id = self._error_id, None
+        end = f"; the id of errors among them is {error_id}" if error_id else ""
         if len(left_out) == 1:
-            self._logger.log(self._level, "%s: … %d %s left out", source, number, records)
+            self._logger.log(self._level, "%s: … %d %s left out%s", source, number, records, end)
         else:
-            text = "… %d %s left out, most of them from %s (%d)"
-            self._logger.log(self._level, text, number, records, source, most)
+            text = "… %d %s left out, most of them from %s (%d)%s"
+            self._logger.log(self._level, text, number, records, source, most, end)
         self._level = logging.INFO
 
     def _now(self) -> float:
@@ -142,13 +162,9 @@ class Ration:
 
     def _admits(self, logger: logging.Logger, level: int, address: Any, octets: int) -> bool:
         """Return whether a record may be logged now, and count it."""
-        now = self._now()
-        if now - self._began >= 1.0:
-            self.settle()
-            self._began = now
-        source = source_of(address) or type(address).__name__
-        is_room = self._logged.total() < self._most and self._octets + octets <= MOST_BYTES
-        if is_room and self._logged[source] < self._each:
+        self._begin_second()
+        source = _source(address)
+        if self._has_room(source, octets):
             self._logged[source] += 1
             self._octets += octets
             return True
@@ -160,7 +176,23 @@ class Ration:
         self._set_timer()
         return False
 
+    def _begin_second(self) -> None:
+        """Begin anew if a second has passed."""
+        now = self._now()
+        if now - self._began >= 1.0:
+            self.settle()
+            self._began = now
+
+    def _has_room(self, source: str, octets: int) -> bool:
+        if self._logged.total() >= self._most or self._octets + octets > MOST_BYTES:
+            return False
+        return self._logged[source] < self._each
+
     def _set_timer(self) -> None:
         if self._timer is None and self._scheduler is not None:
             left = self._began + 1.0 - self._scheduler.now()
             self._timer = self._scheduler.later(max(0.0, left), self.settle)
+
+
+def _source(address: Any) -> str:
+    return source_of(address) or type(address).__name__

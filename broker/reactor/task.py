@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import sys
-import traceback
 from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
@@ -70,8 +69,8 @@ def react(main: Callable[..., Any], argv: Iterable[Any] = (), _reactor: Any = No
     """Run the reactor for as long as `main(reactor, *argv)` takes, then exit (published).
 
     `main` may be ``async def``, or return a Deferred or another awaitable. It is called once the
-    reactor runs, so it may use asyncio too. What it raises is logged, or
-    printed to standard error where nobody has configured logging.
+    reactor runs, so it may use asyncio too. What it raises is logged,
+    which is to standard error unless logging is configured.
 
     Raises:
         SystemExit: always: with 0 after a result, or where the reactor was stopped before there
@@ -109,9 +108,6 @@ class _Program:
         else:
             exc = failure.as_exception()
             log_error(logger, "main function encountered error", exc)
-            if not _is_heard(logger):
-                # A program that ends with 1 and says nothing is of no use to anybody.
-                traceback.print_exception(exc)
             self.code = 1
         self._done(None)
 
@@ -121,13 +117,3 @@ class _Program:
         except ReactorNotRunning:
             # It was stopped in the same turn.
             return
-
-
-def _is_heard(named: logging.Logger) -> bool:
-    """Return whether anything is done with what is logged."""
-    above: logging.Logger | None = named
-    while above is not None:
-        if any(not isinstance(handler, logging.NullHandler) for handler in above.handlers):
-            return True
-        above = above.parent if above.propagate else None
-    return False

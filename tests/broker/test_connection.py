@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import re
 import threading
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -310,13 +311,59 @@ def test_a_fault_of_ours(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.ERROR, "broker"):
         failure = pair.call("fail")
     (record,) = caplog.records
-    error_id = failure.value.removeprefix("internal error (id ").rstrip(")")
+    text = re.fullmatch(
+        r"internal error \(id ([0-9a-f]{8})\); the server's log has it under that id", failure.value
+    )
+    assert text is not None
+    error_id = text[1]
     assert record.message == f"remote method 'fail' raised (id {error_id})"
     assert record.exc_info is not None
     assert record.exc_info[0] is ValueError
 
 
 # The end.
+
+
+def test_ids_of_errors_that_are_left_out(caplog: pytest.LogCaptureFixture) -> None:
+    """Each id that a peer is shown is in the log, also when most errors are only counted."""
+    pair = BrokerPair(House())
+    with caplog.at_level(logging.ERROR, "broker"):
+        shown = {
+            re.findall(r"\(id ([0-9a-f]{8})\)", pair.call("fail").value)[0] for _ in range(300)
+        }
+        pair.scheduler.advance(1.0)
+    assert 2 < len(shown) < 300
+    assert all(error_id in caplog.text for error_id in shown)
+    (told,) = [text for text in caplog.messages if "left out" in text]
+    assert re.search(r"left out; the id of errors among them is [0-9a-f]{8}$", told)
+
+
+def test_the_log_of_a_client_has_its_errors(caplog: pytest.LogCaptureFixture) -> None:
+    """A server that calls a method of its client is sent to the log of the client."""
+    pair = BrokerPair(House())
+    outcome: list[Any] = []
+    reference = pair.server.remoteForName("house")
+    pair.client.setNameForLocal("house", House())
+    reference.callRemote("fail").addErrback(outcome.append)
+    with caplog.at_level(logging.ERROR, "broker"):
+        pair.exchange()
+    (failure,) = outcome
+    assert failure.value.endswith("; the client's log has it under that id")
+
+
+def test_what_a_cancelled_method_tells() -> None:
+    """The peer reads that the method was cancelled, and no id, since the log has no record."""
+    house = House()
+    pair = BrokerPair(house)
+    outcome: list[Any] = []
+    pair.root.callRemote("wait").addErrback(outcome.append)
+    pair.exchange()
+    house.waiting[0].errback(asyncio.CancelledError())
+    pair.exchange()
+    (failure,) = outcome
+    assert (failure.type, failure.value) == (
+        "twisted.spread.pb.RemoteError", "the method was cancelled"
+    )  # fmt: skip
 
 
 def test_a_cancelled_method(caplog: pytest.LogCaptureFixture) -> None:

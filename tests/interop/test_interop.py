@@ -249,7 +249,11 @@ def published(cell: Cell) -> dict[str, Any]:
 
 
 # What the strict policy shows of an exception that is not registered.
-HIDDEN = ["Exception", "twisted.spread.pb.RemoteError", "internal error (id …)"]
+HIDDEN = [
+    "Exception",
+    "twisted.spread.pb.RemoteError",
+    "internal error (id …); the server's log has it under that id",
+]
 ELSEWHERE = ("DeadReferenceError", "PBConnectionLost")
 CONDITIONS = (*ELSEWHERE, "NoSuchMethod", "ProtocolError", "InsecureJelly")
 UNREGISTERED = (

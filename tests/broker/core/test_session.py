@@ -442,6 +442,19 @@ def test_an_error_that_cannot_be_sent() -> None:
     assert pair.call("fail") == "RuntimeError: the error cannot be sent: CannotJelly"
 
 
+def test_the_id_of_an_error_that_cannot_be_sent() -> None:
+    """The id that the peer is shown instead is that of the event, which has what was raised."""
+    pair = SessionPair(Server())
+    shown = pair.server_host.shown_error
+    pair.server_host.shown_error = lambda error: (
+        (object(), "1") if type(error) is ValueError else (shown(error)[0], "2")
+    )
+    pair.call("fail")
+    (event,) = pair.server_host.of(CallRaised)
+    assert (type(event.error), event.error_id) == (RuntimeError, "2")
+    assert type(event.error.__cause__) is ValueError
+
+
 def test_calls_of_hooks_that_were_not_written() -> None:
     """A call that a hook made did not run either, until it is written with its message."""
     pair = SessionPair(Server())

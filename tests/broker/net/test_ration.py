@@ -154,3 +154,39 @@ def test_without_a_clock(clock: ManualScheduler, caplog: pytest.LogCaptureFixtur
     clock.advance(1.0)
     assert caplog.messages[1:] == ["198.51.100.7: … 5 records left out"]
     assert clock.waiting == 0
+
+
+def test_the_ids_of_errors(clock: ManualScheduler, caplog: pytest.LogCaptureFixture) -> None:
+    """An error has an id of its own while there is room, then that of the record of the rest."""
+    ration = Ration(clock)
+    for second in range(2):
+        own = set()
+        for _ in range(EACH):
+            own.add(ration.id_of_error(HERE))
+            ration.log_error(logger, HERE, "raised", ValueError("no"))
+        assert len(own) == EACH
+        (rest,) = {ration.id_of_error(HERE) for _ in range(5)} - own
+        ration.log_error(logger, HERE, "raised", ValueError("no"))
+        assert ration.id_of_error(elsewhere(1)) != rest
+        clock.advance(1.0)
+        assert caplog.messages[second * (EACH + 1) + EACH] == (
+            f"198.51.100.7: … 1 record left out; the id of errors among them is {rest}"
+        )
+    complain(ration, EACH + 1)
+    clock.advance(1.0)
+    assert caplog.messages[-1] == "198.51.100.7: … 1 record left out"
+
+
+def test_the_id_among_many_sources(
+    clock: ManualScheduler, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The record about several sources has the id, too."""
+    ration = Ration(clock)
+    for number in range(MOST + 2):
+        error_id = ration.id_of_error(elsewhere(number))
+        ration.log_error(logger, elsewhere(number), "raised", ValueError("no"))
+    clock.advance(1.0)
+    assert caplog.messages[-1] == (
+        "… 2 records left out, most of them from 203.0.0.50 (1);"
+        f" the id of errors among them is {error_id}"
+    )
