@@ -3,7 +3,8 @@
 Thousands of collected tests and all that they import are half a million objects, and many tests
 look at what a full collection leaves. Frozen, they are not looked through each time: the whole
 takes 230 s instead of 320. And what a file has left unclosed is found at its end, by its last
-test, rather than by whichever test a collection happens in later.
+test, rather than by whichever test a collection happens in later. No example of Hypothesis has a
+deadline.
 """
 
 from __future__ import annotations
@@ -11,6 +12,11 @@ from __future__ import annotations
 import gc
 
 import pytest
+from hypothesis import settings
+
+# A deadline of Hypothesis is a time of the wall, which a busy machine does not keep.
+settings.register_profile("any load", deadline=None)
+settings.load_profile("any load")
 
 
 def _freeze() -> None:

@@ -6,14 +6,13 @@ it says, does and logs is seen whole, and what it costs is its processor time al
 
 from __future__ import annotations
 
-import gc
 import logging
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import pytest
+from effort import seconds
 from memory import FakeTransport, ManualScheduler
 
 import broker
@@ -232,26 +231,11 @@ def cost(
     tries: int = 3,
     enough: float = 0.0,
 ) -> float:
-    """Return the least processor seconds that an action has taken, of a few tries.
+    """Return the least seconds of a quiet machine's processor that an action has taken.
 
-    It is not tried again once it has taken no more than ``enough``.
-
-    The least, since what else this machine does can only add. Python's garbage collector does not
-    look at what was there before, of other tests too.
+    See :func:`effort.seconds`. It is not tried again once it has taken no more than ``enough``.
     """
-    least = float("inf")
-    gc.freeze()
-    try:
-        for _ in range(tries):
-            prepared = prepare()
-            begin = time.process_time()
-            action(prepared)
-            least = min(least, time.process_time() - begin)
-            if least <= enough:
-                break
-    finally:
-        gc.unfreeze()
-    return least
+    return seconds(action, prepare, enough, tries)
 
 
 @contextmanager

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -145,9 +144,9 @@ def test_floods_that_vanish(policy: str) -> None:
     """16 connections that flood before a login and go: the server stops reading after 64 KiB."""
     speaker = Speaker("pb")
     victims = [Victim("pb", policy, portal()) for _ in range(16)]
-    begin = time.process_time()
+    data = flood(speaker) * 3
     for victim in victims:
-        data, pos = flood(speaker) * 3, 0
+        pos = 0
         while pos < MB and not victim.transport.is_paused:
             victim.broker.dataReceived(data[pos : pos + 16_384])
             pos += 16_384
@@ -156,7 +155,6 @@ def test_floods_that_vanish(policy: str) -> None:
         victim.end()
         victim.scheduler.run()
         assert victim.broker.session.stats.limits == {"max_backlog": 1}
-    assert time.process_time() - begin < 1.0
 
 
 @binds("B14", policies=())

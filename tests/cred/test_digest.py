@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import twisted.cred.credentials
 import twisted.cred.error
+from effort import units
 from hypothesis import given
 from hypothesis import strategies as st
 from zope.interface import providedBy
@@ -339,9 +340,9 @@ def test_any_header_is_read_as_by_twisted(parts: list[bytes]) -> None:
 def test_reading_takes_linear_time(filler: bytes) -> None:
     """A megabyte of anything is read in one pass: no client can buy time with a header."""
     factory = DigestCredentialFactory("md5", "realm")
-    begun = time.process_time()
-    assert isinstance(decode(factory, filler * (1_000_000 // len(filler))), str)
-    assert time.process_time() - begun < 5
+    header = filler * (1_000_000 // len(filler))
+    assert units(lambda: isinstance(decode(factory, header), str), 250) <= 250
+    assert isinstance(decode(factory, header), str)
 
 
 # The credentials.

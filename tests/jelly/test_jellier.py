@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import types
 from typing import Any
 
@@ -232,13 +231,14 @@ def test_persistent_store() -> None:
 
 
 def test_a_million_deep(without_gc: None) -> None:
-    """A graph a million deep is written without recursion, and soon."""
+    """A graph a million deep is written without recursion.
+
+    Work that grew faster than the depth would not end before the time limit of a test.
+    """
     graph: Any = []
     for number in range(1_000_000):
         graph = ([graph], (graph,), [graph])[number % 3]
-    begin = time.process_time()
     expression = jelly(graph)
-    assert time.process_time() - begin < 10
     depth = 0
     while len(expression) > 1:
         expression = expression[1]

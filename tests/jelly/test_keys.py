@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from effort import units
 
 from jelly.bases import Unjellyable
 from jelly.errors import InsecureJelly, LimitExceeded, MalformedJelly
@@ -141,10 +141,8 @@ def test_small_bombs(make: Callable[[int], Any]) -> None:
 @pytest.mark.parametrize("wrap", [lambda x: x, Frozen, lambda x: (Frozen(part=(x, x)), 1)])
 def test_hash_bombs(wrap: Callable[[Any], Any]) -> None:
     """Sixty nested tuples, which Python would hash for ever, are refused before any hash."""
-    begin = time.process_time()
     with pytest.raises(LimitExceeded, match=r"10000 nodes \(max_key_nodes\)"):
         check(wrap(bomb(60)))
-    assert time.process_time() - begin < 0.1
 
 
 def test_what_is_not_hashed_does_not_count() -> None:
@@ -180,10 +178,12 @@ def test_a_hash_that_never_ends() -> None:
 def test_wide_ints_that_collide() -> None:
     """40,000 ints made to have one hash are refused at once."""
     keys = [[number * MERSENNE, 0] for number in range(1, 40_001)]
-    begin = time.process_time()
-    with pytest.raises(InsecureJelly, match="int key wider than 64 bits"):
-        Unjellier().unjellyFull([b"dictionary", *keys])
-    assert time.process_time() - begin < 1.0
+
+    def make() -> None:
+        with pytest.raises(InsecureJelly, match="int key wider than 64 bits"):
+            Unjellier().unjellyFull([b"dictionary", *keys])
+
+    assert units(make, 100) <= 100
 
 
 @pytest.mark.parametrize("tag", [b"dictionary", b"set", b"frozenset"])

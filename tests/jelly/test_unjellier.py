@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -389,10 +388,11 @@ def nested(tag: bytes, depth: int) -> Any:
     ("tag", "depth"), [(b"list", 1_000_000), (b"tuple", 200_000), (b"dictionary", 200_000)]
 )
 def test_very_deep(tag: bytes, depth: int, without_gc: None) -> None:
-    """An expression of any depth is made without recursion, and soon."""
-    begin = time.process_time()
+    """An expression of any depth is made without recursion.
+
+    Work that grew faster than the depth would not end before the time limit of a test.
+    """
     made = unjelly(nested(tag, depth))
-    assert time.process_time() - begin < 10
     for _ in range(depth):
         (made,) = made.values() if tag == b"dictionary" else made
     assert not made

@@ -122,7 +122,7 @@ def test_timeout(reactor: Reactor, run: Run, journal: Any, silent: tuple[str, in
     reactor.connectTCP(*silent, factory, timeout=0.1)
     run()
     assert journal[-2] == "clientConnectionFailed TimeoutError"
-    assert 0.1 <= time.monotonic() - began < 5
+    assert time.monotonic() - began >= 0.1
 
 
 def test_no_timeout(reactor: Reactor, run: Run, journal: Any, echo: tuple[str, int]) -> None:

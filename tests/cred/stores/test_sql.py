@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
-import time
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,6 @@ from broker.errors import ConfigError
 from cred.stores import open_store, sql
 from cred.stores.sql import METADATA, SQLStore
 from cred.users import StoreCorrupt, StoreUnavailable, User
-
-PATIENCE = 8.0
-"""Seconds within which a database that is away is said to be; each wait is of five."""
 
 
 def test_many_users_come_page_by_page(sql_text: str) -> None:
@@ -176,12 +172,10 @@ def test_postgresql_going_away_and_coming_back(postgres: Postgres) -> None:
     store = open_store(f"sql:{postgres.url}", create=True)
     store.add(User("alice"))
     postgres.stop()
-    began = time.monotonic()
     with pytest.raises(StoreUnavailable, match=r" does not answer: "):
         store.find("alice")
     with pytest.raises(StoreUnavailable, match=r" does not answer: "):
         open_store(f"sql:{postgres.url}")
-    assert time.monotonic() - began < PATIENCE
     postgres.start()
     assert store.find("alice") == User("alice")
     store.close()
@@ -207,12 +201,10 @@ def test_a_statement_that_takes_too_long(
     store = open_store(f"sql:{postgres.url}", create=True)
     url = postgres.url.replace("postgresql:", "postgresql+psycopg:")
     engine = sqlalchemy.create_engine(url)
-    began = time.monotonic()
     with engine.begin() as other:
         other.execute(sqlalchemy.text("LOCK TABLE pb_users"))
         with pytest.raises(StoreUnavailable, match=r" does not answer: .*timeout"):
             store.find("alice")
-    assert time.monotonic() - began < PATIENCE
     assert store.find("alice") is None
     engine.dispose()
     store.close()
