@@ -265,6 +265,18 @@ def test_values_that_were_made_to_cost(
     check(data, method, dialect, policy)
 
 
+def gathered(kind: str, scheme: str, dialect: str) -> bytes:
+    """A message with many parts of a kind, with numbers of a scheme."""
+    parts = [PARTS[kind](NUMBERS[scheme](n), n) for n in range(1, 1_501)]
+    return Speaker(dialect).call([b"list", *parts], name=b"gather")
+
+
+@functools.cache
+def harmless(kind: str, dialect: str, policy: str) -> float:
+    """Seconds that such a message takes with small numbers."""
+    return handled(gathered(kind, "small", dialect), dialect, policy, FLOOR)
+
+
 ALONE = [kind for kind in PARTS if not kind.startswith("deep")]
 
 
@@ -273,12 +285,7 @@ ALONE = [kind for kind in PARTS if not kind.startswith("deep")]
 @pytest.mark.parametrize("kind", ALONE)
 def test_no_choice_of_numbers_costs_much(kind: str, scheme: str, dialect: str, policy: str) -> None:
     """Numbers that were chosen to collide cost as much as small ones, but for their size."""
-    speaker = Speaker(dialect)
-    chosen, small = (
-        [PARTS[kind](NUMBERS[name](n), n) for n in range(1, 1_501)] for name in (scheme, "small")
-    )
-    data = speaker.call([b"list", *chosen], name=b"gather")
-    harmless = speaker.call([b"list", *small], name=b"gather")
-    most = 5 * handled(harmless, dialect, policy, FLOOR) + 10 * FLOOR
+    data = gathered(kind, scheme, dialect)
+    most = 5 * harmless(kind, dialect, policy) + 10 * FLOOR
     seconds = handled(data, dialect, policy, most)
     assert seconds <= most, f"{seconds:.3f} s, at most {most:.3f} s"
