@@ -82,13 +82,17 @@ class SimulatedLoop(asyncio.BaseEventLoop):
 
     def arrive(self, when: float, callback: Callable[..., object], *args: Any) -> events.Handle:
         """Report ``callback(*args)`` at a time, as a selector reports that a socket is ready."""
-        handle = events.Handle(callback, args, self)
+        handle = _Arrival(callback, args, self)
         heappush(self._arrivals, (when, next(self.numbers), handle))
         return handle
 
     def forget_arrivals(self) -> None:
         """Let nothing arrive any more: all connections have ended."""
         self._arrivals.clear()
+        for handle in self._ready:
+            # One of this turn, which would be reported after this.
+            if isinstance(handle, _Arrival):
+                handle.forget()
 
     def timers(self) -> list[events.TimerHandle]:
         """Return the timers that are due some time; those that were cancelled are let go."""
@@ -149,6 +153,15 @@ class SimulatedLoop(asyncio.BaseEventLoop):
 
     def _process_events(self, event_list: Any) -> None:
         """Arrivals take the place of a selector's events."""
+
+
+class _Arrival(events.Handle):
+    """What the network reports."""
+
+    def forget(self) -> None:
+        """Do not report it, and hold nothing."""
+        self.cancel()
+        self._context = None
 
 
 def _handle(entry: Any) -> events.Handle:
