@@ -125,10 +125,11 @@ class Calls:
         """
         wants_answer = bool(kw.pop("pbanswer", True)) if kw else True
         if not self.is_open:
-            if self.is_refused:
-                return fail(_refusal()) if wants_answer else None
             if not wants_answer and not self.is_inherited:
+                self._drop(name)
                 return None
+            if self.is_refused:
+                return fail(_refusal())
             raise self._why_closed()
         text = name.decode("utf-8") if isinstance(name, bytes) else name
         if _get_running_loop() is not self._loop:
@@ -142,6 +143,7 @@ class Calls:
         except Exception as exc:  # noqa: BLE001 - what cannot be sent fails the call, not the caller
             if wants_answer:
                 return _unsent(text)
+            self._session.stats.sends_dropped += 1
             journal.unsent(self._session.host, text, exc)
             return None
         if not wants_answer:
@@ -173,12 +175,14 @@ class Calls:
         if not self.is_open:
             if self.is_inherited:
                 raise self._why_closed()
+            self._drop(name)
             return
         if _get_running_loop() is not self._loop:
             self.check_loop(f"send('{name}')")
         try:
             self._session.call(command, object_id, name, args, kw, perspective, False)
         except Exception as exc:  # noqa: BLE001 - the caller waits for nothing
+            self._session.stats.sends_dropped += 1
             journal.unsent(self._session.host, name, exc)
         else:
             self._flush()
@@ -244,6 +248,14 @@ class Calls:
                 deferred.errback(failure)
                 del deferred, failure
         together.tell()
+
+    def _drop(self, name: str | bytes) -> None:
+        """Count a call without an answer that cannot be made; log the first to a draining peer."""
+        stats = self._session.stats
+        stats.sends_dropped += 1
+        if self.is_refused and stats.sends_dropped == 1:
+            text = name.decode("utf-8") if isinstance(name, bytes) else name
+            journal.not_sent(self._session.host, text)
 
     def _milliseconds_until(self, ends: float) -> int | None:
         left = ends - self.now()

@@ -327,7 +327,7 @@ class Broker(Doors):
 
     def _answered(self) -> None:
         self.soon_flush()
-        if self.session.inbox.works:
+        if self.session.inbox.works or self.session.inbox.has_held:
             self.pump.ask_for_turn()
         self._tell_idle()
 

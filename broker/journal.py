@@ -102,6 +102,12 @@ def unsent(owner: Logged, name: str, error: Exception) -> None:
     owner.ration.log_error(logger, owner.peer.address, text, error)
 
 
+def not_sent(owner: Logged, name: str) -> None:
+    """A peer drains, and is sent no call without an answer from now on."""
+    text = "%s drains: call of '%s' without an answer was not sent (sends_dropped counts the next)"
+    _log(owner, logging.WARNING, text, owner.peer.address, text_of(name))
+
+
 def blocked(owner: Logged, name: str, count: int, seconds: float) -> None:
     """Plain methods kept the event loop from everything else: one, or the last of several."""
     which = f"remote method '{text_of(name)}'"
@@ -120,13 +126,18 @@ def call_raised(owner: Logged, event: CallRaised) -> None:
     error = failure.value
     name = text_of(event.name)
     address = owner.peer.address
+    is_missing = isinstance(error, NoSuchMethod) and event.one_way_to is not None
+    if event.refused == 1 and not is_missing:
+        # The first of a connection; its caller learns nothing of it.
+        text = "%s: call of '%s' without an answer was not run: %s (sends_refused counts the next)"
+        _log(owner, logging.WARNING, text, address, name, _line(error, 200))
     if event.error_id is not None:
         # The peer was shown this id, so the log must have it, whatever was raised.
         _raised(owner, f"remote method '{name}' raised (id {event.error_id})", failure)
     elif isinstance(error, NoSuchMethod) and event.name == "mechanisms":
         # Clients of ours ask this before they log in; where there is no login, the next is logged.
         _log(owner, logging.DEBUG, "%s asks for a login, and there is none", address)
-    elif isinstance(error, NoSuchMethod) and event.one_way_to is not None:
+    elif is_missing:
         _missing(owner, event.one_way_to, event.name, error)
     elif _is_peers_fault(failure):
         kind, text = type(error).__name__, _line(error, 200)

@@ -22,6 +22,7 @@ from broker.core.dispatch import (
     free_methods,
     note_raised,
     overrides_hook,
+    was_raised,
 )
 from broker.core.events import CallPending, CallRaised
 from broker.core.messages import (
@@ -42,8 +43,8 @@ from broker.core.strikes import Strikes
 from broker.core.tables import shown
 from broker.core.translator import Translator, walk_of
 from broker.core.whereabouts import name_result
-from broker.core.work import Work, begun
-from broker.errors import NoSuchObject, ServerBusy, ServerDraining
+from broker.core.work import PUT_OFF, Work, begun
+from broker.errors import NoSuchObject, ServerBusy, ServerDraining, WrongArguments
 from jelly.atoms import Expression
 from jelly.errors import EncodeError, ProtocolError
 from jelly.slices import UNFINISHED
@@ -67,6 +68,7 @@ class IncomingCall:
         principal: on whose behalf it is made; None for nobody.
         is_read: whether what fails from now on is not the fault of what the peer sent.
         kind: the class of the object, once that is looked at in any but the quickest way.
+        was_run: whether the method was called.
     """
 
     __slots__ = (
@@ -80,6 +82,7 @@ class IncomingCall:
         "request_id",
         "route",
         "wants_answer",
+        "was_run",
     )
 
     def __init__(
@@ -93,6 +96,7 @@ class IncomingCall:
         self.route: Route | None = None
         self.is_read = False
         self.kind: type | None = None
+        self.was_run = False
         self.args: tuple[Any, ...] = ()
         self.kw: dict[str, Any] = {}
 
@@ -103,6 +107,7 @@ class Callee:
     Attributes:
         is_draining: refuse what comes from now on.
         last_name: of the method that was called last, for whoever sets it to an empty str before.
+        refuses_sends: refuse also what wants no answer.
         max_calls: how many may run at once.
         running: the calls that have not ended, by request id; those that want no answer, whose ids
             mean nothing, by themselves.
@@ -127,6 +132,7 @@ class Callee:
         "is_draining",
         "last_name",
         "max_calls",
+        "refuses_sends",
         "running",
     )
 
@@ -134,6 +140,7 @@ class Callee:
         self, host: Any, policy: Policy, translator: Translator, outbox: Outbox, stats: Stats
     ):
         self.is_draining = False
+        self.refuses_sends = False
         self.last_name = ""
         self.max_calls = policy.max_calls
         self.answered = 0
@@ -198,13 +205,16 @@ class Callee:
                 _name_result(error, message.name, result)
             elif fault is error:
                 note_raised(error)
-            self._refuse(self._incoming(message, wants_answer, entry.principal), fault)
+            call = self._incoming(message, wants_answer, entry.principal)
+            call.was_run = fault is error
+            self._refuse(call, fault)
             return None
         if is_done:
             self.answered += outbox.size - before
             return None
         call = self._incoming(message, wants_answer, entry.principal)
         call.route = entry.value.route()
+        call.was_run = True
         call.args, call.kw = message.args, message.kw
         return self._conclude(call, result)
 
@@ -236,12 +246,15 @@ class Callee:
             fault = as_call_error(error, message.name) if type(error) is TypeError else error
             if fault is error:
                 note_raised(error)
-            self._refuse(self._incoming(message, False, entry.principal), fault)
+            call = self._incoming(message, False, entry.principal)
+            call.was_run = fault is error
+            self._refuse(call, fault)
             return None
         if result is None:
             return None
         call = self._incoming(message, False, entry.principal)
         call.route = cache.route()
+        call.was_run = True
         call.args, call.kw = message.args, message.kw
         return self._conclude(call, result)
 
@@ -253,19 +266,23 @@ class Callee:
             wants_answer: whether the peer waits for one.
 
         Returns:
-            What is left to do, where the arguments or the answer are large.
+            What is left to do, where the arguments or the answer are large. PUT_OFF for a call
+            that wants no answer and must wait until another has ended.
 
         Raises:
             ProtocolError: the request id is in use.
         """
-        if wants_answer and message.request_id in self.running:
+        if not wants_answer:
+            if self.must_wait:
+                return PUT_OFF  # type: ignore[no-any-return]
+        elif message.request_id in self.running:
             raise ProtocolError(f"request id {message.request_id} already in use")
         self._stats.calls_received += 1
         return begun(self._receive(self._incoming(message, wants_answer), message))
 
     def _receive(self, call: IncomingCall, message: Any) -> Work:
         try:
-            target = self._admit(message)
+            target = self._admit(message, call.wants_answer)
             call.principal = self._principal_of(message)
         except Exception as error:  # noqa: BLE001 - an object's own lookup may raise anything
             yield from self._discard(message)
@@ -345,11 +362,21 @@ class Callee:
         self._host.on_event(CallPending(call, result))
         return None
 
-    def _admit(self, message: Any) -> Any:
+    @property
+    def is_full(self) -> bool:
+        """Whether as many calls run as may."""
+        return len(self.running) >= self.max_calls
+
+    @property
+    def must_wait(self) -> bool:
+        """Whether a call that wants no answer waits until one that runs has ended."""
+        return self.is_full and bool(self.running) and not self.refuses_sends
+
+    def _admit(self, message: Any, wants_answer: bool) -> Any:
         """Return the object that is called, if calls are taken at all."""
-        if self.is_draining:
+        if self.is_draining if wants_answer else self.refuses_sends:
             raise ServerDraining(DRAINING)
-        if len(self.running) >= self.max_calls:
+        if self.is_full:
             self._stats.count("max_calls")
             raise ServerBusy(f"{self.max_calls} calls in flight (max_calls)")
         return self._target(message)
@@ -380,7 +407,7 @@ class Callee:
             # A hook of the class's own, which knows expressions.
             if type(message) in PLAIN:
                 message = with_expressions(message)
-            call.is_read = True
+            call.is_read = call.was_run = True
             self.last_name = call.name
             return enter(route, self._host, call.name, message.args, message.kw)
         call.route = route
@@ -400,7 +427,12 @@ class Callee:
         self.last_name = call.name
         enter(check_condition, method, call.name)
         call.args, call.kw = args, kw = checked_arguments(args, kw)
-        return enter(call_method, method, call.name, route.leading + args, kw, route.is_ours)
+        call.was_run = True
+        try:
+            return enter(call_method, method, call.name, route.leading + args, kw, route.is_ours)
+        except WrongArguments as error:
+            call.was_run = was_raised(error) or route.is_ours
+            raise
 
     def _target(self, message: Any) -> Any:
         if type(message) in _TO_CACHES:
@@ -494,8 +526,13 @@ class Callee:
                     told.__cause__ = _exception_of(error)
                     error, error_id = told, told_id
             self.answered += outbox.size - before
-        one_way_to = None if call.wants_answer else call.kind
-        self._host.on_event(CallRaised(call.name, error, error_id, one_way_to))
+        one_way_to, refused = None, 0
+        if not call.wants_answer:
+            one_way_to = call.kind
+            if not call.was_run:
+                self._stats.sends_refused += 1
+                refused = self._stats.sends_refused
+        self._host.on_event(CallRaised(call.name, error, error_id, one_way_to, refused))
 
     def _send_plainer_error(
         self, call: IncomingCall, shown_error: Any, fault: Exception

@@ -232,8 +232,9 @@ def note_raised(error: Any) -> None:
 
 
 def was_raised(failure: Any) -> bool:
-    """Return whether :func:`note_raised` has noted the exception of a Failure, or that itself."""
-    noted = failure.value if isinstance(failure.value, BaseException) else failure
+    """Return whether :func:`note_raised` has noted an exception, or that of a Failure."""
+    value = getattr(failure, "value", None)
+    noted = value if isinstance(value, BaseException) else failure
     return getattr(noted, "__dict__", {}).get(_RAISED) is True
 
 

@@ -75,12 +75,15 @@ class CallRaised(Struct, frozen=True):
         error_id: what the peer was shown instead of the text, or None.
         one_way_to: the class of the object, where the peer wants no answer and the object was
             found; else None.
+        refused: for a call that wants no answer and was not run, how many such there were so far;
+            else 0.
     """
 
     name: str
     error: BaseException
     error_id: str | None
     one_way_to: type | None = None
+    refused: int = 0
 
 
 class Misunderstood(Struct, frozen=True):

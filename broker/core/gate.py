@@ -21,9 +21,10 @@ from typing import Any, Protocol
 from msgspec.structs import astuple
 
 from broker.core import messages
-from broker.core.inbox import Handlers
+from broker.core.inbox import Barrier, Handlers, wants_answer
 from broker.core.policy import Policy
 from broker.core.sealed import Sealed
+from broker.core.work import PUT_OFF
 from jelly.atoms import Expression
 from jelly.errors import MalformedJelly, ProtocolError
 from jelly.leaves import read_str
@@ -33,6 +34,7 @@ __all__ = ["Gate", "gated"]
 
 _SINGLE = frozenset({int, float, bytes, str, bool, type(None)})
 _PASSING = (
+    Barrier,
     messages.Version,
     messages.Decref,
     messages.Cancel,
@@ -47,6 +49,7 @@ class Gated(Protocol):
     """The session of a connection, as its gate sees it."""
 
     gate: Gate | None
+    callee: Any
 
 
 class Gate:
@@ -111,6 +114,9 @@ def gated(handlers: Handlers) -> Handlers:
 
     def on_call(session: Gated, call: Any) -> Any:
         if session.gate is not None:
+            if not wants_answer(call) and session.callee.must_wait:
+                # Before it is looked at: a mind is sealed once.
+                return PUT_OFF
             call = session.gate.check(call)
         return handlers[type(call)](session, call)
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 from broker.core import messages
-from broker.core.events import CallCancelled, CallRaised, Misunderstood, PeerLeaves
+from broker.core.events import CallAnswered, CallCancelled, CallRaised, Misunderstood, PeerLeaves
 from broker.core.gate import gated
-from broker.core.inbox import CALLS, Handlers
+from broker.core.inbox import CALLS, Barrier, Handlers
 from jelly.errors import ProtocolError
 
 __all__ = ["BEFORE_VERSION", "GATED", "GATED_BEFORE_VERSION", "OPEN"]
@@ -115,7 +115,14 @@ def _on_uncache(session: Owner, message: messages.Uncache) -> None:
         value.broker = None
 
 
+def _on_barrier(session: Owner, message: Barrier) -> None:
+    session.inbox.has_barrier = False
+    session.callee.refuses_sends = True
+    session.host.on_event(CallAnswered())
+
+
 OPEN: Handlers = {
+    Barrier: _on_barrier,
     messages.Version: _on_version,
     messages.DidNotUnderstand: _on_did_not_understand,
     messages.UnknownCommand: _on_unknown_command,

@@ -4,7 +4,11 @@ Messages are handled as they came. While the peer does not read what it is sent 
 its calls wait, and with them the decrefs behind them, which may let go what those calls name. The
 answers to our own calls go on: else two ends that both wait for room would wait for each other.
 What cancels a call goes on if that runs; behind one that waits it waits too.
-While a method runs as a task that has not begun, no method that would begin at once is called.
+
+A call that wants no answer is not refused for a limit, since its caller would not learn of it.
+While as many calls run as may (``is_full``), it waits until one of them has ended; the messages
+behind it wait as above. While a method runs as a task that has not begun, no method that would
+begin at once is called.
 
 A message with a large graph is work for several turns. No message behind it is handled meanwhile.
 
@@ -17,7 +21,10 @@ from __future__ import annotations
 import contextlib
 from collections import deque
 from collections.abc import Callable, Container, Iterator, Mapping
+from itertools import chain
 from typing import Any, TypeAlias
+
+from msgspec import Struct
 
 from broker.core.messages import (
     Answer,
@@ -40,10 +47,10 @@ from broker.core.messages import (
 from broker.core.outbox import Outbox
 from broker.core.policy import Policy
 from broker.core.stats import Stats
-from broker.core.work import Work
+from broker.core.work import PUT_OFF, Work
 from jelly.errors import ProtocolError
 
-__all__ = ["CALLS", "Handlers", "Inbox"]
+__all__ = ["CALLS", "Barrier", "Handlers", "Inbox", "wants_answer"]
 
 CALLS: frozenset[type] = frozenset(
     {PlainCall, PlainSend, PlainCallToCache, PlainSendToCache, Call, CallToCache}
@@ -52,7 +59,14 @@ CALLS: frozenset[type] = frozenset(
 
 _STAYS_TRUE = frozenset({PlainAnswer, PlainTuple, Answer, Failed, Goodbye})
 _STAY_TRUE_RAW = ([b"answer"], [b"error"])
-_WAIT_IN_ORDER = CALLS | {Decref, Decache, Uncache}
+_SENDS = frozenset({PlainSend, PlainSendToCache})
+
+
+class Barrier(Struct):
+    """Stands behind the messages that had come when the session began to drain."""
+
+
+_WAIT_IN_ORDER = CALLS | {Decref, Decache, Uncache, Barrier}
 
 # Bytes of memory that a message takes at least, besides those in which it came.
 _MESSAGE = 256
@@ -85,7 +99,9 @@ class Inbox:
         wants_data: whether what was received and not handled leaves room for more.
         has_more: whether bytes have come that are not decoded yet, and may be whole messages.
         has_unstarted_tasks: whether a method runs as a task that has not begun.
-        holds_calls: whether the peer's calls wait.
+        holds_calls: whether the peer's calls wait, since it does not read what it is sent.
+        is_full: whether they wait, since as many run as may.
+        has_barrier: whether a Barrier waits.
         works: what is left to do for messages that take more than one turn, oldest first; and
             whether it matters when the peer has gone.
         max_backlog: bytes that may wait here; less before a login.
@@ -96,7 +112,9 @@ class Inbox:
         "_backlog",
         "_begins_at_once",
         "_fault",
+        "_has_grown",
         "_held",
+        "_held_bytes",
         "_messages",
         "_outbox",
         "_owner",
@@ -105,10 +123,12 @@ class Inbox:
         "_stats",
         "_worked",
         "handlers",
+        "has_barrier",
         "has_more",
         "has_unstarted_tasks",
         "holds_calls",
         "is_closed",
+        "is_full",
         "max_backlog",
         "read",
         "reader",
@@ -134,6 +154,8 @@ class Inbox:
         self.has_more = False
         self.has_unstarted_tasks = False
         self.holds_calls = False
+        self.is_full = False
+        self.has_barrier = False
         self.wants_data = True
         self.is_closed = False
         self.max_backlog = policy.max_backlog
@@ -150,12 +172,20 @@ class Inbox:
         self._held: deque[Any] | None = None
         self._fault: ProtocolError | None = None
         self._backlog = 0
+        # Bytes in which the held messages came, at most; and whether some were added since.
+        self._held_bytes = 0
+        self._has_grown = False
 
     @property
     def waiting(self) -> int:
         """Messages that have come and are not handled."""
         waiting = len(self._messages or ()) + len(self._held or ()) + self.has_more
         return waiting + len(self.works)
+
+    @property
+    def has_held(self) -> bool:
+        """Whether messages are held, or were and can be handled now."""
+        return bool(self._held)
 
     def store(self, data: bytes) -> None:
         """Take in bytes, and decode nothing; :meth:`pump` does."""
@@ -234,7 +264,37 @@ class Inbox:
             self.wants_data = True
             return self._fault is not None
         has_any = bool(self._messages) or self.has_more
-        return has_any or not self.holds_calls or self._fault is not None
+        if not has_any:
+            self._weigh()
+        is_held = self.holds_calls or self.is_full
+        return has_any or not is_held or self._fault is not None
+
+    def handle(self, message: Any) -> None:
+        """Handle one message now, or in its turn where it must wait.
+
+        Raises:
+            ProtocolError: it is not legal.
+        """
+        kind = type(message)
+        if (self.holds_calls or self.is_full) and self._waits(kind, message):
+            self._hold(message)
+        else:
+            self._take(self.handlers[kind](self._owner, message), kind, message)
+
+    def add_barrier(self) -> bool:
+        """Put a Barrier behind what has come, if calls are among that which want no answer.
+
+        Returns:
+            Whether it was put there.
+        """
+        messages, held = self._messages or (), self._held or ()
+        calls = [each for each in chain(messages, held) if type(each) in CALLS]
+        if not all(map(wants_answer, calls)):
+            queue = self._messages or self._held
+            if queue is not None:
+                queue.append(Barrier())
+                self.has_barrier = True
+        return self.has_barrier
 
     def add_work(self, work: Work | None, stays_true: bool = False) -> None:
         """Have what is left of a message done in the turns to come, if anything is."""
@@ -301,9 +361,7 @@ class Inbox:
         """Handle messages where more than those that are decoded have come."""
         while True:
             if not self._messages:
-                if not self._held and self.reader is not None:
-                    # All that was decoded has been handled.
-                    self._backlog = self.reader.pending
+                self._weigh()
                 self.receive(b"")
             self._pump(most)
             if most >= 0 or not self.has_more or self._messages or self.works:
@@ -320,7 +378,7 @@ class Inbox:
             work = self.handlers[type(message)](owner, message)
             most -= 1
             if work is not None:
-                self.add_work(work, type(message) in _STAYS_TRUE)
+                self._take(work, type(message), message)
                 break
             if outbox.size > high_water:
                 break
@@ -330,10 +388,12 @@ class Inbox:
 
     def _pump_in_order(self, most: int, high_water: int) -> None:
         """Handle messages where some must wait: calls that are held, methods that have to begin."""
-        messages, held = self._messages, self._held
+        messages = self._messages
         while most and not self.is_closed:
-            if held and not self.holds_calls:
+            held, is_held = self._held, self.holds_calls or self.is_full
+            if held and not is_held:
                 queue: deque[Any] = held
+                self._held_bytes -= self._held_bytes // len(held)
             elif messages:
                 queue = messages
             elif self._fault is not None:
@@ -342,10 +402,8 @@ class Inbox:
                 return
             message = queue.popleft()
             kind = type(message)
-            if self.holds_calls and self._waits(kind, message):
-                if held is None:
-                    held = self._held = deque()
-                held.append(message)
+            if is_held and self._waits(kind, message):
+                self._hold(message)
                 continue
             if self.has_unstarted_tasks and kind in CALLS and self._begins_at_once(message):
                 queue.appendleft(message)
@@ -353,16 +411,57 @@ class Inbox:
             most -= 1
             work = self.handlers[kind](self._owner, message)
             if work is not None:
-                self.add_work(work, kind in _STAYS_TRUE)
+                self._take(work, kind, message)
+                if work is PUT_OFF:
+                    continue
                 return
             if self._outbox.size > high_water:
                 return
+
+    def _take(self, work: Any, kind: type, message: Any) -> None:
+        """Note what a handler has returned for a message."""
+        if work is PUT_OFF:
+            self.is_full = True
+            # What is held already came after it.
+            self._hold(message, is_first=True)
+        else:
+            self.add_work(work, kind in _STAYS_TRUE)
+
+    def _hold(self, message: Any, is_first: bool = False) -> None:
+        held = self._held
+        if held is None:
+            held = self._held = deque()
+        if is_first:
+            held.appendleft(message)
+        else:
+            held.append(message)
+        self._has_grown = True
+
+    def _weigh(self) -> None:
+        """Count the backlog anew: all that was decoded has been handled, or is held."""
+        if self.reader is None:
+            return
+        pending = self.reader.pending
+        if not self._held:
+            self._held_bytes = 0
+        elif self._has_grown:
+            # What came together with a message that is held counts as part of it.
+            self._held_bytes = max(self._backlog - pending, 0)
+        self._has_grown = False
+        self._backlog = pending + self._held_bytes
+        if self._backlog <= self.max_backlog // 2:
+            self.wants_data = True
 
     def _waits(self, kind: type, message: Any) -> bool:
         """Return whether a message waits while calls are held."""
         return kind in _WAIT_IN_ORDER or (
             kind is Cancel and message.request_id not in self._running
         )
+
+
+def wants_answer(call: Any) -> bool:
+    """Return whether the caller of a call, of a type in ``CALLS``, waits for an answer."""
+    return type(call) not in _SENDS and getattr(call, "wants_answer", True)
 
 
 def _stays_true(message: Any) -> bool:

@@ -182,7 +182,7 @@ class Session:
         Raises:
             ProtocolError: it is not legal.
         """
-        self.inbox.add_work(self.inbox.handlers[type(message)](self, message))
+        self.inbox.handle(message)
 
     @property
     def answered(self) -> int:
@@ -268,19 +268,25 @@ class Session:
     @property
     def running(self) -> int:
         """Calls of the peer's that have no answer yet."""
-        return len(self.callee.running) + len(self.inbox.works)
+        return len(self.callee.running) + len(self.inbox.works) + self.inbox.has_barrier
 
     def drain(self) -> None:
-        """Refuse the peer's calls from now on, with ServerDraining."""
+        """Refuse the peer's calls from now on, with ServerDraining.
+
+        Calls without an answer that have come already are run: nobody would learn of the refusal.
+        """
         self.callee.is_draining = True
+        self.callee.refuses_sends = not self.inbox.add_barrier()
 
     def finish(self, call: IncomingCall, value: Any) -> None:
         """Answer a call that was pending; :meth:`data_to_send` next."""
         self.inbox.add_work(self.callee.finish(call, value))
+        self.inbox.is_full = False
 
     def fail(self, call: IncomingCall, error: Any) -> None:
         """Refuse a call that was pending, by an exception or a Failure; see :meth:`finish`."""
         self.callee.fail(call, error)
+        self.inbox.is_full = False
 
     # The end.
 
@@ -363,6 +369,7 @@ class Session:
         policy, self.gate = self._policy, None
         self.inbox.max_backlog = policy.max_backlog
         self.callee.max_calls = policy.max_calls
+        self.inbox.is_full = False
         self.translator.exports.max_refs = policy.max_refs
         self._limit(policy.limits)
         inbox = self.inbox

@@ -20,6 +20,10 @@ class Stats(Struct):
 
     Attributes:
         calls_made, calls_received: calls of ours, and of the peer's.
+        sends_dropped: calls of ours without an answer that were not sent, since the connection had
+            ended or the peer drains, or since they cannot be sent.
+        sends_refused: calls of the peer's without an answer that were not run: they came while this
+            end drains, name no object or method, or bring what may not come in.
         bytes_sent, bytes_received: of the protocol, before TLS.
         limits: how often each limit refused something, by the name of its setting.
         total: counts the same for a whole server; None where there is none.
@@ -27,6 +31,8 @@ class Stats(Struct):
 
     calls_made: int = 0
     calls_received: int = 0
+    sends_dropped: int = 0
+    sends_refused: int = 0
     bytes_sent: int = 0
     bytes_received: int = 0
     limits: Counter[str] = field(default_factory=Counter)

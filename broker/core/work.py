@@ -7,12 +7,15 @@ returns a generator instead: what is left to do. Each step of it is one slice (`
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import TypeAlias
+from typing import Any, Final, TypeAlias
 
-__all__ = ["Work", "begun", "finish"]
+__all__ = ["PUT_OFF", "Work", "begun", "finish"]
 
 Work: TypeAlias = Generator[object, None, None]
 """What is left to do for one message; each step does a slice of it."""
+
+PUT_OFF: Final[Any] = object()
+"""What a handler returns for a message that must wait: it has done nothing, and is asked again."""
 
 _DONE = object()
 

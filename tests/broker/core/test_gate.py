@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,8 +11,10 @@ from memory import FakeHost, make_end
 from broker.core import messages
 from broker.core.gate import Gate, gated
 from broker.core.handlers import GATED, GATED_BEFORE_VERSION, OPEN
+from broker.core.inbox import Barrier
 from broker.core.policy import STRICT
 from broker.core.sealed import Sealed
+from broker.core.work import PUT_OFF
 from jelly.errors import ProtocolError
 from jelly.limits import Limits
 
@@ -108,6 +111,7 @@ ANY = {
     messages.Pong: messages.Pong(1),
     messages.Goodbye: messages.Goodbye("x", "y"),
     messages.Raw: messages.Raw([b"answer", 1, 5]),
+    Barrier: Barrier(),
 }
 PASSING = {
     messages.Version,
@@ -116,6 +120,7 @@ PASSING = {
     messages.Ping,
     messages.Pong,
     messages.Goodbye,
+    Barrier,
 }
 CALLS = {messages.PlainCall, messages.PlainSend, messages.Call}
 
@@ -128,6 +133,7 @@ def test_every_message_while_the_gate_is_shut(kind: type) -> None:
     table = gated(dict.fromkeys(OPEN, lambda owner, message: handled.append(message)))
     owner = FakeHost()
     owner.gate = gate()  # type: ignore[attr-defined]
+    owner.callee = SimpleNamespace(must_wait=False)  # type: ignore[attr-defined]
     message = ANY[kind]
     if kind in PASSING | CALLS:
         table[kind](owner, message)
@@ -142,6 +148,19 @@ def test_every_message_while_the_gate_is_shut(kind: type) -> None:
 def test_every_table_knows_every_message() -> None:
     """No state of a session lacks a row."""
     assert set(ANY) == set(OPEN) == set(GATED) == set(GATED_BEFORE_VERSION)
+
+
+def test_a_call_that_must_wait_is_not_looked_at() -> None:
+    """Its mind is sealed once, when its turn comes: a Sealed that goes releases what it holds."""
+    handled: list[Any] = []
+    table = gated(dict.fromkeys(OPEN, lambda owner, message: handled.append(message)))
+    owner: Any = SimpleNamespace(gate=gate(), callee=SimpleNamespace(must_wait=True))
+    call = expressions(b"alice", [b"remote", 3], answer=False)
+    assert table[messages.Call](owner, call) is PUT_OFF
+    assert handled == []
+    owner.callee.must_wait = False
+    table[messages.Call](owner, call)
+    assert handled[0].args == (b"alice", ("sealed", [b"remote", 3], 8))
 
 
 def test_what_a_room_above_parses_itself() -> None:

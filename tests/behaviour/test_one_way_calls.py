@@ -1,0 +1,311 @@
+"""Calls that want no answer: none is lost while the connection lasts, or a count says so."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from memory import ROOT, BrokerPair
+
+from broker.core.policy import PUBLISHED, STRICT, Policy
+from broker.errors import ConnectionDone
+from broker.failure import Failure
+from broker.flavors.referenceable import Referenceable, Root
+from broker.net.scheduler import LoopScheduler
+
+EVENTS = 1500
+
+
+class Feed(Root):
+    """Takes events, and asks the one who sent them."""
+
+    def __init__(self) -> None:
+        self.taken: list[Any] = []
+        self.most = self.running = 0
+        self.doors: list[asyncio.Future[None]] = []
+
+    async def remote_event(self, number: int) -> None:
+        """Wait at a door of its own."""
+        self.taken.append(number)
+        door = asyncio.get_running_loop().create_future()
+        self.doors.append(door)
+        self.running += 1
+        self.most = max(self.most, self.running)
+        await door
+        self.running -= 1
+
+    async def remote_relayed(self, number: int, asker: Any) -> None:
+        """Ask the sender before it is done."""
+        self.running += 1
+        self.most = max(self.most, self.running)
+        self.taken.append(await asker.callRemote("give", number))
+        self.running -= 1
+
+    def remote_count(self) -> int:
+        """Return how many events have begun."""
+        return len(self.taken)
+
+    def open_all(self) -> None:
+        """Let the events end that have begun."""
+        doors, self.doors = self.doors, []
+        for door in doors:
+            door.set_result(None)
+
+
+class Giver(Referenceable):
+    """Is asked by the feed."""
+
+    def remote_give(self, number: int) -> int:
+        """Return it."""
+        return number
+
+
+class Line:
+    """A feed and its sender in the running loop."""
+
+    def __init__(self, policy: Policy):
+        self.feed = Feed()
+        scheduler: Any = LoopScheduler(asyncio.get_running_loop())
+        self.pair = BrokerPair(self.feed, policy=policy, scheduler=scheduler, connect=False)
+        for broker in (self.pair.client, self.pair.server):
+            broker.makeConnection(self.pair.transport(broker))
+        self.root = self.pair.client.remoteForName(ROOT)
+
+    async def settle(self, until: Callable[[], bool] = lambda: False) -> None:
+        """Deliver and let the loop turn, until both ends have been quiet for some turns."""
+        quiet = 0
+        while quiet < 20 and not until():
+            quiet += 1
+            client, server = self.pair.client, self.pair.server
+            for sender, receiver in ((client, server), (server, client)):
+                sender.flush()
+                data = self.pair.transport(sender).take()
+                if data and not receiver.disconnected:
+                    receiver.dataReceived(data)
+                    quiet = 0
+                if receiver.pump.has_turn or receiver.session.inbox.has_unstarted_tasks:
+                    quiet = 0
+            await asyncio.sleep(0)
+
+
+WIRES = [
+    pytest.param(policy.but(dialects=dialects), id=f"{name}-{dialects[0]}")
+    for name, policy in (("strict", STRICT), ("published", PUBLISHED))
+    for dialects in (("msgpack/1",), ("pb", "none"))
+]
+each_wire = pytest.mark.parametrize("policy", WIRES)
+
+
+def run(main: Callable[[Line], Awaitable[None]], policy: Policy) -> None:
+    """Run a test in a loop, with a line."""
+
+    async def outer() -> None:
+        line = Line(policy)
+        await line.settle()
+        await main(line)
+        for broker in (line.pair.client, line.pair.server):
+            broker.connectionLost(Failure(ConnectionDone()))
+        await asyncio.sleep(0)
+
+    asyncio.run(outer())
+
+
+@each_wire
+def test_events_beyond_max_calls_wait_and_all_run_in_order(policy: Policy) -> None:
+    """1,500 events to a method that takes its time: max_calls at once, none refused, none lost."""
+
+    async def main(line: Line) -> None:
+        for number in range(EVENTS):
+            line.root.callRemote("event", number, pbanswer=False)
+        await line.settle()
+        assert len(line.feed.taken) == policy.max_calls
+        while line.feed.doors:
+            line.feed.open_all()
+            await line.settle()
+        assert line.feed.taken == list(range(EVENTS))
+        assert line.feed.most == policy.max_calls
+        stats = line.pair.server.session.stats
+        assert not stats.limits
+        assert not stats.sends_refused
+
+    run(main, policy)
+
+
+@each_wire
+def test_a_call_behind_an_event_that_waits_is_made_after_it(policy: Policy) -> None:
+    """Order holds between calls with an answer and those without."""
+
+    async def main(line: Line) -> None:
+        for number in range(3):
+            line.root.callRemote("event", number, pbanswer=False)
+        counted: list[Any] = []
+        line.root.callRemote("count").addBoth(counted.append)
+        await line.settle()
+        assert (line.feed.taken, counted) == ([0, 1], [])
+        line.feed.open_all()
+        await line.settle()
+        assert (line.feed.taken, counted) == ([0, 1, 2], [3])
+
+    run(main, policy.but(max_calls=2))
+
+
+@each_wire
+def test_a_call_that_wants_an_answer_is_refused_as_before(policy: Policy) -> None:
+    """Beyond max_calls it is ServerBusy at once, where no event waits before it."""
+
+    async def main(line: Line) -> None:
+        line.root.callRemote("event", 0, pbanswer=False)
+        failures: list[Any] = []
+        line.root.callRemote("count").addErrback(failures.append)
+        await line.settle()
+        assert [failure.type.rpartition(".")[2] for failure in failures] == ["ServerBusy"]
+
+    run(main, policy.but(max_calls=1))
+
+
+@each_wire
+def test_answers_pass_events_that_wait(policy: Policy) -> None:
+    """A method that asks the sender of 1,500 events for something is answered."""
+
+    async def main(line: Line) -> None:
+        giver = Giver()
+        for number in range(EVENTS):
+            line.root.callRemote("relayed", number, giver, pbanswer=False)
+        await line.settle(lambda: len(line.feed.taken) == EVENTS)
+        assert sorted(line.feed.taken) == list(range(EVENTS))
+        assert line.feed.most <= policy.max_calls
+
+    run(main, policy)
+
+
+@each_wire
+def test_reading_stops_while_much_waits_and_goes_on_when_it_has_been_taken(policy: Policy) -> None:
+    """The sender feels it: no more than max_backlog bytes wait, and all arrive in the end."""
+
+    async def main(line: Line) -> None:
+        pair, transport = line.pair, line.pair.transport(line.pair.server)
+        for number in range(200):
+            line.root.callRemote("event", number, pbanswer=False)
+        await line.settle()
+        assert transport.is_paused
+        while line.feed.doors:
+            line.feed.open_all()
+            await line.settle()
+        assert not transport.is_paused
+        assert line.feed.taken == list(range(200))
+        assert pair.server.session.inbox.wants_data
+
+    run(main, policy.but(max_calls=1, max_backlog=2000))
+
+
+@each_wire
+def test_what_is_handled_meanwhile_does_not_stop_reading(policy: Policy) -> None:
+    """Only what waits counts as backlog: answers by the thousand pass one event that waits."""
+
+    async def main(line: Line) -> None:
+        server, transport = line.pair.server, line.pair.transport(line.pair.server)
+        giver = Giver()
+        line.root.callRemote("relayed", 0, giver, pbanswer=False)
+        line.root.callRemote("event", 1, pbanswer=False)
+        line.root.callRemote("event", 2, pbanswer=False)
+        await line.settle()
+        asked = server.remoteForName(ROOT)
+        line.pair.client.setNameForLocal(ROOT, giver)
+        for number in range(1000):
+            got: list[Any] = []
+            asked.callRemote("give", number).addBoth(got.append)
+            await line.settle(lambda got=got: bool(got))  # type: ignore[misc]
+            assert got == [number]
+        assert not transport.is_paused
+        assert server.session.inbox.waiting == 1
+
+    run(main, policy.but(max_calls=1, max_backlog=2000))
+
+
+@each_wire
+def test_events_that_came_before_a_drain_are_run(policy: Policy) -> None:
+    """The drain ends when they have; those that come later are counted, and told of once."""
+
+    async def main(line: Line) -> None:
+        server = line.pair.server
+        for number in range(4):
+            line.root.callRemote("event", number, pbanswer=False)
+        await line.settle()
+        ended: list[Any] = []
+        server.drain().addCallback(ended.append)
+        while line.feed.doors:
+            assert not ended
+            line.feed.open_all()
+            await line.settle()
+        assert line.feed.taken == [0, 1, 2, 3]
+        assert len(ended) == 1
+
+    run(main, policy.but(max_calls=1))
+
+
+def test_an_event_that_comes_during_a_drain_is_counted_and_told_of(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The sender counts it where it was told of the drain, else the receiver."""
+    caplog.set_level(logging.WARNING)
+
+    async def main(line: Line) -> None:
+        line.pair.server.drain()
+        if line.pair.client.dialect == "msgpack/1":
+            await line.settle()
+        for number in range(3):
+            line.root.callRemote("event", number, pbanswer=False)
+        line.root.send("event", 3)
+        await line.settle()
+        assert line.feed.taken == []
+
+    for dialect, ours, theirs in (("msgpack/1", 4, 0), ("pb", 0, 4)):
+        caplog.clear()
+        seen: list[Any] = []
+
+        async def counted(line: Line, seen: list[Any] = seen) -> None:
+            await main(line)
+            seen.append(line.pair.client.session.stats.sends_dropped)
+            seen.append(line.pair.server.session.stats.sends_refused)
+
+        run(counted, STRICT.but(dialects=(dialect,)))
+        assert seen == [ours, theirs]
+        texts = [record.getMessage() for record in caplog.records]
+        assert len([text for text in texts if "'event'" in text]) == 1
+
+
+@each_wire
+@pytest.mark.parametrize(
+    ("name", "args"), [("nothing", ()), ("count", (1, 2)), ("count", (Giver(),))]
+)
+def test_an_event_that_no_method_takes_is_counted_and_told_of_once(
+    policy: Policy, name: str, args: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody is told of the error: the receiver's log has the first, and its counter all."""
+    caplog.set_level(logging.WARNING)
+
+    async def main(line: Line) -> None:
+        for _ in range(3):
+            line.root.callRemote(name, *args, pbanswer=False)
+        await line.settle()
+        assert line.pair.server.session.stats.sends_refused == 3
+
+    run(main, policy)
+    texts = [record.getMessage() for record in caplog.records]
+    assert len([text for text in texts if f"'{name}' without an answer" in text]) == 1
+
+
+@each_wire
+def test_with_no_calls_allowed_at_all_an_event_is_counted(policy: Policy) -> None:
+    """Nothing runs that could end, so it would wait for ever."""
+
+    async def main(line: Line) -> None:
+        line.root.callRemote("event", 1, pbanswer=False)
+        await line.settle()
+        assert line.feed.taken == []
+        assert line.pair.server.session.stats.sends_refused == 1
+
+    run(main, policy.but(max_calls=0))
