@@ -140,7 +140,9 @@ class Calls:
             request_id = self._session.call(
                 command, object_id, text, args, kw, perspective, wants_answer, deadline
             )
-        except Exception as exc:  # noqa: BLE001 - what cannot be sent fails the call, not the caller
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as exc:  # noqa: BLE001 - what cannot be sent fails the call, not the caller
             if wants_answer:
                 return _unsent(text)
             self._session.stats.sends_dropped += 1
@@ -181,7 +183,9 @@ class Calls:
             self.check_loop(f"send('{name}')")
         try:
             self._session.call(command, object_id, name, args, kw, perspective, False)
-        except Exception as exc:  # noqa: BLE001 - the caller waits for nothing
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as exc:  # noqa: BLE001 - the caller waits for nothing
             self._session.stats.sends_dropped += 1
             journal.unsent(self._session.host, name, exc)
         else:

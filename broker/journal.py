@@ -96,7 +96,7 @@ def peer_leaves(owner: Logged, event: PeerLeaves) -> None:
     _log(owner, logging.INFO, "%s leaves: %s: %s", owner.peer.address, code, text)
 
 
-def unsent(owner: Logged, name: str, error: Exception) -> None:
+def unsent(owner: Logged, name: str, error: BaseException) -> None:
     """A call without answer could not be sent."""
     text = f"call of '{text_of(name)}' without answer was not sent"
     owner.ration.log_error(logger, owner.peer.address, text, error)
@@ -183,7 +183,9 @@ def guard(owner: Logged, function: Callable[[], object]) -> None:
     """Call the application's function; what it raises is logged, and ends nothing."""
     try:
         function()
-    except Exception as exc:  # noqa: BLE001 - logged, and ends nothing else
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as exc:  # noqa: BLE001 - logged, and ends nothing else
         text = "a callback of the application raised"
         owner.ration.log_error(logger, owner.peer.address, text, exc)
 

@@ -116,7 +116,9 @@ def is_small(value: object, most: int = _SMALL) -> bool:
         try:
             left -= 1 + _weight(item)
             parts = _parts(item)
-        except Exception:  # noqa: BLE001 - a class may have answered for its instances
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException:  # noqa: BLE001 - a class may have answered for its instances
             return False
         if parts is None:
             return False
@@ -182,7 +184,9 @@ def _called(function: Any, value: object) -> str:
     """Return what ``str`` or ``repr`` of a value gives, whatever methods of its class do."""
     try:
         return str(function(value))
-    except Exception as exc:  # noqa: BLE001 - a broken method must not hide what is told
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as exc:  # noqa: BLE001 - a broken method must not hide what is told
         name = type(value).__name__
         return f"<{name} whose {function.__name__}() raised {type(exc).__name__}>"
 

@@ -162,7 +162,9 @@ class Pump:
         """
         try:
             self.run()
-        except Exception as error:  # noqa: BLE001 - a hook may raise anything
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 - a hook may raise anything
             self._give_up(error)
 
     def _run_on(self, now: float) -> bool:

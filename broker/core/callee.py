@@ -43,7 +43,7 @@ from broker.core.strikes import Strikes
 from broker.core.tables import shown
 from broker.core.translator import Translator, walk_of
 from broker.core.whereabouts import name_result
-from broker.core.work import PUT_OFF, Work, begun
+from broker.core.work import PUT_OFF, Work, begun, call_hook
 from broker.errors import NoSuchObject, ServerBusy, ServerDraining, WrongArguments
 from jelly.atoms import Expression
 from jelly.errors import EncodeError, ProtocolError
@@ -282,9 +282,11 @@ class Callee:
 
     def _receive(self, call: IncomingCall, message: Any) -> Work:
         try:
-            target = self._admit(message, call.wants_answer)
+            target = call_hook(self._admit, message, call.wants_answer)
             call.principal = self._principal_of(message)
-        except Exception as error:  # noqa: BLE001 - an object's own lookup may raise anything
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 - an object's own lookup may raise anything
             yield from self._discard(message)
             self._refuse(call, error)
             self._strikes.note(error)
@@ -328,7 +330,9 @@ class Callee:
             if overrides_hook(target, "remoteMessageReceived") or not isinstance(route, Route):
                 return True
             method = find_method(route, message.name, self._policy.dynamic_methods)
-        except Exception:  # noqa: BLE001 - it fails, and that is an answer which may come at once
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException:  # noqa: BLE001 - it fails, and that is an answer which may come at once
             return False
         return not inspect.iscoroutinefunction(method)
 
@@ -394,7 +398,7 @@ class Callee:
     ) -> Generator[object, None, Any]:
         """Return the value of an expression, as seen through somebody's eyes."""
         walk = self._unjelly_walk(expression, perspective)
-        while (value := enter(next, walk)) is UNFINISHED:
+        while (value := call_hook(enter, next, walk)) is UNFINISHED:
             yield UNFINISHED
         return value
 
@@ -402,14 +406,14 @@ class Callee:
         enter = self._enter_of(call.principal)
         call.kind = type(target)
         is_hooked = overrides_hook(target, "remoteMessageReceived")
-        route = target.remoteMessageReceived if is_hooked else target.route()
+        route = target.remoteMessageReceived if is_hooked else call_hook(target.route)
         if not isinstance(route, Route):
             # A hook of the class's own, which knows expressions.
             if type(message) in PLAIN:
                 message = with_expressions(message)
             call.is_read = call.was_run = True
             self.last_name = call.name
-            return enter(route, self._host, call.name, message.args, message.kw)
+            return call_hook(enter, route, self._host, call.name, message.args, message.kw)
         call.route = route
         if route.principal is not None:
             call.principal = route.principal
@@ -421,15 +425,16 @@ class Callee:
             kw = yield from self._read(kw, route.perspective, enter)
         del message
         call.is_read = True
-        method = find_method(route, call.name, self._policy.dynamic_methods)
+        method = call_hook(find_method, route, call.name, self._policy.dynamic_methods)
         if route.unanswered is not None and not call.wants_answer:
             raise route.unanswered()
         self.last_name = call.name
-        enter(check_condition, method, call.name)
+        call_hook(enter, check_condition, method, call.name)
         call.args, call.kw = args, kw = checked_arguments(args, kw)
         call.was_run = True
         try:
-            return enter(call_method, method, call.name, route.leading + args, kw, route.is_ours)
+            args = route.leading + args
+            return call_hook(enter, call_method, method, call.name, args, kw, route.is_ours)
         except WrongArguments as error:
             call.was_run = was_raised(error) or route.is_ours
             raise
@@ -462,7 +467,9 @@ class Callee:
         try:
             # A hook of the class's own answers in expressions already.
             is_done = call.route is not None and outbox.answer(call.request_id, value)
-        except Exception as error:  # noqa: BLE001 - a value that cannot be sent fails this call
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 - a value that cannot be sent fails this call
             _name_result(error, call.name, value)
             self._refuse(call, error)
             return None
@@ -490,21 +497,20 @@ class Callee:
             packing = outbox.pack_walk([b"answer", call.request_id, expression])
             del expression
             packed = yield from self._sliced(packing, scope)
-        except Exception as error:  # noqa: BLE001 - a value that cannot be sent fails this call
+        except BaseException as error:
             outbox.roll_back(scope)
+            if isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit):
+                raise
             _name_result(error, call.name, value)
             self._refuse(call, error)
             return
-        except BaseException:
-            outbox.roll_back(scope)
-            raise
         before = outbox.size
         outbox.commit(scope, packed)
         self.answered += outbox.size - before
 
     def _sliced(self, walk: Iterator[Any], scope: Scope) -> Generator[object, None, Any]:
         """Return what a walk yields at last, which has its scope open at each step."""
-        while (result := next(walk)) is UNFINISHED:
+        while (result := call_hook(next, walk)) is UNFINISHED:
             if scope.can_pause:
                 self._translator.close(scope)
                 yield UNFINISHED
@@ -519,7 +525,9 @@ class Callee:
             before = outbox.size
             try:
                 self._send_error(call, shown_error)
-            except Exception as second:  # noqa: BLE001 - an error that cannot be sent is told as such
+            except (KeyboardInterrupt, SystemExit):
+                raise
+            except BaseException as second:  # noqa: BLE001 - an error that cannot be sent is told as such
                 told, told_id = self._send_plainer_error(call, shown_error, second)
                 if told_id is not None:
                     # The peer was shown this id, so the log has it, with what led to it.
@@ -535,7 +543,7 @@ class Callee:
         self._host.on_event(CallRaised(call.name, error, error_id, one_way_to, refused))
 
     def _send_plainer_error(
-        self, call: IncomingCall, shown_error: Any, fault: Exception
+        self, call: IncomingCall, shown_error: Any, fault: BaseException
     ) -> tuple[BaseException, str | None]:
         """Send an error without its fields; where it has none, or that fails, say so instead.
 
@@ -547,7 +555,9 @@ class Callee:
             try:
                 self._send_error(call, shown_error)
                 return fault, None
-            except Exception as second:  # noqa: BLE001 - as where it was tried first
+            except (KeyboardInterrupt, SystemExit):
+                raise
+            except BaseException as second:  # noqa: BLE001 - as where it was tried first
                 fault = second
         told = RuntimeError(f"the error cannot be sent: {type(fault).__name__}")
         shown_error, error_id = self._host.shown_error(told)

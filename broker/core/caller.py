@@ -13,7 +13,7 @@ from broker.core.stats import Stats
 from broker.core.tables import QuestionTable
 from broker.core.translator import Translator, walk_of
 from broker.core.whereabouts import name_argument
-from broker.core.work import Work, begun
+from broker.core.work import Work, begun, call_hook
 from jelly.errors import EncodeError, TooLarge
 from jelly.slices import UNFINISHED
 
@@ -168,9 +168,11 @@ class Caller:
             seen_by, principal = split_view(perspective)
             enter = _directly if principal is None else principal.enter
             walk = self._unjelly_walk(expression, seen_by)
-            while (outcome := enter(next, walk)) is UNFINISHED:
+            while (outcome := call_hook(enter, next, walk)) is UNFINISHED:
                 yield UNFINISHED
-        except Exception as error:  # noqa: BLE001 - an answer that may not come in fails this call
+        except (KeyboardInterrupt, SystemExit, GeneratorExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 - an answer that may not come in fails this call
             tell, outcome = self._host.refused, error
         del expression
         # It counts as open until here: the connection may have ended meanwhile, or its caller given

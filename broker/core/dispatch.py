@@ -130,7 +130,9 @@ def free_methods(target: Any) -> tuple[tuple[Any, ...], Mapping[str, types.Funct
         return (), _NONE
     try:
         route = target.route()
-    except Exception:  # noqa: BLE001 - raised again, and answered, where the call itself is made
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException:  # noqa: BLE001 - raised again, and answered, where the call itself is made
         return (), _NONE
     if not isinstance(route, Route) or route.unanswered or route.principal:
         return (), _NONE

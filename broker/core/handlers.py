@@ -104,7 +104,9 @@ def _on_decache(session: Owner, message: messages.Decache) -> None:
         # Told first, as Twisted does: what the hook still sends comes before the number ends.
         try:
             entry.stop()
-        except Exception as error:  # noqa: BLE001 - the hook is the application's, not the peer's
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 - the hook is the application's, not the peer's
             session.host.on_event(CallRaised("stoppedObserving", error, None))
         session.outbox.send(b"uncache", message.cache_id)
 

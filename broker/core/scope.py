@@ -79,12 +79,14 @@ class Scope:
                 outer.requests.append(request_id)
             outer.requests += self.requests
 
-    def roll_back(self) -> list[Exception]:
+    def roll_back(self) -> list[BaseException]:
         """Undo all that was done, newest first; return what hooks of the application raised."""
-        errors: list[Exception] = []
+        errors: list[BaseException] = []
         while self._undo:
             try:
                 self._undo.pop()()
-            except Exception as error:  # noqa: BLE001 - the rest must be undone all the same
+            except (KeyboardInterrupt, SystemExit):
+                raise
+            except BaseException as error:  # noqa: BLE001 - the rest must be undone all the same
                 errors.append(error)
         return errors

@@ -6,10 +6,12 @@ returns a generator instead: what is left to do. Each step of it is one slice (`
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from typing import Any, Final, TypeAlias
+from collections.abc import Callable, Generator
+from typing import Any, Final, TypeAlias, TypeVar
 
-__all__ = ["PUT_OFF", "Work", "begun", "finish"]
+__all__ = ["PUT_OFF", "Work", "begun", "call_hook", "finish"]
+
+Result = TypeVar("Result")
 
 Work: TypeAlias = Generator[object, None, None]
 """What is left to do for one message; each step does a slice of it."""
@@ -23,6 +25,18 @@ _DONE = object()
 def begun(work: Work) -> Work | None:
     """Do the first slice; return what is left, or None where that was all."""
     return None if next(work, _DONE) is _DONE else work
+
+
+def call_hook(function: Callable[..., Result], *args: Any) -> Result:
+    """Call what runs code of the application's, within work.
+
+    A GeneratorExit that it raises becomes a RuntimeError: only a generator that is closed ends by
+    one.
+    """
+    try:
+        return function(*args)
+    except GeneratorExit as error:
+        raise RuntimeError("a method or hook raised GeneratorExit") from error
 
 
 def finish(work: Work | None) -> None:

@@ -46,7 +46,9 @@ class LocalAsRemote:
             return method(*args, **kw)
         try:
             return succeed(getattr(self, f"async_{name}")(*args, **kw))
-        except Exception:  # noqa: BLE001 - whatever the method raises is the Deferred's
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException:  # noqa: BLE001 - whatever the method raises is the Deferred's
             # In no variable: the traceback has this frame, and together they would be a cycle.
             failed = fail(Failure())
             if self.reportAllTracebacks:

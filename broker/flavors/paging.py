@@ -124,7 +124,9 @@ class FilePager(Pager):
         """Read a piece and send it; an empty one is the end of the file."""
         try:
             page = self.fd.read(self.chunkSize)
-        except Exception as error:  # noqa: BLE001 - whatever reading raises ends the transfer
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever reading raises ends the transfer
             self.stopPaging()
             self.deferred.errback(error)
             return

@@ -70,7 +70,9 @@ def rebuilt(
         str(error)
         repr(error)
         _without_references(fields, None, None)
-    except Exception as fault:  # noqa: BLE001 - code of the class runs, on what a peer sent
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as fault:  # noqa: BLE001 - code of the class runs, on what a peer sent
         logger.warning("an error is no %s here: %s", qual(cls), text_of(str(fault)))
         return None
     return error
@@ -87,7 +89,9 @@ def fields_to_send(error: Any, security: Security, limits: Limits) -> dict[str, 
     try:
         fields = fields_of(error)
         _without_references(fields, security, limits)
-    except Exception as fault:  # noqa: BLE001 - properties and hooks of the application run
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as fault:  # noqa: BLE001 - properties and hooks of the application run
         unsent(type(error), fault)
         return {}
     return fields
@@ -114,7 +118,9 @@ def _obstacle(cls: type[BaseException]) -> str:
         error = _made(cls, _TRIAL)
         # What is printed by code of Python's own tells the text, or comes from the constructor.
         is_told = hasattr(cls.__str__, "__code__") or _TRIAL in str(error)
-    except Exception as fault:  # noqa: BLE001 - its own code runs, and may raise anything
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as fault:  # noqa: BLE001 - its own code runs, and may raise anything
         return f"its __new__ must take the text alone ({type(fault).__name__}); use __init__"
     return "" if is_told else "its text comes from its constructor, which does not run"
 

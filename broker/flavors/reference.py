@@ -153,7 +153,9 @@ class RemoteReference(Serializable):
         for callback in callbacks:
             try:
                 callback(self)
-            except Exception as exc:  # noqa: BLE001 - logged, and ends nothing else
+            except (KeyboardInterrupt, SystemExit):
+                raise
+            except BaseException as exc:  # noqa: BLE001 - logged, and ends nothing else
                 log_error(logger, "a callback of the application raised", exc)
 
 

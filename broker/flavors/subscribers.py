@@ -127,7 +127,7 @@ class Subscribers:
         subscriptions = list(self._subscriptions.values())
         if subscriptions:
             subscriptions[0].reference.broker.calls.check_loop(f"Subscribers.send('{_name}')")
-        fault: Exception | None = None
+        fault: BaseException | None = None
         failed: set[Subscription] = set()
         for subscription in subscriptions:
             error = subscription.tell(notice, key)
@@ -143,7 +143,7 @@ class Subscribers:
     def _judge(
         self,
         notice: Notice,
-        fault: Exception,
+        fault: BaseException,
         failed: set[Subscription],
         subscriptions: list[Subscription],
     ) -> None:

@@ -120,7 +120,7 @@ class Subscription:
         counts = self._counts
         return Delivery(counts.sent, counts.dropped, counts.conflated, self._size)
 
-    def tell(self, notice: Notice, key: Hashable) -> Exception | None:
+    def tell(self, notice: Notice, key: Hashable) -> BaseException | None:
         """Send an event, or let it wait; return what is wrong with it if it cannot be sent."""
         self._number += 1
         if not self._waiting and not self._by_key and not self._is_slow():
@@ -225,7 +225,7 @@ class Subscription:
         is_congested: bool = broker.pump.is_congested
         return is_congested
 
-    def _write(self, number: int, notice: Notice) -> Exception | None:
+    def _write(self, number: int, notice: Notice) -> BaseException | None:
         reference = self.reference
         if not reference.broker.calls.is_open:
             return None
@@ -233,7 +233,9 @@ class Subscription:
             if number - self._last > 1:
                 self._tell_missed(number - 1)
             reference.notify(notice)
-        except Exception as error:  # noqa: BLE001 - judged once for all subscribers
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 - judged once for all subscribers
             self._counts.dropped += 1
             # A fault of the event's, which the sender is told of, is no loss by slowness.
             self._last += 1
@@ -249,7 +251,7 @@ class Subscription:
             self.reference.notify(Notice(self._missed, (lost,), {}))
 
 
-def report(notice: Notice, error: Exception, to_whom: str) -> None:
+def report(notice: Notice, error: BaseException, to_whom: str) -> None:
     """Log what is wrong with an event, once for each event."""
     if not notice.has_failed:
         notice.has_failed = True

@@ -1,0 +1,276 @@
+"""Hooks that raise what is no Exception: the call fails, once, and nothing else does."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+import pytest
+from memory import BrokerPair
+
+from broker import pb
+from broker.core.policy import PUBLISHED, STRICT
+from broker.failure import Failure
+from jelly.jellier import Jellier
+from jelly.unjellier import Unjellier
+
+RAISED = [
+    pytest.fail.Exception,
+    pytest.skip.Exception,
+    asyncio.CancelledError,
+    GeneratorExit,
+    StopIteration,
+    BaseException,
+]
+DIALECTS = [("msgpack/1",), ("pb", "none")]
+# What the hooks of this module raise; None while nobody wants them to.
+WANTED: dict[str, type[BaseException]] = {}
+
+
+def act(hook: str) -> None:
+    """Raise, if this hook is to."""
+    if hook in WANTED:
+        raise WANTED[hook]("on purpose")
+
+
+class Copied(pb.Copyable, pb.RemoteCopy):
+    """Hooks of a copy."""
+
+    def getStateToCopy(self) -> dict[str, Any]:
+        """Be published."""
+        act("getStateToCopy")
+        return {"a": 1}
+
+    def setCopyableState(self, state: Any) -> None:
+        """Be published."""
+        act("setCopyableState")
+        self.__dict__.update(state)
+
+
+class Own(pb.Copyable, pb.RemoteCopy):
+    """Hooks that make the expression themselves."""
+
+    def jellyFor(self, jellier: Jellier) -> Any:
+        """Be published."""
+        act("jellyFor")
+        return [b"tests.Own", 5]
+
+    def unjellyFor(self, unjellier: Unjellier, expression: list[Any]) -> Any:
+        """Be published."""
+        act("unjellyFor")
+        return self
+
+
+class Posted(pb.Copyable, pb.RemoteCopy):
+    """A hook that is called at the end."""
+
+    def setCopyableState(self, state: Any) -> None:
+        """Take nothing."""
+
+    def getStateToCopy(self) -> dict[str, Any]:
+        """Give nothing."""
+        return {}
+
+    def postUnjelly(self) -> None:
+        """Be published."""
+        act("postUnjelly")
+
+
+class Named(pb.Referenceable):
+    """A hook that says what an object is."""
+
+    def processUniqueID(self) -> Any:
+        """Be published."""
+        act("processUniqueID")
+        return id(self)
+
+
+class Watched(pb.Cacheable):
+    """Hooks of a cache's owner."""
+
+    def __init__(self) -> None:
+        self.observer: Any = None
+
+    def getStateToCacheAndObserveFor(self, perspective: Any, observer: Any) -> Any:
+        """Be published."""
+        self.observer = observer
+        act("getStateToCacheAndObserveFor")
+        return {"a": 1}
+
+    def stoppedObserving(self, perspective: Any, observer: Any) -> None:
+        """Be published."""
+        act("stoppedObserving")
+
+
+class Watching(pb.RemoteCache):
+    """Hooks of a cache's holder."""
+
+    def setCopyableState(self, state: Any) -> None:
+        """Be published."""
+        act("cache.setCopyableState")
+
+    def observe_change(self) -> None:
+        """Be told."""
+        act("observe_change")
+
+
+pb.setUnjellyableForClass("tests.Own", Own)
+Posted.getTypeToCopy = lambda self: "tests.Posted"  # type: ignore[method-assign]
+Copied.getTypeToCopy = lambda self: "tests.Copied"  # type: ignore[method-assign]
+Watched.getTypeToCopy = lambda self: "tests.Watched"  # type: ignore[method-assign]
+pb.setUnjellyableForClass("tests.Posted", Posted)
+pb.setUnjellyableForClass("tests.Copied", Copied)
+pb.setUnjellyableForClass("tests.Watched", Watching)
+
+HOOKS = {
+    "getStateToCopy": Copied,
+    "setCopyableState": Copied,
+    "jellyFor": Own,
+    "unjellyFor": Own,
+    "postUnjelly": Posted,
+    "processUniqueID": Named,
+    "getStateToCacheAndObserveFor": Watched,
+    "cache.setCopyableState": Watched,
+}
+
+
+class House(pb.Root):
+    """Takes and gives."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.given: Any = None
+
+    def remote_take(self, *values: Any) -> str:
+        """Take anything."""
+        self.calls += 1
+        return "taken"
+
+    def remote_give(self) -> Any:
+        """Return what the test has put there."""
+        return self.given
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Any:
+    yield
+    WANTED.clear()
+
+
+def pair_of(dialects: Any, policy: Any = PUBLISHED) -> tuple[BrokerPair, House]:
+    """Two ends."""
+    house = House()
+    return BrokerPair(house, policy=policy.but(dialects=dialects)), house
+
+
+def is_well(pair: BrokerPair) -> bool:
+    """Whether the connection lives, and nothing is left behind on it."""
+    assert pair.call("take") == "taken"
+    for broker in (pair.client, pair.server):
+        assert not broker.disconnected
+        assert not broker.session.caller.questions.open
+        assert not broker.session.callee.running
+        assert broker.session.translator.scope is None
+        assert not broker.session.inbox.works
+    return True
+
+
+@pytest.mark.parametrize("dialects", DIALECTS, ids=lambda each: each[0])
+@pytest.mark.parametrize("kind", RAISED, ids=lambda each: each.__name__)
+@pytest.mark.parametrize("hook", HOOKS)
+def test_a_hook_fails_its_call(hook: str, kind: type[BaseException], dialects: Any) -> None:
+    """Of an argument and of a result, at the one who sends it and the one who gets it."""
+    pair, house = pair_of(dialects)
+    make = HOOKS[hook]
+    others = [pair.root.callRemote("take") for _ in range(2)]
+    WANTED[hook] = kind
+    for many in ((), tuple(range(3000))):
+        assert isinstance(pair.call("take", make(), *many), Failure)
+        house.given = [make(), *many]
+        assert isinstance(pair.call("give"), Failure)
+    WANTED.clear()
+    assert [pair.get(each) for each in others] == ["taken", "taken"]
+    assert pair.call("take", make()) == "taken"
+    assert is_well(pair)
+
+
+@pytest.mark.parametrize("dialects", DIALECTS, ids=lambda each: each[0])
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
+def test_what_ends_the_program_passes(kind: type[BaseException], dialects: Any) -> None:
+    """Ctrl-C in a hook is no answer."""
+    pair, _ = pair_of(dialects)
+    WANTED["getStateToCopy"] = kind
+    with pytest.raises(kind):
+        pair.root.callRemote("take", Copied())
+    WANTED.clear()
+    assert is_well(pair)
+
+
+@pytest.mark.parametrize("dialects", DIALECTS, ids=lambda each: each[0])
+@pytest.mark.parametrize("kind", RAISED, ids=lambda each: each.__name__)
+def test_a_cache_s_hooks(
+    kind: type[BaseException], dialects: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A change fails at the owner; the end of the observing is logged, and ends all the same."""
+    pair, house = pair_of(dialects)
+    # The records that are kept hold tracebacks, and they the cache.
+    monkeypatch.setattr(logging.getLogger("broker"), "disabled", True)
+    monkeypatch.setattr(logging.getLogger("broker.connection"), "disabled", True)
+    house.given = owner = Watched()
+    cache = pair.call("give")
+    WANTED["observe_change"] = WANTED["stoppedObserving"] = kind
+    assert isinstance(pair.get(owner.observer.callRemote("change")), Failure)
+    del cache
+    pair.collect()
+    assert len(pair.server.session.translator.published) == 0
+    assert len(pair.client.session.translator.held) == 0
+    assert is_well(pair)
+    # At the end of the connection, too.
+    kept = pair.call("give")
+    pair.cut()
+    assert kept.broker is None
+    assert pair.server.disconnected
+    assert pair.client.closed.called
+    assert pair.server.closed.called
+
+
+@pytest.mark.parametrize("dialects", DIALECTS, ids=lambda each: each[0])
+@pytest.mark.parametrize("kind", RAISED, ids=lambda each: each.__name__)
+def test_a_call_without_answer_does_not_raise(kind: type[BaseException], dialects: Any) -> None:
+    """It is logged, and counted as dropped."""
+    pair, house = pair_of(dialects)
+    WANTED["getStateToCopy"] = kind
+    assert pair.root.callRemote("take", Copied(), pbanswer=False) is None
+    pair.root.send("take", Copied())
+    assert pair.client.session.stats.sends_dropped == 2
+    WANTED.clear()
+    assert is_well(pair)
+    assert house.calls == 1
+
+
+@pytest.mark.parametrize("kind", RAISED, ids=lambda each: each.__name__)
+def test_under_the_strict_policy(kind: type[BaseException]) -> None:
+    """The same, where only registered classes come in."""
+    pair, house = pair_of(("msgpack/1",), STRICT)
+    house.given = Named()
+    WANTED["processUniqueID"] = kind
+    assert isinstance(pair.call("give"), Failure)
+    assert isinstance(pair.call("take", Named()), Failure)
+    WANTED.clear()
+    assert is_well(pair)
+
+
+def test_work_that_is_closed_ends_as_closed() -> None:
+    """A GeneratorExit that no hook raised is no error of the call: the connection has gone."""
+    pair, house = pair_of(("msgpack/1",))
+    house.given = [Copied(), *([[1]] * 100_000)]
+    waiting = pair.root.callRemote("give")
+    failures: list[Any] = []
+    waiting.addErrback(failures.append)
+    pair.server.session.receive(pair.transport(pair.client).take())
+    pair.server.session.pump(1)
+    assert pair.server.session.inbox.works
+    pair.cut()
+    assert not pair.server.session.inbox.works
+    assert len(failures) == 1
