@@ -438,9 +438,9 @@ class Broker(Doors):
 
         This is what the published ``…MessageReceived`` hooks do unless overridden.
         """
-        method = find_method(route, name, self.policy.dynamic_methods)
         values = self.unserialize(args, route.perspective)
         keywords = self.unserialize(kw, route.perspective)
+        method = find_method(route, name, self.policy.dynamic_methods)
         check_condition(method, name)
         values, keywords = checked_arguments(values, keywords)
         result = call_method(method, name, route.leading + values, keywords, route.is_ours)

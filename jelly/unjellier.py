@@ -34,7 +34,7 @@ from jelly.security import DummySecurityOptions, Security, SecurityOptions
 from jelly.slices import MANY, PARTS, UNFINISHED, VISITS, consumed, finish
 from jelly.state import put_plain_state
 
-__all__ = ["Row", "Unjellier"]
+__all__ = ["WORDS", "Row", "Unjellier"]
 
 # A caller's own row: it makes the value of an expression that starts with its tag.
 Row: TypeAlias = Callable[["Unjellier", list[Any]], Any]
@@ -101,6 +101,14 @@ class Unjellier:
         self.expanded = 0
         self._weights: dict[int, int] = {}
         self._is_shared = False
+        # The references that were read, by the id of their expressions; and expressions, with their
+        # tags, that may hold others.
+        self.read: set[int] = set()
+        self.unread: list[tuple[bytes | None, Any]] = []
+
+    def note_read(self, expression: list[Any]) -> None:
+        """Note that what a reference stands for has been received: it counts as read."""
+        self.read.add(id(expression))
 
     def is_declared(self, cls: type) -> bool:
         """Whether the fields that a class of copies declares are the only ones that it gets."""
@@ -164,74 +172,84 @@ class Unjellier:
     def _walk(self, root: Expression) -> Iterator[Any]:
         since = self.knots.mark()
         holder: list[Any] = []
+        opened_items: list[tuple[bytes | None, Any]] = []
         frame = Frame(holder, iter((root,)), _root, None, None)
         outer: list[Frame] = []
         # The numbered containers that are open: how deep, which number, what was counted before.
         weighed: list[tuple[int, int, int]] = []
         readers, limits, allowed, keys = leaves.READERS, self.limits, self._allowed, self.keys
         visits, hashed = VISITS, keys.total
-        while True:
-            visits -= 1
-            if visits <= 0:
-                yield UNFINISHED
-                visits = VISITS
-            parts = frame.parts
-            full = len(parts) + PARTS
-            for item in islice(frame.rest, PARTS):
-                if type(item) is not list:
-                    if type(item) not in ATOMS:
-                        raise MalformedJelly(f"{type(item).__name__} in an expression")
-                    parts.append(item)
-                    continue
-                tag = item[0] if item else None
-                if type(tag) is not bytes or tag not in allowed:
-                    tag = self._tag(item)
-                read = readers.get(tag)
-                if read is not None:
-                    parts.append(read(item, limits))
-                    continue
-                number = None
-                if tag == atoms.REFERENCE:
-                    number, item = self._numbered(item)  # noqa: PLW2901 - what it stands for
-                    tag, value = self._tag_of_numbered(number, item)
-                    if tag is None:
-                        parts.append(value)
+        item, tag = root, None
+        try:
+            while True:
+                visits -= 1
+                if visits <= 0:
+                    yield UNFINISHED
+                    visits = VISITS
+                parts = frame.parts
+                full = len(parts) + PARTS
+                for item in islice(frame.rest, PARTS):
+                    if type(item) is not list:
+                        if type(item) not in ATOMS:
+                            raise MalformedJelly(f"{type(item).__name__} in an expression")
+                        parts.append(item)
                         continue
-                before = self.expanded
-                self.expanded += len(item)
-                if weighed or number is not None:
-                    self.expanded += _text_weight(tag, item)
-                opened = self._open(tag, item, number)
-                if type(opened) is Frame:
-                    outer.append(frame)
+                    tag = item[0] if item else None
+                    if type(tag) is not bytes or tag not in allowed:
+                        tag = self._tag(item)
+                    read = readers.get(tag)
+                    if read is not None:
+                        parts.append(read(item, limits))
+                        continue
+                    number = None
+                    if tag == atoms.REFERENCE:
+                        number, item = self._numbered(item)  # noqa: PLW2901 - what it stands for
+                        tag, value = self._tag_of_numbered(number, item)
+                        if tag is None:
+                            parts.append(value)
+                            continue
+                    before = self.expanded
+                    self.expanded += len(item)
+                    if weighed or number is not None:
+                        self.expanded += _text_weight(tag, item)
+                    opened = self._open(tag, item, number)
+                    if type(opened) is Frame:
+                        outer.append(frame)
+                        opened_items.append((tag, item))
+                        if number is not None:
+                            weighed.append((len(outer), number, before))
+                        frame = opened
+                        break
                     if number is not None:
-                        weighed.append((len(outer), number, before))
-                    frame = opened
-                    break
-                if number is not None:
-                    self._resolve(number, opened)
-                    self._weights[number] = self.expanded - before
-                parts.append(opened)
-            else:
-                if len(parts) == full:
-                    continue
-                value = frame.finish(self, parts, frame.target)
-                if keys.total != hashed:
-                    # Hashing is work, too.
-                    visits -= (keys.total - hashed) // PARTS
-                    hashed = keys.total
-                if type(value) is Frame:
-                    frame = value
-                    continue
-                if not outer:
-                    break
-                if frame.number is not None:
-                    self._resolve(frame.number, value)
-                if weighed and weighed[-1][0] == len(outer):
-                    _, number, before = weighed.pop()
-                    self._weights[number] = self.expanded - before
-                frame = outer.pop()
-                frame.parts.append(value)
+                        self._resolve(number, opened)
+                        self._weights[number] = self.expanded - before
+                    parts.append(opened)
+                else:
+                    if len(parts) == full:
+                        continue
+                    value = frame.finish(self, parts, frame.target)
+                    if keys.total != hashed:
+                        # Hashing is work, too.
+                        visits -= (keys.total - hashed) // PARTS
+                        hashed = keys.total
+                    if type(value) is Frame:
+                        frame = value
+                        continue
+                    if not outer:
+                        break
+                    if frame.number is not None:
+                        self._resolve(frame.number, value)
+                    if weighed and weighed[-1][0] == len(outer):
+                        _, number, before = weighed.pop()
+                        self._weights[number] = self.expanded - before
+                    frame = outer.pop()
+                    opened_items.pop()
+                    frame.parts.append(value)
+        except GeneratorExit:
+            raise
+        except BaseException:
+            self._note_unread(tag, item, opened_items, [*outer, frame])
+            raise
         if self.knots.are_used:
             settling = self.knots.settle(since)
             while next(settling) is UNFINISHED:
@@ -239,6 +257,21 @@ class Unjellier:
             tie(holder)
             value = holder[0]
         yield value
+
+    def _note_unread(
+        self,
+        tag: Any,
+        item: Any,
+        opened: list[tuple[bytes | None, Any]],
+        frames: list[Frame],
+    ) -> None:
+        """Note what a walk that failed at ``item`` has not read."""
+        self.unread += opened
+        if not opened or item is not opened[-1][1]:
+            self.unread.append((tag if type(tag) is bytes else None, item))
+        for frame in frames:
+            # Parts that were taken out of a list that is emptied.
+            self.unread += [(None, part) for part in frame.rest if type(part) is list]
 
     def _tag(self, expression: list[Any]) -> bytes:
         tag = expression[0] if expression else None
@@ -339,6 +372,7 @@ class Unjellier:
 
     def _registered(self, cls: Any, expression: list[Any], number: int | None) -> Any:
         if not isinstance(cls, type):
+            self.unread.append((expression[0], expression))
             return self._then_post(cls(self, expression))
         blank = blank_of(cls)
         hook = getattr(cls, "unjellyFor", None)
@@ -349,6 +383,7 @@ class Unjellier:
             return self._stateful(blank, state, number, _set_unjellied)
         if number is not None:
             self._references[number] = blank
+        self.unread.append((expression[0], expression))
         value = blank.unjellyFor(self, expression)
         if value is not blank and number is not None:
             self._references[number] = value
@@ -436,3 +471,8 @@ _OPENERS: dict[bytes, Callable[[Unjellier, list[Any], int | None], Any]] = {
     atoms.PERSISTENT: Unjellier._persistent,
     atoms.UNPERSISTABLE: Unjellier._unpersistable,
 }
+
+WORDS: frozenset[bytes] = frozenset(
+    {*leaves.READERS, *code.READERS, *_OPENERS, atoms.REFERENCE, atoms.DEREFERENCE}
+)
+"""The tags that are no names of classes."""

@@ -185,6 +185,18 @@ class HeldCacheTable:
         entry = self._by_id[cache_id] = HeldCache(principal)
         entry.hold(value, self._handle(cache_id, value))
 
+    def let_go(self, cache_id: int) -> None:
+        """Release one reception of a cache that was not read, and may not be held.
+
+        Its number stays known until the peer says uncache. Nothing happens for a new number where
+        max_refs caches are held.
+        """
+        if cache_id not in self._by_id:
+            if len(self._by_id) >= self._max_refs:
+                return
+            self._by_id[cache_id] = HeldCache(None)
+        self._on_collected(cache_id, 1)
+
     def refresh(self, cache_id: int, value: Any) -> None:
         """Follow a ``setCopyableState`` that put another dict in the place of the first."""
         entry = self._by_id.get(cache_id)
@@ -240,7 +252,7 @@ class HeldCacheTable:
 
     def _entry(self, cache_id: object) -> HeldCache:
         entry = self._by_id.get(cache_id) if is_number(cache_id) else None
-        if entry is None:
+        if entry is None or entry.handle is None:
             raise MalformedJelly(f"cache {shown(cache_id)} is not held")
         return entry
 

@@ -6,7 +6,6 @@ waited for here: CallPending hands it out, and ``finish`` or ``fail`` answers la
 
 from __future__ import annotations
 
-import contextlib
 import contextvars
 import inspect
 from collections.abc import Callable, Generator, Iterator
@@ -69,6 +68,7 @@ class IncomingCall:
         is_read: whether what fails from now on is not the fault of what the peer sent.
         kind: the class of the object, once that is looked at in any but the quickest way.
         was_run: whether the method was called.
+        watched: references in the arguments that a hook of the class's own has been given.
     """
 
     __slots__ = (
@@ -83,6 +83,7 @@ class IncomingCall:
         "route",
         "wants_answer",
         "was_run",
+        "watched",
     )
 
     def __init__(
@@ -97,6 +98,7 @@ class IncomingCall:
         self.is_read = False
         self.kind: type | None = None
         self.was_run = False
+        self.watched: list[list[Any]] = []
         self.args: tuple[Any, ...] = ()
         self.kw: dict[str, Any] = {}
 
@@ -299,6 +301,7 @@ class Callee:
         except (KeyboardInterrupt, SystemExit, GeneratorExit):
             raise
         except BaseException as error:  # noqa: BLE001 - whatever a method raises is its answer
+            self._translator.let_go_unread(call.watched)
             self._refuse(call, error)
             if not call.is_read:
                 self._strikes.note(error)
@@ -314,12 +317,14 @@ class Callee:
             What is left to do, where the answer is large.
         """
         if self.running.pop(_key(call), None) is call:
+            self._translator.let_go_unread(call.watched)
             return self._answer(call, value)
         return None
 
     def fail(self, call: IncomingCall, error: Any) -> None:
         """Refuse a call that was pending, by an exception or a Failure; see :meth:`finish`."""
         if self.running.pop(_key(call), None) is call:
+            self._translator.let_go_unread(call.watched)
             self._refuse(call, error)
 
     def begins_at_once(self, message: Any) -> bool:
@@ -358,6 +363,7 @@ class Callee:
     def _conclude(self, call: IncomingCall, result: Any) -> Work | None:
         """Answer a call with what its method returned, or hand that out if it is an awaitable."""
         if getattr(type(result), "__await__", None) is None:
+            self._translator.let_go_unread(call.watched)
             return self._answer(call, result)
         if not self._keeps_arguments:
             # What the method drops while it waits is released then.
@@ -387,11 +393,8 @@ class Callee:
 
     def _discard(self, message: Any) -> Work:
         """Let go of what the arguments refer to: the peer has counted it, and waits for that."""
-        if type(message) in PLAIN:
-            return
-        for part in (message.args, message.kw):
-            with contextlib.suppress(Exception):
-                yield from self._read(part, None, self._enter)
+        if type(message) not in PLAIN:
+            yield from self._translator.let_go(message.args, message.kw)
 
     def _read(
         self, expression: Expression, perspective: Any, enter: Callable[..., Any]
@@ -411,6 +414,8 @@ class Callee:
             # A hook of the class's own, which knows expressions.
             if type(message) in PLAIN:
                 message = with_expressions(message)
+            else:
+                call.watched = self._translator.watch(message.args, message.kw)
             call.is_read = call.was_run = True
             self.last_name = call.name
             return call_hook(enter, route, self._host, call.name, message.args, message.kw)
@@ -421,7 +426,13 @@ class Callee:
         args, kw = message.args, message.kw
         if type(message) not in PLAIN:
             # Arguments first: what they refer to is released also where there is no such method.
-            args = yield from self._read(args, route.perspective, enter)
+            try:
+                args = yield from self._read(args, route.perspective, enter)
+            except (KeyboardInterrupt, SystemExit, GeneratorExit):
+                raise
+            except BaseException:
+                yield from self._translator.let_go(kw)
+                raise
             kw = yield from self._read(kw, route.perspective, enter)
         del message
         call.is_read = True

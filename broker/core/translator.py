@@ -10,6 +10,7 @@ Scope, so that what was exported for it can be taken back.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any, Protocol
 
 from broker.core.caches import HeldCacheTable, PublishedCacheTable
@@ -19,13 +20,14 @@ from broker.core.policy import Policy
 from broker.core.principal import Principal, current_principal, view_of
 from broker.core.scope import Scope
 from broker.core.tables import ExportTable, ImportTable, Numbers, shown
+from broker.core.unread import counted_in
 from broker.errors import NoSuchObject
 from jelly.atoms import Expression
 from jelly.errors import MalformedJelly
 from jelly.jellier import Jellier
 from jelly.numbers import number_in
 from jelly.slices import UNFINISHED, finish
-from jelly.unjellier import Row, Unjellier
+from jelly.unjellier import WORDS, Row, Unjellier
 
 __all__ = ["Invoker", "Translator", "walk_of"]
 
@@ -65,9 +67,11 @@ class Translator:
     """
 
     __slots__ = (
+        "_dropped",
         "_invoker",
         "_policy",
         "_rows",
+        "_watched",
         "exports",
         "held",
         "imports",
@@ -93,6 +97,9 @@ class Translator:
         self.sole_principal: Principal | None = None
         self._policy = policy
         self._invoker = invoker
+        self._dropped = dropped
+        # References in the arguments of hooks that read expressions, until they are read.
+        self._watched: dict[int, list[Any]] = {}
         # Made with the first graph that comes in: to many a connection none ever does.
         self._rows: dict[bytes, Row] | None = None
 
@@ -171,7 +178,7 @@ class Translator:
         policy = self._policy
         if self._rows is None:
             self._rows = self._made_rows()
-        walk = Unjellier(
+        unjellier = Unjellier(
             policy.security,
             None,
             self._invoker,
@@ -181,16 +188,78 @@ class Translator:
             policy.allow_code,
             policy.declared_state,
             consumes,
-        ).walk(expression)
+        )
+        walk = unjellier.walk(expression)
         del expression
         value = UNFINISHED
         while value is UNFINISHED:
             outer, self.perspective = self.perspective, perspective
             try:
                 value = next(walk)
+            except (KeyboardInterrupt, SystemExit):
+                raise
+            except BaseException:
+                self.perspective = outer
+                yield from self._release_unread(unjellier)
+                raise
             finally:
                 self.perspective = outer
+            if value is not UNFINISHED and unjellier.unread:
+                yield from self._release_unread(unjellier)
             yield value
+
+    def let_go(self, *expressions: Expression) -> Iterator[Any]:
+        """Release what the peer has counted in expressions that are not read.
+
+        A walk of ``jelly.slices`` without a result.
+        """
+        for each in counted_in([(None, item) for item in expressions], self._is_cache):
+            if each is UNFINISHED:
+                yield UNFINISHED
+            else:
+                self._release(each)
+
+    def watch(self, *expressions: Expression) -> list[list[Any]]:
+        """Return the references in expressions that a hook is given, for :meth:`let_go_unread`."""
+        entries = [(None, item) for item in expressions]
+        found = [each for each in counted_in(entries, self._is_cache) if each is not UNFINISHED]
+        self._watched.update((id(each), each) for each in found)
+        return found
+
+    def let_go_unread(self, watched: list[list[Any]]) -> None:
+        """Release those that the hook has not read."""
+        while watched:
+            each = watched.pop()
+            if id(each) in self._watched:
+                self._release(each)
+
+    def _release_unread(self, unjellier: Unjellier) -> Iterator[Any]:
+        unread, unjellier.unread = unjellier.unread, []
+        for each in counted_in(unread, self._is_cache):
+            if each is UNFINISHED:
+                yield UNFINISHED
+            elif id(each) not in unjellier.read:
+                unjellier.note_read(each)
+                self._release(each)
+
+    def _release(self, expression: list[Any]) -> None:
+        self._watched.pop(id(expression), None)
+        if expression[0] == b"remote":
+            self._dropped.reference(expression[1], 1)
+        else:
+            self.held.let_go(expression[1])
+
+    def _is_cache(self, tag: bytes) -> bool:
+        cls = self._policy.registry.class_for(tag)
+        if cls is not None:
+            return bool(getattr(cls, "is_held_cache", False))
+        # One whose class is not known here, unless it is no instance at all.
+        return not (tag in WORDS or tag in (self._rows or ()) or self._policy.registry.knows(tag))
+
+    def _note_read(self, unjellier: Unjellier, expression: list[Any]) -> None:
+        unjellier.note_read(expression)
+        if self._watched:
+            self._watched.pop(id(expression), None)
 
     def export(self, value: Any, identity: Any) -> ObjectId:
         """Count one sending of an object, and return its id; part of the open scope, if any."""
@@ -242,7 +311,9 @@ class Translator:
     def _read_remote(self, unjellier: Unjellier, expression: list[Any]) -> Any:
         object_id = _only_number(expression)
         view = view_of(self.perspective, self.receiver)
-        return self.imports.receive(object_id, view, self._invoker.make_reference)
+        reference = self.imports.receive(object_id, view, self._invoker.make_reference)
+        self._note_read(unjellier, expression)
+        return reference
 
     def _read_local(self, unjellier: Unjellier, expression: list[Any]) -> Any:
         if len(expression) == 2 and type(expression[1]) is bytes:
@@ -255,7 +326,9 @@ class Translator:
         return entry.value
 
     def _read_cached(self, unjellier: Unjellier, expression: list[Any]) -> Any:
-        return self.held.receive(_only_number(expression))
+        cache = self.held.receive(_only_number(expression))
+        self._note_read(unjellier, expression)
+        return cache
 
     def _read_lcache(self, unjellier: Unjellier, expression: list[Any]) -> Any:
         cache_id = _only_number(expression)
@@ -281,5 +354,16 @@ def walk_of(host: Any, translator: Translator) -> Callable[[Expression, Any], It
     A host that overrides the published ``unserialize`` does it itself, in one step.
     """
     if "unserialize" in host.overridden:
-        return lambda expression, perspective: iter((host.unserialize(expression, perspective),))
+        return partial(_unjelly_by_host, host, translator)
     return translator.unjelly_walk
+
+
+def _unjelly_by_host(
+    host: Any, translator: Translator, expression: Expression, perspective: Any
+) -> Iterator[Any]:
+    watched = translator.watch(expression)
+    try:
+        value = host.unserialize(expression, perspective)
+    finally:
+        translator.let_go_unread(watched)
+    yield value

@@ -76,6 +76,7 @@ class RemoteCache(RemoteCopy, Serializable):
 
     broker: Any = None
     luid: Any = None
+    is_held_cache = True
 
     def route(self) -> Route:
         """Return how the owner's calls are made."""
@@ -108,6 +109,7 @@ class RemoteCache(RemoteCopy, Serializable):
             raise MalformedJelly(f"cache of {len(jellyList) - 1} fields")
         self._belong_to(broker, jellyList[1])
         broker.cacheLocally(jellyList[1], self)
+        unjellier.note_read(jellyList)
         return jellyList[2]  # type: ignore[no-any-return]
 
     def set_unjellied_state(self, unjellier: Unjellier, state: Any) -> None:

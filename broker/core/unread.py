@@ -1,0 +1,71 @@
+"""Unread references: finds what a peer has counted in an expression that was not read whole.
+
+A peer counts each sending of an object or a cache, and waits to be told when it is let go. What was
+read is told of when it is collected; what was not read is found here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
+from typing import Any
+
+from jelly.atoms import DICTIONARY
+from jelly.numbers import is_number
+from jelly.slices import PARTS, UNFINISHED, VISITS
+
+__all__ = ["counted_in"]
+
+_BY_NUMBER = frozenset({b"remote", b"cached"})
+
+
+def counted_in(
+    entries: Iterable[tuple[bytes | None, Any]], is_cache: Callable[[bytes], bool]
+) -> Iterator[Any]:
+    """Yield the expressions that a peer has counted: of its objects, and of its caches.
+
+    Args:
+        entries: the expressions to look through, each with its tag. The tag is used where the
+            expression has lost its own, as ``jelly.slices.consumed`` leaves it. One that is part of
+            another is looked through once.
+        is_cache: whether ``[tag, number, state]`` is a cache.
+
+    Yields:
+        An expression; or UNFINISHED, where a slice of work is done.
+    """
+    roots = [(tag, item) for tag, item in entries if type(item) is list]
+    apart = {id(item) for _, item in roots}
+    left = VISITS * PARTS
+    for root_tag, root in roots:
+        tag, stack = root_tag, [iter((root,))]
+        while stack:
+            item = next(stack[-1], None)
+            if item is None:
+                stack.pop()
+                continue
+            left -= 1
+            if left <= 0:
+                yield UNFINISHED
+                left = VISITS * PARTS
+            if type(item) is not list or not item or (id(item) in apart and item is not root):
+                continue
+            own = type(item[0]) is bytes
+            tag = item[0] if own else root_tag if item is root else None
+            if tag == DICTIONARY:
+                # Its pairs are lists, but no expressions.
+                pairs = [pair for pair in item if type(pair) is list]
+                stack.append(chain.from_iterable(pairs))
+                continue
+            if own and _is_counted(item, is_cache):
+                yield item
+            stack.append(_lists(item))
+
+
+def _lists(item: list[Any]) -> Iterator[Any]:
+    return (part for part in item if type(part) is list)
+
+
+def _is_counted(item: list[Any], is_cache: Callable[[bytes], bool]) -> bool:
+    if len(item) == 2:
+        return item[0] in _BY_NUMBER and is_number(item[1])
+    return len(item) == 3 and is_number(item[1]) and is_cache(item[0])
