@@ -9,6 +9,7 @@ from typing import Any
 
 from broker import journal
 from broker.core.callee import DRAINING
+from broker.core.due import DEADLINE
 from broker.core.messages import ObjectId, RequestId
 from broker.core.notice import Notice
 from broker.core.session import Session
@@ -26,7 +27,6 @@ from broker.failure import Failure, qual
 from broker.flavors.failures import CopiedFailure
 from broker.net.forks import FORKED
 from broker.net.scheduler import Scheduler
-from broker.timeouts import DEADLINE
 
 __all__ = ["Calls"]
 

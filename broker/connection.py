@@ -22,6 +22,7 @@ from broker.core.dispatch import (
     checked_arguments,
     find_method,
 )
+from broker.core.due import DEADLINE
 from broker.core.events import (
     CallAnswered,
     CallCancelled,
@@ -57,7 +58,6 @@ from broker.net.scheduler import Scheduler, TwistedScheduler, scheduler_for
 from broker.peer import CURRENT_CALL, Call, Peer
 from broker.pump import Pump
 from broker.results import Results
-from broker.timeouts import DEADLINE
 from jelly.atoms import Expression
 from jelly.security import Security
 from jelly.unjellier import Row, Unjellier
@@ -164,6 +164,7 @@ class Broker(Doors):
         forks.watch(self)
         self._scheduler = scheduler_for(transport)
         self.calls.begin(self._scheduler)
+        self.session.callee.now = self._scheduler.now
         if self._ration is not None:
             self._ration.begin(self._scheduler)
         self._arrival = Arrival(
@@ -195,9 +196,12 @@ class Broker(Doors):
 
     def dataReceived(self, data: bytes) -> None:
         """Take in bytes and handle what they say (published)."""
-        keepalive, began = self._keepalive, None
-        if keepalive is not None:
+        keepalive = self._keepalive
+        if keepalive is None:
+            began = self._scheduler.now()
+        else:
             keepalive.last_heard = began = keepalive.now()
+        self.session.inbox.arrived = began
         if self.pump.has_turn:
             # It has enough to do already.
             self.session.inbox.store(data)

@@ -152,8 +152,10 @@ class Pump:
             self.flush()
         if self._room < 0 or not session.inbox.wants_data:
             self._regulate()
-        if more and not session.inbox.has_unstarted_tasks:
-            self.ask_for_turn()
+        if more:
+            session.inbox.note_arrival()
+            if not session.inbox.has_unstarted_tasks:
+                self.ask_for_turn()
 
     def resume(self) -> None:
         """Do as :meth:`run`; what a hook of the application's raises ends the connection.

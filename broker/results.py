@@ -8,6 +8,7 @@ from typing import Any
 
 from broker.core.callee import IncomingCall
 from broker.core.dispatch import note_raised
+from broker.core.due import DEADLINE
 from broker.core.session import Session
 from broker.defer import CancelledError, Deferred, drive
 from broker.defer.foreign import is_twisted_deferred
@@ -76,6 +77,8 @@ class Results:
 
     def _run(self, call: IncomingCall, coroutine: Coroutine[Any, Any, Any]) -> None:
         context = self._session.callee.context_of(call).copy()
+        if call.due is not None:
+            context.run(DEADLINE.set, call.due)
         create_task = self._scheduler.create_task
         if create_task is None:
             deferred = drive(coroutine, context)
@@ -92,8 +95,9 @@ class Results:
 
     def _note(self, call: IncomingCall, cancel: Callable[[], object]) -> None:
         work = self._started[call] = _Work(cancel)
-        if call.deadline is not None:
-            work.timer = self._scheduler.later(call.deadline / 1000, self._expire, call)
+        if call.due is not None:
+            left = max(0.0, call.due - self._scheduler.now())
+            work.timer = self._scheduler.later(left, self._expire, call)
 
     def _expire(self, call: IncomingCall) -> None:
         work = self._started.get(call)

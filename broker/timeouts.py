@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from contextvars import ContextVar, Token
+from contextvars import Token
 from types import TracebackType
 
+from broker.core.due import DEADLINE
 from broker.errors import CallTimeout, ConfigError
 
-__all__ = ["DEADLINE", "timeout"]
-
-# When the innermost timeout() around the running code ends, by its loop's clock; or None.
-DEADLINE: ContextVar[float | None] = ContextVar("broker.deadline", default=None)
+__all__ = ["timeout"]
 
 # By so many seconds a peer's clock may be ahead when it acts on a limit that it was told of.
 _EARLY = 0.05

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextvars
 import inspect
 from collections.abc import Callable, Generator, Iterator
+from functools import partial
 from typing import Any
 
 from broker.core.dispatch import (
@@ -23,6 +24,7 @@ from broker.core.dispatch import (
     overrides_hook,
     was_raised,
 )
+from broker.core.due import call_until
 from broker.core.events import CallPending, CallRaised
 from broker.core.messages import (
     CallToCache,
@@ -43,8 +45,8 @@ from broker.core.tables import shown
 from broker.core.translator import Translator, walk_of
 from broker.core.whereabouts import name_result
 from broker.core.work import PUT_OFF, Work, begun, call_hook
-from broker.errors import NoSuchObject, ServerBusy, ServerDraining, WrongArguments
-from jelly.atoms import Expression
+from broker.errors import CallTimeout, NoSuchObject, ServerBusy, ServerDraining, WrongArguments
+from jelly.atoms import Expression, text_of
 from jelly.errors import EncodeError, ProtocolError
 from jelly.slices import UNFINISHED
 
@@ -63,7 +65,7 @@ class IncomingCall:
             expressions.
         args, kw: what the method was called with; empty once it waits, unless the room above is to
             be told of them.
-        deadline: milliseconds that the peer waits, or None.
+        due: when the peer waits no longer, by the clock of the callee; or None.
         principal: on whose behalf it is made; None for nobody.
         is_read: whether what fails from now on is not the fault of what the peer sent.
         kind: the class of the object, once that is looked at in any but the quickest way.
@@ -73,7 +75,7 @@ class IncomingCall:
 
     __slots__ = (
         "args",
-        "deadline",
+        "due",
         "is_read",
         "kind",
         "kw",
@@ -87,12 +89,12 @@ class IncomingCall:
     )
 
     def __init__(
-        self, request_id: RequestId, name: str, wants_answer: bool, deadline: int | None = None
+        self, request_id: RequestId, name: str, wants_answer: bool, due: float | None = None
     ):
         self.request_id = request_id
         self.name = name
         self.wants_answer = wants_answer
-        self.deadline = deadline
+        self.due = due
         self.principal: Principal | None = None
         self.route: Route | None = None
         self.is_read = False
@@ -110,6 +112,8 @@ class Callee:
         is_draining: refuse what comes from now on.
         last_name: of the method that was called last, for whoever sets it to an empty str before.
         refuses_sends: refuse also what wants no answer.
+        inbox: knows when what it hands out has come.
+        now: the clock, in seconds.
         max_calls: how many may run at once.
         running: the calls that have not ended, by request id; those that want no answer, whose ids
             mean nothing, by themselves.
@@ -131,9 +135,11 @@ class Callee:
         "_unjelly_walk",
         "answered",
         "context",
+        "inbox",
         "is_draining",
         "last_name",
         "max_calls",
+        "now",
         "refuses_sends",
         "running",
     )
@@ -143,6 +149,8 @@ class Callee:
     ):
         self.is_draining = False
         self.refuses_sends = False
+        self.inbox: Any = None
+        self.now: Callable[[], float] = _no_clock
         self.last_name = ""
         self.max_calls = policy.max_calls
         self.answered = 0
@@ -180,6 +188,7 @@ class Callee:
             or self.is_draining
             or len(running) >= self.max_calls
             or message.request_id in running
+            or message.deadline is not None
         ):
             return self.receive(message, wants_answer)
         methods = entry.methods
@@ -284,6 +293,7 @@ class Callee:
 
     def _receive(self, call: IncomingCall, message: Any) -> Work:
         try:
+            self._check_due(call)
             target = call_hook(self._admit, message, call.wants_answer)
             call.principal = self._principal_of(message)
         except (KeyboardInterrupt, SystemExit):
@@ -341,11 +351,14 @@ class Callee:
             return False
         return not inspect.iscoroutinefunction(method)
 
-    @staticmethod
     def _incoming(
-        message: Any, wants_answer: bool, principal: Principal | None = None
+        self, message: Any, wants_answer: bool, principal: Principal | None = None
     ) -> IncomingCall:
-        call = IncomingCall(message.request_id, message.name, wants_answer, message.deadline)
+        due = message.deadline
+        if type(due) is int:
+            # Of a call that did not have to wait; else the inbox has noted it.
+            due = self.inbox.arrived + due / 1000
+        call = IncomingCall(message.request_id, message.name, wants_answer, due)
         call.principal = principal
         return call
 
@@ -418,11 +431,15 @@ class Callee:
                 call.watched = self._translator.watch(message.args, message.kw)
             call.is_read = call.was_run = True
             self.last_name = call.name
+            if call.due is not None:
+                enter = partial(enter, call_until, call.due)
             return call_hook(enter, route, self._host, call.name, message.args, message.kw)
         call.route = route
         if route.principal is not None:
             call.principal = route.principal
             enter = route.principal.enter
+        if call.due is not None:
+            enter = partial(enter, call_until, call.due)
         args, kw = message.args, message.kw
         if type(message) not in PLAIN:
             # Arguments first: what they refer to is released also where there is no such method.
@@ -436,6 +453,7 @@ class Callee:
             kw = yield from self._read(kw, route.perspective, enter)
         del message
         call.is_read = True
+        self._check_due(call)
         method = call_hook(find_method, route, call.name, self._policy.dynamic_methods)
         if route.unanswered is not None and not call.wants_answer:
             raise route.unanswered()
@@ -449,6 +467,11 @@ class Callee:
         except WrongArguments as error:
             call.was_run = was_raised(error) or route.is_ours
             raise
+
+    def _check_due(self, call: IncomingCall) -> None:
+        """Raise CallTimeout where the caller of a call waits no longer."""
+        if call.due is not None and self.now() >= call.due:
+            raise CallTimeout(f"'{text_of(call.name)}' was not run: its caller's time was up")
 
     def _target(self, message: Any) -> Any:
         if type(message) in _TO_CACHES:
@@ -584,6 +607,10 @@ class Callee:
             outbox.roll_back(scope)
             raise
         outbox.commit(scope, packed)
+
+
+def _no_clock() -> float:
+    return float("-inf")
 
 
 def _name_result(error: BaseException, name: str, value: Any) -> None:

@@ -94,6 +94,7 @@ class Inbox:
         worked: called when work that took more than one turn is done.
 
     Attributes:
+        arrived: when the bytes have come that are taken in next; set by whoever brings them.
         handlers, read: as given; replaced while the connection gets going.
         is_closed: whether nothing more is taken in.
         wants_data: whether what was received and not handled leaves room for more.
@@ -109,6 +110,7 @@ class Inbox:
     """
 
     __slots__ = (
+        "_arrivals",
         "_backlog",
         "_begins_at_once",
         "_fault",
@@ -122,6 +124,7 @@ class Inbox:
         "_running",
         "_stats",
         "_worked",
+        "arrived",
         "handlers",
         "has_barrier",
         "has_more",
@@ -160,6 +163,9 @@ class Inbox:
         self.is_closed = False
         self.max_backlog = policy.max_backlog
         self.reader: Any = None
+        self.arrived = 0.0
+        # Of bytes that wait to be decoded: where they end in all that came, and when they came.
+        self._arrivals: deque[tuple[int, float]] | None = None
         self._owner = owner
         self._begins_at_once = begins_at_once
         self._running = running
@@ -221,6 +227,9 @@ class Inbox:
         messages = self._messages
         if messages is None:
             messages = self._messages = deque()
+        if self.has_more or not most:
+            self._read_behind(data, messages, most)
+            return
         try:
             self.has_more = self.read(
                 data, messages, self._policy.turn_messages if most is None else most
@@ -228,6 +237,42 @@ class Inbox:
         except ProtocolError as error:
             self.has_more = False
             self._fault = error
+        if self.has_more:
+            self._arrivals = deque([(self._stats.bytes_received, self.arrived)])
+
+    def _read_behind(self, data: bytes, messages: deque[Any], most: int) -> None:
+        """Decode messages that may have come before ``data``, and note when they did."""
+        reader, arrivals, before = self.reader, self._arrivals, len(messages)
+        if arrivals is None:
+            arrivals = self._arrivals = deque()
+        received = self._stats.bytes_received
+        if data:
+            arrivals.append((received, self.arrived))
+        ends: list[int] = []
+        tells_ends = hasattr(reader, "ends")
+        if tells_ends:
+            reader.ends = ends
+        try:
+            self.has_more = self.read(data, messages, most)
+        except ProtocolError as error:
+            self.has_more = False
+            self._fault = error
+        if tells_ends:
+            reader.ends = None
+        if ends and self._fault is None:
+            # Where the last of them ends in all that has come.
+            shift = received - reader.pending - ends[-1]
+            for number, end in enumerate(ends, before):
+                while len(arrivals) > 1 and arrivals[0][0] < end + shift:
+                    arrivals.popleft()
+                _note_due(messages[number], arrivals[0][1])
+        if not self.has_more:
+            self._arrivals = None
+
+    def note_arrival(self) -> None:
+        """Messages wait: let the deadlines of their calls count from now, when they came."""
+        for message in self._messages or ():
+            _note_due(message, self.arrived)
 
     def pump(self, most: int = -1) -> bool:
         """Handle messages, at most ``most`` of them unless it is negative.
@@ -428,6 +473,7 @@ class Inbox:
             self.add_work(work, kind in _STAYS_TRUE)
 
     def _hold(self, message: Any, is_first: bool = False) -> None:
+        _note_due(message, self.arrived)
         held = self._held
         if held is None:
             held = self._held = deque()
@@ -462,6 +508,13 @@ class Inbox:
 def wants_answer(call: Any) -> bool:
     """Return whether the caller of a call, of a type in ``CALLS``, waits for an answer."""
     return type(call) not in _SENDS and getattr(call, "wants_answer", True)
+
+
+def _note_due(message: Any, arrived: float) -> None:
+    """Note until when the caller of a call waits: it came at ``arrived``, and has to wait."""
+    milliseconds = getattr(message, "deadline", None)
+    if type(milliseconds) is int:
+        message.deadline = arrived + milliseconds / 1000
 
 
 def _stays_true(message: Any) -> bool:

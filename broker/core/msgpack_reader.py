@@ -96,6 +96,10 @@ class FrameReader:
     Args:
         limits: how large a frame may be, and how many elements it may have.
         keeps_expressions: give each value as an expression, for hooks that know nothing else.
+
+    Attributes:
+        ends: where each message of a `receive` ends, in bytes from the same place: filled where the
+            caller has put a list.
     """
 
     __slots__ = (
@@ -109,6 +113,7 @@ class FrameReader:
         "_parts",
         "_pos",
         "_wanted",
+        "ends",
     )
 
     def __init__(self, limits: Limits, keeps_expressions: bool = False):
@@ -120,6 +125,7 @@ class FrameReader:
         self._parts = Parts()
         self._wanted = 0
         self._is_dead = False
+        self.ends: list[int] | None = None
         # The check of the frame that begins at _pos, where it takes more than one slice.
         self._check: Iterator[Any] | None = None
         self._decode = _decoder()
@@ -152,7 +158,7 @@ class FrameReader:
                 return False
             data = parts.take()
         decode, convert, most_unchecked = self._decode, self._convert, self._most_unchecked
-        view, end = memoryview(data), len(data)
+        view, end, ends = memoryview(data), len(data), self.ends
         # Whether decoding ends before the whole frames do.
         is_behind = False
         self._wanted = 4
@@ -175,6 +181,8 @@ class FrameReader:
                 kind = type(message)
                 inbox.append(convert[kind](message) if kind in convert else message)
                 pos = stop
+                if ends is not None:
+                    ends.append(pos)
                 most -= 1
                 if not most:
                     is_behind = True

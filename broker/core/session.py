@@ -163,6 +163,7 @@ class Session:
             self.stats,
             lambda: host.on_event(CallAnswered()),
         )
+        self.callee.inbox = self.inbox
         self.receive = self.inbox.receive
         self.pump = self.inbox.pump
         self.data_to_send = outbox.take

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from broker.calls import Calls
+from broker.core.due import DEADLINE
 from broker.core.notice import Notice
 from broker.core.stats import Stats
 from broker.defer import Deferred
@@ -17,7 +18,6 @@ from broker.failure import Failure
 from broker.flavors.failures import CopiedFailure
 from broker.net.ration import Ration
 from broker.peer import Peer
-from broker.timeouts import DEADLINE
 from jelly.errors import CannotJelly
 
 

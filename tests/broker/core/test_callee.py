@@ -242,7 +242,7 @@ def told(host: FakeHost) -> list[Any]:
             said.append((event.name, type(event.error), str(event.error), event.error_id))
         else:
             call = event.ticket
-            said.append((call.name, call.args, call.kw, call.deadline, call.wants_answer))
+            said.append((call.name, call.args, call.kw, call.due, call.wants_answer))
     return said
 
 
