@@ -126,8 +126,8 @@ def call_raised(owner: Logged, event: CallRaised) -> None:
     error = failure.value
     name = text_of(event.name)
     address = owner.peer.address
-    is_missing = isinstance(error, NoSuchMethod) and event.one_way_to is not None
-    if event.refused == 1 and not is_missing:
+    one_way_to = event.one_way_to if isinstance(error, NoSuchMethod) else None
+    if event.refused == 1 and one_way_to is None:
         # The first of a connection; its caller learns nothing of it.
         text = "%s: call of '%s' without an answer was not run: %s (sends_refused counts the next)"
         _log(owner, logging.WARNING, text, address, name, _line(error, 200))
@@ -137,8 +137,8 @@ def call_raised(owner: Logged, event: CallRaised) -> None:
     elif isinstance(error, NoSuchMethod) and event.name == "mechanisms":
         # Clients of ours ask this before they log in; where there is no login, the next is logged.
         _log(owner, logging.DEBUG, "%s asks for a login, and there is none", address)
-    elif is_missing:
-        _missing(owner, event.one_way_to, event.name, error)
+    elif one_way_to is not None:
+        _missing(owner, one_way_to, event.name, error)
     elif _is_peers_fault(failure):
         kind, text = type(error).__name__, _line(error, 200)
         if isinstance(error, EncodeError):

@@ -238,7 +238,12 @@ class Callee:
             What is left to do, as of :meth:`receive`.
         """
         entry = self._translator.held.get(message.object_id)
-        if entry is None or self.is_draining or len(self.running) >= self.max_calls:
+        if (
+            entry is None
+            or self.is_draining
+            or len(self.running) >= self.max_calls
+            or message.deadline is not None
+        ):
             return self.receive(message, False)
         cache = entry.current()
         if entry.methods is None:

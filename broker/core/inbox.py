@@ -219,6 +219,8 @@ class Inbox:
         """
         if self.is_closed or self._fault is not None:
             return
+        if most is None:
+            most = self._policy.turn_messages
         size = len(data)
         self._stats.bytes_received += size
         self._backlog += size
@@ -231,9 +233,7 @@ class Inbox:
             self._read_behind(data, messages, most)
             return
         try:
-            self.has_more = self.read(
-                data, messages, self._policy.turn_messages if most is None else most
-            )
+            self.has_more = self.read(data, messages, most)
         except ProtocolError as error:
             self.has_more = False
             self._fault = error
