@@ -395,6 +395,11 @@ def seconds_to_read(dialect: Dialect, size: int) -> float:
 @pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name.decode())
 def test_what_waits_is_not_copied_each_time(dialect: Dialect) -> None:
     """64 MB of small messages, read a turn's worth at a time, cost twice what 32 MB do."""
-    half = min(seconds_to_read(dialect, 32_000_000) for _ in range(2))
-    whole = seconds_to_read(dialect, 64_000_000)
+    half, whole = (seconds_to_read(dialect, size) for size in (32_000_000, 64_000_000))
+    for _ in range(4):
+        if whole < 3 * half:
+            break
+        # Least times: what else happens can only add, such as a collection of garbage.
+        half = min(half, seconds_to_read(dialect, 32_000_000))
+        whole = min(whole, seconds_to_read(dialect, 64_000_000))
     assert whole < 3 * half
