@@ -254,6 +254,7 @@ HIDDEN = [
     "twisted.spread.pb.RemoteError",
     "internal error (id …); the server's log has it under that id",
 ]
+HIDDEN_AT_CLIENT = [*HIDDEN[:2], "internal error (id …); the client's log has it under that id"]
 ELSEWHERE = ("DeadReferenceError", "PBConnectionLost")
 CONDITIONS = (*ELSEWHERE, "NoSuchMethod", "ProtocolError", "InsecureJelly")
 UNREGISTERED = (
@@ -289,7 +290,9 @@ def at_face_client(table: dict[str, Any], server: str) -> dict[str, Any]:
     """Return the table for a client of the asyncio face, whose policy is the strict one."""
     table = {name: value for name, value in table.items() if name not in NOT_AT_A_FACE_CLIENT}
     for kind in UNREGISTERED:
-        table["errors_of_client"][kind] = [HIDDEN, HIDDEN]
+        # A strict server does not pass the client's text on, but has it in its own log.
+        passed_on = HIDDEN if server == "face" else HIDDEN_AT_CLIENT
+        table["errors_of_client"][kind] = [HIDDEN_AT_CLIENT, passed_on]
     table["logins_raised"] = {
         "wrong password": ["UnauthorizedLogin", None],
         "unknown user": ["UnauthorizedLogin", None],
