@@ -351,6 +351,28 @@ def test_the_log_of_a_client_has_its_errors(caplog: pytest.LogCaptureFixture) ->
     assert failure.value.endswith("; the client's log has it under that id")
 
 
+class Relay(Root):
+    """Passes on what an object of its caller's raises."""
+
+    def remote_relay(self, reference: Any) -> Any:
+        """Call it back."""
+        return reference.callRemote("fail")
+
+
+def test_the_log_of_a_relay_has_both_ids(caplog: pytest.LogCaptureFixture) -> None:
+    """An error that is passed on gets an id of the relay's; its log has that, and the first id."""
+    pair = BrokerPair(Relay())
+    with caplog.at_level(logging.ERROR, "broker"):
+        failure = pair.call("relay", House())
+    (shown,) = re.findall(r"\(id ([0-9a-f]{8})\)", failure.value)
+    first, second = caplog.messages
+    (own,) = re.findall(r"^remote method 'fail' raised \(id ([0-9a-f]{8})\)$", first)
+    assert second == (
+        f"remote method 'relay' raised (id {shown}): internal error (id {own});"
+        " the client's log has it under that id"
+    )
+
+
 def test_what_a_cancelled_method_tells() -> None:
     """The peer reads that the method was cancelled, and no id, since the log has no record."""
     house = House()
