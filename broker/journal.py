@@ -127,10 +127,6 @@ def call_raised(owner: Logged, event: CallRaised) -> None:
     name = text_of(event.name)
     address = owner.peer.address
     one_way_to = event.one_way_to if isinstance(error, NoSuchMethod) else None
-    if event.refused == 1 and one_way_to is None:
-        # The first of a connection; its caller learns nothing of it.
-        text = "%s: call of '%s' without an answer was not run: %s (sends_refused counts the next)"
-        _log(owner, logging.WARNING, text, address, name, _line(error, 200))
     if event.error_id is not None:
         # The peer was shown this id, so the log must have it, whatever was raised.
         _raised(owner, f"remote method '{name}' raised (id {event.error_id})", failure)
@@ -139,6 +135,10 @@ def call_raised(owner: Logged, event: CallRaised) -> None:
         _log(owner, logging.DEBUG, "%s asks for a login, and there is none", address)
     elif one_way_to is not None:
         _missing(owner, one_way_to, event.name, error)
+    elif event.refused == 1:
+        # The first of a connection; its caller learns nothing of it.
+        text = "%s: call of '%s' without an answer was not run: %s (sends_refused counts the next)"
+        _log(owner, logging.WARNING, text, address, name, _line(error, 200))
     elif _is_peers_fault(failure):
         kind, text = type(error).__name__, _line(error, 200)
         if isinstance(error, EncodeError):
@@ -174,9 +174,9 @@ def _missing(owner: Logged, cls: type, name: str, error: NoSuchMethod) -> None:
         return
     if len(owner.missing) < _MOST_MISSING:
         owner.missing.add((cls, name))
-    text = "%s: NoSuchMethod: %s (one-way call of a %s; further ones are not logged)"
+    text = "%s: call of '%s' without an answer was not run: %s (a %s; the next are not logged)"
     address, kind = owner.peer.address, _line(cls.__name__, 100)
-    _log(owner, logging.WARNING, text, address, _line(error, 200), kind)
+    _log(owner, logging.WARNING, text, address, text_of(name), _line(error, 200), kind)
 
 
 def guard(owner: Logged, function: Callable[[], object]) -> None:
