@@ -52,7 +52,7 @@ class _Job:
         fire: Callable[[Any], None] = self.deferred.callback
         try:
             outcome = self._work()
-        except Exception as error:  # noqa: BLE001 - whatever it is, it goes to who waits
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it goes to who waits
             outcome, fire = error, self.deferred.errback
         # A loop that has been closed has nobody who waits.
         with suppress(RuntimeError):

@@ -187,7 +187,7 @@ def _in_thread(broker: Broker, function: Callable[[], Any]) -> Deferred[Any]:
         result: Any
         try:
             result = function()
-        except Exception:  # noqa: BLE001 - told to whoever waits
+        except BaseException:  # noqa: BLE001 - told to whoever waits
             fire, result = deferred.errback, Failure()
         # A loop that is closed tells nobody anything any more.
         with contextlib.suppress(RuntimeError):

@@ -255,7 +255,9 @@ class StreamTransport(SocketFace, asyncio.BufferedProtocol):
         try:
             self._begin()
             protocol.makeConnection(self)
-        except Exception as exc:  # noqa: BLE001 - one connection's protocol must not harm another's
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as exc:  # noqa: BLE001 - one connection's protocol must not harm another's
             self._protocol_raised(exc)
 
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -269,7 +271,9 @@ class StreamTransport(SocketFace, asyncio.BufferedProtocol):
         view = self._own_buffer or _scratch.view
         try:
             self.protocol.dataReceived(bytes(view[:nbytes]))
-        except Exception as exc:  # noqa: BLE001 - one connection's protocol must not harm another's
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as exc:  # noqa: BLE001 - one connection's protocol must not harm another's
             self._protocol_raised(exc)
 
     def eof_received(self) -> bool:
@@ -315,7 +319,9 @@ class StreamTransport(SocketFace, asyncio.BufferedProtocol):
         make_protocol, self._make_protocol = self._make_protocol, _make_none
         try:
             return make_protocol(self._peer)
-        except Exception as exc:  # noqa: BLE001 - it must not end the loop that accepts
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as exc:  # noqa: BLE001 - it must not end the loop that accepts
             self._log_error("no protocol could be made", exc)
             return None
 
@@ -327,7 +333,9 @@ class StreamTransport(SocketFace, asyncio.BufferedProtocol):
             return
         try:
             self.protocol.dataReceived(data)
-        except Exception as exc:  # noqa: BLE001 - one connection's protocol must not harm another's
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as exc:  # noqa: BLE001 - one connection's protocol must not harm another's
             self._protocol_raised(exc)
 
     def _drained(self) -> None:
@@ -383,11 +391,11 @@ class StreamTransport(SocketFace, asyncio.BufferedProtocol):
             self._timer.cancel()
             self._timer = None
 
-    def _protocol_raised(self, exc: Exception) -> None:
+    def _protocol_raised(self, exc: BaseException) -> None:
         self._log_error("the protocol raised; connection aborted", exc)
         self._cut(ConnectionAborted(f"the protocol raised {type(exc).__name__}"))
 
-    def _log_error(self, text: str, exc: Exception) -> None:
+    def _log_error(self, text: str, exc: BaseException) -> None:
         self._ration.log_error(_logger, self._peer, f"{self._peer}: {text}", exc)
 
     def _report(self) -> None:
@@ -400,5 +408,7 @@ class StreamTransport(SocketFace, asyncio.BufferedProtocol):
         try:
             self._producers.stop()
             self.protocol.connectionLost(Failure(self._reason or ConnectionDone()))
-        except Exception as exc:  # noqa: BLE001 - nobody is left to tell but the log
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as exc:  # noqa: BLE001 - nobody is left to tell but the log
             self._log_error("connectionLost raised", exc)

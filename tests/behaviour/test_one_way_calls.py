@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from memory import ROOT, BrokerPair
 
+from broker.connection import Broker
 from broker.core.policy import PUBLISHED, STRICT, Policy
 from broker.errors import ConnectionDone
 from broker.failure import Failure
@@ -309,3 +310,40 @@ def test_with_no_calls_allowed_at_all_an_event_is_counted(policy: Policy) -> Non
         assert line.pair.server.session.stats.sends_refused == 1
 
     run(main, policy.but(max_calls=0))
+
+
+class Overriding(Broker):
+    """Handles calls itself, as published."""
+
+    def proto_message(self, *fields: Any) -> None:
+        """Pass it on."""
+        super().proto_message(*fields)
+
+
+def test_events_that_a_published_hook_handles() -> None:
+    """They wait in order, too, where a class sees each message first."""
+
+    async def main(line: Line) -> None:
+        server = Overriding(False, policy=line.pair.server.policy)
+        server.setNameForLocal(ROOT, line.feed)
+        scheduler: Any = LoopScheduler(asyncio.get_running_loop())
+        line.pair = BrokerPair(None, policy=server.policy, scheduler=scheduler, connect=False)
+        transport = line.pair.transport(line.pair.server)
+        line.pair._transports[server] = transport
+        line.pair.server = server
+        for broker in (line.pair.client, server):
+            broker.makeConnection(line.pair.transport(broker))
+        root = line.pair.client.remoteForName(ROOT)
+        await line.settle()
+        counted: list[Any] = []
+        for number in range(9):
+            root.callRemote("event", number, pbanswer=False)
+        root.callRemote("count").addBoth(counted.append)
+        await line.settle()
+        assert (line.feed.taken, counted) == ([0, 1], [])
+        while line.feed.doors:
+            line.feed.open_all()
+            await line.settle()
+        assert (line.feed.taken, counted) == (list(range(9)), [9])
+
+    run(main, PUBLISHED.but(max_calls=2, dialects=("pb", "none")))

@@ -77,6 +77,20 @@ def test_work_is_done_elsewhere_and_comes_back(uv: bool) -> None:
     run(main, uv)
 
 
+def test_work_that_raises_what_is_no_exception() -> None:
+    """It arrives, too: whoever waits does not wait for ever."""
+    workers = Workers()
+
+    def fail() -> None:
+        pytest.fail("on purpose")
+
+    async def main() -> None:
+        with pytest.raises(pytest.fail.Exception, match="on purpose"):
+            await workers.run(fail)
+
+    run(main)
+
+
 def test_two_at_a_time_and_in_turn() -> None:
     """Of five calls two run; the others wait and run in the order in which they came."""
     workers, gate = Workers(threads=2), Gate()

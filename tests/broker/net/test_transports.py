@@ -346,13 +346,14 @@ def test_text_is_refused(run, connected) -> None:
     run(main())
 
 
-def test_protocol_that_raises(run, factory, recorder, caplog) -> None:
+@pytest.mark.parametrize("kind", [ValueError, pytest.fail.Exception, asyncio.CancelledError])
+def test_protocol_that_raises(run, factory, recorder, caplog, kind) -> None:
     """An exception of one connection's protocol is logged and ends that connection only."""
 
     class Raising(recorder):
         def dataReceived(self, data):
             if data == b"bad":
-                raise ValueError("mine")
+                raise kind("mine")
             super().dataReceived(data)
 
     async def main():
@@ -365,7 +366,7 @@ def test_protocol_that_raises(run, factory, recorder, caplog) -> None:
             clients.append(transport.protocol)
         first, second = await servers.next(), await servers.next()
         clients[0].transport.write(b"bad")
-        assert str(await first.lost()) == "the protocol raised ValueError"
+        assert str(await first.lost()) == f"the protocol raised {kind.__name__}"
         assert type(first.reason) is ConnectionAborted
         assert type(await clients[0].lost()) is ConnectionLost
         clients[1].transport.write(b"good")
