@@ -134,7 +134,8 @@ class Calls:
         text = name.decode("utf-8") if isinstance(name, bytes) else name
         if _get_running_loop() is not self._loop:
             self.check_loop(f"callRemote('{text}')")
-        ends = DEADLINE.get()
+        # Nobody waits for the end of a call without an answer: it must not be lost for a limit.
+        ends = DEADLINE.get() if wants_answer else None
         deadline = None if ends is None else self._milliseconds_until(ends)
         try:
             request_id = self._session.call(

@@ -359,7 +359,8 @@ class Callee:
     def _incoming(
         self, message: Any, wants_answer: bool, principal: Principal | None = None
     ) -> IncomingCall:
-        due = message.deadline
+        # A call that nobody waits for is not too late.
+        due = message.deadline if wants_answer else None
         if type(due) is int:
             # Of a call that did not have to wait; else the inbox has noted it.
             due = self.inbox.arrived + due / 1000

@@ -29,7 +29,10 @@ _NETWORK_AT_FAULT = re.compile(
 _CAUSED = re.compile(
     r"remote method '\S+' (raised|failed: builtins.object cannot be sent)"
     r"|\S+: (NoSuchMethod: no remote method 'absent'|UnauthorizedLogin: wrong user name or password"
-    r"|CannotJelly: builtins.object|CallTimeout: '\w+' was cancelled at its caller's deadline)"
+    r"|CannotJelly: builtins.object|CallTimeout: '\w+' was cancelled at its caller's deadline"
+    r"|CallTimeout: '\w+' was not run: its caller's time was up"
+    r"|call of '\w+' without an answer was not run: not run: the server is shutting down)"
+    r"|\S+ drains: call of '\w+' without an answer was not sent"
 )
 
 
