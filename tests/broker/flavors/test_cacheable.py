@@ -301,8 +301,8 @@ def test_a_method_that_the_follower_has_not(dialect: str, caplog: pytest.LogCapt
             each.observers[0].send("moved", 1)
     pair.exchange()
     assert sorted(record.getMessage() for record in caplog.records) == [
-        f"the server: NoSuchMethod: no remote method '{name}' (one-way call of a {cls};"
-        " further ones are not logged)"
+        f"the server: call of '{name}' without an answer was not run: no remote method '{name}'"
+        f" (a {cls}; the next are not logged)"
         for name in ("moved", "renamed")
         for cls in ("Mirror", "Second")
     ]
