@@ -21,7 +21,7 @@ from __future__ import annotations
 import contextlib
 from collections import deque
 from collections.abc import Callable, Container, Iterator, Mapping
-from itertools import chain
+from itertools import chain, islice
 from typing import Any, TypeAlias
 
 from msgspec import Struct
@@ -248,24 +248,26 @@ class Inbox:
         received = self._stats.bytes_received
         if data:
             arrivals.append((received, self.arrived))
+        # As in most floods, all came with the bytes that came last: nothing need be noted now.
+        is_mixed = any(came != self.arrived for _, came in islice(arrivals, 2))
         ends: list[int] = []
-        tells_ends = hasattr(reader, "ends")
-        if tells_ends:
+        if is_mixed and hasattr(reader, "ends"):
             reader.ends = ends
         try:
             self.has_more = self.read(data, messages, most)
         except ProtocolError as error:
             self.has_more = False
             self._fault = error
-        if tells_ends:
+        if is_mixed and hasattr(reader, "ends"):
             reader.ends = None
         if ends and self._fault is None:
             # Where the last of them ends in all that has come.
             shift = received - reader.pending - ends[-1]
-            for number, end in enumerate(ends, before):
+            for end, message in zip(ends, islice(messages, before, None), strict=False):
                 while len(arrivals) > 1 and arrivals[0][0] < end + shift:
                     arrivals.popleft()
-                _note_due(messages[number], arrivals[0][1])
+                if type(getattr(message, "deadline", None)) is int:
+                    _note_due(message, arrivals[0][1])
         if not self.has_more:
             self._arrivals = None
 
