@@ -36,7 +36,8 @@ _POLICIES = (STRICT, PUBLISHED, STRICT.but(**_SMALL), PUBLISHED.but(**_SMALL))
 # What a call may fail with: by its own fault, on purpose, or by a limit.
 _FAMILY = (
     DecodeError, BananaError, EncodeError, Expected, errors.Error, errors.NoSuchMethod,
-    errors.NoSuchObject, errors.WrongArguments, errors.ServerBusy, errors.DeadReferenceError,
+    errors.NoSuchObject, errors.WrongArguments, errors.ServerBusy, errors.CallTimeout,
+    errors.DeadReferenceError,
     LoginFailed, Unauthorized, UnhandledCredentials,
 )  # fmt: skip
 
