@@ -220,7 +220,8 @@ class HeldCacheTable:
 
     def get(self, cache_id: int) -> HeldCache | None:
         """Return the entry of a cache that is held, or None."""
-        return self._by_id.get(cache_id)
+        entry = self._by_id.get(cache_id)
+        return None if entry is None or entry.handle is None else entry
 
     def principal_of(self, cache_id: int) -> Principal | None:
         """Return who has sent a cache that is held; None for nobody."""

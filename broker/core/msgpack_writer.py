@@ -104,17 +104,16 @@ class FrameWriter:
             TooLarge: it is beyond the limits.
         """
         kind = type(value)
-        number = _ANSWER
-        if kind not in LEAVES:
-            if kind is tuple:
-                number = _TUPLE
-            if not are_plain(value if kind is tuple else (value,), _MOST_AT_ONCE):
-                small = small_expression(value)
-                if small is None:
-                    return None
-                return self._frame((_GRAPH, _ANSWER, request_id, 0, "", small))
+        frame: Any = (_TUPLE if kind is tuple else _ANSWER, request_id, value)
+        if kind not in LEAVES and not are_plain(
+            value if kind is tuple else (value,), _MOST_AT_ONCE
+        ):
+            small = small_expression(value)
+            if small is None:
+                return None
+            frame = (_GRAPH, _ANSWER, request_id, 0, "", small)
         try:
-            body = self._encode((number, request_id, value))
+            body = self._encode(frame)
         except _NOT_PLAIN:
             return None
         return self._framed(body)

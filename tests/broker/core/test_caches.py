@@ -197,3 +197,15 @@ def test_clearing_held_caches() -> None:
     assert len(table) == 0
     del kept
     assert log.entries == [(2, 1)]
+
+
+def test_a_cache_that_was_never_read_is_not_there_to_be_changed() -> None:
+    """Its number is known, so that the peer's uncache is none too many; there is no object."""
+    log = Log()
+    table = HeldCacheTable(log, 10)
+    table.let_go(7)
+    assert log.entries == [(7, 1)]
+    assert table.get(7) is None
+    with pytest.raises(MalformedJelly, match="cache 7 is not held"):
+        table.observer_of(7)
+    assert table.remove(7) is None

@@ -127,6 +127,8 @@ def test_answers() -> None:
         assert WRITER.answer(3, other) is None
     assert WRITER.answer(3, ([b"x"],)) is None
     assert WRITER.answer(3, (SHARED, SHARED)) is None
+    # Small expressions with what the encoder refuses: the jellier says what is wrong, or finds a way.
+    assert WRITER.answer(3, (10**30, b"x")) is None
 
 
 def test_what_a_sender_makes_is_no_more_than_a_reader_takes() -> None:

@@ -218,6 +218,8 @@ class _Play:
         for fault in _FAULTS:
             raise AssertionError(f"{type(fault).__name__} became an answer") from fault
         assert all(count == 1 for count in self._outcomes), "a call that did not end exactly once"
+        # The log tells within a second what it has left out.
+        self._scheduler.advance(1.0)
         assert not self._scheduler.waiting, "a timer is left"
         assert not session.data_to_send(), "bytes after the end"
         if self._dice.once_in(128):
