@@ -127,7 +127,7 @@ def test_answers() -> None:
         assert WRITER.answer(3, other) is None
     assert WRITER.answer(3, ([b"x"],)) is None
     assert WRITER.answer(3, (SHARED, SHARED)) is None
-    # Small expressions with what the encoder refuses: the jellier says what is wrong, or finds a way.
+    # Small expressions of what the encoder refuses: the jellier finds a way, or says what is wrong.
     assert WRITER.answer(3, (10**30, b"x")) is None
 
 
