@@ -32,7 +32,7 @@ class Board(broker.Cacheable):
 
     def __init__(self, free: int):
         self.free = free
-        self._observers: list[Any] = []
+        self._observers = broker.Subscribers()
 
     def getTypeToCopy(self) -> str:
         """Return the tag that visitors register their own class for."""
@@ -40,18 +40,13 @@ class Board(broker.Cacheable):
 
     def getStateToCacheAndObserveFor(self, perspective: Any, observer: Any) -> dict[str, int]:
         """Return what is on the board, and tell ``observer`` from now on."""
-        self._observers.append(observer)
+        self._observers.add(observer)
         return {"free": self.free}
-
-    def stoppedObserving(self, perspective: Any, observer: Any) -> None:
-        """Tell ``observer`` nothing more."""
-        self._observers.remove(observer)
 
     def sell(self, seats: int) -> None:
         """Take seats off the board."""
         self.free -= seats
-        for observer in self._observers:
-            observer.callRemote("free", self.free)
+        self._observers.send("free", self.free)
 
 
 class Reservation(broker.Referenceable):
