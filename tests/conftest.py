@@ -4,12 +4,14 @@ Thousands of collected tests and all that they import are half a million objects
 look at what a full collection leaves. Frozen, they are not looked through each time: the whole
 takes 230 s instead of 320. And what a file has left unclosed is found at its end, by its last
 test, rather than by whichever test a collection happens in later. No example of Hypothesis has a
-deadline.
+deadline. SIGINT interrupts the tests and what they start, also where a shell has put them in the
+background and has it ignored.
 """
 
 from __future__ import annotations
 
 import gc
+import signal
 
 import pytest
 from hypothesis import settings
@@ -17,6 +19,9 @@ from hypothesis import settings
 # A deadline of Hypothesis is a time of the wall, which a busy machine does not keep.
 settings.register_profile("any load", deadline=None)
 settings.load_profile("any load")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _freeze() -> None:
