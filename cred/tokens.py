@@ -144,7 +144,8 @@ class TokenChecker:
             isinstance(group, str) and _is_text(group) for group in named
         ):
             raise UnauthorizedLogin(f"token has no list of names as groups ({self._groups_claim})")
-        return named
+        # Some issuers write no groups as one empty name.
+        return [group for group in named if group]
 
     def _refresh(self) -> None:
         stamp = _stamp(self._path)

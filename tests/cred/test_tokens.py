@@ -364,6 +364,8 @@ def test_any_header(changed: dict[str, Any]) -> None:
 @example({"sub": ["alice"]})
 @example({"sub": "\ud800"})
 @example({"groups": ["\udfff"]})
+@example({"groups": ""})
+@example({"groups": ["staff", ""]})
 @example({"aud": [[AUDIENCE], {}]})
 def test_any_claims(changed: dict[str, Any]) -> None:
     """So it is with the claims of one that is signed."""
