@@ -271,7 +271,8 @@ class Unjellier:
             self.unread.append((tag if type(tag) is bytes else None, item))
         for frame in frames:
             # Parts that were taken out of a list that is emptied.
-            self.unread += [(None, part) for part in frame.rest if type(part) is list]
+            # One entry: there may be a million parts.
+            self.unread.append((None, [atoms.LIST, *frame.rest]))
 
     def _tag(self, expression: list[Any]) -> bytes:
         tag = expression[0] if expression else None

@@ -41,6 +41,10 @@ class Dropped:
         """Note that a cache of the peer's, received ``count`` times, is referred to no more."""
         self._note((b"decache", cache_id, count))
 
+    def put_back(self, command: bytes, object_id: ObjectId, count: int) -> None:
+        """Note again what was taken out and is not told yet."""
+        self._notes.append((command, object_id, count))
+
     def close(self) -> None:
         """Forget all, and note nothing more: nobody is left to tell."""
         self._on_dropped = None

@@ -25,6 +25,9 @@ from jelly.slices import UNFINISHED
 
 __all__ = ["Outbox"]
 
+# Messages in a turn that tell what was dropped: 200,000 at once would hold up all others.
+_MOST_TOLD = 2000
+
 
 class Outbox:
     """What one side of a connection is about to send.
@@ -192,13 +195,24 @@ class Outbox:
         return request_id <= self._last_written
 
     def _tell_dropped(self) -> None:
+        """Tell of some of what was dropped, and have the rest told in turns to come."""
+        left = _MOST_TOLD
         for command, an_id, count in self._dropped:
             if self.can_say(b"count"):
                 self.send(command, an_id, count)
+                left -= 1
             else:
                 # PB's wire has no count: each reception is taken back by itself.
-                for _ in range(count):
+                told = min(count, left)
+                for _ in range(told):
                     self.send(command, an_id)
+                left -= told
+                if told < count:
+                    self._dropped.put_back(command, an_id, count - told)
+            if left <= 0:
+                break
+        if self._dropped:
+            self._host.on_released()
 
     def clear(self) -> None:
         """Forget what was not sent; the connection is gone."""

@@ -66,6 +66,24 @@ def test_releases() -> None:
     assert box.take() == b""
 
 
+def test_many_releases_take_several_turns() -> None:
+    """The room above is asked for a turn until all are told, each as often as it was received."""
+    session = make_end(STRICT, True)
+    for number in (*range(1, 3000), *[3000] * 3000):
+        session.translator._dropped.reference(number, 1)
+    session.translator._dropped.reference(3001, 3000)
+    told: list[Any] = []
+    turns = 0
+    while data := session.outbox.take():
+        turns += 1
+        told += read(data)
+        assert len(data) < 60_000
+    assert turns > 3
+    assert sorted(told) == sorted(
+        [b"decref", number] for number in (*range(1, 3000), *[3000] * 3000, *[3001] * 3000)
+    )
+
+
 def test_what_cannot_be_sent() -> None:
     """A message that cannot be sent leaves nothing behind."""
     box = outbox()
