@@ -196,23 +196,24 @@ class Broker(Doors):
 
     def dataReceived(self, data: bytes) -> None:
         """Take in bytes and handle what they say (published)."""
-        keepalive = self._keepalive
+        inbox, pump, keepalive = self.session.inbox, self.pump, self._keepalive
         if keepalive is None:
             began = self._scheduler.now()
         else:
             keepalive.last_heard = began = keepalive.now()
-        self.session.inbox.arrived = began
-        if self.pump.has_turn:
+        inbox.arrived = began
+        if pump.has_turn:
             # It has enough to do already.
-            self.session.inbox.store(data)
+            inbox.store(data)
         else:
-            self.session.receive(data)
-        if self.session.pending and self._arrival is not None:
+            inbox.receive(data)
+        reader = inbox.reader
+        if reader is not None and reader.pending and self._arrival is not None:
             self._arrival.watch()
-            self.pump.weigh()
+            pump.weigh()
         # What waits for its turn already is joined by this.
-        if not self.pump.has_turn:
-            self.pump.run(began)
+        if not pump.has_turn:
+            pump.run(began)
 
     def connectionLost(self, reason: Failure) -> None:
         """Handle what came before the end, fail what is pending, and let everything go (published).
