@@ -146,8 +146,7 @@ class Calls:
         except BaseException as exc:  # noqa: BLE001 - what cannot be sent fails the call, not the caller
             if wants_answer:
                 return _unsent(text)
-            self._session.stats.sends_dropped += 1
-            journal.unsent(self._session.host, text, exc)
+            self._note_unsent(text, exc)
             return None
         if not wants_answer:
             self._flush()
@@ -187,8 +186,7 @@ class Calls:
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as exc:  # noqa: BLE001 - the caller waits for nothing
-            self._session.stats.sends_dropped += 1
-            journal.unsent(self._session.host, name, exc)
+            self._note_unsent(name, exc)
         else:
             self._flush()
 
@@ -211,10 +209,7 @@ class Calls:
         session = self._session
         name, args, kw = notice.name, notice.args, notice.kw
         try:
-            if command == b"message":
-                is_sent = session.outbox.notice(object_id, notice)
-            else:
-                is_sent = session.outbox.notice(object_id, notice, _SEND_TO_CACHE)
+            is_sent = session.outbox.notice(object_id, notice, _NUMBERS[command])
         except EncodeError as error:
             name_argument(error, name, args, kw)
             raise
@@ -254,6 +249,11 @@ class Calls:
                 del deferred, failure
         together.tell()
 
+    def _note_unsent(self, name: str, error: BaseException) -> None:
+        """Count and log a call without an answer that cannot be sent."""
+        self._session.stats.sends_dropped += 1
+        journal.unsent(self._session.host, name, error)
+
     def _drop(self, name: str | bytes) -> None:
         """Count a call without an answer that cannot be made; log the first to a draining peer."""
         stats = self._session.stats
@@ -276,8 +276,8 @@ class Calls:
         self._flush()
 
 
-# The number of a one-way call to a cache in msgpack/1.
-_SEND_TO_CACHE = 4
+# The numbers of one-way calls in msgpack/1.
+_NUMBERS = {b"message": 2, b"cachemessage": 4}
 
 # In seconds; a caller that waits longer, as with ``timeout(math.inf)``, has no deadline to tell.
 _ENDLESS = 1e9

@@ -211,23 +211,20 @@ class Callee:
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # noqa: BLE001 - whatever a method raises is its answer
-            fault = as_call_error(error, message.name) if type(error) is TypeError else error
-            if result is not self:
-                _name_result(error, message.name, result)
-            elif fault is error:
-                note_raised(error)
             call = self._incoming(message, wants_answer, entry.principal)
-            call.was_run = fault is error
-            self._refuse(call, fault)
+            if result is self:
+                self._refuse_raised(call, error)
+            else:
+                # The method has returned what cannot be sent.
+                call.was_run = True
+                _name_result(error, message.name, result)
+                self._refuse(call, error)
             return None
         if is_done:
             self.answered += outbox.size - before
             return None
         call = self._incoming(message, wants_answer, entry.principal)
-        call.route = entry.value.route()
-        call.was_run = True
-        call.args, call.kw = message.args, message.kw
-        return self._conclude(call, result)
+        return self._conclude_plain(call, entry.value, message, result)
 
     def receive_change(self, message: PlainSendToCache) -> Work | None:
         """Make a one-way call to a cache, as :meth:`receive_plain` does to an object.
@@ -259,17 +256,26 @@ class Callee:
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # noqa: BLE001 - whatever a method raises is its answer
-            fault = as_call_error(error, message.name) if type(error) is TypeError else error
-            if fault is error:
-                note_raised(error)
-            call = self._incoming(message, False, entry.principal)
-            call.was_run = fault is error
-            self._refuse(call, fault)
+            self._refuse_raised(self._incoming(message, False, entry.principal), error)
             return None
         if result is None:
             return None
         call = self._incoming(message, False, entry.principal)
-        call.route = cache.route()
+        return self._conclude_plain(call, cache, message, result)
+
+    def _refuse_raised(self, call: IncomingCall, error: BaseException) -> None:
+        """Refuse a call by what came of calling its method."""
+        fault = as_call_error(error, call.name) if type(error) is TypeError else error
+        if fault is error:
+            note_raised(error)
+            call.was_run = True
+        self._refuse(call, fault)
+
+    def _conclude_plain(
+        self, call: IncomingCall, target: Any, message: Any, result: Any
+    ) -> Work | None:
+        """Do as :meth:`_conclude` for a call whose method was found without a route."""
+        call.route = target.route()
         call.was_run = True
         call.args, call.kw = message.args, message.kw
         return self._conclude(call, result)

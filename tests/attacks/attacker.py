@@ -17,6 +17,7 @@ from memory import FakeTransport, ManualScheduler
 
 import broker
 import cred
+from broker import pb
 from broker.admission import root_of
 from broker.connection import Broker
 from broker.core.dialects import DIALECTS, NONE, Dialect
@@ -25,6 +26,7 @@ from broker.errors import ConnectionAborted
 from broker.failure import Failure
 from jelly.codec import Reader
 from jelly.limits import Limits
+from jelly.registry import defaults
 from jelly.vocabulary import NONE_VOCABULARY
 
 __all__ = [
@@ -38,6 +40,7 @@ __all__ = [
     "binds",
     "cost",
     "flat",
+    "let_in",
     "portal",
     "taming",
 ]
@@ -236,6 +239,23 @@ def cost(
     See :func:`effort.seconds`. It is not tried again once it has taken no more than ``enough``.
     """
     return seconds(action, prepare, enough, tries)
+
+
+@contextmanager
+def let_in(
+    name: str, declared: type | None = None, published: type | None = None
+) -> Iterator[None]:
+    """Let classes come in under a tag: one with its fields, one as published programs do."""
+    tag = name.encode()
+    if declared is not None:
+        broker.register(declared, name)
+    if published is not None:
+        pb.setUnjellyableForClass(name, published)
+    try:
+        yield
+    finally:
+        defaults.declared.classes.pop(tag, None)
+        defaults.published.classes.pop(tag, None)
 
 
 @contextmanager

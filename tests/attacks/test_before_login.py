@@ -7,18 +7,16 @@ import gc
 from typing import Any
 
 import pytest
-from attacker import BOTH, NOTHING, POLICIES, Speaker, Victim, binds, cost, flat, taming
+from attacker import BOTH, NOTHING, POLICIES, Speaker, Victim, binds, cost, flat, let_in, taming
 from catalogue import ATTACKS, Attack, nested
 from ways_in import WaysIn
 
 import broker
 import cred
-from broker import pb
 from broker.core.messages import Answer, Decref, Failed
 from broker.core.policy import PUBLISHED, STRICT
 from broker.defer import Deferred
 from cred.interfaces import IScramProof
-from jelly.registry import defaults
 
 
 class Made(broker.Copyable, broker.RemoteCopy):
@@ -37,11 +35,8 @@ class Made(broker.Copyable, broker.RemoteCopy):
 def registered() -> Any:
     """Let the class come in, and forget it."""
     Made.made = 0
-    broker.register(Made, "demo.Made")
-    pb.setUnjellyableForClass("demo.Made", Made)
-    yield
-    defaults.declared.classes.pop(b"demo.Made", None)
-    defaults.published.classes.pop(b"demo.Made", None)
+    with let_in("demo.Made", Made, Made):
+        yield
 
 
 MADE = [b"demo.Made", [b"dictionary", [[b"unicode", b"owner"], [b"unicode", b"x"]]]]

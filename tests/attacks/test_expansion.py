@@ -6,16 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from attacker import POLICIES, Target, Victim, binds, cost, flat, taming
+from attacker import POLICIES, Target, Victim, binds, cost, flat, let_in, taming
 from catalogue import shared
 
 import broker
-from broker import pb
 from broker.core.messages import Answer, Failed
 from broker.core.policy import PUBLISHED, STRICT
 from broker.errors import LimitExceeded
 from jelly.limits import Limits
-from jelly.registry import defaults
 
 
 class Bag(broker.Copyable, broker.RemoteCopy):
@@ -35,13 +33,8 @@ class Held(broker.RemoteCache):
 @pytest.fixture(autouse=True, scope="module")
 def registered() -> Any:
     """Let both come in under both policies, and forget them."""
-    for cls, name in ((Bag, "demo.Bag"), (Held, "demo.Held")):
-        broker.register(cls, name)
-        pb.setUnjellyableForClass(name, cls)
-    yield
-    for tag in (b"demo.Bag", b"demo.Held"):
-        defaults.declared.classes.pop(tag, None)
-        defaults.published.classes.pop(tag, None)
+    with let_in("demo.Bag", Bag, Bag), let_in("demo.Held", Held, Held):
+        yield
 
 
 def fields(x: Any, y: Any) -> Any:

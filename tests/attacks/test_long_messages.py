@@ -8,14 +8,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from attacker import Speaker, Target, Victim, binds
+from attacker import Speaker, Target, Victim, binds, let_in
 from effort import slowness
 from memory import ManualScheduler
 
 import broker
-from broker import pb
 from broker.core.messages import Answer, Failed
-from jelly.registry import defaults
 
 CHUNK = 64 * 1024
 """Bytes that a transport reads at a time."""
@@ -33,11 +31,8 @@ class Point(broker.Copyable, broker.RemoteCopy):
 @pytest.fixture(autouse=True, scope="module")
 def registered() -> Any:
     """Let the copy come in under both policies, and forget it."""
-    broker.register(Point, "demo.Point")
-    pb.setUnjellyableForClass("demo.Point", Point)
-    yield
-    defaults.declared.classes.pop(b"demo.Point", None)
-    defaults.published.classes.pop(b"demo.Point", None)
+    with let_in("demo.Point", Point, Point):
+        yield
 
 
 class LiveScheduler(ManualScheduler):

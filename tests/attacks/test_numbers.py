@@ -6,13 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from attacker import NOTHING, Speaker, Target, Victim, binds, flat, taming
+from attacker import NOTHING, Speaker, Target, Victim, binds, flat, let_in, taming
 from catalogue import PRIME
 
 import broker
-from broker import pb
 from broker.core.messages import Answer, Failed
-from jelly.registry import defaults
 
 LARGEST = (1 << 63) - 1
 TOO_LARGE = {
@@ -50,11 +48,8 @@ class Held(broker.RemoteCache):
 @pytest.fixture(autouse=True, scope="module")
 def registered() -> Any:
     """Let the cache come in under both policies, and forget it."""
-    broker.register(Held, "demo.Held")
-    pb.setUnjellyableForClass("demo.Held", Held)
-    yield
-    defaults.declared.classes.pop(b"demo.Held", None)
-    defaults.published.classes.pop(b"demo.Held", None)
+    with let_in("demo.Held", Held, Held):
+        yield
 
 
 def last(victim: Victim) -> Any:

@@ -7,14 +7,13 @@ import sys
 from typing import Any
 
 import pytest
-from attacker import NOTHING, POLICIES, Speaker, Target, Victim, binds, flat, taming
+from attacker import NOTHING, POLICIES, Speaker, Target, Victim, binds, flat, let_in, taming
 
 import broker
 from broker import pb
 from broker.core.messages import Failed
 from broker.defer import Deferred
 from broker.flavors.cacheable import Cacheable
-from jelly.registry import defaults
 
 
 class Account(broker.Copyable, broker.RemoteCopy):
@@ -38,11 +37,8 @@ class Loose(broker.RemoteCopy):
 @pytest.fixture(autouse=True, scope="module")
 def registered() -> Any:
     """Let both classes come in, and forget them."""
-    broker.register(Account, "demo.Account")
-    pb.setUnjellyableForClass("demo.Loose", Loose)
-    yield
-    defaults.declared.classes.pop(b"demo.Account", None)
-    defaults.published.classes.pop(b"demo.Loose", None)
+    with let_in("demo.Account", Account), let_in("demo.Loose", published=Loose):
+        yield
 
 
 class Market(Target):
@@ -392,13 +388,9 @@ def test_caches_count(policy: str, dialect: str, caplog: pytest.LogCaptureFixtur
     """A peer that makes a server hold caches meets the same limit as with references."""
     most = 50
     victim = Victim(dialect, POLICIES[policy].but(max_refs=most))
-    pb.setUnjellyableForClass("demo.Held", pb.RemoteCache)
-    try:
-        caches = [[b"cache", n, b"demo.Held", NOTHING] for n in range(1, most + 2)]
-        with taming(caplog) as lines:
-            victim.hear(victim.speaker.call([b"list", *caches], name=b"keep"))
-    finally:
-        del defaults.published.classes[b"demo.Held"]
+    caches = [[b"cache", n, b"demo.Held", NOTHING] for n in range(1, most + 2)]
+    with let_in("demo.Held", published=pb.RemoteCache), taming(caplog) as lines:
+        victim.hear(victim.speaker.call([b"list", *caches], name=b"keep"))
     (line,) = lines
     assert line.startswith("PEER: ")
     assert len(victim.broker.session.translator.held) <= most

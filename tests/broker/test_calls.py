@@ -57,7 +57,7 @@ class FakeSession:
         self.made.append((command, object_id, name, args, kw, perspective, wants_answer, deadline))
         return len(self.made)
 
-    def notice(self, object_id: Any, notice: Notice) -> bool:
+    def notice(self, object_id: Any, notice: Notice, number: int = 2) -> bool:
         """Note it, if it can be sent without a jellier."""
         if self.takes_notices:
             self.made.append((object_id, notice))

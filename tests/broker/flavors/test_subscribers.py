@@ -184,20 +184,12 @@ def test_a_follower_is_taken_out() -> None:
     assert root.price.stopped == [(observer, 0)]
 
 
-def test_a_change_is_encoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_change_is_encoded_once(made: list[Any]) -> None:
     """However many follow, and however many references are told the same."""
     root, hub = Exchange(), Hub()
     kept = [BrokerPair(root, policy=STRICT).call("price") for _ in range(5)]
     BrokerPair(hub, policy=STRICT).call("subscribe", Listener())
     root.price.followers.add(hub.last)
-    made: list[Any] = []
-    tail_of = FrameWriter._tail_of
-
-    def counting(self: Any, notice: Any) -> bytes | None:
-        made.append(notice)
-        return tail_of(self, notice)
-
-    monkeypatch.setattr(FrameWriter, "_tail_of", counting)
     root.price.followers.send("event", 1)
     assert len(made) == 1
     assert len(kept) == 5
@@ -449,18 +441,24 @@ def test_an_object_goes_to_each_as_a_reference_of_its_own() -> None:
         assert reference.broker is pair.client
 
 
-def test_an_event_is_encoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The notices that have been encoded."""
+    notices: list[Any] = []
+    tail_of = FrameWriter._tail_of
+
+    def counting(self: Any, notice: Any) -> bytes | None:
+        notices.append(notice)
+        return tail_of(self, notice)
+
+    monkeypatch.setattr(FrameWriter, "_tail_of", counting)
+    return notices
+
+
+def test_an_event_is_encoded_once(made: list[Any]) -> None:
     """However many listen."""
     hub = Hub()
     for _ in range(5):
         BrokerPair(hub, policy=STRICT).call("subscribe", Listener())
-    made: list[Any] = []
-    tail_of = FrameWriter._tail_of
-
-    def counting(self: Any, notice: Any) -> bytes | None:
-        made.append(notice)
-        return tail_of(self, notice)
-
-    monkeypatch.setattr(FrameWriter, "_tail_of", counting)
     hub.subscribers.send("event", 1)
     assert len(made) == 1
