@@ -63,7 +63,7 @@ def root_of(target: Any) -> Any:
     """Return the IPBRoot that a server serves for a Root, a Portal, or what adapts to IPBRoot.
 
     Raises:
-        TypeError: it is none of these; a WrongType if it is a class, which may make one.
+        TypeError: it is none of these. If it is a class, the error is a WrongType.
     """
     if IPBRoot.providedBy(target):
         return target

@@ -82,16 +82,16 @@ class Attempt:
         self._user: Text | None = None
         self._origin = Origin(entry.visit, source_of(entry.broker.peer.address))
         self.is_guess = False
-        # Whether what has failed is the application's: a checker, or the realm.
+        # Whether a checker or the realm has failed, which belong to the application.
         self._is_consulting = False
 
     def step(self, function: Callable[..., Any], *args: Any) -> Deferred[Any]:
         """Do a part of it, unless too many have failed; return a Deferred of what it returns.
 
         It fails with TooManyAttempts, without a call; with ServerBusy, when too many log in; or as
-        ``function(*args)`` does. What the mechanism raises, once it is open, comes of what the peer
-        has shown: it is UnauthorizedLogin, and counts, also where it is no error of a login. What a
-        checker or the realm raises is passed on as it is.
+        ``function(*args)`` does. An exception of an open mechanism is caused by what the peer has
+        sent. So any of them becomes UnauthorizedLogin and counts as a failed login. An exception of
+        a checker or of the realm is passed on unchanged.
         """
 
         def checked() -> Any:

@@ -1,13 +1,14 @@
 """The budget: what the connections of one server may hold together.
 
 Theory of operation. A connection holds what it has received and not handled, the part of a message
-that is not whole included, and what it has not sent. Each that holds more than 64 KiB reports that
-here when it grows; who holds less costs nothing. When the sum is beyond the budget, all of these
-are measured again, since what has become less is not always reported. If the sum is still beyond
-it, the largest are not read any more, so many that the others hold half of the budget at most, and
-a second later they are measured once more. What is beyond the budget then is closed, largest first,
-and the others are read again. Where the sum is more than an eighth beyond the budget, which answers
-of many connections can reach at once, connections are closed without that second.
+that is not whole included, and what it has not sent. A connection that holds more than 64 KiB
+reports its size here when it grows. Smaller ones are not counted. A connection does not always
+report that it has shrunk. So when the sum exceeds the budget, all that are counted are measured
+again. If the sum still exceeds it, reading from the largest is paused, until the others hold half
+of the budget at most. A second later all are measured once more. Then the largest are closed until
+the sum is within the budget, and reading from the others is resumed. If the sum exceeds the budget
+by more than an eighth, which the answers of many connections can do at once, connections are closed
+immediately.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ class Share:
         self.on_change()
 
     def end(self) -> None:
-        """The connection holds nothing any more."""
+        """Forget the connection: it holds nothing any more."""
         self._budget.forget(self)
 
 
@@ -128,7 +129,7 @@ class Budget:
         self._guarded(lambda: self._close_down_to(self._most))
 
     def _guarded(self, act: Callable[[], object]) -> None:
-        # What is done to a connection makes it report.
+        # Pausing or closing a connection makes it report again.
         self._is_looking = True
         try:
             for share in list(self._sizes):

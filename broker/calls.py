@@ -79,8 +79,8 @@ class Calls:
     def check_loop(self, what: str) -> None:
         """Raise if the code that runs now is not in the event loop of the connection.
 
-        A loop that does not run at the moment is no fault, unless another runs here: nothing could
-        be answered then.
+        It does not raise where no loop runs in this thread and that of the connection is stopped:
+        the loop may be started again.
 
         Raises:
             RuntimeError: the loop is closed, or runs in another thread, or another runs here.
@@ -168,7 +168,11 @@ class Calls:
     ) -> None:
         """Call a method that sends no answer, unless the connection has ended.
 
-        What cannot be sent is logged. ``command`` is ``b"cachemessage"`` for a cache of the peer's.
+        A call that cannot be sent is logged.
+
+        Args:
+            perspective, object_id, name, args, kw: as of :meth:`call`.
+            command: ``b"message"`` for an object, ``b"cachemessage"`` for a cache.
 
         Raises:
             RuntimeError: the connection belongs to another event loop, or this process was forked
@@ -199,7 +203,9 @@ class Calls:
     ) -> None:
         """Call a method of one of the many objects that a notice goes to; sent in this turn.
 
-        ``command`` is ``b"cachemessage"`` where that is a cache of the peer's.
+        Args:
+            perspective, object_id, command: as of :meth:`send`.
+            notice: the method's name and its arguments.
 
         Raises:
             DeadReferenceError, EncodeError, RuntimeError: it was not sent.

@@ -35,7 +35,7 @@ __all__ = ["Connect", "connect"]
 class Connect:
     """A connection that is to be made: ``await`` it, or use it in ``async with``.
 
-    One that was never awaited is told of by a RuntimeWarning, as a coroutine is.
+    One that is never awaited causes a RuntimeWarning, as a coroutine does.
     """
 
     # Of the class, for one whose arguments were refused.
@@ -88,7 +88,7 @@ class Connect:
             await self._connection.close()
 
     def close(self) -> None:
-        """Give it up: there is no connection, and no warning that it was never awaited."""
+        """Discard it: no connection is made, and no warning says that it was never awaited."""
         self._is_awaited = True
 
     def __del__(self) -> None:

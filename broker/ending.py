@@ -58,12 +58,12 @@ class Ending:
             nonlocal has_more
             has_more = self._hear()
 
-        # What a hook of the application raises ends nothing but this turn.
+        # An exception of an application's hook ends this turn only.
         journal.guard(self._owner, hear)
         if has_more and waited:
             self._scheduler.soon(self.take_turn)
             return
-        # What was not heard is let go first.
+        # First release the messages that were not handled.
         self._words = iter(())
         self._then()
 

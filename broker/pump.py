@@ -25,7 +25,7 @@ from broker.turns import Turns
 
 __all__ = ["Pump"]
 
-# Seconds after which methods that hold up the loop are told of.
+# Seconds after which a warning names the methods that block the loop.
 _TOO_LONG = 1.0
 
 # Messages that wait for the end of the turn; beyond that the batch goes out, so that the peer can

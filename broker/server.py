@@ -217,7 +217,7 @@ class Server:
 class Serve:
     """A server that is to be started: ``await`` it, or use it in ``async with``.
 
-    One that was never awaited is told of by a RuntimeWarning, as a coroutine is.
+    One that is never awaited causes a RuntimeWarning, as a coroutine does.
     """
 
     def __init__(
@@ -258,7 +258,7 @@ class Serve:
             await self._server.close(drain=None if error is None else 0)
 
     def close(self) -> None:
-        """Give it up: there is no server, and no warning that it was never awaited."""
+        """Discard it: no server is made, and no warning says that it was never awaited."""
         self._is_awaited = True
 
     def __del__(self) -> None:

@@ -63,8 +63,8 @@ class IncomingCall:
         request_id, name, wants_answer: as the peer sent them.
         route: how it is made; None where the class has a hook of its own, which answers in
             expressions.
-        args, kw: what the method was called with; empty once it waits, unless the room above is to
-            be told of them.
+        args, kw: what the method was called with. They are emptied when it returns an awaitable,
+            unless an overridden ``serialize`` needs them.
         due: when the peer waits no longer, by the clock of the callee; or None.
         principal: on whose behalf it is made; None for nobody.
         is_read: whether what fails from now on is not the fault of what the peer sent.
@@ -118,7 +118,7 @@ class Callee:
         running: the calls that have not ended, by request id; those that want no answer, whose ids
             mean nothing, by themselves.
         answered: bytes of answers and errors since it was last set to 0.
-        context: the contextvars that plain methods of nobody's run in; a principal has its own.
+        context: the contextvars of plain methods where there is no principal.
     """
 
     __slots__ = (
@@ -163,7 +163,7 @@ class Callee:
         self._outbox = outbox
         self._stats = stats
         theirs = host.overridden
-        # An overridden ``serialize`` is told of them when the call is answered.
+        # An overridden ``serialize`` gets them when the call is answered.
         self._keeps_arguments = "serialize" in theirs
         self._unjelly_walk = walk_of(host, translator)
         self._find = host.localObjectForID if "localObjectForID" in theirs else self._export

@@ -1,19 +1,20 @@
 """The inbox: what the peer has sent and is not handled yet, and in which order it will be.
 
 Messages are handled as they came. While the peer does not read what it is sent (``holds_calls``),
-its calls wait, and with them the decrefs behind them, which may let go what those calls name. The
-answers to our own calls go on: else two ends that both wait for room would wait for each other.
-What cancels a call goes on if that runs; behind one that waits it waits too.
+its calls are queued. The decrefs behind them are queued too, since they may release objects that
+those calls name. Answers to our own calls are still handled: otherwise two ends that both wait for
+room would wait for each other. A Cancel is handled at once if its call is running; if the call is
+queued, so is the Cancel.
 
-A call that wants no answer is not refused for a limit, since its caller would not learn of it.
-While as many calls run as may (``is_full``), it waits until one of them has ended; the messages
-behind it wait as above. While a method runs as a task that has not begun, no method that would
-begin at once is called.
+A call without an answer is not refused for a limit, since its caller would not learn of it. While
+the limit of running calls is reached (``is_full``), it is queued until one of them has ended, and
+the messages behind it are queued as above. While a method runs as a task that has not begun, no
+method that would begin at once is called.
 
-A message with a large graph is work for several turns. No message behind it is handled meanwhile.
+A message with a large graph is handled in several turns. No message behind it is handled meanwhile.
 
-Bytes are decoded a turn's worth of messages at a time: small ones take longer to decode than to
-come, and others wait for their turn meanwhile.
+Bytes are decoded a turn's worth of messages at a time. Decoding small messages takes longer than
+receiving them, and other connections wait meanwhile.
 """
 
 from __future__ import annotations
@@ -190,7 +191,7 @@ class Inbox:
 
     @property
     def has_held(self) -> bool:
-        """Whether messages are held, or were and can be handled now."""
+        """Whether messages are queued behind a call that waits."""
         return bool(self._held)
 
     def store(self, data: bytes) -> None:

@@ -254,7 +254,7 @@ class Session:
 
     @property
     def context(self) -> Context:
-        """The contextvars that plain methods of nobody's run in."""
+        """The contextvars of plain methods where there is no principal."""
         return self.callee.context
 
     def set_sole_principal(self, principal: Principal | None) -> None:

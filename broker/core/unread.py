@@ -1,7 +1,7 @@
 """Unread references: finds what a peer has counted in an expression that was not read whole.
 
-A peer counts each sending of an object or a cache, and waits to be told when it is let go. What was
-read is told of when it is collected; what was not read is found here.
+A peer counts each sending of an object or a cache, and expects a decref or a decache for each. What
+was read is released when it is collected. What was not read is found here.
 """
 
 from __future__ import annotations

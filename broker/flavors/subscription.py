@@ -2,7 +2,8 @@
 
 Theory of operation. The events for a subscriber are numbered. A number that is missing in what is
 written is an event that was lost: dropped, or replaced by a newer one of its key. So the gap before
-each event is known when it is written, and the subscriber is told of it first.
+each event is known when the event is written. The subscriber receives the number of lost events
+first.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class Slow(enum.Enum):
 class Delivery(Struct):
     """What has become of the events for one subscriber, or for all.
 
-    Each event counts once, as long as the connection is open. Telling what was missed is no event.
+    Each event counts once, as long as the connection is open. A call of ``missed`` does not count.
 
     Attributes:
         sent: how many were written to the connection.
@@ -237,7 +238,7 @@ class Subscription:
             raise
         except BaseException as error:  # noqa: BLE001 - judged once for all subscribers
             self._counts.dropped += 1
-            # A fault of the event's, which the sender is told of, is no loss by slowness.
+            # The event itself is wrong, and its sender gets the error: it does not count as lost.
             self._last += 1
             return error
         self._last = number
