@@ -84,6 +84,7 @@ class Jellier:
         self._depth = 0
         self._seen: dict[int, _Seen] = {}
         self._numbered = 0
+        self._names = _Names()
 
     def jelly(self, obj: Any) -> Expression:
         """Return the expression of ``obj``, which may be part of a larger graph.
@@ -139,6 +140,8 @@ class Jellier:
         out = holder
         values: Iterator[Any] = iter((root,))
         seen: _Seen | None = None
+        # The state that is written next, if nothing else in the graph can be it.
+        unshared: Any = None
         outer: list[tuple[list[Any], Iterator[Any], _Seen | None]] = []
         writers, base, most = leaves.WRITERS, self._levels, self._most_levels
         visits = VISITS
@@ -183,13 +186,19 @@ class Jellier:
                         self._check_level(base + len(outer))
                         out, seen = made.expression, self._seen[id(value)]
                         values = iter((made.state,))
+                        unshared = made.state if made.is_unshared else None
                         break
-                    inside = [tag]
-                    entry = self._seen[id(value)] = _Seen(value, inside)
+                    inside, parts = self._opened(tag, value)
+                    entry = _Seen(value, inside)
+                    if value is unshared:
+                        # Nothing can refer to it: not remembering it saves a third of the memory
+                        # that a list of small copies takes.
+                        unshared = None
+                    else:
+                        self._seen[id(value)] = entry
                     # The message itself is one level more.
                     if most is not None and base + len(outer) + 1 >= most:
                         self._check_level(base + len(outer) + 1)
-                    parts = _parts(value, inside)
                     out.append(inside)
                     outer.append((out, values, seen))
                     out, values, seen = inside, parts, entry
@@ -207,6 +216,43 @@ class Jellier:
             error.trail = (*_trail([*frames, (out, seen)]), *error.trail)
             raise
         yield holder[0]
+
+    def _opened(self, tag: bytes, value: Any) -> tuple[list[Any], Iterator[Any]]:
+        """Return the expression of a container, and its parts that are not written there yet.
+
+        Those of simple values are written at once, in a list that has no room for more.
+        """
+        if type(value) is not dict:
+            if _PLAIN.issuperset(map(type, value)):
+                return [tag, *value], iter(())
+            return [tag], iter(value if type(value) is tuple else tuple(value))
+        simple = (
+            len(value) <= _MOST_AT_ONCE
+            and _SINGLE.issuperset(map(type, value))
+            and _SINGLE.issuperset(map(type, value.values()))
+        )
+        if not simple:
+            # A copy, as above: the walk may pause, and the application change it meanwhile.
+            return [tag], map(_Pair, tuple(value.items()))
+        writers, names = leaves.WRITERS, self._names
+        try:
+            # A hundred rows of a table are written in six tenths of the time.
+            pairs: list[Any] = [
+                [
+                    names[key]
+                    if type(key) is str
+                    else key
+                    if type(key) in _PLAIN
+                    else writers[type(key)](key),
+                    item if type(item) in _PLAIN else writers[type(item)](item),
+                ]
+                for key, item in value.items()
+            ]
+        except CannotJelly as error:
+            parts = enumerate(chain.from_iterable(value.items()))
+            error.trail = tuple((value, n) for n, part in parts if part is error.culprit)[:1]
+            raise
+        return [tag] + pairs, iter(())  # noqa: RUF005 - an unpacked list would get room for more
 
     def _check_level(self, level: int) -> None:
         most = self._most_levels
@@ -247,7 +293,7 @@ class Jellier:
         expression = self.prepare(value)
         tag, state = value.tag_and_state(self)
         expression.append(tag)
-        return _Stateful(expression, state)
+        return _Stateful(expression, state, value.has_unshared_state())
 
     def _instance(self, value: Any) -> _Stateful:
         cls = type(value)
@@ -284,46 +330,28 @@ class _Stateful(NamedTuple):
     Attributes:
         expression: what stands before the state.
         state: an object, to be written next.
+        is_unshared: whether the state was made for this message, and nobody else has it.
     """
 
     expression: list[Any]
     state: Any
+    is_unshared: bool = False
+
+
+class _Names(dict[str, Expression]):
+    """The expressions of keys. The copies in a list have the same fields: one of each is enough."""
+
+    def __missing__(self, name: str) -> Expression:
+        expression = leaves.write_str(name)
+        if len(self) < _MOST_AT_ONCE:
+            self[name] = expression
+        return expression
 
 
 class _Pair(tuple[Any, Any]):
     """A dict's key and value, which on the wire are a list without a tag."""
 
     __slots__ = ()
-
-
-def _parts(value: Any, inside: list[Any]) -> Iterator[Any]:
-    if type(value) is dict:
-        writers = leaves.WRITERS
-        if (
-            len(value) <= _MOST_AT_ONCE
-            and _SINGLE.issuperset(map(type, value))
-            and _SINGLE.issuperset(map(type, value.values()))
-        ):
-            try:
-                # A hundred rows of a table are written in six tenths of the time.
-                inside.extend(
-                    [
-                        key if type(key) in _PLAIN else writers[type(key)](key),
-                        item if type(item) in _PLAIN else writers[type(item)](item),
-                    ]
-                    for key, item in value.items()
-                )
-            except CannotJelly as error:
-                parts = enumerate(chain.from_iterable(value.items()))
-                error.trail = tuple((value, n) for n, part in parts if part is error.culprit)[:1]
-                raise
-            return iter(())
-        # A copy, as below: the walk may pause, and the application change it meanwhile.
-        return map(_Pair, tuple(value.items()))
-    if _PLAIN.issuperset(map(type, value)):
-        inside.extend(value)
-        return iter(())
-    return iter(value if type(value) is tuple else tuple(value))
 
 
 def _require_code(jellier: Jellier, tag: bytes, value: Any) -> None:

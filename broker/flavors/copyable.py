@@ -40,12 +40,7 @@ class Copyable(Serializable):
         That is the declared fields of a dataclass, and of a class that is registered with
         ``broker.register`` and has no ``setCopyableState`` of its own; else all attributes.
         """
-        cls: Any = type(self)
-        if dataclasses.is_dataclass(cls):
-            return fields_of(self)
-        if cls in defaults.declared.with_fields and _has_default_setter(cls):
-            return fields_of(self)
-        return self.__dict__
+        return fields_of(self) if _sends_fields(type(self)) else self.__dict__
 
     def getStateToCopyFor(self, perspective: Any) -> Any:
         """Return the state to send to ``perspective``."""
@@ -77,6 +72,12 @@ class Copyable(Serializable):
         tag = to_tag(self.getTypeToCopyFor(perspective))
         return tag, self.getStateToCopyFor(perspective)
 
+    def has_unshared_state(self) -> bool:
+        """Whether its state is made for one message: its class sends its fields."""
+        cls = type(self)
+        hooks = (cls.getStateToCopy, cls.getStateToCopyFor, cls.getStateFor)
+        return hooks == _STATE_HOOKS and _sends_fields(cls)
+
     @engine_hook
     def jellyFor(self, jellier: Jellier) -> Expression:
         """Return ``[tag, state]``."""
@@ -84,6 +85,9 @@ class Copyable(Serializable):
         tag, state = self.tag_and_state(jellier)
         expression.extend([tag, jellier.jelly(state)])
         return jellier.preserve(self, expression)
+
+
+_STATE_HOOKS = (Copyable.getStateToCopy, Copyable.getStateToCopyFor, Copyable.getStateFor)
 
 
 class RemoteCopy(Unjellyable):
@@ -216,6 +220,13 @@ def take_state(copy: RemoteCopy, unjellier: Unjellier, state: Any) -> None:
         put_state(copy, state, unjellier.is_declared(cls))
     else:
         copy.setCopyableState(state)
+
+
+def _sends_fields(cls: Any) -> bool:
+    """Whether the declared fields of a class of copies are its state."""
+    if dataclasses.is_dataclass(cls):
+        return True
+    return cls in defaults.declared.with_fields and _has_default_setter(cls)
 
 
 def _has_default_setter(cls: type[RemoteCopy]) -> bool:

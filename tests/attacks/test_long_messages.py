@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
@@ -183,6 +184,22 @@ def test_it_is_handled_in_several_turns(kind: str, policy: str, dialect: str) ->
         count += 1
     assert count >= 3
     assert [type(each) for each in answers(victim)] == [Answer]
+    victim.end()
+
+
+@binds("S11")
+@pytest.mark.parametrize(("method", "most"), [(b"keep", 12), (b"echo", 15)])
+def test_memory(method: bytes, most: int, policy: str, dialect: str) -> None:
+    """Small copies take a few times the memory of their message, and so does sending them back."""
+    data = Speaker(dialect).call(LARGE["copies"](), name=method)
+    victim = Victim(dialect, policy, Target(), scheduler=LiveScheduler())
+    tracemalloc.start()
+    try:
+        turns(victim, data)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak <= most * len(data)
     victim.end()
 
 
