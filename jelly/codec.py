@@ -34,6 +34,8 @@ _DOUBLE = struct.Struct("!d")
 _ITEMS = 256
 # Bytes of memory that an element takes at least, besides those of a string.
 _ELEMENT = 64
+# Elements of an expression that is long, and the most of its strs that are known at a time.
+_MANY_NODES, _MOST_TEXTS = 4096, 256
 # The first element of a str's expression, which PB has no vocabulary for.
 _TEXT = bytes((len(UNICODE), _STRING)) + UNICODE
 
@@ -59,6 +61,7 @@ class Reader:
         "_seen",
         "_start",
         "_text_size",
+        "_texts",
         "_wanted",
         "_words",
     )
@@ -83,6 +86,8 @@ class Reader:
         self._seen = 0
         self._start = 0
         self._nodes = 0
+        # Of a long expression: the names of fields that a list of copies repeats take memory once.
+        self._texts: dict[bytes, list[Any]] | None = None
         self._dead = False
         self._fault: BananaError | None = None
 
@@ -135,6 +140,7 @@ class Reader:
         self._buffer, self._later, self._parts, self._fault = b"", None, Parts(), None
         self._pos = self._start = self._seen = self._wanted = self._nodes = 0
         self._open.clear()
+        self._texts = None
 
     def take_rest(self) -> bytes:
         """Return, and forget, the bytes that were not read, for the reader of another dialect.
@@ -247,6 +253,8 @@ class Reader:
                         if data[pos + 10] == _STRING and size < text_size and stop <= end:
                             item = [UNICODE, data[pos + 11 : stop]]
                             pos = stop
+                            if nodes > _MANY_NODES:
+                                item = self._known(item)
                     if number and not item:
                         if left >= 0:
                             stack.append((current, left))
@@ -274,6 +282,8 @@ class Reader:
                     done.append(item)
                     self._start = pos
                     self._seen = nodes = 0
+                    if self._texts is not None:
+                        self._texts = None
                     if len(done) == most:
                         self._behind_at = pos
                         break
@@ -302,6 +312,12 @@ class Reader:
         self._behind_at = -1
         later, self._later = self._later, None
         return b"" if later is None else later.take()
+
+    def _known(self, text: list[Any]) -> list[Any]:
+        """Return the expression of a str, the same one as for an equal str before."""
+        if self._texts is None or len(self._texts) >= _MOST_TEXTS:
+            self._texts = {}
+        return self._texts.setdefault(text[1], text)
 
     def _long_prefix(self) -> BananaError:
         return BananaError(f"integer prefix longer than {self._limits.max_prefix} bytes")

@@ -107,6 +107,19 @@ def test_what_only_begins_as_a_text(rest: list[Any], vocabulary: dict[bytes, int
         assert found == [expression]
 
 
+def test_texts_of_a_long_expression() -> None:
+    """A text that comes again and again is kept once; others, and the next expression, are not."""
+    parts: list[Any] = [
+        [[b"unicode", b"name"], [b"unicode", b"%d" % (n % 700)]] for n in range(9000)
+    ]
+    data = Writer(Limits(), PB_VOCABULARY).encode(parts)
+    found, again = fed(data * 2, 1000)
+    assert found == again == parts
+    names = [part[0] for part in found[4000:]]
+    assert len(set(map(id, names))) < 200
+    assert names[-1] is not again[-1][0]
+
+
 def test_words() -> None:
     """A word of the vocabulary is two bytes, and only where both sides have it."""
     assert Writer(Limits(), PB_VOCABULARY).encode(b"message") == head(26, banana.VOCAB)

@@ -207,7 +207,7 @@ CLIENT_ROUNDS = [
           memory=148 * MB),
     Round("S11", "an answer with 4.3 MB of copies",
           Lure(Answering(copies), harmless=answered_strings(4_300_000)), kind="client",
-          memory=43 * MB),
+          memory=55 * MB, goal=43 * MB),
     Round("S16", "`pb call`, answered with a part shared 22 levels deep",
           Lure(Answering(lambda speaker: shared(22, b"list"))), kind="command", log=MB),
     Round("S16", "`pb call`, answered with an error of lines and colours",

@@ -216,11 +216,12 @@ server. Of the command `pb call`, *log* is what it prints, and *memory* all that
 The bound on *stall* is 150 ms, or 3 times that of the *twin*: the same number of bytes without
 harm. The twin is measured where a stall is longer than 150 ms. A side that goes beyond a bound is
 attacked up to three times, and the best try counts. `make attacks` fails where one of ours goes
-beyond a bound; **bold** marks that here.
+beyond a bound; **bold** marks that here. A goal that is not reached stands under its table.
 
 The figures are those of one run on one machine; what matters is their order of magnitude.
 """
 
+GOALS = {one.name: one.goal for one in ALL}
 TITLES = {"server": "", "client": ", on a client", "command": ", on the command line"}
 
 
@@ -234,8 +235,20 @@ def page(run: dict[str, Any]) -> str:
     for row, results in groupby(run["results"], lambda result: result["row"]):
         lines += [f"## {row}\n"]
         for result in results:
-            lines += [*table(result), ""]
+            lines += [*table(result), "", *missed(result)]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def missed(result: dict[str, Any]) -> Iterator[str]:
+    """The lines about a goal of an attack that one of ours does not reach."""
+    goal = GOALS.get(result["name"])
+    above = [
+        f"{side} ({outcome['memory'] / 1e6:.1f} MB)"
+        for side, outcome in result["sides"].items()
+        if goal is not None and side != "Twisted" and outcome["memory"] > goal
+    ]
+    if goal is not None and above:
+        yield f"The goal of {goal / 1e6:.0f} MB is not reached by: {', '.join(above)}.\n"
 
 
 def table(result: dict[str, Any]) -> Iterator[str]:

@@ -43,6 +43,7 @@ class Round(NamedTuple):
         has_twisted: whether it is made on Twisted, too.
         memory, log: the most bytes that one of ours may grow by, and write into its log; None for
             no bound.
+        goal: the growth in bytes that is aimed at where it is not reached; the page says so.
         waits: whether it takes half a minute of waiting, so that all sides are attacked at a time.
         kind: ``"server"``, ``"client"`` or ``"command"``: what is attacked.
     """
@@ -56,6 +57,7 @@ class Round(NamedTuple):
     has_twisted: bool = True
     memory: int | None = None
     log: int | None = None
+    goal: int | None = None
     waits: bool = False
     kind: str = "server"
 
