@@ -37,7 +37,7 @@ from broker.mechanisms.challenge import Challenger
 from broker.mechanisms.mechanism import Mechanism
 from broker.peer import new_principal
 from cred import error as cred_error
-from cred.octets import Text
+from cred.octets import Text, as_given, to_octets
 from cred.portal import IRealm, Portal
 from cred.saslprep import LONGEST_NAME
 from jelly.interfaces import IJellyable
@@ -105,6 +105,7 @@ class LoginRoot(Referenceable):
         self.guard = guard
         self.audit = audit
         self.visit = object()
+        self._has_text_names = broker.policy.text_user_names
         self._logins = LiveLogins(broker)
         self._on_accepted: list[Callable[[], object]] = [broker.session.open_gate]
         broker.session.shut_gate(_MINDS)
@@ -172,15 +173,14 @@ class LoginRoot(Referenceable):
         Raises:
             UnauthorizedLogin: it is no text, or too long.
         """
-        octets = username.encode("utf-8", "replace") if isinstance(username, str) else username
-        if not isinstance(octets, bytes) or len(octets) > LONGEST_NAME:
-            raise cred_error.wrong_login("no possible user name")
-        if not self.broker.policy.text_user_names:
-            return octets
         try:
-            return octets.decode("utf-8")
-        except UnicodeDecodeError:
+            octets = to_octets(username)
+            name = octets.decode("utf-8") if self._has_text_names else as_given(username)
+        except (TypeError, UnicodeDecodeError):
             raise cred_error.wrong_login("no possible user name") from None
+        if len(octets) > LONGEST_NAME:
+            raise cred_error.wrong_login("no possible user name")
+        return name
 
     def admit(
         self, credentials: Any, mind: Any, mechanism: str, visitor: Visitor
@@ -193,7 +193,9 @@ class LoginRoot(Referenceable):
         most = self.broker.policy.max_refs
         if len(self._logins) >= most:
             raise cred_error.LoginFailed(f"{most} logins on one connection (max_refs)")
-        entrance = _Entrance(self.portal.realm, mechanism, visitor, self._accepted)
+        entrance = _Entrance(
+            self.portal.realm, mechanism, visitor, self._accepted, self._has_text_names
+        )
         portal = copy.copy(self.portal)
         portal.realm = entrance
         admitted = portal.login(credentials, mind, IPerspective)
@@ -228,14 +230,22 @@ class _Entrance:
     """
 
     def __init__(
-        self, realm: Any, mechanism: str, visitor: Visitor, accepted: Callable[[], object]
+        self,
+        realm: Any,
+        mechanism: str,
+        visitor: Visitor,
+        accepted: Callable[[], object],
+        has_text_names: bool,
     ):
         self.occupant = Occupant(None, mechanism)
         self._realm = realm
         self._visitor = visitor
         self._accepted = accepted
+        self._has_text_names = has_text_names
 
     def requestAvatar(self, avatarId: Any, mind: Any, *interfaces: Any) -> Any:
+        if self._has_text_names and isinstance(avatarId, bytes):
+            avatarId = _as_text(avatarId)
         self.occupant = Occupant.of(avatarId, self.occupant.mechanism)
         self._accepted()
 
@@ -244,6 +254,16 @@ class _Entrance:
 
         # In the visitor's context, in whatever context the checker's result has come.
         return maybeDeferred(self._visitor.principal.context.copy().run, request)
+
+
+def _as_text(avatar_id: bytes) -> str:
+    try:
+        return avatar_id.decode("utf-8")
+    except UnicodeDecodeError:
+        raise TypeError(
+            "the checker returned bytes that are not UTF-8; under text_user_names an avatar id"
+            " is text"
+        ) from None
 
 
 def _can_be_sent(avatar: Any) -> bool:

@@ -13,7 +13,7 @@ from zope.interface import Attribute, Interface, implementer
 from broker.defer import Deferred, maybeDeferred, succeed
 from cred.error import wrong_login
 from cred.interfaces import IAnonymous, IUsernameHashedPassword, IUsernamePassword
-from cred.octets import Text, in_form_of, same_octets, shown, to_octets
+from cred.octets import Text, as_given, other_form, same_octets, shown, to_octets
 
 __all__ = [
     "ANONYMOUS",
@@ -76,52 +76,59 @@ class InMemoryUsernamePasswordDatabaseDontUse:
     """Users with their passwords in clear, in memory (published): for examples and tests only.
 
     Each keyword is a user name, its value the password. A user name or password may be str or
-    bytes; a str stands for its UTF-8 bytes.
+    bytes; a str stands for its UTF-8 bytes. So ``"alice"`` and ``b"alice"`` are one user, who may
+    log in as either. The avatar id is the user name as it was added, whichever was shown.
 
     Attributes:
-        users: user name to password, both bytes.
+        users: user name to password, both in the form in which they were given to `addUser`. The
+            names that were keywords are bytes.
     """
 
     credentialInterfaces = (IUsernamePassword, IUsernameHashedPassword)
 
     def __init__(self, /, **users: Text) -> None:
-        self.users: dict[bytes, bytes] = {}
+        self.users: dict[Text, Text] = {}
         # Stands in for the password of an unknown user, so that refusing one costs the same.
         self._password_of_nobody = secrets.token_bytes(16)
         for username, password in users.items():
-            self.addUser(username, password)
+            self.addUser(to_octets(username), password)
 
     def addUser(self, username: Text, password: Text) -> None:
-        """Add a user, or set a new password for one.
+        """Add a user, or set a new password for one, whether added as str or as bytes before.
 
         Raises:
             TypeError: the user name or the password is neither str nor bytes.
         """
-        self.users[to_octets(username)] = to_octets(password)
+        name, kept = as_given(username), as_given(password)
+        other = other_form(name)
+        if other is not None:
+            self.users.pop(other, None)
+        self.users[name] = kept
 
     def requestAvatarId(self, credentials: Any) -> Deferred[Any]:
         """Check the credentials' password against the user's.
 
         Returns:
-            A Deferred of ``credentials.username``, in the form in which the credentials have it.
-            It fails with UnauthorizedLogin, the same for an unknown user as for a wrong password.
+            A Deferred of the user's name as `users` has it. It fails with UnauthorizedLogin, the
+            same for an unknown user as for a wrong password.
         """
-        username = credentials.username
-        password = self._find_password(username)
+        name = self._find(credentials.username)
 
         def let_in(matched: object) -> Any:
-            if password is None or not matched:
-                raise wrong_login("unknown user" if password is None else "wrong password")
-            return username
+            if name is None or not matched:
+                raise wrong_login("unknown user" if name is None else "wrong password")
+            return name
 
-        compared = self._password_of_nobody if password is None else password
+        compared = self._password_of_nobody if name is None else self.users[name]
         return maybeDeferred(credentials.checkPassword, compared).addCallback(let_in)
 
-    def _find_password(self, username: object) -> bytes | None:
+    def _find(self, username: object) -> Text | None:
+        """Return a user's name as `users` has it; None for an unknown user."""
         try:
-            return self.users.get(to_octets(username))
+            given = as_given(username)
         except TypeError:
             return None
+        return next((name for name in (given, other_form(given)) if name in self.users), None)
 
 
 # What a password file looked like when it was read: any change of it shows in one of these.
@@ -205,24 +212,23 @@ class FilePasswordDB:
         """Check the credentials' password against the file's.
 
         Returns:
-            A Deferred of the user's name as `getUser` has it, as str if ``credentials.username``
-            is one. It fails with UnauthorizedLogin: the same for an unknown user, a wrong password,
-            and a file that cannot be read.
+            A Deferred of the user's name as `getUser` has it, bytes also where
+            ``credentials.username`` is a str. It fails with UnauthorizedLogin: the same for an
+            unknown user, a wrong password, and a file that cannot be read.
         """
         return maybeDeferred(self._authenticate, credentials)
 
-    def _authenticate(self, credentials: Any) -> Deferred[Text]:
-        shown = credentials.username
+    def _authenticate(self, credentials: Any) -> Deferred[bytes]:
         try:
-            name, kept = self.getUser(shown)
+            name, kept = self.getUser(credentials.username)
             known = True
         except (KeyError, TypeError):
             name, kept, known = b"", self._decoy, False
 
-        def let_in(matched: object) -> Text:
+        def let_in(matched: object) -> bytes:
             if not known or not matched:
                 raise wrong_login("wrong password" if known else "unknown user")
-            return in_form_of(shown, name)
+            return name
 
         compared = self._compare(credentials, kept)
         if not known:

@@ -1,4 +1,4 @@
-"""User names and passwords as bytes: a str stands for its UTF-8 form.
+"""User names and passwords as str or bytes: a str stands for its UTF-8 bytes.
 
 Both forms are welcome wherever a user name or password is given, so that ``"alice"`` and
 ``b"alice"`` are one user. This module is the only place in `cred` that tells them apart.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import hmac
 from typing import TypeAlias
 
-__all__ = ["Text", "in_form_of", "same_octets", "shown", "to_octets"]
+__all__ = ["Text", "as_given", "other_form", "same_octets", "shown", "to_octets"]
 
 Text: TypeAlias = str | bytes
 
@@ -36,13 +36,30 @@ def to_octets(text: object) -> bytes:
     raise TypeError(f"a user name or password is str or bytes, not {type(text).__name__}")
 
 
-def in_form_of(model: object, octets: bytes) -> Text:
-    """Return `octets` as str where `model` is one, and as they are where it is not.
+def as_given(text: object) -> Text:
+    """Return a user name or password in the form in which it was given, as a plain str or bytes.
+
+    What is a str or bytes of a subclass crosses no connection as it is.
 
     Raises:
-        UnicodeDecodeError: `model` is a str, and `octets` are not those of any str.
+        TypeError: it is neither str nor bytes.
     """
-    return octets.decode("utf-8", "surrogatepass") if isinstance(model, str) else octets
+    if isinstance(text, str):
+        return str.__str__(text)
+    return bytes(to_octets(text))
+
+
+def other_form(text: Text) -> Text | None:
+    """Return the bytes that a str stands for, or the str that stands for bytes.
+
+    It is None for bytes that no str stands for.
+    """
+    if isinstance(text, str):
+        return to_octets(text)
+    try:
+        return text.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        return None
 
 
 def same_octets(secret: object, offered: object) -> bool:

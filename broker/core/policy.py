@@ -54,7 +54,9 @@ class Policy(Struct, frozen=True):
         unsafe_tracebacks: send tracebacks too.
         dynamic_methods: try the target's own attribute for a method that its class does not define.
         cancel_on_disconnect: cancel the peer's async methods when the peer has gone.
-        text_user_names: checkers and realms get user names as str, not bytes.
+        text_user_names: checkers and realms get user names as str, and checkers get passwords as
+            bytes, whichever was sent; a client sends both as bytes. Without it a client sends each
+            as it was given, checkers get it as it was sent, and realms what the checker returned.
         insecure_plaintext: serve and dial public addresses without TLS.
         max_unsent: bytes that may wait for a peer that reads slowly; see ``stall_timeout``.
         max_strikes, max_unknown: calls with references beyond ``max_refs``, and calls that name

@@ -17,11 +17,19 @@ from broker.defer import Deferred
 from broker.flavors.reference import RemoteReference
 from broker.flavors.referenceable import Referenceable
 from broker.mechanisms.answered import answered_only
-from broker.mechanisms.mechanism import Connected, Door, Mechanism, has_password, no_login, pair_of
+from broker.mechanisms.mechanism import (
+    Connected,
+    Door,
+    Mechanism,
+    has_password,
+    no_login,
+    pair_of,
+    sent,
+)
 from cred import error as cred_error
 from cred.challenges import challenge, hash_password, respond, verify
 from cred.credentials import ICredentials, IUsernameHashedPassword
-from cred.octets import Text, to_octets
+from cred.octets import Text
 
 __all__ = ["CHALLENGE", "Challenger", "IUsernameMD5Password", "serve"]
 
@@ -83,7 +91,7 @@ class ChallengeLogin(Mechanism):
             token, challenger = pair_of(offer, "challenge", RemoteReference)
             return challenger.callRemote("respond", respond(token, credentials.password), mind)
 
-        asked = root.callRemote("login", to_octets(credentials.username))
+        asked = root.callRemote("login", sent(broker, credentials.username))
         return asked.addErrback(no_login).addCallback(challenged)
 
 

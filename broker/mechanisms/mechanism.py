@@ -19,9 +19,9 @@ from broker.flavors.failures import register_errors
 from broker.flavors.reference import RemoteReference
 from cred import error as cred_error
 from cred.credentials import Scram
-from cred.octets import Text
+from cred.octets import Text, as_given, to_octets
 
-__all__ = ["Connected", "Door", "Mechanism", "has_password", "no_login", "pair_of"]
+__all__ = ["Connected", "Door", "Mechanism", "has_password", "no_login", "pair_of", "sent"]
 
 
 # Here, where both ends come by: what a server refuses a login with, a client raises.
@@ -150,6 +150,18 @@ def has_password(credentials: Any) -> bool:
     if isinstance(credentials, Scram):
         return False
     return hasattr(credentials, "username") and hasattr(credentials, "password")
+
+
+def sent(broker: Broker, text: Text) -> Text:
+    """Return a user name or password of a client's as it goes to the server.
+
+    As it was given under the published policy; as bytes where user names are text, of which most
+    Twisted servers know the bytes.
+
+    Raises:
+        TypeError: it is neither str nor bytes.
+    """
+    return to_octets(text) if broker.policy.text_user_names else as_given(text)
 
 
 def no_login(failure: Failure) -> Failure:

@@ -7,10 +7,10 @@ from typing import Any, ClassVar
 from broker.connection import Broker
 from broker.defer import Deferred
 from broker.flavors.reference import RemoteReference
-from broker.mechanisms.mechanism import Connected, Door, Mechanism, has_password
+from broker.mechanisms.mechanism import Connected, Door, Mechanism, has_password, sent
 from cred import error as cred_error
 from cred.credentials import IUsernamePassword, UsernamePassword
-from cred.octets import to_octets
+from cred.octets import Text, as_given, to_octets
 from cred.saslprep import LONGEST_PASSWORD
 
 __all__ = ["PASSWORD", "serve"]
@@ -35,8 +35,8 @@ class Password(Mechanism):
     def log_in(
         self, broker: Broker, root: RemoteReference, credentials: Any, mind: Any
     ) -> Deferred[Any]:
-        """Send both, as bytes."""
-        name, password = to_octets(credentials.username), to_octets(credentials.password)
+        """Send both, in the type that the policy has."""
+        name, password = sent(broker, credentials.username), sent(broker, credentials.password)
         return root.callRemote("loginPassword", name, password, mind)
 
 
@@ -53,7 +53,19 @@ def serve(door: Door, username: Any, password: Any, mind: Any) -> Deferred[Any]:
     PASSWORD.require(door)
     # First, so that a password that is none counts for the account.
     name = door.name_of(username)
-    octets = password.encode("utf-8", "surrogatepass") if isinstance(password, str) else password
-    if not isinstance(octets, bytes) or len(octets) > LONGEST_PASSWORD:
+    return door.admit(UsernamePassword(name, _secret_of(door, password)), mind, PASSWORD.name)
+
+
+def _secret_of(door: Door, password: Any) -> Text:
+    """Return a password of the peer's as the policy gives it to checkers.
+
+    Raises:
+        UnauthorizedLogin: it is none, or too long.
+    """
+    try:
+        octets = to_octets(password)
+    except TypeError:
+        octets = None
+    if octets is None or len(octets) > LONGEST_PASSWORD:
         raise cred_error.wrong_login("no possible password")
-    return door.admit(UsernamePassword(name, octets), mind, PASSWORD.name)
+    return octets if door.broker.policy.text_user_names else as_given(password)

@@ -7,10 +7,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import twisted.cred.credentials
+import twisted.cred.error
 import twisted.internet.defer
+from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse as Theirs
 from zope.interface import implementer
 from zope.interface.verify import verifyClass, verifyObject
 
+import cred
 from broker.defer import Deferred, succeed
 from cred.challenges import challenge, hash_password, respond, verify
 from cred.checkers import (
@@ -28,6 +32,7 @@ from cred.credentials import (
     UsernamePassword,
 )
 from cred.error import UnauthorizedLogin
+from cred.octets import other_form, to_octets
 
 Outcome = Callable[[Any], Any]
 
@@ -97,17 +102,19 @@ def test_anonymous_is_the_empty_tuple(outcome: Outcome) -> None:
 
 @pytest.mark.parametrize("username", ["alice", b"alice"])
 @pytest.mark.parametrize("password", ["secret", b"secret"])
-def test_right_password_gives_the_user_name_as_shown(
-    username: Any, password: Any, outcome: Outcome
+@pytest.mark.parametrize("added", ["alice", b"alice"])
+def test_right_password_gives_the_user_name_as_added(
+    username: Any, password: Any, added: Any, outcome: Outcome
 ) -> None:
-    """The avatar id is the user name in the form that the credentials have, str or bytes."""
+    """A user has one avatar id, the name in the form in which it was added, whichever is shown."""
     database = make_database()
+    database.addUser(added, "secret")
     clear = database.requestAvatarId(UsernamePassword(username, password))
     hashed = database.requestAvatarId(UsernameHashedPassword(username, password))
     challenged = database.requestAvatarId(ChallengeAnswer(username, password))
     for answer in (clear, hashed, challenged):
         avatar_id = outcome(answer)
-        assert (type(avatar_id), avatar_id) == (type(username), username)
+        assert (type(avatar_id), avatar_id) == (type(added), added)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +154,7 @@ def test_unknown_user_costs_the_same_comparison() -> None:
     first, second = make_database(), make_database()
     for database, credentials in ((first, known), (first, unknown), (second, unknown)):
         database.requestAvatarId(credentials).addErrback(lambda failure: None)
-    assert known.asked == [b"secret"]
+    assert known.asked == ["secret"]
     assert [(type(asked), len(asked)) for asked in unknown.asked] == [(bytes, 16), (bytes, 16)]
     assert len(set(unknown.asked)) == 2
 
@@ -164,7 +171,7 @@ def test_credentials_may_answer_later(outcome: Outcome) -> None:
     """checkPassword may give a Deferred, ours or Twisted's, that says yes or no."""
     theirs = twisted.internet.defer.succeed
     for make in (succeed, theirs):
-        assert outcome(make_database().requestAvatarId(Told("alice", make(True)))) == "alice"
+        assert outcome(make_database().requestAvatarId(Told("alice", make(True)))) == b"alice"
         with pytest.raises(UnauthorizedLogin):
             outcome(make_database().requestAvatarId(Told("alice", make(False))))
 
@@ -179,7 +186,7 @@ def test_credentials_may_answer_with_an_awaitable() -> None:
     async def main() -> Any:
         return await make_database().requestAvatarId(Told("alice", yes()))
 
-    assert asyncio.run(main()) == "alice"
+    assert asyncio.run(main()) == b"alice"
 
 
 def test_error_of_the_credentials_is_the_failure(outcome: Outcome) -> None:
@@ -196,34 +203,78 @@ def test_user_name_is_read_once(outcome: Outcome) -> None:
     answer = make_database().requestAvatarId(credentials)
     credentials.username = "bob"
     waiting.callback(True)
-    assert outcome(answer) == "alice"
+    assert outcome(answer) == b"alice"
 
 
-def test_users_are_kept_as_bytes() -> None:
-    """The published `users` maps bytes to bytes, in whatever form the users were given."""
-    database = InMemoryUsernamePasswordDatabaseDontUse(zoë="sésame", bob=b"hunter2")
-    database.addUser(b"carol", "c")
-    database.addUser("dave", b"d")
-    assert database.users == {
-        b"zo\xc3\xab": b"s\xc3\xa9same",
-        b"bob": b"hunter2",
-        b"carol": b"c",
-        b"dave": b"d",
-    }
+def test_users_are_kept_as_given() -> None:
+    """The published `users` has what Twisted's has: names that were keywords are bytes."""
+    for kind in (InMemoryUsernamePasswordDatabaseDontUse, Theirs):
+        database: Any = kind(eve="sésame", bob=b"hunter2")
+        database.addUser(b"carol", "c")
+        database.addUser("dave", b"d")
+        assert database.users == {b"eve": "sésame", b"bob": b"hunter2", b"carol": "c", "dave": b"d"}
+
+
+def test_users_may_be_set(outcome: Outcome) -> None:
+    """A program may put a user into `users` itself, in either form."""
+    database = make_database()
+    database.users["carol"], database.users[b"dave"] = b"c", b"d"
+    for added in ("carol", b"dave"):
+        for name in (added, other_form(added)):
+            shown = UsernamePassword(name, added[:1])
+            assert outcome(database.requestAvatarId(shown)) == added
+
+
+SHOWN = [
+    (username, password)
+    for username in ("alice", b"alice", "bob", b"bob", "eve", b"eve", "ALICE", b"ALICE", "", b"")
+    for password in ("secret", b"secret", "guess", b"guess")
+]
+
+
+@pytest.mark.parametrize("password", ["secret", b"secret"])
+@pytest.mark.parametrize("username", ["alice", b"alice"])
+def test_who_is_let_in_by_twisted(username: Any, password: Any, outcome: Outcome) -> None:
+    """Whom Twisted's lets in, ours lets in, as the same avatar id of the same type.
+
+    Twisted's lets in nobody whose name or password was added in another type; ours does, and the
+    avatar id is the one that Twisted's has for that user. What is wrong is refused by both.
+    """
+    ours: Any = InMemoryUsernamePasswordDatabaseDontUse(bob=password)
+    theirs: Any = Theirs(bob=password)
+    for database in (ours, theirs):
+        database.addUser(username, password)
+    for name, shown in SHOWN:
+        let_in = []
+        for database, module in ((ours, cred), (theirs, twisted.cred.credentials)):
+            made = module.UsernamePassword(name, shown)
+            try:
+                let_in.append(outcome(database.requestAvatarId(made)))
+            except (UnauthorizedLogin, twisted.cred.error.UnauthorizedLogin):
+                let_in.append(None)
+        is_right = to_octets(name) in (b"alice", b"bob") and to_octets(shown) == b"secret"
+        known = username if to_octets(name) == b"alice" else b"bob"
+        assert let_in[0] == (known if is_right else None)
+        is_exact = type(name) is type(known) and type(shown) is type(password)
+        assert let_in[1] == (known if is_right and is_exact else None)
 
 
 def test_add_user_replaces_the_password(outcome: Outcome) -> None:
     """Adding a user again, in either form of the name, sets a new password."""
     database = make_database()
-    database.addUser(b"alice", "new")
-    assert outcome(database.requestAvatarId(UsernamePassword("alice", "new"))) == "alice"
-    with pytest.raises(UnauthorizedLogin):
-        outcome(database.requestAvatarId(UsernamePassword("alice", "secret")))
+    for added, password in ((b"alice", "new"), ("alice", "newer"), (b"alice", "newest")):
+        database.addUser(added, password)
+        assert len(database.users) == 2
+        for shown in ("alice", b"alice"):
+            right = UsernamePassword(shown, password)
+            assert outcome(database.requestAvatarId(right)) == added
+            with pytest.raises(UnauthorizedLogin):
+                outcome(database.requestAvatarId(UsernamePassword(shown, "secret")))
 
 
 def test_any_keyword_can_be_a_user_name() -> None:
     """No user name is taken by a parameter of the constructor."""
-    assert InMemoryUsernamePasswordDatabaseDontUse(self="x").users == {b"self": b"x"}
+    assert InMemoryUsernamePasswordDatabaseDontUse(self="x").users == {b"self": "x"}
 
 
 @pytest.mark.parametrize(("username", "password"), [(None, "x"), ("x", None), (7, "x")])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import inspect
+import itertools
 import logging
 import os
 import pickle
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 import twisted.cred.checkers
 import twisted.cred.credentials
+import twisted.cred.error
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
@@ -30,6 +32,7 @@ from cred.credentials import (
     UsernamePassword,
 )
 from cred.error import UnauthorizedLogin
+from cred.octets import to_octets
 
 Outcome = Callable[[Any], Any]
 
@@ -183,16 +186,56 @@ def test_unknown_user_is_a_key_error(username: Any, users: Path) -> None:
 
 @pytest.mark.parametrize("username", ["alice", b"alice"])
 @pytest.mark.parametrize("password", ["secret", b"secret"])
-def test_right_password_gives_the_user_name_as_shown(
+def test_right_password_gives_the_user_name_of_the_file(
     username: Any, password: Any, users: Path, outcome: Outcome
 ) -> None:
-    """The avatar id is the user name in the form that the credentials have, str or bytes."""
+    """The avatar id is the user name as the file has it, bytes, whichever form is shown."""
     database = FilePasswordDB(users)
     for kind in (UsernamePassword, UsernameHashedPassword):
         answer = database.requestAvatarId(kind(username, password))
         assert isinstance(answer, Deferred)
         avatar_id = outcome(answer)
-        assert (type(avatar_id), avatar_id) == (type(username), username)
+        assert (type(avatar_id), avatar_id) == (bytes, b"alice")
+
+
+def salted(username: Any, shown: Any, kept: bytes) -> bytes:
+    """A hash that takes str and bytes."""
+    return sha(to_octets(username).lower(), to_octets(shown), kept)
+
+
+@pytest.mark.parametrize("case_sensitive", [True, False])
+@pytest.mark.parametrize("cache", [True, False])
+@pytest.mark.parametrize("hashed", [None, salted])
+def test_who_is_let_in_by_twisted(
+    hashed: Any, cache: bool, case_sensitive: bool, tmp_path: Path, outcome: Outcome
+) -> None:
+    """Whom Twisted's lets in, ours lets in, as the same avatar id of the same type.
+
+    Twisted's lets in nobody whose name is a str, nor a str for a password in clear; ours does, and
+    the avatar id is the one that Twisted's has for that user. What is wrong is refused by both.
+    """
+    path = tmp_path / "users.txt"
+    kept = salted("alice", b"secret", b"") if hashed else b"secret"
+    path.write_bytes(b"Alice:" + kept + b"\n")
+    options = {"caseSensitive": case_sensitive, "hash": hashed, "cache": cache}
+    known = b"Alice" if case_sensitive else b"alice"
+    for name, password in itertools.product(
+        ("Alice", b"Alice", "alice", b"alice", "bob", b"bob"), ("secret", b"secret", "x", b"x")
+    ):
+        let_in = []
+        for kind, made in (
+            (FilePasswordDB, UsernamePassword(name, password)),
+            (Theirs, twisted.cred.credentials.UsernamePassword(name, password)),
+        ):
+            try:
+                let_in.append(outcome(kind(path, **options).requestAvatarId(made)))
+            except (UnauthorizedLogin, twisted.cred.error.UnauthorizedLogin):
+                let_in.append(None)
+        octets = to_octets(name) if case_sensitive else to_octets(name).lower()
+        is_right = octets == known and to_octets(password) == b"secret"
+        assert let_in[0] == (known if is_right else None)
+        is_exact = type(name) is bytes and (hashed or type(password) is bytes)
+        assert let_in[1] == (known if is_right and is_exact else None)
 
 
 def test_name_without_case_is_in_lower_case(users: Path, outcome: Outcome) -> None:
@@ -202,7 +245,7 @@ def test_name_without_case_is_in_lower_case(users: Path, outcome: Outcome) -> No
         shown = twisted.cred.credentials.UsernamePassword(name, b"secret")
         assert outcome(theirs.requestAvatarId(shown)) == b"alice"
         assert outcome(ours.requestAvatarId(UsernamePassword(name, b"secret"))) == b"alice"
-    assert outcome(ours.requestAvatarId(UsernamePassword("ZOë", "sésame"))) == "zoë"
+    assert outcome(ours.requestAvatarId(UsernamePassword("ZOë", "sésame"))) == "zoë".encode()
 
 
 def test_answers_to_challenges_are_taken(users: Path, outcome: Outcome) -> None:
@@ -255,7 +298,7 @@ def test_wrong_login_has_one_error(
     with pytest.raises(UnauthorizedLogin, match=WRONG) as caught:
         outcome(database.requestAvatarId(UsernamePassword(username, password)))
     assert type(caught.value) is UnauthorizedLogin
-    assert outcome(database.requestAvatarId(UsernamePassword("alice", "secret"))) == "alice"
+    assert outcome(database.requestAvatarId(UsernamePassword("alice", "secret"))) == b"alice"
 
 
 def test_unknown_user_costs_the_same_comparison(users: Path, outcome: Outcome) -> None:
@@ -282,7 +325,7 @@ def test_hash_is_given_three_bytes(users: Path, outcome: Outcome) -> None:
         return b"s\xc3\xa9same"
 
     database = FilePasswordDB(users, hash=remember, caseSensitive=False)
-    assert outcome(database.requestAvatarId(UsernamePassword("ZOë", "plain"))) == "zoë"
+    assert outcome(database.requestAvatarId(UsernamePassword("ZOë", "plain"))) == b"zo\xc3\xab"
     assert outcome(database.requestAvatarId(UsernamePassword(b"zo\xc3\xab", b"x"))) == b"zo\xc3\xab"
     assert asked == [
         ("ZOë".encode(), b"plain", "sésame".encode()),
@@ -309,7 +352,7 @@ def test_hashed_file_is_read_as_by_twisted(tmp_path: Path, outcome: Outcome) -> 
 def test_hash_may_answer_in_any_way(make: Any, users: Path, outcome: Outcome) -> None:
     """A hash may return bytes or str, plainly or as a Deferred."""
     database = FilePasswordDB(users, hash=lambda name, shown, kept: make(b"hunter2"))
-    assert outcome(database.requestAvatarId(UsernamePassword("bob", "x"))) == "bob"
+    assert outcome(database.requestAvatarId(UsernamePassword("bob", "x"))) == b"bob"
     with pytest.raises(UnauthorizedLogin, match=WRONG):
         outcome(database.requestAvatarId(UsernamePassword("alice", "x")))
 
@@ -324,7 +367,7 @@ def test_hash_may_be_async(users: Path) -> None:
         database = FilePasswordDB(users, hash=slow)
         return await database.requestAvatarId(UsernamePassword("bob", "hunter2"))
 
-    assert asyncio.run(main()) == "bob"
+    assert asyncio.run(main()) == b"bob"
 
 
 def test_hash_refuses_credentials_without_the_password(users: Path, outcome: Outcome) -> None:
@@ -371,7 +414,7 @@ def test_missing_file_refuses_and_logs(
 ) -> None:
     """Without its file nobody gets in, also who was known before; the log says what is wrong."""
     database = FilePasswordDB(users, cache=cache)
-    assert outcome(database.requestAvatarId(UsernamePassword("alice", "secret"))) == "alice"
+    assert outcome(database.requestAvatarId(UsernamePassword("alice", "secret"))) == b"alice"
     users.unlink()
     with pytest.raises(UnauthorizedLogin, match=WRONG):
         outcome(database.requestAvatarId(UsernamePassword("alice", "secret")))
@@ -382,7 +425,7 @@ def test_missing_file_refuses_and_logs(
     assert caplog.records[0].getMessage().startswith("a password file cannot be read: ")
     assert str(users) in caplog.records[0].getMessage()
     users.write_bytes(LINES)
-    assert outcome(database.requestAvatarId(UsernamePassword("alice", "secret"))) == "alice"
+    assert outcome(database.requestAvatarId(UsernamePassword("alice", "secret"))) == b"alice"
 
 
 @pytest.mark.parametrize("cache", [True, False])
@@ -419,11 +462,11 @@ def test_cache_saves_reading_an_unchanged_file(cache: bool, users: Path) -> None
 def test_pickle_holds_no_password(users: Path, outcome: Outcome) -> None:
     """A pickled checker carries no passwords, and reads its file when it comes back."""
     database = FilePasswordDB(users, cache=True)
-    assert outcome(database.requestAvatarId(UsernamePassword("alice", "secret"))) == "alice"
+    assert outcome(database.requestAvatarId(UsernamePassword("alice", "secret"))) == b"alice"
     pickled = pickle.dumps(database)
     assert b"secret" not in pickled
     copy = pickle.loads(pickled)
-    assert outcome(copy.requestAvatarId(UsernamePassword("alice", "secret"))) == "alice"
+    assert outcome(copy.requestAvatarId(UsernamePassword("alice", "secret"))) == b"alice"
     with pytest.raises(UnauthorizedLogin, match=WRONG):
         outcome(copy.requestAvatarId(UsernamePassword("nobody", "")))
 

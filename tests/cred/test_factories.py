@@ -77,12 +77,12 @@ def test_anonymous_takes_no_argument() -> None:
     ("argument", "users"),
     [
         ("", {}),
-        ("alice:secret", {b"alice": b"secret"}),
-        ("alice:secret:zoë:sésame", {b"alice": b"secret", "zoë".encode(): "sésame".encode()}),
-        ("alice:", {b"alice": b""}),
+        ("alice:secret", {"alice": "secret"}),
+        ("alice:secret:zoë:sésame", {"alice": "secret", "zoë": "sésame"}),
+        ("alice:", {"alice": ""}),
     ],
 )
-def test_memory_takes_names_and_passwords(argument: str, users: dict[bytes, bytes]) -> None:
+def test_memory_takes_names_and_passwords(argument: str, users: dict[str, str]) -> None:
     """`memory` gives a checker that knows the users of the argument."""
     checker = InMemoryCheckerFactory().generateChecker(argument)
     assert type(checker) is InMemoryUsernamePasswordDatabaseDontUse
@@ -110,7 +110,7 @@ def test_file_reads_the_users_of_a_file(tmp_path: Path, outcome: Outcome) -> Non
     assert public == {
         name: value for name, value in vars(FilePasswordDB(str(path))).items() if name != "_decoy"
     }
-    assert outcome(checker.requestAvatarId(UsernamePassword("alice", "secret"))) == "alice"
+    assert outcome(checker.requestAvatarId(UsernamePassword("alice", "secret"))) == b"alice"
 
 
 def test_file_warns_of_a_missing_file(tmp_path: Path, outcome: Outcome) -> None:
@@ -121,7 +121,7 @@ def test_file_warns_of_a_missing_file(tmp_path: Path, outcome: Outcome) -> None:
     with pytest.raises(UnauthorizedLogin):
         outcome(checker.requestAvatarId(UsernamePassword("alice", "secret")))
     path.write_text("alice:secret\n")
-    assert outcome(checker.requestAvatarId(UsernamePassword("alice", "secret"))) == "alice"
+    assert outcome(checker.requestAvatarId(UsernamePassword("alice", "secret"))) == b"alice"
 
 
 @pytest.mark.parametrize("argument", ["", " "])

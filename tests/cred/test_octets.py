@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import enum
 import hmac
 from typing import Any
 
 import pytest
 
 from cred import octets
-from cred.octets import in_form_of, same_octets, to_octets
+from cred.octets import as_given, other_form, same_octets, to_octets
 
 
 @pytest.mark.parametrize(
@@ -75,7 +76,43 @@ def test_comparing_takes_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("name", ["alice", "zoë", "", "\ud800"])
-def test_octets_go_back_into_the_form_they_came_in(name: str) -> None:
-    """Bytes made of a text become that text again where a str is wanted, and stay bytes if not."""
-    assert in_form_of("any str", to_octets(name)) == name
-    assert in_form_of(b"any bytes", to_octets(name)) == to_octets(name)
+def test_each_form_has_another(name: str) -> None:
+    """The other form of a str is its bytes, and that of those bytes is the str."""
+    assert other_form(name) == to_octets(name)
+    assert other_form(to_octets(name)) == name
+
+
+def test_bytes_that_no_str_stands_for() -> None:
+    """Bytes that are not UTF-8 have no other form."""
+    assert other_form(b"\xff") is None
+
+
+class Account(str, enum.Enum):  # noqa: UP042 - whose str() is not the value
+    """User names that a program has as constants."""
+
+    ALICE = "alice"
+
+
+class Octets(bytes):
+    """Bytes of a class of one's own."""
+
+
+@pytest.mark.parametrize(
+    ("given", "plain"),
+    [
+        ("alice", "alice"),
+        (b"alice", b"alice"),
+        (b"\xff", b"\xff"),
+        (Account.ALICE, "alice"),
+        (Octets(b"alice"), b"alice"),
+    ],
+)
+def test_a_name_crosses_as_it_was_given(given: Any, plain: Any) -> None:
+    """A str stays a str and bytes stay bytes; those of a subclass become the plain ones."""
+    assert (type(as_given(given)), as_given(given)) == (type(plain), plain)
+
+
+def test_what_is_no_name_is_not_given() -> None:
+    """What is neither str nor bytes is refused as by to_octets."""
+    with pytest.raises(TypeError, match="is str or bytes, not int"):
+        as_given(7)

@@ -114,8 +114,8 @@ def test_login_gives_interface_avatar_and_logout(outcome: Outcome) -> None:
     portal = Portal(realm, [InMemoryUsernamePasswordDatabaseDontUse(alice="secret")])
     login = portal.login(UsernamePassword("alice", b"secret"), mind, IDesk, Interface)
     assert isinstance(login, defer.Deferred)
-    assert outcome(login) == (IDesk, "desk of 'alice'", leave)
-    assert realm.asked == [("alice", mind, (IDesk, Interface))]
+    assert outcome(login) == (IDesk, "desk of b'alice'", leave)
+    assert realm.asked == [(b"alice", mind, (IDesk, Interface))]
     assert verifyObject(IRealm, realm)
 
 
@@ -226,7 +226,7 @@ def test_each_kind_of_credentials_has_its_checker(outcome: Outcome) -> None:
     ticket = Ticket()
     for credentials in (Anonymous(), ticket, UsernameHashedPassword("alice", "secret")):
         outcome(portal.login(credentials, None, IDesk))
-    assert [avatar_id for avatar_id, _, _ in realm.asked] == [ANONYMOUS, "holder", "alice"]
+    assert [avatar_id for avatar_id, _, _ in realm.asked] == [ANONYMOUS, "holder", b"alice"]
     assert tickets.asked == [ticket]
 
 

@@ -18,6 +18,7 @@ __all__ = [
     "credentials",
     "defer",
     "jelly",
+    "log",
     "pb",
     "portal",
     "reactor",
@@ -32,11 +33,13 @@ if WORLD == "twisted":
     from twisted.cred import checkers, credentials, portal
     from twisted.cred import error as cred_error
     from twisted.internet import defer, reactor
+    from twisted.python import log
     from twisted.spread import jelly, pb, util
 elif WORLD == "ours":
     import jelly
     from broker import defer, pb, reactor
     from broker import pb as util
+    from broker.reactor import log
     from cred import checkers, credentials, portal
     from cred import error as cred_error
 else:
@@ -44,6 +47,7 @@ else:
     import jelly
     from broker import defer
     from broker import pb as util
+    from broker.reactor import log
     from cred import checkers, credentials, portal
     from cred import error as cred_error
 

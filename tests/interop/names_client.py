@@ -1,0 +1,64 @@
+"""A client that logs in under user names of both types, in PB's published vocabulary.
+
+Run as ``names_client.py WORLD PORTS``; PORTS is the line that ``names_server.py`` has printed. It
+prints one JSON line: for each portal, whom each login was, or which error refused it.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from world import cred_error, credentials, defer, pb, reactor
+
+HOST = "127.0.0.1"
+LOGINS = {
+    "str": credentials.UsernamePassword("alice", b"sesame"),
+    "bytes": credentials.UsernamePassword(b"alice", b"sesame"),
+    "capitals": credentials.UsernamePassword(b"ALICE", b"sesame"),
+    "wrong": credentials.UsernamePassword("alice", b"guess"),
+    "unknown": credentials.UsernamePassword(b"eve", b"sesame"),
+    "guest": credentials.Anonymous(),
+}
+
+
+REFUSALS = (cred_error.UnauthorizedLogin, cred_error.UnhandledCredentials, pb.NoSuchMethod)
+
+
+def log_in(port, shown):
+    """Log in on a connection of its own; return a Deferred of who that was, or what refused it."""
+    factory = pb.PBClientFactory()
+    reactor.connectTCP(HOST, port, factory)
+
+    def refused(failure):
+        return failure.trap(*REFUSALS, cred_error.LoginFailed).__name__
+
+    def done(outcome):
+        factory.disconnect()
+        return outcome
+
+    entered = factory.login(shown).addCallback(lambda avatar: avatar.callRemote("whoami"))
+    return entered.addErrback(refused).addBoth(done)
+
+
+@defer.inlineCallbacks
+def main():
+    """Try all logins at all portals, one after the other."""
+    ports = json.loads(sys.argv[2])
+    outcomes = {}
+    for portal, port in ports.items():
+        outcomes[portal] = {}
+        for name, shown in LOGINS.items():
+            outcomes[portal][name] = yield log_in(port, shown)
+    print(json.dumps(outcomes), flush=True)
+
+
+def stop(failure):
+    """End, whatever came of it."""
+    if failure is not None:
+        failure.printTraceback(sys.stderr)
+    reactor.stop()
+
+
+reactor.callWhenRunning(lambda: main().addBoth(stop))
+reactor.run()

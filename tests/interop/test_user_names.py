@@ -1,0 +1,69 @@
+"""User names cross as str or bytes, as the program gave them, in all four pairings with Twisted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from peers import Peer, explained_by
+
+HERE = Path(__file__).parent
+WORLDS = ("twisted", "ours")
+
+STR, BYTES, NO = "str 'alice'", "bytes b'alice'", "UnauthorizedLogin"
+REFUSED = {"wrong": NO, "unknown": NO, "capitals": NO, "guest": "tuple()"}
+
+# What Twisted's server makes of each login, whichever client it comes from.
+AT_TWISTED = {
+    "str": {**REFUSED, "str": STR, "bytes": NO},
+    "bytes": {**REFUSED, "str": NO, "bytes": BYTES},
+    "file": {**REFUSED, "str": NO, "bytes": BYTES},
+    "file without case": {**REFUSED, "str": NO, "bytes": BYTES, "capitals": BYTES},
+}
+# Ours lets in whom Twisted's does, as the same; and, as the same, those whose names are of the
+# other type, who are refused there.
+AT_OURS = {
+    "str": {**REFUSED, "str": STR, "bytes": STR},
+    "bytes": {**REFUSED, "str": BYTES, "bytes": BYTES},
+    "file": {**REFUSED, "str": BYTES, "bytes": BYTES},
+    "file without case": {**REFUSED, "str": BYTES, "bytes": BYTES, "capitals": BYTES},
+}
+TABLES = {"twisted": AT_TWISTED, "ours": AT_OURS}
+
+
+@pytest.fixture(scope="module")
+def run() -> Iterator[Callable[[str, str], tuple[Any, Peer]]]:
+    """Give a function that runs a client's program against a server that stays."""
+    with ExitStack() as stack:
+        servers: dict[str, tuple[Peer, str]] = {}
+
+        def run_pair(client_world: str, server_world: str) -> tuple[Any, Peer]:
+            if server_world not in servers:
+                started = Peer(HERE / "names_server.py", server_world, path=[HERE])
+                peer = stack.enter_context(started)
+                with explained_by(peer):
+                    servers[server_world] = peer, json.dumps(peer.read())
+            server, ports = servers[server_world]
+            client = Peer(HERE / "names_client.py", client_world, ports, path=[HERE])
+            with explained_by(server), client:
+                return client.read_all()[-1], server
+
+        yield run_pair
+
+
+@pytest.mark.parametrize("client", WORLDS)
+@pytest.mark.parametrize("server", WORLDS)
+def test_the_type_that_was_given(
+    run: Callable[[str, str], tuple[Any, Peer]], client: str, server: str
+) -> None:
+    """Checkers and realms get the type that the client was given, or that the checker returned."""
+    outcomes, _ = run(client, server)
+    shown = outcomes.pop("shown")
+    assert (shown["str"], shown["bytes"]) == (STR, BYTES)
+    assert shown["capitals"] == "bytes b'ALICE'"
+    del outcomes["root"]
+    assert outcomes == TABLES[server]
