@@ -1,8 +1,9 @@
 """Admission: what a peer without an avatar meets at a server with a portal.
 
-Theory of operation. The root of such a server has only login methods: ``mechanisms()``, which tells
-a client of ours which of them it may use, and one or two for each way to log in, whose work is done
-in `broker.mechanisms`. Each call of these is an `Attempt`, which asks the guard first and tells the
+Theory of operation. The offer with which the server begins names the ways to log in that it takes
+on this connection. Its root has only login methods: one or two for each way, whose work is done in
+`broker.mechanisms`, and ``mechanisms()``, which tells a client the same that does not read it in
+the offer. Each call of these is an `Attempt`, which asks the guard first and tells the
 audit log after. They all end in ``LoginRoot.admit``, where a checker accepts, and then the realm
 makes the avatar. It is the peer's until the peer drops it, has gone, or its login expires;
 its ``logout`` is called once then.
@@ -109,6 +110,7 @@ class LoginRoot(Referenceable):
         self._logins = LiveLogins(broker)
         self._on_accepted: list[Callable[[], object]] = [broker.session.open_gate]
         broker.session.shut_gate(_MINDS)
+        broker.session.name_logins(self.remote_mechanisms)
 
     def remote_mechanisms(self) -> list[str]:
         """Return the names of the logins that this server takes from this peer, strongest first."""

@@ -21,6 +21,7 @@ from broker.errors import (
     TimeoutError,
     TLSError,
 )
+from broker.flavors.reference import RemoteReference
 from broker.forgotten import warn_never_awaited
 from broker.given import check_given
 from broker.handle import Connection
@@ -115,17 +116,21 @@ class Connect:
         limit.reschedule(ends)
         return broker
 
+    def _begin_login(self, _: None, broker: Broker) -> Deferred[RemoteReference]:
+        seconds = self._policy.login_timeout
+        broker.expectations.add("login", seconds, f"login not completed in {seconds:g} s")
+        return login(broker, self._credentials, self._mind)
+
     async def _log_in(self, broker: Broker) -> Connection:
-        location, policy = self._location, self._policy
+        location = self._location
         await self._reach(location, broker)
         try:
-            await ready(broker)
-            if self._credentials is not None:
-                broker.expectations.add(
-                    "login", policy.login_timeout,
-                    f"login not completed in {policy.login_timeout:g} s",
-                )  # fmt: skip
-                broker.avatar = await login(broker, self._credentials, self._mind)
+            if self._credentials is None:
+                await ready(broker)
+            else:
+                # In the callback, so that the login leaves with the choice of the dialect.
+                entered = ready(broker).addCallback(self._begin_login, broker)
+                broker.avatar = await entered
                 broker.expectations.met("login")
         except BaseException as error:
             await _give_up(broker)

@@ -191,6 +191,13 @@ class Broker(Doors):
             text = "no choice of a dialect in {:g} s"
         self.expectations.add("offer", seconds, text.format(seconds))
         self.expectations.begin(self._scheduler, self._is_reading)
+        if hasattr(self.transport, "on_secured") and not self.transport.is_secure:
+            # What the offer says may depend on the peer's certificate, and on the TLS connection.
+            self.transport.on_secured = self._begin_session
+        else:
+            self._begin_session()
+
+    def _begin_session(self) -> None:
         self.session.start()
         self.flush()
 
@@ -407,6 +414,8 @@ class Broker(Doors):
     def connectionReady(self) -> None:
         """The dialect is chosen; tell everyone who waits for that (published)."""
         notifiers, self._on_connect = self._on_connect, []
+        # What waits for a failure to connect would hold its own as long as the connection lasts.
+        self._on_fail = []
         for notifier in notifiers:
             journal.guard(self, notifier)
         if hasattr(self.factory, "clientConnectionMade"):

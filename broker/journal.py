@@ -130,9 +130,6 @@ def call_raised(owner: Logged, event: CallRaised) -> None:
     if event.error_id is not None:
         # The peer was shown this id, so the log must have it, whatever was raised.
         _raised(owner, f"remote method '{name}' raised (id {event.error_id})", failure)
-    elif isinstance(error, NoSuchMethod) and event.name == "mechanisms":
-        # Clients of ours ask this before they log in; where there is no login, the next is logged.
-        _log(owner, logging.DEBUG, "%s asks for a login, and there is none", address)
     elif one_way_to is not None:
         _missing(owner, one_way_to, event.name, error)
     elif event.refused == 1:

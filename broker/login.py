@@ -3,9 +3,11 @@
 Whatever the server refuses a login with is a LoginFailed here. TooManyAttempts, ServerBusy and
 ServerDraining, which end other calls too, get a subclass of their own for that.
 
-The client asks the server's ``mechanisms()``, and takes the strongest that fits what it was given;
-that one and no other, whatever comes of it. A server that has no such method is Twisted's, and
-takes PB's challenge. See ``broker.admission`` for the other side, ``broker.mechanisms`` for each.
+The offer of a server of ours names the logins that it takes. The client takes the strongest of them
+that fits what it was given and that its own policy allows; that one and no other, whatever comes of
+it. A server whose offer names none is Twisted's, or has no login: it is sent PB's challenge login,
+or PB's login of a guest, and never a call that Twisted does not know. See ``broker.admission`` for
+the other side, ``broker.mechanisms`` for each.
 """
 
 from __future__ import annotations
@@ -13,8 +15,8 @@ from __future__ import annotations
 from typing import Any
 
 from broker.connection import Broker
-from broker.defer import Deferred
-from broker.errors import NoSuchMethod, ServerBusy, ServerDraining, TooManyAttempts, WrongType
+from broker.defer import Deferred, maybeDeferred
+from broker.errors import ServerBusy, ServerDraining, TooManyAttempts, WrongType
 from broker.failure import Failure
 from broker.flavors.reference import RemoteReference
 from broker.mechanisms import MECHANISMS
@@ -65,27 +67,17 @@ def login(broker: Broker, credentials: Any, mind: Any = None) -> Deferred[Remote
         WrongType: a TypeError: ``credentials`` are none.
     """
     fitting = fitting_mechanisms(credentials)
-    root = broker.remoteForName(b"root")
 
-    def chosen(mechanism: Mechanism) -> Deferred[Any]:
-        entered = mechanism.log_in(broker, root, credentials, mind)
+    def begun() -> Deferred[Any]:
+        mechanism = _choose(broker, credentials, fitting)
+        entered = mechanism.log_in(broker, broker.remoteForName(b"root"), credentials, mind)
         return entered.addCallback(logged_in, mechanism)
 
     def logged_in(avatar: Any, mechanism: Mechanism) -> Any:
         broker.peer.mechanism = mechanism.name
         return avatar
 
-    if ANONYMOUS in fitting:
-        return chosen(ANONYMOUS).addErrback(_refused)
-    offered = root.callRemote("mechanisms")
-    offered.label = "login"
-    offered.addCallbacks(
-        _choose,
-        _old_server,
-        callbackArgs=(broker, credentials, fitting),
-        errbackArgs=(credentials, fitting),
-    )
-    return offered.addCallback(chosen).addErrback(_refused)
+    return maybeDeferred(begun).addErrback(_refused)
 
 
 def _refused(failure: Failure) -> Any:
@@ -118,13 +110,17 @@ def fitting_mechanisms(credentials: Any) -> list[Mechanism]:
     return fitting
 
 
-def _choose(offered: Any, broker: Broker, credentials: Any, fitting: list[Mechanism]) -> Mechanism:
-    """Return the strongest of the mechanisms that fit and are offered.
+def _choose(broker: Broker, credentials: Any, fitting: list[Mechanism]) -> Mechanism:
+    """Return the mechanism to use: the strongest of those that fit and that the server names.
 
     Raises:
-        LoginFailed: there is none, or none that this connection is fit for.
+        LoginFailed: there is none, or none that the policy and this connection are fit for.
     """
-    names = [name for name in offered if isinstance(name, str)] if type(offered) is list else []
+    names = broker.session.logins
+    if ANONYMOUS in fitting:
+        return ANONYMOUS
+    if names is None:
+        return _published(credentials, fitting)
     obstacles = []
     for mechanism in fitting:
         if mechanism.name in names:
@@ -148,8 +144,8 @@ def _given(credentials: Any, fitting: list[Mechanism]) -> str:
     return fitting[0].wants + only
 
 
-def _old_server(failure: Failure, credentials: Any, fitting: list[Mechanism]) -> Mechanism:
-    failure.trap(NoSuchMethod)
+def _published(credentials: Any, fitting: list[Mechanism]) -> Mechanism:
+    """Return the mechanism for a server that names none, which may be Twisted's."""
     if CHALLENGE not in fitting:
         raise LoginFailed(
             "this server is Twisted's, or asks for no login;"

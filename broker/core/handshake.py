@@ -5,6 +5,9 @@ answers with the name of the first that it knows, and both change over at once; 
 which may be in the same segment, are of that dialect. Then each sends its version. A Twisted client
 takes ``pb`` from any offer that holds it.
 
+A server with a login names its ways to log in behind the dialects, see `broker.core.login_names`.
+That string is no dialect: a client that chooses it is refused.
+
 ==========  ========================  =====================  ==========
 state       expects                   then sends             and is
 ==========  ========================  =====================  ==========
@@ -15,9 +18,11 @@ OFFERED     (server) one name         nothing                settled
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import cast
 
 from broker.core.dialects import DIALECTS, Dialect
+from broker.core.login_names import read_names, write_names
 from jelly.atoms import Expression
 from jelly.errors import ProtocolError
 
@@ -30,23 +35,36 @@ class Handshake:
     Args:
         is_client: which side this is.
         offered: the dialects of this side, best first.
+
+    Attributes:
+        logins: of a client: the names of the logins that the server takes, as it gave them; None
+            where it gave none, and before its offer.
+        name_logins: of a server with a login: returns those names, when the offer is made.
     """
 
-    __slots__ = ("_is_client", "_known")
+    __slots__ = ("_is_client", "_known", "logins", "name_logins")
 
     def __init__(self, is_client: bool, offered: Sequence[Dialect] = DIALECTS):
+        self.logins: tuple[str, ...] | None = None
+        self.name_logins: Callable[[], Sequence[str]] | None = None
         self._is_client = is_client
         self._known = {dialect.name: dialect for dialect in offered}
 
     def opening(self) -> Expression | None:
         """Return what this side sends before it hears anything."""
-        return None if self._is_client else list(self._known)
+        if self._is_client:
+            return None
+        offer: list[Expression] = list(self._known)
+        if self.name_logins is not None:
+            offer.append(write_names(self.name_logins()))
+        return offer
 
     def receive(self, expression: Expression) -> tuple[Dialect, Expression | None]:
         """Return the dialect that is settled by the peer's part, and the reply that is due.
 
         Raises:
-            ProtocolError: the peer's part is none, or names no dialect of this side.
+            ProtocolError: the peer's part is none, or names no dialect of this side, or the logins
+                in it cannot be read.
         """
         if self._is_client:
             dialect = self._pick(expression)
@@ -58,7 +76,9 @@ class Handshake:
     def _pick(self, offer: Expression) -> Dialect:
         if type(offer) is not list or not all(type(name) is bytes for name in offer):
             raise ProtocolError("the peer is not a Perspective Broker server")
-        for name in offer:
-            if type(name) is bytes and name in self._known:
+        names = cast(list[bytes], offer)
+        self.logins = read_names(names)
+        for name in names:
+            if name in self._known:
                 return self._known[name]
         raise ProtocolError("no dialect in common with the server")

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import functools
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import Context
 from typing import Any, cast
 
@@ -92,6 +92,8 @@ class Session:
         outbox: what is about to be sent.
         caller, callee: calls of ours, and of the peer's.
         dialect: what was agreed on, or None yet.
+        logins: the names of the logins that the server takes, as its offer has them; None where it
+            has none, before the offer, and at the server itself.
         stats: what has been done so far.
         receive, pump: take in bytes and handle messages, as of the inbox.
         call: call a method of the peer's, as of ``caller.Caller``.
@@ -115,6 +117,7 @@ class Session:
         "gate",
         "host",
         "inbox",
+        "logins",
         "outbox",
         "pump",
         "receive",
@@ -131,6 +134,7 @@ class Session:
         offered: tuple[Dialect, ...] | None = None,
     ):
         self.dialect: Dialect | None = None
+        self.logins: tuple[str, ...] | None = None
         self.stats = Stats()
         self.host = cast(Any, host)
         self._policy = policy
@@ -168,6 +172,14 @@ class Session:
         self.pump = self.inbox.pump
         self.data_to_send = outbox.take
         self.call = self.caller.call
+
+    def name_logins(self, names: Callable[[], Sequence[str]]) -> None:
+        """Have the offer name the logins of this server; nothing where it has been made.
+
+        ``names()`` is called when the connection begins, and returns them, strongest first.
+        """
+        if self._greeting is not None:
+            self._greeting[0].name_logins = names
 
     # Receiving.
 
@@ -327,6 +339,7 @@ class Session:
                 self.outbox.send_expression(reply)
             rest = offer.take_rest()
             self._greeting = None
+            self.logins = handshake.logins
             self._reader = self._reader_of(dialect)
             self.inbox.read, self.inbox.reader = self._reader.receive, self._reader
             self.outbox.speak(dialect)

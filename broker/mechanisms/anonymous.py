@@ -32,7 +32,7 @@ class AnonymousLogin(Mechanism):
     def log_in(
         self, broker: Broker, root: RemoteReference, credentials: Any, mind: Any
     ) -> Deferred[Any]:
-        """Ask for it, without asking first whether it is offered: a Twisted server has it too."""
+        """Ask for it, whether the server names it or not: a Twisted server has it too."""
         return root.callRemote("loginAnonymous", mind).addErrback(no_login)
 
 

@@ -73,21 +73,29 @@ class ChallengeLogin(Mechanism):
         """Take a user name and a password."""
         return has_password(credentials)
 
+    def obstacle(self, broker: Broker, credentials: Any) -> str | None:
+        """Return that this side's policy does not allow it, or not on this connection, if so."""
+        if not broker.policy.challenge_login:
+            return (
+                "this server offers only the old challenge login; allow it with"
+                " Policy(challenge_login=True)"
+            )
+        if not _is_allowed(broker):
+            return "the challenge login is used over TLS or loopback only"
+        return None
+
     def log_in(
         self, broker: Broker, root: RemoteReference, credentials: Any, mind: Any
     ) -> Deferred[Any]:
-        """Get a challenge, and answer it; but only where this side's policy allows that."""
+        """Get a challenge, and answer it; but only where this side's policy allows that.
+
+        Where it does not, the question tells a server without login from one that has only this.
+        """
 
         def challenged(offer: Any) -> Any:
-            if not broker.policy.challenge_login:
-                raise cred_error.LoginFailed(
-                    "this server offers only the old challenge login; allow it with"
-                    " Policy(challenge_login=True)"
-                )
-            if not _is_allowed(broker):
-                raise cred_error.LoginFailed(
-                    "the challenge login is used over TLS or loopback only"
-                )
+            obstacle = self.obstacle(broker, credentials)
+            if obstacle is not None:
+                raise cred_error.LoginFailed(obstacle)
             token, challenger = pair_of(offer, "challenge", RemoteReference)
             return challenger.callRemote("respond", respond(token, credentials.password), mind)
 

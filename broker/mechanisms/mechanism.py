@@ -85,7 +85,7 @@ class Mechanism:
     """A way to log in, as both ends see it.
 
     Attributes:
-        name: what ``mechanisms()`` calls it.
+        name: what the offer of a server calls it: ASCII, without spaces.
         wants: what a client gives for it, in words.
         minds: the calls that it is made of, and which of their arguments is the mind, if any.
         is_for_private: it shows a secret, and is used only where nobody can listen in.

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import cast
 
 from cryptography import x509
@@ -47,6 +48,10 @@ class SecureTransport(StreamTransport):
         close_timeout: seconds for the peer to answer our TLS close.
         ration: of the records about this connection, see `StreamTransport`; a server says
             what its peers' handshakes lacked.
+
+    Attributes:
+        on_secured: called once, without arguments, when the handshake has finished and before
+            anything is delivered; None for nobody.
     """
 
     __slots__ = (
@@ -58,6 +63,7 @@ class SecureTransport(StreamTransport):
         "_pending",
         "_undelivered",
         "_waiter",
+        "on_secured",
     )
 
     def __init__(
@@ -79,6 +85,7 @@ class SecureTransport(StreamTransport):
         self._waiter: asyncio.Future[None] | None = None
         self._is_paused = False
         self._has_failed = False
+        self.on_secured: Callable[[], object] | None = None
 
     @property
     def unsent(self) -> int:
@@ -229,6 +236,7 @@ class SecureTransport(StreamTransport):
             self._waiter.set_result(None)
         if self._is_paused:
             super().pauseProducing()
+        self._tell_secured()
         pending, self._pending = self._pending, b""
         if pending:
             self._encrypt(pending)
@@ -238,6 +246,17 @@ class SecureTransport(StreamTransport):
             # The kernel took all of it at once: asyncio will not tell that there is room.
             self._producers.resume()
         self._close_if_done()
+
+    def _tell_secured(self) -> None:
+        on_secured, self.on_secured = self.on_secured, None
+        if on_secured is None or self.disconnecting:
+            return
+        try:
+            on_secured()
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as exc:  # noqa: BLE001 - one connection's protocol must not harm another's
+            self._protocol_raised(exc)
 
     def _close_if_done(self) -> None:
         if self.is_secure or not self._pending:

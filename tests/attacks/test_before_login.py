@@ -335,7 +335,7 @@ def test_every_way_in_passes_the_gate(name: str, dialects: tuple[str, ...]) -> N
     """Each gives the realm the mind, whatever graph that is, and opens the gate."""
     policy = STRICT.but(challenge_login=True, dialects=dialects)
     options = {"binding": None} if name == "SCRAM-SHA-256" else {}
-    room = WaysIn(policy=policy, **options)
+    room = WaysIn(policy=policy, connect=False, **options)
     credentials, taken = WAYS[name]
     room.take_away(*taken)
     mind = Mind()

@@ -305,7 +305,7 @@ def test_a_token_is_in_no_log(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_scram_without_a_store_of_its_own(guard: Guard) -> None:
     """A way for which there is no checker is refused as such, and leaves no mark."""
-    room = WaysIn(guard=guard)
+    room = WaysIn(guard=guard, connect=False)
     room.take_away(IScramProof)
     for _ in range(3):
         client = ScramClient("alice", "secret", binding=BINDING, plus=True)

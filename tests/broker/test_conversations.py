@@ -103,29 +103,12 @@ def comparable(said: list[Any]) -> tuple[list[Any], Counter[tuple[Any, ...]]]:
     return ordered, released
 
 
-def without_mechanisms(said: dict[str, list[Any]]) -> dict[str, list[Any]]:
-    """A conversation without the question that ours ask before they log in, and its answer."""
-    numbers: dict[int, int] = {}
-    for expression in said["client"]:
-        is_call = isinstance(expression, list) and expression[0] == b"message"
-        if is_call and expression[3] != b"mechanisms":
-            numbers[expression[1]] = len(numbers) + 1
-    result: dict[str, list[Any]] = {"client": [], "server": []}
-    for side, commands in (("client", (b"message",)), ("server", (b"answer", b"error"))):
-        for expression in said[side]:
-            if not isinstance(expression, list) or expression[0] not in commands:
-                result[side].append(expression)
-            elif expression[1] in numbers:
-                result[side].append([expression[0], numbers[expression[1]], *expression[2:]])
-    return result
-
-
 def played(name: str, tolerant: bool) -> dict[str, list[Any]]:
     """What two of ours say; `tolerant` of a script that stops at an answer it did not expect."""
     link = conversation.Link(ours())
     with contextlib.suppress(Exception) if tolerant else contextlib.nullcontext():
         link.play(scenarios.SCENARIOS[name])
-    return without_mechanisms(spoken(link))
+    return spoken(link)
 
 
 @pytest.mark.parametrize("name", scenarios.SCENARIOS)

@@ -6,6 +6,7 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import Callable, Coroutine
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -45,9 +46,10 @@ def copied(kind: str) -> CopiedFailure:
 
 
 class RefusingBroker:
-    """The client's side of a connection whose server refuses everything, as told."""
+    """The client's side of a connection whose server names no login and refuses all, as told."""
 
     policy = PUBLISHED
+    session = SimpleNamespace(logins=None)
 
     def __init__(self, **answers: CopiedFailure) -> None:
         self.answers = answers
@@ -64,8 +66,8 @@ class RefusingBroker:
 @pytest.mark.parametrize("credentials", [Anonymous(), UsernamePassword("alice", "sesame")])
 def test_a_refusal_reaches_errbacks_as_it_came(credentials: Any) -> None:
     """What the realm raised can be trapped by its name, also where its class is not known."""
-    no_method, refusal = copied("twisted.spread.flavors.NoSuchMethod"), copied("realm.Closed")
-    broker: Any = RefusingBroker(mechanisms=no_method, login=refusal, loginAnonymous=refusal)
+    refusal = copied("realm.Closed")
+    broker: Any = RefusingBroker(login=refusal, loginAnonymous=refusal)
     seen: list[Any] = []
     login(broker, credentials).addErrback(seen.append)
     assert [refusal] == seen
@@ -76,7 +78,7 @@ def test_a_refusal_reaches_errbacks_as_it_came(credentials: Any) -> None:
 def test_a_server_without_login_says_so(credentials: Any) -> None:
     """A root that has no login methods is a LoginFailed, which says what to do."""
     no_method = copied("twisted.spread.flavors.NoSuchMethod")
-    broker: Any = RefusingBroker(mechanisms=no_method, login=no_method, loginAnonymous=no_method)
+    broker: Any = RefusingBroker(login=no_method, loginAnonymous=no_method)
     seen: list[Any] = []
     login(broker, credentials).addErrback(seen.append)
     (failure,) = seen
@@ -317,7 +319,7 @@ def test_a_refusal_for_now_is_a_failed_login(cls: Any, credentials: Any) -> None
     """What also ends other calls is a LoginFailed at a login, with its text, and transient."""
     refusal = copied(f"broker.errors.{cls.__name__}")
     refusal.value, refusal.fields = "later", {"after": 5.0} if cls is TooManyAttempts else {}
-    broker: Any = RefusingBroker(mechanisms=refusal, login=refusal, loginAnonymous=refusal)
+    broker: Any = RefusingBroker(login=refusal, loginAnonymous=refusal)
     seen: list[Any] = []
     login(broker, credentials).addErrback(seen.append)
     (failure,) = seen

@@ -50,7 +50,7 @@ class Room(WaysIn):
     def __init__(
         self, policy: Policy, kind: Any = IUsernamePassword, avatar_id: Any = None, **options: Any
     ):
-        super().__init__(policy=policy, **options)
+        super().__init__(policy=policy, connect=False, **options)
         self.checker = Noting(avatar_id)
         self.avatar_ids: list[Any] = []
         self.portal.checkers = {kind: self.checker}
@@ -187,7 +187,7 @@ def test_the_audit_log_has_one_user(caplog: pytest.LogCaptureFixture) -> None:
     lines = []
     for name in NAMES:
         caplog.clear()
-        room = WaysIn(policy=PUBLISHED)
+        room = WaysIn(policy=PUBLISHED, connect=False)
         room.take_away(IScramProof)
         guessed(room, name)
         challenged(room, name)

@@ -1,7 +1,7 @@
 """A client that logs in under user names of both types, in PB's published vocabulary.
 
-Run as ``names_client.py WORLD PORTS``; PORTS is the line that ``names_server.py`` has printed. It
-prints one JSON line: for each portal, whom each login was, or which error refused it.
+Run as ``names_client.py WORLD PORTS [LOGIN …]``; PORTS is the line that ``names_server.py`` has
+printed. It prints one JSON line: for each portal, whom each login was, or which error refused it.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ def main():
     outcomes = {}
     for portal, port in ports.items():
         outcomes[portal] = {}
-        for name, shown in LOGINS.items():
-            outcomes[portal][name] = yield log_in(port, shown)
+        for name in sys.argv[3:] or LOGINS:
+            outcomes[portal][name] = yield log_in(port, LOGINS[name])
     print(json.dumps(outcomes), flush=True)
 
 

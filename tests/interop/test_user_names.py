@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -67,3 +68,35 @@ def test_the_type_that_was_given(
     assert shown["capitals"] == "bytes b'ALICE'"
     del outcomes["root"]
     assert outcomes == TABLES[server]
+
+
+def test_a_server_of_twisteds_logs_nothing_of_our_logins() -> None:
+    """No login of ours makes a call that a Twisted server does not know, which it would log."""
+    with Peer(HERE / "names_server.py", "twisted", path=[HERE]) as server:
+        ports = server.read()
+        for portal, names in (("str", ["str", "guest"]), ("bytes", ["bytes", "guest"])):
+            chosen = json.dumps({portal: ports[portal]})
+            client = Peer(HERE / "names_client.py", "ours", chosen, *names, path=[HERE])
+            with explained_by(server), client:
+                (outcomes,) = client.read_all()
+            assert outcomes == {
+                portal: {names[0]: AT_TWISTED[portal][names[0]], "guest": "tuple()"}
+            }
+        log = server.stderr()
+        assert "PBServerFactory starting" in log
+        for word in ("Traceback", "Unhandled", "NoSuchMethod", "mechanisms"):
+            assert word not in log
+
+
+def test_a_client_of_twisteds_passes_over_the_logins() -> None:
+    """What a server of ours adds to its offer is another dialect to a Twisted client, no more."""
+    with Peer(HERE / "names_server.py", "ours", path=[HERE]) as server:
+        ports = server.read()
+        with socket.create_connection(("127.0.0.1", ports["str"]), 10) as stranger:
+            offer = stranger.recv(4096)
+        assert b"login password challenge anonymous" in offer
+        chosen = json.dumps({"str": ports["str"]})
+        client = Peer(HERE / "names_client.py", "twisted", chosen, "str", path=[HERE])
+        with explained_by(server), client:
+            assert client.read_all() == [{"str": {"str": STR}}]
+        assert "Traceback" not in server.stderr()

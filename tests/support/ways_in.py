@@ -129,6 +129,9 @@ class Avatar(broker.Avatar):
 class WaysIn(BrokerPair):
     """A client, and a server with a portal for every kind of login, over one TLS connection.
 
+    With ``connect=False`` they shake hands at the first login or call: until then a test can change
+    the portal, whose logins the server's offer names.
+
     Attributes:
         scram: the checker of the SCRAM users.
         portal: the portal; take checkers away as a test needs.
@@ -146,6 +149,7 @@ class WaysIn(BrokerPair):
         scheduler: Any = False,
         certificate: str | None = "certificate of carol",
         guard: Guard | None = None,
+        connect: bool = True,
     ):
         super().__init__(
             policy=policy, client_policy=client_policy, scheduler=scheduler, connect=False
@@ -167,7 +171,19 @@ class WaysIn(BrokerPair):
             transport.is_secure = is_secure
             transport.channel_binding = lambda: binding
             transport.verified_chain = lambda: () if certificate is None else (certificate,)
-        self.connect()
+        if connect:
+            self.connect()
+
+    def exchange(self, chunk: int | None = None, seed: int | None = None) -> None:
+        """Let bytes cross, once the two are connected."""
+        if self.client.transport is None:
+            self.connect()
+        super().exchange(chunk, seed)
+
+    def call(self, name: str, *args: Any, **kw: Any) -> Any:
+        """Call a method of the root, and return its result or Failure."""
+        self.exchange()
+        return super().call(name, *args, **kw)
 
     def make_avatar(self, avatar_id: Any, mind: Any) -> Avatar:
         """Be the realm."""
@@ -182,4 +198,5 @@ class WaysIn(BrokerPair):
 
     def log_in(self, credentials: Any, mind: Any = None) -> Any:
         """Log in; return the avatar, or the Failure."""
+        self.exchange()
         return self.get(login(self.client, credentials, mind))

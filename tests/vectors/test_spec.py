@@ -80,14 +80,23 @@ def rendered(notation: Any) -> str:
     return str(notation)
 
 
-@pytest.mark.parametrize("name", ["certificate", "scram_plus", "token", "password"])
+@pytest.mark.parametrize("name", ["certificate", "scram_plus", "token", "password", "mechanisms"])
 def test_conversations_of_logins(name: str) -> None:
-    """What login.md shows of a login that PB has not is what was recorded, but for the question."""
+    """What login.md shows of a login that PB has not is what was recorded."""
     text = (WIRE / "login.md").read_text("utf-8")
     blocks = re.findall(r"```text\n(.*?)```", text, flags=re.DOTALL)
     (shown,) = (" ".join(block.split()) for block in blocks if f"({name})" in block)
     (scenario,) = (case for case in cases("login") if case["name"] == name)
     said = [f"{entry['from']} {rendered(entry['expression'])}" for entry in scenario["messages"]]
-    if name != "certificate":
-        del said[:2]
     assert shown == " ".join([*said, f"({name})"])
+
+
+@pytest.mark.parametrize("name", ["certificate", "no_way_in"])
+def test_offers_of_logins(name: str) -> None:
+    """The offers that login.md shows are those that were recorded, and so are the bytes of one."""
+    text = (WIRE / "login.md").read_text("utf-8")
+    (scenario,) = (case for case in cases("login") if case["name"] == name)
+    *dialects, logins = scenario["offer"]
+    assert f'server  [{" ".join(dialects)} "{logins}"]' in text
+    if name == "no_way_in":
+        assert bytes.fromhex(scenario["hex"]).hex(" ") in text

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from memory import FakeTransport, ManualScheduler
 from ways_in import WaysIn
 
+import broker
 import cred
+from broker.admission import PortalRoot
+from broker.connection import Broker
 from broker.core.policy import PUBLISHED, STRICT
 from broker.flavors.referenceable import Root
 from broker.mechanisms import MECHANISMS
@@ -22,6 +26,9 @@ from cred.credentials import (
     IUsernameHashedPassword,
     IUsernamePassword,
 )
+from jelly.codec import Reader
+from jelly.limits import Limits
+from jelly.vocabulary import NONE_VOCABULARY
 
 ALICE = cred.UsernamePassword("alice", "secret")
 ALL = [
@@ -59,15 +66,60 @@ def test_the_table() -> None:
 )
 def test_what_is_offered(options: dict[str, Any], offered: list[str]) -> None:
     """Secrets only where nobody listens, bound only where there is TLS, MD5 only by name."""
-    assert WaysIn(**options).call("mechanisms") == offered
+    room = WaysIn(**options)
+    assert room.call("mechanisms") == offered
+    assert room.client.session.logins == tuple(offered)
+
+
+class Hooked(Broker):
+    """A Broker with a hook that knows expressions, which only PB's own dialects have."""
+
+    def proto_answer(self, requestID: Any, netResult: Any) -> None:
+        """Pass it on."""
+        super().proto_answer(requestID, netResult)
+
+
+def opening(broker: Broker) -> list[bytes]:
+    """Return the offer of a server."""
+    transport = FakeTransport(ManualScheduler(), "the client")
+    broker.makeConnection(transport)
+    reader = Reader(Limits(), NONE_VOCABULARY)
+    reader.feed(b"".join(transport.writes))
+    (offer,) = reader.read()
+    return cast(list[bytes], offer)
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        *(STRICT.but(dialects=names) for names in (("pb",), ("none",), ("pb", "none"))),
+        STRICT,
+        PUBLISHED,
+        PUBLISHED.but(dialects=("none",)),
+    ],
+)
+@pytest.mark.parametrize("kind", [Broker, Hooked])
+def test_the_offer_names_them_in_every_policy(policy: Any, kind: Any) -> None:
+    """Behind the dialects, whichever these are, a server with a login names its ways in."""
+    if kind is Hooked and policy.dialects == STRICT.dialects:
+        dialects = ("pb", "none")
+    else:
+        dialects = policy.dialects
+    portal = cred.Portal(broker.realm(lambda *who: broker.Avatar()), [cred.AllowAnonymousAccess()])
+    with_login, without = kind(False, policy=policy), kind(False, policy=policy)
+    PortalRoot(portal).rootObject(with_login)
+    offered = [name.encode() for name in dialects]
+    assert opening(with_login) == [*offered, b"login anonymous"]
+    assert opening(without) == offered
 
 
 def test_what_has_no_checker_is_not_offered() -> None:
     """A portal offers what it can check, and nothing else."""
-    room = WaysIn()
+    room = WaysIn(connect=False)
     for interface in list(room.portal.checkers):
         room.take_away(interface)
     assert room.call("mechanisms") == []
+    assert room.client.session.logins == ()
 
 
 @pytest.mark.parametrize(
@@ -107,7 +159,7 @@ def test_a_password_takes_what_there_is(
     taken: list[Any], options: dict[str, Any], mechanism: str
 ) -> None:
     """A user name and password get in by SCRAM, in clear inside TLS, or by the challenge."""
-    room = WaysIn(**options)
+    room = WaysIn(connect=False, **options)
     room.take_away(*taken)
     room.log_in(ALICE)
     assert room.client.peer.mechanism == mechanism
@@ -177,7 +229,7 @@ def test_what_it_would_need(
     credentials: Any, taken: list[Any], options: dict[str, Any], told: str
 ) -> None:
     """Where nothing fits the client says what the server takes, and has sent no secret."""
-    room = WaysIn(**options)
+    room = WaysIn(connect=False, **options)
     room.take_away(*taken)
     failure = room.log_in(credentials)
     assert failure.check(cred.LoginFailed)
@@ -185,12 +237,21 @@ def test_what_it_would_need(
     assert room.avatars == []
 
 
+class Offering(WaysIn):
+    """A server that offers what it is told to, and takes what it would take anyway.
+
+    Args:
+        offer: the names that it offers; None for none at all, as a Twisted server.
+    """
+
+    def __init__(self, offer: list[str] | None, **options: Any):
+        super().__init__(connect=False, **options)
+        handshake, _ = self.server.session._greeting
+        handshake.name_logins = None if offer is None else lambda: offer
+
+
 def test_what_needs_tls() -> None:
     """A secret that is offered a way over an open connection is not sent all the same."""
-    room = WaysIn(is_secure=False, binding=None)
-    names = ["SCRAM-SHA-256-PLUS", "token", "password"]
-    room.login_root.remote_mechanisms = lambda: names  # type: ignore[method-assign]
-    room.server.setNameForLocal("root", Offering(names))
     for credentials, told in (
         (ALICE, "a password is sent over TLS or the loopback only: use pbs://"),
         (cred.Token("good"), "a token is sent over TLS or the loopback only: use pbs://"),
@@ -199,27 +260,28 @@ def test_what_needs_tls() -> None:
             "SCRAM-SHA-256-PLUS needs TLS 1.3 at this end: use pbs://",
         ),
     ):
+        room = Offering(["SCRAM-SHA-256-PLUS", "token", "password"], is_secure=False, binding=None)
+        room.exchange()
+        sent = len(room.transport(room.client).writes)
         assert room.log_in(credentials).getErrorMessage() == told
+        assert len(room.transport(room.client).writes) == sent
 
 
-class Offering(Root):
-    """Offers what it is told to, and takes nothing."""
-
-    def __init__(self, offered: Any):
-        self.offered = offered
-
-    def remote_mechanisms(self) -> Any:
-        """Return what it was told."""
-        return self.offered
-
-
-@pytest.mark.parametrize("offered", [None, 5, ["passwort", 5, None], [["password"]], "password"])
-def test_an_offer_that_is_none(offered: Any) -> None:
-    """An offer of something else is an offer of nothing."""
-    room = WaysIn()
-    room.server.setNameForLocal("root", Offering(offered))
+@pytest.mark.parametrize("offered", [["passwort", "PASSWORD", ""], ["x"] * 125, []])
+def test_an_offer_of_nothing_that_is_known(offered: list[str]) -> None:
+    """Names that are unknown are passed over, and no other login is tried in their place."""
+    room = Offering(offered)
     failure = room.log_in(ALICE)
     assert failure.getErrorMessage().startswith("this server takes: no login that is known here;")
+    assert room.avatars == []
+
+
+def test_a_known_name_among_unknown_ones() -> None:
+    """A server may offer what this library does not know, more than once, in any order."""
+    names = ["fingerprint", "password", "telepathy", "password", "SCRAM-SHA-256"]
+    room = Offering(names, binding=None)
+    room.log_in(ALICE)
+    assert room.client.peer.mechanism == "SCRAM-SHA-256"
 
 
 @pytest.mark.parametrize(
@@ -237,12 +299,72 @@ def test_an_offer_that_is_none(offered: Any) -> None:
         ),
     ],
 )
-def test_a_server_without_mechanisms(credentials: Any, given: str) -> None:
+def test_a_server_that_names_no_login(credentials: Any, given: str) -> None:
     """What Twisted does not know is not tried there; nor where there is no login at all."""
-    room = WaysIn()
-    room.server.setNameForLocal("root", Root())
+    room = Offering(None)
+    room.exchange()
+    sent = len(room.transport(room.client).writes)
     told = f"this server is Twisted's, or asks for no login; you gave {given}"
     assert room.log_in(credentials).getErrorMessage() == told
+    assert len(room.transport(room.client).writes) == sent
+
+
+class Published(Root):
+    """A login object that knows what Twisted's knows, and notes what it is asked."""
+
+    def __init__(self, room: WaysIn):
+        self.room = room
+        self.asked: list[str] = []
+
+    def remote_login(self, username: Any) -> Any:
+        """Give a challenge."""
+        self.asked.append("login")
+        return self.room.login_root.remote_login(username)
+
+    def remote_loginAnonymous(self, mind: Any) -> Any:
+        """Let a guest in."""
+        self.asked.append("loginAnonymous")
+        return self.room.login_root.remote_loginAnonymous(mind)
+
+
+@pytest.mark.parametrize(
+    ("credentials", "mechanism", "asked"),
+    [(ALICE, "challenge", ["login"]), (cred.Anonymous(), "anonymous", ["loginAnonymous"])],
+)
+def test_a_server_that_names_no_login_is_asked_what_twisted_knows(
+    credentials: Any, mechanism: str, asked: list[str]
+) -> None:
+    """Without names in the offer the first call is the challenge's, or the guest's login."""
+    room = Offering(None)
+    root = Published(room)
+    room.server.setNameForLocal("root", root)
+    room.log_in(credentials)
+    assert room.client.peer.mechanism == mechanism
+    assert root.asked == asked
+
+
+def test_a_stripped_offer_gets_no_more_than_the_policy_allows() -> None:
+    """Who takes the names out of the offer has the challenge at most, where the client allows it.
+
+    A strict client answers none, and one that was given Scram begins nothing.
+    """
+    for credentials, policy, told in (
+        (ALICE, STRICT, "allow it with Policy(challenge_login=True)"),
+        (cred.Scram("alice", "secret"), PUBLISHED, "for SCRAM-SHA-256-PLUS or SCRAM-SHA-256 only"),
+        (cred.Token("good"), PUBLISHED, "you gave a token"),
+    ):
+        room = Offering(None, policy=PUBLISHED, client_policy=policy, is_secure=False)
+        assert room.log_in(credentials).getErrorMessage().endswith(told)
+        assert room.avatars == []
+
+
+def test_a_refused_challenge_sends_nothing() -> None:
+    """Where the server names the challenge alone and the policy has none, nothing is sent."""
+    room = Offering(["challenge"], client_policy=STRICT)
+    room.exchange()
+    sent = len(room.transport(room.client).writes)
+    assert room.log_in(ALICE).check(cred.LoginFailed)
+    assert len(room.transport(room.client).writes) == sent
 
 
 def test_credentials_that_are_none() -> None:

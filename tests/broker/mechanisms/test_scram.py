@@ -10,7 +10,6 @@ import pytest
 from ways_in import BINDING, ITERATIONS, WaysIn
 
 import cred
-from broker.admission import LoginRoot
 from broker.core.policy import PUBLISHED, STRICT
 from broker.flavors.reference import RemoteReference
 from broker.flavors.referenceable import Referenceable, Root
@@ -99,27 +98,11 @@ def test_a_replay() -> None:
 
 def test_a_stripped_offer() -> None:
     """Where somebody took PLUS out of the offer, the server hears that the client could."""
-    room = WaysIn()
-    room.login_root.remote_mechanisms = None  # type: ignore[method-assign, assignment]
-    room.server.setNameForLocal("root", Stripping(room.login_root))
+    room = WaysIn(connect=False)
+    room.server.session.name_logins(lambda: [SCRAM])
     failure = room.log_in(ALICE)
     assert failure.getErrorMessage() == "channel binding was stripped"
     assert room.avatars == []
-
-
-class Stripping(Root):
-    """Somebody in the middle who would have no PLUS."""
-
-    def __init__(self, root: LoginRoot):
-        self.root = root
-
-    def remote_mechanisms(self) -> list[str]:
-        """Offer less."""
-        return [SCRAM]
-
-    def remote_loginScram(self, name: Any, client_first: Any) -> Any:
-        """Pass on."""
-        return self.root.remote_loginScram(name, client_first)
 
 
 def test_another_connection() -> None:
@@ -186,10 +169,6 @@ class Impostor(Root):
         self.answer = answer
         self.last = last
 
-    def remote_mechanisms(self) -> list[str]:
-        """Offer SCRAM, and the password itself."""
-        return [SCRAM, "password"]
-
     def remote_loginScram(self, name: Any, client_first: bytes) -> Any:
         """Play the server, with a verifier of its own."""
         if self.answer is not None:
@@ -232,7 +211,8 @@ class Impostor(Root):
 )
 def test_the_client_notices(impostor: Impostor, told: str) -> None:
     """A server that cannot prove to know the password is not believed, and gets nothing else."""
-    room = WaysIn(binding=None)
+    room = WaysIn(binding=None, connect=False)
+    room.server.session.name_logins(lambda: [SCRAM, "password"])
     room.server.setNameForLocal("root", impostor)
     failure = room.log_in(ALICE)
     assert failure.check(cred.LoginFailed)
@@ -246,8 +226,7 @@ def test_a_name_that_is_too_long() -> None:
     sent = len(room.transport(room.client).writes)
     failure = room.log_in(cred.Scram("alice", "x" * 1025))
     assert failure.getErrorMessage() == "the password is not one: 1025 bytes, of 1024"
-    # The question after mechanisms(), and nothing after it.
-    assert len(room.transport(room.client).writes) == sent + 1
+    assert len(room.transport(room.client).writes) == sent
 
 
 def test_the_loop_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:

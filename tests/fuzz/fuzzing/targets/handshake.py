@@ -17,14 +17,24 @@ from jelly.vocabulary import NONE_VOCABULARY
 
 __all__ = ["fuzz"]
 
-_NAMES = (b"pb", b"none", b"msgpack/1", b"msgpack/2", b"", b"PB", b"pb\0")
+_NAMES = (
+    b"pb", b"none", b"msgpack/1", b"msgpack/2", b"", b"PB", b"pb\0", b"login", b"login password",
+    b"login SCRAM-SHA-256 token", b"login  \xff", b"login " + b"x " * 125, b"login " + b"x" * 251,
+    b"logins", b"login\0pb",
+)  # fmt: skip
+_LOGINS = (None, (), ("password",), ("SCRAM-SHA-256", "token", "anonymous"), ("x" * 40,) * 9)
 
 
 def fuzz(data: bytes) -> None:
     """Run one input."""
     dice = Dice(data)
     is_client = dice.once_in(2)
-    options = (dice.pick((STRICT, PUBLISHED)), is_client, dice.pick((DIALECTS, PUBLISHED_DIALECTS)))
+    options = (
+        dice.pick((STRICT, PUBLISHED)),
+        is_client,
+        dice.pick((DIALECTS, PUBLISHED_DIALECTS)),
+        dice.pick(_LOGINS),
+    )
     written = _part(dice, is_client)
     whole = _outcome(options, [written])
     assert _outcome(options, list(pieces(dice, written))) == whole, "pieces make a difference"
@@ -50,10 +60,12 @@ def _part(dice: Dice, is_client: bool) -> bytes:
 
 
 def _outcome(options: Any, chunks: list[bytes]) -> tuple[Any, ...]:
-    policy, is_client, offered = options
+    policy, is_client, offered, logins = options
     host = FakeHost()
     session = Session(host, policy, is_client=is_client, offered=offered)
     host.session = session
+    if logins is not None and not is_client:
+        session.name_logins(lambda: logins)
     session.start()
     sent = session.data_to_send()
     refused = None
@@ -71,4 +83,5 @@ def _outcome(options: Any, chunks: list[bytes]) -> tuple[Any, ...]:
         assert not session.pump(), "a session that is over has messages"
         # What was due when the fault was met may or may not have left already.
         return session.dialect, refused
-    return session.dialect, sent, [type(event).__name__ for event in host.events]
+    assert is_client or session.logins is None, "a server has read logins"
+    return session.dialect, session.logins, sent, [type(event).__name__ for event in host.events]

@@ -1,0 +1,51 @@
+"""The ways to log in, as a server names them in its offer of dialects.
+
+One string behind the dialects: ``login`` and the names of ``broker.mechanisms``, strongest first,
+with a space before each. A client that knows no such string takes it for a dialect that it does not
+speak. Nothing in it is trusted: a client takes of it only what its own policy allows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from jelly.errors import ProtocolError
+
+__all__ = ["LONGEST", "read_names", "write_names"]
+
+LONGEST: Final = 256
+"""Bytes of the string."""
+
+_WORD: Final = b"login"
+
+
+def write_names(names: Iterable[str]) -> bytes:
+    """Return the string for these names, strongest first; the last are left out if it is too long.
+
+    Args:
+        names: of ASCII, without spaces.
+    """
+    text = b" ".join([_WORD, *(name.encode("ascii") for name in names)])
+    while len(text) > LONGEST:
+        text = text.rpartition(b" ")[0]
+    return text
+
+
+def read_names(offer: Sequence[bytes]) -> tuple[str, ...] | None:
+    """Return the names in an offer, also those that nobody knows; None if it has no such string.
+
+    Raises:
+        ProtocolError: there are two such strings, or one that is too long or not ASCII.
+    """
+    found = [text for text in offer if text == _WORD or text.startswith(_WORD + b" ")]
+    if not found:
+        return None
+    if len(found) > 1:
+        raise ProtocolError(f"the offer names the logins {len(found)} times")
+    text = found[0]
+    if len(text) > LONGEST:
+        raise ProtocolError(f"the logins of the offer have {len(text)} bytes, of {LONGEST}")
+    if not text.isascii():
+        raise ProtocolError("the logins of the offer are not ASCII")
+    return tuple(text.decode("ascii").split(" ")[1:])
