@@ -355,7 +355,10 @@ class Broker(Doors):
 
     def make_reference(self, perspective: Any, object_id: ObjectId) -> RemoteReference:
         """Return a new reference to an object of the peer's."""
-        return RemoteReference(perspective, self, object_id)
+        # The table that it is made for has counted it.
+        reference = RemoteReference(perspective, self, object_id, 0)
+        reference.doRefCount = 1
+        return reference
 
     def shown_error(self, error: Any) -> tuple[Any, str | None]:
         """Return what the peer gets to see of an exception of ours."""

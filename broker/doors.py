@@ -24,6 +24,7 @@ from broker.net.ration import Ration
 from broker.peer import Peer
 from jelly.atoms import Expression
 from jelly.errors import ProtocolError
+from jelly.unjellier import Unjellier
 
 __all__ = ["Doors"]
 
@@ -124,6 +125,23 @@ class Doors:
         """Return a reference to what the peer has named so, if it has (published)."""
         key = name.encode("utf-8") if isinstance(name, str) else name
         return RemoteReference(None, self, key, 0)
+
+    def receive_reference(self, reference: RemoteReference) -> None:
+        """Count one reception for a reference that an application makes of what a peer has sent.
+
+        It belongs to whose call this is, as all that comes in.
+
+        Raises:
+            MalformedJelly: its ``luid`` is no id of a peer's.
+            LimitExceeded: too many references are alive here already.
+        """
+        translator = self.session.translator
+        translator.adopt(reference, reference.luid)
+        reference.view = view_of(reference.perspective, translator.receiver)
+
+    def note_read(self, unjellier: Unjellier, expression: list[Any]) -> None:
+        """Note that the reference which an expression stands for has been received."""
+        self.session.translator.note_read(unjellier, expression)
 
     def localObjectForID(self, luid: ObjectId | str) -> Any:
         """Return the object that the peer knows by an id or a name, or None (published)."""

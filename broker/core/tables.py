@@ -239,13 +239,23 @@ class ImportTable:
                 entry.count += 1
                 return found
         elif len(self._entries) >= self._max_refs:
-            raise LimitExceeded(f"more than {self._max_refs} live references (max_refs)")
+            raise self._too_many()
         made = make(perspective, object_id)
-        entry = WeakHold(made, self._collected)
-        entry.key = key
-        entry.count = 1
-        self._entries[key] = entry
+        self._hold(key, made)
         return made
+
+    def adopt(self, object_id: ObjectId, reference: Any) -> None:
+        """Count one reception for a reference that stands for it alone; a second time does nothing.
+
+        Raises:
+            LimitExceeded: max_refs objects of the peer are alive here already.
+        """
+        key = (object_id, None, id(reference))
+        if key in self._entries:
+            return
+        if len(self._entries) >= self._max_refs:
+            raise self._too_many()
+        self._hold(key, reference)
 
     def references(self) -> list[Any]:
         """Return the references that are alive."""
@@ -254,6 +264,15 @@ class ImportTable:
     def clear(self) -> None:
         """Forget all; nothing more is due."""
         self._entries.clear()
+
+    def _hold(self, key: tuple[Any, ...], reference: Any) -> None:
+        entry = WeakHold(reference, self._collected)
+        entry.key = key
+        entry.count = 1
+        self._entries[key] = entry
+
+    def _too_many(self) -> LimitExceeded:
+        return LimitExceeded(f"more than {self._max_refs} live references (max_refs)")
 
     def _collected(self, entry: WeakHold) -> None:
         # A finalizer: it may interrupt anything, so it only takes its entry out and leaves a note.

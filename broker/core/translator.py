@@ -213,7 +213,9 @@ class Translator:
 
         A walk of ``jelly.slices`` without a result.
         """
-        for each in counted_in([(None, item) for item in expressions], self._is_cache):
+        for each in counted_in(
+            [(None, item) for item in expressions], self._is_cache, self._is_reference
+        ):
             if each is UNFINISHED:
                 yield UNFINISHED
             else:
@@ -222,7 +224,11 @@ class Translator:
     def watch(self, *expressions: Expression) -> list[list[Any]]:
         """Return the references in expressions that a hook is given, for :meth:`let_go_unread`."""
         entries = [(None, item) for item in expressions]
-        found = [each for each in counted_in(entries, self._is_cache) if each is not UNFINISHED]
+        found = [
+            each
+            for each in counted_in(entries, self._is_cache, self._is_reference)
+            if each is not UNFINISHED
+        ]
         self._watched.update((id(each), each) for each in found)
         return found
 
@@ -235,7 +241,7 @@ class Translator:
 
     def _release_unread(self, unjellier: Unjellier) -> Iterator[Any]:
         unread, unjellier.unread = unjellier.unread, []
-        for each in counted_in(unread, self._is_cache):
+        for each in counted_in(unread, self._is_cache, self._is_reference):
             if each is UNFINISHED:
                 yield UNFINISHED
             elif id(each) not in unjellier.read:
@@ -244,7 +250,7 @@ class Translator:
 
     def _release(self, expression: list[Any]) -> None:
         self._watched.pop(id(expression), None)
-        if expression[0] == b"remote":
+        if self._is_reference(expression[0]):
             self._dropped.reference(expression[1], 1)
         else:
             self.held.let_go(expression[1])
@@ -256,7 +262,21 @@ class Translator:
         # One whose class is not known here, unless it is no instance at all.
         return not (tag in WORDS or tag in (self._rows or ()) or self._policy.registry.knows(tag))
 
-    def _note_read(self, unjellier: Unjellier, expression: list[Any]) -> None:
+    def _is_reference(self, tag: bytes) -> bool:
+        hook = getattr(self._policy.registry.class_for(tag), "unjellyFor", None)
+        return tag == b"remote" or getattr(hook, "reads_reference", False)
+
+    def adopt(self, reference: Any, object_id: ObjectId) -> None:
+        """Count one reception of an object of the peer's for a reference that an application makes.
+
+        Raises:
+            MalformedJelly: the peer has sent no number for an id.
+            LimitExceeded: max_refs objects of the peer are alive here already.
+        """
+        self.imports.adopt(number_in([b"remote", object_id]), reference)
+
+    def note_read(self, unjellier: Unjellier, expression: list[Any]) -> None:
+        """Note that what a reference or a cache stands for has been received: it counts as read."""
         unjellier.note_read(expression)
         if self._watched:
             self._watched.pop(id(expression), None)
@@ -300,19 +320,23 @@ class Translator:
             entry.stop()
 
     def _made_rows(self) -> dict[bytes, Row]:
-        return {
+        rows = {
             b"remote": self._read_remote,
             b"local": self._read_local,
             b"cached": self._read_cached,
             b"lcache": self._read_lcache,
             **self._invoker.rows,
         }
+        if self._policy.registry.class_for(b"remote") is not None:
+            # An application has a class of its own for all references.
+            del rows[b"remote"]
+        return rows
 
     def _read_remote(self, unjellier: Unjellier, expression: list[Any]) -> Any:
         object_id = _only_number(expression)
         view = view_of(self.perspective, self.receiver)
         reference = self.imports.receive(object_id, view, self._invoker.make_reference)
-        self._note_read(unjellier, expression)
+        self.note_read(unjellier, expression)
         return reference
 
     def _read_local(self, unjellier: Unjellier, expression: list[Any]) -> Any:
@@ -327,7 +351,7 @@ class Translator:
 
     def _read_cached(self, unjellier: Unjellier, expression: list[Any]) -> Any:
         cache = self.held.receive(_only_number(expression))
-        self._note_read(unjellier, expression)
+        self.note_read(unjellier, expression)
         return cache
 
     def _read_lcache(self, unjellier: Unjellier, expression: list[Any]) -> Any:

@@ -16,11 +16,11 @@ from jelly.slices import PARTS, UNFINISHED, VISITS
 
 __all__ = ["counted_in"]
 
-_BY_NUMBER = frozenset({b"remote", b"cached"})
-
 
 def counted_in(
-    entries: Iterable[tuple[bytes | None, Any]], is_cache: Callable[[bytes], bool]
+    entries: Iterable[tuple[bytes | None, Any]],
+    is_cache: Callable[[bytes], bool],
+    is_reference: Callable[[bytes], bool],
 ) -> Iterator[Any]:
     """Yield the expressions that a peer has counted: of its objects, and of its caches.
 
@@ -29,6 +29,7 @@ def counted_in(
             expression has lost its own, as ``jelly.slices.consumed`` leaves it. One that is part of
             another is looked through once.
         is_cache: whether ``[tag, number, state]`` is a cache.
+        is_reference: whether ``[tag, number]`` is a reference to an object of the peer's.
 
     Yields:
         An expression; or UNFINISHED, where a slice of work is done.
@@ -56,7 +57,7 @@ def counted_in(
                 pairs = [pair for pair in item if type(pair) is list]
                 stack.append(chain.from_iterable(pairs))
                 continue
-            if own and _is_counted(item, is_cache):
+            if own and _is_counted(item, is_cache, is_reference):
                 yield item
             stack.append(_lists(item))
 
@@ -65,7 +66,9 @@ def _lists(item: list[Any]) -> Iterator[Any]:
     return (part for part in item if type(part) is list)
 
 
-def _is_counted(item: list[Any], is_cache: Callable[[bytes], bool]) -> bool:
+def _is_counted(
+    item: list[Any], is_cache: Callable[[bytes], bool], is_reference: Callable[[bytes], bool]
+) -> bool:
     if len(item) == 2:
-        return item[0] in _BY_NUMBER and is_number(item[1])
+        return is_number(item[1]) and (item[0] == b"cached" or is_reference(item[0]))
     return len(item) == 3 and is_number(item[1]) and is_cache(item[0])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from broker.core.messages import ObjectId
 from broker.core.principal import split_view, view_of
@@ -13,15 +13,25 @@ from broker.printable import printable
 from broker.traces import log_error
 from jelly.atoms import Expression
 from jelly.errors import CannotJelly
+from jelly.numbers import number_in
 
 if TYPE_CHECKING:
     from broker.core.notice import Notice
     from broker.defer.deferred import Deferred
     from jelly.jellier import Jellier
+    from jelly.unjellier import Unjellier
 
 __all__ = ["RemoteMethod", "RemoteReference"]
 
 logger = logging.getLogger("broker.reference")
+
+Hook = TypeVar("Hook")
+
+
+def _reads_reference(hook: Hook) -> Hook:
+    """Mark a hook that reads ``[tag id]``, and nothing else, as a reference."""
+    hook.reads_reference = True  # type: ignore[attr-defined]
+    return hook
 
 
 class RemoteReference(Serializable):
@@ -36,6 +46,10 @@ class RemoteReference(Serializable):
         view: the same, with the user to whom belongs what is sent through this reference; see
             ``broker.core.principal``.
         doRefCount: whether the peer counts this reference; not for named objects.
+
+    A subclass can be registered by ``setUnjellyableForClass`` for what a peer sends as
+    ``[tag id]``, the id being of its ``registerReference``. For expressions of other shapes it
+    overrides :meth:`unjellyFor`. Such references are not shared: each reception makes one.
     """
 
     def __init__(
@@ -46,6 +60,8 @@ class RemoteReference(Serializable):
         self.luid = luid
         self.doRefCount = doRefCount
         self.disconnectCallbacks: list[Callable[[RemoteReference], object]] = []
+        if doRefCount:
+            broker.receive_reference(self)
 
     def __repr__(self) -> str:
         luid = self.luid if isinstance(self.luid, int) else printable(self.luid)
@@ -138,6 +154,21 @@ class RemoteReference(Serializable):
                 " send a Referenceable of yours that forwards to it"
             )
         return [b"local", self.luid]
+
+    @_reads_reference
+    def unjellyFor(self, unjellier: Unjellier, unjellyList: list[Any]) -> RemoteReference:
+        """Become the reference that ``[tag id]`` stands for, and return ``self`` (published).
+
+        Raises:
+            MalformedJelly: there is no id behind the tag.
+        """
+        broker = unjellier.invoker
+        # As published: a subclass may have a constructor of its own.
+        self.__init__(  # type: ignore[misc]
+            broker.unserializingPerspective, broker, number_in(unjellyList), 1
+        )
+        broker.note_read(unjellier, unjellyList)
+        return self
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, RemoteReference):

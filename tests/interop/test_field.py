@@ -7,30 +7,12 @@ one table. Where ours differs, the table says in which way and why.
 from __future__ import annotations
 
 import contextlib
-import itertools
-import json
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
+from pairings import PAIRINGS, Lines, Pairing, Runs
 from peers import Peer, explained_by
-
-HERE = Path(__file__).parent
-WORLDS = ("twisted", "ours")
-
-
-class Pairing(NamedTuple):
-    """Which client meets which server."""
-
-    client: str
-    server: str
-
-    def __str__(self) -> str:
-        return "-".join(self)
-
-
-PAIRINGS = [Pairing(*pair) for pair in itertools.product(WORLDS, WORLDS)]
 
 TYPE = "field_things.Broken"
 SENT = [["all"], {"of": "it"}]
@@ -138,32 +120,11 @@ def expected(pairing: Pairing) -> dict[str, Any]:
     return {**table, "too_long": too_long}
 
 
-Lines = dict[str, dict[str, Any]]
-
-
 @pytest.fixture(scope="module")
 def run() -> Iterator[Callable[[Pairing], tuple[Lines, Peer]]]:
     """Give a function that runs the client of a pairing, once, against a server that stays."""
     with contextlib.ExitStack() as stack:
-        servers: dict[str, tuple[Peer, str]] = {}
-        runs: dict[Pairing, Lines] = {}
-
-        def run_pairing(pairing: Pairing) -> tuple[Lines, Peer]:
-            if pairing.server not in servers:
-                peer = Peer(HERE / "field_server.py", pairing.server, path=[HERE])
-                stack.enter_context(peer)
-                with explained_by(peer):
-                    servers[pairing.server] = peer, json.dumps(peer.read())
-            server, ports = servers[pairing.server]
-            if pairing not in runs:
-                arguments = [pairing.client, ports, pairing.server]
-                client = Peer(HERE / "field_client.py", *arguments, path=[HERE])
-                with explained_by(server), client:
-                    lines = client.read_all()
-                runs[pairing] = {line["scenario"]: line for line in lines}
-            return runs[pairing], server
-
-        yield run_pairing
+        yield Runs("field_server.py", "field_client.py", stack).run
 
 
 @pytest.mark.parametrize("scenario", SEEN)

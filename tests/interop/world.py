@@ -14,6 +14,7 @@ import sys
 __all__ = [
     "call_soon",
     "checkers",
+    "components",
     "cred_error",
     "credentials",
     "defer",
@@ -33,13 +34,13 @@ if WORLD == "twisted":
     from twisted.cred import checkers, credentials, portal
     from twisted.cred import error as cred_error
     from twisted.internet import defer, reactor
-    from twisted.python import log
+    from twisted.python import components, log
     from twisted.spread import jelly, pb, util
 elif WORLD == "ours":
     import jelly
     from broker import defer, pb, reactor
     from broker import pb as util
-    from broker.reactor import log
+    from broker.reactor import components, log
     from cred import checkers, credentials, portal
     from cred import error as cred_error
 else:
@@ -51,7 +52,7 @@ else:
     from cred import checkers, credentials, portal
     from cred import error as cred_error
 
-    reactor = None
+    components = reactor = None
 
 
 def call_soon(function, *args, **kw):

@@ -40,9 +40,7 @@ REASONS: dict[str, str] = {
         twisted.spread.pb.RemoteError
         twisted.spread.pb.RemoteReference
     """,
-    "Reading these tags is the work of a table of the connection, not of the object or a "
-    "function.": """
-        twisted.spread.pb.RemoteReference.unjellyFor
+    "Reading these tags is the work of a table of the connection, not of a function.": """
         twisted.spread.flavors.unjellyCached
         twisted.spread.flavors.unjellyLCache
         twisted.spread.flavors.unjellyLocal

@@ -14,7 +14,7 @@ REMOTE, CACHED, CACHE = [b"remote", 1], [b"cached", 2], [b"Cache", 3, [b"diction
 
 def found(*entries: Any) -> list[Any]:
     """All that is found, without the pauses."""
-    walk = counted_in(entries, lambda tag: tag == b"Cache")
+    walk = counted_in(entries, lambda tag: tag == b"Cache", lambda tag: tag == b"remote")
     return [each for each in walk if each is not UNFINISHED]
 
 
@@ -59,5 +59,9 @@ def test_a_list_that_has_lost_its_tag() -> None:
 
 def test_much_takes_several_slices() -> None:
     """Nothing else waits for a large expression."""
-    walk = counted_in([(None, [b"list", *([[b"list"]] * VISITS * PARTS), REMOTE])], lambda _: False)
+    walk = counted_in(
+        [(None, [b"list", *([[b"list"]] * VISITS * PARTS), REMOTE])],
+        lambda _: False,
+        lambda tag: tag == b"remote",
+    )
     assert list(walk) == [UNFINISHED, REMOTE]

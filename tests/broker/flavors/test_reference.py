@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from typing import Any
 
 import pytest
 from memory import BrokerPair
 
-from broker.core.policy import STRICT
+from broker.core.policy import PUBLISHED, STRICT
 from broker.errors import CannotJelly, DeadReferenceError, PBConnectionLost
+from broker.failure import Failure
 from broker.flavors.reference import RemoteMethod, RemoteReference
 from broker.flavors.referenceable import Referenceable, Root
 from jelly.codec import Reader
-from jelly.errors import TooLarge
+from jelly.errors import InsecureJelly, LimitExceeded, MalformedJelly, TooLarge
 from jelly.limits import Limits
+from jelly.registry import defaults
 from jelly.vocabulary import PB_VOCABULARY
 
 
@@ -255,3 +258,109 @@ def test_pending_calls_fail_at_the_end() -> None:
     assert [failure.check(PBConnectionLost) for failure in results] == [PBConnectionLost] * 3
     assert [failure.value.may_have_run for failure in results] == [True, False, False]
     assert written.called
+
+
+class Far(RemoteReference):
+    """A class of references of a program's own."""
+
+
+class Sent(Referenceable):
+    """Sent under a tag of its own, with what else a test wants."""
+
+    def __init__(self, *more: Any) -> None:
+        self.more = more
+
+    def jellyFor(self, jellier: Any) -> Any:
+        """Return the tag, an id, and the rest."""
+        return [b"far.Thing", jellier.invoker.registerReference(self), *self.more]
+
+
+@pytest.fixture
+def far(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Register Far, for one test."""
+    monkeypatch.setitem(defaults.published.classes, b"far.Thing", Far)
+    monkeypatch.setitem(defaults.security.allowedTypes, b"far.Thing", 1)
+
+
+class Giver(Root):
+    """Hands out what it is told to."""
+
+    given: Any = None
+
+    def remote_given(self) -> Any:
+        """Return it, and let it go."""
+        return self.given
+
+
+def is_failed(pair: BrokerPair, kind: type[Exception]) -> bool:
+    """Whether the call for what is given failed so."""
+    failure = pair.get(pair.root.callRemote("given"))
+    return isinstance(failure, Failure) and isinstance(failure.value, kind)
+
+
+def exported(pair: BrokerPair) -> int:
+    """How many objects the client can name, but for the root."""
+    return len(pair.server.session.translator.exports)
+
+
+@pytest.mark.usefixtures("far")
+def test_each_reception_of_a_registered_reference_is_counted_once() -> None:
+    """Each has a reference of its own; the last that is collected lets the object go."""
+    giver = Giver()
+    pair = BrokerPair(giver, policy=PUBLISHED)
+    giver.given = Sent()
+    first, second = pair.call("given"), pair.call("given")
+    assert (type(first), first is second, first == second) == (Far, False, True)
+    # Calling it again, as programs do, counts nothing more.
+    RemoteReference.__init__(first, None, first.broker, first.luid, 1)
+    del first
+    pair.exchange()
+    assert exported(pair) == 1
+    del second
+    pair.exchange()
+    assert exported(pair) == 0
+
+
+@pytest.mark.usefixtures("far")
+@pytest.mark.parametrize("given", ["before", "after"])
+def test_a_registered_reference_in_a_message_that_cannot_be_read_is_let_go(given: str) -> None:
+    """Whether it was read or not when the message failed, the peer is told."""
+    giver = Giver()
+    pair = BrokerPair(giver, policy=PUBLISHED)
+    bad = Sent(5, 5, 5)
+    bad.jellyFor = lambda jellier: [b"nobody.Knows", []]  # type: ignore[method-assign]
+    giver.given = [Sent(), bad] if given == "before" else [bad, Sent()]
+    assert is_failed(pair, InsecureJelly)
+    gc.collect()
+    pair.exchange()
+    assert exported(pair) == 0
+
+
+@pytest.mark.usefixtures("far")
+def test_an_id_that_is_no_number_makes_no_reference() -> None:
+    """A peer's text, list or huge number behind the tag is malformed, and nothing is counted."""
+    giver = Giver()
+    pair = BrokerPair(giver, policy=PUBLISHED)
+    for wrong in (b"root", [b"list"], -1, 1 << 63):
+        sent = Sent()
+        sent.jellyFor = lambda jellier, wrong=wrong: [b"far.Thing", wrong]  # type: ignore[misc]
+        giver.given = sent
+        assert is_failed(pair, MalformedJelly)
+    sent.jellyFor = lambda jellier: [b"far.Thing"]  # type: ignore[method-assign]
+    assert is_failed(pair, MalformedJelly)
+    assert len(pair.client.session.translator.imports) == 0
+
+
+@pytest.mark.usefixtures("far")
+def test_registered_references_are_bounded_as_all_are() -> None:
+    """One more than max_refs is refused, and the peer is told that it was not taken."""
+    giver = Giver()
+    pair = BrokerPair(giver, policy=PUBLISHED.but(max_refs=2))
+    giver.given = Sent()
+    kept = [pair.call("given") for _ in range(2)]
+    assert is_failed(pair, LimitExceeded)
+    pair.exchange()
+    assert exported(pair) == 1
+    kept.clear()
+    pair.exchange()
+    assert exported(pair) == 0

@@ -1,0 +1,71 @@
+"""Subclasses of RemoteReference that a program registers: they work in all four pairings.
+
+The programs are those of a lobby, the same in both worlds but for their imports; what a client sees
+is compared with one table.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from pairings import PAIRINGS, Lines, Pairing, Runs
+from peers import Peer, explained_by
+
+SEEN: dict[str, Any] = {
+    # The mind and the avatar are references of the program's own; the realm names the mind.
+    "mind_and_avatar": [["GuestReference"], ["EarReference", "ann"]],
+    # What goes to and fro is one object, of one id; each reception has a reference of its own.
+    "to_and_fro": [
+        ["TableReference"],
+        "blue",
+        "blue",
+        ["Table", "blue", "ann"],
+        [["TableReference", "blue", "hello"]],
+        ["Table", "blue", True],
+        [True, False, True],
+    ],
+    # A class method, a static method, the inherited method with an __init__ of the subclass.
+    "ways_of_reading": [
+        *["SeatReference", "BellReference", "DiceReference"],
+        *["by __init__", {"row": 7}, "postUnjelly", "by its own __init__"],
+        *[1, 0, 1, None],
+        *[7, "ding", 6],
+    ],
+    "one_in_a_message": [["DiceReference"], True, 6],
+    # The peer lets go when the last of the references that it counts is collected.
+    "counted": [True, "green", "gone", "gone", "gone", True],
+    "from_the_client": [["EarReference", "EarReference"], True, "gone"],
+    "the_end": [True, "DeadReferenceError"],
+    # The tag of every reference can be registered, too.
+    "class_of_all_references": ["AnyReference", "EarReference"],
+}
+
+
+@pytest.fixture(scope="module")
+def run() -> Iterator[Callable[[Pairing], tuple[Lines, Peer]]]:
+    """Give a function that runs the client of a pairing, once, against a server that stays."""
+    with contextlib.ExitStack() as stack:
+        yield Runs("lobby_server.py", "lobby_client.py", stack).run
+
+
+@pytest.mark.parametrize("scenario", SEEN)
+@pytest.mark.parametrize("pairing", PAIRINGS, ids=str)
+def test_registered_references_work_in_every_pairing(
+    run: Callable[[Pairing], tuple[Lines, Peer]], pairing: Pairing, scenario: str
+) -> None:
+    """What a program sees of its own references does not depend on which end is ours."""
+    lines, server = run(pairing)
+    with explained_by(server):
+        assert "failed" not in lines[scenario], lines[scenario]["failed"]
+        assert lines[scenario]["seen"] == SEEN[scenario]
+
+
+@pytest.mark.parametrize("pairing", PAIRINGS, ids=str)
+def test_every_scenario_has_an_expectation(
+    run: Callable[[Pairing], tuple[Lines, Peer]], pairing: Pairing
+) -> None:
+    """A client runs the scenarios of the table, no fewer and no more."""
+    assert set(SEEN) == set(run(pairing)[0])
