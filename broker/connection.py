@@ -254,8 +254,8 @@ class Broker(Doors):
         end_caches(self, translator)
         if self._results is not None and self.policy.cancel_on_disconnect:
             self._results.cancel()
-        notifiers = self._on_disconnect if was_connected else self._on_fail
-        self._on_connect, self._on_disconnect, self._on_fail = [], [], []
+        notifiers = self.disconnects if was_connected else self.failures
+        self.connects, self.disconnects, self.failures = [], [], []
         for notifier in notifiers:
             journal.guard(self, notifier)
         translator.exports.clear()
@@ -416,9 +416,9 @@ class Broker(Doors):
 
     def connectionReady(self) -> None:
         """The dialect is chosen; tell everyone who waits for that (published)."""
-        notifiers, self._on_connect = self._on_connect, []
+        notifiers, self.connects = self.connects, []
         # What waits for a failure to connect would hold its own as long as the connection lasts.
-        self._on_fail = []
+        self.failures = []
         for notifier in notifiers:
             journal.guard(self, notifier)
         if hasattr(self.factory, "clientConnectionMade"):

@@ -16,9 +16,10 @@ from broker.core import messages
 from broker.core.messages import ObjectId
 from broker.core.principal import Principal, view_of
 from broker.core.session import Session
-from broker.defer import maybeDeferred
+from broker.defer import Deferred, maybeDeferred
 from broker.errors import DeadReferenceError
 from broker.flavors.reference import RemoteReference
+from broker.local_tables import LocalCleanup, LocalIds, LocalObjects
 from broker.net.backlog import TwistedBacklog
 from broker.net.ration import Ration
 from broker.peer import Peer
@@ -36,6 +37,7 @@ class Doors:
         session: what the doors lead to.
         backlog: what stands before a transport of Twisted's, to know what is unsent; else None.
         pageProducers: the Pagers that are sending.
+        connects, disconnects, failures: what the ``notifyOn…`` methods were given.
         overridden: of the class: the published methods that a subclass has made its own.
         missing: see ``journal.Logged``.
     """
@@ -43,6 +45,8 @@ class Doors:
     session: Session
     calls: Calls
     transport: Any
+    disconnected: int
+    closed: Deferred[None]
     peer: Peer
     backlog: TwistedBacklog | None = None
     missing: set[tuple[type, str]] | None = None
@@ -58,9 +62,9 @@ class Doors:
     def prepare_doors(self) -> None:
         """Make room for what the doors keep."""
         self.pageProducers = []
-        self._on_connect: list[Callable[[], object]] = []
-        self._on_disconnect: list[Callable[[], object]] = []
-        self._on_fail: list[Callable[[], object]] = []
+        self.connects: list[Callable[[], object]] = []
+        self.disconnects: list[Callable[[], object]] = []
+        self.failures: list[Callable[[], object]] = []
 
     @property
     def ration(self) -> Ration:
@@ -112,6 +116,21 @@ class Doors:
         """Through whose eyes the message that came in is seen (published)."""
         return self.session.translator.perspective
 
+    @property
+    def localObjects(self) -> LocalObjects | None:
+        """What the peer can name, by id or name; None once all is over (published)."""
+        return None if self.closed.called else LocalObjects(self.session.translator.exports)
+
+    @property
+    def luids(self) -> LocalIds | None:
+        """The ids of what was sent, by ``processUniqueID()``; None from the end on (published)."""
+        return None if self.disconnected else LocalIds(self.session.translator.exports)
+
+    @property
+    def _localCleanup(self) -> LocalCleanup:
+        # Underscored as it is, portals of programs' own write to it.
+        return LocalCleanup(self.session.translator)
+
     def registerReference(self, object: Any) -> ObjectId:
         """Count one sending of an object, and return its id (published)."""
         return self.session.translator.export(object, object.processUniqueID())
@@ -150,7 +169,7 @@ class Doors:
         return None if entry is None else entry.value
 
     def when_released(
-        self, object: Any, callback: Callable[[], None], principal: Principal | None = None
+        self, object: Any, callback: Callable[[], object], principal: Principal | None = None
     ) -> None:
         """Have ``callback()`` called when the peer drops an object that is sent to it.
 
@@ -288,23 +307,23 @@ class Doors:
 
     def notifyOnDisconnect(self, notifier: Callable[[], object]) -> None:
         """Have ``notifier()`` called when the connection has ended (published)."""
-        self._on_disconnect.append(_callable(notifier))
+        self.disconnects.append(_callable(notifier))
 
     def dontNotifyOnDisconnect(self, notifier: Callable[[], object]) -> None:
         """Take one ``notifyOnDisconnect`` back (published)."""
-        if notifier in self._on_disconnect:
-            self._on_disconnect.remove(notifier)
+        if notifier in self.disconnects:
+            self.disconnects.remove(notifier)
 
     def notifyOnConnect(self, notifier: Callable[[], object]) -> None:
         """Have ``notifier()`` called when calls can be made; now, if they can (published)."""
         if self.session.dialect is not None:
             journal.guard(self, _callable(notifier))
         else:
-            self._on_connect.append(_callable(notifier))
+            self.connects.append(_callable(notifier))
 
     def notifyOnFail(self, notifier: Callable[[], object]) -> None:
         """Have ``notifier()`` called when it ends before calls could be made (published)."""
-        self._on_fail.append(_callable(notifier))
+        self.failures.append(_callable(notifier))
 
 
 def _callable(notifier: Callable[[], object]) -> Callable[[], object]:

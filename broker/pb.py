@@ -46,12 +46,17 @@ from broker.flavors.reference import RemoteMethod, RemoteReference
 from broker.flavors.referenceable import Referenceable, Root, Serializable
 from broker.flavors.viewable import Viewable, ViewPoint
 from broker.interfaces import IPBRoot, IPerspective
+from broker.local_tables import Local
 from broker.login import fitting_mechanisms, login
 from broker.mechanisms.challenge import IUsernameMD5Password
+from broker.mechanisms.mechanism import has_password
 from broker.reactor.protocol import ClientFactory, ServerFactory
 from broker.reception import Reception
 from cred.challenges import challenge, respond
+from cred.credentials import Anonymous, IAnonymous, UsernamePassword
 from jelly import (
+    IJellyable,
+    IUnjellyable,
     Jellyable,
     SecurityOptions,
     Unjellyable,
@@ -76,10 +81,13 @@ __all__ = [
     "DeadReferenceError",
     "Error",
     "FilePager",
+    "IJellyable",
     "IPBRoot",
     "IPerspective",
+    "IUnjellyable",
     "IUsernameMD5Password",
     "Jellyable",
+    "Local",
     "LocalAsRemote",
     "LocalAsyncForwarder",
     "LocalMethod",
@@ -203,16 +211,21 @@ class PBClientFactory(ClientFactory):
     Args:
         unsafeTracebacks: send tracebacks with exceptions of this side's objects.
         security: types that may come in besides the registered ones.
+
+    Attributes:
+        rootObjectRequests: the Deferreds of those who wait for the root.
     """
 
     protocol: Any = Broker
     unsafeTracebacks: bool = False
+    rootObjectRequests: list[Deferred[RemoteReference]]
+    _broker: Any
+    _root: Any
 
     def __init__(self, unsafeTracebacks: bool = False, security: Security = globalSecurity):
         self.unsafeTracebacks = unsafeTracebacks
         self.security = security
-        self._broker: Any = None
-        self._waiting: list[Deferred[RemoteReference]] = []
+        self._reset()
 
     def buildProtocol(self, addr: Any) -> Any:
         """Return the Broker of a connection."""
@@ -223,29 +236,30 @@ class PBClientFactory(ClientFactory):
     def clientConnectionMade(self, broker: Any) -> None:
         """A connection is ready for calls: answer who waits for the root."""
         self._broker = broker
-        waiting, self._waiting = self._waiting, []
+        self._root = broker.remoteForName("root")
+        waiting, self.rootObjectRequests = self.rootObjectRequests, []
         for deferred in waiting:
-            deferred.callback(broker.remoteForName("root"))
+            deferred.callback(self._root)
 
     def clientConnectionFailed(self, connector: Any, reason: Any) -> None:
         """There will be no connection: fail who waits for the root."""
-        self._fail_waiting(reason)
+        self._failAll(reason)
 
     def clientConnectionLost(self, connector: Any, reason: Any, reconnecting: int = 0) -> None:
         """The connection has ended: fail who waits for the root, unless another is on its way."""
-        if not reconnecting:
-            broker = self._broker
-            fault = getattr(broker, "reason", None)
-            self._fail_waiting(Failure(fault) if isinstance(fault, Exception) else reason)
-        self._broker = None
+        if reconnecting:
+            self._broker = self._root = None
+            return
+        fault = getattr(self._broker, "reason", None)
+        self._failAll(Failure(fault) if isinstance(fault, Exception) else reason)
 
     def getRootObject(self) -> Deferred[RemoteReference]:
         """Return a Deferred of the reference to the server's root object."""
         if self._is_connected():
-            return succeed(self._broker.remoteForName("root"))
+            return succeed(self._root)
         deferred: Deferred[RemoteReference] = Deferred()
         deferred.label = "getRootObject"
-        self._waiting.append(deferred)
+        self.rootObjectRequests.append(deferred)
         return deferred
 
     def login(self, credentials: Any, client: Any = None) -> Deferred[RemoteReference]:
@@ -261,9 +275,7 @@ class PBClientFactory(ClientFactory):
             fitting_mechanisms(credentials)
         except TypeError:
             return fail()
-        deferred = self.getRootObject().addCallback(
-            lambda root: login(root.broker, credentials, client)
-        )
+        deferred = self.getRootObject().addCallback(self._log_in, credentials, client)
         deferred.label = "login"
         return deferred
 
@@ -275,7 +287,41 @@ class PBClientFactory(ClientFactory):
     def _is_connected(self) -> bool:
         return self._broker is not None and not self._broker.disconnected
 
-    def _fail_waiting(self, reason: Any) -> None:
-        waiting, self._waiting = self._waiting, []
+    def _log_in(self, root: Any, credentials: Any, client: Any) -> Any:
+        if IAnonymous.providedBy(credentials):
+            return self._cbLoginAnonymous(root, client)
+        if has_password(credentials):
+            name, password = credentials.username, credentials.password
+            return self._cbSendUsername(root, name, password, client)
+        return login(root.broker, credentials, client)
+
+    # Underscored as they are, programs that reconnect call these and override them.
+
+    def _reset(self) -> None:
+        self.rootObjectRequests = []
+        self._broker = self._root = None
+
+    def _failAll(self, reason: Any) -> None:
+        """Forget the connection, and fail who waits for the root (published)."""
+        waiting = self.rootObjectRequests
+        self._reset()
         for deferred in waiting:
             deferred.errback(reason)
+
+    def _cbSendUsername(
+        self, root: RemoteReference, username: Any, password: Any, client: Any
+    ) -> Deferred[RemoteReference]:
+        """Log in with a password at a root; return a Deferred of the avatar (published)."""
+        return login(root.broker, UsernamePassword(username, password), client)
+
+    def _cbResponse(self, challenges: Any, password: Any, client: Any) -> Deferred[RemoteReference]:
+        """Answer what ``login`` of PB's challenge has returned; see `_cbSendUsername`."""
+        question, challenger = challenges
+        answer: Deferred[RemoteReference] = challenger.callRemote(
+            "respond", respond(question, password), client
+        )
+        return answer
+
+    def _cbLoginAnonymous(self, root: RemoteReference, client: Any) -> Deferred[RemoteReference]:
+        """Log in as nobody in particular at a root; return a Deferred of the avatar (published)."""
+        return login(root.broker, Anonymous(), client)

@@ -35,6 +35,12 @@ def key_of(identity: Any, principal: Principal | int | None) -> Any:
     return identity if principal is None else (principal, identity)
 
 
+def identity_of(key: Any) -> Any:
+    """Return the identity that :func:`key_of` was given."""
+    is_owned = type(key) is tuple and len(key) == 2 and type(key[0]) is Principal
+    return key[1] if is_owned else key
+
+
 class Numbers:
     """Hands out ids 1, 2, 3 …; never one twice."""
 
@@ -77,7 +83,7 @@ class Export:
         self.count = count
         self.principal = principal
         self.enter: Any = None
-        self.on_release: Callable[[], None] | None = None
+        self.on_release: Callable[[], object] | None = None
         self.leading: tuple[Any, ...] = ()
         self.methods: Mapping[str, Callable[..., Any]] | None = None
 
@@ -96,7 +102,7 @@ class ExportTable:
         self.max_refs = max_refs
         self._by_id: dict[ObjectId | str, Export] = {}
         self._ids: dict[Any, ObjectId] = {}
-        self._due: dict[Any, Callable[[], None]] = {}
+        self._due: dict[Any, Callable[[], object]] = {}
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -135,7 +141,7 @@ class ExportTable:
         return object_id
 
     def when_released(
-        self, identity: Any, callback: Callable[[], None], principal: Principal | None = None
+        self, identity: Any, callback: Callable[[], object], principal: Principal | None = None
     ) -> None:
         """Have ``callback()`` called when the peer drops an object, sent already or about to be."""
         entry = self.entry_of(identity, principal)
@@ -165,6 +171,29 @@ class ExportTable:
             for object_id, entry in self._by_id.items()
             if not isinstance(object_id, str)
         }
+
+    def ids(self) -> dict[Any, ObjectId]:
+        """Return the ids of what was sent, by identity."""
+        return {identity_of(key): object_id for key, object_id in self._ids.items()}
+
+    def callbacks(self) -> dict[Any, Callable[[], object]]:
+        """Return what is called when objects are dropped, sent already or not, by identity."""
+        due: dict[Any, Callable[[], object]] = {
+            identity_of(key): callback for key, callback in self._due.items()
+        }
+        for key, object_id in self._ids.items():
+            callback = self._by_id[object_id].on_release
+            if callback is not None:
+                due[identity_of(key)] = callback
+        return due
+
+    def never_released(self, identity: Any) -> None:
+        """Take every :meth:`when_released` of an object back."""
+        for key in [key for key in self._due if identity_of(key) == identity]:
+            del self._due[key]
+        for key, object_id in self._ids.items():
+            if identity_of(key) == identity:
+                self._by_id[object_id].on_release = None
 
     def release(self, object_id: ObjectId, count: int = 1) -> None:
         """Take sendings off; at zero the object is let go.

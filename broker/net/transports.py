@@ -100,6 +100,8 @@ class StreamTransport(SocketFace, asyncio.BufferedProtocol):
             mark after they were above `HIGH_WATER`; None for nobody.
         is_secure: is what goes over this connection encrypted, and the peer accepted?
         peer_certificate: what the peer proved itself with; or None.
+        sessionno: how many connections its port had accepted before, where a port of
+            ``broker.reactor`` accepted this one; others have no such attribute.
         protocol: what it delivers to; None before the connection is made, and where it was refused.
     """
 
@@ -125,7 +127,10 @@ class StreamTransport(SocketFace, asyncio.BufferedProtocol):
         "peer_certificate",
         "protocol",
         "scheduler",
+        "sessionno",
     )
+
+    sessionno: int
 
     def __init__(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from broker.defer import Deferred, succeed
@@ -22,13 +23,28 @@ if TYPE_CHECKING:
 __all__ = ["Port", "StreamPort"]
 
 
+class _Accepted(Attendant):
+    """Tells a transport its number among those of its port, before the protocol has it."""
+
+    def __init__(self, protocol: Any, when_lost: Callable[..., object], number: int):
+        super().__init__(protocol, when_lost)
+        self._number = number
+
+    def makeConnection(self, transport: Any) -> None:
+        transport.sessionno = self._number
+        super().makeConnection(transport)
+
+
 class StreamPort:
     """What all listening ports have in common; a subclass says what is bound.
 
     Attributes:
         factory: what makes the protocols.
         backlog: how many connections the kernel keeps waiting.
+        sessionno: how many connections were accepted.
     """
+
+    sessionno = 0
 
     def __init__(self, reactor: Mainloop, factory: Any, backlog: int, contextFactory: Any = None):
         self.reactor = reactor
@@ -126,7 +142,8 @@ class StreamPort:
         protocol = self.factory.buildProtocol(addr)
         if protocol is None:
             return None
-        attendant = Attendant(protocol, self._lost)
+        attendant = _Accepted(protocol, self._lost, self.sessionno)
+        self.sessionno += 1
         self.reactor.hold(attendant)
         return attendant
 

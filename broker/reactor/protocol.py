@@ -66,7 +66,7 @@ class ReconnectingClientFactory(ClientFactory):
     continueTrying: int = 1
     clock: Any = None
     connector: Any = None
-    _call: Any = None
+    _callID: Any = None
 
     def clientConnectionFailed(self, connector: Any, reason: Failure) -> None:
         """Try again after a while (published)."""
@@ -101,11 +101,11 @@ class ReconnectingClientFactory(ClientFactory):
             delay = abs(random.normalvariate(delay, delay * self.jitter))
         self.delay = min(delay * self.factor, self.maxDelay)
         self._say("%s connects again in %.1f s", connector, delay)
-        self._call = (self.clock or default).callLater(delay, self._connect, connector)
+        self._callID = (self.clock or default).callLater(delay, self._connect, connector)
 
     def stopTrying(self) -> None:
         """Give up the attempt that is under way or to come (published)."""
-        call, self._call = self._call, None
+        call, self._callID = self._callID, None
         if call is not None:
             call.cancel()
         self.continueTrying = 0
@@ -118,12 +118,12 @@ class ReconnectingClientFactory(ClientFactory):
     def resetDelay(self) -> None:
         """Let the delays begin anew: call this when a connection works (published)."""
         self.delay = self.initialDelay
-        self._call = None
+        self._callID = None
         self.retries = 0
         self.continueTrying = 1
 
     def _connect(self, connector: Any) -> None:
-        self._call = None
+        self._callID = None
         connector.connect()
 
     def _say(self, text: str, *args: object) -> None:

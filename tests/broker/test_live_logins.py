@@ -167,7 +167,7 @@ def test_many_logins_cost_nothing_that_stays() -> None:
 
     come_and_go()
     gc.collect()
-    timers, notifiers = room.scheduler.waiting, len(room.server._on_disconnect)
+    timers, notifiers = room.scheduler.waiting, len(room.server.disconnects)
     tracemalloc.start()
     try:
         for number in range(2000):
@@ -179,7 +179,7 @@ def test_many_logins_cost_nothing_that_stays() -> None:
         grown = tracemalloc.get_traced_memory()[0] - before
     finally:
         tracemalloc.stop()
-    assert (room.scheduler.waiting, len(room.server._on_disconnect)) == (timers, notifiers)
+    assert (room.scheduler.waiting, len(room.server.disconnects)) == (timers, notifiers)
     assert len(room.login_root._logins) == 0
     assert len(room.server.session.translator.exports) == 0
     assert grown < 20_000

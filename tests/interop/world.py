@@ -22,6 +22,7 @@ __all__ = [
     "log",
     "pb",
     "portal",
+    "protocol",
     "reactor",
     "register",
     "register_error",
@@ -33,14 +34,14 @@ WORLD = sys.argv[1]
 if WORLD == "twisted":
     from twisted.cred import checkers, credentials, portal
     from twisted.cred import error as cred_error
-    from twisted.internet import defer, reactor
+    from twisted.internet import defer, protocol, reactor
     from twisted.python import components, log
     from twisted.spread import jelly, pb, util
 elif WORLD == "ours":
     import jelly
     from broker import defer, pb, reactor
     from broker import pb as util
-    from broker.reactor import components, log
+    from broker.reactor import components, log, protocol
     from cred import checkers, credentials, portal
     from cred import error as cred_error
 else:
@@ -52,7 +53,7 @@ else:
     from cred import checkers, credentials, portal
     from cred import error as cred_error
 
-    components = reactor = None
+    components = protocol = reactor = None
 
 
 def call_soon(function, *args, **kw):

@@ -30,7 +30,6 @@ REASONS: dict[str, str] = {
         twisted.spread.pb.Broker.remotelyCachedForLUID
         twisted.spread.pb.Broker.sendDecRef
         twisted.spread.pb.Broker.waitingForAnswers
-        twisted.spread.pb.Local
     """,
     "All fields go to one check, which knows how many there must be and of what types.": """
         twisted.spread.pb.Broker.proto_cachemessage

@@ -1,0 +1,74 @@
+"""Names that copied recipes read, write and override: they work in all four pairings.
+
+The server is a portal of a program's own, the client a factory that overrides what reconnecting
+factories do; both are the same in both worlds but for their imports.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from pairings import PAIRINGS, Lines, Pairing, Runs
+from peers import Peer, explained_by
+
+SEEN: dict[str, Any] = {
+    # localObjects, luids, disconnects and failures of a Broker.
+    "tables": [
+        [
+            [True, True],
+            [1, 1],
+            ["1", "2", "b'root'"],
+            [2, False, None, True],
+            ["Local", "Local"],
+            [0, []],
+        ],
+        [[], []],
+    ],
+    "lists_that_are_written_to": ["ended", [], None, None],
+    "session_numbers": [0, 1, 2],
+    # _localCleanup logs out who drops the avatar, once.
+    "local_cleanup": ["ann", "bob", ["ann"], ["ann", "bob"]],
+    # _root, _broker, rootObjectRequests, _cbSendUsername, _cbResponse and _failAll of a factory.
+    "factory_names": [
+        [None, None, []],
+        "ann",
+        "bob",
+        ["127.0.0.1", True],
+        [None, None],
+        2,
+        *["given up"] * 2,
+        [],
+        [["made", True], ["ann", "sesame", None], [True, True], "root", "failAll", "failAll"],
+    ],
+    "wrong_password": [True],
+}
+
+
+@pytest.fixture(scope="module")
+def run() -> Iterator[Callable[[Pairing], tuple[Lines, Peer]]]:
+    """Give a function that runs the client of a pairing, once, against a server that stays."""
+    with contextlib.ExitStack() as stack:
+        yield Runs("recipe_server.py", "recipe_client.py", stack).run
+
+
+@pytest.mark.parametrize("scenario", SEEN)
+@pytest.mark.parametrize("pairing", PAIRINGS, ids=str)
+def test_the_names_of_recipes_work_in_every_pairing(
+    run: Callable[[Pairing], tuple[Lines, Peer]], pairing: Pairing, scenario: str
+) -> None:
+    """What a recipe sees of these names does not depend on which end is ours."""
+    lines, server = run(pairing)
+    with explained_by(server):
+        assert "failed" not in lines[scenario], lines[scenario]["failed"]
+        assert lines[scenario]["seen"] == SEEN[scenario]
+
+
+@pytest.mark.parametrize("pairing", PAIRINGS, ids=str)
+def test_every_scenario_has_an_expectation(
+    run: Callable[[Pairing], tuple[Lines, Peer]], pairing: Pairing
+) -> None:
+    """A client runs the scenarios of the table, no fewer and no more."""
+    assert set(SEEN) == set(run(pairing)[0])
