@@ -211,6 +211,11 @@ class Doors:
         """Return the cache that is held under an id (published)."""
         return self.session.translator.held.observer_of(cid)
 
+    def _selectDialect(self, dialect: bytes) -> None:
+        # Underscored as it is, programs that have no peer yet call it, as of any Banana.
+        self.session.select(dialect)
+        self.flush()
+
     def sendCall(self, *exp: Expression) -> None:
         """Send one message (published)."""
         self.sendEncoded(list(exp))

@@ -11,7 +11,13 @@ from __future__ import annotations
 from zope.interface import implementer
 
 from cred.cram import CramMD5Credentials
-from cred.digest import DigestCredentialFactory, DigestedCredentials
+from cred.digest import (
+    DigestCredentialFactory,
+    DigestedCredentials,
+    calcHA1,
+    calcHA2,
+    calcResponse,
+)
 from cred.interfaces import (
     IAnonymous,
     IBearerToken,
@@ -45,6 +51,9 @@ __all__ = [
     "Token",
     "UsernameHashedPassword",
     "UsernamePassword",
+    "calcHA1",
+    "calcHA2",
+    "calcResponse",
 ]
 
 

@@ -26,7 +26,13 @@ from cred.error import LoginFailed
 from cred.interfaces import IUsernameDigestHash, IUsernameHashedPassword
 from cred.octets import Text, same_octets, to_octets
 
-__all__ = ["DigestCredentialFactory", "DigestedCredentials"]
+__all__ = [
+    "DigestCredentialFactory",
+    "DigestedCredentials",
+    "calcHA1",
+    "calcHA2",
+    "calcResponse",
+]
 
 # Takes the parts, joins them by colons, and gives their digest in hexadecimal.
 Hash = Callable[..., bytes]
@@ -42,6 +48,89 @@ def _sha(*parts: bytes) -> bytes:
 
 ALGORITHMS: Mapping[bytes, Hash] = {b"md5": _md5, b"md5-sess": _md5, b"sha": _sha}
 SESSION_ALGORITHM = b"md5-sess"
+
+
+def calcHA1(
+    pszAlg: bytes,
+    pszUserName: bytes | None,
+    pszRealm: bytes | None,
+    pszPassword: bytes | None,
+    pszNonce: bytes | None,
+    pszCNonce: bytes | None,
+    preHA1: bytes | None = None,
+) -> bytes:
+    """Return H(A1) of RFC 2617, in hexadecimal: who somebody is (published).
+
+    Args:
+        pszAlg: ``b"md5"``, ``b"md5-sess"`` or ``b"sha"``.
+        pszUserName, pszRealm, pszPassword: what is hashed; None where `preHA1` is given.
+        pszNonce, pszCNonce: for md5-sess.
+        preHA1: what was hashed before, in hexadecimal.
+
+    Raises:
+        KeyError: the algorithm is unknown.
+        TypeError: `preHA1` is given, and one of the three too; or what is needed is None.
+    """
+    if preHA1 and (pszUserName or pszRealm or pszPassword):
+        raise TypeError("preHA1 stands for user name, realm and password: give None for these")
+    digest = ALGORITHMS[pszAlg]
+    identity = preHA1
+    if identity is None:
+        identity = digest(*map(_given, (pszUserName, pszRealm, pszPassword)))
+    if pszAlg == SESSION_ALGORITHM:
+        identity = digest(identity, _given(pszNonce), _given(pszCNonce))
+    return identity
+
+
+def calcHA2(
+    algo: bytes, pszMethod: bytes, pszDigestUri: bytes, pszQop: bytes, pszHEntity: bytes | None
+) -> bytes:
+    """Return H(A2) of RFC 2617, in hexadecimal: what is asked for (published).
+
+    Args:
+        algo: as of `calcHA1`.
+        pszMethod, pszDigestUri: of the request.
+        pszQop: ``b"auth"``, or ``b"auth-int"`` where the body is covered too.
+        pszHEntity: the digest of the body, for ``auth-int``.
+
+    Raises:
+        KeyError: the algorithm is unknown.
+        TypeError: what is needed is None.
+    """
+    body = (_given(pszHEntity),) if pszQop == b"auth-int" else ()
+    return ALGORITHMS[algo](pszMethod, pszDigestUri, *body)
+
+
+def calcResponse(
+    HA1: bytes,
+    HA2: bytes,
+    algo: bytes,
+    pszNonce: bytes,
+    pszNonceCount: bytes | None,
+    pszCNonce: bytes | None,
+    pszQop: bytes,
+) -> bytes:
+    """Return the answer to a digest challenge, in hexadecimal (published).
+
+    Args:
+        HA1, HA2: of `calcHA1` and `calcHA2`.
+        algo: as of `calcHA1`.
+        pszNonce: the challenge.
+        pszNonceCount, pszCNonce: how often it was answered, and the client's own nonce; without one
+            of them the answer has the older form of RFC 2069.
+        pszQop: as of `calcHA2`.
+
+    Raises:
+        KeyError: the algorithm is unknown.
+    """
+    counted = (pszNonceCount, pszCNonce, pszQop) if pszNonceCount and pszCNonce else ()
+    return ALGORITHMS[algo](HA1, pszNonce, *map(_given, counted), HA2)
+
+
+def _given(value: bytes | None) -> bytes:
+    if value is None:
+        raise TypeError("bytes are needed here, not None")
+    return value
 
 
 @implementer(IUsernameHashedPassword, IUsernameDigestHash)
@@ -71,11 +160,7 @@ class DigestedCredentials:
         False too for an answer that lacks a field, names an unknown algorithm, or covers the
         request's body (``auth-int``), and for a password that is neither str nor bytes.
         """
-        return self._is_made_with(
-            lambda digest: digest(
-                to_octets(self.username), to_octets(self.realm), to_octets(password)
-            )
-        )
+        return self._is_made_with(self.username, self.realm, password, None)
 
     def checkHash(self, digestHash: Text) -> bool:
         """Return whether the answer was made with the password behind `digestHash`.
@@ -84,33 +169,24 @@ class DigestedCredentials:
             digestHash: the digest of ``username:realm:password``, in lower-case hexadecimal, by
                 the algorithm of the answer; for md5-sess, by MD5.
         """
-        return self._is_made_with(lambda digest: to_octets(digestHash))
+        return self._is_made_with(None, None, None, digestHash)
 
-    def _is_made_with(self, identify: Callable[[Hash], bytes]) -> bool:
+    def _is_made_with(self, *who: Text | None) -> bool:
         try:
+            quality = to_octets(self.fields.get("qop", b"auth"))
             algorithm = to_octets(self.fields.get("algorithm", b"md5")).lower()
-            digest = ALGORITHMS.get(algorithm)
-            if digest is None:
+            if algorithm not in ALGORITHMS or quality == b"auth-int":
                 return False
-            identity = identify(digest)
-            if algorithm == SESSION_ALGORITHM:
-                identity = digest(identity, self._read("nonce"), self._read("cnonce"))
-            expected = self._compute(digest, identity)
+            name, realm, password, known = (None if x is None else to_octets(x) for x in who)
+            nonce = self._read("nonce")
+            cnonce = self._read("cnonce") if algorithm == SESSION_ALGORITHM else None
+            first = calcHA1(algorithm, name, realm, password, nonce, cnonce, known)
+            second = calcHA2(algorithm, to_octets(self.method), self._read("uri"), quality, None)
+            count, own = (to_octets(self.fields.get(field, b"")) for field in ("nc", "cnonce"))
+            expected = calcResponse(first, second, algorithm, nonce, count, own, quality)
         except TypeError:  # a field is missing, or the password is no text
             return False
-        return expected is not None and same_octets(expected, self.fields.get("response"))
-
-    def _compute(self, digest: Hash, identity: bytes) -> bytes | None:
-        quality = to_octets(self.fields.get("qop", b"auth"))
-        if quality == b"auth-int":
-            return None
-        request = digest(to_octets(self.method), self._read("uri"))
-        nonce = self._read("nonce")
-        if self.fields.get("nc") and self.fields.get("cnonce"):
-            counted = (self._read("nc"), self._read("cnonce"), quality)
-            return digest(identity, nonce, *counted, request)
-        # The older form, of RFC 2069, for clients that count no nonces.
-        return digest(identity, nonce, request)
+        return same_octets(expected, self.fields.get("response"))
 
     def _read(self, name: str) -> bytes:
         return to_octets(self.fields.get(name))

@@ -14,7 +14,6 @@ from zope.interface import Interface, providedBy
 
 from broker.defer import Deferred, fail, maybeDeferred
 from cred.checkers import CredentialsChecker, ICredentialsChecker
-from cred.credentials import ICredentials
 from cred.error import UnhandledCredentials
 
 __all__ = ["IRealm", "LoginResult", "Portal", "Realm"]
@@ -50,6 +49,14 @@ class Realm(Protocol):
 
     def requestAvatar(self, avatarId: Any, mind: Any, /, *interfaces: Any) -> Any:
         """Return ``(interface, avatar, logout)`` for the user of that id."""
+
+
+# The text of an error has the names that Twisted's has.
+_PUBLISHED_MODULES = {
+    "cred.interfaces": "twisted.cred.credentials",
+    "broker.mechanisms.challenge": "twisted.spread.pb",
+    "jelly.interfaces": "twisted.spread.interfaces",
+}
 
 
 class Portal:
@@ -125,18 +132,24 @@ class Portal:
             if interface.providedBy(credentials):
                 checked = maybeDeferred(checker.requestAvatarId, credentials)
                 return checked.addCallback(self._request_avatar, mind, interfaces)
-        return fail(UnhandledCredentials(self._describe_mismatch(credentials)))
+        return fail(self._unhandled(credentials))
 
     def _request_avatar(
         self, avatar_id: Any, mind: object, interfaces: tuple[Any, ...]
     ) -> Deferred[LoginResult]:
         return maybeDeferred(self.realm.requestAvatar, avatar_id, mind, *interfaces)
 
-    def _describe_mismatch(self, credentials: object) -> str:
-        kinds = [kind for kind in providedBy(credentials) if kind.isOrExtends(ICredentials)]
-        shown = _join_names(kinds) or f"{type(credentials).__name__}, which is no credentials"
-        taken = _join_names(self.checkers) or "none: it has no checker"
-        return f"no checker for {shown}; this portal takes {taken}"
+    def _unhandled(self, credentials: object) -> UnhandledCredentials:
+        kinds = ", ".join(map(_published_name, providedBy(credentials)))
+        kinds = kinds or f"{type(credentials).__name__}, which is no credentials"
+        error = UnhandledCredentials(f"No checker for {kinds}")
+        error.add_note(f"this portal takes {_join_names(self.checkers) or 'none'}")
+        return error
+
+
+def _published_name(interface: Any) -> str:
+    module, _, name = interface.__identifier__.rpartition(".")
+    return f"{_PUBLISHED_MODULES.get(module, module)}.{name}"
 
 
 def _join_names(interfaces: Iterable[Any]) -> str:

@@ -75,6 +75,7 @@ __all__ = [
     "function_atom",
     "getInstanceState",
     "globalSecurity",
+    "instance_atom",
     "jelly",
     "list_atom",
     "module_atom",
@@ -102,6 +103,7 @@ class_atom = atoms.CLASS
 dereference_atom = atoms.DEREFERENCE
 dictionary_atom = atoms.DICTIONARY
 frozenset_atom = atoms.FROZENSET
+instance_atom = atoms.INSTANCE
 function_atom = atoms.FUNCTION
 list_atom = atoms.LIST
 module_atom = atoms.MODULE

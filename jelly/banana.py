@@ -175,6 +175,13 @@ class Banana:
             return
         if self.isClient:
             self.sendEncoded(dialect)
+        self._selectDialect(dialect)
+
+    def _selectDialect(self, dialect: bytes) -> None:
+        """Speak a dialect from now on, without a word to the peer.
+
+        Underscored as it is, programs that speak banana without a peer call it.
+        """
         self.currentDialect = dialect
         if dialect == b"pb":
             rest = self._reader.take_rest()

@@ -69,9 +69,17 @@ class Handshake:
         if self._is_client:
             dialect = self._pick(expression)
             return dialect, dialect.name
-        if type(expression) is not bytes or expression not in self._known:
+        return self.named(expression), None
+
+    def named(self, name: Expression) -> Dialect:
+        """Return the dialect of this side that has a name.
+
+        Raises:
+            ProtocolError: none has it.
+        """
+        if type(name) is not bytes or name not in self._known:
             raise ProtocolError("the peer chose a dialect that was not offered")
-        return self._known[expression], None
+        return self._known[name]
 
     def _pick(self, offer: Expression) -> Dialect:
         if type(offer) is not list or not all(type(name) is bytes for name in offer):

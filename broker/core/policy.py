@@ -50,7 +50,8 @@ class Policy(Struct, frozen=True):
             ``max_calls`` and ``max_backlog`` are smaller, these.
         challenge_login: whether PB's MD5 challenge login is used, and answered.
         declared_state: refuse copies of classes without declared fields.
-        show_all_errors: send the text of every exception, not of registered ones only.
+        show_all_errors: send the text of every exception, not of registered ones only; and tell
+            guests that they are not let in as Twisted does.
         unsafe_tracebacks: send tracebacks too.
         dynamic_methods: try the target's own attribute for a method that its class does not define.
         cancel_on_disconnect: cancel the peer's async methods when the peer has gone.

@@ -338,17 +338,30 @@ class Session:
             if reply is not None:
                 self.outbox.send_expression(reply)
             rest = offer.take_rest()
-            self._greeting = None
             self.logins = handshake.logins
-            self._reader = self._reader_of(dialect)
-            self.inbox.read, self.inbox.reader = self._reader.receive, self._reader
-            self.outbox.speak(dialect)
-            self.dialect = dialect
-            self.outbox.send(b"version", messages.PROTOCOL_VERSION)
-            self.host.on_event(Ready(dialect.name.decode("ascii")))
+            self._speak(dialect)
             if rest:
                 return self.inbox.read(rest, inbox, most)
         return False
+
+    def select(self, name: bytes) -> None:
+        """Speak a dialect from now on, without a handshake.
+
+        Raises:
+            ProtocolError: it is none of this side's, or a dialect is spoken already.
+        """
+        if self.dialect is not None:
+            raise ProtocolError("a dialect is spoken already")
+        self._speak(self._greeting[0].named(name))
+
+    def _speak(self, dialect: Dialect) -> None:
+        self._greeting = None
+        self._reader = self._reader_of(dialect)
+        self.inbox.read, self.inbox.reader = self._reader.receive, self._reader
+        self.outbox.speak(dialect)
+        self.dialect = dialect
+        self.outbox.send(b"version", messages.PROTOCOL_VERSION)
+        self.host.on_event(Ready(dialect.name.decode("ascii")))
 
     def _reader_of(self, dialect: Dialect) -> MessageReader:
         theirs, policy = self.host.overridden, self._policy

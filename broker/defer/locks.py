@@ -50,10 +50,10 @@ class DeferredSemaphore:
         """Let go, and let the next in line hold it.
 
         Raises:
-            RuntimeError: nobody holds it.
+            AssertionError: nobody holds it.
         """
         if self.tokens >= self.limit:
-            raise RuntimeError(f"{type(self).__name__} released more often than acquired")
+            raise AssertionError(f"{type(self).__name__} released more often than acquired")
         if self.waiting:
             self.waiting.popleft().callback(self)
         else:

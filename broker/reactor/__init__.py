@@ -9,19 +9,25 @@
 
 The functions are those of one `Reactor`; see there for what each does. Its other names are
 modules: `broker.reactor.protocol`, `.error`, `.task`, `.threads`, `.endpoints`, `.ssl`,
-`.interfaces`.
+`.interfaces` and others.
 """
 
 from __future__ import annotations
 
+import sys
 from typing import Any
+
+from zope.interface import directlyProvides
 
 from .doors import Reactor
 from .installed import default
+from .provided import REACTOR
 
 __all__ = [
     "Reactor",
+    "addReader",
     "addSystemEventTrigger",
+    "addWriter",
     "callFromThread",
     "callInThread",
     "callLater",
@@ -32,21 +38,30 @@ __all__ = [
     "default",
     "fireSystemEvent",
     "getDelayedCalls",
+    "getReaders",
     "getThreadPool",
+    "getWriters",
+    "iterate",
     "listenSSL",
     "listenTCP",
     "listenUNIX",
+    "removeAll",
+    "removeReader",
     "removeSystemEventTrigger",
+    "removeWriter",
     "resolve",
     "run",
     "running",
     "seconds",
     "spawnProcess",
+    "startRunning",
     "stop",
     "suggestThreadPoolSize",
 ]
 
+addReader = default.addReader
 addSystemEventTrigger = default.addSystemEventTrigger
+addWriter = default.addWriter
 callFromThread = default.callFromThread
 callInThread = default.callInThread
 callLater = default.callLater
@@ -56,15 +71,22 @@ connectTCP = default.connectTCP
 connectUNIX = default.connectUNIX
 fireSystemEvent = default.fireSystemEvent
 getDelayedCalls = default.getDelayedCalls
+getReaders = default.getReaders
 getThreadPool = default.getThreadPool
+getWriters = default.getWriters
+iterate = default.iterate
 listenSSL = default.listenSSL
 listenTCP = default.listenTCP
 listenUNIX = default.listenUNIX
+removeAll = default.removeAll
+removeReader = default.removeReader
 removeSystemEventTrigger = default.removeSystemEventTrigger
+removeWriter = default.removeWriter
 resolve = default.resolve
 run = default.run
 seconds = default.seconds
 spawnProcess = default.spawnProcess
+startRunning = default.startRunning
 stop = default.stop
 suggestThreadPoolSize = default.suggestThreadPoolSize
 
@@ -76,3 +98,6 @@ def __getattr__(name: str) -> Any:
     if name == "running":
         return default.running
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+directlyProvides(sys.modules[__name__], *REACTOR)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from broker.defer import Deferred, fail, succeed
@@ -13,6 +14,7 @@ from broker.failure import Failure
 from broker.net.host_names import ascii_name
 
 from .connectors import Connector, StreamConnector
+from .descriptors import Descriptors
 from .error import DNSLookupError
 from .mainloop import Mainloop
 from .ports import Port, StreamPort
@@ -35,6 +37,10 @@ class Reactor(Mainloop):
     Args:
         loop_factory: makes the loop of `run`, such as `uvloop.new_event_loop`; None is asyncio's.
     """
+
+    def __init__(self, *, loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None):
+        super().__init__(loop_factory=loop_factory)
+        self._descriptors = Descriptors(self)
 
     def listenTCP(self, port: int, factory: Any, backlog: int = 50, interface: str = "") -> Port:
         """Listen on a TCP port; connections are accepted while the reactor runs (published).
@@ -173,6 +179,39 @@ class Reactor(Mainloop):
         return spawn_process(
             self, processProtocol, executable, args, env, path, uid, gid, usePTY, childFDs
         )
+
+    def addReader(self, reader: Any) -> None:
+        """Call `reader.doRead()` whenever its descriptor has something to read (published).
+
+        Its `fileno()` tells the descriptor. What `doRead` returns, unless it is None, or raises is
+        given to `reader.connectionLost` in a Failure, and the reader is watched no more; so are all
+        when the reactor stops, with ConnectionLost.
+        """
+        self._descriptors.add(reader, self._descriptors.readers)
+
+    def addWriter(self, writer: Any) -> None:
+        """Call `writer.doWrite()` whenever its descriptor takes bytes; see `addReader`."""
+        self._descriptors.add(writer, self._descriptors.writers)
+
+    def removeReader(self, reader: Any) -> None:
+        """Take an `addReader` back; nothing happens where there was none (published)."""
+        self._descriptors.remove(reader, self._descriptors.readers)
+
+    def removeWriter(self, writer: Any) -> None:
+        """Take an `addWriter` back; nothing happens where there was none (published)."""
+        self._descriptors.remove(writer, self._descriptors.writers)
+
+    def removeAll(self) -> list[Any]:
+        """Watch none of them any more, and return them (published)."""
+        return self._descriptors.remove_all()
+
+    def getReaders(self) -> list[Any]:
+        """Return what `addReader` was given and watches (published)."""
+        return [watch.selectable for watch in self._descriptors.readers.values()]
+
+    def getWriters(self) -> list[Any]:
+        """Return what `addWriter` was given and watches (published)."""
+        return [watch.selectable for watch in self._descriptors.writers.values()]
 
     @staticmethod
     def _listen(port: P) -> P:

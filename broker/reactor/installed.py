@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from .doors import Reactor
 
-__all__ = ["default"]
+__all__ = ["default", "install"]
 
 default = Reactor()
 """The reactor behind the functions of `broker.reactor`."""
+
+
+def install() -> None:
+    """Do nothing: the reactor is asyncio's loop, which has chosen how it watches its sockets.
+
+    Published as how a program chooses its reactor.
+    """

@@ -26,6 +26,7 @@ __all__ = [
     "EventDict",
     "FileLogObserver",
     "ILogObserver",
+    "PythonLoggingObserver",
     "addObserver",
     "callWithContext",
     "callWithLogger",
@@ -191,7 +192,23 @@ def textFromEventDict(eventDict: EventDict) -> str | None:
         return f"event with a format that does not fit it ({text_of_value(exc)}): {event}"
 
 
-class FileLogObserver:
+class _StartStopObserver:
+    """An observer whose `emit` can be added and removed by two methods."""
+
+    def emit(self, eventDict: EventDict) -> None:
+        """Take one event; this is the observer (published)."""
+        raise NotImplementedError
+
+    def start(self) -> None:
+        """Hear of each event from now on (published)."""
+        addObserver(self.emit)
+
+    def stop(self) -> None:
+        """Hear of no more events (published)."""
+        removeObserver(self.emit)
+
+
+class FileLogObserver(_StartStopObserver):
     """Writes events to a file, a line each: time, system in brackets, text (published).
 
     Attributes:
@@ -217,6 +234,44 @@ class FileLogObserver:
             self.flush()
 
 
+class PythonLoggingObserver(_StartStopObserver):
+    """Writes events to a logger of `logging` (published).
+
+    Between `start` and `stop` they go to that logger in place of the root logger's handlers, which
+    they would reach by themselves otherwise: so each is there once.
+
+    Args:
+        loggerName: the name of the logger.
+    """
+
+    def __init__(self, loggerName: str = "twisted"):
+        self._logger = logging.getLogger(loggerName)
+
+    def emit(self, eventDict: EventDict) -> None:
+        """Log one event, a failure with its traceback (published).
+
+        The level is the event's ``logLevel``; else CRITICAL for an error, and INFO.
+        """
+        text = textFromEventDict(eventDict)
+        if text is None:
+            return
+        level = eventDict.get("logLevel")
+        if not isinstance(level, int):
+            level = logging.CRITICAL if eventDict["isError"] else logging.INFO
+        self._logger.log(level, "%s", text)
+
+    def start(self) -> None:
+        """Take over the records that the root logger has had (published)."""
+        super().start()
+        _Observing.take_from(self._logger.getEffectiveLevel())
+        LIBRARY.propagate = False
+
+    def stop(self) -> None:
+        """Let the root logger have them again (published)."""
+        super().stop()
+        LIBRARY.propagate = True
+
+
 class _Observing(logging.Handler):
     """Gives each record to an observer, as an event."""
 
@@ -232,6 +287,12 @@ class _Observing(logging.Handler):
         cls._level = LIBRARY.level
         if LIBRARY.level == logging.NOTSET:
             LIBRARY.setLevel(logging.INFO)
+
+    @classmethod
+    def take_from(cls, level: int) -> None:
+        """Let records of a lower level through, unless the application has set the level."""
+        if cls._level == logging.NOTSET:
+            LIBRARY.setLevel(min(LIBRARY.level, max(level, logging.DEBUG)))
 
     @classmethod
     def give_level_back(cls) -> None:

@@ -5,7 +5,8 @@ Theory of operation. A program says what it wants before any loop runs (`listenT
 in one of two ways:
 
 - *its own*: `run` makes a loop, runs it until `stop`, and closes it, with every connection, port
-  and task in it. A Mainloop runs once.
+  and task in it. A Mainloop runs once. After `startRunning` the program turns that loop itself, by
+  `iterate`. A loop that `use_loop` was given is run in its place, and is not closed.
 - *a guest*: called while an asyncio loop runs in this thread, a Mainloop uses that one. Then it
   is running for as long as the loop is, `run` refuses, and `stop` closes what was opened through
   it and leaves the loop alone.
@@ -24,7 +25,7 @@ import signal
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
 from typing import Any, Protocol
 
@@ -32,6 +33,7 @@ from broker.defer import Deferred
 
 from .error import ReactorAlreadyRunning, ReactorNotRestartable, ReactorNotRunning
 from .loop_threads import LoopThreads, run_all
+from .steps import Steps
 from .stop_signals import on_stop_signals
 from .system_events import SystemEvents, Trigger
 from .timers import DelayedCall, TimerQueue
@@ -64,6 +66,8 @@ class Mainloop(LoopThreads):
     def __init__(self, *, loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None):
         super().__init__()
         self._loop_factory = loop_factory
+        self._given_loop: asyncio.AbstractEventLoop | None = None
+        self._steps: Steps | None = None  # the loop, where the program turns it itself
         self._stopped: asyncio.Future[None] | None = None  # what `run` waits for, while it runs
         self._is_starting = False
         self._is_closing = False
@@ -83,7 +87,20 @@ class Mainloop(LoopThreads):
     def running(self) -> bool:
         """Whether the loop runs, and has not begun to close down (published)."""
         loop = self._attend()
-        return loop is not None and loop.is_running() and not self._is_closing
+        is_turned = loop is not None and (loop.is_running() or self._steps is not None)
+        return is_turned and not self._is_closing
+
+    def use_loop(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Run in this loop, which the program goes on to own.
+
+        Raises:
+            ReactorAlreadyRunning: the reactor has a loop already.
+        """
+        if self._loop is not None or self._has_run:
+            raise ReactorAlreadyRunning("the reactor has an event loop already")
+        self._given_loop = loop
+        # Where the program runs the loop itself, and neither `run` nor `startRunning` is called.
+        loop.call_soon(lambda: None if self._has_run else self._attend())
 
     def run(self, installSignalHandlers: bool = True) -> None:
         """Run an event loop until `stop`, then close all that was opened here (published).
@@ -98,6 +115,59 @@ class Mainloop(LoopThreads):
             ReactorNotRestartable: the reactor has run before.
             ValueError: signal handlers cannot be installed outside the main thread.
         """
+        self._check_may_run()
+        with self._signals(installSignalHandlers):
+            self._has_run = True
+            if self._given_loop is not None:
+                self._given_loop.run_until_complete(self._main())
+                return
+            with asyncio.Runner(loop_factory=self._loop_factory) as runner:
+                runner.run(self._main())
+
+    def startRunning(self, installSignalHandlers: bool = True) -> None:
+        """Begin as `run` does, and return: the program turns the loop itself (published).
+
+        It does so by `iterate`, or runs the loop that it gave to `asyncioreactor.install`, which
+        `stop` then ends. Where an event loop runs in this thread already, nothing is done: the
+        reactor uses that one.
+
+        Raises:
+            ReactorAlreadyRunning, ReactorNotRestartable, ValueError: as `run`.
+        """
+        if self._steps is None and self._attend() is not None and self.running:
+            return
+        self._check_may_run()
+        self._has_run = True
+        signals = self._signals(installSignalHandlers)
+        self._steps = Steps(self._main(), self._given_loop, self._loop_factory, signals)
+        self._steps.begin()
+
+    def iterate(self, delay: float = 0.0) -> None:
+        """Turn the loop for `delay` seconds, once at least (published).
+
+        A reactor that does not run begins, as by `startRunning`. After `stop` the next call of this
+        closes all down.
+
+        Raises:
+            RuntimeError: the loop runs: this is called by what runs in it.
+            ReactorNotRestartable: the reactor has run before.
+        """
+        loop = self._attend()
+        if loop is not None and loop.is_running():
+            raise RuntimeError("iterate() was called by what the reactor's loop runs")
+        if self._steps is None:
+            self.startRunning(installSignalHandlers=False)
+        steps = self._steps
+        if steps is None or self._stopped is None:
+            raise ReactorNotRunning("the reactor has stopped")
+        if self._stopped.done():
+            steps.finish()
+        else:
+            steps.turn(delay)
+        if steps.is_over:
+            self._steps = None
+
+    def _check_may_run(self) -> None:
         if self._attend() is not None and self.running:
             raise ReactorAlreadyRunning(
                 "an event loop is running: the reactor uses it, and needs no run()"
@@ -106,14 +176,11 @@ class Mainloop(LoopThreads):
             raise ReactorNotRestartable(
                 "a reactor runs once; broker.reactor.Reactor() makes another"
             )
-        signals = (
-            on_stop_signals(lambda number: self.callFromThread(self._stop_for, number))
-            if installSignalHandlers
-            else nullcontext()
-        )
-        with signals, asyncio.Runner(loop_factory=self._loop_factory) as runner:
-            self._has_run = True
-            runner.run(self._main())
+
+    def _signals(self, are_handled: bool) -> AbstractContextManager[object]:
+        if not are_handled:
+            return nullcontext()
+        return on_stop_signals(lambda number: self.callFromThread(self._stop_for, number))
 
     def stop(self) -> None:
         """End `run`; in somebody else's loop, only close what the reactor opened (published).
@@ -212,6 +279,8 @@ class Mainloop(LoopThreads):
         loop = self._attend()
         if loop is None or self._is_closing:
             self._waiting.append(lambda: f(asyncio.get_running_loop()))
+        elif not loop.is_running():
+            loop.call_soon(f, loop)
         else:
             f(loop)
 

@@ -188,6 +188,9 @@ class StreamServerEndpointService(Service):
         factory: makes the protocols.
     """
 
+    # That of `strports.service` tells whoever starts it first, in place of the log.
+    _raiseSynchronously = False
+
     def __init__(self, endpoint: Any, factory: Any):
         self.endpoint = endpoint
         self.factory = factory
@@ -196,8 +199,13 @@ class StreamServerEndpointService(Service):
     def privilegedStartService(self) -> None:
         """Begin to listen; a failure is logged (published)."""
         super().privilegedStartService()
+        raises, self._raiseSynchronously = self._raiseSynchronously, False
+        now: list[Failure] = []
         self._waiting = maybeDeferred(self.endpoint.listen, self.factory)
-        self._waiting.addErrback(_log)
+        self._waiting.addErrback(lambda why: now.append(why) if raises else _log(why))
+        raises = False
+        if now:
+            now[0].raiseException()
 
     def startService(self) -> None:
         """Begin to listen, if that was not done (published)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -27,7 +28,7 @@ from .protocol_bases import BaseProtocol
 if TYPE_CHECKING:
     from .mainloop import Mainloop
 
-__all__ = ["ProcessProtocol", "ProcessTransport", "spawn_process"]
+__all__ = ["ProcessProtocol", "ProcessTransport", "spawn_process", "start_child"]
 
 logger = logging.getLogger("broker.reactor")
 
@@ -90,7 +91,7 @@ class ProcessTransport:
         on_drained: called when, after much, little is unsent; None for nobody.
     """
 
-    def __init__(self, reactor: Mainloop, protocol: Any, child: Child, name: str):
+    def __init__(self, reactor: Mainloop, protocol: Any, child: Child, executable: str | bytes):
         self.reactor = reactor
         self.proto = protocol
         self.pid: int | None = child.pid
@@ -98,7 +99,7 @@ class ProcessTransport:
         self.disconnecting = False
         self.on_drained: Callable[[], object] | None = None
         self._child = child
-        self._address = PipeAddress(name)
+        self._address = PipeAddress(os.fsdecode(executable))
         self._reason: Failure | None = None
         self._producers = ProducerSlot(self)
         self._writer: PipeWriter | None = None
@@ -324,7 +325,27 @@ def spawn_process(
     """
     if usePTY:
         raise ValueError("spawnProcess gives no terminal to a process: usePTY must be false")
-    child = Child(
+    child = start_child(executable, args, env, path, uid, gid, childFDs)
+    transport = ProcessTransport(reactor, processProtocol, child, executable)
+    transport.start()
+    return transport
+
+
+def start_child(
+    executable: str | bytes,
+    args: Sequence[str | bytes],
+    env: Mapping[Any, Any] | None,
+    path: str | bytes | None,
+    uid: int | None,
+    gid: int | None,
+    childFDs: Mapping[int, int | str] | None,
+    set_up: Callable[[], object] | None = None,
+) -> Child:
+    """Start a program; ``set_up()`` is called in its process just before it begins.
+
+    The other arguments, and what is raised, are those of `spawn_process`.
+    """
+    return Child(
         list(args) or [executable],
         executable,
         _streams(PIPES if childFDs is None else childFDs),
@@ -332,11 +353,8 @@ def spawn_process(
         cwd=path,
         user=uid,
         group=gid,
+        preexec_fn=set_up,
     )
-    name = executable.decode(errors="replace") if isinstance(executable, bytes) else executable
-    transport = ProcessTransport(reactor, processProtocol, child, name)
-    transport.start()
-    return transport
 
 
 class _Scheduler(TwistedScheduler):

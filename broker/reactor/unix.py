@@ -19,7 +19,7 @@ from .ports import StreamPort
 if TYPE_CHECKING:
     from .mainloop import Mainloop
 
-__all__ = ["UNIXConnector", "UNIXPort"]
+__all__ = ["Connector", "Port", "UNIXConnector", "UNIXPort"]
 
 
 class UNIXPort(StreamPort):
@@ -97,6 +97,10 @@ class UNIXConnector(StreamConnector):
         """Return the address that this connects to (published)."""
         return UNIXAddress(self.address)
 
+
+# Their published names, in `twisted.internet.unix`.
+Connector = UNIXConnector
+Port = UNIXPort
 
 # The lock is a symbolic link to the number of a process: making one is atomic, and Twisted's ends
 # look for the same.

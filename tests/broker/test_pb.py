@@ -10,11 +10,12 @@ import pytest
 from twisted.spread import pb as twisted_pb
 
 import jelly
-from broker import pb, reactor
+from broker import pb, reactor, realm
 from broker.core.policy import PUBLISHED
 from broker.failure import Failure
 from cred.checkers import AllowAnonymousAccess, InMemoryUsernamePasswordDatabaseDontUse
 from cred.credentials import Anonymous, UsernamePassword
+from cred.error import UnhandledCredentials
 from cred.portal import Portal
 
 
@@ -198,6 +199,24 @@ def test_login() -> None:
             factory.disconnect()
             await alice.broker.closed
         assert sorted(left, key=str) == [(), b"alice"]
+
+    run(scenario)
+
+
+def test_refused_guest() -> None:
+    """A guest whom no checker lets in is told so in Twisted's words."""
+
+    async def scenario() -> None:
+        checker = InMemoryUsernamePasswordDatabaseDontUse(alice="secret")
+        async with Serving(Portal(realm(lambda name, mind: None), [checker])) as serving:
+            factory = pb.PBClientFactory()
+            serving.connect(factory)
+            text = r"^No checker for twisted\.cred\.credentials\.IAnonymous$"
+            with pytest.raises(UnhandledCredentials, match=text):
+                await factory.login(Anonymous())
+            ended = factory._broker.closed
+            factory.disconnect()
+            await ended
 
     run(scenario)
 

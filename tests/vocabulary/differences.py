@@ -179,17 +179,8 @@ REASONS: dict[str, str] = {
         twisted.internet.error.VerifyError
         twisted.internet.ssl.VerificationError
     """,
-    "The reactor is asyncio's loop, which keeps its sockets and its steps to itself; "
-    "loop.add_reader and loop.add_writer watch others.": """
-        twisted.internet.reactor.addReader
-        twisted.internet.reactor.addWriter
+    "stop ends it in order, and there is no other way to leave asyncio's loop.": """
         twisted.internet.reactor.crash
-        twisted.internet.reactor.getReaders
-        twisted.internet.reactor.getWriters
-        twisted.internet.reactor.iterate
-        twisted.internet.reactor.removeAll
-        twisted.internet.reactor.removeReader
-        twisted.internet.reactor.removeWriter
     """,
     "Names are resolved by the operating system.": """
         twisted.internet.reactor.installNameResolver
@@ -300,13 +291,10 @@ REASONS: dict[str, str] = {
     "set there.": """
         twisted.python.log.DefaultObserver
         twisted.python.log.FileLogObserver.getTimezoneOffset
-        twisted.python.log.FileLogObserver.start
-        twisted.python.log.FileLogObserver.stop
         twisted.python.log.ILogContext
         twisted.python.log.LogPublisher
         twisted.python.log.Logger
         twisted.python.log.NullFile
-        twisted.python.log.PythonLoggingObserver
         twisted.python.log.StdioOnnaStick
         twisted.python.log.defaultObserver
         twisted.python.log.discardLogs

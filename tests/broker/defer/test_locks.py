@@ -39,7 +39,7 @@ def test_lock():
     assert second.called
     lock.release()
     assert not lock.locked
-    with pytest.raises(RuntimeError, match="DeferredLock released more often"):
+    with pytest.raises(AssertionError, match="DeferredLock released more often"):
         lock.release()
 
 

@@ -1,0 +1,36 @@
+"""Published names of `twisted.internet.asyncioreactor`: the reactor in a loop of the program's."""
+
+from __future__ import annotations
+
+import asyncio
+
+from .doors import Reactor
+from .installed import default
+
+__all__ = ["AsyncioSelectorReactor", "install"]
+
+
+class AsyncioSelectorReactor(Reactor):
+    """A reactor in an event loop that the program owns (published).
+
+    Args:
+        eventloop: the loop; None is one that `run` makes.
+    """
+
+    def __init__(self, eventloop: asyncio.AbstractEventLoop | None = None):
+        super().__init__()
+        if eventloop is not None:
+            self.use_loop(eventloop)
+
+
+def install(eventloop: asyncio.AbstractEventLoop | None = None) -> None:
+    """Let `broker.reactor` run in this loop, which it does not close (published).
+
+    Args:
+        eventloop: the loop; without one nothing is done, for the reactor is asyncio's anyway.
+
+    Raises:
+        ReactorAlreadyRunning: the reactor has a loop already.
+    """
+    if eventloop is not None:
+        default.use_loop(eventloop)

@@ -1,0 +1,7 @@
+"""Published name of `twisted.internet.base`: the class of what `callLater` returns."""
+
+from __future__ import annotations
+
+from .timers import DelayedCall
+
+__all__ = ["DelayedCall"]

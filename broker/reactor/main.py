@@ -1,0 +1,10 @@
+"""Published names of `twisted.internet.main`: what `doRead` and `doWrite` return at the end."""
+
+from __future__ import annotations
+
+from .error import ConnectionDone, ConnectionLost
+
+__all__ = ["CONNECTION_DONE", "CONNECTION_LOST"]
+
+CONNECTION_DONE = ConnectionDone("Connection done")
+CONNECTION_LOST = ConnectionLost("Connection lost")

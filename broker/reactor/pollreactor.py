@@ -1,0 +1,7 @@
+"""Published names of `twisted.internet.pollreactor`, for programs that choose their reactor."""
+
+from __future__ import annotations
+
+from .installed import install
+
+__all__ = ["install"]

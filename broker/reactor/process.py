@@ -1,0 +1,65 @@
+"""Published names of `twisted.internet.process`: the class of child processes, to be subclassed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from .installed import default
+from .mainloop import Mainloop
+from .processes import ProcessTransport, start_child
+
+__all__ = ["Process"]
+
+
+class Process(ProcessTransport):
+    """A child process that a program starts itself, in place of `reactor.spawnProcess` (published).
+
+    A subclass overrides `_setupChild`, to prepare the process for the program that it will run::
+
+        class GroupLeader(Process):
+            def _setupChild(self, *args, **kwargs):
+                super()._setupChild(*args, **kwargs)
+                os.setpgid(0, 0)
+
+    Args:
+        reactor: `broker.reactor`, or a Reactor.
+        executable, args, environment, path, uid, gid, childFDs: as of `spawnProcess`; there is no
+            default of the environment.
+        proto: a ProcessProtocol.
+
+    Raises:
+        OSError: the program cannot be run.
+        ValueError: another descriptor than 0, 1 and 2 is asked for.
+        subprocess.SubprocessError: `_setupChild` has raised.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        executable: str | bytes,
+        args: Sequence[str | bytes],
+        environment: Mapping[Any, Any] | None,
+        path: str | bytes | None,
+        proto: Any,
+        uid: int | None = None,
+        gid: int | None = None,
+        childFDs: Mapping[int, int | str] | None = None,
+    ):
+        # To run code between fork and exec costs a lock of the whole interpreter.
+        is_set_up = type(self)._setupChild is not Process._setupChild
+        set_up = partial(self._setupChild, fdmap={0: 0, 1: 1, 2: 2}) if is_set_up else None
+        child = start_child(executable, args, environment, path, uid, gid, childFDs, set_up)
+        mainloop = reactor if isinstance(reactor, Mainloop) else default
+        super().__init__(mainloop, proto, child, executable)
+        self.start()
+
+    def _setupChild(self, fdmap: Mapping[int, int]) -> None:
+        """Prepare the new process: called there, just before its program begins (published).
+
+        Its descriptors, folder and user are set already.
+
+        Args:
+            fdmap: which descriptors stand for the child's own, by their numbers there: the same.
+        """

@@ -1,0 +1,57 @@
+"""Which classes provide the published interfaces: here, where those of lower layers meet them."""
+
+from __future__ import annotations
+
+from zope.interface import classImplements
+
+from broker.net.addresses import IPv4Address, IPv6Address, PipeAddress, UNIXAddress
+from broker.net.secure_transports import SecureTransport
+from broker.net.transports import StreamTransport
+
+from .connectors import StreamConnector
+from .doors import Reactor
+from .interfaces import (
+    IAddress,
+    IConnector,
+    IConsumer,
+    IDelayedCall,
+    IListeningPort,
+    IProcessTransport,
+    IReactorCore,
+    IReactorFDSet,
+    IReactorProcess,
+    IReactorSSL,
+    IReactorTCP,
+    IReactorThreads,
+    IReactorTime,
+    IReactorUNIX,
+    ISSLTransport,
+    ITCPTransport,
+)
+from .ports import StreamPort
+from .processes import ProcessTransport
+from .timers import DelayedCall
+
+__all__ = ["REACTOR"]
+
+REACTOR = (
+    IReactorCore,
+    IReactorFDSet,
+    IReactorProcess,
+    IReactorSSL,
+    IReactorTCP,
+    IReactorThreads,
+    IReactorTime,
+    IReactorUNIX,
+)
+"""What a Reactor provides, and the module `broker.reactor`."""
+
+classImplements(Reactor, *REACTOR)
+classImplements(DelayedCall, IDelayedCall)
+classImplements(StreamConnector, IConnector)
+classImplements(StreamPort, IListeningPort)
+classImplements(ProcessTransport, IProcessTransport, IConsumer)
+classImplements(StreamTransport, ITCPTransport, IConsumer)
+classImplements(SecureTransport, ISSLTransport)
+for _address in (IPv4Address, IPv6Address, PipeAddress, UNIXAddress):
+    classImplements(_address, IAddress)
