@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import pkgutil
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ page: Any = importlib.import_module("vocabulary_page")
 walker: Any = importlib.import_module("walker")
 signatures: Any = importlib.import_module("signatures")
 rooms: Any = importlib.import_module("rooms")
+field: Any = importlib.import_module("field")
 
 
 @pytest.fixture(scope="module")
@@ -100,3 +103,38 @@ def test_a_name_that_is_taken_away_is_missed(monkeypatch: pytest.MonkeyPatch) ->
         f"{prefix}.PBClientFactory.disconnect",
         f"{prefix}.respond",
     ]
+
+
+def test_each_import_of_the_field_has_a_home_or_a_reason() -> None:
+    """What programs in the field import can be imported here, or the page says what does it."""
+    rows = field.imports()
+    assert (len(rows), sum(row.programs for row in rows)) == (139, 247)
+    assert page.homeless() == []
+    assert page.stale_homes() == []
+
+
+def test_a_home_that_is_taken_away_is_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An import and a name of a copied recipe that are not there any more are found out."""
+    pb = importlib.import_module("broker.pb")
+    before = field.share(field.imports())
+    monkeypatch.delattr(pb, "challenge")
+    monkeypatch.delattr(pb.PBClientFactory, "_failAll")
+    assert page.homeless() == [
+        "twisted.spread.pb.challenge",
+        "broker.pb.PBClientFactory._failAll",
+    ]
+    assert field.share(field.imports()) != before
+
+
+def test_twisted_has_what_the_field_reads() -> None:
+    """Each name that is said to be read is one of Twisted's own."""
+    for reading in field.READ:
+        thing: Any = pkgutil.resolve_name(reading.theirs)
+        # Of a connection that was accepted; nothing makes one without a socket.
+        skipped = {"sessionno"} if reading.theirs.endswith("Server") else set()
+        is_made = isinstance(thing, type) and not reading.theirs.endswith(("Process", "Port"))
+        made = thing() if is_made and not skipped else thing
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            names = [name for name in reading.names.split() if not hasattr(made, name)]
+        assert set(names) == skipped, reading

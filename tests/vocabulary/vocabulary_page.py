@@ -5,13 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+import field
 import twisted
 from differences import REASONS
 from rooms import OBJECTS
 from signatures import Difference
 from walker import Walk
 
-__all__ = ["PAGE", "page_of", "reason_of", "stale", "unexplained"]
+__all__ = [
+    "PAGE",
+    "homeless",
+    "page_of",
+    "reason_of",
+    "stale",
+    "stale_homes",
+    "unexplained",
+]
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "vocabulary.md"
 
@@ -29,10 +38,28 @@ classes define. What does not: names with a leading underscore, what a module on
 Twisted marks deprecated. Keyword-only parameters that ours have besides are no difference. Bases
 are compared as far as `except` and `isinstance` can ask for them by a name of these modules.
 
-A module of Twisted that is not in the table has no place here. What is not provided, and how the
-behaviour differs where the names do not, is in
-[Coming from Twisted](../howto/coming-from-twisted.md).
+A module of Twisted that is not in the table has no place here, but for the few names of
+[others that programs use](#in-the-field). What is not provided, and how the behaviour differs where
+the names do not, is in [Coming from Twisted](../howto/coming-from-twisted.md).
 
+"""
+
+_FIELD = """
+## In the field
+
+What 13 public programs with Perspective Broker import of Twisted, but for web, mail, names, words
+and test modules: {share}.
+
+| programs | import | here |
+|---:|---|---|
+"""
+
+_READ = """
+And what the factories, portals and helpers read, write or override that programs copy from each
+other, also where it begins with an underscore. All of it is here.
+
+| Twisted | here | names |
+|---|---|---|
 """
 
 
@@ -78,6 +105,7 @@ def page_of(walks: list[Walk]) -> str:
     """Return the page."""
     parts = [_HEAD.format(version=twisted.__version__), *_summary(walks)]
     parts += (part for walk in walks if walk.differences for part in _room(walk))
+    parts += _field()
     return "".join(parts)
 
 
@@ -108,3 +136,31 @@ def _room(walk: Walk) -> Iterable[str]:
         for name, found in differing:
             row = f"`{name}` | `{found.theirs}` | `{found.ours}` | {reason_of(found)}"
             yield f"| {row} |\n"
+
+
+def _field() -> Iterable[str]:
+    rows = field.imports()
+    yield _FIELD.format(share=field.share(rows))
+    for row in rows:
+        home = field.home_of(row)
+        here = f"`{home}`" if home else field.reason_of(row)
+        yield f"| {row.programs} | `{row}` | {here} |\n"
+    yield _READ
+    for reading in field.READ:
+        names = ", ".join(f"`{name}`" for name in reading.names.split())
+        yield f"| `{reading.theirs}` | `{reading.ours}` | {names} |\n"
+
+
+def homeless() -> list[str]:
+    """Return the imports of the field without home and reason, and names that are not here."""
+    lost = [str(row) for row in field.imports() if not field.home_of(row)]
+    found = [name for name in lost if name not in field.ABSENT]
+    for reading in field.READ:
+        found += [f"{reading.ours}.{name}" for name in field.lacking(reading)]
+    return found
+
+
+def stale_homes() -> list[str]:
+    """Return the reasons for imports that have a home, or that nobody makes."""
+    lost = {str(row) for row in field.imports() if not field.home_of(row)}
+    return sorted(field.ABSENT.keys() - lost)

@@ -1,0 +1,196 @@
+"""What programs in the field import and read of Twisted, and where each name has its home here.
+
+The list of imports is a file beside this one. The names that are read are those which the factories
+and portals use that programs copy from each other, though most of them begin with an underscore.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Iterable
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+from rooms import REACTOR, ROOMS
+
+__all__ = [
+    "ABSENT",
+    "READ",
+    "Import",
+    "Reading",
+    "home_of",
+    "imports",
+    "lacking",
+    "reason_of",
+    "share",
+]
+
+LIST = Path(__file__).parent / "imports_in_the_field.txt"
+
+HOMES = {
+    **{room.theirs: room.ours for room in [*ROOMS, REACTOR]},
+    "twisted.application.strports": "broker.reactor.strports",
+    "twisted.internet.asyncioreactor": "broker.reactor.asyncioreactor",
+    "twisted.internet.base": "broker.reactor.base",
+    "twisted.internet.interfaces": "broker.reactor.interfaces",
+    "twisted.internet.main": "broker.reactor.main",
+    "twisted.internet.pollreactor": "broker.reactor.pollreactor",
+    "twisted.internet.process": "broker.reactor.process",
+    "twisted.internet.selectreactor": "broker.reactor.selectreactor",
+    "twisted.internet.unix": "broker.reactor.unix",
+    "twisted.python.threadpool": "broker.reactor.thread_pool",
+}
+"""Where the modules went. Of those that are no rooms, programs use a name or two."""
+
+_OWN_REACTOR = "For reactors of a program's own; what one writes here is an event loop of asyncio."
+_DEPRECATING = "How Twisted deprecates its own names; warnings.warn of the standard library."
+_NAMES = "pkgutil.resolve_name finds an object by its name, importlib.import_module a module."
+_TWISTD = "pb run runs the file of an application."
+
+ABSENT = {
+    "twisted": "Who asks for Twisted's version asks Twisted.",
+    "twisted.__version__": "Who asks for Twisted's version asks Twisted.",
+    "twisted.internet.base.ReactorBase": _OWN_REACTOR,
+    "twisted.internet.endpoints._parse": "clientFromString and serverFromString read descriptions.",
+    "twisted.internet.gtk3reactor": (
+        "GTK turns a loop of its own: PyGObject has an event loop for asyncio, gi.events; or"
+        " reactor.iterate is called by a timer of GTK's."
+    ),
+    "twisted.internet.main.installReactor": _OWN_REACTOR,
+    "twisted.internet.posixbase": _OWN_REACTOR,
+    "twisted.internet.utils": "reactor.spawnProcess, or asyncio.create_subprocess_exec.",
+    "twisted.logger.Logger": "logging.getLogger of the standard library.",
+    "twisted.protocols.basic.LineOnlyReceiver": "A protocol of another wire.",
+    "twisted.python.compat.execfile": "exec(compile(text, name, 'exec')).",
+    "twisted.python.components.proxyForInterface": "zope.proxy, or a class of one's own.",
+    "twisted.python.deprecate": _DEPRECATING,
+    "twisted.python.deprecate.deprecatedModuleAttribute": _DEPRECATING,
+    "twisted.python.logfile.LogFile": "logging.handlers.RotatingFileHandler.",
+    "twisted.python.procutils.which": "shutil.which, which returns the first.",
+    "twisted.python.reflect": _NAMES,
+    "twisted.python.reflect.accumulateClassList": "A loop over cls.__mro__.",
+    "twisted.python.reflect.namedModule": _NAMES,
+    "twisted.python.reflect.namedObject": _NAMES,
+    "twisted.python.runtime": "os.name, sys.platform.",
+    "twisted.python.runtime.platformType": "os.name.",
+    "twisted.python.usage": "The command line of pb is made with click, and so can others be.",
+    "twisted.python.util": "A box of many things; the standard library has most of them.",
+    "twisted.python.versions": _DEPRECATING,
+    "twisted.python.versions.Version": _DEPRECATING,
+    "twisted.python.win32.quoteArguments": "subprocess.list2cmdline.",
+    "twisted.scripts.twistd": _TWISTD,
+    "twisted.scripts.twistd.run": _TWISTD,
+}
+"""Why an import of the list has no home here, and what does it."""
+
+
+class Import(NamedTuple):
+    """What so many programs import: a name of a module, or the module where there is no name."""
+
+    programs: int
+    module: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.module}.{self.name}" if self.name else self.module
+
+
+def imports() -> list[Import]:
+    """Return the list."""
+    found = []
+    for line in LIST.read_text("utf-8").splitlines():
+        if not line.startswith("#"):
+            count, module, *name = line.split("\t")
+            found.append(Import(int(count), module, "".join(name)))
+    return found
+
+
+def home_of(imported: Import) -> str:
+    """Return what is imported here in its place, or nothing."""
+    whole = HOMES.get(str(imported))
+    if whole is not None:
+        return whole if _module(whole) is not None else ""
+    home = HOMES.get(imported.module, "")
+    if imported.name == "*":
+        return home
+    return f"{home}.{imported.name}" if hasattr(_module(home), imported.name) else ""
+
+
+def _module(name: str) -> ModuleType | None:
+    return importlib.import_module(name) if name else None
+
+
+def reason_of(imported: Import) -> str:
+    """Return why it has no home here."""
+    return ABSENT.get(str(imported), "")
+
+
+def share(found: Iterable[Import]) -> str:
+    """Return how many have a home, in words."""
+    rows = list(found)
+    there = [row for row in rows if home_of(row)]
+    uses, all_uses = sum(row.programs for row in there), sum(row.programs for row in rows)
+    return (
+        f"{len(there)} of {len(rows)} imports have a home here,"
+        f" {uses} of {all_uses} ({uses / all_uses:.0%}) as programs use them"
+    )
+
+
+class Reading(NamedTuple):
+    """Names that programs read of a module of Twisted's or an instance of a class, and ours."""
+
+    theirs: str
+    ours: str
+    names: str
+
+
+READ = [
+    Reading(
+        "twisted.spread.pb.PBClientFactory",
+        "broker.pb.PBClientFactory",
+        "_broker _cbLoginAnonymous _cbResponse _cbSendUsername _failAll _root rootObjectRequests",
+    ),
+    Reading(
+        "twisted.spread.pb.Broker",
+        "broker.pb.Broker",
+        "_localCleanup _selectDialect connects disconnects failures localObjects luids transport",
+    ),
+    Reading("twisted.spread.pb", "broker.pb", "IJellyable IUnjellyable Jellyable Local"),
+    Reading("twisted.spread.banana.Banana", "jelly.banana.Banana", "_selectDialect"),
+    Reading(
+        "twisted.spread.jelly",
+        "jelly",
+        "None_atom class_atom dereference_atom dictionary_atom frozenset_atom function_atom"
+        " instance_atom list_atom module_atom persistent_atom reference_atom set_atom tuple_atom"
+        " unpersistable_atom",
+    ),
+    Reading("twisted.cred.credentials", "cred.credentials", "calcHA1 calcHA2 calcResponse"),
+    Reading(
+        "twisted.internet.protocol.ReconnectingClientFactory",
+        "broker.reactor.protocol.ReconnectingClientFactory",
+        "_callID clock connector continueTrying delay factor initialDelay jitter maxDelay"
+        " maxRetries retries",
+    ),
+    Reading("twisted.internet.process.Process", "broker.reactor.process.Process", "_setupChild"),
+    Reading("twisted.internet.tcp.Port", "broker.reactor.ports.Port", "sessionno"),
+    Reading("twisted.internet.tcp.Server", "broker.net.transports.StreamTransport", "sessionno"),
+    Reading(
+        "twisted.internet.reactor",
+        "broker.reactor",
+        "addReader addWriter getDelayedCalls getReaders getWriters iterate removeAll removeReader"
+        " removeWriter running startRunning",
+    ),
+    Reading("twisted.python.log", "broker.reactor.log", "PythonLoggingObserver"),
+]
+
+
+def lacking(reading: Reading) -> list[str]:
+    """Return the names that are not here."""
+    thing: Any = pkgutil.resolve_name(reading.ours)
+    names = [name for name in reading.names.split() if not hasattr(thing, name)]
+    if names and isinstance(thing, type):
+        made = thing()
+        names = [name for name in names if not hasattr(made, name)]
+    return names
