@@ -279,8 +279,6 @@ class Mainloop(LoopThreads):
         loop = self._attend()
         if loop is None or self._is_closing:
             self._waiting.append(lambda: f(asyncio.get_running_loop()))
-        elif not loop.is_running():
-            loop.call_soon(f, loop)
         else:
             f(loop)
 

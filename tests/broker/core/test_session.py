@@ -872,3 +872,15 @@ def test_long_answers_are_sent_before_more_calls_are_made() -> None:
         assert pair.server.data_to_send()
     assert counts == [2, 4]
     assert len(server.log) == 5
+
+
+def test_a_dialect_that_is_selected() -> None:
+    """Without a handshake a side speaks what it is told to, once, and only what it offers."""
+    session = make_end(STRICT, is_client=True)
+    with pytest.raises(ProtocolError, match="was not offered"):
+        session.select(b"esperanto")
+    assert session.dialect is None
+    session.select(b"none")
+    assert session.dialect is not None
+    with pytest.raises(ProtocolError, match="spoken already"):
+        session.select(b"pb")

@@ -348,6 +348,9 @@ def test_an_id_that_is_no_number_makes_no_reference() -> None:
         assert is_failed(pair, MalformedJelly)
     sent.jellyFor = lambda jellier: [b"far.Thing"]  # type: ignore[method-assign]
     assert is_failed(pair, MalformedJelly)
+    # The same for one that a program makes by hand.
+    with pytest.raises(MalformedJelly):
+        Far(None, pair.client, b"root", 1)
     assert len(pair.client.session.translator.imports) == 0
 
 
@@ -359,6 +362,8 @@ def test_registered_references_are_bounded_as_all_are() -> None:
     giver.given = Sent()
     kept = [pair.call("given") for _ in range(2)]
     assert is_failed(pair, LimitExceeded)
+    # One that counts already is no further one.
+    RemoteReference.__init__(kept[0], None, pair.client, kept[0].luid, 1)
     pair.exchange()
     assert exported(pair) == 1
     kept.clear()
