@@ -28,7 +28,7 @@ from broker.errors import WrongType
 from broker.flavors.avatar import AsReferenceable
 from broker.flavors.referenceable import Referenceable
 from broker.guard import Guard
-from broker.interfaces import IPBRoot, IPerspective
+from broker.interfaces import IPBRoot, IPerspective, is_root
 from broker.live_logins import LiveLogins, Occupant, Visitor
 from broker.mechanisms import MECHANISMS, anonymous, certificate, challenge, scram
 from broker.mechanisms import password as password_login
@@ -41,7 +41,8 @@ from cred import error as cred_error
 from cred.octets import Text, as_given, to_octets
 from cred.portal import IRealm, Portal
 from cred.saslprep import LONGEST_NAME
-from jelly.interfaces import IJellyable
+from jelly.foreign import has_jelly_hook
+from jelly.security import class_name
 
 __all__ = ["LoginRoot", "PortalRoot", "realm", "root_of"]
 
@@ -66,7 +67,7 @@ def root_of(target: Any) -> Any:
     Raises:
         TypeError: it is none of these. If it is a class, the error is a WrongType.
     """
-    if IPBRoot.providedBy(target):
+    if is_root(target):
         return target
     if isinstance(target, Portal):
         return PortalRoot(target)
@@ -76,7 +77,11 @@ def root_of(target: Any) -> Any:
     if isinstance(target, type):
         name = target.__name__
         raise WrongType(f"a server serves an object, not the class {name}: write {name}()")
-    raise TypeError(f"a server serves a Root or a Portal, not {type(target).__name__}")
+    name = type(target).__name__
+    if type(target).__module__.startswith("twisted."):
+        # Such as a Portal, which Twisted has too.
+        name = class_name(type(target))
+    raise TypeError(f"a server serves a Root or a Portal, not {name}")
 
 
 # All calls of a login, and which of their arguments is the mind.
@@ -215,7 +220,7 @@ class LoginRoot(Referenceable):
             raise TypeError("requestAvatar returns (interface, avatar, logout)") from None
         if not _can_be_sent(avatar):
             raise TypeError(f"the realm returned {type(avatar).__name__}, which is no Avatar")
-        is_jellyable = IJellyable.providedBy(avatar)
+        is_jellyable = has_jelly_hook(avatar)
         sent = avatar if is_jellyable else AsReferenceable(avatar, "perspective")
         end = self._logins.add(entrance.occupant, sent, logout, visitor)
         self.broker.expectations.met("login")
@@ -269,7 +274,7 @@ def _as_text(avatar_id: bytes) -> str:
 
 
 def _can_be_sent(avatar: Any) -> bool:
-    return IJellyable.providedBy(avatar) or hasattr(avatar, "perspectiveMessageReceived")
+    return has_jelly_hook(avatar) or hasattr(avatar, "perspectiveMessageReceived")
 
 
 def _not_logged_in(text: str) -> Exception:

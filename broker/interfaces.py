@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from zope.interface import Interface
 
-__all__ = ["IPBRoot", "IPerspective"]
+__all__ = ["IPBRoot", "IPerspective", "is_root"]
 
 
 class IPBRoot(Interface):  # type: ignore[misc]
@@ -30,3 +31,11 @@ class IPerspective(Interface):  # type: ignore[misc]
         Returns:
             The expression of the result, or a Deferred of it.
         """
+
+
+def is_root(target: Any) -> bool:
+    """Tell whether an object is an IPBRoot, of ours or of Twisted's, which asks for the same."""
+    flavors = sys.modules.get("twisted.spread.flavors")
+    return bool(
+        IPBRoot.providedBy(target) or (flavors is not None and flavors.IPBRoot.providedBy(target))
+    )

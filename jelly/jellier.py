@@ -21,6 +21,7 @@ from msgspec import Struct
 from jelly import atoms, leaves
 from jelly.atoms import Expression
 from jelly.errors import CannotJelly, TooLarge
+from jelly.foreign import expression_of_twisted, has_twisted_hook
 from jelly.interfaces import IJellyable
 from jelly.limits import Limits
 from jelly.refusals import cannot_be_sent
@@ -269,9 +270,10 @@ class Jellier:
 
     def _other(self, value: Any) -> Expression | _Stateful:
         """Return the expression of an object, or what is known of it before its state."""
-        if IJellyable.providedBy(value):
+        is_ours = IJellyable.providedBy(value)
+        if is_ours or has_twisted_hook(value):
             try:
-                return self._by_hooks(value)
+                return self._by_hooks(value) if is_ours else expression_of_twisted(value, self)
             except CannotJelly as error:
                 if error.culprit is None:
                     error.culprit = value

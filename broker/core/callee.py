@@ -17,6 +17,7 @@ from broker.core.dispatch import (
     as_call_error,
     call_method,
     check_condition,
+    check_hooked,
     checked_arguments,
     find_method,
     free_methods,
@@ -352,8 +353,10 @@ class Callee:
         """Return whether a call would run a method now, rather than make a task of it."""
         try:
             target = self._target(message)
+            if overrides_hook(target, "remoteMessageReceived"):
+                return True
             route = target.route()
-            if overrides_hook(target, "remoteMessageReceived") or not isinstance(route, Route):
+            if not isinstance(route, Route):
                 return True
             method = find_method(route, message.name, self._policy.dynamic_methods)
         except (KeyboardInterrupt, SystemExit):
@@ -441,8 +444,10 @@ class Callee:
                 message = with_expressions(message)
             else:
                 call.watched = self._translator.watch(message.args, message.kw)
-            call.is_read = call.was_run = True
+            call.is_read = True
             self.last_name = call.name
+            call_hook(enter, check_hooked, route, call.name)
+            call.was_run = True
             if call.due is not None:
                 enter = partial(enter, call_until, call.due)
             return call_hook(enter, route, self._host, call.name, message.args, message.kw)

@@ -25,6 +25,7 @@ __all__ = [
     "as_call_error",
     "call_method",
     "check_condition",
+    "check_hooked",
     "checked_arguments",
     "condition",
     "engine_hook",
@@ -114,10 +115,25 @@ def condition(check: Callable[[str], object]) -> Callable[[Hook], Hook]:
     return decorate
 
 
-def check_condition(method: Callable[..., Any], name: str) -> None:
+def check_condition(method: Any, name: str) -> None:
     """Raise what the conditions of a method raise, if it has any."""
     for check in getattr(method, "broker_conditions", ()):
         check(name)
+
+
+def check_hooked(hook: Any, name: str) -> None:
+    """Raise what the conditions raise of the methods that a hook of a class's own may call.
+
+    Such a hook looks for them itself, as one of Twisted's flavors does, which knows no conditions.
+
+    Args:
+        hook: a method of the object that is called, or of a view of it.
+        name: what the peer calls.
+    """
+    owner = getattr(hook, "__self__", None)
+    for cls in {type(owner), type(getattr(owner, "object", None))}:
+        for prefix in _PREFIXES:
+            check_condition(getattr(cls, f"{prefix}{name}", None), name)
 
 
 def free_methods(target: Any) -> tuple[tuple[Any, ...], Mapping[str, types.FunctionType]]:

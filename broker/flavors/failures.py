@@ -15,7 +15,7 @@ from broker.flavors.copyable import Copyable, RemoteCopy
 from broker.flavors.rebuilt import fields_to_send, rebuilt, surely_text, unsent
 from jelly.atoms import text_of
 from jelly.errors import MalformedJelly
-from jelly.interfaces import IJellyable
+from jelly.foreign import has_jelly_hook
 from jelly.printable import printable
 from jelly.registry import defaults
 
@@ -203,7 +203,7 @@ def shown_error(
     """
     failure = Failure.of(error)
     value = failure.value
-    if IJellyable.providedBy(value) or policy.security.isClassAllowed(type(value)):
+    if has_jelly_hook(value) or policy.security.isClassAllowed(type(value)):
         return value, None
     if isinstance(failure, CopyableFailure):
         return failure, None

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from memory import BrokerPair
+from twisted.spread import pb as twisted_pb
 from ways_in import WaysIn
 
 import broker
@@ -134,6 +135,53 @@ def test_published_hooks() -> None:
     pair = BrokerPair(HookedRoot())
     failure = pair.call("secret")
     assert failure.getErrorMessage() == "you may not call 'secret'"
+
+
+class TwistedDesk(twisted_pb.Avatar):  # type: ignore[misc]
+    """An avatar whose class has not been moved, but for the decorator."""
+
+    @broker.allow("admin")
+    def perspective_dismiss(self, name: str) -> str:
+        """For admins."""
+        return f"dismissed {name}"
+
+    def perspective_things(self) -> list[Any]:
+        """Return a reference and a view of Twisted's."""
+        return [TwistedSafe(), TwistedChair()]
+
+
+class TwistedSafe(twisted_pb.Referenceable):  # type: ignore[misc]
+    """A reference of Twisted's."""
+
+    @broker.allow("admin")
+    def remote_open(self) -> str:
+        """For admins."""
+        return "open"
+
+
+class TwistedChair(twisted_pb.Viewable):  # type: ignore[misc]
+    """A view of Twisted's."""
+
+    @broker.allow("admin")
+    def view_sit(self, perspective: Any) -> str:
+        """For admins."""
+        return "seated"
+
+
+@pytest.mark.parametrize("visitor", [ADMIN, GUEST])
+def test_flavors_of_twisteds(visitor: Any) -> None:
+    """A condition is set on the method, whoever's flavor looks for it."""
+    room, avatar = room_of(TwistedDesk(), visitor)
+    safe, chair = room.get(avatar.callRemote("things"))
+    outcomes = [
+        room.get(avatar.callRemote("dismiss", "eve")),
+        room.get(safe.callRemote("open")),
+        room.get(chair.callRemote("sit")),
+    ]
+    if visitor is ADMIN:
+        assert outcomes == ["dismissed eve", "open", "seated"]
+    else:
+        assert all(outcome.check(cred.Unauthorized) for outcome in outcomes)
 
 
 def test_before_the_arguments() -> None:
