@@ -7,7 +7,7 @@ SOURCES := pyproject.toml README.md $(shell find broker cred jelly -name '*.py')
 # Tests and benchmarks see the built wheel, never the checkout beside them.
 export PYTHONSAFEPATH := 1
 
-.PHONY: demo test system check vectors vocabulary bench profile logins attacks sim sim-bugs fuzz soak idle drains clean
+.PHONY: demo test system check vectors vocabulary bench profile logins attacks sim sim-bugs fuzz soak idle drains field clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/python -m broker demo
@@ -74,6 +74,10 @@ idle: $(VENV)/.installed $(VENV)/.test
 drains: $(VENV)/.installed $(VENV)/.test
 	$(BIN)/python tests/soak/run.py drains
 
+# Each program has a virtual environment of its own below build/field, which is kept.
+field: $(VENV)/.installed
+	$(BIN)/python tests/field/run.py $(addprefix --only=,$(ONLY)) $(if $(RECORD),--record)
+
 clean:
 	rm -rf $(VENV) build dist *.egg-info
 
@@ -83,7 +87,7 @@ $(VENV)/.pip:
 	@touch $@
 
 $(VENV)/.installed: $(VENV)/.pip $(SOURCES)
-	@rm -rf build
+	@rm -rf build/lib build/bdist.*
 	$(PIP) install '.[cli]'
 	$(PIP) install --force-reinstall --no-deps .
 	@touch $@

@@ -10,6 +10,7 @@ import twisted
 from differences import REASONS
 from rooms import OBJECTS
 from signatures import Difference
+from twisteds_tests import section
 from walker import Walk
 
 __all__ = [
@@ -105,7 +106,7 @@ def page_of(walks: list[Walk]) -> str:
     """Return the page."""
     parts = [_HEAD.format(version=twisted.__version__), *_summary(walks)]
     parts += (part for walk in walks if walk.differences for part in _room(walk))
-    parts += _field()
+    parts += [*_field(), "\n", *section()]
     return "".join(parts)
 
 

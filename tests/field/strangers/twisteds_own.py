@@ -1,0 +1,102 @@
+"""What Twisted itself has built on Perspective Broker: distributed web servers, and words.
+
+The tests are Twisted's own, of the installed version. Copies of a module and of its tests have
+their imports moved, and stand in for the two while trial runs.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Collection, Iterator
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from twisteds_tests import REASONS
+
+from strangers.environments import Environment
+from strangers.moving import PB_ALONE, PB_AND_DEFER, move_file
+from strangers.processes import Failed, Program
+from strangers.rows import Row
+
+__all__ = ["TwistedsOwn"]
+
+PROGRAM = Path(__file__).resolve().parents[1] / "programs" / "own_tests.py"
+
+SUITES = {
+    "twisted.web.distrib": "twisted.web.test.test_distrib",
+    "twisted.words.service": "twisted.words.test.test_service",
+}
+PAIRINGS: dict[str, Collection[str]] = {
+    "Twisted's": (),
+    "PB moved": PB_ALONE,
+    "PB moved, with defer": PB_AND_DEFER,
+}
+SECONDS = 60.0
+
+
+class TwistedsOwn:
+    """Both suites, each in each pairing."""
+
+    name = "Twisted's own"
+    # Where pyOpenSSL is installed, as it is with this library, Twisted wants all of its extra.
+    requirements = ("Twisted[tls]>=24.11",)
+    distributions = ("Twisted",)
+
+    def __init__(self, environment: Environment, folder: Path) -> None:
+        self._environment = environment
+
+    def rows(self) -> Iterator[Row]:
+        """Run both suites in each pairing."""
+        for module, tests in SUITES.items():
+            known = REASONS.get(tests, {})
+            for pairing, modules in PAIRINGS.items():
+                row = Row(f"{module}, its own tests", pairing)
+                with row.shown(), TemporaryDirectory() as folder:
+                    copies = [
+                        f"{name}={_moved_copy(self._environment, Path(folder), name, modules)}"
+                        for name in (module, tests)
+                    ]
+                    expected = set(known) if modules else set()
+                    row.tell(_run(self._environment, Path(folder), [tests, *copies], expected))
+                yield row
+
+
+def _moved_copy(
+    environment: Environment, folder: Path, name: str, modules: Collection[str]
+) -> Path:
+    copy = folder / f"{name}.py"
+    shutil.copy(_file(environment, name), copy)
+    move_file(copy, modules)
+    return copy
+
+
+def _file(environment: Environment, name: str) -> Path:
+    package, _, last = name.rpartition(".")
+    return environment.installed(package) / f"{last}.py"
+
+
+def _run(environment: Environment, folder: Path, arguments: list[str], expected: set[str]) -> str:
+    """Run tests, of which those of the expected names fail; say how many pass.
+
+    Raises:
+        Failed: others do, or one of these passes.
+    """
+    command = [environment.python, PROGRAM, *arguments]
+    with Program("trial", command, folder) as trial:
+        # It fails where a test does; which those are is printed.
+        with suppress(Failed):
+            trial.wait(SECONDS)
+        printed = "\n".join(trial.printed)
+        ran = re.search(r"^Ran (\d+) tests", printed, re.M)
+        if ran is None:
+            raise trial.failed("did not run all tests")
+        marks = dict(re.findall(r"(test\w+) \.\.\..*?\[(\w+)\]", printed, re.S))
+        failed = {name for name, mark in marks.items() if mark != "OK"}
+        told = f"{int(ran[1]) - len(failed)} of {ran[1]} pass"
+        if failed != expected or len(marks) != int(ran[1]):
+            raise Failed(
+                f"{told}; those that fail are {sorted(failed)}, and not {sorted(expected)}"
+            )
+    return told + "".join(f"; `{name}` does not" for name in sorted(failed))
