@@ -20,15 +20,16 @@ import sys
 from collections.abc import Generator
 from functools import cache, cached_property
 from io import StringIO
-from types import MappingProxyType, TracebackType
+from types import TracebackType
 from typing import Any, Final, NoReturn, Protocol, TypeAlias
+
+from broker.twisted_bases import subclass_of_twisted
 
 __all__ = [
     "PUBLISHED_NAMES",
     "WIRE_NAME",
     "Failure",
     "NoCurrentExceptionError",
-    "published_to_ours",
     "qual",
     "wire_name",
 ]
@@ -88,8 +89,6 @@ _MOST_TEXT = 64 * 1024
 WIRE_NAME: Final = "_broker_wire_name"
 """The attribute of a class that holds the name which it was registered under."""
 
-_OUR_NAMES = MappingProxyType({published: ours for ours, published in PUBLISHED_NAMES.items()})
-
 
 def qual(cls: type[Any]) -> str:
     """Return the dotted name of `cls`, which it has on the wire unless it was given another.
@@ -106,14 +105,6 @@ def wire_name(cls: type[Any]) -> str:
     return qual(cls) if given is None else given
 
 
-def published_to_ours(name: str) -> str:
-    """Return the dotted name under which this package has the published class `name`.
-
-    A name that is not published is returned unchanged.
-    """
-    return _OUR_NAMES.get(name, name)
-
-
 class NoCurrentExceptionError(Exception):
     """A Failure was asked for without an exception, and none is being handled (published)."""
 
@@ -122,7 +113,12 @@ class _Writable(Protocol):
     def write(self, text: str, /) -> object: ...
 
 
-class Failure(BaseException):
+class _Raisable(BaseException):
+    """The first base of Failure, of which `subclass_of_twisted` says why there is one."""
+
+
+@subclass_of_twisted("twisted.python.failure.Failure")
+class Failure(_Raisable):
     """An exception that is kept, passed on and asked about (published).
 
     Without arguments it keeps the exception being handled. `exc_value` may also be another
@@ -167,8 +163,8 @@ class Failure(BaseException):
         self.value = exc_value
         self.type = exc_type or exc_value.__class__
         self.tb = exc_tb or getattr(exc_value, "__traceback__", None)
-        if captureVars:
-            self.captureVars = True
+        # Always in the dict, which Twisted's Failure takes over as it is from one that was raised.
+        self.captureVars = bool(captureVars)
 
     @classmethod
     def of(cls, thing: Any) -> Failure:
@@ -193,9 +189,12 @@ class Failure(BaseException):
 
     @cached_property
     def parents(self) -> list[str]:
-        """The wire names of the exception's class and of its bases, in method resolution order."""
+        """The wire names of the exception's class and of its bases, in method resolution order.
+
+        Each is there once, although a class of ours may have Twisted's of the same name as a base.
+        """
         if isinstance(self.type, type):
-            return [wire_name(base) for base in self.type.__mro__]
+            return list(dict.fromkeys(wire_name(base) for base in self.type.__mro__))
         return [self.type]
 
     @cached_property
@@ -372,6 +371,9 @@ class Failure(BaseException):
         state = {**self.__dict__, **state, "pickled": True}
         state.pop("together", None)
         return state
+
+    # Not that of Twisted's Failure, which keeps its state under other names.
+    __setstate__ = BaseException.__setstate__
 
     def __reduce__(self) -> tuple[Any, ...]:
         return copyreg.__newobj__, (self.__class__,), self.__getstate__()  # type: ignore[attr-defined]

@@ -25,6 +25,7 @@ from broker.defer.errors import (
     QueueUnderflow,
     TimeoutError,
 )
+from broker.defer.foreign import is_twisted_deferred
 from broker.defer.locks import DeferredLock, DeferredQueue, DeferredSemaphore
 from broker.failure import Failure
 
@@ -133,10 +134,14 @@ def drive(coroutine: Coroutine[Any, Any, T], context: Context | None = None) -> 
 def ensureDeferred(coro: Any) -> Deferred[Any]:
     """Return a Deferred as it is, and run a coroutine or generator as `drive` does (published).
 
+    For a Deferred of Twisted's it returns one of ours that ends as that does.
+
     Raises:
         NotACoroutineError: `coro` is none of these.
     """
-    return coro if isinstance(coro, Deferred) else Deferred.fromCoroutine(coro)
+    if isinstance(coro, Deferred) or is_twisted_deferred(coro):
+        return to_deferred(coro)
+    return Deferred.fromCoroutine(coro)
 
 
 def inlineCallbacks(

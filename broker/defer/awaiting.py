@@ -8,6 +8,8 @@ of ``d`` and yields it. Whoever drives the coroutine takes it from there:
   stop waiting, and `result` when woken up. The loop is asked for only then, of the asyncio that
   the Task has imported: this module needs none.
 - Our own `broker.defer.driver` calls `when_done`, and is resumed at once.
+- Twisted's driver, of ``inlineCallbacks`` and of coroutines, takes a Bridge for a Deferred, since
+  it is registered as one. It calls `addBoth`, and `cancel` to stop waiting.
 
 A Bridge sees the result at its place in the chain, lets it pass on unchanged, and wakes its one
 awaiter. Of several Bridges on one Deferred the last to be cancelled cancels the Deferred; it stays
@@ -18,19 +20,28 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn, Protocol, Self
 
 from broker.defer.errors import CancelledError
 from broker.defer.foreign import PLAIN
+from broker.defer.registered import deferred_of_twisted, register_subclass
 from broker.failure import Failure
 
-__all__ = ["PENDING", "Awaited", "Bridge", "TaskBridge", "is_asyncio_cancellation", "running_loop"]
+__all__ = [
+    "PENDING",
+    "Awaited",
+    "Bridge",
+    "TaskBridge",
+    "is_asyncio_cancellation",
+    "refuse_ignored",
+    "running_loop",
+]
 
 
 class Awaited(Protocol):
     """What a Bridge needs of its Deferred."""
 
-    _callbacks: list[Any] | None
+    _items: list[Any] | None
 
     def cancel(self) -> None:
         """Ask for an early end."""
@@ -47,6 +58,12 @@ class _NoOutcome:
 
 PENDING = _NoOutcome()
 
+_IGNORED = (
+    "a coroutine that awaits a Deferred was resumed without a result: what drives it is neither"
+    " asyncio nor Twisted nor broker.defer; give it d.asTwisted() or d.asFuture(loop), whichever it"
+    " can wait for"
+)
+
 
 def running_loop() -> Any:
     """Return the asyncio loop that runs in this thread, or None; never imports asyncio."""
@@ -60,6 +77,7 @@ def is_asyncio_cancellation(exc: BaseException) -> bool:
     return exceptions is not None and isinstance(exc, exceptions.CancelledError)
 
 
+@deferred_of_twisted
 class Bridge:
     """One awaiter of one Deferred, seen by its driver as a future.
 
@@ -77,10 +95,10 @@ class Bridge:
         self.outcome: Any = PENDING
         self._loop: Any = None
         self._wakeups: list[tuple[Callable[[Any], object], Any]] | None = None
-        if deferred._callbacks is None:
-            deferred._callbacks = [self]
+        if deferred._items is None:
+            deferred._items = [self]
         else:
-            deferred._callbacks.append(self)
+            deferred._items.append(self)
 
     # What the Deferred calls.
 
@@ -114,9 +132,16 @@ class Bridge:
 
     def withdraw(self) -> None:
         """Leave the Deferred's chain: the awaiter has gone, and nobody cancels anything."""
-        callbacks = self._deferred._callbacks
+        callbacks = self._deferred._items
         if callbacks is not None and self in callbacks:
             callbacks.remove(self)
+
+    # What the driver of Twisted's coroutines calls, and `cancel`.
+
+    def addBoth(self, callback: Callable[..., object], *args: Any, **kwargs: Any) -> Self:
+        """Call ``callback(outcome, *args, **kwargs)`` once, with a result or a Failure."""
+        self.when_done(lambda _: callback(self.outcome, *args, **kwargs))
+        return self
 
     # What an asyncio Task calls.
 
@@ -139,9 +164,15 @@ class Bridge:
             self._wake()
 
     def cancel(self, msg: Any = None) -> bool:
-        """Stop waiting: the awaiter gets asyncio's CancelledError. False if there is an outcome."""
+        """Stop waiting: a Task gets asyncio's CancelledError. False if there is an outcome.
+
+        The driver of Twisted's coroutines gets what `interrupt` leads to.
+        """
         if self.outcome is not PENDING:
             return False
+        if self._loop is None and self._wakeups is not None:
+            self.interrupt()
+            return True
         is_last = self._is_last()
         self.outcome = _NoOutcome(msg)
         if self._wakeups is not None:
@@ -183,15 +214,12 @@ class Bridge:
 
     def _raise_no_outcome(self, outcome: _NoOutcome) -> NoReturn:
         if outcome is PENDING:
-            raise RuntimeError(
-                "a coroutine that awaits a Deferred is driven by something other than asyncio"
-                " and broker.defer; give Twisted's driver d.asTwisted()"
-            )
+            raise RuntimeError(_IGNORED)
         exceptions = sys.modules["asyncio.exceptions"]
         raise exceptions.CancelledError(*(() if outcome.message is None else (outcome.message,)))
 
     def _is_last(self) -> bool:
-        for item in self._deferred._callbacks or ():
+        for item in self._deferred._items or ():
             if isinstance(item, Bridge) and item is not self and item.outcome is PENDING:
                 return False
         return True
@@ -206,6 +234,7 @@ class Bridge:
                 loop.call_soon(callback, self, context=context)
 
 
+@register_subclass
 class TaskBridge(Bridge):
     """The Bridge of a Task that was made of the Deferred itself: ``create_task(d)``.
 
@@ -226,3 +255,29 @@ class TaskBridge(Bridge):
             raise StopIteration(super().result())
         finally:
             del outcome, self
+
+    def ending(self) -> Failure:
+        """Return what `result` raises: what a driver that resumes at once throws into the Deferred.
+
+        It resumes it within the chain, where `send` finds no result yet.
+        """
+        try:
+            self.result()
+        except BaseException as exc:  # noqa: BLE001 - it is handed to the driver
+            return Failure(exc)
+
+    def addBoth(self, callback: Callable[..., object], *args: Any, **kwargs: Any) -> Self:
+        """Call ``callback(failure, *args, **kwargs)`` once with the `ending`."""
+        self.when_done(lambda _: callback(self.ending(), *args, **kwargs))
+        return self
+
+
+def refuse_ignored(items: list[Any] | None) -> None:
+    """Raise RuntimeError if one of these items is a TaskBridge for which nobody waits.
+
+    Whoever is given one asks to be woken before anything else happens. Who does not, and takes
+    another step, would take the same step for ever.
+    """
+    for item in items or ():
+        if isinstance(item, TaskBridge) and item.outcome is PENDING and item._wakeups is None:
+            raise RuntimeError(_IGNORED)

@@ -22,21 +22,22 @@ from typing import Any, ClassVar, Self, TypeVar
 from broker.defer.awaiting import Bridge
 from broker.defer.driver import Driver
 from broker.defer.errors import AlreadyCalledError, CancelledError
-from broker.defer.foreign import PLAIN, is_twisted_deferred, is_twisted_failure
+from broker.defer.foreign import PLAIN, failure_of, is_twisted_deferred, is_twisted_failure
+from broker.defer.twisted_view import TwistedView
 from broker.defer.unhandled import Unhandled
 from broker.failure import Failure
 
 __all__ = ["Chain", "adopt"]
 
 
-class Chain:
+class Chain(TwistedView):
     """The part of a Deferred that is fired, paused, cancelled and run; see `defer.deferred`."""
 
     __slots__ = (
         "__weakref__",
-        "_callbacks",
         "_canceller",
         "_is_running",
+        "_items",
         "_swallows_one",
         "_unhandled",
         "called",
@@ -52,7 +53,7 @@ class Chain:
     def __init__(self, canceller: Callable[[Any], object] | None = None):
         self.called = False
         self.paused = 0
-        self._callbacks: list[Any] | None = None
+        self._items: list[Any] | None = None
         self._canceller: Callable[[Any], object] | Driver | None = canceller
         self._is_running = False
         self._swallows_one = False
@@ -69,22 +70,22 @@ class Chain:
         Raises:
             AlreadyCalledError: it has been fired; after `cancel` without a canceller, one late
                 result is accepted and dropped.
-            TypeError: `result` is a Deferred.
+            TypeError: `result` is a Deferred, of ours or of Twisted's.
         """
         if self.called:
             self._refuse()
             return
         if result.__class__ not in PLAIN:
-            if isinstance(result, Chain):
+            if isinstance(result, Chain) or is_twisted_deferred(result):
                 raise TypeError("a Deferred is fired with a result, not with a Deferred")
             if is_twisted_failure(result):
-                result = Failure.of(result)
+                result = failure_of(result)
         if self.debug:
             self._debug_info().keep_invoker()
         self.called = True
         self._canceller = None  # it often refers back to us
         self.result = result
-        callbacks = self._callbacks
+        callbacks = self._items
         if isinstance(result, Failure):
             self._run()
         elif callbacks is not None:
@@ -101,7 +102,7 @@ class Chain:
             AlreadyCalledError: as for `callback`.
             NoCurrentExceptionError: no argument, and no exception is being handled.
         """
-        self.callback(Failure() if fail is None else Failure.of(fail))
+        self.callback(Failure() if fail is None else failure_of(fail))
 
     def pause(self) -> None:
         """Stop running the chain until `unpause`."""
@@ -139,10 +140,10 @@ class Chain:
     # Running the chain.
 
     def _add(self, item: Any) -> Self:
-        if self._callbacks is None:
-            self._callbacks = [item]
+        if self._items is None:
+            self._items = [item]
         else:
-            self._callbacks.append(item)
+            self._items.append(item)
         if self.called:
             self._run()
         return self
@@ -164,7 +165,7 @@ class Chain:
         """Run the chain to its end, or until it waits, or return the Deferred that it woke."""
         if self.paused or self._is_running:
             return None
-        callbacks = self._callbacks
+        callbacks = self._items
         seen = None
         self._is_running = True
         try:
@@ -212,13 +213,14 @@ class Chain:
             self.result = Failure(exc)
             return not self.paused
         if result.__class__ not in PLAIN:
-            if is_twisted_deferred(result):
-                result = adopt(result, Chain)
             if isinstance(result, Chain):
                 self._take_from(result)
                 return not self.paused
+            if is_twisted_deferred(result):
+                self._take_from(adopt(result, Chain))
+                return not self.paused
             if is_twisted_failure(result):
-                result = Failure.of(result)
+                result = failure_of(result)
         self.result = result
         return not self.paused
 

@@ -20,11 +20,18 @@ from typing import (
     overload,
 )
 
-from broker.defer.awaiting import PENDING, Bridge, TaskBridge, is_asyncio_cancellation
+from broker.defer.awaiting import (
+    PENDING,
+    Bridge,
+    TaskBridge,
+    is_asyncio_cancellation,
+    refuse_ignored,
+)
 from broker.defer.chain import Chain, adopt
 from broker.defer.driver import Driver, awaiting_yields
 from broker.defer.errors import CancelledError, NotACoroutineError, TimeoutError
 from broker.defer.foreign import PLAIN, TwistedObserver, is_twisted_deferred
+from broker.defer.registered import deferred_of_twisted, register_subclass
 from broker.failure import Failure
 
 __all__ = ["Clock", "Deferred", "invoke", "to_deferred"]
@@ -53,6 +60,7 @@ class Clock(Protocol):
         """Call `function` in `delay` seconds."""
 
 
+@deferred_of_twisted
 class Deferred(Chain, _Base[T]):
     """A result that may come later (published); it can be awaited.
 
@@ -73,6 +81,10 @@ class Deferred(Chain, _Base[T]):
     """
 
     __slots__ = ()
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        register_subclass(cls)
 
     # Adding to the chain.
 
@@ -224,6 +236,7 @@ class Deferred(Chain, _Base[T]):
                 raise StopIteration(self._settled())
             finally:
                 del self
+        refuse_ignored(self._items)
         return TaskBridge(self)
 
     def throw(self, typ: Any, val: Any = None, tb: TracebackType | None = None, /) -> Any:

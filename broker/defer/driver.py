@@ -12,9 +12,9 @@ from contextvars import Context, copy_context
 from types import CoroutineType, GeneratorType
 from typing import Any, Protocol
 
-from broker.defer.awaiting import Bridge, is_asyncio_cancellation, running_loop
+from broker.defer.awaiting import Bridge, TaskBridge, is_asyncio_cancellation, running_loop
 from broker.defer.errors import CancelledError
-from broker.defer.foreign import is_twisted_deferred, is_twisted_failure
+from broker.defer.foreign import failure_of, is_twisted_deferred, is_twisted_failure
 from broker.failure import Failure
 
 __all__ = ["Driver", "ReturnValue", "awaiting_yields"]
@@ -125,14 +125,17 @@ class Driver:
         problem = f"a coroutine run by broker.defer cannot await a {type(yielded).__name__}"
         return self._coroutine.throw, TypeError(problem)
 
-    def _resume(self, _done: Any) -> None:
+    def _resume(self, done: Any) -> None:
+        if isinstance(done, TaskBridge):
+            self._step(self._coroutine.throw, done.ending().as_exception())
+            return
         # The awaitable itself, resumed, returns or raises its result.
         self._step(self._coroutine.send, None)
 
     def _resume_with(self, result: Any) -> None:
         """Go on with what a Deferred of Twisted's was fired with, and consume it."""
         if is_twisted_failure(result):
-            self._step(self._coroutine.throw, Failure.of(result).as_exception())
+            self._step(self._coroutine.throw, failure_of(result).as_exception())
         else:
             self._step(self._coroutine.send, result)
 

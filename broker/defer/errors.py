@@ -6,6 +6,9 @@ import builtins
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from broker.failure import WIRE_NAME
+from broker.twisted_bases import subclass_of_twisted
+
 if TYPE_CHECKING:
     from broker.failure import Failure
 
@@ -21,19 +24,42 @@ __all__ = [
 ]
 
 
-class AlreadyCalledError(Exception):
+# The first bases of the errors, of which `subclass_of_twisted` says why there are any. No peer gets
+# to know of them.
+
+
+class _Exception(Exception):
+    pass
+
+
+class _TimeoutError(builtins.TimeoutError):
+    pass
+
+
+class _TypeError(TypeError):
+    pass
+
+
+for _base in (_Exception, _TimeoutError, _TypeError):
+    setattr(_base, WIRE_NAME, f"builtins.{_base.__name__[1:]}")
+
+
+@subclass_of_twisted("twisted.internet.defer.AlreadyCalledError")
+class AlreadyCalledError(_Exception):
     """The Deferred already had its result (published)."""
 
     __module__ = "broker.defer"
 
 
-class CancelledError(Exception):
+@subclass_of_twisted("twisted.internet.defer.CancelledError")
+class CancelledError(_Exception):
     """The Deferred was cancelled (published)."""
 
     __module__ = "broker.defer"
 
 
-class TimeoutError(builtins.TimeoutError):
+@subclass_of_twisted("twisted.internet.defer.TimeoutError")
+class TimeoutError(_TimeoutError):
     """The Deferred had no result in time (published); its first argument is the time in seconds."""
 
     __module__ = "broker.defer"
@@ -42,13 +68,15 @@ class TimeoutError(builtins.TimeoutError):
         return f"no result within {self.args[0]} seconds" if self.args else "no result in time"
 
 
-class NotACoroutineError(TypeError):
+@subclass_of_twisted("twisted.internet.defer.NotACoroutineError")
+class NotACoroutineError(_TypeError):
     """A coroutine was expected (published)."""
 
     __module__ = "broker.defer"
 
 
-class FirstError(Exception):
+@subclass_of_twisted("twisted.internet.defer.FirstError")
+class FirstError(_Exception):
     """The first failure in a list of Deferreds (published).
 
     Attributes:
@@ -59,7 +87,7 @@ class FirstError(Exception):
     __module__ = "broker.defer"
 
     def __init__(self, failure: Failure, index: int):
-        super().__init__(failure, index)
+        Exception.__init__(self, failure, index)
         self.subFailure = failure
         self.index = index
 
@@ -70,7 +98,8 @@ class FirstError(Exception):
         return f"FirstError[#{self.index}, {self.subFailure}]"
 
 
-class FailureGroup(Exception):
+@subclass_of_twisted("twisted.internet.defer.FailureGroup")
+class FailureGroup(_Exception):
     """All Deferreds of a race failed (published).
 
     Attributes:
@@ -80,20 +109,22 @@ class FailureGroup(Exception):
     __module__ = "broker.defer"
 
     def __init__(self, failures: Sequence[Failure]):
-        super().__init__(failures)
+        Exception.__init__(self, failures)
         self.failures = failures
 
     def __str__(self) -> str:
         return "; ".join(repr(failure.value) for failure in self.failures)
 
 
-class QueueOverflow(Exception):
+@subclass_of_twisted("twisted.internet.defer.QueueOverflow")
+class QueueOverflow(_Exception):
     """The queue holds as many objects as it may (published)."""
 
     __module__ = "broker.defer"
 
 
-class QueueUnderflow(Exception):
+@subclass_of_twisted("twisted.internet.defer.QueueUnderflow")
+class QueueUnderflow(_Exception):
     """As many Deferreds wait for the queue as may (published)."""
 
     __module__ = "broker.defer"

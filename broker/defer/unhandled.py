@@ -47,6 +47,15 @@ class Unhandled:
         """Hold no failure any more: the chain has gone on with a result."""
         self.failure = self.seen = None
 
+    @property
+    def failResult(self) -> Failure | None:
+        """The failure, by the name that Twisted's Deferreds know it by, who set it to None."""
+        return self.failure
+
+    @failResult.setter
+    def failResult(self, failure: None) -> None:
+        self.forget()
+
     def stacks(self) -> str:
         """Return the stacks kept while debugging, as text."""
         text = ""

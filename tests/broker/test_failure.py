@@ -16,7 +16,6 @@ from broker.failure import (
     PUBLISHED_NAMES,
     Failure,
     NoCurrentExceptionError,
-    published_to_ours,
     qual,
 )
 
@@ -49,13 +48,12 @@ def test_our_name(ours):
     """Every name of ours in the table leads to a class, and that class has the published name."""
     module, _, name = ours.rpartition(".")
     assert PUBLISHED_NAMES[ours] == qual(getattr(importlib.import_module(module), name))
-    assert ours == published_to_ours(PUBLISHED_NAMES[ours])
+    assert list(PUBLISHED_NAMES.values()).count(PUBLISHED_NAMES[ours]) == 1
 
 
 def test_unpublished_names():
-    """A class that is not published has its own dotted name, there and back."""
+    """A class that is not published has its own dotted name."""
     assert qual(ValueError) == "builtins.ValueError"
-    assert published_to_ours("builtins.ValueError") == "builtins.ValueError"
 
 
 def test_current_exception():

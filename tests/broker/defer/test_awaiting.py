@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from broker.defer import Deferred
+from broker.defer import CancelledError, Deferred
 from broker.defer.awaiting import Bridge, TaskBridge, is_asyncio_cancellation, running_loop
 
 
@@ -93,6 +93,56 @@ def test_when_done():
     assert seen == [bridge, bridge]
     bridge.interrupt()
     assert bridge.result() == 1
+
+
+def test_cancelled_by_twisted():
+    """A driver as Twisted's, which waits with addBoth and cancels, gets the end at once."""
+    deferred, seen = Deferred(), []
+    bridge = Bridge(deferred)
+    bridge.addBoth(lambda result, more: seen.append((result.type, more)), 1)
+    assert bridge.cancel()
+    assert seen == [(CancelledError, 1)]
+    assert deferred.called
+    assert not bridge.cancel()
+
+
+def test_one_of_two_cancelled_by_twisted():
+    """Where somebody else awaits the Deferred, only the awaiter that is cancelled ends."""
+    deferred, seen = Deferred(), []
+    bridge, other = Bridge(deferred), Bridge(deferred)
+    bridge.addBoth(seen.append)
+    assert bridge.cancel()
+    assert [failure.type for failure in seen] == [CancelledError]
+    assert not deferred.called
+    deferred.callback(1)
+    assert other.result() == 1
+    assert len(seen) == 1
+
+
+def test_task_bridge_for_a_driver_that_resumes_at_once():
+    """Such a driver gets what it can throw in: the return of a coroutine, or the fault."""
+    deferred, failing, seen = Deferred(), Deferred(), []
+    TaskBridge(deferred).addBoth(seen.append)
+    TaskBridge(failing).addBoth(seen.append)
+    deferred.callback("result")
+    failing.errback(KeyError("fault"))
+    assert [type(failure.value) for failure in seen] == [StopIteration, KeyError]
+    assert seen[0].value.value == "result"
+
+
+async def wait(deferred):
+    """Await, as a coroutine."""
+    return await deferred
+
+
+@pytest.mark.parametrize("as_coroutine", [wait, lambda deferred: deferred])
+@pytest.mark.parametrize("sent", [None, "what was yielded"])
+def test_driver_that_does_not_wait(as_coroutine, sent):
+    """Whoever resumes a coroutine without having waited is told so, and does not spin."""
+    coroutine = as_coroutine(Deferred())
+    yielded = coroutine.send(None)
+    with pytest.raises(RuntimeError, match="asTwisted"):
+        coroutine.send(sent and yielded)
 
 
 def test_no_loop():

@@ -200,7 +200,7 @@ def test_two_awaiters(run, as_task):
         await turn()
         assert first.cancelled()
         assert not deferred.called
-        assert len(deferred._callbacks) == 1
+        assert len(deferred._items) == 1
         deferred.callback(1)
         assert await second == 1
 
@@ -328,7 +328,7 @@ def test_closed_awaiter_leaves_the_chain():
     coroutine = wait(deferred)
     coroutine.send(None)
     coroutine.close()
-    assert deferred._callbacks == []
+    assert deferred._items == []
     deferred.close()
     assert not deferred.called
 

@@ -284,3 +284,18 @@ def test_yield_from_a_deferred():
     result = work()
     later.callback(3)
     assert result.result == 3
+
+
+@pytest.mark.parametrize("is_fired", [True, False])
+def test_a_deferred_as_a_coroutine(is_fired):
+    """A Deferred that is driven as a coroutine gives its result, or its fault."""
+    deferred, failing = Deferred(), Deferred()
+    if is_fired:
+        deferred.callback(1)
+        failing.errback(KeyError("fault"))
+    driven = [Deferred.fromCoroutine(each) for each in (deferred, failing)]
+    if not is_fired:
+        deferred.callback(1)
+        failing.errback(KeyError("fault"))
+    assert driven[0].result == 1
+    assert driven[1].addErrback(lambda failure: failure.type).result is KeyError

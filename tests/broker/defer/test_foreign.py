@@ -7,7 +7,19 @@ from twisted.internet import defer as twisted_defer
 from twisted.internet import error
 from twisted.python import failure as twisted_failure
 
-from broker.defer import CancelledError, Deferred, fail, maybeDeferred, succeed
+from broker.defer import (
+    CancelledError,
+    Deferred,
+    DeferredList,
+    DeferredLock,
+    ensureDeferred,
+    fail,
+    gatherResults,
+    inlineCallbacks,
+    maybeDeferred,
+    race,
+    succeed,
+)
 from broker.defer.foreign import is_twisted_deferred, is_twisted_failure
 from broker.errors import ConnectionLost
 from broker.failure import Failure
@@ -21,11 +33,14 @@ def outcome(deferred):
 
 
 def test_recognised():
-    """Deferreds and Failures of Twisted's are told from ours and from others."""
-    assert is_twisted_deferred(twisted_defer.Deferred())
-    assert is_twisted_deferred(twisted_defer.DeferredList([]))
-    assert is_twisted_failure(twisted_failure.Failure(ValueError()))
-    for other in (Deferred(), Failure(ValueError()), ValueError(), 1):
+    """Deferreds of Twisted's are told from ours; Failures, which ours are, from other things."""
+    for deferred in (twisted_defer.Deferred(), twisted_defer.DeferredList([])):
+        assert is_twisted_deferred(deferred)
+        assert not is_twisted_failure(deferred)
+    for failure in (twisted_failure.Failure(ValueError()), Failure(ValueError())):
+        assert is_twisted_failure(failure)
+        assert not is_twisted_deferred(failure)
+    for other in (Deferred(), ValueError(), 1):
         assert not is_twisted_deferred(other)
         assert not is_twisted_failure(other)
 
@@ -48,16 +63,42 @@ def test_callback_returns_a_twisted_deferred():
     ours[2].cancel()
     assert outcome(ours[0]) == "result"
     assert outcome(ours[1]) is KeyError
-    assert outcome(ours[2]) is twisted_defer.CancelledError
+    assert outcome(ours[2]) is CancelledError
     assert theirs[2].called
 
 
-def test_cancelled_by_twisted_is_trapped():
-    """The CancelledError of Twisted's is found when ours is asked for."""
-    theirs = twisted_defer.Deferred()
-    ours = maybeDeferred(lambda: theirs)
+def test_cancelled_by_twisted():
+    """The CancelledError of Twisted's is trapped as ours, and caught as ours."""
+    theirs = [twisted_defer.Deferred() for _ in range(2)]
+    ours = maybeDeferred(lambda: theirs[0])
     ours.cancel()
     assert ours.addErrback(lambda failure: failure.check(CancelledError)).result is CancelledError
+
+    @inlineCallbacks
+    def wait():
+        try:
+            yield theirs[1]
+        except CancelledError as error:
+            return error.args
+
+    waiting = wait()
+    theirs[1].errback(twisted_defer.CancelledError("enough"))
+    assert waiting.result == ("enough",)
+
+
+def test_not_fired_with_a_deferred():
+    """A Deferred of Twisted's is no result to fire ours with."""
+    with pytest.raises(TypeError, match="not with a Deferred"):
+        Deferred().callback(twisted_defer.Deferred())
+
+
+def test_ensured():
+    """ensureDeferred takes a Deferred of Twisted's, and gives one of ours."""
+    theirs = twisted_defer.Deferred()
+    ours = ensureDeferred(theirs)
+    assert isinstance(ours, Deferred)
+    theirs.callback(1)
+    assert outcome(ours) == 1
 
 
 @pytest.mark.parametrize(
@@ -89,8 +130,9 @@ def test_as_twisted_failure(caplog):
     """asTwisted fails with a Failure of Twisted's, trapped by Twisted's names, logged nowhere."""
     ours = fail(ConnectionLost())
     seen = []
-    ours.asTwisted().addErrback(seen.append)
+    theirs = ours.asTwisted().addErrback(seen.append)
     assert isinstance(seen[0], twisted_failure.Failure)
+    assert type(theirs) is twisted_defer.Deferred
     assert seen[0].check("twisted.internet.error.ConnectionLost")
     assert seen[0].value is ours.result.value
     del ours
@@ -98,13 +140,13 @@ def test_as_twisted_failure(caplog):
 
 
 def test_cancel_of_as_twisted():
-    """Cancelling the Deferred of Twisted's cancels ours; it ends with its own CancelledError."""
+    """Cancelling the Deferred of Twisted's cancels ours; it ends with Twisted's error."""
     calls = []
     ours = Deferred(calls.append)
     theirs = ours.asTwisted()
     theirs.cancel()
     assert calls == [ours]
-    assert outcome(theirs) is twisted_defer.CancelledError
+    assert issubclass(outcome(theirs), twisted_defer.CancelledError)
 
 
 def test_as_twisted_is_trapped_by_classes_of_both():
@@ -143,3 +185,50 @@ def test_adopted_and_cancelled_here():
     ours.callback("fired here")
     theirs.callback("late")
     assert ours.result == "fired here"
+
+
+def by_generator(theirs):
+    """Yield it in a generator of ours."""
+
+    @inlineCallbacks
+    def run():
+        return (yield theirs)
+
+    return run()
+
+
+WAYS = {
+    "DeferredList": lambda theirs: DeferredList([theirs], consumeErrors=True).addCallback(
+        lambda pairs: pairs[0][1]
+    ),
+    "gatherResults": lambda theirs: gatherResults([theirs], consumeErrors=True).addCallbacks(
+        lambda results: results[0], lambda failure: failure.value.subFailure
+    ),
+    "race": lambda theirs: race([theirs]).addCallbacks(
+        lambda pair: pair[1], lambda failure: failure.value.failures[0]
+    ),
+    "lock": lambda theirs: DeferredLock().run(lambda: theirs),
+    "generator": by_generator,
+    "maybeDeferred": lambda theirs: maybeDeferred(lambda: theirs),
+    "callback": lambda theirs: succeed(None).addCallback(lambda _: theirs),
+    "errback": lambda theirs: fail(KeyError()).addErrback(lambda _: theirs),
+}
+
+
+@pytest.mark.parametrize("is_fired", [True, False])
+@pytest.mark.parametrize("way", WAYS)
+def test_twisted_deferreds_in_our_functions(way, is_fired):
+    """A Deferred of Twisted's does in each of our functions what one of ours does."""
+    theirs, failing = twisted_defer.Deferred(), twisted_defer.Deferred()
+
+    def fire():
+        theirs.callback("result")
+        failing.errback(KeyError("fault"))
+
+    if is_fired:
+        fire()
+    ours = [WAYS[way](each) for each in (theirs, failing)]
+    if not is_fired:
+        assert not any(each.called and not each.paused for each in ours)
+        fire()
+    assert [outcome(each) for each in ours] == ["result", KeyError]

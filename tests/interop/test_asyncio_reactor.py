@@ -1,0 +1,32 @@
+"""Deferreds of ours on Twisted's asyncio reactor, where asyncio's tasks and Twisted await them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from peers import Peer
+
+SEEN: dict[str, Any] = {
+    "by_task": [1, 2, 3, [4, 5], 6, 7, 8, True, "timed out"],
+    "by_twisted": [1, 2, 9, [3, 4]],
+    "by_both": ["shared"] * 3,
+    # Twisted's coroutine ends, the call does not; then the task was the last.
+    "one_of_both_cancelled": [True, False, True, "task cancelled", True],
+}
+
+
+@pytest.fixture(scope="module")
+def seen() -> dict[str, dict[str, Any]]:
+    """Give what each scenario has seen."""
+    with Peer(Path(__file__).with_name("on_asyncio_reactor.py")) as program:
+        return {line["scenario"]: line for line in program.read_all()}
+
+
+@pytest.mark.parametrize("scenario", SEEN)
+def test_on_the_asyncio_reactor(seen: dict[str, dict[str, Any]], scenario: str) -> None:
+    """A call can be awaited by either, and by both."""
+    assert "failed" not in seen[scenario], seen[scenario]["failed"]
+    assert SEEN[scenario] == seen[scenario]["seen"]
+    assert set(SEEN) == set(seen)
