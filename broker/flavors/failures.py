@@ -115,6 +115,19 @@ class CopiedFailure(RemoteCopy, Failure):
         self.frames = []
         self.stack = []
 
+    def cleanFailure(self) -> None:
+        """Note that it was asked for (published): a peer's failure holds no live objects."""
+        self.pickled = True
+
+    def __getstate__(self) -> dict[str, Any]:
+        # As bytes the type is a name to a Broker of Twisted's, which passes the failure on.
+        state = super().__getstate__()
+        return {**state, "type": self.type.encode("utf-8", "backslashreplace")}
+
+    def __setstate__(self, state: dict[str, Any] | None) -> None:
+        super().__setstate__(state)
+        self.type = _text(self.type, "builtins.Exception")
+
     def as_exception(self) -> BaseException:
         """Return the exception that this failure is raised as.
 

@@ -423,6 +423,26 @@ def twisted_server(house):
     return seen
 
 
+@defer.inlineCallbacks
+def passed_on(house):
+    """Twisted's server passes on what our client calls for it: results, and a peer's failures."""
+
+    class Between(twisted_pb.Root):
+        def remote_pass_on(self, name, *args):
+            return reference.callRemote(name, *args)
+
+    reference = yield house.connect(house.listen()).getRootObject()
+    port = house.listen(twisted_pb.PBServerFactory(Between()))
+    seen = []
+    for library in (pb, twisted_pb):
+        between = yield house.connect(port, factory=library.PBClientFactory()).getRootObject()
+        seen.append((yield between.callRemote("pass_on", "later", "answer")))
+        for call in (("failing_later", "KeyError"), ("nothing",)):
+            failing = between.callRemote("pass_on", *call)
+            seen.append((yield failing.addErrback(trapped)))
+    return seen
+
+
 SCENARIOS = (
     root,
     hung_up_by_server,
@@ -437,6 +457,7 @@ SCENARIOS = (
     refused,
     twisted_client,
     twisted_server,
+    passed_on,
 )
 
 

@@ -81,6 +81,15 @@ SEEN: dict[str, Any] = {
     # Twisted's own factories at the other end, in the same process.
     "twisted_client": [["heard", "Twisted"], ["KeyError", "LookupError"]],
     "twisted_server": [["heard", "Twisted"], ["KeyError", "LookupError"], True],
+    # A method of Twisted's server returns a Deferred of ours, to our client and to Twisted's.
+    "passed_on": [
+        "answer",
+        ["KeyError", "LookupError"],
+        ["Twisted's NoSuchMethod", "by name", "our NoSuchMethod"],
+        "answer",
+        ["KeyError", "LookupError"],
+        ["Twisted's NoSuchMethod", "by name"],
+    ],
 }
 
 

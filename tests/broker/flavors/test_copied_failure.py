@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import pickle
 from typing import Any
 
 import pytest
@@ -223,6 +224,24 @@ def test_strange_fields() -> None:
         failure.raiseException()
     many = [b"list", *[b"x"] * 100_000]
     assert len(received(attributes(parents=many)).parents) == 100
+
+
+def test_kept_and_cleaned() -> None:
+    """A peer's failure is the same after a pickle, and after it was asked to drop live objects.
+
+    In its state the type is bytes, as Twisted's Broker takes a name that it passes on.
+    """
+    failure = received(
+        attributes(type=b"there.Error", value=b"fault", parents=[b"list", b"there.Error"])
+    )
+    assert failure.__getstate__()["type"] == b"there.Error"
+    again = pickle.loads(pickle.dumps(failure))
+    failure.cleanFailure()
+    assert failure.pickled
+    for each in (failure, again):
+        assert (each.type, each.value, each.parents) == ("there.Error", "fault", ["there.Error"])
+        with pytest.raises(errors.RemoteError, match="fault"):
+            each.raiseException()
 
 
 def test_a_type_that_is_a_builtin() -> None:
