@@ -10,13 +10,13 @@ REASONS: dict[str, dict[str, str]] = {
     "twisted.web.test.test_distrib": {
         "test_connectionLost": (
             "It sends an object that cannot be sent, and looks for the peer's error in Twisted's"
-            " log. The call fails before anything is sent, with `CannotJelly`, which is what the page"
-            " shows; and errors go to the standard library's `logging`."
+            " log. The call fails before anything is sent, with `CannotJelly`, which is what the"
+            " page shows; and errors go to the standard library's `logging`."
         ),
     },
     "twisted.words.test.test_service": {},
 }
-"""By the module of tests, by the test; `make field` fails if another does, or one of these passes."""
+"""By module, by test; `make field` fails if another test fails, or if one of these passes."""
 
 
 def section() -> Iterator[str]:
