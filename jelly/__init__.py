@@ -124,7 +124,8 @@ def jelly(
 
     Args:
         object: where the graph starts.
-        taster: says which classes' ordinary instances may go out; ``globalSecurity`` unless given.
+        taster: says which classes' ordinary instances may go out, and which code; all may unless
+            given.
         persistentStore: ``f(object, jellier)`` returns an id to send in place of an instance, or
             None.
         invoker: becomes ``jellier.invoker`` for the hooks.
@@ -132,8 +133,7 @@ def jelly(
     Raises:
         CannotJelly: something in the graph may not or cannot go out.
     """
-    security = taster if taster is not None else defaults.security
-    return Jellier(security, persistentStore, invoker).jelly(object)
+    return Jellier(taster, persistentStore, invoker).jelly(object)
 
 
 def unjelly(

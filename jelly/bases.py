@@ -71,7 +71,7 @@ class Jellyable:
     @engine_hook
     def jellyFor(self, jellier: Jellier) -> Expression:
         """Return ``[class name, state]``."""
-        return getInstanceState(self, jellier)
+        return _expression(self, self.getStateFor(jellier), jellier)
 
 
 @implementer(IUnjellyable)
@@ -108,8 +108,11 @@ class Unjellyable:
 
 
 def getInstanceState(inst: Any, jellier: Jellier) -> Expression:
-    """Return ``[class name, state]`` of an instance, whose ``getStateFor`` is asked (published)."""
-    state = inst.getStateFor(jellier) if hasattr(inst, "getStateFor") else inst.__dict__
+    """Return ``[class name, state]``; the state is what ``__getstate__`` returns (published)."""
+    return _expression(inst, inst.__getstate__(), jellier)
+
+
+def _expression(inst: Any, state: Any, jellier: Jellier) -> Expression:
     expression = jellier.prepare(inst)
     expression.extend([class_name(type(inst)).encode("utf-8"), jellier.jelly(state)])
     return jellier.preserve(inst, expression)

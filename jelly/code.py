@@ -69,7 +69,7 @@ def _read_instance(unjellier: Unjellier, expression: list[Any]) -> Any:
         raise InsecureJelly("instance of a class that is not allowed")
     blank = blank_of(cls)
     state = unjellier.unjelly(expression[2])
-    put_plain_state(blank, state)
+    put_plain_state(blank, state, is_trusted=unjellier.is_trusted)
     return blank
 
 

@@ -158,14 +158,32 @@ def named_class(name: str, security: Any) -> type:
 
 
 def named_object(name: str, security: Any) -> Any:
-    """Return the attribute that a dotted name ends in, of a module that ``security`` allows."""
-    module, _, attribute = name.rpartition(".")
-    if not module or not security.isModuleAllowed(module):
+    """Return the attribute that a dotted name ends in, of a module that ``security`` allows.
+
+    It may also be of a class in such a module, whose dotted name ``security`` must allow as well.
+    """
+    owner, _, attribute = name.rpartition(".")
+    if not owner or not security.isModuleAllowed(owner):
         raise not_registered(name)
     try:
-        return getattr(load_module(module, security), attribute)
+        return getattr(_module_or_class(owner, security), attribute)
     except AttributeError:
         raise InsecureJelly(f"type '{text_of(name)}' does not exist") from None
+
+
+def _module_or_class(name: str, security: Any) -> types.ModuleType | type:
+    try:
+        return load_module(name, security)
+    except InsecureJelly:
+        if "." not in name:
+            raise
+        try:
+            found = named_object(name, security)
+        except InsecureJelly:
+            found = None
+        if not isinstance(found, type):
+            raise
+        return found
 
 
 def load_module(name: str, security: Any) -> types.ModuleType:

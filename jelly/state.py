@@ -23,6 +23,7 @@ from jelly.security import class_name
 __all__ = ["post_init_arguments", "put_plain_state", "put_state", "share_state"]
 
 _MISSING = dataclasses.MISSING
+_of_exceptions = getattr(BaseException, "__setstate__", None)
 # What code of the class raises when a field is not as it should be.
 _REFUSALS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
@@ -78,21 +79,44 @@ def put_state(
         _complete(value, shape, with_hook)
 
 
-def put_plain_state(value: Any, state: Any) -> None:
+def put_plain_state(value: Any, state: Any, *, is_trusted: bool = False) -> None:
     """Give an ordinary instance, whose class the policy allows, the state that came in for it.
 
     A ``__setstate__`` of the class takes it instead. That of BaseException does not count, as it
     would set any attribute.
 
+    Args:
+        value: an instance whose ``__init__`` has not run.
+        state: as ``object.__getstate__`` returns it: a dict of its attributes, None if there are
+            none, or both of its attributes and its slots, as a tuple.
+        is_trusted: whether it is of this program, and of no peer: any attribute is set then.
+
     Raises:
-        InsecureJelly, MalformedJelly: as of :func:`put_state`; no state at all is none of these.
+        InsecureJelly, MalformedJelly: as of :func:`put_state`.
     """
-    cls = type(value)
-    setter = getattr(cls, "__setstate__", None)
-    if setter is not None and setter is not getattr(BaseException, "__setstate__", None):
+    setter = getattr(type(value), "__setstate__", None)
+    if setter is not None and (is_trusted or setter is not _of_exceptions):
         setter(value, state)
-    elif state is not None:
-        put_state(value, state, declared=False)
+        return
+    attributes, slots = state if _has_slots(state) else (state, None)
+    if is_trusted and isinstance(attributes, dict | None):
+        if attributes:
+            vars(value).update(attributes)
+        for name, item in (slots or {}).items():
+            # Also of a class that is frozen.
+            object.__setattr__(value, name, item)
+    elif attributes is not None or slots:
+        both = {**(attributes or {}), **slots} if slots else attributes
+        put_state(value, both, declared=False)
+
+
+def _has_slots(state: Any) -> bool:
+    return (
+        type(state) is tuple
+        and len(state) == 2
+        and isinstance(state[0], dict | None)
+        and isinstance(state[1], dict | None)
+    )
 
 
 def share_state(value: Any, attributes: dict[str, Any]) -> None:

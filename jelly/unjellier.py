@@ -65,6 +65,10 @@ class Unjellier:
         declared_state: whether copies get the fields that their class declares, and no others,
             also where the class was not registered with them.
         consumes: whether the expressions may be emptied while they are read.
+
+    Attributes:
+        is_trusted: whether the expression is this program's own: everything is allowed, and there
+            is no connection.
     """
 
     def __init__(
@@ -82,6 +86,8 @@ class Unjellier:
         self.taster = security if security is not None else DummySecurityOptions()
         self.persistentLoad = persistentLoad
         self.invoker = invoker
+        # Nothing that came on a connection is the program's own.
+        self.is_trusted = invoker is None and isinstance(self.taster, DummySecurityOptions)
         self.registry = registry
         self.limits = limits or Limits()
         self.allow_code = allow_code
@@ -464,7 +470,7 @@ def _set_unjellied(unjellier: Unjellier, blank: Any, state: Any) -> None:
 
 
 def _set_plain(unjellier: Unjellier, blank: Any, state: Any) -> None:
-    put_plain_state(blank, state)
+    put_plain_state(blank, state, is_trusted=unjellier.is_trusted)
 
 
 _OPENERS: dict[bytes, Callable[[Unjellier, list[Any], int | None], Any]] = {

@@ -134,7 +134,7 @@ TOO_MUCH: dict[str, Callable[[], Any]] = {
 
 RAISED: dict[str, Callable[[], Any]] = {
     "EncodeError": lambda: Writer(Limits(), {}).encode("text"),  # type: ignore[arg-type]
-    "CannotJelly": lambda: jelly.jelly(object()),
+    "CannotJelly": lambda: jelly.jelly(object(), jelly.globalSecurity),
     "TooLarge": lambda: Writer(Limits(), {}).encode(bytes(700_000)),
     "MalformedJelly": lambda: jelly.unjelly([b"dereference", 77]),
     "InsecureJelly": lambda: jelly.unjelly([b"os.path"]),

@@ -45,7 +45,7 @@ class Cacheable(Copyable):
         """Return ``[tag, id, state]`` the first time, ``[cached, id]`` from then on."""
         broker = jellier.invoker
         if broker is None:
-            return getInstanceState(self, jellier)
+            return super().jellyFor(jellier)
         cache_id, is_new = broker.publish_cache(self)
         if not is_new:
             return [b"cached", cache_id]

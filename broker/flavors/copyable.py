@@ -61,8 +61,14 @@ class Copyable(Serializable):
         return self.getTypeToCopy()
 
     def getStateFor(self, jellier: Jellier) -> Any:
-        """Return the state to write where no connection is involved."""
-        return self.getStateToCopy()
+        """Return the state to write where no connection is involved.
+
+        That is the declared fields of a class that is registered with ``broker.register``; else
+        what ``__getstate__`` returns, as for an ordinary instance.
+        """
+        if type(self) in defaults.declared.with_fields:
+            return fields_of(self)
+        return self.__getstate__()
 
     def tag_and_state(self, jellier: Jellier) -> tuple[bytes, Any]:
         """Return what the expression of this object consists of: its tag, and its state."""

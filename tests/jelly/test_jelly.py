@@ -21,12 +21,13 @@ def test_there_and_back() -> None:
     assert made["a"] is made["b"][0]
 
 
-def test_global_security_is_the_default() -> None:
-    """Unless given another taster, both go by ``globalSecurity``, which allows no instances."""
+def test_the_default_tasters() -> None:
+    """Unless given another, anything goes out, and what ``globalSecurity`` allows comes in."""
     with pytest.raises(jelly.CannotJelly):
-        jelly.jelly(Ordinary())
+        jelly.jelly(Ordinary(), jelly.globalSecurity)
     dummy = jelly.DummySecurityOptions()
-    expression = jelly.jelly(Ordinary(), dummy)
+    expression = jelly.jelly(Ordinary())
+    assert expression == jelly.jelly(Ordinary(), dummy)
     with pytest.raises(jelly.InsecureJelly):
         jelly.unjelly(expression)
     assert type(jelly.unjelly(expression, dummy)) is Ordinary

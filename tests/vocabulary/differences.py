@@ -12,8 +12,10 @@ REASONS: dict[str, str] = {
     # broker.pb
     "None stands for globalSecurity, and is looked up when it is used.": """
         twisted.spread.pb.Broker
-        twisted.spread.jelly.jelly
         twisted.spread.jelly.unjelly
+    """,
+    "None stands for DummySecurityOptions(): anything may go out.": """
+        twisted.spread.jelly.jelly
     """,
     "A Broker has a session, and is no subclass of a Banana or a Protocol; what both are called "
     "by, transports and subclasses, is there.": """
