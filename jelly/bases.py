@@ -64,7 +64,7 @@ class Jellyable:
         """Return what the expression of this object consists of: the class name, and the state."""
         return class_name(type(self)).encode("utf-8"), self.getStateFor(jellier)
 
-    def has_unshared_state(self) -> bool:
+    def has_unshared_state(self, jellier: Jellier) -> bool:
         """Whether its state is made for one message, so that nothing else can refer to it."""
         return False
 

@@ -14,14 +14,14 @@ from __future__ import annotations
 import types
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from msgspec import Struct
 
 from jelly import atoms, leaves
 from jelly.atoms import Expression
 from jelly.errors import CannotJelly, TooLarge
-from jelly.foreign import expression_of_twisted, has_twisted_hook
+from jelly.foreign import expression_of_twisted, has_jelly_hook
 from jelly.interfaces import IJellyable
 from jelly.limits import Limits
 from jelly.refusals import cannot_be_sent
@@ -57,6 +57,10 @@ class _Seen(Struct, gc=False):
             self.expression[:] = [atoms.REFERENCE, self.number, self.expression[:]]
 
 
+# What a walk has entered: the list it writes, what is left to write, and what that is of.
+_Level: TypeAlias = tuple[list[Any], Iterator[Any], _Seen | None]
+
+
 class Jellier:
     """Makes one expression of one graph; published as what ``jellyFor`` receives.
 
@@ -66,6 +70,8 @@ class Jellier:
             None.
         invoker: whoever sends; for objects of a connection, its Broker.
         limits: bounds how deep ``jellyFor`` may nest.
+        sends_unpersistable: write ``[unpersistable reason]`` inside the state of an object in place
+            of what cannot be sent, so that the rest can. What a hook refuses is refused.
     """
 
     def __init__(
@@ -74,10 +80,12 @@ class Jellier:
         persistentStore: Callable[[Any, Any], Any] | None = None,
         invoker: Any = None,
         limits: Limits | None = None,
+        sends_unpersistable: bool = False,
     ):
         self.taster = security if security is not None else DummySecurityOptions()
         self.persistentStore = persistentStore
         self.invoker = invoker
+        self._sends_unpersistable = sends_unpersistable
         self._max_depth = (limits or Limits()).max_depth
         # How deep an expression may be; one that goes nowhere may be of any depth.
         self._most_levels = None if limits is None else limits.max_depth
@@ -143,7 +151,7 @@ class Jellier:
         seen: _Seen | None = None
         # The state that is written next, if nothing else in the graph can be it.
         unshared: Any = None
-        outer: list[tuple[list[Any], Iterator[Any], _Seen | None]] = []
+        outer: list[_Level] = []
         writers, base, most = leaves.WRITERS, self._levels, self._most_levels
         visits = VISITS
         try:
@@ -160,7 +168,13 @@ class Jellier:
                         continue
                     write = writers.get(kind)
                     if write is not None:
-                        out.append(write(value))
+                        try:
+                            leaf = write(value)
+                        except CannotJelly as error:
+                            if not self._sends_unpersistable:
+                                raise
+                            leaf = self._in_place_of(value, error, seen, outer)
+                        out.append(leaf)
                         continue
                     known = self._seen.get(id(value))
                     if known is not None:
@@ -176,7 +190,12 @@ class Jellier:
                             break
                         # What a hook returns is a list that its parts stand in.
                         self._levels = base + len(outer) + 1
-                        made = self._other(value)
+                        try:
+                            made = self._other(value)
+                        except CannotJelly as error:
+                            if not self._sends_unpersistable:
+                                raise
+                            made = self._in_place_of(value, error, seen, outer)
                         self._levels = base
                         if type(made) is not _Stateful:
                             out.append(made)
@@ -250,6 +269,9 @@ class Jellier:
                 for key, item in value.items()
             ]
         except CannotJelly as error:
+            if self._sends_unpersistable:
+                # One by one, so that the rest crosses.
+                return [tag], map(_Pair, tuple(value.items()))
             parts = enumerate(chain.from_iterable(value.items()))
             error.trail = tuple((value, n) for n, part in parts if part is error.culprit)[:1]
             raise
@@ -270,17 +292,14 @@ class Jellier:
 
     def _other(self, value: Any) -> Expression | _Stateful:
         """Return the expression of an object, or what is known of it before its state."""
-        is_ours = IJellyable.providedBy(value)
-        if is_ours or has_twisted_hook(value):
+        if has_jelly_hook(value):
             try:
-                return self._by_hooks(value) if is_ours else expression_of_twisted(value, self)
+                return self._by_hooks(value)
             except CannotJelly as error:
                 if error.culprit is None:
                     error.culprit = value
                 raise
-        row = _CODE.get(type(value))
-        if row is None and isinstance(value, type):
-            row = _write_class
+        row = _code_writer(type(value))
         if row is not None:
             return row(self, value)
         if self.persistentStore is not None:
@@ -289,22 +308,49 @@ class Jellier:
                 return [atoms.PERSISTENT, identity]
         return self._instance(value)
 
+    def _in_place_of(
+        self, value: Any, error: CannotJelly, seen: _Seen | None, outer: list[_Level]
+    ) -> Expression:
+        """Return what is written in place of a value that cannot be sent, inside a state.
+
+        Args:
+            value: the value.
+            error: says why.
+            seen, outer: where the walk stands.
+
+        Raises:
+            CannotJelly: nothing is; it is ``error``.
+        """
+        # What a hook writes is part of a state; else the walk has entered an object.
+        is_in_state = self._depth > 1 or any(
+            each is not None and type(each.value) not in _TAGS
+            for each in (seen, *(entry for _, _, entry in outer))
+        )
+        if not is_in_state or error.culprit is not value or has_jelly_hook(value):
+            raise error
+        kind = type(value)
+        if kind in leaves.WRITERS or _code_writer(kind) is not None:
+            return self.unpersistable(str(error))
+        reason = f"instance of class {class_name(kind)} deemed insecure"
+        return self.preserve(value, self.unpersistable(reason, self.prepare(value)))
+
     def _by_hooks(self, value: Any) -> Expression | _Stateful:
+        if not IJellyable.providedBy(value):
+            return expression_of_twisted(value, self)
         if not getattr(getattr(type(value), "jellyFor", None), "is_engine_hook", False):
             return value.jellyFor(self)  # type: ignore[no-any-return]
         expression = self.prepare(value)
         tag, state = value.tag_and_state(self)
         expression.append(tag)
-        return _Stateful(expression, state, value.has_unshared_state())
+        return _Stateful(expression, state, value.has_unshared_state(self))
 
     def _instance(self, value: Any) -> _Stateful:
         cls = type(value)
         if not self.taster.isClassAllowed(cls):
             raise cannot_be_sent(value)
         expression = self.prepare(value)
-        state = value.__getstate__() if hasattr(value, "__getstate__") else value.__dict__
         expression.append(class_name(cls).encode("utf-8"))
-        return _Stateful(expression, state)
+        return _Stateful(expression, value.__getstate__())
 
 
 def _trail(frames: list[tuple[list[Any], _Seen | None]]) -> Iterator[tuple[Any, int]]:
@@ -356,6 +402,12 @@ class _Pair(tuple[Any, Any]):
     __slots__ = ()
 
 
+def _code_writer(kind: type) -> Callable[[Jellier, Any], Expression] | None:
+    """Return what writes a class, module, function or method; None for all else."""
+    row = _CODE.get(kind)
+    return _write_class if row is None and issubclass(kind, type) else row
+
+
 def _require_code(jellier: Jellier, tag: bytes, value: Any) -> None:
     if not jellier.taster.isTypeAllowed(tag):
         text = f"a {type(value).__name__} cannot be sent: the policy does not allow it"
@@ -379,7 +431,11 @@ def _write_function(jellier: Jellier, value: Any) -> Expression:
 
 def _write_method(jellier: Jellier, value: types.MethodType) -> Expression:
     _require_code(jellier, atoms.METHOD, value)
-    parts: Iterable[Any] = (value.__self__, type(value.__self__))
+    owner = value.__self__
+    is_code = _code_writer(type(owner)) is not None
+    if not (is_code or has_jelly_hook(owner) or jellier.taster.isClassAllowed(type(owner))):
+        raise cannot_be_sent(owner).about(value)
+    parts: Iterable[Any] = (owner, type(owner))
     name = value.__func__.__name__.encode("utf-8")
     return [atoms.METHOD, name, *(jellier.jelly(part) for part in parts)]
 

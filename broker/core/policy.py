@@ -50,6 +50,8 @@ class Policy(Struct, frozen=True):
             ``max_calls`` and ``max_backlog`` are smaller, these.
         challenge_login: whether PB's MD5 challenge login is used, and answered.
         declared_state: refuse copies of classes without declared fields.
+        send_unpersistable: send ``[unpersistable reason]`` in place of what cannot be sent inside
+            the state of an object, and the rest of the state; rather than fail the call.
         show_all_errors: send the text of every exception, not of registered ones only; and tell
             guests that they are not let in as Twisted does.
         unsafe_tracebacks: send tracebacks too.
@@ -106,6 +108,7 @@ class Policy(Struct, frozen=True):
     login_backlog: int = 64 * 1024
     challenge_login: bool = False
     declared_state: bool = True
+    send_unpersistable: bool = False
     show_all_errors: bool = False
     unsafe_tracebacks: bool = False
     dynamic_methods: bool = False
@@ -216,6 +219,7 @@ PUBLISHED = Policy(
     max_refs=defaults.max_broker_refs,
     challenge_login=True,
     declared_state=False,
+    send_unpersistable=True,
     show_all_errors=True,
     dynamic_methods=True,
     cancel_on_disconnect=False,

@@ -158,7 +158,8 @@ class Translator:
 
     def _jellier(self) -> Jellier:
         policy = self._policy
-        return Jellier(policy.security, None, self._invoker, policy.limits)
+        stands_in = policy.send_unpersistable
+        return Jellier(policy.security, None, self._invoker, policy.limits, stands_in)
 
     def unjelly(self, expression: Expression, perspective: Any = None) -> Any:
         """Return the graph of an expression of the peer's.

@@ -78,11 +78,13 @@ class Copyable(Serializable):
         tag = to_tag(self.getTypeToCopyFor(perspective))
         return tag, self.getStateToCopyFor(perspective)
 
-    def has_unshared_state(self) -> bool:
+    def has_unshared_state(self, jellier: Jellier) -> bool:
         """Whether its state is made for one message: its class sends its fields."""
         cls = type(self)
-        hooks = (cls.getStateToCopy, cls.getStateToCopyFor, cls.getStateFor)
-        return hooks == _STATE_HOOKS and _sends_fields(cls)
+        if jellier.invoker is None:
+            is_own = cls.getStateFor is Copyable.getStateFor
+            return is_own and cls in defaults.declared.with_fields
+        return (cls.getStateToCopy, cls.getStateToCopyFor) == _STATE_HOOKS and _sends_fields(cls)
 
     @engine_hook
     def jellyFor(self, jellier: Jellier) -> Expression:
@@ -93,7 +95,7 @@ class Copyable(Serializable):
         return jellier.preserve(self, expression)
 
 
-_STATE_HOOKS = (Copyable.getStateToCopy, Copyable.getStateToCopyFor, Copyable.getStateFor)
+_STATE_HOOKS = (Copyable.getStateToCopy, Copyable.getStateToCopyFor)
 
 
 class RemoteCopy(Unjellyable):

@@ -24,6 +24,7 @@ DIFFERENCES = {
     # name: (STRICT, PUBLISHED), as the table of two policies has them
     "challenge_login": (False, True),
     "declared_state": (True, False),
+    "send_unpersistable": (False, True),
     "show_all_errors": (False, True),
     "allow_code": (False, True),
     "dynamic_methods": (False, True),

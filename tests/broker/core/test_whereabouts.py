@@ -53,7 +53,9 @@ class House(Root):
 
 SEE = "see 'Send your own objects'"
 WAY_OUT = f"make it Copyable to send a copy, or Referenceable to send a reference; {SEE}"
-POLICIES = [STRICT, STRICT.but(dialects=("pb",)), PUBLISHED]
+# The published policy sends the rest of a state: see tests/behaviour/test_unpersistable.py.
+FOR_STATES = [STRICT, STRICT.but(dialects=("pb",))]
+POLICIES = [*FOR_STATES, PUBLISHED]
 
 
 @pytest.mark.parametrize("policy", POLICIES)
@@ -61,14 +63,12 @@ POLICIES = [STRICT, STRICT.but(dialects=("pb",)), PUBLISHED]
     ("args", "kw", "place"),
     [
         ((Thing(),), {}, "args[0]"),
-        ((1, [{"user": Account(Thing())}]), {}, "args[1][0]['user'].owner"),
         ((), {"user": (0, Thing())}, "kw['user'][1]"),
         (({5: Thing()},), {}, "args[0][5]"),
         (({("a", 1): Thing()},), {}, "args[0][…]"),
         (({"a" * 60: Thing()},), {}, f"args[0]['{'a' * 39}]"),
         (({(Thing(),): 1},), {}, "a key of args[0][0]"),
         (({Thing()},), {}, "an element of args[0]"),
-        ((Account(Account({"deep": Thing()})),), {}, "args[0].owner.owner['deep']"),
     ],
 )
 def test_an_argument(policy: Any, args: Any, kw: Any, place: str) -> None:
@@ -79,6 +79,22 @@ def test_an_argument(policy: Any, args: Any, kw: Any, place: str) -> None:
     text = f"{__name__}.Thing cannot be sent: {WAY_OUT} ({place} of 'take')"
     assert failure.getErrorMessage() == text
     assert (failure.value.culprit, failure.value.trail) == (None, ())
+
+
+@pytest.mark.parametrize("policy", FOR_STATES)
+@pytest.mark.parametrize(
+    ("args", "place"),
+    [
+        ((1, [{"user": Account(Thing())}]), "args[1][0]['user'].owner"),
+        ((Account(Account({"deep": Thing()})),), "args[0].owner.owner['deep']"),
+    ],
+)
+def test_an_attribute(policy: Any, args: Any, place: str) -> None:
+    """So it does of an attribute of an argument."""
+    failure = BrokerPair(House(), policy=policy).call("take", *args)
+    assert failure.check(CannotJelly)
+    text = f"{__name__}.Thing cannot be sent: {WAY_OUT} ({place} of 'take')"
+    assert failure.getErrorMessage() == text
 
 
 @pytest.mark.parametrize(
@@ -119,7 +135,7 @@ def test_what_is_too_large(policy: Any) -> None:
     assert failure.getErrorMessage().endswith("(arguments of 'take')")
 
 
-@pytest.mark.parametrize("policy", [STRICT, STRICT.but(dialects=("pb",))])
+@pytest.mark.parametrize("policy", FOR_STATES)
 def test_a_result(policy: Any, caplog: Any) -> None:
     """Of a result the log of the server says where it is; the peer is told no more than what."""
     failure = BrokerPair(House(), policy=policy).call("give")
@@ -186,7 +202,7 @@ class Kept(Cacheable):
 THING = Thing()
 
 
-@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("policy", FOR_STATES)
 @pytest.mark.parametrize(
     ("value", "place"),
     [
@@ -254,7 +270,7 @@ def test_an_error_that_is_raised_twice() -> None:
     assert kept.__notes__ == ["result of 'take'"]
 
 
-@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("policy", FOR_STATES)
 def test_a_large_result(policy: Any, caplog: Any) -> None:
     """So it is where the answer is written in several turns."""
     failure = BrokerPair(House(), policy=policy).call("large")
@@ -263,7 +279,7 @@ def test_a_large_result(policy: Any, caplog: Any) -> None:
     assert record.getMessage().endswith("(result['rows'][20000].owner of 'large')")
 
 
-@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("policy", FOR_STATES)
 def test_a_result_of_a_hook(policy: Any, caplog: Any) -> None:
     """So it is where the published hook of a class answers."""
 

@@ -471,7 +471,7 @@ ONE_STATE = {"x": 1}
 class Keeper(Copyable):
     """A copy of a class that gives all its instances one state."""
 
-    def getStateToCopy(self) -> Any:
+    def getStateFor(self, jellier: Any) -> Any:
         """Return the state."""
         return ONE_STATE
 
