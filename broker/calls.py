@@ -12,6 +12,7 @@ from broker.core.callee import DRAINING
 from broker.core.due import DEADLINE
 from broker.core.messages import ObjectId, RequestId
 from broker.core.notice import Notice
+from broker.core.policy import STRICT, Policy
 from broker.core.session import Session
 from broker.core.whereabouts import name_argument
 from broker.defer import Deferred, fail
@@ -38,6 +39,7 @@ class Calls:
         session: makes them.
         flush: has what the session wrote sent soon.
         flush_later: has it sent at the end of this turn of the loop.
+        policy: says in whose words errors are told.
 
     Attributes:
         is_open: whether calls can be made.
@@ -51,6 +53,7 @@ class Calls:
         "_flush",
         "_flush_later",
         "_loop",
+        "_policy",
         "_session",
         "is_inherited",
         "is_open",
@@ -59,7 +62,11 @@ class Calls:
     )
 
     def __init__(
-        self, session: Session, flush: Callable[[], object], flush_later: Callable[[], object]
+        self,
+        session: Session,
+        flush: Callable[[], object],
+        flush_later: Callable[[], object],
+        policy: Policy = STRICT,
     ):
         self.is_open = False
         self.is_inherited = False
@@ -67,6 +74,7 @@ class Calls:
         self.now: Callable[[], float] = _unset
         self._loop: asyncio.AbstractEventLoop | None = None
         self._session = session
+        self._policy = policy
         self._flush = flush
         self._flush_later = flush_later
         self._deferreds: dict[RequestId, Deferred[Any]] = {}
@@ -129,7 +137,7 @@ class Calls:
                 self._drop(name)
                 return None
             if self.is_refused:
-                return fail(_refusal())
+                return fail(self._refusal())
             raise self._why_closed()
         text = name.decode("utf-8") if isinstance(name, bytes) else name
         if _get_running_loop() is not self._loop:
@@ -274,7 +282,15 @@ class Calls:
         return max(0, int(left * 1000) + 1) if left < _ENDLESS else None
 
     def _why_closed(self) -> Exception:
-        return RuntimeError(FORKED) if self.is_inherited else DeadReferenceError(_ENDED)
+        if self.is_inherited:
+            return RuntimeError(FORKED)
+        return DeadReferenceError(_STALE if self._policy.published_errors else _ENDED)
+
+    def _refusal(self) -> CopiedFailure:
+        """Return what a peer that drains answers to a call, where it need not be asked."""
+        names = [qual(cls) for cls in ServerDraining.__mro__[:-1]]
+        state = {"type": names[0], "value": DRAINING, "parents": names}
+        return CopiedFailure.received(state, self._policy)
 
     def _abandon(self, request_id: RequestId) -> None:
         self._deferreds.pop(request_id, None)
@@ -288,6 +304,8 @@ _NUMBERS = {b"message": 2, b"cachemessage": 4}
 # In seconds; a caller that waits longer, as with ``timeout(math.inf)``, has no deadline to tell.
 _ENDLESS = 1e9
 _ENDED = "the connection of this reference has ended"
+# The same in Twisted's words.
+_STALE = "Calling Stale Broker"
 
 
 def _unsent(name: str) -> Deferred[Any]:
@@ -297,14 +315,6 @@ def _unsent(name: str) -> Deferred[Any]:
     deferred.label = name
     deferred.errback()
     return deferred
-
-
-def _refusal() -> CopiedFailure:
-    """Return what a peer that drains answers to a call, where it need not be asked."""
-    failure = CopiedFailure.__new__(CopiedFailure)
-    names = [qual(cls) for cls in ServerDraining.__mro__[:-1]]
-    failure.setCopyableState({"type": names[0], "value": DRAINING, "parents": names})
-    return failure
 
 
 def _unset() -> float:

@@ -127,7 +127,7 @@ class Broker(Doors):
         self._scheduler: Scheduler = scheduler_for(None)
         give_up = self.expectations.give_up
         self.pump = Pump(self.session, self.policy, give_up, self._allow)
-        self.calls = Calls(self.session, self.pump.soon_flush, self.pump.flush_later)
+        self.calls = Calls(self.session, self.pump.soon_flush, self.pump.flush_later, self.policy)
         self.answered = self.calls.answered
         self.refused = self.calls.refused
         self.prepare_doors()
@@ -364,7 +364,9 @@ class Broker(Doors):
         """Return what the peer gets to see of an exception of ours."""
         tracebacks = bool(getattr(self.factory, "unsafeTracebacks", False))
         side = "client" if self.isClient else "server"
-        return shown_error(error, self.policy, tracebacks, self._new_error_id, side)
+        dialect = self.session.dialect
+        as_twisted = dialect is not None and dialect.has_twisted_errors
+        return shown_error(error, self.policy, tracebacks, self._new_error_id, side, as_twisted)
 
     def _new_error_id(self) -> str:
         return self.ration.id_of_error(self.peer.address)
@@ -469,9 +471,8 @@ class Broker(Doors):
 
 
 def _read_failure(unjellier: Unjellier, expression: list[Any]) -> CopiedFailure:
-    copied = CopiedFailure.__new__(CopiedFailure)
-    copied.setCopyableState(unjellier.unjelly(expression[1]) if len(expression) == 2 else None)
-    return copied
+    state = unjellier.unjelly(expression[1]) if len(expression) == 2 else None
+    return CopiedFailure.received(state, unjellier.invoker.policy)
 
 
 _FAILURE_ROW: dict[bytes, Row] = {b"twisted.spread.pb.CopyableFailure": _read_failure}

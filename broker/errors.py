@@ -34,7 +34,7 @@ from __future__ import annotations
 import builtins
 import errno
 import reprlib
-from typing import Any
+from typing import Any, cast
 
 from broker.printable import repr_of
 from broker.settings import ConfigError, WrongType
@@ -98,6 +98,7 @@ __all__ = [
     "WrongType",
 ]
 
+_OWN_NAME = "twisted.spread.pb.RemoteError"
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 200
 
@@ -151,6 +152,11 @@ class DeadReferenceError(Disconnected, ProtocolError):
 class NoSuchMethod(AttributeError):
     """The object has no remote method of that name (published)."""
 
+    # The type and the text that a Twisted peer sends, where they are others; see
+    # ``flavors.failures``. Annotations would be fields of a registered subclass.
+    twisted_type = ""
+    twisted_text = ""
+
 
 class NoSuchObject(Error, LookupError):
     """The peer named an object that was never given to it, or that it has released.
@@ -158,44 +164,68 @@ class NoSuchObject(Error, LookupError):
     An Error, since that is what PB's own "Invalid Object ID" is.
     """
 
+    twisted_type = "twisted.spread.pb.Error"
+    twisted_text = "Invalid Object ID"
+
 
 class WrongArguments(TypeError):
     """The arguments do not fit the remote method's signature."""
 
+    twisted_type = "builtins.TypeError"
+    twisted_text = ""
+
 
 class RemoteError(Exception):
-    """A remote method raised an exception whose type is not registered here (published).
+    """What a remote method raised (published).
 
-    Attributes:
-        remoteType: the wire name of the exception's class, a str such as ``"builtins.KeyError"``.
+    It is raised of an exception whose type is not registered here. Under the published policy what
+    is registered is raised as its own class, and is a RemoteError as well. ``str()`` of one that
+    was received under another policy has the type before the text.
+
+    Args:
+        remoteType: the wire name of the exception's class, such as ``"builtins.KeyError"``.
         value: the exception's text, as the peer showed it.
         remoteTraceback: the peer's traceback, or the text that it is not available.
+
+    Attributes:
+        remoteType: as given: bytes where the published policy received it, else str.
+        type_name: the same as a str; of what a peer says of a call itself, our own name for it.
+        value, remoteTraceback: as given.
         method: the name by which it was called, where that is known; else an empty str.
+        tells_type: whether ``str()`` has the type before the text.
     """
 
-    method = ""
+    # For one that is made here without ``__init__``; annotations would be fields.
+    remoteType = cast(Any, "")
+    value = cast(object, "")
+    remoteTraceback = type_name = method = ""
+    tells_type = False
 
-    def __init__(self, remoteType: str | bytes, value: object = "", remoteTraceback: str = ""):
+    def __init__(self, remoteType: Any, value: object = "", remoteTraceback: str = ""):
         super().__init__(value)
-        if isinstance(remoteType, bytes):
-            remoteType = remoteType.decode("utf-8", "backslashreplace")
         self.remoteType = remoteType
         self.value = value
         self.remoteTraceback = remoteTraceback
+        is_bytes = isinstance(remoteType, bytes)
+        self.type_name = remoteType.decode("utf-8", "backslashreplace") if is_bytes else remoteType
 
     def __str__(self) -> str:
-        if self.remoteType == "twisted.spread.pb.RemoteError":
-            return str(self.value)
-        text = f"{self.remoteType}: {self.value}" if self.value else self.remoteType
+        text = super().__str__()
+        if not self.tells_type or self.type_name == _OWN_NAME:
+            return text
+        text = f"{self.type_name}: {text}" if text else self.type_name
         # Most often an argument of a wrong type, of which Python's text says no more than that.
-        is_vague = self.method and self.remoteType == "builtins.TypeError"
+        is_vague = self.method and self.type_name == "builtins.TypeError"
         return f"{text} (raised by the remote method '{self.method}')" if is_vague else text
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.remoteType, self.value, self.remoteTraceback), vars(self)
 
     def text_within(self, most: int) -> str:
         """Return the beginning of the text; for `broker.printable`, where it is long."""
         value = self.value if isinstance(self.value, str) else repr_of(self.value, most)
-        is_own = self.remoteType == "twisted.spread.pb.RemoteError"
-        return value[:most] if is_own else f"{self.remoteType[:most]}: {value[:most]}"
+        is_told = self.tells_type and self.type_name != _OWN_NAME
+        return f"{self.type_name[:most]}: {value[:most]}" if is_told else value[:most]
 
 
 @engine_class()
@@ -237,6 +267,8 @@ class TooManyAttempts(Error):
     """
 
     after: float = 0.0
+    twisted_type = "twisted.cred.error.LoginFailed"
+    twisted_text = ""
 
 
 class LoginExpired(Error):

@@ -148,7 +148,7 @@ def call_raised(owner: Logged, event: CallRaised) -> None:
         # As its caller wished, who could fill the log with that otherwise.
         _log(owner, logging.DEBUG, "remote method '%s' was cancelled", name)
     elif _is_passed_on(failure) or isinstance(error, Error):
-        kind = _line(failure.type, 100)
+        kind = _line(failure.parents[0], 100)
         _log(owner, logging.DEBUG, "remote method '%s' refused: %s", name, kind)
     else:
         _raised(owner, f"remote method '{name}' raised", failure)
@@ -201,7 +201,7 @@ def _is_passed_on(failure: Failure) -> bool:
     if isinstance(failure, CopiedFailure | CopyableFailure):
         return True
     error = failure.value
-    return type(error) is RemoteError and error.remoteType in defaults.declared.errors
+    return type(error) is RemoteError and error.type_name in defaults.declared.errors
 
 
 def _is_peers_fault(failure: Failure) -> bool:

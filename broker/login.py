@@ -16,8 +16,9 @@ from typing import Any
 
 from broker.connection import Broker
 from broker.defer import Deferred, maybeDeferred
-from broker.errors import ServerBusy, ServerDraining, TooManyAttempts, WrongType
+from broker.errors import RemoteError, ServerBusy, ServerDraining, TooManyAttempts, WrongType
 from broker.failure import Failure
+from broker.flavors.received import as_received
 from broker.flavors.reference import RemoteReference
 from broker.mechanisms import MECHANISMS
 from broker.mechanisms.anonymous import ANONYMOUS
@@ -83,13 +84,13 @@ def login(broker: Broker, credentials: Any, mind: Any = None) -> Deferred[Remote
 def _refused(failure: Failure) -> Any:
     """Return a failed login as a LoginFailed, where the server has refused it in other words."""
     refusal = failure.check(*_AT_A_LOGIN)
-    if refusal is None or failure.check(LoginFailed):
-        return failure
     error = failure.as_exception()
+    if refusal is None or isinstance(error, LoginFailed):
+        return failure
     made = _AT_A_LOGIN[refusal](*error.args)
     if isinstance(made, TooManyAttempts):
         made.after = getattr(error, "after", 0.0)
-    raise made from None
+    raise (as_received(made, error) if isinstance(error, RemoteError) else made) from None
 
 
 def fitting_mechanisms(credentials: Any) -> list[Mechanism]:

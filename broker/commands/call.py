@@ -28,6 +28,7 @@ from broker.errors import (
     ConfigError,
     Disconnected,
     ProtocolError,
+    RemoteError,
     TLSError,
 )
 from broker.printable import text_of_error
@@ -201,7 +202,8 @@ def _print(seconds: float, wish: Wish, ask: Callable[[], Any]) -> None:
 def _told(exc: Exception) -> str:
     """Tell what a remote method has raised: its class as it is known here, and its text."""
     text = shown(text_of_error(exc, LONGEST_TEXT))
-    return text if getattr(exc, "remoteType", None) else f"{type(exc).__name__}: {text}"
+    # Its text tells the type.
+    return text if type(exc) is RemoteError else f"{type(exc).__name__}: {text}"
 
 
 def _parsed(arguments: tuple[str, ...]) -> tuple[list[Any], dict[str, Any]]:

@@ -120,6 +120,7 @@ class Dialect(Struct, frozen=True):
         writer: returns a writer, which connections share: ``writer(limits)``.
         commands: what it can say that PB cannot.
         deepest: it is offered and taken where ``Limits.max_depth`` is no more than this.
+        has_twisted_errors: what one end says of a call has the type that Twisted sends of it.
     """
 
     name: bytes
@@ -127,6 +128,7 @@ class Dialect(Struct, frozen=True):
     writer: Callable[[Limits], MessageWriter]
     commands: frozenset[bytes] = frozenset()
     deepest: int = sys.maxsize
+    has_twisted_errors: bool = False
 
 
 # A writer keeps nothing of what it wrote: connections under the same limits share one. A program
@@ -144,11 +146,13 @@ PB = Dialect(
     b"pb",
     partial(BananaReader, vocabulary=PB_VOCABULARY),
     lru_cache(_MOST_LIMITS)(partial(BananaWriter, vocabulary=PB_VOCABULARY)),
+    has_twisted_errors=True,
 )
 NONE = Dialect(
     b"none",
     partial(BananaReader, vocabulary=NONE_VOCABULARY),
     lru_cache(_MOST_LIMITS)(partial(BananaWriter, vocabulary=NONE_VOCABULARY)),
+    has_twisted_errors=True,
 )
 
 # In the order in which a server offers them and a client prefers them.

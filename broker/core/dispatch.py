@@ -17,6 +17,7 @@ from broker.core.principal import Principal
 from broker.core.rows import ROW_CODES, Refused, row_of
 from broker.errors import CONDITIONS, NoSuchMethod, WrongArguments
 from broker.failure import Failure
+from broker.printable import text_of_error
 from jelly.atoms import text_of
 from jelly.printable import printable
 
@@ -42,6 +43,8 @@ Hook = TypeVar("Hook", bound=Callable[..., Any])
 _RAISED = "_was_raised_by_a_method"
 
 _PREFIXES = ("remote_", "perspective_", "view_", "observe_")
+# Characters of what Python says of a call.
+_MOST_TOLD = 400
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}\Z")
 
 
@@ -174,11 +177,39 @@ def find_method(route: Route, name: str, dynamic: bool) -> Callable[..., Any]:
     function = table.functions.get(name)
     if function is not None:
         return types.MethodType(function, target)
+    told = f"'{type(target).__name__}' object has no attribute '{prefix}{text_of(name)}'"
     if dynamic and _NAME.match(name):
-        method = getattr(target, prefix + name, None)
+        try:
+            method = getattr(target, prefix + name)
+        except AttributeError as error:
+            # A ``__getattr__`` may have a text of its own.
+            method, told = None, _told(error)
         if callable(method) and not isinstance(method, type):
             return method  # type: ignore[no-any-return]
-    raise route.missing(f"no remote method '{text_of(name)}'{_hint(type(target), prefix, name)}")
+    raise _missing(route, name, told)
+
+
+def _told(error: Exception) -> str:
+    """Return what Python, or a hook of the class, says of a call."""
+    return printable(text_of_error(error, _MOST_TOLD + 1), _MOST_TOLD, is_ascii=False)
+
+
+def _missing(route: Route, name: str, told: str) -> Exception:
+    """Return the error for a name that is not exposed, with what Twisted sends of it.
+
+    Args:
+        route, name: as of `find_method`.
+        told: what Python says of it.
+    """
+    cls, prefix = type(route.target), route.prefix
+    error = route.missing(f"no remote method '{text_of(name)}'{_hint(cls, prefix, name)}")
+    if isinstance(error, NoSuchMethod):
+        if prefix == "remote_":
+            error.twisted_text = f"No such method: remote_{text_of(name)}"
+        else:
+            # Only a Referenceable has an error for that, there.
+            error.twisted_type, error.twisted_text = "builtins.AttributeError", told
+    return error
 
 
 def _hint(cls: type, prefix: str, name: str) -> str:
@@ -245,7 +276,8 @@ def note_raised(error: Any) -> None:
     """
     value = getattr(error, "value", None)
     noted = value if isinstance(value, BaseException) else error
-    if type(noted) in CONDITIONS or isinstance(noted, Failure):
+    # One that came from another peer is of a class of its own; see ``flavors.received``.
+    if noted.__class__ in CONDITIONS or isinstance(noted, Failure):
         setattr(noted, _RAISED, True)
 
 
@@ -264,7 +296,9 @@ def as_call_error(error: TypeError, name: str) -> Exception:
     if inner is not None and inner.tb_frame.f_code in ROW_CODES:
         inner = inner.tb_next
     if traceback is not None and inner is None:
-        return WrongArguments(f"{name}: {_signature_fault(error)}")
+        fault = WrongArguments(f"{name}: {_signature_fault(error)}")
+        fault.twisted_text = _told(error)
+        return fault
     return error
 
 

@@ -13,6 +13,7 @@ from broker.core.policy import Policy
 from broker.failure import Failure, qual, wire_name
 from broker.flavors.copyable import Copyable, RemoteCopy
 from broker.flavors.rebuilt import fields_to_send, rebuilt, surely_text, unsent
+from broker.flavors.received import as_received
 from jelly.atoms import text_of
 from jelly.errors import MalformedJelly
 from jelly.foreign import has_jelly_hook
@@ -35,6 +36,9 @@ class CopyableFailure(Failure, Copyable):
         shown_type, shown_value, shown_parents: what the peer gets in place of the exception's own.
         shown_fields: the declared fields of a registered error.
         was_raised: whether a method raised what says something of a connection or a call.
+
+    What one end says of a call or an object has a name of ours, and perhaps another one that
+    Twisted sends. In PB's dialects that is the type, and ours is the second of the parents.
     """
 
     unsafeTracebacks: bool = False
@@ -43,6 +47,26 @@ class CopyableFailure(Failure, Copyable):
     shown_parents: list[str] | None = None
     shown_fields: dict[str, Any] | None = None
     was_raised: bool = False
+
+    def tell_as_twisted(self, with_text: bool) -> None:
+        """Send the type that Twisted sends of what this says, and ours among the parents.
+
+        Args:
+            with_text: whether its text is sent, too.
+        """
+        name, *bases = self.parents if self.shown_parents is None else self.shown_parents
+        if name not in _CONDITIONS or (self.shown_type or name) != name:
+            return
+        told: Any = self.value
+        if wire_name(told.__class__) != name:
+            # One that is passed on.
+            told = _error_class(name)
+        kind, text = (getattr(told, part, "") for part in ("twisted_type", "twisted_text"))
+        if kind:
+            self.shown_type = kind
+            self.shown_parents = [kind, name, *(base for base in bases if base != kind)]
+        if with_text and text and not self.was_raised:
+            self.shown_value = text
 
     def drop_fields(self, fault: BaseException) -> bool:
         """Leave the fields out, which cannot be sent; return whether there are any."""
@@ -53,7 +77,7 @@ class CopyableFailure(Failure, Copyable):
 
     def getStateToCopy(self) -> dict[str, Any]:
         """Return the fields that PB gives a failure, in PB's order, and ours behind them."""
-        kind = self.type if isinstance(self.type, str) else wire_name(self.type)
+        kind = wire_name(self.type) if isinstance(self.type, type) else _text(self.parents[0], "")
         value = self.shown_value
         if value is None:
             value = self.text_within(MOST_TEXT_SHOWN)
@@ -84,7 +108,10 @@ class CopiedFailure(RemoteCopy, Failure):
     """A peer's failure (published). Raised, it is the registered class of its type, or RemoteError.
 
     Attributes:
-        type: the wire name of the exception's class, a str.
+        type: the wire name of the exception's class: bytes where the published policy received it,
+            else str. Of what a peer says of a call itself it is the name that Twisted sends, there.
+        type_name: the same as a str, by our own name.
+        is_published: whether a policy with ``published_errors`` received it.
         value: its text.
         parents: the wire names of its class and bases.
         traceback: the peer's traceback, or that it is not available.
@@ -97,16 +124,38 @@ class CopiedFailure(RemoteCopy, Failure):
     traceback: str = _NO_TRACEBACK
     was_raised: bool = False
     method: str = ""
+    is_published: bool = False
+
+    @classmethod
+    def received(cls, state: Any, policy: Policy | None = None) -> CopiedFailure:
+        """Return the failure of a state that came on a connection with that policy.
+
+        Raises:
+            MalformedJelly: it is no state of a failure.
+        """
+        failure = cls.__new__(cls)
+        failure.is_published = policy is not None and policy.published_errors
+        failure.setCopyableState(state)
+        return failure
 
     def setCopyableState(self, state: Any) -> None:
         """Take over the fields that matter; a peer of any version may send fewer, or more."""
         if not isinstance(state, dict):
             raise MalformedJelly("state of a failure is no dictionary")
-        self.type = _text(state.get("type"), "builtins.Exception")
+        sent = _text(state.get("type"), "builtins.Exception")
         self.value = _text(state.get("value"), "")
         parents = state.get("parents")
         names = parents if isinstance(parents, list) else []
-        self.parents = [_text(name, "") for name in names[:100]] or [self.type]
+        self.parents = [_text(name, "") for name in names[:100]] or [sent]
+        self.type_name = sent
+        if self.parents[0] == sent and sent in _SENT_FOR.get("".join(self.parents[1:2]), ()):
+            # Our own name comes first, as it does where it is the type.
+            self.parents[:2] = self.parents[1], sent
+            self.type_name = self.parents[0]
+        self.type = self.type_name
+        if self.is_published:
+            told = _error_class(sent) if sent in _CONDITIONS else None
+            self.type = _octets(getattr(told, "twisted_type", "") or sent)
         self.traceback = _text(state.get("traceback"), _NO_TRACEBACK)
         self.was_raised = state.get("raised") is True
         fields = state.get("fields")
@@ -131,20 +180,36 @@ class CopiedFailure(RemoteCopy, Failure):
     def as_exception(self) -> BaseException:
         """Return the exception that this failure is raised as.
 
-        It is of the registered class. It is a RemoteError if there is none, if what came does not
-        fit that class, or if the class says something of a connection or a call, and it is not this
-        one.
+        It is of the registered class, and under a policy with ``published_errors`` a RemoteError,
+        too. It is nothing but a RemoteError if there is no such class, if what came does not fit
+        it, or if it says something of a connection or a call, and it is not this one.
         """
-        cls = _error_class(self.type)
-        if self.type in _NEVER_REFUSED or (self.was_raised and self.type in _CONDITIONS):
+        name = self.type_name
+        remote = errors.RemoteError(self.type, self.value, self.traceback)
+        remote.type_name = name
+        remote.method = self.method
+        remote.tells_type = not self.is_published
+        cls = _error_class(name)
+        if name in _NEVER_REFUSED or (self.was_raised and name in _CONDITIONS):
             cls = None
         traceback = "" if self.traceback == _NO_TRACEBACK else self.traceback
         error = None if cls is None else rebuilt(cls, self.value, self.fields, traceback)
-        if error is not None:
-            return error
-        remote = errors.RemoteError(self.type, self.value, self.traceback)
-        remote.method = self.method
-        return remote
+        if error is None:
+            return remote
+        return as_received(error, remote) if self.is_published else error
+
+    def check(self, *errorTypes: Any) -> Any:
+        """Return the first of ``errorTypes`` that fits, as ``Failure.check`` does.
+
+        Under a policy with ``published_errors`` RemoteError fits always, since all that a peer has
+        raised is raised as one.
+        """
+        for error in errorTypes:
+            name = qual(error) if isinstance(error, type) else error
+            is_remote = self.is_published and name in _REMOTE_ERROR
+            if is_remote or super().check(error) is not None:
+                return error
+        return None
 
     def getErrorMessage(self) -> str:
         """Return the exception's text."""
@@ -163,7 +228,7 @@ class CopiedFailure(RemoteCopy, Failure):
     def text_for_log(self) -> str:
         """Return the peer's traceback, its exception's name and text, in three printable lines."""
         traceback = printable(self.traceback, 2000, is_ascii=False)
-        kind = printable(self.type, 200)
+        kind = printable(self.type_name, 200)
         text = printable(self.value, 1000, is_ascii=False)
         return f"Traceback from remote host -- {traceback}\n{kind}: {text}\n"
 
@@ -171,7 +236,7 @@ class CopiedFailure(RemoteCopy, Failure):
     printDetailedTraceback = printTraceback
 
     def __str__(self) -> str:
-        kind = printable(self.type, 200)
+        kind = printable(self.type_name, 200)
         return f"[CopiedFailure instance: {kind}: {printable(self.value, 1000, is_ascii=False)}]"
 
     __repr__ = __str__
@@ -189,6 +254,14 @@ def register_errors(*classes: type[BaseException]) -> None:
 register_errors(errors.Error, *errors.CONDITIONS)
 defaults.declared.with_fields.add(errors.TooManyAttempts)
 _CONDITIONS = frozenset(map(qual, errors.CONDITIONS))
+# Of our own names: the types that Twisted sends of the same.
+_SENT_FOR = {
+    qual(errors.NoSuchMethod): ("builtins.AttributeError",),
+    qual(errors.NoSuchObject): (errors.NoSuchObject.twisted_type,),
+    qual(errors.TooManyAttempts): (errors.TooManyAttempts.twisted_type,),
+    qual(errors.WrongArguments): (errors.WrongArguments.twisted_type,),
+}
+_REMOTE_ERROR = (qual(errors.RemoteError), "broker.errors.RemoteError")
 _CANCELLED = ("asyncio.exceptions.CancelledError", "twisted.internet.defer.CancelledError")
 # What only this end itself can say: no peer that refuses a call sends it.
 _NEVER_REFUSED = frozenset(map(qual, (errors.DeadReferenceError, errors.PBConnectionLost)))
@@ -200,6 +273,7 @@ def shown_error(
     tracebacks: bool = False,
     new_id: Callable[[], str] | None = None,
     side: str = "server",
+    as_twisted: bool = False,
 ) -> tuple[Any, str | None]:
     """Return what a peer gets to see of an exception.
 
@@ -209,6 +283,7 @@ def shown_error(
         tracebacks: whether tracebacks are sent even where the policy does not say so.
         new_id: returns the id for a text which is not shown; a random one unless given.
         side: whose log has it under that id: ``server`` or ``client``.
+        as_twisted: whether types have the names that Twisted sends.
 
     Returns:
         The object to send as the error, and the id that stands for a text which is not shown. The
@@ -216,10 +291,23 @@ def shown_error(
     """
     failure = Failure.of(error)
     value = failure.value
-    if has_jelly_hook(value) or policy.security.isClassAllowed(type(value)):
+    if has_jelly_hook(value) or policy.security.isClassAllowed(value.__class__):
         return value, None
     if isinstance(failure, CopyableFailure):
         return failure, None
+    shown, error_id = _shown(failure, policy, tracebacks, new_id, side)
+    if as_twisted:
+        shown.tell_as_twisted(with_text=policy.published_errors)
+    return shown, error_id
+
+
+def _shown(
+    failure: Failure,
+    policy: Policy,
+    tracebacks: bool,
+    new_id: Callable[[], str] | None,
+    side: str,
+) -> tuple[CopyableFailure, str | None]:
     shown = CopyableFailure(failure)
     # The lines of a traceback would tell why a login was refused.
     is_login = failure.check("twisted.cred.error.UnauthorizedLogin")
@@ -251,14 +339,14 @@ def _add_ours(shown: CopyableFailure, policy: Policy) -> None:
     if not isinstance(value, BaseException):
         # A peer's, which is passed on.
         shown.shown_fields = vars(shown).get("fields")
-    elif type(value) in defaults.declared.with_fields:
+    elif value.__class__ in defaults.declared.with_fields:
         shown.shown_fields = fields_to_send(value, policy.security, policy.limits)
     shown.was_raised = name in _CONDITIONS and was_raised(shown)
 
 
 def _pass_on(shown: CopyableFailure) -> bool:
     """Let a registered error of another peer's, that is a RemoteError here, be one further on."""
-    cls = _error_class(shown.value.remoteType) if type(shown.value) is errors.RemoteError else None
+    cls = _error_class(shown.value.type_name) if type(shown.value) is errors.RemoteError else None
     if cls is None:
         return False
     shown.shown_type = qual(cls)
@@ -276,6 +364,10 @@ def _is_shown(base: str) -> bool:
 def _error_class(name: str) -> type[BaseException] | None:
     found: type[BaseException] | None = defaults.declared.errors.get(name)
     return found
+
+
+def _octets(name: str) -> bytes:
+    return name.encode("utf-8", "backslashreplace")
 
 
 def _text(value: Any, otherwise: str) -> str:

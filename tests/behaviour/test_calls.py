@@ -215,16 +215,18 @@ async def test_registered_errors(face: Any, how: str) -> None:
     """A registered error arrives as its class, with its text."""
     link = await face.connect(await face.serve(Server()))
     error = await face.trapped(link.reference.callRemote(how, "registered"), Failing)
-    assert (type(error), str(error)) == (Failing, "on purpose")
+    assert (error.__class__, str(error)) == (Failing, "on purpose")
+    assert isinstance(error, broker.RemoteError) is face.is_published
     error = await face.trapped(link.reference.callRemote(how, "pb.Error"), pb.Error)
-    assert (type(error), str(error)) == (pb.Error, "refused")
+    assert (error.__class__, str(error)) == (pb.Error, "refused")
+    assert isinstance(error, broker.RemoteError) is face.is_published
 
 
 async def test_errors_of_twisted_deferreds(face: Any) -> None:
     """What a Deferred of Twisted's fails with arrives like any other error."""
     link = await face.connect(await face.serve(Server()))
     error = await face.trapped(link.reference.callRemote("fail_twisted"), Failing)
-    assert (type(error), str(error)) == (Failing, "from Twisted")
+    assert (error.__class__, str(error)) == (Failing, "from Twisted")
 
 
 async def test_unregistered_errors(face: Any, caplog: pytest.LogCaptureFixture) -> None:

@@ -35,9 +35,6 @@ RELEASES = (b"decref", b"decache", b"uncache")
 DIFFERS = {
     "call_not_ascii": "names of methods are ASCII here",
     "message_unknown": "ours answers didNotUnderstand, where Twisted breaks",
-    "no_such_method": "arguments that do not fit are WrongArguments, a TypeError",
-    "no_such_object": "an unknown object is NoSuchObject, a pb.Error of another name and text",
-    "perspective": "a method that a perspective lacks is NoSuchMethod, an AttributeError",
     "reference_comes_home": "what has a name is not taken as an argument",
 }
 """What ours does in another way, and why; each must differ."""

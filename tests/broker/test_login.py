@@ -18,7 +18,7 @@ import broker as asyncio_face
 from broker.admission import LoginRoot, PortalRoot, realm
 from broker.core.policy import PUBLISHED, STRICT
 from broker.defer import Deferred, fail
-from broker.errors import ServerBusy, ServerDraining, TooManyAttempts
+from broker.errors import RemoteError, ServerBusy, ServerDraining, TooManyAttempts
 from broker.failure import Failure
 from broker.flavors.failures import CopiedFailure
 from broker.flavors.reference import RemoteReference
@@ -342,4 +342,5 @@ def test_a_login_that_is_put_off(policy: Any, dialect: str) -> None:
     assert refused.check(TooManyAttempts) and refused.check(LoginFailed)
     assert refused.value.after == 17.0
     raw = room.call("loginPassword", b"alice", b"secret", None)
-    assert type(raw.as_exception()) is TooManyAttempts
+    assert raw.as_exception().__class__ is TooManyAttempts
+    assert isinstance(refused.value, RemoteError) is policy.published_errors

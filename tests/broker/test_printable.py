@@ -161,7 +161,10 @@ def test_long_texts() -> None:
     error = ValueError("x" * 10_000)
     assert text_of_error(error, 20_000) == str(error)
     assert text_of_error(error, 100) == "x" * 97 + "..."
-    assert text_of_error(RemoteError("a.B", "x" * 15_000_000), 20) == "a.B: " + "x" * 12 + "..."
+    remote = RemoteError("a.B", "x" * 15_000_000)
+    assert text_of_error(remote, 20) == "x" * 17 + "..."
+    remote.tells_type = True
+    assert text_of_error(remote, 20) == "a.B: " + "x" * 12 + "..."
 
 
 def test_texts_that_raise() -> None:

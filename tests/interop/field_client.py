@@ -140,7 +140,60 @@ def remote_type(factories):
     try:
         yield root.callRemote("break")
     except pb.RemoteError as error:
-        return [text(error.remoteType), str(error), error.args]
+        kind = type(error.remoteType).__name__
+        return [kind, text(error.remoteType), str(error), error.args]
+
+
+def type_of(failure):
+    return failure.type
+
+
+@defer.inlineCallbacks
+def all_are_remote_errors(factories):
+    root = yield factories.root()
+    avatar = yield factories.connect("portal").login(credentials.Anonymous(), Mind())
+    calls = {
+        "pb.Error": lambda: root.callRemote("raise", "pb.Error"),
+        "registered": lambda: root.callRemote("raise", "registered"),
+        "no method": lambda: root.callRemote("nothing"),
+        "no method of an avatar": lambda: avatar.callRemote("nothing"),
+        "wrong arguments": lambda: root.callRemote("note"),
+        "no object": lambda: root.broker.remoteForName("nobody").callRemote("note", 1),
+    }
+    seen = {}
+    for name, call in calls.items():
+        in_errback = yield call().addErrback(type_of)
+        try:
+            yield call()
+        except pb.RemoteError as error:
+            kind = type(error.remoteType).__name__
+            is_same = in_errback == error.remoteType
+            seen[name] = [kind, text(error.remoteType), str(error), is_same]
+    factory = factories.connect("root")
+    reference = yield factory.getRootObject()
+    ended = defer.Deferred()
+    reference.notifyOnDisconnect(ended.callback)
+    factory.disconnect()
+    yield ended
+    try:
+        yield reference.callRemote("note", 1)
+    except pb.DeadReferenceError as error:
+        seen["a dead reference"] = str(error)
+    return seen
+
+
+@defer.inlineCallbacks
+def unsendable(factories):
+    root = yield factories.root()
+    box = yield root.callRemote("box")
+    shelf = yield root.callRemote("shelf")
+    argument = root.callRemote("told", things.LOCK)
+    return {
+        "to the server": (yield root.callRemote("opened", things.Box())),
+        "to the client": box.contents(),
+        "cache": [type(shelf.bad).__name__, shelf.good],
+        "argument": (yield argument.addErrback(lambda failure: told(failure)[0])),
+    }
 
 
 @defer.inlineCallbacks
@@ -333,6 +386,8 @@ SCENARIOS = (
     mind_before_avatar,
     methods_made_when_asked_for,
     remote_type,
+    all_are_remote_errors,
+    unsendable,
     own_root,
     keywords,
     hooks,

@@ -45,6 +45,18 @@ class Desk(pb.Referenceable):
     def remote_break(self):
         raise things.Broken("because broken")
 
+    def remote_raise(self, kind):
+        raise (things.Known if kind == "registered" else pb.Error)("because known")
+
+    def remote_opened(self, box):
+        return box.contents()
+
+    def remote_box(self):
+        return things.Box()
+
+    def remote_shelf(self):
+        return things.Shelf()
+
     def remote_break_client(self, listener):
         return listener.callRemote("break").addErrback(
             lambda failure: [text(failure.type), failure.traceback]

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections import Counter
 
 from describe import describe, text
@@ -16,15 +17,19 @@ else:
     from broker import pb as publish
 
 __all__ = [
+    "LOCK",
     "Article",
+    "Box",
     "Broken",
     "Cloth",
     "Coin",
     "Collector",
     "Forwarder",
     "HookedBroker",
+    "Known",
     "Oddity",
     "Proxy",
+    "Shelf",
     "Shirt",
     "publish",
     "send_pages",
@@ -33,6 +38,60 @@ __all__ = [
 
 class Broken(Exception):
     """An exception that no peer knows."""
+
+
+class Known(pb.Error):
+    """An exception that both ends know."""
+
+
+if WORLD == "ours":
+    from broker import register
+
+    register(Known)
+
+
+LOCK = threading.Lock()
+
+
+class Box(pb.Copyable):
+    """Has what cannot be sent among what can."""
+
+    def __init__(self):
+        self.before, self.after, self.bad = "AB", "C", LOCK
+        self.row, self.table = [LOCK, 2], {"k": LOCK}
+        self.pair = (object(), self.row)
+
+    def getTypeToCopy(self):
+        return b"cellar.Box"
+
+
+class BoxCopy(pb.RemoteCopy):
+    """Its copy."""
+
+    def contents(self):
+        is_same = self.pair[1] is self.row and self.row[0] is self.bad is self.table["k"]
+        return [self.before, self.after, int(is_same), describe(self.row), describe(self.table)]
+
+
+class Shelf(pb.Cacheable):
+    """The same, as a cache."""
+
+    def getTypeToCopy(self):
+        return b"cellar.Shelf"
+
+    def getStateToCacheAndObserveFor(self, perspective, observer):
+        return {"bad": LOCK, "good": 5}
+
+    def stoppedObserving(self, perspective, observer):
+        pass
+
+
+class ShelfCache(pb.RemoteCache):
+    """Its cache."""
+
+
+pb.setUnjellyableForClass("cellar.Box", BoxCopy)
+pb.setUnjellyableForClass("cellar.Shelf", ShelfCache)
 
 
 class HookedBroker(pb.Broker):

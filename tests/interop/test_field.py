@@ -31,7 +31,52 @@ SEEN: dict[str, Any] = {
         "perspective_sing_loud",
         True,
     ],
-    "remote_type": [TYPE, "because broken", ["because broken"]],
+    "remote_type": ["bytes", TYPE, "because broken", ["because broken"]],
+    # All that a peer raises is caught as a RemoteError, also what both ends know.
+    "all_are_remote_errors": {
+        "pb.Error": ["bytes", "twisted.spread.pb.Error", "because known", True],
+        "registered": ["bytes", "field_things.Known", "because known", True],
+        "no method": [
+            "bytes",
+            "twisted.spread.flavors.NoSuchMethod",
+            "No such method: remote_nothing",
+            True,
+        ],
+        "no method of an avatar": [
+            "bytes",
+            "builtins.AttributeError",
+            # Its ``__getattr__`` says so.
+            "perspective_nothing",
+            True,
+        ],
+        "wrong arguments": [
+            "bytes",
+            "builtins.TypeError",
+            "Desk.remote_note() missing 1 required positional argument: 'value'",
+            True,
+        ],
+        "no object": ["bytes", "twisted.spread.pb.Error", "Invalid Object ID", True],
+        "a dead reference": "Calling Stale Broker",
+    },
+    # What cannot be sent in the state of a copy, or of a cache, and the rest of the state.
+    "unsendable": {
+        "to the server": [
+            "AB",
+            "C",
+            1,
+            "list(Unpersistable, int 2)",
+            "dict(str 'k': Unpersistable)",
+        ],
+        "to the client": [
+            "AB",
+            "C",
+            1,
+            "list(Unpersistable, int 2)",
+            "dict(str 'k': Unpersistable)",
+        ],
+        "cache": ["Unpersistable", 5],
+        "argument": "Unpersistable",
+    },
     # An IPBRoot that is no Root: each connection gets an object of its own.
     "own_root": [True, ["mine"], []],
     "keywords": [True],
@@ -104,8 +149,8 @@ def expected(pairing: Pairing) -> dict[str, Any]:
         # Twisted's server ends the connection instead.
         too_long["result"] = TOO_LARGE
     if pairing.client == "ours":
-        # An error that is printed says of which type it is.
-        table["remote_type"] = [TYPE, f"{TYPE}: because broken", ["because broken"]]
+        # It is found where it was made.
+        table["unsendable"] = {**table["unsendable"], "argument": "CannotJelly"}
         # Every keyword belongs to the remote method; with Twisted's client these do not.
         others = [["_name", 2], ["pbcallback", 3], ["pberrback", 4], ["self", 1]]
         table["keywords"] = [True, others]
@@ -114,6 +159,25 @@ def expected(pairing: Pairing) -> dict[str, Any]:
         # Twisted's getAllPages waits for ever where there is no such method.
         table["paging"] = [*table["paging"], "NoSuchMethod"]
     if pairing.client == pairing.server == "ours":
+        # In a dialect of their own the texts say what to write.
+        missing = "twisted.spread.flavors.NoSuchMethod"
+        table["all_are_remote_errors"] = {
+            **table["all_are_remote_errors"],
+            "no method": ["bytes", missing, "no remote method 'nothing'", True],
+            "no method of an avatar": ["bytes", missing, "no remote method 'nothing'", True],
+            "wrong arguments": [
+                "bytes",
+                "builtins.TypeError",
+                "note: missing 1 required positional argument: 'value'",
+                True,
+            ],
+            "no object": [
+                "bytes",
+                "twisted.spread.pb.Error",
+                "object 'nobody' is not exported to this connection",
+                True,
+            ],
+        }
         # Two of ours speak msgpack/1, in which a value may be as long as a message.
         for which in ("argument", "result", "result of the client's"):
             too_long[which] = ["arrived", 655_361]
