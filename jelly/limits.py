@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from msgspec import Struct
+from msgspec.structs import asdict
 
 __all__ = ["PUBLISHED_LIMITS", "Limits"]
 
@@ -52,6 +53,15 @@ class Limits(Struct, frozen=True):
             least = 0 if name == "max_depth" else 1
             if value < least:
                 raise ValueError(f"{name}={value}: a limit is {least} at least")
+
+    def but(self, **changes: int) -> Limits:
+        """Return these limits with some of them changed.
+
+        Raises:
+            ValueError, TypeError: as of the class.
+        """
+        # Not by replace, which calls __post_init__ only from msgspec 0.21 on.
+        return Limits(**(asdict(self) | changes))
 
 
 PUBLISHED_LIMITS = Limits(max_expanded=10_000_000)

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from typing import Any
 
 from msgspec import Struct, field
-from msgspec.structs import replace
+from msgspec.structs import asdict
 
 from broker.core.dialects import check_names
 from broker.settings import ConfigError, WrongType
@@ -149,7 +149,8 @@ class Policy(Struct, frozen=True):
         Raises:
             ConfigError: as of the class.
         """
-        return replace(self, **changes)
+        # Not by replace, which calls __post_init__ only from msgspec 0.21 on.
+        return Policy(**(asdict(self) | changes))
 
 
 def _check_count(name: str, value: Any) -> None:
@@ -239,8 +240,7 @@ def published_policy(security: Security | None = None, unsafe_tracebacks: bool =
         security=defaults.security if security is None else security,
         unsafe_tracebacks=bool(unsafe_tracebacks),
         max_refs=defaults.max_broker_refs,
-        limits=replace(
-            PUBLISHED_LIMITS,
+        limits=PUBLISHED_LIMITS.but(
             max_prefix=defaults.prefix_limit,
             max_string=defaults.size_limit,
             max_list=defaults.size_limit,

@@ -42,7 +42,7 @@ def test_limits_of_another_type(name: str, value: Any) -> None:
     with pytest.raises(TypeError, match=rf"^{name}=.*: a limit is an int, not "):
         Limits(**{name: value})
     with pytest.raises(TypeError, match=rf"^{name}="):
-        structs.replace(Limits(), **{name: value})
+        Limits().but(**{name: value})
 
 
 @pytest.mark.parametrize("value", [-1, 0])

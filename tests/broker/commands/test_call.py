@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
+from runner import Runner
 from terminal import at_a_terminal
 
 import broker
@@ -72,7 +72,7 @@ def run(
         address = "pb://127.0.0.1:0" if tls is None else "pbs://localhost:0"
         async with broker.serve(target, address, tls=tls) as server:
             command = [server.addresses[0], *arguments, *options]
-            return await asyncio.to_thread(CliRunner().invoke, call, command, input=typed)
+            return await asyncio.to_thread(Runner().invoke, call, command, input=typed)
 
     result = asyncio.run(ask())
     return result.exit_code, result.stdout, result.stderr
@@ -144,7 +144,7 @@ def test_no_answer_in_time() -> None:
 )
 def test_wrong_use(arguments: tuple[str, ...], error: str) -> None:
     """What cannot be asked for has status 2, and no connection is made."""
-    result = CliRunner().invoke(call, ["pbs://127.0.0.1:1", *arguments])
+    result = Runner().invoke(call, ["pbs://127.0.0.1:1", *arguments])
     assert result.exit_code == 2
     assert error in result.stderr
 
@@ -159,7 +159,7 @@ def test_wrong_use(arguments: tuple[str, ...], error: str) -> None:
 )
 def test_addresses(address: str, status: int, error: str) -> None:
     """A wrong address has status 2, one where nobody is status 3."""
-    result = CliRunner().invoke(call, [address, "both"])
+    result = Runner().invoke(call, [address, "both"])
     assert result.exit_code == status
     assert error in result.stderr
 
@@ -307,7 +307,7 @@ def test_a_server_that_says_nothing() -> None:
     """The limit of time holds while connecting, too."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"pb://127.0.0.1:{silent.getsockname()[1]}"
-        result = CliRunner().invoke(call, [address, "x", "--timeout", "0.3"])
+        result = Runner().invoke(call, [address, "x", "--timeout", "0.3"])
     assert result.exit_code in (3, 5)
 
 
@@ -317,7 +317,7 @@ def test_the_limit_holds_for_printing() -> None:
     async def ask() -> Any:
         async with broker.serve(Hostile(shared(17)), "pb://127.0.0.1:0") as server:
             command = [server.addresses[0], "give", "--all", "--timeout", "0.2"]
-            return await asyncio.to_thread(CliRunner().invoke, call, command)
+            return await asyncio.to_thread(Runner().invoke, call, command)
 
     result = asyncio.run(ask())
     assert result.exit_code == 5

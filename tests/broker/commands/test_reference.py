@@ -29,9 +29,7 @@ def commands() -> Iterator[tuple[str, click.Command]]:
 def usage(name: str, command: click.Command) -> str:
     """Return how a command is called, without its options."""
     context = click.Context(command)
-    arguments = [
-        each.make_metavar(context) for each in command.params if isinstance(each, click.Argument)
-    ]
+    arguments = [each for each in command.collect_usage_pieces(context) if each != "[OPTIONS]"]
     return " ".join(["pb", name, *arguments])
 
 

@@ -82,7 +82,7 @@ def test_strict_is_the_default() -> None:
 def test_the_same_limits() -> None:
     """Neither lets a peer use up memory or time: both have the same limits, but one, and timers."""
     assert STRICT.limits == Limits()
-    assert PUBLISHED.limits == structs.replace(Limits(), max_expanded=10_000_000)
+    assert PUBLISHED.limits == Limits().but(max_expanded=10_000_000)
     assert STRICT.offer_timeout == PUBLISHED.offer_timeout == 10.0
     assert STRICT.login_timeout == PUBLISHED.login_timeout == 30.0
     assert STRICT.handshake_timeout == PUBLISHED.handshake_timeout == 10.0
