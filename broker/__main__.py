@@ -18,6 +18,10 @@ _COMMANDS = {
         "Find the weak settings of a server before it runs.",
     ),
     "demo": ("broker.demo.command:demo", "Show in nine steps what this package does."),
+    "port": (
+        "broker.commands.port:port",
+        "Say what of a program for Twisted moves here, and move its imports.",
+    ),
     "run": ("broker.commands.run:run", "Run the application that a file makes."),
     "serve": ("broker.commands.serve:serve", "Serve an object of a module to whoever may call it."),
     "users": ("broker.commands.users:users", "Add, change and list those who may log in."),

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from broker.porting import reasons
+
 sys.path.append(str(Path(__file__).parent / "vocabulary"))
 page: Any = importlib.import_module("vocabulary_page")
 walker: Any = importlib.import_module("walker")
@@ -49,7 +51,7 @@ def test_each_module_of_the_table_is_walked(walks: Any) -> None:
 
 def test_a_reason_for_a_group_is_for_absent_names_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """A pattern with a star explains what is absent, never what differs."""
-    monkeypatch.setattr(page, "REASONS", {"Not here.": "there.*"})
+    monkeypatch.setattr(reasons, "REASONS", {"Not here.": "there.*"})
     assert page.reason_of(signatures.Difference("there.name")) == "Not here."
     assert page.reason_of(signatures.Difference("there.name", "(a)", "(b)")) == ""
 

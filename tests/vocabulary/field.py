@@ -13,10 +13,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from rooms import REACTOR, ROOMS
+from broker.porting.reasons import INSTEAD
+from broker.porting.rooms import FEW, INTERFACES, REACTOR, ROOMS
 
 __all__ = [
-    "ABSENT",
     "READ",
     "Import",
     "Reading",
@@ -29,61 +29,8 @@ __all__ = [
 
 LIST = Path(__file__).parent / "imports_in_the_field.txt"
 
-HOMES = {
-    **{room.theirs: room.ours for room in [*ROOMS, REACTOR]},
-    "twisted.application.strports": "broker.reactor.strports",
-    "twisted.internet.asyncioreactor": "broker.reactor.asyncioreactor",
-    "twisted.internet.base": "broker.reactor.base",
-    "twisted.internet.interfaces": "broker.reactor.interfaces",
-    "twisted.internet.main": "broker.reactor.main",
-    "twisted.internet.pollreactor": "broker.reactor.pollreactor",
-    "twisted.internet.process": "broker.reactor.process",
-    "twisted.internet.selectreactor": "broker.reactor.selectreactor",
-    "twisted.internet.unix": "broker.reactor.unix",
-    "twisted.python.threadpool": "broker.reactor.thread_pool",
-}
-"""Where the modules went. Of those that are no rooms, programs use a name or two."""
-
-_OWN_REACTOR = "For reactors of a program's own; what one writes here is an event loop of asyncio."
-_DEPRECATING = "How Twisted deprecates its own names; warnings.warn of the standard library."
-_NAMES = "pkgutil.resolve_name finds an object by its name, importlib.import_module a module."
-_TWISTD = "pb run runs the file of an application."
-
-ABSENT = {
-    "twisted": "Who asks for Twisted's version asks Twisted.",
-    "twisted.__version__": "Who asks for Twisted's version asks Twisted.",
-    "twisted.internet.base.ReactorBase": _OWN_REACTOR,
-    "twisted.internet.endpoints._parse": "clientFromString and serverFromString read descriptions.",
-    "twisted.internet.gtk3reactor": (
-        "GTK turns a loop of its own: PyGObject has an event loop for asyncio, gi.events; or"
-        " reactor.iterate is called by a timer of GTK's."
-    ),
-    "twisted.internet.main.installReactor": _OWN_REACTOR,
-    "twisted.internet.posixbase": _OWN_REACTOR,
-    "twisted.internet.utils": "reactor.spawnProcess, or asyncio.create_subprocess_exec.",
-    "twisted.logger.Logger": "logging.getLogger of the standard library.",
-    "twisted.protocols.basic.LineOnlyReceiver": "A protocol of another wire.",
-    "twisted.python.compat.execfile": "exec(compile(text, name, 'exec')).",
-    "twisted.python.components.proxyForInterface": "zope.proxy, or a class of one's own.",
-    "twisted.python.deprecate": _DEPRECATING,
-    "twisted.python.deprecate.deprecatedModuleAttribute": _DEPRECATING,
-    "twisted.python.logfile.LogFile": "logging.handlers.RotatingFileHandler.",
-    "twisted.python.procutils.which": "shutil.which, which returns the first.",
-    "twisted.python.reflect": _NAMES,
-    "twisted.python.reflect.accumulateClassList": "A loop over cls.__mro__.",
-    "twisted.python.reflect.namedModule": _NAMES,
-    "twisted.python.reflect.namedObject": _NAMES,
-    "twisted.python.runtime": "os.name, sys.platform.",
-    "twisted.python.runtime.platformType": "os.name.",
-    "twisted.python.usage": "The command line of pb is made with click, and so can others be.",
-    "twisted.python.util": "A box of many things; the standard library has most of them.",
-    "twisted.python.versions": _DEPRECATING,
-    "twisted.python.versions.Version": _DEPRECATING,
-    "twisted.python.win32.quoteArguments": "subprocess.list2cmdline.",
-    "twisted.scripts.twistd": _TWISTD,
-    "twisted.scripts.twistd.run": _TWISTD,
-}
-"""Why an import of the list has no home here, and what does it."""
+HOMES = {room.theirs: room.ours for room in [*ROOMS, *FEW, REACTOR, INTERFACES]}
+"""Where the modules went."""
 
 
 class Import(NamedTuple):
@@ -124,7 +71,7 @@ def _module(name: str) -> ModuleType | None:
 
 def reason_of(imported: Import) -> str:
     """Return why it has no home here."""
-    return ABSENT.get(str(imported), "")
+    return INSTEAD.get(str(imported), "")
 
 
 def share(found: Iterable[Import]) -> str:

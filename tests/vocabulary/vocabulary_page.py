@@ -7,11 +7,12 @@ from pathlib import Path
 
 import field
 import twisted
-from differences import REASONS
 from rooms import OBJECTS
 from signatures import Difference
 from twisteds_tests import section
 from walker import Walk
+
+from broker.porting import reasons
 
 __all__ = [
     "PAGE",
@@ -64,27 +65,9 @@ other, also where it begins with an underscore. All of it is here.
 """
 
 
-def patterns() -> Iterable[tuple[str, str]]:
-    """Each pattern, and its reason."""
-    return ((pattern, why) for why, names in REASONS.items() for pattern in _split(names))
-
-
-def _split(names: str) -> list[str]:
-    return [line.strip() for line in names.splitlines() if line.strip()]
-
-
 def reason_of(difference: Difference) -> str:
     """Return why, or nothing."""
-    for pattern, why in patterns():
-        if _matches(pattern, difference):
-            return why
-    return ""
-
-
-def _matches(pattern: str, difference: Difference) -> bool:
-    if pattern.endswith("*"):
-        return not difference.theirs and difference.name.startswith(pattern[:-1])
-    return pattern == difference.name
+    return reasons.reason_of(difference.name, is_absent=not difference.theirs)
 
 
 def unexplained(walks: list[Walk]) -> list[Difference]:
@@ -97,8 +80,10 @@ def stale(walks: list[Walk]) -> list[str]:
     found = [difference for walk in walks for difference in walk.differences]
     return [
         pattern
-        for pattern, _ in patterns()
-        if not any(_matches(pattern, difference) for difference in found)
+        for pattern, _ in reasons.patterns()
+        if not any(
+            reasons.matches(pattern, difference.name, not difference.theirs) for difference in found
+        )
     ]
 
 

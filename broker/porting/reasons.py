@@ -6,7 +6,50 @@ that are absent, never for ones that differ.
 
 from __future__ import annotations
 
-__all__ = ["REASONS"]
+from collections.abc import Iterator
+
+__all__ = ["INSTEAD", "REASONS", "matches", "patterns", "reason_of"]
+
+_OWN_REACTOR = "For reactors of a program's own; what one writes here is an event loop of asyncio."
+_DEPRECATING = "How Twisted deprecates its own names; warnings.warn of the standard library."
+_NAMES = "pkgutil.resolve_name finds an object by its name, importlib.import_module a module."
+_TWISTD = "pb run runs the file of an application."
+
+INSTEAD: dict[str, str] = {
+    "twisted": "Who asks for Twisted's version asks Twisted.",
+    "twisted.__version__": "Who asks for Twisted's version asks Twisted.",
+    "twisted.internet.base.ReactorBase": _OWN_REACTOR,
+    "twisted.internet.endpoints._parse": "clientFromString and serverFromString read descriptions.",
+    "twisted.internet.gtk3reactor": (
+        "GTK turns a loop of its own: PyGObject has an event loop for asyncio, gi.events; or"
+        " reactor.iterate is called by a timer of GTK's."
+    ),
+    "twisted.internet.main.installReactor": _OWN_REACTOR,
+    "twisted.internet.posixbase": _OWN_REACTOR,
+    "twisted.internet.utils": "reactor.spawnProcess, or asyncio.create_subprocess_exec.",
+    "twisted.logger.Logger": "logging.getLogger of the standard library.",
+    "twisted.protocols.basic.LineOnlyReceiver": "A protocol of another wire.",
+    "twisted.python.compat.execfile": "exec(compile(text, name, 'exec')).",
+    "twisted.python.components.proxyForInterface": "zope.proxy, or a class of one's own.",
+    "twisted.python.deprecate": _DEPRECATING,
+    "twisted.python.deprecate.deprecatedModuleAttribute": _DEPRECATING,
+    "twisted.python.logfile.LogFile": "logging.handlers.RotatingFileHandler.",
+    "twisted.python.procutils.which": "shutil.which, which returns the first.",
+    "twisted.python.reflect": _NAMES,
+    "twisted.python.reflect.accumulateClassList": "A loop over cls.__mro__.",
+    "twisted.python.reflect.namedModule": _NAMES,
+    "twisted.python.reflect.namedObject": _NAMES,
+    "twisted.python.runtime": "os.name, sys.platform.",
+    "twisted.python.runtime.platformType": "os.name.",
+    "twisted.python.usage": "The command line of pb is made with click, and so can others be.",
+    "twisted.python.util": "A box of many things; the standard library has most of them.",
+    "twisted.python.versions": _DEPRECATING,
+    "twisted.python.versions.Version": _DEPRECATING,
+    "twisted.python.win32.quoteArguments": "subprocess.list2cmdline.",
+    "twisted.scripts.twistd": _TWISTD,
+    "twisted.scripts.twistd.run": _TWISTD,
+}
+"""Names of other modules that programs use, and what does their work."""
 
 REASONS: dict[str, str] = {
     # broker.pb
@@ -306,3 +349,23 @@ REASONS: dict[str, str] = {
         twisted.python.log.theLogPublisher
     """,
 }
+
+
+def patterns() -> Iterator[tuple[str, str]]:
+    """Yield each pattern of the table, and its reason."""
+    for why, names in REASONS.items():
+        for line in names.splitlines():
+            if pattern := line.strip():
+                yield pattern, why
+
+
+def matches(pattern: str, name: str, is_absent: bool) -> bool:
+    """Whether a pattern is for a name, which is absent here or differs."""
+    if pattern.endswith("*"):
+        return is_absent and name.startswith(pattern[:-1])
+    return pattern == name
+
+
+def reason_of(name: str, is_absent: bool = True) -> str:
+    """Return why a name is absent here, or differs; "" if the table does not have it."""
+    return next((why for pattern, why in patterns() if matches(pattern, name, is_absent)), "")

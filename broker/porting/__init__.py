@@ -1,0 +1,1 @@
+"""Moves programs from Twisted: what their imports become here, and what a person must look at."""

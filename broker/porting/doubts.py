@@ -1,0 +1,185 @@
+"""What a person must look at in a program that moves: what no import says."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable, Iterator
+from types import FunctionType
+
+from broker.porting.findings import Finding, Kind
+from broker.porting.homes import class_here, home_of, room_of
+from broker.porting.names import Names
+from broker.porting.reasons import reason_of
+from broker.porting.sources import Source
+
+__all__ = ["doubts"]
+
+_Found = Iterator[tuple[ast.AST, Kind, str]]
+
+_DOTTED = re.compile(r"(twisted(?:\.\w+)+)(?::\w+)?")
+# What gives a Deferred of ours.
+_GIVERS = {"callRemote", "getRootObject", "login", "getObjectAt", "getObjectFor"}
+# They take the names that are on the wire, which stay Twisted's.
+_TAKES_WIRE_NAMES = {"trap", "check"}
+# Programs take their private parts, by their names; of the others they make classes of their own.
+_WITH_PARTS = ("Banana", "Broker", "PBClientFactory", "PBServerFactory", "RemoteReference")
+_TWO_TYPES = {
+    "twisted.internet.defer.Deferred": "Deferred",
+    "twisted.python.failure.Failure": "Failure",
+}
+
+
+def doubts(source: Source, names: Names, moves: Callable[[str], bool]) -> Iterator[Finding]:
+    """Yield what must be looked at, beside the imports.
+
+    Args:
+        source: the file.
+        names: its names.
+        moves: whether a dotted name of Twisted's moves.
+    """
+    doubter = _Doubter(names, moves)
+    for node in ast.walk(source.tree):
+        for at, kind, text in doubter.of(node):
+            yield Finding(str(source.path), getattr(at, "lineno", 0), kind, text)
+
+
+class _Doubter:
+    def __init__(self, names: Names, moves: Callable[[str], bool]):
+        self._names = names
+        self._moves = moves
+
+    def of(self, node: ast.AST) -> _Found:
+        match node:
+            case ast.Attribute():
+                yield from self._attribute(node)
+            case ast.Compare():
+                yield from self._comparison(node)
+            case ast.Call():
+                yield from self._call(node)
+            case ast.ClassDef():
+                yield from self._class(node)
+            case ast.Constant(value=str(text)):
+                yield from self._text(node, text)
+
+    def _attribute(self, node: ast.Attribute) -> _Found:
+        owner = self._names.dotted(node.value)
+        room = room_of(owner) if owner else None
+        if owner is None or room is None or room[1] or not self._moves(owner):
+            return
+        home = home_of(f"{owner}.{node.attr}")
+        # A name of a package that is a module too, such as twisted.application.internet.
+        if home.kind is Kind.NO_HOME:
+            yield node, home.kind, f"{owner}.{node.attr}: {home.text}"
+
+    def _comparison(self, node: ast.Compare) -> _Found:
+        for part in (node.left, *node.comparators):
+            if isinstance(part, ast.Attribute) and part.attr == "remoteType":
+                text = (
+                    "remoteType is compared: it is bytes, and classes of Twisted's keep Twisted's"
+                    " names in it; a class of the program has the name that its own module has now"
+                )
+                yield node, Kind.LOOK, text
+
+    def _call(self, node: ast.Call) -> _Found:
+        is_asked = isinstance(node.func, ast.Name) and node.func.id in ("isinstance", "issubclass")
+        if is_asked and len(node.args) == 2:
+            for part in ast.walk(node.args[1]):
+                dotted = self._names.dotted(part)
+                if dotted in _TWO_TYPES and self._moves(dotted):
+                    name = _TWO_TYPES[dotted]
+                    text = f"is not true for a {name} of Twisted's, once {name} is ours"
+                    yield node, Kind.LOOK, f"{_shown(node)}: {text}"
+        function = self._names.dotted(_begun_by(node.func))
+        if function is None or self._moves(function):
+            return
+        for given in (*node.args, *(keyword.value for keyword in node.keywords)):
+            if any(isinstance(p, ast.Attribute) and p.attr in _GIVERS for p in ast.walk(given)):
+                text = (
+                    f"{function} is Twisted's, and is given a Deferred of ours: pass d.asTwisted()"
+                )
+                yield node, Kind.LOOK, text
+
+    def _text(self, node: ast.Constant, text: str) -> _Found:
+        found = _DOTTED.fullmatch(text)
+        room = room_of(found[1]) if found else None
+        around = self._names.parents.get(node)
+        is_wire = isinstance(around, ast.Compare) or (
+            isinstance(around, ast.Call)
+            and isinstance(around.func, ast.Attribute)
+            and around.func.attr in _TAKES_WIRE_NAMES
+        )
+        if found is None or room is None or is_wire or not self._moves(room[0].theirs):
+            return
+        place = home_of(found[1]).place
+        here = place.dotted if place else room[0].ours
+        text = f"{text!r}: if this is imported or patched it is {here!r} here; on the wire it stays"
+        yield node, Kind.LOOK, text
+
+    def _class(self, node: ast.ClassDef) -> _Found:
+        for base in node.bases:
+            dotted = self._names.dotted(base)
+            if dotted is None or not self._moves(dotted):
+                continue
+            why = reason_of(f"{dotted} (bases)", is_absent=False)
+            if why:
+                yield node, Kind.LOOK, f"class {node.name} is a {dotted}: {why}"
+            yield from self._members(node, dotted)
+
+    def _members(self, node: ast.ClassDef, base: str) -> _Found:
+        """Yield what a class uses of its base that the base does not have here."""
+        own = {part.attr for part in _of_self(node) if isinstance(part.ctx, ast.Store)}
+        own |= {part.name for part in node.body if isinstance(part, _DEFINES)}
+        own |= {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
+        told = set()
+        for part in [*_of_self(node), *(part for part in node.body if isinstance(part, _DEFINES))]:
+            name = part.attr if isinstance(part, ast.Attribute) else part.name
+            why = reason_of(f"{base}.{name}") or reason_of(f"{base}.{name}", is_absent=False)
+            is_private = base.endswith(_WITH_PARTS) and re.match("_(?!_)", name) is not None
+            if not why and is_private and name not in own and not _has(class_here(base), name):
+                why = "not part of what Twisted publishes, and not here"
+            if why and name not in told:
+                told.add(name)
+                yield part, Kind.LOOK, f"{base}.{name}: {why}"
+
+
+_DEFINES = (ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+def _begun_by(function: ast.expr) -> ast.expr:
+    """Return what a chain of calls begins with: ``f`` of ``f(1).addCallback``."""
+    inner = function
+    while isinstance(inner, ast.Attribute):
+        inner = inner.value
+        if isinstance(inner, ast.Call):
+            function = inner = inner.func
+    return function
+
+
+def _of_self(node: ast.ClassDef) -> list[ast.Attribute]:
+    return [
+        part
+        for part in ast.walk(node)
+        if isinstance(part, ast.Attribute)
+        and isinstance(part.value, ast.Name)
+        and part.value.id == "self"
+    ]
+
+
+def _has(cls: type | None, name: str) -> bool:
+    """Whether a class has an attribute, or one of its methods touches it in its instances."""
+    return cls is not None and any(
+        name in vars(base)
+        or name in vars(base).get("__annotations__", ())
+        or any(
+            name in value.__code__.co_names
+            for value in vars(base).values()
+            if isinstance(value, FunctionType)
+        )
+        for base in cls.__mro__
+    )
+
+
+def _shown(node: ast.AST) -> str:
+    text = ast.unparse(node)
+    return text if len(text) <= 60 else f"{text[:60]}…"

@@ -1,0 +1,149 @@
+"""Where a name of Twisted's is here: the modules themselves are asked."""
+
+from __future__ import annotations
+
+import functools
+import re
+from importlib import import_module
+from types import ModuleType
+from typing import NamedTuple
+
+from broker.porting.findings import Kind
+from broker.porting.reasons import INSTEAD, reason_of
+from broker.porting.rooms import FEW, INTERFACES, REACTOR, ROOMS, Room
+
+__all__ = ["Home", "Place", "class_here", "home_of", "is_twisted", "room_of"]
+
+_ROOMS = {room.theirs: room for room in (*ROOMS, *FEW, REACTOR, INTERFACES)}
+_MISSING = object()
+
+# They know neither a reactor nor a Deferred.
+_INDEPENDENT = (
+    "twisted.__version__",
+    "twisted.copyright",
+    "twisted.logger",
+    "twisted.persisted",
+    "twisted.plugin",
+    "twisted.plugins",
+    "twisted.python",
+    "twisted.version",
+)
+# Whole packages that were moved: what of them is in no room has no home.
+_MOVED = ("twisted.cred", "twisted.spread")
+_CHOICE = re.compile(r"twisted\.(internet\.(\w+reactor|main)|application\.reactors)(\.|$)")
+
+_NOT_PROVIDED = "not provided here, see Coming from Twisted"
+_OF_THE_REACTOR = "belongs to Twisted's reactor"
+_CHOOSES = "chooses a reactor: leave it out, the reactor here is asyncio's loop"
+_PACKAGE = "a package: import each of its modules by name, so that each can move"
+_TRIAL = "its tests run on Twisted's reactor: keep that (--keep-reactor), or test with unittest"
+_RUNS_THERE = (
+    "runs on Twisted's reactor and takes its Deferreds: replace it, or keep that reactor"
+    " (--keep-reactor) and give it d.asTwisted()"
+)
+
+
+class Place(NamedTuple):
+    """What to import here.
+
+    Attributes:
+        module: the module that has the name; "" where the name is itself a module at the top.
+        name: what to import of it, "*" for all.
+    """
+
+    module: str
+    name: str
+
+    @property
+    def dotted(self) -> str:
+        """The whole name."""
+        return f"{self.module}.{self.name}" if self.module else self.name
+
+    @property
+    def package(self) -> str:
+        """Which of our packages it is in."""
+        return self.dotted.partition(".")[0]
+
+
+class Home(NamedTuple):
+    """What becomes of a name: its place here where it moves, else why it does not."""
+
+    kind: Kind
+    text: str = ""
+    place: Place | None = None
+
+
+def is_twisted(dotted: str) -> bool:
+    """Whether a dotted name is Twisted, or in it."""
+    return dotted == "twisted" or dotted.startswith("twisted.")
+
+
+def room_of(dotted: str) -> tuple[Room, str] | None:
+    """Return the room of the module that a dotted name is in, and the rest of the name."""
+    module, rest = dotted, ""
+    while module:
+        if module in _ROOMS:
+            return _ROOMS[module], rest
+        module, _, last = module.rpartition(".")
+        rest = f"{last}.{rest}" if rest else last
+    return None
+
+
+def home_of(dotted: str, keep_reactor: bool = False) -> Home:
+    """Return what becomes of a module of Twisted's, or of a name in one.
+
+    Args:
+        dotted: such as ``twisted.spread.pb``, ``twisted.spread.pb.Root``, ``twisted.spread.pb.*``.
+        keep_reactor: whether the program stays on Twisted's reactor.
+    """
+    found = room_of(dotted)
+    if found is None:
+        return _without_room(dotted, keep_reactor)
+    room, rest = found
+    if room.of_reactor and keep_reactor:
+        return Home(Kind.STAYS, _OF_THE_REACTOR)
+    if not rest:
+        module, _, name = room.ours.rpartition(".")
+        return Home(Kind.MOVES, place=Place(module, name))
+    name = rest.partition(".")[0]
+    if name == "*" or _value(room, name) is not _MISSING:
+        return Home(Kind.MOVES, place=Place(room.ours, name))
+    whole = f"{room.theirs}.{name}"
+    return Home(Kind.NO_HOME, INSTEAD.get(whole) or reason_of(whole) or _NOT_PROVIDED)
+
+
+def class_here(dotted: str) -> type | None:
+    """Return the class here that stands for one of Twisted's; None if it is none, or not here."""
+    found = room_of(dotted)
+    value = _value(found[0], found[1]) if found and found[1] else None
+    return value if isinstance(value, type) else None
+
+
+def _without_room(dotted: str, keep_reactor: bool) -> Home:
+    if any(theirs.startswith(f"{dotted}.") for theirs in _ROOMS):
+        return Home(Kind.LOOK, _PACKAGE)
+    if _is_in(dotted, _INDEPENDENT):
+        return Home(Kind.STAYS, "knows neither a reactor nor a Deferred")
+    if _is_in(dotted, _MOVED):
+        return Home(Kind.NO_HOME, _NOT_PROVIDED)
+    if keep_reactor:
+        return Home(Kind.STAYS, _OF_THE_REACTOR)
+    if _CHOICE.match(dotted):
+        return Home(Kind.LOOK, INSTEAD.get(dotted) or _CHOOSES)
+    if dotted in INSTEAD:
+        return Home(Kind.LOOK, f"{_RUNS_THERE}; here: {INSTEAD[dotted]}")
+    return Home(Kind.LOOK, _TRIAL if _is_in(dotted, ("twisted.trial",)) else _RUNS_THERE)
+
+
+def _is_in(dotted: str, names: tuple[str, ...]) -> bool:
+    return any(dotted == name or dotted.startswith(f"{name}.") for name in names)
+
+
+def _value(room: Room, name: str) -> object:
+    # Some names are made when they are asked for, so dir() would not do.
+    return getattr(_module(room.ours), name, _MISSING)
+
+
+@functools.cache
+def _module(name: str) -> ModuleType:
+    return import_module(name)

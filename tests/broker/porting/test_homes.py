@@ -1,0 +1,94 @@
+"""Where names of Twisted's are here: the modules are asked, and Twisted agrees."""
+
+from __future__ import annotations
+
+import importlib
+import warnings
+
+import pytest
+
+import broker.pb
+from broker.porting.findings import Kind
+from broker.porting.homes import Place, class_here, home_of
+from broker.porting.rooms import INTERFACES, REACTOR, ROOMS
+
+ALL = [*ROOMS, REACTOR, INTERFACES]
+
+
+@pytest.mark.parametrize("room", ALL, ids=lambda room: room.theirs)
+def test_each_room_has_both_its_modules(room: object) -> None:
+    """Twisted has the module of each room, and the one here can be imported from its place."""
+    theirs, ours, _ = room  # type: ignore[misc]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        parent, _, name = theirs.rpartition(".")
+        importlib.import_module(parent)
+        try:
+            importlib.import_module(theirs)
+        except ModuleNotFoundError:
+            assert hasattr(importlib.import_module(parent), name)
+    module, name = home_of(theirs).place or Place("", "")
+    assert ours == (f"{module}.{name}" if module else name)
+    imported = importlib.import_module(ours)
+    assert module == "" or getattr(importlib.import_module(module), name) is imported
+
+
+@pytest.mark.parametrize(
+    ("dotted", "kind"),
+    [
+        ("twisted.spread.pb", Kind.MOVES),
+        ("twisted.spread.pb.Root", Kind.MOVES),
+        ("twisted.spread.pb.Root.rootObject", Kind.MOVES),
+        ("twisted.internet.reactor.running", Kind.MOVES),
+        ("twisted.internet.interfaces.ITransport", Kind.MOVES),
+        ("twisted.internet.interfaces.IAddress", Kind.NO_HOME),
+        ("twisted.internet.reactor.listenUDP", Kind.NO_HOME),
+        ("twisted.spread.pb.nothing", Kind.NO_HOME),
+        ("twisted.spread.ui", Kind.NO_HOME),
+        ("twisted.cred.pamauth.callIntoPAM", Kind.NO_HOME),
+        ("twisted.python.usage.Options", Kind.STAYS),
+        ("twisted.logger.Logger", Kind.STAYS),
+        ("twisted.version", Kind.STAYS),
+        ("twisted.internet.utils", Kind.LOOK),
+        ("twisted.web.server", Kind.LOOK),
+        ("twisted.trial.unittest.TestCase", Kind.LOOK),
+        ("twisted.internet.pollreactor", Kind.LOOK),
+        ("twisted.internet", Kind.LOOK),
+    ],
+)
+def test_kinds(dotted: str, kind: Kind) -> None:
+    """A name moves, stays, has no home or must be looked at; a name that does not move says why."""
+    home = home_of(dotted)
+    assert home.kind is kind
+    assert (home.place is None) == (kind is not Kind.MOVES)
+    assert bool(home.text) == (kind is not Kind.MOVES)
+
+
+def test_reasons() -> None:
+    """What has no home has the reason that the vocabulary gives, if it gives one."""
+    assert home_of("twisted.internet.reactor.listenUDP").text == "No UDP."
+    basic = home_of("twisted.protocols.basic.LineReceiver").text
+    assert (
+        basic
+        == "What is needed of the module is FileSender: the rest are protocols of other wires."
+    )
+    assert "Coming from Twisted" in home_of("twisted.spread.pb.nothing").text
+    assert "asyncio" in home_of("twisted.internet.gtk3reactor").text
+    assert "asyncio" in home_of("twisted.internet.main.installReactor").text
+
+
+def test_on_twisted_s_reactor() -> None:
+    """What belongs to Twisted's reactor stays with it; the rest moves all the same."""
+    stays = ["twisted.internet.reactor", "twisted.internet.task.react", "twisted.web.server"]
+    assert {home_of(name, keep_reactor=True).kind for name in stays} == {Kind.STAYS}
+    moves = ["twisted.spread.pb", "twisted.internet.defer.Deferred", "twisted.cred.portal.IRealm"]
+    assert {home_of(name, keep_reactor=True).kind for name in moves} == {Kind.MOVES}
+
+
+def test_classes() -> None:
+    """A class of Twisted's is found here; functions, modules and what is not here are none."""
+    assert class_here("twisted.spread.pb.Broker") is broker.pb.Broker
+    assert class_here("twisted.spread.flavors.Referenceable") is broker.pb.Referenceable
+    others = ["respond", "nothing"]
+    assert [class_here(f"twisted.spread.pb.{name}") for name in others] == [None, None]
+    assert class_here("twisted.spread.pb") is class_here("twisted.web.server.Site") is None
