@@ -7,7 +7,7 @@ SOURCES := pyproject.toml README.md $(shell find broker cred jelly -name '*.py')
 # Tests and benchmarks see the built wheel, never the checkout beside them.
 export PYTHONSAFEPATH := 1
 
-.PHONY: demo test system check vectors vocabulary bench profile logins attacks sim sim-bugs fuzz soak idle drains field clean
+.PHONY: demo test system check vectors vocabulary bench profile logins attacks sim sim-bugs fuzz soak idle drains field floors clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/python -m broker demo
@@ -78,8 +78,21 @@ drains: $(VENV)/.installed $(VENV)/.test
 field: $(VENV)/.installed
 	$(BIN)/python tests/field/run.py $(addprefix --only=,$(ONLY)) $(if $(RECORD),--record)
 
+# The lowest versions that pyproject.toml allows, in an environment of their own, with the newest Twisted that
+# takes them. Left out is what they are not to blame for: what takes long, the names of the newest Twisted, and
+# that older ones of pyOpenSSL load more and warn about what Twisted uses.
+FLOORS := .venv-floors
+floors:
+	mkdir -p $(FLOORS)
+	$(PYTHON) tests/floors.py > $(FLOORS)/constraints.txt
+	PIP_CONSTRAINT=$(abspath $(FLOORS))/constraints.txt $(MAKE) VENV=$(FLOORS) \
+		$(FLOORS)/.installed $(FLOORS)/.test $(FLOORS)/.check
+	$(FLOORS)/bin/pytest -n 2 --dist loadfile -W 'ignore:CSR support:DeprecationWarning' \
+		$(addprefix --ignore=tests/,bench fuzz simulation soak test_vocabulary.py) \
+		--deselect=tests/broker/test_init.py::test_a_client_loads_no_reader_of_keys_and_no_metadata
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) $(FLOORS) build dist *.egg-info
 
 $(VENV)/.pip:
 	$(PYTHON) -m venv $(VENV)

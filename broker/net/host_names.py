@@ -51,6 +51,9 @@ def ascii_name(host: str) -> str:
 
 
 def _encoded(host: str) -> str:
+    if len(host) > _LONGEST:
+        # idna before 3.15 takes time by the square of what is too long (CVE-2026-45409).
+        raise ConfigError(f"a host name of {len(host)} characters is too long: {_LONGEST} at most")
     # Not before it is needed: its tables take time to load.
     import idna
 

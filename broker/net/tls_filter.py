@@ -280,7 +280,9 @@ class TLSFilter:
             return "TLS record corrupted"
         if reason in ("unsupported protocol", "wrong ssl version", "version too low"):
             return self._version_in_words()
-        if reason in ("wrong version number", "http request", "https proxy request"):
+        # OpenSSL 3.5.0 to 3.5.5 says of some bytes that they are no record.
+        no_tls = ("wrong version number", "http request", "https proxy request")
+        if reason in (*no_tls, "record layer failure"):
             return f"{self._peer} is not speaking TLS"
         if reason == "peer did not return a certificate":
             return "client has shown no certificate"

@@ -149,3 +149,10 @@ def test_in_an_address() -> None:
     assert parse_address("pbs://straße:1").host == "straße"
     with pytest.raises(ConfigError, match=r"'a\.\.b' is not a host name"):
         parse_address("pbs://a..b")
+
+
+def test_a_name_that_is_much_too_long() -> None:
+    """A long name is refused by its length, before anything takes time by the square of it."""
+    with pytest.raises(ConfigError, match=r"^a host name of 100000 characters is too long: 253"):
+        ascii_name("\u0660" * 100_000)
+    assert ascii_name(f"{'ü' * 20}.example").startswith("xn--")
