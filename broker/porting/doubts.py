@@ -11,6 +11,7 @@ from broker.porting.findings import Finding, Kind
 from broker.porting.homes import class_here, home_of, room_of
 from broker.porting.names import Names
 from broker.porting.reasons import reason_of
+from broker.porting.rooms import REACTOR
 from broker.porting.sources import Source
 
 __all__ = ["doubts"]
@@ -91,12 +92,13 @@ class _Doubter:
                     text = f"is not true for a {name} of Twisted's, once {name} is ours"
                     yield node, Kind.LOOK, f"{_shown(node)}: {text}"
         function = self._names.dotted(_begun_by(node.func))
-        if function is None or self._moves(function):
+        if function is None or self._moves(function) or not self._moves(REACTOR.theirs):
             return
         for given in (*node.args, *(keyword.value for keyword in node.keywords)):
             if any(isinstance(p, ast.Attribute) and p.attr in _GIVERS for p in ast.walk(given)):
                 text = (
-                    f"{function} is Twisted's, and is given a Deferred of ours: pass d.asTwisted()"
+                    f"{function} waits for a Deferred of ours on Twisted's reactor: keep that"
+                    " reactor (--keep-reactor), or replace the function"
                 )
                 yield node, Kind.LOOK, text
 

@@ -37,10 +37,7 @@ _OF_THE_REACTOR = "belongs to Twisted's reactor"
 _CHOOSES = "chooses a reactor: leave it out, the reactor here is asyncio's loop"
 _PACKAGE = "a package: import each of its modules by name, so that each can move"
 _TRIAL = "its tests run on Twisted's reactor: keep that (--keep-reactor), or test with unittest"
-_RUNS_THERE = (
-    "runs on Twisted's reactor and takes its Deferreds: replace it, or keep that reactor"
-    " (--keep-reactor) and give it d.asTwisted()"
-)
+_RUNS_THERE = "runs on Twisted's reactor: replace it, or keep that reactor (--keep-reactor)"
 
 
 class Place(NamedTuple):

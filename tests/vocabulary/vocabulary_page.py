@@ -140,7 +140,7 @@ def _field() -> Iterable[str]:
 def homeless() -> list[str]:
     """Return the imports of the field without home and reason, and names that are not here."""
     lost = [str(row) for row in field.imports() if not field.home_of(row)]
-    found = [name for name in lost if name not in field.ABSENT]
+    found = [name for name in lost if name not in reasons.INSTEAD]
     for reading in field.READ:
         found += [f"{reading.ours}.{name}" for name in field.lacking(reading)]
     return found
@@ -149,4 +149,4 @@ def homeless() -> list[str]:
 def stale_homes() -> list[str]:
     """Return the reasons for imports that have a home, or that nobody makes."""
     lost = {str(row) for row in field.imports() if not field.home_of(row)}
-    return sorted(field.ABSENT.keys() - lost)
+    return sorted(reasons.INSTEAD.keys() - lost)

@@ -299,14 +299,14 @@ def test_the_report() -> None:
     )
     told = [(finding.line, finding.kind, finding.text) for finding in findings]
     assert all(finding.path == "app.py" for finding in findings)
-    runs = "runs on Twisted's reactor and takes its Deferreds: replace it, or keep that reactor"
+    runs = "runs on Twisted's reactor: replace it, or keep that reactor (--keep-reactor)"
+    instead = "reactor.spawnProcess, or asyncio.create_subprocess_exec."
     lock = "A lock between processes; take one of the operating system's."
     assert told == [
         (
             4,
             Kind.LOOK,
-            f"from twisted.internet import utils: {runs} (--keep-reactor) and give it"
-            " d.asTwisted()",
+            f"from twisted.internet import utils: {runs}; here: {instead}",
         ),
         (2, Kind.MOVES, "from twisted.internet import reactor -> from broker import reactor"),
         (
