@@ -246,6 +246,7 @@ class PythonLoggingObserver(_StartStopObserver):
 
     def __init__(self, loggerName: str = "twisted"):
         self._logger = logging.getLogger(loggerName)
+        self._had_root = True
 
     def emit(self, eventDict: EventDict) -> None:
         """Log one event, a failure with its traceback (published).
@@ -264,12 +265,13 @@ class PythonLoggingObserver(_StartStopObserver):
         """Take over the records that the root logger has had (published)."""
         super().start()
         _Observing.take_from(self._logger.getEffectiveLevel())
+        self._had_root = LIBRARY.propagate
         LIBRARY.propagate = False
 
     def stop(self) -> None:
         """Let the root logger have them again (published)."""
         super().stop()
-        LIBRARY.propagate = True
+        LIBRARY.propagate = self._had_root
 
 
 class _Observing(logging.Handler):

@@ -137,9 +137,9 @@ class Mainloop(LoopThreads):
         if self._steps is None and self._attend() is not None and self.running:
             return
         self._check_may_run()
-        self._has_run = True
         signals = self._signals(installSignalHandlers)
-        self._steps = Steps(self._main(), self._given_loop, self._loop_factory, signals)
+        self._steps = Steps(self._main, self._given_loop, self._loop_factory, signals)
+        self._has_run = True
         self._steps.begin()
 
     def iterate(self, delay: float = 0.0) -> None:
@@ -150,7 +150,7 @@ class Mainloop(LoopThreads):
 
         Raises:
             RuntimeError: the loop runs: this is called by what runs in it.
-            ReactorNotRestartable: the reactor has run before.
+            ReactorNotRestartable, ReactorNotRunning: the reactor has run before.
         """
         loop = self._attend()
         if loop is not None and loop.is_running():

@@ -14,7 +14,7 @@ class Steps:
     """Runs a coroutine in a loop, but only while it is told to.
 
     Args:
-        main: what runs.
+        main: a function that makes the coroutine.
         given: the loop, which stays the program's, and is stopped when `main` has ended; or None.
         loop_factory: makes the loop where none is given; None is asyncio's.
         around: entered at the beginning, and left at the end.
@@ -22,7 +22,7 @@ class Steps:
 
     def __init__(
         self,
-        main: Coroutine[Any, Any, None],
+        main: Callable[[], Coroutine[Any, Any, None]],
         given: asyncio.AbstractEventLoop | None,
         loop_factory: Callable[[], asyncio.AbstractEventLoop] | None,
         around: AbstractContextManager[object],
@@ -35,7 +35,7 @@ class Steps:
             runner = asyncio.Runner(loop_factory=loop_factory)
             given = self._stack.enter_context(runner).get_loop()
         self._loop = given
-        self._main = given.create_task(main)
+        self._main = given.create_task(main())
         self._main.add_done_callback(self._ended)
 
     def begin(self) -> None:

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from pairings import PAIRINGS, Lines, Pairing, Runs
 from peers import Peer, explained_by
+from worlds import PAIRINGS, Lines, Pairing, Runs
 
 SEEN: dict[str, Any] = {
     # localObjects, luids, disconnects and failures of a Broker.

@@ -9,8 +9,8 @@ import contextlib
 from typing import Any
 
 import pytest
-from pairings import INTEROP, PAIRINGS, Pairing
 from peers import Peer
+from worlds import INTEROP, PAIRINGS, Pairing
 
 # What happens in the way of a worker, and in that of a proxy besides.
 ENDED = [["pending", True], ["lost", None, None]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -69,6 +70,25 @@ def test_run_while_it_is_turned() -> None:
         reactor.run()
     reactor.stop()
     reactor.iterate()
+
+
+def test_start_running_in_another_thread() -> None:
+    """Signals are handled in the main thread only; a reactor that was refused can begin still."""
+    reactor = Reactor()
+    raised: list[type[BaseException]] = []
+
+    def start() -> None:
+        try:
+            reactor.startRunning()
+        except ValueError as error:
+            raised.append(type(error))
+
+    thread = threading.Thread(target=start)
+    thread.start()
+    thread.join()
+    assert raised == [ValueError]
+    reactor.callWhenRunning(reactor.stop)
+    reactor.run()
 
 
 def test_start_running_as_a_guest() -> None:

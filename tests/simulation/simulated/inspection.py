@@ -63,7 +63,7 @@ def leftovers(end: Broker) -> dict[str, Any]:
         "pending Deferreds": len(end.calls._deferreds),
         "messages not handled": session.inbox.waiting,
         "timers": list(end.expectations._timers),
-        "notifiers": len(end._on_connect) + len(end._on_disconnect) + len(end._on_fail),
+        "notifiers": len(end.connects) + len(end.disconnects) + len(end.failures),
     }
 
 
