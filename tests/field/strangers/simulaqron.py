@@ -15,7 +15,7 @@ import tarfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, mkdtemp
 
 from strangers.environments import Environment
 from strangers.moving import copy_moved, move_file
@@ -104,11 +104,13 @@ class _Nodes:
     def program(self, name: str, file: str, *arguments: str) -> Program:
         """Start a program of Alice's or Bob's tree."""
         tree = self._trees[name]
+        # SimulaQron writes its settings there, and two programs would do so at once.
+        home = mkdtemp(dir=self._folder)
         return Program(
             f"{name}'s {file}",
             [self._environment.python, tree / file, *arguments],
             self._folder,
-            {"PYTHONPATH": str(tree), "HOME": str(self._folder)},
+            {"PYTHONPATH": str(tree), "HOME": home},
         )
 
 
