@@ -223,9 +223,10 @@ class RemoteError(Exception):
 
     def text_within(self, most: int) -> str:
         """Return the beginning of the text; for `broker.printable`, where it is long."""
-        value = self.value if isinstance(self.value, str) else repr_of(self.value, most)
+        value = self.value if isinstance(self.value, str) else repr_of(self.value, most + 1)
         is_told = self.tells_type and self.type_name != _OWN_NAME
-        return f"{self.type_name[:most]}: {value[:most]}" if is_told else value[:most]
+        # One character more, by which whoever cuts it sees that there is more.
+        return f"{self.type_name[:most]}: {value[:most]}" if is_told else value[: most + 1]
 
 
 @engine_class()

@@ -171,9 +171,10 @@ class Jellier:
                         try:
                             leaf = write(value)
                         except CannotJelly as error:
-                            if not self._sends_unpersistable:
+                            other = self._in_place_of(value, error, seen, outer)
+                            if other is None:
                                 raise
-                            leaf = self._in_place_of(value, error, seen, outer)
+                            leaf = other
                         out.append(leaf)
                         continue
                     known = self._seen.get(id(value))
@@ -193,9 +194,10 @@ class Jellier:
                         try:
                             made = self._other(value)
                         except CannotJelly as error:
-                            if not self._sends_unpersistable:
+                            other = self._in_place_of(value, error, seen, outer)
+                            if other is None:
                                 raise
-                            made = self._in_place_of(value, error, seen, outer)
+                            made = other
                         self._levels = base
                         if type(made) is not _Stateful:
                             out.append(made)
@@ -310,29 +312,31 @@ class Jellier:
 
     def _in_place_of(
         self, value: Any, error: CannotJelly, seen: _Seen | None, outer: list[_Level]
-    ) -> Expression:
-        """Return what is written in place of a value that cannot be sent, inside a state.
+    ) -> list[Any] | None:
+        """Return what is written in place of a value that cannot be sent; None if nothing is.
 
         Args:
             value: the value.
             error: says why.
             seen, outer: where the walk stands.
-
-        Raises:
-            CannotJelly: nothing is; it is ``error``.
         """
+        if not self._sends_unpersistable:
+            return None
         # What a hook writes is part of a state; else the walk has entered an object.
         is_in_state = self._depth > 1 or any(
             each is not None and type(each.value) not in _TAGS
             for each in (seen, *(entry for _, _, entry in outer))
         )
         if not is_in_state or error.culprit is not value or has_jelly_hook(value):
-            raise error
+            return None
         kind = type(value)
         if kind in leaves.WRITERS or _code_writer(kind) is not None:
-            return self.unpersistable(str(error))
+            return [atoms.UNPERSISTABLE, str(error).encode("utf-8")]
         reason = f"instance of class {class_name(kind)} deemed insecure"
-        return self.preserve(value, self.unpersistable(reason, self.prepare(value)))
+        expression = self.prepare(value)
+        expression += [atoms.UNPERSISTABLE, reason.encode("utf-8")]
+        self._seen[id(value)].complete()
+        return expression
 
     def _by_hooks(self, value: Any) -> Expression | _Stateful:
         if not IJellyable.providedBy(value):

@@ -54,9 +54,9 @@ class Policy(Struct, frozen=True):
             the state of an object, and the rest of the state; rather than fail the call.
         show_all_errors: send the text of every exception, not of registered ones only; and tell
             guests that they are not let in as Twisted does.
-        published_errors: errors are those that a program of Twisted's knows: the ``type`` of a
-            failure and the ``remoteType`` of a RemoteError are bytes, ``str()`` of a RemoteError is
-            the peer's text alone, and in PB's dialects faults of calls are told in Twisted's words.
+        published_errors: errors are those that a program of Twisted's knows: all that a peer raises
+            is a RemoteError, whose ``remoteType`` is bytes and whose ``str()`` is the peer's text
+            alone; and in PB's dialects faults of calls are told in Twisted's words.
         unsafe_tracebacks: send tracebacks too.
         dynamic_methods: try the target's own attribute for a method that its class does not define.
         cancel_on_disconnect: cancel the peer's async methods when the peer has gone.

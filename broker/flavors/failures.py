@@ -108,9 +108,9 @@ class CopiedFailure(RemoteCopy, Failure):
     """A peer's failure (published). Raised, it is the registered class of its type, or RemoteError.
 
     Attributes:
-        type: the wire name of the exception's class: bytes where the published policy received it,
-            else str. Of what a peer says of a call itself it is the name that Twisted sends, there.
-        type_name: the same as a str, by our own name.
+        type: the wire name of the exception's class, a str. Of what a peer says of a call itself it
+            is our own name; the one that Twisted sends where the published policy received it.
+        type_name: the same, by our own name.
         is_published: whether a policy with ``published_errors`` received it.
         value: its text.
         parents: the wire names of its class and bases.
@@ -155,7 +155,7 @@ class CopiedFailure(RemoteCopy, Failure):
         self.type = self.type_name
         if self.is_published:
             told = _error_class(sent) if sent in _CONDITIONS else None
-            self.type = _octets(getattr(told, "twisted_type", "") or sent)
+            self.type = getattr(told, "twisted_type", "") or sent
         self.traceback = _text(state.get("traceback"), _NO_TRACEBACK)
         self.was_raised = state.get("raised") is True
         fields = state.get("fields")
@@ -185,7 +185,8 @@ class CopiedFailure(RemoteCopy, Failure):
         it, or if it says something of a connection or a call, and it is not this one.
         """
         name = self.type_name
-        remote = errors.RemoteError(self.type, self.value, self.traceback)
+        kind = _octets(self.type) if self.is_published else self.type
+        remote = errors.RemoteError(kind, self.value, self.traceback)
         remote.type_name = name
         remote.method = self.method
         remote.tells_type = not self.is_published

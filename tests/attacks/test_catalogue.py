@@ -25,6 +25,19 @@ def combinations() -> list[pytest.ParameterSet]:
     ]
 
 
+# What a peer is told, where that is not what the log says.
+IN_TWISTED_S_WORDS = {
+    "pair: missing 1 required positional argument: 'second'": (
+        "Target.remote_pair() missing 1 required positional argument: 'second'"
+    ),
+    "object 12345 is not exported to this connection": "Invalid Object ID",
+    "object 'root' is not exported to this connection": "Invalid Object ID",
+    "cache 5 is not published to this connection": "Invalid Object ID",
+    "no remote method 'frobnicate'": "No such method: remote_frobnicate",
+    "no remote method '__class__'": "No such method: remote___class__",
+}
+
+
 @pytest.mark.parametrize(("attack", "policy", "dialect"), combinations())
 def test_refused(
     attack: Attack, policy: str, dialect: str, caplog: pytest.LogCaptureFixture
@@ -45,6 +58,8 @@ def test_refused(
         assert not victim.is_dead
         (answer,) = [m for m in victim.speaker.read(victim.said) if type(m) is Failed]
         kind, _, text = attack.text.partition(": ")
+        if (policy, dialect) == ("published", "pb"):
+            text = IN_TWISTED_S_WORDS.get(text, text)
         assert text.encode() in flat(answer.failure)
         assert kind.encode() in flat(answer.failure)
     assert set(lines) == {lines[0]}

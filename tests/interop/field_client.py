@@ -167,7 +167,7 @@ def all_are_remote_errors(factories):
             yield call()
         except pb.RemoteError as error:
             kind = type(error.remoteType).__name__
-            is_same = in_errback == error.remoteType
+            is_same = text(in_errback) == text(error.remoteType)
             seen[name] = [kind, text(error.remoteType), str(error), is_same]
     factory = factories.connect("root")
     reference = yield factory.getRootObject()

@@ -16,11 +16,7 @@ REASONS: dict[str, dict[str, str]] = {
     },
     "twisted.words.test.test_service": {},
 }
-<<<<<<< ours
 """By module, by test; `make field` fails if another test fails, or if one of these passes."""
-=======
-"""By module and test. `make field` fails where another test does, and where one of these passes."""
->>>>>>> theirs
 
 
 def section() -> Iterator[str]:

@@ -89,7 +89,7 @@ def test_an_error_crosses_by_its_name(base: type[Exception], policy: Policy) -> 
         pass
 
     failure = BrokerPair(Echo(SoldOut), policy=policy).call("raise")
-    assert (failure.type_name, failure.value) == ("shop.SoldOut", "none left")
+    assert (failure.type, failure.value) == ("shop.SoldOut", "none left")
     assert failure.check(SoldOut) is SoldOut
     assert failure.check("shop.SoldOut") == "shop.SoldOut"
     assert failure.check(base) is base

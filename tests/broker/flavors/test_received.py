@@ -348,10 +348,10 @@ def test_a_failure_is_trapped_by_both(cls: Any) -> None:
         failure.trap(KeyboardInterrupt)
 
 
-def test_names_are_bytes() -> None:
-    """Of a failure the type is bytes, and a str besides; the bases are str."""
+def test_names_are_text() -> None:
+    """Of a failure the type is a str, and so are the bases."""
     failure = failure_of(Plain)
-    assert (failure.type, failure.type_name) == (wire_name(Plain).encode(), wire_name(Plain))
+    assert failure.type == failure.type_name == wire_name(Plain)
     assert failure.parents[0] == wire_name(Plain)
     assert str(failure) == f"[CopiedFailure instance: {wire_name(Plain)}: text]"
     assert failure.text_for_log().endswith(f"{wire_name(Plain)}: text\n")
