@@ -108,9 +108,9 @@ class CopiedFailure(RemoteCopy, Failure):
     """A peer's failure (published). Raised, it is the registered class of its type, or RemoteError.
 
     Attributes:
-        type: the wire name of the exception's class, a str. Of what a peer says of a call itself it
-            is our own name; the one that Twisted sends where the published policy received it.
-        type_name: the same, by our own name.
+        type: the wire name of the exception's class, a str; of what a peer says of a call itself,
+            our own name.
+        twisted_type: the same by the name that Twisted sends.
         is_published: whether a policy with ``published_errors`` received it.
         value: its text.
         parents: the wire names of its class and bases.
@@ -147,15 +147,13 @@ class CopiedFailure(RemoteCopy, Failure):
         parents = state.get("parents")
         names = parents if isinstance(parents, list) else []
         self.parents = [_text(name, "") for name in names[:100]] or [sent]
-        self.type_name = sent
+        self.type = sent
         if self.parents[0] == sent and sent in _SENT_FOR.get("".join(self.parents[1:2]), ()):
             # Our own name comes first, as it does where it is the type.
             self.parents[:2] = self.parents[1], sent
-            self.type_name = self.parents[0]
-        self.type = self.type_name
-        if self.is_published:
-            told = _error_class(sent) if sent in _CONDITIONS else None
-            self.type = getattr(told, "twisted_type", "") or sent
+            self.type = self.parents[0]
+        told = _error_class(sent) if sent in _CONDITIONS else None
+        self.twisted_type = getattr(told, "twisted_type", "") or sent
         self.traceback = _text(state.get("traceback"), _NO_TRACEBACK)
         self.was_raised = state.get("raised") is True
         fields = state.get("fields")
@@ -184,8 +182,8 @@ class CopiedFailure(RemoteCopy, Failure):
         too. It is nothing but a RemoteError if there is no such class, if what came does not fit
         it, or if it says something of a connection or a call, and it is not this one.
         """
-        name = self.type_name
-        kind = _octets(self.type) if self.is_published else self.type
+        name = self.type
+        kind = _octets(self.twisted_type) if self.is_published else name
         remote = errors.RemoteError(kind, self.value, self.traceback)
         remote.type_name = name
         remote.method = self.method
@@ -229,7 +227,7 @@ class CopiedFailure(RemoteCopy, Failure):
     def text_for_log(self) -> str:
         """Return the peer's traceback, its exception's name and text, in three printable lines."""
         traceback = printable(self.traceback, 2000, is_ascii=False)
-        kind = printable(self.type_name, 200)
+        kind = printable(self.type, 200)
         text = printable(self.value, 1000, is_ascii=False)
         return f"Traceback from remote host -- {traceback}\n{kind}: {text}\n"
 
@@ -237,7 +235,7 @@ class CopiedFailure(RemoteCopy, Failure):
     printDetailedTraceback = printTraceback
 
     def __str__(self) -> str:
-        kind = printable(self.type_name, 200)
+        kind = printable(self.type, 200)
         return f"[CopiedFailure instance: {kind}: {printable(self.value, 1000, is_ascii=False)}]"
 
     __repr__ = __str__

@@ -166,6 +166,7 @@ def test_wherever_it_is_in_the_state(policy: Any, name: str) -> None:
         "row": [1, bad, 2],
         "pair": (bad, "x"),
         "table": {"a": 1, "b": bad, "c": {"deep": bad}},
+        "plain": {"a": 1, "b": bad, "c": "x"},
         "keys": {bad: "value", "other": 5},
         "members": {bad, 7},
         "frozen": frozenset({bad, 8}),
@@ -177,6 +178,7 @@ def test_wherever_it_is_in_the_state(policy: Any, name: str) -> None:
     assert [type(item) for item in copy.pair] == [Unpersistable, str]
     assert (copy.table["a"], type(copy.table["b"])) == (1, Unpersistable)
     assert type(copy.table["c"]["deep"]) is Unpersistable
+    assert (copy.plain["a"], type(copy.plain["b"]), copy.plain["c"]) == (1, Unpersistable, "x")
     assert {type(key): item for key, item in copy.keys.items()} == {
         Unpersistable: "value",
         str: 5,
@@ -379,3 +381,20 @@ def test_the_expression_is_what_twisted_makes(graph: Any) -> None:
     assert ours.jelly(copies_of(graph, _Copy, {})) == twisted_jelly.jelly(
         copies_of(graph, _TwistedCopy, {}), theirs, None, _Broker()
     )
+
+
+def test_a_plain_value_in_a_dict_of_them() -> None:
+    """A value that has no expression, among plain ones, is written once, and so are the others."""
+    nothing = SecurityOptions()
+    nothing.allowBasicTypes()
+    jellier = Jellier(nothing, None, _Broker(), sends_unpersistable=True)
+    reason = b"str with a lone surrogate has no UTF-8 form"
+    assert jellier.jelly(_Copy({"a": 1, "b": "\ud800", "c": 2})) == [
+        b"copy",
+        [
+            b"dictionary",
+            [[b"unicode", b"a"], 1],
+            [[b"unicode", b"b"], [b"unpersistable", reason]],
+            [[b"unicode", b"c"], 2],
+        ],
+    ]

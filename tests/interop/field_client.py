@@ -144,10 +144,6 @@ def remote_type(factories):
         return [kind, text(error.remoteType), str(error), error.args]
 
 
-def type_of(failure):
-    return failure.type
-
-
 @defer.inlineCallbacks
 def all_are_remote_errors(factories):
     root = yield factories.root()
@@ -162,13 +158,11 @@ def all_are_remote_errors(factories):
     }
     seen = {}
     for name, call in calls.items():
-        in_errback = yield call().addErrback(type_of)
         try:
             yield call()
         except pb.RemoteError as error:
             kind = type(error.remoteType).__name__
-            is_same = text(in_errback) == text(error.remoteType)
-            seen[name] = [kind, text(error.remoteType), str(error), is_same]
+            seen[name] = [kind, text(error.remoteType), str(error)]
     factory = factories.connect("root")
     reference = yield factory.getRootObject()
     ended = defer.Deferred()

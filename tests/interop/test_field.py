@@ -34,28 +34,25 @@ SEEN: dict[str, Any] = {
     "remote_type": ["bytes", TYPE, "because broken", ["because broken"]],
     # All that a peer raises is caught as a RemoteError, also what both ends know.
     "all_are_remote_errors": {
-        "pb.Error": ["bytes", "twisted.spread.pb.Error", "because known", True],
-        "registered": ["bytes", "field_things.Known", "because known", True],
+        "pb.Error": ["bytes", "twisted.spread.pb.Error", "because known"],
+        "registered": ["bytes", "field_things.Known", "because known"],
         "no method": [
             "bytes",
             "twisted.spread.flavors.NoSuchMethod",
             "No such method: remote_nothing",
-            True,
         ],
         "no method of an avatar": [
             "bytes",
             "builtins.AttributeError",
             # Its ``__getattr__`` says so.
             "perspective_nothing",
-            True,
         ],
         "wrong arguments": [
             "bytes",
             "builtins.TypeError",
             "Desk.remote_note() missing 1 required positional argument: 'value'",
-            True,
         ],
-        "no object": ["bytes", "twisted.spread.pb.Error", "Invalid Object ID", True],
+        "no object": ["bytes", "twisted.spread.pb.Error", "Invalid Object ID"],
         "a dead reference": "Calling Stale Broker",
     },
     # What cannot be sent in the state of a copy, or of a cache, and the rest of the state.
@@ -163,19 +160,17 @@ def expected(pairing: Pairing) -> dict[str, Any]:
         missing = "twisted.spread.flavors.NoSuchMethod"
         table["all_are_remote_errors"] = {
             **table["all_are_remote_errors"],
-            "no method": ["bytes", missing, "no remote method 'nothing'", True],
-            "no method of an avatar": ["bytes", missing, "no remote method 'nothing'", True],
+            "no method": ["bytes", missing, "no remote method 'nothing'"],
+            "no method of an avatar": ["bytes", missing, "no remote method 'nothing'"],
             "wrong arguments": [
                 "bytes",
                 "builtins.TypeError",
                 "note: missing 1 required positional argument: 'value'",
-                True,
             ],
             "no object": [
                 "bytes",
                 "twisted.spread.pb.Error",
                 "object 'nobody' is not exported to this connection",
-                True,
             ],
         }
         # Two of ours speak msgpack/1, in which a value may be as long as a message.

@@ -230,13 +230,15 @@ def published(cell: Cell) -> dict[str, Any]:
     user, avatar_id = ("guest", "tuple()") if is_guest else ("alice", "bytes b'alice'")
     table = expected(user, avatar_id)
     if cell.server != "twisted":
-        # Ours tells a missing method as what it is wherever it is missed: by a base class where
-        # PB's dialect is spoken, and by the type between two of ours. The asyncio face has a class
-        # of its own for wrong arguments.
-        is_pb, is_face = cell.client == "twisted", cell.client == "face"
-        kind = "builtins.AttributeError" if is_pb else "twisted.spread.flavors.NoSuchMethod"
-        missing = ["NoSuchMethod", kind]
-        wrong = ["TypeError", "broker.errors.WrongArguments" if is_face else "builtins.TypeError"]
+        # Ours tells a missing method as what it is wherever it is missed, and wrong arguments apart
+        # from a TypeError of the method's own: a Twisted client by the bases, ours by the type.
+        missing = ["NoSuchMethod", "twisted.spread.flavors.NoSuchMethod"]
+        wrong = ["TypeError", "broker.errors.WrongArguments"]
+        if cell.client == "twisted":
+            missing, wrong = (
+                [missing[0], "builtins.AttributeError"],
+                [wrong[0], "builtins.TypeError"],
+            )
         table["errors_of_dispatch"].update(
             {
                 "no method of an avatar": missing,
