@@ -9,13 +9,14 @@ from __future__ import annotations
 import hashlib
 import random
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 from strangers.environments import Environment
-from strangers.moving import PB_ALONE, PB_AND_DEFER, move_file
+from strangers.moving import Extent, move
 from strangers.processes import HOST, Failed, Program, free_ports, run
 from strangers.rows import Row
 
@@ -30,19 +31,39 @@ SEED = 14
 MANAGER = ("buildbot/worker/protocols/manager/pb.py",)
 MASTER = (*MANAGER, "buildbot/worker/protocols/pb.py", "buildbot/process/remotecommand.py")
 WORKER = ("buildbot_worker/pb.py", "buildbot_worker/pbutil.py", "buildbot_worker/base.py")
+WHOLE_WORKER = ("buildbot_worker", "buildbot_worker.tac")
 
-PAIRINGS: dict[str, tuple[tuple[str, ...], Collection[str]]] = {
-    "both Twisted": ((), ()),
-    "master's PB manager moved": (MANAGER, PB_ALONE),
-    "master's PB manager moved, with defer": (MANAGER, PB_AND_DEFER),
-    "master's PB moved": (MASTER, PB_ALONE),
-    "master's PB moved, with defer": (MASTER, PB_AND_DEFER),
-    "worker's PB moved": (WORKER, PB_ALONE),
-    "worker's PB moved, with defer": (WORKER, PB_AND_DEFER),
-    "both's PB moved": (MASTER + WORKER, PB_ALONE),
-    "both's PB moved, with defer": (MASTER + WORKER, PB_AND_DEFER),
+
+class Moved(NamedTuple):
+    """What of the two packages is moved.
+
+    Attributes:
+        files: files of theirs, or folders.
+        extent: how much of them.
+        worker: what runs the worker's file.
+    """
+
+    files: tuple[str, ...] = ()
+    extent: Extent = Extent.PB_ALONE
+    worker: str = "twistd"
+
+
+PAIRINGS = {
+    "both Twisted": Moved(),
+    "master's PB manager moved": Moved(MANAGER),
+    "master's PB manager moved, with defer": Moved(MANAGER, Extent.WITH_DEFER),
+    "master's PB moved": Moved(MASTER),
+    "master's PB moved, with defer": Moved(MASTER, Extent.WITH_DEFER),
+    "worker's PB moved": Moved(WORKER),
+    "worker's PB moved, with defer": Moved(WORKER, Extent.WITH_DEFER),
+    "worker moved whole": Moved(WHOLE_WORKER, Extent.WHOLE, "pb"),
+    "both's PB moved": Moved(MASTER + WORKER),
+    "both's PB moved, with defer": Moved(MASTER + WORKER, Extent.WITH_DEFER),
 }
-"""Which files of the two packages are moved, and which modules in them."""
+_RUNNERS = {
+    "twistd": ("--nodaemon", "--pidfile=", "--no_save", "--python=buildbot.tac"),
+    "pb": ("run", "buildbot.tac"),
+}
 
 
 class Buildbot:
@@ -57,33 +78,31 @@ class Buildbot:
 
     def rows(self) -> Iterator[Row]:
         """Run a build in each pairing."""
-        for pairing, (files, modules) in PAIRINGS.items():
+        for pairing, moved in PAIRINGS.items():
             row = Row("Buildbot, an upload", pairing)
             with row.shown(), TemporaryDirectory() as folder, ExitStack() as programs:
-                site = _overlay(self._environment, Path(folder), files, modules)
-                row.tell(_build(self._environment, Path(folder), site, programs))
+                site = _site(self._environment, Path(folder), moved)
+                row.tell(_build(self._environment, Path(folder), site, moved.worker, programs))
             yield row
 
 
-def _overlay(
-    environment: Environment, folder: Path, files: Collection[str], modules: Collection[str]
-) -> Path:
-    """Return a folder with copies of the two packages in which those files are moved."""
+def _site(environment: Environment, folder: Path, moved: Moved) -> Path:
+    """Return a folder with copies of the two packages in which something is moved."""
     site = folder / "site"
     site.mkdir()
     for package in ("buildbot", "buildbot_worker"):
-        shutil.copytree(
-            environment.installed(package),
-            site / package,
-            ignore=shutil.ignore_patterns("__pycache__", "test"),
-        )
-    for file in files:
-        if not move_file(site / file, modules):
-            raise Failed(f"{file} imports nothing that could be moved")
+        source = environment.installed(package)
+        shutil.copytree(source, site / package, ignore=shutil.ignore_patterns("test"))
+    for path in PROGRAMS.glob("*.tac"):
+        shutil.copy(path, site)
+    if moved.files:
+        move(environment, moved.extent, *(site / file for file in moved.files))
     return site
 
 
-def _build(environment: Environment, folder: Path, site: Path, programs: ExitStack) -> str:
+def _build(
+    environment: Environment, folder: Path, site: Path, worker_runner: str, programs: ExitStack
+) -> str:
     (port,) = free_ports(1)
     uploaded = folder / "uploaded.bin"
     variables = {
@@ -96,20 +115,18 @@ def _build(environment: Environment, folder: Path, site: Path, programs: ExitSta
     }
     for name in ("master", "worker"):
         (folder / name).mkdir()
-        shutil.copy(PROGRAMS / f"buildbot_{name}.tac", folder / name / "buildbot.tac")
+        shutil.copy(site / f"buildbot_{name}.tac", folder / name / "buildbot.tac")
     shutil.copy(PROGRAMS / "master.cfg", folder / "master")
     buildbot = environment.script("buildbot")
     run("upgrade-master", [*buildbot, "upgrade-master", "."], folder / "master", variables)
-    twistd = [
-        *environment.script("twistd"),
-        "--nodaemon",
-        "--pidfile=",
-        "--no_save",
-        "--python=buildbot.tac",
-    ]
-    master = programs.enter_context(Program("the master", twistd, folder / "master", variables))
+
+    def start(name: str, runner: str) -> Program:
+        command = [*environment.script(runner), *_RUNNERS[runner]]
+        return programs.enter_context(Program(f"the {name}", command, folder / name, variables))
+
+    master = start("master", "twistd")
     master.expect("BuildMaster is running")
-    worker = programs.enter_context(Program("the worker", twistd, folder / "worker", variables))
+    worker = start("worker", worker_runner)
     master.expect("FIELD worker builder", 20)
     told = [
         *("--master", f"{HOST}:{port}", "--auth", "changer:hush", "--who", "someone"),

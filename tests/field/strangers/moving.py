@@ -1,103 +1,63 @@
-"""Copies of a program whose imports are rewritten as the README's table says."""
+"""Moves files of a stranger's program: ``pb port --write``, as whoever moves a program does."""
 
 from __future__ import annotations
 
-import ast
-import shutil
-from collections.abc import Collection, Iterator
+import enum
+import re
 from pathlib import Path
 
-__all__ = ["ALL", "PB_ALONE", "PB_AND_DEFER", "copy_moved", "move_file"]
+from strangers.environments import Environment
+from strangers.processes import Failed, run
 
-MOVES = {
-    "twisted.spread.pb": "broker.pb",
-    "twisted.spread.flavors": "broker.pb",
-    "twisted.spread.util": "broker.pb",
-    "twisted.spread.publish": "broker.pb",
-    "twisted.spread.jelly": "jelly",
-    "twisted.spread.banana": "jelly.banana",
-    "twisted.spread.interfaces": "jelly.interfaces",
-    "twisted.cred": "cred",
-    "twisted.cred.checkers": "cred.checkers",
-    "twisted.cred.credentials": "cred.credentials",
-    "twisted.cred.error": "cred.error",
-    "twisted.cred.portal": "cred.portal",
-    "twisted.cred.strcred": "cred.strcred",
-    "twisted.internet.defer": "broker.defer",
-    "twisted.python.failure": "broker.failure",
-    "twisted.internet.reactor": "broker.reactor",
-    "twisted.internet.protocol": "broker.reactor.protocol",
-    "twisted.internet.task": "broker.reactor.task",
-    "twisted.internet.threads": "broker.reactor.threads",
-    "twisted.internet.error": "broker.reactor.error",
-    "twisted.internet.ssl": "broker.reactor.ssl",
-    "twisted.internet.endpoints": "broker.reactor.endpoints",
-    "twisted.internet.stdio": "broker.reactor.stdio",
-    "twisted.application.service": "broker.reactor.service",
-    "twisted.application.internet": "broker.reactor.service",
-    "twisted.python.components": "broker.reactor.components",
-    "twisted.python.log": "broker.reactor.log",
-}
-"""The README's table, one module a line."""
+__all__ = ["Extent", "move"]
 
-ALL = frozenset(MOVES)
-PB_ALONE = frozenset(name for name in MOVES if name.startswith(("twisted.spread", "twisted.cred")))
-PB_AND_DEFER = PB_ALONE | {"twisted.internet.defer", "twisted.python.failure"}
+MOVED, WORK_LEFT = 0, 1
+"""With what ``pb port`` ends: what it says is left to be done by hand is not done here."""
+
+_OF_DEFER = (
+    (r"^( *)from broker import defer\b", r"\1from twisted.internet import defer"),
+    (r"^( *)from broker import failure\b", r"\1from twisted.python import failure"),
+    (r"^( *)from broker\.defer import\b", r"\1from twisted.internet.defer import"),
+    (r"^( *)from broker\.failure import\b", r"\1from twisted.python.failure import"),
+)
 
 
-def copy_moved(package: Path, to: Path, modules: Collection[str] = ALL) -> list[str]:
-    """Copy a package, rewrite the imports of those modules, and return which files changed."""
-    shutil.copytree(package, to, ignore=shutil.ignore_patterns("__pycache__"))
-    return [
-        str(path.relative_to(to)) for path in sorted(to.rglob("*.py")) if move_file(path, modules)
-    ]
+class Extent(enum.Enum):
+    """How much of a file moves."""
+
+    WHOLE = enum.auto()
+    """All that has a home here, the reactor too."""
+    WITH_DEFER = enum.auto()
+    """Perspective Broker and cred, Deferred and Failure; the rest stays on Twisted's reactor."""
+    PB_ALONE = enum.auto()
+    """Perspective Broker and cred: not what is advised, and it must work nevertheless."""
 
 
-def move_file(path: Path, modules: Collection[str] = ALL) -> bool:
-    """Rewrite the imports of those modules in a file; return whether there were any."""
-    source = path.read_bytes()
-    lines = source.decode("utf-8").splitlines(keepends=True)
-    statements = [
-        node
-        for node in ast.walk(ast.parse(source))
-        if isinstance(node, (ast.Import, ast.ImportFrom))
-    ]
-    changed = False
-    # From the last to the first, so that the numbers of those before stay right.
-    for node in sorted(statements, key=lambda node: node.lineno, reverse=True):
-        written = list(_rewritten(node, modules))
-        if written != [ast.unparse(node)]:
-            assert node.end_lineno is not None
-            indent = " " * node.col_offset
-            rest = lines[node.end_lineno - 1].encode()[node.end_col_offset :].decode()
-            lines[node.lineno - 1 : node.end_lineno] = [
-                "".join(f"{indent}{line}\n" for line in written).removesuffix("\n") + rest
-            ]
-            changed = True
-    if changed:
-        path.write_text("".join(lines), "utf-8")
-    return changed
+def move(environment: Environment, extent: Extent, *paths: Path) -> None:
+    """Rewrite the imports of files, or of all files in folders.
+
+    Raises:
+        Failed: one has none that moves.
+    """
+    before = [_text(path) for path in paths]
+    options = [] if extent is Extent.WHOLE else ["--keep-reactor"]
+    command = [*environment.script("pb"), "port", "--write", *options, *paths]
+    run("pb port", command, environment.folder, statuses=(MOVED, WORK_LEFT))
+    if extent is Extent.PB_ALONE:
+        for path in paths:
+            _leave_defer(path)
+    for path, text in zip(paths, before, strict=True):
+        if _text(path) == text:
+            raise Failed(f"{path} imports nothing that moves")
 
 
-def _rewritten(node: ast.Import | ast.ImportFrom, modules: Collection[str]) -> Iterator[str]:
-    if isinstance(node, ast.Import) or node.level or not node.module:
-        yield ast.unparse(node)
-        return
-    if node.module in modules:
-        yield ast.unparse(ast.ImportFrom(MOVES[node.module], node.names, 0))
-        return
-    stays = []
-    for alias in node.names:
-        name = f"{node.module}.{alias.name}"
-        if name in modules:
-            yield _import_of(MOVES[name], alias.asname or alias.name)
-        else:
-            stays.append(alias)
-    if stays:
-        yield ast.unparse(ast.ImportFrom(node.module, stays, 0))
+def _leave_defer(path: Path) -> None:
+    text = path.read_text("utf-8")
+    for pattern, theirs in _OF_DEFER:
+        text = re.sub(pattern, theirs, text, flags=re.M)
+    path.write_text(text, "utf-8")
 
 
-def _import_of(module: str, name: str) -> str:
-    package, _, last = module.rpartition(".")
-    renamed = "" if last == name else f" as {name}"
-    return f"from {package} import {last}{renamed}" if package else f"import {last}{renamed}"
+def _text(path: Path) -> str:
+    files = sorted(path.rglob("*.py")) if path.is_dir() else [path]
+    return "".join(file.read_text("utf-8") for file in files)

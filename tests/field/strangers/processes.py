@@ -10,7 +10,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -74,17 +74,17 @@ class Program:
                 return line
         raise self.failed(f"ended without {text!r}")
 
-    def wait(self, seconds: float = 60.0) -> str:
-        """Return all that the program has printed when it has ended by itself with status 0.
+    def wait(self, seconds: float = 60.0, statuses: Collection[int] = (0,)) -> str:
+        """Return all that the program has printed when it has ended by itself.
 
         Raises:
-            Failed: it took longer than the seconds, or ended with another status.
+            Failed: it took longer than the seconds, or ended with a status that is none of these.
         """
         deadline = time.monotonic() + seconds
         while self._next_line(deadline) is not None:
             pass
         status = self._process.wait(SECONDS_TO_END)
-        if status != 0:
+        if status not in statuses:
             raise self.failed(f"ended with status {status}")
         return "\n".join(self.printed)
 
@@ -157,14 +157,11 @@ def run(
     folder: Path,
     environment: Mapping[str, str] | None = None,
     seconds: float = 60.0,
+    statuses: Collection[int] = (0,),
 ) -> str:
-    """Return what a program prints until it ends by itself with status 0.
-
-    Raises:
-        Failed: it took longer than the seconds, or ended with another status.
-    """
+    """Return what a program prints until it ends by itself; see :meth:`Program.wait`."""
     with Program(name, command, folder, environment) as program:
-        return program.wait(seconds)
+        return program.wait(seconds, statuses)
 
 
 def free_ports(number: int) -> list[int]:

@@ -18,7 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
 
 from strangers.environments import Environment
-from strangers.moving import copy_moved, move_file
+from strangers.moving import Extent, move
 from strangers.processes import HOST, Failed, Program, free_ports
 from strangers.rows import Row
 
@@ -148,9 +148,11 @@ def _make_trees(environment: Environment, build: Path) -> dict[str, Path]:
         tree.mkdir()
         for path in (*PROGRAMS.glob("simulaqron_*.py"), *source.glob("*Test.py")):
             shutil.copy(path, tree)
-    copy_moved(environment.installed("simulaqron"), trees["moved"] / "simulaqron")
-    for path in trees["moved"].glob("*.py"):
-        move_file(path)
+    moved = trees["moved"]
+    package = environment.installed("simulaqron")
+    shutil.copytree(package, moved / "simulaqron", ignore=shutil.ignore_patterns("__pycache__"))
+    programs = [path for path in moved.glob("*.py") if path.name != "simulaqron_node.py"]
+    move(environment, Extent.WHOLE, moved / "simulaqron", *programs)
     return trees
 
 

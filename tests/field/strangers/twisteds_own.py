@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 from twisteds_tests import REASONS
 
 from strangers.environments import Environment
-from strangers.moving import PB_ALONE, PB_AND_DEFER, move_file
+from strangers.moving import Extent, move
 from strangers.processes import Failed, Program
 from strangers.rows import Row
 
@@ -28,10 +28,10 @@ SUITES = {
     "twisted.web.distrib": "twisted.web.test.test_distrib",
     "twisted.words.service": "twisted.words.test.test_service",
 }
-PAIRINGS: dict[str, Collection[str]] = {
-    "Twisted's": (),
-    "PB moved": PB_ALONE,
-    "PB moved, with defer": PB_AND_DEFER,
+PAIRINGS = {
+    "Twisted's": None,
+    "PB moved": Extent.PB_ALONE,
+    "PB moved, with defer": Extent.WITH_DEFER,
 }
 SECONDS = 60.0
 
@@ -51,25 +51,24 @@ class TwistedsOwn:
         """Run both suites in each pairing."""
         for module, tests in SUITES.items():
             known = REASONS.get(tests, {})
-            for pairing, modules in PAIRINGS.items():
+            for pairing, extent in PAIRINGS.items():
                 row = Row(f"{module}, its own tests", pairing)
                 with row.shown(), TemporaryDirectory() as folder:
-                    copies = [
-                        f"{name}={_moved_copy(self._environment, Path(folder), name, modules)}"
-                        for name in (module, tests)
-                    ]
-                    expected = set(known) if modules else set()
-                    row.tell(_run(self._environment, Path(folder), [tests, *copies], expected))
+                    copies = self._copies(Path(folder), module, tests)
+                    if extent is not None:
+                        move(self._environment, extent, *copies.values())
+                    stands_in = [f"{name}={copy}" for name, copy in copies.items()]
+                    expected = set() if extent is None else set(known)
+                    row.tell(_run(self._environment, Path(folder), [tests, *stands_in], expected))
                 yield row
 
-
-def _moved_copy(
-    environment: Environment, folder: Path, name: str, modules: Collection[str]
-) -> Path:
-    copy = folder / f"{name}.py"
-    shutil.copy(_file(environment, name), copy)
-    move_file(copy, modules)
-    return copy
+    def _copies(self, folder: Path, *modules: str) -> dict[str, Path]:
+        """Return copies of modules, by the names of these."""
+        copies = {}
+        for module in modules:
+            copies[module] = folder / f"{module}.py"
+            shutil.copy(_file(self._environment, module), copies[module])
+        return copies
 
 
 def _file(environment: Environment, name: str) -> Path:
