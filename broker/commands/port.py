@@ -51,8 +51,10 @@ _COUNTED = {
 def port(paths: tuple[str, ...], is_written: bool, keep_reactor: bool, is_json: bool) -> None:
     """Read a program that was written for Twisted, and say what of it moves here.
 
-    Each PATH is a Python file or a folder; nothing of it is imported or run. The status is 0 if all
-    that is left is to move imports, 1 if something needs a hand, 2 if the command line is wrong.
+    Each PATH is a Python file or a folder; nothing of it is imported or run. Where pb moves, defer
+    and failure move with it, in all files; what else may stay on Twisted is said. The status is 0
+    if all that is left is to move imports, 1 if something needs a hand, 2 if the command line is
+    wrong.
     """
     found: list[Finding] = []
     for each in _scans(paths, keep_reactor):

@@ -132,10 +132,10 @@ class Moves:
                 stuck.append((use.lineno, path))
         if stuck:
             for line, path in stuck:
-                text = f"{path} is not what an import here binds: import its module by name first"
+                text = f"{path}: no import here binds it for sure: import its module by name first"
                 self._add(line, Kind.LOOK, text)
             for alias in (alias for aliases in moving.values() for alias in aliases):
-                text = f"import {alias.name} stays as long as that is so"
+                text = "stays as it is, as long as a dotted use in this file cannot move with it"
                 self._homes[alias] = Home(Kind.LOOK, text)
             return {}
         self.edits += edits
@@ -172,8 +172,8 @@ class Moves:
         return None
 
     def _visible(self, use: ast.AST, aliases: Iterable[ast.alias]) -> Iterator[ast.alias]:
-        """Yield those imports that a use can see: of the module, or of a function around it."""
-        scopes = [None, *self._names.functions_around(use)]
+        """Yield the imports that a use can see: of the module, its class, its functions."""
+        scopes = [None, self._names.scope(use), *self._names.functions_around(use)]
         for alias in aliases:
             if self._names.scope(alias) in scopes:
                 yield alias

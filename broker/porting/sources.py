@@ -167,7 +167,6 @@ def _is_walked(folder: Path) -> bool:
     return not (
         folder.name.startswith(".")
         or folder.name == "__pycache__"
-        or folder.is_symlink()
         or (folder / "pyvenv.cfg").exists()
     )
 

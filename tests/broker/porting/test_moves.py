@@ -222,6 +222,7 @@ def test_a_name_that_is_taken() -> None:
         "import twisted.spread.pb\ndef f(twisted): return twisted.spread.pb.Root\n",
         # It is not seen from there.
         "def f():\n    import twisted.spread.pb\ndef g(): return twisted.spread.pb.Root\n",
+        "class A:\n    import twisted.spread.pb\n    def f(self): return twisted.spread.pb.Root\n",
         "import twisted.spread.pb\ntwisted.spread.pb = None\n",
         "import twisted.spread.pb\ndel twisted\n",
     ],
@@ -237,6 +238,8 @@ def test_uses_in_a_function() -> None:
     """A dotted use moves with the import of its own function, or of the module."""
     old = "def f():\n    import twisted.spread.pb\n    return lambda: twisted.spread.pb.Root\n"
     assert moved(old) == "def f():\n    from broker import pb\n    return lambda: pb.Root\n"
+    old = "class A:\n    import twisted.spread.pb\n    x = twisted.spread.pb.Root\n"
+    assert moved(old) == "class A:\n    from broker import pb\n    x = pb.Root\n"
 
 
 def test_in_an_f_string() -> None:
