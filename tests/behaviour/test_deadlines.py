@@ -80,7 +80,7 @@ class Line:
 def name_of(outcome: list[Any]) -> str:
     """Return the name of the error that a call ended with, or an empty text."""
     (found,) = outcome
-    return found.type_name.rpartition(".")[2] if isinstance(found, Failure) else ""
+    return found.type.rpartition(".")[2] if isinstance(found, Failure) else ""
 
 
 @each_policy

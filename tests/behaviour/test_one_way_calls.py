@@ -162,7 +162,7 @@ def test_a_call_that_wants_an_answer_is_refused_as_before(policy: Policy) -> Non
         failures: list[Any] = []
         line.root.callRemote("count").addErrback(failures.append)
         await line.settle()
-        assert [failure.type_name.rpartition(".")[2] for failure in failures] == ["ServerBusy"]
+        assert [failure.type.rpartition(".")[2] for failure in failures] == ["ServerBusy"]
 
     run(main, policy.but(max_calls=1))
 

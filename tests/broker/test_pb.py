@@ -233,7 +233,7 @@ def test_tracebacks_only_where_asked_for() -> None:
             await root.callRemote("fail").addErrback(failures.append)
             factory.disconnect()
             await root.broker.closed
-        assert failures[0].type == b"builtins.ZeroDivisionError"
+        assert failures[0].type == "builtins.ZeroDivisionError"
         assert failures[0].getErrorMessage() == "a secret"
         return str(failures[0].getTraceback())
 

@@ -58,7 +58,7 @@ async def by_task(call):
     try:
         await call("fail")
     except pb.RemoteError as error:
-        seen.append("KeyError" in str(error))
+        seen.append(error.remoteType == b"builtins.KeyError")
     try:
         await asyncio.wait_for(call("never"), 0.01)
     except TimeoutError:

@@ -277,7 +277,7 @@ def failures_of_twisted(house):
 
 
 def told(failure):
-    return [trapped(failure), failure.type.decode(), failure.getErrorMessage()]
+    return [trapped(failure), failure.type, failure.getErrorMessage()]
 
 
 @twisted_defer.inlineCallbacks

@@ -146,7 +146,7 @@ def test_published_hooks() -> None:
     pair = BrokerPair(root)
     failure = pair.call("echo", Sender({"a": (1,)}))
     assert root.seen[0].seen == {"a": (1,)}
-    assert "CannotJelly" in failure.type_name
+    assert "CannotJelly" in failure.type
 
 
 def test_hooks_for_a_perspective() -> None:
@@ -270,7 +270,7 @@ def test_classes_that_are_not_registered() -> None:
         pass
 
     failure = BrokerPair(Echo()).call("echo", Unknown())
-    assert "InsecureJelly" in failure.type_name
+    assert "InsecureJelly" in failure.type
     assert "Unknown' is not registered" in failure.value
 
 
@@ -370,7 +370,7 @@ def test_missing_fields_of_caches(policy: Any) -> None:
     """A cache lacks no declared field either."""
     root = Echo()
     pair = BrokerPair(root, policy=policy)
-    assert "MalformedJelly" in pair.call("echo", Followed({"y": 1})).type_name
+    assert "MalformedJelly" in pair.call("echo", Followed({"y": 1})).type
     pair.call("echo", Followed({"x": 1}))
     assert (root.seen[0].x, root.seen[0].y) == (1, 5)
 
@@ -393,7 +393,7 @@ def test_post_init(policy: Any) -> None:
     bad = Checked(2)
     bad.x = -12345
     failure = pair.call("echo", bad)
-    assert "MalformedJelly" in failure.type_name
+    assert "MalformedJelly" in failure.type
     assert "12345" not in failure.value
 
 
