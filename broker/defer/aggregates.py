@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from broker.defer.deferred import Deferred
 from broker.defer.errors import FailureGroup, FirstError
+from broker.defer.registered import known_to_twisted
 from broker.failure import Failure
 
 __all__ = ["FAILURE", "SUCCESS", "DeferredList", "gatherResults", "race"]
@@ -19,6 +20,7 @@ T = TypeVar("T")
 _logger = logging.getLogger("broker.defer")
 
 
+@known_to_twisted
 class DeferredList(Deferred[Any]):
     """Fires with the results of several Deferreds (published).
 

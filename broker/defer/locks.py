@@ -9,12 +9,14 @@ from typing import Any, Generic, Self, TypeVar
 
 from broker.defer.deferred import Deferred, invoke
 from broker.defer.errors import QueueOverflow, QueueUnderflow
+from broker.defer.registered import known_to_twisted
 
 __all__ = ["DeferredLock", "DeferredQueue", "DeferredSemaphore"]
 
 T = TypeVar("T")
 
 
+@known_to_twisted
 class DeferredSemaphore:
     """Lets at most `tokens` holders in at a time, the others in the order of asking (published).
 
@@ -86,6 +88,7 @@ class DeferredSemaphore:
         self.release()
 
 
+@known_to_twisted
 class DeferredLock(DeferredSemaphore):
     """Lets one holder in at a time, the others in the order of asking (published)."""
 

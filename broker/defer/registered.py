@@ -15,13 +15,14 @@ from __future__ import annotations
 
 import logging
 import sys
+from abc import ABCMeta
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Any, TypeVar
 
 from broker.loading import when_loaded
 
-__all__ = ["deferred_of_twisted", "register_subclass"]
+__all__ = ["deferred_of_twisted", "known_to_twisted", "register_subclass"]
 
 C = TypeVar("C", bound=type[Any])
 
@@ -40,6 +41,21 @@ def deferred_of_twisted(cls: C) -> C:
             _register(module, each)
 
     when_loaded(_MODULE, register_all)
+    return cls
+
+
+def known_to_twisted(cls: C) -> C:
+    """Have ``isinstance`` hold for objects of `cls` and Twisted's class of that name: a decorator.
+
+    It holds where Twisted's is an abstract base class, as those of locks and semaphores are.
+    """
+
+    def register(module: ModuleType) -> None:
+        theirs = getattr(module, cls.__name__, None)
+        if isinstance(theirs, ABCMeta):
+            theirs.register(cls)
+
+    when_loaded(_MODULE, register)
     return cls
 
 

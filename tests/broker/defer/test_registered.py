@@ -40,6 +40,23 @@ def test_registered():
     assert isinstance(Inner(), twisted_defer.Deferred)
 
 
+@pytest.mark.parametrize("first", ["twisted.internet.defer", "broker.defer"])
+def test_other_classes(first):
+    """Locks, semaphores and lists are Twisted's classes of that name, whichever is loaded first."""
+    told = own_program(
+        f"""if 1:
+        import {first}
+        from broker import defer
+        made = [defer.DeferredLock(), defer.DeferredSemaphore(1), defer.DeferredList([])]
+        from twisted.internet import defer as theirs
+        for each in made:
+            print(isinstance(each, getattr(theirs, type(each).__name__)))
+        print(isinstance(defer.DeferredSemaphore(1), theirs.DeferredLock))
+        """
+    )
+    assert told.split() == ["True", "True", "True", "False"]
+
+
 def test_keywords_of_subclasses():
     """A subclass may have an `__init_subclass__` of its own, which runs once a class."""
     seen = []
