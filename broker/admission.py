@@ -20,9 +20,9 @@ from zope.interface import implementer
 from broker.attempt import Attempt
 from broker.audit import Audit
 from broker.connection import Broker
-from broker.core.dispatch import Route
+from broker.core.calls.dispatch import Route
+from broker.core.objects.unopened import opened
 from broker.core.principal import OnBehalf
-from broker.core.sealed import opened
 from broker.defer import Deferred, fail, maybeDeferred, succeed
 from broker.errors import WrongType
 from broker.flavors.avatar import AsReferenceable

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from broker.core.dispatch import condition
+from broker.core.calls.dispatch import condition
 from broker.peer import current_call
 from cred.error import Unauthorized
 

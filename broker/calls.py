@@ -8,13 +8,13 @@ from collections.abc import Callable
 from typing import Any
 
 from broker import journal
-from broker.core.callee import DRAINING
-from broker.core.due import DEADLINE
-from broker.core.messages import ObjectId, RequestId
-from broker.core.notice import Notice
+from broker.core.calls.due import DEADLINE
+from broker.core.calls.incoming import DRAINING
+from broker.core.objects.whereabouts import name_argument
 from broker.core.policy import STRICT, Policy
 from broker.core.session import Session
-from broker.core.whereabouts import name_argument
+from broker.core.wire.broadcast import Notice
+from broker.core.wire.messages import ObjectId, RequestId
 from broker.defer import Deferred, fail
 from broker.defer.unhandled import Together
 from broker.errors import (

@@ -15,14 +15,14 @@ from typing import Any
 from broker import journal
 from broker.arrival import Arrival
 from broker.calls import Calls
-from broker.core.dispatch import (
+from broker.core.calls.dispatch import (
     Route,
     call_method,
     check_condition,
     checked_arguments,
     find_method,
 )
-from broker.core.due import DEADLINE
+from broker.core.calls.due import DEADLINE
 from broker.core.events import (
     CallAnswered,
     CallCancelled,
@@ -33,10 +33,10 @@ from broker.core.events import (
     PeerLeaves,
     Ready,
 )
-from broker.core.messages import ObjectId
+from broker.core.objects.whereabouts import name_result
 from broker.core.policy import Policy, published_policy
 from broker.core.session import Session
-from broker.core.whereabouts import name_result
+from broker.core.wire.messages import ObjectId
 from broker.defer import Deferred
 from broker.doors import Doors
 from broker.ending import Ending, end_caches, forget_frames

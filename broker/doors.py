@@ -12,10 +12,10 @@ from typing import Any, ClassVar
 
 from broker import journal
 from broker.calls import Calls
-from broker.core import messages
-from broker.core.messages import ObjectId
 from broker.core.principal import Principal, view_of
 from broker.core.session import Session
+from broker.core.wire import messages
+from broker.core.wire.messages import ObjectId
 from broker.defer import Deferred, maybeDeferred
 from broker.errors import DeadReferenceError
 from broker.flavors.reference import RemoteReference

@@ -14,9 +14,9 @@ from functools import partial
 from typing import Any
 
 from broker import journal
+from broker.core.objects.translator import Translator
 from broker.core.policy import Policy
 from broker.core.session import Session
-from broker.core.translator import Translator
 from broker.net.scheduler import Scheduler
 
 __all__ = ["Ending", "end_caches", "forget_frames"]

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from typing import Any
 
-from broker.core.messages import ObjectId
-from broker.core.tables import Export, ExportTable
-from broker.core.translator import Translator
+from broker.core.objects.tables import Export, ExportTable
+from broker.core.objects.translator import Translator
+from broker.core.wire.messages import ObjectId
 
 __all__ = ["Local", "LocalCleanup", "LocalIds", "LocalObjects"]
 

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
-from broker.core.callee import IncomingCall
-from broker.core.dispatch import note_raised
-from broker.core.due import DEADLINE
+from broker.core.calls.dispatch import note_raised
+from broker.core.calls.due import DEADLINE
+from broker.core.calls.incoming import IncomingCall
 from broker.core.session import Session
 from broker.defer import CancelledError, Deferred, drive
 from broker.defer.foreign import is_twisted_deferred

@@ -15,9 +15,9 @@ from msgspec import structs
 import broker
 import jelly
 from broker import errors, traces
-from broker.core.messages import RequestId
+from broker.core.objects.tables import ExportTable, Numbers, QuestionTable
 from broker.core.policy import PUBLISHED, STRICT, Policy
-from broker.core.tables import ExportTable, Numbers, QuestionTable
+from broker.core.wire.messages import RequestId
 from broker.flavors.failures import MOST_TEXT_SHOWN
 from broker.flavors.referenceable import Referenceable, Root
 from broker.net import ration

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from broker.core.events import Event
-from broker.core.messages import RequestId
-from broker.core.translator import Invoker
+from broker.core.objects.translator import Invoker
+from broker.core.wire.messages import RequestId
 
 __all__ = ["Host"]
 

@@ -27,7 +27,10 @@ from typing import Any, TypeAlias
 
 from msgspec import Struct
 
-from broker.core.messages import (
+from broker.core.outbox import Outbox
+from broker.core.policy import Policy
+from broker.core.stats import Stats
+from broker.core.wire.messages import (
     Answer,
     Call,
     CallToCache,
@@ -45,9 +48,6 @@ from broker.core.messages import (
     Raw,
     Uncache,
 )
-from broker.core.outbox import Outbox
-from broker.core.policy import Policy
-from broker.core.stats import Stats
 from broker.core.work import PUT_OFF, Work
 from jelly.errors import ProtocolError
 

@@ -10,16 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from broker.core.dialects import NONE, Dialect
-from broker.core.dropped import Dropped
 from broker.core.events import CallRaised
-from broker.core.messages import ObjectId, RequestId
-from broker.core.notice import Notice
+from broker.core.objects.releases import Dropped
+from broker.core.objects.tables import QuestionTable
+from broker.core.objects.transaction import Scope
+from broker.core.objects.translator import Translator
 from broker.core.policy import Policy
-from broker.core.scope import Scope
 from broker.core.stats import Stats
-from broker.core.tables import QuestionTable
-from broker.core.translator import Translator
+from broker.core.wire.broadcast import Notice
+from broker.core.wire.dialects import NONE, Dialect
+from broker.core.wire.messages import ObjectId, RequestId
 from jelly.atoms import Expression
 from jelly.slices import UNFINISHED
 

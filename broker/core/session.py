@@ -21,32 +21,32 @@ from typing import Any, cast
 
 from msgspec.structs import replace
 
-from broker.core import messages
-from broker.core.callee import Callee, IncomingCall
-from broker.core.caller import Caller
-from broker.core.dialects import (
+from broker.core.calls.handlers import BEFORE_VERSION, GATED, GATED_BEFORE_VERSION, OPEN
+from broker.core.calls.incoming import Callee, IncomingCall
+from broker.core.calls.login_gate import Gate
+from broker.core.calls.outgoing import Caller
+from broker.core.events import CallAnswered, Ready
+from broker.core.host import Host
+from broker.core.inbox import Inbox
+from broker.core.objects.releases import Dropped
+from broker.core.objects.tables import QuestionTable
+from broker.core.objects.translator import Translator, walk_of
+from broker.core.objects.unopened import Sealed
+from broker.core.outbox import Outbox
+from broker.core.policy import Policy
+from broker.core.principal import Principal
+from broker.core.stats import Stats
+from broker.core.wire import messages
+from broker.core.wire.conversion import BASICS
+from broker.core.wire.dialects import (
     DIALECTS,
     PUBLISHED_DIALECTS,
     Dialect,
     MessageReader,
     spoken,
 )
-from broker.core.dropped import Dropped
-from broker.core.events import CallAnswered, Ready
-from broker.core.gate import Gate
-from broker.core.handlers import BEFORE_VERSION, GATED, GATED_BEFORE_VERSION, OPEN
-from broker.core.handshake import Handshake
-from broker.core.host import Host
-from broker.core.inbox import Inbox
-from broker.core.messages import Message, RequestId
-from broker.core.outbox import Outbox
-from broker.core.policy import Policy
-from broker.core.principal import Principal
-from broker.core.sealed import Sealed
-from broker.core.small import BASICS
-from broker.core.stats import Stats
-from broker.core.tables import QuestionTable
-from broker.core.translator import Translator, walk_of
+from broker.core.wire.handshake import Handshake
+from broker.core.wire.messages import Message, RequestId
 from jelly.atoms import Expression
 from jelly.codec import Reader
 from jelly.errors import BananaError, ProtocolError

@@ -7,7 +7,7 @@ from typing import Any
 
 from zope.interface import implementer
 
-from broker.core.dispatch import Route, engine_hook, overrides_hook
+from broker.core.calls.dispatch import Route, engine_hook, overrides_hook
 from broker.flavors.referenceable import Referenceable
 from broker.interfaces import IPerspective
 from jelly.atoms import Expression

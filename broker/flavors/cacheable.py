@@ -4,7 +4,7 @@ Theory of operation. A Cacheable is sent once with its state and then by number.
 it gets an *observer* for each peer, by which it calls ``observe_`` methods of the RemoteCache at
 the peer. When the peer has dropped every reception, or the connection goes, ``stoppedObserving`` is
 called once, and the observer leads nowhere from then on. The RemoteCache's state is kept for as
-long as the owner may speak of it; see ``core.tables.HeldCacheTable``.
+long as the owner may speak of it; see ``core.objects.tables.HeldCacheTable``.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from broker.core.dispatch import Route, engine_hook
+from broker.core.calls.dispatch import Route, engine_hook
 from broker.core.principal import split_view, view_of
 from broker.errors import DeadReferenceError, ProtocolError
 from broker.flavors.copyable import Copyable, RemoteCopy, to_tag
@@ -24,7 +24,7 @@ from jelly.errors import CannotJelly, MalformedJelly
 from jelly.fields import engine_class
 
 if TYPE_CHECKING:
-    from broker.core.notice import Notice
+    from broker.core.wire.broadcast import Notice
     from jelly.jellier import Jellier
     from jelly.unjellier import Unjellier
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from broker import errors
-from broker.core.dispatch import was_raised
+from broker.core.calls.dispatch import was_raised
 from broker.core.policy import Policy
 from broker.failure import Failure, qual, wire_name
 from broker.flavors.copyable import Copyable, RemoteCopy

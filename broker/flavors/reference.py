@@ -6,8 +6,8 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from broker.core.messages import ObjectId
 from broker.core.principal import split_view, view_of
+from broker.core.wire.messages import ObjectId
 from broker.flavors.referenceable import Serializable
 from broker.printable import printable
 from broker.traces import log_error
@@ -16,7 +16,7 @@ from jelly.errors import CannotJelly
 from jelly.numbers import number_in
 
 if TYPE_CHECKING:
-    from broker.core.notice import Notice
+    from broker.core.wire.broadcast import Notice
     from broker.defer.deferred import Deferred
     from jelly.jellier import Jellier
     from jelly.unjellier import Unjellier

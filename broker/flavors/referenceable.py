@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from zope.interface import implementer
 
-from broker.core.dispatch import Route, engine_hook
+from broker.core.calls.dispatch import Route, engine_hook
 from broker.interfaces import IPBRoot
 from jelly.atoms import Expression
 from jelly.bases import Jellyable

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator
 from typing import Any
 
-from broker.core.notice import Notice
+from broker.core.wire.broadcast import Notice
 from broker.errors import WrongType
 from broker.flavors.cacheable import RemoteCacheObserver
 from broker.flavors.reference import RemoteReference

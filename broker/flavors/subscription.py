@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 
 from msgspec import Struct
 
-from broker.core.notice import Notice
+from broker.core.wire.broadcast import Notice
 from broker.errors import PBConnectionLost
 from broker.flavors.cacheable import RemoteCacheObserver
 from broker.flavors.reference import RemoteReference

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from broker.core.dispatch import Route
+from broker.core.calls.dispatch import Route
 from broker.flavors.referenceable import Referenceable, Serializable
 from jelly.atoms import Expression
 

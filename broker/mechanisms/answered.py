@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from broker.core.dispatch import Route
+from broker.core.calls.dispatch import Route
 from cred.error import LoginFailed
 
 __all__ = ["answered_only"]

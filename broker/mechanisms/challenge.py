@@ -12,7 +12,7 @@ from zope.interface import implementer
 
 from broker.addresses import is_private
 from broker.connection import Broker
-from broker.core.dispatch import Route
+from broker.core.calls.dispatch import Route
 from broker.defer import Deferred
 from broker.flavors.reference import RemoteReference
 from broker.flavors.referenceable import Referenceable

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 from zope.interface import implementer
 
 from broker.connection import Broker
-from broker.core.dispatch import Route
+from broker.core.calls.dispatch import Route
 from broker.core.principal import OnBehalf
 from broker.defer import Deferred, maybeDeferred
 from broker.failure import Failure

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .scheduler import Scheduler
+from broker.net.scheduler import Scheduler
 
 __all__ = ["TwistedBacklog"]
 

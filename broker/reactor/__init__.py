@@ -19,9 +19,9 @@ from typing import Any
 
 from zope.interface import directlyProvides
 
-from .doors import Reactor
-from .installed import default
-from .provided import REACTOR
+from broker.reactor.doors import Reactor
+from broker.reactor.installed import default
+from broker.reactor.provided import REACTOR
 
 __all__ = [
     "Reactor",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from .doors import Reactor
-from .installed import default
+from broker.reactor.doors import Reactor
+from broker.reactor.installed import default
 
 __all__ = ["AsyncioSelectorReactor", "install"]
 

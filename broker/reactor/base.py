@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from .timers import DelayedCall
+from broker.reactor.timers import DelayedCall
 
 __all__ = ["DelayedCall"]

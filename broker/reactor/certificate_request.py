@@ -6,7 +6,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from OpenSSL import crypto
 
-from .distinguished_name import DistinguishedName
+from broker.reactor.distinguished_name import DistinguishedName
 
 __all__ = ["ENCODINGS", "CertificateRequest"]
 

@@ -12,12 +12,11 @@ from cryptography.hazmat.primitives.asymmetric import dsa, rsa
 from OpenSSL import crypto
 
 from broker.net.issuing import unsigned
-
-from .certificate_request import ENCODINGS, CertificateRequest
-from .distinguished_name import DN, DistinguishedName
-from .error import CertificateError
-from .public_key import PublicKey
-from .tls_options import CertificateOptions, trustRootFromCertificates
+from broker.reactor.certificate_request import ENCODINGS, CertificateRequest
+from broker.reactor.distinguished_name import DN, DistinguishedName
+from broker.reactor.error import CertificateError
+from broker.reactor.public_key import PublicKey
+from broker.reactor.tls_options import CertificateOptions, trustRootFromCertificates
 
 __all__ = [
     "DN",

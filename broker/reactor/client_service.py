@@ -17,10 +17,9 @@ from msgspec import Struct
 from broker.defer import CancelledError, Deferred, fail, maybeDeferred, succeed
 from broker.failure import Failure
 from broker.printable import printable, repr_of
-
-from . import log
-from .installed import default
-from .services import Service
+from broker.reactor import log
+from broker.reactor.installed import default
+from broker.reactor.services import Service
 
 __all__ = ["ClientService", "backoffPolicy"]
 

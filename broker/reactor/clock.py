@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from .timers import DelayedCall
+from broker.reactor.timers import DelayedCall
 
 __all__ = ["Clock"]
 

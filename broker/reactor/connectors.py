@@ -12,14 +12,13 @@ from broker.failure import Failure
 from broker.net.addresses import Address, IPv4Address, IPv6Address
 from broker.net.streams import connect_stream
 from broker.net.transports import MakeProtocol
+from broker.reactor.attendant import Attendant
+from broker.reactor.error import NotConnectingError, ServiceNameUnknownError, UserError
+from broker.reactor.ssl import filter_maker
 from broker.traces import log_error
 
-from .attendant import Attendant
-from .error import NotConnectingError, ServiceNameUnknownError, UserError
-from .ssl import filter_maker
-
 if TYPE_CHECKING:
-    from .mainloop import Mainloop
+    from broker.reactor.mainloop import Mainloop
 
 __all__ = ["Connector", "StreamConnector"]
 

@@ -9,8 +9,7 @@ from typing import Any
 
 from broker.defer import Deferred, to_deferred
 from broker.failure import Failure
-
-from .installed import default
+from broker.reactor.installed import default
 
 __all__ = [
     "CooperativeTask",

@@ -12,9 +12,8 @@ from typing import Any, Protocol
 
 from broker.failure import Failure
 from broker.printable import repr_of
+from broker.reactor.main import CONNECTION_LOST
 from broker.traces import log_error
-
-from .main import CONNECTION_LOST
 
 __all__ = ["Descriptors"]
 

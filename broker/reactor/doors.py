@@ -12,15 +12,14 @@ from broker.defer import TimeoutError as DeferredTimeoutError
 from broker.errors import ConfigError
 from broker.failure import Failure
 from broker.net.host_names import ascii_name
-
-from .connectors import Connector, StreamConnector
-from .descriptors import Descriptors
-from .error import DNSLookupError
-from .mainloop import Mainloop
-from .ports import Port, StreamPort
-from .processes import ProcessTransport, spawn_process
-from .thread_pool import deferToThreadPool
-from .unix import UNIXConnector, UNIXPort
+from broker.reactor.connectors import Connector, StreamConnector
+from broker.reactor.descriptors import Descriptors
+from broker.reactor.error import DNSLookupError
+from broker.reactor.mainloop import Mainloop
+from broker.reactor.ports import Port, StreamPort
+from broker.reactor.processes import ProcessTransport, spawn_process
+from broker.reactor.thread_pool import deferToThreadPool
+from broker.reactor.unix import UNIXConnector, UNIXPort
 
 __all__ = ["Reactor"]
 

@@ -12,11 +12,10 @@ from zope.interface import implementer
 
 from broker.defer import Deferred, execute, fail
 from broker.failure import Failure
-
-from .connectors import Connector
-from .error import ConnectingCancelledError, NoProtocol
-from .interfaces import IStreamClientEndpoint, IStreamServerEndpoint
-from .protocol import ClientFactory, Factory
+from broker.reactor.connectors import Connector
+from broker.reactor.error import ConnectingCancelledError, NoProtocol
+from broker.reactor.interfaces import IStreamClientEndpoint, IStreamServerEndpoint
+from broker.reactor.protocol import ClientFactory, Factory
 
 __all__ = [
     "HostnameEndpoint",

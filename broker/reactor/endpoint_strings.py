@@ -14,8 +14,8 @@ from typing import Any
 from cryptography import x509
 from OpenSSL import SSL, crypto
 
-from .certificates import Certificate, KeyPair, PrivateCertificate
-from .endpoint_classes import (
+from broker.reactor.certificates import Certificate, KeyPair, PrivateCertificate
+from broker.reactor.endpoint_classes import (
     HostnameEndpoint,
     SecuredEndpoint,
     SSL4ClientEndpoint,
@@ -27,7 +27,7 @@ from .endpoint_classes import (
     UNIXServerEndpoint,
     wrapClientTLS,
 )
-from .tls_options import (
+from broker.reactor.tls_options import (
     CertificateOptions,
     DiffieHellmanParameters,
     optionsForClientTLS,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .endpoint_classes import (
+from broker.reactor.endpoint_classes import (
     HostnameEndpoint,
     NoProtocol,
     SSL4ClientEndpoint,
@@ -16,7 +16,7 @@ from .endpoint_classes import (
     connectProtocol,
     wrapClientTLS,
 )
-from .endpoint_strings import clientFromString, quoteStringArgument, serverFromString
+from broker.reactor.endpoint_strings import clientFromString, quoteStringArgument, serverFromString
 
 __all__ = [
     "HostnameEndpoint",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .doors import Reactor
+from broker.reactor.doors import Reactor
 
 __all__ = ["default", "install"]
 

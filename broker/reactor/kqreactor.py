@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from .installed import install
+from broker.reactor.installed import install
 
 __all__ = ["install"]

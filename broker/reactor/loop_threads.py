@@ -12,11 +12,10 @@ from functools import partial
 from typing import Any
 
 from broker.printable import repr_of
+from broker.reactor.error import ReactorNotRunning
+from broker.reactor.thread_pool import ThreadPool
+from broker.reactor.waiting_threads import LOOP_CLOSED, WaitingThreads, loop_of_main_thread
 from broker.traces import log_error
-
-from .error import ReactorNotRunning
-from .thread_pool import ThreadPool
-from .waiting_threads import LOOP_CLOSED, WaitingThreads, loop_of_main_thread
 
 __all__ = ["LoopThreads", "run_all"]
 

@@ -7,9 +7,8 @@ from typing import Any
 
 from broker.defer import Deferred, maybeDeferred
 from broker.failure import Failure
-
-from .installed import default
-from .timers import DelayedCall
+from broker.reactor.installed import default
+from broker.reactor.timers import DelayedCall
 
 __all__ = ["LoopingCall"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .error import ConnectionDone, ConnectionLost
+from broker.reactor.error import ConnectionDone, ConnectionLost
 
 __all__ = ["CONNECTION_DONE", "CONNECTION_LOST"]
 

@@ -30,13 +30,12 @@ from functools import partial
 from typing import Any, Protocol
 
 from broker.defer import Deferred
-
-from .error import ReactorAlreadyRunning, ReactorNotRestartable, ReactorNotRunning
-from .loop_threads import LoopThreads, run_all
-from .steps import Steps
-from .stop_signals import on_stop_signals
-from .system_events import SystemEvents, Trigger
-from .timers import DelayedCall, TimerQueue
+from broker.reactor.error import ReactorAlreadyRunning, ReactorNotRestartable, ReactorNotRunning
+from broker.reactor.loop_threads import LoopThreads, run_all
+from broker.reactor.steps import Steps
+from broker.reactor.stop_signals import on_stop_signals
+from broker.reactor.system_events import SystemEvents, Trigger
+from broker.reactor.timers import DelayedCall, TimerQueue
 
 __all__ = ["Mainloop"]
 

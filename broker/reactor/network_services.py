@@ -7,11 +7,10 @@ from typing import Any, ClassVar
 
 from broker.defer import Deferred, maybeDeferred
 from broker.failure import Failure
-
-from . import log
-from .installed import default
-from .services import Service
-from .task import LoopingCall
+from broker.reactor import log
+from broker.reactor.installed import default
+from broker.reactor.services import Service
+from broker.reactor.task import LoopingCall
 
 __all__ = [
     "SSLClient",

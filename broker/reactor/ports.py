@@ -12,13 +12,12 @@ from broker.failure import Failure
 from broker.net.addresses import Address, address_of
 from broker.net.listener import Listener
 from broker.net.streams import bind_stream, start_accepting
-
-from .attendant import Attendant
-from .error import NotListeningError
-from .ssl import filter_maker
+from broker.reactor.attendant import Attendant
+from broker.reactor.error import NotListeningError
+from broker.reactor.ssl import filter_maker
 
 if TYPE_CHECKING:
-    from .mainloop import Mainloop
+    from broker.reactor.mainloop import Mainloop
 
 __all__ = ["Port", "StreamPort"]
 

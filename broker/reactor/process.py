@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from .installed import default
-from .mainloop import Mainloop
-from .processes import ProcessTransport, start_child
+from broker.reactor.installed import default
+from broker.reactor.mainloop import Mainloop
+from broker.reactor.processes import ProcessTransport, start_child
 
 __all__ = ["Process"]
 

@@ -20,13 +20,12 @@ from broker.net.producers import ProducerSlot
 from broker.net.scheduler import TwistedScheduler
 from broker.net.transports import HIGH_WATER
 from broker.printable import repr_of
+from broker.reactor.error import ProcessDone, ProcessExitedAlready, ProcessTerminated
+from broker.reactor.protocol_bases import BaseProtocol
 from broker.traces import log_error
 
-from .error import ProcessDone, ProcessExitedAlready, ProcessTerminated
-from .protocol_bases import BaseProtocol
-
 if TYPE_CHECKING:
-    from .mainloop import Mainloop
+    from broker.reactor.mainloop import Mainloop
 
 __all__ = ["ProcessProtocol", "ProcessTransport", "spawn_process", "start_child"]
 

@@ -9,11 +9,10 @@ from typing import Any
 
 from broker.defer import Deferred
 from broker.failure import Failure
-
-from .error import NotConnectingError
-from .installed import default
-from .processes import ProcessProtocol
-from .protocol_bases import (
+from broker.reactor.error import NotConnectingError
+from broker.reactor.installed import default
+from broker.reactor.processes import ProcessProtocol
+from broker.reactor.protocol_bases import (
     BaseProtocol,
     ClientFactory,
     Factory,

@@ -9,9 +9,8 @@ from typing import Any, Self
 from zope.interface import implementer
 
 from broker.failure import Failure
-
-from .error import ConnectionDone
-from .interfaces import IProtocol, IProtocolFactory
+from broker.reactor.error import ConnectionDone
+from broker.reactor.interfaces import IProtocol, IProtocolFactory
 
 __all__ = [
     "BaseProtocol",

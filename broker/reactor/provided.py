@@ -7,10 +7,9 @@ from zope.interface import classImplements
 from broker.net.addresses import IPv4Address, IPv6Address, PipeAddress, UNIXAddress
 from broker.net.secure_transports import SecureTransport
 from broker.net.transports import StreamTransport
-
-from .connectors import StreamConnector
-from .doors import Reactor
-from .interfaces import (
+from broker.reactor.connectors import StreamConnector
+from broker.reactor.doors import Reactor
+from broker.reactor.interfaces import (
     IAddress,
     IConnector,
     IConsumer,
@@ -28,9 +27,9 @@ from .interfaces import (
     ISSLTransport,
     ITCPTransport,
 )
-from .ports import StreamPort
-from .processes import ProcessTransport
-from .timers import DelayedCall
+from broker.reactor.ports import StreamPort
+from broker.reactor.processes import ProcessTransport
+from broker.reactor.timers import DelayedCall
 
 __all__ = ["REACTOR"]
 

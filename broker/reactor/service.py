@@ -12,8 +12,8 @@ A file that makes an `application` of these runs with ``pb run FILE``::
 
 from __future__ import annotations
 
-from .client_service import ClientService, backoffPolicy
-from .network_services import (
+from broker.reactor.client_service import ClientService, backoffPolicy
+from broker.reactor.network_services import (
     SSLClient,
     SSLServer,
     StreamServerEndpointService,
@@ -23,7 +23,7 @@ from .network_services import (
     UNIXClient,
     UNIXServer,
 )
-from .services import (
+from broker.reactor.services import (
     Application,
     IProcess,
     IService,

@@ -10,8 +10,7 @@ from typing import Any
 from zope.interface import Attribute, Interface, implementer
 
 from broker.defer import Deferred, DeferredList, maybeDeferred
-
-from .components import Componentized
+from broker.reactor.components import Componentized
 
 __all__ = [
     "Application",

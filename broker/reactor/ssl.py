@@ -13,8 +13,7 @@ from typing import Any
 from OpenSSL import SSL
 
 from broker.net.tls_filter import TLSFilter
-
-from .certificates import (
+from broker.reactor.certificates import (
     DN,
     Certificate,
     CertificateRequest,
@@ -22,7 +21,7 @@ from .certificates import (
     KeyPair,
     PrivateCertificate,
 )
-from .tls_options import (
+from broker.reactor.tls_options import (
     AcceptableCiphers,
     CertificateOptions,
     ClientTLSOptions,

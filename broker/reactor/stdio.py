@@ -8,9 +8,8 @@ from typing import Any
 from broker.failure import Failure
 from broker.net.addresses import PipeAddress
 from broker.net.pipes import PipeTransport
-
-from .attendant import Attendant
-from .installed import default
+from broker.reactor.attendant import Attendant
+from broker.reactor.installed import default
 
 __all__ = ["PipeAddress", "StandardIO"]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from .endpoints import serverFromString
-from .installed import default
-from .network_services import StreamServerEndpointService
+from broker.reactor.endpoints import serverFromString
+from broker.reactor.installed import default
+from broker.reactor.network_services import StreamServerEndpointService
 
 __all__ = ["service"]
 

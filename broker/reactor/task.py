@@ -9,10 +9,8 @@ from typing import Any, NoReturn
 
 from broker.defer import Deferred, maybeDeferred
 from broker.failure import Failure
-from broker.traces import log_error
-
-from .clock import Clock
-from .cooperator import (
+from broker.reactor.clock import Clock
+from broker.reactor.cooperator import (
     CooperativeTask,
     Cooperator,
     NotPaused,
@@ -25,9 +23,10 @@ from .cooperator import (
     coiterate,
     cooperate,
 )
-from .error import ReactorNotRunning
-from .installed import default
-from .looping_call import LoopingCall
+from broker.reactor.error import ReactorNotRunning
+from broker.reactor.installed import default
+from broker.reactor.looping_call import LoopingCall
+from broker.traces import log_error
 
 __all__ = [
     "Clock",

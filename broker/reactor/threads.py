@@ -10,10 +10,9 @@ from typing import Any
 
 from broker.defer import Deferred, maybeDeferred
 from broker.failure import Failure
-
-from .installed import default
-from .mainloop import Mainloop
-from .thread_pool import ThreadPool, deferToThreadPool
+from broker.reactor.installed import default
+from broker.reactor.mainloop import Mainloop
+from broker.reactor.thread_pool import ThreadPool, deferToThreadPool
 
 __all__ = [
     "ThreadPool",

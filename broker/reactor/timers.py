@@ -15,9 +15,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from broker.printable import repr_of
+from broker.reactor.error import AlreadyCalled, AlreadyCancelled
 from broker.traces import log_error
-
-from .error import AlreadyCalled, AlreadyCancelled
 
 __all__ = ["DelayedCall", "TimerQueue"]
 

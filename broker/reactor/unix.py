@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any
 from broker.net.addresses import UNIXAddress
 from broker.net.streams import bind_unix, connect_unix
 from broker.net.transports import MakeProtocol
-
-from .connectors import StreamConnector
-from .error import BadFileError, CannotListenError
-from .ports import StreamPort
+from broker.reactor.connectors import StreamConnector
+from broker.reactor.error import BadFileError, CannotListenError
+from broker.reactor.ports import StreamPort
 
 if TYPE_CHECKING:
-    from .mainloop import Mainloop
+    from broker.reactor.mainloop import Mainloop
 
 __all__ = ["Connector", "Port", "UNIXConnector", "UNIXPort"]
 

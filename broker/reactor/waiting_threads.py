@@ -10,7 +10,7 @@ from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from typing import Any
 
-from .error import ReactorNotRunning
+from broker.reactor.error import ReactorNotRunning
 
 __all__ = ["LOOP_CLOSED", "WaitingThreads", "loop_of_main_thread"]
 

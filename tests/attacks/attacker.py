@@ -20,8 +20,8 @@ import cred
 from broker import pb
 from broker.admission import root_of
 from broker.connection import Broker
-from broker.core.dialects import DIALECTS, NONE, Dialect
 from broker.core.policy import PUBLISHED, STRICT, Policy
+from broker.core.wire.dialects import DIALECTS, NONE, Dialect
 from broker.errors import ConnectionAborted
 from broker.failure import Failure
 from jelly.codec import Reader

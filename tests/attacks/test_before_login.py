@@ -13,8 +13,8 @@ from ways_in import WaysIn
 
 import broker
 import cred
-from broker.core.messages import Answer, Decref, Failed
 from broker.core.policy import PUBLISHED, STRICT
+from broker.core.wire.messages import Answer, Decref, Failed
 from broker.defer import Deferred
 from cred.interfaces import IScramProof
 

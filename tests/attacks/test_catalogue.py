@@ -12,7 +12,7 @@ from attacker import Speaker, Target, Victim, cost, flat, taming
 from catalogue import ATTACKS, Attack
 
 import broker
-from broker.core.messages import Failed
+from broker.core.wire.messages import Failed
 
 
 def combinations() -> list[pytest.ParameterSet]:

@@ -15,8 +15,8 @@ from certificates import Authority
 from memory import BrokerPair
 
 import broker
-from broker.core.messages import Answer
 from broker.core.policy import STRICT
+from broker.core.wire.messages import Answer
 from broker.errors import PBConnectionLost
 from broker.net.tls import TLS
 

@@ -16,8 +16,8 @@ from attacker import NOTHING, POLICIES, Speaker, Target, Victim, binds, cost, ta
 from catalogue import a_frame, a_list, a_string, bomb, nested
 
 import broker
-from broker.core.messages import Answer, Failed
 from broker.core.policy import STRICT
+from broker.core.wire.messages import Answer, Failed
 from broker.net.tls import TLS
 from jelly.limits import Limits
 

@@ -10,8 +10,8 @@ from attacker import POLICIES, Target, Victim, binds, cost, flat, let_in, taming
 from catalogue import shared
 
 import broker
-from broker.core.messages import Answer, Failed
 from broker.core.policy import PUBLISHED, STRICT
+from broker.core.wire.messages import Answer, Failed
 from broker.errors import LimitExceeded
 from jelly.limits import Limits
 

@@ -12,8 +12,8 @@ from attacker import POLICIES, Victim, binds, flat, portal, taming
 from ways_in import BINDING, WaysIn
 
 import cred
-from broker.core.messages import Failed
 from broker.core.policy import Policy
+from broker.core.wire.messages import Failed
 from broker.failure import Failure
 from cred.challenges import respond
 from cred.interfaces import IUsernamePassword

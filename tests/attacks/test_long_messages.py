@@ -14,7 +14,7 @@ from effort import slowness
 from memory import ManualScheduler
 
 import broker
-from broker.core.messages import Answer, Failed
+from broker.core.wire.messages import Answer, Failed
 
 CHUNK = 64 * 1024
 """Bytes that a transport reads at a time."""

@@ -10,7 +10,7 @@ from attacker import NOTHING, Speaker, Target, Victim, binds, flat, let_in, tami
 from catalogue import PRIME
 
 import broker
-from broker.core.messages import Answer, Failed
+from broker.core.wire.messages import Answer, Failed
 
 LARGEST = (1 << 63) - 1
 TOO_LARGE = {

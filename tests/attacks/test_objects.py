@@ -11,7 +11,7 @@ from attacker import NOTHING, POLICIES, Speaker, Target, Victim, binds, flat, le
 
 import broker
 from broker import pb
-from broker.core.messages import Failed
+from broker.core.wire.messages import Failed
 from broker.defer import Deferred
 from broker.flavors.cacheable import Cacheable
 

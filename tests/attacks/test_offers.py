@@ -11,8 +11,8 @@ from memory import FakeTransport, ManualScheduler
 import cred
 from broker.admission import root_of
 from broker.connection import Broker
-from broker.core.dialects import NONE
 from broker.core.policy import Policy
+from broker.core.wire.dialects import NONE
 from broker.errors import ConnectionAborted
 from broker.failure import Failure
 from broker.login import login

@@ -11,7 +11,7 @@ import pytest
 from attacker import BOTH, POLICIES, Speaker, Target, Victim, binds, flat, taming
 from catalogue import nested, shared
 
-from broker.core.messages import Answer, Failed
+from broker.core.wire.messages import Answer, Failed
 from broker.errors import TooLarge
 from jelly.limits import Limits
 

@@ -21,7 +21,7 @@ from certificates import Authority, Pair
 
 import broker
 import cred
-from broker.core.dialects import NONE, PB
+from broker.core.wire.dialects import NONE, PB
 from jelly.limits import Limits
 
 ALICE = cred.UsernamePassword("alice", "secret")

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from broker.calls import Calls
-from broker.core.due import DEADLINE
-from broker.core.notice import Notice
+from broker.core.calls.due import DEADLINE
 from broker.core.stats import Stats
+from broker.core.wire.broadcast import Notice
 from broker.defer import Deferred
 from broker.errors import DeadReferenceError, Error, PBConnectionLost, RemoteError
 from broker.failure import Failure

@@ -18,8 +18,8 @@ from twisted.python.failure import Failure as TwistedFailure
 from twisted.spread import pb as twisted_pb
 
 from broker.connection import Broker
-from broker.core.dialects import PB
 from broker.core.policy import PUBLISHED, STRICT, published_policy
+from broker.core.wire.dialects import PB
 from broker.defer import CancelledError, Deferred
 from broker.errors import DeadReferenceError, PBConnectionLost, ProtocolError
 from broker.flavors.paging import StringPager

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from broker import defer, pb
-from broker.core.dialects import DIALECTS
-from broker.core.handshake import Handshake
+from broker.core.wire.dialects import DIALECTS
+from broker.core.wire.handshake import Handshake
 from broker.mechanisms import challenge
 from cred import checkers, credentials, portal
 from jelly.codec import Reader

@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from broker.core import messages
-from broker.core.dialects import DIALECTS
-from broker.core.handshake import Handshake
+from broker.core.wire import messages
+from broker.core.wire.dialects import DIALECTS
+from broker.core.wire.handshake import Handshake
 from jelly.codec import Reader, Writer
 from jelly.errors import ProtocolError
 from jelly.limits import Limits

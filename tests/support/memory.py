@@ -15,11 +15,11 @@ from itertools import count
 from typing import Any
 
 from broker.connection import Broker
-from broker.core.dialects import PUBLISHED_DIALECTS
 from broker.core.events import CallPending, Event
-from broker.core.messages import ObjectId, RequestId
 from broker.core.policy import STRICT, Policy
 from broker.core.session import Session
+from broker.core.wire.dialects import PUBLISHED_DIALECTS
+from broker.core.wire.messages import ObjectId, RequestId
 from broker.errors import ConnectionAborted, ConnectionDone
 from broker.failure import Failure
 

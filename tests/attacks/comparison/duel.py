@@ -12,7 +12,7 @@ from attacker import NOTHING, Speaker
 from peers_raw import Client
 from processes import PATIENCE, Program, Witness
 
-from broker.core.messages import Answer
+from broker.core.wire.messages import Answer
 
 __all__ = ["SIDES", "Arena", "Attack", "End", "Outcome", "Side", "fight", "sent", "thrown"]
 

@@ -16,7 +16,7 @@ from duel import Arena, End, described
 from peers_raw import Client
 from rounds import Round
 
-from broker.core.messages import Answer
+from broker.core.wire.messages import Answer
 
 __all__ = ["LOGIN_ROUNDS"]
 

@@ -15,8 +15,8 @@ from typing import Any
 from attacker import NO_LIMITS, Speaker
 from processes import PATIENCE
 
-from broker.core.dialects import NONE
-from broker.core.messages import Answer, Call, Failed
+from broker.core.wire.dialects import NONE
+from broker.core.wire.messages import Answer, Call, Failed
 from jelly.codec import Reader
 from jelly.errors import ProtocolError
 from jelly.vocabulary import NONE_VOCABULARY

@@ -14,7 +14,7 @@ from duel import Arena, End, described, sent
 from peers_raw import pour
 from rounds import Round, argument, calls
 
-from broker.core.messages import Answer
+from broker.core.wire.messages import Answer
 
 __all__ = ["REVIEW_ROUNDS"]
 

@@ -21,7 +21,7 @@ from catalogue import (
 )
 from duel import Arena, Attack, described, sent, thrown
 
-from broker.core.messages import Answer, Failed
+from broker.core.wire.messages import Answer, Failed
 
 __all__ = ["PB", "ROUNDS", "Round", "argument"]
 

@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from memory import ROOT, SessionPair
 
-from broker.core import messages
-from broker.core.dialects import MSGPACK
 from broker.core.events import CallCancelled
 from broker.core.inbox import CALLS, Inbox
 from broker.core.policy import STRICT, Policy
 from broker.core.stats import Stats
+from broker.core.wire import messages
+from broker.core.wire.dialects import MSGPACK
 from broker.flavors.referenceable import Root
 from jelly.errors import LimitExceeded, ProtocolError
 

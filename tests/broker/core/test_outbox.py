@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from memory import FakeHost, Reference, SessionPair, make_end
 
-from broker.core.dialects import NONE, PB
 from broker.core.events import CallRaised
 from broker.core.policy import STRICT
 from broker.core.session import Session
+from broker.core.wire.dialects import NONE, PB
 from broker.flavors.cacheable import Cacheable
 from broker.flavors.referenceable import Referenceable
 from jelly.codec import Reader

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from memory import ROOT, SessionPair, make_end
 
-from broker.core.dialects import MSGPACK, NONE, PB
 from broker.core.events import CallPending, CallRaised, Misunderstood, Ready
 from broker.core.policy import STRICT
+from broker.core.wire.dialects import MSGPACK, NONE, PB
 from broker.flavors.referenceable import Referenceable, Root
 from jelly.codec import Reader, Writer
 from jelly.errors import CannotJelly, LimitExceeded, ProtocolError, TooLarge

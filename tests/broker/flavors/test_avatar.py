@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from broker.core.dispatch import Route
+from broker.core.calls.dispatch import Route
 from broker.flavors.avatar import AsReferenceable, Avatar
 from broker.flavors.referenceable import Referenceable
 

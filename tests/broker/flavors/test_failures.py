@@ -8,7 +8,7 @@ import pytest
 from memory import PUBLISHED_WIRE, BrokerPair
 
 from broker import errors
-from broker.core.dispatch import note_raised
+from broker.core.calls.dispatch import note_raised
 from broker.core.policy import PUBLISHED, STRICT
 from broker.defer import fail
 from broker.errors import Error, NoSuchMethod, WrongArguments

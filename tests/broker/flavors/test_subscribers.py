@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from memory import BrokerPair
 
-from broker.core.msgpack_writer import FrameWriter
 from broker.core.policy import PUBLISHED, STRICT
+from broker.core.wire.msgpack.writer import FrameWriter
 from broker.errors import CannotJelly, PBConnectionLost, TooLarge
 from broker.flavors.cacheable import Cacheable, RemoteCache
 from broker.flavors.copyable import Copyable, register

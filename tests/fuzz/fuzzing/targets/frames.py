@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from broker.core import messages
-from broker.core.msgpack_reader import FrameReader
-from broker.core.msgpack_writer import FrameWriter
+from broker.core.wire import messages
+from broker.core.wire.msgpack.reader import FrameReader
+from broker.core.wire.msgpack.writer import FrameWriter
 from fuzzing.bending import bent, pieces
 from fuzzing.conversation import frame_fields, framed
 from fuzzing.dice import Dice

@@ -6,9 +6,9 @@ from typing import Any
 
 from memory import FakeHost
 
-from broker.core.dialects import DIALECTS, PUBLISHED_DIALECTS
 from broker.core.policy import PUBLISHED, STRICT
 from broker.core.session import Session
+from broker.core.wire.dialects import DIALECTS, PUBLISHED_DIALECTS
 from fuzzing.bending import bent, pieces
 from fuzzing.dice import Dice
 from fuzzing.expressions import encoded, raw

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from broker.core import messages
+from broker.core.wire import messages
 from fuzzing.dice import Dice
 from fuzzing.expressions import atom, raw
 from jelly.errors import ProtocolError

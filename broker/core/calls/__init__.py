@@ -1,0 +1,1 @@
+"""Calls: from the message to the method and back."""

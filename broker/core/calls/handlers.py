@@ -1,0 +1,157 @@
+"""The handlers: what each message of the peer's does, by its type, in each state of a session.
+
+A message that a table has no business for in that state is a ProtocolError there.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from broker.core.calls.login_gate import gated
+from broker.core.events import CallAnswered, CallCancelled, CallRaised, Misunderstood, PeerLeaves
+from broker.core.inbox import CALLS, Barrier, Handlers
+from broker.core.wire import messages
+from jelly.errors import ProtocolError
+
+__all__ = ["BEFORE_VERSION", "GATED", "GATED_BEFORE_VERSION", "OPEN"]
+
+# The session; it stands above this module.
+Owner = Any
+
+
+def _on_version(session: Owner, message: messages.Version) -> None:
+    if message.number != messages.PROTOCOL_VERSION:
+        raise ProtocolError(
+            f"the peer speaks version {message.number}, not {messages.PROTOCOL_VERSION}"
+        )
+    session.inbox.handlers = OPEN if session.gate is None else GATED
+
+
+def _on_early_call(session: Owner, message: messages.Message) -> None:
+    raise ProtocolError("a call before the version")
+
+
+def _on_plain_call(session: Owner, message: messages.PlainCall) -> Any:
+    return session.callee.receive_plain(message, True)
+
+
+def _on_plain_send(session: Owner, message: messages.PlainSend) -> Any:
+    return session.callee.receive_plain(message, False)
+
+
+def _on_call(session: Owner, message: messages.Call | messages.CallToCache) -> Any:
+    return session.callee.receive(message, message.wants_answer)
+
+
+def _on_plain_call_to_cache(session: Owner, message: messages.PlainCallToCache) -> Any:
+    return session.callee.receive(message, True)
+
+
+def _on_plain_send_to_cache(session: Owner, message: messages.PlainSendToCache) -> Any:
+    return session.callee.receive_change(message)
+
+
+def _on_plain_answer(session: Owner, message: messages.PlainAnswer | messages.PlainTuple) -> None:
+    session.caller.on_plain_answer(message)
+
+
+def _on_answer(session: Owner, message: messages.Answer) -> Any:
+    return session.caller.on_answer(message)
+
+
+def _on_failed(session: Owner, message: messages.Failed) -> Any:
+    return session.caller.on_failed(message)
+
+
+def _on_did_not_understand(session: Owner, message: messages.DidNotUnderstand) -> None:
+    session.host.on_event(Misunderstood(messages.describe_command(message.command)))
+
+
+def _on_raw(session: Owner, raw: messages.Raw) -> None:
+    session.host.expressionReceived(raw.expression)
+
+
+def _on_unknown_command(session: Owner, message: messages.UnknownCommand) -> None:
+    session.outbox.send(b"didNotUnderstand", message.command)
+
+
+def _on_cancel(session: Owner, message: messages.Cancel) -> None:
+    call = session.callee.running.get(message.request_id)
+    if call is not None:
+        session.host.on_event(CallCancelled(call))
+
+
+def _on_ping(session: Owner, message: messages.Ping) -> None:
+    session.count_ping()
+    session.outbox.say(b"pong", message.token)
+
+
+def _on_pong(session: Owner, message: messages.Pong) -> None:
+    """That it came is all that a pong says; whoever feeds the session has noticed."""
+
+
+def _on_goodbye(session: Owner, message: messages.Goodbye) -> None:
+    session.host.on_event(PeerLeaves(message.code, message.text))
+
+
+def _on_decref(session: Owner, message: messages.Decref) -> None:
+    session.translator.exports.release(message.object_id, message.times)
+
+
+def _on_decache(session: Owner, message: messages.Decache) -> None:
+    entry = session.translator.published.release(message.cache_id, message.times)
+    if entry is not None:
+        # Told first, as Twisted does: what the hook still sends comes before the number ends.
+        try:
+            entry.stop()
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 - the hook is the application's, not the peer's
+            session.host.on_event(CallRaised("stoppedObserving", error, None))
+        session.outbox.send(b"uncache", message.cache_id)
+
+
+def _on_uncache(session: Owner, message: messages.Uncache) -> None:
+    value = session.translator.held.remove(message.cache_id)
+    if value is not None:
+        value.broker = None
+
+
+def _on_barrier(session: Owner, message: Barrier) -> None:
+    session.inbox.has_barrier = False
+    session.callee.refuses_sends = True
+    session.host.on_event(CallAnswered())
+
+
+OPEN: Handlers = {
+    Barrier: _on_barrier,
+    messages.Version: _on_version,
+    messages.DidNotUnderstand: _on_did_not_understand,
+    messages.UnknownCommand: _on_unknown_command,
+    messages.PlainCall: _on_plain_call,
+    messages.PlainSend: _on_plain_send,
+    messages.PlainCallToCache: _on_plain_call_to_cache,
+    messages.PlainSendToCache: _on_plain_send_to_cache,
+    messages.Call: _on_call,
+    messages.CallToCache: _on_call,
+    messages.PlainAnswer: _on_plain_answer,
+    messages.PlainTuple: _on_plain_answer,
+    messages.Answer: _on_answer,
+    messages.Failed: _on_failed,
+    messages.Decref: _on_decref,
+    messages.Decache: _on_decache,
+    messages.Uncache: _on_uncache,
+    messages.Cancel: _on_cancel,
+    messages.Ping: _on_ping,
+    messages.Pong: _on_pong,
+    messages.Goodbye: _on_goodbye,
+    messages.Raw: _on_raw,
+}
+"""Once the peer may say everything."""
+
+GATED = gated(OPEN)
+"""While the gate is shut."""
+
+BEFORE_VERSION: Handlers = {**OPEN, **dict.fromkeys(CALLS, _on_early_call)}
+GATED_BEFORE_VERSION: Handlers = {**GATED, **dict.fromkeys(CALLS, _on_early_call)}
+"""Until the peer has told its version, which comes first; the second with a gate."""

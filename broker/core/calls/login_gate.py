@@ -1,0 +1,156 @@
+"""The gate: what a peer may say on a connection before it has logged in.
+
+Theory of operation. A server with a login shuts the gate of each connection before anything comes.
+Until a checker has accepted the peer's credentials, which opens it, the reader has the small limits
+of ``Policy.login_limits``, few calls may be in flight and few objects held, and each message goes
+through a table by its type, in which only those of a login stand: whatever is not named here ends
+the connection.
+
+A call is let through whose arguments are single values and whose keywords are none. They are read
+here, by their tags, and by no unjellier. Only the mind of a login may be any graph: it goes on as a
+Sealed, and is opened by whoever has found out who the peer is. So neither a class of the
+application's nor a table of the connection ever sees anything of a stranger's.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from msgspec.structs import astuple
+
+from broker.core.inbox import Barrier, Handlers, wants_answer
+from broker.core.objects.unopened import Sealed
+from broker.core.policy import Policy
+from broker.core.wire import messages
+from broker.core.work import PUT_OFF
+from jelly.atoms import Expression
+from jelly.errors import MalformedJelly, ProtocolError
+from jelly.leaves import read_str
+from jelly.limits import Limits
+
+__all__ = ["Gate", "gated"]
+
+_SINGLE = frozenset({int, float, bytes, str, bool, type(None)})
+_PASSING = (
+    Barrier,
+    messages.Version,
+    messages.Decref,
+    messages.Cancel,
+    messages.Ping,
+    messages.Pong,
+    messages.Goodbye,
+)
+_CALLS = (messages.PlainCall, messages.PlainSend, messages.Call)
+
+
+class Gated(Protocol):
+    """The session of a connection, as its gate sees it."""
+
+    gate: Gate | None
+    callee: Any
+
+
+class Gate:
+    """The gate of one connection, which is shut when it is made.
+
+    Args:
+        policy: how much may come before a login.
+        minds: the methods of a login, and which of their arguments is the mind; None if none is.
+        seal: makes a Sealed of an expression: ``seal(expression, limits, max_refs)``.
+
+    Attributes:
+        limits: of the bytes that come while it is shut.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        minds: Mapping[str, int | None],
+        seal: Callable[[Expression, Limits, int], Sealed],
+    ):
+        self.limits = _least(policy.limits, policy.login_limits)
+        self._minds = minds
+        self._seal = seal
+        self._max_refs = policy.login_refs
+
+    def check(self, call: Any) -> messages.PlainCall:
+        """Return a call with its values in it, the mind sealed.
+
+        Raises:
+            ProtocolError: it is none of a login.
+        """
+        mind = self._minds.get(call.name)
+        if type(call) is not messages.Call:
+            if call.kw or not all(
+                type(value) in _SINGLE or number == mind for number, value in enumerate(call.args)
+            ):
+                raise _not_logged_in()
+            return call  # type: ignore[no-any-return]
+        if call.kw != [b"dictionary"] or type(call.args) is not list or call.args[:1] != [b"tuple"]:
+            raise _not_logged_in()
+        values = tuple(
+            self._mind(item) if number == mind else _single(item)
+            for number, item in enumerate(call.args[1:])
+        )
+        kind = messages.PlainCall if call.wants_answer else messages.PlainSend
+        return kind(call.request_id, call.object_id, call.name, values, {}, call.deadline)
+
+    def _mind(self, expression: Expression) -> Any:
+        try:
+            return _single(expression)
+        except ProtocolError:
+            return self._seal(expression, self.limits, self._max_refs)
+
+
+@functools.lru_cache(16)
+def _least(limits: Limits, others: Limits) -> Limits:
+    return Limits(*map(min, astuple(limits), astuple(others)))
+
+
+def gated(handlers: Handlers) -> Handlers:
+    """Return what handles messages while the gate is shut, made of what does so when it is open."""
+
+    def on_call(session: Gated, call: Any) -> Any:
+        if session.gate is not None:
+            if not wants_answer(call) and session.callee.must_wait:
+                # Before it is looked at: a mind is sealed once.
+                return PUT_OFF
+            call = session.gate.check(call)
+        return handlers[type(call)](session, call)
+
+    def on_raw(session: Gated, raw: messages.Raw) -> Any:
+        # It comes back here, as a message, from the room above.
+        if type(messages.parse(raw.expression)) not in (*_PASSING, *_CALLS):
+            raise _not_logged_in()
+        return handlers[messages.Raw](session, raw)
+
+    return {
+        **dict.fromkeys(handlers, _refuse),
+        **{kind: handlers[kind] for kind in _PASSING},
+        **dict.fromkeys(_CALLS, on_call),
+        messages.Raw: on_raw,
+    }
+
+
+def _refuse(session: Gated, message: object) -> None:
+    raise _not_logged_in()
+
+
+def _not_logged_in() -> ProtocolError:
+    return ProtocolError("not logged in")
+
+
+def _single(expression: Expression) -> Any:
+    """Return the single value that an expression stands for, or raise ProtocolError."""
+    if type(expression) is not list:
+        return expression
+    if expression == [b"None"]:
+        return None
+    if expression[:1] == [b"unicode"]:
+        try:
+            return read_str(expression)
+        except MalformedJelly:
+            pass
+    raise _not_logged_in()

@@ -1,0 +1,190 @@
+"""The caller: calls of ours, from the arguments to the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from broker.core.objects.tables import QuestionTable
+from broker.core.objects.translator import Translator, walk_of
+from broker.core.objects.whereabouts import name_argument
+from broker.core.outbox import Outbox
+from broker.core.principal import split_view
+from broker.core.stats import Stats
+from broker.core.wire import messages
+from broker.core.wire.messages import ObjectId, PlainAnswer, PlainTuple, RequestId
+from broker.core.work import Work, begun, call_hook
+from jelly.errors import EncodeError, TooLarge
+from jelly.slices import UNFINISHED
+
+__all__ = ["Caller"]
+
+_NUMBERS = {b"message": 1, b"cachemessage": 3}
+
+
+class Caller:
+    """Our calls on one connection.
+
+    Attributes:
+        questions: those that have no answer yet.
+    """
+
+    __slots__ = ("_host", "_outbox", "_stats", "_translator", "_unjelly_walk", "questions")
+
+    def __init__(
+        self,
+        host: Any,
+        translator: Translator,
+        outbox: Outbox,
+        questions: QuestionTable,
+        stats: Stats,
+    ):
+        self.questions = questions
+        self._host = host
+        self._translator = translator
+        self._outbox = outbox
+        self._stats = stats
+        self._unjelly_walk = walk_of(host, translator)
+
+    def call(
+        self,
+        command: bytes,
+        object_id: ObjectId,
+        name: str,
+        args: tuple[Any, ...],
+        kw: dict[str, Any],
+        perspective: Any = None,
+        wants_answer: bool = True,
+        deadline: int | None = None,
+    ) -> RequestId:
+        """Call a method of the peer's; its bytes are due then.
+
+        Args:
+            command: ``b"message"``, or ``b"cachemessage"`` for a cache that the peer holds.
+            object_id, name: which object, which method.
+            args, kw: what to call it with.
+            perspective: through whose eyes arguments and the result are seen; a
+                ``principal.View`` where there is a principal.
+            wants_answer: whether an answer is due.
+            deadline: milliseconds that the caller will wait; told where the dialect can.
+
+        Returns:
+            The id that ``Host.answered`` or ``Host.refused`` will be told.
+
+        Raises:
+            EncodeError: an argument cannot be sent; nothing is written. A hook's error passes.
+        """
+        outbox, questions = self._outbox, self.questions
+        if self._translator.scope is None and len(name) <= _SURELY_SHORT:
+            request_id = questions.last + 1
+            number = _NUMBERS[command] + (not wants_answer)
+            try:
+                is_sent = outbox.call(number, request_id, object_id, name, args, kw, deadline)
+            except EncodeError as error:
+                name_argument(error, name, args, kw)
+                raise
+            if is_sent:
+                questions.last = request_id
+                if wants_answer:
+                    questions.open[request_id] = perspective
+                self._stats.calls_made += 1
+                return request_id
+        return self._call_with_graph(
+            command, object_id, name, args, kw, perspective, wants_answer, deadline
+        )
+
+    def _call_with_graph(
+        self,
+        command: bytes,
+        object_id: ObjectId,
+        name: str,
+        args: tuple[Any, ...],
+        kw: dict[str, Any],
+        perspective: Any,
+        wants_answer: bool,
+        deadline: int | None,
+    ) -> RequestId:
+        outbox = self._outbox
+        seen_by, principal = split_view(perspective)
+        owner = self._translator.principal if principal is None else principal
+        scope = self._translator.open(seen_by, name, args, kw, owner)
+        request_id: RequestId | None = None
+        try:
+            net_args = outbox.jelly(args)
+            net_kw = outbox.jelly(kw)
+            request_id = self.questions.ask(perspective, wants_answer)
+            method = name.encode("utf-8")
+            if len(method) > messages.LONGEST_NAME:
+                raise TooLarge(f"method name of {len(method)} bytes, of {messages.LONGEST_NAME}")
+            message = [command, request_id, object_id, method, int(wants_answer), net_args, net_kw]
+            if deadline is not None and outbox.can_say(b"deadline"):
+                message.append(deadline)
+            packed = outbox.pack(message)
+        except BaseException as error:
+            outbox.roll_back(scope, request_id)
+            if isinstance(error, EncodeError):
+                name_argument(error, name, args, kw)
+            raise
+        outbox.commit(scope, packed, request_id)
+        self._stats.calls_made += 1
+        return request_id
+
+    def abandon(self, request_id: RequestId) -> None:
+        """Stop waiting for the answer to a call of ours, and say so; if it comes, it is dropped."""
+        if self.questions.abandon(request_id):
+            self._outbox.say(b"cancel", request_id)
+
+    def on_plain_answer(self, message: PlainAnswer | PlainTuple) -> None:
+        """Hand out the answer to a call of ours.
+
+        Raises:
+            ProtocolError: no such call waits for one.
+        """
+        request_id, waiting = message.request_id, self.questions.open
+        if request_id in waiting:
+            del waiting[request_id]
+            self._host.answered(request_id, message.value)
+        else:
+            self.questions.take(request_id)
+
+    def on_answer(self, message: messages.Answer) -> Work | None:
+        """Hand out the answer to a call of ours, an expression; see :meth:`on_plain_answer`.
+
+        Returns:
+            What is left to do, where the answer is large.
+        """
+        return begun(self._on_outcome(message.request_id, message.value, self._host.answered))
+
+    def on_failed(self, message: messages.Failed) -> Work | None:
+        """Hand out what a call of ours failed with; see :meth:`on_answer`."""
+        return begun(self._on_outcome(message.request_id, message.failure, self._host.refused))
+
+    def _on_outcome(
+        self, request_id: RequestId, expression: Any, tell: Callable[..., object]
+    ) -> Work:
+        perspective = self.questions.perspective_of(request_id)
+        # Made in any case: what it refers to has been counted by the peer, and must be released.
+        try:
+            seen_by, principal = split_view(perspective)
+            enter = _directly if principal is None else principal.enter
+            walk = self._unjelly_walk(expression, seen_by)
+            while (outcome := call_hook(enter, next, walk)) is UNFINISHED:
+                yield UNFINISHED
+        except (KeyboardInterrupt, SystemExit, GeneratorExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 - an answer that may not come in fails this call
+            tell, outcome = self._host.refused, error
+        del expression
+        # It counts as open until here: the connection may have ended meanwhile, or its caller given
+        # up.
+        is_waited_for, _ = self.questions.take(request_id)
+        if is_waited_for:
+            tell(request_id, outcome)
+
+
+def _directly(function: Callable[..., Any], *args: Any) -> Any:
+    return function(*args)
+
+
+# In characters, of which each may take four bytes.
+_SURELY_SHORT = messages.LONGEST_NAME // 4

@@ -1,0 +1,1 @@
+"""Objects that cross a connection: who holds them, under which id."""

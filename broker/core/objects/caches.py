@@ -1,0 +1,267 @@
+"""The tables of caches: state that one side owns and the other follows.
+
+- **Published caches**: objects of ours whose state the peer holds and we keep up to date. We choose
+  the id, from the same numbers as exports; counted like these.
+- **Held caches**: state of the peer's objects, kept here. The state lives until the peer says
+  uncache; the object around it, held weakly, counts how often it was received.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Any
+
+from broker.core.objects.tables import Numbers, WeakHold, key_of, shown
+from broker.core.principal import Principal
+from broker.core.wire.messages import ObjectId
+from jelly.bases import blank_of
+from jelly.errors import LimitExceeded, MalformedJelly, ProtocolError
+from jelly.numbers import is_number
+from jelly.state import share_state
+
+__all__ = ["HeldCacheTable", "PublishedCache", "PublishedCacheTable"]
+
+
+class PublishedCache:
+    """One object of ours whose state the peer holds."""
+
+    __slots__ = ("count", "identity", "observer", "perspective", "value")
+
+    def __init__(self, value: Any, identity: Any, perspective: Any):
+        self.value = value
+        self.identity = identity
+        self.perspective = perspective
+        self.observer: Any = None
+        self.count = 1
+
+    def stop(self) -> None:
+        """Tell the object that its observer has gone; a second time does nothing."""
+        observer, self.observer = self.observer, None
+        if observer is not None:
+            if hasattr(observer, "end"):
+                observer.end()
+            self.value.stoppedObserving(self.perspective, observer)
+
+
+class PublishedCacheTable:
+    """Objects of ours whose state the peer holds."""
+
+    __slots__ = ("_by_id", "_ids", "_max_refs", "_numbers")
+
+    def __init__(self, numbers: Numbers, max_refs: int):
+        self._numbers = numbers
+        self._max_refs = max_refs
+        self._by_id: dict[int, PublishedCache] = {}
+        self._ids: dict[Any, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def id_of(self, identity: Any, principal: Principal | None = None) -> int | None:
+        """Return the id of an object that the peer holds, or None."""
+        return self._ids.get(key_of(identity, principal))
+
+    def add(
+        self, value: Any, identity: Any, perspective: Any, principal: Principal | None = None
+    ) -> int:
+        """Return the id of an object that the peer is about to hold.
+
+        An object has one id for each principal that it was sent by.
+
+        Raises:
+            LimitExceeded: the peer holds max_refs caches already.
+        """
+        if len(self._by_id) >= self._max_refs:
+            raise LimitExceeded(f"more than {self._max_refs} live caches (max_refs)")
+        identity = key_of(identity, principal)
+        cache_id = self._ids[identity] = self._numbers.next()
+        self._by_id[cache_id] = PublishedCache(value, identity, perspective)
+        return cache_id
+
+    def get(self, cache_id: object) -> PublishedCache | None:
+        """Return the entry of an id, or None."""
+        return self._by_id.get(cache_id) if is_number(cache_id) else None
+
+    def release(self, cache_id: int, count: int = 1) -> PublishedCache | None:
+        """Take sendings off; return the entry when none is left, for ``stop``.
+
+        Raises:
+            ProtocolError: the peer holds fewer.
+        """
+        entry = self._by_id.get(cache_id)
+        held = 0 if entry is None else entry.count
+        if entry is None or not 1 <= count <= held:
+            raise ProtocolError(f"decache of cache {shown(cache_id)} by {count} (held {held})")
+        entry.count -= count
+        if entry.count:
+            return None
+        del self._by_id[cache_id]
+        del self._ids[entry.identity]
+        return entry
+
+    def clear(self) -> list[PublishedCache]:
+        """Forget all entries, and return them for ``stop``."""
+        entries = list(self._by_id.values())
+        self._by_id.clear()
+        self._ids.clear()
+        return entries
+
+
+class HeldCache:
+    """State of one object of the peer's, and the object that it is seen through.
+
+    Attributes:
+        handle, state: the object, weakly, and its attributes.
+        principal: who has sent it; None for nobody.
+        methods: what ``dispatch.free_methods`` has found, once it has been called.
+    """
+
+    __slots__ = ("_make", "handle", "methods", "principal", "state")
+
+    def __init__(self, principal: Principal | None) -> None:
+        self.handle: WeakHold | None = None
+        self.principal = principal
+        self.state: dict[str, Any] = {}
+        self.methods: Mapping[str, Callable[..., Any]] | None = None
+        self._make: Callable[[], Any] = object
+
+    def hold(self, value: Any, handle: WeakHold) -> None:
+        """Keep the state of ``value``, and ``value`` itself weakly."""
+        self.handle = handle
+        self.state = vars(value)
+        self._make = partial(blank_of, type(value))
+
+    def value(self) -> Any:
+        """Return the object if it is alive, or None."""
+        return None if self.handle is None else self.handle()
+
+    def current(self) -> Any:
+        """Return the object to tell of a change: the one in use, or one made for the moment."""
+        value = self.value()
+        return self.revived() if value is None else value
+
+    def revived(self) -> Any:
+        """Return a new object around the state that was kept."""
+        value = self._make()
+        share_state(value, self.state)
+        return value
+
+
+class HeldCacheTable:
+    """State of the peer's objects, by id.
+
+    The state outlives the object that the application dropped, until the peer answers the decache
+    with uncache: a message that was on its way meanwhile may still bring the cache, or a change to
+    it.
+
+    Args:
+        on_collected: ``f(cache_id, count)``, called at any moment and in any thread.
+    """
+
+    __slots__ = ("_by_id", "_max_refs", "_on_collected")
+
+    def __init__(self, on_collected: Callable[[ObjectId, int], None], max_refs: int):
+        self._on_collected = on_collected
+        self._max_refs = max_refs
+        self._by_id: dict[int, HeldCache] = {}
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def add(self, cache_id: object, value: Any, principal: Principal | None = None) -> None:
+        """Hold a cache whose state is on its way; ``principal`` has sent it.
+
+        Raises:
+            MalformedJelly: the id is none, or is held already.
+            LimitExceeded: max_refs caches are held already.
+        """
+        if not is_number(cache_id):
+            raise MalformedJelly("cache without a number from 0 to 2**63-1")
+        if cache_id in self._by_id:
+            raise MalformedJelly(f"cache {shown(cache_id)} defined twice")
+        if len(self._by_id) >= self._max_refs:
+            raise LimitExceeded(f"more than {self._max_refs} live caches (max_refs)")
+        entry = self._by_id[cache_id] = HeldCache(principal)
+        entry.hold(value, self._handle(cache_id, value))
+
+    def let_go(self, cache_id: int) -> None:
+        """Release one reception of a cache that was not read, and may not be held.
+
+        Its number stays known until the peer says uncache. Nothing happens for a new number where
+        max_refs caches are held.
+        """
+        if cache_id not in self._by_id:
+            if len(self._by_id) >= self._max_refs:
+                return
+            self._by_id[cache_id] = HeldCache(None)
+        self._on_collected(cache_id, 1)
+
+    def refresh(self, cache_id: int, value: Any) -> None:
+        """Follow a ``setCopyableState`` that put another dict in the place of the first."""
+        entry = self._by_id.get(cache_id)
+        if entry is not None:
+            entry.state = vars(value)
+
+    def receive(self, cache_id: object) -> Any:
+        """Count one reception of a cache that is held, and return its object.
+
+        Raises:
+            MalformedJelly: it is not held.
+        """
+        entry = self._entry(cache_id)
+        value = entry.value()
+        if value is None:
+            value = entry.revived()
+            entry.hold(value, self._handle(cache_id, value))
+        elif entry.handle is not None:
+            entry.handle.count += 1
+        return value
+
+    def get(self, cache_id: int) -> HeldCache | None:
+        """Return the entry of a cache that is held, or None."""
+        entry = self._by_id.get(cache_id)
+        return None if entry is None or entry.handle is None else entry
+
+    def principal_of(self, cache_id: int) -> Principal | None:
+        """Return who has sent a cache that is held; None for nobody."""
+        return self._entry(cache_id).principal
+
+    def observer_of(self, cache_id: int) -> Any:
+        """Return the object to tell of a change: the one in use, or one made for the moment.
+
+        Raises:
+            MalformedJelly: the cache is not held.
+        """
+        return self._entry(cache_id).current()
+
+    def remove(self, cache_id: int) -> Any:
+        """Forget a cache that the peer has done with; return its object if it is alive."""
+        entry = self._by_id.pop(cache_id, None)
+        if entry is None:
+            raise ProtocolError(f"uncache of cache {shown(cache_id)} that is not held")
+        return entry.value()
+
+    def clear(self) -> Iterator[Any]:
+        """Forget all; yield the objects that are alive."""
+        entries = list(self._by_id.values())
+        self._by_id.clear()
+        for entry in entries:
+            value = entry.value()
+            if value is not None:
+                yield value
+
+    def _entry(self, cache_id: object) -> HeldCache:
+        entry = self._by_id.get(cache_id) if is_number(cache_id) else None
+        if entry is None or entry.handle is None:
+            raise MalformedJelly(f"cache {shown(cache_id)} is not held")
+        return entry
+
+    def _handle(self, cache_id: Any, value: Any) -> WeakHold:
+        handle = WeakHold(value, self._collected)
+        handle.key = (cache_id, 0)
+        handle.count = 1
+        return handle
+
+    def _collected(self, handle: WeakHold) -> None:
+        self._on_collected(handle.key[0], handle.count)

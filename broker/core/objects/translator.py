@@ -1,0 +1,394 @@
+"""The translator: graphs of objects into and out of one connection.
+
+Theory of operation. What jelly does not know, a connection adds: objects that stay where they are,
+and caches. Their four tags are rows here. ``[remote id]`` is an object of the sender's, ``[local
+id]`` one of the receiver's coming home, ``[cached id]`` a cache that the receiver holds already,
+``[lcache id]`` the sender's cache coming home to its owner. Every outgoing graph is made in a
+Scope, so that what was exported for it can be taken back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Any, Protocol
+
+from broker.core.objects.caches import HeldCacheTable, PublishedCacheTable
+from broker.core.objects.releases import Dropped
+from broker.core.objects.tables import ExportTable, ImportTable, Numbers, shown
+from broker.core.objects.transaction import Scope
+from broker.core.objects.unread import counted_in
+from broker.core.policy import Policy
+from broker.core.principal import Principal, current_principal, view_of
+from broker.core.wire.messages import ObjectId
+from broker.errors import NoSuchObject
+from jelly.atoms import Expression
+from jelly.errors import MalformedJelly
+from jelly.jellier import Jellier
+from jelly.numbers import number_in
+from jelly.slices import UNFINISHED, finish
+from jelly.unjellier import WORDS, Row, Unjellier
+
+__all__ = ["Invoker", "Translator", "walk_of"]
+
+
+_WHOEVER = object()
+
+
+class Invoker(Protocol):
+    """What the hooks of objects see as ``jellier.invoker``, and what makes references for us."""
+
+    def make_reference(self, perspective: Any, object_id: ObjectId, /) -> Any:
+        """Return a new reference to an object of the peer's.
+
+        ``perspective`` is a ``principal.View`` where there is a principal.
+        """
+        ...
+
+    @property
+    def rows(self) -> Mapping[bytes, Row]:
+        """Further tags that come in on a connection, such as that of a failure."""
+        ...
+
+
+class Translator:
+    """Expressions to values and back, over the tables of one connection.
+
+    Args:
+        policy: what may cross, and how much.
+        invoker: the Broker.
+        dropped: notes what is collected here.
+
+    Attributes:
+        exports, imports, published, held: the tables.
+        scope: the message in the making, or None.
+        perspective: through whose eyes an incoming graph is seen at the moment.
+        sole_principal: who owns what is sent by nobody in particular; None for nobody.
+    """
+
+    __slots__ = (
+        "_dropped",
+        "_invoker",
+        "_policy",
+        "_rows",
+        "_watched",
+        "exports",
+        "held",
+        "imports",
+        "perspective",
+        "published",
+        "scope",
+        "sole_principal",
+    )
+
+    def __init__(
+        self,
+        policy: Policy,
+        invoker: Invoker,
+        dropped: Dropped,
+    ):
+        numbers = Numbers()
+        self.exports = ExportTable(numbers, policy.max_refs)
+        self.imports = ImportTable(dropped.reference, policy.max_refs)
+        self.published = PublishedCacheTable(numbers, policy.max_refs)
+        self.held = HeldCacheTable(dropped.cache, policy.max_refs)
+        self.scope: Scope | None = None
+        self.perspective: Any = None
+        self.sole_principal: Principal | None = None
+        self._policy = policy
+        self._invoker = invoker
+        self._dropped = dropped
+        # References in the arguments of hooks that read expressions, until they are read.
+        self._watched: dict[int, list[Any]] = {}
+        # Made with the first graph that comes in: to many a connection none ever does.
+        self._rows: dict[bytes, Row] | None = None
+
+    @property
+    def principal(self) -> Principal | None:
+        """Who owns what is handed out now.
+
+        That is the owner of the message in the making; where there is none, whoever's call runs
+        this code, or else the only user that the connection has had.
+        """
+        return self.receiver if self.scope is None else self.scope.principal
+
+    @property
+    def receiver(self) -> Principal | None:
+        """Who is given what comes in now: whose call this is, or else the only user so far."""
+        return current_principal(self) or self.sole_principal
+
+    def open(
+        self,
+        perspective: Any = None,
+        method: Any = None,
+        args: Any = None,
+        kw: Any = None,
+        principal: Any = _WHOEVER,
+    ) -> Scope:
+        """Begin a message; until :meth:`close`, what is exported belongs to it.
+
+        Args:
+            perspective, method, args, kw: for the hooks, see ``scope.Scope``.
+            principal: who owns what it hands out, None for nobody; :attr:`principal` unless given.
+        """
+        owner = self.principal if principal is _WHOEVER else principal
+        self.scope = Scope(self.scope, perspective, method, args, kw, owner)
+        return self.scope
+
+    def close(self, scope: Scope) -> None:
+        """End the message that :meth:`open` began, sent or not; or pause the making of it."""
+        self.scope = scope.outer
+
+    def reopen(self, scope: Scope) -> None:
+        """Go on with a message after a pause."""
+        self.scope = scope
+
+    def jelly(self, value: Any) -> Expression:
+        """Return the expression of a graph that is sent, as part of the open scope.
+
+        Raises:
+            EncodeError: something in it may not or cannot go out; what a hook raises passes
+                through.
+        """
+        return self._jellier().jelly(value)
+
+    def jelly_walk(self, value: Any) -> Iterator[Any]:
+        """Do as :meth:`jelly`, as a walk of ``jelly.slices``; the scope is open at each step."""
+        return self._jellier().walk(value)
+
+    def _jellier(self) -> Jellier:
+        policy = self._policy
+        stands_in = policy.send_unpersistable
+        return Jellier(policy.security, None, self._invoker, policy.limits, stands_in)
+
+    def unjelly(self, expression: Expression, perspective: Any = None) -> Any:
+        """Return the graph of an expression of the peer's.
+
+        Raises:
+            DecodeError, LimitExceeded: it may not come in; what a hook raises passes through.
+        """
+        return finish(self._unjelly_walk(expression, perspective, False))
+
+    def unjelly_walk(self, expression: Expression, perspective: Any) -> Iterator[Any]:
+        """Do as :meth:`unjelly`, as a walk of ``jelly.slices`` that empties the expression."""
+        return self._unjelly_walk(expression, perspective, True)
+
+    def _unjelly_walk(
+        self, expression: Expression, perspective: Any, consumes: bool
+    ) -> Iterator[Any]:
+        policy = self._policy
+        if self._rows is None:
+            self._rows = self._made_rows()
+        unjellier = Unjellier(
+            policy.security,
+            None,
+            self._invoker,
+            policy.registry,
+            self._rows,
+            policy.limits,
+            policy.allow_code,
+            policy.declared_state,
+            consumes,
+        )
+        walk = unjellier.walk(expression)
+        del expression
+        value = UNFINISHED
+        while value is UNFINISHED:
+            outer, self.perspective = self.perspective, perspective
+            try:
+                value = next(walk)
+            except (KeyboardInterrupt, SystemExit):
+                raise
+            except BaseException:
+                self.perspective = outer
+                yield from self._release_unread(unjellier)
+                raise
+            finally:
+                self.perspective = outer
+            if value is not UNFINISHED and unjellier.unread:
+                yield from self._release_unread(unjellier)
+            yield value
+
+    def let_go(self, *expressions: Expression) -> Iterator[Any]:
+        """Release what the peer has counted in expressions that are not read.
+
+        A walk of ``jelly.slices`` without a result.
+        """
+        for each in counted_in(
+            [(None, item) for item in expressions], self._is_cache, self._is_reference
+        ):
+            if each is UNFINISHED:
+                yield UNFINISHED
+            else:
+                self._release(each)
+
+    def watch(self, *expressions: Expression) -> list[list[Any]]:
+        """Return the references in expressions that a hook is given, for :meth:`let_go_unread`."""
+        entries = [(None, item) for item in expressions]
+        found = [
+            each
+            for each in counted_in(entries, self._is_cache, self._is_reference)
+            if each is not UNFINISHED
+        ]
+        self._watched.update((id(each), each) for each in found)
+        return found
+
+    def let_go_unread(self, watched: list[list[Any]]) -> None:
+        """Release those that the hook has not read."""
+        while watched:
+            each = watched.pop()
+            if id(each) in self._watched:
+                self._release(each)
+
+    def _release_unread(self, unjellier: Unjellier) -> Iterator[Any]:
+        unread, unjellier.unread = unjellier.unread, []
+        for each in counted_in(unread, self._is_cache, self._is_reference):
+            if each is UNFINISHED:
+                yield UNFINISHED
+            elif id(each) not in unjellier.read:
+                unjellier.note_read(each)
+                self._release(each)
+
+    def _release(self, expression: list[Any]) -> None:
+        self._watched.pop(id(expression), None)
+        if self._is_reference(expression[0]):
+            self._dropped.reference(expression[1], 1)
+        else:
+            self.held.let_go(expression[1])
+
+    def _is_cache(self, tag: bytes) -> bool:
+        cls = self._policy.registry.class_for(tag)
+        if cls is not None:
+            return bool(getattr(cls, "is_held_cache", False))
+        # One whose class is not known here, unless it is no instance at all.
+        return not (tag in WORDS or tag in (self._rows or ()) or self._policy.registry.knows(tag))
+
+    def _is_reference(self, tag: bytes) -> bool:
+        hook = getattr(self._policy.registry.class_for(tag), "unjellyFor", None)
+        return tag == b"remote" or getattr(hook, "reads_reference", False)
+
+    def adopt(self, reference: Any, object_id: ObjectId) -> None:
+        """Count one reception of an object of the peer's for a reference that an application makes.
+
+        Raises:
+            MalformedJelly: the peer has sent no number for an id.
+            LimitExceeded: max_refs objects of the peer are alive here already.
+        """
+        self.imports.adopt(number_in([b"remote", object_id]), reference)
+
+    def note_read(self, unjellier: Unjellier, expression: list[Any]) -> None:
+        """Note that what a reference or a cache stands for has been received: it counts as read."""
+        unjellier.note_read(expression)
+        if self._watched:
+            self._watched.pop(id(expression), None)
+
+    def export(self, value: Any, identity: Any) -> ObjectId:
+        """Count one sending of an object, and return its id; part of the open scope, if any."""
+        object_id = self.exports.add(value, identity, self.principal)
+        if self.scope is not None:
+            self.scope.on_rollback(lambda: self.exports.release(object_id))
+        return object_id
+
+    def publish(self, value: Any, identity: Any) -> tuple[int, bool]:
+        """Count one sending of a cache; return its id, and whether its state must go along."""
+        principal = self.principal
+        cache_id = self.published.id_of(identity, principal)
+        is_new = cache_id is None
+        if cache_id is None:
+            perspective = None if self.scope is None else self.scope.perspective
+            cache_id = self.published.add(value, identity, perspective, principal)
+        else:
+            self._published(cache_id).count += 1
+        if self.scope is not None:
+            known: int = cache_id
+            self.scope.can_pause = self.scope.can_pause and not is_new
+            self.scope.on_rollback(lambda: self._unpublish(known))
+        return cache_id, is_new
+
+    def observe(self, cache_id: int, observer: Any) -> None:
+        """Note who observes a published cache, to be told of when it stops."""
+        self._published(cache_id).observer = observer
+
+    def _published(self, cache_id: int) -> Any:
+        entry = self.published.get(cache_id)
+        if entry is None:
+            raise NoSuchObject(f"cache {cache_id} is not published to this connection")
+        return entry
+
+    def _unpublish(self, cache_id: int) -> None:
+        entry = self.published.release(cache_id)
+        if entry is not None:
+            entry.stop()
+
+    def _made_rows(self) -> dict[bytes, Row]:
+        rows = {
+            b"remote": self._read_remote,
+            b"local": self._read_local,
+            b"cached": self._read_cached,
+            b"lcache": self._read_lcache,
+            **self._invoker.rows,
+        }
+        if self._policy.registry.class_for(b"remote") is not None:
+            # An application has a class of its own for all references.
+            del rows[b"remote"]
+        return rows
+
+    def _read_remote(self, unjellier: Unjellier, expression: list[Any]) -> Any:
+        object_id = _only_number(expression)
+        view = view_of(self.perspective, self.receiver)
+        reference = self.imports.receive(object_id, view, self._invoker.make_reference)
+        self.note_read(unjellier, expression)
+        return reference
+
+    def _read_local(self, unjellier: Unjellier, expression: list[Any]) -> Any:
+        if len(expression) == 2 and type(expression[1]) is bytes:
+            # An object that has a name, such as the root, is not an argument: it was not sent.
+            raise _not_exported(expression[1])
+        object_id = _only_number(expression)
+        entry = self.exports.get(object_id)
+        if entry is None:
+            raise _not_exported(object_id)
+        return entry.value
+
+    def _read_cached(self, unjellier: Unjellier, expression: list[Any]) -> Any:
+        cache = self.held.receive(_only_number(expression))
+        self.note_read(unjellier, expression)
+        return cache
+
+    def _read_lcache(self, unjellier: Unjellier, expression: list[Any]) -> Any:
+        cache_id = _only_number(expression)
+        entry = self.published.get(cache_id)
+        if entry is None:
+            raise NoSuchObject(f"cache {shown(cache_id)} is not published to this connection")
+        return entry.value
+
+
+def _only_number(expression: list[Any]) -> int:
+    if len(expression) != 2:
+        raise MalformedJelly(f"{expression[0].decode('ascii')} of {len(expression) - 1} fields")
+    return number_in(expression)
+
+
+def _not_exported(object_id: ObjectId) -> NoSuchObject:
+    return NoSuchObject(f"object {shown(object_id)} is not exported to this connection")
+
+
+def walk_of(host: Any, translator: Translator) -> Callable[[Expression, Any], Iterator[Any]]:
+    """Return what makes a value of an expression, through somebody's eyes, as a walk.
+
+    A host that overrides the published ``unserialize`` does it itself, in one step.
+    """
+    if "unserialize" in host.overridden:
+        return partial(_unjelly_by_host, host, translator)
+    return translator.unjelly_walk
+
+
+def _unjelly_by_host(
+    host: Any, translator: Translator, expression: Expression, perspective: Any
+) -> Iterator[Any]:
+    watched = translator.watch(expression)
+    try:
+        value = host.unserialize(expression, perspective)
+    finally:
+        translator.let_go_unread(watched)
+    yield value

@@ -1,0 +1,99 @@
+"""Sealed values: what a peer sent that is not looked into until it has logged in."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+from broker.core.objects.releases import Dropped
+from jelly.atoms import Expression
+from jelly.errors import LimitExceeded
+from jelly.limits import Limits
+from jelly.numbers import is_number
+
+__all__ = ["Sealed", "opened"]
+
+# What counts as a reference: objects and caches of either side's, and values that are shared.
+_REFERENCES = frozenset({b"remote", b"local", b"cache", b"cached", b"lcache", b"reference"})
+
+
+class Sealed:
+    """A value as the expression that came.
+
+    One that is collected without having been opened lets go of what it refers to: the peer has
+    counted that when it was sent.
+
+    Args:
+        expression: of the value.
+        unjelly: makes the value of it.
+        dropped: notes what is let go.
+        limits: how deep it may be.
+        max_refs: how many references may be in it.
+
+    Raises:
+        LimitExceeded: it is deeper, or has more.
+    """
+
+    __slots__ = ("__weakref__", "_expression", "_release", "_unjelly")
+
+    def __init__(
+        self,
+        expression: Expression,
+        unjelly: Callable[[Expression, Any], Any],
+        dropped: Dropped,
+        limits: Limits,
+        max_refs: int,
+    ):
+        self._expression = expression
+        self._unjelly = unjelly
+        heads = _references(expression, limits)
+        if len(heads) > max_refs:
+            raise LimitExceeded(f"more than {max_refs} live references (max_refs)")
+        self._release = weakref.finalize(self, _let_go, heads, dropped)
+        self._release.atexit = False
+
+    def open(self) -> Any:
+        """Return the value, through nobody's eyes.
+
+        Raises:
+            DecodeError, LimitExceeded: it may not come in; what a hook raises passes.
+        """
+        self._release.detach()
+        return self._unjelly(self._expression, None)
+
+
+def opened(value: Any) -> Any:
+    """Return what is in a Sealed, and anything else as it is; see :meth:`Sealed.open`."""
+    return value.open() if isinstance(value, Sealed) else value
+
+
+def _references(expression: Expression, limits: Limits) -> list[list[Any]]:
+    """Return the expressions of references in an expression, all of whose lists are looked at."""
+    found = []
+    # The message and its arguments are two levels above.
+    level, depth = [expression], 2
+    while level := [item for item in level if type(item) is list]:
+        depth += 1
+        if depth > limits.max_depth:
+            raise LimitExceeded(f"nesting deeper than {limits.max_depth} (max_depth)")
+        below: list[Any] = []
+        for item in level:
+            if item and item[0] == b"dictionary":
+                # Its pairs are lists, but no expressions.
+                below += [part for pair in item[1:] if type(pair) is list for part in pair]
+            else:
+                if item and type(item[0]) is bytes and item[0] in _REFERENCES:
+                    found.append(item)
+                below += item
+        level = below
+    return found
+
+
+def _let_go(references: list[list[Any]], dropped: Dropped) -> None:
+    for tag, *fields in references:
+        if fields and is_number(fields[0]):
+            if tag == b"remote":
+                dropped.reference(fields[0], 1)
+            elif tag in (b"cache", b"cached"):
+                dropped.cache(fields[0], 1)

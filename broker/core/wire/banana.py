@@ -1,0 +1,240 @@
+"""Messages in banana: the reader and the writer of PB's dialects, ``pb`` and ``none``.
+
+A message is one expression. Where its values are small (``core.wire.conversion``) it is written
+without a jellier, and without the expression.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, MutableSequence
+from typing import Any
+
+from broker.core.wire import messages
+from broker.core.wire.broadcast import Notice
+from broker.core.wire.conversion import with_values
+from broker.core.wire.messages import Message, ObjectId
+from jelly import atoms
+from jelly.atoms import Expression
+from jelly.codec import Reader, Writer, float_bytes, int_bytes, list_head, string_head
+from jelly.limits import Limits
+
+__all__ = ["BananaReader", "BananaWriter"]
+
+
+_YES, _NO = int_bytes(1), int_bytes(0)
+
+
+def _parse_values(expression: Expression) -> Message:
+    return with_values(messages.parse(expression))
+
+
+class BananaReader:
+    """Reads messages from bytes that arrive in pieces of any size.
+
+    Args:
+        limits: how large an expression may be.
+        vocabulary: of the dialect.
+        keeps_expressions: give each value as an expression, for hooks that know nothing else.
+        parse: makes a message of an expression, where the room above has its own way.
+    """
+
+    __slots__ = ("_parse", "_reader")
+
+    def __init__(
+        self,
+        limits: Limits,
+        keeps_expressions: bool = False,
+        parse: Callable[[Expression], Any] | None = None,
+        *,
+        vocabulary: Mapping[bytes, int],
+    ):
+        self._reader = Reader(limits, vocabulary)
+        self._parse = parse or (messages.parse if keeps_expressions else _parse_values)
+
+    def set_limits(self, limits: Limits) -> None:
+        """Apply other limits to the expressions that follow."""
+        self._reader.set_limits(limits)
+
+    @property
+    def pending(self) -> int:
+        """Bytes that have come and are of no message that was read."""
+        return self._reader.pending
+
+    @property
+    def held(self) -> int:
+        """Bytes of memory that what is pending takes, about."""
+        return self._reader.held
+
+    def forget(self) -> None:
+        """Let go of the bytes that have come and are of no message that was read."""
+        self._reader.forget()
+
+    def receive(self, data: bytes, inbox: MutableSequence[Message], most: int = -1) -> bool:
+        """Take in bytes, and append the messages that they complete: `dialects.MessageReader`.
+
+        Raises:
+            ProtocolError: an expression is too large, or no message; those before it are in the
+                inbox.
+            RuntimeError: it has raised ProtocolError before.
+        """
+        reader, parse = self._reader, self._parse
+        reader.feed(data)
+        while most and (expressions := reader.read(most)):
+            inbox.extend(map(parse, expressions))
+            most -= len(expressions)
+        return not most
+
+
+class BananaWriter:
+    """Writes messages as bytes, under the limits that the peer's reader will enforce."""
+
+    __slots__ = (
+        "_answer",
+        "_heads",
+        "_longest",
+        "_message",
+        "_most_bits",
+        "_no_keywords",
+        "_tuple",
+        "_unicode",
+        "_words",
+        "_writer",
+    )
+
+    def __init__(self, limits: Limits, *, vocabulary: Mapping[bytes, int]):
+        self._writer = Writer(limits, vocabulary)
+        # What is longer, the writer itself checks; with limits that are tight, everything.
+        is_roomy = (
+            limits.max_depth > 3
+            and min(limits.max_list, limits.max_nodes) > 2 * _MOST
+            and min(limits.max_string, limits.max_expression // 8) >= messages.LONGEST_NAME
+        )
+        self._longest = min(limits.max_string, limits.max_expression // 2) if is_roomy else -1
+        self._most_bits = min(63, 7 * limits.max_prefix)
+        word = self._writer.encode
+        self._words = {each: word(each) for each in vocabulary}
+        self._message = list_head(7) + word(b"message")
+        to_cache = list_head(7) + self._string(b"cachemessage")
+        # By the number that the command has in msgpack/1.
+        self._heads = {1: self._message, 2: self._message, 3: to_cache, 4: to_cache}
+        self._answer = list_head(3) + word(b"answer")
+        self._tuple = word(atoms.TUPLE)
+        self._unicode = list_head(2) + word(atoms.UNICODE)
+        self._no_keywords = list_head(1) + word(atoms.DICTIONARY)
+
+    def call(
+        self,
+        number: int,
+        request_id: int,
+        object_id: ObjectId,
+        name: str,
+        args: tuple[Any, ...],
+        kw: dict[str, Any],
+        deadline: int | None,
+    ) -> bytes | None:
+        """Return the bytes of a call, or None if its values need a jellier.
+
+        Args:
+            number: of the command, as in ``msgpack/1``: 1 to 4.
+            request_id, object_id, name, args, kw: as of ``messages.PlainCall``.
+            deadline: is not sent: PB's wire has none.
+        """
+        tail = self._tail_of(name, args, kw, _NO if number in _ONE_WAY else _YES)
+        if tail is None:
+            return None
+        return b"".join((self._heads[number], int_bytes(request_id), self._id(object_id), tail))
+
+    def notice(self, object_id: ObjectId, notice: Notice, number: int = 2) -> bytes | None:
+        """Return the bytes of a call that goes to many, or None if its values need a jellier.
+
+        Args:
+            object_id: of the object, or of the cache.
+            notice: the call.
+            number: of the command: 2 for an object, 4 for a cache.
+        """
+        # Words of the vocabulary make the dialects differ, and this is one.
+        tail = notice.tail(
+            self._message, lambda: self._tail_of(notice.name, notice.args, notice.kw)
+        )
+        if tail is None or len(tail) > self._longest:
+            return None
+        return b"".join((self._heads[number], int_bytes(0), self._id(object_id), tail))
+
+    def answer(self, request_id: int, value: Any) -> bytes | None:
+        """Return the bytes of an answer, or None if its value needs a jellier."""
+        element = self._element(value)
+        if element is None:
+            return None
+        return self._answer + int_bytes(request_id) + element
+
+    def encode(self, message: Any) -> bytes:
+        """Return the bytes of a message, whose values are expressions.
+
+        Args:
+            message: its command, as ``core.wire.messages`` names them, and its fields, in a list;
+            or
+                any expression.
+
+        Raises:
+            EncodeError: it is beyond the limits, or no expression.
+        """
+        return self._writer.encode(message)
+
+    def walk(self, message: Any, consumes: bool) -> Iterator[Any]:
+        """Do as :meth:`encode`, as a walk of ``jelly.slices`` that may empty the message."""
+        return self._writer.walk(message, consumes)
+
+    def _tail_of(
+        self, name: str, args: tuple[Any, ...], kw: dict[str, Any], wants_answer: bytes = _NO
+    ) -> bytes | None:
+        values = None if kw else self._tuple_of(args)
+        if values is None:
+            return None
+        method = self._string(name.encode("utf-8"))
+        return b"".join((method, wants_answer, values, self._no_keywords))
+
+    def _id(self, object_id: ObjectId) -> bytes:
+        return int_bytes(object_id) if isinstance(object_id, int) else self._string(object_id)
+
+    def _element(self, value: Any) -> bytes | None:
+        kind = type(value)
+        if kind is str:
+            return self._text(value)
+        if kind is int:
+            return int_bytes(value) if value.bit_length() <= self._most_bits else None
+        if kind is bytes:
+            return self._string(value) if len(value) <= self._longest else None
+        if kind is float:
+            return float_bytes(value)
+        if kind is tuple:
+            return self._tuple_of(value)
+        return self._no_keywords if kind is dict and not value else None
+
+    def _tuple_of(self, values: tuple[Any, ...]) -> bytes | None:
+        if len(values) > _MOST:
+            return None
+        pieces = [list_head(len(values) + 1), self._tuple]
+        for value in values:
+            if type(value) not in _FLAT:
+                return None
+            element = self._element(value)
+            if element is None:
+                return None
+            pieces.append(element)
+        element = b"".join(pieces)
+        return element if len(element) <= self._longest else None
+
+    def _text(self, value: str) -> bytes | None:
+        try:
+            data = value.encode("utf-8")
+        except UnicodeEncodeError:
+            return None
+        return self._unicode + self._string(data) if len(data) <= self._longest else None
+
+    def _string(self, data: bytes) -> bytes:
+        return self._words.get(data) or string_head(len(data)) + data
+
+
+_MOST = 32
+_FLAT = frozenset({str, int, bytes, float})
+_ONE_WAY = frozenset({2, 4})

@@ -1,0 +1,1 @@
+"""The dialect msgpack/1: frames to messages and back."""

@@ -1,0 +1,304 @@
+"""The reader of msgpack/1: bytes in any pieces to messages.
+
+Theory of operation. A frame is its length in four bytes, most significant first, and one msgpack
+array whose first element is the number of the command; ``docs/reference/wire/msgpack.md`` lists
+them. It is decoded in C against the records of ``core.wire.messages``, so that arity, field types,
+keys and depth are checked while decoding: no attacker's tuple becomes a key, and nothing recurses
+deeper than the types. A frame that is large enough to go beyond a limit is walked first, one head
+after the other and in slices (``core.wire.msgpack.nodes``): what it would cost is known before it
+is spent.
+
+A frame that is not whole is kept as the pieces that came, and joined once. Where whole frames wait
+to be decoded, the reader keeps one buffer and an index into it; what comes meanwhile is kept as
+pieces until the buffer is used up, so that each byte is copied a fixed number of times.
+"""
+
+from __future__ import annotations
+
+import functools
+import gc
+from collections.abc import Callable, Iterator, MutableSequence
+from struct import Struct
+from typing import Annotated, Any
+
+import msgspec
+
+from broker.core.wire import messages
+from broker.core.wire.conversion import PLAIN, with_expressions, with_values
+from broker.core.wire.messages import Message
+from broker.core.wire.msgpack.nodes import checked, most_unchecked
+from jelly.errors import LimitExceeded, ProtocolError
+from jelly.limits import Limits
+from jelly.numbers import LARGEST
+from jelly.parts import Parts
+from jelly.slices import UNFINISHED
+
+__all__ = ["DEEPEST", "FrameReader"]
+
+DEEPEST = 100
+"""The largest ``max_depth`` for which every message can be decoded; the types are made for it."""
+
+# Two more than max_depth allows a sender: the list of a leaf inside the last, and the message.
+_GRAPH_DEPTH = DEEPEST + 2
+
+_read_length = Struct(">I").unpack_from
+
+
+def _graph_type() -> Any:
+    leaf: Any = int | float | bytes
+    found = leaf
+    for _ in range(_GRAPH_DEPTH):
+        found = leaf | list.__class_getitem__(found)
+    return found
+
+
+class Graph(messages.Record, tag=7):
+    """A message whose values are expressions; ``what`` is the command that it stands for."""
+
+    what: int
+    request_id: Annotated[int, msgspec.Meta(ge=0, le=LARGEST)]
+    object_id: (
+        Annotated[int, msgspec.Meta(ge=0, le=LARGEST)]
+        | Annotated[str, msgspec.Meta(max_length=messages.LONGEST_NAME)]
+    )
+    name: Annotated[str, msgspec.Meta(max_length=messages.LONGEST_NAME)]
+    graph: _graph_type()  # type: ignore[valid-type]
+    deadline: Annotated[int, msgspec.Meta(ge=0, le=LARGEST)] | None = None
+
+
+_FRAMES: Any = (
+    messages.Version
+    | messages.PlainCall
+    | messages.PlainSend
+    | messages.PlainCallToCache
+    | messages.PlainSendToCache
+    | messages.PlainAnswer
+    | messages.PlainTuple
+    | Graph
+    | messages.Decref
+    | messages.Decache
+    | messages.Uncache
+    | messages.Cancel
+    | messages.Ping
+    | messages.Pong
+    | messages.Goodbye
+)
+
+
+@functools.cache
+def _decoder() -> Callable[[Any], Any]:
+    """Return what decodes a frame; made when the first connection needs it."""
+    return msgspec.msgpack.Decoder(_FRAMES).decode
+
+
+class FrameReader:
+    """Reads messages from bytes that arrive in pieces of any size.
+
+    Args:
+        limits: how large a frame may be, and how many elements it may have.
+        keeps_expressions: give each value as an expression, for hooks that know nothing else.
+
+    Attributes:
+        ends: where each message of a `receive` ends, in bytes from the same place: filled where the
+            caller has put a list.
+    """
+
+    __slots__ = (
+        "_buffer",
+        "_check",
+        "_convert",
+        "_decode",
+        "_is_dead",
+        "_limits",
+        "_most_unchecked",
+        "_parts",
+        "_pos",
+        "_wanted",
+        "ends",
+    )
+
+    def __init__(self, limits: Limits, keeps_expressions: bool = False):
+        self.set_limits(limits)
+        # What is decoded next begins at _pos of the buffer; it is empty unless whole frames wait.
+        self._buffer = b""
+        self._pos = 0
+        # Of a frame that is not whole, and of _wanted bytes; or what came after the buffer.
+        self._parts = Parts()
+        self._wanted = 0
+        self._is_dead = False
+        self.ends: list[int] | None = None
+        # The check of the frame that begins at _pos, where it takes more than one slice.
+        self._check: Iterator[Any] | None = None
+        self._decode = _decoder()
+        self._convert = _EXPRESSIONS if keeps_expressions else _VALUES
+
+    def set_limits(self, limits: Limits) -> None:
+        """Apply other limits to the frames that follow."""
+        self._limits = limits
+        self._most_unchecked = most_unchecked(limits)
+
+    def receive(self, data: bytes, inbox: MutableSequence[Message], most: int = -1) -> bool:
+        """Take in bytes, and append the messages that they complete: `dialects.MessageReader`.
+
+        Raises:
+            ProtocolError: a frame is too large, or no message; those before it are in the inbox.
+            RuntimeError: it has raised ProtocolError before.
+        """
+        if self._is_dead:
+            raise RuntimeError("decoder already failed")
+        if not most:
+            return self._store(data)
+        parts, pos, behind = self._parts, 0, self._buffer
+        if behind:
+            if data:
+                parts.add(data)
+            data, pos = behind, self._pos
+        elif parts.size:
+            parts.add(data)
+            if parts.size < self._wanted:
+                return False
+            data = parts.take()
+        decode, convert, most_unchecked = self._decode, self._convert, self._most_unchecked
+        view, end, ends = memoryview(data), len(data), self.ends
+        # Whether decoding ends before the whole frames do.
+        is_behind = False
+        self._wanted = 4
+        try:
+            while end - pos >= 4:
+                start = pos + 4
+                (length,) = _read_length(data, pos)
+                stop = start + length
+                if length > most_unchecked or stop > end:
+                    self._check_length(length)
+                    if stop > end:
+                        self._wanted = 4 + length
+                        break
+                    if not self._has_passed(view[start:stop]):
+                        is_behind = True
+                        break
+                    message = self._decode_large(view[start:stop])
+                else:
+                    message = decode(view[start:stop])
+                kind = type(message)
+                inbox.append(convert[kind](message) if kind in convert else message)
+                pos = stop
+                if ends is not None:
+                    ends.append(pos)
+                most -= 1
+                if not most:
+                    is_behind = True
+                    break
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            self._die()
+            raise ProtocolError(f"malformed message: {str(error)[:200]}") from None
+        except ProtocolError:
+            self._die()
+            raise
+        if pos < end or behind:
+            return self._keep(data, pos, is_behind)
+        return False
+
+    def _store(self, data: bytes) -> bool:
+        """Keep bytes; return whether there may be whole frames in what is kept."""
+        if data:
+            self._parts.add(data)
+        return bool(self._buffer) or self._parts.size >= self._wanted
+
+    def _has_passed(self, body: memoryview) -> bool:
+        """Do one slice of the check of a large frame; return whether it has passed all of it."""
+        if self._check is None:
+            self._check = checked(body, self._limits)
+        if next(self._check) is UNFINISHED:
+            return False
+        self._check = None
+        return True
+
+    def _decode_large(self, body: memoryview) -> Any:
+        """Decode a frame without the garbage collector, which would look at it again and again.
+
+        A list of a million lists takes a quarter of the time.
+        """
+        if not gc.isenabled():
+            return self._decode(body)
+        gc.disable()
+        try:
+            return self._decode(body)
+        finally:
+            gc.enable()
+
+    def _keep(self, data: bytes, pos: int, is_behind: bool) -> bool:
+        """Keep what is not decoded; return whether there may be whole frames in it."""
+        parts = self._parts
+        if not is_behind or pos == len(data):
+            # All whole frames of the buffer were decoded: what came after it is next.
+            data = data[pos:] + parts.take() if pos or parts.size else data
+            is_behind, pos = is_behind or len(data) >= self._wanted, 0
+        if is_behind and data:
+            self._buffer, self._pos = data, pos
+            return True
+        self._buffer, self._pos = b"", 0
+        if data:
+            parts.add(data)
+        return False
+
+    def forget(self) -> None:
+        """Let go of the bytes that have come and are of no message that was decoded."""
+        self._check = None
+        self._buffer, self._pos = b"", 0
+        self._parts = Parts()
+
+    def _die(self) -> None:
+        self._is_dead = True
+        self.forget()
+
+    def _check_length(self, length: int) -> None:
+        most = self._limits.max_expression
+        if length > most:
+            raise LimitExceeded(f"expression larger than {most} bytes (max_expression)")
+
+    @property
+    def is_between_expressions(self) -> bool:
+        """Whether no frame has been started."""
+        return not self.pending
+
+    @property
+    def pending(self) -> int:
+        """Bytes that have come and are of no message that was decoded."""
+        behind = self._buffer
+        return len(behind) - self._pos + self._parts.size if behind else self._parts.size
+
+    @property
+    def held(self) -> int:
+        """Bytes of memory that what is pending takes."""
+        return len(self._buffer) + self._parts.size
+
+
+def _of_expressions(frame: Graph) -> Message:
+    what = frame.what
+    if what == 5:
+        return messages.Answer(frame.request_id, frame.graph)
+    if what == 7:
+        return messages.Failed(frame.request_id, frame.graph)
+    if not 1 <= what <= 4:
+        raise ProtocolError(f"malformed message: no graph of kind {what}")
+    if type(frame.graph) is not list or len(frame.graph) != 2:
+        raise ProtocolError("malformed message: a call of arguments and keywords")
+    if what >= 3 and type(frame.object_id) is not int:
+        raise ProtocolError("malformed message: a cache has a number, no name")
+    cls = messages.Call if what <= 2 else messages.CallToCache
+    args, kw = frame.graph
+    wants_answer = what in (1, 3)
+    return cls(
+        frame.request_id, frame.object_id, frame.name, wants_answer, args, kw, frame.deadline
+    )
+
+
+def _of_values(frame: Graph) -> Message:
+    return with_values(_of_expressions(frame))
+
+
+_VALUES: dict[type, Callable[[Any], Message]] = {Graph: _of_values}
+_EXPRESSIONS: dict[type, Callable[[Any], Message]] = {
+    Graph: _of_expressions,
+    **dict.fromkeys(PLAIN, with_expressions),
+}

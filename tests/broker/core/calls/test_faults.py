@@ -1,0 +1,44 @@
+"""Strikes: a few faults cost calls, many the connection."""
+
+from __future__ import annotations
+
+import pytest
+
+from broker.core.calls.faults import Strikes
+from broker.core.policy import STRICT
+from broker.core.stats import Stats
+from broker.errors import NoSuchObject
+from jelly.errors import LimitExceeded, ProtocolError
+
+UNKNOWN = NoSuchObject("object 5 is not exported to this connection")
+TOO_MANY = LimitExceeded("more than 10000 live references (max_refs)")
+
+
+@pytest.mark.parametrize(
+    ("error", "most", "limit"), [(UNKNOWN, 100, "max_unknown"), (TOO_MANY, 3, "max_strikes")]
+)
+def test_the_last_one_ends_it(error: Exception, most: int, limit: str) -> None:
+    """All before it are no more than noted."""
+    stats = Stats()
+    strikes = Strikes(STRICT, stats)
+    for _ in range(most - 1):
+        strikes.note(error)
+    assert not stats.limits
+    with pytest.raises(ProtocolError, match="^" + str(error).replace("(", r"\(").split(")")[0]):
+        strikes.note(error)
+    assert stats.limits == {limit: 1}
+
+
+def test_each_has_its_own_count() -> None:
+    """Faults of one kind do not count as those of the other, and other faults not at all."""
+    strikes = Strikes(STRICT.but(max_unknown=2, max_strikes=2), Stats())
+    for error in (UNKNOWN, TOO_MANY):
+        strikes.note(error)
+    for error in (
+        LimitExceeded("key expands to more than 10000 nodes (max_key_nodes)"),
+        KeyError("x"),
+        type("Mine", (NoSuchObject,), {})("x"),
+    ) * 5:
+        strikes.note(error)
+    with pytest.raises(ProtocolError):
+        strikes.note(UNKNOWN)

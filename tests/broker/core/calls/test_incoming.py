@@ -1,0 +1,419 @@
+"""Which object is called, by which way in; the rest of a call is told in ``test_session``."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from memory import ROOT, FakeHost, Reference, SessionPair
+
+from broker.core.calls.dispatch import Route, condition
+from broker.core.events import CallPending, CallRaised
+from broker.core.policy import STRICT, Policy
+from broker.core.session import Session
+from broker.core.wire import messages
+from broker.core.wire.dialects import MSGPACK
+from broker.flavors.referenceable import Referenceable, Root
+from jelly.errors import ProtocolError
+from jelly.limits import Limits
+
+
+class Routed(Referenceable):
+    """Routes its calls to another object, with an argument in front."""
+
+    def route(self) -> Route:
+        """Lead elsewhere."""
+        return Route(Target(), "view_", ("viewer",), "eyes")
+
+
+class Target:
+    """What is called in the end."""
+
+    def view_look(self, viewer: Any, what: Any) -> Any:
+        """Return who looks at what."""
+        return [viewer, what]
+
+
+class Handled(Referenceable):
+    """Its route is a function that answers in expressions."""
+
+    def route(self) -> Any:
+        """Return the function."""
+        return lambda broker, name, args, kw: [b"unicode", name.encode()]
+
+
+def test_routes() -> None:
+    """A route says whose method runs, under which prefix, with what in front."""
+    pair = SessionPair(Routed())
+    assert pair.call("look", 5) == ["viewer", 5]
+    assert pair.call("nothing").startswith("NoSuchMethod")
+    assert pair.call("look").startswith("WrongArguments: look: missing 1 required")
+
+
+def test_a_route_that_is_a_function() -> None:
+    """It gets name and expressions, and returns the expression of the answer."""
+    assert SessionPair(Handled()).call("anything") == "anything"
+
+
+def test_a_target_without_a_route() -> None:
+    """An object that cannot be called at all fails the call, and nothing else."""
+    pair = SessionPair(object())
+    assert pair.call("anything").startswith("AttributeError")
+    pair.server.translator.exports.name(ROOT, Handled())
+    assert pair.call("anything") == "anything"
+
+
+def test_methods_run_in_the_connections_context() -> None:
+    """Plain methods see what the connection's context holds, and change no other."""
+    variable: ContextVar[int] = ContextVar("variable", default=0)
+
+    class Counting(Root):
+        def remote_count(self) -> int:
+            variable.set(variable.get() + 1)
+            return variable.get()
+
+    pair = SessionPair(Counting())
+    assert [pair.call("count"), pair.call("count")] == [1, 2]
+    assert variable.get() == 0
+    assert SessionPair(Counting()).call("count") == 1
+
+
+class Looking(FakeHost):
+    """A room above that finds objects, and unjellies, itself."""
+
+    overridden = frozenset({"localObjectForID", "unserialize"})
+
+    def localObjectForID(self, object_id: Any) -> Any:
+        """Know one object by any id."""
+        return None if object_id == 99 else Routed()
+
+    def unserialize(self, expression: Any, perspective: Any = None) -> Any:
+        """Say through whose eyes."""
+        value = self.session.translator.unjelly(expression, perspective)
+        return (*value, perspective)[-1:] if type(value) is tuple else value
+
+
+@pytest.mark.parametrize(("object_id", "found"), [(5, True), (99, False)])
+def test_a_room_above_that_does_its_part(object_id: int, found: bool) -> None:
+    """Overridden ``localObjectForID`` and ``unserialize`` take the place of ours."""
+    pair = SessionPair()
+    host = Looking()
+    host.session = Session(host, STRICT, is_client=False)
+    pair.server, pair.server_host = host.session, host
+    pair.client = SessionPair(shake_hands=False).client
+    pair.client_host = pair.client.host
+    pair.server.start()
+    pair.exchange()
+    request_id = pair.client.call(b"message", object_id, "look", (5,), {})
+    pair.exchange()
+    outcome = pair.client_host.outcome(request_id)
+    assert outcome == (["viewer", "eyes"] if found else outcome)
+    assert found or outcome.startswith("NoSuchObject")
+
+
+class Quick(FakeHost):
+    """A room above that leaves all to the session: plain calls take the quick path."""
+
+
+class General(FakeHost):
+    """A room above that unjellies itself, just as the session would: no call takes that path."""
+
+    overridden = frozenset({"unserialize"})
+
+    def unserialize(self, expression: Any, perspective: Any = None) -> Any:
+        """Do what the session does."""
+        return self.session.translator.unjelly(expression, perspective)
+
+
+def pair_with(host: Any, root: Any, policy: Policy = STRICT) -> SessionPair:
+    """Two sessions that speak msgpack/1, whose server has this host."""
+    pair = SessionPair(shake_hands=False, policy=policy, offered=(MSGPACK,))
+    host.session = Session(host, policy, is_client=False, offered=(MSGPACK,))
+    pair.server, pair.server_host = host.session, host
+    pair.server.translator.exports.name(ROOT, root)
+    pair.server.start()
+    pair.exchange()
+    host.events.clear()
+    return pair
+
+
+class Odd(BaseException):
+    """No Exception."""
+
+
+def refuse(name: str) -> None:
+    """Let nobody in."""
+    raise PermissionError(name)
+
+
+class Versatile(Referenceable):
+    """Does all that a method may do."""
+
+    remote_attribute = 5
+
+    def remote_echo(self, value: Any = None, /, *args: Any, **kw: Any) -> Any:
+        """Return what comes."""
+        return [value, list(args), kw]
+
+    def remote_first(self, value: Any) -> Any:
+        """Return it as it is."""
+        return value
+
+    def remote_tuple(self, *args: Any) -> Any:
+        """Return a tuple."""
+        return args
+
+    def remote_bytes(self) -> Any:
+        """Return what is not plain."""
+        return [b"x", {1: 2}]
+
+    def remote_itself(self) -> Any:
+        """Return a reference."""
+        return self
+
+    def remote_unsendable(self) -> Any:
+        """Return what cannot be sent."""
+        return object()
+
+    def remote_wide(self) -> Any:
+        """Return too many."""
+        return [1] * 200
+
+    def remote_raise(self, *args: Any) -> Any:
+        """Raise."""
+        raise ValueError("on purpose", *args)
+
+    def remote_type_error(self, a: int, b: int = 1) -> Any:
+        """Raise what wrong arguments raise too, unless there are such."""
+        return self.remote_first() if a else len(b)  # type: ignore[call-arg, arg-type]
+
+    def remote_odd(self) -> Any:
+        """Raise what is no Exception."""
+        raise Odd("odd")
+
+    def remote_unraisable(self) -> Any:
+        """Raise what has no text."""
+
+        class Mute(Exception):
+            def __str__(self) -> str:
+                raise ValueError("mute")
+
+        raise RuntimeError(Mute.__name__)
+
+    @condition(refuse)
+    def remote_guarded(self, *args: Any) -> Any:
+        """Never be reached."""
+        return "reached"
+
+    @staticmethod
+    def remote_static() -> Any:
+        """Be no method."""
+
+    async def remote_wait(self, value: Any = None) -> Any:
+        """Be waited for."""
+        return value
+
+
+NAMES = [
+    *("echo", "first", "tuple", "bytes", "itself", "unsendable", "wide", "raise", "type_error"),
+    *("odd", "guarded", "static", "wait", "attribute", "missing", "remote_echo", "__class__", "é"),
+]
+ARGUMENTS = st.lists(
+    st.one_of(st.integers(0, 2), st.text(max_size=2), st.lists(st.none(), max_size=1)), max_size=3
+)
+KEYWORDS = st.dictionaries(
+    st.sampled_from(["value", "a", "b", "self", "name", "method", "callable", "x.y", ""]),
+    st.integers(0, 2),
+    max_size=2,
+)
+ONE_CALL = st.tuples(
+    st.sampled_from(NAMES), ARGUMENTS, KEYWORDS, st.booleans(), st.sampled_from([ROOT, ROOT, 7])
+)
+
+
+def told(host: FakeHost) -> list[Any]:
+    """The events of a host, comparable."""
+    said: list[Any] = []
+    for event in host.events:
+        if isinstance(event, CallRaised):
+            said.append((event.name, type(event.error), str(event.error), event.error_id))
+        else:
+            call = event.ticket
+            said.append((call.name, call.args, call.kw, call.due, call.wants_answer))
+    return said
+
+
+def outcomes_of(pair: SessionPair, calls: list[Any], drains: bool) -> Any:
+    """Make calls, let those that are pending end, and return all that can be seen of it."""
+    host, server = pair.server_host, pair.server
+    if drains:
+        server.drain()
+    for name, args, kw, wants_answer, object_id in calls:
+        pair.client.call(
+            b"message", object_id, name, tuple(args), kw, None, wants_answer, deadline=5
+        )
+    pair.exchange()
+    running, answered, events = server.running, server.answered, told(host)
+    for number, event in enumerate(host.of(CallPending)):
+        event.result.close()
+        if number % 2:
+            server.finish(event.ticket, "late")
+        else:
+            server.fail(event.ticket, ValueError("late"))
+        server.finish(event.ticket, "again")
+    pair.exchange()
+    # References are made anew on each connection.
+    outcomes = [
+        (*each, "reference" if isinstance(result, Reference) else repr(result))
+        for *each, result in pair.client_host.outcomes
+    ]
+    return outcomes, running, answered, events, told(host), server.stats, server.running
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.lists(ONE_CALL, max_size=5), st.booleans(), st.sampled_from([1, 2, 1024]))
+def test_the_quick_path_shows_nowhere(calls: list[Any], drains: bool, most: int) -> None:
+    """Answers, errors, events, counters and bytes of a plain call are those of any other call."""
+    policy = STRICT.but(max_calls=most, limits=Limits(max_nodes=100))
+    quick, general = (pair_with(host, Versatile(), policy) for host in (Quick(), General()))
+    assert outcomes_of(quick, calls, drains) == outcomes_of(general, calls, drains)
+    assert quick.wire == general.wire
+
+
+def test_which_path() -> None:
+    """The two hosts of these tests do take different paths."""
+    for host, used in ((Quick(), True), (General(), False)):
+        pair = pair_with(host, Versatile())
+        pair.call("first", 5)
+        entry = pair.server.translator.exports.get(ROOT)
+        assert (entry is not None and entry.methods is not None) == used
+
+
+@pytest.mark.parametrize("host", [Quick, General])
+@pytest.mark.parametrize("fault", [KeyboardInterrupt, SystemExit])
+def test_an_interrupt_is_nobodys_answer(host: Any, fault: type[BaseException]) -> None:
+    """It leaves the session, by either path."""
+
+    class Ending(Referenceable):
+        def remote_end(self) -> None:
+            raise fault
+
+    pair = pair_with(host(), Ending())
+    pair.client.call(b"message", ROOT, "end", (), {})
+    with pytest.raises(fault):
+        pair.exchange()
+    assert pair.server.data_to_send() == b""
+
+
+@pytest.mark.parametrize("host", [Quick, General])
+def test_a_request_id_in_use(host: Any) -> None:
+    """A second call of the same id ends the connection; one that wants no answer has none."""
+    pair = pair_with(host(), Versatile())
+    pair.client.call(b"message", ROOT, "wait", (), {})
+    pair.exchange()
+    pair.client.caller.questions.last = 0
+    pair.client.call(b"message", ROOT, "wait", (), {}, wants_answer=False)
+    pair.client.caller.questions.last = 0
+    pair.client.call(b"message", ROOT, "wait", (), {}, wants_answer=False)
+    pair.exchange()
+    assert pair.server.running == 3
+    pair.client.caller.questions.last = 0
+    pair.client.call(b"message", ROOT, "first", (1,), {})
+    with pytest.raises(ProtocolError, match="request id 1 already in use"):
+        pair.exchange()
+    for event in pair.server_host.of(CallPending):
+        event.result.close()
+
+
+@pytest.mark.parametrize("host", [Quick, General])
+def test_a_method_that_ends_the_connection(host: Any) -> None:
+    """Its answer goes nowhere; what it wants to be waited for is handed out all the same."""
+
+    class Ending(Referenceable):
+        def remote_end(self, value: Any) -> Any:
+            pair.server.end()
+            return value
+
+        def remote_wait(self) -> Any:
+            pair.server.end()
+            return self.later()
+
+        async def later(self) -> None:
+            """Never begin."""
+
+    pair = pair_with(host(), Ending())
+    pair.client.call(b"message", ROOT, "end", (5,), {})
+    pair.exchange()
+    assert (pair.client_host.outcomes, pair.server_host.events) == ([], [])
+    pair = pair_with(host(), Ending())
+    pair.client.call(b"message", ROOT, "wait", (), {})
+    pair.exchange()
+    (event,) = pair.server_host.events
+    event.result.close()
+
+
+ANSWERED: list[tuple[str, tuple[Any, ...]]] = [
+    ("first", ("x" * 50,)), ("tuple", (1, 2)), ("bytes", ()), ("raise", ()), ("unsendable", ()),
+    ("first", ()), ("missing", ()),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("host", [Quick, General])
+def test_what_was_answered_is_counted(host: Any) -> None:
+    """The bytes of answers are counted, and those of errors, for whoever does not read them."""
+    pair = pair_with(host(), Versatile())
+    for name, args in ANSWERED:
+        before, sent = pair.server.answered, len(pair.wire["server"])
+        pair.call(name, *args)
+        assert pair.server.answered - before == len(pair.wire["server"]) - sent
+    pair.server.forget_answered()
+    assert pair.server.answered == 0
+    pair.client.call(b"message", ROOT, "first", (5,), {}, wants_answer=False)
+    pair.client.call(b"message", ROOT, "raise", (), {}, wants_answer=False)
+    pair.exchange()
+    assert pair.server.answered == 0
+
+
+def test_a_name_that_is_given_to_another_object() -> None:
+    """The quick path remembers methods by object, not by id."""
+
+    class Other(Referenceable):
+        def remote_first(self, value: Any) -> Any:
+            return ["other", value]
+
+    pair = pair_with(Quick(), Versatile())
+    assert pair.call("first", 5) == 5
+    pair.server.translator.exports.name(ROOT, Other())
+    assert pair.call("first", 5) == ["other", 5]
+
+
+def test_begins_at_once() -> None:
+    """Only a coroutine function makes a task; what fails, or has a hook, is done at once or fails.
+
+    A call that fails may be answered whenever it comes.
+    """
+
+    class Hooked(Referenceable):
+        def remoteMessageReceived(self, broker: Any, name: Any, args: Any, kw: Any) -> Any:
+            """Never be called."""
+
+    pair = pair_with(Quick(), Versatile())
+    exports = pair.server.translator.exports
+    exports.name(b"hooked", Hooked())
+    exports.name(b"handled", Handled())
+    begins = pair.server.callee.begins_at_once
+
+    def plain(object_id: Any, name: str) -> messages.PlainCall:
+        return messages.PlainCall(1, object_id, name, (), {})
+
+    assert begins(plain("root", "first"))
+    assert begins(messages.Call(1, b"root", "first", True, [b"tuple"], [b"dictionary"]))
+    assert not begins(plain("root", "wait"))
+    assert not begins(plain("root", "missing"))
+    assert not begins(plain(99, "first"))
+    assert not begins(messages.PlainCallToCache(1, 99, "first", (), {}))
+    assert begins(plain("hooked", "anything"))
+    assert begins(plain("handled", "anything"))

@@ -1,0 +1,211 @@
+"""The gate, message by message: what passes before a login, what is sealed, what ends it all."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from memory import FakeHost, make_end
+
+from broker.core.calls.handlers import GATED, GATED_BEFORE_VERSION, OPEN
+from broker.core.calls.login_gate import Gate, gated
+from broker.core.inbox import Barrier
+from broker.core.objects.unopened import Sealed
+from broker.core.policy import STRICT
+from broker.core.wire import messages
+from broker.core.work import PUT_OFF
+from jelly.errors import ProtocolError
+from jelly.limits import Limits
+
+MINDS = {"log_in": 1, "ask": None}
+NO_KEYWORDS = [b"dictionary"]
+
+
+def gate() -> Gate:
+    """A gate that seals by writing down."""
+    return Gate(STRICT, MINDS, lambda expression, limits, most: ("sealed", expression, most))  # type: ignore[arg-type, return-value]
+
+
+def expressions(*values: Any, name: str = "log_in", kw: Any = None, answer: bool = True) -> Any:
+    """A call of expressions."""
+    kw = NO_KEYWORDS if kw is None else kw
+    return messages.Call(1, b"root", name, answer, [b"tuple", *values], kw)
+
+
+def test_single_values_are_read() -> None:
+    """Numbers, bytes, text and None are values behind the gate, however they came."""
+    found = gate().check(
+        expressions(b"alice", [b"None"], 5, 1.5, [b"unicode", "ä".encode()], name="ask")
+    )
+    assert type(found) is messages.PlainCall
+    assert (found.args, found.kw) == ((b"alice", None, 5, 1.5, "ä"), {})
+    plain = messages.PlainSend(1, 0, "ask", ("alice", None, 5), {})
+    assert gate().check(plain) is plain
+
+
+def test_a_mind_is_sealed() -> None:
+    """That one argument may be a graph, which stays an expression."""
+    remote = [b"remote", 3]
+    found = gate().check(expressions(b"alice", remote, answer=False))
+    assert type(found) is messages.PlainSend
+    assert found.args == (b"alice", ("sealed", remote, 8))
+    assert gate().check(expressions(b"alice", [b"None"])).args == (b"alice", None)
+    plain = messages.PlainCall(1, 0, "log_in", ("alice", {"a": [1]}), {})
+    assert gate().check(plain) is plain
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        expressions([b"remote", 1], [b"None"]),
+        expressions(b"alice", [b"None"], [b"list"]),
+        expressions([b"list", 1], name="ask"),
+        expressions([b"remote", 1], name="other"),
+        expressions([b"unicode", b"\xff"], name="ask"),
+        expressions([b"unicode"], name="ask"),
+        expressions([], name="ask"),
+        expressions(b"alice", [b"None"], kw=[b"dictionary", [b"a", 1]]),
+        expressions(b"alice", [b"None"], kw=[b"list"]),
+        messages.Call(1, b"root", "ask", True, b"a", NO_KEYWORDS),
+        messages.Call(1, b"root", "ask", True, [b"list"], NO_KEYWORDS),
+        messages.PlainCall(1, 0, "ask", ([],), {}),
+        messages.PlainCall(1, 0, "log_in", ({}, None), {}),
+        messages.PlainCall(1, 0, "ask", (), {"a": 1}),
+    ],
+)
+def test_what_is_no_login(call: Any) -> None:
+    """A graph anywhere else, a keyword, arguments of another form: no login looks like that."""
+    with pytest.raises(ProtocolError, match=r"^not logged in$"):
+        gate().check(call)
+
+
+def test_the_smaller_limits_hold() -> None:
+    """A policy that allows less than a login needs allows no more before one."""
+    tight = STRICT.but(limits=Limits(max_expression=1_000, max_string=100))
+    limits = Gate(tight, MINDS, Sealed).limits  # type: ignore[arg-type]
+    assert (limits.max_expression, limits.max_string) == (1_000, 100)
+    assert (limits.max_depth, limits.max_nodes) == (16, 2_000)
+    assert Gate(STRICT, MINDS, Sealed).limits == STRICT.login_limits  # type: ignore[arg-type]
+
+
+ANY = {
+    messages.Version: messages.Version(6),
+    messages.DidNotUnderstand: messages.DidNotUnderstand(b"x"),
+    messages.UnknownCommand: messages.UnknownCommand(b"x"),
+    messages.PlainCall: messages.PlainCall(1, 0, "x", (), {}),
+    messages.PlainSend: messages.PlainSend(1, 0, "x", (), {}),
+    messages.PlainCallToCache: messages.PlainCallToCache(1, 0, "x", (), {}),
+    messages.PlainSendToCache: messages.PlainSendToCache(1, 0, "x", (), {}),
+    messages.Call: messages.Call(1, 0, "x", True, [b"tuple"], NO_KEYWORDS),
+    messages.CallToCache: messages.CallToCache(1, 0, "x", True, [b"tuple"], NO_KEYWORDS),
+    messages.PlainAnswer: messages.PlainAnswer(1, 5),
+    messages.PlainTuple: messages.PlainTuple(1, (5,)),
+    messages.Answer: messages.Answer(1, 5),
+    messages.Failed: messages.Failed(1, b"x"),
+    messages.Decref: messages.Decref(1),
+    messages.Decache: messages.Decache(1),
+    messages.Uncache: messages.Uncache(1),
+    messages.Cancel: messages.Cancel(1),
+    messages.Ping: messages.Ping(1),
+    messages.Pong: messages.Pong(1),
+    messages.Goodbye: messages.Goodbye("x", "y"),
+    messages.Raw: messages.Raw([b"answer", 1, 5]),
+    Barrier: Barrier(),
+}
+PASSING = {
+    messages.Version,
+    messages.Decref,
+    messages.Cancel,
+    messages.Ping,
+    messages.Pong,
+    messages.Goodbye,
+    Barrier,
+}
+CALLS = {messages.PlainCall, messages.PlainSend, messages.Call}
+
+
+@pytest.mark.row("C8")
+@pytest.mark.parametrize("kind", OPEN, ids=lambda kind: kind.__name__)
+def test_every_message_while_the_gate_is_shut(kind: type) -> None:
+    """Denied unless it is named; a message that is new in the table of all is denied, too."""
+    handled: list[Any] = []
+    table = gated(dict.fromkeys(OPEN, lambda owner, message: handled.append(message)))
+    owner = FakeHost()
+    owner.gate = gate()  # type: ignore[attr-defined]
+    owner.callee = SimpleNamespace(must_wait=False)  # type: ignore[attr-defined]
+    message = ANY[kind]
+    if kind in PASSING | CALLS:
+        table[kind](owner, message)
+        assert len(handled) == 1
+    else:
+        with pytest.raises(ProtocolError, match=r"^not logged in$"):
+            table[kind](owner, message)
+        assert handled == []
+
+
+@pytest.mark.row("C8")
+def test_every_table_knows_every_message() -> None:
+    """No state of a session lacks a row."""
+    assert set(ANY) == set(OPEN) == set(GATED) == set(GATED_BEFORE_VERSION)
+
+
+def test_a_call_that_must_wait_is_not_looked_at() -> None:
+    """Its mind is sealed once, when its turn comes: a Sealed that goes releases what it holds."""
+    handled: list[Any] = []
+    table = gated(dict.fromkeys(OPEN, lambda owner, message: handled.append(message)))
+    owner: Any = SimpleNamespace(gate=gate(), callee=SimpleNamespace(must_wait=True))
+    call = expressions(b"alice", [b"remote", 3], answer=False)
+    assert table[messages.Call](owner, call) is PUT_OFF
+    assert handled == []
+    owner.callee.must_wait = False
+    table[messages.Call](owner, call)
+    assert handled[0].args == (b"alice", ("sealed", [b"remote", 3], 8))
+
+
+def test_what_a_room_above_parses_itself() -> None:
+    """An expression that is a call or may pass goes up; it comes back here as a message."""
+    handled: list[Any] = []
+    table = gated({**OPEN, messages.Raw: lambda owner, raw: handled.append(raw.expression)})
+    for expression in ([b"decref", 5], [b"message", 1, b"root", b"x", 1, [b"tuple"], NO_KEYWORDS]):
+        table[messages.Raw](None, messages.Raw(expression))
+    assert [expression[0] for expression in handled] == [b"decref", b"message"]
+    with pytest.raises(ProtocolError, match=r"^not logged in$"):
+        table[messages.Raw](None, messages.Raw([b"answer", 1, 5]))
+
+
+def test_a_session_with_a_gate() -> None:
+    """Few calls, few objects and small bytes until it is opened; then what the policy allows."""
+    session = make_end(STRICT, False)
+    session.shut_gate(MINDS)
+    assert session.callee.max_calls == 4
+    assert session.translator.exports.max_refs == 8
+    assert session.inbox.handlers is GATED_BEFORE_VERSION
+    session.start()
+    session.receive(b"\x02\x82pb")
+    session.receive(b"\x02\x80\x13\x87\x06\x81")
+    session.pump()
+    assert session.inbox.handlers is GATED
+    session.open_gate()
+    assert (session.callee.max_calls, session.translator.exports.max_refs) == (1024, 10_000)
+    assert session.inbox.handlers is OPEN
+    session.shut_gate(MINDS)
+    assert session.inbox.handlers is GATED
+
+
+def test_the_small_limits_end_with_the_gate() -> None:
+    """An expression of 70,000 bytes ends the connection before a login, and is one after it."""
+    for is_open in (False, True):
+        session = make_end(STRICT, False)
+        session.shut_gate(MINDS)
+        session.start()
+        session.receive(b"\x02\x82pb\x02\x80\x13\x87\x06\x81")
+        session.pump()
+        if is_open:
+            session.open_gate()
+        session.receive(b"\x02\x80\x01\x82x\x70\x22\x04\x82" + bytes(70_000))
+        if is_open:
+            session.pump()
+        else:
+            with pytest.raises(ProtocolError, match=r"^expression larger than 65536 bytes"):
+                session.pump()

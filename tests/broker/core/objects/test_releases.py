@@ -1,0 +1,40 @@
+"""Dropped: receptions that ended here, until the peer is told."""
+
+from __future__ import annotations
+
+from broker.core.objects.releases import Dropped
+
+
+def test_notes() -> None:
+    """Each is told of once, by the command of its kind, and whoever waits is called."""
+    called: list[int] = []
+    dropped = Dropped(lambda: called.append(1))
+    assert not dropped
+    dropped.reference(7, 2)
+    dropped.cache(8, 1)
+    assert dropped
+    assert called == [1, 1]
+    assert sorted(dropped) == [(b"decache", 8, 1), (b"decref", 7, 2)]
+    assert not dropped
+
+
+def test_what_is_noted_while_others_are_told() -> None:
+    """A finalizer that runs meanwhile is not lost."""
+    dropped = Dropped(lambda: None)
+    dropped.reference(1, 1)
+    told = []
+    for note in dropped:
+        if not told:
+            dropped.reference(2, 1)
+        told.append(note)
+    assert told == [(b"decref", 1, 1), (b"decref", 2, 1)]
+
+
+def test_after_the_end() -> None:
+    """Nobody is left to tell: nothing is kept, and nobody called."""
+    called: list[int] = []
+    dropped = Dropped(lambda: called.append(1))
+    dropped.reference(7, 2)
+    dropped.close()
+    dropped.cache(8, 1)
+    assert (list(dropped), called) == ([], [1])
