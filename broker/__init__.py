@@ -156,7 +156,7 @@ if TYPE_CHECKING:
     from broker.flavors.subscribers import Delivery, Slow, Subscribers
     from broker.flavors.viewable import Viewable, ViewPoint
     from broker.handle import Connection
-    from broker.net.tls import TLS
+    from broker.net.tls.settings import TLS
     from broker.peer import Call, Peer, current_call
     from broker.server import Serve, Server, serve
     from broker.timeouts import timeout
@@ -189,7 +189,7 @@ _HOMES = {
     "broker.handle": "Connection",
     "broker.admission": "realm",
     "broker.authorisation": "allow",
-    "broker.net.tls": "TLS",
+    "broker.net.tls.settings": "TLS",
     "broker.peer": "Call Peer current_call",
     "broker.server": "Serve Server serve",
     "broker.timeouts": "timeout",

@@ -15,7 +15,7 @@ from broker.errors import Error, ServerBusy
 from broker.failure import Failure
 from broker.guard import Guard, Origin, account_of
 from broker.live_logins import Occupant, Visitor
-from broker.net.addresses import source_of
+from broker.net.socket_addresses import source_of
 from broker.peer import new_principal, peer_of
 from cred.error import LoginFailed, Unauthorized, UnauthorizedLogin, wrong_login
 from cred.octets import Text

@@ -16,9 +16,9 @@ from typing import Any, Final, TypeAlias
 
 from broker.errors import Error
 from broker.failure import Failure
-from broker.net.addresses import source_of
+from broker.net.socket_addresses import source_of
 from broker.printable import text_of_error, text_of_value
-from broker.tally import MOST_KEYS, Allowance, Tally
+from broker.token_bucket import MOST_KEYS, Allowance, Tally
 from cred.error import LoginFailed
 
 __all__ = ["REFUSALS", "REFUSALS_IN_ALL", "Audit"]

@@ -9,7 +9,6 @@ from collections.abc import Generator
 from types import TracebackType
 from typing import Any
 
-from broker.addresses import Command, HostPort, Location, SocketPath, parse_address
 from broker.connection import Broker
 from broker.core.policy import STRICT, Policy
 from broker.defer import Deferred
@@ -26,9 +25,10 @@ from broker.forgotten import warn_never_awaited
 from broker.given import check_given
 from broker.handle import Connection
 from broker.login import fitting_mechanisms, login
-from broker.net.children import connect_command
-from broker.net.streams import connect_stream, connect_unix
-from broker.net.tls import TLS
+from broker.net.pipes.children import connect_command
+from broker.net.schemes import Command, HostPort, Location, SocketPath, parse_address
+from broker.net.sockets import connect_stream, connect_unix
+from broker.net.tls.settings import TLS
 
 __all__ = ["Connect", "connect"]
 

@@ -51,10 +51,10 @@ from broker.flavors.failures import CopiedFailure, shown_error
 from broker.flavors.reference import RemoteReference
 from broker.handle import Connection
 from broker.keepalive import Keepalive
-from broker.net import dead_peers, forks
-from broker.net.backlog import TwistedBacklog
-from broker.net.ration import OWN, Ration
+from broker.net import forks, tcp_keepalive
+from broker.net.log_throttle import OWN, Ration
 from broker.net.scheduler import Scheduler, TwistedScheduler, scheduler_for
+from broker.net.twisted_transport import TwistedBacklog
 from broker.peer import CURRENT_CALL, Call, Peer
 from broker.pump import Pump
 from broker.results import Results
@@ -400,8 +400,8 @@ class Broker(Doors):
             )
         elif hasattr(self.transport, "watch_peer"):
             self.transport.watch_peer(silence, patience)
-        elif (sock := dead_peers.socket_of(self.transport)) is not None:
-            dead_peers.watch(sock, silence, patience)
+        elif (sock := tcp_keepalive.socket_of(self.transport)) is not None:
+            tcp_keepalive.watch(sock, silence, patience)
 
     def _is_reading(self) -> bool:
         return self.pump.is_reading

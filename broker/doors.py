@@ -20,8 +20,8 @@ from broker.defer import Deferred, maybeDeferred
 from broker.errors import DeadReferenceError
 from broker.flavors.reference import RemoteReference
 from broker.local_tables import LocalCleanup, LocalIds, LocalObjects
-from broker.net.backlog import TwistedBacklog
-from broker.net.ration import Ration
+from broker.net.log_throttle import Ration
+from broker.net.twisted_transport import TwistedBacklog
 from broker.peer import Peer
 from jelly.atoms import Expression
 from jelly.errors import ProtocolError

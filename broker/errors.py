@@ -36,8 +36,8 @@ import errno
 import reprlib
 from typing import Any, cast
 
+from broker.config_error import ConfigError, WrongType
 from broker.printable import repr_of
-from broker.settings import ConfigError, WrongType
 from jelly.errors import (
     BananaError,
     CannotJelly,

@@ -6,7 +6,7 @@ from typing import Any
 
 from broker.core.policy import Policy
 from broker.errors import WrongType
-from broker.net.tls import TLS
+from broker.net.tls.settings import TLS
 
 __all__ = ["check_given"]
 

@@ -1,11 +1,11 @@
 """The guard of a portal: who has failed to log in too often lately must wait.
 
 Theory of operation. A failed login leaves a mark with the account it was for, with the source it
-came from and with its connection, and marks fade: see `broker.tally`. Whoever has too many is told
-when to try again before anything is looked up or hashed, so that a flood costs little, and in the
-same words whether the account exists or not. An account is thereby shut to a stranger who guesses
-from everywhere; its owner is still let in from where they have logged in before, since those marks
-are kept apart.
+came from and with its connection, and marks fade: see `broker.token_bucket`. Whoever has too many
+is told when to try again before anything is looked up or hashed, so that a flood costs little, and
+in the same words whether the account exists or not. An account is thereby shut to a stranger who
+guesses from everywhere; its owner is still let in from where they have logged in before, since
+those marks are kept apart.
 
 Only wrong credentials leave a mark: a store that is away, or a realm that refuses, is nobody's
 guess. Logins that are being checked at the same time are counted once they have failed; there are
@@ -20,7 +20,7 @@ from collections.abc import Callable, Hashable
 from typing import Any, Final, NamedTuple
 
 from broker.errors import TooManyAttempts
-from broker.tally import MOST_KEYS, Allowance, Tally
+from broker.token_bucket import MOST_KEYS, Allowance, Tally
 from cred.octets import to_octets
 from cred.saslprep import LONGEST_NAME, saslprep_octets
 

@@ -1,7 +1,7 @@
 """What a connection writes to the log: one line for a peer's fault, a traceback for ours.
 
 All of it is bounded and printable, and counts against the ration of the connection, so that a peer
-cannot fill the log; see `broker.net.ration`.
+cannot fill the log; see `broker.net.log_throttle`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from broker.errors import (
 )
 from broker.failure import Failure
 from broker.flavors.failures import CopiedFailure, CopyableFailure
-from broker.net.ration import Ration
+from broker.net.log_throttle import Ration
 from broker.printable import printable, text_of_value
 from jelly.atoms import text_of
 from jelly.registry import defaults

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from broker.core.policy import Policy
-from broker.net.addresses import network_of, source_of
+from broker.net.socket_addresses import network_of, source_of
 
 __all__ = ["Lobby", "Place", "Refusal"]
 

@@ -13,7 +13,7 @@ from broker.connection import Broker
 from broker.core.policy import Policy
 from broker.errors import PBConnectionLost
 from broker.lobby import Lobby, Refusal
-from broker.net.ration import Ration
+from broker.net.log_throttle import Ration
 from broker.turns import Turns
 
 __all__ = ["Reception"]

@@ -16,7 +16,6 @@ from typing import Any
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from broker.addresses import Command, HostPort, Location, SocketPath, parse_address
 from broker.admission import root_of
 from broker.connection import Broker
 from broker.core.policy import STRICT, Policy
@@ -27,8 +26,9 @@ from broker.handle import Connection
 from broker.net import forks
 from broker.net.listener import Listener
 from broker.net.scheduler import LoopScheduler
-from broker.net.streams import bind_stream, bind_unix, start_accepting
-from broker.net.tls import TLS
+from broker.net.schemes import Command, HostPort, Location, SocketPath, parse_address
+from broker.net.sockets import bind_stream, bind_unix, start_accepting
+from broker.net.tls.settings import TLS
 from broker.printable import printable, text_of_value
 from broker.reception import Reception
 from broker.stopping import DRAIN, checked_drain, close_all, drained, until_told

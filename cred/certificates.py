@@ -20,7 +20,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from zope.interface import implementer
 
-from broker.settings import ConfigError
+from broker.config_error import ConfigError
 from cred.checkers import ICredentialsChecker
 from cred.error import UnauthorizedLogin
 from cred.interfaces import IClientCertificate

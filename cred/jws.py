@@ -19,7 +19,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 from joserfc.jws import JWSRegistry, deserialize_compact
 
-from broker.settings import ConfigError
+from broker.config_error import ConfigError
 from cred.error import UnauthorizedLogin
 
 __all__ = ["KeySet"]

@@ -91,7 +91,7 @@ class Portal:
             self.registerChecker(checker)
         if not self.checkers and checkers != ():
             # Not before it is needed: importing cred loads nothing of broker but Deferreds.
-            from broker.settings import ConfigError
+            from broker.config_error import ConfigError
 
             raise ConfigError(
                 "a portal without checkers lets nobody in: give one, as in [checker], or leave the"
@@ -187,6 +187,6 @@ def _described(given: Any) -> str:
 
 def _wrong_type(text: str) -> Exception:
     # As above.
-    from broker.settings import WrongType
+    from broker.config_error import WrongType
 
     return WrongType(text)

@@ -17,8 +17,8 @@ from typing import Any, Final, TypeVar
 
 from zope.interface import implementer
 
+from broker.config_error import ConfigError
 from broker.defer import Deferred
-from broker.settings import ConfigError
 from cred.checkers import ICredentialsChecker
 from cred.error import LoginUnavailable, UnauthorizedLogin, wrong_login
 from cred.identity import Identity

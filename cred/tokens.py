@@ -20,7 +20,7 @@ from urllib.parse import parse_qsl
 
 from zope.interface import implementer
 
-from broker.settings import ConfigError
+from broker.config_error import ConfigError
 from cred.checkers import ICredentialsChecker
 from cred.error import UnauthorizedLogin
 from cred.identity import Identity

@@ -20,7 +20,7 @@ from broker.core.policy import PUBLISHED, STRICT, Policy
 from broker.core.wire.messages import RequestId
 from broker.flavors.failures import MOST_TEXT_SHOWN
 from broker.flavors.referenceable import Referenceable, Root
-from broker.net import ration
+from broker.net import log_throttle
 from cred import error as cred_error
 from jelly.codec import Reader, Writer
 from jelly.limits import Limits
@@ -266,14 +266,14 @@ def test_sizes_and_rates_of_the_log() -> None:
     """The page on logging has the numbers of the code."""
     text = (REFERENCE / "logging.md").read_text("utf-8")
     numbers = {
-        "a record without a traceback": ration.LONGEST,
+        "a record without a traceback": log_throttle.LONGEST,
         "the message of a record with one": traces.MOST_MESSAGE,
         "a traceback": traces.MOST,
-        "from one source": ration.EACH,
-        "from all sources |": ration.MOST,
-        "from all sources, text": ration.MOST_BYTES,
-        "from one connection that has logged in": ration.OWN,
-        "from one such connection, text": ration.MOST_BYTES,
+        "from one source": log_throttle.EACH,
+        "from all sources |": log_throttle.MOST,
+        "from all sources, text": log_throttle.MOST_BYTES,
+        "from one connection that has logged in": log_throttle.OWN,
+        "from one such connection, text": log_throttle.MOST_BYTES,
     }
     for what, number in numbers.items():
         (line,) = [line for line in text.splitlines() if line.startswith(f"| {what}")]

@@ -14,7 +14,7 @@ import click
 
 from broker.commands.group import Group
 from broker.errors import ConfigError
-from broker.net.issuing import (
+from broker.net.tls.issuing import (
     AUTHORITY_LIFETIME,
     LEAF_LIFETIME,
     Issued,
@@ -23,7 +23,7 @@ from broker.net.issuing import (
     make_server,
     write_file,
 )
-from broker.net.pem import read_certificates, read_private_key
+from broker.net.tls.pem import read_certificates, read_private_key
 from cred.certificates import fingerprint_of
 
 __all__ = ["cert"]

@@ -11,13 +11,13 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from broker.addresses import parse_address
 from broker.commands.settings import Settings, server_options
 from broker.commands.target import WrongTarget, load, served, show_cause
 from broker.commands.weaknesses import weaknesses
 from broker.commands.wording import in_words
 from broker.core.policy import STRICT
 from broker.errors import ConfigError
+from broker.net.schemes import parse_address
 from broker.server import serve
 from cred.strcred import StrcredException
 from cred.users import StoreError

@@ -16,7 +16,7 @@ import click
 
 from broker.errors import ConfigError
 from broker.guard import Guard
-from broker.tally import Allowance
+from broker.token_bucket import Allowance
 
 __all__ = ["Failures", "guard_of", "read_failures", "write_audit"]
 

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from broker.commands.password import password_file_option, password_from
 from broker.errors import ConfigError
-from broker.net.tls import TLS
+from broker.net.tls.settings import TLS
 from cred.credentials import Anonymous, ClientCertificate, Token, UsernamePassword
 
 __all__ = ["Identity", "client_options"]

@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from broker.addresses import HostPort, Location
 from broker.commands.settings import Settings
-from broker.net.pem import read_certificates
+from broker.net.schemes import HostPort, Location
+from broker.net.tls.pem import read_certificates
 from cred.certificates import CertificateChecker
 from cred.checkers import (
     FilePasswordDB,

@@ -8,8 +8,8 @@ from typing import Any
 from msgspec import Struct, field
 from msgspec.structs import asdict
 
+from broker.config_error import ConfigError, WrongType
 from broker.core.wire.dialects import check_names
-from broker.settings import ConfigError, WrongType
 from jelly.limits import PUBLISHED_LIMITS, Limits
 from jelly.registry import Registry, defaults
 from jelly.security import Security, SecurityOptions

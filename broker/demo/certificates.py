@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from pathlib import Path
 
-from broker.net.issuing import make_authority, make_server, write_file
+from broker.net.tls.issuing import make_authority, make_server, write_file
 
 __all__ = ["AUTHORITY", "CERTIFICATE", "KEY", "SERVER_NAME", "write_certificates"]
 

@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 
 from zope.interface import implementer
 
-from broker.addresses import is_private
 from broker.connection import Broker
 from broker.core.calls.dispatch import Route
 from broker.defer import Deferred
@@ -26,6 +25,7 @@ from broker.mechanisms.mechanism import (
     pair_of,
     sent,
 )
+from broker.net.schemes import is_private
 from cred import error as cred_error
 from cred.challenges import challenge, hash_password, respond, verify
 from cred.credentials import ICredentials, IUsernameHashedPassword

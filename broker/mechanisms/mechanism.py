@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar, Protocol
 
-from broker.addresses import is_private
 from broker.connection import Broker
 from broker.core.principal import OnBehalf
 from broker.defer import Deferred
@@ -17,6 +16,7 @@ from broker.errors import NoSuchMethod
 from broker.failure import Failure
 from broker.flavors.failures import register_errors
 from broker.flavors.reference import RemoteReference
+from broker.net.schemes import is_private
 from cred import error as cred_error
 from cred.credentials import Scram
 from cred.octets import Text, as_given, to_octets

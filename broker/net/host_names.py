@@ -11,7 +11,7 @@ import functools
 import ipaddress
 import re
 
-from broker.settings import ConfigError
+from broker.config_error import ConfigError
 
 __all__ = ["ascii_name", "is_numeric"]
 

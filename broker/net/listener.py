@@ -16,9 +16,9 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, TypeAlias
 
-from broker.net.addresses import Address, UNIXAddress, address_of
-from broker.net.ration import Ration
+from broker.net.log_throttle import Ration
 from broker.net.scheduler import LoopScheduler
+from broker.net.socket_addresses import Address, UNIXAddress, address_of
 from broker.net.transports import StreamTransport
 
 __all__ = ["PAUSE", "Listener", "MakeTransport"]

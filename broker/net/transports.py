@@ -31,11 +31,11 @@ from cryptography import x509
 from broker.errors import ConnectionAborted, ConnectionDone, ConnectionLost
 from broker.failure import Failure
 from broker.net import forks
-from broker.net.addresses import Address, address_of
+from broker.net.log_throttle import Ration
 from broker.net.producers import Producer, ProducerSlot
-from broker.net.ration import Ration
 from broker.net.scheduler import LoopScheduler
-from broker.net.socket_face import SocketFace
+from broker.net.socket_addresses import Address, address_of
+from broker.net.socket_options import SocketFace
 
 __all__ = ["HIGH_WATER", "STALL", "MakeProtocol", "StreamProtocol", "StreamTransport"]
 

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import dsa, rsa
 from OpenSSL import crypto
 
-from broker.net.issuing import unsigned
+from broker.net.tls.issuing import unsigned
 from broker.reactor.certificate_request import ENCODINGS, CertificateRequest
 from broker.reactor.distinguished_name import DN, DistinguishedName
 from broker.reactor.error import CertificateError

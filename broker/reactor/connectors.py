@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from broker.errors import ConnectionLost
 from broker.failure import Failure
-from broker.net.addresses import Address, IPv4Address, IPv6Address
-from broker.net.streams import connect_stream
+from broker.net.socket_addresses import Address, IPv4Address, IPv6Address
+from broker.net.sockets import connect_stream
 from broker.net.transports import MakeProtocol
 from broker.reactor.attendant import Attendant
 from broker.reactor.error import NotConnectingError, ServiceNameUnknownError, UserError

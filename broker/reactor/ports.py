@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from broker.defer import Deferred, succeed
 from broker.failure import Failure
-from broker.net.addresses import Address, address_of
 from broker.net.listener import Listener
-from broker.net.streams import bind_stream, start_accepting
+from broker.net.socket_addresses import Address, address_of
+from broker.net.sockets import bind_stream, start_accepting
 from broker.reactor.attendant import Attendant
 from broker.reactor.error import NotListeningError
 from broker.reactor.ssl import filter_maker

@@ -13,11 +13,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from broker.failure import Failure
-from broker.net.addresses import PipeAddress
-from broker.net.children import Child
-from broker.net.pipes import PipeReader, PipeWriter
+from broker.net.pipes.children import Child
+from broker.net.pipes.transport import PipeReader, PipeWriter
 from broker.net.producers import ProducerSlot
 from broker.net.scheduler import TwistedScheduler
+from broker.net.socket_addresses import PipeAddress
 from broker.net.transports import HIGH_WATER
 from broker.printable import repr_of
 from broker.reactor.error import ProcessDone, ProcessExitedAlready, ProcessTerminated

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from zope.interface import classImplements
 
-from broker.net.addresses import IPv4Address, IPv6Address, PipeAddress, UNIXAddress
-from broker.net.secure_transports import SecureTransport
+from broker.net.socket_addresses import IPv4Address, IPv6Address, PipeAddress, UNIXAddress
+from broker.net.tls.transport import SecureTransport
 from broker.net.transports import StreamTransport
 from broker.reactor.connectors import StreamConnector
 from broker.reactor.doors import Reactor

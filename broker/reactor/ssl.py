@@ -12,7 +12,7 @@ from typing import Any
 
 from OpenSSL import SSL
 
-from broker.net.tls_filter import TLSFilter
+from broker.net.tls.filter import TLSFilter
 from broker.reactor.certificates import (
     DN,
     Certificate,

@@ -6,8 +6,8 @@ import asyncio
 from typing import Any
 
 from broker.failure import Failure
-from broker.net.addresses import PipeAddress
-from broker.net.pipes import PipeTransport
+from broker.net.pipes.transport import PipeTransport
+from broker.net.socket_addresses import PipeAddress
 from broker.reactor.attendant import Attendant
 from broker.reactor.installed import default
 

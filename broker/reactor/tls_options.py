@@ -16,8 +16,8 @@ from typing import Any
 from OpenSSL import SSL, crypto
 
 from broker.net.host_names import ascii_name
-from broker.net.tls_filter import TLSFilter
-from broker.net.verdict import Verdict, judge
+from broker.net.tls.filter import TLSFilter
+from broker.net.tls.verify import Verdict, judge
 
 __all__ = [
     "AcceptableCiphers",

@@ -8,8 +8,8 @@ import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from broker.net.addresses import UNIXAddress
-from broker.net.streams import bind_unix, connect_unix
+from broker.net.socket_addresses import UNIXAddress
+from broker.net.sockets import bind_unix, connect_unix
 from broker.net.transports import MakeProtocol
 from broker.reactor.connectors import StreamConnector
 from broker.reactor.error import BadFileError, CannotListenError

@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Final
 
-from broker.settings import ConfigError
+from broker.config_error import ConfigError
 from cred.users import UserStore
 
 __all__ = ["HEADER", "is_store_file", "open_store"]

@@ -6,7 +6,7 @@ import os
 import shlex
 import stat
 
-from broker.settings import ConfigError
+from broker.config_error import ConfigError
 
 __all__ = ["check_private"]
 

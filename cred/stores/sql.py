@@ -34,7 +34,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.engine import URL, make_url
 
-from broker.settings import ConfigError
+from broker.config_error import ConfigError
 from cred.saslprep import LONGEST_NAME
 from cred.stores.privacy import check_private
 from cred.users import (

@@ -18,7 +18,7 @@ import broker
 from broker.core.policy import STRICT
 from broker.core.wire.messages import Answer
 from broker.errors import PBConnectionLost
-from broker.net.tls import TLS
+from broker.net.tls.settings import TLS
 
 HALF_A_MEGABYTE = bytes(500_000)
 

@@ -18,7 +18,7 @@ from catalogue import a_frame, a_list, a_string, bomb, nested
 import broker
 from broker.core.policy import STRICT
 from broker.core.wire.messages import Answer, Failed
-from broker.net.tls import TLS
+from broker.net.tls.settings import TLS
 from jelly.limits import Limits
 
 MIB = 1 << 20

@@ -23,8 +23,8 @@ from broker.core.policy import Policy
 from broker.defer import Deferred, fail
 from broker.errors import ConnectionAborted
 from broker.failure import Failure
-from broker.net.addresses import IPv4Address
-from broker.net.ration import OWN
+from broker.net.log_throttle import OWN
+from broker.net.socket_addresses import IPv4Address
 from broker.reception import Reception
 
 HOSTILE = ["\n", "\x1b[2J", "\u2028", "\x07", "\x9b", "\u202e", "\ud800"]

@@ -10,9 +10,9 @@ from attacker import binds
 from certificates import Authority, Pair
 from OpenSSL import SSL
 
-from broker.net.tls import TLS
-from broker.net.tls_filter import TLSFilter
-from broker.net.verdict import Verdict
+from broker.net.tls.filter import TLSFilter
+from broker.net.tls.settings import TLS
+from broker.net.tls.verify import Verdict
 
 
 @pytest.fixture(scope="module")

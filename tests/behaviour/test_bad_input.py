@@ -434,7 +434,7 @@ async def test_certificates(
 ) -> None:
     """A certificate that will not do is refused for its own reason, before anything is sent."""
     # It expires while the server runs: one that has expired is refused at the start.
-    monkeypatch.setattr("broker.net.tls._check_dates", lambda *args: None)
+    monkeypatch.setattr("broker.net.tls.settings._check_dates", lambda *args: None)
     now = datetime.datetime.now(datetime.UTC)
     other = Authority(tmp_path, "other CA")
     pair, expected = {
@@ -619,7 +619,7 @@ async def test_cut_in_the_middle(lines: Any) -> None:
 
 
 def _pin(pair: Pair) -> bytes:
-    from broker.net.verdict import pin_of
+    from broker.net.tls.verify import pin_of
 
     return pin_of(pair.certificate)
 

@@ -34,7 +34,7 @@ from identities import write_identities
 from meter import memory_of
 
 import broker
-from broker.net.tls_filter import TLSFilter
+from broker.net.tls.filter import TLSFilter
 from cred import Portal, UsernamePassword
 from cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
 

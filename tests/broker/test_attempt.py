@@ -13,8 +13,8 @@ from ways_in import BINDING, WaysIn
 import cred
 from broker.errors import ServerBusy, TooManyAttempts
 from broker.guard import Guard
-from broker.net.addresses import IPv4Address
-from broker.tally import Allowance
+from broker.net.socket_addresses import IPv4Address
+from broker.token_bucket import Allowance
 from cred.challenges import respond
 from cred.error import LoginUnavailable, UnauthorizedLogin
 from cred.interfaces import IScramProof, IUsernamePassword

@@ -12,8 +12,8 @@ import pytest
 from broker.audit import Audit
 from broker.errors import TooManyAttempts
 from broker.failure import Failure
-from broker.net.addresses import IPv4Address
-from broker.tally import MOST_KEYS
+from broker.net.socket_addresses import IPv4Address
+from broker.token_bucket import MOST_KEYS
 from cred.error import LoginDenied, LoginUnavailable, UnauthorizedLogin, wrong_login
 
 PEER = IPv4Address("TCP", "198.51.100.7", 53122)

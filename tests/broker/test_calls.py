@@ -16,7 +16,7 @@ from broker.defer import Deferred
 from broker.errors import DeadReferenceError, Error, PBConnectionLost, RemoteError
 from broker.failure import Failure
 from broker.flavors.failures import CopiedFailure
-from broker.net.ration import Ration
+from broker.net.log_throttle import Ration
 from broker.peer import Peer
 from jelly.errors import CannotJelly
 

@@ -12,7 +12,7 @@ import pytest
 import broker
 from broker.client import connect
 from broker.core.policy import Policy
-from broker.net import streams
+from broker.net import sockets
 from cred.checkers import AllowAnonymousAccess, InMemoryUsernamePasswordDatabaseDontUse
 from cred.credentials import Anonymous, UsernamePassword
 from cred.error import UnauthorizedLogin
@@ -251,7 +251,7 @@ def test_timeout_of_the_lookup(monkeypatch: pytest.MonkeyPatch) -> None:
         await asyncio.Event().wait()
 
     async def scenario() -> None:
-        monkeypatch.setattr(streams, "_resolve", never)
+        monkeypatch.setattr(sockets, "_resolve", never)
         with pytest.raises(
             broker.ConnectError,
             match=r"^no connection to a\.example:8787 in 0\.1 s \(name lookup\)$",

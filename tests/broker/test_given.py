@@ -18,7 +18,7 @@ from broker.core.policy import Policy
 from broker.errors import ConfigError, WrongType
 from broker.flavors.subscribers import Subscribers
 from broker.given import check_given
-from broker.net.tls import TLS
+from broker.net.tls.settings import TLS
 from cred.checkers import AllowAnonymousAccess
 from cred.credentials import Anonymous, UsernamePassword
 from cred.portal import IRealm, Portal

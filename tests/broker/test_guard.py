@@ -7,7 +7,7 @@ import pytest
 from broker import guard as guard_module
 from broker.errors import TooManyAttempts
 from broker.guard import Guard, Origin, account_of
-from broker.tally import Allowance
+from broker.token_bucket import Allowance
 
 
 class Clock:

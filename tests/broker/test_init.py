@@ -125,6 +125,6 @@ def test_a_foreign_package_without_a_distribution(tmp_path):
 def test_a_client_loads_no_reader_of_keys_and_no_metadata():
     """What takes long to load, and few need, waits until it is needed."""
     loaded = loaded_by("import broker; broker.serve; broker.connect")
-    assert "broker.net.pem" in loaded
+    assert "broker.net.tls.pem" in loaded
     slow = {"cryptography.hazmat.primitives.serialization", "importlib.metadata"}
     assert set() == slow & loaded

@@ -11,7 +11,7 @@ import pytest
 
 from broker.core.policy import STRICT
 from broker.lobby import Lobby, Place, Refusal
-from broker.net.addresses import IPv4Address, IPv6Address, PipeAddress, UNIXAddress
+from broker.net.socket_addresses import IPv4Address, IPv6Address, PipeAddress, UNIXAddress
 
 
 def at(number: int, network: str = "198.51") -> IPv4Address:

@@ -24,8 +24,8 @@ from broker.flavors.failures import CopiedFailure
 from broker.flavors.reference import RemoteReference
 from broker.guard import Guard
 from broker.login import login
-from broker.net.addresses import IPv4Address, UNIXAddress
-from broker.tally import Allowance
+from broker.net.socket_addresses import IPv4Address, UNIXAddress
+from broker.token_bucket import Allowance
 from broker.transient import is_transient
 from cred.challenges import respond
 from cred.checkers import (

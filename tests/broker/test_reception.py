@@ -20,7 +20,7 @@ from broker.defer import Deferred
 from broker.errors import ConnectionDone
 from broker.failure import Failure
 from broker.login import login
-from broker.net.addresses import IPv4Address
+from broker.net.socket_addresses import IPv4Address
 from broker.reception import Reception
 from cred.credentials import Anonymous, IAnonymous
 

@@ -14,7 +14,7 @@ import cred
 from broker.core.policy import PUBLISHED, STRICT, Policy
 from broker.errors import TooManyAttempts
 from broker.guard import Guard
-from broker.tally import Allowance
+from broker.token_bucket import Allowance
 from cred.challenges import respond
 from cred.checkers import ICredentialsChecker
 from cred.credentials import IScramProof, IUsernameHashedPassword, IUsernamePassword

@@ -21,7 +21,7 @@ from twisted.spread import pb as twisted_pb
 from zope.interface import implementer
 
 from broker import defer, errors, pb
-from broker.net.dead_peers import socket_of
+from broker.net.tcp_keepalive import socket_of
 from cred import checkers, credentials, portal
 from cred import error as cred_error
 

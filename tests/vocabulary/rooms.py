@@ -9,7 +9,7 @@ __all__ = ["OBJECTS", "REACTOR", "ROOMS", "Room"]
 _INTERFACES = INTERFACES.theirs
 OBJECTS = [
     Room(f"{_INTERFACES}.ITCPTransport", "broker.net.transports.StreamTransport"),
-    Room(f"{_INTERFACES}.ISSLTransport", "broker.net.secure_transports.SecureTransport"),
+    Room(f"{_INTERFACES}.ISSLTransport", "broker.net.tls.transport.SecureTransport"),
     Room(f"{_INTERFACES}.IUNIXTransport", "broker.net.transports.StreamTransport"),
     Room(f"{_INTERFACES}.IProcessTransport", "broker.reactor.processes.ProcessTransport"),
     Room(f"{_INTERFACES}.IListeningPort", "broker.reactor.ports.Port"),

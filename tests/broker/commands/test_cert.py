@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from cryptography import x509
 
 from broker.commands.cert import cert
-from broker.net.tls import TLS
+from broker.net.tls.settings import TLS
 from cred.certificates import fingerprint_of
 
 

@@ -13,12 +13,12 @@ from click.testing import CliRunner
 from cryptography import x509
 
 import broker
-from broker.addresses import parse_address
 from broker.commands.cert import cert
 from broker.commands.check_config import check_config
 from broker.commands.settings import Settings
 from broker.commands.users import users
 from broker.commands.weaknesses import Finding, weaknesses
+from broker.net.schemes import parse_address
 from cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
 from cred.portal import Portal
 

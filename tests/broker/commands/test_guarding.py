@@ -18,7 +18,7 @@ import broker
 from broker.commands.guarding import Failures, guard_of, read_failures, write_audit
 from broker.commands.serve import serve
 from broker.guard import Origin
-from broker.tally import Allowance
+from broker.token_bucket import Allowance
 from cred.credentials import UsernamePassword
 from cred.error import LoginFailed
 

@@ -11,7 +11,7 @@ import pytest
 import uvloop
 from certificates import Authority, Pair
 
-from broker.net.tls import TLS
+from broker.net.tls.settings import TLS
 
 
 class Recorder:

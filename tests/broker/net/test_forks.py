@@ -17,9 +17,9 @@ import broker
 from broker.core.policy import STRICT
 from broker.errors import ConnectionDone, ConnectionLost
 from broker.net import forks
-from broker.net.addresses import PipeAddress
-from broker.net.pipes import PipeTransport
-from broker.net.streams import (
+from broker.net.pipes.transport import PipeTransport
+from broker.net.socket_addresses import PipeAddress
+from broker.net.sockets import (
     bind_stream,
     bind_unix,
     connect_stream,

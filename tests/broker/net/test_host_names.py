@@ -6,12 +6,12 @@ import socket
 
 import pytest
 
-from broker.addresses import parse_address
 from broker.errors import CannotListenError, ConfigError, DNSLookupError
-from broker.net import streams
+from broker.net import sockets
 from broker.net.host_names import ascii_name, is_numeric
-from broker.net.streams import bind_stream, connect_stream
-from broker.net.tls import TLS
+from broker.net.schemes import parse_address
+from broker.net.sockets import bind_stream, connect_stream
+from broker.net.tls.settings import TLS
 from broker.reactor import Reactor, ssl
 
 
@@ -73,7 +73,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         names.append(host)
         raise socket.gaierror(socket.EAI_NONAME, "not known")
 
-    monkeypatch.setattr(streams.socket, "getaddrinfo", refuse)
+    monkeypatch.setattr(sockets.socket, "getaddrinfo", refuse)
     return names
 
 
@@ -133,8 +133,8 @@ def test_certificates(authority, client_tls: TLS) -> None:
     """A certificate for ``straße`` is accepted under that name, one for ``strasse`` is not."""
     from cryptography import x509
 
-    from broker.net.issuing import alternative_name
-    from broker.net.verdict import Verdict
+    from broker.net.tls.issuing import alternative_name
+    from broker.net.tls.verify import Verdict
 
     assert alternative_name("*.straße.example") == x509.DNSName("*.xn--strae-oqa.example")
     for named, problem in (("xn--strae-oqa", None), ("strasse", "certificate is for strasse")):

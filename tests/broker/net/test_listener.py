@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from broker.net.listener import PAUSE, Listener
-from broker.net.streams import bind_stream, connect_stream, start_accepting
+from broker.net.sockets import bind_stream, connect_stream, start_accepting
 from broker.net.transports import StreamTransport
 
 

@@ -11,9 +11,9 @@ import pytest
 
 from broker.errors import ConnectionAborted, ConnectionDone, ConnectionLost
 from broker.net import transports
-from broker.net.addresses import IPv4Address
 from broker.net.scheduler import LoopScheduler, scheduler_for
-from broker.net.streams import bind_stream, connect_stream, start_accepting
+from broker.net.socket_addresses import IPv4Address
+from broker.net.sockets import bind_stream, connect_stream, start_accepting
 from broker.net.transports import HIGH_WATER
 
 MEBIBYTE = 1 << 20

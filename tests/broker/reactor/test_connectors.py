@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from broker.net.addresses import IPv4Address, IPv6Address
+from broker.net.socket_addresses import IPv4Address, IPv6Address
 from broker.reactor import Reactor
 from broker.reactor.error import NotConnectingError, ServiceNameUnknownError
 from broker.reactor.protocol import ClientFactory, Factory, Protocol

@@ -12,7 +12,7 @@ from certificates import Authority, Pair
 from OpenSSL import SSL, crypto
 
 from broker.defer import succeed
-from broker.net import streams
+from broker.net import sockets
 from broker.reactor import Reactor, ssl
 from broker.reactor.endpoints import (
     HostnameEndpoint,
@@ -252,7 +252,7 @@ def test_attempt_delay(
         delays.append(delay)
         raise OSError(111, "refused")
 
-    monkeypatch.setattr(streams, "connect_first", refuse)
+    monkeypatch.setattr(sockets, "connect_first", refuse)
     endpoint: Any = HostnameEndpoint(reactor, HOST, 1, attemptDelay=given)
     if is_tls:
         endpoint = wrapClientTLS(ssl.optionsForClientTLS(HOST), endpoint)

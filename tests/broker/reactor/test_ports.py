@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from broker.net.addresses import IPv4Address, IPv6Address
+from broker.net.socket_addresses import IPv4Address, IPv6Address
 from broker.reactor import Reactor
 from broker.reactor.error import CannotListenError, NotListeningError
 from broker.reactor.protocol import Factory, Protocol

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from broker.net.addresses import UNIXAddress
+from broker.net.socket_addresses import UNIXAddress
 from broker.reactor import Reactor
 from broker.reactor.error import CannotListenError
 from broker.reactor.protocol import Factory

@@ -9,7 +9,7 @@ from ways_in import BINDING, ITERATIONS, WaysIn
 
 import cred
 from broker.guard import Guard
-from broker.tally import Allowance
+from broker.token_bucket import Allowance
 from cred.passwords import Profile, hash_password
 from cred.scram import SCRAM_PLUS, ScramClient
 from cred.scram_verifier import ScramVerifier

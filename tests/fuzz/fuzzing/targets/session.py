@@ -17,7 +17,7 @@ from broker.core.policy import PUBLISHED, STRICT, Policy
 from broker.core.session import Session
 from broker.errors import ConnectionDone
 from broker.failure import Failure
-from broker.net.addresses import IPv4Address
+from broker.net.socket_addresses import IPv4Address
 from broker.server import Server
 from cred.error import LoginFailed, Unauthorized, UnhandledCredentials
 from fuzzing.bending import bent, pieces

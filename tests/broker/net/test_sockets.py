@@ -20,9 +20,9 @@ from broker.errors import (
     TCPTimedOutError,
     TimeoutError,
 )
-from broker.net import streams
-from broker.net.addresses import IPv4Address, UNIXAddress
-from broker.net.streams import (
+from broker.net import sockets
+from broker.net.socket_addresses import IPv4Address, UNIXAddress
+from broker.net.sockets import (
     bind_stream,
     bind_unix,
     connect_stream,
@@ -85,7 +85,7 @@ def test_forbidden_port() -> None:
 def test_one_port_for_all_addresses_of_a_name(monkeypatch) -> None:
     """The sockets of one name share the port that the first was given."""
     found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (f"127.0.0.{n}", 0)) for n in (1, 2)]
-    monkeypatch.setattr(streams.socket, "getaddrinfo", lambda *args, **kw: found)
+    monkeypatch.setattr(sockets.socket, "getaddrinfo", lambda *args, **kw: found)
     sockets = bind_stream("two.example", 0)
     try:
         assert [sock.getsockname()[0] for sock in sockets] == ["127.0.0.1", "127.0.0.2"]
@@ -101,7 +101,7 @@ def test_address_that_is_missing_beside_one_that_is_not(monkeypatch) -> None:
         (socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, 0))
         for host in ("192.0.2.1", "127.0.0.1")
     ]
-    monkeypatch.setattr(streams.socket, "getaddrinfo", lambda *args, **kw: found)
+    monkeypatch.setattr(sockets.socket, "getaddrinfo", lambda *args, **kw: found)
     (sock,) = bind_stream("half.example", 0)
     with closing(sock):
         assert sock.getsockname()[0] == "127.0.0.1"
@@ -184,7 +184,7 @@ def test_second_address(run, factory, recorder, monkeypatch) -> None:
             (socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, port))
             for host in ("127.0.0.1", "127.0.0.2")
         ]
-        monkeypatch.setattr(streams, "_lookup", lambda *args: found)
+        monkeypatch.setattr(sockets, "_lookup", lambda *args: found)
         transport = await connect_stream(lambda peer: recorder(), "two.example", port)
         assert transport.getPeer().host == "127.0.0.2"
         transport.loseConnection()

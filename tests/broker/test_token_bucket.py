@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from broker import tally
-from broker.tally import Allowance, Tally
+from broker import token_bucket
+from broker.token_bucket import Allowance, Tally
 
 
 class Clock:
@@ -63,7 +63,7 @@ def test_what_has_faded_is_forgotten(clock: Clock) -> None:
 
 def test_keys_have_an_end(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     """The key that was marked longest ago makes room for a new one."""
-    monkeypatch.setattr(tally, "MOST_KEYS", 3)
+    monkeypatch.setattr(token_bucket, "MOST_KEYS", 3)
     marks = Tally(Allowance(1, 10.0), clock)
     for key in ("first", "second", "third", "first", "fourth"):
         marks.mark(key)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from broker.net.addresses import (
+from broker.net.socket_addresses import (
     IPv4Address,
     IPv6Address,
     UNIXAddress,

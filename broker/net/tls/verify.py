@@ -8,8 +8,8 @@ from typing import Any
 
 from cryptography import x509
 
-from broker.net.certificate_names import describe, is_for_host
 from broker.net.host_names import ascii_name
+from broker.net.tls.names import describe, is_for_host
 
 __all__ = ["Verdict", "judge", "pin_of"]
 
@@ -95,7 +95,7 @@ def judge(connection: Any, certificate: Any, number: int, depth: int, ok: int) -
 
 def pin_of(certificate: x509.Certificate) -> bytes:
     """Return the SHA-256 of a certificate's SubjectPublicKeyInfo, 32 bytes."""
-    # Not before it is needed, see `broker.net.pem`.
+    # Not before it is needed, see `broker.net.tls.pem`.
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
     key = certificate.public_key()

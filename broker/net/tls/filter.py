@@ -11,8 +11,8 @@ peer from `data_to_send`::
     socket.send(filter.data_to_send())
 
 Errors are `TLSError` with a sentence for the user. OpenSSL says only "certificate verify failed";
-the reason is kept by the verify callback (`broker.net.verdict`). What is not TLS at all, and a peer
-with old versions only, is told from the first bytes, since OpenSSL's texts for them vary.
+the reason is kept by the verify callback (`broker.net.tls.verify`). What is not TLS at all, and a
+peer with old versions only, is told from the first bytes, since OpenSSL's texts for them vary.
 
 An error can follow good data in one `receive`. The data is returned first and the error kept in
 `failure`, so that what is delivered does not depend on how the bytes were cut.
@@ -31,8 +31,8 @@ from OpenSSL import SSL
 
 from broker.errors import TLSError
 from broker.net.host_names import is_numeric
-from broker.net.tls_records import RecordCounter
-from broker.net.verdict import Verdict
+from broker.net.tls.records import RecordCounter
+from broker.net.tls.verify import Verdict
 
 __all__ = ["MAX_HANDSHAKE", "TLSFilter"]
 

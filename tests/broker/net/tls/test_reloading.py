@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from broker.errors import ConfigError
-from broker.net.live_context import KeyMismatch, LiveContext
+from broker.net.tls.reloading import KeyMismatch, LiveContext
 
 
 class Maker:

@@ -8,8 +8,8 @@ import re
 import pytest
 from memory import ManualScheduler
 
-from broker.net.addresses import Address, IPv4Address, IPv6Address, UNIXAddress
-from broker.net.ration import EACH, LONGEST, MOST, MOST_BYTES, Ration
+from broker.net.log_throttle import EACH, LONGEST, MOST, MOST_BYTES, Ration
+from broker.net.socket_addresses import Address, IPv4Address, IPv6Address, UNIXAddress
 
 HERE = IPv4Address("TCP", "198.51.100.7", 1)
 logger = logging.getLogger("broker.server")

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from broker.errors import ConnectionAborted, ConnectionDone, ConnectionLost
-from broker.net.addresses import PipeAddress
-from broker.net.pipes import PipeReader, PipeTransport, PipeWriter
+from broker.net.pipes.transport import PipeReader, PipeTransport, PipeWriter
+from broker.net.socket_addresses import PipeAddress
 from broker.net.transports import HIGH_WATER
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]

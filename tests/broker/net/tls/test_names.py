@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from broker.net.certificate_names import describe, is_for_host
+from broker.net.tls.names import describe, is_for_host
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from certificates import Authority, Pair
 
 from broker.errors import ConfigError
-from broker.net.pem import called, read_certificates, read_private_key
+from broker.net.tls.pem import called, read_certificates, read_private_key
 
 
 def test_a_chain(authority: Authority, pair: Pair) -> None:

@@ -14,7 +14,7 @@ import uvloop
 import broker
 from broker import pb
 from broker.core.policy import STRICT
-from broker.net.dead_peers import probes, socket_of, watch
+from broker.net.tcp_keepalive import probes, socket_of, watch
 from broker.reactor import Reactor
 
 ON_LINUX = sys.platform == "linux"

@@ -15,16 +15,16 @@ from cryptography import x509
 from OpenSSL import SSL, crypto
 
 from broker.errors import ConfigError
-from broker.net.live_context import KeyMismatch, LiveContext
-from broker.net.pem import (
+from broker.net.tls.filter import TLSFilter
+from broker.net.tls.pem import (
     CertificateSource,
     KeySource,
     called,
     read_certificates,
     read_private_key,
 )
-from broker.net.tls_filter import TLSFilter
-from broker.net.verdict import Verdict, judge
+from broker.net.tls.reloading import KeyMismatch, LiveContext
+from broker.net.tls.verify import Verdict, judge
 
 __all__ = ["TLS"]
 

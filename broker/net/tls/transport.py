@@ -29,8 +29,8 @@ from OpenSSL import crypto
 
 from broker.errors import ConnectionDone, ConnectionLost, TLSError
 from broker.net import forks
-from broker.net.ration import Ration
-from broker.net.tls_filter import TLSFilter
+from broker.net.log_throttle import Ration
+from broker.net.tls.filter import TLSFilter
 from broker.net.transports import HIGH_WATER, MakeProtocol, StreamTransport
 
 __all__ = ["SecureTransport"]

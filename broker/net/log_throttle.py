@@ -15,8 +15,8 @@ from collections import Counter
 from types import TracebackType
 from typing import Any
 
-from broker.net.addresses import source_of
 from broker.net.scheduler import Cancellable, Scheduler
+from broker.net.socket_addresses import source_of
 from broker.printable import printable
 from broker.traces import Trace, handle_error, trace_of
 

@@ -22,15 +22,15 @@ from broker.errors import (
     TCPTimedOutError,
     TimeoutError,
 )
-from broker.net.addresses import host_port
 from broker.net.happy_eyeballs import ATTEMPT_DELAY, Local, Resolved, connect_first
 from broker.net.host_names import ascii_name
 from broker.net.listener import Listener, MakeTransport
-from broker.net.ration import Ration
+from broker.net.log_throttle import Ration
 from broker.net.scheduler import LoopScheduler
-from broker.net.secure_transports import SecureTransport
-from broker.net.tls import TLS
-from broker.net.tls_filter import TLSFilter
+from broker.net.socket_addresses import host_port
+from broker.net.tls.filter import TLSFilter
+from broker.net.tls.settings import TLS
+from broker.net.tls.transport import SecureTransport
 from broker.net.transports import MakeProtocol, StreamTransport
 
 __all__ = [

@@ -11,8 +11,8 @@ import sys
 from typing import Any
 
 from broker.errors import ConnectionDone, ConnectionLost
-from broker.net import dead_peers, forks
-from broker.net.addresses import Address, PipeAddress, UNIXAddress
+from broker.net import forks, tcp_keepalive
+from broker.net.socket_addresses import Address, PipeAddress, UNIXAddress
 
 __all__ = ["SocketFace"]
 
@@ -66,7 +66,7 @@ class SocketFace:
         Nothing happens on a UNIX socket or a pipe: their other end cannot vanish unnoticed.
         """
         if self._has_options():
-            dead_peers.watch(self._socket(), silence, patience)
+            tcp_keepalive.watch(self._socket(), silence, patience)
 
     def _give_back(self) -> None:
         """Give up this process's copy of the socket, where there is a socket."""

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.net.tls_records import RecordCounter
+from broker.net.tls.records import RecordCounter
 
 
 def record(size: int) -> bytes:

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from broker.addresses import (
+from broker.errors import ConfigError
+from broker.net.schemes import (
     Command,
     HostPort,
     SocketPath,
@@ -15,7 +16,6 @@ from broker.addresses import (
     is_private,
     parse_address,
 )
-from broker.errors import ConfigError
 
 
 @pytest.mark.parametrize(

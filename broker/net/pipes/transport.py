@@ -28,7 +28,7 @@ from functools import partial
 from typing import Any
 
 from broker.net import forks
-from broker.net.addresses import PipeAddress
+from broker.net.socket_addresses import PipeAddress
 from broker.net.transports import HIGH_WATER, MakeProtocol, StreamTransport
 
 __all__ = ["PipePair", "PipeReader", "PipeTransport", "PipeWriter"]

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from broker.errors import ConnectError, ConnectionAborted, ConnectionDone, ConnectionLost
-from broker.net.addresses import PipeAddress
-from broker.net.children import Child, connect_command
+from broker.net.pipes.children import Child, connect_command
+from broker.net.socket_addresses import PipeAddress
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 

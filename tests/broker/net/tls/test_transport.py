@@ -13,9 +13,9 @@ from OpenSSL import SSL, crypto
 
 from broker.errors import ConnectionAborted, ConnectionDone, ConnectionLost, TLSError
 from broker.net import transports
-from broker.net.streams import bind_stream, connect_stream, start_accepting
-from broker.net.tls import TLS
-from broker.net.tls_filter import TLSFilter
+from broker.net.sockets import bind_stream, connect_stream, start_accepting
+from broker.net.tls.filter import TLSFilter
+from broker.net.tls.settings import TLS
 from broker.net.transports import HIGH_WATER
 
 MEBIBYTE = 1 << 20

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from twisted.internet.abstract import FileDescriptor
 
-from broker.net.backlog import TwistedBacklog
+from broker.net.twisted_transport import TwistedBacklog
 
 MUCH = b"x" * 100_000
 

@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from broker.errors import ConfigError
-from broker.net.tls import TLS
-from broker.net.verdict import pin_of
+from broker.net.tls.settings import TLS
+from broker.net.tls.verify import pin_of
 
 
 def shake_hands(client: TLS, server: TLS) -> bool:

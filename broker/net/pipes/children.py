@@ -19,8 +19,8 @@ from typing import Any
 
 from broker.errors import ConnectError, ConnectionLost
 from broker.net import forks
-from broker.net.addresses import PipeAddress
-from broker.net.pipes import PipePair, PipeTransport
+from broker.net.pipes.transport import PipePair, PipeTransport
+from broker.net.socket_addresses import PipeAddress
 from broker.net.transports import MakeProtocol
 
 __all__ = ["Child", "CommandTransport", "connect_command"]

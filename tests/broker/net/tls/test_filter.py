@@ -11,10 +11,10 @@ from certificates import Authority, Pair
 from OpenSSL import SSL
 
 from broker.errors import TLSError
-from broker.net import tls
-from broker.net.tls import TLS
-from broker.net.tls_filter import MAX_HANDSHAKE, TLSFilter
-from broker.net.verdict import pin_of
+from broker.net.tls import settings
+from broker.net.tls.filter import MAX_HANDSHAKE, TLSFilter
+from broker.net.tls.settings import TLS
+from broker.net.tls.verify import pin_of
 
 DAY = datetime.timedelta(days=1)
 
@@ -88,7 +88,7 @@ def link(client_tls: TLS, server_tls: TLS) -> Link:
 @pytest.fixture
 def any_dates(monkeypatch: pytest.MonkeyPatch) -> None:
     """Servers whose certificates have expired since they were started."""
-    monkeypatch.setattr(tls, "_check_dates", lambda *args: None)
+    monkeypatch.setattr(settings, "_check_dates", lambda *args: None)
 
 
 def server_of(pair: Pair, **kw: Any) -> TLSFilter:
@@ -244,8 +244,8 @@ def test_client_certificate(authority: Authority, pair: Pair) -> None:
 def test_client_without_certificate(authority: Authority, pair: Pair, version: int) -> None:
     """A client that has none learns that the server requires one, in TLS 1.2 and 1.3."""
     tls = TLS.client(ca=authority.ca_path)
-    tls._live.current().set_max_proto_version(version)
-    link = Link(tls.filter("localhost"), server_of(pair, client_ca=authority.ca_path)).carry()
+    settings._live.current().set_max_proto_version(version)
+    link = Link(settings.filter("localhost"), server_of(pair, client_ca=authority.ca_path)).carry()
     assert link.errors == (
         "server requires a client certificate",
         "client has shown no certificate",
@@ -277,7 +277,7 @@ def test_verified_chain(authority: Authority, pair: Pair) -> None:
     tls = TLS.client(ca=authority.ca_path, certificate=alice.certificate_path, key=alice.key_path)
     server = server_of(pair, client_ca=authority.ca_path)
     assert server.verified_chain == ()
-    link = Link(tls.filter("localhost"), server).carry()
+    link = Link(settings.filter("localhost"), server).carry()
     assert server.verified_chain == (alice.certificate, authority.certificate)
     assert link.client.verified_chain == (pair.certificate, authority.certificate)
 
@@ -291,7 +291,7 @@ def test_no_chain_that_others_have_verified(authority: Authority, pair: Pair) ->
     context.use_privatekey(pair.key)
     context.set_verify(SSL.VERIFY_PEER, lambda *arguments: True)
     server = TLSFilter.from_context(context, server=True)
-    Link(tls.filter("localhost"), server).carry()
+    Link(settings.filter("localhost"), server).carry()
     assert server.peer_certificate == alice.certificate
     assert server.verified_chain == ()
 
@@ -304,7 +304,7 @@ def test_a_client_that_need_not_show_one(client_tls: TLS, authority: Authority, 
     assert (link.server.handshake_done, link.server.verified_chain) == (True, ())
     wrong = authority.issue(["alice"])
     tls = TLS.client(ca=authority.ca_path, certificate=wrong.certificate_path, key=wrong.key_path)
-    link = Link(tls.filter("localhost"), server_of(pair, **optional)).carry()
+    link = Link(settings.filter("localhost"), server_of(pair, **optional)).carry()
     assert link.errors[1] == "certificate of alice may not be used for this end of a connection"
 
 
@@ -437,7 +437,7 @@ def test_oversized_handshake(server_tls: TLS) -> None:
 @pytest.mark.row("D-handshake")
 def test_slow_handshake_is_counted(server_tls: TLS, monkeypatch: pytest.MonkeyPatch) -> None:
     """Bytes that complete nothing are counted, whatever OpenSSL thinks of them."""
-    monkeypatch.setattr("broker.net.tls_filter.MAX_HANDSHAKE", 10)
+    monkeypatch.setattr("broker.net.tls.filter.MAX_HANDSHAKE", 10)
     server = server_tls.filter()
     assert server.receive(b"\x16\3\1\x10\0\1") == b""
     with pytest.raises(TLSError, match=r"^peer sent 10 bytes of handshake"):

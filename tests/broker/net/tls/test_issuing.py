@@ -13,7 +13,7 @@ from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 
-from broker.net.issuing import (
+from broker.net.tls.issuing import (
     Issued,
     alternative_name,
     make_authority,
@@ -21,7 +21,7 @@ from broker.net.issuing import (
     make_server,
     write_file,
 )
-from broker.net.tls import TLS
+from broker.net.tls.settings import TLS
 
 DAY = datetime.timedelta(days=1)
 

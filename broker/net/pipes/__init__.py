@@ -1,0 +1,1 @@
+"""Pipes and child processes as stream connections."""

@@ -1,0 +1,1 @@
+"""TLS: settings, certificates, and the filter between a socket and a protocol."""
