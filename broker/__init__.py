@@ -101,7 +101,9 @@ if TYPE_CHECKING:
     from broker.admission import realm
     from broker.authorisation import allow
     from broker.client import Connect, connect
-    from broker.connection import Broker
+    from broker.connection.broker import Broker
+    from broker.connection.connection import Connection
+    from broker.connection.peer import Call, Peer, current_call
     from broker.core.policy import PUBLISHED, STRICT, Policy
     from broker.core.stats import Stats
     from broker.errors import (
@@ -155,9 +157,7 @@ if TYPE_CHECKING:
     from broker.flavors.referenceable import Referenceable, Root
     from broker.flavors.subscribers import Delivery, Slow, Subscribers
     from broker.flavors.viewable import Viewable, ViewPoint
-    from broker.handle import Connection
     from broker.net.tls.settings import TLS
-    from broker.peer import Call, Peer, current_call
     from broker.server import Serve, Server, serve
     from broker.timeouts import timeout
     from broker.transient import is_transient
@@ -165,7 +165,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "broker.client": "Connect connect",
-    "broker.connection": "Broker",
+    "broker.connection.broker": "Broker",
     "broker.core.policy": "PUBLISHED STRICT Policy",
     "broker.core.stats": "Stats",
     "broker.errors": (
@@ -186,11 +186,11 @@ _HOMES = {
     "broker.flavors.referenceable": "Referenceable Root",
     "broker.flavors.subscribers": "Delivery Slow Subscribers",
     "broker.flavors.viewable": "ViewPoint Viewable",
-    "broker.handle": "Connection",
+    "broker.connection.connection": "Connection",
     "broker.admission": "realm",
     "broker.authorisation": "allow",
     "broker.net.tls.settings": "TLS",
-    "broker.peer": "Call Peer current_call",
+    "broker.connection.peer": "Call Peer current_call",
     "broker.server": "Serve Server serve",
     "broker.timeouts": "timeout",
     "broker.transient": "is_transient",

@@ -19,7 +19,8 @@ from zope.interface import implementer
 
 from broker.attempt import Attempt
 from broker.audit import Audit
-from broker.connection import Broker
+from broker.connection.broker import Broker
+from broker.connection.peer import new_principal
 from broker.core.calls.dispatch import Route
 from broker.core.objects.unopened import opened
 from broker.core.principal import OnBehalf
@@ -36,7 +37,6 @@ from broker.mechanisms import token as token_login
 from broker.mechanisms.answered import answered_only
 from broker.mechanisms.challenge import Challenger
 from broker.mechanisms.mechanism import Mechanism
-from broker.peer import new_principal
 from cred import error as cred_error
 from cred.octets import Text, as_given, to_octets
 from cred.portal import IRealm, Portal

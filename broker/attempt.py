@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from broker.audit import Audit
-from broker.connection import Broker
+from broker.connection.broker import Broker
+from broker.connection.peer import new_principal, peer_of
 from broker.core.principal import OnBehalf, current_principal
 from broker.defer import CancelledError, Deferred, maybeDeferred
 from broker.errors import Error, ServerBusy
@@ -16,7 +17,6 @@ from broker.failure import Failure
 from broker.guard import Guard, Origin, account_of
 from broker.live_logins import Occupant, Visitor
 from broker.net.socket_addresses import source_of
-from broker.peer import new_principal, peer_of
 from cred.error import LoginFailed, Unauthorized, UnauthorizedLogin, wrong_login
 from cred.octets import Text
 from cred.workers import QueueFull

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from broker.connection.peer import current_call
 from broker.core.calls.dispatch import condition
-from broker.peer import current_call
 from cred.error import Unauthorized
 
 __all__ = ["allow"]

@@ -9,7 +9,8 @@ from collections.abc import Generator
 from types import TracebackType
 from typing import Any
 
-from broker.connection import Broker
+from broker.connection.broker import Broker
+from broker.connection.connection import Connection
 from broker.core.policy import STRICT, Policy
 from broker.defer import Deferred
 from broker.errors import (
@@ -23,7 +24,6 @@ from broker.errors import (
 from broker.flavors.reference import RemoteReference
 from broker.forgotten import warn_never_awaited
 from broker.given import check_given
-from broker.handle import Connection
 from broker.login import fitting_mechanisms, login
 from broker.net.pipes.children import connect_command
 from broker.net.schemes import Command, HostPort, Location, SocketPath, parse_address

@@ -8,13 +8,13 @@ from typing import Any, NamedTuple, Protocol
 
 from zope.interface import classImplements
 
-from broker import journal
-from broker.connection import Broker
+from broker.connection import log
+from broker.connection.broker import Broker
+from broker.connection.peer import Peer
 from broker.core.principal import Principal
 from broker.defer import maybeDeferred
 from broker.errors import LoginExpired
 from broker.net.scheduler import Cancellable, scheduler_for
-from broker.peer import Peer
 from cred.checkers import ANONYMOUS
 from cred.identity import Identity
 from jelly.interfaces import IJellyable
@@ -72,9 +72,9 @@ class Visitor(Protocol):
 class LiveLogins:
     """The logins of one connection that have not been logged out.
 
-    The last of them is what ``broker.peer`` tells. The connection ends when the first of all its
-    logins expires, also of those that have been logged out: what a login has handed out outlives
-    its avatar.
+    The last of them is what ``broker.connection.peer`` tells. The connection ends when the first of
+    all its logins expires, also of those that have been logged out: what a login has handed out
+    outlives its avatar.
 
     Args:
         broker: the server's side of the connection.
@@ -182,7 +182,7 @@ class LiveLogins:
     def _expire(self) -> None:
         """End the connection in good order; nothing that the peer asks from now on is done."""
         broker = self._broker
-        journal.expired(broker, LoginExpired(_EXPIRED))
+        log.expired(broker, LoginExpired(_EXPIRED))
         broker.session.drain()
         broker.say_goodbye("expired", _EXPIRED)
         broker.transport.loseConnection()

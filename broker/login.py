@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from broker.connection import Broker
+from broker.connection.broker import Broker
 from broker.defer import Deferred, maybeDeferred
 from broker.errors import RemoteError, ServerBusy, ServerDraining, TooManyAttempts, WrongType
 from broker.failure import Failure

@@ -12,7 +12,8 @@ from types import ModuleType
 from typing import Any
 
 from broker.admission import root_of
-from broker.connection import Broker
+from broker.connection.broker import Broker
+from broker.connection.local_tables import Local
 from broker.core.policy import PUBLISHED
 from broker.defer import Deferred, fail, succeed
 from broker.errors import (
@@ -46,7 +47,6 @@ from broker.flavors.reference import RemoteMethod, RemoteReference
 from broker.flavors.referenceable import Referenceable, Root, Serializable
 from broker.flavors.viewable import Viewable, ViewPoint
 from broker.interfaces import IPBRoot, IPerspective
-from broker.local_tables import Local
 from broker.login import fitting_mechanisms, login
 from broker.mechanisms.challenge import IUsernameMD5Password
 from broker.mechanisms.mechanism import has_password

@@ -8,13 +8,13 @@ from functools import partial
 from typing import Any
 
 from broker.admission import LoginRoot
-from broker.budget import Budget
-from broker.connection import Broker
+from broker.connection.broker import Broker
+from broker.connection.budget import Budget
+from broker.connection.turns import Turns
 from broker.core.policy import Policy
 from broker.errors import PBConnectionLost
 from broker.lobby import Lobby, Refusal
 from broker.net.log_throttle import Ration
-from broker.turns import Turns
 
 __all__ = ["Reception"]
 

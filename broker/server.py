@@ -17,12 +17,12 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from broker.admission import root_of
-from broker.connection import Broker
+from broker.connection.broker import Broker
+from broker.connection.connection import Connection
 from broker.core.policy import STRICT, Policy
 from broker.errors import ConfigError, WrongType
 from broker.forgotten import warn_never_awaited
 from broker.given import check_given
-from broker.handle import Connection
 from broker.net import forks
 from broker.net.listener import Listener
 from broker.net.scheduler import LoopScheduler

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from broker.errors import ConfigError
 
 if TYPE_CHECKING:
-    from broker.connection import Broker
+    from broker.connection.broker import Broker
 
 __all__ = ["DRAIN", "checked_drain", "close_all", "drained", "until_told"]
 

@@ -11,8 +11,8 @@ ROOT = Path(__file__).parents[1]
 TESTED_ELSEWHERE = {
     "broker/core/host.py": "what a session asks of the room above; each session test has one",
     "broker/core/events.py": "records without behaviour; every session test reads them",
-    "broker/doors.py": "the published half of the pump: tests/broker/test_connection.py",
-    "broker/journal.py": "what the pump logs: tests/broker/test_connection.py",
+    "broker/connection/published.py": "the published half of the pump: tests/broker/connection/test_broker.py",
+    "broker/connection/log.py": "what the pump logs: tests/broker/connection/test_broker.py",
     "broker/flavors/paging.py": "tests/interop/test_field.py, and the recorded conversations",
     "jelly/interfaces.py": "declarations: tests/jelly/test_bases.py",
     "jelly/vocabulary.py": "a table that is recorded: tests/jelly/test_vectors.py",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from broker.connection import Broker
+from broker.connection.broker import Broker
 from broker.defer import Deferred
 from broker.flavors.reference import RemoteReference
 from broker.mechanisms.mechanism import Connected, Door, Mechanism, no_login

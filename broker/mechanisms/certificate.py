@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from cryptography import x509
 from zope.interface import implementer
 
-from broker.connection import Broker
+from broker.connection.broker import Broker
 from broker.defer import Deferred
 from broker.flavors.reference import RemoteReference
 from broker.mechanisms.mechanism import Connected, Door, Mechanism

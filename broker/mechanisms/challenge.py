@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from zope.interface import implementer
 
-from broker.connection import Broker
+from broker.connection.broker import Broker
 from broker.core.calls.dispatch import Route
 from broker.defer import Deferred
 from broker.flavors.reference import RemoteReference

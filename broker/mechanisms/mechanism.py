@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar, Protocol
 
-from broker.connection import Broker
+from broker.connection.broker import Broker
 from broker.core.principal import OnBehalf
 from broker.defer import Deferred
 from broker.errors import NoSuchMethod

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 from zope.interface import implementer
 
-from broker.connection import Broker
+from broker.connection.broker import Broker
 from broker.core.calls.dispatch import Route
 from broker.core.principal import OnBehalf
 from broker.defer import Deferred, maybeDeferred

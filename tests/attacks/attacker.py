@@ -19,7 +19,7 @@ import broker
 import cred
 from broker import pb
 from broker.admission import root_of
-from broker.connection import Broker
+from broker.connection.broker import Broker
 from broker.core.policy import PUBLISHED, STRICT, Policy
 from broker.core.wire.dialects import DIALECTS, NONE, Dialect
 from broker.errors import ConnectionAborted

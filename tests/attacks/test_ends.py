@@ -17,7 +17,7 @@ from peers import Peer
 
 import broker
 from broker import pb
-from broker.budget import Budget
+from broker.connection.budget import Budget
 from broker.core.policy import STRICT
 from broker.errors import ConnectionDone
 from broker.failure import Failure

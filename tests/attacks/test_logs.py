@@ -18,7 +18,7 @@ from memory import BrokerPair, FakeTransport, ManualScheduler
 import broker
 from broker import pb
 from broker.admission import root_of
-from broker.connection import Broker
+from broker.connection.broker import Broker
 from broker.core.policy import Policy
 from broker.defer import Deferred, fail
 from broker.errors import ConnectionAborted

@@ -10,7 +10,7 @@ from memory import FakeTransport, ManualScheduler
 
 import cred
 from broker.admission import root_of
-from broker.connection import Broker
+from broker.connection.broker import Broker
 from broker.core.policy import Policy
 from broker.core.wire.dialects import NONE
 from broker.errors import ConnectionAborted

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from memory import ROOT, BrokerPair
 
-from broker.connection import Broker
+from broker.connection.broker import Broker
 from broker.core.policy import PUBLISHED, STRICT, Policy
 from broker.errors import ConnectionDone
 from broker.failure import Failure

@@ -11,9 +11,9 @@ from ways_in import WaysIn, tokens
 import broker
 import cred
 from broker import pb
+from broker.connection.peer import Peer
 from broker.core.policy import PUBLISHED, STRICT
 from broker.defer import Deferred
-from broker.peer import Peer
 
 STAFF, GUESTS = frozenset({"staff"}), frozenset({"guests"})
 

@@ -6,7 +6,7 @@ from zope.interface.verify import verifyClass, verifyObject
 
 import broker
 from broker.admission import PortalRoot
-from broker.connection import Broker
+from broker.connection.broker import Broker
 from broker.interfaces import IPBRoot, IPerspective
 from cred.portal import Portal
 

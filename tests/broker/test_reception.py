@@ -14,7 +14,7 @@ import broker
 import cred
 from broker import pb
 from broker.admission import root_of
-from broker.connection import Broker
+from broker.connection.broker import Broker
 from broker.core.policy import PUBLISHED, STRICT
 from broker.defer import Deferred
 from broker.errors import ConnectionDone

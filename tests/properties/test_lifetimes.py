@@ -18,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from memory import BrokerPair
 
 import broker
-from broker.connection import Broker
+from broker.connection.broker import Broker
 from broker.core.policy import STRICT
 
 SIDES = st.integers(0, 1)

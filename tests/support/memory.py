@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Any
 
-from broker.connection import Broker
+from broker.connection.broker import Broker
 from broker.core.events import CallPending, Event
 from broker.core.policy import STRICT, Policy
 from broker.core.session import Session

@@ -13,7 +13,7 @@ from ways_in import WaysIn
 import broker
 import cred
 from broker.admission import PortalRoot
-from broker.connection import Broker
+from broker.connection.broker import Broker
 from broker.core.policy import PUBLISHED, STRICT
 from broker.flavors.referenceable import Root
 from broker.mechanisms import MECHANISMS

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from broker.client import Connect
-from broker.connection import Broker
+from broker.connection.broker import Broker
 from broker.core.policy import Policy
 from broker.server import Server
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from broker.connection import Broker
+from broker.connection.broker import Broker
 
 __all__ = ["agreement", "leftovers", "timers_of"]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import broker
 from broker import pb
-from broker.connection import Broker
+from broker.connection.broker import Broker
 from broker.defer import CancelledError, Deferred
 from broker.errors import (
     CallTimeout,

@@ -15,7 +15,7 @@ import weakref
 from typing import Any
 
 import broker
-from broker.connection import Broker
+from broker.connection.broker import Broker
 from broker.errors import ConnectionRefusedError
 from broker.net.transports import StreamTransport
 from cred.checkers import AllowAnonymousAccess, InMemoryUsernamePasswordDatabaseDontUse

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from broker.connection import Broker
+from broker.connection.broker import Broker
 
 __all__ = ["Sample", "give_back", "in_use", "measure", "resident"]
 

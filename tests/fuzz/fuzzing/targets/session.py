@@ -12,7 +12,7 @@ from typing import Any
 from memory import FakeTransport, ManualScheduler
 
 from broker import errors
-from broker.connection import Broker
+from broker.connection.broker import Broker
 from broker.core.policy import PUBLISHED, STRICT, Policy
 from broker.core.session import Session
 from broker.errors import ConnectionDone

@@ -7,7 +7,7 @@ from asyncio import _get_running_loop
 from collections.abc import Callable
 from typing import Any
 
-from broker import journal
+from broker.connection import log
 from broker.core.calls.due import DEADLINE
 from broker.core.calls.incoming import DRAINING
 from broker.core.objects.whereabouts import name_argument
@@ -266,7 +266,7 @@ class Calls:
     def _note_unsent(self, name: str, error: BaseException) -> None:
         """Count and log a call without an answer that cannot be sent."""
         self._session.stats.sends_dropped += 1
-        journal.unsent(self._session.host, name, error)
+        log.unsent(self._session.host, name, error)
 
     def _drop(self, name: str | bytes) -> None:
         """Count a call without an answer that cannot be made; log the first to a draining peer."""
@@ -274,7 +274,7 @@ class Calls:
         stats.sends_dropped += 1
         if self.is_refused and stats.sends_dropped == 1:
             text = name.decode("utf-8") if isinstance(name, bytes) else name
-            journal.not_sent(self._session.host, text)
+            log.not_sent(self._session.host, text)
 
     def _milliseconds_until(self, ends: float) -> int | None:
         left = ends - self.now()

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from broker import journal
+from broker.connection import log
 from broker.core.objects.translator import Translator
 from broker.core.policy import Policy
 from broker.core.session import Session
@@ -59,7 +59,7 @@ class Ending:
             has_more = self._hear()
 
         # An exception of an application's hook ends this turn only.
-        journal.guard(self._owner, hear)
+        log.guard(self._owner, hear)
         if has_more and waited:
             self._scheduler.soon(self.take_turn)
             return
@@ -90,7 +90,7 @@ def forget_frames(error: BaseException) -> None:
 def end_caches(owner: Any, translator: Translator) -> None:
     """Tell the caches of both sides that their connection has ended."""
     for entry in translator.published.clear():
-        journal.guard(owner, entry.stop)
+        log.guard(owner, entry.stop)
     for cache in translator.held.clear():
         # Guarded: its class may have a ``__setattr__`` of its own.
-        journal.guard(owner, partial(setattr, cache, "broker", None))
+        log.guard(owner, partial(setattr, cache, "broker", None))

@@ -17,7 +17,7 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure as TwistedFailure
 from twisted.spread import pb as twisted_pb
 
-from broker.connection import Broker
+from broker.connection.broker import Broker
 from broker.core.policy import PUBLISHED, STRICT, published_policy
 from broker.core.wire.dialects import PB
 from broker.defer import CancelledError, Deferred

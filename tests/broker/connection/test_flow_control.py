@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from memory import FakeTransport
 
+from broker.connection.flow_control import Flow
+from broker.connection.reading import Reading
 from broker.core.policy import STRICT
 from broker.core.stats import Stats
-from broker.flow import Flow
-from broker.reading import Reading
 
 POLICY = STRICT.but(high_water=100, max_unsent=1000)
 

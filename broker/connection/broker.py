@@ -12,9 +12,17 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from broker import journal
-from broker.arrival import Arrival
-from broker.calls import Calls
+from broker.connection import log
+from broker.connection.connection import Connection
+from broker.connection.ending import Ending, end_caches, forget_frames
+from broker.connection.peer import CURRENT_CALL, Call, Peer
+from broker.connection.pending_calls import Calls
+from broker.connection.published import Doors
+from broker.connection.pump import Pump
+from broker.connection.running_methods import Results
+from broker.connection.watchdogs.keepalive import Keepalive
+from broker.connection.watchdogs.message import Arrival
+from broker.connection.watchdogs.setup import Expectations
 from broker.core.calls.dispatch import (
     Route,
     call_method,
@@ -38,26 +46,18 @@ from broker.core.policy import Policy, published_policy
 from broker.core.session import Session
 from broker.core.wire.messages import ObjectId
 from broker.defer import Deferred
-from broker.doors import Doors
-from broker.ending import Ending, end_caches, forget_frames
 from broker.errors import (
     EncodeError,
     LoginExpired,
     PBConnectionLost,
 )
-from broker.expectations import Expectations
 from broker.failure import Failure
 from broker.flavors.failures import CopiedFailure, shown_error
 from broker.flavors.reference import RemoteReference
-from broker.handle import Connection
-from broker.keepalive import Keepalive
 from broker.net import forks, tcp_keepalive
 from broker.net.log_throttle import OWN, Ration
 from broker.net.scheduler import Scheduler, TwistedScheduler, scheduler_for
 from broker.net.twisted_transport import TwistedBacklog
-from broker.peer import CURRENT_CALL, Call, Peer
-from broker.pump import Pump
-from broker.results import Results
 from jelly.atoms import Expression
 from jelly.security import Security
 from jelly.unjellier import Row, Unjellier
@@ -257,7 +257,7 @@ class Broker(Doors):
         notifiers = self.disconnects if was_connected else self.failures
         self.connects, self.disconnects, self.failures = [], [], []
         for notifier in notifiers:
-            journal.guard(self, notifier)
+            log.guard(self, notifier)
         translator.exports.clear()
         translator.imports.clear()
         self._tell_idle()
@@ -294,7 +294,7 @@ class Broker(Doors):
             return
         if limit:
             self.session.stats.count(limit)
-        is_told = journal.closed(self, error)
+        is_told = log.closed(self, error)
         self.cut(error, str(error) if is_told else "internal error")
 
     def cut(self, error: Exception, text: str) -> None:
@@ -422,7 +422,7 @@ class Broker(Doors):
         # What waits for a failure to connect would hold its own as long as the connection lasts.
         self.failures = []
         for notifier in notifiers:
-            journal.guard(self, notifier)
+            log.guard(self, notifier)
         if hasattr(self.factory, "clientConnectionMade"):
             self.factory.clientConnectionMade(self)
 
@@ -436,7 +436,7 @@ class Broker(Doors):
             self._results.cancel_call(event.ticket)
 
     def _on_peer_leaves(self, event: PeerLeaves) -> None:
-        journal.peer_leaves(self, event)
+        log.peer_leaves(self, event)
         self.calls.is_open = False
         was_draining, self.calls.is_refused = self.calls.is_refused, event.code == "draining"
         if self._fault is None or was_draining:
@@ -447,10 +447,10 @@ class Broker(Doors):
             )
 
     def _on_raised(self, event: CallRaised) -> None:
-        journal.call_raised(self, event)
+        log.call_raised(self, event)
 
     def _on_misunderstood(self, event: Misunderstood) -> None:
-        journal.misunderstood(self, event.command)
+        log.misunderstood(self, event.command)
 
     def handle_message(self, route: Route, name: str, args: Expression, kw: Expression) -> Any:
         """Call a method with a peer's expressions, and return the expression of the result.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from memory import ManualScheduler
 
-from broker.keepalive import Keepalive
+from broker.connection.watchdogs.keepalive import Keepalive
 
 
 class Line:

@@ -10,11 +10,11 @@ import pytest
 from memory import BrokerPair
 from twisted.internet import defer as twisted_defer
 
+from broker.connection.peer import current_call
 from broker.core.policy import PUBLISHED, STRICT, Policy
 from broker.defer import Deferred, fail, succeed
 from broker.flavors.referenceable import Root
 from broker.net.scheduler import LoopScheduler
-from broker.peer import current_call
 
 
 class House(Root):

@@ -10,8 +10,10 @@ from collections.abc import Callable
 from contextvars import copy_context
 from typing import Any, ClassVar
 
-from broker import journal
-from broker.calls import Calls
+from broker.connection import log
+from broker.connection.local_tables import LocalCleanup, LocalIds, LocalObjects
+from broker.connection.peer import Peer
+from broker.connection.pending_calls import Calls
 from broker.core.principal import Principal, view_of
 from broker.core.session import Session
 from broker.core.wire import messages
@@ -19,10 +21,8 @@ from broker.core.wire.messages import ObjectId
 from broker.defer import Deferred, maybeDeferred
 from broker.errors import DeadReferenceError
 from broker.flavors.reference import RemoteReference
-from broker.local_tables import LocalCleanup, LocalIds, LocalObjects
 from broker.net.log_throttle import Ration
 from broker.net.twisted_transport import TwistedBacklog
-from broker.peer import Peer
 from jelly.atoms import Expression
 from jelly.errors import ProtocolError
 from jelly.unjellier import Unjellier
@@ -322,7 +322,7 @@ class Doors:
     def notifyOnConnect(self, notifier: Callable[[], object]) -> None:
         """Have ``notifier()`` called when calls can be made; now, if they can (published)."""
         if self.session.dialect is not None:
-            journal.guard(self, _callable(notifier))
+            log.guard(self, _callable(notifier))
         else:
             self.connects.append(_callable(notifier))
 

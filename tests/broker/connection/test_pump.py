@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from memory import BrokerPair, ManualScheduler
 
-from broker import journal
+from broker.connection import log
 from broker.core.policy import STRICT
 from broker.defer import Deferred
 from broker.errors import ConnectionDone
@@ -190,7 +190,7 @@ def test_what_is_logged_of_methods_is_rationed(caplog: Any) -> None:
     """The warning of a connection counts as all its records do, and is one printable line."""
     pair = BrokerPair(Slow(0.0))
     for _ in range(1000):
-        journal.blocked(pair.server, "x\n" * 100, 1, 2.0)
+        log.blocked(pair.server, "x\n" * 100, 1, 2.0)
     assert 0 < len(caplog.records) < 300
     assert all(record.getMessage().isprintable() for record in caplog.records)
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from memory import BrokerPair
 
+from broker.connection.local_tables import Local
 from broker.core.policy import PUBLISHED
 from broker.flavors.referenceable import Referenceable, Root
-from broker.local_tables import Local
 
 
 class Giver(Root):

@@ -12,8 +12,8 @@ from broker.core.principal import Principal
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
 
-    from broker.connection import Broker
-    from broker.handle import Connection
+    from broker.connection.broker import Broker
+    from broker.connection.connection import Connection
 
 __all__ = ["CURRENT_CALL", "Call", "Peer", "current_call", "new_principal", "peer_of"]
 

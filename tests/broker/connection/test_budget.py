@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from memory import ManualScheduler
 
-from broker.budget import SMALL, Budget, Share
+from broker.connection.budget import SMALL, Budget, Share
 
 MB = 1 << 20
 

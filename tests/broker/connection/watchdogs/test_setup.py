@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from memory import ManualScheduler
 
+from broker.connection.watchdogs.setup import Expectations
 from broker.errors import PBConnectionLost
-from broker.expectations import Expectations
 
 
 @pytest.fixture

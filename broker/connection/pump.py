@@ -12,16 +12,16 @@ import contextlib
 from collections.abc import Callable
 from typing import Any
 
-from broker import journal
-from broker.budget import SMALL, Budget, Share
+from broker.connection import log
+from broker.connection.budget import SMALL, Budget, Share
+from broker.connection.flow_control import Flow
+from broker.connection.reading import Reading
+from broker.connection.turns import Turns
+from broker.connection.watchdogs.write_stall import Patience
 from broker.core.policy import Policy
 from broker.core.session import Session
 from broker.errors import ProtocolError
-from broker.flow import Flow
 from broker.net.scheduler import Scheduler
-from broker.patience import Patience
-from broker.reading import Reading
-from broker.turns import Turns
 
 __all__ = ["Pump"]
 
@@ -206,7 +206,7 @@ class Pump:
         """
         session = self._session
         if session.callee.last_name:
-            journal.blocked(session.host, session.callee.last_name, max(1, calls), seconds)
+            log.blocked(session.host, session.callee.last_name, max(1, calls), seconds)
 
     def ask_for_turn(self) -> None:
         """Have what has come in handled in a turn of the loop that comes soon."""

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from broker.calls import Calls
+from broker.connection.peer import Peer
+from broker.connection.pending_calls import Calls
 from broker.core.calls.due import DEADLINE
 from broker.core.stats import Stats
 from broker.core.wire.broadcast import Notice
@@ -17,7 +18,6 @@ from broker.errors import DeadReferenceError, Error, PBConnectionLost, RemoteErr
 from broker.failure import Failure
 from broker.flavors.failures import CopiedFailure
 from broker.net.log_throttle import Ration
-from broker.peer import Peer
 from jelly.errors import CannotJelly
 
 

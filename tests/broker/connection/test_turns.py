@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from memory import BrokerPair, ManualScheduler
 
+from broker.connection.turns import Turns
 from broker.core.policy import STRICT
 from broker.flavors.referenceable import Root
 from broker.net.scheduler import ImmediateScheduler
-from broker.turns import Turns
 
 TIME = 0.005
 COST = 0.0001

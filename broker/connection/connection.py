@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from broker.connection.peer import Peer
 from broker.core.stats import Stats
 from broker.defer import Deferred
 from broker.flavors.reference import RemoteReference
 from broker.net import forks
-from broker.peer import Peer
 from broker.stopping import DRAIN, checked_drain, close_all, drained, until_told
 
 if TYPE_CHECKING:
-    from broker.connection import Broker
+    from broker.connection.broker import Broker
 
 __all__ = ["Connection"]
 

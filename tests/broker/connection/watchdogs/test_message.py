@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from memory import ManualScheduler
 
-from broker.arrival import Arrival
+from broker.connection.watchdogs.message import Arrival
 from broker.core.policy import STRICT
 
 

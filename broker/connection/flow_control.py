@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from broker.budget import Share
+from broker.connection.budget import Share
+from broker.connection.reading import Reading
+from broker.connection.watchdogs.write_stall import Patience
 from broker.core.policy import Policy
 from broker.core.session import Session
-from broker.patience import Patience
-from broker.reading import Reading
 
 __all__ = ["Flow"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from memory import ManualScheduler
 
+from broker.connection.watchdogs.write_stall import Patience
 from broker.core.policy import STRICT
 from broker.core.stats import Stats
-from broker.patience import Patience
 
 CAP = STRICT.max_unsent
 

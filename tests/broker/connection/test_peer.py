@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from memory import BrokerPair
 
+from broker.connection.peer import CURRENT_CALL, Call, Peer, current_call
 from broker.flavors.referenceable import Root
-from broker.peer import CURRENT_CALL, Call, Peer, current_call
 
 
 class House(Root):

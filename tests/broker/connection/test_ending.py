@@ -11,7 +11,7 @@ import pytest
 from attacker import Speaker, Target, Victim, binds
 from memory import BrokerPair, FakeTransport, ManualScheduler
 
-from broker.connection import Broker
+from broker.connection.broker import Broker
 from broker.core.policy import STRICT
 from broker.errors import ConnectionDone, ConnectionLost
 from broker.failure import Failure

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from memory import FakeTransport, ManualScheduler
 
-from broker.reading import Reading
+from broker.connection.reading import Reading
 
 
 def test_it_tells_how_long_nothing_was_read() -> None:

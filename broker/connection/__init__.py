@@ -1,0 +1,1 @@
+"""One session on one transport, with Deferreds."""

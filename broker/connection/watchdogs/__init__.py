@@ -1,0 +1,1 @@
+"""Watchdogs: each ends a connection on which something does not come in time."""
