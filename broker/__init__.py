@@ -98,8 +98,6 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from broker.admission import realm
-    from broker.authorisation import allow
     from broker.client import Connect, connect
     from broker.connection.broker import Broker
     from broker.connection.connection import Connection
@@ -157,6 +155,8 @@ if TYPE_CHECKING:
     from broker.flavors.referenceable import Referenceable, Root
     from broker.flavors.subscribers import Delivery, Slow, Subscribers
     from broker.flavors.viewable import Viewable, ViewPoint
+    from broker.login.groups import allow
+    from broker.login.server import realm
     from broker.net.tls.settings import TLS
     from broker.server import Serve, Server, serve
     from broker.timeouts import timeout
@@ -187,8 +187,8 @@ _HOMES = {
     "broker.flavors.subscribers": "Delivery Slow Subscribers",
     "broker.flavors.viewable": "ViewPoint Viewable",
     "broker.connection.connection": "Connection",
-    "broker.admission": "realm",
-    "broker.authorisation": "allow",
+    "broker.login.server": "realm",
+    "broker.login.groups": "allow",
     "broker.net.tls.settings": "TLS",
     "broker.connection.peer": "Call Peer current_call",
     "broker.server": "Serve Server serve",

@@ -24,7 +24,7 @@ from broker.errors import (
 from broker.flavors.reference import RemoteReference
 from broker.forgotten import warn_never_awaited
 from broker.given import check_given
-from broker.login import fitting_mechanisms, login
+from broker.login.client import fitting_mechanisms, login
 from broker.net.pipes.children import connect_command
 from broker.net.schemes import Command, HostPort, Location, SocketPath, parse_address
 from broker.net.sockets import connect_stream, connect_unix

@@ -11,7 +11,6 @@ from collections import Counter
 from types import ModuleType
 from typing import Any
 
-from broker.admission import root_of
 from broker.connection.broker import Broker
 from broker.connection.local_tables import Local
 from broker.core.policy import PUBLISHED
@@ -47,11 +46,12 @@ from broker.flavors.reference import RemoteMethod, RemoteReference
 from broker.flavors.referenceable import Referenceable, Root, Serializable
 from broker.flavors.viewable import Viewable, ViewPoint
 from broker.interfaces import IPBRoot, IPerspective
-from broker.login import fitting_mechanisms, login
-from broker.mechanisms.challenge import IUsernameMD5Password
-from broker.mechanisms.mechanism import has_password
+from broker.login.accept import Reception
+from broker.login.client import fitting_mechanisms, login
+from broker.login.mechanisms.challenge import IUsernameMD5Password
+from broker.login.mechanisms.mechanism import has_password
+from broker.login.server import root_of
 from broker.reactor.protocol import ClientFactory, ServerFactory
-from broker.reception import Reception
 from cred.challenges import challenge, respond
 from cred.credentials import Anonymous, IAnonymous, UsernamePassword
 from jelly import (

@@ -16,13 +16,14 @@ from typing import Any
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from broker.admission import root_of
 from broker.connection.broker import Broker
 from broker.connection.connection import Connection
 from broker.core.policy import STRICT, Policy
 from broker.errors import ConfigError, WrongType
 from broker.forgotten import warn_never_awaited
 from broker.given import check_given
+from broker.login.accept import Reception
+from broker.login.server import root_of
 from broker.net import forks
 from broker.net.listener import Listener
 from broker.net.scheduler import LoopScheduler
@@ -30,7 +31,6 @@ from broker.net.schemes import Command, HostPort, Location, SocketPath, parse_ad
 from broker.net.sockets import bind_stream, bind_unix, start_accepting
 from broker.net.tls.settings import TLS
 from broker.printable import printable, text_of_value
-from broker.reception import Reception
 from broker.stopping import DRAIN, checked_drain, close_all, drained, until_told
 from cred.portal import Portal
 

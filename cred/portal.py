@@ -54,7 +54,7 @@ class Realm(Protocol):
 # The text of an error has the names that Twisted's has.
 _PUBLISHED_MODULES = {
     "cred.interfaces": "twisted.cred.credentials",
-    "broker.mechanisms.challenge": "twisted.spread.pb",
+    "broker.login.mechanisms.challenge": "twisted.spread.pb",
     "jelly.interfaces": "twisted.spread.interfaces",
 }
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import click
 
 from broker.errors import ConfigError
-from broker.guard import Guard
+from broker.login.throttle import Guard
 from broker.token_bucket import Allowance
 
 __all__ = ["Failures", "guard_of", "read_failures", "write_audit"]

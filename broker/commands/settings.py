@@ -13,7 +13,7 @@ from msgspec import Struct
 from broker.commands.guarding import Failures, guard_of, read_failures
 from broker.core.policy import STRICT, Policy
 from broker.errors import ConfigError
-from broker.guard import Guard
+from broker.login.throttle import Guard
 from broker.net.tls.settings import TLS
 from cred.certificates import CertificateChecker
 from cred.strcred import makeChecker

@@ -11,11 +11,11 @@ from typing import Any
 
 import click
 
-from broker.admission import realm
 from broker.commands.tracing import traceback_of
 from broker.flavors.referenceable import Root
-from broker.guard import Guard
 from broker.interfaces import IPBRoot
+from broker.login.server import realm
+from broker.login.throttle import Guard
 from cred.portal import Portal
 
 __all__ = ["WrongTarget", "load", "served", "show_cause"]

@@ -18,12 +18,12 @@ from memory import FakeTransport, ManualScheduler
 import broker
 import cred
 from broker import pb
-from broker.admission import root_of
 from broker.connection.broker import Broker
 from broker.core.policy import PUBLISHED, STRICT, Policy
 from broker.core.wire.dialects import DIALECTS, NONE, Dialect
 from broker.errors import ConnectionAborted
 from broker.failure import Failure
+from broker.login.server import root_of
 from jelly.codec import Reader
 from jelly.limits import Limits
 from jelly.registry import defaults

@@ -17,15 +17,15 @@ from memory import BrokerPair, FakeTransport, ManualScheduler
 
 import broker
 from broker import pb
-from broker.admission import root_of
 from broker.connection.broker import Broker
 from broker.core.policy import Policy
 from broker.defer import Deferred, fail
 from broker.errors import ConnectionAborted
 from broker.failure import Failure
+from broker.login.accept import Reception
+from broker.login.server import root_of
 from broker.net.log_throttle import OWN
 from broker.net.socket_addresses import IPv4Address
-from broker.reception import Reception
 
 HOSTILE = ["\n", "\x1b[2J", "\u2028", "\x07", "\x9b", "\u202e", "\ud800"]
 MOST = 4096

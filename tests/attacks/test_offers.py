@@ -9,13 +9,13 @@ from attacker import NO_LIMITS, POLICIES, binds, portal, taming
 from memory import FakeTransport, ManualScheduler
 
 import cred
-from broker.admission import root_of
 from broker.connection.broker import Broker
 from broker.core.policy import Policy
 from broker.core.wire.dialects import NONE
 from broker.errors import ConnectionAborted
 from broker.failure import Failure
-from broker.login import login
+from broker.login.client import login
+from broker.login.server import root_of
 
 ALICE = cred.UsernamePassword("alice", "secret")
 

@@ -14,7 +14,7 @@ from zope.interface import implementer
 import broker
 import cred
 from broker import pb
-from broker.login import login
+from broker.login.client import login
 
 ALICE = cred.UsernamePassword("alice", "secret")
 

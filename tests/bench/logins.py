@@ -23,7 +23,7 @@ from typing import Any
 
 import broker
 import cred
-from broker.guard import Guard
+from broker.login.throttle import Guard
 from cred.passwords import Profile, hash_password
 from cred.scram import SCRAM, ScramClient
 from cred.scram_verifier import ScramVerifier

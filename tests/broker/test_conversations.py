@@ -14,7 +14,7 @@ import pytest
 from broker import defer, pb
 from broker.core.wire.dialects import DIALECTS
 from broker.core.wire.handshake import Handshake
-from broker.mechanisms import challenge
+from broker.login.mechanisms import challenge
 from cred import checkers, credentials, portal
 from jelly.codec import Reader
 from jelly.limits import Limits

@@ -5,9 +5,9 @@ from __future__ import annotations
 from zope.interface.verify import verifyClass, verifyObject
 
 import broker
-from broker.admission import PortalRoot
 from broker.connection.broker import Broker
 from broker.interfaces import IPBRoot, IPerspective
+from broker.login.server import PortalRoot
 from cred.portal import Portal
 
 

@@ -14,7 +14,7 @@ import broker
 import cred
 from broker.core.policy import PUBLISHED, STRICT
 from broker.flavors.referenceable import Root
-from broker.login import login
+from broker.login.client import login
 from broker.net.tls.transport import SecureTransport
 from broker.net.transports import StreamTransport
 from cred.credentials import IScramProof, IUsernamePassword

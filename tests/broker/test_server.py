@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import broker
-from broker.admission import PortalRoot
+from broker.login.server import PortalRoot
 from broker.server import Server, serve
 from cred.checkers import AllowAnonymousAccess
 from cred.portal import Portal

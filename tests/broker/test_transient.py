@@ -9,7 +9,7 @@ import pytest
 from broker import errors
 from broker.failure import Failure
 from broker.flavors.failures import CopiedFailure
-from broker.login import LoginPutOff, LoginWhileBusy, LoginWhileDraining
+from broker.login.client import LoginPutOff, LoginWhileBusy, LoginWhileDraining
 from broker.transient import is_transient
 from cred import error as cred_error
 

@@ -13,7 +13,7 @@ from zope.interface import implementer
 import cred
 from broker.core.policy import PUBLISHED, STRICT, Policy
 from broker.errors import TooManyAttempts
-from broker.guard import Guard
+from broker.login.throttle import Guard
 from broker.token_bucket import Allowance
 from cred.challenges import respond
 from cred.checkers import ICredentialsChecker

@@ -9,11 +9,11 @@ from zope.interface import implementer
 
 import broker
 import cred
-from broker.admission import LoginRoot
-from broker.audit import Audit
 from broker.core.policy import STRICT, Policy
-from broker.guard import Guard
-from broker.login import login
+from broker.login.audit import Audit
+from broker.login.client import login
+from broker.login.server import LoginRoot
+from broker.login.throttle import Guard
 from cred.checkers import ICredentialsChecker
 from cred.error import UnauthorizedLogin
 from cred.interfaces import IBearerToken, IClientCertificate, IScramProof

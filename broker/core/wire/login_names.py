@@ -1,8 +1,8 @@
 """The ways to log in, as a server names them in its offer of dialects.
 
-One string behind the dialects: ``login`` and the names of ``broker.mechanisms``, strongest first,
-with a space before each. A client that knows no such string takes it for a dialect that it does not
-speak. Nothing in it is trusted: a client takes of it only what its own policy allows.
+One string behind the dialects: ``login`` and the names of ``broker.login.mechanisms``, strongest
+first, with a space before each. A client that knows no such string takes it for a dialect that it
+does not speak. Nothing in it is trusted: a client takes of it only what its own policy allows.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from click.testing import CliRunner
 import broker
 from broker.commands.guarding import Failures, guard_of, read_failures, write_audit
 from broker.commands.serve import serve
-from broker.guard import Origin
+from broker.login.throttle import Origin
 from broker.token_bucket import Allowance
 from cred.credentials import UsernamePassword
 from cred.error import LoginFailed

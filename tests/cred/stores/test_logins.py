@@ -8,7 +8,7 @@ from postgres import Postgres
 from ways_in import BINDING, ITERATIONS, WaysIn
 
 import cred
-from broker.guard import Guard
+from broker.login.throttle import Guard
 from broker.token_bucket import Allowance
 from cred.passwords import Profile, hash_password
 from cred.scram import SCRAM_PLUS, ScramClient

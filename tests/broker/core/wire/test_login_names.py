@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from broker.core.wire.login_names import LONGEST, read_names, write_names
-from broker.mechanisms import MECHANISMS
+from broker.login.mechanisms import MECHANISMS
 from jelly.errors import ProtocolError
 
 ALL = [mechanism.name for mechanism in MECHANISMS]

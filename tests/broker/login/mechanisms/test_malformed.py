@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from ways_in import WaysIn
 
 import cred
-from broker.admission import LoginRoot
-from broker.audit import Audit
 from broker.core.policy import PUBLISHED, STRICT
 from broker.core.principal import OnBehalf
 from broker.defer import Deferred
-from broker.guard import Guard
+from broker.login.audit import Audit
+from broker.login.server import LoginRoot
+from broker.login.throttle import Guard
 from cred.interfaces import IBearerToken, IScramProof, IUsernamePassword
 from cred.passwords import Profile, hash_password
 from cred.scram import SCRAM, SCRAM_PLUS

@@ -12,7 +12,7 @@ from ways_in import BINDING, WaysIn
 
 import cred
 from broker.errors import ServerBusy, TooManyAttempts
-from broker.guard import Guard
+from broker.login.throttle import Guard
 from broker.net.socket_addresses import IPv4Address
 from broker.token_bucket import Allowance
 from cred.challenges import respond
@@ -246,7 +246,7 @@ def test_a_mechanism_that_raises(
     def broken(door: Any, *shown: Any) -> Any:
         raise TypeError("unhashable type: 'list'")
 
-    monkeypatch.setattr("broker.mechanisms.token.serve", broken)
+    monkeypatch.setattr("broker.login.mechanisms.token.serve", broken)
     room = WaysIn(guard=Guard(connection=Allowance(2, 17.0), clock=lambda: 5.0))
     for _ in range(2):
         assert room.call("loginToken", "x", None).getErrorMessage() == WRONG

@@ -7,15 +7,15 @@ import logging
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from broker.audit import Audit
 from broker.connection.broker import Broker
 from broker.connection.peer import new_principal, peer_of
 from broker.core.principal import OnBehalf, current_principal
 from broker.defer import CancelledError, Deferred, maybeDeferred
 from broker.errors import Error, ServerBusy
 from broker.failure import Failure
-from broker.guard import Guard, Origin, account_of
-from broker.live_logins import Occupant, Visitor
+from broker.login.active_logins import Occupant, Visitor
+from broker.login.audit import Audit
+from broker.login.throttle import Guard, Origin, account_of
 from broker.net.socket_addresses import source_of
 from cred.error import LoginFailed, Unauthorized, UnauthorizedLogin, wrong_login
 from cred.octets import Text
@@ -56,7 +56,7 @@ class Entry(Protocol):
 
 
 class Attempt:
-    """A `broker.mechanisms.mechanism.Door` for one attempt, of one step or several.
+    """A `broker.login.mechanisms.mechanism.Door` for one attempt, of one step or several.
 
     Args:
         entry: where it is made.

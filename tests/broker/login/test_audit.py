@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from broker.audit import Audit
 from broker.errors import TooManyAttempts
 from broker.failure import Failure
+from broker.login.audit import Audit
 from broker.net.socket_addresses import IPv4Address
 from broker.token_bucket import MOST_KEYS
 from cred.error import LoginDenied, LoginUnavailable, UnauthorizedLogin, wrong_login

@@ -15,8 +15,8 @@ from broker.core.calls.dispatch import Route
 from broker.defer import Deferred
 from broker.flavors.reference import RemoteReference
 from broker.flavors.referenceable import Referenceable
-from broker.mechanisms.answered import answered_only
-from broker.mechanisms.mechanism import (
+from broker.login.mechanisms.answered import answered_only
+from broker.login.mechanisms.mechanism import (
     Connected,
     Door,
     Mechanism,

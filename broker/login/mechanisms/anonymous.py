@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from broker.connection.broker import Broker
 from broker.defer import Deferred
 from broker.flavors.reference import RemoteReference
-from broker.mechanisms.mechanism import Connected, Door, Mechanism, no_login
+from broker.login.mechanisms.mechanism import Connected, Door, Mechanism, no_login
 from cred.credentials import Anonymous, IAnonymous
 from cred.error import UnhandledCredentials
 

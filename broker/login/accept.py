@@ -7,13 +7,13 @@ from collections import Counter
 from functools import partial
 from typing import Any
 
-from broker.admission import LoginRoot
 from broker.connection.broker import Broker
 from broker.connection.budget import Budget
 from broker.connection.turns import Turns
 from broker.core.policy import Policy
 from broker.errors import PBConnectionLost
-from broker.lobby import Lobby, Refusal
+from broker.login.pending import Lobby, Refusal
+from broker.login.server import LoginRoot
 from broker.net.log_throttle import Ration
 
 __all__ = ["Reception"]

@@ -14,7 +14,7 @@ from ways_in import BINDING, ITERATIONS, WaysIn
 
 import cred
 from broker.core.policy import PUBLISHED, STRICT, Policy
-from broker.guard import Guard
+from broker.login.throttle import Guard
 from cred.challenges import respond
 from cred.interfaces import IScramProof
 from cred.passwords import Profile, hash_password

@@ -15,15 +15,15 @@ from ways_in import WaysIn
 from zope.interface import implementer
 
 import broker as asyncio_face
-from broker.admission import LoginRoot, PortalRoot, realm
 from broker.core.policy import PUBLISHED, STRICT
 from broker.defer import Deferred, fail
 from broker.errors import RemoteError, ServerBusy, ServerDraining, TooManyAttempts
 from broker.failure import Failure
 from broker.flavors.failures import CopiedFailure
 from broker.flavors.reference import RemoteReference
-from broker.guard import Guard
-from broker.login import login
+from broker.login.client import login
+from broker.login.server import LoginRoot, PortalRoot, realm
+from broker.login.throttle import Guard
 from broker.net.socket_addresses import IPv4Address, UNIXAddress
 from broker.token_bucket import Allowance
 from broker.transient import is_transient

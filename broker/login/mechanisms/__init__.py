@@ -9,13 +9,13 @@ from __future__ import annotations
 from typing import Final
 
 from broker.flavors.failures import register_errors
-from broker.mechanisms.anonymous import ANONYMOUS
-from broker.mechanisms.certificate import CERTIFICATE
-from broker.mechanisms.challenge import CHALLENGE
-from broker.mechanisms.mechanism import Mechanism
-from broker.mechanisms.password import PASSWORD
-from broker.mechanisms.scram import PLAIN, PLUS
-from broker.mechanisms.token import TOKEN
+from broker.login.mechanisms.anonymous import ANONYMOUS
+from broker.login.mechanisms.certificate import CERTIFICATE
+from broker.login.mechanisms.challenge import CHALLENGE
+from broker.login.mechanisms.mechanism import Mechanism
+from broker.login.mechanisms.password import PASSWORD
+from broker.login.mechanisms.scram import PLAIN, PLUS
+from broker.login.mechanisms.token import TOKEN
 from cred import error as cred_error
 
 __all__ = ["MECHANISMS"]

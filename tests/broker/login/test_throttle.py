@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from broker import guard as guard_module
 from broker.errors import TooManyAttempts
-from broker.guard import Guard, Origin, account_of
+from broker.login import throttle as guard_module
+from broker.login.throttle import Guard, Origin, account_of
 from broker.token_bucket import Allowance
 
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from broker.connection.broker import Broker
 from broker.defer import Deferred
 from broker.flavors.reference import RemoteReference
-from broker.mechanisms.mechanism import Connected, Door, Mechanism
+from broker.login.mechanisms.mechanism import Connected, Door, Mechanism
 from cred import error as cred_error
 from cred.credentials import IBearerToken, Token
 from cred.tokens import LONGEST_TOKEN

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from broker.core.policy import STRICT
-from broker.lobby import Lobby, Place, Refusal
+from broker.login.pending import Lobby, Place, Refusal
 from broker.net.socket_addresses import IPv4Address, IPv6Address, PipeAddress, UNIXAddress
 
 

@@ -6,8 +6,8 @@ ServerDraining, which end other calls too, get a subclass of their own for that.
 The offer of a server of ours names the logins that it takes. The client takes the strongest of them
 that fits what it was given and that its own policy allows; that one and no other, whatever comes of
 it. A server whose offer names none is Twisted's, or has no login: it is sent PB's challenge login,
-or PB's login of a guest, and never a call that Twisted does not know. See ``broker.admission`` for
-the other side, ``broker.mechanisms`` for each.
+or PB's login of a guest, and never a call that Twisted does not know. See ``broker.login.server``
+for the other side, ``broker.login.mechanisms`` for each.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from broker.errors import RemoteError, ServerBusy, ServerDraining, TooManyAttemp
 from broker.failure import Failure
 from broker.flavors.received import as_received
 from broker.flavors.reference import RemoteReference
-from broker.mechanisms import MECHANISMS
-from broker.mechanisms.anonymous import ANONYMOUS
-from broker.mechanisms.challenge import CHALLENGE
-from broker.mechanisms.mechanism import Mechanism
+from broker.login.mechanisms import MECHANISMS
+from broker.login.mechanisms.anonymous import ANONYMOUS
+from broker.login.mechanisms.challenge import CHALLENGE
+from broker.login.mechanisms.mechanism import Mechanism
 from cred.credentials import Scram
 from cred.error import LoginFailed
 

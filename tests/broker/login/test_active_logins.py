@@ -14,8 +14,8 @@ from ways_in import WaysIn, tokens
 import cred
 from broker.core.policy import STRICT
 from broker.errors import LoginExpired
-from broker.live_logins import LiveLogins, Occupant
-from broker.login import login
+from broker.login.active_logins import LiveLogins, Occupant
+from broker.login.client import login
 
 NOW = 1_800_000_000.0
 

@@ -13,7 +13,7 @@ import cred
 from broker.core.policy import PUBLISHED, STRICT
 from broker.flavors.reference import RemoteReference
 from broker.flavors.referenceable import Referenceable, Root
-from broker.login import login
+from broker.login.client import login
 from cred.scram import SCRAM, SCRAM_PLUS, ScramClient, ScramServer
 from cred.scram_verifier import ScramVerifier
 

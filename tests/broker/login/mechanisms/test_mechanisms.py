@@ -12,12 +12,12 @@ from ways_in import WaysIn
 
 import broker
 import cred
-from broker.admission import PortalRoot
 from broker.connection.broker import Broker
 from broker.core.policy import PUBLISHED, STRICT
 from broker.flavors.referenceable import Root
-from broker.mechanisms import MECHANISMS
-from broker.mechanisms.certificate import CERTIFICATE
+from broker.login.mechanisms import MECHANISMS
+from broker.login.mechanisms.certificate import CERTIFICATE
+from broker.login.server import PortalRoot
 from cred.credentials import (
     IAnonymous,
     IBearerToken,
@@ -402,7 +402,7 @@ def test_a_client_alone_knows_what_it_is_refused_with() -> None:
     """A program that only connects raises cred's errors, although it never imports a server."""
     program = (
         "import broker.login, sys; from jelly.registry import defaults;"
-        " assert 'broker.admission' not in sys.modules;"
+        " assert 'broker.login.server' not in sys.modules;"
         " print(defaults.declared.errors['twisted.cred.error.UnauthorizedLogin'].__name__)"
     )
     done = subprocess.run(

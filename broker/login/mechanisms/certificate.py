@@ -10,7 +10,7 @@ from zope.interface import implementer
 from broker.connection.broker import Broker
 from broker.defer import Deferred
 from broker.flavors.reference import RemoteReference
-from broker.mechanisms.mechanism import Connected, Door, Mechanism
+from broker.login.mechanisms.mechanism import Connected, Door, Mechanism
 from cred.credentials import ClientCertificate, IClientCertificate
 
 __all__ = ["CERTIFICATE", "serve"]

@@ -2,11 +2,11 @@
 
 Theory of operation. The offer with which the server begins names the ways to log in that it takes
 on this connection. Its root has only login methods: one or two for each way, whose work is done in
-`broker.mechanisms`, and ``mechanisms()``, which tells a client the same that does not read it in
-the offer. Each call of these is an `Attempt`, which asks the guard first and tells the
-audit log after. They all end in ``LoginRoot.admit``, where a checker accepts, and then the realm
-makes the avatar. It is the peer's until the peer drops it, has gone, or its login expires;
-its ``logout`` is called once then.
+`broker.login.mechanisms`, and ``mechanisms()``, which tells a client the same that does not read it
+in the offer. Each call of these is an `Attempt`, which asks the guard first and tells the audit log
+after. They all end in ``LoginRoot.admit``, where a checker accepts, and then the realm makes the
+avatar. It is the peer's until the peer drops it, has gone, or its login expires; its ``logout`` is
+called once then.
 """
 
 from __future__ import annotations
@@ -17,8 +17,6 @@ from typing import Any
 
 from zope.interface import implementer
 
-from broker.attempt import Attempt
-from broker.audit import Audit
 from broker.connection.broker import Broker
 from broker.connection.peer import new_principal
 from broker.core.calls.dispatch import Route
@@ -28,15 +26,17 @@ from broker.defer import Deferred, fail, maybeDeferred, succeed
 from broker.errors import WrongType
 from broker.flavors.avatar import AsReferenceable
 from broker.flavors.referenceable import Referenceable
-from broker.guard import Guard
 from broker.interfaces import IPBRoot, IPerspective, is_root
-from broker.live_logins import LiveLogins, Occupant, Visitor
-from broker.mechanisms import MECHANISMS, anonymous, certificate, challenge, scram
-from broker.mechanisms import password as password_login
-from broker.mechanisms import token as token_login
-from broker.mechanisms.answered import answered_only
-from broker.mechanisms.challenge import Challenger
-from broker.mechanisms.mechanism import Mechanism
+from broker.login.active_logins import LiveLogins, Occupant, Visitor
+from broker.login.audit import Audit
+from broker.login.context import Attempt
+from broker.login.mechanisms import MECHANISMS, anonymous, certificate, challenge, scram
+from broker.login.mechanisms import password as password_login
+from broker.login.mechanisms import token as token_login
+from broker.login.mechanisms.answered import answered_only
+from broker.login.mechanisms.challenge import Challenger
+from broker.login.mechanisms.mechanism import Mechanism
+from broker.login.throttle import Guard
 from cred import error as cred_error
 from cred.octets import Text, as_given, to_octets
 from cred.portal import IRealm, Portal

@@ -13,15 +13,15 @@ from memory import BrokerPair, FakeTransport, ManualScheduler
 import broker
 import cred
 from broker import pb
-from broker.admission import root_of
 from broker.connection.broker import Broker
 from broker.core.policy import PUBLISHED, STRICT
 from broker.defer import Deferred
 from broker.errors import ConnectionDone
 from broker.failure import Failure
-from broker.login import login
+from broker.login.accept import Reception
+from broker.login.client import login
+from broker.login.server import root_of
 from broker.net.socket_addresses import IPv4Address
-from broker.reception import Reception
 from cred.credentials import Anonymous, IAnonymous
 
 HERE = IPv4Address("TCP", "198.51.100.7", 1000)
