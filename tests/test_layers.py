@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 TESTED_ELSEWHERE = {
     "broker/core/host.py": "what a session asks of the room above; each session test has one",
     "broker/core/events.py": "records without behaviour; every session test reads them",
-    "broker/connection/published.py": "the published half of the pump: tests/broker/connection/test_broker.py",
+    "broker/connection/published.py": "half of Broker: tests/broker/connection/test_broker.py",
     "broker/connection/log.py": "what the pump logs: tests/broker/connection/test_broker.py",
     "broker/flavors/paging.py": "tests/interop/test_field.py, and the recorded conversations",
     "jelly/interfaces.py": "declarations: tests/jelly/test_bases.py",

@@ -63,7 +63,7 @@ FEW = [
     Room("twisted.internet.process", "broker.reactor.process", of_reactor=True),
     Room("twisted.internet.selectreactor", "broker.reactor.selectreactor", of_reactor=True),
     Room("twisted.internet.unix", "broker.reactor.unix", of_reactor=True),
-    Room("twisted.python.threadpool", "broker.reactor.thread_pool", of_reactor=True),
+    Room("twisted.python.threadpool", "broker.reactor.threadpool", of_reactor=True),
 ]
 """The modules of which programs use a name or two, which have a home here; the rest has none."""
 

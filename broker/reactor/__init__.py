@@ -19,9 +19,9 @@ from typing import Any
 
 from zope.interface import directlyProvides
 
-from broker.reactor.doors import Reactor
-from broker.reactor.installed import default
-from broker.reactor.provided import REACTOR
+from broker.reactor.engine.installed import default
+from broker.reactor.engine.provided import REACTOR
+from broker.reactor.engine.reactor import Reactor
 
 __all__ = [
     "Reactor",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from broker.reactor.doors import Reactor
-from broker.reactor.installed import default
+from broker.reactor.engine.installed import default
+from broker.reactor.engine.reactor import Reactor
 
 __all__ = ["AsyncioSelectorReactor", "install"]
 

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from broker.reactor.timers import DelayedCall
+from broker.reactor.engine.timers import DelayedCall
 
 __all__ = ["DelayedCall"]

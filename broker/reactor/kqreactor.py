@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from broker.reactor.installed import install
+from broker.reactor.engine.installed import install
 
 __all__ = ["install"]

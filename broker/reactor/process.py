@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from broker.reactor.installed import default
-from broker.reactor.mainloop import Mainloop
-from broker.reactor.processes import ProcessTransport, start_child
+from broker.reactor.engine.installed import default
+from broker.reactor.engine.mainloop import Mainloop
+from broker.reactor.engine.processes import ProcessTransport, start_child
 
 __all__ = ["Process"]
 

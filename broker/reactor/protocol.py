@@ -9,10 +9,9 @@ from typing import Any
 
 from broker.defer import Deferred
 from broker.failure import Failure
-from broker.reactor.error import NotConnectingError
-from broker.reactor.installed import default
-from broker.reactor.processes import ProcessProtocol
-from broker.reactor.protocol_bases import (
+from broker.reactor.engine.installed import default
+from broker.reactor.engine.processes import ProcessProtocol
+from broker.reactor.engine.protocol_bases import (
     BaseProtocol,
     ClientFactory,
     Factory,
@@ -20,6 +19,7 @@ from broker.reactor.protocol_bases import (
     ServerFactory,
     connectionDone,
 )
+from broker.reactor.error import NotConnectingError
 
 __all__ = [
     "BaseProtocol",

@@ -8,8 +8,8 @@ from typing import Any
 from broker.failure import Failure
 from broker.net.pipes.transport import PipeTransport
 from broker.net.socket_addresses import PipeAddress
-from broker.reactor.attendant import Attendant
-from broker.reactor.installed import default
+from broker.reactor.engine.installed import default
+from broker.reactor.engine.protocol_wrapper import Attendant
 
 __all__ = ["PipeAddress", "StandardIO"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from broker.reactor.endpoints import serverFromString
-from broker.reactor.installed import default
-from broker.reactor.network_services import StreamServerEndpointService
+from broker.reactor.engine.installed import default
+from broker.reactor.service.network import StreamServerEndpointService
 
 __all__ = ["service"]
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from broker.defer import Deferred, maybeDeferred
 from broker.failure import Failure
-from broker.reactor.installed import default
-from broker.reactor.mainloop import Mainloop
-from broker.reactor.thread_pool import ThreadPool, deferToThreadPool
+from broker.reactor.engine.installed import default
+from broker.reactor.engine.mainloop import Mainloop
+from broker.reactor.engine.thread_pool import ThreadPool, deferToThreadPool
 
 __all__ = [
     "ThreadPool",

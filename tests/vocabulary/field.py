@@ -121,7 +121,7 @@ READ = [
         " maxRetries retries",
     ),
     Reading("twisted.internet.process.Process", "broker.reactor.process.Process", "_setupChild"),
-    Reading("twisted.internet.tcp.Port", "broker.reactor.ports.Port", "sessionno"),
+    Reading("twisted.internet.tcp.Port", "broker.reactor.engine.ports.Port", "sessionno"),
     Reading("twisted.internet.tcp.Server", "broker.net.transports.StreamTransport", "sessionno"),
     Reading(
         "twisted.internet.reactor",

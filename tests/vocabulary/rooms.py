@@ -11,9 +11,9 @@ OBJECTS = [
     Room(f"{_INTERFACES}.ITCPTransport", "broker.net.transports.StreamTransport"),
     Room(f"{_INTERFACES}.ISSLTransport", "broker.net.tls.transport.SecureTransport"),
     Room(f"{_INTERFACES}.IUNIXTransport", "broker.net.transports.StreamTransport"),
-    Room(f"{_INTERFACES}.IProcessTransport", "broker.reactor.processes.ProcessTransport"),
-    Room(f"{_INTERFACES}.IListeningPort", "broker.reactor.ports.Port"),
-    Room(f"{_INTERFACES}.IConnector", "broker.reactor.connectors.Connector"),
-    Room(f"{_INTERFACES}.IDelayedCall", "broker.reactor.timers.DelayedCall"),
+    Room(f"{_INTERFACES}.IProcessTransport", "broker.reactor.engine.processes.ProcessTransport"),
+    Room(f"{_INTERFACES}.IListeningPort", "broker.reactor.engine.ports.Port"),
+    Room(f"{_INTERFACES}.IConnector", "broker.reactor.engine.connectors.Connector"),
+    Room(f"{_INTERFACES}.IDelayedCall", "broker.reactor.engine.timers.DelayedCall"),
 ]
 """What the reactor gives to programs: the interface that it has there, and the class here."""

@@ -29,8 +29,8 @@ from broker.defer import (
 )
 from broker.failure import Failure
 from broker.flavors.local import LocalAsRemote
-from broker.reactor.clock import Clock
-from broker.reactor.thread_pool import ThreadPool
+from broker.reactor.engine.thread_pool import ThreadPool
+from broker.reactor.task.clock import Clock
 
 
 class Thing:

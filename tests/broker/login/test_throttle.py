@@ -1,4 +1,4 @@
-"""broker.guard: failed logins of accounts, sources and connections, by a clock that stands."""
+"""The throttle: failed logins of accounts, sources and connections, by a clock that stands."""
 
 from __future__ import annotations
 

@@ -86,12 +86,12 @@ def test_one_port_for_all_addresses_of_a_name(monkeypatch) -> None:
     """The sockets of one name share the port that the first was given."""
     found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (f"127.0.0.{n}", 0)) for n in (1, 2)]
     monkeypatch.setattr(sockets.socket, "getaddrinfo", lambda *args, **kw: found)
-    sockets = bind_stream("two.example", 0)
+    opened = bind_stream("two.example", 0)
     try:
-        assert [sock.getsockname()[0] for sock in sockets] == ["127.0.0.1", "127.0.0.2"]
-        assert len({sock.getsockname()[1] for sock in sockets}) == 1
+        assert [sock.getsockname()[0] for sock in opened] == ["127.0.0.1", "127.0.0.2"]
+        assert len({sock.getsockname()[1] for sock in opened}) == 1
     finally:
-        for sock in sockets:
+        for sock in opened:
             sock.close()
 
 

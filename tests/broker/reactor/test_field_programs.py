@@ -11,7 +11,8 @@ import pytest
 HEAD = {
     "ours": """
         from broker import defer, pb, reactor
-        from broker.reactor import base, error, interfaces, log, main, protocol, strports, unix
+        from broker.reactor import base, error, interfaces, log, main, protocol, strports
+        from broker.reactor.engine import unix
         from broker.reactor.process import Process
         from cred import credentials, portal
         from jelly import banana

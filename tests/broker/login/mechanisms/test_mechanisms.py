@@ -401,7 +401,7 @@ def test_a_portal_of_its_own_kind(method: str, arguments: Any, kind: str) -> Non
 def test_a_client_alone_knows_what_it_is_refused_with() -> None:
     """A program that only connects raises cred's errors, although it never imports a server."""
     program = (
-        "import broker.login, sys; from jelly.registry import defaults;"
+        "import broker.login.client, sys; from jelly.registry import defaults;"
         " assert 'broker.login.server' not in sys.modules;"
         " print(defaults.declared.errors['twisted.cred.error.UnauthorizedLogin'].__name__)"
     )

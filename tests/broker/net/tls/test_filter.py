@@ -244,8 +244,8 @@ def test_client_certificate(authority: Authority, pair: Pair) -> None:
 def test_client_without_certificate(authority: Authority, pair: Pair, version: int) -> None:
     """A client that has none learns that the server requires one, in TLS 1.2 and 1.3."""
     tls = TLS.client(ca=authority.ca_path)
-    settings._live.current().set_max_proto_version(version)
-    link = Link(settings.filter("localhost"), server_of(pair, client_ca=authority.ca_path)).carry()
+    tls._live.current().set_max_proto_version(version)
+    link = Link(tls.filter("localhost"), server_of(pair, client_ca=authority.ca_path)).carry()
     assert link.errors == (
         "server requires a client certificate",
         "client has shown no certificate",
@@ -277,7 +277,7 @@ def test_verified_chain(authority: Authority, pair: Pair) -> None:
     tls = TLS.client(ca=authority.ca_path, certificate=alice.certificate_path, key=alice.key_path)
     server = server_of(pair, client_ca=authority.ca_path)
     assert server.verified_chain == ()
-    link = Link(settings.filter("localhost"), server).carry()
+    link = Link(tls.filter("localhost"), server).carry()
     assert server.verified_chain == (alice.certificate, authority.certificate)
     assert link.client.verified_chain == (pair.certificate, authority.certificate)
 
@@ -291,7 +291,7 @@ def test_no_chain_that_others_have_verified(authority: Authority, pair: Pair) ->
     context.use_privatekey(pair.key)
     context.set_verify(SSL.VERIFY_PEER, lambda *arguments: True)
     server = TLSFilter.from_context(context, server=True)
-    Link(settings.filter("localhost"), server).carry()
+    Link(tls.filter("localhost"), server).carry()
     assert server.peer_certificate == alice.certificate
     assert server.verified_chain == ()
 
@@ -304,7 +304,7 @@ def test_a_client_that_need_not_show_one(client_tls: TLS, authority: Authority, 
     assert (link.server.handshake_done, link.server.verified_chain) == (True, ())
     wrong = authority.issue(["alice"])
     tls = TLS.client(ca=authority.ca_path, certificate=wrong.certificate_path, key=wrong.key_path)
-    link = Link(settings.filter("localhost"), server_of(pair, **optional)).carry()
+    link = Link(tls.filter("localhost"), server_of(pair, **optional)).carry()
     assert link.errors[1] == "certificate of alice may not be used for this end of a connection"
 
 

@@ -1,0 +1,37 @@
+"""Published names of `twisted.internet.endpoints`: where to listen and where to connect."""
+
+from __future__ import annotations
+
+from broker.reactor.endpoints.classes import (
+    HostnameEndpoint,
+    NoProtocol,
+    SSL4ClientEndpoint,
+    SSL4ServerEndpoint,
+    TCP4ClientEndpoint,
+    TCP4ServerEndpoint,
+    TCP6ClientEndpoint,
+    TCP6ServerEndpoint,
+    UNIXClientEndpoint,
+    UNIXServerEndpoint,
+    connectProtocol,
+    wrapClientTLS,
+)
+from broker.reactor.endpoints.strings import clientFromString, quoteStringArgument, serverFromString
+
+__all__ = [
+    "HostnameEndpoint",
+    "NoProtocol",
+    "SSL4ClientEndpoint",
+    "SSL4ServerEndpoint",
+    "TCP4ClientEndpoint",
+    "TCP4ServerEndpoint",
+    "TCP6ClientEndpoint",
+    "TCP6ServerEndpoint",
+    "UNIXClientEndpoint",
+    "UNIXServerEndpoint",
+    "clientFromString",
+    "connectProtocol",
+    "quoteStringArgument",
+    "serverFromString",
+    "wrapClientTLS",
+]

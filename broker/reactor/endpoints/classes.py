@@ -1,0 +1,375 @@
+"""Endpoints: places to listen at and to connect to, kept as objects until they are wanted.
+
+They take any reactor with the published methods, ours or Twisted's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from zope.interface import implementer
+
+from broker.defer import Deferred, execute, fail
+from broker.failure import Failure
+from broker.reactor.engine.connectors import Connector
+from broker.reactor.error import ConnectingCancelledError, NoProtocol
+from broker.reactor.interfaces import IStreamClientEndpoint, IStreamServerEndpoint
+from broker.reactor.protocol import ClientFactory, Factory
+
+__all__ = [
+    "HostnameEndpoint",
+    "NoProtocol",
+    "SSL4ClientEndpoint",
+    "SSL4ServerEndpoint",
+    "TCP4ClientEndpoint",
+    "TCP4ServerEndpoint",
+    "TCP6ClientEndpoint",
+    "TCP6ServerEndpoint",
+    "UNIXClientEndpoint",
+    "UNIXServerEndpoint",
+    "connectProtocol",
+    "wrapClientTLS",
+]
+
+Binding = tuple[str, int] | str | None
+
+
+@implementer(IStreamServerEndpoint)
+class TCP4ServerEndpoint:
+    """A TCP port on an IPv4 address; empty is every one (published)."""
+
+    def __init__(self, reactor: Any, port: int, backlog: int = 50, interface: str = ""):
+        self._reactor = reactor
+        self._port = port
+        self._backlog = backlog
+        self._interface = interface
+
+    def listen(self, protocolFactory: Any) -> Deferred[Any]:
+        """Listen; return a Deferred of the port, which fails with CannotListenError (published)."""
+        return execute(
+            self._reactor.listenTCP,
+            self._port,
+            protocolFactory,
+            backlog=self._backlog,
+            interface=self._interface,
+        )
+
+
+class TCP6ServerEndpoint(TCP4ServerEndpoint):
+    """A TCP port on an IPv6 address; ``::`` is every one (published)."""
+
+    def __init__(self, reactor: Any, port: int, backlog: int = 50, interface: str = "::"):
+        super().__init__(reactor, port, backlog, interface)
+
+
+@implementer(IStreamServerEndpoint)
+class SSL4ServerEndpoint:
+    """A TCP port that speaks TLS (published)."""
+
+    def __init__(
+        self,
+        reactor: Any,
+        port: int,
+        sslContextFactory: Any,
+        backlog: int = 50,
+        interface: str = "",
+    ):
+        self._reactor = reactor
+        self._port = port
+        self._sslContextFactory = sslContextFactory
+        self._backlog = backlog
+        self._interface = interface
+
+    def listen(self, protocolFactory: Any) -> Deferred[Any]:
+        """Listen; return a Deferred of the port, which fails with CannotListenError (published)."""
+        return execute(
+            self._reactor.listenSSL,
+            self._port,
+            protocolFactory,
+            contextFactory=self._sslContextFactory,
+            backlog=self._backlog,
+            interface=self._interface,
+        )
+
+
+@implementer(IStreamServerEndpoint)
+class UNIXServerEndpoint:
+    """A UNIX socket to listen at (published)."""
+
+    def __init__(
+        self, reactor: Any, address: str, backlog: int = 50, mode: int = 0o666, wantPID: int = 0
+    ):
+        self._reactor = reactor
+        self._address = address
+        self._backlog = backlog
+        self._mode = mode
+        self._wantPID = wantPID
+
+    def listen(self, protocolFactory: Any) -> Deferred[Any]:
+        """Listen; return a Deferred of the port, which fails with CannotListenError (published)."""
+        return execute(
+            self._reactor.listenUNIX,
+            self._address,
+            protocolFactory,
+            backlog=self._backlog,
+            mode=self._mode,
+            wantPID=self._wantPID,
+        )
+
+
+@implementer(IStreamClientEndpoint)
+class TCP4ClientEndpoint:
+    """A TCP port to connect to (published)."""
+
+    _attempt_delay: float | None = None
+
+    def __init__(
+        self,
+        reactor: Any,
+        host: str,
+        port: int,
+        timeout: float | None = 30,
+        bindAddress: Binding = None,
+    ):
+        self._reactor = reactor
+        self._host = host
+        self._port = port
+        self._timeout = timeout
+        self._bindAddress = (bindAddress, 0) if isinstance(bindAddress, str) else bindAddress
+
+    def connect(self, protocolFactory: Any) -> Deferred[Any]:
+        """Connect; return a Deferred of the protocol, once it is connected (published).
+
+        It fails with the reason why there is no connection. Cancelling it gives the attempt up, and
+        it fails with ConnectingCancelledError.
+        """
+        return _connect(
+            protocolFactory,
+            lambda factory: self._reactor.connectTCP(
+                self._host,
+                self._port,
+                factory,
+                timeout=self._timeout,
+                bindAddress=self._bindAddress,
+            ),
+            self._attempt_delay,
+        )
+
+    def connect_secured(self, context_factory: Any, protocolFactory: Any) -> Deferred[Any]:
+        """Connect as `connect` does, and speak TLS."""
+        secured = SSL4ClientEndpoint(
+            self._reactor,
+            self._host,
+            self._port,
+            context_factory,
+            self._timeout,
+            self._bindAddress,
+        )
+        secured._attempt_delay = self._attempt_delay
+        return secured.connect(protocolFactory)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._host}:{self._port}>"
+
+
+class TCP6ClientEndpoint(TCP4ClientEndpoint):
+    """A TCP port of an IPv6 address, or name, to connect to (published)."""
+
+
+class HostnameEndpoint(TCP4ClientEndpoint):
+    """A TCP port of a host to connect to, at whichever of its addresses answers (published).
+
+    The next address is tried when an attempt has failed, or has had no answer for `attemptDelay`
+    seconds, 0.25 unless given; the first that answers is taken. On a reactor of Twisted's the
+    addresses that are tried, and when, are those of its own `connectTCP`.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        host: str | bytes,
+        port: int,
+        timeout: float | None = 30,
+        bindAddress: Binding = None,
+        attemptDelay: float | None = None,
+    ):
+        name = host.decode("ascii") if isinstance(host, bytes) else host
+        super().__init__(reactor, name, port, timeout, bindAddress)
+        self._attempt_delay = attemptDelay
+
+
+@implementer(IStreamClientEndpoint)
+class SSL4ClientEndpoint:
+    """A TCP port to connect to and speak TLS with (published)."""
+
+    _attempt_delay: float | None = None
+
+    def __init__(
+        self,
+        reactor: Any,
+        host: str,
+        port: int,
+        sslContextFactory: Any,
+        timeout: float | None = 30,
+        bindAddress: Binding = None,
+    ):
+        self._reactor = reactor
+        self._host = host
+        self._port = port
+        self._sslContextFactory = sslContextFactory
+        self._timeout = timeout
+        self._bindAddress = (bindAddress, 0) if isinstance(bindAddress, str) else bindAddress
+
+    def connect(self, protocolFactory: Any) -> Deferred[Any]:
+        """Connect as TCP4ClientEndpoint does; the protocol is connected before TLS is (published).
+
+        What the protocol writes is kept until the peer is accepted.
+        """
+        return _connect(
+            protocolFactory,
+            lambda factory: self._reactor.connectSSL(
+                self._host,
+                self._port,
+                factory,
+                self._sslContextFactory,
+                timeout=self._timeout,
+                bindAddress=self._bindAddress,
+            ),
+            self._attempt_delay,
+        )
+
+
+@implementer(IStreamClientEndpoint)
+class UNIXClientEndpoint:
+    """A UNIX socket to connect to (published)."""
+
+    def __init__(self, reactor: Any, path: str, timeout: float | None = 30, checkPID: int = 0):
+        self._reactor = reactor
+        self._path = path
+        self._timeout = timeout
+        self._checkPID = checkPID
+
+    def connect(self, protocolFactory: Any) -> Deferred[Any]:
+        """Connect as TCP4ClientEndpoint does (published)."""
+        return _connect(
+            protocolFactory,
+            lambda factory: self._reactor.connectUNIX(
+                self._path, factory, timeout=self._timeout, checkPID=self._checkPID
+            ),
+        )
+
+
+@implementer(IStreamClientEndpoint)
+class SecuredEndpoint:
+    """A client endpoint of ours, with TLS over it."""
+
+    def __init__(self, endpoint: Any, context_factory: Any):
+        self._endpoint = endpoint
+        self._context_factory = context_factory
+
+    def connect(self, protocolFactory: Any) -> Deferred[Any]:
+        """Connect as SSL4ClientEndpoint does."""
+        deferred: Deferred[Any] = self._endpoint.connect_secured(
+            self._context_factory, protocolFactory
+        )
+        return deferred
+
+
+def wrapClientTLS(
+    connectionCreator: Any, wrappedEndpoint: Any, clock: Any = None
+) -> SecuredEndpoint:
+    """Return an endpoint that speaks TLS over `wrappedEndpoint` (published).
+
+    Args:
+        connectionCreator: what `optionsForClientTLS` returned, or a context factory.
+        wrappedEndpoint: one of the TCP endpoints of this module.
+        clock: changes nothing.
+
+    Raises:
+        TypeError: the endpoint is of another kind.
+    """
+    if not hasattr(wrappedEndpoint, "connect_secured"):
+        raise TypeError(f"TLS goes over a TCP endpoint, not over {wrappedEndpoint!r}")
+    return SecuredEndpoint(wrappedEndpoint, connectionCreator)
+
+
+def connectProtocol(endpoint: Any, protocol: Any) -> Deferred[Any]:
+    """Connect one protocol to an endpoint; return a Deferred of it (published)."""
+    factory = Factory()
+    factory.noisy = False
+    factory.protocol = lambda: protocol
+    deferred: Deferred[Any] = endpoint.connect(factory)
+    return deferred
+
+
+def _connect(
+    factory: Any, connect: Callable[[Any], Any], attempt_delay: float | None = None
+) -> Deferred[Any]:
+    connecting = _Connecting(factory)
+    try:
+        connecting.connector = connector = connect(connecting)
+        if attempt_delay is not None and isinstance(connector, Connector):
+            # Read when the attempt begins, which is in a later turn of the loop.
+            connector.attempt_delay = attempt_delay
+    except Exception:  # noqa: BLE001 - whatever is wrong, the Deferred tells
+        return fail()
+    return connecting.connected
+
+
+class _Connecting(ClientFactory):
+    """Stands before a factory, and tells a Deferred of its one connection."""
+
+    noisy = False
+
+    def __init__(self, factory: Any):
+        self._factory = factory
+        self.connector: Any = None
+        self.connected: Deferred[Any] = Deferred(self._cancel)
+
+    def doStart(self) -> None:
+        self._factory.doStart()
+
+    def doStop(self) -> None:
+        self._factory.doStop()
+
+    def buildProtocol(self, addr: Any) -> Any:
+        try:
+            protocol = self._factory.buildProtocol(addr)
+        except Exception:  # noqa: BLE001 - whoever connects hears of it
+            self._fail(Failure())
+            return None
+        if protocol is None:
+            self._fail(Failure(NoProtocol()))
+            return None
+        return _Announced(protocol, self.connected)
+
+    def clientConnectionFailed(self, connector: Any, reason: Any) -> None:
+        self._fail(reason)
+
+    def _fail(self, reason: Any) -> None:
+        if not self.connected.called:
+            self.connected.errback(reason)
+
+    def _cancel(self, connected: Deferred[Any]) -> None:
+        connected.errback(ConnectingCancelledError(self.connector.getDestination()))
+        self.connector.stopConnecting()
+
+
+class _Announced:
+    """Stands before a protocol, and tells a Deferred when it has its transport."""
+
+    def __init__(self, protocol: Any, connected: Deferred[Any]):
+        self._protocol = protocol
+        self._connected = connected
+
+    def makeConnection(self, transport: Any) -> None:
+        self._protocol.makeConnection(transport)
+        if not self._connected.called:
+            self._connected.callback(self._protocol)
+
+    def dataReceived(self, data: bytes) -> None:
+        self._protocol.dataReceived(data)
+
+    def connectionLost(self, reason: Any) -> None:
+        self._protocol.connectionLost(reason)

@@ -1,0 +1,1 @@
+"""The reactor: its loop, ports, connectors, timers, processes and threads."""

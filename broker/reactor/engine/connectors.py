@@ -1,0 +1,250 @@
+"""A connector makes one connection after another to one place, whenever it is told to."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from typing import TYPE_CHECKING, Any, Literal
+
+from broker.errors import ConnectionLost
+from broker.failure import Failure
+from broker.net.socket_addresses import Address, IPv4Address, IPv6Address
+from broker.net.sockets import connect_stream
+from broker.net.transports import MakeProtocol
+from broker.reactor.engine.protocol_wrapper import Attendant
+from broker.reactor.error import NotConnectingError, ServiceNameUnknownError, UserError
+from broker.reactor.ssl import filter_maker
+from broker.traces import log_error
+
+if TYPE_CHECKING:
+    from broker.reactor.engine.mainloop import Mainloop
+
+__all__ = ["Connector", "StreamConnector"]
+
+logger = logging.getLogger("broker.reactor")
+
+
+class StreamConnector:
+    """The client's end of a connection, before, while and after there is one.
+
+    Attributes:
+        state: ``"disconnected"``, ``"connecting"`` or ``"connected"``.
+        factory: what makes the protocol, and hears how it goes.
+        timeout: seconds that an attempt may take, or None.
+    """
+
+    def __init__(self, reactor: Mainloop, factory: Any, timeout: float | None):
+        self.reactor = reactor
+        self.factory = factory
+        self.timeout = timeout
+        self.state: Literal["disconnected", "connecting", "connected"] = "disconnected"
+        self._is_factory_started = False
+        self._attempt: _Attempt | None = None
+
+    async def open(self, make_protocol: MakeProtocol, timeout: float | None) -> None:
+        """Make a connection, or raise why there is none; a subclass says where to."""
+        raise NotImplementedError
+
+    def getDestination(self) -> Address:
+        """Return the address that this connects to, as it was given (published)."""
+        raise NotImplementedError
+
+    @property
+    def transport(self) -> Any:
+        """The connection, or None while there is none (published)."""
+        return self._attempt.transport if self._attempt is not None else None
+
+    def connect(self) -> None:
+        """Begin to connect, as `connectTCP` does by itself (published).
+
+        Raises:
+            RuntimeError: it is connecting, or connected.
+        """
+        if self.state != "disconnected":
+            raise RuntimeError(f"cannot connect: the connector is {self.state}")
+        self.state = "connecting"
+        if not self._is_factory_started:
+            self._is_factory_started = True
+            self.factory.doStart()
+        self._attempt = attempt = _Attempt(self)
+        self.reactor.with_loop(attempt.start)
+        self.factory.startedConnecting(self)
+
+    def stopConnecting(self) -> None:
+        """Give the attempt up; it fails with UserError before this returns (published).
+
+        Raises:
+            NotConnectingError: there is no attempt, or it has become a connection.
+        """
+        if self._attempt is None or self.state != "connecting":
+            raise NotConnectingError(f"the connector is {self.state}, not connecting")
+        self._attempt.fail(UserError())
+
+    def disconnect(self) -> None:
+        """Give up the attempt, or close the connection once all is sent (published)."""
+        if self.state == "connecting":
+            self.stopConnecting()
+        elif self.state == "connected":
+            self.transport.loseConnection()
+
+    def connected(self, addr: Address) -> Any:
+        """Return the protocol for a new connection to `addr`."""
+        self.state = "connected"
+        protocol = self.factory.buildProtocol(addr)
+        return _Refused() if protocol is None else protocol
+
+    def failed(self, exc: Exception) -> None:
+        """Tell the factory that the attempt has failed."""
+        self._ended()
+        self.factory.clientConnectionFailed(self, Failure(exc))
+        self._stop_factory()
+
+    def lost(self, reason: Failure) -> None:
+        """Tell the factory that the connection has ended."""
+        self._ended()
+        self.factory.clientConnectionLost(self, reason)
+        self._stop_factory()
+
+    def _ended(self) -> None:
+        # Before the factory hears of it: it may connect again at once.
+        self.state = "disconnected"
+        self._attempt = None
+
+    def _stop_factory(self) -> None:
+        if self.state == "disconnected" and self._is_factory_started:
+            self._is_factory_started = False
+            self.factory.doStop()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} to {self.getDestination()}: {self.state}>"
+
+
+class Connector(StreamConnector):
+    """What `connectTCP` and `connectSSL` return (published).
+
+    Attributes:
+        host, port, timeout, bindAddress: as given to `connectTCP`.
+        attempt_delay: seconds without an answer after which the host's next address is tried too;
+            None for 0.25.
+    """
+
+    def __init__(
+        self,
+        reactor: Mainloop,
+        host: str,
+        port: int | str,
+        factory: Any,
+        timeout: float | None = 30,
+        bindAddress: tuple[str, int] | str | None = None,
+        contextFactory: Any = None,
+    ):
+        super().__init__(reactor, factory, timeout)
+        self.host = host
+        self.port = _port_number(port)
+        self.bindAddress = (bindAddress, 0) if isinstance(bindAddress, str) else bindAddress
+        self.attempt_delay: float | None = None
+        self._make_filter = filter_maker(contextFactory, is_server=False)
+
+    async def open(self, make_protocol: MakeProtocol, timeout: float | None) -> None:
+        """Connect to the host."""
+        await connect_stream(
+            make_protocol,
+            self.host,
+            self.port,
+            make_filter=self._make_filter,
+            timeout=timeout,
+            local_address=self.bindAddress,
+            attempt_delay=self.attempt_delay,
+        )
+
+    def getDestination(self) -> Address:
+        """Return the address that this connects to, with the host as it was given (published)."""
+        kind = IPv6Address if ":" in self.host else IPv4Address
+        return kind("TCP", self.host, self.port)
+
+
+class _Attempt:
+    """One attempt of a connector, and the connection that it becomes.
+
+    It ends as `Connector.failed` or as `Connector.lost`, once.
+    """
+
+    def __init__(self, connector: StreamConnector):
+        self._connector = connector
+        self._task: asyncio.Task[None] | None = None
+        self._attendant: Attendant | None = None
+        self._is_over = False
+
+    @property
+    def transport(self) -> Any:
+        return self._attendant.transport if self._attendant is not None else None
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        if not self._is_over:
+            self._connector.reactor.hold(self)
+            self._task = loop.create_task(self._run())
+
+    def fail(self, exc: Exception) -> None:
+        if self._task is not None:
+            self._task.cancel()
+        self._end()
+        self._connector.failed(exc)
+
+    def abandon(self) -> None:
+        if self._attendant is not None:
+            self._attendant.abandon()
+        else:
+            self.fail(ConnectionLost("the reactor was stopped"))
+
+    async def _run(self) -> None:
+        connector = self._connector
+        try:
+            await connector.open(self._build, connector.timeout)
+        except Exception as exc:  # noqa: BLE001 - whatever it is, the factory hears of it
+            # Once there is a protocol, it has heard by its connectionLost.
+            if self._attendant is None and not self._is_over:
+                self._tell_failed(exc)
+
+    def _tell_failed(self, exc: Exception) -> None:
+        self._end()
+        try:
+            self._connector.failed(exc)
+        except Exception as exc:  # noqa: BLE001 - logged, and ends nothing else
+            log_error(logger, "clientConnectionFailed raised", exc)
+
+    def _build(self, addr: Address) -> Attendant | None:
+        if self._is_over:
+            return None
+        self._attendant = Attendant(self._connector.connected(addr), self._lost)
+        return self._attendant
+
+    def _lost(self, attendant: Attendant, reason: Failure) -> None:
+        self._end()
+        self._connector.lost(reason)
+
+    def _end(self) -> None:
+        self._is_over = True
+        self._connector.reactor.release(self)
+
+
+class _Refused:
+    """Closes a connection for which the factory has made no protocol."""
+
+    def makeConnection(self, transport: Any) -> None:
+        transport.loseConnection()
+
+    def dataReceived(self, data: bytes) -> None:
+        """Nothing is delivered after `loseConnection`."""
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The factory hears of it."""
+
+
+def _port_number(port: int | str) -> int:
+    if not isinstance(port, str):
+        return port
+    try:
+        return socket.getservbyname(port, "tcp")
+    except OSError as exc:
+        raise ServiceNameUnknownError(None, f"no service is called {port!r}: {exc}") from exc

@@ -1,0 +1,17 @@
+"""The one reactor behind the functions of `broker.reactor`."""
+
+from __future__ import annotations
+
+from broker.reactor.engine.reactor import Reactor
+
+__all__ = ["default", "install"]
+
+default = Reactor()
+"""The reactor behind the functions of `broker.reactor`."""
+
+
+def install() -> None:
+    """Do nothing: the reactor is asyncio's loop, which has chosen how it watches its sockets.
+
+    Published as how a program chooses its reactor.
+    """

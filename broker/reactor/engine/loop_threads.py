@@ -1,0 +1,133 @@
+"""The threads beside a reactor's loop: calls from them into the loop, and calls from it to them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from broker.printable import repr_of
+from broker.reactor.engine.thread_pool import ThreadPool
+from broker.reactor.engine.waiting_threads import LOOP_CLOSED, WaitingThreads, loop_of_main_thread
+from broker.reactor.error import ReactorNotRunning
+from broker.traces import log_error
+
+__all__ = ["LoopThreads", "run_all"]
+
+logger = logging.getLogger("broker.reactor")
+
+
+class LoopThreads:
+    """The part of a Mainloop that deals with threads."""
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._has_run = False
+        self._threads: ThreadPool | None = None
+        self._from_threads: deque[Callable[[], object]] = deque()
+        self._threads_waiting = WaitingThreads()
+
+    def _attend(self) -> asyncio.AbstractEventLoop | None:
+        raise NotImplementedError
+
+    def with_loop(self, f: Callable[[asyncio.AbstractEventLoop], object]) -> None:
+        """Call `f(loop)` now if there is a loop, else as soon as there is."""
+        raise NotImplementedError
+
+    def callFromThread(self, f: Callable[..., object], *args: Any, **kwargs: Any) -> None:
+        """Call in the loop's thread, soon; may be asked from any thread (published).
+
+        Calls made before the reactor runs wait for it; those of one thread run in their order.
+        Where the main thread runs an asyncio loop instead, such as in `asyncio.run`, the reactor
+        becomes its guest, and the call is made there. After the end no call is made.
+
+        Raises:
+            RuntimeError: the asyncio loop that the reactor used is closed.
+        """
+        if not callable(f):
+            raise TypeError(f"{f!r} is not callable")
+        call = partial(f, *args, **kwargs)
+        loop = self._loop
+        if loop is None or loop.is_closed():
+            loop = loop_of_main_thread() or loop
+        if loop is None and self._has_run:
+            logger.warning("callFromThread after the reactor has stopped: %s", repr_of(f, 200))
+        self._from_threads.append(call)
+        if loop is None:
+            return
+        try:
+            loop.call_soon_threadsafe(self._run_from_threads)
+        except RuntimeError:
+            with suppress(ValueError):
+                self._from_threads.remove(call)
+            raise RuntimeError(f"{LOOP_CLOSED}; the call is not made") from None
+
+    def wait_in_thread(self, outcome: Future[Any]) -> Any:
+        """Wait in another thread for what a call of `callFromThread` sets; return or raise it.
+
+        Raises:
+            ReactorNotRunning: the reactor has stopped.
+            RuntimeError: the asyncio loop that the reactor used is closed.
+        """
+        try:
+            return self._threads_waiting.wait(outcome, self._check_loop)
+        finally:
+            del outcome  # an exception's traceback has this frame: a cycle
+
+    def _check_loop(self) -> None:
+        loop = self._loop
+        is_closed = loop is not None and loop.is_closed()
+        if not is_closed and not (loop is None and self._has_run):
+            return
+        if loop_of_main_thread() is not None:
+            return
+        if is_closed:
+            raise RuntimeError(LOOP_CLOSED)
+        raise ReactorNotRunning("the reactor has stopped, and no loop is left to make the call")
+
+    def wait_has_begun(self, outcome: Future[Any]) -> None:
+        """Note that the call which a thread waits for has been made, and has no outcome yet."""
+        self._threads_waiting.begun(outcome)
+
+    def _run_from_threads(self) -> None:
+        self._attend()
+        run_all(self._from_threads)
+
+    def getThreadPool(self) -> ThreadPool:
+        """Return the pool of `callInThread`, which works while the reactor runs (published).
+
+        When the reactor stops it waits for the calls that run.
+        """
+        if self._threads is None:
+            self._threads = ThreadPool(0, 10, "broker.reactor")
+            self.with_loop(lambda loop: self.getThreadPool().start())
+        return self._threads
+
+    def callInThread(self, _callable: Callable[..., object], *args: Any, **kwargs: Any) -> None:
+        """Call in a thread, once the reactor runs; what it raises is logged (published)."""
+        self.getThreadPool().callInThread(_callable, *args, **kwargs)
+
+    def suggestThreadPoolSize(self, size: int) -> None:
+        """Let up to `size` calls of `callInThread` run at once; 10 if not told (published)."""
+        self.getThreadPool().adjustPoolsize(maxthreads=size)
+
+    def _take_threads(self) -> ThreadPool | None:
+        threads, self._threads = self._threads, None
+        return threads if threads is not None and threads.started else None
+
+
+def run_all(calls: deque[Callable[[], object]]) -> None:
+    """Make the calls that are queued now, unless they are dropped; what they raise is logged."""
+    for _ in range(len(calls)):
+        if not calls:
+            return
+        call = calls.popleft()
+        try:
+            call()
+        except Exception as exc:  # noqa: BLE001 - logged, and ends nothing else
+            log_error(logger, f"a call in the reactor raised: {repr_of(call, 200)}", exc)

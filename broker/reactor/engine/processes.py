@@ -1,0 +1,390 @@
+"""Child processes in the published words: `spawnProcess`, and what its protocol gets to know."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextvars import Context
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from broker.failure import Failure
+from broker.net.pipes.children import Child
+from broker.net.pipes.transport import PipeReader, PipeWriter
+from broker.net.producers import ProducerSlot
+from broker.net.scheduler import TwistedScheduler
+from broker.net.socket_addresses import PipeAddress
+from broker.net.transports import HIGH_WATER
+from broker.printable import repr_of
+from broker.reactor.engine.protocol_bases import BaseProtocol
+from broker.reactor.error import ProcessDone, ProcessExitedAlready, ProcessTerminated
+from broker.traces import log_error
+
+if TYPE_CHECKING:
+    from broker.reactor.engine.mainloop import Mainloop
+
+__all__ = ["ProcessProtocol", "ProcessTransport", "spawn_process", "start_child"]
+
+logger = logging.getLogger("broker.reactor")
+
+PIPES: Mapping[int, int | str] = {0: "w", 1: "r", 2: "r"}
+
+
+class ProcessProtocol(BaseProtocol):
+    """What a program subclasses to deal with a child process (published).
+
+    Attributes:
+        transport: the ProcessTransport, from `makeConnection` on.
+    """
+
+    def childDataReceived(self, childFD: int, data: bytes) -> None:
+        """The child has written to one of its descriptors (published)."""
+        if childFD == 1:
+            self.outReceived(data)
+        elif childFD == 2:
+            self.errReceived(data)
+
+    def outReceived(self, data: bytes) -> None:
+        """The child has written to its standard output (published)."""
+
+    def errReceived(self, data: bytes) -> None:
+        """The child has written to its standard error (published)."""
+
+    def childConnectionLost(self, childFD: int) -> None:
+        """One of the pipes is closed, from either side (published)."""
+        lost = (self.inConnectionLost, self.outConnectionLost, self.errConnectionLost)
+        if childFD in PIPES:
+            lost[childFD]()
+
+    def inConnectionLost(self) -> None:
+        """The child's standard input is closed (published)."""
+
+    def outConnectionLost(self) -> None:
+        """The child's standard output is closed (published)."""
+
+    def errConnectionLost(self) -> None:
+        """The child's standard error is closed (published)."""
+
+    def processExited(self, reason: Failure) -> None:
+        """The child has ended; what it wrote may still come (published).
+
+        The reason's value is ProcessDone, or ProcessTerminated.
+        """
+
+    def processEnded(self, reason: Failure) -> None:
+        """The child has ended and all pipes are closed; called last, with the same (published)."""
+
+
+class ProcessTransport:
+    """A child process, as its protocol sees it (published).
+
+    Attributes:
+        pid: its number; None once it has ended.
+        proto: the ProcessProtocol.
+        scheduler: time and turns of the loop, as a Broker uses them.
+        disconnecting: `loseConnection` was called.
+        on_drained: called when, after much, little is unsent; None for nobody.
+    """
+
+    def __init__(self, reactor: Mainloop, protocol: Any, child: Child, executable: str | bytes):
+        self.reactor = reactor
+        self.proto = protocol
+        self.pid: int | None = child.pid
+        self.scheduler = _Scheduler(reactor)
+        self.disconnecting = False
+        self.on_drained: Callable[[], object] | None = None
+        self._child = child
+        self._address = PipeAddress(os.fsdecode(executable))
+        self._reason: Failure | None = None
+        self._producers = ProducerSlot(self)
+        self._writer: PipeWriter | None = None
+        self._readers: dict[int, PipeReader] = {}
+        for number, fd in child.pipes.items():
+            if number == 0:
+                lost = partial(self._lost, 0)
+                self._writer = PipeWriter(fd, lost, self._producers.pause, self._drained)
+            else:
+                received = partial(self._tell, "childDataReceived", number)
+                self._readers[number] = PipeReader(fd, received, partial(self._lost, number))
+        self._open = set(child.pipes)
+
+    def start(self) -> None:
+        """Give this to the protocol, and let bytes flow as soon as the reactor runs."""
+        self._tell("makeConnection", self)
+        self.reactor.with_loop(self._begin)
+        self._child.watch(self.reactor.callFromThread, self._exited)
+
+    # What the protocol asks.
+
+    @property
+    def unsent(self) -> int:
+        """Bytes for the child's standard input that the kernel has not taken yet."""
+        return 0 if self._writer is None else self._writer.unsent
+
+    def getPeer(self) -> PipeAddress:
+        """Return what is at the other end: the program."""
+        return self._address
+
+    getHost = getPeer
+
+    def write(self, data: bytes) -> None:
+        """Write to the child's standard input; drop it once that is closed (published)."""
+        if self._writer is not None:
+            self._writer.write(data)
+
+    def writeSequence(self, seq: Iterable[bytes]) -> None:
+        """Write the pieces (published)."""
+        self.write(b"".join(seq))
+
+    def writeToChild(self, childFD: int, data: bytes) -> None:
+        """Write to one of the child's descriptors (published).
+
+        Raises:
+            KeyError: that is none which it reads from a pipe.
+        """
+        if childFD != 0 or self._writer is None:
+            raise KeyError(childFD)
+        self.write(data)
+
+    def closeStdin(self) -> None:
+        """Let the child see the end of its input, once all is written (published)."""
+        self.closeChildFD(0)
+
+    def closeStdout(self) -> None:
+        """Take nothing more of the child's output (published)."""
+        self.closeChildFD(1)
+
+    def closeStderr(self) -> None:
+        """Take nothing more of the child's errors (published)."""
+        self.closeChildFD(2)
+
+    def closeChildFD(self, descriptor: int) -> None:
+        """Close our end of one pipe; nothing happens where it is closed (published)."""
+        if descriptor == 0 and self._writer is not None:
+            self._writer.close()
+        elif descriptor in self._readers and descriptor in self._open:
+            self._readers[descriptor].close()
+            self.scheduler.soon(self._lost, descriptor, None)
+
+    def loseConnection(self) -> None:
+        """Close all pipes, the child's input once all is written (published).
+
+        The process is not told to end; most do when their input does.
+        """
+        self.disconnecting = True
+        for number in PIPES:
+            self.closeChildFD(number)
+
+    def abortConnection(self) -> None:
+        """Close all pipes now; what is unsent is lost."""
+        self.disconnecting = True
+        if self._writer is not None and not self._writer.is_closed:
+            self._writer.abort()
+            self.scheduler.soon(self._lost, 0, None)
+        self.loseConnection()
+
+    def signalProcess(self, signalID: str | int) -> None:
+        """Send a signal, by its number or its name without ``SIG`` (published).
+
+        Raises:
+            ProcessExitedAlready: the process has ended.
+            ValueError: no signal has that name.
+        """
+        if isinstance(signalID, str):
+            found = signal.Signals.__members__.get(f"SIG{signalID}")
+            if found is None:
+                raise ValueError(f"no signal is called {signalID!r}; write TERM, KILL, INT, HUP …")
+            signalID = found
+        if self.pid is None or self._child.returncode is not None:
+            raise ProcessExitedAlready
+        self._child.signal(signalID)
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        """Let ``producer`` fill the child's standard input (published).
+
+        Raises:
+            RuntimeError: there is a producer already.
+        """
+        if self._writer is None or self._writer.is_closed:
+            producer.stopProducing()
+            return
+        self._producers.register(producer, is_push=streaming)
+        self._writer.set_limit(HIGH_WATER if streaming else 0)
+
+    def unregisterProducer(self) -> None:
+        """Forget the producer (published)."""
+        self._producers.unregister()
+        if self._writer is not None:
+            self._writer.set_limit(HIGH_WATER)
+
+    def pauseProducing(self) -> None:
+        """Deliver nothing until `resumeProducing` (published)."""
+        for reader in self._readers.values():
+            reader.pause()
+
+    def resumeProducing(self) -> None:
+        """Deliver again (published)."""
+        for reader in self._readers.values():
+            reader.resume()
+
+    def stopProducing(self) -> None:
+        """Close all pipes, as `loseConnection` does (published)."""
+        self.loseConnection()
+
+    def abandon(self) -> None:
+        """Close all pipes: the reactor stops. The process is left to itself."""
+        if self._writer is not None:
+            self._writer.abort()
+        for reader in self._readers.values():
+            reader.close()
+        for number in sorted(self._open):
+            self._lost(number, None)
+        self.reactor.release(self)
+
+    # What is told.
+
+    def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.reactor.hold(self)
+        if self._writer is not None:
+            self._writer.start(loop)
+        for reader in self._readers.values():
+            reader.start(loop)
+
+    def _drained(self) -> None:
+        if self.on_drained is not None:
+            self.on_drained()
+        self._producers.resume()
+
+    def _lost(self, number: int, exc: OSError | None) -> None:
+        if number not in self._open:
+            return
+        self._open.discard(number)
+        if number == 0:
+            self._producers.stop()
+        self._tell("childConnectionLost", number)
+        self._finish()
+
+    def _exited(self) -> None:
+        self.pid = None
+        self._reason = Failure(_ending(self._child.returncode or 0))
+        self._tell("processExited", self._reason)
+        self._finish()
+
+    def _finish(self) -> None:
+        if self._reason is not None and not self._open:
+            self.reactor.release(self)
+            self._tell("processEnded", self._reason)
+
+    def _tell(self, name: str, *args: Any) -> None:
+        try:
+            getattr(self.proto, name)(*args)
+        except Exception as exc:  # noqa: BLE001 - it must not keep the protocol from hearing of the end
+            log_error(logger, f"{name} of {repr_of(self.proto, 200)} raised", exc)
+
+    def __repr__(self) -> str:
+        state = "ended" if self.pid is None else f"pid {self.pid}"
+        return f"<ProcessTransport {self._address}: {state}>"
+
+
+def spawn_process(
+    reactor: Mainloop,
+    processProtocol: Any,
+    executable: str | bytes,
+    args: Sequence[str | bytes] = (),
+    env: Mapping[Any, Any] | None = {},
+    path: str | bytes | None = None,
+    uid: int | None = None,
+    gid: int | None = None,
+    usePTY: bool | int = 0,
+    childFDs: Mapping[int, int | str] | None = None,
+) -> ProcessTransport:
+    """Run a program, and give its standard streams to a protocol, as `reactor.spawnProcess` does.
+
+    The program is started at once; it is heard of while the reactor runs.
+
+    Args:
+        reactor: in whose loop.
+        processProtocol: a ProcessProtocol.
+        executable: the program, looked for on the PATH of ``env``.
+        args: its command line, which begins with its name for itself.
+        env: its environment; empty unless given, and None is ours.
+        path: the folder in which it starts.
+        uid, gid: whose process it is to be; for root only.
+        usePTY: must be false.
+        childFDs: what its descriptors 0, 1 and 2 are: ``"w"`` a pipe that we write to, ``"r"`` one
+            that we read, or a descriptor of ours. One that is not named is the null device.
+
+    Raises:
+        OSError: the program cannot be run.
+        ValueError: a terminal, or another descriptor, is asked for.
+    """
+    if usePTY:
+        raise ValueError("spawnProcess gives no terminal to a process: usePTY must be false")
+    child = start_child(executable, args, env, path, uid, gid, childFDs)
+    transport = ProcessTransport(reactor, processProtocol, child, executable)
+    transport.start()
+    return transport
+
+
+def start_child(
+    executable: str | bytes,
+    args: Sequence[str | bytes],
+    env: Mapping[Any, Any] | None,
+    path: str | bytes | None,
+    uid: int | None,
+    gid: int | None,
+    childFDs: Mapping[int, int | str] | None,
+    set_up: Callable[[], object] | None = None,
+) -> Child:
+    """Start a program; ``set_up()`` is called in its process just before it begins.
+
+    The other arguments, and what is raised, are those of `spawn_process`.
+    """
+    return Child(
+        list(args) or [executable],
+        executable,
+        _streams(PIPES if childFDs is None else childFDs),
+        env=env,
+        cwd=path,
+        user=uid,
+        group=gid,
+        preexec_fn=set_up,
+    )
+
+
+class _Scheduler(TwistedScheduler):
+    """The scheduler of a reactor of ours, whose loop need not run yet."""
+
+    __slots__ = ()
+
+    def create_task(  # type: ignore[override]
+        self, coro: Any, context: Context | None = None
+    ) -> asyncio.Task[Any]:
+        """Start a coroutine as a task of the loop, which runs when a message comes in."""
+        return asyncio.get_running_loop().create_task(coro, context=context)
+
+
+def _streams(wanted: Mapping[int, int | str]) -> list[int | None]:
+    if not wanted.keys() <= PIPES.keys():
+        raise ValueError("spawnProcess gives a process the descriptors 0, 1 and 2, and no others")
+    streams: list[int | None] = []
+    for number, mode in PIPES.items():
+        value = wanted.get(number, subprocess.DEVNULL)
+        if value == mode:
+            value = subprocess.PIPE
+        if isinstance(value, str):
+            raise ValueError(f"descriptor {number} of a process can be {mode!r}, not {value!r}")
+        streams.append(value)
+    return streams
+
+
+def _ending(status: int) -> ProcessDone | ProcessTerminated:
+    if status == 0:
+        return ProcessDone(0)
+    if status < 0:
+        return ProcessTerminated(None, -status, -status)
+    return ProcessTerminated(status, None, status << 8)

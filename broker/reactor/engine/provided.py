@@ -1,0 +1,56 @@
+"""Which classes provide the published interfaces: here, where those of lower layers meet them."""
+
+from __future__ import annotations
+
+from zope.interface import classImplements
+
+from broker.net.socket_addresses import IPv4Address, IPv6Address, PipeAddress, UNIXAddress
+from broker.net.tls.transport import SecureTransport
+from broker.net.transports import StreamTransport
+from broker.reactor.engine.connectors import StreamConnector
+from broker.reactor.engine.ports import StreamPort
+from broker.reactor.engine.processes import ProcessTransport
+from broker.reactor.engine.reactor import Reactor
+from broker.reactor.engine.timers import DelayedCall
+from broker.reactor.interfaces import (
+    IAddress,
+    IConnector,
+    IConsumer,
+    IDelayedCall,
+    IListeningPort,
+    IProcessTransport,
+    IReactorCore,
+    IReactorFDSet,
+    IReactorProcess,
+    IReactorSSL,
+    IReactorTCP,
+    IReactorThreads,
+    IReactorTime,
+    IReactorUNIX,
+    ISSLTransport,
+    ITCPTransport,
+)
+
+__all__ = ["REACTOR"]
+
+REACTOR = (
+    IReactorCore,
+    IReactorFDSet,
+    IReactorProcess,
+    IReactorSSL,
+    IReactorTCP,
+    IReactorThreads,
+    IReactorTime,
+    IReactorUNIX,
+)
+"""What a Reactor provides, and the module `broker.reactor`."""
+
+classImplements(Reactor, *REACTOR)
+classImplements(DelayedCall, IDelayedCall)
+classImplements(StreamConnector, IConnector)
+classImplements(StreamPort, IListeningPort)
+classImplements(ProcessTransport, IProcessTransport, IConsumer)
+classImplements(StreamTransport, ITCPTransport, IConsumer)
+classImplements(SecureTransport, ISSLTransport)
+for _address in (IPv4Address, IPv6Address, PipeAddress, UNIXAddress):
+    classImplements(_address, IAddress)

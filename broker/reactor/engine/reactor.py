@@ -1,0 +1,228 @@
+"""The Reactor: a mainloop, and the published ways to listen and to connect with it."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from broker.defer import Deferred, fail, succeed
+from broker.defer import TimeoutError as DeferredTimeoutError
+from broker.errors import ConfigError
+from broker.failure import Failure
+from broker.net.host_names import ascii_name
+from broker.reactor.engine.connectors import Connector, StreamConnector
+from broker.reactor.engine.descriptors import Descriptors
+from broker.reactor.engine.mainloop import Mainloop
+from broker.reactor.engine.ports import Port, StreamPort
+from broker.reactor.engine.processes import ProcessTransport, spawn_process
+from broker.reactor.engine.thread_pool import deferToThreadPool
+from broker.reactor.engine.unix import UNIXConnector, UNIXPort
+from broker.reactor.error import DNSLookupError
+
+__all__ = ["Reactor"]
+
+P = TypeVar("P", bound=StreamPort)
+C = TypeVar("C", bound=StreamConnector)
+
+
+class Reactor(Mainloop):
+    """A Twisted reactor's vocabulary over an asyncio event loop.
+
+    The functions of `broker.reactor` are those of one instance, made when that is imported. An
+    instance of one's own serves where that one has run already, as in a test.
+
+    Args:
+        loop_factory: makes the loop of `run`, such as `uvloop.new_event_loop`; None is asyncio's.
+    """
+
+    def __init__(self, *, loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None):
+        super().__init__(loop_factory=loop_factory)
+        self._descriptors = Descriptors(self)
+
+    def listenTCP(self, port: int, factory: Any, backlog: int = 50, interface: str = "") -> Port:
+        """Listen on a TCP port; connections are accepted while the reactor runs (published).
+
+        Port 0 is any free one: `listenTCP(0, factory).getHost().port`. The interface is an IPv4 or
+        IPv6 address of this machine; empty is every IPv4 one. A factory whose `buildProtocol`
+        returns None refuses that connection.
+
+        Raises:
+            CannotListenError: the address is taken, not ours, or not allowed.
+        """
+        return self._listen(Port(self, factory, port, interface, backlog))
+
+    def listenSSL(
+        self,
+        port: int,
+        factory: Any,
+        contextFactory: Any,
+        backlog: int = 50,
+        interface: str = "",
+    ) -> Port:
+        """Listen as `listenTCP` does, and speak TLS (published).
+
+        `contextFactory.getContext()` returns the pyOpenSSL context.
+
+        Raises:
+            CannotListenError: the address is taken, not ours, or not allowed.
+        """
+        return self._listen(Port(self, factory, port, interface, backlog, contextFactory))
+
+    def connectTCP(
+        self,
+        host: str,
+        port: int | str,
+        factory: Any,
+        timeout: float | None = 30,
+        bindAddress: tuple[str, int] | str | None = None,
+    ) -> Connector:
+        """Connect to a TCP port once the reactor runs; the factory hears how it goes (published).
+
+        The port may be the name of a service. `timeout` is in seconds; None waits for ever.
+        `bindAddress` is this end's address, or (address, port).
+
+        Raises:
+            ServiceNameUnknownError: this system lists no service of that name.
+        """
+        return self._connect(Connector(self, host, port, factory, timeout, bindAddress))
+
+    def connectSSL(
+        self,
+        host: str,
+        port: int | str,
+        factory: Any,
+        contextFactory: Any,
+        timeout: float | None = 30,
+        bindAddress: tuple[str, int] | str | None = None,
+    ) -> Connector:
+        """Connect as `connectTCP` does, and speak TLS (published).
+
+        `contextFactory.getContext()` returns the pyOpenSSL context, which decides what is verified.
+        """
+        return self._connect(
+            Connector(self, host, port, factory, timeout, bindAddress, contextFactory)
+        )
+
+    def listenUNIX(
+        self, address: str, factory: Any, backlog: int = 50, mode: int = 0o666, wantPID: int = 0
+    ) -> UNIXPort:
+        """Listen on a UNIX socket (published).
+
+        A socket at that path on which nobody listens is replaced.
+
+        Args:
+            address: its path.
+            factory: makes the protocols.
+            backlog: how many connections the kernel keeps waiting.
+            mode: who may connect: the permissions of the socket's file.
+            wantPID: keep ``address + ".lock"`` while listening, which says by which process.
+
+        Raises:
+            CannotListenError: something lives at that path, or it cannot be made.
+        """
+        return self._listen(UNIXPort(self, factory, address, backlog, mode, wantPID))
+
+    def connectUNIX(
+        self, address: str, factory: Any, timeout: float | None = 30, checkPID: int = 0
+    ) -> UNIXConnector:
+        """Connect to a UNIX socket once the reactor runs; the factory hears of it (published).
+
+        With `checkPID` the attempt fails with BadFileError unless the process lives that a server
+        with `wantPID` has noted.
+        """
+        return self._connect(UNIXConnector(self, address, factory, timeout, checkPID))
+
+    def resolve(self, name: str, timeout: Sequence[float] = (1, 3, 11, 45)) -> Deferred[str]:
+        """Return a Deferred of the IPv4 address, as text, that a host name has (published).
+
+        An IPv4 address is its own answer, and an empty name stands for ``0.0.0.0``. The lookup is
+        the system's, in a thread; the sum of `timeout`, in seconds, is how long it may take. It
+        fails with DNSLookupError.
+        """
+        if not name:
+            return succeed("0.0.0.0")  # noqa: S104 - as published
+        try:
+            socket.inet_pton(socket.AF_INET, name)
+        except OSError:
+            pass
+        else:
+            return succeed(name)
+        try:
+            wanted = ascii_name(name)
+        except ConfigError as exc:
+            return fail(DNSLookupError(str(exc)))
+        found = deferToThreadPool(
+            self, self.getThreadPool(), socket.getaddrinfo, wanted, None, socket.AF_INET
+        )
+        found.addTimeout(sum(timeout), self)
+        return found.addCallbacks(lambda rows: rows[0][4][0], lambda why: _not_found(name, why))
+
+    def spawnProcess(
+        self,
+        processProtocol: Any,
+        executable: str | bytes,
+        args: Sequence[str | bytes] = (),
+        env: Mapping[Any, Any] | None = {},
+        path: str | bytes | None = None,
+        uid: int | None = None,
+        gid: int | None = None,
+        usePTY: bool | int = 0,
+        childFDs: Mapping[int, int | str] | None = None,
+    ) -> ProcessTransport:
+        """Run a program, and give its standard streams to a protocol (published).
+
+        The arguments and what is raised are those of `processes.spawn_process`.
+        """
+        return spawn_process(
+            self, processProtocol, executable, args, env, path, uid, gid, usePTY, childFDs
+        )
+
+    def addReader(self, reader: Any) -> None:
+        """Call `reader.doRead()` whenever its descriptor has something to read (published).
+
+        Its `fileno()` tells the descriptor. What `doRead` returns, unless it is None, or raises is
+        given to `reader.connectionLost` in a Failure, and the reader is watched no more; so are all
+        when the reactor stops, with ConnectionLost.
+        """
+        self._descriptors.add(reader, self._descriptors.readers)
+
+    def addWriter(self, writer: Any) -> None:
+        """Call `writer.doWrite()` whenever its descriptor takes bytes; see `addReader`."""
+        self._descriptors.add(writer, self._descriptors.writers)
+
+    def removeReader(self, reader: Any) -> None:
+        """Take an `addReader` back; nothing happens where there was none (published)."""
+        self._descriptors.remove(reader, self._descriptors.readers)
+
+    def removeWriter(self, writer: Any) -> None:
+        """Take an `addWriter` back; nothing happens where there was none (published)."""
+        self._descriptors.remove(writer, self._descriptors.writers)
+
+    def removeAll(self) -> list[Any]:
+        """Watch none of them any more, and return them (published)."""
+        return self._descriptors.remove_all()
+
+    def getReaders(self) -> list[Any]:
+        """Return what `addReader` was given and watches (published)."""
+        return [watch.selectable for watch in self._descriptors.readers.values()]
+
+    def getWriters(self) -> list[Any]:
+        """Return what `addWriter` was given and watches (published)."""
+        return [watch.selectable for watch in self._descriptors.writers.values()]
+
+    @staticmethod
+    def _listen(port: P) -> P:
+        port.startListening()
+        return port
+
+    @staticmethod
+    def _connect(connector: C) -> C:
+        connector.connect()
+        return connector
+
+
+def _not_found(name: str, failure: Failure) -> Any:
+    failure.trap(OSError, DeferredTimeoutError)
+    raise DNSLookupError(f"host {name!r} does not resolve") from failure.value

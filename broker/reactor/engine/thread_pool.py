@@ -1,0 +1,160 @@
+"""A pool of threads for work that would block the event loop."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+from broker.defer import Deferred
+from broker.failure import Failure
+from broker.printable import repr_of
+from broker.traces import log_error
+
+__all__ = ["ThreadPool", "deferToThreadPool"]
+
+logger = logging.getLogger("broker.reactor")
+
+OnResult = Callable[[bool, Any], object]
+
+
+class ThreadPool:
+    """Threads that take calls from one queue (published).
+
+    Threads are started when there is work for them, and then kept. Calls that are asked for before
+    `start` wait for it.
+
+    Args:
+        minthreads: kept for callers; no thread is started in advance.
+        maxthreads: how many calls may run at once.
+        name: what the names of the threads begin with.
+
+    Attributes:
+        min, max, name: as given.
+        started: between `start` and `stop`.
+        joined: from `stop` on, until it is started again.
+
+    Raises:
+        ValueError: the sizes are negative, or the smaller is not.
+    """
+
+    def __init__(self, minthreads: int = 5, maxthreads: int = 20, name: str | None = None):
+        self.min, self.max = _sizes(minthreads, maxthreads)
+        self.name = name
+        self.started = False
+        self.joined = False
+        # The last one takes calls; those before it end what they have taken.
+        self._executors: list[ThreadPoolExecutor] = []
+        self._early: list[Callable[[], None]] = []
+
+    def start(self) -> None:
+        """Begin to make the calls that wait, and those to come (published)."""
+        self.started, self.joined = True, False
+        self._add_executor()
+        early, self._early = self._early, []
+        for job in early:
+            self._submit(job)
+
+    def stop(self) -> None:
+        """Wait until every call that was asked for has been made, and end the threads (published).
+
+        Calls asked for from now on wait for another `start`.
+        """
+        for executor in self._end():
+            executor.shutdown(wait=True)
+
+    def abandon(self) -> None:
+        """Do as `stop`, and wait for nothing."""
+        for executor in self._end():
+            executor.shutdown(wait=False)
+
+    def callInThread(self, func: Callable[..., object], *args: Any, **kw: Any) -> None:
+        """Call in a thread; what it raises is logged (published)."""
+        self.callInThreadWithCallback(None, func, *args, **kw)
+
+    def callInThreadWithCallback(
+        self, onResult: OnResult | None, func: Callable[..., Any], *args: Any, **kw: Any
+    ) -> None:
+        """Call in a thread, and there call `onResult(success, result)` (published).
+
+        The result of a call that raises is a Failure; without `onResult` it is logged.
+        """
+        self._submit(partial(_work, onResult, func, args, kw))
+
+    def adjustPoolsize(self, minthreads: int | None = None, maxthreads: int | None = None) -> None:
+        """Change how many calls may run at once (published).
+
+        Calls that were asked for before keep their threads, beside the new ones, until they end.
+
+        Raises:
+            ValueError: the sizes are negative, or the smaller is not.
+        """
+        self.min, self.max = _sizes(
+            self.min if minthreads is None else minthreads,
+            self.max if maxthreads is None else maxthreads,
+        )
+        if self.started:
+            self._executors[-1].shutdown(wait=False)
+            self._add_executor()
+
+    def _add_executor(self) -> None:
+        self._executors.append(
+            ThreadPoolExecutor(max(1, self.max), self.name or "broker.reactor.engine.thread_pool")
+        )
+
+    def _end(self) -> list[ThreadPoolExecutor]:
+        executors, self._executors = self._executors, []
+        self.started, self.joined = False, True
+        return executors
+
+    def _submit(self, job: Callable[[], None]) -> None:
+        if self.started:
+            self._executors[-1].submit(job)
+        else:
+            self._early.append(job)
+
+
+def deferToThreadPool(
+    reactor: Any, threadpool: Any, f: Callable[..., Any], *args: Any, **kwargs: Any
+) -> Deferred[Any]:
+    """Call `f` in a thread of the pool; return a Deferred of its result (published).
+
+    The Deferred fires in the reactor's thread. Cancelling it does not stop the call.
+    """
+    deferred: Deferred[Any] = Deferred()
+
+    def deliver(success: bool, result: Any) -> None:
+        # A cancelled Deferred has taken its result already, and ignores the late one.
+        reactor.callFromThread(deferred.callback if success else deferred.errback, result)
+
+    threadpool.callInThreadWithCallback(deliver, f, *args, **kwargs)
+    return deferred
+
+
+def _work(
+    onResult: OnResult | None, func: Callable[..., Any], args: tuple[Any, ...], kw: dict[str, Any]
+) -> None:
+    success = True
+    result: Any = None
+    try:
+        result = func(*args, **kw)
+    except BaseException:  # noqa: BLE001 - a thread must not end by what its work raises
+        success, result = False, Failure()
+    try:
+        if onResult is not None:
+            onResult(success, result)
+        elif isinstance(result, Failure) and not success:
+            log_error(logger, f"a call in a thread raised: {repr_of(func, 200)}", result.value)
+    except Exception as exc:  # noqa: BLE001 - logged, and ends nothing else
+        call = repr_of(onResult, 200)
+        log_error(logger, f"the callback of a call in a thread raised: {call}", exc)
+    finally:
+        del result  # a Failure whose traceback has this frame: a cycle
+
+
+def _sizes(least: int, most: int) -> tuple[int, int]:
+    if not 0 <= least <= most:
+        raise ValueError(f"a pool of {least} to {most} threads: the sizes are from 0 up")
+    return least, most

@@ -1,0 +1,232 @@
+"""Services that listen, connect, or call something again and again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from broker.defer import Deferred, maybeDeferred
+from broker.failure import Failure
+from broker.reactor import log
+from broker.reactor.engine.installed import default
+from broker.reactor.service.services import Service
+from broker.reactor.task import LoopingCall
+
+__all__ = [
+    "SSLClient",
+    "SSLServer",
+    "StreamServerEndpointService",
+    "TCPClient",
+    "TCPServer",
+    "TimerService",
+    "UNIXClient",
+    "UNIXServer",
+]
+
+
+class _Server(Service):
+    """Listens while it runs, by the reactor's ``listen…`` with the arguments given here.
+
+    Args:
+        args, kwargs: for that; ``reactor=`` is the reactor to use.
+    """
+
+    method: ClassVar[str]
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        self.reactor = kwargs.pop("reactor", None)
+        self.args = args
+        self.kwargs = kwargs
+        self._port: Any = None
+
+    def privilegedStartService(self) -> None:
+        """Open the port (published).
+
+        Raises:
+            CannotListenError: as the reactor says.
+        """
+        super().privilegedStartService()
+        self._port = self._listen()
+
+    def startService(self) -> None:
+        """Open the port, if that was not done (published)."""
+        super().startService()
+        if self._port is None:
+            self._port = self._listen()
+
+    def stopService(self) -> Deferred[Any] | None:
+        """Close the port; connections go on (published).
+
+        Returns:
+            A Deferred that fires when it is closed; None where it was not open.
+        """
+        super().stopService()
+        port, self._port = self._port, None
+        return None if port is None else maybeDeferred(port.stopListening)
+
+    def _listen(self) -> Any:
+        reactor = default if self.reactor is None else self.reactor
+        return getattr(reactor, f"listen{self.method}")(*self.args, **self.kwargs)
+
+
+class TCPServer(_Server):
+    """`reactor.listenTCP`, while it runs (published)."""
+
+    method = "TCP"
+
+
+class SSLServer(_Server):
+    """`reactor.listenSSL`, while it runs (published)."""
+
+    method = "SSL"
+
+
+class UNIXServer(_Server):
+    """`reactor.listenUNIX`, while it runs (published)."""
+
+    method = "UNIX"
+
+
+class _Client(Service):
+    """Connects when it starts, by the reactor's ``connect…`` with the arguments given here.
+
+    Args:
+        args, kwargs: for that; ``reactor=`` is the reactor to use.
+    """
+
+    method: ClassVar[str]
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        self.reactor = kwargs.pop("reactor", None)
+        self.args = args
+        self.kwargs = kwargs
+        self._connection: Any = None
+
+    def startService(self) -> None:
+        """Begin to connect (published)."""
+        super().startService()
+        reactor = default if self.reactor is None else self.reactor
+        self._connection = getattr(reactor, f"connect{self.method}")(*self.args, **self.kwargs)
+
+    def stopService(self) -> None:
+        """Give the attempt up, or close the connection (published)."""
+        super().stopService()
+        if self._connection is not None:
+            self._connection.disconnect()
+
+
+class TCPClient(_Client):
+    """`reactor.connectTCP`, when it starts (published)."""
+
+    method = "TCP"
+
+
+class SSLClient(_Client):
+    """`reactor.connectSSL`, when it starts (published)."""
+
+    method = "SSL"
+
+
+class UNIXClient(_Client):
+    """`reactor.connectUNIX`, when it starts (published)."""
+
+    method = "UNIX"
+
+
+class TimerService(Service):
+    """Calls a function when it starts, and then every `step` seconds while it runs (published).
+
+    The next call waits for the Deferred of the last. What the function raises is logged, and ends
+    the calls.
+
+    Args:
+        step: seconds.
+        callable, args, kwargs: the call.
+
+    Attributes:
+        clock: what has `callLater` and `seconds`; None is the reactor.
+    """
+
+    clock: Any = None
+
+    def __init__(self, step: float, callable: Callable[..., Any], *args: Any, **kwargs: Any):
+        self.step = step
+        self.call = (callable, args, kwargs)
+        self._loop: LoopingCall | None = None
+        self._loop_finished: Deferred[Any] | None = None
+
+    def startService(self) -> None:
+        """Call, and go on calling (published)."""
+        super().startService()
+        function, args, kwargs = self.call
+        self._loop = loop = LoopingCall(function, *args, **kwargs)
+        loop.clock = default if self.clock is None else self.clock
+        self._loop_finished = loop.start(self.step, now=True)
+        self._loop_finished.addErrback(self._failed)
+
+    def stopService(self) -> Deferred[Any]:
+        """Call no more; the Deferred fires when the last call has ended (published)."""
+        loop, finished = self._loop, self._loop_finished
+        if loop is None or finished is None:
+            return maybeDeferred(super().stopService)
+        if loop.running:
+            loop.stop()
+        return finished.addCallback(lambda _: Service.stopService(self))
+
+    def _failed(self, why: Failure) -> None:
+        if self._loop is not None:
+            self._loop.running = False
+        _log(why)
+
+
+class StreamServerEndpointService(Service):
+    """Listens at an endpoint while it runs (published).
+
+    Args:
+        endpoint: of `broker.reactor.endpoints`, or what has its `listen`.
+        factory: makes the protocols.
+    """
+
+    # That of `strports.service` tells whoever starts it first, in place of the log.
+    _raiseSynchronously = False
+
+    def __init__(self, endpoint: Any, factory: Any):
+        self.endpoint = endpoint
+        self.factory = factory
+        self._waiting: Deferred[Any] | None = None
+
+    def privilegedStartService(self) -> None:
+        """Begin to listen; a failure is logged (published)."""
+        super().privilegedStartService()
+        raises, self._raiseSynchronously = self._raiseSynchronously, False
+        now: list[Failure] = []
+        self._waiting = maybeDeferred(self.endpoint.listen, self.factory)
+        self._waiting.addErrback(lambda why: now.append(why) if raises else _log(why))
+        raises = False
+        if now:
+            now[0].raiseException()
+
+    def startService(self) -> None:
+        """Begin to listen, if that was not done (published)."""
+        super().startService()
+        if self._waiting is None:
+            self.privilegedStartService()
+
+    def stopService(self) -> Deferred[Any]:
+        """Close the port; the Deferred fires with whether one was open (published)."""
+        super().stopService()
+        waiting, self._waiting = self._waiting, None
+        if waiting is None:
+            return maybeDeferred(lambda: False)
+        waiting.cancel()
+        return waiting.addCallback(self._close)
+
+    @staticmethod
+    def _close(port: Any) -> Any:
+        if port is None:
+            return False
+        return maybeDeferred(port.stopListening).addCallback(lambda _: True)
+
+
+def _log(why: Failure) -> None:
+    log.err(why)

@@ -1,0 +1,118 @@
+"""Published names of `twisted.internet.task`: calls that repeat, wait, or make a whole program."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any, NoReturn
+
+from broker.defer import Deferred, maybeDeferred
+from broker.failure import Failure
+from broker.reactor.engine.installed import default
+from broker.reactor.error import ReactorNotRunning
+from broker.reactor.task.clock import Clock
+from broker.reactor.task.cooperator import (
+    CooperativeTask,
+    Cooperator,
+    NotPaused,
+    SchedulerError,
+    SchedulerStopped,
+    TaskDone,
+    TaskFailed,
+    TaskFinished,
+    TaskStopped,
+    coiterate,
+    cooperate,
+)
+from broker.reactor.task.looping_call import LoopingCall
+from broker.traces import log_error
+
+__all__ = [
+    "Clock",
+    "CooperativeTask",
+    "Cooperator",
+    "LoopingCall",
+    "NotPaused",
+    "SchedulerError",
+    "SchedulerStopped",
+    "TaskDone",
+    "TaskFailed",
+    "TaskFinished",
+    "TaskStopped",
+    "coiterate",
+    "cooperate",
+    "deferLater",
+    "react",
+]
+
+logger = logging.getLogger("broker.reactor")
+
+
+def deferLater(
+    clock: Any, delay: float, callable: Callable[..., Any] | None = None, *args: Any, **kw: Any
+) -> Deferred[Any]:
+    """Return a Deferred of `callable(*args, **kw)`, made `delay` seconds from now (published).
+
+    Without `callable` it is of None. Cancelling it cancels the call.
+    """
+    deferred: Deferred[Any] = Deferred(lambda _: delayed.cancel())
+    if callable is not None:
+        call = callable
+        deferred.addCallback(lambda _: call(*args, **kw))
+    delayed = clock.callLater(delay, deferred.callback, None)
+    return deferred
+
+
+def react(main: Callable[..., Any], argv: Iterable[Any] = (), _reactor: Any = None) -> NoReturn:
+    """Run the reactor for as long as `main(reactor, *argv)` takes, then exit (published).
+
+    `main` may be ``async def``, or return a Deferred or another awaitable. It is called once the
+    reactor runs, so it may use asyncio too. What it raises is logged,
+    which is to standard error unless logging is configured.
+
+    Raises:
+        SystemExit: always: with 0 after a result, or where the reactor was stopped before there
+            was one; with 1 after an exception; with its own code after SystemExit.
+    """
+    reactor = default if _reactor is None else _reactor
+    program = _Program(reactor)
+    reactor.addSystemEventTrigger("before", "shutdown", program.stopped)
+    reactor.callWhenRunning(program.start, main, argv)
+    reactor.run()
+    sys.exit(program.code)
+
+
+class _Program:
+    """The call of a `main`, and the exit code that comes of it."""
+
+    def __init__(self, reactor: Any):
+        self.code: Any = 0
+        self._reactor = reactor
+        self._is_stopping = False
+
+    def start(self, main: Callable[..., Any], argv: Iterable[Any]) -> None:
+        maybeDeferred(main, self._reactor, *argv).addCallbacks(self._done, self._failed)
+
+    def stopped(self) -> None:
+        self._is_stopping = True
+
+    def _done(self, _: Any) -> None:
+        if not self._is_stopping:
+            self._stop()
+
+    def _failed(self, failure: Failure) -> None:
+        if failure.check(SystemExit):
+            self.code = failure.value.code
+        else:
+            exc = failure.as_exception()
+            log_error(logger, "main function encountered error", exc)
+            self.code = 1
+        self._done(None)
+
+    def _stop(self) -> None:
+        try:
+            self._reactor.stop()
+        except ReactorNotRunning:
+            # It was stopped in the same turn.
+            return

@@ -1,0 +1,67 @@
+"""What stands between a transport and its protocol."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from broker.failure import Failure
+from broker.reactor.engine.protocol_wrapper import Attendant
+from broker.reactor.protocol import Protocol, connectionDone
+
+
+class Recorder(Protocol):
+    """Notes what it is told."""
+
+    def __init__(self) -> None:
+        self.events: list[Any] = []
+
+    def dataReceived(self, data: bytes) -> None:  # noqa: D102 - published
+        self.events.append(data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: D102 - published
+        self.events.append(reason)
+
+
+class Cuttable:
+    """A transport that counts how often it was cut."""
+
+    cuts = 0
+
+    def abortConnection(self) -> None:  # noqa: D102 - published
+        self.cuts += 1
+
+
+def test_everything_gets_through() -> None:
+    """The protocol gets the transport, the bytes and the reason; then the other one is told."""
+    protocol, transport = Recorder(), Cuttable()
+    attendant = Attendant(protocol, lambda *args: protocol.events.append(args))
+    attendant.makeConnection(transport)
+    attendant.dataReceived(b"data")
+    attendant.connectionLost(connectionDone)
+    assert protocol.transport is attendant.transport is transport
+    assert protocol.events == [b"data", connectionDone, (attendant, connectionDone)]
+
+
+def test_raising_protocol() -> None:
+    """The end is told also when the protocol's connectionLost raises, and that is raised."""
+
+    class Raising(Protocol):
+        def connectionLost(self, reason: Failure = connectionDone) -> None:
+            raise KeyError("not mine")
+
+    told: list[Failure] = []
+    attendant = Attendant(Raising(), lambda _, reason: told.append(reason))
+    with pytest.raises(KeyError):
+        attendant.connectionLost(connectionDone)
+    assert told == [connectionDone]
+
+
+def test_abandon() -> None:
+    """An abandoned connection is cut."""
+    transport = Cuttable()
+    attendant = Attendant(Recorder(), print)
+    attendant.makeConnection(transport)
+    attendant.abandon()
+    assert transport.cuts == 1
