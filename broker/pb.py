@@ -46,7 +46,7 @@ from broker.flavors.reference import RemoteMethod, RemoteReference
 from broker.flavors.referenceable import Referenceable, Root, Serializable
 from broker.flavors.viewable import Viewable, ViewPoint
 from broker.interfaces import IPBRoot, IPerspective
-from broker.login.accept import Reception
+from broker.login.accept import Acceptor
 from broker.login.client import fitting_mechanisms, login
 from broker.login.mechanisms.challenge import IUsernameMD5Password
 from broker.login.mechanisms.mechanism import has_password
@@ -185,7 +185,7 @@ class PBServerFactory(ServerFactory):
         self, root: Any, unsafeTracebacks: bool = False, security: Security = globalSecurity
     ):
         self.root = root_of(root)
-        self._reception = Reception(PUBLISHED, Counter())
+        self._reception = Acceptor(PUBLISHED, Counter())
         # Also of what its ports log.
         self.ration = self._reception.ration
         self.unsafeTracebacks = unsafeTracebacks

@@ -22,7 +22,7 @@ from broker.core.policy import STRICT, Policy
 from broker.errors import ConfigError, WrongType
 from broker.forgotten import warn_never_awaited
 from broker.given import check_given
-from broker.login.accept import Reception
+from broker.login.accept import Acceptor
 from broker.login.server import root_of
 from broker.net import forks
 from broker.net.listener import Listener
@@ -71,7 +71,7 @@ class Server:
         self.addresses: tuple[str, ...] = ()
         self.stats = ServerStats()
         self._root = root_of(root)
-        self._reception = Reception(policy, self.stats.limits)
+        self._reception = Acceptor(policy, self.stats.limits)
         self._policy = policy
         self._tls: TLS | None = None
         # A dict for its order: connections are closed in that in which they came.

@@ -11,13 +11,13 @@ from typing import Final
 
 from msgspec import Struct
 
-__all__ = ["MOST_KEYS", "Allowance", "Tally"]
+__all__ = ["MOST_KEYS", "Rate", "TokenBuckets"]
 
 MOST_KEYS: Final = 10_000
 """Keys that one tally remembers; the one that was marked longest ago makes room for a new one."""
 
 
-class Allowance(Struct, frozen=True):
+class Rate(Struct, frozen=True):
     """What may go wrong before the next must wait.
 
     Attributes:
@@ -39,7 +39,7 @@ class Allowance(Struct, frozen=True):
             )
 
 
-class Tally:
+class TokenBuckets:
     """Marks, for many keys.
 
     Args:
@@ -47,7 +47,7 @@ class Tally:
         clock: the time in seconds; only differences count.
     """
 
-    def __init__(self, allowance: Allowance, clock: Callable[[], float]):
+    def __init__(self, allowance: Rate, clock: Callable[[], float]):
         self._allowance = allowance
         self._clock = clock
         self._gone_at: dict[Hashable, float] = {}

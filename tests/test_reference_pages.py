@@ -15,7 +15,7 @@ from msgspec import structs
 import broker
 import jelly
 from broker import errors, traces
-from broker.core.objects.tables import ExportTable, Numbers, QuestionTable
+from broker.core.objects.tables import ExportTable, Numbers, OpenCalls
 from broker.core.policy import PUBLISHED, STRICT, Policy
 from broker.core.wire.messages import RequestId
 from broker.flavors.failures import MOST_TEXT_SHOWN
@@ -138,7 +138,7 @@ RAISED: dict[str, Callable[[], Any]] = {
     "TooLarge": lambda: Writer(Limits(), {}).encode(bytes(700_000)),
     "MalformedJelly": lambda: jelly.unjelly([b"dereference", 77]),
     "InsecureJelly": lambda: jelly.unjelly([b"os.path"]),
-    "ProtocolError": lambda: QuestionTable().take(RequestId(12345)),
+    "ProtocolError": lambda: OpenCalls().take(RequestId(12345)),
     "BananaError": lambda: read(b"\x90"),
     "LimitExceeded": TOO_MUCH["max_depth"],
     "DeadReferenceError": after_the_end,

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import click
 
 from broker.errors import ConfigError
-from broker.login.throttle import Guard
-from broker.token_bucket import Allowance
+from broker.login.throttle import LoginThrottle
+from broker.token_bucket import Rate
 
 __all__ = ["Failures", "guard_of", "read_failures", "write_audit"]
 
@@ -33,7 +33,7 @@ class Failures(NamedTuple):
     """
 
     kind: str
-    allowance: Allowance | None
+    allowance: Rate | None
 
 
 def read_failures(context: Any, parameter: Any, texts: Sequence[str]) -> tuple[Failures, ...]:
@@ -56,10 +56,10 @@ def _parse(text: str) -> Failures:
             f"{text!r} is not understood; write account=10/30 for ten, and then one in 30 seconds,"
             f" or account=any; there are {', '.join(_KINDS)}"
         )
-    return Failures(kind, found and Allowance(int(found[1]), float(found[2])))
+    return Failures(kind, found and Rate(int(found[1]), float(found[2])))
 
 
-def guard_of(failures: Sequence[Failures]) -> Guard | None:
+def guard_of(failures: Sequence[Failures]) -> LoginThrottle | None:
     """Return the guard that is meant; None where nothing is said, for the usual one.
 
     Raises:
@@ -72,7 +72,7 @@ def guard_of(failures: Sequence[Failures]) -> Guard | None:
         if kinds.count(kind) > 1:
             raise click.UsageError(f"--allow-failures names {kind} twice")
     limits: dict[str, Any] = dict(failures)
-    return Guard(**limits)
+    return LoginThrottle(**limits)
 
 
 def write_audit(path: str) -> None:

@@ -13,7 +13,7 @@ from msgspec import Struct
 from broker.commands.guarding import Failures, guard_of, read_failures
 from broker.core.policy import STRICT, Policy
 from broker.errors import ConfigError
-from broker.login.throttle import Guard
+from broker.login.throttle import LoginThrottle
 from broker.net.tls.settings import TLS
 from cred.certificates import CertificateChecker
 from cred.strcred import makeChecker
@@ -64,7 +64,7 @@ class Settings(Struct, frozen=True):
             except UserWarning as exc:
                 raise ConfigError(f"{exc}; pb users add makes a store of users") from exc
 
-    def guard(self) -> Guard | None:
+    def guard(self) -> LoginThrottle | None:
         """Return what limits failed logins; None for the usual limits.
 
         Raises:

@@ -15,7 +15,7 @@ from broker.commands.tracing import traceback_of
 from broker.flavors.referenceable import Root
 from broker.interfaces import IPBRoot
 from broker.login.server import realm
-from broker.login.throttle import Guard
+from broker.login.throttle import LoginThrottle
 from cred.portal import Portal
 
 __all__ = ["WrongTarget", "load", "served", "show_cause"]
@@ -47,7 +47,7 @@ def load(name: str) -> Any:
 
 
 def served(
-    found: Any, checkers: Sequence[Any], name: str, guard: Guard | None = None
+    found: Any, checkers: Sequence[Any], name: str, guard: LoginThrottle | None = None
 ) -> Root | Portal:
     """Return what is to be served.
 

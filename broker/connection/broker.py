@@ -16,13 +16,13 @@ from broker.connection import log
 from broker.connection.connection import Connection
 from broker.connection.ending import Ending, end_caches, forget_frames
 from broker.connection.peer import CURRENT_CALL, Call, Peer
-from broker.connection.pending_calls import Calls
-from broker.connection.published import Doors
+from broker.connection.pending_calls import PendingCalls
+from broker.connection.published import PublishedBroker
 from broker.connection.pump import Pump
-from broker.connection.running_methods import Results
+from broker.connection.running_methods import RunningMethods
 from broker.connection.watchdogs.keepalive import Keepalive
-from broker.connection.watchdogs.message import Arrival
-from broker.connection.watchdogs.setup import Expectations
+from broker.connection.watchdogs.message import MessageTimeout
+from broker.connection.watchdogs.setup import SetupTimeouts
 from broker.core.calls.dispatch import (
     Route,
     call_method,
@@ -55,9 +55,9 @@ from broker.failure import Failure
 from broker.flavors.failures import CopiedFailure, shown_error
 from broker.flavors.reference import RemoteReference
 from broker.net import forks, tcp_keepalive
-from broker.net.log_throttle import OWN, Ration
+from broker.net.log_throttle import OWN, LogThrottle
 from broker.net.scheduler import Scheduler, TwistedScheduler, scheduler_for
-from broker.net.twisted_transport import TwistedBacklog
+from broker.net.twisted_transport import TwistedTransport
 from jelly.atoms import Expression
 from jelly.security import Security
 from jelly.unjellier import Row, Unjellier
@@ -65,7 +65,7 @@ from jelly.unjellier import Row, Unjellier
 __all__ = ["Broker", "Connection"]
 
 
-class Broker(Doors):
+class Broker(PublishedBroker):
     """One side of one connection (published).
 
     Args:
@@ -95,12 +95,12 @@ class Broker(Doors):
     disconnected = 0
     reason: Any = None
     avatar: Any = None
-    _results: Results | None = None
+    _results: RunningMethods | None = None
     _keepalive: Keepalive | None = None
-    _arrival: Arrival | None = None
+    _arrival: MessageTimeout | None = None
     _fault: Exception | None = None
     _idle: Deferred[None] | None = None
-    _ration: Ration | None = None
+    _ration: LogThrottle | None = None
     _is_aborted = False
     _drains = ""
 
@@ -123,11 +123,13 @@ class Broker(Doors):
         # What the peer calls is not bound by the time limit of whoever made the connection.
         context.run(DEADLINE.set, None)
         # Whoever may give the connection up shares this one bound method.
-        self.expectations = Expectations(self.abort)
+        self.expectations = SetupTimeouts(self.abort)
         self._scheduler: Scheduler = scheduler_for(None)
         give_up = self.expectations.give_up
         self.pump = Pump(self.session, self.policy, give_up, self._allow)
-        self.calls = Calls(self.session, self.pump.soon_flush, self.pump.flush_later, self.policy)
+        self.calls = PendingCalls(
+            self.session, self.pump.soon_flush, self.pump.flush_later, self.policy
+        )
         self.answered = self.calls.answered
         self.refused = self.calls.refused
         self.prepare_doors()
@@ -143,16 +145,16 @@ class Broker(Doors):
         return "" if dialect is None else dialect.name.decode("ascii")
 
     @property
-    def ration(self) -> Ration:
+    def ration(self) -> LogThrottle:
         """The records of the log that this connection may cause.
 
         Until its peer has logged in, those of a server share one; see `share_ration`.
         """
         if self._ration is None:
-            self._ration = Ration(self._scheduler, OWN, OWN)
+            self._ration = LogThrottle(self._scheduler, OWN, OWN)
         return self._ration
 
-    def share_ration(self, ration: Ration | None) -> None:
+    def share_ration(self, ration: LogThrottle | None) -> None:
         """Count records against a ration that others share, or with None from now on by itself."""
         self._ration = ration
 
@@ -167,7 +169,7 @@ class Broker(Doors):
         self.session.callee.now = self._scheduler.now
         if self._ration is not None:
             self._ration.begin(self._scheduler)
-        self._arrival = Arrival(
+        self._arrival = MessageTimeout(
             self._scheduler,
             self.policy,
             self.session,
@@ -179,7 +181,7 @@ class Broker(Doors):
         if hasattr(transport, "on_drained"):
             transport.on_drained = self.pump.drained
         elif isinstance(self._scheduler, TwistedScheduler):
-            self.backlog = TwistedBacklog(transport, self._scheduler, self.pump.drained)
+            self.backlog = TwistedTransport(transport, self._scheduler, self.pump.drained)
         self.pump.begin(transport, self.backlog or transport, self._scheduler)
         self.connectionMade()
 
@@ -428,7 +430,9 @@ class Broker(Doors):
 
     def _on_pending(self, event: CallPending) -> None:
         if self._results is None:
-            self._results = Results(self.session, self._scheduler, self._answered, self.pump.resume)
+            self._results = RunningMethods(
+                self.session, self._scheduler, self._answered, self.pump.resume
+            )
         self._results.take(event.ticket, event.result)
 
     def _on_cancelled(self, event: CallCancelled) -> None:

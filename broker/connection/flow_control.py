@@ -12,14 +12,14 @@ from collections.abc import Callable
 
 from broker.connection.budget import Share
 from broker.connection.reading import Reading
-from broker.connection.watchdogs.write_stall import Patience
+from broker.connection.watchdogs.write_stall import WriteStallWatchdog
 from broker.core.policy import Policy
 from broker.core.session import Session
 
-__all__ = ["Flow"]
+__all__ = ["FlowControl"]
 
 
-class Flow:
+class FlowControl:
     """Flow control of one connection, both ways.
 
     Args:
@@ -52,7 +52,7 @@ class Flow:
         policy: Policy,
         reading: Reading,
         unsent: Callable[[], int],
-        patience: Patience,
+        patience: WriteStallWatchdog,
         resume: Callable[[], object],
         share: Share | None = None,
     ):

@@ -26,7 +26,7 @@ from broker.errors import (
 )
 from broker.failure import Failure
 from broker.flavors.failures import CopiedFailure, CopyableFailure
-from broker.net.log_throttle import Ration
+from broker.net.log_throttle import LogThrottle
 from broker.printable import printable, text_of_value
 from jelly.atoms import text_of
 from jelly.registry import defaults
@@ -62,7 +62,7 @@ class Logged(Protocol):
     missing: set[tuple[type, str]] | None
 
     @property
-    def ration(self) -> Ration:
+    def ration(self) -> LogThrottle:
         """The records that it may cause."""
 
 

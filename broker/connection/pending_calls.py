@@ -13,7 +13,7 @@ from broker.core.calls.incoming import DRAINING
 from broker.core.objects.whereabouts import name_argument
 from broker.core.policy import STRICT, Policy
 from broker.core.session import Session
-from broker.core.wire.broadcast import Notice
+from broker.core.wire.broadcast import Broadcast
 from broker.core.wire.messages import ObjectId, RequestId
 from broker.defer import Deferred, fail
 from broker.defer.unhandled import Together
@@ -29,10 +29,10 @@ from broker.flavors.failures import CopiedFailure
 from broker.net.forks import FORKED
 from broker.net.scheduler import Scheduler
 
-__all__ = ["Calls"]
+__all__ = ["PendingCalls"]
 
 
-class Calls:
+class PendingCalls:
     """The calls of one connection that have no answer yet.
 
     Args:
@@ -206,7 +206,7 @@ class Calls:
         self,
         perspective: Any,
         object_id: ObjectId,
-        notice: Notice,
+        notice: Broadcast,
         command: bytes = b"message",
     ) -> None:
         """Call a method of one of the many objects that a notice goes to; sent in this turn.

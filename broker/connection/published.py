@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from broker.connection import log
 from broker.connection.local_tables import LocalCleanup, LocalIds, LocalObjects
 from broker.connection.peer import Peer
-from broker.connection.pending_calls import Calls
+from broker.connection.pending_calls import PendingCalls
 from broker.core.principal import Principal, view_of
 from broker.core.session import Session
 from broker.core.wire import messages
@@ -21,16 +21,16 @@ from broker.core.wire.messages import ObjectId
 from broker.defer import Deferred, maybeDeferred
 from broker.errors import DeadReferenceError
 from broker.flavors.reference import RemoteReference
-from broker.net.log_throttle import Ration
-from broker.net.twisted_transport import TwistedBacklog
+from broker.net.log_throttle import LogThrottle
+from broker.net.twisted_transport import TwistedTransport
 from jelly.atoms import Expression
 from jelly.errors import ProtocolError
 from jelly.unjellier import Unjellier
 
-__all__ = ["Doors"]
+__all__ = ["PublishedBroker"]
 
 
-class Doors:
+class PublishedBroker:
     """The published face of ``connection.Broker``, which is its only subclass of ours.
 
     Attributes:
@@ -43,12 +43,12 @@ class Doors:
     """
 
     session: Session
-    calls: Calls
+    calls: PendingCalls
     transport: Any
     disconnected: int
     closed: Deferred[None]
     peer: Peer
-    backlog: TwistedBacklog | None = None
+    backlog: TwistedTransport | None = None
     missing: set[tuple[type, str]] | None = None
     pageProducers: list[Any]
     overridden: ClassVar[frozenset[str]] = frozenset()
@@ -56,7 +56,7 @@ class Doors:
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         cls.overridden = frozenset(
-            name for name in _HOOKS if getattr(cls, name) is not getattr(Doors, name)
+            name for name in _HOOKS if getattr(cls, name) is not getattr(PublishedBroker, name)
         )
 
     def prepare_doors(self) -> None:
@@ -67,7 +67,7 @@ class Doors:
         self.failures: list[Callable[[], object]] = []
 
     @property
-    def ration(self) -> Ration:
+    def ration(self) -> LogThrottle:
         """The records of the log that this connection may cause."""
         raise NotImplementedError
 

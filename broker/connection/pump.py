@@ -14,10 +14,10 @@ from typing import Any
 
 from broker.connection import log
 from broker.connection.budget import SMALL, Budget, Share
-from broker.connection.flow_control import Flow
+from broker.connection.flow_control import FlowControl
 from broker.connection.reading import Reading
 from broker.connection.turns import Turns
-from broker.connection.watchdogs.write_stall import Patience
+from broker.connection.watchdogs.write_stall import WriteStallWatchdog
 from broker.core.policy import Policy
 from broker.core.session import Session
 from broker.errors import ProtocolError
@@ -86,7 +86,7 @@ class Pump:
         self._now: Callable[[], float] = _no_time
         self._transport: Any = None
         # Made when there is something to regulate; most connections never have that.
-        self._flow: Flow | None = None
+        self._flow: FlowControl | None = None
         # Bytes that may be written before there can be too many unsent; see Flow.
         self._room = policy.high_water
         self._when_drained: list[Callable[[], object]] = []
@@ -311,18 +311,18 @@ class Pump:
         unsent = self._unsent() if self._out is self._transport else 0
         return self._session.stats.bytes_sent - unsent if unsent else -1
 
-    def _flow_of(self, scheduler: Scheduler) -> Flow:
+    def _flow_of(self, scheduler: Scheduler) -> FlowControl:
         if self._flow is None:
             session, policy, unsent = self._session, self._policy, self._unsent
             share = None
             if self.budget is not None:
                 share = Share(self.budget, scheduler, self._held, self._close)
-            self._flow = Flow(
+            self._flow = FlowControl(
                 session,
                 policy,
                 Reading(self._transport, scheduler.now, self._allow),
                 unsent,
-                Patience(scheduler, policy, unsent, session.stats, self._give_up),
+                WriteStallWatchdog(scheduler, policy, unsent, session.stats, self._give_up),
                 self.ask_for_turn,
                 share,
             )

@@ -17,12 +17,12 @@ from broker.failure import Failure
 from broker.net.scheduler import Cancellable, Scheduler
 from jelly.atoms import text_of
 
-__all__ = ["Results"]
+__all__ = ["RunningMethods"]
 
 _CANCELLED = (asyncio.CancelledError, CancelledError)
 
 
-class Results:
+class RunningMethods:
     """The awaitables of one connection.
 
     An ``async def`` method becomes a task where an asyncio loop runs; else our own driver steps it.
@@ -49,7 +49,7 @@ class Results:
         self._answered = answered
         self._resume = resume
         self._unstarted = 0
-        self._started: dict[IncomingCall, _Work] = {}
+        self._started: dict[IncomingCall, RunningMethod] = {}
 
     def __len__(self) -> int:
         return len(self._started)
@@ -94,7 +94,7 @@ class Results:
         self._scheduler.soon(self._task_began)
 
     def _note(self, call: IncomingCall, cancel: Callable[[], object]) -> None:
-        work = self._started[call] = _Work(cancel)
+        work = self._started[call] = RunningMethod(cancel)
         if call.due is not None:
             left = max(0.0, call.due - self._scheduler.now())
             work.timer = self._scheduler.later(left, self._expire, call)
@@ -126,7 +126,7 @@ class Results:
         else:
             self._fail(call, error)
 
-    def _ended(self, call: IncomingCall) -> _Work | None:
+    def _ended(self, call: IncomingCall) -> RunningMethod | None:
         work = self._started.pop(call, None)
         if work is not None and work.timer is not None:
             work.timer.cancel()
@@ -148,7 +148,7 @@ class Results:
         self._answered()
 
 
-class _Work:
+class RunningMethod:
     """A method that was started here.
 
     Attributes:

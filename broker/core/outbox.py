@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from broker.core.events import CallRaised
-from broker.core.objects.releases import Dropped
-from broker.core.objects.tables import QuestionTable
-from broker.core.objects.transaction import Scope
+from broker.core.objects.releases import PendingReleases
+from broker.core.objects.tables import OpenCalls
+from broker.core.objects.transaction import Transaction
 from broker.core.objects.translator import Translator
 from broker.core.policy import Policy
 from broker.core.stats import Stats
-from broker.core.wire.broadcast import Notice
+from broker.core.wire.broadcast import Broadcast
 from broker.core.wire.dialects import NONE, Dialect
 from broker.core.wire.messages import ObjectId, RequestId
 from jelly.atoms import Expression
@@ -72,8 +72,8 @@ class Outbox:
         host: Any,
         policy: Policy,
         translator: Translator,
-        questions: QuestionTable,
-        dropped: Dropped,
+        questions: OpenCalls,
+        dropped: PendingReleases,
         stats: Stats,
     ):
         self.is_closed = False
@@ -135,7 +135,7 @@ class Outbox:
         self.size += len(piece)
         return True
 
-    def notice(self, object_id: ObjectId, notice: Notice, number: int = 2) -> bool:
+    def notice(self, object_id: ObjectId, notice: Broadcast, number: int = 2) -> bool:
         """Send a call that goes to many; return False where its values need a jellier.
 
         Args:
@@ -267,7 +267,7 @@ class Outbox:
             yield UNFINISHED
         yield message if self._posts_by_host else encoded
 
-    def commit(self, scope: Scope, packed: Any, request_id: RequestId | None = None) -> None:
+    def commit(self, scope: Transaction, packed: Any, request_id: RequestId | None = None) -> None:
         """Send a message that was made in ``scope``, and what waits behind it."""
         self._translator.close(scope)
         if scope.outer is not None:
@@ -299,7 +299,7 @@ class Outbox:
             self.queued += len(scope.behind)
         return expression
 
-    def roll_back(self, scope: Scope, request_id: RequestId | None = None) -> None:
+    def roll_back(self, scope: Transaction, request_id: RequestId | None = None) -> None:
         """Undo what was done for a message that is not sent; calls behind it end as not run."""
         self._translator.close(scope)
         for error in scope.roll_back():
@@ -322,7 +322,7 @@ class Outbox:
         self.size += len(piece)
 
     def _jelly_by_host(self, value: Any) -> Expression:
-        scope = self._translator.scope or Scope()
+        scope = self._translator.scope or Transaction()
         return self._host.serialize(  # type: ignore[no-any-return]
             value,
             perspective=scope.perspective,

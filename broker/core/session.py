@@ -22,16 +22,16 @@ from typing import Any, cast
 from msgspec.structs import replace
 
 from broker.core.calls.handlers import BEFORE_VERSION, GATED, GATED_BEFORE_VERSION, OPEN
-from broker.core.calls.incoming import Callee, IncomingCall
+from broker.core.calls.incoming import IncomingCall, IncomingCalls
 from broker.core.calls.login_gate import Gate
-from broker.core.calls.outgoing import Caller
+from broker.core.calls.outgoing import OutgoingCalls
 from broker.core.events import CallAnswered, Ready
 from broker.core.host import Host
 from broker.core.inbox import Inbox
-from broker.core.objects.releases import Dropped
-from broker.core.objects.tables import QuestionTable
+from broker.core.objects.releases import PendingReleases
+from broker.core.objects.tables import OpenCalls
 from broker.core.objects.translator import Translator, walk_of
-from broker.core.objects.unopened import Sealed
+from broker.core.objects.unopened import Unopened
 from broker.core.outbox import Outbox
 from broker.core.policy import Policy
 from broker.core.principal import Principal
@@ -40,7 +40,7 @@ from broker.core.wire import messages
 from broker.core.wire.conversion import BASICS
 from broker.core.wire.dialects import (
     DIALECTS,
-    PUBLISHED_DIALECTS,
+    EXPRESSION_DIALECTS,
     Dialect,
     MessageReader,
     spoken,
@@ -143,19 +143,19 @@ class Session:
         self._pings = 0
         self._reader: MessageReader | None = None
         if offered is None:
-            among = PUBLISHED_DIALECTS if host.overridden else DIALECTS
+            among = EXPRESSION_DIALECTS if host.overridden else DIALECTS
             offered = spoken(policy.dialects, policy.limits, among)
         # The handshake and the reader of it; nothing once it is over.
         self._greeting: Any = (
             Handshake(is_client, offered),
             Reader(_of_handshake(policy.limits), NONE_VOCABULARY),
         )
-        self._dropped = dropped = Dropped(host.on_released)
-        questions = QuestionTable()
+        self._dropped = dropped = PendingReleases(host.on_released)
+        questions = OpenCalls()
         self.translator = translator = Translator(policy, host, dropped)
         self.outbox = outbox = Outbox(host, policy, translator, questions, dropped, self.stats)
-        self.caller = Caller(host, translator, outbox, questions, self.stats)
-        self.callee = Callee(host, policy, translator, outbox, self.stats)
+        self.caller = OutgoingCalls(host, translator, outbox, questions, self.stats)
+        self.callee = IncomingCalls(host, policy, translator, outbox, self.stats)
         self.inbox = Inbox(
             self,
             BEFORE_VERSION,
@@ -410,5 +410,5 @@ class Session:
     def _unjelly(self, expression: Expression, perspective: Any) -> Any:
         return finish(walk_of(self.host, self.translator)(expression, perspective))
 
-    def _seal(self, expression: Expression, limits: Limits, max_refs: int) -> Sealed:
-        return Sealed(expression, self._unjelly, self._dropped, limits, max_refs)
+    def _seal(self, expression: Expression, limits: Limits, max_refs: int) -> Unopened:
+        return Unopened(expression, self._unjelly, self._dropped, limits, max_refs)

@@ -24,7 +24,7 @@ from jelly.errors import CannotJelly, MalformedJelly
 from jelly.fields import engine_class
 
 if TYPE_CHECKING:
-    from broker.core.wire.broadcast import Notice
+    from broker.core.wire.broadcast import Broadcast
     from jelly.jellier import Jellier
     from jelly.unjellier import Unjellier
 
@@ -241,7 +241,7 @@ class RemoteCacheObserver:
             view = view_of(self.perspective, self._principal)
             self.broker.calls.send(view, cache_id, _name, args, kw, b"cachemessage")
 
-    def notify(self, notice: Notice) -> None:
+    def notify(self, notice: Broadcast) -> None:
         """Make a call that goes to many; for ``Subscribers``.
 
         Raises:

@@ -16,7 +16,7 @@ from jelly.errors import CannotJelly
 from jelly.numbers import number_in
 
 if TYPE_CHECKING:
-    from broker.core.wire.broadcast import Notice
+    from broker.core.wire.broadcast import Broadcast
     from broker.defer.deferred import Deferred
     from jelly.jellier import Jellier
     from jelly.unjellier import Unjellier
@@ -106,7 +106,7 @@ class RemoteReference(Serializable):
         """
         self.broker.calls.send(self.view, self.luid, _name, args, kw)
 
-    def notify(self, notice: Notice) -> None:
+    def notify(self, notice: Broadcast) -> None:
         """Make a call that goes to many; for ``Subscribers``.
 
         Raises:

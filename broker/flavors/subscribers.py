@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator
 from typing import Any
 
-from broker.core.wire.broadcast import Notice
+from broker.core.wire.broadcast import Broadcast
 from broker.errors import WrongType
 from broker.flavors.cacheable import RemoteCacheObserver
 from broker.flavors.reference import RemoteReference
@@ -121,7 +121,7 @@ class Subscribers:
             TypeError: the key of the event is not hashable; what ``key`` raises is raised, too.
             RuntimeError: this is not the event loop of the connections.
         """
-        notice = Notice(_name, args, kw)
+        notice = Broadcast(_name, args, kw)
         key = None if self._key is None else self._key(_name, args, kw)
         hash(key)
         subscriptions = list(self._subscriptions.values())
@@ -142,7 +142,7 @@ class Subscribers:
 
     def _judge(
         self,
-        notice: Notice,
+        notice: Broadcast,
         fault: BaseException,
         failed: set[Subscription],
         subscriptions: list[Subscription],

@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 
 from msgspec import Struct
 
-from broker.core.wire.broadcast import Notice
+from broker.core.wire.broadcast import Broadcast
 from broker.errors import PBConnectionLost
 from broker.flavors.cacheable import RemoteCacheObserver
 from broker.flavors.reference import RemoteReference
@@ -112,8 +112,8 @@ class Subscription:
         self._last = 0
         # Made when something waits, which for most subscribers never happens. In the order of the
         # numbers: by key where events are conflated, else in the deque.
-        self._waiting: deque[tuple[int, Notice]] | None = None
-        self._by_key: dict[Hashable, tuple[int, Notice]] | None = None
+        self._waiting: deque[tuple[int, Broadcast]] | None = None
+        self._by_key: dict[Hashable, tuple[int, Broadcast]] | None = None
         self._is_watching = False
 
     def now(self) -> Delivery:
@@ -121,7 +121,7 @@ class Subscription:
         counts = self._counts
         return Delivery(counts.sent, counts.dropped, counts.conflated, self._size)
 
-    def tell(self, notice: Notice, key: Hashable) -> BaseException | None:
+    def tell(self, notice: Broadcast, key: Hashable) -> BaseException | None:
         """Send an event, or let it wait; return what is wrong with it if it cannot be sent."""
         self._number += 1
         if not self._waiting and not self._by_key and not self._is_slow():
@@ -154,7 +154,7 @@ class Subscription:
         """Whether events wait for it, so that the last one has not been sent."""
         return bool(self._waiting or self._by_key)
 
-    def withdraw(self, notice: Notice) -> None:
+    def withdraw(self, notice: Broadcast) -> None:
         """Drop the newest event, if it waits."""
         if self._waiting and self._waiting[-1][1] is notice:
             self._waiting.pop()
@@ -177,12 +177,12 @@ class Subscription:
     def _size(self) -> int:
         return len(self._waiting or ()) + len(self._by_key or ())
 
-    def _wait(self, notice: Notice) -> None:
+    def _wait(self, notice: Broadcast) -> None:
         if self._waiting is None:
             self._waiting = deque()
         self._waiting.append((self._number, notice))
 
-    def _conflate(self, notice: Notice, key: Hashable) -> None:
+    def _conflate(self, notice: Broadcast, key: Hashable) -> None:
         if self._by_key is None:
             self._by_key = {}
         # Taken out and put in again: the order is that of the events that are left.
@@ -190,7 +190,7 @@ class Subscription:
             self._counts.conflated += 1
         self._by_key[key] = self._number, notice
 
-    def _next(self) -> tuple[int, Notice]:
+    def _next(self) -> tuple[int, Broadcast]:
         if self._waiting:
             return self._waiting.popleft()
         by_key: Any = self._by_key
@@ -226,7 +226,7 @@ class Subscription:
         is_congested: bool = broker.pump.is_congested
         return is_congested
 
-    def _write(self, number: int, notice: Notice) -> BaseException | None:
+    def _write(self, number: int, notice: Broadcast) -> BaseException | None:
         reference = self.reference
         if not reference.broker.calls.is_open:
             return None
@@ -249,10 +249,10 @@ class Subscription:
         """Tell how many events up to this one were lost, if any were."""
         lost, self._last = number - self._last, number
         if lost > 0 and self._missed is not None:
-            self.reference.notify(Notice(self._missed, (lost,), {}))
+            self.reference.notify(Broadcast(self._missed, (lost,), {}))
 
 
-def report(notice: Notice, error: BaseException, to_whom: str) -> None:
+def report(notice: Broadcast, error: BaseException, to_whom: str) -> None:
     """Log what is wrong with an event, once for each event."""
     if not notice.has_failed:
         notice.has_failed = True

@@ -12,16 +12,16 @@ from broker.connection.budget import Budget
 from broker.connection.turns import Turns
 from broker.core.policy import Policy
 from broker.errors import PBConnectionLost
-from broker.login.pending import Lobby, Refusal
+from broker.login.pending import PendingConnections, TooManyPending
 from broker.login.server import LoginRoot
-from broker.net.log_throttle import Ration
+from broker.net.log_throttle import LogThrottle
 
-__all__ = ["Reception"]
+__all__ = ["Acceptor"]
 
 logger = logging.getLogger("broker.server")
 
 
-class Reception:
+class Acceptor:
     """Where the connections of one server arrive.
 
     Args:
@@ -36,9 +36,9 @@ class Reception:
     def __init__(self, policy: Policy, limits: Counter[str]):
         self.limits = limits
         self._policy = policy
-        self._lobby = Lobby(policy)
+        self._lobby = PendingConnections(policy)
         self._turns = Turns(policy.turn_time)
-        self.ration = Ration()
+        self.ration = LogThrottle()
         self._budget = Budget(policy.max_buffered)
 
     @property
@@ -65,19 +65,19 @@ class Reception:
         broker.setNameForLocal(b"root", root)
         return True
 
-    def _refuse(self, address: Any, refusal: Refusal) -> None:
+    def _refuse(self, address: Any, refusal: TooManyPending) -> None:
         self.limits[refusal.limit] += 1
         host = getattr(address, "host", address)
         self.ration.log(logger, logging.WARNING, address, "refused %s: %s", host, refusal)
 
     def _let_wait(self, broker: Broker, root: LoginRoot, address: Any) -> bool:
-        def dropped(refusal: Refusal) -> None:
+        def dropped(refusal: TooManyPending) -> None:
             self._refuse(address, refusal)
             broker.cut(PBConnectionLost(str(refusal)), str(refusal))
 
         try:
             leave = self._lobby.enter(address, dropped).leave
-        except Refusal as refusal:
+        except TooManyPending as refusal:
             self._refuse(address, refusal)
             return False
         root.when_accepted(leave)

@@ -19,7 +19,7 @@ from cred.checkers import ANONYMOUS
 from cred.identity import Identity
 from jelly.interfaces import IJellyable
 
-__all__ = ["LiveLogins", "Occupant", "Visitor"]
+__all__ = ["ActiveLogins", "Occupant", "Visitor"]
 
 # Here, where the two meet: cred knows no jelly, and jelly no login.
 classImplements(Identity, IJellyable)
@@ -69,7 +69,7 @@ class Visitor(Protocol):
         """The avatar is theirs."""
 
 
-class LiveLogins:
+class ActiveLogins:
     """The logins of one connection that have not been logged out.
 
     The last of them is what ``broker.connection.peer`` tells. The connection ends when the first of
@@ -88,7 +88,7 @@ class LiveLogins:
         self._clock = clock
         self._nobody = broker.peer
         # A dict for its order.
-        self._stays: dict[_Stay, None] = {}
+        self._stays: dict[ActiveLogin, None] = {}
         self._is_first = True
         self._deadline: float | None = None
         self._timer: Cancellable | None = None
@@ -125,7 +125,7 @@ class LiveLogins:
         peer = visitor.peer
         peer.avatar_id, peer.groups = occupant.avatar_id, occupant.groups
         peer.mechanism = occupant.mechanism
-        stay = _Stay(self, peer, logout)
+        stay = ActiveLogin(self, peer, logout)
         self._own(visitor.principal)
         if expires is not None:
             self._end_at(expires)
@@ -147,7 +147,7 @@ class LiveLogins:
         # One for all logins, of which there may be many.
         self._broker.notifyOnDisconnect(self._lost)
 
-    def _log_out(self, stay: _Stay) -> None:
+    def _log_out(self, stay: ActiveLogin) -> None:
         if stay not in self._stays:
             return
         del self._stays[stay]
@@ -193,7 +193,7 @@ class LiveLogins:
             self._timer = scheduler_for(broker.transport).later(seconds, abort)
 
 
-class _Stay:
+class ActiveLogin:
     """One login, until its logout.
 
     Attributes:
@@ -204,7 +204,7 @@ class _Stay:
 
     __slots__ = ("_logins", "identity", "logout", "peer")
 
-    def __init__(self, logins: LiveLogins, peer: Peer, logout: Callable[[], Any]):
+    def __init__(self, logins: ActiveLogins, peer: Peer, logout: Callable[[], Any]):
         self._logins = logins
         self.peer = peer
         self.logout = logout

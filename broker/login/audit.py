@@ -18,17 +18,17 @@ from broker.errors import Error
 from broker.failure import Failure
 from broker.net.socket_addresses import source_of
 from broker.printable import text_of_error, text_of_value
-from broker.token_bucket import MOST_KEYS, Allowance, Tally
+from broker.token_bucket import MOST_KEYS, Rate, TokenBuckets
 from cred.error import LoginFailed
 
 __all__ = ["REFUSALS", "REFUSALS_IN_ALL", "Audit"]
 
 logger = logging.getLogger("broker.audit")
 
-REFUSALS: Final = Allowance(100, 0.125)
+REFUSALS: Final = Rate(100, 0.125)
 """Lines on refused logins from one source: a hundred, then eight a second; others are counted."""
 
-REFUSALS_IN_ALL: Final = Allowance(400, 0.02)
+REFUSALS_IN_ALL: Final = Rate(400, 0.02)
 """Lines on refused logins from all sources together: four hundred, then fifty a second."""
 
 _LONGEST_USER: Final = 64
@@ -61,8 +61,8 @@ class Audit:
         clock: Callable[[], float] = time.monotonic,
     ):
         self._wall = wall
-        self._tally = Tally(REFUSALS, clock)
-        self._all = Tally(REFUSALS_IN_ALL, clock)
+        self._tally = TokenBuckets(REFUSALS, clock)
+        self._all = TokenBuckets(REFUSALS_IN_ALL, clock)
         self._suppressed: Counter[str] = Counter()
 
     def accepted(self, address: Any, mechanism: str, user: object) -> None:

@@ -15,13 +15,13 @@ from broker.errors import Error, ServerBusy
 from broker.failure import Failure
 from broker.login.active_logins import Occupant, Visitor
 from broker.login.audit import Audit
-from broker.login.throttle import Guard, Origin, account_of
+from broker.login.throttle import LoginSource, LoginThrottle, account_of
 from broker.net.socket_addresses import source_of
 from cred.error import LoginFailed, Unauthorized, UnauthorizedLogin, wrong_login
 from cred.octets import Text
 from cred.workers import QueueFull
 
-__all__ = ["Attempt", "Entry"]
+__all__ = ["Entry", "LoginContext"]
 
 logger = logging.getLogger("broker.login")
 
@@ -39,7 +39,7 @@ class Entry(Protocol):
     """
 
     broker: Broker
-    guard: Guard
+    guard: LoginThrottle
     audit: Audit
     visit: object
 
@@ -55,7 +55,7 @@ class Entry(Protocol):
         """Ask the portal for an avatar; tell the visitor when it is there."""
 
 
-class Attempt:
+class LoginContext:
     """A `broker.login.mechanisms.mechanism.Door` for one attempt, of one step or several.
 
     Args:
@@ -80,7 +80,7 @@ class Attempt:
         self.principal = principal
         self.peer = peer_of(principal)
         self._user: Text | None = None
-        self._origin = Origin(entry.visit, source_of(entry.broker.peer.address))
+        self._origin = LoginSource(entry.visit, source_of(entry.broker.peer.address))
         self.is_guess = False
         # Whether a checker or the realm has failed, which belong to the application.
         self._is_consulting = False

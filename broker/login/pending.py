@@ -20,13 +20,13 @@ from typing import Any, TypeVar
 from broker.core.policy import Policy
 from broker.net.socket_addresses import network_of, source_of
 
-__all__ = ["Lobby", "Place", "Refusal"]
+__all__ = ["PendingConnections", "Slot", "TooManyPending"]
 
 
 T = TypeVar("T")
 
 
-class Refusal(Exception):
+class TooManyPending(Exception):
     """A connection was not let into the lobby.
 
     Attributes:
@@ -38,7 +38,7 @@ class Refusal(Exception):
         self.limit = limit
 
 
-class Lobby:
+class PendingConnections:
     """The connections of one server that have not logged in.
 
     Args:
@@ -50,14 +50,14 @@ class Lobby:
         self._most = policy.max_waiting
         self._most_each = policy.max_waiting_each
         self._dice = dice
-        self._by_source: dict[str, dict[Place, None]] = {}
+        self._by_source: dict[str, dict[Slot, None]] = {}
         self._by_network: Counter[str] = Counter()
         self._waiting = 0
 
     def __len__(self) -> int:
         return self._waiting
 
-    def enter(self, address: Any, drop: Callable[[Refusal], object] | None = None) -> Place:
+    def enter(self, address: Any, drop: Callable[[TooManyPending], object] | None = None) -> Slot:
         """Let a connection in; its place must be left when it waits no longer.
 
         A source that has no host, such as a UNIX socket, counts only among all.
@@ -72,11 +72,11 @@ class Lobby:
         source = source_of(address)
         of_source = len(self._by_source.get(source, ()))
         if source and of_source >= self._most_each:
-            raise Refusal(of_source, "max_waiting_each")
-        place = Place(self, source, network_of(address), drop)
+            raise TooManyPending(of_source, "max_waiting_each")
+        place = Slot(self, source, network_of(address), drop)
         self._add(place)
         if self._waiting > self._most:
-            refusal = Refusal(self._waiting - 1, "max_waiting")
+            refusal = TooManyPending(self._waiting - 1, "max_waiting")
             victim = self._victim()
             victim.leave()
             if victim is place:
@@ -85,7 +85,7 @@ class Lobby:
                 victim.drop(refusal)
         return place
 
-    def _victim(self) -> Place:
+    def _victim(self) -> Slot:
         """Return who has to go, of more than may wait."""
         without_source = len(self._by_source.get("", ()))
         if without_source > self._most / 2 or without_source == self._waiting:
@@ -109,12 +109,12 @@ class Lobby:
     def _any_of(self, among: list[T]) -> T:
         return among[min(int(self._dice() * len(among)), len(among) - 1)]
 
-    def _add(self, place: Place) -> None:
+    def _add(self, place: Slot) -> None:
         self._waiting += 1
         self._by_source.setdefault(place.source, {})[place] = None
         self._by_network[place.network] += 1
 
-    def _remove(self, place: Place) -> None:
+    def _remove(self, place: Slot) -> None:
         self._waiting -= 1
         places = self._by_source[place.source]
         del places[place]
@@ -125,7 +125,7 @@ class Lobby:
             del self._by_network[place.network]
 
 
-class Place:
+class Slot:
     """Where one connection waits.
 
     Attributes:
@@ -136,9 +136,13 @@ class Place:
     __slots__ = ("_lobby", "drop", "network", "source")
 
     def __init__(
-        self, lobby: Lobby, source: str, network: str, drop: Callable[[Refusal], object] | None
+        self,
+        lobby: PendingConnections,
+        source: str,
+        network: str,
+        drop: Callable[[TooManyPending], object] | None,
     ):
-        self._lobby: Lobby | None = lobby
+        self._lobby: PendingConnections | None = lobby
         self.source = source
         self.network = network
         self.drop = drop

@@ -3,10 +3,10 @@
 Theory of operation. The offer with which the server begins names the ways to log in that it takes
 on this connection. Its root has only login methods: one or two for each way, whose work is done in
 `broker.login.mechanisms`, and ``mechanisms()``, which tells a client the same that does not read it
-in the offer. Each call of these is an `Attempt`, which asks the guard first and tells the audit log
-after. They all end in ``LoginRoot.admit``, where a checker accepts, and then the realm makes the
-avatar. It is the peer's until the peer drops it, has gone, or its login expires; its ``logout`` is
-called once then.
+in the offer. Each call of these is an `LoginContext`, which asks the guard first and tells the
+audit log after. They all end in ``LoginRoot.admit``, where a checker accepts, and then the realm
+makes the avatar. It is the peer's until the peer drops it, has gone, or its login expires; its
+``logout`` is called once then.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from broker.errors import WrongType
 from broker.flavors.avatar import AsReferenceable
 from broker.flavors.referenceable import Referenceable
 from broker.interfaces import IPBRoot, IPerspective, is_root
-from broker.login.active_logins import LiveLogins, Occupant, Visitor
+from broker.login.active_logins import ActiveLogins, Occupant, Visitor
 from broker.login.audit import Audit
-from broker.login.context import Attempt
+from broker.login.context import LoginContext
 from broker.login.mechanisms import MECHANISMS, anonymous, certificate, challenge, scram
 from broker.login.mechanisms import password as password_login
 from broker.login.mechanisms import token as token_login
 from broker.login.mechanisms.answered import answered_only
 from broker.login.mechanisms.challenge import Challenger
 from broker.login.mechanisms.mechanism import Mechanism
-from broker.login.throttle import Guard
+from broker.login.throttle import LoginThrottle
 from cred import error as cred_error
 from cred.octets import Text, as_given, to_octets
 from cred.portal import IRealm, Portal
@@ -53,7 +53,7 @@ class PortalRoot:
 
     def __init__(self, portal: Portal):
         self.portal = portal
-        self._guard = Guard() if portal.guard is None else portal.guard
+        self._guard = LoginThrottle() if portal.guard is None else portal.guard
         self._audit = Audit()
 
     def rootObject(self, broker: Broker) -> LoginRoot:
@@ -105,14 +105,14 @@ class LoginRoot(Referenceable):
         visit: identifies the connection to the guard.
     """
 
-    def __init__(self, portal: Portal, broker: Broker, guard: Guard, audit: Audit):
+    def __init__(self, portal: Portal, broker: Broker, guard: LoginThrottle, audit: Audit):
         self.portal = portal
         self.broker = broker
         self.guard = guard
         self.audit = audit
         self.visit = object()
         self._has_text_names = broker.policy.text_user_names
-        self._logins = LiveLogins(broker)
+        self._logins = ActiveLogins(broker)
         self._on_accepted: list[Callable[[], object]] = [broker.session.open_gate]
         broker.session.shut_gate(_MINDS)
         broker.session.name_logins(self.remote_mechanisms)
@@ -162,7 +162,7 @@ class LoginRoot(Referenceable):
     def _attempt(
         self, mechanism: Mechanism, serve: Callable[..., Any], *args: Any
     ) -> Deferred[Any]:
-        attempt = Attempt(self, mechanism.name)
+        attempt = LoginContext(self, mechanism.name)
         return attempt.step(serve, attempt, *args)
 
     # What an attempt works with: `broker.attempt.Entry`.

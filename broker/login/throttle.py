@@ -20,23 +20,23 @@ from collections.abc import Callable, Hashable
 from typing import Any, Final, NamedTuple
 
 from broker.errors import TooManyAttempts
-from broker.token_bucket import MOST_KEYS, Allowance, Tally
+from broker.token_bucket import MOST_KEYS, Rate, TokenBuckets
 from cred.octets import to_octets
 from cred.saslprep import LONGEST_NAME, saslprep_octets
 
-__all__ = ["ACCOUNT", "CONNECTION", "SOURCE", "Guard", "Origin", "account_of"]
+__all__ = ["ACCOUNT", "CONNECTION", "SOURCE", "LoginSource", "LoginThrottle", "account_of"]
 
-ACCOUNT: Final = Allowance(10, 30.0)
+ACCOUNT: Final = Rate(10, 30.0)
 """Of one user name: ten wrong passwords, then one in 30 seconds."""
 
-SOURCE: Final = Allowance(30, 10.0)
+SOURCE: Final = Rate(30, 10.0)
 """Of one IPv4 address or IPv6 network of 64 bits, whatever the user names."""
 
-CONNECTION: Final = Allowance(6, 60.0)
+CONNECTION: Final = Rate(6, 60.0)
 """Of one connection."""
 
 
-class Origin(NamedTuple):
+class LoginSource(NamedTuple):
     """Where a login comes from.
 
     Attributes:
@@ -52,7 +52,7 @@ class Origin(NamedTuple):
     account: bytes | None = None
 
 
-class Guard:
+class LoginThrottle:
     """Limits the failed logins of each account, each source and each connection.
 
     Give one to `cred.Portal` as ``guard``, to choose the limits; without one a server makes its
@@ -66,13 +66,13 @@ class Guard:
     def __init__(
         self,
         *,
-        account: Allowance | None = ACCOUNT,
-        source: Allowance | None = SOURCE,
-        connection: Allowance | None = CONNECTION,
+        account: Rate | None = ACCOUNT,
+        source: Rate | None = SOURCE,
+        connection: Rate | None = CONNECTION,
         clock: Callable[[], float] = time.monotonic,
     ):
         self._tallies = {
-            kind: Tally(allowance, clock)
+            kind: TokenBuckets(allowance, clock)
             for kind, allowance in (
                 ("account", account),
                 ("source", source),
@@ -83,7 +83,7 @@ class Guard:
         # In the order of the last login: accounts, and whence they have been let in.
         self._known: dict[tuple[bytes, str], None] = {}
 
-    def check(self, origin: Origin) -> None:
+    def check(self, origin: LoginSource) -> None:
         """Do nothing where a login from there may be tried now.
 
         Raises:
@@ -95,12 +95,12 @@ class Guard:
             seconds = math.ceil(longest)
             raise TooManyAttempts(f"try again in {seconds} s", after=float(seconds))
 
-    def failed(self, origin: Origin) -> None:
+    def failed(self, origin: LoginSource) -> None:
         """Note that the credentials were wrong."""
         for kind, key in self._keys(origin):
             self._tallies[kind].mark(key)
 
-    def succeeded(self, origin: Origin) -> None:
+    def succeeded(self, origin: LoginSource) -> None:
         """Note that the credentials were right; from there the account is known from now on."""
         if origin.account is None:
             return
@@ -112,7 +112,7 @@ class Guard:
         if "account" in self._tallies:
             self._tallies["account"].clear(known)
 
-    def _keys(self, origin: Origin) -> list[tuple[str, Hashable]]:
+    def _keys(self, origin: LoginSource) -> list[tuple[str, Hashable]]:
         connection, source, account = origin
         keys: list[tuple[str, Hashable]] = [("connection", connection)]
         if source:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, TypeAlias
 
-from broker.net.log_throttle import Ration
+from broker.net.log_throttle import LogThrottle
 from broker.net.scheduler import LoopScheduler
 from broker.net.socket_addresses import Address, UNIXAddress, address_of
 from broker.net.transports import StreamTransport
@@ -54,9 +54,9 @@ class Listener:
         sockets: Sequence[socket.socket],
         new: MakeTransport,
         loop: asyncio.AbstractEventLoop,
-        ration: Ration | None = None,
+        ration: LogThrottle | None = None,
     ):
-        self._ration = Ration(LoopScheduler(loop)) if ration is None else ration
+        self._ration = LogThrottle(LoopScheduler(loop)) if ration is None else ration
         self.addresses: tuple[Address, ...] = tuple(
             address_of(sock.family, sock.getsockname()) for sock in sockets
         )

@@ -20,7 +20,7 @@ from broker.net.socket_addresses import source_of
 from broker.printable import printable
 from broker.traces import Trace, handle_error, trace_of
 
-__all__ = ["EACH", "LONGEST", "MOST", "MOST_BYTES", "OWN", "Ration"]
+__all__ = ["EACH", "LONGEST", "MOST", "MOST_BYTES", "OWN", "LogThrottle"]
 
 EACH = 10
 """Records a second that one source may cause."""
@@ -41,7 +41,7 @@ LONGEST = 600
 _MOST_SOURCES = 1000
 
 
-class Ration:
+class LogThrottle:
     """The records that the peers of one server, or one connection, cause.
 
     Args:

@@ -14,12 +14,12 @@ from broker.errors import ConnectionDone, ConnectionLost
 from broker.net import forks, tcp_keepalive
 from broker.net.socket_addresses import Address, PipeAddress, UNIXAddress
 
-__all__ = ["SocketFace"]
+__all__ = ["SocketOptions"]
 
 _NO_LINGER = struct.pack("ii", 1, 0)
 
 
-class SocketFace:
+class SocketOptions:
     """The part of a transport that only deals with the socket.
 
     Addresses stay known after the connection has ended; options are then neither read nor set.

@@ -25,7 +25,7 @@ from broker.errors import (
 from broker.net.happy_eyeballs import ATTEMPT_DELAY, Local, Resolved, connect_first
 from broker.net.host_names import ascii_name
 from broker.net.listener import Listener, MakeTransport
-from broker.net.log_throttle import Ration
+from broker.net.log_throttle import LogThrottle
 from broker.net.scheduler import LoopScheduler
 from broker.net.socket_addresses import host_port
 from broker.net.tls.filter import TLSFilter
@@ -193,7 +193,7 @@ def start_accepting(
     handshake_timeout: float = 10.0,
     close_timeout: float = 5.0,
     loop: asyncio.AbstractEventLoop | None = None,
-    ration: Ration | None = None,
+    ration: LogThrottle | None = None,
 ) -> Listener:
     """Accept connections on listening sockets, and own those sockets from now on.
 
@@ -214,7 +214,7 @@ def start_accepting(
     if tls is not None:
         make_filter = tls.filter_maker(is_server=True)
     if ration is None:
-        ration = Ration(LoopScheduler(loop))
+        ration = LogThrottle(LoopScheduler(loop))
     new = _transport_maker(
         make_protocol,
         loop,
@@ -230,7 +230,7 @@ def _transport_maker(
     make_protocol: MakeProtocol,
     loop: asyncio.AbstractEventLoop,
     make_filter: MakeFilter | None = None,
-    ration: Ration | None = None,
+    ration: LogThrottle | None = None,
     **settings: Any,
 ) -> MakeTransport:
     if make_filter is None:

@@ -31,11 +31,11 @@ from cryptography import x509
 from broker.errors import ConnectionAborted, ConnectionDone, ConnectionLost
 from broker.failure import Failure
 from broker.net import forks
-from broker.net.log_throttle import Ration
+from broker.net.log_throttle import LogThrottle
 from broker.net.producers import Producer, ProducerSlot
 from broker.net.scheduler import LoopScheduler
 from broker.net.socket_addresses import Address, address_of
-from broker.net.socket_options import SocketFace
+from broker.net.socket_options import SocketOptions
 
 __all__ = ["HIGH_WATER", "STALL", "MakeProtocol", "StreamProtocol", "StreamTransport"]
 
@@ -82,7 +82,7 @@ class _Scratch(threading.local):
 _scratch = _Scratch()
 
 
-class StreamTransport(SocketFace, asyncio.BufferedProtocol):
+class StreamTransport(SocketOptions, asyncio.BufferedProtocol):
     """A stream connection, as its protocol sees it.
 
     Args:
@@ -136,10 +136,10 @@ class StreamTransport(SocketFace, asyncio.BufferedProtocol):
         self,
         make_protocol: MakeProtocol,
         loop: asyncio.AbstractEventLoop,
-        ration: Ration | None = None,
+        ration: LogThrottle | None = None,
     ):
         self.scheduler = LoopScheduler(loop)
-        self._ration = ration or Ration(self.scheduler)
+        self._ration = ration or LogThrottle(self.scheduler)
         self.connected = False
         self.disconnecting = False
         self.has_ended = False

@@ -14,13 +14,13 @@ from typing import Any
 
 from broker.net.scheduler import Scheduler
 
-__all__ = ["TwistedBacklog"]
+__all__ = ["TwistedTransport"]
 
 # More than Twisted's own mark, at which it calls itself full.
 FULL = 64 * 1024 + 1
 
 
-class TwistedBacklog:
+class TwistedTransport:
     """Writes to a transport of Twisted's, and knows whether that is full.
 
     Args:

@@ -9,7 +9,7 @@ from broker.failure import Failure
 from broker.net.pipes.transport import PipeTransport
 from broker.net.socket_addresses import PipeAddress
 from broker.reactor.engine.installed import default
-from broker.reactor.engine.protocol_wrapper import Attendant
+from broker.reactor.engine.protocol_wrapper import ProtocolWrapper
 
 __all__ = ["PipeAddress", "StandardIO"]
 
@@ -36,12 +36,12 @@ class StandardIO:
         self._reactor.with_loop(self._open)
 
     def _open(self, loop: asyncio.AbstractEventLoop) -> None:
-        attendant = Attendant(self.protocol, self._lost)
+        attendant = ProtocolWrapper(self.protocol, self._lost)
         self._reactor.hold(attendant)
         self._transport = PipeTransport(lambda address: attendant, loop, PipeAddress())
         self._transport.open(*self._descriptors)
 
-    def _lost(self, attendant: Attendant, reason: Failure) -> None:
+    def _lost(self, attendant: ProtocolWrapper, reason: Failure) -> None:
         self._reactor.release(attendant)
 
     def __getattr__(self, name: str) -> Any:

@@ -22,7 +22,7 @@ from broker.core.policy import Policy
 from broker.defer import Deferred, fail
 from broker.errors import ConnectionAborted
 from broker.failure import Failure
-from broker.login.accept import Reception
+from broker.login.accept import Acceptor
 from broker.login.server import root_of
 from broker.net.log_throttle import OWN
 from broker.net.socket_addresses import IPv4Address
@@ -370,7 +370,7 @@ class Crowd:
     """Connections of one server from many places, whose clock a test moves."""
 
     def __init__(self, target: Any, policy: Policy):
-        self.reception = Reception(policy, Counter())
+        self.reception = Acceptor(policy, Counter())
         self.root = root_of(target)
         self.policy = policy
         self.scheduler = ManualScheduler()

@@ -12,7 +12,7 @@ from OpenSSL import SSL
 
 from broker.net.tls.filter import TLSFilter
 from broker.net.tls.settings import TLS
-from broker.net.tls.verify import Verdict
+from broker.net.tls.verify import CertificateVerifier
 
 
 @pytest.fixture(scope="module")
@@ -58,10 +58,10 @@ def test_no_session_is_resumed(authority: Authority, pair: Pair, version: int) -
     context.set_max_proto_version(version)
     session: Any = None
     for _ in range(2):
-        client = TLSFilter(context, is_server=False, verdict=Verdict())
+        client = TLSFilter(context, is_server=False, verdict=CertificateVerifier())
         if session is not None:
             client._connection = SSL.Connection(context, None)
-            client._connection.set_app_data(Verdict())
+            client._connection.set_app_data(CertificateVerifier())
             client._connection.set_connect_state()
             client._connection.set_session(session)
             with pytest.raises(SSL.WantReadError):
@@ -85,7 +85,7 @@ def test_no_renegotiation(authority: Authority, pair: Pair) -> None:
     server = TLS.server(pair.certificate_path, pair.key_path).filter()
     context = SSL.Context(SSL.TLS_CLIENT_METHOD)
     context.set_max_proto_version(SSL.TLS1_2_VERSION)
-    client = TLSFilter(context, is_server=False, verdict=Verdict())
+    client = TLSFilter(context, is_server=False, verdict=CertificateVerifier())
     assert carried(client, server) == []
     assert server.version == "TLSv1.2"
     before = server._connection.total_renegotiations()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from broker import token_bucket
-from broker.token_bucket import Allowance, Tally
+from broker.token_bucket import Rate, TokenBuckets
 
 
 class Clock:
@@ -27,7 +27,7 @@ def clock() -> Clock:
 
 def test_marks_fade_one_by_one(clock: Clock) -> None:
     """So many marks cost no wait; after these one more is free in each so many seconds."""
-    marks = Tally(Allowance(3, 10.0), clock)
+    marks = TokenBuckets(Rate(3, 10.0), clock)
     waits = []
     for _ in range(5):
         waits.append(marks.wait("key"))
@@ -44,7 +44,7 @@ def test_marks_fade_one_by_one(clock: Clock) -> None:
 
 def test_keys_are_apart(clock: Clock) -> None:
     """A mark is its key's alone, and goes when it is cleared."""
-    marks = Tally(Allowance(1, 10.0), clock)
+    marks = TokenBuckets(Rate(1, 10.0), clock)
     marks.mark("key")
     assert (marks.wait("key"), marks.wait("other")) == (10.0, 0.0)
     marks.clear("key")
@@ -54,7 +54,7 @@ def test_keys_are_apart(clock: Clock) -> None:
 
 def test_what_has_faded_is_forgotten(clock: Clock) -> None:
     """A key without marks takes no room once it has been asked for."""
-    marks = Tally(Allowance(1, 10.0), clock)
+    marks = TokenBuckets(Rate(1, 10.0), clock)
     marks.mark("key")
     clock.now += 10.0
     assert marks.wait("key") == 0.0
@@ -64,7 +64,7 @@ def test_what_has_faded_is_forgotten(clock: Clock) -> None:
 def test_keys_have_an_end(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     """The key that was marked longest ago makes room for a new one."""
     monkeypatch.setattr(token_bucket, "MOST_KEYS", 3)
-    marks = Tally(Allowance(1, 10.0), clock)
+    marks = TokenBuckets(Rate(1, 10.0), clock)
     for key in ("first", "second", "third", "first", "fourth"):
         marks.mark(key)
     assert len(marks) == 3
@@ -76,4 +76,4 @@ def test_keys_have_an_end(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None
 def test_an_allowance_allows_something(at_once: int, seconds: float) -> None:
     """An allowance that would let nobody in, or everybody, is a mistake."""
     with pytest.raises(ValueError, match=r"^an allowance is at least 1, and one more in some sec"):
-        Allowance(at_once, seconds)
+        Rate(at_once, seconds)

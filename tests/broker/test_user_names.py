@@ -13,8 +13,8 @@ from zope.interface import implementer
 import cred
 from broker.core.policy import PUBLISHED, STRICT, Policy
 from broker.errors import TooManyAttempts
-from broker.login.throttle import Guard
-from broker.token_bucket import Allowance
+from broker.login.throttle import LoginThrottle
+from broker.token_bucket import Rate
 from cred.challenges import respond
 from cred.checkers import ICredentialsChecker
 from cred.credentials import IScramProof, IUsernameHashedPassword, IUsernamePassword
@@ -160,7 +160,7 @@ def guessed(room: WaysIn, name: Any) -> Any:
 @pytest.mark.parametrize("policy", [PUBLISHED, OPEN])
 def test_the_guard_counts_one_account(attempt: Any, policy: Policy) -> None:
     """Who guesses for a user under both types, in turn, has no more guesses than under one."""
-    guard = Guard(account=Allowance(4, 30.0), source=None, connection=None, clock=lambda: 0.0)
+    guard = LoginThrottle(account=Rate(4, 30.0), source=None, connection=None, clock=lambda: 0.0)
     room = WaysIn(policy=policy, guard=guard)
     for number in range(4):
         assert attempt(room, NAMES[number % 2]).check(cred.UnauthorizedLogin)
@@ -172,7 +172,7 @@ def test_the_guard_counts_one_account(attempt: Any, policy: Policy) -> None:
 
 def test_a_login_is_remembered_for_both_types() -> None:
     """Whence a user has logged in as bytes, that user is known as a str."""
-    guard = Guard(account=Allowance(2, 30.0), source=None, connection=None, clock=lambda: 0.0)
+    guard = LoginThrottle(account=Rate(2, 30.0), source=None, connection=None, clock=lambda: 0.0)
     room = WaysIn(policy=PUBLISHED, guard=guard)
     guessed(room, "alice")
     room.log_in(cred.UsernamePassword(b"alice", "secret"))

@@ -18,7 +18,7 @@ from broker.connection.broker import Broker
 from broker.core.events import CallPending, Event
 from broker.core.policy import STRICT, Policy
 from broker.core.session import Session
-from broker.core.wire.dialects import PUBLISHED_DIALECTS
+from broker.core.wire.dialects import EXPRESSION_DIALECTS
 from broker.core.wire.messages import ObjectId, RequestId
 from broker.errors import ConnectionAborted, ConnectionDone
 from broker.failure import Failure
@@ -150,7 +150,7 @@ def make_end(policy: Policy, is_client: bool, **options: Any) -> Session:
     It speaks PB's dialects unless told otherwise: their bytes are specified apart from ours.
     """
     host = FakeHost()
-    options.setdefault("offered", PUBLISHED_DIALECTS)
+    options.setdefault("offered", EXPRESSION_DIALECTS)
     host.session = Session(host, policy, is_client=is_client, **options)
     return host.session
 

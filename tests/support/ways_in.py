@@ -13,7 +13,7 @@ from broker.core.policy import STRICT, Policy
 from broker.login.audit import Audit
 from broker.login.client import login
 from broker.login.server import LoginRoot
-from broker.login.throttle import Guard
+from broker.login.throttle import LoginThrottle
 from cred.checkers import ICredentialsChecker
 from cred.error import UnauthorizedLogin
 from cred.interfaces import IBearerToken, IClientCertificate, IScramProof
@@ -148,7 +148,7 @@ class WaysIn(BrokerPair):
         is_secure: bool = True,
         scheduler: Any = False,
         certificate: str | None = "certificate of carol",
-        guard: Guard | None = None,
+        guard: LoginThrottle | None = None,
         connect: bool = True,
     ):
         super().__init__(
@@ -164,7 +164,7 @@ class WaysIn(BrokerPair):
             cred.AllowAnonymousAccess(),
         ]
         self.portal = cred.Portal(broker.realm(self.make_avatar), checkers)
-        self.login_root = LoginRoot(self.portal, self.server, guard or Guard(), Audit())
+        self.login_root = LoginRoot(self.portal, self.server, guard or LoginThrottle(), Audit())
         self.server.setNameForLocal("root", self.login_root)
         for side in (self.client, self.server):
             transport: Any = self.transport(side)

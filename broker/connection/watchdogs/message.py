@@ -9,13 +9,13 @@ from broker.core.session import Session
 from broker.errors import PBConnectionLost
 from broker.net.scheduler import Cancellable, Scheduler
 
-__all__ = ["Arrival"]
+__all__ = ["MessageTimeout"]
 
 # Seconds between two looks at a message that is late and comes fast enough, or is not read.
 _PERIOD = 1.0
 
 
-class Arrival:
+class MessageTimeout:
     """Watches while a message is on its way, and gives up a peer that does not complete it.
 
     A message may take ``partial_timeout``; one that takes longer, because it is large, must come at

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from broker.errors import PBConnectionLost
 from broker.net.scheduler import Cancellable, Scheduler
 
-__all__ = ["Expectations"]
+__all__ = ["SetupTimeouts"]
 
 # Seconds between two looks at what is late, while nothing is read.
 _PERIOD = 1.0
 
 
-class Expectations:
+class SetupTimeouts:
     """The timers of one connection that end it.
 
     Time in which nothing is read does not count.

@@ -10,14 +10,14 @@ from broker.core.stats import Stats
 from broker.errors import PBConnectionLost
 from broker.net.scheduler import Scheduler
 
-__all__ = ["Patience"]
+__all__ = ["WriteStallWatchdog"]
 
 # Seconds between two looks; also how long a peer above the cap may take nothing at all. Less would
 # cut off a peer that reads, when this side alone sends more than the cap in one turn of its loop.
 _PERIOD = 1.0
 
 
-class Patience:
+class WriteStallWatchdog:
     """Watches while much is unsent, and gives up a peer that does not read.
 
     That is one which takes nothing for ``stall_timeout``, or, with more than ``max_unsent`` bytes

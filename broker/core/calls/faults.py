@@ -7,10 +7,10 @@ from broker.core.stats import Stats
 from broker.errors import NoSuchObject
 from jelly.errors import LimitExceeded, ProtocolError
 
-__all__ = ["Strikes"]
+__all__ = ["FaultCounter"]
 
 
-class Strikes:
+class FaultCounter:
     """The faults of a peer's calls on one connection that end it when they are many.
 
     They are objects named that it was not given, and references beyond ``max_refs``.

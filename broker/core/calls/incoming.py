@@ -26,10 +26,10 @@ from broker.core.calls.dispatch import (
     was_raised,
 )
 from broker.core.calls.due import call_until
-from broker.core.calls.faults import Strikes
+from broker.core.calls.faults import FaultCounter
 from broker.core.events import CallPending, CallRaised
 from broker.core.objects.tables import shown
-from broker.core.objects.transaction import Scope
+from broker.core.objects.transaction import Transaction
 from broker.core.objects.translator import Translator, walk_of
 from broker.core.objects.whereabouts import name_result
 from broker.core.outbox import Outbox
@@ -51,7 +51,7 @@ from jelly.atoms import Expression, text_of
 from jelly.errors import EncodeError, ProtocolError
 from jelly.slices import UNFINISHED
 
-__all__ = ["DRAINING", "Callee", "IncomingCall"]
+__all__ = ["DRAINING", "IncomingCall", "IncomingCalls"]
 
 DRAINING = "not run: the server is shutting down"
 """What a call is told that comes too late."""
@@ -106,7 +106,7 @@ class IncomingCall:
         self.kw: dict[str, Any] = {}
 
 
-class Callee:
+class IncomingCalls:
     """The calls of the peer's on one connection.
 
     Attributes:
@@ -156,7 +156,7 @@ class Callee:
         self.max_calls = policy.max_calls
         self.answered = 0
         self.context = contextvars.copy_context()
-        self._strikes = Strikes(policy, stats)
+        self._strikes = FaultCounter(policy, stats)
         self.running: dict[RequestId | IncomingCall, IncomingCall] = {}
         self._host = host
         self._policy = policy
@@ -559,7 +559,7 @@ class Callee:
         outbox.commit(scope, packed)
         self.answered += outbox.size - before
 
-    def _sliced(self, walk: Iterator[Any], scope: Scope) -> Generator[object, None, Any]:
+    def _sliced(self, walk: Iterator[Any], scope: Transaction) -> Generator[object, None, Any]:
         """Return what a walk yields at last, which has its scope open at each step."""
         while (result := call_hook(next, walk)) is UNFINISHED:
             if scope.can_pause:

@@ -21,7 +21,7 @@ from typing import Any, Protocol
 from msgspec.structs import astuple
 
 from broker.core.inbox import Barrier, Handlers, wants_answer
-from broker.core.objects.unopened import Sealed
+from broker.core.objects.unopened import Unopened
 from broker.core.policy import Policy
 from broker.core.wire import messages
 from broker.core.work import PUT_OFF
@@ -68,7 +68,7 @@ class Gate:
         self,
         policy: Policy,
         minds: Mapping[str, int | None],
-        seal: Callable[[Expression, Limits, int], Sealed],
+        seal: Callable[[Expression, Limits, int], Unopened],
     ):
         self.limits = _least(policy.limits, policy.login_limits)
         self._minds = minds

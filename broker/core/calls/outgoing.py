@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from broker.core.objects.tables import QuestionTable
+from broker.core.objects.tables import OpenCalls
 from broker.core.objects.translator import Translator, walk_of
 from broker.core.objects.whereabouts import name_argument
 from broker.core.outbox import Outbox
@@ -17,12 +17,12 @@ from broker.core.work import Work, begun, call_hook
 from jelly.errors import EncodeError, TooLarge
 from jelly.slices import UNFINISHED
 
-__all__ = ["Caller"]
+__all__ = ["OutgoingCalls"]
 
 _NUMBERS = {b"message": 1, b"cachemessage": 3}
 
 
-class Caller:
+class OutgoingCalls:
     """Our calls on one connection.
 
     Attributes:
@@ -36,7 +36,7 @@ class Caller:
         host: Any,
         translator: Translator,
         outbox: Outbox,
-        questions: QuestionTable,
+        questions: OpenCalls,
         stats: Stats,
     ):
         self.questions = questions

@@ -20,7 +20,7 @@ from jelly.errors import LimitExceeded, MalformedJelly, ProtocolError
 from jelly.numbers import is_number
 from jelly.state import share_state
 
-__all__ = ["HeldCacheTable", "PublishedCache", "PublishedCacheTable"]
+__all__ = ["CacheableTable", "PublishedCache", "RemoteCacheTable"]
 
 
 class PublishedCache:
@@ -44,7 +44,7 @@ class PublishedCache:
             self.value.stoppedObserving(self.perspective, observer)
 
 
-class PublishedCacheTable:
+class CacheableTable:
     """Objects of ours whose state the peer holds."""
 
     __slots__ = ("_by_id", "_ids", "_max_refs", "_numbers")
@@ -148,7 +148,7 @@ class HeldCache:
         return value
 
 
-class HeldCacheTable:
+class RemoteCacheTable:
     """State of the peer's objects, by id.
 
     The state outlives the object that the application dropped, until the peer answers the decache

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 
 from broker.core.wire.messages import ObjectId
 
-__all__ = ["Dropped"]
+__all__ = ["PendingReleases"]
 
 
-class Dropped:
+class PendingReleases:
     """What was collected on one connection and the peer has not been told of.
 
     Finalizers add to it, which may interrupt anything, in any thread: so it is a list, and all that

@@ -22,7 +22,7 @@ from broker.core.wire.messages import ObjectId, RequestId
 from jelly.atoms import text_of
 from jelly.errors import LimitExceeded, ProtocolError
 
-__all__ = ["ExportTable", "ImportTable", "QuestionTable"]
+__all__ = ["ExportTable", "ImportTable", "OpenCalls"]
 
 
 def shown(object_id: object) -> str:
@@ -310,7 +310,7 @@ class ImportTable:
         self._on_collected(entry.key[0], entry.count)
 
 
-class QuestionTable:
+class OpenCalls:
     """Calls of ours that have no answer yet.
 
     Attributes:

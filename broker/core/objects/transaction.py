@@ -13,10 +13,10 @@ from typing import Any
 from broker.core.principal import Principal
 from broker.core.wire.messages import RequestId
 
-__all__ = ["Scope"]
+__all__ = ["Transaction"]
 
 
-class Scope:
+class Transaction:
     """One message in the making.
 
     Attributes:
@@ -45,7 +45,7 @@ class Scope:
 
     def __init__(
         self,
-        outer: Scope | None = None,
+        outer: Transaction | None = None,
         perspective: Any = None,
         method: Any = None,
         args: Any = None,

@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any, Protocol
 
-from broker.core.objects.caches import HeldCacheTable, PublishedCacheTable
-from broker.core.objects.releases import Dropped
+from broker.core.objects.caches import CacheableTable, RemoteCacheTable
+from broker.core.objects.releases import PendingReleases
 from broker.core.objects.tables import ExportTable, ImportTable, Numbers, shown
-from broker.core.objects.transaction import Scope
+from broker.core.objects.transaction import Transaction
 from broker.core.objects.unread import counted_in
 from broker.core.policy import Policy
 from broker.core.principal import Principal, current_principal, view_of
@@ -85,14 +85,14 @@ class Translator:
         self,
         policy: Policy,
         invoker: Invoker,
-        dropped: Dropped,
+        dropped: PendingReleases,
     ):
         numbers = Numbers()
         self.exports = ExportTable(numbers, policy.max_refs)
         self.imports = ImportTable(dropped.reference, policy.max_refs)
-        self.published = PublishedCacheTable(numbers, policy.max_refs)
-        self.held = HeldCacheTable(dropped.cache, policy.max_refs)
-        self.scope: Scope | None = None
+        self.published = CacheableTable(numbers, policy.max_refs)
+        self.held = RemoteCacheTable(dropped.cache, policy.max_refs)
+        self.scope: Transaction | None = None
         self.perspective: Any = None
         self.sole_principal: Principal | None = None
         self._policy = policy
@@ -124,7 +124,7 @@ class Translator:
         args: Any = None,
         kw: Any = None,
         principal: Any = _WHOEVER,
-    ) -> Scope:
+    ) -> Transaction:
         """Begin a message; until :meth:`close`, what is exported belongs to it.
 
         Args:
@@ -132,14 +132,14 @@ class Translator:
             principal: who owns what it hands out, None for nobody; :attr:`principal` unless given.
         """
         owner = self.principal if principal is _WHOEVER else principal
-        self.scope = Scope(self.scope, perspective, method, args, kw, owner)
+        self.scope = Transaction(self.scope, perspective, method, args, kw, owner)
         return self.scope
 
-    def close(self, scope: Scope) -> None:
+    def close(self, scope: Transaction) -> None:
         """End the message that :meth:`open` began, sent or not; or pause the making of it."""
         self.scope = scope.outer
 
-    def reopen(self, scope: Scope) -> None:
+    def reopen(self, scope: Transaction) -> None:
         """Go on with a message after a pause."""
         self.scope = scope
 

@@ -6,19 +6,19 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-from broker.core.objects.releases import Dropped
+from broker.core.objects.releases import PendingReleases
 from jelly.atoms import Expression
 from jelly.errors import LimitExceeded
 from jelly.limits import Limits
 from jelly.numbers import is_number
 
-__all__ = ["Sealed", "opened"]
+__all__ = ["Unopened", "opened"]
 
 # What counts as a reference: objects and caches of either side's, and values that are shared.
 _REFERENCES = frozenset({b"remote", b"local", b"cache", b"cached", b"lcache", b"reference"})
 
 
-class Sealed:
+class Unopened:
     """A value as the expression that came.
 
     One that is collected without having been opened lets go of what it refers to: the peer has
@@ -41,7 +41,7 @@ class Sealed:
         self,
         expression: Expression,
         unjelly: Callable[[Expression, Any], Any],
-        dropped: Dropped,
+        dropped: PendingReleases,
         limits: Limits,
         max_refs: int,
     ):
@@ -64,8 +64,8 @@ class Sealed:
 
 
 def opened(value: Any) -> Any:
-    """Return what is in a Sealed, and anything else as it is; see :meth:`Sealed.open`."""
-    return value.open() if isinstance(value, Sealed) else value
+    """Return what is in a Sealed, and anything else as it is; see :meth:`Unopened.open`."""
+    return value.open() if isinstance(value, Unopened) else value
 
 
 def _references(expression: Expression, limits: Limits) -> list[list[Any]]:
@@ -90,7 +90,7 @@ def _references(expression: Expression, limits: Limits) -> list[list[Any]]:
     return found
 
 
-def _let_go(references: list[list[Any]], dropped: Dropped) -> None:
+def _let_go(references: list[list[Any]], dropped: PendingReleases) -> None:
     for tag, *fields in references:
         if fields and is_number(fields[0]):
             if tag == b"remote":

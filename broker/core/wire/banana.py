@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, MutableSequence
 from typing import Any
 
 from broker.core.wire import messages
-from broker.core.wire.broadcast import Notice
+from broker.core.wire.broadcast import Broadcast
 from broker.core.wire.conversion import with_values
 from broker.core.wire.messages import Message, ObjectId
 from jelly import atoms
@@ -144,7 +144,7 @@ class BananaWriter:
             return None
         return b"".join((self._heads[number], int_bytes(request_id), self._id(object_id), tail))
 
-    def notice(self, object_id: ObjectId, notice: Notice, number: int = 2) -> bytes | None:
+    def notice(self, object_id: ObjectId, notice: Broadcast, number: int = 2) -> bytes | None:
         """Return the bytes of a call that goes to many, or None if its values need a jellier.
 
         Args:

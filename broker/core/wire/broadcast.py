@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import Any
 
-__all__ = ["Notice"]
+__all__ = ["Broadcast"]
 
 
-class Notice:
+class Broadcast:
     """A call of one method of many objects, on many connections, that wants no answer.
 
     Attributes:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from msgspec import Struct
 
 from broker.core.wire.banana import BananaReader, BananaWriter
-from broker.core.wire.broadcast import Notice
+from broker.core.wire.broadcast import Broadcast
 from broker.core.wire.messages import Message, ObjectId
 from broker.core.wire.msgpack.reader import DEEPEST, FrameReader
 from broker.core.wire.msgpack.writer import FrameWriter
@@ -23,10 +23,10 @@ from jelly.vocabulary import NONE_VOCABULARY, PB_VOCABULARY
 
 __all__ = [
     "DIALECTS",
+    "EXPRESSION_DIALECTS",
     "MSGPACK",
     "NONE",
     "PB",
-    "PUBLISHED_DIALECTS",
     "Dialect",
     "MessageReader",
     "MessageWriter",
@@ -91,7 +91,7 @@ class MessageWriter(Protocol):
         """Return the bytes of a call of simple values, or None where those need a jellier."""
         ...
 
-    def notice(self, object_id: ObjectId, notice: Notice, number: int = 2, /) -> bytes | None:
+    def notice(self, object_id: ObjectId, notice: Broadcast, number: int = 2, /) -> bytes | None:
         """Return the bytes of a call that goes to many, or None where its values need a jellier.
 
         ``number`` is that of the command: 2 for a call of an object, 4 for one of a cache.
@@ -159,7 +159,7 @@ NONE = Dialect(
 DIALECTS: tuple[Dialect, ...] = (MSGPACK, PB, NONE)
 
 # Those in which a message is the expression that published hooks know.
-PUBLISHED_DIALECTS: tuple[Dialect, ...] = (PB, NONE)
+EXPRESSION_DIALECTS: tuple[Dialect, ...] = (PB, NONE)
 
 
 def spoken(

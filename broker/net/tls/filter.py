@@ -32,7 +32,7 @@ from OpenSSL import SSL
 from broker.errors import TLSError
 from broker.net.host_names import is_numeric
 from broker.net.tls.records import RecordCounter
-from broker.net.tls.verify import Verdict
+from broker.net.tls.verify import CertificateVerifier
 
 __all__ = ["MAX_HANDSHAKE", "TLSFilter"]
 
@@ -78,7 +78,7 @@ class TLSFilter:
         "peer_closed",
     )
 
-    def __init__(self, context: SSL.Context, *, is_server: bool, verdict: Verdict):
+    def __init__(self, context: SSL.Context, *, is_server: bool, verdict: CertificateVerifier):
         self.handshake_done = False
         self.peer_closed = False
         self.failure: TLSError | None = None
@@ -110,7 +110,7 @@ class TLSFilter:
 
         ``host``, for a client, is asked for by name, and the certificate must be for it.
         """
-        return cls(context, is_server=server, verdict=Verdict(host))
+        return cls(context, is_server=server, verdict=CertificateVerifier(host))
 
     @property
     def peer_certificate(self) -> x509.Certificate | None:

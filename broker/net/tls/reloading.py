@@ -20,7 +20,7 @@ from OpenSSL import SSL
 from broker.errors import ConfigError
 from broker.printable import printable, text_of_error
 
-__all__ = ["KeyMismatch", "LiveContext"]
+__all__ = ["KeyMismatch", "ReloadingContext"]
 
 logger = logging.getLogger("broker.net.tls")
 
@@ -32,7 +32,7 @@ class KeyMismatch(ConfigError):
     """The key is not that of the certificate."""
 
 
-class LiveContext:
+class ReloadingContext:
     """A context and the files that it was made from.
 
     Args:

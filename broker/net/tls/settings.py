@@ -23,8 +23,8 @@ from broker.net.tls.pem import (
     read_certificates,
     read_private_key,
 )
-from broker.net.tls.reloading import KeyMismatch, LiveContext
-from broker.net.tls.verify import Verdict, judge
+from broker.net.tls.reloading import KeyMismatch, ReloadingContext
+from broker.net.tls.verify import CertificateVerifier, judge
 
 __all__ = ["TLS"]
 
@@ -55,7 +55,7 @@ class TLS:
 
     is_server: bool
     pin: bytes | None
-    _live: LiveContext = field(repr=False, compare=False)
+    _live: ReloadingContext = field(repr=False, compare=False)
     _way_out: str = field(default="", repr=False, compare=False)
 
     @classmethod
@@ -91,7 +91,7 @@ class TLS:
                 context.set_verify(SSL.VERIFY_PEER | required, judge)
             return context
 
-        return cls(True, None, LiveContext(make, _files(certificate, key, client_ca)))
+        return cls(True, None, ReloadingContext(make, _files(certificate, key, client_ca)))
 
     @classmethod
     def client(
@@ -131,7 +131,7 @@ class TLS:
             context.set_verify(SSL.VERIFY_PEER, judge)
             return context
 
-        live = LiveContext(make, _files(ca, certificate, key))
+        live = ReloadingContext(make, _files(ca, certificate, key))
         way_out = "" if ca is not None else "; if its CA is yours, pass tls=TLS.client(ca=…)"
         return cls(False, None if pin is None else _pin(pin), live, way_out)
 
@@ -155,10 +155,10 @@ class TLS:
             ConfigError: a client without pin does not say, or the host name is not one.
         """
         if self.is_server:
-            return TLSFilter(self._live.current(), is_server=True, verdict=Verdict())
+            return TLSFilter(self._live.current(), is_server=True, verdict=CertificateVerifier())
         if host is None and self.pin is None:
             raise ConfigError("a TLS client must know the host name it connects to, or a pin")
-        verdict = Verdict(host, self.pin, self._way_out)
+        verdict = CertificateVerifier(host, self.pin, self._way_out)
         return TLSFilter(self._live.current(), is_server=False, verdict=verdict)
 
     def filter_maker(self, *, is_server: bool, host: str | None = None) -> Callable[[], TLSFilter]:

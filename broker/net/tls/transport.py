@@ -29,7 +29,7 @@ from OpenSSL import crypto
 
 from broker.errors import ConnectionDone, ConnectionLost, TLSError
 from broker.net import forks
-from broker.net.log_throttle import Ration
+from broker.net.log_throttle import LogThrottle
 from broker.net.tls.filter import TLSFilter
 from broker.net.transports import HIGH_WATER, MakeProtocol, StreamTransport
 
@@ -74,7 +74,7 @@ class SecureTransport(StreamTransport):
         *,
         handshake_timeout: float = 10.0,
         close_timeout: float = 5.0,
-        ration: Ration | None = None,
+        ration: LogThrottle | None = None,
     ):
         super().__init__(make_protocol, loop, ration)
         self._filter = tls_filter

@@ -11,7 +11,7 @@ from cryptography import x509
 from broker.net.host_names import ascii_name
 from broker.net.tls.names import describe, is_for_host
 
-__all__ = ["Verdict", "judge", "pin_of"]
+__all__ = ["CertificateVerifier", "judge", "pin_of"]
 
 # X509_V_ERR_… of OpenSSL's x509_vfy.h.
 _OK = 0
@@ -23,7 +23,7 @@ _WRONG_PURPOSE = 26
 _NO_TRUSTED_CA = frozenset({2, 18, 19, 20, 21, 24, 27, 28, 79})
 
 
-class Verdict:
+class CertificateVerifier:
     """What one handshake found out about the peer's certificate.
 
     Attributes:
@@ -81,11 +81,11 @@ class Verdict:
 
 
 def judge(connection: Any, certificate: Any, number: int, depth: int, ok: int) -> bool:
-    """Be the verify callback of our contexts: ask the connection's `Verdict`.
+    """Be the verify callback of our contexts: ask the connection's `CertificateVerifier`.
 
     Raising from here would end in a handshake error without a reason, so nothing does.
     """
-    verdict: Verdict = connection.get_app_data()
+    verdict: CertificateVerifier = connection.get_app_data()
     try:
         return verdict.check(certificate.to_cryptography(), number, depth)
     except Exception as exc:  # noqa: BLE001 - whatever a hostile certificate provokes, it is refused

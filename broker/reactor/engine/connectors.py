@@ -12,7 +12,7 @@ from broker.failure import Failure
 from broker.net.socket_addresses import Address, IPv4Address, IPv6Address
 from broker.net.sockets import connect_stream
 from broker.net.transports import MakeProtocol
-from broker.reactor.engine.protocol_wrapper import Attendant
+from broker.reactor.engine.protocol_wrapper import ProtocolWrapper
 from broker.reactor.error import NotConnectingError, ServiceNameUnknownError, UserError
 from broker.reactor.ssl import filter_maker
 from broker.traces import log_error
@@ -173,7 +173,7 @@ class _Attempt:
     def __init__(self, connector: StreamConnector):
         self._connector = connector
         self._task: asyncio.Task[None] | None = None
-        self._attendant: Attendant | None = None
+        self._attendant: ProtocolWrapper | None = None
         self._is_over = False
 
     @property
@@ -213,13 +213,13 @@ class _Attempt:
         except Exception as exc:  # noqa: BLE001 - logged, and ends nothing else
             log_error(logger, "clientConnectionFailed raised", exc)
 
-    def _build(self, addr: Address) -> Attendant | None:
+    def _build(self, addr: Address) -> ProtocolWrapper | None:
         if self._is_over:
             return None
-        self._attendant = Attendant(self._connector.connected(addr), self._lost)
+        self._attendant = ProtocolWrapper(self._connector.connected(addr), self._lost)
         return self._attendant
 
-    def _lost(self, attendant: Attendant, reason: Failure) -> None:
+    def _lost(self, attendant: ProtocolWrapper, reason: Failure) -> None:
         self._end()
         self._connector.lost(reason)
 

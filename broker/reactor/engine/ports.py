@@ -12,7 +12,7 @@ from broker.failure import Failure
 from broker.net.listener import Listener
 from broker.net.socket_addresses import Address, address_of
 from broker.net.sockets import bind_stream, start_accepting
-from broker.reactor.engine.protocol_wrapper import Attendant
+from broker.reactor.engine.protocol_wrapper import ProtocolWrapper
 from broker.reactor.error import NotListeningError
 from broker.reactor.ssl import filter_maker
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Port", "StreamPort"]
 
 
-class _Accepted(Attendant):
+class _Accepted(ProtocolWrapper):
     """Tells a transport its number among those of its port, before the protocol has it."""
 
     def __init__(self, protocol: Any, when_lost: Callable[..., object], number: int):
@@ -137,7 +137,7 @@ class StreamPort:
                 ration=getattr(self.factory, "ration", None),
             )
 
-    def _build(self, addr: Address) -> Attendant | None:
+    def _build(self, addr: Address) -> ProtocolWrapper | None:
         protocol = self.factory.buildProtocol(addr)
         if protocol is None:
             return None
@@ -146,7 +146,7 @@ class StreamPort:
         self.reactor.hold(attendant)
         return attendant
 
-    def _lost(self, attendant: Attendant, reason: Failure) -> None:
+    def _lost(self, attendant: ProtocolWrapper, reason: Failure) -> None:
         self.reactor.release(attendant)
 
     def __repr__(self) -> str:

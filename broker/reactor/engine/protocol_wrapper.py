@@ -7,17 +7,17 @@ from typing import Any
 
 from broker.failure import Failure
 
-__all__ = ["Attendant"]
+__all__ = ["ProtocolWrapper"]
 
 
-class Attendant:
+class ProtocolWrapper:
     """Hands on what the transport says, and calls `when_lost(self, reason)` at the end.
 
     Attributes:
         transport: the connection, from `makeConnection` on.
     """
 
-    def __init__(self, protocol: Any, when_lost: Callable[[Attendant, Failure], object]):
+    def __init__(self, protocol: Any, when_lost: Callable[[ProtocolWrapper, Failure], object]):
         self._protocol = protocol
         self._when_lost = when_lost
         self.transport: Any = None

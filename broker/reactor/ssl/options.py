@@ -17,7 +17,7 @@ from OpenSSL import SSL, crypto
 
 from broker.net.host_names import ascii_name
 from broker.net.tls.filter import TLSFilter
-from broker.net.tls.verify import Verdict, judge
+from broker.net.tls.verify import CertificateVerifier, judge
 
 __all__ = [
     "AcceptableCiphers",
@@ -248,10 +248,10 @@ class CertificateOptions:
         context.set_verify_depth(self.verifyDepth)
 
     def _judge(self, connection: Any, certificate: Any, number: int, depth: int, ok: int) -> bool:
-        if isinstance(connection.get_app_data(), Verdict):
+        if isinstance(connection.get_app_data(), CertificateVerifier):
             return judge(connection, certificate, number, depth, ok)
         # Somebody else's connection: the host name must be checked all the same.
-        verdict = Verdict(self._hostname)
+        verdict = CertificateVerifier(self._hostname)
         try:
             return verdict.check(certificate.to_cryptography(), number, depth)
         except Exception:  # noqa: BLE001 - whatever a hostile certificate provokes, it is refused
@@ -294,7 +294,7 @@ class ClientTLSOptions:
 
     def make_filter(self) -> TLSFilter:
         """Return the filter of a new connection to the host."""
-        verdict = Verdict(self.hostname if self._sends_name else None)
+        verdict = CertificateVerifier(self.hostname if self._sends_name else None)
         tls_filter = TLSFilter(self.getContext(), is_server=False, verdict=verdict)
         # The name that is asked for was sent with the first message; what is checked comes now.
         verdict.host = self.hostname
@@ -303,7 +303,7 @@ class ClientTLSOptions:
     def clientConnectionForTLS(self, protocol: Any) -> SSL.Connection:
         """Return a new connection to the host, for a transport of Twisted's (published)."""
         connection = SSL.Connection(self.getContext(), None)
-        connection.set_app_data(Verdict(self.hostname))
+        connection.set_app_data(CertificateVerifier(self.hostname))
         if self._sends_name and not _is_address(self.hostname):
             connection.set_tlsext_host_name(self.hostname.encode("ascii"))
         return connection

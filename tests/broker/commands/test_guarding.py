@@ -17,8 +17,8 @@ from click.testing import CliRunner
 import broker
 from broker.commands.guarding import Failures, guard_of, read_failures, write_audit
 from broker.commands.serve import serve
-from broker.login.throttle import Origin
-from broker.token_bucket import Allowance
+from broker.login.throttle import LoginSource
+from broker.token_bucket import Rate
 from cred.credentials import UsernamePassword
 from cred.error import LoginFailed
 
@@ -26,8 +26,8 @@ from cred.error import LoginFailed
 @pytest.mark.parametrize(
     "text, meant",
     [
-        ("account=10/30", Failures("account", Allowance(10, 30.0))),
-        ("source=100/0.5", Failures("source", Allowance(100, 0.5))),
+        ("account=10/30", Failures("account", Rate(10, 30.0))),
+        ("source=100/0.5", Failures("source", Rate(100, 0.5))),
         ("connection=any", Failures("connection", None)),
     ],
 )
@@ -56,14 +56,14 @@ def test_what_is_too_small(text: str) -> None:
 def test_a_guard() -> None:
     """What is named is so, all else as usual; a limit that is away is never met."""
     assert guard_of([]) is None
-    guard = guard_of([Failures("account", Allowance(1, 30.0)), Failures("source", None)])
+    guard = guard_of([Failures("account", Rate(1, 30.0)), Failures("source", None)])
     assert guard is not None
     for _ in range(40):
-        guard.failed(Origin(object(), "198.51.100.7"))
-    guard.check(Origin(object(), "198.51.100.7"))
-    guard.failed(Origin(object(), "198.51.100.7", b"alice"))
+        guard.failed(LoginSource(object(), "198.51.100.7"))
+    guard.check(LoginSource(object(), "198.51.100.7"))
+    guard.failed(LoginSource(object(), "198.51.100.7", b"alice"))
     with pytest.raises(broker.TooManyAttempts):
-        guard.check(Origin(object(), "203.0.113.1", b"alice"))
+        guard.check(LoginSource(object(), "203.0.113.1", b"alice"))
     with pytest.raises(click.UsageError, match="names source twice"):
         guard_of([Failures("source", None), Failures("source", None)])
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from memory import FakeTransport
 
-from broker.connection.flow_control import Flow
+from broker.connection.flow_control import FlowControl
 from broker.connection.reading import Reading
 from broker.core.policy import STRICT
 from broker.core.stats import Stats
@@ -60,7 +60,7 @@ class Line:
         self.allowed: list[float] = []
         reading = Reading(self.transport, lambda: 0.0, self.allowed.append)
         self.share: Any = Share()
-        self.flow = Flow(
+        self.flow = FlowControl(
             self.session,
             POLICY,
             reading,

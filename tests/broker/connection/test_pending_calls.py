@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 
 from broker.connection.peer import Peer
-from broker.connection.pending_calls import Calls
+from broker.connection.pending_calls import PendingCalls
 from broker.core.calls.due import DEADLINE
 from broker.core.stats import Stats
-from broker.core.wire.broadcast import Notice
+from broker.core.wire.broadcast import Broadcast
 from broker.defer import Deferred
 from broker.errors import DeadReferenceError, Error, PBConnectionLost, RemoteError
 from broker.failure import Failure
 from broker.flavors.failures import CopiedFailure
-from broker.net.log_throttle import Ration
+from broker.net.log_throttle import LogThrottle
 from jelly.errors import CannotJelly
 
 
@@ -26,7 +26,7 @@ class Owner:
 
     def __init__(self) -> None:
         self.peer = Peer()
-        self.ration = Ration()
+        self.ration = LogThrottle()
 
 
 class FakeSession:
@@ -57,7 +57,7 @@ class FakeSession:
         self.made.append((command, object_id, name, args, kw, perspective, wants_answer, deadline))
         return len(self.made)
 
-    def notice(self, object_id: Any, notice: Notice, number: int = 2) -> bool:
+    def notice(self, object_id: Any, notice: Broadcast, number: int = 2) -> bool:
         """Note it, if it can be sent without a jellier."""
         if self.takes_notices:
             self.made.append((object_id, notice))
@@ -75,7 +75,7 @@ class Line:
         self.session = FakeSession()
         self.flushes: list[str] = []
         session: Any = self.session
-        self.calls = Calls(
+        self.calls = PendingCalls(
             session, lambda: self.flushes.append("soon"), lambda: self.flushes.append("later")
         )
         self.calls.is_open = True
@@ -195,7 +195,7 @@ def test_what_cannot_be_sent_one_way(caplog: Any) -> None:
     line.calls.send("eyes", 5, "unsendable", (), {})
     assert "call of 'unsendable' without answer was not sent" in caplog.text
     with pytest.raises(CannotJelly):
-        line.calls.notify("eyes", 5, Notice("unsendable", (), {}))
+        line.calls.notify("eyes", 5, Broadcast("unsendable", (), {}))
     assert line.flushes == []
 
 
@@ -210,7 +210,7 @@ def test_send() -> None:
 def test_notify() -> None:
     """A call to many is sent at the end of the turn, as it is or by a jellier, and counted."""
     line = Line()
-    notice = Notice("m", (1,), {"k": 2})
+    notice = Broadcast("m", (1,), {"k": 2})
     line.calls.notify("eyes", 5, notice)
     assert line.session.made == [(5, notice)]
     assert line.session.stats.calls_made == 1
@@ -228,7 +228,7 @@ def test_a_connection_that_has_ended() -> None:
     line.calls.is_open = False
     assert line.call(pbanswer=False) is None
     assert line.calls.send("eyes", 5, "m", (), {}) is None
-    for call in (line.call, lambda: line.calls.notify("eyes", 5, Notice("m", (), {}))):
+    for call in (line.call, lambda: line.calls.notify("eyes", 5, Broadcast("m", (), {}))):
         with pytest.raises(DeadReferenceError, match="connection of this reference has ended"):
             call()
     assert (line.session.made, line.flushes) == ([], [])

@@ -18,7 +18,7 @@ from broker.core.policy import PUBLISHED, STRICT
 from broker.defer import Deferred
 from broker.errors import ConnectionDone
 from broker.failure import Failure
-from broker.login.accept import Reception
+from broker.login.accept import Acceptor
 from broker.login.client import login
 from broker.login.server import root_of
 from broker.net.socket_addresses import IPv4Address
@@ -27,7 +27,7 @@ from cred.credentials import Anonymous, IAnonymous
 HERE = IPv4Address("TCP", "198.51.100.7", 1000)
 
 
-def received(reception: Reception, target: Any, address: Any = HERE) -> BrokerPair | None:
+def received(reception: Acceptor, target: Any, address: Any = HERE) -> BrokerPair | None:
     """Let a connection arrive; None if it was refused."""
     pair = BrokerPair(connect=False, policy=STRICT)
     if not reception.receive(pair.server, root_of(target).rootObject(pair.server), address):
@@ -38,7 +38,7 @@ def received(reception: Reception, target: Any, address: Any = HERE) -> BrokerPa
 
 def test_too_many_from_one_address(caplog: pytest.LogCaptureFixture) -> None:
     """The seventeenth is refused with one line, and counted."""
-    reception = Reception(STRICT, Counter())
+    reception = Acceptor(STRICT, Counter())
     pairs = [received(reception, portal()) for _ in range(16)]
     with caplog.at_level(logging.WARNING):
         assert received(reception, portal()) is None
@@ -51,7 +51,7 @@ def test_too_many_from_one_address(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_who_logs_in_waits_no_longer() -> None:
     """A login that is accepted makes room, and so does the end of a connection."""
-    reception = Reception(STRICT, Counter())
+    reception = Acceptor(STRICT, Counter())
     first, second = received(reception, portal()), received(reception, portal())
     assert first is not None
     assert second is not None
@@ -65,7 +65,7 @@ def test_who_logs_in_waits_no_longer() -> None:
 
 def test_a_refused_login_still_waits() -> None:
     """Who gets the password wrong has not logged in."""
-    reception = Reception(STRICT, Counter())
+    reception = Acceptor(STRICT, Counter())
     pair = received(reception, portal())
     assert pair is not None
     assert pair.call("frobnicate").check("broker.errors.NoSuchMethod", "cred.error.LoginFailed")
@@ -74,7 +74,7 @@ def test_a_refused_login_still_waits() -> None:
 
 def test_one_makes_room_for_another(caplog: pytest.LogCaptureFixture) -> None:
     """In a full lobby one of the source with the most is closed: one line, counted once."""
-    reception = Reception(STRICT.but(max_waiting=3), Counter())
+    reception = Acceptor(STRICT.but(max_waiting=3), Counter())
     crowd = [received(reception, portal()) for _ in range(3)]
     with caplog.at_level(logging.WARNING):
         late = received(reception, portal(), IPv4Address("TCP", "203.0.113.9", 1000))
@@ -98,7 +98,7 @@ def test_one_makes_room_for_another(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_a_login_that_is_cut(caplog: pytest.LogCaptureFixture) -> None:
     """A login that is being checked when its connection makes room yields no avatar."""
-    reception = Reception(STRICT.but(max_waiting=1), Counter())
+    reception = Acceptor(STRICT.but(max_waiting=1), Counter())
     made: list[Any] = []
     asked: Deferred[Any] = Deferred()
 
@@ -138,7 +138,7 @@ class Gone(broker.Avatar):
 
 def test_a_root_has_no_login() -> None:
     """Where there is nothing to log in to, nobody waits, and no timer runs."""
-    reception = Reception(STRICT, Counter())
+    reception = Acceptor(STRICT, Counter())
     pairs = [received(reception, broker.Root()) for _ in range(20)]
     assert all(pairs)
     assert reception.waiting == 0
@@ -161,7 +161,7 @@ def test_the_published_factory_has_one() -> None:
 
 def test_counters_of_a_whole_server() -> None:
     """What bites on one connection is counted for the server, and outlives the connection."""
-    reception = Reception(STRICT, Counter())
+    reception = Acceptor(STRICT, Counter())
     pair = received(reception, broker.Root())
     assert pair is not None
     pair.server.session.stats.count("max_string")

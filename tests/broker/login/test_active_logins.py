@@ -14,7 +14,7 @@ from ways_in import WaysIn, tokens
 import cred
 from broker.core.policy import STRICT
 from broker.errors import LoginExpired
-from broker.login.active_logins import LiveLogins, Occupant
+from broker.login.active_logins import ActiveLogins, Occupant
 from broker.login.client import login
 
 NOW = 1_800_000_000.0
@@ -28,7 +28,7 @@ class Timed(WaysIn):
     def __init__(self, dialect: str = "msgpack/1", **expiries: float):
         policy = STRICT.but(dialects=(dialect,))
         super().__init__(policy=policy, scheduler=ManualScheduler())
-        self.login_root._logins = LiveLogins(self.server, lambda: NOW + self.scheduler.clock)
+        self.login_root._logins = ActiveLogins(self.server, lambda: NOW + self.scheduler.clock)
         known = {name: cred.Identity(name, [name], NOW + left) for name, left in expiries.items()}
         self.portal.registerChecker(tokens(**known))
 

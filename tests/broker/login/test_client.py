@@ -23,9 +23,9 @@ from broker.flavors.failures import CopiedFailure
 from broker.flavors.reference import RemoteReference
 from broker.login.client import login
 from broker.login.server import LoginRoot, PortalRoot, realm
-from broker.login.throttle import Guard
+from broker.login.throttle import LoginThrottle
 from broker.net.socket_addresses import IPv4Address, UNIXAddress
-from broker.token_bucket import Allowance
+from broker.token_bucket import Rate
 from broker.transient import is_transient
 from cred.challenges import respond
 from cred.checkers import (
@@ -335,7 +335,7 @@ def test_a_refusal_for_now_is_a_failed_login(cls: Any, credentials: Any) -> None
 @pytest.mark.parametrize("policy", [STRICT, PUBLISHED])
 def test_a_login_that_is_put_off(policy: Any, dialect: str) -> None:
     """The guard's refusal is the server's own, and tells when to try again."""
-    guard = Guard(account=Allowance(1, 17.0), source=None, connection=None, clock=lambda: 5.0)
+    guard = LoginThrottle(account=Rate(1, 17.0), source=None, connection=None, clock=lambda: 5.0)
     room = WaysIn(guard=guard, policy=policy.but(dialects=(dialect,)))
     assert room.log_in(UsernamePassword("alice", "guess")).check(UnauthorizedLogin)
     refused = room.log_in(UsernamePassword("alice", "secret"))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from broker.core.policy import STRICT
-from broker.login.pending import Lobby, Place, Refusal
+from broker.login.pending import PendingConnections, Slot, TooManyPending
 from broker.net.socket_addresses import IPv4Address, IPv6Address, PipeAddress, UNIXAddress
 
 
@@ -23,14 +23,14 @@ class Crowd:
     """A lobby, and where those come from who have been dropped, in order."""
 
     def __init__(self, dice: Callable[[], float] = lambda: 0.0, **changes: Any):
-        self.lobby = Lobby(STRICT.but(**changes), dice)
+        self.lobby = PendingConnections(STRICT.but(**changes), dice)
         self.dropped: list[Any] = []
         self.texts: set[str] = set()
 
-    def enter(self, address: Any) -> Place:
+    def enter(self, address: Any) -> Slot:
         """Come in."""
 
-        def drop(refusal: Refusal) -> None:
+        def drop(refusal: TooManyPending) -> None:
             self.dropped.append(address)
             self.texts.add(str(refusal))
             assert refusal.limit == "max_waiting"
@@ -42,7 +42,7 @@ def test_each_source_has_its_share() -> None:
     """A seventeenth connection from one address is refused; one from another is not."""
     crowd = Crowd()
     places = [crowd.enter(at(1)) for _ in range(16)]
-    with pytest.raises(Refusal, match=r"^16 connections waiting for login$") as caught:
+    with pytest.raises(TooManyPending, match=r"^16 connections waiting for login$") as caught:
         crowd.enter(at(1))
     assert caught.value.limit == "max_waiting_each"
     crowd.enter(at(2))
@@ -90,7 +90,7 @@ def test_a_newcomer_of_the_fullest_source() -> None:
             crowd.enter(at(number))
     lucky.enter(at(1))
     assert lucky.dropped == [at(1)]
-    with pytest.raises(Refusal, match=r"^4 connections waiting for login$") as caught:
+    with pytest.raises(TooManyPending, match=r"^4 connections waiting for login$") as caught:
         unlucky.enter(at(1))
     assert caught.value.limit == "max_waiting"
     assert unlucky.dropped == []
@@ -152,7 +152,7 @@ def test_they_do_not_starve(local: Any, dice: float) -> None:
     for number in range(100):
         try:
             crowd.enter(at(number % 30))
-        except Refusal:
+        except TooManyPending:
             continue
     assert local not in crowd.dropped
     assert len(crowd.lobby) == 20
@@ -165,7 +165,7 @@ def test_they_do_not_starve_others(local: Any, dice: float) -> None:
     crowd = Crowd(lambda: dice, max_waiting=20)
     for _ in range(20):
         crowd.enter(local)
-    with pytest.raises(Refusal) if dice else _nothing():
+    with pytest.raises(TooManyPending) if dice else _nothing():
         crowd.enter(local)
     before = len(crowd.dropped)
     for number in range(10):
@@ -190,7 +190,7 @@ def flooded(seed: int, sources: list[Any], honest: Any, login: float, rate: floa
     ``login`` seconds to be let in, and tries again after each drop for a second.
     """
     dice = random.Random(seed)
-    crowd = Lobby(STRICT, dice.random)
+    crowd = PendingConnections(STRICT, dice.random)
     now, ends = 0.0, 1.5
     events: list[tuple[float, int, Any]] = [
         (dice.random() / rate, number, source) for number, source in enumerate(sources)
@@ -217,7 +217,7 @@ def flooded(seed: int, sources: list[Any], honest: Any, login: float, rate: floa
             else:
                 state["since"] = now
                 crowd.enter(source, lost)
-        except Refusal:
+        except TooManyPending:
             if number < 0:
                 lost(None)
     return False

@@ -6,8 +6,8 @@ import pytest
 
 from broker.errors import TooManyAttempts
 from broker.login import throttle as guard_module
-from broker.login.throttle import Guard, Origin, account_of
-from broker.token_bucket import Allowance
+from broker.login.throttle import LoginSource, LoginThrottle, account_of
+from broker.token_bucket import Rate
 
 
 class Clock:
@@ -27,7 +27,7 @@ def clock() -> Clock:
     return Clock()
 
 
-def wait_of(guard: Guard, origin: Origin) -> str:
+def wait_of(guard: LoginThrottle, origin: LoginSource) -> str:
     """Return what somebody is told who would log in now; empty if they may."""
     try:
         guard.check(origin)
@@ -36,13 +36,13 @@ def wait_of(guard: Guard, origin: Origin) -> str:
     return ""
 
 
-HOME = Origin("c1", "198.51.100.7", b"alice")
+HOME = LoginSource("c1", "198.51.100.7", b"alice")
 
 
 @pytest.mark.row("C1")
 def test_the_text(clock: Clock) -> None:
     """Who has failed too often is told in how many whole seconds to try again, never too few."""
-    guard = Guard(account=Allowance(3, 17.0), clock=clock)
+    guard = LoginThrottle(account=Rate(3, 17.0), clock=clock)
     for _ in range(3):
         assert wait_of(guard, HOME) == ""
         guard.failed(HOME)
@@ -56,16 +56,30 @@ def test_the_text(clock: Clock) -> None:
 @pytest.mark.parametrize(
     ("kind", "near", "far"),
     [
-        ("account", Origin("c2", "203.0.113.9", b"alice"), Origin("c1", "198.51.100.7", b"bob")),
-        ("source", Origin("c2", "198.51.100.7", b"bob"), Origin("c1", "203.0.113.9", b"alice")),
-        ("connection", Origin("c1", "203.0.113.9", b"bob"), Origin("c2", "198.51.100.7", b"alice")),
+        (
+            "account",
+            LoginSource("c2", "203.0.113.9", b"alice"),
+            LoginSource("c1", "198.51.100.7", b"bob"),
+        ),
+        (
+            "source",
+            LoginSource("c2", "198.51.100.7", b"bob"),
+            LoginSource("c1", "203.0.113.9", b"alice"),
+        ),
+        (
+            "connection",
+            LoginSource("c1", "203.0.113.9", b"bob"),
+            LoginSource("c2", "198.51.100.7", b"alice"),
+        ),
     ],
 )
-def test_what_each_limit_binds(kind: str, near: Origin, far: Origin, clock: Clock) -> None:
+def test_what_each_limit_binds(
+    kind: str, near: LoginSource, far: LoginSource, clock: Clock
+) -> None:
     """Each of the three limits binds all that have it in common, and nobody else."""
-    limits: dict[str, Allowance | None] = {"account": None, "source": None, "connection": None}
-    limits[kind] = Allowance(1, 17.0)
-    guard = Guard(clock=clock, **limits)
+    limits: dict[str, Rate | None] = {"account": None, "source": None, "connection": None}
+    limits[kind] = Rate(1, 17.0)
+    guard = LoginThrottle(clock=clock, **limits)
     guard.failed(HOME)
     assert wait_of(guard, near) == "try again in 17 s"
     assert wait_of(guard, far) == ""
@@ -74,32 +88,32 @@ def test_what_each_limit_binds(kind: str, near: Origin, far: Origin, clock: Cloc
 @pytest.mark.parametrize(
     ("origin", "most"),
     [
-        (Origin("c1", "", None), 6),
-        (Origin("c1", "", b"alice"), 6),
+        (LoginSource("c1", "", None), 6),
+        (LoginSource("c1", "", b"alice"), 6),
     ],
 )
-def test_the_usual_limits(origin: Origin, most: int, clock: Clock) -> None:
+def test_the_usual_limits(origin: LoginSource, most: int, clock: Clock) -> None:
     """Six failures on one connection are free; ten for one account, thirty from one source."""
-    guard = Guard(clock=clock)
+    guard = LoginThrottle(clock=clock)
     for _ in range(most):
         assert wait_of(guard, origin) == ""
         guard.failed(origin)
     assert wait_of(guard, origin) == "try again in 60 s"
     for number in range(30):
-        guard.failed(Origin(number, "198.51.100.7", str(number).encode()))
-    assert wait_of(guard, Origin("c", "198.51.100.7")) == "try again in 10 s"
+        guard.failed(LoginSource(number, "198.51.100.7", str(number).encode()))
+    assert wait_of(guard, LoginSource("c", "198.51.100.7")) == "try again in 10 s"
     for number in range(10):
-        guard.failed(Origin(number, str(number), b"carol"))
-    assert wait_of(guard, Origin("c", "203.0.113.9", b"carol")) == "try again in 30 s"
+        guard.failed(LoginSource(number, str(number), b"carol"))
+    assert wait_of(guard, LoginSource("c", "203.0.113.9", b"carol")) == "try again in 30 s"
 
 
 def test_an_owner_is_let_in_from_home(clock: Clock) -> None:
     """Guesses from elsewhere shut an account to strangers, not to where it has been used."""
-    guard = Guard(account=Allowance(2, 17.0), clock=clock)
+    guard = LoginThrottle(account=Rate(2, 17.0), clock=clock)
     guard.succeeded(HOME)
     for number in range(5):
-        guard.failed(Origin(number, f"203.0.113.{number}", b"alice"))
-    assert wait_of(guard, Origin("c9", "203.0.113.9", b"alice")) == "try again in 68 s"
+        guard.failed(LoginSource(number, f"203.0.113.{number}", b"alice"))
+    assert wait_of(guard, LoginSource("c9", "203.0.113.9", b"alice")) == "try again in 68 s"
     assert wait_of(guard, HOME) == ""
     guard.failed(HOME)
     guard.failed(HOME)
@@ -108,9 +122,7 @@ def test_an_owner_is_let_in_from_home(clock: Clock) -> None:
 
 def test_a_success_forgives_its_own_alone(clock: Clock) -> None:
     """A login clears what failed for that account from there, never the source or connection."""
-    guard = Guard(
-        account=Allowance(2, 17.0), source=Allowance(3, 5.0), connection=None, clock=clock
-    )
+    guard = LoginThrottle(account=Rate(2, 17.0), source=Rate(3, 5.0), connection=None, clock=clock)
     guard.succeeded(HOME)
     guard.failed(HOME)
     guard.succeeded(HOME)
@@ -123,28 +135,28 @@ def test_a_success_forgives_its_own_alone(clock: Clock) -> None:
 
 def test_the_longest_wait_counts(clock: Clock) -> None:
     """Of several limits that are reached, the one that takes longest is told."""
-    guard = Guard(account=Allowance(1, 20.0), source=Allowance(1, 40.0), clock=clock)
+    guard = LoginThrottle(account=Rate(1, 20.0), source=Rate(1, 40.0), clock=clock)
     guard.failed(HOME)
     assert wait_of(guard, HOME) == "try again in 40 s"
 
 
 def test_a_token_has_no_account(clock: Clock) -> None:
     """What names no user is bound by the other limits, and makes no account known."""
-    guard = Guard(source=Allowance(1, 17.0), clock=clock)
-    token = Origin("c1", "198.51.100.7")
+    guard = LoginThrottle(source=Rate(1, 17.0), clock=clock)
+    token = LoginSource("c1", "198.51.100.7")
     guard.succeeded(token)
     guard.failed(token)
-    assert wait_of(guard, Origin("c2", "198.51.100.7")) == "try again in 17 s"
+    assert wait_of(guard, LoginSource("c2", "198.51.100.7")) == "try again in 17 s"
 
 
 def test_known_places_have_an_end(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     """The place that was used longest ago is forgotten for a new one."""
     monkeypatch.setattr(guard_module, "MOST_KEYS", 2)
-    guard = Guard(account=Allowance(1, 17.0), source=None, connection=None, clock=clock)
-    places = [Origin("c", f"198.51.100.{number}", b"alice") for number in range(3)]
+    guard = LoginThrottle(account=Rate(1, 17.0), source=None, connection=None, clock=clock)
+    places = [LoginSource("c", f"198.51.100.{number}", b"alice") for number in range(3)]
     for place in [places[0], places[1], places[0], places[2]]:
         guard.succeeded(place)
-    guard.failed(Origin("c", "203.0.113.9", b"alice"))
+    guard.failed(LoginSource("c", "203.0.113.9", b"alice"))
     assert [bool(wait_of(guard, place)) for place in places] == [False, True, False]
 
 

@@ -134,13 +134,13 @@ def test_certificates(authority, client_tls: TLS) -> None:
     from cryptography import x509
 
     from broker.net.tls.issuing import alternative_name
-    from broker.net.tls.verify import Verdict
+    from broker.net.tls.verify import CertificateVerifier
 
     assert alternative_name("*.straße.example") == x509.DNSName("*.xn--strae-oqa.example")
     for named, problem in (("xn--strae-oqa", None), ("strasse", "certificate is for strasse")):
         made = authority.issue([named])
         certificate = x509.load_pem_x509_certificate(made.certificate_path.read_bytes())
-        found = Verdict("straße").wrong_name(certificate)
+        found = CertificateVerifier("straße").wrong_name(certificate)
         assert found is None if problem is None else found.startswith(problem)
 
 

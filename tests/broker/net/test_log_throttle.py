@@ -8,7 +8,7 @@ import re
 import pytest
 from memory import ManualScheduler
 
-from broker.net.log_throttle import EACH, LONGEST, MOST, MOST_BYTES, Ration
+from broker.net.log_throttle import EACH, LONGEST, MOST, MOST_BYTES, LogThrottle
 from broker.net.socket_addresses import Address, IPv4Address, IPv6Address, UNIXAddress
 
 HERE = IPv4Address("TCP", "198.51.100.7", 1)
@@ -21,7 +21,7 @@ def clock() -> ManualScheduler:
     return ManualScheduler()
 
 
-def complain(ration: Ration, times: int, address: Address = HERE, text: str = "no") -> None:
+def complain(ration: LogThrottle, times: int, address: Address = HERE, text: str = "no") -> None:
     """Cause records."""
     for _ in range(times):
         ration.log(logger, logging.WARNING, address, "%s: %s", address, text)
@@ -40,7 +40,7 @@ def left_out(messages: list[str]) -> int:
 
 def test_few_are_logged(clock: ManualScheduler, caplog: pytest.LogCaptureFixture) -> None:
     """Ten a second are logged as they are, and no timer runs."""
-    ration = Ration(clock)
+    ration = LogThrottle(clock)
     for _ in range(3):
         complain(ration, EACH)
         clock.advance(1.0)
@@ -50,7 +50,7 @@ def test_few_are_logged(clock: ManualScheduler, caplog: pytest.LogCaptureFixture
 
 def test_more_are_counted(clock: ManualScheduler, caplog: pytest.LogCaptureFixture) -> None:
     """Those beyond ten are told as a number when the second is over, without anything else."""
-    ration = Ration(clock)
+    ration = LogThrottle(clock)
     clock.advance(5.3)
     complain(ration, 4223)
     assert len(caplog.messages) == 10
@@ -66,7 +66,7 @@ def test_more_are_counted(clock: ManualScheduler, caplog: pytest.LogCaptureFixtu
 
 def test_each_source_has_its_own(clock: ManualScheduler, caplog: pytest.LogCaptureFixture) -> None:
     """A source that floods does not silence another; ports of one host are one source."""
-    ration = Ration(clock, each=2)
+    ration = LogThrottle(clock, each=2)
     for port in range(5):
         complain(ration, 1, IPv4Address("TCP", "198.51.100.7", port))
         complain(ration, 1, UNIXAddress(f"/run/{port}"))
@@ -79,7 +79,7 @@ def test_each_source_has_its_own(clock: ManualScheduler, caplog: pytest.LogCaptu
 
 def test_all_together(clock: ManualScheduler, caplog: pytest.LogCaptureFixture) -> None:
     """From however many sources: fifty records a second and one, and the count is exact."""
-    ration = Ration(clock)
+    ration = LogThrottle(clock)
     for _ in range(5):
         caplog.clear()
         for number in range(3000):
@@ -92,7 +92,7 @@ def test_all_together(clock: ManualScheduler, caplog: pytest.LogCaptureFixture) 
 
 def test_bytes(clock: ManualScheduler, caplog: pytest.LogCaptureFixture) -> None:
     """Long records, with tracebacks or without, are fewer: under 50 kB a second."""
-    ration = Ration(clock)
+    ration = LogThrottle(clock)
     for number in range(100):
         complain(ration, 1, elsewhere(number), "x" * 100_000)
         ration.log_error(logger, elsewhere(number), "raised", ValueError("漢" * 10_000))
@@ -108,7 +108,7 @@ def test_bytes(clock: ManualScheduler, caplog: pytest.LogCaptureFixture) -> None
 
 def test_printable(clock: ManualScheduler, caplog: pytest.LogCaptureFixture) -> None:
     """Whatever is in a record, an address too, it is one printable line."""
-    ration = Ration(clock, each=1)
+    ration = LogThrottle(clock, each=1)
     path = UNIXAddress("/tmp/\n\x1b[2J\udcff")
     complain(ration, 3, path, "a\u2028b\x07")
     clock.advance(1.0)
@@ -119,7 +119,7 @@ def test_printable(clock: ManualScheduler, caplog: pytest.LogCaptureFixture) -> 
 def test_levels(clock: ManualScheduler, caplog: pytest.LogCaptureFixture) -> None:
     """What nobody hears is not counted; the number has the level of what was left out."""
     caplog.set_level(logging.INFO, "broker")
-    ration = Ration(clock, each=1)
+    ration = LogThrottle(clock, each=1)
     for level in (logging.DEBUG, logging.INFO, logging.INFO):
         ration.log(logger, level, HERE, "no")
     clock.advance(1.0)
@@ -133,7 +133,7 @@ def test_levels(clock: ManualScheduler, caplog: pytest.LogCaptureFixture) -> Non
 
 def test_the_next_second_settles(clock: ManualScheduler, caplog: pytest.LogCaptureFixture) -> None:
     """A record in a later second comes after the number of those before it, timer or not."""
-    ration = Ration(clock, each=1)
+    ration = LogThrottle(clock, each=1)
     complain(ration, 3)
     clock.clock += 1.5
     complain(ration, 1)
@@ -143,7 +143,7 @@ def test_the_next_second_settles(clock: ManualScheduler, caplog: pytest.LogCaptu
 
 def test_without_a_clock(clock: ManualScheduler, caplog: pytest.LogCaptureFixture) -> None:
     """Until there is a clock the system's bounds the records; the first clock stays."""
-    ration = Ration(each=1)
+    ration = LogThrottle(each=1)
     complain(ration, 3)
     assert len(caplog.messages) == 1
     ration.begin(clock)
@@ -158,7 +158,7 @@ def test_without_a_clock(clock: ManualScheduler, caplog: pytest.LogCaptureFixtur
 
 def test_the_ids_of_errors(clock: ManualScheduler, caplog: pytest.LogCaptureFixture) -> None:
     """An error has an id of its own while there is room, then that of the record of the rest."""
-    ration = Ration(clock)
+    ration = LogThrottle(clock)
     for second in range(2):
         own = set()
         for _ in range(EACH):
@@ -181,7 +181,7 @@ def test_the_id_among_many_sources(
     clock: ManualScheduler, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The record about several sources has the id, too."""
-    ration = Ration(clock)
+    ration = LogThrottle(clock)
     for number in range(MOST + 2):
         error_id = ration.id_of_error(elsewhere(number))
         ration.log_error(logger, elsewhere(number), "raised", ValueError("no"))

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from twisted.internet.abstract import FileDescriptor
 
-from broker.net.twisted_transport import TwistedBacklog
+from broker.net.twisted_transport import TwistedTransport
 
 MUCH = b"x" * 100_000
 
@@ -68,7 +68,7 @@ class World:
         self.turns = Turns()
         self.drained = 0
         scheduler: Any = self.turns
-        self.backlog = TwistedBacklog(self.line, scheduler, self._count)
+        self.backlog = TwistedTransport(self.line, scheduler, self._count)
 
     def _count(self) -> None:
         self.drained += 1
@@ -77,7 +77,7 @@ class World:
 class Puller:
     """A pull producer that writes once."""
 
-    def __init__(self, backlog: TwistedBacklog):
+    def __init__(self, backlog: TwistedTransport):
         self.backlog = backlog
         self.pulls = 0
 

@@ -8,8 +8,8 @@ from postgres import Postgres
 from ways_in import BINDING, ITERATIONS, WaysIn
 
 import cred
-from broker.login.throttle import Guard
-from broker.token_bucket import Allowance
+from broker.login.throttle import LoginThrottle
+from broker.token_bucket import Rate
 from cred.passwords import Profile, hash_password
 from cred.scram import SCRAM_PLUS, ScramClient
 from cred.scram_verifier import ScramVerifier
@@ -25,7 +25,7 @@ def room_with(postgres: Postgres, *users: User) -> tuple[WaysIn, StoreChecker]:
     store = open_store(f"sql:{postgres.url}", create=True)
     for user in users:
         store.add(user)
-    room = WaysIn(guard=Guard(account=Allowance(1, 17.0), clock=lambda: 5.0), connect=False)
+    room = WaysIn(guard=LoginThrottle(account=Rate(1, 17.0), clock=lambda: 5.0), connect=False)
     checker = StoreChecker(store)
     room.portal.registerChecker(checker)
     return room, checker

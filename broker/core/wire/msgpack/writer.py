@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from broker.core.wire.broadcast import Notice
+from broker.core.wire.broadcast import Broadcast
 from broker.core.wire.conversion import small_expression
 from broker.core.wire.messages import ObjectId
 from broker.core.wire.msgpack.nodes import checked, most_unchecked
@@ -80,7 +80,7 @@ class FrameWriter:
             return None
         return self._framed(body)
 
-    def notice(self, object_id: ObjectId, notice: Notice, number: int = 2) -> bytes | None:
+    def notice(self, object_id: ObjectId, notice: Broadcast, number: int = 2) -> bytes | None:
         """Return the frame of a call that goes to many, or None if its values need a jellier.
 
         Args:
@@ -146,7 +146,7 @@ class FrameWriter:
                 yield UNFINISHED
         yield _pack_length(len(body)) + body
 
-    def _tail_of(self, notice: Notice) -> bytes | None:
+    def _tail_of(self, notice: Broadcast) -> bytes | None:
         args, kw = notice.args, notice.kw
         if not are_plain((*args, *kw.values())):
             return None

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from memory import ManualScheduler
 
-from broker.connection.watchdogs.message import Arrival
+from broker.connection.watchdogs.message import MessageTimeout
 from broker.core.policy import STRICT
 
 
@@ -34,7 +34,9 @@ class FakeSession:
         self.ended: list[tuple[str, str, float]] = []
         self.is_reading = True
         session: Any = self
-        self.arrival = Arrival(self.scheduler, STRICT, session, self._end, lambda: self.is_reading)
+        self.arrival = MessageTimeout(
+            self.scheduler, STRICT, session, self._end, lambda: self.is_reading
+        )
 
     def come(self, size: int, completes: bool = False) -> None:
         """So many bytes have come; they complete the message, or one, and begin the next."""

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from memory import ManualScheduler
 
-from broker.connection.watchdogs.setup import Expectations
+from broker.connection.watchdogs.setup import SetupTimeouts
 from broker.errors import PBConnectionLost
 
 
@@ -20,7 +20,7 @@ def given_up() -> list[Any]:
 def test_what_does_not_come(given_up: list[Any]) -> None:
     """After its time, and not before, the connection is given up, with these words."""
     scheduler = ManualScheduler()
-    expectations = Expectations(lambda error, limit: given_up.append((error, limit)))
+    expectations = SetupTimeouts(lambda error, limit: given_up.append((error, limit)))
     expectations.begin(scheduler, lambda: True)
     expectations.add("offer", 10, "no offer in 10 s")
     scheduler.advance(9)
@@ -35,7 +35,7 @@ def test_what_does_not_come(given_up: list[Any]) -> None:
 def test_what_comes(given_up: list[Any]) -> None:
     """What was met has no timer left, nor has what was never expected."""
     scheduler = ManualScheduler()
-    expectations = Expectations(lambda error, limit: given_up.append((error, limit)))
+    expectations = SetupTimeouts(lambda error, limit: given_up.append((error, limit)))
     expectations.begin(scheduler, lambda: True)
     expectations.add("offer", 10, "no offer in 10 s")
     expectations.add("login", 10, "no login in 10 s")
@@ -51,7 +51,7 @@ def test_what_comes(given_up: list[Any]) -> None:
 def test_from_when_there_is_a_clock(given_up: list[Any]) -> None:
     """What was expected before counts from when the connection begins."""
     scheduler = ManualScheduler()
-    expectations = Expectations(lambda error, limit: given_up.append((error, limit)))
+    expectations = SetupTimeouts(lambda error, limit: given_up.append((error, limit)))
     expectations.add("login", 30, "login not completed in 30 s")
     scheduler.advance(100)
     expectations.begin(scheduler, lambda: True)
@@ -67,7 +67,7 @@ def test_from_when_there_is_a_clock(given_up: list[Any]) -> None:
 def test_what_is_not_read_cannot_come(given_up: list[Any], stops: int, lasts: int) -> None:
     """Time in which nothing is read does not count, whether the timer goes off in it or not."""
     scheduler = ManualScheduler()
-    expectations = Expectations(lambda error, limit: given_up.append(limit))
+    expectations = SetupTimeouts(lambda error, limit: given_up.append(limit))
     is_reading = True
     expectations.begin(scheduler, lambda: is_reading)
     expectations.add("offer", 10, "no offer in 10 s")

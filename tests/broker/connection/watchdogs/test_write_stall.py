@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from memory import ManualScheduler
 
-from broker.connection.watchdogs.write_stall import Patience
+from broker.connection.watchdogs.write_stall import WriteStallWatchdog
 from broker.core.policy import STRICT
 from broker.core.stats import Stats
 
@@ -21,7 +21,7 @@ class Line:
         self.stats = Stats()
         self.said: list[str] = []
         self.limits: list[str] = []
-        self.patience = Patience(
+        self.patience = WriteStallWatchdog(
             self.scheduler,
             STRICT,
             lambda: self.unsent,

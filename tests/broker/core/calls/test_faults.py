@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from broker.core.calls.faults import Strikes
+from broker.core.calls.faults import FaultCounter
 from broker.core.policy import STRICT
 from broker.core.stats import Stats
 from broker.errors import NoSuchObject
@@ -20,7 +20,7 @@ TOO_MANY = LimitExceeded("more than 10000 live references (max_refs)")
 def test_the_last_one_ends_it(error: Exception, most: int, limit: str) -> None:
     """All before it are no more than noted."""
     stats = Stats()
-    strikes = Strikes(STRICT, stats)
+    strikes = FaultCounter(STRICT, stats)
     for _ in range(most - 1):
         strikes.note(error)
     assert not stats.limits
@@ -31,7 +31,7 @@ def test_the_last_one_ends_it(error: Exception, most: int, limit: str) -> None:
 
 def test_each_has_its_own_count() -> None:
     """Faults of one kind do not count as those of the other, and other faults not at all."""
-    strikes = Strikes(STRICT.but(max_unknown=2, max_strikes=2), Stats())
+    strikes = FaultCounter(STRICT.but(max_unknown=2, max_strikes=2), Stats())
     for error in (UNKNOWN, TOO_MANY):
         strikes.note(error)
     for error in (

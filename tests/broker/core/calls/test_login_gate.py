@@ -11,7 +11,7 @@ from memory import FakeHost, make_end
 from broker.core.calls.handlers import GATED, GATED_BEFORE_VERSION, OPEN
 from broker.core.calls.login_gate import Gate, gated
 from broker.core.inbox import Barrier
-from broker.core.objects.unopened import Sealed
+from broker.core.objects.unopened import Unopened
 from broker.core.policy import STRICT
 from broker.core.wire import messages
 from broker.core.work import PUT_OFF
@@ -83,10 +83,10 @@ def test_what_is_no_login(call: Any) -> None:
 def test_the_smaller_limits_hold() -> None:
     """A policy that allows less than a login needs allows no more before one."""
     tight = STRICT.but(limits=Limits(max_expression=1_000, max_string=100))
-    limits = Gate(tight, MINDS, Sealed).limits  # type: ignore[arg-type]
+    limits = Gate(tight, MINDS, Unopened).limits  # type: ignore[arg-type]
     assert (limits.max_expression, limits.max_string) == (1_000, 100)
     assert (limits.max_depth, limits.max_nodes) == (16, 2_000)
-    assert Gate(STRICT, MINDS, Sealed).limits == STRICT.login_limits  # type: ignore[arg-type]
+    assert Gate(STRICT, MINDS, Unopened).limits == STRICT.login_limits  # type: ignore[arg-type]
 
 
 ANY = {

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from broker.core.objects.caches import HeldCacheTable, PublishedCacheTable
+from broker.core.objects.caches import CacheableTable, RemoteCacheTable
 from broker.core.objects.tables import Numbers
 from jelly.errors import LimitExceeded, MalformedJelly, ProtocolError
 
@@ -42,7 +42,7 @@ class Observed:
 
 def test_published_caches() -> None:
     """A cache is counted, and handed back for ``stop`` at the last decache."""
-    table = PublishedCacheTable(Numbers(), 10)
+    table = CacheableTable(Numbers(), 10)
     value = Observed()
     assert table.id_of("identity") is None
     cache_id = table.add(value, "identity", "perspective")
@@ -63,7 +63,7 @@ def test_published_caches() -> None:
 
 def test_a_cache_without_observer() -> None:
     """A cache that nobody observes yet has nobody to tell."""
-    table = PublishedCacheTable(Numbers(), 10)
+    table = CacheableTable(Numbers(), 10)
     value = Observed()
     table.add(value, "identity", None)
     for entry in table.clear():
@@ -76,14 +76,14 @@ def test_a_cache_without_observer() -> None:
 @pytest.mark.parametrize("cache_id", [0, 2, b"1", 1.0, True, None, []])
 def test_ids_of_no_cache(cache_id: Any) -> None:
     """Anything else than an int that was handed out is no id."""
-    table = PublishedCacheTable(Numbers(), 10)
+    table = CacheableTable(Numbers(), 10)
     table.add("value", "identity", None)
     assert table.get(cache_id) is None
 
 
 def test_published_caches_have_a_limit() -> None:
     """More caches than max_refs are refused."""
-    table = PublishedCacheTable(Numbers(), 1)
+    table = CacheableTable(Numbers(), 1)
     table.add("a", "a", None)
     with pytest.raises(LimitExceeded, match=r"^more than 1 live caches \(max_refs\)$"):
         table.add("b", "b", None)
@@ -92,7 +92,7 @@ def test_published_caches_have_a_limit() -> None:
 # Held caches.
 
 
-def held(table: HeldCacheTable, cache_id: int, **state: Any) -> Any:
+def held(table: RemoteCacheTable, cache_id: int, **state: Any) -> Any:
     """Hold a new cache."""
     value = Thing()
     value.__dict__.update(state)
@@ -103,7 +103,7 @@ def held(table: HeldCacheTable, cache_id: int, **state: Any) -> Any:
 def test_held_caches_are_counted() -> None:
     """One object stands for a cache; when it is collected its receptions are told."""
     log = Log()
-    table = HeldCacheTable(log, 10)
+    table = RemoteCacheTable(log, 10)
     value = held(table, 5, a=1)
     assert table.receive(5) is value
     assert table.observer_of(5) is value
@@ -115,7 +115,7 @@ def test_held_caches_are_counted() -> None:
 def test_a_cache_comes_again_after_it_was_dropped() -> None:
     """Until the owner says uncache, the state is kept, and a new object is put around it."""
     log = Log()
-    table = HeldCacheTable(log, 10)
+    table = RemoteCacheTable(log, 10)
     held(table, 5, a=1)
     assert log.entries == [(5, 1)]
     passing = table.observer_of(5)
@@ -136,7 +136,7 @@ def test_a_cache_comes_again_after_it_was_dropped() -> None:
 
 def test_a_state_that_was_replaced() -> None:
     """An object that got another dict keeps that one."""
-    table = HeldCacheTable(Log(), 10)
+    table = RemoteCacheTable(Log(), 10)
     value = held(table, 5, a=1)
     value.__dict__ = {"b": 2}
     table.refresh(5, value)
@@ -148,7 +148,7 @@ def test_a_state_that_was_replaced() -> None:
 @pytest.mark.parametrize("cache_id", [5, b"5", 5.0, None, []])
 def test_caches_that_are_not_held(cache_id: Any) -> None:
     """What was never sent can be neither received nor observed, nor sent under a strange id."""
-    table = HeldCacheTable(Log(), 10)
+    table = RemoteCacheTable(Log(), 10)
     for ask in (table.receive, table.observer_of):
         with pytest.raises(MalformedJelly, match="is not held"):
             ask(cache_id)
@@ -159,7 +159,7 @@ def test_caches_that_are_not_held(cache_id: Any) -> None:
 
 def test_a_cache_that_is_sent_twice() -> None:
     """An id that is held cannot be defined again; the first stays."""
-    table = HeldCacheTable(Log(), 10)
+    table = RemoteCacheTable(Log(), 10)
     value = held(table, 5)
     with pytest.raises(MalformedJelly, match="cache 5 defined twice"):
         table.add(5, Thing())
@@ -169,7 +169,7 @@ def test_a_cache_that_is_sent_twice() -> None:
 def test_removing() -> None:
     """After uncache nothing is told of the object any more."""
     log = Log()
-    table = HeldCacheTable(log, 10)
+    table = RemoteCacheTable(log, 10)
     value = held(table, 5)
     assert table.remove(5) is value
     del value
@@ -180,7 +180,7 @@ def test_removing() -> None:
 
 def test_held_caches_have_a_limit() -> None:
     """More caches than max_refs are refused."""
-    table = HeldCacheTable(Log(), 1)
+    table = RemoteCacheTable(Log(), 1)
     held(table, 1)
     with pytest.raises(LimitExceeded, match=r"^more than 1 live caches \(max_refs\)$"):
         held(table, 2)
@@ -189,7 +189,7 @@ def test_held_caches_have_a_limit() -> None:
 def test_clearing_held_caches() -> None:
     """At the end the objects that are in use are handed out, and nothing is due for them."""
     log = Log()
-    table = HeldCacheTable(log, 10)
+    table = RemoteCacheTable(log, 10)
     kept = held(table, 1)
     held(table, 2)
     assert log.entries == [(2, 1)]
@@ -202,7 +202,7 @@ def test_clearing_held_caches() -> None:
 def test_a_cache_that_was_never_read_is_not_there_to_be_changed() -> None:
     """Its number is known, so that the peer's uncache is none too many; there is no object."""
     log = Log()
-    table = HeldCacheTable(log, 10)
+    table = RemoteCacheTable(log, 10)
     table.let_go(7)
     assert log.entries == [(7, 1)]
     assert table.get(7) is None

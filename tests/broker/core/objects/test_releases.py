@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from broker.core.objects.releases import Dropped
+from broker.core.objects.releases import PendingReleases
 
 
 def test_notes() -> None:
     """Each is told of once, by the command of its kind, and whoever waits is called."""
     called: list[int] = []
-    dropped = Dropped(lambda: called.append(1))
+    dropped = PendingReleases(lambda: called.append(1))
     assert not dropped
     dropped.reference(7, 2)
     dropped.cache(8, 1)
@@ -20,7 +20,7 @@ def test_notes() -> None:
 
 def test_what_is_noted_while_others_are_told() -> None:
     """A finalizer that runs meanwhile is not lost."""
-    dropped = Dropped(lambda: None)
+    dropped = PendingReleases(lambda: None)
     dropped.reference(1, 1)
     told = []
     for note in dropped:
@@ -33,7 +33,7 @@ def test_what_is_noted_while_others_are_told() -> None:
 def test_after_the_end() -> None:
     """Nobody is left to tell: nothing is kept, and nobody called."""
     called: list[int] = []
-    dropped = Dropped(lambda: called.append(1))
+    dropped = PendingReleases(lambda: called.append(1))
     dropped.reference(7, 2)
     dropped.close()
     dropped.cache(8, 1)

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from broker.core.objects.caches import PublishedCacheTable
-from broker.core.objects.tables import ExportTable, ImportTable, Numbers, QuestionTable, shown
+from broker.core.objects.caches import CacheableTable
+from broker.core.objects.tables import ExportTable, ImportTable, Numbers, OpenCalls, shown
 from jelly.errors import LimitExceeded, ProtocolError
 
 
@@ -62,7 +62,7 @@ def test_exports_count_each_sending() -> None:
 def test_ids_are_never_used_again() -> None:
     """An object that was let go and is sent again has a new id, also across tables."""
     numbers = Numbers()
-    exports, published = ExportTable(numbers, 10), PublishedCacheTable(numbers, 10)
+    exports, published = ExportTable(numbers, 10), CacheableTable(numbers, 10)
     assert exports.add("a", "a") == 1
     assert published.add("b", "b", None) == 2
     exports.release(1)
@@ -252,7 +252,7 @@ def test_clearing_imports() -> None:
 
 def test_questions() -> None:
     """Each call has a new id; its answer is taken once, for the perspective that asked."""
-    table = QuestionTable()
+    table = OpenCalls()
     assert [table.ask("one", True), table.ask("two", True)] == [1, 2]
     assert len(table) == 2
     assert table.take(2) == (True, "two")
@@ -264,7 +264,7 @@ def test_questions() -> None:
 
 def test_a_call_without_answer() -> None:
     """A call that wants no answer has an id, and no answer may come."""
-    table = QuestionTable()
+    table = OpenCalls()
     request_id = table.ask(None, False)
     assert len(table) == 0
     with pytest.raises(ProtocolError):
@@ -273,7 +273,7 @@ def test_a_call_without_answer() -> None:
 
 def test_a_call_that_was_not_sent() -> None:
     """A call that is taken back was never made, and its id is not used again."""
-    table = QuestionTable()
+    table = OpenCalls()
     request_id = table.ask(None, True)
     table.forget(request_id)
     assert len(table) == 0
@@ -284,7 +284,7 @@ def test_a_call_that_was_not_sent() -> None:
 
 def test_a_call_that_nobody_waits_for() -> None:
     """The answer to an abandoned call may come, once, and is for nobody."""
-    table = QuestionTable()
+    table = OpenCalls()
     request_id = table.ask("one", True)
     table.abandon(request_id)
     table.abandon(request_id)
@@ -296,7 +296,7 @@ def test_a_call_that_nobody_waits_for() -> None:
 
 def test_abandoning_what_was_answered() -> None:
     """Giving up after the answer changes nothing."""
-    table = QuestionTable()
+    table = OpenCalls()
     request_id = table.ask("one", True)
     table.take(request_id)
     table.abandon(request_id)
@@ -306,7 +306,7 @@ def test_abandoning_what_was_answered() -> None:
 
 def test_clearing_questions() -> None:
     """At the end the calls that will have no answer are handed out; abandoned ones are not."""
-    table = QuestionTable()
+    table = OpenCalls()
     ids = [table.ask(None, True) for _ in range(3)]
     table.abandon(ids[1])
     assert table.clear() == [ids[0], ids[2]]

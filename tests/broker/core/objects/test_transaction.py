@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from broker.core.objects.transaction import Scope
+from broker.core.objects.transaction import Transaction
 from broker.core.wire.messages import RequestId
 
 
 def test_rollback_is_newest_first_and_once() -> None:
     """What was done is undone in the opposite order, one time."""
-    scope, undone = Scope(), []
+    scope, undone = Transaction(), []
     for number in range(3):
         scope.on_rollback(lambda number=number: undone.append(number))
     assert scope.roll_back() == []
@@ -21,7 +21,7 @@ def test_rollback_is_newest_first_and_once() -> None:
 
 def test_a_hook_that_raises_stops_nothing() -> None:
     """All is undone, and what hooks raised is returned."""
-    scope, undone = Scope(), []
+    scope, undone = Transaction(), []
     error = ValueError()
 
     def broken() -> None:
@@ -37,9 +37,9 @@ def test_a_hook_that_raises_stops_nothing() -> None:
 def test_join() -> None:
     """A message made inside another waits behind it, and shares its fate."""
     undone: list[str] = []
-    outer = Scope(None, "perspective")
+    outer = Transaction(None, "perspective")
     outer.on_rollback(lambda: undone.append("outer"))
-    inner = Scope(outer)
+    inner = Transaction(outer)
     inner.on_rollback(lambda: undone.append("inner"))
     inner.behind.append(b"behind the inner")
     inner.requests.append(RequestId(2))
@@ -53,13 +53,13 @@ def test_join() -> None:
 
 def test_a_message_that_wants_no_answer_joins_without_id() -> None:
     """An expression that was only made, and a call without answer, leave nothing to wait for."""
-    outer = Scope()
-    Scope(outer).join(None, None)
+    outer = Transaction()
+    Transaction(outer).join(None, None)
     assert (outer.behind, outer.requests) == ([], [])
 
 
 def test_what_hooks_see() -> None:
     """A scope tells hooks for whom and for what a message is made."""
-    scope: Any = Scope(None, "perspective", "method", (1,), {"a": 1})
+    scope: Any = Transaction(None, "perspective", "method", (1,), {"a": 1})
     seen = (scope.perspective, scope.method, scope.args, scope.kw)
     assert seen == ("perspective", "method", (1,), {"a": 1})

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from memory import ROOT, Reference, SessionPair, make_end
 
-from broker.core.objects.releases import Dropped
+from broker.core.objects.releases import PendingReleases
 from broker.core.policy import STRICT
 from broker.errors import NoSuchObject
 from broker.flavors.cacheable import Cacheable
@@ -235,7 +235,7 @@ def test_rows_of_the_host() -> None:
     host = pair.client_host
     host.rows = {b"mine": lambda unjellier, expression: expression[1]}
     one = make_end(STRICT, True)
-    fresh = type(one.translator)(STRICT, host, Dropped(lambda: None))
+    fresh = type(one.translator)(STRICT, host, PendingReleases(lambda: None))
     assert fresh.unjelly([b"mine", 5]) == 5
     with pytest.raises(InsecureJelly):
         one.translator.unjelly([b"mine", 5])

@@ -6,22 +6,26 @@ from typing import Any
 
 import pytest
 
-from broker.core.objects.releases import Dropped
-from broker.core.objects.unopened import Sealed, opened
+from broker.core.objects.releases import PendingReleases
+from broker.core.objects.unopened import Unopened, opened
 from jelly.errors import LimitExceeded
 from jelly.limits import Limits
 
 
-def seal(expression: Any, max_refs: int = 8) -> tuple[Sealed, list[Any], Dropped]:
+def seal(expression: Any, max_refs: int = 8) -> tuple[Unopened, list[Any], PendingReleases]:
     """Seal an expression; also return what was unjellied, and what was dropped."""
     unjellied: list[Any] = []
-    dropped = Dropped(lambda: None)
+    dropped = PendingReleases(lambda: None)
 
     def unjelly(found: Any, perspective: Any) -> str:
         unjellied.append((found, perspective))
         return "the value"
 
-    return Sealed(expression, unjelly, dropped, Limits(max_depth=16), max_refs), unjellied, dropped
+    return (
+        Unopened(expression, unjelly, dropped, Limits(max_depth=16), max_refs),
+        unjellied,
+        dropped,
+    )
 
 
 REFERENCES = [b"list", [b"remote", 5], [b"cached", 6], [b"cache", 7, b"demo.Ticker", [b"None"]]]

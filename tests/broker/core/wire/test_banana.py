@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from broker.core.policy import PUBLISHED, STRICT, Policy
 from broker.core.wire import messages
 from broker.core.wire.banana import BananaReader, BananaWriter
-from broker.core.wire.broadcast import Notice
+from broker.core.wire.broadcast import Broadcast
 from jelly.codec import Writer
 from jelly.errors import BananaError, LimitExceeded, ProtocolError, TooLarge
 from jelly.jellier import Jellier
@@ -161,12 +161,12 @@ def test_encode() -> None:
 def test_notices(vocabulary: Any) -> None:
     """A call to many is a call that wants no answer; with keywords it needs a jellier."""
     writer = BananaWriter(Limits(), vocabulary=vocabulary)
-    data = writer.notice(5, Notice("m", (1, "x"), {}))
+    data = writer.notice(5, Broadcast("m", (1, "x"), {}))
     (found,) = read(data or b"", vocabulary=vocabulary)
     assert type(found) is messages.PlainSend
     assert (found.object_id, found.name, found.args) == (5, "m", (1, "x"))
-    assert writer.notice(5, Notice("m", (1,), {"k": 1})) is None
-    assert writer.notice(5, Notice("m", ([],), {})) is None
+    assert writer.notice(5, Broadcast("m", (1,), {"k": 1})) is None
+    assert writer.notice(5, Broadcast("m", ([],), {})) is None
 
 
 CALL = [b"message", 3, b"root", b"m", 1, [b"tuple", 1, [b"list", 2]], [b"dictionary"]]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from broker.core.wire import messages
-from broker.core.wire.broadcast import Notice
+from broker.core.wire.broadcast import Broadcast
 from broker.core.wire.dialects import DIALECTS, MSGPACK, Dialect
 from jelly.limits import Limits
 
@@ -23,7 +23,7 @@ def test_tails() -> None:
 
         return call
 
-    notice = Notice("heard", (1,), {})
+    notice = Broadcast("heard", (1,), {})
     for _ in range(2):
         assert notice.tail("one", make("one", b"tail")) == b"tail"
         assert notice.tail("other", make("other", None)) is None
@@ -34,7 +34,7 @@ def test_tails() -> None:
 @pytest.mark.parametrize("object_id", [1, 1 << 40, b"root"])
 def test_what_a_peer_reads(dialect: Dialect, object_id: Any) -> None:
     """A call that wants no answer, of the object that the id names."""
-    data = dialect.writer(Limits()).notice(object_id, Notice("heard", (1, "two"), {}))
+    data = dialect.writer(Limits()).notice(object_id, Broadcast("heard", (1, "two"), {}))
     assert data is not None
     inbox: list[Any] = []
     dialect.reader(Limits()).receive(data, inbox)
@@ -45,7 +45,7 @@ def test_what_a_peer_reads(dialect: Dialect, object_id: Any) -> None:
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_what_a_follower_reads(dialect: Dialect) -> None:
     """A call of a cache that wants no answer, whose tail an object's call shares."""
-    notice = Notice("heard", (1, "two"), {})
+    notice = Broadcast("heard", (1, "two"), {})
     writer = dialect.writer(Limits())
     data = (writer.notice(7, notice, 4) or b"") + (writer.notice(7, notice) or b"")
     inbox: list[Any] = []
@@ -62,4 +62,4 @@ def test_what_a_follower_reads(dialect: Dialect) -> None:
 def test_what_takes_a_jellier() -> None:
     """Is not shared."""
     for dialect in DIALECTS:
-        assert dialect.writer(Limits()).notice(1, Notice("heard", (object(),), {})) is None
+        assert dialect.writer(Limits()).notice(1, Broadcast("heard", (object(),), {})) is None

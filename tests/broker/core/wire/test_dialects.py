@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from memory import ROOT, SessionPair
 
 from broker.core.events import CallCancelled, PeerLeaves
-from broker.core.wire.dialects import DIALECTS, MSGPACK, NONE, PB, PUBLISHED_DIALECTS, Dialect
+from broker.core.wire.dialects import DIALECTS, EXPRESSION_DIALECTS, MSGPACK, NONE, PB, Dialect
 from broker.core.wire.messages import Decref
 from broker.flavors.referenceable import Referenceable
 from jelly.errors import CannotJelly, LimitExceeded, ProtocolError, TooLarge
@@ -97,7 +97,7 @@ def test_so_many_messages_at_a_time(
     assert (fault is not None) == is_faulty
 
 
-@pytest.mark.parametrize("dialect", PUBLISHED_DIALECTS)
+@pytest.mark.parametrize("dialect", EXPRESSION_DIALECTS)
 def test_the_limits_are_the_connections(dialect: Dialect) -> None:
     """Both ends of a dialect go by the limits that they were given."""
     writer = dialect.writer(SMALL)

@@ -19,7 +19,7 @@ from broker.core.principal import OnBehalf
 from broker.defer import Deferred
 from broker.login.audit import Audit
 from broker.login.server import LoginRoot
-from broker.login.throttle import Guard
+from broker.login.throttle import LoginThrottle
 from cred.interfaces import IBearerToken, IScramProof, IUsernamePassword
 from cred.passwords import Profile, hash_password
 from cred.scram import SCRAM, SCRAM_PLUS
@@ -69,7 +69,7 @@ def rooms(request: pytest.FixtureRequest) -> Iterator[tuple[WaysIn, WaysIn]]:
             ("scram", str(ScramVerifier.of_password("secret", 4096))),
             ("argon2", hash_password("secret", CHEAP)),
         ):
-            room = WaysIn(policy=request.param, guard=Guard(**FREE))
+            room = WaysIn(policy=request.param, guard=LoginThrottle(**FREE))
             store = FileStore(str(Path(folder) / name), create=True)
             store.add(User("alice", verifier))
             checker = StoreChecker(store, profile=CHEAP, workers=Workers())
@@ -96,7 +96,7 @@ def outcome(deferred: Deferred[Any], caplog: pytest.LogCaptureFixture) -> Any:
 
 def fresh(room: WaysIn) -> LoginRoot:
     """Return a login object that has seen nothing yet."""
-    return LoginRoot(room.portal, room.server, Guard(**FREE), Audit())
+    return LoginRoot(room.portal, room.server, LoginThrottle(**FREE), Audit())
 
 
 @CHECKED

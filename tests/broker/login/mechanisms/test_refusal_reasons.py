@@ -14,7 +14,7 @@ from ways_in import BINDING, ITERATIONS, WaysIn
 
 import cred
 from broker.core.policy import PUBLISHED, STRICT, Policy
-from broker.login.throttle import Guard
+from broker.login.throttle import LoginThrottle
 from cred.challenges import respond
 from cred.interfaces import IScramProof
 from cred.passwords import Profile, hash_password
@@ -70,7 +70,7 @@ WAYS = {"plus": scram(SCRAM_PLUS), "scram": scram(SCRAM), "password": password}
 
 def room_with(checker: Any, policy: Policy, is_bound: bool = True) -> WaysIn:
     """Return a server that has this checker of passwords, and no limit of failures."""
-    guard = Guard(account=None, source=None, connection=None)
+    guard = LoginThrottle(account=None, source=None, connection=None)
     room = WaysIn(policy=policy, guard=guard, binding=BINDING if is_bound else None, connect=False)
     room.take_away(IScramProof)
     room.portal.registerChecker(checker)

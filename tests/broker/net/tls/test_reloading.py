@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from broker.errors import ConfigError
-from broker.net.tls.reloading import KeyMismatch, LiveContext
+from broker.net.tls.reloading import KeyMismatch, ReloadingContext
 
 
 class Maker:
@@ -45,7 +45,7 @@ def file(tmp_path: Path) -> Path:
 
 def test_files_that_stay(maker: Maker, file: Path) -> None:
     """As long as nothing changes the context is the same, and is made once."""
-    live = LiveContext(maker, [file])
+    live = ReloadingContext(maker, [file])
     assert {live.current() for _ in range(3)} == set(maker.made)
     assert maker.tries == 1
 
@@ -53,7 +53,7 @@ def test_files_that_stay(maker: Maker, file: Path) -> None:
 def test_a_file_that_changes(maker: Maker, file: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A file that is written, replaced or back again makes one new context, told in the log."""
     caplog.set_level(logging.INFO, "broker.net.tls")
-    live = LiveContext(maker, [file])
+    live = ReloadingContext(maker, [file])
     file.write_text("another")
     assert live.current() is live.current() is maker.made[1]
     other = file.with_name("new")
@@ -66,7 +66,7 @@ def test_a_file_that_changes(maker: Maker, file: Path, caplog: pytest.LogCapture
 
 def test_no_files(maker: Maker) -> None:
     """Without files there is nothing to look at; asked to, the context is made again."""
-    live = LiveContext(maker)
+    live = ReloadingContext(maker)
     assert live.current() is maker.made[0]
     live.reload()
     assert live.current() is maker.made[1]
@@ -76,7 +76,7 @@ def test_wrong_at_first(maker: Maker) -> None:
     """What is wrong from the start is raised as it is: there is no old pair."""
     maker.error = ConfigError("no such file")
     with pytest.raises(ConfigError, match=r"^no such file$"):
-        LiveContext(maker)
+        ReloadingContext(maker)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_new_files_that_are_wrong(
     maker: Maker, file: Path, caplog: pytest.LogCaptureFixture, error: ConfigError, text: str
 ) -> None:
     """Wrong files leave the old context, are told once a change, and are right when they change."""
-    live = LiveContext(maker, [file])
+    live = ReloadingContext(maker, [file])
     maker.error = error
     file.write_text("wrong")
     assert live.current() is live.current() is maker.made[0]
@@ -107,7 +107,7 @@ def test_new_files_that_are_wrong(
 
 def test_asked_to_reload_wrong_files(maker: Maker, file: Path) -> None:
     """Who asks gets the error, with its cause; it is not tried again before a change."""
-    live = LiveContext(maker, [file])
+    live = ReloadingContext(maker, [file])
     maker.error = KeyMismatch("server.key is not the key of server.pem")
     file.write_text("wrong")
     for _ in range(2):

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from broker.failure import Failure
-from broker.reactor.engine.protocol_wrapper import Attendant
+from broker.reactor.engine.protocol_wrapper import ProtocolWrapper
 from broker.reactor.protocol import Protocol, connectionDone
 
 
@@ -36,7 +36,7 @@ class Cuttable:
 def test_everything_gets_through() -> None:
     """The protocol gets the transport, the bytes and the reason; then the other one is told."""
     protocol, transport = Recorder(), Cuttable()
-    attendant = Attendant(protocol, lambda *args: protocol.events.append(args))
+    attendant = ProtocolWrapper(protocol, lambda *args: protocol.events.append(args))
     attendant.makeConnection(transport)
     attendant.dataReceived(b"data")
     attendant.connectionLost(connectionDone)
@@ -52,7 +52,7 @@ def test_raising_protocol() -> None:
             raise KeyError("not mine")
 
     told: list[Failure] = []
-    attendant = Attendant(Raising(), lambda _, reason: told.append(reason))
+    attendant = ProtocolWrapper(Raising(), lambda _, reason: told.append(reason))
     with pytest.raises(KeyError):
         attendant.connectionLost(connectionDone)
     assert told == [connectionDone]
@@ -61,7 +61,7 @@ def test_raising_protocol() -> None:
 def test_abandon() -> None:
     """An abandoned connection is cut."""
     transport = Cuttable()
-    attendant = Attendant(Recorder(), print)
+    attendant = ProtocolWrapper(Recorder(), print)
     attendant.makeConnection(transport)
     attendant.abandon()
     assert transport.cuts == 1

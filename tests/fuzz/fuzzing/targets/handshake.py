@@ -8,7 +8,7 @@ from memory import FakeHost
 
 from broker.core.policy import PUBLISHED, STRICT
 from broker.core.session import Session
-from broker.core.wire.dialects import DIALECTS, PUBLISHED_DIALECTS
+from broker.core.wire.dialects import DIALECTS, EXPRESSION_DIALECTS
 from fuzzing.bending import bent, pieces
 from fuzzing.dice import Dice
 from fuzzing.expressions import encoded, raw
@@ -32,7 +32,7 @@ def fuzz(data: bytes) -> None:
     options = (
         dice.pick((STRICT, PUBLISHED)),
         is_client,
-        dice.pick((DIALECTS, PUBLISHED_DIALECTS)),
+        dice.pick((DIALECTS, EXPRESSION_DIALECTS)),
         dice.pick(_LOGINS),
     )
     written = _part(dice, is_client)

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from broker.core.wire.broadcast import Notice
+from broker.core.wire.broadcast import Broadcast
 from broker.core.wire.messages import Message
 from broker.core.wire.msgpack.reader import FrameReader
 from broker.core.wire.msgpack.writer import FrameWriter
@@ -197,7 +197,7 @@ WAYS: list[Callable[[FrameWriter, Any], Any]] = [
     lambda writer, value: writer.call(1, 3, 5, "m", (), {"k": value}, 9),
     lambda writer, value: writer.answer(3, value),
     lambda writer, value: writer.answer(3, (value,)),
-    lambda writer, value: writer.notice(5, Notice("m", (value,), {})),
+    lambda writer, value: writer.notice(5, Broadcast("m", (value,), {})),
     lambda writer, value: writer.encode([b"answer", 3, value]),
 ]
 
@@ -250,11 +250,11 @@ def test_what_fails_has_no_effect() -> None:
 
 def test_notices() -> None:
     """A call to many is a call that wants no answer, of request 0; see ``test_notice``."""
-    notice = Notice("m", (1, [2]), {"k": 3})
+    notice = Broadcast("m", (1, [2]), {"k": 3})
     assert WRITER.notice(5, notice) == frame(2, 0, 5, "m", [1, [2]], {"k": 3})
     assert WRITER.notice(b"root", notice) == frame(2, 0, "root", "m", [1, [2]], {"k": 3})
     for values in ((b"x",), (object(),), (2**64,), ("\ud800",)):
-        assert WRITER.notice(5, Notice("m", values, {})) is None
+        assert WRITER.notice(5, Broadcast("m", values, {})) is None
 
 
 PAGE = Path(__file__).parents[5] / "docs" / "reference" / "wire" / "msgpack.md"
