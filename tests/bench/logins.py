@@ -57,7 +57,7 @@ turn and in random order, through one connection over the loopback, without limi
 
 How long `echo` takes a client that is logged in, one call after the other for {secs:g} s, while
 {crowd} connections of another process send a wrong password again and again. The store has Argon2id
-hashes at the standard cost. *With limits* are those of a `broker.guard.LoginThrottle` that was made without
+hashes at the standard cost. *With limits* are those of a `broker.LoginThrottle` that was made without
 arguments; a flood from so many addresses that none of them reaches its limit is like *without*.
 
 | flood | bad logins/s | p50 | p99 | longest |
