@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol, TypeAlias
 from zope.interface import Attribute, Interface, implementer
 
 from broker.defer import Deferred, maybeDeferred, succeed
+from broker.file_stamp import FileStamp, stamp_of
 from cred.error import wrong_login
 from cred.interfaces import IAnonymous, IUsernameHashedPassword, IUsernamePassword
 from cred.octets import Text, as_given, other_form, same_octets, shown, to_octets
@@ -131,8 +132,6 @@ class InMemoryUsernamePasswordDatabaseDontUse:
         return next((name for name in (given, other_form(given)) if name in self.users), None)
 
 
-# What a password file looked like when it was read: any change of it shows in one of these.
-_Stamp: TypeAlias = tuple[int, ...]
 # (user name, password that was shown, password that is kept) -> what should equal the one kept
 PasswordHash: TypeAlias = Callable[[bytes, bytes, bytes], Any]
 
@@ -162,7 +161,7 @@ class FilePasswordDB:
         ValueError: `delim` is empty.
     """
 
-    _cached: tuple[_Stamp, dict[bytes, bytes]] | None = None
+    _cached: tuple[FileStamp, dict[bytes, bytes]] | None = None
 
     def __init__(
         self,
@@ -252,7 +251,7 @@ class FilePasswordDB:
     def _read(self) -> dict[bytes, bytes]:
         try:
             with open(self.filename, "rb") as file:
-                stamp = _stamp(os.fstat(file.fileno()))
+                stamp = stamp_of(os.fstat(file.fileno()))
                 if self.cache and self._cached is not None and self._cached[0] == stamp:
                     return self._cached[1]
                 users = self._parse(file)
@@ -280,7 +279,3 @@ class FilePasswordDB:
 
 # Its name in older programs (published).
 OnDiskUsernamePasswordDatabase = FilePasswordDB
-
-
-def _stamp(status: os.stat_result) -> _Stamp:
-    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)

@@ -21,6 +21,7 @@ from urllib.parse import parse_qsl
 from zope.interface import implementer
 
 from broker.config_error import ConfigError
+from broker.file_stamp import stamp_at
 from cred.checkers import ICredentialsChecker
 from cred.error import UnauthorizedLogin
 from cred.identity import Identity
@@ -93,7 +94,8 @@ class TokenChecker:
         self._clock = clock
         source = keys if isinstance(keys, Mapping) else Path(keys)
         self._path = source if isinstance(source, Path) else None
-        self._stamp = _stamp(self._path)
+        # Before it is read: what changes in between is seen the next time.
+        self._stamp = None if self._path is None else stamp_at(self._path)
         self._keys = _load(source)
 
     def requestAvatarId(self, credentials: Any) -> Identity:
@@ -148,8 +150,10 @@ class TokenChecker:
         return [group for group in named if group]
 
     def _refresh(self) -> None:
-        stamp = _stamp(self._path)
-        if self._path is None or stamp == self._stamp:
+        if self._path is None:
+            return
+        stamp = stamp_at(self._path)
+        if stamp == self._stamp:
             return
         self._stamp = stamp
         try:
@@ -213,15 +217,6 @@ def _load(keys: Path | Mapping[str, Any]) -> Any:
     except ValueError:
         raise ConfigError(f"{keys} is not JSON; it must be a JSON Web Key Set") from None
     return key_set(jwks, str(keys))
-
-
-def _stamp(path: Path | None) -> tuple[int, ...] | None:
-    """Return what a file looks like from outside: any change of it shows in one of these."""
-    try:
-        status = None if path is None else path.stat()
-    except OSError:
-        return None
-    return None if status is None else (status.st_ino, status.st_size, status.st_mtime_ns)
 
 
 def _time(claims: dict[str, Any], name: str) -> float | None:

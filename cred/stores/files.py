@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final, NamedTuple
 
+from broker.file_stamp import FileStamp, stamp_of
 from cred.stores import HEADER
 from cred.stores.privacy import check_private
 from cred.users import (
@@ -51,7 +52,7 @@ class _Content(NamedTuple):
 
     secret: bytes
     users: dict[str, User]
-    stamp: tuple[int, ...] = ()
+    stamp: FileStamp | None = None
 
 
 class FileStore:
@@ -71,7 +72,7 @@ class FileStore:
     ) -> None:
         self._path = path
         self._lock_timeout = lock_timeout
-        self._cached: tuple[tuple[int, ...], _Content] | None = None
+        self._cached: _Content | None = None
         if create and not os.path.lexists(path):
             with self._locked():
                 if not os.path.lexists(path):
@@ -142,10 +143,10 @@ class FileStore:
             with open(self._path, "rb", opener=_open_at_once) as file:
                 status = os.fstat(file.fileno())
                 check_private(self._path, status, os.geteuid())
-                stamp = _stamp(status)
+                stamp = stamp_of(status)
                 cached = self._cached
-                if cached is not None and cached[0] == stamp:
-                    return cached[1]
+                if cached is not None and cached.stamp == stamp:
+                    return cached
                 data = file.read(MAX_SIZE + 1)
         except FileNotFoundError as error:
             raise StoreUnavailable(
@@ -157,7 +158,7 @@ class FileStore:
         if len(data) > MAX_SIZE:
             raise StoreCorrupt(f"{self._path} is larger than {MAX_SIZE} bytes")
         content = _parse(self._path, data)._replace(stamp=stamp)
-        self._cached = (stamp, content)
+        self._cached = content
         return content
 
     def _write(self, content: _Content) -> None:
@@ -265,10 +266,6 @@ def _format(content: _Content) -> bytes:
 def _open_at_once(path: str, flags: int) -> int:
     # Opening a named pipe would wait for a writer.
     return os.open(path, flags | os.O_NONBLOCK)
-
-
-def _stamp(status: os.stat_result) -> tuple[int, ...]:
-    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 def _sync_folder(folder: str) -> None:

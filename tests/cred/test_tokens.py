@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import example, given
 from hypothesis import strategies as st
+from rewriting import rewrite_in_place
 
 from broker.errors import ConfigError
 from cred import Identity, Token
@@ -253,7 +254,8 @@ def test_new_keys_in_the_file(keys_file: Path, caplog: pytest.LogCaptureFixture)
     made = checker(keys_file)
     made.requestAvatarId(Token(token("RS256")))
     keys_file.write_text("[")
-    made.requestAvatarId(Token(token("RS256")))
+    for _ in range(2):
+        made.requestAvatarId(Token(token("RS256")))
     (record,) = caplog.records
     assert record.levelno == logging.ERROR
     assert record.getMessage().endswith("it must be a JSON Web Key Set; still using the old keys")
@@ -262,6 +264,15 @@ def test_new_keys_in_the_file(keys_file: Path, caplog: pytest.LogCaptureFixture)
         made.requestAvatarId(Token(token("RS256")))
     keys_file.unlink()
     made.requestAvatarId(Token(token("ES256")))
+
+
+def test_a_file_of_keys_whose_times_are_set_back(keys_file: Path) -> None:
+    """A file of the same size and with the same time of writing is read again, too."""
+    made = checker(keys_file)
+    other = keys_file.read_bytes().replace(b'"kid": "RS256"', b'"kid": "RS257"')
+    rewrite_in_place(keys_file, other)
+    with pytest.raises(UnauthorizedLogin, match=r"a key that this server does not have \(kid\)$"):
+        made.requestAvatarId(Token(token("RS256")))
 
 
 def test_from_a_string(keys_file: Path) -> None:

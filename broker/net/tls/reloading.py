@@ -10,22 +10,18 @@ read, and complained of, once: until the files change again nothing is tried.
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeAlias
 
 from OpenSSL import SSL
 
 from broker.errors import ConfigError
+from broker.file_stamp import FileStamp, stamp_at
 from broker.printable import printable, text_of_error
 
 __all__ = ["KeyMismatch", "ReloadingContext"]
 
 logger = logging.getLogger("broker.net.tls")
-
-# Device, inode, size and time of change of a file; None for one that is not there.
-_Stamp: TypeAlias = tuple[int, int, int, int] | None
 
 
 class KeyMismatch(ConfigError):
@@ -78,16 +74,8 @@ class ReloadingContext:
             raise ConfigError(f"{exc}; still using the old pair") from exc
         logger.info("%s: read again, for the connections to come", self._names())
 
-    def _look(self) -> tuple[_Stamp, ...]:
-        return tuple(_stamp(file) for file in self.files)
+    def _look(self) -> tuple[FileStamp | None, ...]:
+        return tuple(map(stamp_at, self.files))
 
     def _names(self) -> str:
         return ", ".join(map(str, self.files)) or "certificates without a file"
-
-
-def _stamp(file: str | Path) -> _Stamp:
-    try:
-        found = os.stat(file)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rewriting import rewrite_in_place
 
 from broker.errors import ConfigError
 from broker.net.tls.reloading import KeyMismatch, ReloadingContext
@@ -62,6 +63,13 @@ def test_a_file_that_changes(maker: Maker, file: Path, caplog: pytest.LogCapture
     assert live.current() is live.current() is maker.made[2]
     told = f"{file}: read again, for the connections to come"
     assert [record.getMessage() for record in caplog.records] == [told, told]
+
+
+def test_a_file_whose_times_are_set_back(maker: Maker, file: Path) -> None:
+    """A file of the same size and with the same time of writing is read again, too."""
+    live = ReloadingContext(maker, [file])
+    rewrite_in_place(file, b"two")
+    assert live.current() is live.current() is maker.made[1]
 
 
 def test_no_files(maker: Maker) -> None:

@@ -1,0 +1,27 @@
+"""What has a module of its own is written there, and nowhere else."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+WRITTEN_ONCE: dict[str, dict[str, str]] = {
+    r"\bst_[mc]time(_ns)?\b": {"broker/file_stamp.py": "whether a file has changed"},
+}
+"""Patterns of source text, and the modules that have it, each with what for."""
+
+
+@pytest.mark.parametrize("pattern", WRITTEN_ONCE)
+def test_it_is_in_its_module_only(pattern: str) -> None:
+    """The modules with such text are those of the table."""
+    found = {
+        str(path.relative_to(ROOT))
+        for folder in ("broker", "cred", "jelly")
+        for path in (ROOT / folder).rglob("*.py")
+        if re.search(pattern, path.read_text())
+    }
+    assert found == set(WRITTEN_ONCE[pattern])
