@@ -11,10 +11,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from contextvars import Context, copy_context
-from threading import Lock, Thread
+from contextvars import copy_context
+from functools import partial
+from threading import Lock
 from typing import Any, Final, ParamSpec, TypeVar
 
+from broker.background import run_and_deliver, start_thread
 from broker.defer import Deferred, fail, maybeDeferred
 from broker.defer.awaiting import running_loop
 from cred.error import LoginDenied
@@ -39,28 +41,24 @@ class _Job:
     """One function to be called in a thread, and the Deferred that its result goes to."""
 
     def __init__(self, loop: Any, work: Callable[[], Any], cancelled: Callable[[_Job], None]):
-        self._loop = loop
         self._work = work
         # The callbacks run where whoever asked does, also in the sense of `contextvars`.
-        self._context: Context = copy_context()
+        self._call_soon = partial(loop.call_soon_threadsafe, context=copy_context())
         self._is_cancelled = False
         self._forget = cancelled
         self.deferred: Deferred[Any] = Deferred(self._cancel)
 
     def run(self) -> None:
         """Call the function in this thread; hand its outcome over to the loop."""
-        fire: Callable[[Any], None] = self.deferred.callback
-        try:
-            outcome = self._work()
-        except BaseException as error:  # noqa: BLE001 - whatever it is, it goes to who waits
-            outcome, fire = error, self.deferred.errback
-        # A loop that has been closed has nobody who waits.
-        with suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._deliver, fire, outcome, context=self._context)
+        run_and_deliver(self._work, self._call_soon, self._succeed, self._fail)
 
-    def _deliver(self, fire: Callable[[Any], None], outcome: Any) -> None:
+    def _succeed(self, result: Any) -> None:
         if not self._is_cancelled:
-            fire(outcome)
+            self.deferred.callback(result)
+
+    def _fail(self, error: BaseException) -> None:
+        if not self._is_cancelled:
+            self.deferred.errback(error)
 
     def _cancel(self, deferred: Any) -> None:
         self._is_cancelled = True
@@ -101,7 +99,7 @@ class Workers:
             if self._unfinished >= self._most:
                 return fail(QueueFull("login queue full"))
             if self._running < self._threads:
-                Thread(target=self._work, name="cred-worker").start()
+                start_thread(self._work, "cred-worker", daemon=None)
                 self._running += 1
             self._unfinished += 1
             self._waiting.append(job)

@@ -10,6 +10,12 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 WRITTEN_ONCE: dict[str, dict[str, str]] = {
+    r"\bThread\(": {"broker/background.py": "threads for one function each"},
+    r"\bto_thread\(|\brun_in_executor\(|\bThreadPoolExecutor\(": {
+        "broker/reactor/engine/thread_pool.py": "the published pool, which keeps its threads",
+        "broker/reactor/engine/mainloop.py": "waits for the end of that pool",
+        "broker/connection/log.py": "a text that advises it",
+    },
     r"\bst_[mc]time(_ns)?\b": {"broker/file_stamp.py": "whether a file has changed"},
 }
 """Patterns of source text, and the modules that have it, each with what for."""

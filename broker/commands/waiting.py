@@ -10,7 +10,10 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any, Final
+
+from broker.background import start_thread
 
 __all__ = ["OutOfTime", "is_left_behind", "pieces_within"]
 
@@ -39,8 +42,7 @@ def pieces_within(seconds: float, work: Callable[[], Iterable[str]]) -> Iterator
     """
     chunks: queue.Queue[Any] = queue.Queue(_MOST_CHUNKS)
     stopped = threading.Event()
-    thread = threading.Thread(target=_work, args=(work, chunks, stopped), name=_NAME, daemon=True)
-    thread.start()
+    thread = start_thread(partial(_work, work, chunks, stopped), _NAME)
     try:
         while True:
             begun = time.monotonic()

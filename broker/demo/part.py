@@ -12,11 +12,11 @@ import asyncio
 import json
 import logging
 import sys
-import threading
 from pathlib import Path
 from typing import Any
 
 import broker
+from broker.background import start_thread
 from broker.demo.certificates import AUTHORITY, CERTIFICATE, KEY
 from broker.demo.office import Office
 from broker.demo.steps import ACTS, Report, perform
@@ -86,7 +86,7 @@ def _read_input() -> asyncio.Queue[str]:
             line = sys.stdin.readline()
             loop.call_soon_threadsafe(lines.put_nowait, line.strip())
 
-    threading.Thread(target=read, daemon=True).start()
+    start_thread(read, "standard input")
     return lines
 
 

@@ -147,12 +147,19 @@ def test_what_nobody_waits_for_is_not_done() -> None:
     assert gate.calls == [1, 3]
 
 
-def test_what_is_cancelled_while_it_runs_arrives_nowhere() -> None:
-    """The result of a call that is no longer wanted is dropped, and costs nobody anything."""
+@pytest.mark.parametrize("number", [1, None], ids=["result", "error"])
+def test_what_is_cancelled_while_it_runs_arrives_nowhere(number: Any) -> None:
+    """The outcome of a call that is no longer wanted is dropped, and costs nobody anything."""
     workers, gate = Workers(threads=1), Gate()
+    disturbed: list[Any] = []
+
+    def passed() -> int:
+        return gate.pass_through(5) // number  # type: ignore[no-any-return]
 
     async def main() -> None:
-        first = workers.run(gate.pass_through, 1)
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda loop, context: disturbed.append(context))
+        first = workers.run(passed)
         await asyncio.to_thread(gate.wait_for, 1)
         first.cancel()
         with pytest.raises(CancelledError):
@@ -162,6 +169,7 @@ def test_what_is_cancelled_while_it_runs_arrives_nowhere() -> None:
         assert await second == 2
 
     run(main)
+    assert disturbed == []
 
 
 def test_no_thread_is_left_behind() -> None:

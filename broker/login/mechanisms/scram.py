@@ -7,18 +7,16 @@ takes one ``finish``.
 
 from __future__ import annotations
 
-import contextlib
-import threading
 from collections.abc import Callable
 from typing import Any, ClassVar
 
 from zope.interface import implementer
 
+from broker.background import run_in_thread
 from broker.connection.broker import Broker
 from broker.core.calls.dispatch import Route
 from broker.core.principal import OnBehalf
 from broker.defer import Deferred, maybeDeferred
-from broker.failure import Failure
 from broker.flavors.reference import RemoteReference
 from broker.flavors.referenceable import Referenceable
 from broker.login.mechanisms.answered import answered_only
@@ -179,20 +177,13 @@ def _in_thread(broker: Broker, function: Callable[[], Any]) -> Deferred[Any]:
     scheduler = scheduler_for(broker.transport)
     if isinstance(scheduler, ImmediateScheduler):
         return maybeDeferred(function)
-    # Nobody may be waiting any more when it comes.
-    deferred: Deferred[Any] = Deferred(lambda cancelled: None)
-
-    def work() -> None:
-        fire: Callable[[Any], object] = deferred.callback
-        result: Any
-        try:
-            result = function()
-        except BaseException:  # noqa: BLE001 - told to whoever waits
-            fire, result = deferred.errback, Failure()
-        # A loop that is closed tells nobody anything any more.
-        with contextlib.suppress(RuntimeError):
-            scheduler.soon_threadsafe(fire, result)
-        del fire, result  # a Failure whose traceback has this frame: a cycle
-
-    threading.Thread(target=work, name="broker SCRAM", daemon=True).start()
+    # Without a canceller: one that has been cancelled takes the late outcome, and drops it.
+    deferred: Deferred[Any] = Deferred()
+    run_in_thread(
+        function,
+        scheduler.soon_threadsafe,
+        deferred.callback,
+        deferred.errback,
+        name="broker SCRAM",
+    )
     return deferred

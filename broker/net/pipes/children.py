@@ -12,11 +12,11 @@ import os
 import shlex
 import signal
 import subprocess
-import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
+from broker.background import run_in_thread
 from broker.errors import ConnectError, ConnectionLost
 from broker.net import forks
 from broker.net.pipes.transport import PipePair, PipeTransport
@@ -75,20 +75,17 @@ class Child:
 
     def watch(self, soon_threadsafe: Callable[..., object], on_exit: Callable[[], object]) -> None:
         """Have ``on_exit()`` called by way of ``soon_threadsafe`` when the child has ended."""
+
+        def ended(outcome: object) -> None:
+            on_exit()
+
         # A thread needs no event loop, and does not mind who else handles SIGCHLD.
-        threading.Thread(
-            target=self._wait, args=(soon_threadsafe, on_exit), name="child", daemon=True
-        ).start()
+        run_in_thread(self._process.wait, soon_threadsafe, ended, ended, name="child")
 
     def signal(self, number: int) -> None:
         """Send it a signal; nothing happens where it has ended."""
         with suppress(ProcessLookupError):
             self._process.send_signal(number)
-
-    def _wait(self, soon_threadsafe: Callable[..., object], on_exit: Callable[[], object]) -> None:
-        self._process.wait()
-        with suppress(RuntimeError):  # the loop has been closed: nobody is left to be told
-            soon_threadsafe(on_exit)
 
 
 class CommandTransport(PipeTransport):

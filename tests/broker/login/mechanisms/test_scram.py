@@ -11,6 +11,7 @@ from ways_in import BINDING, ITERATIONS, WaysIn
 
 import cred
 from broker.core.policy import PUBLISHED, STRICT
+from broker.defer import CancelledError
 from broker.flavors.reference import RemoteReference
 from broker.flavors.referenceable import Referenceable, Root
 from broker.login.client import login
@@ -256,6 +257,40 @@ def test_the_loop_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
         assert isinstance(entered[0], RemoteReference)
 
     asyncio.run(scenario())
+
+
+def test_a_login_that_is_cancelled_while_it_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The outcome of the thread comes to nobody, and disturbs nobody."""
+    began, has_been_cancelled = threading.Event(), threading.Event()
+    final = ScramClient.final
+    disturbed: list[Any] = []
+
+    def waiting(client: ScramClient, server_first: bytes) -> bytes:
+        began.set()
+        assert has_been_cancelled.wait(30)
+        return final(client, server_first)
+
+    monkeypatch.setattr(ScramClient, "final", waiting)
+
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda loop, context: disturbed.append(context))
+        room = WaysIn(scheduler=LoopOf(loop))
+        ended: list[Any] = []
+        attempt = login(room.client, ALICE)
+        attempt.addBoth(ended.append)
+        while not began.is_set():
+            room.exchange()
+            await asyncio.sleep(0)
+        attempt.cancel()
+        assert ended[0].check(CancelledError)
+        has_been_cancelled.set()
+        while any(thread.name == "broker SCRAM" for thread in threading.enumerate()):
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+    asyncio.run(scenario())
+    assert disturbed == []
 
 
 class LoopOf:

@@ -191,7 +191,7 @@ def test_watching() -> None:
     child = Child(python("raise SystemExit(7)"), streams=(subprocess.DEVNULL,) * 3)
     assert child.pipes == {}
     told: list[Any] = []
-    child.watch(told.append, "exited")  # type: ignore[arg-type]
+    child.watch(lambda f, *args: f(*args), lambda: told.append("exited"))
     child._process.wait()
     while not told:
         pass
