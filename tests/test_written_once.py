@@ -16,6 +16,9 @@ WRITTEN_ONCE: dict[str, dict[str, str]] = {
         "broker/reactor/engine/mainloop.py": "waits for the end of that pool",
         "broker/connection/log.py": "a text that advises it",
     },
+    r"\bnormalvariate\b|\bfactor \*\*|\* (self\.)?factor\b": {
+        "broker/backoff.py": "delays between attempts",
+    },
     r"\bst_[mc]time(_ns)?\b": {"broker/file_stamp.py": "whether a file has changed"},
 }
 """Patterns of source text, and the modules that have it, each with what for."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-import random
 from collections.abc import Callable
 from typing import Any
 
+from broker.backoff import longer_delay, varied_delay
 from broker.defer import Deferred
 from broker.failure import Failure
 from broker.reactor.engine.installed import default
@@ -97,8 +97,8 @@ class ReconnectingClientFactory(ClientFactory):
             return
         delay = self.delay
         if self.jitter:
-            delay = abs(random.normalvariate(delay, delay * self.jitter))
-        self.delay = min(delay * self.factor, self.maxDelay)
+            delay = varied_delay(delay, self.jitter)
+        self.delay = longer_delay(delay, factor=self.factor, most=self.maxDelay)
         self._say("%s connects again in %.1f s", connector, delay)
         self._callID = (self.clock or default).callLater(delay, self._connect, connector)
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from broker.backoff import grown_delay
 from broker.defer import CancelledError, Deferred, fail, maybeDeferred, succeed
 from broker.failure import Failure
 from broker.printable import printable, repr_of
@@ -22,9 +23,6 @@ from broker.reactor.engine.installed import default
 from broker.reactor.service.services import Service
 
 __all__ = ["ClientService", "backoffPolicy"]
-
-# Enough to be beyond every maximum, and no overflow.
-MOST_ATTEMPTS = 100
 
 
 def backoffPolicy(
@@ -43,11 +41,7 @@ def backoffPolicy(
     """
 
     def delay(attempt: int) -> float:
-        try:
-            seconds = initialDelay * factor ** min(MOST_ATTEMPTS, attempt)
-        except OverflowError:
-            seconds = maxDelay
-        return min(seconds, maxDelay) + jitter()
+        return grown_delay(attempt, first=initialDelay, factor=factor, most=maxDelay) + jitter()
 
     return delay
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -133,3 +134,21 @@ def test_until_the_server_is_there(reactor: Reactor, run: Run) -> None:
     reactor.connectTCP(HOST, port.port, Factory())
     run()
     assert made == [0]
+
+
+def test_delays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is by chance near that which the one before asked for, and asks for a longer one."""
+    waited: list[float] = []
+    clock = SimpleNamespace(callLater=lambda delay, *call: waited.append(delay))
+    factory = ReconnectingClientFactory()
+    factory.noisy, factory.clock, factory.factor, factory.maxDelay = False, clock, 2, 10
+    monkeypatch.setattr("random.normalvariate", lambda mean, deviation: mean + 4 * deviation)
+    factory.jitter = 0.25
+    for _ in range(4):
+        factory.retry("a connector")
+    assert waited == [2, 8, 20, 20]
+    factory.jitter = None
+    factory.resetDelay()
+    for _ in range(5):
+        factory.retry("a connector")
+    assert waited[4:] == [1, 2, 4, 8, 10]
