@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import builtins
 import errno
-from collections.abc import Generator
-from types import TracebackType
 from typing import Any
 
 from broker.connection.broker import Broker
@@ -22,25 +20,24 @@ from broker.errors import (
     TLSError,
 )
 from broker.flavors.reference import RemoteReference
-from broker.forgotten import warn_never_awaited
 from broker.given import check_given
 from broker.login.client import fitting_mechanisms, login
 from broker.net.pipes.children import connect_command
 from broker.net.schemes import Command, HostPort, Location, SocketPath, parse_address
 from broker.net.sockets import connect_stream, connect_unix
 from broker.net.tls.settings import TLS
+from broker.opening import Opening
 
 __all__ = ["Connect", "connect"]
 
 
-class Connect:
+class Connect(Opening[Connection]):
     """A connection that is to be made: ``await`` it, or use it in ``async with``.
 
     One that is never awaited causes a RuntimeWarning, as a coroutine does.
     """
 
-    # Of the class, for one whose arguments were refused.
-    _is_awaited = True
+    makes = "connection"
 
     def __init__(
         self,
@@ -63,38 +60,18 @@ class Connect:
         self._tls = _client_tls(self._location, tls, policy)
         self._policy = policy
         self._timeout = timeout
-        self._connection: Connection | None = None
         # Of the attempts under way: what ends each, and when, by the clock of the loop.
         self._limits: dict[Broker, tuple[asyncio.Timeout, float]] = {}
         self._is_awaited = False
 
-    def __repr__(self) -> str:
-        return f"<Connect to {self._location}{'' if self._is_awaited else ', not awaited'}>"
+    def _call(self) -> str:
+        return f"connect('{self._location}')"
 
-    def __await__(self) -> Generator[Any, Any, Connection]:
-        self._is_awaited = True
-        return self._open().__await__()
+    def _description(self) -> str:
+        return f"to {self._location}"
 
-    async def __aenter__(self) -> Connection:
-        self._connection = await self
-        return self._connection
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self._connection is not None:
-            await self._connection.close()
-
-    def close(self) -> None:
-        """Discard it: no connection is made, and no warning says that it was never awaited."""
-        self._is_awaited = True
-
-    def __del__(self) -> None:
-        if not self._is_awaited:
-            warn_never_awaited(f"connect('{self._location}')", "connection", self)
+    async def _close(self, opened: Connection, error: BaseException | None) -> None:
+        await opened.close()
 
     async def _open(self) -> Connection:
         broker = Broker(True, policy=self._policy)

@@ -8,9 +8,8 @@ import os
 import signal
 import socket
 from collections import Counter
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
-from types import TracebackType
 from typing import Any
 
 from msgspec import Struct, field
@@ -20,7 +19,6 @@ from broker.connection.broker import Broker
 from broker.connection.connection import Connection
 from broker.core.policy import STRICT, Policy
 from broker.errors import ConfigError, WrongType
-from broker.forgotten import warn_never_awaited
 from broker.given import check_given
 from broker.login.accept import Acceptor
 from broker.login.server import root_of
@@ -30,6 +28,7 @@ from broker.net.scheduler import LoopScheduler
 from broker.net.schemes import Command, HostPort, Location, SocketPath, parse_address
 from broker.net.sockets import bind_stream, bind_unix, start_accepting
 from broker.net.tls.settings import TLS
+from broker.opening import Opening
 from broker.printable import printable, text_of_value
 from broker.stopping import DRAIN, checked_drain, close_all, drained, until_told
 from cred.portal import Portal
@@ -214,11 +213,13 @@ class Server:
         )
 
 
-class Serve:
+class Serve(Opening[Server]):
     """A server that is to be started: ``await`` it, or use it in ``async with``.
 
     One that is never awaited causes a RuntimeWarning, as a coroutine does.
     """
+
+    makes = "server"
 
     def __init__(
         self,
@@ -233,44 +234,22 @@ class Serve:
         self._locations = locations
         self._tls = tls
         self._policy = policy
-        self._server: Server | None = None
         self._is_awaited = False
 
-    def __repr__(self) -> str:
-        what = f"{type(self._target).__name__} at {_listed(self._locations)}"
-        return f"<Serve of {what}{'' if self._is_awaited else ', not awaited'}>"
+    def _call(self) -> str:
+        addresses = ", ".join(f"'{location}'" for location in self._locations)
+        return f"serve({type(self._target).__name__}, {addresses})"
 
-    def __await__(self) -> Generator[Any, Any, Server]:
-        self._is_awaited = True
-        return self._start().__await__()
+    def _description(self) -> str:
+        return f"of {type(self._target).__name__} at {_listed(self._locations)}"
 
-    async def __aenter__(self) -> Server:
-        self._server = await self
-        return self._server
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self._server is not None:
-            await self._server.close(drain=None if error is None else 0)
-
-    def close(self) -> None:
-        """Discard it: no server is made, and no warning says that it was never awaited."""
-        self._is_awaited = True
-
-    def __del__(self) -> None:
-        if not self._is_awaited:
-            name = type(self._target).__name__
-            addresses = ", ".join(f"'{location}'" for location in self._locations)
-            warn_never_awaited(f"serve({name}, {addresses})", "server", self)
-
-    async def _start(self) -> Server:
+    async def _open(self) -> Server:
         server = Server(self._target, self._policy, self._drain)
         server._listen(self._locations, self._tls)
         return server
+
+    async def _close(self, opened: Server, error: BaseException | None) -> None:
+        await opened.close(drain=None if error is None else 0)
 
 
 def serve(

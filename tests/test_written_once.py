@@ -19,6 +19,7 @@ WRITTEN_ONCE: dict[str, dict[str, str]] = {
     r"\bnormalvariate\b|\bfactor \*\*|\* (self\.)?factor\b": {
         "broker/backoff.py": "delays between attempts",
     },
+    r"\bnever awaited, so there is\b": {"broker/opening.py": "what is awaited or used in a block"},
     r"\bst_[mc]time(_ns)?\b": {"broker/file_stamp.py": "whether a file has changed"},
 }
 """Patterns of source text, and the modules that have it, each with what for."""

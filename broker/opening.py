@@ -1,0 +1,85 @@
+"""What ``connect`` and ``serve`` return: something that is made when it is awaited."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Generator
+from types import TracebackType
+from typing import Any, ClassVar, Generic, TypeVar
+
+__all__ = ["Opening"]
+
+T = TypeVar("T")
+
+
+class Opening(Generic[T]):
+    """What is to be opened: ``await`` it, or use it in ``async with``, which closes it again.
+
+    One that is never awaited causes a RuntimeWarning, as a coroutine does. That begins at the end
+    of `__init__` of a subclass, which sets `_is_awaited` to False there: one whose arguments were
+    refused causes none.
+    """
+
+    makes: ClassVar[str]
+    """What awaiting it makes, in a word of the warning."""
+
+    _is_awaited = True
+    _opened: T | None = None
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        self._is_awaited = True
+        return self._open().__await__()
+
+    async def __aenter__(self) -> T:
+        self._opened = opened = await self
+        return opened
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._opened is not None:
+            await self._close(self._opened, error)
+
+    def close(self) -> None:
+        """Discard it: nothing is opened, and no warning says that it was never awaited."""
+        self._is_awaited = True
+
+    def __repr__(self) -> str:
+        state = "" if self._is_awaited else ", not awaited"
+        return f"<{type(self).__name__} {self._description()}{state}>"
+
+    def __del__(self) -> None:
+        if not self._is_awaited:
+            call = self._call()
+            function = call.partition("(")[0]
+            warnings.warn(
+                f"{call} was never awaited, so there is no {self.makes}: write"
+                f" 'await {function}(…)' or 'async with {function}(…)'",
+                RuntimeWarning,
+                stacklevel=2,
+                source=self,
+            )
+
+    async def _open(self) -> T:
+        """Make what is to be opened."""
+        raise NotImplementedError
+
+    async def _close(self, opened: T, error: BaseException | None) -> None:
+        """Close what was opened, at the end of ``async with``.
+
+        Args:
+            opened: what `_open` returned.
+            error: what the block raised, or None.
+        """
+        raise NotImplementedError
+
+    def _call(self) -> str:
+        """Return the call that made this, as it was written."""
+        raise NotImplementedError
+
+    def _description(self) -> str:
+        """Return what ``repr()`` says between the name of the class and the state."""
+        raise NotImplementedError
