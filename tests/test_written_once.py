@@ -20,6 +20,10 @@ WRITTEN_ONCE: dict[str, dict[str, str]] = {
         "broker/backoff.py": "delays between attempts",
     },
     r"\bnever awaited, so there is\b": {"broker/opening.py": "what is awaited or used in a block"},
+    r"\bregister_errors\(": {
+        "broker/flavors/failures.py": "defines it; errors of calls",
+        "broker/login/errors.py": "errors of logins",
+    },
     r"\bst_[mc]time(_ns)?\b": {"broker/file_stamp.py": "whether a file has changed"},
 }
 """Patterns of source text, and the modules that have it, each with what for."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from broker.flavors.failures import register_errors
 from broker.login.mechanisms.anonymous import ANONYMOUS
 from broker.login.mechanisms.certificate import CERTIFICATE
 from broker.login.mechanisms.challenge import CHALLENGE
@@ -16,19 +15,8 @@ from broker.login.mechanisms.mechanism import Mechanism
 from broker.login.mechanisms.password import PASSWORD
 from broker.login.mechanisms.scram import PLAIN, PLUS
 from broker.login.mechanisms.token import TOKEN
-from cred import error as cred_error
 
 __all__ = ["MECHANISMS"]
-
-# Here, since both ends of a login come by: the one raises them, the other makes them again.
-register_errors(
-    cred_error.LoginDenied,
-    cred_error.LoginFailed,
-    cred_error.LoginUnavailable,
-    cred_error.Unauthorized,
-    cred_error.UnauthorizedLogin,
-    cred_error.UnhandledCredentials,
-)
 
 MECHANISMS: Final[tuple[Mechanism, ...]] = (
     CERTIFICATE,

@@ -14,24 +14,14 @@ from broker.core.principal import OnBehalf
 from broker.defer import Deferred
 from broker.errors import NoSuchMethod
 from broker.failure import Failure
-from broker.flavors.failures import register_errors
 from broker.flavors.reference import RemoteReference
+from broker.login import errors as login_errors  # noqa: F401 - both ends come by here
 from broker.net.schemes import is_private
 from cred import error as cred_error
 from cred.credentials import Scram
 from cred.octets import Text, as_given, to_octets
 
 __all__ = ["Connected", "Door", "Mechanism", "has_password", "no_login", "pair_of", "sent"]
-
-
-# Here, where both ends come by: what a server refuses a login with, a client raises.
-register_errors(
-    cred_error.LoginDenied,
-    cred_error.LoginFailed,
-    cred_error.Unauthorized,
-    cred_error.UnauthorizedLogin,
-    cred_error.UnhandledCredentials,
-)
 
 
 class Door(Protocol):

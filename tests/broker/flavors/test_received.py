@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar
 import pytest
 from memory import BrokerPair
 
-import broker.login  # noqa: F401 - registers the errors of logins
+import broker.login.errors  # noqa: F401 - registers the errors of logins
 from broker import errors
 from broker.core.policy import PUBLISHED, STRICT
 from broker.errors import Error, RemoteError
