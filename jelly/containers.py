@@ -18,14 +18,12 @@ from jelly.errors import MalformedJelly
 from jelly.frames import Frame
 from jelly.keys import is_compound
 from jelly.knots import Knot, tie
+from jelly.leaves import ATOMS
 
 if TYPE_CHECKING:
     from jelly.unjellier import Unjellier
 
-__all__ = ["ATOMS", "OPENERS", "later"]
-
-ATOMS = frozenset({int, float, bytes})
-"""The types that stand for themselves in an expression."""
+__all__ = ["OPENERS", "later"]
 
 _TEXT = frozenset({str, bytes})
 # What each part of a dictionary is: a list, of two.

@@ -23,6 +23,7 @@ from jelly.atoms import Expression
 from jelly.errors import CannotJelly, TooLarge
 from jelly.foreign import expression_of_twisted, has_jelly_hook
 from jelly.interfaces import IJellyable
+from jelly.leaves import ATOMS, LEAVES
 from jelly.limits import Limits
 from jelly.refusals import cannot_be_sent
 from jelly.security import DummySecurityOptions, Security, class_name
@@ -37,8 +38,6 @@ _TAGS: dict[type, bytes] = {
     set: atoms.SET,
     frozenset: atoms.FROZENSET,
 }
-_PLAIN = frozenset({int, bytes, float})
-_SINGLE = _PLAIN | leaves.WRITERS.keys()
 # Entries of a dict that are written in one visit.
 _MOST_AT_ONCE = 1024
 
@@ -103,7 +102,7 @@ class Jellier:
             TooLarge: it is deeper than max_depth.
         """
         kind = type(obj)
-        if kind in _PLAIN:
+        if kind in ATOMS:
             return obj  # type: ignore[no-any-return]
         self._depth += 1
         try:
@@ -245,13 +244,13 @@ class Jellier:
         Those of simple values are written at once, in a list that has no room for more.
         """
         if type(value) is not dict:
-            if _PLAIN.issuperset(map(type, value)):
+            if ATOMS.issuperset(map(type, value)):
                 return [tag, *value], iter(())
             return [tag], iter(value if type(value) is tuple else tuple(value))
         simple = (
             len(value) <= _MOST_AT_ONCE
-            and _SINGLE.issuperset(map(type, value))
-            and _SINGLE.issuperset(map(type, value.values()))
+            and LEAVES.issuperset(map(type, value))
+            and LEAVES.issuperset(map(type, value.values()))
         )
         if not simple:
             # A copy, as above: the walk may pause, and the application change it meanwhile.
@@ -264,9 +263,9 @@ class Jellier:
                     names[key]
                     if type(key) is str
                     else key
-                    if type(key) in _PLAIN
+                    if type(key) in ATOMS
                     else writers[type(key)](key),
-                    item if type(item) in _PLAIN else writers[type(item)](item),
+                    item if type(item) in ATOMS else writers[type(item)](item),
                 ]
                 for key, item in value.items()
             ]

@@ -10,23 +10,23 @@ were chosen to have one hash are refused before they meet in one dict.
 from __future__ import annotations
 
 import dataclasses
-import datetime
 from collections import Counter
 from collections.abc import Collection, Iterable
 from decimal import Decimal
 from typing import Any
 
 from jelly.errors import InsecureJelly, LimitExceeded, MalformedJelly
+from jelly.leaves import LEAVES, SCALARS
 from jelly.limits import Limits
 
 __all__ = ["KeyGuard", "is_compound"]
 
-_SIMPLE = frozenset({str, bytes, bool, type(None)})
-_NUMBERED = _SIMPLE | {int}
+# Hashed unchecked: nobody knows the hash of a text, and of the others there are three values.
+_UNCHECKED = SCALARS - {int, float}
+_NUMBERED = _UNCHECKED | {int}
 _NESTED = frozenset({tuple, frozenset})
-# Hashed by their own value alone.
-_LEAVES = _SIMPLE | {int, float, complex, Decimal}
-_LEAVES |= {datetime.datetime, datetime.date, datetime.time, datetime.timedelta}
+# Hashed by their own value alone: a complex, too, which has no expression.
+_ALONE = LEAVES | {complex}
 # Keys of one dict that may have the same hash; by chance hardly two do.
 _MOST_ALIKE = 16
 
@@ -63,7 +63,7 @@ class KeyGuard:
             MalformedJelly: a key is NaN, or of a type that cannot be hashed.
         """
         kinds = set(map(type, keys))
-        if kinds <= _SIMPLE:
+        if kinds <= _UNCHECKED:
             return
         if kinds <= _NUMBERED:
             # All ints lie between two of them: 40,000 are checked in a third of the time.
@@ -81,7 +81,7 @@ class KeyGuard:
                     raise LimitExceeded(
                         f"keys expand to more than {self._limits.max_nodes} nodes (max_nodes)"
                     )
-            elif kind not in _SIMPLE:
+            elif kind not in _UNCHECKED:
                 _check_one(key, what)
         if compound:
             hashes = self.hashed(lambda keys: list(map(hash, keys)), compound, what)
@@ -116,7 +116,7 @@ class KeyGuard:
                     continue
             if type(value) in _NESTED:
                 for part in parts:
-                    if type(part) in _LEAVES:
+                    if type(part) in _ALONE:
                         _check_one(part, "dict key")
             weight = 1 + len(parts) + sum(weights[id(p)][1] for p in nested if id(p) in weights)
             if weight > most:
@@ -129,7 +129,7 @@ class KeyGuard:
 def is_compound(kind: type) -> bool:
     """Whether hashing a value of this type hashes others."""
     own: Any = kind.__hash__
-    return own is not None and own is not object.__hash__ and kind not in _LEAVES
+    return own is not None and own is not object.__hash__ and kind not in _ALONE
 
 
 def _hashed_parts(value: Any) -> Collection[Any]:

@@ -17,7 +17,22 @@ from jelly.atoms import Expression
 from jelly.errors import CannotJelly, LimitExceeded, MalformedJelly
 from jelly.limits import Limits
 
-__all__ = ["READERS", "WRITERS", "Leaf", "read_str", "write_str"]
+__all__ = [
+    "ATOMS",
+    "LEAVES",
+    "READERS",
+    "SCALARS",
+    "WRITERS",
+    "Leaf",
+    "read_str",
+    "write_str",
+]
+
+ATOMS = frozenset({int, float, bytes})
+"""The types that stand for themselves in an expression."""
+
+SCALARS = ATOMS | {str, bool, type(None)}
+"""The builtin types whose values hold no other value, and are of every dialect."""
 
 
 class Leaf(NamedTuple):
@@ -204,6 +219,8 @@ _LEAVES = (
 )
 
 WRITERS: dict[type, Callable[[Any], Expression]] = {leaf.cls: leaf.write for leaf in _LEAVES}
+LEAVES: frozenset[type] = frozenset({*ATOMS, *WRITERS})
+"""All types whose values hold no other value and have an expression."""
 READERS: dict[bytes, Callable[[list[Any], Limits], Any]] = {leaf.tag: leaf.read for leaf in _LEAVES}
 # An int that a dialect's own ints cannot hold; jelly's can hold any, so none is written so here.
 READERS[atoms.INT] = _read_long

@@ -21,11 +21,11 @@ from typing import Any, TypeAlias
 from jelly import atoms, code, containers, leaves
 from jelly.atoms import Expression
 from jelly.bases import Unpersistable, blank_of
-from jelly.containers import ATOMS
 from jelly.errors import InsecureJelly, LimitExceeded, MalformedJelly
 from jelly.frames import Frame
 from jelly.keys import KeyGuard
 from jelly.knots import Knot, Knots, tie
+from jelly.leaves import ATOMS
 from jelly.limits import Limits
 from jelly.numbers import number_in
 from jelly.refusals import not_registered

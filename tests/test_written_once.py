@@ -24,6 +24,10 @@ WRITTEN_ONCE: dict[str, dict[str, str]] = {
         "broker/flavors/failures.py": "defines it; errors of calls",
         "broker/login/errors.py": "errors of logins",
     },
+    r"frozenset\(\{[^}]*\bint\b": {
+        "jelly/leaves.py": "types whose values hold no other value",
+        "broker/defer/foreign.py": "what is no Deferred: containers, too, and it imports no jelly",
+    },
     r"\bst_[mc]time(_ns)?\b": {"broker/file_stamp.py": "whether a file has changed"},
 }
 """Patterns of source text, and the modules that have it, each with what for."""

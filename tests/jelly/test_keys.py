@@ -14,7 +14,8 @@ from effort import units
 
 from jelly.bases import Unjellyable
 from jelly.errors import InsecureJelly, LimitExceeded, MalformedJelly
-from jelly.keys import KeyGuard
+from jelly.keys import KeyGuard, is_compound
+from jelly.leaves import LEAVES
 from jelly.limits import Limits
 from jelly.registry import Registry
 from jelly.unjellier import Unjellier
@@ -69,6 +70,12 @@ def colliding_pairs(count: int) -> list[tuple[int, int]]:
 def test_plain_keys_are_taken(keys: tuple[Any, ...]) -> None:
     """Keys that a program means as keys are all taken."""
     check(*keys)
+
+
+def test_what_hashes_others() -> None:
+    """No type of a leaf does, nor does a complex; containers and instances with a hash do."""
+    assert not any(map(is_compound, [*LEAVES, complex, object, list]))
+    assert all(map(is_compound, [tuple, frozenset, range]))
 
 
 @pytest.mark.parametrize(

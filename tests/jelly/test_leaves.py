@@ -45,6 +45,14 @@ def test_both_ways(value: Any, expression: list[Any]) -> None:
     assert (type(back), back) == (type(value), value)
 
 
+def test_the_types() -> None:
+    """Each set of types is within the next; the last has one for each row, and those without."""
+    assert {type(value) for value in (1, 1.0, b"")} == leaves.ATOMS
+    assert {type(value) for value in (1, 1.0, b"", "", True, None)} == leaves.SCALARS
+    assert leaves.SCALARS < leaves.LEAVES
+    assert {type(value) for value, _ in BOTH_WAYS} == leaves.LEAVES - leaves.ATOMS
+
+
 def test_every_row_is_tested() -> None:
     """There is no leaf that the table above leaves out."""
     assert set(leaves.WRITERS) == {type(value) for value, _ in BOTH_WAYS}

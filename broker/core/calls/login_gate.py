@@ -27,12 +27,11 @@ from broker.core.wire import messages
 from broker.core.work import PUT_OFF
 from jelly.atoms import Expression
 from jelly.errors import MalformedJelly, ProtocolError
-from jelly.leaves import read_str
+from jelly.leaves import SCALARS, read_str
 from jelly.limits import Limits
 
 __all__ = ["Gate", "gated"]
 
-_SINGLE = frozenset({int, float, bytes, str, bool, type(None)})
 _PASSING = (
     Barrier,
     messages.Version,
@@ -84,7 +83,7 @@ class Gate:
         mind = self._minds.get(call.name)
         if type(call) is not messages.Call:
             if call.kw or not all(
-                type(value) in _SINGLE or number == mind for number, value in enumerate(call.args)
+                type(value) in SCALARS or number == mind for number, value in enumerate(call.args)
             ):
                 raise _not_logged_in()
             return call  # type: ignore[no-any-return]

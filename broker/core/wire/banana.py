@@ -16,6 +16,7 @@ from broker.core.wire.messages import Message, ObjectId
 from jelly import atoms
 from jelly.atoms import Expression
 from jelly.codec import Reader, Writer, float_bytes, int_bytes, list_head, string_head
+from jelly.leaves import ATOMS
 from jelly.limits import Limits
 
 __all__ = ["BananaReader", "BananaWriter"]
@@ -236,5 +237,6 @@ class BananaWriter:
 
 
 _MOST = 32
-_FLAT = frozenset({str, int, bytes, float})
+# A tuple of these has its bytes without a jellier; None, a bool and other leaves take one.
+_FLAT = ATOMS | {str}
 _ONE_WAY = frozenset({2, 4})

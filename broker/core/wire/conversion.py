@@ -13,7 +13,7 @@ from broker.core.wire.messages import Message
 from jelly.atoms import Expression
 from jelly.errors import MalformedJelly
 from jelly.jellier import Jellier
-from jelly.leaves import read_str, write_str
+from jelly.leaves import ATOMS, read_str, write_str
 
 __all__ = [
     "BASICS",
@@ -28,7 +28,6 @@ __all__ = [
 # Most arguments, keywords and results are a few values that hold no other. They need no walk, no
 # table of what was seen and no stack. With a walk, W1 in pb takes 1.3 times as long, W2 1.7 times.
 NOT_SMALL: Any = object()
-_ATOMS = frozenset({int, bytes, float})
 BASICS = (b"unicode", b"dictionary", b"tuple", b"list", b"None", b"boolean")
 
 
@@ -40,7 +39,7 @@ def small_expression(value: Any) -> Expression | None:
         for item in value:
             if type(item) is str:
                 expression.append(write_str(item))
-            elif type(item) in _ATOMS:
+            elif type(item) in ATOMS:
                 expression.append(item)
             else:
                 return None
@@ -49,13 +48,13 @@ def small_expression(value: Any) -> Expression | None:
         return None if value else [b"dictionary"]
     if kind is str:
         return write_str(value)
-    return value if kind in _ATOMS else None
+    return value if kind in ATOMS else None
 
 
 def small_value(expression: Any) -> Any:
     """Return what an unjellier would, or NOT_SMALL where that takes one."""
     if type(expression) is not list:
-        return expression if type(expression) in _ATOMS else NOT_SMALL
+        return expression if type(expression) in ATOMS else NOT_SMALL
     tag = expression[0] if expression else None
     if tag == b"unicode":
         return read_str(expression)
@@ -65,7 +64,7 @@ def small_value(expression: Any) -> Any:
         return NOT_SMALL
     values = []
     for item in expression[1:]:
-        if type(item) in _ATOMS:
+        if type(item) in ATOMS:
             values.append(item)
         elif type(item) is list and item and item[0] == b"unicode":
             values.append(read_str(item))

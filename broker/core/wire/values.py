@@ -14,12 +14,15 @@ from gc import get_referents
 from itertools import chain
 from typing import Any
 
-__all__ = ["ARGUMENTS", "DEPTH", "KEYWORDS", "LEAVES", "VALUE", "are_plain"]
+from jelly.leaves import SCALARS
+
+__all__ = ["ARGUMENTS", "DEPTH", "KEYWORDS", "PLAIN_SCALARS", "VALUE", "are_plain"]
 
 DEPTH = 6
 """Containers inside each other, those of the arguments themselves not counted."""
 
-LEAVES = frozenset({str, int, float, bool, type(None)})
+PLAIN_SCALARS = SCALARS - {bytes}
+"""The types of plain values that hold no other."""
 _CONTAINERS = frozenset({list, dict})
 _TEXT = frozenset({str})
 
@@ -31,7 +34,7 @@ def are_plain(values: Iterable[Any], most: int = sys.maxsize) -> bool:
         values: to be looked at.
         most: how many values they may hold; with more they do not count as plain.
     """
-    level = [value for value in values if type(value) not in LEAVES]
+    level = [value for value in values if type(value) not in PLAIN_SCALARS]
     return not level or _are_trees(level, most)
 
 
@@ -52,9 +55,9 @@ def _are_trees(level: list[Any], most: int) -> bool:
         most -= len(held)
         if most < 0:
             return False
-        if LEAVES.issuperset(map(type, held)):
+        if PLAIN_SCALARS.issuperset(map(type, held)):
             return True
-        level = [item for item in held if type(item) not in LEAVES]
+        level = [item for item in held if type(item) not in PLAIN_SCALARS]
     return False
 
 

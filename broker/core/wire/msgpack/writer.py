@@ -16,7 +16,7 @@ from broker.core.wire.broadcast import Broadcast
 from broker.core.wire.conversion import small_expression
 from broker.core.wire.messages import ObjectId
 from broker.core.wire.msgpack.nodes import checked, most_unchecked
-from broker.core.wire.values import LEAVES, are_plain
+from broker.core.wire.values import PLAIN_SCALARS, are_plain
 from jelly.errors import CannotJelly, LimitExceeded, TooLarge
 from jelly.limits import Limits
 from jelly.slices import UNFINISHED, finish
@@ -66,7 +66,7 @@ class FrameWriter:
         """
         values: tuple[Any, ...] = (*args, *kw.values()) if kw else args
         for value in values:
-            if type(value) not in LEAVES:
+            if type(value) not in PLAIN_SCALARS:
                 if not are_plain(values):
                     return self._small_call(number, request_id, object_id, name, args, kw, deadline)
                 break
@@ -105,7 +105,7 @@ class FrameWriter:
         """
         kind = type(value)
         frame: Any = (_TUPLE if kind is tuple else _ANSWER, request_id, value)
-        if kind not in LEAVES and not are_plain(
+        if kind not in PLAIN_SCALARS and not are_plain(
             value if kind is tuple else (value,), _MOST_AT_ONCE
         ):
             small = small_expression(value)
