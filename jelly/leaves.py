@@ -24,6 +24,7 @@ __all__ = [
     "SCALARS",
     "WRITERS",
     "Leaf",
+    "read_bool",
     "read_str",
     "write_str",
 ]
@@ -68,7 +69,12 @@ def _write_bool(value: bool) -> Expression:
     return _TRUE if value else _FALSE
 
 
-def _read_bool(expression: list[Any], limits: Limits) -> bool:
+def read_bool(expression: list[Any], limits: Limits | None = None) -> bool:
+    """Return the bool of an expression that starts with ``boolean``.
+
+    Raises:
+        MalformedJelly: it is none.
+    """
     word = _field(expression, bytes)
     if word == b"true":
         return True
@@ -209,7 +215,7 @@ def _write_timedelta(value: datetime.timedelta) -> Expression:
 
 _LEAVES = (
     Leaf(type(None), atoms.NONE, lambda value: _NONE_EXPRESSION, _read_none),
-    Leaf(bool, atoms.BOOLEAN, _write_bool, _read_bool),
+    Leaf(bool, atoms.BOOLEAN, _write_bool, read_bool),
     Leaf(str, atoms.UNICODE, write_str, read_str),
     Leaf(decimal.Decimal, atoms.DECIMAL, _write_decimal, _read_decimal),
     Leaf(datetime.datetime, atoms.DATETIME, _write_datetime, _timed(datetime.datetime, 7)),

@@ -27,7 +27,7 @@ from broker.core.wire import messages
 from broker.core.work import PUT_OFF
 from jelly.atoms import Expression
 from jelly.errors import MalformedJelly, ProtocolError
-from jelly.leaves import SCALARS, read_str
+from jelly.leaves import SCALARS, read_bool, read_str
 from jelly.limits import Limits
 
 __all__ = ["Gate", "gated"]
@@ -147,9 +147,11 @@ def _single(expression: Expression) -> Any:
         return expression
     if expression == [b"None"]:
         return None
-    if expression[:1] == [b"unicode"]:
-        try:
+    try:
+        if expression[:1] == [b"unicode"]:
             return read_str(expression)
-        except MalformedJelly:
-            pass
+        if expression[:1] == [b"boolean"]:
+            return read_bool(expression)
+    except MalformedJelly:
+        pass
     raise _not_logged_in()

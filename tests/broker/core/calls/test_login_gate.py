@@ -34,13 +34,15 @@ def expressions(*values: Any, name: str = "log_in", kw: Any = None, answer: bool
 
 
 def test_single_values_are_read() -> None:
-    """Numbers, bytes, text and None are values behind the gate, however they came."""
+    """Numbers, bytes, text, bools and None are values behind the gate, however they came."""
+    boolean = [b"boolean", b"true"]
     found = gate().check(
-        expressions(b"alice", [b"None"], 5, 1.5, [b"unicode", "ä".encode()], name="ask")
+        expressions(b"alice", [b"None"], 5, 1.5, [b"unicode", "ä".encode()], boolean, name="ask")
     )
     assert type(found) is messages.PlainCall
-    assert (found.args, found.kw) == ((b"alice", None, 5, 1.5, "ä"), {})
-    plain = messages.PlainSend(1, 0, "ask", ("alice", None, 5), {})
+    assert (found.args, found.kw) == ((b"alice", None, 5, 1.5, "ä", True), {})
+    assert gate().check(expressions([b"boolean", b"false"], name="ask")).args == (False,)
+    plain = messages.PlainSend(1, 0, "ask", ("alice", None, 5, True), {})
     assert gate().check(plain) is plain
 
 
@@ -64,6 +66,8 @@ def test_a_mind_is_sealed() -> None:
         expressions([b"remote", 1], name="other"),
         expressions([b"unicode", b"\xff"], name="ask"),
         expressions([b"unicode"], name="ask"),
+        expressions([b"boolean", b"maybe"], name="ask"),
+        expressions([b"boolean"], name="ask"),
         expressions([], name="ask"),
         expressions(b"alice", [b"None"], kw=[b"dictionary", [b"a", 1]]),
         expressions(b"alice", [b"None"], kw=[b"list"]),
