@@ -53,6 +53,7 @@ __all__ = [
     "LimitExceeded",
     "Limits",
     "LoginExpired",
+    "LoginThrottle",
     "MalformedJelly",
     "NoRouteError",
     "NoSuchMethod",
@@ -61,6 +62,7 @@ __all__ = [
     "Peer",
     "Policy",
     "ProtocolError",
+    "Rate",
     "Referenceable",
     "RemoteCache",
     "RemoteCacheObserver",
@@ -157,9 +159,11 @@ if TYPE_CHECKING:
     from broker.flavors.viewable import Viewable, ViewPoint
     from broker.login.groups import allow
     from broker.login.server import realm
+    from broker.login.throttle import LoginThrottle
     from broker.net.tls.settings import TLS
     from broker.server import Serve, Server, serve
     from broker.timeouts import timeout
+    from broker.token_bucket import Rate
     from broker.transient import is_transient
     from jelly.limits import Limits
 
@@ -189,10 +193,12 @@ _HOMES = {
     "broker.connection.connection": "Connection",
     "broker.login.server": "realm",
     "broker.login.groups": "allow",
+    "broker.login.throttle": "LoginThrottle",
     "broker.net.tls.settings": "TLS",
     "broker.connection.peer": "Call Peer current_call",
     "broker.server": "Serve Server serve",
     "broker.timeouts": "timeout",
+    "broker.token_bucket": "Rate",
     "broker.transient": "is_transient",
     "jelly.limits": "Limits",
 }
@@ -200,7 +206,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split
 
 
 if not TYPE_CHECKING:
-    # A type checker that sees this takes every misspelt name for one of ours.
+    # A type checker that sees this function accepts every misspelt name.
     def __getattr__(name: str) -> Any:
         home = _HOME_OF.get(name)
         if home is None:

@@ -1,7 +1,7 @@
-"""Tallies: how often something has gone wrong lately, for each of many.
+"""Token buckets: limit how often something may go wrong, for each of many keys.
 
-Each mark fades: so many may stand at once, and one goes in so many seconds. That needs one number
-for each key, the time at which its last mark will have gone.
+Theory of operation. Each key may have ``burst`` marks at the same time, and one mark expires every
+``per`` seconds. One number a key is enough: the time at which its last mark expires.
 """
 
 from __future__ import annotations
@@ -14,67 +14,68 @@ from msgspec import Struct
 __all__ = ["MOST_KEYS", "Rate", "TokenBuckets"]
 
 MOST_KEYS: Final = 10_000
-"""Keys that one tally remembers; the one that was marked longest ago makes room for a new one."""
+"""Keys that one `TokenBuckets` remembers; a new one replaces the key that was marked longest ago.
+"""
 
 
 class Rate(Struct, frozen=True):
-    """What may go wrong before the next must wait.
+    """How often something may go wrong.
 
     Attributes:
-        at_once: how often, without any wait; at least 1.
-        seconds: after these once more, and so on.
+        burst: how often without a wait; at least 1.
+        per: seconds after which it may go wrong once more, and so on.
 
     Raises:
         ValueError: one of them is too small.
     """
 
-    at_once: int
-    seconds: float
+    burst: int
+    per: float
 
     def __post_init__(self) -> None:
-        if self.at_once < 1 or not self.seconds > 0:
+        if self.burst < 1 or not self.per > 0:
             raise ValueError(
-                f"an allowance is at least 1, and one more in some seconds; not {self.at_once},"
-                f" and one in {self.seconds:g} s"
+                "a rate has a burst of at least 1, and one more per some seconds; not"
+                f" {self.burst}, and one per {self.per:g} s"
             )
 
 
 class TokenBuckets:
-    """Marks, for many keys.
+    """The marks of many keys.
 
     Args:
-        allowance: of each key.
-        clock: the time in seconds; only differences count.
+        rate: the limit of each key.
+        clock: returns the time in seconds; only differences count.
     """
 
-    def __init__(self, allowance: Rate, clock: Callable[[], float]):
-        self._allowance = allowance
+    def __init__(self, rate: Rate, clock: Callable[[], float]):
+        self._rate = rate
         self._clock = clock
-        self._gone_at: dict[Hashable, float] = {}
+        self._expires_at: dict[Hashable, float] = {}
 
     def __len__(self) -> int:
-        return len(self._gone_at)
+        return len(self._expires_at)
 
     def wait(self, key: Hashable) -> float:
-        """Return in how many seconds the key may have its next try; 0.0 for now."""
-        gone_at = self._gone_at.get(key)
-        if gone_at is None:
+        """Return the seconds until the key may try again; 0.0 if it may now."""
+        expires_at = self._expires_at.get(key)
+        if expires_at is None:
             return 0.0
-        left = gone_at - self._clock()
+        left = expires_at - self._clock()
         if left <= 0.0:
-            del self._gone_at[key]
+            del self._expires_at[key]
             return 0.0
-        return max(0.0, left - (self._allowance.at_once - 1) * self._allowance.seconds)
+        return max(0.0, left - (self._rate.burst - 1) * self._rate.per)
 
     def mark(self, key: Hashable) -> None:
         """Add a mark to the key."""
-        # Out and in again: the order is that of the last marks.
+        # Removed and added again, so that the dict has the order of the last marks.
         now = self._clock()
-        gone_at = max(now, self._gone_at.pop(key, now))
-        while len(self._gone_at) >= MOST_KEYS:
-            del self._gone_at[next(iter(self._gone_at))]
-        self._gone_at[key] = gone_at + self._allowance.seconds
+        expires_at = max(now, self._expires_at.pop(key, now))
+        while len(self._expires_at) >= MOST_KEYS:
+            del self._expires_at[next(iter(self._expires_at))]
+        self._expires_at[key] = expires_at + self._rate.per
 
     def clear(self, key: Hashable) -> None:
-        """Take all marks from the key."""
-        self._gone_at.pop(key, None)
+        """Remove all marks of the key."""
+        self._expires_at.pop(key, None)

@@ -60,7 +60,7 @@ def wrong_login(reason: str) -> UnauthorizedLogin:
 
     Args:
         reason: for the server's own log: ``"wrong password"``, ``"unknown user"``, ``"disabled
-            user"``, or another of the table in ``docs/reference/guard.md``.
+            user"``, or another of the table in ``docs/reference/login-limits.md``.
     """
     error = UnauthorizedLogin(WRONG_LOGIN)
     error.reason = reason

@@ -60,14 +60,14 @@ _PUBLISHED_MODULES = {
 
 
 class Portal:
-    """Where logins are made: a realm, and the checkers that guard it (published).
+    """Where logins are made: a realm, and the checkers that throttle it (published).
 
     Attributes:
         realm: who hands out the avatars.
         checkers: credentials interface to checker, in the order of registration. Of credentials
             that provide several, the first here decides.
-        guard: limits how many logins over a network may fail, a `broker.guard.Guard`; None for that
-            of the server.
+        throttle: limits how many logins over a network may fail, a `broker.LoginThrottle`; None for
+            that of the server.
 
     Raises:
         WrongType: a TypeError: `realm` has no ``requestAvatar``, or one of `checkers` is none.
@@ -77,7 +77,7 @@ class Portal:
     """
 
     def __init__(
-        self, realm: Realm, checkers: Iterable[CredentialsChecker] = (), *, guard: Any = None
+        self, realm: Realm, checkers: Iterable[CredentialsChecker] = (), *, throttle: Any = None
     ) -> None:
         _check_realm(realm)
         if not isinstance(checkers, Iterable):
@@ -85,7 +85,7 @@ class Portal:
                 f"checkers are given in a list, as in [checker], not {_described(checkers)}"
             )
         self.realm = realm
-        self.guard = guard
+        self.throttle = throttle
         self.checkers: dict[Any, CredentialsChecker] = {}
         for checker in checkers:
             self.registerChecker(checker)

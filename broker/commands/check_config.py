@@ -42,7 +42,7 @@ def check_config(target: str, addresses: tuple[str, ...], is_json: bool, **optio
     try:
         checkers = settings.make_checkers()
         tls = settings.tls(checkers)
-        root = served(load(target), checkers, target, settings.guard())
+        root = served(load(target), checkers, target, settings.throttle())
         # Plaintext is found below, also where the server would be too strict to start.
         serve(root, *addresses, tls=tls, policy=STRICT.but(insecure_plaintext=True)).close()
         locations = [parse_address(address) for address in addresses]

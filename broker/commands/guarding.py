@@ -18,10 +18,10 @@ from broker.errors import ConfigError
 from broker.login.throttle import LoginThrottle
 from broker.token_bucket import Rate
 
-__all__ = ["Failures", "guard_of", "read_failures", "write_audit"]
+__all__ = ["Failures", "read_failures", "throttle_of", "write_audit"]
 
 _KINDS = ("account", "source", "connection")
-_ALLOWANCE = re.compile(r"(\d{1,9})/(\d{1,9}(?:\.\d{1,3})?)", re.ASCII)
+_RATE = re.compile(r"(\d{1,9})/(\d{1,9}(?:\.\d{1,3})?)", re.ASCII)
 
 
 class Failures(NamedTuple):
@@ -29,11 +29,11 @@ class Failures(NamedTuple):
 
     Attributes:
         kind: of what: account, source or connection.
-        allowance: how many; None for any number.
+        rate: how many; None for any number.
     """
 
     kind: str
-    allowance: Rate | None
+    rate: Rate | None
 
 
 def read_failures(context: Any, parameter: Any, texts: Sequence[str]) -> tuple[Failures, ...]:
@@ -50,7 +50,7 @@ def read_failures(context: Any, parameter: Any, texts: Sequence[str]) -> tuple[F
 
 def _parse(text: str) -> Failures:
     kind, _, number = text.partition("=")
-    found = _ALLOWANCE.fullmatch(number)
+    found = _RATE.fullmatch(number)
     if kind not in _KINDS or (found is None and number != "any"):
         raise ValueError(
             f"{text!r} is not understood; write account=10/30 for ten, and then one in 30 seconds,"
@@ -59,8 +59,8 @@ def _parse(text: str) -> Failures:
     return Failures(kind, found and Rate(int(found[1]), float(found[2])))
 
 
-def guard_of(failures: Sequence[Failures]) -> LoginThrottle | None:
-    """Return the guard that is meant; None where nothing is said, for the usual one.
+def throttle_of(failures: Sequence[Failures]) -> LoginThrottle | None:
+    """Return the throttle of these options; None without options, for the default limits.
 
     Raises:
         UsageError: one kind is named twice.

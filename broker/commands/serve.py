@@ -63,7 +63,7 @@ def serve(
     try:
         settings = Settings(addresses, **options)
         checkers = settings.make_checkers()
-        root = served(load(target), checkers, target, settings.guard())
+        root = served(load(target), checkers, target, settings.throttle())
         tls, policy = settings.tls(checkers), settings.policy()
         if settings.audit_log is not None:
             write_audit(settings.audit_log)

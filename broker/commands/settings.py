@@ -10,7 +10,7 @@ from typing import Any
 import click
 from msgspec import Struct
 
-from broker.commands.guarding import Failures, guard_of, read_failures
+from broker.commands.guarding import Failures, read_failures, throttle_of
 from broker.core.policy import STRICT, Policy
 from broker.errors import ConfigError
 from broker.login.throttle import LoginThrottle
@@ -64,13 +64,13 @@ class Settings(Struct, frozen=True):
             except UserWarning as exc:
                 raise ConfigError(f"{exc}; pb users add makes a store of users") from exc
 
-    def guard(self) -> LoginThrottle | None:
+    def throttle(self) -> LoginThrottle | None:
         """Return what limits failed logins; None for the usual limits.
 
         Raises:
             UsageError: a limit is given twice.
         """
-        return guard_of(self.failures)
+        return throttle_of(self.failures)
 
     def tls(self, checkers: Sequence[Any]) -> TLS | None:
         """Return the TLS settings; None where there is no certificate.

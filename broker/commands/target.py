@@ -47,7 +47,7 @@ def load(name: str) -> Any:
 
 
 def served(
-    found: Any, checkers: Sequence[Any], name: str, guard: LoginThrottle | None = None
+    found: Any, checkers: Sequence[Any], name: str, throttle: LoginThrottle | None = None
 ) -> Root | Portal:
     """Return what is to be served.
 
@@ -59,21 +59,21 @@ def served(
         found: what `load` has found.
         checkers: as ``cred.strcred`` makes them.
         name: what to call it in an error.
-        guard: limits the logins that fail; None for the usual limits, or those of its own portal.
+        throttle: limits the logins that fail; None for the default limits, or those of a Portal.
 
     Raises:
-        WrongTarget: it is nothing of these, or there is no login to guard.
+        WrongTarget: it is nothing of these, or there is no login to limit.
     """
     made = _made(found, name) if _is_made_first(found) else found
     if not checkers:
-        if guard is not None:
+        if throttle is not None:
             raise WrongTarget(
                 "--allow-failures is for logins by --checker;"
-                " a Portal of your own takes its limits as guard="
+                " a Portal of your own takes its limits as throttle="
             )
         public: Root | Portal = _public(made, name)
         return public
-    return Portal(_realm(made, name), checkers, guard=guard)
+    return Portal(_realm(made, name), checkers, throttle=throttle)
 
 
 def show_cause(error: Exception) -> None:

@@ -61,7 +61,7 @@ class Audit:
         clock: Callable[[], float] = time.monotonic,
     ):
         self._wall = wall
-        self._tally = TokenBuckets(REFUSALS, clock)
+        self._buckets = TokenBuckets(REFUSALS, clock)
         self._all = TokenBuckets(REFUSALS_IN_ALL, clock)
         self._suppressed: Counter[str] = Counter()
 
@@ -75,12 +75,12 @@ class Audit:
         if not logger.isEnabledFor(logging.INFO):
             return
         source = source_of(address) or str(address)
-        if self._tally.wait(source) or self._all.wait(""):
+        if self._buckets.wait(source) or self._all.wait(""):
             if source not in self._suppressed and len(self._suppressed) >= MOST_KEYS:
                 source = ""
             self._suppressed[source] += 1
             return
-        self._tally.mark(source)
+        self._buckets.mark(source)
         self._all.mark("")
         result, reason = _why(failure.value)
         line = self._line(result, address, mechanism, user)

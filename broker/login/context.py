@@ -1,4 +1,4 @@
-"""One attempt to log in: what a mechanism works with, watched by the guard and the audit log."""
+"""One attempt to log in: what a mechanism works with, watched by the throttle and the audit log."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ class Entry(Protocol):
 
     Attributes:
         broker: the connection.
-        guard: limits what may fail.
+        throttle: limits what may fail.
         audit: the log of logins.
-        visit: identifies the connection to the guard.
+        visit: identifies the connection to the throttle.
     """
 
     broker: Broker
-    guard: LoginThrottle
+    throttle: LoginThrottle
     audit: Audit
     visit: object
 
@@ -96,7 +96,7 @@ class LoginContext:
 
         def checked() -> Any:
             self._is_consulting = False
-            self._entry.guard.check(self._origin)
+            self._entry.throttle.check(self._origin)
             return function(*args)
 
         context = self.principal.context.copy()
@@ -116,7 +116,7 @@ class LoginContext:
         self.is_guess = True
         name = self._user = self._entry.name_of(username)
         self._origin = self._origin._replace(account=account_of(name))
-        self._entry.guard.check(self._origin)
+        self._entry.throttle.check(self._origin)
         return name
 
     def admit(self, credentials: Any, mind: Any, mechanism: str) -> Deferred[OnBehalf]:
@@ -134,8 +134,8 @@ class LoginContext:
         return failure
 
     def accepted(self, occupant: Occupant) -> None:
-        """Tell the guard and the audit log."""
-        self._entry.guard.succeeded(self._origin)
+        """Tell the throttle and the audit log."""
+        self._entry.throttle.succeeded(self._origin)
         address = self.broker.peer.address
         self._entry.audit.accepted(address, self.mechanism, occupant.avatar_id)
 
@@ -155,7 +155,7 @@ class LoginContext:
         if not self._is_consulting:
             failure = self._as_refusal(failure)
         if self.is_guess and failure.check(Unauthorized):
-            self._entry.guard.failed(self._origin)
+            self._entry.throttle.failed(self._origin)
         address = self.broker.peer.address
         self._entry.audit.refused(address, self.mechanism, self._user, failure)
         if failure.check(QueueFull):

@@ -3,7 +3,7 @@
 Theory of operation. The offer with which the server begins names the ways to log in that it takes
 on this connection. Its root has only login methods: one or two for each way, whose work is done in
 `broker.login.mechanisms`, and ``mechanisms()``, which tells a client the same that does not read it
-in the offer. Each call of these is an `LoginContext`, which asks the guard first and tells the
+in the offer. Each call of these is an `LoginContext`, which asks the throttle first and tells the
 audit log after. They all end in ``LoginRoot.admit``, where a checker accepts, and then the realm
 makes the avatar. It is the peer's until the peer drops it, has gone, or its login expires; its
 ``logout`` is called once then.
@@ -33,9 +33,8 @@ from broker.login.context import LoginContext
 from broker.login.mechanisms import MECHANISMS, anonymous, certificate, challenge, scram
 from broker.login.mechanisms import password as password_login
 from broker.login.mechanisms import token as token_login
-from broker.login.mechanisms.answered import answered_only
 from broker.login.mechanisms.challenge import Challenger
-from broker.login.mechanisms.mechanism import Mechanism
+from broker.login.mechanisms.mechanism import Mechanism, answered_only
 from broker.login.throttle import LoginThrottle
 from cred import error as cred_error
 from cred.octets import Text, as_given, to_octets
@@ -49,16 +48,16 @@ __all__ = ["LoginRoot", "PortalRoot", "realm", "root_of"]
 
 @implementer(IPBRoot)
 class PortalRoot:
-    """Serves the login objects of a portal, which share its guard."""
+    """Serves the login objects of a portal, which share its throttle."""
 
     def __init__(self, portal: Portal):
         self.portal = portal
-        self._guard = LoginThrottle() if portal.guard is None else portal.guard
+        self._throttle = LoginThrottle() if portal.throttle is None else portal.throttle
         self._audit = Audit()
 
     def rootObject(self, broker: Broker) -> LoginRoot:
         """Return the login object of one connection."""
-        return LoginRoot(self.portal, broker, self._guard, self._audit)
+        return LoginRoot(self.portal, broker, self._throttle, self._audit)
 
 
 def root_of(target: Any) -> Any:
@@ -98,17 +97,17 @@ class LoginRoot(Referenceable):
     Args:
         portal: who lets in.
         broker: the connection.
-        guard: limits what may fail.
+        throttle: limits what may fail.
         audit: the log of logins.
 
     Attributes:
-        visit: identifies the connection to the guard.
+        visit: identifies the connection to the throttle.
     """
 
-    def __init__(self, portal: Portal, broker: Broker, guard: LoginThrottle, audit: Audit):
+    def __init__(self, portal: Portal, broker: Broker, throttle: LoginThrottle, audit: Audit):
         self.portal = portal
         self.broker = broker
-        self.guard = guard
+        self.throttle = throttle
         self.audit = audit
         self.visit = object()
         self._has_text_names = broker.policy.text_user_names

@@ -1,15 +1,15 @@
-"""The guard of a portal: who has failed to log in too often lately must wait.
+"""Limits failed logins: an account, source or connection with too many must wait.
 
-Theory of operation. A failed login leaves a mark with the account it was for, with the source it
-came from and with its connection, and marks fade: see `broker.token_bucket`. Whoever has too many
-is told when to try again before anything is looked up or hashed, so that a flood costs little, and
-in the same words whether the account exists or not. An account is thereby shut to a stranger who
-guesses from everywhere; its owner is still let in from where they have logged in before, since
-those marks are kept apart.
+Theory of operation. A failed login adds a mark to its account, its source and its connection. Marks
+expire, see `broker.token_bucket`. If one of the three has too many marks, a login is refused before
+anything is looked up or hashed, so that a flood costs little. The refusal tells when to try again,
+in the same words whether the account exists or not. A stranger who guesses from many sources locks
+the account for strangers only. Its owner can still log in from a source that has logged in before,
+because the marks of these sources are counted separately.
 
-Only wrong credentials leave a mark: a store that is away, or a realm that refuses, is nobody's
-guess. Logins that are being checked at the same time are counted once they have failed; there are
-never more of these than `cred.workers` takes, or than calls may be in flight.
+Only wrong credentials add a mark. A store that is not available, or a realm that refuses, does not.
+Logins that are checked at the same time are counted when they have failed. Their number is limited
+by `cred.workers` and by the calls that may be in flight.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from cred.saslprep import LONGEST_NAME, saslprep_octets
 __all__ = ["ACCOUNT", "CONNECTION", "SOURCE", "LoginSource", "LoginThrottle", "account_of"]
 
 ACCOUNT: Final = Rate(10, 30.0)
-"""Of one user name: ten wrong passwords, then one in 30 seconds."""
+"""The limit of one user name: ten wrong passwords, then one in 30 seconds."""
 
 SOURCE: Final = Rate(30, 10.0)
-"""Of one IPv4 address or IPv6 network of 64 bits, whatever the user names."""
+"""The limit of one IPv4 address or IPv6 network of 64 bits, with any user names."""
 
 CONNECTION: Final = Rate(6, 60.0)
-"""Of one connection."""
+"""The limit of one connection."""
 
 
 class LoginSource(NamedTuple):
@@ -41,10 +41,10 @@ class LoginSource(NamedTuple):
 
     Attributes:
         connection: identifies the connection.
-        source: the peer's address, or network; empty for UNIX sockets and pipes, which only the
-            other two limits bind.
-        account: the user name it is for, as `account_of` gives it; None where none is named, as
-            with a token.
+        source: the peer's address or network; empty for UNIX sockets and pipes, to which only the
+            other two limits apply.
+        account: the user name, as `account_of` returns it; None for a login without a name, such as
+            one by token.
     """
 
     connection: Hashable
@@ -55,12 +55,12 @@ class LoginSource(NamedTuple):
 class LoginThrottle:
     """Limits the failed logins of each account, each source and each connection.
 
-    Give one to `cred.Portal` as ``guard``, to choose the limits; without one a server makes its
-    own. Portals that share their users can share their guard.
+    Pass one to `cred.Portal` as ``throttle`` to choose the limits; by default a server makes its
+    own. Portals with the same users can share a throttle.
 
     Args:
-        account, source, connection: what may fail before the next must wait; None for any number.
-        clock: the time in seconds; only differences count.
+        account, source, connection: how many logins may fail; None for any number.
+        clock: returns the time in seconds; only differences count.
     """
 
     def __init__(
@@ -71,56 +71,56 @@ class LoginThrottle:
         connection: Rate | None = CONNECTION,
         clock: Callable[[], float] = time.monotonic,
     ):
-        self._tallies = {
-            kind: TokenBuckets(allowance, clock)
-            for kind, allowance in (
+        self._buckets = {
+            kind: TokenBuckets(rate, clock)
+            for kind, rate in (
                 ("account", account),
                 ("source", source),
                 ("connection", connection),
             )
-            if allowance is not None
+            if rate is not None
         }
-        # In the order of the last login: accounts, and whence they have been let in.
+        # Accounts and the sources they have logged in from, in the order of the last login.
         self._known: dict[tuple[bytes, str], None] = {}
 
-    def check(self, origin: LoginSource) -> None:
-        """Do nothing where a login from there may be tried now.
+    def check(self, attempt: LoginSource) -> None:
+        """Return if this login may be tried now.
 
         Raises:
-            TooManyAttempts: it may not; the text says in how many seconds.
+            TooManyAttempts: it may not; the text tells in how many seconds it may.
         """
-        waits = (self._tallies[kind].wait(key) for kind, key in self._keys(origin))
+        waits = (self._buckets[kind].wait(key) for kind, key in self._keys(attempt))
         longest = max(waits, default=0.0)
         if longest > 0.0:
             seconds = math.ceil(longest)
             raise TooManyAttempts(f"try again in {seconds} s", after=float(seconds))
 
-    def failed(self, origin: LoginSource) -> None:
+    def failed(self, attempt: LoginSource) -> None:
         """Note that the credentials were wrong."""
-        for kind, key in self._keys(origin):
-            self._tallies[kind].mark(key)
+        for kind, key in self._keys(attempt):
+            self._buckets[kind].mark(key)
 
-    def succeeded(self, origin: LoginSource) -> None:
-        """Note that the credentials were right; from there the account is known from now on."""
-        if origin.account is None:
+    def succeeded(self, attempt: LoginSource) -> None:
+        """Note that the credentials were right, and that the account logs in from this source."""
+        if attempt.account is None:
             return
-        known = (origin.account, origin.source)
+        known = (attempt.account, attempt.source)
         self._known.pop(known, None)
         while len(self._known) >= MOST_KEYS:
             del self._known[next(iter(self._known))]
         self._known[known] = None
-        if "account" in self._tallies:
-            self._tallies["account"].clear(known)
+        if "account" in self._buckets:
+            self._buckets["account"].clear(known)
 
-    def _keys(self, origin: LoginSource) -> list[tuple[str, Hashable]]:
-        connection, source, account = origin
+    def _keys(self, attempt: LoginSource) -> list[tuple[str, Hashable]]:
+        connection, source, account = attempt
         keys: list[tuple[str, Hashable]] = [("connection", connection)]
         if source:
             keys.append(("source", source))
         if account is not None:
             known = (account, source)
             keys.append(("account", known if known in self._known else account))
-        return [(kind, key) for kind, key in keys if kind in self._tallies]
+        return [(kind, key) for kind, key in keys if kind in self._buckets]
 
 
 def account_of(username: Any) -> bytes:

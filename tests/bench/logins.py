@@ -57,8 +57,8 @@ turn and in random order, through one connection over the loopback, without limi
 
 How long `echo` takes a client that is logged in, one call after the other for {secs:g} s, while
 {crowd} connections of another process send a wrong password again and again. The store has Argon2id
-hashes at the standard cost. *With limits* are those of a `broker.LoginThrottle` that was made without
-arguments; a flood from so many addresses that none of them reaches its limit is like *without*.
+hashes at the standard cost. *With limits* are those of a `broker.LoginThrottle` without arguments;
+a flood from so many addresses that none of them reaches its limit is like *without*.
 
 | flood | bad logins/s | p50 | p99 | longest |
 | --- | ---: | ---: | ---: | ---: |
@@ -81,7 +81,7 @@ def portal_of(verifier: str, folder: str, *others: str, **limits: Any) -> cred.P
     for number, other in enumerate(others):
         store.add(User(f"user{number}", other))
     enter = broker.realm(lambda avatar_id, mind: Visitor())
-    return cred.Portal(enter, [StoreChecker(store)], guard=LoginThrottle(**limits))
+    return cred.Portal(enter, [StoreChecker(store)], throttle=LoginThrottle(**limits))
 
 
 async def by_password(root: Any, name: str) -> None:

@@ -14,7 +14,7 @@ FACE = """
     serve connect Serve Server Connect Connection Peer RemoteReference TLS realm register
     Subscribers Slow Delivery allow current_call Call timeout is_transient
 """
-SETTINGS = "Policy STRICT PUBLISHED Limits Stats Broker"
+SETTINGS = "Policy STRICT PUBLISHED Limits LoginThrottle Rate Stats Broker"
 FLAVORS = """
     Referenceable Root Viewable ViewPoint Copyable RemoteCopy Cacheable RemoteCache
     RemoteCacheObserver Avatar AsReferenceable RemoteReference RemoteMethod

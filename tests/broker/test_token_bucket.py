@@ -1,4 +1,4 @@
-"""broker.tally: marks that fade."""
+"""broker.token_bucket: marks that expire."""
 
 from __future__ import annotations
 
@@ -72,8 +72,10 @@ def test_keys_have_an_end(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None
     assert marks.wait("first") == 20.0
 
 
-@pytest.mark.parametrize(("at_once", "seconds"), [(0, 1.0), (1, 0.0), (1, -1.0), (1, float("nan"))])
-def test_an_allowance_allows_something(at_once: int, seconds: float) -> None:
-    """An allowance that would let nobody in, or everybody, is a mistake."""
-    with pytest.raises(ValueError, match=r"^an allowance is at least 1, and one more in some sec"):
-        Rate(at_once, seconds)
+@pytest.mark.parametrize(("burst", "per"), [(0, 1.0), (1, 0.0), (1, -1.0), (1, float("nan"))])
+def test_a_rate_allows_something(burst: int, per: float) -> None:
+    """A rate that allows nothing, or everything, is a mistake."""
+    with pytest.raises(
+        ValueError, match=r"^a rate has a burst of at least 1, and one more per some"
+    ):
+        Rate(burst, per)

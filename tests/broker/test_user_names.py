@@ -158,10 +158,10 @@ def guessed(room: WaysIn, name: Any) -> Any:
 
 @pytest.mark.parametrize("attempt", [guessed, challenged])
 @pytest.mark.parametrize("policy", [PUBLISHED, OPEN])
-def test_the_guard_counts_one_account(attempt: Any, policy: Policy) -> None:
+def test_the_throttle_counts_one_account(attempt: Any, policy: Policy) -> None:
     """Who guesses for a user under both types, in turn, has no more guesses than under one."""
-    guard = LoginThrottle(account=Rate(4, 30.0), source=None, connection=None, clock=lambda: 0.0)
-    room = WaysIn(policy=policy, guard=guard)
+    throttle = LoginThrottle(account=Rate(4, 30.0), source=None, connection=None, clock=lambda: 0.0)
+    room = WaysIn(policy=policy, throttle=throttle)
     for number in range(4):
         assert attempt(room, NAMES[number % 2]).check(cred.UnauthorizedLogin)
     for name in NAMES:
@@ -172,8 +172,8 @@ def test_the_guard_counts_one_account(attempt: Any, policy: Policy) -> None:
 
 def test_a_login_is_remembered_for_both_types() -> None:
     """Whence a user has logged in as bytes, that user is known as a str."""
-    guard = LoginThrottle(account=Rate(2, 30.0), source=None, connection=None, clock=lambda: 0.0)
-    room = WaysIn(policy=PUBLISHED, guard=guard)
+    throttle = LoginThrottle(account=Rate(2, 30.0), source=None, connection=None, clock=lambda: 0.0)
+    room = WaysIn(policy=PUBLISHED, throttle=throttle)
     guessed(room, "alice")
     room.log_in(cred.UsernamePassword(b"alice", "secret"))
     for _ in range(2):

@@ -148,7 +148,7 @@ class WaysIn(BrokerPair):
         is_secure: bool = True,
         scheduler: Any = False,
         certificate: str | None = "certificate of carol",
-        guard: LoginThrottle | None = None,
+        throttle: LoginThrottle | None = None,
         connect: bool = True,
     ):
         super().__init__(
@@ -164,7 +164,7 @@ class WaysIn(BrokerPair):
             cred.AllowAnonymousAccess(),
         ]
         self.portal = cred.Portal(broker.realm(self.make_avatar), checkers)
-        self.login_root = LoginRoot(self.portal, self.server, guard or LoginThrottle(), Audit())
+        self.login_root = LoginRoot(self.portal, self.server, throttle or LoginThrottle(), Audit())
         self.server.setNameForLocal("root", self.login_root)
         for side in (self.client, self.server):
             transport: Any = self.transport(side)

@@ -15,11 +15,11 @@ from broker.core.calls.dispatch import Route
 from broker.defer import Deferred
 from broker.flavors.reference import RemoteReference
 from broker.flavors.referenceable import Referenceable
-from broker.login.mechanisms.answered import answered_only
 from broker.login.mechanisms.mechanism import (
     Connected,
     Door,
     Mechanism,
+    answered_only,
     has_password,
     no_login,
     pair_of,

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar, Protocol
 
 from broker.connection.broker import Broker
+from broker.core.calls.dispatch import Route
 from broker.core.principal import OnBehalf
 from broker.defer import Deferred
 from broker.errors import NoSuchMethod
@@ -21,7 +22,16 @@ from cred import error as cred_error
 from cred.credentials import Scram
 from cred.octets import Text, as_given, to_octets
 
-__all__ = ["Connected", "Door", "Mechanism", "has_password", "no_login", "pair_of", "sent"]
+__all__ = [
+    "Connected",
+    "Door",
+    "Mechanism",
+    "answered_only",
+    "has_password",
+    "no_login",
+    "pair_of",
+    "sent",
+]
 
 
 class Door(Protocol):
@@ -130,6 +140,19 @@ class Mechanism:
     ) -> Deferred[Any]:
         """Do the client's part; return a Deferred of the avatar."""
         raise NotImplementedError
+
+
+def answered_only(route: Route) -> Route:
+    """Return the route of login methods, which refuses calls that want no answer.
+
+    Without an answer the client has no reference to the avatar, and cannot drop it.
+    """
+    # The methods are this library's, so their errors are not logged as the application's.
+    return route._replace(unanswered=_no_answer_wanted, is_ours=True)
+
+
+def _no_answer_wanted() -> Exception:
+    return cred_error.LoginFailed("a login wants an answer: call without pbanswer=False")
 
 
 def has_password(credentials: Any) -> bool:

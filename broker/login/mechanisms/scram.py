@@ -19,8 +19,14 @@ from broker.core.principal import OnBehalf
 from broker.defer import Deferred, maybeDeferred
 from broker.flavors.reference import RemoteReference
 from broker.flavors.referenceable import Referenceable
-from broker.login.mechanisms.answered import answered_only
-from broker.login.mechanisms.mechanism import Connected, Door, Mechanism, has_password, pair_of
+from broker.login.mechanisms.mechanism import (
+    Connected,
+    Door,
+    Mechanism,
+    answered_only,
+    has_password,
+    pair_of,
+)
 from broker.net.scheduler import ImmediateScheduler, scheduler_for
 from cred import error as cred_error
 from cred.credentials import IScramProof, Scram

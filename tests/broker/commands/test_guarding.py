@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 import broker
-from broker.commands.guarding import Failures, guard_of, read_failures, write_audit
+from broker.commands.guarding import Failures, read_failures, throttle_of, write_audit
 from broker.commands.serve import serve
 from broker.login.throttle import LoginSource
 from broker.token_bucket import Rate
@@ -48,24 +48,24 @@ def test_what_is_not(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["account=0/30", "account=1/0"])
 def test_what_is_too_small(text: str) -> None:
-    """An allowance of nothing would shut everybody out."""
-    with pytest.raises(click.BadParameter, match="an allowance is at least 1"):
+    """A rate of nothing would lock out every client."""
+    with pytest.raises(click.BadParameter, match="a rate has a burst of at least 1"):
         read_failures(None, None, [text])
 
 
-def test_a_guard() -> None:
+def test_a_throttle() -> None:
     """What is named is so, all else as usual; a limit that is away is never met."""
-    assert guard_of([]) is None
-    guard = guard_of([Failures("account", Rate(1, 30.0)), Failures("source", None)])
-    assert guard is not None
+    assert throttle_of([]) is None
+    throttle = throttle_of([Failures("account", Rate(1, 30.0)), Failures("source", None)])
+    assert throttle is not None
     for _ in range(40):
-        guard.failed(LoginSource(object(), "198.51.100.7"))
-    guard.check(LoginSource(object(), "198.51.100.7"))
-    guard.failed(LoginSource(object(), "198.51.100.7", b"alice"))
+        throttle.failed(LoginSource(object(), "198.51.100.7"))
+    throttle.check(LoginSource(object(), "198.51.100.7"))
+    throttle.failed(LoginSource(object(), "198.51.100.7", b"alice"))
     with pytest.raises(broker.TooManyAttempts):
-        guard.check(LoginSource(object(), "203.0.113.1", b"alice"))
+        throttle.check(LoginSource(object(), "203.0.113.1", b"alice"))
     with pytest.raises(click.UsageError, match="names source twice"):
-        guard_of([Failures("source", None), Failures("source", None)])
+        throttle_of([Failures("source", None), Failures("source", None)])
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ def test_without_a_login() -> None:
     assert (result.exit_code, result.output) == (
         2,
         "pb serve: --allow-failures is for logins by --checker;"
-        " a Portal of your own takes its limits as guard=\n",
+        " a Portal of your own takes its limits as throttle=\n",
     )
 
 

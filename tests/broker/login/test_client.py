@@ -334,9 +334,9 @@ def test_a_refusal_for_now_is_a_failed_login(cls: Any, credentials: Any) -> None
 @pytest.mark.parametrize("dialect", ["msgpack/1", "pb"])
 @pytest.mark.parametrize("policy", [STRICT, PUBLISHED])
 def test_a_login_that_is_put_off(policy: Any, dialect: str) -> None:
-    """The guard's refusal is the server's own, and tells when to try again."""
-    guard = LoginThrottle(account=Rate(1, 17.0), source=None, connection=None, clock=lambda: 5.0)
-    room = WaysIn(guard=guard, policy=policy.but(dialects=(dialect,)))
+    """The throttle's refusal is the server's own, and tells when to try again."""
+    throttle = LoginThrottle(account=Rate(1, 17.0), source=None, connection=None, clock=lambda: 5.0)
+    room = WaysIn(throttle=throttle, policy=policy.but(dialects=(dialect,)))
     assert room.log_in(UsernamePassword("alice", "guess")).check(UnauthorizedLogin)
     refused = room.log_in(UsernamePassword("alice", "secret"))
     assert refused.check(TooManyAttempts) and refused.check(LoginFailed)

@@ -1,4 +1,4 @@
-"""broker.attempt: each way to log in, watched by the guard and told to the audit log."""
+"""broker.login.context: each way to log in, watched by the throttle and told to the audit log."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ WAYS: dict[str, Way] = dict(zip(NAMED, [by_scram, by_password, by_challenge], st
 
 
 @pytest.fixture
-def guard() -> LoginThrottle:
-    """A guard that lets each account fail twice, by a clock that stands."""
+def throttle() -> LoginThrottle:
+    """A throttle that lets each account fail twice, by a clock that stands."""
     return LoginThrottle(account=Rate(2, 17.0), source=None, connection=None, clock=lambda: 5.0)
 
 
@@ -71,9 +71,9 @@ def lines_of(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("name", ["alice", "eve"])
 @pytest.mark.parametrize("way", NAMED)
-def test_too_many_for_one_account(way: str, name: str, guard: LoginThrottle) -> None:
+def test_too_many_for_one_account(way: str, name: str, throttle: LoginThrottle) -> None:
     """After its failures an account must wait, in the same words whether there is one or not."""
-    room = WaysIn(guard=guard)
+    room = WaysIn(throttle=throttle)
     for _ in range(2):
         assert WAYS[way](room, name, "guess").getErrorMessage() == WRONG
     refused = WAYS[way](room, name, "secret")
@@ -83,9 +83,9 @@ def test_too_many_for_one_account(way: str, name: str, guard: LoginThrottle) -> 
 
 
 @pytest.mark.parametrize("way", NAMED)
-def test_the_ways_share_the_limit(way: str, guard: LoginThrottle) -> None:
+def test_the_ways_share_the_limit(way: str, throttle: LoginThrottle) -> None:
     """Who has failed by two ways is refused by the third, before anything is looked up."""
-    room = WaysIn(guard=guard)
+    room = WaysIn(throttle=throttle)
     for other in set(NAMED) - {way}:
         WAYS[other](room, "alice", "guess")
     asked = len(room.scram.asked)
@@ -94,9 +94,9 @@ def test_the_ways_share_the_limit(way: str, guard: LoginThrottle) -> None:
     assert room.log_in(cred.Token("good")).broker is room.client
 
 
-def test_steps_begun_early_are_counted_too(guard: LoginThrottle) -> None:
+def test_steps_begun_early_are_counted_too(throttle: LoginThrottle) -> None:
     """Challenges and exchanges that were begun before the limit are refused when answered."""
-    room = WaysIn(guard=guard)
+    room = WaysIn(throttle=throttle)
     challenges = [room.call("login", b"alice") for _ in range(3)]
     answers = [
         room.get(challenger.callRemote("respond", b"guess", None)).getErrorMessage()
@@ -124,7 +124,7 @@ def test_the_other_limits(limit: str, login: Any) -> None:
     """Whatever was wrong counts for source and connection, and binds all ways from there."""
     limits: dict[str, Any] = {"account": None, "source": None, "connection": None}
     limits[limit] = Rate(2, 17.0)
-    room = WaysIn(guard=LoginThrottle(clock=lambda: 5.0, **limits))
+    room = WaysIn(throttle=LoginThrottle(clock=lambda: 5.0, **limits))
     room.server.peer.address = IPv4Address("TCP", "198.51.100.7", 53122)
     for _ in range(2):
         assert room.log_in(login).check(UnauthorizedLogin)
@@ -159,12 +159,12 @@ def test_what_is_nobodys_guess(
     shown: type,
     result: str,
     reason: str,
-    guard: LoginThrottle,
+    throttle: LoginThrottle,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """A login that fails for a reason of the server's leaves no mark, and has its line."""
     caplog.set_level(logging.INFO, "broker.audit")
-    room = WaysIn(guard=guard)
+    room = WaysIn(throttle=throttle)
     room.portal.registerChecker(Failing(error))
     for _ in range(5):
         failure = by_password(room, "alice", "guess")
@@ -178,8 +178,8 @@ def test_what_is_nobodys_guess(
 def test_a_refused_method_is_nobodys_guess(caplog: pytest.LogCaptureFixture) -> None:
     """Who asks for a way that is not taken here may go on."""
     caplog.set_level(logging.INFO, "broker.audit")
-    guard = LoginThrottle(connection=Rate(2, 17.0), clock=lambda: 5.0)
-    room = WaysIn(guard=guard, is_secure=False, binding=None)
+    throttle = LoginThrottle(connection=Rate(2, 17.0), clock=lambda: 5.0)
+    room = WaysIn(throttle=throttle, is_secure=False, binding=None)
     for _ in range(5):
         assert room.call("loginPassword", b"alice", b"secret", None).check(cred.LoginFailed)
         assert room.call("login", b"alice").check(cred.LoginFailed)
@@ -210,7 +210,7 @@ def test_what_is_malformed_counts(
     method: str, shown: tuple[Any, ...], caplog: pytest.LogCaptureFixture
 ) -> None:
     """What is no credential is a wrong one: counted, with one line and without a traceback."""
-    room = WaysIn(guard=LoginThrottle(connection=Rate(2, 17.0), clock=lambda: 5.0))
+    room = WaysIn(throttle=LoginThrottle(connection=Rate(2, 17.0), clock=lambda: 5.0))
     for _ in range(2):
         failure = room.call(method, *shown)
         if not hasattr(failure, "check"):
@@ -228,7 +228,7 @@ def test_a_malformed_second_step_counts(
     step: str, shown: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     """So is it with the second message of a login that has two."""
-    room = WaysIn(guard=LoginThrottle(connection=Rate(2, 17.0), clock=lambda: 5.0))
+    room = WaysIn(throttle=LoginThrottle(connection=Rate(2, 17.0), clock=lambda: 5.0))
     for _ in range(2):
         begin = ("login", b"alice") if step == "respond" else ("loginScram", SCRAM_PLUS, FIRST)
         _, second = room.call(*begin)
@@ -247,7 +247,7 @@ def test_a_mechanism_that_raises(
         raise TypeError("unhashable type: 'list'")
 
     monkeypatch.setattr("broker.login.mechanisms.token.serve", broken)
-    room = WaysIn(guard=LoginThrottle(connection=Rate(2, 17.0), clock=lambda: 5.0))
+    room = WaysIn(throttle=LoginThrottle(connection=Rate(2, 17.0), clock=lambda: 5.0))
     for _ in range(2):
         assert room.call("loginToken", "x", None).getErrorMessage() == WRONG
     assert room.call("loginToken", "x", None).getErrorMessage() == LATER
@@ -303,9 +303,9 @@ def test_a_token_is_in_no_log(caplog: pytest.LogCaptureFixture) -> None:
     assert "open-sesame" not in caplog.text
 
 
-def test_scram_without_a_store_of_its_own(guard: LoginThrottle) -> None:
+def test_scram_without_a_store_of_its_own(throttle: LoginThrottle) -> None:
     """A way for which there is no checker is refused as such, and leaves no mark."""
-    room = WaysIn(guard=guard, connect=False)
+    room = WaysIn(throttle=throttle, connect=False)
     room.take_away(IScramProof)
     for _ in range(3):
         client = ScramClient("alice", "secret", binding=BINDING, plus=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from broker.errors import TooManyAttempts
-from broker.login import throttle as guard_module
+from broker.login import throttle as throttle_module
 from broker.login.throttle import LoginSource, LoginThrottle, account_of
 from broker.token_bucket import Rate
 
@@ -27,10 +27,10 @@ def clock() -> Clock:
     return Clock()
 
 
-def wait_of(guard: LoginThrottle, origin: LoginSource) -> str:
+def wait_of(throttle: LoginThrottle, origin: LoginSource) -> str:
     """Return what somebody is told who would log in now; empty if they may."""
     try:
-        guard.check(origin)
+        throttle.check(origin)
     except TooManyAttempts as error:
         return str(error)
     return ""
@@ -42,15 +42,15 @@ HOME = LoginSource("c1", "198.51.100.7", b"alice")
 @pytest.mark.row("C1")
 def test_the_text(clock: Clock) -> None:
     """Who has failed too often is told in how many whole seconds to try again, never too few."""
-    guard = LoginThrottle(account=Rate(3, 17.0), clock=clock)
+    throttle = LoginThrottle(account=Rate(3, 17.0), clock=clock)
     for _ in range(3):
-        assert wait_of(guard, HOME) == ""
-        guard.failed(HOME)
-    assert wait_of(guard, HOME) == "try again in 17 s"
+        assert wait_of(throttle, HOME) == ""
+        throttle.failed(HOME)
+    assert wait_of(throttle, HOME) == "try again in 17 s"
     clock.now += 3.5
-    assert wait_of(guard, HOME) == "try again in 14 s"
+    assert wait_of(throttle, HOME) == "try again in 14 s"
     clock.now += 13.5
-    assert wait_of(guard, HOME) == ""
+    assert wait_of(throttle, HOME) == ""
 
 
 @pytest.mark.parametrize(
@@ -79,10 +79,10 @@ def test_what_each_limit_binds(
     """Each of the three limits binds all that have it in common, and nobody else."""
     limits: dict[str, Rate | None] = {"account": None, "source": None, "connection": None}
     limits[kind] = Rate(1, 17.0)
-    guard = LoginThrottle(clock=clock, **limits)
-    guard.failed(HOME)
-    assert wait_of(guard, near) == "try again in 17 s"
-    assert wait_of(guard, far) == ""
+    throttle = LoginThrottle(clock=clock, **limits)
+    throttle.failed(HOME)
+    assert wait_of(throttle, near) == "try again in 17 s"
+    assert wait_of(throttle, far) == ""
 
 
 @pytest.mark.parametrize(
@@ -94,70 +94,72 @@ def test_what_each_limit_binds(
 )
 def test_the_usual_limits(origin: LoginSource, most: int, clock: Clock) -> None:
     """Six failures on one connection are free; ten for one account, thirty from one source."""
-    guard = LoginThrottle(clock=clock)
+    throttle = LoginThrottle(clock=clock)
     for _ in range(most):
-        assert wait_of(guard, origin) == ""
-        guard.failed(origin)
-    assert wait_of(guard, origin) == "try again in 60 s"
+        assert wait_of(throttle, origin) == ""
+        throttle.failed(origin)
+    assert wait_of(throttle, origin) == "try again in 60 s"
     for number in range(30):
-        guard.failed(LoginSource(number, "198.51.100.7", str(number).encode()))
-    assert wait_of(guard, LoginSource("c", "198.51.100.7")) == "try again in 10 s"
+        throttle.failed(LoginSource(number, "198.51.100.7", str(number).encode()))
+    assert wait_of(throttle, LoginSource("c", "198.51.100.7")) == "try again in 10 s"
     for number in range(10):
-        guard.failed(LoginSource(number, str(number), b"carol"))
-    assert wait_of(guard, LoginSource("c", "203.0.113.9", b"carol")) == "try again in 30 s"
+        throttle.failed(LoginSource(number, str(number), b"carol"))
+    assert wait_of(throttle, LoginSource("c", "203.0.113.9", b"carol")) == "try again in 30 s"
 
 
 def test_an_owner_is_let_in_from_home(clock: Clock) -> None:
     """Guesses from elsewhere shut an account to strangers, not to where it has been used."""
-    guard = LoginThrottle(account=Rate(2, 17.0), clock=clock)
-    guard.succeeded(HOME)
+    throttle = LoginThrottle(account=Rate(2, 17.0), clock=clock)
+    throttle.succeeded(HOME)
     for number in range(5):
-        guard.failed(LoginSource(number, f"203.0.113.{number}", b"alice"))
-    assert wait_of(guard, LoginSource("c9", "203.0.113.9", b"alice")) == "try again in 68 s"
-    assert wait_of(guard, HOME) == ""
-    guard.failed(HOME)
-    guard.failed(HOME)
-    assert wait_of(guard, HOME) == "try again in 17 s"
+        throttle.failed(LoginSource(number, f"203.0.113.{number}", b"alice"))
+    assert wait_of(throttle, LoginSource("c9", "203.0.113.9", b"alice")) == "try again in 68 s"
+    assert wait_of(throttle, HOME) == ""
+    throttle.failed(HOME)
+    throttle.failed(HOME)
+    assert wait_of(throttle, HOME) == "try again in 17 s"
 
 
 def test_a_success_forgives_its_own_alone(clock: Clock) -> None:
     """A login clears what failed for that account from there, never the source or connection."""
-    guard = LoginThrottle(account=Rate(2, 17.0), source=Rate(3, 5.0), connection=None, clock=clock)
-    guard.succeeded(HOME)
-    guard.failed(HOME)
-    guard.succeeded(HOME)
-    guard.failed(HOME)
-    assert wait_of(guard, HOME) == ""
-    guard.succeeded(HOME)
-    guard.failed(HOME)
-    assert wait_of(guard, HOME) == "try again in 5 s"
+    throttle = LoginThrottle(
+        account=Rate(2, 17.0), source=Rate(3, 5.0), connection=None, clock=clock
+    )
+    throttle.succeeded(HOME)
+    throttle.failed(HOME)
+    throttle.succeeded(HOME)
+    throttle.failed(HOME)
+    assert wait_of(throttle, HOME) == ""
+    throttle.succeeded(HOME)
+    throttle.failed(HOME)
+    assert wait_of(throttle, HOME) == "try again in 5 s"
 
 
 def test_the_longest_wait_counts(clock: Clock) -> None:
     """Of several limits that are reached, the one that takes longest is told."""
-    guard = LoginThrottle(account=Rate(1, 20.0), source=Rate(1, 40.0), clock=clock)
-    guard.failed(HOME)
-    assert wait_of(guard, HOME) == "try again in 40 s"
+    throttle = LoginThrottle(account=Rate(1, 20.0), source=Rate(1, 40.0), clock=clock)
+    throttle.failed(HOME)
+    assert wait_of(throttle, HOME) == "try again in 40 s"
 
 
 def test_a_token_has_no_account(clock: Clock) -> None:
     """What names no user is bound by the other limits, and makes no account known."""
-    guard = LoginThrottle(source=Rate(1, 17.0), clock=clock)
+    throttle = LoginThrottle(source=Rate(1, 17.0), clock=clock)
     token = LoginSource("c1", "198.51.100.7")
-    guard.succeeded(token)
-    guard.failed(token)
-    assert wait_of(guard, LoginSource("c2", "198.51.100.7")) == "try again in 17 s"
+    throttle.succeeded(token)
+    throttle.failed(token)
+    assert wait_of(throttle, LoginSource("c2", "198.51.100.7")) == "try again in 17 s"
 
 
 def test_known_places_have_an_end(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     """The place that was used longest ago is forgotten for a new one."""
-    monkeypatch.setattr(guard_module, "MOST_KEYS", 2)
-    guard = LoginThrottle(account=Rate(1, 17.0), source=None, connection=None, clock=clock)
+    monkeypatch.setattr(throttle_module, "MOST_KEYS", 2)
+    throttle = LoginThrottle(account=Rate(1, 17.0), source=None, connection=None, clock=clock)
     places = [LoginSource("c", f"198.51.100.{number}", b"alice") for number in range(3)]
     for place in [places[0], places[1], places[0], places[2]]:
-        guard.succeeded(place)
-    guard.failed(LoginSource("c", "203.0.113.9", b"alice"))
-    assert [bool(wait_of(guard, place)) for place in places] == [False, True, False]
+        throttle.succeeded(place)
+    throttle.failed(LoginSource("c", "203.0.113.9", b"alice"))
+    assert [bool(wait_of(throttle, place)) for place in places] == [False, True, False]
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ def room_with(postgres: Postgres, *users: User) -> tuple[WaysIn, StoreChecker]:
     store = open_store(f"sql:{postgres.url}", create=True)
     for user in users:
         store.add(user)
-    room = WaysIn(guard=LoginThrottle(account=Rate(1, 17.0), clock=lambda: 5.0), connect=False)
+    room = WaysIn(throttle=LoginThrottle(account=Rate(1, 17.0), clock=lambda: 5.0), connect=False)
     checker = StoreChecker(store)
     room.portal.registerChecker(checker)
     return room, checker

@@ -69,7 +69,7 @@ def rooms(request: pytest.FixtureRequest) -> Iterator[tuple[WaysIn, WaysIn]]:
             ("scram", str(ScramVerifier.of_password("secret", 4096))),
             ("argon2", hash_password("secret", CHEAP)),
         ):
-            room = WaysIn(policy=request.param, guard=LoginThrottle(**FREE))
+            room = WaysIn(policy=request.param, throttle=LoginThrottle(**FREE))
             store = FileStore(str(Path(folder) / name), create=True)
             store.add(User("alice", verifier))
             checker = StoreChecker(store, profile=CHEAP, workers=Workers())

@@ -70,8 +70,10 @@ WAYS = {"plus": scram(SCRAM_PLUS), "scram": scram(SCRAM), "password": password}
 
 def room_with(checker: Any, policy: Policy, is_bound: bool = True) -> WaysIn:
     """Return a server that has this checker of passwords, and no limit of failures."""
-    guard = LoginThrottle(account=None, source=None, connection=None)
-    room = WaysIn(policy=policy, guard=guard, binding=BINDING if is_bound else None, connect=False)
+    throttle = LoginThrottle(account=None, source=None, connection=None)
+    room = WaysIn(
+        policy=policy, throttle=throttle, binding=BINDING if is_bound else None, connect=False
+    )
     room.take_away(IScramProof)
     room.portal.registerChecker(checker)
     room.exchange()
