@@ -95,7 +95,7 @@ class Connect(Opening[Connection]):
 
     def _begin_login(self, _: None, broker: Broker) -> Deferred[RemoteReference]:
         seconds = self._policy.login_timeout
-        broker.expectations.add("login", seconds, f"login not completed in {seconds:g} s")
+        broker.setup_timeouts.add("login", seconds, f"login not completed in {seconds:g} s")
         return login(broker, self._credentials, self._mind)
 
     async def _log_in(self, broker: Broker) -> Connection:
@@ -108,7 +108,7 @@ class Connect(Opening[Connection]):
                 # In the callback, so that the login leaves with the choice of the dialect.
                 entered = ready(broker).addCallback(self._begin_login, broker)
                 broker.avatar = await entered
-                broker.expectations.met("login")
+                broker.setup_timeouts.done("login")
         except BaseException as error:
             await _give_up(broker)
             if isinstance(error, PBConnectionLost):

@@ -185,9 +185,9 @@ class PBServerFactory(ServerFactory):
         self, root: Any, unsafeTracebacks: bool = False, security: Security = globalSecurity
     ):
         self.root = root_of(root)
-        self._reception = Acceptor(PUBLISHED, Counter())
+        self._acceptor = Acceptor(PUBLISHED, Counter())
         # Also of what its ports log.
-        self.ration = self._reception.ration
+        self.ration = self._acceptor.ration
         self.unsafeTracebacks = unsafeTracebacks
         self.security = security
 
@@ -199,7 +199,7 @@ class PBServerFactory(ServerFactory):
         broker = self.protocol(isClient=False, security=self.security)
         broker.factory = self
         root = self.root.rootObject(broker)
-        return broker if self._reception.receive(broker, root, addr) else None
+        return broker if self._acceptor.receive(broker, root, addr) else None
 
     def clientConnectionMade(self, protocol: Any) -> None:
         """A connection is ready for calls; for subclasses."""

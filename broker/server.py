@@ -70,7 +70,7 @@ class Server:
         self.addresses: tuple[str, ...] = ()
         self.stats = ServerStats()
         self._root = root_of(root)
-        self._reception = Acceptor(policy, self.stats.limits)
+        self._acceptor = Acceptor(policy, self.stats.limits)
         self._policy = policy
         self._tls: TLS | None = None
         # A dict for its order: connections are closed in that in which they came.
@@ -164,12 +164,12 @@ class Server:
             for broker in list(self._brokers):
                 broker.say_goodbye("closing", LEAVING)
         await close_all(self._brokers, self._policy.close_timeout, at_once=not seconds)
-        self._reception.ration.settle()
+        self._acceptor.ration.settle()
         self._closed.set()
 
     def _listen(self, locations: list[Location], tls: TLS | None) -> None:
         self._tls = tls
-        self._reception.ration.begin(LoopScheduler(asyncio.get_running_loop()))
+        self._acceptor.ration.begin(LoopScheduler(asyncio.get_running_loop()))
         bound = []
         with ExitStack() as undo:
             for location in locations:
@@ -185,7 +185,7 @@ class Server:
                 tls=tls if location.is_tls else None,
                 handshake_timeout=self._policy.handshake_timeout,
                 close_timeout=self._policy.close_timeout,
-                ration=self._reception.ration,
+                ration=self._acceptor.ration,
             )
             self._listeners.append(listener)
             addresses.append(str(_with_real_port(location, sockets[0])))
@@ -196,7 +196,7 @@ class Server:
             return None
         broker = Broker(False, policy=self._policy)
         broker.peer.address = address
-        if not self._reception.receive(broker, self._root.rootObject(broker), address):
+        if not self._acceptor.receive(broker, self._root.rootObject(broker), address):
             return None
         self._brokers[broker] = None
         self.stats.accepted += 1

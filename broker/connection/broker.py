@@ -97,7 +97,7 @@ class Broker(PublishedBroker):
     avatar: Any = None
     _results: RunningMethods | None = None
     _keepalive: Keepalive | None = None
-    _arrival: MessageTimeout | None = None
+    _message_timeout: MessageTimeout | None = None
     _fault: Exception | None = None
     _idle: Deferred[None] | None = None
     _ration: LogThrottle | None = None
@@ -123,16 +123,16 @@ class Broker(PublishedBroker):
         # What the peer calls is not bound by the time limit of whoever made the connection.
         context.run(DEADLINE.set, None)
         # Whoever may give the connection up shares this one bound method.
-        self.expectations = SetupTimeouts(self.abort)
+        self.setup_timeouts = SetupTimeouts(self.abort)
         self._scheduler: Scheduler = scheduler_for(None)
-        give_up = self.expectations.give_up
-        self.pump = Pump(self.session, self.policy, give_up, self._allow)
+        abort = self.setup_timeouts.on_timeout
+        self.pump = Pump(self.session, self.policy, abort, self._allow)
         self.calls = PendingCalls(
             self.session, self.pump.soon_flush, self.pump.flush_later, self.policy
         )
         self.answered = self.calls.answered
         self.refused = self.calls.refused
-        self.prepare_doors()
+        self.prepare_published()
 
     def __repr__(self) -> str:
         state = "closed" if self.disconnected else self.dialect or "connecting"
@@ -169,11 +169,11 @@ class Broker(PublishedBroker):
         self.session.callee.now = self._scheduler.now
         if self._ration is not None:
             self._ration.begin(self._scheduler)
-        self._arrival = MessageTimeout(
+        self._message_timeout = MessageTimeout(
             self._scheduler,
             self.policy,
             self.session,
-            self.expectations.give_up,
+            self.setup_timeouts.on_timeout,
             self._is_reading,
         )
         if hasattr(transport, "getPeer"):
@@ -191,8 +191,8 @@ class Broker(PublishedBroker):
         text = "no Perspective Broker offer in {:g} s; is this a TLS port?"
         if not self.isClient:
             text = "no choice of a dialect in {:g} s"
-        self.expectations.add("offer", seconds, text.format(seconds))
-        self.expectations.begin(self._scheduler, self._is_reading)
+        self.setup_timeouts.add("offer", seconds, text.format(seconds))
+        self.setup_timeouts.begin(self._scheduler, self._is_reading)
         if hasattr(self.transport, "on_secured") and not self.transport.is_secure:
             # What the offer says may depend on the peer's certificate, and on the TLS connection.
             self.transport.on_secured = self._begin_session
@@ -217,8 +217,8 @@ class Broker(PublishedBroker):
         else:
             inbox.receive(data)
         reader = inbox.reader
-        if reader is not None and reader.pending and self._arrival is not None:
-            self._arrival.watch()
+        if reader is not None and reader.pending and self._message_timeout is not None:
+            self._message_timeout.watch()
             pump.weigh()
         # What waits for its turn already is joined by this.
         if not pump.has_turn:
@@ -234,9 +234,9 @@ class Broker(PublishedBroker):
             return
         self.disconnected = 1
         self.calls.is_open = self.calls.is_refused = False
-        self.expectations.clear()
+        self.setup_timeouts.clear()
         self.pump.stop()
-        for watcher in (self._keepalive, self._arrival):
+        for watcher in (self._keepalive, self._message_timeout):
             if watcher is not None:
                 watcher.stop()
         ended_by = getattr(reason, "value", reason)
@@ -379,7 +379,7 @@ class Broker(PublishedBroker):
 
     def _on_ready(self, event: Ready) -> None:
         self.calls.is_open = True
-        self.expectations.met("offer")
+        self.setup_timeouts.done("offer")
         self.peer.certificate = getattr(self.transport, "peer_certificate", None)
         self._watch_peer()
         if self._drains:
@@ -389,28 +389,28 @@ class Broker(PublishedBroker):
     def _watch_peer(self) -> None:
         """Notice a peer that is gone: by pings, or by TCP where the dialect has none."""
         policy = self.policy
-        silence, patience = policy.ping_after, policy.ping_timeout
+        silence, answer_time = policy.ping_after, policy.ping_timeout
         if self.session.can_ping:
             self._keepalive = Keepalive(
                 self._scheduler,
                 silence,
-                patience,
+                answer_time,
                 self._ping,
-                self.expectations.give_up,
+                self.setup_timeouts.on_timeout,
                 self.session.forget_pings,
                 self.pump,
             )
         elif hasattr(self.transport, "watch_peer"):
-            self.transport.watch_peer(silence, patience)
+            self.transport.watch_peer(silence, answer_time)
         elif (sock := tcp_keepalive.socket_of(self.transport)) is not None:
-            tcp_keepalive.watch(sock, silence, patience)
+            tcp_keepalive.watch(sock, silence, answer_time)
 
     def _is_reading(self) -> bool:
         return self.pump.is_reading
 
     def _allow(self, seconds: float) -> None:
         """Nothing was read for so long: this does not count against the peer."""
-        for watcher in (self._keepalive, self._arrival, self.expectations):
+        for watcher in (self._keepalive, self._message_timeout, self.setup_timeouts):
             if watcher is not None:
                 watcher.allow(seconds)
 

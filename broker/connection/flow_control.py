@@ -27,7 +27,7 @@ class FlowControl:
         policy: the marks.
         reading: reads what the peer sends, or does not.
         unsent: returns the bytes that wait to be taken.
-        patience: watches the peer while much waits.
+        write_stall: watches the peer while much waits.
         resume: has messages handled soon.
         share: of the budget of the server; None at a client.
 
@@ -37,12 +37,12 @@ class FlowControl:
 
     __slots__ = (
         "_is_impeded",
-        "_patience",
         "_policy",
         "_resume",
         "_session",
         "_share",
         "_unsent",
+        "_write_stall",
         "reading",
     )
 
@@ -52,7 +52,7 @@ class FlowControl:
         policy: Policy,
         reading: Reading,
         unsent: Callable[[], int],
-        patience: WriteStallWatchdog,
+        write_stall: WriteStallWatchdog,
         resume: Callable[[], object],
         share: Share | None = None,
     ):
@@ -60,7 +60,7 @@ class FlowControl:
         self._policy = policy
         self.reading = reading
         self._unsent = unsent
-        self._patience = patience
+        self._write_stall = write_stall
         self._resume = resume
         self._is_impeded = False
         self._share = share
@@ -82,7 +82,7 @@ class FlowControl:
         if not was_impeded or not is_full:
             session.forget_answered()
         if is_full:
-            self._patience.watch()
+            self._write_stall.watch()
         wants_data = session.inbox.wants_data
         is_held = is_full and (wants_data or session.answered > policy.max_unsent)
         session.inbox.holds_calls = is_held
@@ -102,7 +102,7 @@ class FlowControl:
 
     def stop(self) -> None:
         """Watch no more: the connection is gone."""
-        self._patience.stop()
+        self._write_stall.stop()
 
     def end(self) -> None:
         """Hold nothing any more."""

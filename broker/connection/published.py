@@ -59,7 +59,7 @@ class PublishedBroker:
             name for name in _HOOKS if getattr(cls, name) is not getattr(PublishedBroker, name)
         )
 
-    def prepare_doors(self) -> None:
+    def prepare_published(self) -> None:
         """Make room for what the doors keep."""
         self.pageProducers = []
         self.connects: list[Callable[[], object]] = []

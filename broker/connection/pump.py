@@ -39,7 +39,7 @@ class Pump:
     Args:
         session: whose they are.
         policy: how long a turn is, and how much may wait.
-        give_up: called with the fault that ends the connection, and the limit that it went beyond.
+        abort: called with the fault that ends the connection, and the limit that it went beyond.
         allow: called with the seconds for which nothing was read, when reading goes on.
 
     Attributes:
@@ -49,19 +49,19 @@ class Pump:
     """
 
     __slots__ = (
+        "_abort",
         "_allow",
-        "_flow",
-        "_give_up",
+        "_flow_control",
         "_has_flush",
         "_is_running",
         "_now",
         "_out",
         "_policy",
-        "_room",
         "_scheduler",
         "_session",
         "_transport",
         "_when_drained",
+        "_write_budget",
         "budget",
         "has_turn",
         "turns",
@@ -71,7 +71,7 @@ class Pump:
         self,
         session: Session,
         policy: Policy,
-        give_up: Callable[..., object],
+        abort: Callable[..., object],
         allow: Callable[[float], object],
     ):
         self.has_turn = False
@@ -80,15 +80,15 @@ class Pump:
         self._allow = allow
         self._session = session
         self._policy = policy
-        self._give_up = give_up
+        self._abort = abort
         self._out: Any = None
         self._scheduler: Scheduler | None = None
         self._now: Callable[[], float] = _no_time
         self._transport: Any = None
         # Made when there is something to regulate; most connections never have that.
-        self._flow: FlowControl | None = None
+        self._flow_control: FlowControl | None = None
         # Bytes that may be written before there can be too many unsent; see Flow.
-        self._room = policy.high_water
+        self._write_budget = policy.high_water
         self._when_drained: list[Callable[[], object]] = []
         self._is_running = False
         self._has_flush = False
@@ -112,13 +112,13 @@ class Pump:
         self._out = self._scheduler = self._transport = None
         self._now = _no_time
         self._when_drained.clear()
-        if self._flow is not None:
-            self._flow.stop()
+        if self._flow_control is not None:
+            self._flow_control.stop()
 
     def end(self) -> None:
         """Hold nothing any more: what had come is handled or dropped."""
-        if self._flow is not None:
-            self._flow.end()
+        if self._flow_control is not None:
+            self._flow_control.end()
 
     # Messages in.
 
@@ -144,13 +144,13 @@ class Pump:
                     self._tell_blocked(1, now - began)
                 more = more and self._run_on(now)
         except ProtocolError as error:
-            self._give_up(error)
+            self._abort(error)
             return
         finally:
             self._is_running = False
         if session.outbox.queued:
             self.flush()
-        if self._room < 0 or not session.inbox.wants_data:
+        if self._write_budget < 0 or not session.inbox.wants_data:
             self._regulate()
         if more:
             session.inbox.note_arrival()
@@ -167,7 +167,7 @@ class Pump:
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # noqa: BLE001 - a hook may raise anything
-            self._give_up(error)
+            self._abort(error)
 
     def _run_on(self, now: float) -> bool:
         """Handle more, in slices that grow while time is left; return whether there is more yet."""
@@ -231,8 +231,8 @@ class Pump:
         if data:
             out.write(data)
             # What is unsent has grown by no more than was written since it was last asked for.
-            self._room -= len(data)
-            if self._room < 0:
+            self._write_budget -= len(data)
+            if self._write_budget < 0:
                 self._regulate()
 
     def soon_flush(self) -> None:
@@ -264,7 +264,7 @@ class Pump:
     @property
     def is_congested(self) -> bool:
         """Whether more is unsent than the policy's high water mark."""
-        return self._room < 0 and self._unsent() > self._policy.high_water
+        return self._write_budget < 0 and self._unsent() > self._policy.high_water
 
     def when_drained(self, callback: Callable[[], object]) -> None:
         """Have ``callback()`` called once, when little is unsent again."""
@@ -283,7 +283,7 @@ class Pump:
         scheduler = self._scheduler
         if scheduler is None:
             return
-        self._room = self._flow_of(scheduler).regulate()
+        self._write_budget = self._flow_control_of(scheduler).regulate()
 
     def weigh(self) -> None:
         """Something has come that is not handled: stop reading, or report it, if it is much."""
@@ -291,12 +291,12 @@ class Pump:
         if not inbox.wants_data:
             self._regulate()
         elif scheduler is not None and self.budget is not None and inbox.held > SMALL:
-            self._flow_of(scheduler).weigh()
+            self._flow_control_of(scheduler).weigh()
 
     @property
     def is_reading(self) -> bool:
         """Whether what the peer sends is read."""
-        if self._flow is not None and not self._flow.reading.is_on:
+        if self._flow_control is not None and not self._flow_control.reading.is_on:
             return False
         return bool(getattr(self._transport, "is_reading", True))
 
@@ -311,22 +311,22 @@ class Pump:
         unsent = self._unsent() if self._out is self._transport else 0
         return self._session.stats.bytes_sent - unsent if unsent else -1
 
-    def _flow_of(self, scheduler: Scheduler) -> FlowControl:
-        if self._flow is None:
+    def _flow_control_of(self, scheduler: Scheduler) -> FlowControl:
+        if self._flow_control is None:
             session, policy, unsent = self._session, self._policy, self._unsent
             share = None
             if self.budget is not None:
                 share = Share(self.budget, scheduler, self._held, self._close)
-            self._flow = FlowControl(
+            self._flow_control = FlowControl(
                 session,
                 policy,
                 Reading(self._transport, scheduler.now, self._allow),
                 unsent,
-                WriteStallWatchdog(scheduler, policy, unsent, session.stats, self._give_up),
+                WriteStallWatchdog(scheduler, policy, unsent, session.stats, self._abort),
                 self.ask_for_turn,
                 share,
             )
-        return self._flow
+        return self._flow_control
 
     def _unsent(self) -> int:
         return getattr(self._out, "unsent", 0)
@@ -338,7 +338,7 @@ class Pump:
 
     def _close(self, error: Exception, limit: str) -> None:
         self._session.forget_received()
-        self._give_up(error, limit)
+        self._abort(error, limit)
 
 
 def _no_time() -> float:

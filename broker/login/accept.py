@@ -36,7 +36,7 @@ class Acceptor:
     def __init__(self, policy: Policy, limits: Counter[str]):
         self.limits = limits
         self._policy = policy
-        self._lobby = PendingConnections(policy)
+        self._pending = PendingConnections(policy)
         self._turns = Turns(policy.turn_time)
         self.ration = LogThrottle()
         self._budget = Budget(policy.max_buffered)
@@ -44,7 +44,7 @@ class Acceptor:
     @property
     def waiting(self) -> int:
         """The connections that have not logged in, where there is a login."""
-        return len(self._lobby)
+        return len(self._pending)
 
     def receive(self, broker: Broker, root: Any, address: Any) -> bool:
         """Name the root to a new connection; return False, and log, where it cannot be let in.
@@ -76,7 +76,7 @@ class Acceptor:
             broker.cut(PBConnectionLost(str(refusal)), str(refusal))
 
         try:
-            leave = self._lobby.enter(address, dropped).leave
+            leave = self._pending.enter(address, dropped).leave
         except TooManyPending as refusal:
             self._refuse(address, refusal)
             return False
@@ -84,5 +84,5 @@ class Acceptor:
         root.when_accepted(partial(broker.share_ration, None))
         broker.closed.addCallback(leave)
         seconds = self._policy.login_timeout
-        broker.expectations.add("login", seconds, f"login not completed in {seconds:g} s")
+        broker.setup_timeouts.add("login", seconds, f"login not completed in {seconds:g} s")
         return True

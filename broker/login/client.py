@@ -99,7 +99,7 @@ def fitting_mechanisms(credentials: Any) -> list[Mechanism]:
     Raises:
         WrongType: a TypeError: there is none.
     """
-    fitting = [mechanism for mechanism in MECHANISMS if mechanism.fits(credentials)]
+    fitting = [mechanism for mechanism in MECHANISMS if mechanism.accepts(credentials)]
     if not fitting:
         if isinstance(credentials, type):
             name = credentials.__name__
@@ -122,15 +122,15 @@ def _choose(broker: Broker, credentials: Any, fitting: list[Mechanism]) -> Mecha
         return ANONYMOUS
     if names is None:
         return _published(credentials, fitting)
-    obstacles = []
+    refusals = []
     for mechanism in fitting:
         if mechanism.name in names:
-            obstacle = mechanism.obstacle(broker, credentials)
-            if obstacle is None:
+            refusal = mechanism.client_refusal(broker, credentials)
+            if refusal is None:
                 return mechanism
-            obstacles.append(obstacle)
-    if obstacles:
-        raise LoginFailed(obstacles[-1])
+            refusals.append(refusal)
+    if refusals:
+        raise LoginFailed(refusals[-1])
     known = [mechanism.name for mechanism in MECHANISMS if mechanism.name in names]
     raise LoginFailed(
         f"this server takes: {', '.join(known) or 'no login that is known here'};"
@@ -142,7 +142,7 @@ def _given(credentials: Any, fitting: list[Mechanism]) -> str:
     """Return what a client has given, in words, and what that is for where it is not plain."""
     names = " or ".join(mechanism.name for mechanism in fitting)
     only = f" for {names} only" if isinstance(credentials, Scram) else ""
-    return fitting[0].wants + only
+    return fitting[0].asks_for + only
 
 
 def _published(credentials: Any, fitting: list[Mechanism]) -> Mechanism:

@@ -21,27 +21,27 @@ from cred.error import LoginFailed, Unauthorized, UnauthorizedLogin, wrong_login
 from cred.octets import Text
 from cred.workers import QueueFull
 
-__all__ = ["Entry", "LoginContext"]
+__all__ = ["LoginContext", "LoginServer"]
 
 logger = logging.getLogger("broker.login")
 
 _EXPECTED = (LoginFailed, Unauthorized, Error, CancelledError, asyncio.CancelledError)
 
 
-class Entry(Protocol):
+class LoginServer(Protocol):
     """The way into a server, on one connection.
 
     Attributes:
         broker: the connection.
         throttle: limits what may fail.
         audit: the log of logins.
-        visit: identifies the connection to the throttle.
+        connection_key: identifies the connection to the throttle.
     """
 
     broker: Broker
     throttle: LoginThrottle
     audit: Audit
-    visit: object
+    connection_key: object
 
     def checker_for(self, kind: Any) -> Any:
         """Return the portal's checker for credentials of this interface, or None."""
@@ -56,10 +56,10 @@ class Entry(Protocol):
 
 
 class LoginContext:
-    """A `broker.login.mechanisms.mechanism.Door` for one attempt, of one step or several.
+    """A `broker.login.mechanisms.mechanism.MechanismContext` for one attempt, of one step or several.
 
     Args:
-        entry: where it is made.
+        server: where it is made.
         mechanism: how.
 
     Attributes:
@@ -69,18 +69,18 @@ class LoginContext:
             the principal, so that ``current_call().peer`` is this one's from the beginning.
     """
 
-    def __init__(self, entry: Entry, mechanism: str):
-        self.broker = entry.broker
-        self._entry = entry
+    def __init__(self, server: LoginServer, mechanism: str):
+        self.broker = server.broker
+        self._server = server
         self.mechanism = mechanism
-        principal = current_principal(entry.broker.session.translator)
+        principal = current_principal(server.broker.session.translator)
         if principal is None or peer_of(principal).mechanism is not None:
             # Not called by a peer, or by one that is in.
-            principal = new_principal(entry.broker)
+            principal = new_principal(server.broker)
         self.principal = principal
         self.peer = peer_of(principal)
         self._user: Text | None = None
-        self._origin = LoginSource(entry.visit, source_of(entry.broker.peer.address))
+        self._source = LoginSource(server.connection_key, source_of(server.broker.peer.address))
         self.is_guess = False
         # Whether a checker or the realm has failed, which belong to the application.
         self._is_consulting = False
@@ -96,7 +96,7 @@ class LoginContext:
 
         def checked() -> Any:
             self._is_consulting = False
-            self._entry.throttle.check(self._origin)
+            self._server.throttle.check(self._source)
             return function(*args)
 
         context = self.principal.context.copy()
@@ -104,7 +104,7 @@ class LoginContext:
 
     def checker_for(self, kind: Any) -> Any:
         """Return the portal's checker for credentials of this interface, or None."""
-        return self._entry.checker_for(kind)
+        return self._server.checker_for(kind)
 
     def name_of(self, username: Any) -> Text:
         """Return a user name of the peer's as checkers want it; the attempt is for that account.
@@ -114,16 +114,16 @@ class LoginContext:
             TooManyAttempts: too many have failed for that account.
         """
         self.is_guess = True
-        name = self._user = self._entry.name_of(username)
-        self._origin = self._origin._replace(account=account_of(name))
-        self._entry.throttle.check(self._origin)
+        name = self._user = self._server.name_of(username)
+        self._source = self._source._replace(account=account_of(name))
+        self._server.throttle.check(self._source)
         return name
 
     def admit(self, credentials: Any, mind: Any, mechanism: str) -> Deferred[OnBehalf]:
         """Have the credentials checked and an avatar made; return a Deferred of what to send."""
         self.is_guess = True
         self.mechanism = mechanism
-        return self.consult(self._entry.admit, credentials, mind, mechanism, self)
+        return self.consult(self._server.admit, credentials, mind, mechanism, self)
 
     def consult(self, function: Callable[..., Any], *args: Any) -> Deferred[Any]:
         """Call a function of the application's; return a Deferred of what it returns."""
@@ -135,9 +135,9 @@ class LoginContext:
 
     def accepted(self, occupant: Occupant) -> None:
         """Tell the throttle and the audit log."""
-        self._entry.throttle.succeeded(self._origin)
+        self._server.throttle.succeeded(self._source)
         address = self.broker.peer.address
-        self._entry.audit.accepted(address, self.mechanism, occupant.avatar_id)
+        self._server.audit.accepted(address, self.mechanism, occupant.avatar_id)
 
     def _as_refusal(self, failure: Failure) -> Failure:
         """Return what a mechanism's failure is to the peer."""
@@ -155,9 +155,9 @@ class LoginContext:
         if not self._is_consulting:
             failure = self._as_refusal(failure)
         if self.is_guess and failure.check(Unauthorized):
-            self._entry.throttle.failed(self._origin)
+            self._server.throttle.failed(self._source)
         address = self.broker.peer.address
-        self._entry.audit.refused(address, self.mechanism, self._user, failure)
+        self._server.audit.refused(address, self.mechanism, self._user, failure)
         if failure.check(QueueFull):
             raise ServerBusy(str(failure.value)) from None
         return failure

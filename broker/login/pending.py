@@ -7,7 +7,7 @@ elsewhere stays until it has logged in. Where all have the same number, chance d
 
 A connection without a source, such as one through a UNIX socket, cannot be told from others like
 it. Together they are safe up to half of the lobby, and the first to be dropped beyond that: neither
-they nor the others can take the place of the other kind.
+they nor the others can take the slot of the other kind.
 """
 
 from __future__ import annotations
@@ -58,13 +58,13 @@ class PendingConnections:
         return self._waiting
 
     def enter(self, address: Any, drop: Callable[[TooManyPending], object] | None = None) -> Slot:
-        """Let a connection in; its place must be left when it waits no longer.
+        """Let a connection in; its slot must be left when it waits no longer.
 
         A source that has no host, such as a UNIX socket, counts only among all.
 
         Args:
             address: where it comes from.
-            drop: called once if it has to make room for another; it has left its place then.
+            drop: called once if it has to make room for another; it has left its slot then.
 
         Raises:
             Refusal: too many wait already.
@@ -73,17 +73,17 @@ class PendingConnections:
         of_source = len(self._by_source.get(source, ()))
         if source and of_source >= self._most_each:
             raise TooManyPending(of_source, "max_waiting_each")
-        place = Slot(self, source, network_of(address), drop)
-        self._add(place)
+        slot = Slot(self, source, network_of(address), drop)
+        self._add(slot)
         if self._waiting > self._most:
             refusal = TooManyPending(self._waiting - 1, "max_waiting")
             victim = self._victim()
             victim.leave()
-            if victim is place:
+            if victim is slot:
                 raise refusal
             if victim.drop is not None:
                 victim.drop(refusal)
-        return place
+        return slot
 
     def _victim(self) -> Slot:
         """Return who has to go, of more than may wait."""
@@ -97,7 +97,7 @@ class PendingConnections:
 
     def _fullest(self) -> list[str]:
         """Return the sources with the most, of the networks with the most."""
-        sized = [(len(places), source) for source, places in self._by_source.items() if source]
+        sized = [(len(slots), source) for source, slots in self._by_source.items() if source]
         most, _ = max(sized)
         fullest = [source for size, source in sized if size == most]
         if len(fullest) == 1:
@@ -109,20 +109,20 @@ class PendingConnections:
     def _any_of(self, among: list[T]) -> T:
         return among[min(int(self._dice() * len(among)), len(among) - 1)]
 
-    def _add(self, place: Slot) -> None:
+    def _add(self, slot: Slot) -> None:
         self._waiting += 1
-        self._by_source.setdefault(place.source, {})[place] = None
-        self._by_network[place.network] += 1
+        self._by_source.setdefault(slot.source, {})[slot] = None
+        self._by_network[slot.network] += 1
 
-    def _remove(self, place: Slot) -> None:
+    def _remove(self, slot: Slot) -> None:
         self._waiting -= 1
-        places = self._by_source[place.source]
-        del places[place]
-        if not places:
-            del self._by_source[place.source]
-        self._by_network[place.network] -= 1
-        if not self._by_network[place.network]:
-            del self._by_network[place.network]
+        slots = self._by_source[slot.source]
+        del slots[slot]
+        if not slots:
+            del self._by_source[slot.source]
+        self._by_network[slot.network] -= 1
+        if not self._by_network[slot.network]:
+            del self._by_network[slot.network]
 
 
 class Slot:
@@ -133,16 +133,16 @@ class Slot:
         drop: called when it has to make room for another.
     """
 
-    __slots__ = ("_lobby", "drop", "network", "source")
+    __slots__ = ("_pending", "drop", "network", "source")
 
     def __init__(
         self,
-        lobby: PendingConnections,
+        pending: PendingConnections,
         source: str,
         network: str,
         drop: Callable[[TooManyPending], object] | None,
     ):
-        self._lobby: PendingConnections | None = lobby
+        self._pending: PendingConnections | None = pending
         self.source = source
         self.network = network
         self.drop = drop
@@ -153,6 +153,6 @@ class Slot:
         Args:
             result: of no matter, so that this can be the callback of a Deferred.
         """
-        lobby, self._lobby = self._lobby, None
-        if lobby is not None:
-            lobby._remove(self)
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            pending._remove(self)

@@ -84,9 +84,9 @@ def root_of(target: Any) -> Any:
 
 
 # All calls of a login, and which of their arguments is the mind.
-_MINDS: dict[str, int | None] = {"mechanisms": None}
+_MIND_ARGUMENTS: dict[str, int | None] = {"mechanisms": None}
 for _mechanism in MECHANISMS:
-    _MINDS.update(_mechanism.minds)
+    _MIND_ARGUMENTS.update(_mechanism.mind_arguments)
 
 
 class LoginRoot(Referenceable):
@@ -101,7 +101,7 @@ class LoginRoot(Referenceable):
         audit: the log of logins.
 
     Attributes:
-        visit: identifies the connection to the throttle.
+        connection_key: identifies the connection to the throttle.
     """
 
     def __init__(self, portal: Portal, broker: Broker, throttle: LoginThrottle, audit: Audit):
@@ -109,11 +109,11 @@ class LoginRoot(Referenceable):
         self.broker = broker
         self.throttle = throttle
         self.audit = audit
-        self.visit = object()
+        self.connection_key = object()
         self._has_text_names = broker.policy.text_user_names
         self._logins = ActiveLogins(broker)
         self._on_accepted: list[Callable[[], object]] = [broker.session.open_gate]
-        broker.session.shut_gate(_MINDS)
+        broker.session.shut_gate(_MIND_ARGUMENTS)
         broker.session.name_logins(self.remote_mechanisms)
 
     def remote_mechanisms(self) -> list[str]:
@@ -122,29 +122,27 @@ class LoginRoot(Referenceable):
 
     def remote_loginCertificate(self, mind: Any) -> Deferred[Any]:
         """Log in by the TLS certificate of this connection, and return the avatar."""
-        return self._attempt(certificate.CERTIFICATE, certificate.serve, mind)
+        return self._log_in(certificate.CERTIFICATE, certificate.serve, mind)
 
     def remote_loginScram(self, name: Any, client_first: Any) -> Deferred[Any]:
         """Begin SCRAM: return the server's message, and the object that takes the client's next."""
-        return self._attempt(scram.PLAIN, scram.serve, name, client_first)
+        return self._log_in(scram.SCRAM_SHA_256, scram.serve, name, client_first)
 
     def remote_loginToken(self, token: Any, mind: Any) -> Deferred[Any]:
         """Log in with a token, and return the avatar."""
-        return self._attempt(token_login.TOKEN, token_login.serve, token, mind)
+        return self._log_in(token_login.TOKEN, token_login.serve, token, mind)
 
     def remote_loginPassword(self, username: Any, password: Any, mind: Any) -> Deferred[Any]:
         """Log in with a password, and return the avatar."""
-        return self._attempt(
-            password_login.PASSWORD, password_login.serve, username, password, mind
-        )
+        return self._log_in(password_login.PASSWORD, password_login.serve, username, password, mind)
 
     def remote_login(self, username: Any) -> Deferred[tuple[bytes, Challenger]]:
         """Begin PB's challenge login: return a challenge, and the object that takes the answer."""
-        return self._attempt(challenge.CHALLENGE, challenge.serve, username)
+        return self._log_in(challenge.CHALLENGE, challenge.serve, username)
 
     def remote_loginAnonymous(self, mind: Any) -> Deferred[Any]:
         """Log in as nobody in particular, and return the avatar."""
-        return self._attempt(anonymous.ANONYMOUS, anonymous.serve, mind)
+        return self._log_in(anonymous.ANONYMOUS, anonymous.serve, mind)
 
     def when_accepted(self, callback: Callable[[], object]) -> None:
         """Have ``callback()`` called once a checker has accepted the peer's credentials."""
@@ -158,13 +156,11 @@ class LoginRoot(Referenceable):
         route = answered_only(super().route())
         return route._replace(missing=_not_logged_in, principal=new_principal(self.broker))
 
-    def _attempt(
-        self, mechanism: Mechanism, serve: Callable[..., Any], *args: Any
-    ) -> Deferred[Any]:
+    def _log_in(self, mechanism: Mechanism, serve: Callable[..., Any], *args: Any) -> Deferred[Any]:
         attempt = LoginContext(self, mechanism.name)
         return attempt.step(serve, attempt, *args)
 
-    # What an attempt works with: `broker.attempt.Entry`.
+    # What an attempt works with: `broker.login.context.LoginServer`.
 
     def checker_for(self, kind: Any) -> Any:
         """Return the portal's checker for credentials of this interface, or None."""
@@ -222,7 +218,7 @@ class LoginRoot(Referenceable):
         is_jellyable = has_jelly_hook(avatar)
         sent = avatar if is_jellyable else AsReferenceable(avatar, "perspective")
         end = self._logins.add(entrance.occupant, sent, logout, visitor)
-        self.broker.expectations.met("login")
+        self.broker.setup_timeouts.done("login")
         visitor.accepted(entrance.occupant)
         return OnBehalf(visitor.principal, sent, end)
 

@@ -107,7 +107,7 @@ def test_twenty_addresses_fill_the_lobby(policy: Any, caplog: pytest.LogCaptureF
             asyncio.create_task(come_again(f"127.0.0.{2 + number % 20}", port, opened))
             for number in range(320)
         ]
-        while server._reception.waiting < 256:
+        while server._acceptor.waiting < 256:
             await asyncio.sleep(0)
         alice = cred.UsernamePassword("alice", "secret")
         logins = 0
@@ -115,7 +115,7 @@ def test_twenty_addresses_fill_the_lobby(policy: Any, caplog: pytest.LogCaptureF
             async with broker.connect(server.addresses[0], alice, timeout=30) as connection:
                 assert not connection.is_closed
             logins += 1
-        assert server._reception.waiting <= 256
+        assert server._acceptor.waiting <= 256
         for each in flood:
             each.cancel()
         await asyncio.gather(*flood, return_exceptions=True)

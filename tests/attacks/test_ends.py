@@ -269,4 +269,4 @@ def test_the_published_factory_has_a_budget() -> None:
     assert not any(t.is_paused for _, t in ends if not t.is_aborted)
     for end, _ in ends:
         end.connectionLost(Failure(ConnectionDone()))
-    assert factory._reception._budget.total == 0
+    assert factory._acceptor._budget.total == 0

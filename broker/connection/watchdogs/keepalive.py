@@ -43,9 +43,9 @@ class Keepalive:
     Args:
         scheduler: the clock.
         silence: seconds without a byte after which the peer is asked.
-        patience: seconds that it then has.
+        answer_time: seconds that it then has.
         ask: asks; any byte is an answer.
-        give_up: called with PBConnectionLost and the name of the limit.
+        on_timeout: called with PBConnectionLost and the name of the limit.
         forget: called every ``silence`` seconds or later, though not as late as twice that: what
             is counted over such a time begins anew.
         watched: the connection.
@@ -56,13 +56,13 @@ class Keepalive:
     """
 
     __slots__ = (
+        "_answer_time",
         "_ask",
         "_forget",
         "_forgot",
-        "_give_up",
         "_last_asked",
         "_last_told",
-        "_patience",
+        "_on_timeout",
         "_scheduler",
         "_silence",
         "_taken",
@@ -76,17 +76,17 @@ class Keepalive:
         self,
         scheduler: Scheduler,
         silence: float,
-        patience: float,
+        answer_time: float,
         ask: Callable[[], object],
-        give_up: Callable[[Exception, str], object],
+        on_timeout: Callable[[Exception, str], object],
         forget: Callable[[], object],
         watched: Watched,
     ):
         self._scheduler = scheduler
         self._silence = silence
-        self._patience = patience
+        self._answer_time = answer_time
         self._ask = ask
-        self._give_up = give_up
+        self._on_timeout = on_timeout
         self._forget = forget
         self.now = scheduler.now
         self._watched = watched
@@ -113,9 +113,9 @@ class Keepalive:
             # Much was unsent at both looks, and the peer has taken some of it.
             self.last_heard = now
         silent = now - self.last_heard
-        whole = self._silence + self._patience
+        whole = self._silence + self._answer_time
         if silent >= whole:
-            self._give_up(PBConnectionLost(f"no data from peer for {whole:g} s"), "ping_timeout")
+            self._on_timeout(PBConnectionLost(f"no data from peer for {whole:g} s"), "ping_timeout")
             return
         if now - self._forgot >= self._silence:
             self._forgot = now

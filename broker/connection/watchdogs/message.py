@@ -26,14 +26,14 @@ class MessageTimeout:
         scheduler: the clock.
         policy: the time and the rate.
         session: whose messages they are.
-        give_up: called with PBConnectionLost and the name of the limit.
+        on_timeout: called with PBConnectionLost and the name of the limit.
         is_reading: returns whether what the peer sends is read.
     """
 
     __slots__ = (
         "_begun_at",
-        "_give_up",
         "_is_reading",
+        "_on_timeout",
         "_policy",
         "_scheduler",
         "_session",
@@ -46,13 +46,13 @@ class MessageTimeout:
         scheduler: Scheduler,
         policy: Policy,
         session: Session,
-        give_up: Callable[[Exception, str], object],
+        on_timeout: Callable[[Exception, str], object],
         is_reading: Callable[[], bool],
     ):
         self._scheduler = scheduler
         self._policy = policy
         self._session = session
-        self._give_up = give_up
+        self._on_timeout = on_timeout
         self._is_reading = is_reading
         self._timer: Cancellable | None = None
         self._since = 0.0
@@ -91,6 +91,6 @@ class MessageTimeout:
         took, most = now - self._since, policy.partial_timeout
         if took >= most and pending < took * policy.partial_rate:
             text = f"message not completed in {most:g} s"
-            self._give_up(PBConnectionLost(text), "partial_timeout")
+            self._on_timeout(PBConnectionLost(text), "partial_timeout")
             return
         self._timer = self._scheduler.later(max(most - took, _PERIOD), self._look)

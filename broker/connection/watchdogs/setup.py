@@ -19,14 +19,14 @@ class SetupTimeouts:
     Time in which nothing is read does not count.
 
     Args:
-        give_up: called with PBConnectionLost, whose text is what was expected, and the name of the
+        on_timeout: called with PBConnectionLost, whose text is what was expected, and the name of the
             limit: what was expected, and ``_timeout``. An attribute, too.
     """
 
-    __slots__ = ("_allowed", "_is_reading", "_noted", "_scheduler", "_timers", "give_up")
+    __slots__ = ("_allowed", "_is_reading", "_noted", "_scheduler", "_timers", "on_timeout")
 
-    def __init__(self, give_up: Callable[[Exception, str], object]):
-        self.give_up = give_up
+    def __init__(self, on_timeout: Callable[[Exception, str], object]):
+        self.on_timeout = on_timeout
         self._scheduler: Scheduler | None = None
         self._is_reading: Callable[[], bool] = _always
         self._noted: list[tuple[str, float, str]] = []
@@ -44,8 +44,8 @@ class SetupTimeouts:
         self._scheduler = scheduler
         self._is_reading = is_reading
         noted, self._noted = self._noted, []
-        for expectation in noted:
-            self.add(*expectation)
+        for noted_timeout in noted:
+            self.add(*noted_timeout)
 
     def add(self, name: str, seconds: float, text: str) -> None:
         """Give up with ``text`` unless ``met(name)`` comes in time, once there is a clock."""
@@ -54,7 +54,7 @@ class SetupTimeouts:
             return
         self._wait(seconds, name, text, self._scheduler.now() + seconds - self._allowed)
 
-    def met(self, name: str) -> None:
+    def done(self, name: str) -> None:
         """What was expected has come, or does not matter any more."""
         timer = self._timers.pop(name, None)
         if timer is not None:
@@ -68,7 +68,7 @@ class SetupTimeouts:
         """Expect nothing more."""
         self._noted.clear()
         for name in list(self._timers):
-            self.met(name)
+            self.done(name)
 
     def _wait(self, seconds: float, name: str, text: str, ends: float) -> None:
         if self._scheduler is not None:
@@ -85,7 +85,7 @@ class SetupTimeouts:
             self._wait(left, name, text, ends)
         else:
             del self._timers[name]
-            self.give_up(PBConnectionLost(text), f"{name}_timeout")
+            self.on_timeout(PBConnectionLost(text), f"{name}_timeout")
 
 
 # A timer may go off so much before its time.

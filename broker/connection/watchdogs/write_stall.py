@@ -28,13 +28,13 @@ class WriteStallWatchdog:
         policy: the marks and times.
         unsent: returns the bytes that wait.
         stats: tells the bytes that were written so far, those that wait included.
-        give_up: called with PBConnectionLost and the name of the limit.
+        on_timeout: called with PBConnectionLost and the name of the limit.
     """
 
     __slots__ = (
-        "_give_up",
         "_last_below",
         "_last_progress",
+        "_on_timeout",
         "_policy",
         "_scheduler",
         "_stats",
@@ -49,13 +49,13 @@ class WriteStallWatchdog:
         policy: Policy,
         unsent: Callable[[], int],
         stats: Stats,
-        give_up: Callable[[Exception, str], object],
+        on_timeout: Callable[[Exception, str], object],
     ):
         self._scheduler = scheduler
         self._policy = policy
         self._unsent = unsent
         self._stats = stats
-        self._give_up = give_up
+        self._on_timeout = on_timeout
         self._timer: Any = None
         self._taken = 0
         self._last_progress = self._last_below = 0.0
@@ -87,6 +87,8 @@ class WriteStallWatchdog:
             unsent > policy.max_unsent and (idle >= 0.9 * _PERIOD or above >= policy.stall_timeout)
         ):
             limit = "max_unsent" if unsent > policy.max_unsent else "stall_timeout"
-            self._give_up(PBConnectionLost(f"peer is not reading ({unsent} bytes unsent)"), limit)
+            self._on_timeout(
+                PBConnectionLost(f"peer is not reading ({unsent} bytes unsent)"), limit
+            )
             return
         self._timer = self._scheduler.later(_PERIOD, self._look)

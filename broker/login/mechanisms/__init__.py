@@ -13,15 +13,15 @@ from broker.login.mechanisms.certificate import CERTIFICATE
 from broker.login.mechanisms.challenge import CHALLENGE
 from broker.login.mechanisms.mechanism import Mechanism
 from broker.login.mechanisms.password import PASSWORD
-from broker.login.mechanisms.scram import PLAIN, PLUS
+from broker.login.mechanisms.scram import SCRAM_SHA_256, SCRAM_SHA_256_PLUS
 from broker.login.mechanisms.token import TOKEN
 
 __all__ = ["MECHANISMS"]
 
 MECHANISMS: Final[tuple[Mechanism, ...]] = (
     CERTIFICATE,
-    PLUS,
-    PLAIN,
+    SCRAM_SHA_256_PLUS,
+    SCRAM_SHA_256,
     TOKEN,
     PASSWORD,
     CHALLENGE,

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from broker.connection.broker import Broker
 from broker.defer import Deferred
 from broker.flavors.reference import RemoteReference
-from broker.login.mechanisms.mechanism import Connected, Door, Mechanism, no_login
+from broker.login.mechanisms.mechanism import Mechanism, MechanismContext, OfferContext, no_login
 from cred.credentials import Anonymous, IAnonymous
 from cred.error import UnhandledCredentials
 
@@ -18,14 +18,14 @@ class AnonymousLogin(Mechanism):
     """``loginAnonymous(mind)`` returns the avatar; published."""
 
     name = "anonymous"
-    wants = "no name"
-    minds: ClassVar[dict[str, int | None]] = {"loginAnonymous": 0}
+    asks_for = "no name"
+    mind_arguments: ClassVar[dict[str, int | None]] = {"loginAnonymous": 0}
 
-    def has_checker(self, door: Connected) -> bool:
+    def has_checker(self, context: OfferContext) -> bool:
         """Return whether guests are let in."""
-        return door.checker_for(IAnonymous) is not None
+        return context.checker_for(IAnonymous) is not None
 
-    def fits(self, credentials: Any) -> bool:
+    def accepts(self, credentials: Any) -> bool:
         """Take Anonymous."""
         return bool(IAnonymous.providedBy(credentials))
 
@@ -39,13 +39,13 @@ class AnonymousLogin(Mechanism):
 ANONYMOUS = AnonymousLogin()
 
 
-def serve(door: Door, mind: Any) -> Deferred[Any]:
+def serve(context: MechanismContext, mind: Any) -> Deferred[Any]:
     """Let a guest in, and return a Deferred of the avatar.
 
     Raises:
         UnhandledCredentials: this server takes no guests.
     """
     # Where all errors are shown, the portal says so in its own words, as published.
-    if not ANONYMOUS.has_checker(door) and not door.broker.policy.show_all_errors:
+    if not ANONYMOUS.has_checker(context) and not context.broker.policy.show_all_errors:
         raise UnhandledCredentials("this server takes no guests: log in with a name and a password")
-    return door.admit(Anonymous(), mind, ANONYMOUS.name)
+    return context.admit(Anonymous(), mind, ANONYMOUS.name)

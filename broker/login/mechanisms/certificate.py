@@ -10,7 +10,7 @@ from zope.interface import implementer
 from broker.connection.broker import Broker
 from broker.defer import Deferred
 from broker.flavors.reference import RemoteReference
-from broker.login.mechanisms.mechanism import Connected, Door, Mechanism
+from broker.login.mechanisms.mechanism import Mechanism, MechanismContext, OfferContext
 from cred.credentials import ClientCertificate, IClientCertificate
 
 __all__ = ["CERTIFICATE", "serve"]
@@ -20,23 +20,23 @@ class CertificateLogin(Mechanism):
     """``loginCertificate(mind)`` returns the avatar; all else was said in the TLS handshake."""
 
     name = "certificate"
-    wants = (
+    asks_for = (
         "a client certificate, which takes TLS.client(certificate=…, key=…) and a server that asks"
         " for one"
     )
-    minds: ClassVar[dict[str, int | None]] = {"loginCertificate": 0}
+    mind_arguments: ClassVar[dict[str, int | None]] = {"loginCertificate": 0}
 
-    def closed_because(self, door: Connected) -> str | None:
+    def server_refusal(self, context: OfferContext) -> str | None:
         """Return that this peer has shown none that was verified, if so."""
-        if _chain(door.broker):
+        if _chain(context.broker):
             return None
         return "this connection has shown no client certificate that was verified"
 
-    def has_checker(self, door: Connected) -> bool:
+    def has_checker(self, context: OfferContext) -> bool:
         """Return whether certificates are checked here."""
-        return door.checker_for(IClientCertificate) is not None
+        return context.checker_for(IClientCertificate) is not None
 
-    def fits(self, credentials: Any) -> bool:
+    def accepts(self, credentials: Any) -> bool:
         """Take the wish to be known by it."""
         return isinstance(credentials, ClientCertificate)
 
@@ -64,14 +64,14 @@ class VerifiedCertificate:
         self.chain = chain
 
 
-def serve(door: Door, mind: Any) -> Deferred[Any]:
+def serve(context: MechanismContext, mind: Any) -> Deferred[Any]:
     """Log in with the connection's client certificate, and return a Deferred of the avatar.
 
     Raises:
         LoginFailed: there is none that was verified, or certificates are not taken here.
     """
-    CERTIFICATE.require(door)
-    return door.admit(VerifiedCertificate(_chain(door.broker)), mind, CERTIFICATE.name)
+    CERTIFICATE.require(context)
+    return context.admit(VerifiedCertificate(_chain(context.broker)), mind, CERTIFICATE.name)
 
 
 def _chain(broker: Broker) -> tuple[x509.Certificate, ...]:

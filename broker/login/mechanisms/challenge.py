@@ -16,9 +16,9 @@ from broker.defer import Deferred
 from broker.flavors.reference import RemoteReference
 from broker.flavors.referenceable import Referenceable
 from broker.login.mechanisms.mechanism import (
-    Connected,
-    Door,
     Mechanism,
+    MechanismContext,
+    OfferContext,
     answered_only,
     has_password,
     no_login,
@@ -48,32 +48,32 @@ class ChallengeLogin(Mechanism):
     """``login(username)`` returns a challenge, and an object that takes the answer."""
 
     name = "challenge"
-    wants = "a password"
-    minds: ClassVar[dict[str, int | None]] = {"login": None, "respond": 1}
+    asks_for = "a password"
+    mind_arguments: ClassVar[dict[str, int | None]] = {"login": None, "respond": 1}
 
-    def closed_because(self, door: Connected) -> str | None:
+    def server_refusal(self, context: OfferContext) -> str | None:
         """Return that the policy does not allow it on this connection, if so."""
-        if _is_allowed(door.broker):
+        if _is_allowed(context.broker):
             return None
         return (
             "this server does not accept the old challenge login; it would have to be served"
             " with Policy(challenge_login=True), over TLS or the loopback"
         )
 
-    def closed_error(self, reason: str) -> cred_error.LoginFailed:
+    def refusal_error(self, reason: str) -> cred_error.LoginFailed:
         """Return the error that a Twisted client knows."""
         return cred_error.UnauthorizedLogin(reason)
 
-    def has_checker(self, door: Connected) -> bool:
+    def has_checker(self, context: OfferContext) -> bool:
         """Return whether some checker knows the passwords in clear, or their MD5 digests."""
         kinds = (IUsernameHashedPassword, IUsernameMD5Password)
-        return any(door.checker_for(kind) is not None for kind in kinds)
+        return any(context.checker_for(kind) is not None for kind in kinds)
 
-    def fits(self, credentials: Any) -> bool:
+    def accepts(self, credentials: Any) -> bool:
         """Take a user name and a password."""
         return has_password(credentials)
 
-    def obstacle(self, broker: Broker, credentials: Any) -> str | None:
+    def client_refusal(self, broker: Broker, credentials: Any) -> str | None:
         """Return that this side's policy does not allow it, or not on this connection, if so."""
         if not broker.policy.challenge_login:
             return (
@@ -93,9 +93,9 @@ class ChallengeLogin(Mechanism):
         """
 
         def challenged(offer: Any) -> Any:
-            obstacle = self.obstacle(broker, credentials)
-            if obstacle is not None:
-                raise cred_error.LoginFailed(obstacle)
+            refusal = self.client_refusal(broker, credentials)
+            if refusal is not None:
+                raise cred_error.LoginFailed(refusal)
             token, challenger = pair_of(offer, "challenge", RemoteReference)
             return challenger.callRemote("respond", respond(token, credentials.password), mind)
 
@@ -106,15 +106,15 @@ class ChallengeLogin(Mechanism):
 CHALLENGE = ChallengeLogin()
 
 
-def serve(door: Door, username: Any) -> tuple[bytes, Challenger]:
+def serve(context: MechanismContext, username: Any) -> tuple[bytes, Challenger]:
     """Return a challenge, and the object that takes the answer.
 
     Raises:
         UnauthorizedLogin: this server does not take that login.
     """
-    CHALLENGE.require(door)
+    CHALLENGE.require(context)
     token = challenge()
-    return token, Challenger(door, door.name_of(username), token)
+    return token, Challenger(context, context.name_of(username), token)
 
 
 def _is_allowed(broker: Broker) -> bool:
@@ -130,23 +130,23 @@ class Challenger(Referenceable):
         username: as the peer gave it.
     """
 
-    def __init__(self, door: Door, username: Text, token: bytes):
+    def __init__(self, context: MechanismContext, username: Text, token: bytes):
         self.username = username
-        self._door = door
+        self._context = context
         self._token: bytes | None = token
         self._answered = b""
         self._response: Any = None
 
     def remote_respond(self, response: Any, mind: Any) -> Deferred[Any]:
         """Take the answer, and return the avatar; a second answer is refused."""
-        return self._door.step(self._respond, response, mind)
+        return self._context.step(self._respond, response, mind)
 
     def _respond(self, response: Any, mind: Any) -> Deferred[Any]:
         if self._token is None:
             raise cred_error.LoginFailed("this challenge has been answered; ask for a new one")
         self._answered, self._token = self._token, None
         self._response = response
-        return self._door.admit(self, mind, CHALLENGE.name)
+        return self._context.admit(self, mind, CHALLENGE.name)
 
     def route(self) -> Route:
         """Return how calls are made."""

@@ -1,7 +1,7 @@
 """What every way to log in has: a name, when it is open, and what the client does.
 
 The server's part is a function ``serve`` of each module here, called by the login method of that
-name; it has a `Door` for the rest.
+name; it has a `MechanismContext` for the rest.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from cred.credentials import Scram
 from cred.octets import Text, as_given, to_octets
 
 __all__ = [
-    "Connected",
-    "Door",
     "Mechanism",
+    "MechanismContext",
+    "OfferContext",
     "answered_only",
     "has_password",
     "no_login",
@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 
-class Door(Protocol):
+class MechanismContext(Protocol):
     """What the server's part of a mechanism works with: one attempt to log in.
 
     Attributes:
@@ -68,8 +68,8 @@ class Door(Protocol):
         """Go on with the attempt in a later call; return a Deferred of what that returns."""
 
 
-class Connected(Protocol):
-    """What tells whether a mechanism is open: `Door` before an attempt.
+class OfferContext(Protocol):
+    """What tells whether a mechanism is open: `MechanismContext` before an attempt.
 
     Attributes:
         broker: the connection.
@@ -86,53 +86,53 @@ class Mechanism:
 
     Attributes:
         name: what the offer of a server calls it: ASCII, without spaces.
-        wants: what a client gives for it, in words.
-        minds: the calls that it is made of, and which of their arguments is the mind, if any.
+        asks_for: what a client gives for it, in words.
+        mind_arguments: the calls that it is made of, and which of their arguments is the mind, if any.
         is_for_private: it shows a secret, and is used only where nobody can listen in.
     """
 
     name: str
-    wants: str
-    minds: ClassVar[dict[str, int | None]]
+    asks_for: str
+    mind_arguments: ClassVar[dict[str, int | None]]
     is_for_private = False
 
-    def is_offered(self, door: Connected) -> bool:
+    def is_offered(self, context: OfferContext) -> bool:
         """Return whether this server takes it from this peer, now."""
-        return self.closed_because(door) is None and self.has_checker(door)
+        return self.server_refusal(context) is None and self.has_checker(context)
 
-    def closed_because(self, door: Connected) -> str | None:
+    def server_refusal(self, context: OfferContext) -> str | None:
         """Return why this connection is none on which it is taken, or None."""
-        if self.is_for_private and not is_private(door.broker.transport):
-            return f"{self.wants} is taken over TLS or the loopback only"
+        if self.is_for_private and not is_private(context.broker.transport):
+            return f"{self.asks_for} is taken over TLS or the loopback only"
         return None
 
-    def closed_error(self, reason: str) -> cred_error.LoginFailed:
+    def refusal_error(self, reason: str) -> cred_error.LoginFailed:
         """Return the error of a login where the mechanism is not taken."""
         return cred_error.LoginFailed(reason)
 
-    def require(self, door: Door) -> None:
+    def require(self, context: MechanismContext) -> None:
         """Begin, where it is taken on this connection: from now on, what is wrong counts.
 
         Raises:
             LoginFailed: it is not taken.
         """
-        reason = self.closed_because(door)
+        reason = self.server_refusal(context)
         if reason is not None:
-            raise self.closed_error(reason)
-        door.is_guess = True
+            raise self.refusal_error(reason)
+        context.is_guess = True
 
-    def has_checker(self, door: Connected) -> bool:
+    def has_checker(self, context: OfferContext) -> bool:
         """Return whether the portal has a checker for its credentials."""
         raise NotImplementedError
 
-    def fits(self, credentials: Any) -> bool:
+    def accepts(self, credentials: Any) -> bool:
         """Return whether a client's credentials are of the kind that it takes."""
         raise NotImplementedError
 
-    def obstacle(self, broker: Broker, credentials: Any) -> str | None:
+    def client_refusal(self, broker: Broker, credentials: Any) -> str | None:
         """Return why a client cannot use it on this connection, or None."""
         if self.is_for_private and not is_private(broker.transport):
-            return f"{self.wants} is sent over TLS or the loopback only: use pbs://"
+            return f"{self.asks_for} is sent over TLS or the loopback only: use pbs://"
         return None
 
     def log_in(

@@ -7,7 +7,13 @@ from typing import Any, ClassVar
 from broker.connection.broker import Broker
 from broker.defer import Deferred
 from broker.flavors.reference import RemoteReference
-from broker.login.mechanisms.mechanism import Connected, Door, Mechanism, has_password, sent
+from broker.login.mechanisms.mechanism import (
+    Mechanism,
+    MechanismContext,
+    OfferContext,
+    has_password,
+    sent,
+)
 from cred import error as cred_error
 from cred.credentials import IUsernamePassword, UsernamePassword
 from cred.octets import Text, as_given, to_octets
@@ -20,15 +26,15 @@ class Password(Mechanism):
     """``loginPassword(username, password, mind)`` returns the avatar."""
 
     name = "password"
-    wants = "a password"
-    minds: ClassVar[dict[str, int | None]] = {"loginPassword": 2}
+    asks_for = "a password"
+    mind_arguments: ClassVar[dict[str, int | None]] = {"loginPassword": 2}
     is_for_private = True
 
-    def has_checker(self, door: Connected) -> bool:
+    def has_checker(self, context: OfferContext) -> bool:
         """Return whether passwords are checked here."""
-        return door.checker_for(IUsernamePassword) is not None
+        return context.checker_for(IUsernamePassword) is not None
 
-    def fits(self, credentials: Any) -> bool:
+    def accepts(self, credentials: Any) -> bool:
         """Take whatever has a user name and a password, and may show it."""
         return has_password(credentials)
 
@@ -43,20 +49,20 @@ class Password(Mechanism):
 PASSWORD = Password()
 
 
-def serve(door: Door, username: Any, password: Any, mind: Any) -> Deferred[Any]:
+def serve(context: MechanismContext, username: Any, password: Any, mind: Any) -> Deferred[Any]:
     """Log in with a password, and return a Deferred of the avatar.
 
     Raises:
         UnauthorizedLogin: the user name or password is none, or too long.
         LoginFailed: passwords are not taken here.
     """
-    PASSWORD.require(door)
+    PASSWORD.require(context)
     # First, so that a password that is none counts for the account.
-    name = door.name_of(username)
-    return door.admit(UsernamePassword(name, _secret_of(door, password)), mind, PASSWORD.name)
+    name = context.name_of(username)
+    return context.admit(UsernamePassword(name, _secret_of(context, password)), mind, PASSWORD.name)
 
 
-def _secret_of(door: Door, password: Any) -> Text:
+def _secret_of(context: MechanismContext, password: Any) -> Text:
     """Return a password of the peer's as the policy gives it to checkers.
 
     Raises:
@@ -68,4 +74,4 @@ def _secret_of(door: Door, password: Any) -> Text:
         octets = None
     if octets is None or len(octets) > LONGEST_PASSWORD:
         raise cred_error.wrong_login("no possible password")
-    return octets if door.broker.policy.text_user_names else as_given(password)
+    return octets if context.broker.policy.text_user_names else as_given(password)

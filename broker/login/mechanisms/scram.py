@@ -1,4 +1,4 @@
-"""SCRAM-SHA-256 and -PLUS: the messages of `cred.scram`, carried by two calls.
+"""SCRAM-SHA-256 and -SCRAM_SHA_256_PLUS: the messages of `cred.scram`, carried by two calls.
 
 ``loginScram(name, client_first)`` returns the server's first message and an object; its
 ``finish(client_final, mind)`` returns the server's last message and the avatar. Each such object
@@ -20,9 +20,9 @@ from broker.defer import Deferred, maybeDeferred
 from broker.flavors.reference import RemoteReference
 from broker.flavors.referenceable import Referenceable
 from broker.login.mechanisms.mechanism import (
-    Connected,
-    Door,
     Mechanism,
+    MechanismContext,
+    OfferContext,
     answered_only,
     has_password,
     pair_of,
@@ -34,36 +34,36 @@ from cred.octets import Text
 from cred.scram import SCRAM, SCRAM_PLUS, ScramClient, ScramServer
 from cred.scram_verifier import ScramVerifier
 
-__all__ = ["PLAIN", "PLUS", "ScramExchange", "serve"]
+__all__ = ["SCRAM_SHA_256", "SCRAM_SHA_256_PLUS", "ScramExchange", "serve"]
 
 
 class ScramLogin(Mechanism):
     """One of the two."""
 
-    wants = "a user name and password"
-    minds: ClassVar[dict[str, int | None]] = {"loginScram": None, "finish": 1}
+    asks_for = "a user name and password"
+    mind_arguments: ClassVar[dict[str, int | None]] = {"loginScram": None, "finish": 1}
 
     def __init__(self, name: str):
         self.name = name
         self._is_bound = name == SCRAM_PLUS
 
-    def closed_because(self, door: Connected) -> str | None:
+    def server_refusal(self, context: OfferContext) -> str | None:
         """Return that there is nothing to bind to, where it is to be bound."""
-        if self._is_bound and _binding(door.broker) is None:
+        if self._is_bound and _binding(context.broker) is None:
             return f"{self.name} is for connections through TLS 1.3"
         return None
 
-    def has_checker(self, door: Connected) -> bool:
+    def has_checker(self, context: OfferContext) -> bool:
         """Return whether a store with SCRAM verifiers is here."""
-        return door.checker_for(IScramProof) is not None
+        return context.checker_for(IScramProof) is not None
 
-    def fits(self, credentials: Any) -> bool:
+    def accepts(self, credentials: Any) -> bool:
         """Take a user name and a password."""
         if isinstance(credentials, Scram):
             return self._is_bound or not credentials.bound
         return has_password(credentials)
 
-    def obstacle(self, broker: Broker, credentials: Any) -> str | None:
+    def client_refusal(self, broker: Broker, credentials: Any) -> str | None:
         """Return that there is nothing to bind to, where it is to be bound."""
         if self._is_bound and _binding(broker) is None:
             return f"{self.name} needs TLS 1.3 at this end: use pbs://"
@@ -94,12 +94,14 @@ class ScramLogin(Mechanism):
         return root.callRemote("loginScram", self.name, client.first()).addCallback(begun)
 
 
-PLUS = ScramLogin(SCRAM_PLUS)
-PLAIN = ScramLogin(SCRAM)
-_BY_NAME = {mechanism.name: mechanism for mechanism in (PLUS, PLAIN)}
+SCRAM_SHA_256_PLUS = ScramLogin(SCRAM_PLUS)
+SCRAM_SHA_256 = ScramLogin(SCRAM)
+_BY_NAME = {mechanism.name: mechanism for mechanism in (SCRAM_SHA_256_PLUS, SCRAM_SHA_256)}
 
 
-def serve(door: Door, name: Any, client_first: Any) -> Deferred[tuple[bytes, ScramExchange]]:
+def serve(
+    context: MechanismContext, name: Any, client_first: Any
+) -> Deferred[tuple[bytes, ScramExchange]]:
     """Begin an exchange; return a Deferred of the server's first message, and who takes the next.
 
     Raises:
@@ -110,18 +112,18 @@ def serve(door: Door, name: Any, client_first: Any) -> Deferred[tuple[bytes, Scr
     mechanism = _BY_NAME.get(text) if isinstance(text, str) else None
     if mechanism is None:
         raise cred_error.LoginFailed(f"SCRAM is done here with {SCRAM} or {SCRAM_PLUS}")
-    door.mechanism = mechanism.name
-    mechanism.require(door)
-    checker = door.checker_for(IScramProof)
+    context.mechanism = mechanism.name
+    mechanism.require(context)
+    checker = context.checker_for(IScramProof)
     if checker is None:
         raise cred_error.UnhandledCredentials("this server keeps no SCRAM verifiers")
-    server = ScramServer(mechanism.name, client_first, binding=_binding(door.broker))
-    username = door.name_of(server.username)
-    found = door.consult(checker.scramVerifier, username)
+    server = ScramServer(mechanism.name, client_first, binding=_binding(context.broker))
+    username = context.name_of(server.username)
+    found = context.consult(checker.scramVerifier, username)
     return found.addCallback(
         lambda verifier: (
             server.first(verifier),
-            ScramExchange(door, server, username, mechanism.name),
+            ScramExchange(context, server, username, mechanism.name),
         )
     )
 
@@ -143,15 +145,17 @@ class ScramProof:
 class ScramExchange(Referenceable):
     """One exchange at the server, from its first message on: takes one answer."""
 
-    def __init__(self, door: Door, server: ScramServer, username: Text, mechanism: str):
-        self._door = door
+    def __init__(
+        self, context: MechanismContext, server: ScramServer, username: Text, mechanism: str
+    ):
+        self._context = context
         self._server: ScramServer | None = server
         self._username = username
         self._mechanism = mechanism
 
     def remote_finish(self, client_final: Any, mind: Any) -> Deferred[OnBehalf]:
         """Check the client's proof; return the server's signature, and the avatar."""
-        return self._door.step(self._finish, client_final, mind)
+        return self._context.step(self._finish, client_final, mind)
 
     def _finish(self, client_final: Any, mind: Any) -> Deferred[OnBehalf]:
         server, self._server = self._server, None
@@ -160,7 +164,7 @@ class ScramExchange(Referenceable):
         verifier = server.verifier
         signature = server.final(client_final)
         proof = ScramProof(self._username, verifier)
-        admitted = self._door.admit(proof, mind, self._mechanism)
+        admitted = self._context.admit(proof, mind, self._mechanism)
         return admitted.addCallback(
             lambda given: OnBehalf(given.principal, (signature, given.value), given.undo)
         )

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from broker.connection.broker import Broker
 from broker.defer import Deferred
 from broker.flavors.reference import RemoteReference
-from broker.login.mechanisms.mechanism import Connected, Door, Mechanism
+from broker.login.mechanisms.mechanism import Mechanism, MechanismContext, OfferContext
 from cred import error as cred_error
 from cred.credentials import IBearerToken, Token
 from cred.tokens import LONGEST_TOKEN
@@ -19,15 +19,15 @@ class TokenLogin(Mechanism):
     """``loginToken(token, mind)`` returns the avatar."""
 
     name = "token"
-    wants = "a token"
-    minds: ClassVar[dict[str, int | None]] = {"loginToken": 1}
+    asks_for = "a token"
+    mind_arguments: ClassVar[dict[str, int | None]] = {"loginToken": 1}
     is_for_private = True
 
-    def has_checker(self, door: Connected) -> bool:
+    def has_checker(self, context: OfferContext) -> bool:
         """Return whether tokens are checked here."""
-        return door.checker_for(IBearerToken) is not None
+        return context.checker_for(IBearerToken) is not None
 
-    def fits(self, credentials: Any) -> bool:
+    def accepts(self, credentials: Any) -> bool:
         """Take a token."""
         return bool(IBearerToken.providedBy(credentials))
 
@@ -41,17 +41,17 @@ class TokenLogin(Mechanism):
 TOKEN = TokenLogin()
 
 
-def serve(door: Door, token: Any, mind: Any) -> Deferred[Any]:
+def serve(context: MechanismContext, token: Any, mind: Any) -> Deferred[Any]:
     """Log in with a token, and return a Deferred of the avatar.
 
     Raises:
         LoginFailed: it is none, or too long; or tokens are not taken here.
     """
-    TOKEN.require(door)
+    TOKEN.require(context)
     if isinstance(token, bytes):
         token = token.decode("ascii", "replace")
     if not isinstance(token, str):
         raise cred_error.UnauthorizedLogin(f"a token is text, not {type(token).__name__}")
     if len(token) > LONGEST_TOKEN:
         raise cred_error.UnauthorizedLogin(f"token of {len(token)} bytes, of {LONGEST_TOKEN}")
-    return door.admit(Token(token), mind, TOKEN.name)
+    return context.admit(Token(token), mind, TOKEN.name)

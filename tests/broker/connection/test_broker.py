@@ -174,7 +174,7 @@ def test_timers_end_with_what_they_wait_for() -> None:
     """After the handshake, or the end, no timer is left."""
     pair = BrokerPair(House())
     assert pair.scheduler.waiting == 0
-    pair.client.expectations.add("login", 5, "too late")
+    pair.client.setup_timeouts.add("login", 5, "too late")
     pair.cut()
     assert pair.scheduler.waiting == 0
 

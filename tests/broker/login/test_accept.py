@@ -152,7 +152,7 @@ def test_the_published_factory_has_one() -> None:
     scheduler = ManualScheduler()
     transport = FakeTransport(scheduler, HERE)
     brokers[0].makeConnection(transport)
-    brokers[0].expectations.met("offer")
+    brokers[0].setup_timeouts.done("offer")
     scheduler.advance(PUBLISHED.login_timeout)
     assert transport.is_aborted
     brokers[0].connectionLost(Failure(ConnectionDone()))

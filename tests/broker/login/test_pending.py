@@ -23,7 +23,7 @@ class Crowd:
     """A lobby, and where those come from who have been dropped, in order."""
 
     def __init__(self, dice: Callable[[], float] = lambda: 0.0, **changes: Any):
-        self.lobby = PendingConnections(STRICT.but(**changes), dice)
+        self.pending = PendingConnections(STRICT.but(**changes), dice)
         self.dropped: list[Any] = []
         self.texts: set[str] = set()
 
@@ -35,7 +35,7 @@ class Crowd:
             self.texts.add(str(refusal))
             assert refusal.limit == "max_waiting"
 
-        return self.lobby.enter(address, drop)
+        return self.pending.enter(address, drop)
 
 
 def test_each_source_has_its_share() -> None:
@@ -48,7 +48,7 @@ def test_each_source_has_its_share() -> None:
     crowd.enter(at(2))
     places[0].leave()
     crowd.enter(at(1))
-    assert len(crowd.lobby) == 17
+    assert len(crowd.pending) == 17
     assert crowd.dropped == []
 
 
@@ -57,15 +57,15 @@ def test_all_have_a_limit() -> None:
     crowd = Crowd()
     places = [crowd.enter(at(number << 8)) for number in range(256)]
     places.append(crowd.enter(at(999 << 8, "203.0")))
-    assert len(crowd.lobby) == 256
+    assert len(crowd.pending) == 256
     assert crowd.dropped == [at(0)]
     assert crowd.texts == {"256 connections waiting for login"}
     for place in places:
         place.leave()
         place.leave()
-    assert len(crowd.lobby) == 0
-    assert not crowd.lobby._by_source
-    assert not crowd.lobby._by_network
+    assert len(crowd.pending) == 0
+    assert not crowd.pending._by_source
+    assert not crowd.pending._by_network
 
 
 @pytest.mark.parametrize("dice", [0.0, 0.5, 0.99, 1.0])
@@ -79,7 +79,7 @@ def test_the_source_with_the_most(dice: float) -> None:
     assert crowd.dropped == [at(2)]
     crowd.enter(at(6))
     assert crowd.dropped[1] in (at(1), at(2))
-    assert len(crowd.lobby) == 10
+    assert len(crowd.pending) == 10
 
 
 def test_a_newcomer_of_the_fullest_source() -> None:
@@ -94,7 +94,7 @@ def test_a_newcomer_of_the_fullest_source() -> None:
         unlucky.enter(at(1))
     assert caught.value.limit == "max_waiting"
     assert unlucky.dropped == []
-    assert len(lucky.lobby) == len(unlucky.lobby) == 4
+    assert len(lucky.pending) == len(unlucky.pending) == 4
 
 
 @pytest.mark.parametrize("dice", [0.0, 0.5, 1.0])
@@ -137,7 +137,7 @@ def test_sources_without_a_host(local: Any) -> None:
     crowd = Crowd()
     for _ in range(200):
         crowd.enter(local)
-    assert len(crowd.lobby) == 200
+    assert len(crowd.pending) == 200
 
 
 @pytest.mark.parametrize("dice", [0.0, 1.0])
@@ -155,7 +155,7 @@ def test_they_do_not_starve(local: Any, dice: float) -> None:
         except TooManyPending:
             continue
     assert local not in crowd.dropped
-    assert len(crowd.lobby) == 20
+    assert len(crowd.pending) == 20
 
 
 @pytest.mark.parametrize("dice", [0.0, 1.0])

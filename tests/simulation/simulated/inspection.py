@@ -62,7 +62,7 @@ def leftovers(end: Broker) -> dict[str, Any]:
         "questions": session.waiting,
         "pending Deferreds": len(end.calls._deferreds),
         "messages not handled": session.inbox.waiting,
-        "timers": list(end.expectations._timers),
+        "timers": list(end.setup_timeouts._timers),
         "notifiers": len(end.connects) + len(end.disconnects) + len(end.failures),
     }
 
@@ -72,5 +72,5 @@ def timers_of(end: Broker) -> int:
 
     One asks after its peer; one may look later for a message that has become whole meanwhile.
     """
-    is_watched = end._arrival is not None and end._arrival._timer is not None
+    is_watched = end._message_timeout is not None and end._message_timeout._timer is not None
     return int(end._keepalive is not None) + int(is_watched)

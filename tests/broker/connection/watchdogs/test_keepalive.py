@@ -25,12 +25,12 @@ class Line:
             20.0,
             20.0,
             lambda: self.said.append("are you there?"),
-            self._give_up,
+            self._on_timeout,
             self._forget,
             self,
         )
 
-    def _give_up(self, error: Exception, limit: str) -> None:
+    def _on_timeout(self, error: Exception, limit: str) -> None:
         self.said.append(str(error))
         self.limits.append(limit)
 

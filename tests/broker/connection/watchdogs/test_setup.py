@@ -20,9 +20,9 @@ def given_up() -> list[Any]:
 def test_what_does_not_come(given_up: list[Any]) -> None:
     """After its time, and not before, the connection is given up, with these words."""
     scheduler = ManualScheduler()
-    expectations = SetupTimeouts(lambda error, limit: given_up.append((error, limit)))
-    expectations.begin(scheduler, lambda: True)
-    expectations.add("offer", 10, "no offer in 10 s")
+    timeouts = SetupTimeouts(lambda error, limit: given_up.append((error, limit)))
+    timeouts.begin(scheduler, lambda: True)
+    timeouts.add("offer", 10, "no offer in 10 s")
     scheduler.advance(9)
     assert not given_up
     scheduler.advance(2)
@@ -35,14 +35,14 @@ def test_what_does_not_come(given_up: list[Any]) -> None:
 def test_what_comes(given_up: list[Any]) -> None:
     """What was met has no timer left, nor has what was never expected."""
     scheduler = ManualScheduler()
-    expectations = SetupTimeouts(lambda error, limit: given_up.append((error, limit)))
-    expectations.begin(scheduler, lambda: True)
-    expectations.add("offer", 10, "no offer in 10 s")
-    expectations.add("login", 10, "no login in 10 s")
-    expectations.met("offer")
-    expectations.met("never asked for")
+    timeouts = SetupTimeouts(lambda error, limit: given_up.append((error, limit)))
+    timeouts.begin(scheduler, lambda: True)
+    timeouts.add("offer", 10, "no offer in 10 s")
+    timeouts.add("login", 10, "no login in 10 s")
+    timeouts.done("offer")
+    timeouts.done("never asked for")
     assert scheduler.waiting == 1
-    expectations.clear()
+    timeouts.clear()
     assert scheduler.waiting == 0
     scheduler.advance(100)
     assert not given_up
@@ -51,10 +51,10 @@ def test_what_comes(given_up: list[Any]) -> None:
 def test_from_when_there_is_a_clock(given_up: list[Any]) -> None:
     """What was expected before counts from when the connection begins."""
     scheduler = ManualScheduler()
-    expectations = SetupTimeouts(lambda error, limit: given_up.append((error, limit)))
-    expectations.add("login", 30, "login not completed in 30 s")
+    timeouts = SetupTimeouts(lambda error, limit: given_up.append((error, limit)))
+    timeouts.add("login", 30, "login not completed in 30 s")
     scheduler.advance(100)
-    expectations.begin(scheduler, lambda: True)
+    timeouts.begin(scheduler, lambda: True)
     scheduler.advance(29)
     assert not given_up
     scheduler.advance(2)
@@ -67,18 +67,18 @@ def test_from_when_there_is_a_clock(given_up: list[Any]) -> None:
 def test_what_is_not_read_cannot_come(given_up: list[Any], stops: int, lasts: int) -> None:
     """Time in which nothing is read does not count, whether the timer goes off in it or not."""
     scheduler = ManualScheduler()
-    expectations = SetupTimeouts(lambda error, limit: given_up.append(limit))
+    timeouts = SetupTimeouts(lambda error, limit: given_up.append(limit))
     is_reading = True
-    expectations.begin(scheduler, lambda: is_reading)
-    expectations.add("offer", 10, "no offer in 10 s")
+    timeouts.begin(scheduler, lambda: is_reading)
+    timeouts.add("offer", 10, "no offer in 10 s")
     scheduler.advance(stops)
     is_reading = False
     for _ in range(lasts):
         scheduler.advance(1)
     is_reading = True
-    expectations.allow(lasts)
+    timeouts.allow(lasts)
     # What is expected from now on has its whole time.
-    expectations.add("login", 10, "no login in 10 s")
+    timeouts.add("login", 10, "no login in 10 s")
     scheduler.advance(10 - stops - 0.5)
     assert given_up == []
     scheduler.advance(1)

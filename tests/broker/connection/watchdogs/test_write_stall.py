@@ -26,10 +26,10 @@ class Line:
             STRICT,
             lambda: self.unsent,
             self.stats,
-            self._give_up,
+            self._on_timeout,
         )
 
-    def _give_up(self, error: Exception, limit: str) -> None:
+    def _on_timeout(self, error: Exception, limit: str) -> None:
         self.said.append(str(error))
         self.limits.append(limit)
 
