@@ -1,4 +1,4 @@
-"""The reception: what every server does with a connection, from its arrival to its login."""
+"""Accepts the connections of a server: checks limits, and watches each until its login."""
 
 from __future__ import annotations
 
@@ -22,15 +22,16 @@ logger = logging.getLogger("broker.server")
 
 
 class Acceptor:
-    """Where the connections of one server arrive.
+    """Accepts the connections of one server.
 
     Args:
-        policy: how many may wait for their login, how long, and what all may hold together.
-        limits: counts how often each of these has bitten.
+        policy: how many connections may wait for a login, how long, and how much data all
+            connections together may hold.
+        limits: counts the refusals by each limit.
 
     Attributes:
-        ration: the records of the log about all peers that have not logged in; where there is no
-            login, about all.
+        ration: limits the log records about all peers that have not logged in; about all peers of a
+            server without a login.
     """
 
     def __init__(self, policy: Policy, limits: Counter[str]):
@@ -43,18 +44,18 @@ class Acceptor:
 
     @property
     def waiting(self) -> int:
-        """The connections that have not logged in, where there is a login."""
+        """The number of connections that have not logged in, of a server with a login."""
         return len(self._pending)
 
     def receive(self, broker: Broker, root: Any, address: Any) -> bool:
-        """Name the root to a new connection; return False, and log, where it cannot be let in.
+        """Give a new connection its root; return False, and log, if it is refused.
 
-        Where too many wait for a login, one of those may be closed for the new one.
+        If too many connections wait for a login, one of them may be closed for the new one.
 
         Args:
-            broker: of the connection, which has no transport yet.
-            root: what is called first; the login object of a portal makes it wait for a login.
-            address: where the connection comes from.
+            broker: the connection, which has no transport yet.
+            root: the root object; with a LoginRoot the connection must log in in time.
+            address: the peer's address.
         """
         if isinstance(root, LoginRoot) and not self._let_wait(broker, root, address):
             return False

@@ -1,4 +1,4 @@
-"""The logins of one connection that last: who is in, until when, and the logout of each, once."""
+"""The logins of one connection: who is logged in, until when, and each logout once."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from jelly.interfaces import IJellyable
 
 __all__ = ["ActiveLogins", "Occupant", "Visitor"]
 
-# Here, where the two meet: cred knows no jelly, and jelly no login.
+# Declared here, since cred does not import jelly, and jelly does not know cred.
 classImplements(Identity, IJellyable)
 
 _EXPIRED = "token expired; log in again"
 
 
 class Occupant(NamedTuple):
-    """Who has been let in.
+    """The user of a login that a checker has accepted.
 
     Attributes:
-        avatar_id: as text; None for nobody in particular.
-        mechanism: the name of the way in.
+        avatar_id: as text; None for a guest.
+        mechanism: the name of the mechanism.
         groups: the groups that this user is in.
         expires: when the login ends, in seconds since 1970; None for never.
     """
@@ -44,7 +44,7 @@ class Occupant(NamedTuple):
 
     @classmethod
     def of(cls, avatar_id: Any, mechanism: str) -> Occupant:
-        """Make one of what a checker has answered."""
+        """Make one of the avatar id that a checker returned."""
         if isinstance(avatar_id, Identity):
             return cls(str(avatar_id), mechanism, avatar_id.groups, avatar_id.expires)
         if avatar_id == ANONYMOUS:
@@ -55,30 +55,30 @@ class Occupant(NamedTuple):
 
 
 class Visitor(Protocol):
-    """Whoever is being let in.
+    """The client of a login that is in progress.
 
     Attributes:
-        peer: what methods will see of them, the same object all along.
-        principal: who owns what they are given.
+        peer: the ``current_call().peer`` of its calls; the same object before and after the login.
+        principal: owns the objects that are sent to the client.
     """
 
     peer: Peer
     principal: Principal
 
     def accepted(self, occupant: Occupant) -> None:
-        """The avatar is theirs."""
+        """Note that the login has succeeded."""
 
 
 class ActiveLogins:
     """The logins of one connection that have not been logged out.
 
-    The last of them is what ``broker.connection.peer`` tells. The connection ends when the first of
-    all its logins expires, also of those that have been logged out: what a login has handed out
-    outlives its avatar.
+    ``broker.peer`` is the peer of the last of them. The connection ends when the first of all its
+    logins expires, even one that has been logged out: the objects that a login has sent outlive its
+    avatar.
 
     Args:
         broker: the server's side of the connection.
-        clock: the time, in seconds since 1970.
+        clock: returns the time, in seconds since 1970.
     """
 
     __slots__ = ("_broker", "_clock", "_deadline", "_is_first", "_nobody", "_stays", "_timer")
@@ -99,19 +99,19 @@ class ActiveLogins:
     def add(
         self, occupant: Occupant, sent: Any, logout: Callable[[], Any], visitor: Visitor
     ) -> Callable[[], None]:
-        """Note a login; call its ``logout`` once, when the peer drops ``sent`` or has gone.
+        """Add a login; call its ``logout`` once, when the peer drops ``sent`` or disconnects.
 
         Args:
-            occupant: who has been let in.
-            sent: what the peer gets for an avatar.
-            logout: without arguments.
-            visitor: whose ``peer`` is filled in, and whose principal owns ``sent``.
+            occupant: the user.
+            sent: the object that is sent to the peer as its avatar.
+            logout: a function without arguments.
+            visitor: its ``peer`` gets the user's attributes, and its principal owns ``sent``.
 
         Returns:
-            What ends this login at once; for an avatar that cannot be sent.
+            A function that ends this login at once, for an avatar that cannot be sent.
 
         Raises:
-            LoginExpired: it has ended already; ``logout`` is called.
+            LoginExpired: the login has expired already; ``logout`` is called.
         """
         broker = self._broker
         expires = occupant.expires
@@ -119,7 +119,7 @@ class ActiveLogins:
             maybeDeferred(logout)
             raise LoginExpired(_EXPIRED)
         if broker.disconnected:
-            # The peer went while the realm was still making the avatar.
+            # The peer disconnected while the realm was making the avatar.
             maybeDeferred(logout)
             return _nothing
         peer = visitor.peer
@@ -137,14 +137,14 @@ class ActiveLogins:
         return stay.end
 
     def _own(self, principal: Principal) -> None:
-        """Have what belongs to nobody in particular belong to a user who is the only one so far."""
+        """Let objects without an owner belong to the user, while there has been only one."""
         session = self._broker.session
         if not self._is_first:
             session.set_sole_principal(None)
             return
         self._is_first = False
         session.set_sole_principal(principal)
-        # One for all logins, of which there may be many.
+        # One notification for all logins, of which there may be many.
         self._broker.notifyOnDisconnect(self._lost)
 
     def _log_out(self, stay: ActiveLogin) -> None:
@@ -159,7 +159,7 @@ class ActiveLogins:
         maybeDeferred(stay.logout)
 
     def _lost(self) -> None:
-        """Log everybody out: the connection has ended."""
+        """Log out all users: the connection has ended."""
         if self._timer is not None:
             self._timer.cancel()
         for stay in list(self._stays):
@@ -170,7 +170,7 @@ class ActiveLogins:
         self._broker.peer = self._nobody if last is None else last.peer
 
     def _end_at(self, expires: float) -> None:
-        """End the connection then, unless it ends earlier."""
+        """End the connection at that time, unless an earlier end is set."""
         if self._deadline is not None and self._deadline <= expires:
             return
         self._deadline = expires
@@ -180,13 +180,13 @@ class ActiveLogins:
         self._timer = scheduler.later(expires - self._clock(), self._expire)
 
     def _expire(self) -> None:
-        """End the connection in good order; nothing that the peer asks from now on is done."""
+        """Close the connection after what was sent; calls that come from now on are not run."""
         broker = self._broker
         log.expired(broker, LoginExpired(_EXPIRED))
         broker.session.drain()
         broker.say_goodbye("expired", _EXPIRED)
         broker.transport.loseConnection()
-        # Pages that a peer has asked for would be sent to their end otherwise.
+        # Otherwise pages that the peer has asked for would still be sent to their end.
         abort = getattr(broker.transport, "abortConnection", None)
         if abort is not None:
             seconds = broker.policy.close_timeout
@@ -197,9 +197,9 @@ class ActiveLogin:
     """One login, until its logout.
 
     Attributes:
-        peer: what methods see of the user.
+        peer: is ``current_call().peer`` in calls by the user.
         logout: called once, at the end.
-        identity: the identity and the principal of what was sent, where the peer can drop that.
+        identity: the identity and the principal of the sent object, if the peer can drop it.
     """
 
     __slots__ = ("_logins", "identity", "logout", "peer")
@@ -211,9 +211,9 @@ class ActiveLogin:
         self.identity: tuple[Any, Principal] | None = None
 
     def end(self) -> None:
-        """Log out; nothing happens where that was done already."""
+        """Log out; a second call does nothing."""
         self._logins._log_out(self)
 
 
 def _nothing() -> None:
-    """Be the end of a login that has ended."""
+    """End nothing: the login has ended already."""

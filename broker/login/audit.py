@@ -1,7 +1,8 @@
-"""The audit log of logins: one line of JSON for each, on the logger ``broker.audit``.
+"""The audit log: one line of JSON for each login, on the logger ``broker.audit``.
 
-Nothing is written until the program gives that logger a handler and the level INFO. A line tells
-who, from where, how, with what result, and why; it never has a password, a proof or a token in it.
+Nothing is written until the program gives that logger a handler and the level INFO. A line has the
+user, the address, the mechanism, the result and the reason. It never has a password, a proof or a
+token in it.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ __all__ = ["REFUSALS", "REFUSALS_IN_ALL", "Audit"]
 logger = logging.getLogger("broker.audit")
 
 REFUSALS: Final = Rate(100, 0.125)
-"""Lines on refused logins from one source: a hundred, then eight a second; others are counted."""
+"""Lines about refused logins from one source: 100, then 8 a second; the others are counted."""
 
 REFUSALS_IN_ALL: Final = Rate(400, 0.02)
-"""Lines on refused logins from all sources together: four hundred, then fifty a second."""
+"""Lines about refused logins from all sources together: 400, then 50 a second."""
 
 _LONGEST_USER: Final = 64
 _LONGEST_REASON: Final = 120
@@ -45,14 +46,15 @@ class Audit:
         {"time": "2026-11-25T21:04:05.123Z", "result": "refused", "user": "alice",
          "from": "198.51.100.7:53122", "how": "password", "reason": "wrong password"}
 
-    ``result`` is ``accepted``, ``refused``, or ``failed`` where the server could not tell. ``user``
-    is who was let in, or says to be; null for a guest, and where none was named; at most 64
-    characters. ``reason`` is there unless the login was accepted. ``suppressed`` is there in a line
-    before which so many others of the same source were left out, see `REFUSALS`.
+    ``result`` is ``accepted``, ``refused``, or ``failed`` if the server could not decide. ``user``
+    is the user who logged in, or the name that a refused client gave, at most 64 characters. It is
+    null for a guest, and if the client gave no name. ``reason`` is there unless the login was
+    accepted. ``suppressed`` is the number of lines of the same source that were left out before
+    this one, if any; see `REFUSALS`.
 
     Args:
-        wall: the time, in seconds since 1970.
-        clock: the time in seconds; only differences count.
+        wall: returns the time, in seconds since 1970.
+        clock: returns the time in seconds; only differences count.
     """
 
     def __init__(
@@ -66,12 +68,12 @@ class Audit:
         self._suppressed: Counter[str] = Counter()
 
     def accepted(self, address: Any, mechanism: str, user: object) -> None:
-        """Note a login that was accepted."""
+        """Write the line of a login that was accepted."""
         if logger.isEnabledFor(logging.INFO):
             self._write(self._line("accepted", address, mechanism, user))
 
     def refused(self, address: Any, mechanism: str, user: object, failure: Failure) -> None:
-        """Note a login that was refused, or that failed for a reason of the server's."""
+        """Write the line of a login that was refused or failed, or count it if there are many."""
         if not logger.isEnabledFor(logging.INFO):
             return
         source = source_of(address) or str(address)
@@ -105,7 +107,7 @@ class Audit:
 
 
 def _why(error: object) -> tuple[str, str]:
-    """Return the result and the reason; the text only of errors that are made to be shown."""
+    """Return the result and the reason; the text of an error only if peers may read it."""
     if isinstance(error, LoginFailed | Error):
         reason = getattr(error, "reason", "") or text_of_error(error, _LONGEST_REASON + 3)
         return "refused", str(reason)[:_LONGEST_REASON]

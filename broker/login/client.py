@@ -1,13 +1,13 @@
-"""Logging in: what a client says to a server that wants to know who it is.
+"""The client's side of a login.
 
-Whatever the server refuses a login with is a LoginFailed here. TooManyAttempts, ServerBusy and
-ServerDraining, which end other calls too, get a subclass of their own for that.
+A refused login is always a LoginFailed here. TooManyAttempts, ServerBusy and ServerDraining, which
+end other calls too, get subclasses for that.
 
-The offer of a server of ours names the logins that it takes. The client takes the strongest of them
-that fits what it was given and that its own policy allows; that one and no other, whatever comes of
-it. A server whose offer names none is Twisted's, or has no login: it is sent PB's challenge login,
-or PB's login of a guest, and never a call that Twisted does not know. See ``broker.login.server``
-for the other side, ``broker.login.mechanisms`` for each.
+The offer of a server with this library names the mechanisms that it takes. The client uses the
+strongest of them that takes its credentials and that its policy allows. If that one fails, it tries
+no other. A server whose offer names no mechanism is Twisted's, or has no login. The client then
+uses PB's challenge login, or PB's anonymous login, and never a call that Twisted does not know. See
+``broker.login.server`` for the other side, ``broker.login.mechanisms`` for each mechanism.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ __all__ = ["LoginPutOff", "LoginWhileBusy", "LoginWhileDraining", "fitting_mecha
 
 
 class LoginPutOff(TooManyAttempts, LoginFailed):
-    """Too many logins have failed; ``after`` tells in how many seconds one may be tried again."""
+    """Too many logins have failed; ``after`` is the number of seconds until the next try."""
 
 
 class LoginWhileBusy(ServerBusy, LoginFailed):
-    """The server has no room for a login now."""
+    """The server is too busy for a login now."""
 
 
 class LoginWhileDraining(ServerDraining, LoginFailed):
-    """The server is shutting down, and lets nobody in any more."""
+    """The server is shutting down, and accepts no more logins."""
 
 
-# What a refusal is at a login.
+# The error of a login for each error that ends other calls too.
 _AT_A_LOGIN: dict[type[Exception], type[Exception]] = {
     TooManyAttempts: LoginPutOff,
     ServerBusy: LoginWhileBusy,
@@ -55,17 +55,17 @@ def login(broker: Broker, credentials: Any, mind: Any = None) -> Deferred[Remote
 
     Args:
         broker: the client's side, ready for calls.
-        credentials: what to show, of ``cred.credentials``: UsernamePassword, or anything else with
-            ``username`` and ``password``; Scram; Token; ClientCertificate; Anonymous.
-        mind: what the realm gets to know of this client, usually a Referenceable, or None.
+        credentials: of ``cred.credentials``: UsernamePassword, or another object with ``username``
+            and ``password``; Scram; Token; ClientCertificate; Anonymous.
+        mind: the object that the realm gets to call this client, usually a Referenceable, or None.
 
-    The Deferred fails with LoginFailed or a subclass when the server refuses, when it asks for no
-    login, when it takes nothing of this kind, or when it offers only what the policy does not
-    allow. A refusal that is worth another try is a TooManyAttempts, ServerBusy, ServerDraining or
-    LoginUnavailable too; see ``broker.is_transient``.
+    The Deferred fails with LoginFailed or a subclass if the server refuses the login, asks for no
+    login, takes no credentials of this kind, or offers only mechanisms that the policy does not
+    allow. A refusal that is worth another try is also a TooManyAttempts, ServerBusy, ServerDraining
+    or LoginUnavailable; see ``broker.is_transient``.
 
     Raises:
-        WrongType: a TypeError: ``credentials`` are none.
+        WrongType: a TypeError: no mechanism takes ``credentials``.
     """
     fitting = fitting_mechanisms(credentials)
 
@@ -82,7 +82,7 @@ def login(broker: Broker, credentials: Any, mind: Any = None) -> Deferred[Remote
 
 
 def _refused(failure: Failure) -> Any:
-    """Return a failed login as a LoginFailed, where the server has refused it in other words."""
+    """Return the failure; raise a LoginFailed instead if it is a refusal of another type."""
     refusal = failure.check(*_AT_A_LOGIN)
     error = failure.as_exception()
     if refusal is None or isinstance(error, LoginFailed):
@@ -97,14 +97,14 @@ def fitting_mechanisms(credentials: Any) -> list[Mechanism]:
     """Return the mechanisms that take credentials of this kind, the strongest first.
 
     Raises:
-        WrongType: a TypeError: there is none.
+        WrongType: a TypeError: no mechanism takes them.
     """
     fitting = [mechanism for mechanism in MECHANISMS if mechanism.accepts(credentials)]
     if not fitting:
         if isinstance(credentials, type):
             name = credentials.__name__
             raise WrongType(f"credentials are an object, not the class {name}: write {name}(…)")
-        text = f"{type(credentials).__name__} is no credentials of cred.credentials"
+        text = f"{type(credentials).__name__} is not credentials of cred.credentials"
         if isinstance(credentials, tuple | list | dict):
             text += ": give UsernamePassword(name, password)"
         raise WrongType(text)
@@ -112,10 +112,10 @@ def fitting_mechanisms(credentials: Any) -> list[Mechanism]:
 
 
 def _choose(broker: Broker, credentials: Any, fitting: list[Mechanism]) -> Mechanism:
-    """Return the mechanism to use: the strongest of those that fit and that the server names.
+    """Return the strongest mechanism that takes the credentials and that the server names.
 
     Raises:
-        LoginFailed: there is none, or none that the policy and this connection are fit for.
+        LoginFailed: there is no such mechanism, or the policy or this connection forbids it.
     """
     names = broker.session.logins
     if ANONYMOUS in fitting:
@@ -139,14 +139,14 @@ def _choose(broker: Broker, credentials: Any, fitting: list[Mechanism]) -> Mecha
 
 
 def _given(credentials: Any, fitting: list[Mechanism]) -> str:
-    """Return what a client has given, in words, and what that is for where it is not plain."""
+    """Return the credentials in words, with the mechanisms they are limited to, if any."""
     names = " or ".join(mechanism.name for mechanism in fitting)
     only = f" for {names} only" if isinstance(credentials, Scram) else ""
     return fitting[0].asks_for + only
 
 
 def _published(credentials: Any, fitting: list[Mechanism]) -> Mechanism:
-    """Return the mechanism for a server that names none, which may be Twisted's."""
+    """Return the mechanism for a server that names no mechanisms, which may be Twisted's."""
     if CHALLENGE not in fitting:
         raise LoginFailed(
             "this server is Twisted's, or asks for no login;"

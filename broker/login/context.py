@@ -1,4 +1,4 @@
-"""One attempt to log in: what a mechanism works with, watched by the throttle and the audit log."""
+"""One attempt to log in, which the throttle limits and the audit log records."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ _EXPECTED = (LoginFailed, Unauthorized, Error, CancelledError, asyncio.Cancelled
 
 
 class LoginServer(Protocol):
-    """The way into a server, on one connection.
+    """The server's side of all logins of one connection.
 
     Attributes:
         broker: the connection.
-        throttle: limits what may fail.
+        throttle: limits failed logins.
         audit: the log of logins.
         connection_key: identifies the connection to the throttle.
     """
@@ -47,26 +47,29 @@ class LoginServer(Protocol):
         """Return the portal's checker for credentials of this interface, or None."""
 
     def name_of(self, username: Any) -> Text:
-        """Return a user name of the peer's as the policy gives it to checkers."""
+        """Return a user name that the peer sent, in the type that the policy gives to checkers."""
 
     def admit(
         self, credentials: Any, mind: Any, mechanism: str, visitor: Visitor
     ) -> Deferred[OnBehalf]:
-        """Ask the portal for an avatar; tell the visitor when it is there."""
+        """Ask the portal for an avatar; call ``visitor.accepted`` when it has one."""
 
 
 class LoginContext:
-    """A `broker.login.mechanisms.mechanism.MechanismContext` for one attempt, of one step or several.
+    """Implements `broker.login.mechanisms.mechanism.MechanismContext` for one attempt.
+
+    An attempt has one step or several.
 
     Args:
-        server: where it is made.
-        mechanism: how.
+        server: the server's side of the connection.
+        mechanism: the name of the mechanism.
 
     Attributes:
-        mechanism: its name; one of several that begin alike is known a little later.
-        is_guess: whether wrong credentials count as a failure; set once the mechanism is open.
-        peer, principal: as of `Visitor`. All that checkers and realm do is done in the context of
-            the principal, so that ``current_call().peer`` is this one's from the beginning.
+        mechanism: its name; one of several mechanisms that begin alike sets it in its first step.
+        is_guess: whether wrong credentials count as a failure; set once the mechanism is known to
+            be available.
+        peer, principal: as in `Visitor`. Checkers and realm run in the context of the principal, so
+            that ``current_call().peer`` is this peer from the beginning.
     """
 
     def __init__(self, server: LoginServer, mechanism: str):
@@ -75,23 +78,24 @@ class LoginContext:
         self.mechanism = mechanism
         principal = current_principal(server.broker.session.translator)
         if principal is None or peer_of(principal).mechanism is not None:
-            # Not called by a peer, or by one that is in.
+            # Not called by a peer, or by one that has logged in.
             principal = new_principal(server.broker)
         self.principal = principal
         self.peer = peer_of(principal)
         self._user: Text | None = None
         self._source = LoginSource(server.connection_key, source_of(server.broker.peer.address))
         self.is_guess = False
-        # Whether a checker or the realm has failed, which belong to the application.
+        # Whether the failure is one of a checker or the realm, which belong to the application.
         self._is_consulting = False
 
     def step(self, function: Callable[..., Any], *args: Any) -> Deferred[Any]:
-        """Do a part of it, unless too many have failed; return a Deferred of what it returns.
+        """Do one step, unless too many logins have failed; return a Deferred of its result.
 
-        It fails with TooManyAttempts, without a call; with ServerBusy, when too many log in; or as
-        ``function(*args)`` does. An exception of an open mechanism is caused by what the peer has
-        sent. So any of them becomes UnauthorizedLogin and counts as a failed login. An exception of
-        a checker or of the realm is passed on unchanged.
+        The Deferred fails with TooManyAttempts, and the function is not called; with ServerBusy if
+        too many logins wait; or as ``function(*args)`` does. An exception of a mechanism that is
+        available here is caused by the data that the peer has sent. So it becomes UnauthorizedLogin
+        and counts as a failed login. An exception of a checker or of the realm is passed on
+        unchanged.
         """
 
         def checked() -> Any:
@@ -107,11 +111,11 @@ class LoginContext:
         return self._server.checker_for(kind)
 
     def name_of(self, username: Any) -> Text:
-        """Return a user name of the peer's as checkers want it; the attempt is for that account.
+        """Return a user name as checkers want it, and note that the attempt is for that account.
 
         Raises:
-            UnauthorizedLogin: it is no text, or is longer than 256 bytes.
-            TooManyAttempts: too many have failed for that account.
+            UnauthorizedLogin: it is not text, or is longer than 256 bytes.
+            TooManyAttempts: too many logins of that account have failed.
         """
         self.is_guess = True
         name = self._user = self._server.name_of(username)
@@ -120,13 +124,13 @@ class LoginContext:
         return name
 
     def admit(self, credentials: Any, mind: Any, mechanism: str) -> Deferred[OnBehalf]:
-        """Have the credentials checked and an avatar made; return a Deferred of what to send."""
+        """Check the credentials and make an avatar; return a Deferred of what to send."""
         self.is_guess = True
         self.mechanism = mechanism
         return self.consult(self._server.admit, credentials, mind, mechanism, self)
 
     def consult(self, function: Callable[..., Any], *args: Any) -> Deferred[Any]:
-        """Call a function of the application's; return a Deferred of what it returns."""
+        """Call a function of the application; return a Deferred of its result."""
         return maybeDeferred(function, *args).addErrback(self._note_application)
 
     def _note_application(self, failure: Failure) -> Failure:
@@ -140,10 +144,10 @@ class LoginContext:
         self._server.audit.accepted(address, self.mechanism, occupant.avatar_id)
 
     def _as_refusal(self, failure: Failure) -> Failure:
-        """Return what a mechanism's failure is to the peer."""
+        """Return the failure that the peer gets for one of a mechanism."""
         error = failure.value
         if not failure.check(*_EXPECTED):
-            # No traceback at a level that is usually logged: a peer could have any number of them.
+            # At DEBUG, since a peer could cause any number of tracebacks.
             logger.debug("login by %s", self.mechanism, exc_info=error)
             self.is_guess = True
             return Failure(wrong_login(f"not understood: {type(error).__name__}"))

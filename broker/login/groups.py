@@ -1,7 +1,7 @@
-"""Authorisation: who may call a method that is exposed.
+"""Authorisation: limits who may call an exposed method.
 
-What an avatar has methods for is the first answer. `allow` is the second, where users with the same
-avatar differ: it names the groups whose members may call one method.
+A user can call only the methods of their own avatar. If users with the same avatar differ, `allow`
+names the groups whose members may call a method.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 def allow(*groups: str) -> Callable[[Method], Method]:
-    """Let only members of certain groups call an exposed method; a decorator.
+    """Allow only members of certain groups to call an exposed method; a decorator.
 
     ::
 
@@ -27,15 +27,15 @@ def allow(*groups: str) -> Callable[[Method], Method]:
             @broker.allow("managers", "owners")
             def perspective_dismiss(self, name): ...
 
-    A peer is in the groups that the checker has given with its avatar id (`cred.Identity`); one
-    that has not logged in, or as a guest, is in none. The condition is set on this very function: a
-    subclass that overrides the method sets its own, or has none. It binds calls of peers only.
+    A peer is in the groups that the checker returned with its avatar id (`cred.Identity`). A guest,
+    or a peer that has not logged in, is in no group. The condition belongs to this function: a
+    subclass that overrides the method needs its own. It applies to calls of peers only.
 
     Args:
-        groups: their names; a member of one of them may call. None at all lets nobody.
+        groups: their names; a member of any of them may call. Without names no peer may call.
 
     Raises:
-        TypeError: a group is no str, as where the decorator was written without parentheses.
+        TypeError: a group is not a str, for example if the decorator has no parentheses.
 
     The peer gets ``Unauthorized``: "you may not call 'dismiss'".
     """

@@ -1,13 +1,14 @@
-"""The lobby: how many connections may wait for their login, and which is dropped when it is full.
+"""Limits how many connections wait for a login, and chooses which to drop when there are too many.
 
-Theory of operation. A full lobby takes in every newcomer and drops one of those that wait then, the
-newcomer among them: one of the source that has the most, and of several such sources one whose
-network has the most. So those who fill the lobby push out each other, and a client that comes from
-elsewhere stays until it has logged in. Where all have the same number, chance decides.
+Theory of operation. There are ``max_waiting`` slots. When all are taken and a new connection comes,
+one of the waiting connections is dropped, perhaps the new one itself. It is one of the source that
+has the most; among several such sources, one whose network has the most. So the connections of an
+attacker push out each other, and a client from another source stays until it has logged in. If all
+sources have the same number, one is chosen at random.
 
 A connection without a source, such as one through a UNIX socket, cannot be told from others like
-it. Together they are safe up to half of the lobby, and the first to be dropped beyond that: neither
-they nor the others can take the slot of the other kind.
+it. Together these have half of the slots: up to that number they are not dropped, and beyond it
+they are the first to be dropped. So neither kind can take the slots of the other.
 """
 
 from __future__ import annotations
@@ -27,10 +28,10 @@ T = TypeVar("T")
 
 
 class TooManyPending(Exception):
-    """A connection was not let into the lobby.
+    """Too many connections wait for a login.
 
     Attributes:
-        limit: the name of the setting that it would have exceeded.
+        limit: the name of the setting that the connection would have exceeded.
     """
 
     def __init__(self, waiting: int, limit: str):
@@ -58,16 +59,17 @@ class PendingConnections:
         return self._waiting
 
     def enter(self, address: Any, drop: Callable[[TooManyPending], object] | None = None) -> Slot:
-        """Let a connection in; its slot must be left when it waits no longer.
+        """Add a connection; call `Slot.leave` when it has logged in or ended.
 
-        A source that has no host, such as a UNIX socket, counts only among all.
+        A connection without a host, such as one through a UNIX socket, counts for ``max_waiting``
+        only.
 
         Args:
-            address: where it comes from.
-            drop: called once if it has to make room for another; it has left its slot then.
+            address: the peer's address.
+            drop: called once if the connection is dropped for another; it has left its slot then.
 
         Raises:
-            Refusal: too many wait already.
+            TooManyPending: too many connections wait already.
         """
         source = source_of(address)
         of_source = len(self._by_source.get(source, ()))
@@ -86,7 +88,7 @@ class PendingConnections:
         return slot
 
     def _victim(self) -> Slot:
-        """Return who has to go, of more than may wait."""
+        """Return the connection to drop."""
         without_source = len(self._by_source.get("", ()))
         if without_source > self._most / 2 or without_source == self._waiting:
             sources = [""]
@@ -96,7 +98,7 @@ class PendingConnections:
         return self._any_of(list(self._by_source[source]))
 
     def _fullest(self) -> list[str]:
-        """Return the sources with the most, of the networks with the most."""
+        """Return the sources with the most connections; of several, those of the fullest networks."""
         sized = [(len(slots), source) for source, slots in self._by_source.items() if source]
         most, _ = max(sized)
         fullest = [source for size, source in sized if size == most]
@@ -126,11 +128,11 @@ class PendingConnections:
 
 
 class Slot:
-    """Where one connection waits.
+    """One connection that waits for a login.
 
     Attributes:
         source, network: where it comes from; empty for a UNIX socket or a pipe.
-        drop: called when it has to make room for another.
+        drop: called if the connection is dropped for another.
     """
 
     __slots__ = ("_pending", "drop", "network", "source")
@@ -148,10 +150,10 @@ class Slot:
         self.drop = drop
 
     def leave(self, result: Any = None) -> None:
-        """Wait no longer; leaving again does nothing.
+        """Give the slot back; a second call does nothing.
 
         Args:
-            result: of no matter, so that this can be the callback of a Deferred.
+            result: ignored; so this can be the callback of a Deferred.
         """
         pending, self._pending = self._pending, None
         if pending is not None:

@@ -1,12 +1,12 @@
-"""Admission: what a peer without an avatar meets at a server with a portal.
+"""The server's side of a login: the root object with the login methods.
 
-Theory of operation. The offer with which the server begins names the ways to log in that it takes
-on this connection. Its root has only login methods: one or two for each way, whose work is done in
-`broker.login.mechanisms`, and ``mechanisms()``, which tells a client the same that does not read it
-in the offer. Each call of these is an `LoginContext`, which asks the throttle first and tells the
-audit log after. They all end in ``LoginRoot.admit``, where a checker accepts, and then the realm
-makes the avatar. It is the peer's until the peer drops it, has gone, or its login expires; its
-``logout`` is called once then.
+Theory of operation. The server's offer names the mechanisms that it takes on this connection. Its
+root has only login methods: one or two for each mechanism, which are implemented in
+`broker.login.mechanisms`, and ``mechanisms()``, which returns the names to a client that does not
+read the offer. Each call makes a `LoginContext`, which asks the throttle first and writes to the
+audit log afterwards. All end in ``LoginRoot.admit``, where a checker accepts the credentials and
+the realm makes the avatar. The peer has the avatar until it drops it, it disconnects, or the login
+expires; then ``logout`` is called once.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ __all__ = ["LoginRoot", "PortalRoot", "realm", "root_of"]
 
 @implementer(IPBRoot)
 class PortalRoot:
-    """Serves the login objects of a portal, which share its throttle."""
+    """Makes the login objects of a portal, which share one throttle."""
 
     def __init__(self, portal: Portal):
         self.portal = portal
@@ -61,10 +61,10 @@ class PortalRoot:
 
 
 def root_of(target: Any) -> Any:
-    """Return the IPBRoot that a server serves for a Root, a Portal, or what adapts to IPBRoot.
+    """Return the IPBRoot of a Root, a Portal, or an object that adapts to IPBRoot.
 
     Raises:
-        TypeError: it is none of these. If it is a class, the error is a WrongType.
+        TypeError: it is something else. For a class the error is a WrongType.
     """
     if is_root(target):
         return target
@@ -78,26 +78,26 @@ def root_of(target: Any) -> Any:
         raise WrongType(f"a server serves an object, not the class {name}: write {name}()")
     name = type(target).__name__
     if type(target).__module__.startswith("twisted."):
-        # Such as a Portal, which Twisted has too.
+        # The full name, since Twisted also has, for example, a Portal.
         name = class_name(type(target))
     raise TypeError(f"a server serves a Root or a Portal, not {name}")
 
 
-# All calls of a login, and which of their arguments is the mind.
+# The methods of all mechanisms, and which of their arguments is the mind.
 _MIND_ARGUMENTS: dict[str, int | None] = {"mechanisms": None}
 for _mechanism in MECHANISMS:
     _MIND_ARGUMENTS.update(_mechanism.mind_arguments)
 
 
 class LoginRoot(Referenceable):
-    """What a peer can call before it has logged in, on one connection.
+    """The root object of one connection: its methods log in.
 
-    The gate of the connection is shut until a checker has accepted the peer's credentials.
+    The login gate of the connection is shut until a checker has accepted the peer's credentials.
 
     Args:
-        portal: who lets in.
+        portal: checks the credentials and makes the avatars.
         broker: the connection.
-        throttle: limits what may fail.
+        throttle: limits failed logins.
         audit: the log of logins.
 
     Attributes:
@@ -117,7 +117,7 @@ class LoginRoot(Referenceable):
         broker.session.name_logins(self.remote_mechanisms)
 
     def remote_mechanisms(self) -> list[str]:
-        """Return the names of the logins that this server takes from this peer, strongest first."""
+        """Return the names of the mechanisms that this peer can use here, strongest first."""
         return [mechanism.name for mechanism in MECHANISMS if mechanism.is_offered(self)]
 
     def remote_loginCertificate(self, mind: Any) -> Deferred[Any]:
@@ -125,7 +125,7 @@ class LoginRoot(Referenceable):
         return self._log_in(certificate.CERTIFICATE, certificate.serve, mind)
 
     def remote_loginScram(self, name: Any, client_first: Any) -> Deferred[Any]:
-        """Begin SCRAM: return the server's message, and the object that takes the client's next."""
+        """Begin SCRAM: return the server's message, and the object for the client's next one."""
         return self._log_in(scram.SCRAM_SHA_256, scram.serve, name, client_first)
 
     def remote_loginToken(self, token: Any, mind: Any) -> Deferred[Any]:
@@ -137,21 +137,21 @@ class LoginRoot(Referenceable):
         return self._log_in(password_login.PASSWORD, password_login.serve, username, password, mind)
 
     def remote_login(self, username: Any) -> Deferred[tuple[bytes, Challenger]]:
-        """Begin PB's challenge login: return a challenge, and the object that takes the answer."""
+        """Begin PB's challenge login: return a challenge, and the object for the answer."""
         return self._log_in(challenge.CHALLENGE, challenge.serve, username)
 
     def remote_loginAnonymous(self, mind: Any) -> Deferred[Any]:
-        """Log in as nobody in particular, and return the avatar."""
+        """Log in as a guest, and return the avatar."""
         return self._log_in(anonymous.ANONYMOUS, anonymous.serve, mind)
 
     def when_accepted(self, callback: Callable[[], object]) -> None:
-        """Have ``callback()`` called once a checker has accepted the peer's credentials."""
+        """Call ``callback()`` once a checker has accepted the peer's credentials."""
         self._on_accepted.append(callback)
 
     def route(self) -> Route:
-        """Return how calls are made; all but the login methods want a login first.
+        """Return how calls are made: a method other than those for logging in is refused.
 
-        Each call is made on behalf of a user of its own, who is known once it has succeeded.
+        Each call has a principal of its own; its user is known when the login has succeeded.
         """
         route = answered_only(super().route())
         return route._replace(missing=_not_logged_in, principal=new_principal(self.broker))
@@ -160,7 +160,7 @@ class LoginRoot(Referenceable):
         attempt = LoginContext(self, mechanism.name)
         return attempt.step(serve, attempt, *args)
 
-    # What an attempt works with: `broker.login.context.LoginServer`.
+    # The methods of `broker.login.context.LoginServer`.
 
     def checker_for(self, kind: Any) -> Any:
         """Return the portal's checker for credentials of this interface, or None."""
@@ -170,10 +170,10 @@ class LoginRoot(Referenceable):
         return None
 
     def name_of(self, username: Any) -> Text:
-        """Return a user name of the peer's as the policy gives it to checkers.
+        """Return a user name that the peer sent, in the type that the policy gives to checkers.
 
         Raises:
-            UnauthorizedLogin: it is no text, or too long.
+            UnauthorizedLogin: it is not text, or too long.
         """
         try:
             octets = to_octets(username)
@@ -189,8 +189,7 @@ class LoginRoot(Referenceable):
     ) -> Deferred[OnBehalf]:
         """Ask the portal for the avatar of ``credentials``; return a Deferred of what to send.
 
-        Every login ends here, whatever its mechanism; ``visitor`` is told who it is once the avatar
-        is theirs.
+        Every mechanism ends here. ``visitor.accepted`` is called once the login has succeeded.
         """
         most = self.broker.policy.max_refs
         if len(self._logins) >= most:
@@ -214,7 +213,7 @@ class LoginRoot(Referenceable):
         except (TypeError, ValueError):
             raise TypeError("requestAvatar returns (interface, avatar, logout)") from None
         if not _can_be_sent(avatar):
-            raise TypeError(f"the realm returned {type(avatar).__name__}, which is no Avatar")
+            raise TypeError(f"the realm returned {type(avatar).__name__}, which is not an Avatar")
         is_jellyable = has_jelly_hook(avatar)
         sent = avatar if is_jellyable else AsReferenceable(avatar, "perspective")
         end = self._logins.add(entrance.occupant, sent, logout, visitor)
@@ -225,10 +224,10 @@ class LoginRoot(Referenceable):
 
 @implementer(IRealm)
 class _Entrance:
-    """Stands before the realm during one login: who comes here has been accepted by a checker.
+    """Wraps the realm for one login: the portal calls it when a checker has accepted.
 
     Attributes:
-        occupant: who that is.
+        occupant: the user of the login.
     """
 
     def __init__(
@@ -254,7 +253,7 @@ class _Entrance:
         def request() -> Any:
             return self._realm.requestAvatar(avatarId, opened(mind), *interfaces)
 
-        # In the visitor's context, in whatever context the checker's result has come.
+        # In the visitor's context: the checker's result may come in another one.
         return maybeDeferred(self._visitor.principal.context.copy().run, request)
 
 
@@ -278,7 +277,7 @@ def _not_logged_in(text: str) -> Exception:
 
 @implementer(IRealm)
 class _FunctionRealm:
-    """A realm made of one function; see :func:`realm`."""
+    """A realm that calls one function; see :func:`realm`."""
 
     def __init__(self, function: Callable[[Any, Any], Any]):
         self._function = function
@@ -298,13 +297,14 @@ def realm(function: Callable[[Any, Any], Any | Awaitable[Any]]) -> _FunctionReal
     """Make a realm of a function; usable as a decorator.
 
     Args:
-        function: ``f(avatar_id, mind)``, plain or async. ``avatar_id`` is what the checker
-            returned, usually the user name, or ``ANONYMOUS``; ``mind`` is what the client sent,
-            often a RemoteReference, or None. Returns an Avatar, whose ``logout()``, if it has one,
-            plain or async, runs once: when the peer drops the avatar or has gone.
+        function: ``f(avatar_id, mind)``, synchronous or async, which returns an Avatar.
+            ``avatar_id`` is the value that the checker returned, usually the user name, or
+            ``ANONYMOUS``. ``mind`` is the object that the client sent, often a RemoteReference, or
+            None. If the avatar has a ``logout()``, synchronous or async, it runs once: when the
+            peer drops the avatar or has disconnected.
 
     Raises:
-        WrongType: a TypeError: it cannot be called.
+        WrongType: a TypeError: ``function`` cannot be called.
     """
     given: Any = function
     if not callable(given):

@@ -73,7 +73,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "tuple for a login": (
         lambda: broker.connect(LOOPBACK, ("alice", "secret")),
-        "tuple is no credentials of cred.credentials: give UsernamePassword(name, password)",
+        "tuple is not credentials of cred.credentials: give UsernamePassword(name, password)",
     ),
     "class for a login": (
         lambda: broker.connect(LOOPBACK, Anonymous),
@@ -81,7 +81,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "text for a login": (
         lambda: broker.connect(LOOPBACK, "alice"),
-        "str is no credentials of cred.credentials",
+        "str is not credentials of cred.credentials",
     ),
     "realm of a list": (lambda: broker.realm([]), "realm takes a function of avatar id and mind,"),
     "portal of a function": (

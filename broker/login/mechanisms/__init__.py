@@ -1,7 +1,7 @@
-"""The ways to log in: one module each, with the client's side and the server's together.
+"""The login mechanisms: one module each, with the client's side and the server's side.
 
-`MECHANISMS` is the table of them, strongest first. A client takes the first that fits what it was
-given and that the server offers, and no other after that.
+`MECHANISMS` is the table of them, strongest first. A client uses the first that takes its
+credentials and that the server offers. If that one fails, it tries no other.
 """
 
 from __future__ import annotations

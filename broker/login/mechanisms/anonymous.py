@@ -1,4 +1,4 @@
-"""A login as nobody in particular: PB's guest."""
+"""PB's anonymous login, for guests."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ class AnonymousLogin(Mechanism):
     mind_arguments: ClassVar[dict[str, int | None]] = {"loginAnonymous": 0}
 
     def has_checker(self, context: OfferContext) -> bool:
-        """Return whether guests are let in."""
+        """Return whether the portal accepts guests."""
         return context.checker_for(IAnonymous) is not None
 
     def accepts(self, credentials: Any) -> bool:
-        """Take Anonymous."""
+        """Return whether they are Anonymous."""
         return bool(IAnonymous.providedBy(credentials))
 
     def log_in(
         self, broker: Broker, root: RemoteReference, credentials: Any, mind: Any
     ) -> Deferred[Any]:
-        """Ask for it, whether the server names it or not: a Twisted server has it too."""
+        """Call ``loginAnonymous``, even if the server does not name it: Twisted has it too."""
         return root.callRemote("loginAnonymous", mind).addErrback(no_login)
 
 
@@ -40,12 +40,12 @@ ANONYMOUS = AnonymousLogin()
 
 
 def serve(context: MechanismContext, mind: Any) -> Deferred[Any]:
-    """Let a guest in, and return a Deferred of the avatar.
+    """Log in a guest, and return a Deferred of the avatar.
 
     Raises:
         UnhandledCredentials: this server takes no guests.
     """
-    # Where all errors are shown, the portal says so in its own words, as published.
+    # If all errors are shown, the portal raises its own error, as Twisted's does.
     if not ANONYMOUS.has_checker(context) and not context.broker.policy.show_all_errors:
         raise UnhandledCredentials("this server takes no guests: log in with a name and a password")
     return context.admit(Anonymous(), mind, ANONYMOUS.name)

@@ -1,4 +1,4 @@
-"""The certificate that a TLS client has shown, and proven to have the key of."""
+"""Login by the certificate of a TLS client, which the handshake has verified."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["CERTIFICATE", "serve"]
 
 
 class CertificateLogin(Mechanism):
-    """``loginCertificate(mind)`` returns the avatar; all else was said in the TLS handshake."""
+    """``loginCertificate(mind)`` returns the avatar; the TLS handshake had the certificate."""
 
     name = "certificate"
     asks_for = (
@@ -27,23 +27,23 @@ class CertificateLogin(Mechanism):
     mind_arguments: ClassVar[dict[str, int | None]] = {"loginCertificate": 0}
 
     def server_refusal(self, context: OfferContext) -> str | None:
-        """Return that this peer has shown none that was verified, if so."""
+        """Return that this connection has no verified client certificate, or None."""
         if _chain(context.broker):
             return None
         return "this connection has shown no client certificate that was verified"
 
     def has_checker(self, context: OfferContext) -> bool:
-        """Return whether certificates are checked here."""
+        """Return whether the portal checks certificates."""
         return context.checker_for(IClientCertificate) is not None
 
     def accepts(self, credentials: Any) -> bool:
-        """Take the wish to be known by it."""
+        """Return whether they are ClientCertificate."""
         return isinstance(credentials, ClientCertificate)
 
     def log_in(
         self, broker: Broker, root: RemoteReference, credentials: Any, mind: Any
     ) -> Deferred[Any]:
-        """Ask for it."""
+        """Call ``loginCertificate``."""
         return root.callRemote("loginCertificate", mind)
 
 
@@ -52,11 +52,11 @@ CERTIFICATE = CertificateLogin()
 
 @implementer(IClientCertificate)
 class VerifiedCertificate:
-    """The credentials of such a login.
+    """The credentials of a login by certificate.
 
     Attributes:
-        certificate: the client's own.
-        chain: that and those above it, up to the CA's.
+        certificate: the client's certificate.
+        chain: the client's certificate and its issuers, up to the CA.
     """
 
     def __init__(self, chain: tuple[x509.Certificate, ...]):
@@ -68,7 +68,7 @@ def serve(context: MechanismContext, mind: Any) -> Deferred[Any]:
     """Log in with the connection's client certificate, and return a Deferred of the avatar.
 
     Raises:
-        LoginFailed: there is none that was verified, or certificates are not taken here.
+        LoginFailed: the connection has no verified certificate, or the portal takes none.
     """
     CERTIFICATE.require(context)
     return context.admit(VerifiedCertificate(_chain(context.broker)), mind, CERTIFICATE.name)

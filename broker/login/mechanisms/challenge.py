@@ -1,7 +1,7 @@
-"""PB's published login: an MD5 challenge, for peers that know no other.
+"""PB's published login: an MD5 challenge, for peers that know no other mechanism.
 
-Each challenge takes one answer. Under the strict policy it is used only where the policy names it,
-``Policy(challenge_login=True)``, and over TLS, the loopback or a UNIX socket.
+Each challenge takes one answer. The strict policy uses it only with
+``Policy(challenge_login=True)``, and only over TLS, the loopback or a UNIX socket.
 """
 
 from __future__ import annotations
@@ -35,24 +35,24 @@ __all__ = ["CHALLENGE", "Challenger", "IUsernameMD5Password", "serve"]
 
 
 class IUsernameMD5Password(ICredentials):
-    """Credentials of the challenge login, to be checked against a password or its MD5 digest."""
+    """Credentials of the challenge login: checked against a password or its MD5 digest."""
 
     def checkPassword(password: Any) -> Any:
         """Return whether the peer knows this password, bytes."""
 
     def checkMD5Password(password: Any) -> Any:
-        """Return whether the peer knows the password of which this is the MD5 digest, bytes."""
+        """Return whether the peer knows the password with this MD5 digest, bytes."""
 
 
 class ChallengeLogin(Mechanism):
-    """``login(username)`` returns a challenge, and an object that takes the answer."""
+    """``login(username)`` returns a challenge, and an object for the answer."""
 
     name = "challenge"
     asks_for = "a password"
     mind_arguments: ClassVar[dict[str, int | None]] = {"login": None, "respond": 1}
 
     def server_refusal(self, context: OfferContext) -> str | None:
-        """Return that the policy does not allow it on this connection, if so."""
+        """Return that the policy does not allow it on this connection, or None."""
         if _is_allowed(context.broker):
             return None
         return (
@@ -65,16 +65,16 @@ class ChallengeLogin(Mechanism):
         return cred_error.UnauthorizedLogin(reason)
 
     def has_checker(self, context: OfferContext) -> bool:
-        """Return whether some checker knows the passwords in clear, or their MD5 digests."""
+        """Return whether a checker has the passwords in clear, or their MD5 digests."""
         kinds = (IUsernameHashedPassword, IUsernameMD5Password)
         return any(context.checker_for(kind) is not None for kind in kinds)
 
     def accepts(self, credentials: Any) -> bool:
-        """Take a user name and a password."""
+        """Return whether they are a user name and a password."""
         return has_password(credentials)
 
     def client_refusal(self, broker: Broker, credentials: Any) -> str | None:
-        """Return that this side's policy does not allow it, or not on this connection, if so."""
+        """Return that the policy does not allow it, or not on this connection, or None."""
         if not broker.policy.challenge_login:
             return (
                 "this server offers only the old challenge login; allow it with"
@@ -87,9 +87,9 @@ class ChallengeLogin(Mechanism):
     def log_in(
         self, broker: Broker, root: RemoteReference, credentials: Any, mind: Any
     ) -> Deferred[Any]:
-        """Get a challenge, and answer it; but only where this side's policy allows that.
+        """Ask for a challenge, and answer it if this side's policy allows that.
 
-        Where it does not, the question tells a server without login from one that has only this.
+        The client asks in any case, to tell a server without a login from one with this login only.
         """
 
         def challenged(offer: Any) -> Any:
@@ -107,7 +107,7 @@ CHALLENGE = ChallengeLogin()
 
 
 def serve(context: MechanismContext, username: Any) -> tuple[bytes, Challenger]:
-    """Return a challenge, and the object that takes the answer.
+    """Return a challenge, and the object for the answer.
 
     Raises:
         UnauthorizedLogin: this server does not take that login.
@@ -124,7 +124,7 @@ def _is_allowed(broker: Broker) -> bool:
 
 @implementer(IUsernameHashedPassword, IUsernameMD5Password)
 class Challenger(Referenceable):
-    """One challenge: takes one answer, and is the credentials that a checker checks.
+    """One challenge, which takes one answer; also the credentials that a checker checks.
 
     Attributes:
         username: as the peer gave it.
@@ -149,11 +149,11 @@ class Challenger(Referenceable):
         return self._context.admit(self, mind, CHALLENGE.name)
 
     def route(self) -> Route:
-        """Return how calls are made."""
+        """Return how calls are made: only with an answer."""
         return answered_only(super().route())
 
     def checkPassword(self, password: Any) -> bool:
-        """Return whether the answer was made with this password; False for what is none."""
+        """Return whether the answer was made with this password; False if it is not text."""
         try:
             hashed = hash_password(password)
         except TypeError:
@@ -163,7 +163,7 @@ class Challenger(Referenceable):
     def checkMD5Password(self, md5Password: Any) -> bool:
         """Return whether the answer was made with the password of this MD5 digest.
 
-        False too for what is no bytes.
+        False if the digest is not bytes.
         """
         if not isinstance(md5Password, bytes):
             return False

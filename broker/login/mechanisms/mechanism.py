@@ -1,7 +1,7 @@
-"""What every way to log in has: a name, when it is open, and what the client does.
+"""The base of login mechanisms: the name, when it is available, and the client's side.
 
-The server's part is a function ``serve`` of each module here, called by the login method of that
-name; it has a `MechanismContext` for the rest.
+The server's side is a function ``serve`` in each module here. The login method calls it with a
+`MechanismContext`.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ __all__ = [
 
 
 class MechanismContext(Protocol):
-    """What the server's part of a mechanism works with: one attempt to log in.
+    """One attempt to log in, for the server's side of a mechanism.
 
     Attributes:
         broker: the connection.
-        mechanism: the name by which it is logged.
-        is_guess: whether wrong credentials count as a failure.
+        mechanism: the name for the audit log.
+        is_guess: whether wrong credentials count as a failed login.
     """
 
     broker: Broker
@@ -51,25 +51,25 @@ class MechanismContext(Protocol):
         """Return the portal's checker for credentials of this interface, or None."""
 
     def name_of(self, username: Any) -> Text:
-        """Return a user name of the peer's as checkers want it.
+        """Return a user name that the peer sent, as checkers want it.
 
         Raises:
-            UnauthorizedLogin: it is no text, or is longer than 256 bytes.
-            TooManyAttempts: too many have failed for that account.
+            UnauthorizedLogin: it is not text, or is longer than 256 bytes.
+            TooManyAttempts: too many logins of that account have failed.
         """
 
     def admit(self, credentials: Any, mind: Any, mechanism: str) -> Deferred[OnBehalf]:
-        """Have the credentials checked and an avatar made; return a Deferred of what to send."""
+        """Check the credentials and make an avatar; return a Deferred of what to send."""
 
     def consult(self, function: Callable[..., Any], *args: Any) -> Deferred[Any]:
-        """Call a function of a checker's; return a Deferred of what it returns."""
+        """Call a function of a checker; return a Deferred of its result."""
 
     def step(self, function: Callable[..., Any], *args: Any) -> Deferred[Any]:
-        """Go on with the attempt in a later call; return a Deferred of what that returns."""
+        """Continue the attempt in a later call; return a Deferred of the function's result."""
 
 
 class OfferContext(Protocol):
-    """What tells whether a mechanism is open: `MechanismContext` before an attempt.
+    """The connection and the checkers: all that decides whether a mechanism is available.
 
     Attributes:
         broker: the connection.
@@ -82,13 +82,13 @@ class OfferContext(Protocol):
 
 
 class Mechanism:
-    """A way to log in, as both ends see it.
+    """A login mechanism: a table row for both ends, and the client's side.
 
     Attributes:
-        name: what the offer of a server calls it: ASCII, without spaces.
-        asks_for: what a client gives for it, in words.
-        mind_arguments: the calls that it is made of, and which of their arguments is the mind, if any.
-        is_for_private: it shows a secret, and is used only where nobody can listen in.
+        name: its name in the server's offer: ASCII, without spaces.
+        asks_for: the credentials that it needs, in words.
+        mind_arguments: its methods, and the index of the mind in the arguments of each, or None.
+        is_for_private: it sends a secret, and is used only over TLS, the loopback and the like.
     """
 
     name: str
@@ -97,24 +97,24 @@ class Mechanism:
     is_for_private = False
 
     def is_offered(self, context: OfferContext) -> bool:
-        """Return whether this server takes it from this peer, now."""
+        """Return whether this server takes it from this peer now."""
         return self.server_refusal(context) is None and self.has_checker(context)
 
     def server_refusal(self, context: OfferContext) -> str | None:
-        """Return why this connection is none on which it is taken, or None."""
+        """Return why this mechanism is not available on this connection, or None."""
         if self.is_for_private and not is_private(context.broker.transport):
             return f"{self.asks_for} is taken over TLS or the loopback only"
         return None
 
     def refusal_error(self, reason: str) -> cred_error.LoginFailed:
-        """Return the error of a login where the mechanism is not taken."""
+        """Return the error of a login while the mechanism is not available."""
         return cred_error.LoginFailed(reason)
 
     def require(self, context: MechanismContext) -> None:
-        """Begin, where it is taken on this connection: from now on, what is wrong counts.
+        """Check that it is available on this connection; from then on wrong credentials count.
 
         Raises:
-            LoginFailed: it is not taken.
+            LoginFailed: it is not available.
         """
         reason = self.server_refusal(context)
         if reason is not None:
@@ -126,7 +126,7 @@ class Mechanism:
         raise NotImplementedError
 
     def accepts(self, credentials: Any) -> bool:
-        """Return whether a client's credentials are of the kind that it takes."""
+        """Return whether it takes credentials of this kind."""
         raise NotImplementedError
 
     def client_refusal(self, broker: Broker, credentials: Any) -> str | None:
@@ -138,16 +138,15 @@ class Mechanism:
     def log_in(
         self, broker: Broker, root: RemoteReference, credentials: Any, mind: Any
     ) -> Deferred[Any]:
-        """Do the client's part; return a Deferred of the avatar."""
+        """Do the client's side of a login; return a Deferred of the avatar."""
         raise NotImplementedError
 
 
 def answered_only(route: Route) -> Route:
-    """Return the route of login methods, which refuses calls that want no answer.
+    """Return the route for login methods of this library: it refuses calls that want no answer.
 
     Without an answer the client has no reference to the avatar, and cannot drop it.
     """
-    # The methods are this library's, so their errors are not logged as the application's.
     return route._replace(unanswered=_no_answer_wanted, is_ours=True)
 
 
@@ -156,9 +155,9 @@ def _no_answer_wanted() -> Exception:
 
 
 def has_password(credentials: Any) -> bool:
-    """Return whether a client's credentials are a user name and a password that may be shown.
+    """Return whether credentials are a user name and a password that may be sent.
 
-    Those of other packages count too.
+    Credentials of other packages count too.
     """
     if isinstance(credentials, Scram):
         return False
@@ -166,10 +165,10 @@ def has_password(credentials: Any) -> bool:
 
 
 def sent(broker: Broker, text: Text) -> Text:
-    """Return a user name or password of a client's as it goes to the server.
+    """Return a user name or password in the type that is sent to the server.
 
-    As it was given under the published policy; as bytes where user names are text, of which most
-    Twisted servers know the bytes.
+    The published policy sends the type that was given. A policy with ``text_user_names`` sends
+    bytes, since most Twisted servers know user names as bytes.
 
     Raises:
         TypeError: it is neither str nor bytes.
@@ -178,19 +177,19 @@ def sent(broker: Broker, text: Text) -> Text:
 
 
 def no_login(failure: Failure) -> Failure:
-    """Be the errback of the first call to a login method: a root without one is no portal.
+    """Errback of the first call to a login method: replaces NoSuchMethod of a server without one.
 
     Raises:
         LoginFailed: in place of NoSuchMethod.
     """
     if failure.check(NoSuchMethod):
         raise cred_error.LoginFailed("this server asks for no login: connect without credentials")
-    # As it came, not raised: an errback traps it by the name of a class that is not known here.
+    # Returned, not raised: an errback can trap an unknown class by the name in the Failure.
     return failure
 
 
 def pair_of(answer: Any, what: str, kind: type = object) -> tuple[bytes, Any]:
-    """Return an answer of a server's that is bytes and something of a kind.
+    """Return the server's answer if it is a pair of bytes and an instance of ``kind``.
 
     Raises:
         LoginFailed: it is something else.

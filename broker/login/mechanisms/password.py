@@ -1,4 +1,4 @@
-"""The password as it is, where nobody can listen in: for stores that keep Argon2id hashes."""
+"""Login with the password in clear, over private connections: for stores with Argon2id hashes."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ class Password(Mechanism):
     is_for_private = True
 
     def has_checker(self, context: OfferContext) -> bool:
-        """Return whether passwords are checked here."""
+        """Return whether the portal checks passwords."""
         return context.checker_for(IUsernamePassword) is not None
 
     def accepts(self, credentials: Any) -> bool:
-        """Take whatever has a user name and a password, and may show it."""
+        """Return whether they are a user name and a password that may be sent."""
         return has_password(credentials)
 
     def log_in(
         self, broker: Broker, root: RemoteReference, credentials: Any, mind: Any
     ) -> Deferred[Any]:
-        """Send both, in the type that the policy has."""
+        """Send both, in the type that the policy requires."""
         name, password = sent(broker, credentials.username), sent(broker, credentials.password)
         return root.callRemote("loginPassword", name, password, mind)
 
@@ -53,20 +53,20 @@ def serve(context: MechanismContext, username: Any, password: Any, mind: Any) ->
     """Log in with a password, and return a Deferred of the avatar.
 
     Raises:
-        UnauthorizedLogin: the user name or password is none, or too long.
+        UnauthorizedLogin: the user name or password is not text, or too long.
         LoginFailed: passwords are not taken here.
     """
     PASSWORD.require(context)
-    # First, so that a password that is none counts for the account.
+    # The name first, so that a malformed password counts for the account.
     name = context.name_of(username)
     return context.admit(UsernamePassword(name, _secret_of(context, password)), mind, PASSWORD.name)
 
 
 def _secret_of(context: MechanismContext, password: Any) -> Text:
-    """Return a password of the peer's as the policy gives it to checkers.
+    """Return a password that the peer sent, in the type that the policy gives to checkers.
 
     Raises:
-        UnauthorizedLogin: it is none, or too long.
+        UnauthorizedLogin: it is not text, or too long.
     """
     try:
         octets = to_octets(password)

@@ -1,4 +1,4 @@
-"""SCRAM-SHA-256 and -SCRAM_SHA_256_PLUS: the messages of `cred.scram`, carried by two calls.
+"""SCRAM-SHA-256 and SCRAM-SHA-256-PLUS: two calls with the messages of `cred.scram`.
 
 ``loginScram(name, client_first)`` returns the server's first message and an object; its
 ``finish(client_final, mind)`` returns the server's last message and the avatar. Each such object
@@ -38,7 +38,7 @@ __all__ = ["SCRAM_SHA_256", "SCRAM_SHA_256_PLUS", "ScramExchange", "serve"]
 
 
 class ScramLogin(Mechanism):
-    """One of the two."""
+    """One of the two mechanisms."""
 
     asks_for = "a user name and password"
     mind_arguments: ClassVar[dict[str, int | None]] = {"loginScram": None, "finish": 1}
@@ -54,11 +54,11 @@ class ScramLogin(Mechanism):
         return None
 
     def has_checker(self, context: OfferContext) -> bool:
-        """Return whether a store with SCRAM verifiers is here."""
+        """Return whether the portal has a checker with SCRAM verifiers."""
         return context.checker_for(IScramProof) is not None
 
     def accepts(self, credentials: Any) -> bool:
-        """Take a user name and a password."""
+        """Return whether they are a user name and a password."""
         if isinstance(credentials, Scram):
             return self._is_bound or not credentials.bound
         return has_password(credentials)
@@ -72,7 +72,7 @@ class ScramLogin(Mechanism):
     def log_in(
         self, broker: Broker, root: RemoteReference, credentials: Any, mind: Any
     ) -> Deferred[Any]:
-        """Prove to know the password, and have the server prove it too."""
+        """Prove that this side knows the password, and check that the server knows it too."""
         client = ScramClient(
             credentials.username,
             credentials.password,
@@ -102,11 +102,11 @@ _BY_NAME = {mechanism.name: mechanism for mechanism in (SCRAM_SHA_256_PLUS, SCRA
 def serve(
     context: MechanismContext, name: Any, client_first: Any
 ) -> Deferred[tuple[bytes, ScramExchange]]:
-    """Begin an exchange; return a Deferred of the server's first message, and who takes the next.
+    """Begin an exchange; return a Deferred of the first message and a ScramExchange.
 
     Raises:
-        LoginFailed: the mechanism is not open here, or the message is none.
-        UnauthorizedLogin: the user name is none, or too long.
+        LoginFailed: the mechanism is not available here, or the message cannot be parsed.
+        UnauthorizedLogin: the user name is not text, or too long.
     """
     text = name.decode("ascii", "replace") if isinstance(name, bytes) else name
     mechanism = _BY_NAME.get(text) if isinstance(text, str) else None
@@ -130,11 +130,11 @@ def serve(
 
 @implementer(IScramProof)
 class ScramProof:
-    """The credentials of a login whose proof has succeeded.
+    """The credentials of a login with a correct proof.
 
     Attributes:
-        username: prepared, and in the form that checkers want.
-        verifier: what the proof was checked with.
+        username: prepared, and in the type that checkers want.
+        verifier: the verifier that the proof was checked with.
     """
 
     def __init__(self, username: Text, verifier: ScramVerifier):
@@ -143,7 +143,7 @@ class ScramProof:
 
 
 class ScramExchange(Referenceable):
-    """One exchange at the server, from its first message on: takes one answer."""
+    """The server's side of one exchange, from its first message on; it takes one answer."""
 
     def __init__(
         self, context: MechanismContext, server: ScramServer, username: Text, mechanism: str
@@ -170,7 +170,7 @@ class ScramExchange(Referenceable):
         )
 
     def route(self) -> Route:
-        """Return how calls are made."""
+        """Return how calls are made: only with an answer."""
         return answered_only(super().route())
 
 
@@ -180,9 +180,9 @@ def _binding(broker: Broker) -> bytes | None:
 
 
 def _in_thread(broker: Broker, function: Callable[[], Any]) -> Deferred[Any]:
-    """Call a function that takes long; return a Deferred of what it returns.
+    """Call a function that takes long; return a Deferred of its result.
 
-    In a thread of its own where the connection has a loop, which would stand still meanwhile.
+    It runs in a thread of its own if the connection has a loop, which it would block.
     """
     scheduler = scheduler_for(broker.transport)
     if isinstance(scheduler, ImmediateScheduler):

@@ -1,4 +1,4 @@
-"""A bearer token, such as a JWT: whoever has it is let in, until it expires."""
+"""Login with a bearer token, such as a JWT: any client that has it can log in until it expires."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ class TokenLogin(Mechanism):
     is_for_private = True
 
     def has_checker(self, context: OfferContext) -> bool:
-        """Return whether tokens are checked here."""
+        """Return whether the portal checks tokens."""
         return context.checker_for(IBearerToken) is not None
 
     def accepts(self, credentials: Any) -> bool:
-        """Take a token."""
+        """Return whether they are a token."""
         return bool(IBearerToken.providedBy(credentials))
 
     def log_in(
         self, broker: Broker, root: RemoteReference, credentials: Any, mind: Any
     ) -> Deferred[Any]:
-        """Send it."""
+        """Send the token."""
         return root.callRemote("loginToken", credentials.token, mind)
 
 
@@ -45,7 +45,8 @@ def serve(context: MechanismContext, token: Any, mind: Any) -> Deferred[Any]:
     """Log in with a token, and return a Deferred of the avatar.
 
     Raises:
-        LoginFailed: it is none, or too long; or tokens are not taken here.
+        UnauthorizedLogin: it is not text, or too long.
+        LoginFailed: tokens are not taken here.
     """
     TOKEN.require(context)
     if isinstance(token, bytes):

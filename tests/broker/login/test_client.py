@@ -293,7 +293,7 @@ def test_what_a_realm_returns(made: Any, caplog: pytest.LogCaptureFixture) -> No
     run(scenario)
     (record,) = caplog.records
     assert record.exc_info is not None
-    text = f"the realm returned {type(made).__name__}, which is no Avatar"
+    text = f"the realm returned {type(made).__name__}, which is not an Avatar"
     assert str(record.exc_info[1]) == text
 
 

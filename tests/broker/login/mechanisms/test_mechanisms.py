@@ -369,7 +369,7 @@ def test_a_refused_challenge_sends_nothing() -> None:
 
 def test_credentials_that_are_none() -> None:
     """Something else than credentials is a mistake of the caller's, and says so."""
-    with pytest.raises(TypeError, match=r"^str is no credentials of cred.credentials$"):
+    with pytest.raises(TypeError, match=r"^str is not credentials of cred.credentials$"):
         WaysIn().log_in("alice")
 
 
