@@ -1,1 +1,1 @@
-"""One session on one transport, with Deferreds."""
+"""A connection: one session on one transport, with Deferreds."""

@@ -1,9 +1,10 @@
-"""A session on a transport: the published Broker, and the handle that the asyncio face gives out.
+"""One session on one transport: the published Broker.
 
-Theory of operation. A Broker is a protocol object for any transport of Twisted's shape: ours, a
-Twisted reactor's, or a test's. It feeds the session, and has what came in handled and what is due
-sent by its pump. It is the session's host: calls of ours are kept by ``calls``, awaitables of
-methods by ``results``. The published methods are doors onto session and translator.
+Theory of operation. A Broker is a protocol object for any transport with Twisted's interface: one
+of this library, of a Twisted reactor, or of a test. It passes received bytes to the session; its
+pump handles the messages and writes the bytes to send. It is the host of the session: ``calls``
+keeps the Deferreds of outgoing calls, ``_results`` the awaitables of methods that run for the peer.
+The published methods only call the session and its translator.
 """
 
 from __future__ import annotations
@@ -69,29 +70,29 @@ class Broker(PublishedBroker):
     """One side of one connection (published).
 
     Args:
-        isClient: which side; a server makes the offer of dialects.
-        security: types that may come in besides the registered ones.
-        policy: everything that is allowed; the published policy with ``security`` unless given.
+        isClient: whether this is the client's side; the server's side offers dialects.
+        security: types that the peer may send besides the registered ones.
+        policy: what is allowed; default the published policy with ``security``.
 
     Attributes:
-        transport, factory: as published, set by whoever made the connection.
-        disconnected: 1 once the connection is gone.
-        peer: who is at the other end; with several logins, the last that has not ended.
-        policy: as given.
+        transport, factory: as published, set by the code that makes the connection.
+        disconnected: 1 once the connection has ended.
+        peer: the other end; with several logins, the last that has not ended.
+        policy: the policy.
         closed: a Deferred that fires when the connection has ended.
-        reason: what ended it, an exception; None while it lasts.
-        avatar: the reference that a login yielded, or None.
-        calls: those of ours, made here.
-        pump: has messages handled and bytes written.
-        expectations: what must come in time.
+        reason: the exception that ended it; None while it lasts.
+        avatar: the reference that a login returned, or None.
+        calls: the outgoing calls.
+        pump: handles messages and writes bytes.
+        setup_timeouts: end the connection if the offer or the login does not come in time.
     """
 
     version = 6
     username = None
     factory: Any = None
     transport: Any = None
-    # What most connections, or most of their lives, do not have stands in the class: an instance of
-    # more than 30 attributes would have a dict of its own, of 1.6 KiB.
+    # Defaults that most connections keep are class attributes: an instance with more than 30
+    # attributes would have a dict of its own, of 1.6 KiB.
     disconnected = 0
     reason: Any = None
     avatar: Any = None
@@ -120,9 +121,9 @@ class Broker(PublishedBroker):
         self.connection = Connection(self)
         context = self.session.context
         context.run(CURRENT_CALL.set, Call(self.peer, self.connection))
-        # What the peer calls is not bound by the time limit of whoever made the connection.
+        # The peer's calls have no deadline from the code that makes the connection.
         context.run(DEADLINE.set, None)
-        # Whoever may give the connection up shares this one bound method.
+        # One bound method, which the pump and all watchdogs share.
         self.setup_timeouts = SetupTimeouts(self.abort)
         self._scheduler: Scheduler = scheduler_for(None)
         abort = self.setup_timeouts.on_timeout
@@ -140,28 +141,28 @@ class Broker(PublishedBroker):
 
     @property
     def dialect(self) -> str:
-        """The name of the dialect, empty until one is agreed on."""
+        """The name of the dialect; empty before the handshake is complete."""
         dialect = self.session.dialect
         return "" if dialect is None else dialect.name.decode("ascii")
 
     @property
     def ration(self) -> LogThrottle:
-        """The records of the log that this connection may cause.
+        """Limits the log records that this connection causes.
 
-        Until its peer has logged in, those of a server share one; see `share_ration`.
+        Connections of a server share one until their peers have logged in; see `share_ration`.
         """
         if self._ration is None:
             self._ration = LogThrottle(self._scheduler, OWN, OWN)
         return self._ration
 
     def share_ration(self, ration: LogThrottle | None) -> None:
-        """Count records against a ration that others share, or with None from now on by itself."""
+        """Use a log throttle that connections share; with None, one of its own from now on."""
         self._ration = ration
 
     # The transport's side.
 
     def makeConnection(self, transport: Any) -> None:
-        """Begin on a transport of Twisted's shape (published)."""
+        """Begin on a transport with Twisted's interface (published)."""
         self.transport = transport
         forks.watch(self)
         self._scheduler = scheduler_for(transport)
@@ -186,7 +187,7 @@ class Broker(PublishedBroker):
         self.connectionMade()
 
     def connectionMade(self) -> None:
-        """Make the offer, or wait for it (published)."""
+        """Send the offer of dialects, or wait for it (published)."""
         seconds = self.policy.offer_timeout
         text = "no Perspective Broker offer in {:g} s; is this a TLS port?"
         if not self.isClient:
@@ -194,7 +195,7 @@ class Broker(PublishedBroker):
         self.setup_timeouts.add("offer", seconds, text.format(seconds))
         self.setup_timeouts.begin(self._scheduler, self._is_reading)
         if hasattr(self.transport, "on_secured") and not self.transport.is_secure:
-            # What the offer says may depend on the peer's certificate, and on the TLS connection.
+            # The offer may depend on the peer's certificate, and on the TLS connection.
             self.transport.on_secured = self._begin_session
         else:
             self._begin_session()
@@ -204,7 +205,7 @@ class Broker(PublishedBroker):
         self.flush()
 
     def dataReceived(self, data: bytes) -> None:
-        """Take in bytes and handle what they say (published)."""
+        """Take received bytes and handle their messages (published)."""
         inbox, pump, keepalive = self.session.inbox, self.pump, self._keepalive
         if keepalive is None:
             began = self._scheduler.now()
@@ -212,7 +213,7 @@ class Broker(PublishedBroker):
             keepalive.last_heard = began = keepalive.now()
         inbox.arrived = began
         if pump.has_turn:
-            # It has enough to do already.
+            # Messages wait for their turn already, so no decoding now.
             inbox.store(data)
         else:
             inbox.receive(data)
@@ -220,15 +221,15 @@ class Broker(PublishedBroker):
         if reader is not None and reader.pending and self._message_timeout is not None:
             self._message_timeout.watch()
             pump.weigh()
-        # What waits for its turn already is joined by this.
+        # If messages wait for their turn already, these wait behind them.
         if not pump.has_turn:
             pump.run(began)
 
     def connectionLost(self, reason: Failure) -> None:
-        """Handle what came before the end, fail what is pending, and let everything go (published).
+        """Handle messages received before the end, fail pending calls, clear tables (published).
 
-        Where answers to calls of ours wait to be handled, that takes turns of the loop; all is over
-        when ``closed`` fires.
+        If answers to our calls wait to be handled, this takes several turns of the loop; it is
+        complete when ``closed`` fires.
         """
         if self.disconnected:
             return
@@ -266,7 +267,7 @@ class Broker(PublishedBroker):
         self.closed.callback(None)
 
     def on_forked(self) -> None:
-        """This is a child process, which may not use the connection."""
+        """Note that this is a forked child process, which may not use the connection."""
         self.calls.is_open = False
         self.calls.is_inherited = True
         self.pump.stop()
@@ -274,23 +275,24 @@ class Broker(PublishedBroker):
     # Sending.
 
     def flush(self) -> None:
-        """Write what is due."""
+        """Write the bytes that wait to be sent."""
         self.pump.flush()
 
     def soon_flush(self) -> None:
-        """Write what is due, now or at the end of this turn of the loop."""
+        """Write the bytes that wait to be sent, now or at the end of this turn of the loop."""
         self.pump.soon_flush()
 
     def on_released(self) -> None:
-        """Have the peer told of what was collected; from any thread."""
+        """Tell the peer about collected references soon; callable from any thread."""
         self.pump.flush_from_any_thread()
 
     def abort(self, error: Exception, limit: str = "") -> None:
-        """End the connection for a fault of the peer's: one log line, and no more is read.
+        """End the connection because of a fault of the peer; log one line, and read no more.
 
         Args:
-            error: says what it was; where it is none of ours, it is logged as the application's.
-            limit: the name of the setting that it went beyond, to be counted.
+            error: the fault; an exception that is not this library's is logged as a fault of the
+                application.
+            limit: the name of the setting that was exceeded, to be counted.
         """
         if self.disconnected or self._is_aborted:
             return
@@ -300,11 +302,11 @@ class Broker(PublishedBroker):
         self.cut(error, str(error) if is_told else "internal error")
 
     def cut(self, error: Exception, text: str) -> None:
-        """End the connection at once, without a line in the log; nothing if it has ended.
+        """End the connection at once, without a line in the log; do nothing if it has ended.
 
         Args:
-            error: what ended it.
-            text: what the peer is told, where the dialect can.
+            error: the reason.
+            text: the reason that is sent to the peer, if the dialect has a goodbye.
         """
         if self.disconnected or self._is_aborted or self.transport is None:
             return
@@ -317,14 +319,14 @@ class Broker(PublishedBroker):
         getattr(self.transport, "abortConnection", self.transport.loseConnection)()
 
     def say_goodbye(self, code: str, text: str) -> None:
-        """Tell the peer why the connection is about to end, where the dialect can."""
+        """Tell the peer why the connection is about to end, if the dialect has a goodbye."""
         self.session.say_goodbye(code, text)
         self.flush()
 
     def drain(self, text: str = "the server is shutting down") -> Deferred[None]:
-        """Run no further call of the peer's; return a Deferred that fires when none is left.
+        """Run no more calls of the peer; return a Deferred that fires when no call runs any more.
 
-        The peer is told so, with ``text``, where the dialect can; as soon as there is one.
+        The peer is told, with ``text``, once a dialect is chosen, and if the dialect has a goodbye.
         """
         self.session.drain()
         if not self._drains:
@@ -356,14 +358,14 @@ class Broker(PublishedBroker):
         return _FAILURE_ROW
 
     def make_reference(self, perspective: Any, object_id: ObjectId) -> RemoteReference:
-        """Return a new reference to an object of the peer's."""
-        # The table that it is made for has counted it.
+        """Return a new reference to an object of the peer."""
+        # The import table, which calls this, has counted it.
         reference = RemoteReference(perspective, self, object_id, 0)
         reference.doRefCount = 1
         return reference
 
     def shown_error(self, error: Any) -> tuple[Any, str | None]:
-        """Return what the peer gets to see of an exception of ours."""
+        """Return what the peer may see of an exception of this side."""
         tracebacks = bool(getattr(self.factory, "unsafeTracebacks", False))
         side = "client" if self.isClient else "server"
         dialect = self.session.dialect
@@ -374,7 +376,7 @@ class Broker(PublishedBroker):
         return self.ration.id_of_error(self.peer.address)
 
     def on_event(self, event: Event) -> None:
-        """Take an event of the session's."""
+        """Handle an event of the session."""
         _EVENTS[type(event)](self, event)
 
     def _on_ready(self, event: Ready) -> None:
@@ -387,7 +389,7 @@ class Broker(PublishedBroker):
         self.connectionReady()
 
     def _watch_peer(self) -> None:
-        """Notice a peer that is gone: by pings, or by TCP where the dialect has none."""
+        """Watch for a peer that is gone: by pings, or by TCP keepalive in a dialect without."""
         policy = self.policy
         silence, answer_time = policy.ping_after, policy.ping_timeout
         if self.session.can_ping:
@@ -409,7 +411,7 @@ class Broker(PublishedBroker):
         return self.pump.is_reading
 
     def _allow(self, seconds: float) -> None:
-        """Nothing was read for so long: this does not count against the peer."""
+        """Do not count ``seconds``, in which nothing was read, against the peer."""
         for watcher in (self._keepalive, self._message_timeout, self.setup_timeouts):
             if watcher is not None:
                 watcher.allow(seconds)
@@ -419,9 +421,9 @@ class Broker(PublishedBroker):
         self.flush()
 
     def connectionReady(self) -> None:
-        """The dialect is chosen; tell everyone who waits for that (published)."""
+        """Call the ``notifyOnConnect`` callbacks: the dialect is chosen (published)."""
         notifiers, self.connects = self.connects, []
-        # What waits for a failure to connect would hold its own as long as the connection lasts.
+        # Callbacks for a failure to connect are not needed any more; they would keep objects alive.
         self.failures = []
         for notifier in notifiers:
             log.guard(self, notifier)
@@ -457,9 +459,9 @@ class Broker(PublishedBroker):
         log.misunderstood(self, event.command)
 
     def handle_message(self, route: Route, name: str, args: Expression, kw: Expression) -> Any:
-        """Call a method with a peer's expressions, and return the expression of the result.
+        """Call a method with the peer's expressions, and return the expression of the result.
 
-        This is what the published ``…MessageReceived`` hooks do unless overridden.
+        The published ``…MessageReceived`` hooks do this unless they are overridden.
         """
         values = self.unserialize(args, route.perspective)
         keywords = self.unserialize(kw, route.perspective)

@@ -1,14 +1,14 @@
-"""The budget: what the connections of one server may hold together.
+"""Limits the bytes that all connections of one server hold together.
 
-Theory of operation. A connection holds what it has received and not handled, the part of a message
-that is not whole included, and what it has not sent. A connection that holds more than 64 KiB
+Theory of operation. A connection holds the bytes that it has received and not handled, including an
+incomplete message, and the bytes that it has not sent. A connection that holds more than 64 KiB
 reports its size here when it grows. Smaller ones are not counted. A connection does not always
-report that it has shrunk. So when the sum exceeds the budget, all that are counted are measured
-again. If the sum still exceeds it, reading from the largest is paused, until the others hold half
-of the budget at most. A second later all are measured once more. Then the largest are closed until
-the sum is within the budget, and reading from the others is resumed. If the sum exceeds the budget
-by more than an eighth, which the answers of many connections can do at once, connections are closed
-immediately.
+report that it has shrunk. So when the sum exceeds the budget, all counted connections are measured
+again. If the sum still exceeds it, reading from the largest is paused, until the others hold at
+most half of the budget. A second later all are measured once more. Then the largest are closed
+until the sum is within the budget, and reading from the others is resumed. If the sum exceeds the
+budget by more than an eighth, connections are closed immediately; the answers of many connections
+can cause this.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ __all__ = ["SMALL", "Budget", "Share"]
 SMALL = 64 * 1024
 """Bytes that a connection may hold without being counted."""
 
-# Seconds for which the largest are not read before they are closed.
+# Seconds for which reading from the largest is paused before they are closed.
 _PERIOD = 1.0
 
 
 class Share:
-    """What one connection of a server holds of the budget.
+    """One connection's share of the budget.
 
     Args:
-        budget: of the server.
-        scheduler: the clock that the connection lives by.
-        measure: returns the bytes that it holds.
-        close: closes it, and lets go at once of all that it holds; called with PBConnectionLost and
+        budget: the budget of the server.
+        scheduler: the clock of the connection.
+        measure: returns the number of bytes that the connection holds.
+        close: closes the connection and frees its buffers at once; called with PBConnectionLost and
             the name of the limit.
 
     Attributes:
-        scheduler, measure, close: as given.
-        is_held_back: whether it may not be read.
-        on_change: called without arguments when that has changed.
+        scheduler, measure, close: the arguments.
+        is_held_back: whether reading is paused for the budget.
+        on_change: called without arguments when ``is_held_back`` has changed.
     """
 
     __slots__ = ("_budget", "close", "is_held_back", "measure", "on_change", "scheduler")
@@ -60,24 +60,24 @@ class Share:
         self.on_change: Callable[[], object] = _nothing
 
     def report(self) -> None:
-        """Report what is held now."""
+        """Report the size now."""
         self._budget.note(self, self.measure())
 
     def hold_back(self, is_held_back: bool) -> None:
-        """Have the connection not be read, or read again."""
+        """Pause or resume reading for the budget."""
         self.is_held_back = is_held_back
         self.on_change()
 
     def end(self) -> None:
-        """Forget the connection: it holds nothing any more."""
+        """Remove the connection: its buffers are empty."""
         self._budget.forget(self)
 
 
 class Budget:
-    """What the connections of one server hold.
+    """The bytes that the connections of one server hold.
 
     Args:
-        most: bytes that they may hold together.
+        most: the number of bytes that they may hold together.
     """
 
     __slots__ = ("_held_back", "_is_looking", "_is_waiting", "_most", "_sizes", "_total")
@@ -92,18 +92,18 @@ class Budget:
 
     @property
     def total(self) -> int:
-        """Bytes that are held, as far as they were reported."""
+        """The number of held bytes, as far as they were reported."""
         return self._total
 
     def note(self, share: Share, size: int) -> None:
-        """Take the report of a connection, and do what follows from it."""
+        """Take the report of a connection; measure all again if the budget is exceeded."""
         self._set(share, size)
         is_due = not self._is_waiting or self._total > self._last_mark
         if self._total > self._most and is_due and not self._is_looking:
             self._look()
 
     def forget(self, share: Share) -> None:
-        """A connection has ended."""
+        """Remove a connection that has ended."""
         self._set(share, 0)
         self._held_back.pop(share, None)
 
@@ -120,11 +120,11 @@ class Budget:
         self._total += size - before
 
     def _look(self) -> None:
-        """Measure all, and hold the largest back if they hold too much."""
+        """Measure all, and pause reading from the largest if they hold too much."""
         self._guarded(self._relieve)
 
     def _look_again(self) -> None:
-        """Measure all once more, and close what is beyond the budget."""
+        """Measure all once more, and close the largest until the sum is within the budget."""
         self._is_waiting = False
         self._guarded(lambda: self._close_down_to(self._most))
 

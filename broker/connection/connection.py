@@ -1,4 +1,4 @@
-"""The handle on a connection that the asyncio face gives out."""
+"""`Connection`, which the asyncio API returns for a connection."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Connection"]
 
-# What a server is told.
+# The goodbye of a client.
 LEAVING = "the client is shutting down"
 
 
 class Connection:
-    """A handle on one connection; all that it says is the Broker's.
+    """One connection; its Broker has all state.
 
     Attributes:
-        broker: the pump, with the published names.
+        broker: the Broker, with the published names.
     """
 
     __slots__ = ("broker",)
@@ -42,7 +42,7 @@ class Connection:
 
     @property
     def root(self) -> RemoteReference:
-        """The object that a server without login serves.
+        """The root object of a server without a login.
 
         Raises:
             AttributeError: this connection has logged in; use ``avatar``.
@@ -53,7 +53,7 @@ class Connection:
 
     @property
     def avatar(self) -> RemoteReference:
-        """The perspective that the login yielded.
+        """The avatar that the login returned.
 
         Raises:
             AttributeError: there was no login; use ``root``.
@@ -64,16 +64,16 @@ class Connection:
 
     @property
     def peer(self) -> Peer:
-        """Who is at the other end.
+        """The other end.
 
-        With several logins on the connection, this is the last that has not ended. Who makes a
-        call, ``broker.current_call().peer`` tells.
+        With several logins on the connection, this is the last that has not ended. In a remote
+        method ``broker.current_call().peer`` is the caller.
         """
         return self.broker.peer
 
     @property
     def dialect(self) -> str:
-        """What is spoken: ``"msgpack/1"``, ``"pb"`` or ``"none"``; empty until it is agreed on."""
+        """The dialect: ``"msgpack/1"``, ``"pb"``, ``"none"``, or empty before the handshake."""
         return self.broker.dialect
 
     @property
@@ -83,11 +83,11 @@ class Connection:
 
     @property
     def stats(self) -> Stats:
-        """What has been sent and received, and which limits were hit."""
+        """Counts of what was sent and received, and of the limits that were reached."""
         return self.broker.session.stats
 
     async def close(self) -> None:
-        """Close once what was written has left, and wait for it; calls without an answer fail.
+        """Send what was written, close, and wait for the end; calls without an answer fail.
 
         Raises:
             RuntimeError: the connection belongs to another event loop, or this process was forked
@@ -102,18 +102,18 @@ class Connection:
         await self.wait_closed()
 
     async def serve_forever(self, *, drain: float = DRAIN, handle_signals: bool = True) -> None:
-        """Be called until the connection ends, or SIGINT or SIGTERM comes; then drain, and close.
+        """Serve calls until the connection ends, or SIGINT or SIGTERM comes; then drain and close.
 
-        For a client whose own objects the server calls. When the signal comes, the server is told
-        (in `msgpack/1`), further calls of its are refused with ServerDraining, and the connection
-        stays open until the last one that runs has ended. A second signal ends it at once.
+        For a client whose objects the server calls. At a signal the server is told (in
+        `msgpack/1`), its further calls are refused with ServerDraining, and the connection stays
+        open until the last running call has ended. A second signal closes it at once.
 
         Args:
-            drain: seconds that the calls which run have; 0 for none, ``math.inf`` for no end.
-            handle_signals: whether to take these signals; only possible in the main thread.
+            drain: seconds that running calls have to end; 0 for none, ``math.inf`` for no limit.
+            handle_signals: whether to handle these signals; only possible in the main thread.
 
         Raises:
-            ConfigError: ``drain`` is negative, or no number.
+            ConfigError: ``drain`` is negative, or not a number.
             RuntimeError: this process was forked after the connection was made.
         """
         seconds = checked_drain(drain)
@@ -136,7 +136,7 @@ class Connection:
             await close_all([self.broker], self.broker.policy.close_timeout, at_once=at_once)
 
     async def wait_closed(self) -> None:
-        """Wait until the connection has ended, whoever ends it.
+        """Wait until the connection has ended, on whichever side.
 
         Raises:
             RuntimeError: the connection belongs to another event loop, or this process was forked
@@ -145,7 +145,7 @@ class Connection:
         forks.check(self.broker)
         if not self.is_closed:
             self.broker.calls.check_loop("wait_closed()")
-        # By a Deferred of one's own: who stops waiting would cancel the one that all share.
+        # A Deferred for this caller: a cancelled wait would else cancel the shared one.
         ended: Deferred[None] = Deferred()
         self.broker.closed.addBoth(ended.callback)
         await ended

@@ -1,10 +1,10 @@
-"""The ending: what had come on a connection before it ended is handled, then the rest goes.
+"""Handles the messages that came before the end of a connection.
 
-Theory of operation. When the transport says that the connection has ended, answers to calls of ours
-may lie in the inbox, behind whatever else the peer has sent. They are handled first, so that the
-application learns of them before it learns of the end. That may take long: so it is done in turns
-of the loop, like all handling, and only while calls of ours wait for an answer. One turn's worth is
-looked at when none does, for the peer may have said why it leaves.
+Theory of operation. When the transport reports the end of the connection, answers to our calls may
+be in the inbox, behind other messages. They are handled first, so that the application gets them
+before it learns of the end. This may take long, so it is done in turns of the loop, and only while
+calls wait for an answer. If no call waits, one turn is handled, since the peer may have said why it
+closes.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ __all__ = ["Ending", "end_caches", "forget_frames"]
 
 
 class Ending:
-    """Handles what came before the end of one connection.
+    """Handles the messages that came before the end of one connection.
 
     Args:
-        owner: whose connection has ended, as ``journal`` logs it.
-        session: of that connection.
-        policy: how long a turn is.
-        scheduler: turns and time.
-        then: called without arguments when that is done.
+        owner: the connection, as `broker.connection.log` logs it.
+        session: its session.
+        policy: the length of a turn.
+        scheduler: turns and time of the loop.
+        then: called without arguments when the messages are handled.
     """
 
     __slots__ = ("_owner", "_policy", "_scheduler", "_session", "_then", "_words")
@@ -51,14 +51,14 @@ class Ending:
         self._words = session.inbox.last_words()
 
     def take_turn(self) -> None:
-        """Handle a turn's worth; the rest in the turns that follow."""
+        """Handle the messages of one turn, and the rest in the turns that follow."""
         has_more, waited = True, self._session.waiting > 0
 
         def hear() -> None:
             nonlocal has_more
             has_more = self._hear()
 
-        # An exception of an application's hook ends this turn only.
+        # An exception of a hook of the application ends this turn only.
         log.guard(self._owner, hear)
         if has_more and waited:
             self._scheduler.soon(self.take_turn)
@@ -68,7 +68,7 @@ class Ending:
         self._then()
 
     def _hear(self) -> bool:
-        """Handle a turn's worth; return whether there may be more."""
+        """Handle the messages of one turn; return whether there may be more."""
         policy, now = self._policy, self._scheduler.now
         ends = now() + policy.turn_time
         for heard, _ in enumerate(self._words, 1):
@@ -78,7 +78,7 @@ class Ending:
 
 
 def forget_frames(error: BaseException) -> None:
-    """Have an error, and those that it came from, hold no frames: they hold what was received."""
+    """Remove the tracebacks of an error and its causes, whose frames hold received data."""
     chain: list[BaseException | None] = [error]
     while chain:
         each = chain.pop()
@@ -92,5 +92,5 @@ def end_caches(owner: Any, translator: Translator) -> None:
     for entry in translator.published.clear():
         log.guard(owner, entry.stop)
     for cache in translator.held.clear():
-        # Guarded: its class may have a ``__setattr__`` of its own.
+        # Its class may have a ``__setattr__`` that raises.
         log.guard(owner, partial(setattr, cache, "broker", None))

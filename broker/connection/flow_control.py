@@ -1,9 +1,9 @@
-"""The flow: how much is taken from a peer that does not take what it is sent.
+"""Flow control: holds calls or stops reading under pressure.
 
-While too much is unsent, the peer's calls are held; while too much waits to be handled, or the
-budget of the server is used up, no more is read. Where the calls that wait fill their cap, they are
-made all the same, for as much as the answers may take: else two ends with more to say than the caps
-hold would wait for each other.
+While too many bytes are unsent, the calls of the peer are held. While too many received bytes wait
+to be handled, or the budget of the server is used up, nothing more is read. If held calls fill the
+receive buffer, they are run nevertheless, until ``max_unsent`` bytes of answers wait. Otherwise two
+sides that both send more than the buffers hold would wait for each other.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ class FlowControl:
     """Flow control of one connection, both ways.
 
     Args:
-        session: whose calls are held.
-        policy: the marks.
-        reading: reads what the peer sends, or does not.
-        unsent: returns the bytes that wait to be taken.
-        write_stall: watches the peer while much waits.
-        resume: has messages handled soon.
-        share: of the budget of the server; None at a client.
+        session: the session, whose calls are held.
+        policy: the limits.
+        reading: pauses and resumes reading.
+        unsent: returns the number of unsent bytes.
+        write_stall: watches the peer while many bytes are unsent.
+        resume: requests a turn for received messages.
+        share: the connection's share of the server's budget; None at a client.
 
     Attributes:
-        reading: as given.
+        reading: pauses and resumes reading.
     """
 
     __slots__ = (
@@ -68,13 +68,12 @@ class FlowControl:
             share.on_change = self._read
 
     def regulate(self) -> int:
-        """Hold the peer's calls or let them go on, stop reading or go on, as the marks say.
+        """Hold or release the peer's calls, and stop or resume reading, by the limits.
 
         Returns:
-            The room: how many bytes may be written before there can be too many unsent. It is
-            negative while calls are held, nothing is read, or much is unsent; then this is called
-            after each write and each turn, else when the room is used up or the session wants no
-            more data.
+            The number of bytes that may be written before the next check. It is negative while
+            calls are held, nothing is read, or many bytes are unsent: then check again after every
+            write and turn. Else check when so many bytes are written, or the session wants no data.
         """
         session, policy = self._session, self._policy
         unsent, was_impeded = self._unsent(), self._is_impeded
@@ -96,16 +95,16 @@ class FlowControl:
         return -1 if self._is_impeded else policy.high_water - unsent
 
     def weigh(self) -> None:
-        """Report to the budget of the server what is held."""
+        """Report the size of the buffers to the server's budget."""
         if self._share is not None:
             self._share.report()
 
     def stop(self) -> None:
-        """Watch no more: the connection is gone."""
+        """Stop the watchdog: the connection has ended."""
         self._write_stall.stop()
 
     def end(self) -> None:
-        """Hold nothing any more."""
+        """Leave the budget: the buffers are empty."""
         if self._share is not None:
             self._share.end()
 

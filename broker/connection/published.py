@@ -1,7 +1,7 @@
-"""The published methods of a Broker: doors of a few lines onto its session and tables.
+"""The published methods of a Broker, each of a few lines, which call its session and tables.
 
-A subclass may override any of them. Which it does is found out once, when the class is made; the
-engine then calls those, and only those, where it would have done the work itself.
+A subclass may override any of them. Its overrides are looked up once, when the class is made. The
+session then calls these, and only these, instead of doing the work itself.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ __all__ = ["PublishedBroker"]
 
 
 class PublishedBroker:
-    """The published face of ``connection.Broker``, which is its only subclass of ours.
+    """The published methods of `broker.connection.broker.Broker`, its only subclass here.
 
     Attributes:
-        session: what the doors lead to.
-        backlog: what stands before a transport of Twisted's, to know what is unsent; else None.
+        session: the session that the methods call.
+        backlog: counts the unsent bytes of a transport of Twisted; None for another transport.
         pageProducers: the Pagers that are sending.
-        connects, disconnects, failures: what the ``notifyOn…`` methods were given.
-        overridden: of the class: the published methods that a subclass has made its own.
-        missing: see ``journal.Logged``.
+        connects, disconnects, failures: the callbacks of the ``notifyOn…`` methods.
+        overridden: of the class: the published methods that a subclass has overridden.
+        missing: see `broker.connection.log.Logged`.
     """
 
     session: Session
@@ -60,7 +60,7 @@ class PublishedBroker:
         )
 
     def prepare_published(self) -> None:
-        """Make room for what the doors keep."""
+        """Set the attributes of the published methods."""
         self.pageProducers = []
         self.connects: list[Callable[[], object]] = []
         self.disconnects: list[Callable[[], object]] = []
@@ -68,15 +68,15 @@ class PublishedBroker:
 
     @property
     def ration(self) -> LogThrottle:
-        """The records of the log that this connection may cause."""
+        """Limits the log records that this connection causes."""
         raise NotImplementedError
 
     def soon_flush(self) -> None:
-        """Write what is due, now or at the end of this turn of the loop."""
+        """Write the bytes that wait to be sent, now or at the end of this turn of the loop."""
         raise NotImplementedError
 
     def flush(self) -> None:
-        """Write what is due."""
+        """Write the bytes that wait to be sent."""
         raise NotImplementedError
 
     def serialize(
@@ -89,7 +89,8 @@ class PublishedBroker:
     ) -> Any:
         """Return the expression of a graph, or a Deferred of it for a Deferred (published)."""
         if getattr(type(object), "__await__", None) is not None:
-            # What it comes to belongs to whoever's call this is, whoever fires the Deferred.
+            # The value is serialized in the context of this call, in whatever context the Deferred
+            # fires.
             run = copy_context().run
             return maybeDeferred(lambda: object).addCallback(
                 lambda value: run(self.serialize, value, perspective, method, args, kw)
@@ -97,38 +98,39 @@ class PublishedBroker:
         return self.session.serialize(object, perspective, method, args, kw)
 
     def unserialize(self, sexp: Expression, perspective: Any = None) -> Any:
-        """Return the graph of an expression of the peer's (published)."""
+        """Return the graph of an expression that the peer sent (published)."""
         return self.session.translator.unjelly(sexp, perspective)
 
     @property
     def serializingPerspective(self) -> Any:
-        """Through whose eyes the message that is being made will be seen (published)."""
+        """The perspective of the message that is being serialized (published)."""
         scope = self.session.translator.scope
         return None if scope is None else scope.perspective
 
     @property
     def serializing_view(self) -> Any:
-        """The same, with the owner of the message: see ``broker.core.principal``."""
+        """``serializingPerspective`` with the owner of the message: see ``broker.core.principal``.
+        """
         return view_of(self.serializingPerspective, self.session.translator.principal)
 
     @property
     def unserializingPerspective(self) -> Any:
-        """Through whose eyes the message that came in is seen (published)."""
+        """The perspective of the message that is being decoded (published)."""
         return self.session.translator.perspective
 
     @property
     def localObjects(self) -> LocalObjects | None:
-        """What the peer can name, by id or name; None once all is over (published)."""
+        """The objects that the peer can call, by id or name; None after the end (published)."""
         return None if self.closed.called else LocalObjects(self.session.translator.exports)
 
     @property
     def luids(self) -> LocalIds | None:
-        """The ids of what was sent, by ``processUniqueID()``; None from the end on (published)."""
+        """The ids of sent objects, by ``processUniqueID()``; None after the end (published)."""
         return None if self.disconnected else LocalIds(self.session.translator.exports)
 
     @property
     def _localCleanup(self) -> LocalCleanup:
-        # Underscored as it is, portals of programs' own write to it.
+        # It has an underscore, but programs with portals of their own write to it.
         return LocalCleanup(self.session.translator)
 
     def registerReference(self, object: Any) -> ObjectId:
@@ -141,17 +143,17 @@ class PublishedBroker:
         self.session.translator.exports.name(key, object)
 
     def remoteForName(self, name: str | bytes) -> RemoteReference:
-        """Return a reference to what the peer has named so, if it has (published)."""
+        """Return a reference to the peer's object of that name, if there is one (published)."""
         key = name.encode("utf-8") if isinstance(name, str) else name
         return RemoteReference(None, self, key, 0)
 
     def receive_reference(self, reference: RemoteReference) -> None:
-        """Count one reception for a reference that an application makes of what a peer has sent.
+        """Count one reception for a reference that the application makes from data of the peer.
 
-        It belongs to whose call this is, as all that comes in.
+        Like all received references, it belongs to the principal of the current call.
 
         Raises:
-            MalformedJelly: its ``luid`` is no id of a peer's.
+            MalformedJelly: its ``luid`` is not an id that a peer can send.
             LimitExceeded: too many references are alive here already.
         """
         translator = self.session.translator
@@ -159,7 +161,7 @@ class PublishedBroker:
         reference.view = view_of(reference.perspective, translator.receiver)
 
     def note_read(self, unjellier: Unjellier, expression: list[Any]) -> None:
-        """Note that the reference which an expression stands for has been received."""
+        """Note that the reference of an expression has been received."""
         self.session.translator.note_read(unjellier, expression)
 
     def localObjectForID(self, luid: ObjectId | str) -> Any:
@@ -171,19 +173,19 @@ class PublishedBroker:
     def when_released(
         self, object: Any, callback: Callable[[], object], principal: Principal | None = None
     ) -> None:
-        """Have ``callback()`` called when the peer drops an object that is sent to it.
+        """Call ``callback()`` when the peer drops an object that is sent to it.
 
-        ``principal`` is who owns the object; None for nobody.
+        ``principal`` owns the object; None if it has no owner.
         """
         exports = self.session.translator.exports
         exports.when_released(object.processUniqueID(), callback, principal)
 
     def publish_cache(self, instance: Any) -> tuple[int, bool]:
-        """Count one sending of a Cacheable; return its id, and whether its state must go along."""
+        """Count one sending of a Cacheable; return its id, and whether to send its state."""
         return self.session.translator.publish(instance, instance.processUniqueID())
 
     def note_observer(self, cache_id: int, observer: Any) -> None:
-        """Note whom ``stoppedObserving`` is due for."""
+        """Note the observer that ``stoppedObserving`` will be called for."""
         self.session.translator.observe(cache_id, observer)
 
     def cachedRemotelyAs(self, instance: Any, incref: int = 0) -> int | None:
@@ -199,20 +201,20 @@ class PublishedBroker:
         return published.id_of(instance.processUniqueID(), principal)
 
     def cacheLocally(self, cid: int, instance: Any) -> None:
-        """Hold a cache whose state is on its way (published)."""
+        """Add a cache, whose state follows (published)."""
         translator = self.session.translator
         translator.held.add(cid, instance, translator.receiver)
 
     def refresh_cache(self, cache_id: int, instance: Any) -> None:
-        """Follow a cache whose attributes were replaced as a whole."""
+        """Note that all attributes of a cache were replaced."""
         self.session.translator.held.refresh(cache_id, instance)
 
     def cachedLocallyAs(self, cid: int) -> Any:
-        """Return the cache that is held under an id (published)."""
+        """Return the cache with an id (published)."""
         return self.session.translator.held.observer_of(cid)
 
     def _selectDialect(self, dialect: bytes) -> None:
-        # Underscored as it is, programs that have no peer yet call it, as of any Banana.
+        # It has an underscore, but programs call it before there is a peer, as on any Banana.
         self.session.select(dialect)
         self.flush()
 
@@ -221,15 +223,15 @@ class PublishedBroker:
         self.sendEncoded(list(exp))
 
     def sendEncoded(self, obj: Expression) -> None:
-        """Send one expression as it stands (published)."""
+        """Send one expression unchanged (published)."""
         self.session.send_expression(obj)
         self.soon_flush()
 
     def expressionReceived(self, sexp: Expression) -> None:
-        """Handle one expression of the peer's (published).
+        """Handle one expression that the peer sent (published).
 
         Raises:
-            ProtocolError: it is no message, or not legal now.
+            ProtocolError: it is not a message, or not allowed now.
         """
         if type(sexp) is list and sexp and type(sexp[0]) is bytes:
             handler = _PROTO.get(sexp[0])
@@ -254,15 +256,15 @@ class PublishedBroker:
         self._handle(b"message", *fields)
 
     def proto_cachemessage(self, *fields: Any) -> None:
-        """Handle a call to a cache that is held here; see ``proto_message`` (published)."""
+        """Handle a call to a RemoteCache here; see ``proto_message`` (published)."""
         self._handle(b"cachemessage", *fields)
 
     def proto_answer(self, requestID: Any, netResult: Any) -> None:
-        """Handle the result of a call of ours (published)."""
+        """Handle the result of an outgoing call (published)."""
         self._handle(b"answer", requestID, netResult)
 
     def proto_error(self, requestID: Any, fail: Any) -> None:
-        """Handle the failure of a call of ours (published)."""
+        """Handle the failure of an outgoing call (published)."""
         self._handle(b"error", requestID, fail)
 
     def proto_decref(self, objectID: Any) -> None:
@@ -274,23 +276,23 @@ class PublishedBroker:
         self._handle(b"decache", objectID)
 
     def proto_uncache(self, objectID: Any) -> None:
-        """Handle that the peer has done with a cache that is held here (published)."""
+        """Handle that the peer updates a RemoteCache here no more (published)."""
         self._handle(b"uncache", objectID)
 
     def _handle(self, *message: Any) -> None:
         self.session.handle(messages.parse(list(message)))
 
     def registerPageProducer(self, pager: Any) -> None:
-        """Send the pages of a Pager whenever the transport has room (published)."""
+        """Send the pages of a Pager whenever the transport can take more (published)."""
         self.pageProducers.append(pager)
         if len(self.pageProducers) == 1:
             (self.backlog or self.transport).registerProducer(self, False)
 
     def resumeProducing(self) -> None:
-        """The transport has room: send a page of each Pager (published)."""
+        """Send a page of each Pager: the transport can take more (published)."""
         for pager in list(self.pageProducers):
             try:
-                # False where the peer has said that it leaves, and the transport does not know yet.
+                # False if the peer has said that it leaves, though the transport is still open.
                 is_paging = self.calls.is_open
                 if is_paging:
                     pager.sendNextPage()
@@ -304,30 +306,30 @@ class PublishedBroker:
             (self.backlog or self.transport).unregisterProducer()
 
     def pauseProducing(self) -> None:
-        """The transport has no room; pages are sent only when it asks for them (published)."""
+        """Do nothing: pages are sent only when the transport asks for them (published)."""
 
     def stopProducing(self) -> None:
-        """The connection is gone, and with it all paging (published)."""
+        """Stop all paging: the connection has ended (published)."""
         self.pageProducers.clear()
 
     def notifyOnDisconnect(self, notifier: Callable[[], object]) -> None:
-        """Have ``notifier()`` called when the connection has ended (published)."""
+        """Call ``notifier()`` when the connection has ended (published)."""
         self.disconnects.append(_callable(notifier))
 
     def dontNotifyOnDisconnect(self, notifier: Callable[[], object]) -> None:
-        """Take one ``notifyOnDisconnect`` back (published)."""
+        """Undo one ``notifyOnDisconnect`` (published)."""
         if notifier in self.disconnects:
             self.disconnects.remove(notifier)
 
     def notifyOnConnect(self, notifier: Callable[[], object]) -> None:
-        """Have ``notifier()`` called when calls can be made; now, if they can (published)."""
+        """Call ``notifier()`` when calls can be made; now, if they can (published)."""
         if self.session.dialect is not None:
             log.guard(self, _callable(notifier))
         else:
             self.connects.append(_callable(notifier))
 
     def notifyOnFail(self, notifier: Callable[[], object]) -> None:
-        """Have ``notifier()`` called when it ends before calls could be made (published)."""
+        """Call ``notifier()`` if the connection ends before calls could be made (published)."""
         self.failures.append(_callable(notifier))
 
 

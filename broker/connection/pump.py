@@ -1,9 +1,9 @@
 """The pump of one connection: messages in and bytes out, in turns of the loop.
 
 Theory of operation. A turn ends after ``turn_messages`` messages or at a deadline (``Turns``), so
-that one peer's flood, or one large message, leaves the others their turns. What is to be sent is
-one write for each turn: earlier when a batch grows long, and at once when nothing else is in
-flight. The flow says when the peer takes too little, and what follows from that.
+that a flood of one peer, or one large message, does not delay the others. The bytes to send are
+written once a turn: earlier if a batch grows long, and at once if no other call is in flight.
+`FlowControl` acts when the peer reads too slowly.
 """
 
 from __future__ import annotations
@@ -28,24 +28,24 @@ __all__ = ["Pump"]
 # Seconds after which a warning names the methods that block the loop.
 _TOO_LONG = 1.0
 
-# Messages that wait for the end of the turn; beyond that the batch goes out, so that the peer can
-# begin on it while the rest is made.
+# Messages that may wait for the end of the turn. A longer batch is written, so that the peer can
+# begin to handle it while this side makes the rest.
 _BATCH = 32
 
 
 class Pump:
-    """Has a session's messages handled, and its bytes written.
+    """Handles the messages of a session, and writes its bytes.
 
     Args:
-        session: whose they are.
-        policy: how long a turn is, and how much may wait.
-        abort: called with the fault that ends the connection, and the limit that it went beyond.
-        allow: called with the seconds for which nothing was read, when reading goes on.
+        session: the session.
+        policy: the length of a turn, and how much may wait.
+        abort: called with the error that ends the connection, and the limit that was exceeded.
+        allow: called with the seconds in which nothing was read, when reading resumes.
 
     Attributes:
-        budget: of the server whose connection it is; None at a client.
-        has_turn: whether messages wait for a turn that is asked for.
-        turns: shares time with other connections; a server gives one to all of its own.
+        budget: of the server; None at a client.
+        has_turn: whether messages wait for a turn that was requested.
+        turns: shares time between connections; all connections of a server have the same.
     """
 
     __slots__ = (
@@ -85,9 +85,9 @@ class Pump:
         self._scheduler: Scheduler | None = None
         self._now: Callable[[], float] = _no_time
         self._transport: Any = None
-        # Made when there is something to regulate; most connections never have that.
+        # Made when it is first needed; most connections never need it.
         self._flow_control: FlowControl | None = None
-        # Bytes that may be written before there can be too many unsent; see Flow.
+        # Bytes that may be written before the next check; see FlowControl.regulate.
         self._write_budget = policy.high_water
         self._when_drained: list[Callable[[], object]] = []
         self._is_running = False
@@ -97,10 +97,10 @@ class Pump:
         """Begin to work on a connection.
 
         Args:
-            transport: what is told to stop reading, if it can.
-            out: what is written to, which may say how many bytes are ``unsent`` and whether it
+            transport: the transport, whose reading is paused if it can be.
+            out: where bytes are written to; it may have ``unsent``, a number of bytes, and
                 ``is_closing``.
-            scheduler: turns and time.
+            scheduler: turns and time of the loop.
         """
         self._out = out
         self._scheduler = scheduler
@@ -108,7 +108,7 @@ class Pump:
         self._transport = transport
 
     def stop(self) -> None:
-        """Handle and write nothing more: the connection is gone."""
+        """Stop handling and writing: the connection has ended."""
         self._out = self._scheduler = self._transport = None
         self._now = _no_time
         self._when_drained.clear()
@@ -116,17 +116,17 @@ class Pump:
             self._flow_control.stop()
 
     def end(self) -> None:
-        """Hold nothing any more: what had come is handled or dropped."""
+        """Stop flow control: all received messages are handled or dropped."""
         if self._flow_control is not None:
             self._flow_control.end()
 
     # Messages in.
 
     def run(self, began: float | None = None) -> None:
-        """Handle what has come in, a turn's worth; the rest in turns of the loop that come soon.
+        """Handle received messages for one turn, and the rest in later turns of the loop.
 
         Args:
-            began: the time, where it has just been read.
+            began: the time now, if the caller has just read the clock.
         """
         if self._is_running:
             return
@@ -158,9 +158,9 @@ class Pump:
                 self.ask_for_turn()
 
     def resume(self) -> None:
-        """Do as :meth:`run`; what a hook of the application's raises ends the connection.
+        """Call :meth:`run`; an exception of an application's hook ends the connection.
 
-        For the loop, which would log it in its own way, and go on.
+        For callbacks of the loop, which would log the exception in its own way, and continue.
         """
         try:
             self.run()
@@ -170,7 +170,7 @@ class Pump:
             self._abort(error)
 
     def _run_on(self, now: float) -> bool:
-        """Handle more, in slices that grow while time is left; return whether there is more yet."""
+        """Handle more, in growing slices, until the deadline; return whether messages are left."""
         session, policy, scheduler = self._session, self._policy, self._scheduler
         if scheduler is None:
             return True
@@ -180,8 +180,8 @@ class Pump:
         while now < ends and handled < policy.turn_messages:
             if inbox.has_unstarted_tasks or outbox.size > policy.high_water:
                 break
-            # Twice as many each time: the clock is read a few times a turn, and a turn whose
-            # messages take long still ends near its time.
+            # Twice as many each time: so the clock is read only a few times a turn, but a turn with
+            # slow messages still ends near its deadline.
             size = min(handled, policy.turn_messages - handled)
             session.callee.last_name = ""
             calls, began = stats.calls_received, now
@@ -198,18 +198,18 @@ class Pump:
         return True
 
     def _tell_blocked(self, calls: int, seconds: float) -> None:
-        """Log that plain methods have held up the loop, if any were called.
+        """Log that synchronous methods have blocked the loop, if any were called.
 
         Args:
-            calls: how many have come; that of a large message has come before.
-            seconds: for how long.
+            calls: the number of calls received in this time; a large message may have begun before.
+            seconds: how long they took.
         """
         session = self._session
         if session.callee.last_name:
             log.blocked(session.host, session.callee.last_name, max(1, calls), seconds)
 
     def ask_for_turn(self) -> None:
-        """Have what has come in handled in a turn of the loop that comes soon."""
+        """Request a later turn of the loop for the received messages."""
         if not self.has_turn and self._scheduler is not None:
             self.has_turn = True
             self.turns.ask(self._scheduler, self._take_turn)
@@ -221,22 +221,22 @@ class Pump:
     # Bytes out.
 
     def flush(self) -> None:
-        """Write what is due."""
+        """Write the bytes that wait to be sent."""
         self._has_flush = False
         out = self._out
-        # What a closing transport would drop stays unwritten, so that its calls end as not run.
+        # A closing transport would drop the bytes; unwritten, their calls end as not run.
         if out is None or getattr(out, "is_closing", False):
             return
         data = self._session.data_to_send()
         if data:
             out.write(data)
-            # What is unsent has grown by no more than was written since it was last asked for.
+            # Since the last check the unsent bytes have grown by at most the bytes written.
             self._write_budget -= len(data)
             if self._write_budget < 0:
                 self._regulate()
 
     def soon_flush(self) -> None:
-        """Write what is due, now or at the end of this turn of the loop."""
+        """Write the bytes that wait to be sent, now or at the end of this turn of the loop."""
         session = self._session
         if self._is_running or session.translator.scope is not None:
             return
@@ -247,17 +247,17 @@ class Pump:
             self.flush_later()
 
     def flush_later(self) -> None:
-        """Write what is due at the end of this turn of the loop."""
+        """Write the bytes that wait to be sent, at the end of this turn of the loop."""
         if not self._has_flush and self._scheduler is not None:
             self._has_flush = True
             self._scheduler.soon(self.flush)
 
     def flush_from_any_thread(self) -> None:
-        """Do as :meth:`flush_later`, also from a finalizer, and when the loop is closed already."""
+        """Like :meth:`flush_later`, but callable from a finalizer, and with a closed loop."""
         scheduler = self._scheduler
         if not self._has_flush and scheduler is not None:
             self._has_flush = True
-            # A loop that is closed tells nobody anything any more.
+            # RuntimeError: the loop is closed.
             with contextlib.suppress(RuntimeError):
                 scheduler.soon_threadsafe(self.flush)
 
@@ -267,11 +267,11 @@ class Pump:
         return self._write_budget < 0 and self._unsent() > self._policy.high_water
 
     def when_drained(self, callback: Callable[[], object]) -> None:
-        """Have ``callback()`` called once, when little is unsent again."""
+        """Call ``callback()`` once, when few bytes are unsent again."""
         self._when_drained.append(callback)
 
     def drained(self) -> None:
-        """Little is unsent any more: go on."""
+        """Resume: few bytes are unsent again."""
         self._session.inbox.holds_calls = False
         waiting, self._when_drained = self._when_drained, []
         for callback in waiting:
@@ -286,7 +286,7 @@ class Pump:
         self._write_budget = self._flow_control_of(scheduler).regulate()
 
     def weigh(self) -> None:
-        """Something has come that is not handled: stop reading, or report it, if it is much."""
+        """Stop reading if too many received bytes wait; report to the budget if they are many."""
         scheduler, inbox = self._scheduler, self._session.inbox
         if not inbox.wants_data:
             self._regulate()
@@ -295,19 +295,19 @@ class Pump:
 
     @property
     def is_reading(self) -> bool:
-        """Whether what the peer sends is read."""
+        """Whether reading is on."""
         if self._flow_control is not None and not self._flow_control.reading.is_on:
             return False
         return bool(getattr(self._transport, "is_reading", True))
 
     @property
     def is_behind(self) -> bool:
-        """Whether something has come that is not handled yet."""
+        """Whether received messages wait to be handled."""
         return self._session.inbox.waiting > 0
 
     @property
     def taken(self) -> int:
-        """Bytes that were written and are not unsent; -1 where nothing is unsent, or none knows."""
+        """Bytes that the transport has sent; -1 if nothing is unsent, or that is not known."""
         unsent = self._unsent() if self._out is self._transport else 0
         return self._session.stats.bytes_sent - unsent if unsent else -1
 
@@ -332,7 +332,7 @@ class Pump:
         return getattr(self._out, "unsent", 0)
 
     def _held(self) -> int:
-        """Return the bytes that are received and not handled, or not sent."""
+        """Return the number of bytes that are received and not handled, or not sent."""
         unsent: int = getattr(self._out, "held", None) or self._unsent()
         return unsent + self._session.outbox.size + self._session.inbox.held
 
@@ -342,5 +342,5 @@ class Pump:
 
 
 def _no_time() -> float:
-    """Be the clock where there is no scheduler."""
+    """The clock without a scheduler."""
     return 0.0

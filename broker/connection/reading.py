@@ -1,4 +1,4 @@
-"""Reading: whether what a peer sends is read, and for how long it was not."""
+"""Pauses and resumes reading from a peer, and measures the pauses."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ __all__ = ["Reading"]
 
 
 class Reading:
-    """Flow control of one connection: its transport is paused and resumed here alone.
+    """Pauses and resumes the transport of one connection; no other code does.
 
     Args:
-        transport: what is paused, if it can be.
+        transport: the transport; nothing is done if it cannot be paused.
         now: the clock.
-        allow: called with the seconds for which nothing was read, when reading goes on: they do not
+        allow: called with the length of a pause in seconds when reading resumes; the pause does not
             count against the peer.
     """
 
@@ -28,11 +28,11 @@ class Reading:
 
     @property
     def is_on(self) -> bool:
-        """Whether it is read."""
+        """Whether reading is on."""
         return self._stopped_at is None
 
     def turn(self, is_on: bool) -> bool:
-        """Read, or do not; return whether that is a change."""
+        """Turn reading on or off; return whether that is a change."""
         stopped_at = self._stopped_at
         if is_on is (stopped_at is None):
             return False

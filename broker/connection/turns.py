@@ -1,9 +1,9 @@
-"""Turns: how much time the connections of one server take in one turn of the loop.
+"""Limits the time that the connections of one server take in one turn of the loop.
 
-Each turn of the loop reads from every connection that has sent something. Were each of them given
-``turn_time`` seconds, a few hundred busy ones would keep all others waiting. So all together get
-about that much. A connection handles one message at once when it has received something; what takes
-longer waits in one queue, in which all connections are served in order.
+Each turn of the loop reads from every connection that has received bytes. If each could take
+``turn_time`` seconds, a few hundred busy connections would delay all others. So together they get
+about that much. A connection handles one message as soon as it has received bytes. If it has more,
+it waits in one queue, in which all connections are served in order.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from broker.net.scheduler import Scheduler
 
 __all__ = ["Turns"]
 
-# Seconds that a connection has at least when it is served from the queue: less, and most of the
-# time is spent on going from one to the next.
+# The least seconds for a connection served from the queue: with less, most of the time would be
+# spent on the change from one connection to the next.
 _LEAST = 0.0002
 
 
@@ -24,8 +24,8 @@ class Turns:
     """The time of the connections of one server.
 
     Args:
-        turn_time: seconds that they take together in one turn of the loop, about: once as they
-            receive, once from the queue.
+        turn_time: seconds that they may take together in one turn of the loop, about: once when
+            they receive bytes, and once from the queue.
     """
 
     __slots__ = ("_ends", "_is_serving", "_share", "_time", "_waiting")
@@ -38,7 +38,7 @@ class Turns:
         self._waiting: deque[Callable[[], object]] = deque()
 
     def deadline(self, scheduler: Scheduler) -> float:
-        """Return when a connection that has more to do leaves that for later."""
+        """Return the time at which a connection must stop and leave the rest for later."""
         now = scheduler.now()
         if self._is_serving:
             return now + self._share
@@ -49,13 +49,13 @@ class Turns:
         return ends
 
     def ask(self, scheduler: Scheduler, run: Callable[[], object]) -> None:
-        """Have ``run()`` called in a turn of the loop that comes soon."""
+        """Call ``run()`` in a later turn of the loop."""
         self._waiting.append(run)
         if len(self._waiting) == 1 and not self._is_serving:
             scheduler.soon(self._serve, scheduler)
 
     def _begin(self) -> None:
-        """A turn of the loop has passed."""
+        """Begin a new turn of the loop."""
         self._ends = None
 
     def _serve(self, scheduler: Scheduler) -> None:

@@ -98,7 +98,7 @@ class PendingConnections:
         return self._any_of(list(self._by_source[source]))
 
     def _fullest(self) -> list[str]:
-        """Return the sources with the most connections; of several, those of the fullest networks."""
+        """Return the sources with the most, or of several those with the fullest network."""
         sized = [(len(slots), source) for source, slots in self._by_source.items() if source]
         most, _ = max(sized)
         fullest = [source for size, source in sized if size == most]

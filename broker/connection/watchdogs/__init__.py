@@ -1,1 +1,1 @@
-"""Watchdogs: each ends a connection on which something does not come in time."""
+"""Watchdogs: each ends a connection whose peer exceeds a time limit."""

@@ -1,10 +1,10 @@
-"""Keepalive: notices that a peer is gone although nobody said so.
+"""Keepalive: detects by pings that a peer is gone.
 
-Theory of operation. A peer that is silent is asked, and any byte is an answer. Time in which this
-side does not read does not count, since the peer may have answered. Nor does the peer seem gone
-while it takes what was sent before the question. While this side does not read, or has much to
-handle, the peer's own questions wait: so it is told now and then that this side is there, by a
-question, too.
+Theory of operation. A silent peer is sent a ping, and any received byte counts as an answer. Time
+in which this side does not read does not count, since the peer may have answered. A peer that still
+takes bytes sent before the ping is not gone either. While this side does not read, or has many
+messages to handle, the pings of the peer wait. So this side then sends pings from time to time,
+which tell the peer that it is alive.
 """
 
 from __future__ import annotations
@@ -17,41 +17,40 @@ from broker.net.scheduler import Scheduler
 
 __all__ = ["Keepalive", "Watched"]
 
-# Seconds between two looks while nothing is read.
+# Seconds between two checks while nothing is read.
 _PERIOD = 1.0
 
 
 class Watched(Protocol):
-    """A connection, as its keepalive sees it: ``pump.Pump``."""
+    """What Keepalive needs of a connection: implemented by ``pump.Pump``."""
 
     @property
     def is_reading(self) -> bool:
-        """Whether what the peer sends is read."""
+        """Whether reading is on."""
 
     @property
     def is_behind(self) -> bool:
-        """Whether something has come that is not handled yet."""
+        """Whether received messages wait to be handled."""
 
     @property
     def taken(self) -> int:
-        """Bytes that the peer has taken while more waits for it; -1 where nothing does."""
+        """Bytes that the peer has taken, while more are unsent; -1 if none are."""
 
 
 class Keepalive:
-    """Asks after a peer that is silent, and gives it up if it stays so.
+    """Pings a silent peer, and ends the connection if it stays silent.
 
     Args:
         scheduler: the clock.
-        silence: seconds without a byte after which the peer is asked.
-        answer_time: seconds that it then has.
-        ask: asks; any byte is an answer.
+        silence: seconds without a byte until the peer is pinged.
+        answer_time: seconds that the peer then has for an answer.
+        ask: sends a ping.
         on_timeout: called with PBConnectionLost and the name of the limit.
-        forget: called every ``silence`` seconds or later, though not as late as twice that: what
-            is counted over such a time begins anew.
+        forget: resets counters; called at intervals of ``silence`` to 2 × ``silence`` seconds.
         watched: the connection.
 
     Attributes:
-        last_heard: when something came from the peer, by :attr:`now`; set by whoever hears it.
+        last_heard: the time of the last received byte, by :attr:`now`; set by the Broker.
         now: the clock.
     """
 
@@ -95,7 +94,7 @@ class Keepalive:
         self._timer: Any = scheduler.later(silence, self._look)
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop the checks."""
         self._timer.cancel()
 
     def allow(self, seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""Arrival: how long a message may be on its way, from its first byte to its last."""
+"""Limits the time from the first byte of a message to its last."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from broker.net.scheduler import Cancellable, Scheduler
 
 __all__ = ["MessageTimeout"]
 
-# Seconds between two looks at a message that is late and comes fast enough, or is not read.
+# Seconds between two checks of a late message that comes fast enough, or while reading is paused.
 _PERIOD = 1.0
 
 
 class MessageTimeout:
-    """Watches while a message is on its way, and gives up a peer that does not complete it.
+    """Ends the connection of a peer that does not complete a message.
 
-    A message may take ``partial_timeout``; one that takes longer, because it is large, must come at
+    A message may take ``partial_timeout`` seconds. A large one may take longer if it comes at
     ``partial_rate`` bytes a second. Time in which nothing is read does not count, nor does time in
     which whole messages wait to be decoded.
 
     Args:
         scheduler: the clock.
         policy: the time and the rate.
-        session: whose messages they are.
+        session: the session that decodes the messages.
         on_timeout: called with PBConnectionLost and the name of the limit.
-        is_reading: returns whether what the peer sends is read.
+        is_reading: returns whether reading is on.
     """
 
     __slots__ = (
@@ -59,7 +59,7 @@ class MessageTimeout:
         self._begun_at = -1
 
     def watch(self) -> None:
-        """Bytes have come, and the last of them belong to a message that is not whole."""
+        """Start the timer: bytes have come, and the last message is not complete."""
         begun_at = self._session.stats.bytes_received - self._session.pending
         if begun_at != self._begun_at:
             self._begun_at, self._since = begun_at, self._scheduler.now()
@@ -67,11 +67,11 @@ class MessageTimeout:
             self._timer = self._scheduler.later(self._policy.partial_timeout, self._look)
 
     def allow(self, seconds: float) -> None:
-        """Nothing was read for so long: this does not count."""
+        """Do not count ``seconds``, in which nothing was read."""
         self._since += seconds
 
     def stop(self) -> None:
-        """Watch no more."""
+        """Stop the timer."""
         if self._timer is not None:
             self._timer.cancel()
 

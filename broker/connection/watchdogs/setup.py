@@ -1,4 +1,4 @@
-"""Expectations: what must come in time on a connection, lest it end."""
+"""Timeouts of the setup of a connection: the offer and the login."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from broker.net.scheduler import Cancellable, Scheduler
 
 __all__ = ["SetupTimeouts"]
 
-# Seconds between two looks at what is late, while nothing is read.
+# Seconds between two checks of a step that is late, while reading is paused.
 _PERIOD = 1.0
 
 
 class SetupTimeouts:
-    """The timers of one connection that end it.
+    """The setup timers of one connection, which end it.
 
     Time in which nothing is read does not count.
 
     Args:
-        on_timeout: called with PBConnectionLost, whose text is what was expected, and the name of the
-            limit: what was expected, and ``_timeout``. An attribute, too.
+        on_timeout: called with PBConnectionLost, with the text of the step, and the name of the
+            limit, which is the name of the step and ``_timeout``. Also an attribute.
     """
 
     __slots__ = ("_allowed", "_is_reading", "_noted", "_scheduler", "_timers", "on_timeout")
@@ -35,11 +35,11 @@ class SetupTimeouts:
         self._allowed = 0.0
 
     def begin(self, scheduler: Scheduler, is_reading: Callable[[], bool]) -> None:
-        """Take the clock; what was expected before counts from now on.
+        """Take the clock, and start the timers of the steps that were added before.
 
         Args:
             scheduler: the clock.
-            is_reading: returns whether what the peer sends is read.
+            is_reading: returns whether reading is on.
         """
         self._scheduler = scheduler
         self._is_reading = is_reading
@@ -48,24 +48,27 @@ class SetupTimeouts:
             self.add(*noted_timeout)
 
     def add(self, name: str, seconds: float, text: str) -> None:
-        """Give up with ``text`` unless ``met(name)`` comes in time, once there is a clock."""
+        """End the connection with ``text`` unless ``done(name)`` is called in ``seconds``.
+
+        The time counts from `begin` on.
+        """
         if self._scheduler is None:
             self._noted.append((name, seconds, text))
             return
         self._wait(seconds, name, text, self._scheduler.now() + seconds - self._allowed)
 
     def done(self, name: str) -> None:
-        """What was expected has come, or does not matter any more."""
+        """Cancel the timer of a step that is complete, or not needed any more."""
         timer = self._timers.pop(name, None)
         if timer is not None:
             timer.cancel()
 
     def allow(self, seconds: float) -> None:
-        """Nothing was read for so long: this does not count."""
+        """Do not count ``seconds``, in which nothing was read."""
         self._allowed += seconds
 
     def clear(self) -> None:
-        """Expect nothing more."""
+        """Cancel all timers."""
         self._noted.clear()
         for name in list(self._timers):
             self.done(name)
@@ -75,7 +78,7 @@ class SetupTimeouts:
             self._timers[name] = self._scheduler.later(seconds, self._look, name, text, ends)
 
     def _look(self, name: str, text: str, ends: float) -> None:
-        """Give up, or wait on: ``ends`` is by a clock that stands still while nothing is read."""
+        """End the connection, or wait longer: the clock of ``ends`` stops while nothing is read."""
         if self._scheduler is None:
             return
         left = ends + self._allowed - self._scheduler.now()
@@ -88,7 +91,7 @@ class SetupTimeouts:
             self.on_timeout(PBConnectionLost(text), f"{name}_timeout")
 
 
-# A timer may go off so much before its time.
+# A timer may fire so many seconds early.
 _JITTER = 0.001
 
 

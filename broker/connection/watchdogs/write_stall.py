@@ -1,4 +1,4 @@
-"""Patience: how long a peer may leave unread what is sent to it."""
+"""Limits how long a peer may leave sent bytes unread."""
 
 from __future__ import annotations
 
@@ -12,22 +12,24 @@ from broker.net.scheduler import Scheduler
 
 __all__ = ["WriteStallWatchdog"]
 
-# Seconds between two looks; also how long a peer above the cap may take nothing at all. Less would
-# cut off a peer that reads, when this side alone sends more than the cap in one turn of its loop.
+# Seconds between two checks, and how long a peer above max_unsent may take no bytes at all. A
+# shorter time would end the connection of a peer that reads, if this side sends more than
+# max_unsent in one turn of its loop.
 _PERIOD = 1.0
 
 
 class WriteStallWatchdog:
-    """Watches while much is unsent, and gives up a peer that does not read.
+    """Watches while many bytes are unsent, and ends the connection of a peer that does not read.
 
-    That is one which takes nothing for ``stall_timeout``, or, with more than ``max_unsent`` bytes
-    waiting, takes nothing for a second or stays above that mark for ``stall_timeout``.
+    The peer does not read if it takes no bytes for ``stall_timeout``. With more than ``max_unsent``
+    bytes unsent, it does not read if it takes no bytes for a second, or if the number stays above
+    ``max_unsent`` for ``stall_timeout``.
 
     Args:
         scheduler: the clock.
-        policy: the marks and times.
-        unsent: returns the bytes that wait.
-        stats: tells the bytes that were written so far, those that wait included.
+        policy: the limits and times.
+        unsent: returns the number of unsent bytes.
+        stats: has the number of bytes written so far, including the unsent ones.
         on_timeout: called with PBConnectionLost and the name of the limit.
     """
 
@@ -61,14 +63,14 @@ class WriteStallWatchdog:
         self._last_progress = self._last_below = 0.0
 
     def watch(self) -> None:
-        """Begin to look, from now on until little is unsent."""
+        """Start the checks, which go on until few bytes are unsent."""
         if self._timer is None:
             self._last_progress = self._last_below = self._scheduler.now()
             self._taken = self._stats.bytes_sent - self._unsent()
             self._timer = self._scheduler.later(_PERIOD, self._look)
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop the checks."""
         if self._timer is not None:
             self._timer.cancel()
 

@@ -65,7 +65,7 @@ class MechanismContext(Protocol):
         """Call a function of a checker; return a Deferred of its result."""
 
     def step(self, function: Callable[..., Any], *args: Any) -> Deferred[Any]:
-        """Continue the attempt in a later call; return a Deferred of the function's result."""
+        """Continue the attempt in a later call; return a Deferred of the result."""
 
 
 class OfferContext(Protocol):
