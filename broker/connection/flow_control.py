@@ -29,7 +29,7 @@ class FlowControl:
         unsent: returns the number of unsent bytes.
         write_stall: watches the peer while many bytes are unsent.
         resume: requests a turn for received messages.
-        share: the connection's share of the server's budget; None at a client.
+        share: this connection's share of the budget; None at a client.
 
     Attributes:
         reading: pauses and resumes reading.

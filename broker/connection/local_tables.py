@@ -1,6 +1,6 @@
-"""The published tables of a Broker: views of what its session keeps, under the names of PB's own.
+"""The published tables of a Broker: views of the tables of its session, with PB's names.
 
-Programs read them to see what the peer holds, and write what is to happen when it lets go.
+Programs read them to see which objects the peer holds, and set callbacks for when it drops them.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ __all__ = ["Local", "LocalCleanup", "LocalIds", "LocalObjects"]
 
 
 class Local:
-    """An object of ours that a peer can name, and how often it was sent (published).
+    """A local object that the peer can call, and its reference count (published).
 
     Attributes:
         object: the object.
         perspective: always None; a Referenceable belongs to no perspective.
-        refcount: how many sendings of it the peer has not dropped.
+        refcount: the number of its sendings that the peer has not dropped.
     """
 
     perspective: Any = None
@@ -32,7 +32,7 @@ class Local:
 
     @classmethod
     def of(cls, entry: Export) -> Local:
-        """Return the view of an entry of the session's."""
+        """Return the view of an entry of the export table."""
         local = cls.__new__(cls)
         local._entry = entry
         return local
@@ -47,24 +47,24 @@ class Local:
 
     @property
     def refcount(self) -> int:
-        """How many sendings of it the peer has not dropped."""
+        """The number of its sendings that the peer has not dropped."""
         return self._entry.count
 
     def incref(self) -> int:
-        """Count one sending more; return how many there are (published)."""
+        """Add one to the count and return it (published)."""
         self._entry.count += 1
         return self._entry.count
 
     def decref(self) -> int:
-        """Count one sending less; return how many there are (published)."""
+        """Subtract one from the count and return it (published)."""
         self._entry.count -= 1
         return self._entry.count
 
 
 class LocalObjects(Mapping[ObjectId, Local]):
-    """``Broker.localObjects``: what the peer can name, by id, or by name, bytes (published).
+    """``Broker.localObjects``: objects that the peer can call, by id or name, bytes (published).
 
-    It is read only: objects come in by ``registerReference`` and ``setNameForLocal``.
+    It is read only: ``registerReference`` and ``setNameForLocal`` add objects.
     """
 
     def __init__(self, exports: ExportTable):
@@ -84,9 +84,10 @@ class LocalObjects(Mapping[ObjectId, Local]):
 
 
 class LocalIds(Mapping[Any, ObjectId]):
-    """``Broker.luids``: the ids of what was sent, by ``processUniqueID()`` (published).
+    """``Broker.luids``: the ids of sent objects, by ``processUniqueID()`` (published).
 
-    It is read only. What two users of one connection have sent has one of its ids here.
+    It is read only. An object that was sent by two users of one connection has two ids; one is
+    here.
     """
 
     def __init__(self, exports: ExportTable):
@@ -103,10 +104,10 @@ class LocalIds(Mapping[Any, ObjectId]):
 
 
 class LocalCleanup(MutableMapping[Any, Callable[[], object]]):
-    """``Broker._localCleanup``: what is called when the peer lets go, by ``processUniqueID()``.
+    """``Broker._localCleanup``: callbacks for dropped objects, by ``processUniqueID()``.
 
-    It is called once, without arguments, when the peer has dropped all sendings of that object; not
-    when the connection ends. The object may be one that is about to be sent.
+    A callback is called once, without arguments, when the peer has dropped all sendings of the
+    object, but not when the connection ends. It may be set before the object is sent.
     """
 
     def __init__(self, translator: Translator):

@@ -1,7 +1,7 @@
-"""What a connection writes to the log: one line for a peer's fault, a traceback for ours.
+"""The log records of a connection: a line for a fault of the peer, else a traceback.
 
-All of it is bounded and printable, and counts against the ration of the connection, so that a peer
-cannot fill the log; see `broker.net.log_throttle`.
+All records are bounded and printable, and limited by the log throttle of the connection, so that a
+peer cannot fill the log; see `broker.net.log_throttle`.
 """
 
 from __future__ import annotations
@@ -44,18 +44,18 @@ __all__ = [
 
 logger = logging.getLogger("broker.connection")
 
-# Methods that a connection remembers; of others each call counts against the ration.
+# Missing methods that a connection remembers; each call of another one makes a record.
 _MOST_MISSING = 256
 
 
 class Logged(Protocol):
-    """A connection, as the log has it.
+    """What this module needs of a connection.
 
     Attributes:
-        peer: has its ``address``.
-        ration: of its records.
-        missing: the classes and the methods of theirs that one-way calls did not find, which the
-            log has already; None where there are none.
+        peer: the peer, with its ``address``.
+        ration: limits the records.
+        missing: the classes and names of methods that one-way calls did not find, and that have
+            been logged; None before the first.
     """
 
     peer: Any
@@ -63,14 +63,14 @@ class Logged(Protocol):
 
     @property
     def ration(self) -> LogThrottle:
-        """The records that it may cause."""
+        """Limits the records."""
 
 
 def closed(owner: Logged, error: Exception) -> bool:
-    """A connection was ended for a fault of its peer's, or of a hook of the application's.
+    """Log that a connection was ended by a fault of the peer, or of a hook of the application.
 
     Returns:
-        Whether it was the peer's, who may be told the text.
+        Whether it was a fault of the peer, who may be told the text.
     """
     address = owner.peer.address
     if isinstance(error, JellyError | PBConnectionLost | Error):
@@ -81,35 +81,35 @@ def closed(owner: Logged, error: Exception) -> bool:
 
 
 def expired(owner: Logged, error: Exception) -> None:
-    """A connection was ended since a login on it was valid no more."""
+    """Log that a connection was ended since a login on it has expired."""
     _log(owner, logging.INFO, "closed %s: %s", owner.peer.address, _line(error, 300))
 
 
 def misunderstood(owner: Logged, command: str) -> None:
-    """A peer has no such command."""
+    """Log that the peer does not know a command."""
     _log(owner, logging.WARNING, "%s did not understand '%s'", owner.peer.address, command)
 
 
 def peer_leaves(owner: Logged, event: PeerLeaves) -> None:
-    """A peer is about to close the connection, and said why."""
+    """Log the reason that the peer has sent for closing the connection."""
     code, text = text_of(event.code), printable(event.text, 300, is_ascii=False)
     _log(owner, logging.INFO, "%s leaves: %s: %s", owner.peer.address, code, text)
 
 
 def unsent(owner: Logged, name: str, error: BaseException) -> None:
-    """A call without answer could not be sent."""
+    """Log that a call without an answer could not be sent."""
     text = f"call of '{text_of(name)}' without answer was not sent"
     owner.ration.log_error(logger, owner.peer.address, text, error)
 
 
 def not_sent(owner: Logged, name: str) -> None:
-    """A peer drains, and is sent no call without an answer from now on."""
+    """Log that the peer drains, so that no more calls without an answer are sent."""
     text = "%s drains: call of '%s' without an answer was not sent (sends_dropped counts the next)"
     _log(owner, logging.WARNING, text, owner.peer.address, text_of(name))
 
 
 def blocked(owner: Logged, name: str, count: int, seconds: float) -> None:
-    """Plain methods kept the event loop from everything else: one, or the last of several."""
+    """Log that synchronous methods blocked the event loop; ``name`` is that of the last."""
     which = f"remote method '{text_of(name)}'"
     if count > 1:
         which = f"{count} calls of remote methods, the last of '{text_of(name)}',"
@@ -121,31 +121,31 @@ def blocked(owner: Logged, name: str, count: int, seconds: float) -> None:
 
 
 def call_raised(owner: Logged, event: CallRaised) -> None:
-    """A call of a peer's failed: by its own fault, on purpose, or by a fault of the application."""
+    """Log a call of the peer that failed: a fault of the peer or the application, or on purpose."""
     failure = Failure.of(event.error)
     error = failure.value
     name = text_of(event.name)
     address = owner.peer.address
     one_way_to = event.one_way_to if isinstance(error, NoSuchMethod) else None
     if event.error_id is not None:
-        # The peer was shown this id, so the log must have it, whatever was raised.
+        # The peer was shown this id, so the log must have it for any exception.
         _raised(owner, f"remote method '{name}' raised (id {event.error_id})", failure)
     elif one_way_to is not None:
         _missing(owner, one_way_to, event.name, error)
     elif event.refused == 1:
-        # The first of a connection; its caller learns nothing of it.
+        # The first of a connection; the caller gets no answer.
         text = "%s: call of '%s' without an answer was not run: %s (sends_refused counts the next)"
         _log(owner, logging.WARNING, text, address, name, _line(error, 200))
     elif _is_peers_fault(failure):
         kind, text = type(error).__name__, _line(error, 200)
         if isinstance(error, EncodeError):
-            # Where in the result of which method it stands, which the peer is not told.
+            # The place in the result of the method, which the peer is not told.
             notes = getattr(error, "__notes__", None)
             place = _line(notes[0], 100) if notes else f"remote method '{name}'"
             text += f" ({place})"
         _log(owner, logging.WARNING, "%s: %s: %s", address, kind, text)
     elif isinstance(error, asyncio.CancelledError | CancelledError):
-        # As its caller wished, who could fill the log with that otherwise.
+        # The caller wanted it, and could otherwise fill the log with cancelled calls.
         _log(owner, logging.DEBUG, "remote method '%s' was cancelled", name)
     elif _is_passed_on(failure) or isinstance(error, Error):
         kind = _line(failure.parents[0], 100)
@@ -155,7 +155,7 @@ def call_raised(owner: Logged, event: CallRaised) -> None:
 
 
 def _raised(owner: Logged, text: str, failure: Failure) -> None:
-    """Log a fault of the application, with its traceback where there is one."""
+    """Log a fault of the application, with its traceback if there is one."""
     error = failure.value
     if isinstance(error, BaseException):
         owner.ration.log_error(logger, owner.peer.address, text, error, failure.tb)
@@ -164,7 +164,7 @@ def _raised(owner: Logged, text: str, failure: Failure) -> None:
 
 
 def _missing(owner: Logged, cls: type, name: str, error: NoSuchMethod) -> None:
-    """A one-way call found no such method: its caller does not learn it, and goes on."""
+    """Log that a one-way call found no such method, once: its caller gets no answer."""
     if owner.missing is None:
         owner.missing = set()
     if (cls, name) in owner.missing:
@@ -177,12 +177,12 @@ def _missing(owner: Logged, cls: type, name: str, error: NoSuchMethod) -> None:
 
 
 def guard(owner: Logged, function: Callable[[], object]) -> None:
-    """Call the application's function; what it raises is logged, and ends nothing."""
+    """Call a function of the application; log an exception, and continue."""
     try:
         function()
     except (KeyboardInterrupt, SystemExit):
         raise
-    except BaseException as exc:  # noqa: BLE001 - logged, and ends nothing else
+    except BaseException as exc:  # noqa: BLE001 - logged
         text = "a callback of the application raised"
         owner.ration.log_error(logger, owner.peer.address, text, exc)
 
@@ -192,12 +192,12 @@ def _log(owner: Logged, level: int, text: str, *args: Any) -> None:
 
 
 def _line(value: Any, most: int) -> str:
-    """Return text, in which a peer may have had a part, as printable characters of one line."""
+    """Return text that a peer may have influenced, as printable characters of one line."""
     return printable(text_of_value(value, most + 1), most, is_ascii=False)
 
 
 def _is_passed_on(failure: Failure) -> bool:
-    """Whether another peer's method, or that peer itself, said what the method raised."""
+    """Return whether the method passed on an error of another peer, or a prepared failure."""
     if isinstance(failure, CopiedFailure | CopyableFailure):
         return True
     error = failure.value
@@ -209,6 +209,6 @@ def _is_peers_fault(failure: Failure) -> bool:
     if isinstance(error, DecodeError | BananaError | NoSuchObject):
         return True
     if isinstance(error, Error):
-        # Registered or not, the application raised it on purpose.
+        # Registered or not: the application raised it on purpose.
         return False
     return bool(failure.parents) and failure.parents[0] in defaults.declared.errors

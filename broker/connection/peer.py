@@ -1,4 +1,4 @@
-"""Who is at the other end, and who is calling at the moment."""
+"""The other end of a connection, and the caller of the current remote method."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class Peer(Struct):
     """The other end of a connection, as one of its logins.
 
     Attributes:
-        address: where it connects from, or listens; None where the transport does not say.
-        avatar_id: who it has logged in as; None before, and where there is no login.
-        groups: the groups that this user is in, as the checker knows them.
+        address: its address; None if the transport does not tell it.
+        avatar_id: the user that it has logged in as; None before a login, and without one.
+        groups: the groups that this user is in, as the checker returned them.
         mechanism: how it logged in, such as ``"SCRAM-SHA-256"`` or ``"anonymous"``; None before.
-        certificate: the TLS certificate that it showed and that was verified, or None.
+        certificate: its TLS certificate, which was verified, or None.
     """
 
     address: Any = None
@@ -37,11 +37,11 @@ class Peer(Struct):
 
 
 class Call(Struct, frozen=True):
-    """The call of a peer's in which the code that asks is running.
+    """The call of the peer that the current code handles.
 
     Attributes:
-        peer: who is calling: the login that the called object belongs to.
-        connection: over which connection.
+        peer: the caller: the login that the called object belongs to.
+        connection: the connection of the call.
     """
 
     peer: Peer
@@ -52,11 +52,11 @@ CURRENT_CALL: ContextVar[Call] = ContextVar("broker.current_call")
 
 
 def current_call() -> Call:
-    """Return who is calling, in a plain or async remote method and in what it awaits or starts.
+    """Return the current call, in a synchronous or async remote method and its awaits and tasks.
 
-    An avatar is called by the user who has logged in to it, whoever else has logged in on the same
-    connection, and so is what that user was given: the results of such calls, and what was passed
-    to objects that the user handed over.
+    The caller of an avatar is the user who has logged in to it, even if other users have logged in
+    on the same connection. The same is true for objects that were sent to that user: results of
+    such calls, and arguments of calls to the objects of the user.
 
     Raises:
         LookupError: no remote method is running here.
@@ -77,5 +77,5 @@ def new_principal(broker: Broker) -> Principal:
 
 
 def peer_of(principal: Principal) -> Peer:
-    """Return what the methods that a user calls see of that user."""
+    """Return the ``current_call().peer`` of the calls of a principal."""
     return principal.context[CURRENT_CALL].peer

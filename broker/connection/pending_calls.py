@@ -1,4 +1,4 @@
-"""Calls of ours: the Deferred of each, until its answer comes or never will."""
+"""Outgoing calls: the Deferred of each, until its answer comes or the connection ends."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ class PendingCalls:
     """The calls of one connection that have no answer yet.
 
     Args:
-        session: makes them.
-        flush: has what the session wrote sent soon.
-        flush_later: has it sent at the end of this turn of the loop.
-        policy: says in whose words errors are told.
+        session: sends the calls.
+        flush: sends what the session wrote soon.
+        flush_later: sends it at the end of this turn of the loop.
+        policy: chooses between Twisted's texts of errors and our own.
 
     Attributes:
         is_open: whether calls can be made.
         is_refused: whether the peer has said that it drains: it would refuse any call.
-        is_inherited: whether this is the copy of a child process, which can make none.
-        now: the clock of time limits.
+        is_inherited: whether this is a copy in a forked child process, which cannot make calls.
+        now: the clock of deadlines.
     """
 
     __slots__ = (
@@ -85,10 +85,10 @@ class PendingCalls:
         self._loop = getattr(scheduler, "loop", None)
 
     def check_loop(self, what: str) -> None:
-        """Raise if the code that runs now is not in the event loop of the connection.
+        """Raise if the current code does not run in the event loop of the connection.
 
-        It does not raise where no loop runs in this thread and that of the connection is stopped:
-        the loop may be started again.
+        It does not raise if no loop runs in this thread and the connection's loop is stopped: the
+        loop may be started again.
 
         Raises:
             RuntimeError: the loop is closed, or runs in another thread, or another runs here.
@@ -104,7 +104,7 @@ class PendingCalls:
             )
         if loop.is_running():
             raise RuntimeError(
-                f"{what} in another thread than that of the connection's event loop: use"
+                f"{what} in another thread than the connection's event loop: use"
                 " loop.call_soon_threadsafe(…), or asyncio.run_coroutine_threadsafe(…, loop)"
             )
         if running is not None:
@@ -122,9 +122,9 @@ class PendingCalls:
         args: tuple[Any, ...],
         kw: dict[str, Any],
     ) -> Deferred[Any] | None:
-        """Call a method of the peer's; return a Deferred, or None with ``pbanswer=False``.
+        """Call a method of the peer; return a Deferred, or None with ``pbanswer=False``.
 
-        What cannot be sent fails the Deferred, or is logged where there is none.
+        A call that cannot be sent fails the Deferred, or is logged if there is no Deferred.
 
         Raises:
             DeadReferenceError: the connection has ended, and an answer is wanted.
@@ -142,7 +142,7 @@ class PendingCalls:
         text = name.decode("utf-8") if isinstance(name, bytes) else name
         if _get_running_loop() is not self._loop:
             self.check_loop(f"callRemote('{text}')")
-        # Nobody waits for the end of a call without an answer: it must not be lost for a limit.
+        # A call without an answer has no deadline: no caller waits, and it must not be lost.
         ends = DEADLINE.get() if wants_answer else None
         deadline = None if ends is None else self._milliseconds_until(ends)
         try:
@@ -151,7 +151,7 @@ class PendingCalls:
             )
         except (KeyboardInterrupt, SystemExit):
             raise
-        except BaseException as exc:  # noqa: BLE001 - what cannot be sent fails the call, not the caller
+        except BaseException as exc:  # noqa: BLE001 - fails the Deferred, not the caller
             if wants_answer:
                 return _unsent(text)
             self._note_unsent(text, exc)
@@ -209,14 +209,14 @@ class PendingCalls:
         notice: Broadcast,
         command: bytes = b"message",
     ) -> None:
-        """Call a method of one of the many objects that a notice goes to; sent in this turn.
+        """Call a method of one of the many receivers of a broadcast; it is sent in this turn.
 
         Args:
             perspective, object_id, command: as of :meth:`send`.
             notice: the method's name and its arguments.
 
         Raises:
-            DeadReferenceError, EncodeError, RuntimeError: it was not sent.
+            DeadReferenceError, EncodeError, RuntimeError: the call was not sent.
         """
         if not self.is_open:
             raise self._why_closed()
@@ -240,7 +240,7 @@ class PendingCalls:
             deferred.callback(value)
 
     def refused(self, request_id: RequestId, error: Any) -> None:
-        """Fail the Deferred of a call, with an exception, a Failure, or what the peer sent."""
+        """Fail the Deferred of a call, with an exception, a Failure, or a value of the peer."""
         deferred = self._deferreds.pop(request_id, None)
         if deferred is not None:
             if isinstance(error, CopiedFailure):
@@ -251,7 +251,7 @@ class PendingCalls:
     def lost(self, may_have_run: dict[RequestId, bool], reason: Any) -> None:
         """Fail the calls that will have no answer; ``may_have_run`` tells which may have run.
 
-        Those of which nobody handles the failure make one record in the log.
+        All failures that are not handled make one log record together.
         """
         together = Together("calls without a handler: connection lost")
         for request_id, may in may_have_run.items():
@@ -278,7 +278,7 @@ class PendingCalls:
 
     def _milliseconds_until(self, ends: float) -> int | None:
         left = ends - self.now()
-        # Rounded up: the caller's own clock is to strike first.
+        # Rounded up, so that the caller's own timeout comes first.
         return max(0, int(left * 1000) + 1) if left < _ENDLESS else None
 
     def _why_closed(self) -> Exception:
@@ -287,7 +287,7 @@ class PendingCalls:
         return DeadReferenceError(_STALE if self._policy.published_errors else _ENDED)
 
     def _refusal(self) -> CopiedFailure:
-        """Return what a peer that drains answers to a call, where it need not be asked."""
+        """Return the failure with which a draining peer would answer a call."""
         names = [qual(cls) for cls in ServerDraining.__mro__[:-1]]
         state = {"type": names[0], "value": DRAINING, "parents": names}
         return CopiedFailure.received(state, self._policy)
@@ -301,7 +301,7 @@ class PendingCalls:
 # The numbers of one-way calls in msgpack/1.
 _NUMBERS = {b"message": 2, b"cachemessage": 4}
 
-# In seconds; a caller that waits longer, as with ``timeout(math.inf)``, has no deadline to tell.
+# In seconds; a longer time, as with ``timeout(math.inf)``, is sent as no deadline.
 _ENDLESS = 1e9
 _ENDED = "the connection of this reference has ended"
 # The same in Twisted's words.
@@ -309,8 +309,8 @@ _STALE = "Calling Stale Broker"
 
 
 def _unsent(name: str) -> Deferred[Any]:
-    """Return a Deferred of the exception being handled."""
-    # In no variable of the caller, whose frame is in the traceback: that would be a cycle.
+    """Return a Deferred that fails with the exception being handled."""
+    # The caller, whose frame is in the traceback, has it in no variable: that would be a cycle.
     deferred: Deferred[Any] = Deferred()
     deferred.label = name
     deferred.errback()

@@ -109,8 +109,7 @@ class PublishedBroker:
 
     @property
     def serializing_view(self) -> Any:
-        """``serializingPerspective`` with the owner of the message: see ``broker.core.principal``.
-        """
+        """``serializingPerspective`` with the owner of the message; see `broker.core.principal`."""
         return view_of(self.serializingPerspective, self.session.translator.principal)
 
     @property

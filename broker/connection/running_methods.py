@@ -1,4 +1,4 @@
-"""Results: what methods returned and will only be known later, until each has been answered."""
+"""Methods that run for the peer: their awaitables, until each call has been answered."""
 
 from __future__ import annotations
 
@@ -23,16 +23,17 @@ _CANCELLED = (asyncio.CancelledError, CancelledError)
 
 
 class RunningMethods:
-    """The awaitables of one connection.
+    """The awaitables of the methods of one connection.
 
-    An ``async def`` method becomes a task where an asyncio loop runs; else our own driver steps it.
-    Only those are ours to cancel: a Deferred or a future that a method returned may be anybody's.
+    An ``async def`` method becomes a task if an asyncio loop runs; otherwise `broker.defer.drive`
+    runs it. Only these are cancelled: a Deferred or a future that a method returned may have other
+    users.
 
     Args:
         session: answers the calls.
-        scheduler: where tasks run.
-        answered: called after each answer, to have it sent.
-        resume: called when tasks have begun, so that methods waiting for that can.
+        scheduler: makes the tasks.
+        answered: called after each answer, to send it.
+        resume: called when all new tasks have begun, to handle the calls that wait for this.
     """
 
     __slots__ = ("_answered", "_resume", "_scheduler", "_session", "_started", "_unstarted")
@@ -55,7 +56,7 @@ class RunningMethods:
         return len(self._started)
 
     def take(self, call: IncomingCall, result: Any) -> None:
-        """Answer ``call`` once ``result`` is known; cancel it when the peer waits no longer."""
+        """Answer ``call`` when ``result``, an awaitable, has its value; note how to cancel it."""
         if isinstance(result, Deferred) or is_twisted_deferred(result):
             self._follow_deferred(call, result)
         elif asyncio.isfuture(result):
@@ -65,13 +66,13 @@ class RunningMethods:
             self._run(call, result if is_coroutine else _awaited(result))
 
     def cancel_call(self, call: IncomingCall) -> None:
-        """Cancel the method of one call, if it was started here and has not ended."""
+        """Cancel the method of one call, if it was started here and still runs."""
         work = self._started.get(call)
         if work is not None:
             work.cancel()
 
     def cancel(self) -> None:
-        """Cancel what was started here: the peer has gone."""
+        """Cancel all methods started here: the connection has ended."""
         for work in list(self._started.values()):
             work.cancel()
 
@@ -90,7 +91,7 @@ class RunningMethods:
         task.add_done_callback(lambda done: self._finish_future(call, done))
         self._unstarted += 1
         self._session.inbox.has_unstarted_tasks = True
-        # Asked for after the task, so it comes when the task has begun.
+        # Scheduled after the task, so it runs when the task has begun.
         self._scheduler.soon(self._task_began)
 
     def _note(self, call: IncomingCall, cancel: Callable[[], object]) -> None:
@@ -153,8 +154,8 @@ class RunningMethod:
 
     Attributes:
         cancel: cancels it.
-        timer: of its caller's deadline, if there is one.
-        is_expired: whether that has passed.
+        timer: of the deadline of its caller, if there is one.
+        is_expired: whether the deadline has passed.
     """
 
     __slots__ = ("cancel", "is_expired", "timer")
