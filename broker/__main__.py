@@ -9,7 +9,7 @@ from importlib.util import find_spec
 
 __all__ = ["main"]
 
-# Each command's home, and its line of the help: a command is loaded when it is run.
+# The place of each command, and its line of the help: a command is loaded when it is run.
 _COMMANDS = {
     "call": ("broker.commands.call:call", "Call one method of a server, and print its answer."),
     "cert": ("broker.commands.cert:cert", "Make certificates: an authority, servers, clients."),
@@ -23,7 +23,7 @@ _COMMANDS = {
         "Say what of a program for Twisted moves here, and move its imports.",
     ),
     "run": ("broker.commands.run:run", "Run the application that a file makes."),
-    "serve": ("broker.commands.serve:serve", "Serve an object of a module to whoever may call it."),
+    "serve": ("broker.commands.serve:serve", "Serve an object of a module."),
     "users": ("broker.commands.users:users", "Add, change and list those who may log in."),
 }
 
@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def _leave_behind() -> None:
-    """End the process at once if it would wait for work that nobody wants any more."""
+    """End the process at once if it would wait for threads whose results are not needed."""
     waiting = sys.modules.get("broker.commands.waiting")
     ended = sys.exception()
     if waiting is None or not isinstance(ended, SystemExit) or not waiting.is_left_behind():

@@ -1,4 +1,4 @@
-"""The client's end: ``connect``."""
+"""The client's side: ``connect``."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ __all__ = ["Connect", "connect"]
 
 
 class Connect(Opening[Connection]):
-    """A connection that is to be made: ``await`` it, or use it in ``async with``.
+    """A connection to be made: ``await`` it, or use it in ``async with``.
 
-    One that is never awaited causes a RuntimeWarning, as a coroutine does.
+    A Connect that is never awaited causes a RuntimeWarning, as a coroutine does.
     """
 
     makes = "connection"
@@ -60,7 +60,7 @@ class Connect(Opening[Connection]):
         self._tls = _client_tls(self._location, tls, policy)
         self._policy = policy
         self._timeout = timeout
-        # Of the attempts under way: what ends each, and when, by the clock of the loop.
+        # The running attempts: the timeout of each, and its end by the clock of the loop.
         self._limits: dict[Broker, tuple[asyncio.Timeout, float]] = {}
         self._is_awaited = False
 
@@ -88,7 +88,7 @@ class Connect(Opening[Connection]):
             del self._limits[broker]
 
     def _reached(self, broker: Broker) -> Broker:
-        # Until here the time is limited by whoever looks the name up and connects.
+        # Until here connect_stream or connect_unix limits the time.
         limit, ends = self._limits[broker]
         limit.reschedule(ends)
         return broker
@@ -105,7 +105,7 @@ class Connect(Opening[Connection]):
             if self._credentials is None:
                 await ready(broker)
             else:
-                # In the callback, so that the login leaves with the choice of the dialect.
+                # In the callback, so that the login is sent with the choice of the dialect.
                 entered = ready(broker).addCallback(self._begin_login, broker)
                 broker.avatar = await entered
                 broker.setup_timeouts.done("login")
@@ -127,7 +127,7 @@ class Connect(Opening[Connection]):
         return TimeoutError(errno.ETIMEDOUT, what)
 
     async def _reach(self, location: Location, broker: Broker) -> None:
-        """Make the connection that the address asks for, and give it to the broker."""
+        """Connect to the address with the broker as the protocol."""
 
         def reached(address: Any) -> Broker:
             return self._reached(broker)
@@ -165,33 +165,34 @@ def connect(
             ``pb+unix:///path`` is a UNIX socket; ``pb+exec:command args`` runs a program, which
             serves on its standard input and output, and ends with the connection.
         credentials: of ``cred.credentials``, for a server with a login.
-        mind: what the server's realm gets to know of this client; often a Referenceable.
-        tls: whom to trust and what to show; the system's authorities and nothing, unless given.
+        mind: the object that the server's realm gets, to call this client; often a Referenceable.
+        tls: the trusted authorities and the client's certificate; default the authorities of the
+            system, and no certificate.
         policy: what is allowed.
-        timeout: seconds for all of it: looking the name up, TCP, the TLS handshake, the server's
-            offer, and the login.
+        timeout: seconds for all steps: name lookup, TCP, the TLS handshake, the server's offer, and
+            the login.
 
     Returns:
-        An object to ``await``, or to use in ``async with``, for a Connection. Leaving the block
-        closes it, once what was written has left.
+        An object to ``await``, or to use in ``async with``, for a Connection. The end of the block
+        closes it, after all that was written has been sent.
 
     Raises:
-        ConfigError: the address is not understood, or is public and without TLS; or an argument is
-            one that cannot work. Raised by ``connect`` itself.
+        ConfigError: the address is not understood, or is public and without TLS; or an argument
+            cannot work. Raised by ``connect`` itself, before the ``await``.
         ConnectError: the host refuses or does not answer; or the program cannot be run.
         DNSLookupError: the host name does not resolve.
         TimeoutError: a ConnectError: there is no connection after ``timeout`` seconds; the text
-            says what was not reached.
-        TLSError: the server is not whom it should be.
-        ProtocolError: it does not speak Perspective Broker.
-        LoginFailed: it does not let these credentials in.
-        PBConnectionLost: the connection ended before all that was done.
+            names the step.
+        TLSError: the TLS handshake failed, such as for a certificate that is not trusted.
+        ProtocolError: the server does not speak Perspective Broker.
+        LoginFailed: the server does not accept these credentials.
+        PBConnectionLost: the connection ended before the last step.
     """
     return Connect(address, credentials, mind=mind, tls=tls, policy=policy, timeout=timeout)
 
 
 def ready(broker: Broker) -> Deferred[None]:
-    """Return a Deferred that fires when calls can be made, or fails when that will never be."""
+    """Return a Deferred that fires when calls can be made, or fails when the connection ends."""
     deferred: Deferred[None] = Deferred()
     broker.notifyOnConnect(lambda: deferred.callback(None))
     broker.notifyOnFail(
@@ -216,7 +217,7 @@ def _client_tls(location: Location, tls: TLS | None, policy: Policy) -> TLS | No
 
 
 def _plain_reason(broker: Broker, location: Location) -> BaseException:
-    """Return what ended a connection that never came to be, in the words of who asked for it."""
+    """Return the error for the caller of ``connect``, if the connection ended in the setup."""
     reason = broker.reason
     if isinstance(reason, TLSError | ProtocolError | PBConnectionLost):
         return reason

@@ -1,6 +1,6 @@
-"""Settings: the errors of one that cannot work.
+"""The errors of settings that cannot work.
 
-They are under everything, since `broker` and `cred` both raise them; see ``broker.errors``.
+This module imports nothing, since `broker` and `cred` both raise them; see ``broker.errors``.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ __all__ = ["ConfigError", "WrongType"]
 
 
 class ConfigError(ValueError):
-    """A setting that is unsafe, contradictory or incomplete, found before anything was opened."""
+    """A setting is unsafe, contradictory or incomplete; raised before anything is opened."""
 
 
 class WrongType(ConfigError, TypeError):
-    """A setting that is of another type than it must be."""
+    """A setting has the wrong type."""

@@ -1,32 +1,32 @@
-"""What can go wrong between two peers, by who is at fault and what dies of it.
+"""The errors of calls and connections, by who is at fault and what ends.
 
 ::
 
-    jelly.errors   JellyError
+    jelly.errors:  JellyError
                    ├─ EncodeError ─ CannotJelly (TypeError) · TooLarge (ValueError)
                    ├─ DecodeError ─ MalformedJelly (ValueError) · InsecureJelly†
                    └─ ProtocolError† ─ BananaError† ─ LimitExceeded (ValueError)
-    broker.errors  Disconnected: the connection has ended, or could not be made
+    broker.errors: Disconnected: the connection has ended, or could not be made
                    ├─ DeadReferenceError† (a ProtocolError, as published)
                    ├─ PBConnectionLost† (ConnectionError): its ``may_have_run`` tells
                    └─ ConnectError† and DNSLookupError†, below
                    RemoteError† · NoSuchMethod† (AttributeError)
                    WrongArguments (TypeError) · CallTimeout (TimeoutError)
-                   Error†: raised by applications on purpose, crosses with its text
+                   Error†: raised by applications on purpose; its text is sent to the peer
                    ├─ NoSuchObject (LookupError)
                    └─ ServerBusy · ServerDraining · TooManyAttempts · LoginExpired
                    TLSError (ConnectionError) · ConfigError (ValueError) ─ WrongType (TypeError)
-    transports     ConnectionClosed† ─ ConnectionDone† · ConnectionLost† ─ ConnectionAborted†
+    transports:    ConnectionClosed† ─ ConnectionDone† · ConnectionLost† ─ ConnectionAborted†
                    ConnectError† (ConnectionError) and its kinds, each an OSError
                    ├─ ConnectionRefusedError† · UserError† ─ TimeoutError†
                    ├─ NoRouteError† · TCPTimedOutError† · UnknownHostError†
                    └─ ConnectBindError† · SSLError†
                    DNSLookupError† (OSError) · BindError† ─ CannotListenError†
 
-A ProtocolError ends the connection, except DeadReferenceError; the others end one call, an
-EncodeError before anything is written, PBConnectionLost all calls that are pending.
-† is a published name. A leaf also subclasses the builtin that fits, so that the natural ``except``
-works. Messages name types, sizes, limits and the way out; they never repeat a peer's value.
+A ProtocolError ends the connection, except DeadReferenceError. PBConnectionLost ends all pending
+calls, and any other error ends one call; an EncodeError is raised before anything is written.
+† marks a published name. A leaf also subclasses the builtin error of its kind, so that the natural
+``except`` works. Texts name types, sizes, limits and the fix; they never repeat a peer's value.
 """
 
 from __future__ import annotations
@@ -106,17 +106,17 @@ _SHORT.maxstring = _SHORT.maxother = 200
 class Error(Exception):
     """Base of the errors that an application raises for its peer to see (published).
 
-    Its text crosses the wire, and no traceback is logged: the method meant it. A class that is
-    registered with ``broker.register`` may declare fields, by annotations; they cross beside the
-    text. ``str()`` is the text, or the fields where there is none.
+    The text is sent to the peer, and no traceback is logged, since the method raises it on purpose.
+    A class that is registered with ``broker.register`` may declare fields, by annotations; they are
+    sent with the text. ``str()`` is the text, or the fields if there is no text.
 
     Args:
         args: the text.
-        fields: what the class declares; its defaults may be left out.
+        fields: values of the declared fields; those with a default may be left out.
 
     Raises:
-        TypeError: a field is not declared, or is missing. That of a class which was not registered
-            may be set later, if none is given.
+        TypeError: a field is not declared, or is missing. If the class is not registered, all
+            fields may be left out, and set later.
     """
 
     def __init__(self, *args: object, **fields: object):
@@ -139,29 +139,29 @@ class Error(Exception):
 
 
 class Disconnected(Exception):
-    """The connection that was used has ended, or one could not be made.
+    """The connection has ended, or could not be made.
 
     Base of PBConnectionLost, DeadReferenceError, ConnectError and DNSLookupError.
     """
 
 
 class DeadReferenceError(Disconnected, ProtocolError):
-    """A call on a reference whose connection has ended (published)."""
+    """The connection of the reference has ended (published)."""
 
 
 class NoSuchMethod(AttributeError):
     """The object has no remote method of that name (published)."""
 
-    # The type and the text that a Twisted peer sends, where they are others; see
-    # ``flavors.failures``. Annotations would be fields of a registered subclass.
+    # The type and the text that a Twisted peer sends, if they differ; see ``flavors.failures``.
+    # Without annotations, which would be fields of a registered subclass.
     twisted_type = ""
     twisted_text = ""
 
 
 class NoSuchObject(Error, LookupError):
-    """The peer named an object that was never given to it, or that it has released.
+    """The peer called an object that was never sent to it, or that it has released.
 
-    An Error, since that is what PB's own "Invalid Object ID" is.
+    It is an Error, since PB's "Invalid Object ID" is one.
     """
 
     twisted_type = "twisted.spread.pb.Error"
@@ -176,26 +176,26 @@ class WrongArguments(TypeError):
 
 
 class RemoteError(Exception):
-    """What a remote method raised (published).
+    """The exception that a remote method raised (published).
 
-    It is raised of an exception whose type is not registered here. Under the published policy what
-    is registered is raised as its own class, and is a RemoteError as well. ``str()`` of one that
-    was received under another policy has the type before the text.
+    It is raised for an exception whose type is not registered here. An exception of a registered
+    type is raised as its own class; under the published policy it is a RemoteError as well. Under
+    another policy ``str()`` has the type before the text.
 
     Args:
-        remoteType: the wire name of the exception's class, such as ``"builtins.KeyError"``.
-        value: the exception's text, as the peer showed it.
+        remoteType: the wire name of the class, such as ``"builtins.KeyError"``.
+        value: the exception's text, as the peer sent it.
         remoteTraceback: the peer's traceback, or the text that it is not available.
 
     Attributes:
-        remoteType: as given: bytes where the published policy received it, else str.
-        type_name: the same as a str; of what a peer says of a call itself, our own name for it.
-        value, remoteTraceback: as given.
-        method: the name by which it was called, where that is known; else an empty str.
+        remoteType: the argument: bytes if the published policy received it, else str.
+        type_name: the same as a str; for an error of the call itself, its name in this library.
+        value, remoteTraceback: the arguments.
+        method: the name of the called method; empty if it is not known.
         tells_type: whether ``str()`` has the type before the text.
     """
 
-    # For one that is made here without ``__init__``; annotations would be fields.
+    # For an instance that is made without ``__init__``; annotations would be fields.
     remoteType = cast(Any, "")
     value = cast(object, "")
     remoteTraceback = type_name = method = ""
@@ -214,7 +214,7 @@ class RemoteError(Exception):
         if not self.tells_type or self.type_name == _OWN_NAME:
             return text
         text = f"{self.type_name}: {text}" if text else self.type_name
-        # Most often an argument of a wrong type, of which Python's text says no more than that.
+        # Usually an argument of a wrong type; the text of Python does not name the method.
         is_vague = self.method and self.type_name == "builtins.TypeError"
         return f"{text} (raised by the remote method '{self.method}')" if is_vague else text
 
@@ -222,10 +222,10 @@ class RemoteError(Exception):
         return type(self), (self.remoteType, self.value, self.remoteTraceback), vars(self)
 
     def text_within(self, most: int) -> str:
-        """Return the beginning of the text; for `broker.printable`, where it is long."""
+        """Return the beginning of the text; for `broker.printable`, if the text is long."""
         value = self.value if isinstance(self.value, str) else repr_of(self.value, most + 1)
         is_told = self.tells_type and self.type_name != _OWN_NAME
-        # One character more, by which whoever cuts it sees that there is more.
+        # One character more, so that the caller sees that there is more.
         return f"{self.type_name[:most]}: {value[:most]}" if is_told else value[: most + 1]
 
 
@@ -234,11 +234,11 @@ class PBConnectionLost(Disconnected, ConnectionError):
     """The connection ended before the call did (published).
 
     Attributes:
-        may_have_run: False when the call was never written, so that it can safely be made again.
-        reason: what ended the connection, as the transport told it.
+        may_have_run: False if the call was never sent, so that it is safe to repeat it.
+        reason: the exception that ended the connection, as the transport reported it.
     """
 
-    # Of the class, for one that a peer raised and that is made here without ``__init__``.
+    # Class attributes, for an error of a peer that is made without ``__init__``.
     may_have_run: bool = True
     reason: Any = None
 
@@ -253,18 +253,18 @@ class CallTimeout(builtins.TimeoutError):
 
 
 class ServerBusy(Error):
-    """The server refuses work that it has no room for; the call did not run."""
+    """The server has too much work; the call did not run."""
 
 
 class ServerDraining(Error):
-    """The server is shutting down and did not run the call; another server may."""
+    """The server is shutting down and did not run the call; another server may run it."""
 
 
 class TooManyAttempts(Error):
     """Too many failed logins; the text says when to try again.
 
     Attributes:
-        after: seconds until a login may be tried again; 0 where that is not told.
+        after: seconds until a login may be tried again; 0 if that is not known.
     """
 
     after: float = 0.0
@@ -273,21 +273,21 @@ class TooManyAttempts(Error):
 
 
 class LoginExpired(Error):
-    """What the peer logged in with is no longer valid; it must log in again."""
+    """The credentials of the login are not valid any more; the peer must log in again."""
 
 
 class TLSError(ConnectionError):
-    """The TLS layer refused the peer, or the peer refused us; the text says why.
+    """The TLS layer refused the peer, or the peer refused this side; the text says why.
 
     Attributes:
-        limit: the name of the setting that the peer went beyond, if it was that.
+        limit: the name of the setting that the peer exceeded, if any.
     """
 
     limit = ""
 
 
-# What one of the two ends says of a call, an object or the connection. A method that raises one
-# speaks of another connection.
+# Errors that this library reports about a call, an object or the connection. A method that raises
+# one got it from another connection.
 CONDITIONS: tuple[type[Exception], ...] = (
     CallTimeout,
     CannotJelly,
@@ -308,8 +308,7 @@ CONDITIONS: tuple[type[Exception], ...] = (
 )
 
 
-# What transports report: the vocabulary of twisted.internet.error, published as
-# broker.reactor.error.
+# Errors of transports: the names of twisted.internet.error, published as broker.reactor.error.
 
 
 class ConnectionClosed(Exception):
@@ -327,7 +326,7 @@ class ConnectionLost(ConnectionClosed):
     """The connection was lost in a way that is not clean.
 
     Attributes:
-        limit: the name of the setting that the peer went beyond, if it was that.
+        limit: the name of the setting that the peer exceeded, if any.
     """
 
     limit = ""
@@ -337,7 +336,7 @@ class ConnectionLost(ConnectionClosed):
 
 
 class ConnectionAborted(ConnectionLost):
-    """The connection was aborted from this end."""
+    """This side aborted the connection."""
 
 
 class ConnectError(Disconnected, ConnectionError):
@@ -361,14 +360,14 @@ class ConnectionRefusedError(ConnectError, builtins.ConnectionRefusedError):
 
 
 class ConnectBindError(ConnectError):
-    """The address of this machine to connect from cannot be used."""
+    """The local address to connect from cannot be used."""
 
     def __str__(self) -> str:
         return self.string or "The address to connect from cannot be used."
 
 
 class NoRouteError(ConnectError):
-    """The network does not reach that address."""
+    """The network has no route to that address."""
 
     def __str__(self) -> str:
         return self.string or "The network does not reach that address."
@@ -382,7 +381,7 @@ class SSLError(ConnectError):
 
 
 class TCPTimedOutError(ConnectError, builtins.TimeoutError):
-    """The operating system gave the attempt up: no answer to its packets."""
+    """The operating system ended the attempt: its packets got no answer."""
 
     def __str__(self) -> str:
         return self.string or "The attempt to connect got no answer."
@@ -396,7 +395,7 @@ class UnknownHostError(ConnectError):
 
 
 class UserError(ConnectError):
-    """The program gave up the attempt: `stopConnecting`, `disconnect`, or its timeout."""
+    """The program ended the attempt: by `stopConnecting`, `disconnect`, or its timeout."""
 
     def __str__(self) -> str:
         return self.string or "The connection attempt was given up by the program."
@@ -418,7 +417,7 @@ class CannotListenError(BindError):
     """The port cannot be opened.
 
     Attributes:
-        interface, port: what was asked for.
+        interface, port: the address to listen on.
         socketError: the operating system's error.
     """
 

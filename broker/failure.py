@@ -1,16 +1,16 @@
 """Failure: an exception kept as a value, with the names that its class has on the wire.
 
-A class of ours that Twisted publishes has two dotted names: where it lives here, and where Twisted
-has it. ``PUBLISHED_NAMES`` maps the first to the second; `qual` applies it, and `Failure.parents`
-and `Failure.check` go through `qual`. So the four pairings agree: a class of ours or of Twisted's
-raised there, a class or a name of ours or of Twisted's asked for here.
+A class that Twisted has too has two dotted names: its name here, and its name in Twisted.
+``PUBLISHED_NAMES`` maps the first to the second; `qual` applies it, and `Failure.parents` and
+`Failure.check` use `qual`. So an exception matches by its class here, by Twisted's class, and by
+both names, whichever of the two classes was raised.
 
-A Failure is made on hot paths: it keeps the exception and its traceback, and works out frames,
-parents and texts only when asked.
+Failures are made on hot paths: a Failure keeps the exception and its traceback, and computes
+frames, parents and texts only when they are needed.
 
 A traceback holds the frames that its exception has passed, with their variables. A variable that
 leads back to the exception (its Failure, a Deferred that failed with it) makes a cycle, which only
-the garbage collector frees. So what raises a Failure's exception deletes such variables.
+the garbage collector frees. So code that raises the exception of a Failure deletes such variables.
 """
 
 from __future__ import annotations
@@ -81,17 +81,17 @@ PUBLISHED_NAMES: dict[str, str] = {
     **_named("broker.flavors.failures", "twisted.spread.pb", "CopyableFailure CopiedFailure"),
     **_named("broker.failure", "twisted.python.failure", "Failure NoCurrentExceptionError"),
 }
-"""Our dotted name of a published class, and the name under which Twisted publishes it."""
+"""The dotted name of a published class here, and its name in Twisted."""
 
-# Characters of the text of an exception.
+# The most characters of the text of an exception.
 _MOST_TEXT = 64 * 1024
 
 WIRE_NAME: Final = "_broker_wire_name"
-"""The attribute of a class that holds the name which it was registered under."""
+"""The attribute of a class with the name that it was registered under."""
 
 
 def qual(cls: type[Any]) -> str:
-    """Return the dotted name of `cls`, which it has on the wire unless it was given another.
+    """Return the dotted name of `cls`, its name on the wire if it is not registered under another.
 
     It is ``module.name``, or the published name if the class is one of ``PUBLISHED_NAMES``.
     """
@@ -106,7 +106,7 @@ def wire_name(cls: type[Any]) -> str:
 
 
 class NoCurrentExceptionError(Exception):
-    """A Failure was asked for without an exception, and none is being handled (published)."""
+    """A Failure was made without an exception while no exception is being handled (published)."""
 
 
 class _Writable(Protocol):
@@ -114,24 +114,24 @@ class _Writable(Protocol):
 
 
 class _Raisable(BaseException):
-    """The first base of Failure, of which `subclass_of_twisted` says why there is one."""
+    """The first base of Failure; see `subclass_of_twisted`."""
 
 
 @subclass_of_twisted("twisted.python.failure.Failure")
 class Failure(_Raisable):
-    """An exception that is kept, passed on and asked about (published).
+    """An exception as a value (published).
 
     Without arguments it keeps the exception being handled. `exc_value` may also be another
-    Failure, whose contents are then taken over, or any object. With `captureVars` the local and
-    global variables of each frame are kept when `frames` is first read, for
-    `printDetailedTraceback`; this is slow and holds every object in sight.
+    Failure, whose contents are copied, or any object. With `captureVars` the local and global
+    variables of each frame are kept when `frames` is first read, for `printDetailedTraceback`;
+    this is slow and keeps all these objects alive.
 
     Attributes:
         value: the exception.
         type: its class.
         tb: its traceback, or None.
-        captureVars: as given.
-        pickled: True once `cleanFailure` or pickling has dropped the live objects.
+        captureVars: whether variables are kept.
+        pickled: True after `cleanFailure` or pickling, which drop the live objects.
 
     Raises:
         NoCurrentExceptionError: no argument, and no exception is being handled.
@@ -139,7 +139,7 @@ class Failure(_Raisable):
 
     captureVars: bool = False
     pickled: bool = False
-    # A `broker.defer.unhandled.Together`, where failures of one cause are reported as one.
+    # A `broker.defer.unhandled.Together` if failures of one cause are reported together.
     together: Any = None
     value: Any
     type: Any
@@ -163,16 +163,16 @@ class Failure(_Raisable):
         self.value = exc_value
         self.type = exc_type or exc_value.__class__
         self.tb = exc_tb or getattr(exc_value, "__traceback__", None)
-        # Always in the dict, which Twisted's Failure takes over as it is from one that was raised.
+        # Always in the instance dict, which Twisted's Failure copies from a raised one.
         self.captureVars = bool(captureVars)
 
     @classmethod
     def of(cls, thing: Any) -> Failure:
-        """Return `thing` as a Failure of ours.
+        """Return `thing` as a Failure of this class.
 
-        A Failure is returned unchanged and an exception is wrapped; a Failure of Twisted's is
-        converted, and keeps its value, type, traceback and parents, those of ours by their
-        published names.
+        A Failure is returned unchanged, and an exception is wrapped. A Failure of Twisted is
+        converted: it keeps its value, type, traceback and parents, with published names for classes
+        of this library.
         """
         if isinstance(thing, Failure):
             return thing
@@ -184,14 +184,15 @@ class Failure(_Raisable):
         failure.parents = [PUBLISHED_NAMES.get(name, name) for name in thing.parents]
         return failure
 
-    # Both are cached in the instance's dict, so that state from a pickle or from a peer simply
-    # replaces them.
+    # Both are cached in the instance's dict, so that the state of a pickle or of a peer replaces
+    # them.
 
     @cached_property
     def parents(self) -> list[str]:
-        """The wire names of the exception's class and of its bases, in method resolution order.
+        """The wire names of the class and its bases, in method resolution order.
 
-        Each is there once, although a class of ours may have Twisted's of the same name as a base.
+        Each name is there once, although a class may have Twisted's class of the same name as a
+        base.
         """
         if isinstance(self.type, type):
             return list(dict.fromkeys(wire_name(base) for base in self.type.__mro__))
@@ -215,10 +216,10 @@ class Failure(_Raisable):
         return []
 
     def as_exception(self) -> BaseException:
-        """Return the exception to raise for this failure, with its traceback as it was kept.
+        """Return the exception to raise for this failure, with the kept traceback.
 
-        Everything that raises a Failure (`raiseException`, `trap`, an ``await``) raises this. A
-        failure whose value is no exception stands for itself.
+        All code that raises a Failure (`raiseException`, `trap`, an ``await``) raises this. If the
+        value is not an exception, it is the Failure itself.
         """
         value = self.value
         return value.with_traceback(self.tb) if isinstance(value, BaseException) else self
@@ -242,7 +243,7 @@ class Failure(_Raisable):
     def check(self, *errorTypes: Any) -> Any:
         """Return the first of `errorTypes` that the exception is an instance of, or None.
 
-        Each is an exception class, or the dotted name of one: ours or the published one.
+        Each is an exception class, or its dotted name, here or in Twisted.
         """
         for error in errorTypes:
             if isinstance(error, type):
@@ -256,7 +257,7 @@ class Failure(_Raisable):
         return None
 
     def trap(self, *errorTypes: Any) -> Any:
-        """Do as `check`, but raise the exception where that would return None."""
+        """Like `check`, but raise the exception instead of returning None."""
         error = self.check(*errorTypes)
         if error is None:
             try:
@@ -268,39 +269,39 @@ class Failure(_Raisable):
     def getErrorMessage(self) -> str:
         """Return the exception's text.
 
-        It is ``str(value)``; of an exception that is large as a tree only the beginning, 64 KiB. A
-        text that is the exception's only argument is always whole.
+        It is ``str(value)``, or only the first 64 KiB if the exception is large as a tree. A text
+        that is the only argument of the exception is always complete.
         """
         if isinstance(self.value, Failure):
             return self.value.getErrorMessage()
         return _text(self.value)
 
     def text_within(self, most: int) -> str:
-        """Return the beginning of `getErrorMessage`, in steps that do not exceed what is shown."""
+        """Return the beginning of `getErrorMessage`, in time proportional to its length."""
         return _shown().text_of_value(self.value, most)  # type: ignore[no-any-return]
 
     @staticmethod
     def prepare_text() -> None:
-        """Load what `text_for_log` needs: when the interpreter ends, nothing can be loaded."""
+        """Load the modules of `text_for_log`: at interpreter exit nothing can be loaded."""
         _shown()
 
     def text_for_log(self) -> str:
-        """Return what `getTraceback` does, bounded and made printable: 3.4 kB, several lines."""
+        """Return `getTraceback`, printable and at most 3.4 kB, in several lines."""
         frames = [frame[:3] for frame in self.frames[-_shown().MOST_FRAMES - 1 :]]
         return _shown().failure_lines(self._type_name(), self.text_within(1001), frames)  # type: ignore[no-any-return]
 
     def getTracebackObject(self) -> TracebackType | None:
-        """Return the traceback, or None where it was never there or has been dropped."""
+        """Return the traceback, or None if there was no traceback or it was dropped."""
         return self.tb
 
     def getTraceback(self, elideFrameworkCode: int = 0, detail: str = "default") -> str:
-        """Return what `printTraceback` prints."""
+        """Return the text that `printTraceback` prints."""
         out = StringIO()
         self.printTraceback(out, elideFrameworkCode, detail)
         return out.getvalue()
 
     def getBriefTraceback(self) -> str:
-        """Return what `printBriefTraceback` prints."""
+        """Return the text that `printBriefTraceback` prints."""
         return self.getTraceback(detail="brief")
 
     def printTraceback(
@@ -354,7 +355,7 @@ class Failure(_Raisable):
         self.printTraceback(file, elideFrameworkCode, detail="verbose")
 
     def cleanFailure(self) -> None:
-        """Drop the traceback and all live objects, keeping names, lines and texts.
+        """Drop the traceback and all live objects; keep names, lines and texts.
 
         The exception's own ``__traceback__`` is dropped too.
         """
@@ -372,7 +373,7 @@ class Failure(_Raisable):
         state.pop("together", None)
         return state
 
-    # Not that of Twisted's Failure, which keeps its state under other names.
+    # Not inherited from Twisted's Failure, which keeps its state under other names.
     __setstate__ = BaseException.__setstate__
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -390,7 +391,7 @@ class Failure(_Raisable):
 
 
 def _own_name(cls: type[Any]) -> str:
-    """Return where `cls` is found: what a person reads, and no peer."""
+    """Return the real dotted name of `cls`, for people, not for peers."""
     return f"{cls.__module__}.{cls.__qualname__}"
 
 
@@ -403,7 +404,7 @@ def _text(value: Any) -> str:
 
 @cache
 def _shown() -> Any:
-    """Return `broker.traces`; it loads jelly, which whoever only imports cred need not have."""
+    """Return `broker.traces`; imported late, since it loads jelly, which cred does not need."""
     from broker import traces
 
     return traces

@@ -1,4 +1,4 @@
-"""What serve and connect are given: the arguments that both have are checked here."""
+"""Checks the arguments that serve and connect have in common."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["check_given"]
 
 
 def check_given(policy: Any, tls: Any) -> None:
-    """Do nothing if these are a Policy, and a TLS or None.
+    """Check that these are a Policy, and a TLS or None.
 
     Raises:
         WrongType: they are not.

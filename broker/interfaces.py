@@ -1,4 +1,4 @@
-"""The published interfaces of the objects that a broker starts from."""
+"""The published interfaces of roots and perspectives."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ __all__ = ["IPBRoot", "IPerspective", "is_root"]
 
 
 class IPBRoot(Interface):  # type: ignore[misc]
-    """What a server is made for."""
+    """Makes the root object of each connection of a server."""
 
     def rootObject(broker: Any) -> Any:
-        """Return the Referenceable that ``getRootObject`` of this connection's peer gets."""
+        """Return the Referenceable that ``getRootObject`` of the peer returns a reference to."""
 
 
 class IPerspective(Interface):  # type: ignore[misc]
-    """What a realm returns for a peer: the object that the peer's calls go to."""
+    """The object that a realm returns for a peer, and that the peer's calls go to."""
 
     def perspectiveMessageReceived(broker: Any, message: str, args: Any, kwargs: Any) -> Any:
         """Handle one call.
 
         Args:
-            broker: the connection's Broker; its ``serialize`` and ``unserialize`` belong here.
+            broker: the Broker of the connection, with ``serialize`` and ``unserialize``.
             message: the method's name, a str.
             args, kwargs: expressions.
 
@@ -34,7 +34,7 @@ class IPerspective(Interface):  # type: ignore[misc]
 
 
 def is_root(target: Any) -> bool:
-    """Tell whether an object is an IPBRoot, of ours or of Twisted's, which asks for the same."""
+    """Return whether an object provides IPBRoot, or Twisted's interface of the same methods."""
     flavors = sys.modules.get("twisted.spread.flavors")
     return bool(
         IPBRoot.providedBy(target) or (flavors is not None and flavors.IPBRoot.providedBy(target))

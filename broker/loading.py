@@ -1,8 +1,8 @@
-"""Loading: calls a function as soon as a module of somebody else's has been loaded.
+"""Calls a function as soon as a module of another package has been loaded.
 
-The module is not imported for it. Where it is loaded already, the call is made at once; else a
-finder in ``sys.meta_path`` waits for its name. Every other import costs one look into a small dict
-more.
+The module is not imported for this. If it is loaded already, the call is made at once; otherwise a
+finder in ``sys.meta_path`` waits for its name. This costs every other import one lookup in a small
+dict.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ Function = Callable[[ModuleType], object]
 
 
 class _Finder:
-    """Finds what the finders behind it find, and wraps the loader of a module that is waited for.
+    """Asks the finders behind it, and wraps the loader of a module in ``waiting``.
 
     Attributes:
-        waiting: the functions to call, by the name of the module. They stay: a module that is
+        waiting: the functions to call, by the name of the module. They stay, since a module that is
             deleted and imported again has new classes.
     """
 
@@ -45,7 +45,7 @@ class _Finder:
 
 
 class _Loader:
-    """Loads a module as its own loader does, then calls the functions with it."""
+    """Loads a module with its own loader, then calls the functions with the module."""
 
     def __init__(self, loader: Any, functions: list[Function]):
         self._loader = loader
@@ -56,7 +56,7 @@ class _Loader:
         return module
 
     def exec_module(self, module: ModuleType) -> None:
-        # Whoever asks the module gets its own loader, which knows its source and its files.
+        # The module has its own loader as attribute, which knows its source and its files.
         module.__loader__ = self._loader
         if module.__spec__ is not None:
             module.__spec__.loader = self._loader
@@ -72,9 +72,9 @@ _finder = _Finder()
 
 
 def when_loaded(module: str, function: Function) -> None:
-    """Call ``function(module)`` now if the module of that name is loaded, and whenever it is.
+    """Call ``function(module)`` now if the module is loaded, and each time that it is loaded.
 
-    What the function raises comes out of the ``import``.
+    The ``import`` raises the exceptions of the function.
     """
     if _finder not in sys.meta_path:
         sys.meta_path.insert(0, _finder)

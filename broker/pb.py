@@ -1,7 +1,7 @@
-"""Every published name of Perspective Broker, on the engine of ``broker``.
+"""Every published name of Perspective Broker, implemented with ``broker``.
 
-One door for what Twisted spreads over ``spread.pb``, ``spread.flavors``, ``spread.util`` and
-``spread.publish``. New code is better off with ``broker`` itself.
+It has the names of Twisted's ``spread.pb``, ``spread.flavors``, ``spread.util`` and
+``spread.publish``. New code should use ``broker`` itself.
 """
 
 from __future__ import annotations
@@ -145,18 +145,18 @@ setFactoryForClass = setUnjellyableFactoryForClass
 
 
 def failure2Copyable(fail: Failure, unsafeTracebacks: bool = False) -> CopyableFailure:
-    """Return a Failure in the form that can be sent to a peer (published)."""
+    """Return a Failure as a CopyableFailure, which can be sent to a peer (published)."""
     copyable = CopyableFailure(fail)
     copyable.unsafeTracebacks = unsafeTracebacks
     return copyable
 
 
 class _Module(ModuleType):
-    """This module: assigning to the one of its names that is a setting sets it (published)."""
+    """The class of this module, so that the setting MAX_BROKER_REFS can be assigned (published)."""
 
     @property
     def MAX_BROKER_REFS(self) -> int:
-        """Live references of a connection, each way; a Broker reads it when it is made."""
+        """The most live references of a connection, each way; a Broker reads it when it is made."""
         return defaults.max_broker_refs
 
     @MAX_BROKER_REFS.setter
@@ -171,12 +171,12 @@ class PBServerFactory(ServerFactory):
     """Serves a root, or a portal, to each connection of a listening port (published).
 
     Args:
-        root: a Root, a ``cred.portal.Portal``, or anything that adapts to IPBRoot.
+        root: a Root, a ``cred.portal.Portal``, or an object that adapts to IPBRoot.
         unsafeTracebacks: send tracebacks with exceptions.
-        security: types that may come in besides the registered ones.
+        security: types that peers may send besides the registered ones.
 
     Raises:
-        TypeError: ``root`` is none of these.
+        TypeError: ``root`` is something else.
     """
 
     protocol: Any = Broker
@@ -186,7 +186,7 @@ class PBServerFactory(ServerFactory):
     ):
         self.root = root_of(root)
         self._acceptor = Acceptor(PUBLISHED, Counter())
-        # Also of what its ports log.
+        # Its ports use this too.
         self.ration = self._acceptor.ration
         self.unsafeTracebacks = unsafeTracebacks
         self.security = security
@@ -194,7 +194,7 @@ class PBServerFactory(ServerFactory):
     def buildProtocol(self, addr: Any) -> Any:
         """Return the Broker of a connection, with the root named ``root``.
 
-        It is None where too many connections wait for their login already.
+        Return None if too many connections wait for their login already.
         """
         broker = self.protocol(isClient=False, security=self.security)
         broker.factory = self
@@ -202,7 +202,7 @@ class PBServerFactory(ServerFactory):
         return broker if self._acceptor.receive(broker, root, addr) else None
 
     def clientConnectionMade(self, protocol: Any) -> None:
-        """A connection is ready for calls; for subclasses."""
+        """Do nothing; called when a connection is ready for calls. For subclasses."""
 
 
 class PBClientFactory(ClientFactory):
@@ -210,10 +210,10 @@ class PBClientFactory(ClientFactory):
 
     Args:
         unsafeTracebacks: send tracebacks with exceptions of this side's objects.
-        security: types that may come in besides the registered ones.
+        security: types that the peer may send besides the registered ones.
 
     Attributes:
-        rootObjectRequests: the Deferreds of those who wait for the root.
+        rootObjectRequests: the Deferreds of callers that wait for the root.
     """
 
     protocol: Any = Broker
@@ -234,7 +234,7 @@ class PBClientFactory(ClientFactory):
         return broker
 
     def clientConnectionMade(self, broker: Any) -> None:
-        """A connection is ready for calls: answer who waits for the root."""
+        """Fire the Deferreds that wait for the root: the connection is ready for calls."""
         self._broker = broker
         self._root = broker.remoteForName("root")
         waiting, self.rootObjectRequests = self.rootObjectRequests, []
@@ -242,11 +242,11 @@ class PBClientFactory(ClientFactory):
             deferred.callback(self._root)
 
     def clientConnectionFailed(self, connector: Any, reason: Any) -> None:
-        """There will be no connection: fail who waits for the root."""
+        """Fail the Deferreds that wait for the root: the connection could not be made."""
         self._failAll(reason)
 
     def clientConnectionLost(self, connector: Any, reason: Any, reconnecting: int = 0) -> None:
-        """The connection has ended: fail who waits for the root, unless another is on its way."""
+        """Fail the Deferreds that wait for the root, unless ``reconnecting`` (published)."""
         if reconnecting:
             self._broker = self._root = None
             return
@@ -266,10 +266,11 @@ class PBClientFactory(ClientFactory):
         """Log in, and return a Deferred of the avatar.
 
         Args:
-            credentials: what to show, of ``cred.credentials``; see ``broker.login.login``.
-            client: the mind: what the realm gets to know of this client.
+            credentials: of ``cred.credentials``; see ``broker.login.client.login``.
+            client: the mind: the object that the realm gets, to call this client.
 
-        It fails at once with WrongType, a TypeError, if ``credentials`` are none.
+        The Deferred fails at once with WrongType, a TypeError, if no mechanism takes
+        ``credentials``.
         """
         try:
             fitting_mechanisms(credentials)
@@ -295,14 +296,14 @@ class PBClientFactory(ClientFactory):
             return self._cbSendUsername(root, name, password, client)
         return login(root.broker, credentials, client)
 
-    # Underscored as they are, programs that reconnect call these and override them.
+    # They have an underscore, but programs that reconnect call these and override them.
 
     def _reset(self) -> None:
         self.rootObjectRequests = []
         self._broker = self._root = None
 
     def _failAll(self, reason: Any) -> None:
-        """Forget the connection, and fail who waits for the root (published)."""
+        """Forget the connection, and fail the Deferreds that wait for the root (published)."""
         waiting = self.rootObjectRequests
         self._reset()
         for deferred in waiting:
@@ -315,7 +316,7 @@ class PBClientFactory(ClientFactory):
         return login(root.broker, UsernamePassword(username, password), client)
 
     def _cbResponse(self, challenges: Any, password: Any, client: Any) -> Deferred[RemoteReference]:
-        """Answer what ``login`` of PB's challenge has returned; see `_cbSendUsername`."""
+        """Answer the challenge that PB's ``login`` has returned; see `_cbSendUsername`."""
         question, challenger = challenges
         answer: Deferred[RemoteReference] = challenger.callRemote(
             "respond", respond(question, password), client
@@ -323,5 +324,5 @@ class PBClientFactory(ClientFactory):
         return answer
 
     def _cbLoginAnonymous(self, root: RemoteReference, client: Any) -> Deferred[RemoteReference]:
-        """Log in as nobody in particular at a root; return a Deferred of the avatar (published)."""
+        """Log in as a guest at a root; return a Deferred of the avatar (published)."""
         return login(root.broker, Anonymous(), client)

@@ -1,10 +1,10 @@
-"""Makes a peer's text, and values and errors that hold some, fit for a log: printable and bounded.
+"""Makes text, values and errors of a peer fit for a log: printable and bounded.
 
-Theory of operation. ``repr`` and ``str`` of a graph in which parts are shared may take as long as
-the graph is large when it is expanded as a tree, which is without bound. So nothing here calls
-them before it knows how large that tree is: :func:`is_small` counts it, and stops when it is too
-large. A small value is shown by its own ``repr``. Of a large one the containers of Python's are
-walked, as far as there is room, and an instance is shown by the name of its class.
+Theory of operation. ``repr`` and ``str`` of a graph with shared parts expand it as a tree, whose
+size has no bound. So nothing here calls them before the size of that tree is known:
+:func:`is_small` counts it, and stops when it is too large. A small value is shown by its own
+``repr``. Of a large value Python's containers are walked up to the length of the result, and an
+instance is shown by the name of its class.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ _MOST_BITS = 4096
 _NAMED = (type, types.FunctionType, types.BuiltinFunctionType, types.ModuleType)
 _OPAQUE = (types.TracebackType, types.FrameType, types.GeneratorType, types.CoroutineType)
 _SETS = (set, frozenset)
-# These say where the text is wrong, and do not repeat it.
+# Their texts tell the position of the error, and do not repeat the text.
 _UNICODE_TEXTS = tuple(
     cls.__str__ for cls in (UnicodeDecodeError, UnicodeEncodeError, UnicodeTranslateError)
 )
 
 
 def repr_of(value: object, most: int = 1000) -> str:
-    """Return the ``repr`` of a value, or its beginning, in steps that do not exceed what is shown.
+    """Return the ``repr`` of a value, or its beginning, in time proportional to the result.
 
-    The result may hold what is not printable, where a ``repr`` of the application's does.
+    The result may have characters that are not printable, if a ``repr`` of the application does.
 
     Args:
-        value: any object. An instance whose state, expanded as a tree, is larger than 4,096 is
+        value: any object. An instance whose state, expanded as a tree, has more than 4,096 parts is
             shown by the name of its class, and so is one whose ``repr`` raises.
-        most: characters of the result.
+        most: the most characters of the result.
     """
     writer = _Writer(most)
     writer.write(value, 0)
@@ -50,15 +50,15 @@ def repr_of(value: object, most: int = 1000) -> str:
 
 
 def text_of_error(error: BaseException, most: int = 1000) -> str:
-    """Return ``str(error)``, or its beginning, in steps that do not exceed what is shown.
+    """Return ``str(error)``, or its beginning, in time proportional to the result.
 
-    It is ``str(error)`` wherever that is not longer than ``most`` and the error is small, see
-    :func:`is_small`. Otherwise it is made of the error's ``args``; a class may have a method
-    ``text_within(most)`` that is asked instead.
+    It is ``str(error)`` if that is not longer than ``most`` and the error is small, see
+    :func:`is_small`. Otherwise it is made of ``error.args``, or by a method ``text_within(most)``
+    of the class.
 
     Args:
         error: the exception.
-        most: characters of the result.
+        most: the most characters of the result.
     """
     if has_small_text(error):
         return _cut(_called(str, error), most)
@@ -87,10 +87,10 @@ def text_of_value(value: object, most: int = 1000) -> str:
 
 
 def has_small_text(error: BaseException) -> bool:
-    """Whether ``str(error)`` takes few steps: what it is made of is small, see :func:`is_small`.
+    """Return whether ``str(error)`` is fast, since its parts are small; see :func:`is_small`.
 
-    A class with a ``__str__`` of its own may make it of all that the error has, others make it of
-    the arguments.
+    A class with a ``__str__`` of its own may use all attributes of the error, others use the
+    arguments.
     """
     own = type(error).__str__
     if not isinstance(own, types.WrapperDescriptorType):
@@ -104,10 +104,10 @@ def has_small_text(error: BaseException) -> bool:
 
 
 def is_small(value: object, most: int = _SMALL) -> bool:
-    """Whether a value, expanded as a tree, has at most ``most`` parts.
+    """Return whether a value, expanded as a tree, has at most ``most`` parts.
 
-    A part is an object, a byte or a character. Attributes are counted; classes, functions and
-    modules are not looked into. What cannot be looked into counts by its size in memory.
+    A part is an object, a byte or a character. Attributes are counted; the contents of classes,
+    functions and modules are not. An object whose parts are not known counts by its size in memory.
     """
     stack: list[Any] = [value]
     left = most
@@ -130,7 +130,7 @@ def is_small(value: object, most: int = _SMALL) -> bool:
 
 
 def _weight(item: Any) -> int:
-    """Return the size of a value that is a leaf, or of one that cannot be looked into."""
+    """Return the size of a value that has no parts, or whose parts are not known."""
     if isinstance(item, str | bytes | bytearray | memoryview):
         return len(item)
     if isinstance(item, int):
@@ -141,7 +141,7 @@ def _weight(item: Any) -> int:
 
 
 def _parts(item: Any) -> Any:
-    """Return what a value consists of; None where it is too much to tell."""
+    """Return the parts of a value; None if it is too much to tell."""
     kind = type(item)
     if kind in (str, bytes, int, float, bool, types.NoneType) or isinstance(item, _NAMED):
         return ()
@@ -181,7 +181,7 @@ class _Pairs:
 
 
 def _called(function: Any, value: object) -> str:
-    """Return what ``str`` or ``repr`` of a value gives, whatever methods of its class do."""
+    """Return ``str`` or ``repr`` of a value, or a text instead if its class raises."""
     try:
         return str(function(value))
     except (KeyboardInterrupt, SystemExit):
@@ -196,10 +196,10 @@ def _cut(text: str, most: int) -> str:
 
 
 class _Writer:
-    """Writes the repr of one value as far as there is room.
+    """Writes the repr of one value up to a length.
 
     Args:
-        most: characters.
+        most: the most characters.
     """
 
     def __init__(self, most: int):

@@ -1,4 +1,4 @@
-"""The server's end: ``serve``."""
+"""The server's side: ``serve``."""
 
 from __future__ import annotations
 
@@ -37,18 +37,18 @@ __all__ = ["Serve", "Server", "ServerStats", "serve"]
 
 logger = logging.getLogger("broker.server")
 
-# What clients are told.
+# The goodbye of a server.
 LEAVING = "the server is shutting down"
 
 
 class ServerStats(Struct):
-    """What a server has done.
+    """The counters of a server.
 
     Attributes:
-        accepted: connections so far.
-        closed: of these, those that have ended.
-        limits: how often each limit refused something, by the name of its setting, over all
-            connections; the connections that were not even let in are counted here, too.
+        accepted: connections accepted so far.
+        closed: accepted connections that have ended.
+        limits: how often each limit refused something, by the name of its setting; over all
+            connections, including those that were refused at once.
     """
 
     accepted: int = 0
@@ -60,9 +60,9 @@ class Server:
     """A running server.
 
     Attributes:
-        addresses: the addresses it listens at, with the real ports; each can be given to
+        addresses: the addresses it listens at, with the real ports; each can be passed to
             ``connect``.
-        stats: what it has done so far.
+        stats: the counters.
     """
 
     def __init__(self, root: Any, policy: Policy, drain: float = DRAIN):
@@ -73,7 +73,7 @@ class Server:
         self._acceptor = Acceptor(policy, self.stats.limits)
         self._policy = policy
         self._tls: TLS | None = None
-        # A dict for its order: connections are closed in that in which they came.
+        # A dict for its order: connections are closed in the order in which they came.
         self._brokers: dict[Broker, None] = {}
         self._listeners: list[Listener] = []
         self._is_closing = False
@@ -94,17 +94,17 @@ class Server:
     async def serve_forever(
         self, *, drain: float | None = None, handle_signals: bool = True
     ) -> None:
-        """Serve until the server is closed, or SIGINT or SIGTERM comes; then close in good order.
+        """Serve until the server is closed, or SIGINT or SIGTERM comes; then drain and close.
 
-        A second signal ends it at once. SIGHUP has the certificates read again, where they are
-        files; without such files it does what it did before.
+        A second signal closes it at once. SIGHUP reads the certificates again if they are files;
+        without such files SIGHUP is not handled here.
 
         Args:
-            drain: seconds for calls that run when the signal comes; see `close`.
-            handle_signals: whether to take these signals; only possible in the main thread.
+            drain: seconds for the calls that run when the signal comes; see `close`.
+            handle_signals: whether to handle these signals; only possible in the main thread.
 
         Raises:
-            ConfigError: ``drain`` is negative, or no number.
+            ConfigError: ``drain`` is negative, or not a number.
         """
         seconds = self._drain if drain is None else checked_drain(drain)
         handlers: dict[signal.Signals, Callable[[], None]] | None = None
@@ -120,13 +120,13 @@ class Server:
         )
 
     def reload_certificates(self) -> None:
-        """Read the files of certificates and keys again, for the connections to come.
+        """Read the files of certificates and keys again, for new connections.
 
-        The connections that are open go on. Only to be told at once whether the new files are
-        right: they are also read again by themselves, at the first connection after a change.
+        Open connections are not affected. Call this to learn at once whether the new files are
+        valid: after a change they are also read by themselves, at the next connection.
 
         Raises:
-            ConfigError: they are wrong; what was read before stays in use.
+            ConfigError: the files are not valid; the old certificates stay in use.
         """
         if self._tls is not None:
             self._tls.reload()
@@ -141,16 +141,16 @@ class Server:
     async def close(self, *, drain: float | None = None) -> None:
         """Stop accepting, wait for running calls, and close.
 
-        Clients are told at once (in `msgpack/1`) and make no further calls; a call that comes all
-        the same is refused with ServerDraining. A connection stays open until its last call has
-        ended and the answer has left.
+        Clients are told at once (in `msgpack/1`) and make no more calls. A call that comes
+        nevertheless is refused with ServerDraining. A connection stays open until its last call has
+        ended and the answer has been sent.
 
         Args:
-            drain: seconds to wait for calls that run; 0 for not at all, ``math.inf`` for as long as
-                it takes; as given to `serve` unless given here.
+            drain: seconds to wait for running calls; 0 for no wait, ``math.inf`` for no limit;
+                default the argument of `serve`.
 
         Raises:
-            ConfigError: ``drain`` is negative, or no number.
+            ConfigError: ``drain`` is negative, or not a number.
         """
         seconds = self._drain if drain is None else checked_drain(drain)
         for broker in self._brokers:
@@ -214,9 +214,9 @@ class Server:
 
 
 class Serve(Opening[Server]):
-    """A server that is to be started: ``await`` it, or use it in ``async with``.
+    """A server to be started: ``await`` it, or use it in ``async with``.
 
-    One that is never awaited causes a RuntimeWarning, as a coroutine does.
+    A Serve that is never awaited causes a RuntimeWarning, as a coroutine does.
     """
 
     makes = "server"
@@ -263,26 +263,26 @@ def serve(
     """Serve an object, or a portal, at one or more addresses.
 
     Args:
-        target: a Root, whose methods every peer may call; or a Portal, where peers log in.
+        target: a Root, whose methods every peer may call; or a Portal, which peers log in to.
         addresses: ``pb://host:port``, or ``pbs://host:port`` for TLS; port 0 takes a free one. Or
-            ``pb+unix:///path`` for a UNIX socket; a dead one at that path is replaced. The loopback
-            address at port 8787 unless given.
-        tls: the certificate to show, for ``pbs://``.
+            ``pb+unix:///path`` for a UNIX socket, which replaces a dead one at that path. The
+            default is the loopback address at port 8787.
+        tls: the certificate of the server, for ``pbs://``.
         policy: what is allowed.
         drain: seconds that calls have to end when the server is closed; see `Server.close`.
-        debug: show clients the text of every exception, and its traceback: the settings
+        debug: send clients the text and the traceback of every exception: the settings
             ``show_all_errors`` and ``unsafe_tracebacks`` of the policy. Only at loopback addresses
             and UNIX sockets.
 
     Returns:
-        An object to ``await``, or to use in ``async with``, for a Server. Leaving the block closes
-        it when its calls have ended; after an exception at once.
+        An object to ``await``, or to use in ``async with``, for a Server. The end of the block
+        closes it when its calls have ended; after an exception at once.
 
     Raises:
         ConfigError: an address is not understood, or is public and without TLS, or lacks ``tls``;
             or ``debug`` is set and an address is public; or ``drain`` is negative; or a portal has
             no checkers.
-        CannotListenError: a port is in use, or not ours to open.
+        CannotListenError: a port is in use, or the process may not open it.
         TypeError: ``target`` is neither a Root nor a Portal.
         WrongType: a TypeError and a ConfigError: ``target`` is a class, or another argument is of
             the wrong type.
@@ -295,7 +295,7 @@ def serve(
     root_of(target)
     if isinstance(target, Portal) and not target.checkers:
         raise ConfigError(
-            "this portal has no checker, so that nobody can log in: Portal(realm, [checker])"
+            "this portal has no checker, so no client can log in: Portal(realm, [checker])"
         )
     for location in locations:
         _check(location, tls, policy)
@@ -331,7 +331,7 @@ def _check(location: Location, tls: TLS | None, policy: Policy) -> None:
 
 
 def _check_debug(location: Location) -> None:
-    """Refuse to show tracebacks, which have file names and values, to other machines."""
+    """Refuse ``debug`` on a public address: tracebacks have file names and values."""
     if isinstance(location, HostPort) and not location.is_loopback:
         raise ConfigError(
             f"debug=True shows tracebacks to every client, so it is not for {location}: listen on"
@@ -345,7 +345,7 @@ def _bind(location: Location) -> tuple[socket.socket, ...]:
             return bind_unix(path)
         case HostPort(host, port):
             return bind_stream(host, port)
-    raise TypeError(f"{location} is no place to listen at")
+    raise TypeError(f"a server cannot listen at {location}")
 
 
 def _with_real_port(location: Location, sock: socket.socket) -> Location:

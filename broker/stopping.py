@@ -1,6 +1,6 @@
-"""Stopping in good order when a signal comes: calls that run may end, others may not begin.
+"""Graceful shutdown at a signal: running calls may end, and no new call begins.
 
-Servers stop so, and clients that are called.
+Used by servers, and by clients whose objects are called.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 __all__ = ["DRAIN", "checked_drain", "close_all", "drained", "until_told"]
 
 DRAIN = 30.0
-"""Seconds that calls have to end, unless told otherwise."""
+"""The default of ``drain``: seconds that calls have to end."""
 
 
 def checked_drain(seconds: Any) -> float:
-    """Return seconds to drain: 0 is not at all, ``math.inf`` as long as it takes.
+    """Return the seconds to drain as a float: 0 for no drain, ``math.inf`` for no limit.
 
     Raises:
-        ConfigError: they are no number, or negative.
+        ConfigError: the value is not a number, or negative.
     """
     is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
     if not is_number or math.isnan(seconds) or seconds < 0:
@@ -40,13 +40,13 @@ async def until_told(
     cut: Callable[[], Awaitable[Any]],
     handlers: Mapping[signal.Signals, Callable[[], None]] | None = None,
 ) -> None:
-    """Wait until something has ended, or SIGINT or SIGTERM comes; then close it.
+    """Wait until ``ended`` is done, or SIGINT or SIGTERM comes; then close.
 
     Args:
-        ended: what to wait for.
-        close: closes in good order.
-        cut: closes at once; called after ``close``, or at a second signal while that takes.
-        handlers: what other signals do meanwhile; None takes no signals at all.
+        ended: the awaitable to wait for.
+        close: closes after running calls.
+        cut: closes at once; called after ``close``, or at a second signal during it.
+        handlers: functions for other signals; None to handle no signals at all.
     """
     stop, abort = asyncio.Event(), asyncio.Event()
 
@@ -64,12 +64,12 @@ async def until_told(
 
 
 async def drained(brokers: Iterable[Broker], seconds: float, text: str) -> None:
-    """Have connections refuse calls, and wait until those that run have ended, or time is up.
+    """Drain connections: refuse new calls, and wait until the running ones have ended.
 
     Args:
-        brokers: whose; their peers are told at once.
-        seconds: that the calls have.
-        text: what the peers are told.
+        brokers: the connections; their peers are told at once.
+        seconds: the most seconds to wait.
+        text: the reason for the peers.
     """
     waits = [asyncio.ensure_future(_until(broker.drain(text))) for broker in brokers]
     if waits:
@@ -79,7 +79,7 @@ async def drained(brokers: Iterable[Broker], seconds: float, text: str) -> None:
 
 
 async def close_all(brokers: Iterable[Broker], seconds: float, *, at_once: bool) -> None:
-    """Close connections, and cut off those that have not ended after so many seconds."""
+    """Close connections, and abort those that have not ended after ``seconds``."""
     brokers = list(brokers)
     for broker in brokers:
         end = broker.transport.abortConnection if at_once else broker.transport.loseConnection
@@ -96,7 +96,7 @@ async def close_all(brokers: Iterable[Broker], seconds: float, *, at_once: bool)
 
 
 class _Signals:
-    """While this block runs, signals call functions, by the number of the signal."""
+    """A context manager in which signals call functions, by the number of the signal."""
 
     def __init__(self, functions: Mapping[signal.Signals, Callable[[], None]]):
         self._functions = functions

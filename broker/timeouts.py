@@ -11,18 +11,18 @@ from broker.errors import CallTimeout, ConfigError
 
 __all__ = ["timeout"]
 
-# By so many seconds a peer's clock may be ahead when it acts on a limit that it was told of.
+# Seconds by which a peer may act early on a deadline that was sent to it.
 _EARLY = 0.05
 
 
 class timeout:
-    """``async with timeout(seconds):`` the calls that are awaited inside end in time.
+    """``async with timeout(seconds):`` limits the time of the calls that are awaited inside.
 
-    A peer of ours is told how long each has left, and cancels its method then.
+    Calls in ``msgpack/1`` send the deadline, and the peer cancels its method then.
 
     Raises:
-        CallTimeout: they did not; what was called may have run.
-        ConfigError: ``seconds`` is no number. 0 or less is a time that is over already.
+        CallTimeout: a call did not end in time; its method may have run.
+        ConfigError: ``seconds`` is not a number. With 0 or less the time is over at once.
     """
 
     def __init__(self, seconds: float):
@@ -55,7 +55,7 @@ class timeout:
         try:
             await self._timeout.__aexit__(kind, error, traceback)
             if isinstance(error, CallTimeout) and self._is_due():
-                # The peer was told of this limit, and was the first to act on it.
+                # The peer has this deadline too, and acted on it first.
                 raise TimeoutError
         except TimeoutError:
             raise CallTimeout(f"no answer in {self._seconds:g} s") from error

@@ -1,10 +1,10 @@
-"""Tracebacks for the log: whole in ordinary cases, and bounded whatever a peer has sent.
+"""Tracebacks for the log: complete in ordinary cases, and bounded for any input of a peer.
 
-Theory of operation. The traceback machinery of Python's asks an error for its text, and prints all
-of it, and all errors that led to it. What an error says may be a peer's choice. So the text is made
-here, by `broker.printable`, and a record carries it ready-made as its ``exc_text``, which is what
-formatters of `logging` print. The error itself is the record's ``exc_info`` only where the text
-shows it as it is; nobody who formats it anew comes upon anything else then.
+Theory of operation. Python's `traceback` prints the whole text of an error, and of all errors that
+led to it. A peer may have chosen this text. So the text is made here, by `broker.printable`. A
+record has it as its ``exc_text``, which the formatters of `logging` print. The error itself is the
+``exc_info`` of the record only if the text is complete and unchanged; then a formatter that formats
+it again gets the same text.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ MOST_MESSAGE = 600
 """Bytes of the message of a record that has a traceback."""
 
 MOST_FRAMES = 40
-"""Frames that are looked at, the innermost ones."""
+"""The most frames that are shown, the innermost ones."""
 
 _MOST_TEXT = 1000
 _MOST_VARIABLE = 4096
@@ -50,7 +50,7 @@ _MOST_CHAIN = 4
 _MOST_NOTES = 5
 _MOST_IN_GROUP = 5
 _DEEPEST_GROUP = 2
-# What is left for an error must hold its text at least in part.
+# The least bytes for one error, so that at least a part of its text is shown.
 _LEAST = 400
 
 _CAUSE = "The above exception was the direct cause of the following exception:"
@@ -84,11 +84,11 @@ def log_error(
     """Log an error with its traceback, as one record of at most 4 kB.
 
     Args:
-        logger: where.
-        message: what leads to it; it is made printable here, and cut at `MOST_MESSAGE` bytes.
-        error: what was raised.
-        tb: its traceback; that of the error unless given.
-        level: of the record.
+        logger: the logger.
+        message: the message; it is made printable here, and cut at `MOST_MESSAGE` bytes.
+        error: the exception.
+        tb: its traceback; default that of the error.
+        level: the level of the record.
         extra: attributes for the record.
     """
     if not logger.isEnabledFor(level):
@@ -105,7 +105,7 @@ def handle_error(
     trace: Trace,
     extra: dict[str, Any] | None = None,
 ) -> None:
-    """Log an error whose traceback is made; see :func:`log_error`."""
+    """Log an error with the text of its traceback; see :func:`log_error`."""
     tb = error.__traceback__ if tb is None else tb
     info: Any = (type(error), error, tb) if trace.is_whole else None
     file, line, function, _ = logger.findCaller(False, 3)
@@ -120,13 +120,13 @@ def handle_error(
 def trace_of(error: BaseException, tb: TracebackType | None = None, most: int = MOST) -> Trace:
     """Return the traceback of an error, as Python prints it, in at most ``most`` bytes of UTF-8.
 
-    Nothing in it but the ends of its lines is a control character. What does not fit is left out:
-    errors that led to this one before the error itself, outer frames before inner ones.
+    Its only control characters are line breaks. If it does not fit, errors that led to this one
+    are left out before the error itself, and outer frames before inner ones.
 
     Args:
-        error: what was raised.
-        tb: its traceback; that of the error unless given.
-        most: bytes, at least 1,000.
+        error: the exception.
+        tb: its traceback; default that of the error.
+        most: the most bytes, at least 1,000.
     """
     chain, are_all = _chain(error)
     is_whole = are_all
@@ -159,10 +159,10 @@ def failure_lines(name: str, text: str, frames: list[Frame], most: int = MOST) -
     """Return the traceback of a Failure in its published form, in at most ``most`` bytes.
 
     Args:
-        name: of the class of its exception.
-        text: of its exception, which is made printable here.
-        frames: outermost first.
-        most: bytes, at least 1,000.
+        name: the name of the class of its exception.
+        text: the text of its exception, which is made printable here.
+        frames: the frames, outermost first.
+        most: the most bytes, at least 1,000.
     """
     name = printable(name, 200, is_ascii=False)
     end = f"{name}: {printable(text, _MOST_TEXT, is_ascii=False)}"
@@ -191,14 +191,14 @@ def format_frame(frame: tuple[Any, ...], detail: str) -> str:
 
 
 def representations(variables: list[tuple[str, Any]]) -> list[tuple[str, str]]:
-    """Return the variables of a frame with the beginning of their ``repr`` in place of them."""
+    """Return the variables of a frame, each with the beginning of its ``repr`` as value."""
     return [(name, repr_of(value, _MOST_VARIABLE)) for name, value in variables]
 
 
 def _chain(error: BaseException) -> tuple[list[tuple[BaseException, str]], bool]:
     """Return an error and those that led to it, and whether these are all.
 
-    Each comes with the sentence that stands between it and the one before in the list.
+    Each has the sentence that is printed between it and the one before it in the list.
     """
     chain: list[tuple[BaseException, str]] = [(error, "")]
     while True:
@@ -245,7 +245,7 @@ def _members(members: Iterable[BaseException], most: int, depth: int) -> Trace:
     if shown < len(errors):
         is_whole = False
         lines.append(f"  | ... {len(errors) - shown} more errors")
-    # The marks at the beginning of the lines have taken room, too.
+    # The marks at the beginning of the lines count, too.
     while len(lines) > 1 and sum(len(line.encode()) + 1 for line in lines) > most:
         is_whole = False
         del lines[-2]
@@ -280,9 +280,9 @@ def _end(error: BaseException, most: int) -> Trace:
 def _frame_lines(
     frames: list[Frame], most: int, are_published: bool = False
 ) -> tuple[list[str], bool]:
-    """Return the lines of the innermost frames that there is room for, and if they are all.
+    """Return the lines of the innermost frames that fit, and whether they are all.
 
-    In the published form there is a line for the source also where that is not known.
+    The published form has a line for the source even if that is not known.
     """
     if not frames:
         return [], True

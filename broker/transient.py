@@ -1,4 +1,4 @@
-"""Which errors are worth another try, on a new connection."""
+"""Tells which errors are worth another try, on a new connection."""
 
 from __future__ import annotations
 
@@ -30,23 +30,23 @@ _TRANSIENT = (
 
 
 def is_transient(error: Any) -> bool:
-    """Return whether what failed may succeed later, on a new connection and with a new login.
+    """Return whether a failed action may succeed later, on a new connection with a new login.
 
-    That says nothing of whether a call has run: ``PBConnectionLost.may_have_run`` does.
+    This does not tell whether a call has run: see ``PBConnectionLost.may_have_run``.
 
     Args:
-        error: an exception, or the Failure that an errback gets.
+        error: an exception, or the Failure of an errback.
 
     Returns:
-        True for the ends of connections and failed attempts to connect (Disconnected, and the
-        ConnectionClosed of a transport), for ServerBusy, ServerDraining, LoginExpired,
-        LoginUnavailable, for TooManyAttempts, whose ``after`` tells when, and for a TLSError with a
-        ``limit``, which is a handshake that took too long. False for everything else.
+        True for the end of a connection and a failed attempt to connect (Disconnected, and the
+        ConnectionClosed of a transport); for ServerBusy, ServerDraining, LoginExpired,
+        LoginUnavailable; for TooManyAttempts, whose ``after`` tells when to try again; and for a
+        TLSError with a ``limit``, which is a handshake that took too long. False otherwise.
     """
     if isinstance(error, Failure):
         error = error.as_exception()
     elif not isinstance(error, BaseException):
-        # A Failure of Twisted's, perhaps.
+        # Perhaps a Failure of Twisted.
         error = getattr(error, "value", error)
     if isinstance(error, TLSError):
         return bool(error.limit)

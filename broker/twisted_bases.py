@@ -1,14 +1,14 @@
-"""Twisted's classes as bases of ours, from the moment when Twisted is loaded.
+"""Makes classes of this library subclasses of Twisted's classes when Twisted is loaded.
 
-A program may move a part of itself from Twisted's Perspective Broker to ours and leave the rest.
-Then a Failure of ours is given to Twisted's code, which takes what is not of its own class for a
-plain result; and an ``except`` of the program names a class of Twisted's where ours is raised.
+A program may move in part from Twisted's Perspective Broker to this library. Then Twisted's code
+gets a Failure of this library, and would take an object of another class for a normal result. And
+an ``except`` of the program names Twisted's class while the class of this library is raised.
 
-So ours are its own. As soon as Twisted's module is loaded, a class of ours gets Twisted's as its
-last base. It keeps its own methods, for they come first; ``isinstance``, ``except`` and whatever
-else asks for a class find Twisted's. That holds for every object of ours, also for one that was
-made before, and for every subclass. Without Twisted the classes are what they are written as, and
-nothing is slower. Deferreds are told to Twisted in another way: see `broker.defer.registered`.
+So as soon as Twisted's module is loaded, a class of this library gets Twisted's class as its last
+base. It keeps its own methods, since they come first; ``isinstance``, ``except`` and other checks
+find Twisted's class. This is true for all its objects, also older ones, and for every subclass.
+Without Twisted the classes have only their own bases, and nothing is slower. Deferreds are known to
+Twisted in another way: see `broker.defer.registered`.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ E = TypeVar("E", bound=type[BaseException])
 
 
 def subclass_of_twisted(published: str) -> Callable[[E], E]:
-    """Return a decorator: an exception class becomes a subclass of Twisted's of that name.
+    """Return a decorator that makes an exception class a subclass of Twisted's of that name.
 
-    The first base of the class must be a class of ours. Python replaces the bases of a class only
-    by others whose objects look alike in memory, and it compares the first; all exceptions that are
-    written in Python look alike. Classes with slots do not: a subclass of such a class, that is
-    made later, would look for a dict where there is none.
+    The first base of the class must be a class written in Python. Python allows new bases of a
+    class only if its objects have the same memory layout, and compares the first bases; all
+    exceptions that are written in Python have the same layout. Classes with slots do not: a
+    subclass of such a class, made later, would look for a dict that is not there.
     """
     module, _, name = published.rpartition(".")
 
@@ -39,7 +39,7 @@ def subclass_of_twisted(published: str) -> Callable[[E], E]:
 
         def add_base(loaded: ModuleType) -> None:
             theirs: Any = getattr(loaded, name, None)
-            # A Twisted that is older than the class does without.
+            # An old Twisted may not have the class.
             if theirs is not None:
                 cls.__bases__ = (*own, theirs)
 

@@ -202,7 +202,7 @@ PASSWORDS = (IUsernamePassword, IUsernameHashedPassword)
             [],
             {"certificate": None},
             "this server takes: SCRAM-SHA-256-PLUS, SCRAM-SHA-256, token, password, challenge,"
-            f" anonymous; you gave {CERTIFICATE.wants}",
+            f" anonymous; you gave {CERTIFICATE.asks_for}",
         ),
         (
             ALICE,
