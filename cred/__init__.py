@@ -1,15 +1,14 @@
-"""cred: who are you, and what do you get.
+"""cred: authentication, and the objects that users get after it.
 
-A `Portal` joins two parties that know nothing of each other: checkers, which turn credentials into
-an avatar id, and a realm, which turns an avatar id into an avatar, the object that acts for the
-user::
+A `Portal` joins two parts that do not know each other. Checkers turn credentials into an avatar id.
+A realm turns an avatar id into an avatar, the object that acts for the user::
 
     portal = Portal(realm, [InMemoryUsernamePasswordDatabaseDontUse(alice="secret")])
     credentials = UsernamePassword("alice", "secret")
     interface, avatar, logout = await portal.login(credentials, None, IPerspective)
 
 The modules are named as in ``twisted.cred``: `cred.error`, `cred.credentials`, `cred.checkers`,
-`cred.portal`, `cred.strcred`. The main names are here too, but for those of `cred.strcred`, which
+`cred.portal`, `cred.strcred`. The main names are here too, except those of `cred.strcred`, which
 makes checkers from strings.
 """
 

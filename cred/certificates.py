@@ -1,8 +1,8 @@
-"""TLS client certificates as logins: by a name that a CA has vouched for, or by the key.
+"""Logins by TLS client certificate: by a name that a CA has signed, or by the key.
 
-The TLS layer has verified the certificate, and that the client has its key, before a checker sees
-it (``TLS.server(…, client_ca=…)``). Here it is decided whose it is: by its subject alternative
-names (e-mail address, URI or DNS name), or by the SHA-256 of its public key, as text
+Before a checker sees the certificate, the TLS layer has verified it, and that the client has its
+key (``TLS.server(…, client_ca=…)``). This module finds the user: by the subject alternative names
+(e-mail address, URI or DNS name), or by the SHA-256 of the public key, as text
 ``cert:<64 hexadecimal digits>``. The common name never counts: CAs do not check it.
 """
 
@@ -47,22 +47,22 @@ def fingerprint_of(certificate: x509.Certificate) -> str:
 
 @implementer(ICredentialsChecker)
 class CertificateChecker:
-    """Lets clients in by their certificates.
+    """Accepts clients by their certificates.
 
     Args:
-        users: who is whose: to a user name, or `Identity`, from what the certificate has of the
-            kind ``by``: a fingerprint ``cert:…``, an e-mail address, a URI or a DNS name. A
-            certificate without an entry is refused. None lets in everybody whom the CA has signed,
-            with the avatar id being the fingerprint or name itself.
+        users: maps a name of the certificate, of the kind ``by``, to a user name or `Identity`. The
+            name is a fingerprint ``cert:…``, an e-mail address, a URI or a DNS name. A certificate
+            without an entry is refused. None accepts every certificate that the CA has signed; the
+            avatar id is the fingerprint or name itself.
         by: ``"key"``, ``"email"``, ``"uri"`` or ``"dns"``.
-        ca: the path of a PEM file, or PEM bytes: only certificates whose chain ends in one of
-            these. For a server that asks TLS to trust more than that; None for all that TLS trusts.
+        ca: the path of a PEM file, or PEM bytes: accept only certificates whose chain ends in one
+            of these. For a server whose TLS trusts more; None for all that TLS trusts.
 
     Attributes:
-        ca: as given; a server may take it for ``TLS.server(…, client_ca=…)``.
+        ca: the argument; a server may use it for ``TLS.server(…, client_ca=…)``.
 
     Raises:
-        ConfigError: ``by`` is none of these, or ``ca`` cannot be read.
+        ConfigError: ``by`` is something else, or ``ca`` cannot be read.
     """
 
     credentialInterfaces = (IClientCertificate,)
@@ -82,11 +82,11 @@ class CertificateChecker:
         self._authorities = None if ca is None else frozenset(_read(ca))
 
     def requestAvatarId(self, credentials: Any) -> str:
-        """Return whose certificate it is.
+        """Return the user of the certificate.
 
         Raises:
             UnauthorizedLogin: another CA has signed it, it has no name of the kind that counts, or
-                it is nobody's here.
+                it belongs to no user.
         """
         if self._authorities is not None and credentials.chain[-1] not in self._authorities:
             raise UnauthorizedLogin("certificate is not signed by a CA of this server's logins")
@@ -95,7 +95,7 @@ class CertificateChecker:
         if self._users is not None:
             names = [self._users[name] for name in names if name in self._users]
             if not names:
-                raise UnauthorizedLogin("certificate is nobody's here")
+                raise UnauthorizedLogin("certificate belongs to no user here")
         elif not names:
             raise UnauthorizedLogin(f"certificate has no {self._by} among its alternative names")
         if len(set(names)) > 1:
@@ -134,7 +134,7 @@ the SHA-256 of its public key, as cert:<64 hexadecimal digits>."""
 
 
 def _names_of(certificate: x509.Certificate, by: str) -> list[str]:
-    """Return what a certificate has of a kind; nothing where that cannot be read."""
+    """Return the names of a kind in a certificate; an empty list if they cannot be read."""
     try:
         if by == "key":
             return [fingerprint_of(certificate)]
@@ -152,7 +152,7 @@ def _names_of(certificate: x509.Certificate, by: str) -> list[str]:
 
 
 def _folded(name: str, by: str) -> str:
-    """Return a name as it is compared: domains, and fingerprints, know no case."""
+    """Return a name as it is compared: domains and fingerprints in lower case."""
     if by == "email":
         local, at, domain = name.rpartition("@")
         return f"{local}{at}{domain.lower()}"

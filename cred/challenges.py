@@ -1,9 +1,9 @@
 """The MD5 challenge of Perspective Broker's published login.
 
 The server sends a challenge, the client answers ``md5(md5(password) + challenge)``. The password
-does not cross the wire, but whoever sees both messages can try passwords at MD5's speed, and a
-stored ``md5(password)`` is as good as the password: use it over TLS, and only for peers that know
-no other login. Whoever gives out a challenge must take one answer to it, and no second.
+is not sent, but an attacker who sees both messages can try passwords at MD5's speed, and a stored
+``md5(password)`` is as good as the password. Use it over TLS, and only for peers that know no other
+login. A server must take only one answer to a challenge.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ CHALLENGE_SIZE = 16
 
 
 def challenge() -> bytes:
-    """Return a challenge: 16 bytes that nobody can foretell."""
+    """Return a challenge: 16 unpredictable bytes."""
     return secrets.token_bytes(CHALLENGE_SIZE)
 
 
@@ -39,8 +39,8 @@ def verify(challenge: bytes, response: object, password_md5: bytes) -> None:
     """Check a client's answer, in constant time.
 
     Args:
-        challenge: what this client, and no other, was sent.
-        response: what the client sent; anything at all.
+        challenge: the challenge that was sent to this client only.
+        response: the answer that the client sent; any object.
         password_md5: the digest of the right password, as `hash_password` returns it.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Checkers: from credentials to the avatar id of whoever showed them, or a refusal."""
+"""Checkers: return the avatar id for credentials, or refuse them."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ __all__ = [
 
 logger = logging.getLogger("broker.cred")
 
-# The avatar id of a login as nobody (published). Not None, which a checker returns by forgetting
-# to return, and not an empty name, which a careless line in a password file gives.
+# The avatar id of an anonymous login (published). Not None, which a checker without a return
+# statement returns, and not an empty name, which a careless line in a password file has.
 ANONYMOUS: Final[tuple[()]] = ()
 
 
 class ICredentialsChecker(Interface):  # type: ignore[misc]
-    """Decides whether credentials are right, and whose they are (published)."""
+    """Decides whether credentials are right, and which user they belong to (published)."""
 
     credentialInterfaces = Attribute("The interfaces of the credentials that it takes; iterable.")
 
@@ -42,8 +42,8 @@ class ICredentialsChecker(Interface):  # type: ignore[misc]
         """Check `credentials`, which provide one of `credentialInterfaces`.
 
         Returns:
-            The avatar id, which is a user name as str or bytes, or `ANONYMOUS`. Plain, as an
-            awaitable, as a Deferred, or by being ``async def``.
+            The avatar id, which is a user name as str or bytes, or `ANONYMOUS`; or an awaitable or
+            Deferred of it. The method may be ``async def``.
 
         Raises:
             UnauthorizedLogin: they are wrong; also as the failure of the awaitable or Deferred.
@@ -63,7 +63,7 @@ class CredentialsChecker(Protocol):
 
 @implementer(ICredentialsChecker)
 class AllowAnonymousAccess:
-    """Lets everybody in who asks to be nobody (published)."""
+    """Accepts every anonymous login (published)."""
 
     credentialInterfaces = (IAnonymous,)
 
@@ -77,25 +77,25 @@ class InMemoryUsernamePasswordDatabaseDontUse:
     """Users with their passwords in clear, in memory (published): for examples and tests only.
 
     Each keyword is a user name, its value the password. A user name or password may be str or
-    bytes; a str stands for its UTF-8 bytes. So ``"alice"`` and ``b"alice"`` are one user, who may
-    log in as either. The avatar id is the user name as it was added, whichever was shown.
+    bytes; a str means its UTF-8 bytes. So ``"alice"`` and ``b"alice"`` are one user, who may log in
+    with either. The avatar id is the user name in the type in which it was added.
 
     Attributes:
-        users: user name to password, both in the form in which they were given to `addUser`. The
-            names that were keywords are bytes.
+        users: user name to password, both in the type in which `addUser` got them. The names that
+            were keywords are bytes.
     """
 
     credentialInterfaces = (IUsernamePassword, IUsernameHashedPassword)
 
     def __init__(self, /, **users: Text) -> None:
         self.users: dict[Text, Text] = {}
-        # Stands in for the password of an unknown user, so that refusing one costs the same.
+        # Replaces the password of an unknown user, so that a refusal takes the same time.
         self._password_of_nobody = secrets.token_bytes(16)
         for username, password in users.items():
             self.addUser(to_octets(username), password)
 
     def addUser(self, username: Text, password: Text) -> None:
-        """Add a user, or set a new password for one, whether added as str or as bytes before.
+        """Add a user, or set a new password; the name may have been added as str or as bytes.
 
         Raises:
             TypeError: the user name or the password is neither str nor bytes.
@@ -107,11 +107,11 @@ class InMemoryUsernamePasswordDatabaseDontUse:
         self.users[name] = kept
 
     def requestAvatarId(self, credentials: Any) -> Deferred[Any]:
-        """Check the credentials' password against the user's.
+        """Check the credentials against the password of the user.
 
         Returns:
-            A Deferred of the user's name as `users` has it. It fails with UnauthorizedLogin, the
-            same for an unknown user as for a wrong password.
+            A Deferred of the user name as in `users`. It fails with UnauthorizedLogin, the same for
+            an unknown user as for a wrong password.
         """
         name = self._find(credentials.username)
 
@@ -124,7 +124,7 @@ class InMemoryUsernamePasswordDatabaseDontUse:
         return maybeDeferred(credentials.checkPassword, compared).addCallback(let_in)
 
     def _find(self, username: object) -> Text | None:
-        """Return a user's name as `users` has it; None for an unknown user."""
+        """Return a user name as in `users`; None for an unknown user."""
         try:
             given = as_given(username)
         except TypeError:
@@ -132,7 +132,7 @@ class InMemoryUsernamePasswordDatabaseDontUse:
         return next((name for name in (given, other_form(given)) if name in self.users), None)
 
 
-# (user name, password that was shown, password that is kept) -> what should equal the one kept
+# (user name, given password, stored password) -> a value that must equal the stored password
 PasswordHash: TypeAlias = Callable[[bytes, bytes, bytes], Any]
 
 
@@ -140,22 +140,22 @@ PasswordHash: TypeAlias = Callable[[bytes, bytes, bytes], Any]
 class FilePasswordDB:
     """Users with their passwords in a text file, one user a line (published).
 
-    By default a line is ``name:password``. Lines with too few fields or an empty name are passed
-    over; of two lines with one name, the first counts. The file is read at each login, so it can be
+    By default a line is ``name:password``. Lines with too few fields or an empty name are ignored;
+    of two lines with the same name, the first counts. The file is read at each login, so it can be
     edited while the server runs.
 
-    Without `hash` the file holds the passwords in clear. That is for tests and closed machines.
+    Without `hash` the file has the passwords in clear. That is for tests and closed machines.
 
     Args:
-        filename: the file's path.
-        delim: what stands between the fields of a line, str or bytes.
-        usernameField, passwordField: which fields they are, counted from 0.
-        caseSensitive: whether ``Alice`` is somebody else than ``alice``. If not, names are taken in
-            lower case, in the file and at login; ASCII letters only.
-        hash: called with the user name and the password that were shown and the password of the
-            file, all bytes; what it returns, plain, as an awaitable or as a Deferred, has to equal
-            the last. With it, only credentials with the password in clear are taken.
-        cache: keep what was read until the file changes.
+        filename: the path of the file.
+        delim: the separator of the fields of a line, str or bytes.
+        usernameField, passwordField: the index of the field, from 0.
+        caseSensitive: whether ``Alice`` and ``alice`` are different users. If not, names are
+            converted to lower case, in the file and at login; ASCII letters only.
+        hash: called with the given user name, the given password and the password of the file, all
+            bytes. Its result, which may be an awaitable or a Deferred, must equal the password of
+            the file. With `hash` only credentials with the password in clear are accepted.
+        cache: keep the users until the file changes.
 
     Raises:
         ValueError: `delim` is empty.
@@ -185,17 +185,17 @@ class FilePasswordDB:
         self.credentialInterfaces = (
             (IUsernamePassword, IUsernameHashedPassword) if hash is None else (IUsernamePassword,)
         )
-        # What an unknown user's password is compared with, so that refusing one costs the same.
+        # Compared with the password of an unknown user, so that a refusal takes the same time.
         self._decoy = secrets.token_bytes(16)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what a pickle holds: how to read the file, and nobody's password."""
+        """Return the state for a pickle: how to read the file, without any password."""
         return {**vars(self), "_cached": None, "_decoy": b""}
 
     def getUser(self, username: Text) -> tuple[bytes, bytes]:
-        """Return a user's name and password, as the file has them.
+        """Return the name and password of a user, as in the file.
 
-        The name is in lower case if case does not count.
+        The name is in lower case if `caseSensitive` is false.
 
         Raises:
             KeyError: there is no such user.
@@ -208,10 +208,10 @@ class FilePasswordDB:
         return name, self._read()[name]
 
     def requestAvatarId(self, credentials: Any) -> Deferred[Any]:
-        """Check the credentials' password against the file's.
+        """Check the credentials against the password of the file.
 
         Returns:
-            A Deferred of the user's name as `getUser` has it, bytes also where
+            A Deferred of the user name as `getUser` returns it: bytes, even if
             ``credentials.username`` is a str. It fails with UnauthorizedLogin: the same for an
             unknown user, a wrong password, and a file that cannot be read.
         """
@@ -260,7 +260,7 @@ class FilePasswordDB:
             raise wrong_login("the password file cannot be read") from error
         self._cached = (stamp, users) if self.cache else None
         if self.hash is not None:
-            # A hash has to be given something of the form that it knows.
+            # The hash function needs a decoy of the form that it knows.
             self._decoy = next(iter(users.values()), self._decoy)
         return users
 

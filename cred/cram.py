@@ -1,8 +1,8 @@
-"""CRAM-MD5, RFC 2195: a challenge in the form of a mail's message id, answered by an HMAC.
+"""CRAM-MD5, RFC 2195: a challenge in the form of an e-mail message id, answered by an HMAC.
 
 The server sends ``<random.time@host>``, the client answers ``user hmac-md5(password, challenge)``.
-Whoever sees both can try passwords at MD5's speed: use it over TLS, and only for peers that know
-no other login.
+An attacker who sees both can try passwords at MD5's speed. Use it over TLS, and only for peers that
+know no other login.
 """
 
 from __future__ import annotations
@@ -25,17 +25,16 @@ RANDOM_BELOW = 2**128
 class CramMD5Credentials:
     """One login by CRAM-MD5, at the server: its challenge, then the client's answer (published).
 
-    Send what `getChallenge` returns, give what comes back to `setResponse`, and log in at the
-    portal with this object. It is for one login: take one answer, and make a new one for the next.
+    Send the result of `getChallenge`, pass the answer to `setResponse`, and log in at the portal
+    with this object. It is for one login: take one answer, and make a new object for the next.
 
     Args:
-        host: the server's name, which becomes part of the challenge; str or bytes. None is written
-            as ``None``.
+        host: the name of the server, which becomes part of the challenge; str or bytes. None is
+            written as ``None``.
 
     Attributes:
-        challenge: what was sent; empty before `getChallenge`.
-        username, response: the two parts of the client's answer, bytes; None and empty before
-            `setResponse`.
+        challenge: the challenge; empty before `getChallenge`.
+        username, response: the two parts of the answer, bytes; None and empty before `setResponse`.
     """
 
     username: bytes | None = None
@@ -46,7 +45,7 @@ class CramMD5Credentials:
         self.host = host
 
     def getChallenge(self) -> bytes:
-        """Return the challenge: made when first asked for, the same ever after."""
+        """Return the challenge: made at the first call, and the same at later calls."""
         if not self.challenge:
             host = to_octets(self.host) if self.host else b"None"
             stamp = b"%d.%d" % (secrets.randbelow(RANDOM_BELOW), int(time.time()))
@@ -57,7 +56,7 @@ class CramMD5Credentials:
         """Take the client's answer: the user name, white space, the HMAC in hexadecimal.
 
         Raises:
-            ValueError: it has not two parts; nothing is changed.
+            ValueError: it does not have two parts; nothing is changed.
         """
         parts = to_octets(response).split(None, 1)
         if len(parts) != 2:
@@ -65,13 +64,13 @@ class CramMD5Credentials:
         self.username, self.response = parts
 
     def moreChallenges(self) -> bool:
-        """Return False: one challenge is all that CRAM-MD5 has."""
+        """Return False: CRAM-MD5 has only one challenge."""
         return False
 
     def checkPassword(self, password: Text) -> bool:
         """Return whether the answer was made with `password`, in constant time.
 
-        False too where no challenge was given out, and for what is neither str nor bytes.
+        False without a challenge, and for a password that is neither str nor bytes.
         """
         try:
             key = to_octets(password)

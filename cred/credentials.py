@@ -1,9 +1,9 @@
-"""Credentials: what somebody shows to be let in, before anybody has looked whether it is right.
+"""Credentials: the data of a login, before a checker has checked it.
 
-Some are for a client, to be given to ``broker.connect``; some are made by a server of what has come
-over the wire, for its checkers; `UsernamePassword` and `Token` are for both. Here are the plain
-ones. Those that answer a challenge have modules of their own, `cred.cram` and `cred.digest`; all
-names, the interfaces among them, can be had from this one.
+Some are for a client, as an argument of ``broker.connect``. Some are made by a server from received
+data, for its checkers. `UsernamePassword` and `Token` are for both. This module has the simple
+ones. Those that answer a challenge are in `cred.cram` and `cred.digest`. All names, also the
+interfaces, can be imported from here.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class UsernamePassword:
     """A user name and a password in clear (published).
 
     Attributes:
-        username, password: as given, str or bytes. Comparing takes a str for its UTF-8 bytes.
+        username, password: str or bytes. A comparison uses the UTF-8 bytes of a str.
     """
 
     def __init__(self, username: Text, password: Text) -> None:
@@ -70,21 +70,21 @@ class UsernamePassword:
         self.password = password
 
     def checkPassword(self, password: Text) -> bool:
-        """Return whether `password` is the one shown, in constant time.
+        """Return whether `password` is the password of these credentials, in constant time.
 
-        What is neither str nor bytes matches nothing, so a checker may pass None for a user
-        without one.
+        A value that is neither str nor bytes never matches, so a checker may pass None for a user
+        without a password.
         """
         return same_octets(password, self.password)
 
 
 @implementer(IUsernameHashedPassword)
 class UsernameHashedPassword:
-    """A user name, and a hash that is compared with what the checker keeps (published).
+    """A user name, and a hash that is compared with the hash of the checker (published).
 
     Attributes:
-        username: as given, str or bytes.
-        hashed: the hash that is shown, in the very form in which the checker keeps it.
+        username: str or bytes.
+        hashed: the hash, in the form in which the checker keeps it.
     """
 
     def __init__(self, username: Text, hashed: Text) -> None:
@@ -92,27 +92,27 @@ class UsernameHashedPassword:
         self.hashed = hashed
 
     def checkPassword(self, password: Text) -> bool:
-        """Return whether `password`, in the form kept, is the hash shown, in constant time."""
+        """Return whether `password`, a stored hash, equals `hashed`, in constant time."""
         return same_octets(password, self.hashed)
 
 
 @implementer(IAnonymous)
 class Anonymous:
-    """A request to be let in as nobody in particular (published)."""
+    """A request for an anonymous login (published)."""
 
 
 @implementer(ISSHPrivateKey)
 class SSHPrivateKey:
-    """A public key of SSH with a signature (published): carries them, and verifies nothing.
+    """A public key of SSH with a signature (published); it does not verify them.
 
-    The checker decides whether the key is the user's, and whether the signature is the key's.
+    The checker decides whether the key belongs to the user, and whether the signature is valid.
 
     Attributes:
-        username: the user name that is claimed.
-        algName: the name of the key's algorithm, as SSH has it: ``b"ssh-ed25519"``.
+        username: the user name that the client claims.
+        algName: the name of the algorithm in SSH, such as ``b"ssh-ed25519"``.
         blob: the public key, as the client sent it.
         sigData: the data that was signed.
-        signature: the signature; None while a client only asks whether the key would do.
+        signature: the signature; None if a client only asks whether the key is accepted.
     """
 
     def __init__(
@@ -131,21 +131,21 @@ class SSHPrivateKey:
 
 
 class ClientCertificate:
-    """A client's wish to be known by its TLS certificate: that of ``TLS.client(certificate, key)``.
+    """A client's request to log in by its TLS certificate, that of ``TLS.client(certificate, key)``.
 
-    At the server the certificate itself is the credentials, `IClientCertificate`.
+    At the server the credentials are the certificate itself, as `IClientCertificate`.
     """
 
 
 class Scram:
-    """A user name, and a password that is never sent: only SCRAM will do.
+    """A user name, and a password that is never sent: for SCRAM only.
 
-    Where `UsernamePassword` takes the strongest way that the server offers, and with most stores
-    that is SCRAM too, this refuses a server that wants to see the password.
+    `UsernamePassword` uses the strongest mechanism that the server offers; with most stores that is
+    SCRAM too. This refuses a server that wants the password itself.
 
     Args:
         username, password: str, or UTF-8 bytes.
-        bound: take SCRAM-SHA-256-PLUS only, which is bound to the TLS connection.
+        bound: use SCRAM-SHA-256-PLUS only, which is bound to the TLS connection.
     """
 
     def __init__(self, username: Text, password: Text, *, bound: bool = False) -> None:
@@ -156,7 +156,7 @@ class Scram:
 
 @implementer(IBearerToken)
 class Token:
-    """A token that lets in whoever has it, such as a JWT.
+    """A bearer token, such as a JWT: any client that has it can log in.
 
     Attributes:
         token: the token, a str.

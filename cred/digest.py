@@ -1,13 +1,13 @@
-"""HTTP Digest authentication, RFC 2617: the challenges that a server gives, and the answers.
+"""HTTP Digest authentication, RFC 2617: the challenges of a server, and the answers.
 
-Theory of operation. The server keeps nothing of a challenge that it has given. The client sends
-back two values of it: the nonce, over which its answer is computed, and the opaque. The opaque
-holds the nonce, the client's address and the time, under a digest that needs the factory's key:
-the factory reads from it that the nonce is its own, was given to that client, and not too long ago.
+Theory of operation. The server keeps no state of a challenge. The client sends back two of its
+values: the nonce, over which the answer is computed, and the opaque. The opaque has the nonce, the
+client's address and the time, with a digest that needs the factory's key. So the factory can check
+that it made the nonce itself, for that client, and not too long ago.
 
-What that does not show is whether the nonce was used before: within its lifetime, an answer that
-was overheard is as good as the first time, for the same method and URI. The digests are MD5 and
-SHA-1, as in the RFC: use it over TLS.
+It cannot check whether the nonce was used before: an answer that was overheard can be repeated
+during the lifetime of the nonce, for the same method and URI. The digests are MD5 and SHA-1, as in
+the RFC: use it over TLS.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ __all__ = [
     "calcResponse",
 ]
 
-# Takes the parts, joins them by colons, and gives their digest in hexadecimal.
+# Joins the parts by colons, and returns their digest in hexadecimal.
 Hash = Callable[..., bytes]
 
 
@@ -59,17 +59,17 @@ def calcHA1(
     pszCNonce: bytes | None,
     preHA1: bytes | None = None,
 ) -> bytes:
-    """Return H(A1) of RFC 2617, in hexadecimal: who somebody is (published).
+    """Return H(A1) of RFC 2617, in hexadecimal: the digest of the user (published).
 
     Args:
         pszAlg: ``b"md5"``, ``b"md5-sess"`` or ``b"sha"``.
-        pszUserName, pszRealm, pszPassword: what is hashed; None where `preHA1` is given.
+        pszUserName, pszRealm, pszPassword: the values to hash; None with `preHA1`.
         pszNonce, pszCNonce: for md5-sess.
-        preHA1: what was hashed before, in hexadecimal.
+        preHA1: the digest of these three, in hexadecimal, if it is known.
 
     Raises:
         KeyError: the algorithm is unknown.
-        TypeError: `preHA1` is given, and one of the three too; or what is needed is None.
+        TypeError: `preHA1` is given with one of the three, or a needed value is None.
     """
     if preHA1 and (pszUserName or pszRealm or pszPassword):
         raise TypeError("preHA1 stands for user name, realm and password: give None for these")
@@ -85,17 +85,17 @@ def calcHA1(
 def calcHA2(
     algo: bytes, pszMethod: bytes, pszDigestUri: bytes, pszQop: bytes, pszHEntity: bytes | None
 ) -> bytes:
-    """Return H(A2) of RFC 2617, in hexadecimal: what is asked for (published).
+    """Return H(A2) of RFC 2617, in hexadecimal: the digest of the request (published).
 
     Args:
-        algo: as of `calcHA1`.
+        algo: as in `calcHA1`.
         pszMethod, pszDigestUri: of the request.
-        pszQop: ``b"auth"``, or ``b"auth-int"`` where the body is covered too.
+        pszQop: ``b"auth"``, or ``b"auth-int"`` if the body is covered too.
         pszHEntity: the digest of the body, for ``auth-int``.
 
     Raises:
         KeyError: the algorithm is unknown.
-        TypeError: what is needed is None.
+        TypeError: a needed value is None.
     """
     body = (_given(pszHEntity),) if pszQop == b"auth-int" else ()
     return ALGORITHMS[algo](pszMethod, pszDigestUri, *body)
@@ -113,12 +113,12 @@ def calcResponse(
     """Return the answer to a digest challenge, in hexadecimal (published).
 
     Args:
-        HA1, HA2: of `calcHA1` and `calcHA2`.
-        algo: as of `calcHA1`.
+        HA1, HA2: the results of `calcHA1` and `calcHA2`.
+        algo: as in `calcHA1`.
         pszNonce: the challenge.
-        pszNonceCount, pszCNonce: how often it was answered, and the client's own nonce; without one
-            of them the answer has the older form of RFC 2069.
-        pszQop: as of `calcHA2`.
+        pszNonceCount, pszCNonce: how often it was answered, and the client's nonce; without one of
+            them the answer has the older form of RFC 2069.
+        pszQop: as in `calcHA2`.
 
     Raises:
         KeyError: the algorithm is unknown.
@@ -137,13 +137,13 @@ def _given(value: bytes | None) -> bytes:
 class DigestedCredentials:
     """A client's answer to a digest challenge (published).
 
-    `DigestCredentialFactory.decode` makes them of a header.
+    `DigestCredentialFactory.decode` makes them from a header.
 
     Attributes:
-        username: the user name that is claimed.
+        username: the user name that the client claims.
         method: the method of the request, such as ``b"GET"``.
-        realm: the realm of the server that gave the challenge.
-        fields: what the answer's header holds, by field name.
+        realm: the realm of the server that made the challenge.
+        fields: the values of the header, by field name.
     """
 
     def __init__(
@@ -157,13 +157,13 @@ class DigestedCredentials:
     def checkPassword(self, password: Text) -> bool:
         """Return whether the answer was made with `password`, in constant time.
 
-        False too for an answer that lacks a field, names an unknown algorithm, or covers the
-        request's body (``auth-int``), and for a password that is neither str nor bytes.
+        False also for an answer that lacks a field, names an unknown algorithm, or covers the body
+        of the request (``auth-int``), and for a password that is neither str nor bytes.
         """
         return self._is_made_with(self.username, self.realm, password, None)
 
     def checkHash(self, digestHash: Text) -> bool:
-        """Return whether the answer was made with the password behind `digestHash`.
+        """Return whether the answer was made with the password of `digestHash`.
 
         Args:
             digestHash: the digest of ``username:realm:password``, in lower-case hexadecimal, by
@@ -184,7 +184,7 @@ class DigestedCredentials:
             second = calcHA2(algorithm, to_octets(self.method), self._read("uri"), quality, None)
             count, own = (to_octets(self.fields.get(field, b"")) for field in ("nc", "cnonce"))
             expected = calcResponse(first, second, algorithm, nonce, count, own, quality)
-        except TypeError:  # a field is missing, or the password is no text
+        except TypeError:  # a field is missing, or the password is not text
             return False
         return same_octets(expected, self.fields.get("response"))
 
@@ -193,17 +193,17 @@ class DigestedCredentials:
 
 
 class DigestCredentialFactory:
-    """Gives digest challenges, and reads the answers (published).
+    """Makes digest challenges, and reads the answers (published).
 
     Args:
-        algorithm: ``md5``, ``md5-sess`` or ``sha``, in either case of letters.
-        authenticationRealm: the realm, which is part of what the client hashes.
+        algorithm: ``md5``, ``md5-sess`` or ``sha``, in upper or lower case.
+        authenticationRealm: the realm, which the client hashes too.
 
     Attributes:
-        CHALLENGE_LIFETIME_SECS: for how many seconds a challenge can be answered.
-        scheme: the scheme's name in a header.
-        privateKey: what the opaque values are sealed with, bytes; made afresh by each factory.
-            Processes that are to read each other's challenges are given the same.
+        CHALLENGE_LIFETIME_SECS: the seconds in which a challenge can be answered.
+        scheme: the name of the scheme in a header.
+        privateKey: the key that signs the opaque values, bytes; random for each factory. Set the
+            same key in processes that must read each other's challenges.
 
     Raises:
         ValueError: the algorithm is unknown.
@@ -223,7 +223,7 @@ class DigestCredentialFactory:
         """Return a challenge: the fields of a ``WWW-Authenticate`` header, by name.
 
         Args:
-            address: of the client; its answer has to come from there. None where there is none.
+            address: the address of the client, from which the answer must come; None if unknown.
         """
         nonce = secrets.token_hex(12).encode()
         return {
@@ -240,15 +240,15 @@ class DigestCredentialFactory:
         Args:
             response: the fields of an ``Authorization`` header: ``name="value", name=value``.
             method: the method of the request, such as ``b"GET"``.
-            host: the client's address, as `getChallenge` was given it.
+            host: the address of the client, as in `getChallenge`.
 
         Returns:
-            The credentials, whose password is still to be checked. A field given twice counts as
-            given the second time.
+            The credentials; the password is not checked yet. Of a field that is given twice the
+            second counts.
 
         Raises:
-            LoginFailed: there is no user name, no nonce or no opaque; or the opaque is not the
-                factory's own for that nonce and client, or too old. The text tells which.
+            LoginFailed: there is no user name, no nonce or no opaque; or this factory did not make
+                the opaque for that nonce and client, or it is too old. The text tells which.
         """
         fields = _parse_fields(to_octets(response))
         username = fields.get("username")
@@ -266,8 +266,8 @@ class DigestCredentialFactory:
         return b"-".join((self._sign(content), base64.b64encode(content)))
 
     def _sign(self, content: bytes) -> bytes:
-        # As Twisted's, so that servers of both kinds that share a key read each other's opaque. A
-        # client has no say in the content, so a collision of MD5 is of no use to it.
+        # As in Twisted, so that servers of both kinds with the same key read each other's opaque.
+        # A client cannot choose the content, so a collision of MD5 does not help an attacker.
         digest = hashlib.md5(content + self.privateKey, usedforsecurity=False)
         return digest.hexdigest().encode()
 
@@ -299,9 +299,9 @@ def _address_octets(address: Text | None) -> bytes:
 
 
 def _parse_fields(header: bytes) -> dict[str, bytes]:
-    """Return the fields of ``name="value", name=value``; what is no field is passed over.
+    """Return the fields of ``name="value", name=value``; other text is ignored.
 
-    Runs once over the header, whatever is in it.
+    It reads any header in one pass.
 
     Raises:
         LoginFailed: a name is not ASCII.
@@ -327,8 +327,7 @@ def _parse_fields(header: bytes) -> dict[str, bytes]:
 def _parse_value(header: bytes, start: int) -> tuple[bytes, int]:
     """Return the value that starts there, and where the next field may start.
 
-    A value is quoted, or goes up to the next comma. An unquoted one that is empty ends where it
-    starts.
+    A value is quoted, or ends at the next comma. An empty unquoted value ends where it starts.
     """
     if header.startswith(b'"', start):
         closing = header.find(b'"', start + 1)

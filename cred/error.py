@@ -1,4 +1,4 @@
-"""Why a login failed.
+"""The errors of logins.
 
 ::
 
@@ -6,7 +6,7 @@
     LoginFailed†         no avatar was given
     ├─ UnauthorizedLogin†      wrong user name or password; also an Unauthorized
     ├─ UnhandledCredentials†   no checker takes this kind of credentials: the server's configuration
-    ├─ LoginUnavailable        nobody can be checked now: the store of users is away
+    ├─ LoginUnavailable        no user can be checked now: the store of users does not answer
     └─ LoginDenied†            known and correct, but the realm refuses now: quota, load, hours
 
 † is a published name.
@@ -27,7 +27,7 @@ __all__ = [
     "wrong_login",
 ]
 
-# The one text of every refused user name and password: which of the two was wrong stays untold.
+# The one text for every refused user name or password: it does not tell which of them was wrong.
 WRONG_LOGIN: Final = "wrong user name or password"
 
 
@@ -36,30 +36,30 @@ class Unauthorized(Exception):
 
 
 class LoginFailed(Exception):
-    """A login ended without an avatar; the subclass tells whose turn it is to act (published)."""
+    """A login ended without an avatar; the subclass tells who can fix it (published)."""
 
 
 class UnauthorizedLogin(LoginFailed, Unauthorized):
     """The credentials are wrong: unknown user, wrong password, refused certificate (published).
 
     Attributes:
-        reason: which of these, for the server's own log, see `wrong_login`; empty where the text
-            says it. It does not cross.
+        reason: the exact reason, for the log of the server, see `wrong_login`; empty if the text
+            has it. It is never sent to the peer.
     """
 
-    # Without an annotation: annotated attributes of an error are fields, which may cross.
+    # Without an annotation: annotated attributes of an error are fields, which may be sent.
     reason = ""
 
     def __getstate__(self) -> dict[str, object]:
-        """Return the state that may be sent: all but the reason."""
+        """Return the state that may be sent: everything except the reason."""
         return {name: value for name, value in vars(self).items() if name != "reason"}
 
 
 def wrong_login(reason: str) -> UnauthorizedLogin:
-    """Return the one error of every refused user name and password.
+    """Return the one error for every refused user name or password.
 
     Args:
-        reason: for the server's own log: ``"wrong password"``, ``"unknown user"``, ``"disabled
+        reason: for the log of the server: ``"wrong password"``, ``"unknown user"``, ``"disabled
             user"``, or another of the table in ``docs/reference/login-limits.md``.
     """
     error = UnauthorizedLogin(WRONG_LOGIN)
@@ -70,20 +70,20 @@ def wrong_login(reason: str) -> UnauthorizedLogin:
 class UnhandledCredentials(LoginFailed):
     """No checker of the portal takes credentials of this kind (published).
 
-    A fault of the server's configuration, or a client that logs in with the wrong mechanism. The
-    text names the kinds that the portal takes.
+    Either the server is not configured for it, or the client uses the wrong mechanism. The text
+    names the kinds that the portal takes.
     """
 
 
 class LoginDenied(LoginFailed):
-    """The credentials are right, and the realm refuses all the same (published).
+    """The credentials are right, but the realm refuses the login (published).
 
     Raised by realms: too many sessions, a quota used up, a server too busy.
     """
 
 
 class LoginUnavailable(LoginFailed):
-    """Whether the credentials are right cannot be found out now; it may be later.
+    """The credentials cannot be checked now; a later try may succeed.
 
-    The log of the server tells why: a database that is away, a file that cannot be read.
+    The log of the server tells why, such as a database that does not answer.
     """

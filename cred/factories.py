@@ -36,7 +36,7 @@ class AnonymousCheckerFactory:
 
     authType = "anonymous"
     argStringFormat = "no argument"
-    authHelp = "Lets everybody in who asks to be nobody in particular."
+    authHelp = "Accepts every anonymous login."
     credentialInterfaces = (IAnonymous,)
 
     def generateChecker(self, argstring: str = "") -> AllowAnonymousAccess:
@@ -54,7 +54,7 @@ class AnonymousCheckerFactory:
 class FileCheckerFactory:
     """``file:path``: a `StoreChecker` for a store of users, a `FilePasswordDB` for any other file.
 
-    Which of the two it is, the first line of the file tells.
+    The first line of the file tells which of the two it is.
     """
 
     authType = "file"
@@ -69,8 +69,8 @@ Either is read again when it has changed, so it can be edited while the server r
     def generateChecker(self, argstring: str) -> StoreChecker | FilePasswordDB:
         """Return a checker that reads the file of that path.
 
-        Warns (UserWarning) where there is no such file yet: until there is one, nobody can log in,
-        and then those of a file with passwords in clear.
+        Warns (UserWarning) if the file does not exist. Until it exists, no user can log in; then it
+        is read as a file with passwords in clear.
 
         Raises:
             InvalidAuthArgumentString: the path is missing.
@@ -83,7 +83,7 @@ Either is read again when it has changed, so it can be edited while the server r
         if is_store_file(argstring):
             return StoreChecker(open_store(f"file:{argstring}"))
         if not os.path.isfile(argstring):
-            warnings.warn(f"file: {argstring} is not a file; nobody can log in", stacklevel=3)
+            warnings.warn(f"file: {argstring} is not a file; no user can log in", stacklevel=3)
         return FilePasswordDB(argstring)
 
 
@@ -121,12 +121,12 @@ class InMemoryCheckerFactory:
     argStringFormat = "names and passwords in turn, name:password:name:password..."
     authHelp = """\
 Users with their passwords in clear, given in the string itself: for examples and tests only.
-Whoever can list the processes of the machine can read them there.
+Any user who can list the processes of the machine can read them there.
 No name and no password can hold a colon."""
     credentialInterfaces = (IUsernamePassword, IUsernameHashedPassword)
 
     def generateChecker(self, argstring: str) -> InMemoryUsernamePasswordDatabaseDontUse:
-        """Return a checker that knows these users; without an argument, nobody.
+        """Return a checker with these users; without an argument it has no users.
 
         Raises:
             InvalidAuthArgumentString: a password is missing.

@@ -1,4 +1,4 @@
-"""An avatar id that knows more than its name: the groups of its owner, and until when it holds."""
+"""An avatar id with the groups of its user, and the end of the login."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ __all__ = ["Identity"]
 
 
 class Identity(str):
-    """An avatar id with groups and an end; a checker may return one in place of a str.
+    """An avatar id with groups and an end; a checker may return one instead of a str.
 
-    To a realm it is a str like any other, and equal to the plain one; sent to a peer, it is the
-    plain one. The server copies the groups to ``current_call().peer.groups``, where
-    ``broker.allow`` looks, and ends the connection when the time has come.
+    For a realm it is a str, equal to the str of the same name; a peer gets that str. The server
+    copies the groups to ``current_call().peer.groups``, which ``broker.allow`` reads, and ends the
+    connection at the end of the login.
 
     Args:
         name: the avatar id.
-        groups: the names of the groups that its owner is in.
+        groups: the names of the groups of the user.
         expires: when the login ends, in seconds since 1970; None for never.
     """
 
@@ -25,14 +25,14 @@ class Identity(str):
     expires: float | None
 
     def __new__(cls, name: str, groups: Iterable[str] = (), expires: float | None = None) -> Self:
-        """Make one."""
+        """Make an Identity."""
         self = super().__new__(cls, name)
         self.groups = frozenset(groups)
         self.expires = expires
         return self
 
     def jellyFor(self, jellier: Any) -> Any:
-        """Cross a connection as the plain name (the hook of `jelly.interfaces.IJellyable`)."""
+        """Send the name only, as a str (the hook of `jelly.interfaces.IJellyable`)."""
         return jellier.jelly(str(self))
 
     def __getnewargs__(self) -> tuple[str, frozenset[str], float | None]:  # type: ignore[override]

@@ -1,4 +1,4 @@
-"""The kinds of credentials, as interfaces: what a checker may ask of each.
+"""The interfaces of the kinds of credentials.
 
 A portal finds the checker for credentials by the interface that they provide. `cred.credentials`
 publishes these names beside the classes that implement them.
@@ -30,14 +30,14 @@ class ICredentials(Interface):  # type: ignore[misc]
 class IUsernamePassword(ICredentials):
     """A user name and the password in clear (published).
 
-    Lets a checker keep its passwords in any form, since it can transform what it is shown.
+    A checker can keep its passwords in any form, since it gets the password in clear.
     """
 
     username = Attribute("The user name that is claimed, str or bytes.")
     password = Attribute("The password that is shown, str or bytes.")
 
     def checkPassword(password: Any) -> Any:
-        """Tell whether `password`, the correct one in clear, is the password that was shown.
+        """Return whether `password`, the correct one in clear, equals the given password.
 
         Returns:
             A bool, or an awaitable or Deferred of one.
@@ -45,15 +45,15 @@ class IUsernamePassword(ICredentials):
 
 
 class IUsernameHashedPassword(ICredentials):
-    """A user name, and proof that its owner knows the password (published).
+    """A user name, and a proof that the client knows the password (published).
 
-    The proof can only be checked against the password in clear: the checker has to keep it so.
+    The proof can only be checked against the password in clear, so the checker must keep that.
     """
 
     username = Attribute("The user name that is claimed, str or bytes.")
 
     def checkPassword(password: Any) -> Any:
-        """Tell whether the proof was made with `password`, the correct one in clear.
+        """Return whether the proof was made with `password`, the correct one in clear.
 
         Returns:
             A bool, or an awaitable or Deferred of one.
@@ -61,15 +61,15 @@ class IUsernameHashedPassword(ICredentials):
 
 
 class IUsernameDigestHash(ICredentials):
-    """A user name, and proof that can be checked against a hash of the password (published).
+    """A user name, and a proof that can be checked against a hash of the password (published).
 
-    For checkers that keep what an Apache ``.htdigest`` file keeps instead of the password.
+    For checkers that keep the hash of an Apache ``.htdigest`` file instead of the password.
     """
 
     username = Attribute("The user name that is claimed, str or bytes.")
 
     def checkHash(digestHash: Any) -> Any:
-        """Tell whether the proof was made with the password behind `digestHash`.
+        """Return whether the proof was made with the password of `digestHash`.
 
         Args:
             digestHash: the digest of ``username:realm:password``, in lower-case hexadecimal.
@@ -80,11 +80,11 @@ class IUsernameDigestHash(ICredentials):
 
 
 class IAnonymous(ICredentials):
-    """A request to be let in as nobody in particular (published)."""
+    """A request for an anonymous login (published)."""
 
 
 class ISSHPrivateKey(ICredentials):
-    """A public key of SSH, and a signature that only its private key can have made (published)."""
+    """A public key of SSH, and a signature by its private key (published)."""
 
     username = Attribute("The user name that is claimed.")
     algName = Attribute("The name of the key's algorithm, as SSH has it.")
@@ -94,13 +94,13 @@ class ISSHPrivateKey(ICredentials):
 
 
 class IScramProof(ICredentials):
-    """A user name, and the SCRAM verifier whose password the peer has been found to know.
+    """A user name, and a SCRAM verifier; the peer has proven that it knows the password.
 
-    A checker of this kind has one more method, ``scramVerifier(username)``, which is asked first,
-    and returns the user's `cred.scram.ScramVerifier`, plain, as an awaitable or as a Deferred; for
-    a user that there is not, `ScramVerifier.of_nobody`. It raises nothing that tells the two apart.
-    The exchange follows, and if it succeeds ``requestAvatarId``: so what provides this interface is
-    proven, and the checker only says who that is, or that the user may not log in.
+    A checker of this kind has one more method, ``scramVerifier(username)``, which is called first.
+    It returns the user's `cred.scram.ScramVerifier`, or an awaitable or Deferred of it. For an
+    unknown user it returns `ScramVerifier.of_nobody`; no exception may tell the two apart. Then the
+    exchange follows, and ``requestAvatarId`` is called only if the proof is correct. So the checker
+    only returns the avatar id, or refuses the user.
     """
 
     username = Attribute("The user name, str or bytes; prepared by SASLprep.")
@@ -108,15 +108,15 @@ class IScramProof(ICredentials):
 
 
 class IBearerToken(ICredentials):
-    """A token that lets in whoever has it."""
+    """A bearer token: any client that has it can log in."""
 
     token = Attribute("The token, a str of 8,192 characters at most.")
 
 
 class IClientCertificate(ICredentials):
-    """The certificate of a TLS client that has proven to have its key.
+    """The certificate of a TLS client that has proven that it has the key.
 
-    The chain was verified in a full handshake of this very connection.
+    The chain was verified in a full handshake of this connection.
     """
 
     certificate = Attribute("The client's own certificate, of `cryptography.x509`.")

@@ -80,7 +80,7 @@ def test_users(alice: Shown, several: Shown) -> None:
     by_key = CertificateChecker({fingerprint_of(alice.certificate).upper(): "alice"})
     assert by_key.requestAvatarId(alice) == "alice"
     for checker in (by_email, by_key):
-        with pytest.raises(UnauthorizedLogin, match=r"^certificate is nobody's here$"):
+        with pytest.raises(UnauthorizedLogin, match=r"^certificate belongs to no user here$"):
             checker.requestAvatarId(several)
 
 

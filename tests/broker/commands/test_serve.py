@@ -166,7 +166,7 @@ def refused(*arguments: str) -> tuple[int, str]:
         ),
         (
             ["broker:Root", "--checker", "file:missing.db"],
-            "file: missing.db is not a file; nobody can log in; pb users add makes a store of"
+            "file: missing.db is not a file; no user can log in; pb users add makes a store of"
             " users",
         ),
         (
