@@ -131,7 +131,7 @@ class SSHPrivateKey:
 
 
 class ClientCertificate:
-    """A client's request to log in by its TLS certificate, that of ``TLS.client(certificate, key)``.
+    """A request to log in by the certificate of ``TLS.client(certificate, key)``.
 
     At the server the credentials are the certificate itself, as `IClientCertificate`.
     """

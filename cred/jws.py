@@ -1,11 +1,11 @@
-"""Signed tokens, as JWS compact serialization: whose signature it is, and what it signs (RFC 7515).
+"""Verifies signed tokens in JWS compact serialization (RFC 7515).
 
 The only module that imports joserfc, of the extra ``jwt``; `cred.tokens` loads it when needed.
 
-The key decides the algorithm, never the token: a key is found by its ``kid`` among those that this
-server has, and is used for the one algorithm that goes with its kind. That leaves no room for
-tokens that are signed by nobody (``none``), or with a public key as a shared secret (``HS256``).
-A token that brings a key of its own, or says where to get one, is refused (RFC 8725).
+The key decides the algorithm, never the token. A key is found by its ``kid`` among the keys of this
+server, and is used only for the one algorithm of its kind. So a token without a signature
+(``none``), or with a public key as a shared secret (``HS256``), is refused. A token with a key of
+its own, or with the address of one, is refused too (RFC 8725).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _LEAST_RSA_BITS = 2048
 _FOREIGN_KEYS = ("jku", "jwk", "x5u", "x5c")
 _TAKEN = "EdDSA, ES256 or RS256"
 
-# (kty, crv) to the class of the key, and its one algorithm, which RFC 9864 has given a second name.
+# (kty, crv) to the class of the key, and the names of its algorithm; RFC 9864 added a second one.
 _KINDS: dict[tuple[Any, Any], tuple[Any, tuple[str, ...]]] = {
     ("OKP", "Ed25519"): (OKPKey, ("EdDSA", "Ed25519")),
     ("EC", "P-256"): (ECKey, ("ES256",)),
@@ -38,28 +38,28 @@ _ALGORITHMS = frozenset(name for _, names in _KINDS.values() for name in names)
 
 
 class _Registry(JWSRegistry):
-    """Without joserfc's warning about the older of the two names."""
+    """A registry without joserfc's warning about the older of the two names."""
 
     def get_alg(self, name: str) -> Any:
         return self.algorithms[name]
 
 
 class KeySet:
-    """The public keys of those whose tokens are believed, by ``kid``.
+    """The public keys of the trusted issuers, by ``kid``.
 
     Args:
-        jwks: a JSON Web Key Set (RFC 7517), as read from JSON. Keys for other purposes than
-            signing, and of other kinds than Ed25519, P-256 and RSA, are passed over.
-        called: what to call it in errors, such as the name of its file.
+        jwks: a JSON Web Key Set (RFC 7517), as read from JSON. Keys that are not for signing, and
+            of other kinds than Ed25519, P-256 and RSA, are ignored.
+        called: its name in errors, such as the path of the file.
 
     Raises:
-        ConfigError: it is none, holds a private key, or has no key of use.
+        ConfigError: it is not a key set, has a private key, or has no usable key.
     """
 
     def __init__(self, jwks: object, called: str = "the key set"):
         keys = jwks.get("keys") if isinstance(jwks, Mapping) else None
         if not isinstance(keys, list):
-            raise ConfigError(f"{called} is no JSON Web Key Set: an object with a list 'keys'")
+            raise ConfigError(f"{called} is not a JSON Web Key Set: an object with a list 'keys'")
         self._keys: dict[str, tuple[Any, tuple[str, ...]]] = {}
         for key in keys:
             self._add(key, called)
@@ -67,10 +67,10 @@ class KeySet:
             raise ConfigError(f"{called} has no key with a kid for {_TAKEN}")
 
     def verify(self, token: str) -> dict[str, Any]:
-        """Return what a token says, once it is sure that one of these keys has signed it.
+        """Verify that one of these keys has signed a token, and return its claims.
 
         Raises:
-            UnauthorizedLogin: it is no token, or is signed otherwise.
+            UnauthorizedLogin: it is not a token, or has no valid signature of these keys.
         """
         header = _read_header(token)
         algorithm = header.get("alg")
@@ -85,18 +85,18 @@ class KeySet:
         if algorithm not in algorithms:
             raise UnauthorizedLogin("token is signed with another algorithm than its key is for")
         if "crit" in header:
-            # What must be understood is not, here: nothing that it names is.
+            # It names extensions that must be understood, and no extension is supported here.
             raise UnauthorizedLogin("token has a wrong signature")
         registry = _Registry(algorithms=algorithms, strict_check_header=False)
         try:
             payload = deserialize_compact(token, key, registry=registry).payload
-        except Exception:  # noqa: BLE001 - the key is known to be right: it is the token's fault
+        except Exception:  # noqa: BLE001 - the key is valid, so the token is wrong
             raise UnauthorizedLogin("token has a wrong signature") from None
         return _object_of(payload)
 
     def _add(self, key: Any, called: str) -> None:
         if not isinstance(key, dict):
-            raise ConfigError(f"{called} has a key that is no JSON object")
+            raise ConfigError(f"{called} has a key that is not a JSON object")
         if "d" in key or key.get("kty") == "oct":
             raise ConfigError(f"{called} holds a secret key; a server needs the public keys only")
         kind = _KINDS.get((key.get("kty"), key.get("crv")))
@@ -129,10 +129,10 @@ def _read_header(token: str) -> dict[str, Any]:
 
 
 def _from_base64url(text: str) -> bytes:
-    """Return the bytes of base64 in the form of JOSE: other letters, no padding.
+    """Return the bytes of base64url without padding, as in JOSE.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not base64url.
     """
     return base64.b64decode(text.encode("ascii") + b"=" * (-len(text) % 4), b"-_", validate=True)
 

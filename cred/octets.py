@@ -1,7 +1,7 @@
-"""User names and passwords as str or bytes: a str stands for its UTF-8 bytes.
+"""User names and passwords as str or bytes: a str means its UTF-8 bytes.
 
-Both forms are welcome wherever a user name or password is given, so that ``"alice"`` and
-``b"alice"`` are one user. This module is the only place in `cred` that tells them apart.
+Every user name and password may be of either type, so that ``"alice"`` and ``b"alice"`` are one
+user. Only this module of `cred` distinguishes the two.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ Text: TypeAlias = str | bytes
 
 
 def shown(text: object, most: int = 300) -> str:
-    """Return an error's text, or a user's name, as one printable line of at most ``most`` bytes."""
-    # Not before it is needed: it loads jelly.
+    """Return the text of an error, or a user name, as one printable line of ``most`` bytes or less."""
+    # Imported late, since it loads jelly.
     from broker.printable import printable, text_of_value
 
     return printable(text_of_value(text, most + 1), most, is_ascii=False)
@@ -29,7 +29,7 @@ def to_octets(text: object) -> bytes:
         TypeError: it is neither str nor bytes.
     """
     if isinstance(text, str):
-        # A lone surrogate has no UTF-8 form; such a name must be unknown, not an error of its own.
+        # A lone surrogate has no UTF-8 form; such a name must be an unknown user, not an error.
         return text.encode("utf-8", "surrogatepass")
     if isinstance(text, bytes):
         return text
@@ -37,9 +37,9 @@ def to_octets(text: object) -> bytes:
 
 
 def as_given(text: object) -> Text:
-    """Return a user name or password in the form in which it was given, as a plain str or bytes.
+    """Return a user name or password as a str or bytes, of the same type as the argument.
 
-    What is a str or bytes of a subclass crosses no connection as it is.
+    An instance of a subclass is converted, since it cannot be sent.
 
     Raises:
         TypeError: it is neither str nor bytes.
@@ -50,9 +50,9 @@ def as_given(text: object) -> Text:
 
 
 def other_form(text: Text) -> Text | None:
-    """Return the bytes that a str stands for, or the str that stands for bytes.
+    """Return the bytes of a str, or the str of bytes.
 
-    It is None for bytes that no str stands for.
+    Return None for bytes without a str.
     """
     if isinstance(text, str):
         return to_octets(text)
@@ -63,12 +63,12 @@ def other_form(text: Text) -> Text | None:
 
 
 def same_octets(secret: object, offered: object) -> bool:
-    """Return whether both stand for the same bytes; False for what is neither str nor bytes.
+    """Return whether both mean the same bytes; False for a value that is neither str nor bytes.
 
-    The time taken depends on the length of `offered` only, so that it tells nothing about `secret`.
+    The time depends on the length of `offered` only, so that it tells nothing about `secret`.
     """
     try:
-        # compare_digest runs over its second argument, also when the lengths differ.
+        # compare_digest reads its whole second argument, even if the lengths differ.
         return hmac.compare_digest(to_octets(secret), to_octets(offered))
     except TypeError:
         return False

@@ -1,8 +1,8 @@
-"""Passwords: the text that a store keeps in the place of one, and checking one against it.
+"""Verifiers: the text that a store keeps instead of a password, and checks against it.
 
-Two kinds are known by how they begin: Argon2id (RFC 9106), for passwords that reach the server, and
-`cred.scram_verifier`, for SCRAM, against which a password in clear can be checked too. Hashing and
-checking take long and much memory, on purpose: `cred.workers` is where to do it.
+There are two kinds, which begin differently: Argon2id (RFC 9106), for passwords that are sent to
+the server, and `cred.scram_verifier`, for SCRAM, which can check a password in clear too. Hashing
+and checking take much time and memory, on purpose: run them in `cred.workers`.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _PHC: Final = re.compile(
     r"\$[A-Za-z0-9+/]{11,88}\$[A-Za-z0-9+/]{16,88}"
 )
 _LEAST_MEMORY: Final = 8
-# What is hashed for nothing.
+# Hashed by `spend`, which ignores the result.
 _NO_PASSWORD: Final = b"nobody's password"
 _NO_SALT: Final = b"nobody's salt..."
 MOST_MEMORY: Final = 1024 * 1024
@@ -56,12 +56,12 @@ MOST_LANES: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What hashing a password with Argon2id costs.
+    """The cost of a hash with Argon2id.
 
     Attributes:
-        memory: KiB that it takes; at most 1,048,576.
+        memory: in KiB; at most 1,048,576.
         passes: over that memory; at most 10.
-        lanes: that could be worked on side by side; at most 8.
+        lanes: that could be computed in parallel; at most 8.
 
     Raises:
         ValueError: one of them is out of range.
@@ -72,7 +72,7 @@ class Profile:
     lanes: int
 
     def __post_init__(self) -> None:
-        # They are read from stores: what costs a minute or all memory must not be tried.
+        # Stores have these values: a hash that takes a minute or all memory must not be tried.
         if not (
             8 * self.lanes <= self.memory <= MOST_MEMORY
             and 1 <= self.passes <= MOST_PASSES
@@ -85,23 +85,23 @@ class Profile:
             )
 
     def is_weaker_than(self, other: Profile) -> bool:
-        """Return whether it takes less memory or fewer passes; lanes make nothing stronger."""
+        """Return whether it takes less memory or fewer passes; lanes do not make it stronger."""
         return self.memory < other.memory or self.passes < other.passes
 
 
 STANDARD: Final = Profile(19_456, 2, 1)
-"""19 MiB, twice: what OWASP recommends at least."""
+"""19 MiB, two passes: the minimum that OWASP recommends."""
 
 HIGH: Final = Profile(65_536, 3, 4)
-"""64 MiB, three times: RFC 9106, section 4, the second recommendation."""
+"""64 MiB, three passes: RFC 9106, section 4, the second recommendation."""
 
 
 def hash_password(password: Text, profile: Profile = STANDARD) -> str:
-    """Return what to keep of a password: ``$argon2id$v=19$m=…,t=…,p=…$salt$hash``.
+    """Return the verifier of a password: ``$argon2id$v=19$m=…,t=…,p=…$salt$hash``.
 
     Args:
-        password: str, or its UTF-8 bytes; 1 to 1,024 bytes. It is prepared by SASLprep, so that any
-            keyboard will do.
+        password: str, or its UTF-8 bytes; 1 to 1,024 bytes. It is prepared by SASLprep, so that
+            different keyboards give the same password.
         profile: the cost.
 
     Raises:
@@ -111,10 +111,10 @@ def hash_password(password: Text, profile: Profile = STANDARD) -> str:
 
 
 def verify_password(password: Text, verifier: str) -> None:
-    """Check a password against what a store keeps.
+    """Check a password against a verifier.
 
     Raises:
-        UnauthorizedLogin: it is not the one, or can be no password at all.
+        UnauthorizedLogin: it is the wrong password, or cannot be a password.
         ValueError: the verifier is of no known kind, damaged, or costs more than is allowed; it was
             not tried. The text does not repeat it.
     """
@@ -127,20 +127,20 @@ def verify_password(password: Text, verifier: str) -> None:
 
 
 def upgraded(password: Text, verifier: str, profile: Profile = STANDARD) -> str | None:
-    """Return what to keep from now on of a password that has just been verified.
+    """Return a new verifier for a password that has just been verified, if it needs one.
 
     Returns:
-        A verifier of the same kind with today's cost, or None where the old one is strong enough.
+        A verifier of the same kind with the cost of now, or None if the old one is strong enough.
     """
     return _kind_of(verifier).upgrade(_prepare(password), verifier, profile)
 
 
 def decoy_of(verifier: str | None, profile: Profile = STANDARD) -> str:
-    """Return a verifier that no password fits, and that costs as much to try as the given one.
+    """Return a verifier that no password matches, with the same cost as the given one.
 
     Args:
-        verifier: how those of known users look; None where there are none.
-        profile: the cost where there are none.
+        verifier: a verifier of a known user; None without users.
+        profile: the cost without users.
 
     Raises:
         ValueError: the verifier is of no known kind.
@@ -151,7 +151,7 @@ def decoy_of(verifier: str | None, profile: Profile = STANDARD) -> str:
 
 
 def is_possible(password: Text) -> bool:
-    """Return whether this can be a password at all; what cannot is checked against nothing."""
+    """Return whether this can be a password; if not, it is not checked against a verifier."""
     try:
         _prepare(password)
     except ValueError:
@@ -160,11 +160,11 @@ def is_possible(password: Text) -> bool:
 
 
 class ScramShape(NamedTuple):
-    """What a client is shown of a SCRAM verifier, but for the salt itself.
+    """The values of a SCRAM verifier that a client can see, without the salt itself.
 
     Attributes:
-        iterations: of the verifier.
-        salt_size: bytes of its salt.
+        iterations: the iterations of the verifier.
+        salt_size: the bytes of its salt.
     """
 
     iterations: int
@@ -175,7 +175,7 @@ Shape: TypeAlias = Profile | ScramShape
 
 
 class Work(NamedTuple):
-    """What checking a password takes.
+    """The work of one check of a password.
 
     Attributes:
         memory: KiB times passes, of Argon2id.
@@ -187,7 +187,7 @@ class Work(NamedTuple):
 
 
 def shape_of(verifier: str) -> Shape:
-    """Return what a verifier looks like, without its secrets.
+    """Return the costs of a verifier, without its secrets.
 
     Raises:
         ValueError: it is of no known kind, damaged, or costs more than is allowed.
@@ -196,18 +196,18 @@ def shape_of(verifier: str) -> Shape:
 
 
 def work_of(shape: Shape) -> Work:
-    """Return what checking a password against a verifier takes."""
+    """Return the work of a check against a verifier of this shape."""
     if isinstance(shape, ScramShape):
         return Work(iterations=shape.iterations)
     return Work(memory=shape.memory * shape.passes)
 
 
 def spend(work: Work, memory: int) -> None:
-    """Do as much work as checking a password takes, for nothing.
+    """Do the work of a check of a password, and ignore the result.
 
     Args:
-        work: how much; what is not positive is not done.
-        memory: KiB to take at a time.
+        work: the work to do; a part that is not positive is not done.
+        memory: the KiB of memory of one hash.
     """
     if work.iterations > 0:
         salted_password(_NO_PASSWORD, _NO_SALT, work.iterations)
@@ -219,13 +219,13 @@ def spend(work: Work, memory: int) -> None:
 
 
 def _runs(left: int, memory: int) -> list[tuple[int, int]]:
-    """Divide work into runs: the memory of each, and its passes."""
+    """Divide work into runs, each with its memory and passes."""
     if left < _LEAST_MEMORY:
         return []
     passes, rest = divmod(left, memory)
     last = [(rest, 1)] if rest else []
     if passes and 0 < rest < _LEAST_MEMORY:
-        # Too little for a run of its own.
+        # The rest is too small for a run of its own.
         passes, last = passes - 1, [(memory + rest, 1)]
     return [(memory, passes), *last] if passes else last
 
@@ -238,7 +238,7 @@ def _prepare(password: Text) -> bytes:
 
 
 class _Kind(NamedTuple):
-    """What is done with the verifiers of one kind; passwords are prepared."""
+    """The functions for the verifiers of one kind; passwords are prepared."""
 
     verify: Callable[[bytes, str], None]
     upgrade: Callable[[bytes, str, Profile], str | None]
@@ -277,7 +277,7 @@ def _upgrade_argon2(password: bytes, verifier: str, profile: Profile) -> str | N
 
 
 def _random_argon2(profile: Profile) -> str:
-    # Not the hash of anything that is known: to make one would take as long as to check one.
+    # Random bytes, not the hash of a password: to make one would take as long as a check.
     salt, digest = (
         base64.b64encode(os.urandom(size)).decode().rstrip("=") for size in (_SALT_SIZE, _HASH_SIZE)
     )

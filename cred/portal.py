@@ -1,8 +1,8 @@
-"""The portal: through it somebody with credentials reaches an avatar.
+"""The portal: turns credentials into an avatar.
 
-A login takes two steps. The portal gives the credentials to the checker that takes their kind,
-which answers with an avatar id; then it gives the avatar id to the realm, which answers with the
-avatar. Checkers know nothing of the application, realms nothing of passwords.
+A login takes two steps. The portal passes the credentials to the checker for their kind, which
+returns an avatar id. Then it passes the avatar id to the realm, which returns the avatar. Checkers
+do not know the application, and realms do not know passwords.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ LoginResult: TypeAlias = tuple[Any, Any, Callable[[], Any]]
 
 
 class IRealm(Interface):  # type: ignore[misc]
-    """The application's side of a login: hands out avatars (published)."""
+    """The application's side of a login: makes avatars (published)."""
 
     def requestAvatar(avatarId: Any, mind: Any, *interfaces: Any) -> Any:
-        """Return the avatar of a user who has been let in.
+        """Return the avatar of a user whose credentials are right.
 
         Args:
-            avatarId: what the checker answered: a user name, or `cred.checkers.ANONYMOUS`.
-            mind: what the client gave to be called back on, or None.
-            interfaces: what the caller can work with; the avatar provides one of them.
+            avatarId: the result of the checker: a user name, or `cred.checkers.ANONYMOUS`.
+            mind: the object that the client sent to be called, or None.
+            interfaces: the interfaces that the caller supports; the avatar provides one of them.
 
         Returns:
-            ``(interface, avatar, logout)``: the one of `interfaces` that was chosen, the object
-            that provides it, and a function without arguments to be called once when the user has
-            gone. Plain, as an awaitable, as a Deferred, or by being ``async def``.
+            ``(interface, avatar, logout)``: the chosen one of `interfaces`, the object that
+            provides it, and a function without arguments, which is called once when the user has
+            gone. Or an awaitable or Deferred of this tuple. The method may be ``async def``.
 
         Raises:
             LoginDenied: this user may not log in now.
@@ -51,7 +51,7 @@ class Realm(Protocol):
         """Return ``(interface, avatar, logout)`` for the user of that id."""
 
 
-# The text of an error has the names that Twisted's has.
+# The text of an error has Twisted's names of these modules.
 _PUBLISHED_MODULES = {
     "cred.interfaces": "twisted.cred.credentials",
     "broker.login.mechanisms.challenge": "twisted.spread.pb",
@@ -60,20 +60,21 @@ _PUBLISHED_MODULES = {
 
 
 class Portal:
-    """Where logins are made: a realm, and the checkers that throttle it (published).
+    """A realm, and the checkers of its logins (published).
 
     Attributes:
-        realm: who hands out the avatars.
-        checkers: credentials interface to checker, in the order of registration. Of credentials
-            that provide several, the first here decides.
-        throttle: limits how many logins over a network may fail, a `broker.LoginThrottle`; None for
-            that of the server.
+        realm: makes the avatars.
+        checkers: credentials interface to checker, in the order of registration. If credentials
+            provide several of these, the first decides.
+        throttle: limits the failed logins over a network, a `broker.LoginThrottle`; with None a
+            server makes its own.
 
     Raises:
-        WrongType: a TypeError: `realm` has no ``requestAvatar``, or one of `checkers` is none.
+        WrongType: a TypeError: `realm` has no ``requestAvatar``, or an element of `checkers` is not
+            a checker.
         ConfigError: `checkers` is given, and empty.
 
-    Checkers may be registered later; ``broker.serve`` refuses a portal that has none.
+    Checkers may be registered later; ``broker.serve`` refuses a portal without checkers.
     """
 
     def __init__(
@@ -90,11 +91,11 @@ class Portal:
         for checker in checkers:
             self.registerChecker(checker)
         if not self.checkers and checkers != ():
-            # Not before it is needed: importing cred loads nothing of broker but Deferreds.
+            # Imported late: `import cred` loads only Deferreds of broker.
             from broker.config_error import ConfigError
 
             raise ConfigError(
-                "a portal without checkers lets nobody in: give one, as in [checker], or leave the"
+                "a portal without checkers accepts no login: give one, as in [checker], or leave the"
                 " argument out and call registerChecker"
             )
 
@@ -103,12 +104,12 @@ class Portal:
         return list(self.checkers)
 
     def registerChecker(self, checker: CredentialsChecker, *credentialInterfaces: Any) -> None:
-        """Let `checker` decide on credentials of the given interfaces, in place of any other.
+        """Use `checker` for credentials of the given interfaces, instead of any other checker.
 
-        Without interfaces: on all that its ``credentialInterfaces`` name.
+        The default is all interfaces in its ``credentialInterfaces``.
 
         Raises:
-            WrongType: a TypeError: it is no checker.
+            WrongType: a TypeError: it is not a checker.
         """
         _check_checker(checker, bool(credentialInterfaces))
         for interface in credentialInterfaces or checker.credentialInterfaces:
@@ -118,15 +119,14 @@ class Portal:
         """Log in with `credentials`.
 
         Args:
-            credentials: what is shown; provides an interface that one of the checkers takes.
-            mind: given to the realm as it is; for a PB client, the reference it can be called back
-                on.
-            interfaces: given to the realm as they are; the avatar will provide one of them.
+            credentials: an object that provides an interface of one of the checkers.
+            mind: passed to the realm; for a PB client, a reference for calls to the client.
+            interfaces: passed to the realm; the avatar will provide one of them.
 
         Returns:
             A Deferred of ``(interface, avatar, logout)``. Call ``logout()`` once, when the user
             has gone. It fails with UnauthorizedLogin for wrong credentials, UnhandledCredentials
-            for a kind that no checker takes, and whatever else the checker or the realm raises.
+            for a kind that no checker takes, and any other exception of the checker or the realm.
         """
         for interface, checker in self.checkers.items():
             if interface.providedBy(credentials):
@@ -141,7 +141,7 @@ class Portal:
 
     def _unhandled(self, credentials: object) -> UnhandledCredentials:
         kinds = ", ".join(map(_published_name, providedBy(credentials)))
-        kinds = kinds or f"{type(credentials).__name__}, which is no credentials"
+        kinds = kinds or f"{type(credentials).__name__}, which is not credentials"
         error = UnhandledCredentials(f"No checker for {kinds}")
         error.add_note(f"this portal takes {_join_names(self.checkers) or 'none'}")
         return error
@@ -186,7 +186,7 @@ def _described(given: Any) -> str:
 
 
 def _wrong_type(text: str) -> Exception:
-    # As above.
+    # Imported late, as above.
     from broker.config_error import WrongType
 
     return WrongType(text)

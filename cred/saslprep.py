@@ -1,7 +1,7 @@
-"""SASLprep, RFC 4013: user names and passwords in the one form in which they are compared.
+"""SASLprep, RFC 4013: converts user names and passwords to the form in which they are compared.
 
 Two keyboards can send one name in two ways: with an accented letter, or with a letter and an
-accent; with a plain space, or with one that does not break. What is prepared is the same bytes.
+accent; with a normal space, or with a no-break space. Prepared, both are the same bytes.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from cred.octets import Text
 __all__ = ["LONGEST_NAME", "LONGEST_PASSWORD", "saslprep", "saslprep_octets"]
 
 LONGEST_NAME: Final = 256
-"""UTF-8 bytes of a user name."""
+"""The most UTF-8 bytes of a user name."""
 
 LONGEST_PASSWORD: Final = 1024
-"""UTF-8 bytes of a password."""
+"""The most UTF-8 bytes of a password."""
 
-# RFC 4013, section 2.3. Unassigned code points are not among them: what Unicode 3.2 did not know,
-# such as an emoji, stays as it is.
+# RFC 4013, section 2.3. Unassigned code points are not prohibited: a character that is not in
+# Unicode 3.2, such as an emoji, is not changed.
 _PROHIBITED = (
     stringprep.in_table_c12,
     stringprep.in_table_c21_c22,
@@ -36,12 +36,12 @@ _PROHIBITED = (
 
 
 def saslprep(text: str, most: int) -> str:
-    """Return a user name or password as SASLprep has it.
+    """Return a user name or password, prepared by SASLprep.
 
     Args:
-        text: what was typed.
-        most: its greatest length in UTF-8 bytes. It is checked first: preparing costs time, and a
-            character can become eighteen.
+        text: the name or password.
+        most: its greatest length in UTF-8 bytes. It is checked first, since preparation takes time,
+            and one character can become eighteen.
 
     Raises:
         ValueError: it is longer, or has a control character or another that SASLprep prohibits, or
@@ -66,7 +66,7 @@ def saslprep(text: str, most: int) -> str:
 
 
 def saslprep_octets(text: Text, most: int) -> bytes:
-    """Return a user name or password, str or bytes, as the UTF-8 bytes of what SASLprep has.
+    """Return a user name or password, str or bytes, prepared by SASLprep, as UTF-8 bytes.
 
     Raises:
         ValueError: as `saslprep`; or it is bytes that are not UTF-8.
@@ -85,7 +85,7 @@ def saslprep_octets(text: Text, most: int) -> bytes:
 
 
 def _check_direction(text: str) -> None:
-    """Refuse text that reads both ways: RFC 3454, section 6."""
+    """Refuse text with both directions of writing: RFC 3454, section 6."""
     if not any(map(stringprep.in_table_d1, text)):
         return
     ends = stringprep.in_table_d1(text[0]) and stringprep.in_table_d1(text[-1])

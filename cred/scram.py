@@ -1,4 +1,4 @@
-"""SCRAM-SHA-256 and -PLUS: both sides prove that they know a password, and none says it.
+"""SCRAM-SHA-256 and -PLUS: both sides prove that they know a password, without sending it.
 
 Theory of operation
 ===================
@@ -10,15 +10,16 @@ RFC 5802, with the hash of RFC 7677 and the channel binding of RFC 9266. Four me
     client-final   both nonces, binding, proof           `ScramClient.final`
     server-final   the server's signature                `ScramServer.final`, `ScramClient.verify`
 
-The server keeps a `ScramVerifier`, from which nobody can log in: the proof takes the *client key*,
-of which the verifier has the hash. The signature takes the *server key*, so that a client knows a
-server which has never seen its password. The costly part, the iterations, is the client's.
+The server keeps a `ScramVerifier`, which is not enough for a login: the proof needs the *client
+key*, and the verifier has only its hash. The signature needs the *server key*, so that the client
+can recognise a server that has never seen the password. The client does the expensive part, the
+iterations.
 
-PLUS binds all this to the TLS connection that carries it: both sides mix in 32 bytes that only the
-two ends of that connection can compute. Someone between the two, with a certificate that the client
-believes, has another connection to each, and other bytes. Should he take PLUS out of the server's
-offer, the client says ``y``: I could bind, but think that you cannot. A server that offered it
-refuses that.
+PLUS binds the exchange to its TLS connection: both sides add 32 bytes that only the two ends of
+that connection can compute. An attacker in the middle, whose certificate the client trusts, has one
+connection to each side, with different bytes. If the attacker removes PLUS from the offer, the
+client sends ``y``: it could bind, but believes that the server cannot. A server that offered PLUS
+refuses this.
 
 Nothing here does input or output, and each object is for one exchange.
 """
@@ -58,12 +59,12 @@ __all__ = [
 SCRAM_PLUS: Final = "SCRAM-SHA-256-PLUS"
 
 FEWEST_ITERATIONS: Final = 10_000
-"""A client takes part in no fewer: whoever asks for them wants to guess the password."""
+"""A client refuses fewer: a server that asks for fewer wants to guess the password."""
 
 LONGEST_MESSAGE: Final = 4096
 _BINDING_NAME = "tls-exporter"
 _NONCE_SIZE = 24
-# RFC 5802, section 7: what a nonce may consist of.
+# RFC 5802, section 7: the characters of a nonce.
 _NONCE = re.compile(r"[\x21-\x2b\x2d-\x7e]+\Z")
 _NAME_ESCAPES = re.compile(r"=(2C|3D)?")
 
@@ -73,12 +74,12 @@ class ScramClient:
 
     Args:
         username, password: str, or UTF-8 bytes.
-        binding: what the TLS connection has for channel binding; None where there is no TLS.
-        plus: use it; only where the server offers `SCRAM_PLUS`.
-        nonce: 24 random bytes unless given, which is for test vectors.
+        binding: the channel binding of the TLS connection; None without TLS.
+        plus: use the binding; only if the server offers `SCRAM_PLUS`.
+        nonce: for test vectors; default 24 random bytes.
 
     Raises:
-        LoginFailed: the user name or the password is too long, or not fit for SASLprep.
+        LoginFailed: the user name or the password is too long, or SASLprep prohibits it.
         ValueError: ``plus`` without ``binding``.
     """
 
@@ -114,13 +115,13 @@ class ScramClient:
         return (self._header + self._first_bare).encode("utf-8")
 
     def final(self, server_first: object) -> bytes:
-        """Return the second message for the server; takes as long as the iterations do.
+        """Return the second message for the server; takes the time of the iterations.
 
         Args:
-            server_first: what the server has answered to `first`; anything at all.
+            server_first: the answer of the server to `first`; any object.
 
         Raises:
-            LoginFailed: that is no such message, or asks for too few or too many iterations.
+            LoginFailed: the answer is malformed, or asks for too few or too many iterations.
         """
         text = _text(server_first, "server")
         nonce, salt, iterations = _read_server_first(text)
@@ -136,10 +137,10 @@ class ScramClient:
         return f"{without_proof},p={to_base64(proof)}".encode()
 
     def verify(self, server_final: object) -> None:
-        """Check what the server has answered to `final`: that it knows this user's verifier.
+        """Check the answer to `final`: it proves that the server knows this user's verifier.
 
         Raises:
-            LoginFailed: it does not.
+            LoginFailed: the proof is wrong.
         """
         expected = b"v=" + to_base64(self._signature).encode("ascii")
         is_right = isinstance(server_final, bytes) and hmac.compare_digest(expected, server_final)
@@ -154,19 +155,19 @@ class ScramServer:
     """The server's side of one exchange.
 
     Args:
-        mechanism: `SCRAM` or `SCRAM_PLUS`, as the client asked.
-        client_first: the client's first message; anything at all.
-        binding: what the TLS connection has for channel binding; None where there is no TLS. With
-            it, this server offers `SCRAM_PLUS`.
-        nonce: 24 random bytes unless given, which is for test vectors.
+        mechanism: `SCRAM` or `SCRAM_PLUS`, which the client has chosen.
+        client_first: the client's first message; any object.
+        binding: the channel binding of the TLS connection; None without TLS. With a binding the
+            server offers `SCRAM_PLUS`.
+        nonce: for test vectors; default 24 random bytes.
 
     Attributes:
-        username: who it says it is, prepared; ask the store for that user's verifier.
-        verifier: what `first` was given.
+        username: the user name that the client claims, prepared, to find the verifier.
+        verifier: the argument of `first`.
 
     Raises:
-        LoginFailed: the message is none, or does not go with the mechanism.
-        UnauthorizedLogin: the user name is too long, or not fit for SASLprep.
+        LoginFailed: the message is malformed, or does not match the mechanism.
+        UnauthorizedLogin: the user name is too long, or SASLprep prohibits it.
     """
 
     def __init__(
@@ -192,7 +193,7 @@ class ScramServer:
         """Return the first message for the client.
 
         Args:
-            verifier: of the user; `ScramVerifier.of_nobody` where there is no such user.
+            verifier: that of the user; `ScramVerifier.of_nobody` for an unknown user.
         """
         self.verifier = verifier
         salt = to_base64(verifier.salt)
@@ -203,9 +204,9 @@ class ScramServer:
         """Check the client's second message, and return the second for the client.
 
         Raises:
-            LoginFailed: it is none, belongs to another exchange, or to another TLS connection.
+            LoginFailed: it is malformed, of another exchange, or of another TLS connection.
             UnauthorizedLogin: it was not made with the password.
-            RuntimeError: `first` has not been called, or this has been.
+            RuntimeError: `first` has not been called, or this has been called before.
         """
         verifier, self.verifier = self.verifier, None
         if verifier is None:
@@ -234,16 +235,16 @@ class ScramServer:
 
 
 def _split_header(text: str) -> tuple[str, str]:
-    """Return the flag for channel binding, and what follows the header ``flag,,``."""
+    """Return the flag for channel binding, and the text after the header ``flag,,``."""
     parts = text.split(",", 2)
     if len(parts) != 3 or parts[1]:
-        # An authorisation identity, to act as somebody else, is not taken here.
+        # An authorisation identity, to act as another user, is not supported.
         raise LoginFailed("SCRAM: the client's first message is malformed")
     return parts[0], parts[2]
 
 
 def _check_flag(flag: str, mechanism: str, can_bind: bool) -> None:
-    """Refuse a client whose view of channel binding is not ours: RFC 5802, section 6."""
+    """Refuse a client whose channel binding flag contradicts the server: RFC 5802, section 6."""
     if flag == "y" and can_bind:
         raise LoginFailed("channel binding was stripped")
     if mechanism == SCRAM_PLUS:
@@ -295,7 +296,7 @@ def _read_server_first(text: str) -> tuple[str, bytes, int]:
 
 
 def _fields(text: str, keys: str) -> dict[str, str] | None:
-    """Read ``a=…,b=…`` with just these keys in this order; extensions are not known here."""
+    """Read ``a=…,b=…`` with exactly these keys in this order; no extension is supported."""
     parts = text.split(",")
     if [part[:2] for part in parts] != [f"{key}=" for key in keys]:
         return None

@@ -1,4 +1,4 @@
-"""What a server keeps of a password for SCRAM, and how it is made: RFC 5802, with SHA-256."""
+"""SCRAM verifiers, which a server keeps instead of passwords: RFC 5802, with SHA-256."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ __all__ = [
 SCRAM: Final = "SCRAM-SHA-256"
 
 ITERATIONS: Final = 600_000
-"""Of a new verifier."""
+"""The iterations of a new verifier."""
 
 MOST_ITERATIONS: Final = 5_000_000
-"""Of any verifier; a client takes part in no more, which are seconds of its time."""
+"""The most iterations of any verifier; a client refuses more, which would take seconds."""
 
 KEY_SIZE: Final = 32
-"""Bytes of each key, and of a proof."""
+"""The bytes of each key, and of a proof."""
 
 SALT_SIZE: Final = 16
-"""Bytes of the salt of a new verifier."""
+"""The bytes of the salt of a new verifier."""
 
 _FEWEST = 4096  # RFC 7677, section 4
 _VERIFIER = re.compile(r"SCRAM-SHA-256\$([0-9]{1,7}):([^:$]*)\$([^:$]*):([^:$]*)\Z")
@@ -50,18 +50,18 @@ _VERIFIER = re.compile(r"SCRAM-SHA-256\$([0-9]{1,7}):([^:$]*)\$([^:$]*):([^:$]*)
 
 @dataclass(frozen=True, slots=True)
 class ScramVerifier:
-    """What a server keeps of a password for SCRAM; as text, in the form that PostgreSQL uses.
+    """The data that a server keeps instead of a password for SCRAM, in PostgreSQL's text form.
 
     ``str(verifier)`` is ``SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>``, with the
-    last three in base64; `parse` reads it. Whoever steals it cannot log in with it, but can pose as
-    this server, and try passwords at the cost of the iterations each.
+    last three in base64; `parse` reads it. A thief cannot log in with it, but can pose as this
+    server, and can try passwords, each at the cost of the iterations.
 
     Attributes:
         iterations: how often the password is hashed.
-        salt: what it is hashed with.
-        stored_key, server_key: what proofs are checked and signatures made with, 32 bytes each.
-        reason: why no proof fits it, for the server's own log; empty for the verifier of a user
-            who may log in. It is not part of the text, and does not count in comparisons.
+        salt: the salt of the hash.
+        stored_key, server_key: the keys that check proofs and make signatures, 32 bytes each.
+        reason: why no proof matches it, for the log of the server; empty for a user who may log in.
+            It is not part of the text, and is ignored in comparisons.
     """
 
     iterations: int
@@ -78,11 +78,12 @@ class ScramVerifier:
 
         Args:
             password: str, or its UTF-8 bytes.
-            iterations: from 4,096; our clients take part in no fewer than `FEWEST_ITERATIONS`.
-            salt: 16 random bytes unless given.
+            iterations: at least 4,096; clients of this library refuse fewer than
+                `cred.scram.FEWEST_ITERATIONS`.
+            salt: default 16 random bytes.
 
         Raises:
-            ValueError: the password is too long or not fit for SASLprep, or the iterations are out
+            ValueError: the password is too long or SASLprep prohibits it, or the iterations are out
                 of range.
         """
         if not _FEWEST <= iterations <= MOST_ITERATIONS:
@@ -101,15 +102,15 @@ class ScramVerifier:
         salt_size: int = SALT_SIZE,
         reason: str = "unknown user",
     ) -> Self:
-        """Make the verifier of a user that there is not.
+        """Make a verifier for an unknown user.
 
-        It is the same each time, so that asking twice tells nothing, and no password fits it.
+        It is the same each time, so that two requests tell nothing, and no password matches it.
 
         Args:
-            secret: 16 random bytes or more; the server's own, and kept for as long as it runs.
-            username: who was asked for.
-            iterations, salt_size: those of users that there are.
-            reason: why the user cannot log in, for the server's own log.
+            secret: 16 random bytes or more, which only the server has, and does not change.
+            username: the unknown user name.
+            iterations, salt_size: those of real users.
+            reason: why the user cannot log in, for the log of the server.
         """
         name = to_octets(username)
         salt, stored_key, server_key = (
@@ -122,10 +123,10 @@ class ScramVerifier:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read a verifier's text.
+        """Read the text of a verifier.
 
         Raises:
-            ValueError: it is none; the error does not repeat it.
+            ValueError: it is not a verifier; the error does not repeat the text.
         """
         match = _VERIFIER.match(text)
         try:
@@ -148,10 +149,10 @@ class ScramVerifier:
         return f"{SCRAM}${self.iterations}:{salt}${stored}:{server}"
 
     def verify(self, password: Text) -> None:
-        """Check a password in clear; costs as much as `of_password`.
+        """Check a password in clear; takes as long as `of_password`.
 
         Raises:
-            UnauthorizedLogin: it is not the one that this was made of.
+            UnauthorizedLogin: the password is wrong.
         """
         try:
             other = self.of_password(password, self.iterations, salt=self.salt)
@@ -162,7 +163,7 @@ class ScramVerifier:
 
 
 def salted_password(password: bytes, salt: bytes, iterations: int) -> bytes:
-    """Return SaltedPassword: the costly part."""
+    """Return SaltedPassword; this is the expensive part."""
     return hashlib.pbkdf2_hmac("sha256", password, salt, iterations)
 
 
@@ -177,12 +178,12 @@ def server_key_of(salted: bytes) -> bytes:
 
 
 def sha256(data: bytes) -> bytes:
-    """Return RFC 5802's H."""
+    """Return the hash H of RFC 5802."""
     return hashlib.sha256(data).digest()
 
 
 def to_base64(data: bytes) -> str:
-    """Return base64 with padding, as SCRAM's messages have it."""
+    """Return base64 with padding, as in SCRAM messages."""
     return base64.b64encode(data).decode("ascii")
 
 
@@ -190,7 +191,7 @@ def from_base64(text: str) -> bytes:
     """Return the bytes of base64.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not base64.
     """
     try:
         return base64.b64decode(text.encode("ascii"), validate=True)

@@ -1,11 +1,10 @@
-"""StoreChecker: lets the users of a store in, with a password or by SCRAM.
+"""StoreChecker: accepts the users of a store, with a password or by SCRAM.
 
-Theory of operation. Whatever is wrong with a login, an unknown user, a password, a user who is
-disabled, the reply is one and takes the same time: for a user without a verifier the password is
-tried against a decoy, every check does as much work as the most expensive verifier of the store
-takes, and SCRAM goes on with the verifier of nobody; see `cred.store_costs`. The store and the
-hashing run in the threads of `cred.workers`; the methods whose names end in ``_in_thread`` are
-called there, perhaps two at a time.
+Theory of operation. An unknown user, a wrong password and a disabled user get the same reply after
+the same time. The password of a user without a verifier is checked against a decoy. Every check
+does as much work as the most expensive verifier of the store needs. SCRAM continues with a verifier
+of an unknown user; see `cred.store_costs`. The store and the hashing run in the threads of
+`cred.workers`; methods whose names end in ``_in_thread`` are called there, perhaps two at a time.
 """
 
 from __future__ import annotations
@@ -38,27 +37,27 @@ logger = logging.getLogger("broker.cred")
 T = TypeVar("T")
 
 UNAVAILABLE: Final = "the user store is not available; try again later"
-"""The text of a login that fails because the store does; the log tells why."""
+"""The text of a login that fails because the store fails; the log tells why."""
 
 
 @implementer(ICredentialsChecker)
 class StoreChecker:
-    """Lets in the users of a store, by a password in clear or by SCRAM.
+    """Accepts the users of a store, by a password in clear or by SCRAM.
 
-    It answers with a `cred.identity.Identity`: the user's name as the store has it, with the user's
-    groups. A password whose hash is weaker than `profile` is hashed anew when its owner logs in.
+    It returns a `cred.identity.Identity`: the user name of the store, with the groups of the user.
+    A password whose hash is weaker than `profile` is hashed again when the user logs in.
 
-    SCRAM is offered while no user has an Argon2id hash: a client prefers it to showing a password,
-    and with a hash of that kind it cannot succeed. This is found out when the checker is made, so
-    keep verifiers of one kind in a store.
+    SCRAM is offered only if no user has an Argon2id hash: a client prefers SCRAM to sending a
+    password, and SCRAM cannot succeed with such a hash. This is decided when the checker is made,
+    so keep verifiers of one kind in a store.
 
     Args:
-        store: whose users; as `cred.stores.open_store` returns it.
-        profile: what hashing a password costs from now on.
-        workers: the threads in which store and hashing run.
+        store: the store of users, as `cred.stores.open_store` returns it.
+        profile: the cost of new hashes.
+        workers: the threads for the store and the hashing.
 
     Attributes:
-        credentialInterfaces: a password, and before it SCRAM where that is offered.
+        credentialInterfaces: a password, and before it SCRAM if that is offered.
 
     Raises:
         ConfigError, StoreError: the store cannot be read.
@@ -75,16 +74,16 @@ class StoreChecker:
         self._profile = profile
         self._workers = workers
         self._costs = Costs(store, profile)
-        # What was last found to be wrong with the store; each thing is logged once.
+        # The last error of the store; each error is logged once.
         self._trouble = ""
 
     def requestAvatarId(self, credentials: Any) -> Deferred[Identity]:
         """Check the credentials.
 
         Returns:
-            A Deferred of the user's Identity. It fails with UnauthorizedLogin, the same for an
-            unknown user, a wrong password and a disabled user; with LoginUnavailable when the store
-            does not answer; and with `cred.workers.QueueFull` when too many log in at once.
+            A Deferred of an Identity. It fails with UnauthorizedLogin, the same for an unknown
+            user, a wrong password and a disabled user; with LoginUnavailable if the store does not
+            answer; and with `cred.workers.QueueFull` if too many logins wait.
         """
         if IScramProof.providedBy(credentials):
             return self._run(self._identify_in_thread, credentials.username, credentials.verifier)
@@ -93,8 +92,8 @@ class StoreChecker:
     def scramVerifier(self, username: Text) -> Deferred[ScramVerifier]:
         """Return a Deferred of the SCRAM verifier of a user.
 
-        It is that of nobody, which no password fits, for a user that there is not, who is disabled,
-        or who has an Argon2id hash; the same each time. It fails as `requestAvatarId`, but for
+        For a user who is unknown, is disabled, or has an Argon2id hash, it is a verifier that no
+        password matches; the same each time. It fails like `requestAvatarId`, but not with
         UnauthorizedLogin.
         """
         return self._run(self._scram_in_thread, username)
@@ -112,7 +111,7 @@ class StoreChecker:
         except (StoreError, ConfigError) as error:
             if str(error) != self._trouble:
                 self._trouble = str(error)
-                logger.error("nobody can log in: %s", shown(error))
+                logger.error("no user can log in: %s", shown(error))
             raise LoginUnavailable(UNAVAILABLE) from None
         if self._trouble:
             self._trouble = ""
@@ -144,7 +143,7 @@ class StoreChecker:
         return Identity(user.name, user.groups)
 
     def _identify_in_thread(self, username: Text, verifier: ScramVerifier) -> Identity:
-        # The proof was right a moment ago; the user may have been changed since it was begun.
+        # The proof was right, but the user may have changed since the exchange began.
         user = self.store.find(_name_of(username))
         reason = _why_not(user)
         if user is None or reason:
@@ -176,12 +175,12 @@ class StoreChecker:
             if better is not None:
                 self.store.replace(replace(user, verifier=better), was=user)
         except (StoreError, ConfigError) as error:
-            # The user is who they say; the next login tries again.
+            # The credentials are right, so the login succeeds; the next one tries this again.
             logger.warning("a password could not be hashed anew: %s", shown(error))
 
 
 def _why_not(user: User | None) -> str:
-    """Return why a user cannot log in with a password, whatever it is; empty if they can."""
+    """Return why a user cannot log in with any password; empty if the user can."""
     if user is None:
         return "unknown user"
     if user.is_disabled:

@@ -1,15 +1,15 @@
-"""Costs: what checking the passwords of a store's users takes, and what an unknown user takes.
+"""The costs of checks of passwords in a store, which are the same for unknown users.
 
-Theory of operation. How long the refusal of a password takes must not tell whether there is such a
-user, nor which of several costs the user's verifier has. So a user who is unknown is given a decoy
-that looks like the verifier of some user, chosen by the name and the store's secret: the same each
-time, and among many names as frequent as among the users. And every check does as much work as the
-most expensive verifier of the store takes, of Argon2id and of SCRAM: what a cheaper one leaves is
-done for nothing.
+Theory of operation. The time of a refusal must not tell whether the user exists, nor which of
+several costs the verifier of the user has. So an unknown user gets a decoy of the form of a real
+verifier. The form is chosen by the name and the secret of the store: the same each time, and as
+frequent among many names as among the users. And every check does as much work as the most
+expensive verifier of the store needs, of Argon2id and of SCRAM: after a cheaper check the rest of
+the work is done too, and its result ignored.
 
-That takes a list of all verifiers. It is made again when the store has changed, but takes up no
-more than a hundredth of the time: a store of many users is not listed at each login. What a login
-meets meanwhile that is not in the list counts at once.
+This needs a list of all verifiers. It is made again when the store has changed, but takes at most a
+hundredth of the time: a store with many users is not listed at each login. A verifier that a login
+finds, and that is not in the list yet, is added at once.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ __all__ = ["Costs", "Listing"]
 Kind = TypeVar("Kind", bound=Shape)
 
 _QUICK: Final = 0.01
-"""Seconds that a list may take to be made at any time."""
+"""A list that takes at most these seconds may be made at any time."""
 
 _SHARE: Final = 100
-"""A list that takes longer is made again after so many times as long."""
+"""A list that takes longer is made again after this many times its duration."""
 
 _USUAL: Final = ScramShape(ITERATIONS, SALT_SIZE)
 
@@ -44,10 +44,10 @@ class Costs:
     """The costs of one store; its methods are called in the threads of `cred.workers`.
 
     Args:
-        store: whose users. If it has a method ``stamp()``, that returns what is another value
-            whenever the users have changed, or None where it cannot tell.
-        profile: what a password costs where there are no users.
-        clock: the time in seconds; only differences count.
+        store: the store of users. If it has a method ``stamp()``, that returns a value that differs
+            after every change of the users, or None if it cannot tell.
+        profile: the cost without users.
+        clock: returns the time in seconds; only differences count.
     """
 
     def __init__(
@@ -62,10 +62,10 @@ class Costs:
         self._next = float("-inf")
 
     def now(self, verifier: str | None = None) -> Listing:
-        """Return the costs as they are; they do not change during one login.
+        """Return the current costs, which do not change during one login.
 
         Args:
-            verifier: of the user who logs in, which counts in any case; None if there is none.
+            verifier: that of the user who logs in, which always counts; None without a verifier.
         """
         shape = _shape(verifier)
         with self._lock:
@@ -95,7 +95,7 @@ class Costs:
 
 
 class Listing:
-    """The verifiers of a store at one time: what they look like, and how many look so.
+    """The verifiers of a store at one time: their shapes, and how many have each shape.
 
     Attributes:
         models: one verifier of each shape.
@@ -113,7 +113,7 @@ class Listing:
         self._scram_chances: _Chances[ScramShape] | None = None
 
     def copy(self) -> Listing:
-        """Return another that can be added to."""
+        """Return a copy that can be changed."""
         made = Listing(self._profile)
         made.models.update(self.models)
         made._counts.update(self._counts)
@@ -123,13 +123,13 @@ class Listing:
         return made
 
     def count(self, user: User) -> None:
-        """Take in a user."""
+        """Add the verifier of a user."""
         shape = _shape(user.verifier)
         if shape is not None and user.verifier is not None:
             self.add(shape, user.verifier, not user.is_disabled)
 
     def add(self, shape: Shape, verifier: str, is_enabled: bool) -> None:
-        """Take in a verifier; SCRAM shows that of a user who is enabled."""
+        """Add a verifier; SCRAM shows only those of enabled users."""
         if shape not in self.models:
             self._weigh(shape)
             self.models[shape] = verifier
@@ -139,14 +139,14 @@ class Listing:
         self._chances = self._scram_chances = None
 
     def _weigh(self, shape: Shape) -> None:
-        # What costs where there are no users counts no more when there are.
+        # With the first user, the cost without users does not count any more.
         work, most = work_of(shape), self._most if self.models else Work()
         if isinstance(shape, Profile) and work.memory > most.memory:
             self._memory = shape.memory
         self._most = Work(*map(max, work, most))
 
     def decoy(self, secret: bytes, name: bytes) -> str:
-        """Return a verifier that no password fits, by the name."""
+        """Return a verifier that no password matches, chosen by the name."""
         if self._chances is None:
             self._chances = _Chances(self._counts)
         shape = self._chances.choose(secret, b"cost:" + name)
@@ -156,16 +156,16 @@ class Listing:
         return self._decoys[shape]
 
     def scram_shape(self, secret: bytes, name: bytes) -> ScramShape:
-        """Return the shape of some SCRAM verifier, by the name."""
+        """Return the shape of one of the SCRAM verifiers, chosen by the name."""
         if self._scram_chances is None:
             self._scram_chances = _Chances(self._scram_counts)
         return self._scram_chances.choose(secret, b"scram:" + name) or _USUAL
 
     def fill_up(self, verifier: str) -> None:
-        """Do the work that checking a password lacks of the most.
+        """After a check, do the rest of the work of the most expensive check.
 
         Args:
-            verifier: what the password has been checked against; what is damaged was not tried.
+            verifier: the verifier of the check; a damaged one was not tried.
         """
         shape = _shape(verifier)
         done = Work() if shape is None else work_of(shape)
@@ -175,15 +175,15 @@ class Listing:
 
 
 class _Chances(Generic[Kind]):
-    """Chooses as often as something is counted."""
+    """Chooses a shape, with a probability proportional to its count."""
 
     def __init__(self, counts: Mapping[Kind, int]) -> None:
-        # In an order of their own, so that it does not matter who was added when.
+        # Sorted, so that the order of the users does not matter.
         self._of = sorted(counts, key=repr)
         self._sums = list(accumulate(counts[each] for each in self._of))
 
     def choose(self, secret: bytes, name: bytes) -> Kind | None:
-        """Return one, the same for the same name; None where there is none."""
+        """Return a shape, the same for the same name; None without shapes."""
         if not self._of:
             return None
         number = int.from_bytes(hmac.digest(secret, name, "sha256")[:8], "big")
@@ -191,7 +191,7 @@ class _Chances(Generic[Kind]):
 
 
 def _shape(verifier: str | None) -> Shape | None:
-    """Return what a verifier looks like; None if it is damaged, or none."""
+    """Return the shape of a verifier; None if it is damaged or None."""
     try:
         return None if verifier is None else shape_of(verifier)
     except ValueError:

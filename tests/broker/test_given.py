@@ -173,7 +173,7 @@ def test_time_limits(seconds: Any) -> None:
 def test_a_portal_without_checkers() -> None:
     """It may be made without the argument, but not be served before a checker is registered."""
     for empty in ([], iter(()), {}):
-        with pytest.raises(ConfigError, match="a portal without checkers lets nobody in"):
+        with pytest.raises(ConfigError, match="a portal without checkers accepts no login"):
             Portal(Realm(), empty)
     for portal in (Portal(Realm()), Portal(Realm(), ())):
         with pytest.raises(ConfigError, match="this portal has no checker"):

@@ -311,7 +311,7 @@ def test_later_checker_replaces_an_earlier_one_of_its_kind(outcome: Outcome) -> 
         (
             "alice",
             [AllowAnonymousAccess()],
-            "No checker for str, which is no credentials",
+            "No checker for str, which is not credentials",
             "this portal takes IAnonymous",
         ),
     ],

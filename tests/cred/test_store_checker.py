@@ -488,7 +488,7 @@ def test_a_store_that_is_away(
     faulty.errors = {}
     assert outcome(checker.requestAvatarId(UsernamePassword("alice", "wonderland"))) == "alice"
     assert [record.getMessage() for record in caplog.records] == [
-        f"nobody can log in: {error}",
+        f"no user can log in: {error}",
         "the user store is available again",
     ]
 

@@ -198,10 +198,10 @@ WEAK = json.loads(
 @pytest.mark.parametrize(
     ("jwks", "told"),
     [
-        ({}, "the key set is no JSON Web Key Set: an object with a list 'keys'"),
-        ({"keys": {}}, "the key set is no JSON Web Key Set: an object with a list 'keys'"),
+        ({}, "the key set is not a JSON Web Key Set: an object with a list 'keys'"),
+        ({"keys": {}}, "the key set is not a JSON Web Key Set: an object with a list 'keys'"),
         ({"keys": []}, "the key set has no key with a kid for EdDSA, ES256 or RS256"),
-        ({"keys": [5]}, "the key set has a key that is no JSON object"),
+        ({"keys": [5]}, "the key set has a key that is not a JSON object"),
         (
             {"keys": [{"kty": "oct", "k": "c2VjcmV0", "kid": "1"}]},
             "the key set holds a secret key; a server needs the public keys only",
