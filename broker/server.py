@@ -185,7 +185,7 @@ class Server:
                 tls=tls if location.is_tls else None,
                 handshake_timeout=self._policy.handshake_timeout,
                 close_timeout=self._policy.close_timeout,
-                ration=self._acceptor.ration,
+                log_throttle=self._acceptor.ration,
             )
             self._listeners.append(listener)
             addresses.append(str(_with_real_port(location, sockets[0])))

@@ -1,11 +1,11 @@
-"""Forks: a child process gives back the connections that it has inherited, and may not use them.
+"""Forks: a child process gives up the connections that it inherited, and may not use them.
 
-Theory of operation. A child made by ``os.fork``, as ``multiprocessing`` makes some, has a copy of
-each descriptor. The kernel ends a connection when the last copy is closed, so that without this
-module a connection which the parent has aborted, or whose parent was killed, would last as long as
-the child. Python calls `_in_child` in each such child. A descriptor is not closed there but
-pointed to the null device: the objects that have its number may close it later, and must not close
-another file then.
+Theory of operation. A child made by ``os.fork``, as ``multiprocessing`` does on some systems, has a
+copy of each descriptor. The kernel ends a connection when the last copy is closed. Without this
+module, a connection that the parent has aborted, or whose parent was killed, would stay open as
+long as the child runs. Python calls `_in_child` in each such child. A descriptor is not closed
+there but redirected to the null device: the objects that have its number may close it later, and
+must not close another file then.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ FORKED = "this process was forked after the connection was made; connect in the 
 
 
 class Inheritable(Protocol):
-    """What a child process has a useless copy of after a fork."""
+    """An object with descriptors that a child process does not need after a fork."""
 
     def on_forked(self) -> None:
-        """This is the copy, in the child: give descriptors back, and take no work any more."""
+        """Give the descriptors back and take no more work: this is the copy in the child."""
 
 
 _watched: WeakSet[Inheritable] = WeakSet()
@@ -31,23 +31,23 @@ _inherited: WeakSet[Inheritable] = WeakSet()
 
 
 def watch(thing: Inheritable) -> None:
-    """Have ``thing.on_forked()`` called in each child process, for as long as it lives."""
+    """Have ``thing.on_forked()`` called in each child process, as long as the object exists."""
     _watched.add(thing)
 
 
 def is_inherited(thing: Inheritable) -> bool:
-    """Return whether this was made in a process of which this one was forked."""
+    """Return whether the object was made in a process that this process was forked from."""
     return thing in _inherited
 
 
 def check(thing: Inheritable) -> None:
-    """Raise RuntimeError if this was made in a process of which this one was forked."""
+    """Raise RuntimeError if the object was made in a process that this one was forked from."""
     if is_inherited(thing):
         raise RuntimeError(FORKED)
 
 
 def give_back(descriptor: int) -> None:
-    """Give up this process's copy of a descriptor; its number stays taken."""
+    """Give up this process's copy of a descriptor; its number stays in use."""
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, descriptor)
     os.close(null)

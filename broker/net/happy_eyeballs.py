@@ -1,8 +1,8 @@
-"""Happy Eyeballs (RFC 8305): connects to whichever address of a host answers first.
+"""Happy Eyeballs (RFC 8305): connects to the address of a host that answers first.
 
-The addresses of the two families take turns, the family that the system prefers first. An attempt
-begins when the one before has failed, or has had no answer for 0.25 s; those that have begun go on.
-The first that succeeds wins, and the others are closed.
+The addresses of the two families alternate, starting with the family that the system prefers. An
+attempt begins when the one before has failed, or has had no answer for 0.25 s; earlier attempts
+continue. The first one that succeeds is used, and the others are closed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Local: TypeAlias = tuple[str, int]
 
 
 def interleaved(resolved: Iterable[Resolved]) -> list[Resolved]:
-    """Return addresses in the order in which to try them: families alternate, the first first."""
+    """Return addresses in the order in which to try them: alternating families, in their order."""
     families: dict[int, list[Resolved]] = {}
     for entry in resolved:
         families.setdefault(entry[0], []).append(entry)
@@ -47,14 +47,14 @@ async def connect_first(
     """Return a socket that is connected to one of the addresses.
 
     Args:
-        resolved: where to, one address at least.
-        ends: when to give up, by the clock of the loop; None for never.
-        local: what to connect from.
+        resolved: the addresses to try, at least one.
+        ends: when to give up, by the clock of the loop; None for no limit.
+        local: the address to connect from.
         delay: seconds after which the next address is tried too.
 
     Raises:
-        OSError: none was reached: what the system said, a refusal rather than anything else; a
-            TimeoutError if no address has answered when time was up.
+        OSError: no attempt succeeded. The error is that of the system, preferably a refusal, or a
+            TimeoutError if no address has answered in time.
     """
     race = _Race(interleaved(resolved), local)
     try:
@@ -69,10 +69,10 @@ async def connect_first(
 
 
 class _Race:
-    """The attempts that are under way to connect to one host.
+    """The running attempts to connect to one host.
 
     Attributes:
-        errors: of those that have failed.
+        errors: the errors of the failed attempts.
     """
 
     def __init__(self, resolved: Iterable[Resolved], local: Local | None):
@@ -87,7 +87,7 @@ class _Race:
             if self._waiting:
                 attempt = _connected(self._waiting.popleft(), self._local)
                 if not self._waiting and not self._running:
-                    # The last one needs no task: nothing runs beside it.
+                    # The last attempt does not need a task: no other attempt runs.
                     try:
                         return await attempt
                     except OSError as exc:
@@ -108,7 +108,7 @@ class _Race:
         return None
 
     def close(self) -> None:
-        """Give up the attempts that are still under way, and close what they have reached."""
+        """Cancel the running attempts, and close the sockets that they have connected."""
         for task in self._running:
             task.cancel()
             task.add_done_callback(_close_late)

@@ -1,8 +1,8 @@
-"""Host names: the ASCII form of a name, which is looked up, sent in TLS and put in certificates.
+"""Host names: their ASCII form, which is looked up, sent in TLS and put in certificates.
 
-A name with letters beyond ASCII is mapped as Unicode Technical Standard 46 says (lower case, full
-width, dots), and each label is encoded as IDNA 2008 says. Python's own codec is IDNA 2003, which
-turns ``straße`` into ``strasse``: another host, which may be somebody else's.
+A name with letters beyond ASCII is mapped by Unicode Technical Standard 46 (lower case, full width,
+dots), and each label is encoded by IDNA 2008. Python's own codec is IDNA 2003, which turns
+``straße`` into ``strasse``: a different host, which may have another owner.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from broker.config_error import ConfigError
 
 __all__ = ["ascii_name", "is_numeric"]
 
-# Of RFC 1034; names of the DNS, unlike those of hosts, may have underscores.
+# A label by RFC 1034; unlike host names, DNS names may have underscores.
 _LABEL = re.compile(r"[A-Za-z0-9_-]{1,63}")
 _LONGEST = 253
 
@@ -31,9 +31,9 @@ def is_numeric(host: str) -> bool:
 
 @functools.lru_cache(1024)
 def ascii_name(host: str) -> str:
-    """Return the form of a host name that the network has: ``xn--strae-oqa.example``.
+    """Return the ASCII form of a host name, such as ``xn--strae-oqa.example``.
 
-    An IP address and a name in ASCII are returned as they are; a dot at the end stays.
+    An IP address and a name in ASCII are returned unchanged; a dot at the end stays.
 
     Raises:
         ConfigError: it is not a host name; the text says which part is wrong.
@@ -52,9 +52,9 @@ def ascii_name(host: str) -> str:
 
 def _encoded(host: str) -> str:
     if len(host) > _LONGEST:
-        # idna before 3.15 takes time by the square of what is too long (CVE-2026-45409).
+        # idna before 3.15 takes quadratic time for a name that is too long (CVE-2026-45409).
         raise ConfigError(f"a host name of {len(host)} characters is too long: {_LONGEST} at most")
-    # Not before it is needed: its tables take time to load.
+    # Imported only when needed: its tables take time to load.
     import idna
 
     try:

@@ -1,9 +1,9 @@
-"""Accepting stream connections: a listening socket's new ones, each to a transport of its own.
+"""Accepts stream connections: each new one gets its own transport.
 
 Theory of operation. When the process has no file descriptor left, ``accept`` fails, and goes on
-failing: a loop that only watched the socket would spin. So accepting pauses for a second, which is
-logged once, until all who wait were accepted. The kernel keeps them, and the connections that are
-there already notice nothing.
+failing: a loop that only watched the socket would spin. So accepting pauses for a second, again and
+again until all waiting connections are accepted. This is logged once. The kernel queues the waiting
+connections. Open connections are not affected.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ __all__ = ["PAUSE", "Listener", "MakeTransport"]
 PAUSE = 1.0
 """Seconds without accepting after ``accept`` has failed: no file descriptor left, or no memory."""
 
-# Connections that are accepted before others have their turn. A new connection costs as much as ten
-# calls, and a login takes several turns: with 16, a flood of connections from many addresses makes
-# others wait 300 ms, with 8 they wait 130 ms (row S17 of `make attacks`).
+# Connections to accept before other events are handled. A new connection costs as much as ten
+# calls, and a login takes several turns of the loop. With 16, a flood of connections from many
+# addresses makes other clients wait 300 ms; with 8 they wait 130 ms (row S17 of `make attacks`).
 _MOST_AT_ONCE = 8
 
 _logger = logging.getLogger("broker.net")
@@ -37,16 +37,16 @@ MakeTransport: TypeAlias = Callable[[], StreamTransport]
 
 
 class Listener:
-    """Sockets whose connections are being accepted.
+    """Listening sockets whose connections are accepted.
 
     Args:
         sockets: bound and listening; owned from now on.
         new: makes the transport of a connection.
         loop: the event loop, which need not run yet.
-        ration: of the records about connections that cannot be taken.
+        log_throttle: limits the log records about connections that cannot be accepted.
 
     Attributes:
-        addresses: where, with the real ports.
+        addresses: the addresses of the sockets, with the real ports.
     """
 
     def __init__(
@@ -54,9 +54,11 @@ class Listener:
         sockets: Sequence[socket.socket],
         new: MakeTransport,
         loop: asyncio.AbstractEventLoop,
-        ration: LogThrottle | None = None,
+        log_throttle: LogThrottle | None = None,
     ):
-        self._ration = LogThrottle(LoopScheduler(loop)) if ration is None else ration
+        self._log_throttle = (
+            LogThrottle(LoopScheduler(loop)) if log_throttle is None else log_throttle
+        )
         self.addresses: tuple[Address, ...] = tuple(
             address_of(sock.family, sock.getsockname()) for sock in sockets
         )
@@ -72,11 +74,11 @@ class Listener:
             for sock in self._sockets:
                 loop.add_reader(sock, self._accept, sock)
         except NotImplementedError:
-            # A proactor loop watches no sockets: it accepts by itself, with a pause of its own.
+            # A proactor loop cannot watch a socket. Its servers accept, and pause by themselves.
             self._serving = loop.create_task(self._serve())
 
     def close(self) -> None:
-        """Stop accepting and close the sockets; connections made go on."""
+        """Stop accepting and close the sockets; accepted connections stay open."""
         for pause in self._pauses.values():
             pause.cancel()
         if self._serving is not None:
@@ -97,7 +99,7 @@ class Listener:
             try:
                 sock, _ = listening.accept()
             except BlockingIOError:
-                # Nobody waits any more: should descriptors run out again, that is news.
+                # No connection waits any more. If descriptors run out again, that is logged again.
                 self._is_exhausted = False
                 return
             except (InterruptedError, ConnectionAbortedError):
@@ -115,12 +117,12 @@ class Listener:
             transport = self._new()
             await self._loop.connect_accepted_socket(lambda: transport, sock)
         except Exception as exc:  # noqa: BLE001 - logged, and ends nothing else
-            self._ration.log_error(_logger, None, "a connection could not be taken", exc)
+            self._log_throttle.log_error(_logger, None, "a connection could not be taken", exc)
             sock.close()
         else:
             if transport.has_ended:
-                # uvloop forgets a socket that is closed in connection_made: its number may be
-                # another file's by now, and must not be closed again.
+                # uvloop forgets a socket that is closed in connection_made. Its number may be
+                # another file by now, and must not be closed again.
                 sock.detach()
 
     async def _serve(self) -> None:

@@ -1,9 +1,9 @@
-"""The ration: how many records of the log the peers of one server, or of one connection, may cause.
+"""Limits how many log records the peers of one server, or of one connection, may cause.
 
-A peer that is refused causes a record, and may try again as fast as it likes. Beyond so many
-records a second from one source, and from all of them, the rest is only counted. At the end of the
-second one more record tells how many were left out. A peer that is shown the id of an error finds
-it in the log also then: all errors that are left out in one second have the id of that record.
+A refused peer causes a record, and may try again as fast as it likes. Over a limit a second for one
+source, and for all sources, records are only counted. At the end of the second one more record says
+how many were left out. A peer that is shown the id of an error finds it in the log in this case
+too: all errors that are left out in one second have the id of that record.
 """
 
 from __future__ import annotations
@@ -29,27 +29,28 @@ MOST = 50
 """Records a second that all sources together may cause."""
 
 OWN = 200
-"""Records a second that one connection may cause once its peer has logged in."""
+"""Records a second that one connection may cause after its peer has logged in."""
 
 MOST_BYTES = 40_000
-"""Bytes of text a second that all sources together may cause, and one connection by itself."""
+"""Bytes of text a second that all sources together may cause, or one connection on its own."""
 
 LONGEST = 600
 """Bytes of a record without a traceback."""
 
-# Sources that are told apart within a second.
+# Sources that are counted separately within a second.
 _MOST_SOURCES = 1000
 
 
 class LogThrottle:
-    """The records that the peers of one server, or one connection, cause.
+    """Limits the log records that the peers of one server, or one connection, cause.
 
     Args:
-        scheduler: the clock and its timers. Without one it is the system's clock, and what was left
-            out is told before the next record, until :meth:`begin` brings a scheduler.
+        scheduler: the clock and its timers. Without one, the system's clock is used. The number of
+            records that were left out is then logged before the next record, until :meth:`begin`
+            sets a scheduler.
         each: records a second from one source: an IPv4 host, or an IPv6 network of 64 bits. All
             connections without an address, such as those of UNIX sockets, are one source.
-        most: records a second in all.
+        most: records a second from all sources.
     """
 
     __slots__ = (
@@ -59,9 +60,9 @@ class LogThrottle:
         "_left_out",
         "_level",
         "_logged",
+        "_logged_bytes",
         "_logger",
         "_most",
-        "_octets",
         "_scheduler",
         "_timer",
     )
@@ -71,17 +72,17 @@ class LogThrottle:
         self._each = each
         self._most = most
         self._began = float("-inf")
-        self._octets = 0
+        self._logged_bytes = 0
         self._logged: Counter[str] = Counter()
         self._left_out: Counter[str] = Counter()
-        # Of the errors that are left out, once a peer was shown it.
+        # The id of all errors that are left out, once it was shown to a peer.
         self._error_id: str | None = None
         self._logger = logging.getLogger("broker")
         self._level = logging.INFO
         self._timer: Cancellable | None = None
 
     def begin(self, scheduler: Scheduler) -> None:
-        """Take this scheduler, if there is none yet."""
+        """Use this scheduler if none was set before."""
         if self._scheduler is None:
             now = self._now()
             self._scheduler = scheduler
@@ -90,7 +91,7 @@ class LogThrottle:
                 self._set_timer()
 
     def log(self, logger: logging.Logger, level: int, address: Any, text: str, *args: Any) -> None:
-        """Log what a peer did, as one printable line, or only count it.
+        """Log an action of a peer as one printable line, or only count it.
 
         Args:
             logger, level: of the record.
@@ -112,35 +113,35 @@ class LogThrottle:
     ) -> None:
         """Log an error that a peer caused, with its traceback, or only count it.
 
-        See :func:`broker.traces.log_error`. No traceback is made where it is only counted.
+        See :func:`broker.traces.log_error`. An error that is only counted has no traceback made.
         """
         level = logging.ERROR
         if not logger.isEnabledFor(level) or not self._admits(logger, level, address, 0):
             return
         trace: Trace = trace_of(error, tb)
-        self._octets += len(message) + len(trace.text.encode())
+        self._logged_bytes += len(message) + len(trace.text.encode())
         handle_error(logger, level, message, error, tb, trace)
 
     def id_of_error(self, address: Any) -> str:
         """Return the id to show a peer for an error, which is logged at once or only counted.
 
-        It is a new one if there is room for a record. Otherwise it is the id that the record about
-        what was left out will have.
+        The id is new if a record may be logged now. Otherwise it is the id in the later record that
+        says how many were left out.
         """
         self._begin_second()
-        if self._has_room(_source(address), 0):
+        if self._may_log(_source(address), 0):
             return secrets.token_hex(4)
         if self._error_id is None:
             self._error_id = secrets.token_hex(4)
         return self._error_id
 
     def settle(self) -> None:
-        """Tell what was left out, and begin anew."""
+        """Log how many records were left out, and reset the counters."""
         timer, self._timer = self._timer, None
         if timer is not None:
             timer.cancel()
         self._logged.clear()
-        self._octets = 0
+        self._logged_bytes = 0
         if not self._left_out:
             return
         number = self._left_out.total()
@@ -160,13 +161,13 @@ class LogThrottle:
     def _now(self) -> float:
         return time.monotonic() if self._scheduler is None else self._scheduler.now()
 
-    def _admits(self, logger: logging.Logger, level: int, address: Any, octets: int) -> bool:
+    def _admits(self, logger: logging.Logger, level: int, address: Any, size: int) -> bool:
         """Return whether a record may be logged now, and count it."""
         self._begin_second()
         source = _source(address)
-        if self._has_room(source, octets):
+        if self._may_log(source, size):
             self._logged[source] += 1
-            self._octets += octets
+            self._logged_bytes += size
             return True
         if source not in self._left_out and len(self._left_out) >= _MOST_SOURCES:
             source = "others"
@@ -177,14 +178,14 @@ class LogThrottle:
         return False
 
     def _begin_second(self) -> None:
-        """Begin anew if a second has passed."""
+        """Reset the counters if a second has passed."""
         now = self._now()
         if now - self._began >= 1.0:
             self.settle()
             self._began = now
 
-    def _has_room(self, source: str, octets: int) -> bool:
-        if self._logged.total() >= self._most or self._octets + octets > MOST_BYTES:
+    def _may_log(self, source: str, size: int) -> bool:
+        if self._logged.total() >= self._most or self._logged_bytes + size > MOST_BYTES:
             return False
         return self._logged[source] < self._each
 

@@ -1,8 +1,8 @@
-"""Who fills a transport, and when it must wait: the published producer interfaces.
+"""Producers of a transport, and when they must pause: the published producer interfaces.
 
-A *push* producer (``streaming``) writes by itself; it is paused when the unsent bytes pass the high
+A *push* producer (``streaming``) writes by itself. It is paused when the unsent bytes pass the high
 water mark and resumed when they fall below the low one. A *pull* producer writes once for each
-``resumeProducing``, which it gets whenever nothing is unsent.
+``resumeProducing``. It gets that call whenever all bytes are sent.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ __all__ = ["Producer", "ProducerSlot"]
 
 
 class Producer(Protocol):
-    """What fills a transport; a push producer has ``pauseProducing`` too."""
+    """Writes to a transport; a push producer has ``pauseProducing`` too."""
 
     def resumeProducing(self) -> object:
-        """Go on writing; or, of a pull producer, write once."""
+        """Go on writing. A pull producer writes once."""
 
     def stopProducing(self) -> object:
-        """Stop for good: the transport has gone."""
+        """Stop for good: the transport is closed."""
 
 
 class Filled(Protocol):
-    """A transport that a producer fills."""
+    """A transport that a producer writes to."""
 
     @property
     def scheduler(self) -> Scheduler:
-        """Its loop."""
+        """The scheduler of its loop."""
 
     @property
     def unsent(self) -> int:
-        """Bytes that have not been taken."""
+        """Bytes that the kernel has not taken yet."""
 
 
 class ProducerSlot:
@@ -53,10 +53,10 @@ class ProducerSlot:
         return self._producer is not None
 
     def register(self, producer: Producer, *, is_push: bool) -> None:
-        """Take a producer; a pull producer is asked for its first bytes soon.
+        """Register a producer; a pull producer is asked for its first bytes soon.
 
         Raises:
-            RuntimeError: there is one already.
+            RuntimeError: a producer is registered already.
         """
         if self._producer is not None:
             raise RuntimeError(
@@ -69,7 +69,7 @@ class ProducerSlot:
             self._transport.scheduler.soon(self._pull, producer)
 
     def unregister(self) -> None:
-        """Forget the producer; it is told nothing."""
+        """Forget the producer, without calling it."""
         self._producer = None
 
     def pause(self) -> None:
@@ -98,6 +98,6 @@ class ProducerSlot:
         if self._producer is not producer:
             return
         producer.resumeProducing()
-        # What the kernel took at once leaves no later moment at which to ask for more.
+        # If the kernel took all bytes at once, no later event asks the producer for more.
         if self._producer is producer and not self._transport.unsent:
             self._transport.scheduler.soon(self._pull, producer)

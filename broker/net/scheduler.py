@@ -1,7 +1,7 @@
-"""When things run: one small face for an asyncio loop, a Twisted reactor, and no loop at all.
+"""Schedulers: one small API for an asyncio loop, a Twisted reactor, and no loop at all.
 
-A connection asks its transport for a scheduler once (`scheduler_for`) and then never again asks
-which world it lives in.
+A connection asks its transport for a scheduler once (`scheduler_for`). After that it does not
+depend on the kind of loop.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ __all__ = [
 
 
 class Cancellable(Protocol):
-    """What `Scheduler.later` returns."""
+    """The result of `Scheduler.later`."""
 
     def cancel(self) -> object:
-        """Do not make the call; nothing happens where it was made or cancelled already."""
+        """Cancel the call; does nothing if the call was made or cancelled before."""
 
 
 class Scheduler(Protocol):
-    """Time and turns of the loop in which a connection lives. Times are seconds, as float."""
+    """Time and turns of the loop that runs a connection. Times are seconds, as float."""
 
     @property
     def create_task(self) -> Callable[..., asyncio.Task[Any]] | None:
-        """Start a coroutine as a task: ``create_task(coro, context=None)``; or None."""
+        """Start a coroutine as a task, ``create_task(coro, context=None)``; or None."""
 
     def now(self) -> float:
-        """Return a clock that never goes back; only differences mean anything."""
+        """Return the time of a monotonic clock; only differences have a meaning."""
 
     def soon(self, f: Callable[..., object], *args: Any) -> None:
         """Call ``f(*args)`` in the next turn of the loop."""
@@ -47,11 +47,11 @@ class Scheduler(Protocol):
         """Call ``f(*args)`` after ``delay`` seconds, unless cancelled before."""
 
     def soon_threadsafe(self, f: Callable[..., object], *args: Any) -> None:
-        """Call ``f(*args)`` in the loop's thread; may be asked from any thread."""
+        """Call ``f(*args)`` in the loop's thread; may be called from any thread."""
 
 
 class LoopScheduler:
-    """The scheduler of an asyncio event loop, uvloop's included.
+    """The scheduler of an asyncio event loop, including uvloop's.
 
     Attributes:
         loop: that loop.
@@ -61,8 +61,8 @@ class LoopScheduler:
 
     def __init__(self, loop: asyncio.AbstractEventLoop):
         self.loop = loop
-        # What asyncio's own loops return, without a call in between: half the cost of a reading,
-        # of which each message has two.
+        # The function that asyncio's own loops call, without a call in between. That halves the
+        # cost of reading the clock, which each message does twice.
         is_plain = getattr(loop.time, "__func__", None) is asyncio.BaseEventLoop.time
         self.now: Callable[[], float] = time.monotonic if is_plain else loop.time
 
@@ -90,7 +90,7 @@ class LoopScheduler:
 
 
 class TwistedScheduler:
-    """The scheduler of a Twisted reactor, for a transport that Twisted made."""
+    """The scheduler of a Twisted reactor, for a transport of Twisted."""
 
     __slots__ = ("_reactor",)
 
@@ -117,7 +117,7 @@ class TwistedScheduler:
 
 
 class _DelayedCall:
-    """A reactor's delayed call, without the error for cancelling it too late."""
+    """A delayed call of a reactor that may be cancelled too late without an error."""
 
     __slots__ = ("_call",)
 
@@ -130,10 +130,10 @@ class _DelayedCall:
 
 
 class ImmediateScheduler:
-    """The scheduler where no loop runs, as under a StringTransport: soon is now, later is never.
+    """The scheduler without a loop, as under a StringTransport: soon is now, later is never.
 
-    What is asked for by such a call is called when that has returned, and not within it: a thousand
-    turns, each of which asks for the next, take the stack of one.
+    A call that is scheduled during such a call is made after it has returned, not inside it. So a
+    thousand turns, each of which schedules the next, need the stack of one.
     """
 
     __slots__ = ("_waiting",)
@@ -148,7 +148,7 @@ class ImmediateScheduler:
         return time.monotonic()
 
     def soon(self, f: Callable[..., object], *args: Any) -> None:
-        """Call ``f(*args)`` at once, or after the call in which this is asked for."""
+        """Call ``f(*args)`` at once, or after the call that is being made."""
         if self._waiting is not None:
             self._waiting.append((f, args))
             return
@@ -161,7 +161,7 @@ class ImmediateScheduler:
             self._waiting = None
 
     def later(self, delay: float, f: Callable[..., object], *args: Any) -> Cancellable:
-        """Forget the call: nothing here could wake up to make it."""
+        """Drop the call: there is no timer that could make it."""
         return _Never()
 
     def soon_threadsafe(self, f: Callable[..., object], *args: Any) -> None:
@@ -177,9 +177,10 @@ class _Never:
 
 
 def scheduler_for(transport: Any) -> Scheduler:
-    """Choose the scheduler of a transport: its own, its reactor's, or none.
+    """Return the scheduler of a transport: its own, that of its reactor, or one without a loop.
 
-    Our transports have a ``scheduler``, Twisted's a ``reactor``, a StringTransport neither.
+    Transports of this package have a ``scheduler``, those of Twisted a ``reactor``, a
+    StringTransport has neither.
     """
     scheduler: Scheduler | None = getattr(transport, "scheduler", None)
     if scheduler is not None:

@@ -1,6 +1,6 @@
 """Addresses as users write them.
 
-``pb://host:port``, and ``pbs://host:port`` for TLS; ``pb+unix:///path`` for a UNIX socket; and
+``pb://host:port``; ``pbs://host:port`` for TLS; ``pb+unix:///path`` for a UNIX socket; and
 ``pb+exec:command args`` for the standard streams of a child process.
 """
 
@@ -32,12 +32,12 @@ EXAMPLE = "write pb://127.0.0.1:8787, or pbs://broker.example for TLS"
 
 
 class HostPort(Struct, frozen=True):
-    """A TCP port, where to listen or to connect.
+    """A TCP port to listen on or to connect to.
 
     Attributes:
         host: a name, as it was written, or a numeric address.
-        port: of TCP.
-        is_tls: whether TLS is spoken there.
+        port: the TCP port.
+        is_tls: whether the connection uses TLS.
     """
 
     host: str
@@ -69,7 +69,7 @@ class SocketPath(Struct, frozen=True):
 
 
 class Command(Struct, frozen=True):
-    """A program to run, and to talk to over its standard input and output.
+    """A program to run, with a connection over its standard input and output.
 
     Attributes:
         arguments: its command line, the program first.
@@ -86,14 +86,14 @@ Location: TypeAlias = HostPort | SocketPath | Command
 
 
 def parse_address(address: Any) -> Location:
-    """Return where an address points.
+    """Parse an address.
 
-    The path of a UNIX socket may have ``%20`` and the like; a command is split into words as a
-    shell does, and nothing in it is expanded.
+    The path of a UNIX socket may have percent escapes such as ``%20``. A command is split into
+    words as a shell does it, without any expansion.
 
     Raises:
-        ConfigError: it is no address of these kinds.
-        WrongType: a ConfigError: it is not text.
+        ConfigError: the address does not have one of these schemes, or is not valid.
+        WrongType: a ConfigError: it is not a str.
     """
     if not isinstance(address, str):
         several = "; give several one by one" if isinstance(address, list | tuple | set) else ""
@@ -118,7 +118,7 @@ def _split(address: str) -> SplitResult:
     try:
         return urlsplit(address)
     except ValueError:
-        # Brackets that do not close, or that hold no IPv6 address.
+        # A bracket is missing, or the brackets do not contain an IPv6 address.
         raise ConfigError(f"address {address!r} is not understood; {EXAMPLE}") from None
 
 
@@ -152,7 +152,7 @@ def _command(address: str, text: str) -> Command:
     try:
         arguments = tuple(shlex.split(text))
     except ValueError as exc:
-        raise ConfigError(f"address {address!r} is no command line: {exc}") from None
+        raise ConfigError(f"address {address!r} is not a command line: {exc}") from None
     if not arguments or "\0" in text:
         raise ConfigError(f"address {address!r} names no program; write pb+exec:command args")
     return Command(arguments)
@@ -160,7 +160,7 @@ def _command(address: str, text: str) -> Command:
 
 @functools.lru_cache(1024)
 def is_loopback(host: str) -> bool:
-    """Return whether a host name or address is this machine for sure."""
+    """Return whether a host name or address certainly is this machine."""
     if host == "localhost":
         return True
     try:
@@ -170,7 +170,10 @@ def is_loopback(host: str) -> bool:
 
 
 def is_private(transport: Any) -> bool:
-    """Return whether nobody can listen in: TLS, the loopback, a UNIX socket, or a pipe."""
+    """Return whether a third party cannot read the connection.
+
+    True for TLS, the loopback interface, a UNIX socket, or a pipe.
+    """
     if getattr(transport, "is_secure", False) or hasattr(transport, "getPeerCertificate"):
         return True
     if not hasattr(transport, "getPeer"):

@@ -1,4 +1,4 @@
-"""Where the two ends of a connection are: addresses with the published fields."""
+"""The addresses of the two ends of a connection, with the published fields."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ __all__ = [
 ]
 
 _NETWORK = 64
-"""Bits of an IPv6 address that are one place: whoever has one such address has them all."""
+"""Bits of an IPv6 network that is one source: the owner of one such address has them all."""
 
 _IPV4_NETWORK = 24
 _IPV6_SITE = 48
-"""Bits of what one owner often has: some hundred IPv4 addresses, or many IPv6 networks."""
+"""Bits of a network that often has one owner: 256 IPv4 addresses, or many IPv6 networks."""
 
 
 class IPv4Address(Struct, frozen=True):
@@ -57,7 +57,7 @@ class IPv6Address(Struct, frozen=True):
 
 
 class UNIXAddress(Struct, frozen=True):
-    """A UNIX socket's path, empty for the end that has none (published)."""
+    """A UNIX socket's path, empty for an end without a path (published)."""
 
     name: str
 
@@ -66,7 +66,10 @@ class UNIXAddress(Struct, frozen=True):
 
 
 class PipeAddress(Struct, frozen=True):
-    """An end of a pair of pipes, and what is at its other end: a command, or whoever started us."""
+    """One end of a pair of pipes, named after the command at the other end.
+
+    ``standard streams`` if the other end is the process that started this one.
+    """
 
     name: str = "standard streams"
 
@@ -78,12 +81,12 @@ Address: TypeAlias = IPv4Address | IPv6Address | UNIXAddress | PipeAddress
 
 
 def address_of(family: int, name: Any) -> Address:
-    """Give the address for what ``getsockname`` or ``getpeername`` returned.
+    """Return the address for a result of ``getsockname`` or ``getpeername``.
 
-    ``name`` is None where the peer had gone before it could be asked: then the host is empty.
+    ``name`` is None if the peer had gone before the name was read. Then the host is empty.
     """
     if family == getattr(socket, "AF_UNIX", None):
-        # An abstract name comes as bytes.
+        # An abstract name is bytes.
         return UNIXAddress(os.fsdecode(name or ""))
     if family == socket.AF_INET6:
         return IPv6Address("TCP", *(name or ("", 0)))
@@ -91,17 +94,17 @@ def address_of(family: int, name: Any) -> Address:
 
 
 def host_port(host: str, port: int) -> str:
-    """Write a host and a port as people write them: an IPv6 host in brackets."""
+    """Format a host and a port, with an IPv6 host in brackets."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def source_of(address: Any) -> str:
-    """Return where a connection comes from: an IPv4 host, an IPv6 network of 64 bits, or ``""``."""
+    """Return the source of a connection: an IPv4 host, an IPv6 network of 64 bits, or ``""``."""
     return _source_of(str(getattr(address, "host", "") or ""))
 
 
 def network_of(address: Any) -> str:
-    """Return the network of a source: of 24 bits with IPv4, of 48 with IPv6; or ``""``."""
+    """Return the network of a source: 24 bits with IPv4, 48 bits with IPv6; or ``""``."""
     return _network_of(source_of(address))
 
 

@@ -1,4 +1,4 @@
-"""What a transport does with its socket alone: addresses, TCP options, and the end of it."""
+"""The socket of a transport: its addresses, TCP options, and how it is closed."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _NO_LINGER = struct.pack("ii", 1, 0)
 
 
 class SocketOptions:
-    """The part of a transport that only deals with the socket.
+    """Base of a transport with all that concerns only the socket.
 
-    Addresses stay known after the connection has ended; options are then neither read nor set.
+    Addresses stay known after the connection has ended. Options are then not read or set.
     """
 
     __slots__ = ()
@@ -41,41 +41,41 @@ class SocketOptions:
         return self._host
 
     def getTcpNoDelay(self) -> bool:
-        """Tell whether small writes leave at once; they do, unless somebody has set otherwise."""
+        """Return whether small writes are sent at once; True unless the application changed it."""
         return self._option(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
     def setTcpNoDelay(self, enabled: bool) -> None:
-        """Let small writes leave at once, or let the kernel collect them."""
+        """Send small writes at once, or let the kernel collect them."""
         self._set_option(socket.IPPROTO_TCP, socket.TCP_NODELAY, int(enabled))
 
     def getTcpKeepAlive(self) -> bool:
-        """Tell whether the kernel probes a quiet connection."""
+        """Return whether the kernel probes an idle connection."""
         return self._option(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
 
     def setTcpKeepAlive(self, enabled: bool) -> None:
-        """Let the kernel probe a quiet connection, after the system's time (often two hours)."""
+        """Let the kernel probe an idle connection after the system's time (often two hours)."""
         self._set_option(socket.SOL_SOCKET, socket.SO_KEEPALIVE, int(enabled))
 
     def _reset_on_close(self) -> None:
-        """Let closing send a reset, so that the peer cannot take it for an orderly end."""
+        """Send a reset on close, so that the peer cannot take it for an orderly end."""
         self._set_option(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
 
-    def watch_peer(self, silence: float, patience: float) -> None:
-        """Have the kernel end a TCP connection whose peer is gone; see `dead_peers.watch`.
+    def watch_peer(self, silence: float, wait: float) -> None:
+        """Have the kernel end a TCP connection whose peer is gone; see `tcp_keepalive.watch`.
 
-        Nothing happens on a UNIX socket or a pipe: their other end cannot vanish unnoticed.
+        Does nothing on a UNIX socket or a pipe: their other end cannot disappear unnoticed.
         """
         if self._has_options():
-            tcp_keepalive.watch(self._socket(), silence, patience)
+            tcp_keepalive.watch(self._socket(), silence, wait)
 
     def _give_back(self) -> None:
-        """Give up this process's copy of the socket, where there is a socket."""
+        """Give up this process's copy of the socket, if there is a socket."""
         number = self._number()
         if self.connected and number >= 0:
             forks.give_back(number)
 
     def _what_ended(self, exc: Exception | None) -> Exception:
-        """Say in our words why asyncio ended the connection, where nothing here did."""
+        """Return the error for an end that asyncio reported and this process did not cause."""
         if exc is None:
             return ConnectionDone()
         number = getattr(exc, "errno", None)
@@ -86,22 +86,22 @@ class SocketOptions:
         return ConnectionLost(f"the network failed: {os.strerror(number) if number else exc}")
 
     def _shut_down(self) -> None:
-        """End the connection now, in good order or by a reset, before the descriptor is closed.
+        """Shut the connection down, orderly or by a reset, before the descriptor is closed.
 
-        Closing ends it only if no other process has a copy of the descriptor.
+        Closing the descriptor ends the connection only if no other process has a copy of it.
         """
-        number, face = self._number(), self._socket()
+        number, shown = self._number(), self._socket()
         if number < 0:
             return
-        # uvloop's face of a socket has no ``shutdown``.
-        sock = socket.socket(face.family, face.type, face.proto, fileno=number)
+        # The socket object that uvloop shows has no ``shutdown``.
+        sock = socket.socket(shown.family, shown.type, shown.proto, fileno=number)
         try:
             if self._has_options() and _is_to_be_reset(sock):
                 _reset(sock)
             else:
                 sock.shutdown(socket.SHUT_RDWR)
         except OSError:
-            # The peer has ended it already.
+            # The peer has ended the connection already.
             pass
         finally:
             sock.detach()
@@ -117,12 +117,12 @@ class SocketOptions:
         return self.connected and not isinstance(self._peer, UNIXAddress | PipeAddress)
 
     def _number(self) -> int:
-        """Return the descriptor of the socket; -1 where there is none, as in memory or closed."""
+        """Return the descriptor of the socket; -1 without one, as in memory or when closed."""
         fileno = getattr(self._socket(), "fileno", None)
         return -1 if fileno is None else fileno()
 
     def _socket(self) -> Any:
-        """Return what the loop shows of the socket; None where there is none."""
+        """Return the socket object that the loop shows, or None."""
         return self._transport.get_extra_info("socket")
 
 
@@ -132,10 +132,10 @@ def _is_to_be_reset(sock: socket.socket) -> bool:
 
 
 def _reset(sock: socket.socket) -> None:
-    """Send a reset now, where the system can; elsewhere closing the last copy sends it.
+    """Send a reset now if the system can; otherwise closing the last copy sends it.
 
-    Linux does so when a TCP socket is connected to an address of no family, for which Python's own
-    ``connect`` has no way.
+    Linux sends it when a TCP socket is connected to an address of the family AF_UNSPEC. Python's
+    ``connect`` does not support that.
     """
     if sys.platform != "linux":
         return

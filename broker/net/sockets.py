@@ -1,4 +1,4 @@
-"""Opening and accepting stream connections on asyncio; here OSError gets our words."""
+"""Opens and accepts stream connections on asyncio; maps OSError to our errors."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ __all__ = [
 ]
 
 BACKLOG = 256
-"""How many connections the kernel keeps waiting to be accepted."""
+"""How many connections the kernel queues until they are accepted."""
 
 MakeFilter: TypeAlias = Callable[[], TLSFilter]
 
@@ -63,29 +63,29 @@ async def connect_stream(
     """Connect to a host and give the connection to a protocol.
 
     The addresses of ``host`` are tried as `connect_first` does. With TLS, this returns once the
-    server's certificate is accepted; a server that does not accept *ours* ends the connection with
-    TLSError after that.
+    server's certificate is accepted. A server that does not accept *this* end's certificate ends
+    the connection with TLSError after that.
 
     Args:
         make_protocol: called with the peer's address once TCP is connected.
-        host: a name or a numeric address; with ``tls``, also what the certificate must be for.
+        host: a name or a numeric address; with ``tls``, the certificate must be for it.
         port: the port.
-        tls: of `TLS.client`; None for plain text.
-        make_filter: makes the connection's filter instead, with a context of somebody else's.
-        timeout: seconds until TCP must be connected, looking up the name included; None for ever.
+        tls: settings of `TLS.client`; None for plain text.
+        make_filter: makes the TLS filter in place of ``tls``, with a context of the application.
+        timeout: seconds until TCP must be connected, including the name lookup; None for no limit.
         handshake_timeout: seconds for the TLS handshake after that.
-        close_timeout: seconds for the peer to answer our TLS close.
-        local_address: what to connect from, as ``(host, port)``.
+        close_timeout: seconds for the peer to answer the TLS close of this end.
+        local_address: the address to connect from, as ``(host, port)``.
         attempt_delay: seconds without an answer after which the host's next address is tried too;
-            0.25 unless given.
+            default 0.25.
 
     Raises:
         DNSLookupError: the name does not resolve, or is not a host name.
-        ConnectionRefusedError: nothing listens there.
+        ConnectionRefusedError: no program listens on that port.
         TimeoutError: no answer in time.
-        ConnectError: any other reason, or ``make_protocol`` made none.
-        TLSError: the handshake failed, or the server is not whom we asked for.
-        ConfigError: ``tls`` is of `TLS.server`.
+        ConnectError: any other reason, or ``make_protocol`` returned None.
+        TLSError: the handshake failed, or the server's certificate is not for ``host``.
+        ConfigError: ``tls`` has the settings of `TLS.server`.
     """
     where = host_port(host, port)
     if tls is not None:
@@ -113,8 +113,8 @@ async def connect_unix(
     """Connect to a UNIX socket, as `connect_stream` does to a host.
 
     Raises:
-        ConnectionRefusedError: nothing listens there.
-        ConnectError: any other reason, or ``make_protocol`` made none.
+        ConnectionRefusedError: no program listens on that socket.
+        ConnectError: any other reason, or ``make_protocol`` returned None.
     """
     resolved = [(socket.AF_UNIX, socket.SOCK_STREAM, 0, "", path)]
     try:
@@ -125,13 +125,14 @@ async def connect_unix(
 
 
 def bind_stream(host: str, port: int, backlog: int = BACKLOG) -> tuple[socket.socket, ...]:
-    """Open a listening port; no event loop is needed.
+    """Open a listening port; this does not need an event loop.
 
     Returns one socket for each address of ``host``, all with the same port, bound, listening and
-    non-blocking. An empty ``host`` means every IPv4 address of this machine; port 0 a free one.
+    non-blocking. An empty ``host`` means every IPv4 address of this machine; port 0 means a free
+    port.
 
     Raises:
-        CannotListenError: the port is in use or not ours to open, or ``host`` is not this machine.
+        CannotListenError: the port is in use or needs more rights, or ``host`` is not this machine.
     """
     try:
         name = ascii_name(host or "0.0.0.0")  # noqa: S104 - the caller asked for it
@@ -150,7 +151,7 @@ def bind_stream(host: str, port: int, backlog: int = BACKLOG) -> tuple[socket.so
                     family, kind, proto, (address[0], same_port, *address[2:]), backlog
                 )
             except OSError as exc:
-                # A name such as localhost may have an IPv6 address where there is no IPv6.
+                # A name such as localhost may have an IPv6 address on a system without IPv6.
                 if exc.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
                     raise CannotListenError(host, port, exc) from exc
                 missing = missing or exc
@@ -164,10 +165,10 @@ def bind_stream(host: str, port: int, backlog: int = BACKLOG) -> tuple[socket.so
 
 
 def bind_unix(path: str, backlog: int = BACKLOG) -> tuple[socket.socket, ...]:
-    """Open a listening UNIX socket; a dead one at that path is replaced.
+    """Open a listening UNIX socket; replace a socket at that path that no program listens on.
 
     Raises:
-        CannotListenError: something lives at that path, or it cannot be made.
+        CannotListenError: that path is in use, or the socket cannot be made.
     """
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     with ExitStack() as undo:
@@ -193,49 +194,52 @@ def start_accepting(
     handshake_timeout: float = 10.0,
     close_timeout: float = 5.0,
     loop: asyncio.AbstractEventLoop | None = None,
-    ration: LogThrottle | None = None,
+    log_throttle: LogThrottle | None = None,
 ) -> Listener:
     """Accept connections on listening sockets, and own those sockets from now on.
 
     Args:
-        sockets: what `bind_stream` or `bind_unix` returned.
-        make_protocol: called for each connection with the peer's address; None refuses it.
-        tls: of `TLS.server`; None for plain text.
-        make_filter: makes each connection's filter instead, with a context of somebody else's.
+        sockets: the result of `bind_stream` or `bind_unix`.
+        make_protocol: called for each connection with the peer's address; it returns None to refuse
+            the connection.
+        tls: settings of `TLS.server`; None for plain text.
+        make_filter: makes each TLS filter in place of ``tls``, with a context of the application.
         handshake_timeout: seconds for the TLS handshake.
-        close_timeout: seconds for the peer to answer our TLS close.
+        close_timeout: seconds for the peer to answer the TLS close of this end.
         loop: the event loop, which need not run yet; default the running one.
-        ration: of the records about these connections; default one of its own.
+        log_throttle: limits the log records about these connections; default a new one.
 
     Raises:
-        ConfigError: ``tls`` is of `TLS.client`.
+        ConfigError: ``tls`` has the settings of `TLS.client`.
     """
     loop = loop or asyncio.get_running_loop()
     if tls is not None:
         make_filter = tls.filter_maker(is_server=True)
-    if ration is None:
-        ration = LogThrottle(LoopScheduler(loop))
+    if log_throttle is None:
+        log_throttle = LogThrottle(LoopScheduler(loop))
     new = _transport_maker(
         make_protocol,
         loop,
         make_filter,
-        ration,
+        log_throttle,
         handshake_timeout=handshake_timeout,
         close_timeout=close_timeout,
     )
-    return Listener(sockets, new, loop, ration)
+    return Listener(sockets, new, loop, log_throttle)
 
 
 def _transport_maker(
     make_protocol: MakeProtocol,
     loop: asyncio.AbstractEventLoop,
     make_filter: MakeFilter | None = None,
-    ration: LogThrottle | None = None,
+    log_throttle: LogThrottle | None = None,
     **settings: Any,
 ) -> MakeTransport:
     if make_filter is None:
-        return lambda: StreamTransport(make_protocol, loop, ration)
-    return lambda: SecureTransport(make_protocol, loop, make_filter(), ration=ration, **settings)
+        return lambda: StreamTransport(make_protocol, loop, log_throttle)
+    return lambda: SecureTransport(
+        make_protocol, loop, make_filter(), log_throttle=log_throttle, **settings
+    )
 
 
 def _is_unix(sock: socket.socket) -> bool:
@@ -243,7 +247,7 @@ def _is_unix(sock: socket.socket) -> bool:
 
 
 def _is_dead_socket(path: str) -> bool:
-    """Is there a UNIX socket at ``path`` on which nobody listens?"""
+    """Return whether there is a UNIX socket at ``path`` that no program listens on."""
     try:
         if not stat.S_ISSOCK(os.stat(path).st_mode):
             return False
@@ -258,7 +262,8 @@ def _listening(family: int, kind: int, proto: int, address: Any, backlog: int) -
     with ExitStack() as undo:
         undo.callback(sock.close)
         if os.name == "posix":
-            # A server must come back at once; on Windows this would let two share one port.
+            # A server must be able to restart at once. On Windows this option would let two servers
+            # share one port.
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
@@ -270,7 +275,7 @@ def _listening(family: int, kind: int, proto: int, address: Any, backlog: int) -
 
 
 def _end_of(timeout: float | None) -> float | None:
-    """Return when so many seconds are over, by the clock of the running loop."""
+    """Return the end of a timeout by the clock of the running loop."""
     return None if timeout is None else asyncio.get_running_loop().time() + timeout
 
 
@@ -293,7 +298,7 @@ async def _resolve_by(
 
 
 async def _resolve(host: str, port: int) -> list[Resolved]:
-    """Look a host up, in a thread unless it is numeric."""
+    """Look up a host, in a thread unless it is numeric."""
     try:
         name = ascii_name(host)
     except ConfigError as exc:
@@ -310,7 +315,7 @@ async def _resolve(host: str, port: int) -> list[Resolved]:
 
 
 async def _adopt(sock: socket.socket, new: MakeTransport) -> StreamTransport:
-    """Put a connected socket under a transport, and see it through the TLS handshake."""
+    """Make the transport of a connected socket, and wait for the TLS handshake."""
     loop = asyncio.get_running_loop()
     with ExitStack() as undo:
         undo.callback(sock.close)
@@ -318,8 +323,8 @@ async def _adopt(sock: socket.socket, new: MakeTransport) -> StreamTransport:
         create: Any = loop.create_unix_connection if _is_unix(sock) else loop.create_connection
         await create(lambda: transport, sock=sock)
         if transport.has_ended:
-            # uvloop forgets a socket that is closed in connection_made: its number may be another
-            # file's by now, and must not be closed again.
+            # uvloop forgets a socket that is closed in connection_made. Its number may be another
+            # file by now, and must not be closed again.
             sock.detach()
         undo.pop_all()
         undo.callback(transport.abortConnection)

@@ -1,9 +1,10 @@
-"""Dead peers: has TCP find out that a peer is gone, where the dialect has no pings.
+"""Dead peers: TCP detects that a peer is gone, for dialects without pings.
 
-Theory of operation. The kernel probes a connection that has been quiet for the idle time, and ends
-it when so many probes in a row had no answer (SO_KEEPALIVE). While sent bytes are not acknowledged
-it does not probe but sends again, for many minutes; TCP_USER_TIMEOUT bounds that. A host that is
-off or cut off is found out either way. A process that hangs is not: its kernel answers for it.
+Theory of operation. The kernel probes a connection that has been quiet for the idle time. It ends
+the connection when a number of probes in a row had no answer (SO_KEEPALIVE). While sent bytes are
+not acknowledged, the kernel does not probe but sends them again, for many minutes; TCP_USER_TIMEOUT
+limits that. Both detect a host that is off or disconnected. They do not detect a process that
+hangs: its kernel answers the probes.
 """
 
 from __future__ import annotations
@@ -13,45 +14,45 @@ from typing import Any
 
 __all__ = ["probes", "socket_of", "watch"]
 
-# The most that Linux takes: seconds of TCP_KEEPIDLE and TCP_KEEPINTVL, and TCP_KEEPCNT.
+# The maximum on Linux: seconds of TCP_KEEPIDLE and TCP_KEEPINTVL, and TCP_KEEPCNT.
 _LONGEST, _MOST_PROBES = 32767, 127
 
-# So many layers may stand over a socket: TLS, and wrappers of an application.
+# How many layers are searched for a socket: TLS, and wrappers of an application.
 _LAYERS = 8
 
-# macOS has another name for the idle time; TCP_USER_TIMEOUT is Linux's.
+# macOS has another name for the idle time; only Linux has TCP_USER_TIMEOUT.
 _IDLE = getattr(socket, "TCP_KEEPIDLE", getattr(socket, "TCP_KEEPALIVE", None))
 _INTERVAL = getattr(socket, "TCP_KEEPINTVL", None)
 _COUNT = getattr(socket, "TCP_KEEPCNT", None)
 _USER_TIMEOUT = getattr(socket, "TCP_USER_TIMEOUT", None)
 
 
-def probes(patience: int) -> tuple[int, int]:
-    """Return in how many seconds to probe again, and how often, so that all take ``patience``.
+def probes(wait: int) -> tuple[int, int]:
+    """Return the interval in seconds and the number of probes that together take ``wait``.
 
-    Three probes at least, so that one or two may be lost, unless there are fewer seconds.
+    At least three probes if there are as many seconds, so that one or two may be lost.
     """
-    for count in range(min(3, patience), min(patience, _MOST_PROBES) + 1):
-        if patience % count == 0:
-            return patience // count, count
-    return patience // 10, 10
+    for count in range(min(3, wait), min(wait, _MOST_PROBES) + 1):
+        if wait % count == 0:
+            return wait // count, count
+    return wait // 10, 10
 
 
-def watch(sock: Any, silence: float, patience: float) -> None:
+def watch(sock: Any, silence: float, wait: float) -> None:
     """Have the kernel end a TCP connection whose peer is gone.
 
-    Times are in whole seconds, rounded down, one at least; they are as good as the system has them.
+    Times are rounded down to whole seconds, at least 1. Their precision is that of the system.
 
     Args:
-        sock: the socket, or what a loop shows of it.
-        silence: seconds without a packet of the peer's after which it is probed.
-        patience: seconds that it then has.
+        sock: the socket, or the socket object that a loop shows.
+        silence: seconds without a packet from the peer until the first probe.
+        wait: seconds from the first probe until the connection is ended.
     """
-    idle, rest = _whole(silence), _whole(patience)
+    idle, rest = _whole(silence), _whole(wait)
     interval, count = probes(rest)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    # The user timeout bounds the probes too, when one of them is due: half an interval early, so
-    # that this is the last one and not another after it.
+    # The user timeout limits the probes too, at the time of a probe. It ends half an interval
+    # early, so that the last probe is this one and not another after it.
     milliseconds = (idle + rest) * 1000 - interval * 500
     for option, value in (
         (_IDLE, idle),
@@ -64,7 +65,7 @@ def watch(sock: Any, silence: float, patience: float) -> None:
 
 
 def socket_of(transport: Any) -> socket.socket | None:
-    """Return the TCP socket of a transport of Twisted's, also under TLS; None if it has none."""
+    """Return the TCP socket of a Twisted transport, also under TLS; None if it has none."""
     for _ in range(_LAYERS):
         get_handle = getattr(transport, "getHandle", None)
         handle = None if get_handle is None else get_handle()

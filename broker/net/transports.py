@@ -1,20 +1,21 @@
 """One stream connection on asyncio: bytes between a socket and a protocol.
 
-Theory of operation. A `StreamTransport` is what asyncio calls a protocol, which asyncio gives bytes
-to, and what Twisted calls a transport: it gives bytes to a protocol object of the published shape.
-Its states come in this order, and none comes back:
+Theory of operation. A `StreamTransport` is a protocol of asyncio, which gets bytes from asyncio. It
+is also a transport as Twisted defines it: it gives bytes to a protocol object with the published
+methods. Its states have this order, and none is entered twice:
 
 - *connected*: the protocol has had ``makeConnection``.
-- *disconnecting*: ``loseConnection`` was called. Nothing is delivered any more; what is written
-  already, and what a registered producer still writes, goes out first.
-- *closing*: nothing more is taken from the protocol; the connection closes when the kernel has
-  taken everything. A peer that takes nothing for `STALL` seconds is cut off.
+- *disconnecting*: ``loseConnection`` was called. No more data is delivered. Bytes that are written
+  already, and those that a registered producer still writes, are sent first.
+- *closing*: writes of the protocol are dropped. The connection closes when the kernel has taken all
+  bytes. A peer that reads nothing for `STALL` seconds is disconnected.
 - *reported*: the protocol has had ``connectionLost``, its last call.
 
-The peer closing its half begins *closing* too: half-open connections are not kept.
+A peer that closes its half starts *closing* too: half-open connections are not kept.
 
-Incoming bytes are read into one buffer a thread and copied out at once: an idle connection owns no
-buffer. asyncio's plain ``Protocol`` maps and unmaps 256 KiB for each read, at twice the cost.
+Incoming bytes are read into one buffer per thread and copied out at once, so an idle connection
+does not own a buffer. asyncio's plain ``Protocol`` maps and unmaps 256 KiB for each read, at twice
+the cost.
 """
 
 from __future__ import annotations
@@ -40,29 +41,29 @@ from broker.net.socket_options import SocketOptions
 __all__ = ["HIGH_WATER", "STALL", "MakeProtocol", "StreamProtocol", "StreamTransport"]
 
 HIGH_WATER = 64 * 1024
-"""Unsent bytes above which a push producer is paused; it goes on below a quarter of them."""
+"""Unsent bytes above which a push producer is paused; it is resumed below a quarter of them."""
 
 STALL = 30.0
-"""Seconds without progress after which a closing connection is cut off."""
+"""Seconds without progress after which a closing connection is aborted."""
 
-# With 80 KiB, a call with 64 KiB comes in one read and takes 0.88 of the processor time; several at
-# a time, and pages, take up to 1.2 times as long, with a process at each end.
+# With 80 KiB, a call with 64 KiB is read at once and takes 0.88 of the processor time. But several
+# calls at a time, and pages, take up to 1.2 times as long, with a process at each end.
 _BUFFER_SIZE = 64 * 1024
 
 _logger = logging.getLogger("broker.net")
 
 
 class StreamProtocol(Protocol):
-    """What a transport delivers to: the published shape of a protocol object."""
+    """The receiver of a transport's data: a protocol object with the published methods."""
 
     def makeConnection(self, transport: Any) -> object:
-        """Take the transport: the connection is there, and may be written to."""
+        """Use the transport: the connection is made, and may be written to."""
 
     def dataReceived(self, data: bytes) -> object:
-        """Take what has come in, in order."""
+        """Take incoming bytes, in order."""
 
     def connectionLost(self, reason: Failure) -> object:
-        """Learn that the connection has ended, and of what (``reason.value``)."""
+        """Handle the end of the connection; ``reason.value`` is the error."""
 
 
 MakeProtocol = Callable[[Address], StreamProtocol | None]
@@ -73,7 +74,7 @@ def _make_none(address: Address) -> None:
 
 
 class _Scratch(threading.local):
-    """One receive buffer a thread: a loop fills it and empties it before it does anything else."""
+    """One receive buffer per thread: a loop fills and empties it before any other event."""
 
     def __init__(self) -> None:
         self.view = memoryview(bytearray(_BUFFER_SIZE))
@@ -88,21 +89,23 @@ class StreamTransport(SocketOptions, asyncio.BufferedProtocol):
     Args:
         make_protocol: called with the peer's address; returns the protocol, or None to refuse the
             connection, which is then closed at once.
-        loop: the event loop the connection lives in.
-        ration: of the records about this connection and others; default one of its own.
+        loop: the event loop that the connection runs in.
+        log_throttle: limits the log records about this connection, together with others; default a
+            new one.
 
     Attributes:
-        scheduler: the loop, as the layers above use it.
-        connected: between ``makeConnection`` and ``connectionLost``.
+        scheduler: the scheduler of the loop.
+        connected: True between ``makeConnection`` and ``connectionLost``.
         disconnecting: ``loseConnection`` was called, or the connection is closing by itself.
         has_ended: the socket is closed.
         on_drained: called without arguments when the unsent bytes have fallen below the low water
-            mark after they were above `HIGH_WATER`; None for nobody.
-        is_secure: is what goes over this connection encrypted, and the peer accepted?
-        peer_certificate: what the peer proved itself with; or None.
-        sessionno: how many connections its port had accepted before, where a port of
-            ``broker.reactor`` accepted this one; others have no such attribute.
-        protocol: what it delivers to; None before the connection is made, and where it was refused.
+            mark after they were above `HIGH_WATER`; or None.
+        is_secure: whether the connection is encrypted and the peer accepted.
+        peer_certificate: the certificate of the peer, or None.
+        sessionno: number of connections that its port had accepted before. Only the ports of
+            ``broker.reactor`` set this attribute.
+        protocol: the receiver of the data. None before the connection is made, and if it was
+            refused.
     """
 
     __slots__ = (
@@ -110,12 +113,12 @@ class StreamTransport(SocketOptions, asyncio.BufferedProtocol):
         "_host",
         "_is_closing",
         "_is_reported",
+        "_log_throttle",
         "_loop",
         "_make_protocol",
         "_own_buffer",
         "_peer",
         "_producers",
-        "_ration",
         "_reason",
         "_timer",
         "_transport",
@@ -136,10 +139,10 @@ class StreamTransport(SocketOptions, asyncio.BufferedProtocol):
         self,
         make_protocol: MakeProtocol,
         loop: asyncio.AbstractEventLoop,
-        ration: LogThrottle | None = None,
+        log_throttle: LogThrottle | None = None,
     ):
         self.scheduler = LoopScheduler(loop)
-        self._ration = ration or LogThrottle(self.scheduler)
+        self._log_throttle = log_throttle or LogThrottle(self.scheduler)
         self.connected = False
         self.disconnecting = False
         self.has_ended = False
@@ -150,7 +153,7 @@ class StreamTransport(SocketOptions, asyncio.BufferedProtocol):
         self._make_protocol = make_protocol
         self._transport = cast(asyncio.Transport, None)
         self.protocol: StreamProtocol | None = None
-        # A proactor loop hands the buffer to the kernel before there is anything to read.
+        # A proactor loop gives the buffer to the kernel before there is data to read.
         is_proactor = sys.platform == "win32"
         self._own_buffer = memoryview(bytearray(_BUFFER_SIZE)) if is_proactor else None
         self._producers = ProducerSlot(self)
@@ -159,7 +162,7 @@ class StreamTransport(SocketOptions, asyncio.BufferedProtocol):
         self._is_closing = False
         self._is_reported = False
 
-    # What the protocol asks of its transport.
+    # Called by the protocol.
 
     @property
     def unsent(self) -> int:
@@ -168,16 +171,16 @@ class StreamTransport(SocketOptions, asyncio.BufferedProtocol):
 
     @property
     def is_reading(self) -> bool:
-        """Is what the peer sends read, and delivered?"""
+        """Whether data of the peer is read and delivered."""
         return not self.disconnecting and self._transport.is_reading()
 
     @property
     def is_closing(self) -> bool:
-        """Is what is written from now on dropped, because the connection closes?"""
+        """Whether further writes are dropped, because the connection closes."""
         return self._is_closing
 
     def write(self, data: bytes) -> None:
-        """Send ``data`` after what was written before; once the connection closes, drop it.
+        """Send ``data`` after earlier writes; drop it once the connection closes.
 
         Raises:
             TypeError: ``data`` is not bytes.
@@ -189,26 +192,26 @@ class StreamTransport(SocketOptions, asyncio.BufferedProtocol):
             forks.check(self)
 
     def writeSequence(self, data: Iterable[bytes]) -> None:
-        """Send the pieces, in one piece."""
+        """Join the pieces, and send them as one."""
         self.write(b"".join(data))
 
     def loseConnection(self) -> None:
-        """Close the connection in good order, once all that is written has been sent.
+        """Close the connection in good order, once all written bytes are sent.
 
-        A registered producer goes on until it is unregistered.
+        A registered producer may write until it is unregistered.
         """
         self.disconnecting = True
         self._close_if_done()
 
     def abortConnection(self) -> None:
-        """Cut the connection now; what is unsent is lost, and the peer sees no orderly end."""
+        """Cut the connection now; unsent bytes are lost, and the peer sees a reset."""
         self._cut(ConnectionAborted())
 
     def registerProducer(self, producer: Producer, streaming: bool) -> None:
-        """Let ``producer`` fill this transport (published: IPushProducer, IPullProducer).
+        """Let ``producer`` write to this transport (published: IPushProducer, IPullProducer).
 
         Raises:
-            RuntimeError: there is a producer already.
+            RuntimeError: a producer is registered already.
         """
         if self._is_closing:
             producer.stopProducing()
@@ -227,7 +230,7 @@ class StreamTransport(SocketOptions, asyncio.BufferedProtocol):
             self._close_if_done()
 
     def pauseProducing(self) -> None:
-        """Deliver nothing until ``resumeProducing``; the peer's end is not noticed meanwhile."""
+        """Deliver no data until ``resumeProducing``; until then the peer's end is not noticed."""
         if not self._is_closing:
             self._transport.pause_reading()
 
@@ -243,10 +246,10 @@ class StreamTransport(SocketOptions, asyncio.BufferedProtocol):
     async def wait_secured(self) -> None:
         """Return at once: there is no handshake without TLS."""
 
-    # What asyncio tells.
+    # Called by asyncio.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Make the protocol, and begin."""
+        """Make the protocol, and give it the connection."""
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(high=HIGH_WATER)
         self._note_addresses()
@@ -266,11 +269,11 @@ class StreamTransport(SocketOptions, asyncio.BufferedProtocol):
             self._protocol_raised(exc)
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        """Lend the buffer of this thread."""
+        """Return the buffer of this thread."""
         return self._own_buffer or _scratch.view
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Take what was read into the buffer."""
+        """Deliver the bytes that were read into the buffer."""
         if self.disconnecting or self.protocol is None:
             return
         view = self._own_buffer or _scratch.view
@@ -282,23 +285,23 @@ class StreamTransport(SocketOptions, asyncio.BufferedProtocol):
             self._protocol_raised(exc)
 
     def eof_received(self) -> bool:
-        """Close our half too: the peer has closed its own."""
+        """Close this half too: the peer has closed its own."""
         self._close(ConnectionDone())
         return False
 
     def pause_writing(self) -> None:
-        """Let the producer wait: too much is unsent."""
+        """Pause the producer: too many bytes are unsent."""
         self._producers.pause()
 
     def resume_writing(self) -> None:
-        """Let the producer and the layer above go on, soon: little is unsent.
+        """Resume the producer and the layer above, soon: few bytes are unsent.
 
         Not now: asyncio's selector transport reports the end twice if it is closed from here.
         """
         self._loop.call_soon(self._drained)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Report the end: the socket is about to be closed, or has gone."""
+        """Report the end: the socket is closed, or about to be."""
         self._shut_down()
         self.has_ended = True
         if self._reason is None:
@@ -306,10 +309,10 @@ class StreamTransport(SocketOptions, asyncio.BufferedProtocol):
         self._stop_timer()
         self._report()
 
-    # Between the two.
+    # Internal.
 
     def on_forked(self) -> None:
-        """This is a child process: give its copy of the socket back, and take no more writes."""
+        """Give back the copy of the socket and take no more writes: this is a child process."""
         self._give_back()
         self.connected = False
         self.disconnecting = self._is_closing = self._is_reported = True
@@ -320,7 +323,7 @@ class StreamTransport(SocketOptions, asyncio.BufferedProtocol):
         self._host = address_of(family, self._transport.get_extra_info("sockname"))
 
     def _ask_protocol(self) -> StreamProtocol | None:
-        # Asked once; what it holds is not needed for as long as the connection lasts.
+        # Called once. Afterwards its objects are not needed as long as the connection is open.
         make_protocol, self._make_protocol = self._make_protocol, _make_none
         try:
             return make_protocol(self._peer)
@@ -331,7 +334,7 @@ class StreamTransport(SocketOptions, asyncio.BufferedProtocol):
             return None
 
     def _begin(self) -> None:
-        """Prepare the connection, before the protocol has it."""
+        """Prepare the connection, before ``makeConnection`` of the protocol."""
 
     def _deliver(self, data: bytes) -> None:
         if self.disconnecting or self.protocol is None:
@@ -344,7 +347,7 @@ class StreamTransport(SocketOptions, asyncio.BufferedProtocol):
             self._protocol_raised(exc)
 
     def _drained(self) -> None:
-        # When much has been written since, asyncio tells again.
+        # If much has been written since, asyncio calls again.
         if self._is_closing or self.unsent > HIGH_WATER:
             return
         if self.on_drained is not None:
@@ -356,7 +359,7 @@ class StreamTransport(SocketOptions, asyncio.BufferedProtocol):
             self._close(ConnectionDone())
 
     def _close(self, reason: Exception) -> None:
-        """Send what is unsent, then close; ``reason`` is what will be reported."""
+        """Send the unsent bytes, then close; ``reason`` is reported later."""
         if self._is_closing:
             return
         self._reason = reason
@@ -368,7 +371,7 @@ class StreamTransport(SocketOptions, asyncio.BufferedProtocol):
         self._transport.close()
 
     def _cut(self, reason: Exception) -> None:
-        """Close without sending what is unsent."""
+        """Close without sending the unsent bytes."""
         if self._is_reported:
             return
         self._reason = reason
@@ -387,7 +390,7 @@ class StreamTransport(SocketOptions, asyncio.BufferedProtocol):
             self._watch_progress()
 
     def _set_timer(self, delay: float, f: Callable[..., object], *args: Any) -> None:
-        """Arm the one timer of this connection, in place of what it waited for before."""
+        """Set the only timer of this connection; the timer before is cancelled."""
         self._stop_timer()
         self._timer = self._loop.call_later(delay, f, *args)
 
@@ -401,10 +404,10 @@ class StreamTransport(SocketOptions, asyncio.BufferedProtocol):
         self._cut(ConnectionAborted(f"the protocol raised {type(exc).__name__}"))
 
     def _log_error(self, text: str, exc: BaseException) -> None:
-        self._ration.log_error(_logger, self._peer, f"{self._peer}: {text}", exc)
+        self._log_throttle.log_error(_logger, self._peer, f"{self._peer}: {text}", exc)
 
     def _report(self) -> None:
-        """Tell the protocol, once, that and why the connection has ended."""
+        """Tell the protocol, once, that the connection has ended, and why."""
         self.connected = False
         self.disconnecting = self._is_closing = True
         if self._is_reported or self.protocol is None:
@@ -415,5 +418,5 @@ class StreamTransport(SocketOptions, asyncio.BufferedProtocol):
             self.protocol.connectionLost(Failure(self._reason or ConnectionDone()))
         except (KeyboardInterrupt, SystemExit):
             raise
-        except BaseException as exc:  # noqa: BLE001 - nobody is left to tell but the log
+        except BaseException as exc:  # noqa: BLE001 - only the log is left to tell
             self._log_error("connectionLost raised", exc)

@@ -1,10 +1,11 @@
-"""What a transport of Twisted's has not sent yet, as it tells a producer and nobody else.
+"""Adapts a transport of Twisted: how many written bytes it has not sent yet.
 
-Theory of operation. A transport of ours tells how much is ``unsent``, and calls ``on_drained`` when
-little of it is left. One of Twisted's tells a push producer that it is full, and then that it is
-empty; but it does not close while a producer is registered. So one is registered when something is
-written, and stays while the transport is full, else until the next turn: over TLS, Twisted passes
-small writes on only then. A producer of the application's goes first: it waits for room itself.
+Theory of operation. A `StreamTransport` has ``unsent``, and calls ``on_drained`` when few bytes are
+unsent. A transport of Twisted tells only a push producer that it is full and, later, that it is
+empty. But it does not close while a producer is registered. So this module registers one at a write
+and keeps it while the transport is full, otherwise until the next turn of the loop: over TLS,
+Twisted passes small writes on only then. A producer of the application has priority: it waits for
+the transport itself.
 """
 
 from __future__ import annotations
@@ -16,21 +17,21 @@ from broker.net.scheduler import Scheduler
 
 __all__ = ["TwistedTransport"]
 
-# More than Twisted's own mark, at which it calls itself full.
+# More than Twisted's own mark, above which it is full.
 FULL = 64 * 1024 + 1
 
 
 class TwistedTransport:
-    """Writes to a transport of Twisted's, and knows whether that is full.
+    """Writes to a transport of Twisted, and knows whether it is full.
 
     Args:
-        transport: Twisted's.
-        scheduler: of the transport's reactor.
-        on_drained: called without arguments when nothing is unsent any more, after much was.
+        transport: the transport of Twisted.
+        scheduler: the scheduler of its reactor.
+        on_drained: called without arguments when all bytes are sent after the transport was full.
 
     Attributes:
         unsent: more than 64 KiB while the transport is full, else 0.
-        held: bytes that may be unsent: those written since the transport was empty.
+        held: upper bound of the unsent bytes: those written since the transport was empty.
     """
 
     def __init__(self, transport: Any, scheduler: Scheduler, on_drained: Callable[[], object]):
@@ -43,12 +44,12 @@ class TwistedTransport:
         self._is_taken = False
 
     def write(self, data: bytes) -> None:
-        """Write, and find out whether that has filled the transport."""
+        """Write, and find out whether the transport is full now."""
         if not self._is_taken and not self._is_registered:
             try:
                 self._transport.registerProducer(self, True)
             except RuntimeError:
-                # The application has registered one of its own.
+                # The application has registered its own producer.
                 pass
             else:
                 self._is_registered = True
@@ -58,7 +59,7 @@ class TwistedTransport:
         self._transport.write(data)
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
-        """Let a producer fill the transport, until ``unregisterProducer`` (published)."""
+        """Let a producer write to the transport, until ``unregisterProducer`` (published)."""
         was_full = self.unsent
         self._release()
         self._is_taken = True
@@ -81,7 +82,7 @@ class TwistedTransport:
         self._on_drained()
 
     def stopProducing(self) -> None:
-        """The connection has gone (published)."""
+        """The connection has ended (published)."""
         self._is_registered = False
         self.unsent = self.held = 0
 

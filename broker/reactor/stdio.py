@@ -36,13 +36,13 @@ class StandardIO:
         self._reactor.with_loop(self._open)
 
     def _open(self, loop: asyncio.AbstractEventLoop) -> None:
-        attendant = ProtocolWrapper(self.protocol, self._lost)
-        self._reactor.hold(attendant)
-        self._transport = PipeTransport(lambda address: attendant, loop, PipeAddress())
+        wrapper = ProtocolWrapper(self.protocol, self._lost)
+        self._reactor.hold(wrapper)
+        self._transport = PipeTransport(lambda address: wrapper, loop, PipeAddress())
         self._transport.open(*self._descriptors)
 
-    def _lost(self, attendant: ProtocolWrapper, reason: Failure) -> None:
-        self._reactor.release(attendant)
+    def _lost(self, wrapper: ProtocolWrapper, reason: Failure) -> None:
+        self._reactor.release(wrapper)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or self._transport is None:

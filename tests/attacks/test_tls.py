@@ -58,7 +58,7 @@ def test_no_session_is_resumed(authority: Authority, pair: Pair, version: int) -
     context.set_max_proto_version(version)
     session: Any = None
     for _ in range(2):
-        client = TLSFilter(context, is_server=False, verdict=CertificateVerifier())
+        client = TLSFilter(context, is_server=False, verifier=CertificateVerifier())
         if session is not None:
             client._connection = SSL.Connection(context, None)
             client._connection.set_app_data(CertificateVerifier())
@@ -85,7 +85,7 @@ def test_no_renegotiation(authority: Authority, pair: Pair) -> None:
     server = TLS.server(pair.certificate_path, pair.key_path).filter()
     context = SSL.Context(SSL.TLS_CLIENT_METHOD)
     context.set_max_proto_version(SSL.TLS1_2_VERSION)
-    client = TLSFilter(context, is_server=False, verdict=CertificateVerifier())
+    client = TLSFilter(context, is_server=False, verifier=CertificateVerifier())
     assert carried(client, server) == []
     assert server.version == "TLSv1.2"
     before = server._connection.total_renegotiations()

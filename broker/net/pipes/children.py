@@ -1,8 +1,8 @@
-"""Child processes: starting one, learning of its end, and a connection over its standard streams.
+"""Child processes: starts one, watches for its end, and connects over its standard streams.
 
-A `CommandTransport` is a `PipeTransport` whose other end is a process, and it ends when that does:
-a child that has been told of the end, by the end of its input, and lives on, is told to terminate,
-and then killed. Thus nothing outlives the connection.
+A `CommandTransport` is a `PipeTransport` to a child process. When the connection ends, the input of
+the child ends. A child that does not exit then is told to terminate, and later killed. So the child
+does not outlive the connection, and the connection ends when the child does.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ __all__ = ["Child", "CommandTransport", "connect_command"]
 
 
 class Child:
-    """A process that this one has started.
+    """A process that this process has started.
 
     Args:
-        arguments: its command line, with its name for itself in the first place.
-        executable: the program; looked for on PATH, and the first argument unless given.
+        arguments: its command line; the first one is the name that the child has for itself.
+        executable: the program, which is looked for on PATH; default the first argument.
         streams: the child's standard input, output and error: `subprocess.PIPE`, `DEVNULL`, None
             for this process's own, or a descriptor.
-        options: more for `subprocess.Popen`.
+        options: further arguments of `subprocess.Popen`.
 
     Attributes:
-        pid: its number.
-        pipes: our ends of those of its streams that are pipes, by the child's number for them.
+        pid: its process id.
+        pipes: this end of each of its streams that is a pipe, by the child's descriptor number.
 
     Raises:
         OSError: the program cannot be run.
@@ -74,16 +74,16 @@ class Child:
         return self._process.returncode
 
     def watch(self, soon_threadsafe: Callable[..., object], on_exit: Callable[[], object]) -> None:
-        """Have ``on_exit()`` called by way of ``soon_threadsafe`` when the child has ended."""
+        """Have ``on_exit()`` called by ``soon_threadsafe`` when the child has ended."""
 
         def ended(outcome: object) -> None:
             on_exit()
 
-        # A thread needs no event loop, and does not mind who else handles SIGCHLD.
+        # A thread does not need an event loop, and does not conflict with other handlers of SIGCHLD.
         run_in_thread(self._process.wait, soon_threadsafe, ended, ended, name="child")
 
     def signal(self, number: int) -> None:
-        """Send it a signal; nothing happens where it has ended."""
+        """Send a signal to the child; does nothing if it has ended."""
         with suppress(ProcessLookupError):
             self._process.send_signal(number)
 
@@ -92,11 +92,12 @@ class CommandTransport(PipeTransport):
     """A connection over the standard input and output of a child process.
 
     Args:
-        make_protocol: called with the address, which is the command line; None refuses it.
+        make_protocol: called with the address, which is the command line; it returns None to refuse
+            the connection.
         loop: the event loop.
         arguments: the command line.
-        grace: seconds that the child has to end by itself once the connection is closed, and then
-            once it was told to terminate.
+        grace: seconds that the child has to exit by itself after the connection is closed, and
+            again after it was told to terminate.
 
     Raises:
         OSError: the program cannot be run.
@@ -105,12 +106,12 @@ class CommandTransport(PipeTransport):
     __slots__ = (
         "_alarm",
         "_child",
-        "_child_began",
+        "_child_closed_first",
         "_grace",
         "_has_ended",
         "_pipes_error",
         "_pipes_over",
-        "_was_told",
+        "_was_signalled",
     )
 
     def __init__(
@@ -123,9 +124,9 @@ class CommandTransport(PipeTransport):
         super().__init__(make_protocol, loop, PipeAddress(shlex.join(arguments)))
         self._grace = grace
         self._alarm: asyncio.TimerHandle | None = None
-        self._child_began = False  # the ending, that is
+        self._child_closed_first = False
         self._has_ended = False
-        self._was_told = False
+        self._was_signalled = False
         self._pipes_over = False
         self._pipes_error: Exception | None = None
         self._child = Child(arguments)
@@ -139,26 +140,26 @@ class CommandTransport(PipeTransport):
     def abortConnection(self) -> None:
         """Cut the connection now, and terminate the child."""
         super().abortConnection()
-        self._tell(signal.SIGTERM)
+        self._signal_child(signal.SIGTERM)
 
     def eof_received(self) -> bool:
-        """Close our half too: the child has closed its own."""
-        self._child_began = not self.disconnecting
+        """Close this end too: the child has closed its own."""
+        self._child_closed_first = not self.disconnecting
         return super().eof_received()
 
     def pipes_ended(self, exc: Exception | None) -> None:
-        """Wait for the child, before the end is reported."""
+        """Wait for the end of the child before the end of the connection is reported."""
         self._pipes_over, self._pipes_error = True, exc
-        self._child_began |= exc is not None
+        self._child_closed_first |= exc is not None
         if self._has_ended:
             self._loop.call_soon(self.connection_lost, exc)
         elif self._alarm is None:
-            self._alarm = self._loop.call_later(self._grace, self._tell, signal.SIGTERM)
+            self._alarm = self._loop.call_later(self._grace, self._signal_child, signal.SIGTERM)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Report the end: the child has gone, and the pipes."""
+        """Report the end: the child has exited, and the pipes are closed."""
         status = self._child.returncode
-        if self._child_began and status and not self._was_told:
+        if self._child_closed_first and status and not self._was_signalled:
             self._reason = ConnectionLost(f"the command {_ending(status)}")
         super().connection_lost(exc)
 
@@ -169,19 +170,19 @@ class CommandTransport(PipeTransport):
         if self._pipes_over:
             self.connection_lost(self._pipes_error)
 
-    def _tell(self, number: int) -> None:
-        """Send a signal, and a stronger one if that does not help."""
+    def _signal_child(self, number: int) -> None:
+        """Send a signal, and a stronger one later if the child still runs."""
         if self._has_ended or forks.is_inherited(self):
             return
-        self._was_told = True
+        self._was_signalled = True
         self._child.signal(number)
         if self._alarm is not None:
             self._alarm.cancel()
-        self._alarm = self._loop.call_later(self._grace, self._tell, signal.SIGKILL)
+        self._alarm = self._loop.call_later(self._grace, self._signal_child, signal.SIGKILL)
 
 
 class _ChildPipes(PipePair):
-    """The pipes of a CommandTransport, whose end is not yet the end of the connection."""
+    """The pipes of a CommandTransport; the connection ends later than they do."""
 
     def __init__(
         self,
@@ -194,7 +195,7 @@ class _ChildPipes(PipePair):
         self._command = stream
 
     def ended(self, exc: Exception | None) -> None:
-        """Both pipes are closed; the child may live."""
+        """Tell the transport that both pipes are closed; the child may still run."""
         self._command.pipes_ended(exc)
 
 
@@ -203,16 +204,16 @@ async def connect_command(
 ) -> CommandTransport:
     """Run a command, and give the connection over its standard streams to a protocol.
 
-    The child has our environment, folder and standard error.
+    The child inherits the environment, working directory and standard error of this process.
 
     Args:
         make_protocol: called with the address, which is the command line.
-        arguments: the command line; the first names the program, which is looked for on PATH.
-        close_timeout: seconds that the child has to end by itself once the connection is closed;
-            as many more after it was told to terminate.
+        arguments: the command line; the first one is the program, which is looked for on PATH.
+        close_timeout: seconds that the child has to exit by itself after the connection is closed,
+            and again after it was told to terminate.
 
     Raises:
-        ConnectError: the program cannot be run, or ``make_protocol`` made none.
+        ConnectError: the program cannot be run, or ``make_protocol`` returned None.
     """
     try:
         transport = CommandTransport(

@@ -3,18 +3,18 @@
 Theory of operation
 ===================
 
-A pipe goes one way, so a connection takes two: a `PipeReader` and a `PipeWriter`, each the owner of
-one descriptor. `PipePair` joins them to what asyncio calls a transport, and `PipeTransport` on top
-of that is the same object for its protocol as a socket's: closing, producers, water marks and the
-report of the end are those of `StreamTransport`.
+A pipe has one direction, so a connection needs two: a `PipeReader` and a `PipeWriter`, each the
+owner of one descriptor. `PipePair` joins them to a transport of asyncio. `PipeTransport` on top of
+it has the same API for its protocol as a socket's transport: closing, producers, water marks and
+the report of the end are those of `StreamTransport`.
 
-The descriptors may be pipes, sockets, terminals or plain files: asyncio's own pipe transports
-refuse the last, and need a turn of the loop before they take a write. A descriptor up to 2 is not
-closed but pointed to the null device, so that no file opened later becomes somebody's standard
-output.
+The descriptors may be pipes, sockets, terminals or plain files. asyncio's own pipe transports
+refuse plain files, and need a turn of the loop before they accept a write. A descriptor from 0 to 2
+is not closed but redirected to the null device, so that a file that is opened later does not become
+the standard output of some code.
 
-A pipe whose reader has gone breaks at the next write, while the last words of the other end may
-still wait in the other pipe. These are read before the end is reported.
+A pipe whose reader has closed fails at the next write, while the last data of the other end may
+still wait in the other pipe. That data is read before the end is reported.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ __all__ = ["PipePair", "PipeReader", "PipeTransport", "PipeWriter"]
 
 _READ_SIZE = 64 * 1024
 
-# Reads for the last words of an end that does not take ours: more than any system's pipe holds.
+# Reads for the last data of an end that has stopped reading: more than the pipe of any system
+# holds.
 _LAST_READS = 64
 
 
@@ -44,7 +45,7 @@ class PipeReader:
 
     Args:
         fd: the descriptor.
-        on_data: gets what comes in.
+        on_data: called with incoming bytes.
         on_end: called once with None at the end of the data, or with the error; not after `close`.
     """
 
@@ -63,17 +64,17 @@ class PipeReader:
 
     @property
     def is_closed(self) -> bool:
-        """Is the descriptor given back?"""
+        """Whether the descriptor is closed."""
         return self._fd.is_closed
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Read from now on, in this loop."""
+        """Start to read, in this loop."""
         self._loop = loop
         if not self._is_paused:
             self.resume()
 
     def pause(self) -> None:
-        """Read nothing until `resume`; the end is not noticed meanwhile."""
+        """Stop reading until `resume`; until then the end is not noticed."""
         self._is_paused = True
         self._unwatch()
 
@@ -89,24 +90,24 @@ class PipeReader:
                 self._polling = self._loop.call_soon(self._poll)
 
     def read_rest(self) -> None:
-        """Hand on what is there already, if that is not held back; the end may be among it."""
+        """Deliver data that is there already, unless paused; this may reach the end."""
         for _ in range(_LAST_READS):
             if self.is_closed or self._is_paused or not self._readable():
                 return
 
     def close(self) -> None:
-        """Read no more, and give the descriptor back."""
+        """Stop reading, and close the descriptor."""
         self._unwatch()
         self._fd.close()
 
     def _readable(self) -> bool:
-        """Read once; tell whether there may be more."""
+        """Read once; return whether there may be more."""
         try:
             data = os.read(self._fd.number, _READ_SIZE)
         except (BlockingIOError, InterruptedError):
             return False
         except OSError as exc:
-            # What a terminal says that was hung up, is no more than its end.
+            # The error of a terminal that was hung up means only its end.
             self._end(None if os.isatty(self._fd.number) else exc)
             return False
         if not data:
@@ -134,14 +135,14 @@ class PipeReader:
 
 
 class PipeWriter:
-    """Writes to a descriptor, and owns it. What is written before `start` may wait for it.
+    """Writes to a descriptor, and owns it. Writes before `start` may wait for it.
 
     Args:
         fd: the descriptor.
-        on_lost: called once, with None after `close` when all is written, or with the error; not
-            after `abort`.
-        on_full: called when more than the limit is unsent.
-        on_room: called when, after that, little is.
+        on_lost: called once, with None after `close` when all bytes are written, or with the error;
+            not after `abort`.
+        on_full: called when more bytes than the limit are unsent.
+        on_drained: called when, after that, at most a quarter of the limit is unsent.
     """
 
     def __init__(
@@ -149,12 +150,12 @@ class PipeWriter:
         fd: int,
         on_lost: Callable[[OSError | None], object],
         on_full: Callable[[], object],
-        on_room: Callable[[], object],
+        on_drained: Callable[[], object],
     ):
         self._fd = _Descriptor(fd)
         self._on_lost = on_lost
         self._on_full = on_full
-        self._on_room = on_room
+        self._on_drained = on_drained
         self._loop: asyncio.AbstractEventLoop | None = None
         self._buffer = bytearray()
         self._high = HIGH_WATER
@@ -169,28 +170,28 @@ class PipeWriter:
 
     @property
     def is_closed(self) -> bool:
-        """Is the descriptor given back?"""
+        """Whether the descriptor is closed."""
         return self._fd.is_closed
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Write what waits, from now on, in this loop."""
+        """Start to write the waiting bytes, in this loop."""
         self._loop = loop
         if self.is_closed:
             return
         if self._watches_reader:
-            # A pipe's writing end becomes readable when nobody reads the other any more.
+            # The writing end of a pipe becomes readable when all readers have closed the other end.
             loop.add_reader(self._fd.number, self._reader_gone)
         if self._buffer:
             loop.add_writer(self._fd.number, self._writable)
         self._finish_if_done()
 
     def set_limit(self, high: int) -> None:
-        """Say above how many unsent bytes `on_full` is called."""
+        """Set the number of unsent bytes above which `on_full` is called."""
         self._high = high
         self._check_full()
 
     def write(self, data: bytes) -> None:
-        """Write after what was written before; drop it once this end closes.
+        """Write ``data`` after earlier writes; drop it once this end closes.
 
         Raises:
             TypeError: ``data`` is not bytes.
@@ -205,7 +206,7 @@ class PipeWriter:
             except (BlockingIOError, InterruptedError):
                 pass
             except OSError as exc:
-                # Not now: whoever writes does not expect the end of the connection in its midst.
+                # Later: the caller does not expect the end of the connection during its write.
                 self._later(partial(self._lose, exc))
                 return
             if data and self._loop is not None:
@@ -214,13 +215,13 @@ class PipeWriter:
         self._check_full()
 
     def close(self) -> None:
-        """Close once all is written; `on_lost` is called then, never at once."""
+        """Close once all bytes are written; `on_lost` is called then, never at once."""
         if not self._is_closing and not self.is_closed:
             self._is_closing = True
             self._later(self._finish_if_done)
 
     def abort(self) -> None:
-        """Close now; what is unsent is lost."""
+        """Close now; unsent bytes are lost."""
         self._buffer.clear()
         if self._loop is not None and not self.is_closed:
             self._loop.remove_writer(self._fd.number)
@@ -233,7 +234,7 @@ class PipeWriter:
             self._loop.call_soon(f)
 
     def _reader_gone(self) -> None:
-        self._lose(BrokenPipeError("nobody reads this pipe"))
+        self._lose(BrokenPipeError("the other end of this pipe is closed"))
 
     def _writable(self) -> None:
         try:
@@ -248,7 +249,7 @@ class PipeWriter:
             self._loop.remove_writer(self._fd.number)
         if self._is_full and self.unsent <= self._high // 4:
             self._is_full = False
-            self._on_room()
+            self._on_drained()
         self._finish_if_done()
 
     def _check_full(self) -> None:
@@ -271,7 +272,7 @@ class PipePair(asyncio.Transport):
 
     Args:
         loop: the event loop.
-        stream: hears of both.
+        stream: the transport that gets the data and the events of both.
         reading, writing: descriptors, owned from now on.
     """
 
@@ -288,43 +289,43 @@ class PipePair(asyncio.Transport):
         )
 
     def start(self) -> None:
-        """Make the connection, and let bytes flow."""
+        """Make the connection, and start both pipes."""
         self._stream.connection_made(self)
         if not self._is_over:
             self.writer.start(self._loop)
             self.reader.start(self._loop)
 
     def ended(self, exc: Exception | None) -> None:
-        """Both pipes are closed: report it, soon."""
+        """Report, soon, that both pipes are closed."""
         self._loop.call_soon(self._stream.connection_lost, exc)
 
     def get_write_buffer_size(self) -> int:
-        """Return the bytes that wait."""
+        """Return the number of unsent bytes."""
         return self.writer.unsent
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        """Set the mark above which the stream is told to pause; the low one follows from it."""
+        """Set the mark above which the stream is paused; the low mark follows from it."""
         self.writer.set_limit(HIGH_WATER if high is None else high)
 
     def write(self, data: Any) -> None:
-        """Write."""
+        """Write data to the writing pipe."""
         self.writer.write(data)
 
     def pause_reading(self) -> None:
-        """Deliver nothing for now."""
+        """Pause delivery."""
         self.reader.pause()
 
     def resume_reading(self) -> None:
-        """Deliver again."""
+        """Resume delivery."""
         self.reader.resume()
 
     def close(self) -> None:
-        """Read no more, and close when all is written."""
+        """Stop reading, and close when all bytes are written."""
         self.reader.close()
         self.writer.close()
 
     def abort(self) -> None:
-        """Close both now."""
+        """Close both pipes now."""
         self._end(None)
 
     def _reading_ended(self, exc: OSError | None) -> None:
@@ -350,9 +351,10 @@ class PipeTransport(StreamTransport):
     """A stream connection over two pipes, as its protocol sees it.
 
     Args:
-        make_protocol: called with ``address``; None refuses the connection.
-        loop: the event loop the connection lives in.
-        address: of both ends.
+        make_protocol: called with ``address``; returns the protocol, or None to refuse the
+            connection.
+        loop: the event loop that the connection runs in.
+        address: the address of both ends.
     """
 
     __slots__ = ()
@@ -368,11 +370,11 @@ class PipeTransport(StreamTransport):
         PipePair(self._loop, self, reading, writing).start()
 
     def _note_addresses(self) -> None:
-        """Keep the address: a pipe has no name of its own."""
+        """Keep the address: the loop does not know an address of a pipe."""
 
 
 class _Descriptor:
-    """An open descriptor that does not block."""
+    """An open descriptor in non-blocking mode."""
 
     def __init__(self, number: int):
         self.number = number
@@ -382,13 +384,13 @@ class _Descriptor:
         forks.watch(self)
 
     def on_forked(self) -> None:
-        """This is a child process: give its copy back, and leave the open file as it is."""
+        """Give the copy back and leave the open file as it is: this is a child process."""
         if not self.is_closed:
             self.is_closed = True
             forks.give_back(self.number)
 
     def close(self) -> None:
-        """Give it back, once."""
+        """Close the descriptor, once."""
         if self.is_closed:
             return
         self.is_closed = True

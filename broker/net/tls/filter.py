@@ -1,24 +1,24 @@
-"""TLS without a socket: ciphertext in, plaintext out, and the other way round.
+"""TLS without a socket: ciphertext in, plaintext out, and the reverse.
 
 Theory of operation
 ===================
 
-A `TLSFilter` is one end of a TLS connection on OpenSSL's memory BIOs. It does no input and output:
-who has bytes from the peer gives them to `receive`, and after each call takes what must go to the
-peer from `data_to_send`::
+A `TLSFilter` is one end of a TLS connection on OpenSSL's memory BIOs. It does not do input or
+output. The caller gives bytes of the peer to `receive`, and after each call sends the result of
+`data_to_send` to the peer::
 
     plaintext = filter.receive(ciphertext)      # b"" while the handshake runs
     socket.send(filter.data_to_send())
 
 Errors are `TLSError` with a sentence for the user. OpenSSL says only "certificate verify failed";
-the reason is kept by the verify callback (`broker.net.tls.verify`). What is not TLS at all, and a
-peer with old versions only, is told from the first bytes, since OpenSSL's texts for them vary.
+the verify callback keeps the reason (`broker.net.tls.verify`). A peer that does not speak TLS, or
+has old versions only, is detected by its first bytes, because OpenSSL's texts for these cases vary.
 
 An error can follow good data in one `receive`. The data is returned first and the error kept in
-`failure`, so that what is delivered does not depend on how the bytes were cut.
+`failure`. So the delivered data does not depend on how the bytes were split.
 
-Memory: OpenSSL's memory BIOs grow and never shrink. They are fed and emptied in pieces of one TLS
-record, so that a connection which has carried gigabytes rests as small as a fresh one.
+Memory: OpenSSL's memory BIOs grow and never shrink. They are filled and emptied in pieces of one
+TLS record, so a connection that has carried gigabytes uses no more memory than a new one.
 """
 
 from __future__ import annotations
@@ -52,15 +52,16 @@ class TLSFilter:
     """One end of one TLS connection.
 
     Args:
-        context: an OpenSSL context, one of `TLS` or somebody's own.
+        context: an OpenSSL context, of `TLS` or of the application.
         is_server: which end.
-        verdict: whom the peer must be; for a client also the server name that is asked for.
+        verifier: checks the peer's certificate; for a client it also has the server name to send.
 
     Attributes:
         is_server: which end.
         handshake_done: the peer is accepted, and `send` may be called.
-        peer_closed: the peer has said that nothing follows (close_notify).
-        failure: what ended the connection, once `receive` has returned the data before it.
+        peer_closed: the peer has sent close_notify: no data follows.
+        failure: the error that ended the connection, after `receive` has returned the data before
+            it.
     """
 
     __slots__ = (
@@ -71,34 +72,34 @@ class TLSFilter:
         "_is_quiet",
         "_records",
         "_sealed",
-        "_verdict",
+        "_verifier",
         "failure",
         "handshake_done",
         "is_server",
         "peer_closed",
     )
 
-    def __init__(self, context: SSL.Context, *, is_server: bool, verdict: CertificateVerifier):
+    def __init__(self, context: SSL.Context, *, is_server: bool, verifier: CertificateVerifier):
         self.handshake_done = False
         self.peer_closed = False
         self.failure: TLSError | None = None
-        self._verdict = verdict
+        self._verifier = verifier
         self.is_server = is_server
         self._is_closed = False
-        # Whether OpenSSL has nothing for the peer: asking it costs an error.
+        # Whether OpenSSL has no bytes for the peer: asking it costs an error.
         self._is_quiet = False
         self._records = RecordCounter()
         self._fed = 0
         self._head = b""
         self._sealed: list[bytes] = []
         self._connection = SSL.Connection(context, None)
-        self._connection.set_app_data(verdict)
+        self._connection.set_app_data(verifier)
         if is_server:
             self._connection.set_accept_state()
             return
         self._connection.set_connect_state()
-        if verdict.host is not None and not is_numeric(verdict.host):
-            self._connection.set_tlsext_host_name(verdict.host.encode("ascii"))
+        if verifier.host is not None and not is_numeric(verifier.host):
+            self._connection.set_tlsext_host_name(verifier.host.encode("ascii"))
         with suppress(SSL.WantReadError):
             self._connection.do_handshake()
 
@@ -106,34 +107,34 @@ class TLSFilter:
     def from_context(
         cls, context: SSL.Context, *, server: bool, host: str | None = None
     ) -> TLSFilter:
-        """Make a filter with a context of somebody else's, which decides whom to trust.
+        """Make a filter with a context of the application, which decides what peers to trust.
 
-        ``host``, for a client, is asked for by name, and the certificate must be for it.
+        A client sends ``host`` as the server name, and the certificate must be for it.
         """
-        return cls(context, is_server=server, verdict=CertificateVerifier(host))
+        return cls(context, is_server=server, verifier=CertificateVerifier(host))
 
     @property
     def peer_certificate(self) -> x509.Certificate | None:
-        """The peer's certificate, once the handshake is done; None if it has shown none."""
+        """The peer's certificate, once the handshake is done; None if it has sent none."""
         if not self.handshake_done:
             return None
         return self._connection.get_peer_certificate(as_cryptography=True)
 
     @property
     def verified_chain(self) -> tuple[x509.Certificate, ...]:
-        """The chain by which the peer's certificate was believed: its own first, the CA's last.
+        """The chain by which the peer's certificate was verified: its own first, the CA's last.
 
-        Empty where it was not believed in this very handshake, by a context that asks `judge`.
+        Empty if it was not verified in this handshake by a context that calls `verify`.
         """
-        if not self.handshake_done or not self._verdict.is_accepted:
+        if not self.handshake_done or not self._verifier.is_accepted:
             return ()
         return tuple(self._connection.get_verified_chain(as_cryptography=True) or ())
 
     def channel_binding(self) -> bytes | None:
-        """Return what the two ends of this connection can compute, and nobody else (RFC 9266).
+        """Return bytes that only the two ends of this connection can compute (RFC 9266).
 
-        None before the handshake is done, and before TLS 1.3: there the bytes are the connection's
-        own only with an extension, of which OpenSSL does not tell whether it was used.
+        None before the handshake is done, and before TLS 1.3. There the bytes are unique to the
+        connection only with an extension, and OpenSSL does not tell whether it was used.
         """
         if not self.handshake_done or self.version != "TLSv1.3":
             return None
@@ -148,7 +149,7 @@ class TLSFilter:
         """Take bytes from the peer; return the plaintext that they complete.
 
         Raises:
-            TLSError: the connection cannot go on; `data_to_send` holds the alert for the peer.
+            TLSError: the connection cannot continue; `data_to_send` returns the alert for the peer.
         """
         plaintext: list[bytes] = []
         try:
@@ -165,7 +166,7 @@ class TLSFilter:
         return plaintext[0] if len(plaintext) == 1 else b"".join(plaintext)
 
     def send(self, plaintext: bytes | memoryview) -> None:
-        """Encrypt for the peer; only once the handshake is done.
+        """Encrypt data for the peer; only after the handshake is done.
 
         Raises:
             TLSError: the connection has failed.
@@ -183,7 +184,7 @@ class TLSFilter:
             raise TLSError(self._in_words(exc)) from exc
 
     def data_to_send(self) -> bytes:
-        """Return the bytes that must go to the peer now, and forget them."""
+        """Return the bytes to send to the peer now, and forget them."""
         if not self._is_quiet:
             self._collect()
         if len(self._sealed) == 1:
@@ -193,7 +194,7 @@ class TLSFilter:
         return data
 
     def close(self) -> None:
-        """Say to the peer that nothing follows (close_notify)."""
+        """Tell the peer that no data follows (close_notify)."""
         if self.handshake_done and not self._is_closed:
             self._is_closed = True
             self._is_quiet = False
@@ -209,9 +210,9 @@ class TLSFilter:
         self._connection.bio_write(piece)
         if not self.handshake_done and not self._shake_hands():
             return
-        # Each record of data is read by itself; where others are among them there is less to read,
-        # and there may be something for the peer. Not asking in vain, neither here nor for what is
-        # sealed, leaves 0.88 of the instructions of one call at a time over TLS.
+        # Each record of data is read on its own. If other records are among them, there is less to
+        # read, and there may be bytes for the peer. Avoiding needless calls, here and for encrypted
+        # bytes, leaves 0.88 of the instructions of one call at a time over TLS.
         try:
             for _ in range(ended):
                 plaintext.append(self._connection.recv(_RECORD))
@@ -238,7 +239,7 @@ class TLSFilter:
         except SSL.Error:
             raise
         except Exception as exc:
-            # A callback of somebody else's context.
+            # A callback of the context raised.
             raise TLSError(f"the TLS context raised {type(exc).__name__}") from exc
         self._accept_peer()
         self.handshake_done = True
@@ -246,18 +247,18 @@ class TLSFilter:
         return True
 
     def _accept_peer(self) -> None:
-        """Check what the context's callback has not: it may be somebody else's."""
-        verdict = self._verdict
-        if verdict.is_accepted or (verdict.host is None and verdict.pin is None):
+        """Check the certificate if the context's callback has not: it may be the application's."""
+        verifier = self._verifier
+        if verifier.is_accepted or (verifier.host is None and verifier.pin is None):
             return
         certificate = self._connection.get_peer_certificate(as_cryptography=True)
-        if certificate is None or not verdict.check(certificate, 0, 0):
-            raise TLSError(verdict.problem or f"{self._peer} has shown no certificate")
+        if certificate is None or not verifier.check(certificate, 0, 0):
+            raise TLSError(verifier.problem or f"{self._peer} has shown no certificate")
 
     def _collect(self) -> None:
         data = b""
         try:
-            # Asking an empty BIO costs an exception; a short read says it is empty.
+            # Reading an empty BIO costs an exception; a short read shows that it is empty.
             while len(data) in (0, _SEALED_RECORD):
                 data = self._connection.bio_read(_SEALED_RECORD)
                 self._sealed.append(data)
@@ -272,15 +273,15 @@ class TLSFilter:
     def _in_words(self, exc: SSL.Error) -> str:
         reason = _reason(exc)
         alert = re.search(r"\balert (.+)", reason)
-        if self._verdict.problem is not None:
-            return self._verdict.problem
+        if self._verifier.problem is not None:
+            return self._verifier.problem
         if alert is not None:
             return self._alert_in_words(alert[1])
         if self.handshake_done or "bad record mac" in reason:
             return "TLS record corrupted"
         if reason in ("unsupported protocol", "wrong ssl version", "version too low"):
             return self._version_in_words()
-        # OpenSSL 3.5.0 to 3.5.5 says of some bytes that they are no record.
+        # OpenSSL 3.5.0 to 3.5.5 reports some bytes as a failure of the record layer.
         no_tls = ("wrong version number", "http request", "https proxy request")
         if reason in (*no_tls, "record layer failure"):
             return f"{self._peer} is not speaking TLS"
@@ -291,9 +292,9 @@ class TLSFilter:
         return f"TLS handshake failed: {reason}"
 
     def _alert_in_words(self, alert: str) -> str:
-        # TLS 1.2 has no alert for it: a server that refuses us after its own certificate was
-        # accepted misses ours.
-        is_12_way = alert == "handshake failure" and self._verdict.is_accepted
+        # TLS 1.2 has no alert for this case. A server that refuses this client after its own
+        # certificate was accepted requires a client certificate.
+        is_12_way = alert == "handshake failure" and self._verifier.is_accepted
         if not self.is_server and (alert == "certificate required" or is_12_way):
             return "server requires a client certificate"
         if alert == "protocol version":
@@ -301,7 +302,7 @@ class TLSFilter:
         return f"{self._peer} refused the connection (TLS alert: {alert})"
 
     def _version_in_words(self) -> str:
-        # The version stands in the hello, or in the header of an alert.
+        # The version is in the hello, or in the header of an alert.
         is_hello = self._head[:1] == bytes([_HANDSHAKE_RECORD])
         version = self._head[9:11] if is_hello else self._head[1:3]
         if version in _OLD_VERSIONS:

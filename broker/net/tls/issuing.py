@@ -1,9 +1,9 @@
-"""Issuing certificates: an authority, and what it signs for servers and for clients.
+"""Issues certificates: an authority, and the certificates it signs for servers and clients.
 
-Keys are elliptic (P-256). An authority signs leaves only, no other authorities. What a leaf may be
-used for stands in it, so that a client's certificate can never pass for a server's. How long each
-lasts is bounded by what the programs of this world accept: a server's for 397 days, as browsers and
-the CA/Browser Forum's baseline requirements (6.3.2) have it.
+Keys are elliptic (P-256). An authority signs leaf certificates only, not other authorities. A leaf
+says what it may be used for, so a client's certificate never passes for a server's. Lifetimes are
+within the limits of common software: 397 days for a server, as browsers and the CA/Browser Forum's
+baseline requirements (6.3.2) have it.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ __all__ = [
 AUTHORITY_LIFETIME = datetime.timedelta(days=3650)
 LEAF_LIFETIME = datetime.timedelta(days=397)
 
-# A clock that is behind by less does not refuse what has just been made.
+# A peer whose clock is behind by less than this accepts a new certificate.
 _SLOW_CLOCKS = datetime.timedelta(minutes=10)
 _SECOND = datetime.timedelta(seconds=1)
 
@@ -49,8 +49,8 @@ class Issued(Struct, frozen=True):
     """A certificate and its private key.
 
     Attributes:
-        certificate: of ``cryptography``.
-        key: of ``cryptography``; a secret.
+        certificate: an object of ``cryptography``.
+        key: an object of ``cryptography``; a secret.
     """
 
     certificate: x509.Certificate
@@ -58,22 +58,22 @@ class Issued(Struct, frozen=True):
 
     @property
     def certificate_pem(self) -> bytes:
-        """The certificate as a PEM text."""
+        """The certificate as PEM text."""
         return self.certificate.public_bytes(Encoding.PEM)
 
     @property
     def key_pem(self) -> bytes:
-        """The key as a PEM text, not encrypted."""
+        """The key as PEM text, not encrypted."""
         pem: bytes = self.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         return pem
 
 
 def make_authority(name: str, lifetime: datetime.timedelta = AUTHORITY_LIFETIME) -> Issued:
-    """Make an authority of one's own.
+    """Make a private certificate authority.
 
     Args:
         name: its common name, 1 to 64 characters.
-        lifetime: from now on.
+        lifetime: how long it is valid from now on.
 
     Raises:
         ValueError: the name is too short or too long.
@@ -97,16 +97,16 @@ def make_server(
     common_name: str | None = None,
     lifetime: datetime.timedelta = LEAF_LIFETIME,
 ) -> Issued:
-    """Make the certificate of a server, for use as a server's only.
+    """Make the certificate of a server, which a client cannot use.
 
     Args:
-        authority: who signs.
-        names: the host names and addresses at which clients look for it; at least one.
-        common_name: for people to read; the first of `names` unless given.
-        lifetime: from now on, and no longer than the authority's.
+        authority: the authority that signs it.
+        names: the host names and addresses of the server; at least one.
+        common_name: a name for people to read; default the first of `names`.
+        lifetime: how long it is valid from now on; not longer than the authority.
 
     Raises:
-        ValueError: there is no name, or one that is no host.
+        ValueError: there is no name, or a name is not a host name.
     """
     if not names:
         raise ValueError("a server's certificate needs a name at least")
@@ -114,7 +114,7 @@ def make_server(
     alternatives = [alternative_name(name) for name in names]
     for name, alternative in zip(names, alternatives, strict=True):
         if not isinstance(alternative, kinds):
-            raise ValueError(f"{name!r} is no host name and no address")
+            raise ValueError(f"{name!r} is not a host name or an address")
     purpose = ExtendedKeyUsageOID.SERVER_AUTH
     return _make_leaf(authority, common_name or names[0], alternatives, purpose, lifetime)
 
@@ -122,15 +122,15 @@ def make_server(
 def make_client(
     authority: Issued, name: str, *, lifetime: datetime.timedelta = LEAF_LIFETIME
 ) -> Issued:
-    """Make the certificate of a client, for use as a client's only.
+    """Make the certificate of a client, which a server cannot use.
 
     Args:
-        authority: who signs.
-        name: who it is for: its common name, and its alternative name; see `alternative_name`.
-        lifetime: from now on, and no longer than the authority's.
+        authority: the authority that signs it.
+        name: its owner: the common name, and the alternative name; see `alternative_name`.
+        lifetime: how long it is valid from now on; not longer than the authority.
 
     Raises:
-        ValueError: the name cannot stand in a certificate.
+        ValueError: the name cannot be used in a certificate.
     """
     purpose = ExtendedKeyUsageOID.CLIENT_AUTH
     return _make_leaf(authority, name, [alternative_name(name)], purpose, lifetime)
@@ -143,10 +143,10 @@ def alternative_name(text: str) -> x509.GeneralName:
     2008), which may begin with ``*.``.
 
     Raises:
-        ValueError: it is empty, or has other letters where there may be none.
+        ValueError: it is empty, or has letters beyond ASCII in a kind that allows only ASCII.
     """
     if not text or text.strip() != text:
-        raise ValueError(f"{text!r} is no name: it is empty, or has spaces around it")
+        raise ValueError(f"{text!r} is not a name: it is empty, or has spaces around it")
     try:
         return x509.IPAddress(ipaddress.ip_address(text))
     except ValueError:
@@ -169,13 +169,13 @@ def unsigned(
     last: datetime.datetime,
     serial_number: int | None = None,
 ) -> x509.CertificateBuilder:
-    """Return the beginning of a certificate, to which extensions and the signature are added.
+    """Return a certificate builder, to which extensions and the signature are added.
 
     Args:
-        subject, issuer: whose it is, and who signs.
-        public_key: of the subject.
+        subject, issuer: the names of the owner and of the authority that signs.
+        public_key: the key of the subject.
         first, last: the moments between which it is valid, with their time zone.
-        serial_number: random unless given.
+        serial_number: the serial number; default random.
     """
     return (
         x509.CertificateBuilder()
@@ -189,15 +189,15 @@ def unsigned(
 
 
 def write_file(path: Path, data: bytes, *, is_secret: bool) -> None:
-    """Write a file at once: who reads it finds the old content or the new one, whole.
+    """Write a file atomically: a reader finds the old content or the new one, complete.
 
     Args:
-        path: where; a file that is there is replaced.
+        path: the file, which is replaced if it exists.
         data: its new content.
         is_secret: whether only its owner may read it (mode 0600, else 0644), from the first byte.
 
     Raises:
-        OSError: it cannot be written; what was there still is.
+        OSError: it cannot be written; the old content is still there.
     """
     number, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:

@@ -1,4 +1,4 @@
-"""Is this certificate for that host? RFC 9525, with a subject alternative name or not at all."""
+"""Checks whether a certificate is for a host (RFC 9525), by subject alternative names only."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _Names = tuple[list[str], list[ipaddress.IPv4Address | ipaddress.IPv6Address]]
 
 
 def is_for_host(certificate: x509.Certificate, host: str) -> bool:
-    """Tell whether one of the certificate's alternative names is ``host``.
+    """Return whether an alternative name of the certificate is ``host``.
 
     A numeric address must be named as an address. ``*`` stands for one whole leftmost label, and
-    only above a domain of two labels at least. The common name never counts.
+    only above a domain of at least two labels. The common name never counts.
     """
     names, addresses = _alternative_names(certificate)
     try:
@@ -29,7 +29,7 @@ def is_for_host(certificate: x509.Certificate, host: str) -> bool:
 
 
 def describe(certificate: x509.Certificate, most: int = 3) -> str:
-    """Name whom a certificate is for, in text that is safe to log: up to ``most`` names."""
+    """Return the names that a certificate is for, safe to log: up to ``most`` names."""
     names, addresses = _alternative_names(certificate)
     found = [*names, *map(str, addresses)] or _common_names(certificate)
     shown = ", ".join(_short(printable(name, 100)) for name in found[:most])
@@ -50,7 +50,7 @@ def _alternative_names(certificate: x509.Certificate) -> _Names:
     try:
         extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
     except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension):
-        # Names that cannot be read are no names.
+        # Names that cannot be read do not count.
         return [], []
     addresses = extension.value.get_values_for_type(x509.IPAddress)
     return extension.value.get_values_for_type(x509.DNSName), [

@@ -1,4 +1,4 @@
-"""Certificates and private keys from where a program has them: PEM files, PEM texts, objects."""
+"""Reads certificates and private keys from PEM files, PEM texts or objects."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ def read_certificates(source: CertificateSource, what: str) -> list[x509.Certifi
     """Return the certificates of a source, in their order; at least one.
 
     Args:
-        source: where they are.
-        what: what they are for, in an error.
+        source: where to read them.
+        what: what they are used for, in an error.
 
     Raises:
-        ConfigError: it cannot be read, or holds none.
+        ConfigError: it cannot be read, or does not contain a certificate.
     """
     if isinstance(source, x509.Certificate):
         return [source]
@@ -50,11 +50,11 @@ def read_private_key(source: KeySource) -> Any:
     """Return the private key of a source.
 
     Raises:
-        ConfigError: it cannot be read, holds none, or is encrypted.
+        ConfigError: it cannot be read, does not contain a key, or is encrypted.
     """
     if not isinstance(source, str | Path | bytes):
         return source
-    # The readers of all kinds of keys would be a twentieth of importing us.
+    # Loading the readers of all kinds of keys would take a twentieth of the import time.
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
     name = called(source, "the key")
@@ -83,5 +83,5 @@ def _read(source: str | Path | bytes, what: str) -> bytes:
 
 
 def called(source: object, otherwise: str) -> str:
-    """Return what to call a source in an error: its path, or `otherwise` where it has none."""
+    """Return the name of a source in an error: its path, or `otherwise` if it has none."""
     return str(source) if isinstance(source, str | Path) else otherwise

@@ -1,7 +1,7 @@
-"""TLS records: how many of them are whole, by the lengths in their headers (RFC 8446, section 5.1).
+"""Counts complete TLS records by the lengths in their headers (RFC 8446, section 5.1).
 
-OpenSSL answers a question for data that it does not have with an error, which costs more than the
-answer to the one before. Who knows how many records have come need not ask in vain.
+When OpenSSL has no data, a read fails with an error that costs more than a successful read. A
+caller that knows how many records are complete can avoid that read.
 """
 
 from __future__ import annotations
@@ -13,17 +13,18 @@ _HEADER = 5
 
 
 class RecordCounter:
-    """Counts the records of one direction of a connection, from its first byte."""
+    """Counts the complete records of one direction of a connection, from its first byte."""
 
     __slots__ = ("_head", "_left")
 
     def __init__(self) -> None:
-        # The part of a header that has come, and what is to come of a record whose header has.
+        # The received part of a header, and the bytes that a record with a complete header still
+        # needs.
         self._head = b""
         self._left = 0
 
     def feed(self, piece: bytes | memoryview) -> int:
-        """Take in the next bytes; return how many records end in them."""
+        """Take the next bytes; return how many records end in them."""
         if self._head:
             piece = self._head + bytes(piece)
             self._head = b""

@@ -1,10 +1,10 @@
-"""The OpenSSL context of one end, made again when the files that it was made from have changed.
+"""The OpenSSL context of one end, made again when the files it was made from have changed.
 
-Theory of operation. A context that a connection has used must not be changed any more, so new
-files make a new context, which the connections to come use; those that are open keep theirs. There
-is no timer and no thread: the files matter only when a handshake begins, so that is when they are
-looked at (one `stat` a file), and only a file that looks different is read. A pair that is wrong is
-read, and complained of, once: until the files change again nothing is tried.
+Theory of operation. A context that a connection has used must not be changed any more. So new files
+make a new context for new connections; open connections keep theirs. There is no timer and no
+thread: the files are needed only when a handshake begins. Then each file is checked (one `stat` a
+file), and the files are read only if one looks different. An invalid pair is read and logged once:
+it is not tried again until the files change again.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ logger = logging.getLogger("broker.net.tls")
 
 
 class KeyMismatch(ConfigError):
-    """The key is not that of the certificate."""
+    """The key does not belong to the certificate."""
 
 
 class ReloadingContext:
     """A context and the files that it was made from.
 
     Args:
-        make: makes a context of what the files hold now; may raise ConfigError.
-        files: the files that it reads; without any, the context stays as it is.
+        make: makes a context from the current content of the files; may raise ConfigError.
+        files: the files that it reads; if empty, the context is never made again.
 
     Raises:
         ConfigError: ``make`` has raised it.
@@ -44,12 +44,12 @@ class ReloadingContext:
     def __init__(self, make: Callable[[], SSL.Context], files: Sequence[str | Path] = ()):
         self._make = make
         self.files = tuple(files)
-        # Before they are read: what changes in between is seen the next time.
+        # Before the files are read, so that a change in between is noticed the next time.
         self._seen = self._look()
         self._current = make()
 
     def current(self) -> SSL.Context:
-        """Return the context for a new connection; that of before where the new files are wrong."""
+        """Return the context for a new connection; the old one if the new files are invalid."""
         if self.files and self._look() != self._seen:
             try:
                 self.reload()
@@ -62,7 +62,7 @@ class ReloadingContext:
         """Read the files again, changed or not.
 
         Raises:
-            ConfigError: they are wrong; the context of before stays.
+            ConfigError: they are invalid; the old context stays in use.
         """
         self._seen = self._look()
         try:

@@ -1,4 +1,4 @@
-"""TLS settings: whom we are, whom we trust, and the one set of versions and ciphers used."""
+"""TLS settings: the own certificate, the trusted CAs, and the only set of versions and ciphers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from broker.net.tls.pem import (
     read_private_key,
 )
 from broker.net.tls.reloading import KeyMismatch, ReloadingContext
-from broker.net.tls.verify import CertificateVerifier, judge
+from broker.net.tls.verify import CertificateVerifier, verify
 
 __all__ = ["TLS"]
 
@@ -42,14 +42,15 @@ _OPTIONS = (
 class TLS:
     """How one end uses TLS; make one with `TLS.server` or `TLS.client`, and share it.
 
-    TLS 1.2 or 1.3, ECDHE with AES-GCM or ChaCha20 only; no resumption, renegotiation, compression.
+    TLS 1.2 or 1.3, ECDHE with AES-GCM or ChaCha20 only; no resumption, renegotiation or
+    compression.
 
-    What was given as the path of a file may be replaced while the program runs: the next connection
-    uses what the file holds then. While a key and its certificate do not match, or a file cannot be
-    read, what was read before stays in use, and the log says so once.
+    A file that was given by its path may be replaced while the program runs. The next connection
+    uses the new content. While a key and its certificate do not match, or a file cannot be read,
+    the old content stays in use, and this is logged once.
 
     Attributes:
-        is_server: for which end.
+        is_server: which end the settings are for.
         pin: the SHA-256 of the only public key that is trusted, or None.
     """
 
@@ -72,23 +73,23 @@ class TLS:
         Args:
             certificate: the server's certificate, followed by those of intermediate CAs if any.
             key: its private key.
-            client_ca: whose client certificates to demand; None asks for none.
-            client_optional: let clients in that show none, and can log in otherwise.
+            client_ca: CAs whose client certificates are required; None requires none.
+            client_optional: accept clients without a certificate, which can log in in another way.
 
         Raises:
-            ConfigError: a file cannot be read, the key is not the certificate's, or the certificate
-                is not valid at this time, nor is any of ``client_ca``.
+            ConfigError: a file cannot be read, the key does not belong to the certificate, or no
+                certificate of a file is valid at this time.
         """
 
         def make() -> SSL.Context:
             context = _context(SSL.TLS_SERVER_METHOD)
-            # A client's own is not checked so: what counts for it is the clock of the server.
+            # A client's own certificate is not checked: only the clock of the server counts for it.
             _check_dates(read_certificates(certificate, "certificate")[:1], certificate)
             _use_certificate(context, certificate, key)
             if client_ca is not None:
                 _trust(context, client_ca)
                 required = 0 if client_optional else SSL.VERIFY_FAIL_IF_NO_PEER_CERT
-                context.set_verify(SSL.VERIFY_PEER | required, judge)
+                context.set_verify(SSL.VERIFY_PEER | required, verify)
             return context
 
         return cls(True, None, ReloadingContext(make, _files(certificate, key, client_ca)))
@@ -105,11 +106,11 @@ class TLS:
         """Make a client's settings.
 
         Args:
-            ca: who may have signed the server's certificate; None for the CAs of this system.
-            certificate: what to show to a server that asks for a client certificate.
+            ca: CAs that may sign the server's certificate; None for the CAs of this system.
+            certificate: sent to a server that asks for a client certificate.
             key: its private key.
-            pin: the SHA-256 of the server's public key (SubjectPublicKeyInfo), 32 bytes or in hex;
-                then neither the CA, the dates nor the host name of its certificate count.
+            pin: the SHA-256 of the server's public key (SubjectPublicKeyInfo), 32 bytes or in hex.
+                With a pin, the CA, the dates and the host name of its certificate are not checked.
 
         Raises:
             ConfigError: a file cannot be read, no certificate of ``ca`` is valid at this time, or
@@ -128,7 +129,7 @@ class TLS:
                 _trust_system(context)
             if certificate is not None:
                 _use_certificate(context, certificate, key)
-            context.set_verify(SSL.VERIFY_PEER, judge)
+            context.set_verify(SSL.VERIFY_PEER, verify)
             return context
 
         live = ReloadingContext(make, _files(ca, certificate, key))
@@ -137,32 +138,32 @@ class TLS:
 
     @property
     def files(self) -> tuple[str | Path, ...]:
-        """The files that certificates and keys are read from, as they were given."""
+        """The files of certificates and keys, as they were given."""
         return self._live.files
 
     def reload(self) -> None:
-        """Read the files again, for the connections to come; those that are open go on.
+        """Read the files again, for new connections; open connections continue unchanged.
 
         Raises:
-            ConfigError: they are wrong; what was read before stays in use.
+            ConfigError: they are invalid; the old content stays in use.
         """
         self._live.reload()
 
     def filter(self, host: str | None = None) -> TLSFilter:
-        """Make the filter of one connection; a client says which ``host`` it connects to.
+        """Make the filter of one connection; a client gives the ``host`` it connects to.
 
         Raises:
-            ConfigError: a client without pin does not say, or the host name is not one.
+            ConfigError: a client without a pin gives no host, or the host name is not valid.
         """
         if self.is_server:
-            return TLSFilter(self._live.current(), is_server=True, verdict=CertificateVerifier())
+            return TLSFilter(self._live.current(), is_server=True, verifier=CertificateVerifier())
         if host is None and self.pin is None:
             raise ConfigError("a TLS client must know the host name it connects to, or a pin")
-        verdict = CertificateVerifier(host, self.pin, self._way_out)
-        return TLSFilter(self._live.current(), is_server=False, verdict=verdict)
+        verifier = CertificateVerifier(host, self.pin, self._way_out)
+        return TLSFilter(self._live.current(), is_server=False, verifier=verifier)
 
     def filter_maker(self, *, is_server: bool, host: str | None = None) -> Callable[[], TLSFilter]:
-        """Return `filter` for one end, refusing the settings of the other.
+        """Return `filter` for one end, or refuse settings of the other end.
 
         Raises:
             ConfigError: these settings are for the other end.
@@ -202,10 +203,10 @@ def _use_certificate(context: SSL.Context, source: CertificateSource, key: KeySo
 
 
 def _check_dates(certificates: Iterable[x509.Certificate], source: CertificateSource) -> None:
-    """Do nothing if one of the certificates that were read from a source is valid now.
+    """Check that a certificate of those read from a source is valid now.
 
     Raises:
-        ConfigError: none is: whoever is shown them would refuse them.
+        ConfigError: none is valid now: the other end would refuse them.
     """
     now = datetime.datetime.now(datetime.UTC)
     problem = ""
@@ -231,7 +232,7 @@ def _trust(context: SSL.Context, source: CertificateSource) -> None:
 
 def _trust_system(context: SSL.Context) -> None:
     if sys.platform in ("darwin", "win32"):
-        # OpenSSL reads no trust store of these systems.
+        # OpenSSL cannot read the trust store of these systems.
         context.load_verify_locations(importlib.import_module("certifi").where())
     else:
         context.set_default_verify_paths()

@@ -5,16 +5,17 @@ Theory of operation
 
 To the states of `StreamTransport` this adds one at the start and one at the end.
 
-*Handshake.* The protocol has its transport as soon as TCP is connected. What it writes is kept
-until the peer is accepted; nothing is delivered before. ``handshake_timeout`` seconds are allowed.
+*Handshake.* The protocol has its transport as soon as TCP is connected. Its writes are kept until
+the peer is accepted, and no data is delivered before. The handshake may take ``handshake_timeout``
+seconds.
 
-*Close.* close_notify follows the last byte, and the peer has ``close_timeout`` seconds, from when
-all of it has left, to answer with its own. A peer that ends TCP without close_notify may be an
-attacker who cuts the conversation short: an error, unless we have said already that we are done.
+*Close.* close_notify follows the last byte. When all of it has left, the peer has ``close_timeout``
+seconds to answer with its own. A peer that ends TCP without close_notify may be an attacker who
+cuts the conversation short. This is an error unless this end has sent close_notify already.
 
-When TLS fails here, the peer must learn why: the alert is written, our half of the TCP connection
-closed, and what still comes in is read and dropped until the peer closes too. Closing at once would
-send a reset, which can overtake the alert. The protocol does not wait for that.
+When TLS fails at this end, the peer must learn the reason. The alert is written and our half of the
+TCP connection closed. Incoming bytes are read and dropped until the peer closes too. Closing at
+once would send a reset, which can overtake the alert. The protocol does not wait for that.
 """
 
 from __future__ import annotations
@@ -42,16 +43,16 @@ class SecureTransport(StreamTransport):
     """A stream connection through TLS, as its protocol sees it.
 
     Args:
-        make_protocol, loop: as of `StreamTransport`.
-        tls_filter: what encrypts and decrypts.
+        make_protocol, loop: as for `StreamTransport`.
+        tls_filter: encrypts and decrypts.
         handshake_timeout: seconds for the TLS handshake.
-        close_timeout: seconds for the peer to answer our TLS close.
-        ration: of the records about this connection, see `StreamTransport`; a server says
-            what its peers' handshakes lacked.
+        close_timeout: seconds for the peer to answer the TLS close of this end.
+        log_throttle: limits the log records, see `StreamTransport`; a server logs failed
+            handshakes.
 
     Attributes:
-        on_secured: called once, without arguments, when the handshake has finished and before
-            anything is delivered; None for nobody.
+        on_secured: called once, without arguments, when the handshake has finished and before data
+            is delivered; or None.
     """
 
     __slots__ = (
@@ -74,9 +75,9 @@ class SecureTransport(StreamTransport):
         *,
         handshake_timeout: float = 10.0,
         close_timeout: float = 5.0,
-        ration: LogThrottle | None = None,
+        log_throttle: LogThrottle | None = None,
     ):
-        super().__init__(make_protocol, loop, ration)
+        super().__init__(make_protocol, loop, log_throttle)
         self._filter = tls_filter
         self._handshake_timeout = handshake_timeout
         self._close_timeout = close_timeout
@@ -94,11 +95,11 @@ class SecureTransport(StreamTransport):
 
     @property
     def is_reading(self) -> bool:
-        """Is what the peer sends read, and delivered?"""
+        """Whether data of the peer is read and delivered."""
         return not self.disconnecting and not self._is_paused
 
     def write(self, data: bytes) -> None:
-        """Send ``data`` after what was written before; once the connection closes, drop it.
+        """Send ``data`` after earlier writes; drop it once the connection closes.
 
         Raises:
             TypeError: ``data`` is not bytes.
@@ -115,7 +116,7 @@ class SecureTransport(StreamTransport):
             self._producers.pause()
 
     def pauseProducing(self) -> None:
-        """Deliver nothing until ``resumeProducing``; the peer's end is not noticed meanwhile."""
+        """Deliver no data until ``resumeProducing``; until then the peer's end is not noticed."""
         self._is_paused = True
         if self.is_secure:
             super().pauseProducing()
@@ -128,16 +129,16 @@ class SecureTransport(StreamTransport):
             self._loop.call_soon(self._deliver, b"")
 
     def getPeerCertificate(self) -> crypto.X509 | None:
-        """Return the peer's certificate as pyOpenSSL has it; None if it has shown none, or yet."""
+        """Return the peer's certificate as a pyOpenSSL object; None if it has sent none yet."""
         certificate = self.peer_certificate
         return None if certificate is None else crypto.X509.from_cryptography(certificate)
 
     def verified_chain(self) -> tuple[x509.Certificate, ...]:
-        """Return the chain by which the peer's certificate was believed; empty if it was not."""
+        """Return the chain by which the peer's certificate was verified; empty if it was not."""
         return () if self._filter is None else self._filter.verified_chain
 
     def channel_binding(self) -> bytes | None:
-        """Return 32 bytes that only the ends of this TLS connection know, or None: RFC 9266."""
+        """Return 32 bytes that only the ends of this TLS connection know (RFC 9266), or None."""
         return None if self._filter is None else self._filter.channel_binding()
 
     async def wait_secured(self) -> None:
@@ -145,7 +146,7 @@ class SecureTransport(StreamTransport):
 
         Raises:
             TLSError: the handshake failed.
-            ConnectionLost, ConnectionDone: the connection has ended otherwise.
+            ConnectionLost, ConnectionDone: the connection has ended for another reason.
         """
         if self._reason is not None:
             raise self._reason
@@ -153,7 +154,7 @@ class SecureTransport(StreamTransport):
             self._waiter = self._waiter or self._loop.create_future()
             await asyncio.shield(self._waiter)
 
-    # What asyncio tells.
+    # Called by asyncio.
 
     def buffer_updated(self, nbytes: int) -> None:
         """Decrypt what was read into the buffer."""
@@ -175,7 +176,7 @@ class SecureTransport(StreamTransport):
             self._peer_closed()
 
     def eof_received(self) -> bool:
-        """Close our half too; without close_notify before it, this is an error."""
+        """Close this half too; without close_notify before it, this is an error."""
         if not self._is_closing:
             self._cut(
                 ConnectionLost("connection cut (no TLS close)")
@@ -185,12 +186,12 @@ class SecureTransport(StreamTransport):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Report the end, and free what OpenSSL and this hold."""
+        """Report the end, and free the memory of OpenSSL and the buffers."""
         super().connection_lost(exc)
         self._filter = cast(TLSFilter, None)
         self._pending = self._undelivered = b""
 
-    # Between the two.
+    # Internal.
 
     def _drained(self) -> None:
         super()._drained()
@@ -243,7 +244,7 @@ class SecureTransport(StreamTransport):
         if len(pending) > HIGH_WATER >= self.unsent:
             self._drained()
         elif pending and not self.unsent:
-            # The kernel took all of it at once: asyncio will not tell that there is room.
+            # The kernel took all of it at once: asyncio will not call ``resume_writing``.
             self._producers.resume()
         self._close_if_done()
 
@@ -268,7 +269,7 @@ class SecureTransport(StreamTransport):
         if not self.is_secure or self._filter.peer_closed:
             self._transport.close()
             return
-        # Told when the last byte has left; and reading, to see the peer's close.
+        # asyncio calls when the last byte has left. Read on, to see the peer's close.
         self._transport.set_write_buffer_limits(high=0)
         self._transport.resume_reading()
 
@@ -291,14 +292,16 @@ class SecureTransport(StreamTransport):
             super()._cut(reason)
 
     def _fail(self, error: TLSError) -> None:
-        """End the connection for ``error``, telling the peer by an alert where there is one."""
+        """End the connection for ``error``, and send the peer an alert if there is one."""
         if self._is_closing:
             self._cut(self._reason or error)
             return
         self._reason = error
         self.disconnecting = self._is_closing = self._has_failed = True
         if self._filter.is_server:
-            self._ration.log(_logger, logging.WARNING, self._peer, "%s: %s", self._peer, error)
+            self._log_throttle.log(
+                _logger, logging.WARNING, self._peer, "%s: %s", self._peer, error
+            )
         self._loop.call_soon(self._report)
         alert = self._filter.data_to_send()
         if not alert:
@@ -319,5 +322,5 @@ class SecureTransport(StreamTransport):
         super()._report()
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_exception(self._reason or ConnectionDone())
-            # Whoever waited may have been cancelled: nobody need look at it.
+            # The waiting caller may have been cancelled. This marks the exception as retrieved.
             self._waiter.exception()

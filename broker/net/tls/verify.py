@@ -1,4 +1,4 @@
-"""Whether to believe a peer's certificate, and in plain words why not."""
+"""Verifies a peer's certificate, and says in plain words why it is refused."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cryptography import x509
 from broker.net.host_names import ascii_name
 from broker.net.tls.names import describe, is_for_host
 
-__all__ = ["CertificateVerifier", "judge", "pin_of"]
+__all__ = ["CertificateVerifier", "pin_of", "verify"]
 
 # X509_V_ERR_… of OpenSSL's x509_vfy.h.
 _OK = 0
@@ -19,20 +19,20 @@ _NOT_YET_VALID = 9
 _EXPIRED = 10
 _REVOKED = 23
 _WRONG_PURPOSE = 26
-# No issuer, self-signed, in the chain or as the leaf; an issuer that is no CA, or is not trusted.
+# No issuer, self-signed, in the chain or as the leaf; an issuer that is not a CA, or not trusted.
 _NO_TRUSTED_CA = frozenset({2, 18, 19, 20, 21, 24, 27, 28, 79})
 
 
 class CertificateVerifier:
-    """What one handshake found out about the peer's certificate.
+    """The result of checking the peer's certificate in one handshake.
 
     Attributes:
-        host: whom the certificate must be for, in ASCII and without a dot at its end; None to
-            accept any name a trusted CA has signed.
-        way_out: what to say after that no trusted CA has signed it.
+        host: the name that the certificate must be for, in ASCII and without a dot at its end; None
+            to accept any name that a trusted CA has signed.
+        way_out: advice that follows the text that no trusted CA has signed it.
         pin: the SHA-256 of the public key the peer must have; then CA, dates and name do not count.
         is_accepted: the peer's own certificate has passed.
-        problem: why it has not; None while nothing is wrong.
+        problem: why it has not; None while no check has failed.
 
     Raises:
         ConfigError: ``host`` is not a host name.
@@ -48,14 +48,14 @@ class CertificateVerifier:
         self.problem: str | None = None
 
     def check(self, certificate: x509.Certificate, number: int, depth: int) -> bool:
-        """Judge one certificate of the chain, the CA's first, the peer's own (depth 0) last.
+        """Check one certificate of the chain, the CA's first, the peer's own (depth 0) last.
 
-        ``number`` is what OpenSSL found about it, 0 for nothing wrong.
+        ``number`` is the error number of OpenSSL, 0 for no error.
         """
         if self.pin is not None:
             self.problem = self._wrong_pin(certificate, self.pin) if depth == 0 else None
         elif number != _OK:
-            # An untrusted CA that is part of the chain is the server's problem: name the server.
+            # An untrusted CA in the chain is the server's problem, so the text names the server.
             is_ca = number in _NO_TRUSTED_CA and depth > 0
             whose = self.host if is_ca and self.host else describe(certificate, 1)
             self.problem = _in_words(certificate, number, f"certificate of {whose}")
@@ -68,7 +68,7 @@ class CertificateVerifier:
         return self.problem is None
 
     def wrong_name(self, certificate: x509.Certificate) -> str | None:
-        """Say that the certificate is for somebody else; None if it is for the host."""
+        """Return an error text if the certificate is not for the host, else None."""
         if self.host is None or is_for_host(certificate, self.host):
             return None
         return f"certificate is for {describe(certificate)}, not {self.host}"
@@ -80,22 +80,22 @@ class CertificateVerifier:
         return f"certificate of {describe(certificate)} has another key: its pin is {found.hex()}"
 
 
-def judge(connection: Any, certificate: Any, number: int, depth: int, ok: int) -> bool:
-    """Be the verify callback of our contexts: ask the connection's `CertificateVerifier`.
+def verify(connection: Any, certificate: Any, number: int, depth: int, ok: int) -> bool:
+    """Verify callback of our contexts: ask the connection's `CertificateVerifier`.
 
-    Raising from here would end in a handshake error without a reason, so nothing does.
+    Never raises: an exception would end in a handshake error without a reason.
     """
-    verdict: CertificateVerifier = connection.get_app_data()
+    verifier: CertificateVerifier = connection.get_app_data()
     try:
-        return verdict.check(certificate.to_cryptography(), number, depth)
-    except Exception as exc:  # noqa: BLE001 - whatever a hostile certificate provokes, it is refused
-        verdict.problem = f"the peer's certificate cannot be read ({type(exc).__name__})"
+        return verifier.check(certificate.to_cryptography(), number, depth)
+    except Exception as exc:  # noqa: BLE001 - an error means refusal
+        verifier.problem = f"the peer's certificate cannot be read ({type(exc).__name__})"
         return False
 
 
 def pin_of(certificate: x509.Certificate) -> bytes:
     """Return the SHA-256 of a certificate's SubjectPublicKeyInfo, 32 bytes."""
-    # Not before it is needed, see `broker.net.tls.pem`.
+    # Imported only when needed, see `broker.net.tls.pem`.
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
     key = certificate.public_key()

@@ -173,12 +173,12 @@ class _Attempt:
     def __init__(self, connector: StreamConnector):
         self._connector = connector
         self._task: asyncio.Task[None] | None = None
-        self._attendant: ProtocolWrapper | None = None
+        self._wrapper: ProtocolWrapper | None = None
         self._is_over = False
 
     @property
     def transport(self) -> Any:
-        return self._attendant.transport if self._attendant is not None else None
+        return self._wrapper.transport if self._wrapper is not None else None
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         if not self._is_over:
@@ -192,8 +192,8 @@ class _Attempt:
         self._connector.failed(exc)
 
     def abandon(self) -> None:
-        if self._attendant is not None:
-            self._attendant.abandon()
+        if self._wrapper is not None:
+            self._wrapper.abandon()
         else:
             self.fail(ConnectionLost("the reactor was stopped"))
 
@@ -203,7 +203,7 @@ class _Attempt:
             await connector.open(self._build, connector.timeout)
         except Exception as exc:  # noqa: BLE001 - whatever it is, the factory hears of it
             # Once there is a protocol, it has heard by its connectionLost.
-            if self._attendant is None and not self._is_over:
+            if self._wrapper is None and not self._is_over:
                 self._tell_failed(exc)
 
     def _tell_failed(self, exc: Exception) -> None:
@@ -216,10 +216,10 @@ class _Attempt:
     def _build(self, addr: Address) -> ProtocolWrapper | None:
         if self._is_over:
             return None
-        self._attendant = ProtocolWrapper(self._connector.connected(addr), self._lost)
-        return self._attendant
+        self._wrapper = ProtocolWrapper(self._connector.connected(addr), self._lost)
+        return self._wrapper
 
-    def _lost(self, attendant: ProtocolWrapper, reason: Failure) -> None:
+    def _lost(self, wrapper: ProtocolWrapper, reason: Failure) -> None:
         self._end()
         self._connector.lost(reason)
 

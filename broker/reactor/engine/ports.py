@@ -134,20 +134,20 @@ class StreamPort:
                 self._build,
                 make_filter=self._make_filter,
                 loop=loop,
-                ration=getattr(self.factory, "ration", None),
+                log_throttle=getattr(self.factory, "ration", None),
             )
 
     def _build(self, addr: Address) -> ProtocolWrapper | None:
         protocol = self.factory.buildProtocol(addr)
         if protocol is None:
             return None
-        attendant = _Accepted(protocol, self._lost, self.sessionno)
+        wrapper = _Accepted(protocol, self._lost, self.sessionno)
         self.sessionno += 1
-        self.reactor.hold(attendant)
-        return attendant
+        self.reactor.hold(wrapper)
+        return wrapper
 
-    def _lost(self, attendant: ProtocolWrapper, reason: Failure) -> None:
-        self.reactor.release(attendant)
+    def _lost(self, wrapper: ProtocolWrapper, reason: Failure) -> None:
+        self.reactor.release(wrapper)
 
     def __repr__(self) -> str:
         where = self.getHost() if self._sockets else "not listening"

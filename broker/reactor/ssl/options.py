@@ -1,6 +1,6 @@
 """CertificateOptions: TLS contexts by settings, with whom to trust; the published names.
 
-The contexts work under our transports, which know a verdict in plain words, and under Twisted's
+The contexts work under our transports, which know a verifier in plain words, and under Twisted's
 own, which take a ready connection from `clientConnectionForTLS` or `serverConnectionForTLS`.
 """
 
@@ -17,7 +17,7 @@ from OpenSSL import SSL, crypto
 
 from broker.net.host_names import ascii_name
 from broker.net.tls.filter import TLSFilter
-from broker.net.tls.verify import CertificateVerifier, judge
+from broker.net.tls.verify import CertificateVerifier, verify
 
 __all__ = [
     "AcceptableCiphers",
@@ -244,16 +244,16 @@ class CertificateOptions:
             return
         self.trustRoot.add_to(context)
         required = SSL.VERIFY_FAIL_IF_NO_PEER_CERT if self.requireCertificate else 0
-        context.set_verify(SSL.VERIFY_PEER | required, self._judge)
+        context.set_verify(SSL.VERIFY_PEER | required, self._verify)
         context.set_verify_depth(self.verifyDepth)
 
-    def _judge(self, connection: Any, certificate: Any, number: int, depth: int, ok: int) -> bool:
+    def _verify(self, connection: Any, certificate: Any, number: int, depth: int, ok: int) -> bool:
         if isinstance(connection.get_app_data(), CertificateVerifier):
-            return judge(connection, certificate, number, depth, ok)
+            return verify(connection, certificate, number, depth, ok)
         # Somebody else's connection: the host name must be checked all the same.
-        verdict = CertificateVerifier(self._hostname)
+        verifier = CertificateVerifier(self._hostname)
         try:
-            return verdict.check(certificate.to_cryptography(), number, depth)
+            return verifier.check(certificate.to_cryptography(), number, depth)
         except Exception:  # noqa: BLE001 - whatever a hostile certificate provokes, it is refused
             return False
 
@@ -294,10 +294,10 @@ class ClientTLSOptions:
 
     def make_filter(self) -> TLSFilter:
         """Return the filter of a new connection to the host."""
-        verdict = CertificateVerifier(self.hostname if self._sends_name else None)
-        tls_filter = TLSFilter(self.getContext(), is_server=False, verdict=verdict)
+        verifier = CertificateVerifier(self.hostname if self._sends_name else None)
+        tls_filter = TLSFilter(self.getContext(), is_server=False, verifier=verifier)
         # The name that is asked for was sent with the first message; what is checked comes now.
-        verdict.host = self.hostname
+        verifier.host = self.hostname
         return tls_filter
 
     def clientConnectionForTLS(self, protocol: Any) -> SSL.Connection:

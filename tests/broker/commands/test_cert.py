@@ -118,8 +118,8 @@ def test_the_key_of_another_authority(run: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "arguments, error",
     [
-        (("server", "alice@example.com"), "'alice@example.com' is no host name and no address"),
-        (("client", " alice"), "' alice' is no name: it is empty, or has spaces around it"),
+        (("server", "alice@example.com"), "'alice@example.com' is not a host name or an address"),
+        (("client", " alice"), "' alice' is not a name: it is empty, or has spaces around it"),
     ],
 )
 def test_wrong_names(run: Any, arguments: tuple[str, ...], error: str) -> None:

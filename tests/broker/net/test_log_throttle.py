@@ -1,4 +1,4 @@
-"""The ration: a source gets ten records a second, all together fifty, and the rest is counted."""
+"""Log throttle: a source gets ten records a second, all sources fifty; the rest is counted."""
 
 from __future__ import annotations
 
@@ -21,10 +21,12 @@ def clock() -> ManualScheduler:
     return ManualScheduler()
 
 
-def complain(ration: LogThrottle, times: int, address: Address = HERE, text: str = "no") -> None:
+def complain(
+    log_throttle: LogThrottle, times: int, address: Address = HERE, text: str = "no"
+) -> None:
     """Cause records."""
     for _ in range(times):
-        ration.log(logger, logging.WARNING, address, "%s: %s", address, text)
+        log_throttle.log(logger, logging.WARNING, address, "%s: %s", address, text)
 
 
 def elsewhere(number: int) -> Address:
@@ -40,9 +42,9 @@ def left_out(messages: list[str]) -> int:
 
 def test_few_are_logged(clock: ManualScheduler, caplog: pytest.LogCaptureFixture) -> None:
     """Ten a second are logged as they are, and no timer runs."""
-    ration = LogThrottle(clock)
+    log_throttle = LogThrottle(clock)
     for _ in range(3):
-        complain(ration, EACH)
+        complain(log_throttle, EACH)
         clock.advance(1.0)
     assert caplog.messages == ["198.51.100.7:1: no"] * 30
     assert clock.waiting == 0
@@ -50,27 +52,27 @@ def test_few_are_logged(clock: ManualScheduler, caplog: pytest.LogCaptureFixture
 
 def test_more_are_counted(clock: ManualScheduler, caplog: pytest.LogCaptureFixture) -> None:
     """Those beyond ten are told as a number when the second is over, without anything else."""
-    ration = LogThrottle(clock)
+    log_throttle = LogThrottle(clock)
     clock.advance(5.3)
-    complain(ration, 4223)
+    complain(log_throttle, 4223)
     assert len(caplog.messages) == 10
     clock.advance(0.9)
     assert len(caplog.messages) == 10
     clock.advance(0.2)
     assert caplog.messages[10:] == ["198.51.100.7: … 4213 records left out"]
     assert caplog.records[-1].name == "broker.server"
-    complain(ration, 1)
+    complain(log_throttle, 1)
     assert caplog.messages[11:] == ["198.51.100.7:1: no"]
     assert clock.waiting == 0
 
 
 def test_each_source_has_its_own(clock: ManualScheduler, caplog: pytest.LogCaptureFixture) -> None:
     """A source that floods does not silence another; ports of one host are one source."""
-    ration = LogThrottle(clock, each=2)
+    log_throttle = LogThrottle(clock, each=2)
     for port in range(5):
-        complain(ration, 1, IPv4Address("TCP", "198.51.100.7", port))
-        complain(ration, 1, UNIXAddress(f"/run/{port}"))
-        complain(ration, 1, IPv6Address("TCP", f"2001:db8::{port}", port))
+        complain(log_throttle, 1, IPv4Address("TCP", "198.51.100.7", port))
+        complain(log_throttle, 1, UNIXAddress(f"/run/{port}"))
+        complain(log_throttle, 1, IPv6Address("TCP", f"2001:db8::{port}", port))
     clock.advance(1.0)
     assert len(caplog.messages) == 7
     text = "… 9 records left out, most of them from 198.51.100.7 (3)"
@@ -79,11 +81,11 @@ def test_each_source_has_its_own(clock: ManualScheduler, caplog: pytest.LogCaptu
 
 def test_all_together(clock: ManualScheduler, caplog: pytest.LogCaptureFixture) -> None:
     """From however many sources: fifty records a second and one, and the count is exact."""
-    ration = LogThrottle(clock)
+    log_throttle = LogThrottle(clock)
     for _ in range(5):
         caplog.clear()
         for number in range(3000):
-            complain(ration, 2, elsewhere(number))
+            complain(log_throttle, 2, elsewhere(number))
         clock.advance(1.0)
         assert len(caplog.messages) == MOST + 1
         assert left_out(caplog.messages) == 6000 - MOST
@@ -92,10 +94,10 @@ def test_all_together(clock: ManualScheduler, caplog: pytest.LogCaptureFixture) 
 
 def test_bytes(clock: ManualScheduler, caplog: pytest.LogCaptureFixture) -> None:
     """Long records, with tracebacks or without, are fewer: under 50 kB a second."""
-    ration = LogThrottle(clock)
+    log_throttle = LogThrottle(clock)
     for number in range(100):
-        complain(ration, 1, elsewhere(number), "x" * 100_000)
-        ration.log_error(logger, elsewhere(number), "raised", ValueError("漢" * 10_000))
+        complain(log_throttle, 1, elsewhere(number), "x" * 100_000)
+        log_throttle.log_error(logger, elsewhere(number), "raised", ValueError("漢" * 10_000))
     clock.advance(1.0)
     assert all(len(message.encode()) <= LONGEST for message in caplog.messages)
     size = sum(
@@ -108,9 +110,9 @@ def test_bytes(clock: ManualScheduler, caplog: pytest.LogCaptureFixture) -> None
 
 def test_printable(clock: ManualScheduler, caplog: pytest.LogCaptureFixture) -> None:
     """Whatever is in a record, an address too, it is one printable line."""
-    ration = LogThrottle(clock, each=1)
+    log_throttle = LogThrottle(clock, each=1)
     path = UNIXAddress("/tmp/\n\x1b[2J\udcff")
-    complain(ration, 3, path, "a\u2028b\x07")
+    complain(log_throttle, 3, path, "a\u2028b\x07")
     clock.advance(1.0)
     assert len(caplog.messages) == 2
     assert all(message.isprintable() for message in caplog.messages)
@@ -119,12 +121,12 @@ def test_printable(clock: ManualScheduler, caplog: pytest.LogCaptureFixture) -> 
 def test_levels(clock: ManualScheduler, caplog: pytest.LogCaptureFixture) -> None:
     """What nobody hears is not counted; the number has the level of what was left out."""
     caplog.set_level(logging.INFO, "broker")
-    ration = LogThrottle(clock, each=1)
+    log_throttle = LogThrottle(clock, each=1)
     for level in (logging.DEBUG, logging.INFO, logging.INFO):
-        ration.log(logger, level, HERE, "no")
+        log_throttle.log(logger, level, HERE, "no")
     clock.advance(1.0)
-    ration.log(logger, logging.INFO, HERE, "no")
-    ration.log(logger, logging.ERROR, HERE, "no")
+    log_throttle.log(logger, logging.INFO, HERE, "no")
+    log_throttle.log(logger, logging.ERROR, HERE, "no")
     clock.advance(1.0)
     levels = [record.levelno for record in caplog.records]
     assert levels == [logging.INFO, logging.INFO, logging.INFO, logging.ERROR]
@@ -133,22 +135,22 @@ def test_levels(clock: ManualScheduler, caplog: pytest.LogCaptureFixture) -> Non
 
 def test_the_next_second_settles(clock: ManualScheduler, caplog: pytest.LogCaptureFixture) -> None:
     """A record in a later second comes after the number of those before it, timer or not."""
-    ration = LogThrottle(clock, each=1)
-    complain(ration, 3)
+    log_throttle = LogThrottle(clock, each=1)
+    complain(log_throttle, 3)
     clock.clock += 1.5
-    complain(ration, 1)
+    complain(log_throttle, 1)
     assert caplog.messages[1:] == ["198.51.100.7: … 2 records left out", "198.51.100.7:1: no"]
     assert clock.waiting == 0
 
 
 def test_without_a_clock(clock: ManualScheduler, caplog: pytest.LogCaptureFixture) -> None:
     """Until there is a clock the system's bounds the records; the first clock stays."""
-    ration = LogThrottle(each=1)
-    complain(ration, 3)
+    log_throttle = LogThrottle(each=1)
+    complain(log_throttle, 3)
     assert len(caplog.messages) == 1
-    ration.begin(clock)
-    ration.begin(ManualScheduler())
-    complain(ration, 3)
+    log_throttle.begin(clock)
+    log_throttle.begin(ManualScheduler())
+    complain(log_throttle, 3)
     assert len(caplog.messages) == 1
     assert clock.waiting == 1
     clock.advance(1.0)
@@ -158,21 +160,21 @@ def test_without_a_clock(clock: ManualScheduler, caplog: pytest.LogCaptureFixtur
 
 def test_the_ids_of_errors(clock: ManualScheduler, caplog: pytest.LogCaptureFixture) -> None:
     """An error has an id of its own while there is room, then that of the record of the rest."""
-    ration = LogThrottle(clock)
+    log_throttle = LogThrottle(clock)
     for second in range(2):
         own = set()
         for _ in range(EACH):
-            own.add(ration.id_of_error(HERE))
-            ration.log_error(logger, HERE, "raised", ValueError("no"))
+            own.add(log_throttle.id_of_error(HERE))
+            log_throttle.log_error(logger, HERE, "raised", ValueError("no"))
         assert len(own) == EACH
-        (rest,) = {ration.id_of_error(HERE) for _ in range(5)} - own
-        ration.log_error(logger, HERE, "raised", ValueError("no"))
-        assert ration.id_of_error(elsewhere(1)) != rest
+        (rest,) = {log_throttle.id_of_error(HERE) for _ in range(5)} - own
+        log_throttle.log_error(logger, HERE, "raised", ValueError("no"))
+        assert log_throttle.id_of_error(elsewhere(1)) != rest
         clock.advance(1.0)
         assert caplog.messages[second * (EACH + 1) + EACH] == (
             f"198.51.100.7: … 1 record left out; the id of errors among them is {rest}"
         )
-    complain(ration, EACH + 1)
+    complain(log_throttle, EACH + 1)
     clock.advance(1.0)
     assert caplog.messages[-1] == "198.51.100.7: … 1 record left out"
 
@@ -181,10 +183,10 @@ def test_the_id_among_many_sources(
     clock: ManualScheduler, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The record about several sources has the id, too."""
-    ration = LogThrottle(clock)
+    log_throttle = LogThrottle(clock)
     for number in range(MOST + 2):
-        error_id = ration.id_of_error(elsewhere(number))
-        ration.log_error(logger, elsewhere(number), "raised", ValueError("no"))
+        error_id = log_throttle.id_of_error(elsewhere(number))
+        log_throttle.log_error(logger, elsewhere(number), "raised", ValueError("no"))
     clock.advance(1.0)
     assert caplog.messages[-1] == (
         "… 2 records left out, most of them from 203.0.0.50 (1);"

@@ -59,7 +59,7 @@ def test_addresses(text: str, location: Any, shown: str | None) -> None:
         ("pb+unix://relative", "names no socket"),
         ("pb+unix:///folder/", "names no socket"),
         ("pb+exec:", "names no program"),
-        ("pb+exec:'open", "is no command line"),
+        ("pb+exec:'open", "is not a command line"),
     ],
 )
 def test_what_is_no_address(text: str, words: str) -> None:

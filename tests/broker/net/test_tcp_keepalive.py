@@ -44,17 +44,17 @@ def expected(idle: int, interval: int, count: int, limit: int) -> dict[str, int]
     return found if ON_LINUX else {}
 
 
-@pytest.mark.parametrize("patience", range(1, 200))
-def test_probes(patience: int) -> None:
+@pytest.mark.parametrize("wait", range(1, 200))
+def test_probes(wait: int) -> None:
     """The probes take as long as the peer has, or a little less, and are at least three."""
-    interval, count = probes(patience)
-    assert patience - 10 < interval * count <= patience
-    assert patience > 127 or interval * count == patience
-    assert min(3, patience) <= count <= 127
+    interval, count = probes(wait)
+    assert wait - 10 < interval * count <= wait
+    assert wait > 127 or interval * count == wait
+    assert min(3, wait) <= count <= 127
 
 
 @pytest.mark.parametrize(
-    ("silence", "patience", "asked"),
+    ("silence", "wait", "asked"),
     [
         (20.0, 20.0, expected(20, 5, 4, 37_500)),
         (2.9, 3.9, expected(2, 1, 3, 4_500)),
@@ -62,10 +62,10 @@ def test_probes(patience: int) -> None:
         (1e9, 1.0, expected(32767, 1, 1, 32767_500)),
     ],
 )
-def test_what_is_asked(silence: float, patience: float, asked: dict[str, int]) -> None:
+def test_what_is_asked(silence: float, wait: float, asked: dict[str, int]) -> None:
     """The idle time, the probes and the time for unsent data add up to both times together."""
     with socket.socket() as sock:
-        watch(sock, silence, patience)
+        watch(sock, silence, wait)
         assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
         assert asked_of(sock) == asked
 

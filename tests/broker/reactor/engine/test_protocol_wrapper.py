@@ -36,12 +36,12 @@ class Cuttable:
 def test_everything_gets_through() -> None:
     """The protocol gets the transport, the bytes and the reason; then the other one is told."""
     protocol, transport = Recorder(), Cuttable()
-    attendant = ProtocolWrapper(protocol, lambda *args: protocol.events.append(args))
-    attendant.makeConnection(transport)
-    attendant.dataReceived(b"data")
-    attendant.connectionLost(connectionDone)
-    assert protocol.transport is attendant.transport is transport
-    assert protocol.events == [b"data", connectionDone, (attendant, connectionDone)]
+    wrapper = ProtocolWrapper(protocol, lambda *args: protocol.events.append(args))
+    wrapper.makeConnection(transport)
+    wrapper.dataReceived(b"data")
+    wrapper.connectionLost(connectionDone)
+    assert protocol.transport is wrapper.transport is transport
+    assert protocol.events == [b"data", connectionDone, (wrapper, connectionDone)]
 
 
 def test_raising_protocol() -> None:
@@ -52,16 +52,16 @@ def test_raising_protocol() -> None:
             raise KeyError("not mine")
 
     told: list[Failure] = []
-    attendant = ProtocolWrapper(Raising(), lambda _, reason: told.append(reason))
+    wrapper = ProtocolWrapper(Raising(), lambda _, reason: told.append(reason))
     with pytest.raises(KeyError):
-        attendant.connectionLost(connectionDone)
+        wrapper.connectionLost(connectionDone)
     assert told == [connectionDone]
 
 
 def test_abandon() -> None:
     """An abandoned connection is cut."""
     transport = Cuttable()
-    attendant = ProtocolWrapper(Recorder(), print)
-    attendant.makeConnection(transport)
-    attendant.abandon()
+    wrapper = ProtocolWrapper(Recorder(), print)
+    wrapper.makeConnection(transport)
+    wrapper.abandon()
     assert transport.cuts == 1
