@@ -1,4 +1,4 @@
-"""The costume of Twisted's reactor over asyncio: `from broker import reactor`.
+"""The API of Twisted's reactor on asyncio: `from broker import reactor`.
 
 ::
 
@@ -7,9 +7,9 @@
     reactor.listenTCP(8787, factory)
     reactor.run()
 
-The functions are those of one `Reactor`; see there for what each does. Its other names are
-modules: `broker.reactor.protocol`, `.error`, `.task`, `.threads`, `.endpoints`, `.ssl`,
-`.interfaces` and others.
+The functions are the methods of one `Reactor`, which documents them. The other names are modules:
+`broker.reactor.protocol`, `.error`, `.task`, `.threads`, `.endpoints`, `.ssl`, `.interfaces` and
+others.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ startRunning = default.startRunning
 stop = default.stop
 suggestThreadPoolSize = default.suggestThreadPoolSize
 
-# Changes with time, so it is asked for.
+# Its value changes, so it is read on each access.
 running: bool
 
 

@@ -1,4 +1,4 @@
-"""Published names of `twisted.internet.asyncioreactor`: the reactor in a loop of the program's."""
+"""Published names of `twisted.internet.asyncioreactor`: the reactor in a loop of the program."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class AsyncioSelectorReactor(Reactor):
     """A reactor in an event loop that the program owns (published).
 
     Args:
-        eventloop: the loop; None is one that `run` makes.
+        eventloop: the loop; with None, `run` makes one.
     """
 
     def __init__(self, eventloop: asyncio.AbstractEventLoop | None = None):
@@ -27,7 +27,7 @@ def install(eventloop: asyncio.AbstractEventLoop | None = None) -> None:
     """Let `broker.reactor` run in this loop, which it does not close (published).
 
     Args:
-        eventloop: the loop; without one nothing is done, for the reactor is asyncio's anyway.
+        eventloop: the loop. Without one this does nothing: the reactor uses asyncio anyway.
 
     Raises:
         ReactorAlreadyRunning: the reactor has a loop already.

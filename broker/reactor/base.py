@@ -1,4 +1,4 @@
-"""Published name of `twisted.internet.base`: the class of what `callLater` returns."""
+"""Published name of `twisted.internet.base`: the class of delayed calls."""
 
 from __future__ import annotations
 

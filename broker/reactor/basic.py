@@ -14,12 +14,12 @@ Transform = Callable[[bytes], bytes]
 
 
 class FileSender:
-    """Sends a file to a consumer, such as a transport, a piece whenever it has room (published).
+    """Sends a file to a consumer, such as a transport, one piece per request (published).
 
     Attributes:
         CHUNK_SIZE: bytes in a piece.
         lastSent: the last byte that was sent, as bytes; or empty.
-        deferred: of the transfer under way, or None.
+        deferred: the Deferred of the running transfer, or None.
     """
 
     CHUNK_SIZE = 2**14
@@ -34,16 +34,16 @@ class FileSender:
     def beginFileTransfer(
         self, file: Any, consumer: Any, transform: Transform | None = None
     ) -> Deferred[Any]:
-        """Begin to send what is left of a file (published).
+        """Start to send the rest of a file (published).
 
         Args:
             file: a binary file, which stays open.
-            consumer: takes `registerProducer`, `write` and `unregisterProducer`.
-            transform: called with each piece; what it returns is sent in its place.
+            consumer: has `registerProducer`, `write` and `unregisterProducer`.
+            transform: called with each piece; its result is sent instead.
 
         Returns:
-            A Deferred that fires with the last byte sent once the consumer has taken all, and
-            fails when the consumer goes before, or when reading or `transform` raises.
+            A Deferred that fires with the last byte sent when the consumer has taken all pieces. It
+            fails when the consumer closes earlier, or when reading or `transform` raises.
         """
         self.file = file
         self.consumer = consumer
@@ -54,7 +54,7 @@ class FileSender:
         return deferred
 
     def resumeProducing(self) -> None:
-        """Send a piece; after the last, finish (published)."""
+        """Send a piece; after the last one, finish (published)."""
         if self.deferred is None:
             return
         try:
@@ -62,7 +62,7 @@ class FileSender:
             is_last = not piece
             if self.transform is not None and not is_last:
                 piece = self.transform(piece)
-        except Exception:  # noqa: BLE001 - whoever began the transfer hears of it
+        except Exception:  # noqa: BLE001 - the Deferred fails with it
             self.consumer.unregisterProducer()
             self._finish(Failure())
             return
@@ -74,10 +74,10 @@ class FileSender:
             self.lastSent = piece[-1:]
 
     def pauseProducing(self) -> None:
-        """Do nothing: a piece is sent only when it is asked for (published)."""
+        """Do nothing: a piece is sent only on request (published)."""
 
     def stopProducing(self) -> None:
-        """Give up: the consumer takes no more (published)."""
+        """Stop the transfer: the consumer takes no more data (published)."""
         self._finish(Failure(Exception("the consumer has gone before the whole file was sent")))
 
     def _finish(self, result: Any) -> None:

@@ -20,9 +20,9 @@ def registerAdapter(
     """Have `SomeInterface(original)` return `adapterFactory(original)` (published).
 
     Args:
-        adapterFactory: called with the original; None is no adapter.
-        origInterface: what the original provides, or its class.
-        interfaceClasses: what the adapter is asked for as.
+        adapterFactory: called with the original; it returns None if it cannot adapt it.
+        origInterface: the interface that the original provides, or its class.
+        interfaceClasses: the interfaces that the adapter provides.
 
     Raises:
         ValueError: no interface is given, or an adapter for one of them is registered already.
@@ -39,16 +39,16 @@ def registerAdapter(
 
 
 def getAdapterFactory(fromInterface: Any, toInterface: Any, default: Any) -> Any:
-    """Return what adapts one interface, or class, to another, or the default (published)."""
+    """Return the factory that adapts an interface or class to another, or default (published)."""
     found = _registry.lookup1(_specification(fromInterface), toInterface)
     return default if found is None else found
 
 
 class Adapter:
-    """A base for adapters: keeps the original, and gives its other faces away (published).
+    """A base for adapters: keeps the original, and asks it for all other interfaces (published).
 
     Attributes:
-        original: what is adapted.
+        original: the adapted object.
     """
 
     def __init__(self, original: Any):
@@ -65,14 +65,14 @@ class Componentized:
         self._components: dict[Any, Any] = {}
 
     def setComponent(self, interfaceClass: Any, component: Any) -> None:
-        """Make `component` what this is for an interface (published)."""
+        """Set the component for an interface (published)."""
         self._components[interfaceClass] = component
 
     def unsetComponent(self, interfaceClass: Any) -> None:
         """Forget the component for an interface (published).
 
         Raises:
-            KeyError: there is none.
+            KeyError: the interface has no component.
         """
         del self._components[interfaceClass]
 
@@ -81,14 +81,14 @@ class Componentized:
         return interface(self, default)
 
     def addComponent(self, component: Any, ignoreClass: bool | int = 0) -> list[Any]:
-        """Make `component` what this is for every interface that it provides (published)."""
+        """Set a component for every interface that it provides (published)."""
         interfaces = list(declarations.providedBy(component))
         for interface in interfaces:
             self.setComponent(interface, component)
         return interfaces
 
     def removeComponent(self, component: Any) -> list[Any]:
-        """Forget a component for every interface; return these (published)."""
+        """Forget a component for every interface; return the interfaces (published)."""
         gone = [key for key, value in self._components.items() if value is component]
         for interface in gone:
             del self._components[interface]

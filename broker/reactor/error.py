@@ -1,4 +1,4 @@
-"""Published names of `twisted.internet.error`: what transports, timers and the reactor report.
+"""Published names of `twisted.internet.error`: errors of transports, timers and the reactor.
 
 The transport errors are those of `broker.errors`; a program may catch them under either name.
 """
@@ -71,11 +71,11 @@ errnoMapping: dict[int, type[ConnectError]] = {
     errno.ECONNREFUSED: ConnectionRefusedError,
     errno.ETIMEDOUT: TCPTimedOutError,
 }
-"""The operating system's error numbers that have an error of their own (published)."""
+"""The error numbers of the operating system that have their own class (published)."""
 
 
 def getConnectError(e: Any) -> ConnectError:
-    """Return the ConnectError for what a socket raised (published).
+    """Return the ConnectError for an error of a socket (published).
 
     `e` is an OSError, a tuple of a number and a text, or a text.
     """
@@ -90,7 +90,7 @@ def getConnectError(e: Any) -> ConnectError:
 
 
 class NoProtocol(Exception):
-    """The factory has made no protocol for the connection (published)."""
+    """The factory has returned no protocol for the connection (published)."""
 
 
 class ServiceNameUnknownError(ConnectError):
@@ -98,14 +98,14 @@ class ServiceNameUnknownError(ConnectError):
 
 
 class BadFileError(ConnectError):
-    """The file of a UNIX socket is of no use: its server does not live (published)."""
+    """The file of a UNIX socket cannot be used: its server does not run (published)."""
 
 
 class ConnectingCancelledError(Exception):
     """The Deferred of an endpoint's `connect` was cancelled (published).
 
     Attributes:
-        address: where the connection would have led.
+        address: the address of the attempt.
     """
 
     def __init__(self, address: Any):
@@ -114,7 +114,7 @@ class ConnectingCancelledError(Exception):
 
 
 class CertificateError(Exception):
-    """There is no certificate where one should be (published)."""
+    """A certificate is missing (published)."""
 
     def __str__(self) -> str:
         return " ".join(map(str, self.args)) or "There is no certificate where one should be."
@@ -159,33 +159,33 @@ class ProcessTerminated(ConnectionLost):
 
 
 class ProcessExitedAlready(Exception):
-    """The child process has ended, and takes no signal any more (published)."""
+    """The child process has ended, and cannot receive signals any more (published)."""
 
 
 class AlreadyCalled(ValueError):
-    """The delayed call has been made, and can be neither cancelled nor moved (published)."""
+    """The call was made already, and cannot be cancelled or moved (published)."""
 
     def __str__(self) -> str:
         return " ".join(map(str, self.args)) or "The delayed call has already been made."
 
 
 class AlreadyCancelled(ValueError):
-    """The delayed call has been cancelled, and can be neither cancelled nor moved (published)."""
+    """The call was cancelled already, and cannot be cancelled or moved (published)."""
 
     def __str__(self) -> str:
         return " ".join(map(str, self.args)) or "The delayed call has already been cancelled."
 
 
 class NotConnectingError(RuntimeError):
-    """The connector has no attempt under way that could be stopped (published)."""
+    """The connector has no running attempt to stop (published)."""
 
 
 class NotListeningError(RuntimeError):
-    """The port does not listen (published)."""
+    """The port is not listening (published)."""
 
 
 class ReactorNotRunning(RuntimeError):
-    """`stop` was called on a reactor that does not run, or that is stopping (published)."""
+    """`stop` was called on a reactor that is not running, or is stopping (published)."""
 
 
 class ReactorNotRestartable(RuntimeError):
@@ -193,4 +193,4 @@ class ReactorNotRestartable(RuntimeError):
 
 
 class ReactorAlreadyRunning(RuntimeError):
-    """`run` was called where the reactor, or another event loop, already runs (published)."""
+    """`run` was called while the reactor or another event loop is running (published)."""

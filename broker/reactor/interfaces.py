@@ -1,4 +1,4 @@
-"""Published interfaces of what programs write and get: `implementer` and `providedBy` know them."""
+"""Published interfaces that programs implement or ask for, by `implementer` and `providedBy`."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ __all__ = [
 
 
 class IProducer(Interface):  # type: ignore[misc]
-    """What fills a consumer."""
+    """Writes to a consumer."""
 
     def stopProducing() -> None:  # type: ignore[misc]
-        """Stop for good: the consumer has gone."""
+        """Stop for good: the consumer is closed."""
 
 
 class IPushProducer(IProducer):
-    """A producer that writes by itself, and can be told to wait (`streaming` true)."""
+    """A producer that writes by itself, and can be paused (`streaming` true)."""
 
     def pauseProducing() -> None:  # type: ignore[misc]
         """Write nothing until `resumeProducing`."""
@@ -58,36 +58,36 @@ class IPushProducer(IProducer):
 
 
 class IPullProducer(IProducer):
-    """A producer that writes once each time it is asked (`streaming` false)."""
+    """A producer that writes once for each request (`streaming` false)."""
 
     def resumeProducing() -> None:  # type: ignore[misc]
         """Write once."""
 
 
 class IConsumer(Interface):  # type: ignore[misc]
-    """What a producer fills; every transport is one."""
+    """The receiver of a producer's data; every transport is one."""
 
     def registerProducer(producer: Any, streaming: bool) -> None:
-        """Take a producer; RuntimeError where there is one already."""
+        """Register a producer; RuntimeError if one is registered already."""
 
     def unregisterProducer() -> None:  # type: ignore[misc]
         """Forget the producer."""
 
     def write(data: bytes) -> None:
-        """Take what it has made."""
+        """Take data of the producer."""
 
 
 class ITransport(Interface):  # type: ignore[misc]
     """A connection, as its protocol sees it."""
 
     def write(data: bytes) -> None:
-        """Send after what was written before."""
+        """Send after earlier writes."""
 
     def writeSequence(data: Any) -> None:
-        """Send the pieces, in one piece."""
+        """Join the pieces, and send them as one."""
 
     def loseConnection() -> None:  # type: ignore[misc]
-        """Close once all is sent."""
+        """Close once all bytes are sent."""
 
     def getPeer() -> Any:  # type: ignore[misc]
         """Return the address of the other end."""
@@ -100,47 +100,47 @@ class IProtocol(Interface):  # type: ignore[misc]
     """One end of a stream connection."""
 
     def makeConnection(transport: Any) -> None:
-        """Take the transport, and call `connectionMade`."""
+        """Keep the transport, and call `connectionMade`."""
 
     def connectionMade() -> None:  # type: ignore[misc]
-        """The connection is there."""
+        """Handle the new connection."""
 
     def dataReceived(data: bytes) -> None:
-        """Bytes have come in, cut anywhere."""
+        """Handle incoming bytes, split at any position."""
 
     def connectionLost(reason: Any) -> None:
-        """The connection has ended: `reason` is a Failure."""
+        """Handle the end of the connection; `reason` is a Failure."""
 
 
 class IProtocolFactory(Interface):  # type: ignore[misc]
-    """What makes the protocol of each connection."""
+    """Makes the protocol of each connection."""
 
     def buildProtocol(addr: Any) -> Any:
         """Return a protocol, or None to refuse the connection."""
 
     def doStart() -> None:  # type: ignore[misc]
-        """One more port or connector uses this factory."""
+        """Count one more port or connector as a user of this factory."""
 
     def doStop() -> None:  # type: ignore[misc]
-        """One port or connector less uses this factory."""
+        """Count one user less."""
 
 
 class IStreamClientEndpoint(Interface):  # type: ignore[misc]
-    """A place to connect to."""
+    """An address to connect to."""
 
     def connect(protocolFactory: Any) -> Any:
         """Return a Deferred of the protocol, once it is connected."""
 
 
 class IStreamServerEndpoint(Interface):  # type: ignore[misc]
-    """A place to listen at."""
+    """An address to listen at."""
 
     def listen(protocolFactory: Any) -> Any:
         """Return a Deferred of the port."""
 
 
 class IReactorCore(Interface):  # type: ignore[misc]
-    """What begins, ends and turns a reactor."""
+    """Starts, stops and runs a reactor."""
 
     running = Attribute("Whether it runs.")
 
@@ -151,13 +151,13 @@ class IReactorCore(Interface):  # type: ignore[misc]
         """End `run`."""
 
     def iterate(delay: float) -> None:
-        """Turn the loop once."""
+        """Run one turn of the loop."""
 
     def resolve(name: str, timeout: Any) -> Any:
         """Return a Deferred of an IPv4 address."""
 
     def fireSystemEvent(eventType: str) -> None:
-        """Let an event happen."""
+        """Fire an event."""
 
     def addSystemEventTrigger(
         phase: str, eventType: str, callable: Any, *args: Any, **kwargs: Any
@@ -165,23 +165,23 @@ class IReactorCore(Interface):  # type: ignore[misc]
         """Call when an event happens."""
 
     def removeSystemEventTrigger(triggerID: Any) -> None:
-        """Do not."""
+        """Remove such a call."""
 
     def callWhenRunning(callable: Any, *args: Any, **kwargs: Any) -> Any:
-        """Call as soon as it runs."""
+        """Call as soon as the reactor runs."""
 
 
 class IReactorTime(Interface):  # type: ignore[misc]
-    """What makes calls later."""
+    """Makes delayed calls."""
 
     def seconds() -> Any:  # type: ignore[misc]
         """Return the time, in seconds."""
 
     def callLater(delay: float, callable: Any, *args: Any, **kw: Any) -> Any:
-        """Call so many seconds from now; return an IDelayedCall."""
+        """Call after a number of seconds; return an IDelayedCall."""
 
     def getDelayedCalls() -> Any:  # type: ignore[misc]
-        """Return those that wait."""
+        """Return the pending calls."""
 
 
 class IDelayedCall(Interface):  # type: ignore[misc]
@@ -191,44 +191,44 @@ class IDelayedCall(Interface):  # type: ignore[misc]
         """Return when it will be made."""
 
     def cancel() -> None:  # type: ignore[misc]
-        """Do not make it."""
+        """Cancel it."""
 
     def delay(secondsLater: float) -> None:
-        """Make it so much later."""
+        """Move it by a number of seconds."""
 
     def reset(secondsFromNow: float) -> None:
-        """Make it so long from now."""
+        """Move it to a number of seconds from now."""
 
     def active() -> Any:  # type: ignore[misc]
-        """Return whether it is still to be made."""
+        """Return whether it is pending."""
 
 
 class IReactorFromThreads(Interface):  # type: ignore[misc]
-    """What takes calls from other threads."""
+    """Takes calls from other threads."""
 
     def callFromThread(callable: Any, *args: Any, **kwargs: Any) -> None:
         """Call in the loop's thread."""
 
 
 class IReactorInThreads(Interface):  # type: ignore[misc]
-    """What makes calls in other threads."""
+    """Makes calls in other threads."""
 
     def callInThread(callable: Any, *args: Any, **kwargs: Any) -> None:
         """Call in a thread of the pool."""
 
 
 class IReactorThreads(IReactorFromThreads, IReactorInThreads):
-    """What deals with threads."""
+    """Calls from and to other threads."""
 
     def getThreadPool() -> Any:  # type: ignore[misc]
-        """Return the pool."""
+        """Return the thread pool."""
 
     def suggestThreadPoolSize(size: int) -> None:
-        """Let so many calls run at once."""
+        """Set how many calls may run at once."""
 
 
 class IReactorTCP(Interface):  # type: ignore[misc]
-    """What listens and connects over TCP."""
+    """Listens and connects over TCP."""
 
     def listenTCP(port: int, factory: Any, backlog: int, interface: str) -> Any:
         """Listen; return an IListeningPort."""
@@ -238,7 +238,7 @@ class IReactorTCP(Interface):  # type: ignore[misc]
 
 
 class IReactorSSL(Interface):  # type: ignore[misc]
-    """What listens and connects over TLS."""
+    """Listens and connects over TLS."""
 
     def listenSSL(
         port: int, factory: Any, contextFactory: Any, backlog: int, interface: str
@@ -252,7 +252,7 @@ class IReactorSSL(Interface):  # type: ignore[misc]
 
 
 class IReactorUNIX(Interface):  # type: ignore[misc]
-    """What listens and connects over UNIX sockets."""
+    """Listens and connects over UNIX sockets."""
 
     def listenUNIX(address: str, factory: Any, backlog: int, mode: int, wantPID: int) -> Any:
         """Listen; return an IListeningPort."""
@@ -262,7 +262,7 @@ class IReactorUNIX(Interface):  # type: ignore[misc]
 
 
 class IReactorProcess(Interface):  # type: ignore[misc]
-    """What runs other programs."""
+    """Runs other programs."""
 
     def spawnProcess(
         processProtocol: Any,
@@ -279,7 +279,7 @@ class IReactorProcess(Interface):  # type: ignore[misc]
 
 
 class IReactorFDSet(Interface):  # type: ignore[misc]
-    """What watches descriptors for a program."""
+    """Watches descriptors for a program."""
 
     def addReader(descriptor: Any) -> None:
         """Watch an IReadDescriptor."""
@@ -288,47 +288,47 @@ class IReactorFDSet(Interface):  # type: ignore[misc]
         """Watch an IWriteDescriptor."""
 
     def removeReader(descriptor: Any) -> None:
-        """Do not."""
+        """Stop watching an IReadDescriptor."""
 
     def removeWriter(descriptor: Any) -> None:
-        """Do not."""
+        """Stop watching an IWriteDescriptor."""
 
     def removeAll() -> Any:  # type: ignore[misc]
-        """Watch none any more; return those that were."""
+        """Stop watching all of them; return those that were watched."""
 
     def getReaders() -> Any:  # type: ignore[misc]
-        """Return those that are read."""
+        """Return the watched readers."""
 
     def getWriters() -> Any:  # type: ignore[misc]
-        """Return those that are written."""
+        """Return the watched writers."""
 
 
 class IFileDescriptor(Interface):  # type: ignore[misc]
-    """What a reactor can watch."""
+    """An object that a reactor can watch."""
 
     def fileno() -> Any:  # type: ignore[misc]
-        """Return the descriptor; less than 0 where it is closed."""
+        """Return the descriptor; less than 0 if it is closed."""
 
     def connectionLost(reason: Any) -> None:
-        """It has ended: `reason` is a Failure."""
+        """Handle the end; `reason` is a Failure."""
 
 
 class IReadDescriptor(IFileDescriptor):
-    """What is called when there is something to read."""
+    """An object whose `doRead` is called when its descriptor is readable."""
 
     def doRead() -> Any:  # type: ignore[misc]
-        """Read; return None, or the exception that it has ended with."""
+        """Read; return None, or the exception that ended it."""
 
 
 class IWriteDescriptor(IFileDescriptor):
-    """What is called when bytes can be written."""
+    """An object whose `doWrite` is called when its descriptor is writable."""
 
     def doWrite() -> Any:  # type: ignore[misc]
-        """Write; return None, or the exception that it has ended with."""
+        """Write; return None, or the exception that ended it."""
 
 
 class IReadWriteDescriptor(IReadDescriptor, IWriteDescriptor):
-    """What is both."""
+    """An object that is both."""
 
 
 class IAddress(Interface):  # type: ignore[misc]
@@ -336,58 +336,58 @@ class IAddress(Interface):  # type: ignore[misc]
 
 
 class IListeningPort(Interface):  # type: ignore[misc]
-    """What listens."""
+    """A listening port."""
 
     def startListening() -> None:  # type: ignore[misc]
-        """Listen."""
+        """Start to listen."""
 
     def stopListening() -> Any:  # type: ignore[misc]
-        """Do not; return a Deferred, or None."""
+        """Stop listening; return a Deferred, or None."""
 
     def getHost() -> Any:  # type: ignore[misc]
-        """Return where: an IAddress."""
+        """Return its address: an IAddress."""
 
 
 class IConnector(Interface):  # type: ignore[misc]
-    """What connects."""
+    """Makes connections to one address."""
 
     def connect() -> None:  # type: ignore[misc]
         """Connect again."""
 
     def stopConnecting() -> None:  # type: ignore[misc]
-        """Give the attempt up."""
+        """Stop the attempt."""
 
     def disconnect() -> None:  # type: ignore[misc]
         """End the connection, or the attempt."""
 
     def getDestination() -> Any:  # type: ignore[misc]
-        """Return whereto: an IAddress."""
+        """Return the address to connect to: an IAddress."""
 
 
 class ITCPTransport(ITransport):
     """A connection over TCP."""
 
     def abortConnection() -> None:  # type: ignore[misc]
-        """Cut it now."""
+        """Cut the connection now."""
 
     def getTcpNoDelay() -> Any:  # type: ignore[misc]
-        """Return whether small pieces are sent at once."""
+        """Return whether small writes are sent at once."""
 
     def setTcpNoDelay(enabled: bool) -> None:
-        """Set that."""
+        """Set whether small writes are sent at once."""
 
     def getTcpKeepAlive() -> Any:  # type: ignore[misc]
-        """Return whether the system asks for signs of life."""
+        """Return whether the system probes an idle connection."""
 
     def setTcpKeepAlive(enabled: bool) -> None:
-        """Set that."""
+        """Set whether the system probes an idle connection."""
 
 
 class ISSLTransport(ITCPTransport):
     """A connection through TLS."""
 
     def getPeerCertificate() -> Any:  # type: ignore[misc]
-        """Return what the peer has shown, or None."""
+        """Return the certificate of the peer, or None."""
 
 
 class IProcessTransport(ITransport):
@@ -396,13 +396,13 @@ class IProcessTransport(ITransport):
     pid = Attribute("Its number, or None.")
 
     def signalProcess(signalID: Any) -> None:
-        """Send it a signal."""
+        """Send a signal to the process."""
 
     def closeStdin() -> None:  # type: ignore[misc]
-        """Let it see the end of its input."""
+        """Close its standard input."""
 
     def closeChildFD(descriptor: int) -> None:
         """Close one of its pipes."""
 
     def writeToChild(childFD: int, data: bytes) -> None:
-        """Write to one of them."""
+        """Write to one of its pipes."""

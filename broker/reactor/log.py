@@ -1,9 +1,9 @@
-"""Published names of `twisted.python.log`: a thin door to the standard library's logging.
+"""Published names of `twisted.python.log`: a thin layer over the standard library's logging.
 
-`msg` and `err` are records of the logger ``broker.app``, so that whatever configures logging gets
-them. An observer is a handler of the logger ``broker``: it hears these, and what the library itself
-logs, each as a dict with the published keys. While there is an observer, that logger takes records
-from INFO on, unless the application has set its level.
+`msg` and `err` make records of the logger ``broker.app``, so the handlers of an application's
+logging configuration get them. An observer is a handler of the logger ``broker``. It gets these
+records and those of the library itself, each as a dict with the published keys. While there is an
+observer, that logger takes records from level INFO on, unless the application has set its level.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _context: ContextVar[EventDict] = ContextVar("broker.reactor.log")
 
 
 class ILogObserver(Interface):  # type: ignore[misc]
-    """What `addObserver` takes; the component of an Application that gets its log (published)."""
+    """An observer of events; the component of an Application that gets its log (published)."""
 
     def __call__(eventDict: EventDict) -> None:
         """Take one event."""
@@ -59,9 +59,9 @@ def msg(*message: Any, **kw: Any) -> None:
     """Log a message (published).
 
     Args:
-        message: its parts, which are shown with blanks between them.
-        kw: more keys of the event. ``format`` is a text that is filled in from the event, and
-            ``system`` says who speaks; ``logLevel`` is a level of `logging`.
+        message: its parts, which are joined with blanks.
+        kw: more keys of the event. ``format`` is a text that is filled in from the event,
+            ``system`` names the source, and ``logLevel`` is a level of `logging`.
     """
     event: EventDict = {
         "system": "-",
@@ -78,7 +78,7 @@ def msg(*message: Any, **kw: Any) -> None:
         return
     failure = event.get("failure")
     error = None if failure is None else Failure.of(failure).as_exception()
-    # The failure is shown by whoever formats the record: the message is what leads to it.
+    # The handler that formats the record adds the failure, after this message.
     text = (event.get("why") or "Unhandled Error") if error else textFromEventDict(event)
     if text is not None:
         if error is None:
@@ -91,9 +91,9 @@ def err(_stuff: Any = None, _why: str | None = None, **kw: Any) -> None:
     """Log a failure as an error (published).
 
     Args:
-        _stuff: a Failure, an exception, or any object, whose ``repr`` is logged. None is the
+        _stuff: a Failure, an exception, or any object, whose ``repr`` is logged. None means the
             exception that is being handled.
-        _why: what leads to the traceback.
+        _why: the text before the traceback.
         kw: more keys of the event.
     """
     if _stuff is None:
@@ -108,7 +108,7 @@ deferr = err
 
 
 def callWithContext(ctx: EventDict, func: Callable[..., Any], *args: Any, **kw: Any) -> Any:
-    """Call a function; what it logs by `msg` and `err` has these keys too (published)."""
+    """Call a function, and add these keys to its events of `msg` and `err` (published)."""
     token = _context.set({**_context.get({}), **ctx})
     try:
         return func(*args, **kw)
@@ -117,7 +117,7 @@ def callWithContext(ctx: EventDict, func: Callable[..., Any], *args: Any, **kw: 
 
 
 def callWithLogger(logger: Any, func: Callable[..., Any], *args: Any, **kw: Any) -> Any:
-    """Call a function in the name of `logger.logPrefix()`; what it raises is logged (published)."""
+    """Call a function with `logger.logPrefix()` as the system; log its exception (published)."""
     prefix = logger.logPrefix()
     try:
         return callWithContext({"system": prefix}, func, *args, **kw)
@@ -132,7 +132,8 @@ def addObserver(other: Observer) -> None:
     """Have `other(eventDict)` called for each event (published).
 
     The event has ``message`` (a tuple), ``isError``, ``time`` (seconds since the epoch) and
-    ``system``; where there is one, ``failure`` and ``why``; and what was given to `msg`.
+    ``system``. An error also has ``failure`` and ``why``. The event has the keys given to `msg`
+    too.
     """
     if not _observing():
         _Observing.keep_level()
@@ -140,7 +141,7 @@ def addObserver(other: Observer) -> None:
 
 
 def removeObserver(other: Observer) -> None:
-    """Take an `addObserver` back; nothing happens where there was none (published)."""
+    """Remove an observer; does nothing if it was not added (published)."""
     for handler in _observing():
         if handler.observer == other:
             LIBRARY.removeHandler(handler)
@@ -150,11 +151,11 @@ def removeObserver(other: Observer) -> None:
 
 
 def startLogging(file: Any, *a: Any, **kw: Any) -> FileLogObserver:
-    """Write the log to a file, and what is printed into the log (published).
+    """Write the log to a file, and printed text to the log (published).
 
     Args:
-        file: anything with `write` and `flush`.
-        a, kw: `setStdout`, as of `startLoggingWithObserver`.
+        file: any object with `write` and `flush`.
+        a, kw: `setStdout`, as for `startLoggingWithObserver`.
 
     Returns:
         The observer that writes.
@@ -165,7 +166,7 @@ def startLogging(file: Any, *a: Any, **kw: Any) -> FileLogObserver:
 
 
 def startLoggingWithObserver(observer: Observer, setStdout: bool | int = 1) -> None:
-    """Give the log to an observer; with `setStdout` all that is printed too (published).
+    """Send the log to an observer; with `setStdout` all printed text too (published).
 
     A line printed to the standard error is an error of the log.
     """
@@ -177,7 +178,7 @@ def startLoggingWithObserver(observer: Observer, setStdout: bool | int = 1) -> N
 
 
 def textFromEventDict(eventDict: EventDict) -> str | None:
-    """Return an event as text, or None where it says nothing (published)."""
+    """Return an event as text, or None if it has no text (published)."""
     failure = eventDict.get("failure")
     if eventDict["isError"] and failure is not None:
         return f"{eventDict.get('why') or 'Unhandled Error'}\n{Failure.of(failure).text_for_log()}"
@@ -187,24 +188,24 @@ def textFromEventDict(eventDict: EventDict) -> str | None:
         return None
     try:
         return str(eventDict["format"] % eventDict)
-    except Exception as exc:  # noqa: BLE001 - a wrong format must not cost the event
+    except Exception as exc:  # noqa: BLE001 - the event is logged also with a wrong format
         event = repr_of(eventDict)
         return f"event with a format that does not fit it ({text_of_value(exc)}): {event}"
 
 
 class _StartStopObserver:
-    """An observer whose `emit` can be added and removed by two methods."""
+    """An observer whose `emit` is added and removed by two methods."""
 
     def emit(self, eventDict: EventDict) -> None:
-        """Take one event; this is the observer (published)."""
+        """Handle one event; this method is the observer (published)."""
         raise NotImplementedError
 
     def start(self) -> None:
-        """Hear of each event from now on (published)."""
+        """Start to get events (published)."""
         addObserver(self.emit)
 
     def stop(self) -> None:
-        """Hear of no more events (published)."""
+        """Stop getting events (published)."""
         removeObserver(self.emit)
 
 
@@ -226,7 +227,7 @@ class FileLogObserver(_StartStopObserver):
         return time.strftime(self.timeFormat or "%Y-%m-%d %H:%M:%S%z", time.localtime(when))
 
     def emit(self, eventDict: EventDict) -> None:
-        """Write one event; this is the observer (published)."""
+        """Write one event; this method is the observer (published)."""
         text = textFromEventDict(eventDict)
         if text is not None:
             text = text.replace("\n", "\n\t")
@@ -237,8 +238,8 @@ class FileLogObserver(_StartStopObserver):
 class PythonLoggingObserver(_StartStopObserver):
     """Writes events to a logger of `logging` (published).
 
-    Between `start` and `stop` they go to that logger in place of the root logger's handlers, which
-    they would reach by themselves otherwise: so each is there once.
+    Between `start` and `stop` events go to that logger and not to the root logger's handlers, which
+    they reach otherwise. So each event is logged once.
 
     Args:
         loggerName: the name of the logger.
@@ -262,14 +263,14 @@ class PythonLoggingObserver(_StartStopObserver):
         self._logger.log(level, "%s", text)
 
     def start(self) -> None:
-        """Take over the records that the root logger has had (published)."""
+        """Stop the records from reaching the root logger's handlers (published)."""
         super().start()
         _Observing.take_from(self._logger.getEffectiveLevel())
         self._had_root = LIBRARY.propagate
         LIBRARY.propagate = False
 
     def stop(self) -> None:
-        """Let the root logger have them again (published)."""
+        """Let the records reach the root logger's handlers again (published)."""
         super().stop()
         LIBRARY.propagate = self._had_root
 
@@ -277,7 +278,7 @@ class PythonLoggingObserver(_StartStopObserver):
 class _Observing(logging.Handler):
     """Gives each record to an observer, as an event."""
 
-    _level: int | None = None  # what the logger had before there was an observer
+    _level: int | None = None  # the level of the logger before there was an observer
 
     def __init__(self, observer: Observer):
         super().__init__()
@@ -303,18 +304,18 @@ class _Observing(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         if self._is_busy:
-            return  # what an observer logs would come back to it without end
+            return  # a record of the observer itself would cause an endless loop
         self._is_busy = True
         try:
             self.observer(_event_of(record))
-        except Exception as exc:  # noqa: BLE001 - the other observers go on
+        except Exception as exc:  # noqa: BLE001 - the other observers still get the event
             log_error(APPLICATION, f"the observer {repr_of(self.observer, 200)} raised", exc)
         finally:
             self._is_busy = False
 
 
 class _Printed(io.TextIOBase):
-    """Takes what is printed, and logs it line by line."""
+    """Logs printed text line by line."""
 
     encoding = "utf-8"
 
@@ -361,5 +362,5 @@ def _event_of(record: logging.LogRecord) -> EventDict:
 def _text(value: Any) -> str:
     try:
         return str(value)
-    except Exception as exc:  # noqa: BLE001 - a broken __str__ must not cost the event
+    except Exception as exc:  # noqa: BLE001 - the event is logged also with a broken __str__
         return f"<{type(value).__name__} whose str() raised {type(exc).__name__}>"

@@ -1,4 +1,4 @@
-"""Published names of `twisted.internet.main`: what `doRead` and `doWrite` return at the end."""
+"""Published names of `twisted.internet.main`: results of `doRead` and `doWrite` at the end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Published names of `twisted.internet.process`: the class of child processes, to be subclassed."""
+"""Published names of `twisted.internet.process`: the class of child processes, for subclassing."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ __all__ = ["Process"]
 
 
 class Process(ProcessTransport):
-    """A child process that a program starts itself, in place of `reactor.spawnProcess` (published).
+    """A child process that a program starts without `reactor.spawnProcess` (published).
 
-    A subclass overrides `_setupChild`, to prepare the process for the program that it will run::
+    A subclass overrides `_setupChild` to prepare the process for its program::
 
         class GroupLeader(Process):
             def _setupChild(self, *args, **kwargs):
@@ -25,8 +25,8 @@ class Process(ProcessTransport):
 
     Args:
         reactor: `broker.reactor`, or a Reactor.
-        executable, args, environment, path, uid, gid, childFDs: as of `spawnProcess`; there is no
-            default of the environment.
+        executable, args, environment, path, uid, gid, childFDs: as for `spawnProcess`; the
+            environment has no default.
         proto: a ProcessProtocol.
 
     Raises:
@@ -47,7 +47,7 @@ class Process(ProcessTransport):
         gid: int | None = None,
         childFDs: Mapping[int, int | str] | None = None,
     ):
-        # To run code between fork and exec costs a lock of the whole interpreter.
+        # Running code between fork and exec needs a lock of the whole interpreter.
         is_set_up = type(self)._setupChild is not Process._setupChild
         set_up = partial(self._setupChild, fdmap={0: 0, 1: 1, 2: 2}) if is_set_up else None
         child = start_child(executable, args, environment, path, uid, gid, childFDs, set_up)
@@ -56,10 +56,11 @@ class Process(ProcessTransport):
         self.start()
 
     def _setupChild(self, fdmap: Mapping[int, int]) -> None:
-        """Prepare the new process: called there, just before its program begins (published).
+        """Prepare the new process; called in it, just before its program begins (published).
 
-        Its descriptors, folder and user are set already.
+        Its descriptors, working directory and user are set already.
 
         Args:
-            fdmap: which descriptors stand for the child's own, by their numbers there: the same.
+            fdmap: maps the child's descriptor numbers to the descriptors in this process: the same
+                numbers.
         """

@@ -1,4 +1,4 @@
-"""Published names of `twisted.internet.protocol`: what a program subclasses to be an end."""
+"""Published names of `twisted.internet.protocol`: bases of protocols and factories."""
 
 from __future__ import annotations
 
@@ -39,20 +39,20 @@ logger = logging.getLogger("broker.reactor")
 class ReconnectingClientFactory(ClientFactory):
     """Connects again when an attempt has failed or the connection has ended (published).
 
-    The delays grow by `factor`, each somewhat by chance, so that the clients of a server that
-    comes back do not all come at once. `buildProtocol` of a subclass, or its protocol, calls
-    `resetDelay` when all is well.
+    The delays grow by `factor`, each with a random part, so that the clients of a restarted server
+    do not all connect at once. `buildProtocol` of a subclass, or its protocol, calls `resetDelay`
+    when the connection works.
 
     Attributes:
-        maxDelay: seconds that are never exceeded, but by chance.
-        initialDelay, delay: the first delay in seconds, and the next.
-        factor: by what each delay is longer than the one before.
-        jitter: the standard deviation of a delay, as a part of it; 0 or None for no chance.
-        retries, maxRetries: how often it has tried again since `resetDelay`, and may; None is
-            without end.
+        maxDelay: the limit of a delay in seconds, before the random part.
+        initialDelay, delay: the first delay in seconds, and the next one.
+        factor: the ratio of a delay to the one before.
+        jitter: the standard deviation of a delay, as a part of it; 0 or None for no random part.
+        retries, maxRetries: the number of attempts since `resetDelay`, and its limit; None for no
+            limit.
         continueTrying: whether it tries again.
-        clock: whose time it is; None is `broker.reactor`.
-        connector: what connects.
+        clock: makes the delayed calls; None means `broker.reactor`.
+        connector: makes the connections.
     """
 
     maxDelay: float = 3600
@@ -68,19 +68,19 @@ class ReconnectingClientFactory(ClientFactory):
     _callID: Any = None
 
     def clientConnectionFailed(self, connector: Any, reason: Failure) -> None:
-        """Try again after a while (published)."""
+        """Try again after a delay (published)."""
         if self.continueTrying:
             self.connector = connector
             self.retry()
 
     def clientConnectionLost(self, connector: Any, unused_reason: Failure) -> None:
-        """Connect again after a while (published)."""
+        """Connect again after a delay (published)."""
         if self.continueTrying:
             self.connector = connector
             self.retry()
 
     def retry(self, connector: Any = None) -> None:
-        """Connect after the next delay, unless there were enough tries (published).
+        """Connect after the next delay, unless `maxRetries` is reached (published).
 
         Raises:
             ValueError: no connector is given, and none is known.
@@ -103,7 +103,7 @@ class ReconnectingClientFactory(ClientFactory):
         self._callID = (self.clock or default).callLater(delay, self._connect, connector)
 
     def stopTrying(self) -> None:
-        """Give up the attempt that is under way or to come (published)."""
+        """Stop the current attempt and make no others (published)."""
         call, self._callID = self._callID, None
         if call is not None:
             call.cancel()
@@ -115,7 +115,7 @@ class ReconnectingClientFactory(ClientFactory):
                 return
 
     def resetDelay(self) -> None:
-        """Let the delays begin anew: call this when a connection works (published)."""
+        """Reset the delays; call this when a connection works (published)."""
         self.delay = self.initialDelay
         self._callID = None
         self.retries = 0
@@ -131,14 +131,14 @@ class ReconnectingClientFactory(ClientFactory):
 
 
 class ClientCreator:
-    """Makes single connections without a factory of one's own (published).
+    """Makes single connections without a factory (published).
 
     Args:
-        reactor: what connects.
-        protocolClass, args, kwargs: how to make the protocol.
+        reactor: makes the connections.
+        protocolClass, args, kwargs: make the protocol.
 
-    Each method returns a Deferred that fires with the protocol once it is connected, and fails
-    where no connection could be made. Cancelling it gives the attempt up.
+    Each method returns a Deferred that fires with the protocol once it is connected, and fails if
+    no connection can be made. Cancelling it stops the attempt.
     """
 
     def __init__(self, reactor: Any, protocolClass: Callable[..., Any], *args: Any, **kwargs: Any):
@@ -196,7 +196,7 @@ class ClientCreator:
 
 
 class _OneProtocol(ClientFactory):
-    """The factory of one protocol, which tells a Deferred of its connection."""
+    """The factory of one protocol; fires a Deferred when it is connected."""
 
     noisy = False
 
@@ -206,7 +206,7 @@ class _OneProtocol(ClientFactory):
         self._deferred: Deferred[Any] | None = deferred
 
     def buildProtocol(self, addr: Any) -> Any:
-        # In the next turn the protocol has its transport.
+        # In the next turn of the loop the protocol has its transport.
         self._reactor.callLater(0, self._fire, Deferred.callback, self._instance)
         return self._instance
 
@@ -214,7 +214,7 @@ class _OneProtocol(ClientFactory):
         self._fire(Deferred.errback, reason)
 
     def forget(self) -> None:
-        """Tell nobody."""
+        """Drop the Deferred without firing it."""
         self._deferred = None
 
     def _fire(self, how: Callable[[Deferred[Any], Any], None], outcome: Any) -> None:

@@ -1,4 +1,4 @@
-"""Published names of `twisted.internet.stdio`: this process's standard streams as a connection."""
+"""Published names of `twisted.internet.stdio`: the standard streams as a connection."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ __all__ = ["PipeAddress", "StandardIO"]
 class StandardIO:
     """Connects a protocol to standard input and output (published).
 
-    The protocol's `connectionMade` comes as soon as the reactor runs, and at once where it does.
-    From then on this has all methods of a transport. The end of the input ends the connection,
-    once what was written has left. The streams belong to the protocol: a ``print`` would be bytes
-    in its midst.
+    The protocol's `connectionMade` is called when the reactor runs, or at once if it runs already.
+    From then on this object has all methods of a transport. The end of the input ends the
+    connection, once all written bytes are sent. The streams belong to the protocol: the output of a
+    ``print`` would be mixed with its bytes.
 
     Args:
         proto: the protocol.
         stdin, stdout: descriptors to use instead.
-        reactor: the reactor; the one of `broker.reactor` unless given.
+        reactor: the reactor; default `broker.reactor`.
     """
 
     def __init__(self, proto: Any, stdin: int = 0, stdout: int = 1, reactor: Any = None):

@@ -1,4 +1,4 @@
-"""Published names of `twisted.application.strports`: to serve where a text says."""
+"""Published names of `twisted.application.strports`: services that listen at an endpoint string."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ __all__ = ["service"]
 
 
 def service(description: str, factory: Any, reactor: Any = None) -> StreamServerEndpointService:
-    """Return the service that listens where a description tells (published).
+    """Return the service that listens at a described endpoint (published).
 
     Args:
         description: such as ``tcp:8787``; see `endpoints.serverFromString`.
         factory: makes the protocols.
-        reactor: `broker.reactor` unless given.
+        reactor: default `broker.reactor`.
 
     Raises:
         ValueError, TypeError, OSError: as `endpoints.serverFromString`.
 
-    What goes wrong at the first start is raised by that, not logged.
+    The first start raises its errors and does not log them.
     """
     endpoint = serverFromString(default if reactor is None else reactor, description)
     made = StreamServerEndpointService(endpoint, factory)

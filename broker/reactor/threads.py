@@ -24,9 +24,9 @@ __all__ = [
 
 
 def deferToThread(f: Callable[..., Any], *args: Any, **kwargs: Any) -> Deferred[Any]:
-    """Call `f` in a thread of the reactor's pool; return a Deferred of its result (published).
+    """Call `f` in a thread of the pool; return a Deferred of its result (published).
 
-    The Deferred fires in the reactor's thread. Cancelling it does not stop the call.
+    The Deferred fires in the thread of the reactor. Cancelling it does not stop the call.
     """
     return deferToThreadPool(default, default.getThreadPool(), f, *args, **kwargs)
 
@@ -34,7 +34,7 @@ def deferToThread(f: Callable[..., Any], *args: Any, **kwargs: Any) -> Deferred[
 def callMultipleInThread(
     tupleList: Iterable[tuple[Callable[..., object], Sequence[Any], Mapping[str, Any]]],
 ) -> None:
-    """Make each call `(f, args, kwargs)` of the list, in its order, in one thread (published)."""
+    """Make the calls `(f, args, kwargs)` of a list in their order, in one thread (published)."""
 
     def work() -> None:
         for f, args, kwargs in tupleList:
@@ -44,14 +44,14 @@ def callMultipleInThread(
 
 
 def blockingCallFromThread(reactor: Any, f: Callable[..., Any], *a: Any, **kw: Any) -> Any:
-    """Call `f` in the reactor's thread, and wait here, in another thread, for its result.
+    """Call `f` in the reactor's thread, and wait for its result in this thread.
 
-    A Deferred or an awaitable that `f` returns is waited for; what it raises or fails with is
-    raised here (published).
+    A Deferred or an awaitable that `f` returns is waited for. An exception or failure is raised
+    here (published).
 
     Raises:
-        RuntimeError: this thread runs an event loop, and would wait for itself for ever; or the
-            asyncio loop that the reactor used is closed.
+        RuntimeError: this thread runs an event loop, which would wait for itself; or the asyncio
+            loop that the reactor used is closed.
         ReactorNotRunning: the reactor has stopped, or stops before there is a result.
     """
     try:
@@ -59,7 +59,7 @@ def blockingCallFromThread(reactor: Any, f: Callable[..., Any], *a: Any, **kw: A
     except RuntimeError:
         pass
     else:
-        raise RuntimeError("blockingCallFromThread belongs in a thread without an event loop")
+        raise RuntimeError("blockingCallFromThread needs a thread without an event loop")
     # `broker.reactor` is a module, whose functions are those of its default reactor.
     mainloop = getattr(reactor, "default", reactor)
     waited = _Waited(mainloop if isinstance(mainloop, Mainloop) else None)
@@ -67,16 +67,16 @@ def blockingCallFromThread(reactor: Any, f: Callable[..., Any], *a: Any, **kw: A
         reactor.callFromThread(waited.call, f, a, kw)
         return waited.result()
     finally:
-        del waited  # an exception's traceback has this frame: a cycle
+        del waited  # an exception's traceback has this frame: a reference cycle
 
 
 class _Waited:
-    """A call in the loop that a thread waits for; `mainloop` is None for a reactor of others."""
+    """A call in the loop that a thread waits for; `mainloop` is None for another reactor."""
 
     def __init__(self, mainloop: Mainloop | None):
         self._mainloop = mainloop
-        # None once the thread waits no longer. The frames of what the call raises lead to this
-        # object, and the outcome leads to what it raised.
+        # None after the thread has stopped waiting. The frames of a raised exception refer to this
+        # object, and the outcome refers to the exception.
         self._outcome: Future[Any] | None = Future()
 
     def call(self, f: Callable[..., Any], args: Any, kw: Any) -> None:
@@ -90,7 +90,7 @@ class _Waited:
         outcome = self._outcome
         if outcome is None:
             return
-        with suppress(InvalidStateError):  # the thread was released meanwhile
+        with suppress(InvalidStateError):  # the thread was released before
             if isinstance(result, Failure):
                 outcome.set_exception(result.as_exception())
             else:

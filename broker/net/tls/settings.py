@@ -109,7 +109,7 @@ class TLS:
             ca: CAs that may sign the server's certificate; None for the CAs of this system.
             certificate: sent to a server that asks for a client certificate.
             key: its private key.
-            pin: the SHA-256 of the server's public key (SubjectPublicKeyInfo), 32 bytes or in hex.
+            pin: the SHA-256 of the SubjectPublicKeyInfo of the server, 32 bytes or in hex.
                 With a pin, the CA, the dates and the host name of its certificate are not checked.
 
         Raises:

@@ -1,4 +1,4 @@
-"""Published names of `twisted.internet.endpoints`: where to listen and where to connect."""
+"""Published names of `twisted.internet.endpoints`: addresses to listen at or connect to."""
 
 from __future__ import annotations
 

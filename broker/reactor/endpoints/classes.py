@@ -1,6 +1,6 @@
-"""Endpoints: places to listen at and to connect to, kept as objects until they are wanted.
+"""Endpoints: objects that know an address, and listen or connect later.
 
-They take any reactor with the published methods, ours or Twisted's own.
+They work with any reactor that has the published methods, ours or Twisted's own.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ Binding = tuple[str, int] | str | None
 
 @implementer(IStreamServerEndpoint)
 class TCP4ServerEndpoint:
-    """A TCP port on an IPv4 address; empty is every one (published)."""
+    """A TCP port on an IPv4 address; an empty one means every address (published)."""
 
     def __init__(self, reactor: Any, port: int, backlog: int = 50, interface: str = ""):
         self._reactor = reactor
@@ -57,7 +57,7 @@ class TCP4ServerEndpoint:
 
 
 class TCP6ServerEndpoint(TCP4ServerEndpoint):
-    """A TCP port on an IPv6 address; ``::`` is every one (published)."""
+    """A TCP port on an IPv6 address; ``::`` means every address (published)."""
 
     def __init__(self, reactor: Any, port: int, backlog: int = 50, interface: str = "::"):
         super().__init__(reactor, port, backlog, interface)
@@ -65,7 +65,7 @@ class TCP6ServerEndpoint(TCP4ServerEndpoint):
 
 @implementer(IStreamServerEndpoint)
 class SSL4ServerEndpoint:
-    """A TCP port that speaks TLS (published)."""
+    """A TCP port with TLS (published)."""
 
     def __init__(
         self,
@@ -141,8 +141,8 @@ class TCP4ClientEndpoint:
     def connect(self, protocolFactory: Any) -> Deferred[Any]:
         """Connect; return a Deferred of the protocol, once it is connected (published).
 
-        It fails with the reason why there is no connection. Cancelling it gives the attempt up, and
-        it fails with ConnectingCancelledError.
+        It fails with the reason if no connection is made. Cancelling it stops the attempt, and it
+        fails with ConnectingCancelledError.
         """
         return _connect(
             protocolFactory,
@@ -157,7 +157,7 @@ class TCP4ClientEndpoint:
         )
 
     def connect_secured(self, context_factory: Any, protocolFactory: Any) -> Deferred[Any]:
-        """Connect as `connect` does, and speak TLS."""
+        """Connect as `connect` does, with TLS."""
         secured = SSL4ClientEndpoint(
             self._reactor,
             self._host,
@@ -178,11 +178,11 @@ class TCP6ClientEndpoint(TCP4ClientEndpoint):
 
 
 class HostnameEndpoint(TCP4ClientEndpoint):
-    """A TCP port of a host to connect to, at whichever of its addresses answers (published).
+    """A TCP port of a host to connect to, at the address that answers first (published).
 
     The next address is tried when an attempt has failed, or has had no answer for `attemptDelay`
-    seconds, 0.25 unless given; the first that answers is taken. On a reactor of Twisted's the
-    addresses that are tried, and when, are those of its own `connectTCP`.
+    seconds, default 0.25; the first that answers is used. With a reactor of Twisted, its own
+    `connectTCP` decides which addresses are tried, and when.
     """
 
     def __init__(
@@ -201,7 +201,7 @@ class HostnameEndpoint(TCP4ClientEndpoint):
 
 @implementer(IStreamClientEndpoint)
 class SSL4ClientEndpoint:
-    """A TCP port to connect to and speak TLS with (published)."""
+    """A TCP port to connect to with TLS (published)."""
 
     _attempt_delay: float | None = None
 
@@ -224,7 +224,7 @@ class SSL4ClientEndpoint:
     def connect(self, protocolFactory: Any) -> Deferred[Any]:
         """Connect as TCP4ClientEndpoint does; the protocol is connected before TLS is (published).
 
-        What the protocol writes is kept until the peer is accepted.
+        Writes of the protocol are kept until the peer is accepted.
         """
         return _connect(
             protocolFactory,
@@ -262,7 +262,7 @@ class UNIXClientEndpoint:
 
 @implementer(IStreamClientEndpoint)
 class SecuredEndpoint:
-    """A client endpoint of ours, with TLS over it."""
+    """A client endpoint of this module, with TLS over it."""
 
     def __init__(self, endpoint: Any, context_factory: Any):
         self._endpoint = endpoint
@@ -279,12 +279,12 @@ class SecuredEndpoint:
 def wrapClientTLS(
     connectionCreator: Any, wrappedEndpoint: Any, clock: Any = None
 ) -> SecuredEndpoint:
-    """Return an endpoint that speaks TLS over `wrappedEndpoint` (published).
+    """Return an endpoint that connects with TLS over `wrappedEndpoint` (published).
 
     Args:
-        connectionCreator: what `optionsForClientTLS` returned, or a context factory.
+        connectionCreator: a result of `optionsForClientTLS`, or a context factory.
         wrappedEndpoint: one of the TCP endpoints of this module.
-        clock: changes nothing.
+        clock: has no effect.
 
     Raises:
         TypeError: the endpoint is of another kind.
@@ -310,15 +310,15 @@ def _connect(
     try:
         connecting.connector = connector = connect(connecting)
         if attempt_delay is not None and isinstance(connector, Connector):
-            # Read when the attempt begins, which is in a later turn of the loop.
+            # Read when the attempt begins, in a later turn of the loop.
             connector.attempt_delay = attempt_delay
-    except Exception:  # noqa: BLE001 - whatever is wrong, the Deferred tells
+    except Exception:  # noqa: BLE001 - the Deferred fails with it
         return fail()
     return connecting.connected
 
 
 class _Connecting(ClientFactory):
-    """Stands before a factory, and tells a Deferred of its one connection."""
+    """Wraps a factory, and fires a Deferred when its one connection is made or fails."""
 
     noisy = False
 
@@ -336,7 +336,7 @@ class _Connecting(ClientFactory):
     def buildProtocol(self, addr: Any) -> Any:
         try:
             protocol = self._factory.buildProtocol(addr)
-        except Exception:  # noqa: BLE001 - whoever connects hears of it
+        except Exception:  # noqa: BLE001 - the Deferred fails with it
             self._fail(Failure())
             return None
         if protocol is None:
@@ -357,7 +357,7 @@ class _Connecting(ClientFactory):
 
 
 class _Announced:
-    """Stands before a protocol, and tells a Deferred when it has its transport."""
+    """Wraps a protocol, and fires a Deferred when it has its transport."""
 
     def __init__(self, protocol: Any, connected: Deferred[Any]):
         self._protocol = protocol

@@ -1,8 +1,8 @@
 r"""Endpoints by descriptions, such as ``tcp:8787:interface=127.0.0.1``.
 
-A description is a kind and its arguments, with colons between. An argument has a name,
-``key=value``, or its place tells which it is. A backslash before a colon, a backslash or an equals
-sign makes it a part of the value: ``tcp:8787:interface=\:\:1``.
+A description is a kind and its arguments, separated by colons. An argument is given by its name,
+``key=value``, or by its position. A backslash before a colon, a backslash or an equals sign makes
+it a part of the value: ``tcp:8787:interface=\:\:1``.
 """
 
 from __future__ import annotations
@@ -38,16 +38,16 @@ __all__ = ["clientFromString", "quoteStringArgument", "serverFromString"]
 
 
 def serverFromString(reactor: Any, description: str) -> Any:
-    """Return the endpoint to listen at that a description tells (published).
+    """Return the endpoint to listen at for a description (published).
 
     - ``tcp:PORT:interface=ADDRESS:backlog=50``, and ``tcp6:`` with ``interface=::``
     - ``ssl:PORT:privateKey=server.pem:certKey=FILE:extraCertChain=FILE:sslmethod=NAME:
-      dhParameters=FILE:interface=ADDRESS:backlog=50``; without ``certKey`` the file of the key
-      holds the certificate too
+      dhParameters=FILE:interface=ADDRESS:backlog=50``; without ``certKey`` the file of the key has
+      the certificate too
     - ``unix:PATH:mode=666:backlog=50:lockfile=1``
 
     Raises:
-        ValueError: there is no such kind, or a value is of the wrong form.
+        ValueError: the kind is not known, or a value has the wrong form.
         TypeError: an argument is missing, unknown, or given twice.
         OSError: a file cannot be read.
     """
@@ -55,12 +55,12 @@ def serverFromString(reactor: Any, description: str) -> Any:
 
 
 def clientFromString(reactor: Any, description: str) -> Any:
-    """Return the endpoint to connect to that a description tells (published).
+    """Return the endpoint to connect to for a description (published).
 
     - ``tcp:HOST:PORT:timeout=30:bindAddress=ADDRESS``
     - ``tls:HOST:PORT:timeout=30:bindAddress=ADDRESS:trustRoots=FOLDER:certificate=FILE:
-      privateKey=FILE:endpoint=DESCRIPTION``: what is connected to, and whose certificate must be
-      shown; the connection goes to the endpoint where there is one
+      privateKey=FILE:endpoint=DESCRIPTION``: the certificate must be for HOST; with ``endpoint``
+      the connection goes there
     - ``ssl:HOST:PORT:timeout=30:bindAddress=ADDRESS:caCertsDir=FOLDER:certKey=FILE:
       privateKey=FILE:hostname=NAME``: the certificate must be for HOST, or for NAME
     - ``unix:PATH:timeout=30:lockfile=0``
@@ -72,7 +72,7 @@ def clientFromString(reactor: Any, description: str) -> Any:
 
 
 def quoteStringArgument(argument: str) -> str:
-    """Return a value for use in a description, with backslashes where needed (published)."""
+    """Return a value for use in a description, with backslashes if needed (published)."""
     return argument.replace("\\", "\\\\").replace(":", "\\:")
 
 
@@ -94,7 +94,7 @@ def _parse(kinds: dict[str, Callable[..., Any]], reactor: Any, description: str)
 
 
 def _fields(description: str) -> list[tuple[str | None, str]]:
-    """Cut a description at its colons: for each part the name, or None, and the value."""
+    """Split a description at its colons: for each part the name, or None, and the value."""
     fields: list[tuple[str | None, str]] = []
     name, value = None, ""
     characters = iter(description)
@@ -114,7 +114,7 @@ def _fields(description: str) -> list[tuple[str | None, str]]:
     return [*fields, (name, value)]
 
 
-# What each kind takes: the parameters of these functions are the arguments of a description.
+# The kinds: the parameters of these functions are the arguments of a description.
 
 
 def _tcp_server(reactor: Any, port: str, interface: str = "", backlog: str = "50") -> Any:

@@ -1,4 +1,4 @@
-"""A connector makes one connection after another to one place, whenever it is told to."""
+"""A connector makes connections to one address, one after the other, on request."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ logger = logging.getLogger("broker.reactor")
 
 
 class StreamConnector:
-    """The client's end of a connection, before, while and after there is one.
+    """The client's end of a connection: before, during and after it.
 
     Attributes:
         state: ``"disconnected"``, ``"connecting"`` or ``"connected"``.
-        factory: what makes the protocol, and hears how it goes.
+        factory: makes the protocol, and is told of success and failure.
         timeout: seconds that an attempt may take, or None.
     """
 
@@ -43,20 +43,20 @@ class StreamConnector:
         self._attempt: _Attempt | None = None
 
     async def open(self, make_protocol: MakeProtocol, timeout: float | None) -> None:
-        """Make a connection, or raise why there is none; a subclass says where to."""
+        """Make a connection, or raise the error; a subclass knows the address."""
         raise NotImplementedError
 
     def getDestination(self) -> Address:
-        """Return the address that this connects to, as it was given (published)."""
+        """Return the address to connect to, as it was given (published)."""
         raise NotImplementedError
 
     @property
     def transport(self) -> Any:
-        """The connection, or None while there is none (published)."""
+        """The connection, or None if there is no connection (published)."""
         return self._attempt.transport if self._attempt is not None else None
 
     def connect(self) -> None:
-        """Begin to connect, as `connectTCP` does by itself (published).
+        """Begin to connect; `connectTCP` calls this itself (published).
 
         Raises:
             RuntimeError: it is connecting, or connected.
@@ -72,7 +72,7 @@ class StreamConnector:
         self.factory.startedConnecting(self)
 
     def stopConnecting(self) -> None:
-        """Give the attempt up; it fails with UserError before this returns (published).
+        """Stop the attempt; it fails with UserError before this returns (published).
 
         Raises:
             NotConnectingError: there is no attempt, or it has become a connection.
@@ -82,7 +82,7 @@ class StreamConnector:
         self._attempt.fail(UserError())
 
     def disconnect(self) -> None:
-        """Give up the attempt, or close the connection once all is sent (published)."""
+        """Stop the attempt, or close the connection once all bytes are sent (published)."""
         if self.state == "connecting":
             self.stopConnecting()
         elif self.state == "connected":
@@ -107,7 +107,7 @@ class StreamConnector:
         self._stop_factory()
 
     def _ended(self) -> None:
-        # Before the factory hears of it: it may connect again at once.
+        # Before the factory is told: it may connect again at once.
         self.state = "disconnected"
         self._attempt = None
 
@@ -121,7 +121,7 @@ class StreamConnector:
 
 
 class Connector(StreamConnector):
-    """What `connectTCP` and `connectSSL` return (published).
+    """The result of `connectTCP` and `connectSSL` (published).
 
     Attributes:
         host, port, timeout, bindAddress: as given to `connectTCP`.
@@ -159,7 +159,7 @@ class Connector(StreamConnector):
         )
 
     def getDestination(self) -> Address:
-        """Return the address that this connects to, with the host as it was given (published)."""
+        """Return the address to connect to, with the host as it was given (published)."""
         kind = IPv6Address if ":" in self.host else IPv4Address
         return kind("TCP", self.host, self.port)
 
@@ -167,7 +167,7 @@ class Connector(StreamConnector):
 class _Attempt:
     """One attempt of a connector, and the connection that it becomes.
 
-    It ends as `Connector.failed` or as `Connector.lost`, once.
+    It ends with `Connector.failed` or `Connector.lost`, once.
     """
 
     def __init__(self, connector: StreamConnector):
@@ -201,8 +201,8 @@ class _Attempt:
         connector = self._connector
         try:
             await connector.open(self._build, connector.timeout)
-        except Exception as exc:  # noqa: BLE001 - whatever it is, the factory hears of it
-            # Once there is a protocol, it has heard by its connectionLost.
+        except Exception as exc:  # noqa: BLE001 - any error is passed to the factory
+            # With a protocol, the end is reported by its connectionLost.
             if self._wrapper is None and not self._is_over:
                 self._tell_failed(exc)
 
@@ -229,16 +229,16 @@ class _Attempt:
 
 
 class _Refused:
-    """Closes a connection for which the factory has made no protocol."""
+    """Closes a connection for which the factory has returned no protocol."""
 
     def makeConnection(self, transport: Any) -> None:
         transport.loseConnection()
 
     def dataReceived(self, data: bytes) -> None:
-        """Nothing is delivered after `loseConnection`."""
+        """Do nothing: no data is delivered after `loseConnection`."""
 
     def connectionLost(self, reason: Failure) -> None:
-        """The factory hears of it."""
+        """Tell the factory."""
 
 
 def _port_number(port: int | str) -> int:

@@ -1,7 +1,8 @@
-"""Descriptors that a program watches itself: `addReader` and `addWriter` in the published words.
+"""Descriptors that a program watches itself, by the published `addReader` and `addWriter`.
 
-What is watched has `fileno()`, `doRead()` or `doWrite()`, and `connectionLost(reason)`. One that
-returns an exception, or raises one, has ended: it is watched no more, and told so.
+A watched object has `fileno()`, `doRead()` or `doWrite()`, and `connectionLost(reason)`. If
+`doRead` or `doWrite` returns or raises an exception, the object is not watched any more, and its
+`connectionLost` is called.
 """
 
 from __future__ import annotations
@@ -21,26 +22,26 @@ logger = logging.getLogger("broker.reactor")
 
 
 class Holder(Protocol):
-    """Whose loop watches; a Mainloop."""
+    """The owner of the loop that watches; a Mainloop."""
 
     def with_loop(self, f: Any) -> None:
-        """Call `f(loop)` now if there is a loop, else as soon as there is."""
+        """Call `f(loop)` now if there is a loop, else when there is one."""
 
     def hold(self, held: Any) -> None:
-        """Keep what holds a descriptor, until it is released or the reactor stops."""
+        """Keep an object with a descriptor until it is released or the reactor stops."""
 
     def release(self, held: Any) -> None:
-        """Forget what holds none any more."""
+        """Forget an object that has no descriptor any more."""
 
 
 class Descriptors:
-    """What a program has a reactor watch.
+    """The objects that a program has a reactor watch.
 
     Args:
-        reactor: whose loop watches.
+        reactor: the owner of the loop that watches.
 
     Attributes:
-        readers, writers: what is watched, by identity.
+        readers, writers: the watched objects, by identity.
     """
 
     def __init__(self, reactor: Holder):
@@ -49,7 +50,7 @@ class Descriptors:
         self.writers: dict[int, _Watch] = {}
 
     def add(self, selectable: Any, watches: dict[int, _Watch]) -> None:
-        """Watch it, as a reader or as a writer; nothing happens where it is watched so."""
+        """Watch an object as a reader or as a writer; does nothing if it is watched so already."""
         if id(selectable) not in watches:
             watch = _Watch(self, selectable, is_reader=watches is self.readers)
             watches[id(selectable)] = watch
@@ -57,14 +58,14 @@ class Descriptors:
             self._reactor.with_loop(watch.begin)
 
     def remove(self, selectable: Any, watches: dict[int, _Watch]) -> None:
-        """Watch it no more; nothing happens where it was not."""
+        """Stop watching an object; does nothing if it is not watched."""
         watch = watches.pop(id(selectable), None)
         if watch is not None:
             watch.end()
             self._reactor.release(watch)
 
     def remove_all(self) -> list[Any]:
-        """Watch nothing any more; return what was watched, each once."""
+        """Stop watching all objects; return each of them once."""
         watched = [*self.readers.values(), *self.writers.values()]
         found = {id(watch.selectable): watch.selectable for watch in watched}
         for selectable in found.values():
@@ -72,12 +73,12 @@ class Descriptors:
         return list(found.values())
 
     def forget(self, selectable: Any) -> None:
-        """Watch it neither as a reader nor as a writer."""
+        """Stop watching an object, as a reader and as a writer."""
         self.remove(selectable, self.readers)
         self.remove(selectable, self.writers)
 
     def lost(self, selectable: Any, why: BaseException) -> None:
-        """Watch it no more, and tell it why."""
+        """Stop watching an object, and tell it why."""
         self.forget(selectable)
         try:
             selectable.connectionLost(Failure(why))
@@ -86,7 +87,7 @@ class Descriptors:
 
 
 class _Watch:
-    """One descriptor, watched in one way."""
+    """One descriptor that is watched for reading or for writing."""
 
     def __init__(self, descriptors: Descriptors, selectable: Any, *, is_reader: bool):
         self.selectable = selectable
@@ -97,7 +98,7 @@ class _Watch:
         self._has_ended = False
 
     def begin(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Watch in that loop."""
+        """Start watching in that loop."""
         if self._has_ended:
             return
         self._number = self.selectable.fileno()
@@ -109,14 +110,14 @@ class _Watch:
         watch(self._number, self._ready)
 
     def end(self) -> None:
-        """Watch no more."""
+        """Stop watching."""
         self._has_ended = True
         if self._loop is not None and not self._loop.is_closed():
             forget = self._loop.remove_reader if self._is_reader else self._loop.remove_writer
             forget(self._number)
 
     def abandon(self) -> None:
-        """The reactor stops."""
+        """End the descriptor: the reactor stops."""
         if not self._has_ended:
             self._descriptors.lost(self.selectable, CONNECTION_LOST)
 

@@ -11,7 +11,7 @@ default = Reactor()
 
 
 def install() -> None:
-    """Do nothing: the reactor is asyncio's loop, which has chosen how it watches its sockets.
+    """Do nothing: the reactor is asyncio's loop, which has chosen its selector.
 
-    Published as how a program chooses its reactor.
+    Programs of Twisted choose their reactor by this function (published).
     """

@@ -1,4 +1,4 @@
-"""The threads beside a reactor's loop: calls from them into the loop, and calls from it to them."""
+"""The threads of a reactor: calls from threads into the loop, and from the loop to threads."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ class LoopThreads:
         raise NotImplementedError
 
     def with_loop(self, f: Callable[[asyncio.AbstractEventLoop], object]) -> None:
-        """Call `f(loop)` now if there is a loop, else as soon as there is."""
+        """Call `f(loop)` now if there is a loop, else when there is one."""
         raise NotImplementedError
 
     def callFromThread(self, f: Callable[..., object], *args: Any, **kwargs: Any) -> None:
-        """Call in the loop's thread, soon; may be asked from any thread (published).
+        """Call in the loop's thread, soon; may be called from any thread (published).
 
-        Calls made before the reactor runs wait for it; those of one thread run in their order.
-        Where the main thread runs an asyncio loop instead, such as in `asyncio.run`, the reactor
-        becomes its guest, and the call is made there. After the end no call is made.
+        Calls made before the reactor runs wait for it; those of one thread run in their order. If
+        the main thread runs an asyncio loop, such as in `asyncio.run`, the reactor becomes its
+        guest, and the call is made there. After the end no call is made.
 
         Raises:
             RuntimeError: the asyncio loop that the reactor used is closed.
@@ -68,7 +68,7 @@ class LoopThreads:
             raise RuntimeError(f"{LOOP_CLOSED}; the call is not made") from None
 
     def wait_in_thread(self, outcome: Future[Any]) -> Any:
-        """Wait in another thread for what a call of `callFromThread` sets; return or raise it.
+        """Wait in another thread for the outcome of a `callFromThread` call; return or raise it.
 
         Raises:
             ReactorNotRunning: the reactor has stopped.
@@ -77,7 +77,7 @@ class LoopThreads:
         try:
             return self._threads_waiting.wait(outcome, self._check_loop)
         finally:
-            del outcome  # an exception's traceback has this frame: a cycle
+            del outcome  # an exception's traceback has this frame: a reference cycle
 
     def _check_loop(self) -> None:
         loop = self._loop
@@ -91,7 +91,7 @@ class LoopThreads:
         raise ReactorNotRunning("the reactor has stopped, and no loop is left to make the call")
 
     def wait_has_begun(self, outcome: Future[Any]) -> None:
-        """Note that the call which a thread waits for has been made, and has no outcome yet."""
+        """Note that the call that a thread waits for was made, and has no outcome yet."""
         self._threads_waiting.begun(outcome)
 
     def _run_from_threads(self) -> None:
@@ -101,7 +101,7 @@ class LoopThreads:
     def getThreadPool(self) -> ThreadPool:
         """Return the pool of `callInThread`, which works while the reactor runs (published).
 
-        When the reactor stops it waits for the calls that run.
+        When the reactor stops, it waits for the running calls.
         """
         if self._threads is None:
             self._threads = ThreadPool(0, 10, "broker.reactor")
@@ -109,11 +109,11 @@ class LoopThreads:
         return self._threads
 
     def callInThread(self, _callable: Callable[..., object], *args: Any, **kwargs: Any) -> None:
-        """Call in a thread, once the reactor runs; what it raises is logged (published)."""
+        """Call in a thread, once the reactor runs; an exception is logged (published)."""
         self.getThreadPool().callInThread(_callable, *args, **kwargs)
 
     def suggestThreadPoolSize(self, size: int) -> None:
-        """Let up to `size` calls of `callInThread` run at once; 10 if not told (published)."""
+        """Let up to `size` calls of `callInThread` run at once; default 10 (published)."""
         self.getThreadPool().adjustPoolsize(maxthreads=size)
 
     def _take_threads(self) -> ThreadPool | None:
@@ -122,7 +122,7 @@ class LoopThreads:
 
 
 def run_all(calls: deque[Callable[[], object]]) -> None:
-    """Make the calls that are queued now, unless they are dropped; what they raise is logged."""
+    """Make the calls that are queued now, unless they are dropped; log their exceptions."""
     for _ in range(len(calls)):
         if not calls:
             return

@@ -1,20 +1,20 @@
-"""The Mainloop: which event loop is its own, what waits for that loop, and how both end.
+"""The Mainloop: the event loop of a reactor, the requests that wait for it, and the shutdown.
 
-Theory of operation. A program says what it wants before any loop runs (`listenTCP`, `connectTCP`,
-`callLater`, `callWhenRunning`); a Mainloop keeps these wishes and needs no loop for it. It gets one
-in one of two ways:
+Theory of operation. A program makes requests before any loop runs (`listenTCP`, `connectTCP`,
+`callLater`, `callWhenRunning`). A Mainloop keeps these requests and does not need a loop for that.
+It gets a loop in one of two ways:
 
 - *its own*: `run` makes a loop, runs it until `stop`, and closes it, with every connection, port
-  and task in it. A Mainloop runs once. After `startRunning` the program turns that loop itself, by
-  `iterate`. A loop that `use_loop` was given is run in its place, and is not closed.
-- *a guest*: called while an asyncio loop runs in this thread, a Mainloop uses that one. Then it
-  is running for as long as the loop is, `run` refuses, and `stop` closes what was opened through
-  it and leaves the loop alone.
+  and task in it. A Mainloop runs once. After `startRunning` the program runs that loop itself, by
+  `iterate`. A loop given to `use_loop` is run instead, and is not closed.
+- *as a guest*: a Mainloop that is called while an asyncio loop runs in this thread uses that loop.
+  Then it is running as long as the loop is. `run` raises an error, and `stop` closes the sockets
+  that were opened through it but does not stop the loop.
 
-Whatever holds a socket (ports, connectors, accepted connections) is in one set, `_held`, from its
-first moment in the loop to its last. Closing down is: let the first phase of the shutdown event
-happen, and wait for what it returns, with all connections up; tell each in `_held` to let go, and
-wait until none is left; end the threads; let the other phases happen.
+Each object that holds a socket (port, connector, accepted connection) is in one set, `_held`, from
+its first moment in the loop to its last. The shutdown has these steps. Fire the first phase of the
+shutdown event, and wait for its results while all connections are open. Tell each object in `_held`
+to close its socket, and wait until the set is empty. End the threads. Fire the other phases.
 """
 
 from __future__ import annotations
@@ -41,37 +41,39 @@ __all__ = ["Mainloop"]
 
 logger = logging.getLogger("broker.reactor")
 
-# Turns a clock that never goes back into seconds since the epoch.
+# Converts the time of a monotonic clock to seconds since the epoch.
 EPOCH = time.time() - time.monotonic()
-# Seconds for what was cut to be gone; it takes a turn of the loop, unless a protocol was exchanged.
-PATIENCE = 2.0
+# Seconds to wait until aborted connections are closed. That takes one turn of the loop, unless a
+# protocol was exchanged.
+CLOSE_TIMEOUT = 2.0
 RESOLUTION = time.get_clock_info("monotonic").resolution
 
 
 class Held(Protocol):
-    """What holds a socket, and lets go of it when the reactor stops."""
+    """An object that holds a socket, and closes it when the reactor stops."""
 
     def abandon(self) -> object:
-        """Let go of the socket; `Mainloop.release` is called at once or soon after."""
+        """Close the socket; `Mainloop.release` is called at once or soon after."""
 
 
 class Mainloop(LoopThreads):
-    """An asyncio event loop in a Twisted reactor's vocabulary: running, ending, time, threads.
+    """An asyncio event loop with the methods of a Twisted reactor: run, stop, time, threads.
 
     Args:
-        loop_factory: makes the loop of `run`, such as `uvloop.new_event_loop`; None is asyncio's.
+        loop_factory: makes the loop of `run`, such as `uvloop.new_event_loop`; None means
+            asyncio's.
     """
 
     def __init__(self, *, loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None):
         super().__init__()
         self._loop_factory = loop_factory
         self._given_loop: asyncio.AbstractEventLoop | None = None
-        self._steps: Steps | None = None  # the loop, where the program turns it itself
+        self._steps: Steps | None = None  # the loop, if the program runs it in steps
         self._stopped: asyncio.Future[None] | None = None  # what `run` waits for, while it runs
         self._is_starting = False
         self._is_closing = False
         self._events = SystemEvents()
-        self._ending: Deferred[None] | None = None  # what the shutdown waits for, while it does
+        self._ending: Deferred[None] | None = None  # what the shutdown waits for
         self._waiting: deque[Callable[[], object]] = deque()
         self._guest_watch: Any = None
         self._timers = TimerQueue(self.seconds, self._set_alarm)
@@ -84,13 +86,13 @@ class Mainloop(LoopThreads):
 
     @property
     def running(self) -> bool:
-        """Whether the loop runs, and has not begun to close down (published)."""
-        loop = self._attend()
+        """Whether the loop runs, and the shutdown has not begun (published)."""
+        loop = self._current_loop()
         is_turned = loop is not None and (loop.is_running() or self._steps is not None)
         return is_turned and not self._is_closing
 
     def use_loop(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Run in this loop, which the program goes on to own.
+        """Run in this loop, which the program still owns.
 
         Raises:
             ReactorAlreadyRunning: the reactor has a loop already.
@@ -98,16 +100,16 @@ class Mainloop(LoopThreads):
         if self._loop is not None or self._has_run:
             raise ReactorAlreadyRunning("the reactor has an event loop already")
         self._given_loop = loop
-        # Where the program runs the loop itself, and neither `run` nor `startRunning` is called.
-        loop.call_soon(lambda: None if self._has_run else self._attend())
+        # For a program that runs the loop itself, without `run` or `startRunning`.
+        loop.call_soon(lambda: None if self._has_run else self._current_loop())
 
     def run(self, installSignalHandlers: bool = True) -> None:
-        """Run an event loop until `stop`, then close all that was opened here (published).
+        """Run an event loop until `stop`, then close all connections and ports (published).
 
-        SIGINT and SIGTERM stop the reactor, and `run` returns as after `stop`; a handler that the
-        program gave to SIGINT stays. With `installSignalHandlers` false, SIGINT raises
-        KeyboardInterrupt here. What a callback raises is logged; SystemExit ends the loop, and is
-        raised here after closing down.
+        SIGINT and SIGTERM stop the reactor, and `run` returns as after `stop`. A handler that the
+        program set for SIGINT stays. With `installSignalHandlers` false, SIGINT raises
+        KeyboardInterrupt here. An exception of a callback is logged; SystemExit ends the loop, and
+        is raised here after the shutdown.
 
         Raises:
             ReactorAlreadyRunning: the reactor runs, or an event loop runs in this thread.
@@ -124,16 +126,16 @@ class Mainloop(LoopThreads):
                 runner.run(self._main())
 
     def startRunning(self, installSignalHandlers: bool = True) -> None:
-        """Begin as `run` does, and return: the program turns the loop itself (published).
+        """Begin as `run` does, and return: the program runs the loop itself (published).
 
-        It does so by `iterate`, or runs the loop that it gave to `asyncioreactor.install`, which
-        `stop` then ends. Where an event loop runs in this thread already, nothing is done: the
-        reactor uses that one.
+        The program calls `iterate`, or runs the loop that it gave to `asyncioreactor.install`,
+        which `stop` then ends. If an event loop runs in this thread already, this does nothing: the
+        reactor uses that loop.
 
         Raises:
             ReactorAlreadyRunning, ReactorNotRestartable, ValueError: as `run`.
         """
-        if self._steps is None and self._attend() is not None and self.running:
+        if self._steps is None and self._current_loop() is not None and self.running:
             return
         self._check_may_run()
         signals = self._signals(installSignalHandlers)
@@ -142,18 +144,18 @@ class Mainloop(LoopThreads):
         self._steps.begin()
 
     def iterate(self, delay: float = 0.0) -> None:
-        """Turn the loop for `delay` seconds, once at least (published).
+        """Run the loop for `delay` seconds, at least one turn (published).
 
-        A reactor that does not run begins, as by `startRunning`. After `stop` the next call of this
-        closes all down.
+        A reactor that does not run begins, as by `startRunning`. After `stop` the next call does
+        the shutdown.
 
         Raises:
-            RuntimeError: the loop runs: this is called by what runs in it.
+            RuntimeError: the loop runs: the caller is a callback of the loop.
             ReactorNotRestartable, ReactorNotRunning: the reactor has run before.
         """
-        loop = self._attend()
+        loop = self._current_loop()
         if loop is not None and loop.is_running():
-            raise RuntimeError("iterate() was called by what the reactor's loop runs")
+            raise RuntimeError("iterate() was called by a callback of the running loop")
         if self._steps is None:
             self.startRunning(installSignalHandlers=False)
         steps = self._steps
@@ -167,7 +169,7 @@ class Mainloop(LoopThreads):
             self._steps = None
 
     def _check_may_run(self) -> None:
-        if self._attend() is not None and self.running:
+        if self._current_loop() is not None and self.running:
             raise ReactorAlreadyRunning(
                 "an event loop is running: the reactor uses it, and needs no run()"
             )
@@ -182,9 +184,9 @@ class Mainloop(LoopThreads):
         return on_stop_signals(lambda number: self.callFromThread(self._stop_for, number))
 
     def stop(self) -> None:
-        """End `run`; in somebody else's loop, only close what the reactor opened (published).
+        """End `run`. In a loop of the program, only close what the reactor opened (published).
 
-        What the triggers before shutdown return is waited for. Then ports stop listening,
+        The results of the triggers before shutdown are waited for. Then ports stop listening,
         connection attempts fail, connections are lost (each protocol's `connectionLost` and each
         client factory's `clientConnectionLost` is called), and delayed calls are dropped.
 
@@ -205,7 +207,7 @@ class Mainloop(LoopThreads):
     ) -> Trigger | None:
         """Call at once if the reactor runs, else as soon as it does (published).
 
-        In the second case it returns what `removeSystemEventTrigger` takes.
+        In the second case it returns the id for `removeSystemEventTrigger`.
         """
         if self.running and not self._is_starting:
             callable(*args, **kwargs)
@@ -223,14 +225,14 @@ class Mainloop(LoopThreads):
         """Call when an event happens, once (published).
 
         Args:
-            phase: ``"before"``, ``"during"`` or ``"after"``. What is returned before an event, a
-                Deferred or an awaitable, is waited for.
-            eventType: ``"startup"``; ``"shutdown"``, where connections still work before, and have
-                ended during; or a name of one's own, which `fireSystemEvent` takes.
-            callable, args, kwargs: the call. What it raises is logged.
+            phase: ``"before"``, ``"during"`` or ``"after"``. A Deferred or an awaitable that a call
+                before an event returns is waited for.
+            eventType: ``"startup"``; ``"shutdown"``; or another name for `fireSystemEvent`.
+                Connections work before shutdown, and have ended during it.
+            callable, args, kwargs: the call. Its exception is logged.
 
         Returns:
-            What `removeSystemEventTrigger` takes.
+            The id for `removeSystemEventTrigger`.
 
         Raises:
             KeyError: there is no such phase.
@@ -238,7 +240,7 @@ class Mainloop(LoopThreads):
         return self._events.add(phase, eventType, partial(callable, *args, **kwargs))
 
     def removeSystemEventTrigger(self, triggerID: Any) -> None:
-        """Do not make a call of `addSystemEventTrigger` or `callWhenRunning` (published).
+        """Remove a call of `addSystemEventTrigger` or `callWhenRunning` (published).
 
         Raises:
             ValueError: it was made, or removed before.
@@ -246,61 +248,61 @@ class Mainloop(LoopThreads):
         self._events.remove(triggerID)
 
     def fireSystemEvent(self, eventType: str) -> None:
-        """Let an event happen (published). The shutdown event does not stop the reactor."""
+        """Fire an event (published). The shutdown event does not stop the reactor."""
         self._events.fire(eventType)
 
     # Time.
 
     @staticmethod
     def seconds() -> float:
-        """Return the seconds since the epoch, on a clock that is never set back (published)."""
+        """Return the seconds since the epoch, from a monotonic clock (published)."""
         return EPOCH + time.monotonic()
 
     def callLater(
         self, delay: float, callable: Callable[..., object], *args: Any, **kw: Any
     ) -> DelayedCall:
-        """Call `delay` seconds from now, and not before the reactor runs (published).
+        """Call after `delay` seconds, but not before the reactor runs (published).
 
         Raises:
             ValueError: the delay is negative.
         """
-        self._attend()
+        self._current_loop()
         return self._timers.add(delay, callable, args, kw)
 
     def getDelayedCalls(self) -> list[DelayedCall]:
-        """Return the delayed calls that are still to be made, in no order (published)."""
+        """Return the delayed calls that are not made yet, in no order (published)."""
         return self._timers.pending()
 
-    # For ports and connectors.
+    # Called by ports and connectors.
 
     def with_loop(self, f: Callable[[asyncio.AbstractEventLoop], object]) -> None:
-        """Call `f(loop)` now if there is a loop, else as soon as there is."""
-        loop = self._attend()
+        """Call `f(loop)` now if there is a loop, else when there is one."""
+        loop = self._current_loop()
         if loop is None or self._is_closing:
             self._waiting.append(lambda: f(asyncio.get_running_loop()))
         else:
             f(loop)
 
     def hold(self, held: Held) -> None:
-        """Keep what holds a socket, until it is released or the reactor stops."""
+        """Keep an object with a socket until it is released or the reactor stops."""
         self._held.add(held)
 
     def release(self, held: Held) -> None:
-        """Forget what holds no socket any more."""
+        """Forget an object that has closed its socket."""
         self._held.discard(held)
         if not self._held:
             self._emptied.set()
 
     # The loop.
 
-    def _attend(self) -> asyncio.AbstractEventLoop | None:
+    def _current_loop(self) -> asyncio.AbstractEventLoop | None:
         """Return the reactor's loop; adopt the one that runs in this thread."""
         try:
             running = asyncio.get_running_loop()
         except RuntimeError:
             running = None
         if self._loop is not None and self._loop.is_closed():
-            # A loop that the reactor was a guest of; what lived in it is gone.
+            # The reactor was a guest of a loop that is closed, with all its connections.
             self._let_go_of_loop()
             self._timers.clear()
             self._held.clear()
@@ -329,7 +331,7 @@ class Mainloop(LoopThreads):
             if self._held:
                 self._emptied.clear()
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._emptied.wait(), PATIENCE)
+                    await asyncio.wait_for(self._emptied.wait(), CLOSE_TIMEOUT)
             if (threads := self._take_threads()) is not None:
                 await asyncio.to_thread(threads.stop)
             self._events.after("shutdown")
@@ -339,7 +341,7 @@ class Mainloop(LoopThreads):
             self._is_closing = False
 
     def _end_as_guest(self, _: None) -> None:
-        # What waits for a loop that may be gone in a moment would never happen.
+        # Do not wait here: the loop may end at any moment, and the rest would never run.
         self._ending = None
         self._let_go()
         if (threads := self._take_threads()) is not None:

@@ -23,7 +23,7 @@ __all__ = ["Port", "StreamPort"]
 
 
 class _Accepted(ProtocolWrapper):
-    """Tells a transport its number among those of its port, before the protocol has it."""
+    """Sets the session number on a transport before the protocol gets it."""
 
     def __init__(self, protocol: Any, when_lost: Callable[..., object], number: int):
         super().__init__(protocol, when_lost)
@@ -35,12 +35,12 @@ class _Accepted(ProtocolWrapper):
 
 
 class StreamPort:
-    """What all listening ports have in common; a subclass says what is bound.
+    """Base of all listening ports; a subclass binds the sockets.
 
     Attributes:
-        factory: what makes the protocols.
-        backlog: how many connections the kernel keeps waiting.
-        sessionno: how many connections were accepted.
+        factory: makes the protocols.
+        backlog: how many connections the kernel queues until they are accepted.
+        sessionno: number of accepted connections.
     """
 
     sessionno = 0
@@ -54,10 +54,10 @@ class StreamPort:
         self._listener: Listener | None = None
 
     def bind(self) -> tuple[socket.socket, ...]:
-        """Return new sockets that listen.
+        """Return new listening sockets.
 
         Raises:
-            CannotListenError: there can be none.
+            CannotListenError: the address cannot be used.
         """
         raise NotImplementedError
 
@@ -65,7 +65,7 @@ class StreamPort:
         """Bind and listen, and accept while the reactor runs; `listenTCP` does this (published).
 
         Raises:
-            CannotListenError: the address is taken, not ours, or not allowed.
+            CannotListenError: the address is in use, not of this machine, or not allowed.
         """
         self._sockets = sockets = self.bind()
         self.factory.doStart()
@@ -83,10 +83,10 @@ class StreamPort:
         return address_of(first.family, first.getsockname())
 
     def stopListening(self) -> Deferred[None]:
-        """Close the port; its connections go on (published).
+        """Close the port; its connections stay open (published).
 
-        It is closed when this returns. In the next turn of the loop the factory hears of it, and
-        then the Deferred fires with None.
+        It is closed when this returns. In the next turn of the loop the factory is told, and then
+        the Deferred fires with None.
         """
         if not self._sockets:
             return succeed(None)
@@ -103,7 +103,7 @@ class StreamPort:
         self.factory.doStop()
 
     def closed(self) -> None:
-        """The sockets have just been closed; a subclass removes what it made beside them."""
+        """Clean up after the sockets were closed; a subclass removes files that it made."""
 
     def _close(self) -> None:
         if not self._sockets:
@@ -121,7 +121,7 @@ class StreamPort:
     def _report_closed(self, closed: Deferred[None]) -> None:
         try:
             self.factory.doStop()
-        except Exception:  # noqa: BLE001 - whoever closed the port hears of it
+        except Exception:  # noqa: BLE001 - the Deferred fails with it
             closed.errback(Failure())
         else:
             closed.callback(None)
@@ -158,7 +158,7 @@ class Port(StreamPort):
     """A listening TCP port, as `listenTCP` returns it (published).
 
     Attributes:
-        port, interface: what was asked for; `getHost` tells what was given.
+        port, interface: as requested; `getHost` returns the real address.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Child processes in the published words: `spawnProcess`, and what its protocol gets to know."""
+"""Child processes with the published API: `spawnProcess`, and its protocol and transport."""
 
 from __future__ import annotations
 
@@ -35,59 +35,59 @@ PIPES: Mapping[int, int | str] = {0: "w", 1: "r", 2: "r"}
 
 
 class ProcessProtocol(BaseProtocol):
-    """What a program subclasses to deal with a child process (published).
+    """Base of protocols for a child process (published).
 
     Attributes:
         transport: the ProcessTransport, from `makeConnection` on.
     """
 
     def childDataReceived(self, childFD: int, data: bytes) -> None:
-        """The child has written to one of its descriptors (published)."""
+        """Handle bytes that the child has written to one of its descriptors (published)."""
         if childFD == 1:
             self.outReceived(data)
         elif childFD == 2:
             self.errReceived(data)
 
     def outReceived(self, data: bytes) -> None:
-        """The child has written to its standard output (published)."""
+        """Handle bytes from standard output (published)."""
 
     def errReceived(self, data: bytes) -> None:
-        """The child has written to its standard error (published)."""
+        """Handle bytes from standard error (published)."""
 
     def childConnectionLost(self, childFD: int) -> None:
-        """One of the pipes is closed, from either side (published)."""
+        """Handle the end of one pipe, closed by either side (published)."""
         lost = (self.inConnectionLost, self.outConnectionLost, self.errConnectionLost)
         if childFD in PIPES:
             lost[childFD]()
 
     def inConnectionLost(self) -> None:
-        """The child's standard input is closed (published)."""
+        """Handle the end of standard input (published)."""
 
     def outConnectionLost(self) -> None:
-        """The child's standard output is closed (published)."""
+        """Handle the end of standard output (published)."""
 
     def errConnectionLost(self) -> None:
-        """The child's standard error is closed (published)."""
+        """Handle the end of standard error (published)."""
 
     def processExited(self, reason: Failure) -> None:
-        """The child has ended; what it wrote may still come (published).
+        """Handle the end of the child; its last output may still arrive (published).
 
         The reason's value is ProcessDone, or ProcessTerminated.
         """
 
     def processEnded(self, reason: Failure) -> None:
-        """The child has ended and all pipes are closed; called last, with the same (published)."""
+        """The child has ended and all pipes are closed; called last, same reason (published)."""
 
 
 class ProcessTransport:
     """A child process, as its protocol sees it (published).
 
     Attributes:
-        pid: its number; None once it has ended.
+        pid: its process id; None once it has ended.
         proto: the ProcessProtocol.
         scheduler: time and turns of the loop, as a Broker uses them.
         disconnecting: `loseConnection` was called.
-        on_drained: called when, after much, little is unsent; None for nobody.
+        on_drained: called when few bytes are unsent after many were; or None.
     """
 
     def __init__(self, reactor: Mainloop, protocol: Any, child: Child, executable: str | bytes):
@@ -113,12 +113,12 @@ class ProcessTransport:
         self._open = set(child.pipes)
 
     def start(self) -> None:
-        """Give this to the protocol, and let bytes flow as soon as the reactor runs."""
+        """Give this transport to the protocol, and start the pipes when the reactor runs."""
         self._tell("makeConnection", self)
         self.reactor.with_loop(self._begin)
         self._child.watch(self.reactor.callFromThread, self._exited)
 
-    # What the protocol asks.
+    # Called by the protocol.
 
     @property
     def unsent(self) -> int:
@@ -126,7 +126,7 @@ class ProcessTransport:
         return 0 if self._writer is None else self._writer.unsent
 
     def getPeer(self) -> PipeAddress:
-        """Return what is at the other end: the program."""
+        """Return the address of the other end: the program."""
         return self._address
 
     getHost = getPeer
@@ -141,29 +141,29 @@ class ProcessTransport:
         self.write(b"".join(seq))
 
     def writeToChild(self, childFD: int, data: bytes) -> None:
-        """Write to one of the child's descriptors (published).
+        """Write to a descriptor of the child (published).
 
         Raises:
-            KeyError: that is none which it reads from a pipe.
+            KeyError: the child does not read that descriptor from a pipe.
         """
         if childFD != 0 or self._writer is None:
             raise KeyError(childFD)
         self.write(data)
 
     def closeStdin(self) -> None:
-        """Let the child see the end of its input, once all is written (published)."""
+        """Close the child's standard input, once all bytes are written (published)."""
         self.closeChildFD(0)
 
     def closeStdout(self) -> None:
-        """Take nothing more of the child's output (published)."""
+        """Stop reading the child's standard output (published)."""
         self.closeChildFD(1)
 
     def closeStderr(self) -> None:
-        """Take nothing more of the child's errors (published)."""
+        """Stop reading the child's standard error (published)."""
         self.closeChildFD(2)
 
     def closeChildFD(self, descriptor: int) -> None:
-        """Close our end of one pipe; nothing happens where it is closed (published)."""
+        """Close this end of one pipe; does nothing if it is closed (published)."""
         if descriptor == 0 and self._writer is not None:
             self._writer.close()
         elif descriptor in self._readers and descriptor in self._open:
@@ -171,16 +171,16 @@ class ProcessTransport:
             self.scheduler.soon(self._lost, descriptor, None)
 
     def loseConnection(self) -> None:
-        """Close all pipes, the child's input once all is written (published).
+        """Close all pipes, the child's input once all bytes are written (published).
 
-        The process is not told to end; most do when their input does.
+        The process is not told to end; most programs end when their input does.
         """
         self.disconnecting = True
         for number in PIPES:
             self.closeChildFD(number)
 
     def abortConnection(self) -> None:
-        """Close all pipes now; what is unsent is lost."""
+        """Close all pipes now; unsent bytes are lost."""
         self.disconnecting = True
         if self._writer is not None and not self._writer.is_closed:
             self._writer.abort()
@@ -204,10 +204,10 @@ class ProcessTransport:
         self._child.signal(signalID)
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
-        """Let ``producer`` fill the child's standard input (published).
+        """Let ``producer`` write to the child's standard input (published).
 
         Raises:
-            RuntimeError: there is a producer already.
+            RuntimeError: a producer is registered already.
         """
         if self._writer is None or self._writer.is_closed:
             producer.stopProducing()
@@ -222,7 +222,7 @@ class ProcessTransport:
             self._writer.set_limit(HIGH_WATER)
 
     def pauseProducing(self) -> None:
-        """Deliver nothing until `resumeProducing` (published)."""
+        """Deliver no data until `resumeProducing` (published)."""
         for reader in self._readers.values():
             reader.pause()
 
@@ -236,7 +236,7 @@ class ProcessTransport:
         self.loseConnection()
 
     def abandon(self) -> None:
-        """Close all pipes: the reactor stops. The process is left to itself."""
+        """Close all pipes: the reactor stops. The process keeps running."""
         if self._writer is not None:
             self._writer.abort()
         for reader in self._readers.values():
@@ -245,7 +245,7 @@ class ProcessTransport:
             self._lost(number, None)
         self.reactor.release(self)
 
-    # What is told.
+    # Called by the pipes.
 
     def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
         self.reactor.hold(self)
@@ -282,7 +282,7 @@ class ProcessTransport:
     def _tell(self, name: str, *args: Any) -> None:
         try:
             getattr(self.proto, name)(*args)
-        except Exception as exc:  # noqa: BLE001 - it must not keep the protocol from hearing of the end
+        except Exception as exc:  # noqa: BLE001 - the protocol must still be told of the end
             log_error(logger, f"{name} of {repr_of(self.proto, 200)} raised", exc)
 
     def __repr__(self) -> str:
@@ -304,19 +304,20 @@ def spawn_process(
 ) -> ProcessTransport:
     """Run a program, and give its standard streams to a protocol, as `reactor.spawnProcess` does.
 
-    The program is started at once; it is heard of while the reactor runs.
+    The program is started at once; its events are delivered while the reactor runs.
 
     Args:
-        reactor: in whose loop.
+        reactor: the owner of the loop.
         processProtocol: a ProcessProtocol.
         executable: the program, looked for on the PATH of ``env``.
-        args: its command line, which begins with its name for itself.
-        env: its environment; empty unless given, and None is ours.
-        path: the folder in which it starts.
-        uid, gid: whose process it is to be; for root only.
+        args: its command line, which begins with the name that it has for itself.
+        env: its environment; default empty, and None for that of this process.
+        path: its working directory.
+        uid, gid: its user and group; for root only.
         usePTY: must be false.
-        childFDs: what its descriptors 0, 1 and 2 are: ``"w"`` a pipe that we write to, ``"r"`` one
-            that we read, or a descriptor of ours. One that is not named is the null device.
+        childFDs: its descriptors 0, 1 and 2: ``"w"`` is a pipe that this process writes to, ``"r"``
+            one that it reads, a number is a descriptor of this process. A descriptor that is not
+            named is the null device.
 
     Raises:
         OSError: the program cannot be run.
@@ -342,7 +343,7 @@ def start_child(
 ) -> Child:
     """Start a program; ``set_up()`` is called in its process just before it begins.
 
-    The other arguments, and what is raised, are those of `spawn_process`.
+    The other arguments, and the errors raised, are those of `spawn_process`.
     """
     return Child(
         list(args) or [executable],
@@ -357,14 +358,14 @@ def start_child(
 
 
 class _Scheduler(TwistedScheduler):
-    """The scheduler of a reactor of ours, whose loop need not run yet."""
+    """The scheduler of a Reactor, whose loop need not run yet."""
 
     __slots__ = ()
 
     def create_task(  # type: ignore[override]
         self, coro: Any, context: Context | None = None
     ) -> asyncio.Task[Any]:
-        """Start a coroutine as a task of the loop, which runs when a message comes in."""
+        """Start a coroutine as a task of the loop, which runs when a message is received."""
         return asyncio.get_running_loop().create_task(coro, context=context)
 
 

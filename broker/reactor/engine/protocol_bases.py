@@ -1,4 +1,4 @@
-"""What a program subclasses to be an end of a connection: protocols, and factories of them."""
+"""Bases of the ends of a connection: protocols, and factories of protocols."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ connectionDone = Failure(ConnectionDone())
 
 
 class BaseProtocol:
-    """What every protocol has: a transport, and the news that it is there (published).
+    """Base of every protocol: has a transport, and `connectionMade` (published).
 
     Attributes:
         transport: the connection, from `makeConnection` on.
@@ -39,37 +39,37 @@ class BaseProtocol:
     transport: Any = None
 
     def makeConnection(self, transport: Any) -> None:
-        """Take the transport and call `connectionMade` (published)."""
+        """Keep the transport and call `connectionMade` (published)."""
         self.connected = 1
         self.transport = transport
         self.connectionMade()
 
     def connectionMade(self) -> None:
-        """The connection is there, and can be written to; a subclass overrides this (published)."""
+        """Handle the new connection, which can be written to; for subclasses (published)."""
 
 
 @implementer(IProtocol)
 class Protocol(BaseProtocol):
-    """One end of one stream connection; a subclass overrides what it needs (published).
+    """One end of a stream connection; a subclass overrides the methods it needs (published).
 
     Attributes:
-        factory: what built this protocol.
+        factory: the factory that built this protocol.
     """
 
     factory: Any = None
 
     def dataReceived(self, data: bytes) -> None:
-        """Bytes have come in, cut anywhere (published)."""
+        """Handle incoming bytes, split at any position (published)."""
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """The connection has ended; called once (published).
+        """Handle the end of the connection; called once (published).
 
-        The reason's value is ConnectionDone after a clean end, ConnectionLost or
-        ConnectionAborted after any other.
+        The reason's value is ConnectionDone after a clean end, otherwise ConnectionLost or
+        ConnectionAborted.
         """
 
     def logPrefix(self) -> str:
-        """Return how log lines call this protocol (published)."""
+        """Return the name of this protocol in log lines (published)."""
         return type(self).__name__
 
 
@@ -89,7 +89,7 @@ class Factory:
 
     @classmethod
     def forProtocol(cls, protocol: Callable[..., Any], *args: Any, **kwargs: Any) -> Self:
-        """Return `cls(*args, **kwargs)` with `protocol` as what it builds (published)."""
+        """Return `cls(*args, **kwargs)` with its `protocol` set (published)."""
         factory = cls(*args, **kwargs)
         factory.protocol = protocol
         return factory
@@ -103,7 +103,7 @@ class Factory:
         return protocol
 
     def doStart(self) -> None:
-        """One more port or connector uses this factory; the first starts it (published)."""
+        """Count one more port or connector as a user; the first starts the factory (published)."""
         if not self.numPorts:
             if self.noisy:
                 logger.info("Starting factory %r", self)
@@ -111,7 +111,7 @@ class Factory:
         self.numPorts += 1
 
     def doStop(self) -> None:
-        """One port or connector less uses this factory; the last stops it (published)."""
+        """Count one user less; the last one stops the factory (published)."""
         if not self.numPorts:
             return
         self.numPorts -= 1
@@ -121,28 +121,28 @@ class Factory:
             self.stopFactory()
 
     def startFactory(self) -> None:
-        """The first port or connector is about to use this factory (published)."""
+        """Prepare: the first port or connector is about to use this factory (published)."""
 
     def stopFactory(self) -> None:
-        """The last port or connector has stopped using this factory (published)."""
+        """Clean up: the last port or connector has stopped using this factory (published)."""
 
     def logPrefix(self) -> str:
-        """Return how log lines call this factory (published)."""
+        """Return the name of this factory in log lines (published)."""
         return type(self).__name__
 
 
 class ServerFactory(Factory):
-    """A factory for `listenTCP` and its kin (published)."""
+    """A factory for `listenTCP` and similar methods (published)."""
 
 
 class ClientFactory(Factory):
-    """A factory for `connectTCP` and its kin; `connector.connect()` tries again (published)."""
+    """A factory for `connectTCP` and similar; `connector.connect()` tries again (published)."""
 
     def startedConnecting(self, connector: Any) -> None:
-        """An attempt has begun; `connector.stopConnecting()` gives it up (published)."""
+        """Handle the start of an attempt; `connector.stopConnecting()` stops it (published)."""
 
     def clientConnectionFailed(self, connector: Any, reason: Failure) -> None:
-        """The attempt has failed; no protocol was built (published)."""
+        """Handle a failed attempt; no protocol was built (published)."""
 
     def clientConnectionLost(self, connector: Any, reason: Failure) -> None:
-        """The connection has ended; its protocol's `connectionLost` has been called (published)."""
+        """Handle the end of the connection, after the protocol's `connectionLost` (published)."""

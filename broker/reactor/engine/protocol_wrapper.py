@@ -1,4 +1,4 @@
-"""An Attendant goes between a transport and its protocol, to hear of the end after it."""
+"""A wrapper between a transport and its protocol; its owner is told of the end after it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["ProtocolWrapper"]
 
 
 class ProtocolWrapper:
-    """Hands on what the transport says, and calls `when_lost(self, reason)` at the end.
+    """Passes calls of the transport on, and calls `when_lost(self, reason)` at the end.
 
     Attributes:
         transport: the connection, from `makeConnection` on.
@@ -32,12 +32,12 @@ class ProtocolWrapper:
         self._protocol.dataReceived(data)
 
     def connectionLost(self, reason: Failure) -> None:
-        """Tell the protocol, then whoever made this connection, also when the protocol raises."""
+        """Tell the protocol, then the owner of this connection, also when the protocol raises."""
         try:
             self._protocol.connectionLost(reason)
         finally:
             self._when_lost(self, reason)
 
     def abandon(self) -> None:
-        """Cut the connection; what is unsent is lost."""
+        """Cut the connection; unsent bytes are lost."""
         self.transport.abortConnection()

@@ -1,4 +1,7 @@
-"""Which classes provide the published interfaces: here, where those of lower layers meet them."""
+"""Declares which classes provide the published interfaces.
+
+Classes of lower layers cannot import the interfaces, so this module imports both.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,7 @@ REACTOR = (
     IReactorTime,
     IReactorUNIX,
 )
-"""What a Reactor provides, and the module `broker.reactor`."""
+"""The interfaces of a Reactor, and of the module `broker.reactor`."""
 
 classImplements(Reactor, *REACTOR)
 classImplements(DelayedCall, IDelayedCall)

@@ -1,4 +1,4 @@
-"""The Reactor: a mainloop, and the published ways to listen and to connect with it."""
+"""The Reactor: a mainloop with the published methods to listen and to connect."""
 
 from __future__ import annotations
 
@@ -28,13 +28,14 @@ C = TypeVar("C", bound=StreamConnector)
 
 
 class Reactor(Mainloop):
-    """A Twisted reactor's vocabulary over an asyncio event loop.
+    """A reactor with Twisted's API on an asyncio event loop.
 
-    The functions of `broker.reactor` are those of one instance, made when that is imported. An
-    instance of one's own serves where that one has run already, as in a test.
+    The functions of `broker.reactor` are the methods of one instance, made when that is imported. A
+    program needs its own instance only after that one has run, as in a test.
 
     Args:
-        loop_factory: makes the loop of `run`, such as `uvloop.new_event_loop`; None is asyncio's.
+        loop_factory: makes the loop of `run`, such as `uvloop.new_event_loop`; None means
+            asyncio's.
     """
 
     def __init__(self, *, loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None):
@@ -44,12 +45,12 @@ class Reactor(Mainloop):
     def listenTCP(self, port: int, factory: Any, backlog: int = 50, interface: str = "") -> Port:
         """Listen on a TCP port; connections are accepted while the reactor runs (published).
 
-        Port 0 is any free one: `listenTCP(0, factory).getHost().port`. The interface is an IPv4 or
-        IPv6 address of this machine; empty is every IPv4 one. A factory whose `buildProtocol`
-        returns None refuses that connection.
+        Port 0 is any free port: `listenTCP(0, factory).getHost().port`. The interface is an IPv4 or
+        IPv6 address of this machine; an empty one means every IPv4 address. A factory refuses a
+        connection if its `buildProtocol` returns None.
 
         Raises:
-            CannotListenError: the address is taken, not ours, or not allowed.
+            CannotListenError: the address is in use, not of this machine, or not allowed.
         """
         return self._listen(Port(self, factory, port, interface, backlog))
 
@@ -61,12 +62,12 @@ class Reactor(Mainloop):
         backlog: int = 50,
         interface: str = "",
     ) -> Port:
-        """Listen as `listenTCP` does, and speak TLS (published).
+        """Listen as `listenTCP` does, with TLS (published).
 
         `contextFactory.getContext()` returns the pyOpenSSL context.
 
         Raises:
-            CannotListenError: the address is taken, not ours, or not allowed.
+            CannotListenError: the address is in use, not of this machine, or not allowed.
         """
         return self._listen(Port(self, factory, port, interface, backlog, contextFactory))
 
@@ -78,9 +79,9 @@ class Reactor(Mainloop):
         timeout: float | None = 30,
         bindAddress: tuple[str, int] | str | None = None,
     ) -> Connector:
-        """Connect to a TCP port once the reactor runs; the factory hears how it goes (published).
+        """Connect to a TCP port once the reactor runs; the factory gets the outcome (published).
 
-        The port may be the name of a service. `timeout` is in seconds; None waits for ever.
+        The port may be the name of a service. `timeout` is in seconds; None means no limit.
         `bindAddress` is this end's address, or (address, port).
 
         Raises:
@@ -97,7 +98,7 @@ class Reactor(Mainloop):
         timeout: float | None = 30,
         bindAddress: tuple[str, int] | str | None = None,
     ) -> Connector:
-        """Connect as `connectTCP` does, and speak TLS (published).
+        """Connect as `connectTCP` does, with TLS (published).
 
         `contextFactory.getContext()` returns the pyOpenSSL context, which decides what is verified.
         """
@@ -110,36 +111,36 @@ class Reactor(Mainloop):
     ) -> UNIXPort:
         """Listen on a UNIX socket (published).
 
-        A socket at that path on which nobody listens is replaced.
+        A socket at that path that no program listens on is replaced.
 
         Args:
             address: its path.
             factory: makes the protocols.
-            backlog: how many connections the kernel keeps waiting.
-            mode: who may connect: the permissions of the socket's file.
-            wantPID: keep ``address + ".lock"`` while listening, which says by which process.
+            backlog: how many connections the kernel queues until they are accepted.
+            mode: the permissions of the socket file, which decide what users may connect.
+            wantPID: keep ``address + ".lock"`` while listening, which has the id of the process.
 
         Raises:
-            CannotListenError: something lives at that path, or it cannot be made.
+            CannotListenError: that path is in use, or the socket cannot be made.
         """
         return self._listen(UNIXPort(self, factory, address, backlog, mode, wantPID))
 
     def connectUNIX(
         self, address: str, factory: Any, timeout: float | None = 30, checkPID: int = 0
     ) -> UNIXConnector:
-        """Connect to a UNIX socket once the reactor runs; the factory hears of it (published).
+        """Connect to a UNIX socket once the reactor runs; the factory gets the outcome (published).
 
-        With `checkPID` the attempt fails with BadFileError unless the process lives that a server
-        with `wantPID` has noted.
+        With `checkPID` the attempt fails with BadFileError unless the lock of a server with
+        `wantPID` names a running process.
         """
         return self._connect(UNIXConnector(self, address, factory, timeout, checkPID))
 
     def resolve(self, name: str, timeout: Sequence[float] = (1, 3, 11, 45)) -> Deferred[str]:
-        """Return a Deferred of the IPv4 address, as text, that a host name has (published).
+        """Return a Deferred of the IPv4 address of a host name, as text (published).
 
-        An IPv4 address is its own answer, and an empty name stands for ``0.0.0.0``. The lookup is
-        the system's, in a thread; the sum of `timeout`, in seconds, is how long it may take. It
-        fails with DNSLookupError.
+        An IPv4 address is returned unchanged, and an empty name means ``0.0.0.0``. The system looks
+        the name up, in a thread. The sum of `timeout`, in seconds, is the time limit. It fails with
+        DNSLookupError.
         """
         if not name:
             return succeed("0.0.0.0")  # noqa: S104 - as published
@@ -173,43 +174,43 @@ class Reactor(Mainloop):
     ) -> ProcessTransport:
         """Run a program, and give its standard streams to a protocol (published).
 
-        The arguments and what is raised are those of `processes.spawn_process`.
+        The arguments and errors are those of `processes.spawn_process`.
         """
         return spawn_process(
             self, processProtocol, executable, args, env, path, uid, gid, usePTY, childFDs
         )
 
     def addReader(self, reader: Any) -> None:
-        """Call `reader.doRead()` whenever its descriptor has something to read (published).
+        """Call `reader.doRead()` whenever its descriptor is readable (published).
 
-        Its `fileno()` tells the descriptor. What `doRead` returns, unless it is None, or raises is
-        given to `reader.connectionLost` in a Failure, and the reader is watched no more; so are all
-        when the reactor stops, with ConnectionLost.
+        Its `fileno()` returns the descriptor. If `doRead` raises, or returns a value other than
+        None, that goes to `reader.connectionLost` in a Failure, and the reader is not watched any
+        more. When the reactor stops, all readers get ConnectionLost.
         """
         self._descriptors.add(reader, self._descriptors.readers)
 
     def addWriter(self, writer: Any) -> None:
-        """Call `writer.doWrite()` whenever its descriptor takes bytes; see `addReader`."""
+        """Call `writer.doWrite()` whenever its descriptor is writable; see `addReader`."""
         self._descriptors.add(writer, self._descriptors.writers)
 
     def removeReader(self, reader: Any) -> None:
-        """Take an `addReader` back; nothing happens where there was none (published)."""
+        """Stop watching a reader; does nothing if it is not watched (published)."""
         self._descriptors.remove(reader, self._descriptors.readers)
 
     def removeWriter(self, writer: Any) -> None:
-        """Take an `addWriter` back; nothing happens where there was none (published)."""
+        """Stop watching a writer; does nothing if it is not watched (published)."""
         self._descriptors.remove(writer, self._descriptors.writers)
 
     def removeAll(self) -> list[Any]:
-        """Watch none of them any more, and return them (published)."""
+        """Stop watching all readers and writers, and return them (published)."""
         return self._descriptors.remove_all()
 
     def getReaders(self) -> list[Any]:
-        """Return what `addReader` was given and watches (published)."""
+        """Return the watched readers (published)."""
         return [watch.selectable for watch in self._descriptors.readers.values()]
 
     def getWriters(self) -> list[Any]:
-        """Return what `addWriter` was given and watches (published)."""
+        """Return the watched writers (published)."""
         return [watch.selectable for watch in self._descriptors.writers.values()]
 
     @staticmethod

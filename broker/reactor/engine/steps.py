@@ -1,4 +1,4 @@
-"""A loop that a program turns itself: a bit at a time, in between what else it does."""
+"""A loop that a program runs itself, in steps between its other work."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ class Steps:
 
     Args:
         main: a function that makes the coroutine.
-        given: the loop, which stays the program's, and is stopped when `main` has ended; or None.
-        loop_factory: makes the loop where none is given; None is asyncio's.
-        around: entered at the beginning, and left at the end.
+        given: a loop of the program, which is stopped when `main` has ended but not closed; or
+            None.
+        loop_factory: makes the loop if none is given; None means asyncio's.
+        around: a context manager, entered at the beginning and left at the end.
     """
 
     def __init__(
@@ -31,7 +32,7 @@ class Steps:
         self._is_given = given is not None
         self._stack.enter_context(around)
         if given is None:
-            # It closes the loop, and what is left in it.
+            # The runner closes the loop, and cancels its remaining tasks.
             runner = asyncio.Runner(loop_factory=loop_factory)
             given = self._stack.enter_context(runner).get_loop()
         self._loop = given
@@ -39,7 +40,7 @@ class Steps:
         self._main.add_done_callback(self._ended)
 
     def begin(self) -> None:
-        """Let all begin that begins at once."""
+        """Run the first two turns of the loop."""
         self.turn(0)
         self.turn(0)
 
@@ -49,7 +50,7 @@ class Steps:
         return self._main.done()
 
     def turn(self, seconds: float) -> None:
-        """Run for so long; for one turn of the loop at least."""
+        """Run for some seconds; at least one turn of the loop."""
         stop = self._loop.stop
         ends = self._loop.call_later(seconds, stop) if seconds > 0 else self._loop.call_soon(stop)
         try:
@@ -59,12 +60,12 @@ class Steps:
         self._close_if_over()
 
     def finish(self) -> None:
-        """Run until the coroutine has ended; raise what it has raised."""
+        """Run until the coroutine has ended; raise its exception."""
         self._loop.run_until_complete(self._main)
         self._close_if_over()
 
     def _ended(self, main: asyncio.Task[None]) -> None:
-        # Whoever runs the loop goes on.
+        # The code that runs the loop continues.
         self._loop.stop()
         if self._is_given:
             self._stack.close()

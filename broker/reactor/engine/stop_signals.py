@@ -1,4 +1,4 @@
-"""The signals that ask a program to end, and who hears them while a reactor runs."""
+"""The signals that ask a program to end, and their handler while a reactor runs."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ SIGNALS = [
 def on_stop_signals(heard: Callable[[int], object]) -> Iterator[None]:
     """Call `heard(number)`, between two bytecodes of the main thread, for SIGINT and SIGTERM.
 
-    A handler that the program gave to SIGINT stays. The handlers of before come back at the end.
-    Plain handlers are used and not `loop.add_signal_handler`, which Windows does not have.
+    A handler that the program set for SIGINT stays. The former handlers are restored at the end.
+    This uses plain handlers because Windows does not have `loop.add_signal_handler`.
 
     Raises:
         ValueError: this is not the main thread.

@@ -1,8 +1,9 @@
-"""System events, such as startup and shutdown: what is to be called before, during and after one.
+"""System events, such as startup and shutdown: calls before, during and after an event.
 
-An event happens in three phases. All triggers of ``before`` are called, and what they return is
-waited for; then come those of ``during``, then those of ``after``. A trigger is called once: an
-event that happens again starts with none. What a trigger raises is logged, and hinders nothing.
+An event has three phases. All triggers of ``before`` are called, and their results are waited for.
+Then the triggers of ``during`` are called, then those of ``after``. A trigger is called once: it is
+removed before the call. An exception of a trigger is logged, and the other triggers are still
+called.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ PHASES = ("before", "during", "after")
 
 
 class Trigger(Struct, frozen=True, eq=False):
-    """What is to be called in one phase of one event; known by its identity."""
+    """A call in one phase of one event; compared by identity."""
 
     phase: str
     event: str
@@ -41,7 +42,7 @@ class SystemEvents:
         self._triggers: list[Trigger] = []
 
     def add(self, phase: str, event: str, call: Callable[[], Any]) -> Trigger:
-        """Keep a trigger.
+        """Add a trigger.
 
         Raises:
             KeyError: there is no such phase.
@@ -53,27 +54,27 @@ class SystemEvents:
         return trigger
 
     def remove(self, trigger: Trigger) -> None:
-        """Forget a trigger.
+        """Remove a trigger.
 
         Raises:
-            ValueError: it was called, or removed before; or it is no trigger.
+            ValueError: it was called or removed before, or is not a trigger.
         """
         if trigger not in self._triggers:
-            raise ValueError("no such trigger waits: it was called or removed, or is none")
+            raise ValueError("no such trigger waits: it was called or removed, or is not a trigger")
         self._triggers.remove(trigger)
 
     def forget(self, event: str) -> None:
-        """Forget every trigger of an event."""
+        """Remove every trigger of an event."""
         self._triggers = [trigger for trigger in self._triggers if trigger.event != event]
 
     def fire(self, event: str) -> Deferred[None]:
-        """Let an event happen, in all its phases; the Deferred fires with None after the last."""
+        """Fire an event, in all its phases; the Deferred fires with None after the last."""
         return self.before(event).addCallback(lambda _: self.after(event))
 
     def before(self, event: str) -> Deferred[None]:
-        """Let the first phase happen; the Deferred fires with None when nothing is waited for.
+        """Fire the first phase; the Deferred fires with None when all results are there.
 
-        Cancelling it cancels what is waited for.
+        Cancelling it cancels the results that are waited for.
         """
         results = self._call_all("before", event)
         waiting = [result for result in results if not (result.called and not result.paused)]
@@ -82,12 +83,12 @@ class SystemEvents:
         return DeferredList(waiting).addCallback(lambda _: None)
 
     def after(self, event: str) -> None:
-        """Let the two other phases happen; nothing is waited for."""
+        """Fire the two other phases, without waiting for results."""
         self._call_all("during", event)
         self._call_all("after", event)
 
     def _call_all(self, phase: str, event: str) -> list[Deferred[Any]]:
-        """Call the triggers of a phase, those too that are added meanwhile."""
+        """Call the triggers of a phase, including those that are added during the calls."""
         results = []
         while trigger := self._first(phase, event):
             self._triggers.remove(trigger)

@@ -23,21 +23,21 @@ OnResult = Callable[[bool, Any], object]
 class ThreadPool:
     """Threads that take calls from one queue (published).
 
-    Threads are started when there is work for them, and then kept. Calls that are asked for before
-    `start` wait for it.
+    Threads are started when there are calls for them, and then kept. Calls before `start` wait for
+    it.
 
     Args:
-        minthreads: kept for callers; no thread is started in advance.
+        minthreads: kept as an attribute only; no thread is started in advance.
         maxthreads: how many calls may run at once.
-        name: what the names of the threads begin with.
+        name: the prefix of the names of the threads.
 
     Attributes:
         min, max, name: as given.
         started: between `start` and `stop`.
-        joined: from `stop` on, until it is started again.
+        joined: from `stop` until the next `start`.
 
     Raises:
-        ValueError: the sizes are negative, or the smaller is not.
+        ValueError: a size is negative, or `minthreads` is greater than `maxthreads`.
     """
 
     def __init__(self, minthreads: int = 5, maxthreads: int = 20, name: str | None = None):
@@ -45,12 +45,12 @@ class ThreadPool:
         self.name = name
         self.started = False
         self.joined = False
-        # The last one takes calls; those before it end what they have taken.
+        # The last executor takes new calls; those before it finish their calls.
         self._executors: list[ThreadPoolExecutor] = []
         self._early: list[Callable[[], None]] = []
 
     def start(self) -> None:
-        """Begin to make the calls that wait, and those to come (published)."""
+        """Start to make the calls, those that wait and later ones (published)."""
         self.started, self.joined = True, False
         self._add_executor()
         early, self._early = self._early, []
@@ -58,20 +58,20 @@ class ThreadPool:
             self._submit(job)
 
     def stop(self) -> None:
-        """Wait until every call that was asked for has been made, and end the threads (published).
+        """Wait until all calls have been made, and end the threads (published).
 
-        Calls asked for from now on wait for another `start`.
+        Later calls wait for the next `start`.
         """
         for executor in self._end():
             executor.shutdown(wait=True)
 
     def abandon(self) -> None:
-        """Do as `stop`, and wait for nothing."""
+        """Do as `stop`, without waiting."""
         for executor in self._end():
             executor.shutdown(wait=False)
 
     def callInThread(self, func: Callable[..., object], *args: Any, **kw: Any) -> None:
-        """Call in a thread; what it raises is logged (published)."""
+        """Call in a thread; an exception is logged (published)."""
         self.callInThreadWithCallback(None, func, *args, **kw)
 
     def callInThreadWithCallback(
@@ -86,10 +86,10 @@ class ThreadPool:
     def adjustPoolsize(self, minthreads: int | None = None, maxthreads: int | None = None) -> None:
         """Change how many calls may run at once (published).
 
-        Calls that were asked for before keep their threads, beside the new ones, until they end.
+        Earlier calls keep their threads, in addition to the new ones, until they end.
 
         Raises:
-            ValueError: the sizes are negative, or the smaller is not.
+            ValueError: a size is negative, or `minthreads` is greater than `maxthreads`.
         """
         self.min, self.max = _sizes(
             self.min if minthreads is None else minthreads,
@@ -126,7 +126,7 @@ def deferToThreadPool(
     deferred: Deferred[Any] = Deferred()
 
     def deliver(success: bool, result: Any) -> None:
-        # A cancelled Deferred has taken its result already, and ignores the late one.
+        # A cancelled Deferred has a result already, and ignores the late one.
         reactor.callFromThread(deferred.callback if success else deferred.errback, result)
 
     threadpool.callInThreadWithCallback(deliver, f, *args, **kwargs)
@@ -140,7 +140,7 @@ def _work(
     result: Any = None
     try:
         result = func(*args, **kw)
-    except BaseException:  # noqa: BLE001 - a thread must not end by what its work raises
+    except BaseException:  # noqa: BLE001 - an exception must not end the thread
         success, result = False, Failure()
     try:
         if onResult is not None:
@@ -151,7 +151,7 @@ def _work(
         call = repr_of(onResult, 200)
         log_error(logger, f"the callback of a call in a thread raised: {call}", exc)
     finally:
-        del result  # a Failure whose traceback has this frame: a cycle
+        del result  # a Failure whose traceback has this frame: a reference cycle
 
 
 def _sizes(least: int, most: int) -> tuple[int, int]:

@@ -1,10 +1,10 @@
-"""Delayed calls and the queue that orders them; time comes in as a function.
+"""Delayed calls and their queue; the clock is passed in as a function.
 
-A queue holds its calls in a heap of (time, number, call). Moving or cancelling a call leaves its
-old entry behind, which is dropped when it comes up, or in one sweep once more than half are stale.
-A call is due when its time has come; those of equal times run in the order in which they were
-scheduled. Calls that are scheduled while due calls run wait for the next turn, so that a program
-which schedules itself with no delay cannot keep the event loop from its sockets.
+A queue keeps its calls in a heap of (time, number, call). When a call is moved or cancelled, its
+old entry stays in the heap. It is dropped when it reaches the top, or when more than half of the
+entries are stale. Calls with equal times run in the order in which they were scheduled. Calls that
+are scheduled while due calls run wait for the next turn. So a program that schedules itself without
+delay cannot keep the event loop from its sockets.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["DelayedCall", "TimerQueue"]
 
 logger = logging.getLogger("broker.reactor")
 
-# Fewer stale entries than this are not worth a sweep.
+# With fewer stale entries than this, the heap is not rebuilt.
 FEW = 50
 
 
@@ -30,7 +30,7 @@ class DelayedCall:
     """A call that waits for its time, as `callLater` returns it (published).
 
     Args:
-        time: when to call, in the seconds of `seconds`.
+        time: when to call, by the clock `seconds`.
         func, args, kw: the call.
         cancel: called with this object when it is cancelled.
         reset: called with this object when its time has changed.
@@ -60,15 +60,15 @@ class DelayedCall:
         self._moved_with = reset
 
     def getTime(self) -> float:
-        """Return when the call will be made, in the seconds of the reactor's clock (published)."""
+        """Return when the call will be made, by the clock of the reactor (published)."""
         return self.time
 
     def active(self) -> bool:
-        """Return whether the call is still to be made (published)."""
+        """Return whether the call is pending (published)."""
         return not (self.called or self.cancelled)
 
     def cancel(self) -> None:
-        """Do not make the call; its function and arguments are released (published).
+        """Cancel the call; its function and arguments are released (published).
 
         Raises:
             AlreadyCalled: it has been made, or is being made now.
@@ -80,7 +80,7 @@ class DelayedCall:
         self._cancelled_with(self)
 
     def reset(self, secondsFromNow: float) -> None:
-        """Make the call `secondsFromNow` seconds from now instead (published).
+        """Move the call to `secondsFromNow` seconds from now (published).
 
         Raises:
             AlreadyCalled, AlreadyCancelled: as `cancel`.
@@ -90,7 +90,7 @@ class DelayedCall:
         self._moved_with(self)
 
     def delay(self, secondsLater: float) -> None:
-        """Make the call `secondsLater` seconds later than planned; negative is sooner (published).
+        """Move the call by `secondsLater` seconds; a negative number is earlier (published).
 
         Raises:
             AlreadyCalled, AlreadyCancelled: as `cancel`.
@@ -100,7 +100,7 @@ class DelayedCall:
         self._moved_with(self)
 
     def run(self) -> None:
-        """Make the call; what it raises is logged."""
+        """Make the call; an exception is logged."""
         self.called = True
         try:
             self.func(*self.args, **self.kw)
@@ -126,14 +126,14 @@ class TimerQueue:
 
     Args:
         seconds: the clock.
-        changed: called after every change to what comes first.
+        changed: called after every change that may affect the first call.
     """
 
     def __init__(self, seconds: Callable[[], float], changed: Callable[[], object]):
         self._seconds = seconds
         self._changed = changed
         self._heap: list[tuple[float, int, DelayedCall]] = []
-        self._numbers: dict[DelayedCall, int] = {}  # the entry that counts, for each waiting call
+        self._numbers: dict[DelayedCall, int] = {}  # the valid entry of each waiting call
         self._count = 0
 
     def add(
@@ -146,7 +146,7 @@ class TimerQueue:
             TypeError: `func` is not callable.
         """
         if not delay >= 0:
-            raise ValueError(f"a call cannot be delayed by {delay} seconds: less than none")
+            raise ValueError(f"a call cannot be delayed by {delay} seconds: it is negative")
         if not callable(func):
             raise TypeError(f"{func!r} is not callable")
         call = DelayedCall(
@@ -156,18 +156,18 @@ class TimerQueue:
         return call
 
     def pending(self) -> list[DelayedCall]:
-        """Return the calls that wait, in no order."""
+        """Return the waiting calls, in no order."""
         return list(self._numbers)
 
     def next_time(self) -> float | None:
-        """Return the time of the first call, or None when nothing waits."""
+        """Return the time of the first call, or None if no call waits."""
         heap = self._heap
         while heap and self._numbers.get(heap[0][2]) != heap[0][1]:
             heapq.heappop(heap)
         return heap[0][0] if heap else None
 
     def run_due(self, slack: float = 0.0) -> None:
-        """Make all calls whose time is not later than `slack` seconds from now."""
+        """Make all calls that are due within `slack` seconds from now."""
         deadline = self._seconds() + slack
         newer = self._count
         while True:

@@ -1,4 +1,4 @@
-"""UNIX sockets: the port, the connector, and the note beside the socket of who listens."""
+"""UNIX sockets: the port, the connector, and the lock file that names the listening process."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class UNIXPort(StreamPort):
 
     Attributes:
         port: the path.
-        mode: the permissions of the socket's file.
-        wantPID: whether a lock beside it says who listens.
+        mode: the permissions of the socket file.
+        wantPID: whether a lock file names the listening process.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class UNIXPort(StreamPort):
         self.wantPID = bool(wantPID)
 
     def bind(self) -> tuple[socket.socket, ...]:
-        """Return the one socket, once its file and its lock are there."""
+        """Return the socket, after its file and its lock are made."""
         if self.wantPID:
             _lock(self.port)
         try:
@@ -67,11 +67,11 @@ class UNIXPort(StreamPort):
 
 
 class UNIXConnector(StreamConnector):
-    """What `connectUNIX` returns.
+    """The result of `connectUNIX`.
 
     Attributes:
         address: the path of the socket.
-        checkPID: whether the process must live that the lock beside it names.
+        checkPID: whether the lock file must name a running process.
     """
 
     def __init__(
@@ -89,11 +89,11 @@ class UNIXConnector(StreamConnector):
     async def open(self, make_protocol: MakeProtocol, timeout: float | None) -> None:
         """Connect to the socket."""
         if self.checkPID and not _is_locked(self.address):
-            raise BadFileError(None, f"no process that lives holds {_lock_of(self.address)}")
+            raise BadFileError(None, f"no running process holds {_lock_of(self.address)}")
         await connect_unix(make_protocol, self.address, timeout=timeout)
 
     def getDestination(self) -> UNIXAddress:
-        """Return the address that this connects to (published)."""
+        """Return the address to connect to (published)."""
         return UNIXAddress(self.address)
 
 
@@ -101,8 +101,8 @@ class UNIXConnector(StreamConnector):
 Connector = UNIXConnector
 Port = UNIXPort
 
-# The lock is a symbolic link to the number of a process: making one is atomic, and Twisted's ends
-# look for the same.
+# The lock is a symbolic link to the number of a process: making one is atomic, and Twisted uses the
+# same lock.
 
 
 def _lock_of(path: str) -> str:
@@ -110,7 +110,7 @@ def _lock_of(path: str) -> str:
 
 
 def _lock(path: str) -> None:
-    """Note that this process listens at `path`, unless another one that lives has."""
+    """Write the lock of `path` for this process, unless it names another running process."""
     if _is_locked(path):
         raise CannotListenError(path, "unix", OSError(errno.EADDRINUSE, "another process has it"))
     with suppress(FileNotFoundError):

@@ -1,4 +1,4 @@
-"""Threads that wait for the reactor's loop: how each is released, and which loop that is."""
+"""Threads that wait for the reactor's loop: releases them, and finds their loop."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["LOOP_CLOSED", "WaitingThreads", "loop_of_main_thread"]
 
 LOOP_CLOSED = "Event loop is closed: the asyncio loop that the reactor used has ended"
 
-# Seconds between two looks at whether the loop is still there, for a loop that ends unannounced.
+# Seconds between two checks of the loop, for a loop that ends without notice.
 LOOK_AGAIN = 1.0
 
 
@@ -32,7 +32,7 @@ class WaitingThreads:
     def wait(self, outcome: Future[Any], check: Callable[[], object]) -> Any:
         """Return the outcome, or raise it.
 
-        `check` is called now and every second; it raises when there will be no outcome.
+        `check` is called now and every second; it raises if no outcome is possible any more.
         """
         with self._lock:
             self._queued.add(outcome)
@@ -50,10 +50,10 @@ class WaitingThreads:
             with self._lock:
                 self._queued.discard(outcome)
                 self._begun.discard(outcome)
-            del outcome  # an exception's traceback has this frame: a cycle
+            del outcome  # an exception's traceback has this frame: a reference cycle
 
     def begun(self, outcome: Future[Any]) -> None:
-        """Note that the call has been made, and that its outcome will only be known later."""
+        """Note that the call has been made, and that its outcome is not known yet."""
         with self._lock:
             self._begun.add(outcome)
             is_ending = self._is_ending
@@ -61,27 +61,27 @@ class WaitingThreads:
             self.release_begun()
 
     def begin(self) -> None:
-        """There is a loop again."""
+        """Accept waiting threads again: there is a loop."""
         self._is_ending = False
 
     def release_begun(self) -> None:
-        """The loop ends: calls are still made, but what they wait for will not come."""
+        """Release threads whose call was made: the loop ends, and the outcome will not arrive."""
         with self._lock:
             self._is_ending = True
             outcomes = list(self._begun)
         _release(outcomes, "the reactor has stopped before the call had a result")
 
     def release_all(self) -> None:
-        """The loop has ended: no call is made any more."""
+        """Release all threads: the loop has ended, and no call is made any more."""
         self.release_begun()
         with self._lock:
             outcomes = list(self._queued)
         _release(outcomes, "the reactor has stopped before the call was made")
 
     def watch(self) -> AsyncGenerator[None, None]:
-        """Do `release_begun` when the running loop shuts its asynchronous generators down.
+        """Do `release_begun` when the running loop shuts down its asynchronous generators.
 
-        `asyncio.run` does that before it waits for its threads. Keep what is returned.
+        `asyncio.run` does that before it waits for its threads. The caller keeps the result.
         """
 
         async def until_the_end() -> AsyncGenerator[None, None]:
@@ -105,7 +105,7 @@ def _release(outcomes: list[Future[Any]], text: str) -> None:
 def loop_of_main_thread() -> asyncio.AbstractEventLoop | None:
     """Return the asyncio loop that runs in the main thread, or None.
 
-    asyncio tells a thread only of its own loop. So the frames of the main thread are searched.
+    asyncio tells a thread only its own loop. So this searches the frames of the main thread.
     """
     frame = sys._current_frames().get(threading.main_thread().ident or 0)
     while frame is not None:

@@ -1,9 +1,9 @@
 """ClientService: one connection to an endpoint, made again whenever it is lost.
 
-Theory of operation. A service is in one of four states, or stopped: *connecting* (`_attempt` is the
-endpoint's Deferred, or that of the preparation), *connected* (`_protocol`), *waiting* (`_retry` is
-a delayed call) or *stopping* (`_stopping` has the Deferreds that fire when the connection has
-gone). Started while it stops, it connects again after that.
+Theory of operation. A running service is in one of four states: *connecting* (`_attempt` is the
+Deferred of the endpoint or of the preparation), *connected* (`_protocol`), *waiting* (`_retry` is a
+delayed call) or *stopping* (`_stopping` has the Deferreds that fire when the connection is closed).
+A service that is started while it stops connects again after that.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ def backoffPolicy(
     factor: float = 1.5,
     jitter: Callable[[], float] = random.random,
 ) -> Callable[[int], float]:
-    """Return how long to wait after so many failed attempts, as a function (published).
+    """Return a function from the number of failed attempts to a delay in seconds (published).
 
     Args:
-        initialDelay: seconds, times `factor` for each failed attempt.
-        maxDelay: no more than that.
-        factor: see there.
-        jitter: returns the seconds that are added, so that not all clients come back at once.
+        initialDelay: seconds, multiplied by `factor` for each failed attempt.
+        maxDelay: the limit of that product.
+        factor: the ratio of a delay to the one before.
+        jitter: returns seconds to add, so that clients do not all connect at once.
     """
 
     def delay(attempt: int) -> float:
@@ -47,7 +47,7 @@ def backoffPolicy(
 
 
 class _Waiter(Struct):
-    """Who waits for a connection, and for how many failures at most."""
+    """A Deferred that waits for a connection, and the number of failures that ends the wait."""
 
     deferred: Deferred[Any]
     failures_left: int | None
@@ -57,13 +57,14 @@ class ClientService(Service):
     """Keeps a connection to an endpoint while it runs (published).
 
     Args:
-        endpoint: of `broker.reactor.endpoints`, or what has its `connect`.
+        endpoint: of `broker.reactor.endpoints`, or an object with its `connect`.
         factory: makes the protocols.
         retryPolicy: called with the number of failed attempts, returns the seconds until the next
-            one; `backoffPolicy()` unless given.
-        clock: what has `callLater`; the reactor unless given.
-        prepareConnection: called with each new protocol before anybody gets it. What it returns is
-            waited for; where that fails, the connection is closed and counts as a failed attempt.
+            one; default `backoffPolicy()`.
+        clock: an object with `callLater`; default the reactor.
+        prepareConnection: called with each new protocol before it is given out. A Deferred that it
+            returns is waited for. If it fails, the connection is closed and counts as a failed
+            attempt.
     """
 
     def __init__(
@@ -92,8 +93,8 @@ class ClientService(Service):
         """Return a Deferred of the protocol of this connection, or of the next one (published).
 
         Args:
-            failAfterFailures: fail with the reason after so many failed attempts from now; None
-                waits for ever.
+            failAfterFailures: fail with the reason after this number of failed attempts from now;
+                None means no limit.
 
         It fails with CancelledError when the service is stopped, or has been.
         """
@@ -117,9 +118,9 @@ class ClientService(Service):
             self._connect()
 
     def stopService(self) -> Deferred[None]:
-        """Connect no more, and close the connection (published).
+        """Stop connecting, and close the connection (published).
 
-        The Deferred fires when that has gone.
+        The Deferred fires when the connection is closed.
         """
         super().stopService()
         self._is_stopped = True
@@ -163,7 +164,7 @@ class ClientService(Service):
     def _failed(self, failure: Failure) -> None:
         self._attempt = None
         if self._watched is not None:
-            # The preparation failed: what comes next comes when the connection has gone.
+            # The preparation failed. The next attempt is scheduled when the connection is closed.
             self._watched.transport.loseConnection()
         if self.running:
             self._failures += 1
@@ -174,15 +175,15 @@ class ClientService(Service):
             self._again()
 
     def lost(self, watched: _Watched) -> None:
-        """A connection has gone: make another, unless an attempt still has to report it."""
+        """Make another connection after one is lost, unless an attempt must still report it."""
         if self._watched is watched:
-            self._failures += self._protocol is not None  # a lost connection counts as one
+            self._failures += self._protocol is not None  # a loss counts as one
             self._watched = self._protocol = None
             if self._attempt is None:
                 self._again()
 
     def made(self, watched: _Watched) -> None:
-        """A connection is there; it is not prepared yet."""
+        """Keep the protocol of a new connection; it is not prepared yet."""
         self._watched = watched
 
     def _again(self) -> None:
@@ -221,7 +222,7 @@ class ClientService(Service):
 
 
 class _Factory:
-    """The factory of a ClientService, whose protocols are watched; all else is the real one's."""
+    """Wraps the factory of a ClientService so that its protocols are watched."""
 
     def __init__(self, service: ClientService):
         self._service = service
@@ -235,7 +236,7 @@ class _Factory:
 
 
 class _Watched:
-    """Hands a connection on to its protocol, and tells the service of its beginning and end."""
+    """Passes calls on to the protocol, and tells the service of the start and the end."""
 
     def __init__(self, protocol: Any, service: ClientService):
         self.protocol = protocol

@@ -1,4 +1,4 @@
-"""Services that listen, connect, or call something again and again."""
+"""Services that listen, connect, or repeat a call."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ __all__ = [
 
 
 class _Server(Service):
-    """Listens while it runs, by the reactor's ``listen…`` with the arguments given here.
+    """Listens while it runs, by a ``listen…`` method of the reactor with the given arguments.
 
     Args:
-        args, kwargs: for that; ``reactor=`` is the reactor to use.
+        args, kwargs: passed to that method, except for ``reactor=``, the reactor to use.
     """
 
     method: ClassVar[str]
@@ -43,22 +43,22 @@ class _Server(Service):
         """Open the port (published).
 
         Raises:
-            CannotListenError: as the reactor says.
+            CannotListenError: from the reactor's method.
         """
         super().privilegedStartService()
         self._port = self._listen()
 
     def startService(self) -> None:
-        """Open the port, if that was not done (published)."""
+        """Open the port, unless it is open already (published)."""
         super().startService()
         if self._port is None:
             self._port = self._listen()
 
     def stopService(self) -> Deferred[Any] | None:
-        """Close the port; connections go on (published).
+        """Close the port; connections stay open (published).
 
         Returns:
-            A Deferred that fires when it is closed; None where it was not open.
+            A Deferred that fires when it is closed; None if it was not open.
         """
         super().stopService()
         port, self._port = self._port, None
@@ -88,10 +88,10 @@ class UNIXServer(_Server):
 
 
 class _Client(Service):
-    """Connects when it starts, by the reactor's ``connect…`` with the arguments given here.
+    """Connects when it starts, by a ``connect…`` method of the reactor with the given arguments.
 
     Args:
-        args, kwargs: for that; ``reactor=`` is the reactor to use.
+        args, kwargs: passed to that method, except for ``reactor=``, the reactor to use.
     """
 
     method: ClassVar[str]
@@ -109,7 +109,7 @@ class _Client(Service):
         self._connection = getattr(reactor, f"connect{self.method}")(*self.args, **self.kwargs)
 
     def stopService(self) -> None:
-        """Give the attempt up, or close the connection (published)."""
+        """Stop the attempt, or close the connection (published)."""
         super().stopService()
         if self._connection is not None:
             self._connection.disconnect()
@@ -136,15 +136,15 @@ class UNIXClient(_Client):
 class TimerService(Service):
     """Calls a function when it starts, and then every `step` seconds while it runs (published).
 
-    The next call waits for the Deferred of the last. What the function raises is logged, and ends
-    the calls.
+    The next call waits for the Deferred of the last one. An exception of the function is logged,
+    and ends the calls.
 
     Args:
         step: seconds.
         callable, args, kwargs: the call.
 
     Attributes:
-        clock: what has `callLater` and `seconds`; None is the reactor.
+        clock: an object with `callLater` and `seconds`; None means the reactor.
     """
 
     clock: Any = None
@@ -156,7 +156,7 @@ class TimerService(Service):
         self._loop_finished: Deferred[Any] | None = None
 
     def startService(self) -> None:
-        """Call, and go on calling (published)."""
+        """Make the first call, and repeat it (published)."""
         super().startService()
         function, args, kwargs = self.call
         self._loop = loop = LoopingCall(function, *args, **kwargs)
@@ -165,7 +165,7 @@ class TimerService(Service):
         self._loop_finished.addErrback(self._failed)
 
     def stopService(self) -> Deferred[Any]:
-        """Call no more; the Deferred fires when the last call has ended (published)."""
+        """Stop the calls; the Deferred fires when the last call has ended (published)."""
         loop, finished = self._loop, self._loop_finished
         if loop is None or finished is None:
             return maybeDeferred(super().stopService)
@@ -183,11 +183,11 @@ class StreamServerEndpointService(Service):
     """Listens at an endpoint while it runs (published).
 
     Args:
-        endpoint: of `broker.reactor.endpoints`, or what has its `listen`.
+        endpoint: of `broker.reactor.endpoints`, or an object with its `listen`.
         factory: makes the protocols.
     """
 
-    # That of `strports.service` tells whoever starts it first, in place of the log.
+    # True for a service of `strports.service`: its first start raises errors and does not log them.
     _raiseSynchronously = False
 
     def __init__(self, endpoint: Any, factory: Any):
@@ -207,13 +207,13 @@ class StreamServerEndpointService(Service):
             now[0].raiseException()
 
     def startService(self) -> None:
-        """Begin to listen, if that was not done (published)."""
+        """Begin to listen, unless that was done already (published)."""
         super().startService()
         if self._waiting is None:
             self.privilegedStartService()
 
     def stopService(self) -> Deferred[Any]:
-        """Close the port; the Deferred fires with whether one was open (published)."""
+        """Close the port; the Deferred fires with whether it was open (published)."""
         super().stopService()
         waiting, self._waiting = self._waiting, None
         if waiting is None:

@@ -1,4 +1,4 @@
-"""Services: what starts and stops with a program, alone, in collections, or as an Application."""
+"""Services that start and stop with a program: single, in collections, or as an Application."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ __all__ = [
 
 
 class IService(Interface):  # type: ignore[misc]
-    """What can be started and stopped, and belong to a collection (published)."""
+    """Can be started and stopped, and be part of a collection (published)."""
 
     name = Attribute("A str, the name in the collection; or None.")
     running = Attribute("True from startService to stopService.")
     parent = Attribute("The collection, or None.")
 
     def setName(name: str) -> None:
-        """Give it a name, while it has no parent."""
+        """Set its name, while it has no parent."""
 
     def setServiceParent(parent: Any) -> None:
-        """Put it into a collection; out of another one first."""
+        """Add it to a collection, after removing it from another one."""
 
     def disownServiceParent() -> Any:  # type: ignore[misc]
-        """Take it out of its collection; return a Deferred of its end, or None."""
+        """Remove it from its collection; return a Deferred of its end, or None."""
 
     def privilegedStartService() -> None:  # type: ignore[misc]
-        """Do what must come before the process gives its rights up, such as open a low port."""
+        """Prepare with the rights of the process before it drops them, such as open a low port."""
 
     def startService() -> None:  # type: ignore[misc]
         """Start."""
@@ -50,23 +50,23 @@ class IService(Interface):  # type: ignore[misc]
 
 
 class IServiceCollection(Interface):  # type: ignore[misc]
-    """What holds services, and starts and stops them with itself (published)."""
+    """Holds services, and starts and stops them with itself (published)."""
 
     def getServiceNamed(name: str) -> Any:
-        """Return the service of that name; KeyError where there is none."""
+        """Return the service of that name, or raise KeyError."""
 
     def __iter__() -> Iterator[Any]:  # type: ignore[misc, empty-body]
-        """Go through the services."""
+        """Iterate over the services."""
 
     def addService(service: Any) -> None:
-        """Take a service in; `service.setServiceParent` does this."""
+        """Add a service; `service.setServiceParent` does this."""
 
     def removeService(service: Any) -> Any:
-        """Let a service go; `service.disownServiceParent` does this."""
+        """Remove a service; `service.disownServiceParent` does this."""
 
 
 class IProcess(Interface):  # type: ignore[misc]
-    """How the process of an Application is to be (published)."""
+    """The user, group and name for the process of an Application (published)."""
 
     processName = Attribute("What the process is to be called, or None.")
     uid = Attribute("The user whose rights it is to have, a number; or None.")
@@ -75,10 +75,10 @@ class IProcess(Interface):  # type: ignore[misc]
 
 @implementer(IService)
 class Service:
-    """Something that starts and stops; a subclass extends `startService` and `stopService`.
+    """Base of objects that start and stop; subclasses extend `startService` and `stopService`.
 
     Attributes:
-        name: in the collection, a str, or None; set it by `setName`.
+        name: its name in the collection, a str, or None; set it by `setName`.
         running: true from `startService` to `stopService`.
         parent: the collection, or None.
     """
@@ -88,17 +88,17 @@ class Service:
     parent: Any = None
 
     def setName(self, name: str | None) -> None:
-        """Give it a name (published).
+        """Set its name (published).
 
         Raises:
-            RuntimeError: it has a parent, which knows it by its name.
+            RuntimeError: it has a parent, which finds it by its name.
         """
         if self.parent is not None:
             raise RuntimeError("a service cannot change its name while it has a parent")
         self.name = name
 
     def setServiceParent(self, parent: Any) -> None:
-        """Put it into a collection, or an Application; out of another one first (published)."""
+        """Add it to a collection or Application, and remove it from another one (published)."""
         if self.parent is not None:
             self.disownServiceParent()
         parent = IServiceCollection(parent, parent)
@@ -110,17 +110,17 @@ class Service:
             raise
 
     def disownServiceParent(self) -> Any:
-        """Take it out of its collection, and stop it if that runs (published).
+        """Remove it from its collection, and stop it if the collection runs (published).
 
         Returns:
-            What `stopService` returned: a Deferred where that takes time, else None.
+            The result of `stopService`: a Deferred if that takes time, else None.
         """
         stopped = self.parent.removeService(self)
         self.parent = None
         return stopped
 
     def privilegedStartService(self) -> None:
-        """Do what must come before the process gives its rights up (published)."""
+        """Do what needs the rights of the process before it drops them (published)."""
 
     def startService(self) -> None:
         """Start (published)."""
@@ -136,8 +136,8 @@ class MultiService(Service):
     """A service of services, which start and stop with it (published).
 
     Attributes:
-        services: all of them, in the order in which they came.
-        namedServices: those that have a name, by it.
+        services: all of them, in the order in which they were added.
+        namedServices: the services that have a name, by name.
     """
 
     def __init__(self) -> None:
@@ -145,7 +145,7 @@ class MultiService(Service):
         self.namedServices: dict[str, Any] = {}
 
     def privilegedStartService(self) -> None:
-        """Do that for each service, in their order (published)."""
+        """Call `privilegedStartService` of each service, in their order (published)."""
         super().privilegedStartService()
         for service in self:
             service.privilegedStartService()
@@ -168,7 +168,7 @@ class MultiService(Service):
         """Return the service of that name (published).
 
         Raises:
-            KeyError: there is none.
+            KeyError: no service has that name.
         """
         return self.namedServices[name]
 
@@ -176,7 +176,7 @@ class MultiService(Service):
         return iter(self.services)
 
     def addService(self, service: Any) -> None:
-        """Take a service in, and start it if this runs; `setServiceParent` does this (published).
+        """Add a service, and start it if this runs; `setServiceParent` does this (published).
 
         Raises:
             RuntimeError: another service has its name.
@@ -187,15 +187,15 @@ class MultiService(Service):
             self.namedServices[service.name] = service
         self.services.append(service)
         if self.running:
-            # The rights may be gone by now; it is still the first step of starting.
+            # The rights may be dropped by now, but this is still the first step of a start.
             service.privilegedStartService()
             service.startService()
 
     def removeService(self, service: Any) -> Any:
-        """Let a service go, and stop it if this runs; `disownServiceParent` does this (published).
+        """Remove a service, and stop it if this runs; `disownServiceParent` does this (published).
 
         Returns:
-            What the service's `stopService` returned; None where this does not run.
+            The result of its `stopService`; None if this does not run.
         """
         if service.name is not None:
             del self.namedServices[service.name]
@@ -205,10 +205,10 @@ class MultiService(Service):
 
 @implementer(IProcess)
 class Process:
-    """Whose rights an Application is to have, once it has its ports (published).
+    """The user and group of an Application's process after its ports are open (published).
 
     Attributes:
-        uid, gid: numbers; None leaves them.
+        uid, gid: numbers; None means no change.
         processName: for the application's own use.
     """
 
@@ -222,10 +222,10 @@ class Process:
         return f"<Process uid={self.uid} gid={self.gid}>"
 
     def shed(self) -> None:
-        """Give up what rights this process has beyond those of the user and the group.
+        """Drop all rights of this process beyond those of the user and the group.
 
         Raises:
-            OSError: it may not.
+            OSError: the process may not change them.
         """
         if self.gid is not None and self.gid != os.getegid():
             os.setgroups([self.gid])
@@ -236,9 +236,9 @@ class Process:
 
 
 def _take_groups_of(uid: int, gid: int) -> None:
-    """Exchange this process's further groups, which may have more rights, for those of a user."""
+    """Replace this process's supplementary groups by those of a user."""
     try:
-        # Not at the top: Windows has no such module.
+        # Imported here because Windows does not have this module.
         name = import_module("pwd").getpwuid(uid).pw_name
     except KeyError:
         os.setgroups([gid])
@@ -247,14 +247,14 @@ def _take_groups_of(uid: int, gid: int) -> None:
 
 
 def Application(name: str, uid: int | None = None, gid: int | None = None) -> Componentized:
-    """Return what ``pb run`` runs: a collection of services (published).
+    """Return an application for ``pb run``: a collection of services (published).
 
     `IService(application)` and `IServiceCollection(application)` are its MultiService, and
-    `IProcess(application)` its Process; `service.setServiceParent(application)` puts one in.
+    `IProcess(application)` its Process. `service.setServiceParent(application)` adds a service.
 
     Args:
         name: of the MultiService.
-        uid, gid: whose rights to keep, once the ports are open; for root only.
+        uid, gid: the user and group to keep, once the ports are open; for root only.
     """
     services = MultiService()
     services.setName(name)

@@ -1,8 +1,8 @@
-"""Published names of `twisted.internet.ssl`, and how a context factory gets under a connection.
+"""Published names of `twisted.internet.ssl`, and the TLS filters made by context factories.
 
-A context factory is any object whose `getContext` returns an `OpenSSL.SSL.Context`. The context
-alone decides whom to trust: nothing is verified that it does not verify, and no server name is
-asked for. What `optionsForClientTLS` returns verifies the host too, and so does `broker.TLS`.
+A context factory is any object whose `getContext` returns an `OpenSSL.SSL.Context`. Only the
+context decides what certificates to trust: nothing else is verified, and no server name is sent.
+The results of `optionsForClientTLS` and of `broker.TLS` verify the host too.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ __all__ = [
 ]
 
 supported = True
-"""Whether there is TLS (published): always."""
+"""Whether TLS is supported (published): always."""
 
 
 class ContextFactory:
@@ -77,7 +77,7 @@ class DefaultOpenSSLContextFactory(ContextFactory):
         sslmethod: pyOpenSSL's method.
 
     Raises:
-        OpenSSL.SSL.Error: a file cannot be used, or the key is not the certificate's.
+        OpenSSL.SSL.Error: a file cannot be used, or the key does not belong to the certificate.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class DefaultOpenSSLContextFactory(ContextFactory):
         self.cacheContext()
 
     def cacheContext(self) -> None:
-        """Make the context and keep it, unless it was made before (published)."""
+        """Make the context and keep it, unless it exists already (published)."""
         if self._context is None:
             context = SSL.Context(self.sslmethod)
             context.set_min_proto_version(SSL.TLS1_2_VERSION)
@@ -103,15 +103,15 @@ class DefaultOpenSSLContextFactory(ContextFactory):
             self._context = context
 
     def getContext(self) -> SSL.Context:
-        """Return the one context (published)."""
+        """Return the context (published)."""
         context: SSL.Context = self._context
         return context
 
 
 class ClientContextFactory:
-    """A client's context that encrypts and verifies nothing; TLS 1.2 or newer (published).
+    """A client's context that encrypts but does not verify; TLS 1.2 or newer (published).
 
-    A subclass may verify: it takes the context from here and adds to it.
+    A subclass may verify: it gets the context from here and changes it.
     """
 
     isClient = 1
@@ -125,9 +125,9 @@ class ClientContextFactory:
 
 
 def filter_maker(contextFactory: Any, *, is_server: bool) -> Callable[[], TLSFilter] | None:
-    """Return what makes the TLS filter of a connection; None without a context factory.
+    """Return a function that makes the TLS filter of a connection; None without a factory.
 
-    The factory is asked for a context now too, so that its errors come out where it was given.
+    The factory is asked for a context at once too, so that its errors are raised to the caller.
     """
     if contextFactory is None:
         return None

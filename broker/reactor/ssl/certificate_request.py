@@ -1,4 +1,4 @@
-"""A request for a certificate, signed with the key that it is to be for."""
+"""A request for a certificate, signed with the key of that certificate."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class CertificateRequest:
     """A request for a certificate (published).
 
     Attributes:
-        original: cryptography's.
+        original: the object of cryptography.
     """
 
     def __init__(self, original: x509.CertificateSigningRequest):
@@ -30,10 +30,10 @@ class CertificateRequest:
     def load(
         cls, requestData: bytes, requestFormat: int = crypto.FILETYPE_ASN1
     ) -> CertificateRequest:
-        """Return the request that `dump` has written (published).
+        """Return the request from the output of `dump` (published).
 
         Raises:
-            ValueError: it is none, or not signed with its own key.
+            ValueError: it is not a request, or not signed with its own key.
         """
         if requestFormat == crypto.FILETYPE_PEM:
             request = x509.load_pem_x509_csr(requestData)
@@ -44,7 +44,7 @@ class CertificateRequest:
         return cls(request)
 
     def getSubject(self) -> DistinguishedName:
-        """Return whom the certificate is to be for (published)."""
+        """Return the name that the certificate will be for (published)."""
         return DistinguishedName.of(self.original.subject)
 
     def dump(self, format: int = crypto.FILETYPE_ASN1) -> bytes:

@@ -1,4 +1,4 @@
-"""Certificates, keys and requests as published objects, on those of pyOpenSSL and cryptography."""
+"""Certificates, keys and requests as published objects, based on pyOpenSSL and cryptography."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ YEAR = 60 * 60 * 24 * 365
 
 
 class KeyPair(PublicKey):
-    """A private key, and its public one (published)."""
+    """A private key, and its public key (published)."""
 
     @classmethod
     def load(cls, data: bytes, format: int = crypto.FILETYPE_ASN1) -> KeyPair:
-        """Return the key that `dump` has written (published)."""
+        """Return the key from the output of `dump` (published)."""
         key: Any
         if format == crypto.FILETYPE_PEM:
             key = serialization.load_pem_private_key(data, None)
@@ -49,7 +49,7 @@ class KeyPair(PublicKey):
         """Return a new RSA or DSA key of `size` bits (published).
 
         Raises:
-            ValueError: `kind` is another.
+            ValueError: `kind` is not one of these.
         """
         if kind == crypto.TYPE_RSA:
             return cls(crypto.PKey.from_cryptography_key(rsa.generate_private_key(65537, size)))
@@ -68,7 +68,7 @@ class KeyPair(PublicKey):
         return data
 
     def inspect(self) -> str:
-        """Return what this is, for people to read (published)."""
+        """Return a description for people to read (published)."""
         return f"Key Pair with Hash: {self.keyHash()}"
 
     def requestObject(
@@ -95,9 +95,9 @@ class KeyPair(PublicKey):
         secondsToExpiry: int = YEAR,
         digestAlgorithm: str = "sha256",
     ) -> Certificate:
-        """Return the certificate that is asked for, signed with this key (published).
+        """Return the requested certificate, signed with this key (published).
 
-        It is also for the host that its common name tells, as clients look for it.
+        Its common name is also its alternative name, which clients check.
         """
         subject = requestObject.getSubject()
         now = datetime.datetime.now(datetime.UTC)
@@ -131,7 +131,7 @@ class KeyPair(PublicKey):
         """Return the certificate for a request, in DER or in PEM (published).
 
         Raises:
-            ValueError: `verifyDNCallback` does not accept the name that is asked for.
+            ValueError: `verifyDNCallback` does not accept the requested name.
         """
         request = CertificateRequest.load(requestData, requestFormat)
         if not verifyDNCallback(request.getSubject()):
@@ -144,7 +144,7 @@ class KeyPair(PublicKey):
     def newCertificate(
         self, newCertData: bytes, format: int = crypto.FILETYPE_ASN1
     ) -> PrivateCertificate:
-        """Return a certificate together with this key, which it must be of (published)."""
+        """Return a certificate of this key together with this key (published)."""
         return PrivateCertificate.load(newCertData, self, format)
 
     def selfSignedCert(self, serialNumber: int, **kw: str | bytes) -> PrivateCertificate:
@@ -158,10 +158,10 @@ class KeyPair(PublicKey):
 
 
 class Certificate:
-    """A certificate, and nothing secret (published).
+    """A certificate, without a secret (published).
 
     Attributes:
-        original: pyOpenSSL's.
+        original: the object of pyOpenSSL.
     """
 
     def __init__(self, original: crypto.X509):
@@ -174,7 +174,7 @@ class Certificate:
         """Return the certificate in DER or in PEM (published).
 
         Raises:
-            ValueError: it is none.
+            ValueError: it is not a certificate.
         """
         if format == crypto.FILETYPE_PEM:
             certificate = x509.load_pem_x509_certificate(requestData)
@@ -189,19 +189,19 @@ class Certificate:
 
     @classmethod
     def peerFromTransport(cls, transport: Any) -> Self:
-        """Return the certificate that the peer of a connection has shown (published).
+        """Return the certificate that the peer of a connection has sent (published).
 
         Raises:
-            CertificateError: it has shown none, or none yet.
+            CertificateError: it has sent none, or none yet.
         """
         return cls(_certificate_of(transport, "peer_certificate", "getPeerCertificate"))
 
     @classmethod
     def hostFromTransport(cls, transport: Any) -> Self:
-        """Return the certificate that this end of a connection has shown (published).
+        """Return the certificate that this end of a connection has sent (published).
 
         Raises:
-            CertificateError: the transport does not tell.
+            CertificateError: the transport does not provide it.
         """
         return cls(_certificate_of(transport, "host_certificate", "getHostCertificate"))
 
@@ -214,19 +214,19 @@ class Certificate:
         return self.dump(crypto.FILETYPE_PEM)
 
     def getSubject(self) -> DistinguishedName:
-        """Return whom it is for (published)."""
+        """Return the name of its owner (published)."""
         return DistinguishedName.of(self.original.to_cryptography().subject)
 
     def getIssuer(self) -> DistinguishedName:
-        """Return who has signed it (published)."""
+        """Return the name of the authority that signed it (published)."""
         return DistinguishedName.of(self.original.to_cryptography().issuer)
 
     def getPublicKey(self) -> PublicKey:
-        """Return the key that it is for (published)."""
+        """Return its public key (published)."""
         return PublicKey(self.original.get_pubkey())
 
     def serialNumber(self) -> int:
-        """Return its number (published)."""
+        """Return its serial number (published)."""
         return self.original.to_cryptography().serial_number
 
     def digest(self, method: str = "md5") -> bytes:
@@ -235,7 +235,7 @@ class Certificate:
         return digest
 
     def inspect(self) -> str:
-        """Return the whole for people to read (published)."""
+        """Return a full description for people to read (published)."""
         return "\n".join(
             [
                 "Certificate For Subject:",
@@ -254,7 +254,7 @@ class Certificate:
         """Return a context factory for a client that trusts `authorities` (published).
 
         Raises:
-            ValueError: none are given.
+            ValueError: `authorities` is empty.
         """
         if not authorities:
             raise ValueError("options needs certificates to trust")
@@ -288,7 +288,7 @@ class PrivateCertificate(Certificate):
         """Return the certificate in DER or in PEM, with its key (published).
 
         Raises:
-            ValueError: it is none, or the key is another's.
+            ValueError: it is not a certificate, or the key does not belong to it.
         """
         return super().load(data, format)._with_key(privateKey)
 
@@ -297,7 +297,7 @@ class PrivateCertificate(Certificate):
         """Return the certificate and the key in one PEM text (published).
 
         Raises:
-            ValueError: one of them is missing, or the key is another's.
+            ValueError: one of them is missing, or the key does not belong to the certificate.
         """
         return cls.load(data, KeyPair.load(data, crypto.FILETYPE_PEM), crypto.FILETYPE_PEM)
 
@@ -305,10 +305,10 @@ class PrivateCertificate(Certificate):
     def fromCertificateAndKeyPair(
         cls, certificateInstance: Certificate, privateKey: KeyPair
     ) -> Self:
-        """Return the two as one (published).
+        """Return the two as one object (published).
 
         Raises:
-            ValueError: the key is another's.
+            ValueError: the key does not belong to the certificate.
         """
         return cls(certificateInstance.original)._with_key(privateKey)
 
@@ -317,9 +317,9 @@ class PrivateCertificate(Certificate):
         return self.dump(crypto.FILETYPE_PEM) + self.privateKey.dump(crypto.FILETYPE_PEM)
 
     def options(self, *authorities: Certificate) -> CertificateOptions:
-        """Return a context factory that shows this certificate (published).
+        """Return a context factory that sends this certificate (published).
 
-        With `authorities` it demands of the peer one that they have signed.
+        With `authorities` the peer must have a certificate that they have signed.
         """
         return CertificateOptions(
             privateKey=self.privateKey.original,
@@ -334,7 +334,7 @@ class PrivateCertificate(Certificate):
         secondsToExpiry: int = YEAR,
         digestAlgorithm: str = "sha256",
     ) -> Certificate:
-        """Return the certificate that is asked for, signed in the name of this one (published)."""
+        """Return the requested certificate, signed by this certificate (published)."""
         return self.privateKey.signRequestObject(
             self.getSubject(), certificateRequest, serialNumber, secondsToExpiry, digestAlgorithm
         )
@@ -351,7 +351,7 @@ class PrivateCertificate(Certificate):
         """Return another certificate of the same key (published).
 
         Raises:
-            ValueError: it is none, or it is of another key.
+            ValueError: it is not a certificate, or the key does not belong to it.
         """
         return self.privateKey.newCertificate(newCertData, format)
 
@@ -363,10 +363,10 @@ class PrivateCertificate(Certificate):
         requestFormat: int = crypto.FILETYPE_ASN1,
         certificateFormat: int = crypto.FILETYPE_ASN1,
     ) -> bytes:
-        """Return the certificate for a request, signed in the name of this one (published).
+        """Return the certificate for a request, signed by this certificate (published).
 
         Raises:
-            ValueError: `verifyDNCallback` does not accept the name that is asked for.
+            ValueError: `verifyDNCallback` does not accept the requested name.
         """
         return self.privateKey.signCertificateRequest(
             self.getSubject(),

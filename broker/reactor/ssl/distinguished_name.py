@@ -1,4 +1,4 @@
-"""A distinguished name: whom a certificate is for, or who has signed it."""
+"""A distinguished name: the owner of a certificate, or the authority that signed it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class DistinguishedName(dict[str, bytes]):
 
     @classmethod
     def of(cls, name: x509.Name) -> Self:
-        """Return the name that a certificate has."""
+        """Return the distinguished name of a name in a certificate."""
         known = {oid: long for long, oid in NAMES.items()}
         fields = {known[part.oid]: part.value for part in name if part.oid in known}
         return cls(**fields)
@@ -53,7 +53,7 @@ class DistinguishedName(dict[str, bytes]):
         )
 
     def inspect(self) -> str:
-        """Return the fields for people to read, one a line (published)."""
+        """Return the fields for people to read, one per line (published)."""
         return "\n".join(f"{name}: {value.decode()}" for name, value in sorted(self.items()))
 
     def __setattr__(self, name: str, value: str | bytes) -> None:
@@ -75,5 +75,5 @@ DN = DistinguishedName
 def _long(name: str) -> str:
     long = SHORT.get(name, name)
     if long not in NAMES:
-        raise AttributeError(f"{name} is no field of a DistinguishedName")
+        raise AttributeError(f"{name} is not a field of a DistinguishedName")
     return long

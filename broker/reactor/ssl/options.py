@@ -1,7 +1,7 @@
-"""CertificateOptions: TLS contexts by settings, with whom to trust; the published names.
+"""Published CertificateOptions: TLS contexts by settings, and the authorities to trust.
 
-The contexts work under our transports, which know a verifier in plain words, and under Twisted's
-own, which take a ready connection from `clientConnectionForTLS` or `serverConnectionForTLS`.
+The contexts work with our transports, which explain a refusal in plain words, and with those of
+Twisted, which take a ready connection from `clientConnectionForTLS` or `serverConnectionForTLS`.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ class TLSVersion(enum.Enum):
 
 
 class AcceptableCiphers:
-    """Which ciphers may be used, in OpenSSL's language of lists (published)."""
+    """The allowed ciphers, in OpenSSL's syntax for lists (published)."""
 
     def __init__(self, ciphers: str):
         self.ciphers = ciphers
 
     @classmethod
     def fromOpenSSLCipherString(cls, cipherString: str) -> AcceptableCiphers:
-        """Return the ciphers that OpenSSL understands by the text (published)."""
+        """Return the ciphers of a text in OpenSSL's syntax (published)."""
         return cls(cipherString)
 
 
@@ -73,16 +73,16 @@ class OpenSSLDefaultPaths:
     """Trusts the authorities that this system trusts (published)."""
 
     def add_to(self, context: SSL.Context) -> None:
-        """Let a context trust them."""
+        """Add these authorities to a context."""
         if sys.platform in ("darwin", "win32"):
-            # OpenSSL reads no trust store of these systems.
+            # OpenSSL cannot read the trust store of these systems.
             context.load_verify_locations(importlib.import_module("certifi").where())
         else:
             context.set_default_verify_paths()
 
 
 class OpenSSLCertificateAuthorities:
-    """Trusts what these certificates have signed, and themselves (published).
+    """Trusts these certificates, and certificates that they have signed (published).
 
     Args:
         caCerts: pyOpenSSL certificates.
@@ -92,56 +92,57 @@ class OpenSSLCertificateAuthorities:
         self.certificates = list(caCerts)
 
     def add_to(self, context: SSL.Context) -> None:
-        """Let a context trust them."""
+        """Add these authorities to a context."""
         store: Any = context.get_cert_store()
         for certificate in self.certificates:
             store.add_cert(certificate)
 
 
 def platformTrust() -> OpenSSLDefaultPaths:
-    """Return what trusts the authorities of this system (published)."""
+    """Return an object that trusts the authorities of this system (published)."""
     return OpenSSLDefaultPaths()
 
 
 def trustRootFromCertificates(certificates: Iterable[Any]) -> OpenSSLCertificateAuthorities:
-    """Return what trusts these `ssl.Certificate` objects and what they have signed (published).
+    """Return an object that trusts these `ssl.Certificate` objects, and what they sign (published).
 
     Raises:
-        TypeError: one of them is no certificate.
+        TypeError: an item is not a certificate.
     """
     originals = [getattr(certificate, "original", certificate) for certificate in certificates]
     for original in originals:
         if not isinstance(original, crypto.X509):
-            raise TypeError(f"a {type(original).__name__} is no certificate")
+            raise TypeError(f"a {type(original).__name__} is not a certificate")
     return OpenSSLCertificateAuthorities(originals)
 
 
 class CertificateOptions:
     """A context factory for either end, by settings (published).
 
-    Without `trustRoot` nothing is verified, at either end. TLS 1.2 is the least.
+    Without `trustRoot` nothing is verified, at either end. The minimum version is TLS 1.2.
 
     Args:
-        privateKey, certificate: pyOpenSSL's; both, or neither.
+        privateKey, certificate: objects of pyOpenSSL; both, or neither.
         method: pyOpenSSL's method, in place of the three bounds on versions.
-        verify, caCerts: the older way to say `trustRoot`; `caCerts` is a list of pyOpenSSL's.
-        verifyDepth: how long the peer's chain of certificates may be.
-        requireCertificate: with a `trustRoot`, refuse peers that show none.
+        verify, caCerts: the older form of `trustRoot`; `caCerts` is a list of pyOpenSSL
+            certificates.
+        verifyDepth: maximum length of a chain of certificates.
+        requireCertificate: with a `trustRoot`, refuse peers without a certificate.
         verifyOnce, fixBrokenPeers, enableSingleUseKeys: without effect in present OpenSSL.
         enableSessions, enableSessionTickets: let clients resume.
-        extraCertChain: intermediate certificates, pyOpenSSL's.
+        extraCertChain: intermediate certificates of pyOpenSSL.
         acceptableCiphers: by default those with forward secrecy and authenticated encryption.
         dhParameters: for ciphers that need them.
-        trustRoot: whom to trust: `platformTrust()`, `trustRootFromCertificates(…)`, or one
-            `ssl.Certificate`.
-        acceptableProtocols: names to agree on one of (ALPN), best first, as bytes.
+        trustRoot: the authorities to trust: `platformTrust()`, `trustRootFromCertificates(…)`, or
+            one `ssl.Certificate`.
+        acceptableProtocols: protocol names to choose from (ALPN), best first, as bytes.
         raiseMinimumTo, insecurelyLowerMinimumTo, lowerMaximumSecurityTo: the bounds on versions.
-        contextForServerName: called with the name that a client asks for, or None; returns the
+        contextForServerName: called with the server name that a client sends, or None; returns the
             context for it, or None.
 
     Raises:
-        ValueError: settings that need each other are not both given; or no version is left.
-        TypeError: settings exclude each other, or `trustRoot` is nothing to trust.
+        ValueError: only one of two settings that need each other is given; or no version is left.
+        TypeError: settings exclude each other, or `trustRoot` is not of a known kind.
     """
 
     def __init__(
@@ -184,21 +185,21 @@ class CertificateOptions:
         self._context: SSL.Context | None = None
 
     def getContext(self) -> SSL.Context:
-        """Return the one context (published).
+        """Return the context, always the same (published).
 
         Raises:
-            OpenSSL.SSL.Error: the key is not the certificate's.
+            OpenSSL.SSL.Error: the key does not belong to the certificate.
         """
         if self._context is None:
             self._context = self._make_context()
         return self._context
 
     def clientConnectionForTLS(self, protocol: Any) -> SSL.Connection:
-        """Return a new connection for a transport of Twisted's (published)."""
+        """Return a new connection for a transport of Twisted (published)."""
         return SSL.Connection(self.getContext(), None)
 
     def serverConnectionForTLS(self, protocol: Any) -> SSL.Connection:
-        """Return a new connection for a transport of Twisted's (published)."""
+        """Return a new connection for a transport of Twisted (published)."""
         return SSL.Connection(self.getContext(), None)
 
     def _make_context(self) -> SSL.Context:
@@ -250,11 +251,11 @@ class CertificateOptions:
     def _verify(self, connection: Any, certificate: Any, number: int, depth: int, ok: int) -> bool:
         if isinstance(connection.get_app_data(), CertificateVerifier):
             return verify(connection, certificate, number, depth, ok)
-        # Somebody else's connection: the host name must be checked all the same.
+        # A connection of another TLS layer: the host name must be checked here too.
         verifier = CertificateVerifier(self._hostname)
         try:
             return verifier.check(certificate.to_cryptography(), number, depth)
-        except Exception:  # noqa: BLE001 - whatever a hostile certificate provokes, it is refused
+        except Exception:  # noqa: BLE001 - an error means refusal
             return False
 
     def _set_names(self, context: SSL.Context) -> None:
@@ -276,10 +277,10 @@ class CertificateOptions:
 
 
 class ClientTLSOptions:
-    """How a client speaks TLS to one host, as `optionsForClientTLS` returns it.
+    """TLS settings of a client for one host, as `optionsForClientTLS` returns them.
 
     Attributes:
-        hostname: whom the certificate must be for, in ASCII.
+        hostname: the name that the certificate must be for, in ASCII.
     """
 
     def __init__(self, hostname: str, options: CertificateOptions, sends_name: bool):
@@ -289,19 +290,19 @@ class ClientTLSOptions:
         self._sends_name = sends_name
 
     def getContext(self) -> SSL.Context:
-        """Return the context, which verifies chain and name, and asks for no name."""
+        """Return the context, which verifies chain and name, but does not send the name."""
         return self._options.getContext()
 
     def make_filter(self) -> TLSFilter:
         """Return the filter of a new connection to the host."""
         verifier = CertificateVerifier(self.hostname if self._sends_name else None)
         tls_filter = TLSFilter(self.getContext(), is_server=False, verifier=verifier)
-        # The name that is asked for was sent with the first message; what is checked comes now.
+        # The server name was sent with the first message; from now on the name is checked.
         verifier.host = self.hostname
         return tls_filter
 
     def clientConnectionForTLS(self, protocol: Any) -> SSL.Connection:
-        """Return a new connection to the host, for a transport of Twisted's (published)."""
+        """Return a new connection to the host, for a transport of Twisted (published)."""
         connection = SSL.Connection(self.getContext(), None)
         connection.set_app_data(CertificateVerifier(self.hostname))
         if self._sends_name and not _is_address(self.hostname):
@@ -318,15 +319,15 @@ def optionsForClientTLS(
     extraCertificateOptions: dict[str, Any] | None = None,
     sendServerName: bool | None = None,
 ) -> ClientTLSOptions:
-    """Return how a client speaks TLS to `hostname`, and verifies that it is it (published).
+    """Return TLS settings of a client that verify that the server is `hostname` (published).
 
     Args:
         hostname: a host name or a numeric address, as text.
         trustRoot: as for CertificateOptions; None is `platformTrust()`.
-        clientCertificate: the `ssl.PrivateCertificate` to show to a server that asks for one.
-        acceptableProtocols: names to agree on one of (ALPN), best first, as bytes.
+        clientCertificate: the `ssl.PrivateCertificate` for a server that asks for one.
+        acceptableProtocols: protocol names to choose from (ALPN), best first, as bytes.
         extraCertificateOptions: other arguments of CertificateOptions.
-        sendServerName: whether to tell the server which name is meant; always, if not said.
+        sendServerName: whether to send the server name; default always.
 
     Raises:
         TypeError: the host name is not text.
@@ -358,7 +359,7 @@ def _chain(
 
 
 def _trust(root: Any, verify: bool, authorities: list[crypto.X509] | None) -> Any:
-    """Return what has `add_to`, from the new way to say it or the old; None for nobody."""
+    """Return the object with `add_to` for the new or the old form of trust; or None."""
     if root is not None and (verify or authorities is not None):
         raise TypeError("give trustRoot, or verify and caCerts, not both")
     if verify and not authorities:
@@ -376,7 +377,7 @@ def _bounds(
     lowered: TLSVersion | None,
     most: TLSVersion | None,
 ) -> tuple[TLSVersion, TLSVersion | None]:
-    """Return the oldest and the newest version that may be spoken."""
+    """Return the oldest and the newest allowed version."""
     if least is not None and lowered is not None:
         raise TypeError("give raiseMinimumTo or insecurelyLowerMinimumTo, not both")
     if method is not None and (least or lowered or most):

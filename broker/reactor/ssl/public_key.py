@@ -1,4 +1,4 @@
-"""A public key as a published object, on that of pyOpenSSL."""
+"""A public key as a published object, based on pyOpenSSL."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class PublicKey:
     """A public key (published).
 
     Attributes:
-        original: pyOpenSSL's.
+        original: the object of pyOpenSSL.
     """
 
     def __init__(self, osslpkey: crypto.PKey):
@@ -31,7 +31,7 @@ class PublicKey:
         return self._public_bytes() == otherKey._public_bytes()
 
     def inspect(self) -> str:
-        """Return what this is, for people to read (published)."""
+        """Return a description for people to read (published)."""
         return f"Public Key with Hash: {self.keyHash()}"
 
     def _public_bytes(self) -> bytes:

@@ -1,4 +1,4 @@
-"""Published names of `twisted.internet.task`: calls that repeat, wait, or make a whole program."""
+"""Published names of `twisted.internet.task`: repeated and delayed calls, and whole programs."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ logger = logging.getLogger("broker.reactor")
 def deferLater(
     clock: Any, delay: float, callable: Callable[..., Any] | None = None, *args: Any, **kw: Any
 ) -> Deferred[Any]:
-    """Return a Deferred of `callable(*args, **kw)`, made `delay` seconds from now (published).
+    """Return a Deferred of `callable(*args, **kw)`, called after `delay` seconds (published).
 
-    Without `callable` it is of None. Cancelling it cancels the call.
+    Without `callable` the result is None. Cancelling it cancels the call.
     """
     deferred: Deferred[Any] = Deferred(lambda _: delayed.cancel())
     if callable is not None:
@@ -65,15 +65,15 @@ def deferLater(
 
 
 def react(main: Callable[..., Any], argv: Iterable[Any] = (), _reactor: Any = None) -> NoReturn:
-    """Run the reactor for as long as `main(reactor, *argv)` takes, then exit (published).
+    """Run the reactor until `main(reactor, *argv)` has ended, then exit (published).
 
     `main` may be ``async def``, or return a Deferred or another awaitable. It is called once the
-    reactor runs, so it may use asyncio too. What it raises is logged,
-    which is to standard error unless logging is configured.
+    reactor runs, so it may use asyncio too. Its exception is logged, to standard error unless
+    logging is configured.
 
     Raises:
-        SystemExit: always: with 0 after a result, or where the reactor was stopped before there
-            was one; with 1 after an exception; with its own code after SystemExit.
+        SystemExit: always. The code is 0 after a result, or if the reactor was stopped before; 1
+            after an exception; its own code after SystemExit.
     """
     reactor = default if _reactor is None else _reactor
     program = _Program(reactor)
@@ -84,7 +84,7 @@ def react(main: Callable[..., Any], argv: Iterable[Any] = (), _reactor: Any = No
 
 
 class _Program:
-    """The call of a `main`, and the exit code that comes of it."""
+    """The call of a `main`, and its exit code."""
 
     def __init__(self, reactor: Any):
         self.code: Any = 0
@@ -114,5 +114,5 @@ class _Program:
         try:
             self._reactor.stop()
         except ReactorNotRunning:
-            # It was stopped in the same turn.
+            # The reactor was stopped in the same turn.
             return

@@ -1,4 +1,4 @@
-"""A clock that stands still until it is told to go: what a test gives in a reactor's place."""
+"""A clock that moves only when a test tells it to: the reactor of a test."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Clock"]
 
 
 class Clock:
-    """Delayed calls in a time that only `advance` moves (published).
+    """Delayed calls by a clock that only `advance` moves (published).
 
     Attributes:
         rightNow: the time, in seconds; it begins at 0.
@@ -29,7 +29,7 @@ class Clock:
     def callLater(
         self, delay: float, callable: Callable[..., object], *args: Any, **kw: Any
     ) -> DelayedCall:
-        """Call when the time has been moved on by `delay` seconds (published)."""
+        """Call when the clock has moved by `delay` seconds (published)."""
         call = DelayedCall(
             self.rightNow + delay, callable, args, kw, self.calls.remove, _stay, self.seconds
         )
@@ -37,14 +37,14 @@ class Clock:
         return call
 
     def getDelayedCalls(self) -> list[DelayedCall]:
-        """Return the calls that are still to be made, in no order (published)."""
+        """Return the pending calls, in no order (published)."""
         return self.calls
 
     def advance(self, amount: float) -> None:
-        """Move the time on by `amount` seconds, and make the calls that are due (published).
+        """Move the clock by `amount` seconds, and make the calls that are due (published).
 
-        Calls that come due by other calls are made too. What a call raises comes out, and the
-        calls after it wait for the next `advance`.
+        Calls that become due during other calls are made too. An exception of a call is raised
+        here, and the calls after it wait for the next `advance`.
         """
         self.rightNow += amount
         while self.calls:
@@ -56,10 +56,10 @@ class Clock:
             call.func(*call.args, **call.kw)
 
     def pump(self, timings: Iterable[float]) -> None:
-        """Move the time on by one amount after the other (published)."""
+        """Move the clock by one amount after the other (published)."""
         for amount in timings:
             self.advance(amount)
 
 
 def _stay(call: DelayedCall) -> None:
-    """Do nothing for a call that was moved: the next one is looked for each time."""
+    """Do nothing for a call that was moved: the next call is searched each time."""

@@ -1,4 +1,4 @@
-"""Cooperator: long work cut in steps, so that much of it goes on at once in one thread."""
+"""Cooperator: runs long work in small steps, so that many tasks share one thread."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ __all__ = [
     "cooperate",
 ]
 
-# Seconds of steps before the event loop gets its turn.
+# Seconds of steps before other events of the loop are handled.
 SLICE = 0.01
 
 
 class SchedulerError(Exception):
-    """What a Cooperator or one of its tasks refuses (published)."""
+    """The Cooperator or one of its tasks does not allow the operation (published)."""
 
 
 class SchedulerStopped(SchedulerError):
@@ -38,7 +38,7 @@ class SchedulerStopped(SchedulerError):
 
 
 class TaskFinished(SchedulerError):
-    """The task has ended, so nothing can be done with it any more (published)."""
+    """The task has ended, so the operation is not possible (published)."""
 
 
 class TaskDone(TaskFinished):
@@ -50,7 +50,7 @@ class TaskStopped(TaskFinished):
 
 
 class TaskFailed(TaskFinished):
-    """The task has ended: its iterator raised, or what it yielded failed (published)."""
+    """The task has ended: its iterator raised, or a yielded Deferred failed (published)."""
 
 
 class NotPaused(SchedulerError):
@@ -58,10 +58,10 @@ class NotPaused(SchedulerError):
 
 
 class CooperativeTask:
-    """One piece of work, as `Cooperator.cooperate` returns it (published).
+    """One iterator that is run in steps, as `Cooperator.cooperate` returns it (published).
 
-    Each step is one ``next()`` of the iterator. Where it yields a Deferred or an awaitable, the
-    next step waits for it.
+    Each step is one ``next()`` of the iterator. If it yields a Deferred or an awaitable, the next
+    step waits for it.
     """
 
     def __init__(self, iterator: Iterator[Any], cooperator: Cooperator):
@@ -76,7 +76,7 @@ class CooperativeTask:
     def whenDone(self) -> Deferred[Iterator[Any]]:
         """Return a Deferred that fires with the iterator when it is exhausted (published).
 
-        It fails with what the iterator raised, with TaskStopped, or with SchedulerStopped.
+        It fails with the exception of the iterator, with TaskStopped, or with SchedulerStopped.
         """
         deferred: Deferred[Iterator[Any]] = Deferred()
         if self._finished is None:
@@ -97,10 +97,10 @@ class CooperativeTask:
             self._cooperator._remove(self)
 
     def resume(self) -> None:
-        """Take one pause back (published).
+        """Undo one pause (published).
 
         Raises:
-            NotPaused: there is none.
+            NotPaused: it is not paused.
         """
         if self._pauses == 0:
             raise NotPaused("the task is not paused")
@@ -134,7 +134,7 @@ class CooperativeTask:
             result = next(self._iterator)
         except StopIteration:
             self._end(TaskDone, self._iterator)
-        except Exception:  # noqa: BLE001 - whoever asked for the work hears of it
+        except Exception:  # noqa: BLE001 - the Deferreds of whenDone fail with it
             self._end(TaskFailed, Failure())
         else:
             if result is not None:
@@ -147,12 +147,12 @@ class CooperativeTask:
 
 
 class Cooperator:
-    """Makes the steps of its tasks in turn, a slice of them for each turn of the loop (published).
+    """Makes the steps of its tasks in turn, a slice of them in each turn of the loop (published).
 
     Args:
-        terminationPredicateFactory: called for each slice; what it returns is called after each
-            step, and returns whether the slice is over. By default a slice is 10 ms.
-        scheduler: calls a function soon, and returns something with `cancel`; by default the
+        terminationPredicateFactory: called for each slice. Its result is called after each step,
+            and returns whether the slice is over. By default a slice is 10 ms.
+        scheduler: schedules a call soon, and returns an object with `cancel`; by default the
             reactor.
         started: begin at once; else with `start`.
     """
@@ -178,13 +178,13 @@ class Cooperator:
     def coiterate(
         self, iterator: Iterator[Any], doneDeferred: Deferred[Iterator[Any]] | None = None
     ) -> Deferred[Iterator[Any]]:
-        """Go through the iterator; return `doneDeferred`, or another such as `whenDone` gives."""
+        """Run the iterator; return `doneDeferred`, or another Deferred as of `whenDone`."""
         done: Deferred[Iterator[Any]] = Deferred() if doneDeferred is None else doneDeferred
         CooperativeTask(iterator, self).whenDone().addBoth(done.callback)
         return done
 
     def cooperate(self, iterator: Iterator[Any]) -> CooperativeTask:
-        """Go through the iterator; return the task that does (published)."""
+        """Run the iterator; return its task (published)."""
         return CooperativeTask(iterator, self)
 
     def start(self) -> None:
@@ -193,7 +193,7 @@ class Cooperator:
         self._reschedule()
 
     def stop(self) -> None:
-        """End every task, and each that comes, with SchedulerStopped (published)."""
+        """End every task, and each later one, with SchedulerStopped (published)."""
         self._is_stopped = True
         for task in list(self._tasks):
             task._end(SchedulerStopped, Failure(SchedulerStopped()))
@@ -219,7 +219,7 @@ class Cooperator:
             self._delayed = None
 
     def _run_slice(self) -> None:
-        # While a slice runs, what changes in the tasks must schedule nothing.
+        # During a slice, changes of the tasks must not schedule another one.
         self._delayed = _Running()
         is_over = self._new_slice()
         while self._tasks:
@@ -233,7 +233,7 @@ class Cooperator:
 
 
 class _Running:
-    """Stands for the delayed call while it is being made."""
+    """Takes the place of the delayed call while it is being made."""
 
     def cancel(self) -> None:
         """Do nothing: the slice ends by itself."""
@@ -252,10 +252,10 @@ _cooperator = Cooperator()
 
 
 def coiterate(iterator: Iterator[Any]) -> Deferred[Iterator[Any]]:
-    """Go through the iterator beside all else that the reactor does (published)."""
+    """Run the iterator in steps between the other work of the reactor (published)."""
     return _cooperator.coiterate(iterator)
 
 
 def cooperate(iterator: Iterator[Any]) -> CooperativeTask:
-    """Go through the iterator beside all else, and return the task that does (published)."""
+    """Run the iterator in steps between other work, and return its task (published)."""
     return _cooperator.cooperate(iterator)

@@ -1,4 +1,4 @@
-"""A LoopingCall makes one call again and again, at a fixed rate."""
+"""A LoopingCall repeats a call at a fixed rate."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ __all__ = ["LoopingCall"]
 
 
 class LoopingCall:
-    """Calls `f(*a, **kw)` every so many seconds (published).
+    """Calls `f(*a, **kw)` at an interval (published).
 
-    The times are multiples of the interval after the start: they do not drift, and those that were
-    missed are left out. Where `f` returns a Deferred or an awaitable, the next call waits for it.
+    The times are multiples of the interval after the start: they do not drift, and missed times are
+    left out. If `f` returns a Deferred or an awaitable, the next call waits for it.
 
     Attributes:
         f, a, kw: the call.
-        clock: whose time it is; `broker.reactor` unless set before the start.
+        clock: the clock; `broker.reactor` unless set before the start.
         running: between the start and the end.
-        interval, starttime: the seconds between two calls, and when they began; None before.
-        call: what waits for the next time, or None.
-        deferred: what `start` returned; None while it does not run.
+        interval, starttime: the seconds between two calls, and the time of the start; None before
+            it.
+        call: the delayed call of the next time, or None.
+        deferred: the result of `start`; None while it does not run.
     """
 
     call: DelayedCall | None = None
@@ -39,14 +40,14 @@ class LoopingCall:
         self.kw = kw
         self.clock: Any = default
         self.deferred: Deferred[LoopingCall] | None = None
-        self._counted = 0.0  # up to when a call of `withCount` has been told the intervals
+        self._counted = 0.0  # the time up to which `withCount` has reported intervals
 
     @classmethod
     def withCount(cls, countCallable: Callable[[int], object]) -> LoopingCall:
-        """Return one that calls `countCallable(n)` (published).
+        """Return a LoopingCall that calls `countCallable(n)` (published).
 
-        `n` is how many intervals have passed since the call before: more than 1 where some were
-        missed, and 1 at the start. Where none has passed there is no call.
+        `n` is the number of intervals since the call before: more than 1 if some were missed, and 1
+        at the start. If no interval has passed, there is no call.
         """
 
         def counter() -> object:
@@ -60,8 +61,8 @@ class LoopingCall:
         """Make the first call, now or after one interval (published).
 
         Returns:
-            A Deferred that fires with this object after `stop`, or fails with what a call raised
-            or failed with; then there are no more calls.
+            A Deferred that fires with this object after `stop`, or fails when a call raises or its
+            Deferred fails; then there are no more calls.
 
         Raises:
             ValueError: the interval is negative. 0 means as often as possible.
@@ -92,12 +93,12 @@ class LoopingCall:
         if not self.running:
             raise AssertionError("this LoopingCall does not run: there is nothing to stop")
         self.running = False
-        # Without a delayed call, one is being made: its end will be the end.
+        # Without a delayed call, a call is being made; its end is the end of all calls.
         if self._cancel_call():
             self._take_deferred().callback(self)
 
     def reset(self) -> None:
-        """Let the interval begin anew: the next call comes after one from now (published).
+        """Restart the interval: the next call comes after one interval from now (published).
 
         Raises:
             AssertionError: it does not run.
@@ -109,7 +110,7 @@ class LoopingCall:
             self._schedule(self.starttime)
 
     def __call__(self) -> None:
-        """Make the call, and see to the next one."""
+        """Make the call, and schedule the next one."""
         self.call = None
         maybeDeferred(self.f, *self.a, **self.kw).addCallbacks(self._called, self._failed)
 
@@ -128,12 +129,12 @@ class LoopingCall:
         if self.interval:
             delay = self.interval - self._since_start(now) % self.interval
             if now == now + delay:
-                # Too little for the clock to notice: this would be the same moment again.
+                # The clock cannot resolve so little: this would be the same time again.
                 delay = self.interval
         self.call = self.clock.callLater(delay, self)
 
     def _count(self) -> int:
-        """Return how many intervals have passed since this was last more than none."""
+        """Return the number of intervals since this last returned more than 0."""
         if not self.interval:
             return 1
         now = self.clock.seconds()

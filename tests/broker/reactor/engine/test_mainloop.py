@@ -376,7 +376,7 @@ def test_reconnecting_at_the_end(
 ) -> None:
     """A factory that connects again while the reactor closes down does not keep it from its end."""
     # If it were waited for, the test would not end.
-    monkeypatch.setattr(mainloop, "PATIENCE", 3600.0)
+    monkeypatch.setattr(mainloop, "CLOSE_TIMEOUT", 3600.0)
     port = reactor.listenTCP(0, Factory.forProtocol(Protocol), interface="127.0.0.1")
     factory = journal.client_factory(
         journal.protocol("client", connectionMade=lambda _: reactor.stop()),
@@ -391,7 +391,7 @@ def test_exchanged_protocol(
     reactor: Reactor, run: Run, journal: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A protocol that took another's place on its transport does not keep run from its end."""
-    monkeypatch.setattr(mainloop, "PATIENCE", 0.05)
+    monkeypatch.setattr(mainloop, "CLOSE_TIMEOUT", 0.05)
 
     def exchange(protocol: Protocol) -> None:
         protocol.transport.protocol = second()

@@ -57,7 +57,7 @@ def test_iterate_inside_a_turn() -> None:
 
     reactor.callLater(0, turn)
     reactor.iterate()
-    assert raised == ["iterate() was called by what the reactor's loop runs"]
+    assert raised == ["iterate() was called by a callback of the running loop"]
     reactor.stop()
     reactor.iterate()
 

@@ -225,7 +225,7 @@ def test_moved_often(clock: Clock) -> None:
 
 @pytest.mark.parametrize("delay", [-0.001, float("nan")])
 def test_impossible_delay(clock: Clock, delay: float) -> None:
-    """A delay that is less than none, or no number, is refused."""
+    """A delay that is negative, or not a number, is refused."""
     with pytest.raises(ValueError, match="cannot be delayed"):
         clock.later(delay, "call")
 
