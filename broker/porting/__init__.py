@@ -1,1 +1,1 @@
-"""Moves programs from Twisted: what their imports become here, and what a person must look at."""
+"""Moves programs from Twisted: rewrites their imports, and reports what needs manual work."""

@@ -1,4 +1,4 @@
-"""What a person must look at in a program that moves: what no import says."""
+"""Finds the lines of a program, other than imports, that a person must check after the move."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ __all__ = ["doubts"]
 _Found = Iterator[tuple[ast.AST, Kind, str]]
 
 _DOTTED = re.compile(r"(twisted(?:\.\w+)+)(?::\w+)?")
-# What gives a Deferred of ours.
+# Functions that return a Deferred of this library.
 _GIVERS = {"callRemote", "getRootObject", "login", "getObjectAt", "getObjectFor"}
-# They take the names that are on the wire, which stay Twisted's.
+# Functions that take names as they are on the wire: those stay the names of Twisted.
 _TAKES_WIRE_NAMES = {"trap", "check"}
-# Programs take their private parts, by their names; of the others they make classes of their own.
+# Programs use private members of these classes by name; the other classes they only subclass.
 _WITH_PARTS = ("Banana", "Broker", "PBClientFactory", "PBServerFactory", "RemoteReference")
 _TWO_TYPES = {
     "twisted.internet.defer.Deferred": "Deferred",
@@ -32,12 +32,12 @@ _TWO_TYPES = {
 
 
 def doubts(source: Source, names: Names, moves: Callable[[str], bool]) -> Iterator[Finding]:
-    """Yield what must be looked at, beside the imports.
+    """Yield the lines to check, other than imports.
 
     Args:
         source: the file.
         names: its names.
-        moves: whether a dotted name of Twisted's moves.
+        moves: returns whether a dotted name of Twisted moves.
     """
     doubter = _Doubter(names, moves)
     for node in ast.walk(source.tree):
@@ -69,7 +69,7 @@ class _Doubter:
         if owner is None or room is None or room[1] or not self._moves(owner):
             return
         home = home_of(f"{owner}.{node.attr}")
-        # A name of a package that is a module too, such as twisted.application.internet.
+        # A name in a package can be a module too, such as twisted.application.internet.
         if home.kind is Kind.NO_HOME:
             yield node, home.kind, f"{owner}.{node.attr}: {home.text}"
 
@@ -129,7 +129,7 @@ class _Doubter:
             yield from self._members(node, dotted)
 
     def _members(self, node: ast.ClassDef, base: str) -> _Found:
-        """Yield what a class uses of its base that the base does not have here."""
+        """Yield members of a base class that a class uses and that are absent here."""
         own = {part.attr for part in _of_self(node) if isinstance(part.ctx, ast.Store)}
         own |= {part.name for part in node.body if isinstance(part, _DEFINES)}
         own |= {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
@@ -149,7 +149,7 @@ _DEFINES = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def _begun_by(function: ast.expr) -> ast.expr:
-    """Return what a chain of calls begins with: ``f`` of ``f(1).addCallback``."""
+    """Return the first function of a chain of calls: ``f`` of ``f(1).addCallback``."""
     inner = function
     while isinstance(inner, ast.Attribute):
         inner = inner.value
@@ -169,7 +169,7 @@ def _of_self(node: ast.ClassDef) -> list[ast.Attribute]:
 
 
 def _has(cls: type | None, name: str) -> bool:
-    """Whether a class has an attribute, or one of its methods touches it in its instances."""
+    """Return whether a class has an attribute, or one of its methods uses it in its instances."""
     return cls is not None and any(
         name in vars(base)
         or name in vars(base).get("__annotations__", ())

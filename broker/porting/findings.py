@@ -1,4 +1,4 @@
-"""What is found in a program: a line of it, and what becomes of that."""
+"""The findings in a program: a line of it, and what happens to that line."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["Finding", "Kind"]
 
 
 class Kind(enum.Enum):
-    """What becomes of a line; the value is the word of the report."""
+    """What happens to a line; the value is the word in the report."""
 
     MOVES = "moves"
     STAYS = "stays"
@@ -28,9 +28,9 @@ class Finding(NamedTuple):
 
     Attributes:
         path: the file.
-        line: where in it, from 1; 0 stands for the whole file.
-        kind: what becomes of it.
-        text: in words, one line.
+        line: the line number, from 1; 0 means the whole file.
+        kind: what happens to the line.
+        text: the explanation, in one line.
     """
 
     path: str

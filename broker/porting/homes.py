@@ -1,4 +1,4 @@
-"""Where a name of Twisted's is here: the modules themselves are asked."""
+"""Finds the place of a Twisted name in this library, by looking into its modules."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Home", "Place", "class_here", "home_of", "is_twisted", "room_of"]
 _ROOMS = {room.theirs: room for room in (*ROOMS, *FEW, REACTOR, INTERFACES)}
 _MISSING = object()
 
-# They know neither a reactor nor a Deferred.
+# They do not depend on a reactor or on Deferred.
 _INDEPENDENT = (
     "twisted.__version__",
     "twisted.copyright",
@@ -28,7 +28,7 @@ _INDEPENDENT = (
     "twisted.python",
     "twisted.version",
 )
-# Whole packages that were moved: what of them is in no room has no home.
+# Packages that were moved as a whole: a name in one of their other modules has no home.
 _MOVED = ("twisted.cred", "twisted.spread")
 _CHOICE = re.compile(r"twisted\.(internet\.(\w+reactor|main)|application\.reactors)(\.|$)")
 
@@ -41,11 +41,11 @@ _RUNS_THERE = "runs on Twisted's reactor: replace it, or keep that reactor (--ke
 
 
 class Place(NamedTuple):
-    """What to import here.
+    """A name to import from this library.
 
     Attributes:
-        module: the module that has the name; "" where the name is itself a module at the top.
-        name: what to import of it, "*" for all.
+        module: the module that has the name; "" if the name is itself a top-level module.
+        name: the name to import from it, "*" for all names.
     """
 
     module: str
@@ -58,12 +58,12 @@ class Place(NamedTuple):
 
     @property
     def package(self) -> str:
-        """Which of our packages it is in."""
+        """The package of this library that it is in."""
         return self.dotted.partition(".")[0]
 
 
 class Home(NamedTuple):
-    """What becomes of a name: its place here where it moves, else why it does not."""
+    """What happens to a name: its place here if it moves, else the reason why not."""
 
     kind: Kind
     text: str = ""
@@ -71,7 +71,7 @@ class Home(NamedTuple):
 
 
 def is_twisted(dotted: str) -> bool:
-    """Whether a dotted name is Twisted, or in it."""
+    """Return whether a dotted name is Twisted, or in it."""
     return dotted == "twisted" or dotted.startswith("twisted.")
 
 
@@ -87,11 +87,11 @@ def room_of(dotted: str) -> tuple[Room, str] | None:
 
 
 def home_of(dotted: str, keep_reactor: bool = False) -> Home:
-    """Return what becomes of a module of Twisted's, or of a name in one.
+    """Return what happens to a module of Twisted, or to a name in one.
 
     Args:
         dotted: such as ``twisted.spread.pb``, ``twisted.spread.pb.Root``, ``twisted.spread.pb.*``.
-        keep_reactor: whether the program stays on Twisted's reactor.
+        keep_reactor: whether the program keeps the reactor of Twisted.
     """
     found = room_of(dotted)
     if found is None:
@@ -110,7 +110,7 @@ def home_of(dotted: str, keep_reactor: bool = False) -> Home:
 
 
 def class_here(dotted: str) -> type | None:
-    """Return the class here that stands for one of Twisted's; None if it is none, or not here."""
+    """Return the class here for a class of Twisted; None if it is not a class, or absent."""
     found = room_of(dotted)
     value = _value(found[0], found[1]) if found and found[1] else None
     return value if isinstance(value, type) else None
@@ -137,7 +137,7 @@ def _is_in(dotted: str, names: tuple[str, ...]) -> bool:
 
 
 def _value(room: Room, name: str) -> object:
-    # Some names are made when they are asked for, so dir() would not do.
+    # Some names are made on access, so dir() does not list them.
     return getattr(_module(room.ours), name, _MISSING)
 
 

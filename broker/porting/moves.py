@@ -1,9 +1,9 @@
-"""The imports of a file: which move where, and the edits of its text that move them.
+"""The imports of a file: what happens to each, and the edits of the text that move them.
 
-Theory of operation. A statement whose names all come from one module here keeps its shape: only the
-module is replaced, and names that are called otherwise here. Any other is written anew, one
-statement for each module, with its comments. A dotted use, as after ``import twisted.spread.pb``,
-changes with the import: both are edited, or neither.
+Theory of operation. If all names of a statement come from one module here, the statement keeps its
+form: only the module is replaced, and names that are different here. Any other statement is
+rewritten as one statement for each module, with its comments. A dotted use, as after ``import
+twisted.spread.pb``, changes with its import: both are edited, or neither.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _FROM = re.compile(r"from(?:\s|\\)+(twisted(?:\s*\.\s*\w+)*)")
 
 
 class Edit(NamedTuple):
-    """A part of a text, and what takes its place."""
+    """A part of a text, and its replacement."""
 
     start: int
     end: int
@@ -43,7 +43,7 @@ def apply(text: str, edits: Iterable[Edit]) -> str:
 
 
 class _Part(NamedTuple):
-    """One name that a new statement imports, with the comments that stand by the old one."""
+    """One name that a new statement imports, with its comments in the old statement."""
 
     module: str
     name: str
@@ -54,22 +54,22 @@ class _Part(NamedTuple):
         return self.name if self.name == self.local else f"{self.name} as {self.local}"
 
 
-# For each module, the names to import from it; of "" the modules themselves.
+# For each module, the names to import from it; for "" the modules themselves.
 _Groups = dict[str, list[_Part]]
 
 
 class Moves:
-    """What becomes of the imports of a file.
+    """What happens to the imports of a file.
 
     Args:
         source: the file.
         names: its names.
-        keep_reactor: whether the program stays on Twisted's reactor.
-        hidden: packages of ours that the program's own modules hide, and by which file.
+        keep_reactor: whether the program keeps the reactor of Twisted.
+        hidden: packages of this library that modules of the program hide, and the hiding files.
 
     Attributes:
-        findings: a line of the report for each import, or several.
-        edits: what moves them.
+        findings: one or more lines of the report for each import.
+        edits: the edits that move the imports.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class Moves:
             self._statement(node)
 
     def moves(self, dotted: str) -> bool:
-        """Whether an import of this name would move."""
+        """Return whether an import of this name would move."""
         return self._home(dotted).kind is Kind.MOVES
 
     def _home(self, dotted: str) -> Home:
@@ -105,9 +105,9 @@ class Moves:
     # Dotted uses
 
     def _choose_locals(self) -> dict[str, str]:
-        """Return the new names of modules that are imported, and used, by their dotted names.
+        """Return the new names of modules that are imported and used by their dotted names.
 
-        Empty if some use of ``twisted`` would be left without its import.
+        Empty if any use of ``twisted`` would lose its import.
         """
         places: dict[str, Place] = {}
         moving: dict[str, list[ast.alias]] = {}
@@ -163,7 +163,7 @@ class Moves:
                 return None
             node = around
         start, end = self._source.span(node)
-        # In an f-string, Python 3.11 gives places that are not in the file.
+        # Python 3.11 gives positions inside an f-string that are not in the file.
         is_there = "".join(self._source.text[start:end].split()) == module
         is_ours = "twisted" not in self._names.bound and isinstance(node, ast.Attribute)
         is_read = isinstance(getattr(node, "ctx", None), ast.Load)
@@ -227,7 +227,7 @@ class Moves:
         self._tell(node, moved)
 
     def _moved(self, node: ast.stmt, alias: ast.alias, place: Place) -> _Part:
-        """Return what the new statement has for a name that moves."""
+        """Return the name that the new statement imports in place of one that moves."""
         if isinstance(node, ast.ImportFrom):
             return _Part(*place, alias.asname or ("*" if place.name == "*" else alias.name))
         if alias.asname:
@@ -240,7 +240,7 @@ class Moves:
         moved: list[tuple[ast.alias, _Part]],
         groups: _Groups,
     ) -> list[Edit]:
-        """Return edits that keep the shape of a statement; none where it must be written anew."""
+        """Return edits that keep the form of a statement; empty if it must be rewritten."""
         if isinstance(node, ast.Import):
             if not all(alias.asname for alias, _ in moved):
                 return []
@@ -259,7 +259,7 @@ class Moves:
         return edits
 
     def _anew(self, node: ast.Import | ast.ImportFrom, groups: _Groups) -> list[Edit]:
-        """Return the edit that writes a statement anew; none where its comments have no place."""
+        """Return the edit that rewrites a statement; empty if its comments cannot be kept."""
         start, end = self._source.span(node)
         before, behind = self._source.line_around(start, end)
         is_alone = not before.strip() and (not behind.strip() or behind.lstrip().startswith("#"))
@@ -293,7 +293,10 @@ class Moves:
 
 
 def _covers(imported: str, path: str) -> bool:
-    """Whether a dotted use rests on an import that stays; on the package alone no module does."""
+    """Return whether a dotted use needs an import that stays.
+
+    An import of the package ``twisted`` alone does not count for a module that moves.
+    """
     if imported == "twisted":
         return room_of(path) is None
     return path == imported or path.startswith(f"{imported}.")
@@ -304,7 +307,7 @@ def _shown(node: ast.stmt, alias: ast.alias) -> str:
 
 
 def _prefixes(dotted: str) -> Iterator[str]:
-    """Yield a dotted name and those it begins with, the longest first."""
+    """Yield the prefixes of a dotted name, the longest first, starting with the name itself."""
     while dotted:
         yield dotted
         dotted = dotted.rpartition(".")[0]
@@ -322,7 +325,7 @@ def _one_line(module: str, parts: list[_Part]) -> str:
 
 
 def _statements(module: str, parts: list[_Part], indent: str, newline: str) -> list[str]:
-    """Return the statements that import names of one module; comments go with their names."""
+    """Return the statements that import names of one module; comments stay with their names."""
     line = _one_line(module, parts)
     has_comments = any(part.comments for part in parts)
     if not module and has_comments:
@@ -336,7 +339,7 @@ def _statements(module: str, parts: list[_Part], indent: str, newline: str) -> l
 
 
 def _comments_of(source: Source, node: ast.Import | ast.ImportFrom) -> dict[ast.alias, list[str]]:
-    """Return the comments inside a statement, each by the name that it stands at, or before."""
+    """Return the comments inside a statement, by the name on their line or after them."""
     start, end = source.span(node)
     found: dict[ast.alias, list[str]] = {}
     text = source.text[start:end]

@@ -1,4 +1,4 @@
-"""What the names of a file stand for, as far as they come from Twisted."""
+"""The names of a file that come from Twisted, and what they refer to."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
 
 def imports_of(tree: ast.AST) -> Iterator[tuple[ast.Import | ast.ImportFrom, ast.alias, str]]:
-    """Yield what a file imports of Twisted: the statement, its part, and the dotted name.
+    """Yield the imports of Twisted in a file: the statement, its part, and the dotted name.
 
-    The name of a star import ends with ``.*``. Relative imports are the program's own.
+    The name of a star import ends with ``.*``. Relative imports are of the program itself.
     """
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -31,8 +31,8 @@ class Names:
     """The names of one file.
 
     Attributes:
-        parents: for each node of the tree the one around it.
-        bound: names that are bound by anything but an import of Twisted's.
+        parents: the parent of each node of the tree.
+        bound: names that are bound by other code than an import of Twisted.
         used: names that are read, set or deleted somewhere.
     """
 
@@ -56,13 +56,13 @@ class Names:
                 self.used.add(node.id)
             if node not in imported:
                 self.bound.update(_bound_by(node))
-        # What is an import's somewhere, and a class's or another import's elsewhere, is not known.
+        # A name that an import and other code bind is ambiguous, so it is not resolved.
         for name in self.bound & self._of_twisted.keys():
             if any(self._redefines(node, name) for node in ast.walk(tree) if node not in imported):
                 del self._of_twisted[name]
 
     def dotted(self, node: ast.AST) -> str | None:
-        """Return Twisted's dotted name that an expression stands for, or None."""
+        """Return the dotted name in Twisted that an expression refers to, or None."""
         if isinstance(node, ast.Name):
             return None if self._is_local(node) else self._of_twisted.get(node.id)
         if isinstance(node, ast.Attribute):
@@ -71,7 +71,7 @@ class Names:
         return None
 
     def _is_local(self, node: ast.Name) -> bool:
-        """Whether a name is a parameter or a variable of a function around it."""
+        """Return whether a name is a parameter or a variable of a function around it."""
         return node.id in self._of_twisted and any(
             node.id in self._locals_of(function) for function in self.functions_around(node)
         )
@@ -94,7 +94,7 @@ class Names:
         return isinstance(node, ast.alias) or not isinstance(self.scope(node), ast.ClassDef)
 
     def scope(self, node: ast.AST) -> ast.AST | None:
-        """Return the function or the class that a node is in; None in the module."""
+        """Return the function or class that a node is in; None at module level."""
         found = self.parents.get(node)
         while found is not None and not isinstance(found, (*_FUNCTIONS, ast.ClassDef)):
             found = self.parents.get(found)

@@ -1,7 +1,7 @@
-"""Why a name of Twisted's is absent here, or differs: every reason, and the names that it is for.
+"""Why a name of Twisted is absent here, or differs: all reasons, and their names.
 
-A name is written from its module on, as the walker shows it. ``*`` at the end stands for names
-that are absent, never for ones that differ.
+A name is written from its module on, as the walker shows it. ``*`` at the end matches absent names,
+but not names that differ.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ INSTEAD: dict[str, str] = {
     "twisted.scripts.twistd": _TWISTD,
     "twisted.scripts.twistd.run": _TWISTD,
 }
-"""Names of other modules that programs use, and what does their work."""
+"""Names of other modules that programs use, and their replacements."""
 
 REASONS: dict[str, str] = {
     # broker.pb
@@ -360,7 +360,7 @@ def patterns() -> Iterator[tuple[str, str]]:
 
 
 def matches(pattern: str, name: str, is_absent: bool) -> bool:
-    """Whether a pattern is for a name, which is absent here or differs."""
+    """Return whether a pattern matches a name, which is absent here or differs."""
     if pattern.endswith("*"):
         return is_absent and name.startswith(pattern[:-1])
     return pattern == name

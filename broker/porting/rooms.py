@@ -1,4 +1,4 @@
-"""Which module of Twisted has become which module here, and which belong to the reactor."""
+"""The modules of Twisted and the modules here that replace them; which depend on the reactor."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ __all__ = ["FEW", "INTERFACES", "REACTOR", "ROOMS", "Room"]
 
 
 class Room(NamedTuple):
-    """A module of Twisted, and the one that a program imports in its place.
+    """A module of Twisted, and the module here that replaces it.
 
     Attributes:
         theirs: dotted name of Twisted's module.
         ours: dotted name of the module here.
-        of_reactor: whether it works with the reactor of its own side only; the others work with
-            either reactor, so a program that stays on Twisted's can still move them.
+        of_reactor: whether it works only with the reactor of its own library. The others work with
+            either reactor, so a program that keeps Twisted's can still move them.
     """
 
     theirs: str
@@ -50,7 +50,7 @@ ROOMS = [
     Room("twisted.python.components", "broker.reactor.components", of_reactor=True),
     Room("twisted.python.log", "broker.reactor.log", of_reactor=True),
 ]
-"""The modules whose every public name is compared, see the page of the vocabulary."""
+"""The modules whose public names are all compared, see the page of the vocabulary."""
 
 FEW = [
     Room("twisted.application.strports", "broker.reactor.strports", of_reactor=True),
@@ -65,10 +65,10 @@ FEW = [
     Room("twisted.internet.unix", "broker.reactor.unix", of_reactor=True),
     Room("twisted.python.threadpool", "broker.reactor.threadpool", of_reactor=True),
 ]
-"""The modules of which programs use a name or two, which have a home here; the rest has none."""
+"""Modules of which programs use one or two names, which have a home here; others have none."""
 
 REACTOR = Room("twisted.internet.reactor", "broker.reactor", of_reactor=True)
-"""An object there and a module here: its names are those of the interfaces that it provides."""
+"""An object in Twisted and a module here: its names are those of the interfaces it provides."""
 
 INTERFACES = Room("twisted.internet.interfaces", "broker.reactor.interfaces", of_reactor=True)
-"""Of its interfaces, those are here that programs provide or ask for; the rest has no home."""
+"""Only interfaces that programs implement or ask for have a home here."""

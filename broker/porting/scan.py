@@ -1,4 +1,4 @@
-"""One file looked at: what is found in it, and its text after the imports have moved."""
+"""Scans one file: finds lines to report, and rewrites its text with the imports moved."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ __all__ = ["Scan", "scan"]
 
 
 class Scan(NamedTuple):
-    """What came of looking at a file.
+    """The result of scanning a file.
 
     Attributes:
-        findings: by line.
-        source: the file; None where it could not be read.
-        moved: its text with the imports moved; that of the source where nothing moves.
+        findings: the findings, in the order of their lines.
+        source: the file; None if it could not be read.
+        moved: its text with the imports moved; the unchanged text if no import moves.
     """
 
     findings: list[Finding]
@@ -29,11 +29,11 @@ class Scan(NamedTuple):
 
 
 def scan(path: Path, keep_reactor: bool = False) -> Scan:
-    """Look at a file. Nothing of it is imported or run.
+    """Scan a file, without importing or running it.
 
     Args:
         path: the file.
-        keep_reactor: whether the program stays on Twisted's reactor, so that only Perspective
+        keep_reactor: whether the program keeps the reactor of Twisted, so that only Perspective
             Broker, cred, Deferred and Failure move.
     """
     try:
@@ -47,7 +47,7 @@ def scan(path: Path, keep_reactor: bool = False) -> Scan:
     try:
         Source(path, moved)
     except Unreadable as exc:
-        # An edit is wrong; the file stays as it is.
+        # An edit is wrong, so the file stays unchanged.
         found = [Finding(str(path), exc.line, Kind.UNREAD, f"imports cannot be moved: {exc}")]
         moved = source.text
     found.sort(key=lambda finding: finding.line)

@@ -1,4 +1,4 @@
-"""The files of a program: which they are, and their text with its places."""
+"""Finds the source files of a program, and reads their text with its positions."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _OURS = ("broker", "cred", "jelly")
 
 
 class Unreadable(Exception):
-    """A file cannot be read, or is no Python 3; the text says why.
+    """A file cannot be read, or is not Python 3; the text says why.
 
     Attributes:
-        line: where, from 1; 0 if it is the whole file.
+        line: the line number, from 1; 0 means the whole file.
     """
 
     def __init__(self, text: str, line: int = 0):
@@ -37,15 +37,15 @@ class Unreadable(Exception):
 
 
 class Source:
-    """The text of one file, and where in it the nodes of its tree are.
+    """The text of one file, and the positions of its syntax nodes.
 
     Args:
         path: where it was read.
-        text: what it says, with its own ends of lines.
-        encoding: how its bytes are made of it; that of a file with a byte order mark adds one.
+        text: its content, with its own line endings.
+        encoding: of its bytes; that of a file with a byte order mark adds one.
 
     Raises:
-        Unreadable: it is no Python 3.
+        Unreadable: it is not Python 3.
     """
 
     def __init__(self, path: Path, text: str, encoding: str = "utf-8"):
@@ -56,25 +56,25 @@ class Source:
         self._starts = [0, *(end.end() for end in _LINE_END.finditer(text))]
 
     def offset(self, line: int, column: int) -> int:
-        """Return the place in the text of a line, from 1, and a column in bytes of UTF-8."""
+        """Return the position in the text of a line, from 1, and a column in bytes of UTF-8."""
         start = self._starts[line - 1]
         end = self._starts[line] if line < len(self._starts) else len(self.text)
         return start + len(self.text[start:end].encode()[:column].decode())
 
     def span(self, node: ast.stmt | ast.expr | ast.alias) -> tuple[int, int]:
-        """Return the places where a node begins and ends."""
+        """Return the positions where a node begins and ends."""
         last, column = node.end_lineno or node.lineno, node.end_col_offset or 0
         return self.offset(node.lineno, node.col_offset), self.offset(last, column)
 
     def line_around(self, start: int, end: int) -> tuple[str, str]:
-        """Return what stands before a span on its first line, and behind it on its last."""
+        """Return the text before a span on its first line, and after it on its last line."""
         begin = self._starts[bisect.bisect_right(self._starts, start) - 1]
         found = _LINE_END.search(self.text, end)
         return self.text[begin:start], self.text[end : found.start() if found else None]
 
     @property
     def newline(self) -> str:
-        """How its lines end: as the first does."""
+        """The line ending of its first line."""
         found = _LINE_END.search(self.text)
         return found.group() if found else "\n"
 
@@ -82,7 +82,7 @@ class Source:
 def _parsed(text: str) -> ast.Module:
     try:
         with warnings.catch_warnings():
-            # About escapes in its strings, and the like; they concern those who run it.
+            # Warnings about escapes in strings and the like matter only when the program runs.
             warnings.simplefilter("ignore")
             return ast.parse(text)
     except SyntaxError as exc:
@@ -93,10 +93,10 @@ def _parsed(text: str) -> ast.Module:
 
 
 def read(path: Path) -> Source:
-    """Return the source in a file.
+    """Read the source in a file.
 
     Raises:
-        Unreadable: it cannot be read or decoded, or is no Python 3.
+        Unreadable: it cannot be read or decoded, or is not Python 3.
     """
     try:
         if not stat.S_ISREG(path.stat().st_mode):
@@ -115,11 +115,12 @@ def read(path: Path) -> Source:
 
 
 def files_of(paths: Iterable[Path]) -> Iterator[Path | Finding]:
-    """Yield the Python files that are named, or are in folders that are, each once.
+    """Yield the Python files among the paths, and in folders among them, each once.
 
-    In a folder these are ``*.py``, ``*.pyw``, ``*.tac``, and what has no suffix but a ``#!`` line
-    with python. Left out are what begins with a dot, caches, and virtual environments. Links in a
-    folder are not followed; where one leads out of the folder there is a `Finding`.
+    In a folder these are ``*.py``, ``*.pyw``, ``*.tac``, and files without a suffix but with a
+    ``#!`` line for python. Names that begin with a dot, caches, and virtual environments are
+    skipped. Links in a folder are not followed; for one that leads out of the folder there is a
+    `Finding`.
     """
     seen: set[tuple[int, int]] = set()
     for path in paths:
@@ -130,7 +131,7 @@ def files_of(paths: Iterable[Path]) -> Iterator[Path | Finding]:
             try:
                 status = found.stat()
             except OSError:
-                # Reading it will tell.
+                # The error is reported when the file is read.
                 yield found
                 continue
             if (status.st_dev, status.st_ino) not in seen:
@@ -175,7 +176,7 @@ def _leads_out(link: Path, top: Path) -> bool:
     try:
         target = link.resolve(strict=True)
     except (OSError, RuntimeError):
-        # It leads nowhere, or back to itself.
+        # The target does not exist, or the link is a loop.
         return False
     return not target.is_relative_to(top.resolve())
 
@@ -195,7 +196,7 @@ def _is_python(path: Path) -> bool:
 
 
 def hiding(path: Path) -> dict[str, Path]:
-    """Return which of our packages a program's own modules hide from a file, and by what."""
+    """Return the packages of this library that modules of the program hide, and the files."""
     folder = path.resolve().parent
     while (folder / "__init__.py").exists() and folder.parent != folder:
         folder = folder.parent

@@ -1,4 +1,4 @@
-"""Puts a changed source in the place of the file that it was read from."""
+"""Replaces a source file by its changed text."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ __all__ = ["write"]
 
 
 def write(source: Source, text: str) -> None:
-    """Replace a file by one with another text, in one step; mode and owner stay.
+    """Replace a file atomically by one with another text; mode and owner stay.
 
-    Where the path is a link, the file that it leads to is replaced.
+    If the path is a link, its target is replaced.
 
     Raises:
-        OSError: it cannot be written, or is not any more what was read; it is left as it is.
+        OSError: it cannot be written, or has changed since it was read; it is left unchanged.
     """
     path = Path(os.path.realpath(source.path))
     data = text.encode(source.encoding)
@@ -30,7 +30,7 @@ def write(source: Source, text: str) -> None:
             opened.flush()
             os.fsync(number)
         with suppress(PermissionError):
-            # Only root can give a file away.
+            # Only root can change the owner of a file.
             os.chown(name, status.st_uid, status.st_gid)
         os.chmod(name, status.st_mode & 0o7777)
         if path.read_bytes() != source.text.encode(source.encoding):
