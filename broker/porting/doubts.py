@@ -77,8 +77,8 @@ class _Doubter:
         for part in (node.left, *node.comparators):
             if isinstance(part, ast.Attribute) and part.attr == "remoteType":
                 text = (
-                    "remoteType is compared: it is bytes, and classes of Twisted's keep Twisted's"
-                    " names in it; a class of the program has the name that its own module has now"
+                    "remoteType is compared: it is bytes. Classes of Twisted keep their Twisted"
+                    " names in it; a class of the program has the current name of its module"
                 )
                 yield node, Kind.LOOK, text
 
@@ -89,7 +89,7 @@ class _Doubter:
                 dotted = self._names.dotted(part)
                 if dotted in _TWO_TYPES and self._moves(dotted):
                     name = _TWO_TYPES[dotted]
-                    text = f"is not true for a {name} of Twisted's, once {name} is ours"
+                    text = f"is false for Twisted's {name} after the move"
                     yield node, Kind.LOOK, f"{_shown(node)}: {text}"
         function = self._names.dotted(_begun_by(node.func))
         if function is None or self._moves(function) or not self._moves(REACTOR.theirs):
@@ -97,7 +97,7 @@ class _Doubter:
         for given in (*node.args, *(keyword.value for keyword in node.keywords)):
             if any(isinstance(p, ast.Attribute) and p.attr in _GIVERS for p in ast.walk(given)):
                 text = (
-                    f"{function} waits for a Deferred of ours on Twisted's reactor: keep that"
+                    f"{function} waits for our Deferred on Twisted's reactor: keep that"
                     " reactor (--keep-reactor), or replace the function"
                 )
                 yield node, Kind.LOOK, text
@@ -115,7 +115,7 @@ class _Doubter:
             return
         place = home_of(found[1]).place
         here = place.dotted if place else room[0].ours
-        text = f"{text!r}: if this is imported or patched it is {here!r} here; on the wire it stays"
+        text = f"{text!r}: to import or patch it, use {here!r}; on the wire it stays"
         yield node, Kind.LOOK, text
 
     def _class(self, node: ast.ClassDef) -> _Found:
@@ -139,7 +139,7 @@ class _Doubter:
             why = reason_of(f"{base}.{name}") or reason_of(f"{base}.{name}", is_absent=False)
             is_private = base.endswith(_WITH_PARTS) and re.match("_(?!_)", name) is not None
             if not why and is_private and name not in own and not _has(class_here(base), name):
-                why = "not part of what Twisted publishes, and not here"
+                why = "not a public name of Twisted, and absent here"
             if why and name not in told:
                 told.add(name)
                 yield part, Kind.LOOK, f"{base}.{name}: {why}"

@@ -120,7 +120,7 @@ def _without_room(dotted: str, keep_reactor: bool) -> Home:
     if any(theirs.startswith(f"{dotted}.") for theirs in _ROOMS):
         return Home(Kind.LOOK, _PACKAGE)
     if _is_in(dotted, _INDEPENDENT):
-        return Home(Kind.STAYS, "knows neither a reactor nor a Deferred")
+        return Home(Kind.STAYS, "does not use a reactor or Deferred")
     if _is_in(dotted, _MOVED):
         return Home(Kind.NO_HOME, _NOT_PROVIDED)
     if keep_reactor:

@@ -220,7 +220,7 @@ class Moves:
             return
         edits = self._in_place(node, moved, groups) or self._anew(node, groups)
         if not edits:
-            text = f"{ast.unparse(node)}: a comment inside, and more on its lines: move it by hand"
+            text = f"{ast.unparse(node)}: comments inside, code beside it: move it by hand"
             self._add(node.lineno, Kind.LOOK, text)
             return
         self.edits += edits
@@ -286,7 +286,7 @@ class Moves:
         for alias, part in moved:
             if part.name == "*":
                 text = f"{_shown(node, alias)}: brings the names that {part.module} lists"
-                self._add(node.lineno, Kind.LOOK, f"{text}; see that what is used is among them")
+                self._add(node.lineno, Kind.LOOK, f"{text}; check that it has the used names")
 
     def _add(self, line: int, kind: Kind, text: str) -> None:
         self.findings.append(Finding(str(self._source.path), line, kind, text))

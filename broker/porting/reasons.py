@@ -10,27 +10,27 @@ from collections.abc import Iterator
 
 __all__ = ["INSTEAD", "REASONS", "matches", "patterns", "reason_of"]
 
-_OWN_REACTOR = "For reactors of a program's own; what one writes here is an event loop of asyncio."
-_DEPRECATING = "How Twisted deprecates its own names; warnings.warn of the standard library."
+_OWN_REACTOR = "For programs with their own reactor; here such a program has an asyncio event loop."
+_DEPRECATING = "Twisted deprecates its own names with it; use warnings.warn."
 _NAMES = "pkgutil.resolve_name finds an object by its name, importlib.import_module a module."
 _TWISTD = "pb run runs the file of an application."
 
 INSTEAD: dict[str, str] = {
-    "twisted": "Who asks for Twisted's version asks Twisted.",
-    "twisted.__version__": "Who asks for Twisted's version asks Twisted.",
+    "twisted": "Ask Twisted itself for its version.",
+    "twisted.__version__": "Ask Twisted itself for its version.",
     "twisted.internet.base.ReactorBase": _OWN_REACTOR,
     "twisted.internet.endpoints._parse": "clientFromString and serverFromString read descriptions.",
     "twisted.internet.gtk3reactor": (
-        "GTK turns a loop of its own: PyGObject has an event loop for asyncio, gi.events; or"
-        " reactor.iterate is called by a timer of GTK's."
+        "GTK runs its own loop. PyGObject has an event loop for asyncio, gi.events; or a timer of "
+        "GTK calls reactor.iterate."
     ),
     "twisted.internet.main.installReactor": _OWN_REACTOR,
     "twisted.internet.posixbase": _OWN_REACTOR,
     "twisted.internet.utils": "reactor.spawnProcess, or asyncio.create_subprocess_exec.",
     "twisted.logger.Logger": "logging.getLogger of the standard library.",
-    "twisted.protocols.basic.LineOnlyReceiver": "A protocol of another wire.",
+    "twisted.protocols.basic.LineOnlyReceiver": "A protocol other than Perspective Broker.",
     "twisted.python.compat.execfile": "exec(compile(text, name, 'exec')).",
-    "twisted.python.components.proxyForInterface": "zope.proxy, or a class of one's own.",
+    "twisted.python.components.proxyForInterface": "zope.proxy, or a class of the program.",
     "twisted.python.deprecate": _DEPRECATING,
     "twisted.python.deprecate.deprecatedModuleAttribute": _DEPRECATING,
     "twisted.python.logfile.LogFile": "logging.handlers.RotatingFileHandler.",
@@ -41,8 +41,8 @@ INSTEAD: dict[str, str] = {
     "twisted.python.reflect.namedObject": _NAMES,
     "twisted.python.runtime": "os.name, sys.platform.",
     "twisted.python.runtime.platformType": "os.name.",
-    "twisted.python.usage": "The command line of pb is made with click, and so can others be.",
-    "twisted.python.util": "A box of many things; the standard library has most of them.",
+    "twisted.python.usage": "Use click, as the command pb does.",
+    "twisted.python.util": "Many small functions; the standard library has most of them.",
     "twisted.python.versions": _DEPRECATING,
     "twisted.python.versions.Version": _DEPRECATING,
     "twisted.python.win32.quoteArguments": "subprocess.list2cmdline.",
@@ -53,15 +53,15 @@ INSTEAD: dict[str, str] = {
 
 REASONS: dict[str, str] = {
     # broker.pb
-    "None stands for globalSecurity, and is looked up when it is used.": """
+    "None means globalSecurity, which is looked up on use.": """
         twisted.spread.pb.Broker
         twisted.spread.jelly.unjelly
     """,
-    "None stands for DummySecurityOptions(): anything may go out.": """
+    "None means DummySecurityOptions(): any object may be sent.": """
         twisted.spread.jelly.jelly
     """,
-    "A Broker has a session, and is no subclass of a Banana or a Protocol; what both are called "
-    "by, transports and subclasses, is there.": """
+    "A Broker has a session, and is not a subclass of Banana or Protocol. It has the methods "
+    "that transports and subclasses call.": """
         twisted.spread.pb.Broker (bases)
     """,
     "Tables and numbers belong to the session; peers and programs reach objects through "
@@ -76,7 +76,7 @@ REASONS: dict[str, str] = {
         twisted.spread.pb.Broker.sendDecRef
         twisted.spread.pb.Broker.waitingForAnswers
     """,
-    "All fields go to one check, which knows how many there must be and of what types.": """
+    "One check validates all fields, their number and their types.": """
         twisted.spread.pb.Broker.proto_cachemessage
         twisted.spread.pb.Broker.proto_message
     """,
@@ -84,32 +84,32 @@ REASONS: dict[str, str] = {
         twisted.spread.pb.RemoteError
         twisted.spread.pb.RemoteReference
     """,
-    "Reading these tags is the work of a table of the connection, not of a function.": """
+    "A table of the connection reads these tags, not a function.": """
         twisted.spread.flavors.unjellyCached
         twisted.spread.flavors.unjellyLCache
         twisted.spread.flavors.unjellyLocal
     """,
-    "A FilePager reads its file itself, and is no consumer.": """
+    "A FilePager reads its file itself, and is not a consumer.": """
         twisted.spread.util.FilePager.registerProducer
         twisted.spread.util.FilePager.startProducing
         twisted.spread.util.FilePager.unregisterProducer
         twisted.spread.util.FilePager.write
     """,
-    "Every keyword belongs to the method that is called; this one is passed by position.": """
+    "All keywords are passed to the called method, so this argument is positional.": """
         twisted.spread.util.LocalAsRemote.callRemote
         twisted.spread.util.LocalAsyncForwarder.callRemote
         twisted.internet.defer.DeferredLock.run
         twisted.internet.defer.DeferredSemaphore.run
     """,
     # jelly
-    "A tuple of dict alone, from when there were two types of them.": """
+    "A tuple that contains only dict, from a time with two dict types.": """
         twisted.spread.jelly.DictTypes
     """,
-    "jelly knows no reactor. The class has all that transports and factories ask of a "
-    "protocol.": """
+    "jelly does not use a reactor. The class has all methods of a protocol that transports "
+    "and factories call.": """
         twisted.spread.banana.Banana (bases)
     """,
-    "What is being read belongs to the reader, which is fed, and never handed out.": """
+    "Partly read data is private to the reader.": """
         twisted.spread.banana.Banana.buffer
         twisted.spread.banana.Banana.gotItem
     """,
@@ -117,14 +117,14 @@ REASONS: dict[str, str] = {
         twisted.spread.banana.Banana.k
         twisted.spread.banana.Banana.v
     """,
-    "Named for what it is; it is passed by position.": """
+    "The parameter has another name; it is passed by position.": """
         twisted.spread.interfaces.IUnjellyable.unjellyFor
     """,
     # cred
-    "usage.Options has no twin; the command line is click's. See makeChecker.": """
+    "There is no usage.Options; the command line uses click. See makeChecker.": """
         twisted.cred.strcred.AuthOptionMixin
     """,
-    "The text is our own.": """
+    "The text is different.": """
         twisted.cred.strcred.notSupportedWarning
     """,
     # defer and failure
@@ -132,7 +132,7 @@ REASONS: dict[str, str] = {
         twisted.internet.defer.AlreadyTryingToLockError
         twisted.internet.defer.DeferredFilesystemLock
     """,
-    "Part of how it is made there, not of what it does.": """
+    "Part of Twisted's implementation, not of its behaviour.": """
         twisted.internet.defer.DebugInfo
         twisted.internet.defer.DeferredCallback
         twisted.internet.defer.DeferredErrback
@@ -146,14 +146,13 @@ REASONS: dict[str, str] = {
     "None means no keywords, as an empty dict does.": """
         twisted.internet.defer.Deferred.addCallbacks
     """,
-    "A context can be given besides.": """
+    "A context can be passed too.": """
         twisted.internet.defer.Deferred.fromCoroutine
     """,
-    "String failures went with Python 2.": """
+    "Python 3 has no string failures.": """
         twisted.python.failure.DefaultException
     """,
-    "getTraceback and printTraceback format a Failure; traceback of the standard library the "
-    "rest.": """
+    "getTraceback and printTraceback format a Failure; use the module traceback for the rest.": """
         twisted.python.failure.format_frames
     """,
     "Debuggers stop at exceptions by themselves: python -m pdb.": """
@@ -183,10 +182,10 @@ REASONS: dict[str, str] = {
         twisted.internet.protocol.FileWrapper
         twisted.internet.protocol.ProtocolToConsumerAdapter
     """,
-    "None stands for the same thing, made when it is needed.": """
+    "None means the same object, made when it is needed.": """
         twisted.internet.task.Cooperator
     """,
-    "Where texts come from there; str() of the error gives ours.": """
+    "Twisted takes error texts from it; here str() of the error is the text.": """
         twisted.internet.error.AlreadyCalled.MESSAGE
         twisted.internet.error.AlreadyCancelled.MESSAGE
         twisted.internet.error.BadFileError.MESSAGE
@@ -211,8 +210,8 @@ REASONS: dict[str, str] = {
         twisted.internet.error.UnknownHostError.MESSAGE
         twisted.internet.error.UserError.MESSAGE
     """,
-    "Nothing here raises it: ConnectError carries the operating system's number in osError, "
-    "DNSLookupError is a name that does not resolve, TLSError a refused certificate.": """
+    "Not raised here: ConnectError has the number of the operating system in osError, "
+    "DNSLookupError means a name that does not resolve, TLSError a refused certificate.": """
         twisted.internet.error.ConnectInProgressError
         twisted.internet.error.ConnectionFdescWentAway
         twisted.internet.error.FileDescriptorOverrun
@@ -244,18 +243,19 @@ REASONS: dict[str, str] = {
         twisted.internet.interfaces.ITCPTransport.loseWriteConnection
         twisted.internet.interfaces.ISSLTransport.loseWriteConnection
     """,
-    "Named as the transport of a process has it there, which is not as its interface does.": """
+    "The parameter is named as in Twisted's process transport; the interface there has "
+    "another name.": """
         twisted.internet.interfaces.IProcessTransport.writeSequence
     """,
     # ssl and endpoints
-    "What listenSSL and connectSSL return has the methods of IListeningPort and IConnector; the "
-    "classes have no names of their own.": """
+    "The results of listenSSL and connectSSL have the methods of IListeningPort and "
+    "IConnector; their classes have no public names.": """
         twisted.internet.ssl.Client
         twisted.internet.ssl.Connector
         twisted.internet.ssl.Port
         twisted.internet.ssl.Server
     """,
-    "OpenSSL itself is given the list, and chooses.": """
+    "OpenSSL gets the list, and chooses.": """
         twisted.internet.ssl.AcceptableCiphers.selectCiphers
     """,
     "A child process is connected by reactor.spawnProcess, or by broker.connect with pb+exec:.": """
@@ -269,7 +269,7 @@ REASONS: dict[str, str] = {
         twisted.internet.endpoints.wrapServerTLS
     """,
     # stdio
-    "Asked of the transport, which instances have from the time that the streams are open.": """
+    "Passed on to the transport, which instances have once the streams are open.": """
         twisted.internet.stdio.StandardIO.disconnecting
         twisted.internet.stdio.StandardIO.getHost
         twisted.internet.stdio.StandardIO.getPeer
@@ -282,7 +282,7 @@ REASONS: dict[str, str] = {
         twisted.internet.stdio.StandardIO.write
         twisted.internet.stdio.StandardIO.writeSequence
     """,
-    "How the two pipes are watched there; here asyncio does.": """
+    "Twisted watches the two pipes with it; here asyncio does.": """
         twisted.internet.stdio.StandardIO.childConnectionLost
         twisted.internet.stdio.StandardIO.childDataReceived
         twisted.internet.stdio.StandardIO.connectionLost
@@ -314,11 +314,11 @@ REASONS: dict[str, str] = {
     "A task of asyncio does it, or task.Cooperator.": """
         twisted.application.internet.CooperatorService
     """,
-    "What is needed of the module is FileSender: the rest are protocols of other wires.": """
+    "Only FileSender is needed: the other names are protocols other than Perspective Broker.": """
         twisted.protocols.basic.*
     """,
-    "What is needed of the module is registerAdapter and what looks up its adapters; "
-    "zope.interface has the rest.": """
+    "Only registerAdapter and the lookup of its adapters are needed; zope.interface has the "
+    "rest.": """
         twisted.python.components.ALLOW_DUPLICATES
         twisted.python.components.Adapter.isuper
         twisted.python.components.Adapter.multiComponent
@@ -332,8 +332,8 @@ REASONS: dict[str, str] = {
         twisted.python.components.proxyForInterface
     """,
     # log
-    "The standard library's logging is what decides where a message goes; handlers and levels are "
-    "set there.": """
+    "logging of the standard library decides where a message goes; set handlers and levels "
+    "there.": """
         twisted.python.log.DefaultObserver
         twisted.python.log.FileLogObserver.getTimezoneOffset
         twisted.python.log.ILogContext

@@ -86,7 +86,7 @@ def _parsed(text: str) -> ast.Module:
             warnings.simplefilter("ignore")
             return ast.parse(text)
     except SyntaxError as exc:
-        text = f"no Python 3: {exc.msg}; if it is Python 2, convert it first"
+        text = f"not Python 3: {exc.msg}; if it is Python 2, convert it first"
         raise Unreadable(text, exc.lineno or 0) from exc
     except (ValueError, RecursionError, MemoryError) as exc:
         raise Unreadable(f"cannot be parsed: {exc or type(exc).__name__}") from exc

@@ -1,4 +1,4 @@
-"""What the tests of the engine room share: both loops, a protocol that records, certificates."""
+"""Fixtures of the network tests: both loops, a protocol that records, certificates."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def factory() -> type[Factory]:
 
 @pytest.fixture(params=["asyncio", "uvloop"])
 def run(request: pytest.FixtureRequest) -> Iterator[Callable[[Coroutine[Any, Any, Any]], Any]]:
-    """Run a coroutine on each loop; what a loop would only log fails the test."""
+    """Run a coroutine on each loop; an error that a loop would only log fails the test."""
     loop_factory = uvloop.new_event_loop if request.param == "uvloop" else asyncio.new_event_loop
     complaints: list[dict[str, Any]] = []
     with asyncio.Runner(loop_factory=loop_factory) as runner:
@@ -104,7 +104,7 @@ def run(request: pytest.FixtureRequest) -> Iterator[Callable[[Coroutine[Any, Any
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where certificates are written."""
+    """The folder of the certificates."""
     return tmp_path_factory.mktemp("certificates")
 
 

@@ -1,4 +1,4 @@
-"""Forks, and other copies of a connection's descriptor: the peer sees the end all the same."""
+"""Forks, and other copies of a connection's descriptor: the peer sees the end anyway."""
 
 from __future__ import annotations
 
@@ -66,9 +66,9 @@ def copied(transport: Any) -> Iterator[int]:
 
 @contextmanager
 def forked(in_child: Callable[[], object] = lambda: None) -> Iterator[None]:
-    """Fork a child, which does something and then lives until the block ends.
+    """Fork a child, which runs a function and then stays alive until the block ends.
 
-    Its exceptions come out here.
+    Its exceptions are raised here.
     """
     told, tell = os.pipe()
     done, stay = os.pipe()
@@ -99,7 +99,7 @@ def forked(in_child: Callable[[], object] = lambda: None) -> Iterator[None]:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_close_with_a_copy(run, join, kind: str) -> None:
-    """A closed connection ends at the peer, in good order, though a descriptor is still open."""
+    """A closed connection ends in good order for the peer, though a descriptor is still open."""
 
     async def main() -> None:
         client, server = await join(kind)
@@ -130,7 +130,7 @@ def test_abort_with_a_copy(run, join, kind: str) -> None:
 
 
 def test_refused_with_a_copy(run, recorder) -> None:
-    """A connection that is refused ends at the peer though a descriptor is still open."""
+    """A refused connection ends for the peer, though a descriptor is still open."""
     copies: list[int] = []
 
     async def main() -> None:
@@ -166,7 +166,7 @@ def _sockets_to(port: int) -> list[int]:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("is_abort", [False, True])
 def test_after_a_fork(run, join, kind: str, is_abort: bool) -> None:
-    """With a child that was forked meanwhile, a closed or aborted connection ends at the peer."""
+    """With a child that was forked before, a closed or aborted connection ends for the peer."""
 
     async def main() -> None:
         client, server = await join(kind)
@@ -183,7 +183,7 @@ def test_after_a_fork(run, join, kind: str, is_abort: bool) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_in_the_child(run, join, kind: str) -> None:
-    """A child that writes gets a RuntimeError, and what it closes or aborts is not the parent's."""
+    """A write in a child raises RuntimeError; a close or abort does not affect the parent."""
 
     async def main() -> None:
         client, server = await join(kind)
@@ -227,7 +227,7 @@ def test_the_child_keeps_nothing(run, join) -> None:
 
 
 def test_pipes(run, recorder) -> None:
-    """The other end of a pipe sees the end though a child was forked; the child may not write."""
+    """The other end of a pipe sees the end though a child was forked; the child cannot write."""
 
     async def main() -> None:
         (their_in, our_out), (our_in, their_out) = os.pipe(), os.pipe()
@@ -258,13 +258,13 @@ class Echo(broker.Root):
     """Answers."""
 
     def remote_echo(self, value: Any) -> Any:
-        """Return what came."""
+        """Return the argument."""
         return value
 
 
 @pytest.mark.parametrize("dialect", ["pb", "msgpack/1"])
 def test_a_reference_in_the_child(dialect: str) -> None:
-    """A call, a send and a close in a child are RuntimeErrors, in a loop of its own too."""
+    """A call, a send and a close in a child raise RuntimeError, also in its own loop."""
 
     async def scenario() -> None:
         policy = STRICT.but(dialects=(dialect,))
@@ -291,7 +291,7 @@ def test_a_reference_in_the_child(dialect: str) -> None:
 
 
 def test_the_child_can_connect() -> None:
-    """A child can make a connection of its own, and leaves the parent's as they are."""
+    """A child can make its own connection, and does not affect the connections of the parent."""
 
     async def scenario() -> None:
         async with (
@@ -314,7 +314,7 @@ def test_the_child_can_connect() -> None:
                 finally:
                     os._exit(status)
             os.close(tell)
-            # The child's first read is the parent's answer: both loops must go on.
+            # The child first reads the answer of the parent, so both loops must run.
             assert await answers.get() == 1
             asyncio.get_running_loop().remove_reader(told)
             os.close(told)

@@ -27,7 +27,7 @@ def port() -> Iterator[int]:
         deaf.bind(("127.0.0.1", 0))
         deaf.listen(0)
         port = deaf.getsockname()[1]
-        # A queue of no length, and one in it: the kernel ignores who comes next.
+        # A queue of length 0 with one connection in it: the kernel ignores further ones.
         stack.enter_context(socket.create_connection(("127.0.0.1", port)))
         for host in ("127.0.0.2", "127.0.0.4"):
             stack.enter_context(socket.create_server((host, port)))
@@ -52,7 +52,7 @@ def test_black_hole_first(run, port: int) -> None:
         found = [entry("127.0.0.1", port), entry("127.0.0.2", port)]
         with await connect_first(found, ends=began + 60) as sock:
             assert sock.getpeername() == ("127.0.0.2", port)
-        # Far from what it may take: a share of the time would be 30 s.
+        # Far more than it may take: a share of the time would be 30 s.
         assert loop.time() - began < 10
 
     run(main())
@@ -70,7 +70,7 @@ def test_refused_first(run, port: int) -> None:
 
 
 def test_an_attempt_goes_on(run, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An attempt that is late is not given up: it wins where those after it fail."""
+    """A slow attempt is not cancelled: it is used if those after it fail."""
     connect = happy_eyeballs._connected
 
     async def main() -> None:
@@ -122,7 +122,7 @@ def test_the_others_are_closed(run, port: int, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_no_address_answers(run, port: int) -> None:
-    """When time is up there is a TimeoutError; where another address refuses, that is told."""
+    """When time is up a TimeoutError is raised, or the refusal of another address."""
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
@@ -138,7 +138,7 @@ def test_no_address_answers(run, port: int) -> None:
 
 
 def test_cancelled(run, port: int) -> None:
-    """Who stops waiting leaves no attempt behind."""
+    """A cancelled caller leaves no attempt behind."""
 
     async def main() -> None:
         before = asyncio.all_tasks()

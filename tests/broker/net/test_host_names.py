@@ -1,4 +1,4 @@
-"""Host names: IDNA 2008, and names that are none."""
+"""Host names: IDNA 2008, and invalid names."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_names(name: str, expected: str) -> None:
     ],
 )
 def test_names_that_are_none(name: str, text: str) -> None:
-    """What cannot be a host name is a ConfigError that says why."""
+    """A text that cannot be a host name is a ConfigError that says why."""
     with pytest.raises(ConfigError, match=text):
         ascii_name(name)
 
@@ -66,7 +66,7 @@ def test_numeric() -> None:
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names that the system was asked for; it knows none."""
+    """The names that the system was asked for; it does not know any."""
     names: list[str] = []
 
     def refuse(host: str, *args: object, **kw: object) -> list[object]:
@@ -91,7 +91,7 @@ def test_looked_up(run, recorder, asked: list[str]) -> None:
 
 
 def test_a_wrong_name_is_not_looked_up(run, recorder, asked: list[str]) -> None:
-    """A name that is none fails without a lookup."""
+    """An invalid name fails without a lookup."""
 
     async def main() -> None:
         with pytest.raises(DNSLookupError, match="is not a host name"):
@@ -104,7 +104,7 @@ def test_a_wrong_name_is_not_looked_up(run, recorder, asked: list[str]) -> None:
 
 
 def test_resolve_of_the_reactor(asked: list[str]) -> None:
-    """``reactor.resolve`` refuses a name that is none at once, and looks the right one up."""
+    """``reactor.resolve`` refuses an invalid name at once, and looks up a valid one."""
     reactor = Reactor()
     failed: list[str] = []
 
@@ -123,7 +123,7 @@ def test_resolve_of_the_reactor(asked: list[str]) -> None:
 
 @pytest.mark.parametrize("name", ["straße.example", "straße.example."])
 def test_sent_in_tls(name: str, client_tls: TLS) -> None:
-    """The name that a client asks a server for, in both faces, is that of IDNA 2008."""
+    """The server name that a client sends is that of IDNA 2008, in both APIs."""
     assert b"\0\x15xn--strae-oqa.example" in client_tls.filter(name).data_to_send()
     options = ssl.optionsForClientTLS(name)
     assert options.hostname == "xn--strae-oqa.example"
@@ -145,14 +145,14 @@ def test_certificates(authority, client_tls: TLS) -> None:
 
 
 def test_in_an_address() -> None:
-    """An address with a name that is none is refused before anything is opened."""
+    """An address with an invalid name is refused before a socket is opened."""
     assert parse_address("pbs://straße:1").host == "straße"
     with pytest.raises(ConfigError, match=r"'a\.\.b' is not a host name"):
         parse_address("pbs://a..b")
 
 
 def test_a_name_that_is_much_too_long() -> None:
-    """A long name is refused by its length, before anything takes time by the square of it."""
+    """A long name is refused by its length, before any step takes quadratic time."""
     with pytest.raises(ConfigError, match=r"^a host name of 100000 characters is too long: 253"):
         ascii_name("\u0660" * 100_000)
     assert ascii_name(f"{'ü' * 20}.example").startswith("xn--")

@@ -1,4 +1,4 @@
-"""Accepting: what happens when it cannot go on, and where a loop watches no sockets."""
+"""Accepting: errors of accept, and loops that cannot watch sockets."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Door:
 
 
 class Timer:
-    """A call that was put off."""
+    """A scheduled call."""
 
     def __init__(self) -> None:
         self.is_cancelled = False
@@ -111,7 +111,7 @@ def test_no_descriptor_left(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_closed_during_a_pause() -> None:
-    """A listener that is closed while it waits does not wake."""
+    """A listener that is closed during a pause does not resume."""
     loop: Any = Watch()
     door: Any = Door(EXHAUSTED)
     listener = Listener([door], lambda: pytest.fail("nobody came"), loop)
@@ -122,7 +122,7 @@ def test_closed_during_a_pause() -> None:
 
 
 def test_a_transport_that_cannot_be_made(caplog: pytest.LogCaptureFixture, run, recorder) -> None:
-    """It ends that connection, with a line in the log; the next is accepted."""
+    """A connection without a transport is closed and logged; the next one is accepted."""
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
@@ -160,7 +160,7 @@ class Proactor(asyncio.SelectorEventLoop):
 
 
 def test_a_loop_that_watches_no_sockets(factory, recorder) -> None:
-    """Where sockets cannot be watched, the loop accepts by itself."""
+    """If sockets cannot be watched, the loop accepts by itself."""
 
     async def main() -> None:
         servers = factory(recorder)

@@ -35,7 +35,7 @@ def elsewhere(number: int) -> Address:
 
 
 def left_out(messages: list[str]) -> int:
-    """Return how many records were told to be left out."""
+    """Return how many records were reported as left out."""
     found = [re.search(r"… (\d+) records? left out", message) for message in messages]
     return sum(int(each[1]) for each in found if each is not None)
 
@@ -51,7 +51,7 @@ def test_few_are_logged(clock: ManualScheduler, caplog: pytest.LogCaptureFixture
 
 
 def test_more_are_counted(clock: ManualScheduler, caplog: pytest.LogCaptureFixture) -> None:
-    """Those beyond ten are told as a number when the second is over, without anything else."""
+    """Records over ten are reported as a number at the end of the second."""
     log_throttle = LogThrottle(clock)
     clock.advance(5.3)
     complain(log_throttle, 4223)
@@ -80,7 +80,7 @@ def test_each_source_has_its_own(clock: ManualScheduler, caplog: pytest.LogCaptu
 
 
 def test_all_together(clock: ManualScheduler, caplog: pytest.LogCaptureFixture) -> None:
-    """From however many sources: fifty records a second and one, and the count is exact."""
+    """Any number of sources causes fifty records a second and one, and the count is exact."""
     log_throttle = LogThrottle(clock)
     for _ in range(5):
         caplog.clear()
@@ -109,7 +109,7 @@ def test_bytes(clock: ManualScheduler, caplog: pytest.LogCaptureFixture) -> None
 
 
 def test_printable(clock: ManualScheduler, caplog: pytest.LogCaptureFixture) -> None:
-    """Whatever is in a record, an address too, it is one printable line."""
+    """A record is one printable line, whatever its text and address."""
     log_throttle = LogThrottle(clock, each=1)
     path = UNIXAddress("/tmp/\n\x1b[2J\udcff")
     complain(log_throttle, 3, path, "a\u2028b\x07")
@@ -119,7 +119,7 @@ def test_printable(clock: ManualScheduler, caplog: pytest.LogCaptureFixture) -> 
 
 
 def test_levels(clock: ManualScheduler, caplog: pytest.LogCaptureFixture) -> None:
-    """What nobody hears is not counted; the number has the level of what was left out."""
+    """Records below the log level are not counted; the report has the level of the others."""
     caplog.set_level(logging.INFO, "broker")
     log_throttle = LogThrottle(clock, each=1)
     for level in (logging.DEBUG, logging.INFO, logging.INFO):
@@ -134,7 +134,7 @@ def test_levels(clock: ManualScheduler, caplog: pytest.LogCaptureFixture) -> Non
 
 
 def test_the_next_second_settles(clock: ManualScheduler, caplog: pytest.LogCaptureFixture) -> None:
-    """A record in a later second comes after the number of those before it, timer or not."""
+    """A record in a later second follows the report of those before it, with or without a timer."""
     log_throttle = LogThrottle(clock, each=1)
     complain(log_throttle, 3)
     clock.clock += 1.5
@@ -144,7 +144,7 @@ def test_the_next_second_settles(clock: ManualScheduler, caplog: pytest.LogCaptu
 
 
 def test_without_a_clock(clock: ManualScheduler, caplog: pytest.LogCaptureFixture) -> None:
-    """Until there is a clock the system's bounds the records; the first clock stays."""
+    """Without a clock the time of the system is used; the first clock stays."""
     log_throttle = LogThrottle(each=1)
     complain(log_throttle, 3)
     assert len(caplog.messages) == 1
@@ -159,7 +159,7 @@ def test_without_a_clock(clock: ManualScheduler, caplog: pytest.LogCaptureFixtur
 
 
 def test_the_ids_of_errors(clock: ManualScheduler, caplog: pytest.LogCaptureFixture) -> None:
-    """An error has an id of its own while there is room, then that of the record of the rest."""
+    """An error has its own id if its record is logged, else that of the report."""
     log_throttle = LogThrottle(clock)
     for second in range(2):
         own = set()
@@ -182,7 +182,7 @@ def test_the_ids_of_errors(clock: ManualScheduler, caplog: pytest.LogCaptureFixt
 def test_the_id_among_many_sources(
     clock: ManualScheduler, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The record about several sources has the id, too."""
+    """The report about several sources has the id, too."""
     log_throttle = LogThrottle(clock)
     for number in range(MOST + 2):
         error_id = log_throttle.id_of_error(elsewhere(number))

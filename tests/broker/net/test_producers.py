@@ -16,7 +16,7 @@ class Line:
 
     @property
     def scheduler(self):
-        """Its loop, which is here too."""
+        """Its scheduler, which is the object itself."""
         return self
 
     def soon(self, f, *args):
@@ -31,7 +31,7 @@ class Line:
 
 
 class Calls(list):
-    """A producer that notes what it is asked."""
+    """A producer that records its calls."""
 
     def pauseProducing(self):
         """Note it."""
@@ -47,7 +47,7 @@ class Calls(list):
 
 
 def test_push() -> None:
-    """A push producer hears each change once."""
+    """A push producer is called once for each change."""
     slot, producer = ProducerSlot(Line()), Calls()
     slot.register(producer, is_push=True)
     slot.resume()
@@ -59,7 +59,7 @@ def test_push() -> None:
 
 
 def test_pull() -> None:
-    """A pull producer is asked soon, again while all is taken at once, and when all has left."""
+    """A pull producer is asked soon, again if all is taken at once, and when all is sent."""
     line, producer = Line(), Calls()
     slot = ProducerSlot(line)
     slot.register(producer, is_push=False)
@@ -77,7 +77,7 @@ def test_pull() -> None:
 
 
 def test_unregistered() -> None:
-    """A producer that has left is asked nothing more, not even what was meant to come soon."""
+    """An unregistered producer is not called any more, not even by a scheduled call."""
     line, producer = Line(), Calls()
     slot = ProducerSlot(line)
     slot.register(producer, is_push=False)
@@ -90,7 +90,7 @@ def test_unregistered() -> None:
 
 
 def test_one_at_a_time() -> None:
-    """There is one producer; when it is stopped another may come."""
+    """Only one producer can be registered; after it is stopped, another one can."""
     slot, first = ProducerSlot(Line()), Calls()
     slot.register(first, is_push=True)
     with pytest.raises(RuntimeError, match="was never unregistered"):

@@ -63,7 +63,7 @@ def test_addresses(text: str, location: Any, shown: str | None) -> None:
     ],
 )
 def test_what_is_no_address(text: str, words: str) -> None:
-    """Anything else is a ConfigError that repeats it and says how to write one."""
+    """Any other text is a ConfigError that repeats it and says how to write one."""
     with pytest.raises(ConfigError, match=words) as caught:
         parse_address(text)
     assert repr(text) in str(caught.value)
@@ -84,7 +84,7 @@ def test_what_is_no_address(text: str, words: str) -> None:
     ],
 )
 def test_loopback(host: str, is_this_machine: bool) -> None:
-    """Only what is this machine for sure counts as the loopback."""
+    """Only names and addresses that certainly are this machine count as the loopback."""
     assert is_loopback(host) is is_this_machine
     assert HostPort(host, 1, False).is_loopback is is_this_machine
 
@@ -115,5 +115,5 @@ def transport(peer: Any, **more: Any) -> Any:
     ],
 )
 def test_private(given: Any, private: bool) -> None:
-    """A password may cross TLS, the loopback or a UNIX socket, and nothing else."""
+    """A password may cross TLS, the loopback or a UNIX socket, and no other transport."""
     assert is_private(given) is private

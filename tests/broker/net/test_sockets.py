@@ -1,4 +1,4 @@
-"""Opening and accepting: real ports of 127.0.0.1, and our words for what the system says."""
+"""Opening and accepting: real ports of 127.0.0.1, and the texts for errors of the system."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from broker.net.sockets import (
 
 
 def free_port() -> int:
-    """Return a port on which nothing listens."""
+    """Return a port that no program listens on."""
     with socket.create_server(("127.0.0.1", 0)) as sock:
         return sock.getsockname()[1]
 
@@ -46,7 +46,7 @@ def test_bind_without_a_loop() -> None:
 
 
 def test_port_in_use() -> None:
-    """The text says that the port is in use, and the fields what was asked for."""
+    """The text says that the port is in use, and the fields have the request."""
     (sock,) = bind_stream("127.0.0.1", 0)
     port = sock.getsockname()[1]
     with closing(sock), pytest.raises(CannotListenError) as caught:
@@ -66,13 +66,13 @@ def test_port_in_use() -> None:
     ],
 )
 def test_hosts_that_cannot_be_listened_on(host: str, text: str) -> None:
-    """An address of another machine and a name of none are told apart."""
+    """An address of another machine and an unknown name have different errors."""
     with pytest.raises(CannotListenError, match=text):
         bind_stream(host, 0)
 
 
 def test_forbidden_port() -> None:
-    """A missing permission is said plainly."""
+    """A missing permission has a plain error text."""
     error = CannotListenError("", 80, PermissionError(13, "Permission denied"))
     assert str(error) == (
         "Couldn't listen on any:80: no permission to open port 80; choose a port above 1023."
@@ -130,7 +130,7 @@ def test_ipv6(run, factory, recorder) -> None:
 
 
 def test_connection_refused(run, recorder) -> None:
-    """Nothing listening is said with the address and a question that helps."""
+    """A refused connection is reported with the address and a question that helps."""
 
     async def main():
         port = free_port()
@@ -146,7 +146,7 @@ def test_connection_refused(run, recorder) -> None:
 
 
 def test_name_that_does_not_resolve(run, recorder) -> None:
-    """A name of nothing is said so."""
+    """An unknown name has an error text that says so."""
 
     async def main():
         with pytest.raises(DNSLookupError) as caught:
@@ -157,11 +157,11 @@ def test_name_that_does_not_resolve(run, recorder) -> None:
 
 
 def test_no_answer(run, recorder) -> None:
-    """A host that does not answer is given up in time."""
+    """An attempt to a host that does not answer ends in time."""
 
     async def main():
         with socket.socket() as full:
-            # A queue of no length, and one in it: the kernel ignores who comes next.
+            # A queue of length 0 with one connection in it: the kernel ignores further ones.
             full.bind(("127.0.0.1", 0))
             full.listen(0)
             with socket.create_connection(full.getsockname()):
@@ -195,7 +195,7 @@ def test_second_address(run, factory, recorder, monkeypatch) -> None:
 
 
 def test_other_errors(run, recorder) -> None:
-    """What has no words of its own gets the system's, and its number."""
+    """Other errors have the text of the system, and its number."""
 
     async def main():
         with pytest.raises(ConnectError) as caught:
@@ -249,7 +249,7 @@ def test_refusing_a_connection(run, recorder) -> None:
 
 
 def test_factory_that_raises(run, recorder, caplog) -> None:
-    """A factory that raises refuses that connection; the next one is asked for again."""
+    """A factory that raises refuses that connection; it is called again for the next one."""
 
     def fail(peer):
         raise ValueError("mine")
@@ -270,7 +270,7 @@ def test_factory_that_raises(run, recorder, caplog) -> None:
 
 
 def test_close_stops_accepting(run, factory, recorder) -> None:
-    """A closed listener refuses; the connections that it made go on, and the port is free."""
+    """A closed listener refuses; its connections stay open, and the port is free."""
 
     async def main():
         servers = factory()
@@ -305,7 +305,7 @@ def test_close_before_the_loop_has_started(run, factory) -> None:
 
 
 def test_the_other_ends_settings(run, factory, recorder, server_tls, client_tls) -> None:
-    """TLS settings of the wrong end are refused before anything is opened."""
+    """TLS settings of the wrong end are refused before a socket is opened."""
 
     async def main():
         sockets = bind_stream("127.0.0.1", 0)
@@ -332,7 +332,7 @@ def test_unix(run, factory, recorder, tmp_path) -> None:
         listener = start_accepting(bind_unix(path), servers)
         with pytest.raises(CannotListenError):
             bind_unix(path)
-        # Whether somebody listens was found out by connecting.
+        # Connecting showed whether a program listens.
         await (await servers.next()).lost()
         transport = await connect_unix(lambda peer: recorder(), path)
         server = await servers.next()
@@ -350,7 +350,7 @@ def test_unix(run, factory, recorder, tmp_path) -> None:
 
 
 def test_unix_leaves_other_files_alone(tmp_path) -> None:
-    """A file that is no socket is not replaced."""
+    """A file that is not a socket is not replaced."""
     path = tmp_path / "pb"
     path.write_text("precious")
     with pytest.raises(CannotListenError):
@@ -367,7 +367,7 @@ def test_unix_leaves_other_files_alone(tmp_path) -> None:
     ],
 )
 def test_what_the_network_says(run, recorder, monkeypatch, number, kind, text) -> None:
-    """What the operating system says of the network has its published error."""
+    """Errors of the network have their published class."""
 
     async def main():
         async def unreachable(sock, address):

@@ -1,4 +1,4 @@
-"""Dead peers: what the kernel is asked to do; tests/system cuts peers off for real."""
+"""Dead peers: the socket options; tests/system disconnects real peers."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class Echo(broker.Root):
     """Answers."""
 
     def remote_echo(self, value: Any) -> Any:
-        """Return what came."""
+        """Return the argument."""
         return value
 
 
 def asked_of(sock: Any) -> dict[str, int]:
-    """What the kernel was asked to do for a connection; nothing on another system than Linux."""
+    """Return the options set on the socket of a connection; empty on another system than Linux."""
     if not sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE):
         return {}
     names = ["KEEPIDLE", "KEEPINTVL", "KEEPCNT", "USER_TIMEOUT"] if ON_LINUX else []
@@ -39,7 +39,7 @@ def asked_of(sock: Any) -> dict[str, int]:
 
 
 def expected(idle: int, interval: int, count: int, limit: int) -> dict[str, int]:
-    """What `asked_of` returns for these; seconds, and milliseconds for the last."""
+    """Return the expected result of `asked_of`; seconds, and milliseconds for the last."""
     found = {"KEEPIDLE": idle, "KEEPINTVL": interval, "KEEPCNT": count, "USER_TIMEOUT": limit}
     return found if ON_LINUX else {}
 
@@ -76,7 +76,7 @@ def test_what_is_asked(silence: float, wait: float, asked: dict[str, int]) -> No
 def test_asyncio_face(
     runner: Any, dialect: str, secured: bool, server_tls: Any, client_tls: Any
 ) -> None:
-    """Both ends have the kernel watch where there are no pings, over TLS too, and only there."""
+    """Both ends enable keepalive only if the dialect has no pings, also over TLS."""
 
     async def scenario() -> None:
         policy = STRICT.but(dialects=(dialect,), ping_after=6, ping_timeout=9)
@@ -97,7 +97,7 @@ def test_asyncio_face(
 
 
 def test_unix(tmp_path: Path) -> None:
-    """Nothing is asked for a UNIX socket."""
+    """No option is set for a UNIX socket."""
 
     async def scenario() -> None:
         policy = STRICT.but(dialects=("pb",))
@@ -114,7 +114,7 @@ def test_unix(tmp_path: Path) -> None:
 
 
 def test_published_face() -> None:
-    """A PBClientFactory has the kernel watch, with the times of the published policy."""
+    """A PBClientFactory enables keepalive, with the times of the published policy."""
     reactor = Reactor()
     asked: list[dict[str, int]] = []
     port = reactor.listenTCP(0, pb.PBServerFactory(Echo()), interface="127.0.0.1")
@@ -142,7 +142,7 @@ class _OnlyPB(pb.Broker):
 
 
 class Layer:
-    """A transport of Twisted's shape over another, or over a socket."""
+    """A transport with Twisted's methods over another transport, or over a socket."""
 
     def __init__(self, handle: Any, transport: Any = None):
         self.getHandle = lambda: handle
@@ -151,7 +151,7 @@ class Layer:
 
 
 def test_socket_of() -> None:
-    """The socket of a transport of Twisted's is found, under TLS too; others have none."""
+    """The socket of a Twisted transport is found, also under TLS; others have none."""
     with socket.socket() as tcp, socket.socket(socket.AF_UNIX) as unix:
         assert socket_of(Layer(tcp)) is tcp
         assert socket_of(Layer("an OpenSSL connection", Layer(tcp))) is tcp

@@ -47,7 +47,7 @@ async def raw_connection(factory):
 
 
 def test_bytes_both_ways(run, connected) -> None:
-    """What is written at one end arrives at the other, whole and in order."""
+    """Bytes arrive at the other end complete and in order."""
 
     async def main():
         client, server = await connected()
@@ -64,7 +64,7 @@ def test_bytes_both_ways(run, connected) -> None:
 
 
 def test_lose_connection_flushes(run, connected) -> None:
-    """loseConnection sends all 8 MiB that are written before, then closes cleanly on both sides."""
+    """loseConnection sends all 8 MiB written before, then closes cleanly on both sides."""
 
     async def main():
         client, server = await connected()
@@ -82,7 +82,7 @@ def test_lose_connection_flushes(run, connected) -> None:
 
 
 def test_abort(run, connected) -> None:
-    """abortConnection drops what is unsent; the peer cannot take it for an orderly end."""
+    """abortConnection drops unsent bytes; the peer cannot take it for an orderly end."""
 
     async def main():
         client, server = await connected()
@@ -105,7 +105,7 @@ def test_abort(run, connected) -> None:
 
 
 def test_abort_while_closing(run, connected) -> None:
-    """A close that waits for a peer who does not read can be cut short."""
+    """A close that waits for a peer that does not read can be aborted."""
 
     async def main():
         client, server = await connected()
@@ -137,7 +137,7 @@ def test_peer_that_stalls_the_close(run, connected, monkeypatch) -> None:
 
 
 def test_nothing_is_delivered_after_lose_connection(run, factory) -> None:
-    """Who has hung up hears nothing more."""
+    """After loseConnection no data is delivered."""
 
     async def main():
         sock, server = await raw_connection(factory)
@@ -155,7 +155,7 @@ def test_nothing_is_delivered_after_lose_connection(run, factory) -> None:
 
 
 def test_half_close_is_a_close(run, factory) -> None:
-    """A peer that closes its half still gets what was written, then the connection ends."""
+    """A peer that closes its half still gets the written bytes, then the connection ends."""
 
     async def main():
         sock, server = await raw_connection(factory)
@@ -182,7 +182,7 @@ def test_reset(run, factory) -> None:
 
 
 class Producer:
-    """Counts what it is asked for; a pull producer writes when asked."""
+    """Counts calls; a pull producer writes when asked."""
 
     def __init__(self, transport=None, chunks: int = 0) -> None:
         self.transport = transport
@@ -241,7 +241,7 @@ def test_push_producer(run, connected) -> None:
 
 
 def test_producer_registered_on_a_full_transport(run, connected) -> None:
-    """A producer that comes while too much is unsent is paused at once."""
+    """A producer that is registered while too much is unsent is paused at once."""
 
     async def main():
         client, server = await connected()
@@ -250,7 +250,7 @@ def test_producer_registered_on_a_full_transport(run, connected) -> None:
         producer = Producer()
         client.transport.registerProducer(producer, True)
         assert producer.calls == ["pause"]
-        # As if much had been written again before the loop came to tell.
+        # As if much had been written again before the call of the loop.
         client.transport.resume_writing()
         await asyncio.sleep(0)
         assert producer.calls == ["pause"]
@@ -267,7 +267,7 @@ def test_producer_registered_on_a_full_transport(run, connected) -> None:
 
 
 def test_pull_producer(run, connected) -> None:
-    """A pull producer is asked once for each chunk, whenever nothing is unsent."""
+    """A pull producer is asked once for each chunk, whenever all bytes are sent."""
 
     async def main():
         client, server = await connected()
@@ -305,7 +305,7 @@ def test_pause_reading(run, connected) -> None:
 
 
 def test_what_a_transport_tells(run, connected) -> None:
-    """Addresses, options and scheduler are the socket's; they outlive it."""
+    """Addresses, options and scheduler are those of the socket; they outlive it."""
 
     async def main():
         client, server = await connected()
@@ -319,7 +319,7 @@ def test_what_a_transport_tells(run, connected) -> None:
         transport.setTcpKeepAlive(True)
         assert (transport.getTcpNoDelay(), transport.getTcpKeepAlive()) == (False, True)
         assert (transport.is_secure, transport.peer_certificate) == (False, None)
-        # Who looks for TLS of Twisted's looks for this.
+        # Programs that look for Twisted's TLS look for this.
         assert not hasattr(transport, "getPeerCertificate")
         assert type(scheduler_for(transport)) is LoopScheduler
         peer = transport.getPeer()
@@ -383,7 +383,7 @@ def test_protocol_that_raises(run, factory, recorder, caplog, kind) -> None:
 
 @pytest.mark.parametrize("method", ["makeConnection", "connectionLost"])
 def test_protocol_that_raises_at_the_ends(run, factory, recorder, caplog, method) -> None:
-    """A protocol that raises when it gets or loses its connection harms nobody else."""
+    """A protocol that raises when it gets or loses its connection does not affect others."""
 
     class Raising(recorder):
         pass
@@ -412,7 +412,7 @@ def test_protocol_that_raises_at_the_ends(run, factory, recorder, caplog, method
 
 
 def test_loops_in_two_threads(run, connected) -> None:
-    """Each thread reads into a buffer of its own."""
+    """Each thread reads into its own buffer."""
 
     async def main():
         client, server = await connected()

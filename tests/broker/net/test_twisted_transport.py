@@ -1,4 +1,4 @@
-"""What is unsent on a transport of Twisted's: on Twisted's own buffer, whose socket is a test's."""
+"""Unsent bytes on a transport of Twisted, with its own buffer and a socket of the test."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MUCH = b"x" * 100_000
 
 
 class Reactor:
-    """Watches nothing; a test says when there is room."""
+    """Watches nothing; the test tells when the socket is writable."""
 
     def __getattr__(self, name: str) -> Any:
         return lambda *args: None
@@ -35,7 +35,7 @@ class Line(FileDescriptor):
         return len(taken)
 
     def take_all(self) -> None:
-        """Let the socket take whatever there is."""
+        """Let the socket take all bytes."""
         self.room = 1 << 30
         for _ in range(3):
             if self.doWrite() is not None:
@@ -44,24 +44,24 @@ class Line(FileDescriptor):
 
 
 class Turns:
-    """A scheduler whose next turn comes when a test says so."""
+    """A scheduler whose next turn the test starts."""
 
     def __init__(self) -> None:
         self._calls: list[Any] = []
 
     def soon(self, f: Any, *args: Any) -> None:
-        """Remember."""
+        """Keep the call."""
         self._calls.append((f, args))
 
     def turn(self) -> None:
-        """Let the next turn come."""
+        """Run the next turn."""
         calls, self._calls = self._calls, []
         for f, args in calls:
             f(*args)
 
 
 class World:
-    """A transport, its backlog, and how often that was drained."""
+    """A transport, its adapter, and how often that was drained."""
 
     def __init__(self) -> None:
         self.line = Line()
@@ -97,12 +97,12 @@ class Puller:
 
 @pytest.fixture
 def world() -> World:
-    """Give a transport and its backlog."""
+    """A transport and its adapter."""
     return World()
 
 
 def test_little(world: World) -> None:
-    """What fits leaves nothing unsent, and no producer once the turn is over."""
+    """A small write leaves no unsent bytes, and no producer after the turn."""
     world.backlog.write(b"little")
     world.turns.turn()
     assert world.line.producer is None
@@ -111,7 +111,7 @@ def test_little(world: World) -> None:
 
 
 def test_much(world: World) -> None:
-    """While much is unsent that is told, and the end of it once."""
+    """While many bytes are unsent this is reported, and the end of it once."""
     for _ in range(3):
         world.backlog.write(MUCH)
         world.turns.turn()
@@ -123,7 +123,7 @@ def test_much(world: World) -> None:
 
 @pytest.mark.parametrize("data", [b"little", MUCH])
 def test_closing(world: World, data: bytes) -> None:
-    """The transport closes after what was written, full or not."""
+    """The transport closes after the written bytes, full or not."""
     world.backlog.write(data)
     world.line.loseConnection()
     world.turns.turn()
@@ -132,7 +132,7 @@ def test_closing(world: World, data: bytes) -> None:
 
 
 def test_pages_on_a_full_transport(world: World) -> None:
-    """A producer can be registered while the transport is full; what was held goes on then."""
+    """A producer can be registered while the transport is full; held bytes are sent then."""
     world.backlog.write(MUCH)
     puller = Puller(world.backlog)
     world.backlog.registerProducer(puller, False)
@@ -145,7 +145,7 @@ def test_pages_on_a_full_transport(world: World) -> None:
 
 
 def test_a_producer_of_the_application_s(world: World) -> None:
-    """One that is registered at the transport itself stays, and writing goes on."""
+    """A producer that the application registered at the transport stays, and writing continues."""
     theirs = Puller(world.backlog)
     theirs.pulls = 1
     world.line.registerProducer(theirs, True)
@@ -154,7 +154,7 @@ def test_a_producer_of_the_application_s(world: World) -> None:
 
 
 def test_the_end(world: World) -> None:
-    """When the connection has gone, nothing is unsent, and nothing is told."""
+    """After the end of the connection no bytes are unsent, and no callback is called."""
     world.backlog.write(MUCH)
     world.line.connectionLost(None)
     world.turns.turn()
@@ -162,7 +162,7 @@ def test_the_end(world: World) -> None:
 
 
 def test_what_may_be_unsent() -> None:
-    """All that was written since the transport was empty is held; then nothing is."""
+    """All bytes written since the transport was empty are counted as held; later none."""
     world = World()
     world.backlog.write(MUCH)
     world.backlog.write(MUCH)

@@ -1,4 +1,4 @@
-"""What a person must look at, beside the imports."""
+"""The lines that a person must check, other than imports."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ import twisted.spread.flavors
 def found(
     text: str, *, keep_reactor: bool = False, imports: str = IMPORTS
 ) -> list[tuple[int, str]]:
-    """Return the lines that must be looked at, counted behind the imports, and why."""
+    """Return the lines to check, counted from the imports, and why."""
     source = Source(Path("app.py"), imports + text)
     names = Names(source.tree)
     findings = list(
@@ -43,23 +43,23 @@ def found(
         ("x = pb.nothing", "twisted.spread.pb.nothing: not provided here"),
         ("x = jelly._Jellier", "twisted.spread.jelly._Jellier: not provided here"),
         ("internet.UDPServer(1, p)", "twisted.application.internet.UDPServer: No UDP."),
-        ("x = twisted.spread.flavors.unjellyCached", "Reading these tags is the work"),
-        ("isinstance(x, defer.Deferred)", "not true for a Deferred of Twisted's"),
-        ("isinstance(x, (int, Deferred))", "not true for a Deferred of Twisted's"),
-        ("issubclass(x, int | Deferred)", "not true for a Deferred of Twisted's"),
-        ("isinstance(x, failure.Failure)", "not true for a Failure of Twisted's"),
-        ("isinstance(x, Failure)", "not true for a Failure of Twisted's"),
+        ("x = twisted.spread.flavors.unjellyCached", "A table of the connection reads"),
+        ("isinstance(x, defer.Deferred)", "is false for Twisted's Deferred"),
+        ("isinstance(x, (int, Deferred))", "is false for Twisted's Deferred"),
+        ("issubclass(x, int | Deferred)", "is false for Twisted's Deferred"),
+        ("isinstance(x, failure.Failure)", "is false for Twisted's Failure"),
+        ("isinstance(x, Failure)", "is false for Twisted's Failure"),
         ("f.value.remoteType == 'a.B'", "remoteType is compared"),
         ("'a.B' in (x.remoteType, 1) or b'a.B' != x.remoteType", "remoteType is compared"),
         ("utils.getProcessValue(d.callRemote('x'))", "replace the function"),
         ("utils.getProcessValue('x').addCallback(lambda _: d.callRemote(1))", "--keep-reactor"),
-        ("namedAny('twisted.spread.pb.Root')", "'broker.pb.Root' here"),
-        ("patch('twisted.internet.reactor.callLater')", "'broker.reactor.callLater' here"),
-        ("x = 'twisted.spread.flavors:Root'", "'broker.pb' here"),
+        ("namedAny('twisted.spread.pb.Root')", "use 'broker.pb.Root'"),
+        ("patch('twisted.internet.reactor.callLater')", "use 'broker.reactor.callLater'"),
+        ("x = 'twisted.spread.flavors:Root'", "use 'broker.pb'"),
         ("class A(pb.Broker): pass", "class A is a twisted.spread.pb.Broker: A Broker has a"),
-        ("class A(banana.Banana): pass", "jelly knows no reactor"),
+        ("class A(banana.Banana): pass", "jelly does not use a reactor"),
         ("class A(pb.Broker):\n def x(self): self.sendDecRef(1)", "Tables and numbers belong to"),
-        ("class A(pb.Broker):\n def proto_message(self, *a): pass", "All fields go to one check"),
+        ("class A(pb.Broker):\n def proto_message(self, *a): pass", "One check validates all fields"),
         (
             "class A(pb.PBClientFactory):\n def x(self): self._nothing",
             "PBClientFactory._nothing: not",
@@ -67,7 +67,7 @@ def found(
     ],
 )
 def test_to_look_at(text: str, part: str) -> None:
-    """Each is told, in its line."""
+    """Each is reported, with its line."""
     lines = found(text)
     assert any(part in told for _, told in lines)
     assert {line for line, _ in lines} <= {1, 2}
@@ -82,10 +82,10 @@ def test_to_look_at(text: str, part: str) -> None:
         "f.trap('twisted.spread.flavors.NoSuchMethod'); f.check('twisted.spread.pb.Error')",
         "x == 'twisted.spread.flavors.NoSuchMethod'; log('twisted.web.server'); 'twisted'",
         "utils.getProcessValue('x'); utils.x; f(d.callRemote('x'))",
-        # Names that are somebody else's.
+        # Names of other code.
         "def f(reactor): reactor.listenUDP(1)",
         "def f():\n    pb = g()\n    return pb.nothing",
-        # Private parts of one's own, of classes that are there to be extended, and of ours.
+        # Private members of the program, of classes made for subclassing, and of this library.
         "class A(pb.PBClientFactory):\n _b = 1\n def x(self): self._a = self._a, self._b, self.__c",
         "class A(pb.Root):\n def x(self): self._nothing",
         "class A(pb.PBClientFactory):\n def x(self): self._broker",
@@ -93,12 +93,12 @@ def test_to_look_at(text: str, part: str) -> None:
     ],
 )
 def test_nothing_to_look_at(text: str) -> None:
-    """What works here as it did there is not told."""
+    """Code that works here as with Twisted is not reported."""
     assert found(text) == []
 
 
 def test_what_another_import_redefines() -> None:
-    """A name that is also a class, or another import, is not taken for Twisted's; a method is."""
+    """A name that is also a class or another import is not taken for Twisted's; a method is."""
     imports = "from twisted.internet import reactor\n"
     assert found("import reactor\nreactor.listenUDP(1)", imports=imports) == []
     assert found("class reactor: pass\nreactor.listenUDP(1)", imports=imports) == []
@@ -107,6 +107,6 @@ def test_what_another_import_redefines() -> None:
 
 
 def test_on_twisted_s_reactor() -> None:
-    """Where the reactor stays, what only its modules have is no matter; its functions wait too."""
+    """With --keep-reactor, names of reactor modules are not reported; its functions wait too."""
     assert found("reactor.listenUDP(1)", keep_reactor=True) == []
     assert found("reactor.callLater(1, f, d.callRemote('x'))", keep_reactor=True) == []

@@ -1,4 +1,4 @@
-"""Where names of Twisted's are here: the modules are asked, and Twisted agrees."""
+"""The places of Twisted's names in this library, compared with both libraries."""
 
 from __future__ import annotations
 
@@ -67,12 +67,12 @@ def test_kinds(dotted: str, kind: Kind) -> None:
 
 
 def test_reasons() -> None:
-    """What has no home has the reason that the vocabulary gives, if it gives one."""
+    """A name without a home has the reason that the vocabulary gives, if it gives one."""
     assert home_of("twisted.internet.reactor.listenUDP").text == "No UDP."
     basic = home_of("twisted.protocols.basic.LineReceiver").text
     assert (
         basic
-        == "What is needed of the module is FileSender: the rest are protocols of other wires."
+        == "Only FileSender is needed: the other names are protocols other than Perspective Broker."
     )
     assert "Coming from Twisted" in home_of("twisted.spread.pb.nothing").text
     assert "asyncio" in home_of("twisted.internet.gtk3reactor").text
@@ -80,7 +80,7 @@ def test_reasons() -> None:
 
 
 def test_on_twisted_s_reactor() -> None:
-    """What belongs to Twisted's reactor stays with it; the rest moves all the same."""
+    """With --keep-reactor, names of Twisted's reactor stay, and the others still move."""
     stays = ["twisted.internet.reactor", "twisted.internet.task.react", "twisted.web.server"]
     assert {home_of(name, keep_reactor=True).kind for name in stays} == {Kind.STAYS}
     moves = ["twisted.spread.pb", "twisted.internet.defer.Deferred", "twisted.cred.portal.IRealm"]
@@ -88,7 +88,7 @@ def test_on_twisted_s_reactor() -> None:
 
 
 def test_classes() -> None:
-    """A class of Twisted's is found here; functions, modules and what is not here are none."""
+    """A class of Twisted is found here; functions, modules and absent names are None."""
     assert class_here("twisted.spread.pb.Broker") is broker.pb.Broker
     assert class_here("twisted.spread.flavors.Referenceable") is broker.pb.Referenceable
     others = ["respond", "nothing"]

@@ -1,4 +1,4 @@
-"""Imports: which statements become what, and that the rest of a file stays as it is."""
+"""Imports: how statements are rewritten, and that the rest of a file stays unchanged."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from broker.porting.sources import Source
 
 
 def look(text: str, *, keep_reactor: bool = False, **hidden: str) -> tuple[str, list[Finding]]:
-    """Move the imports of a text; return the new one, and what is found."""
+    """Move the imports of a text; return the new one, and the findings."""
     source = Source(Path("app.py"), text)
     files = {name: Path(file) for name, file in hidden.items()}
     moves = Moves(source, Names(source.tree), keep_reactor, files)
@@ -110,14 +110,14 @@ def moved(text: str, **options: bool) -> str:
     ],
 )
 def test_statements(old: str, new: str) -> None:
-    """Each statement imports the same names, from here; it is found wherever it stands."""
+    """Each statement imports the same names, from here, at any position."""
     assert moved(old) == new
     assert moved(f"{old}\n") == f"{new}\n"
     assert moved(f"# before\n{old}\n# after") == f"# before\n{new}\n# after"
 
 
 def test_the_shape_stays() -> None:
-    """Where all names come from one module, only that is replaced: lines and comments stay."""
+    """If all names come from one module, only that is replaced: lines and comments stay."""
     old = (
         "from twisted.spread.pb import (  # noqa: F401\n"
         "    Root,   # what is asked for\n"
@@ -201,7 +201,7 @@ def test_letters_before_a_name() -> None:
 
 
 def test_a_name_that_is_taken() -> None:
-    """A dotted import takes another name where the program has its own pb, or broker."""
+    """A dotted import gets another name if the program has its own pb, or broker."""
     old = "import twisted.spread.pb\npb = broker = 1\nx = twisted.spread.pb.Root\n"
     assert moved(old) == (
         "from broker import pb as broker_pb\npb = broker = 1\nx = broker_pb.Root\n"
@@ -218,9 +218,9 @@ def test_a_name_that_is_taken() -> None:
         # The package was a side effect of the import.
         "import twisted.spread.pb\nx = twisted.spread.pb.Root, twisted.version\n",
         "import twisted.spread.pb\nx = twisted.spread.flavors.Root\n",
-        # It is somebody else's.
+        # A name of other code.
         "import twisted.spread.pb\ndef f(twisted): return twisted.spread.pb.Root\n",
-        # It is not seen from there.
+        # It is not visible there.
         "def f():\n    import twisted.spread.pb\ndef g(): return twisted.spread.pb.Root\n",
         "class A:\n    import twisted.spread.pb\n    def f(self): return twisted.spread.pb.Root\n",
         "import twisted.spread.pb\ntwisted.spread.pb = None\n",
@@ -228,7 +228,7 @@ def test_a_name_that_is_taken() -> None:
     ],
 )
 def test_dotted_uses_that_cannot_move(text: str) -> None:
-    """Where one use of ``twisted`` would lose its import, all stay, and a person is told."""
+    """If one use of ``twisted`` would lose its import, all stay, and this is reported."""
     new, findings = look(text)
     assert new == text
     assert {finding.kind for finding in findings} == {Kind.LOOK}
@@ -243,7 +243,7 @@ def test_uses_in_a_function() -> None:
 
 
 def test_in_an_f_string() -> None:
-    """A use in an f-string moves where its place is known; else nothing does."""
+    """A use in an f-string moves if its position is known; otherwise none moves."""
     text = "import twisted.spread.pb\nprint(f'{twisted.spread.pb.portno}')\n"
     new, findings = look(text)
     there = [finding.kind for finding in findings]
@@ -253,7 +253,7 @@ def test_in_an_f_string() -> None:
 
 
 def test_on_twisted_s_reactor() -> None:
-    """Where the reactor stays, Perspective Broker, cred, Deferred and Failure move without it."""
+    """With --keep-reactor, Perspective Broker, cred, Deferred and Failure still move."""
     old = (
         "from twisted.internet import reactor, defer, utils\n"
         "from twisted.spread import pb\nfrom twisted.python import log, failure\n"
@@ -269,7 +269,7 @@ def test_on_twisted_s_reactor() -> None:
 
 
 def test_a_module_that_hides_ours() -> None:
-    """An import does not move to a package that the program's own module hides."""
+    """An import does not move to a package that a module of the program hides."""
     text = "from twisted.cred import portal\nfrom twisted.spread import pb\n"
     new, findings = look(text, cred="/app/cred.py")
     assert new == "from twisted.cred import portal\nfrom broker import pb\n"
@@ -278,7 +278,7 @@ def test_a_module_that_hides_ours() -> None:
 
 
 def test_comments_without_a_place() -> None:
-    """A statement that shares its line and has comments inside is left to a person."""
+    """A statement that shares its line and has comments inside is reported for manual work."""
     text = "from twisted.internet import (reactor,  # one\n    utils); x = 1\n"
     new, findings = look(text)
     assert new == text
@@ -286,7 +286,7 @@ def test_comments_without_a_place() -> None:
 
 
 def test_the_report() -> None:
-    """Each import is told by its line: what moves where, what stays, what has no home, and why."""
+    """Each import is reported by its line: what moves where, stays or is absent, and why."""
     _, findings = look(
         "import os\n"
         "from twisted.internet import (\n"
@@ -326,7 +326,7 @@ def test_the_report() -> None:
         (
             7,
             Kind.STAYS,
-            "from twisted.python import usage: knows neither a reactor nor a Deferred",
+            "from twisted.python import usage: does not use a reactor or Deferred",
         ),
         (8, Kind.MOVES, "import twisted.spread.jelly as j -> import jelly as j"),
         (
@@ -343,7 +343,7 @@ def test_the_report() -> None:
         (
             11,
             Kind.LOOK,
-            "from twisted.spread.pb import *: brings the names that broker.pb lists; see that what"
-            " is used is among them",
+            "from twisted.spread.pb import *: brings the names that broker.pb lists; check"
+            " that it has the used names",
         ),
     ]

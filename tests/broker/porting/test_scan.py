@@ -1,4 +1,4 @@
-"""One file looked at as a whole."""
+"""The scan of a whole file."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_what_is_found(path: Path) -> None:
-    """Findings come by line, each once; what Python says about the text is not repeated."""
+    """Findings are in the order of lines, each once; Python's warnings are not repeated."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         findings, source, moved = scan(path)
@@ -39,7 +39,7 @@ def test_what_is_found(path: Path) -> None:
 
 
 def test_what_cannot_be_read(path: Path) -> None:
-    """Of a file that cannot be read there is nothing but that."""
+    """A file that cannot be read has only that finding."""
     path.write_text("import os\nprint 'x'\n")
     findings, source, _ = scan(path)
     assert [(each.line, each.kind) for each in findings] == [(2, Kind.UNREAD)]
@@ -47,7 +47,7 @@ def test_what_cannot_be_read(path: Path) -> None:
 
 
 def test_a_wrong_edit(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A text that would be no Python is never written: the file stays, and that is told."""
+    """A text that would not be Python is never written: the file stays, and is reported."""
     monkeypatch.setattr(module, "apply", lambda text, edits: "from import")
     findings, source, moved = scan(path)
     assert source is not None

@@ -1,4 +1,4 @@
-"""The files of a program: which are found, and what is read of them."""
+"""The files of a program: which are found, and what is read from them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_which_files(tmp_path: Path) -> None:
 
 
 def test_links(tmp_path: Path) -> None:
-    """Links in a folder are not followed; where one leads out of it, that is told."""
+    """Links in a folder are not followed; one that leads out of it is reported."""
     outside = put(tmp_path / "outside" / "o.py").parent
     top = put(tmp_path / "top" / "a.py").parent
     (top / "loop").symlink_to(top)
@@ -58,14 +58,14 @@ def test_links(tmp_path: Path) -> None:
     assert sorted(each.path for each in links) == [str(top / "far"), str(top / "o.py")]
     assert {each.kind for each in links} == {Kind.LOOK}
     assert [each for each in files_of([top]) if isinstance(each, Path)] == [top / "a.py"]
-    # One that is named is followed.
+    # A link that is named is followed.
     (tmp_path / "link").symlink_to(top)
     assert "a.py" in found(tmp_path / "link")
     assert found(top / "b.py") == ["b.py"]
 
 
 def test_a_folder_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A folder that cannot be read is told, and the others are gone through."""
+    """A folder that cannot be read is reported, and the others are searched."""
     put(tmp_path / "a.py")
     put(tmp_path / "closed" / "b.py")
     scandir = os.scandir
@@ -95,7 +95,7 @@ def test_a_folder_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.Monkey
     ],
 )
 def test_reading(data: bytes, tmp_path: Path) -> None:
-    """Text is decoded as Python does, and its bytes come back, ends of lines and all."""
+    """Text is decoded as Python does, and encodes to the same bytes, with all line endings."""
     source = read(put(tmp_path / "a.py", data))
     assert source.text.encode(source.encoding) == data
     for node in ast.walk(source.tree):
@@ -107,9 +107,9 @@ def test_reading(data: bytes, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "text", "line"),
     [
-        (b"import os\nprint 'x'\n", "no Python 3: ", 2),
+        (b"import os\nprint 'x'\n", "not Python 3: ", 2),
         (b"try: x\nexcept E, e: pass\n", "if it is Python 2, convert it first", 2),
-        (b"x = (\n", "no Python 3: ", 1),
+        (b"x = (\n", "not Python 3: ", 1),
         (b"x = '\xe9'\n", "cannot be decoded: ", 0),
         (b"# coding: nothing\n", "cannot be decoded: ", 0),
         (b"# coding: rot13\n", "cannot be decoded: ", 0),
@@ -119,7 +119,7 @@ def test_reading(data: bytes, tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_read(data: bytes, text: str, line: int, tmp_path: Path) -> None:
-    """What is no Python 3, or cannot be decoded, is said with its line."""
+    """A file that is not Python 3, or cannot be decoded, is reported with its line."""
     with pytest.raises(Unreadable, match=text) as caught:
         read(put(tmp_path / "a.py", data))
     if sys.version_info < (3, 12) or "null" not in text:
@@ -127,7 +127,7 @@ def test_what_cannot_be_read(data: bytes, text: str, line: int, tmp_path: Path) 
 
 
 def test_what_is_no_file(tmp_path: Path) -> None:
-    """A pipe is not waited for; what has gone is told."""
+    """A pipe is not waited for; a missing file is reported."""
     os.mkfifo(tmp_path / "pipe.py")
     with pytest.raises(Unreadable, match=r"^not a regular file$"):
         read(tmp_path / "pipe.py")
@@ -136,7 +136,7 @@ def test_what_is_no_file(tmp_path: Path) -> None:
 
 
 def test_spans() -> None:
-    """A span is counted in characters, whatever the letters and the ends of the lines."""
+    """A span is counted in characters, for any letters and line endings."""
     source = Source(Path("a.py"), "é = 1\r\n\tif_ = '𝄞', b\rc = d\n".replace("\tif_", "e"))
     spans = [source.text[slice(*source.span(node))] for node in source.tree.body]
     assert spans == ["é = 1", "e = '𝄞', b", "c = d"]
@@ -146,7 +146,7 @@ def test_spans() -> None:
 
 
 def test_what_hides_ours(tmp_path: Path) -> None:
-    """A module of the program that is found before a package of ours, under its name."""
+    """A module of the program with the name of one of our packages, which is found before it."""
     put(tmp_path / "cred.py")
     put(tmp_path / "jelly" / "__init__.py")
     put(tmp_path / "broker" / "notes.txt")
@@ -156,5 +156,5 @@ def test_what_hides_ours(tmp_path: Path) -> None:
     assert hiding(put(tmp_path / "a.py")) == both
     assert hiding(inner) == both
     assert hiding(put(tmp_path / "other" / "a.py")) == {}
-    # Ours do not hide themselves.
+    # Our packages do not hide themselves.
     assert hiding(Path(broker.__file__).parents[1] / "a.py") == {}

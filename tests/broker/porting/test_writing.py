@@ -1,4 +1,4 @@
-"""Files are replaced whole, and keep what they have besides their text."""
+"""Files are replaced atomically, and keep their other properties."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_mode_and_encoding(tmp_path: Path) -> None:
 
 
 def test_a_link(tmp_path: Path) -> None:
-    """Of a link, the file that it leads to is replaced; the link stays one."""
+    """The target of a link is replaced; the link stays."""
     (tmp_path / "a.py").write_text("x = 1\n")
     (tmp_path / "link.py").symlink_to("a.py")
     write(read(tmp_path / "link.py"), "x = 2\n")
@@ -33,7 +33,7 @@ def test_a_link(tmp_path: Path) -> None:
 
 
 def test_a_file_that_has_changed(tmp_path: Path) -> None:
-    """A file that is not any more what was read is left alone."""
+    """A file that has changed since it was read is left unchanged."""
     path = tmp_path / "a.py"
     path.write_text("x = 1\n")
     source = read(path)
@@ -45,7 +45,7 @@ def test_a_file_that_has_changed(tmp_path: Path) -> None:
 
 
 def test_a_disk_that_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the new file cannot be written, the old one stays, and nothing is left beside it."""
+    """If the new file cannot be written, the old one stays, without a temporary file."""
 
     def full(number: int) -> None:
         raise OSError(28, "No space left on device")

@@ -1,4 +1,4 @@
-"""A fresh reactor for each test, and a way to run it that cannot hang."""
+"""A new reactor for each test, and a way to run it with a time limit."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def reactor() -> Reactor:
 
 @pytest.fixture
 def run(reactor: Reactor) -> Callable[[], None]:
-    """Run the reactor until something stops it; fail if nothing does within ten seconds."""
+    """Run the reactor until it is stopped; fail if it runs longer than ten seconds."""
 
     def run_it() -> None:
         late: list[str] = []
@@ -37,10 +37,10 @@ def run(reactor: Reactor) -> Callable[[], None]:
 
 
 class Journal(list[Any]):
-    """What happened, in order; its parts are a protocol and a factory that write into it."""
+    """The events of a test in order, recorded by its protocol and factory classes."""
 
     def protocol(self, side: str, **reactions: Callable[..., object]) -> type[Protocol]:
-        """A protocol class that notes each event as ``side event`` and calls its reaction."""
+        """A protocol class that records each event as ``side event`` and calls its reaction."""
         journal = self
 
         def react(name: str, protocol: Protocol, *args: Any) -> None:
@@ -64,7 +64,7 @@ class Journal(list[Any]):
     def client_factory(
         self, protocol: type[Protocol] | None, **reactions: Callable[..., object]
     ) -> ClientFactory:
-        """A client factory that notes its calls; `protocol` None refuses each connection."""
+        """A client factory that records its calls; `protocol` None refuses each connection."""
         journal = self
 
         class Noting(ClientFactory):

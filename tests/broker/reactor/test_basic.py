@@ -1,4 +1,4 @@
-"""FileSender: a file that goes out piece by piece."""
+"""FileSender: a file that is sent in pieces."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Consumer:
         self.pieces.append(data)
 
     def pull(self) -> None:
-        """Ask until the producer has finished."""
+        """Request pieces until the producer has finished."""
         while self.producer is not None:
             self.producer.resumeProducing()
 
@@ -46,7 +46,7 @@ SENDERS = [FileSender, twisted.protocols.basic.FileSender]
 
 @pytest.mark.parametrize("make", SENDERS, ids=["ours", "twisted"])
 def test_pieces(make: Callable[[], Any]) -> None:
-    """A file goes in pieces of 16 KiB, from where it is; the result is the last byte."""
+    """A file is sent in pieces of 16 KiB, from its position; the result is the last byte."""
     data = os.urandom(40_000)
     file = io.BytesIO(data)
     file.seek(1000)
@@ -63,7 +63,7 @@ def test_pieces(make: Callable[[], Any]) -> None:
 
 @pytest.mark.parametrize("make", SENDERS, ids=["ours", "twisted"])
 def test_transform(make: Callable[[], Any]) -> None:
-    """Each piece is sent as it was transformed; an empty file sends nothing at all."""
+    """Each piece is sent transformed; an empty file sends nothing."""
     consumer, results = Consumer(), []
     sender = make()
     sender.beginFileTransfer(io.BytesIO(b"abc"), consumer, bytes.upper).addCallback(results.append)
@@ -76,7 +76,7 @@ def test_transform(make: Callable[[], Any]) -> None:
 
 @pytest.mark.parametrize("make", SENDERS, ids=["ours", "twisted"])
 def test_consumer_goes(make: Callable[[], Any]) -> None:
-    """A consumer that goes before the end fails the transfer."""
+    """A consumer that closes before the end fails the transfer."""
     failures: list[Any] = []
     consumer, sender = Consumer(), make()
     sender.beginFileTransfer(io.BytesIO(b"abc"), consumer).addErrback(failures.append)
@@ -86,7 +86,7 @@ def test_consumer_goes(make: Callable[[], Any]) -> None:
 
 
 def test_broken_file() -> None:
-    """What reading raises, or transforming, fails the transfer and frees the consumer."""
+    """An exception of reading, or of transform, fails the transfer and releases the consumer."""
 
     class Broken(io.BytesIO):
         def read(self, size: int | None = -1) -> bytes:
@@ -106,7 +106,7 @@ def test_broken_file() -> None:
 
 
 def test_over_tcp(reactor: Reactor, run: Callable[[], None]) -> None:
-    """A file goes over a connection whole, and the connection can be closed after it."""
+    """A file is sent over a connection complete, and the connection can be closed after it."""
     data = os.urandom(1_000_000)
     got = bytearray()
 

@@ -30,7 +30,7 @@ class Thing:
 
 @implementer(IThing)
 class Declared:
-    """Says that it is a thing."""
+    """Declares that it is a thing."""
 
 
 @implementer(IPrice, IName)
@@ -40,7 +40,7 @@ class Tag(components.Adapter):
 
 @pytest.fixture(autouse=True)
 def registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Forget what a test registers."""
+    """Remove adapters that a test registers."""
     monkeypatch.setattr(components, "_registry", type(components._registry)())
 
 
@@ -59,7 +59,7 @@ def test_class_and_interface() -> None:
 
 
 def test_adapter_shows_its_original() -> None:
-    """An adapter gives the other faces of its original away."""
+    """An adapter provides the other interfaces of its original."""
     components.registerAdapter(Tag, Thing, IPrice)
     components.registerAdapter(lambda original: ("named", original), Thing, IName)
     thing = Thing()
@@ -69,7 +69,7 @@ def test_adapter_shows_its_original() -> None:
 
 
 def test_misuse() -> None:
-    """Nothing to adapt to, and a second adapter for the same, are errors."""
+    """A missing interface, and a second adapter for the same one, are errors."""
     with pytest.raises(ValueError, match="at least one interface"):
         components.registerAdapter(Tag, Thing)
     components.registerAdapter(Tag, Thing, IPrice)
@@ -79,7 +79,7 @@ def test_misuse() -> None:
 
 
 def test_factory() -> None:
-    """getAdapterFactory tells what adapts, or the default."""
+    """getAdapterFactory returns the factory, or the default."""
     components.registerAdapter(Tag, IThing, IPrice)
     assert components.getAdapterFactory(IThing, IPrice, None) is Tag
     assert components.getAdapterFactory(Declared, IPrice, None) is Tag
@@ -87,13 +87,13 @@ def test_factory() -> None:
 
 
 def test_an_adapter_that_refuses() -> None:
-    """An adapter that is None is no adapter."""
+    """A factory that returns None does not adapt."""
     components.registerAdapter(lambda original: None, Thing, IPrice)
     assert IPrice(Thing(), "none") == "none"
 
 
 def test_root_of_a_server() -> None:
-    """PB's own use: a server of something that adapts to IPBRoot."""
+    """The use in PB: a server of an object that adapts to IPBRoot."""
 
     class Rooted:
         def __init__(self, original: Any):

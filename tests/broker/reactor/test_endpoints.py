@@ -40,7 +40,7 @@ HOST = "127.0.0.1"
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """A CA, whose certificate is the one ``.pem`` file of a folder of its own."""
+    """A CA, whose certificate is the only ``.pem`` file of its folder."""
     return Authority(tmp_path_factory.mktemp("ca"))
 
 
@@ -57,7 +57,7 @@ def loaded(pair: Pair) -> ssl.PrivateCertificate:
 
 
 class Asking(Protocol):
-    """Says hello, takes one answer, and tells the end."""
+    """Says hello, keeps one answer, and reports the end."""
 
     def __init__(self, ended: Callable[[Any], object]):
         self.ended = ended
@@ -69,14 +69,14 @@ class Asking(Protocol):
         self.transport.write(b"hello")
 
     def dataReceived(self, data: bytes) -> None:
-        """Take the answer, and close."""
+        """Keep the answer, and close."""
         self.answer += data
         if self.transport.peer_certificate is not None:
             self.shown = ssl.Certificate.peerFromTransport(self.transport)
         self.transport.loseConnection()
 
     def connectionLost(self, reason: Any = None) -> None:
-        """Tell the end."""
+        """Report the end."""
         self.ended(reason)
 
 
@@ -123,7 +123,7 @@ def test_unix(reactor: Reactor, run: Run, tmp_path: Path) -> None:
 
 
 def test_tls(reactor: Reactor, run: Run, authority: Authority, pair: Pair, tmp_path: Path) -> None:
-    """ssl: and tls: descriptions speak TLS, and the client verifies whom it meets."""
+    """ssl: and tls: descriptions use TLS, and the client verifies the server."""
     (tmp_path / "ca.pem").write_bytes(authority.ca_path.read_bytes())
     server = serverFromString(
         reactor,
@@ -159,7 +159,7 @@ def test_who_is_met(
     description: str,
     problem: str | None,
 ) -> None:
-    """A certificate must be for the host, or for the name that was said, and of a trusted CA."""
+    """A certificate must be for the host, or for the given name, and of a trusted CA."""
     (tmp_path / "ca.pem").write_bytes(authority.ca_path.read_bytes())
     server = serverFromString(
         reactor,
@@ -179,7 +179,7 @@ def test_who_is_met(
 def test_client_certificate(
     reactor: Reactor, run: Run, authority: Authority, pair: Pair, shows: bool
 ) -> None:
-    """A server that trusts an authority for its clients serves those that show a certificate."""
+    """A server that trusts an authority for its clients accepts those with a certificate."""
     ca = ssl.Certificate.loadPEM(authority.ca_path.read_bytes())
     options = ssl.optionsForClientTLS(
         "localhost",
@@ -206,7 +206,7 @@ def maybe(port: Any) -> Any:
 
 
 def test_failing(reactor: Reactor, run: Run) -> None:
-    """A connection that cannot be made, is refused a protocol or is cancelled says why."""
+    """A connection that fails, gets no protocol or is cancelled reports why."""
     seen: list[Any] = []
     port = reactor.listenTCP(0, Factory.forProtocol(Protocol), interface=HOST)
     number = port.getHost().port
@@ -262,13 +262,13 @@ def test_attempt_delay(
 
 
 def test_wrapping(reactor: Reactor) -> None:
-    """TLS goes over TCP endpoints only, and says so."""
+    """TLS works over TCP endpoints only; others are refused."""
     with pytest.raises(TypeError, match="over a TCP endpoint"):
         wrapClientTLS(ssl.CertificateOptions(), UNIXClientEndpoint(reactor, "/a"))
 
 
 def test_client_creator(reactor: Reactor, run: Run) -> None:
-    """A ClientCreator connects single protocols, made with its arguments, or says why not."""
+    """A ClientCreator connects single protocols, made with its arguments, or reports why not."""
     seen: list[Any] = []
     port = reactor.listenTCP(0, Factory.forProtocol(Answering), interface=HOST)
     creator = ClientCreator(reactor, Asking, lambda reason: reactor.stop())
@@ -287,7 +287,7 @@ def test_client_creator(reactor: Reactor, run: Run) -> None:
 
 
 def test_keys_and_certificates() -> None:
-    """A key signs its own certificate and a request for another's; all come back from PEM."""
+    """A key signs its own certificate and a request for another; all can be read from PEM."""
     key = ssl.KeyPair.generate()
     own = key.selfSignedCert(7, CN="localhost", organizationName="us")
     assert own.serialNumber() == 7
@@ -317,7 +317,7 @@ def test_keys_and_certificates() -> None:
 
 
 def test_refused_options(pair: Pair) -> None:
-    """Settings that contradict each other are refused where they are given."""
+    """Settings that contradict each other are refused at once."""
     key = loaded(pair).privateKey.original
     versions = ssl.TLSVersion
     for wrong, kw in [

@@ -18,7 +18,7 @@ CLASSES = [name for name in error.__all__ if isinstance(getattr(error, name), ty
 
 
 def test_names() -> None:
-    """Every name here is one that Twisted publishes, except that it may lack some."""
+    """Every name here is one that Twisted publishes; some may be absent."""
     assert set(error.__all__) <= set(dir(twisted.internet.error))
 
 
@@ -40,7 +40,7 @@ def test_bases() -> None:
 
 
 def test_texts() -> None:
-    """An error raised without words still says what happened."""
+    """An error raised without a text still has one."""
     for cls in (
         error.AlreadyCalled,
         error.AlreadyCancelled,
@@ -54,7 +54,7 @@ def test_texts() -> None:
 
 
 def test_tree() -> None:
-    """What is an instance of what, among the transport errors, is as published."""
+    """The class hierarchy of the transport errors is as published."""
     for name in CLASSES:
         ours, published = getattr(error, name), getattr(twisted.internet.error, name)
         for other in CLASSES:
@@ -63,7 +63,7 @@ def test_tree() -> None:
 
 
 def test_processes() -> None:
-    """The end of a process tells its exit code or its signal, as attributes and as text."""
+    """The end of a process has its exit code or its signal, as attributes and as text."""
     done = error.ProcessDone(0)
     assert (done.exitCode, done.signal, done.status) == (0, None, 0)
     assert str(error.ProcessTerminated(3, None, 768)).endswith("exit code 3")
@@ -79,7 +79,7 @@ CONNECT_ERRORS += ["UnknownHostError"]
 
 @pytest.mark.parametrize("name", [*CONNECT_ERRORS, "NoProtocol"])
 def test_trapped_under_both_names(name: str) -> None:
-    """An error that is named in ``trap``, as ours or as Twisted's, is found when it is raised."""
+    """``trap`` finds an error by our class and by Twisted's."""
     ours, published = getattr(error, name), getattr(twisted.internet.error, name)
     failure = Failure(ours())
     for asked in (ours, published, f"twisted.internet.error.{name}"):
@@ -112,7 +112,7 @@ def test_connect_errors(name: str) -> None:
     ],
 )
 def test_get_connect_error(raised: Any) -> None:
-    """What a socket raised becomes the same error as Twisted's, with the same number."""
+    """An error of a socket becomes the same error as in Twisted, with the same number."""
     ours = error.getConnectError(raised)
     published = twisted.internet.error.getConnectError(raised)
     assert (type(ours).__name__, ours.osError) == (type(published).__name__, published.osError)

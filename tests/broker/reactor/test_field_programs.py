@@ -449,9 +449,9 @@ STRPORTS = """
 CHOICES = ["selectreactor", "pollreactor", "epollreactor", "kqreactor"]
 
 
-def printed(program: str, house: str, before: str = "") -> str:
-    """What a program prints; ``before`` is run before anything of the reactor is imported."""
-    text = textwrap.dedent(before) + textwrap.dedent(HEAD[house]) + textwrap.dedent(program)
+def printed(program: str, library: str, before: str = "") -> str:
+    """The output of a program; ``before`` runs before any import of the reactor."""
+    text = textwrap.dedent(before) + textwrap.dedent(HEAD[library]) + textwrap.dedent(program)
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", text],
         capture_output=True,
@@ -466,7 +466,7 @@ def printed(program: str, house: str, before: str = "") -> str:
 @pytest.mark.parametrize(
     "program",
     [
-        # Those that need no reactor are one program.
+        # Programs without a reactor are one program.
         pytest.param(FLAVORS + DIALECTS + LOCKS + DIGESTS + UNHANDLED, id="names"),
         pytest.param(LOGGING, id="logging"),
         pytest.param(STEPS, id="steps"),
@@ -486,7 +486,7 @@ def test_same_prints(program: str) -> None:
 
 @pytest.mark.parametrize("program", [GIVEN_LOOP, GIVEN_LOOP_RUN], ids=["turned", "run"])
 def test_a_loop_of_the_programs_own(program: str) -> None:
-    """asyncioreactor.install takes a loop, and leaves it to the program, here and with Twisted."""
+    """asyncioreactor.install takes a loop, and does not close it, here and with Twisted."""
     before = """
         import asyncio
         from {} import asyncioreactor
@@ -500,7 +500,7 @@ def test_a_loop_of_the_programs_own(program: str) -> None:
 
 @pytest.mark.parametrize("name", CHOICES)
 def test_a_chosen_reactor_runs(name: str) -> None:
-    """A program that installs a reactor of a kind runs, here in asyncio's loop."""
+    """A program that installs another kind of reactor runs, here on asyncio's loop."""
     program = """
         reactor.callWhenRunning(print, "running")
         reactor.callLater(0.01, reactor.stop)

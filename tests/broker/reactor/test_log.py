@@ -1,4 +1,4 @@
-"""The published log: records of the standard library's logging, and observers that hear them."""
+"""The published log: records of the standard library's logging, and their observers."""
 
 from __future__ import annotations
 
@@ -70,24 +70,24 @@ HEADS = {
 
 @pytest.fixture
 def events() -> Iterator[list[dict[str, Any]]]:
-    """What an observer hears."""
+    """The events of an observer."""
     heard: list[dict[str, Any]] = []
     log.addObserver(heard.append)
     yield heard
     log.removeObserver(heard.append)
 
 
-def printed(house: str) -> str:
-    """Run the program in a house; return its output with the times left out."""
+def printed(library: str) -> str:
+    """Run the program with one library; return its output with the times left out."""
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", HEADS[house] + textwrap.dedent(PROGRAM)],
+        [sys.executable, "-W", "ignore", "-c", HEADS[library] + textwrap.dedent(PROGRAM)],
         capture_output=True,
         text=True,
         timeout=30,
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    # Frames of the house's own are its own affair.
+    # Frames of the library itself are not compared.
     text = re.sub(r'(?m)^.*File ".*(twisted|broker)/.*\n.*\n(\t +[\^~]+\n)?', "", done.stdout)
     return re.sub(r"(?m)^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d[+-]\d{4}", "TIME", text)
 
@@ -117,14 +117,14 @@ def test_standard_logging(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_silence(capfd: pytest.CaptureFixture[str]) -> None:
-    """Where nobody listens, nothing is said."""
+    """Without an observer or handler there is no output."""
     log.msg("hello")
     log.err(ValueError("bad"))
     assert capfd.readouterr() == ("", "")
 
 
 def test_levels(events: list[dict[str, Any]]) -> None:
-    """While somebody observes, the library's level is INFO, unless the application has set it."""
+    """While there is an observer, the level is INFO, unless the application has set it."""
     library = logging.getLogger("broker")
     assert library.level == logging.INFO
     log.addObserver(print)
@@ -145,7 +145,7 @@ def test_levels(events: list[dict[str, Any]]) -> None:
 
 
 def test_the_librarys_own(events: list[dict[str, Any]]) -> None:
-    """What the library logs comes to observers too, its failures as Failures."""
+    """Observers get records of the library too, its failures as Failures."""
     logger = logging.getLogger("broker.server")
     logger.info("connection from %s", "there")
     try:
@@ -166,7 +166,7 @@ def test_the_librarys_own(events: list[dict[str, Any]]) -> None:
 
 
 def test_what_raised(events: list[dict[str, Any]], caplog: pytest.LogCaptureFixture) -> None:
-    """An observer that raises is logged, and hinders no other."""
+    """An exception of an observer is logged, and the others still get events."""
 
     def broken(event: dict[str, Any]) -> None:
         log.msg("and it speaks")
@@ -186,7 +186,7 @@ def test_what_raised(events: list[dict[str, Any]], caplog: pytest.LogCaptureFixt
 
 
 def test_texts() -> None:
-    """What cannot be shown does not cost the event."""
+    """An event with values that cannot be shown is still logged."""
 
     class Mute:
         def __str__(self) -> str:
@@ -202,7 +202,7 @@ def test_texts() -> None:
 
 
 def test_foreign_failure(events: list[dict[str, Any]]) -> None:
-    """A Failure of Twisted's is an error as ours is."""
+    """A Failure of Twisted is logged as an error, like ours."""
     from twisted.python.failure import Failure as TwistedFailure
 
     log.err(TwistedFailure(KeyError("k")), "foreign")
@@ -211,7 +211,7 @@ def test_foreign_failure(events: list[dict[str, Any]]) -> None:
 
 
 def test_callers_interrupt() -> None:
-    """Ctrl-C goes through callWithLogger."""
+    """Ctrl-C passes through callWithLogger."""
 
     class Speaker:
         def logPrefix(self) -> str:
@@ -225,7 +225,7 @@ def test_callers_interrupt() -> None:
 
 
 def test_without_printing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With setStdout false, what is printed stays where it was."""
+    """With setStdout false, printed text is not redirected."""
     file, before = io.StringIO(), (sys.stdout, sys.stderr)
     observer = log.startLogging(file, setStdout=False)
     try:

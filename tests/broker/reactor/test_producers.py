@@ -22,7 +22,7 @@ HOST = "127.0.0.1"
 
 
 class Producer:
-    """Writes SIZE bytes to its transport, and notes what it was told."""
+    """Writes SIZE bytes to its transport, and records its calls."""
 
     def __init__(self, transport: Any):
         self.transport = transport
@@ -44,33 +44,33 @@ class Producer:
 
 @implementer(IPushProducer)
 class Pushing(Producer):
-    """Writes until it is told to wait."""
+    """Writes until it is paused."""
 
     is_paused = False
 
     def pauseProducing(self) -> None:
-        """Note it, and wait."""
+        """Record it, and wait."""
         self.told.append("pause")
         self.is_paused = True
 
     def resumeProducing(self) -> None:
-        """Note it, and go on."""
+        """Record it, and go on."""
         self.told.append("resume")
         self.is_paused = False
         self.go()
 
     def go(self) -> None:
-        """Write until all is written or it must wait."""
+        """Write until all is written or it is paused."""
         while self.left and not self.is_paused:
             self.write()
 
 
 @implementer(IPullProducer)
 class Pulling(Producer):
-    """Writes once each time it is asked."""
+    """Writes once for each request."""
 
     def resumeProducing(self) -> None:
-        """Note it, and write once."""
+        """Record it, and write once."""
         self.told.append("resume")
         self.write()
 
@@ -96,7 +96,7 @@ def connect(reactor: Reactor, kind: str, folder: Path, server: Any, client: Any)
 def test_all_arrives(
     reactor: Reactor, run: Run, journal: Any, tmp_path: Path, kind: str, streaming: bool
 ) -> None:
-    """All that a producer writes arrives, no more is kept than it must, and then all ends well."""
+    """All bytes of a producer arrive, no more is buffered than needed, and the end is clean."""
     producers: list[Any] = []
     received = bytearray()
     unsent: list[int] = []
@@ -131,7 +131,7 @@ def test_all_arrives(
 
 @pytest.mark.parametrize("kind", ["tcp", "ssl", "unix"])
 def test_stopped(reactor: Reactor, run: Run, journal: Any, tmp_path: Path, kind: str) -> None:
-    """A producer whose connection is cut is told to stop."""
+    """A producer whose connection is cut is stopped."""
     producers: list[Any] = []
 
     def produce(protocol: Any) -> None:

@@ -1,4 +1,4 @@
-"""Whole programs in the published vocabulary, run as processes: ours, and the same with Twisted."""
+"""Whole programs with the published API, run as processes: here, and with Twisted."""
 
 from __future__ import annotations
 
@@ -95,20 +95,20 @@ WAIT = """
 """
 
 
-def text_of(program: str, house: str) -> str:
-    """The program, with the imports of one house."""
+def text_of(program: str, library: str) -> str:
+    """The program, with the imports of one library."""
     program = textwrap.dedent(program)
-    if house == "twisted":
+    if library == "twisted":
         for ours, theirs in TWISTED.items():
             program = program.replace(ours, theirs)
     return program
 
 
-def start(program: str, house: str) -> subprocess.Popen[str]:
+def start(program: str, library: str) -> subprocess.Popen[str]:
     """Run a program as a process of its own."""
-    warnings = ["-W", "error"] if house == "ours" else []
+    warnings = ["-W", "error"] if library == "ours" else []
     return subprocess.Popen(
-        [sys.executable, *warnings, "-X", "dev", "-c", text_of(program, house)],
+        [sys.executable, *warnings, "-X", "dev", "-c", text_of(program, library)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -116,38 +116,38 @@ def start(program: str, house: str) -> subprocess.Popen[str]:
 
 
 @pytest.fixture(params=["ours", "twisted"])
-def house(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Whose reactor."""
+def library(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The library with the reactor."""
     return request.param
 
 
 def test_same_output() -> None:
     """A program prints the same with our imports and with Twisted's, and ends by stop()."""
     outputs = {}
-    for house in ("ours", "twisted"):
-        with start(ECHO, house) as process:
+    for library in ("ours", "twisted"):
+        with start(ECHO, library) as process:
             out, err = process.communicate(timeout=30)
-        outputs[house] = out
-        assert (process.returncode, err if house == "ours" else "") == (0, "")
+        outputs[library] = out
+        assert (process.returncode, err if library == "ours" else "") == (0, "")
     assert outputs["ours"].splitlines()[0] == "running"
     assert outputs["ours"] == outputs["twisted"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_signals(house: str, number: signal.Signals) -> None:
-    """SIGTERM and SIGINT make run return, and the program goes on, here as in Twisted."""
-    with start(WAIT, house) as process:
+def test_signals(library: str, number: signal.Signals) -> None:
+    """After SIGTERM and SIGINT run returns, and the program continues, as in Twisted."""
+    with start(WAIT, library) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         process.send_signal(number)
         out, err = process.communicate(timeout=30)
     assert (process.returncode, out) == (0, "end\n")
-    if house == "ours":
+    if library == "ours":
         assert err == ""
 
 
 def test_twisted_factories(reactor: Reactor, run: Callable[[], None]) -> None:
-    """Factories and protocols of Twisted's own run on this reactor, and know our reasons."""
+    """Factories and protocols of Twisted run on this reactor, and understand its reasons."""
     lines: list[bytes] = []
     lost: list[Any] = []
 

@@ -19,7 +19,7 @@ from broker.reactor.protocol import (
 
 
 class Counting(Factory):
-    """A factory that notes when it starts and stops."""
+    """A factory that records when it starts and stops."""
 
     def __init__(self, start: int = 0, *, noisy: bool = False):
         self.noisy = noisy
@@ -48,7 +48,7 @@ def test_make_connection() -> None:
 
 
 def test_defaults() -> None:
-    """A protocol without methods takes everything that happens to it."""
+    """A protocol without methods accepts all events."""
     protocol = Protocol()
     protocol.makeConnection(object())
     protocol.dataReceived(b"data")
@@ -65,7 +65,7 @@ def test_connection_done() -> None:
 
 
 def test_build_protocol() -> None:
-    """A factory builds a new protocol for each connection and tells it who built it."""
+    """A factory builds a new protocol for each connection and sets itself as its factory."""
     factory = Factory()
     factory.protocol = Protocol
     first, second = factory.buildProtocol(None), factory.buildProtocol(None)
@@ -75,7 +75,7 @@ def test_build_protocol() -> None:
 
 
 def test_build_nothing() -> None:
-    """A factory that was told neither a protocol nor how to build one says so."""
+    """A factory without a protocol and without buildProtocol raises an error."""
     with pytest.raises(TypeError, match="ServerFactory needs a protocol"):
         ServerFactory().buildProtocol(None)
 
@@ -118,7 +118,7 @@ def test_noisy(noisy: bool, caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_client_factory() -> None:
-    """A client factory without methods takes everything that its connector tells it."""
+    """A client factory without methods accepts all calls of its connector."""
     factory = ClientFactory()
     factory.startFactory()
     factory.startedConnecting(None)

@@ -19,13 +19,13 @@ def test_functions() -> None:
 
 
 def test_running() -> None:
-    """The module's running is the reactor's of now."""
+    """The module's running is the current value of the reactor."""
     assert reactor.running is False
     assert isinstance(reactor.default, reactor.Reactor)
 
 
 def test_modules() -> None:
-    """The published modules are there, as in a program's imports."""
+    """The published modules can be imported as in a program."""
     for name in ("protocol", "error", "ssl", "task", "threads", "endpoints", "interfaces"):
         module = importlib.import_module(f"broker.reactor.{name}")
         assert getattr(broker.reactor, name) is module
@@ -33,6 +33,6 @@ def test_modules() -> None:
 
 
 def test_unknown_name() -> None:
-    """What is not here is missed as in any module."""
+    """An absent name raises AttributeError as in any module."""
     with pytest.raises(AttributeError, match=r"'broker\.reactor' has no attribute 'listenUDP'"):
         reactor.listenUDP  # noqa: B018

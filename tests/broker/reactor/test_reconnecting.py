@@ -1,4 +1,4 @@
-"""ReconnectingClientFactory with PBClientFactory: who logged in logs in again."""
+"""ReconnectingClientFactory with PBClientFactory: a client logs in again."""
 
 from __future__ import annotations
 
@@ -61,10 +61,10 @@ class Plain(ReconnectingClientFactory, pb.PBClientFactory):
 
 
 class Documented(Plain):
-    """Tells PBClientFactory that another connection is on its way."""
+    """Tells PBClientFactory that another connection will follow."""
 
     def clientConnectionLost(self, connector: Any, reason: Any) -> None:
-        """Keep who waits for the root, and connect again."""
+        """Keep the Deferreds that wait for the root, and connect again."""
         pb.PBClientFactory.clientConnectionLost(self, connector, reason, reconnecting=1)
         ReconnectingClientFactory.clientConnectionLost(self, connector, reason)
 
@@ -93,7 +93,7 @@ def test_logs_in_again(reactor: Reactor, run: Run, kind: type[Plain]) -> None:
             reactor.stop()
             return
         avatar.broker.transport.abortConnection()
-        # Asked for with no connection: it waits for the next one.
+        # Requested without a connection: it waits for the next one.
         reactor.callLater(0, lambda: wait(factory.getRootObject()))
 
     def wait(root: Deferred[Any]) -> None:
@@ -109,7 +109,7 @@ def test_logs_in_again(reactor: Reactor, run: Run, kind: type[Plain]) -> None:
 
 @pytest.mark.row("B16")
 def test_until_the_server_is_there(reactor: Reactor, run: Run) -> None:
-    """Attempts that fail are made again until a server listens; stopTrying ends that."""
+    """Failed attempts are repeated until a server listens; stopTrying ends that."""
     made: list[Any] = []
 
     class Factory(ReconnectingClientFactory):

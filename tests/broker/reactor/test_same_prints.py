@@ -368,10 +368,10 @@ CONNECTING = """
 """
 
 
-def printed(program: str, house: str) -> str:
-    """What a program prints with the imports of one house."""
-    text = textwrap.dedent(HEAD[house]) + textwrap.dedent(program)
-    warnings = ["-W", "error", "-X", "dev"] if house == "ours" else ["-W", "ignore"]
+def printed(program: str, library: str) -> str:
+    """The output of a program with the imports of one library."""
+    text = textwrap.dedent(HEAD[library]) + textwrap.dedent(program)
+    warnings = ["-W", "error", "-X", "dev"] if library == "ours" else ["-W", "ignore"]
     done = subprocess.run(
         [sys.executable, *warnings, "-c", text],
         capture_output=True,
@@ -380,7 +380,7 @@ def printed(program: str, house: str) -> str:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    if "refused" not in program and house == "ours":
+    if "refused" not in program and library == "ours":
         assert done.stderr == ""
     return done.stdout
 
@@ -409,8 +409,8 @@ def test_same_prints(program: str) -> None:
 )
 def test_react(main: str, code: int) -> None:
     """The exit code of react is that of Twisted's, however main ends."""
-    for house in ("ours", "twisted"):
-        text = textwrap.dedent(HEAD[house]) + main + "\ntask.react(main)"
+    for library in ("ours", "twisted"):
+        text = textwrap.dedent(HEAD[library]) + main + "\ntask.react(main)"
         done = subprocess.run(
             [sys.executable, "-W", "ignore", "-c", text],
             capture_output=True,

@@ -364,12 +364,12 @@ CLIENT = """
 """
 
 
-def printed(program: str, house: str) -> list[str]:
-    """Run a program with the imports of one house; return what it printed, in lines."""
+def printed(program: str, library: str) -> list[str]:
+    """Run a program with the imports of one library; return its output, in lines."""
     done = subprocess.run(
         [
-            *(sys.executable, "-W", "error" if house == "ours" else "ignore", "-X", "dev"),
-            *("-c", textwrap.dedent(HEAD[house]) + textwrap.dedent(program)),
+            *(sys.executable, "-W", "error" if library == "ours" else "ignore", "-X", "dev"),
+            *("-c", textwrap.dedent(HEAD[library]) + textwrap.dedent(program)),
         ],
         capture_output=True,
         text=True,
@@ -377,8 +377,8 @@ def printed(program: str, house: str) -> list[str]:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    if house == "ours":
-        # What a service raised is in the log; nothing was left open, and nothing is out of use.
+    if library == "ours":
+        # An exception of a service is in the log; no socket stays open, and no warning is printed.
         assert "Warning" not in done.stderr
         assert "Exception ignored" not in done.stderr
     return done.stdout.splitlines()

@@ -35,7 +35,7 @@ def pair(authority: Authority) -> Pair:
 
 
 class Given:
-    """The smallest context factory: it has a context, and counts who asks for it."""
+    """The smallest context factory: it has a context, and counts the requests for it."""
 
     def __init__(self, context: SSL.Context):
         self.context = context
@@ -88,7 +88,7 @@ def converse(reactor: Reactor, run: Run, journal: Any, server: Any, client: Any)
 def test_any_object(
     reactor: Reactor, run: Run, journal: Any, authority: Authority, pair: Pair
 ) -> None:
-    """Any object with getContext serves either end, and is asked for each connection."""
+    """Any object with getContext works at either end, and is asked for each connection."""
     server, client = serving(pair), trusting(authority.ca_path)
     assert converse(reactor, run, journal, server, client) == b"HELLO"
     assert "clientConnectionLost ConnectionDone" in journal
@@ -97,13 +97,13 @@ def test_any_object(
 
 
 def test_published_factories(reactor: Reactor, run: Run, journal: Any, pair: Pair) -> None:
-    """DefaultOpenSSLContextFactory and ClientContextFactory speak TLS with each other."""
+    """DefaultOpenSSLContextFactory and ClientContextFactory connect to each other."""
     server = DefaultOpenSSLContextFactory(str(pair.key_path), str(pair.certificate_path))
     assert converse(reactor, run, journal, server, ClientContextFactory()) == b"HELLO"
 
 
 def test_untrusted(reactor: Reactor, run: Run, journal: Any, tmp_path: Path, pair: Pair) -> None:
-    """A server that the client's context does not trust gets nothing; the end says TLSError."""
+    """A server that the client's context does not trust gets no data; the reason is TLSError."""
     client = trusting(Authority(tmp_path, "another CA").ca_path)
     assert converse(reactor, run, journal, serving(pair), client) == b""
     ours = [event for event in journal if not event.startswith("server")]
@@ -115,7 +115,7 @@ def test_untrusted(reactor: Reactor, run: Run, journal: Any, tmp_path: Path, pai
 
 
 def test_plaintext_client(reactor: Reactor, run: Run, journal: Any, pair: Pair) -> None:
-    """A client that speaks no TLS to a TLS port is disconnected, and nothing is delivered."""
+    """A client without TLS on a TLS port is disconnected, and no data is delivered."""
     port = reactor.listenSSL(
         0,
         Factory.forProtocol(journal.protocol("server", dataReceived=lambda *_: 1 / 0)),
@@ -132,7 +132,7 @@ def test_plaintext_client(reactor: Reactor, run: Run, journal: Any, pair: Pair) 
 
 
 def test_broken_factory(reactor: Reactor) -> None:
-    """A context factory that fails is found out when it is given, before anything is opened."""
+    """An error of a context factory is raised at once, before a socket is opened."""
     with pytest.raises(NotImplementedError, match="ContextFactory has no getContext"):
         reactor.listenSSL(0, Factory(), ContextFactory())
     with pytest.raises(AttributeError, match="getContext"):
@@ -140,14 +140,14 @@ def test_broken_factory(reactor: Reactor) -> None:
 
 
 def test_wrong_key(tmp_path: Path, authority: Authority, pair: Pair) -> None:
-    """A key that is not the certificate's is found out when the factory is made."""
+    """A key of another certificate is refused when the factory is made."""
     other = authority.issue()
     with pytest.raises(SSL.Error):
         DefaultOpenSSLContextFactory(str(other.key_path), str(pair.certificate_path))
 
 
 def test_old_versions(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both published factories ask for TLS 1.2, whatever the OpenSSL below would still speak."""
+    """Both published factories require TLS 1.2, whatever OpenSSL still supports."""
     asked: list[int] = []
     monkeypatch.setattr(
         SSL.Context, "set_min_proto_version", lambda context, version: asked.append(version)

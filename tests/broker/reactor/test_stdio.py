@@ -1,4 +1,4 @@
-"""StandardIO: this process's standard streams as a connection, here as with Twisted."""
+"""StandardIO: the standard streams as a connection, here and with Twisted."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ reactor.run()
 """
 
 
-@pytest.mark.parametrize("house", ["ours", "twisted"])
+@pytest.mark.parametrize("library", ["ours", "twisted"])
 @pytest.mark.parametrize("text", ["hello", "hello, quit"])
-def test_echo(house: str, text: str) -> None:
-    """The end of the input, and the protocol itself, end the connection once all is written."""
+def test_echo(library: str, text: str) -> None:
+    """The end of the input, and the protocol itself, end the connection after all is written."""
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", HEAD[house] + textwrap.dedent(UPPER)],
+        [sys.executable, "-W", "ignore", "-c", HEAD[library] + textwrap.dedent(UPPER)],
         input=text,
         capture_output=True,
         text=True,
@@ -58,7 +58,7 @@ def test_echo(house: str, text: str) -> None:
 
 
 def test_other_descriptors(reactor: Reactor) -> None:
-    """Other descriptors and another reactor serve as well; before that runs there is nothing."""
+    """Other descriptors and another reactor work too; before that runs there is no transport."""
     reading, far_writing = os.pipe()
     far_reading, writing = os.pipe()
     seen: list[Any] = []
@@ -87,7 +87,7 @@ def test_other_descriptors(reactor: Reactor) -> None:
 
 
 def test_in_a_running_loop() -> None:
-    """In a loop that runs, the connection is made at once; the module serves as the reactor."""
+    """In a running loop, the connection is made at once; the module is used as the reactor."""
     from broker import reactor
 
     reading, far_writing = os.pipe()

@@ -45,7 +45,7 @@ def is_gone(transport: Any) -> bool:
 
 
 def test_both_ways(run: Run, protocol: Any) -> None:
-    """What is written comes to the child's input, and its output back; it ends when we close."""
+    """Written bytes reach the child's input, and its output returns; it ends when we close."""
 
     async def main() -> None:
         arguments = python(ECHO)
@@ -70,7 +70,7 @@ def test_both_ways(run: Run, protocol: Any) -> None:
     ],
 )
 def test_child_ends(run: Run, protocol: Any, program: str, text: str | None) -> None:
-    """A child that ends by itself ends the connection; a bad end is told."""
+    """A child that ends by itself ends the connection; an exit status other than 0 is reported."""
 
     async def main() -> None:
         await connect_command(lambda address: protocol, python(program))
@@ -84,7 +84,7 @@ def test_child_ends(run: Run, protocol: Any, program: str, text: str | None) -> 
 
 
 def test_child_closes_its_output(run: Run, protocol: Any) -> None:
-    """A child that ends with a failure after it has closed its streams is heard out."""
+    """The failure of a child that has closed its streams before is reported."""
     program = "import os, time; os.close(1); os.close(0); time.sleep(0.1); os._exit(4)"
 
     async def main() -> None:
@@ -95,7 +95,7 @@ def test_child_closes_its_output(run: Run, protocol: Any) -> None:
 
 
 def test_child_reads_no_more(run: Run, protocol: Any) -> None:
-    """A child that does not take our words, and then fails, is known by its failure."""
+    """A child that does not read its input, and then fails, is reported by its failure."""
     program = "import os, time; os.close(0); time.sleep(0.1); os._exit(5)"
 
     async def main() -> None:
@@ -106,7 +106,7 @@ def test_child_reads_no_more(run: Run, protocol: Any) -> None:
 
 
 def test_child_says_no_more(run: Run, protocol: Any) -> None:
-    """A child that closes its output and lives on is ended, which is no failure of its own."""
+    """A child that closes its output and keeps running is terminated, which is not a failure."""
     program = "import os, time; os.close(1); time.sleep(60)"
 
     async def main() -> None:
@@ -122,7 +122,7 @@ def test_child_says_no_more(run: Run, protocol: Any) -> None:
 
 @pytest.mark.parametrize("program", [DEAF.format(""), STUBBORN], ids=["deaf", "stubborn"])
 def test_child_lives_on(run: Run, protocol: Any, program: str) -> None:
-    """A child that does not end with its input is told to, and then killed."""
+    """A child that does not end with its input is terminated, and then killed."""
 
     async def main() -> None:
         transport = await connect_command(

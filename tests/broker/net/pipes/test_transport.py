@@ -50,7 +50,7 @@ class Ends:
             os.close(fd)
 
     def close_far(self) -> None:
-        """Close what is open of the far ends."""
+        """Close the far ends that are open."""
         for fd in list(self._far):
             self.close(fd)
 
@@ -84,7 +84,7 @@ def is_open(fd: int) -> bool:
 
 
 def test_both_ways(run: Run, ends: Ends, protocol: Any) -> None:
-    """Bytes go both ways, and the transport has the face of a socket's."""
+    """Bytes go both ways, and the transport has the API of a socket's."""
 
     async def main() -> None:
         transport = ends.open(protocol)
@@ -107,7 +107,7 @@ def test_both_ways(run: Run, ends: Ends, protocol: Any) -> None:
 
 
 def test_end_of_input(run: Run, ends: Ends, protocol: Any) -> None:
-    """The end of the input ends the connection, once all that was written has left."""
+    """The end of the input ends the connection, once all written bytes are sent."""
     data = os.urandom(1 << 20)
 
     async def main() -> None:
@@ -123,7 +123,7 @@ def test_end_of_input(run: Run, ends: Ends, protocol: Any) -> None:
 
 
 def test_reader_gone(run: Run, ends: Ends, protocol: Any) -> None:
-    """Who reads no more ends the connection, but its last words are heard."""
+    """A peer that stops reading ends the connection, but its last data is delivered."""
 
     async def main() -> None:
         transport = ends.open(protocol)
@@ -140,7 +140,7 @@ def test_reader_gone(run: Run, ends: Ends, protocol: Any) -> None:
 
 
 def test_reader_gone_unasked(run: Run, ends: Ends, protocol: Any) -> None:
-    """A quiet connection too hears that nobody reads it any more."""
+    """An idle connection also notices that the other end does not read any more."""
 
     async def main() -> None:
         ends.open(protocol)
@@ -151,7 +151,7 @@ def test_reader_gone_unasked(run: Run, ends: Ends, protocol: Any) -> None:
 
 
 def test_abort(run: Run, ends: Ends, protocol: Any) -> None:
-    """An aborted connection is over, also while much is unsent."""
+    """An aborted connection ends, also while much is unsent."""
 
     async def main() -> None:
         transport = ends.open(protocol)
@@ -164,7 +164,7 @@ def test_abort(run: Run, ends: Ends, protocol: Any) -> None:
 
 
 def test_pausing(run: Run, ends: Ends, protocol: Any) -> None:
-    """Nothing is delivered while the protocol has paused its transport."""
+    """No data is delivered while the protocol has paused its transport."""
 
     async def main() -> None:
         transport = ends.open(protocol)
@@ -222,7 +222,7 @@ def test_producers(run: Run, ends: Ends, protocol: Any) -> None:
 
 
 def test_refused(run: Run, ends: Ends) -> None:
-    """Where no protocol is made, the pipes are closed."""
+    """If no protocol is made, the pipes are closed."""
     run(closed_soon(ends))
 
 
@@ -251,7 +251,7 @@ def test_protocol_raises(run: Run, ends: Ends, protocol: Any, caplog: Any) -> No
 
 
 def test_files(run: Run, protocol: Any, tmp_path: Path) -> None:
-    """Plain files serve as well: they are always ready."""
+    """Plain files work too: they are always ready."""
     source, target = tmp_path / "source", tmp_path / "target"
     source.write_bytes(bytes(200_000))
 
@@ -269,7 +269,7 @@ def test_files(run: Run, protocol: Any, tmp_path: Path) -> None:
 
 
 def test_paused_file(run: Run, protocol: Any, tmp_path: Path) -> None:
-    """A plain file too can be paused, as often as one likes."""
+    """A plain file can be paused too, several times."""
     source = tmp_path / "source"
     source.write_bytes(bytes(200_000))
 
@@ -298,7 +298,7 @@ def test_paused_file(run: Run, protocol: Any, tmp_path: Path) -> None:
 
 
 def test_standard_descriptors() -> None:
-    """A descriptor up to 2 is pointed to the null device, and blocks again as it did before."""
+    """A descriptor up to 2 is redirected to the null device, and its blocking mode restored."""
     reading, writing = os.pipe()
     kept = os.dup(0)
     try:
@@ -313,7 +313,7 @@ def test_standard_descriptors() -> None:
 
 
 def test_writing_before_the_loop(run: Run) -> None:
-    """What is written before there is a loop leaves at once, as far as it can, or waits for one."""
+    """Bytes written before there is a loop are sent at once if possible, or wait for one."""
     reading, writing = os.pipe()
     lost: list[Any] = []
     full: list[str] = []
@@ -353,7 +353,7 @@ def test_not_bytes(data: Any) -> None:
 
 
 def test_failed_read(run: Run) -> None:
-    """An error of the system's is the end, and is told."""
+    """An error of the system ends the connection, and is reported."""
     folder = os.open("/", os.O_RDONLY)
     ended: list[Any] = []
 

@@ -1,4 +1,4 @@
-"""TLS joined in memory: what is accepted, and the exact words for what is not."""
+"""TLS joined in memory: accepted connections, and the exact errors of refused ones."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def at_random(data: bytes) -> list[bytes]:
 
 @pytest.fixture
 def link(client_tls: TLS, server_tls: TLS) -> Link:
-    """Two ends that have shaken hands."""
+    """Two ends after a handshake."""
     return Link(client_tls.filter("localhost"), server_tls.filter()).carry()
 
 
@@ -98,7 +98,7 @@ def server_of(pair: Pair, **kw: Any) -> TLSFilter:
 
 @pytest.mark.parametrize("cut", [lambda data: [data], one_byte, at_random])
 def test_any_chunking_carries_the_same(client_tls: TLS, server_tls: TLS, cut) -> None:
-    """Bytes arrive whole and in order, however the ciphertext is cut."""
+    """Bytes arrive complete and in order, however the ciphertext is split."""
     link = Link(client_tls.filter("localhost"), server_tls.filter(), cut).carry()
     assert (link.client.handshake_done, link.server.handshake_done) == (True, True)
     up, down = bytes(range(256)) * 200, b"down" * 10_000
@@ -121,7 +121,7 @@ def test_what_is_agreed(link: Link, pair: Pair) -> None:
 
 
 def test_no_certificate_before_the_handshake(client_tls: TLS) -> None:
-    """Before the handshake is done nobody has proved anything."""
+    """Before the handshake is done there is no certificate."""
     assert client_tls.filter("localhost").peer_certificate is None
 
 
@@ -133,7 +133,7 @@ def test_accepted_names(client_tls: TLS, server_tls: TLS, host: str) -> None:
 
 @pytest.mark.row("D-host")
 def test_wrong_host(client_tls: TLS, authority: Authority) -> None:
-    """A certificate for somebody else is refused before the handshake is done, on both sides."""
+    """A certificate for another host is refused before the handshake is done, on both sides."""
     server = server_of(authority.issue(["broker.example"]))
     link = Link(client_tls.filter("evil.example"), server).carry()
     assert str(link.client_error) == "certificate is for broker.example, not evil.example"
@@ -156,7 +156,7 @@ def test_wrong_host(client_tls: TLS, authority: Authority) -> None:
 )
 @pytest.mark.row("D-trust")
 def test_dates(client_tls: TLS, authority: Authority, any_dates, dates, text: str) -> None:
-    """A certificate out of its dates is refused, and the day is told."""
+    """A certificate that is expired or not valid yet is refused, and the text has the date."""
     server = server_of(authority.issue(["broker.example"], **dates))
     link = Link(client_tls.filter("broker.example"), server).carry()
     assert str(link.client_error) == text
@@ -217,7 +217,7 @@ def test_purpose(client_tls: TLS, authority: Authority) -> None:
 
 
 def test_pin(folder, any_dates) -> None:
-    """A pin replaces CA, dates and host name, and nothing else than that key is accepted."""
+    """A pin replaces CA, dates and host name, and no other key is accepted."""
     stranger = Authority(folder, "pinned").issue(["x"], not_after=now() - DAY)
     right = TLS.client(pin=pin_of(stranger.certificate)).filter("other.example")
     assert Link(right, server_of(stranger)).carry().client.handshake_done
@@ -228,7 +228,7 @@ def test_pin(folder, any_dates) -> None:
 
 
 def test_client_certificate(authority: Authority, pair: Pair) -> None:
-    """A server that demands client certificates sees whom the client proves to be."""
+    """A server that requires client certificates sees the certificate of the client."""
     alice = authority.issue(["alice"], client=True)
     client = TLS.client(
         ca=authority.ca_path, certificate=alice.certificate_path, key=alice.key_path
@@ -242,7 +242,7 @@ def test_client_certificate(authority: Authority, pair: Pair) -> None:
 @pytest.mark.parametrize("version", [SSL.TLS1_2_VERSION, SSL.TLS1_3_VERSION])
 @pytest.mark.row("D-client")
 def test_client_without_certificate(authority: Authority, pair: Pair, version: int) -> None:
-    """A client that has none learns that the server requires one, in TLS 1.2 and 1.3."""
+    """A client without one learns that the server requires one, in TLS 1.2 and 1.3."""
     tls = TLS.client(ca=authority.ca_path)
     tls._live.current().set_max_proto_version(version)
     link = Link(tls.filter("localhost"), server_of(pair, client_ca=authority.ca_path)).carry()
@@ -283,7 +283,7 @@ def test_verified_chain(authority: Authority, pair: Pair) -> None:
 
 
 def test_no_chain_that_others_have_verified(authority: Authority, pair: Pair) -> None:
-    """What somebody's own context has let pass is no chain that one may log in with."""
+    """A chain that a context of the application has accepted is not one for a login."""
     alice = authority.issue(["alice"], client=True)
     tls = TLS.client(ca=authority.ca_path, certificate=alice.certificate_path, key=alice.key_path)
     context = SSL.Context(SSL.TLS_SERVER_METHOD)
@@ -297,7 +297,7 @@ def test_no_chain_that_others_have_verified(authority: Authority, pair: Pair) ->
 
 
 def test_a_client_that_need_not_show_one(client_tls: TLS, authority: Authority, pair: Pair) -> None:
-    """With client_optional a client may show none, but not a wrong one."""
+    """With client_optional a client may send no certificate, but not a wrong one."""
     optional = {"client_ca": authority.ca_path, "client_optional": True}
     link = Link(client_tls.filter("localhost"), server_of(pair, **optional)).carry()
     assert link.errors == ("None", "None")
@@ -322,7 +322,7 @@ def test_channel_binding(client_tls: TLS, server_tls: TLS) -> None:
 
 
 def test_no_channel_binding_before_tls_13(server_tls: TLS, authority: Authority) -> None:
-    """Under TLS 1.2 the bytes might not be this connection's own: there is nothing to bind to."""
+    """Under TLS 1.2 the bytes might not be unique to the connection, so there are none."""
     context = SSL.Context(SSL.TLS_CLIENT_METHOD)
     context.set_max_proto_version(SSL.TLS1_2_VERSION)
     client, server = TLSFilter.from_context(context, server=False), server_tls.filter()
@@ -343,7 +343,7 @@ def client_hello(version: bytes) -> bytes:
 )
 @pytest.mark.row("D-versions")
 def test_old_client(server_tls: TLS, version: bytes, name: str) -> None:
-    """A client with old versions only is told apart, and gets an alert."""
+    """A client with old versions only is detected, and gets an alert."""
     server = server_tls.filter()
     with pytest.raises(TLSError, match=f"^peer offers only {name}$"):
         server.receive(client_hello(version))
@@ -352,7 +352,7 @@ def test_old_client(server_tls: TLS, version: bytes, name: str) -> None:
 
 @pytest.mark.row("D-versions")
 def test_old_server(client_tls: TLS) -> None:
-    """A server that answers with an old version is told apart."""
+    """A server that answers with an old version is detected."""
     body = b"\3\2" + bytes(32) + b"\0" + b"\0\x2f" + b"\0"
     handshake = b"\2" + len(body).to_bytes(3, "big") + body
     record = b"\x16\3\2" + len(handshake).to_bytes(2, "big") + handshake
@@ -361,7 +361,7 @@ def test_old_server(client_tls: TLS) -> None:
 
 
 def test_server_that_refuses_our_versions(client_tls: TLS) -> None:
-    """An alert in an old record says which version it comes from."""
+    """An alert in an old record shows the version of its sender."""
     with pytest.raises(TLSError, match=r"^peer offers only TLS 1\.0$"):
         client_tls.filter("localhost").receive(b"\x15\3\1\0\2\2\x46")
 
@@ -369,7 +369,7 @@ def test_server_that_refuses_our_versions(client_tls: TLS) -> None:
 @pytest.mark.parametrize("first", [b"G", b"GET / HTTP/1.1\r\n\r\n", b"\0" * 100, b"\x03\x80pb"])
 @pytest.mark.row("D-plain")
 def test_plain_bytes(client_tls: TLS, server_tls: TLS, first: bytes) -> None:
-    """What is no TLS is known by its first byte."""
+    """Bytes that are not TLS are detected by the first byte."""
     with pytest.raises(TLSError, match=r"^peer is not speaking TLS$"):
         server_tls.filter().receive(first)
     with pytest.raises(TLSError, match=r"^server is not speaking TLS$"):
@@ -377,7 +377,7 @@ def test_plain_bytes(client_tls: TLS, server_tls: TLS, first: bytes) -> None:
 
 
 def test_plain_bytes_that_begin_like_tls(server_tls: TLS) -> None:
-    """A plain peer whose first byte happens to fit is found out by the next ones."""
+    """A plain peer whose first byte is valid is detected by the next ones."""
     with pytest.raises(TLSError, match=r"^peer is not speaking TLS$"):
         server_tls.filter().receive(b"\x16 plain text after all")
 
@@ -409,7 +409,7 @@ def test_tampered_record(link: Link) -> None:
 
 
 def test_data_before_an_error_is_returned(link: Link) -> None:
-    """What came whole before a corrupted record is returned first, the error after it."""
+    """Complete data before a corrupted record is returned first, the error after it."""
     link.client.send(b"good")
     good = link.client.data_to_send()
     link.client.send(b"bad")
@@ -436,7 +436,7 @@ def test_oversized_handshake(server_tls: TLS) -> None:
 
 @pytest.mark.row("D-handshake")
 def test_slow_handshake_is_counted(server_tls: TLS, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Bytes that complete nothing are counted, whatever OpenSSL thinks of them."""
+    """Bytes that complete no record are counted, whatever OpenSSL does with them."""
     monkeypatch.setattr("broker.net.tls.filter.MAX_HANDSHAKE", 10)
     server = server_tls.filter()
     assert server.receive(b"\x16\3\1\x10\0\1") == b""
@@ -445,7 +445,7 @@ def test_slow_handshake_is_counted(server_tls: TLS, monkeypatch: pytest.MonkeyPa
 
 
 def test_after_close_nothing_is_read(link: Link) -> None:
-    """What follows a close_notify is not looked at."""
+    """Bytes after a close_notify are not read."""
     link.client.close()
     closing = link.client.data_to_send()
     assert link.server.receive(closing + b"whatever") == b""
@@ -454,7 +454,7 @@ def test_after_close_nothing_is_read(link: Link) -> None:
 
 
 def test_other_peoples_contexts(authority: Authority, pair: Pair) -> None:
-    """With somebody's own contexts a host name is checked where one is given."""
+    """With contexts of the application a host name is checked if one is given."""
     server_context = SSL.Context(SSL.TLS_SERVER_METHOD)
     server_context.use_certificate(pair.certificate)
     server_context.use_privatekey(pair.key)
@@ -475,7 +475,7 @@ def test_other_peoples_contexts(authority: Authority, pair: Pair) -> None:
 
 @pytest.mark.row("D-callback")
 def test_other_peoples_callbacks(server_tls: TLS) -> None:
-    """An exception of somebody's own callback ends that handshake only."""
+    """An exception of an application's callback ends that handshake only."""
 
     def raising(*args: object) -> bool:
         raise KeyError("mine")
@@ -504,7 +504,7 @@ def test_idle_filters_stay_small_after_bulk(link: Link) -> None:
 
 
 class Asked:
-    """OpenSSL's end of a connection, which notes each question that it had no answer to."""
+    """OpenSSL's end of a connection, which notes each call that found no data."""
 
     def __init__(self, connection: Any) -> None:
         self.connection = connection
@@ -524,7 +524,7 @@ class Asked:
 
 
 def test_openssl_is_asked_for_nothing_in_vain(link: Link) -> None:
-    """What has come in whole records is read, and what is sealed is taken, without a miss."""
+    """Complete records are read, and encrypted bytes taken, without a failing call."""
     link.carry()
     asked = [Asked(link.client._connection), Asked(link.server._connection)]
     link.client._connection, link.server._connection = asked

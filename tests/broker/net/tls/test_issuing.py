@@ -1,4 +1,4 @@
-"""Issuing: what stands in the certificates, who accepts them, and how their files are written."""
+"""Issuing: the content of certificates, which verifiers accept them, and their files."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ DAY = datetime.timedelta(days=1)
 
 @pytest.fixture(scope="module")
 def authority() -> Issued:
-    """Who signs."""
+    """The authority that signs."""
     return make_authority("an authority")
 
 
@@ -50,14 +50,14 @@ def extension(issued: Issued, kind: Any) -> Any:
 
 
 def lifetime(issued: Issued) -> datetime.timedelta:
-    """From the first second to the last, both of which count."""
+    """From the first second to the last, both included."""
     certificate = issued.certificate
     span = certificate.not_valid_after_utc - certificate.not_valid_before_utc
     return span + datetime.timedelta(seconds=1)
 
 
 def test_an_authority(authority: Issued) -> None:
-    """It may sign leaves and no authorities, for ten years."""
+    """It may sign leaves but not authorities, for ten years."""
     constraints = extension(authority, x509.BasicConstraints)
     assert (constraints.ca, constraints.path_length) == (True, 0)
     usage = extension(authority, x509.KeyUsage)
@@ -102,27 +102,27 @@ def test_the_names_of_a_server(server: Issued) -> None:
     ],
 )
 def test_kinds_of_names(text: str, name: x509.GeneralName) -> None:
-    """The kind of an alternative name is told from how it looks."""
+    """The kind of an alternative name depends on its form."""
     assert alternative_name(text) == name
     assert isinstance(alternative_name("2001:db8::1"), x509.IPAddress)
 
 
 @pytest.mark.parametrize("text", ["", " alice", "älice@example.com", "urn:ä", "a" * 64 + "ä.com"])
 def test_what_is_no_name(text: str) -> None:
-    """What cannot stand in a certificate is a ValueError."""
+    """A name that cannot be in a certificate is a ValueError."""
     with pytest.raises(ValueError):
         alternative_name(text)
 
 
 @pytest.mark.parametrize("names", [[], ["alice@example.com"], ["pbs://broker.example"]])
 def test_no_host(authority: Issued, names: list[str]) -> None:
-    """A server's certificate is for hosts, and for one at least."""
+    """A server's certificate is for hosts, and for at least one."""
     with pytest.raises(ValueError, match=r"needs a name|is not a host name or an address"):
         make_server(authority, names)
 
 
 def test_a_leaf_ends_with_its_authority() -> None:
-    """A leaf never outlives who signed it."""
+    """A leaf never outlives its authority."""
     authority = make_authority("short", 3 * DAY)
     leaf = make_client(authority, "alice")
     assert leaf.certificate.not_valid_after_utc == authority.certificate.not_valid_after_utc
@@ -166,7 +166,7 @@ def test_a_connection(authority: Issued, client: Issued) -> None:
 
 @pytest.mark.parametrize(("is_secret", "mode"), [(True, 0o600), (False, 0o644)])
 def test_files(tmp_path: Path, is_secret: bool, mode: int) -> None:
-    """A file is new or replaced, whole, and a secret is its owner's alone."""
+    """A file is written or replaced atomically, and only the owner can read a secret."""
     path = tmp_path / "file"
     for data in (b"one", b"two"):
         write_file(path, data, is_secret=is_secret)
@@ -176,7 +176,7 @@ def test_files(tmp_path: Path, is_secret: bool, mode: int) -> None:
 
 
 def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
-    """What was there stays when the new content cannot be put in its place."""
+    """The old file stays when the new content cannot be written."""
     (tmp_path / "folder" / "inside").mkdir(parents=True)
     with pytest.raises(OSError, match="folder"):
         write_file(tmp_path / "folder", b"x", is_secret=False)

@@ -1,4 +1,4 @@
-"""Which certificate is for which host."""
+"""Whether a certificate is for a host."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ def test_names(authority, name: str, host: str, accepted: bool) -> None:
 
 
 def test_common_name_never_counts(authority) -> None:
-    """A certificate without alternative names is for no host, but is called by its subject."""
+    """A certificate without alternative names is for no host, but is named by its subject."""
     certificate = authority.issue([], common_name="broker.example").certificate
     assert not is_for_host(certificate, "broker.example")
     assert describe(certificate) == "broker.example"
 
 
 def test_describe(authority) -> None:
-    """At most three names are told, long and strange ones made safe for a log."""
+    """At most three names are returned; long and strange ones are made safe for a log."""
     names = ["a.example", "127.0.0.1", "b.example", "c.example"]
     certificate = authority.issue(names).certificate
     assert describe(certificate) == "a.example, b.example, c.example, …"

@@ -1,4 +1,4 @@
-"""PEM: what holds certificates and keys, and what is said of what does not."""
+"""PEM: texts with certificates and keys, and the errors of other texts."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def test_a_key(pair: Pair) -> None:
 
 
 def test_what_is_not_there(tmp_path: Path) -> None:
-    """A file that cannot be read is named, with what it was to be."""
+    """The error of a file that cannot be read names it, and its purpose."""
     with pytest.raises(ConfigError, match=r"^cannot read the CA certificate .*/no\.pem: No such"):
         read_certificates(tmp_path / "no.pem", "CA certificate")
 
 
 def test_names() -> None:
-    """A path is called by itself, anything else by what it is."""
+    """A path is named by itself, any other source by its type."""
     assert called(Path("server.key"), "the key") == "server.key"
     assert called(b"secret", "the key") == "the key"

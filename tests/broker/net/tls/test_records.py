@@ -1,4 +1,4 @@
-"""Counting TLS records: as many as are whole, however the bytes come."""
+"""Counting TLS records: the number of complete ones, for any split of the bytes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def record(size: int) -> bytes:
     st.integers(0, 600),
 )
 def test_any_pieces(records: list[bytes], sizes: list[int], more: int) -> None:
-    """After each piece as many have ended as lie wholly in the bytes until then."""
+    """After each piece, as many records have ended as are complete in the bytes so far."""
     data, counter = b"".join(records) + record(more)[: more // 2], RecordCounter()
     ends = [sum(map(len, records[: number + 1])) for number in range(len(records))]
     come = counted = 0
@@ -32,7 +32,7 @@ def test_any_pieces(records: list[bytes], sizes: list[int], more: int) -> None:
 
 @pytest.mark.parametrize("at", range(1, 12))
 def test_cut_in_two(at: int) -> None:
-    """A cut in a header, between header and body, or in the body, ends nothing before its time."""
+    """A split in a header, between header and body, or in the body, ends no record early."""
     counter, data = RecordCounter(), record(6)
     assert [counter.feed(data[:at]), counter.feed(data[at:])] == [int(at == 11), int(at < 11)]
 

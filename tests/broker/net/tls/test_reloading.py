@@ -1,4 +1,4 @@
-"""The context that follows its files: when it is made again, and what stays when it cannot be."""
+"""The context that follows its files: when it is made again, and when the old one stays."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Maker:
 
 @pytest.fixture
 def maker() -> Maker:
-    """What makes the contexts."""
+    """Makes the contexts."""
     return Maker()
 
 
@@ -45,14 +45,14 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_files_that_stay(maker: Maker, file: Path) -> None:
-    """As long as nothing changes the context is the same, and is made once."""
+    """As long as the files do not change, the context is the same, and is made once."""
     live = ReloadingContext(maker, [file])
     assert {live.current() for _ in range(3)} == set(maker.made)
     assert maker.tries == 1
 
 
 def test_a_file_that_changes(maker: Maker, file: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A file that is written, replaced or back again makes one new context, told in the log."""
+    """A file that is written, replaced or restored makes one new context, and a log record."""
     caplog.set_level(logging.INFO, "broker.net.tls")
     live = ReloadingContext(maker, [file])
     file.write_text("another")
@@ -73,7 +73,7 @@ def test_a_file_whose_times_are_set_back(maker: Maker, file: Path) -> None:
 
 
 def test_no_files(maker: Maker) -> None:
-    """Without files there is nothing to look at; asked to, the context is made again."""
+    """Without files no file is checked; reload makes the context again."""
     live = ReloadingContext(maker)
     assert live.current() is maker.made[0]
     live.reload()
@@ -81,7 +81,7 @@ def test_no_files(maker: Maker) -> None:
 
 
 def test_wrong_at_first(maker: Maker) -> None:
-    """What is wrong from the start is raised as it is: there is no old pair."""
+    """An error at the start is raised as it is: there is no old context."""
     maker.error = ConfigError("no such file")
     with pytest.raises(ConfigError, match=r"^no such file$"):
         ReloadingContext(maker)
@@ -97,7 +97,7 @@ def test_wrong_at_first(maker: Maker) -> None:
 def test_new_files_that_are_wrong(
     maker: Maker, file: Path, caplog: pytest.LogCaptureFixture, error: ConfigError, text: str
 ) -> None:
-    """Wrong files leave the old context, are told once a change, and are right when they change."""
+    """Wrong files keep the old context, are logged once a change, and work after they change."""
     live = ReloadingContext(maker, [file])
     maker.error = error
     file.write_text("wrong")
@@ -114,7 +114,7 @@ def test_new_files_that_are_wrong(
 
 
 def test_asked_to_reload_wrong_files(maker: Maker, file: Path) -> None:
-    """Who asks gets the error, with its cause; it is not tried again before a change."""
+    """A caller of reload gets the error with its cause; no new try before a change."""
     live = ReloadingContext(maker, [file])
     maker.error = KeyMismatch("server.key is not the key of server.pem")
     file.write_text("wrong")

@@ -1,4 +1,4 @@
-"""TLS settings: what they accept, and what they say about what they do not."""
+"""TLS settings: the accepted values, and the errors of others."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from broker.net.tls.verify import pin_of
 
 
 def shake_hands(client: TLS, server: TLS) -> bool:
-    """Join the two in memory; tell whether they accept each other."""
+    """Join the two in memory; return whether they accept each other."""
     ours, theirs = client.filter("localhost"), server.filter()
     for _ in range(3):
         theirs.receive(ours.data_to_send())
@@ -25,7 +25,7 @@ def shake_hands(client: TLS, server: TLS) -> bool:
 
 
 def test_every_kind_of_source(authority: Authority, pair) -> None:
-    """Paths, str or Path, PEM bytes and objects all do."""
+    """Paths, str or Path, PEM bytes and objects are all accepted."""
     pem, key = pair.certificate_path.read_bytes(), pair.key_path.read_bytes()
     for server in (
         TLS.server(pair.certificate_path, pair.key_path),
@@ -68,7 +68,7 @@ def test_ciphers(server_tls: TLS) -> None:
 
 
 def test_missing_file(pair, tmp_path) -> None:
-    """A file that is not there is named, and what to do."""
+    """The error of a missing file names it, and the fix."""
     missing = tmp_path / "no.pem"
     with pytest.raises(ConfigError) as caught:
         TLS.server(missing, pair.key_path)
@@ -83,7 +83,7 @@ def test_missing_file(pair, tmp_path) -> None:
 
 
 def test_files_of_another_kind(pair, tmp_path) -> None:
-    """A file that holds something else is named."""
+    """The error of a file with other content names it."""
     other = tmp_path / "other.txt"
     other.write_text("hello")
     with pytest.raises(ConfigError, match=r"other\.txt holds no certificate in PEM form"):
@@ -95,7 +95,7 @@ def test_files_of_another_kind(pair, tmp_path) -> None:
 
 
 def test_encrypted_key(pair, tmp_path) -> None:
-    """A key behind a password is refused with the command that opens it."""
+    """An encrypted key is refused with the command that decrypts it."""
     path = tmp_path / "secret.key"
     path.write_bytes(
         pair.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"x"))
@@ -105,7 +105,7 @@ def test_encrypted_key(pair, tmp_path) -> None:
 
 
 def test_key_of_another_certificate(authority: Authority, pair) -> None:
-    """A key that does not fit is refused, with both files named."""
+    """A key that does not belong to the certificate is refused, with both files named."""
     other = authority.issue()
     with pytest.raises(ConfigError) as caught:
         TLS.server(pair.certificate_path, other.key_path)
@@ -141,7 +141,7 @@ def test_the_other_ends_settings(server_tls: TLS, client_tls: TLS) -> None:
 
 
 def test_a_client_must_know_the_host(client_tls: TLS) -> None:
-    """Without a host name there is nothing to verify; only a pin does without."""
+    """Without a host name a client has nothing to verify, except with a pin."""
     with pytest.raises(ConfigError, match="must know the host name"):
         client_tls.filter()
     with pytest.raises(ConfigError, match="cannot be written in ASCII"):

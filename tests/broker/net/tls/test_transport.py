@@ -50,7 +50,7 @@ async def raw_server(factory, server_tls, **kw):
 
 
 async def raw_peer(factory, server_tls, client_tls, **kw):
-    """Join a recorder behind a TLS port with a filter on a socket, moved by hand."""
+    """Join a recorder behind a TLS port with a filter on a socket, driven by the test."""
     sock, server = await raw_server(factory, server_tls, **kw)
     link = client_tls.filter("localhost")
     while not link.handshake_done:
@@ -62,7 +62,7 @@ async def raw_peer(factory, server_tls, client_tls, **kw):
 
 
 def test_bytes_both_ways(run, connected, pair) -> None:
-    """What is written at one end arrives at the other, whole and in order."""
+    """Bytes arrive at the other end complete and in order."""
 
     async def main():
         client, server = await connected()
@@ -91,7 +91,7 @@ def test_bytes_both_ways(run, connected, pair) -> None:
 
 
 def test_lose_connection_flushes(run, connected) -> None:
-    """loseConnection sends all 8 MiB that are written before, then closes cleanly on both sides."""
+    """loseConnection sends all 8 MiB written before, then closes cleanly on both sides."""
 
     async def main():
         client, server = await connected()
@@ -107,7 +107,7 @@ def test_lose_connection_flushes(run, connected) -> None:
 
 
 def test_writes_before_the_handshake(run, factory, recorder, server_tls, client_tls) -> None:
-    """What is written in makeConnection, and a loseConnection there, come after the handshake."""
+    """Writes in makeConnection, and a loseConnection there, take effect after the handshake."""
 
     class Early(recorder):
         def makeConnection(self, transport):
@@ -132,7 +132,7 @@ def test_writes_before_the_handshake(run, factory, recorder, server_tls, client_
 
 
 def test_producer_before_the_handshake(run, factory, recorder, server_tls, client_tls) -> None:
-    """What waits for the handshake counts as unsent: a producer is paused, then resumed."""
+    """Bytes that wait for the handshake count as unsent: a producer is paused, then resumed."""
     calls = []
 
     class Early(recorder):
@@ -238,7 +238,7 @@ def test_abort(run, connected) -> None:
 
 @pytest.mark.row("D-truncation")
 def test_cut_without_tls_close(run, factory, server_tls, client_tls) -> None:
-    """A TCP end without close_notify is an error, whoever made it."""
+    """A TCP end without close_notify is an error, at either end."""
 
     async def main():
         sock, link, server = await raw_peer(factory, server_tls, client_tls)
@@ -291,7 +291,7 @@ def test_our_close_is_written_before_tcp_ends(run, factory, server_tls, client_t
 
 
 def test_peer_that_ends_tcp_after_our_close(run, factory, server_tls, client_tls) -> None:
-    """Once we have said that we are done, a peer may end TCP without more words."""
+    """After our close_notify, a peer may end TCP without its own."""
 
     async def main():
         sock, _, server = await raw_peer(factory, server_tls, client_tls)
@@ -305,7 +305,7 @@ def test_peer_that_ends_tcp_after_our_close(run, factory, server_tls, client_tls
 
 @pytest.mark.row("D-truncation")
 def test_peer_that_never_answers_our_close(run, factory, server_tls, client_tls) -> None:
-    """A peer that does not answer the close is cut off after close_timeout."""
+    """A peer that does not answer the close is disconnected after close_timeout."""
 
     async def main():
         sock, _, server = await raw_peer(factory, server_tls, client_tls, close_timeout=0.05)
@@ -318,7 +318,7 @@ def test_peer_that_never_answers_our_close(run, factory, server_tls, client_tls)
 
 
 def test_close_timeout_begins_with_the_last_byte(run, factory, server_tls, client_tls) -> None:
-    """A peer that takes everything and answers nothing is cut off close_timeout after that."""
+    """A peer that reads all and does not answer is disconnected after close_timeout."""
 
     async def main():
         sock, _, server = await raw_peer(factory, server_tls, client_tls, close_timeout=0.05)
@@ -336,7 +336,7 @@ def test_close_timeout_begins_with_the_last_byte(run, factory, server_tls, clien
 
 
 def test_peer_that_stalls_the_close(run, factory, server_tls, client_tls, monkeypatch) -> None:
-    """A closing connection whose peer takes nothing is cut off; close_timeout is not for that."""
+    """A closing peer that reads nothing is disconnected, by another limit than close_timeout."""
     monkeypatch.setattr(transports, "STALL", 0.1)
 
     async def main():
@@ -469,7 +469,7 @@ def test_client_certificate_required(run, factory, recorder, authority, pair, cl
 
 @pytest.mark.row("D-handshake")
 def test_handshake_timeout(run, factory, server_tls, caplog) -> None:
-    """A peer that connects and says nothing is dropped."""
+    """A peer that connects and sends nothing is disconnected."""
 
     async def main():
         sock, server = await raw_server(factory, server_tls, handshake_timeout=0.05)
@@ -486,7 +486,7 @@ def test_handshake_timeout(run, factory, server_tls, caplog) -> None:
 
 @pytest.mark.row("D-handshake")
 def test_client_handshake_timeout(run, recorder, client_tls) -> None:
-    """A server that accepts TCP and says nothing ends the attempt."""
+    """A server that accepts TCP and sends nothing ends the attempt."""
 
     async def main():
         with (
@@ -506,7 +506,7 @@ def test_client_handshake_timeout(run, recorder, client_tls) -> None:
 
 @pytest.mark.parametrize("how", [socket.SHUT_WR, None])
 def test_peer_that_leaves_during_the_handshake(run, factory, server_tls, how) -> None:
-    """A peer that hangs up before TLS is there has failed at TLS."""
+    """A peer that closes before the handshake is done is a TLS error."""
 
     async def main():
         sock, server = await raw_server(factory, server_tls)
@@ -555,7 +555,7 @@ def test_cancelled_connect(run, recorder, client_tls) -> None:
             assert type(await client.lost()) is ConnectionAborted
 
     run(main())
-    # A future that nobody looked at would complain now.
+    # A future whose exception was not retrieved would be logged now.
     gc.collect()
 
 
@@ -573,7 +573,7 @@ def test_text_is_refused(run, connected) -> None:
 
 
 def test_somebody_elses_contexts(run, factory, recorder, pair) -> None:
-    """Contexts of somebody else's work through make_filter."""
+    """Contexts of the application work through make_filter."""
     context = SSL.Context(SSL.TLS_SERVER_METHOD)
     context.use_certificate(pair.certificate)
     context.use_privatekey(pair.key)

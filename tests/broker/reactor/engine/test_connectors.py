@@ -28,21 +28,21 @@ class Echo(Protocol):
 
 @pytest.fixture
 def echo(reactor: Reactor) -> tuple[str, int]:
-    """Where an echo server listens."""
+    """The port of an echo server."""
     port = reactor.listenTCP(0, Factory.forProtocol(Echo), interface=HOST)
     return HOST, port.getHost().port
 
 
 @pytest.fixture
 def nowhere() -> Iterator[tuple[str, int]]:
-    """Where nothing listens, for as long as the test lasts."""
+    """A port that no program listens on during the test."""
     with socket.socket() as bound:
         bound.bind((HOST, 0))
         yield bound.getsockname()
 
 
 def test_order_of_calls(reactor: Reactor, run: Run, journal: Any, echo: tuple[str, int]) -> None:
-    """An attempt, its connection and its end are told in the published order."""
+    """An attempt, its connection and its end are reported in the published order."""
     states: list[Any] = []
     factory = journal.client_factory(
         journal.protocol(
@@ -74,7 +74,7 @@ def test_order_of_calls(reactor: Reactor, run: Run, journal: Any, echo: tuple[st
 
 
 def test_refused(reactor: Reactor, run: Run, journal: Any, nowhere: tuple[str, int]) -> None:
-    """Where nothing listens the attempt fails with ConnectionRefusedError, and nothing is built."""
+    """Without a listener the attempt fails with ConnectionRefusedError, without a protocol."""
     factory = journal.client_factory(
         Protocol, clientConnectionFailed=lambda connector, reason: reactor.stop()
     )
@@ -100,7 +100,7 @@ def test_unknown_host(reactor: Reactor, run: Run, journal: Any) -> None:
 
 @pytest.fixture
 def silent() -> Iterator[tuple[str, int]]:
-    """Where a server listens and the kernel answers no connection, since its queue is full."""
+    """A port with a full queue: the kernel answers no connection."""
     with socket.socket() as server:
         server.bind((HOST, 0))
         server.listen(0)
@@ -126,7 +126,7 @@ def test_timeout(reactor: Reactor, run: Run, journal: Any, silent: tuple[str, in
 
 
 def test_no_timeout(reactor: Reactor, run: Run, journal: Any, echo: tuple[str, int]) -> None:
-    """timeout=None is no timeout."""
+    """timeout=None means no timeout."""
     factory = journal.client_factory(
         journal.protocol("client", connectionMade=lambda _: reactor.stop())
     )
@@ -136,7 +136,7 @@ def test_no_timeout(reactor: Reactor, run: Run, journal: Any, echo: tuple[str, i
 
 
 def test_refusing(reactor: Reactor, run: Run, journal: Any, echo: tuple[str, int]) -> None:
-    """A factory that builds None has its connection closed, and hears that it is lost."""
+    """If a factory builds None, the connection is closed and reported as lost."""
     factory = journal.client_factory(
         None, clientConnectionLost=lambda connector, reason: reactor.stop()
     )
@@ -146,7 +146,7 @@ def test_refusing(reactor: Reactor, run: Run, journal: Any, echo: tuple[str, int
 
 
 def test_connect_again(reactor: Reactor, run: Run, journal: Any, echo: tuple[str, int]) -> None:
-    """connect() in clientConnectionLost connects anew, and the factory is not stopped between."""
+    """connect() in clientConnectionLost connects again, without stopping the factory between."""
 
     def again(connector: Any, reason: Any) -> None:
         if journal.count("buildProtocol") < 3:
@@ -166,7 +166,7 @@ def test_connect_again(reactor: Reactor, run: Run, journal: Any, echo: tuple[str
 
 
 def test_try_again(reactor: Reactor, run: Run, journal: Any, nowhere: tuple[str, int]) -> None:
-    """connect() in clientConnectionFailed tries anew."""
+    """connect() in clientConnectionFailed tries again."""
 
     def again(connector: Any, reason: Any) -> None:
         if journal.count("startedConnecting connecting") < 3:
@@ -192,7 +192,7 @@ def test_connect_while_connecting(reactor: Reactor) -> None:
 def test_stop_connecting(
     reactor: Reactor, run: Run, journal: Any, echo: tuple[str, int], name: str
 ) -> None:
-    """An attempt that is given up fails with UserError at once, and makes no connection."""
+    """A stopped attempt fails with UserError at once, and makes no connection."""
 
     def give_up() -> None:
         connector = reactor.connectTCP(*echo, factory)
@@ -217,7 +217,7 @@ def test_stop_connecting(
 def test_stop_connecting_leaves_nothing(
     reactor: Reactor, run: Run, silent: tuple[str, int]
 ) -> None:
-    """An attempt that is given up leaves no task that goes on trying."""
+    """A stopped attempt leaves no task that continues to try."""
     tasks: list[int] = []
 
     def count() -> None:
@@ -239,7 +239,7 @@ def test_stop_connecting_leaves_nothing(
 def test_stop_connecting_in_any_turn(
     reactor: Reactor, run: Run, journal: Any, echo: tuple[str, int], turns: int
 ) -> None:
-    """Whenever an attempt is given up, it fails and builds nothing, or it was a connection."""
+    """In any turn, a stopped attempt fails without a protocol, or was a connection before."""
 
     def give_up(turns: int) -> None:
         if turns:
@@ -264,7 +264,7 @@ def test_stop_connecting_in_any_turn(
 
 
 def test_stop_connecting_when_started(reactor: Reactor, journal: Any) -> None:
-    """A factory may give the attempt up as soon as it hears of it."""
+    """A factory may stop the attempt in startedConnecting."""
     factory = journal.client_factory(
         Protocol, startedConnecting=lambda connector: connector.stopConnecting()
     )
@@ -299,7 +299,7 @@ def test_raising_factory(
     nowhere: tuple[str, int],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """What clientConnectionFailed raises is logged, and the reactor goes on."""
+    """An exception of clientConnectionFailed is logged, and the reactor continues."""
 
     def fail(connector: Any, reason: Any) -> None:
         reactor.callLater(0, reactor.stop)
@@ -330,7 +330,7 @@ def test_raising_build_protocol(
 
 
 def test_destination(reactor: Reactor) -> None:
-    """getDestination gives host and port as they were asked for."""
+    """getDestination returns host and port as they were given."""
     connector = reactor.connectTCP("example.org", 8787, ClientFactory())
     assert connector.getDestination() == IPv4Address("TCP", "example.org", 8787)
     assert "example.org:8787: connecting" in repr(connector)
@@ -339,7 +339,7 @@ def test_destination(reactor: Reactor) -> None:
 
 
 def test_service_name(reactor: Reactor) -> None:
-    """A port may be a service's name; one that the system does not list is refused."""
+    """A port may be the name of a service; an unknown name is refused."""
     assert reactor.connectTCP(HOST, "http", ClientFactory()).getDestination().port == 80
     with pytest.raises(ServiceNameUnknownError, match="no-such-service"):
         reactor.connectTCP(HOST, "no-such-service", ClientFactory())
@@ -349,7 +349,7 @@ def test_service_name(reactor: Reactor) -> None:
 def test_bind_address(
     reactor: Reactor, run: Run, journal: Any, echo: tuple[str, int], bind: Any
 ) -> None:
-    """A connection leaves from the address that was asked for."""
+    """A connection is made from the requested address."""
     hosts: list[str] = []
     factory = journal.client_factory(
         journal.protocol(
@@ -363,7 +363,7 @@ def test_bind_address(
 
 
 def test_lose_connection_flushes(reactor: Reactor, run: Run, journal: Any) -> None:
-    """loseConnection sends all that was written before it closes: 4 MiB, and their order."""
+    """loseConnection sends all bytes written before it closes: 4 MiB, in order."""
     payload = bytes(range(256)) * (4 * 4096)
     received = bytearray()
 

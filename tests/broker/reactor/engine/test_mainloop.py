@@ -28,7 +28,7 @@ Run = Callable[[], None]
 
 @pytest.fixture(autouse=True)
 def handlers() -> Iterator[None]:
-    """Whatever a reactor did to the signal handlers is undone when it has run."""
+    """Restore the signal handlers after the reactor has run."""
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     yield
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
@@ -81,7 +81,7 @@ def test_stop_before_running(reactor: Reactor) -> None:
 
 
 def test_stop_twice(reactor: Reactor, run: Run) -> None:
-    """A second stop refuses, though the reactor has not come to rest yet."""
+    """A second stop is refused, also before the reactor has stopped."""
 
     def stop_twice() -> None:
         reactor.stop()
@@ -97,7 +97,7 @@ def test_stop_twice(reactor: Reactor, run: Run) -> None:
 
 
 def test_call_when_running(reactor: Reactor, run: Run) -> None:
-    """Before the start calls wait and keep their order; from then on they are made at once."""
+    """Before the start calls wait and keep their order; later they are made at once."""
     seen: list[object] = []
 
     def second() -> None:
@@ -115,7 +115,7 @@ def test_call_when_running(reactor: Reactor, run: Run) -> None:
 
 
 def test_raising_when_running(reactor: Reactor, run: Run, caplog: pytest.LogCaptureFixture) -> None:
-    """What a callback raises is logged; the reactor goes on."""
+    """An exception of a callback is logged; the reactor continues."""
     reactor.callWhenRunning(lambda: 1 / 0)
     reactor.callWhenRunning(reactor.stop)
     run()
@@ -125,7 +125,7 @@ def test_raising_when_running(reactor: Reactor, run: Run, caplog: pytest.LogCapt
 
 
 def test_system_exit(reactor: Reactor) -> None:
-    """SystemExit in a callback closes everything down and is raised by run."""
+    """SystemExit in a callback starts the shutdown and is raised by run."""
     port = reactor.listenTCP(0, Factory(), interface="127.0.0.1")
     address = ("127.0.0.1", port.getHost().port)
     reactor.callLater(0, exit, 3)
@@ -158,7 +158,7 @@ def test_uvloop(run: Run) -> None:
 def test_signals(
     number: signal.Signals, loop_factory: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """SIGINT and SIGTERM stop the reactor, a second one changes nothing, and run returns."""
+    """SIGINT and SIGTERM stop the reactor, a second one has no effect, and run returns."""
     caplog.set_level(logging.INFO, "broker.reactor")
     reactor = Reactor(loop_factory=loop_factory)
 
@@ -172,7 +172,7 @@ def test_signals(
 
 
 def test_signal_from_outside(reactor: Reactor) -> None:
-    """A signal ends the wait of a reactor that has nothing to do."""
+    """A signal wakes up an idle reactor."""
     timer = threading.Timer(0.05, lambda: signal.pthread_kill(main, signal.SIGTERM))
     main = threading.main_thread().ident
     reactor.callWhenRunning(timer.start)
@@ -181,7 +181,7 @@ def test_signal_from_outside(reactor: Reactor) -> None:
 
 
 def test_own_sigint_handler(reactor: Reactor) -> None:
-    """A handler that the program gave to SIGINT stays in force."""
+    """A handler that the program set for SIGINT stays."""
     heard: list[int] = []
     previous = signal.signal(signal.SIGINT, lambda number, frame: heard.append(number))
     try:
@@ -194,7 +194,7 @@ def test_own_sigint_handler(reactor: Reactor) -> None:
 
 
 def test_no_signal_handlers(reactor: Reactor) -> None:
-    """Without handlers of the reactor's, SIGINT raises KeyboardInterrupt in run."""
+    """Without handlers of the reactor, SIGINT raises KeyboardInterrupt in run."""
     reactor.callLater(0, signal.raise_signal, signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
         reactor.run(installSignalHandlers=False)
@@ -241,7 +241,7 @@ def test_call_later(reactor: Reactor, run: Run) -> None:
 
 
 def test_moving_calls(reactor: Reactor, run: Run) -> None:
-    """A call can be moved to sooner and to later, and cancelled, while the loop waits for it."""
+    """A call can be moved earlier or later, and cancelled, while the loop waits for it."""
     seen: list[str] = []
     sooner = reactor.callLater(60, seen.append, "sooner")
     later = reactor.callLater(0.01, seen.append, "later")
@@ -273,7 +273,7 @@ def test_refused_delay(reactor: Reactor) -> None:
 
 
 def test_no_calls_after_the_end(reactor: Reactor) -> None:
-    """What was scheduled for later than the stop is dropped."""
+    """Calls scheduled for a time after the stop are dropped."""
     seen: list[str] = []
     # However late the loop is, this is not due yet.
     reactor.callLater(3600, seen.append, "late")
@@ -315,7 +315,7 @@ def test_call_from_thread_early_and_late(reactor: Reactor, run: Run) -> None:
 
 
 def test_call_from_thread_not_callable(reactor: Reactor) -> None:
-    """What cannot be called is refused in the thread that asks."""
+    """An object that is not callable is refused in the calling thread."""
     with pytest.raises(TypeError, match="not callable"):
         reactor.callFromThread("text")  # type: ignore[arg-type]
 
@@ -324,7 +324,7 @@ def test_call_from_thread_not_callable(reactor: Reactor) -> None:
 
 
 def test_stop_disconnects(reactor: Reactor, run: Run, journal: Any) -> None:
-    """stop ends connections at both ends, tells protocols and factories, and closes the port."""
+    """stop ends connections at both ends, calls protocols and factories, and closes the port."""
     states: list[Any] = []
     server = Factory.forProtocol(journal.protocol("server"))
     client = journal.client_factory(
@@ -349,7 +349,7 @@ def test_stop_disconnects(reactor: Reactor, run: Run, journal: Any) -> None:
         "clientConnectionLost ConnectionAborted",
         "stopFactory",
     ]
-    # While connections end, the reactor runs no more but has its loop.
+    # While connections end, the reactor is not running but has its loop.
     assert states == [(False, True)]
     assert connector.state == "disconnected"
     assert server.numPorts == 0
@@ -358,7 +358,7 @@ def test_stop_disconnects(reactor: Reactor, run: Run, journal: Any) -> None:
 
 
 def test_stop_while_connecting(reactor: Reactor, run: Run, journal: Any) -> None:
-    """stop fails an attempt that is under way."""
+    """stop fails a running attempt."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         factory = journal.client_factory(Protocol)
 
@@ -374,8 +374,8 @@ def test_stop_while_connecting(reactor: Reactor, run: Run, journal: Any) -> None
 def test_reconnecting_at_the_end(
     reactor: Reactor, run: Run, journal: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A factory that connects again while the reactor closes down does not keep it from its end."""
-    # If it were waited for, the test would not end.
+    """A factory that connects again during the shutdown does not prevent its end."""
+    # If the connection were waited for, the test would not end.
     monkeypatch.setattr(mainloop, "CLOSE_TIMEOUT", 3600.0)
     port = reactor.listenTCP(0, Factory.forProtocol(Protocol), interface="127.0.0.1")
     factory = journal.client_factory(
@@ -390,14 +390,14 @@ def test_reconnecting_at_the_end(
 def test_exchanged_protocol(
     reactor: Reactor, run: Run, journal: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A protocol that took another's place on its transport does not keep run from its end."""
+    """A protocol that replaced another on its transport does not prevent the end of run."""
     monkeypatch.setattr(mainloop, "CLOSE_TIMEOUT", 0.05)
 
     def exchange(protocol: Protocol) -> None:
         protocol.transport.protocol = second()
         reactor.stop()
 
-    # Delayed calls made while closing down are not made, long as it may take.
+    # Delayed calls scheduled during the shutdown are not made, however long it takes.
     second = journal.protocol(
         "second", connectionLost=lambda *_: reactor.callLater(0, journal.append, "late")
     )
@@ -411,7 +411,7 @@ def test_exchanged_protocol(
 
 
 def test_tasks_at_the_end(reactor: Reactor, run: Run) -> None:
-    """Tasks that the program left in the reactor's loop are cancelled when it ends."""
+    """Tasks of the program in the reactor's loop are cancelled at its end."""
     ended: list[str] = []
 
     async def wait() -> None:
@@ -432,11 +432,11 @@ def test_tasks_at_the_end(reactor: Reactor, run: Run) -> None:
     assert tasks[0].cancelled()
 
 
-# In somebody else's loop.
+# In a loop of the program.
 
 
 def test_guest(reactor: Reactor, journal: Any) -> None:
-    """In an asyncio program the reactor uses the loop that runs: no run, and everything works."""
+    """In an asyncio program the reactor uses the running loop: without run, everything works."""
 
     async def main() -> None:
         assert reactor.running
@@ -470,7 +470,7 @@ def test_guest(reactor: Reactor, journal: Any) -> None:
 
 
 def test_guest_run(reactor: Reactor) -> None:
-    """run refuses in a running loop, and says that it is not needed."""
+    """run is refused in a running loop, and the error says that it is not needed."""
 
     async def main() -> None:
         with pytest.raises(ReactorAlreadyRunning, match="needs no run"):
@@ -480,7 +480,7 @@ def test_guest_run(reactor: Reactor) -> None:
 
 
 def test_guest_stop(reactor: Reactor, journal: Any) -> None:
-    """In an asyncio program stop closes what the reactor opened, and leaves the loop running."""
+    """In an asyncio program stop closes what the reactor opened, and the loop keeps running."""
 
     async def main() -> None:
         late: list[str] = []
@@ -499,7 +499,7 @@ def test_guest_stop(reactor: Reactor, journal: Any) -> None:
             await asyncio.sleep(0)
         assert late == []
         assert "not listening" in repr(port)
-        # What is asked for from now on works again.
+        # New requests work again from now on.
         called = asyncio.Event()
         reactor.callLater(0, called.set)
         await called.wait()
@@ -508,7 +508,7 @@ def test_guest_stop(reactor: Reactor, journal: Any) -> None:
 
 
 def test_guest_early(reactor: Reactor) -> None:
-    """What was asked for before the asyncio program began happens once it uses the reactor."""
+    """Requests made before the asyncio program began are handled once it uses the reactor."""
     seen: list[str] = []
     reactor.callWhenRunning(seen.append, "when running")
     reactor.callLater(0, seen.append, "later")
@@ -524,7 +524,7 @@ def test_guest_early(reactor: Reactor) -> None:
 
 
 def test_guest_of_two_loops(reactor: Reactor) -> None:
-    """What a loop left behind when it was closed is not carried over to the next one."""
+    """Requests to a loop that was closed are not carried over to the next one."""
     seen: list[str] = []
     waiting: list[list[Any]] = []
 
@@ -543,7 +543,7 @@ def test_guest_of_two_loops(reactor: Reactor) -> None:
 
 
 def test_run_after_being_a_guest(reactor: Reactor, run: Run) -> None:
-    """A reactor that was a guest can still run a loop of its own."""
+    """A reactor that was a guest can still run its own loop."""
 
     async def main() -> None:
         reactor.callLater(0, print)
@@ -568,7 +568,7 @@ def test_being_a_guest_after_run(reactor: Reactor) -> None:
 
 
 def test_guest_stop_first(reactor: Reactor) -> None:
-    """stop drops what waits for a loop, too."""
+    """stop also drops calls that wait for a loop."""
     seen: list[str] = []
     reactor.callWhenRunning(seen.append, "when running")
 
@@ -603,7 +603,7 @@ def test_two_loops_at_once(reactor: Reactor, run: Run) -> None:
 
 
 def test_unused_client_factory(reactor: Reactor) -> None:
-    """Wishes that no loop ever hears of hold no socket and no loop."""
+    """Requests that never get a loop hold no socket and no loop."""
     reactor.connectTCP("127.0.0.1", 1, ClientFactory())
     reactor.callLater(1, print)
     reactor.callWhenRunning(print)

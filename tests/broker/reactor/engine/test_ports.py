@@ -33,7 +33,7 @@ def test_listens_at_once(reactor: Reactor) -> None:
 
 
 def test_accepts_when_running(reactor: Reactor, run: Run) -> None:
-    """What connected before the loop ran is accepted and served once it runs, in that order."""
+    """Connections made before the loop ran are accepted in their order once it runs."""
     peers: list[Any] = []
 
     class Greeting(Protocol):
@@ -79,7 +79,7 @@ def test_ipv6(reactor: Reactor) -> None:
 
 
 def test_port_in_use(reactor: Reactor) -> None:
-    """A taken port raises CannotListenError that names it, and does not start the factory."""
+    """A port in use raises CannotListenError that names it, and does not start the factory."""
     factory = Factory()
     with socket.create_server((HOST, 0)) as taken:
         number = taken.getsockname()[1]
@@ -91,7 +91,7 @@ def test_port_in_use(reactor: Reactor) -> None:
 
 
 def test_refusing(reactor: Reactor, run: Run) -> None:
-    """A factory that builds None refuses the connection, and the next one is asked for."""
+    """If a factory builds None, the connection is refused, and it is called for the next one."""
     asked: list[Any] = []
 
     class Refusing(Factory):
@@ -113,7 +113,7 @@ def test_refusing(reactor: Reactor, run: Run) -> None:
 def test_stop_listening_before_running(
     reactor: Reactor, run: Run, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A port can be closed before the loop runs; that is told when it runs."""
+    """A port can be closed before the loop runs; this is reported when it runs."""
     factory = Factory()
     port = reactor.listenTCP(0, factory, interface=HOST)
     address = (HOST, port.getHost().port)
@@ -130,7 +130,7 @@ def test_stop_listening_before_running(
 
 
 def test_stop_listening(reactor: Reactor, run: Run, journal: Any) -> None:
-    """stopListening closes the port and stops the factory; connections made go on."""
+    """stopListening closes the port and stops the factory; its connections stay open."""
     fired: list[Any] = []
 
     def stop_listening(protocol: Protocol) -> None:
@@ -156,7 +156,7 @@ def test_stop_listening(reactor: Reactor, run: Run, journal: Any) -> None:
 
 
 def test_stop_listening_twice(reactor: Reactor, run: Run) -> None:
-    """Closing a closed port does nothing, and its Deferred fires all the same."""
+    """Closing a closed port does nothing, but its Deferred fires."""
     factory = Factory()
     port = reactor.listenTCP(0, factory, interface=HOST)
     fired: list[None] = []
@@ -202,7 +202,7 @@ def test_one_factory_on_two_ports(reactor: Reactor, run: Run) -> None:
 
 
 def test_raising_stop_factory(reactor: Reactor, run: Run) -> None:
-    """What stopFactory raises comes out of the Deferred of stopListening."""
+    """The Deferred of stopListening fails with the exception of stopFactory."""
 
     class Raising(Factory):
         def stopFactory(self) -> None:
@@ -216,7 +216,7 @@ def test_raising_stop_factory(reactor: Reactor, run: Run) -> None:
 
 
 def test_connections_are_forgotten(reactor: Reactor, run: Run, journal: Any) -> None:
-    """A connection that has ended leaves nothing behind in the reactor."""
+    """The reactor keeps no reference to a connection that has ended."""
     held: list[int] = []
 
     def look(protocol: Protocol, reason: Any) -> None:

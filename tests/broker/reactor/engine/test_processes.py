@@ -1,4 +1,4 @@
-"""spawnProcess: programs that print the same here and with Twisted, and what differs."""
+"""spawnProcess: programs that print the same here and with Twisted, and the differences."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ HEAD = {
     """,
 }
 
-# The order in which the ends of different pipes are heard is nobody's promise: they are sorted.
+# The order in which the ends of different pipes are reported is not defined: they are sorted.
 NOTING = """
     class Noting(protocol.ProcessProtocol):
         def __init__(self):
@@ -145,18 +145,18 @@ DESCRIPTORS = """
 """
 
 
-def printed(program: str, house: str) -> list[str]:
-    """Run a program with the imports of one house; return what it printed, in lines."""
-    text = "".join(map(textwrap.dedent, (HEAD[house], NOTING, program)))
+def printed(program: str, library: str) -> list[str]:
+    """Run a program with the imports of one library; return its output, in lines."""
+    text = "".join(map(textwrap.dedent, (HEAD[library], NOTING, program)))
     done = subprocess.run(
-        [sys.executable, "-W", "error" if house == "ours" else "ignore", "-X", "dev", "-c", text],
+        [sys.executable, "-W", "error" if library == "ours" else "ignore", "-X", "dev", "-c", text],
         capture_output=True,
         text=True,
         timeout=30,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    if house == "ours":
+    if library == "ours":
         assert done.stderr == ""
     return done.stdout.splitlines()
 
@@ -172,7 +172,7 @@ def test_same_prints(program: str) -> None:
 
 
 class Ending(ProcessProtocol):
-    """Keeps what it hears, and stops the reactor at the end."""
+    """Records its events, and stops the reactor at the end."""
 
     def __init__(self, reactor: Reactor) -> None:
         self.reactor = reactor
@@ -180,25 +180,25 @@ class Ending(ProcessProtocol):
         self.reason: Any = None
 
     def outReceived(self, data: bytes) -> None:
-        """Keep it."""
+        """Keep the output."""
         self.data += data
 
     def processEnded(self, reason: Failure) -> None:
-        """Keep why, and stop."""
+        """Keep the reason, and stop."""
         self.reason = reason.value
         assert self.transport not in self.reactor._held
         self.reactor.stop()
 
 
 def spawn(protocol: Ending, program: str, **kw: Any) -> Any:
-    """Run a program under a protocol."""
+    """Run a program with a protocol."""
     return protocol.reactor.spawnProcess(
         protocol, sys.executable, [sys.executable, "-c", program], **kw
     )
 
 
 def test_before_the_reactor_runs(reactor: Reactor, run: Callable[[], None]) -> None:
-    """A process is there, and can be written to, before the reactor runs."""
+    """A process is started, and can be written to, before the reactor runs."""
     protocol = Ending(reactor)
     transport = spawn(protocol, "import sys; print(len(sys.stdin.read()))")
     assert protocol.transport is transport
@@ -214,7 +214,7 @@ def test_before_the_reactor_runs(reactor: Reactor, run: Callable[[], None]) -> N
 
 
 def test_pull_producer(reactor: Reactor, run: Callable[[], None]) -> None:
-    """A pull producer fills the child's input, a piece whenever it has room."""
+    """A pull producer writes to the child's input, one piece for each request."""
     protocol = Ending(reactor)
 
     class Pieces:
@@ -238,7 +238,7 @@ def test_pull_producer(reactor: Reactor, run: Callable[[], None]) -> None:
 
 
 def test_push_producer(reactor: Reactor, run: Callable[[], None]) -> None:
-    """A push producer is paused while the child takes nothing, resumed, and told of the end."""
+    """A push producer is paused while the child reads nothing, resumed, and stopped at the end."""
     protocol = Ending(reactor)
     said: list[str] = []
 
@@ -268,7 +268,7 @@ def test_push_producer(reactor: Reactor, run: Callable[[], None]) -> None:
 
 
 def test_pausing(reactor: Reactor, run: Callable[[], None]) -> None:
-    """Nothing is delivered while its protocol has paused a process."""
+    """No data is delivered while the protocol has paused a process."""
     protocol = Ending(reactor)
     transport = spawn(protocol, "print('out')")
 
@@ -285,7 +285,7 @@ def test_pausing(reactor: Reactor, run: Callable[[], None]) -> None:
 def test_a_protocol_that_raises(
     reactor: Reactor, run: Callable[[], None], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What a protocol raises is logged, and it still hears of the end."""
+    """An exception of a protocol is logged, and the end is still reported to it."""
     protocol = Ending(reactor)
     protocol.outReceived = lambda data: 1 / 0  # type: ignore[method-assign, assignment]
     spawn(protocol, "print('out')")
@@ -295,7 +295,7 @@ def test_a_protocol_that_raises(
 
 
 def test_stopping(reactor: Reactor, run: Callable[[], None]) -> None:
-    """When the reactor stops, the pipes are closed and heard of; the process is left alone."""
+    """When the reactor stops, the pipes are closed and reported; the process keeps running."""
     lost: list[int] = []
 
     class Leaving(ProcessProtocol):
@@ -313,7 +313,7 @@ def test_stopping(reactor: Reactor, run: Callable[[], None]) -> None:
 
 
 def test_abort(reactor: Reactor, run: Callable[[], None]) -> None:
-    """An aborted process loses its pipes, whatever is unsent."""
+    """An aborted process loses its pipes, with all unsent bytes."""
     protocol = Ending(reactor)
     program = "import os, signal, sys, time; print('up', flush=True); time.sleep(.1)"
     transport = spawn(protocol, program)
@@ -325,7 +325,7 @@ def test_abort(reactor: Reactor, run: Callable[[], None]) -> None:
 
 
 def test_misuse(reactor: Reactor, run: Callable[[], None]) -> None:
-    """What a process cannot have, or take, is refused in words."""
+    """Invalid settings and signals of a process are refused with an error text."""
     protocol = Ending(reactor)
     with pytest.raises(FileNotFoundError):
         reactor.spawnProcess(protocol, "/no/such/program")
@@ -348,7 +348,7 @@ def test_misuse(reactor: Reactor, run: Callable[[], None]) -> None:
 
 
 def test_broker_over_a_process(reactor: Reactor, run: Callable[[], None]) -> None:
-    """A Broker speaks over a process's streams, also to an async method of ours."""
+    """A Broker works over the streams of a process, also with an async method."""
 
     class Named(pb.Referenceable):
         async def remote_name(self) -> str:

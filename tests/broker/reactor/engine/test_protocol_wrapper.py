@@ -1,4 +1,4 @@
-"""What stands between a transport and its protocol."""
+"""The wrapper between a transport and its protocol."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from broker.reactor.protocol import Protocol, connectionDone
 
 
 class Recorder(Protocol):
-    """Notes what it is told."""
+    """Records its calls."""
 
     def __init__(self) -> None:
         self.events: list[Any] = []
@@ -25,7 +25,7 @@ class Recorder(Protocol):
 
 
 class Cuttable:
-    """A transport that counts how often it was cut."""
+    """A transport that counts how often it was aborted."""
 
     cuts = 0
 
@@ -34,7 +34,7 @@ class Cuttable:
 
 
 def test_everything_gets_through() -> None:
-    """The protocol gets the transport, the bytes and the reason; then the other one is told."""
+    """The protocol gets the transport, the bytes and the reason; then the owner is told."""
     protocol, transport = Recorder(), Cuttable()
     wrapper = ProtocolWrapper(protocol, lambda *args: protocol.events.append(args))
     wrapper.makeConnection(transport)
@@ -45,7 +45,7 @@ def test_everything_gets_through() -> None:
 
 
 def test_raising_protocol() -> None:
-    """The end is told also when the protocol's connectionLost raises, and that is raised."""
+    """The owner is told also when the protocol's connectionLost raises, and that is raised."""
 
     class Raising(Protocol):
         def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -59,7 +59,7 @@ def test_raising_protocol() -> None:
 
 
 def test_abandon() -> None:
-    """An abandoned connection is cut."""
+    """An abandoned connection is aborted."""
     transport = Cuttable()
     wrapper = ProtocolWrapper(Recorder(), print)
     wrapper.makeConnection(transport)

@@ -1,4 +1,4 @@
-"""A reactor whose loop the program turns itself, or gives."""
+"""A reactor whose loop the program runs itself, or gives."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from broker.reactor.process import Process
 
 @pytest.fixture
 def loop() -> Iterator[asyncio.AbstractEventLoop]:
-    """A loop of the test's own."""
+    """A loop of the test."""
     made = asyncio.new_event_loop()
     yield made
     made.close()
@@ -45,7 +45,7 @@ def test_iterate_begins_by_itself() -> None:
 
 
 def test_iterate_inside_a_turn() -> None:
-    """The loop cannot be turned by what it runs."""
+    """The loop cannot be run by one of its callbacks."""
     reactor = Reactor()
     raised: list[str] = []
 
@@ -63,7 +63,7 @@ def test_iterate_inside_a_turn() -> None:
 
 
 def test_run_while_it_is_turned() -> None:
-    """A reactor that was started cannot be run."""
+    """A reactor that was started cannot be run again."""
     reactor = Reactor()
     reactor.startRunning(installSignalHandlers=False)
     with pytest.raises(ReactorAlreadyRunning):
@@ -73,7 +73,7 @@ def test_run_while_it_is_turned() -> None:
 
 
 def test_start_running_in_another_thread() -> None:
-    """Signals are handled in the main thread only; a reactor that was refused can begin still."""
+    """Signals are handled in the main thread only; a refused reactor can still start."""
     reactor = Reactor()
     raised: list[type[BaseException]] = []
 
@@ -92,7 +92,7 @@ def test_start_running_in_another_thread() -> None:
 
 
 def test_start_running_as_a_guest() -> None:
-    """Where a loop runs already, the reactor uses it, and has nothing to start."""
+    """In a running loop, the reactor uses that loop, and does not start another."""
     reactor = Reactor()
 
     async def main() -> bool:
@@ -105,7 +105,7 @@ def test_start_running_as_a_guest() -> None:
 
 
 def test_a_given_loop_that_the_program_runs(loop: asyncio.AbstractEventLoop) -> None:
-    """Without run and startRunning, what was asked for happens once the program runs its loop."""
+    """Without run and startRunning, requests are handled once the program runs its loop."""
     reactor = AsyncioSelectorReactor(loop)
     seen: list[str] = []
     reactor.callWhenRunning(seen.append, "running")
@@ -115,7 +115,7 @@ def test_a_given_loop_that_the_program_runs(loop: asyncio.AbstractEventLoop) -> 
 
 
 def test_a_turn_that_ends_early_leaves_nothing(loop: asyncio.AbstractEventLoop) -> None:
-    """A turn that the end cuts short does not stop the program's loop later."""
+    """A turn that the end interrupts does not stop the program's loop later."""
     reactor = AsyncioSelectorReactor(loop)
     reactor.startRunning(installSignalHandlers=False)
     reactor.callLater(0, reactor.stop)
@@ -125,7 +125,7 @@ def test_a_turn_that_ends_early_leaves_nothing(loop: asyncio.AbstractEventLoop) 
 
 
 def test_a_loop_that_comes_too_late(loop: asyncio.AbstractEventLoop) -> None:
-    """A reactor that has a loop, or has had one, takes no other."""
+    """A reactor that has a loop, or has had one, refuses another."""
     reactor = AsyncioSelectorReactor()
     reactor.callWhenRunning(reactor.stop)
     reactor.run()
@@ -134,7 +134,7 @@ def test_a_loop_that_comes_too_late(loop: asyncio.AbstractEventLoop) -> None:
 
 
 def test_the_module_and_a_reactor_are_what_they_say() -> None:
-    """What is asked of the interfaces that the reactor provides is there."""
+    """The module and a Reactor have all names of the interfaces that they provide."""
     for interface in REACTOR:
         verifyObject(interface, Reactor())
         assert interface.providedBy(module)
@@ -142,7 +142,7 @@ def test_the_module_and_a_reactor_are_what_they_say() -> None:
 
 
 def test_a_process_whose_preparation_raises() -> None:
-    """What goes wrong before the program begins is raised where it was started."""
+    """An error before the program begins is raised to the caller that started it."""
 
     class Broken(Process):
         def _setupChild(self, fdmap: Any) -> None:
@@ -153,7 +153,7 @@ def test_a_process_whose_preparation_raises() -> None:
 
 
 def test_what_a_process_is_prepared_with(tmp_path: Any) -> None:
-    """The descriptors of the child are in place, under their own numbers."""
+    """The descriptors of the child are set, under their own numbers."""
     told = tmp_path / "told"
 
     class Telling(Process):

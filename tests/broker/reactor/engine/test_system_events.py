@@ -1,4 +1,4 @@
-"""System events, threads and name lookup where Twisted has no counterpart to compare with."""
+"""System events, threads and name lookup, without a comparison with Twisted."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Run = Callable[[], None]
 
 
 def test_connections_before_shutdown(reactor: Reactor, run: Run, journal: Any) -> None:
-    """Before shutdown connections work, for what is waited for too; during, none is left."""
+    """Before shutdown connections work, also during the wait; during shutdown, none is left."""
     answered: Deferred[None] = Deferred()
     events: list[Any] = []
 
@@ -53,7 +53,7 @@ def test_connections_before_shutdown(reactor: Reactor, run: Run, journal: Any) -
 
 
 def test_impatient(reactor: Reactor) -> None:
-    """A second signal ends the wait for what was returned before shutdown."""
+    """A second signal ends the wait for the results of triggers before shutdown."""
     waiting: list[Deferred[None]] = []
 
     def never() -> Deferred[None]:
@@ -105,7 +105,7 @@ def test_guest(reactor: Reactor) -> None:
 
 
 def test_events_alone(caplog: pytest.LogCaptureFixture) -> None:
-    """An event waits for all that its first phase returned; a failure is logged, no more."""
+    """An event waits for the results of its first phase; a failure is only logged."""
     events, seen = SystemEvents(), []
     first: Deferred[None] = Deferred()
     second: Deferred[None] = Deferred()
@@ -125,7 +125,7 @@ def test_events_alone(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_threads_are_waited_for(reactor: Reactor, run: Run) -> None:
-    """When the reactor stops, calls in threads end, and may still call into the loop meanwhile."""
+    """When the reactor stops, calls in threads end, and may still call into the loop."""
     results: list[Any] = []
     began = threading.Event()
 
@@ -155,7 +155,7 @@ def test_blocking_the_loop() -> None:
 
 
 def test_pool(caplog: pytest.LogCaptureFixture) -> None:
-    """A pool makes what was asked for before its start, in as many threads as it may."""
+    """A pool makes calls queued before its start, in up to its maximum of threads."""
     pool = ThreadPool(0, 2, "test-pool")
     barrier, seen = threading.Barrier(2), []
 
@@ -181,7 +181,7 @@ def test_pool(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_pool_grows() -> None:
-    """A pool that is made larger makes more calls at once, and ends those from before too."""
+    """A pool that is made larger makes more calls at once, and still finishes earlier ones."""
     pool, barrier = ThreadPool(0, 1), threading.Barrier(3)
     pool.start()
     ended: list[int] = []
@@ -194,7 +194,7 @@ def test_pool_grows() -> None:
 
 
 def test_lookup_is_late(reactor: Reactor, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A name that is not looked up in time fails as one that does not resolve."""
+    """A lookup that takes too long fails like an unknown name."""
     release = threading.Event()
     monkeypatch.setattr(
         "broker.reactor.engine.reactor.socket.getaddrinfo", lambda *_: release.wait(5)

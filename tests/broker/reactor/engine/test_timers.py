@@ -1,4 +1,4 @@
-"""Delayed calls on a clock that stands still."""
+"""Delayed calls on a clock that the test moves."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from broker.reactor.error import AlreadyCalled, AlreadyCancelled
 
 
 class Clock:
-    """Time that moves only when it is told to."""
+    """A clock that moves only when it is told to."""
 
     def __init__(self) -> None:
         self.time = 1000.0
@@ -30,7 +30,7 @@ class Clock:
         return self.queue.add(delay, self.made.append, (what,), {})
 
     def advance(self, seconds: float) -> list[object]:
-        """Let time pass; return the calls made then."""
+        """Move the clock; return the calls that were made."""
         self.time += seconds
         before = len(self.made)
         self.queue.run_due()
@@ -59,7 +59,7 @@ def test_not_early(clock: Clock) -> None:
 
 
 def test_slack(clock: Clock) -> None:
-    """A loop that wakes up early by less than its clock can tell makes the call all the same."""
+    """If a loop wakes up early by less than its clock resolution, the call is still made."""
     clock.later(1, "call")
     clock.time += 0.99
     clock.queue.run_due(0.02)
@@ -75,7 +75,7 @@ def test_arguments(clock: Clock) -> None:
 
 
 def test_cancel(clock: Clock) -> None:
-    """A cancelled call is not made, is not active, and holds its arguments no longer."""
+    """A cancelled call is not made, is not active, and does not keep its arguments."""
 
     class Big:
         pass
@@ -96,7 +96,7 @@ def test_cancel(clock: Clock) -> None:
     "change", [DelayedCall.cancel, lambda call: call.reset(1), lambda call: call.delay(1)]
 )
 def test_too_late(clock: Clock, change: Callable[[DelayedCall], None]) -> None:
-    """What has been called or cancelled can be neither cancelled nor moved."""
+    """A call that was made or cancelled cannot be cancelled or moved."""
     called = clock.later(0, "call")
     clock.advance(0)
     assert not called.active()
@@ -125,7 +125,7 @@ def test_cancel_while_called(clock: Clock) -> None:
 
 @pytest.mark.parametrize("seconds", [1, 5, 8])
 def test_reset(clock: Clock, seconds: float) -> None:
-    """A call that is reset is made so many seconds from then, be that sooner or later."""
+    """A reset call is made after the given seconds, earlier or later than before."""
     call = clock.later(5, "call")
     clock.advance(2)
     call.reset(seconds)
@@ -153,7 +153,7 @@ def test_cancel_by_an_earlier_call(clock: Clock) -> None:
 
 
 def test_raising(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
-    """What a call raises is logged with its traceback, and the next calls are made."""
+    """An exception of a call is logged with its traceback, and the next calls are made."""
     clock.queue.add(1, lambda: 1 / 0, (), {})
     clock.later(2, "next")
     assert clock.advance(3) == ["next"]
@@ -164,7 +164,7 @@ def test_raising(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_scheduling_itself(clock: Clock) -> None:
-    """A call that schedules itself without delay is made once a turn, on a clock that stands."""
+    """A call that schedules itself without delay is made once a turn, while the clock stands."""
 
     def again() -> None:
         clock.made.append("again")
@@ -176,7 +176,7 @@ def test_scheduling_itself(clock: Clock) -> None:
 
 
 def test_next_time(clock: Clock) -> None:
-    """The queue says when to wake up, passing over what was cancelled or moved."""
+    """The queue returns the time of the next call, without cancelled and moved ones."""
     assert clock.queue.next_time() is None
     first, second = clock.later(1, "first"), clock.later(2, "second")
     assert clock.queue.next_time() == 1001
@@ -187,7 +187,7 @@ def test_next_time(clock: Clock) -> None:
 
 
 def test_changes(clock: Clock) -> None:
-    """Every change is told: a call added, moved, delayed, cancelled."""
+    """Every change is reported: a call added, moved, delayed, cancelled."""
     call = clock.later(1, "call")
     call.reset(2)
     call.delay(1)
@@ -205,7 +205,7 @@ def test_clear(clock: Clock) -> None:
 
 
 def test_many_cancelled(clock: Clock) -> None:
-    """Calls that were cancelled long before their time do not pile up."""
+    """Calls that were cancelled long before their time do not stay in the heap."""
     kept = clock.later(5000, "kept")
     for call in [clock.later(3600, "timeout") for _ in range(10_000)]:
         call.cancel()
@@ -215,7 +215,7 @@ def test_many_cancelled(clock: Clock) -> None:
 
 
 def test_moved_often(clock: Clock) -> None:
-    """A call that is moved again and again, as a keepalive is, does not pile up."""
+    """The entries of a call that is moved often, as by a keepalive, do not stay in the heap."""
     call = clock.later(60, "call")
     for _ in range(10_000):
         call.reset(60)
@@ -231,13 +231,13 @@ def test_impossible_delay(clock: Clock, delay: float) -> None:
 
 
 def test_not_callable(clock: Clock) -> None:
-    """What cannot be called is refused when it is scheduled."""
+    """An object that is not callable is refused when it is scheduled."""
     with pytest.raises(TypeError, match="'text' is not callable"):
         clock.queue.add(0, "text", (), {})  # type: ignore[arg-type]
 
 
 def test_repr(clock: Clock) -> None:
-    """A delayed call shows its function and when it comes, or that it does not."""
+    """The repr of a delayed call shows its function and its time, or its end."""
     call = clock.later(1.5, "call")
     assert "in 1.500s: list.append" in repr(call)
     clock.advance(2)

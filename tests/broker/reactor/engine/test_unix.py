@@ -20,7 +20,7 @@ Run = Callable[[], None]
 
 
 def converse(reactor: Reactor, run: Run, journal: Any, path: str, **kw: int) -> list[Any]:
-    """Connect to the path, say hello and wait for the echo; return the addresses both ends saw."""
+    """Connect to the path, say hello and wait for the echo; return the addresses at both ends."""
     seen: list[Any] = []
 
     def take(protocol: Any, data: bytes) -> None:
@@ -48,7 +48,7 @@ def echo(journal: Any) -> Factory:
 
 
 def test_listen_and_connect(reactor: Reactor, run: Run, journal: Any, tmp_path: Path) -> None:
-    """A UNIX socket carries a conversation; its file has the mode, and goes with the port."""
+    """A UNIX socket carries data; its file has the mode, and is removed with the port."""
     path = str(tmp_path / "socket")
     port = reactor.listenUNIX(path, echo(journal), mode=0o600)
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
@@ -67,7 +67,7 @@ def test_stopped_before_running(reactor: Reactor, tmp_path: Path) -> None:
 
 
 def test_dead_socket(reactor: Reactor, tmp_path: Path) -> None:
-    """A socket on which nobody listens any more is replaced, and so is the lock of the dead."""
+    """A socket that no program listens on is replaced, and so is the lock of an ended process."""
     path = tmp_path / "socket"
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(path))
@@ -78,7 +78,7 @@ def test_dead_socket(reactor: Reactor, tmp_path: Path) -> None:
 
 
 def test_taken(reactor: Reactor, tmp_path: Path) -> None:
-    """A path where somebody listens, or whose lock somebody alive holds, is refused."""
+    """A path with a listener, or with the lock of a running process, is refused."""
     path = str(tmp_path / "socket")
     port = reactor.listenUNIX(path, Factory())
     with pytest.raises(CannotListenError, match="in use"):
@@ -95,7 +95,7 @@ def test_taken(reactor: Reactor, tmp_path: Path) -> None:
 
 
 def test_check_pid(reactor: Reactor, run: Run, journal: Any, tmp_path: Path) -> None:
-    """A client that checks connects to a server that noted its process."""
+    """A client with checkPID connects to a server with a lock."""
     path = str(tmp_path / "socket")
     reactor.listenUNIX(path, echo(journal), wantPID=1)
     assert converse(reactor, run, journal, path, checkPID=1)[0] == b"HELLO"
@@ -103,7 +103,7 @@ def test_check_pid(reactor: Reactor, run: Run, journal: Any, tmp_path: Path) -> 
 
 
 def test_check_pid_fails(reactor: Reactor, run: Run, journal: Any, tmp_path: Path) -> None:
-    """A client that checks refuses a server that has noted nothing."""
+    """A client with checkPID refuses a server without a lock."""
     path = str(tmp_path / "socket")
     reactor.listenUNIX(path, echo(journal))
     converse(reactor, run, journal, path, checkPID=1)

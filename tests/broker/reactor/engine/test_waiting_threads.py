@@ -1,4 +1,4 @@
-"""Threads that wait for the reactor's loop are answered, or released with an error in words."""
+"""Threads that wait for the reactor's loop get a result, or an error with a reason."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Run = Callable[[], None]
 
 
 class Boom(Exception):
-    """What a call raises."""
+    """The exception of a call."""
 
 
 def boom() -> None:
@@ -30,7 +30,7 @@ def boom() -> None:
 
 
 class Thread(threading.Thread):
-    """Waits for the reactor, and keeps what comes of it."""
+    """Waits for the reactor, and keeps the outcome."""
 
     def __init__(self, reactor: Any, f: Callable[..., Any], *args: Any):
         super().__init__(daemon=True)
@@ -45,7 +45,7 @@ class Thread(threading.Thread):
             self.outcome = error
 
     def ended(self) -> Any:
-        """Return what came of it."""
+        """Return the outcome."""
         self.join(20)
         assert not self.is_alive()
         return self.outcome
@@ -67,7 +67,7 @@ def test_stop_releases_a_thread(reactor: Reactor, run: Run) -> None:
 
 
 def test_stop_releases_the_threads_of_the_pool(reactor: Reactor, run: Run) -> None:
-    """The reactor waits for its pool, whose threads wait for the reactor: these are released."""
+    """The reactor waits for its pool, whose threads wait for the reactor: they are released."""
     seen: list[Any] = []
 
     def work() -> None:
@@ -84,7 +84,7 @@ def test_stop_releases_the_threads_of_the_pool(reactor: Reactor, run: Run) -> No
 
 
 def test_after_the_end(reactor: Reactor, caplog: Any) -> None:
-    """After the end a thread does not wait, and a call that nobody will make is logged."""
+    """After the end a thread does not wait, and a call that is never made is logged."""
     reactor.callWhenRunning(reactor.stop)
     reactor.run()
     error = Thread(reactor, str)
@@ -94,7 +94,7 @@ def test_after_the_end(reactor: Reactor, caplog: Any) -> None:
 
 
 def test_before_the_start(reactor: Reactor, run: Run) -> None:
-    """A thread that is early waits for the start."""
+    """A thread that calls before the start waits for it."""
     thread = Thread(reactor, lambda: reactor.callLater(0, reactor.stop) and 12)
     thread.start()
     run()
@@ -103,7 +103,7 @@ def test_before_the_start(reactor: Reactor, run: Run) -> None:
 
 @pytest.mark.parametrize("make", [Reactor, lambda: broker.reactor])
 def test_a_program_of_asyncio(make: Any) -> None:
-    """Where the main thread runs asyncio, calls from threads are made there."""
+    """If the main thread runs asyncio, calls from threads are made there."""
     reactor = make()
 
     async def main() -> None:
@@ -132,7 +132,7 @@ def test_a_call_from_the_loop_itself() -> None:
 
 @pytest.mark.parametrize("is_of_asyncio", [False, True])
 def test_the_end_of_asyncio(is_of_asyncio: bool) -> None:
-    """When asyncio.run ends, threads that wait for it are released, also its own."""
+    """When asyncio.run ends, threads that wait for it are released, including its own."""
     reactor = Reactor()
     outcome: list[Any] = []
 
@@ -171,7 +171,7 @@ def test_a_loop_that_ended() -> None:
 
 
 def test_a_loop_that_ends_unannounced(monkeypatch: Any) -> None:
-    """A loop that is closed without a word is noticed by the threads that wait for it."""
+    """A loop that is closed without notice is detected by the threads that wait for it."""
     monkeypatch.setattr("broker.reactor.engine.waiting_threads.LOOK_AGAIN", 0.01)
     reactor, loop = Reactor(), asyncio.new_event_loop()
     begun = threading.Event()
@@ -190,7 +190,7 @@ def test_a_loop_that_ends_unannounced(monkeypatch: Any) -> None:
 
 
 def test_no_cycle(reactor: Reactor, run: Run) -> None:
-    """What a waiting thread raised is freed by reference counts."""
+    """The exception in a waiting thread is freed by reference counts."""
     gone: list[Any] = []
 
     def work() -> None:

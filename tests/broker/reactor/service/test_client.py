@@ -1,4 +1,4 @@
-"""ClientService where Twisted's has nothing to compare with, and over real endpoints."""
+"""ClientService, without a comparison with Twisted, and over real endpoints."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Transport:
 
 
 class Endpoint:
-    """Hands out attempts, and makes a connection of the last when it is told to."""
+    """Makes attempts, and connects the last one when the test tells it to."""
 
     def __init__(self) -> None:
         self.attempts: list[Deferred[Any]] = []
@@ -43,7 +43,7 @@ class Endpoint:
         return attempt
 
     def accept(self) -> Any:
-        """Make the connection; return its protocol as the transport has it."""
+        """Make the connection; return its protocol."""
         made = self.factory.buildProtocol(None)
         made.makeConnection(self.transport)
         self.attempts[-1].callback(made)
@@ -58,7 +58,7 @@ def endpoint() -> Endpoint:
 
 @pytest.fixture
 def clock() -> Clock:
-    """A clock that stands still."""
+    """A clock that the test moves."""
     return Clock()
 
 
@@ -94,7 +94,7 @@ def test_failed_preparation(endpoint: Endpoint, clock: Clock) -> None:
 
 @pytest.mark.parametrize("is_well", [True, False])
 def test_lost_while_preparing(endpoint: Endpoint, clock: Clock, is_well: bool) -> None:
-    """A connection that goes while it is prepared is given to nobody; another one is made."""
+    """A connection that is lost during its preparation is not given out; another one is made."""
     preparing: Deferred[None] = Deferred()
     got: list[Any] = []
     service = client(endpoint, clock, prepareConnection=lambda protocol: preparing)
@@ -113,7 +113,7 @@ def test_lost_while_preparing(endpoint: Endpoint, clock: Clock, is_well: bool) -
 
 
 def test_stopped_while_preparing(endpoint: Endpoint, clock: Clock) -> None:
-    """A service that is stopped while it prepares closes the connection, and ends with it."""
+    """A service that is stopped during the preparation closes the connection."""
     service = client(endpoint, clock, prepareConnection=lambda protocol: Deferred())
     service.startService()
     made = endpoint.accept()
@@ -126,7 +126,7 @@ def test_stopped_while_preparing(endpoint: Endpoint, clock: Clock) -> None:
 
 
 def test_cancelled_wait(endpoint: Endpoint, clock: Clock) -> None:
-    """Who waits for a connection may give up; the others go on waiting."""
+    """A Deferred that waits for a connection can be cancelled; the others still wait."""
     failures: list[Any] = []
     got: list[Any] = []
     service = client(endpoint, clock)
@@ -149,7 +149,7 @@ def test_started_twice(endpoint: Endpoint, clock: Clock) -> None:
 
 
 def test_restarted_in_a_callback(endpoint: Endpoint, clock: Clock) -> None:
-    """A service may be started again by who waited for its end, and connects once."""
+    """A service that is started again in a callback of its end connects once."""
     service = client(endpoint, clock)
     service.startService()
     made = endpoint.accept()
@@ -159,7 +159,7 @@ def test_restarted_in_a_callback(endpoint: Endpoint, clock: Clock) -> None:
 
 
 def test_restarted_where_connecting_is_at_once(endpoint: Endpoint, clock: Clock) -> None:
-    """A service that is started again by who waited, and connects at once, connects once."""
+    """A service that is started again there, and connects at once, connects once."""
     service = client(endpoint, clock)
     service.startService()
     made = endpoint.accept()
@@ -174,7 +174,7 @@ def test_restarted_where_connecting_is_at_once(endpoint: Endpoint, clock: Clock)
 
 
 def test_factory_is_the_programs(endpoint: Endpoint, clock: Clock) -> None:
-    """The endpoint sees all of the program's factory; one that refuses, refuses."""
+    """The endpoint gets a wrapper of the program's factory; a refusal is passed on."""
     service = client(endpoint, clock)
     service._factory.buildProtocol = lambda addr: None
     service._factory.greeting = "hello"
@@ -224,7 +224,7 @@ def test_over_tcp(reactor: Reactor, run: Callable[[], None]) -> None:
 
 
 def test_endpoint_that_cannot(caplog: pytest.LogCaptureFixture) -> None:
-    """An endpoint that cannot listen is logged, and its service stops as any."""
+    """An endpoint that cannot listen is logged, and its service stops normally."""
 
     class Unable:
         def listen(self, factory: Any) -> Any:

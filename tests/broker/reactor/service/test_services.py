@@ -1,4 +1,4 @@
-"""Rights that an Application gives up."""
+"""The rights that an Application drops."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from broker.reactor.service import Process
 Process(*map(eval, sys.argv[1:])).shed()
 print(os.getresuid(), os.getresgid(), os.getgroups())
 """
-# The user of nothing, and a user that no system lists.
+# The user "nobody", and a user that no system lists.
 NOBODY, UNKNOWN = 65534, 54321
 
 
 def shed(uid: int | None, gid: int | None) -> subprocess.CompletedProcess[str]:
-    """Give the rights of a process up."""
+    """Drop the rights of a process."""
     return subprocess.run(
         [sys.executable, "-c", SHED, str(uid), str(gid)],
         capture_output=True,
@@ -32,7 +32,7 @@ def shed(uid: int | None, gid: int | None) -> subprocess.CompletedProcess[str]:
 
 
 def test_own_rights() -> None:
-    """Nothing to give up, or rights that are had already, cost nothing."""
+    """Dropping no rights, or to the own user, works for every user."""
     Process().shed()
     Process(os.geteuid(), os.getegid()).shed()
     assert repr(Process(1, 2)) == "<Process uid=1 gid=2>"
@@ -47,7 +47,7 @@ def test_own_rights() -> None:
     ],
 )
 def test_other_rights(uid: int | None, gid: int | None, expected: str) -> None:
-    """Root becomes whom it is told to, without its further groups; nobody else may."""
+    """Root becomes the given user, without supplementary groups; other users cannot."""
     done = shed(uid, gid)
     if os.geteuid() == 0:
         assert done.stderr == ""

@@ -1,4 +1,4 @@
-"""Certificates that sign others: beside Twisted's, and read by Twisted's."""
+"""Certificates that sign others, compared with Twisted's and read by Twisted."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def authority() -> PrivateCertificate:
 
 @pytest.fixture(scope="module")
 def server() -> PrivateCertificate:
-    """A certificate that is to be signed by another."""
+    """A certificate that another one will sign."""
     return KeyPair.generate().selfSignedCert(2, CN="server.example")
 
 
@@ -43,7 +43,7 @@ def test_a_request_for_the_same_name_and_key(server: PrivateCertificate, format:
 def test_a_request_is_signed(
     authority: PrivateCertificate, server: PrivateCertificate, format: int
 ) -> None:
-    """An authority signs a request in its own name, and the asker puts its key to the answer."""
+    """An authority signs a request in its own name, and its key is added to the result."""
     asked: list[DN] = []
 
     def accept(name: DN) -> bool:
@@ -65,7 +65,7 @@ def test_a_request_is_signed(
 
 
 def test_what_is_not_accepted(authority: PrivateCertificate, server: PrivateCertificate) -> None:
-    """A name that is not accepted is not signed; a certificate of another key has no place."""
+    """A name that is not accepted is not signed; a certificate of another key is refused."""
     with pytest.raises(ValueError, match="was not accepted"):
         authority.signCertificateRequest(server.certificateRequest(), lambda name: False, 1)
     with pytest.raises(ValueError, match="the key is not that of the certificate"):
