@@ -32,7 +32,7 @@ class LoopThreads:
         self._from_threads: deque[Callable[[], object]] = deque()
         self._threads_waiting = WaitingThreads()
 
-    def _attend(self) -> asyncio.AbstractEventLoop | None:
+    def _current_loop(self) -> asyncio.AbstractEventLoop | None:
         raise NotImplementedError
 
     def with_loop(self, f: Callable[[asyncio.AbstractEventLoop], object]) -> None:
@@ -95,7 +95,7 @@ class LoopThreads:
         self._threads_waiting.begun(outcome)
 
     def _run_from_threads(self) -> None:
-        self._attend()
+        self._current_loop()
         run_all(self._from_threads)
 
     def getThreadPool(self) -> ThreadPool:
