@@ -1,1 +1,1 @@
-"""The engine room: event loops, sockets and TLS, known to nothing outside this package."""
+"""The transport layer: event loops, sockets and TLS."""

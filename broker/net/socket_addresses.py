@@ -83,7 +83,7 @@ Address: TypeAlias = IPv4Address | IPv6Address | UNIXAddress | PipeAddress
 def address_of(family: int, name: Any) -> Address:
     """Return the address for a result of ``getsockname`` or ``getpeername``.
 
-    ``name`` is None if the peer had gone before the name was read. Then the host is empty.
+    ``name`` is None if the peer had disconnected before. Then the host is empty.
     """
     if family == getattr(socket, "AF_UNIX", None):
         # An abstract name is bytes.

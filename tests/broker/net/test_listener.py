@@ -15,7 +15,7 @@ from broker.net.sockets import bind_stream, connect_stream, start_accepting
 from broker.net.transports import StreamTransport
 
 
-class Door:
+class FakeSocket:
     """A listening socket whose ``accept`` does what a test says."""
 
     family = socket.AF_INET
@@ -87,24 +87,24 @@ def test_no_descriptor_left(caplog: pytest.LogCaptureFixture) -> None:
     """Accepting pauses for a second each time, and one line is logged until it works again."""
     loop: Any = Watch()
     gone = ConnectionAbortedError(errno.ECONNABORTED, "")
-    door: Any = Door(EXHAUSTED, EXHAUSTED, gone, BlockingIOError())
-    listener = Listener([door], lambda: pytest.fail("nobody came"), loop)
+    sock: Any = FakeSocket(EXHAUSTED, EXHAUSTED, gone, BlockingIOError())
+    listener = Listener([sock], lambda: pytest.fail("nobody came"), loop)
     with caplog.at_level(logging.WARNING):
-        listener._accept(door)
+        listener._accept(sock)
         assert loop.watched == set()
         delay, resume, args, _ = loop.later.pop()
         assert delay == PAUSE == 1.0
         resume(*args)
-        assert loop.watched == {door}
-        listener._accept(door)
+        assert loop.watched == {sock}
+        listener._accept(sock)
         assert [record.getMessage() for record in caplog.records] == [
             "no connections are accepted for now: too many open files; trying again every 1 s"
         ]
     _, resume, args, _ = loop.later.pop()
     resume(*args)
-    listener._accept(door)
-    assert not door.outcomes
-    assert loop.watched == {door}
+    listener._accept(sock)
+    assert not sock.outcomes
+    assert loop.watched == {sock}
     assert loop.later == []
     listener.close()
     assert loop.watched == set()
@@ -113,9 +113,9 @@ def test_no_descriptor_left(caplog: pytest.LogCaptureFixture) -> None:
 def test_closed_during_a_pause() -> None:
     """A listener that is closed during a pause does not resume."""
     loop: Any = Watch()
-    door: Any = Door(EXHAUSTED)
-    listener = Listener([door], lambda: pytest.fail("nobody came"), loop)
-    listener._accept(door)
+    sock: Any = FakeSocket(EXHAUSTED)
+    listener = Listener([sock], lambda: pytest.fail("nobody came"), loop)
+    listener._accept(sock)
     listener.close()
     ((_, _, _, timer),) = loop.later
     assert timer.is_cancelled

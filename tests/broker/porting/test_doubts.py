@@ -59,7 +59,10 @@ def found(
         ("class A(pb.Broker): pass", "class A is a twisted.spread.pb.Broker: A Broker has a"),
         ("class A(banana.Banana): pass", "jelly does not use a reactor"),
         ("class A(pb.Broker):\n def x(self): self.sendDecRef(1)", "Tables and numbers belong to"),
-        ("class A(pb.Broker):\n def proto_message(self, *a): pass", "One check validates all fields"),
+        (
+            "class A(pb.Broker):\n def proto_message(self, *a): pass",
+            "One check validates all fields",
+        ),
         (
             "class A(pb.PBClientFactory):\n def x(self): self._nothing",
             "PBClientFactory._nothing: not",
