@@ -68,7 +68,7 @@ class Reactor(Clock):
 
 
 def test_twisted_scheduler() -> None:
-    """A reactor's calls and clock are used; cancelling twice, or too late, is no error."""
+    """The calls and clock of a reactor are used; cancelling twice, or too late, is not an error."""
     reactor = Reactor()
     scheduler = TwistedScheduler(reactor)
     calls = []
@@ -116,7 +116,7 @@ def test_scheduler_for() -> None:
 
 
 def test_immediate_turns_do_not_nest() -> None:
-    """What is asked for within a call comes after it, however often; after an error it goes on."""
+    """A call scheduled within a call is made after it, also many times and after an error."""
     scheduler = ImmediateScheduler()
     calls: list[int] = []
 

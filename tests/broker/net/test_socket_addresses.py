@@ -32,7 +32,7 @@ from broker.net.socket_addresses import (
     ],
 )
 def test_address_of(family, name, address, text) -> None:
-    """What the socket says becomes an address; a peer that has gone has an empty host."""
+    """The result of a socket becomes an address; a disconnected peer has an empty host."""
     found = address_of(family, name)
     assert found == address
     assert type(found) is type(address)

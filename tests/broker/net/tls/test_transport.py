@@ -572,7 +572,7 @@ def test_text_is_refused(run, connected) -> None:
     run(main())
 
 
-def test_somebody_elses_contexts(run, factory, recorder, pair) -> None:
+def test_contexts_of_the_application(run, factory, recorder, pair) -> None:
     """Contexts of the application work through make_filter."""
     context = SSL.Context(SSL.TLS_SERVER_METHOD)
     context.use_certificate(pair.certificate)

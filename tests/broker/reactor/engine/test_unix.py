@@ -110,7 +110,7 @@ def test_check_pid_fails(reactor: Reactor, run: Run, journal: Any, tmp_path: Pat
     assert "clientConnectionFailed BadFileError" in journal
 
 
-def test_nobody_listens(reactor: Reactor, run: Run, journal: Any, tmp_path: Path) -> None:
+def test_no_listener(reactor: Reactor, run: Run, journal: Any, tmp_path: Path) -> None:
     """A path without a socket fails the attempt."""
     converse(reactor, run, journal, str(tmp_path / "socket"))
     assert "clientConnectionFailed ConnectError" in journal
