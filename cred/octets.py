@@ -15,7 +15,7 @@ Text: TypeAlias = str | bytes
 
 
 def shown(text: object, most: int = 300) -> str:
-    """Return the text of an error, or a user name, as one printable line of ``most`` bytes or less."""
+    """Return an error text or a user name as one printable line of at most ``most`` bytes."""
     # Imported late, since it loads jelly.
     from broker.printable import printable, text_of_value
 

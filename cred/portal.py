@@ -95,8 +95,8 @@ class Portal:
             from broker.config_error import ConfigError
 
             raise ConfigError(
-                "a portal without checkers accepts no login: give one, as in [checker], or leave the"
-                " argument out and call registerChecker"
+                "a portal without checkers accepts no login: give one, as in [checker], or leave"
+                " the argument out and call registerChecker"
             )
 
     def listCredentialsInterfaces(self) -> list[Any]:

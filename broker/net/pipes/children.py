@@ -79,7 +79,7 @@ class Child:
         def ended(outcome: object) -> None:
             on_exit()
 
-        # A thread does not need an event loop, and does not conflict with other handlers of SIGCHLD.
+        # A thread needs no event loop, and does not conflict with other handlers of SIGCHLD.
         run_in_thread(self._process.wait, soon_threadsafe, ended, ended, name="child")
 
     def signal(self, number: int) -> None:
