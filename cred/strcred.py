@@ -1,15 +1,15 @@
 """Checkers by string: ``file:users.db``, ``sql:postgresql://host/users``, ``anonymous``.
 
-The part before the first colon is the scheme; what follows is its argument. A scheme stands for an
-object that provides `ICheckerFactory`. Those of this package are always there. A program adds its
-own by an entry point of the group ``cred.checkers``, named as the scheme, for the factory or for a
-class of it::
+The part before the first colon is the scheme, and the rest is its argument. Each scheme has an
+object that provides `ICheckerFactory`. The schemes of this package are always there. A program adds
+a scheme by an entry point of the group ``cred.checkers``, with the name of the scheme, which is the
+factory or a class of it::
 
     [project.entry-points."cred.checkers"]
     ldap = "mycompany.ldap:LDAPCheckerFactory"
 
-No entry point can take the place of a built-in scheme. A package is imported only when its scheme
-is asked for, or when all of them are listed.
+No entry point can replace a built-in scheme. A package is imported only when its scheme is used, or
+when all schemes are listed.
 """
 
 from __future__ import annotations
@@ -69,13 +69,13 @@ notSupportedWarning: Final = "WARNING: this application cannot use this scheme."
 class ICheckerFactory(Interface):  # type: ignore[misc]
     """Makes a checker from the text that follows a scheme (published)."""
 
-    authType = Attribute("The scheme: the name by which a string asks for this factory.")
+    authType = Attribute("The scheme: the name of this factory in a string.")
     authHelp = Attribute("What its checkers do and what the argument is, in as many lines.")
     argStringFormat = Attribute("The form of the argument, in one line.")
     credentialInterfaces = Attribute("The interfaces of the credentials that its checkers take.")
 
     def generateChecker(argstring: str) -> Any:
-        """Return a checker, made from the argument; it is empty where there is none.
+        """Return a checker, made from the argument, which may be empty.
 
         Raises:
             InvalidAuthArgumentString: the argument is wrong.
@@ -91,7 +91,7 @@ class CheckerFactory(Protocol):
 
     @property
     def authHelp(self) -> str:
-        """What its checkers do and what the argument is, in as many lines as that takes."""
+        """The help: what its checkers do, and the argument, in any number of lines."""
 
     @property
     def argStringFormat(self) -> str:
@@ -106,20 +106,20 @@ class CheckerFactory(Protocol):
 
 
 class StrcredException(Exception):
-    """A checker cannot be had by its string (published); the subclass tells why."""
+    """A checker cannot be made from its string (published); the subclass tells why."""
 
 
 class InvalidAuthType(StrcredException, ValueError):
-    """There is no such scheme, or none that can be loaded (published). The text names those known.
+    """The scheme does not exist, or cannot be loaded (published). The text names the known schemes.
 
     Also a ValueError.
     """
 
 
 class InvalidAuthArgumentString(StrcredException, ValueError):
-    """What follows the scheme is not what it takes (published).
+    """The argument is not valid for the scheme (published).
 
-    Raised by factories. Also a ValueError. The text does not repeat the argument, which may hold
+    Raised by factories. Also a ValueError. The text does not repeat the argument, which may have
     passwords.
     """
 
@@ -134,7 +134,7 @@ class UnsupportedInterfaces(StrcredException, ValueError):
 def findCheckerFactories() -> Iterator[CheckerFactory]:
     """Yield the factory of each scheme: the built-in ones, then the others by name.
 
-    One that cannot be loaded is left out, with a warning in the log.
+    A factory that cannot be loaded is left out, with a warning in the log.
     """
     entries = _find_entries()
     for scheme in _list_schemes(entries):
@@ -163,7 +163,7 @@ def makeChecker(description: str) -> CredentialsChecker:
     """Return the checker that a string describes: ``scheme`` or ``scheme:argument``.
 
     Raises:
-        InvalidAuthType: there is no such scheme; the text names those that there are.
+        InvalidAuthType: there is no such scheme; the text names the known schemes.
         InvalidAuthArgumentString: the argument is not what the scheme takes.
     """
     scheme, _, argument = description.partition(":")
@@ -225,7 +225,7 @@ def describe_scheme(authType: str, interfaces: Iterable[Any] | None = None) -> s
 
 
 def _find_entries() -> dict[str, list[EntryPoint]]:
-    # A tenth of importing us, and who logs in by a token asks for no scheme.
+    # Imported late: it takes a tenth of the import time, and clients need no schemes.
     from importlib.metadata import EntryPoint, entry_points
 
     entries = {name: [EntryPoint(name, value, GROUP)] for name, value in BUILT_IN.items()}
@@ -242,7 +242,7 @@ def _list_schemes(entries: Iterable[str]) -> list[str]:
 def _load(scheme: str, entries: list[EntryPoint]) -> CheckerFactory:
     values = sorted({entry.value for entry in entries})
     if len(values) > 1:
-        # Who is let in must not depend on the order of a search path.
+        # Which users can log in must not depend on the order of a search path.
         raise InvalidAuthType(
             f"the checker {scheme!r} is declared more than once, for {' and for '.join(values)}"
         )
@@ -257,7 +257,7 @@ def _load(scheme: str, entries: list[EntryPoint]) -> CheckerFactory:
     missing = [part for part in PARTS if not hasattr(factory, part)]
     if missing:
         raise InvalidAuthType(
-            f"the checker {scheme!r}, {values[0]}, is no factory: it lacks {', '.join(missing)}"
+            f"the checker {scheme!r}, {values[0]}, is not a factory: it lacks {', '.join(missing)}"
         )
     if factory.authType != scheme:
         raise InvalidAuthType(
@@ -267,9 +267,9 @@ def _load(scheme: str, entries: list[EntryPoint]) -> CheckerFactory:
 
 
 def _takes_any(taken: Iterable[Any], wanted: Iterable[Any]) -> bool:
-    """Return whether a checker for `taken` is of use where credentials are of the kinds `wanted`.
+    """Return whether a checker for `taken` is of use for credentials of the kinds `wanted`.
 
-    A checker for an interface also takes credentials of any that extends it.
+    A checker for an interface also takes credentials of interfaces that extend it.
     """
     kinds = list(taken)
     return any(interface.isOrExtends(kind) for interface in wanted for kind in kinds)

@@ -1,9 +1,8 @@
-"""Bearer tokens: a checker for JWTs that somebody else has signed (RFC 7519, RFC 8725).
+"""Bearer tokens: a checker for JWTs of another issuer (RFC 7519, RFC 8725).
 
-Whoever issues the tokens, an identity provider or a program of your own, keeps the private keys.
-This server has the public ones, in a file with a JSON Web Key Set, and asks nobody. A token says
-who it is for, until when it holds, and whose it is; all of that is required. Needs the extra
-``jwt``.
+The issuer of the tokens, an identity provider or a program of your own, keeps the private keys.
+This server has the public keys, in a file with a JSON Web Key Set, and needs no other service. A
+token must name its audience, its expiry time and its user. Needs the extra ``jwt``.
 """
 
 from __future__ import annotations
@@ -34,13 +33,13 @@ __all__ = ["LONGEST_TOKEN", "TokenChecker", "TokenCheckerFactory"]
 logger = logging.getLogger("broker.cred")
 
 LONGEST_TOKEN: Final = 8192
-"""Characters of a token; longer ones are refused unread."""
+"""The most characters of a token; a longer one is refused without decoding."""
 
 MOST_LEEWAY: Final = 60.0
-"""Seconds by which the clocks of issuer and server may differ."""
+"""The most seconds by which the clocks of issuer and server may differ."""
 
 LONGEST_LIFE: Final = 24 * 3600.0
-"""Seconds for which a token may be made."""
+"""The longest lifetime of a token in seconds."""
 
 _MOST_GROUPS = 1000
 # Seconds since 1970: the end of the year 9999.
@@ -49,24 +48,24 @@ _LATEST = 253_402_300_800
 
 @implementer(ICredentialsChecker)
 class TokenChecker:
-    """Lets in whoever has a token that is signed with one of the keys.
+    """Accepts any client with a token that is signed with one of the keys.
 
-    The avatar id is an `Identity`: with the groups that the token names, and its end, at which the
-    connection is closed.
+    The avatar id is an `Identity`: with the groups that the token names, and its expiry time, at
+    which the connection is closed.
 
     Args:
         keys: the path of a file with a JSON Web Key Set, or the set itself, as read from JSON. The
-            file is read again when it has changed; where the new one is wrong, the log says so and
-            the keys stay as they were.
-        issuer: what ``iss`` must be.
-        audience: what ``aud`` must be, or have among others.
-        user_claim: the claim that is the avatar id.
-        groups_claim: the claim that lists the groups; a token may lack it.
-        leeway: seconds by which clocks may differ; 60 at most. A token holds for so much longer.
-        clock: the time, in seconds since 1970.
+            file is read again when it has changed. If the new file is wrong, an error is logged,
+            and the old keys stay in use.
+        issuer: the required value of ``iss``.
+        audience: the required value of ``aud``, or of one of its elements.
+        user_claim: the claim with the avatar id.
+        groups_claim: the claim with the list of groups; a token may lack it.
+        leeway: seconds by which clocks may differ, at most 60; a token is valid this much longer.
+        clock: returns the time, in seconds since 1970.
 
     Raises:
-        ConfigError: joserfc is not installed, the keys cannot be had, or an argument is wrong.
+        ConfigError: joserfc is not installed, the keys cannot be read, or an argument is wrong.
     """
 
     credentialInterfaces = (IBearerToken,)
@@ -99,10 +98,10 @@ class TokenChecker:
         self._keys = _load(source)
 
     def requestAvatarId(self, credentials: Any) -> Identity:
-        """Return whose token it is.
+        """Return the user of the token.
 
         Raises:
-            UnauthorizedLogin: it is not valid; the text says why, which helps nobody to make one.
+            UnauthorizedLogin: it is not valid; the text says why, which does not help to forge one.
         """
         token = credentials.token
         if not isinstance(token, str) or len(token) > LONGEST_TOKEN:
@@ -117,7 +116,7 @@ class TokenChecker:
         return Identity(user, self._groups(claims), expires)
 
     def _check_times(self, claims: dict[str, Any]) -> float:
-        """Return when the token ends."""
+        """Return the expiry time, with the leeway."""
         now, leeway = self._clock(), self._leeway
         expires = _time(claims, "exp")
         if expires is None:
@@ -180,7 +179,7 @@ Needs the extra: pip install 'perspective-broker[jwt]'"""
 
         Raises:
             InvalidAuthArgumentString: the argument is not what is described above.
-            ConfigError: the keys cannot be had, or joserfc is not installed.
+            ConfigError: the keys cannot be read, or joserfc is not installed.
         """
         path, _, query = argstring.partition("?")
         names = {"issuer", "audience", "user", "groups", "leeway"}
@@ -224,14 +223,14 @@ def _time(claims: dict[str, Any], name: str) -> float | None:
     if value is None:
         return None
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    # The second part is False for what is infinite or no number, too.
+    # The comparison is False for NaN, too.
     if not is_number or not -_LATEST <= value <= _LATEST:
-        raise UnauthorizedLogin(f"token has a time that is none ({name})")
+        raise UnauthorizedLogin(f"token has a time that is not valid ({name})")
     return float(value)
 
 
 def _is_text(text: str) -> bool:
-    """Return whether text has a UTF-8 form, which a lone surrogate of JSON's has not."""
+    """Return whether text has a UTF-8 form; JSON can have a lone surrogate, which has none."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:

@@ -1,17 +1,17 @@
-"""Users and what keeps them: the record of one, and what every store of them can do.
+"""The record of a user, and the protocol of stores of users.
 
-A store holds no password. Its ``verifier`` is text that says itself how to check one: an Argon2id
-hash, ``$argon2id$v=19$…``, or a SCRAM verifier, ``SCRAM-SHA-256$…``. Every method of a store may
-block; `cred.store_checker` calls them in the threads of `cred.workers`.
+A store has no passwords. It has a ``verifier`` of each, text that tells how to check the password:
+an Argon2id hash, ``$argon2id$v=19$…``, or a SCRAM verifier, ``SCRAM-SHA-256$…``. Every method of a
+store may block; `cred.store_checker` calls them in the threads of `cred.workers`.
 
 ::
 
-    StoreError             the store did not do what was asked
+    StoreError             the operation failed
     ├─ StoreUnavailable    missing, unreadable, locked, or a database that does not answer
-    ├─ StoreCorrupt        what it holds is not what it writes; also a ValueError
+    ├─ StoreCorrupt        the contents are not those of a store; also a ValueError
     ├─ UserExists          to be added, and there already; also a ValueError
     ├─ NoSuchUser          to be replaced or removed, and not there; also a LookupError
-    └─ UserChanged         to be replaced, and changed by somebody else meanwhile
+    └─ UserChanged         to be replaced, and changed by another process before
 """
 
 from __future__ import annotations
@@ -37,18 +37,18 @@ __all__ = [
 ]
 
 MAX_GROUP: Final = 64
-"""Characters that the name of a group may have."""
+"""The most characters of the name of a group."""
 
 MAX_VERIFIER: Final = 512
-"""Characters that a verifier may have."""
+"""The most characters of a verifier."""
 
-# What ends a field or a line cannot be in one; a lone surrogate has no UTF-8 form.
+# Without characters that end a field or a line, and without lone surrogates, which have no UTF-8.
 _GROUP: Final = re.compile(r"[^\x00-\x20\x7f-\xa0\u2028\u2029\ud800-\udfff,]+")
 _VERIFIER: Final = re.compile(r"[!-~]+")
 
 
 class StoreError(Exception):
-    """A store of users did not do what was asked; the subclass and the text tell why."""
+    """An operation of a store of users failed; the subclass and the text tell why."""
 
 
 class StoreUnavailable(StoreError):
@@ -56,19 +56,19 @@ class StoreUnavailable(StoreError):
 
 
 class StoreCorrupt(StoreError, ValueError):
-    """What the store holds was not written by this package, or has been damaged since."""
+    """The contents of the store were not written by this package, or are damaged."""
 
 
 class UserExists(StoreError, ValueError):
-    """A user of that name was to be added, and is there already."""
+    """The user cannot be added, since there is one of that name already."""
 
 
 class NoSuchUser(StoreError, LookupError):
-    """A user was to be replaced or removed, and there is none of that name."""
+    """The user cannot be replaced or removed, since there is no user of that name."""
 
 
 class UserChanged(StoreError):
-    """A user was to be replaced who is no longer as the caller found them."""
+    """The user cannot be replaced, since it has changed since the caller read it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +76,8 @@ class User:
     """A user, as a store keeps them.
 
     Attributes:
-        name: 1 to 256 bytes of UTF-8, in the form of `cred.saslprep.saslprep`; compared as it
-            stands, so that ``Alice`` is somebody else than ``alice``.
+        name: 1 to 256 bytes of UTF-8, in the form of `cred.saslprep.saslprep`; ``Alice`` and
+            ``alice`` are different users.
         verifier: checks the password: ``$argon2id$…`` or ``SCRAM-SHA-256$…``, at most 512 printable
             characters of ASCII. None for a user who logs in by other means, such as a certificate.
         groups: names of 1 to 64 characters, without spaces and commas.
@@ -117,17 +117,17 @@ def _check_name(name: str) -> None:
 
 
 class UserStore(Protocol):
-    """Where users are kept. All methods may block, and may be called in any thread.
+    """A store of users. All methods may block, and may be called in any thread.
 
-    Each of them also raises StoreUnavailable, StoreCorrupt, and ConfigError where the store can be
-    read by others.
+    Each method also raises StoreUnavailable, StoreCorrupt, and ConfigError if other users of the
+    machine can read the store.
     """
 
     def secret(self) -> bytes:
         """Return 16 random bytes that were made with the store.
 
-        What is invented for users that there are not is made from them, and so stays the same when
-        the server starts again.
+        The decoys of unknown users are made from them, and so stay the same when the server starts
+        again.
         """
 
     def find(self, name: str) -> User | None:
@@ -141,27 +141,27 @@ class UserStore(Protocol):
         """
 
     def replace(self, user: User, was: User | None = None) -> None:
-        """Put `user` in the place of the one of the same name; never adds one.
+        """Replace the user of the same name; never add one.
 
         Args:
-            user: how the user is to be.
-            was: how the caller found the user. With it, what somebody else has changed since is
-                not overwritten.
+            user: the new record.
+            was: the record that the caller has read. With it, a change by another process since
+                then is not overwritten.
 
         Raises:
-            NoSuchUser: there is none of that name.
-            UserChanged: the user is not as `was` says.
+            NoSuchUser: there is no user of that name.
+            UserChanged: the record is not equal to `was`.
         """
 
     def remove(self, name: str) -> None:
         """Remove the user of that name.
 
         Raises:
-            NoSuchUser: there is none.
+            NoSuchUser: there is no user of that name.
         """
 
     def users(self) -> Iterator[User]:
         """Yield all users, in the order of their names."""
 
     def close(self) -> None:
-        """Let go of files and connections; may be called twice."""
+        """Close files and connections; may be called twice."""

@@ -1,9 +1,9 @@
-"""Workers: threads for the part of a login that blocks, few of them, with a queue that has an end.
+"""Workers: a few threads, with a bounded queue, for the part of a login that blocks.
 
-Hashing a password keeps a processor busy, on purpose, and a database may take its time. Two threads
-do that, so that a flood of logins leaves the loop to those who are in. A thread is started when
-there is work, and ends when there is none: none is left behind, and there is nothing to close. To
-start one costs little beside a login.
+The hash of a password keeps a processor busy, on purpose, and a database may be slow. Two threads
+do this work, so that a flood of logins does not delay the calls of users who have logged in. A
+thread is started when there is work, and ends when the queue is empty, so there is nothing to
+close. The start of a thread takes little time compared with a login.
 """
 
 from __future__ import annotations
@@ -27,29 +27,29 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 THREADS: Final = 2
-"""Threads that work at the same time."""
+"""The number of threads."""
 
 QUEUE: Final = 64
-"""Logins that wait for one of them."""
+"""The most logins that wait for a thread."""
 
 
 class QueueFull(LoginDenied):
-    """There is no room for another login to wait; a later one may find some."""
+    """Too many logins wait already; a later try may succeed."""
 
 
 class _Job:
-    """One function to be called in a thread, and the Deferred that its result goes to."""
+    """One function to be called in a thread, and the Deferred of its result."""
 
     def __init__(self, loop: Any, work: Callable[[], Any], cancelled: Callable[[_Job], None]):
         self._work = work
-        # The callbacks run where whoever asked does, also in the sense of `contextvars`.
+        # The callbacks run in the loop and in the `contextvars` context of the caller.
         self._call_soon = partial(loop.call_soon_threadsafe, context=copy_context())
         self._is_cancelled = False
         self._forget = cancelled
         self.deferred: Deferred[Any] = Deferred(self._cancel)
 
     def run(self) -> None:
-        """Call the function in this thread; hand its outcome over to the loop."""
+        """Call the function in this thread; pass its outcome to the loop."""
         run_and_deliver(self._work, self._call_soon, self._succeed, self._fail)
 
     def _succeed(self, result: Any) -> None:
@@ -69,8 +69,8 @@ class Workers:
     """Calls functions in threads, a few at a time.
 
     Args:
-        threads: how many work at the same time.
-        queue: how many calls may wait for them.
+        threads: the most threads at the same time.
+        queue: the most calls that may wait for a thread.
     """
 
     def __init__(self, threads: int = THREADS, queue: int = QUEUE) -> None:
@@ -85,11 +85,11 @@ class Workers:
         """Call a function in a thread.
 
         Without a running asyncio loop, which could take the result from another thread, it is
-        called at once, where it is.
+        called at once in this thread.
 
         Returns:
-            A Deferred of what it returns, or of what it raises. It fails with QueueFull, without a
-            call, when too many wait. One that is cancelled while it waits is not called.
+            A Deferred of its result, or of its exception. It fails with QueueFull, without a call,
+            if too many calls wait. A call that is cancelled while it waits is not made.
         """
         loop = running_loop()
         if loop is None:
@@ -113,7 +113,7 @@ class Workers:
                     return
                 job = self._waiting.popleft()
             job.run()
-            # The thread goes on to wait for the next job; what this one knows goes now.
+            # Free the job now: the thread may wait for the next one.
             del job
             with self._lock:
                 self._unfinished -= 1
@@ -125,4 +125,4 @@ class Workers:
 
 
 LOGINS: Final = Workers()
-"""Those of all checkers of this process, which share its processors."""
+"""The workers of all checkers of this process, which share its processors."""

@@ -1,7 +1,7 @@
 """Stores of users by string: ``file:users.db``, ``sql:sqlite:///users.sqlite``.
 
-The part before the first colon picks the kind of store, as in `cred.strcred`; a kind is imported
-only when it is asked for.
+The part before the first colon is the kind of store, as in `cred.strcred`; a kind is imported only
+when it is used.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from cred.users import UserStore
 __all__ = ["HEADER", "is_store_file", "open_store"]
 
 HEADER: Final = "# perspective-broker users"
-"""How a file begins that is a store of users."""
+"""The beginning of a file with a store of users."""
 
 _KINDS: Final = {
     "file": ("cred.stores.files", "FileStore"),
@@ -28,7 +28,7 @@ def open_store(text: str, *, create: bool = False) -> UserStore:
     """Open the store that a string describes.
 
     Args:
-        text: ``file:path``, or ``sql:`` and a URL of SQLAlchemy's.
+        text: ``file:path``, or ``sql:`` and a URL of SQLAlchemy.
         create: make the store if it does not exist.
 
     Returns:
@@ -38,11 +38,11 @@ def open_store(text: str, *, create: bool = False) -> UserStore:
         ConfigError: the string is not understood, the store can be read by others, or SQLAlchemy
             or the driver of the database is not installed.
         StoreUnavailable: it does not exist, cannot be read, or does not answer.
-        StoreCorrupt: it is not one of this package.
+        StoreCorrupt: it is not a store of this package.
     """
     kind, _, argument = text.partition(":")
     if kind not in _KINDS or not argument:
-        # What follows the colon may hold a password, and is not repeated.
+        # The argument may have a password, and is not repeated.
         raise ConfigError(f"a store of users is {_EXAMPLES}")
     module, name = _KINDS[kind]
     try:
@@ -56,9 +56,9 @@ def open_store(text: str, *, create: bool = False) -> UserStore:
 
 
 def is_store_file(path: str) -> bool:
-    """Return whether there is a file that begins as a store of users does.
+    """Return whether there is a file that begins like a store of users.
 
-    Another kind of password file can have the same place in a setting; this tells them apart.
+    A setting may name another kind of password file; this tells them apart.
     """
     try:
         with open(path, "rb") as file:

@@ -1,13 +1,13 @@
-"""A store of users in one text file, for a machine with some thousands of them.
+"""A store of users in one text file, for a machine with some thousands of users.
 
-Theory of operation. The first line says what the file is, in which version, and has the store's
-secret; then comes a line for each user: name, ``enabled`` or ``disabled``, groups, verifier, with
-tabs between. Names and verifiers cannot hold a tab or the end of a line, see `cred.users.User`.
+Theory of operation. The first line has a header, the version, and the secret of the store. Then
+there is a line for each user: name, ``enabled`` or ``disabled``, groups, verifier, separated by
+tabs. Names and verifiers cannot have a tab or the end of a line, see `cred.users.User`.
 
-The file is read whole, and again when it has changed. It is never written to: a new one is written
-beside it, brought to the disk and renamed over it, so that a reader, and a machine that loses its
-power, has either the old or the new. Writers take turns by a lock on a second file, ``….lock``,
-which stays: a lock on the first would be one on a file that is about to be replaced.
+The whole file is read, and read again when it has changed. It is never changed in place: a new file
+is written beside it, synced to the disk and renamed over it. So a reader, and a machine after a
+power failure, has either the old file or the new one. Writers hold a lock on a second file,
+``….lock``, which stays: a lock on the first file would be on a file that is about to be replaced.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ from cred.users import (
 __all__ = ["LOCK_TIMEOUT", "MAX_SIZE", "FileStore"]
 
 MAX_SIZE: Final = 64 * 1024 * 1024
-"""Bytes of a file; what is larger is not read."""
+"""The most bytes of a file; a larger one is not read."""
 
 LOCK_TIMEOUT: Final = 5.0
-"""Seconds that a writer waits for another."""
+"""The seconds that a writer waits for another writer."""
 
 _VERSION: Final = 1
 _FIRST_LINE: Final = re.compile(rf"{HEADER} ([0-9]{{1,9}})(?: ([0-9a-f]{{32,128}}))?")
@@ -48,7 +48,7 @@ _STATES: Final = {"enabled": False, "disabled": True}
 
 
 class _Content(NamedTuple):
-    """What a file holds."""
+    """The contents of a file."""
 
     secret: bytes
     users: dict[str, User]
@@ -59,12 +59,12 @@ class FileStore:
     """Users in a password file; a `cred.users.UserStore`.
 
     Args:
-        path: where the file is.
-        create: make the file, readable by its owner alone, if there is none.
+        path: the path of the file.
+        create: make the file, readable by its owner only, if it does not exist.
         lock_timeout: seconds to wait for another writer.
 
     Raises:
-        ConfigError, StoreUnavailable, StoreCorrupt: as every method.
+        ConfigError, StoreUnavailable, StoreCorrupt: as in every method.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class FileStore:
         self._change(change)
 
     def replace(self, user: User, was: User | None = None) -> None:
-        """Put `user` in the place of the one of that name; NoSuchUser or UserChanged if not."""
+        """Replace the user of the same name; or raise NoSuchUser or UserChanged."""
 
         def change(users: dict[str, User]) -> None:
             if user.name not in users:
@@ -110,7 +110,7 @@ class FileStore:
         self._change(change)
 
     def remove(self, name: str) -> None:
-        """Remove the user of that name; NoSuchUser if there is none."""
+        """Remove the user of that name; or raise NoSuchUser."""
 
         def change(users: dict[str, User]) -> None:
             if users.pop(name, None) is None:
@@ -124,11 +124,11 @@ class FileStore:
         return (users[name] for name in sorted(users))
 
     def stamp(self) -> object:
-        """Return what is another value whenever the file has changed."""
+        """Return a value that differs after every change of the file."""
         return self._read().stamp
 
     def close(self) -> None:
-        """Forget what was read; no file is open between two calls."""
+        """Forget the contents; no file is open between two calls."""
         self._cached = None
 
     def _change(self, change: Callable[[dict[str, User]], None]) -> None:
@@ -162,11 +162,11 @@ class FileStore:
         return content
 
     def _write(self, content: _Content) -> None:
-        # Of a symbolic link, the file that it leads to is replaced.
+        # If the path is a symbolic link, the file that it points to is replaced.
         path = os.path.realpath(self._path)
         folder = os.path.dirname(path)
         try:
-            # mkstemp makes it readable by its owner alone.
+            # mkstemp makes it readable by its owner only.
             descriptor, temporary = tempfile.mkstemp(".tmp", f".{os.path.basename(path)}.", folder)
             try:
                 with open(descriptor, "wb") as file:
@@ -203,7 +203,7 @@ class FileStore:
                         f"{self._path} is locked: another process has been writing it for"
                         f" {self._lock_timeout:g} s; see who has {self._path}.lock open"
                     ) from error
-                # The system has no lock with a time limit; nothing waits for this but a thread.
+                # flock has no timeout; this blocks only a worker thread.
                 time.sleep(0.01)
             else:
                 return
@@ -243,7 +243,7 @@ def _parse_users(path: str, lines: list[str]) -> dict[str, User]:
                 _STATES[state],
             )
         except (ValueError, KeyError):
-            # Not the cause's text, nor the line's: it may be a password in the wrong place.
+            # Without the text of the cause or the line: it may be a password in the wrong place.
             raise StoreCorrupt(
                 f"{path}, line {number}: not a user: name, enabled or disabled, groups, verifier,"
                 " with a tab between each two"

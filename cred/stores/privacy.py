@@ -1,4 +1,4 @@
-"""Privacy: a file with what passwords are checked against is its owner's alone."""
+"""Checks that only its owner can read a file with verifiers of passwords."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 def check_private(path: str, status: os.stat_result, uid: int) -> None:
-    """Refuse a file that somebody else can read or write.
+    """Refuse a file that other users can read or write.
 
     Args:
-        path: what to call the file in the error.
-        status: what the open file is.
-        uid: whose it should be: the user that this process acts for.
+        path: the name of the file in the error.
+        status: the status of the open file.
+        uid: the required owner: the user that this process acts for.
 
     Raises:
-        ConfigError: it is no regular file, belongs to another user, or its mode lets others in. The
-            text has the command that puts it right.
+        ConfigError: it is not a regular file, belongs to another user, or its mode gives access to
+            others. The text has the command that fixes it.
     """
     name = shlex.quote(path)
     if not stat.S_ISREG(status.st_mode):

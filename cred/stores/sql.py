@@ -1,11 +1,11 @@
 """A store of users in a SQL database, by SQLAlchemy Core: SQLite in a file, or PostgreSQL.
 
-Theory of operation. A user is one row of ``pb_users``, its groups with commas between, so that each
-change is one statement and takes effect whole; what a change expects to find stands in its WHERE.
-``pb_store`` has one row, with the version of the tables and the store's secret.
+Theory of operation. A user is one row of ``pb_users``, with the groups separated by commas. So each
+change is one statement, which is atomic; its WHERE has the expected old values. ``pb_store`` has
+one row, with the version of the tables and the secret of the store.
 
-A connection that has sat in the pool is tried before it is used, and replaced if the database has
-been away. Every wait has an end, see `TIMEOUT`: what does not answer is StoreUnavailable.
+A connection from the pool is tested before use, and replaced if the database has been restarted.
+Every wait has a limit, see `TIMEOUT`: without an answer in time it is StoreUnavailable.
 """
 
 from __future__ import annotations
@@ -50,12 +50,12 @@ from cred.users import (
 __all__ = ["TIMEOUT", "SQLStore"]
 
 TIMEOUT: Final = 5
-"""Seconds for a connection, for a statement, for a lock, and for a silent network."""
+"""The most seconds for a connection, for a statement, for a lock, and for a silent network."""
 
 _VERSION: Final = 1
 _PAGE: Final = 500
 
-# PostgreSQL orders by the rules of a language; users come in the order of their names' code points.
+# PostgreSQL would order by the rules of a language; users are ordered by the code points of names.
 _NAME: Final = String(LONGEST_NAME).with_variant(String(LONGEST_NAME, collation="C"), "postgresql")
 
 METADATA: Final = MetaData()
@@ -82,21 +82,21 @@ _TIMEOUTS: Final[dict[str, dict[str, Any]]] = {
         "options": f"-c statement_timeout={TIMEOUT * 1000} -c lock_timeout={TIMEOUT * 1000}",
     },
 }
-"""By kind of database, what its driver is told, so that nothing waits for ever."""
+"""The options of the driver of each kind of database, so that every wait has a limit."""
 
 
 class SQLStore:
     """Users in a SQL database; a `cred.users.UserStore`.
 
     Args:
-        text: a URL of SQLAlchemy's, such as ``sqlite:///users.sqlite`` or
+        text: a URL of SQLAlchemy, such as ``sqlite:///users.sqlite`` or
             ``postgresql://user:password@host/database``.
-        create: make the tables if there are none, and the file of a SQLite database.
+        create: make the tables if they do not exist, and the file of a SQLite database.
 
     Raises:
         ConfigError: the URL is not understood, its driver is not installed, or the file of a SQLite
             database can be read by others.
-        StoreUnavailable, StoreCorrupt: as every method.
+        StoreUnavailable, StoreCorrupt: as in every method.
     """
 
     def __init__(self, text: str, *, create: bool = False) -> None:
@@ -132,7 +132,7 @@ class SQLStore:
             raise UserExists("there is a user of that name already") from None
 
     def replace(self, user: User, was: User | None = None) -> None:
-        """Put `user` in the place of the one of that name; NoSuchUser or UserChanged if not."""
+        """Replace the user of the same name; or raise NoSuchUser or UserChanged."""
         change = USERS.update().where(USERS.c.name == user.name)
         if was is not None:
             for column, value in _row_of(was).items():
@@ -145,7 +145,7 @@ class SQLStore:
             raise UserChanged("the user has been changed meanwhile; try again")
 
     def remove(self, name: str) -> None:
-        """Remove the user of that name; NoSuchUser if there is none."""
+        """Remove the user of that name; or raise NoSuchUser."""
         with self._begin() as connection:
             removed = connection.execute(USERS.delete().where(USERS.c.name == name))
         if removed.rowcount == 0:
@@ -164,12 +164,12 @@ class SQLStore:
             after = rows[-1].name
 
     def close(self) -> None:
-        """Close the connections; the next call would open new ones."""
+        """Close the connections; a later call opens new ones."""
         self._engine.dispose()
 
     @contextmanager
     def _begin(self) -> Iterator[Connection]:
-        """Run a transaction, with what goes wrong in it as an error of ours."""
+        """Run a transaction; convert errors of SQLAlchemy to StoreError, except IntegrityError."""
         if self._file is not None:
             self._check_file(self._file)
         try:
@@ -180,7 +180,7 @@ class SQLStore:
         except exc.ProgrammingError as error:
             raise StoreCorrupt(f"{self._name} has not the tables of a store of users") from error
         except (exc.OperationalError, exc.InterfaceError, exc.TimeoutError) as error:
-            if "no such table" in str(error):  # how SQLite says what others call ProgrammingError
+            if "no such table" in str(error):  # a ProgrammingError with other databases
                 raise StoreCorrupt(
                     f"{self._name} has not the tables of a store of users"
                 ) from error
@@ -200,7 +200,7 @@ class SQLStore:
             raise StoreUnavailable(f"{path} cannot be read: {error.strerror}") from error
 
     def _make_file(self, path: str) -> None:
-        # SQLite itself would make it readable by everybody.
+        # SQLite itself would make it readable by all users.
         try:
             with suppress(FileExistsError):
                 os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
@@ -208,7 +208,7 @@ class SQLStore:
             raise StoreUnavailable(f"{path} cannot be written: {error.strerror}") from error
 
     def _make_tables(self) -> None:
-        # Of two that make them at once, one fails; then they are there.
+        # If two processes make the tables at once, one of them fails, and the tables are there.
         with suppress(StoreCorrupt, exc.IntegrityError), self._begin() as connection:
             METADATA.create_all(connection)
             if connection.execute(select(STORE)).first() is None:
@@ -235,14 +235,14 @@ class SQLStore:
         try:
             return User(row.name, row.verifier, frozenset(groups), row.is_disabled)
         except ValueError as error:
-            raise StoreCorrupt(f"{self._name} has a row that is no user: {error}") from error
+            raise StoreCorrupt(f"{self._name} has a row that is not a user: {error}") from error
 
 
 def _parse_url(text: str) -> URL:
     try:
         url = make_url(text)
     except (exc.ArgumentError, ValueError):
-        # The URL may hold a password, and is not repeated.
+        # The URL may have a password, and is not repeated.
         raise ConfigError(
             "sql: needs a URL, such as sql:sqlite:///users.sqlite or sql:postgresql://host/database"
         ) from None
@@ -259,7 +259,7 @@ def _make_engine(url: URL) -> Any:
             url,
             connect_args=_TIMEOUTS.get(url.get_backend_name(), {}),
             pool_pre_ping=True,
-            # As many as `cred.workers` has threads.
+            # The number of threads of `cred.workers`.
             pool_size=2,
             max_overflow=0,
             pool_timeout=TIMEOUT,
@@ -282,6 +282,6 @@ def _row_of(user: User) -> dict[str, Any]:
 
 
 def _cause(error: exc.SQLAlchemyError) -> str:
-    """Return the first line of what the driver says; the text around it has the statement."""
+    """Return the first line of the driver's text; SQLAlchemy's text has the statement too."""
     lines = str(getattr(error, "orig", None) or error).strip().splitlines()
     return lines[0][:200] if lines else type(error).__name__

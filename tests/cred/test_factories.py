@@ -114,7 +114,7 @@ def test_file_reads_the_users_of_a_file(tmp_path: Path, outcome: Outcome) -> Non
 
 
 def test_file_warns_of_a_missing_file(tmp_path: Path, outcome: Outcome) -> None:
-    """A file may come later, as with Twisted; until then a warning says that nobody can log in."""
+    """A file may come later, as with Twisted; until then a warning says that no user can log in."""
     path = tmp_path / "users.txt"
     with pytest.warns(UserWarning, match=r"users\.txt is not a file; no user can log in$"):
         checker = FileCheckerFactory().generateChecker(str(path))

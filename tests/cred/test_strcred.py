@@ -238,12 +238,12 @@ def test_scheme_declared_twice_alike_is_one(install: Install) -> None:
         ),
         (
             "gone = cred_plugin_bad:Nameless",
-            "is no factory: it lacks authHelp, argStringFormat, credentialInterfaces,"
+            "is not a factory: it lacks authHelp, argStringFormat, credentialInterfaces,"
             " generateChecker",
         ),
         (
             "gone = cred_plugin_bad:broken",
-            "is no factory: it lacks authType, authHelp, argStringFormat, credentialInterfaces,"
+            "is not a factory: it lacks authType, authHelp, argStringFormat, credentialInterfaces,"
             " generateChecker",
         ),
         ("gone = cred_plugin_bad:ticket", "calls itself 'ticket'"),

@@ -116,9 +116,9 @@ def test_other_claims() -> None:
     [
         (token(exp=NOW - 10), "token expired; get a new one"),
         (token(exp=None), "token says not until when it holds (exp)"),
-        (token(exp="soon"), "token has a time that is none (exp)"),
-        (token(exp=True), "token has a time that is none (exp)"),
-        (token(exp=float("inf")), "token has a time that is none (exp)"),
+        (token(exp="soon"), "token has a time that is not valid (exp)"),
+        (token(exp=True), "token has a time that is not valid (exp)"),
+        (token(exp=float("inf")), "token has a time that is not valid (exp)"),
         (token(nbf=NOW + 11), "token is not valid yet"),
         (token(iat=NOW + 11), "token is not valid yet"),
         (token(exp=NOW + 24 * 3600 + 1), "token is made for more than 24 hours"),

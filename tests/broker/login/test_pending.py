@@ -1,4 +1,4 @@
-"""The lobby: who may wait for a login, and who has to make room."""
+"""Pending connections: which may wait for a login, and which is dropped."""
 
 from __future__ import annotations
 

@@ -73,7 +73,9 @@ def test_a_row_that_is_no_user(sql_text: str) -> None:
     with store._begin() as connection:
         row = {"name": "alice", "verifier": "in clear", "group_names": "", "is_disabled": False}
         connection.execute(METADATA.tables["pb_users"].insert().values(row))
-    with pytest.raises(StoreCorrupt, match=r"has a row that is no user: a verifier is printable"):
+    with pytest.raises(
+        StoreCorrupt, match=r"has a row that is not a user: a verifier is printable"
+    ):
         store.find("alice")
     store.close()
 
