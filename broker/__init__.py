@@ -1,10 +1,10 @@
 """Two-way remote objects for asyncio, on the wire of Twisted's Perspective Broker.
 
-``await broker.connect("pbs://host", credentials)`` yields a connection whose ``avatar`` is called
-with ``await avatar.callRemote("name", …)``; ``broker.serve(root_or_portal)`` is the other end.
-``broker.pb`` has all names of Perspective Broker, ``broker.reactor`` those around it.
+``await broker.connect("pbs://host", credentials)`` returns a connection. Call its ``avatar`` with
+``await avatar.callRemote("name", …)``. ``broker.serve(root_or_portal)`` is the server's side.
+``broker.pb`` has all names of Perspective Broker, and ``broker.reactor`` Twisted's names around it.
 
-Names are loaded when they are first used, so that importing one part does not load the others.
+Names are loaded when they are first used, so that the import of one part does not load the others.
 """
 
 from __future__ import annotations
@@ -220,17 +220,17 @@ def __dir__() -> list[str]:
 
 
 def _check_siblings() -> None:
-    """Refuse to work beside packages of other projects that are called jelly or cred too.
+    """Check that the packages jelly and cred are not those of another project.
 
     Raises:
-        ImportError: one of them is not ours; the text names the distribution that it is from.
+        ImportError: one of them is of another project; the text names its distribution.
     """
     here = Path(__file__).resolve().parent.parent
     for name in ("jelly", "cred"):
         spec = find_spec(name)
         if spec is not None and spec.origin and Path(spec.origin).resolve().parent.parent == here:
             continue
-        # Not at the top: it loads sockets and more, and is needed for this error only.
+        # Imported here, since it loads sockets and more, and only this error needs it.
         packages_distributions = import_module("importlib.metadata").packages_distributions
         owners = set(packages_distributions().get(name, ())) - {"perspective-broker"}
         where = "not there" if spec is None else spec.origin or "a folder without code"

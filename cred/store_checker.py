@@ -176,7 +176,7 @@ class StoreChecker:
                 self.store.replace(replace(user, verifier=better), was=user)
         except (StoreError, ConfigError) as error:
             # The credentials are right, so the login succeeds; the next one tries this again.
-            logger.warning("a password could not be hashed anew: %s", shown(error))
+            logger.warning("a password could not be hashed again: %s", shown(error))
 
 
 def _why_not(user: User | None) -> str:

@@ -37,7 +37,7 @@ CONNECTION: Final = Rate(6, 60.0)
 
 
 class LoginSource(NamedTuple):
-    """Where a login comes from.
+    """The connection, address and account of a login, which have limits.
 
     Attributes:
         connection: identifies the connection.
@@ -124,7 +124,7 @@ class LoginThrottle:
 
 
 def account_of(username: Any) -> bytes:
-    """Return the user name by which an account is counted: one for all ways to write it."""
+    """Return the user name by which an account is counted: the same for all its spellings."""
     octets = to_octets(username)
     try:
         return saslprep_octets(octets, LONGEST_NAME)

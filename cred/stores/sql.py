@@ -282,6 +282,6 @@ def _row_of(user: User) -> dict[str, Any]:
 
 
 def _cause(error: exc.SQLAlchemyError) -> str:
-    """Return the first line of the driver's text; SQLAlchemy's text has the statement too."""
+    """Return the first line of the text without SQLAlchemy's addition, the statement."""
     lines = str(getattr(error, "orig", None) or error).strip().splitlines()
     return lines[0][:200] if lines else type(error).__name__

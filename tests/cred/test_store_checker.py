@@ -451,7 +451,7 @@ def test_a_hash_that_cannot_be_written(
     checker = StoreChecker(faulty, profile=Profile(128, 1, 1))
     assert outcome(checker.requestAvatarId(UsernamePassword("alice", "wonderland"))) == "alice"
     assert [record.getMessage() for record in caplog.records] == [
-        "a password could not be hashed anew: users.db cannot be written: no space"
+        "a password could not be hashed again: users.db cannot be written: no space"
     ]
 
 
