@@ -87,7 +87,7 @@ def test_users(alice: Shown, several: Shown) -> None:
 def test_the_common_name_counts_never(alice: Shown) -> None:
     """A certificate whose common name is a user's is not that user's."""
     for by in ("key", "email", "uri", "dns"):
-        with pytest.raises(UnauthorizedLogin, match="nobody's here"):
+        with pytest.raises(UnauthorizedLogin, match="belongs to no user here"):
             CertificateChecker({"root": "root"}, by=by).requestAvatarId(alice)
 
 
