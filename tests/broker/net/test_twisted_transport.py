@@ -20,27 +20,27 @@ class Reactor:
 
 
 class Line(FileDescriptor):
-    """A transport whose socket takes ``room`` bytes."""
+    """A transport whose socket takes ``accepts`` bytes."""
 
     def __init__(self) -> None:
         super().__init__(Reactor())
         self.connected = 1
-        self.room = 0
+        self.accepts = 0
         self.sent = b""
         self.is_closed = False
 
     def writeSomeData(self, data: bytes) -> int:  # noqa: D102 - Twisted's
-        taken = bytes(data[: self.room])
+        taken = bytes(data[: self.accepts])
         self.sent += taken
         return len(taken)
 
     def take_all(self) -> None:
         """Let the socket take all bytes."""
-        self.room = 1 << 30
+        self.accepts = 1 << 30
         for _ in range(3):
             if self.doWrite() is not None:
                 self.is_closed = True
-        self.room = 0
+        self.accepts = 0
 
 
 class Turns:
@@ -68,7 +68,7 @@ class World:
         self.turns = Turns()
         self.drained = 0
         scheduler: Any = self.turns
-        self.backlog = TwistedTransport(self.line, scheduler, self._count)
+        self.adapter = TwistedTransport(self.line, scheduler, self._count)
 
     def _count(self) -> None:
         self.drained += 1
@@ -77,16 +77,16 @@ class World:
 class Puller:
     """A pull producer that writes once."""
 
-    def __init__(self, backlog: TwistedTransport):
-        self.backlog = backlog
+    def __init__(self, adapter: TwistedTransport):
+        self.adapter = adapter
         self.pulls = 0
 
     def resumeProducing(self) -> None:  # noqa: D102 - Twisted's
         self.pulls += 1
         if self.pulls == 1:
-            self.backlog.write(b"page")
+            self.adapter.write(b"page")
         else:
-            self.backlog.unregisterProducer()
+            self.adapter.unregisterProducer()
 
     def pauseProducing(self) -> None:
         """Nothing to pause."""
@@ -103,28 +103,28 @@ def world() -> World:
 
 def test_little(world: World) -> None:
     """A small write leaves no unsent bytes, and no producer after the turn."""
-    world.backlog.write(b"little")
+    world.adapter.write(b"little")
     world.turns.turn()
     assert world.line.producer is None
     world.line.take_all()
-    assert (world.line.sent, world.backlog.unsent, world.drained) == (b"little", 0, 0)
+    assert (world.line.sent, world.adapter.unsent, world.drained) == (b"little", 0, 0)
 
 
 def test_much(world: World) -> None:
     """While many bytes are unsent this is reported, and the end of it once."""
     for _ in range(3):
-        world.backlog.write(MUCH)
+        world.adapter.write(MUCH)
         world.turns.turn()
-        assert world.backlog.unsent > 64 * 1024
+        assert world.adapter.unsent > 64 * 1024
     world.line.take_all()
-    assert (world.line.sent, world.backlog.unsent, world.drained) == (3 * MUCH, 0, 1)
+    assert (world.line.sent, world.adapter.unsent, world.drained) == (3 * MUCH, 0, 1)
     assert world.line.producer is None
 
 
 @pytest.mark.parametrize("data", [b"little", MUCH])
 def test_closing(world: World, data: bytes) -> None:
     """The transport closes after the written bytes, full or not."""
-    world.backlog.write(data)
+    world.adapter.write(data)
     world.line.loseConnection()
     world.turns.turn()
     world.line.take_all()
@@ -133,48 +133,48 @@ def test_closing(world: World, data: bytes) -> None:
 
 def test_pages_on_a_full_transport(world: World) -> None:
     """A producer can be registered while the transport is full; held bytes are sent then."""
-    world.backlog.write(MUCH)
-    puller = Puller(world.backlog)
-    world.backlog.registerProducer(puller, False)
+    world.adapter.write(MUCH)
+    puller = Puller(world.adapter)
+    world.adapter.registerProducer(puller, False)
     world.turns.turn()
-    assert (world.backlog.unsent, world.drained) == (0, 1)
+    assert (world.adapter.unsent, world.drained) == (0, 1)
     world.line.take_all()
     assert (puller.pulls, world.line.sent) == (2, MUCH + b"page")
-    world.backlog.write(MUCH)
-    assert world.backlog.unsent
+    world.adapter.write(MUCH)
+    assert world.adapter.unsent
 
 
 def test_a_producer_of_the_application_s(world: World) -> None:
     """A producer that the application registered at the transport stays, and writing continues."""
-    theirs = Puller(world.backlog)
+    theirs = Puller(world.adapter)
     theirs.pulls = 1
     world.line.registerProducer(theirs, True)
-    world.backlog.write(MUCH)
+    world.adapter.write(MUCH)
     assert theirs is world.line.producer
 
 
 def test_the_end(world: World) -> None:
     """After the end of the connection no bytes are unsent, and no callback is called."""
-    world.backlog.write(MUCH)
+    world.adapter.write(MUCH)
     world.line.connectionLost(None)
     world.turns.turn()
-    assert (world.backlog.unsent, world.drained) == (0, 0)
+    assert (world.adapter.unsent, world.drained) == (0, 0)
 
 
 def test_what_may_be_unsent() -> None:
     """All bytes written since the transport was empty are counted as held; later none."""
     world = World()
-    world.backlog.write(MUCH)
-    world.backlog.write(MUCH)
-    assert world.backlog.held == 200_000
+    world.adapter.write(MUCH)
+    world.adapter.write(MUCH)
+    assert world.adapter.held == 200_000
     world.turns.turn()
-    assert world.backlog.held == 200_000
+    assert world.adapter.held == 200_000
     world.line.take_all()
-    assert (world.backlog.held, world.drained) == (0, 1)
-    world.backlog.write(b"little")
-    assert world.backlog.held == 6
+    assert (world.adapter.held, world.drained) == (0, 1)
+    world.adapter.write(b"little")
+    assert world.adapter.held == 6
     world.turns.turn()
-    assert world.backlog.held == 0
-    world.backlog.write(MUCH)
-    world.backlog.stopProducing()
-    assert world.backlog.held == 0
+    assert world.adapter.held == 0
+    world.adapter.write(MUCH)
+    world.adapter.stopProducing()
+    assert world.adapter.held == 0
