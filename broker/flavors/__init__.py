@@ -1,1 +1,1 @@
-"""The kinds of objects that cross a connection: by reference, as a view, as a copy, as a cache."""
+"""The kinds of objects that cross a connection: references, views, copies and caches."""

@@ -1,4 +1,4 @@
-"""What a login yields: an avatar whose ``perspective_`` methods the peer can call."""
+"""The avatar that a login returns: the peer can call its ``perspective_`` methods."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ __all__ = ["AsReferenceable", "Avatar"]
 class Avatar:
     """One user's view of the application (published).
 
-    A subclass may define ``logout()``; ``broker.realm`` has it called once, when the peer has gone
-    or has dropped the avatar.
+    A subclass may define ``logout()``. ``broker.realm`` calls it once, when the peer has
+    disconnected or has dropped the avatar.
     """
 
     @engine_hook
     def perspectiveMessageReceived(
         self, broker: Any, message: str, args: Expression, kw: Expression
     ) -> Any:
-        """Handle one call; a class that overrides this gets and returns expressions (published)."""
+        """Handle one call; an override receives and returns expressions (published)."""
         return broker.handle_message(Route(self, "perspective_", (), self), message, args, kw)
 
 
 class AsReferenceable(Referenceable):
-    """Makes any object callable that has a ``<messageType>MessageReceived`` method (published).
+    """Makes an object with a ``<messageType>MessageReceived`` method callable (published).
 
     Args:
-        object: the object that calls go to.
+        object: the object that receives the calls.
         messageType: ``"perspective"`` for avatars.
     """
 
@@ -44,7 +44,7 @@ class AsReferenceable(Referenceable):
         self.messageType = messageType
 
     def route(self) -> Route | Callable[..., Any]:  # type: ignore[override]
-        """Return how calls are made: by the engine, or by the object's own hook."""
+        """Return how calls are made: by the engine, or by a hook that its class defines."""
         target, kind = self.object, self.messageType
         hook = f"{kind}MessageReceived"
         if not hasattr(type(target), hook) or overrides_hook(target, hook):

@@ -1,10 +1,11 @@
-"""Objects that are followed: the peer holds their state, and is told of every change.
+"""Caches: the peer holds the state of an object and receives each change.
 
-Theory of operation. A Cacheable is sent once with its state and then by number. The side that owns
-it gets an *observer* for each peer, by which it calls ``observe_`` methods of the RemoteCache at
-the peer. When the peer has dropped every reception, or the connection goes, ``stoppedObserving`` is
-called once, and the observer leads nowhere from then on. The RemoteCache's state is kept for as
-long as the owner may speak of it; see ``core.objects.tables.HeldCacheTable``.
+Theory of operation. A Cacheable is sent with its state the first time, and as a number later. Its
+owner gets an *observer* for each peer. Through the observer, the owner calls ``observe_`` methods
+of the RemoteCache at the peer. When the peer has dropped all received references to the cache, or
+the connection ends, ``stoppedObserving`` is called once. After that the observer sends nothing. The
+peer keeps the RemoteCache's state for as long as the owner may refer to it; see
+``core.objects.caches.RemoteCacheTable``.
 """
 
 from __future__ import annotations
@@ -32,17 +33,17 @@ __all__ = ["Cacheable", "RemoteCache", "RemoteCacheMethod", "RemoteCacheObserver
 
 
 class Cacheable(Copyable):
-    """An object whose state peers hold and follow (published)."""
+    """An object whose state is cached by peers and updated there (published)."""
 
     def getStateToCacheAndObserveFor(self, perspective: Any, observer: RemoteCacheObserver) -> Any:
-        """Return the state to send, and keep ``observer`` to tell the peer of changes."""
+        """Return the state to send; keep ``observer`` to notify the peer of changes."""
         return self.getStateToCopyFor(perspective)
 
     def stoppedObserving(self, perspective: Any, observer: RemoteCacheObserver) -> None:
-        """Forget an observer: its peer has dropped the cache, or has gone. Called once for each."""
+        """Forget an observer: its peer dropped the cache or disconnected. Called once for each."""
 
     def jellyFor(self, jellier: Jellier) -> Expression:
-        """Return ``[tag, id, state]`` the first time, ``[cached, id]`` from then on."""
+        """Return ``[tag, id, state]`` the first time, ``[cached, id]`` after that."""
         broker = jellier.invoker
         if broker is None:
             return super().jellyFor(jellier)
@@ -53,7 +54,7 @@ class Cacheable(Copyable):
         observer = RemoteCacheObserver(broker, self, broker.serializing_view)
         observer.cache_id = cache_id
         expression = jellier.prepare(self)
-        # Noted before the hook runs: it may raise, and must then be told that it is over.
+        # Noted before the hook runs: if the hook raises, the observer must still be ended.
         broker.note_observer(cache_id, observer)
         tag = to_tag(self.getTypeToCopyFor(perspective))
         state = self.getStateToCacheAndObserveFor(perspective, observer)
@@ -61,7 +62,7 @@ class Cacheable(Copyable):
         return jellier.preserve(self, expression)
 
 
-# What a RemoteCache belongs to; no peer sets these.
+# The connection and id of a RemoteCache. A peer cannot set these attributes.
 _OURS = ("broker", "luid")
 
 
@@ -70,8 +71,8 @@ class RemoteCache(RemoteCopy, Serializable):
     """The state of a peer's Cacheable, kept up to date by its ``observe_`` methods (published).
 
     Attributes:
-        broker: the connection that it came by; None once that has gone.
-        luid: the id by which the owner knows it.
+        broker: the connection that it was received on; None after that connection has ended.
+        luid: the owner's id of the cache.
     """
 
     broker: Any = None
@@ -86,11 +87,11 @@ class RemoteCache(RemoteCopy, Serializable):
     def remoteMessageReceived(
         self, broker: Any, message: str, args: Expression, kw: Expression
     ) -> Any:
-        """Handle one call of the owner's; an override gets and returns expressions (published)."""
+        """Handle a call of the owner; an override receives and returns expressions (published)."""
         return broker.handle_message(self.route(), message, args, kw)
 
     def jellyFor(self, jellier: Jellier) -> Expression:
-        """Return ``[lcache, id]``: a cache goes home to its owner, and nowhere else."""
+        """Return ``[lcache, id]``: a cache can be sent only to its owner."""
         if jellier.invoker is None:
             return getInstanceState(self, jellier)
         if jellier.invoker is not self.broker:
@@ -101,7 +102,7 @@ class RemoteCache(RemoteCopy, Serializable):
         return [b"lcache", self.luid]
 
     def unjellied_state(self, unjellier: Unjellier, jellyList: list[Any]) -> Expression:
-        """Return the expression of the state from ``[tag, id, state]``, and hold the cache."""
+        """Return the expression of the state from ``[tag, id, state]``; hold the cache."""
         broker = unjellier.invoker
         if broker is None:
             return super().unjellied_state(unjellier, jellyList)
@@ -113,15 +114,15 @@ class RemoteCache(RemoteCopy, Serializable):
         return jellyList[2]  # type: ignore[no-any-return]
 
     def set_unjellied_state(self, unjellier: Unjellier, state: Any) -> None:
-        """Hand the state to ``setCopyableState``, or take it over."""
+        """Pass the state to ``setCopyableState``, or set it as the attributes."""
         broker, luid = self.broker, self.luid
         is_cache = broker is not None
         if is_cache and isinstance(state, dict) and not unjellier.is_declared(type(self)):
-            # An object that is a cache here and sent on as another has these among its attributes.
+            # If the peer's object is itself a cache, these two names are among its attributes.
             state = {name: item for name, item in state.items() if name not in _OURS}
         super().set_unjellied_state(unjellier, state)
         if is_cache:
-            # A setCopyableState that puts a new dict in place is common; the two must stay.
+            # A setCopyableState often replaces ``__dict__``; restore these two attributes.
             self._belong_to(broker, luid)
             broker.refresh_cache(luid, self)
 
@@ -133,7 +134,7 @@ class RemoteCache(RemoteCopy, Serializable):
         return self
 
     def _belong_to(self, broker: Any, luid: Any) -> None:
-        # Also where the class is a frozen dataclass.
+        # Also works for a frozen dataclass.
         object.__setattr__(self, "broker", broker)
         object.__setattr__(self, "luid", luid)
 
@@ -147,7 +148,7 @@ class RemoteCache(RemoteCopy, Serializable):
 
 
 class RemoteCacheMethod:
-    """One ``observe_`` method of a peer's cache; calling it calls that (published)."""
+    """One ``observe_`` method of a peer's cache; calling this calls the method (published)."""
 
     def __init__(self, name: str, broker: Any, cached: Cacheable, perspective: Any):
         self.name = name
@@ -165,11 +166,11 @@ class RemoteCacheMethod:
         return hash((self.name, id(self.broker), id(self.perspective), id(self.cached)))
 
     def __call__(self, *args: Any, **kw: Any) -> Any:
-        """Make the call; return a Deferred of what the method returns, None with pbanswer=False.
+        """Call the method; return a Deferred of its result, or None with ``pbanswer=False``.
 
         Raises:
-            DeadReferenceError: the connection has ended, and an answer is wanted.
-            ProtocolError: the peer does not hold the cache any more, and an answer is wanted.
+            DeadReferenceError: the connection has ended, and the caller expects an answer.
+            ProtocolError: the peer has dropped the cache, and the caller expects an answer.
         """
         cache_id = self.broker.cache_id_of(self.cached, self._principal)
         if cache_id is None:
@@ -183,15 +184,15 @@ class RemoteCacheMethod:
 
 
 class RemoteCacheObserver:
-    """The way to one peer's cache of one Cacheable (published).
+    """Calls one peer's cache of one Cacheable (published).
 
     Attributes:
         broker: the connection.
         cached: the Cacheable.
-        perspective: through whose eyes what is sent is seen.
-        cache_id: by which the peer knows the cache; None where that is looked up.
+        perspective: the perspective that values are serialized for.
+        cache_id: the peer's id of the cache; None if it must be looked up.
         is_over: whether ``stoppedObserving`` has been called, or is about to be: the peer has
-            dropped the cache, or has gone.
+            dropped the cache or disconnected.
     """
 
     def __init__(self, broker: Any, cached: Cacheable, perspective: Any):
@@ -215,26 +216,26 @@ class RemoteCacheObserver:
         return hash(self._key())
 
     def callRemote(self, _name: str, /, *args: Any, **kw: Any) -> Any:
-        """Call ``observe_<name>`` of the peer's cache; return a Deferred of what it returns.
+        """Call ``observe_<name>`` at the peer; return a Deferred of the result.
 
-        A Deferred that nobody awaits reports its failure in the log. To tell of a change, use
+        If no code handles the Deferred's failure, it is logged. To notify of a change, use
         :meth:`send`, or ``broker.Subscribers`` for all observers at once.
 
         Raises:
-            DeadReferenceError: the connection has ended; with ``pbanswer=False`` nothing is raised.
-            ProtocolError: the peer does not hold the cache any more; likewise.
-            RuntimeError: this is not the event loop of the connection.
+            DeadReferenceError: the connection has ended; not raised with ``pbanswer=False``.
+            ProtocolError: the peer has dropped the cache; not raised with ``pbanswer=False``.
+            RuntimeError: called outside the connection's event loop.
         """
         return self.remoteMethod(_name)(*args, **kw)
 
     def send(self, _name: str, /, *args: Any, **kw: Any) -> None:
-        """Call ``observe_<name>`` of the peer's cache one way: no answer comes.
+        """Call ``observe_<name>`` at the peer one way, without an answer.
 
-        A peer that has dropped the cache, or has gone, is no error: nothing is sent then. An
-        argument that cannot be sent is logged as ours.
+        If the peer has dropped the cache or disconnected, nothing is sent and no error is raised.
+        If an argument cannot be sent, the error is logged as a local error.
 
         Raises:
-            RuntimeError: this is not the event loop of the connection.
+            RuntimeError: called outside the connection's event loop.
         """
         cache_id = self._cache_id()
         if cache_id is not None:
@@ -242,7 +243,7 @@ class RemoteCacheObserver:
             self.broker.calls.send(view, cache_id, _name, args, kw, b"cachemessage")
 
     def notify(self, notice: Broadcast) -> None:
-        """Make a call that goes to many; for ``Subscribers``.
+        """Send a call that goes to many receivers; used by ``Subscribers``.
 
         Raises:
             DeadReferenceError, EncodeError, RuntimeError: it was not sent.
@@ -254,16 +255,16 @@ class RemoteCacheObserver:
         self.broker.calls.notify(view, cache_id, notice, b"cachemessage")
 
     def when_over(self, callback: Callable[[RemoteCacheObserver], object]) -> None:
-        """Have ``callback(self)`` called before ``stoppedObserving`` is; for ``Subscribers``."""
+        """Call ``callback(self)`` before ``stoppedObserving``; used by ``Subscribers``."""
         self._when_over.append(callback)
 
     def forget_over(self, callback: Callable[[RemoteCacheObserver], object]) -> None:
-        """Take one :meth:`when_over` back, if it has not been called."""
+        """Remove one :meth:`when_over` callback that has not been called."""
         if callback in self._when_over:
             self._when_over.remove(callback)
 
     def end(self) -> None:
-        """Lead nowhere from now on; called once, before ``stoppedObserving``."""
+        """Send nothing from now on; called once, before ``stoppedObserving``."""
         self.is_over = True
         callbacks, self._when_over = self._when_over, []
         for callback in callbacks:
@@ -276,6 +277,6 @@ class RemoteCacheObserver:
         return cache_id
 
     def remoteMethod(self, key: str) -> RemoteCacheMethod:
-        """Return a callable for one of the cache's methods."""
+        """Return a callable for one method of the cache."""
         view = view_of(self.perspective, self._principal)
         return RemoteCacheMethod(key, self.broker, self.cached, view)

@@ -1,7 +1,7 @@
-"""Objects that are copied: what crosses is their state, and the peer makes an object of its own.
+"""Copies: an object's state crosses the connection, and the peer makes an object of its own.
 
-A class says which fields may come in, by its annotations. Without such a list a peer could set any
-attribute, a method's name among them; a strict policy registers no such class.
+The annotations of a class say which fields a peer may send. Without such a list, a peer could set
+any attribute, even one with a method's name. A strict policy refuses to register such a class.
 """
 
 from __future__ import annotations
@@ -32,13 +32,14 @@ Class = TypeVar("Class", bound=type)
 
 
 class Copyable(Serializable):
-    """An object that goes out as a copy of its state (published)."""
+    """An object that is sent as a copy of its state (published)."""
 
     def getStateToCopy(self) -> Any:
         """Return the state to send.
 
-        That is the declared fields of a dataclass, and of a class that is registered with
-        ``broker.register`` and has no ``setCopyableState`` of its own; else all attributes.
+        The state is the declared fields of a dataclass, or of a class that is registered with
+        ``broker.register`` and does not define ``setCopyableState``. Otherwise it is all
+        attributes.
         """
         return fields_of(self) if _sends_fields(type(self)) else self.__dict__
 
@@ -49,7 +50,7 @@ class Copyable(Serializable):
     def getTypeToCopy(self) -> str | bytes:
         """Return the tag under which the peer has registered its class.
 
-        It is the name that the class was registered under, else its dotted name. A class of
+        The tag is the name that the class was registered under, else its dotted name. A class of
         ``__main__`` without a registered name is logged once, since no other program has that name.
         """
         tag = wire_name(type(self))
@@ -61,17 +62,17 @@ class Copyable(Serializable):
         return self.getTypeToCopy()
 
     def getStateFor(self, jellier: Jellier) -> Any:
-        """Return the state to write where no connection is involved.
+        """Return the state to write without a connection.
 
-        That is the declared fields of a class that is registered with ``broker.register``; else
-        what ``__getstate__`` returns, as for an ordinary instance.
+        For a class that is registered with ``broker.register`` it is the declared fields. Otherwise
+        it is the result of ``__getstate__``, as for an ordinary instance.
         """
         if type(self) in defaults.declared.with_fields:
             return fields_of(self)
         return self.__getstate__()
 
     def tag_and_state(self, jellier: Jellier) -> tuple[bytes, Any]:
-        """Return what the expression of this object consists of: its tag, and its state."""
+        """Return the two parts of this object's expression: its tag and its state."""
         if jellier.invoker is None:
             return super().tag_and_state(jellier)
         perspective = jellier.invoker.serializingPerspective
@@ -79,7 +80,7 @@ class Copyable(Serializable):
         return tag, self.getStateToCopyFor(perspective)
 
     def has_unshared_state(self, jellier: Jellier) -> bool:
-        """Whether its state is made for one message: its class sends its fields."""
+        """Whether its state is made for one message: its class sends its declared fields."""
         cls = type(self)
         if jellier.invoker is None:
             is_own = cls.getStateFor is Copyable.getStateFor
@@ -99,20 +100,20 @@ _STATE_HOOKS = (Copyable.getStateToCopy, Copyable.getStateToCopyFor)
 
 
 class RemoteCopy(Unjellyable):
-    """What a copy becomes at the side that receives it (published)."""
+    """The receiver's object for a copy (published)."""
 
     def setCopyableState(self, state: Any) -> None:
-        """Take over the state that came in, once what it refers to exists.
+        """Set the received state, after all objects that it refers to exist.
 
         Raises:
-            InsecureJelly: a field is not declared, or would hide what the class defines.
-            MalformedJelly: the state is no dict, a declared field without a default is missing, or
-                the ``__post_init__`` of the class refuses the fields.
+            InsecureJelly: a field is not declared, or would hide an attribute of the class.
+            MalformedJelly: the state is not a dict, a declared field without a default is missing,
+                or the ``__post_init__`` of the class refuses the fields.
         """
         set_fields(self, state)
 
     def set_unjellied_state(self, unjellier: Unjellier, state: Any) -> None:
-        """Hand the state to ``setCopyableState``, or to a ``setStateFor`` of the class's own."""
+        """Pass the state to ``setCopyableState``, or to the class's own ``setStateFor``."""
         if type(self).setStateFor is not Unjellyable.setStateFor:
             self.setStateFor(unjellier, state)
         else:
@@ -132,7 +133,7 @@ def register(cls: str) -> Callable[[Class], Class]: ...
 @overload
 def register(*, name: str) -> Callable[[Class], Class]: ...
 def register(cls: Any = None, name: str | None = None) -> Any:
-    """Let a class of copies, or of errors, come in from peers; usable as a decorator.
+    """Allow peers to send copies, or errors, of a class; usable as a decorator.
 
     ::
 
@@ -141,28 +142,28 @@ def register(cls: Any = None, name: str | None = None) -> Any:
         class Message(broker.Copyable, broker.RemoteCopy):
             text: str
 
-    The fields of a dataclass are those of ``dataclasses.fields``; the fields of another class are
-    its annotations and those of its bases. ClassVar, InitVar and KW_ONLY declare no field. A peer
-    must send each field that has no default, and can send no others. ``__init__`` does not run;
-    the ``__post_init__`` of a dataclass of copies does, with the defaults of its InitVars.
+    The fields of a dataclass are those of ``dataclasses.fields``. The fields of another class are
+    its annotations and those of its bases. ClassVar, InitVar and KW_ONLY do not declare a field. A
+    peer must send each field that has no default, and cannot send other fields. ``__init__`` does
+    not run. The ``__post_init__`` of a dataclass of copies runs, with the defaults of its InitVars.
 
     Args:
-        cls: a RemoteCopy with fields, a RemoteCache with fields, or an exception class; or
-            the name alone, to make a decorator.
-        name: what the class is called on the wire, in both directions: 1 to 128 characters of
-            ``A-Z a-z 0-9 _ . -``, the first a letter. The class's own dotted name unless given.
+        cls: a RemoteCopy with fields, a RemoteCache with fields, or an exception class; or the name
+            alone, to make a decorator.
+        name: the wire name of the class, in both directions: 1 to 128 characters of ``A-Z a-z 0-9 _
+            . -``, the first a letter. Default: the class's dotted name.
 
     Returns:
-        ``cls``. What a remote method raises under the name of a registered error arrives as that
-        error, with its text and its declared fields.
+        ``cls``. An error that a remote method raises under the name of a registered error is raised
+        as that error, with its text and its declared fields.
 
     Raises:
         ConfigError: a RemoteCopy that declares no fields, or whose ``__post_init__`` needs an
-            InitVar without a default; a name that cannot be one, or that another class has; a class
-            of ``__main__`` without a name; an exception class that a peer could not make again,
-            such as an ExceptionGroup, one whose ``__new__`` wants more than the text, or no
-            Exception.
-        TypeError: something else than these classes.
+            InitVar without a default; a name that is not valid, or that another class has; a class
+            of ``__main__`` without a name; an exception class that a peer cannot recreate: an
+            ExceptionGroup, a class whose ``__new__`` needs more than the text, or a class that does
+            not derive from Exception.
+        TypeError: ``cls`` is not one of these classes.
     """
     if cls is None or isinstance(cls, str):
         if (cls is None) is (name is None):
@@ -187,12 +188,12 @@ def register(cls: Any = None, name: str | None = None) -> Any:
 
 
 def _check_fields(cls: type[RemoteCopy]) -> None:
-    """Refuse a class whose state could not be put into its instances.
+    """Refuse a class if its instances could not receive their state.
 
     Raises:
-        ConfigError: it is such a class.
+        ConfigError: the instances could not receive their state.
     """
-    # A decorator that stands above this one may still add fields.
+    # A decorator above this one may still add fields.
     shape = unstored_shape_of(cls)
     if not shape.fields and _has_default_setter(cls):
         raise ConfigError(
@@ -207,7 +208,7 @@ def _check_fields(cls: type[RemoteCopy]) -> None:
 
 
 def to_tag(name: str | bytes) -> bytes:
-    """Return a tag as the wire has it."""
+    """Return a tag as it is on the wire."""
     return name.encode("utf-8") if isinstance(name, str) else name
 
 
@@ -217,12 +218,12 @@ def declared_fields(cls: type) -> frozenset[str]:
 
 
 def set_fields(value: Any, state: Any) -> None:
-    """Give an instance the fields that came in; see ``RemoteCopy.setCopyableState``."""
+    """Set the received fields of an instance; see ``RemoteCopy.setCopyableState``."""
     put_state(value, state, declared=type(value) in defaults.declared.with_fields)
 
 
 def take_state(copy: RemoteCopy, unjellier: Unjellier, state: Any) -> None:
-    """Hand the state to ``setCopyableState``, or do its work as the policy wants it."""
+    """Pass the state to ``setCopyableState``, or set it as the policy requires."""
     cls = type(copy)
     if _has_default_setter(cls):
         put_state(copy, state, unjellier.is_declared(cls))
@@ -231,7 +232,7 @@ def take_state(copy: RemoteCopy, unjellier: Unjellier, state: Any) -> None:
 
 
 def _sends_fields(cls: Any) -> bool:
-    """Whether the declared fields of a class of copies are its state."""
+    """Whether the state of a class of copies is its declared fields."""
     if dataclasses.is_dataclass(cls):
         return True
     return cls in defaults.declared.with_fields and _has_default_setter(cls)

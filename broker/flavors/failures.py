@@ -1,4 +1,4 @@
-"""Exceptions that cross: what a peer gets to see of ours, and what its exceptions become here."""
+"""Exceptions that cross: what a peer sees of a local one, and what a peer's one becomes here."""
 
 from __future__ import annotations
 
@@ -25,20 +25,22 @@ __all__ = ["MOST_TEXT_SHOWN", "CopiedFailure", "CopyableFailure", "register_erro
 _NO_TRACEBACK = "Traceback unavailable\n"
 _MAX_TEXT = 1024
 MOST_TEXT_SHOWN = 64 * 1024
-"""Characters of the text of an exception that cross where the policy shows all of it."""
+"""How many characters of an exception's text are sent if the policy shows all of it."""
 
 
 class CopyableFailure(Failure, Copyable):
-    """A Failure on its way to a peer (published).
+    """A Failure that is sent to a peer (published).
 
     Attributes:
         unsafeTracebacks: send the traceback's text too.
-        shown_type, shown_value, shown_parents: what the peer gets in place of the exception's own.
+        shown_type, shown_value, shown_parents: what the peer receives instead of its own type,
+            text and parents.
         shown_fields: the declared fields of a registered error.
-        was_raised: whether a method raised what says something of a connection or a call.
+        was_raised: whether a method raised an error that describes a connection or a call.
 
-    What one end says of a call or an object has a name of ours, and perhaps another one that
-    Twisted sends. In PB's dialects that is the type, and ours is the second of the parents.
+    An error that this library reports about a call or an object has a name of its own, and may have
+    a second name that Twisted sends. In PB's dialects the type is Twisted's name, and the library's
+    own name is the second of the parents.
     """
 
     unsafeTracebacks: bool = False
@@ -49,17 +51,17 @@ class CopyableFailure(Failure, Copyable):
     was_raised: bool = False
 
     def tell_as_twisted(self, with_text: bool) -> None:
-        """Send the type that Twisted sends of what this says, and ours among the parents.
+        """Send the type that Twisted sends for this error, and the library's own among the parents.
 
         Args:
-            with_text: whether its text is sent, too.
+            with_text: whether the error's text is sent too.
         """
         name, *bases = self.parents if self.shown_parents is None else self.shown_parents
         if name not in _CONDITIONS or (self.shown_type or name) != name:
             return
         told: Any = self.value
         if wire_name(told.__class__) != name:
-            # One that is passed on.
+            # A peer's failure, which is passed on.
             told = _error_class(name)
         kind, text = (getattr(told, part, "") for part in ("twisted_type", "twisted_text"))
         if kind:
@@ -69,14 +71,14 @@ class CopyableFailure(Failure, Copyable):
             self.shown_value = text
 
     def drop_fields(self, fault: BaseException) -> bool:
-        """Leave the fields out, which cannot be sent; return whether there are any."""
+        """Drop the fields, which cannot be sent; return whether there were any."""
         fields, self.shown_fields = self.shown_fields, None
         if fields:
             unsent(type(self.value), fault)
         return bool(fields)
 
     def getStateToCopy(self) -> dict[str, Any]:
-        """Return the fields that PB gives a failure, in PB's order, and ours behind them."""
+        """Return the fields that PB gives a failure, in PB's order, then our own."""
         kind = wire_name(self.type) if isinstance(self.type, type) else _text(self.parents[0], "")
         value = self.shown_value
         if value is None:
@@ -105,20 +107,20 @@ class CopyableFailure(Failure, Copyable):
 
 
 class CopiedFailure(RemoteCopy, Failure):
-    """A peer's failure (published). Raised, it is the registered class of its type, or RemoteError.
+    """A peer's failure (published). Raised as the registered class of its type, or as RemoteError.
 
     Attributes:
-        type: the wire name of the exception's class, a str; of what a peer says of a call itself,
-            our own name.
-        twisted_type: the same by the name that Twisted sends.
+        type: the wire name of its exception class, a str; for an error that the peer reports
+            about a call itself, the library's own name.
+        twisted_type: the same, but with the name that Twisted sends.
         is_published: whether a policy with ``published_errors`` received it.
         value: its text.
         parents: the wire names of its class and bases.
-        traceback: the peer's traceback, or that it is not available.
+        traceback: the peer's traceback, or a text that it is not available.
         fields: the declared fields of a registered error.
-        was_raised: whether the remote method raised what says something of a connection or a call,
-            so that it is not about this connection.
-        method: the name of the remote method that failed, where that is known.
+        was_raised: whether the remote method itself raised an error that describes a connection or
+            a call, so that it is not about this connection.
+        method: the name of the remote method that failed, if known.
     """
 
     traceback: str = _NO_TRACEBACK
@@ -128,10 +130,10 @@ class CopiedFailure(RemoteCopy, Failure):
 
     @classmethod
     def received(cls, state: Any, policy: Policy | None = None) -> CopiedFailure:
-        """Return the failure of a state that came on a connection with that policy.
+        """Return the failure of a state that was received under the given policy.
 
         Raises:
-            MalformedJelly: it is no state of a failure.
+            MalformedJelly: it is not the state of a failure.
         """
         failure = cls.__new__(cls)
         failure.is_published = policy is not None and policy.published_errors
@@ -139,9 +141,9 @@ class CopiedFailure(RemoteCopy, Failure):
         return failure
 
     def setCopyableState(self, state: Any) -> None:
-        """Take over the fields that matter; a peer of any version may send fewer, or more."""
+        """Set the known fields; a peer of another version may send fewer or more."""
         if not isinstance(state, dict):
-            raise MalformedJelly("state of a failure is no dictionary")
+            raise MalformedJelly("state of a failure is not a dictionary")
         sent = _text(state.get("type"), "builtins.Exception")
         self.value = _text(state.get("value"), "")
         parents = state.get("parents")
@@ -149,7 +151,7 @@ class CopiedFailure(RemoteCopy, Failure):
         self.parents = [_text(name, "") for name in names[:100]] or [sent]
         self.type = sent
         if self.parents[0] == sent and sent in _SENT_FOR.get("".join(self.parents[1:2]), ()):
-            # Our own name comes first, as it does where it is the type.
+            # The library's own name comes first, as it does where it is the type.
             self.parents[:2] = self.parents[1], sent
             self.type = self.parents[0]
         told = _error_class(sent) if sent in _CONDITIONS else None
@@ -163,11 +165,11 @@ class CopiedFailure(RemoteCopy, Failure):
         self.stack = []
 
     def cleanFailure(self) -> None:
-        """Note that it was asked for (published): a peer's failure holds no live objects."""
+        """Note that it was called (published): a peer's failure holds no live objects."""
         self.pickled = True
 
     def __getstate__(self) -> dict[str, Any]:
-        # As bytes the type is a name to a Broker of Twisted's, which passes the failure on.
+        # A Broker of Twisted passes the failure on, and takes the type as a name if it is bytes.
         state = super().__getstate__()
         return {**state, "type": self.type.encode("utf-8", "backslashreplace")}
 
@@ -178,9 +180,10 @@ class CopiedFailure(RemoteCopy, Failure):
     def as_exception(self) -> BaseException:
         """Return the exception that this failure is raised as.
 
-        It is of the registered class, and under a policy with ``published_errors`` a RemoteError,
-        too. It is nothing but a RemoteError if there is no such class, if what came does not fit
-        it, or if it says something of a connection or a call, and it is not this one.
+        It is of the registered class; under a policy with ``published_errors`` it is a RemoteError
+        too. It is only a RemoteError if the class is not registered, or if the received state does
+        not fit the class. The same holds if the error describes a connection or a call other than
+        this one.
         """
         name = self.type
         kind = _octets(self.twisted_type) if self.is_published else name
@@ -198,10 +201,10 @@ class CopiedFailure(RemoteCopy, Failure):
         return as_received(error, remote) if self.is_published else error
 
     def check(self, *errorTypes: Any) -> Any:
-        """Return the first of ``errorTypes`` that fits, as ``Failure.check`` does.
+        """Return the first of ``errorTypes`` that matches, as ``Failure.check`` does.
 
-        Under a policy with ``published_errors`` RemoteError fits always, since all that a peer has
-        raised is raised as one.
+        Under a policy with ``published_errors`` RemoteError always matches, since every error that
+        a peer has raised is raised as one.
         """
         for error in errorTypes:
             name = qual(error) if isinstance(error, type) else error
@@ -221,11 +224,11 @@ class CopiedFailure(RemoteCopy, Failure):
     def printTraceback(
         self, file: Any = None, elideFrameworkCode: int = 0, detail: str = "default"
     ) -> None:
-        """Write the traceback as the peer sent it to a file; to the log's stream unless given."""
+        """Write the peer's traceback to a file; default: the log's stream."""
         (file or sys.stderr).write(self.getTraceback())
 
     def text_for_log(self) -> str:
-        """Return the peer's traceback, its exception's name and text, in three printable lines."""
+        """Return the peer's traceback, exception name and text, as three printable lines."""
         traceback = printable(self.traceback, 2000, is_ascii=False)
         kind = printable(self.type, 200)
         text = printable(self.value, 1000, is_ascii=False)
@@ -242,7 +245,7 @@ class CopiedFailure(RemoteCopy, Failure):
 
 
 def register_errors(*classes: type[BaseException]) -> None:
-    """Let errors of these classes cross under every policy, and arrive as what they are.
+    """Let errors of these classes cross under every policy, and be raised as these classes.
 
     Only their text crosses.
     """
@@ -253,7 +256,7 @@ def register_errors(*classes: type[BaseException]) -> None:
 register_errors(errors.Error, *errors.CONDITIONS)
 defaults.declared.with_fields.add(errors.TooManyAttempts)
 _CONDITIONS = frozenset(map(qual, errors.CONDITIONS))
-# Of our own names: the types that Twisted sends of the same.
+# By the library's own name: the types that Twisted sends for the same error.
 _SENT_FOR = {
     qual(errors.NoSuchMethod): ("builtins.AttributeError",),
     qual(errors.NoSuchObject): (errors.NoSuchObject.twisted_type,),
@@ -262,7 +265,7 @@ _SENT_FOR = {
 }
 _REMOTE_ERROR = (qual(errors.RemoteError), "broker.errors.RemoteError")
 _CANCELLED = ("asyncio.exceptions.CancelledError", "twisted.internet.defer.CancelledError")
-# What only this end itself can say: no peer that refuses a call sends it.
+# Only this end itself can report these: a peer that refuses a call does not send them.
 _NEVER_REFUSED = frozenset(map(qual, (errors.DeadReferenceError, errors.PBConnectionLost)))
 
 
@@ -274,19 +277,19 @@ def shown_error(
     side: str = "server",
     as_twisted: bool = False,
 ) -> tuple[Any, str | None]:
-    """Return what a peer gets to see of an exception.
+    """Return what a peer receives for an exception.
 
     Args:
-        error: the exception, or a Failure of ours or of Twisted's.
+        error: the exception, or a Failure of this library or of Twisted.
         policy: says how much is shown.
-        tracebacks: whether tracebacks are sent even where the policy does not say so.
-        new_id: returns the id for a text which is not shown; a random one unless given.
-        side: whose log has it under that id: ``server`` or ``client``.
+        tracebacks: whether tracebacks are sent even if the policy forbids it.
+        new_id: returns the id for a text that is not shown; default: a random id.
+        side: the side whose log has the error under that id: ``server`` or ``client``.
         as_twisted: whether types have the names that Twisted sends.
 
     Returns:
-        The object to send as the error, and the id that stands for a text which is not shown. The
-        id is None if the text is shown, and for a method that was cancelled.
+        The object to send as the error, and the id that replaces a text that is not shown. The id
+        is None if the text is shown, and for a method that was cancelled.
     """
     failure = Failure.of(error)
     value = failure.value
@@ -308,15 +311,15 @@ def _shown(
     side: str,
 ) -> tuple[CopyableFailure, str | None]:
     shown = CopyableFailure(failure)
-    # The lines of a traceback would tell why a login was refused.
+    # The lines of a traceback would reveal why a login was refused.
     is_login = failure.check("twisted.cred.error.UnauthorizedLogin")
     shown.unsafeTracebacks = not is_login and (tracebacks or policy.unsafe_tracebacks)
     _add_ours(shown, policy)
     if _pass_on(shown) or policy.show_all_errors:
         return shown, None
     name, *bases = failure.parents
-    # Of a pb.Error the class need not be registered: it was raised on purpose, for the peer, by
-    # this side or by one whose failure is passed on.
+    # The class of a pb.Error need not be registered. It was raised on purpose for the peer, by this
+    # side or by a side whose failure is passed on.
     if _error_class(name) is not None or qual(errors.Error) in bases:
         shown.shown_parents = [name, *filter(_is_shown, bases)]
         shown.shown_value = failure.text_within(_MAX_TEXT)
@@ -333,10 +336,10 @@ def _shown(
 
 
 def _add_ours(shown: CopyableFailure, policy: Policy) -> None:
-    """Add what only a peer of ours reads: the fields of a registered error, and who raised it."""
+    """Add what only this library reads: a registered error's fields, and whether it was raised."""
     value, name = shown.value, shown.parents[0] if shown.parents else ""
     if not isinstance(value, BaseException):
-        # A peer's, which is passed on.
+        # A peer's failure, which is passed on.
         shown.shown_fields = vars(shown).get("fields")
     elif value.__class__ in defaults.declared.with_fields:
         shown.shown_fields = fields_to_send(value, policy.security, policy.limits)
@@ -344,7 +347,7 @@ def _add_ours(shown: CopyableFailure, policy: Policy) -> None:
 
 
 def _pass_on(shown: CopyableFailure) -> bool:
-    """Let a registered error of another peer's, that is a RemoteError here, be one further on."""
+    """Pass on a registered error of another peer that is a RemoteError here as that error."""
     cls = _error_class(shown.value.type_name) if type(shown.value) is errors.RemoteError else None
     if cls is None:
         return False
@@ -356,7 +359,7 @@ def _pass_on(shown: CopyableFailure) -> bool:
 
 
 def _is_shown(base: str) -> bool:
-    """Whether a peer gets to know a base class; by builtins it traps what it does not know."""
+    """Whether a peer may see a base class; a builtin base lets it trap a class it does not know."""
     return base.startswith("builtins.") or _error_class(base) is not None
 
 

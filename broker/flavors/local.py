@@ -1,4 +1,4 @@
-"""Local objects behind the face of remote ones, so that code need not know which it has."""
+"""Local objects with the interface of remote ones, so that callers treat both alike."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ __all__ = ["LocalAsRemote", "LocalAsyncForwarder", "LocalMethod"]
 
 
 class LocalMethod:
-    """One method of a LocalAsRemote; calling it calls that (published)."""
+    """One method of a LocalAsRemote; calling this object calls the method (published)."""
 
     def __init__(self, local: LocalAsRemote, name: str):
         self.local = local
         self.name = name
 
     def __call__(self, *args: Any, **kw: Any) -> Any:
-        """Make the call; see :meth:`LocalAsRemote.callRemote`."""
+        """Call the method; see :meth:`LocalAsRemote.callRemote`."""
         return self.local.callRemote(self.name, *args, **kw)
 
 
 class LocalAsRemote:
-    """An object that is called like a remote one (published).
+    """A local object that is called like a remote one (published).
 
-    A subclass defines ``sync_name`` methods, whose result is returned as it is, and ``async_name``
-    methods, whose result or exception comes as a Deferred.
+    A subclass defines ``sync_name`` methods, whose result is returned directly, and ``async_name``
+    methods, whose result or exception is returned in a Deferred.
 
     Attributes:
-        reportAllTracebacks: print the traceback of what an ``async_`` method raises.
+        reportAllTracebacks: print the traceback of an exception that an ``async_`` method raises.
     """
 
     reportAllTracebacks: bool | int = 1
 
     def callRemote(self, name: str, /, *args: Any, **kw: Any) -> Any:
-        """Call ``sync_<name>``, or else ``async_<name>``.
+        """Call ``sync_<name>`` if it exists, else ``async_<name>``.
 
         Returns:
-            What the first returns, or a Deferred of what the second does. The Deferred fails with
-            AttributeError when there is neither.
+            The result of ``sync_<name>``, or a Deferred of the result of ``async_<name>``. The
+            Deferred fails with AttributeError if the object has neither method.
         """
         method = getattr(self, f"sync_{name}", None)
         if method is not None:
@@ -48,8 +48,8 @@ class LocalAsRemote:
             return succeed(getattr(self, f"async_{name}")(*args, **kw))
         except (KeyboardInterrupt, SystemExit):
             raise
-        except BaseException:  # noqa: BLE001 - whatever the method raises is the Deferred's
-            # In no variable: the traceback has this frame, and together they would be a cycle.
+        except BaseException:  # noqa: BLE001 - any exception of the method goes into the Deferred
+            # Not held in a variable: the traceback has this frame, and the two would form a cycle.
             failed = fail(Failure())
             if self.reportAllTracebacks:
                 failed.result.printTraceback()
@@ -69,7 +69,7 @@ class LocalAsyncForwarder:
     Args:
         forwarded: the object, which provides the interface.
         interfaceClass: the zope interface.
-        failWhenNotImplemented: fail for names that are not in the interface, rather than answer
+        failWhenNotImplemented: fail for names that are not in the interface, instead of returning
             None.
 
     Raises:
@@ -86,8 +86,8 @@ class LocalAsyncForwarder:
     def callRemote(self, method: str, /, *args: Any, **kw: Any) -> Deferred[Any]:
         """Call a method of the interface; return a Deferred of its result.
 
-        The Deferred fails with NotImplementedError for a name that is not in the interface, if that
-        was asked for.
+        For a name that is not in the interface the Deferred's result is None. With
+        ``failWhenNotImplemented`` it fails with NotImplementedError.
         """
         if self.interfaceClass.queryDescriptionFor(method):
             return maybeDeferred(getattr(self.forwarded, method), *args, **kw)

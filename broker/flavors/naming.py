@@ -1,8 +1,8 @@
-"""The names that registered classes have on the wire, and which names may be given.
+"""The names of registered classes on the wire, and which names are valid.
 
-A class without a name of its own is called by module and class. That name must be the same in every
-program. It is not where the module is the program itself: ``__main__`` under one way to start it is
-``chat_server`` under another.
+A class without a registered name is called by module and class. That name must be the same in every
+program. It differs if the module is the program itself: a module may be ``__main__`` when started
+one way, and ``chat_server`` when started another way.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ __all__ = ["is_unstable", "name_class", "warn_of_unstable"]
 
 logger = logging.getLogger("broker.flavors")
 
-# Modules whose names depend on how a program was started; the last is of files that pb run runs.
+# Modules whose names depend on how a program was started. ``pb run`` gives the last name to the
+# files that it runs.
 _UNSTABLE = frozenset({"__main__", "__mp_main__", "__application__"})
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,127}", re.ASCII)
 _WARNED = "_broker_is_warned"
-# Tags that mean something else on the wire: of jelly, and of references and caches.
+# Tags with another meaning on the wire: those of jelly, and of references and caches.
 _OTHER_TAGS = (
     "bool str float long long_int dict classobj instancemethod"
     " remote local copy cache cached lcache"
@@ -36,20 +37,20 @@ _TAKEN = {
 
 
 def is_unstable(cls: type) -> bool:
-    """Whether the name of the module of a class depends on how the program was started."""
+    """Whether the module name of a class depends on how the program was started."""
     return cls.__module__ in _UNSTABLE
 
 
 def name_class(cls: type, name: str | None) -> str:
-    """Give a class its name on the wire, for what goes out and for what comes in, and return it.
+    """Set and return the wire name of a class, for sending and receiving.
 
     Args:
         cls: the class.
-        name: 1 to 128 characters of ``A-Z a-z 0-9 _ . -``, the first a letter; the dotted name of
-            the class unless given.
+        name: 1 to 128 characters of ``A-Z a-z 0-9 _ . -``, the first a letter. Default: the dotted
+            name of the class.
 
     Raises:
-        ConfigError: the name cannot be one, another class has it, or the class needs one since its
+        ConfigError: the name is not valid, another class has it, or the class needs one since its
             module is ``__main__``.
     """
     if name is None:
@@ -64,14 +65,14 @@ def name_class(cls: type, name: str | None) -> str:
         if not _NAME.fullmatch(tag) or tag in _TAKEN:
             raise ConfigError(
                 f"{tag[:128]!r} cannot be the name of {cls.__name__}: a name is 1 to 128 characters"
-                " of A-Z a-z 0-9 _ . -, begins with a letter, and is no tag of jelly"
+                " of A-Z a-z 0-9 _ . -, begins with a letter, and is not a tag of jelly"
             )
     _refuse_taken(tag, cls)
     if name is not None:
         try:
             setattr(cls, WIRE_NAME, tag)
         except TypeError:
-            raise ConfigError(f"{qual(cls)} is built in, and keeps its own name") from None
+            raise ConfigError(f"{qual(cls)} is built in and keeps its own name") from None
     return tag
 
 
@@ -98,5 +99,5 @@ def _refuse_taken(tag: str, cls: type) -> None:
 
 
 def _identity(cls: type) -> tuple[str, str]:
-    # A module that is loaded again has other classes of the same names.
+    # A module that is reloaded has other classes of the same names.
     return cls.__module__, cls.__qualname__

@@ -1,7 +1,7 @@
-"""Paging: a long value in pieces, sent as fast as the peer takes them.
+"""Paging: sends a long value in pieces, as fast as the peer reads them.
 
-The receiver hands over a *collector*; a Pager at the sender calls its ``gotPage`` for each piece,
-one way, whenever the transport has room, and ``endedPaging`` at the end.
+The receiver sends a *collector*. A Pager at the sender calls the collector's ``gotPage`` one way
+for each piece, when the transport has capacity, and ``endedPaging`` at the end.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Pager:
 
     Args:
         collector: the reference to the peer's collector.
-        callback: called as ``callback(*args, **kw)`` once the end has been sent.
+        callback: called as ``callback(*args, **kw)`` after the end has been sent.
     """
 
     def __init__(
@@ -39,9 +39,9 @@ class Pager:
         collector.broker.registerPageProducer(self)
 
     def stillPaging(self) -> bool:
-        """Return whether pages are left; at the end, tell the collector and call back.
+        """Return whether pages are left; at the end, notify the collector and call ``callback``.
 
-        The Broker asks after each page.
+        The Broker calls this after each page.
         """
         if not self._is_paging:
             self.collector.callRemote("endedPaging", pbanswer=False)
@@ -50,15 +50,17 @@ class Pager:
         return self._is_paging
 
     def sendNextPage(self) -> None:
-        """Send one page; the Broker calls this when the transport has room."""
+        """Send one page; the Broker calls this when the transport has capacity."""
         self.collector.callRemote("gotPage", self.nextPage(), pbanswer=False)
 
     def nextPage(self) -> Any:
-        """Return the next page; with the last, call ``stopPaging``. A subclass overrides this."""
+        """Return the next page; a subclass overrides this, and calls ``stopPaging`` with the last
+        page.
+        """
         raise NotImplementedError(f"{type(self).__name__} makes no pages: override nextPage")
 
     def stopPaging(self) -> None:
-        """Send no further page after the one that is being made."""
+        """Send no page after the current one."""
         self._is_paging = False
 
 
@@ -67,7 +69,7 @@ class StringPager(Pager):
 
     Args:
         collector, callback, args, kw: as for Pager.
-        st: what to send.
+        st: the value to send.
         chunkSize: the length of a piece.
     """
 
@@ -94,17 +96,18 @@ class StringPager(Pager):
 
 
 class FilePager(Pager):
-    """Sends what a file holds, in pieces (published).
+    """Sends the content of a file in pieces (published).
 
     Args:
         collector, callback, args, kw: as for Pager.
-        fd: a file that is open for reading bytes; it is left open.
+        fd: a file that is open for reading bytes; it is not closed.
 
     Attributes:
-        deferred: fires when the file has been read, with its last byte; fails if reading fails.
+        deferred: fires with the last byte of the file when the file has been read; fails if reading
+            fails.
     """
 
-    # As much as the default loop takes in one read at the other end.
+    # The default loop at the other end reads at most this much at a time.
     chunkSize = 64 * 1024
 
     def __init__(
@@ -121,12 +124,12 @@ class FilePager(Pager):
         super().__init__(collector, callback, *args, **kw)
 
     def sendNextPage(self) -> None:
-        """Read a piece and send it; an empty one is the end of the file."""
+        """Read a piece and send it; an empty piece is the end of the file."""
         try:
             page = self.fd.read(self.chunkSize)
         except (KeyboardInterrupt, SystemExit):
             raise
-        except BaseException as error:  # noqa: BLE001 - whatever reading raises ends the transfer
+        except BaseException as error:  # noqa: BLE001 - any error in reading ends the transfer
             self.stopPaging()
             self.deferred.errback(error)
             return
@@ -139,7 +142,7 @@ class FilePager(Pager):
 
 
 class CallbackPageCollector(Referenceable):
-    """Keeps the pages that come, and hands them over at the end (published).
+    """Keeps the received pages, and passes them to a callback at the end (published).
 
     Args:
         callback: called with the list of pages.
@@ -154,16 +157,17 @@ class CallbackPageCollector(Referenceable):
         self.pages.append(page)
 
     def remote_endedPaging(self) -> None:
-        """Hand over what has come."""
+        """Pass the received pages to the callback."""
         self.callback(self.pages)
 
 
 def getAllPages(
     referenceable: RemoteReference, methodName: str, *args: Any, **kw: Any
 ) -> Deferred[list[Any]]:
-    """Call a method that takes a collector first; return a Deferred of all pages (published).
+    """Call a method whose first argument is a collector; return a Deferred of all pages
+    (published).
 
-    The Deferred fails if the call does.
+    The Deferred fails if the call fails.
     """
     pages: Deferred[list[Any]] = Deferred()
     collector = CallbackPageCollector(pages.callback)

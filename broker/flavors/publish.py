@@ -1,12 +1,12 @@
-"""Published objects: copies that a client keeps in a file, and asks for only when they changed.
+"""Published objects: a client keeps copies in files, and fetches only those that changed.
 
-Theory of operation. A Publishable goes out as a cache whose state is only a time stamp and a view
-to ask for the rest. The RemotePublished at the client looks for a file that it wrote for the same
-object; one of the same time stamp is the state, else the view's ``getStateToPublish`` is called,
-and the answer kept in the file. The files lie in a directory that the application names, under a
-hash of what the peer said, and are read back with a policy that knows only the class itself: what a
-peer sends can neither choose a path nor, by way of a file, become another type. Without a directory
-nothing is kept.
+Theory of operation. A Publishable is sent as a cache. Its state is only a time stamp, and a view
+from which the client gets the rest. The RemotePublished at the client looks for a file that it
+wrote for the same object. If the file has the same time stamp, it holds the state. Otherwise the
+client calls ``getStateToPublish`` of the view, and writes the answer to the file. The files are in
+a directory that the application names. A file's name is a hash of what the peer says about the
+object. Files are read with a policy that allows only the class itself. So a peer can neither choose
+a path nor, through a file, create another type. Without a directory no copy is kept.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ __all__ = ["Publishable", "RemotePublished", "whenReady"]
 
 logger = logging.getLogger("broker.publish")
 
-# What a peer says of a published object, besides its state.
+# The peer's description of a published object, without its state.
 _SAID = ("remote", "publishedID", "perspective", "service", "timestamp")
-# What no peer sets.
+# Attributes that a peer cannot set.
 _OURS = ("broker", "luid", "directory", "isActivated", "_listeners")
 
 
 class Publishable(Cacheable):
-    """An object that clients keep a copy of, and ask for again when it was republished (published).
+    """An object that clients cache in files, and fetch again after it was republished (published).
 
     Args:
-        publishedID: what tells this object from others of its class; part of the client's file
-            name.
+        publishedID: distinguishes this object from others of its class; part of the name of
+            its file at the client.
 
     Attributes:
         timestamp: when it was last republished, in seconds since the epoch.
@@ -58,11 +58,11 @@ class Publishable(Cacheable):
         self.publishedID = publishedID
 
     def republish(self) -> None:
-        """Say that the state has changed; clients see it when they next get the object."""
+        """Mark the state as changed; clients see the change when they next get the object."""
         self.timestamp = time.time()
 
     def view_getStateToPublish(self, perspective: Any) -> Any:
-        """Answer a client that has no copy, or an old one."""
+        """Return the state to a client that has no copy, or an old one."""
         return self.getStateToPublishFor(perspective)
 
     def getStateToPublishFor(self, perspective: Any) -> Any:
@@ -74,7 +74,7 @@ class Publishable(Cacheable):
         raise NotImplementedError(f"{type(self).__name__} has no getStateToPublish")
 
     def getStateToCacheAndObserveFor(self, perspective: Any, observer: Any) -> dict[str, Any]:
-        """Return the time stamp, and the view to ask."""
+        """Return the time stamp, and the view from which a client gets the state."""
         name, service = "None", "None"
         if perspective is not None:
             name = getattr(perspective, "perspectiveName", "None")
@@ -93,17 +93,17 @@ class Publishable(Cacheable):
 class RemotePublished(RemoteCache):
     """The client's copy of a Publishable (published).
 
-    The state that the peer publishes, and one that is read back from a file, may set the fields
-    that the class declares, as those of any copy do; see ``broker.register``.
+    The state from the peer, or from a file, may set only the fields that the class declares, as for
+    any copy; see ``broker.register``.
 
     Attributes:
-        directory: of the class: where copies are kept; None, the default, keeps none.
-        isActivated: whether the state is there.
+        directory: a class attribute: where copies are kept. With None, the default, none are kept.
+        isActivated: whether the state has been set.
     """
 
     directory: ClassVar[str | os.PathLike[str] | None] = None
     isActivated: bool | int = 0
-    # What a peer says of the object, besides the fields of the subclass.
+    # The peer's description of the object, without the fields of the subclass.
     remote: Any
     publishedID: Any
     perspective: Any
@@ -111,10 +111,10 @@ class RemotePublished(RemoteCache):
     timestamp: Any
 
     def getFileName(self, ext: str = "pub") -> str:
-        """Return the file's path: a hash of what the peer says the object is, in ``directory``.
+        """Return the file's path in ``directory``: a hash of what the peer says about the object.
 
         Raises:
-            ValueError: the class names no directory.
+            ValueError: ``directory`` of the class is not set.
         """
         if self.directory is None:
             raise ValueError(f"{type(self).__name__}.directory is not set: nothing is kept")
@@ -122,11 +122,11 @@ class RemotePublished(RemoteCache):
         return str(Path(self.directory) / f"{hashlib.sha256(said.encode()).hexdigest()}.{ext}")
 
     def setCopyableState(self, state: Any) -> None:
-        """Take the time stamp; get the state from the file, or from the peer.
+        """Set the time stamp; get the state from the file, or from the peer.
 
         Raises:
-            InsecureJelly: a field is not declared, or would hide what the class defines.
-            MalformedJelly: the state is no dict, or lacks what a Publishable says of itself.
+            InsecureJelly: a field is not declared, or would hide an attribute of the class.
+            MalformedJelly: the state is not a dict, or lacks a part of a Publishable's description.
         """
         cls = type(self)
         put_state(self, state, _is_declared(cls), also=_SAID, is_part=True)
@@ -140,10 +140,10 @@ class RemotePublished(RemoteCache):
             self.remote.callRemote("getStateToPublish").addCallback(self._got_state)
 
     def activated(self) -> None:
-        """The state is there; for subclasses."""
+        """Called when the state has been set; for subclasses."""
 
     def callWhenActivated(self, callback: Callable[[Any], object]) -> None:
-        """Call ``callback(self)`` once the state is there, now if it is."""
+        """Call ``callback(self)`` when the state has been set; at once if it already is."""
         if self.isActivated:
             callback(self)
         else:
@@ -166,7 +166,7 @@ class RemotePublished(RemoteCache):
         self.activated()
 
     def _read(self) -> bool:
-        """Take the state that was kept, if it is of the same time stamp; return whether it is."""
+        """Set the state from the file if it has the same time stamp; return whether it has."""
         if self.directory is None:
             return False
         try:
@@ -209,7 +209,7 @@ def _is_declared(cls: type) -> bool:
 
 
 def whenReady(d: Deferred[Any]) -> Deferred[Any]:
-    """Return a Deferred of the RemotePublished of ``d``, once its state is there (published)."""
+    """Return a Deferred of ``d``'s RemotePublished, fired when its state is set (published)."""
     ready: Deferred[Any] = Deferred()
     d.addCallbacks(lambda published: published.callWhenActivated(ready.callback), ready.errback)
     return ready

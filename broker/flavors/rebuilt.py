@@ -1,10 +1,10 @@
-"""Exceptions that are made again at a peer: which classes can be, and what of them crosses.
+"""Exceptions that a peer recreates: which classes can be recreated, and what is sent of them.
 
-Theory of operation. A registered error crosses as its text and its declared fields. At the peer it
-is made without its constructor, whose arguments only the sender knows: its ``args`` are the text,
-and the fields are attributes. A class that cannot be made so is refused where it is registered.
-What came for one error may still not fit; then there is no exception, and the caller gets a
-RemoteError.
+Theory of operation. A registered error crosses as its text and its declared fields. The peer
+creates it without its constructor, since only the sender knows the constructor's arguments. Its
+``args`` are the text, and its fields are set as attributes. A class that cannot be created in this
+way is refused when it is registered. The text and fields of one error may still not fit the class.
+Then the caller gets a RemoteError.
 """
 
 from __future__ import annotations
@@ -31,28 +31,28 @@ logger = logging.getLogger("broker.errors")
 Raised = TypeVar("Raised", bound=BaseException)
 
 _TRIAL = "text"
-# Raised inside a coroutine or a generator they would not arrive.
+# Raised inside a coroutine or a generator, these do not reach the caller.
 _ENDS_OF_ITERATION = (StopIteration, StopAsyncIteration)
 
 
 def check_error_class(cls: type[BaseException]) -> None:
-    """Refuse an exception class that could not be made again at a peer; let others be pickled.
+    """Refuse an exception class that a peer could not recreate; make the others picklable.
 
     Raises:
-        ConfigError: the class is such, and the text says why.
+        ConfigError: a peer could not recreate it; the text says why.
     """
-    why = _obstacle(cls)
+    why = _why_not(cls)
     if why:
         raise ConfigError(f"{qual(cls)} cannot be made again at a peer: {why}")
     if cls.__reduce__ is BaseException.__reduce__ and cls.__reduce_ex__ is object.__reduce_ex__:
-        # Python would call the class with ``args``, and its constructor may want others.
+        # Python would call the class with ``args``, but its constructor may need other arguments.
         copyreg.pickle(cls, _reduced)
 
 
 def rebuilt(
     cls: type[Raised], text: str, fields: dict[str, Any], traceback: str = ""
 ) -> Raised | None:
-    """Return an exception of a class, with what crossed; None if it could not be used.
+    """Return an exception of a class from the received parts; None if it could not be used.
 
     Args:
         cls: a registered class.
@@ -65,26 +65,26 @@ def rebuilt(
         if cls in defaults.declared.with_fields:
             put_state(error, fields, declared=True, with_hook=False)
         if traceback:
-            # Past the guard of a frozen dataclass.
+            # Works for a frozen dataclass too.
             object.__setattr__(error, "__notes__", [f"remote traceback:\n{traceback}"])
         str(error)
         repr(error)
         _without_references(fields, None, None)
     except (KeyboardInterrupt, SystemExit):
         raise
-    except BaseException as fault:  # noqa: BLE001 - code of the class runs, on what a peer sent
-        logger.warning("an error is no %s here: %s", qual(cls), text_of(str(fault)))
+    except BaseException as fault:  # noqa: BLE001 - code of the class runs, with data from the peer
+        logger.warning("an error cannot be recreated as %s: %s", qual(cls), text_of(str(fault)))
         return None
     return error
 
 
 def fields_to_send(error: Any, security: Security, limits: Limits) -> dict[str, Any]:
-    """Return the declared fields of an exception, or none, with a warning, if they cannot be sent.
+    """Return an exception's declared fields; none, with a warning, if they cannot be sent.
 
     Args:
         error: an exception of a registered class.
-        security: says which instances may go out.
-        limits: bounds how deep the fields may be.
+        security: says which instances may be sent.
+        limits: limits how deep the fields may be.
     """
     try:
         fields = fields_of(error)
@@ -103,26 +103,26 @@ def unsent(cls: type, fault: BaseException) -> None:
 
 
 def surely_text(text: str) -> str:
-    """Return a text that can be sent: half of a surrogate pair is written as ``\\ud800``."""
+    """Return a text that can be sent: a lone surrogate is written as ``\\ud800``."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def _obstacle(cls: type[BaseException]) -> str:
+def _why_not(cls: type[BaseException]) -> str:
     if not issubclass(cls, Exception):
-        return "it is no Exception, and would end the program that awaits it"
+        return "it is not an Exception, and would end the program that awaits it"
     if issubclass(cls, _ENDS_OF_ITERATION):
         return "a coroutine cannot raise it"
     if issubclass(cls, BaseExceptionGroup):
         return "the exceptions that it holds do not cross"
     try:
         error = _made(cls, _TRIAL)
-        # What is printed by code of Python's own tells the text, or comes from the constructor.
-        is_told = hasattr(cls.__str__, "__code__") or _TRIAL in str(error)
+        # A ``__str__`` in Python may use the text. One in C must, or the constructor sets its text.
+        has_text = hasattr(cls.__str__, "__code__") or _TRIAL in str(error)
     except (KeyboardInterrupt, SystemExit):
         raise
-    except BaseException as fault:  # noqa: BLE001 - its own code runs, and may raise anything
+    except BaseException as fault:  # noqa: BLE001 - code of the class runs, and may raise anything
         return f"its __new__ must take the text alone ({type(fault).__name__}); use __init__"
-    return "" if is_told else "its text comes from its constructor, which does not run"
+    return "" if has_text else "its text comes from its constructor, which does not run"
 
 
 def _made(cls: type[Raised], *args: object) -> Raised:
@@ -145,22 +145,22 @@ def _unpickled(cls: type[BaseException], args: tuple[object, ...], state: dict[s
     return error
 
 
-class _Nowhere:
-    """Stands for a connection that no object can be exported to."""
+class _RefusesReferences:
+    """Replaces the connection, and refuses to export any object."""
 
     serializingPerspective = None
 
     def __getattr__(self, name: str) -> Any:
-        raise CannotJelly("references and caches are no fields of an error")
+        raise CannotJelly("the fields of an error cannot hold references or caches")
 
 
 def _without_references(
     fields: dict[str, Any], security: Security | None, limits: Limits | None
 ) -> None:
-    """Make sure that fields hold values only.
+    """Check that fields hold values only.
 
     Raises:
-        CannotJelly: they hold a reference or a cache, or what cannot be sent.
+        CannotJelly: they hold a reference, a cache, or a value that cannot be sent.
     """
     if fields:
-        Jellier(security, None, _Nowhere(), limits).jelly(fields)
+        Jellier(security, None, _RefusesReferences(), limits).jelly(fields)

@@ -1,11 +1,11 @@
-"""Exceptions that are of a registered class and RemoteErrors, too: what published programs catch.
+"""Exceptions that are both of a registered class and RemoteErrors, for published programs.
 
-Theory of operation. Programs that were written for Twisted catch whatever a peer has raised as
-RemoteError; others catch the class that they registered. So both must be bases of what is raised.
-Its class is made once for each registered class, when the first such error comes, and is kept by
-that class. It stands for the registered class wherever Python lets it: name, module and text are
-the same, and so is ``__class__``, which dataclasses compare. No code of the registered class runs
-when it is made.
+Theory of operation. Programs that were written for Twisted catch every error of a peer as
+RemoteError. Other programs catch the class that they registered. So the raised exception must have
+both as bases. Its class is created once for each registered class, when the first such error is
+received, and the registered class keeps it. The created class looks like the registered class as
+far as Python allows. Name, module and text are the same, and so is ``__class__``, which dataclasses
+compare. Creating it does not run code of the registered class.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ __all__ = ["as_received", "received_class"]
 
 Raised = TypeVar("Raised", bound=BaseException)
 
-# The attribute of a registered class that holds what was made for it.
+# The attribute of a registered class that holds the class created for it.
 _RECEIVED = "_broker_received"
-# The same of classes that take no attribute, which live as long as the interpreter.
+# The same for classes that do not accept an attribute. These live as long as the interpreter.
 _OF_BUILTINS: dict[type, type] = {}
 _ATTRIBUTES = ("remoteType", "value", "remoteTraceback", "method", "type_name")
-# A dataclass has its fields by these, and not by those of its bases.
+# These define the fields of a dataclass; a dataclass ignores those of its bases.
 _OF_DATACLASSES = ("__dataclass_fields__", "__dataclass_params__")
 
 
 class _Before:
-    """The first base: what the class made here must not have from the registered class."""
+    """The first base: overrides parts of the registered class that must not apply."""
 
     __slots__ = ()
-    # Annotations would be fields of the registered class.
+    # An annotation would be a field of the registered class.
     _broker_registered = cast(Any, None)
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Keep away that of the registered class, which may register, or refuse."""
+        """Override that of the registered class, which may register the subclass or refuse it."""
 
     @property  # type: ignore[misc]
     def __class__(self) -> Any:
@@ -50,7 +50,7 @@ class _Before:
 
 
 class _After(RemoteError):
-    """The last base but those of RemoteError: the registered class never reaches those."""
+    """The last base before RemoteError's: hides RemoteError's methods from the registered class."""
 
     def __init__(self, *args: object, **keywords: object):
         super(RemoteError, self).__init__(*args, **keywords)
@@ -62,16 +62,16 @@ class _After(RemoteError):
 
 
 def received_class(cls: type[Raised]) -> type[Raised]:
-    """Return the class of an error of a registered class that came from a peer.
+    """Return the class of an error of a registered class that a peer sent.
 
-    It is a subclass of ``cls`` and of RemoteError; ``cls`` itself where it is a RemoteError, or
-    where Python allows no such class.
+    It is a subclass of ``cls`` and of RemoteError. It is ``cls`` itself if ``cls`` is a
+    RemoteError, or if Python does not allow such a subclass.
     """
     made = vars(cls).get(_RECEIVED) or _OF_BUILTINS.get(cls)
     if made is None:
         made = cls if issubclass(cls, RemoteError) else _made(cls)
         try:
-            # Past the metaclass.
+            # Bypasses the metaclass.
             type.__setattr__(cls, _RECEIVED, made)
         except TypeError:
             _OF_BUILTINS[cls] = made
@@ -82,9 +82,9 @@ def as_received(error: Raised, remote: RemoteError) -> Raised:
     """Return an error as one that came from a peer.
 
     Args:
-        error: as it was made from what crossed; it is not used again.
-        remote: the RemoteError that it would be if its class was not registered. Its attributes
-            are the error's too, where the class has none of the name.
+        error: the recreated error; it must not be used afterwards.
+        remote: the RemoteError for the case that the class is not registered. Its attributes are
+            set on the error too, unless the class defines the name.
     """
     cls = type(error)
     received = error
@@ -94,7 +94,7 @@ def as_received(error: Raised, remote: RemoteError) -> Raised:
             received = _moved(error, made)
         except (KeyboardInterrupt, SystemExit):
             raise
-        except BaseException:  # noqa: BLE001 - a ``__new__`` that wants no other class
+        except BaseException:  # noqa: BLE001 - a ``__new__`` may refuse another class
             return error
     is_remote = issubclass(cls, RemoteError)
     for name in _ATTRIBUTES:
@@ -119,9 +119,9 @@ def _made(cls: type[BaseException]) -> type[BaseException]:
 
 
 def _moved(error: Any, cls: type[Any]) -> Any:
-    """Return an exception of another class, with the arguments and the state of this one."""
+    """Return an exception of another class, with the same arguments and state."""
     moved = cls.__new__(cls, *error.args)
-    # Past the guard of a frozen dataclass, here and below.
+    # Works for a frozen dataclass too, here and below.
     object.__setattr__(moved, "args", error.args)
     state: Any = object.__getstate__(error)
     attributes, slots = state if type(state) is tuple else (state, None)
@@ -132,5 +132,5 @@ def _moved(error: Any, cls: type[Any]) -> Any:
 
 
 def _received_again(error: Any) -> Any:
-    """Return what was pickled, as it was."""
+    """Return the unpickled exception unchanged."""
     return _moved(error, received_class(type(error)))

@@ -1,4 +1,4 @@
-"""References to a peer's objects: what a Referenceable becomes at the side that receives it."""
+"""References to a peer's objects: what the receiver of a Referenceable gets."""
 
 from __future__ import annotations
 
@@ -29,27 +29,27 @@ Hook = TypeVar("Hook")
 
 
 def _reads_reference(hook: Hook) -> Hook:
-    """Mark a hook that reads ``[tag id]``, and nothing else, as a reference."""
+    """Mark a hook as one that reads ``[tag id]``, and nothing else, as a reference."""
     hook.reads_reference = True  # type: ignore[attr-defined]
     return hook
 
 
 class RemoteReference(Serializable):
-    """A peer's object: its methods can be called, and it can be sent back home (published).
+    """A peer's object: its methods can be called, and it can be sent back to the peer (published).
 
-    One reference stands for one object and perspective. When it is collected, the peer is told;
-    until then the peer keeps the object alive.
+    There is one reference for each object and perspective. The peer keeps the object alive until
+    the reference is collected and the peer has been notified.
 
     Attributes:
         broker: the connection.
-        luid: the id by which the peer knows the object.
-        view: the same, with the user to whom belongs what is sent through this reference; see
-            ``broker.core.principal``.
-        doRefCount: whether the peer counts this reference; not for named objects.
+        luid: the peer's id of the object.
+        view: the perspective, and the user who owns the values that are sent through this
+            reference; see ``broker.core.principal``.
+        doRefCount: whether the peer counts this reference; False for named objects.
 
-    A subclass can be registered by ``setUnjellyableForClass`` for what a peer sends as
-    ``[tag id]``, the id being of its ``registerReference``. For expressions of other shapes it
-    overrides :meth:`unjellyFor`. Such references are not shared: each reception makes one.
+    A subclass can be registered with ``setUnjellyableForClass`` for expressions ``[tag id]``, where
+    the peer got the id from its ``registerReference``. For other expressions it overrides
+    :meth:`unjellyFor`. Such references are not shared: each received expression makes a new one.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class RemoteReference(Serializable):
 
     @property
     def perspective(self) -> Any:
-        """Through whose eyes arguments and results are seen (published)."""
+        """The perspective that arguments and results are serialized for (published)."""
         return split_view(self.view)[0]
 
     @perspective.setter
@@ -81,33 +81,33 @@ class RemoteReference(Serializable):
 
         Args:
             _name: the method's name, without its prefix.
-            args, kw: what to call it with; every keyword belongs to the remote method, except
-                ``pbanswer=False``, which asks for no answer: None is returned then.
+            args, kw: the arguments. Every keyword is passed to the remote method, except
+                ``pbanswer=False``: the peer then sends no answer, and None is returned.
 
         Returns:
             A Deferred, which can be awaited. It fails with the remote exception, with an
             EncodeError if an argument cannot be sent, or with PBConnectionLost.
 
         Raises:
-            DeadReferenceError: the connection has ended; with ``pbanswer=False`` nothing is raised.
-            RuntimeError: this is not the event loop of the connection.
+            DeadReferenceError: the connection has ended; not raised with ``pbanswer=False``.
+            RuntimeError: called outside the connection's event loop.
         """
         return self.broker.calls.call(  # type: ignore[no-any-return]
             b"message", self.view, self.luid, _name, args, kw
         )
 
     def send(self, _name: str, /, *args: Any, **kw: Any) -> None:
-        """Call a method one way: no answer comes, and a peer that has gone is no error.
+        """Call a method one way, without an answer; if the peer has disconnected, do nothing.
 
-        An argument that cannot be sent is logged as ours.
+        If an argument cannot be sent, the error is logged as a local error.
 
         Raises:
-            RuntimeError: this is not the event loop of the connection.
+            RuntimeError: called outside the connection's event loop.
         """
         self.broker.calls.send(self.view, self.luid, _name, args, kw)
 
     def notify(self, notice: Broadcast) -> None:
-        """Make a call that goes to many; for ``Subscribers``.
+        """Send a call that goes to many receivers; used by ``Subscribers``.
 
         Raises:
             DeadReferenceError, EncodeError, RuntimeError: it was not sent.
@@ -115,11 +115,11 @@ class RemoteReference(Serializable):
         self.broker.calls.notify(self.view, self.luid, notice)
 
     def when_over(self, callback: Callable[[Any], object]) -> None:
-        """Have ``callback(self)`` called when nothing can be sent any more; for ``Subscribers``."""
+        """Call ``callback(self)`` when nothing can be sent any more; used by ``Subscribers``."""
         self.notifyOnDisconnect(callback)
 
     def forget_over(self, callback: Callable[[Any], object]) -> None:
-        """Take one :meth:`when_over` back, if it has not been called."""
+        """Remove one :meth:`when_over` callback that has not been called."""
         if callback in self.disconnectCallbacks:
             self.dontNotifyOnDisconnect(callback)
 
@@ -129,11 +129,11 @@ class RemoteReference(Serializable):
         return bool(self.broker.disconnected)
 
     def remoteMethod(self, key: str) -> RemoteMethod:
-        """Return a callable for one of the object's methods."""
+        """Return a callable for one method of the object."""
         return RemoteMethod(self, key)
 
     def notifyOnDisconnect(self, callback: Callable[[RemoteReference], object]) -> None:
-        """Have ``callback(self)`` called when the connection ends."""
+        """Call ``callback(self)`` when the connection ends."""
         if not callable(callback):
             raise TypeError("notifyOnDisconnect takes a callable")
         self.disconnectCallbacks.append(callback)
@@ -141,13 +141,13 @@ class RemoteReference(Serializable):
             self.broker.notifyOnDisconnect(self._disconnected)
 
     def dontNotifyOnDisconnect(self, callback: Callable[[RemoteReference], object]) -> None:
-        """Take one ``notifyOnDisconnect`` back."""
+        """Remove one ``notifyOnDisconnect`` callback."""
         self.disconnectCallbacks.remove(callback)
         if not self.disconnectCallbacks:
             self.broker.dontNotifyOnDisconnect(self._disconnected)
 
     def jellyFor(self, jellier: Jellier) -> Expression:
-        """Return ``[local, id]``: a reference goes home to its object, and nowhere else."""
+        """Return ``[local, id]``: a reference can be sent only to the owner of its object."""
         if jellier.invoker is not self.broker:
             raise CannotJelly(
                 "a RemoteReference cannot be sent over another connection than its own;"
@@ -157,13 +157,13 @@ class RemoteReference(Serializable):
 
     @_reads_reference
     def unjellyFor(self, unjellier: Unjellier, unjellyList: list[Any]) -> RemoteReference:
-        """Become the reference that ``[tag id]`` stands for, and return ``self`` (published).
+        """Become the reference of ``[tag id]``, and return ``self`` (published).
 
         Raises:
-            MalformedJelly: there is no id behind the tag.
+            MalformedJelly: there is no id after the tag.
         """
         broker = unjellier.invoker
-        # As published: a subclass may have a constructor of its own.
+        # As in Twisted: a subclass may have its own constructor.
         self.__init__(  # type: ignore[misc]
             broker.unserializingPerspective, broker, number_in(unjellyList), 1
         )
@@ -176,7 +176,8 @@ class RemoteReference(Serializable):
         return self.broker is other.broker and self.luid == other.luid
 
     def __hash__(self) -> int:
-        # The peer chooses luid. Python hashes a str with a secret of the process, an int without.
+        # The peer chooses luid. Python hashes a str with a secret of the process, but an int
+        # without.
         return hash((id(self.broker), str(self.luid)))
 
     def _disconnected(self) -> None:
@@ -186,19 +187,19 @@ class RemoteReference(Serializable):
                 callback(self)
             except (KeyboardInterrupt, SystemExit):
                 raise
-            except BaseException as exc:  # noqa: BLE001 - logged, and ends nothing else
+            except BaseException as exc:  # noqa: BLE001 - logged; the other callbacks run
                 log_error(logger, "a callback of the application raised", exc)
 
 
 class RemoteMethod:
-    """One method of a peer's object; calling it calls that (published)."""
+    """One method of a peer's object; calling this object calls the method (published)."""
 
     def __init__(self, obj: RemoteReference, name: str):
         self.obj = obj
         self.name = name
 
     def __call__(self, *args: Any, **kw: Any) -> Deferred[Any]:
-        """Make the call; see :meth:`RemoteReference.callRemote`."""
+        """Call the method; see :meth:`RemoteReference.callRemote`."""
         return self.obj.callRemote(self.name, *args, **kw)
 
     def __eq__(self, other: object) -> bool:

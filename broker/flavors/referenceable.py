@@ -1,4 +1,4 @@
-"""Objects that stay where they are: what crosses is a reference."""
+"""Objects that stay in their process: only a reference crosses the connection."""
 
 from __future__ import annotations
 
@@ -18,18 +18,19 @@ __all__ = ["Referenceable", "Root", "Serializable"]
 
 
 class Serializable(Jellyable):
-    """Base of everything that can cross a connection (published)."""
+    """Base of every object that can cross a connection (published)."""
 
     def processUniqueID(self) -> Any:
-        """Return what tells this object from all others in this process, and is hashable."""
+        """Return a hashable value that identifies this object within this process."""
         return id(self)
 
 
 class Referenceable(Serializable):
-    """An object whose ``remote_`` methods a peer that was given it can call (published).
+    """An object with ``remote_`` methods for each peer that has received it (published).
 
     Attributes:
-        perspective: through whose eyes arguments and results are seen; None but for views.
+        perspective: the perspective that arguments and results are serialized for; None except for
+            views.
     """
 
     perspective: Any = None
@@ -42,7 +43,7 @@ class Referenceable(Serializable):
     def remoteMessageReceived(
         self, broker: Any, message: str, args: Expression, kw: Expression
     ) -> Any:
-        """Handle one call; a class that overrides this gets and returns expressions (published)."""
+        """Handle one call; an override receives and returns expressions (published)."""
         return broker.handle_message(self.route(), message, args, kw)
 
     def jellyFor(self, jellier: Jellier) -> Expression:
@@ -52,8 +53,8 @@ class Referenceable(Serializable):
 
 @implementer(IPBRoot)
 class Root(Referenceable):
-    """A server without login: every peer gets this object (published)."""
+    """The root object of a server without login: every peer gets it (published)."""
 
     def rootObject(self, broker: Any) -> Any:
-        """Return the object that a peer starts from; this one, unless overridden."""
+        """Return the object that a peer gets first; default: this object."""
         return self

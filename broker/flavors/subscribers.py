@@ -1,10 +1,10 @@
-"""Subscribers: the references and cache observers that an event goes to, also slow ones.
+"""Subscribers: the references and cache observers that an event is sent to, even if slow.
 
-Theory of operation. An event is encoded once, whoever listens. It is written to each connection at
-the end of the turn, with what else is due there. A connection that has more unsent than its
-policy's ``high_water`` is slow: the events for its subscribers wait, each in its
-``subscription.Subscription``, until it has caught up. How many may wait, and what happens to those
-beyond, each subscriber's :class:`Slow` says.
+Theory of operation. An event is encoded once for all subscribers. It is written to each connection
+at the end of the event loop's turn, with the connection's other output. A connection is slow if it
+has more unsent bytes than its policy's ``high_water``. The events for its subscribers then wait,
+each in its ``subscription.Subscription``, until the connection has caught up. Each subscriber's
+:class:`Slow` says how many events may wait, and what happens to further ones.
 """
 
 from __future__ import annotations
@@ -22,16 +22,17 @@ __all__ = ["Delivery", "Slow", "Subscribers"]
 
 
 class Subscribers:
-    """References and cache observers that are told of events.
+    """References and cache observers that receive events.
 
-    A reference is forgotten when its connection ends, an observer also when its follower has
-    dropped the cache, before ``stoppedObserving`` is called. ``len()`` tells how many subscribers
-    there are, iteration which.
+    A reference is removed when its connection ends. An observer is also removed when its peer has
+    dropped the cache, before ``stoppedObserving`` is called. ``len()`` returns the number of
+    subscribers, iteration yields them.
 
     Args:
-        key: returns the key of an event, which is hashable, for ``Slow.CONFLATE``:
-            ``key(name, args, kw)`` with the method, the tuple of its arguments and the dict of its
-            keywords, such as ``lambda name, args, kw: args[0]``. It must change neither.
+        key: returns the key of an event, which must be hashable, for ``Slow.CONFLATE``: ``key(name,
+            args, kw)`` with the method, the tuple of its arguments and the dict of its keywords,
+            such as ``lambda name, args, kw: args[0]``. It must not change the arguments or
+            keywords.
 
     Raises:
         WrongType: a TypeError: ``key`` is not callable.
@@ -63,24 +64,24 @@ class Subscribers:
         most: int = 10_000,
         missed: str | None = "missed",
     ) -> None:
-        """Tell ``reference`` of every event from now on, until it is forgotten.
+        """Send every event from now on to ``reference``, until it is removed.
 
-        Nothing happens if it is told already, or if its connection has ended.
+        Does nothing if it is a subscriber already, or if its connection has ended.
 
         Args:
-            reference: whose ``remote_`` methods are called; with a cache observer, the ``observe_``
-                methods of its follower's cache.
-            slow: what becomes of events when it does not keep up.
-            most: events that may wait for it, once its connection has more unsent than the
-                policy's ``high_water``; without effect with ``Slow.CONFLATE``.
-            missed: the method that tells it of events that it has lost: ``missed(number)`` is
-                called one way, where they would have come: before the next event, or when nothing
-                waits any more. None: it is not told.
+            reference: its ``remote_`` methods are called; for a cache observer, the ``observe_``
+                methods of the cache at the peer.
+            slow: what happens to events when the subscriber is slow.
+            most: how many events may wait while the connection has more unsent bytes than the
+                policy's ``high_water``; no effect with ``Slow.CONFLATE``.
+            missed: the method that is called with the number of lost events: ``missed(number)`` is
+                called one way in place of the lost events: before the next event, or when no more
+                events wait. None: it is not called.
 
         Raises:
-            ValueError: ``most`` is not positive, or events have no key to conflate them by.
-            WrongType: a TypeError: it is neither a reference to an object of a peer's nor the
-                observer of a cache.
+            ValueError: ``most`` is not positive, or ``Slow.CONFLATE`` is used without a ``key``.
+            WrongType: a TypeError: it is neither a reference to a peer's object nor a cache
+                observer.
         """
         if not isinstance(reference, RemoteReference | RemoteCacheObserver):
             raise WrongType(
@@ -100,7 +101,7 @@ class Subscribers:
             reference.when_over(self.discard)
 
     def discard(self, reference: Subscriber) -> None:
-        """Tell ``reference`` nothing more, not even what waits, if it is a subscriber."""
+        """Send nothing more to ``reference``, and drop its waiting events."""
         subscription = self._subscriptions.pop(reference, None)
         if subscription is None:
             return
@@ -109,17 +110,18 @@ class Subscribers:
         subscription.reference.forget_over(self.discard)
 
     def send(self, _name: str, /, *args: Any, **kw: Any) -> None:
-        """Call a method of every subscriber one way; a peer that has gone is no error.
+        """Call a method of every subscriber one way; a disconnected peer is not an error.
 
-        What is passed must not be changed while it may wait for somebody. An event that can be sent
-        to some subscribers only is logged once, with the first error. So is one that waited for all
-        of them, and then could not be sent.
+        The arguments must not be changed while the event may wait for a subscriber. If an event can
+        be sent to only some subscribers, the first error is logged once. The same holds for an
+        event that waited for all subscribers, and then could not be sent.
 
         Raises:
-            EncodeError: the event cannot be sent to anybody, so it is dropped; what a hook of a
-                value raises is raised, too.
-            TypeError: the key of the event is not hashable; what ``key`` raises is raised, too.
-            RuntimeError: this is not the event loop of the connections.
+            EncodeError: the event cannot be sent to any subscriber, so it is dropped. An exception
+                from a value's hook is raised too.
+            TypeError: the key of the event is not hashable. An exception from ``key`` is raised
+                too.
+            RuntimeError: called outside the connections' event loop.
         """
         notice = Broadcast(_name, args, kw)
         key = None if self._key is None else self._key(_name, args, kw)
@@ -136,18 +138,18 @@ class Subscribers:
                 failed.add(subscription)
         if fault is not None:
             try:
-                self._judge(notice, fault, failed, subscriptions)
+                self._raise_or_log(notice, fault, failed, subscriptions)
             finally:
                 del fault, error
 
-    def _judge(
+    def _raise_or_log(
         self,
         notice: Broadcast,
         fault: BaseException,
         failed: set[Subscription],
         subscriptions: list[Subscription],
     ) -> None:
-        """Raise the fault of an event that could be sent to nobody, else log it."""
+        """Raise the error if the event could not be sent to any subscriber, else log it."""
         others = [one for one in subscriptions if one not in failed and one.can_be_told]
         if all(one.has_waiting for one in others):
             for one in others:
@@ -159,10 +161,10 @@ class Subscribers:
         report(notice, fault, f" to {len(failed)} of {len(subscriptions)} subscribers")
 
     def delivery(self, reference: Subscriber | None = None) -> Delivery:
-        """Return what has become of the events for one subscriber, or for all that ever were.
+        """Return the counts of events for one subscriber, or for all subscribers so far.
 
         Raises:
-            KeyError: ``reference`` is no subscriber.
+            KeyError: ``reference`` is not a subscriber.
         """
         if reference is not None:
             return self._subscriptions[reference].now()

@@ -1,9 +1,9 @@
-"""Subscription: the events for one subscriber, those that wait for a slow one included.
+"""Subscription: the events for one subscriber, including those that wait while it is slow.
 
-Theory of operation. The events for a subscriber are numbered. A number that is missing in what is
-written is an event that was lost: dropped, or replaced by a newer one of its key. So the gap before
-each event is known when the event is written. The subscriber receives the number of lost events
-first.
+Theory of operation. The events for a subscriber are numbered. If a number is missing among the
+written events, that event was lost: it was dropped, or replaced by a newer one of its key. So the
+gap before each event is known when the event is written. The subscriber receives the number of lost
+events first.
 """
 
 from __future__ import annotations
@@ -30,36 +30,37 @@ Subscriber: TypeAlias = RemoteReference | RemoteCacheObserver
 
 
 class Slow(enum.Enum):
-    """What becomes of events for a subscriber for whom too many wait already.
+    """How to treat further events for a subscriber when too many are waiting.
 
-    A subscriber that loses events is told how many, see ``missed`` of ``Subscribers.add``.
+    A subscriber that loses events can be told how many; see ``missed`` of ``Subscribers.add``.
     """
 
     DISCONNECT = "disconnect"
-    """Its connection is closed."""
+    """Close the subscriber's connection."""
 
     DROP_OLDEST = "drop oldest"
-    """The one that has waited longest is dropped for the new one."""
+    """Drop the event that has waited longest, and keep the new one."""
 
     DROP_NEWEST = "drop newest"
-    """The new one is dropped."""
+    """Drop the new event."""
 
     CONFLATE = "conflate"
-    """Of the events that wait, only the newest of each key is kept. At most one event of each key
-    waits then, so the number of keys is the limit, and ``most`` has no effect. What the key of an
-    event is, ``Subscribers(key=…)`` says."""
+    """Keep only the newest waiting event of each key. At most one event of each key waits, so the
+    number of keys is the limit, and ``most`` has no effect. ``Subscribers(key=…)`` returns the key
+    of an event.
+    """
 
 
 class Delivery(Struct):
-    """What has become of the events for one subscriber, or for all.
+    """Counts of the events for one subscriber, or for all.
 
     Each event counts once, as long as the connection is open. A call of ``missed`` does not count.
 
     Attributes:
         sent: how many were written to the connection.
-        dropped: how many never will be.
-        conflated: how many never will be, since a newer one of the same key took their place.
-        waiting: how many will be when the connection has caught up.
+        dropped: how many were dropped.
+        conflated: how many were replaced by a newer event of the same key.
+        waiting: how many are waiting until the connection has caught up.
     """
 
     sent: int = 0
@@ -80,9 +81,9 @@ class Subscription:
 
     Args:
         reference: the subscriber.
-        slow: what becomes of events beyond ``most``.
-        most: how many may wait; without effect on those that are conflated.
-        missed: the method that is told how many events were lost, or None.
+        slow: what happens to events beyond ``most``.
+        most: how many may wait; no effect with ``Slow.CONFLATE``.
+        missed: the method that is called with the number of lost events, or None.
 
     Attributes:
         reference: the subscriber.
@@ -107,11 +108,12 @@ class Subscription:
         self._most = most
         self._missed = missed
         self._counts = Delivery()
-        # The number of the newest event, and of the last one that was written or told as missed.
+        # The number of the newest event, and of the last one that was written or reported as
+        # missed.
         self._number = 0
         self._last = 0
-        # Made when something waits, which for most subscribers never happens. In the order of the
-        # numbers: by key where events are conflated, else in the deque.
+        # Created when an event waits, which does not happen for most subscribers. In the order of
+        # the numbers: in the dict if events are conflated, else in the deque.
         self._waiting: deque[tuple[int, Broadcast]] | None = None
         self._by_key: dict[Hashable, tuple[int, Broadcast]] | None = None
         self._is_watching = False
@@ -122,7 +124,7 @@ class Subscription:
         return Delivery(counts.sent, counts.dropped, counts.conflated, self._size)
 
     def tell(self, notice: Broadcast, key: Hashable) -> BaseException | None:
-        """Send an event, or let it wait; return what is wrong with it if it cannot be sent."""
+        """Send an event, or keep it waiting; return the error if it cannot be sent."""
         self._number += 1
         if not self._waiting and not self._by_key and not self._is_slow():
             return self._write(self._number, notice)
@@ -151,11 +153,11 @@ class Subscription:
 
     @property
     def has_waiting(self) -> bool:
-        """Whether events wait for it, so that the last one has not been sent."""
+        """Whether events are waiting, so that the newest one has not been sent."""
         return bool(self._waiting or self._by_key)
 
     def withdraw(self, notice: Broadcast) -> None:
-        """Drop the newest event, if it waits."""
+        """Drop the newest event if it is waiting."""
         if self._waiting and self._waiting[-1][1] is notice:
             self._waiting.pop()
         elif self._by_key:
@@ -169,7 +171,7 @@ class Subscription:
         self._number -= 1
 
     def end(self) -> None:
-        """Drop what waits."""
+        """Drop the waiting events."""
         self._counts.dropped += self._size
         self._waiting = self._by_key = None
 
@@ -185,7 +187,7 @@ class Subscription:
     def _conflate(self, notice: Broadcast, key: Hashable) -> None:
         if self._by_key is None:
             self._by_key = {}
-        # Taken out and put in again: the order is that of the events that are left.
+        # Removed and added again, so that the order is that of the remaining events.
         if self._by_key.pop(key, None) is not None:
             self._counts.conflated += 1
         self._by_key[key] = self._number, notice
@@ -202,7 +204,7 @@ class Subscription:
             self.reference.broker.pump.when_drained(self._go_on)
 
     def _go_on(self) -> None:
-        """Send what waits, until the connection is full again."""
+        """Send waiting events, until the connection is full again."""
         self._is_watching = False
         while self.has_waiting and not self._is_slow():
             number, notice = self._next()
@@ -212,16 +214,16 @@ class Subscription:
         if self.has_waiting:
             self._watch()
         elif self.can_be_told:
-            # What was lost behind the last event is told now, since no other event may come.
+            # Events lost after the last sent one are reported now, since no other event may follow.
             self._tell_missed(self._number)
 
     def _is_slow(self) -> bool:
-        """Return whether the connection has more unsent than the policy's high water mark."""
+        """Return whether the connection has more unsent bytes than the policy's high water mark."""
         broker = self.reference.broker
         session = broker.session
         if session.outbox.size > broker.policy.high_water and session.translator.scope is None:
-            # What is told while a method of the subscriber's own runs, or in few large events,
-            # would grow here, where nobody counts it as unsent.
+            # While a method called by the subscriber runs, or with few large events, messages would
+            # collect in the outbox, where they are not counted as unsent.
             broker.flush()
         is_congested: bool = broker.pump.is_congested
         return is_congested
@@ -236,9 +238,10 @@ class Subscription:
             reference.notify(notice)
         except (KeyboardInterrupt, SystemExit):
             raise
-        except BaseException as error:  # noqa: BLE001 - judged once for all subscribers
+        except BaseException as error:  # noqa: BLE001 - handled once for all subscribers
             self._counts.dropped += 1
-            # The event itself is wrong, and its sender gets the error: it does not count as lost.
+            # The event itself cannot be sent, and its sender gets the error: it does not count as
+            # lost.
             self._last += 1
             return error
         self._last = number
@@ -246,14 +249,14 @@ class Subscription:
         return None
 
     def _tell_missed(self, number: int) -> None:
-        """Tell how many events up to this one were lost, if any were."""
+        """Report how many events up to this one were lost, if any."""
         lost, self._last = number - self._last, number
         if lost > 0 and self._missed is not None:
             self.reference.notify(Broadcast(self._missed, (lost,), {}))
 
 
 def report(notice: Broadcast, error: BaseException, to_whom: str) -> None:
-    """Log what is wrong with an event, once for each event."""
+    """Log why an event cannot be sent, once for each event."""
     if not notice.has_failed:
         notice.has_failed = True
         log_error(logger, f"event '{notice.name}' was not sent{to_whom}", error)

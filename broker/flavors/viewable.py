@@ -1,4 +1,4 @@
-"""Objects seen through a perspective: each of their methods is told who is looking."""
+"""Objects seen through a perspective: each of their methods receives the caller's perspective."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ __all__ = ["ViewPoint", "Viewable"]
 class ViewPoint(Referenceable):
     """One object as one perspective sees it: its ``view_name(perspective, …)`` is called.
 
-    A published name; made anew for each sending, and the same object to the peer each time.
+    A published name. A new ViewPoint is made for each sending; the peer sees the same object each
+    time.
     """
 
     def __init__(self, perspective: Any, object: Any):
@@ -25,7 +26,7 @@ class ViewPoint(Referenceable):
         self.object = object
 
     def processUniqueID(self) -> Any:
-        """Return what is the same for every ViewPoint of the same two."""
+        """Return a value that is equal for all ViewPoints of one perspective and one object."""
         return id(self.perspective), id(self.object)
 
     def route(self) -> Route:
@@ -34,8 +35,8 @@ class ViewPoint(Referenceable):
 
 
 class Viewable(Serializable):
-    """An object of which each perspective gets a view of its own (published)."""
+    """An object of which each perspective gets its own view (published)."""
 
     def jellyFor(self, jellier: Jellier) -> Expression:
-        """Return the reference to the ViewPoint of the perspective that this is sent to."""
+        """Return a reference to the receiving perspective's ViewPoint of this object."""
         return ViewPoint(jellier.invoker.serializingPerspective, self).jellyFor(jellier)

@@ -204,7 +204,7 @@ def test_the_least_that_a_peer_may_send() -> None:
 @pytest.mark.parametrize("state", [5, [b"list"], [b"None"]])
 def test_a_state_that_is_no_dictionary(state: Any) -> None:
     """A failure's state is a dictionary."""
-    with pytest.raises(MalformedJelly, match="state of a failure is no dictionary"):
+    with pytest.raises(MalformedJelly, match="state of a failure is not a dictionary"):
         received(state)
 
 

@@ -156,7 +156,7 @@ def test_misuse() -> None:
     for wrong in ((), (5,), (lambda: None, "a.b"), ("a.b", "a.c")):
         with pytest.raises(TypeError, match="register takes a class"):
             broker.register(*wrong)  # type: ignore[call-overload]
-    with pytest.raises(ConfigError, match="is built in, and keeps its own name"):
+    with pytest.raises(ConfigError, match="is built in and keeps its own name"):
         broker.register(KeyError, "my.KeyError")
 
 
