@@ -1,6 +1,6 @@
-"""The published module of Deferreds: everything that is known as ``defer.something``.
+"""The published module of Deferreds: every name of ``twisted.internet.defer``.
 
-Beside the published names there is `drive`, which runs a coroutine without any event loop.
+It also has `drive`, which runs a coroutine without an event loop.
 """
 
 from __future__ import annotations
@@ -69,17 +69,17 @@ _logger = logging.getLogger("broker.defer")
 
 
 def succeed(result: T) -> Deferred[T]:
-    """Return a Deferred that has `result` already (published)."""
+    """Return a Deferred that already has `result` (published)."""
     deferred: Deferred[T] = Deferred()
     deferred.callback(result)
     return deferred
 
 
 def fail(result: Failure | BaseException | None = None) -> Deferred[Any]:
-    """Return a Deferred that has failed already, with the exception being handled by default.
+    """Return a Deferred that has already failed; default: with the exception being handled.
 
     Raises:
-        NoCurrentExceptionError: no argument, and no exception is being handled.
+        NoCurrentExceptionError: there is no argument, and no exception is being handled.
     """
     deferred: Deferred[Any] = Deferred()
     deferred.errback(result)
@@ -87,10 +87,10 @@ def fail(result: Failure | BaseException | None = None) -> Deferred[Any]:
 
 
 def execute(callable: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
-    """Call `callable` and return a Deferred that has what it returned or raised (published)."""
+    """Call `callable` and return a Deferred of what it returned or raised (published)."""
     try:
         result = callable(*args, **kwargs)
-    except BaseException as exc:  # noqa: BLE001 - as published, whatever it raises is the result
+    except BaseException as exc:  # noqa: BLE001 - as in Twisted, any exception is the result
         return fail(exc)
     return succeed(result)
 
@@ -106,10 +106,10 @@ def maybeDeferred(f: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Defer
 
 
 def maybeDeferred(f: Any, *args: Any, **kwargs: Any) -> Deferred[Any]:
-    """Call `f` and return a Deferred of its result, however that comes (published).
+    """Call `f` and return a Deferred of its result, of whatever kind (published).
 
-    `f` may return a plain value, a Failure, a Deferred of ours or of Twisted's, or any awaitable;
-    it may be ``async def``, and is then run here to where it first waits.
+    `f` may return a plain value, a Failure, a Deferred of this library or of Twisted, or any
+    awaitable. It may be ``async def``; it then runs in this call until it first waits.
     """
     return invoke(f, *args, **kwargs)
 
@@ -117,27 +117,27 @@ def maybeDeferred(f: Any, *args: Any, **kwargs: Any) -> Deferred[Any]:
 def drive(coroutine: Coroutine[Any, Any, T], context: Context | None = None) -> Deferred[T]:
     """Run `coroutine` without an event loop, and return a Deferred of what it returns or raises.
 
-    It is run to where it first waits, and goes on in the call that fires what it waits for. It may
-    await Deferreds of ours and of Twisted's, and futures of asyncio where there is a loop; but it
-    is no asyncio Task, so ``asyncio.timeout`` and ``asyncio.current_task`` do not work in it.
-    Cancelling the Deferred cancels what the coroutine awaits.
+    The coroutine runs in this call until it first waits. It continues in the call that fires what
+    it waits for. It may await Deferreds of this library and of Twisted, and asyncio futures if
+    there is a loop. It is not an asyncio Task, so ``asyncio.timeout`` and ``asyncio.current_task``
+    do not work in it. Cancelling the Deferred cancels the object that the coroutine awaits.
 
-    `context` is the contextvars context to run in, by default a copy of the current one; no other
+    `context` is the contextvars context to run in, by default a copy of the current one. No other
     coroutine may be running in it.
 
     Raises:
-        NotACoroutineError: `coroutine` is no coroutine.
+        NotACoroutineError: `coroutine` is not a coroutine.
     """
     return Deferred.fromCoroutine(coroutine, context)
 
 
 def ensureDeferred(coro: Any) -> Deferred[Any]:
-    """Return a Deferred as it is, and run a coroutine or generator as `drive` does (published).
+    """Return a Deferred unchanged; run a coroutine or generator as `drive` does (published).
 
-    For a Deferred of Twisted's it returns one of ours that ends as that does.
+    For one of Twisted's Deferreds it returns a Deferred of this library with the same result.
 
     Raises:
-        NotACoroutineError: `coro` is none of these.
+        NotACoroutineError: `coro` is not one of these.
     """
     if isinstance(coro, Deferred) or is_twisted_deferred(coro):
         return to_deferred(coro)
@@ -147,13 +147,13 @@ def ensureDeferred(coro: Any) -> Deferred[Any]:
 def inlineCallbacks(
     f: Callable[P, Generator[Any, Any, T]],
 ) -> Callable[P, Deferred[T]]:
-    """Make of a generator function one that returns a Deferred of its end (published).
+    """Make a generator function return a Deferred of its result (published).
 
-    In the generator ``result = yield awaitable`` waits; anything else that is yielded comes
-    straight back. It ends with ``return value``, or with `returnValue`.
+    In the generator, ``result = yield awaitable`` waits. Any other yielded value is returned
+    unchanged at once. The generator ends with ``return value``, or with `returnValue`.
 
     Raises:
-        TypeError: when called, if `f` returned no generator.
+        TypeError: on the call, if `f` did not return a generator.
     """
 
     @wraps(f)
@@ -161,7 +161,7 @@ def inlineCallbacks(
         generator = f(*args, **kwargs)
         if not isinstance(generator, GeneratorType):
             name = getattr(f, "__qualname__", f)
-            raise TypeError(f"inlineCallbacks needs a generator function, and {name} is none")
+            raise TypeError(f"inlineCallbacks needs a generator function, and {name} is not one")
         return Deferred.fromCoroutine(generator)
 
     return start
@@ -179,10 +179,10 @@ def logError(err: Failure) -> Failure:
 
 
 def setDebugging(on: bool) -> None:
-    """Turn on, or off, the keeping of stacks, for AlreadyCalledError and the log (published)."""
+    """Turn the recording of stacks, for AlreadyCalledError and the log, on or off (published)."""
     Deferred.debug = bool(on)
 
 
 def getDebugging() -> bool:
-    """Tell whether the keeping of stacks is on (published)."""
+    """Return whether the recording of stacks is on (published)."""
     return Deferred.debug

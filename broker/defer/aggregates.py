@@ -1,4 +1,4 @@
-"""Several Deferreds as one: all of them, or the first."""
+"""Combine several Deferreds into one: the results of all, or the first result."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ class DeferredList(Deferred[Any]):
     """Fires with the results of several Deferreds (published).
 
     The result is a list of pairs ``(SUCCESS, result)`` or ``(FAILURE, failure)``, in the order of
-    `deferredList`. The Deferreds go on with the results that they had.
+    `deferredList`. The Deferreds keep their results.
 
     Args:
-        deferredList: what to wait for; for an empty one the result is ``[]`` at once.
+        deferredList: the Deferreds to wait for; for an empty list the result is ``[]`` at once.
         fireOnOneCallback: fire with the first result, as a pair ``(result, index)``.
         fireOnOneErrback: fail with the first failure, as a FirstError.
-        consumeErrors: the Deferreds that fail go on with None, and nothing is logged for them.
+        consumeErrors: a Deferred that fails continues with None, and its failure is not logged.
 
     Attributes:
-        resultList: the pairs so far, None where there is none.
+        resultList: the pairs so far; None for a Deferred without a result.
     """
 
     __slots__ = (
@@ -77,8 +77,8 @@ class DeferredList(Deferred[Any]):
         for deferred in self._deferreds:
             try:
                 deferred.cancel()
-            except Exception as exc:  # noqa: BLE001 - one canceller must not keep the others from being called
-                # Not before it is needed: it loads jelly.
+            except Exception as exc:  # noqa: BLE001 - the other cancellers must be called too
+                # Imported only when needed, since it loads jelly.
                 from broker.traces import log_error
 
                 log_error(_logger, "a canceller raised", exc)
@@ -94,7 +94,7 @@ class DeferredList(Deferred[Any]):
             elif self.finishedCount == len(self.resultList):
                 self.callback(self.resultList)
         if self.called:
-            # Only `cancel` needed them; those that have not fired hold this object.
+            # Only `cancel` needs them, and the Deferreds that have not fired refer to this object.
             self._deferreds.clear()
         return None if self.consumeErrors and not is_success else result
 
@@ -102,9 +102,10 @@ class DeferredList(Deferred[Any]):
 def gatherResults(
     deferredList: Iterable[Deferred[T]], consumeErrors: bool = False
 ) -> Deferred[list[T]]:
-    """Return a Deferred of the list of all results, which fails with the first failure (published).
+    """Return a Deferred of the list of all results; it fails with the first failure (published).
 
-    The failure is a FirstError. Cancelling it cancels all. `consumeErrors` is as for DeferredList.
+    The failure is a FirstError. Cancelling the Deferred cancels all of `deferredList`.
+    `consumeErrors` is as for DeferredList.
     """
     together = DeferredList(deferredList, fireOnOneErrback=True, consumeErrors=consumeErrors)
     return together.addCallback(lambda pairs: [result for _, result in pairs])

@@ -1,19 +1,20 @@
-"""Bridge: what an ``await`` on a Deferred hands to whoever runs the coroutine.
+"""Bridge: the object that ``await`` on a Deferred gives to the driver of the coroutine.
 
-Theory of operation. ``await d`` on a Deferred without a result puts one Bridge among the callbacks
-of ``d`` and yields it. Whoever drives the coroutine takes it from there:
+Theory of operation. ``await d`` on a Deferred without a result adds a Bridge to the callbacks of
+``d`` and yields it. The driver of the coroutine receives the Bridge:
 
-- An asyncio Task (in C, in Python, under uvloop) takes any object with ``_asyncio_future_blocking``
-  for a future. It compares `get_loop`, gives its wakeup to `add_done_callback`, calls `cancel` to
-  stop waiting, and `result` when woken up. The loop is asked for only then, of the asyncio that
-  the Task has imported: this module needs none.
-- Our own `broker.defer.driver` calls `when_done`, and is resumed at once.
-- Twisted's driver, of ``inlineCallbacks`` and of coroutines, takes a Bridge for a Deferred, since
-  it is registered as one. It calls `addBoth`, and `cancel` to stop waiting.
+- An asyncio Task (in C, in Python, under uvloop) treats any object with
+  ``_asyncio_future_blocking`` as a future. It compares `get_loop`, passes its wakeup to
+  `add_done_callback`, calls `cancel` to stop waiting, and calls `result` when woken up. Only then
+  is the loop looked up, in the asyncio that the Task has imported, so this module does not import
+  asyncio.
+- The driver of this library, `broker.defer.driver`, calls `when_done`, and is resumed at once.
+- Twisted's driver of ``inlineCallbacks`` and of coroutines treats a Bridge as a Deferred, since it
+  is registered as one. It calls `addBoth`, and `cancel` to stop waiting.
 
-A Bridge sees the result at its place in the chain, lets it pass on unchanged, and wakes its one
-awaiter. Of several Bridges on one Deferred the last to be cancelled cancels the Deferred; it stays
-in the chain, so that the CancelledError of the Deferred counts as handled.
+A Bridge receives the result at its place in the chain, passes it on unchanged, and wakes its one
+awaiter. If several Bridges wait for one Deferred, cancelling the last of them cancels the Deferred.
+That Bridge stays in the chain, so that the Deferred's CancelledError counts as handled.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ __all__ = [
 
 
 class Awaited(Protocol):
-    """What a Bridge needs of its Deferred."""
+    """The methods of a Deferred that a Bridge needs."""
 
     _items: list[Any] | None
 
@@ -48,7 +49,7 @@ class Awaited(Protocol):
 
 
 class _NoOutcome:
-    """Stands for the outcome of a Bridge that has none: still pending, or its awaiter has gone."""
+    """The outcome of a Bridge without one: it is pending, or its awaiter has stopped waiting."""
 
     __slots__ = ("message",)
 
@@ -59,7 +60,7 @@ class _NoOutcome:
 PENDING = _NoOutcome()
 
 _IGNORED = (
-    "a coroutine that awaits a Deferred was resumed without a result: what drives it is neither"
+    "a coroutine that awaits a Deferred was resumed without a result: its driver is neither"
     " asyncio nor Twisted nor broker.defer; give it d.asTwisted() or d.asFuture(loop), whichever it"
     " can wait for"
 )
@@ -72,16 +73,16 @@ def running_loop() -> Any:
 
 
 def is_asyncio_cancellation(exc: BaseException) -> bool:
-    """Tell whether `exc` is asyncio's CancelledError; never imports asyncio."""
+    """Return whether `exc` is asyncio's CancelledError; never imports asyncio."""
     exceptions = sys.modules.get("asyncio.exceptions")
     return exceptions is not None and isinstance(exc, exceptions.CancelledError)
 
 
 @deferred_of_twisted
 class Bridge:
-    """One awaiter of one Deferred, seen by its driver as a future.
+    """One awaiter of one Deferred, which its driver sees as a future.
 
-    The constructor puts it at the end of the Deferred's chain.
+    The constructor appends it to the Deferred's chain.
 
     Attributes:
         outcome: the result or the Failure, or PENDING.
@@ -100,28 +101,28 @@ class Bridge:
         else:
             deferred._items.append(self)
 
-    # What the Deferred calls.
+    # Called by the Deferred.
 
     def deliver(self, result: Any) -> None:
-        """Take the Deferred's result, and wake the awaiter."""
+        """Receive the Deferred's result, and wake the awaiter."""
         if self.outcome is PENDING:
             self.outcome = result
             if self._wakeups is not None:
                 self._wake()
 
-    # What our own driver calls.
+    # Called by the driver of this library.
 
     def when_done(self, resume: Callable[[Any], object]) -> None:
-        """Call `resume` with this Bridge as soon as there is an outcome, at once if there is."""
+        """Call `resume` with this Bridge when there is an outcome, at once if there is one."""
         if self.outcome is PENDING:
             self._wakeups = [(resume, None)]
         else:
             resume(self)
 
     def interrupt(self) -> None:
-        """Cancel the Deferred if nobody else awaits it, else fail this awaiter alone.
+        """Cancel the Deferred if it has no other awaiter, else fail only this awaiter.
 
-        Either way the awaiter ends with what the Deferred ends with, or with CancelledError.
+        In both cases the awaiter ends with the Deferred's outcome or with CancelledError.
         """
         if self.outcome is PENDING:
             if self._is_last():
@@ -131,19 +132,19 @@ class Bridge:
                 self.deliver(Failure(CancelledError()))
 
     def withdraw(self) -> None:
-        """Leave the Deferred's chain: the awaiter has gone, and nobody cancels anything."""
+        """Leave the Deferred's chain, since the awaiter has ended; nothing is cancelled."""
         callbacks = self._deferred._items
         if callbacks is not None and self in callbacks:
             callbacks.remove(self)
 
-    # What the driver of Twisted's coroutines calls, and `cancel`.
+    # Called by Twisted's driver of coroutines, as is `cancel`.
 
     def addBoth(self, callback: Callable[..., object], *args: Any, **kwargs: Any) -> Self:
         """Call ``callback(outcome, *args, **kwargs)`` once, with a result or a Failure."""
         self.when_done(lambda _: callback(self.outcome, *args, **kwargs))
         return self
 
-    # What an asyncio Task calls.
+    # Called by an asyncio Task.
 
     def get_loop(self) -> Any:
         """Return the running loop."""
@@ -152,7 +153,7 @@ class Bridge:
         return self._loop
 
     def add_done_callback(self, callback: Callable[[Any], object], *, context: Any = None) -> None:
-        """Have the loop call `callback` with this Bridge once there is an outcome."""
+        """Let the loop call `callback` with this Bridge when there is an outcome."""
         wakeups = self._wakeups
         if wakeups is None:
             self._wakeups = [(callback, context)]
@@ -166,7 +167,7 @@ class Bridge:
     def cancel(self, msg: Any = None) -> bool:
         """Stop waiting: a Task gets asyncio's CancelledError. False if there is an outcome.
 
-        The driver of Twisted's coroutines gets what `interrupt` leads to.
+        Twisted's driver of coroutines gets the outcome of `interrupt`.
         """
         if self.outcome is not PENDING:
             return False
@@ -184,15 +185,15 @@ class Bridge:
         return True
 
     def done(self) -> bool:
-        """Tell whether there is an outcome."""
+        """Return whether there is an outcome."""
         return self.outcome is not PENDING
 
     def cancelled(self) -> bool:
-        """Tell whether the awaiter has stopped waiting."""
+        """Return whether the awaiter has stopped waiting."""
         return isinstance(self.outcome, _NoOutcome) and self.outcome is not PENDING
 
     def result(self) -> Any:
-        """Return the result or raise the exception, as the result of a future does."""
+        """Return the result or raise the exception, as ``result`` of a future does."""
         outcome = self.outcome
         if outcome.__class__ in PLAIN:
             return outcome
@@ -236,12 +237,12 @@ class Bridge:
 
 @register_subclass
 class TaskBridge(Bridge):
-    """The Bridge of a Task that was made of the Deferred itself: ``create_task(d)``.
+    """The Bridge of a Task that was created from the Deferred itself: ``create_task(d)``.
 
-    Several Tasks may be made of one Deferred, which therefore keeps nothing about them between
-    `send` and `send`. A woken Task first asks for `result`, and throws what that raises into its
-    coroutine; so the result travels as a StopIteration, which the Deferred's `throw` raises again,
-    and which is how a coroutine returns.
+    Several Tasks may be created from one Deferred, so the Deferred stores nothing about them
+    between calls of `send`. A woken Task first calls `result`, and throws the exception that it
+    raises into its coroutine. So the result is passed as a StopIteration. The Deferred's `throw`
+    raises it again, as a coroutine does to return.
     """
 
     __slots__ = ()
@@ -257,13 +258,13 @@ class TaskBridge(Bridge):
             del outcome, self
 
     def ending(self) -> Failure:
-        """Return what `result` raises: what a driver that resumes at once throws into the Deferred.
+        """Return what `result` raises, as a Failure; a driver that resumes at once throws it.
 
-        It resumes it within the chain, where `send` finds no result yet.
+        Such a driver resumes the Deferred within the chain, where `send` finds no result yet.
         """
         try:
             self.result()
-        except BaseException as exc:  # noqa: BLE001 - it is handed to the driver
+        except BaseException as exc:  # noqa: BLE001 - passed to the driver
             return Failure(exc)
 
     def addBoth(self, callback: Callable[..., object], *args: Any, **kwargs: Any) -> Self:
@@ -273,10 +274,10 @@ class TaskBridge(Bridge):
 
 
 def refuse_ignored(items: list[Any] | None) -> None:
-    """Raise RuntimeError if one of these items is a TaskBridge for which nobody waits.
+    """Raise RuntimeError if one of these items is a TaskBridge without a waiting driver.
 
-    Whoever is given one asks to be woken before anything else happens. Who does not, and takes
-    another step, would take the same step for ever.
+    A driver that receives a TaskBridge asks to be woken before it does anything else. A driver that
+    ignores it and takes another step would take the same step without end.
     """
     for item in items or ():
         if isinstance(item, TaskBridge) and item.outcome is PENDING and item._wakeups is None:

@@ -1,17 +1,18 @@
 """Chain: the callbacks of a Deferred, and the order in which they run.
 
-Theory of operation. A chain is a list of items, run in order once it is fired and each with the
-result that the one before left behind. An item is one of three things:
+Theory of operation. A chain is a list of items. When it has been fired, they run in order, each
+with the result of the item before. An item is one of three things:
 
-- a pair of callbacks, six fields in a tuple: callback, its arguments and keywords, errback, its
-  arguments and keywords. None for either passes the result on;
-- an observer (`Bridge`, `TwistedObserver`): it is shown the result and changes nothing, and a
-  failure that it has seen counts as handled;
-- another chain, one of whose callbacks returned this one: it is given the result for good.
+- a pair of callbacks, as a tuple of six fields: callback, its arguments and keywords, errback, its
+  arguments and keywords. If the callback or errback is None, the result is passed on;
+- an observer (`Bridge`, `TwistedObserver`): it receives the result and does not change it. A
+  failure that it has received counts as handled;
+- another chain, one of whose callbacks returned this one: the result is moved to that chain.
 
-Where a callback returns a Deferred without a result, the chain is paused, and goes on when that one
-gets there. `_run` keeps a list of the chains so woken, so that none is too long for the stack. A
-chain that ends in a failure leaves an `Unhandled` behind, which logs when it is collected.
+If a callback returns a Deferred without a result, the chain is paused until that Deferred has its
+result. `_run` keeps a list of the chains that continue, instead of calling itself, so that a long
+line of Deferreds does not overflow the stack. A chain that ends in a failure creates an
+`Unhandled`, which logs the failure when it is collected.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class Chain(TwistedView):
         "result",
     )
     debug: ClassVar[bool] = False
-    # Set where it is known, and else no attribute at all: most code makes Deferreds without it.
+    # Set only if it is known. Otherwise there is no attribute: most Deferreds are made without it.
     label: str
     result: Any
 
@@ -68,9 +69,9 @@ class Chain(TwistedView):
         """Fire with `result`.
 
         Raises:
-            AlreadyCalledError: it has been fired; after `cancel` without a canceller, one late
-                result is accepted and dropped.
-            TypeError: `result` is a Deferred, of ours or of Twisted's.
+            AlreadyCalledError: it has already been fired. After `cancel` without a canceller, one
+                late result is accepted and dropped.
+            TypeError: `result` is a Deferred, of this library or of Twisted.
         """
         if self.called:
             self._refuse()
@@ -83,14 +84,14 @@ class Chain(TwistedView):
         if self.debug:
             self._debug_info().keep_invoker()
         self.called = True
-        self._canceller = None  # it often refers back to us
+        self._canceller = None  # it often refers back to this Deferred
         self.result = result
         callbacks = self._items
         if isinstance(result, Failure):
             self._run()
         elif callbacks is not None:
             if len(callbacks) == 1 and callbacks[0].__class__ is Bridge and not self.paused:
-                # One task awaits it, as nearly always: that is all of the chain.
+                # One task awaits it: the usual case, and the whole chain.
                 callbacks.pop().deliver(result)
             else:
                 self._run()
@@ -100,7 +101,7 @@ class Chain(TwistedView):
 
         Raises:
             AlreadyCalledError: as for `callback`.
-            NoCurrentExceptionError: no argument, and no exception is being handled.
+            NoCurrentExceptionError: there is no argument, and no exception is being handled.
         """
         self.callback(Failure() if fail is None else failure_of(fail))
 
@@ -115,11 +116,11 @@ class Chain(TwistedView):
             self._run()
 
     def cancel(self) -> None:
-        """Give up the result: call the canceller, then fire with CancelledError if it did not fire.
+        """Cancel: call the canceller, then fire with CancelledError if the canceller did not fire.
 
-        A Deferred that runs a coroutine has cancelled what the coroutine awaits, and ends as the
-        coroutine does. One that waits for another Deferred cancels that one. After its result a
-        Deferred cannot be cancelled; then this does nothing.
+        A Deferred that runs a coroutine cancels the object that the coroutine awaits, and ends as
+        the coroutine ends. A Deferred that waits for another Deferred cancels that one. A Deferred
+        that has its result cannot be cancelled; this then does nothing.
         """
         if self.called:
             inner = self.result
@@ -162,7 +163,7 @@ class Chain(TwistedView):
                 running.append(waiting)
 
     def _advance(self) -> Chain | None:
-        """Run the chain to its end, or until it waits, or return the Deferred that it woke."""
+        """Run the chain until it ends or waits, or return the Deferred that it woke."""
         if self.paused or self._is_running:
             return None
         callbacks = self._items
@@ -192,7 +193,7 @@ class Chain(TwistedView):
         return None
 
     def _call(self, pair: tuple[Any, ...]) -> bool:
-        """Call what fits the result, and make of it the next one; False if the chain is paused."""
+        """Call the callback or errback, and store the next result; False if paused."""
         result = self.result
         if isinstance(result, Failure):
             _, _, _, function, args, keywords = pair
@@ -202,10 +203,11 @@ class Chain(TwistedView):
             return True
         try:
             result = function(result, *args, **keywords)
-        except BaseException as exc:  # noqa: BLE001 - as published, whatever it raises is the result
+        except BaseException as exc:  # noqa: BLE001 - as in Twisted, any exception is the result
             if isinstance(result, Failure) and exc is result.value:
-                # An errback raised what it was given, as `trap` does: the same failure goes on. The
-                # frame of the errback holds the failure, and must not be in its traceback.
+                # An errback raised its own argument, as `trap` does: the same failure continues.
+                # The errback's frame holds the failure, so it must not be in the failure's
+                # traceback.
                 exc.__traceback__ = result.tb
                 return not self.paused
             # The traceback begins in the application, not here.
@@ -236,12 +238,12 @@ class Chain(TwistedView):
             inner._add(self)
 
     def _give_to(self, outer: Chain) -> None:
-        """Hand the result to a Deferred that waits for it."""
+        """Move the result to a Deferred that waits for it."""
         outer.result = self._let_go()
         outer.paused -= 1
 
     def _let_go(self) -> Any:
-        """Return the result, and be left with None."""
+        """Return the result, and replace it with None."""
         result = self.result
         self.result = None
         if self._unhandled is not None:
@@ -261,7 +263,7 @@ class Chain(TwistedView):
         return result
 
     def _refuse(self) -> None:
-        """Drop the late result after a cancellation, or complain of a second result."""
+        """Drop the late result after a cancellation, or raise AlreadyCalledError."""
         if not self._swallows_one:
             stacks = "" if self._unhandled is None else self._unhandled.stacks()
             raise AlreadyCalledError(f"this Deferred has been fired already\n{stacks}".rstrip())

@@ -43,8 +43,8 @@ P = ParamSpec("P")
 if TYPE_CHECKING:
     _Base: TypeAlias = Coroutine[Any, Any, T]
 else:
-    # What asyncio asks is `isinstance(d, Coroutine)`, and any class with the three methods is one.
-    # A real subclass would have ABCMeta, which makes isinstance(x, Deferred) five times slower.
+    # asyncio checks `isinstance(d, Coroutine)`, which holds for any class with the three methods. A
+    # real subclass would have ABCMeta, which makes isinstance(x, Deferred) five times slower.
     _Base = Generic
 
 
@@ -54,7 +54,7 @@ class _DelayedCall(Protocol):
 
 
 class Clock(Protocol):
-    """What `Deferred.addTimeout` needs of a reactor or of a test's clock."""
+    """The method of a reactor, or of a test's clock, that `Deferred.addTimeout` needs."""
 
     def callLater(self, delay: float, function: Callable[[], object], /) -> _DelayedCall:
         """Call `function` in `delay` seconds."""
@@ -64,20 +64,20 @@ class Clock(Protocol):
 class Deferred(Chain, _Base[T]):
     """A result that may come later (published); it can be awaited.
 
-    ``await d`` takes nothing away: several coroutines may await one Deferred, and callbacks added
-    later still see the result. Cancelling one of the awaiting tasks cancels the Deferred only if
-    it was the last. A Deferred is itself a coroutine, as far as ``asyncio.create_task``,
-    ``gather``, ``wait_for`` and ``asyncio.run`` are concerned.
+    ``await d`` does not consume the result: several coroutines may await one Deferred, and
+    callbacks added later still receive the result. Cancelling an awaiting task cancels the Deferred
+    only if it was the last such task. ``asyncio.create_task``, ``gather``, ``wait_for`` and
+    ``asyncio.run`` accept a Deferred as a coroutine.
 
     `canceller` is called by `cancel` with the Deferred, and may fire it.
 
     Attributes:
         called: True once it has been fired.
         paused: how many times it has been paused, by `pause` or by waiting for another Deferred.
-        result: what the last callback left; there is no such attribute before it is fired.
-        label: what the result is of, such as the name of a remote method or of a coroutine: for
-            ``repr()`` and the log. There is no such attribute where that is not known.
-        debug: of the class: keep the stacks for AlreadyCalledError; see `setDebugging`.
+        result: the result of the last callback. The attribute does not exist before it is fired.
+        label: the source of the result, such as the name of a remote method or of a coroutine, for
+            ``repr()`` and the log. The attribute does not exist if the source is not known.
+        debug: a class attribute: record the stacks for AlreadyCalledError; see `setDebugging`.
     """
 
     __slots__ = ()
@@ -97,11 +97,11 @@ class Deferred(Chain, _Base[T]):
         errbackArgs: tuple[Any, ...] | None = (),
         errbackKeywords: Mapping[str, Any] | None = None,
     ) -> Deferred[Any]:
-        """Have `callback` called with a result, or `errback` with a Failure; return self.
+        """Call `callback` with a result, or `errback` with a Failure; return self.
 
-        What it returns is the next result, what it raises the next failure. A Deferred that it
-        returns, of ours or of Twisted's, is waited for. If there is a result already, the call
-        happens now.
+        The value that it returns is the next result; the exception that it raises is the next
+        failure. If it returns a Deferred, of this library or of Twisted, the chain waits for it. If
+        there already is a result, the call happens now.
         """
         return self._add(
             (
@@ -128,7 +128,7 @@ class Deferred(Chain, _Base[T]):
     ) -> Deferred[R]: ...
 
     def addCallback(self, callback: Any, *args: Any, **kwargs: Any) -> Deferred[Any]:
-        """Have ``callback(result, *args, **kwargs)`` called with a result; see `addCallbacks`."""
+        """Call ``callback(result, *args, **kwargs)`` with a result; see `addCallbacks`."""
         return self._add((callback, args, kwargs, None, (), {}))
 
     @overload
@@ -145,7 +145,7 @@ class Deferred(Chain, _Base[T]):
     ) -> Deferred[T | R]: ...
 
     def addErrback(self, errback: Any, *args: Any, **kwargs: Any) -> Deferred[Any]:
-        """Have ``errback(failure, *args, **kwargs)`` called with a failure; see `addCallbacks`."""
+        """Call ``errback(failure, *args, **kwargs)`` with a failure; see `addCallbacks`."""
         return self._add((None, (), {}, errback, args, kwargs))
 
     @overload
@@ -162,11 +162,11 @@ class Deferred(Chain, _Base[T]):
     ) -> Deferred[R]: ...
 
     def addBoth(self, callback: Any, *args: Any, **kwargs: Any) -> Deferred[Any]:
-        """Have `callback` called with the result or the Failure; see `addCallbacks`."""
+        """Call `callback` with the result or the Failure; see `addCallbacks`."""
         return self._add((callback, args, kwargs, callback, args, kwargs))
 
     def chainDeferred(self, d: Deferred[T]) -> Deferred[None]:
-        """Fire `d` with what comes out here; the chain here goes on with None."""
+        """Fire `d` with the result of this chain; this chain continues with None."""
         return self.addCallbacks(d.callback, d.errback)
 
     def addTimeout(
@@ -175,10 +175,10 @@ class Deferred(Chain, _Base[T]):
         clock: Clock,
         onTimeoutCancel: Callable[[Any, float], Any] | None = None,
     ) -> Deferred[Any]:
-        """Cancel this Deferred if it has no result in `timeout` seconds of `clock`.
+        """Cancel this Deferred if it has no result within `timeout` seconds of `clock`.
 
-        A CancelledError that comes of it becomes a TimeoutError. With `onTimeoutCancel`, what
-        ``onTimeoutCancel(result_or_failure, timeout)`` returns or raises comes out instead.
+        The resulting CancelledError becomes a TimeoutError. With `onTimeoutCancel`, the result is
+        what ``onTimeoutCancel(result_or_failure, timeout)`` returns or raises.
         """
         is_late = False
 
@@ -196,7 +196,7 @@ class Deferred(Chain, _Base[T]):
                 return onTimeoutCancel(result, timeout)
             if isinstance(result, Failure):
                 result.trap(CancelledError)
-                # Not raised: its traceback would lead back to this Deferred.
+                # Not raised: its traceback would refer back to this Deferred.
                 return Failure(TimeoutError(timeout, "Deferred"))
             return result
 
@@ -215,15 +215,15 @@ class Deferred(Chain, _Base[T]):
         bridge = Bridge(self)
         try:
             yield bridge
-            # Most results are of a few builtin types: no method is called to see that they are no
-            # failures.
+            # Most results are of a few builtin types. These need no method call to rule out a
+            # failure.
             if bridge.outcome.__class__ in PLAIN:
                 return bridge.outcome  # type: ignore[return-value]
             return bridge.result()  # type: ignore[no-any-return]
         except BaseException:
             if bridge.outcome is PENDING:
                 bridge.withdraw()
-            # Both lead to the exception of a failure; see `broker.failure`.
+            # Both refer to the exception of a failure; see `broker.failure`.
             del bridge, self
             raise
 
@@ -242,10 +242,10 @@ class Deferred(Chain, _Base[T]):
     def throw(self, typ: Any, val: Any = None, tb: TracebackType | None = None, /) -> Any:
         """Raise the exception, as the coroutine of a Task.
 
-        The cancellation of a Task that never started counts as that of an awaiter.
+        Cancelling a Task that never started counts as cancelling an awaiter.
         """
         if typ.__class__ is StopIteration:
-            # The result, as TaskBridge brings it.
+            # The result, as passed by TaskBridge.
             try:
                 raise typ
             finally:
@@ -259,14 +259,14 @@ class Deferred(Chain, _Base[T]):
             del exc, typ, val, tb, self
 
     def close(self) -> None:
-        """Do nothing: a Deferred that nobody awaits goes on."""
+        """Do nothing: a Deferred continues without an awaiter."""
 
-    # Other worlds.
+    # asyncio, Twisted and coroutines.
 
     def asFuture(self, loop: Any) -> Any:
         """Return an asyncio future of `loop` that gets the result.
 
-        The chain here goes on with None. Cancelling the future cancels this Deferred.
+        This chain continues with None. Cancelling the future cancels this Deferred.
         """
         future = loop.create_future()
 
@@ -287,7 +287,7 @@ class Deferred(Chain, _Base[T]):
         return future
 
     def asTwisted(self) -> Any:
-        """Return a Deferred of Twisted's that fires as this one; cancelling it cancels this one.
+        """Return a Twisted Deferred that fires as this one; cancelling it cancels this one.
 
         Raises:
             ImportError: Twisted is not installed.
@@ -300,15 +300,16 @@ class Deferred(Chain, _Base[T]):
     def fromFuture(cls, future: Any) -> Deferred[Any]:
         """Return a Deferred that fires as the asyncio `future`; cancelling it cancels the future.
 
-        The cancellation of the future comes out as CancelledError.
+        If the future is cancelled, the Deferred fails with CancelledError.
         """
         return cls._driven(future.__await__())
 
     @classmethod
     def fromCoroutine(cls, coro: Any, context: Context | None = None) -> Deferred[Any]:
-        """Run a coroutine, or a generator that yields awaitables, and return a Deferred of its end.
+        """Run a coroutine, or a generator that yields awaitables, and return a Deferred of its
+        result.
 
-        See `broker.defer.drive`, which has a type for it.
+        See `broker.defer.drive`, which is typed for coroutines.
 
         Raises:
             NotACoroutineError: `coro` is neither.
@@ -338,11 +339,11 @@ async def _result_of(awaitable: Awaitable[Any]) -> Any:
 
 
 def to_deferred(thing: Any) -> Deferred[Any]:
-    """Return a Deferred of what `thing` stands for.
+    """Return a Deferred of the result of `thing`.
 
-    A Deferred of ours is returned itself. A Deferred of Twisted's, a coroutine or any other
-    awaitable is waited for, a Failure of ours or of Twisted's is a failure, and anything else a
-    result.
+    A Deferred of this library is returned itself. One of Twisted's Deferreds, a coroutine or any
+    other awaitable is waited for. A Failure, of this library or of Twisted, is a failure. Any other
+    object is a result.
     """
     deferred: Deferred[Any]
     if thing.__class__ not in PLAIN:
@@ -363,14 +364,14 @@ def invoke(f: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Deferred[Any]
     """Call `f` and return a Deferred of what it returns or raises; see `to_deferred`."""
     try:
         result = f(*args, **kwargs)
-    except BaseException as exc:  # noqa: BLE001 - as published, whatever it raises is the result
+    except BaseException as exc:  # noqa: BLE001 - as in Twisted, any exception is the result
         exc.__traceback__ = exc.__traceback__ and exc.__traceback__.tb_next
         return _failed(exc)
     return to_deferred(result)
 
 
 def _failed(exc: BaseException) -> Deferred[Any]:
-    # Not a variable of `invoke`, to whose frame the traceback leads.
+    # Not held in a variable of `invoke`, since the traceback refers to its frame.
     deferred: Deferred[Any] = Deferred()
     deferred.errback(exc)
     return deferred

@@ -1,8 +1,8 @@
-"""Driver: runs a coroutine step by step where no asyncio Task does.
+"""Driver: runs a coroutine step by step without an asyncio Task.
 
-It understands what may be yielded to it: our Bridge (an ``await`` on a Deferred of ours), a
-Deferred of Twisted's, a future of asyncio's, and None (``asyncio.sleep(0)``). A generator of
-`inlineCallbacks` is first made a coroutine, in which ``yield x`` is ``await x``.
+A coroutine may yield four things to it: a Bridge (an ``await`` on a Deferred of this library), a
+Twisted Deferred, an asyncio future, and None (``asyncio.sleep(0)``). A generator of
+`inlineCallbacks` is first turned into a coroutine, in which ``yield x`` is ``await x``.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class ReturnValue(BaseException):
 
 
 class Fired(Protocol):
-    """What a Driver needs of the Deferred that it fires."""
+    """The methods of a Deferred that a Driver needs to fire it."""
 
     def callback(self, result: Any) -> None:
         """Fire with a result."""
@@ -41,7 +41,7 @@ class Fired(Protocol):
 class Driver:
     """Runs `coroutine` and fires `deferred` with what it returns or raises.
 
-    `context` is the contextvars context of every step, by default a copy of the current one; no
+    `context` is the contextvars context of every step, by default a copy of the current one. No
     other coroutine may be running in it. `start` takes the first step.
     """
 
@@ -59,7 +59,9 @@ class Driver:
         self._step(self._coroutine.send, None)
 
     def cancel(self) -> None:
-        """Cancel what the coroutine waits for; how the coroutine then ends is its own affair."""
+        """Cancel the object that the coroutine waits for; the coroutine may handle the
+        cancellation.
+        """
         waiting_for = self._waiting_for
         if waiting_for is None:
             self._is_interrupted = True
@@ -79,7 +81,7 @@ class Driver:
             except StopIteration as stop:
                 result = stop.value
                 break
-            except BaseException as exc:  # noqa: BLE001 - every end of the coroutine is a result
+            except BaseException as exc:  # noqa: BLE001 - any end of the coroutine is a result
                 self._fail(exc)
                 return
             if self._wait_for(yielded):
@@ -88,19 +90,19 @@ class Driver:
                     self.cancel()
                 return
             proceed, value = self._after(yielded)
-        # Outside of the handler: what the callbacks raise has nothing to do with StopIteration.
+        # Outside the handler, so that StopIteration is not the context of a callback's exception.
         self._deferred.callback(result)
 
     def _fail(self, exc: BaseException) -> None:
         if is_asyncio_cancellation(exc):
-            # In a callback chain that is no cancellation of a task, but a result like any other.
+            # In a callback chain this does not cancel a task: it is an ordinary result.
             exc = CancelledError(*exc.args).with_traceback(exc.__traceback__)
         # The traceback begins in the coroutine, not here.
         exc.__traceback__ = exc.__traceback__ and exc.__traceback__.tb_next
         self._deferred.errback(Failure(exc))
 
     def _wait_for(self, yielded: Any) -> bool:
-        """Arrange to be resumed when `yielded` is done; False if nothing has to be waited for."""
+        """Arrange to be resumed when `yielded` is done; False if there is nothing to wait for."""
         if isinstance(yielded, Bridge):
             self._waiting_for = yielded
             yielded.when_done(self._resume)
@@ -119,7 +121,7 @@ class Driver:
         return True
 
     def _after(self, yielded: Any) -> tuple[Callable[[Any], Any], Any]:
-        """Return how to go on after something that needs no waiting."""
+        """Return how to continue after an object that needs no waiting."""
         if yielded is None:
             return self._coroutine.send, None
         problem = f"a coroutine run by broker.defer cannot await a {type(yielded).__name__}"
@@ -129,11 +131,11 @@ class Driver:
         if isinstance(done, TaskBridge):
             self._step(self._coroutine.throw, done.ending().as_exception())
             return
-        # The awaitable itself, resumed, returns or raises its result.
+        # When resumed, the awaitable itself returns or raises its result.
         self._step(self._coroutine.send, None)
 
     def _resume_with(self, result: Any) -> None:
-        """Go on with what a Deferred of Twisted's was fired with, and consume it."""
+        """Continue with the result of a Twisted Deferred, and consume it."""
         if is_twisted_failure(result):
             self._step(self._coroutine.throw, failure_of(result).as_exception())
         else:
@@ -143,7 +145,7 @@ class Driver:
 def awaiting_yields(generator: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
     """Run a generator of `inlineCallbacks` as a coroutine.
 
-    An awaitable, coroutine or generator that it yields is awaited; anything else is sent back.
+    A yielded awaitable, coroutine or generator is awaited; any other value is sent back.
     """
     proceed: Callable[[Any], Any] = generator.send
     value: Any = None
@@ -156,13 +158,14 @@ def awaiting_yields(generator: Generator[Any, Any, Any]) -> Generator[Any, Any, 
         except ReturnValue as returned:
             return returned.value
         finally:
-            # Held here it would live until the next value comes, and an exception for ever: this
-            # frame is in its traceback.
+            # A variable would keep the value alive until the next one comes, and an exception
+            # without limit: this frame is in its traceback.
             value = None
         proceed = generator.send
         try:
             if getattr(yielded, "_asyncio_future_blocking", None):
-                # The generator said ``yield from`` on a Deferred: this is what that waits for.
+                # The generator used ``yield from`` on a Deferred, and this is the Bridge that it
+                # yields.
                 value = yield yielded
             elif isinstance(yielded, GeneratorType):
                 value = yield from awaiting_yields(yielded)
@@ -170,8 +173,8 @@ def awaiting_yields(generator: Generator[Any, Any, Any]) -> Generator[Any, Any, 
                 value = yield from yielded.__await__()
             else:
                 value = yielded
-        except BaseException as exc:  # noqa: BLE001 - it is thrown into the generator
+        except BaseException as exc:  # noqa: BLE001 - thrown into the generator
             proceed, value = generator.throw, exc
         finally:
-            # A Deferred holds its result.
+            # A Deferred holds its own result.
             yielded = None

@@ -24,8 +24,8 @@ __all__ = [
 ]
 
 
-# The first bases of the errors, of which `subclass_of_twisted` says why there are any. No peer gets
-# to know of them.
+# The first bases of the errors; `subclass_of_twisted` says why they are needed. They are not shown
+# to a peer.
 
 
 class _Exception(Exception):
@@ -46,7 +46,7 @@ for _base in (_Exception, _TimeoutError, _TypeError):
 
 @subclass_of_twisted("twisted.internet.defer.AlreadyCalledError")
 class AlreadyCalledError(_Exception):
-    """The Deferred already had its result (published)."""
+    """The Deferred already has its result (published)."""
 
     __module__ = "broker.defer"
 
@@ -118,13 +118,13 @@ class FailureGroup(_Exception):
 
 @subclass_of_twisted("twisted.internet.defer.QueueOverflow")
 class QueueOverflow(_Exception):
-    """The queue holds as many objects as it may (published)."""
+    """The queue is full (published)."""
 
     __module__ = "broker.defer"
 
 
 @subclass_of_twisted("twisted.internet.defer.QueueUnderflow")
 class QueueUnderflow(_Exception):
-    """As many Deferreds wait for the queue as may (published)."""
+    """The maximum number of Deferreds already waits for the queue (published)."""
 
     __module__ = "broker.defer"

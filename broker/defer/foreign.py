@@ -1,7 +1,7 @@
-"""Deferreds and Failures of Twisted's: recognised, Twisted never imported for it.
+"""Recognises Deferreds and Failures of Twisted, without importing Twisted.
 
-Where ``twisted.internet.defer`` has not been imported by someone else, no object can be of it.
-Where it has, our Failures are Twisted's as well: see `broker.twisted_bases`.
+If the program has not imported ``twisted.internet.defer``, no object can be of it. If it has, a
+Failure of this library is also an instance of Twisted's; see `broker.twisted_bases`.
 """
 
 from __future__ import annotations
@@ -14,27 +14,29 @@ from broker.failure import Failure
 
 __all__ = ["PLAIN", "TwistedObserver", "failure_of", "is_twisted_deferred", "is_twisted_failure"]
 
-# Types whose instances need no second look.
+# Types whose instances need no further check.
 PLAIN = frozenset({type(None), bool, int, float, str, bytes, list, dict, tuple})
 
 
 def is_twisted_deferred(thing: Any) -> bool:
-    """Tell whether `thing` is a Deferred of Twisted's own."""
+    """Return whether `thing` is one of Twisted's own Deferreds."""
     defer = sys.modules.get("twisted.internet.defer")
-    # Not isinstance, for which ours are Twisted's, too.
+    # Not isinstance, which also holds for Deferreds of this library.
     return defer is not None and defer.Deferred in type(thing).__mro__
 
 
 def is_twisted_failure(thing: Any) -> bool:
-    """Tell whether `thing` is a Failure of Twisted's, as ours are."""
+    """Return whether `thing` is an instance of Twisted's Failure, as our Failures are."""
     failure = sys.modules.get("twisted.python.failure")
     return failure is not None and isinstance(thing, failure.Failure)
 
 
 def failure_of(thing: Any) -> Failure:
-    """Return an exception, or a Failure of ours or of Twisted's, as a Failure of ours.
+    """Return an exception, or a Failure of this library or of Twisted, as a Failure of this
+    library.
 
-    The CancelledError of Twisted's becomes ours, which is both: ``except`` finds it by either.
+    Twisted's CancelledError becomes this library's, which derives from both, so that ``except``
+    finds it by either name.
     """
     failure = Failure.of(thing)
     if type(failure.value) in CancelledError.__bases__:
@@ -43,7 +45,7 @@ def failure_of(thing: Any) -> Failure:
 
 
 class TwistedObserver:
-    """In the chain of a Deferred of ours: fires a Deferred of Twisted's with the result.
+    """An observer in a chain: fires a Twisted Deferred with the result.
 
     The constructor raises ImportError if Twisted is not installed.
     """
@@ -51,12 +53,12 @@ class TwistedObserver:
     __slots__ = ("deferred",)
 
     def __init__(self, ours: Any):
-        # Only a program that has Twisted asks for this, and it alone needs Twisted.
+        # Imported here, since only programs that use Twisted call this.
         from twisted.internet import defer
 
         self.deferred: Any = defer.Deferred(lambda _: ours.cancel())
 
     def deliver(self, result: Any) -> None:
-        """Fire Twisted's Deferred, unless its owner has done so. A Failure of ours is Twisted's."""
+        """Fire Twisted's Deferred, unless it has fired. Our Failure is also Twisted's."""
         if not self.deferred.called:
             self.deferred.callback(result)

@@ -1,4 +1,4 @@
-"""Locks, semaphores and queues whose turn comes as a Deferred."""
+"""Locks, semaphores and queues that are acquired by Deferreds."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ T = TypeVar("T")
 
 @known_to_twisted
 class DeferredSemaphore:
-    """Lets at most `tokens` holders in at a time, the others in the order of asking (published).
+    """At most `tokens` holders at a time; others wait in the order of their calls (published).
 
     ``async with semaphore`` acquires and releases it.
 
     Attributes:
         limit: how many may hold it.
-        tokens: how many more may hold it now.
-        waiting: the Deferreds of those who wait.
+        tokens: how many more may acquire it now.
+        waiting: the Deferreds of waiting callers.
 
     Raises:
         ValueError: `tokens` is less than 1.
@@ -39,7 +39,7 @@ class DeferredSemaphore:
         self.waiting: deque[Deferred[Any]] = deque()
 
     def acquire(self) -> Deferred[Self]:
-        """Return a Deferred of this object, fired once it is held; cancel it to leave the line."""
+        """Return a Deferred of this object, fired when acquired; cancel it to stop waiting."""
         turn: Deferred[Self] = Deferred(self.waiting.remove)
         if self.tokens:
             self.tokens -= 1
@@ -49,10 +49,10 @@ class DeferredSemaphore:
         return turn
 
     def release(self) -> None:
-        """Let go, and let the next in line hold it.
+        """Release it, and let the first waiting caller acquire it.
 
         Raises:
-            AssertionError: nobody holds it.
+            AssertionError: it is not held.
         """
         if self.tokens >= self.limit:
             raise AssertionError(f"{type(self).__name__} released more often than acquired")
@@ -90,7 +90,7 @@ class DeferredSemaphore:
 
 @known_to_twisted
 class DeferredLock(DeferredSemaphore):
-    """Lets one holder in at a time, the others in the order of asking (published)."""
+    """One holder at a time; others wait in the order of their calls (published)."""
 
     def __init__(self) -> None:
         super().__init__(1)
@@ -102,13 +102,13 @@ class DeferredLock(DeferredSemaphore):
 
 
 class DeferredQueue(Generic[T]):
-    """A queue of objects, or of those who wait for one (published).
+    """A queue of objects, or of callers that wait for one (published).
 
     Attributes:
         size: how many objects it may hold; None for any number.
-        backlog: how many may wait; None for any number.
-        pending: the objects that nobody has taken.
-        waiting: the Deferreds of those who wait.
+        backlog: how many callers may wait; None for any number.
+        pending: the objects that have not been taken.
+        waiting: the Deferreds of waiting callers.
     """
 
     def __init__(self, size: int | None = None, backlog: int | None = None):
@@ -118,7 +118,7 @@ class DeferredQueue(Generic[T]):
         self.waiting: deque[Deferred[T]] = deque()
 
     def put(self, obj: T) -> None:
-        """Give `obj` to the first who waits, or keep it.
+        """Give `obj` to the first waiting caller, or keep it.
 
         Raises:
             QueueOverflow: the queue is full.
@@ -131,10 +131,10 @@ class DeferredQueue(Generic[T]):
             raise QueueOverflow(f"the queue holds {self.size} objects")
 
     def get(self) -> Deferred[T]:
-        """Return a Deferred of the next object; cancel it to leave the line.
+        """Return a Deferred of the next object; cancel it to stop waiting.
 
         Raises:
-            QueueUnderflow: too many are waiting.
+            QueueUnderflow: too many callers are waiting.
         """
         if not self.pending and self.backlog is not None and len(self.waiting) >= self.backlog:
             raise QueueUnderflow(f"{self.backlog} are waiting already")

@@ -1,14 +1,14 @@
-"""Registered: our Deferreds are told to Twisted as classes of its own Deferreds.
+"""Registers this library's Deferreds with Twisted, as classes of Twisted's Deferreds.
 
-Where a Deferred of ours is yielded to a generator of Twisted's, returned to a callback of
-Twisted's, and so on, Twisted asks whether it is one of its own. What is none counts as a plain
-value, and nothing is said. So each of our classes is registered there, once
-``twisted.internet.defer`` is loaded. Twisted's Deferred is an abstract base class, for which
-``isinstance`` then holds; where being quick matters, Twisted looks into a list, to which its
-``__init_subclass__`` adds. Objects that were made before count as well.
+When a Deferred is yielded to a Twisted generator, or returned to a Twisted callback, Twisted checks
+whether it is one of its own. It treats any other object as a plain value, without a message. So
+each Deferred class of this library is registered there as soon as ``twisted.internet.defer`` is
+loaded. Twisted's Deferred is an abstract base class, so ``isinstance`` then holds. Where speed
+matters, Twisted looks into a list, to which its ``__init_subclass__`` adds. Objects made before the
+registration are recognised too.
 
-What Twisted's code then does with such a Deferred is in `broker.defer.twisted_view`. Why this way
-was taken, and not another: docs/explanation/twisted-deferreds.md.
+How Twisted's code uses such a Deferred is in `broker.defer.twisted_view`. The reasons for this
+design are in docs/explanation/twisted-deferreds.md.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _logger = logging.getLogger("broker.defer")
 
 
 def deferred_of_twisted(cls: C) -> C:
-    """Have Twisted take objects of `cls` and of its subclasses for its Deferreds: a decorator.
+    """Decorator: let Twisted treat objects of `cls` and of its subclasses as its Deferreds.
 
     Subclasses that are made later call `register_subclass`.
     """
@@ -45,9 +45,9 @@ def deferred_of_twisted(cls: C) -> C:
 
 
 def known_to_twisted(cls: C) -> C:
-    """Have ``isinstance`` hold for objects of `cls` and Twisted's class of that name: a decorator.
+    """Decorator: let ``isinstance`` hold for objects of `cls` and Twisted's class of that name.
 
-    It holds where Twisted's is an abstract base class, as those of locks and semaphores are.
+    It holds if Twisted's class is an abstract base class, as for locks and semaphores.
     """
 
     def register(module: ModuleType) -> None:
@@ -60,7 +60,7 @@ def known_to_twisted(cls: C) -> C:
 
 
 def register_subclass(cls: C) -> C:
-    """Tell Twisted of a new subclass if it is loaded; else that is done when it is: a decorator."""
+    """Decorator: register a new subclass with Twisted, now if it is loaded, else when it is."""
     module = sys.modules.get(_MODULE)
     if module is not None:
         _register(module, cls)
@@ -73,7 +73,7 @@ def _register(module: ModuleType, cls: type[Any]) -> None:
         # It is being loaded just now.
         return
     theirs.register(cls)
-    # Versions that have no list have no such method either.
+    # Versions without the list do not have this method either.
     add = vars(theirs).get("__init_subclass__")
     if add is not None:
         add.__func__(cls)

@@ -1,8 +1,8 @@
-"""What Twisted's code reads and writes in a Deferred of ours, beside the published names.
+"""The internals of a Deferred that Twisted's code reads and writes.
 
-Twisted's Deferreds know each other from within: one that waits for another puts itself among the
-other's callbacks, or takes its result away. Our chain is built in another way; here it shows what
-is asked for.
+Twisted's Deferreds use each other's internals: one that waits for another adds itself to the
+other's callbacks, or takes its result. The chain of this library is built differently; this module
+provides the attributes that Twisted uses.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ __all__ = ["TwistedView"]
 
 
 class _Chained(Protocol):
-    """What is needed of a Deferred of ours here."""
+    """The methods of a Deferred that this module needs."""
 
     _unhandled: Any
 
     def addBoth(self, callback: Callable[..., Any], *args: Any) -> Any:
-        """Have `callback` called with the result or the Failure."""
+        """Call `callback` with the result or the Failure."""
 
 
 class _Callbacks:
-    """The list of callbacks of a Deferred of ours, as far as Twisted's Deferreds use it."""
+    """The list of callbacks of a Deferred, as far as Twisted's Deferreds use it."""
 
     __slots__ = ("_deferred",)
 
@@ -31,7 +31,7 @@ class _Callbacks:
         self._deferred = deferred
 
     def append(self, continuation: Any) -> None:
-        """Give the result for good to the Deferred of Twisted's that waits for it.
+        """Move the result to the Twisted Deferred that waits for it.
 
         `continuation` is two equal triples, of which the second field is a tuple of that Deferred.
         """
@@ -40,13 +40,13 @@ class _Callbacks:
 
 
 def _hand_over(result: Any, waiting: Any) -> None:
-    """Let a Deferred of Twisted's, which has paused itself, go on with `result`."""
+    """Let a Twisted Deferred, which has paused itself, continue with `result`."""
     waiting.result = result
     waiting.unpause()
 
 
 class TwistedView:
-    """The part of a Deferred that only Deferreds of Twisted's see."""
+    """The part of a Deferred that only Twisted's Deferreds use."""
 
     __slots__ = ()
 
@@ -59,12 +59,14 @@ class TwistedView:
 
     @property
     def _debugInfo(self: _Chained) -> Any:
-        # Twisted forgets the failure that is kept there when it takes a result away.
+        # Twisted clears the failure that is kept there when it takes a result.
         return self._unhandled
 
     @property
     def _chainedTo(self) -> None:
-        """Whom the Deferred waits for, as Twisted notes for its ``repr()``; ours shows `result`."""
+        """The Deferred that this one waits for, in Twisted's ``repr()``; None, since ours shows
+        `result`.
+        """
 
     @_chainedTo.setter
     def _chainedTo(self, chained_to: Any) -> None:

@@ -1,4 +1,4 @@
-"""Unhandled: reports the failure with which a Deferred was collected."""
+"""Unhandled: logs the failure of a Deferred when the Deferred is collected."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _logger = logging.getLogger("broker.defer")
 class Unhandled:
     """Belongs to one Deferred, and is collected with it.
 
-    A Deferred has one only once its chain ends in a failure (or while debugging), so that a call
-    that succeeds pays for no finalizer.
+    A Deferred has one only after its chain ends in a failure (or while debugging), so that a
+    successful call does not pay for a finalizer.
 
     Attributes:
-        failure: what to log on collection, or None.
-        label: what the result would have been of, such as the name of a remote method; or None.
-        seen: the last failure that was noted here; noting it again does not raise the alarm again.
+        failure: the failure to log on collection, or None.
+        label: the source of the result, such as the name of a remote method; or None.
+        seen: the last failure that was noted; noting it again does not cause a second log record.
         creator, invoker: while debugging, the stacks in which the Deferred was made and fired.
     """
 
@@ -35,7 +35,7 @@ class Unhandled:
         self.invoker: list[str] | None = None
 
     def note(self, failure: Failure, is_handled: bool) -> None:
-        """Raise the alarm for `failure`, unless an awaiter got it now or it was seen before."""
+        """Note `failure` for the log, unless an awaiter received it now or it was noted before."""
         if is_handled:
             self.failure = None
         elif failure is not self.seen:
@@ -44,12 +44,12 @@ class Unhandled:
         self.seen = failure
 
     def forget(self) -> None:
-        """Hold no failure any more: the chain has gone on with a result."""
+        """Forget the failure: the chain has continued with a result."""
         self.failure = self.seen = None
 
     @property
     def failResult(self) -> Failure | None:
-        """The failure, by the name that Twisted's Deferreds know it by, who set it to None."""
+        """The failure, by Twisted's name; Twisted's Deferreds set it to None."""
         return self.failure
 
     @failResult.setter
@@ -57,7 +57,7 @@ class Unhandled:
         self.forget()
 
     def stacks(self) -> str:
-        """Return the stacks kept while debugging, as text."""
+        """Return the stacks recorded while debugging, as text."""
         text = ""
         if self.creator is not None:
             text += "The Deferred was created:\n" + "".join(self.creator)
@@ -66,11 +66,11 @@ class Unhandled:
         return text
 
     def keep_creator(self) -> None:
-        """Keep the caller's stack as the place where the Deferred was made."""
+        """Record the caller's stack as the place where the Deferred was made."""
         self.creator = traceback.format_stack()[:-2]
 
     def keep_invoker(self) -> None:
-        """Keep the caller's stack as the place where the Deferred was fired."""
+        """Record the caller's stack as the place where the Deferred was fired."""
         self.invoker = traceback.format_stack()[:-2]
 
     def __del__(self) -> None:
@@ -89,15 +89,15 @@ class Unhandled:
 
 
 class Together:
-    """Failures of many Deferreds that have one cause: those that nobody handled make one record.
+    """Combines the unhandled failures of many Deferreds with one cause into one log record.
 
     Each failure has it as its ``together``.
 
     Args:
-        what: what the Deferreds are of, in the plural, and the cause.
+        what: the Deferreds' source, in the plural, and the cause.
 
     Attributes:
-        count: how many were collected with the failure since :meth:`tell` was last called.
+        count: how many were collected with the failure since the last call of :meth:`tell`.
     """
 
     __slots__ = ("_first", "_what", "count")
@@ -109,16 +109,16 @@ class Together:
 
     @property
     def has_one(self) -> bool:
-        """Whether the text of a failure is kept already."""
+        """Whether the text of a failure has been recorded."""
         return self.count > 0
 
     def begin(self, text: str) -> None:
-        """Count the first; ``text`` is the record if it stays the only one."""
+        """Count the first failure; ``text`` is the record if it stays the only one."""
         self._first = text
         self.count = 1
 
     def tell(self) -> None:
-        """Log what was counted. Those that come later make one record more, after the last."""
+        """Log the counted failures. Later ones are logged in one more record, after the last."""
         count, self.count = self.count, 0
         if count == 1:
             _logger.error("%s", self._first)
