@@ -1,4 +1,4 @@
-"""Calls the object that echo_server.py serves."""
+"""Call the object that echo_server.py serves."""
 
 import asyncio
 

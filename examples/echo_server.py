@@ -1,4 +1,4 @@
-"""Serves one object to everybody: start this first, then echo_client.py."""
+"""Serve one object to every client: start this first, then echo_client.py."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Handle errors: by their class where both ends know it, as a RemoteError where not."""
+"""Handle errors: by their class if both ends know it, else as a RemoteError."""
 
 import asyncio
 

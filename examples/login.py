@@ -1,4 +1,4 @@
-"""Log in, and get an object that is yours: a perspective."""
+"""Log in, and get your own object: a perspective."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Two-way notification: who joins hands over an object, and the server calls it."""
+"""Two-way notification: each client sends an object, and the server calls it."""
 
 import asyncio
 

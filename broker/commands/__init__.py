@@ -1,1 +1,1 @@
-"""The commands of ``pb`` beside the demonstration."""
+"""The commands of ``pb``, except the demonstration."""

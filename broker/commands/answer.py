@@ -1,9 +1,9 @@
-"""The answer of a remote method, as JSON for people and for programs: bounded, and safe to print.
+"""Writes the answer of a remote method as JSON: bounded, and safe to print.
 
-Theory of operation. An answer is a graph: one list may stand in many places of it, and JSON has a
-copy in each. So 24 lists in each other, each there twice, are 16 million values of JSON. The graph
-is measured first, in one pass over its distinct containers: how many values each would be. Then it
-is written, piece by piece, until a bound is met; what is left out is told by its number.
+Theory of operation. An answer is a graph: one list may occur at many places, and JSON has a copy at
+each. So 24 nested lists, each of which occurs twice, are 16 million JSON values. The graph is first
+measured in one pass over its distinct containers: how many JSON values each would be. Then it is
+written piece by piece, up to a limit. The number of omitted values is written in their place.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ _NOT_ASCII = re.compile("[^ -~]")
 
 
 class Bounds(NamedTuple):
-    """How much of an answer is written.
+    """The limits for a written answer.
 
     Attributes:
-        values: how many values that hold no other.
-        characters: of all texts and keys together.
-        string: characters of one text, bytes of one bytes.
-        depth: how deep containers are in each other.
+        values: the number of values that are not containers.
+        characters: the total for all texts and keys.
+        string: the characters of one text, or the bytes of one bytes object.
+        depth: the nesting depth of containers.
     """
 
     values: int
@@ -57,38 +57,39 @@ _ALL: Final = 1 << 60
 UNBOUNDED: Final = Bounds(_ALL, _ALL, _ALL, _ALL)
 _OF_A_KEY: Final = Bounds(100, 1_000, 200, 8)
 _FEWEST_VALUES, _FEWEST_CHARACTERS, _DEEPEST = 5_000, 1_000_000, 400
-# Of what is met again and again, at most so many times as much as is there once.
+# If containers occur more than once, at most this many times the number of distinct values.
 _MOST_TIMES: Final = 20
 _DEEPEST_INDENT: Final = 20
 _COMPARED: Final = 10
 
 
 def as_json(answer: Any) -> str:
-    """Return an answer as JSON, indented, as `Rendering` writes it without bounds of its own."""
+    """Return an answer as indented JSON, with the default bounds of `Rendering`."""
     return "".join(Rendering(answer).pieces())
 
 
 class Rendering:
     """Writes one answer as JSON.
 
-    Tuples and sets become lists, those of a set in a fixed order. Dates and times are text in ISO
-    8601, Decimals and ints of more than 1,024 bits are text, bytes are text in base64, and floats
-    that JSON lacks are ``"NaN"``, ``"Infinity"`` and ``"-Infinity"``. Of an object there is a text
-    that names its class. Keys are text in the same forms; where two keys would be the same, the
-    type is added to the later one. Where a container holds itself, a text says so.
+    Tuples and sets become lists; those of sets are sorted. Dates and times become text in ISO 8601,
+    Decimals and ints of more than 1,024 bits become text, and bytes become text in base64. Floats
+    that JSON lacks become ``"NaN"``, ``"Infinity"`` and ``"-Infinity"``. An object becomes a text
+    with the name of its class. Keys become text in the same forms. If two keys would be the same,
+    the later one gets its type appended. Where a container contains itself, a text says so.
 
-    What is left out of a list is told by a last element ``"… 5 more"``, of a dict by a last item
-    ``"…": "5 more"``, of a text by its end ``… 5 more``; counted are values that hold no other,
-    and characters or bytes. Control characters are escaped.
+    Omitted values are reported by a last element ``"… 5 more"`` in a list, by a last item ``"…": "5
+    more"`` in a dict, and by the ending ``… 5 more`` of a text. The numbers count values that are
+    not containers, and characters or bytes. Control characters are escaped.
 
     Args:
-        answer: what to write.
-        bounds: how much of it. Without, an answer in which nothing is met twice is whole; any other
-            has at most 20 times as many values as it has distinct ones, or 5,000 if that is more.
-        is_ascii: escape all that is not ASCII.
+        answer: the value to write.
+        bounds: its limits. By default an answer without repeated containers is written whole. Any
+            other has at most 20 times as many values as it has distinct ones, or 5,000 if that is
+            more.
+        is_ascii: escape all characters that are not ASCII.
 
     Attributes:
-        is_cut: whether something was left out, once all pieces are there.
+        is_cut: whether a part was omitted; valid after all pieces have been yielded.
     """
 
     def __init__(self, answer: Any, bounds: Bounds | None = None, *, is_ascii: bool = False):
@@ -107,7 +108,7 @@ class Rendering:
         self._values, self._characters = self._bounds.values, self._bounds.characters
 
     def text(self) -> str | None:
-        """Return an answer that JSON has as a text without its quotes; None for any other answer.
+        """Return an answer that is text in JSON without its quotes; None for any other answer.
 
         Line breaks and tabs are kept, other control characters are escaped.
         """
@@ -123,7 +124,7 @@ class Rendering:
         )
 
     def pieces(self) -> Iterator[str]:
-        """Yield the JSON, which is as long as the bounds allow."""
+        """Yield the JSON, up to the bounds."""
         if not _is_full(self._answer):
             yield self._single(self._answer)
             return
@@ -147,25 +148,25 @@ class Rendering:
                 yield frame.closed(len(frames))
 
     def _opened(self, frames: list[_Frame], container: Any) -> str:
-        """Begin a container; return how."""
+        """Start a container; return the opening bracket."""
         parts: Iterable[Any] = container
         if isinstance(container, dict):
             parts = container.items()
         elif isinstance(container, set | frozenset):
-            # Of a set that is too large any part is as good as another.
+            # If a set is too large, any of its elements may be chosen.
             parts = sorted(islice(container, self._values + 1), key=_order)
         frame = _Frame(container, iter(parts), self._weight(container))
         frames.append(frame)
         return "{" if frame.is_dict else "["
 
     def _stands_for(self, frames: list[_Frame], container: Any) -> bool:
-        """Whether a text stands for a container here: it holds itself, or is too deep."""
+        """Whether a text replaces a container here: it contains itself, or is too deep."""
         return len(frames) >= self._bounds.depth or any(
             frame.container is container for frame in frames
         )
 
     def _label(self, frame: _Frame, child: Any, depth: int) -> str:
-        """Return what stands before an element, or an item of a dict."""
+        """Return the text before an element, or before an item of a dict."""
         text = f"{frame.comma()}{_line(depth)}"
         if not frame.is_dict:
             return text
@@ -174,7 +175,7 @@ class Rendering:
         return f"{text}{self._quoted(frame.unique(self._cut_text(key), child[0]))}: "
 
     def _rest(self, frame: _Frame, depth: int) -> str:
-        """Return what stands for the rest of a container."""
+        """Return the text that replaces the rest of a container."""
         text = self._left_out(frame.rest)
         begun = f"{frame.comma()}{_line(depth)}"
         if not frame.is_dict:
@@ -187,7 +188,7 @@ class Rendering:
         return f"{_ELSE} {'over ' if count >= _MANY else ''}{min(count, _MANY):,} more"
 
     def _single(self, value: Any, frames: Iterable[_Frame] = ()) -> str:
-        """Return the JSON of what is written in one piece."""
+        """Return the JSON of a value that is written in one piece."""
         self._values -= 1
         if not isinstance(value, _CONTAINERS):
             leaf = self._leaf(value)
@@ -199,7 +200,7 @@ class Rendering:
         return self._quoted(self._left_out(self._weight(value)))
 
     def _leaf(self, value: Any) -> Any:
-        """Return a value that holds no other as JSON has it, a text cut to its bound."""
+        """Return the JSON value of a non-container, with a text cut to its limit."""
         if isinstance(value, bytes | bytearray | memoryview):
             most = self._bounds.string
             text = base64.b64encode(value[:most]).decode("ascii")
@@ -220,7 +221,8 @@ class Rendering:
 
     def _quoted(self, text: str) -> str:
         quoted = json.dumps(text, ensure_ascii=self._is_ascii)
-        # What JSON allows in a text and a terminal does not want: U+2028, C1 controls, surrogates.
+        # JSON allows characters in a text that may change what a terminal shows: U+2028, C1
+        # controls, surrogates.
         return quoted if quoted.isprintable() else _NOT_ASCII.sub(_escaped, quoted)
 
 
@@ -228,10 +230,10 @@ class _Frame:
     """A container that is being written.
 
     Attributes:
-        container: it.
+        container: the container.
         is_dict: whether it has keys.
-        items: what is still to be written of it.
-        rest: how many values that is.
+        items: the rest of it, still to be written.
+        rest: how many values the rest has.
     """
 
     __slots__ = ("_keys", "container", "is_dict", "is_empty", "items", "rest")
@@ -245,30 +247,30 @@ class _Frame:
         self._keys: set[str] = set()
 
     def passed(self, weight: int) -> None:
-        """Note that so many of the values are told."""
+        """Count this many values as written."""
         if self.rest < _MANY:
             self.rest = max(1, self.rest - weight)
 
     def comma(self) -> str:
-        """Return what stands between two elements; nothing before the first."""
+        """Return the separator between two elements; nothing before the first."""
         text = "" if self.is_empty else ","
         self.is_empty = False
         return text
 
     def unique(self, text: str, key: Any) -> str:
-        """Return the text of a key, other than those before it."""
+        """Return the text of a key, different from those before it."""
         while text in self._keys:
             text += f" ({type(key).__name__})"
         self._keys.add(text)
         return text
 
     def closed(self, depth: int) -> str:
-        """Return the end."""
+        """Return the closing bracket."""
         return f"{_line(depth)}{'}' if self.is_dict else ']'}"
 
 
 def _line(depth: int) -> str:
-    """Return a line break, and the indent of the next line."""
+    """Return a line break and the indent of the next line."""
     return f"\n{_INDENT * min(depth, _DEEPEST_INDENT)}"
 
 
@@ -277,7 +279,7 @@ def _is_full(value: Any) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value that is neither a container nor bytes as one of those that JSON has."""
+    """Convert a value that is neither a container nor bytes to a JSON value."""
     if value is None or isinstance(value, str | bool):
         return value
     if isinstance(value, int):
@@ -296,12 +298,12 @@ def _plain(value: Any) -> Any:
 
 
 def _object(value: Any) -> str:
-    """Return what stands for an object: a ``repr`` of ours, which is short, or the class."""
+    """Return a text for an object: a short ``repr`` if it is of this library, else its class."""
     cls = type(value)
     if cls.__module__.partition(".")[0] in ("broker", "cred", "jelly"):
         try:
             text = repr(value)[:_LONGEST_OBJECT]
-        except Exception:  # noqa: BLE001 - whatever it is, it has a class
+        except Exception:  # noqa: BLE001 - its class is shown instead
             text = ""
         if text:
             return text if text.startswith("<") else f"<{text}>"
@@ -321,14 +323,14 @@ def _key(key: Any) -> str:
 
 
 def _order(value: Any) -> tuple[int, str, float]:
-    """Return what the elements of a set are sorted by: texts, then numbers, then others by type."""
+    """Return the sort key for elements of a set: texts, then numbers, then others by type."""
     if isinstance(value, str):
         return 0, value, 0
     if isinstance(value, int | float) and not isinstance(value, bool):
         return 1, "", value
     if not isinstance(value, _CONTAINERS):
         return 2, f"{type(value).__name__} {_key(value)}", 0
-    # Only what it holds itself: what is below may be without end.
+    # Only its own elements are used, since deeper ones may be without limit.
     texts = [
         type(part).__name__ if isinstance(part, _CONTAINERS) else _key(part)
         for part in islice(_children(value), _COMPARED)
@@ -347,8 +349,8 @@ def _measured(answer: Any) -> tuple[dict[int, int], int, int]:
     """Measure a graph.
 
     Returns:
-        For the id of each container how many values it is when expanded as a tree, at most 10**18;
-        the values of all distinct containers; and the characters of these.
+        For the id of each container the number of its values when expanded as a tree, at most
+        10**18; the number of values of all distinct containers; and the number of their characters.
     """
     weights: dict[int, int] = {}
     values = characters = 1

@@ -39,7 +39,7 @@ __all__ = ["call"]
 
 RAISED, WRONG_USE, NOT_REACHED, NOT_LET_IN, TOO_LATE, INTERRUPTED = 1, 2, 3, 4, 5, 130
 
-# The status that an error ends the command with; any other came from the remote method.
+# The exit status for each error; any other error came from the remote method.
 _STATUSES: tuple[tuple[type[BaseException], int], ...] = (
     (ConfigError, WRONG_USE),
     (LoginFailed, NOT_LET_IN),
@@ -49,13 +49,13 @@ _STATUSES: tuple[tuple[type[BaseException], int], ...] = (
     (ProtocolError, NOT_REACHED),
 )
 _KEYWORD = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
-# The call itself ends a little earlier than the command, and says why.
+# The call itself ends a little earlier than the command, and gives the reason.
 _GRACE = 0.25
 _CLOSING = 1.0
 
 
 class Wish(Struct, frozen=True):
-    """How the answer is to be shown.
+    """How to print the answer.
 
     Attributes:
         is_json: as JSON, for a program.
@@ -69,18 +69,18 @@ class Wish(Struct, frozen=True):
 
     @classmethod
     def of_output(cls, is_json: bool, is_whole: bool) -> Wish:
-        """Return what the options say, for the standard output as it is."""
+        """Return the settings of the options, for the current standard output."""
         encoding = (getattr(sys.stdout, "encoding", None) or "ascii").lower().replace("-", "")
         is_ascii = not encoding.startswith("utf")
         return cls(is_json or not sys.stdout.isatty(), is_whole, is_ascii)
 
     def rendering(self, answer: Any) -> Rendering:
-        """Return what writes an answer."""
+        """Return the Rendering of an answer."""
         bounds = UNBOUNDED if self.is_whole else None if self.is_json else AT_A_TERMINAL
         return Rendering(answer, bounds, is_ascii=self.is_ascii)
 
     def encodable(self, text: str) -> str:
-        """Return a text as the output can have it."""
+        """Return a text with only characters that the output can encode."""
         return text.encode("ascii", "backslashreplace").decode() if self.is_ascii else text
 
 
@@ -94,12 +94,12 @@ class Wish(Struct, frozen=True):
     type=click.FloatRange(min=0, min_open=True),
     default=30.0,
     show_default=True,
-    help="Seconds for all of it: connecting, the call, and making text of the answer.",
+    help="Time limit in seconds for connecting, the call, and formatting the answer.",
 )
 @click.option(
-    "--json", "is_json", is_flag=True, help="Print JSON at a terminal, too, as for a program."
+    "--json", "is_json", is_flag=True, help="Print JSON even at a terminal, as for a program."
 )
-@click.option("--all", "is_whole", is_flag=True, help="Print all of the answer, however long.")
+@click.option("--all", "is_whole", is_flag=True, help="Print the whole answer, even if it is long.")
 @click.option("--insecure-plaintext", is_flag=True, help="Allow pb:// to another machine.")
 def call(
     address: str,
@@ -113,17 +113,17 @@ def call(
 ) -> None:
     """Call METHOD of the server at ADDRESS, and print its answer.
 
-    Of a server without a login the METHOD is one of its root's, after a login one of the avatar's.
-    Each of the ARGS is JSON, such as 3, '"text"' or '[1, 2]', or NAME=JSON for a keyword.
+    METHOD is a method of the root if the server has no login, else of the avatar. Each of the ARGS
+    is JSON, such as 3, '"text"' or '[1, 2]', or NAME=JSON for a keyword.
 
-    The answer is JSON, but at a terminal a text has no quotes, and a long answer is cut.
+    The answer is JSON. At a terminal a text has no quotes, and a long answer is cut.
 
-    The status is 0; 1 if the method has raised; 2 if the command line is wrong; 3 if the server
-    cannot be reached, is not trusted, or has gone; 4 if it lets nobody in as such; 5 if it was not
-    done in time; 130 after Ctrl-C.
+    The exit status is 0; 1 if the method raised an error; 2 if the command line is wrong; 3 if the
+    server cannot be reached, is not trusted, or has disconnected; 4 if the login was refused; 5
+    after the time limit; 130 after Ctrl-C.
     """
     args, kw = _parsed(arguments)
-    # What is printed is bounded, so the answer may share as much as under the published policy.
+    # The output is bounded, so the answer may share as much as under the published policy.
     policy = STRICT.but(insecure_plaintext=insecure_plaintext, limits=PUBLISHED.limits)
     try:
         identity = Identity(**options)
@@ -134,14 +134,14 @@ def call(
         ask = partial(_ask, connecting, credentials is not None, timeout, method, args, kw)
         _print(timeout, Wish.of_output(is_json, is_whole), lambda: asyncio.run(ask()))
     except (click.ClickException, BrokenPipeError):
-        # The second is the reader of the output, which has gone.
+        # BrokenPipeError: the reader of the output has ended.
         raise
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except OutOfTime:
         click.echo(f"pb call: not done in {timeout:g} s", err=True)
         sys.exit(TOO_LATE)
-    except Exception as exc:  # noqa: BLE001 - a method may raise whatever it likes
+    except Exception as exc:  # noqa: BLE001 - a method may raise any exception
         status = next((number for kind, number in _STATUSES if isinstance(exc, kind)), RAISED)
         click.echo(_told(exc) if status == RAISED else f"pb call: {in_words(exc)}", err=True)
         sys.exit(status)
@@ -171,8 +171,8 @@ def _print(seconds: float, wish: Wish, ask: Callable[[], Any]) -> None:
     """Get the answer and print it.
 
     Raises:
-        OutOfTime: it took too long to get it, or to make text of it.
-        BaseException: what ``ask`` raised.
+        OutOfTime: the call, or formatting the answer, took too long.
+        BaseException: an exception of ``ask``.
     """
     rendering: Rendering | None = None
     is_text = False
@@ -200,9 +200,9 @@ def _print(seconds: float, wish: Wish, ask: Callable[[], Any]) -> None:
 
 
 def _told(exc: Exception) -> str:
-    """Tell what a remote method has raised: its class as it is known here, and its text."""
+    """Return the class, if known here, and the text of an exception from a remote method."""
     text = shown(text_of_error(exc, LONGEST_TEXT))
-    # Its text tells the type.
+    # Its text contains the type.
     return text if type(exc) is RemoteError else f"{type(exc).__name__}: {text}"
 
 
@@ -210,7 +210,7 @@ def _parsed(arguments: tuple[str, ...]) -> tuple[list[Any], dict[str, Any]]:
     """Return positional and keyword arguments.
 
     Raises:
-        UsageError: one is no JSON, or a keyword is given twice.
+        UsageError: an argument is not JSON, or a keyword is given twice.
     """
     args: list[Any] = []
     kw: dict[str, Any] = {}
@@ -221,7 +221,7 @@ def _parsed(arguments: tuple[str, ...]) -> tuple[list[Any], dict[str, Any]]:
             value = json.loads(text)
         except (ValueError, RecursionError) as exc:
             raise click.UsageError(
-                f"argument {number} is no JSON: {exc}; text is written '\"text\"'"
+                f"argument {number} is not JSON: {exc}; write text as '\"text\"'"
             ) from exc
         if keyword is None:
             args.append(value)

@@ -1,4 +1,4 @@
-"""The command ``cert``: certificates for those who have no authority to ask."""
+"""The command ``cert``: makes an authority and certificates without an external one."""
 
 from __future__ import annotations
 
@@ -34,31 +34,31 @@ AUTHORITY = "ca"
 
 @click.group(cls=Group)
 def cert() -> None:
-    """Make keys and certificates: an authority of your own, and what it signs.
+    """Make keys and certificates: your own authority, and certificates that it signs.
 
-    Each is two files, NAME.pem and NAME.key, the key readable by its owner only. Keys are P-256.
+    Each is two files, NAME.pem and NAME.key. Only the owner can read the key. Keys are P-256.
     """
 
 
 def _options(longest: datetime.timedelta) -> Callable[[Any], Any]:
-    """Give a command the options that all share."""
+    """Add the options that all these commands have."""
 
     def give(function: Any) -> Any:
         for option in (
-            click.option("--force", is_flag=True, help="Replace files that are there."),
+            click.option("--force", is_flag=True, help="Replace existing files."),
             click.option(
                 "--days",
                 type=click.IntRange(1, longest.days),
                 default=longest.days,
                 show_default=True,
-                help="How long it is valid.",
+                help="How many days it is valid.",
             ),
             click.option(
                 "--dir",
                 "folder",
                 type=click.Path(file_okay=False, exists=True, path_type=Path),
                 default=Path(),
-                help="Where the files are; here unless given.",
+                help="The folder of the files; default: the current folder.",
             ),
         ):
             function = option(function)
@@ -68,14 +68,19 @@ def _options(longest: datetime.timedelta) -> Callable[[Any], Any]:
 
 
 @cert.command()
-@click.option("--name", default="my own authority", show_default=True, help="For people to read.")
+@click.option(
+    "--name",
+    default="my own authority",
+    show_default=True,
+    help="The name of the authority, for people to read.",
+)
 @_options(AUTHORITY_LIFETIME)
 def ca(name: str, folder: Path, days: int, force: bool) -> None:
-    """Make an authority: ca.pem, which those who trust it have, and ca.key, which signs."""
+    """Make an authority: ca.pem for those who trust it, and ca.key, which signs certificates."""
     with _told():
         issued = make_authority(name, datetime.timedelta(days))
         _write(folder, AUTHORITY, issued, force)
-    click.echo("keep ca.key where no server runs; give ca.pem to whoever is to trust it")
+    click.echo("keep ca.key on a machine without servers; give ca.pem to all who should trust it")
 
 
 @cert.command()
@@ -83,7 +88,7 @@ def ca(name: str, folder: Path, days: int, force: bool) -> None:
 @click.option("--out", default="server", show_default=True, help="The files' name, without suffix.")
 @_options(LEAF_LIFETIME)
 def server(names: tuple[str, ...], out: str, folder: Path, days: int, force: bool) -> None:
-    """Make the certificate of a server that clients find as HOST: host names and IP addresses."""
+    """Make the certificate of a server with the names HOST: host names and IP addresses."""
     with _told():
         issued = make_server(_authority(folder), names, lifetime=datetime.timedelta(days))
         _write(folder, out, issued, force)
@@ -91,19 +96,19 @@ def server(names: tuple[str, ...], out: str, folder: Path, days: int, force: boo
 
 @cert.command()
 @click.argument("name")
-@click.option("--out", help="The files' name, without suffix; NAME unless given.")
+@click.option("--out", help="The files' name, without suffix; default: NAME.")
 @_options(LEAF_LIFETIME)
 def client(name: str, out: str | None, folder: Path, days: int, force: bool) -> None:
-    """Make the certificate of a client, who is NAME: a word, a mail address, or a URI."""
+    """Make the certificate of a client called NAME: a word, an email address, or a URI."""
     with _told():
         issued = make_client(_authority(folder), name, lifetime=datetime.timedelta(days))
         _write(folder, out or re.sub(r"[^\w.@-]", "_", name), issued, force)
-    click.echo(f"its key is known as {fingerprint_of(issued.certificate)}")
+    click.echo(f"the fingerprint of its key is {fingerprint_of(issued.certificate)}")
 
 
 @contextmanager
 def _told() -> Generator[None]:
-    """End the command, with what is wrong in a line."""
+    """End the command with the error in one line."""
     try:
         yield
     except (OSError, ValueError) as exc:
@@ -115,7 +120,7 @@ def _authority(folder: Path) -> Issued:
     """Read the authority of a folder.
 
     Raises:
-        ConfigError: there is none, or what is there cannot sign.
+        ConfigError: there is no authority, or its files cannot sign.
     """
     paths = folder / f"{AUTHORITY}.pem", folder / f"{AUTHORITY}.key"
     for path in paths:
@@ -129,15 +134,15 @@ def _authority(folder: Path) -> Issued:
 
 
 def _write(folder: Path, name: str, issued: Issued, force: bool) -> None:
-    """Write key and certificate, and tell.
+    """Write key and certificate, and print their names.
 
     Raises:
-        ConfigError: one is there already.
+        ConfigError: one of the files exists already.
     """
     key, certificate = folder / f"{name}.key", folder / f"{name}.pem"
     for path in (key, certificate):
         if path.exists() and not force:
-            raise ConfigError(f"{path} is there already; --force replaces it")
+            raise ConfigError(f"{path} exists already; --force replaces it")
     write_file(key, issued.key_pem, is_secret=True)
     write_file(certificate, issued.certificate_pem, is_secret=False)
     last = issued.certificate.not_valid_after_utc

@@ -1,4 +1,4 @@
-"""The command ``check-config``: what is weak about a server, before it runs."""
+"""The command ``check-config``: finds weak settings of a server before it runs."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ WEAK, WRONG_USE = 1, 2
 @server_options
 @click.option("--json", "is_json", is_flag=True, help="Print JSON, for a program.")
 def check_config(target: str, addresses: tuple[str, ...], is_json: bool, **options: Any) -> None:
-    """Find the weak settings of the server that the same words after `serve` would start.
+    """Find weak settings of the server that `serve` would start with the same arguments.
 
-    It opens no port. Each finding is a line of what is weak and a line of what to do. The status is
-    0 if there are none, 1 if there are, 2 if the server could not start at all.
+    No port is opened. Each finding is a line with the weakness and a line with the fix. The exit
+    status is 0 without findings, 1 with findings, and 2 if the server could not start.
     """
     settings = Settings(addresses, **options)
     try:
         checkers = settings.make_checkers()
         tls = settings.tls(checkers)
         root = served(load(target), checkers, target, settings.throttle())
-        # Plaintext is found below, also where the server would be too strict to start.
+        # Plaintext is reported below, even where the server would refuse to start.
         serve(root, *addresses, tls=tls, policy=STRICT.but(insecure_plaintext=True)).close()
         locations = [parse_address(address) for address in addresses]
         found = list(weaknesses(settings, locations, root, datetime.datetime.now(datetime.UTC)))

@@ -1,4 +1,4 @@
-"""A configuration file: Python that makes an `application`; what is wrong with it, in one line."""
+"""Runs a configuration file, Python that makes an `application`; reports errors in one line."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from broker.reactor.service import IService
 
 __all__ = ["WrongFile", "application_of"]
 
-# What its classes give as their module; no file of this name can be shadowed by it.
+# The module name of classes in the file; it cannot hide an importable module.
 MODULE = "__application__"
 
 
 class WrongFile(Exception):
-    """The file makes no application; the text names the file, and the line where it can.
+    """The file does not make an application; the text names the file, and the line if known.
 
-    Its cause is what the file raised, if it did.
+    Its cause is the exception that the file raised, if any.
     """
 
 
@@ -29,7 +29,7 @@ def application_of(file: str) -> Any:
     Its folder is the first place that it imports from. `__name__` is not ``"__main__"``.
 
     Raises:
-        WrongFile: it is no Python, it raised, or it makes no application.
+        WrongFile: the file is not Python, raised an exception, or does not make an application.
     """
     path = Path(file).absolute()
     module = ModuleType(MODULE)
@@ -46,19 +46,19 @@ def application_of(file: str) -> Any:
     application = getattr(module, "application", None)
     if application is None:
         raise WrongFile(
-            f"{file} makes no application: it needs a line such as"
+            f"{file} does not make an application: add a line such as"
             " application = service.Application('name')"
         )
     if IService(application, None) is None:
         raise WrongFile(
-            f"{file}: its application is a {type(application).__name__}, and none that"
-            " service.Application('name') made"
+            f"{file}: its application is of type {type(application).__name__}, and was not made"
+            " by service.Application('name')"
         )
     return application
 
 
 def _line(exc: Exception, path: str) -> int | str:
-    """Return the line of the file itself where an exception came from."""
+    """Return the line in the file that an exception came from."""
     lines = [
         frame.lineno
         for frame in traceback.extract_tb(exc.__traceback__)

@@ -1,4 +1,4 @@
-"""Groups of commands that help with a mistyped name; of the outermost only what runs is loaded."""
+"""Groups of commands that suggest names after a typing error, and import only what they run."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import click
 __all__ = ["Commands", "Group"]
 
 DISTRIBUTION = "perspective-broker"
-# How much a name must be like that of a command, from 0 to 1, and how many are told.
+# The least similarity of a suggested name, from 0 to 1, and the most suggestions.
 _LIKENESS, _MOST = 0.5, 3
 
 
 class Group(click.Group):
-    """A group of commands; the error of a mistyped name tells which ones are like it."""
+    """A group of commands; its error for an unknown name suggests similar ones."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -26,7 +26,7 @@ class Group(click.Group):
         """Return the command that the first argument names, and the other arguments.
 
         Raises:
-            UsageError: there is none.
+            UsageError: there is no such command.
         """
         name = str(args[0])
         if self.get_command(ctx, name) is None and not ctx.resilient_parsing:
@@ -42,7 +42,7 @@ class Commands(Group):
     """All commands, by name.
 
     Args:
-        homes: for each name ``module:attribute``, and its line of the help.
+        homes: for each name ``module:attribute``, and its line in the help.
     """
 
     def __init__(self, homes: Mapping[str, tuple[str, str]]):
@@ -68,7 +68,7 @@ class Commands(Group):
         return sorted(self._homes)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Load the command of that name; None where there is none."""
+        """Import the command of that name; None if there is no such command."""
         if cmd_name not in self._homes:
             return None
         module, _, attribute = self._homes[cmd_name][0].partition(":")
@@ -77,13 +77,13 @@ class Commands(Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the list of the help, without loading what it lists."""
+        """Write the list of commands in the help, without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, self._homes[name][1]) for name in self.list_commands(ctx)])
 
 
 def _name_variables(command: click.Command, prefix: str) -> None:
-    """Let each option of a command be given by a variable, which is called as one types them."""
+    """Let an environment variable set each option of a command."""
     for option in command.params:
         if isinstance(option, click.Option) and option.envvar is None:
             name = f"{prefix}_{max(option.opts, key=len).lstrip('-')}"

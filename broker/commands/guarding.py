@@ -1,6 +1,6 @@
-"""What the command line says about logins that fail: how many are allowed, and where they are told.
+"""The options of ``pb serve`` for failed logins: how many are allowed, and where they are logged.
 
-The options ``--allow-failures`` and ``--audit-log`` of ``pb serve``.
+The options are ``--allow-failures`` and ``--audit-log``.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _RATE = re.compile(r"(\d{1,9})/(\d{1,9}(?:\.\d{1,3})?)", re.ASCII)
 
 
 class Failures(NamedTuple):
-    """What one ``--allow-failures`` says.
+    """The value of one ``--allow-failures``.
 
     Attributes:
-        kind: of what: account, source or connection.
-        rate: how many; None for any number.
+        kind: what is limited: account, source or connection.
+        rate: how many failures; None for any number.
     """
 
     kind: str
@@ -37,10 +37,10 @@ class Failures(NamedTuple):
 
 
 def read_failures(context: Any, parameter: Any, texts: Sequence[str]) -> tuple[Failures, ...]:
-    """Be the callback of the option: return what ``KIND=N/SECONDS`` and ``KIND=any`` mean.
+    """The option's callback: return the meaning of ``KIND=N/SECONDS`` and ``KIND=any``.
 
     Raises:
-        BadParameter: one of them is not understood, or allows nothing.
+        BadParameter: a value is not valid, or allows no failure.
     """
     try:
         return tuple(map(_parse, texts))
@@ -53,14 +53,14 @@ def _parse(text: str) -> Failures:
     found = _RATE.fullmatch(number)
     if kind not in _KINDS or (found is None and number != "any"):
         raise ValueError(
-            f"{text!r} is not understood; write account=10/30 for ten, and then one in 30 seconds,"
-            f" or account=any; there are {', '.join(_KINDS)}"
+            f"{text!r} is not valid; write account=10/30 for ten, and then one in 30 seconds, or"
+            f" account=any; the kinds are {', '.join(_KINDS)}"
         )
     return Failures(kind, found and Rate(int(found[1]), float(found[2])))
 
 
 def throttle_of(failures: Sequence[Failures]) -> LoginThrottle | None:
-    """Return the throttle of these options; None without options, for the default limits.
+    """Return the limits of the options; None, for the default limits, without options.
 
     Raises:
         UsageError: one kind is named twice.
@@ -76,9 +76,9 @@ def throttle_of(failures: Sequence[Failures]) -> LoginThrottle | None:
 
 
 def write_audit(path: str) -> None:
-    """Have the audit log appended to a file, which nobody else may read, instead of to the log.
+    """Append the audit log to a file that only its owner can read, instead of the general log.
 
-    A file that has been moved away is made again, so that others may rotate it.
+    If the file is moved away it is created again, so that another program may rotate it.
 
     Raises:
         ConfigError: it cannot be written.
@@ -94,7 +94,7 @@ def write_audit(path: str) -> None:
 
 
 class _PrivateFileHandler(WatchedFileHandler):
-    """Makes its file with mode 0600."""
+    """Creates its file with mode 0600."""
 
     def _open(self) -> Any:
         number = os.open(self.baseFilename, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)

@@ -1,4 +1,4 @@
-"""Who calls: the options of ``call`` that say what to show to a server, and whom to trust."""
+"""The options of ``call`` for the client's credentials, and for the servers that it trusts."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ __all__ = ["Identity", "client_options"]
 
 
 class Identity(Struct, frozen=True):
-    """A client as the command line has it.
+    """A client's settings on the command line.
 
     Attributes:
         user: a user name.
         password_file: where the password is, see `password_from`.
         token_file: the path of a file with a token.
-        anonymous: whether to log in as nobody in particular.
-        cert, key: paths of PEM files to show.
-        no_login: whether the certificate is for TLS alone.
-        ca: the path of a PEM file with whom to trust.
-        pin: the SHA-256 of the server's key.
+        anonymous: whether to log in as a guest.
+        cert, key: paths of PEM files to present.
+        no_login: whether the certificate is for TLS only.
+        ca: the path of a PEM file with trusted authorities.
+        pin: the SHA-256 hash of a server key.
     """
 
     user: str | None
@@ -42,7 +42,7 @@ class Identity(Struct, frozen=True):
     pin: str | None
 
     def credentials(self) -> Any:
-        """Return what to log in with; None where there is no login. Asks for a password.
+        """Return the credentials, or None without a login. Asks for a password.
 
         Raises:
             UsageError: the options contradict each other.
@@ -63,10 +63,10 @@ class Identity(Struct, frozen=True):
         return ClientCertificate() if self.cert is not None and not self.no_login else None
 
     def tls(self) -> TLS | None:
-        """Return the TLS settings; None for those that everybody has.
+        """Return the TLS settings; None for the default settings.
 
         Raises:
-            ConfigError: a file cannot be used, or they contradict each other.
+            ConfigError: a file cannot be used, or the files contradict each other.
         """
         if self.ca is self.cert is self.key is self.pin is None:
             return None
@@ -80,16 +80,16 @@ _OPTIONS = (
     password_file_option,
     click.option("--token-file", type=_FILE, help="Log in with the token in this file."),
     click.option("--anonymous", is_flag=True, help="Log in as a guest."),
-    click.option("--cert", type=_FILE, help="Show this certificate, and log in by it."),
-    click.option("--key", type=_FILE, help="Its private key."),
-    click.option("--no-login", is_flag=True, help="Show the certificate, and do not log in."),
-    click.option("--ca", type=_FILE, help="Trust this authority, instead of the system's."),
-    click.option("--pin", metavar="HEX", help="Trust the server with the key of this SHA-256."),
+    click.option("--cert", type=_FILE, help="Present this certificate, and log in with it."),
+    click.option("--key", type=_FILE, help="The private key of the certificate."),
+    click.option("--no-login", is_flag=True, help="Present the certificate, but do not log in."),
+    click.option("--ca", type=_FILE, help="Trust this authority instead of the usual ones."),
+    click.option("--pin", metavar="HEX", help="Trust the server whose key has this SHA-256 hash."),
 )
 
 
 def client_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the options of a client; it gets them as the fields of `Identity`."""
+    """Add the options of a client to a command, which gets them as the fields of `Identity`."""
     for option in reversed(_OPTIONS):
         function = option(function)
     return function

@@ -1,4 +1,4 @@
-"""A password for a command: asked for without echo, or read from a file."""
+"""Gets a password for a command: from the terminal without echo, or from a file."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def password_from(file: str | None, question: str, *, twice: bool = False) -> st
     """Return a password.
 
     Args:
-        file: where it is, ``-`` for the standard input; None asks for it at the terminal.
-        question: what to ask.
-        twice: ask for it again, since nobody sees what is typed.
+        file: the file of the password, ``-`` for the standard input; None asks at the terminal.
+        question: the text of the question.
+        twice: ask twice, since the typed text is not visible.
 
     Raises:
         UsageError: there is no terminal to ask at.
@@ -57,5 +57,5 @@ def _first_line(file: str) -> str:
         raise ConfigError(f"the password cannot be read: {exc}") from exc
     password = line.rstrip("\r\n")
     if not password:
-        raise ConfigError("the password is empty: its file has it in the first line")
+        raise ConfigError("the password is empty: it must be the first line of the file")
     return password

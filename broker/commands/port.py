@@ -1,4 +1,4 @@
-"""The command ``port``: what of a program moves here from Twisted, and the moving itself."""
+"""The command ``port``: reports which parts of a Twisted program move here, and moves imports."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _STYLES = {
     Kind.LOOK: "yellow",
     Kind.UNREAD: "bold red",
 }
-# How each kind is counted: for one, and for more.
+# The name of each kind in the counts, for one and for more.
 _COUNTED = {
     Kind.MOVES: ("import moves", "imports move"),
     Kind.STAYS: ("may stay", "may stay"),
@@ -49,12 +49,12 @@ _COUNTED = {
 )
 @click.option("--json", "is_json", is_flag=True, help="Print JSON, for a program.")
 def port(paths: tuple[str, ...], is_written: bool, keep_reactor: bool, is_json: bool) -> None:
-    """Read a program that was written for Twisted, and say what of it moves here.
+    """Read a program that was written for Twisted, and report what moves to this library.
 
-    Each PATH is a Python file or a folder; nothing of it is imported or run. Where pb moves, defer
-    and failure move with it, in all files; what else may stay on Twisted is said. The status is 0
-    if all that is left is to move imports, 1 if something needs a hand, 2 if the command line is
-    wrong.
+    Each PATH is a Python file or a folder. Its code is not imported or run. If pb moves, defer and
+    failure move with it in all files. Other names may stay on Twisted; the report lists them. The
+    exit status is 0 if only imports have to be moved, 1 if something has to be done by hand, 2 if
+    the command line is wrong.
     """
     found: list[Finding] = []
     for each in _scans(paths, keep_reactor):
@@ -77,7 +77,7 @@ def _scans(paths: tuple[str, ...], keep_reactor: bool) -> Iterator[Scan]:
 
 
 def _written(found: Scan) -> list[Finding]:
-    """Write a file whose imports move; return what went wrong."""
+    """Write a file with moved imports; return the errors."""
     source = found.source
     if source is None or found.moved == source.text:
         return []

@@ -1,4 +1,4 @@
-"""The command ``run``: a program whose file says only what it serves."""
+"""The command ``run``: runs a program whose file only defines its services."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ SYSTEM_LOGS = {"darwin": "/var/run/syslog"}
 @click.option(
     "--syslog-address",
     metavar="PATH|HOST:PORT",
-    help="Send it to this system log instead of the machine's own.",
+    help="Send the log to this system log; default: that of this machine.",
 )
 def run(file: str, logfile: str | None, syslog: bool, syslog_address: str | None) -> None:
     """Run the application that FILE makes, until SIGTERM or SIGINT.
 
-    FILE is Python, and makes an `application`: broker.reactor.service.Application("name"), to which
-    services belong. Both signals stop these, the last one first, and then the command ends with
-    status 0. The log goes to the standard output unless an option says otherwise.
+    FILE is Python, and makes an `application` with broker.reactor.service.Application("name"), to
+    which services belong. Both signals stop the services, the last one first; then the command ends
+    with status 0. The log goes to the standard output unless an option says otherwise.
     """
     if logfile is not None and (syslog or syslog_address):
         raise click.UsageError("--logfile and --syslog: choose one")
@@ -49,7 +49,7 @@ def run(file: str, logfile: str | None, syslog: bool, syslog_address: str | None
             click.echo(traceback_of(exc.__cause__), err=True)
         sys.exit(f"pb run: {exc}")
     except OSError as exc:
-        sys.exit(f"pb run: there is no log: {exc}")
+        sys.exit(f"pb run: cannot open the log: {exc}")
     observer: Any = log.ILogObserver(application, None)
     if observer is not None:
         log.addObserver(observer)
@@ -68,7 +68,7 @@ def _serve(file: str, application: Any) -> int:
         if process is not None:
             process.shed()
         service.startService()
-    except Exception as exc:  # noqa: BLE001 - whatever a service does not like, the user is told
+    except Exception as exc:  # noqa: BLE001 - any error of a service is shown
         if not isinstance(exc, CannotListenError):
             log.err()
         click.echo(f"pb run: {file} cannot be started: {exc}", err=True)
@@ -96,7 +96,7 @@ def _handler(logfile: str | None, syslog: bool, address: str | None) -> logging.
     try:
         handler = SysLogHandler((host, int(port)) if is_remote else where)
         if not is_remote:
-            # The handler itself would go on without a system log, and without a word.
+            # Without a system log the handler itself would continue silently.
             handler.socket.getpeername()  # type: ignore[attr-defined]
     except OSError as exc:
         raise OSError(f"no system log listens at {where}") from exc

@@ -1,4 +1,4 @@
-"""The command ``serve``: an object of a module, served until a signal comes."""
+"""The command ``serve``: serves an object of a module until a signal."""
 
 from __future__ import annotations
 
@@ -38,26 +38,28 @@ CANNOT_START, WRONG_USE = 1, 2
     default=DRAIN,
     show_default=True,
     metavar="SECONDS",
-    help="How long calls that run may go on after a signal.",
+    help="How many seconds running calls may continue after a signal.",
 )
 @click.option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning", "error"]),
     default="info",
     show_default=True,
-    help="What is told on the standard error.",
+    help="The lowest level of log records on the standard error.",
 )
 def serve(
     target: str, addresses: tuple[str, ...], drain: float, log_level: str, **options: Any
 ) -> None:
     """Serve the object NAME of MODULE at each ADDRESS, until SIGTERM or SIGINT.
 
-    NAME is a Root or a Portal, or a class of one. With --checker it is what users get who have
-    logged in: a realm; a function or an Avatar class, called with avatar id and mind; or a Root.
+    NAME is a Root or a Portal, or a class of one. With --checker it is the object that users get
+    after the login: a realm; a function or an Avatar class, called with avatar id and mind; or a
+    Root.
 
     An ADDRESS is pb://host:port, pbs://host:port for TLS, or pb+unix:///path; port 0 takes a free
-    one. SIGHUP reads the certificates again. The first signal lets running calls end, a second one
-    does not. The status is 0 then, 1 if the server could not start, 2 if the command line is wrong.
+    one. SIGHUP reloads the certificates. After the first signal running calls may end; a second
+    signal closes their connections at once. The exit status is then 0. It is 1 if the server could
+    not start, 2 if the command line is wrong.
     """
     logging.basicConfig(level=log_level.upper(), format=LINE)
     try:
@@ -81,7 +83,7 @@ def serve(
 
 async def _serve(serving: Serve) -> None:
     server = await serving
-    # Whoever reads this may send a signal at once: it is said when these are waited for.
+    # A reader of this line may send a signal at once, so it is logged when signals are handled.
     said = f"serving at {' '.join(server.addresses)}"
     asyncio.get_running_loop().call_soon(click.echo, said)
     await server.serve_forever()

@@ -1,4 +1,4 @@
-"""What the command line says about a server: the options of ``serve``, and of ``check-config``."""
+"""The options of ``serve`` and ``check-config`` for a server."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ __all__ = ["Settings", "server_options"]
 
 
 class Settings(Struct, frozen=True):
-    """A server as the command line has it.
+    """A server's settings on the command line.
 
     Attributes:
-        addresses: as ``serve`` takes them.
+        addresses: as for ``serve``.
         tls_cert, tls_key, client_ca: paths of PEM files.
-        checkers: strings as ``cred.strcred`` has them.
+        checkers: strings as for ``cred.strcred``.
         failures: how many logins may fail.
         audit_log: the path of the audit log; None for the general log.
-        challenge_login, insecure_plaintext: as `Policy` has them.
+        challenge_login, insecure_plaintext: as in `Policy`.
     """
 
     addresses: tuple[str, ...]
@@ -53,19 +53,21 @@ class Settings(Struct, frozen=True):
         """Return the checkers that the strings describe.
 
         Raises:
-            StrcredException: a string is not understood.
-            ConfigError, StoreError: what it names cannot be used, or is not there.
+            StrcredException: a string is not valid.
+            ConfigError, StoreError: a file or store that it names cannot be used, or does not
+                exist.
         """
         with warnings.catch_warnings():
-            # For a program a file of passwords may come later; here its name is wrong.
+            # In a program the file of passwords may be created later; here a missing file is an
+            # error.
             warnings.simplefilter("error", UserWarning)
             try:
                 return [makeChecker(text) for text in self.checkers]
             except UserWarning as exc:
-                raise ConfigError(f"{exc}; pb users add makes a store of users") from exc
+                raise ConfigError(f"{exc}; create a store of users with pb users add") from exc
 
     def throttle(self) -> LoginThrottle | None:
-        """Return what limits failed logins; None for the usual limits.
+        """Return the limits of failed logins; None for the default limits.
 
         Raises:
             UsageError: a limit is given twice.
@@ -73,13 +75,15 @@ class Settings(Struct, frozen=True):
         return throttle_of(self.failures)
 
     def tls(self, checkers: Sequence[Any]) -> TLS | None:
-        """Return the TLS settings; None where there is no certificate.
+        """Return the TLS settings; None without a certificate.
 
-        A checker of client certificates has TLS ask for those of its authority; clients without
-        one come in too if there are other checkers. What --client-ca names is demanded of all.
+        With a checker of client certificates, the server asks for certificates of its
+        authority. Clients without one may connect if there are other checkers. With --client-ca
+        every client must present one.
 
         Raises:
-            UsageError: certificate and key are not given both; or the checkers contradict.
+            UsageError: only one of certificate and key is given; or the checkers contradict each
+                other.
             ConfigError: a file cannot be used.
         """
         authorities = {
@@ -89,13 +93,14 @@ class Settings(Struct, frozen=True):
         }
         if self.tls_cert is None or self.tls_key is None:
             if (self.tls_cert, self.tls_key, self.client_ca) != (None, None, None) or authorities:
-                raise click.UsageError("certificates need --tls-cert and --tls-key, both")
+                raise click.UsageError("certificates need both --tls-cert and --tls-key")
             return None
         if self.client_ca is not None or not authorities:
             return TLS.server(self.tls_cert, self.tls_key, client_ca=self.client_ca)
         if len(authorities) > 1:
             raise click.UsageError(
-                f"{len(authorities)} authorities of clients: put all into one file for --client-ca"
+                f"{len(authorities)} client authorities: put all of them into one file for"
+                " --client-ca"
             )
         is_optional = not all(isinstance(checker, CertificateChecker) for checker in checkers)
         return TLS.server(
@@ -114,7 +119,7 @@ _OPTIONS = (
         "checkers",
         multiple=True,
         metavar="STRING",
-        help="Who may log in: anonymous, file:users.db, …; may be given again.",
+        help="Who may log in: anonymous, file:users.db, …; can be repeated.",
     ),
     click.option(
         "--allow-failures",
@@ -122,29 +127,31 @@ _OPTIONS = (
         multiple=True,
         callback=read_failures,
         metavar="KIND=N/SECS",
-        help="How many logins may fail of one account, source or connection: account=10/30 is ten,"
-        " and then one in 30 seconds; source=any sets no limit, for servers behind a proxy.",
+        help="How many logins of one account, source or connection may fail: account=10/30"
+        " allows ten, and then one in 30 seconds; source=any sets no limit, for servers"
+        " behind a proxy.",
     ),
     click.option(
         "--audit-log",
         type=_FILE,
         metavar="FILE",
-        help="Where each login is told, as a line of JSON, instead of on the standard error.",
+        help="The file for the audit log, one line of JSON for each login; default: the standard"
+        " error.",
     ),
-    click.option("--tls-cert", type=_FILE, help="The certificate to show, with its chain."),
-    click.option("--tls-key", type=_FILE, help="Its private key."),
-    click.option("--client-ca", type=_FILE, help="Whose client certificates to demand."),
+    click.option("--tls-cert", type=_FILE, help="The server's certificate, with its chain."),
+    click.option("--tls-key", type=_FILE, help="The private key of the certificate."),
+    click.option("--client-ca", type=_FILE, help="Require client certificates of this authority."),
     click.option(
-        "--challenge-login", is_flag=True, help="Take PB's old MD5 login, of Twisted's clients."
+        "--challenge-login",
+        is_flag=True,
+        help="Accept PB's old MD5 login, which Twisted's clients use.",
     ),
-    click.option(
-        "--insecure-plaintext", is_flag=True, help="Allow pb:// at an address that is public."
-    ),
+    click.option("--insecure-plaintext", is_flag=True, help="Allow pb:// at a public address."),
 )
 
 
 def server_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the options of a server; it gets them as the fields of `Settings`."""
+    """Add the options of a server to a command, which gets them as the fields of `Settings`."""
     for option in reversed(_OPTIONS):
         function = option(function)
     return function

@@ -1,4 +1,4 @@
-"""What ``pb serve MODULE:NAME`` serves: the object of that name, behind checkers or not."""
+"""Finds the object that ``pb serve MODULE:NAME`` serves, with or without checkers."""
 
 from __future__ import annotations
 
@@ -22,18 +22,20 @@ __all__ = ["WrongTarget", "load", "served", "show_cause"]
 
 
 class WrongTarget(Exception):
-    """There is no such object, or it cannot be served so; the text names it."""
+    """There is no such object, or it cannot be served; the text names it."""
 
 
 def load(name: str) -> Any:
-    """Return the object that ``MODULE:NAME`` names; the current directory is looked in, too.
+    """Return the object that ``MODULE:NAME`` names; the current directory is searched too.
 
     Raises:
-        WrongTarget: there is none.
+        WrongTarget: there is no such object.
     """
     module_name, _, path = name.partition(":")
     if not module_name or not path:
-        raise WrongTarget(f"{name} is not MODULE:NAME; for the class Echo of echo.py: echo:Echo")
+        raise WrongTarget(
+            f"{name} is not MODULE:NAME; write echo:Echo for the class Echo of echo.py"
+        )
     here = os.getcwd()
     if here not in sys.path:
         sys.path.insert(0, here)
@@ -49,27 +51,27 @@ def load(name: str) -> Any:
 def served(
     found: Any, checkers: Sequence[Any], name: str, throttle: LoginThrottle | None = None
 ) -> Root | Portal:
-    """Return what is to be served.
+    """Return the object to serve.
 
-    Without checkers: a Root or a Portal, or a class of one, which is called. With them it stands
-    behind a Portal: of a realm; of a function or an Avatar class, called with the avatar id and the
-    mind at each login for the avatar; or of a Root, which then is everybody's avatar.
+    Without checkers it is a Root or a Portal, or a class of one, which is called. With checkers it
+    is served by a Portal: a realm; a function or an Avatar class, called at each login with the
+    avatar id and the mind, and returning the avatar; or a Root, which is the avatar of all users.
 
     Args:
-        found: what `load` has found.
+        found: the result of `load`.
         checkers: as ``cred.strcred`` makes them.
-        name: what to call it in an error.
-        throttle: limits the logins that fail; None for the default limits, or those of a Portal.
+        name: its name in an error.
+        throttle: limits failed logins; None for the default limits, or those of its own portal.
 
     Raises:
-        WrongTarget: it is nothing of these, or there is no login to limit.
+        WrongTarget: it is not one of these, or there is no login to limit.
     """
     made = _made(found, name) if _is_made_first(found) else found
     if not checkers:
         if throttle is not None:
             raise WrongTarget(
-                "--allow-failures is for logins by --checker;"
-                " a Portal of your own takes its limits as throttle="
+                "--allow-failures limits logins by --checker; for your own Portal, pass the"
+                " limits as throttle="
             )
         public: Root | Portal = _public(made, name)
         return public
@@ -77,7 +79,7 @@ def served(
 
 
 def show_cause(error: Exception) -> None:
-    """Show the traceback of what the application's code raised, if that is the cause."""
+    """Show the traceback of an exception in the application's code, if that is the cause."""
     cause = error.__cause__
     if isinstance(error, WrongTarget) and cause is not None:
         click.echo(traceback_of(cause), err=True)
@@ -88,15 +90,15 @@ def _public(made: Any, name: str) -> Any:
         return made
     if _is_realm(made) or callable(made):
         raise WrongTarget(
-            f"{name} makes avatars for those who log in: say by --checker who may"
-            " (--checker anonymous lets everybody in)"
+            f"{name} makes avatars for users who log in: set --checker (--checker anonymous"
+            " accepts every client)"
         )
-    raise WrongTarget(f"{name} is neither a Root nor a Portal, but of {type(made).__name__}")
+    raise WrongTarget(f"{name} is of type {type(made).__name__}, not a Root or a Portal")
 
 
 def _realm(made: Any, name: str) -> Any:
     if isinstance(made, Portal):
-        raise WrongTarget(f"{name} is a Portal, and has checkers of its own: leave --checker out")
+        raise WrongTarget(f"{name} is a Portal and has its own checkers: omit --checker")
     if _is_realm(made):
         return made
     if isinstance(made, Root):
@@ -104,7 +106,7 @@ def _realm(made: Any, name: str) -> Any:
     if callable(made):
         return realm(made)
     raise WrongTarget(
-        f"{name} is of {type(made).__name__}; behind --checker stands a Root, a realm, or a"
+        f"{name} is of type {type(made).__name__}; with --checker it must be a Root, a realm, or a"
         " function or Avatar class that is called with the avatar id and the mind"
     )
 
@@ -121,7 +123,7 @@ def _made(found: Any, name: str) -> Any:
     try:
         return found()
     except Exception as exc:
-        raise WrongTarget(f"{name}() has raised {_told(exc)}") from exc
+        raise WrongTarget(f"{name}() raised {_told(exc)}") from exc
 
 
 def _import(module_name: str) -> Any:
@@ -131,13 +133,13 @@ def _import(module_name: str) -> Any:
         missing = exc.name if isinstance(exc, ModuleNotFoundError) else None
         if missing is not None and f"{module_name}.".startswith(f"{missing}."):
             raise WrongTarget(
-                f"there is no module {missing}, neither here nor where Python looks"
+                f"there is no module {missing}, neither in this folder nor on Python's path"
             ) from None
         raise WrongTarget(f"{module_name} cannot be imported: {_told(exc)}") from exc
 
 
 def _told(exc: Exception) -> str:
-    """Tell an exception of the application's code in a line, with the place that raised it."""
+    """Return an exception that the application raised in one line, with its place."""
     if isinstance(exc, SyntaxError):
         return f"{exc.filename}, line {exc.lineno}: {exc.msg}"
     last = traceback.extract_tb(exc.__traceback__)[-1]

@@ -1,4 +1,4 @@
-"""The traceback of an application's code, as far as it is the application's."""
+"""The traceback of an application's code, without the library's frames above it."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _HERE = str(Path(__file__).parent)
 
 
 def traceback_of(error: BaseException) -> str:
-    """Return the traceback of an error that the application's code has raised.
+    """Return the traceback of an error that the application's code raised.
 
-    It begins with the first frame of the application: what called that, the commands and the
-    machinery of ``import``, is left out. Further down nothing is, whichever module raised.
+    It begins with the first frame of the application: the frames of the commands and of ``import``
+    before it are omitted. All later frames are kept, whichever module they belong to.
     """
     lines = traceback.format_exception(type(error), error, _from(error.__traceback__, _is_not_its))
     return "".join(lines).rstrip()

@@ -1,4 +1,4 @@
-"""The command ``users``: who is in a store of users."""
+"""The command ``users``: adds, changes and lists the users of a store."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _scram(password: str) -> str:
     return str(ScramVerifier.of_password(password))
 
 
-# The kinds of verifiers: how each is made of a password, and how it begins.
+# The kinds of verifiers: the function that makes each from a password, and its prefix.
 _MAKERS: dict[str, Callable[[str], str]] = {"scram": _scram, "argon2id": hash_password}
 _BEGINNINGS = {"scram": f"{SCRAM}$", "argon2id": "$argon2id$"}
 
@@ -42,21 +42,26 @@ _BEGINNINGS = {"scram": f"{SCRAM}$", "argon2id": "$argon2id$"}
 def users() -> None:
     """Add, change and list the users of a store.
 
-    A store is file:PATH, or sql: and a URL of SQLAlchemy's, such as sql:sqlite:///users.sqlite or
-    sql:postgresql://host/database. A running server notices every change at the next login. The
-    status is 0, 1 if it could not be done, 2 if the command line is wrong.
+    A store is file:PATH, or sql: and an SQLAlchemy URL, such as sql:sqlite:///users.sqlite or
+    sql:postgresql://host/database. A running server applies every change at the next login. The
+    exit status is 0; 1 if the change could not be made; 2 if the command line is wrong.
     """
 
 
 _store = click.option(
-    "--store", "where", required=True, metavar="STORE", help="Where the users are: file:users.db"
+    "--store",
+    "where",
+    required=True,
+    metavar="STORE",
+    help="The store of users, such as file:users.db",
 )
 _name = click.argument("name")
 _kind = click.option(
     "--verifier",
     "kind",
     type=click.Choice(sorted(_MAKERS)),
-    help="What is kept of the password: as those that are there; scram for the first.",
+    help="How the password is stored; default: as those of the other users, or scram for the"
+    " first.",
 )
 
 
@@ -66,10 +71,18 @@ _json = click.option("--json", "is_json", is_flag=True, help="Print JSON, for a 
 @users.command()
 @_name
 @_store
-@click.option("--group", "groups", multiple=True, metavar="GROUP", help="May be given again.")
+@click.option(
+    "--group",
+    "groups",
+    multiple=True,
+    metavar="GROUP",
+    help="A group of the user; can be repeated.",
+)
 @_kind
 @password_file_option
-@click.option("--no-password", is_flag=True, help="For a user who logs in by other means.")
+@click.option(
+    "--no-password", is_flag=True, help="Store no password, for a user who logs in by other means."
+)
 def add(
     name: str,
     where: str,
@@ -78,9 +91,9 @@ def add(
     password_file: str | None,
     no_password: bool,
 ) -> None:
-    """Add the user NAME; the store is made if there is none."""
+    """Add the user NAME; the store is created if it does not exist."""
     if no_password and (password_file or kind):
-        raise click.UsageError("--no-password wants neither --password-file nor --verifier")
+        raise click.UsageError("--no-password cannot be used with --password-file or --verifier")
     with _opened(where, create=True) as store:
         user = User(_prepared(name), groups=frozenset(groups))
         if not no_password:
@@ -105,7 +118,7 @@ def remove(name: str, where: str) -> None:
 @_kind
 @password_file_option
 def passwd(name: str, where: str, kind: str | None, password_file: str | None) -> None:
-    """Give the user NAME another password."""
+    """Change the password of the user NAME."""
     with _opened(where) as store:
         user = _found(store, name)
         changed = replace(user, verifier=_verifier(store, kind, password_file, but=user.name))
@@ -117,7 +130,7 @@ def passwd(name: str, where: str, kind: str | None, password_file: str | None) -
 @_name
 @_store
 def disable(name: str, where: str) -> None:
-    """Refuse the user NAME from now on; who is logged in already stays."""
+    """Refuse logins of the user NAME from now on; current connections stay."""
     _set_disabled(where, name, True)
     click.echo(f"disabled {name}")
 
@@ -126,7 +139,7 @@ def disable(name: str, where: str) -> None:
 @_name
 @_store
 def enable(name: str, where: str) -> None:
-    """Let the user NAME, who was disabled, log in again."""
+    """Allow logins of the user NAME again after `disable`."""
     _set_disabled(where, name, False)
     click.echo(f"enabled {name}")
 
@@ -134,8 +147,10 @@ def enable(name: str, where: str) -> None:
 @users.command()
 @click.argument("name", required=False)
 @_store
-@click.option("--add", "added", multiple=True, metavar="GROUP", help="Put NAME into this group.")
-@click.option("--remove", "removed", multiple=True, metavar="GROUP", help="Take NAME out of it.")
+@click.option("--add", "added", multiple=True, metavar="GROUP", help="Add NAME to this group.")
+@click.option(
+    "--remove", "removed", multiple=True, metavar="GROUP", help="Remove NAME from this group."
+)
 @_json
 def groups(
     name: str | None,
@@ -144,17 +159,21 @@ def groups(
     removed: tuple[str, ...],
     is_json: bool,
 ) -> None:
-    """Print the groups of the user NAME, after changing them if so told; or all groups.
+    """Print the groups of the user NAME, after changing them with the options; or all groups.
 
-    A user who is logged in keeps the groups of before until the next login.
+    A user who is logged in has the previous groups until the next login.
     """
     if name is None:
         if added or removed:
-            raise click.UsageError("--add and --remove need NAME: whose groups")
+            raise click.UsageError(
+                "--add and --remove need NAME, the user whose groups they change"
+            )
         _print_groups(where, is_json)
         return
     if set(added) & set(removed):
-        raise click.UsageError(f"{min(set(added) & set(removed))} is to be added and removed")
+        raise click.UsageError(
+            f"{min(set(added) & set(removed))} is given to both --add and --remove"
+        )
     with _opened(where) as store:
         user = _found(store, name)
         changed = replace(user, groups=user.groups.union(added).difference(removed))
@@ -184,7 +203,7 @@ def _print_groups(where: str, is_json: bool) -> None:
 @_store
 @_json
 def list_users(where: str, is_json: bool) -> None:
-    """List the users, with their groups, and how they log in."""
+    """List the users, with their groups and their way of logging in."""
     with _opened(where) as store:
         found = list(store.users())
     if is_json:
@@ -202,7 +221,7 @@ def list_users(where: str, is_json: bool) -> None:
 
 
 def _as_item(user: User) -> dict[str, Any]:
-    """Return what a program reads of a user."""
+    """Return the JSON value of a user."""
     return {
         "name": user.name,
         "disabled": user.is_disabled,
@@ -214,14 +233,14 @@ def _as_item(user: User) -> dict[str, Any]:
 def _print_table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
     table = Table(*heads, box=None, pad_edge=False, show_edge=False)
     for row in rows:
-        # As Text: a name with brackets is no markup.
+        # As Text, since brackets in a name must not be read as markup.
         table.add_row(*map(Text, row))
     Console().print(table)
 
 
 @contextmanager
 def _opened(where: str, *, create: bool = False) -> Generator[UserStore]:
-    """Open a store for one command; what is wrong with it, or with the input, ends the command."""
+    """Open a store for one command; an error of the store or of the input ends the command."""
     try:
         store = open_store(where, create=create)
         try:
@@ -256,7 +275,7 @@ def _set_disabled(where: str, name: str, is_disabled: bool) -> None:
 def _verifier(
     store: UserStore, kind: str | None, password_file: str | None, *, but: str | None = None
 ) -> str:
-    """Ask for a password, and return its verifier, of the kind of the users that are there."""
+    """Ask for a password, and return its verifier, of the same kind as the existing users have."""
     chosen = _chosen(kind, (user for user in store.users() if user.name != but))
     return _MAKERS[chosen](password_from(password_file, "Password", twice=True))
 
@@ -264,10 +283,10 @@ def _verifier(
 def _chosen(kind: str | None, others: Iterable[User]) -> str:
     there = {_kind_of(user.verifier) for user in others} - {""}
     if kind is not None and there - {kind}:
-        # With both, clients would be offered no SCRAM: those with Argon2id could not use it.
+        # With both kinds, clients would not be offered SCRAM: users with Argon2id could not use it.
         raise ConfigError(
-            f"the users of this store have verifiers of the kind {', '.join(sorted(there))}: leave"
-            " --verifier out, or make another store"
+            f"the users of this store have verifiers of the kind {', '.join(sorted(there))}:"
+            " omit --verifier, or make another store"
         )
     return kind or (min(there) if there else "scram")
 

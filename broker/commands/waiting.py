@@ -1,7 +1,7 @@
-"""Work of a command in a thread: a limit of time and Ctrl-C end the command whatever it does.
+"""Runs a command's work in a thread, so that a time limit and Ctrl-C always end the command.
 
-The main thread only waits, and can always be interrupted; the work may be stuck in a look-up of a
-name, or in turning a large answer into text.
+The main thread only waits, and can always be interrupted. The work may block in a name lookup, or
+in turning a large answer into text.
 """
 
 from __future__ import annotations
@@ -18,27 +18,28 @@ from broker.background import start_thread
 __all__ = ["OutOfTime", "is_left_behind", "pieces_within"]
 
 _NAME: Final = "pb work"
-# What waits to be taken: texts of at least so many characters, and at most so many texts.
+# Limits of the texts that wait to be taken: at least so many characters each, and at most so many
+# texts.
 _CHUNK, _MOST_CHUNKS = 16_384, 16
 _SECONDS_OF_A_TRY = 0.1
 _END = object()
 
 
 class OutOfTime(Exception):
-    """The work was not done in time."""
+    """The work did not end in time."""
 
 
 def pieces_within(seconds: float, work: Callable[[], Iterable[str]]) -> Iterator[str]:
-    """Yield the text that ``work()`` yields, joined to larger pieces, as it is made.
+    """Yield the text that ``work()`` yields, joined into larger pieces, as it is made.
 
     Args:
-        seconds: for all of it; the time in which the caller handles what was yielded does not
-            count.
-        work: called in a thread of its own, where it is iterated, too.
+        seconds: the time limit for all of it; the caller's time for handling the yielded text does
+            not count.
+        work: called, and iterated, in its own thread.
 
     Raises:
-        OutOfTime: it took longer; the thread goes on, and is left behind.
-        BaseException: what the work raised.
+        OutOfTime: it took longer; the thread is abandoned and continues.
+        BaseException: an exception of the work.
     """
     chunks: queue.Queue[Any] = queue.Queue(_MOST_CHUNKS)
     stopped = threading.Event()
@@ -62,7 +63,7 @@ def pieces_within(seconds: float, work: Callable[[], Iterable[str]]) -> Iterator
 
 
 def is_left_behind() -> bool:
-    """Whether work goes on for which nobody waits: the process can only end without it."""
+    """Whether an abandoned thread is still working: the process must end without waiting for it."""
     return any(thread.name == _NAME for thread in threading.enumerate())
 
 
@@ -72,7 +73,7 @@ def _work(work: Callable[[], Iterable[str]], chunks: Any, stopped: threading.Eve
         for text in _joined(work()):
             if not _put(chunks, text, stopped):
                 return
-    except BaseException as exc:  # noqa: BLE001 - raised where it is waited for
+    except BaseException as exc:  # noqa: BLE001 - raised in the waiting thread
         end = exc
     _put(chunks, end, stopped)
 

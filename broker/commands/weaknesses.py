@@ -1,7 +1,7 @@
-"""Weak settings of a server: each with what is wrong, and what to do.
+"""Finds weak settings of a server: each with its weakness and its fix.
 
-A finding is about something that works, and would let somebody in, listen, or stop the server one
-day. What does not work at all is an error of the command.
+A finding is about a setting that works, but may let an attacker log in or read data, or may stop
+the server one day. A setting that does not work at all is an error of the command.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from cred.portal import Portal
 __all__ = ["SOON", "Finding", "weaknesses"]
 
 SOON = datetime.timedelta(days=30)
-"""A certificate that is valid for less is to be renewed."""
+"""A certificate that expires earlier should be renewed."""
 
 _SHORT_KEY = 2048
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 _OTHERS_READ = stat.S_IRGRP | stat.S_IROTH
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
-_NEW_STORE = "run: pb users add NAME --store file:users.db, and give --checker file:users.db"
+_NEW_STORE = "run: pb users add NAME --store file:users.db, and use --checker file:users.db"
 
 
 class Finding(NamedTuple):
@@ -43,8 +43,8 @@ class Finding(NamedTuple):
 
     Attributes:
         about: the option, address or file.
-        weakness: what is wrong with it.
-        fix: what to do.
+        weakness: the weakness.
+        fix: how to fix it.
     """
 
     about: str
@@ -55,11 +55,11 @@ class Finding(NamedTuple):
 def weaknesses(
     settings: Settings, locations: Iterable[Location], target: Any, now: datetime.datetime
 ) -> Iterator[Finding]:
-    """Yield what is weak about a server.
+    """Yield the weak settings of a server.
 
     Args:
-        settings: what the command line says.
-        locations: where it would listen.
+        settings: the settings on the command line.
+        locations: the addresses that it would listen at.
         target: the Root or Portal that it would serve.
         now: the time, with its zone.
 
@@ -75,22 +75,22 @@ def weaknesses(
     if settings.challenge_login:
         yield Finding(
             "--challenge-login",
-            "takes logins by MD5, whose passwords can be guessed by whoever reads along, and keeps"
-            " them in clear",
-            "leave it out once no client of Twisted's is left",
+            "accepts MD5 logins: an eavesdropper can guess the passwords, and the server keeps"
+            " them in plaintext",
+            "omit it when no Twisted client is left",
         )
     if ("account", None) in settings.failures:
         yield Finding(
             "--allow-failures account=any",
-            "lets passwords be guessed without end, from many addresses at once",
-            "give a number, such as account=100/1",
+            "sets no limit for guessing passwords from many addresses at once",
+            "set a number, such as account=100/1",
         )
     checkers = _checkers_of(target)
     if open_ones and not isinstance(target, Portal) and settings.client_ca is None:
         yield Finding(
             str(open_ones[0]),
-            "everybody who reaches it can call every method: there is no login",
-            "say by --checker who may log in; --checker anonymous, if everybody is meant",
+            "there is no login: every client that connects can call every method",
+            "set --checker; use --checker anonymous to accept every client",
         )
     for checker in checkers:
         for kind, finder in _OF_CHECKERS.items():
@@ -104,11 +104,11 @@ def _of_plaintext(settings: Settings, open_ones: list[HostPort]) -> Iterator[Fin
     for location in plain:
         yield Finding(
             str(location),
-            "whoever is on the way can read and change everything",
+            "an attacker on the network can read and change all data",
             f"use pbs://, with --tls-cert and --tls-key: {_as_tls(location)}",
         )
     if settings.insecure_plaintext and not plain:
-        yield Finding("--insecure-plaintext", "allows what no address needs", "leave it out")
+        yield Finding("--insecure-plaintext", "is not needed by any of the addresses", "omit it")
 
 
 def _as_tls(location: HostPort) -> str:
@@ -118,7 +118,8 @@ def _as_tls(location: HostPort) -> str:
 def _of_memory(checker: Any) -> Iterator[Finding]:
     yield Finding(
         "passwords in memory",
-        "stand in clear in the program, or on the command line, where every process can read them",
+        "are in plaintext in the program, or on the command line, where every process can read"
+        " them",
         _NEW_STORE,
     )
 
@@ -126,7 +127,7 @@ def _of_memory(checker: Any) -> Iterator[Finding]:
 def _of_password_file(checker: FilePasswordDB) -> Iterator[Finding]:
     name = os.fsdecode(checker.filename)
     if checker.hash is None:
-        yield Finding(name, "holds passwords in clear", _NEW_STORE)
+        yield Finding(name, "holds plaintext passwords", _NEW_STORE)
     yield from _of_modes(name, _OTHERS, "600")
 
 
@@ -159,7 +160,7 @@ def _of_modes(path: str, forbidden: int, fix: str) -> Iterator[Finding]:
     try:
         mode = stat.S_IMODE(os.stat(path).st_mode)
     except OSError:
-        # Whoever needs the file says so.
+        # A missing file is reported by the code that needs it.
         return
     if mode & forbidden:
         what = "read" if mode & forbidden & _OTHERS_READ else "written"
@@ -174,7 +175,7 @@ def _of_certificate(
     path: str, certificate: x509.Certificate, now: datetime.datetime
 ) -> Iterator[Finding]:
     first, last = certificate.not_valid_before_utc, certificate.not_valid_after_utc
-    renew = "renew it; a running server takes the new files by itself"
+    renew = "renew it; a running server loads the new files by itself"
     if last < now:
         yield Finding(path, f"expired on {last:%Y-%m-%d}", renew)
     elif last - now < SOON:
@@ -189,4 +190,4 @@ def _of_certificate(
         )
     algorithm = certificate.signature_hash_algorithm
     if algorithm is not None and algorithm.name in ("md5", "sha1"):
-        yield Finding(path, f"is signed with {algorithm.name.upper()}", "have it signed anew")
+        yield Finding(path, f"is signed with {algorithm.name.upper()}", "have it signed again")

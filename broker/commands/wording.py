@@ -1,4 +1,4 @@
-"""The words of the command line for errors: their texts are made for programs, and by peers."""
+"""Rewords errors for the command line: their texts are written for programs, or by peers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["LONGEST_TEXT", "in_words", "shown"]
 
 LONGEST_TEXT = 4096
 
-# What a program would write, and what is written on the command line.
+# The words of a program's author, and those of the command line.
 _OPTIONS = {
     "use pbs:// and pass tls=…, or Policy(insecure_plaintext=True)": (
         "use pbs:// with --tls-cert and --tls-key, or --insecure-plaintext"
@@ -17,10 +17,10 @@ _OPTIONS = {
     "Policy(challenge_login=True)": "--challenge-login",
     "pass tls=TLS.server(certificate, key)": "give --tls-cert and --tls-key",
     "pass tls=TLS.client(ca=…)": "give --ca",
-    "pass credentials to connect": "say who you are by --user, --token-file, --cert or --anonymous",
+    "pass credentials to connect": "log in with --user, --token-file, --cert or --anonymous",
     "tls= is for": "certificates are for",
     "connect without credentials": (
-        "leave --user, --token-file and --anonymous out, and add --no-login to --cert"
+        "omit --user, --token-file and --anonymous, and add --no-login to --cert"
     ),
     "give ca= or pin=": "give --ca or --pin",
     "both certificate= and key=": "both --cert and --key",
@@ -28,7 +28,7 @@ _OPTIONS = {
 
 
 def in_words(error: BaseException) -> str:
-    """Return what to tell about an error, in one printable line: its text, or else its type."""
+    """Return the text of an error, or else its type, in one printable line."""
     text = shown(text_of_error(error, LONGEST_TEXT))
     for ours, theirs in _OPTIONS.items():
         text = text.replace(ours, theirs)
@@ -36,10 +36,10 @@ def in_words(error: BaseException) -> str:
 
 
 def shown(text: str, most: int = LONGEST_TEXT) -> str:
-    """Return text, which a peer may have made, as one line that is fit for a terminal.
+    """Return text, which a peer may have sent, as one line that is safe to print at a terminal.
 
     Args:
         text: any text.
-        most: bytes of the result in UTF-8.
+        most: the maximum length of the result in bytes of UTF-8.
     """
     return printable(text, most, is_ascii=False)

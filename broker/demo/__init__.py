@@ -1,1 +1,1 @@
-"""The demonstration of ``python -m broker demo``: a box office, and two visitors, over TLS."""
+"""The demonstration of ``python -m broker demo``: a box office and two visitors, over TLS."""

@@ -1,4 +1,4 @@
-"""Certificates made on the spot: an authority, and one server that it vouches for."""
+"""Makes temporary certificates: an authority, and one server that it signs."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _HOUR = datetime.timedelta(hours=1)
 
 
 def write_certificates(folder: Path) -> None:
-    """Write the authority's certificate, and certificate and key of a server of this machine.
+    """Write the authority's certificate, and certificate and key of a server on this machine.
 
-    They are valid for an hour; the authority's key is forgotten at once.
+    They are valid for an hour; the authority's key is not kept.
     """
     authority = make_authority("demo authority", _HOUR)
     server = make_server(

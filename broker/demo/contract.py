@@ -1,4 +1,4 @@
-"""What both ends of the demonstration know: tags, texts, one login and one error."""
+"""What both ends of the demonstration share: tags, texts, one login and one error."""
 
 from __future__ import annotations
 
@@ -20,4 +20,4 @@ LOGINS = MappingProxyType({"alice": "open sesame"})
 
 @broker.register
 class SoldOut(broker.Error):
-    """What was asked for has been sold."""
+    """The seat has been sold."""

@@ -23,51 +23,51 @@ class Seat(broker.Copyable):
     number: int
 
     def getTypeToCopy(self) -> str:
-        """Return the tag that visitors register their own class for."""
+        """Return the tag under which visitors register their own class."""
         return SEAT
 
 
 class Board(broker.Cacheable):
-    """How many seats are free; visitors follow it."""
+    """The number of free seats; visitors have a cache of it."""
 
     def __init__(self, free: int):
         self.free = free
         self._observers = broker.Subscribers()
 
     def getTypeToCopy(self) -> str:
-        """Return the tag that visitors register their own class for."""
+        """Return the tag under which visitors register their own class."""
         return BOARD
 
     def getStateToCacheAndObserveFor(self, perspective: Any, observer: Any) -> dict[str, int]:
-        """Return what is on the board, and tell ``observer`` from now on."""
+        """Return the state of the board, and notify ``observer`` of changes from now on."""
         self._observers.add(observer)
         return {"free": self.free}
 
     def sell(self, seats: int) -> None:
-        """Take seats off the board."""
+        """Subtract sold seats from the board."""
         self.free -= seats
         self._observers.send("free", self.free)
 
 
 class Reservation(broker.Referenceable):
-    """A seat kept for whoever holds the reference to this."""
+    """A seat that is reserved as long as a client holds the reference to this object."""
 
     def __init__(self, seat: Seat):
         self.seat = seat
 
     def remote_seat(self) -> Seat:
-        """Return which seat is kept."""
+        """Return the reserved seat."""
         return self.seat
 
 
 class Guest(broker.Avatar):
-    """What anybody may do."""
+    """The methods for every visitor."""
 
     def __init__(self, office: Office):
         self.office = office
 
     def perspective_who_am_i(self) -> tuple[str | None, str | None]:
-        """Return whom the caller has logged in as, and how."""
+        """Return the caller's user name, and the mechanism of the login."""
         peer = broker.current_call().peer
         return peer.avatar_id, peer.mechanism
 
@@ -77,14 +77,14 @@ class Guest(broker.Avatar):
 
 
 class Member(Guest):
-    """What members may do besides."""
+    """Further methods for members."""
 
     async def perspective_call_me(self, bell: Any) -> Any:
-        """Ring the caller's bell, and return what it answers."""
+        """Call the caller's bell, and return its answer."""
         return await bell.callRemote("ring", CALL)
 
     def perspective_best_seat(self) -> Seat:
-        """Return the best seat of the house."""
+        """Return the best seat."""
         return Seat("C", 7)
 
     def perspective_buy(self, row: str) -> None:
@@ -96,11 +96,11 @@ class Member(Guest):
         raise SoldOut(f"row {row} is sold out")
 
     def perspective_open_doors(self) -> None:
-        """Announce to everybody that they may come in."""
+        """Announce to all visitors that the doors are open."""
         self.office.audience.send("heard", ANNOUNCEMENT)
 
     def perspective_board(self) -> Board:
-        """Return the board, to be followed."""
+        """Return the board, which the caller gets as a cache."""
         return self.office.board
 
     def perspective_sell(self, seats: int) -> None:
@@ -108,7 +108,7 @@ class Member(Guest):
         self.office.board.sell(seats)
 
     def perspective_reserve(self) -> Reservation:
-        """Keep a seat for as long as the caller holds the result."""
+        """Reserve a seat for as long as the caller holds the result."""
         return self.office.reserve(Seat("D", 4))
 
 
@@ -116,9 +116,9 @@ class Office:
     """The box office.
 
     Attributes:
-        audience: the minds of all who are logged in.
-        board: how many seats are free.
-        released: the seats whose reservations have been let go.
+        audience: the minds of all users who are logged in.
+        board: the number of free seats.
+        released: the seats whose reservations have been released.
     """
 
     def __init__(self) -> None:
@@ -127,17 +127,17 @@ class Office:
         self.released: asyncio.Queue[Seat] = asyncio.Queue()
 
     def portal(self) -> Portal:
-        """Return what to serve: alice has a password, everybody else is a guest."""
+        """Return the portal to serve: alice has a password, all others are guests."""
         passwords = InMemoryUsernamePasswordDatabaseDontUse(**LOGINS)
         return Portal(broker.realm(self.admit), [passwords, AllowAnonymousAccess()])
 
     def admit(self, avatar_id: Any, mind: Any) -> Guest:
-        """Return the avatar of somebody who has been let in."""
+        """Return the avatar for a login."""
         self.audience.add(mind)
         return Guest(self) if avatar_id == ANONYMOUS else Member(self)
 
     def reserve(self, seat: Seat) -> Reservation:
-        """Return a reservation that nobody but the visitor keeps alive."""
+        """Return a reservation that only the visitor keeps alive."""
         reservation = Reservation(seat)
         weakref.finalize(reservation, self.released.put_nowait, seat)
         return reservation

@@ -1,9 +1,9 @@
 """One process of the demonstration: ``python -m broker.demo.part server|alice|bob FOLDER``.
 
-It is directed over standard input, a line each, and reports over standard output, a JSON object
-each. The server begins by reporting its address; the others begin by being told it. From then on
-each line is the number of an act. The end of the input is the end of the process, so that none
-outlives the process that started it.
+It reads one line for each command from standard input, and writes one JSON object for each report
+to standard output. The server first reports its address; each client first reads it. Each further
+line is the number of an act. The process ends at the end of its input, so that it does not outlive
+the process that started it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ async def open_office(office: Office, folder: Path, lines: asyncio.Queue[str]) -
 
 
 async def visit(folder: Path, lines: asyncio.Queue[str]) -> None:
-    """Be a visitor until the input ends."""
+    """Run a visitor until the input ends."""
     address = await lines.get()
     if not address:
         return
@@ -50,11 +50,11 @@ def main(who: str, folder: Path, office: type[Office] = Office) -> None:
 
     Args:
         who: ``server``, ``alice`` or ``bob``.
-        folder: where the certificates are.
-        office: what the server serves.
+        folder: the folder of the certificates.
+        office: the class that the server serves.
     """
 
-    # Some acts are refused on purpose; warnings about them would stand between the lines.
+    # Some acts are refused on purpose; their warnings would appear between the lines.
     logging.getLogger("broker").setLevel(logging.ERROR)
 
     async def run() -> None:
@@ -75,7 +75,7 @@ async def _follow(player: Any, lines: asyncio.Queue[str]) -> None:
 def _read_input() -> asyncio.Queue[str]:
     """Return a queue of the lines of standard input, and an empty one at the end.
 
-    A thread reads: asyncio cannot read every kind of standard input on every system.
+    A thread reads, since asyncio cannot read every kind of standard input on every system.
     """
     lines: asyncio.Queue[str] = asyncio.Queue()
     loop = asyncio.get_running_loop()

@@ -1,4 +1,4 @@
-"""The director of the demonstration: starts its processes, has the acts played, ends everything."""
+"""The director of the demonstration: starts its processes, runs the acts, ends all processes."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ _PART = (sys.executable, "-m", "broker.demo.part")
 PROGRAMS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {who: (*_PART, who) for who in ("server", "alice", "bob")}
 )
-"""The command of each process; the folder with the certificates is added to it."""
+"""The command of each process; the folder with the certificates is appended."""
 
-# Added to what a process allows itself: for its start, and for the machine to be busy.
+# Added to a process's own limit, for its start and for a busy machine.
 _PATIENCE = 10.0
 
 
 class Player(Protocol):
-    """What plays the acts of one ``who``."""
+    """Runs the acts of one ``who``."""
 
     async def play(self, number: int) -> Report:
-        """Play the act of that number in the table."""
+        """Run the act of that number in the table."""
 
 
 async def play(players: Mapping[str, Player], say: Callable[[str], object]) -> bool:
-    """Have all acts played in order, and their lines said; stop at the first that fails.
+    """Run all acts in order, and pass their lines to ``say``; stop at the first that fails.
 
     Returns:
-        Whether all went as expected.
+        Whether all acts succeeded.
     """
     for number, act in enumerate(ACTS):
         report = await players[act.who].play(number)
@@ -62,14 +62,14 @@ class ProcessPlayer:
 
     @classmethod
     async def start(cls, who: str, command: tuple[str, ...]) -> ProcessPlayer:
-        """Start a process. In a session of its own: only we hear the user's Ctrl-C."""
+        """Start a process, in its own session, so that only this process gets the user's Ctrl-C."""
         process = await asyncio.create_subprocess_exec(
             *command, stdin=PIPE, stdout=PIPE, start_new_session=True
         )
         return cls(who, process)
 
     async def play(self, number: int) -> Report:
-        """Have an act played."""
+        """Let the process run an act."""
         try:
             self.tell(str(number))
             return await self.report()
@@ -85,8 +85,8 @@ class ProcessPlayer:
         """Return the next report.
 
         Raises:
-            OSError: none comes, because the process has ended or is stuck.
-            ValueError: what comes is no report.
+            OSError: it does not come, because the process has ended or is stuck.
+            ValueError: the line is not a report.
         """
         if self._process.stdout is None:
             raise OSError(f"nothing is heard of the process of {self._who}")
@@ -102,7 +102,7 @@ class ProcessPlayer:
         raise OSError(f"the process of {self._who} ended with exit status {status}")
 
     async def end(self) -> None:
-        """End the process: by the end of its input, or else by force."""
+        """End the process by ending its input, or else by killing it."""
         if self._process.stdin is not None:
             self._process.stdin.close()
         try:
@@ -113,13 +113,13 @@ class ProcessPlayer:
             await self._process.wait()
 
     def kill(self) -> None:
-        """End the process by force, if it still runs."""
+        """Kill the process if it still runs."""
         with suppress(ProcessLookupError):
             self._process.kill()
 
 
 class Troupe:
-    """The processes of the demonstration, in ``async with``; whatever happens, they end with it.
+    """The processes of the demonstration; ``async with`` ends them in every case.
 
     Attributes:
         players: the process of each ``who``.
@@ -136,10 +136,10 @@ class Troupe:
         return self
 
     async def open(self) -> str:
-        """Wait for the server's address, tell it to the others, and return it.
+        """Wait for the server's address, pass it to the clients, and return it.
 
         Raises:
-            OSError, ValueError: there is none.
+            OSError, ValueError: the server did not report an address.
         """
         address = (await self.players["server"].report()).line
         for who, player in self.players.items():
@@ -148,7 +148,7 @@ class Troupe:
         return address
 
     async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        # The visitors leave before the office closes.
+        # The clients end before the server.
         players = [self.players[who] for who in reversed(self.players)]
         try:
             if error is None:
@@ -170,7 +170,7 @@ async def demonstrate(
         programs: the command of each process.
 
     Returns:
-        Whether all steps went as expected.
+        Whether all steps succeeded.
     """
     began = time.monotonic()
     _cancel_on_terminate()
@@ -192,7 +192,7 @@ async def demonstrate(
 
 
 def _cancel_on_terminate() -> None:
-    """Have SIGTERM end what runs here as Ctrl-C does, tidily."""
+    """Let SIGTERM end the demonstration in order, as Ctrl-C does."""
     task = asyncio.current_task()
     if task is not None:
         with suppress(NotImplementedError, ValueError, RuntimeError):

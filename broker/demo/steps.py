@@ -1,7 +1,7 @@
-"""The nine steps: a table of what is done where, what is expected there, and what is said of it.
+"""The nine steps: a table of the acts, their processes, expectations and printed lines.
 
-Each function runs in the process that receives the thing, and makes its line from what arrived. A
-step may take several rows, in different processes; a row that returns None only prepares.
+Each function runs in the process that receives the result, and makes its line from the result. A
+step may have several rows, in different processes; a row that returns None only prepares.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from cred.credentials import Anonymous, UsernamePassword
 __all__ = ["ACTS", "DEADLINE", "STEPS", "Act", "Report", "Surprise", "perform"]
 
 DEADLINE = 5.0
-"""Seconds that one act may take."""
+"""The time limit for one act, in seconds."""
 
 
 class Surprise(Exception):
-    """Something else than expected has arrived; the text says what."""
+    """The result is not the expected one; the text says what it is."""
 
 
 class Report(NamedTuple):
-    """How an act went.
+    """The result of an act.
 
     Attributes:
-        line: to be printed; empty where there is nothing to say.
+        line: the line to print, or an empty text.
         has_failed: whether the demonstration ends here.
     """
 
@@ -40,7 +40,7 @@ class Report(NamedTuple):
 
 
 async def alice_logs_in(alice: Visitor) -> str:
-    """A login with a password, over TLS with a server that the authority vouches for."""
+    """A login with a password, over TLS with a server whose certificate the authority signed."""
     connection = await alice.enter(UsernamePassword("alice", LOGINS["alice"]))
     name, mechanism = await alice.avatar.callRemote("who_am_i")
     _check(name, "alice")
@@ -59,7 +59,7 @@ async def a_call_is_answered(alice: Visitor) -> str:
 
 
 async def the_server_calls_back(alice: Visitor) -> str:
-    """The server calls an object that alice hands over, and gets its answer."""
+    """The server calls an object that alice sends, and gets its answer."""
     bell = Bell()
     answer = await alice.avatar.callRemote("call_me", bell)
     _check(bell.rung, [CALL])
@@ -68,7 +68,7 @@ async def the_server_calls_back(alice: Visitor) -> str:
 
 
 async def a_copy_arrives(alice: Visitor) -> str:
-    """A copy arrives as the client's own class."""
+    """A copy is received as the client's own class."""
     seat = await alice.avatar.callRemote("best_seat")
     _check(seat, MySeat("C", 7))
     return f"received a copy of seat {seat}, as her own class {type(seat).__name__}"
@@ -84,7 +84,7 @@ async def an_error_is_caught(alice: Visitor) -> str:
 
 
 async def bob_logs_in(bob: Visitor) -> None:
-    """A login as a guest; from now on bob hears what is announced."""
+    """A login as a guest; from now on bob receives announcements."""
     await bob.enter(Anonymous())
 
 
@@ -102,7 +102,7 @@ async def an_event_is_heard(visitor: Visitor) -> str:
 
 
 async def a_board_is_followed(alice: Visitor) -> str:
-    """A Cacheable is followed through three changes."""
+    """A cache is updated by three changes."""
     board = await alice.avatar.callRemote("board")
     seen = [board.free]
     for seats in (2, 3, 1):
@@ -113,19 +113,19 @@ async def a_board_is_followed(alice: Visitor) -> str:
 
 
 async def alice_drops_a_reservation(alice: Visitor) -> None:
-    """A reference is used, and forgotten."""
+    """A reference is used, and dropped."""
     reservation = await alice.avatar.callRemote("reserve")
     await reservation.callRemote("seat")
 
 
 async def the_office_releases_it(office: Office) -> str:
-    """An object that only the client kept alive is gone at the server."""
+    """The server releases an object that only the client kept alive."""
     seat = await office.released.get()
     return f"released seat {seat.row}{seat.number}, because alice dropped her reservation"
 
 
 async def a_guest_is_refused(bob: Visitor) -> str:
-    """A guest calls what only members may."""
+    """A guest calls a method that only members have."""
     try:
         await bob.avatar.callRemote("reserve")
     except broker.NoSuchMethod as error:
@@ -137,10 +137,10 @@ class Act(NamedTuple):
     """One row.
 
     Attributes:
-        step: to which of the nine it belongs.
+        step: the number of its step, of nine.
         who: the process in which it runs: ``server``, ``alice`` or ``bob``.
-        expects: what should arrive there, in words.
-        play: does it; returns what to say of it, or None.
+        expects: the expected result, in words.
+        play: runs the act; returns the line to print, or None.
     """
 
     step: int
@@ -168,12 +168,12 @@ STEPS = ACTS[-1].step
 
 
 async def perform(act: Act, player: Any, deadline: float = DEADLINE) -> Report:
-    """Play an act in this process.
+    """Run an act in this process.
 
     Args:
         act: a row of the table.
-        player: the Visitor or Office that it is played with.
-        deadline: seconds that it may take.
+        player: the Visitor or Office that the act uses.
+        deadline: the time limit in seconds.
     """
     try:
         async with asyncio.timeout(deadline):
@@ -182,7 +182,7 @@ async def perform(act: Act, player: Any, deadline: float = DEADLINE) -> Report:
         arrived = str(surprise)
     except TimeoutError:
         arrived = f"nothing in {deadline:g} s"
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is what arrived
+    except Exception as error:  # noqa: BLE001 - any error is the result
         arrived = f"{type(error).__name__}: {error}"
     else:
         return Report(f"{act.step}  {act.who:<7} {said}" if said else "")
@@ -190,7 +190,7 @@ async def perform(act: Act, player: Any, deadline: float = DEADLINE) -> Report:
 
 
 def failed(act: Act, arrived: str) -> Report:
-    """Return the report of an act that went otherwise than expected."""
+    """Return the report of an act that did not have the expected result."""
     return Report(
         f"step {act.step} failed: {act.who} expected {act.expects}; what arrived: {arrived}", True
     )

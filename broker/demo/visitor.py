@@ -1,4 +1,4 @@
-"""A client's objects: what a visitor of the box office hands over, and what arrives there."""
+"""A client's objects: those that a visitor of the box office sends, and those that it receives."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Bell", "Ear", "FollowedBoard", "MySeat", "Visitor"]
 
 @dataclass
 class MySeat(broker.RemoteCopy):
-    """What a seat of the office becomes here."""
+    """The visitor's class for a seat of the office."""
 
     row: str
     number: int
@@ -25,22 +25,22 @@ class MySeat(broker.RemoteCopy):
 
 
 class FollowedBoard(broker.RemoteCache):
-    """The office's board, as it is at the moment.
+    """A cache of the board, with its current state.
 
     Attributes:
-        free: seats.
-        changes: what ``free`` became, each time that it changed.
+        free: the number of free seats.
+        changes: the value of ``free`` after each change.
     """
 
     free: int
 
     def setCopyableState(self, state: Any) -> None:
-        """Take over the board as it was when it was sent."""
+        """Set the state of the board at the time it was sent."""
         super().setCopyableState(state)
         self.changes: asyncio.Queue[int] = asyncio.Queue()
 
     def observe_free(self, free: int) -> None:
-        """Follow a change."""
+        """Apply a change."""
         self.free = free
         self.changes.put_nowait(free)
 
@@ -50,25 +50,25 @@ broker.register(FollowedBoard, BOARD)
 
 
 class Bell(broker.Referenceable):
-    """Something that the office can ring."""
+    """A bell that the office can ring."""
 
     def __init__(self) -> None:
         self.rung: list[str] = []
 
     def remote_ring(self, why: str) -> str:
-        """Ring, and say thanks."""
+        """Ring, and return thanks."""
         self.rung.append(why)
         return THANKS
 
 
 class Ear(broker.Referenceable):
-    """What a visitor is known by to the office: the mind of the login."""
+    """The mind of the login, through which the office reaches a visitor."""
 
     def __init__(self) -> None:
         self.announcements: asyncio.Queue[str] = asyncio.Queue()
 
     def remote_heard(self, announcement: str) -> None:
-        """Take an announcement."""
+        """Receive an announcement."""
         self.announcements.put_nowait(announcement)
 
 
@@ -76,8 +76,8 @@ class Visitor:
     """One client program.
 
     Attributes:
-        ear: hears what is announced.
-        connection: None until ``enter``.
+        ear: receives announcements.
+        connection: None before ``enter``.
     """
 
     def __init__(self, address: str, authority: Path):
@@ -95,10 +95,10 @@ class Visitor:
 
     @property
     def avatar(self) -> broker.RemoteReference:
-        """What the login yielded.
+        """The avatar from the login.
 
         Raises:
-            RuntimeError: there was none.
+            RuntimeError: there was no login.
         """
         if self.connection is None:
             raise RuntimeError("this visitor has not entered yet")

@@ -1,4 +1,4 @@
-"""Caches: a list that tells each of its readers what is new, and what a reader holds of it."""
+"""Caches: a list that notifies its readers of each new entry, and a reader's cache of it."""
 
 from broker import pb
 

@@ -1,8 +1,8 @@
-"""Caches: the client's end, which holds the news and drops them. Give it the server's port."""
+"""Caches: the client, which holds the news and then drops them. Pass it the server's port."""
 
 import sys
 
-import cache_classes  # registers the class that arrives  # noqa: F401
+import cache_classes  # registers the received class  # noqa: F401
 
 from broker import defer, pb, reactor
 

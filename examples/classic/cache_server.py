@@ -1,4 +1,4 @@
-"""Caches: the server's end, which sends the news once, and then only what is added."""
+"""Caches: the server, which sends the news once, and later only what is added."""
 
 from cache_classes import News
 

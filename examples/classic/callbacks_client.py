@@ -1,4 +1,4 @@
-"""Callbacks: the client's end, whose own object is called. Give it the server's port."""
+"""Callbacks: the client, whose own object the server calls. Pass it the server's port."""
 
 import sys
 

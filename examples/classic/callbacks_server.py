@@ -1,4 +1,4 @@
-"""Callbacks: the server's end, which calls an object that the client hands over."""
+"""Callbacks: the server, which calls an object that the client sends."""
 
 from broker import defer, pb, reactor
 

@@ -1,4 +1,4 @@
-"""A chat: the client's end, with alice and bob before two windows. Give it the server's port."""
+"""A chat: the client, with two windows for alice and bob. Pass it the server's port."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""A chat: the room, and what its members can do in it. The last one turns off the light."""
+"""A chat: the room, and the methods of its members. The server stops when the last one leaves."""
 
 from broker import defer, pb, reactor
 

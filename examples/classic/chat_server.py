@@ -1,4 +1,4 @@
-"""A chat: the server's end, a realm whose avatars know the windows of their users."""
+"""A chat: the server, a realm whose avatars have references to their users' windows."""
 
 from chat_room import Member
 from zope.interface import implementer

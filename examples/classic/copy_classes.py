@@ -1,4 +1,4 @@
-"""Copies: an object that goes by value, and what it becomes where it arrives."""
+"""Copies: a class whose objects are sent by value, and the class of the receiver."""
 
 from broker import pb
 

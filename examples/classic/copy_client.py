@@ -1,4 +1,4 @@
-"""Copies: the client's end, which sends a letter and receives one. Give it the server's port."""
+"""Copies: the client, which sends a letter and receives one. Pass it the server's port."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Copies: the server's end, which receives a letter and sends one back."""
+"""Copies: the server, which receives a letter and sends one back."""
 
 from copy_classes import Letter
 

@@ -1,4 +1,4 @@
-"""Echo in the published vocabulary: a program for Twisted, with other imports."""
+"""Echo with the published names: a program for Twisted, with other imports."""
 
 from broker import pb, reactor
 

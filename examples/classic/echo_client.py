@@ -1,4 +1,4 @@
-"""Echo: the client's end, which calls the method of the server's root. Give it the port."""
+"""Echo: the client, which calls the method of the root at the server. Pass it the port."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Echo: the server's end, an object with one method that a client can call."""
+"""Echo: the server, an object with one method that a client can call."""
 
 from broker import pb, reactor
 

@@ -1,7 +1,7 @@
-"""Exceptions: one that both ends know."""
+"""Exceptions: a class that both ends know."""
 
 from broker import pb
 
 
 class SoldOut(pb.Error):
-    """Raised for the client on purpose: the server logs no traceback of it."""
+    """Raised for the client on purpose: the server does not log its traceback."""

@@ -1,4 +1,4 @@
-"""Exceptions: the client's end, which traps them by class and by name. Give it the port."""
+"""Exceptions: the client, which traps them by class and by name. Pass it the port."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Exceptions: the server's end, whose methods raise on purpose, by mistake, and later."""
+"""Exceptions: the server, whose methods raise on purpose, by mistake, and later."""
 
 from exceptions_classes import SoldOut
 

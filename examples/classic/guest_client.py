@@ -1,4 +1,4 @@
-"""Guest login: the client's end, which gives a name in vain, and then none. Give it the port."""
+"""Guest login: the client, which logs in with a name, fails, then without one. Pass it the port."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Guest login: the server's end, which lets everybody in and nobody by name."""
+"""Guest login: the server, which accepts every guest, and no user name."""
 
 from zope.interface import implementer
 

@@ -1,4 +1,4 @@
-"""Login: the client's end, with a wrong password and then the right one. Give it the port."""
+"""Login: the client, with a wrong password and then the right one. Pass it the port."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Login: the server's end, with an account for each user who knows his password."""
+"""Login: the server, with an account for each user with a password."""
 
 from zope.interface import implementer
 

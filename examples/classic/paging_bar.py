@@ -1,4 +1,4 @@
-"""Paging: a collector of pages that draws a bar, one step for each tenth that has come."""
+"""Paging: a collector of pages that draws a bar, one step for each tenth received."""
 
 from broker import defer, pb
 

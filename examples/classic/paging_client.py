@@ -1,4 +1,4 @@
-"""Paging: the client's end, which shows how far it is. Give it the server's port."""
+"""Paging: the client, which shows the progress. Pass it the server's port."""
 
 import sys
 

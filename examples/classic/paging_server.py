@@ -1,4 +1,4 @@
-"""Paging: the server's end, which sends a file in pages, as fast as the client takes them."""
+"""Paging: the server, which sends a file in pages, as fast as the client reads them."""
 
 import io
 

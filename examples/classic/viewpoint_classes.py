@@ -1,4 +1,4 @@
-"""Views: one object for all, that is told who calls it, and the avatars who do."""
+"""Views: one object for all, whose methods receive the caller, and the callers' avatars."""
 
 from broker import pb, reactor
 

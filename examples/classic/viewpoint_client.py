@@ -1,4 +1,4 @@
-"""Views: the client's end, two users who ask the same object. Give it the server's port."""
+"""Views: the client, two users who call the same object. Pass it the server's port."""
 
 import sys
 

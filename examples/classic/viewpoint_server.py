@@ -1,4 +1,4 @@
-"""Views: the server's end, a restaurant where alice pays half. It closes after the last guest."""
+"""Views: the server, a restaurant where alice pays half. It stops after the last guest."""
 
 from viewpoint_classes import Guest
 from zope.interface import implementer

@@ -131,9 +131,9 @@ def test_no_answer_in_time() -> None:
 @pytest.mark.parametrize(
     "arguments, error",
     [
-        (("both", "hello"), "argument 1 is no JSON"),
-        (("both", "1", "x=hello"), "argument 2 is no JSON"),
-        (("both", "[" * 100_000), "argument 1 is no JSON"),
+        (("both", "hello"), "argument 1 is not JSON"),
+        (("both", "1", "x=hello"), "argument 2 is not JSON"),
+        (("both", "[" * 100_000), "argument 1 is not JSON"),
         (("both", "x=1", "x=2"), "argument 2: x= is given twice"),
         (("both", "--user", "alice", "--anonymous"), "choose one of --user, --token-file"),
         (("both", "--password-file", "-"), "--password-file needs --user"),
@@ -187,8 +187,8 @@ def test_logging_in(options: tuple[str, ...], typed: str, printed: str) -> None:
         (
             (),
             "",
-            "pb call: this server asks for a login: say who you are by --user, --token-file, --cert"
-            " or --anonymous\n",
+            "pb call: this server asks for a login: log in with --user, --token-file, --cert or"
+            " --anonymous\n",
         ),
     ],
 )
@@ -202,8 +202,8 @@ def test_a_login_where_there_is_none() -> None:
     status, _, errors = run(Shelf(), "both", options=("--anonymous",))
     assert (status, errors) == (
         4,
-        "pb call: this server asks for no login: leave --user, --token-file and --anonymous out,"
-        " and add --no-login to --cert\n",
+        "pb call: this server asks for no login: omit --user, --token-file and --anonymous, and"
+        " add --no-login to --cert\n",
     )
 
 

@@ -48,7 +48,7 @@ def test_all_three(run: Any, tmp_path: Path) -> None:
     assert run("server", "localhost", "127.0.0.1")[0] == 0
     status, printed = run("client", "alice@example.com")
     shown = fingerprint_of(certificate(tmp_path / "alice@example.com.pem"))
-    assert (status, printed.splitlines()[1]) == (0, f"its key is known as {shown}")
+    assert (status, printed.splitlines()[1]) == (0, f"the fingerprint of its key is {shown}")
     TLS.server(tmp_path / "server.pem", tmp_path / "server.key", client_ca=tmp_path / "ca.pem")
     TLS.client(
         ca=tmp_path / "ca.pem",
@@ -92,7 +92,7 @@ def test_nothing_is_overwritten(run: Any, tmp_path: Path) -> None:
     """What is there stays, unless --force says otherwise."""
     run("ca")
     before = (tmp_path / "ca.key").read_bytes()
-    assert run("ca") == (2, "pb cert: ca.key is there already; --force replaces it\n")
+    assert run("ca") == (2, "pb cert: ca.key exists already; --force replaces it\n")
     assert (tmp_path / "ca.key").read_bytes() == before
     assert run("ca", "--force")[0] == 0
     assert (tmp_path / "ca.key").read_bytes() != before

@@ -23,7 +23,7 @@ from cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
 from cred.portal import Portal
 
 NOW = datetime.datetime.now(datetime.UTC)
-STORE = "run: pb users add NAME --store file:users.db, and give --checker file:users.db"
+STORE = "run: pb users add NAME --store file:users.db, and use --checker file:users.db"
 
 
 @pytest.fixture(autouse=True)
@@ -63,51 +63,51 @@ def test_nothing_weak() -> None:
         (
             ("pb://192.0.2.1:8787", "--insecure-plaintext", "--checker", "anonymous"),
             [
-                "pb://192.0.2.1:8787: whoever is on the way can read and change everything",
+                "pb://192.0.2.1:8787: an attacker on the network can read and change all data",
                 "    use pbs://, with --tls-cert and --tls-key: pbs://192.0.2.1:8787",
             ],
         ),
         (
             ("pb://192.0.2.1:8787", "--checker", "anonymous"),
             [
-                "pb://192.0.2.1:8787: whoever is on the way can read and change everything",
+                "pb://192.0.2.1:8787: an attacker on the network can read and change all data",
                 "    use pbs://, with --tls-cert and --tls-key: pbs://192.0.2.1:8787",
             ],
         ),
         (
             ("--insecure-plaintext",),
-            ["--insecure-plaintext: allows what no address needs", "    leave it out"],
+            ["--insecure-plaintext: is not needed by any of the addresses", "    omit it"],
         ),
         (
             ("--challenge-login",),
             [
-                "--challenge-login: takes logins by MD5, whose passwords can be guessed by whoever"
-                " reads along, and keeps them in clear",
-                "    leave it out once no client of Twisted's is left",
+                "--challenge-login: accepts MD5 logins: an eavesdropper can guess the passwords,"
+                " and the server keeps them in plaintext",
+                "    omit it when no Twisted client is left",
             ],
         ),
         (
             ("--checker", "anonymous", "--allow-failures", "account=any"),
             [
-                "--allow-failures account=any: lets passwords be guessed without end, from many"
+                "--allow-failures account=any: sets no limit for guessing passwords from many"
                 " addresses at once",
-                "    give a number, such as account=100/1",
+                "    set a number, such as account=100/1",
             ],
         ),
         (
             ("--checker", "memory:alice:wonderland"),
             [
-                "passwords in memory: stand in clear in the program, or on the command line, where"
-                " every process can read them",
+                "passwords in memory: are in plaintext in the program, or on the command line,"
+                " where every process can read them",
                 f"    {STORE}",
             ],
         ),
         (
             ("pbs://0.0.0.0:8787", *PAIR),
             [
-                "pbs://0.0.0.0:8787: everybody who reaches it can call every method: there is no"
-                " login",
-                "    say by --checker who may log in; --checker anonymous, if everybody is meant",
+                "pbs://0.0.0.0:8787: there is no login: every client that connects can call"
+                " every method",
+                "    set --checker; use --checker anonymous to accept every client",
             ],
         ),
     ],
@@ -124,7 +124,7 @@ def test_a_file_of_clear_passwords() -> None:
     assert check("--checker", "file:passwords") == (
         1,
         [
-            "passwords: holds passwords in clear",
+            "passwords: holds plaintext passwords",
             f"    {STORE}",
             "passwords: can be read by others (mode 0640)",
             "    run: chmod 600 passwords",
@@ -152,7 +152,7 @@ def last_of(path: str) -> datetime.datetime:
 def test_a_certificate_that_ends_soon() -> None:
     """One that has under 30 days left is weak, one that has expired, too; 30 days are enough."""
     last = last_of("server.pem")
-    renew = "renew it; a running server takes the new files by itself"
+    renew = "renew it; a running server loads the new files by itself"
     day = datetime.timedelta(days=1)
     assert found(last - 30 * day) == []
     soon = f"expires on {last:%Y-%m-%d}, in 29 days"
@@ -185,7 +185,7 @@ def test_an_old_certificate() -> None:
     subprocess.run([*command.split(), *files], check=True, capture_output=True)
     assert found(NOW + datetime.timedelta(hours=1)) == [
         Finding("server.pem", "has an RSA key of 1024 bits", "make one with P-256: pb cert server"),
-        Finding("server.pem", "is signed with SHA1", "have it signed anew"),
+        Finding("server.pem", "is signed with SHA1", "have it signed again"),
     ]
 
 

@@ -102,12 +102,12 @@ def test_an_audit_log_that_cannot_be(tmp_path: Path, audit: logging.Logger) -> N
 
 
 def test_without_a_login() -> None:
-    """A limit of failures is for logins by --checker."""
+    """--allow-failures limits logins by --checker."""
     result = CliRunner().invoke(serve, ["broker:Root", "--allow-failures", "account=1/30"])
     assert (result.exit_code, result.output) == (
         2,
-        "pb serve: --allow-failures is for logins by --checker;"
-        " a Portal of your own takes its limits as throttle=\n",
+        "pb serve: --allow-failures limits logins by --checker; for your own Portal, pass the"
+        " limits as throttle=\n",
     )
 
 

@@ -202,8 +202,8 @@ def refused(folder: Path, text: str, *options: str) -> str:
         ("x = 1\n\nimport no_such_module", "app.tac, line 3: ModuleNotFoundError: No module"),
         ("def f():\n    1 / 0\n\nf()", "app.tac, line 2: ZeroDivisionError: division by zero"),
         ("import json\njson.loads('')", "app.tac, line 2: JSONDecodeError"),
-        ("x = 1", "app.tac makes no application: it needs a line such as application ="),
-        ("application = 5", "app.tac: its application is a int, and none that"),
+        ("x = 1", "app.tac does not make an application: add a line such as application ="),
+        ("application = 5", "app.tac: its application is of type int, and was not made by"),
     ],
 )
 def test_wrong_files(tmp_path: Path, text: str, said: str) -> None:
@@ -285,9 +285,9 @@ def test_logs_that_are_not_there(tmp_path: Path) -> None:
     """A log that cannot be written is said before anything starts."""
     good = "from broker.reactor import service\napplication = service.Application('a')"
     said = refused(tmp_path, good, "--logfile", str(tmp_path / "no" / "log"))
-    assert "pb run: there is no log: " in said
+    assert "pb run: cannot open the log: " in said
     said = refused(tmp_path, good, "--syslog-address", str(tmp_path / "none"))
-    assert said == f"pb run: there is no log: no system log listens at {tmp_path}/none"
+    assert said == f"pb run: cannot open the log: no system log listens at {tmp_path}/none"
     assert "choose one" in refused(tmp_path, good, "--syslog", "--logfile", "x")
 
 

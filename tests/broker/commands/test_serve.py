@@ -142,15 +142,18 @@ def refused(*arguments: str) -> tuple[int, str]:
 @pytest.mark.parametrize(
     "arguments, error",
     [
-        (["served"], "served is not MODULE:NAME; for the class Echo of echo.py: echo:Echo"),
-        (["nowhere:Echo"], "there is no module nowhere, neither here nor where Python looks"),
+        (["served"], "served is not MODULE:NAME; write echo:Echo for the class Echo of echo.py"),
+        (
+            ["nowhere:Echo"],
+            "there is no module nowhere, neither in this folder nor on Python's path",
+        ),
         (["broker:Nothing"], "the module broker has no Nothing"),
         (
             ["asyncio:Lock"],
-            "asyncio:Lock makes avatars for those who log in: say by --checker who may"
-            " (--checker anonymous lets everybody in)",
+            "asyncio:Lock makes avatars for users who log in: set --checker (--checker anonymous"
+            " accepts every client)",
         ),
-        (["sys:path"], "sys:path is neither a Root nor a Portal, but of list"),
+        (["sys:path"], "sys:path is of type list, not a Root or a Portal"),
         (
             ["broker:Root", "pb://0.0.0.0:0"],
             "listening on 0.0.0.0 without TLS; use pbs:// with --tls-cert and --tls-key, or"
@@ -166,12 +169,13 @@ def refused(*arguments: str) -> tuple[int, str]:
         ),
         (
             ["broker:Root", "--checker", "file:missing.db"],
-            "file: missing.db is not a file; no user can log in; pb users add makes a store of"
-            " users",
+            "file: missing.db is not a file; no user can log in; create a store of users with pb"
+            " users add",
         ),
         (
             ["sys:path", "--checker", "anonymous"],
-            "sys:path is of list; behind --checker stands a Root, a realm, or a function or Avatar"
+            "sys:path is of type list; with --checker it must be a Root, a realm, or a function"
+            " or Avatar"
             " class that is called with the avatar id and the mind",
         ),
         (
@@ -190,7 +194,7 @@ def test_half_a_pair() -> None:
     """A certificate without its key is wrong use."""
     assert refused("broker:Root", "--tls-cert", "server.pem") == (
         2,
-        "Error: certificates need --tls-cert and --tls-key, both",
+        "Error: certificates need both --tls-cert and --tls-key",
     )
 
 
@@ -205,7 +209,7 @@ def test_two_authorities(certificates: Path) -> None:
     )
     assert (status, error) == (
         2,
-        "Error: 2 authorities of clients: put all into one file for --client-ca",
+        "Error: 2 client authorities: put all of them into one file for --client-ca",
     )
 
 

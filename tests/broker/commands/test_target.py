@@ -60,13 +60,11 @@ def test_a_portal_with_checkers() -> None:
     """A Portal has its own checkers."""
     with pytest.raises(WrongTarget) as caught:
         served(Portal(Realm()), [AllowAnonymousAccess()], "shop:portal")
-    assert str(caught.value) == (
-        "shop:portal is a Portal, and has checkers of its own: leave --checker out"
-    )
+    assert str(caught.value) == ("shop:portal is a Portal and has its own checkers: omit --checker")
 
 
 @pytest.mark.parametrize("found", [Realm, lambda name, mind: Shop()])
 def test_a_realm_without_checkers(found: Any) -> None:
     """Who makes avatars needs to know for whom."""
-    with pytest.raises(WrongTarget, match="makes avatars for those who log in: say by --checker"):
+    with pytest.raises(WrongTarget, match="makes avatars for users who log in: set --checker"):
         served(found, [], "shop:realm")

@@ -64,7 +64,7 @@ def test_the_kind_of_verifier(where: str) -> None:
     assert {(user.verifier or "")[:14] for user in store_of(where).users()} == {"SCRAM-SHA-256$"}
     assert add(where, "carol") == (
         2,
-        "pb users: the users of this store have verifiers of the kind scram: leave --verifier out,"
+        "pb users: the users of this store have verifiers of the kind scram: omit --verifier,"
         " or make another store\n",
     )
     assert [user.name for user in store_of(where).users()] == ["alice", "bob"]
@@ -194,7 +194,7 @@ def test_an_empty_password(where: str) -> None:
     """An empty password is refused."""
     assert run(where, "add", "alice", "--password-file", "-", typed="\n") == (
         2,
-        "pb users: the password is empty: its file has it in the first line\n",
+        "pb users: the password is empty: it must be the first line of the file\n",
     )
     assert list(store_of(where).users()) == []
 
