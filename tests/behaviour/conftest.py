@@ -1,8 +1,8 @@
-"""The two faces of one engine, so that each behaviour is written once and seen through both.
+"""The two APIs of one engine, so that each behaviour is written once and tested through both.
 
 A ``face`` serves, connects and calls, on real sockets of the loopback, with or without TLS. Every
-``async def`` test here runs in a loop of its own. When it has ended, its connections are closed,
-and then nothing may be left at either end: no reference, no cache, no call, no task.
+``async def`` test here runs in its own loop. When the test has ended, its connections are closed.
+Then nothing may remain at either end: no reference, no cache, no call, no task.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Link:
     """A client's connection.
 
     Attributes:
-        reference: what the client calls first: the root, or the avatar.
+        reference: the object that the client calls first: the root, or the avatar.
         near, far: the Brokers of the client and of the server.
     """
 
@@ -50,28 +50,28 @@ class Link:
 
 
 class Face(Protocol):
-    """How an application meets the engine."""
+    """The API through which an application uses the engine."""
 
     is_published: bool
 
     async def serve(self, target: Any) -> Any:
-        """Serve a Root or a Portal on a free port; what comes back is for ``connect``."""
+        """Serve a Root or a Portal on a free port; return the server for ``connect``."""
 
     async def connect(self, server: Any, credentials: Any = None, mind: Any = None) -> Link:
         """Connect, and log in if there are credentials."""
 
     async def outcome(self, deferred: Any) -> Any:
-        """Return what a call yields, or raise what it fails with."""
+        """Return the result of a call, or raise its error."""
 
     async def trapped(self, deferred: Any, *kinds: Any) -> BaseException:
-        """Return what a call fails with, which must be of one of the kinds."""
+        """Return the error of a call, which must be of one of the kinds."""
 
     async def close(self) -> None:
-        """Close whatever is open."""
+        """Close all connections and servers."""
 
 
 class Faces:
-    """What both faces share: what they opened, and what must be left of it."""
+    """The common part of both APIs: what they opened, and the check that nothing remains."""
 
     def __init__(self, authority: Authority | None, pair: Pair | None):
         self.authority = authority
@@ -79,7 +79,7 @@ class Faces:
         self.links: list[Link] = []
 
     async def close(self) -> None:
-        """Close what the test has left open, and look at what remains."""
+        """Close what the test has left open, and check what remains."""
         for link in self.links:
             if not link.near.disconnected:
                 link.near.transport.loseConnection()
@@ -93,7 +93,7 @@ class Faces:
         raise NotImplementedError
 
     def left(self) -> dict[str, int]:
-        """Return what the Brokers of all connections still hold, by where."""
+        """Return what the Brokers of all connections still hold, by place."""
         found: dict[str, int] = {}
         for link in self.links:
             for side, end in (("near", link.near), ("far", link.far)):
@@ -117,7 +117,7 @@ class AsyncioFace(Faces):
         self.servers: list[broker.Server] = []
 
     async def serve(self, target: Any, policy: broker.Policy = broker.STRICT) -> broker.Server:
-        """Serve under the strict policy unless told otherwise."""
+        """Serve; the default is the strict policy."""
         tls, scheme = None, "pb"
         if self.pair is not None:
             tls, scheme = broker.TLS.server(self.pair.certificate_path, self.pair.key_path), "pbs"
@@ -144,13 +144,13 @@ class AsyncioFace(Faces):
         return await deferred
 
     async def trapped(self, deferred: Any, *kinds: Any) -> BaseException:
-        """Await it, and catch."""
+        """Await it, and catch the error."""
         with pytest.raises(kinds) as caught:
             await deferred
         return caught.value
 
     async def close_servers(self) -> None:
-        """Leave no server."""
+        """Close all servers."""
         for server in self.servers:
             await server.close(drain=5)
 
@@ -163,7 +163,7 @@ class NotingServerFactory(pb.PBServerFactory):
         self.brokers: list[Any] = []
 
     def buildProtocol(self, addr: Any) -> Any:
-        """Make one, and note it."""
+        """Make a Broker, and remember it."""
         made = super().buildProtocol(addr)
         self.brokers.append(made)
         return made
@@ -176,7 +176,7 @@ class VerifyingContextFactory(ssl.ClientContextFactory):
         self.ca_path = ca_path
 
     def getContext(self) -> SSL.Context:
-        """Verify who is at the other end."""
+        """Verify the peer's certificate."""
         context = super().getContext()
         context.load_verify_locations(str(self.ca_path))
         context.set_verify(SSL.VERIFY_PEER, lambda *arguments: bool(arguments[4]))
@@ -193,7 +193,7 @@ class PublishedFace(Faces):
         self.ports: list[Any] = []
 
     async def serve(self, target: Any) -> Any:
-        """Listen; the published policy."""
+        """Listen, with the published policy."""
         factory = NotingServerFactory(target)
         if self.pair is None:
             port = reactor.listenTCP(0, factory, interface="127.0.0.1")
@@ -230,7 +230,7 @@ class PublishedFace(Faces):
         return link
 
     async def outcome(self, deferred: Any) -> Any:
-        """Hear of it by callbacks."""
+        """Receive the result by callbacks."""
         told = asyncio.get_running_loop().create_future()
 
         def failed(failure: Any) -> None:
@@ -243,7 +243,7 @@ class PublishedFace(Faces):
         return await told
 
     async def trapped(self, deferred: Any, *kinds: Any) -> BaseException:
-        """Trap it in an errback, as published programs do."""
+        """Trap the error in an errback, as published programs do."""
         trapped: list[Any] = []
 
         def errback(failure: Any) -> None:
@@ -256,7 +256,7 @@ class PublishedFace(Faces):
         return caught.value
 
     async def close_servers(self) -> None:
-        """Leave no port, and no client of a failed login."""
+        """Close all ports, and the clients of failed logins."""
         for port in self.ports:
             await port.stopListening()
             for far in port.factory.brokers:
@@ -279,7 +279,7 @@ def pair(authority: Authority) -> Pair:
 
 @pytest.fixture(params=["asyncio-tcp", "asyncio-tls", "published-tcp", "published-tls"])
 def face(request: pytest.FixtureRequest, authority: Authority, pair: Pair) -> Iterator[Any]:
-    """One face of the engine, over one kind of transport."""
+    """One API of the engine, over one kind of transport."""
     name, _, transport = request.param.partition("-")
     cls = AsyncioFace if name == "asyncio" else PublishedFace
     yield cls(authority, pair) if transport == "tls" else cls(None, None)
@@ -287,13 +287,13 @@ def face(request: pytest.FixtureRequest, authority: Authority, pair: Pair) -> It
 
 @pytest.fixture(params=["tcp", "tls"])
 def asyncio_face(request: pytest.FixtureRequest, authority: Authority, pair: Pair) -> AsyncioFace:
-    """The asyncio face, for what only it has."""
+    """The asyncio API, for behaviours that only it has."""
     return AsyncioFace(authority, pair) if request.param == "tls" else AsyncioFace(None, None)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    """Run an ``async def`` test in a loop of its own."""
+    """Run an ``async def`` test in its own loop."""
     if not inspect.iscoroutinefunction(pyfuncitem.obj):
         return None
     names = inspect.signature(pyfuncitem.obj).parameters

@@ -1,9 +1,9 @@
-"""Bad input: one clear error to the right side, one log line, and no other connection is touched.
+"""Bad input: one clear error at the right side, one log line, and no effect on other connections.
 
-Both ends log into one log here. What a client meets is raised to its caller, too.
+Both ends write to one log here. The client's errors are also raised in its caller.
 """
 
-# ruff: noqa: D102 - what a peer calls is told in the docstrings of the tests.
+# ruff: noqa: D102 - the docstrings of the tests describe the methods that a peer calls
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ DAY = datetime.timedelta(days=1)
 
 
 class Server(broker.Root):
-    """What the tests of this file call."""
+    """The methods that the tests of this file call."""
 
     def remote_echo(self, value: Any) -> Any:
         return value
@@ -44,11 +44,11 @@ class Server(broker.Root):
 
 
 class Opaque:
-    """Says nothing about being sent."""
+    """Defines nothing about being sent."""
 
 
 class Unregistered(broker.Copyable):
-    """Can be sent, but nobody takes it."""
+    """Can be sent, but no receiver has registered it."""
 
     def __init__(self) -> None:
         self.field = 1
@@ -66,7 +66,7 @@ def portal(*, guests: bool = False, passwords: bool = True) -> cred.Portal:
 
 @pytest.fixture
 def lines(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
-    """Return a function for the log lines so far, each checked to be one short line."""
+    """Return a function for the log lines so far; each must be one short line."""
     caplog.set_level(logging.WARNING)
 
     def read() -> list[str]:
@@ -86,7 +86,7 @@ def lines(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
 
 @asynccontextmanager
 async def serving(target: Any = None, **kw: Any) -> AsyncIterator[Any]:
-    """Serve, with a bystander who must be able to call before and after, on the same connection."""
+    """Serve, with a second client that must be able to call before and after, on one connection."""
     target = Server() if target is None else target
     address = "pbs://127.0.0.1:0" if "tls" in kw else "pb://127.0.0.1:0"
     client_tls = kw.pop("client_tls", None)
@@ -110,7 +110,7 @@ def port_of(server: Any) -> int:
 
 
 async def refusal(awaitable: Any, kind: type[BaseException]) -> str:
-    """Return the text of the error that something fails with, which is of exactly this class."""
+    """Return the text of the error that an awaitable fails with, which is of exactly this class."""
     with pytest.raises(kind) as caught:
         await awaitable
     assert type(caught.value) is kind
@@ -118,7 +118,7 @@ async def refusal(awaitable: Any, kind: type[BaseException]) -> str:
 
 
 async def hear(port: int, data: bytes) -> bytes:
-    """Send bytes to a port, and return what it says until it closes."""
+    """Send bytes to a port, and return its answer until it closes."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     heard = b""
     writer.write(data)
@@ -131,7 +131,7 @@ async def hear(port: int, data: bytes) -> bytes:
 
 @asynccontextmanager
 async def stranger(greeting: bytes, *, closes: bool = False) -> AsyncIterator[str]:
-    """Be a server of another kind: say something, and close or wait; yield the address."""
+    """Run a server of another protocol: send a greeting, then close or wait; yield the address."""
 
     async def meet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(greeting)
@@ -146,7 +146,7 @@ async def stranger(greeting: bytes, *, closes: bool = False) -> AsyncIterator[st
 
 
 def free_port() -> int:
-    """Return a port at which nothing listens."""
+    """Return a port at which no process listens."""
     with socket.socket() as plug:
         plug.bind(("127.0.0.1", 0))
         return int(plug.getsockname()[1])
@@ -156,7 +156,7 @@ def free_port() -> int:
 
 
 async def test_port_in_use(lines: Any) -> None:
-    """Whoever serves where somebody serves already is told so, with the port."""
+    """A server at a port in use gets an error that names the port."""
     async with serving() as server:
         port = port_of(server)
         text = await refusal(_start(Server(), server.addresses[0]), broker.CannotListenError)
@@ -180,7 +180,7 @@ async def test_unknown_host(lines: Any, scheme: str) -> None:
 
 
 async def test_refused(lines: Any) -> None:
-    """Where nothing listens, the place is named, and what to look at."""
+    """If no process listens, the error names the address, and what to check."""
     port = free_port()
     text = await refusal(_connect(f"pb://127.0.0.1:{port}"), broker.ConnectionRefusedError)
     assert text == f"connection refused by 127.0.0.1:{port}: is the server running?"
@@ -198,7 +198,7 @@ async def test_refused(lines: Any) -> None:
     ],
 )  # fmt: skip
 async def test_other_servers(lines: Any, greeting: bytes, text: str | None) -> None:
-    """A server that speaks something else is recognised by its first bytes, not by a timeout."""
+    """A server of another protocol is recognised by its first bytes, not by a timeout."""
     async with stranger(greeting) as address:
         told = await refusal(_connect(f"pb://{address}"), broker.ProtocolError)
     if text is not None:
@@ -207,7 +207,7 @@ async def test_other_servers(lines: Any, greeting: bytes, text: str | None) -> N
 
 
 async def test_http_server(lines: Any) -> None:
-    """An HTTP server says nothing until it is asked; then it closes."""
+    """An HTTP server sends nothing before a request; then it closes."""
     async with stranger(b"HTTP/1.1 408 Request Timeout\r\n\r\n", closes=True) as address:
         text = await refusal(_connect(f"pb://{address}"), broker.ProtocolError)
     assert text.startswith("the peer does not speak Perspective Broker")
@@ -216,7 +216,7 @@ async def test_http_server(lines: Any) -> None:
 
 @pytest.mark.row("A8")
 async def test_silent_server(lines: Any) -> None:
-    """A server that says nothing is given up, with a guess at the reason."""
+    """Waiting for a silent server ends, with a likely reason."""
     async with stranger(b"") as address:
         asked = _connect(f"pb://{address}", policy=broker.Policy(offer_timeout=0.2))
         text = await refusal(asked, broker.PBConnectionLost)
@@ -226,7 +226,7 @@ async def test_silent_server(lines: Any) -> None:
 
 
 async def test_closing_server(lines: Any) -> None:
-    """A server that closes at once is named, with a guess at the reason."""
+    """A server that closes at once is named, with a likely reason."""
     async with stranger(b"", closes=True) as address:
         text = await refusal(_connect(f"pb://{address}"), broker.PBConnectionLost)
     assert text == (
@@ -254,14 +254,14 @@ async def test_closing_server(lines: Any) -> None:
     ],
 )  # fmt: skip
 def test_settings_of_serve(address: str, text: str) -> None:
-    """What would not be safe, or is not understood, is refused before a port is opened."""
+    """Settings that are unsafe, or not valid, are refused before a port is opened."""
     with pytest.raises(broker.ConfigError) as caught:
         broker.serve(Server(), address)
     assert str(caught.value) == text
 
 
 def test_certificate_without_tls(pair: Pair) -> None:
-    """A certificate for an address without TLS is a mistake, not a certificate that is not used."""
+    """A certificate for an address without TLS is an error; it is not silently ignored."""
     tls = broker.TLS.server(pair.certificate_path, pair.key_path)
     with pytest.raises(broker.ConfigError, match=r"^tls= is for pbs:// addresses, not pb://"):
         broker.serve(Server(), "pb://127.0.0.1:0", tls=tls)
@@ -270,7 +270,7 @@ def test_certificate_without_tls(pair: Pair) -> None:
 
 
 async def test_public_address_of_connect() -> None:
-    """A password does not leave for a public address without TLS: nothing is even looked up."""
+    """A password is not sent to a public address without TLS: the host is not even looked up."""
     with pytest.raises(broker.ConfigError) as caught:
         broker.connect("pb://broker.example", ALICE)
     assert str(caught.value) == (
@@ -279,7 +279,7 @@ async def test_public_address_of_connect() -> None:
 
 
 async def test_neither_root_nor_portal() -> None:
-    """What cannot be served is named by its type."""
+    """An object that cannot be served is named by its type."""
     text = await refusal(_start(Opaque(), "pb://127.0.0.1:0"), TypeError)
     assert text == "a server serves a Root or a Portal, not Opaque"
 
@@ -288,7 +288,7 @@ async def test_neither_root_nor_portal() -> None:
 
 
 async def test_wrong_password(lines: Any) -> None:
-    """A wrong password, and an unknown user, are refused in the same words."""
+    """A wrong password and an unknown user are refused with the same text."""
     async with serving(portal()) as server:
         for user, password in (("alice", "wrong"), ("eve", "secret")):
             asked = _connect(server.addresses[0], cred.UsernamePassword(user, password))
@@ -299,7 +299,7 @@ async def test_wrong_password(lines: Any) -> None:
 
 
 async def test_guest_refused(lines: Any) -> None:
-    """A guest is told what the server wants instead."""
+    """A guest's error names the logins that the server accepts."""
     async with serving(portal()) as server:
         text = await refusal(
             _connect(server.addresses[0], cred.Anonymous()), cred.UnhandledCredentials
@@ -310,7 +310,7 @@ async def test_guest_refused(lines: Any) -> None:
 
 
 async def test_password_where_only_guests(lines: Any) -> None:
-    """A password is not sent to a server that takes none."""
+    """A password is not sent to a server that does not accept passwords."""
     async with broker.serve(portal(guests=True, passwords=False), "pb://127.0.0.1:0") as server:
         text = await refusal(_connect(server.addresses[0], ALICE), cred.LoginFailed)
     assert text == "this server takes: anonymous; you gave a user name and password"
@@ -319,7 +319,7 @@ async def test_password_where_only_guests(lines: Any) -> None:
 
 @pytest.mark.parametrize("credentials", [ALICE, cred.Anonymous()])
 async def test_credentials_where_none_are_asked(lines: Any, credentials: Any) -> None:
-    """A server without login says so to whoever logs in."""
+    """A client that logs in at a server without login gets an error that says so."""
     async with serving() as server:
         text = await refusal(_connect(server.addresses[0], credentials), cred.LoginFailed)
         assert text == "this server asks for no login: connect without credentials"
@@ -327,7 +327,7 @@ async def test_credentials_where_none_are_asked(lines: Any, credentials: Any) ->
 
 
 async def test_no_credentials_where_they_are_asked(lines: Any) -> None:
-    """A server with login says so to whoever calls without one."""
+    """A client that calls a server with login without logging in gets an error that says so."""
     async with serving(portal()) as server:
         async with broker.connect(server.addresses[0]) as connection:
             with pytest.raises(AttributeError, match="there was no login"):
@@ -339,10 +339,10 @@ async def test_no_credentials_where_they_are_asked(lines: Any) -> None:
 
 
 async def test_only_the_old_login() -> None:
-    """A strict client does not use PB's challenge login unless told to, and is told how."""
+    """A strict client does not use PB's challenge login by default; the error names the setting."""
 
     class OldServer(broker.Root):
-        """Has what Twisted's servers have."""
+        """Has the login methods of Twisted's servers."""
 
         def remote_login(self, username: bytes) -> Any:
             return b"challenge", broker.Referenceable()
@@ -357,7 +357,7 @@ async def test_only_the_old_login() -> None:
 
 @pytest.mark.row("A8")
 async def test_login_too_late(lines: Any) -> None:
-    """Who connects and does not log in is put out."""
+    """A client that connects and does not log in is disconnected."""
     policy = broker.Policy(login_timeout=0.2)
     async with serving(portal(), policy=policy) as server:
         connection = await broker.connect(server.addresses[0])
@@ -368,7 +368,7 @@ async def test_login_too_late(lines: Any) -> None:
 
 
 async def test_login_never_answered(lines: Any) -> None:
-    """A client does not wait for ever for a server that does not answer its login."""
+    """A client's wait for a server that does not answer its login is limited."""
 
     async def never(avatar_id: Any, mind: Any) -> broker.Avatar:
         await asyncio.sleep(30)
@@ -402,7 +402,7 @@ async def test_plain_bytes_on_a_tls_port(lines: Any, authority: Authority, pair:
 
 
 async def test_plain_client_on_a_tls_port(lines: Any, authority: Authority, pair: Pair) -> None:
-    """A client without TLS, which both ends would wait for, is told what is likely."""
+    """A client without TLS, for which both ends would wait, gets the likely reason."""
     client = broker.TLS.client(ca=authority.ca_path)
     async with serving(tls=server_tls(pair), client_tls=client) as server:
         asked = _connect(
@@ -413,7 +413,7 @@ async def test_plain_client_on_a_tls_port(lines: Any, authority: Authority, pair
 
 
 async def test_tls_on_a_plain_port(lines: Any, authority: Authority) -> None:
-    """A client with TLS is told that the server has none."""
+    """A client with TLS gets an error that the server has none."""
     client = broker.TLS.client(ca=authority.ca_path)
     async with serving() as server:
         asked = _connect(f"pbs://127.0.0.1:{port_of(server)}", tls=client)
@@ -432,8 +432,8 @@ async def test_certificates(
     what: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A certificate that will not do is refused for its own reason, before anything is sent."""
-    # It expires while the server runs: one that has expired is refused at the start.
+    """A certificate that is not accepted is refused for its own reason, before data is sent."""
+    # It expires while the server runs: a server does not start with an expired certificate.
     monkeypatch.setattr("broker.net.tls.settings._check_dates", lambda *args: None)
     now = datetime.datetime.now(datetime.UTC)
     other = Authority(tmp_path, "other CA")
@@ -458,7 +458,7 @@ async def test_certificates(
 
 @pytest.mark.row("D-client")
 async def test_no_client_certificate(lines: Any, authority: Authority, pair: Pair) -> None:
-    """A server that wants a certificate says so to a client that has none."""
+    """A client without the required certificate gets an error that says so."""
     tls = server_tls(pair, client_ca=authority.ca_path)
     async with broker.serve(Server(), "pbs://127.0.0.1:0", tls=tls) as server:
         asked = _connect(server.addresses[0], tls=broker.TLS.client(ca=authority.ca_path))
@@ -486,7 +486,7 @@ async def test_no_client_certificate(lines: Any, authority: Authority, pair: Pai
     ],
 )  # fmt: skip
 async def test_refused_calls(lines: Any, call: Any, kind: Any, text: str) -> None:
-    """A call that cannot be run fails with the reason; the connection goes on."""
+    """A call that cannot run fails with the reason; the connection continues."""
     async with serving() as server, broker.connect(server.addresses[0]) as connection:
         assert await refusal(connection.root.callRemote(*call), kind) == text
         assert lines() == [f"PEER: {kind.__name__}: {text}"]
@@ -494,7 +494,7 @@ async def test_refused_calls(lines: Any, call: Any, kind: Any, text: str) -> Non
 
 
 async def test_unknown_object(lines: Any) -> None:
-    """A call to an object that was never handed over fails with its number."""
+    """A call to an object that was never sent fails with its number."""
     async with serving() as server, broker.connect(server.addresses[0]) as connection:
         far = connection.broker.make_reference(None, 12345)
         text = await refusal(far.callRemote("echo", 1), broker.NoSuchObject)
@@ -523,7 +523,9 @@ async def test_unknown_object(lines: Any) -> None:
 async def test_arguments_that_cannot_be_sent(
     lines: Any, argument: Any, kind: Any, text: str | None
 ) -> None:
-    """What cannot be sent fails the call at its caller: no byte is written, nothing exported."""
+    """An argument that cannot be sent fails the call at its caller; no byte is sent, no object
+    exported.
+    """
     pb = broker.STRICT.but(dialects=("pb",))
     async with serving() as server, broker.connect(server.addresses[0], policy=pb) as connection:
         await connection.root.callRemote("echo", 1)
@@ -570,7 +572,7 @@ def speak(*messages: Any) -> bytes:
     ],
 )  # fmt: skip
 async def test_malformed(lines: Any, data: bytes, text: str | None) -> None:
-    """Bytes that are no message, or none that is legal now, end that connection with one line."""
+    """Bytes that are not a message, or not a legal one, end that connection with one line."""
     async with serving() as server:
         await hear(port_of(server), data)
         (line,) = lines()
@@ -580,7 +582,7 @@ async def test_malformed(lines: Any, data: bytes, text: str | None) -> None:
 
 @pytest.mark.row("C6")
 async def test_hostile_text(lines: Any) -> None:
-    """What a peer sends is not repeated at length, nor with what ends a line, into the log."""
+    """The log has the text of a peer only in part, and without line breaks."""
     name = b"x" * 50 + b"\nERROR all is lost \x1b[2J"
     async with serving() as server:
         reader, writer = await asyncio.open_connection("127.0.0.1", port_of(server))

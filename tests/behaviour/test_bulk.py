@@ -1,6 +1,6 @@
-"""Much data both ways at once, over socket buffers that hold little of it."""
+"""Much data in both directions at once, over small socket buffers."""
 
-# ruff: noqa: D102 - what a peer calls is told in the docstrings of the tests.
+# ruff: noqa: D102 - the docstrings of the tests describe the methods that a peer calls
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BUFFER = 64 * 1024
 
 
 class Sink(broker.Referenceable):
-    """Counts what it is given."""
+    """Counts the received bytes."""
 
     def __init__(self) -> None:
         self.taken = 0
@@ -29,7 +29,7 @@ class Sink(broker.Referenceable):
 
 
 class Server(broker.Root, Sink):
-    """Takes, and sends as much to whoever asks."""
+    """Receives, and sends as much to a caller."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ async def send(sink: Any, at_once: int) -> list[int]:
 
 
 def narrow(link: Any) -> None:
-    """Let the kernel hold little of what goes over a connection."""
+    """Make the kernel's buffers of a connection small."""
     for end in (link.near, link.far):
         plug = end.transport._socket()
         plug.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER)
@@ -63,7 +63,7 @@ def narrow(link: Any) -> None:
 
 
 async def both_ways(link: Any, root: Server, at_once: int) -> None:
-    """Let both ends send 32 MiB to each other, and see that all has come."""
+    """Let both ends send 32 MiB to each other, and check that all of it is received."""
     narrow(link)
     sink = Sink()
     answered, sent = await asyncio.gather(
@@ -76,14 +76,14 @@ async def both_ways(link: Any, root: Server, at_once: int) -> None:
 @pytest.mark.parametrize("at_once", [1, 8, 64])
 @pytest.mark.row("B13")
 async def test_32_mib_each_way(face: Any, at_once: int) -> None:
-    """32 MiB each way at once over 64 KiB socket buffers arrive, and all calls are answered."""
+    """With 64 KiB socket buffers, 32 MiB in each direction arrive, and all calls are answered."""
     root = Server()
     await both_ways(await face.connect(await face.serve(root)), root, at_once)
 
 
 @pytest.mark.row("B13")
 async def test_slow_reader(face: Any) -> None:
-    """While a peer does not read its answers no further call of its own is begun; then all are."""
+    """While a peer does not read its answers, its further calls wait; then all of them run."""
     root = Server()
     link = await face.connect(await face.serve(root))
     narrow(link)
@@ -91,7 +91,7 @@ async def test_slow_reader(face: Any) -> None:
     calls = [link.reference.callRemote("give") for _ in range(200)]
     while not link.far.transport.unsent:
         await asyncio.sleep(0.001)
-    # Some answers are in the kernel's hands; turns enough to begin all that is not held back.
+    # The kernel holds some answers; these turns are enough to start all calls that need not wait.
     for _ in range(100):
         await asyncio.sleep(0)
     assert root.given < 50

@@ -1,6 +1,6 @@
-"""Calls: what goes in, what comes back, in which order, and how they fail."""
+"""Calls: arguments, results, their order, and errors."""
 
-# ruff: noqa: D102 - what a peer calls is told in the docstrings of the tests.
+# ruff: noqa: D102 - the docstrings of the tests describe the methods that a peer calls
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Unregistered(Exception):
 
 
 class Server(broker.Root):
-    """What the tests of this file call."""
+    """The methods that the tests of this file call."""
 
     def __init__(self) -> None:
         self.heard: list[Any] = []
@@ -110,7 +110,7 @@ class Server(broker.Root):
         return later
 
     async def remote_first_step(self) -> bool:
-        # No await before these: a coroutine that is not driven by a task has neither.
+        # No await before these: a coroutine without a task has neither.
         task = asyncio.current_task()
         async with asyncio.timeout(5):
             return task is not None
@@ -152,7 +152,7 @@ class Callback(broker.Referenceable):
 
 
 async def test_values(face: Any) -> None:
-    """Each type of value arrives as it left, with its type, in both directions."""
+    """Each type of value arrives unchanged, with its type, in both directions."""
     link = await face.connect(await face.serve(Server()))
     for value in VALUES:
         echoed = await face.outcome(link.reference.callRemote("echo", value))
@@ -160,7 +160,7 @@ async def test_values(face: Any) -> None:
 
 
 async def test_shared_and_cyclic(face: Any) -> None:
-    """What is shared in a graph is shared in the copy, and a cycle closes."""
+    """An object that a graph shares is shared in the copy, and a cycle stays a cycle."""
     link = await face.connect(await face.serve(Server()))
     first, second = await face.outcome(link.reference.callRemote("echo", [TWICE, TWICE]))
     assert first == TWICE and first is second
@@ -169,7 +169,7 @@ async def test_shared_and_cyclic(face: Any) -> None:
 
 
 async def test_keywords(face: Any) -> None:
-    """A keyword may have any name, those of our own parameters included."""
+    """A keyword may have any name, also that of a parameter of the library."""
     link = await face.connect(await face.serve(Server()))
     keywords = {name: number for number, name in enumerate(NAMES)}
     args, kw = await face.outcome(link.reference.callRemote("keywords", 1, **keywords))
@@ -178,14 +178,14 @@ async def test_keywords(face: Any) -> None:
 
 @pytest.mark.parametrize("name", ["call_back", "call_back_deferred"])
 async def test_callbacks(face: Any, name: str) -> None:
-    """While a call runs the server calls the client, which calls the server; all get answers."""
+    """During a call the server calls the client, which calls the server; all get answers."""
     link = await face.connect(await face.serve(Server()))
     answer = await face.outcome(link.reference.callRemote(name, Callback(), {"a": 1}))
     assert answer == ["taken", {"a": 1}]
 
 
 async def test_order(face: Any) -> None:
-    """Methods start in the order of their calls, plain and async ones mixed."""
+    """Methods start in the order of their calls, with plain and async ones mixed."""
     link = await face.connect(await face.serve(Server()))
     names = ["plain", "async", "plain", "async", "async", "plain"] * 3
     calls = [link.reference.callRemote(name, f"{i}") for i, name in enumerate(names)]
@@ -199,13 +199,13 @@ async def test_order(face: Any) -> None:
     "name", ["deferred", "late deferred", "coroutine", "future", "twisted deferred"]
 )
 async def test_results_to_come(face: Any, name: str) -> None:
-    """A method may return a Deferred of ours or Twisted's, a future, or be a coroutine."""
+    """A method may return a Deferred of this library or of Twisted, a future, or be a coroutine."""
     link = await face.connect(await face.serve(Server()))
     assert await face.outcome(link.reference.callRemote(name.replace(" ", "_"))) == name
 
 
 async def test_first_step(face: Any) -> None:
-    """An ``async def`` method is in a task of asyncio's from its first step."""
+    """An ``async def`` method runs in an asyncio task from its first step."""
     link = await face.connect(await face.serve(Server()))
     assert await face.outcome(link.reference.callRemote("first_step")) is True
 
@@ -223,7 +223,7 @@ async def test_registered_errors(face: Any, how: str) -> None:
 
 
 async def test_errors_of_twisted_deferreds(face: Any) -> None:
-    """What a Deferred of Twisted's fails with arrives like any other error."""
+    """The error of a Twisted Deferred arrives like any other error."""
     link = await face.connect(await face.serve(Server()))
     error = await face.trapped(link.reference.callRemote("fail_twisted"), Failing)
     assert (error.__class__, str(error)) == (Failing, "from Twisted")
@@ -243,14 +243,14 @@ async def test_unregistered_errors(face: Any, caplog: pytest.LogCaptureFixture) 
 
 
 async def test_unknown_method(face: Any) -> None:
-    """A method that is not exposed is NoSuchMethod, which tells no more than the name."""
+    """A call of a method that is not exposed raises NoSuchMethod, which names only the method."""
     link = await face.connect(await face.serve(Server()))
     error = await face.trapped(link.reference.callRemote("nothing"), pb.NoSuchMethod)
     assert str(error) == "no remote method 'nothing'"
 
 
 async def test_without_answer(face: Any) -> None:
-    """``send`` and ``pbanswer=False`` call in order with the rest, and return None."""
+    """``send`` and ``pbanswer=False`` call in order with other calls, and return None."""
     link = await face.connect(await face.serve(Server()))
     assert link.reference.send("hear", 1) is None
     assert link.reference.callRemote("hear", 2, pbanswer=False) is None
@@ -260,7 +260,7 @@ async def test_without_answer(face: Any) -> None:
 
 
 async def test_local_objects_come_home(face: Any) -> None:
-    """An object that was handed over comes back as itself."""
+    """An object that was sent to the peer comes back as the same object."""
     link = await face.connect(await face.serve(Server()))
     mine = Callback()
     assert await face.outcome(link.reference.callRemote("echo", [mine, mine])) == [mine, mine]
@@ -268,7 +268,7 @@ async def test_local_objects_come_home(face: Any) -> None:
 
 @pytest.mark.row("B15")
 async def test_abandoned_call(face: Any) -> None:
-    """A call whose Deferred was cancelled ends at once; its answer is dropped, and others go on."""
+    """A call whose Deferred was cancelled ends at once; its answer is dropped, others continue."""
     root = Server()
     link = await face.connect(await face.serve(root))
     call = link.reference.callRemote("wait")
@@ -281,7 +281,7 @@ async def test_abandoned_call(face: Any) -> None:
 
 @pytest.mark.row("B15")
 async def test_cancelled_awaiter(face: Any) -> None:
-    """Cancelling the task that awaits a call cancels the call, and the connection goes on."""
+    """Cancelling the task that awaits a call cancels the call, and the connection continues."""
     root = Server()
     link = await face.connect(await face.serve(root))
 
@@ -300,7 +300,7 @@ async def test_cancelled_awaiter(face: Any) -> None:
 
 @pytest.mark.row("B15")
 async def test_timeout(face: Any) -> None:
-    """``broker.timeout`` ends what is awaited inside with CallTimeout, which tells the time."""
+    """``broker.timeout`` ends an await inside it with CallTimeout, which has the time."""
     root = Server()
     link = await face.connect(await face.serve(root))
     with pytest.raises(broker.CallTimeout) as caught:
@@ -313,7 +313,7 @@ async def test_timeout(face: Any) -> None:
 
 
 async def test_caller_is_known(face: Any) -> None:
-    """A plain and an async method know who is calling, also after they have waited."""
+    """A plain and an async method know their caller, also after they have waited."""
     seen: list[Any] = []
 
     class Asking(broker.Root):
@@ -344,7 +344,7 @@ async def test_many_in_flight(face: Any) -> None:
 
 
 async def test_gathered(face: Any) -> None:
-    """What ``callRemote`` returns works in gather, TaskGroup, wait_for and create_task."""
+    """The result of ``callRemote`` works in gather, TaskGroup, wait_for and create_task."""
     link = await face.connect(await face.serve(Server()))
     call: Callable[[int], Any] = lambda number: link.reference.callRemote("echo", number)  # noqa: E731
     assert await asyncio.gather(call(1), call(2)) == [1, 2]

@@ -1,4 +1,4 @@
-"""Deadlines: they count from when a call has come, and hold for the calls that it makes."""
+"""Deadlines: they count from the receipt of a call, and apply to the calls that it makes."""
 
 from __future__ import annotations
 
@@ -23,34 +23,34 @@ each_policy = pytest.mark.parametrize("policy", POLICIES)
 
 
 class Thing(Referenceable):
-    """Is handed over, so that a call takes a graph."""
+    """Sent as an argument, so that a call takes a graph."""
 
 
 class House(Root):
-    """Tells which deadline it runs under."""
+    """Returns the deadline under which it runs."""
 
     def __init__(self) -> None:
         self.ran: list[Any] = []
         self.on_step: Callable[[], None] = lambda: None
 
     def remote_step(self, *args: Any) -> None:
-        """Do what the test wants."""
+        """Run the test's function."""
         self.ran.append("step")
         self.on_step()
 
     def remote_plain(self, *args: Any) -> float | None:
-        """Tell."""
+        """Return the deadline."""
         self.ran.append("plain")
         return DEADLINE.get()
 
     async def remote_async(self, *args: Any) -> float | None:
-        """Tell."""
+        """Return the deadline."""
         self.ran.append("async")
         return DEADLINE.get()
 
 
 class Line:
-    """Two ends without a loop, whose time a test moves."""
+    """Two ends without a loop; the test sets the time."""
 
     def __init__(self, policy: Any):
         self.house = House()
@@ -60,7 +60,7 @@ class Line:
         self.clock = scheduler
 
     def call(self, seconds: float | None, name: str, *args: Any, **kw: Any) -> list[Any]:
-        """Call with so much time; return where the outcome will be."""
+        """Call with this much time; return the list that will get the outcome."""
         found: list[Any] = []
         token = DEADLINE.set(None if seconds is None else self.clock.clock + seconds)
         try:
@@ -72,7 +72,7 @@ class Line:
         return found
 
     def bytes(self) -> Any:
-        """Take what the client has written."""
+        """Return the bytes that the client has written."""
         self.pair.client.flush()
         return self.pair.transport(self.pair.client).take()
 
@@ -87,7 +87,7 @@ def name_of(outcome: list[Any]) -> str:
 @pytest.mark.parametrize("name", ["plain", "async"])
 @pytest.mark.parametrize("args", [(), (Thing(),)], ids=["values", "graph"])
 def test_a_method_runs_until_its_caller_s_deadline(policy: Any, name: str, args: Any) -> None:
-    """Which is told in milliseconds, rounded up; one without has none."""
+    """The deadline is sent in milliseconds, rounded up; a call without one has none."""
     line = Line(policy)
     line.clock.clock = 100.0
     with_one, without = line.call(5.0, name, *args), line.call(None, name, *args)
@@ -102,7 +102,9 @@ def test_a_method_runs_until_its_caller_s_deadline(policy: Any, name: str, args:
 @pytest.mark.parametrize("name", ["plain", "async"])
 @pytest.mark.parametrize("late", [1.9, 2.1])
 def test_a_call_behind_one_that_takes_long(policy: Any, name: str, late: float, args: Any) -> None:
-    """It came with that, and is not run where its time has passed meanwhile."""
+    """Its deadline counts from its receipt; if it has passed before the call's turn, it does not
+    run.
+    """
     line = Line(policy)
 
     def take_long() -> None:
@@ -121,7 +123,7 @@ def test_a_call_behind_one_that_takes_long(policy: Any, name: str, late: float, 
 @each_policy
 @pytest.mark.parametrize("count", [1, 200])
 def test_calls_that_are_held(policy: Any, count: int) -> None:
-    """Each counts from when its own bytes have come, decoded or not."""
+    """Each counts from the receipt of its own bytes, decoded or not."""
     line = Line(policy)
     server = line.pair.server
     server.session.inbox.holds_calls = True
@@ -130,7 +132,7 @@ def test_calls_that_are_held(policy: Any, count: int) -> None:
         outcomes += [line.call(2.0, "plain") for _ in range(count)]
         server.dataReceived(line.bytes())
         line.clock.clock += 1.0
-    # Now is 3: the first have waited 3 seconds, the second 2, the last 1.
+    # Now is 3: the first calls have waited 3 seconds, the second 2, the last 1.
     server.session.inbox.holds_calls = False
     server.pump.run()
     line.pair.exchange()
@@ -141,7 +143,7 @@ def test_calls_that_are_held(policy: Any, count: int) -> None:
 
 @each_policy
 def test_bytes_that_wait_to_be_decoded(policy: Any) -> None:
-    """Of calls that come while others wait for their turn, each counts from when it came."""
+    """Calls that are received while others wait count from their own receipt."""
     line = Line(policy)
     server = line.pair.server
     flood = [line.call(None, "step") for _ in range(1000)]
@@ -174,7 +176,7 @@ def test_a_frame_that_comes_in_pieces(policy: Any) -> None:
 
 @each_policy
 def test_a_call_that_was_not_run_releases_what_it_brought(policy: Any) -> None:
-    """One that wants no answer is run: nobody waits for it."""
+    """A call without an answer runs: no caller waits for it."""
     line = Line(policy)
     line.house.on_step = lambda: setattr(line.clock, "clock", line.clock.clock + 5)
     line.call(None, "step")
@@ -189,7 +191,7 @@ def test_a_call_that_was_not_run_releases_what_it_brought(policy: Any) -> None:
 
 
 class Relay(Root):
-    """Passes on what it is asked."""
+    """Passes calls on."""
 
     def __init__(self, worker: Any):
         self.worker = worker
@@ -199,21 +201,21 @@ class Relay(Root):
         return await self.worker.callRemote("plain")
 
     def remote_ask_plainly(self) -> Any:
-        """Return a Deferred of the worker's."""
+        """Return the worker's Deferred."""
         return self.worker.callRemote("plain")
 
     async def remote_ask_longer(self) -> Any:
-        """Want more time than there is."""
+        """Ask for more time than is left."""
         async with broker.timeout(100):
             return await self.worker.callRemote("plain")
 
     async def remote_ask_shorter(self) -> Any:
-        """Want less time than there is."""
+        """Ask for less time than is left."""
         async with broker.timeout(3):
             return await self.worker.callRemote("plain")
 
     async def remote_ask_task(self) -> Any:
-        """Have a task ask."""
+        """Let a task ask."""
         return await asyncio.ensure_future(self.worker.callRemote("plain").asFuture(
             asyncio.get_running_loop()))  # fmt: skip
 
@@ -229,7 +231,7 @@ class Relay(Root):
     ],
 )
 def test_the_rest_is_passed_on(name: str, least: float, most: float) -> None:
-    """A method's own calls have the time that its caller has left, or less."""
+    """The calls of a method have the time that its caller has left, or less."""
 
     async def main() -> None:
         loop = asyncio.get_running_loop()

@@ -1,6 +1,6 @@
-"""Ends of connections: who is told, what becomes of calls, and that nothing stays behind."""
+"""Ends of connections: who is notified, how calls end, and that nothing remains."""
 
-# ruff: noqa: D102 - what a peer calls is told in the docstrings of the tests.
+# ruff: noqa: D102 - the docstrings of the tests describe the methods that a peer calls
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from broker.defer import Deferred
 
 
 class Server(broker.Root):
-    """What the tests of this file call."""
+    """The methods that the tests of this file call."""
 
     def __init__(self) -> None:
         self.later: list[Deferred[Any]] = []
@@ -60,7 +60,7 @@ class Waiting(broker.Referenceable):
 
 @pytest.mark.row("B11")
 async def test_pending_calls(face: Any) -> None:
-    """Every call without an answer ends with PBConnectionLost, and says that it may have run."""
+    """Every call without an answer ends with PBConnectionLost, which says that it may have run."""
     root = Server()
     link = await face.connect(await face.serve(root))
     calls = [link.reference.callRemote("later") for _ in range(10)]
@@ -75,7 +75,7 @@ async def test_pending_calls(face: Any) -> None:
 
 
 async def test_closed_by_the_client(face: Any) -> None:
-    """Also calls that the client itself closes on end so, and nothing is left running."""
+    """Calls on a connection that the client closes end like this too; nothing keeps running."""
     root = Server()
     link = await face.connect(await face.serve(root))
     calls = [link.reference.callRemote("later") for _ in range(3)]
@@ -97,7 +97,7 @@ async def test_dead_reference(face: Any) -> None:
 
 
 async def test_notify_on_disconnect(face: Any) -> None:
-    """Who asked is told once of the end, with the reference; who took it back is not."""
+    """A callback is called once, with the reference, at the end; a removed one is not."""
     link = await face.connect(await face.serve(Server()))
     told: list[Any] = []
 
@@ -115,7 +115,7 @@ async def test_notify_on_disconnect(face: Any) -> None:
 
 @pytest.mark.row("B11")
 async def test_async_method_and_disconnect(face: Any) -> None:
-    """An async method whose peer has gone is cancelled, or runs on, as the policy says."""
+    """An async method whose peer has disconnected is cancelled or continues, as the policy says."""
     root = Server()
     link = await face.connect(await face.serve(root))
     call = link.reference.callRemote("sleep")
@@ -129,7 +129,7 @@ async def test_async_method_and_disconnect(face: Any) -> None:
 
 
 async def test_callback_and_disconnect(face: Any) -> None:
-    """A server that waits for a client's answer when the client goes is told too."""
+    """A server that waits for a client's answer is notified when the client disconnects."""
     root = Server()
     link = await face.connect(await face.serve(root))
     callback = Waiting()
@@ -139,12 +139,12 @@ async def test_callback_and_disconnect(face: Any) -> None:
     await face.trapped(call, broker.PBConnectionLost)
     while not root.ended:
         await asyncio.sleep(0)
-    # Cancelled is what ends a task of ours; it sees that instead where the policy cancels.
+    # A cancelled task ends with CancelledError; it sees that error if the policy cancels.
     assert root.ended[0] in ("PBConnectionLost", "CancelledError")
 
 
 async def test_other_connections_go_on(face: Any) -> None:
-    """One connection cut in the middle of calls leaves another untouched."""
+    """A connection cut in the middle of calls does not affect another one."""
     root = Server()
     server = await face.serve(root)
     first, second = [await face.connect(server) for _ in range(2)]
@@ -158,7 +158,7 @@ async def test_other_connections_go_on(face: Any) -> None:
 
 
 async def test_written_calls_leave(face: Any) -> None:
-    """Closing lets go out what was written before: a one-way call arrives."""
+    """Closing first sends what was written before: a one-way call arrives."""
     heard = asyncio.Event()
 
     class Hearing(broker.Root):
@@ -173,7 +173,7 @@ async def test_written_calls_leave(face: Any) -> None:
 
 @pytest.mark.row("B11")
 async def test_many_connections(face: Any) -> None:
-    """Twenty connections that come, call and go leave nothing."""
+    """Twenty connections that are opened, used and closed leave nothing behind."""
     server = await face.serve(Server())
     for _ in range(20):
         link = await face.connect(server)

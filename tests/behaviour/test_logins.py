@@ -1,6 +1,6 @@
-"""Logins: what the realm gets, what the client gets, and when it ends."""
+"""Logins: what the realm receives, what the client receives, and when the login ends."""
 
-# ruff: noqa: D102 - what a peer calls is told in the docstrings of the tests.
+# ruff: noqa: D102 - the docstrings of the tests describe the methods that a peer calls
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class World:
 
 
 class Mind(broker.Referenceable):
-    """What the client gives to the realm."""
+    """The object that the client gives to the realm."""
 
     def __init__(self) -> None:
         self.greeted: list[str] = []
@@ -86,7 +86,7 @@ class Mind(broker.Referenceable):
 
 
 async def test_password(face: Any) -> None:
-    """A password opens the avatar of its user; the realm is asked once."""
+    """A password gives access to its user's avatar; the realm is asked once."""
     world = World()
     link = await face.connect(await face.serve(world.portal), ALICE)
     assert await face.outcome(link.reference.callRemote("whoami")) == "alice"
@@ -96,14 +96,14 @@ async def test_password(face: Any) -> None:
 
 
 async def test_user_names(face: Any) -> None:
-    """Checkers and realms get a user name as text, and published programs as bytes."""
+    """Checkers and realms get a user name as text, and published programs get it as bytes."""
     world = World()
     await face.connect(await face.serve(world.portal), ALICE)
     assert world.requests[0][0] == (b"alice" if face.is_published else "alice")
 
 
 async def test_guest(face: Any) -> None:
-    """Without a name one gets in as nobody, where that is allowed."""
+    """A login without a name is a guest's login, if guests are allowed."""
     world = World()
     link = await face.connect(await face.serve(world.portal), cred.Anonymous())
     assert await face.outcome(link.reference.callRemote("whoami")) == "guest"
@@ -112,7 +112,7 @@ async def test_guest(face: Any) -> None:
 
 
 async def test_mind(face: Any) -> None:
-    """The realm calls the mind before it has returned the avatar, and the avatar calls it later."""
+    """The realm calls the mind before it has returned the avatar; the avatar calls it later."""
     world = World()
     mind = Mind()
     link = await face.connect(await face.serve(world.portal), ALICE, mind)
@@ -135,14 +135,14 @@ async def test_wrong_login(face: Any, credentials: Any) -> None:
 
 
 async def test_refused_guest(face: Any) -> None:
-    """A guest is told that this server takes none."""
+    """A guest gets an error that this server does not accept guests."""
     server = await face.serve(World().members_only)
     with pytest.raises(cred.UnhandledCredentials):
         await face.connect(server, cred.Anonymous())
 
 
 async def test_refused_by_the_realm(face: Any) -> None:
-    """What the realm refuses with arrives as its class, with its text."""
+    """An error that the realm raises arrives as its class, with its text."""
     world = World()
     world.is_full = True
     server = await face.serve(world.portal)
@@ -151,14 +151,14 @@ async def test_refused_by_the_realm(face: Any) -> None:
 
 
 async def test_errors_of_cred(face: Any) -> None:
-    """An avatar may refuse with the errors of cred, which arrive as what they are."""
+    """An avatar may raise the errors of cred, which arrive as their classes."""
     link = await face.connect(await face.serve(World().portal), ALICE)
     error = await face.trapped(link.reference.callRemote("raise"), cred.Unauthorized)
     assert str(error) == "members only"
 
 
 async def test_logout_on_disconnect(face: Any) -> None:
-    """When the client has gone its avatar is logged out, once."""
+    """When the client has disconnected, its avatar is logged out, once."""
     world = World()
     link = await face.connect(await face.serve(world.portal), ALICE)
     await link.close()
@@ -167,12 +167,12 @@ async def test_logout_on_disconnect(face: Any) -> None:
 
 
 async def test_logout_on_release(face: Any) -> None:
-    """When the client drops the avatar it is logged out, and not again when the client goes."""
+    """When the client drops the avatar, it is logged out, and not again at the disconnection."""
     world = World()
     link = await face.connect(await face.serve(world.portal), ALICE)
     link.reference = None
     if not face.is_published:
-        # connection.avatar is there for as long as the connection.
+        # connection.avatar lives as long as the connection.
         link.near.avatar = None
     gc.collect()
     await world.left.wait()
@@ -182,7 +182,7 @@ async def test_logout_on_release(face: Any) -> None:
 
 
 async def test_gone_before_the_avatar(face: Any) -> None:
-    """A client that goes while the realm is making its avatar is logged out all the same, once."""
+    """A client that disconnects while the realm makes its avatar is still logged out, once."""
     world = World()
     world.hold = asyncio.Event()
     server = await face.serve(world.portal)
@@ -194,7 +194,7 @@ async def test_gone_before_the_avatar(face: Any) -> None:
 
 
 async def test_two_users(face: Any) -> None:
-    """Two clients have their own avatars; one going leaves the other in."""
+    """Two clients have their own avatars; when one disconnects the other stays logged in."""
     world = World()
     server = await face.serve(world.portal)
     alice = await face.connect(server, ALICE)
@@ -205,7 +205,7 @@ async def test_two_users(face: Any) -> None:
 
 
 async def test_published_realm(face: Any) -> None:
-    """A realm of PB's own shape, with an interface, an avatar and a logout, serves as well."""
+    """A realm in PB's form, with an interface, an avatar and a logout, works as well."""
     logouts: list[Any] = []
 
     @implementer(cred.IRealm)
@@ -222,7 +222,7 @@ async def test_published_realm(face: Any) -> None:
 
 
 class Clerk(broker.Avatar):
-    """Tells who calls."""
+    """Returns its caller."""
 
     async def perspective_who(self) -> Any:
         await asyncio.sleep(0)
@@ -233,7 +233,7 @@ class Clerk(broker.Avatar):
 
 
 class Keeper(broker.Referenceable):
-    """Does so, too."""
+    """Returns its caller too."""
 
     async def remote_who(self) -> Any:
         await asyncio.sleep(0)
@@ -241,7 +241,7 @@ class Keeper(broker.Referenceable):
 
 
 async def test_two_logins_on_one_connection(face: Any) -> None:
-    """A call on an avatar, and on what it has given out, is its own user's, not the last one's."""
+    """A call on an avatar, or on an object from it, belongs to its own user, not the last one."""
     world = World()
     world.portal.realm = broker.realm(lambda avatar_id, mind: Clerk())
     server = await face.serve(world.portal)

@@ -1,6 +1,6 @@
 """Objects that cross: references and their lifetimes, copies, caches and views."""
 
-# ruff: noqa: D102 - what a peer calls is told in the docstrings of the tests.
+# ruff: noqa: D102 - the docstrings of the tests describe the methods that a peer calls
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Parcel(broker.Copyable, broker.RemoteCopy):
 
 
 class Pond(broker.Cacheable):
-    """What the server owns, and clients follow."""
+    """An object of the server that clients cache."""
 
     def __init__(self, count: int):
         self.count = count
@@ -46,7 +46,7 @@ class Pond(broker.Cacheable):
 
 
 class RemotePond(broker.RemoteCache):
-    """What a client holds of a Pond."""
+    """A client's cache of a Pond."""
 
     count: int
     changes: list[int]
@@ -61,21 +61,21 @@ broker.register(RemotePond, name=broker.failure.qual(Pond))
 
 
 class Sign(broker.Viewable):
-    """Seen by each perspective in its own way."""
+    """Each perspective sees it in its own way."""
 
     def view_read(self, perspective: Any, /, *args: Any, **kw: Any) -> Any:
         return [perspective.name, args, kw]
 
 
 class Thing(broker.Referenceable):
-    """Handed over."""
+    """Sent by reference."""
 
     def remote_name(self) -> str:
         return "thing"
 
 
 class Server(broker.Root):
-    """What the tests of this file call."""
+    """The methods that the tests of this file call."""
 
     def __init__(self) -> None:
         self.pond = Pond(1)
@@ -103,13 +103,13 @@ class Server(broker.Root):
 
 
 async def until(condition: Callable[[], Any]) -> None:
-    """Wait for what the other end does by itself; the test's own time limit ends a vain wait."""
+    """Wait for an effect at the other end; the test's own time limit ends a long wait."""
     while not condition():
         await asyncio.sleep(0.001)
 
 
 async def test_copies(face: Any) -> None:
-    """A registered dataclass arrives as its class, and what is shared in it is shared there."""
+    """A registered dataclass arrives as its class, with its shared parts shared."""
     link = await face.connect(await face.serve(Server()))
     copy = await face.outcome(link.reference.callRemote("double", Parcel("x", 3)))
     assert copy == Parcel([Parcel("x", 3), Parcel("x", 3)], 6)
@@ -117,7 +117,7 @@ async def test_copies(face: Any) -> None:
 
 
 async def test_cache(face: Any) -> None:
-    """A cache follows three changes; received twice it is one object; it goes home as itself."""
+    """A cache receives three changes; it is one object, even received twice, or sent back."""
     root = Server()
     link = await face.connect(await face.serve(root))
     cache, same = await face.outcome(link.reference.callRemote("pond"))
@@ -130,7 +130,7 @@ async def test_cache(face: Any) -> None:
 
 
 async def test_cache_released(face: Any) -> None:
-    """A cache that its holder drops is unobserved, once, by itself; then it can be sent anew."""
+    """A cache that its holder drops is unobserved once, automatically; it can be sent again."""
     root = Server()
     link = await face.connect(await face.serve(root))
     held = await face.outcome(link.reference.callRemote("pond"))
@@ -159,7 +159,7 @@ async def test_cache_and_disconnect(face: Any) -> None:
 
 
 async def test_two_connections_follow(face: Any) -> None:
-    """Two clients hold one cacheable; one goes, and the other is still told."""
+    """Two clients hold one cacheable; when one disconnects, the other still gets changes."""
     root = Server()
     server = await face.serve(root)
     first, second = [await face.connect(server) for _ in range(2)]
@@ -175,7 +175,7 @@ async def test_two_connections_follow(face: Any) -> None:
 
 
 async def test_reference_is_one(face: Any) -> None:
-    """The same object received twice is the same reference, and is counted once for each."""
+    """The same object received twice is the same reference, and is counted twice."""
     link = await face.connect(await face.serve(Server()))
     first = await face.outcome(link.reference.callRemote("thing"))
     second = await face.outcome(link.reference.callRemote("thing"))
@@ -184,7 +184,7 @@ async def test_reference_is_one(face: Any) -> None:
 
 
 async def test_reference_released(face: Any) -> None:
-    """A dropped reference is released at its owner by itself, however often it came."""
+    """A dropped reference is released at its owner without a call, even if received many times."""
     root = Server()
     link = await face.connect(await face.serve(root))
     held = [await face.outcome(link.reference.callRemote("thing")) for _ in range(3)]
@@ -198,7 +198,7 @@ async def test_reference_released(face: Any) -> None:
 
 
 async def test_callback_released(face: Any) -> None:
-    """An object that the client handed over is released when the server drops it."""
+    """An object that the client sent is released when the server drops it."""
     link = await face.connect(await face.serve(Server()))
     mine = Thing()
     await face.outcome(link.reference.callRemote("keep", mine, mine))
@@ -212,7 +212,7 @@ async def test_callback_released(face: Any) -> None:
 
 
 async def test_reference_of_another_connection(face: Any) -> None:
-    """A reference may not leave by another connection: that call fails, nothing is written."""
+    """A reference cannot be sent over another connection: the call fails, nothing is written."""
     server = await face.serve(Server())
     first, second = [await face.connect(server) for _ in range(2)]
     thing = await face.outcome(first.reference.callRemote("thing"))
@@ -224,7 +224,7 @@ async def test_reference_of_another_connection(face: Any) -> None:
 
 
 async def test_views(face: Any) -> None:
-    """A viewable is called with the perspective that it was handed to; the wire has no say."""
+    """A viewable is called with the perspective that it was sent to, whatever the wire says."""
 
     class Member(broker.Avatar):
         def __init__(self, name: str):
@@ -250,7 +250,7 @@ async def test_views(face: Any) -> None:
 
 
 async def test_subscribers(face: Any) -> None:
-    """An event reaches every subscriber in order; one that has gone is forgotten."""
+    """An event reaches every subscriber in order; one that has disconnected is removed."""
     subscribers = broker.Subscribers()
 
     class Board(broker.Root):
@@ -280,7 +280,7 @@ async def test_subscribers(face: Any) -> None:
 
 
 class Keeper(broker.Root):
-    """Has methods that drop what they were given, and then wait."""
+    """Has methods that drop their arguments, and then wait."""
 
     def __init__(self) -> None:
         self.gate: Any = broker.defer.Deferred()
@@ -305,7 +305,7 @@ class Keeper(broker.Root):
 
 
 async def test_what_is_dropped_is_released_at_once(face: Any) -> None:
-    """What a method or a caller drops while it waits is released at its owner, without the gc."""
+    """Objects dropped by a waiting method or caller are released at their owner, without the gc."""
     keeper, errors = Keeper(), []
     link = await face.connect(await face.serve(keeper))
 

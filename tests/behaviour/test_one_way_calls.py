@@ -1,4 +1,4 @@
-"""Calls that want no answer: none is lost while the connection lasts, or a count says so."""
+"""One-way calls: none is lost while the connection lasts, unless a counter shows it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ EVENTS = 1500
 
 
 class Feed(Root):
-    """Takes events, and asks the one who sent them."""
+    """Receives events, and calls their sender."""
 
     def __init__(self) -> None:
         self.taken: list[Any] = []
@@ -29,7 +29,7 @@ class Feed(Root):
         self.doors: list[asyncio.Future[None]] = []
 
     async def remote_event(self, number: int) -> None:
-        """Wait at a door of its own."""
+        """Wait until the test releases this event."""
         self.taken.append(number)
         door = asyncio.get_running_loop().create_future()
         self.doors.append(door)
@@ -39,28 +39,28 @@ class Feed(Root):
         self.running -= 1
 
     async def remote_relayed(self, number: int, asker: Any) -> None:
-        """Ask the sender before it is done."""
+        """Call the sender before returning."""
         self.running += 1
         self.most = max(self.most, self.running)
         self.taken.append(await asker.callRemote("give", number))
         self.running -= 1
 
     def remote_count(self) -> int:
-        """Return how many events have begun."""
+        """Return how many events have started."""
         return len(self.taken)
 
     def open_all(self) -> None:
-        """Let the events end that have begun."""
+        """Let the started events end."""
         doors, self.doors = self.doors, []
         for door in doors:
             door.set_result(None)
 
 
 class Giver(Referenceable):
-    """Is asked by the feed."""
+    """Called by the feed."""
 
     def remote_give(self, number: int) -> int:
-        """Return it."""
+        """Return the number."""
         return number
 
 
@@ -76,7 +76,7 @@ class Line:
         self.root = self.pair.client.remoteForName(ROOT)
 
     async def settle(self, until: Callable[[], bool] = lambda: False) -> None:
-        """Deliver and let the loop turn, until both ends have been quiet for some turns."""
+        """Deliver and run the loop until both ends have been quiet for some turns."""
         quiet = 0
         while quiet < 20 and not until():
             quiet += 1
@@ -101,7 +101,7 @@ each_wire = pytest.mark.parametrize("policy", WIRES)
 
 
 def run(main: Callable[[Line], Awaitable[None]], policy: Policy) -> None:
-    """Run a test in a loop, with a line."""
+    """Run a test with a line in a loop."""
 
     async def outer() -> None:
         line = Line(policy)
@@ -116,7 +116,7 @@ def run(main: Callable[[Line], Awaitable[None]], policy: Policy) -> None:
 
 @each_wire
 def test_events_beyond_max_calls_wait_and_all_run_in_order(policy: Policy) -> None:
-    """1,500 events to a method that takes its time: max_calls at once, none refused, none lost."""
+    """1,500 events to a slow method: max_calls at once, none refused, none lost."""
 
     async def main(line: Line) -> None:
         for number in range(EVENTS):
@@ -137,7 +137,7 @@ def test_events_beyond_max_calls_wait_and_all_run_in_order(policy: Policy) -> No
 
 @each_wire
 def test_a_call_behind_an_event_that_waits_is_made_after_it(policy: Policy) -> None:
-    """Order holds between calls with an answer and those without."""
+    """Calls with and without an answer keep their order."""
 
     async def main(line: Line) -> None:
         for number in range(3):
@@ -155,7 +155,7 @@ def test_a_call_behind_an_event_that_waits_is_made_after_it(policy: Policy) -> N
 
 @each_wire
 def test_a_call_that_wants_an_answer_is_refused_as_before(policy: Policy) -> None:
-    """Beyond max_calls it is ServerBusy at once, where no event waits before it."""
+    """Beyond max_calls it is ServerBusy at once, if no event waits before it."""
 
     async def main(line: Line) -> None:
         line.root.callRemote("event", 0, pbanswer=False)
@@ -169,7 +169,7 @@ def test_a_call_that_wants_an_answer_is_refused_as_before(policy: Policy) -> Non
 
 @each_wire
 def test_answers_pass_events_that_wait(policy: Policy) -> None:
-    """A method that asks the sender of 1,500 events for something is answered."""
+    """A method that calls the sender of 1,500 events gets its answer."""
 
     async def main(line: Line) -> None:
         giver = Giver()
@@ -184,7 +184,7 @@ def test_answers_pass_events_that_wait(policy: Policy) -> None:
 
 @each_wire
 def test_reading_stops_while_much_waits_and_goes_on_when_it_has_been_taken(policy: Policy) -> None:
-    """The sender feels it: no more than max_backlog bytes wait, and all arrive in the end."""
+    """Flow control reaches the sender: at most max_backlog bytes wait, and all events arrive."""
 
     async def main(line: Line) -> None:
         pair, transport = line.pair, line.pair.transport(line.pair.server)
@@ -204,7 +204,7 @@ def test_reading_stops_while_much_waits_and_goes_on_when_it_has_been_taken(polic
 
 @each_wire
 def test_what_is_handled_meanwhile_does_not_stop_reading(policy: Policy) -> None:
-    """Only what waits counts as backlog: answers by the thousand pass one event that waits."""
+    """Only waiting messages count as backlog: thousands of answers pass one event that waits."""
 
     async def main(line: Line) -> None:
         server, transport = line.pair.server, line.pair.transport(line.pair.server)
@@ -228,7 +228,7 @@ def test_what_is_handled_meanwhile_does_not_stop_reading(policy: Policy) -> None
 
 @each_wire
 def test_events_that_came_before_a_drain_are_run(policy: Policy) -> None:
-    """The drain ends when they have; those that come later are counted, and told of once."""
+    """The drain ends when they have ended; later events are counted, and logged once."""
 
     async def main(line: Line) -> None:
         server = line.pair.server
@@ -250,7 +250,7 @@ def test_events_that_came_before_a_drain_are_run(policy: Policy) -> None:
 def test_an_event_that_comes_during_a_drain_is_counted_and_told_of(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """The sender counts it where it was told of the drain, else the receiver."""
+    """The sender counts it if it was notified of the drain, else the receiver counts it."""
     caplog.set_level(logging.WARNING)
 
     async def main(line: Line) -> None:
@@ -285,7 +285,7 @@ def test_an_event_that_comes_during_a_drain_is_counted_and_told_of(
 def test_an_event_that_no_method_takes_is_counted_and_told_of_once(
     policy: Policy, name: str, args: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Nobody is told of the error: the receiver's log has the first, and its counter all."""
+    """No peer gets the error: the receiver's log has the first, and its counter all of them."""
     caplog.set_level(logging.WARNING)
 
     async def main(line: Line) -> None:
@@ -301,7 +301,7 @@ def test_an_event_that_no_method_takes_is_counted_and_told_of_once(
 
 @each_wire
 def test_with_no_calls_allowed_at_all_an_event_is_counted(policy: Policy) -> None:
-    """Nothing runs that could end, so it would wait for ever."""
+    """No running call could end, so the event would wait without limit."""
 
     async def main(line: Line) -> None:
         line.root.callRemote("event", 1, pbanswer=False)
@@ -316,12 +316,12 @@ class Overriding(Broker):
     """Handles calls itself, as published."""
 
     def proto_message(self, *fields: Any) -> None:
-        """Pass it on."""
+        """Pass the call on."""
         super().proto_message(*fields)
 
 
 def test_events_that_a_published_hook_handles() -> None:
-    """They wait in order, too, where a class sees each message first."""
+    """They also wait in order if a class handles each message first."""
 
     async def main(line: Line) -> None:
         server = Overriding(False, policy=line.pair.server.policy)

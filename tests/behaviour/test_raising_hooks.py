@@ -1,4 +1,4 @@
-"""Hooks that raise what is no Exception: the call fails, once, and nothing else does."""
+"""Hooks that raise a BaseException: the call fails, once, and there are no other effects."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ RAISED = [
     BaseException,
 ]
 DIALECTS = [("msgpack/1",), ("pb", "none")]
-# What the hooks of this module raise; None while nobody wants them to.
+# The exception that the hooks of this module raise; None while they must not raise.
 WANTED: dict[str, type[BaseException]] = {}
 
 
 def act(hook: str) -> None:
-    """Raise, if this hook is to."""
+    """Raise, if this hook is the chosen one."""
     if hook in WANTED:
         raise WANTED[hook]("on purpose")
 
@@ -38,12 +38,12 @@ class Copied(pb.Copyable, pb.RemoteCopy):
     """Hooks of a copy."""
 
     def getStateToCopy(self) -> dict[str, Any]:
-        """Be published."""
+        """Implement the published hook."""
         act("getStateToCopy")
         return {"a": 1}
 
     def setCopyableState(self, state: Any) -> None:
-        """Be published."""
+        """Implement the published hook."""
         act("setCopyableState")
         self.__dict__.update(state)
 
@@ -52,12 +52,12 @@ class Own(pb.Copyable, pb.RemoteCopy):
     """Hooks that make the expression themselves."""
 
     def jellyFor(self, jellier: Jellier) -> Any:
-        """Be published."""
+        """Implement the published hook."""
         act("jellyFor")
         return [b"tests.Own", 5]
 
     def unjellyFor(self, unjellier: Unjellier, expression: list[Any]) -> Any:
-        """Be published."""
+        """Implement the published hook."""
         act("unjellyFor")
         return self
 
@@ -66,22 +66,22 @@ class Posted(pb.Copyable, pb.RemoteCopy):
     """A hook that is called at the end."""
 
     def setCopyableState(self, state: Any) -> None:
-        """Take nothing."""
+        """Ignore the state."""
 
     def getStateToCopy(self) -> dict[str, Any]:
-        """Give nothing."""
+        """Return an empty state."""
         return {}
 
     def postUnjelly(self) -> None:
-        """Be published."""
+        """Implement the published hook."""
         act("postUnjelly")
 
 
 class Named(pb.Referenceable):
-    """A hook that says what an object is."""
+    """A hook that identifies an object."""
 
     def processUniqueID(self) -> Any:
-        """Be published."""
+        """Implement the published hook."""
         act("processUniqueID")
         return id(self)
 
@@ -93,13 +93,13 @@ class Watched(pb.Cacheable):
         self.observer: Any = None
 
     def getStateToCacheAndObserveFor(self, perspective: Any, observer: Any) -> Any:
-        """Be published."""
+        """Implement the published hook."""
         self.observer = observer
         act("getStateToCacheAndObserveFor")
         return {"a": 1}
 
     def stoppedObserving(self, perspective: Any, observer: Any) -> None:
-        """Be published."""
+        """Implement the published hook."""
         act("stoppedObserving")
 
 
@@ -107,11 +107,11 @@ class Watching(pb.RemoteCache):
     """Hooks of a cache's holder."""
 
     def setCopyableState(self, state: Any) -> None:
-        """Be published."""
+        """Implement the published hook."""
         act("cache.setCopyableState")
 
     def observe_change(self) -> None:
-        """Be told."""
+        """Receive a change."""
         act("observe_change")
 
 
@@ -136,19 +136,19 @@ HOOKS = {
 
 
 class House(pb.Root):
-    """Takes and gives."""
+    """Takes and returns values."""
 
     def __init__(self) -> None:
         self.calls = 0
         self.given: Any = None
 
     def remote_take(self, *values: Any) -> str:
-        """Take anything."""
+        """Take any values."""
         self.calls += 1
         return "taken"
 
     def remote_give(self) -> Any:
-        """Return what the test has put there."""
+        """Return the value that the test has set."""
         return self.given
 
 
@@ -159,13 +159,13 @@ def _quiet() -> Any:
 
 
 def pair_of(dialects: Any, policy: Any = PUBLISHED) -> tuple[BrokerPair, House]:
-    """Two ends."""
+    """Return two ends."""
     house = House()
     return BrokerPair(house, policy=policy.but(dialects=dialects)), house
 
 
 def is_well(pair: BrokerPair) -> bool:
-    """Whether the connection lives, and nothing is left behind on it."""
+    """Whether the connection is open, and nothing remains on it."""
     assert pair.call("take") == "taken"
     for broker in (pair.client, pair.server):
         assert not broker.disconnected
@@ -180,7 +180,7 @@ def is_well(pair: BrokerPair) -> bool:
 @pytest.mark.parametrize("kind", RAISED, ids=lambda each: each.__name__)
 @pytest.mark.parametrize("hook", HOOKS)
 def test_a_hook_fails_its_call(hook: str, kind: type[BaseException], dialects: Any) -> None:
-    """Of an argument and of a result, at the one who sends it and the one who gets it."""
+    """For an argument and for a result, in the sender and in the receiver."""
     pair, house = pair_of(dialects)
     make = HOOKS[hook]
     others = [pair.root.callRemote("take") for _ in range(2)]
@@ -198,7 +198,7 @@ def test_a_hook_fails_its_call(hook: str, kind: type[BaseException], dialects: A
 @pytest.mark.parametrize("dialects", DIALECTS, ids=lambda each: each[0])
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
 def test_what_ends_the_program_passes(kind: type[BaseException], dialects: Any) -> None:
-    """Ctrl-C in a hook is no answer."""
+    """Ctrl-C in a hook is not an answer."""
     pair, _ = pair_of(dialects)
     WANTED["getStateToCopy"] = kind
     with pytest.raises(kind):
@@ -212,9 +212,9 @@ def test_what_ends_the_program_passes(kind: type[BaseException], dialects: Any) 
 def test_a_cache_s_hooks(
     kind: type[BaseException], dialects: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A change fails at the owner; the end of the observing is logged, and ends all the same."""
+    """A change fails at the owner; an error at the end of observing is only logged."""
     pair, house = pair_of(dialects)
-    # The records that are kept hold tracebacks, and they the cache.
+    # The log records hold tracebacks, which hold the cache.
     monkeypatch.setattr(logging.getLogger("broker"), "disabled", True)
     monkeypatch.setattr(logging.getLogger("broker.connection"), "disabled", True)
     house.given = owner = Watched()
@@ -226,7 +226,7 @@ def test_a_cache_s_hooks(
     assert len(pair.server.session.translator.published) == 0
     assert len(pair.client.session.translator.held) == 0
     assert is_well(pair)
-    # At the end of the connection, too.
+    # The same at the end of the connection.
     kept = pair.call("give")
     pair.cut()
     assert kept.broker is None
@@ -251,7 +251,7 @@ def test_a_call_without_answer_does_not_raise(kind: type[BaseException], dialect
 
 @pytest.mark.parametrize("kind", RAISED, ids=lambda each: each.__name__)
 def test_under_the_strict_policy(kind: type[BaseException]) -> None:
-    """The same, where only registered classes come in."""
+    """The same, but only registered classes can be received."""
     pair, house = pair_of(("msgpack/1",), STRICT)
     house.given = Named()
     WANTED["processUniqueID"] = kind
@@ -262,7 +262,7 @@ def test_under_the_strict_policy(kind: type[BaseException]) -> None:
 
 
 def test_work_that_is_closed_ends_as_closed() -> None:
-    """A GeneratorExit that no hook raised is no error of the call: the connection has gone."""
+    """A GeneratorExit that no hook raised is not an error of the call: the connection has ended."""
     pair, house = pair_of(("msgpack/1",))
     house.given = [Copied(), *([[1]] * 100_000)]
     waiting = pair.root.callRemote("give")

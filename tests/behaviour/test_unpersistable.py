@@ -1,4 +1,4 @@
-"""What cannot be sent inside the state of an object: the rest of the state crosses without it."""
+"""Values in an object's state that cannot be sent: the rest of the state crosses without them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ BOTH = pytest.mark.parametrize("policy", DIALECTS, ids=["msgpack", "pb"])
 
 
 class Thing:
-    """Nothing that can be sent."""
+    """Has parts that cannot be sent."""
 
     def method(self) -> None:
         """Do nothing."""
@@ -58,7 +58,7 @@ class AccountCopy(RemoteCopy):
 
 
 class Kept(Cacheable):
-    """Has attributes that are followed."""
+    """Has attributes that peers cache."""
 
     def __init__(self, **state: Any):
         self.state = state
@@ -70,7 +70,7 @@ class Kept(Cacheable):
         return self.state
 
     def stoppedObserving(self, perspective: Any, observer: Any) -> None:
-        """Forget it."""
+        """Forget the observer."""
         self.observers.remove(observer)
 
 
@@ -80,13 +80,13 @@ class KeptCache(RemoteCache):
 
 @pytest.fixture(autouse=True)
 def registered() -> None:
-    """Let both come in."""
+    """Register both classes."""
     setUnjellyableForClass(Account, AccountCopy)
     setUnjellyableForClass(Kept, KeptCache)
 
 
 class House(Root):
-    """Takes and gives."""
+    """Takes and returns values."""
 
     def __init__(self, given: Any = None):
         self.given = given
@@ -97,7 +97,7 @@ class House(Root):
         self.taken.append(args)
 
     def remote_give(self) -> Any:
-        """Return what there is."""
+        """Return the value that the test has set."""
         return self.given
 
 
@@ -132,7 +132,7 @@ UNSENDABLE: dict[str, Any] = {
 @BOTH
 @pytest.mark.parametrize("name", UNSENDABLE)
 def test_one_attribute(policy: Any, name: str) -> None:
-    """It arrives as Unpersistable, and the other attributes as they are."""
+    """It arrives as Unpersistable, and the other attributes arrive unchanged."""
     house = House()
     friend = Account(name="bob")
     state = {"before": 1, "bad": UNSENDABLE[name], "after": [2, friend], "friend": friend}
@@ -148,7 +148,7 @@ def test_one_attribute(policy: Any, name: str) -> None:
 @BOTH
 @pytest.mark.parametrize("name", UNSENDABLE)
 def test_strict_refuses(policy: Any, name: str) -> None:
-    """The strict policy fails the call, before anything is sent."""
+    """The strict policy fails the call, before any byte is sent."""
     house = House()
     strict = STRICT.but(dialects=policy.dialects)
     failure = BrokerPair(house, policy=strict).call("take", Account(bad=UNSENDABLE[name]))
@@ -190,7 +190,7 @@ def test_wherever_it_is_in_the_state(policy: Any, name: str) -> None:
 
 @BOTH
 def test_a_whole_state(policy: Any) -> None:
-    """A state that is nothing else arrives as that, where the class takes anything."""
+    """A state that is one such value arrives as Unpersistable, if the class takes any state."""
     taken: list[Any] = []
 
     class Bare(Copyable):
@@ -208,7 +208,7 @@ def test_a_whole_state(policy: Any) -> None:
 
 @BOTH
 def test_a_cache(policy: Any) -> None:
-    """The state of a cache is one, too; and it is followed and let go as any."""
+    """The same holds for the state of a cache, which is then observed and released as usual."""
     kept = Kept(good=1, bad=[Thing()])
     pair = BrokerPair(House([kept, kept]), policy=policy)
     one, other = pair.call("give")
@@ -222,7 +222,7 @@ def test_a_cache(policy: Any) -> None:
 
 @BOTH
 def test_one_that_is_shared(policy: Any) -> None:
-    """An instance that is met again is one Unpersistable at the peer."""
+    """An instance that occurs twice is one Unpersistable at the peer."""
     thing = Thing()
     made = BrokerPair(House(Account(a=thing, b=[thing])), policy=policy).call("give")
     assert type(made.a) is Unpersistable
@@ -232,7 +232,7 @@ def test_one_that_is_shared(policy: Any) -> None:
 @BOTH
 @pytest.mark.parametrize("name", UNSENDABLE)
 def test_elsewhere_it_fails_the_call(policy: Any, name: str) -> None:
-    """As an argument, or a part of one, it is refused at the caller, who is told where it is."""
+    """As an argument, or a part of one, it fails the call at the caller, with its place."""
     if name == "zone" and policy.dialects[0] == "msgpack/1":
         name = "instance"
     house = House()
@@ -244,10 +244,10 @@ def test_elsewhere_it_fails_the_call(policy: Any, name: str) -> None:
 
 @BOTH
 def test_beside_a_state_too(policy: Any) -> None:
-    """An object whose state was written before does not change that."""
+    """An object whose state was written earlier in the message does not change this."""
     thing = Thing()
     failure = BrokerPair(House(), policy=policy).call("take", Account(bad=thing), thing)
-    # It was met in the state, and is referred to.
+    # It occurs in the state, and is referred to again.
     assert failure is None
     failure = BrokerPair(House(), policy=policy).call("take", Account(bad=thing), Thing())
     assert failure.check(CannotJelly)
@@ -255,7 +255,7 @@ def test_beside_a_state_too(policy: Any) -> None:
 
 @BOTH
 def test_what_a_hook_refuses(policy: Any) -> None:
-    """What a hook refuses is refused: it may have handed out something before."""
+    """A refusal by a hook fails the call: the hook may have exported something before."""
 
     class Refusing(Copyable):
         def getStateToCopy(self) -> Any:
@@ -268,7 +268,7 @@ def test_what_a_hook_refuses(policy: Any) -> None:
 
 @BOTH
 def test_nothing_is_left_where_the_call_fails_later(policy: Any) -> None:
-    """References and caches that stood beside it are taken back when the message is not sent."""
+    """References and caches beside it are taken back if the message is not sent."""
     kept = Kept(bad=Thing(), friend=Referenceable())
     pair = BrokerPair(House(), policy=policy)
     before = len(pair.client.session.translator.exports)
@@ -285,7 +285,7 @@ def test_nothing_is_left_where_the_call_fails_later(policy: Any) -> None:
 
 @BOTH
 def test_what_a_method_is_of(policy: Any) -> None:
-    """A method goes out where methods and its class may; else it is one Unpersistable."""
+    """A method is sent if methods and its class may be sent; else it is one Unpersistable."""
     security = SecurityOptions()
     security.allowBasicTypes()
     security.allowTypes("method", "class", Account)
@@ -296,7 +296,7 @@ def test_what_a_method_is_of(policy: Any) -> None:
     assert (type(copy.bad), copy.good) == (Unpersistable, 1)
 
 
-# The bytes are Twisted's.
+# The bytes are those of Twisted.
 
 
 class _Copy(Copyable):
@@ -326,7 +326,7 @@ class _Broker:
 
 
 class _Node:
-    """Stands for a copy, of either side."""
+    """Represents a copy, on either side."""
 
     def __init__(self) -> None:
         self.parts: Any = None
@@ -334,7 +334,7 @@ class _Node:
 
 @st.composite
 def states(draw: Any) -> Any:
-    """A graph with instances that cannot be sent, and with parts that are shared."""
+    """A graph with instances that cannot be sent, and with shared parts."""
     things = [Thing(), uuid.UUID(int=5), SOCKET]
     nodes: list[Any] = [_Node() for _ in range(draw(st.integers(1, 3)))]
     atom = st.sampled_from([*things, 1, "text", None])
@@ -354,7 +354,7 @@ def states(draw: Any) -> Any:
 
 
 def copies_of(value: Any, cls: Any, made: dict[int, Any]) -> Any:
-    """The graph with copies of a class for its nodes."""
+    """Return the graph with copies of a class in place of its nodes."""
     if id(value) in made:
         return made[id(value)]
     if isinstance(value, _Node):
@@ -373,7 +373,7 @@ def copies_of(value: Any, cls: Any, made: dict[int, Any]) -> Any:
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(states())
 def test_the_expression_is_what_twisted_makes(graph: Any) -> None:
-    """Which numbers what is shared gets, and what is said of what cannot be sent."""
+    """The numbers of shared parts, and the texts for values that cannot be sent, are the same."""
     nothing = SecurityOptions()
     nothing.allowBasicTypes()
     ours = Jellier(nothing, None, _Broker(), sends_unpersistable=True)
@@ -384,7 +384,7 @@ def test_the_expression_is_what_twisted_makes(graph: Any) -> None:
 
 
 def test_a_plain_value_in_a_dict_of_them() -> None:
-    """A value that has no expression, among plain ones, is written once, and so are the others."""
+    """A plain value without an expression is written once among other plain ones, as they are."""
     nothing = SecurityOptions()
     nothing.allowBasicTypes()
     jellier = Jellier(nothing, None, _Broker(), sends_unpersistable=True)

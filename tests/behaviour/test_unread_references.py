@@ -1,4 +1,4 @@
-"""What a message brings is released, also where the message is not read to its end."""
+"""References in a message are released, even if the message is not read to its end."""
 
 from __future__ import annotations
 
@@ -27,27 +27,27 @@ TIMES = 50
 
 
 class Thing(pb.Referenceable):
-    """Is handed over."""
+    """Sent by reference."""
 
 
 class Watched(pb.Cacheable):
-    """Is followed, by whoever knows its class."""
+    """Cached by receivers that know its class."""
 
     def __init__(self, name: str = "tests.unread.Unknown", extra: Any = None):
         self.name = name
         self.extra = extra
 
     def getTypeToCopy(self) -> str:
-        """Return what the test wants."""
+        """Return the tag that the test wants."""
         return self.name
 
     def getStateToCacheAndObserveFor(self, perspective: Any, observer: Any) -> Any:
-        """Return something that refers to more."""
+        """Return a state with further references."""
         return {"extra": self.extra}
 
 
 class Watching(pb.RemoteCache):
-    """Follows."""
+    """A cache."""
 
     extra: Any
 
@@ -59,7 +59,7 @@ class Unknown(pb.Copyable):
         self.__dict__.update(state)
 
     def getTypeToCopy(self) -> str:
-        """Return a name that nobody has registered."""
+        """Return a name that is not registered."""
         return "tests.unread.Unknown"
 
 
@@ -67,7 +67,7 @@ class Bad(Unknown):
     """A copy that refuses its state."""
 
     def getTypeToCopy(self) -> str:
-        """Return the name of a class that refuses."""
+        """Return the name of a class that refuses its state."""
         return "tests.unread.Bad"
 
 
@@ -83,10 +83,10 @@ class BadHere(pb.RemoteCopy):
 
 
 class Deaf(Unknown):
-    """A copy whose state is not looked at."""
+    """A copy whose state is not read."""
 
     def getTypeToCopy(self) -> str:
-        """Return the name of a class that ignores what comes."""
+        """Return the name of a class that ignores its state."""
         return "tests.unread.Deaf"
 
 
@@ -97,7 +97,7 @@ class DeafHere(pb.RemoteCopy):
     b: Any = None
 
     def unjellyFor(self, unjellier: Unjellier, expression: list[Any]) -> Any:
-        """Look at nothing."""
+        """Read nothing."""
         return self
 
 
@@ -105,7 +105,7 @@ class Half(Unknown):
     """A copy that reads its state, and then raises."""
 
     def getTypeToCopy(self) -> str:
-        """Return the name of a class that raises late."""
+        """Return the name of a class that raises after reading."""
         return "tests.unread.Half"
 
 
@@ -128,33 +128,33 @@ broker.register(Watching, "tests.unread.Watched")
 
 
 class House(pb.Root):
-    """Takes and gives."""
+    """Takes and returns values."""
 
     def __init__(self) -> None:
         self.given: Any = None
 
     def remote_take(self, *args: Any, **kw: Any) -> str:
-        """Take anything."""
+        """Take any values."""
         return "taken"
 
     def remote_give(self) -> Any:
-        """Return what the test makes."""
+        """Return the value that the test makes."""
         return self.given()
 
 
 class Hooked(House):
-    """Answers by the published hook, and passes everything on."""
+    """Handles calls in the published hook, and passes all of them on."""
 
     def remoteMessageReceived(self, broker: Any, message: str, args: Any, kw: Any) -> Any:
-        """Be published."""
+        """Implement the published hook."""
         return super().remoteMessageReceived(broker, message, args, kw)
 
 
 class Ignoring(House):
-    """Answers by the published hook, and looks at nothing."""
+    """Handles calls in the published hook, and reads nothing."""
 
     def remoteMessageReceived(self, broker: Any, message: str, args: Any, kw: Any) -> Any:
-        """Be published."""
+        """Implement the published hook."""
         return broker.serialize("ignored")
 
 
@@ -162,7 +162,7 @@ class Refusing(House):
     """Reads half of its arguments, and raises."""
 
     def remoteMessageReceived(self, broker: Any, message: str, args: Any, kw: Any) -> Any:
-        """Be published."""
+        """Implement the published hook."""
         broker.unserialize(args)
         raise KeyError("on purpose")
 
@@ -175,7 +175,7 @@ class Later(House):
         self.due: list[Callable[[], None]] = []
 
     def remoteMessageReceived(self, broker: Any, message: str, args: Any, kw: Any) -> Any:
-        """Be published."""
+        """Implement the published hook."""
         deferred: Deferred[Any] = Deferred()
 
         def read() -> None:
@@ -188,14 +188,14 @@ class Later(House):
 
 @pytest.fixture(autouse=True)
 def _no_log() -> Iterator[None]:
-    """Keep no records: their tracebacks hold what was read."""
+    """Keep no log records: their tracebacks hold the values that were read."""
     logging.disable(logging.CRITICAL)
     yield
     logging.disable(logging.NOTSET)
 
 
 def is_even(pair: BrokerPair) -> bool:
-    """Whether neither end holds anything of the other's, and the connection lives."""
+    """Whether neither end holds an object for the other, and the connection is open."""
     for _ in range(3):
         gc.collect()
         pair.exchange()
@@ -240,7 +240,7 @@ WRONG: dict[str, Callable[[], tuple[Any, ...]]] = {
 @each_wire
 @pytest.mark.parametrize("make", WRONG.values(), ids=WRONG)
 def test_arguments_and_results_that_cannot_be_read(make: Any, policy: Any) -> None:
-    """Their other parts are released, at the server and at the client, however often it happens."""
+    """Their other parts are released, at the server and at the client, each time it happens."""
     house = House()
     pair = BrokerPair(house, policy=policy)
     house.given = make
@@ -254,7 +254,7 @@ def test_arguments_and_results_that_cannot_be_read(make: Any, policy: Any) -> No
 
 @each_wire
 def test_a_hook_that_looks_at_nothing(policy: Any) -> None:
-    """What its expression refers to is released, though nothing failed."""
+    """The objects that its expression refers to are released, although nothing failed."""
     house = House()
     pair = BrokerPair(house, policy=policy)
     house.given = lambda: Deaf(a=Thing())
@@ -280,7 +280,7 @@ def test_a_class_with_the_published_hook(kind: type[House], policy: Any) -> None
 
 @each_wire
 def test_a_hook_that_reads_later(policy: Any) -> None:
-    """Its arguments are its own until it has answered."""
+    """Its arguments are held until it has answered."""
     house = Later()
     pair = BrokerPair(house, policy=policy)
     calls = [pair.root.callRemote("x", Thing(), a=Thing()) for _ in range(3)]
@@ -295,7 +295,7 @@ def test_a_hook_that_reads_later(policy: Any) -> None:
 
 @each_wire
 def test_a_call_that_is_refused_before_it_is_read(policy: Any) -> None:
-    """An object that is not there, a limit, a drain."""
+    """An object that does not exist, a limit, a drain."""
     pair = BrokerPair(House(), policy=policy.but(max_unknown=1000))
     nobody = pair.client.remoteForName("nobody")
     for _ in range(TIMES):
@@ -311,7 +311,7 @@ def test_a_call_that_is_refused_before_it_is_read(policy: Any) -> None:
 
 @each_wire
 def test_references_beyond_the_limit_are_released(policy: Any) -> None:
-    """The call that brings too many fails, and the next does not."""
+    """The call with too many references fails, and the next one does not."""
     pair = BrokerPair(House(), policy=policy.but(max_strikes=1000), client_policy=policy.but(
         max_refs=1000))  # fmt: skip
     for _ in range(TIMES):

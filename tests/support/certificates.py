@@ -1,4 +1,4 @@
-"""A certificate authority for tests, with keys that are made in no time (EC P-256)."""
+"""A certificate authority for tests, with keys that are quick to make (EC P-256)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Pair:
 
 
 class Authority:
-    """A CA that writes what it makes into ``folder``.
+    """A CA that writes its files to ``folder``.
 
     Attributes:
         ca_path: its own certificate, a PEM file.
@@ -70,9 +70,10 @@ class Authority:
         client: bool = False,
         chain: Sequence[Authority] = (),
     ) -> Pair:
-        """Make a leaf for these host names and addresses, valid from yesterday for a month.
+        """Make a leaf certificate for these host names and addresses, valid from yesterday for a
+        month.
 
-        ``client`` makes it one for client authentication only; else it is for servers only. The
+        With ``client`` it is valid for client authentication only, else for servers only. The
         certificates of ``chain`` follow it in its file.
         """
         key = ec.generate_private_key(ec.SECP256R1())

@@ -1,7 +1,7 @@
-"""How much work something is: its processor time in units of a fixed piece of work.
+"""Measures work: its processor time in units of a fixed piece of work.
 
-What else the machine does slows down both alike, through caches and clocks. So the quotient says
-the same on a busy machine as on a quiet one. A unit is 10 ms where nothing else runs.
+Other load on the machine slows down both alike, through caches and clocks. So the quotient is the
+same on a busy machine and on an idle one. A unit is 10 ms on an idle machine.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from collections.abc import Callable
 from typing import Any
 
 UNIT = 0.010
-"""Seconds that a unit takes on a quiet machine."""
+"""The seconds of a unit on an idle machine."""
 
 # On a processor of 2024 they take 8 ms.
 _TURNS = 150_000
 
 
 def units(action: Callable[[], object], enough: float = 0.0, tries: int = 5) -> float:
-    """Return the least units of work that an action has taken in this thread, of a few tries.
+    """Return the least work of an action in this thread, in units, of a few tries.
 
     Args:
-        action: what is measured.
-        enough: it is not tried again once it has taken no more than this.
-        tries: at most so many.
+        action: the measured action.
+        enough: no further try is made after a result of at most this.
+        tries: the most tries.
     """
     return seconds(lambda _: action(), enough=enough * UNIT, tries=tries) / UNIT
 
@@ -35,11 +35,11 @@ def seconds(
     enough: float = 0.0,
     tries: int = 5,
 ) -> float:
-    """Return the least seconds of a quiet machine that an action has taken in this thread.
+    """Return the least seconds, as on an idle machine, that an action takes in this thread.
 
     Args:
-        action: is called with what `prepare` returned, once for each try.
-        prepare: is not measured.
+        action: called with the result of `prepare`, once for each try.
+        prepare: not measured.
         enough, tries: as for `units`.
     """
     least = float("inf")
@@ -61,7 +61,7 @@ def seconds(
 
 
 def slowness() -> float:
-    """Return how many times longer than on a quiet machine work takes now; at least 1."""
+    """Return how many times longer than on an idle machine work takes now; at least 1."""
     begin = time.thread_time()
     table: dict[int, list[int]] = {}
     for n in range(_TURNS):

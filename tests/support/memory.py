@@ -1,7 +1,7 @@
-"""Two real ends joined in memory: sessions without a loop, brokers over transports of no kind.
+"""Two real ends joined in memory: sessions without a loop, and brokers over fake transports.
 
-Bytes cross only when a test says so, in pieces of the size that it wants; time passes only when it
-is advanced. So what a test sees does not depend on sockets, loops or clocks.
+Bytes cross only when a test says so, in pieces of a chosen size. Time passes only when the test
+advances it. So the results do not depend on sockets, loops or clocks.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ROOT = b"root"
 
 
 PUBLISHED_WIRE = STRICT.but(dialects=("pb", "none"))
-"""The strict policy in PB's dialects, whose bytes are specified apart from ours."""
+"""The strict policy in PB's dialects, whose bytes are specified outside this library."""
 
 
 def pieces(data: bytes, chunk: int | None, seed: int | None) -> Iterator[bytes]:
@@ -46,7 +46,7 @@ def pieces(data: bytes, chunk: int | None, seed: int | None) -> Iterator[bytes]:
 
 
 class Reference:
-    """What the fake host makes of an object of the peer's."""
+    """The fake host's reference to a peer's object."""
 
     def __init__(self, perspective: Any, object_id: ObjectId):
         self.perspective = perspective
@@ -54,12 +54,12 @@ class Reference:
 
 
 class FakeHost:
-    """The room above a session: writes down events, and answers as plainly as possible.
+    """A host of a session: records events, and answers in the simplest way.
 
     Attributes:
-        events: what the session said, in order.
-        outcomes: of calls of ours: the id, whether it was answered, and with what.
-        released: how often it said that something was collected.
+        events: the session's events, in order.
+        outcomes: for each outgoing call: the id, whether it was answered, and the result or error.
+        released: how often the session reported a collected object.
     """
 
     overridden: frozenset[str] = frozenset()
@@ -72,15 +72,15 @@ class FakeHost:
         self.rows: dict[bytes, Any] = {}
 
     def on_event(self, event: Event) -> None:
-        """Write an event down."""
+        """Record an event."""
         self.events.append(event)
 
     def answered(self, request_id: RequestId, value: Any) -> None:
-        """Write a result down."""
+        """Record a result."""
         self.outcomes.append((request_id, True, value))
 
     def refused(self, request_id: RequestId, failure: Any) -> None:
-        """Write down what a call failed with."""
+        """Record the error of a call."""
         self.outcomes.append((request_id, False, failure))
 
     def on_released(self) -> None:
@@ -92,14 +92,14 @@ class FakeHost:
         return f"{type(error).__name__}: {error}", None
 
     def make_reference(self, perspective: Any, object_id: ObjectId) -> Reference:
-        """Make a reference that knows where it came from."""
+        """Make a reference that records its origin."""
         return Reference(perspective, object_id)
 
-    # The doors that the flavors' hooks use.
+    # The methods that the hooks of the flavors use.
 
     @property
     def serializingPerspective(self) -> Any:
-        """The perspective of the message in the making."""
+        """The perspective of the message that is being written."""
         scope = self.session.translator.scope
         return None if scope is None else scope.perspective
 
@@ -125,7 +125,7 @@ class FakeHost:
         self.session.translator.held.add(cache_id, value)
 
     def refresh_cache(self, cache_id: int, value: Any) -> None:
-        """Follow a cache's new state."""
+        """Set a cache's new state."""
         self.session.translator.held.refresh(cache_id, value)
 
     def of(self, kind: type) -> list[Any]:
@@ -133,21 +133,21 @@ class FakeHost:
         return [event for event in self.events if type(event) is kind]
 
     def outcome(self, request_id: RequestId) -> Any:
-        """The answer to a call of ours, or what refused it."""
+        """The result or the error of an outgoing call."""
         for each, _, outcome in self.outcomes:
             if each == request_id:
                 return outcome
         raise AssertionError(f"request {request_id} has no outcome among {self.outcomes}")
 
     def pending(self) -> Any:
-        """The newest call of the peer's whose method returned an awaitable."""
+        """The newest incoming call whose method returned an awaitable."""
         return self.of(CallPending)[-1].ticket
 
 
 def make_end(policy: Policy, is_client: bool, **options: Any) -> Session:
     """Return one session whose host is a FakeHost, found as ``session.host``.
 
-    It speaks PB's dialects unless told otherwise: their bytes are specified apart from ours.
+    By default it uses PB's dialects, whose bytes are specified outside this library.
     """
     host = FakeHost()
     options.setdefault("offered", EXPRESSION_DIALECTS)
@@ -161,7 +161,7 @@ class SessionPair:
     Attributes:
         client, server: the sessions.
         client_host, server_host: their fake hosts.
-        wire: all bytes that crossed, by who sent them.
+        wire: all bytes that crossed, by sender.
     """
 
     def __init__(
@@ -189,7 +189,7 @@ class SessionPair:
             self.server_host.events.clear()
 
     def exchange(self, chunk: int | None = None, seed: int | None = None) -> None:
-        """Let bytes cross and be handled, until both ends have nothing more to say."""
+        """Let bytes cross and be handled, until both ends have nothing more to send."""
         while self._cross("client", chunk, seed) | self._cross("server", chunk, seed):
             pass
 
@@ -206,7 +206,7 @@ class SessionPair:
         return bool(data)
 
     def call(self, name: str, *args: Any, **kw: Any) -> Any:
-        """Call a method of the server's root, let it be answered, and return the outcome."""
+        """Call a method of the root at the server, let it be answered, and return the outcome."""
         request_id = self.client.call(b"message", ROOT, name, args, kw)
         self.exchange()
         return self.client_host.outcome(request_id)
@@ -245,23 +245,23 @@ class ManualScheduler:
 
     @property
     def waiting(self) -> int:
-        """Timers that have neither gone off nor been cancelled."""
+        """The number of timers that have neither fired nor been cancelled."""
         return sum(timer.call is not None for _, _, timer in self._later)
 
     def step(self) -> bool:
-        """Take one turn: make the calls that are due, not those that they ask for."""
+        """Take one turn: make the calls that are due, but not those that they schedule."""
         turn, self._soon = self._soon, deque()
         for f, args in turn:
             f(*args)
         return bool(turn)
 
     def run(self) -> None:
-        """Take turns until nothing is due."""
+        """Take turns until no call is due."""
         while self.step():
             pass
 
     def advance(self, seconds: float) -> None:
-        """Let time pass, and make the calls that come due."""
+        """Advance the time, and make the calls that become due."""
         self.clock += seconds
         while self._later and self._later[0][0] <= self.clock:
             _, _, timer = heapq.heappop(self._later)
@@ -270,13 +270,13 @@ class ManualScheduler:
 
 
 class _Timer:
-    """A call that was put off."""
+    """A scheduled call."""
 
     def __init__(self, call: Callable[[], object]):
         self.call: Callable[[], object] | None = call
 
     def cancel(self) -> None:
-        """Do not make it."""
+        """Cancel it."""
         self.call = None
 
     def fire(self) -> None:
@@ -287,13 +287,13 @@ class _Timer:
 
 
 class FakeTransport:
-    """A transport of the published shape whose bytes a test fetches.
+    """A transport with the published methods; a test reads its bytes.
 
     Attributes:
-        writes: what was written, one entry for each write.
-        unsent: how many bytes the peer has not taken, as a test wants it.
-        is_paused, is_losing, is_aborted: what the protocol asked for.
-        is_closing: whether what is written is dropped, as a test wants it.
+        writes: the written bytes, one entry for each write.
+        unsent: how many bytes the peer has not read; set by a test.
+        is_paused, is_losing, is_aborted: the requests of the protocol.
+        is_closing: whether written bytes are dropped; set by a test.
     """
 
     def __init__(self, scheduler: Any, peer: Any = None):
@@ -307,33 +307,33 @@ class FakeTransport:
         self._taken = 0
 
     def write(self, data: bytes) -> None:
-        """Write down."""
+        """Record the bytes."""
         self.writes.append(data)
 
     def take(self) -> bytes:
-        """Return what was written since the last time."""
+        """Return the bytes written since the last call."""
         fresh = self.writes[self._taken :]
         self._taken = len(self.writes)
         return b"".join(fresh)
 
     def loseConnection(self) -> None:
-        """Remember; the test cuts."""
+        """Record the request; the test ends the connection."""
         self.is_losing = True
 
     def abortConnection(self) -> None:
-        """Remember; the test cuts."""
+        """Record the request; the test ends the connection."""
         self.is_losing = self.is_aborted = True
 
     def pauseProducing(self) -> None:
-        """Remember."""
+        """Record the request."""
         self.is_paused = True
 
     def resumeProducing(self) -> None:
-        """Remember."""
+        """Record the request."""
         self.is_paused = False
 
     def getPeer(self) -> Any:
-        """Return whoever the test says is there."""
+        """Return the address that the test has set."""
         return self.peer
 
 
@@ -341,10 +341,10 @@ class BrokerPair:
     """A client's and a server's Broker over fake transports.
 
     Args:
-        root: what the server serves under the name ``root``.
-        policy, client_policy: of the server, and of the client where it differs.
-        scheduler: a ManualScheduler for both, one of its own unless given; False for none at all,
-            as under Twisted's StringTransport.
+        root: the object that the server serves under the name ``root``.
+        policy, client_policy: of the server, and of the client if it differs.
+        scheduler: a ManualScheduler for both; default: a new one; False for none at all, as under
+            Twisted's StringTransport.
         client_first: which side's transport is made first.
 
     Attributes:
@@ -380,7 +380,7 @@ class BrokerPair:
             self.connect(client_first)
 
     def connect(self, client_first: bool = True) -> None:
-        """Give both their transports, and let them shake hands."""
+        """Give both their transports, and let them make the handshake."""
         order = [self.client, self.server]
         for broker in order if client_first else reversed(order):
             broker.makeConnection(self._transports[broker])
@@ -424,6 +424,6 @@ class BrokerPair:
             self.scheduler.run()
 
     def collect(self) -> None:
-        """Let garbage go, and what is said of it."""
+        """Collect garbage, and exchange the messages about it."""
         gc.collect()
         self.exchange()

@@ -1,4 +1,4 @@
-"""Certificates that the openssl command has made: not by the library that we read them with."""
+"""Certificates made by the openssl command, not by the library that reads them in the code."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Files:
 
 
 class Authority:
-    """A CA of the openssl command's.
+    """A CA of the openssl command.
 
     Attributes:
         ca: its own certificate, a PEM file.

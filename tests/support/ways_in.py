@@ -1,4 +1,4 @@
-"""A server that takes every login, joined in memory with a client, and what each login needs."""
+"""A server that accepts every kind of login, joined in memory with a client."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["BINDING", "ITERATIONS", "Avatar", "ScramUsers", "WaysIn", "certifica
 
 BINDING = b"the two ends of one connection.."
 ITERATIONS = 10_000
-"""As few as a client takes part in, so that tests are quick."""
+"""The fewest that a client accepts, so that tests are quick."""
 
 
 @implementer(ICredentialsChecker)
@@ -34,7 +34,7 @@ class ScramUsers:
         users: user name to verifier.
         groups: user name to groups.
         asked: the user names that were asked for.
-        refused: those who have the right password and may not log in.
+        refused: users who have the right password but may not log in.
     """
 
     credentialInterfaces = (IScramProof,)
@@ -49,13 +49,13 @@ class ScramUsers:
         self.asked: list[Any] = []
 
     def scramVerifier(self, username: Any) -> ScramVerifier:
-        """Return a user's verifier; one that nothing fits where there is no such user."""
+        """Return a user's verifier; for an unknown user, one that matches no password."""
         self.asked.append(username)
         nobody = ScramVerifier.of_nobody(b"secret of the test", username, ITERATIONS)
         return self.users.get(_text(username), nobody)
 
     def requestAvatarId(self, proof: Any) -> cred.Identity:
-        """Say who has proven to know the password."""
+        """Return the user who has proven to know the password."""
         name = _text(proof.username)
         if name in self.refused or proof.verifier is not self.users[name]:
             raise UnauthorizedLogin("wrong user name or password")
@@ -67,7 +67,7 @@ def _text(name: Any) -> str:
 
 
 class Known:
-    """Lets in those credentials whose one attribute has a certain value."""
+    """Accepts credentials whose one attribute has a known value."""
 
     def __init__(self, interface: Any, attribute: str, known: dict[Any, Any]):
         self.credentialInterfaces = (interface,)
@@ -75,7 +75,7 @@ class Known:
         self.known = known
 
     def requestAvatarId(self, credentials: Any) -> Any:
-        """Look it up."""
+        """Look the value up."""
         value = getattr(credentials, self.attribute)
         if value not in self.known:
             raise UnauthorizedLogin("unknown here")
@@ -88,20 +88,20 @@ def tokens(**known: Any) -> Known:
 
 
 def certificates(**known: Any) -> Known:
-    """Return a checker for these certificates, which need not be such."""
+    """Return a checker for these certificates, which may be any values."""
     return Known(IClientCertificate, "certificate", known)
 
 
 class Thing(broker.Referenceable):
-    """Knows who calls it."""
+    """Returns its caller."""
 
     def remote_whoami(self) -> str | None:
-        """Return who calls."""
+        """Return the caller."""
         return broker.current_call().peer.avatar_id
 
 
 class Avatar(broker.Avatar):
-    """Knows who it is, and whether it has been logged out."""
+    """Knows its user, and whether it has been logged out."""
 
     def __init__(self, name: Any, mind: Any):
         self.name = name or "guest"
@@ -113,12 +113,12 @@ class Avatar(broker.Avatar):
         return _text(self.name)
 
     def perspective_give(self) -> Thing:
-        """Hand out an object, which stays here."""
+        """Return an object, which stays here."""
         return Thing()
 
     @broker.allow("admin")
     def perspective_dismiss(self) -> str:
-        """Do what admins may."""
+        """A method for admins only."""
         return "dismissed"
 
     def logout(self) -> None:
@@ -129,14 +129,14 @@ class Avatar(broker.Avatar):
 class WaysIn(BrokerPair):
     """A client, and a server with a portal for every kind of login, over one TLS connection.
 
-    With ``connect=False`` they shake hands at the first login or call: until then a test can change
-    the portal, whose logins the server's offer names.
+    With ``connect=False`` they make the handshake at the first login or call. Until then a test can
+    change the portal, whose logins are in the server's offer.
 
     Attributes:
         scram: the checker of the SCRAM users.
-        portal: the portal; take checkers away as a test needs.
-        avatars: those that were made, in order.
-        login_root: what the client meets.
+        portal: the portal; remove checkers as a test needs.
+        avatars: the created avatars, in order.
+        login_root: the client's first reference.
     """
 
     def __init__(
@@ -175,7 +175,7 @@ class WaysIn(BrokerPair):
             self.connect()
 
     def exchange(self, chunk: int | None = None, seed: int | None = None) -> None:
-        """Let bytes cross, once the two are connected."""
+        """Let bytes cross, if the two are connected."""
         if self.client.transport is None:
             self.connect()
         super().exchange(chunk, seed)
@@ -186,13 +186,13 @@ class WaysIn(BrokerPair):
         return super().call(name, *args, **kw)
 
     def make_avatar(self, avatar_id: Any, mind: Any) -> Avatar:
-        """Be the realm."""
+        """Return the avatar, as the realm does."""
         avatar = Avatar(avatar_id, mind)
         self.avatars.append(avatar)
         return avatar
 
     def take_away(self, *interfaces: Any) -> None:
-        """Leave no checker for these credentials."""
+        """Remove the checkers for these credentials."""
         for interface in interfaces:
             self.portal.checkers.pop(interface, None)
 

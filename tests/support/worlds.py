@@ -1,4 +1,4 @@
-"""Runs one client program against one server program, in each pairing of the two worlds."""
+"""Runs one client program against one server program, for each pairing with Twisted."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Lines = dict[str, dict[str, Any]]
 
 
 class Pairing(NamedTuple):
-    """Which client meets which server."""
+    """Which client is used with which server."""
 
     client: str
     server: str
@@ -31,11 +31,10 @@ PAIRINGS = [Pairing(*pair) for pair in itertools.product(WORLDS, WORLDS)]
 
 
 class Runs:
-    """Servers that stay, and what the client of each pairing has printed, once.
+    """Servers that keep running, and the lines of the client of each pairing, run once.
 
-    The server is run as ``SERVER WORLD`` and prints its ports; the client is run as
-    ``CLIENT WORLD PORTS SERVER-WORLD`` and prints a line with the key ``scenario`` for each of its
-    scenarios.
+    The server is run as ``SERVER WORLD`` and prints its ports. The client is run as ``CLIENT WORLD
+    PORTS SERVER-WORLD`` and prints a line with the key ``scenario`` for each of its scenarios.
 
     Args:
         server, client: the names of the programs, in ``tests/interop``.
