@@ -1,7 +1,7 @@
-"""An attacker's tools: bytes in any dialect that no writer of ours would write, and a victim.
+"""An attacker's tools: bytes in any dialect that no correct writer would send, and a victim.
 
-A victim is a server's real Broker over a transport in memory, with a clock that stands still: what
-it says, does and logs is seen whole, and what it costs is its processor time alone.
+A victim is a server's real Broker over a transport in memory, with a clock that stands still. A
+test sees all that it sends, does and logs; its only cost is processor time.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ __all__ = [
 
 POLICIES: dict[str, Policy] = {"strict": STRICT, "published": PUBLISHED}
 BOTH = ("pb", "msgpack/1")
-"""The dialects that have rules of their own; ``none`` is ``pb`` without its vocabulary."""
+"""The dialects that have their own rules; ``none`` is ``pb`` without its vocabulary."""
 
 NOTHING: list[Any] = [b"dictionary"]
 """No keywords."""
@@ -67,7 +67,7 @@ NO_LIMITS = Limits(
 def binds(
     *rows: str, policies: tuple[str, ...] = tuple(POLICIES), dialects: tuple[str, ...] = BOTH
 ) -> Callable[[T], T]:
-    """Mark a test as that of rows of the catalogue, and run it for each policy and dialect.
+    """Mark a test as the test of catalogue rows, and run it for each policy and dialect.
 
     The test takes ``policy`` and ``dialect``, or neither if both are empty.
     """
@@ -85,10 +85,10 @@ def binds(
 
 
 class Speaker:
-    """Writes what a peer could send, well formed or not, in one dialect.
+    """Writes messages that a peer could send, well formed or not, in one dialect.
 
     Attributes:
-        name: the dialect's.
+        name: the name of the dialect.
         dialect: its record.
     """
 
@@ -120,7 +120,7 @@ class Speaker:
         return self.message(b"message", number, target, name, answer, [b"tuple", *values], kw)
 
     def read(self, data: bytes) -> list[Any]:
-        """What a server has said in this dialect, as messages of expressions."""
+        """Return a server's messages in this dialect, with expressions."""
         offer = Reader(NO_LIMITS, NONE_VOCABULARY)
         offer.feed(data)
         offer.read(1)
@@ -130,18 +130,18 @@ class Speaker:
 
 
 class Target(broker.Root):
-    """What attacks are aimed at."""
+    """The object that attacks call."""
 
     def remote_echo(self, value: Any) -> Any:
-        """Give it back."""
+        """Return the value."""
         return value
 
     def remote_keep(self, value: Any) -> None:
-        """Keep it."""
+        """Keep the value."""
         self.kept = value
 
     def remote_pair(self, first: Any, second: Any) -> None:
-        """Take two."""
+        """Take two values."""
 
 
 def portal() -> cred.Portal:
@@ -156,10 +156,10 @@ def portal() -> cred.Portal:
 
 
 class StuckTransport(FakeTransport):
-    """A transport whose peer reads nothing: all that is written stays unsent."""
+    """A transport whose peer reads nothing: all written bytes stay unsent."""
 
     def write(self, data: bytes) -> None:
-        """Keep it."""
+        """Keep the bytes."""
         super().write(data)
         self.unsent += len(data)
 
@@ -168,11 +168,11 @@ class Victim:
     """A server's end of one connection, in memory.
 
     Args:
-        dialect: what the attacker speaks.
+        dialect: the attacker's dialect.
         policy: ``"strict"`` or ``"published"``, or a Policy.
-        target: what is served; a Target unless given.
-        reads: whether the attacker reads what it is sent.
-        scheduler: turns and time; those of a ManualScheduler unless given.
+        target: the served object; default: a Target.
+        reads: whether the attacker reads.
+        scheduler: turns and time; default: those of a ManualScheduler.
     """
 
     def __init__(
@@ -196,12 +196,12 @@ class Victim:
         self.hear(self.speaker.greeting)
 
     def wait(self, seconds: float) -> None:
-        """Let time pass; end where the connection was ended."""
+        """Advance the time; stop if the connection has ended."""
         self.scheduler.advance(seconds)
         self.hear(b"")
 
     def hear(self, data: bytes, chunk: int | None = None) -> None:
-        """Let it hear bytes, in pieces or at once, until nothing is left to do."""
+        """Receive bytes, in pieces or at once, and handle them to the end."""
         if chunk is None:
             if data:
                 self.broker.dataReceived(data)
@@ -219,7 +219,7 @@ class Victim:
 
     @property
     def said(self) -> bytes:
-        """All that it has sent."""
+        """All bytes that it has sent."""
         return b"".join(self.transport.writes)
 
     def end(self) -> None:
@@ -234,9 +234,9 @@ def cost(
     tries: int = 3,
     enough: float = 0.0,
 ) -> float:
-    """Return the least seconds of a quiet machine's processor that an action has taken.
+    """Return the least processor seconds, as on an idle machine, that an action has taken.
 
-    See :func:`effort.seconds`. It is not tried again once it has taken no more than ``enough``.
+    See :func:`effort.seconds`. No further try is made after a result of at most ``enough``.
     """
     return seconds(action, prepare, enough, tries)
 
@@ -245,7 +245,7 @@ def cost(
 def let_in(
     name: str, declared: type | None = None, published: type | None = None
 ) -> Iterator[None]:
-    """Let classes come in under a tag: one with its fields, one as published programs do."""
+    """Register classes under a tag: one with its fields, one as published programs do."""
     tag = name.encode()
     if declared is not None:
         broker.register(declared, name)
@@ -260,7 +260,7 @@ def let_in(
 
 @contextmanager
 def taming(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
-    """Yield a list that holds, afterwards, the lines that were logged: short ones without trace."""
+    """Yield a list that afterwards holds the logged lines: short ones without tracebacks."""
     lines: list[str] = []
     with caplog.at_level(logging.WARNING):
         caplog.clear()
@@ -275,7 +275,7 @@ def taming(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
 
 
 def flat(expression: object) -> bytes:
-    """All bytes that an expression holds, joined."""
+    """All bytes in an expression, joined."""
     if isinstance(expression, list):
         return b" ".join(map(flat, expression))
     return expression if isinstance(expression, bytes) else b""

@@ -1,9 +1,9 @@
-"""Attacks that are a few bytes: what is sent after the handshake, and the exact words they meet.
+"""Attacks of a few bytes: the bytes sent after the handshake, and the exact text of the refusal.
 
-Each names the row of the catalogue that it belongs to. ``dies`` is what may die of it: the
-connection, or that call. The tests send each in every dialect that can say it, under both policies,
-before and after a login, to a victim in memory and to a server on a socket; ``make attacks`` sends
-them to a server of Twisted's, too.
+Each names its row in the catalogue. ``dies`` is what the attack may end: the connection, or that
+call. The tests send each attack in every dialect that can express it, under both policies, before
+and after a login, to a victim in memory and to a server on a socket. ``make attacks`` also sends
+them to a Twisted server.
 """
 
 from __future__ import annotations
@@ -21,21 +21,20 @@ PRIME = (1 << 61) - 1
 MILLION = 1_000_000
 
 EXPANDED = "LimitExceeded: graph expands to more than 1000000 nodes (max_expanded)"
-"""What the strict policy says to a graph that is too large as a tree."""
+"""The error of the strict policy for a graph that is too large as a tree."""
 
 
 class Attack(NamedTuple):
     """One attack.
 
     Attributes:
-        row: of the catalogue.
-        name: what it is.
-        make: the bytes, in a Speaker's dialect.
-        text: what the log says of it after the peer's address; with a class in front where a call
-            dies.
+        row: in the catalogue.
+        name: a description.
+        make: returns the bytes, in a Speaker's dialect.
+        text: the log's text after the peer's address; with a class in front if a call dies.
         dies: ``"connection"`` or ``"call"``.
-        dialects, policies: that it binds.
-        seconds: of the processor that it may take.
+        dialects, policies: where it applies.
+        seconds: the most processor time that it may take.
     """
 
     row: str
@@ -85,7 +84,7 @@ def bomb(levels: int) -> Any:
 
 
 def shared(levels: int, kind: bytes = b"tuple") -> Any:
-    """One value whose two parts are the same, and so on: two to the power of ``levels`` ends."""
+    """A value whose two parts are the same, and so on: two to the power of ``levels`` leaves."""
     value: Any = 0
     for level in range(1, levels + 1):
         if type(value) is int:
@@ -115,14 +114,14 @@ def nested(depth: int) -> Any:
 
 
 def references(count: int) -> Any:
-    """So many objects of the attacker's."""
+    """This many objects of the attacker."""
     return [b"list", *([b"remote", number] for number in range(1, count + 1))]
 
 
 def tuples_with_one_hash(count: int) -> list[Any]:
-    """Different pairs of ints of 61 bits, all of one hash.
+    """Different pairs of ints of 61 bits, all with one hash.
 
-    CPython's hash of a pair is a chain of steps that can be walked backwards from any value.
+    CPython's hash of a pair is a chain of steps that can be reversed from any value.
     """
     p1, p2, p5 = 11400714785074694791, 14029467366897019727, 2870177450012600261
     mask = (1 << 64) - 1
@@ -306,6 +305,6 @@ ATTACKS = [
 
 
 def one(command: str, number: int, speaker: Speaker) -> tuple[Any, ...]:
-    """Let go of one, with a count where the dialect has counts."""
+    """Release one reference, with a count if the dialect has counts."""
     fields = (command.encode(), number)
     return fields if speaker.name == "pb" else (*fields, 1)

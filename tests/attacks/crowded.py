@@ -1,4 +1,4 @@
-"""A server with few file descriptors, run as a process of its own: says its port, logs to stderr.
+"""A server with few file descriptors, in its own process: prints its port, logs to stderr.
 
 Its argument is how many more descriptors it may open.
 """
@@ -17,12 +17,12 @@ class Desk(broker.Root):
     """Answers."""
 
     def remote_echo(self, value: object) -> object:
-        """Give it back."""
+        """Return the value."""
         return value
 
 
 async def main(more: int) -> None:
-    """Serve until the parent has gone."""
+    """Serve until the parent has ended."""
     server = await broker.serve(Desk(), "pb://127.0.0.1:0")
     taken = len(os.listdir("/proc/self/fd"))
     resource.setrlimit(resource.RLIMIT_NOFILE, (taken + more, taken + more))

@@ -1,4 +1,4 @@
-"""A server run as a process of its own, which tells what it takes.
+"""A server in its own process, which reports the memory that it uses.
 
 Its arguments are the policy, ``strict`` or ``published``, and its ``max_buffered``.
 """
@@ -24,15 +24,15 @@ class Desk(broker.Root):
     server: broker.Server
 
     def remote_echo(self, value: object) -> object:
-        """Give it back."""
+        """Return the value."""
         return value
 
     def remote_blob(self) -> list[bytes]:
-        """Give 15 MB."""
+        """Return 15 MB."""
         return [bytes(500_000)] * 30
 
     def remote_facts(self) -> dict[str, object]:
-        """Tell what the server takes and has done."""
+        """Return the server's memory and counters."""
         stats = self.server.stats
         return {
             "memory": resident(),
@@ -42,7 +42,7 @@ class Desk(broker.Root):
 
 
 async def main() -> None:
-    """Serve until the parent has gone."""
+    """Serve until the parent has ended."""
     policy = {"strict": STRICT, "published": PUBLISHED}[sys.argv[1]]
     policy = policy.but(max_buffered=int(sys.argv[2]))
     desk = Desk()

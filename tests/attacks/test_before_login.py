@@ -1,4 +1,4 @@
-"""Before a login: only what a login needs is looked at, and that is small."""
+"""Before a login: only the messages of a login are read, and they must be small."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from cred.interfaces import IScramProof
 
 
 class Made(broker.Copyable, broker.RemoteCopy):
-    """A copy that notes whether one was ever made."""
+    """A copy that counts how many were made."""
 
     made = 0
     owner: str = ""
@@ -33,7 +33,7 @@ class Made(broker.Copyable, broker.RemoteCopy):
 
 @pytest.fixture(autouse=True)
 def registered() -> Any:
-    """Let the class come in, and forget it."""
+    """Register the class, and remove it afterwards."""
     Made.made = 0
     with let_in("demo.Made", Made, Made):
         yield
@@ -43,11 +43,11 @@ MADE = [b"demo.Made", [b"dictionary", [[b"unicode", b"owner"], [b"unicode", b"x"
 
 
 class House:
-    """A portal, and what it has been asked.
+    """A portal that records its requests.
 
     Attributes:
-        minds: what the realm was given.
-        avatar: what it returns; an Avatar, or a Deferred of one.
+        minds: the minds that the realm received.
+        avatar: the result; an Avatar, or a Deferred of one.
     """
 
     def __init__(self) -> None:
@@ -62,19 +62,19 @@ class House:
 
 
 def stranger(dialect: str, policy: str, house: Any = None) -> Victim:
-    """A server with a portal, over a connection that takes passwords."""
+    """A server with a portal, over a connection that allows passwords."""
     victim = Victim(dialect, policy, (house or House()).portal)
     victim.transport.is_secure = True
     return victim
 
 
 def hear(data: bytes, victim: Victim) -> None:
-    """Let it hear bytes."""
+    """Let it receive bytes."""
     victim.hear(data)
 
 
 def answers(victim: Victim) -> list[Any]:
-    """What was answered, and what was refused."""
+    """The answers and the errors."""
     said = victim.speaker.read(victim.said)
     return [message for message in said if type(message) in (Answer, Failed)]
 
@@ -89,7 +89,7 @@ def log_in(speaker: Speaker, mind: Any, password: bytes = b"secret", number: int
 def test_what_kills_nobody_after_a_login_kills_nobody_before_it(
     attack: Attack, policy: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Each attack of the catalogue costs a stranger the connection, or is refused: in one line."""
+    """Each attack of the catalogue, before a login, ends the connection or is refused: one line."""
     for dialect in attack.dialects:
         victim = stranger(dialect, policy)
         data = attack.make(victim.speaker)
@@ -132,7 +132,7 @@ def test_what_kills_nobody_after_a_login_kills_nobody_before_it(
 def test_what_is_no_login(
     make: Any, policy: str, dialect: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It ends the connection, before anything is made of it."""
+    """It ends the connection, before any object is made of it."""
     victim = stranger(dialect, policy)
     with taming(caplog) as lines:
         victim.hear(make(victim.speaker))
@@ -143,7 +143,7 @@ def test_what_is_no_login(
 
 @binds("A9")
 def test_another_method_is_refused_in_words(policy: str, dialect: str) -> None:
-    """Who calls what a server without a login would have is told to log in, and may."""
+    """A client that calls a method of a server without login is asked to log in, and may do so."""
     victim = stranger(dialect, policy)
     victim.hear(victim.speaker.call(5, name=b"echo"))
     victim.hear(log_in(victim.speaker, [b"None"], number=2))
@@ -173,7 +173,7 @@ def test_another_method_is_refused_in_words(policy: str, dialect: str) -> None:
 def test_how_much_a_mind_may_be(
     mind: Any, text: str | None, policy: str, dialect: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Up to the limits of a login it is taken; beyond them the connection ends in their words."""
+    """A mind up to the limits of a login is accepted; beyond them the connection ends."""
     house = House()
     victim = stranger(dialect, policy, house)
     with taming(caplog) as lines:
@@ -189,7 +189,7 @@ def test_how_much_a_mind_may_be(
 def test_a_mind_waits_for_the_checker(
     policy: str, dialect: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Nothing is made of the mind of who is refused, and the peer is told that it is not held."""
+    """If the login is refused, the mind is not decoded; the peer learns that it is not held."""
     house = House()
     victim = stranger(dialect, policy, house)
     victim.hear(log_in(victim.speaker, [b"list", MADE, [b"remote", 7]], password=b"wrong"))
@@ -210,7 +210,7 @@ def test_a_mind_waits_for_the_checker(
 def test_a_mind_that_may_not_come_in(
     policy: str, dialect: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is opened under the limits that hold for everybody; what is wrong fails that login."""
+    """It is decoded under the normal limits; an error in it fails that login."""
     house = House()
     victim = stranger(dialect, policy, house)
     with taming(caplog) as lines:
@@ -232,7 +232,7 @@ def test_four_logins_at_once(policy: str, dialect: str) -> None:
         credentialInterfaces = (cred.IUsernamePassword,)
 
         def requestAvatarId(self, credentials: Any) -> Any:
-            """Give something that never comes."""
+            """Return a result that never comes."""
             return Deferred()
 
     house = House()
@@ -249,7 +249,7 @@ def test_four_logins_at_once(policy: str, dialect: str) -> None:
 
 @binds("A9", policies=("published",))
 def test_eight_challenges_at_once(policy: str, dialect: str) -> None:
-    """Who asks for challenges and never answers holds eight of them, and no more."""
+    """A client that asks for challenges and does not answer holds at most eight of them."""
     victim = stranger(dialect, policy)
     for number in range(1, 10):
         victim.hear(victim.speaker.call(b"alice", name=b"login", number=number))
@@ -263,7 +263,7 @@ def test_eight_challenges_at_once(policy: str, dialect: str) -> None:
 def test_all_is_open_once_the_checker_has_accepted(
     policy: str, dialect: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """While the realm still makes the avatar, messages and limits are those of everybody."""
+    """While the realm is still making the avatar, the normal messages and limits apply."""
     house = House()
     house.avatar = Deferred()
     victim = stranger(dialect, policy, house)
@@ -291,7 +291,7 @@ def test_all_is_open_once_the_checker_has_accepted(
 
 @binds("A9")
 def test_a_root_of_its_own_has_no_gate(policy: str, dialect: str) -> None:
-    """Where there is no login, the normal limits hold from the first byte on."""
+    """Without a login, the normal limits apply from the first byte."""
     victim = Victim(dialect, policy)
     victim.hear(victim.speaker.call([b"list", bytes(100_000), *range(5_000)]))
     assert [type(answer) for answer in answers(victim)] == [Answer]
@@ -325,14 +325,14 @@ WAYS: dict[str, tuple[Any, tuple[Any, ...]]] = {
 
 
 class Mind(broker.Referenceable):
-    """A client's."""
+    """A client's mind."""
 
 
 @pytest.mark.row("A9")
 @pytest.mark.parametrize("dialects", [("pb", "none"), ("msgpack/1",)])
 @pytest.mark.parametrize("name", WAYS)
 def test_every_way_in_passes_the_gate(name: str, dialects: tuple[str, ...]) -> None:
-    """Each gives the realm the mind, whatever graph that is, and opens the gate."""
+    """Each gives the realm the mind, for any graph, and opens the gate."""
     policy = STRICT.but(challenge_login=True, dialects=dialects)
     options = {"binding": None} if name == "SCRAM-SHA-256" else {}
     room = WaysIn(policy=policy, connect=False, **options)
@@ -350,7 +350,7 @@ def test_every_way_in_passes_the_gate(name: str, dialects: tuple[str, ...]) -> N
 
 @pytest.mark.row("A9")
 def test_who_is_refused_stays_before_the_gate() -> None:
-    """Every way in that leads nowhere leaves the gate shut."""
+    """The gate stays shut after each kind of refused login."""
     room = WaysIn(certificate=None)
     for method, arguments in (
         ("loginCertificate", (None,)),

@@ -1,4 +1,4 @@
-"""Every attack of a few bytes is refused in its exact words, at once, and nobody else notices."""
+"""Every attack of a few bytes is refused with its exact text, at once; no other client notices."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from broker.core.wire.messages import Failed
 
 
 def combinations() -> list[pytest.ParameterSet]:
-    """Each attack under each policy and in each dialect that it binds."""
+    """Each attack under each policy and in each dialect that it applies to."""
     return [
         pytest.param(attack, policy, dialect, id=f"{attack}-{policy}-{dialect}")
         for attack in ATTACKS
@@ -25,7 +25,7 @@ def combinations() -> list[pytest.ParameterSet]:
     ]
 
 
-# What a peer is told, where that is not what the log says.
+# The peer's text, where it differs from the log's.
 IN_TWISTED_S_WORDS = {
     "pair: missing 1 required positional argument: 'second'": (
         "Target.remote_pair() missing 1 required positional argument: 'second'"
@@ -42,7 +42,7 @@ IN_TWISTED_S_WORDS = {
 def test_refused(
     attack: Attack, policy: str, dialect: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It costs one line and little time; a call dies alone, or the connection without more."""
+    """It costs one line and little time; only the call ends, or the connection."""
     victim = Victim(dialect, policy)
     data = attack.make(victim.speaker)
     with taming(caplog) as lines:
@@ -68,7 +68,7 @@ def test_refused(
 
 
 def test_the_bystander_notices_nothing() -> None:
-    """Each attack, one after the other on real sockets, and another client's calls are answered."""
+    """During each attack on real sockets, another client's calls are answered."""
 
     strict = [attack for attack in ATTACKS if "strict" in attack.policies]
 
@@ -86,13 +86,13 @@ def test_the_bystander_notices_nothing() -> None:
 
 
 async def strike(server: broker.Server, attack: Attack, dialect: str) -> None:
-    """Attack a server from a socket of one's own, until it answers or closes."""
+    """Attack a server over a raw socket, until it answers or closes."""
     speaker = Speaker(dialect)
     port = int(server.addresses[0].rpartition(":")[2])
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     heard = b""
     writer.write(speaker.greeting + attack.make(speaker))
-    # A server that has closed says so by a reset, where much was sent that it has not read.
+    # A server that closes with much unread data sends a reset.
     with suppress(ConnectionResetError, BrokenPipeError):
         while piece := await reader.read(65536):
             heard += piece

@@ -1,4 +1,4 @@
-"""Connections: peers that do not read, do not answer, talk too much, or are gone."""
+"""Connections: peers that do not read, do not answer, send too much, or have disconnected."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class Library(Target):
         self.served = 0
 
     def remote_book(self) -> bytes:
-        """Give half a megabyte."""
+        """Return half a megabyte."""
         self.served += 1
         return HALF_A_MEGABYTE
 
     async def remote_slow(self) -> None:
-        """Take for ever."""
+        """Never return."""
         await asyncio.sleep(3600)
 
 
@@ -43,7 +43,7 @@ class Library(Target):
 def test_a_peer_that_does_not_read(
     policy: str, dialect: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """600 small requests for long answers cost one answer, then nothing; after 30 s it is over."""
+    """600 small requests for long answers cost one answer, then nothing; it ends after 30 s."""
     library = Library()
     victim = Victim(dialect, policy, library, reads=False)
     with taming(caplog) as lines:
@@ -66,7 +66,7 @@ def test_a_peer_that_does_not_read(
 def test_a_flood_of_what_is_answered_at_once(
     policy: str, dialect: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Answers that are no result of a call, such as those to unknown things, count as well."""
+    """Answers that are not results of a call, such as those to unknown objects, count as well."""
     chosen = POLICIES[policy].but(max_unsent=1_000_000)
     victim = Victim(dialect, chosen, reads=False)
     speaker = victim.speaker
@@ -83,7 +83,9 @@ def test_a_flood_of_what_is_answered_at_once(
 def test_nothing_is_logged_of_a_call_whose_peer_has_gone(
     policy: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A peer that goes while its call runs costs no line; its caller is told it may have run."""
+    """If a peer disconnects while its call runs, nothing is logged; the caller learns it may have
+    run.
+    """
 
     async def gone() -> None:
         chosen = POLICIES[policy]
@@ -107,7 +109,7 @@ def test_nothing_is_logged_of_a_call_whose_peer_has_gone(
 
 @binds("B11", policies=(), dialects=())
 def test_what_was_not_written_was_not_run() -> None:
-    """A call that never left says that it was not run."""
+    """A call that was never sent reports that it was not run."""
     pair = BrokerPair(Library())
     call = pair.client.remoteForName(b"root").callRemote("book")
     late = pair.client.remoteForName(b"root").callRemote("book")
@@ -120,7 +122,7 @@ def test_what_was_not_written_was_not_run() -> None:
 
 @binds("A8", policies=(), dialects=())
 def test_who_is_put_out_is_told_why() -> None:
-    """A client of ours learns the limit that it went beyond, of a fault as of a login too late."""
+    """A client learns which limit it exceeded, for a fault as for a late login."""
 
     async def refused(reason: str, end: Any, policy: Any = STRICT) -> None:
         async with broker.serve(portal(), "pb://127.0.0.1:0", policy=policy) as server:
@@ -149,7 +151,7 @@ def test_who_is_put_out_is_told_why() -> None:
 
 @binds("B12", policies=(), dialects=())
 def test_a_link_that_is_dead(caplog: pytest.LogCaptureFixture) -> None:
-    """A peer from which nothing comes is asked after 20 s, and given up after 20 s more."""
+    """A silent peer gets a ping after 20 s, and the connection ends after 20 s more."""
     victim = Victim("msgpack/1")
     with taming(caplog) as lines:
         for _ in range(40):
@@ -162,7 +164,7 @@ def test_a_link_that_is_dead(caplog: pytest.LogCaptureFixture) -> None:
 def test_a_message_that_does_not_end(
     policy: str, dialect: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Who begins a message and trickles is put out after 30 s; a slow large one is waited for."""
+    """A message that trickles ends the connection after 30 s; a slow large one may take longer."""
     for piece, is_dead in ((1, True), (1100, False)):
         victim = Victim(dialect, policy)
         begin = a_string(600_000) if dialect == "pb" else (600_000).to_bytes(4, "big")
@@ -179,7 +181,7 @@ def test_a_message_that_does_not_end(
 
 @binds("B12", dialects=("msgpack/1",))
 def test_too_many_pings(policy: str, dialect: str, caplog: pytest.LogCaptureFixture) -> None:
-    """One a second is answered for ever, two a second are not."""
+    """One ping a second is answered without end, two a second are not."""
     for a_second, is_dead in ((1, False), (3, True)):
         victim = Victim(dialect, policy)
         with taming(caplog) as lines:
@@ -195,7 +197,7 @@ def test_too_many_pings(policy: str, dialect: str, caplog: pytest.LogCaptureFixt
 def test_a_login_that_does_not_come(
     policy: str, dialect: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Who connects and only talks is put out after 30 s, whatever it says."""
+    """A client that does not log in is disconnected after 30 s, whatever else it sends."""
     chosen = POLICIES[policy]
     assert chosen.login_timeout == STRICT.login_timeout == 30.0
     victim = Victim(dialect, policy, portal())
@@ -211,7 +213,7 @@ def test_a_login_that_does_not_come(
 
 @binds("A8", policies=(), dialects=())
 def test_a_handshake_that_does_not_come_counts(tmp_path: Path) -> None:
-    """Who connects to a TLS port and says nothing is counted as well as put out."""
+    """A connection without a TLS handshake is closed and counted."""
 
     async def silent() -> None:
         pair = Authority(tmp_path).issue()

@@ -1,4 +1,4 @@
-"""Crowds: strangers who come in numbers, and stay, cost those who are let in nothing."""
+"""Crowds: many connections without a login, that stay open, do not affect logged-in clients."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ CROWDED = Path(__file__).with_name("crowded.py")
 
 @binds("B18", policies=(), dialects=())
 def test_no_descriptor_left() -> None:
-    """A server out of descriptors serves on those it has, says so once, and takes others later."""
+    """A server without free descriptors serves its connections, logs once, and accepts others
+    later.
+    """
     with Peer(CROWDED, "8") as peer:
         address = peer.read()
         port = int(address.rpartition(":")[2])
@@ -29,7 +31,7 @@ def test_no_descriptor_left() -> None:
             async with broker.connect(address) as bystander, AsyncExitStack() as others:
                 strangers = [await asyncio.open_connection("127.0.0.1", port) for _ in range(20)]
                 others.callback(lambda: [writer.close() for _, writer in strangers])
-                # Eight are answered with an offer at most; then the server cannot accept.
+                # At most eight get an offer; then the server cannot accept.
                 async with asyncio.timeout(10):
                     while "no connections are accepted" not in peer.stderr():
                         assert await bystander.root.callRemote("echo", "here") == "here"
@@ -46,7 +48,7 @@ def test_no_descriptor_left() -> None:
 
 @binds("A9", policies=(), dialects=())
 def test_sixteen_from_an_address(caplog: pytest.LogCaptureFixture) -> None:
-    """The seventeenth connection that has not logged in is closed before the server speaks."""
+    """The seventeenth connection without a login from one address is closed before the offer."""
 
     async def crowd() -> None:
         server = await broker.serve(portal(), "pb://127.0.0.1:0")
@@ -77,7 +79,7 @@ def test_sixteen_from_an_address(caplog: pytest.LogCaptureFixture) -> None:
 
 
 async def come_again(host: str, port: int, opened: list[int]) -> None:
-    """Be one of a flood: open a connection from an address, and another when that is closed."""
+    """Be one of a flood: open a connection from an address, and another when it is closed."""
     while True:
         try:
             reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(host, 0))
@@ -97,7 +99,9 @@ async def come_again(host: str, port: int, opened: list[int]) -> None:
 @binds("A9", policies=(), dialects=())
 @pytest.mark.parametrize("policy", [broker.STRICT, PUBLISHED], ids=["strict", "published"])
 def test_twenty_addresses_fill_the_lobby(policy: Any, caplog: pytest.LogCaptureFixture) -> None:
-    """While twenty addresses come again and again, each client from elsewhere gets in at once."""
+    """While twenty addresses reconnect without pause, a client from another address logs in at
+    once.
+    """
 
     async def crowd() -> None:
         server = await broker.serve(portal(), "pb://127.0.0.1:0", policy=policy)

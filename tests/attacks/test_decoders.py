@@ -1,4 +1,4 @@
-"""Decoders, where a few bytes do not show it: memory, chunks, and what comes after a fault."""
+"""Decoders, beyond attacks of a few bytes: memory, chunks, and bytes after a fault."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ TOO_MUCH = {
 @binds("A3", dialects=())
 @pytest.mark.parametrize("name", TOO_MUCH)
 def test_memory_of_a_large_total(name: str, policy: str, caplog: pytest.LogCaptureFixture) -> None:
-    """What is too much in all is refused before it costs ten times its limit, and leaves nothing.
+    """A total over the limit is refused before it costs ten times the limit, and leaves no memory.
 
     The limits are a fortieth of the real ones, which are 16 MiB and a million nodes: it is faster.
     """
@@ -66,7 +66,7 @@ def test_memory_of_a_large_total(name: str, policy: str, caplog: pytest.LogCaptu
         with taming(caplog) as lines:
             victim.hear(data, 64 * 1024)
         assert victim.is_dead
-        # As a server forgets a connection that is closed.
+        # A server also forgets a closed connection.
         del victim
         gc.collect()
         after, peak = tracemalloc.get_traced_memory()
@@ -83,7 +83,7 @@ def test_memory_of_a_large_total(name: str, policy: str, caplog: pytest.LogCaptu
     [("pb", a_list(655_360)), ("pb", a_string(655_360)), ("msgpack/1", announced_frame())],
 )
 def test_nothing_is_kept_for_what_is_announced(dialect: str, head: bytes, policy: str) -> None:
-    """A size that a peer names takes no memory until its bytes have come."""
+    """An announced size takes no memory until its bytes arrive."""
     victim = Victim(dialect, policy)
     tracemalloc.start()
     try:
@@ -100,7 +100,7 @@ def test_nothing_is_kept_for_what_is_announced(dialect: str, head: bytes, policy
 @binds("A3", dialects=())
 @pytest.mark.parametrize("dialect", ["pb", "msgpack/1"])
 def test_tiny_pieces_take_no_more_than_they_are(dialect: str, policy: str) -> None:
-    """A large message that comes two bytes at a time is kept in a few times its size."""
+    """A large message that arrives two bytes at a time takes a few times its size."""
     victim = Victim(dialect, policy)
     size = 500_000
     head = a_string(size) if dialect == "pb" else size.to_bytes(4, "big")
@@ -118,7 +118,7 @@ def test_tiny_pieces_take_no_more_than_they_are(dialect: str, policy: str) -> No
 
 
 def many_ints(speaker: Speaker, count: int) -> bytes:
-    """A call with a list of ints, which is heard and kept."""
+    """A call with a list of ints, which is received and kept."""
     return speaker.call([b"list", *range(count)], name=b"keep")
 
 
@@ -144,7 +144,7 @@ def test_chunks_change_nothing(policy: str, dialect: str, chunk: int) -> None:
 def test_the_work_is_linear(policy: str, dialect: str) -> None:
     """Eight times the bytes take eight times as long, or little more; never sixty-four times."""
     data = [many_ints(Speaker(dialect), count) for count in (12_500, 100_000)]
-    # Python's garbage collector looks at young lists again and again, the more of them there are.
+    # Python's garbage collector scans young lists repeatedly, and more often if there are more.
     gc.disable()
     try:
         once, eight = (
@@ -168,7 +168,7 @@ def test_a_string_byte_by_byte(policy: str, dialect: str) -> None:
 
 @binds("A2", dialects=("pb",))
 def test_the_deepest_that_is_allowed(policy: str, dialect: str) -> None:
-    """As deep as the limit is taken in, by every layer, whatever Python's own limit is."""
+    """A value as deep as the limit is accepted by every layer, whatever Python's own limit is."""
     target = Target()
     victim = Victim(dialect, policy, target)
     victim.hear(victim.speaker.call(nested(96), name=b"keep"))
@@ -182,7 +182,7 @@ def test_the_deepest_that_is_allowed(policy: str, dialect: str) -> None:
 
 @binds("A5", policies=(), dialects=())
 def test_no_table_grows_by_what_a_peer_says() -> None:
-    """The vocabulary is fixed: no word that a peer sends becomes a number."""
+    """The vocabulary is fixed: a peer's word never becomes a number."""
     victim = Victim("pb")
     for number in range(100):
         victim.hear(victim.speaker.call(name=b"name%d" % number, number=number + 1))
@@ -193,7 +193,7 @@ def test_no_table_grows_by_what_a_peer_says() -> None:
 
 @binds("A10", "A11", "A12", "A15")
 def test_what_is_harmless_still_comes_in(policy: str, dialect: str) -> None:
-    """Shared parts within max_expanded, cycles and tuples as keys are values like any others."""
+    """Shared parts within max_expanded, cycles and tuples as keys are ordinary values."""
     target = Target()
     victim = Victim(dialect, policy, target)
     speaker = victim.speaker
@@ -208,7 +208,7 @@ def test_what_is_harmless_still_comes_in(policy: str, dialect: str) -> None:
 
 @binds("A13")
 def test_decimals_that_are_taken_are_cheap(policy: str, dialect: str) -> None:
-    """The largest Decimal that comes in is an int in no time."""
+    """The largest accepted Decimal becomes an int quickly."""
     target = Target()
     victim = Victim(dialect, policy, target)
     victim.hear(victim.speaker.call([b"decimal", 1, 6_144], name=b"keep"))
@@ -219,13 +219,13 @@ def test_decimals_that_are_taken_are_cheap(policy: str, dialect: str) -> None:
 
 @binds("A14")
 def test_too_many_objects_go_out(policy: str, dialect: str) -> None:
-    """A method that hands over more objects than a peer may hold fails that call only."""
+    """A method that returns more objects than a peer may hold fails that call only."""
 
     class Generous(Target):
         """Has many objects."""
 
         def remote_all(self) -> list[Any]:
-            """Hand out more than fit."""
+            """Return more objects than allowed."""
             return [broker.Referenceable() for _ in range(most + 1)]
 
     victim = Victim(dialect, policy, Generous())
@@ -241,7 +241,7 @@ def test_too_many_objects_go_out(policy: str, dialect: str) -> None:
 
 @binds("A16", policies=(), dialects=())
 def test_nothing_is_compressed() -> None:
-    """There is no decompression that could be bombed: not in a dialect, not in TLS."""
+    """No dialect compresses, and TLS does not either, so there is no decompression bomb."""
     for package in ("broker", "cred", "jelly"):
         for path in (HOUSE / package).rglob("*.py"):
             text = path.read_text("utf-8")
@@ -254,7 +254,7 @@ def test_nothing_is_compressed() -> None:
 def test_nothing_after_a_fault_is_parsed(
     policy: str, dialect: str, rest: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What comes before a fault is done, what comes after it is not even read."""
+    """Messages before a fault are handled; bytes after it are not even read."""
     target = Target()
     victim = Victim(dialect, policy, target)
     speaker = victim.speaker
@@ -272,7 +272,7 @@ def test_nothing_after_a_fault_is_parsed(
 
 @binds("A17")
 def test_a_reader_that_failed_is_dead(policy: str, dialect: str) -> None:
-    """A reader says no more once it has raised, whatever it is fed."""
+    """After an error a reader returns nothing more, whatever bytes it gets."""
     speaker = Speaker(dialect)
     reader: Any = speaker.dialect.reader(STRICT.limits)
     with pytest.raises(broker.ProtocolError):
@@ -298,7 +298,7 @@ def test_a_reader_that_failed_is_dead(policy: str, dialect: str) -> None:
 def test_fields_that_do_not_fit(
     make: Callable[[Speaker], bytes], policy: str, dialect: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Each field is checked before anything is looked up: it ends the connection with one line."""
+    """Each field is checked before any lookup: a wrong one ends the connection with one line."""
     victim = Victim(dialect, policy)
     with taming(caplog) as lines:
         victim.hear(make(victim.speaker))

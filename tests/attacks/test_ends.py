@@ -1,4 +1,4 @@
-"""Ends: what a peer leaves behind, and what many have held, costs the others little."""
+"""Ends: a peer's unhandled bytes, and the bytes of many peers, cost other clients little."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from broker.failure import Failure
 
 MB = 1 << 20
 HOARD = Path(__file__).with_name("hoard.py")
-# Where the packages are that this process has, for the other one.
+# The other process needs the packages of this one.
 HERE = [Path(broker.__file__).parents[1]]
 
 
 def half(speaker: Speaker, size: int = 15 * MB) -> bytes:
-    """So many bytes of a message that is never whole."""
+    """This many bytes of a message that never ends."""
     strings: list[Any] = [b"list", *([bytes(500_000)] * (size // 500_000 + 1))]
     return speaker.call(strings)[:size]
 
 
 def many_nodes(speaker: Speaker) -> bytes:
-    """Many lists in a message that is never whole."""
+    """Many lists in a message that never ends."""
     return speaker.call([b"list", *([[b"list"]] * 30_000)])[:-1000]
 
 
@@ -46,7 +46,7 @@ def flood(speaker: Speaker) -> bytes:
 
 @asynccontextmanager
 async def strangers(port: int, count: int, data: bytes) -> AsyncIterator[None]:
-    """So many connections that send this, and read nothing."""
+    """This many connections that send these bytes, and read nothing."""
     loop = asyncio.get_running_loop()
 
     async def one(sock: socket.socket) -> None:
@@ -71,15 +71,15 @@ async def strangers(port: int, count: int, data: bytes) -> AsyncIterator[None]:
 
 @pytest.mark.timeout(120)
 @binds("A8", "B13", policies=(), dialects=())
-# Both dialects and both policies; all four would take twice as long, and tell no more.
+# Both dialects and both policies, in two of four pairs: four take twice as long, and add nothing.
 @pytest.mark.parametrize(("dialect", "policy"), [("pb", "strict"), ("msgpack/1", "published")])
 @pytest.mark.parametrize("what", ["halves", "answers"])
 def test_what_all_hold_is_bounded(
     dialect: str, policy: str, what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """64 connections would have 960 MB held; the server closes some, and the others are served.
+    """64 connections would hold 960 MB; the server closes some, and serves the others.
 
-    Its memory stays near the budget of 64 MB, and each that it closes is counted and logged.
+    Its memory stays near the budget of 64 MB. Each closed connection is counted and logged.
     """
     speaker = Speaker(dialect)
     data = speaker.greeting + (half(speaker) if what == "halves" else speaker.call(name=b"blob"))
@@ -96,17 +96,17 @@ def test_what_all_hold_is_bounded(
                     peak = max(peak, facts["memory"])
             while facts["open"] > 1:
                 facts = await call("facts")
-            # An answer of 15 MB that is being written is there a few times for a moment.
+            # An answer of 15 MB exists a few times for a moment while it is written.
             assert peak - begin["memory"] < 160 * MB
             counted.append(facts["limits"]["max_buffered"])
 
     counted: list[int] = []
-    # The C library gives back at once what is freed, so that what a process has is what it uses.
+    # The C library returns freed memory at once, so that a process's memory is what it uses.
     monkeypatch.setenv("MALLOC_MMAP_THRESHOLD_", "65536")
     with Peer(HOARD, policy, str(64 * MB), path=HERE) as peer:
         asyncio.run(asyncio.wait_for(attack(peer.read()), 100))
         lines = peer.stderr().splitlines()
-    # The end of what it has logged, from within a line.
+    # The end of its log, from within a line.
     assert len(lines) >= min(counted[0], 10)
     told = ("of a full server (max_buffered)", "left out")
     assert all(any(text in line for text in told) for line in lines[1:])
@@ -115,7 +115,7 @@ def test_what_all_hold_is_bounded(
 @pytest.mark.timeout(120)
 @binds("A8", policies=())
 def test_a_thousand_that_come_and_go(dialect: str) -> None:
-    """One after the other, each with a megabyte that is not handled: they leave nothing behind."""
+    """Connections one after the other, each with an unhandled megabyte, leave no memory behind."""
     speaker = Speaker(dialect)
     kinds = [half(speaker, MB), many_nodes(speaker), flood(speaker)]
 
@@ -143,7 +143,7 @@ def test_a_thousand_that_come_and_go(dialect: str) -> None:
 
 @binds("B14", dialects=())
 def test_floods_that_vanish(policy: str) -> None:
-    """16 connections that flood before a login and go: the server stops reading after 64 KiB."""
+    """16 connections that flood before a login and close: the server stops reading after 64 KiB."""
     speaker = Speaker("pb")
     victims = [Victim("pb", policy, portal()) for _ in range(16)]
     data = flood(speaker) * 3
@@ -161,7 +161,7 @@ def test_floods_that_vanish(policy: str) -> None:
 
 @binds("B14", policies=())
 def test_more_may_wait_after_a_login(dialect: str) -> None:
-    """Once the peer is in, the backlog is that of everybody, and what waited is handled."""
+    """After the login the normal backlog applies, and waiting messages are handled."""
     victim = Victim(dialect, STRICT.but(login_backlog=2000), portal())
     inbox = victim.broker.session.inbox
     login = victim.speaker.call([b"None"], name=b"loginAnonymous")
@@ -181,7 +181,7 @@ def test_more_may_wait_after_a_login(dialect: str) -> None:
 @binds("A3")
 @pytest.mark.parametrize("names", [[bytes(100_000)], [b"pb"] * 30_000, [bytes(200)] * 500])
 def test_a_handshake_is_small(policy: str, dialect: str, names: list[bytes]) -> None:
-    """Before there is a dialect nothing large is kept, neither at a server nor at a client."""
+    """Before a dialect is chosen nothing large is kept, neither at a server nor at a client."""
     data = Speaker("none").message(*names)
     server = pb.Broker(False, policy=POLICIES[policy])
     client = pb.Broker(True, policy=POLICIES[policy])
@@ -201,7 +201,7 @@ def test_a_handshake_is_small(policy: str, dialect: str, names: list[bytes]) -> 
 def test_a_peer_is_not_given_up_while_it_is_not_read(
     policy: str, dialect: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """However long that is; then it has the time that it had left."""
+    """While a peer is not read its timeout is paused, however long; then it has the rest of it."""
     victim = Victim(dialect, policy)
     budget = Budget(MB)
     victim.broker.pump.budget = budget
@@ -225,13 +225,15 @@ def test_a_peer_is_not_given_up_while_it_is_not_read(
 
 @binds("B12", dialects=("msgpack/1",))
 def test_a_silent_peer_that_was_not_read(policy: str, dialect: str) -> None:
-    """A full backlog of its own excuses it as well; its silence counts from when it is read."""
+    """A full backlog also pauses the timeout of a silent peer; its silence counts from the next
+    read.
+    """
     victim = Victim(dialect, POLICIES[policy].but(max_backlog=1000, turn_messages=1))
     scheduler, broker_end = victim.scheduler, victim.broker
     broker_end.dataReceived(victim.speaker.message(b"version", 6) * 200)
     assert victim.transport.is_paused
     for _ in range(100):
-        # No turn is taken: what has come is not handled.
+        # No turn runs, so received bytes are not handled.
         scheduler.clock += 1.0
     assert not victim.transport.is_aborted
     scheduler.run()
@@ -245,7 +247,7 @@ def test_a_silent_peer_that_was_not_read(policy: str, dialect: str) -> None:
 
 
 def test_the_published_factory_has_a_budget() -> None:
-    """The connections of one PBServerFactory share one, and it is bounded as any."""
+    """The connections of one PBServerFactory share one limit, like those of any server."""
     factory = pb.PBServerFactory(Target())
     ends: list[tuple[Any, FakeTransport]] = []
     scheduler, speaker = ManualScheduler(), Speaker("pb")

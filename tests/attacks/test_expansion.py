@@ -1,4 +1,4 @@
-"""Shared parts: what a graph would be as a tree is bounded, before anybody meets it."""
+"""Shared parts: the size of a graph as a tree is limited before any code processes it."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from jelly.limits import Limits
 
 
 class Bag(broker.Copyable, broker.RemoteCopy):
-    """A copy of two things."""
+    """A copy of two values."""
 
     x: Any = None
     y: Any = None
 
 
 class Held(broker.RemoteCache):
-    """A cache of two things."""
+    """A cache of two values."""
 
     x: Any = None
     y: Any = None
@@ -32,7 +32,7 @@ class Held(broker.RemoteCache):
 
 @pytest.fixture(autouse=True, scope="module")
 def registered() -> Any:
-    """Let both come in under both policies, and forget them."""
+    """Register both classes under both policies, and remove them afterwards."""
     with let_in("demo.Bag", Bag, Bag), let_in("demo.Held", Held, Held):
         yield
 
@@ -63,7 +63,7 @@ WAYS: dict[str, Callable[[Any, int], Any]] = {
 
 
 def levels(count: int, way: Callable[[Any, int], Any]) -> Any:
-    """So many values, of which each holds the one before twice."""
+    """This many values, of which each holds the one before twice."""
     parts = [[b"reference", 1, bag(0, 0)]]
     for level in range(2, count + 1):
         parts.append([b"reference", level, way([b"dereference", level - 1], level)])
@@ -77,7 +77,7 @@ def last(victim: Victim) -> Any:
 
 
 def heard(value: Any, policy: Any, dialect: str, name: bytes = b"keep") -> tuple[Any, Any]:
-    """Have a method called with a value; return the last message, and what the method kept."""
+    """Call a method with a value; return the last message, and the value that the method kept."""
     target = Target()
     target.kept = None
     victim = Victim(dialect, policy, target)
@@ -100,7 +100,7 @@ def test_the_figures() -> None:
 def test_a_value_that_holds_itself_twice(
     count: int, kind: bytes, policy: str, dialect: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A few hundred bytes that are millions of values as a tree are refused; that call dies."""
+    """A few hundred bytes that are millions of values as a tree are refused; that call fails."""
     with taming(caplog) as lines:
         answer, kept = heard(shared(count, kind), policy, dialect)
     assert type(answer) is Failed
@@ -116,7 +116,7 @@ def test_a_value_that_holds_itself_twice(
 def test_through_every_container(
     way: str, policy: str, dialect: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whatever holds the shared parts, they are counted; a few levels come in."""
+    """Shared parts are counted in every container; a few levels are accepted."""
     answer, kept = heard(levels(12, WAYS[way]), policy, dialect)
     assert type(answer) is Answer
     assert len(kept) == 12
@@ -131,7 +131,7 @@ def test_through_every_container(
 @binds("S3")
 @pytest.mark.parametrize("kind", [b"list", b"tuple"])
 def test_sixteen_levels(kind: bytes, policy: str, dialect: str) -> None:
-    """65,536 values as a tree come in under both policies, shared as they were."""
+    """65,536 values as a tree are accepted under both policies, shared as they were."""
     answer, kept = heard(shared(16, kind), policy, dialect)
     assert type(answer) is Answer
     for _ in range(15):
@@ -149,7 +149,7 @@ def test_the_policies_differ(dialect: str) -> None:
 
 @binds("S3")
 def test_an_unfinished_container_counts_once(policy: str, dialect: str) -> None:
-    """A list that holds itself a thousand times is a thousand and one values, and comes in."""
+    """A list that holds itself a thousand times is a thousand and one values, and is accepted."""
     cycle = [b"reference", 1, [b"list", *[[b"dereference", 1]] * 1_000]]
     answer, kept = heard(cycle, policy, dialect)
     assert type(answer) is Answer
@@ -159,7 +159,7 @@ def test_an_unfinished_container_counts_once(policy: str, dialect: str) -> None:
 
 @binds("S3")
 def test_a_setting(policy: str, dialect: str, caplog: pytest.LogCaptureFixture) -> None:
-    """The bound is a setting: 20 times 4 shared values are beyond 50, and not beyond 200."""
+    """The limit is a setting: 20 times 4 shared values are beyond 50, and not beyond 200."""
     value = [b"list", [b"reference", 1, [b"list", 1, 1, 1, 1]], *[[b"dereference", 1]] * 20]
     for most, kind in ((200, Answer), (50, Failed)):
         changed = POLICIES[policy].but(limits=Limits(max_expanded=most))
@@ -185,7 +185,7 @@ def test_in_keywords_and_in_many_arguments(policy: str, dialect: str) -> None:
 
 @binds("S3")
 def test_in_an_answer(policy: str, dialect: str) -> None:
-    """An answer that is too much as a tree fails that call at the caller, and no other."""
+    """An answer that is too large as a tree fails that call at the caller, and no other."""
     victim = Victim(dialect, policy)
     far = victim.broker.remoteForName(b"theirs")
     errors: list[Any] = []
@@ -203,7 +203,7 @@ def test_in_an_answer(policy: str, dialect: str) -> None:
 
 @binds("S3")
 def test_the_refusal_is_cheap(policy: str, dialect: str) -> None:
-    """It is refused before anything of that size is made or walked."""
+    """It is refused before any object of that size is made or walked."""
     data = Victim(dialect, policy).speaker.call(shared(44, b"list"), name=b"keep")
     seconds = cost(lambda v: v.hear(data), lambda: Victim(dialect, policy), 4, 0.01)
     assert seconds <= 0.01

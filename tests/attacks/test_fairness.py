@@ -1,4 +1,4 @@
-"""Fairness: who has much to say has its turn like everybody, and then it is another's."""
+"""Fairness: a client with many messages gets its turn like any other, then others get theirs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from broker.errors import DeadReferenceError, PBConnectionLost, ServerDraining
 
 
 class Counting(Target):
-    """Counts its calls, each of which takes a little on a clock of the test's."""
+    """Counts its calls, each of which takes a little time on a clock of the test."""
 
     def __init__(self, seconds: float = 0.0):
         self.seconds = seconds
@@ -22,19 +22,19 @@ class Counting(Target):
         self.scheduler: Any = None
 
     def remote_count(self) -> int:
-        """Take the time, and count."""
+        """Advance the clock, and count."""
         self.scheduler.clock += self.seconds
         self.calls += 1
         return self.calls
 
 
 def burst(speaker: Speaker, count: int) -> bytes:
-    """So many calls."""
+    """This many calls."""
     return b"".join(speaker.call(name=b"count", number=n) for n in range(1, count + 1))
 
 
 def turns(victim: Victim, target: Counting, data: bytes) -> list[int]:
-    """How many calls are made when the bytes come, and in each turn of the loop after that."""
+    """How many calls run when the bytes arrive, and in each turn of the loop after that."""
     victim.broker.dataReceived(data)
     made = [target.calls]
     while victim.scheduler.step():
@@ -47,7 +47,7 @@ def turns(victim: Victim, target: Counting, data: bytes) -> list[int]:
 def test_a_burst_is_handled_turn_by_turn(
     seconds: float, most: int, policy: str, dialect: str
 ) -> None:
-    """64 messages or 5 ms, and the loop has its turn: what takes long ends a turn early."""
+    """After 64 messages or 5 ms the loop continues: slow calls end a turn early."""
     target = Counting(seconds)
     victim = Victim(dialect, policy, target)
     target.scheduler = victim.scheduler
@@ -61,7 +61,9 @@ def test_a_burst_is_handled_turn_by_turn(
 
 @binds("B14")
 def test_a_burst_is_decoded_turn_by_turn(policy: str, dialect: str) -> None:
-    """Small messages take longer to decode than to come: no more than a turn's worth is at once."""
+    """Small messages take longer to decode than to receive: at most a turn's worth is decoded at
+    once.
+    """
     target = Counting()
     victim = Victim(dialect, policy, target)
     target.scheduler = victim.scheduler
@@ -94,7 +96,7 @@ def test_the_figures() -> None:
 
 @binds("B14", dialects=())
 def test_others_are_answered_during_a_burst(policy: str) -> None:
-    """20,000 calls of one client lie before one of another's, which does not wait for them."""
+    """A client's call does not wait for 20,000 earlier calls of another client."""
 
     async def crowd() -> None:
         target = Counting()
@@ -113,7 +115,7 @@ def test_others_are_answered_during_a_burst(policy: str) -> None:
                     before = target.calls
                     await bystander.root.callRemote("echo", 1)
                     answered.append(target.calls - before)
-                # How many of the others' were made while one call of its own was under way.
+                # How many calls of the others ran while one of its own calls was under way.
                 answered.sort()
                 assert answered[len(answered) * 99 // 100] <= 640
                 assert len(answered) >= 20
@@ -124,7 +126,7 @@ def test_others_are_answered_during_a_burst(policy: str) -> None:
 
 
 class Busy(broker.Root):
-    """Counts what it has run to the end."""
+    """Counts the calls that it has completed."""
 
     def __init__(self) -> None:
         self.done = 0
@@ -140,7 +142,7 @@ class Busy(broker.Root):
 
 
 async def keep_calling(root: Any, name: str) -> int:
-    """Call until the server drains or has gone; return how many calls were answered."""
+    """Call until the server drains or closes; return how many calls were answered."""
     answered = 0
     while True:
         try:
@@ -152,7 +154,7 @@ async def keep_calling(root: Any, name: str) -> int:
 
 @binds("B17", dialects=())
 def test_a_drain_under_load_loses_nothing(policy: str) -> None:
-    """Whatever a draining server has run it has answered, under calls of several clients."""
+    """A draining server answers each call that it has run, under calls of several clients."""
 
     async def drains() -> None:
         for enough in (1, 50, 200):

@@ -1,4 +1,4 @@
-"""Logins: guesses, replays, what a refusal tells, and what shows a secret to whoever listens."""
+"""Logins: guesses, replays, information in a refusal, and secrets on open connections."""
 
 from __future__ import annotations
 
@@ -21,13 +21,15 @@ from cred.scram import SCRAM_PLUS, ScramClient
 
 
 def challenging(policy: str, dialect: str) -> Policy:
-    """A policy that takes the challenge."""
+    """A policy with the challenge login."""
     return POLICIES[policy].but(challenge_login=True, dialects=(dialect,))
 
 
 @binds("C1")
 def test_one_answer_to_a_challenge(policy: str, dialect: str) -> None:
-    """A challenge that was answered, wrong or right, takes no other, not even a right one."""
+    """A challenge that was answered, wrong or right, accepts no second answer, not even a right
+    one.
+    """
     for first in (b"guess", b"secret"):
         room = WaysIn(policy=challenging(policy, dialect))
         token, challenger = room.call("login", b"alice")
@@ -44,7 +46,9 @@ def test_one_answer_to_a_challenge(policy: str, dialect: str) -> None:
 
 @binds("C1")
 def test_one_answer_to_an_exchange(policy: str, dialect: str) -> None:
-    """So it is with SCRAM: a wrong proof ends the exchange, and a right one cannot be replayed."""
+    """The same holds for SCRAM: a wrong proof ends the exchange, and a right one cannot be
+    replayed.
+    """
     for password in ("guess", "secret"):
         room = WaysIn(policy=challenging(policy, dialect))
         client = ScramClient("alice", password, binding=BINDING, plus=True)
@@ -58,7 +62,7 @@ def test_one_answer_to_an_exchange(policy: str, dialect: str) -> None:
 
 @binds("C2", policies=("strict",), dialects=())
 def test_the_challenge_is_off(policy: str) -> None:
-    """A server that was not told to take MD5 neither offers nor takes it, and says so."""
+    """A server without the MD5 setting neither offers nor accepts it, and its error says so."""
     room = WaysIn(policy=POLICIES[policy])
     assert "challenge" not in room.call("mechanisms")
     failure = room.call("login", b"alice")
@@ -71,7 +75,7 @@ def test_the_challenge_is_off(policy: str) -> None:
 @binds("C2", policies=("strict",), dialects=())
 @pytest.mark.parametrize("ways", [("login",), ("loginPassword", b"secret"), ("loginToken",)])
 def test_nothing_secret_in_the_open(policy: str, ways: tuple[Any, ...]) -> None:
-    """Where others can listen, no challenge is given out, and no password or token taken."""
+    """If others can listen, no challenge is sent, and no password or token accepted."""
     room = WaysIn(policy=challenging(policy, "pb"), is_secure=False, binding=None)
     minds = [None] * (ways[0] != "login")
     failure = room.call(ways[0], "alice", *ways[1:], *minds)
@@ -82,9 +86,9 @@ def test_nothing_secret_in_the_open(policy: str, ways: tuple[Any, ...]) -> None:
 
 @binds("C2", dialects=())
 def test_each_challenge_is_another(policy: str) -> None:
-    """A challenge is 16 bytes that were not seen before; an answer to one opens no other."""
+    """A challenge is 16 new bytes; an answer to one is not valid for another."""
     room = WaysIn(policy=challenging(policy, "pb"))
-    # As many as a peer may hold that has not logged in.
+    # The most that a peer without a login may hold.
     offers = [room.call("login", b"alice") for _ in range(8)]
     tokens = [token for token, _ in offers]
     assert {len(token) for token in tokens} == {16}
@@ -94,7 +98,7 @@ def test_each_challenge_is_another(policy: str) -> None:
 
 
 def victim_in_tls(dialect: str, policy: Policy | str, door: cred.Portal) -> Victim:
-    """A victim with a portal, on a connection that nobody listens to."""
+    """A victim with a portal, on a connection that others cannot read."""
     victim = Victim(dialect, policy, door)
     victim.transport.is_secure = True  # type: ignore[attr-defined]
     return victim
@@ -109,13 +113,13 @@ def refusal(victim: Victim, *messages: bytes) -> bytes:
 
 
 def guess_password(victim: Victim, name: bytes) -> bytes:
-    """Guess, in clear."""
+    """Guess a plaintext password."""
     call = victim.speaker.call(name, b"guess", [b"None"], name=b"loginPassword")
     return refusal(victim, call)
 
 
 def guess_challenge(victim: Victim, name: bytes) -> bytes:
-    """Guess, by the challenge."""
+    """Guess with the challenge."""
     speaker = victim.speaker
     asked = speaker.call(name, name=b"login")
     answered = speaker.call(b"guess", [b"None"], name=b"respond", target=1, number=2)
@@ -127,7 +131,7 @@ def guess_challenge(victim: Victim, name: bytes) -> bytes:
 def test_a_refusal_tells_nothing(
     policy: str, dialect: str, guess: Callable[[Victim, bytes], bytes]
 ) -> None:
-    """A wrong password and an unknown user are refused in the same bytes."""
+    """A wrong password and an unknown user are refused with the same bytes."""
     known, unknown = (
         guess(victim_in_tls(dialect, challenging(policy, dialect), portal()), name)
         for name in (b"alice", b"nobody")
@@ -138,7 +142,7 @@ def test_a_refusal_tells_nothing(
 
 @binds("C3")
 def test_scram_tells_nothing(policy: str, dialect: str) -> None:
-    """Nor by SCRAM: the same iterations, a salt that stays the same, and the same refusal."""
+    """The same for SCRAM: the same iterations, a constant salt, and the same refusal."""
     room = WaysIn(policy=challenging(policy, dialect))
     shown: dict[str, list[Any]] = {}
     for name in ("alice", "nobody", "alice", "nobody"):
@@ -172,12 +176,12 @@ def test_a_refusal_takes_one_time() -> None:
         known, unknown = (median(each) for each in zip(*tries, strict=True))
         return abs(known - unknown) / max(known, unknown)
 
-    # What else the machine does falls on one of the two as on the other, but not evenly.
+    # Other load on the machine affects both, but not evenly.
     assert any(difference() < 0.05 for _ in range(8))
 
 
 class Everybody:
-    """Lets in whoever asks, and notes who did."""
+    """Accepts every login, and records it."""
 
     credentialInterfaces = (IUsernamePassword,)
 
@@ -185,7 +189,7 @@ class Everybody:
         self.asked: list[Any] = []
 
     def requestAvatarId(self, credentials: Any) -> Any:
-        """Let them in."""
+        """Accept the login."""
         self.asked.append(credentials)
         return credentials.username
 
@@ -202,7 +206,7 @@ def test_long_names(
     password: bytes,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A name or password that is too long is a wrong login, in a short line; no checker sees it."""
+    """A too long name or password is a wrong login, in a short line; no checker sees it."""
     everybody = Everybody()
     door = cred.Portal(portal().realm, [everybody])
     victim = victim_in_tls(dialect, policy, door)
@@ -215,7 +219,7 @@ def test_long_names(
 
 @binds("C5")
 def test_long_names_of_scram(policy: str, dialect: str) -> None:
-    """Nor does SASLprep see such a name, which may make much of little: no store is asked."""
+    """SASLprep, which may expand a text, does not see such a name either, and no store is asked."""
     room = WaysIn(policy=challenging(policy, dialect))
     for name in ("a" * 257, "ﷺ" * 86):
         failure = room.call("loginScram", SCRAM_PLUS, f"p=tls-exporter,,n={name},r=abc".encode())

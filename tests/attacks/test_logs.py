@@ -1,4 +1,4 @@
-"""The log: what a peer says cannot forge a line in it, fill it, or take the time to write it."""
+"""The log: a peer's text cannot forge lines, fill the log, or take long to write."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ MOST = 4096
 
 
 class Log:
-    """What a stream handler has written, and the records."""
+    """The output of a stream handler, and the records."""
 
     def __init__(self) -> None:
         self.stream = io.StringIO()
@@ -47,7 +47,7 @@ class Log:
 
     @property
     def text(self) -> str:
-        """All that was written."""
+        """All written text."""
         return self.stream.getvalue()
 
     @property
@@ -56,7 +56,7 @@ class Log:
         return re.findall(r"^(?:DEBUG|INFO|WARNING|ERROR) .*$", self.text, re.MULTILINE)
 
     def check(self) -> None:
-        """Nothing but printable lines, and as many records as were made, each of at most 4 kB."""
+        """Check that all lines are printable, and that each record was written, in 4 kB at most."""
         assert all(line.isprintable() for line in self.text.split("\n"))
         assert len(self.heads) == len(self.sizes)
         assert max(self.sizes, default=0) <= MOST
@@ -64,7 +64,7 @@ class Log:
 
 @pytest.fixture
 def log() -> Iterator[Log]:
-    """Whatever the library logs, from DEBUG on."""
+    """All records of the library, from DEBUG on."""
     logger, log = logging.getLogger("broker"), Log()
     level = logger.level
     logger.addHandler(log.handler)
@@ -82,7 +82,7 @@ class Meant(broker.Error):
 
 
 class Own(Exception):
-    """Its text is its own affair."""
+    """Defines its own text."""
 
     def __init__(self, what: Any):
         super().__init__()
@@ -93,7 +93,7 @@ class Own(Exception):
 
 
 def chained(value: Any, length: int) -> Exception:
-    """Return an error that a long row of others led to."""
+    """Return an error with a long chain of causes."""
     error = ValueError(value)
     for _ in range(length):
         later = ValueError(value)
@@ -136,19 +136,19 @@ class House(broker.Root):
         raise ERRORS[kind](value)
 
     def remote_fail_later(self, kind: str, value: Any) -> Any:
-        """Fail by a Deferred."""
+        """Fail with a Deferred."""
         return fail(ERRORS[kind](value))
 
     def remote_forget(self, kind: str, value: Any) -> None:
-        """Leave a failure that nobody looks at."""
+        """Leave a failure unhandled."""
         fail(ERRORS[kind](value))
 
     def remote_look(self, value: Any) -> Any:
-        """Look for it in a table."""
+        """Look the value up in a table."""
         return {}[value]
 
     def remote_one_way(self, reference: Any, name: str) -> None:
-        """Call back what cannot be sent, in each way that only the log hears of."""
+        """Call back with values that cannot be sent, in each way that reports only to the log."""
         reference.send(name, object())
         reference.callRemote(name, object(), pbanswer=False)
         subscribers = broker.Subscribers()
@@ -156,7 +156,7 @@ class House(broker.Root):
         subscribers.send(name, object())
 
     def remote_notify(self, reference: Any, value: Any) -> None:
-        """Have a callback that fails when the peer goes."""
+        """Register a callback that fails when the peer disconnects."""
 
         def gone(_: Any) -> None:
             raise ValueError(value)
@@ -165,12 +165,12 @@ class House(broker.Root):
 
 
 def pair_of(policy: str, dialect: str) -> BrokerPair:
-    """Return both ends, which speak one dialect."""
+    """Return both ends, which use one dialect."""
     chosen = POLICIES[policy].but(dialects=(dialect,))
     return BrokerPair(House(), policy=chosen)
 
 
-# What a lone surrogate is in: it has no UTF-8 form, and does not cross as a value.
+# Places of a lone surrogate: it has no UTF-8 form, and cannot be sent as a value.
 CROSSING = [text for text in HOSTILE if text != "\ud800"]
 
 
@@ -179,7 +179,7 @@ CROSSING = [text for text in HOSTILE if text != "\ud800"]
 @pytest.mark.parametrize("text", CROSSING, ids=ascii)
 @pytest.mark.parametrize("kind", ERRORS)
 def test_texts_of_errors(policy: str, dialect: str, text: str, kind: str, log: Log) -> None:
-    """An error with a peer's text in it, raised, returned or forgotten, has lines of its own."""
+    """An error with a peer's text, raised, returned or unhandled, does not forge lines."""
     pair = pair_of(policy, dialect)
     said = f"a{text}ERROR forged"
     for name in ("fail", "fail_later", "forget"):
@@ -201,7 +201,7 @@ def test_texts_of_errors(policy: str, dialect: str, text: str, kind: str, log: L
 @pytest.mark.parametrize("text", HOSTILE, ids=ascii)
 def test_names(policy: str, dialect: str, text: str, log: Log) -> None:
     """Names of commands, methods, objects, types and keywords are escaped."""
-    # No writer of ours makes bytes of a lone surrogate.
+    # No correct writer encodes a lone surrogate.
     surrogate, stand_in = "\ud800".encode("utf-8", "surrogatepass"), "\ufffd".encode()
     said = f"a{text}b".encode("utf-8", "surrogatepass").replace(surrogate, stand_in)
     speaker = Speaker(dialect)
@@ -221,7 +221,7 @@ def test_names(policy: str, dialect: str, text: str, log: Log) -> None:
         speaker.message(b"error", 12, said),
     ]
     if dialect == "pb":
-        # The other has numbers there, and no names.
+        # The other dialect has numbers there instead of names.
         messages += [
             speaker.message(said),
             speaker.message(b"didNotUnderstand", said),
@@ -241,7 +241,7 @@ def test_names(policy: str, dialect: str, text: str, log: Log) -> None:
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("text", HOSTILE, ids=ascii)
 def test_goodbyes(policy: str, text: str, log: Log) -> None:
-    """What a peer says when it leaves is one line at either end."""
+    """A peer's text of its goodbye is one line at either end."""
     pair = pair_of(policy, "msgpack/1")
     said = f"a{text}b".encode("utf-8", "replace").decode()
     pair.server.say_goodbye(said[:20], said * 100)
@@ -254,7 +254,7 @@ def test_goodbyes(policy: str, text: str, log: Log) -> None:
 
 @pytest.mark.parametrize("text", HOSTILE, ids=ascii)
 def test_handshakes(text: str, log: Log) -> None:
-    """Dialects and garbage before there is one are escaped, at servers and at clients."""
+    """Dialects and garbage before the handshake are escaped, at servers and at clients."""
     said = f"a{text}b".encode("utf-8", "surrogatepass")
     writer = Speaker("none")
     for is_client in (True, False):
@@ -312,7 +312,7 @@ LARGE = {"24 levels": shared(24), "44 levels": shared(44), "text": "x\n" * 7_500
 @pytest.mark.parametrize("kind", ERRORS)
 @pytest.mark.parametrize("large", LARGE)
 def test_large_errors(policy: str, kind: str, large: str, log: Log) -> None:
-    """Whatever an error holds, one record of at most 4 kB tells it, in a few milliseconds."""
+    """For any content, an error is one record of at most 4 kB, written in a few milliseconds."""
     session = Broker(False, policy=POLICIES[policy])
     session.makeConnection(FakeTransport(ManualScheduler(), "PEER"))
     error = ERRORS[kind](LARGE[large])
@@ -334,7 +334,7 @@ def test_large_errors(policy: str, kind: str, large: str, log: Log) -> None:
 
 @pytest.mark.parametrize("policy", POLICIES)
 def test_large_errors_of_a_peer(policy: str, log: Log) -> None:
-    """A client that logs what a server's error says writes at most 4 kB."""
+    """A client that logs a server's error writes at most 4 kB."""
     from broker.reactor import log as published
 
     pair = pair_of(policy, "msgpack/1")
@@ -357,7 +357,7 @@ def test_large_errors_of_a_peer(policy: str, log: Log) -> None:
 
 
 def test_an_ordinary_traceback_is_whole(log: Log) -> None:
-    """What an application raises is told with all frames, its cause, and what it says."""
+    """An application's exception is logged with all frames, its cause, and its text."""
     pair = pair_of("strict", "pb")
     pair.call("fail", "value", "Größe 5")
     pair.cut()
@@ -367,7 +367,7 @@ def test_an_ordinary_traceback_is_whole(log: Log) -> None:
 
 
 class Crowd:
-    """Connections of one server from many places, whose clock a test moves."""
+    """Connections of one server from many addresses, whose clock a test moves."""
 
     def __init__(self, target: Any, policy: Policy):
         self.reception = Acceptor(policy, Counter())
@@ -377,7 +377,7 @@ class Crowd:
         self.speaker = Speaker("pb")
 
     def visit(self, host: str, data: bytes) -> Broker | None:
-        """Connect, say something, and go."""
+        """Connect, send some bytes, and disconnect."""
         address = IPv4Address("TCP", host, 1)
         end = Broker(False, policy=self.policy)
         end.peer.address = address
@@ -393,7 +393,7 @@ class Crowd:
 @pytest.mark.parametrize("has_login", [True, False])
 @pytest.mark.parametrize("sources", [1, 200])
 def test_floods(policy: str, has_login: bool, sources: int, log: Log) -> None:
-    """Ten records a second of one source, fifty of all, and the number left out is exact."""
+    """Ten records a second for one source, fifty for all; the number of omitted ones is exact."""
     crowd = Crowd(portal() if has_login else House(), POLICIES[policy])
     speaker = crowd.speaker
     bad = speaker.call(1, name=b"nothing", number=7)
@@ -413,7 +413,7 @@ def test_floods(policy: str, has_login: bool, sources: int, log: Log) -> None:
 
 
 def test_a_flood_after_the_login(log: Log) -> None:
-    """Who has logged in has two hundred records a second on each connection, and 40 kB."""
+    """A logged-in client has two hundred records a second on each connection, and 40 kB."""
     victim = Victim("pb", "published", House())
     for number in range(2000):
         victim.hear(victim.speaker.call(1, name=b"nothing", number=number))
@@ -428,7 +428,7 @@ def test_a_flood_after_the_login(log: Log) -> None:
 
 
 def test_refusals(log: Log) -> None:
-    """Connections that are refused are counted in the same ration."""
+    """Refused connections count in the same limit."""
     crowd = Crowd(portal(), POLICIES["strict"])
     ends = []
     for _ in range(16):
@@ -448,10 +448,10 @@ def test_refusals(log: Log) -> None:
 
 
 def test_a_hook_that_raises(log: Log) -> None:
-    """What an overridden hook raises in a later turn ends the connection, and is told by us."""
+    """If an overridden hook raises in a later turn, the connection ends, and this is logged."""
 
     class Hooked(Broker):
-        """Knows better."""
+        """Overrides a hook."""
 
         def proto_decref(self, objectID: Any) -> None:
             """Fail."""
@@ -472,7 +472,7 @@ def test_a_hook_that_raises(log: Log) -> None:
 
 
 def test_cancelled_deferreds(log: Log) -> None:
-    """A Deferred that fails with a peer's text while debugging is told in printable lines."""
+    """In debug mode, a Deferred that fails with a peer's text is logged in printable lines."""
     Deferred().errback(ValueError("a\x1b\nb"))
     gc.collect()
     log.check()

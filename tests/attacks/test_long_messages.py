@@ -19,7 +19,7 @@ from broker.core.wire.messages import Answer, Failed
 CHUNK = 64 * 1024
 """Bytes that a transport reads at a time."""
 LONGEST = 0.1
-"""Seconds of the processor that a turn may take. Ten times what is aimed at."""
+"""Processor seconds that a turn may take: ten times the goal."""
 TRIES = 4
 
 
@@ -31,21 +31,21 @@ class Point(broker.Copyable, broker.RemoteCopy):
 
 @pytest.fixture(autouse=True, scope="module")
 def registered() -> Any:
-    """Let the copy come in under both policies, and forget it."""
+    """Register the copy under both policies, and remove it afterwards."""
     with let_in("demo.Point", Point, Point):
         yield
 
 
 class LiveScheduler(ManualScheduler):
-    """Turns that pass when a test says so, on a clock that shows what the process has worked."""
+    """Turns that pass when a test says so, on a clock that shows the processor time used."""
 
     def now(self) -> float:
-        """Return the seconds of the processor."""
+        """Return the processor seconds."""
         return time.process_time()
 
 
 class TickingScheduler(ManualScheduler):
-    """A clock on which each piece of work takes more than a turn has, however fast the machine."""
+    """A clock on which each piece of work takes longer than a turn, however fast the machine."""
 
     def now(self) -> float:
         """Return the seconds."""
@@ -59,7 +59,7 @@ def point(n: int) -> Any:
 
 
 def many(part: Callable[[int], Any], tag: bytes = b"list", count: int = 15_000) -> Any:
-    """So many parts."""
+    """This many parts."""
     return [tag, *map(part, range(count))]
 
 
@@ -91,25 +91,25 @@ LARGE: dict[str, Callable[[], Any]] = {
 
 
 def turns(victim: Victim, data: bytes) -> list[float]:
-    """Seconds of a quiet machine that each turn takes in which a message is handled."""
+    """Seconds, as on an idle machine, of each turn in which a message is handled."""
     taken = []
     for begin in range(0, len(data), CHUNK):
         began = time.process_time()
         victim.broker.dataReceived(data[begin : begin + CHUNK])
         taken.append(time.process_time() - began)
-        # The loop has other things to do between two reads.
+        # The loop has other work between two reads.
         taken.append(timed(victim.scheduler.step)[0])
     is_busy = True
     while is_busy:
         seconds, is_busy = timed(victim.scheduler.step)
         taken.append(seconds)
-    # What else the machine does slows a turn as it slows other work.
+    # Other load on the machine slows a turn as it slows other work.
     slow = slowness() if max(taken) > LONGEST else 1.0
     return [each / slow for each in taken]
 
 
 def timed(function: Callable[[], bool]) -> tuple[float, bool]:
-    """Seconds of the processor that a call takes, and what it returns."""
+    """Processor seconds that a call takes, and its result."""
     began = time.process_time()
     found = function()
     return time.process_time() - began, found
@@ -124,7 +124,7 @@ def answers(victim: Victim) -> list[Any]:
 def measured(
     dialect: str, policy: str, data: bytes, most: float = LONGEST
 ) -> tuple[Victim, list[float]]:
-    """Have a message handled; again, a few times, while a turn of it takes too long."""
+    """Handle a message; repeat a few times, while a turn of it takes too long."""
     gc.freeze()
     try:
         for _ in range(TRIES):
@@ -140,7 +140,7 @@ def measured(
 EACH = pytest.mark.parametrize(
     ("dialect", "policy"), [("pb", "strict"), ("msgpack/1", "published")]
 )
-"""Both dialects and both policies; all four would take twice as long, and tell no more."""
+"""Both dialects and both policies in two pairs; four pairs take twice as long and add nothing."""
 
 
 @EACH
@@ -161,7 +161,7 @@ def test_no_turn_is_long(kind: str, method: bytes, policy: str, dialect: str) ->
 @binds("S11", policies=(), dialects=())
 @pytest.mark.parametrize("kind", LARGEST)
 def test_no_turn_of_the_largest_is_long(kind: str, policy: str, dialect: str) -> None:
-    """The same holds for messages that are nearly as large as they may be."""
+    """The same holds for messages that are nearly as large as the limit."""
     data = Speaker(dialect).call(LARGEST[kind](), name=b"keep")
     victim, found = measured(dialect, policy, data)
     assert max(found) <= LONGEST
@@ -208,16 +208,16 @@ def test_memory(method: bytes, most: dict[str, int], policy: str, dialect: str) 
 
 @binds("S11")
 def test_what_comes_behind_it_waits(policy: str, dialect: str) -> None:
-    """Calls behind a large message are made after it, in order, also where they come meanwhile."""
+    """Calls behind a large message run after it, in order, also if they are received meanwhile."""
 
     class Noting(Target):
-        """Notes in which order it is called."""
+        """Records the order of its calls."""
 
         def __init__(self) -> None:
             self.order: list[int] = []
 
         def remote_note(self, number: int, value: Any = None) -> int:
-            """Note."""
+            """Record the call."""
             self.order.append(number)
             return number
 
@@ -239,7 +239,7 @@ def test_what_comes_behind_it_waits(policy: str, dialect: str) -> None:
 @binds("S11")
 @pytest.mark.parametrize("steps", [0, 1, 3])
 def test_the_connection_ends_meanwhile(steps: int, policy: str, dialect: str) -> None:
-    """A connection that ends while a message is handled is gone: no method is called after that."""
+    """If a connection ends while a message is handled, no method is called after that."""
     target = Target()
     target.kept = None
     victim = Victim(dialect, policy, target, scheduler=LiveScheduler())
@@ -257,7 +257,7 @@ def test_the_connection_ends_meanwhile(steps: int, policy: str, dialect: str) ->
 
 @binds("S11")
 def test_a_large_answer(policy: str, dialect: str) -> None:
-    """An answer that comes in is handled in the same way, at the side that called."""
+    """A received answer is handled in the same way, at the caller's side."""
     results: list[Any] = []
     gc.freeze()
     try:

@@ -1,4 +1,4 @@
-"""Numbers of the protocol: 0 to 2**63 - 1, wherever a peer writes one."""
+"""Numbers of the protocol: 0 to 2**63 - 1, wherever a peer sends one."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ IN_VALUES: dict[str, Callable[[Any], Any]] = {
 
 
 class Held(broker.RemoteCache):
-    """A cache of the peer's."""
+    """A cache of the peer."""
 
     price: int
 
 
 @pytest.fixture(autouse=True, scope="module")
 def registered() -> Any:
-    """Let the cache come in under both policies, and forget it."""
+    """Register the cache under both policies, and remove it afterwards."""
     with let_in("demo.Held", Held, Held):
         yield
 
@@ -64,7 +64,7 @@ def last(victim: Victim) -> Any:
 def test_a_number_in_a_value(
     kind: str, outside: str, policy: str, dialect: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A number outside the range is MalformedJelly: that call dies, and nothing is kept of it."""
+    """A number outside the range is MalformedJelly: that call fails, and nothing of it is kept."""
     victim = Victim(dialect, policy)
     with taming(caplog) as lines:
         victim.hear(victim.speaker.call([b"list", IN_VALUES[kind](OUTSIDE[outside])], name=b"keep"))
@@ -86,7 +86,7 @@ def test_a_number_in_a_value(
 def test_what_is_no_number(
     kind: str, other: Any, policy: str, dialect: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What is no int where a number belongs is refused, too; that call dies."""
+    """A value of another type than int in place of a number is refused too; that call fails."""
     victim = Victim(dialect, policy)
     with taming(caplog) as lines:
         victim.hear(victim.speaker.call([b"list", IN_VALUES[kind](other)], name=b"keep"))
@@ -100,7 +100,7 @@ def test_what_is_no_number(
 @pytest.mark.parametrize("number", [0, 1, LARGEST])
 @pytest.mark.parametrize("kind", ["reference", "remote", "cache"])
 def test_the_ends_of_the_range(kind: str, number: int, policy: str, dialect: str) -> None:
-    """Numbers inside the range come in."""
+    """Numbers inside the range are accepted."""
     target = Target()
     victim = Victim(dialect, policy, target)
     victim.hear(victim.speaker.call([b"list", IN_VALUES[kind](number)], name=b"keep"))
@@ -110,7 +110,7 @@ def test_the_ends_of_the_range(kind: str, number: int, policy: str, dialect: str
 
 
 def with_count(speaker: Speaker, command: bytes, number: int, count: int = 1) -> bytes:
-    """Let go of something, with a count where the dialect has one."""
+    """Release an object, with a count if the dialect has one."""
     return speaker.message(command, number, *([] if speaker.name == "pb" else [count]))
 
 
@@ -155,7 +155,7 @@ def test_a_number_in_a_field(
 ) -> None:
     """A number outside the range in a field of a message ends the connection, with one line."""
     if field == "version" and OUTSIDE[outside] == -1:
-        # A version is no key of a table, and Twisted reads any.
+        # A version is not a key of a table, and Twisted reads any.
         return
     victim = Victim(dialect, policy)
     with taming(caplog) as lines:
@@ -166,7 +166,7 @@ def test_a_number_in_a_field(
 
 
 def kept_references(policy: str, dialect: str, numbers: list[int]) -> tuple[Victim, list[Any]]:
-    """Let a victim have objects of these numbers."""
+    """Let a victim hold objects of these numbers."""
     target = Target()
     victim = Victim(dialect, policy, target)
     value = [b"list", *([b"remote", number] for number in numbers)]
@@ -187,12 +187,12 @@ def kept_references(policy: str, dialect: str, numbers: list[int]) -> tuple[Vict
     ids=["equal hashes", "small", "equal low bits", "large"],
 )
 def test_the_hash_of_a_reference(numbers: list[int], policy: str, dialect: str) -> None:
-    """Whatever numbers a peer chooses, the hashes of its objects are spread; none is the number."""
+    """For any numbers of a peer, its objects' hashes are spread, and differ from the numbers."""
     victim, found = kept_references(policy, dialect, numbers)
     hashes = [hash(reference) for reference in found]
     assert len(set(hashes)) == len(numbers)
     assert sum(a == hash(b) for a, b in zip(hashes, numbers, strict=True)) <= 1
-    # Where a set of that many looks first.
+    # The first slot that a set of that size checks.
     slots = {each % 4096 for each in hashes}
     assert len(slots) >= 0.7 * len(numbers)
     victim.end()
@@ -200,7 +200,7 @@ def test_the_hash_of_a_reference(numbers: list[int], policy: str, dialect: str) 
 
 @binds("S1")
 def test_equal_references_have_one_hash(policy: str, dialect: str) -> None:
-    """References to one object are equal and have one hash; those of other connections are not."""
+    """References to one object are equal and have one hash; those of other connections differ."""
     victim, (first,) = kept_references(policy, dialect, [7])
     other, (second,) = kept_references(policy, dialect, [7])
     again = broker.RemoteReference(object(), victim.broker, 7)

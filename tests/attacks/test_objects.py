@@ -1,4 +1,4 @@
-"""Objects and calls: what a peer was not given it cannot name, nor reach what is not declared."""
+"""Objects and calls: a peer reaches only objects it was given, and only declared names."""
 
 from __future__ import annotations
 
@@ -36,28 +36,28 @@ class Loose(broker.RemoteCopy):
 
 @pytest.fixture(autouse=True, scope="module")
 def registered() -> Any:
-    """Let both classes come in, and forget them."""
+    """Register both classes, and remove them afterwards."""
     with let_in("demo.Account", Account), let_in("demo.Loose", published=Loose):
         yield
 
 
 class Market(Target):
-    """Hands out objects, and raises."""
+    """Returns objects, and raises."""
 
     def __init__(self) -> None:
         self.thing = broker.Referenceable()
         self.cache = Ticker()
 
     def remote_thing(self) -> broker.Referenceable:
-        """Hand the thing out."""
+        """Return the object."""
         return self.thing
 
     def remote_ticker(self) -> Ticker:
-        """Hand the cache out."""
+        """Return the cache."""
         return self.cache
 
     def remote_fall(self) -> None:
-        """Raise something with a secret in it."""
+        """Raise an error with a secret in its text."""
         raise ValueError("the password of the database is secret")
 
     data = "not a method"
@@ -65,18 +65,18 @@ class Market(Target):
 
 
 class Ticker(Cacheable):
-    """Counts who observes it."""
+    """Counts its observers."""
 
     def __init__(self) -> None:
         self.observers: list[Any] = []
 
     def getStateToCacheAndObserveFor(self, perspective: Any, observer: Any) -> dict[str, Any]:
-        """Let somebody observe."""
+        """Add an observer."""
         self.observers.append(observer)
         return {"price": 1}
 
     def stoppedObserving(self, perspective: Any, observer: Any) -> None:
-        """Let somebody go."""
+        """Remove an observer."""
         self.observers.remove(observer)
 
 
@@ -86,7 +86,7 @@ def last(victim: Victim) -> Any:
 
 
 def given(victim: Victim, name: bytes = b"thing") -> int:
-    """Have an object given, and return its number."""
+    """Call a method that returns an object, and return the object's number."""
     victim.hear(victim.speaker.call(name=name))
     expression = last(victim).value
     number = expression[1]
@@ -95,7 +95,7 @@ def given(victim: Victim, name: bytes = b"thing") -> int:
 
 
 def decref(speaker: Speaker, number: int, count: int = 1) -> bytes:
-    """Let an object go, so many times."""
+    """Release an object, this many times."""
     if speaker.name == "pb":
         return speaker.message(b"decref", number) * count
     return speaker.message(b"decref", number, count)
@@ -105,7 +105,7 @@ def decref(speaker: Speaker, number: int, count: int = 1) -> bytes:
 def test_ids_are_per_connection_and_end(
     policy: str, dialect: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """An id works for the peer that it was given to, until it lets go; it never comes back."""
+    """An id is valid for the peer that received it, until it releases it, and is never reused."""
     market = Market()
     victim, other = Victim(dialect, policy, market), Victim(dialect, policy, market)
     number = given(victim)
@@ -121,7 +121,7 @@ def test_ids_are_per_connection_and_end(
 
 @binds("B1")
 def test_no_address_of_memory_crosses(policy: str, dialect: str) -> None:
-    """Ids are small numbers that are counted up, not where an object lies."""
+    """Ids are small consecutive numbers, not memory addresses."""
     victim = Victim(dialect, policy, Market())
     assert given(victim) == 1
     victim.end()
@@ -131,7 +131,7 @@ def test_no_address_of_memory_crosses(policy: str, dialect: str) -> None:
 def test_who_guesses_ids_is_put_out(
     policy: str, dialect: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """99 guesses are refused; the hundredth ends the connection. So it is with arguments."""
+    """99 guesses of ids are refused; the hundredth ends the connection. The same for arguments."""
     for values, target in (((), 12345), (([b"local", 12345],), b"root")):
         victim = Victim(dialect, policy, Market())
         with taming(caplog) as lines:
@@ -146,13 +146,13 @@ def test_who_guesses_ids_is_put_out(
 
 @binds("B1")
 def test_an_application_may_say_so_for_ever(policy: str, dialect: str) -> None:
-    """An error of that class, raised by a method, is its answer and no more."""
+    """An error of that class, raised by a method, is an ordinary answer, however often."""
 
     class Shelf(Target):
-        """Has nothing."""
+        """Is empty."""
 
         def remote_take(self) -> None:
-            """Say so."""
+            """Raise the error."""
             raise broker.NoSuchObject("no such book")
 
     victim = Victim(dialect, policy, Shelf())
@@ -166,7 +166,7 @@ def test_an_application_may_say_so_for_ever(policy: str, dialect: str) -> None:
 def test_three_times_too_many_references(
     policy: str, dialect: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Who goes beyond the limit twice loses two calls; the third time it is the connection."""
+    """Too many references fail the call the first and second time, then end the connection."""
     victim = Victim(dialect, POLICIES[policy].but(max_refs=20))
     value = [b"list", *([b"remote", number] for number in range(1, 22))]
     with taming(caplog) as lines:
@@ -185,7 +185,7 @@ def test_three_times_too_many_references(
 def test_decrefs_beyond_what_is_held(
     count: int, policy: str, dialect: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A decref of more than was given, or of none, ends the connection."""
+    """Releasing more references than were given, or none that was, ends the connection."""
     victim = Victim(dialect, policy, Market())
     number = given(victim)
     if dialect == "pb" and count != 2:
@@ -205,7 +205,7 @@ def test_decrefs_beyond_what_is_held(
 def test_answers_that_come_late_or_twice(
     policy: str, dialect: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """An answer to a call that was given up is dropped; a second one ends the connection."""
+    """An answer to a cancelled call is dropped; a second one ends the connection."""
     victim = Victim(dialect, policy)
     far = victim.broker.remoteForName(b"theirs")
     first, second = far.callRemote("x"), far.callRemote("y")
@@ -223,13 +223,13 @@ def test_answers_that_come_late_or_twice(
 
 @binds("B4")
 def test_a_request_id_in_use(policy: str, dialect: str, caplog: pytest.LogCaptureFixture) -> None:
-    """A second call under the id of one that runs ends the connection."""
+    """A second call with the id of a running one ends the connection."""
 
     class Slow(Target):
         """Never answers."""
 
         def remote_wait(self) -> Any:
-            """Give something that never comes."""
+            """Return a result that never comes."""
             return Deferred()
 
     victim = Victim(dialect, policy, Slow())
@@ -246,7 +246,7 @@ def test_a_request_id_in_use(policy: str, dialect: str, caplog: pytest.LogCaptur
 def test_only_methods_are_reached(
     name: bytes, policy: str, dialect: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Private, absent, data, misspelt in Unicode: the same words for all of them."""
+    """Private, missing, data, lookalike Unicode names: all get the same error."""
     victim = Victim(dialect, policy, Market())
     with taming(caplog) as lines:
         victim.hear(victim.speaker.call(1, name=name))
@@ -260,7 +260,7 @@ def test_only_methods_are_reached(
 def test_texts_of_exceptions_stay_here(
     policy: str, dialect: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A peer gets an id in place of what an unexpected exception says; the log has both."""
+    """A peer gets an id in place of the text of an unexpected exception; the log has both."""
     victim = Victim(dialect, policy, Market())
     victim.hear(victim.speaker.call(name=b"fall"))
     said = flat(last(victim).failure)
@@ -276,7 +276,7 @@ def test_texts_of_exceptions_stay_here(
 
 @binds("B6", policies=("published",))
 def test_published_texts_cross_without_tracebacks(policy: str, dialect: str) -> None:
-    """PB shows the text and the names of the classes; the traceback only where it was asked for."""
+    """PB shows the text and the names of the classes; the traceback only if it is enabled."""
     victim = Victim(dialect, policy, Market())
     victim.hear(victim.speaker.call(name=b"fall"))
     assert b"the password of the database is secret" in victim.said
@@ -315,7 +315,7 @@ def test_names_of_exceptions_make_nothing(policy: str, dialect: str) -> None:
 def test_fields_that_are_not_declared(
     key: bytes, policy: str, dialect: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """State sets the fields that the class declares: no method, no hook, no name of Python's."""
+    """State sets only the fields that the class declares: no method, no hook, no special name."""
     victim = Victim(dialect, policy)
     state = [b"dictionary", [[b"unicode", key], 1]]
     with taming(caplog) as lines:
@@ -332,7 +332,7 @@ def test_fields_that_are_not_declared(
 def test_fields_of_a_class_that_declares_none(
     key: bytes, policy: str, dialect: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Where any field may come, none hides a method."""
+    """If any field is allowed, none may hide a method."""
     victim = Victim(dialect, policy)
     state = [b"dictionary", [[b"unicode", key], 1]]
     with taming(caplog) as lines:
@@ -344,7 +344,7 @@ def test_fields_of_a_class_that_declares_none(
 
 @binds("B9")
 def test_nothing_is_imported(policy: str, dialect: str) -> None:
-    """No tag of a peer's makes Python import something."""
+    """No tag of a peer makes Python import a module."""
     victim = Victim(dialect, policy)
     modules = set(sys.modules)
     for number, tag in enumerate([b"antigravity.x", b"this.s", b"module", b"class"], 1):
@@ -356,7 +356,7 @@ def test_nothing_is_imported(policy: str, dialect: str) -> None:
 
 @binds("B10")
 def test_observers_end_with_their_connections(policy: str, dialect: str) -> None:
-    """After hundreds of connections that took a cache and went, nobody observes it."""
+    """After hundreds of connections that took a cache and ended, it has no observers."""
     market = Market()
     for _ in range(100):
         victim = Victim(dialect, policy, market)
@@ -370,7 +370,7 @@ def test_observers_end_with_their_connections(policy: str, dialect: str) -> None
 
 @binds("B10")
 def test_a_decache_too_many(policy: str, dialect: str, caplog: pytest.LogCaptureFixture) -> None:
-    """Letting a cache go more often than it was given ends the connection; the hook runs once."""
+    """Releasing a cache more often than it was sent ends the connection; the hook runs once."""
     market = Market()
     victim = Victim(dialect, policy, market)
     victim.hear(victim.speaker.call(name=b"ticker"))
@@ -386,7 +386,7 @@ def test_a_decache_too_many(policy: str, dialect: str, caplog: pytest.LogCapture
 
 @binds("B10")
 def test_caches_count(policy: str, dialect: str, caplog: pytest.LogCaptureFixture) -> None:
-    """A peer that makes a server hold caches meets the same limit as with references."""
+    """A peer that makes a server hold caches reaches the same limit as with references."""
     most = 50
     victim = Victim(dialect, POLICIES[policy].but(max_refs=most))
     caches = [[b"cache", n, b"demo.Held", NOTHING] for n in range(1, most + 2)]

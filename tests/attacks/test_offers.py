@@ -1,4 +1,4 @@
-"""Offers: servers whose offer lies or is malformed, and clients that choose what is no dialect."""
+"""Offers: servers with a false or malformed offer, and clients that choose an unknown dialect."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ALICE = cred.UsernamePassword("alice", "secret")
 
 
 class Side:
-    """One end on a public connection without TLS; the other end is the attacker's.
+    """One end on a public connection without TLS; the other end is the attacker.
 
     Attributes:
         entered: the outcome of the login, if any.
@@ -42,7 +42,7 @@ class Side:
         login(self.broker, credentials).addBoth(self.entered.append)
 
     def hear(self, part: Any) -> None:
-        """Hear the attacker's part of the handshake."""
+        """Receive the attacker's part of the handshake."""
         self.broker.dataReceived(NONE.writer(NO_LIMITS).encode(part))
         self.scheduler.run()
         if self.transport.is_aborted:
@@ -50,7 +50,7 @@ class Side:
 
     @property
     def said(self) -> bytes:
-        """All that it has sent."""
+        """All bytes that it has sent."""
         return b"".join(self.transport.writes)
 
 
@@ -70,7 +70,7 @@ MALFORMED = [
 def test_a_malformed_offer(
     policy: str, offer: list[Any], told: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A client ends the connection in one line, and has said nothing."""
+    """A client ends the connection in one line, and has sent nothing."""
     client = Side(True, POLICIES[policy], ALICE)
     with taming(caplog) as lines:
         client.hear(offer)
@@ -86,7 +86,7 @@ LYING = [b"login token password", b"login certificate", b"login", b"login " + b"
 @pytest.mark.parametrize("logins", LYING)
 @pytest.mark.parametrize("credentials", [ALICE, cred.Token("a secret token")])
 def test_an_offer_of_what_shows_a_secret(policy: str, logins: bytes, credentials: Any) -> None:
-    """Whatever is offered, no password and no token crosses a connection that others can hear."""
+    """Whatever the offer, no password and no token is sent on a connection that others can read."""
     client = Side(True, POLICIES[policy], credentials)
     client.hear([b"pb", logins])
     (failure,) = client.entered
@@ -100,7 +100,7 @@ def test_an_offer_of_what_shows_a_secret(policy: str, logins: bytes, credentials
     "credentials", [cred.Token("a secret token"), cred.Scram("alice", "secret")]
 )
 def test_an_offer_that_was_stripped(policy: str, credentials: Any) -> None:
-    """Where somebody took the logins out, what Twisted does not know is not begun."""
+    """If an attacker removed the logins from the offer, no login unknown to Twisted starts."""
     client = Side(True, POLICIES[policy], credentials)
     client.hear([b"pb", b"none"])
     (failure,) = client.entered
@@ -111,7 +111,7 @@ def test_an_offer_that_was_stripped(policy: str, credentials: Any) -> None:
 
 @binds("C2", policies=("strict",), dialects=())
 def test_a_stripped_offer_gets_a_name_at_most(policy: str) -> None:
-    """A strict client to whom nothing is offered says the user's name, and answers no challenge."""
+    """Without an offer of logins a strict client sends the user name, and answers no challenge."""
     client = Side(True, POLICIES[policy], ALICE)
     client.hear([b"pb"])
     assert client.said.count(b"alice") == 1
@@ -131,7 +131,7 @@ def test_a_stripped_offer_gets_a_name_at_most(policy: str) -> None:
 def test_a_client_that_chooses_the_logins(
     policy: str, has_all: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The string that names the logins is no dialect, whole or in part."""
+    """The string that names the logins is not accepted as a dialect, whole or in part."""
     server = Side(False, POLICIES[policy])
     (offer,) = server.transport.writes
     text = b"login anonymous" if policy == "strict" else b"login challenge anonymous"

@@ -19,13 +19,13 @@ PAGE = Path(__file__).parents[2] / "docs" / "reference" / "limits.md"
 
 
 class Case(NamedTuple):
-    """A setting, and what is within and beyond it.
+    """A setting, with values within and beyond it.
 
     Attributes:
         value: of the setting.
         within, beyond: values as expressions.
         plain: pairs of the same kind as values, for the form of msgpack/1 without a graph.
-        sent: a value that may not be sent; None where only what comes in has the limit.
+        sent: a value that may not be sent; None if the limit applies only to received values.
         settings: further ones.
     """
 
@@ -114,7 +114,7 @@ CASES = {
 
 
 def table() -> dict[str, str]:
-    """The settings of the table, and what it says of each."""
+    """The settings in the table, and their descriptions."""
     text = PAGE.read_text("utf-8").partition("## Sizes of one message")[2].partition("\n## ")[0]
     return dict(re.findall(r"^\| `(max_\w+)` \| \d+ \| (.*?) \| `", text, re.MULTILINE))
 
@@ -129,7 +129,7 @@ def policy_of(name: str, policy: str) -> Any:
 
 
 def test_the_page_has_all_settings() -> None:
-    """The table names every attribute of Limits and nothing else, and each is tried here."""
+    """The table names every attribute of Limits and nothing else, and each is tested here."""
     assert set(ROWS) == set(Limits.__struct_fields__) == set(CASES)
 
 
@@ -140,7 +140,7 @@ def outcome(victim: Victim) -> Any:
 
 
 def refused(name: str, policy: str, dialect: str, make: Callable[[Victim], bytes]) -> None:
-    """Have something refused, as the page says."""
+    """Check that a message is refused as the page says."""
     target = Target()
     target.kept = None
     victim = Victim(dialect, policy_of(name, policy), target)
@@ -159,7 +159,7 @@ def refused(name: str, policy: str, dialect: str, make: Callable[[Victim], bytes
 @binds("S7")
 @pytest.mark.parametrize("name", CASES)
 def test_a_value_within(name: str, policy: str, dialect: str) -> None:
-    """What is within a limit comes in."""
+    """A value within a limit is accepted."""
     target = Target()
     target.kept = None
     victim = Victim(dialect, policy_of(name, policy), target)
@@ -176,7 +176,9 @@ def test_a_value_within(name: str, policy: str, dialect: str) -> None:
 def test_a_value_beyond(
     name: str, index: int, policy: str, dialect: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What is beyond it is refused, in a line that names it; the call dies, or the connection."""
+    """A value beyond it is refused, in a line that names it; the call fails, or the connection
+    ends.
+    """
     with taming(caplog) as lines:
         refused(
             name,
@@ -207,7 +209,7 @@ def test_plain_values(name: str, index: int, policy: str, caplog: pytest.LogCapt
 
 
 def plain_call(speaker: Speaker, value: Any) -> bytes:
-    """A call whose argument stands in the message as it is."""
+    """A call whose argument is in the message as a plain value."""
     frame = speaker._writer.call(1, 1, b"root", "keep", (value,), {}, None)
     assert frame is not None
     return frame
@@ -216,7 +218,7 @@ def plain_call(speaker: Speaker, value: Any) -> bytes:
 @binds("S7", dialects=())
 @pytest.mark.parametrize("form", ["answer", "tuple", "keyword", "arguments"])
 def test_plain_values_elsewhere(form: str, policy: str, caplog: pytest.LogCaptureFixture) -> None:
-    """So have results, keywords, and the arguments as a whole."""
+    """Results, keywords, and the arguments as a whole have the same limits."""
     victim = Victim("msgpack/1", policy_of("max_list", policy))
     far = victim.broker.remoteForName(b"theirs")
     errors: list[Any] = []
@@ -242,7 +244,7 @@ def test_plain_values_elsewhere(form: str, policy: str, caplog: pytest.LogCaptur
 @pytest.mark.parametrize("dialect", BOTH)
 @pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.sent is not None])
 def test_a_value_that_is_sent(name: str, dialect: str, policy: str) -> None:
-    """What the peer would refuse is not sent: the call fails with TooLarge, and nothing leaves."""
+    """A value that the peer would refuse is not sent: the call fails with TooLarge."""
     victim = Victim(dialect, policy_of(name, policy))
     far = victim.broker.remoteForName(b"theirs")
     errors: list[Any] = []

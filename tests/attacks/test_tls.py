@@ -1,4 +1,4 @@
-"""TLS: resumption, renegotiation, callbacks that raise; the other cases stand beside the filter."""
+"""TLS: resumption, renegotiation, callbacks that raise; other cases are in the filter's tests."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def pair(authority: Authority) -> Pair:
 
 
 def carried(client: TLSFilter, server: TLSFilter) -> list[str]:
-    """Carry bytes until neither has any; return what failed, and where."""
+    """Carry bytes until neither side has any; return what failed, and where."""
     failed = []
     ends = [("server", client, server), ("client", server, client)]
     busy = True
@@ -49,7 +49,7 @@ def carried(client: TLSFilter, server: TLSFilter) -> list[str]:
 @binds("D-resumption", policies=(), dialects=())
 @pytest.mark.parametrize("version", [SSL.TLS1_2_VERSION, SSL.TLS1_3_VERSION])
 def test_no_session_is_resumed(authority: Authority, pair: Pair, version: int) -> None:
-    """A second connection with the session of the first proves who it is once more, in full."""
+    """A second connection with the session of the first makes a full handshake again."""
     me = authority.issue(["alice"], client=True)
     server_tls = TLS.server(pair.certificate_path, pair.key_path, client_ca=authority.ca_path)
     context = SSL.Context(SSL.TLS_CLIENT_METHOD)
@@ -81,7 +81,7 @@ def test_no_session_is_resumed(authority: Authority, pair: Pair, version: int) -
 
 @binds("D-renegotiation", policies=(), dialects=())
 def test_no_renegotiation(authority: Authority, pair: Pair) -> None:
-    """A peer that wants to negotiate again, as TLS 1.2 can, is refused."""
+    """A peer that starts a renegotiation, as TLS 1.2 allows, is refused."""
     server = TLS.server(pair.certificate_path, pair.key_path).filter()
     context = SSL.Context(SSL.TLS_CLIENT_METHOD)
     context.set_max_proto_version(SSL.TLS1_2_VERSION)
@@ -99,7 +99,7 @@ def test_no_renegotiation(authority: Authority, pair: Pair) -> None:
 
 @binds("D-sni", policies=(), dialects=())
 def test_a_callback_for_names_that_raises(authority: Authority, pair: Pair) -> None:
-    """A context whose callback for the server's name raises lets nobody in."""
+    """If a context's callback for the server name raises, the handshake fails."""
 
     def raising(connection: Any) -> None:
         raise RuntimeError("a fault in a callback")
