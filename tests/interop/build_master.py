@@ -1,10 +1,10 @@
-"""A master that has a worker do the steps of a build, as the masters of a build system do.
+"""A master that lets a worker run the steps of a build, as in a build system.
 
-Run as ``build_master.py WORLD``. It prints the port that it listens at, then, for each step, one
-JSON line of its name and what has been seen, or the traceback of what went wrong.
+Run as ``build_master.py WORLD``. It prints the port that it listens at. Then it prints one JSON
+line for each step: its name and results, or the traceback of an error.
 """
 
-# ruff: noqa: D101, D102, D103 - the test says what is shown
+# ruff: noqa: D101, D102, D103 - the test describes them
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from zope.interface import implementer
 
 
 class Writer(pb.Referenceable):
-    """Takes pieces, and says so when each is written, a moment later."""
+    """Takes pieces, and reports each as written a moment later."""
 
     def __init__(self):
         self.taken = []
@@ -56,7 +56,7 @@ class Asked(pb.Referenceable):
 
 @implementer(portal.IRealm)
 class Realm:
-    """Asks the worker about itself before it lets it in."""
+    """Asks the worker about itself before it accepts the login."""
 
     def __init__(self):
         self.workers = defer.DeferredQueue()
@@ -119,7 +119,7 @@ def many(worker):
 
 @defer.inlineCallbacks
 def limited(worker):
-    """A semaphore holds back what it runs until the worker has answered."""
+    """A semaphore delays the calls that it runs until the worker has answered."""
     running = most = 0
 
     def call(number):
@@ -184,7 +184,7 @@ def cancelled(worker):
 
 @defer.inlineCallbacks
 def kept_alive(worker):
-    """The worker's timer goes on after its call was answered."""
+    """The worker's timer continues after its call was answered."""
     while worker.kept_alive < 3:
         yield worker.mind.callRemote("echo_later", None)
     return worker.info
@@ -192,7 +192,7 @@ def kept_alive(worker):
 
 @defer.inlineCallbacks
 def disconnected(worker):
-    """What waits for an answer that will not come ends."""
+    """A wait for an answer ends when the connection ends."""
     waiting = worker.mind.callRemote("never")
     gone = defer.Deferred()
     worker.mind.notifyOnDisconnect(gone.callback)

@@ -1,9 +1,9 @@
-"""A worker that runs what its master asks for, as the workers of a build system do.
+"""A worker that runs its master's commands, as in a build system.
 
 Run as ``build_worker.py WORLD PORT``. It ends when its master closes the connection.
 """
 
-# ruff: noqa: D101, D102, D103 - the test says what is shown
+# ruff: noqa: D101, D102, D103 - the test describes them
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PIECE = 16 * 1024
 
 
 class Upload:
-    """Sends pieces, each after the one before was taken; the Deferreds are Twisted's."""
+    """Sends pieces, each after the previous one was taken; the Deferreds are Twisted's."""
 
     def __init__(self, data, writer):
         self._data = data
@@ -53,7 +53,7 @@ class Worker(pb.Referenceable):
 
     @defer.inlineCallbacks
     def remote_upload_in_generator(self, writer):
-        """Return how many pieces the writer said that it took."""
+        """Return how many pieces the writer reported as taken."""
         data, taken = content(2), 0
         while data:
             taken += yield writer.callRemote("write", data[:PIECE])
@@ -84,7 +84,7 @@ class Worker(pb.Referenceable):
         return task.deferLater(reactor, 0.001, lambda: value)
 
     def remote_ask_back(self, asked, value):
-        """Answer with what the master answers."""
+        """Return the master's answer."""
         return defer.succeed(None).addCallback(lambda _: asked.callRemote("twice", value))
 
     def remote_fail(self):

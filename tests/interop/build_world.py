@@ -1,6 +1,6 @@
-"""A program of Twisted's of which only Perspective Broker and cred have been moved, or nothing.
+"""A Twisted program of which only Perspective Broker and cred have been moved, or nothing.
 
-The first argument tells: ``moved`` or ``twisted``. Reactor, Deferreds and services are Twisted's.
+The first argument is ``moved`` or ``twisted``. Reactor, Deferreds and services are Twisted's.
 """
 
 import sys
@@ -19,5 +19,5 @@ SIZE = 300_000
 
 
 def content(seed):
-    """Return bytes of which no piece is like another."""
+    """Return bytes of which all pieces differ."""
     return b"".join((seed + number).to_bytes(4, "big") for number in range(SIZE // 4))

@@ -1,9 +1,8 @@
-"""The client of the interoperability tests, in PB's published vocabulary.
+"""The client of the interoperability tests, with PB's published names.
 
 Run as ``client.py WORLD PORTS LOGIN [--ca FILE] [--without SCENARIO …]``: PORTS is the line that
 the server has printed, LOGIN is ``password`` or ``guest``. It runs its scenarios one after the
-other and prints one JSON line for each: its name and what has arrived, or the traceback of what
-went wrong.
+other. It prints one JSON line for each: its name and results, or the traceback of an error.
 """
 
 # ruff: noqa: D102 - the names of published hooks and of remote methods say what they do
@@ -108,7 +107,7 @@ def keywords(guide):
 
 @defer.inlineCallbacks
 def order(guide):
-    """Calls run in the order in which they were made, also those that want no answer."""
+    """Calls run in the order in which they were made, also one-way calls."""
     factory = guide.connect()
     avatar = yield guide.login(factory)
     slow = avatar.callRemote("later", "late")
@@ -123,7 +122,7 @@ def order(guide):
 
 @defer.inlineCallbacks
 def callbacks(guide):
-    """The server calls an object of the client's during the call and after it."""
+    """The server calls a client's object during the call and after it."""
     factory = guide.connect()
     avatar = yield guide.login(factory)
     listener = Listener()
@@ -163,7 +162,7 @@ def copies(guide):
 
 @defer.inlineCallbacks
 def caches(guide):
-    """A cache follows its original until it is dropped, and goes back as the original."""
+    """A cache is updated until it is dropped, and is sent back as the original."""
     factory = guide.connect()
     avatar = yield guide.login(factory)
     board = yield avatar.callRemote("board")
@@ -183,7 +182,7 @@ def caches(guide):
 
 @defer.inlineCallbacks
 def caches_of_client(guide):
-    """The server holds a cache of the client's object, and the client learns that it let go."""
+    """The server caches an object from the client, which learns of its release."""
     factory = guide.connect()
     avatar = yield guide.login(factory)
     score = Score()
@@ -200,7 +199,7 @@ def caches_of_client(guide):
 
 @defer.inlineCallbacks
 def views(guide):
-    """A view is told the perspective of the connection that it was given to."""
+    """A view gets the perspective of the connection that it was given to."""
     factory = guide.connect()
     avatar = yield guide.login(factory)
     _, number = yield avatar.callRemote("whoami")
@@ -230,7 +229,7 @@ def references(guide):
 
 @defer.inlineCallbacks
 def decrefs(guide):
-    """Each reception of a reference is told to the owner once it is dropped."""
+    """For each received reference its owner is notified once it is dropped."""
     factory = guide.connect("counted")
     avatar = yield guide.login(factory, Listener())
     there, here = (yield avatar.callRemote("decrefs")), avatar.broker.decrefs
@@ -245,7 +244,7 @@ def decrefs(guide):
 
 @defer.inlineCallbacks
 def given_and_dropped(avatar):
-    """Let both ends give an object three times and drop it; return what was seen."""
+    """Let both ends give an object three times and drop it; return the results."""
     tokens = []
     for _ in range(3):
         tokens.append((yield avatar.callRemote("token")))
@@ -288,7 +287,7 @@ def logout(guide):
 
 @defer.inlineCallbacks
 def server_hangs_up(guide):
-    """The end of the connection fails what is pending, is told once, and logs the avatar out."""
+    """The end of the connection fails pending calls, is notified once, and logs the avatar out."""
     factory = guide.connect()
     other = guide.connect()
     avatar = yield guide.login(factory, Listener())
@@ -308,7 +307,7 @@ def server_hangs_up(guide):
 
 @defer.inlineCallbacks
 def client_hangs_up(guide):
-    """The server's pending call fails, it is told once, and the avatar is logged out."""
+    """The server's pending call fails, it is notified once, and the avatar is logged out."""
     factory = guide.connect()
     other = guide.connect()
     avatar = yield guide.login(factory, Listener())
@@ -325,7 +324,7 @@ def client_hangs_up(guide):
 
 
 def unexpected(value):
-    """Return what is told in place of an error."""
+    """Return a text in place of an error."""
     return ["no error", describe(value), ""]
 
 
@@ -353,7 +352,7 @@ def logins_refused(guide):
 
 @defer.inlineCallbacks
 def errors(guide):
-    """An error of the server's method is trapped by its class, its text arrives."""
+    """An error of a method at the server is trapped by its class; its text arrives."""
     factory = guide.connect()
     avatar = yield guide.login(factory)
     arrived = {}
@@ -367,7 +366,7 @@ def errors(guide):
 
 @defer.inlineCallbacks
 def errors_of_client(guide):
-    """An error of the client's method is trapped at the server, and also when passed on."""
+    """An error of a method at the client is trapped at the server, and also when passed on."""
     factory = guide.connect()
     avatar = yield guide.login(factory)
     arrived = {}
@@ -395,7 +394,7 @@ def errors_raised(guide):
 
 @defer.inlineCallbacks
 def errors_of_dispatch(guide):
-    """What the server does not run is an error of that call only."""
+    """A call that the server does not run fails, and no other call does."""
     factory = guide.connect()
     avatar = yield guide.login(factory)
     desk = yield avatar.callRemote("desk")
@@ -421,7 +420,7 @@ def errors_of_dispatch(guide):
 
 @defer.inlineCallbacks
 def pages(guide):
-    """A pager brings a long text in pieces."""
+    """A pager sends a long text in pieces."""
     factory = guide.connect()
     avatar = yield guide.login(factory)
     desk = yield avatar.callRemote("desk")
@@ -433,7 +432,7 @@ def pages(guide):
 
 @defer.inlineCallbacks
 def root(guide):
-    """A server without login gives its root."""
+    """A server without login returns its root."""
     factory = guide.connect("root")
     door = yield factory.getRootObject()
     there, back = yield door.callRemote("echo", ("a", b"b"))
@@ -474,7 +473,7 @@ SCENARIOS = (
 
 @defer.inlineCallbacks
 def run(guide, unwanted):
-    """Run the scenarios one after the other and print what arrived in each."""
+    """Run the scenarios one after the other and print the results of each."""
     for scenario in SCENARIOS:
         name = scenario.__name__
         if name in unwanted:
@@ -489,7 +488,7 @@ def run(guide, unwanted):
 
 
 def main():
-    """Run what the command line asks for, then end."""
+    """Run the scenarios of the command line, then end."""
     parser = argparse.ArgumentParser()
     parser.add_argument("world", choices=["twisted", "ours"])
     parser.add_argument("ports")

@@ -1,4 +1,4 @@
-"""A Broker that counts what its peer lets go of: on the wire, and by the published hook."""
+"""A Broker that counts its peer's releases: on the wire, and by the published hook."""
 
 # ruff: noqa: D102 - the names of published hooks and of remote methods say what they do
 
@@ -13,7 +13,7 @@ DECREF = bytes([2, 0x80, 29, 0x87])
 
 
 class CountingBroker(pb.Broker):
-    """Counts the ``decref`` messages that come in."""
+    """Counts the received ``decref`` messages."""
 
     def __init__(self, *args, **kw):
         pb.Broker.__init__(self, *args, **kw)
@@ -30,5 +30,5 @@ class CountingBroker(pb.Broker):
 
     @property
     def decrefs(self):
-        """How many have come, and how many of them have been handled."""
+        """How many have been received, and how many of them have been handled."""
         return self.received.count(DECREF), self.handled

@@ -8,17 +8,17 @@ __all__ = ["describe", "text"]
 
 LONG = 200
 IDENTIFIED = (list, dict, set)
-# The types whose repr is the same everywhere; of others, only the name is told.
+# The types whose repr is the same everywhere; for other types, only the name is used.
 PLAIN_MODULES = ("builtins", "datetime", "decimal")
 
 
 def text(value):
-    """Return str for what one world tells as bytes and the other as str."""
+    """Return str for a value that one of Twisted and broker has as bytes and the other as str."""
     return value.decode("utf-8") if isinstance(value, bytes) else value
 
 
 def describe(value):
-    """Return the value as text; a list, dict or set met again is ``same`` and its number."""
+    """Return the value as text; a repeated list, dict or set is ``same`` and its number."""
     return _describe(value, {})
 
 

@@ -1,7 +1,7 @@
-"""The client of the interoperability tests in the asyncio face: ``connect`` and ``await``.
+"""The client of the interoperability tests with the asyncio API: ``connect`` and ``await``.
 
 Run as ``face_client.py face PORTS LOGIN [--ca FILE] [--without SCENARIO …]``. A scenario with the
-name of one of ``client.py`` is to see the same arrive.
+name of one of ``client.py`` must have the same results.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ async def keywords(guide):
 
 
 async def order(guide):
-    """Calls run in the order in which they were made, also those that want no answer."""
+    """Calls run in the order in which they were made, also one-way calls."""
     async with guide.login() as connection:
         avatar = connection.avatar
         slow = avatar.callRemote("later", "late")
@@ -88,11 +88,11 @@ async def order(guide):
 
 
 async def callbacks(guide):
-    """The server calls an object of the client's during the call and after it."""
+    """The server calls a client's object during the call and after it."""
     async with guide.login() as connection:
         avatar = connection.avatar
         listener = Listener()
-        # By a callback: a task that awaits goes on a turn later than what came with the answer.
+        # By a callback, since a task resumes a turn after messages received with the answer.
         answer = avatar.callRemote("listen", listener).addCallback(noted, listener)
         reply, back = await answer
         await listener.heard_after
@@ -123,7 +123,7 @@ async def copies(guide):
 
 
 async def caches(guide):
-    """A cache follows its original until it is dropped, and goes back as the original."""
+    """A cache is updated until it is dropped, and is sent back as the original."""
     async with guide.login() as connection:
         avatar = connection.avatar
         board = await avatar.callRemote("board")
@@ -139,7 +139,7 @@ async def caches(guide):
 
 
 async def caches_of_client(guide):
-    """The server holds a cache of the client's object, and the client learns that it let go."""
+    """The server caches an object from the client, which learns of its release."""
     async with guide.login() as connection:
         avatar = connection.avatar
         score = Score()
@@ -151,7 +151,7 @@ async def caches_of_client(guide):
 
 
 async def views(guide):
-    """A view is told the perspective of the connection that it was given to."""
+    """A view gets the perspective of the connection that it was given to."""
     async with guide.login() as connection:
         avatar = connection.avatar
         _, number = await avatar.callRemote("whoami")
@@ -193,7 +193,7 @@ async def references(guide):
 
 
 async def server_hangs_up(guide):
-    """The end of the connection fails what is pending, is told once, and logs the avatar out."""
+    """The end of the connection fails pending calls, is notified once, and logs the avatar out."""
     async with guide.login() as witness:
         connection = await guide.login(Listener())
         avatar = connection.avatar
@@ -211,7 +211,7 @@ async def server_hangs_up(guide):
 
 
 async def client_hangs_up(guide):
-    """The server's pending call fails, it is told once, and the avatar is logged out."""
+    """The server's pending call fails, it is notified once, and the avatar is logged out."""
     async with guide.login() as witness:
         async with guide.login(Listener()) as connection:
             avatar = connection.avatar
@@ -225,7 +225,7 @@ async def client_hangs_up(guide):
 
 
 def noted(answer, listener):
-    """Note among the listener's events that the answer has come, and pass it on."""
+    """Record the answer among the listener's events, and pass it on."""
     listener.events.append("answer")
     return answer
 
@@ -240,12 +240,12 @@ async def failed(call):
 
 
 def unexpected(value):
-    """Return what is told in place of an error."""
+    """Return a text in place of an error."""
     return ["no error", describe(value), ""]
 
 
 async def logins_raised(guide):
-    """A refused login raises the error of its class, which says why."""
+    """A refused login raises the error of its class, which gives the reason."""
     arrived = {}
     for name, port, wrong, mind in (
         ("wrong password", "portal", UsernamePassword("alice", "open"), None),
@@ -266,7 +266,7 @@ async def logins_raised(guide):
 
 
 async def errors(guide):
-    """An error of the server's method is trapped by its class, its text arrives."""
+    """An error of a method at the server is trapped by its class; its text arrives."""
     arrived = {}
     async with guide.login() as connection:
         avatar = connection.avatar
@@ -278,7 +278,7 @@ async def errors(guide):
 
 
 async def errors_of_client(guide):
-    """An error of the client's method is trapped at the server, and also when passed on."""
+    """An error of a method at the client is trapped at the server, and also when passed on."""
     arrived = {}
     listener = Listener()
     async with guide.login() as connection:
@@ -305,7 +305,7 @@ async def errors_awaited(guide):
 
 
 async def errors_of_dispatch(guide):
-    """What the server does not run is an error of that call only."""
+    """A call that the server does not run fails, and no other call does."""
     arrived = {}
     async with guide.login() as connection:
         avatar = connection.avatar
@@ -331,7 +331,7 @@ async def errors_of_dispatch(guide):
 
 
 async def pages(guide):
-    """A pager brings a long text in pieces."""
+    """A pager sends a long text in pieces."""
     async with guide.login() as connection:
         desk = await connection.avatar.callRemote("desk")
         text = bytes(range(256)) * 300
@@ -340,7 +340,7 @@ async def pages(guide):
 
 
 async def root(guide):
-    """A server without login gives its root."""
+    """A server without login returns its root."""
     async with guide.connect(port="root") as connection:
         door = connection.root
         there, back = await door.callRemote("echo", ("a", b"b"))
@@ -376,7 +376,7 @@ SCENARIOS = (
 
 
 async def main():
-    """Run the scenarios one after the other and print what arrived in each."""
+    """Run the scenarios one after the other and print the results of each."""
     parser = argparse.ArgumentParser()
     parser.add_argument("world", choices=["face"])
     parser.add_argument("ports")

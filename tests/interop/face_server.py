@@ -1,6 +1,6 @@
-"""The server of the interoperability tests in the asyncio face: ``serve`` and a realm's function.
+"""The server of the interoperability tests with the asyncio API: ``serve`` and a realm's function.
 
-Run as ``face_server.py face [--tls CERTIFICATE KEY]``. It offers what ``server.py`` does, but for
+Run as ``face_server.py face [--tls CERTIFICATE KEY]``. It serves the same as ``server.py``, except
 the port that counts, and prints its ports in the same way.
 """
 
@@ -24,7 +24,7 @@ POLICY = STRICT.but(challenge_login=True)
 
 
 async def main():
-    """Listen on one port for each target, tell them, serve until killed."""
+    """Listen on one port for each target, print the ports, serve until killed."""
     parser = argparse.ArgumentParser()
     parser.add_argument("world", choices=["face"])
     parser.add_argument("--tls", nargs=2, metavar=("CERTIFICATE", "KEY"))

@@ -1,4 +1,4 @@
-"""The errors that both programs raise on purpose, and what is told of one that has arrived."""
+"""The errors that both programs raise on purpose, and the description of a received one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Refused(pb.Error):
     """An error of the application, known to both programs."""
 
 
-# From the special to the general: the first that fits is what an errback traps.
+# From the special to the general: an errback traps the first that fits.
 CLASSES = {
     "Refused": Refused,
     "pb.Error": pb.Error,
@@ -49,7 +49,7 @@ def told(failure):
 
 
 def dead(reference):
-    """Return the name of what a call on a reference of an ended connection raises at once."""
+    """Return the name of the error that a call on a reference of an ended connection raises."""
     try:
         reference.callRemote("anything")
     except pb.DeadReferenceError:

@@ -1,11 +1,11 @@
-"""The client of what programs in the field do.
+"""The client of the tests of real PB programs' behaviour.
 
 Run as ``field_client.py WORLD PORTS SERVER``: PORTS is the line that the server has printed, SERVER
-is the server's world. It runs its scenarios one after the other and prints one JSON line for each:
-its name and what has been seen, or the traceback of what went wrong.
+is the server's world. It runs its scenarios one after the other. It prints one JSON line for each:
+its name and results, or the traceback of an error.
 """
 
-# ruff: noqa: D102, D103 - a scenario's test says what it shows
+# ruff: noqa: D102, D103 - the test of a scenario describes it
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HOST = "127.0.0.1"
 PORTS, SERVER = json.loads(sys.argv[2]), sys.argv[3]
 LONGEST = 640 * 1024
 
-# Every name that the published methods on the way have for a parameter of their own.
+# Every name that a published method in the call path has for its own parameter.
 NAMES = [
     "name",
     "args",
@@ -69,14 +69,14 @@ class Factories:
 
 
 class Mind(pb.Referenceable):
-    """Asked by the realm before there is an avatar."""
+    """The realm asks it before there is an avatar."""
 
     def remote_who(self, name):
         return f"{name}, it is me"
 
 
 class Source(pb.Referenceable):
-    """What the server calls."""
+    """The object that the server calls."""
 
     data = bytes(range(256)) * 500
 
@@ -315,7 +315,7 @@ def longest(factories):
 
 @defer.inlineCallbacks
 def too_long(factories):
-    """What is longer fails where it would have been sent, and the connection goes on."""
+    """A longer value fails where it would have been sent, and the connection continues."""
     root = yield factories.root()
     # Twisted's client raises at once.
     there = yield defer.maybeDeferred(root.callRemote, "echo", b"a" * (LONGEST + 1)).addCallbacks(
@@ -332,12 +332,12 @@ def too_long(factories):
 
 
 def how_long(value):
-    """Return what two of ours see, whose own dialect has no such limit."""
+    """Return the result between two ends of this library, whose own dialect has no such limit."""
     return ["arrived", len(value)]
 
 
 def told(failure):
-    """Return the last part of the type's name, and the text."""
+    """Return the last part of the type name, and the text."""
     kind = failure.type
     name = text(kind) if isinstance(kind, (str, bytes)) else kind.__name__
     return [name.rpartition(".")[2], failure.getErrorMessage()]
@@ -354,7 +354,7 @@ def paging(factories):
         seen.append([b"".join(pages) == Source.data, len(pages) > 1, there, (yield source.sent)])
     seen.append((yield root.callRemote("noted")))
     if WORLD == "ours":
-        # Twisted's waits for ever.
+        # Twisted waits without limit.
         failed = util.getAllPages(root, "nothing").addErrback(told)
         seen.append((yield failed)[0])
     return seen

@@ -1,8 +1,8 @@
-"""The server of what programs in the field do; run as ``field_server.py WORLD``.
+"""The server of the tests of real PB programs' behaviour; run as ``field_server.py WORLD``.
 
-It listens on free ports of 127.0.0.1 and prints them as one JSON line: ``portal`` takes alice's
-password and guests, ``root`` serves an object that is its own IPBRoot, ``open`` shows tracebacks,
-and ``hooked`` has a Broker of its own.
+It listens on free ports of 127.0.0.1 and prints them as one JSON line. ``portal`` accepts alice's
+password and guests, ``root`` serves an object that is its own IPBRoot, ``open`` sends tracebacks,
+and ``hooked`` has its own Broker class.
 """
 
 # ruff: noqa: D102 - the names of published hooks and of remote methods say what they do
@@ -22,14 +22,14 @@ HOST = "127.0.0.1"
 
 @implementer(pb.IPBRoot)
 class Door:
-    """A root of its own making: no Root, no Portal; every connection gets a desk."""
+    """The program's own IPBRoot: not a Root or a Portal; every connection gets a desk."""
 
     def rootObject(self, broker):
         return Desk(broker)
 
 
 class Desk(pb.Referenceable):
-    """What a peer without login calls."""
+    """The object that a peer without login calls."""
 
     def __init__(self, broker):
         self.broker = broker
@@ -99,7 +99,7 @@ class Desk(pb.Referenceable):
         return self.article.asked
 
     def remote_pages(self, collector, kind, data):
-        # Not waited for: the pager goes on when the answer has been sent.
+        # Not waited for: the pager continues when the answer has been sent.
         things.send_pages(collector, kind, io.BytesIO(data)).addCallback(self.noted.append)
 
     def remote_collect(self, source, kind):
@@ -111,7 +111,7 @@ class Desk(pb.Referenceable):
 
 
 class Member(pb.Avatar):
-    """Takes calls as they came; knows what its mind has said before there was an avatar."""
+    """Takes calls as expressions; knows its mind's answer from before there was an avatar."""
 
     def __init__(self, said, mind):
         self.said = said
@@ -141,7 +141,7 @@ class Member(pb.Avatar):
 
 @implementer(portal.IRealm)
 class Realm:
-    """Asks the mind before it lets anybody in."""
+    """Asks the mind before it accepts the login."""
 
     def requestAvatar(self, avatarId, mind, *interfaces):
         name = text(avatarId) or "somebody"
@@ -150,7 +150,7 @@ class Realm:
 
 
 def main():
-    """Listen on one port for each factory, tell them, serve until killed."""
+    """Listen on one port for each factory, print the ports, serve until killed."""
     users = checkers.InMemoryUsernamePasswordDatabaseDontUse(alice=b"sesame")
     everyone = portal.Portal(Realm(), [users, checkers.AllowAnonymousAccess()])
     hooked = pb.PBServerFactory(Door())

@@ -1,4 +1,4 @@
-"""What programs in the field do to PB's classes: hooks overridden, tags chosen, factories set."""
+"""Uses of PB's classes in real programs: hooks overridden, tags chosen, factories set."""
 
 # ruff: noqa: D102 - the names of published hooks and of remote methods say what they do
 
@@ -37,7 +37,7 @@ __all__ = [
 
 
 class Broken(Exception):
-    """An exception that no peer knows."""
+    """An exception that the peer does not know."""
 
 
 class Known(pb.Error):
@@ -54,7 +54,7 @@ LOCK = threading.Lock()
 
 
 class Box(pb.Copyable):
-    """Has what cannot be sent among what can."""
+    """Has attributes that can be sent, and others that cannot."""
 
     def __init__(self):
         self.before, self.after, self.bad = "AB", "C", LOCK
@@ -137,7 +137,7 @@ class HookedBroker(pb.Broker):
 
 
 class Proxy(pb.Referenceable):
-    """Has whatever method is asked for, and tells which that was."""
+    """Has every method that is asked for, and returns its name."""
 
     def __init__(self, name):
         self.name = name
@@ -150,7 +150,7 @@ class Proxy(pb.Referenceable):
 
 
 class Forwarder(pb.Referenceable):
-    """Takes calls as they came, and answers some of them itself."""
+    """Takes calls as expressions, and answers some of them itself."""
 
     def remoteMessageReceived(self, broker, message, args, kw):
         name = text(message)
@@ -164,7 +164,7 @@ class Forwarder(pb.Referenceable):
 
 
 class Coin(pb.Copyable, pb.RemoteCopy):
-    """Writes and reads itself."""
+    """Writes and reads its own expression."""
 
     def __init__(self, cents=0):
         self.cents = cents
@@ -185,7 +185,7 @@ pb.setUnjellyableForClass("field_things.Coin", Coin)
 
 
 class Oddity(pb.Copyable):
-    """Goes under a name that depends on who gets it."""
+    """Its tag depends on its receiver."""
 
     def __init__(self, kind):
         self.kind = kind
@@ -195,18 +195,18 @@ class Oddity(pb.Copyable):
 
 
 class OddityOfNobody(pb.RemoteCopy):
-    """What goes to a peer that has not logged in."""
+    """The copy at a peer that has not logged in."""
 
 
 def made(state):
-    """Return what stands for an oddity that goes to somebody."""
+    """Return the object for an oddity that was sent to a user."""
     oddity = MadeOddity()
     oddity.kind = state["kind"] + ", made"
     return oddity
 
 
 class MadeOddity:
-    """Made by a function; it needs no base of PB's."""
+    """Made by a function; it does not need a base of PB."""
 
 
 pb.setUnjellyableForClass("of nobody", OddityOfNobody)
@@ -228,18 +228,18 @@ class Shirt(Cloth):
 
 
 class WornCloth(pb.RemoteCopy):
-    """What the tree becomes."""
+    """The copy for the tree."""
 
 
 class WornShirt(WornCloth):
-    """And its second."""
+    """The second of the copies."""
 
 
 pb.setCopierForClassTree(sys.modules[__name__], WornCloth, "wardrobe")
 
 
 class Article(publish.Publishable):
-    """Published, and read by those who have it not yet."""
+    """Published, and fetched by readers that do not have it yet."""
 
     def __init__(self, number):
         publish.Publishable.__init__(self, number)

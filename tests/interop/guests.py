@@ -1,4 +1,4 @@
-"""What the clients of this folder hand over to a server: copies, caches, objects to call back."""
+"""The objects that the clients of this folder send: copies, caches, objects to call back."""
 
 # ruff: noqa: D102 - the names of published hooks and of remote methods say what they do
 
@@ -11,11 +11,11 @@ __all__ = ["Draft", "Listener", "Score", "Stowaway"]
 
 
 class ClientFault(Exception):
-    """An exception that no server knows."""
+    """An exception that the server does not know."""
 
 
 class NoteCopy(pb.RemoteCopy):
-    """The server's note, here."""
+    """The client's copy of a Note."""
 
     subject: str
     body: list[str]
@@ -23,7 +23,7 @@ class NoteCopy(pb.RemoteCopy):
 
 
 class BoardCache(pb.RemoteCache):
-    """The server's board, here."""
+    """The client's cache of a Board."""
 
     lines: list[str]
     reader: str
@@ -38,7 +38,7 @@ register(BoardCache, "house.Board")
 
 
 class Draft(pb.Copyable):
-    """Copied to the server with all that it has."""
+    """Copied to the server with all attributes."""
 
     def __init__(self, title, pages, author):
         self.title = title
@@ -51,7 +51,7 @@ class Stowaway(pb.Copyable):
 
 
 class Score(pb.Cacheable):
-    """Points that the server sees change."""
+    """Points of which the server gets each change."""
 
     def __init__(self):
         self.points = 0
@@ -71,7 +71,7 @@ class Score(pb.Cacheable):
 
 
 class Listener(pb.Referenceable):
-    """What the server calls back."""
+    """The object that the server calls back."""
 
     def __init__(self):
         self.events = []

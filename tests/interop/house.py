@@ -1,4 +1,4 @@
-"""What the servers of this folder offer: an avatar with a method for each scenario, and a root."""
+"""The objects of this folder's servers: an avatar with methods for each scenario, and a root."""
 
 # ruff: noqa: D102 - the names of published hooks and of remote methods say what they do
 
@@ -17,11 +17,11 @@ __all__ = ["Door", "House", "Member"]
 
 
 class ServerFault(Exception):
-    """An exception that no client knows."""
+    """An exception that the client does not know."""
 
 
 class Fired:
-    """Something that happens, once: those who ask before and after are all told."""
+    """An event that happens once: waiters before and after it are all notified."""
 
     def __init__(self):
         self._value = None
@@ -44,7 +44,7 @@ class Fired:
 
 
 class Note(pb.Copyable):
-    """Copied to the client, each time for its reader."""
+    """Copied to the client, with a state for each reader."""
 
     def __init__(self, subject, body):
         self.subject = subject
@@ -56,7 +56,7 @@ class Note(pb.Copyable):
 
 
 class DraftCopy(pb.RemoteCopy):
-    """The client's draft, here."""
+    """The server's copy of a Draft."""
 
     title: str
     pages: list[int]
@@ -69,7 +69,7 @@ class DraftCopy(pb.RemoteCopy):
 
 
 class Board(pb.Cacheable):
-    """Lines that the clients see change."""
+    """Lines of which the clients get each change."""
 
     def __init__(self):
         self.lines = ["first"]
@@ -95,7 +95,7 @@ class Board(pb.Cacheable):
 
 
 class ScoreCache(pb.RemoteCache):
-    """The client's score, here."""
+    """The server's cache of a Score."""
 
     points: int
 
@@ -115,7 +115,7 @@ register(ScoreCache, "guests.Score")
 
 
 class Room(pb.Viewable):
-    """One object for all, that is told who calls."""
+    """One object for all, whose methods receive the caller."""
 
     def view_who(self, perspective, *args, **kw):
         return [perspective.name, describe(args), describe(kw)]
@@ -128,7 +128,7 @@ class Room(pb.Viewable):
 
 
 class Token(pb.Referenceable):
-    """Given out many times, and gone when the last holder has dropped it."""
+    """Returned many times, and released when its last holder has dropped it."""
 
     def remote_touch(self):
         return "touched"
@@ -142,7 +142,7 @@ class Desk(pb.Referenceable):
 
 
 class Visit:
-    """What happened to one session, kept when its connection is gone."""
+    """Records of one session, which are kept after its connection has ended."""
 
     def __init__(self):
         self.logouts = 0
@@ -158,14 +158,14 @@ class Visit:
 
 
 class House:
-    """What all avatars share."""
+    """The state that all avatars share."""
 
     def __init__(self):
         self.room = Room()
         self.visits = []
 
     def admit(self, avatar_id, mind):
-        """Return the avatar of a user; one user, and a mind that is a text, are turned away."""
+        """Return the avatar of a user; one user, and a mind that is a text, are refused."""
         if text(avatar_id) == "denied":
             raise cred_error.LoginDenied("because denied")
         if isinstance(mind, str):
@@ -196,7 +196,7 @@ class Member(pb.Avatar):
     def logout(self):
         self.visit.logout()
 
-    # Who is calling, and plain calls.
+    # The caller, and plain calls.
 
     def perspective_whoami(self):
         return [describe(self.avatar_id), self.number]
@@ -336,17 +336,17 @@ class Member(pb.Avatar):
         listener.callRemote("never").addErrback(failed)
 
     def perspective_left(self, number):
-        """Tell how often that session was logged out, once it was, and all that goes with it."""
+        """Return how often that session was logged out, and its other records, after the logout."""
         visit = self.house.visits[number]
         return visit.left.wait().addCallback(lambda ignored: later(lambda: visit.logouts))
 
     def perspective_gone(self, number):
-        """Tell how often that session was logged out, once its connection is gone."""
+        """Return how often that session was logged out, after its connection has ended."""
         visit = self.house.visits[number]
         return visit.gone.wait().addCallback(lambda ignored: later(lambda: visit.logouts))
 
     def perspective_cut(self, number):
-        """Tell what became of the call to that session's client, once its connection is gone."""
+        """Return the outcome of the call to that session's client, after its connection's end."""
         visit = self.house.visits[number]
         return visit.pending.wait().addCallback(
             lambda kind: later(lambda: [kind, visit.dead, visit.notified])
@@ -381,7 +381,7 @@ def fault(kind):
 
 
 def later(function):
-    """Return what the function tells when all that happens in this turn has happened."""
+    """Return the function's result after all other events of this turn."""
     answer = defer.Deferred()
     call_soon(lambda: answer.callback(function()))
     return answer

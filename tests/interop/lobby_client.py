@@ -1,6 +1,6 @@
-"""The client of a lobby; run as ``lobby_client.py WORLD PORTS SERVER``; prints what it has seen."""
+"""The client of a lobby; run as ``lobby_client.py WORLD PORTS SERVER``; prints its results."""
 
-# ruff: noqa: D102, D103 - a scenario's test says what it shows
+# ruff: noqa: D102, D103 - the test of a scenario describes it
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def the_end(guest, ear):
 
 
 class AnyReference(pb.RemoteReference):
-    """What all references become where a program says so."""
+    """The class of all references, if a program registers it."""
 
 
 @defer.inlineCallbacks
@@ -132,7 +132,7 @@ def class_of_all_references(guest, ear):
 
 
 class Echo(pb.Root):
-    """Tells of what it gets."""
+    """Returns a description of its arguments."""
 
     def remote_told(self, value, other):
         return named(value, other)

@@ -1,6 +1,6 @@
 """The server of a lobby; run as ``lobby_server.py WORLD``; prints its port as ``{"lobby": port}``.
 
-Its avatars are no Avatars: users that are adapted to IPerspective.
+Its avatars are not Avatars, but users that are adapted to IPerspective.
 """
 
 # ruff: noqa: D102 - the names of published hooks and of remote methods say what they do
@@ -20,12 +20,12 @@ HOST = "127.0.0.1"
 
 
 class IUser(Interface):
-    """Whoever is in the lobby."""
+    """A user in the lobby."""
 
 
 @implementer(IUser)
 class User:
-    """One who has logged in; holds nothing of what it sends."""
+    """A logged-in user; keeps no reference to the objects that it sends."""
 
     def __init__(self, name, mind):
         self.name = name
@@ -35,7 +35,7 @@ class User:
         self.waiting = {}
 
     def watch(self, name, thing):
-        # The connection keeps the first of those that are the same to it.
+        # The connection keeps the first of several equal ones.
         if name not in self.watched or self.watched[name]() is None:
             self.watched[name] = weakref.ref(thing, lambda reference: self.lost(name))
         return thing
@@ -68,7 +68,7 @@ class User:
     def tell(self, table, line):
         again = things.Table(self, table.name)
         heard = self.mind.hear(again, line)
-        # It comes back as what the connection holds under that id.
+        # It comes back as the object that the connection holds under that id.
         return heard.addCallback(lambda back: [type(back).__name__, back.name, self.mind.name])
 
 
@@ -90,7 +90,7 @@ class Realm:
 
 
 def main():
-    """Listen, tell where, serve until killed."""
+    """Listen, print the port, serve until killed."""
     users = checkers.InMemoryUsernamePasswordDatabaseDontUse(ann=b"sesame")
     factory = pb.PBServerFactory(portal.Portal(Realm(), [users]))
     port = reactor.listenTCP(0, factory, interface=HOST).getHost().port

@@ -1,8 +1,8 @@
-"""What the programs of a lobby share: objects that send themselves, and references of their own.
+"""Shared by the programs of a lobby: objects that send themselves, and reference subclasses.
 
-Each object is a Referenceable that is sent under a tag of its own, with an id of the connection;
-what comes in under that tag is a subclass of RemoteReference, made in one of the ways in which
-programs make one.
+Each object is a Referenceable that is sent under its own tag, with an id of the connection. Its
+receiver makes a subclass of RemoteReference for the tag, in one of the ways in which programs make
+one.
 """
 
 # ruff: noqa: D102 - the names of published hooks and of remote methods say what they do
@@ -20,7 +20,7 @@ def number_of(jellier, thing):
 
 
 class Ear(pb.Referenceable):
-    """A client's mind: sent as its tag and an id, and read by what RemoteReference has."""
+    """A client's mind: sent as its tag and an id, and read by RemoteReference's own methods."""
 
     def __init__(self):
         self.heard = []
@@ -44,7 +44,7 @@ pb.setUnjellyableForClass("lobby.Ear", EarReference)
 
 
 class Table(pb.Referenceable):
-    """Made anew each time that it is sent; names tell which it is. A name goes before the id."""
+    """Made anew for each sending; its names identify it. A name is before the id."""
 
     def __init__(self, guest, name):
         self.guest = guest
@@ -127,7 +127,7 @@ pb.setUnjellyableForClass("lobby.Bell", BellReference)
 
 
 class Dice(pb.Referenceable):
-    """Read by a function; sent so that it can stand in a message twice."""
+    """Read by a function; sent so that it can be in a message twice."""
 
     def jellyFor(self, jellier):
         sexp = jellier.prepare(self)
@@ -148,7 +148,7 @@ pb.setUnjellyableForClass("lobby.Dice", DiceReference)
 
 
 class Guest(pb.Referenceable):
-    """An avatar that is no Avatar: sent by its own ``jellyFor``, called by ``remote_``."""
+    """An avatar that is not an Avatar: sent by its own ``jellyFor``, called by ``remote_``."""
 
     def __init__(self, user):
         self.user = user

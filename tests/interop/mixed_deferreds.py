@@ -1,12 +1,12 @@
-"""Deferreds of ours in each place where Twisted's code meets one, on Twisted's reactor.
+"""Deferreds of this library in each place where Twisted's code may get one, on Twisted's reactor.
 
-Run as ``mixed_deferreds.py``. For each way of Twisted's, kind of Deferred of ours and state of it,
-it prints one JSON line: the three names and what came out. A case that never ends, as one that
-spins, ends the program after a few seconds.
+Run as ``mixed_deferreds.py``. It prints one JSON line for each use in Twisted, kind of Deferred and
+state of it: the three names and the result. A case that never ends, or spins, ends the program
+after a few seconds.
 """
 
-# ruff: noqa: D101, D102, D103, E402 - the names say it; what comes before Twisted is loaded stands
-# first
+# ruff: noqa: D101, D102, D103, E402 - the names describe them; code that runs before Twisted is
+# loaded is first
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FAILED_BEFORE = [defer.fail(KeyError("a fault")) for _ in range(40)]
 
 
 class MineBefore(defer.Deferred):
-    """A subclass of the program's own, which is older than Twisted in this process."""
+    """A subclass of the program, defined before Twisted is loaded in this process."""
 
 
 assert not any(name.startswith("twisted") for name in sys.modules)
@@ -48,11 +48,11 @@ SECONDS = 5
 
 
 class Mine(defer.Deferred):
-    """A subclass of the program's own."""
+    """A subclass of the program."""
 
 
-# Kinds of Deferred of ours. Each function is given what may cancel, and returns the Deferred, and
-# the one that is to be fired for it, which is of Twisted's where that comes in.
+# Kinds of Deferreds of this library. Each function gets a canceller. It returns the Deferred, and
+# the Deferred to fire for it, which may be one of Twisted's.
 
 
 def plain(canceller):
@@ -83,7 +83,7 @@ def chained(canceller):
 
 
 def on_twisted(canceller):
-    """Waits for a Deferred of Twisted's."""
+    """Waits for a Twisted Deferred."""
     source = twisted_defer.Deferred(canceller)
     return defer.succeed(None).addCallback(lambda _: source), source
 
@@ -125,7 +125,7 @@ def gathered(canceller):
 
 
 def locked(canceller):
-    """What a lock runs."""
+    """The result of a call that a lock runs."""
     source = defer.Deferred(canceller)
     return defer.DeferredLock().run(lambda: source), source
 
@@ -144,8 +144,8 @@ KINDS = (
     locked,
 )
 
-# Ways of Twisted's. Each function is given a Deferred of ours and returns one of Twisted's that
-# ends as it does.
+# Uses in Twisted. Each function gets a Deferred of this library and returns a Twisted Deferred with
+# the same result.
 
 
 @twisted_defer.inlineCallbacks
@@ -210,7 +210,7 @@ def ensured(ours):
 
 
 def as_coroutine(ours):
-    """Taken for the coroutine that it is as well."""
+    """Used as a coroutine, which it also is."""
     return twisted_defer.Deferred.fromCoroutine(ours)
 
 
@@ -233,7 +233,7 @@ def of_later_callback(ours):
 
 
 def of_two_callbacks(ours):
-    """What waits for ours is itself waited for."""
+    """A Deferred that waits for ours is itself waited for."""
     inner = twisted_defer.succeed(None).addCallback(lambda _: ours)
     return twisted_defer.succeed(None).addCallback(lambda _: inner)
 
@@ -273,7 +273,7 @@ def chain_deferred(ours):
 
 
 def chained_to_ours(ours):
-    """Twisted's chainDeferred fires one of ours, which is given to Twisted again."""
+    """Twisted's chainDeferred fires our Deferred, which is given to Twisted again."""
     outer = defer.Deferred(lambda _: ours.cancel())
     twisted_defer.maybeDeferred(lambda: ours).addBoth(twisted_defer.passthru)
     twisted_defer.Deferred.chainDeferred(ours, outer)
@@ -281,7 +281,7 @@ def chained_to_ours(ours):
 
 
 def with_timeout(ours):
-    """The time that is left is never over."""
+    """The timeout never expires."""
     return twisted_defer.succeed(None).addCallback(lambda _: ours).addTimeout(99, Clock())
 
 
@@ -298,7 +298,7 @@ def deferred_later(ours):
 
 
 def cooperating(ours):
-    """A Cooperator waits for what its task yields; the result is seen beside it."""
+    """A Cooperator waits for the Deferred that its task yields; the result is taken from there."""
     seen = []
 
     def work():
@@ -309,7 +309,7 @@ def cooperating(ours):
 
 
 def looping(ours):
-    """A LoopingCall ends with the failure of what it called, else goes on when that has fired."""
+    """A LoopingCall ends with the failure of its call, else it continues after it has fired."""
     seen = []
 
     def work():
@@ -339,13 +339,13 @@ def service_stopped(ours):
     Stopping(ours).setServiceParent(services)
     services.startService()
     stopped = services.stopService()
-    # A service that fails to stop is nobody's, as with a Deferred of Twisted's.
+    # A service's failure to stop is not reported, as with a Twisted Deferred.
     ours.addErrback(lambda failure: None)
     return stopped.addCallback(lambda pairs: pairs[0][1] if isinstance(pairs, list) else pairs)
 
 
 def event_trigger(ours):
-    """The shutdown of a reactor waits for what a trigger returns; the result is seen beside it."""
+    """The reactor's shutdown waits for the trigger's Deferred; the result is taken from there."""
     seen, outer = [], twisted_defer.Deferred()
     ours.addBoth(seen.append)
     event = base._ThreePhaseEvent()
@@ -424,7 +424,7 @@ WAYS = (
     by_realm,
     as_twisted,
 )
-# What is cancelled there is not what waits for ours.
+# In these uses another Deferred is cancelled than the one that waits for ours.
 NOT_CANCELLED = {
     cooperating,
     looping,
@@ -451,7 +451,7 @@ def brought_to(state, source):
 
 
 def told(result):
-    """Return what came out, as JSON; of a failure, what both worlds can say of it."""
+    """Return the result as JSON; for a failure, what both Twisted and this library report of it."""
     if not isinstance(result, TwistedFailure):
         return result
     kinds = {
@@ -467,13 +467,13 @@ def told(result):
 
 
 def spins(case, number, frame):
-    """Say what was spinning, and end at once."""
+    """Report the case that spins, and end at once."""
     print(json.dumps([*case, "it did not end"]), flush=True)
     os._exit(1)
 
 
 async def run(way, kind, state):
-    """Return what comes out of one case."""
+    """Return the result of one case."""
     cancelled = []
     ours, source = kind(cancelled.append)
     brought_to(state, source)
@@ -518,7 +518,7 @@ async def main(reactor):
 
 
 async def older():
-    """What had its result before Twisted was loaded, in each of these places."""
+    """A Deferred with its result before Twisted was loaded, in each of these places."""
     for way in WAYS:
         case = [way.__name__, "before"]
         seen = await way(FIRED_BEFORE.pop()).addBoth(lambda result: [told(result)])

@@ -1,7 +1,7 @@
-"""A client that logs in under user names of both types, in PB's published vocabulary.
+"""A client that logs in with user names of both types, with PB's published names.
 
 Run as ``names_client.py WORLD PORTS [LOGIN …]``; PORTS is the line that ``names_server.py`` has
-printed. It prints one JSON line: for each portal, whom each login was, or which error refused it.
+printed. It prints one JSON line: for each portal, the user of each login, or its error.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ REFUSALS = (cred_error.UnauthorizedLogin, cred_error.UnhandledCredentials, pb.No
 
 
 def log_in(port, shown):
-    """Log in on a connection of its own; return a Deferred of who that was, or what refused it."""
+    """Log in on a new connection; return a Deferred of the user, or of the error."""
     factory = pb.PBClientFactory()
     reactor.connectTCP(HOST, port, factory)
 
@@ -54,7 +54,7 @@ def main():
 
 
 def stop(failure):
-    """End, whatever came of it."""
+    """End, whatever the result."""
     if failure is not None:
         failure.printTraceback(sys.stderr)
     reactor.stop()

@@ -1,10 +1,9 @@
-"""A server that tells user names as it got them, in PB's published vocabulary.
+"""A server that returns user names as it received them, with PB's published names.
 
 Run as ``names_server.py WORLD``. It prints the port of each portal as one JSON line, and logs to
-its standard error: ``str`` and ``bytes`` have the user alice, added as such; ``file`` has her in a
-password file, ``file without case`` in one where case does not count; ``shown`` lets whoever knows
-the password in by the name that was shown; all take guests. ``root`` serves an object without
-login.
+its standard error. ``str`` and ``bytes`` have the user alice, added as such; ``file`` has her in a
+password file, ``file without case`` in one that ignores case. ``shown`` accepts the right password
+under the name that was sent. All accept guests. ``root`` serves an object without login.
 """
 
 # ruff: noqa: D102 - the names of published hooks and of remote methods say what they do
@@ -25,7 +24,7 @@ PASSWORD = b"sesame"
 
 @implementer(checkers.ICredentialsChecker)
 class Shown:
-    """Takes any user name with the password, and tells it to the realm."""
+    """Accepts any user name with the password, and passes it to the realm."""
 
     credentialInterfaces = (credentials.IUsernameHashedPassword,)
 
@@ -39,7 +38,7 @@ class Shown:
 
 
 class Member(pb.Avatar):
-    """Knows the id that it was made for."""
+    """Knows its avatar id."""
 
     def __init__(self, avatar_id):
         self.avatar_id = avatar_id
@@ -71,7 +70,7 @@ def added(name):
 
 
 def main():
-    """Listen on one port for each portal, tell them, serve until killed."""
+    """Listen on one port for each portal, print the ports, serve until killed."""
     log.startLogging(sys.stderr, setStdout=False)
     path = Path("users.txt")
     path.write_bytes(b"alice:" + PASSWORD + b"\n")

@@ -1,10 +1,10 @@
-"""Deferreds of ours where both drive coroutines, Twisted and asyncio: on Twisted's asyncio reactor.
+"""Deferreds of this library on Twisted's asyncio reactor, with coroutines of both drivers.
 
-Run as ``on_asyncio_reactor.py``. It prints one JSON line for each scenario: its name and what has
-been seen, or the traceback of what went wrong.
+Run as ``on_asyncio_reactor.py``. It prints one JSON line for each scenario: its name and results,
+or the traceback of an error.
 """
 
-# ruff: noqa: D101, D102, D103, E402 - a scenario's test says what it shows; the reactor comes first
+# ruff: noqa: D101, D102, D103, E402 - the test of a scenario describes it; the reactor comes first
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Root(pb.Root):
 
 
 async def by_task(call):
-    """Awaited in a task of asyncio, in several of its ways."""
+    """Awaited in an asyncio task, in several ways."""
     seen = [await call("slowly", 1), await call("later", 2)]
     seen.append(await asyncio.create_task(call("later", 3)))
     seen.append(await asyncio.gather(call("later", 4), call("slowly", 5)))
@@ -67,7 +67,7 @@ async def by_task(call):
 
 
 def by_twisted(call):
-    """Awaited in a coroutine that Twisted drives, which may also await what a task has made."""
+    """Awaited in a coroutine that Twisted drives, which may also await a task's result."""
 
     async def run():
         seen = [await call("slowly", 1), await call("later", 2)]
@@ -80,7 +80,7 @@ def by_twisted(call):
 
 
 async def by_both(call):
-    """One Deferred that a task of asyncio and a coroutine and a generator of Twisted's wait for."""
+    """One Deferred that an asyncio task, a Twisted coroutine and a Twisted generator wait for."""
     shared = call("later", "shared")
 
     async def wait():
@@ -99,7 +99,7 @@ async def by_both(call):
 
 
 async def one_of_both_cancelled(call):
-    """What one of them cancels goes on for the other; the last one cancels it."""
+    """If one awaiter is cancelled, the Deferred continues for the other; the last cancels it."""
     shared = call("never")
 
     async def wait():

@@ -1,10 +1,10 @@
-"""Our factories on Twisted's own reactor, and Twisted's Deferreds and Failures in our methods.
+"""This library's factories on Twisted's reactor, with Twisted's Deferreds and Failures in methods.
 
-Run as ``on_twisted.py CERTIFICATE KEY AUTHORITY``. It runs its scenarios one after the other and
-prints one JSON line for each: its name and what has been seen, or the traceback of what went wrong.
+Run as ``on_twisted.py CERTIFICATE KEY AUTHORITY``. It runs its scenarios one after the other. It
+prints one JSON line for each: its name and results, or the traceback of an error.
 """
 
-# ruff: noqa: D102, D103 - a scenario's test says what it shows
+# ruff: noqa: D102, D103 - the test of a scenario describes it
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class OurOwn(Exception):
 
 
 def trapped(failure):
-    """Return by which of many names and classes, of both worlds, a failure is trapped."""
+    """Return by which of many names and classes, of both libraries, a failure is trapped."""
     kinds = {
         "our UnauthorizedLogin": cred_error.UnauthorizedLogin,
         "Twisted's UnauthorizedLogin": twisted_cred_error.UnauthorizedLogin,
@@ -57,7 +57,7 @@ def trapped(failure):
 
 
 class Root(pb.Root):
-    """Methods that answer with things of Twisted's."""
+    """Methods that return objects of Twisted."""
 
     def __init__(self):
         self.echoed = 0
@@ -75,7 +75,7 @@ class Root(pb.Root):
         return answer
 
     def remote_nested(self, value):
-        """Answer with a chain of Deferreds of both worlds."""
+        """Return a chain of Deferreds of both libraries."""
         inner = self.remote_later(value)
         return defer.succeed(None).addCallback(lambda _: inner).addCallback(lambda seen: [seen])
 
@@ -85,11 +85,11 @@ class Root(pb.Root):
         return heard
 
     async def remote_awaits(self, value):
-        """Await a Deferred of Twisted's."""
+        """Await a Twisted Deferred."""
         return await self.remote_later(value)
 
     def remote_failing(self, kind):
-        """Answer with a Deferred of Twisted's that fails at once, as Twisted's Failure."""
+        """Return a Twisted Deferred that fails at once, with Twisted's Failure."""
         return twisted_defer.fail(TwistedFailure(fault(kind)))
 
     def remote_failing_later(self, kind):
@@ -98,13 +98,13 @@ class Root(pb.Root):
         return answer
 
     def remote_errback(self, kind):
-        """Give Twisted's Failure to a Deferred of ours."""
+        """Pass Twisted's Failure to the errback of a Deferred of this library."""
         answer = defer.Deferred()
         reactor.callLater(0.01, answer.errback, TwistedFailure(fault(kind)))
         return answer
 
     def remote_returns_failure(self, kind):
-        """Let a callback of ours return Twisted's Failure."""
+        """Let a callback of this library's Deferred return Twisted's Failure."""
         return defer.succeed(None).addCallback(lambda _: TwistedFailure(fault(kind)))
 
     def remote_never(self):
@@ -131,7 +131,7 @@ KINDS = ("OurOwn", "KeyError", "pb.Error", "Twisted's pb.Error", "Twisted's Unau
 
 
 class Listener(pb.Referenceable):
-    """What a server calls."""
+    """The object that a server calls."""
 
     def remote_heard(self, value):
         return ["heard", value]
@@ -150,13 +150,13 @@ class Member(pb.Avatar):
 
 @implementer(portal.IRealm)
 class Realm:
-    """Tells when its user has left."""
+    """Records when its user has disconnected."""
 
     def __init__(self):
         self.left = defer.Deferred()
 
     def requestAvatar(self, avatar_id, mind, *interfaces):
-        # As a realm of Twisted's would, which has to ask a database.
+        # As a Twisted realm would, which has to ask a database.
         answer = twisted_defer.Deferred()
         logout = lambda: self.left.callback("logged out")  # noqa: E731
         member = Member(avatar_id, mind)
@@ -165,7 +165,7 @@ class Realm:
 
 
 class House:
-    """Both ends of connections over one reactor, which are closed at the end of a scenario."""
+    """Both ends of connections on one reactor, which are closed at the end of a scenario."""
 
     def __init__(self):
         self.root = Root()
@@ -282,7 +282,7 @@ def told(failure):
 
 @twisted_defer.inlineCallbacks
 def as_twisted(house):
-    """A program of Twisted's, whose Deferreds are Twisted's, over our client."""
+    """A Twisted program, with Twisted's Deferreds, that uses our client."""
     factory = house.connect(house.listen(house.portal_factory()))
     wrong = factory.login(credentials.UsernamePassword(b"alice", b"open")).asTwisted()
     seen = [isinstance(wrong, twisted_defer.Deferred), (yield wrong.addErrback(trapped))]
@@ -325,13 +325,13 @@ def much_data(house):
 
 @defer.inlineCallbacks
 def paused(house):
-    """While one end does not read, the other's calls wait; they go on when it reads again."""
+    """While one end does not read, the other's calls wait; they run when it reads again."""
     factory = house.connect(house.listen())
     reference = yield factory.getRootObject()
     transport = reference.broker.transport
     transport.pauseProducing()
     calls = [reference.callRemote("echo", bytes([n]) * LONG) for n in range(20)]
-    # By the time that another connection has been served, the calls have long arrived.
+    # By the time that another connection has been served, the calls have arrived.
     other = yield house.connect(house.listen()).getRootObject()
     for _ in range(20):
         yield other.callRemote("later", "what is asked over here")
@@ -394,7 +394,7 @@ def refused(house):
 
 @twisted_defer.inlineCallbacks
 def twisted_client(house):
-    """Twisted's own client factory, on the same reactor, at our server factory."""
+    """Twisted's own client factory, on the same reactor, with our server factory."""
     factory = house.connect(house.listen(), factory=twisted_pb.PBClientFactory())
 
     class Heard(twisted_pb.Referenceable):
@@ -418,14 +418,14 @@ def twisted_server(house):
     reference = yield factory.getRootObject()
     seen = [(yield reference.callRemote("call", Listener(), "Twisted"))]
     seen.append((yield reference.callRemote("failing", "KeyError").addErrback(trapped)))
-    # No pings in this dialect: the kernel has to notice that the peer is gone.
+    # No pings in this dialect: the kernel has to notice a dead peer.
     seen.append(bool(reference.broker.transport.getTcpKeepAlive()))
     return seen
 
 
 @defer.inlineCallbacks
 def passed_on(house):
-    """Twisted's server passes on what our client calls for it: results, and a peer's failures."""
+    """Twisted's server passes on results of our client's calls: values, and a peer's failures."""
 
     class Between(twisted_pb.Root):
         def remote_pass_on(self, name, *args):

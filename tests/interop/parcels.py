@@ -11,7 +11,7 @@ __all__ = ["Parcel", "told", "two"]
 
 
 class Parcel(pb.Copyable, pb.RemoteCopy):
-    """Sent there and back, it stays what it is."""
+    """Sent there and back, it is unchanged."""
 
     label: str
     inside: Any
@@ -21,7 +21,7 @@ register(Parcel)
 
 
 def told(parcel):
-    """Return what can be seen of a parcel."""
+    """Return a description of a parcel."""
     return [type(parcel).__name__, describe(dict(sorted(vars(parcel).items())))]
 
 

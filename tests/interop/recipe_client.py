@@ -1,6 +1,6 @@
 """Names that copied recipes use; run as ``recipe_client.py WORLD PORTS SERVER``."""
 
-# ruff: noqa: D102, D103 - a scenario's test says what it shows
+# ruff: noqa: D102, D103 - the test of a scenario describes it
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def tables(factories):
     first, second = (yield root.callRemote("give")), (yield root.callRemote("give"))
     seen = [(yield root.callRemote("tables"))]
     ours = root.broker
-    # Here is nothing but what this side has sent.
+    # This table has only the objects that this side has sent.
     seen.append([list(ours.localObjects), list(ours.luids)])
     del first, second
     return seen
@@ -61,7 +61,7 @@ def lists_that_are_written_to(factories):
     root.broker.failures.append(lambda: failed.append("failed"))
     root.broker.transport.loseConnection()
     seen = [(yield ended), failed]
-    # The notifiers are called before the last of it is forgotten.
+    # The notifiers are called before the last object is forgotten.
     yield turn()
     return [*seen, root.broker.localObjects, root.broker.luids]
 
@@ -92,7 +92,7 @@ def local_cleanup(factories):
     gc.collect()
     after = yield bob.callRemote("logged_out", len(before) + 1)
     seen.append(after[len(before) :])
-    # The other is logged out by the end of the connection, and the first not again.
+    # The end of the connection logs out the other one, and does not log out the first again.
     ended = ending(bob.broker)
     factory.disconnect()
     yield ended
@@ -102,7 +102,7 @@ def local_cleanup(factories):
 
 
 class Watching(pb.PBClientFactory):
-    """Overrides what programs override, and notes it."""
+    """Overrides the methods that programs override, and records the calls."""
 
     def __init__(self):
         pb.PBClientFactory.__init__(self)
@@ -130,7 +130,7 @@ def factory_names(factories):
     seen = [[factory._broker, factory._root, list(factory.rootObjectRequests)]]
     avatar = yield factory.login(ANN)
     seen.append((yield avatar.callRemote("whoami")))
-    # The inherited one, called by hand, as reconnecting factories do.
+    # The inherited one, called directly, as reconnecting factories do.
     bob = yield pb.PBClientFactory._cbSendUsername(factory, factory._root, b"bob", b"secret", None)
     seen.append((yield bob.callRemote("whoami")))
     peer = factory._broker.transport.getPeer()

@@ -1,7 +1,7 @@
-"""A server whose root is a portal of the program's own, as programs copy it to change logins.
+"""A server whose root is the program's own portal, as programs copy it to change logins.
 
-Run as ``recipe_server.py WORLD [PATH]``: it listens at a UNIX socket, or else on a free TCP port of
-127.0.0.1, and prints ``{"recipe": port}``, where the port is the path or the number.
+Run as ``recipe_server.py WORLD [PATH]``. It listens at a UNIX socket, or else on a free TCP port of
+127.0.0.1. It prints ``{"recipe": port}``, where the port is the path or the number.
 """
 
 # ruff: noqa: D102 - the names of published hooks and of remote methods say what they do
@@ -19,7 +19,7 @@ HOST = "127.0.0.1"
 
 
 class Office:
-    """What all connections share."""
+    """The state that all connections share."""
 
     def __init__(self):
         self.logouts = []
@@ -32,7 +32,7 @@ class Office:
             waiter.callback(None)
 
     def logged_out(self, count):
-        """Return who was logged out, once there are so many."""
+        """Return the users who were logged out, when there are this many."""
         if len(self.logouts) >= count:
             return list(self.logouts)
         waiter = defer.Deferred()
@@ -41,7 +41,7 @@ class Office:
 
 
 class Clerk(pb.Avatar):
-    """Whoever has logged in."""
+    """A logged-in user."""
 
     def __init__(self, name, office):
         self.name = name
@@ -71,7 +71,7 @@ class Realm:
 
 @implementer(pb.IPBRoot)
 class Gate:
-    """Gives each connection a door of its own."""
+    """Gives each connection its own root object."""
 
     def __init__(self, portal):
         self.portal = portal
@@ -81,7 +81,7 @@ class Gate:
 
 
 class Door(pb.Referenceable):
-    """Challenges, and tells what the tables of the connection hold."""
+    """Sends a challenge, and returns the contents of its tables."""
 
     def __init__(self, portal, broker):
         self.portal = portal
@@ -101,7 +101,7 @@ class Door(pb.Referenceable):
         return thing
 
     def remote_tables(self):
-        """Tell of what was given: how often, under which id, and what else is there."""
+        """Describe the given object: how often, under which id, and other objects in the table."""
         luids, objects = self.broker.luids, self.broker.localObjects
         given = [objects[luids[thing.processUniqueID()]] for thing in self.kept]
         return [
@@ -150,7 +150,7 @@ class Answer(pb.Referenceable):
 
 
 def main():
-    """Listen, tell where, serve until killed."""
+    """Listen, print the port, serve until killed."""
     users = checkers.InMemoryUsernamePasswordDatabaseDontUse(ann=b"sesame", bob=b"secret")
     factory = pb.PBServerFactory(Gate(portal.Portal(Realm(Office()), [users])))
     if len(sys.argv) > 2:

@@ -1,9 +1,9 @@
-"""A client that logs in again by itself, as copied factories do it.
+"""A client that logs in again automatically, as copied factories do.
 
-Run as ``reconnecting_client.py WORLD WAY PATH``: WAY is ``worker`` or ``proxy``, two styles of such
-a factory, or ``wrong`` for the first with a password that is refused; PATH is the UNIX socket of
-``recipe_server.py``. It prints one JSON line for each thing that happens. After the second login it
-stops trying, closes the connection, and ends.
+Run as ``reconnecting_client.py WORLD WAY PATH``. WAY is ``worker`` or ``proxy``, two styles of such
+a factory, or ``wrong`` for the first with a password that is refused. PATH is the UNIX socket of
+``recipe_server.py``. It prints one JSON line for each event. After the second login it stops
+retrying, closes the connection, and ends.
 """
 
 # ruff: noqa: D102 - the names of published hooks say what they do
@@ -25,9 +25,9 @@ def say(*words):
 
 
 class Worker(pb.PBClientFactory, RETRYING):
-    """Logs in whenever there is a connection, by the method that sends the user name.
+    """Logs in on each connection, by the method that sends the user name.
 
-    A root that was asked for waits for the next connection; an attempt that fails fails it.
+    A request for the root waits for the next connection; a failed attempt fails it.
     """
 
     initialDelay = delay = 0.02
@@ -77,13 +77,13 @@ class Worker(pb.PBClientFactory, RETRYING):
 
 
 class Proxy(pb.PBClientFactory, RETRYING):
-    """Logs in with its own ``_cbSendUsername``; what waits for a root waits on."""
+    """Logs in with its own ``_cbSendUsername``; requests for a root continue to wait."""
 
     initialDelay = delay = 0.02
     maxDelay = 0.1
 
     def clientConnectionFailed(self, connector, reason):
-        # Without the inherited one, which would fail who waits.
+        # Without the inherited one, which would fail waiting requests.
         RETRYING.clientConnectionFailed(self, connector, reason)
 
     def clientConnectionLost(self, connector, reason):
@@ -125,7 +125,7 @@ def handle(factory, avatar):
 
 
 def rest(factory):
-    """Tell what is left to happen, in the next turn of the loop; that ends the program."""
+    """Report remaining events, in the next turn of the loop; this ends the program."""
 
     def tell():
         waiting = [call for call in reactor.getDelayedCalls() if call.active()]
@@ -136,7 +136,7 @@ def rest(factory):
 
 
 def main():
-    """Connect, and go on until the end."""
+    """Connect, and run until the end."""
     factory = Proxy() if WAY == "proxy" else Worker()
     if WAY == "proxy":
         factory.login(ANN).addCallback(lambda avatar: handle(factory, avatar))

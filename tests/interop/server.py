@@ -1,9 +1,9 @@
-"""The server of the interoperability tests, in PB's published vocabulary.
+"""The server of the interoperability tests, with PB's published names.
 
 Run as ``server.py WORLD [--tls CERTIFICATE KEY]``. It listens on free ports of 127.0.0.1 and prints
-them as one JSON line: ``portal`` takes alice's password and guests, ``members`` only passwords,
-``root`` serves an object without login, and ``counted`` is ``portal`` with a Broker that counts the
-``decref`` messages that come in.
+them as one JSON line. ``portal`` accepts alice's password and guests, ``members`` only passwords,
+and ``root`` serves an object without login. ``counted`` is ``portal`` with a Broker that counts the
+received ``decref`` messages.
 """
 
 # ruff: noqa: D102 - the names of published hooks and of remote methods say what they do
@@ -24,7 +24,7 @@ USERS = {"alice": b"sesame", "denied": b"sesame"}
 
 @implementer(portal.IRealm)
 class Realm:
-    """Gives every user an avatar of one house."""
+    """Gives every user an avatar with a shared state."""
 
     def __init__(self):
         self.house = House()
@@ -65,7 +65,7 @@ def factories():
 
 
 def main():
-    """Listen on one port for each factory, tell them, serve until killed."""
+    """Listen on one port for each factory, print the ports, serve until killed."""
     parser = argparse.ArgumentParser()
     parser.add_argument("world", choices=["twisted", "ours"])
     parser.add_argument("--tls", nargs=2, metavar=("CERTIFICATE", "KEY"))

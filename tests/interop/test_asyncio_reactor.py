@@ -1,4 +1,4 @@
-"""Deferreds of ours on Twisted's asyncio reactor, where asyncio's tasks and Twisted await them."""
+"""Deferreds of this library on Twisted's asyncio reactor, awaited by asyncio tasks and Twisted."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ SEEN: dict[str, Any] = {
     "by_task": [1, 2, 3, [4, 5], 6, 7, 8, True, "timed out"],
     "by_twisted": [1, 2, 9, [3, 4]],
     "by_both": ["shared"] * 3,
-    # Twisted's coroutine ends, the call does not; then the task was the last.
+    # Twisted's coroutine ends, the call continues; then the task is the last awaiter.
     "one_of_both_cancelled": [True, False, True, "task cancelled", True],
 }
 
 
 @pytest.fixture(scope="module")
 def seen() -> dict[str, dict[str, Any]]:
-    """Give what each scenario has seen."""
+    """The results of each scenario."""
     with Peer(Path(__file__).with_name("on_asyncio_reactor.py")) as program:
         return {line["scenario"]: line for line in program.read_all()}
 

@@ -1,7 +1,8 @@
-"""A build system of Twisted's of which only Perspective Broker was moved, at one end or at both.
+"""A Twisted build system of which only Perspective Broker was moved, at one end or at both.
 
-Everything else of master and worker is Twisted's: generators, callbacks, coroutines, locks, timers,
-services and the reactor. What Twisted's own PB does in both is compared with one table.
+All other parts of master and worker are Twisted's: generators, callbacks, coroutines, locks,
+timers, services and the reactor. The results are compared with one table, also those with Twisted's
+own PB in both.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ PAIRINGS = list(itertools.product(WORLDS, WORLDS))
 PIECES = 19
 
 SEEN: dict[str, Any] = {
-    # What arrived is what was sent, in so many pieces, and then the end.
+    # The received bytes are the sent ones, in this many pieces, and then the end.
     "upload": [True, PIECES, True],
     "upload_in_generator": [True, PIECES, True, PIECES],
     "download": True,
@@ -38,7 +39,7 @@ SEEN: dict[str, Any] = {
 
 @pytest.fixture(scope="module", params=PAIRINGS, ids="-".join)
 def lines(request: pytest.FixtureRequest) -> dict[str, Any]:
-    """Give what each step of a build has seen, of which master and worker are of these worlds."""
+    """The results of each step of a build, of which master and worker are of these worlds."""
     of_master, of_worker = request.param
     with Peer(HERE / "build_master.py", of_master, path=[HERE]) as master:
         port = str(master.read())
@@ -51,11 +52,11 @@ def lines(request: pytest.FixtureRequest) -> dict[str, Any]:
 
 @pytest.mark.parametrize("step", SEEN)
 def test_a_build(lines: dict[str, Any], step: str) -> None:
-    """A step ends whole, and in the same way, whichever end was moved."""
+    """A step ends in the same way, whichever end was moved."""
     assert "failed" not in lines[step], lines[step]["failed"]
     assert SEEN[step] == lines[step]["seen"]
 
 
 def test_every_step_has_an_expectation(lines: dict[str, Any]) -> None:
-    """The master runs the steps of the table, no fewer and no more."""
+    """The master runs exactly the steps of the table."""
     assert set(SEEN) == set(lines)

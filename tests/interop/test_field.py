@@ -1,7 +1,7 @@
-"""What PB programs in the field do, and no documentation shows: it works in all four pairings.
+"""Undocumented behaviour that real PB programs rely on: it works in all four pairings.
 
-The programs are the same in both worlds but for their imports; what a client sees is compared with
-one table. Where ours differs, the table says in which way and why.
+The programs are the same with Twisted and with this library but for their imports. A client's
+results are compared with one table. Where this library differs, the table says how and why.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ TOO_LARGE = [
 ]
 
 SEEN: dict[str, Any] = {
-    # The realm calls the mind and waits for it; and the avatar knows where the mind is.
+    # The realm calls the mind and waits for it; and the avatar knows the mind's connection.
     "mind_before_avatar": ["alice, it is me", True, "somebody, it is me", True],
-    # Methods that __getattr__ makes, of an object and of an avatar; and none is still none.
+    # Methods that __getattr__ makes, of an object and of an avatar; a missing method stays missing.
     "methods_made_when_asked_for": [
         ["a proxy", "dance", "tuple(int 1)", "dict(str 'with_': str 'you')"],
         "perspective_sing_loud",
         True,
     ],
     "remote_type": ["bytes", TYPE, "because broken", ["because broken"]],
-    # All that a peer raises is caught as a RemoteError, also what both ends know.
+    # Every error of a peer is caught as a RemoteError, even if both ends know its class.
     "all_are_remote_errors": {
         "pb.Error": ["bytes", "twisted.spread.pb.Error", "because known"],
         "registered": ["bytes", "field_things.Known", "because known"],
@@ -55,7 +55,7 @@ SEEN: dict[str, Any] = {
         "no object": ["bytes", "twisted.spread.pb.Error", "Invalid Object ID"],
         "a dead reference": "Calling Stale Broker",
     },
-    # What cannot be sent in the state of a copy, or of a cache, and the rest of the state.
+    # Values in the state of a copy or of a cache that cannot be sent, and the rest of the state.
     "unsendable": {
         "to the server": [
             "AB",
@@ -74,10 +74,10 @@ SEEN: dict[str, Any] = {
         "cache": ["Unpersistable", 5],
         "argument": "Unpersistable",
     },
-    # An IPBRoot that is no Root: each connection gets an object of its own.
+    # An IPBRoot that is not a Root: each connection gets its own object.
     "own_root": [True, ["mine"], []],
     "keywords": [True],
-    # One echo, and the call that tells of it, at server and client: each hook did its part.
+    # One echo, and the call that reports it, at server and client: each hook was called.
     "hooks": [
         {"ready": [1, 1]},
         {
@@ -98,7 +98,7 @@ SEEN: dict[str, Any] = {
         },
         ["a phantom", "boo", "tuple()", "dict()"],
     ],
-    # remoteMessageReceived and perspectiveMessageReceived: handed on, and answered by themselves.
+    # remoteMessageReceived and perspectiveMessageReceived: passed on, and answered directly.
     "messages_received": [
         ["plain", "tuple(int 1, bytes b'2')"],
         ["other", "tuple(tuple(int 1, bytes b'2'))", "dict(str 'key': str 'é')"],
@@ -106,7 +106,7 @@ SEEN: dict[str, Any] = {
         ["anything", "tuple(tuple(int 1))", "dict(str 'key': int 2)"],
         "somebody, it is me",
     ],
-    # jellyFor and unjellyFor of the application's own.
+    # jellyFor and unjellyFor that the application defines.
     "jelly_hooks": ["Coin", "12.34", "Coin", "12.35", "list(Coin, Coin)"],
     # getTypeToCopyFor, setFactoryForClass, getTypeToCopy, setCopierForClassTree, copyTags.
     "tags": [
@@ -119,7 +119,7 @@ SEEN: dict[str, Any] = {
             "wardrobe.WornShirt",
         ],
     ],
-    # Each end shows its tracebacks if it is told to, and not otherwise.
+    # Each end sends its tracebacks only if this is enabled.
     "tracebacks": {
         "server's, shut": [TYPE, "Traceback unavailable\n"],
         "client's, shut": [TYPE, "Traceback unavailable\n"],
@@ -139,7 +139,7 @@ SEEN: dict[str, Any] = {
 
 
 def expected(pairing: Pairing) -> dict[str, Any]:
-    """Return what is seen in a pairing: the table, and what our end does better."""
+    """Return the results for a pairing: the table, and the improvements of this library."""
     table = dict(SEEN)
     too_long = dict(table["too_long"])
     if pairing.server == "ours":
@@ -153,10 +153,10 @@ def expected(pairing: Pairing) -> dict[str, Any]:
         table["keywords"] = [True, others]
         too_long["argument"] = [TOO_LARGE[0], f"{TOO_LARGE[1]} (arguments of 'echo')"]
         too_long["result of the client's"] = TOO_LARGE
-        # Twisted's getAllPages waits for ever where there is no such method.
+        # Twisted's getAllPages waits without limit if there is no such method.
         table["paging"] = [*table["paging"], "NoSuchMethod"]
     if pairing.client == pairing.server == "ours":
-        # In a dialect of their own the texts say what to write.
+        # In the library's own dialect the texts name the fix.
         missing = "twisted.spread.flavors.NoSuchMethod"
         table["all_are_remote_errors"] = {
             **table["all_are_remote_errors"],
@@ -173,7 +173,7 @@ def expected(pairing: Pairing) -> dict[str, Any]:
                 "object 'nobody' is not exported to this connection",
             ],
         }
-        # Two of ours speak msgpack/1, in which a value may be as long as a message.
+        # Two ends of this library use msgpack/1, in which a value may be as long as a message.
         for which in ("argument", "result", "result of the client's"):
             too_long[which] = ["arrived", 655_361]
     return {**table, "too_long": too_long}
@@ -181,7 +181,7 @@ def expected(pairing: Pairing) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def run() -> Iterator[Callable[[Pairing], tuple[Lines, Peer]]]:
-    """Give a function that runs the client of a pairing, once, against a server that stays."""
+    """A function that runs the client of a pairing, once, against a server that keeps running."""
     with contextlib.ExitStack() as stack:
         yield Runs("field_server.py", "field_client.py", stack).run
 
@@ -191,7 +191,7 @@ def run() -> Iterator[Callable[[Pairing], tuple[Lines, Peer]]]:
 def test_the_field_works_in_every_pairing(
     run: Callable[[Pairing], tuple[Lines, Peer]], pairing: Pairing, scenario: str
 ) -> None:
-    """What a program sees does not depend on which end is ours, but where the table says so."""
+    """A program's results do not depend on which end is ours, except where the table says so."""
     lines, server = run(pairing)
     with explained_by(server):
         assert "failed" not in lines[scenario], lines[scenario]["failed"]
@@ -202,5 +202,5 @@ def test_the_field_works_in_every_pairing(
 def test_every_scenario_has_an_expectation(
     run: Callable[[Pairing], tuple[Lines, Peer]], pairing: Pairing
 ) -> None:
-    """A client runs the scenarios of the table, no fewer and no more."""
+    """A client runs exactly the scenarios of the table."""
     assert set(SEEN) == set(run(pairing)[0])

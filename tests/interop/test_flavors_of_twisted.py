@@ -1,6 +1,6 @@
-"""Objects of Twisted's flavors, of a part of a program that was not moved, at a Broker of ours.
+"""Objects of Twisted's flavors, from a part of a program that was not moved, at our Broker.
 
-The peer is a Broker of ours, in each dialect, or Twisted's. Bytes cross in memory.
+The peer is a Broker of this library, in each dialect, or Twisted's. Bytes cross in memory.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ class Seat(twisted_pb.Copyable):  # type: ignore[misc]
 
 
 class RemoteSeat(pb.RemoteCopy):
-    """What it becomes."""
+    """The receiver's class for it."""
 
     row: str
 
 
 class TwistedRemoteSeat(twisted_pb.RemoteCopy):  # type: ignore[misc]
-    """What it becomes in Twisted."""
+    """The receiver's class for it in Twisted."""
 
 
 class Bell(twisted_pb.Referenceable):  # type: ignore[misc]
@@ -45,12 +45,12 @@ class Bell(twisted_pb.Referenceable):  # type: ignore[misc]
         self.rung = 0
 
     def remote_ring(self, times: int) -> Any:
-        """Count; answer with a Deferred of Twisted's."""
+        """Count; return a Twisted Deferred."""
         self.rung += times
         return twisted_defer.succeed(self.rung)
 
     def remote_break(self) -> None:
-        """Raise an error of Twisted's."""
+        """Raise an error of Twisted."""
         raise twisted_pb.Error("broken")
 
 
@@ -58,12 +58,12 @@ class Stage(twisted_pb.Viewable):  # type: ignore[misc]
     """A view."""
 
     def view_look(self, perspective: Any, how: str) -> list[Any]:
-        """Say who looks."""
+        """Return the perspective."""
         return [getattr(perspective, "name", None), how]
 
 
 class House(twisted_pb.Root):  # type: ignore[misc]
-    """A root that hands all of these out, and is handed them back."""
+    """A root that returns all of these, and receives them back."""
 
     def __init__(self) -> None:
         self.bell = Bell()
@@ -78,15 +78,15 @@ class House(twisted_pb.Root):  # type: ignore[misc]
         return self.bell
 
     def remote_is_bell(self, thing: Any) -> bool:
-        """Say whether it has come home."""
+        """Return whether the argument is the same object."""
         return thing is self.bell
 
     def remote_hall(self) -> Any:
-        """Return what cannot be sent."""
+        """Return a value that cannot be sent."""
         return twisted_pb.Cacheable()
 
     def remote_stage(self) -> Stage:
-        """Return a view that nobody in particular looks at."""
+        """Return a view without a perspective."""
         return Stage()
 
 
@@ -133,24 +133,24 @@ PAIRS = {
 
 @pytest.fixture(autouse=True)
 def registered() -> Any:
-    """Let the copy come in, in both worlds."""
+    """Register the copy, in both libraries."""
     pb.setUnjellyableForClass(Seat, RemoteSeat)
     twisted_pb.setUnjellyableForClass(Seat, TwistedRemoteSeat)
 
 
 @pytest.fixture(params=PAIRS)
 def pair(request: Any) -> Any:
-    """Give a connection to a House."""
+    """A connection to a House."""
     return PAIRS[request.param](House())
 
 
 def call(pair: Any, target: Any, *args: Any) -> Any:
-    """Return what a call comes to."""
+    """Return the result of a call."""
     return pair.get(target.callRemote(*args))
 
 
 def test_copies(pair: Any) -> None:
-    """A copy arrives as the class that is registered for it, and is shared as it was."""
+    """A copy arrives as the class that is registered for it, with the same sharing."""
     first, second = call(pair, pair.root, "seats")
     assert first is second
     assert type(first) in (RemoteSeat, TwistedRemoteSeat)
@@ -158,7 +158,7 @@ def test_copies(pair: Any) -> None:
 
 
 def test_references(pair: Any) -> None:
-    """A reference can be called, its Deferreds and errors are answers, and it comes home."""
+    """A reference can be called, its Deferreds and errors are answers, and it can be sent back."""
     bell = call(pair, pair.root, "bell")
     assert call(pair, bell, "ring", 2) == 2
     assert call(pair, bell, "ring", 3) == 5
@@ -170,13 +170,13 @@ def test_references(pair: Any) -> None:
 
 
 def test_views(pair: Any) -> None:
-    """A view is told who looks."""
+    """A view receives the perspective."""
     stage = call(pair, pair.root, "stage")
     assert call(pair, stage, "look", "up") == [None, "up"]
 
 
 def test_a_cache_is_refused(pair: Any) -> None:
-    """The call that would send one fails, and says why; the connection goes on."""
+    """A call that would send a cache fails with the reason; the connection continues."""
     failure = call(pair, pair.root, "hall")
     assert "is a Cacheable of Twisted's" in failure.getErrorMessage()
     assert call(pair, call(pair, pair.root, "bell"), "ring", 1) == 1
@@ -192,13 +192,13 @@ class Member(twisted_pb.Avatar):  # type: ignore[misc]
         return f"{word}, {self.name}"
 
     def perspective_stage(self) -> Stage:
-        """Return a view of this member's."""
+        """Return a view for this member."""
         return Stage()
 
 
 @implementer(portal.IRealm)
 class Realm:
-    """Lets everybody be the member."""
+    """Makes every user the member."""
 
     def requestAvatar(self, avatarId: Any, mind: Any, *interfaces: Any) -> Any:
         """Return the three."""
@@ -206,7 +206,7 @@ class Realm:
 
 
 def test_avatars() -> None:
-    """An avatar of Twisted's is called as in Twisted, and its views are seen through it."""
+    """A Twisted avatar is called as in Twisted, and its views get it as the perspective."""
     checker = checkers.InMemoryUsernamePasswordDatabaseDontUse(alice=b"secret")
     served = pb.PBServerFactory(portal.Portal(Realm(), [checker]))
     server = served.buildProtocol(None)
@@ -224,7 +224,7 @@ def test_avatars() -> None:
 
 
 def test_roots() -> None:
-    """A Root of Twisted's is served; what is neither that nor a Portal of ours is named in full."""
+    """A Twisted Root is served; an object that is neither that nor our Portal is named in full."""
     root = House()
     assert pb.PBServerFactory(root).root is root
     with pytest.raises(TypeError, match=r"not twisted\.cred\.portal\.Portal$"):

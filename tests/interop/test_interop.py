@@ -1,8 +1,8 @@
-"""Our ends and Twisted's, each against each, in real processes.
+"""Ends of this library and of Twisted, in all pairings, in real processes.
 
 Every cell is one client program against one server program: {our client, Twisted's} × {our server,
-Twisted's} × {TCP, TLS} × {password, guest}. The programs are the same in both worlds but for their
-imports (``world.py``); what arrives is compared with one table, the same for all cells.
+Twisted's} × {TCP, TLS} × {password, guest}. The programs are the same but for their imports
+(``world.py``). The results are compared with one table, the same for all cells.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SERVERS = {"twisted": "server.py", "ours": "server.py", "face": "face_server.py"
 
 
 class Cell(NamedTuple):
-    """Which client meets which server, and how."""
+    """Which client is used with which server, and how."""
 
     client: str
     server: str
@@ -42,7 +42,7 @@ PUBLISHED_CELLS = [
         ("twisted", "ours"), ("twisted", "ours"), ("tcp", "tls"), ("password", "guest")
     )
 ]
-# The asyncio face at either end or both, against all that it can meet.
+# The asyncio API at either end or both, with each possible other end.
 FACE_CELLS = [
     Cell(client, server, transport, login)
     for client, server in itertools.product(CLIENTS, SERVERS)
@@ -114,7 +114,7 @@ ERRORS = {
 
 
 def errors(unknown: str) -> dict[str, Any]:
-    """Return what arrives of each error, twice; ``unknown`` is a type that only its sender has."""
+    """Return each error's description, twice; ``unknown`` is a type that only its sender has."""
     arrived = {kind: [[kind, name, f"because {kind}"]] * 2 for kind, name in ERRORS.items()}
     # str(KeyError(x)) is repr(x).
     arrived["KeyError"] = [["KeyError", "builtins.KeyError", "'because KeyError'"]] * 2
@@ -123,7 +123,7 @@ def errors(unknown: str) -> dict[str, Any]:
 
 
 def expected(user: str, avatar_id: str) -> dict[str, Any]:
-    """Return what arrives in each scenario, for a user of that name."""
+    """Return the results of each scenario, for a user of that name."""
     return {
         "login": [avatar_id, f"{user} is welcome"],
         "calls": {name: [described, described] for name, described in VALUES.items()},
@@ -225,13 +225,14 @@ def expected(user: str, avatar_id: str) -> dict[str, Any]:
 
 
 def published(cell: Cell) -> dict[str, Any]:
-    """Return what arrives in a cell: the table, and the differences, each with its reason."""
+    """Return the results in a cell: the table, and the differences, each with its reason."""
     is_guest = cell.login == "guest"
     user, avatar_id = ("guest", "tuple()") if is_guest else ("alice", "bytes b'alice'")
     table = expected(user, avatar_id)
     if cell.server != "twisted":
-        # Ours tells a missing method as what it is wherever it is missed, and wrong arguments apart
-        # from a TypeError of the method's own: a Twisted client by the bases, ours by the type.
+        # This library reports a missing method as such wherever it is missed, and wrong arguments
+        # apart from a TypeError of the method itself. A Twisted client sees this in the bases, ours
+        # in the type.
         missing = ["NoSuchMethod", "twisted.spread.flavors.NoSuchMethod"]
         wrong = ["TypeError", "broker.errors.WrongArguments"]
         if cell.client == "twisted":
@@ -248,12 +249,12 @@ def published(cell: Cell) -> dict[str, Any]:
             }
         )
     if cell.client != "twisted":
-        # Ours does not send code that its own security options do not allow.
+        # This library does not send code that its own security options do not allow.
         table["errors_of_dispatch"]["a class"] = ["TypeError", "CannotJelly"]
     return table
 
 
-# What the strict policy shows of an exception that is not registered.
+# The strict policy's text for an exception that is not registered.
 HIDDEN = [
     "Exception",
     "twisted.spread.pb.RemoteError",
@@ -271,14 +272,14 @@ UNREGISTERED = (
     "Exception",
     "unknown",
 )
-# Needs a Broker class of one's own, which serve takes none of.
+# Needs a Broker subclass, which serve does not accept.
 NOT_AT_A_FACE_SERVER = ("decrefs",)
-# Needs a factory, or is told as raised and not as trapped; and a connection keeps its avatar.
+# Needs a factory, or is reported as raised and not as trapped; and a connection keeps its avatar.
 NOT_AT_A_FACE_CLIENT = ("decrefs", "logout", "logins_refused", "errors_raised")
 
 
 def at_face_server(table: dict[str, Any], is_guest: bool) -> dict[str, Any]:
-    """Return the table for a server of the asyncio face, whose policy is the strict one."""
+    """Return the table for a server of the asyncio API, whose policy is the strict one."""
     if not is_guest:
         # The strict policy gives checkers and realms user names as text.
         table["login"][0] = "str 'alice'"
@@ -286,16 +287,17 @@ def at_face_server(table: dict[str, Any], is_guest: bool) -> dict[str, Any]:
     table["errors_raised"] = ["RemoteError", "twisted.spread.pb.RemoteError"]
     for kind in UNREGISTERED:
         table["errors"][kind] = [HIDDEN, HIDDEN]
-        # The client's own error arrives as it is; what the server passes on is the server's.
+        # The client's own error arrives unchanged; an error that the server passes on is the
+        # server's.
         table["errors_of_client"][kind] = [table["errors_of_client"][kind][0], HIDDEN]
     return {name: value for name, value in table.items() if name not in NOT_AT_A_FACE_SERVER}
 
 
 def at_face_client(table: dict[str, Any], server: str) -> dict[str, Any]:
-    """Return the table for a client of the asyncio face, whose policy is the strict one."""
+    """Return the table for a client of the asyncio API, whose policy is the strict one."""
     table = {name: value for name, value in table.items() if name not in NOT_AT_A_FACE_CLIENT}
     for kind in UNREGISTERED:
-        # A strict server does not pass the client's text on, but has it in its own log.
+        # A strict server does not pass the client's text on, but writes it to its own log.
         passed_on = HIDDEN if server == "face" else HIDDEN_AT_CLIENT
         table["errors_of_client"][kind] = [HIDDEN_AT_CLIENT, passed_on]
     table["logins_raised"] = {
@@ -310,7 +312,7 @@ def at_face_client(table: dict[str, Any], server: str) -> dict[str, Any]:
     }
     awaited = {kind: [kind, f"because {kind}"] for kind in ERRORS}
     awaited["pb.Error"][0] = "Error"
-    # What a method raises is said of another connection; Twisted tells that of two of them.
+    # A method's error is reported as one of another connection; Twisted does so for two of them.
     for kind in ELSEWHERE if server == "twisted" else CONDITIONS:
         awaited[kind] = ["RemoteError", ERRORS[kind]]
     for kind in UNREGISTERED:
@@ -324,7 +326,7 @@ def at_face_client(table: dict[str, Any], server: str) -> dict[str, Any]:
 
 
 def expected_in(cell: Cell) -> dict[str, Any]:
-    """Return what arrives in each scenario that runs in a cell."""
+    """Return the results of each scenario that runs in a cell."""
     table = published(cell)
     if cell.server == "face":
         table = at_face_server(table, cell.login == "guest")
@@ -343,14 +345,14 @@ class PEM(NamedTuple):
 
 @pytest.fixture(scope="module")
 def pem(tmp_path_factory: pytest.TempPathFactory) -> PEM:
-    """Give a server certificate for 127.0.0.1."""
+    """A server certificate for 127.0.0.1."""
     authority = Authority(tmp_path_factory.mktemp("pem"))
     pair = authority.issue(["127.0.0.1"])
     return PEM(str(pair.certificate_path), str(pair.key_path), str(authority.ca_path))
 
 
 class Run(NamedTuple):
-    """What a client has printed, by scenario, and the programs that can tell more."""
+    """A client's lines, by scenario, and the programs, for more details."""
 
     arrived: dict[str, dict[str, Any]]
     server: Peer
@@ -358,7 +360,7 @@ class Run(NamedTuple):
 
 @pytest.fixture(scope="module")
 def run(pem: PEM) -> Iterator[Callable[[Cell], Run]]:
-    """Give a function that runs the client of a cell, once, against a server that stays."""
+    """A function that runs the client of a cell, once, against a server that keeps running."""
     with contextlib.ExitStack() as stack:
         servers: dict[tuple[str, str], tuple[Peer, str]] = {}
         runs: dict[Cell, Run] = {}
@@ -388,7 +390,7 @@ def run(pem: PEM) -> Iterator[Callable[[Cell], Run]]:
 
 
 def without_ids(arrived: Any) -> Any:
-    """Return what arrived, less the ids by which an error is found in the server's log."""
+    """Return the results without the ids by which an error is found in the server's log."""
     return json.loads(re.sub(r"\(id [0-9a-f]{8}\)", "(id …)", json.dumps(arrived)))
 
 
@@ -399,7 +401,7 @@ def without_ids(arrived: Any) -> Any:
 def test_the_same_arrives_in_every_cell(
     run: Callable[[Cell], Run], cell: Cell, scenario: str
 ) -> None:
-    """What arrives does not depend on which end is ours."""
+    """The results do not depend on which end is ours."""
     ran = run(cell)
     line = ran.arrived[scenario]
     with explained_by(ran.server):
@@ -409,5 +411,5 @@ def test_the_same_arrives_in_every_cell(
 
 @pytest.mark.parametrize("cell", CELLS, ids=str)
 def test_every_scenario_has_an_expectation(run: Callable[[Cell], Run], cell: Cell) -> None:
-    """A client runs the scenarios of the table, no fewer and no more."""
+    """A client runs exactly the scenarios of the table."""
     assert set(expected_in(cell)) == set(run(cell).arrived)

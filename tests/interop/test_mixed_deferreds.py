@@ -1,7 +1,7 @@
-"""Deferreds of ours in each place where Twisted's code meets one, on Twisted's reactor.
+"""Deferreds of this library in each place where Twisted's code may get one, on Twisted's reactor.
 
-One program runs all cases, each of a way of Twisted's, a kind of Deferred of ours, and a state of
-it. It ends a case that spins.
+One program runs all cases. Each is a use in Twisted, a kind of Deferred of this library, and a
+state of it. It ends a case that spins.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ KINDS = [
     "gathered",
     "locked",
 ]
-# Of what waits for ours in these, something else is cancelled.
+# In these, another Deferred is cancelled than the one that waits for ours.
 NOT_CANCELLED = [
     "listed",
     "gathered_by_twisted",
@@ -71,7 +71,7 @@ ENDS: dict[str, Any] = {
     "fails later": ["KeyError"],
     "cancelled": ["Twisted's CancelledError", "our CancelledError"],
 }
-"""What comes out by the state of ours: the value, or by what the failure is caught and trapped."""
+"""The result by the state of ours: the value, or how the failure is caught and trapped."""
 
 CASES = [
     (way, state)
@@ -83,26 +83,26 @@ CASES = [
 
 @pytest.fixture(scope="module")
 def lines() -> list[list[Any]]:
-    """Give what each case has seen."""
+    """The results of each case."""
     with Peer(HERE / "mixed_deferreds.py") as program:
         return program.read_all()
 
 
 @pytest.mark.parametrize(("way", "state"), CASES)
 def test_in_twisted_s_code(lines: list[list[Any]], way: str, state: str) -> None:
-    """A Deferred of ours of any kind does what one of Twisted's does; nothing is logged for it."""
+    """A Deferred of this library behaves as one of Twisted's; nothing is logged for it."""
     seen = {kind: rest for a_way, kind, a_state, rest in lines if (a_way, a_state) == (way, state)}
     assert seen == {kind: [ENDS[state], []] for kind in KINDS}
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_ended_before_twisted_was_loaded(lines: list[list[Any]], way: str) -> None:
-    """A Deferred that had its result before Twisted was loaded is no plain value either."""
+    """A Deferred with its result before Twisted was loaded is not treated as a plain value."""
     seen = {state: rest for a_way, _, state, rest in lines if a_way == way and "before" in state}
     assert seen == {"fired before": [ENDS["fired"], []], "failed before": [ENDS["failed"], []]}
 
 
 def test_nothing_is_logged_in_the_end(lines: list[list[Any]]) -> None:
-    """No failure is left over; and the program ran these cases and no others."""
+    """No failure is unhandled; and the program ran exactly these cases."""
     assert lines[-1] == ["logged", "in", "the end", []]
     assert len(lines) == 1 + len(CASES) * len(KINDS) + 2 * len(WAYS)

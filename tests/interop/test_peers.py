@@ -17,7 +17,7 @@ STAYS = "import os, threading\nprint(os.getpid())\nthreading.Event().wait()\n"
 
 @pytest.fixture
 def program(tmp_path: Path) -> Path:
-    """Give the file that the test writes its program to."""
+    """The file that the test writes its program to."""
     return tmp_path / "program.py"
 
 
@@ -31,14 +31,14 @@ def is_running(pid: int) -> bool:
 
 
 def test_a_program_is_main_and_its_lines_are_values(program: Path) -> None:
-    """A program runs as __main__ with its arguments; what it prints comes as values."""
+    """A program runs as __main__ with its arguments; its lines are returned as values."""
     program.write_text(TELLS)
     with Peer(program, "a", "b") as peer:
         assert peer.read_all() == [["__main__", ["a", "b"]]]
 
 
 def test_a_program_imports_only_from_named_folders(program: Path, tmp_path: Path) -> None:
-    """A program does not see the folder that it lies in, unless it is named."""
+    """A program cannot import from its own folder, unless the folder is named."""
     (tmp_path / "beside.py").write_text("value = 1\n")
     program.write_text("import beside\nprint(beside.value)\n")
     with Peer(program, path=[tmp_path]) as peer:
@@ -56,7 +56,7 @@ def test_a_failure_shows_what_the_program_wrote(program: Path) -> None:
 
 
 def test_a_silent_program_fails_in_time(program: Path) -> None:
-    """A program that says nothing is not waited for longer than the deadline."""
+    """The wait for a program without output ends at the deadline."""
     program.write_text(STAYS)
     with pytest.raises(PeerFailed, match="said nothing in time"), Peer(program) as peer:
         peer.read()
@@ -64,14 +64,14 @@ def test_a_silent_program_fails_in_time(program: Path) -> None:
 
 
 def test_what_is_no_json_is_shown(program: Path) -> None:
-    """A line that is no JSON fails the test and is quoted."""
+    """A line that is not JSON fails the test and is quoted."""
     program.write_text("print('hello')\n")
     with pytest.raises(PeerFailed, match="printed b'hello"), Peer(program) as peer:
         peer.read()
 
 
 def test_a_program_ends_with_the_block(program: Path) -> None:
-    """A program that never ends by itself is ended by the end of the block."""
+    """A program that never ends is ended at the end of the block."""
     program.write_text(STAYS)
     with Peer(program) as peer:
         pid = peer.read()
@@ -80,7 +80,7 @@ def test_a_program_ends_with_the_block(program: Path) -> None:
 
 
 def test_a_program_ends_when_its_test_is_killed(program: Path) -> None:
-    """A program ends also when the process that started it is killed and can clean up nothing."""
+    """A program ends even if the process that started it is killed and cannot clean up."""
     program.write_text(STAYS)
     with subprocess.Popen(
         [sys.executable, peers.__file__, str(program)],
@@ -90,6 +90,6 @@ def test_a_program_ends_when_its_test_is_killed(program: Path) -> None:
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdout.readline()
-        # What the kernel does with the pipe of a killed parent.
+        # The kernel closes the pipe of a killed parent in this way.
         process.stdin.close()
         assert process.wait(5) == 0

@@ -1,4 +1,4 @@
-"""Programs written for Twisted, moved by ``pb port --write``: they run, beside those not moved."""
+"""Programs written for Twisted, moved by ``pb port --write``: they run, with unmoved ones."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def port(folder: Path, *options: str) -> None:
-    """Move the programs in a folder; nothing of them needs a hand."""
+    """Move the programs in a folder; none of them needs a change by hand."""
     command = [sys.executable, "-m", "broker", "port", str(folder), *options]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, ""), done.stdout

@@ -1,7 +1,7 @@
 """Names that copied recipes read, write and override: they work in all four pairings.
 
-The server is a portal of a program's own, the client a factory that overrides what reconnecting
-factories do; both are the same in both worlds but for their imports.
+The server is a program's own portal. The client is a factory with the overrides of reconnecting
+factories. Both are the same with Twisted and with this library but for their imports.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SEEN: dict[str, Any] = {
     ],
     "lists_that_are_written_to": ["ended", [], None, None],
     "session_numbers": [0, 1, 2],
-    # _localCleanup logs out who drops the avatar, once.
+    # _localCleanup logs out once when the avatar is dropped.
     "local_cleanup": ["ann", "bob", ["ann"], ["ann", "bob"]],
     # _root, _broker, rootObjectRequests, _cbSendUsername, _cbResponse and _failAll of a factory.
     "factory_names": [
@@ -49,7 +49,7 @@ SEEN: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def run() -> Iterator[Callable[[Pairing], tuple[Lines, Peer]]]:
-    """Give a function that runs the client of a pairing, once, against a server that stays."""
+    """A function that runs the client of a pairing, once, against a server that keeps running."""
     with contextlib.ExitStack() as stack:
         yield Runs("recipe_server.py", "recipe_client.py", stack).run
 
@@ -59,7 +59,7 @@ def run() -> Iterator[Callable[[Pairing], tuple[Lines, Peer]]]:
 def test_the_names_of_recipes_work_in_every_pairing(
     run: Callable[[Pairing], tuple[Lines, Peer]], pairing: Pairing, scenario: str
 ) -> None:
-    """What a recipe sees of these names does not depend on which end is ours."""
+    """A recipe's results with these names do not depend on which end is ours."""
     lines, server = run(pairing)
     with explained_by(server):
         assert "failed" not in lines[scenario], lines[scenario]["failed"]
@@ -70,5 +70,5 @@ def test_the_names_of_recipes_work_in_every_pairing(
 def test_every_scenario_has_an_expectation(
     run: Callable[[Pairing], tuple[Lines, Peer]], pairing: Pairing
 ) -> None:
-    """A client runs the scenarios of the table, no fewer and no more."""
+    """A client runs exactly the scenarios of the table."""
     assert set(SEEN) == set(run(pairing)[0])

@@ -1,6 +1,6 @@
-"""Copied factories that log in again by themselves: they work in all four pairings.
+"""Copied factories that log in again automatically: they work in all four pairings.
 
-The server is killed and started again at the same place; the client is told of nothing.
+The server is killed and restarted at the same address, without a message to the client.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ import pytest
 from peers import Peer
 from worlds import INTEROP, PAIRINGS, Pairing
 
-# What happens in the way of a worker, and in that of a proxy besides.
+# The events with the factory of a worker, and the further ones with that of a proxy.
 ENDED = [["pending", True], ["lost", None, None]]
 QUIET = [["lost", None, None], ["quiet", 0, 0, []]]
 
 
 class Rooms:
-    """Starts the programs of a pairing, one server after the other at the same place."""
+    """Starts the programs of a pairing, one server after the other at the same address."""
 
     def __init__(self, pairing: Pairing, place: str, stack: contextlib.ExitStack):
         self._pairing = pairing
@@ -49,7 +49,7 @@ def rooms(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.mark.parametrize("way", ["worker", "proxy"])
 def test_a_server_that_was_killed_is_logged_into_again(rooms: Rooms, way: str) -> None:
-    """Pending calls fail with PBConnectionLost; a new server gets a login; then all is quiet."""
+    """Pending calls fail with PBConnectionLost; a new server gets a login; no event follows."""
     server = rooms.serve()
     client = rooms.connect(way)
     assert [client.read(), client.read()] == [["in", "ann"], ["calling"]]
@@ -63,7 +63,7 @@ def test_a_server_that_was_killed_is_logged_into_again(rooms: Rooms, way: str) -
 
 @pytest.mark.parametrize("way", ["worker", "proxy"])
 def test_a_server_that_comes_later_is_logged_into(rooms: Rooms, way: str) -> None:
-    """A client that was there first tries until there is a server."""
+    """A client that starts first tries until there is a server."""
     client = rooms.connect(way)
     server = rooms.serve()
     assert [client.read(), client.read()] == [["in", "ann"], ["calling"]]
@@ -72,7 +72,7 @@ def test_a_server_that_comes_later_is_logged_into(rooms: Rooms, way: str) -> Non
 
 
 def test_a_refused_login_is_not_tried_again(rooms: Rooms) -> None:
-    """A wrong password stops the trying; nothing is left to happen."""
+    """A wrong password stops the retries; no event remains."""
     rooms.serve()
     client = rooms.connect("wrong")
     assert client.read_all() == [["refused", True], *QUIET]

@@ -1,7 +1,7 @@
 """Subclasses of RemoteReference that a program registers: they work in all four pairings.
 
-The programs are those of a lobby, the same in both worlds but for their imports; what a client sees
-is compared with one table.
+The programs are those of a lobby, the same with Twisted and with this library but for their
+imports. A client's results are compared with one table.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from peers import Peer, explained_by
 from worlds import PAIRINGS, Lines, Pairing, Runs
 
 SEEN: dict[str, Any] = {
-    # The mind and the avatar are references of the program's own; the realm names the mind.
+    # The mind and the avatar are references of registered classes; the realm names the mind.
     "mind_and_avatar": [["GuestReference"], ["EarReference", "ann"]],
-    # What goes to and fro is one object, of one id; each reception has a reference of its own.
+    # One object, of one id, is sent both ways; each time it is received as a new reference.
     "to_and_fro": [
         ["TableReference"],
         "blue",
@@ -35,7 +35,7 @@ SEEN: dict[str, Any] = {
         *[7, "ding", 6],
     ],
     "one_in_a_message": [["DiceReference"], True, 6],
-    # The peer lets go when the last of the references that it counts is collected.
+    # The peer releases it when the last of the references that it counts is collected.
     "counted": [True, "green", "gone", "gone", "gone", True],
     "from_the_client": [["EarReference", "EarReference"], True, "gone"],
     "the_end": [True, "DeadReferenceError"],
@@ -46,7 +46,7 @@ SEEN: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def run() -> Iterator[Callable[[Pairing], tuple[Lines, Peer]]]:
-    """Give a function that runs the client of a pairing, once, against a server that stays."""
+    """A function that runs the client of a pairing, once, against a server that keeps running."""
     with contextlib.ExitStack() as stack:
         yield Runs("lobby_server.py", "lobby_client.py", stack).run
 
@@ -56,7 +56,7 @@ def run() -> Iterator[Callable[[Pairing], tuple[Lines, Peer]]]:
 def test_registered_references_work_in_every_pairing(
     run: Callable[[Pairing], tuple[Lines, Peer]], pairing: Pairing, scenario: str
 ) -> None:
-    """What a program sees of its own references does not depend on which end is ours."""
+    """A program's results with its own references do not depend on which end is ours."""
     lines, server = run(pairing)
     with explained_by(server):
         assert "failed" not in lines[scenario], lines[scenario]["failed"]
@@ -67,5 +67,5 @@ def test_registered_references_work_in_every_pairing(
 def test_every_scenario_has_an_expectation(
     run: Callable[[Pairing], tuple[Lines, Peer]], pairing: Pairing
 ) -> None:
-    """A client runs the scenarios of the table, no fewer and no more."""
+    """A client runs exactly the scenarios of the table."""
     assert set(SEEN) == set(run(pairing)[0])

@@ -1,4 +1,4 @@
-"""Our factories on Twisted's own reactor: one program, whose scenarios are told apart here."""
+"""This library's factories on Twisted's reactor: one program, with a test for each scenario."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ REFUSED = ["Twisted's ConnectionRefusedError", "our ConnectionRefusedError"]
 WRONG = ["Twisted's UnauthorizedLogin", "our UnauthorizedLogin"]
 LONG = 600_000
 
-# Of each kind of error that a method gives as Twisted's Failure: what traps it, its type, its text.
+# For each kind of error that a method passes as Twisted's Failure: its trap, type, and text.
 FAULTS = {
     "OurOwn": [["OurOwn"], "__main__.OurOwn", "because OurOwn"],
     "KeyError": [["KeyError", "LookupError"], "builtins.KeyError", "'because KeyError'"],
@@ -50,15 +50,15 @@ SEEN: dict[str, Any] = {
         "dead",
     ],
     "hung_up_by_server": LOST,
-    # A realm may answer with a Deferred of Twisted's; the logout follows the disconnect.
+    # A realm may return a Twisted Deferred; the logout follows the disconnect.
     "login": [WRONG, ["heard", "hello alice"], "logged out"],
-    # Returned, inside a chain of ours, awaited in an async method, of a generator of Twisted's.
+    # Returned, inside our chain, awaited in an async method, of a Twisted generator.
     "deferreds_of_twisted": ["answer", ["answer"], "answer", ["heard", "a generator"]],
-    # Failed at once, later, given to errback, returned by a callback.
+    # Failed at once, later, passed to errback, returned by a callback.
     "failures_of_twisted": {
         f"{way} {kind}": expected for way in WAYS for kind, expected in FAULTS.items()
     },
-    # Over login and callRemote: a generator of Twisted's, chains, gatherResults, trap and cancel.
+    # With login and callRemote: a Twisted generator, chains, gatherResults, trap and cancel.
     "as_twisted": [
         True,
         WRONG,
@@ -72,16 +72,16 @@ SEEN: dict[str, Any] = {
     "much_data": [True, [50_000] * 8],
     # While the client does not read, the server starts few of its calls; then all are answered.
     "paused": [True, True],
-    # Twisted's endpoints: what they connect to is our Broker.
+    # Twisted's endpoints connect to our Broker.
     "over_endpoints": ["Broker", True, ["heard", "endpoints"], LOST],
-    # listenSSL and connectSSL, with two kinds of context; a password is sent as such over TLS.
+    # listenSSL and connectSSL, with two kinds of context; a password is sent unchanged over TLS.
     # The socket under Twisted's TLS is found, where keepalive would be set.
     "over_tls": [["heard", "over TLS, alice"], [LONG + 5, "password"], True, "logged out"] * 2,
     "refused": [REFUSED, REFUSED],
     # Twisted's own factories at the other end, in the same process.
     "twisted_client": [["heard", "Twisted"], ["KeyError", "LookupError"]],
     "twisted_server": [["heard", "Twisted"], ["KeyError", "LookupError"], True],
-    # A method of Twisted's server returns a Deferred of ours, to our client and to Twisted's.
+    # A method of Twisted's server returns our Deferred, to our client and to Twisted's.
     "passed_on": [
         "answer",
         ["KeyError", "LookupError"],
@@ -95,7 +95,7 @@ SEEN: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
-    """Give what each scenario has seen."""
+    """The results of each scenario."""
     authority = Authority(tmp_path_factory.mktemp("pem"))
     pair = authority.issue(["127.0.0.1"])
     paths = pair.certificate_path, pair.key_path, authority.ca_path
@@ -105,12 +105,12 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
 
 @pytest.mark.parametrize("scenario", SEEN)
 def test_on_twisted_s_reactor(seen: dict[str, dict[str, Any]], scenario: str) -> None:
-    """A program of Twisted's may have our factories and methods in place of Twisted's."""
+    """A Twisted program may use our factories and methods in place of Twisted's."""
     line = seen[scenario]
     assert "failed" not in line, line["failed"]
     assert SEEN[scenario] == line["seen"]
 
 
 def test_every_scenario_has_an_expectation(seen: dict[str, dict[str, Any]]) -> None:
-    """The program runs the scenarios of the table, no fewer and no more."""
+    """The program runs exactly the scenarios of the table."""
     assert set(SEEN) == set(seen)

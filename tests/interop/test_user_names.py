@@ -18,15 +18,15 @@ WORLDS = ("twisted", "ours")
 STR, BYTES, NO = "str 'alice'", "bytes b'alice'", "UnauthorizedLogin"
 REFUSED = {"wrong": NO, "unknown": NO, "capitals": NO, "guest": "tuple()"}
 
-# What Twisted's server makes of each login, whichever client it comes from.
+# The result of each login at Twisted's server, from any client.
 AT_TWISTED = {
     "str": {**REFUSED, "str": STR, "bytes": NO},
     "bytes": {**REFUSED, "str": NO, "bytes": BYTES},
     "file": {**REFUSED, "str": NO, "bytes": BYTES},
     "file without case": {**REFUSED, "str": NO, "bytes": BYTES, "capitals": BYTES},
 }
-# Ours lets in whom Twisted's does, as the same; and, as the same, those whose names are of the
-# other type, who are refused there.
+# Our server accepts the users that Twisted's accepts, under the same names. It also accepts names
+# of the other type, which Twisted's refuses, under the same names.
 AT_OURS = {
     "str": {**REFUSED, "str": STR, "bytes": STR},
     "bytes": {**REFUSED, "str": BYTES, "bytes": BYTES},
@@ -38,7 +38,7 @@ TABLES = {"twisted": AT_TWISTED, "ours": AT_OURS}
 
 @pytest.fixture(scope="module")
 def run() -> Iterator[Callable[[str, str], tuple[Any, Peer]]]:
-    """Give a function that runs a client's program against a server that stays."""
+    """A function that runs a client's program against a server that keeps running."""
     with ExitStack() as stack:
         servers: dict[str, tuple[Peer, str]] = {}
 
@@ -71,7 +71,7 @@ def test_the_type_that_was_given(
 
 
 def test_a_server_of_twisteds_logs_nothing_of_our_logins() -> None:
-    """No login of ours makes a call that a Twisted server does not know, which it would log."""
+    """None of our logins makes a call that a Twisted server does not know, and would log."""
     with Peer(HERE / "names_server.py", "twisted", path=[HERE]) as server:
         ports = server.read()
         for portal, names in (("str", ["str", "guest"]), ("bytes", ["bytes", "guest"])):
@@ -89,7 +89,7 @@ def test_a_server_of_twisteds_logs_nothing_of_our_logins() -> None:
 
 
 def test_a_client_of_twisteds_passes_over_the_logins() -> None:
-    """What a server of ours adds to its offer is another dialect to a Twisted client, no more."""
+    """For a Twisted client, the addition to our server's offer is only another dialect."""
     with Peer(HERE / "names_server.py", "ours", path=[HERE]) as server:
         ports = server.read()
         with socket.create_connection(("127.0.0.1", ports["str"]), 10) as stranger:

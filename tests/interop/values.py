@@ -1,4 +1,4 @@
-"""A value of every type that jelly carries."""
+"""A value of every type that jelly can send."""
 
 from __future__ import annotations
 

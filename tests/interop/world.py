@@ -1,8 +1,8 @@
-"""One program, several worlds: the first argument tells where its names come from.
+"""One program, several worlds: the first argument says where its names are imported from.
 
-``twisted`` takes them from Twisted, ``ours`` from this project, by the table that a program is
-ported with; ``face`` takes the flavors from ``broker`` itself, for the programs of the asyncio
-face. It is the only place where the programs of this folder depend on the world.
+``twisted`` imports them from Twisted, ``ours`` from this project, by the table that a program is
+ported with. ``face`` imports the flavors from ``broker`` itself, for the programs of the asyncio
+API. This is the only place where the programs of this folder depend on the world.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def call_soon(function, *args, **kw):
 
 
 def register(cls, name=None):
-    """Let copies that come in under a class name, that of the class itself unless given, be it."""
+    """Register a class of copies under a class name; default: its own name."""
     if WORLD == "face":
         pb.register(cls, name)
     else:
@@ -73,7 +73,7 @@ def register(cls, name=None):
 
 
 def register_error(cls):
-    """Let an exception class cross under every policy; Twisted lets all of them."""
+    """Allow an exception class under every policy; Twisted allows all of them."""
     if WORLD == "face":
         pb.register(cls)
     return cls
