@@ -81,7 +81,7 @@ class Gate:
 
 
 class Door(pb.Referenceable):
-    """Sends a challenge, and returns the contents of its tables."""
+    """Sends a challenge, and returns the contents of the tables of its connection."""
 
     def __init__(self, portal, broker):
         self.portal = portal
