@@ -89,7 +89,7 @@ class ProcessPlayer:
             ValueError: the line is not a report.
         """
         if self._process.stdout is None:
-            raise OSError(f"nothing is heard of the process of {self._who}")
+            raise OSError(f"the process of {self._who} does not read its input")
         seconds = DEADLINE + _PATIENCE
         try:
             async with asyncio.timeout(seconds):
@@ -98,7 +98,7 @@ class ProcessPlayer:
                     return Report(**json.loads(line))
                 status = await self._process.wait()
         except TimeoutError:
-            raise OSError(f"nothing from the process of {self._who} in {seconds:g} s") from None
+            raise OSError(f"no report from the process of {self._who} in {seconds:g} s") from None
         raise OSError(f"the process of {self._who} ended with exit status {status}")
 
     async def end(self) -> None:

@@ -101,7 +101,7 @@ class Visitor:
             RuntimeError: there was no login.
         """
         if self.connection is None:
-            raise RuntimeError("this visitor has not entered yet")
+            raise RuntimeError("this visitor has not logged in yet")
         return self.connection.avatar
 
     async def leave(self) -> None:

@@ -97,7 +97,7 @@ class RemoteCache(RemoteCopy, Serializable):
         if jellier.invoker is not self.broker:
             raise CannotJelly(
                 f"{type(self).__name__} is a cache of another connection's object;"
-                f" only its owner can be sent it"
+                f" it can be sent only to its owner"
             )
         return [b"lcache", self.luid]
 
@@ -178,7 +178,7 @@ class RemoteCacheMethod:
                 return None
             if self.broker.disconnected:
                 raise DeadReferenceError("the connection of this observer has ended")
-            raise ProtocolError("the peer does not hold this cache, so it cannot be told")
+            raise ProtocolError("the peer does not hold this cache, so the call cannot be made")
         view = view_of(self.perspective, self._principal)
         return self.broker.calls.call(b"cachemessage", view, cache_id, self.name, args, kw)
 

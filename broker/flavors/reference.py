@@ -151,7 +151,7 @@ class RemoteReference(Serializable):
         if jellier.invoker is not self.broker:
             raise CannotJelly(
                 "a RemoteReference cannot be sent over another connection than its own;"
-                " send a Referenceable of yours that forwards to it"
+                " send your own Referenceable that forwards to it"
             )
         return [b"local", self.luid]
 

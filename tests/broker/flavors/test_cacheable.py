@@ -159,7 +159,7 @@ def test_another_owner() -> None:
     before = len(other.transport(other.client).writes)
     failure = other.call("give_back", mirror)
     assert failure.check(CannotJelly)
-    assert "only its owner can be sent it" in failure.getErrorMessage()
+    assert "it can be sent only to its owner" in failure.getErrorMessage()
     assert len(other.transport(other.client).writes) == before
 
 

@@ -153,7 +153,7 @@ def test_a_reference_of_another_connection() -> None:
     writes = len(other.transport(other.client).writes)
     failure = other.call("note", child)
     assert failure.check(CannotJelly)
-    assert "send a Referenceable of yours that forwards to it" in failure.getErrorMessage()
+    assert "send your own Referenceable that forwards to it" in failure.getErrorMessage()
     assert len(other.transport(other.client).writes) == writes
     assert other.call("note", 1) == 1
 

@@ -186,7 +186,7 @@ DIFFERENCES: tuple[Difference, ...] = (
         "state that is no dictionary",
         "The state of an instance is a dictionary of text that hides no method of its class, or"
         " goes to its `__setstate__`. Twisted puts anything in place of its attributes.",
-        _ours("is no dictionary|with a key of|hides what"),
+        _ours("is no dictionary|is not a dictionary|with a key of|hides what"),
     ),
     Difference(
         "long ints as text",
