@@ -89,7 +89,7 @@ class ProcessPlayer:
             ValueError: the line is not a report.
         """
         if self._process.stdout is None:
-            raise OSError(f"the process of {self._who} does not read its input")
+            raise OSError(f"the output of the process of {self._who} cannot be read")
         seconds = DEADLINE + _PATIENCE
         try:
             async with asyncio.timeout(seconds):
