@@ -1,4 +1,4 @@
-"""The attacks of a review on clients and on the command line: a server that does harm."""
+"""Attacks from a review on clients and on the command line, by a hostile server."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["CLIENT_ROUNDS", "fight_client", "fight_command"]
 
 MB = 1_000_000
 OWN = 5
-"""The number of an object of the attacker's."""
+"""The number of an object of the attacker."""
 
 
 class Lure:
@@ -32,7 +32,7 @@ class Lure:
 
     Args:
         reply: ``reply(server, call)`` returns the bytes that answer a call.
-        judge: tells how it ended for the attacker; how it ended for the client if left out.
+        judge: returns how it ended for the attacker; default: how it ended for the client.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Lure:
 
 
 def fight_client(side: Side, lure: Lure) -> Outcome:
-    """Attack a fresh client, and return what came of it."""
+    """Attack a fresh client, and return the outcome."""
     if isinstance(lure.reply, Answering):
         lure.reply.packed(side.dialect, 1)
     with (
@@ -72,7 +72,7 @@ def fight_client(side: Side, lure: Lure) -> Outcome:
 
 
 def fight_command(side: Side, lure: Lure) -> Outcome:
-    """Have ``pb call`` call a server that does harm; what it prints counts as its log."""
+    """Let ``pb call`` call a hostile server; its printed output counts as its log."""
     with (
         FakeServer(side.dialect, lure.reply) as fake,
         tempfile.TemporaryFile() as printed,
@@ -109,7 +109,7 @@ def fight_command(side: Side, lure: Lure) -> Outcome:
 
 
 class Answering:
-    """Answer a call with an expression, which is made before the call comes."""
+    """Answers a call with an expression, which is made before the call is received."""
 
     def __init__(self, expression: Callable[[Speaker], Any]):
         self._expression = expression
@@ -125,7 +125,7 @@ class Answering:
 
 
 def answered_strings(size: int) -> Lure:
-    """The harmless twin: an answer of so many bytes."""
+    """The harmless twin: an answer of this many bytes."""
     return Lure(Answering(lambda speaker: [b"list", *[bytes(100_000)] * (size // 100_000)]))
 
 
@@ -135,7 +135,7 @@ def large_references(speaker: Speaker) -> Any:
 
 
 def with_goodbye(server: FakeServer, call: Any) -> bytes:
-    """Answer, and say goodbye with what would be lines of a log."""
+    """Answer, and send a goodbye with text that looks like log lines."""
     server.hangs_up = True
     message = server.speaker.message
     goodbyes = (message(b"goodbye", code + FORGED, FORGED) for code in ("", "expired", "draining"))
@@ -143,7 +143,7 @@ def with_goodbye(server: FakeServer, call: Any) -> bytes:
 
 
 def with_error(server: FakeServer, call: Any) -> bytes:
-    """Fail the call with a text that would be lines of a log, of a class of such a name."""
+    """Fail the call with a text, and a class name, that look like log lines."""
     text = [b"unicode", FORGED.encode() + b"x" * 500_000]
     fields = [(b"value", text), (b"type", text), (b"parents", [b"list"]), (b"traceback", text)]
     state = [b"dictionary", *([[b"unicode", name], value] for name, value in fields)]
@@ -152,14 +152,14 @@ def with_error(server: FakeServer, call: Any) -> bytes:
 
 
 def with_backlog(server: FakeServer, call: Any) -> bytes:
-    """Send 12 MB of small messages behind an answer, and hang up."""
+    """Send 12 MB of small messages after an answer, and disconnect."""
     server.hangs_up = True
     done = server.speaker.message(b"answer", call.request_id, 1)
     return done + server.speaker.message(b"version", 6) * 2_100_000
 
 
 def feed(folder: Path) -> Lure:
-    """A published object that says where the client should keep it."""
+    """A published object that tries to choose the client's file."""
     told = [b"unicode", str(folder).encode()]
     names = (b"publishedID", b"perspective", b"service", b"timestamp")
     fields = [(b"remote", [b"remote", OWN]), *((name, 1) for name in names)]

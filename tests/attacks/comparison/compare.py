@@ -1,9 +1,9 @@
-"""Attack broker and Twisted's Perspective Broker in the same ways, and write down what it costs.
+"""Attacks this library and Twisted's Perspective Broker in the same ways, and records the costs.
 
 ``make attacks`` runs this. Each attack is made on a fresh process. The figures of a run are
-appended to ``docs/security/attacks.jsonl``, and the page beside it is made from the last line. What
-one of ours has done beyond the bounds that the page names is printed at the end, and the status is
-1 then.
+appended to ``docs/security/attacks.jsonl``, and the page beside it is made from the last line. At
+the end it prints each of our results beyond the bounds that the page names; the exit status is then
+1.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-# Not there by themselves where PYTHONSAFEPATH is set, as it is under make.
+# Not added automatically if PYTHONSAFEPATH is set, as it is under make.
 sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parents[1] / "support")]
 
 from client_rounds import CLIENT_ROUNDS, fight_client, fight_command  # noqa: E402
@@ -38,12 +38,12 @@ FOLDER = HERE.parents[2] / "docs" / "security"
 PAGE, RUNS = FOLDER / "attacks.md", FOLDER / "attacks.jsonl"
 
 STALL = 0.150
-"""Seconds that the bystander may wait; or so many times as long as with the harmless twin:"""
+"""Seconds that the bystander may wait; or this many times as long as with the harmless twin:"""
 TIMES = 3
 TRIES, NEAR = 3, 1.0
-"""How often a side is attacked whose bystander waits too long, but less than so many seconds.
+"""How often a side is attacked if its bystander waits too long, but less than this many seconds.
 
-Other programs of the machine only add to what it waits.
+Other programs on the machine can only lengthen the wait.
 """
 
 
@@ -56,7 +56,7 @@ ALL = sorted([*ROUNDS, *REVIEW_ROUNDS, *LOGIN_ROUNDS, *CLIENT_ROUNDS], key=numbe
 
 
 def main() -> None:
-    """Run, write the page, and say what is beyond the bounds."""
+    """Run, write the page, and print what is beyond the bounds."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default="", help="rows, with commas between; nothing is written")
     parser.add_argument("--sides", default="", help="words that the names of sides have, likewise")
@@ -88,7 +88,7 @@ def main() -> None:
 
 
 def sides_of(one: Round) -> list[Side]:
-    """Whom a round is made on."""
+    """The sides that a round is made on."""
     return [
         side
         for side in SIDES
@@ -101,7 +101,7 @@ def sides_of(one: Round) -> list[Side]:
 def measured(
     one: Round, sides: list[Side], witness: Witness
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Attack each side; all at a time where that is mostly waiting."""
+    """Attack each side; in parallel if the attack mostly waits."""
     if one.waits:
         with ThreadPoolExecutor(len(sides)) as pool:
             found = list(pool.map(lambda side: measured_alone(one, side), sides))
@@ -113,13 +113,13 @@ def measured(
 
 
 def measured_alone(one: Round, side: Side) -> dict[str, Any]:
-    """Attack a side with a bystander of its own."""
+    """Attack a side with its own bystander."""
     with Witness() as witness:
         return measured_once(one, side, witness)
 
 
 def measured_once(one: Round, side: Side, witness: Witness) -> dict[str, Any]:
-    """Attack a side; again, a few times, while the bystander waits too long."""
+    """Attack a side; repeat it a few times while the bystander waits too long."""
     best: dict[str, Any] = {}
     for _ in range(TRIES if side.is_ours else 1):
         outcome = dataclasses.asdict(attacked(one, side, one.attack, witness))
@@ -144,7 +144,7 @@ def attacked(one: Round, side: Side, attack: Any, witness: Witness) -> Outcome:
 
 
 def beyond(one: Round, outcome: dict[str, Any]) -> list[str]:
-    """What is beyond the bounds, in words."""
+    """The results beyond the bounds, in words."""
     found = []
     stall, most = outcome["stall"] or 0.0, max(STALL, TIMES * (outcome["twin"] or 0.0))
     if stall > most:
@@ -161,7 +161,7 @@ def beyond(one: Round, outcome: dict[str, Any]) -> list[str]:
 
 
 def circumstances() -> dict[str, str]:
-    """When and on what."""
+    """The time and the machine."""
     commit = subprocess.run(
         ["git", "rev-parse", "--short=10", "HEAD"],
         cwd=HERE, capture_output=True, text=True, check=False,
@@ -177,7 +177,7 @@ def circumstances() -> dict[str, str]:
 
 
 def line(outcome: dict[str, Any]) -> str:
-    """One outcome as a line for who watches."""
+    """One outcome as a line for the terminal."""
     return (
         f"{outcome['cpu']:6.2f} s {in_ms(outcome['stall']):>9} {in_ms(outcome['twin']):>7}"
         f" {outcome['memory'] / 1e6:7.1f} MB {outcome['log']:9,} B"
@@ -240,7 +240,7 @@ def page(run: dict[str, Any]) -> str:
 
 
 def missed(result: dict[str, Any]) -> Iterator[str]:
-    """The lines about a goal of an attack that one of ours does not reach."""
+    """The lines about the goal of an attack that this library does not reach."""
     goal = GOALS.get(result["name"])
     above = [
         f"{side} ({outcome['memory'] / 1e6:.1f} MB)"

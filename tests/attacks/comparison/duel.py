@@ -1,4 +1,4 @@
-"""One attack on one server in a process of its own: what it costs there, and what others notice."""
+"""One attack on one server process: its cost there, and its effect on other clients."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from broker.core.wire.messages import Answer
 __all__ = ["SIDES", "Arena", "Attack", "End", "Outcome", "Side", "fight", "sent", "thrown"]
 
 _AFTER = 999_999
-"""The number of a harmless call that is sent behind an attack that is no call."""
+"""The number of a harmless call that is sent after an attack that is not a call."""
 _SETTLING = 0.3
-"""Seconds for which the bystander is watched once the attack has ended."""
+"""Seconds for which the bystander is watched after the attack."""
 
 
 class Side(NamedTuple):
-    """What is attacked.
+    """An attacked program.
 
     Attributes:
         name: in words.
-        dialect: that the attacker speaks.
-        policy: of the side that is attacked; nothing for Twisted.
-        is_ours: whether it is ours.
+        dialect: the attacker's dialect.
+        policy: of the attacked side; empty for Twisted.
+        is_ours: whether it is this library.
     """
 
     name: str
@@ -53,7 +53,7 @@ class End(NamedTuple):
 
     Attributes:
         text: in words.
-        fault: what is wrong with that, in words; nothing if it is as it should be.
+        fault: the fault in this result, in words; empty without a fault.
     """
 
     text: str
@@ -62,16 +62,15 @@ class End(NamedTuple):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one attack did to one side.
+    """The effect of one attack on one side.
 
     Attributes:
-        cpu: seconds of the processor that it took, without those for the bystander's calls.
-        memory: bytes by which its resident memory grew at most.
-        log: bytes that it wrote into its log.
-        stall: the longest that the bystander waited for an answer, in seconds; None where there
-            was no bystander.
+        cpu: processor seconds, without those for the bystander's calls.
+        memory: the largest growth of its resident memory, in bytes.
+        log: bytes written to its log.
+        stall: the bystander's longest wait for an answer, in seconds; None without a bystander.
         end: how it ended for the attacker.
-        fault: what is wrong with that; nothing if it is as it should be.
+        fault: the fault in this result; empty without a fault.
         survived: whether the bystander is served afterwards.
     """
 
@@ -85,10 +84,10 @@ class Outcome:
 
 
 class Arena:
-    """Where an attack is made.
+    """The place of an attack.
 
     Attributes:
-        side: what is attacked.
+        side: the attacked side.
         server: its process.
         speaker: writes in the dialect.
     """
@@ -99,11 +98,11 @@ class Arena:
         self.speaker = Speaker(side.dialect)
 
     def client(self, port: str = "root", greets: bool = True, source: str = "") -> Client:
-        """A connection to what is served under a name."""
+        """A connection to the object that is served under a name."""
         return Client(self.server.ports[port], self.side.dialect, greets, source)
 
     def log_text(self) -> str:
-        """What is in the server's log so far."""
+        """The text of its log so far."""
         return self.server.log.read_text("utf-8", "replace")
 
 
@@ -111,13 +110,13 @@ Attack = Callable[[Arena], "End | str"]
 
 
 def fight(side: Side, attack: Attack, witness: Witness, served: str = "root,portal") -> Outcome:
-    """Attack a fresh server, and return what came of it.
+    """Attack a fresh server, and return the outcome.
 
     Args:
-        side: whose.
-        attack: does it, and returns how it ended for the attacker.
+        side: the attacked side.
+        attack: makes the attack, and returns how it ended for the attacker.
         witness: the bystander.
-        served: what the server serves.
+        served: the names of the objects that the server serves.
     """
     with server_of(side, served) as server:
         each = _cost_of_a_call(side, witness)
@@ -149,7 +148,7 @@ def server_of(side: Side, served: str) -> Program:
 
 @functools.cache
 def _cost_of_a_call(side: Side, witness: Witness) -> float:
-    """Seconds that a server takes for one call of the bystander's when nobody attacks."""
+    """Seconds that a server takes for one call of the bystander without an attack."""
     with server_of(side, "root") as server:
         witness.connect(server.ports["root"])
         cpu = server.cpu
@@ -160,7 +159,7 @@ def _cost_of_a_call(side: Side, witness: Witness) -> float:
 
 
 class Sent:
-    """An attack that is bytes at once, which :func:`sent` and :func:`thrown` make."""
+    """An attack of bytes that are sent at once, made by :func:`sent` and :func:`thrown`."""
 
     def __init__(self, make: Callable[[Speaker], bytes], port: str, number: int, tail: bool):
         self._make = make
@@ -191,17 +190,17 @@ class Sent:
 
 
 def sent(make: Callable[[Speaker], bytes], port: str = "root", number: int = 1) -> Sent:
-    """An attack that is a few bytes, of which the call of that number tells how it ended."""
+    """An attack of a few bytes; the call of that number shows how it ended."""
     return Sent(make, port, number, False)
 
 
 def thrown(make: Callable[[Speaker], bytes], port: str = "root") -> Sent:
-    """An attack that is no call; a harmless call behind it shows how it ended."""
+    """An attack that is not a call; a harmless call after it shows how it ended."""
     return Sent(make, port, _AFTER, True)
 
 
 def described(fate: Any) -> str:
-    """How something ended, in words."""
+    """The end of an attack, in words."""
     if isinstance(fate, str):
         return "answers that are no messages" if fate == "not understood" else fate
     return "answered" if type(fate) is Answer else "refused"

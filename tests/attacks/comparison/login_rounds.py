@@ -1,4 +1,4 @@
-"""The attacks of a review on logins: by a peer that has none, and by one that has."""
+"""Attacks from a review on logins: by a peer without a login, and by a logged-in peer."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NO_MIND = [b"None"]
 
 
 def after_expiry(arena: Arena) -> End:
-    """Let go of the avatar, and call something that it gave once the login has expired."""
+    """Release the avatar, and call an object from it after the login has expired."""
     client = arena.client("expiring")
     avatar = client.log_in(b"alice", b"anything")
     (_, thing) = client.ask(target=avatar, name=b"thing").value
@@ -39,7 +39,7 @@ def after_expiry(arena: Arena) -> End:
 
 
 def two_logins(arena: Arena) -> End:
-    """Log in as alice, then as bob, and ask alice's avatar who is calling."""
+    """Log in as alice, then as bob, and ask alice's avatar for its caller."""
     client = arena.client("portal")
     avatar = client.log_in(b"alice", b"secret")
     client.log_in(b"bob", b"hidden")
@@ -52,7 +52,7 @@ def two_logins(arena: Arena) -> End:
 
 
 def refused_calls(arena: Arena) -> str:
-    """Three seconds of calls that are refused before a login, and written about."""
+    """Three seconds of calls that are refused before a login, and logged."""
     ends = time.monotonic() + 3
     done = 0
     while time.monotonic() < ends:
@@ -68,7 +68,7 @@ def refused_calls(arena: Arena) -> str:
 
 
 def refused_connections(arena: Arena) -> str:
-    """Three seconds of connections that are refused, since 16 wait already."""
+    """Three seconds of connections that are refused, since 16 are already pending."""
     waiting = [arena.client("portal") for _ in range(16)]
     ends = time.monotonic() + 3
     while time.monotonic() < ends:
@@ -93,7 +93,7 @@ def bad_tokens(arena: Arena) -> str:
 
 
 def login_times(arena: Arena) -> End:
-    """Compare how long wrong passwords take, of a cheap user, of a dear one, and of nobody."""
+    """Compare wrong passwords' times: of a cheap user, an expensive one, and an unknown one."""
     times: dict[bytes, list[float]] = {b"alice": [], b"bob": [], b"nobody": [], b"nemo": []}
     for _ in range(12):
         for name, taken in times.items():
@@ -109,7 +109,7 @@ def login_times(arena: Arena) -> End:
 
 
 class Flood:
-    """Connections from many addresses that wait in a server's lobby, and come again at once."""
+    """Connections from many addresses that wait for their login, and reconnect at once."""
 
     def __init__(self, port: int, sources: int = 20, each: int = 16):
         self._address = ("127.0.0.1", port)
@@ -155,7 +155,7 @@ class Flood:
 
 
 def full_lobby(arena: Arena) -> End:
-    """20 addresses fill the lobby, while an honest client tries to log in 100 times."""
+    """20 addresses fill the pending connections; an honest client tries to log in 100 times."""
     let_in = 0
     with Flood(arena.server.ports["portal"]):
         began = time.monotonic()
@@ -168,7 +168,7 @@ def full_lobby(arena: Arena) -> End:
 
 
 def tries_to_log_in(arena: Arena) -> bool:
-    """Return whether an honest client is let in within a second."""
+    """Return whether an honest client can log in within a second."""
     began = time.monotonic()
     with suppress(OSError):
         client: Client = arena.client("portal", source="127.0.0.1")

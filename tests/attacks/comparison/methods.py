@@ -1,4 +1,4 @@
-"""What the servers that are attacked offer: the same methods on ours and on Twisted's."""
+"""The methods of the attacked servers: the same on this library and on Twisted."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["Methods", "State"]
 
 
 class Methods:
-    """Beside an application's own methods, those that attacks are aimed at."""
+    """An application's own methods, and the methods that the attacks call."""
 
     def __init__(self) -> None:
         self.table: dict[Any, Any] = {}
@@ -16,26 +16,26 @@ class Methods:
         self.kept: Any = None
 
     def remote_echo(self, value: Any) -> Any:
-        """Give it back."""
+        """Return the value."""
         return value
 
     def remote_keep(self, value: Any) -> None:
-        """Keep it."""
+        """Keep the value."""
         self.kept = value
 
     def remote_pair(self, first: Any, second: Any) -> None:
-        """Take two."""
+        """Take two values."""
 
     def remote_whole(self, value: Any) -> int:
         """Make an int of a number."""
         return int(value)
 
     def remote_kind(self, value: Any) -> bytes:
-        """Say what is in the list that was given."""
+        """Return the type of the elements of a list."""
         return type(value[0]).__name__.encode("ascii")
 
     def remote_book(self) -> bytes:
-        """Give half a megabyte."""
+        """Return half a megabyte."""
         return bytes(500_000)
 
     def remote_fall(self) -> None:
@@ -43,30 +43,30 @@ class Methods:
         raise ValueError("the password of the database is secret")
 
     def remote_lookup(self, key: Any) -> Any:
-        """Look into a table that does not have it."""
+        """Look a missing key up in a table."""
         return self.table[key]
 
     def remote_refuse(self, value: Any) -> None:
-        """Raise an error with what was given."""
+        """Raise an error with the argument."""
         raise ValueError(value)
 
     async def remote_refuse_later(self, value: Any) -> None:
-        """Raise an error with what was given, from a task."""
+        """Raise an error with the argument, from a task."""
         raise ValueError(value)
 
     def remote_gather(self, references: Any) -> int:
-        """Put what was given into a set."""
+        """Put the arguments into a set."""
         for reference in references:
             self.gathered.add(reference)
         return len(self.gathered)
 
     def remote_rate(self, value: Any) -> float:
-        """Say at which rate a copy reckons."""
+        """Return the rate of a copy."""
         return float(value.RATE)
 
 
 class State:
-    """What a copy of a peer's has: a field, and a constant of the class."""
+    """The attributes of a peer's copy: a field, and a constant of the class."""
 
     x: int
     RATE: ClassVar[float] = 1.0

@@ -1,7 +1,7 @@
-"""A client of ours that is attacked by a server, and is a client of another server meanwhile.
+"""A client of this library that a server attacks, and that also calls another server.
 
-Its arguments: the path of its log, the policy, the dialect, and the port of the other server. It is
-told the port of the attacking server by a line, and writes a line with what came of it.
+Its arguments are the path of its log, the policy, the dialect, and the port of the other server. It
+reads the port of the attacking server as a line, and writes a line with the outcome.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ CALM, SETTLING, PATIENCE = 0.5, 1.0, 30.0
 
 
 class Point(State, broker.Copyable, broker.RemoteCopy):
-    """A copy of a peer's."""
+    """A copy of a peer."""
 
     x: int = 0
 
 
 class Feed(pb.RemotePublished):
-    """What a server publishes; this client keeps nothing of it."""
+    """A server's published object; this client keeps no copy of it."""
 
     remote: Any
     publishedID: Any
@@ -43,10 +43,10 @@ class Feed(pb.RemotePublished):
 
 
 class Bystander:
-    """Calls the other server without pause, in the same loop as what is attacked.
+    """Calls the other server without pause, in the same loop as the attacked connection.
 
     Attributes:
-        longest: the longest that it waited for an answer, in seconds.
+        longest: the longest wait for an answer, in seconds.
         calls: how many were answered.
     """
 
@@ -65,12 +65,12 @@ class Bystander:
 
 
 async def attacked(port: int, policy: Policy) -> str:
-    """Call the attacker, and return how that ended."""
+    """Call the attacker, and return how it ended."""
     try:
         async with broker.connect(f"pb://127.0.0.1:{port}", policy=policy) as connection:
             async with asyncio.timeout(PATIENCE):
                 await connection.root.callRemote("fetch")
-            # What comes behind the answer is part of the attack.
+            # Messages after the answer are part of the attack.
             await asyncio.sleep(SETTLING)
     except Exception as error:
         await asyncio.sleep(SETTLING)

@@ -1,6 +1,7 @@
-"""A server of ours to be attacked: says its ports, logs into a file.
+"""A server of this library to be attacked: prints its ports, logs to a file.
 
-Its arguments: the path of its log, the policy, and what is served, with commas between.
+Its arguments are the path of its log, the policy, and the names of the served objects, with commas
+between.
 """
 
 from __future__ import annotations
@@ -31,47 +32,47 @@ from jelly.limits import Limits
 
 POLICIES = {"strict": STRICT, "published": PUBLISHED}
 TOKEN_LIFE = 1.0
-"""Seconds for which a login of the portal ``expiring`` holds."""
+"""Seconds for which a login of the portal ``expiring`` is valid."""
 
 
 class Root(Methods, broker.Root):
-    """What is attacked."""
+    """The attacked object."""
 
 
 class Thing(broker.Referenceable):
-    """What an avatar hands out."""
+    """An object that an avatar returns."""
 
     def remote_echo(self, value: Any) -> Any:
-        """Give it back."""
+        """Return the value."""
         return value
 
 
 class Avatar(broker.Avatar):
-    """What a login gives."""
+    """The avatar of a login."""
 
     def perspective_who(self) -> str | None:
-        """Say who is calling."""
+        """Return the caller."""
         return broker.current_call().peer.avatar_id
 
     def perspective_thing(self) -> Thing:
-        """Hand something out."""
+        """Return an object."""
         return Thing()
 
 
 class Point(State, broker.Copyable, broker.RemoteCopy):
-    """A copy of a peer's."""
+    """A copy of a peer."""
 
     x: int = 0
 
 
 @implementer(ICredentialsChecker)
 class Expiring:
-    """Lets alice in, for a while."""
+    """Accepts alice, for a limited time."""
 
     credentialInterfaces = (IUsernameHashedPassword,)
 
     def requestAvatarId(self, credentials: Any) -> Identity:
-        """Say until when."""
+        """Return the time of expiry."""
         return Identity("alice", expires=time.time() + TOKEN_LIFE)
 
 
@@ -81,12 +82,12 @@ def portal(*checkers: Any) -> cred.Portal:
 
 
 def known_users() -> Any:
-    """Users whose passwords are kept as they are."""
+    """Users with plaintext passwords."""
     return cred.InMemoryUsernamePasswordDatabaseDontUse(alice="secret", bob="hidden")
 
 
 def tokens() -> Any:
-    """A checker of tokens, whose key nobody has."""
+    """A checker of tokens whose key is not known to any client."""
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     from cred.tokens import TokenChecker
@@ -111,7 +112,7 @@ def mixed() -> Any:
 
 
 def served(name: str, policy: Policy) -> tuple[Any, Policy]:
-    """What is served under a name, and under which policy."""
+    """The object and the policy of a name."""
     match name:
         case "root":
             return Root(), policy
@@ -132,7 +133,7 @@ def served(name: str, policy: Policy) -> tuple[Any, Policy]:
 
 
 async def main(policy: Policy, names: list[str]) -> None:
-    """Serve until the parent has gone."""
+    """Serve until the parent has ended."""
     broker.register(Point, "demo.Point")
     pb.setUnjellyableForClass("demo.Point", Point)
     ports = {}

@@ -1,4 +1,4 @@
-"""The attacker's ends of a connection: plain sockets over which anything can be said."""
+"""The attacker's ends of a connection: plain sockets that can send any bytes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class _Peer:
     """One end of a connection.
 
     Attributes:
-        speaker: writes what it sends.
+        speaker: writes its messages.
     """
 
     def __init__(self, end: socket.socket, dialect: str):
@@ -40,7 +40,7 @@ class _Peer:
         self._messages: Any = None
 
     def send(self, data: bytes) -> None:
-        """Send all of it; whatever the other side does meanwhile is no error."""
+        """Send all bytes; errors caused by the other side are ignored."""
         with suppress(OSError):
             self.socket.sendall(data)
 
@@ -49,10 +49,10 @@ class _Peer:
         self.socket.close()
 
     def heard(self, seconds: float) -> list[Any] | str:
-        """Return messages that come in time.
+        """Return messages that are received in time.
 
-        Where none do: ``"closed"``, ``"no answer"``, or ``"not understood"`` for bytes that are no
-        messages.
+        Without messages: ``"closed"``, ``"no answer"``, or ``"not understood"`` for bytes that are
+        not messages.
         """
         self.socket.settimeout(max(seconds, 0.001))
         try:
@@ -83,10 +83,10 @@ class Client(_Peer):
     """A client.
 
     Args:
-        port: the server's.
-        dialect: which one it speaks.
-        greets: whether to choose the dialect, and say the version.
-        source: the address that it comes from; the system's choice if empty.
+        port: the server's port.
+        dialect: its dialect.
+        greets: whether to choose the dialect, and send the version.
+        source: its own address; the system's choice if empty.
     """
 
     def __init__(self, port: int, dialect: str = "pb", greets: bool = True, source: str = ""):
@@ -107,10 +107,10 @@ class Client(_Peer):
         return self.speaker.call(*values, **options)
 
     def fate(self, number: int, seconds: float = PATIENCE) -> Any:
-        """Wait for what comes of a call.
+        """Wait for the outcome of a call.
 
         Returns:
-            The Answer or Failed; or what :meth:`heard` says where none came in time.
+            The Answer or Failed; or the result of :meth:`heard` if neither was received in time.
         """
         ends = time.monotonic() + seconds
         while (left := ends - time.monotonic()) > 0:
@@ -123,7 +123,7 @@ class Client(_Peer):
         return "no answer"
 
     def ask(self, *values: Any, **options: Any) -> Any:
-        """Make a call, and return what comes of it."""
+        """Make a call, and return its outcome."""
         number = self.next_number()
         self.send(self.call(*values, number=number, **options))
         return self.fate(number)
@@ -140,7 +140,7 @@ class Client(_Peer):
 
     @property
     def is_open(self) -> bool:
-        """Whether the server has not closed; what it has sent is thrown away."""
+        """Whether the server has not closed; received bytes are discarded."""
         self.socket.setblocking(False)
         try:
             while self.socket.recv(1 << 20):
@@ -160,7 +160,7 @@ class Client(_Peer):
 
 
 def pour(clients: Iterable[Client], data: bytes, seconds: float = PATIENCE) -> None:
-    """Send the same to many at once, and throw away what comes; as long as anything moves."""
+    """Send the same to many at once, and discard received bytes, as long as any bytes move."""
     left = {client.socket.fileno(): (client.socket, memoryview(data)) for client in clients}
     poll = select.poll()
     for number, (end, _) in left.items():
@@ -196,14 +196,14 @@ class FakeServer:
     """A server that attacks its one client; a context manager that runs it in a thread.
 
     Args:
-        dialect: what it offers.
-        reply: ``reply(server, call)`` returns the bytes that it answers a call with; with nothing
-            else to say it returns none of them.
+        dialect: the dialect that it offers.
+        reply: ``reply(server, call)`` returns the bytes that answer a call; empty bytes send
+            nothing.
 
     Attributes:
-        port: where it listens.
-        speaker: writes what it sends.
-        hangs_up: set by ``reply`` to close the connection once its bytes are sent.
+        port: its port.
+        speaker: writes its messages.
+        hangs_up: set by ``reply`` to close the connection after its bytes have been sent.
     """
 
     def __init__(self, dialect: str, reply: Reply):

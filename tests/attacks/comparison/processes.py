@@ -1,4 +1,4 @@
-"""Programs that are attacked, each a process of its own whose costs are read from the system."""
+"""Attacked programs, each in its own process, whose costs are read from the system."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ PATIENCE = 10.0
 
 
 class Program:
-    """A program that is attacked; a context manager that ends it.
+    """An attacked program; a context manager that ends it.
 
     Args:
         name: its file, in this folder.
-        arguments: what follows the path of its log on the command line.
+        arguments: the command line after the path of its log.
 
     Attributes:
-        ports: by what is served there: the first line that the program writes, as JSON.
+        ports: the port for each served name: the first line that the program writes, as JSON.
         log: the path of its log.
         folder: where it runs: empty at first, and removed at the end.
     """
@@ -45,13 +45,14 @@ class Program:
             cwd=self.folder,
             env=dict(os.environ, PYTHONHASHSEED="0"),
         )
-        # The clock of a process's processor time has a number that is made of the process's.
+        # The number of the clock for a process's processor time is computed from the process's
+        # number.
         self._clock = (~self._process.pid << 3) | 2
         self.ports: dict[str, int] = self.read()
 
     @property
     def cpu(self) -> float:
-        """The seconds of the processor so far, in all threads."""
+        """The processor seconds so far, in all threads."""
         return time.clock_gettime(self._clock)
 
     def memory(self, name: str = "VmRSS") -> int:
@@ -63,7 +64,7 @@ class Program:
         raise ValueError(name)
 
     def mark(self) -> None:
-        """Begin the most resident bytes anew."""
+        """Reset the peak of resident bytes."""
         Path(f"/proc/{self._process.pid}/clear_refs").write_text("5", "ascii")
 
     @property
@@ -100,9 +101,9 @@ class Program:
 
 
 class Witness(Program):
-    """Another client, which calls ``echo`` without pause, and notes how long it waits.
+    """Another client, which calls ``echo`` without pause, and records how long it waits.
 
-    It is a process of its own: nothing that the attacker does makes it wait, only the server.
+    It has its own process, so that only the server can make it wait, not the attacker.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""The attacks of a review on servers: a row for each of the holes that it found, S1 to S17."""
+"""Attacks from a review on servers: a row for each hole that it found, S1 to S17."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["REVIEW_ROUNDS"]
 
 MB = 1_000_000
 FORGED = "\n2026-01-01 forged\x1b[31m\x07\u2028forged"
-"""Text that would begin a line, and colour it, where it is written as it is."""
+"""Text that would start a coloured line if it were written unchanged."""
 
 
 def large_references(speaker: Speaker, count: int = 20_000) -> bytes:
@@ -30,7 +30,7 @@ def large_references(speaker: Speaker, count: int = 20_000) -> bytes:
 
 
 def large_remotes(speaker: Speaker) -> bytes:
-    """Objects of the attacker's under numbers of one hash."""
+    """Objects of the attacker under numbers of one hash."""
     parts = [[b"remote", k * PRIME] for k in range(1, 1_000)]
     return speaker.call([b"list", *parts], name=b"gather")
 
@@ -47,7 +47,7 @@ def vanishing(data: Any, count: int = 1, port: str = "root") -> Any:
         for client, thread in zip(clients, threads, strict=True):
             thread.join()
             client.close()
-        # What the server does with it comes after the end of the connections.
+        # The server handles the bytes after the end of the connections.
         time.sleep(1.0)
         return "closed by the attacker"
 
@@ -55,7 +55,7 @@ def vanishing(data: Any, count: int = 1, port: str = "root") -> Any:
 
 
 def versions(count: int) -> Any:
-    """Small messages that nobody answers."""
+    """Small messages that need no answer."""
     return lambda speaker: speaker.message(b"version", 6) * count
 
 
@@ -95,7 +95,7 @@ def nested_lists(depth: int) -> Any:
 
 
 def forging(arena: Arena) -> End:
-    """Say what would be lines of its own in a log, in every field that can have it."""
+    """Send text that looks like log lines, in every field that may contain it."""
     text = FORGED.encode()
     messages = [
         lambda s: s.call([b"unicode", text], name=b"refuse"),
@@ -117,7 +117,7 @@ def forging(arena: Arena) -> End:
 
 
 def forged(log: str) -> End:
-    """Whether a log, or what is printed, holds what was to be forged."""
+    """Whether a log, or printed output, contains the forged line."""
     is_forged = any(mark in log for mark in ("\x1b", "\x07", "\u2028", "\n2026-01-01 forged"))
     return End(
         "written as it is" if is_forged else "escaped", "lines are forged" if is_forged else ""
@@ -125,12 +125,12 @@ def forged(log: str) -> End:
 
 
 def decimals(speaker: Speaker) -> Any:
-    """14.8 MB of them."""
+    """14.8 MB of decimals."""
     return [b"list", *[DECIMAL] * (14_800_000 // size_of(speaker, DECIMAL))]
 
 
 def copies(speaker: Speaker) -> Any:
-    """4.3 MB of them, of which each is 43 bytes."""
+    """4.3 MB of copies, each of 43 bytes."""
     text = bytes(43 - size_of(speaker, a_copy(b"")))
     return [b"list", *[a_copy(text)] * 100_000]
 
@@ -159,7 +159,7 @@ def crowd(arena: Arena) -> str:
 
 
 def half_message(dialect: str, size: int) -> bytes:
-    """The beginning of a message of that many bytes, all but the last."""
+    """The beginning of a message of that many bytes, without the last byte."""
     if dialect != "pb":
         return size.to_bytes(4, "big") + bytes(size - 1)
     whole, rest = divmod(size, 650_000)
@@ -173,7 +173,7 @@ def one_after_the_other(arena: Arena) -> End:
     ours = arena.server
     for number in range(1_020):
         if number == 20:
-            # As at the end: the server has let go of what it received.
+            # As at the end: the server has released the received bytes.
             time.sleep(1.0)
             before = ours.memory()
         client = arena.client()
@@ -197,14 +197,14 @@ def half_messages(arena: Arena) -> str:
 
 
 def other_constant(arena: Arena) -> End:
-    """A copy that brings another value for a constant of its class."""
+    """A copy with another value for a constant of its class."""
     client = arena.client()
     state = [b"dictionary", [[b"unicode", b"x"], 1], [[b"unicode", b"RATE"], 99.0]]
     fate = client.ask([b"demo.Point", state], name=b"rate")
     client.close()
     if type(fate) is Answer:
         is_set = fate.value == 99.0
-        # Under the published policy a copy takes whatever comes, as it always did.
+        # Under the published policy a copy accepts any attributes, as in Twisted.
         fault = "a constant is set" if is_set and arena.side.policy == "strict" else ""
         return End("the constant is set" if is_set else "the constant stays", fault)
     return End(described(fate))
@@ -213,7 +213,7 @@ def other_constant(arena: Arena) -> End:
 def slow_reader(arena: Arena) -> End:
     """Ask for 15 MB, and read 3 MB a second, as an honest client on a slow line does.
 
-    A ping lies behind all that: it is answered only when the rest has been read.
+    A ping follows: it is answered only when the rest has been read.
     """
     client = arena.client("hasty")
     client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)

@@ -1,4 +1,4 @@
-"""The attacks of the comparison: those of the catalogue that are the same to any server of PB's."""
+"""The attacks of the comparison: those of the catalogue that are the same for every PB server."""
 
 from __future__ import annotations
 
@@ -34,18 +34,17 @@ class Round(NamedTuple):
     """One attack.
 
     Attributes:
-        row: of the catalogue, or S and the number of a hole that a review found.
-        name: what is done, in words.
-        attack: does it: ``attack(arena)`` returns how it ended; for ``kind`` see ``compare``.
-        dialects: those in which it can be said.
-        served: what the server has to serve.
-        twin: the same with harmless content; ``attack.harmless`` where there is one.
+        row: in the catalogue, or S and the number of a hole that a review found.
+        name: a description, in words.
+        attack: makes it: ``attack(arena)`` returns how it ended; for ``kind`` see ``compare``.
+        dialects: those that can express it.
+        served: the names of the objects that the server has to serve.
+        twin: the same with harmless content; default: ``attack.harmless``, if it exists.
         has_twisted: whether it is made on Twisted, too.
-        memory, log: the most bytes that one of ours may grow by, and write into its log; None for
-            no bound.
-        goal: the growth in bytes that is aimed at where it is not reached; the page says so.
-        waits: whether it takes half a minute of waiting, so that all sides are attacked at a time.
-        kind: ``"server"``, ``"client"`` or ``"command"``: what is attacked.
+        memory, log: our largest allowed growth, and bytes of the log; None for no limit.
+        goal: the intended growth in bytes, if it is not reached; the page says so.
+        waits: whether it waits for half a minute, so that all sides are attacked in parallel.
+        kind: ``"server"``, ``"client"`` or ``"command"``: the attacked program.
     """
 
     row: str
@@ -73,12 +72,12 @@ def argument(make: Callable[[], Any], **options: Any) -> Callable[[Speaker], byt
 
 
 def login(make: Callable[[], Any]) -> Attack:
-    """A login with this as the user's name, to a server with a portal."""
+    """A login with this value as the user's name, to a server with a portal."""
     return sent(argument(make, name=b"login"), "portal")
 
 
 def answering(make: Callable[[Speaker], bytes], tell: Callable[[Any], str]) -> Attack:
-    """A call whose outcome is told by what is in it."""
+    """A call whose outcome is described by its content."""
 
     def attack(arena: Arena) -> str:
         client = arena.client()
@@ -91,7 +90,7 @@ def answering(make: Callable[[Speaker], bytes], tell: Callable[[Any], str]) -> A
 
 
 def kind(fate: Answer | Failed) -> str:
-    """What the method says that it was given."""
+    """The type that the method received."""
     if type(fate) is Failed:
         return "refused"
     name = flat(fate.value).rpartition(b" ")[2].decode("ascii", "replace")
@@ -140,12 +139,12 @@ def unread(arena: Arena) -> str:
 
 
 def calls(speaker: Speaker, count: int = 20_000) -> bytes:
-    """So many calls."""
+    """This many calls."""
     return b"".join(speaker.call(n, number=n) for n in range(1, count + 1))
 
 
 def unknown_dialects(arena: Arena) -> str:
-    """132 kB of names of dialects where one is chosen."""
+    """132 kB of names of dialects in place of one choice."""
     client = arena.client(greets=False)
     client.send((a_string(10) + b"gibberish!") * 11_000)
     end = described(client.fate(1, 2.0))

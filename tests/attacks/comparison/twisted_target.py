@@ -1,6 +1,6 @@
-"""A server of Twisted's to be attacked: a root, and a portal; says its ports, logs into a file.
+"""A Twisted server to be attacked: a root, and a portal; prints its ports, logs to a file.
 
-Its arguments are those of a server of ours; of what is served it knows those two.
+Its arguments are those of this library's server; it can serve only these two.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from methods import Methods, State
 
 
 class Root(Methods, pb.Root):
-    """What is attacked."""
+    """The attacked object."""
 
 
 class Point(State, pb.Copyable, pb.RemoteCopy):
-    """A copy of a peer's."""
+    """A copy of a peer."""
 
 
 @implementer(portal.IRealm)
 class Realm:
-    """Lets in."""
+    """Accepts every login."""
 
     def requestAvatar(self, avatarId: Any, mind: Any, *interfaces: Any) -> Any:
         """Make an avatar."""

@@ -1,4 +1,4 @@
-"""The bystander of an attack: calls ``echo`` of a server without pause, as lines tell it."""
+"""The bystander of an attack: calls ``echo`` of a server without pause, controlled by lines."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from processes import PATIENCE  # noqa: E402
 
 
 class Caller:
-    """Calls, and notes how long it waits.
+    """Calls, and records how long it waits.
 
     Attributes:
-        longest: the longest that it waited for an answer, in seconds.
+        longest: the longest wait for an answer, in seconds.
         calls: how many were answered.
     """
 
@@ -51,7 +51,7 @@ def answer(value: Any) -> None:
 
 
 def main() -> None:
-    """Do what the lines say."""
+    """Execute the commands of the lines."""
     answer({})
     caller: Any = None
     is_calling = False
