@@ -282,7 +282,7 @@ def shown_error(
     Args:
         error: the exception, or a Failure of this library or of Twisted.
         policy: says how much is shown.
-        tracebacks: whether tracebacks are sent even if the policy forbids it.
+        tracebacks: whether tracebacks are sent even if the policy does not say so.
         new_id: returns the id for a text that is not shown; default: a random id.
         side: the side whose log has the error under that id: ``server`` or ``client``.
         as_twisted: whether types have the names that Twisted sends.

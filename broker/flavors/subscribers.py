@@ -101,7 +101,7 @@ class Subscribers:
             reference.when_over(self.discard)
 
     def discard(self, reference: Subscriber) -> None:
-        """Send nothing more to ``reference``, and drop its waiting events."""
+        """Remove ``reference`` if it is a subscriber, and drop its waiting events."""
         subscription = self._subscriptions.pop(reference, None)
         if subscription is None:
             return
