@@ -1,4 +1,4 @@
-"""The host of a session: what the room above does for it."""
+"""The host of a session: the interface of the layer above."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ __all__ = ["Host"]
 
 
 class Host(Invoker, Protocol):
-    """The room above: what a session asks of it."""
+    """What a session calls in the layer above it."""
 
     def on_event(self, event: Event, /) -> None:
-        """Take an event; may call back into the session."""
+        """Handle an event. May call methods of the session."""
         ...
 
     def answered(self, request_id: RequestId, value: Any, /) -> None:
-        """Take the result of a call of ours."""
+        """Take the result of an outgoing call."""
         ...
 
     def refused(self, request_id: RequestId, failure: Any, /) -> None:
-        """Take what a call of ours failed with: an exception, a Failure, or what the peer sent."""
+        """Take the error of an outgoing call: an exception, a Failure, or what the peer sent."""
         ...
 
     @property
     def overridden(self) -> frozenset[str]:
-        """The published methods of the room above that are not ours: they are called in our place.
+        """Names of Twisted's methods that a subclass overrides; the session calls those instead.
 
-        Of ``serialize``, ``unserialize``, ``localObjectForID``, ``sendCall``, ``sendEncoded``,
-        ``expressionReceived`` and the ``proto_`` family.
+        Among ``serialize``, ``unserialize``, ``localObjectForID``, ``sendCall``, ``sendEncoded``,
+        ``expressionReceived`` and the ``proto_`` methods.
         """
         ...
 
     def on_released(self) -> None:
-        """Something was collected; from any thread. A flush, soon, would tell the peer."""
+        """A reference was collected: flush soon, to tell the peer. Called from any thread."""
         ...
 
     def shown_error(self, error: BaseException | Any, /) -> tuple[Any, str | None]:
-        """Return what the peer gets to see of an exception, and the id that stands for its text."""
+        """Return the error to send to the peer, and the id that replaces its text, or None."""
         ...

@@ -1,20 +1,21 @@
-"""The inbox: what the peer has sent and is not handled yet, and in which order it will be.
+"""The inbox: messages received from the peer and not handled yet, and the order of handling.
 
-Messages are handled as they came. While the peer does not read what it is sent (``holds_calls``),
+Messages are handled in the order of their arrival. While the peer does not read (``holds_calls``),
 its calls are queued. The decrefs behind them are queued too, since they may release objects that
-those calls name. Answers to our own calls are still handled: otherwise two ends that both wait for
-room would wait for each other. A Cancel is handled at once if its call is running; if the call is
-queued, so is the Cancel.
+those calls name. Answers to outgoing calls are still handled: otherwise two sides whose buffers are
+both full would wait for each other. A Cancel is handled at once if its call is running; if the call
+is queued, the Cancel is queued too.
 
-A call without an answer is not refused for a limit, since its caller would not learn of it. While
-the limit of running calls is reached (``is_full``), it is queued until one of them has ended, and
-the messages behind it are queued as above. While a method runs as a task that has not begun, no
-method that would begin at once is called.
+A one-way call is not refused because of a limit, since its caller would not learn of the refusal.
+While the limit of running calls is reached (``is_full``), it is queued until one of them has ended,
+and the messages behind it are queued as above. While the task of an async method has not started,
+no method that is not async is called: methods start in the order of their calls.
 
-A message with a large graph is handled in several turns. No message behind it is handled meanwhile.
+A message with a large graph is handled in several turns. The messages behind it wait until it is
+done.
 
-Bytes are decoded a turn's worth of messages at a time. Decoding small messages takes longer than
-receiving them, and other connections wait meanwhile.
+The bytes of one turn's worth of messages are decoded at a time. Decoding small messages takes
+longer than receiving them, and other connections must wait for it.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ __all__ = ["CALLS", "Barrier", "Handlers", "Inbox", "wants_answer"]
 CALLS: frozenset[type] = frozenset(
     {PlainCall, PlainSend, PlainCallToCache, PlainSendToCache, Call, CallToCache}
 )
-"""The messages that call a method of ours."""
+"""The types of messages that call a local method."""
 
 _STAYS_TRUE = frozenset({PlainAnswer, PlainTuple, Answer, Failed, Goodbye})
 _STAY_TRUE_RAW = ([b"answer"], [b"error"])
@@ -64,50 +65,50 @@ _SENDS = frozenset({PlainSend, PlainSendToCache})
 
 
 class Barrier(Struct):
-    """Stands behind the messages that had come when the session began to drain."""
+    """Marks the end of the messages that were received before the session began to drain."""
 
 
 _WAIT_IN_ORDER = CALLS | {Decref, Decache, Uncache, Barrier}
 
-# Bytes of memory that a message takes at least, besides those in which it came.
+# Least memory of a decoded message in bytes, besides its size on the wire.
 _MESSAGE = 256
 
 Handlers: TypeAlias = Mapping[type, Callable[[Any, Any], Any]]
-"""What handles a message, by its type; called with the owner of the inbox and the message.
+"""The handler of each type of message: ``handler(owner, message)``.
 
-It returns what is left to do, where the message takes more than one turn.
+A handler returns the rest of the work if the message takes more than one turn.
 """
 
 
 class Inbox:
-    """The messages that have come in on one connection.
+    """The received messages of one connection.
 
     Args:
         owner: passed to the handlers.
-        handlers: what handles each type of message.
-        read: decodes bytes: ``read(data, messages, most)`` appends what they complete, ``most`` at
-            most, and returns whether there may be more.
-        begins_at_once: whether a call would run a method now, rather than make a task of it.
-        running: the ids of the calls that run.
-        outbox: handling ends early when this has grown beyond the high water mark.
-        policy: that mark, and how much may wait here.
-        stats: counts what comes in.
+        handlers: the handler of each type of message.
+        read: decodes bytes. ``read(data, messages, most)`` appends at most ``most`` messages, and
+            returns whether there may be more.
+        begins_at_once: tells whether a call would run a method now, instead of starting a task.
+        running: the ids of the running calls.
+        outbox: handling stops early when its size exceeds ``policy.high_water``.
+        policy: ``high_water``, and the limits of this inbox.
+        stats: counts the bytes received.
         worked: called when work that took more than one turn is done.
 
     Attributes:
-        arrived: when the bytes have come that are taken in next; set by whoever brings them.
-        handlers, read: as given; replaced while the connection gets going.
-        is_closed: whether nothing more is taken in.
-        wants_data: whether what was received and not handled leaves room for more.
-        has_more: whether bytes have come that are not decoded yet, and may be whole messages.
-        has_unstarted_tasks: whether a method runs as a task that has not begun.
-        holds_calls: whether the peer's calls wait, since it does not read what it is sent.
-        is_full: whether they wait, since as many run as may.
-        has_barrier: whether a Barrier waits.
-        works: what is left to do for messages that take more than one turn, oldest first; and
-            whether it matters when the peer has gone.
-        max_backlog: bytes that may wait here; less before a login.
-        reader: what decodes, as of ``dialects.MessageReader``; None before a dialect is chosen.
+        arrived: time at which the next bytes were received; set by the caller of :meth:`receive`.
+        handlers, read: as given; replaced during the start of the connection.
+        is_closed: whether further bytes are ignored.
+        wants_data: whether the unhandled bytes are few enough to read more.
+        has_more: whether there are bytes that are not decoded, and may be whole messages.
+        has_unstarted_tasks: whether the task of an async method has not started yet.
+        holds_calls: whether the peer's calls wait because the peer does not read.
+        is_full: whether the peer's calls wait because ``max_calls`` calls are running.
+        has_barrier: whether a Barrier is queued.
+        works: the rest of the work of messages that take more than one turn, oldest first. Each
+            with whether it is still done after the peer has closed the connection.
+        max_backlog: most unhandled bytes; lower before a login.
+        reader: the ``dialects.MessageReader``; None before a dialect is chosen.
     """
 
     __slots__ = (
@@ -165,7 +166,7 @@ class Inbox:
         self.max_backlog = policy.max_backlog
         self.reader: Any = None
         self.arrived = 0.0
-        # Of bytes that wait to be decoded: where they end in all that came, and when they came.
+        # Of the bytes to decode: their end, as an offset in all bytes received, and their time.
         self._arrivals: deque[tuple[int, float]] | None = None
         self._owner = owner
         self._begins_at_once = begins_at_once
@@ -174,33 +175,33 @@ class Inbox:
         self._policy = policy
         self._stats = stats
         self._worked = worked
-        # A deque is 0.7 KiB, and most connections are idle most of the time.
+        # Made when needed: a deque takes 0.7 KiB, and most connections are idle most of the time.
         self._messages: deque[Any] | None = None
         self._held: deque[Any] | None = None
         self._fault: ProtocolError | None = None
         self._backlog = 0
-        # Bytes in which the held messages came, at most; and whether some were added since.
+        # Upper bound of the size of the held messages; and whether messages were added since.
         self._held_bytes = 0
         self._has_grown = False
 
     @property
     def waiting(self) -> int:
-        """Messages that have come and are not handled."""
+        """Number of messages received and not handled."""
         waiting = len(self._messages or ()) + len(self._held or ()) + self.has_more
         return waiting + len(self.works)
 
     @property
     def has_held(self) -> bool:
-        """Whether messages are queued behind a call that waits."""
+        """Whether messages are queued behind a waiting call."""
         return bool(self._held)
 
     def store(self, data: bytes) -> None:
-        """Take in bytes, and decode nothing; :meth:`pump` does."""
+        """Take in bytes without decoding them; :meth:`pump` decodes."""
         self.receive(data, 0)
 
     @property
     def held(self) -> int:
-        """Bytes of memory that what has come and is not handled takes, about."""
+        """Approximate memory of the unhandled messages, in bytes."""
         waiting = len(self._messages or ()) + len(self._held or ())
         reader = self.reader
         if reader is None:
@@ -209,14 +210,14 @@ class Inbox:
         return decoded + _MESSAGE * waiting + reader.held  # type: ignore[no-any-return]
 
     def receive(self, data: bytes, most: int | None = None) -> None:
-        """Take in bytes, and decode a turn's worth of messages; :meth:`pump` next.
+        """Take in bytes, and decode one turn's worth of messages; then call :meth:`pump`.
 
         Args:
-            data: ``b""`` to go on decoding the bytes received before.
-            most: messages to decode, other than a turn's worth.
+            data: bytes of the peer. Pass ``b""`` to go on decoding the bytes received before.
+            most: most messages to decode. Default: ``policy.turn_messages``.
 
-        Raises nothing: what is wrong with the bytes is raised by :meth:`pump`, after the messages
-        before it, so that the pieces in which bytes arrive make no difference.
+        Raises nothing. :meth:`pump` raises the error of illegal bytes, after it has handled the
+        messages before them. So the result does not depend on the pieces in which bytes arrive.
         """
         if self.is_closed or self._fault is not None:
             return
@@ -242,14 +243,14 @@ class Inbox:
             self._arrivals = deque([(self._stats.bytes_received, self.arrived)])
 
     def _read_behind(self, data: bytes, messages: deque[Any], most: int) -> None:
-        """Decode messages that may have come before ``data``, and note when they did."""
+        """Decode messages that may be older than ``data``, and set the deadlines of their calls."""
         reader, arrivals, before = self.reader, self._arrivals, len(messages)
         if arrivals is None:
             arrivals = self._arrivals = deque()
         received = self._stats.bytes_received
         if data:
             arrivals.append((received, self.arrived))
-        # As in most floods, all came with the bytes that came last: nothing need be noted now.
+        # Usually all bytes have the time of the last ones: then no deadline is set here.
         is_mixed = any(came != self.arrived for _, came in islice(arrivals, 2))
         ends: list[int] = []
         if is_mixed and hasattr(reader, "ends"):
@@ -262,7 +263,7 @@ class Inbox:
         if is_mixed and hasattr(reader, "ends"):
             reader.ends = None
         if ends and self._fault is None:
-            # Where the last of them ends in all that has come.
+            # From offsets of the reader to offsets in all bytes received.
             shift = received - reader.pending - ends[-1]
             for end, message in zip(ends, islice(messages, before, None), strict=False):
                 while len(arrivals) > 1 and arrivals[0][0] < end + shift:
@@ -273,20 +274,20 @@ class Inbox:
             self._arrivals = None
 
     def note_arrival(self) -> None:
-        """Messages wait: let the deadlines of their calls count from now, when they came."""
+        """Set the deadlines of the waiting calls, counted from now, their time of arrival."""
         for message in self._messages or ():
             _note_due(message, self.arrived)
 
     def pump(self, most: int = -1) -> bool:
-        """Handle messages, at most ``most`` of them unless it is negative.
+        """Handle at most ``most`` messages; all if it is negative.
 
-        It ends early when the answers have grown beyond the high water mark: they are sent first.
+        Stops early when the outbox exceeds ``policy.high_water``, so that answers are sent first.
 
         Returns:
-            Whether messages are left that could be handled in the next turn.
+            Whether there are messages that can be handled in the next turn.
 
         Raises:
-            ProtocolError: one is not what the protocol allows; nothing more is taken in.
+            ProtocolError: a message violates the protocol. Further bytes are ignored.
         """
         try:
             if self.works:
@@ -298,7 +299,7 @@ class Inbox:
             else:
                 self._pump(most)
         except ProtocolError as error:
-            # What was answered before still leaves, and a goodbye that says why.
+            # The answers so far are still sent, and a goodbye with the reason.
             self.clear()
             self._stats.count_limit(error)
             raise
@@ -318,10 +319,10 @@ class Inbox:
         return has_any or not is_held or self._fault is not None
 
     def handle(self, message: Any) -> None:
-        """Handle one message now, or in its turn where it must wait.
+        """Handle one message now, or queue it if it must wait.
 
         Raises:
-            ProtocolError: it is not legal.
+            ProtocolError: the message is not legal.
         """
         kind = type(message)
         if (self.holds_calls or self.is_full) and self._waits(kind, message):
@@ -330,10 +331,10 @@ class Inbox:
             self._take(self.handlers[kind](self._owner, message), kind, message)
 
     def add_barrier(self) -> bool:
-        """Put a Barrier behind what has come, if calls are among that which want no answer.
+        """Put a Barrier behind the received messages, if there are one-way calls among them.
 
         Returns:
-            Whether it was put there.
+            Whether a Barrier is queued.
         """
         messages, held = self._messages or (), self._held or ()
         calls = [each for each in chain(messages, held) if type(each) in CALLS]
@@ -345,7 +346,7 @@ class Inbox:
         return self.has_barrier
 
     def add_work(self, work: Work | None, stays_true: bool = False) -> None:
-        """Have what is left of a message done in the turns to come, if anything is."""
+        """Schedule the rest of the work of a message, if any, for the next turns."""
         if work is not None:
             self.works.append((work, stays_true))
 
@@ -354,17 +355,17 @@ class Inbox:
         work, _ = entry = self.works[0]
         for _ in work:
             return
-        # It may have ended the connection.
+        # The work may have ended the connection.
         if entry in self.works:
             self.works.remove(entry)
             self._worked()
 
     def last_words(self) -> Iterator[object]:
-        """Take nothing more in; return what handles what the peer has said before it went.
+        """Close the inbox after the peer has gone; return an iterator over its last messages.
 
-        Each step of the iterator looks at one message. Answers to calls of ours are handled, and
-        that the peer leaves. All else is void: its own calls, which nobody would be answered, and
-        what it has let go. A fault ends it.
+        Each step of the iterator looks at one message. It handles answers to outgoing calls, and a
+        goodbye. It drops all others: calls, since no caller is left to take the answer, and
+        decrefs. The iterator ends at the first protocol error.
         """
         words, has_more = deque(self._messages or ()), self.has_more
         works = [work for work, stays_true in self.works if stays_true]
@@ -390,23 +391,23 @@ class Inbox:
                 yield None
 
     def clear(self) -> None:
-        """Take nothing more in, and forget what waits: the connection is gone."""
+        """Close the inbox, and drop the waiting messages, since the connection is gone."""
         self.is_closed = True
         self.has_more = False
         for queue in (self._messages, self._held):
             if queue:
-                # A pump that is under way has it too.
+                # A running pump has a reference to the queue.
                 queue.clear()
-        # A fault holds the frames in which it was met, and they what was read.
+        # A fault has a traceback, whose frames keep the decoded values alive.
         self._held = self._fault = None
         works, self.works = self.works, []
         for work, _ in works:
-            # One that runs at the moment is not continued.
+            # ValueError: the work is running at the moment. It is not continued.
             with contextlib.suppress(ValueError):
                 work.close()
 
     def _pump_decoding(self, most: int) -> None:
-        """Handle messages where more than those that are decoded have come."""
+        """Handle messages and decode further ones, while there are undecoded bytes."""
         while True:
             if not self._messages:
                 self._weigh()
@@ -418,7 +419,7 @@ class Inbox:
     def _pump(self, most: int) -> None:
         messages, outbox, owner = self._messages, self._outbox, self._owner
         high_water = self._policy.high_water
-        # Nearly always nothing waits: this loop only asks whether that is still so.
+        # The quick path: nearly always no message has to wait.
         while messages and most and not (
             self.has_unstarted_tasks or self.holds_calls or self._held
         ):  # fmt: skip
@@ -435,7 +436,7 @@ class Inbox:
                 self._pump_in_order(most, high_water)
 
     def _pump_in_order(self, most: int, high_water: int) -> None:
-        """Handle messages where some must wait: calls that are held, methods that have to begin."""
+        """Handle messages if some must wait: for held calls, or for a task to start."""
         messages = self._messages
         while most and not self.is_closed:
             held, is_held = self._held, self.holds_calls or self.is_full
@@ -467,10 +468,10 @@ class Inbox:
                 return
 
     def _take(self, work: Any, kind: type, message: Any) -> None:
-        """Note what a handler has returned for a message."""
+        """Store the result of a handler: work that is left, or PUT_OFF."""
         if work is PUT_OFF:
             self.is_full = True
-            # What is held already came after it.
+            # The held messages arrived after it.
             self._hold(message, is_first=True)
         else:
             self.add_work(work, kind in _STAYS_TRUE)
@@ -487,14 +488,14 @@ class Inbox:
         self._has_grown = True
 
     def _weigh(self) -> None:
-        """Count the backlog anew: all that was decoded has been handled, or is held."""
+        """Recompute the backlog when every decoded message has been handled or is held."""
         if self.reader is None:
             return
         pending = self.reader.pending
         if not self._held:
             self._held_bytes = 0
         elif self._has_grown:
-            # What came together with a message that is held counts as part of it.
+            # The bytes received together with a held message are counted as its bytes.
             self._held_bytes = max(self._backlog - pending, 0)
         self._has_grown = False
         self._backlog = pending + self._held_bytes
@@ -502,26 +503,26 @@ class Inbox:
             self.wants_data = True
 
     def _waits(self, kind: type, message: Any) -> bool:
-        """Return whether a message waits while calls are held."""
+        """Return whether a message must wait while calls are held."""
         return kind in _WAIT_IN_ORDER or (
             kind is Cancel and message.request_id not in self._running
         )
 
 
 def wants_answer(call: Any) -> bool:
-    """Return whether the caller of a call, of a type in ``CALLS``, waits for an answer."""
+    """Return whether a call, of a type in ``CALLS``, is not one-way."""
     return type(call) not in _SENDS and getattr(call, "wants_answer", True)
 
 
 def _note_due(message: Any, arrived: float) -> None:
-    """Note until when the caller of a call waits: it came at ``arrived``, and has to wait."""
+    """Replace the milliseconds of a call's deadline by a time, counted from ``arrived``."""
     milliseconds = getattr(message, "deadline", None)
     if type(milliseconds) is int:
         message.deadline = arrived + milliseconds / 1000
 
 
 def _stays_true(message: Any) -> bool:
-    """Return whether a message matters when the peer has gone."""
+    """Return whether a message is still handled after the peer has gone."""
     kind = type(message)
     if kind is Raw:
         expression = message.expression

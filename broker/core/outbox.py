@@ -1,8 +1,8 @@
-"""The outbox: messages out, whole or not at all, and in order.
+"""The outbox: messages to send, each whole or not at all, in order.
 
-A message is made in a scope of the translator, packed, and posted when the scope is done. What
-hooks sent meanwhile is posted behind it. Where the room above has overridden the published
-``sendCall``, ``sendEncoded`` or ``serialize``, these do their part of it.
+A message is made in a transaction of the translator, packed, and queued when the transaction is
+committed. Messages that hooks sent in that time are queued behind it. If the host overrides
+Twisted's ``sendCall``, ``sendEncoded`` or ``serialize``, these are called instead.
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ from jelly.slices import UNFINISHED
 
 __all__ = ["Outbox"]
 
-# Messages in a turn that tell what was dropped: 200,000 at once would hold up all others.
+# Most release messages in one turn: 200,000 at once would delay all other messages.
 _MOST_TOLD = 2000
 
 
 class Outbox:
-    """What one side of a connection is about to send.
+    """The messages that one side of a connection is about to send.
 
     Args:
-        host: the room above.
-        policy: the limits of what is sent.
+        host: the host of the session.
+        policy: limits of outgoing messages.
         translator: makes expressions.
-        questions: calls of ours, which are forgotten if they are not sent.
-        dropped: what the peer is told of before anything else.
-        stats: counts what is sent.
+        questions: the open calls; a call that is not sent is removed.
+        dropped: collected references; the peer is told of them before anything else.
+        stats: counts the bytes sent.
 
     Attributes:
         is_closed: whether the connection is gone.
-        queued: messages that are due.
-        size: bytes that are due.
+        queued: number of messages to send.
+        size: number of bytes to send.
     """
 
     __slots__ = (
@@ -102,7 +102,7 @@ class Outbox:
         )
 
     def speak(self, dialect: Dialect) -> None:
-        """Write in another dialect from now on."""
+        """Write in a new dialect from now on."""
         self._dialect = dialect
         self._writer = dialect.writer(self._limits)
 
@@ -116,14 +116,14 @@ class Outbox:
         kw: dict[str, Any],
         deadline: int | None,
     ) -> bool:
-        """Send a call of simple values; return False where those need a jellier.
+        """Send a call with simple values; return False if the values need a jellier.
 
         Args:
             number: of the command in ``msgpack/1``.
-            request_id, object_id, name, args, kw, deadline: as of ``messages.PlainCall``.
+            request_id, object_id, name, args, kw, deadline: see ``messages.PlainCall``.
 
         Raises:
-            EncodeError: it is beyond the limits.
+            EncodeError: the call exceeds a limit.
         """
         if self._knows_expressions_only:
             return False
@@ -136,7 +136,7 @@ class Outbox:
         return True
 
     def notice(self, object_id: ObjectId, notice: Broadcast, number: int = 2) -> bool:
-        """Send a call that goes to many; return False where its values need a jellier.
+        """Send a call that has many receivers; return False if its values need a jellier.
 
         Args:
             object_id: of the object, or of the cache.
@@ -144,7 +144,7 @@ class Outbox:
             number: of the command in ``msgpack/1``: 2 for an object, 4 for a cache.
 
         Raises:
-            EncodeError: it is beyond the limits.
+            EncodeError: the call exceeds a limit.
         """
         if self._knows_expressions_only or self._translator.scope is not None:
             return False
@@ -155,10 +155,10 @@ class Outbox:
         return True
 
     def answer(self, request_id: RequestId, value: Any) -> bool:
-        """Send an answer that is a simple value; return False where that takes more.
+        """Send a simple value as an answer; return False if the value needs a jellier.
 
         Raises:
-            EncodeError: it is beyond the limits.
+            EncodeError: the answer exceeds a limit.
         """
         if self._knows_expressions_only or self._translator.scope is not None or self.is_closed:
             return False
@@ -171,7 +171,7 @@ class Outbox:
         return True
 
     def take(self) -> bytes:
-        """Return the bytes that are due, and take them as sent."""
+        """Return the bytes to send, and count them as sent."""
         if self.is_closed:
             return b""
         if self._dropped:
@@ -191,18 +191,18 @@ class Outbox:
         return data
 
     def may_have_left(self, request_id: RequestId) -> bool:
-        """Return whether a call of ours may have been sent."""
+        """Return whether an outgoing call may have been sent."""
         return request_id <= self._last_written
 
     def _tell_dropped(self) -> None:
-        """Tell of some of what was dropped, and have the rest told in turns to come."""
+        """Send some of the pending releases; the rest follows in the next turns."""
         left = _MOST_TOLD
         for command, an_id, count in self._dropped:
             if self.can_say(b"count"):
                 self.send(command, an_id, count)
                 left -= 1
             else:
-                # PB's wire has no count: each reception is taken back by itself.
+                # The dialects of PB have no count: one message releases one reception.
                 told = min(count, left)
                 for _ in range(told):
                     self.send(command, an_id)
@@ -215,7 +215,7 @@ class Outbox:
             self._host.on_released()
 
     def clear(self) -> None:
-        """Forget what was not sent; the connection is gone."""
+        """Drop the unsent messages, since the connection is gone."""
         self.is_closed = True
         self.queued = self.size = 0
         self._pieces.clear()
@@ -223,11 +223,11 @@ class Outbox:
         self._dropped.close()
 
     def can_say(self, command: bytes) -> bool:
-        """Return whether the dialect has a command that PB has not."""
+        """Return whether the dialect has a command that PB does not have."""
         return command in self._dialect.commands
 
     def say(self, *message: Any) -> bool:
-        """Send a message if the dialect has its command; return whether it has."""
+        """Send a message if the dialect has its command; return whether it was sent."""
         if self.is_closed or not self.can_say(message[0]):
             return False
         self.send(*message)
@@ -237,29 +237,29 @@ class Outbox:
         """Send a message of plain values.
 
         Raises:
-            EncodeError: it cannot be sent.
+            EncodeError: the message cannot be sent.
         """
         self._post(self.pack(list(message)))
 
     def send_expression(self, expression: Expression) -> None:
-        """Send an expression as it stands, past all hooks.
+        """Send an expression unchanged, without calling hooks.
 
         Raises:
-            EncodeError: it cannot be sent.
+            EncodeError: the expression cannot be sent.
         """
         self._append(self._writer.encode(expression))
 
     def pack(self, message: Expression) -> Any:
-        """Return what :meth:`commit` takes, once it is sure that it can be sent.
+        """Encode a message for :meth:`commit`.
 
         Raises:
-            EncodeError: it cannot.
+            EncodeError: the message cannot be sent.
         """
         encoded = self._writer.encode(message)
         return message if self._posts_by_host else encoded
 
     def pack_walk(self, message: Expression) -> Iterator[Any]:
-        """Do as :meth:`pack`, as a walk of ``jelly.slices`` that may empty the message's lists."""
+        """Like :meth:`pack`, as a walk of ``jelly.slices`` that may empty the message's lists."""
         walk = self._writer.walk(message, not self._posts_by_host)
         if not self._posts_by_host:
             del message
@@ -268,7 +268,7 @@ class Outbox:
         yield message if self._posts_by_host else encoded
 
     def commit(self, scope: Transaction, packed: Any, request_id: RequestId | None = None) -> None:
-        """Send a message that was made in ``scope``, and what waits behind it."""
+        """Send the message that was made in ``scope``, and the messages behind it."""
         self._translator.close(scope)
         if scope.outer is not None:
             scope.join(packed, request_id)
@@ -280,10 +280,10 @@ class Outbox:
     def serialize(self, value: Any, perspective: Any, method: Any, args: Any, kw: Any) -> Any:
         """Return the expression of a graph, which the application sends itself.
 
-        What hooks send meanwhile goes behind whatever is sent next.
+        Messages that hooks send in that time are sent behind the next message.
 
         Raises:
-            EncodeError: something in it may not go out; what a hook raises passes.
+            EncodeError: a value in the graph may not be sent. An error of a hook is passed on.
         """
         scope = self._translator.open(perspective, method, args, kw)
         try:
@@ -300,7 +300,7 @@ class Outbox:
         return expression
 
     def roll_back(self, scope: Transaction, request_id: RequestId | None = None) -> None:
-        """Undo what was done for a message that is not sent; calls behind it end as not run."""
+        """Undo the transaction of a message that is not sent; calls behind it fail as not run."""
         self._translator.close(scope)
         for error in scope.roll_back():
             self._host.on_event(CallRaised("stoppedObserving", error, None))
@@ -333,7 +333,7 @@ class Outbox:
 
 
 class NotRun(Exception):
-    """A call that was made while a message was built, which was not sent."""
+    """Fails a call that a hook made for a message that was not sent."""
 
     def __str__(self) -> str:
         return "not run: the message that it belonged to was not sent"

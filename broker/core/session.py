@@ -1,14 +1,14 @@
-"""A session: the protocol between two peers, without sockets, loops, clocks or promises.
+"""A session: the protocol between two peers, without sockets, event loops, clocks or Deferreds.
 
-Theory of operation. Bytes go in by ``receive``, which decodes a turn's worth of them but runs no
-code of the application. ``pump`` then handles messages, one after the other; that is where methods
-are called, and where the rest is decoded. What the room above must know comes out as events, in
-order, through ``host.on_event``; bytes come out of ``data_to_send``. Time comes in as an argument.
-A method that returns an awaitable is not waited for here: the event CallPending hands it out, and
-``finish`` or ``fail`` answers later.
+Theory of operation. ``receive`` takes in bytes and decodes one turn's worth of messages; it runs no
+application code. ``pump`` handles the messages one after the other: it calls methods, and decodes
+the rest. The session tells its host of events, in order, with ``host.on_event``. ``data_to_send``
+returns the bytes to send. Time is passed in as an argument. The session does not wait for a method
+that returns an awaitable: it passes the awaitable to the host in the event CallPending, and the
+host calls ``finish`` or ``fail`` later.
 
-Whatever the peer does wrong is raised as ProtocolError by ``pump``; the session is over then, and
-the room above closes the connection. Faults of one call never are: they become its answer.
+``pump`` raises ProtocolError for a violation of the protocol by the peer. The session is then over,
+and the host closes the connection. An error in one call is sent as the answer to that call.
 """
 
 from __future__ import annotations
@@ -56,10 +56,10 @@ from jelly.vocabulary import NONE_VOCABULARY
 
 __all__ = ["Session"]
 
-# Of the handshake, whose lengths and counts are small: so that the text which other protocols begin
-# with, all of it legal digits of a prefix, is refused at its fifth byte rather than waited out.
+# Digits of a length or count during the handshake. Text of another protocol consists of 7-bit
+# bytes, which are valid digits: with this limit it is refused at byte 5.
 _SMALL_PREFIX = 4
-# What a stranger may have us keep before there is a dialect; an offer takes a hundred bytes.
+# Limits of what a peer may make us store before a dialect is chosen. An offer has about 100 bytes.
 _SMALL_OFFER = 64 * 1024
 _SMALL_LIST = 1024
 
@@ -79,27 +79,27 @@ class Session:
     """One side of one connection.
 
     Args:
-        host: the room above; an attribute, too.
-        policy: what is allowed.
-        is_client: which side of the handshake this is.
-        offered: the dialects of this side, best first; those of the policy unless given, of which
-            only PB's own where the room above has hooks that know expressions, or where the limits
-            are deeper than another can read.
+        host: the layer above, which the session calls. Also an attribute.
+        policy: limits and permissions.
+        is_client: whether this is the client's side of the handshake.
+        offered: dialects to offer, best first. Default: ``policy.dialects``, but only ``pb`` and
+            ``none`` if the host overrides a hook that takes expressions, or if ``max_depth`` is
+            over 100.
 
     Attributes:
-        translator: graphs of objects in and out.
-        inbox: what has come in and is not handled.
-        outbox: what is about to be sent.
-        caller, callee: calls of ours, and of the peer's.
-        dialect: what was agreed on, or None yet.
-        logins: the names of the logins that the server takes, as its offer has them; None where it
-            has none, before the offer, and at the server itself.
-        stats: what has been done so far.
-        receive, pump: take in bytes and handle messages, as of the inbox.
-        call: call a method of the peer's, as of ``caller.Caller``.
-        data_to_send: return the bytes that are due, as of ``outbox.Outbox.take``.
-        gate: what stands before the peer's messages until it has logged in; None once it has, and
-            where there is no login.
+        translator: converts graphs of objects to expressions and back.
+        inbox: messages received and not handled yet.
+        outbox: messages to send.
+        caller, callee: outgoing calls, and incoming calls.
+        dialect: the agreed dialect, or None before the agreement.
+        logins: names of the logins that the server accepts, from its offer. None before the offer,
+            if the server has no login, and at the server itself.
+        stats: counters.
+        receive, pump: take in bytes; handle messages. See ``Inbox``.
+        call: call a method of the peer. See ``OutgoingCalls.call``.
+        data_to_send: return the bytes to send. See ``Outbox.take``.
+        gate: checks the peer's messages until it has logged in. None after that, and if no login
+            is needed.
     """
 
     __slots__ = (
@@ -145,7 +145,7 @@ class Session:
         if offered is None:
             among = EXPRESSION_DIALECTS if host.overridden else DIALECTS
             offered = spoken(policy.dialects, policy.limits, among)
-        # The handshake and the reader of it; nothing once it is over.
+        # The handshake and its reader; None once it is over.
         self._greeting: Any = (
             Handshake(is_client, offered),
             Reader(_of_handshake(policy.limits), NONE_VOCABULARY),
@@ -174,9 +174,9 @@ class Session:
         self.call = self.caller.call
 
     def name_logins(self, names: Callable[[], Sequence[str]]) -> None:
-        """Have the offer name the logins of this server; nothing where it has been made.
+        """List the logins of this server in its offer; no effect once the handshake is over.
 
-        ``names()`` is called when the connection begins, and returns them, strongest first.
+        ``names()`` is called when the connection starts. It returns the names, strongest first.
         """
         if self._greeting is not None:
             self._greeting[0].name_logins = names
@@ -184,74 +184,77 @@ class Session:
     # Receiving.
 
     def start(self) -> None:
-        """Begin; a server makes its offer."""
+        """Start the handshake: a server sends its offer."""
         opening = self._greeting[0].opening()
         if opening is not None:
             self.outbox.send_expression(opening)
 
     def handle(self, message: Message | messages.Raw) -> None:
-        """Handle one message now; for the room above where it has a part in that itself.
+        """Handle one message now. A host that takes part in the handling itself calls this.
 
         Raises:
-            ProtocolError: it is not legal.
+            ProtocolError: the message is not legal.
         """
         self.inbox.handle(message)
 
     @property
     def answered(self) -> int:
-        """Bytes of answers and errors since :meth:`forget_answered`."""
+        """Bytes of answers and errors sent since :meth:`forget_answered`."""
         return self.callee.answered
 
     def forget_answered(self) -> None:
-        """Count the bytes of answers from 0."""
+        """Reset :attr:`answered` to 0."""
         self.callee.answered = 0
 
     # Sending.
 
     @property
     def waiting(self) -> int:
-        """Calls of ours that have no answer yet."""
+        """Number of outgoing calls without an answer."""
         return len(self.caller.questions)
 
     def abandon(self, request_id: RequestId) -> None:
-        """Stop waiting for the answer to a call of ours, and say so; if it comes, it is dropped."""
+        """Stop waiting for the answer to an outgoing call, and tell the peer.
+
+        An answer that still comes is dropped.
+        """
         self.caller.abandon(request_id)
 
     @property
     def can_ping(self) -> bool:
-        """Whether the dialect has a way to ask whether the peer is there."""
+        """Whether the dialect has a ping."""
         return self.outbox.can_say(b"ping")
 
     def ping(self, token: int) -> None:
-        """Ask the peer whether it is there."""
+        """Send a ping, to learn whether the peer still answers."""
         self.outbox.say(b"ping", token)
 
     def say_goodbye(self, code: str, text: str) -> None:
-        """Tell the peer why the connection is about to end, where the dialect can."""
+        """Tell the peer why the connection is about to end, if the dialect has a goodbye."""
         self.outbox.say(b"goodbye", code, text[:1024])
 
     def serialize(self, value: Any, perspective: Any, method: Any, args: Any, kw: Any) -> Any:
-        """Return the expression of a graph, for the application to send: PB's ``serialize``.
+        """Return the expression of a graph, which the application sends: PB's ``serialize``.
 
         Raises:
-            EncodeError: something in it may not go out; what a hook raises passes.
+            EncodeError: a value in the graph may not be sent. An error of a hook is passed on.
         """
         return self.outbox.serialize(value, perspective, method, args, kw)
 
     def send_expression(self, expression: Expression) -> None:
-        """Send one expression as it stands: PB's published ``sendEncoded``."""
+        """Send one expression unchanged: Twisted's ``sendEncoded``."""
         self.outbox.send_expression(expression)
 
     @property
     def pending(self) -> int:
-        """Bytes that have come and are of no message that was decoded."""
+        """Number of bytes received that are not part of a decoded message."""
         return 0 if self._reader is None else self._reader.pending
 
     def count_ping(self) -> None:
-        """Note a ping of the peer's.
+        """Count a ping of the peer.
 
         Raises:
-            ProtocolError: there were too many since :meth:`forget_pings`.
+            ProtocolError: more than ``max_pings`` came since :meth:`forget_pings`.
         """
         self._pings += 1
         if self._pings > self._policy.max_pings:
@@ -259,66 +262,67 @@ class Session:
             raise ProtocolError("too many pings")
 
     def forget_pings(self) -> None:
-        """Count the peer's pings from 0."""
+        """Reset the count of the peer's pings to 0."""
         self._pings = 0
 
-    # Calls of the peer's.
+    # Incoming calls.
 
     @property
     def context(self) -> Context:
-        """The contextvars of plain methods where there is no principal."""
+        """The contextvars of methods that are not async, for calls without a principal."""
         return self.callee.context
 
     def set_sole_principal(self, principal: Principal | None) -> None:
-        """Name the owner of what is handed out by no call, and of what has a name.
+        """Set the owner of named objects, and of objects that are exported outside a call.
 
         Args:
-            principal: the only user that the connection has had; None where there were several.
+            principal: the only user of this connection, or None if it has had several.
         """
         self.translator.sole_principal = principal
         self.translator.exports.own_names(principal)
 
     @property
     def running(self) -> int:
-        """Calls of the peer's that have no answer yet."""
+        """Number of incoming calls without an answer."""
         return len(self.callee.running) + len(self.inbox.works) + self.inbox.has_barrier
 
     def drain(self) -> None:
         """Refuse the peer's calls from now on, with ServerDraining.
 
-        Calls without an answer that have come already are run: nobody would learn of the refusal.
+        One-way calls that were received before still run, since their caller would not learn of a
+        refusal.
         """
         self.callee.is_draining = True
         self.callee.refuses_sends = not self.inbox.add_barrier()
 
     def finish(self, call: IncomingCall, value: Any) -> None:
-        """Answer a call that was pending; :meth:`data_to_send` next."""
+        """Answer a pending call; then call :meth:`data_to_send`."""
         self.inbox.add_work(self.callee.finish(call, value))
         self.inbox.is_full = False
 
     def fail(self, call: IncomingCall, error: Any) -> None:
-        """Refuse a call that was pending, by an exception or a Failure; see :meth:`finish`."""
+        """Refuse a pending call with an exception or a Failure; see :meth:`finish`."""
         self.callee.fail(call, error)
         self.inbox.is_full = False
 
     # The end.
 
     def forget_received(self) -> None:
-        """Take nothing more in, and let go of what has come and was not handled."""
+        """Ignore all further bytes, and drop the messages that are not handled yet."""
         self.inbox.clear()
         self._greeting = None
         if self._reader is not None:
             self._reader.forget()
 
     def end(self) -> dict[RequestId, bool]:
-        """End the session: the connection is gone.
+        """End the session after the connection was closed.
 
         Returns:
-            For each call of ours without an answer, whether it may have run.
+            For each outgoing call without an answer, whether the peer may have run it.
         """
         may_have_left = self.outbox.may_have_left
         lost = {each: may_have_left(each) for each in self.caller.questions.clear()}
-        # It goes now, whoever still holds the session.
+        # Free the memory now: a reference to the session may live on.
         self.forget_received()
         self.callee.running.clear()
         self.outbox.clear()
@@ -345,10 +349,10 @@ class Session:
         return False
 
     def select(self, name: bytes) -> None:
-        """Speak a dialect from now on, without a handshake.
+        """Use a dialect from now on, without a handshake.
 
         Raises:
-            ProtocolError: it is none of this side's, or a dialect is spoken already.
+            ProtocolError: this side does not offer the dialect, or a dialect is in use already.
         """
         if self.dialect is not None:
             raise ProtocolError("a dialect is spoken already")
@@ -375,10 +379,10 @@ class Session:
     # The gate.
 
     def shut_gate(self, minds: Mapping[str, int | None]) -> None:
-        """Take nothing but a login from now on.
+        """Accept only the messages of a login from now on.
 
         Args:
-            minds: the methods of a login, and which of their arguments is the mind, if any.
+            minds: the login methods, each with the index of its argument ``mind``, or None.
         """
         policy = self._policy
         self.gate = Gate(policy, minds, self._seal)
@@ -390,7 +394,7 @@ class Session:
         inbox.handlers = GATED if inbox.handlers is OPEN else GATED_BEFORE_VERSION
 
     def open_gate(self) -> None:
-        """The peer has been accepted: take all messages, up to the limits of the policy."""
+        """Accept all messages, up to the limits of the policy: the peer has logged in."""
         if self.gate is None:
             return
         policy, self.gate = self._policy, None
