@@ -1,7 +1,7 @@
 """Work on one message that may take longer than a turn of the loop.
 
-A handler does most messages at once. Where a message holds or needs a large graph, the handler
-returns a generator instead: what is left to do. Each step of it is one slice (``jelly.slices``).
+A handler handles most messages at once. If a message contains or needs a large graph, the handler
+returns a generator with the rest of the work. Each step of it is one slice (``jelly.slices``).
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ __all__ = ["PUT_OFF", "Work", "begun", "call_hook", "finish"]
 Result = TypeVar("Result")
 
 Work: TypeAlias = Generator[object, None, None]
-"""What is left to do for one message; each step does a slice of it."""
+"""The rest of the work for one message; each step does one slice."""
 
 PUT_OFF: Final[Any] = object()
-"""What a handler returns for a message that must wait: it has done nothing, and is asked again."""
+"""Returned by a handler that has done nothing: the message must wait, and is handled again."""
 
 _DONE = object()
 
 
 def begun(work: Work) -> Work | None:
-    """Do the first slice; return what is left, or None where that was all."""
+    """Do the first slice; return the rest of the work, or None if that was all."""
     return None if next(work, _DONE) is _DONE else work
 
 
 def call_hook(function: Callable[..., Result], *args: Any) -> Result:
-    """Call what runs code of the application's, within work.
+    """Call a function that runs application code, within work.
 
-    A GeneratorExit that it raises becomes a RuntimeError: only a generator that is closed ends by
-    one.
+    A GeneratorExit of that code becomes a RuntimeError: a generator may end with a GeneratorExit
+    only if it is closed.
     """
     try:
         return function(*args)
@@ -40,6 +40,6 @@ def call_hook(function: Callable[..., Result], *args: Any) -> Result:
 
 
 def finish(work: Work | None) -> None:
-    """Do all that is left, if anything is."""
+    """Do all of the rest of the work, if any."""
     for _ in work or ():
         pass

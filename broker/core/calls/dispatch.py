@@ -1,8 +1,8 @@
-"""From an object and a peer's method name to the method: the one place where a name is looked up.
+"""Finds the method of an object that a peer calls: the only place that looks up a peer's name.
 
-A class's methods that a prefix exposes are found once, from what it and its bases define; see
-`core.calls.rows`. A peer's name selects a row of that table. Only a policy with ``dynamic_methods``
-lets a name that is in no row reach the object itself, by one ``getattr`` of prefix and name.
+The methods that a prefix exposes are collected once per class, from the class and its bases; see
+`core.calls.rows`. A peer's name selects a row of that table. A name without a row reaches the
+object itself only under a policy with ``dynamic_methods``, by one ``getattr`` of prefix and name.
 """
 
 from __future__ import annotations
@@ -39,22 +39,22 @@ __all__ = [
 
 Hook = TypeVar("Hook", bound=Callable[..., Any])
 
-# An attribute of an exception that a method has raised.
+# An attribute that marks an exception as raised by a method.
 _RAISED = "_was_raised_by_a_method"
 
 _PREFIXES = ("remote_", "perspective_", "view_", "observe_")
-# Characters of what Python says of a call.
+# Most characters of Python's own text about a call.
 _MOST_TOLD = 400
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}\Z")
 
 
 class _Table(NamedTuple):
-    """The methods of a class that one prefix exposes, by the rest of their names.
+    """The methods of a class that one prefix exposes, by their names without the prefix.
 
     Attributes:
         functions: all of them.
-        free: those that every peer may call.
-        refused: what is wrong with the class, or None.
+        free: those without a condition.
+        refused: the fault of the class, or None.
     """
 
     functions: Mapping[str, types.FunctionType]
@@ -62,7 +62,7 @@ class _Table(NamedTuple):
     refused: str | None
 
 
-# A cache, not state: what it holds follows from the classes, and goes with them.
+# A cache: its entries are made from the classes, and are collected with them.
 _TABLES: weakref.WeakKeyDictionary[type, dict[str, _Table]] = weakref.WeakKeyDictionary()
 _NONE: Mapping[str, types.FunctionType] = types.MappingProxyType({})
 
@@ -72,14 +72,14 @@ class Route(NamedTuple):
 
     Attributes:
         target: the object whose methods are called.
-        prefix: what exposes them, such as ``"remote_"``.
-        leading: arguments before those of the peer.
-        perspective: through whose eyes arguments and results are seen.
-        missing: makes the error for a name that is not exposed; NoSuchMethod unless given.
-        unanswered: makes the error for a call that wants no answer; None where such are taken.
-        principal: on whose behalf this one call is made; None for the owner of the object.
-        is_ours: whether the methods are this library's own, so that what they raise is said of
-            this call.
+        prefix: of the exposed methods, such as ``"remote_"``.
+        leading: arguments that are passed before those of the peer.
+        perspective: PB's perspective for the arguments and results.
+        missing: makes the error for a name that is not exposed. Default: NoSuchMethod.
+        unanswered: makes the error for a one-way call; None if one-way calls are accepted.
+        principal: the user on whose behalf this call is made; None for the owner of the object.
+        is_ours: whether the methods belong to this library. Their errors then are about this call
+            itself.
     """
 
     target: Any
@@ -93,21 +93,21 @@ class Route(NamedTuple):
 
 
 def engine_hook(hook: Hook) -> Hook:
-    """Mark a published hook's default, whose work the session does itself."""
+    """Mark the default of one of Twisted's hooks: the session does its work itself."""
     hook.is_engine_hook = True  # type: ignore[attr-defined]
     return hook
 
 
 def overrides_hook(value: Any, name: str) -> bool:
-    """Whether the class of ``value`` has a hook of that name which is not our default."""
+    """Return whether the class of ``value`` overrides the hook ``name``."""
     hook = getattr(type(value), name, None)
     return hook is not None and not getattr(hook, "is_engine_hook", False)
 
 
 def condition(check: Callable[[str], object]) -> Callable[[Hook], Hook]:
-    """Return a decorator that lets a method be called only where ``check(name)`` raises nothing.
+    """Return a decorator for methods that may be called only if ``check(name)`` does not raise.
 
-    It is called with the name by which the peer calls, in the context in which the method runs.
+    ``check`` gets the name that the peer calls, and runs in the context of the method.
     """
 
     def decorate(function: Hook) -> Hook:
@@ -119,19 +119,20 @@ def condition(check: Callable[[str], object]) -> Callable[[Hook], Hook]:
 
 
 def check_condition(method: Any, name: str) -> None:
-    """Raise what the conditions of a method raise, if it has any."""
+    """Run the conditions of a method, if it has any; their errors are passed on."""
     for check in getattr(method, "broker_conditions", ()):
         check(name)
 
 
 def check_hooked(hook: Any, name: str) -> None:
-    """Raise what the conditions raise of the methods that a hook of a class's own may call.
+    """Run the conditions of the methods that an overridden hook may call; pass on their errors.
 
-    Such a hook looks for them itself, as one of Twisted's flavors does, which knows no conditions.
+    Such a hook, for example in a flavor of Twisted, looks up the method itself and does not know
+    conditions.
 
     Args:
-        hook: a method of the object that is called, or of a view of it.
-        name: what the peer calls.
+        hook: a method of the called object, or of a view of it.
+        name: the method name that the peer calls.
     """
     owner = getattr(hook, "__self__", None)
     for cls in {type(owner), type(getattr(owner, "object", None))}:
@@ -140,10 +141,10 @@ def check_hooked(hook: Any, name: str) -> None:
 
 
 def free_methods(target: Any) -> tuple[tuple[Any, ...], Mapping[str, types.FunctionType]]:
-    """Return what plain calls to an exported object need: the leading arguments, and the methods.
+    """Return the leading arguments and the methods for the quick path of calls to an object.
 
-    The methods are functions by their names, without those that have a condition. Where calls to
-    the object take more than that, there are none.
+    The methods are functions by name, without those that have a condition. There are none if calls
+    to the object need more than that.
     """
     if overrides_hook(target, "remoteMessageReceived"):
         return (), _NONE
@@ -165,10 +166,10 @@ def find_method(route: Route, name: str, dynamic: bool) -> Callable[..., Any]:
     """Return the method of ``route`` that a peer calls ``name``.
 
     Raises:
-        NoSuchMethod: none of that name is exposed; the text is the same for absent and private
-            ones.
-        TypeError: the class has an attribute of which only the instance could tell whether it is a
-            method, and the policy does not ask it.
+        NoSuchMethod: no method of that name is exposed. The text is the same for absent and private
+            methods.
+        TypeError: the class has an attribute that may be a method or not, depending on the
+            instance, and the policy has no ``dynamic_methods``.
     """
     target, prefix = route.target, route.prefix
     table = _table(type(target), prefix)
@@ -182,7 +183,7 @@ def find_method(route: Route, name: str, dynamic: bool) -> Callable[..., Any]:
         try:
             method = getattr(target, prefix + name)
         except AttributeError as error:
-            # A ``__getattr__`` may have a text of its own.
+            # A ``__getattr__`` may raise its own text.
             method, told = None, _told(error)
         if callable(method) and not isinstance(method, type):
             return method  # type: ignore[no-any-return]
@@ -190,16 +191,16 @@ def find_method(route: Route, name: str, dynamic: bool) -> Callable[..., Any]:
 
 
 def _told(error: Exception) -> str:
-    """Return what Python, or a hook of the class, says of a call."""
+    """Return the text of an error that Python or a hook of the class has raised."""
     return printable(text_of_error(error, _MOST_TOLD + 1), _MOST_TOLD, is_ascii=False)
 
 
 def _missing(route: Route, name: str, told: str) -> Exception:
-    """Return the error for a name that is not exposed, with what Twisted sends of it.
+    """Return the error for a name that is not exposed, with the type and text that Twisted sends.
 
     Args:
-        route, name: as of `find_method`.
-        told: what Python says of it.
+        route, name: see `find_method`.
+        told: Python's text of the error.
     """
     cls, prefix = type(route.target), route.prefix
     error = route.missing(f"no remote method '{text_of(name)}'{_hint(cls, prefix, name)}")
@@ -207,28 +208,28 @@ def _missing(route: Route, name: str, told: str) -> Exception:
         if prefix == "remote_":
             error.twisted_text = f"No such method: remote_{text_of(name)}"
         else:
-            # Only a Referenceable has an error for that, there.
+            # In Twisted, only a Referenceable has its own error for that.
             error.twisted_type, error.twisted_text = "builtins.AttributeError", told
     return error
 
 
 def _hint(cls: type, prefix: str, name: str) -> str:
-    """Return what seems to be wrong with a name that is not exposed, to put behind the error."""
+    """Return a hint to append to the error for a name that is not exposed, or an empty str."""
     if name.startswith(_PREFIXES):
         return f": leave the prefix '{name.partition('_')[0]}_' out"
     if prefix != "remote_" and name in _table(cls, "remote_").functions:
-        # Such as an Avatar's. It is said only of what was meant to be called.
+        # For example in an Avatar. The hint names only methods that were meant to be called.
         return f": 'remote_{name}' must be called '{prefix}{name}' in this class"
     return ""
 
 
 def checked_arguments(args: Any, kw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Return a peer's arguments and keywords, once it is sure that they are such.
+    """Check a peer's arguments and keywords, and return them.
 
-    Keywords may be bytes, which is what a peer sends that was written before str was text.
+    Keywords may be bytes: a peer written for Python 2 sends them so.
 
     Raises:
-        WrongArguments: they are no tuple and no dict of names.
+        WrongArguments: they are not a tuple and a dict with str keys.
     """
     if type(kw) is dict and any(type(key) is bytes for key in kw):
         kw = {text_of(key) if type(key) is bytes else key: value for key, value in kw.items()}
@@ -243,13 +244,12 @@ def call_method(
     """Call a method with a peer's arguments.
 
     Args:
-        method, name: what is called, and what the peer calls it.
+        method, name: the method, and the peer's name for it.
         args, kw: the arguments.
-        is_ours: whether what it raises is said of this call.
+        is_ours: whether the errors of the method are about this call itself.
 
     Raises:
-        WrongArguments: they do not fit its signature; whatever else the method raises passes
-            through.
+        WrongArguments: the arguments do not fit the signature. Errors of the method are passed on.
     """
     try:
         return method(*args, **kw)
@@ -266,31 +266,31 @@ def call_method(
 
 
 def note_raised(error: Any) -> None:
-    """Note that a method has raised an exception, or returned a Deferred that fails with it.
+    """Mark an exception as raised by a method, or as the failure of a Deferred that it returned.
 
-    What the two ends say of a call, such as ServerBusy, is not said of this one then. Nothing is
-    noted of other exceptions.
+    Errors such as ServerBusy tell the peer about its call. With the mark, the peer learns that the
+    method raised the error, for example from a call of its own. Other exceptions are not marked.
 
     Args:
-        error: an exception, or a Failure of ours or of Twisted's.
+        error: an exception, a Failure, or a Failure of Twisted.
     """
     value = getattr(error, "value", None)
     noted = value if isinstance(value, BaseException) else error
-    # One that came from another peer is of a class of its own; see ``flavors.received``.
+    # An error from another peer has its own class; see ``flavors.received``.
     if noted.__class__ in CONDITIONS or isinstance(noted, Failure):
         setattr(noted, _RAISED, True)
 
 
 def was_raised(failure: Any) -> bool:
-    """Return whether :func:`note_raised` has noted an exception, or that of a Failure."""
+    """Return whether :func:`note_raised` has marked an exception, or the exception of a Failure."""
     value = getattr(failure, "value", None)
     noted = value if isinstance(value, BaseException) else failure
     return getattr(noted, "__dict__", {}).get(_RAISED) is True
 
 
 def as_call_error(error: TypeError, name: str) -> Exception:
-    """Return what a TypeError of a call is: WrongArguments, where the call itself failed."""
-    # One level of traceback, beside that of a row: nothing inside the method has run.
+    """Return WrongArguments if a TypeError is due to the arguments of a call; else the error."""
+    # One level of traceback, apart from the frame of a row: no code of the method has run.
     traceback = error.__traceback__
     inner = None if traceback is None else traceback.tb_next
     if inner is not None and inner.tb_frame.f_code in ROW_CODES:
@@ -303,8 +303,8 @@ def as_call_error(error: TypeError, name: str) -> Exception:
 
 
 def _signature_fault(error: TypeError) -> str:
-    # CPython starts with the qualified name of the function, which is ours to keep, and may end
-    # with a keyword of the peer's.
+    # CPython's text starts with the qualified name of the function, which the peer must not see.
+    # It may end with a keyword that the peer sent.
     text = str(error).partition("() ")[2] or "wrong arguments"
     return printable(text, 120, is_ascii=False)
 

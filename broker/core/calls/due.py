@@ -1,7 +1,7 @@
-"""When a call of the peer's is due: the moment at which its caller waits no longer.
+"""The deadline of an incoming call: the time at which its caller stops waiting.
 
-On the wire a call has a number of milliseconds, which count from the moment when its frame has come
-whole. Here it is seconds by the clock of the connection.
+On the wire, a call has a number of milliseconds, counted from the arrival of its last byte. In this
+library a deadline is a time in seconds of the connection's clock.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import Any
 __all__ = ["DEADLINE", "call_until"]
 
 DEADLINE: ContextVar[float | None] = ContextVar("broker.deadline", default=None)
-"""When the code that runs must have ended, by the clock of its loop; or None.
+"""The deadline of the running code, by the clock of its loop, or None.
 
-The innermost ``broker.timeout`` around it says so, or whoever has called the method that runs.
+Set by the innermost ``broker.timeout`` around the code, or by the caller of the running method.
 """
 
 
 def call_until(due: float, function: Callable[..., Any], *args: Any) -> Any:
-    """Call a function whose own calls end when ``due`` is; what it starts keeps that."""
+    """Call a function with ``due`` as its deadline; tasks that it starts keep the deadline."""
     token = DEADLINE.set(due)
     try:
         return function(*args)

@@ -1,4 +1,4 @@
-"""Strikes: what a peer may do wrong a few times, and not for ever."""
+"""Counts faults in a peer's calls, and ends the connection when there are too many."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ __all__ = ["FaultCounter"]
 
 
 class FaultCounter:
-    """The faults of a peer's calls on one connection that end it when they are many.
+    """Counts two kinds of faults in the peer's calls on one connection.
 
-    They are objects named that it was not given, and references beyond ``max_refs``.
+    These are calls to objects that the peer was not given, and calls with references over
+    ``max_refs``.
 
     Args:
-        policy: how many of each.
-        stats: counts the one that ended it.
+        policy: ``max_unknown`` and ``max_strikes``, the number of each that ends the connection.
+        stats: counts the limit that ended it.
     """
 
     __slots__ = ("_left_over", "_left_unknown", "_stats")
@@ -28,10 +29,10 @@ class FaultCounter:
         self._stats = stats
 
     def note(self, error: BaseException) -> None:
-        """Count the fault of a call, if it is one of these.
+        """Count the error of a call, if it is one of these faults.
 
         Raises:
-            ProtocolError: it was one too many; its text is that of the fault.
+            ProtocolError: the limit is reached. Its text is the text of the fault.
         """
         if type(error) is NoSuchObject:
             self._left_unknown -= 1

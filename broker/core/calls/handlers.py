@@ -1,6 +1,6 @@
-"""The handlers: what each message of the peer's does, by its type, in each state of a session.
+"""The handlers of the peer's messages: one table by message type for each state of a session.
 
-A message that a table has no business for in that state is a ProtocolError there.
+A message that is not allowed in a state raises ProtocolError there.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from jelly.errors import ProtocolError
 
 __all__ = ["BEFORE_VERSION", "GATED", "GATED_BEFORE_VERSION", "OPEN"]
 
-# The session; it stands above this module.
+# The session. Its module imports this one.
 Owner = Any
 
 
@@ -87,7 +87,7 @@ def _on_ping(session: Owner, message: messages.Ping) -> None:
 
 
 def _on_pong(session: Owner, message: messages.Pong) -> None:
-    """That it came is all that a pong says; whoever feeds the session has noticed."""
+    """Do nothing: the layer that passes in bytes has noticed that the peer answers."""
 
 
 def _on_goodbye(session: Owner, message: messages.Goodbye) -> None:
@@ -101,7 +101,7 @@ def _on_decref(session: Owner, message: messages.Decref) -> None:
 def _on_decache(session: Owner, message: messages.Decache) -> None:
     entry = session.translator.published.release(message.cache_id, message.times)
     if entry is not None:
-        # Told first, as Twisted does: what the hook still sends comes before the number ends.
+        # The hook runs first, as in Twisted: its messages are sent before the id becomes invalid.
         try:
             entry.stop()
         except (KeyboardInterrupt, SystemExit):
@@ -147,11 +147,11 @@ OPEN: Handlers = {
     messages.Goodbye: _on_goodbye,
     messages.Raw: _on_raw,
 }
-"""Once the peer may say everything."""
+"""Handlers once the peer may send all messages."""
 
 GATED = gated(OPEN)
-"""While the gate is shut."""
+"""Handlers while the gate is shut."""
 
 BEFORE_VERSION: Handlers = {**OPEN, **dict.fromkeys(CALLS, _on_early_call)}
 GATED_BEFORE_VERSION: Handlers = {**GATED, **dict.fromkeys(CALLS, _on_early_call)}
-"""Until the peer has told its version, which comes first; the second with a gate."""
+"""Handlers until the peer has sent its version, its first message; the second with a gate."""

@@ -1,7 +1,7 @@
-"""The callee: calls of the peer's, from the message to the answer.
+"""Incoming calls: from the peer's message to the answer.
 
-Faults of one call become its answer and nothing else. A method that returns an awaitable is not
-waited for here: CallPending hands it out, and ``finish`` or ``fail`` answers later.
+An error of one call is sent as its answer and has no other effect. If a method returns an
+awaitable, CallPending passes it to the host, which calls ``finish`` or ``fail`` later.
 """
 
 from __future__ import annotations
@@ -54,24 +54,24 @@ from jelly.slices import UNFINISHED
 __all__ = ["DRAINING", "IncomingCall", "IncomingCalls"]
 
 DRAINING = "not run: the server is shutting down"
-"""What a call is told that comes too late."""
+"""The error text for a call that arrives after the server began to shut down."""
 
 
 class IncomingCall:
-    """One call of the peer's that is being worked on.
+    """One incoming call that is in progress.
 
     Attributes:
         request_id, name, wants_answer: as the peer sent them.
-        route: how it is made; None where the class has a hook of its own, which answers in
-            expressions.
-        args, kw: what the method was called with. They are emptied when it returns an awaitable,
-            unless an overridden ``serialize`` needs them.
-        due: when the peer waits no longer, by the clock of the callee; or None.
-        principal: on whose behalf it is made; None for nobody.
-        is_read: whether what fails from now on is not the fault of what the peer sent.
-        kind: the class of the object, once that is looked at in any but the quickest way.
+        route: how the call is made; None if the class overrides ``remoteMessageReceived``, which
+            answers in expressions.
+        args, kw: the arguments of the method. They are emptied when it returns an awaitable, unless
+            an overridden ``serialize`` needs them.
+        due: the deadline of the call, by the clock of the connection, or None.
+        principal: the user on whose behalf the call is made, or None.
+        is_read: the arguments are decoded: later errors are not the peer's fault.
+        kind: the class of the object; not set on the quick path.
         was_run: whether the method was called.
-        watched: references in the arguments that a hook of the class's own has been given.
+        watched: references in the arguments that an overridden hook has got as expressions.
     """
 
     __slots__ = (
@@ -107,19 +107,19 @@ class IncomingCall:
 
 
 class IncomingCalls:
-    """The calls of the peer's on one connection.
+    """The incoming calls of one connection.
 
     Attributes:
-        is_draining: refuse what comes from now on.
-        last_name: of the method that was called last, for whoever sets it to an empty str before.
-        refuses_sends: refuse also what wants no answer.
-        inbox: knows when what it hands out has come.
+        is_draining: refuse new calls.
+        last_name: name of the last method that was called. The user of it sets it to an empty str
+            before.
+        refuses_sends: refuse one-way calls too.
+        inbox: knows the time at which a call was received.
         now: the clock, in seconds.
-        max_calls: how many may run at once.
-        running: the calls that have not ended, by request id; those that want no answer, whose ids
-            mean nothing, by themselves.
+        max_calls: most calls that may run at once.
+        running: running calls by request id, one-way calls by IncomingCall.
         answered: bytes of answers and errors since it was last set to 0.
-        context: the contextvars of plain methods where there is no principal.
+        context: the contextvars of methods that are not async, for calls without a principal.
     """
 
     __slots__ = (
@@ -164,7 +164,7 @@ class IncomingCalls:
         self._outbox = outbox
         self._stats = stats
         theirs = host.overridden
-        # An overridden ``serialize`` gets them when the call is answered.
+        # An overridden ``serialize`` gets the arguments when the call is answered.
         self._keeps_arguments = "serialize" in theirs
         self._unjelly_walk = walk_of(host, translator)
         self._find = host.localObjectForID if "localObjectForID" in theirs else self._export
@@ -172,13 +172,13 @@ class IncomingCalls:
         self._enter = self.context.run
 
     def receive_plain(self, message: PlainCall, wants_answer: bool) -> Work | None:
-        """Make a call whose values stand in it; by :meth:`receive` if that takes more.
+        """Make a call that contains plain values; the quick path of :meth:`receive`.
 
-        Most calls are such. With the records, scopes and lookups of the others both ends of W1 take
-        1.2 times as long, of W2 1.4 times.
+        Most calls take it. Without it, with the records, transactions and lookups of
+        :meth:`receive`, both sides take 1.2 times as long in W1, and 1.4 times in W2.
 
         Returns:
-            What is left to do, as of :meth:`receive`.
+            The rest of the work; see :meth:`receive`.
 
         Raises:
             ProtocolError: the request id is in use.
@@ -204,7 +204,7 @@ class IncomingCalls:
         self.last_name = message.name
         outbox = self._outbox
         before = outbox.size
-        # Stands for no result: the method has not returned.
+        # Means that the method has not returned.
         result: Any = self
         try:
             result = entry.enter(function, *entry.leading, *message.args, **message.kw)
@@ -216,7 +216,7 @@ class IncomingCalls:
             if result is self:
                 self._refuse_raised(call, error)
             else:
-                # The method has returned what cannot be sent.
+                # The method has returned a value that cannot be sent.
                 call.was_run = True
                 _name_result(error, message.name, result)
                 self._refuse(call, error)
@@ -228,12 +228,12 @@ class IncomingCalls:
         return self._conclude_plain(call, entry.value, message, result)
 
     def receive_change(self, message: PlainSendToCache) -> Work | None:
-        """Make a one-way call to a cache, as :meth:`receive_plain` does to an object.
+        """Make a one-way call to a cache, like :meth:`receive_plain` for an object.
 
-        Most calls to caches are such: changes of what they follow.
+        Most calls to caches are one-way: they announce changes.
 
         Returns:
-            What is left to do, as of :meth:`receive`.
+            The rest of the work; see :meth:`receive`.
         """
         entry = self._translator.held.get(message.object_id)
         if (
@@ -265,7 +265,7 @@ class IncomingCalls:
         return self._conclude_plain(call, cache, message, result)
 
     def _refuse_raised(self, call: IncomingCall, error: BaseException) -> None:
-        """Refuse a call by what came of calling its method."""
+        """Refuse a call with the error that calling its method has raised."""
         fault = as_call_error(error, call.name) if type(error) is TypeError else error
         if fault is error:
             note_raised(error)
@@ -275,22 +275,22 @@ class IncomingCalls:
     def _conclude_plain(
         self, call: IncomingCall, target: Any, message: Any, result: Any
     ) -> Work | None:
-        """Do as :meth:`_conclude` for a call whose method was found without a route."""
+        """Like :meth:`_conclude`, for a call whose method was found without a route."""
         call.route = target.route()
         call.was_run = True
         call.args, call.kw = message.args, message.kw
         return self._conclude(call, result)
 
     def receive(self, message: Any, wants_answer: bool) -> Work | None:
-        """Make a call, and answer it or hand out what it waits for.
+        """Make a call, and answer it or pass its awaitable to the host.
 
         Args:
-            message: a call to an object or to a cache, of values or of expressions.
-            wants_answer: whether the peer waits for one.
+            message: a call to an object or to a cache, with values or with expressions.
+            wants_answer: whether the peer waits for an answer.
 
         Returns:
-            What is left to do, where the arguments or the answer are large. PUT_OFF for a call
-            that wants no answer and must wait until another has ended.
+            The rest of the work if the arguments or the answer are large. PUT_OFF for a one-way
+            call that must wait until another call has ended.
 
         Raises:
             ProtocolError: the request id is in use.
@@ -310,13 +310,13 @@ class IncomingCalls:
             call.principal = self._principal_of(message)
         except (KeyboardInterrupt, SystemExit):
             raise
-        except BaseException as error:  # noqa: BLE001 - an object's own lookup may raise anything
+        except BaseException as error:  # noqa: BLE001 - an overridden lookup may raise anything
             yield from self._discard(message)
             self._refuse(call, error)
             self._strikes.note(error)
             return
         run = self._run(call, target, message)
-        # Large arguments are freed as soon as they are read.
+        # Large arguments are freed as soon as they are decoded.
         del message
         try:
             result = yield from run
@@ -333,10 +333,10 @@ class IncomingCalls:
             yield from work
 
     def finish(self, call: IncomingCall, value: Any) -> Work | None:
-        """Answer a call that was pending; nothing happens if it has been answered.
+        """Answer a pending call; no effect if it has been answered.
 
         Returns:
-            What is left to do, where the answer is large.
+            The rest of the work if the answer is large.
         """
         if self.running.pop(_key(call), None) is call:
             self._translator.let_go_unread(call.watched)
@@ -344,13 +344,13 @@ class IncomingCalls:
         return None
 
     def fail(self, call: IncomingCall, error: Any) -> None:
-        """Refuse a call that was pending, by an exception or a Failure; see :meth:`finish`."""
+        """Refuse a pending call with an exception or a Failure; see :meth:`finish`."""
         if self.running.pop(_key(call), None) is call:
             self._translator.let_go_unread(call.watched)
             self._refuse(call, error)
 
     def begins_at_once(self, message: Any) -> bool:
-        """Return whether a call would run a method now, rather than make a task of it."""
+        """Return whether a call would run a method now, instead of starting a task."""
         try:
             target = self._target(message)
             if overrides_hook(target, "remoteMessageReceived"):
@@ -361,40 +361,40 @@ class IncomingCalls:
             method = find_method(route, message.name, self._policy.dynamic_methods)
         except (KeyboardInterrupt, SystemExit):
             raise
-        except BaseException:  # noqa: BLE001 - it fails, and that is an answer which may come at once
+        except BaseException:  # noqa: BLE001 - the call fails, and its answer may be sent at once
             return False
         return not inspect.iscoroutinefunction(method)
 
     def _incoming(
         self, message: Any, wants_answer: bool, principal: Principal | None = None
     ) -> IncomingCall:
-        # A call that nobody waits for is not too late.
+        # No caller waits for a one-way call, so it cannot be late.
         due = message.deadline if wants_answer else None
         if type(due) is int:
-            # Of a call that did not have to wait; else the inbox has noted it.
+            # Still milliseconds: the call did not wait. Else the inbox has set the deadline.
             due = self.inbox.arrived + due / 1000
         call = IncomingCall(message.request_id, message.name, wants_answer, due)
         call.principal = principal
         return call
 
     def context_of(self, call: IncomingCall) -> contextvars.Context:
-        """Return the contextvars that the method of a call runs in; an async one in a copy."""
+        """Return the contextvars in which the method of a call runs; an async one gets a copy."""
         return self.context if call.principal is None else call.principal.context
 
     def _owner_of(self, call: IncomingCall) -> Principal | None:
-        """Return who owns what the answer to a call hands out."""
+        """Return the owner of the objects that the answer to a call exports."""
         return call.principal or self._translator.sole_principal
 
     def _enter_of(self, principal: Principal | None) -> Any:
         return self._enter if principal is None else principal.enter
 
     def _conclude(self, call: IncomingCall, result: Any) -> Work | None:
-        """Answer a call with what its method returned, or hand that out if it is an awaitable."""
+        """Answer a call with the result of its method, or pass an awaitable to the host."""
         if getattr(type(result), "__await__", None) is None:
             self._translator.let_go_unread(call.watched)
             return self._answer(call, result)
         if not self._keeps_arguments:
-            # What the method drops while it waits is released then.
+            # So an argument is collected as soon as the method drops it.
             call.args, call.kw = (), {}
         self.running[_key(call)] = call
         self._host.on_event(CallPending(call, result))
@@ -402,16 +402,16 @@ class IncomingCalls:
 
     @property
     def is_full(self) -> bool:
-        """Whether as many calls run as may."""
+        """Whether ``max_calls`` calls are running."""
         return len(self.running) >= self.max_calls
 
     @property
     def must_wait(self) -> bool:
-        """Whether a call that wants no answer waits until one that runs has ended."""
+        """Whether a one-way call must wait until a running call has ended."""
         return self.is_full and bool(self.running) and not self.refuses_sends
 
     def _admit(self, message: Any, wants_answer: bool) -> Any:
-        """Return the object that is called, if calls are taken at all."""
+        """Return the called object; raise ServerDraining or ServerBusy if no calls are accepted."""
         if self.is_draining if wants_answer else self.refuses_sends:
             raise ServerDraining(DRAINING)
         if self.is_full:
@@ -420,14 +420,14 @@ class IncomingCalls:
         return self._target(message)
 
     def _discard(self, message: Any) -> Work:
-        """Let go of what the arguments refer to: the peer has counted it, and waits for that."""
+        """Release the references in the arguments, which the peer has counted."""
         if type(message) not in PLAIN:
             yield from self._translator.let_go(message.args, message.kw)
 
     def _read(
         self, expression: Expression, perspective: Any, enter: Callable[..., Any]
     ) -> Generator[object, None, Any]:
-        """Return the value of an expression, as seen through somebody's eyes."""
+        """Return the value of an expression, for a perspective."""
         walk = self._unjelly_walk(expression, perspective)
         while (value := call_hook(enter, next, walk)) is UNFINISHED:
             yield UNFINISHED
@@ -439,7 +439,7 @@ class IncomingCalls:
         is_hooked = overrides_hook(target, "remoteMessageReceived")
         route = target.remoteMessageReceived if is_hooked else call_hook(target.route)
         if not isinstance(route, Route):
-            # A hook of the class's own, which knows expressions.
+            # An overridden hook, which takes expressions.
             if type(message) in PLAIN:
                 message = with_expressions(message)
             else:
@@ -459,7 +459,8 @@ class IncomingCalls:
             enter = partial(enter, call_until, call.due)
         args, kw = message.args, message.kw
         if type(message) not in PLAIN:
-            # Arguments first: what they refer to is released also where there is no such method.
+            # Decode the arguments before the lookup, so that their references are released even if
+            # there is no such method.
             try:
                 args = yield from self._read(args, route.perspective, enter)
             except (KeyboardInterrupt, SystemExit, GeneratorExit):
@@ -486,7 +487,7 @@ class IncomingCalls:
             raise
 
     def _check_due(self, call: IncomingCall) -> None:
-        """Raise CallTimeout where the caller of a call waits no longer."""
+        """Raise CallTimeout if the deadline of a call has passed."""
         if call.due is not None and self.now() >= call.due:
             raise CallTimeout(f"'{text_of(call.name)}' was not run: its caller's time was up")
 
@@ -516,7 +517,7 @@ class IncomingCalls:
             return None
         before = outbox.size
         try:
-            # A hook of the class's own answers in expressions already.
+            # An overridden hook (no route) has returned an expression already.
             is_done = call.route is not None and outbox.answer(call.request_id, value)
         except (KeyboardInterrupt, SystemExit):
             raise
@@ -542,7 +543,7 @@ class IncomingCalls:
             expression = value
             if route is not None:
                 expression = yield from self._sliced(outbox.jelly_walk(value), scope)
-            # What was jellied, and for whom, is not needed any more.
+            # Free the result and the arguments: they are not needed any more.
             value = None
             call.args, call.kw, scope.args, scope.kw = (), {}, (), {}
             packing = outbox.pack_walk([b"answer", call.request_id, expression])
@@ -560,7 +561,7 @@ class IncomingCalls:
         self.answered += outbox.size - before
 
     def _sliced(self, walk: Iterator[Any], scope: Transaction) -> Generator[object, None, Any]:
-        """Return what a walk yields at last, which has its scope open at each step."""
+        """Return the last value of a walk, with its transaction open during each step."""
         while (result := call_hook(next, walk)) is UNFINISHED:
             if scope.can_pause:
                 self._translator.close(scope)
@@ -578,10 +579,10 @@ class IncomingCalls:
                 self._send_error(call, shown_error)
             except (KeyboardInterrupt, SystemExit):
                 raise
-            except BaseException as second:  # noqa: BLE001 - an error that cannot be sent is told as such
+            except BaseException as second:  # noqa: BLE001 - the peer is told that it cannot be sent
                 told, told_id = self._send_plainer_error(call, shown_error, second)
                 if told_id is not None:
-                    # The peer was shown this id, so the log has it, with what led to it.
+                    # The peer was shown this id, so it must be in the log, with its cause.
                     told.__cause__ = _exception_of(error)
                     error, error_id = told, told_id
             self.answered += outbox.size - before
@@ -596,10 +597,10 @@ class IncomingCalls:
     def _send_plainer_error(
         self, call: IncomingCall, shown_error: Any, fault: BaseException
     ) -> tuple[BaseException, str | None]:
-        """Send an error without its fields; where it has none, or that fails, say so instead.
+        """Send an error without its fields; if that fails too, send a RuntimeError that says so.
 
         Returns:
-            What was said instead, and the id that the peer was shown for it, or None.
+            The error to log, and the id of it that the peer was shown, or None.
         """
         drop_fields = getattr(shown_error, "drop_fields", None)
         if drop_fields is not None and drop_fields(fault):
@@ -608,7 +609,7 @@ class IncomingCalls:
                 return fault, None
             except (KeyboardInterrupt, SystemExit):
                 raise
-            except BaseException as second:  # noqa: BLE001 - as where it was tried first
+            except BaseException as second:  # noqa: BLE001 - as at the first attempt
                 fault = second
         told = RuntimeError(f"the error cannot be sent: {type(fault).__name__}")
         shown_error, error_id = self._host.shown_error(told)
@@ -636,7 +637,7 @@ def _name_result(error: BaseException, name: str, value: Any) -> None:
 
 
 def _exception_of(error: Any) -> BaseException | None:
-    """Return an exception, or that of a Failure; None where it has none."""
+    """Return an exception, or the exception of a Failure; else None."""
     value = error if isinstance(error, BaseException) else getattr(error, "value", None)
     return value if isinstance(value, BaseException) else None
 

@@ -1,15 +1,15 @@
-"""The gate: what a peer may say on a connection before it has logged in.
+"""The gate: restricts what a peer may send on a connection before it has logged in.
 
-Theory of operation. A server with a login shuts the gate of each connection before anything comes.
-Until a checker has accepted the peer's credentials, which opens it, the reader has the small limits
-of ``Policy.login_limits``, few calls may be in flight and few objects held, and each message goes
-through a table by its type, in which only those of a login stand: whatever is not named here ends
-the connection.
+Theory of operation. A server with a login shuts the gate of each connection before the first byte
+arrives. The gate opens when a checker has accepted the peer's credentials. Until then the reader
+has the small limits of ``Policy.login_limits``, and only a few calls may run and a few objects be
+held. A table by message type has only the messages of a login: any other message ends the
+connection.
 
-A call is let through whose arguments are single values and whose keywords are none. They are read
-here, by their tags, and by no unjellier. Only the mind of a login may be any graph: it goes on as a
-Sealed, and is opened by whoever has found out who the peer is. So neither a class of the
-application's nor a table of the connection ever sees anything of a stranger's.
+A call may pass if its arguments are single values and it has no keywords. The gate decodes them
+itself, by their tags, without an unjellier. Only the mind of a login may be any graph: it is passed
+on as an Unopened value, and opened by the code that has identified the user. So data of an unknown
+peer reaches neither a class of the application nor a table of the connection.
 """
 
 from __future__ import annotations
@@ -45,22 +45,22 @@ _CALLS = (messages.PlainCall, messages.PlainSend, messages.Call)
 
 
 class Gated(Protocol):
-    """The session of a connection, as its gate sees it."""
+    """The attributes of a session that its gate uses."""
 
     gate: Gate | None
     callee: Any
 
 
 class Gate:
-    """The gate of one connection, which is shut when it is made.
+    """The shut gate of one connection.
 
     Args:
-        policy: how much may come before a login.
-        minds: the methods of a login, and which of their arguments is the mind; None if none is.
-        seal: makes a Sealed of an expression: ``seal(expression, limits, max_refs)``.
+        policy: limits before a login.
+        minds: the login methods, each with the index of its argument ``mind``, or None.
+        seal: makes an Unopened value of an expression: ``seal(expression, limits, max_refs)``.
 
     Attributes:
-        limits: of the bytes that come while it is shut.
+        limits: of messages while the gate is shut.
     """
 
     def __init__(
@@ -75,10 +75,10 @@ class Gate:
         self._max_refs = policy.login_refs
 
     def check(self, call: Any) -> messages.PlainCall:
-        """Return a call with its values in it, the mind sealed.
+        """Return a login call with its arguments as values, and the mind as an Unopened value.
 
         Raises:
-            ProtocolError: it is none of a login.
+            ProtocolError: the call is not part of a login.
         """
         mind = self._minds.get(call.name)
         if type(call) is not messages.Call:
@@ -109,18 +109,18 @@ def _least(limits: Limits, others: Limits) -> Limits:
 
 
 def gated(handlers: Handlers) -> Handlers:
-    """Return what handles messages while the gate is shut, made of what does so when it is open."""
+    """Return the handlers while the gate is shut, made from the handlers of an open session."""
 
     def on_call(session: Gated, call: Any) -> Any:
         if session.gate is not None:
             if not wants_answer(call) and session.callee.must_wait:
-                # Before it is looked at: a mind is sealed once.
+                # Before the check: it makes the Unopened mind, which must happen only once.
                 return PUT_OFF
             call = session.gate.check(call)
         return handlers[type(call)](session, call)
 
     def on_raw(session: Gated, raw: messages.Raw) -> Any:
-        # It comes back here, as a message, from the room above.
+        # The host parses it, and passes the message back to this session.
         if type(messages.parse(raw.expression)) not in (*_PASSING, *_CALLS):
             raise _not_logged_in()
         return handlers[messages.Raw](session, raw)
@@ -142,7 +142,7 @@ def _not_logged_in() -> ProtocolError:
 
 
 def _single(expression: Expression) -> Any:
-    """Return the single value that an expression stands for, or raise ProtocolError."""
+    """Return the single value of an expression, or raise ProtocolError."""
     if type(expression) is not list:
         return expression
     if expression == [b"None"]:

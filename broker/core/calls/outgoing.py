@@ -1,4 +1,4 @@
-"""The caller: calls of ours, from the arguments to the answer."""
+"""Outgoing calls: from the arguments to the answer."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _NUMBERS = {b"message": 1, b"cachemessage": 3}
 
 
 class OutgoingCalls:
-    """Our calls on one connection.
+    """The outgoing calls of one connection.
 
     Attributes:
-        questions: those that have no answer yet.
+        questions: the calls without an answer.
     """
 
     __slots__ = ("_host", "_outbox", "_stats", "_translator", "_unjelly_walk", "questions")
@@ -57,22 +57,23 @@ class OutgoingCalls:
         wants_answer: bool = True,
         deadline: int | None = None,
     ) -> RequestId:
-        """Call a method of the peer's; its bytes are due then.
+        """Call a method of the peer: put the message into the outbox.
 
         Args:
             command: ``b"message"``, or ``b"cachemessage"`` for a cache that the peer holds.
-            object_id, name: which object, which method.
-            args, kw: what to call it with.
-            perspective: through whose eyes arguments and the result are seen; a
-                ``principal.View`` where there is a principal.
-            wants_answer: whether an answer is due.
-            deadline: milliseconds that the caller will wait; told where the dialect can.
+            object_id, name: of the object and of the method.
+            args, kw: the arguments.
+            perspective: PB's perspective for the arguments and the result; a ``principal.View`` if
+                there is a principal.
+            wants_answer: False for a one-way call.
+            deadline: milliseconds that the caller will wait; sent if the dialect can.
 
         Returns:
-            The id that ``Host.answered`` or ``Host.refused`` will be told.
+            The id that is passed to ``Host.answered`` or ``Host.refused``.
 
         Raises:
-            EncodeError: an argument cannot be sent; nothing is written. A hook's error passes.
+            EncodeError: an argument cannot be sent. Then no byte is sent. An error of a hook is
+                passed on.
         """
         outbox, questions = self._outbox, self.questions
         if self._translator.scope is None and len(name) <= _SURELY_SHORT:
@@ -130,15 +131,18 @@ class OutgoingCalls:
         return request_id
 
     def abandon(self, request_id: RequestId) -> None:
-        """Stop waiting for the answer to a call of ours, and say so; if it comes, it is dropped."""
+        """Stop waiting for the answer to an outgoing call, and tell the peer.
+
+        An answer that still comes is dropped.
+        """
         if self.questions.abandon(request_id):
             self._outbox.say(b"cancel", request_id)
 
     def on_plain_answer(self, message: PlainAnswer | PlainTuple) -> None:
-        """Hand out the answer to a call of ours.
+        """Pass the answer to an outgoing call to the host.
 
         Raises:
-            ProtocolError: no such call waits for one.
+            ProtocolError: no such call waits for an answer.
         """
         request_id, waiting = message.request_id, self.questions.open
         if request_id in waiting:
@@ -148,22 +152,23 @@ class OutgoingCalls:
             self.questions.take(request_id)
 
     def on_answer(self, message: messages.Answer) -> Work | None:
-        """Hand out the answer to a call of ours, an expression; see :meth:`on_plain_answer`.
+        """Decode an answer, an expression, and pass it to the host; see :meth:`on_plain_answer`.
 
         Returns:
-            What is left to do, where the answer is large.
+            The rest of the work if the answer is large.
         """
         return begun(self._on_outcome(message.request_id, message.value, self._host.answered))
 
     def on_failed(self, message: messages.Failed) -> Work | None:
-        """Hand out what a call of ours failed with; see :meth:`on_answer`."""
+        """Decode the error of an outgoing call, and pass it to the host; see :meth:`on_answer`."""
         return begun(self._on_outcome(message.request_id, message.failure, self._host.refused))
 
     def _on_outcome(
         self, request_id: RequestId, expression: Any, tell: Callable[..., object]
     ) -> Work:
         perspective = self.questions.perspective_of(request_id)
-        # Made in any case: what it refers to has been counted by the peer, and must be released.
+        # Decoded also for an abandoned call: the peer has counted its references, which must be
+        # released.
         try:
             seen_by, principal = split_view(perspective)
             enter = _directly if principal is None else principal.enter
@@ -172,11 +177,11 @@ class OutgoingCalls:
                 yield UNFINISHED
         except (KeyboardInterrupt, SystemExit, GeneratorExit):
             raise
-        except BaseException as error:  # noqa: BLE001 - an answer that may not come in fails this call
+        except BaseException as error:  # noqa: BLE001 - an answer that is not allowed fails this call
             tell, outcome = self._host.refused, error
         del expression
-        # It counts as open until here: the connection may have ended meanwhile, or its caller given
-        # up.
+        # The call is open until here: in the meantime the connection may have ended, or the caller
+        # may have stopped waiting.
         is_waited_for, _ = self.questions.take(request_id)
         if is_waited_for:
             tell(request_id, outcome)
@@ -186,5 +191,5 @@ def _directly(function: Callable[..., Any], *args: Any) -> Any:
     return function(*args)
 
 
-# In characters, of which each may take four bytes.
+# In characters, each of which takes at most four bytes.
 _SURELY_SHORT = messages.LONGEST_NAME // 4

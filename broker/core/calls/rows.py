@@ -1,8 +1,8 @@
-"""Rows: what a class attribute whose name exposes it becomes in the table of its class's methods.
+"""Makes the rows of a method table: one function for each class attribute that a prefix exposes.
 
-A row is called with the instance before the arguments, as the function of a method is. A plain
-function is its own row. Whatever else Python would call (static and class methods, partial methods,
-caches, decorators that are objects) gets a function that binds it as Python does.
+A row is called with the instance before the arguments, like the function of a method. A function is
+its own row. Other callables (static and class methods, partial methods, caches, decorators that are
+objects) get a function that binds them as Python does.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from jelly.atoms import text_of
 
 __all__ = ["ROW_CODES", "Refused", "conditions_of", "row_of"]
 
-# Descriptors without __call__ that Python's library has for methods.
+# Descriptors of methods in Python's library that have no __call__.
 _METHODS = (classmethod, functools.partialmethod, functools.singledispatchmethod)
-# They stand for values, and reading one runs code: a peer's name must not.
+# Descriptors of values. Reading one runs code, which a peer's name must not do.
 _VALUES = (property, functools.cached_property, types.MemberDescriptorType)
 
 
 class Refused(Exception):
-    """What the attribute gives can only be found out by asking the instance."""
+    """Only an instance can tell whether the attribute is a method."""
 
 
 def row_of(value: Any, attribute: str) -> types.FunctionType | None:
-    """Return the row of a class attribute, or None if it is none: data, a property, a class, None.
+    """Return the row of a class attribute; None for data, a property, a class or None.
 
     Raises:
-        Refused: it is a descriptor of a kind that is not known, and not callable itself.
+        Refused: the attribute is a descriptor of an unknown kind, and not callable itself.
     """
     row: Any
     if isinstance(value, types.FunctionType):
@@ -54,14 +54,14 @@ def row_of(value: Any, attribute: str) -> types.FunctionType | None:
         if conditions:
             row.broker_conditions = conditions
     elif conditions != getattr(row, "broker_conditions", ()):
-        # Found below a decorator, on which nothing may be set: it is another's function.
+        # The conditions are on a wrapped function. The outer function may be shared: change a copy.
         row = _bound(value)
         row.broker_conditions = conditions
     return row  # type: ignore[no-any-return]
 
 
 def conditions_of(value: Any) -> tuple[Callable[[str], object], ...]:
-    """Return the conditions of a method and of all that it wraps, the innermost first."""
+    """Return the conditions of a method and of all functions that it wraps, innermost first."""
     found: list[Callable[[str], object]] = []
     _collect(value, found, [])
     return tuple(found)
@@ -74,20 +74,20 @@ def _collect(value: Any, found: list[Callable[[str], object]], seen: list[Any]) 
     for inner in _inside(value):
         _collect(inner, found, seen)
     conditions = getattr(value, "broker_conditions", ())
-    if type(conditions) is tuple:  # an object with a ``__getattr__`` of its own has anything
+    if type(conditions) is tuple:  # an object with a ``__getattr__`` may return any value
         found += [one for one in conditions if one not in found]
 
 
 def _inside(value: Any) -> Iterator[Any]:
-    """Yield what a method may wrap."""
+    """Yield the callables that a method may wrap."""
     if isinstance(value, functools.singledispatchmethod):
         yield from value.dispatcher.registry.values()
     for name in ("__wrapped__", "__func__", "func"):
         if inspect.getattr_static(value, name, None) is not None:
             yield getattr(value, name)
     if not isinstance(value, types.FunctionType):
-        # A decorator that is an object keeps its method under a name of its own. A condition that
-        # was not found would let everybody in.
+        # A decorator that is an object may keep its method under any name. A condition that is not
+        # found here would not be checked: any peer could call the method.
         for inner in getattr(value, "__dict__", {}).values():
             if callable(inner) or isinstance(inner, _METHODS):
                 yield inner
@@ -118,5 +118,5 @@ def _stream(attribute: str) -> Any:
 
 
 _MOST_LAYERS = 100
-# The frames that a row adds to the traceback of a call.
+# Code of the frames that a row adds to the traceback of a call.
 ROW_CODES = frozenset({_bound(None).__code__, _unbound(None).__code__})
