@@ -54,7 +54,8 @@ def row_of(value: Any, attribute: str) -> types.FunctionType | None:
         if conditions:
             row.broker_conditions = conditions
     elif conditions != getattr(row, "broker_conditions", ()):
-        # The conditions are on a wrapped function. The outer function may be shared: change a copy.
+        # Conditions of a function that a decorator wraps. The row must not set them on the
+        # decorator's function, which belongs to other code.
         row = _bound(value)
         row.broker_conditions = conditions
     return row  # type: ignore[no-any-return]

@@ -1,9 +1,9 @@
-"""The tables of caches: state that one side owns and the other follows.
+"""The tables of caches: copies of an object's state that the owner keeps up to date.
 
-- **Published caches**: objects of ours whose state the peer holds and we keep up to date. We choose
-  the id, from the same numbers as exports; counted like these.
-- **Held caches**: state of the peer's objects, kept here. The state lives until the peer says
-  uncache; the object around it, held weakly, counts how often it was received.
+- **Published caches**: local objects whose state the peer has a copy of. This side chooses the id,
+  from the same numbers as exports, and counts sendings in the same way.
+- **Held caches**: copies of the state of the peer's objects. The state is kept until the peer sends
+  uncache. The object with this state is referenced weakly, with a count of its receptions.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = ["CacheableTable", "PublishedCache", "RemoteCacheTable"]
 
 
 class PublishedCache:
-    """One object of ours whose state the peer holds."""
+    """One local object whose state the peer has a copy of."""
 
     __slots__ = ("count", "identity", "observer", "perspective", "value")
 
@@ -36,7 +36,7 @@ class PublishedCache:
         self.count = 1
 
     def stop(self) -> None:
-        """Tell the object that its observer has gone; a second time does nothing."""
+        """Tell the object that its observer has gone; a second call has no effect."""
         observer, self.observer = self.observer, None
         if observer is not None:
             if hasattr(observer, "end"):
@@ -45,7 +45,7 @@ class PublishedCache:
 
 
 class CacheableTable:
-    """Objects of ours whose state the peer holds."""
+    """Local objects whose state the peer has a copy of."""
 
     __slots__ = ("_by_id", "_ids", "_max_refs", "_numbers")
 
@@ -65,9 +65,9 @@ class CacheableTable:
     def add(
         self, value: Any, identity: Any, perspective: Any, principal: Principal | None = None
     ) -> int:
-        """Return the id of an object that the peer is about to hold.
+        """Add an object that is about to be sent, and return its id.
 
-        An object has one id for each principal that it was sent by.
+        An object has one id for each principal that has sent it.
 
         Raises:
             LimitExceeded: the peer holds max_refs caches already.
@@ -84,10 +84,10 @@ class CacheableTable:
         return self._by_id.get(cache_id) if is_number(cache_id) else None
 
     def release(self, cache_id: int, count: int = 1) -> PublishedCache | None:
-        """Take sendings off; return the entry when none is left, for ``stop``.
+        """Subtract from the count of a cache; at zero, remove and return the entry, for ``stop``.
 
         Raises:
-            ProtocolError: the peer holds fewer.
+            ProtocolError: the count is smaller than that.
         """
         entry = self._by_id.get(cache_id)
         held = 0 if entry is None else entry.count
@@ -101,7 +101,7 @@ class CacheableTable:
         return entry
 
     def clear(self) -> list[PublishedCache]:
-        """Forget all entries, and return them for ``stop``."""
+        """Remove all entries, and return them for ``stop``."""
         entries = list(self._by_id.values())
         self._by_id.clear()
         self._ids.clear()
@@ -109,12 +109,13 @@ class CacheableTable:
 
 
 class HeldCache:
-    """State of one object of the peer's, and the object that it is seen through.
+    """A copy of the state of one object of the peer, and the local object that has this state.
 
     Attributes:
-        handle, state: the object, weakly, and its attributes.
-        principal: who has sent it; None for nobody.
-        methods: what ``dispatch.free_methods`` has found, once it has been called.
+        handle: a weak reference to the local object.
+        state: the attributes of that object.
+        principal: the user as part of whose work the peer sent it, or None.
+        methods: the result of ``dispatch.free_methods``; set at the first call.
     """
 
     __slots__ = ("_make", "handle", "methods", "principal", "state")
@@ -127,7 +128,7 @@ class HeldCache:
         self._make: Callable[[], Any] = object
 
     def hold(self, value: Any, handle: WeakHold) -> None:
-        """Keep the state of ``value``, and ``value`` itself weakly."""
+        """Store the state of ``value``, and a weak reference to ``value``."""
         self.handle = handle
         self.state = vars(value)
         self._make = partial(blank_of, type(value))
@@ -137,26 +138,25 @@ class HeldCache:
         return None if self.handle is None else self.handle()
 
     def current(self) -> Any:
-        """Return the object to tell of a change: the one in use, or one made for the moment."""
+        """Return the object to call for a change: the live one, or a temporary one."""
         value = self.value()
         return self.revived() if value is None else value
 
     def revived(self) -> Any:
-        """Return a new object around the state that was kept."""
+        """Return a new object with the stored state."""
         value = self._make()
         share_state(value, self.state)
         return value
 
 
 class RemoteCacheTable:
-    """State of the peer's objects, by id.
+    """Copies of the state of the peer's objects, by id.
 
-    The state outlives the object that the application dropped, until the peer answers the decache
-    with uncache: a message that was on its way meanwhile may still bring the cache, or a change to
-    it.
+    When the application drops the object, the state is kept until the peer answers the decache with
+    uncache. Until then a message that is already on its way may bring the cache, or a change to it.
 
     Args:
-        on_collected: ``f(cache_id, count)``, called at any moment and in any thread.
+        on_collected: ``f(cache_id, count)``, called at any time and in any thread.
     """
 
     __slots__ = ("_by_id", "_max_refs", "_on_collected")
@@ -170,11 +170,11 @@ class RemoteCacheTable:
         return len(self._by_id)
 
     def add(self, cache_id: object, value: Any, principal: Principal | None = None) -> None:
-        """Hold a cache whose state is on its way; ``principal`` has sent it.
+        """Add a cache whose state is being received, on behalf of ``principal``.
 
         Raises:
-            MalformedJelly: the id is none, or is held already.
-            LimitExceeded: max_refs caches are held already.
+            MalformedJelly: the id is not a number, or is in use.
+            LimitExceeded: this side holds max_refs caches already.
         """
         if not is_number(cache_id):
             raise MalformedJelly("cache without a number from 0 to 2**63-1")
@@ -186,10 +186,10 @@ class RemoteCacheTable:
         entry.hold(value, self._handle(cache_id, value))
 
     def let_go(self, cache_id: int) -> None:
-        """Release one reception of a cache that was not read, and may not be held.
+        """Release one reception of a cache that was not decoded, and may not be in the table.
 
-        Its number stays known until the peer says uncache. Nothing happens for a new number where
-        max_refs caches are held.
+        Its number stays in the table until the peer sends uncache. For a new number, nothing
+        happens if there are max_refs caches already.
         """
         if cache_id not in self._by_id:
             if len(self._by_id) >= self._max_refs:
@@ -198,16 +198,16 @@ class RemoteCacheTable:
         self._on_collected(cache_id, 1)
 
     def refresh(self, cache_id: int, value: Any) -> None:
-        """Follow a ``setCopyableState`` that put another dict in the place of the first."""
+        """Store the new dict after a ``setCopyableState`` has replaced the object's dict."""
         entry = self._by_id.get(cache_id)
         if entry is not None:
             entry.state = vars(value)
 
     def receive(self, cache_id: object) -> Any:
-        """Count one reception of a cache that is held, and return its object.
+        """Count one reception of a cache, and return its object.
 
         Raises:
-            MalformedJelly: it is not held.
+            MalformedJelly: the cache is not in the table.
         """
         entry = self._entry(cache_id)
         value = entry.value()
@@ -219,31 +219,39 @@ class RemoteCacheTable:
         return value
 
     def get(self, cache_id: int) -> HeldCache | None:
-        """Return the entry of a cache that is held, or None."""
+        """Return the entry of a cache, or None."""
         entry = self._by_id.get(cache_id)
         return None if entry is None or entry.handle is None else entry
 
     def principal_of(self, cache_id: int) -> Principal | None:
-        """Return who has sent a cache that is held; None for nobody."""
+        """Return the principal of a cache, or None if it has none.
+
+        Raises:
+            MalformedJelly: the cache is not in the table.
+        """
         return self._entry(cache_id).principal
 
     def observer_of(self, cache_id: int) -> Any:
-        """Return the object to tell of a change: the one in use, or one made for the moment.
+        """Return the object to call for a change: the live one, or a temporary one.
 
         Raises:
-            MalformedJelly: the cache is not held.
+            MalformedJelly: the cache is not in the table.
         """
         return self._entry(cache_id).current()
 
     def remove(self, cache_id: int) -> Any:
-        """Forget a cache that the peer has done with; return its object if it is alive."""
+        """Remove a cache after an uncache; return its object if it is alive.
+
+        Raises:
+            ProtocolError: the cache is not in the table.
+        """
         entry = self._by_id.pop(cache_id, None)
         if entry is None:
             raise ProtocolError(f"uncache of cache {shown(cache_id)} that is not held")
         return entry.value()
 
     def clear(self) -> Iterator[Any]:
-        """Forget all; yield the objects that are alive."""
+        """Remove all caches; yield the objects that are alive."""
         entries = list(self._by_id.values())
         self._by_id.clear()
         for entry in entries:

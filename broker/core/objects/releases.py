@@ -1,4 +1,4 @@
-"""Dropped: receptions of the peer's objects and caches that ended here, until the peer is told."""
+"""Collected references to the peer's objects and caches, until the peer is told of them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ __all__ = ["PendingReleases"]
 
 
 class PendingReleases:
-    """What was collected on one connection and the peer has not been told of.
+    """The collected references of one connection that the peer has not been told of.
 
-    Finalizers add to it, which may interrupt anything, in any thread: so it is a list, and all that
-    is done to it is one step of the interpreter.
+    Finalizers add to it. They may interrupt any code, in any thread. So it is a list, and each
+    operation on it is one step of the interpreter.
 
     Args:
         on_dropped: called after each addition.
@@ -29,24 +29,24 @@ class PendingReleases:
         return bool(self._notes)
 
     def __iter__(self) -> Iterator[tuple[bytes, ObjectId, int]]:
-        """Take out what is there: the command that tells it, the id, and how many receptions."""
+        """Remove and yield all entries: the command to send, the id, the number of receptions."""
         while self._notes:
             yield self._notes.pop()
 
     def reference(self, object_id: ObjectId, count: int) -> None:
-        """Note that an object of the peer's, received ``count`` times, is referred to no more."""
+        """Add an object that was received ``count`` times and has no reference any more."""
         self._note((b"decref", object_id, count))
 
     def cache(self, cache_id: ObjectId, count: int) -> None:
-        """Note that a cache of the peer's, received ``count`` times, is referred to no more."""
+        """Add a cache that was received ``count`` times and has no reference any more."""
         self._note((b"decache", cache_id, count))
 
     def put_back(self, command: bytes, object_id: ObjectId, count: int) -> None:
-        """Note again what was taken out and is not told yet."""
+        """Add again the part of a removed entry that the peer was not told of."""
         self._notes.append((command, object_id, count))
 
     def close(self) -> None:
-        """Forget all, and note nothing more: nobody is left to tell."""
+        """Remove all entries and ignore further ones, since the connection is gone."""
         self._on_dropped = None
         self._notes.clear()
 

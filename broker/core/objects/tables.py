@@ -1,14 +1,15 @@
-"""The tables of a connection: who owns an id, how long it lives, what happens when the peer goes.
+"""The tables of a connection: which side chooses an id, and how long the id is valid.
 
-- **Exports**: objects of ours that the peer can call. We choose the id; each time the object is
-  sent counts one, each decref takes one off; at zero the peer cannot name it any more. Ids are
-  never reused.
-- **Imports**: objects of the peer's. The peer chooses the id. One reference stands for it here,
-  held weakly, and counts how often it was received; when it is collected that many decrefs are due.
-- **Questions**: calls of ours that have no answer yet. We choose the id.
+- **Exports**: local objects that the peer can call. This side chooses the id. Each sending of the
+  object adds one to its count, each decref takes one off. At zero the peer cannot name the object
+  any more. Ids are never reused.
+- **Imports**: objects of the peer. The peer chooses the id. The table has a weak reference to one
+  local proxy, and counts how often the object was received. When the proxy is collected, the peer is
+  sent that many decrefs.
+- **Questions**: outgoing calls without an answer. This side chooses the id.
 
-When the connection goes, every table is emptied and what it held is let go. The two tables of
-caches are in ``core.objects.caches``.
+At the end of the connection, every table is emptied, and its objects are released. The two tables
+of caches are in ``core.objects.caches``.
 """
 
 from __future__ import annotations
@@ -26,12 +27,12 @@ __all__ = ["ExportTable", "ImportTable", "OpenCalls"]
 
 
 def shown(object_id: object) -> str:
-    """Return an id of the peer's as text that is fit for a message."""
+    """Return an id that the peer sent as text for an error message."""
     return str(object_id) if type(object_id) is int else f"'{text_of(object_id)}'"
 
 
 def key_of(identity: Any, principal: Principal | int | None) -> Any:
-    """Return what tells an object of a principal's from others of this connection."""
+    """Return a key of an object that differs for each principal."""
     return identity if principal is None else (principal, identity)
 
 
@@ -42,7 +43,7 @@ def identity_of(key: Any) -> Any:
 
 
 class Numbers:
-    """Hands out ids 1, 2, 3 …; never one twice."""
+    """Returns the ids 1, 2, 3 …, each once."""
 
     __slots__ = ("last",)
 
@@ -59,11 +60,11 @@ class Export:
     """One object that the peer can name.
 
     Attributes:
-        value, identity, count: the object, what tells it from others, how often it was sent.
-        principal: on whose behalf it is called; None for nobody.
-        on_release: called when the peer has dropped it.
-        enter, leading, methods: what runs a call in the context of the principal, and what
-            ``dispatch.free_methods`` has found, once it has been called.
+        value, identity, count: the object, its key in this table, and how often it was sent.
+        principal: the user on whose behalf it is called, or None.
+        on_release: called when the peer has released it.
+        enter, leading, methods: a function that runs a call in the context of the principal, and
+            the result of ``dispatch.free_methods``; set at the first call.
     """
 
     __slots__ = (
@@ -89,10 +90,10 @@ class Export:
 
 
 class ExportTable:
-    """Objects of ours that the peer can call.
+    """Local objects that the peer can call.
 
     Attributes:
-        max_refs: how many it may hold at once.
+        max_refs: most objects that the peer may hold at once.
     """
 
     __slots__ = ("_by_id", "_due", "_ids", "_numbers", "max_refs")
@@ -108,22 +109,22 @@ class ExportTable:
         return len(self._ids)
 
     def name(self, name: bytes, value: Any) -> None:
-        """Let the peer call ``value`` by a name that it knows; it is not counted."""
+        """Let the peer call ``value`` by a name. Named objects are not counted."""
         entry = self._by_id[name] = Export(value, None, 0)
-        # msgpack/1 has text for names.
+        # In msgpack/1, names are text.
         self._by_id[name.decode("utf-8", "backslashreplace")] = entry
 
     def own_names(self, principal: Principal | None) -> None:
-        """Have what has a name called on behalf of ``principal`` from now on."""
+        """Call named objects on behalf of ``principal`` from now on."""
         for object_id, entry in self._by_id.items():
             if isinstance(object_id, bytes):
                 entry.principal = principal
                 entry.methods = None
 
     def add(self, value: Any, identity: Any, principal: Principal | None = None) -> ObjectId:
-        """Count one sending of an object, and return the id that it has for the peer.
+        """Count one sending of an object, and return its id.
 
-        An object has one id for each principal that it was sent by.
+        An object has one id for each principal that has sent it.
 
         Raises:
             LimitExceeded: the peer holds max_refs objects already.
@@ -143,7 +144,7 @@ class ExportTable:
     def when_released(
         self, identity: Any, callback: Callable[[], object], principal: Principal | None = None
     ) -> None:
-        """Have ``callback()`` called when the peer drops an object, sent already or about to be."""
+        """Call ``callback()`` when the peer releases an object that was, or will be, sent."""
         entry = self.entry_of(identity, principal)
         if entry is not None:
             entry.on_release = callback
@@ -151,7 +152,7 @@ class ExportTable:
             self._due[key_of(identity, principal)] = callback
 
     def never_sent(self, identity: Any, principal: Principal | None = None) -> None:
-        """Forget what :meth:`when_released` was told, if the object has not been sent."""
+        """Remove the callback of :meth:`when_released` if the object has not been sent."""
         self._due.pop(key_of(identity, principal), None)
 
     @property
@@ -165,7 +166,7 @@ class ExportTable:
         return None if object_id is None else self._by_id[object_id]
 
     def names(self) -> dict[ObjectId, Any]:
-        """Return what the peer can name, by id."""
+        """Return the objects that the peer can name, by id."""
         return {
             object_id: entry.value
             for object_id, entry in self._by_id.items()
@@ -173,11 +174,11 @@ class ExportTable:
         }
 
     def ids(self) -> dict[Any, ObjectId]:
-        """Return the ids of what was sent, by identity."""
+        """Return the ids of the sent objects, by identity."""
         return {identity_of(key): object_id for key, object_id in self._ids.items()}
 
     def callbacks(self) -> dict[Any, Callable[[], object]]:
-        """Return what is called when objects are dropped, sent already or not, by identity."""
+        """Return the callbacks for released objects, by identity; also of objects not yet sent."""
         due: dict[Any, Callable[[], object]] = {
             identity_of(key): callback for key, callback in self._due.items()
         }
@@ -188,7 +189,7 @@ class ExportTable:
         return due
 
     def never_released(self, identity: Any) -> None:
-        """Take every :meth:`when_released` of an object back."""
+        """Remove all callbacks of :meth:`when_released` for an object."""
         for key in [key for key in self._due if identity_of(key) == identity]:
             del self._due[key]
         for key, object_id in self._ids.items():
@@ -196,10 +197,10 @@ class ExportTable:
                 self._by_id[object_id].on_release = None
 
     def release(self, object_id: ObjectId, count: int = 1) -> None:
-        """Take sendings off; at zero the object is let go.
+        """Subtract from the count of an object; at zero, remove the object.
 
         Raises:
-            ProtocolError: the peer holds fewer.
+            ProtocolError: the count is smaller than that.
         """
         entry = self._by_id.get(object_id)
         held = 0 if entry is None else entry.count
@@ -213,14 +214,14 @@ class ExportTable:
                 entry.on_release()
 
     def clear(self) -> None:
-        """Let all objects go, without calling their ``on_release``."""
+        """Remove all objects, without calling their ``on_release``."""
         self._by_id.clear()
         self._ids.clear()
         self._due.clear()
 
 
 class WeakHold(weakref.ref[Any]):
-    """The weak hold on a reference, with what is due when it is collected."""
+    """A weak reference to a proxy, with the key and the count to release when it is collected."""
 
     __slots__ = ("count", "key")
 
@@ -229,10 +230,10 @@ class WeakHold(weakref.ref[Any]):
 
 
 class ImportTable:
-    """Objects of the peer's, by id, perspective and principal.
+    """Objects of the peer, by id, perspective and principal.
 
     Args:
-        on_collected: ``f(object_id, count)``, called at any moment and in any thread.
+        on_collected: ``f(object_id, count)``, called at any time and in any thread.
     """
 
     __slots__ = ("_entries", "_max_refs", "_on_collected")
@@ -252,12 +253,11 @@ class ImportTable:
 
         Args:
             object_id: as the peer has sent it.
-            perspective: through whose eyes it is seen; a ``principal.View`` where there is a
-                principal.
+            perspective: PB's perspective; a ``principal.View`` if there is a principal.
             make: returns a new reference: ``make(perspective, object_id)``.
 
         Raises:
-            LimitExceeded: max_refs objects of the peer are alive here already.
+            LimitExceeded: this side holds max_refs objects of the peer already.
         """
         seen_by, principal = split_view(perspective)
         key = (object_id, key_of(id(seen_by), principal and id(principal)))
@@ -274,10 +274,10 @@ class ImportTable:
         return made
 
     def adopt(self, object_id: ObjectId, reference: Any) -> None:
-        """Count one reception for a reference that stands for it alone; a second time does nothing.
+        """Count one reception for its own reference; a second call for it has no effect.
 
         Raises:
-            LimitExceeded: max_refs objects of the peer are alive here already.
+            LimitExceeded: this side holds max_refs objects of the peer already.
         """
         key = (object_id, None, id(reference))
         if key in self._entries:
@@ -291,7 +291,7 @@ class ImportTable:
         return [found for entry in list(self._entries.values()) if (found := entry()) is not None]
 
     def clear(self) -> None:
-        """Forget all; nothing more is due."""
+        """Remove all entries, without calling ``on_collected``."""
         self._entries.clear()
 
     def _hold(self, key: tuple[Any, ...], reference: Any) -> None:
@@ -304,18 +304,18 @@ class ImportTable:
         return LimitExceeded(f"more than {self._max_refs} live references (max_refs)")
 
     def _collected(self, entry: WeakHold) -> None:
-        # A finalizer: it may interrupt anything, so it only takes its entry out and leaves a note.
+        # A finalizer may interrupt any code: it only removes its entry and adds a note.
         if self._entries.get(entry.key) is entry:
             del self._entries[entry.key]
         self._on_collected(entry.key[0], entry.count)
 
 
 class OpenCalls:
-    """Calls of ours that have no answer yet.
+    """Outgoing calls without an answer.
 
     Attributes:
         last: the id of the newest call.
-        open: those that are waited for, and the perspective of each.
+        open: the perspective of each call whose caller waits, by request id.
     """
 
     __slots__ = ("_abandoned", "last", "open")
@@ -323,14 +323,14 @@ class OpenCalls:
     def __init__(self) -> None:
         self.last = 0
         self.open: dict[RequestId, Any] = {}
-        # A dict, since an empty one is a quarter of a set.
+        # A dict, since an empty dict has a quarter of the size of an empty set.
         self._abandoned: dict[RequestId, None] = {}
 
     def __len__(self) -> int:
         return len(self.open)
 
     def ask(self, perspective: Any, wants_answer: bool) -> RequestId:
-        """Return the id of a new call; the answer, if one is due, is for ``perspective``."""
+        """Return the id of a new call, whose answer is decoded for ``perspective``."""
         self.last += 1
         request_id = self.last
         if wants_answer:
@@ -338,11 +338,11 @@ class OpenCalls:
         return request_id
 
     def forget(self, request_id: RequestId) -> None:
-        """Take back a call that was never written."""
+        """Remove a call that was never sent."""
         self.open.pop(request_id, None)
 
     def abandon(self, request_id: RequestId) -> bool:
-        """Stop waiting; an answer that still comes is dropped. Return whether it was waited for."""
+        """Stop waiting for an answer, which is dropped if it comes; return whether it was open."""
         if request_id not in self.open:
             return False
         del self.open[request_id]
@@ -350,7 +350,7 @@ class OpenCalls:
         return True
 
     def perspective_of(self, request_id: RequestId) -> Any:
-        """Return for which perspective the answer to a call is; None for one that was given up.
+        """Return the perspective of the answer to a call; None for an abandoned call.
 
         Raises:
             ProtocolError: no such call was made, or it has been answered.
@@ -360,7 +360,7 @@ class OpenCalls:
         return self.open.get(request_id)
 
     def take(self, request_id: RequestId) -> tuple[bool, Any]:
-        """Return whether the answer is still waited for, and for which perspective.
+        """Remove a call; return whether its caller still waits, and the perspective.
 
         Raises:
             ProtocolError: no such call was made, or it has been answered.
@@ -373,7 +373,7 @@ class OpenCalls:
         raise ProtocolError(f"answer to unknown request {request_id}")
 
     def clear(self) -> list[RequestId]:
-        """Forget all, and return the calls that will have no answer."""
+        """Remove all calls, and return those that were open."""
         waiting = list(self.open)
         self.open.clear()
         self._abandoned.clear()

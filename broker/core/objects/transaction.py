@@ -1,8 +1,8 @@
-"""A scope: the making of one outgoing message, which happens whole or not at all.
+"""A transaction: the making of one outgoing message, which is sent whole or not at all.
 
-While a message is made, objects are exported and caches published, by the hooks of the application
-among others. If anything in it cannot be sent, all that is undone, newest first, and not a byte is
-written. Calls that hooks make meanwhile wait behind the message, and share its fate.
+While a message is made, objects are exported and caches published, also by hooks of the
+application. If a value cannot be sent, all of this is undone, newest first, and no byte is sent.
+Calls that hooks make in that time are sent behind the message, or fail with it.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ __all__ = ["Transaction"]
 
 
 class Transaction:
-    """One message in the making.
+    """The transaction of one message.
 
     Attributes:
         perspective, method, args, kw: for the hooks, as the Broker's ``serializingPerspective``,
             ``jellyMethod``, ``jellyArgs`` and ``jellyKw``.
-        outer: the scope in which this one was opened, or None.
-        principal: who owns what the message hands out; None for nobody.
-        behind: calls that hooks made, packed to be sent after the message.
+        outer: the transaction in which this one was opened, or None.
+        principal: the owner of the objects that the message exports, or None.
+        behind: calls that hooks made, encoded, to be sent after the message.
         requests: the ids of those calls.
-        can_pause: whether other messages may be sent before this one. A message that brings a cache
-            comes before all that names the cache.
+        can_pause: whether other messages may be sent before this one. A message with a new cache
+            must be sent before any message that names the cache.
     """
 
     __slots__ = (
@@ -64,11 +64,11 @@ class Transaction:
         self._undo: list[Callable[[], object]] = []
 
     def on_rollback(self, undo: Callable[[], object]) -> None:
-        """Have ``undo`` called if the message is not sent."""
+        """Call ``undo`` if the message is not sent."""
         self._undo.append(undo)
 
     def join(self, packed: Any, request_id: RequestId | None) -> None:
-        """Become part of the outer scope: its message is not sent yet either."""
+        """Become part of the outer transaction, whose message is not sent yet either."""
         outer = self.outer
         if outer is not None:
             outer._undo += self._undo
@@ -80,13 +80,13 @@ class Transaction:
             outer.requests += self.requests
 
     def roll_back(self) -> list[BaseException]:
-        """Undo all that was done, newest first; return what hooks of the application raised."""
+        """Undo everything, newest first; return the errors of application hooks."""
         errors: list[BaseException] = []
         while self._undo:
             try:
                 self._undo.pop()()
             except (KeyboardInterrupt, SystemExit):
                 raise
-            except BaseException as error:  # noqa: BLE001 - the rest must be undone all the same
+            except BaseException as error:  # noqa: BLE001 - the rest must still be undone
                 errors.append(error)
         return errors

@@ -1,10 +1,10 @@
-"""The translator: graphs of objects into and out of one connection.
+"""The translator: converts graphs of objects for one connection, in both directions.
 
-Theory of operation. What jelly does not know, a connection adds: objects that stay where they are,
-and caches. Their four tags are rows here. ``[remote id]`` is an object of the sender's, ``[local
-id]`` one of the receiver's coming home, ``[cached id]`` a cache that the receiver holds already,
-``[lcache id]`` the sender's cache coming home to its owner. Every outgoing graph is made in a
-Scope, so that what was exported for it can be taken back.
+Theory of operation. A connection adds two kinds of values to jelly: objects that stay on their
+side, and caches. They have four tags. ``[remote id]`` is an object of the sender. ``[local id]`` is
+an object of the receiver, which returns to its owner. ``[cached id]`` is a cache that the receiver
+holds already. ``[lcache id]`` is a cache that returns to its owner. Every outgoing graph is made in
+a transaction, so that its exports can be undone.
 """
 
 from __future__ import annotations
@@ -32,38 +32,38 @@ from jelly.unjellier import WORDS, Row, Unjellier
 __all__ = ["Invoker", "Translator", "walk_of"]
 
 
-_WHOEVER = object()
+_CURRENT_OWNER = object()
 
 
 class Invoker(Protocol):
-    """What the hooks of objects see as ``jellier.invoker``, and what makes references for us."""
+    """What the hooks of objects get as ``jellier.invoker``; it also makes references."""
 
     def make_reference(self, perspective: Any, object_id: ObjectId, /) -> Any:
-        """Return a new reference to an object of the peer's.
+        """Return a new reference to an object of the peer.
 
-        ``perspective`` is a ``principal.View`` where there is a principal.
+        ``perspective`` is a ``principal.View`` if there is a principal.
         """
         ...
 
     @property
     def rows(self) -> Mapping[bytes, Row]:
-        """Further tags that come in on a connection, such as that of a failure."""
+        """More tags that a connection can decode, such as the tag of a failure."""
         ...
 
 
 class Translator:
-    """Expressions to values and back, over the tables of one connection.
+    """Converts expressions to values and back, with the tables of one connection.
 
     Args:
-        policy: what may cross, and how much.
+        policy: permissions and limits.
         invoker: the Broker.
-        dropped: notes what is collected here.
+        dropped: takes notes of collected references.
 
     Attributes:
         exports, imports, published, held: the tables.
-        scope: the message in the making, or None.
-        perspective: through whose eyes an incoming graph is seen at the moment.
-        sole_principal: who owns what is sent by nobody in particular; None for nobody.
+        scope: the transaction of the message that is being made, or None.
+        perspective: PB's perspective of the graph that is being decoded.
+        sole_principal: the owner of objects that are sent outside the work of a principal, or None.
     """
 
     __slots__ = (
@@ -98,23 +98,25 @@ class Translator:
         self._policy = policy
         self._invoker = invoker
         self._dropped = dropped
-        # References in the arguments of hooks that read expressions, until they are read.
+        # References in the arguments of hooks that take expressions, until the hook decodes them.
         self._watched: dict[int, list[Any]] = {}
-        # Made with the first graph that comes in: to many a connection none ever does.
+        # Made for the first incoming graph: many connections never receive one.
         self._rows: dict[bytes, Row] | None = None
 
     @property
     def principal(self) -> Principal | None:
-        """Who owns what is handed out now.
+        """The owner of objects that are exported now.
 
-        That is the owner of the message in the making; where there is none, whoever's call runs
-        this code, or else the only user that the connection has had.
+        It is the owner of the open transaction; without a transaction, the :attr:`receiver`.
         """
         return self.receiver if self.scope is None else self.scope.principal
 
     @property
     def receiver(self) -> Principal | None:
-        """Who is given what comes in now: whose call this is, or else the only user so far."""
+        """The owner of references that are decoded now.
+
+        It is the principal of the running call, else :attr:`sole_principal`.
+        """
         return current_principal(self) or self.sole_principal
 
     def open(
@@ -123,37 +125,40 @@ class Translator:
         method: Any = None,
         args: Any = None,
         kw: Any = None,
-        principal: Any = _WHOEVER,
+        principal: Any = _CURRENT_OWNER,
     ) -> Transaction:
-        """Begin a message; until :meth:`close`, what is exported belongs to it.
+        """Begin the transaction of a message; exports until :meth:`close` belong to it.
 
         Args:
-            perspective, method, args, kw: for the hooks, see ``scope.Scope``.
-            principal: who owns what it hands out, None for nobody; :attr:`principal` unless given.
+            perspective, method, args, kw: for the hooks; see ``Transaction``.
+            principal: the owner of the exports, or None. Default: :attr:`principal`.
         """
-        owner = self.principal if principal is _WHOEVER else principal
+        owner = self.principal if principal is _CURRENT_OWNER else principal
         self.scope = Transaction(self.scope, perspective, method, args, kw, owner)
         return self.scope
 
     def close(self, scope: Transaction) -> None:
-        """End the message that :meth:`open` began, sent or not; or pause the making of it."""
+        """Close a transaction, committed or not; or pause it."""
         self.scope = scope.outer
 
     def reopen(self, scope: Transaction) -> None:
-        """Go on with a message after a pause."""
+        """Go on with a transaction after a pause."""
         self.scope = scope
 
     def jelly(self, value: Any) -> Expression:
-        """Return the expression of a graph that is sent, as part of the open scope.
+        """Return the expression of an outgoing graph, as part of the open transaction.
 
         Raises:
-            EncodeError: something in it may not or cannot go out; what a hook raises passes
-                through.
+            EncodeError: a value in the graph may not or cannot be sent. An error of a hook is
+                passed on.
         """
         return self._jellier().jelly(value)
 
     def jelly_walk(self, value: Any) -> Iterator[Any]:
-        """Do as :meth:`jelly`, as a walk of ``jelly.slices``; the scope is open at each step."""
+        """Like :meth:`jelly`, as a walk of ``jelly.slices``.
+
+        The transaction must be open at each step.
+        """
         return self._jellier().walk(value)
 
     def _jellier(self) -> Jellier:
@@ -162,15 +167,15 @@ class Translator:
         return Jellier(policy.security, None, self._invoker, policy.limits, stands_in)
 
     def unjelly(self, expression: Expression, perspective: Any = None) -> Any:
-        """Return the graph of an expression of the peer's.
+        """Return the graph of an expression that the peer sent.
 
         Raises:
-            DecodeError, LimitExceeded: it may not come in; what a hook raises passes through.
+            DecodeError, LimitExceeded: the graph is not allowed. An error of a hook is passed on.
         """
         return finish(self._unjelly_walk(expression, perspective, False))
 
     def unjelly_walk(self, expression: Expression, perspective: Any) -> Iterator[Any]:
-        """Do as :meth:`unjelly`, as a walk of ``jelly.slices`` that empties the expression."""
+        """Like :meth:`unjelly`, as a walk of ``jelly.slices`` that empties the expression."""
         return self._unjelly_walk(expression, perspective, True)
 
     def _unjelly_walk(
@@ -210,7 +215,7 @@ class Translator:
             yield value
 
     def let_go(self, *expressions: Expression) -> Iterator[Any]:
-        """Release what the peer has counted in expressions that are not read.
+        """Release the references in expressions that are not decoded.
 
         A walk of ``jelly.slices`` without a result.
         """
@@ -223,7 +228,7 @@ class Translator:
                 self._release(each)
 
     def watch(self, *expressions: Expression) -> list[list[Any]]:
-        """Return the references in expressions that a hook is given, for :meth:`let_go_unread`."""
+        """Return the references in the expressions for a hook, for :meth:`let_go_unread`."""
         entries = [(None, item) for item in expressions]
         found = [
             each
@@ -234,7 +239,7 @@ class Translator:
         return found
 
     def let_go_unread(self, watched: list[list[Any]]) -> None:
-        """Release those that the hook has not read."""
+        """Release the references that the hook has not decoded."""
         while watched:
             each = watched.pop()
             if id(each) in self._watched:
@@ -260,7 +265,7 @@ class Translator:
         cls = self._policy.registry.class_for(tag)
         if cls is not None:
             return bool(getattr(cls, "is_held_cache", False))
-        # One whose class is not known here, unless it is no instance at all.
+        # An unknown tag may be a cache of an unknown class.
         return not (tag in WORDS or tag in (self._rows or ()) or self._policy.registry.knows(tag))
 
     def _is_reference(self, tag: bytes) -> bool:
@@ -268,29 +273,29 @@ class Translator:
         return tag == b"remote" or getattr(hook, "reads_reference", False)
 
     def adopt(self, reference: Any, object_id: ObjectId) -> None:
-        """Count one reception of an object of the peer's for a reference that an application makes.
+        """Count one reception of an object, for a reference that the application has made.
 
         Raises:
-            MalformedJelly: the peer has sent no number for an id.
-            LimitExceeded: max_refs objects of the peer are alive here already.
+            MalformedJelly: the id is not a number.
+            LimitExceeded: this side holds max_refs objects of the peer already.
         """
         self.imports.adopt(number_in([b"remote", object_id]), reference)
 
     def note_read(self, unjellier: Unjellier, expression: list[Any]) -> None:
-        """Note that what a reference or a cache stands for has been received: it counts as read."""
+        """Note that the expression of a reference or cache was decoded, and its reception counted."""
         unjellier.note_read(expression)
         if self._watched:
             self._watched.pop(id(expression), None)
 
     def export(self, value: Any, identity: Any) -> ObjectId:
-        """Count one sending of an object, and return its id; part of the open scope, if any."""
+        """Count one sending of an object in the open transaction, if any, and return its id."""
         object_id = self.exports.add(value, identity, self.principal)
         if self.scope is not None:
             self.scope.on_rollback(lambda: self.exports.release(object_id))
         return object_id
 
     def publish(self, value: Any, identity: Any) -> tuple[int, bool]:
-        """Count one sending of a cache; return its id, and whether its state must go along."""
+        """Count one sending of a cache; return its id, and whether its state must be sent too."""
         principal = self.principal
         cache_id = self.published.id_of(identity, principal)
         is_new = cache_id is None
@@ -306,7 +311,7 @@ class Translator:
         return cache_id, is_new
 
     def observe(self, cache_id: int, observer: Any) -> None:
-        """Note who observes a published cache, to be told of when it stops."""
+        """Set the cache observer of a published cache, for ``PublishedCache.stop``."""
         self._published(cache_id).observer = observer
 
     def _published(self, cache_id: int) -> Any:
@@ -329,7 +334,7 @@ class Translator:
             **self._invoker.rows,
         }
         if self._policy.registry.class_for(b"remote") is not None:
-            # An application has a class of its own for all references.
+            # The application has registered its own class for all references.
             del rows[b"remote"]
         return rows
 
@@ -342,7 +347,7 @@ class Translator:
 
     def _read_local(self, unjellier: Unjellier, expression: list[Any]) -> Any:
         if len(expression) == 2 and type(expression[1]) is bytes:
-            # An object that has a name, such as the root, is not an argument: it was not sent.
+            # A named object, such as the root, was not sent, so it cannot be an argument.
             raise _not_exported(expression[1])
         object_id = _only_number(expression)
         entry = self.exports.get(object_id)
@@ -374,9 +379,9 @@ def _not_exported(object_id: ObjectId) -> NoSuchObject:
 
 
 def walk_of(host: Any, translator: Translator) -> Callable[[Expression, Any], Iterator[Any]]:
-    """Return what makes a value of an expression, through somebody's eyes, as a walk.
+    """Return the function that decodes an expression for a perspective, as a walk.
 
-    A host that overrides the published ``unserialize`` does it itself, in one step.
+    If the host overrides Twisted's ``unserialize``, the walk calls that, in one step.
     """
     if "unserialize" in host.overridden:
         return partial(_unjelly_by_host, host, translator)

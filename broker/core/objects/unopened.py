@@ -1,4 +1,4 @@
-"""Sealed values: what a peer sent that is not looked into until it has logged in."""
+"""Unopened values: values of a peer that are not decoded before it has logged in."""
 
 from __future__ import annotations
 
@@ -14,25 +14,24 @@ from jelly.numbers import is_number
 
 __all__ = ["Unopened", "opened"]
 
-# What counts as a reference: objects and caches of either side's, and values that are shared.
+# Tags that count as references: objects and caches of both sides, and shared values.
 _REFERENCES = frozenset({b"remote", b"local", b"cache", b"cached", b"lcache", b"reference"})
 
 
 class Unopened:
-    """A value as the expression that came.
+    """A value that is kept as the received expression.
 
-    One that is collected without having been opened lets go of what it refers to: the peer has
-    counted that when it was sent.
+    If it is collected unopened, its references are released, since the peer has counted them.
 
     Args:
         expression: of the value.
-        unjelly: makes the value of it.
-        dropped: notes what is let go.
-        limits: how deep it may be.
-        max_refs: how many references may be in it.
+        unjelly: decodes the expression.
+        dropped: takes notes of released references.
+        limits: ``max_depth`` is the limit of its depth.
+        max_refs: most references in it.
 
     Raises:
-        LimitExceeded: it is deeper, or has more.
+        LimitExceeded: the expression exceeds one of these limits.
     """
 
     __slots__ = ("__weakref__", "_expression", "_release", "_unjelly")
@@ -54,24 +53,24 @@ class Unopened:
         self._release.atexit = False
 
     def open(self) -> Any:
-        """Return the value, through nobody's eyes.
+        """Decode the value without a perspective, and return it.
 
         Raises:
-            DecodeError, LimitExceeded: it may not come in; what a hook raises passes.
+            DecodeError, LimitExceeded: the value is not allowed. An error of a hook is passed on.
         """
         self._release.detach()
         return self._unjelly(self._expression, None)
 
 
 def opened(value: Any) -> Any:
-    """Return what is in a Sealed, and anything else as it is; see :meth:`Unopened.open`."""
+    """Return the value of an Unopened, and any other value unchanged; see :meth:`Unopened.open`."""
     return value.open() if isinstance(value, Unopened) else value
 
 
 def _references(expression: Expression, limits: Limits) -> list[list[Any]]:
-    """Return the expressions of references in an expression, all of whose lists are looked at."""
+    """Return the expressions of references in an expression, at any depth."""
     found = []
-    # The message and its arguments are two levels above.
+    # The message and its arguments are the first two levels.
     level, depth = [expression], 2
     while level := [item for item in level if type(item) is list]:
         depth += 1
@@ -80,7 +79,7 @@ def _references(expression: Expression, limits: Limits) -> list[list[Any]]:
         below: list[Any] = []
         for item in level:
             if item and item[0] == b"dictionary":
-                # Its pairs are lists, but no expressions.
+                # Its pairs are lists, but not expressions.
                 below += [part for pair in item[1:] if type(pair) is list for part in pair]
             else:
                 if item and type(item[0]) is bytes and item[0] in _REFERENCES:

@@ -1,7 +1,8 @@
-"""Unread references: finds what a peer has counted in an expression that was not read whole.
+"""Finds the references in an expression that was not decoded completely.
 
-A peer counts each sending of an object or a cache, and expects a decref or a decache for each. What
-was read is released when it is collected. What was not read is found here.
+A peer counts each sending of an object or a cache, and expects a decref or a decache for each. A
+decoded reference is released when it is collected. References that were not decoded are found here,
+to be released at once.
 """
 
 from __future__ import annotations
@@ -22,17 +23,17 @@ def counted_in(
     is_cache: Callable[[bytes], bool],
     is_reference: Callable[[bytes], bool],
 ) -> Iterator[Any]:
-    """Yield the expressions that a peer has counted: of its objects, and of its caches.
+    """Yield the expressions that the peer has counted: references to its objects, and caches.
 
     Args:
-        entries: the expressions to look through, each with its tag. The tag is used where the
-            expression has lost its own, as ``jelly.slices.consumed`` leaves it. One that is part of
-            another is looked through once.
+        entries: the expressions to search, each with its tag. That tag is used if the expression
+            has lost its own, as after ``jelly.slices.consumed``. An expression that is part of
+            another one is searched once.
         is_cache: whether ``[tag, number, state]`` is a cache.
-        is_reference: whether ``[tag, number]`` is a reference to an object of the peer's.
+        is_reference: whether ``[tag, number]`` is a reference to an object of the peer.
 
     Yields:
-        An expression; or UNFINISHED, where a slice of work is done.
+        An expression; or UNFINISHED, when a slice of work is done.
     """
     roots = [(tag, item) for tag, item in entries if type(item) is list]
     apart = {id(item) for _, item in roots}
@@ -53,7 +54,7 @@ def counted_in(
             own = type(item[0]) is bytes
             tag = item[0] if own else root_tag if item is root else None
             if tag == DICTIONARY:
-                # Its pairs are lists, but no expressions.
+                # Its pairs are lists, but not expressions.
                 pairs = [pair for pair in item if type(pair) is list]
                 stack.append(chain.from_iterable(pairs))
                 continue

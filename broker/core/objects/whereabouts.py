@@ -1,7 +1,7 @@
-"""Where in the values of a message stands what cannot be sent, in words of a program.
+"""Finds the value in a message that cannot be sent, and describes its place as a program would.
 
-The error of a jellier brings the trail along; see ``CannotJelly.trail``. Simple values are sent
-without a jellier, and are searched for the culprit, up to a number of them.
+The error of a jellier has a trail to the value; see ``CannotJelly.trail``. Simple values are sent
+without a jellier: here they are searched for the value, up to a maximum number of them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from jelly.leaves import WRITERS
 
 __all__ = ["name_argument", "name_result", "path_to"]
 
-# So many values are looked at, so many characters of a key shown, and so many of a path.
+# Most values to search, most characters of a key to show, and most characters of a path.
 _MOST = 20_000
 _LONGEST_KEY = 40
 _LONGEST = 200
@@ -24,13 +24,13 @@ _HALF = _LONGEST // 2
 
 _CONTAINERS = (list, tuple, dict, set, frozenset)
 _NONE: Any = object()
-# What is said before a path.
+# Text before a path.
 _KEY = "a key of "
 _ELEMENT = "an element of "
 
 
 def name_argument(error: EncodeError, name: str, args: Any, kw: Any) -> None:
-    """Have the text of an error say which argument of which call cannot be sent."""
+    """Add to the text of an error which argument of which call cannot be sent."""
     place = path_to(error, [("args", args), ("kw", kw)]) or "arguments"
     where = f" ({place} of '{text_of(name)}')"
     text = str(error)
@@ -39,9 +39,9 @@ def name_argument(error: EncodeError, name: str, args: Any, kw: Any) -> None:
 
 
 def name_result(error: EncodeError, name: str, value: Any) -> None:
-    """Have a note on an error say where in the result of a method stands what cannot be sent.
+    """Add a note to an error: which part of the result of which method cannot be sent.
 
-    A note is for the log of this side; the text goes to the peer, and must not tell it more.
+    The note is for the log of this side. The peer gets the text, which must not tell it more.
     """
     place = path_to(error, [("result", value)]) or "result"
     where = f"{place} of '{text_of(name)}'"
@@ -50,11 +50,11 @@ def name_result(error: EncodeError, name: str, value: Any) -> None:
 
 
 def path_to(error: EncodeError, roots: list[tuple[str, Any]]) -> str | None:
-    """Return where the value that an error is about stands, or None if it is not found.
+    """Return the path to the value that an error is about, or None if it is not found.
 
     Args:
-        error: its ``culprit`` and ``trail``, if it has them, are forgotten.
-        roots: what was to be sent, by how a program writes it.
+        error: its ``culprit`` and ``trail``, if it has them, are deleted.
+        roots: the values to send, each with its name in a program.
     """
     if not isinstance(error, CannotJelly):
         return None
@@ -71,14 +71,14 @@ def path_to(error: EncodeError, roots: list[tuple[str, Any]]) -> str | None:
 
 
 def _followed(path: str, value: Any, trail: Iterable[tuple[Any, int]]) -> str:
-    """Return the path where a trail ends.
+    """Return the path to the end of a trail.
 
     Args:
-        path, value: where it begins, and what is there.
-        trail: as of ``CannotJelly.trail``.
+        path, value: the path to the start of the trail, and the value there.
+        trail: see ``CannotJelly.trail``.
     """
     for holder, position in trail:
-        # The state of an object is what it has made for this message, or its attributes.
+        # The holder is the state of an object: made for this message, or its attributes.
         is_state = holder is not value
         form, label, value = _part(holder, position)
         if is_state and isinstance(label, str) and label.isascii() and label.isidentifier():
@@ -88,7 +88,7 @@ def _followed(path: str, value: Any, trail: Iterable[tuple[Any, int]]) -> str:
 
 
 def _part(holder: Any, position: int) -> tuple[str, Any, Any]:
-    """Return one part of a container, as :func:`_inside` does; nothing of an object."""
+    """Return one part of a container, like :func:`_inside`; no part of another object."""
     kind = type(holder)
     if (kind is list or kind is tuple) and position < len(holder):
         return "", position, holder[position]
@@ -102,11 +102,11 @@ def _part(holder: Any, position: int) -> tuple[str, Any, Any]:
 
 
 def _searched(path: str, value: Any, culprit: Any) -> str | None:
-    """Return where in simple values, which have no trail, the culprit stands.
+    """Return the path to the culprit in simple values, which have no trail; None if not found.
 
     Args:
-        path, value: where to begin, and what is there.
-        culprit: what is sought; None for any value that has no expression.
+        path, value: the path to begin with, and the value there.
+        culprit: the value to find; None for any value that has no expression.
     """
     left = _MOST
     seen = {id(value)}
@@ -129,7 +129,7 @@ def _searched(path: str, value: Any, culprit: Any) -> str | None:
 
 
 def _joined(path: str, form: str, label: Any) -> str:
-    """Return the path of a part of what a path leads to; see :func:`_inside`."""
+    """Return the path to a part of the value at ``path``; see :func:`_inside`."""
     if len(path) > _LONGEST:
         path = f"{path[:_HALF]}…{path[-_HALF:]}"
     if form == ".":
@@ -143,7 +143,7 @@ def _joined(path: str, form: str, label: Any) -> str:
 
 
 def _inside(value: Any) -> Iterator[tuple[str, Any, Any]]:
-    """Yield the parts of a container: what to say before its path, its index or key, the part."""
+    """Yield the parts of a container: the text before its path, its index or key, the part."""
     kind = type(value)
     if kind is dict:
         for key, item in value.items():
