@@ -1,7 +1,7 @@
-"""What a Session tells the room above it, in the order in which it happened.
+"""The events that a Session passes to its host, in order.
 
-The outcomes of calls, which are most of it, are told by methods of their own: ``Host.answered`` and
-``Host.refused``.
+The results of outgoing calls, which are the most frequent, have their own methods:
+``Host.answered`` and ``Host.refused``.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ class Ready(Struct, frozen=True):
 
 
 class CallPending(Struct, frozen=True):
-    """A method of ours returned an awaitable; ``Session.finish`` or ``Session.fail`` is due.
+    """A local method returned an awaitable; call ``Session.finish`` or ``Session.fail`` later.
 
     Attributes:
-        ticket: names the call towards the session.
+        ticket: identifies the call in these methods.
         result: the awaitable.
     """
 
@@ -41,14 +41,14 @@ class CallPending(Struct, frozen=True):
 
 
 class CallAnswered(Struct, frozen=True):
-    """A call whose answer took several turns of the loop to make has been answered."""
+    """A call was answered whose answer took several turns of the loop."""
 
 
 class CallCancelled(Struct, frozen=True):
-    """The peer waits no longer for a call that is pending.
+    """The peer has cancelled a pending call.
 
     Attributes:
-        ticket: the call, as CallPending named it.
+        ticket: the call, as in CallPending.
     """
 
     ticket: Any
@@ -59,7 +59,7 @@ class PeerLeaves(Struct, frozen=True):
 
     Attributes:
         code: one word, such as ``"draining"``.
-        text: a sentence for people.
+        text: a sentence for the log.
     """
 
     code: str
@@ -67,16 +67,14 @@ class PeerLeaves(Struct, frozen=True):
 
 
 class CallRaised(Struct, frozen=True):
-    """A method of ours raised what its peer could not have meant to see; it has been told already.
+    """A local method failed. The peer has its error reply already.
 
     Attributes:
         name: the method.
         error: the exception.
-        error_id: what the peer was shown instead of the text, or None.
-        one_way_to: the class of the object, where the peer wants no answer and the object was
-            found; else None.
-        refused: for a call that wants no answer and was not run, how many such there were so far;
-            else 0.
+        error_id: the id that the peer was shown instead of the text, or None.
+        one_way_to: for a one-way call, the class of the object if it was found; else None.
+        refused: for a one-way call that was not run, the number of such calls so far; else 0.
     """
 
     name: str
@@ -87,7 +85,7 @@ class CallRaised(Struct, frozen=True):
 
 
 class Misunderstood(Struct, frozen=True):
-    """The peer has no such command."""
+    """The peer does not know a command that it was sent."""
 
     command: str
 

@@ -1,4 +1,4 @@
-"""Policy: everything that one side allows, limits, shows and waits for, in one frozen record."""
+"""Policy: the permissions, limits and timeouts of one side, in one frozen record."""
 
 from __future__ import annotations
 
@@ -28,72 +28,70 @@ def _login_limits() -> Limits:
 
 
 class Policy(Struct, frozen=True):
-    """What a connection allows; made once, shared by many connections.
+    """The permissions, limits and timeouts of a connection; may be shared by many connections.
 
-    ``Policy()`` is the strict one. :data:`STRICT` is what ``serve`` and ``connect`` take unless
-    told otherwise, :data:`PUBLISHED` what the factories of ``broker.pb`` take.
+    ``Policy()`` is the strict policy. :data:`STRICT` is the default of ``serve`` and ``connect``,
+    :data:`PUBLISHED` of the factories of ``broker.pb``.
 
     Attributes:
-        dialects: those that are offered and taken, of ``"msgpack/1"``, ``"pb"`` and ``"none"``; not
-            the first where ``limits.max_depth`` is more than 100.
-        limits: sizes, both directions.
-        security: types, modules and classes that may come in besides the registered ones.
-        registry: the classes that incoming tags become.
-        allow_code: whether class, module, function and method may cross, where ``security`` allows.
-        max_refs: live references and caches, each way.
-        max_calls: calls of the peer that are being worked on.
-        max_waiting, max_waiting_each: connections of a server that have not logged in, in all and
-            from one IPv4 address or IPv6 network of 64 bits; beyond ``max_waiting``, one of the
-            source with the most is closed.
-        login_limits, login_refs, login_calls, login_backlog: what a peer may send, hold, have in
-            flight and have waiting before it has logged in; where ``limits``, ``max_refs``,
-            ``max_calls`` and ``max_backlog`` are smaller, these.
-        challenge_login: whether PB's MD5 challenge login is used, and answered.
+        dialects: dialects to offer and accept, of ``"msgpack/1"``, ``"pb"`` and ``"none"``.
+            ``"msgpack/1"`` is not used if ``limits.max_depth`` is more than 100.
+        limits: sizes, in both directions.
+        security: incoming types, modules and classes that are allowed besides the registered ones.
+        registry: the classes of incoming tags.
+        allow_code: whether classes, modules, functions and methods may be sent and received, if
+            ``security`` allows them.
+        max_refs: live references, and live caches, in each direction.
+        max_calls: calls of the peer that may run at once.
+        max_waiting, max_waiting_each: connections of a server that have not logged in: of all
+            clients, and of one IPv4 address or IPv6 /64 network. Over ``max_waiting``, a connection
+            of the source with the most of them is closed.
+        login_limits, login_refs, login_calls, login_backlog: replace ``limits``, ``max_refs``,
+            ``max_calls`` and ``max_backlog`` before the peer has logged in, if they are smaller.
+        challenge_login: whether PB's MD5 challenge login is used and answered.
         declared_state: refuse copies of classes without declared fields.
-        send_unpersistable: send ``[unpersistable reason]`` in place of what cannot be sent inside
-            the state of an object, and the rest of the state; rather than fail the call.
-        show_all_errors: send the text of every exception, not of registered ones only; and tell
-            guests that they are not let in as Twisted does.
-        published_errors: errors are those that a program of Twisted's knows: all that a peer raises
-            is a RemoteError, whose ``remoteType`` is bytes and whose ``str()`` is the peer's text
-            alone; and in PB's dialects faults of calls are told in Twisted's words.
+        send_unpersistable: if a value inside the state of an object cannot be sent, send
+            ``[unpersistable reason]`` in its place, instead of failing the call.
+        show_all_errors: send the text of every exception, not only of registered ones. Refuse
+            anonymous logins as Twisted does.
+        published_errors: raise the errors that programs of Twisted expect. Every error of the peer
+            is a RemoteError whose ``remoteType`` is bytes, and whose ``str()`` is only the peer's
+            text. In PB's dialects, faults of calls have Twisted's texts.
         unsafe_tracebacks: send tracebacks too.
-        dynamic_methods: try the target's own attribute for a method that its class does not define.
-        cancel_on_disconnect: cancel the peer's async methods when the peer has gone.
+        dynamic_methods: look up a method on the target itself if its class does not define it.
+        cancel_on_disconnect: cancel the peer's async methods when the connection ends.
         text_user_names: checkers and realms get user names as str, and checkers get passwords as
-            bytes, whichever was sent; a client sends both as bytes. Without it a client sends each
-            as it was given, checkers get it as it was sent, and realms what the checker returned.
-        insecure_plaintext: serve and dial public addresses without TLS.
+            bytes, whatever was sent. A client sends both as bytes. If false, a client sends each
+            as it was given, checkers get it as it was sent, and realms get the checker's result.
+        insecure_plaintext: serve and connect to public addresses without TLS.
         max_unsent: bytes that may wait for a peer that reads slowly; see ``stall_timeout``.
-        max_strikes, max_unknown: calls with references beyond ``max_refs``, and calls that name
-            objects which the peer was not given, of which the last ends the connection.
-        max_pings: pings of the peer's within ``ping_after`` seconds; they are counted anew before
-            twice as many have passed.
-        high_water: unsent bytes above which no further call of the peer is started.
-        max_backlog: received bytes that may wait to be handled, before reading stops.
-        max_buffered: bytes that all connections of one server may hold together, received and not
-            handled or not sent; beyond it the largest are read no more, and closed if that does not
-            help.
-        turn_messages, turn_time: messages of one connection that are handled in one turn of the
-            loop, and seconds after which no more of them are.
+        max_strikes: calls over ``max_refs`` until the connection is closed.
+        max_unknown: calls to objects that the peer was not given, until the connection is closed.
+        max_pings: pings of the peer in ``ping_after`` seconds. The count is reset at intervals of
+            ``ping_after`` to 2 × ``ping_after`` seconds.
+        high_water: unsent bytes above which no more calls of the peer are started.
+        max_backlog: unhandled received bytes above which reading stops.
+        max_buffered: unhandled and unsent bytes of all connections of one server. Over it, the
+            largest connections are not read, and closed if that does not help.
+        turn_messages, turn_time: limits of one turn of the loop for one connection: messages, and
+            seconds after which no more messages are handled.
         handshake_timeout, offer_timeout, login_timeout, close_timeout: seconds for the TLS
             handshake, for the server's offer of dialects, for a login, and for the peer's part of a
             close.
-        partial_timeout, partial_rate: seconds that a message may take from its first byte to its
-            last, and bytes a second of one that takes longer.
-        ping_after, ping_timeout: seconds of silence after which a peer is asked whether it is
-            there, and that it then has to answer.
-        stall_timeout: seconds a peer may take nothing while much waits for it, or leave more than
-            ``max_unsent`` waiting.
+        partial_timeout, partial_rate: seconds from the first to the last byte of a message, and the
+            least bytes per second of a message that takes longer.
+        ping_after, ping_timeout: seconds of silence before the peer is sent a ping, and seconds for
+            its answer.
+        stall_timeout: seconds for which a peer may read nothing while many bytes wait for it, or
+            may leave more than ``max_unsent`` bytes waiting.
 
-    Counts and bytes are ints, seconds are ints or floats. They are more than 0; but ``max_refs``,
-    ``max_calls`` and ``login_refs`` may be 0 for none at all, and ``turn_time`` may be 0. Seconds
+    Counts and bytes are ints, seconds are ints or floats. They are more than 0. ``max_refs``,
+    ``max_calls`` and ``login_refs`` may be 0, which allows none; ``turn_time`` may be 0. Seconds
     may be ``math.inf`` for no limit.
 
     Raises:
-        ConfigError: no dialect could be agreed on, or one of those named is none; or a number is
-            not one that it may be.
-        WrongType: a ConfigError: a value is of another type.
+        ConfigError: a dialect is unknown, no dialect can be used, or a number is out of its range.
+        WrongType: a ConfigError: a value has the wrong type.
     """
 
     dialects: tuple[str, ...] = ("msgpack/1", "pb", "none")
@@ -147,9 +145,9 @@ class Policy(Struct, frozen=True):
         """Return this policy with some attributes changed.
 
         Raises:
-            ConfigError: as of the class.
+            ConfigError: see the class.
         """
-        # Not by replace, which calls __post_init__ only from msgspec 0.21 on.
+        # Not msgspec's replace, which calls __post_init__ only since 0.21.
         return Policy(**(asdict(self) | changes))
 
 
@@ -199,7 +197,7 @@ def _wrong_type(name: str, value: Any, right: str) -> WrongType:
     return WrongType(f"{name} is {right}, not {kind}")
 
 
-# 0 allows nothing there, which a program may want; anywhere else nothing would work.
+# Settings that may be 0. With 0 for another one, no connection would work.
 _MAY_BE_NONE = frozenset({"max_calls", "max_refs", "login_refs", "turn_time"})
 
 _CHECKS_OF = {
@@ -235,7 +233,7 @@ PUBLISHED = Policy(
 
 
 def published_policy(security: Security | None = None, unsafe_tracebacks: bool = False) -> Policy:
-    """Return the policy of the published names, with the module-level settings as they are now."""
+    """Return the policy of Twisted's names, with the current module-level settings."""
     return PUBLISHED.but(
         security=defaults.security if security is None else security,
         unsafe_tracebacks=bool(unsafe_tracebacks),

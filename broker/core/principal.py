@@ -1,12 +1,12 @@
-"""The principal: the user on whose behalf the peer's calls run, where a connection has users.
+"""The principal: the user on whose behalf the peer's calls run, on a connection with logins.
 
-Theory of operation. Each login on a connection makes one principal. Its context variables say who
-is calling, and the calls of the peer's to what it owns run in them. What is sent to the peer as
-part of a principal's work belongs to that principal: the avatar, the result of a call, and the
-arguments of a call that goes through a reference which the principal has handed over. So a second
-login on the connection changes nothing for what the first has reached.
+Theory of operation. Each login on a connection makes one principal. Its context variables tell who
+is calling. The peer's calls to objects of a principal run in that context. An object that is sent
+to the peer as part of a principal's work belongs to that principal: the avatar, the result of a
+call, and the arguments of a call to a reference that the principal has sent. So a second login on
+the connection does not change the owner of any object of the first.
 
-What belongs to nobody has no principal, which is None: all objects of a connection without a login.
+Objects without an owner have the principal None: all objects of a connection without a login.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ class Principal:
         self.home = home
         self.context = context
         self.enter = context.run
-        # Weakly: a context that held its principal would be garbage that only a collection frees.
+        # Weak: a reference from the context to its principal would be a cycle, which only the
+        # garbage collector frees.
         context.run(_CURRENT.set, weakref.ref(self))
 
 
@@ -45,26 +46,26 @@ _CURRENT: ContextVar[weakref.ref[Principal]] = ContextVar("broker.principal")
 
 
 def current_principal(home: object) -> Principal | None:
-    """Return the principal in whose context this runs, if it is one of this connection."""
+    """Return the principal in whose context this code runs, if it is one of this connection."""
     reference = _CURRENT.get(None)
     principal = None if reference is None else reference()
     return principal if principal is not None and principal.home is home else None
 
 
 class View(NamedTuple):
-    """A perspective and a principal, where there is a principal."""
+    """A perspective, and a principal that is not None."""
 
     perspective: Any
     principal: Principal
 
 
 def view_of(perspective: Any, principal: Principal | None) -> Any:
-    """Return both as one value: the perspective itself where there is no principal."""
+    """Return both as one value: the perspective itself if there is no principal."""
     return perspective if principal is None else View(perspective, principal)
 
 
 def split_view(view: Any) -> tuple[Any, Principal | None]:
-    """Return the perspective and the principal of what :func:`view_of` returned."""
+    """Return the perspective and the principal of a result of :func:`view_of`."""
     return view if type(view) is View else (view, None)
 
 
@@ -72,9 +73,9 @@ class OnBehalf:
     """The result of a method that belongs to another principal than the caller: an avatar.
 
     Attributes:
-        principal: whose it is.
+        principal: the owner of the result.
         value: the result.
-        undo: called without arguments if it cannot be sent.
+        undo: called without arguments if the result cannot be sent.
     """
 
     __slots__ = ("principal", "undo", "value")

@@ -16,17 +16,17 @@ _NAMES = frozenset({"max_refs", *(limit.name for limit in fields(Limits))})
 
 
 class Stats(Struct):
-    """What a connection has done.
+    """Counters of one connection.
 
     Attributes:
-        calls_made, calls_received: calls of ours, and of the peer's.
-        sends_dropped: calls of ours without an answer that were not sent, since the connection had
-            ended or the peer drains, or since they cannot be sent.
-        sends_refused: calls of the peer's without an answer that were not run: they came while this
-            end drains, name no object or method, or bring what may not come in.
-        bytes_sent, bytes_received: of the protocol, before TLS.
+        calls_made, calls_received: outgoing and incoming calls.
+        sends_dropped: outgoing one-way calls that were not sent: the connection had ended, the peer
+            drains, or an argument cannot be sent.
+        sends_refused: incoming one-way calls that were not run: this side drains, there is no such
+            object or method, or an argument is not allowed.
+        bytes_sent, bytes_received: bytes of the protocol, without TLS.
         limits: how often each limit refused something, by the name of its setting.
-        total: counts the same for a whole server; None where there is none.
+        total: the same counts for a whole server, or None.
     """
 
     calls_made: int = 0
@@ -39,13 +39,13 @@ class Stats(Struct):
     total: Counter[str] | None = None
 
     def count(self, limit: str) -> None:
-        """Count that a limit, by the name of its setting, refused something."""
+        """Count a refusal by a limit, given the name of its setting."""
         self.limits[limit] += 1
         if self.total is not None:
             self.total[limit] += 1
 
     def count_limit(self, error: object) -> None:
-        """Count a limit that refused something; other errors than LimitExceeded count nothing."""
+        """Count the limit that a LimitExceeded names; ignore other errors."""
         if isinstance(error, LimitExceeded):
             # Its text ends with the name in parentheses: "(max_refs)", "(max_string 655360)".
             name = str(error).rpartition("(")[2].split(" ")[0].rstrip(")")

@@ -4,8 +4,8 @@
   object adds one to its count, each decref takes one off. At zero the peer cannot name the object
   any more. Ids are never reused.
 - **Imports**: objects of the peer. The peer chooses the id. The table has a weak reference to one
-  local proxy, and counts how often the object was received. When the proxy is collected, the peer is
-  sent that many decrefs.
+  local proxy, and counts how often the object was received. When the proxy is collected, this side
+  sends that many decrefs.
 - **Questions**: outgoing calls without an answer. This side chooses the id.
 
 At the end of the connection, every table is emptied, and its objects are released. The two tables

@@ -1,7 +1,7 @@
 """Messages in banana: the reader and the writer of PB's dialects, ``pb`` and ``none``.
 
-A message is one expression. Where its values are small (``core.wire.conversion``) it is written
-without a jellier, and without the expression.
+A message is one expression. If its values are small (``core.wire.conversion``), it is written
+without a jellier, and without making the expression.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ def _parse_values(expression: Expression) -> Message:
 
 
 class BananaReader:
-    """Reads messages from bytes that arrive in pieces of any size.
+    """Decodes messages from bytes that arrive in pieces of any size.
 
     Args:
-        limits: how large an expression may be.
+        limits: of an expression.
         vocabulary: of the dialect.
-        keeps_expressions: give each value as an expression, for hooks that know nothing else.
-        parse: makes a message of an expression, where the room above has its own way.
+        keeps_expressions: return each value as an expression, for hooks that need expressions.
+        parse: makes a message of an expression; for a host that parses expressions itself.
     """
 
     __slots__ = ("_parse", "_reader")
@@ -53,30 +53,30 @@ class BananaReader:
         self._parse = parse or (messages.parse if keeps_expressions else _parse_values)
 
     def set_limits(self, limits: Limits) -> None:
-        """Apply other limits to the expressions that follow."""
+        """Set the limits for the following expressions."""
         self._reader.set_limits(limits)
 
     @property
     def pending(self) -> int:
-        """Bytes that have come and are of no message that was read."""
+        """Number of bytes received that are not part of a decoded message."""
         return self._reader.pending
 
     @property
     def held(self) -> int:
-        """Bytes of memory that what is pending takes, about."""
+        """Approximate memory of the pending bytes, in bytes."""
         return self._reader.held
 
     def forget(self) -> None:
-        """Let go of the bytes that have come and are of no message that was read."""
+        """Drop the pending bytes."""
         self._reader.forget()
 
     def receive(self, data: bytes, inbox: MutableSequence[Message], most: int = -1) -> bool:
-        """Take in bytes, and append the messages that they complete: `dialects.MessageReader`.
+        """Take in bytes, and append the messages that they complete; see `MessageReader`.
 
         Raises:
-            ProtocolError: an expression is too large, or no message; those before it are in the
-                inbox.
-            RuntimeError: it has raised ProtocolError before.
+            ProtocolError: an expression is too large or not a message. Messages before it are in
+                the inbox.
+            RuntimeError: this reader has raised ProtocolError before.
         """
         reader, parse = self._reader, self._parse
         reader.feed(data)
@@ -87,7 +87,7 @@ class BananaReader:
 
 
 class BananaWriter:
-    """Writes messages as bytes, under the limits that the peer's reader will enforce."""
+    """Encodes messages, with the limits that the peer's reader will enforce."""
 
     __slots__ = (
         "_answer",
@@ -104,7 +104,7 @@ class BananaWriter:
 
     def __init__(self, limits: Limits, *, vocabulary: Mapping[bytes, int]):
         self._writer = Writer(limits, vocabulary)
-        # What is longer, the writer itself checks; with limits that are tight, everything.
+        # The jelly writer checks anything longer; with small limits, it checks everything.
         is_roomy = (
             limits.max_depth > 3
             and min(limits.max_list, limits.max_nodes) > 2 * _MOST
@@ -116,7 +116,7 @@ class BananaWriter:
         self._words = {each: word(each) for each in vocabulary}
         self._message = list_head(7) + word(b"message")
         to_cache = list_head(7) + self._string(b"cachemessage")
-        # By the number that the command has in msgpack/1.
+        # By the number of the command in msgpack/1.
         self._heads = {1: self._message, 2: self._message, 3: to_cache, 4: to_cache}
         self._answer = list_head(3) + word(b"answer")
         self._tuple = word(atoms.TUPLE)
@@ -137,8 +137,8 @@ class BananaWriter:
 
         Args:
             number: of the command, as in ``msgpack/1``: 1 to 4.
-            request_id, object_id, name, args, kw: as of ``messages.PlainCall``.
-            deadline: is not sent: PB's wire has none.
+            request_id, object_id, name, args, kw: see ``messages.PlainCall``.
+            deadline: not sent, since PB's dialects have none.
         """
         tail = self._tail_of(name, args, kw, _NO if number in _ONE_WAY else _YES)
         if tail is None:
@@ -146,14 +146,14 @@ class BananaWriter:
         return b"".join((self._heads[number], int_bytes(request_id), self._id(object_id), tail))
 
     def notice(self, object_id: ObjectId, notice: Broadcast, number: int = 2) -> bytes | None:
-        """Return the bytes of a call that goes to many, or None if its values need a jellier.
+        """Return the bytes of a broadcast, or None if its values need a jellier.
 
         Args:
             object_id: of the object, or of the cache.
             notice: the call.
             number: of the command: 2 for an object, 4 for a cache.
         """
-        # Words of the vocabulary make the dialects differ, and this is one.
+        # The vocabulary decides the bytes of a word, so this head tells the dialects apart.
         tail = notice.tail(
             self._message, lambda: self._tail_of(notice.name, notice.args, notice.kw)
         )
@@ -172,17 +172,16 @@ class BananaWriter:
         """Return the bytes of a message, whose values are expressions.
 
         Args:
-            message: its command, as ``core.wire.messages`` names them, and its fields, in a list;
-            or
-                any expression.
+            message: a list of its command, as in ``core.wire.messages``, and its fields; or any
+                expression.
 
         Raises:
-            EncodeError: it is beyond the limits, or no expression.
+            EncodeError: the message exceeds a limit, or is not an expression.
         """
         return self._writer.encode(message)
 
     def walk(self, message: Any, consumes: bool) -> Iterator[Any]:
-        """Do as :meth:`encode`, as a walk of ``jelly.slices`` that may empty the message."""
+        """Like :meth:`encode`, as a walk of ``jelly.slices`` that may empty the message."""
         return self._writer.walk(message, consumes)
 
     def _tail_of(

@@ -1,4 +1,4 @@
-"""A notice: a one-way call that goes to many objects, whose values are encoded once for all."""
+"""A broadcast: a one-way call to many objects, whose values are encoded only once."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ __all__ = ["Broadcast"]
 
 
 class Broadcast:
-    """A call of one method of many objects, on many connections, that wants no answer.
+    """A one-way call of one method of many objects, on many connections.
 
     Attributes:
         name, args, kw: of the call.
-        has_failed: whether it was reported that it cannot be sent.
+        has_failed: whether an error that prevents the sending was reported.
     """
 
     __slots__ = ("_tails", "args", "has_failed", "kw", "name")
@@ -26,9 +26,9 @@ class Broadcast:
         self._tails: dict[Hashable, bytes | None] = {}
 
     def tail(self, dialect: Hashable, make: Callable[[], bytes | None]) -> bytes | None:
-        """Return what stands behind the object's id in a message of this dialect; made once.
+        """Return the bytes after the object's id in a message of this dialect; made once.
 
-        It is None where the values need a jellier, which makes something else for each connection.
+        None if the values need a jellier, whose result differs for each connection.
         """
         if dialect not in self._tails:
             self._tails[dialect] = make()

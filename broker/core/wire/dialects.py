@@ -1,6 +1,6 @@
-"""Dialects: what two peers agree to speak, each one record, chosen once when they shake hands.
+"""Dialects: one record for each wire format. The two peers agree on one in the handshake.
 
-Nothing else in the house asks which one it is: it does what the record says.
+No other module checks which dialect is in use: all differences are fields of the record.
 """
 
 from __future__ import annotations
@@ -36,46 +36,46 @@ __all__ = [
 
 
 class MessageReader(Protocol):
-    """Bytes in pieces of any size to messages."""
+    """Decodes bytes, in pieces of any size, to messages."""
 
     def set_limits(self, limits: Limits, /) -> None:
-        """Apply other limits to what follows."""
+        """Set the limits for the following messages."""
         ...
 
     @property
     def pending(self) -> int:
-        """Bytes that have come and are of no message that was read."""
+        """Number of bytes received that are not part of a decoded message."""
         ...
 
     @property
     def held(self) -> int:
-        """Bytes of memory that what is pending takes, about."""
+        """Approximate memory of the pending bytes, in bytes."""
         ...
 
     def forget(self) -> None:
-        """Let go of the bytes that have come and are of no message that was read."""
+        """Drop the pending bytes."""
         ...
 
     def receive(self, data: bytes, inbox: MutableSequence[Message], most: int, /) -> bool:
         """Take in bytes, and append the messages that they complete to ``inbox``.
 
         Args:
-            data: what comes next; nothing, to go on with what came before.
-            inbox: where they go.
-            most: so many messages at most, unless it is negative.
+            data: the next bytes; ``b""`` to go on decoding the pending ones.
+            inbox: gets the messages.
+            most: most messages to decode; no limit if negative.
 
         Returns:
-            Whether there may be more in what has come.
+            Whether there may be more messages in the pending bytes.
 
         Raises:
-            ProtocolError: what comes is no message, or too large; those before it are in the inbox.
-            RuntimeError: it has raised ProtocolError before.
+            ProtocolError: a message is malformed or too large. Those before it are in the inbox.
+            RuntimeError: this reader has raised ProtocolError before.
         """
         ...
 
 
 class MessageWriter(Protocol):
-    """Messages to bytes, which have no effect where they raise EncodeError."""
+    """Encodes messages to bytes. A method that raises EncodeError has no other effect."""
 
     def call(
         self,
@@ -88,18 +88,18 @@ class MessageWriter(Protocol):
         deadline: int | None,
         /,
     ) -> bytes | None:
-        """Return the bytes of a call of simple values, or None where those need a jellier."""
+        """Return the bytes of a call with simple values, or None if they need a jellier."""
         ...
 
     def notice(self, object_id: ObjectId, notice: Broadcast, number: int = 2, /) -> bytes | None:
-        """Return the bytes of a call that goes to many, or None where its values need a jellier.
+        """Return the bytes of a broadcast, or None if its values need a jellier.
 
-        ``number`` is that of the command: 2 for a call of an object, 4 for one of a cache.
+        ``number`` is the number of the command: 2 for an object, 4 for a cache.
         """
         ...
 
     def answer(self, request_id: int, value: Any, /) -> bytes | None:
-        """Return the bytes of an answer of a simple value, or None where that needs a jellier."""
+        """Return the bytes of an answer with a simple value, or None if it needs a jellier."""
         ...
 
     def encode(self, message: Any, /) -> bytes:
@@ -107,7 +107,7 @@ class MessageWriter(Protocol):
         ...
 
     def walk(self, message: Any, consumes: bool, /) -> Iterator[Any]:
-        """Do as ``encode``, as a walk of ``jelly.slices`` that may empty the message's lists."""
+        """Like ``encode``, as a walk of ``jelly.slices`` that may empty the message's lists."""
         ...
 
 
@@ -115,12 +115,12 @@ class Dialect(Struct, frozen=True):
     """One dialect.
 
     Attributes:
-        name: what the peers call it in the handshake.
+        name: its name in the handshake.
         reader: makes the reader of one connection: ``reader(limits, keeps_expressions)``.
         writer: returns a writer, which connections share: ``writer(limits)``.
-        commands: what it can say that PB cannot.
-        deepest: it is offered and taken where ``Limits.max_depth`` is no more than this.
-        has_twisted_errors: what one end says of a call has the type that Twisted sends of it.
+        commands: the commands that PB does not have.
+        deepest: largest ``Limits.max_depth`` with which it is offered and accepted.
+        has_twisted_errors: whether errors about a call itself are sent with Twisted's type.
     """
 
     name: bytes
@@ -131,8 +131,8 @@ class Dialect(Struct, frozen=True):
     has_twisted_errors: bool = False
 
 
-# A writer keeps nothing of what it wrote: connections under the same limits share one. A program
-# has few limits.
+# A writer has no state: connections with the same limits share one. A program has few different
+# limits.
 _MOST_LIMITS = 16
 
 MSGPACK = Dialect(
@@ -155,17 +155,17 @@ NONE = Dialect(
     has_twisted_errors=True,
 )
 
-# In the order in which a server offers them and a client prefers them.
+# In the order of preference of servers and clients.
 DIALECTS: tuple[Dialect, ...] = (MSGPACK, PB, NONE)
 
-# Those in which a message is the expression that published hooks know.
+# Dialects in which a message is an expression, as Twisted's hooks expect.
 EXPRESSION_DIALECTS: tuple[Dialect, ...] = (PB, NONE)
 
 
 def spoken(
     names: Collection[str], limits: Limits, among: tuple[Dialect, ...] = DIALECTS
 ) -> tuple[Dialect, ...]:
-    """Return those of some dialects that have one of the names and can be read under the limits."""
+    """Return the dialects with one of these names that can be used with these limits."""
     return tuple(
         dialect
         for dialect in among
@@ -174,10 +174,10 @@ def spoken(
 
 
 def check_names(names: Collection[str], limits: Limits) -> None:
-    """Check that a dialect can be agreed on, of those with these names and under these limits.
+    """Check that all names are known, and that one of the dialects can be used with these limits.
 
     Raises:
-        ConfigError: a name is of none, or no dialect of them may be spoken.
+        ConfigError: a name is unknown, or no dialect can be used.
     """
     known = [dialect.name.decode("ascii") for dialect in DIALECTS]
     for name in names:

@@ -1,12 +1,12 @@
-"""The handshake: which dialect two peers speak.
+"""The handshake: the two peers agree on a dialect.
 
-Spoken in ``none``. A server begins: it offers the names of its dialects, best first. The client
-answers with the name of the first that it knows, and both change over at once; the next bytes,
-which may be in the same segment, are of that dialect. Then each sends its version. A Twisted client
-takes ``pb`` from any offer that holds it.
+Its messages are in the dialect ``none``. The server begins: it offers the names of its dialects,
+best first. The client answers with the first name that it knows. Both change to that dialect at
+once; the next bytes, which may be in the same segment, are in that dialect. Then each sends its
+version. A Twisted client chooses ``pb`` from any offer that contains it.
 
-A server with a login names its ways to log in behind the dialects, see
-`broker.core.wire.login_names`. That string is no dialect: a client that chooses it is refused.
+A server with a login adds the names of its mechanisms after the dialects; see
+`broker.core.wire.login_names`. That string is not a dialect: a client that chooses it is refused.
 
 ==========  ========================  =====================  ==========
 state       expects                   then sends             and is
@@ -30,16 +30,16 @@ __all__ = ["Handshake"]
 
 
 class Handshake:
-    """One side's part in choosing a dialect.
+    """One side of the handshake.
 
     Args:
-        is_client: which side this is.
+        is_client: whether this is the client's side.
         offered: the dialects of this side, best first.
 
     Attributes:
-        logins: of a client: the names of the logins that the server takes, as it gave them; None
-            where it gave none, and before its offer.
-        name_logins: of a server with a login: returns those names, when the offer is made.
+        logins: at a client, the names of the logins that the server accepts, from its offer. None
+            before the offer, and if the server has no login.
+        name_logins: at a server with a login, a function that returns those names for the offer.
     """
 
     __slots__ = ("_is_client", "_known", "logins", "name_logins")
@@ -51,7 +51,7 @@ class Handshake:
         self._known = {dialect.name: dialect for dialect in offered}
 
     def opening(self) -> Expression | None:
-        """Return what this side sends before it hears anything."""
+        """Return the offer of a server, or None at a client."""
         if self._is_client:
             return None
         offer: list[Expression] = list(self._known)
@@ -60,11 +60,11 @@ class Handshake:
         return offer
 
     def receive(self, expression: Expression) -> tuple[Dialect, Expression | None]:
-        """Return the dialect that is settled by the peer's part, and the reply that is due.
+        """Return the dialect that the peer's message decides, and the reply to send, or None.
 
         Raises:
-            ProtocolError: the peer's part is none, or names no dialect of this side, or the logins
-                in it cannot be read.
+            ProtocolError: the message is not an offer or a choice, has no dialect of this side, or
+                has logins that cannot be decoded.
         """
         if self._is_client:
             dialect = self._pick(expression)
@@ -72,10 +72,10 @@ class Handshake:
         return self.named(expression), None
 
     def named(self, name: Expression) -> Dialect:
-        """Return the dialect of this side that has a name.
+        """Return the dialect of this side with a name.
 
         Raises:
-            ProtocolError: none has it.
+            ProtocolError: there is no such dialect.
         """
         if type(name) is not bytes or name not in self._known:
             raise ProtocolError("the peer chose a dialect that was not offered")

@@ -1,8 +1,9 @@
-"""The ways to log in, as a server names them in its offer of dialects.
+"""The list of login mechanisms in a server's offer of dialects.
 
-One string behind the dialects: ``login`` and the names of ``broker.login.mechanisms``, strongest
-first, with a space before each. A client that knows no such string takes it for a dialect that it
-does not speak. Nothing in it is trusted: a client takes of it only what its own policy allows.
+It is one string after the dialects: ``login`` and the names of ``broker.login.mechanisms``,
+strongest first, with a space before each. A client that does not know this string takes it for a
+dialect that it does not speak. A client does not trust the string: it uses only mechanisms that its
+own policy allows.
 """
 
 from __future__ import annotations
@@ -15,16 +16,16 @@ from jelly.errors import ProtocolError
 __all__ = ["LONGEST", "read_names", "write_names"]
 
 LONGEST: Final = 256
-"""Bytes of the string."""
+"""Most bytes of the string."""
 
 _WORD: Final = b"login"
 
 
 def write_names(names: Iterable[str]) -> bytes:
-    """Return the string for these names, strongest first; the last are left out if it is too long.
+    """Return the string for these names, strongest first, without the last ones if it is too long.
 
     Args:
-        names: of ASCII, without spaces.
+        names: in ASCII, without spaces.
     """
     text = b" ".join([_WORD, *(name.encode("ascii") for name in names)])
     while len(text) > LONGEST:
@@ -33,7 +34,7 @@ def write_names(names: Iterable[str]) -> bytes:
 
 
 def read_names(offer: Sequence[bytes]) -> tuple[str, ...] | None:
-    """Return the names in an offer, also those that nobody knows; None if it has no such string.
+    """Return the names in an offer, including unknown ones; None if it has no such string.
 
     Raises:
         ProtocolError: there are two such strings, or one that is too long or not ASCII.

@@ -1,11 +1,11 @@
 """The messages of the protocol: one record each, a table by command, and the bytes/str boundary.
 
-Ids in a message are named from its *sender's* view: ``object_id`` of a Call is an object of the
-receiver, of a Decref too. Command and arity are checked before anything is looked up.
+The ``object_id`` of a Call or a Decref is an object of the receiver. The command and the number of
+fields are checked before any lookup.
 
-The types of the fields, and the tags, are what ``msgpack/1`` decodes against: a record whose tag is
-a number is a frame of that dialect, of that command, with these fields in this order. In PB's
-dialects :func:`parse` makes the records, and checks the same.
+``msgpack/1`` decodes frames against the tags and field types of the records: a record whose tag is
+a number is the frame of that command, with these fields in this order. In PB's dialects
+:func:`parse` makes the records, with the same checks.
 """
 
 from __future__ import annotations
@@ -50,14 +50,14 @@ __all__ = [
     "parse",
 ]
 
-# An int for what was handed over, a name for what has one: the root is ``b"root"``. A message of
-# msgpack/1 has it as text.
+# An int for an object that was sent, or the name of an object: the root is ``b"root"``. In a message
+# of msgpack/1, the name is text.
 ObjectId: TypeAlias = int | bytes
 RequestId: TypeAlias = int
 
 PROTOCOL_VERSION = 6
 LONGEST_NAME = 128
-"""Bytes of the name of a method, an object or a command."""
+"""Most bytes in the name of a method, an object or a command."""
 
 _Id = Annotated[int, Meta(ge=0, le=LARGEST)]
 _Count = Annotated[int, Meta(ge=1, le=(1 << 31) - 1)]
@@ -70,13 +70,13 @@ class Record(Struct, array_like=True, gc=False, forbid_unknown_fields=True):
 
 
 class Version(Record, tag=0):
-    """The first message each way."""
+    """The first message in each direction."""
 
     number: Annotated[int, Meta(ge=-LARGEST, le=LARGEST)]
 
 
 class DidNotUnderstand(Record):
-    """The peer has no such command."""
+    """The sender does not know a command that it was sent."""
 
     command: bytes
 
@@ -84,7 +84,8 @@ class DidNotUnderstand(Record):
 class PlainCall(Record, tag=1):
     """Call a method of an object that the receiver exported, with plain values.
 
-    ``deadline`` is how long the caller waits, in milliseconds, or None; PB's wire has none.
+    ``deadline`` is the time that the caller waits, in milliseconds, or None. PB's dialects have
+    none.
     """
 
     request_id: _Id
@@ -96,7 +97,7 @@ class PlainCall(Record, tag=1):
 
 
 class PlainSend(PlainCall, tag=2):
-    """A PlainCall that wants no answer."""
+    """A PlainCall without an answer."""
 
 
 class PlainCallToCache(Record, tag=3):
@@ -111,7 +112,7 @@ class PlainCallToCache(Record, tag=3):
 
 
 class PlainSendToCache(PlainCallToCache, tag=4):
-    """A PlainCallToCache that wants no answer."""
+    """A PlainCallToCache without an answer."""
 
 
 class PlainAnswer(Record, tag=5):
@@ -159,33 +160,33 @@ class Failed(Record):
 
 
 class Decref(Record, tag=8):
-    """The sender dropped receptions of an object of the receiver's; one at a time on PB's wire."""
+    """The sender releases ``times`` receptions of the receiver's object; 1 in PB's dialects."""
 
     object_id: _Id
     times: _Count = 1
 
 
 class Decache(Record, tag=9):
-    """The sender dropped receptions of a cache of the receiver's; see Decref."""
+    """The sender releases ``times`` receptions of the receiver's cache; see Decref."""
 
     cache_id: _Id
     times: _Count = 1
 
 
 class Uncache(Record, tag=10):
-    """The sender will not speak of this cache again."""
+    """The sender will not send this cache, or a change to it, again."""
 
     cache_id: _Id
 
 
 class Cancel(Record, tag=11):
-    """The sender waits no longer for the answer to a call of its own."""
+    """The sender has stopped waiting for the answer to one of its calls."""
 
     request_id: _Id
 
 
 class Ping(Record, tag=12):
-    """The sender wants to know whether the receiver is there."""
+    """Asks the receiver for a Pong, to learn whether it still answers."""
 
     token: _Id
 
@@ -197,20 +198,20 @@ class Pong(Record, tag=13):
 
 
 class Goodbye(Record, tag=14):
-    """The sender is about to close, and says why."""
+    """The sender is about to close the connection, with the reason."""
 
     code: _Text
     text: _Text
 
 
 class UnknownCommand(Record):
-    """A message of a command that is not in the table; answered with didNotUnderstand."""
+    """A message whose command is not in the table; answered with didNotUnderstand."""
 
     command: bytes
 
 
 class Raw(Record):
-    """An expression that the room above parses itself."""
+    """An expression that the host parses itself."""
 
     expression: Any
 
@@ -237,7 +238,7 @@ Message: TypeAlias = (
 
 
 class _Misfit(Exception):
-    """A field that does not fit."""
+    """A field has the wrong type or value."""
 
 
 def _id(value: Any) -> Any:
@@ -255,13 +256,13 @@ def _object_id(value: Any) -> Any:
 def _name(value: Any) -> str:
     if type(value) is not bytes or len(value) > LONGEST_NAME:
         raise _Misfit
-    # A name that is not ASCII is no method of anything; the lookup says so with its escaped form.
+    # No method has a name that is not ASCII; the error of the lookup shows it with escapes.
     return value.decode("ascii", "backslashreplace")
 
 
 def _flag(value: Any) -> bool:
     if type(value) is not int:
-        # PB sends whatever pbanswer was, so that None arrives as a list: not an answer is wanted.
+        # PB sends the value of pbanswer unchanged. None arrives as a list; it means no answer.
         return value not in (0, [b"None"], [b"boolean", b"false"])
     return value != 0
 
@@ -283,7 +284,7 @@ def _signed(value: Any) -> int:
 
 
 class _Shape(NamedTuple):
-    """How one command is read: its record, what checks each field, and how errors name it."""
+    """How one command is decoded: its record, the check of each field, and its form in errors."""
 
     make: Callable[..., Message]
     fields: tuple[Callable[[Any], Any], ...]
@@ -309,10 +310,10 @@ _SHAPES: dict[bytes, _Shape] = {
 
 
 def parse(expression: Expression) -> Message:
-    """Return the message that an expression is.
+    """Return the message of an expression.
 
     Raises:
-        ProtocolError: it is none, or its fields do not fit the command.
+        ProtocolError: the expression is not a message, or its fields do not fit the command.
     """
     if type(expression) is not list or not expression or type(expression[0]) is not bytes:
         raise ProtocolError("malformed message: expected a list that starts with a command")
@@ -332,5 +333,5 @@ def parse(expression: Expression) -> Message:
 
 
 def describe_command(command: bytes) -> str:
-    """Return a peer's command as text that is fit for a log."""
+    """Return a peer's command as text for a log."""
     return text_of(command)

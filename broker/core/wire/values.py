@@ -1,9 +1,10 @@
-"""Plain values: trees of builtin types that cross without a jellier, where a dialect can.
+"""Plain values: trees of builtin types that are sent without a jellier in ``msgpack/1``.
 
-A plain value is None, a bool, int, float or str, or a list or a dict with str keys of plain values.
-It is of exactly these types, at most DEPTH containers deep, and no container is met twice: a
-receiver could not tell sharing or a subclass. Arguments are a tuple of plain values. Bytes are not
-among them: a typed decoder takes either str or bytes in one place.
+A plain value is None, a bool, int, float or str, or a list of plain values, or a dict with str keys
+and plain values. Its type is exactly one of these, since a receiver could not recognise a subclass.
+It has at most DEPTH levels of containers. No container occurs twice, since a receiver could not
+recognise sharing. Arguments are a tuple of plain values. Bytes are not plain: a typed decoder
+accepts either str or bytes in one place.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from jelly.leaves import SCALARS
 __all__ = ["ARGUMENTS", "DEPTH", "KEYWORDS", "PLAIN_SCALARS", "VALUE", "are_plain"]
 
 DEPTH = 6
-"""Containers inside each other, those of the arguments themselves not counted."""
+"""Most levels of containers, without the arguments themselves."""
 
 PLAIN_SCALARS = SCALARS - {bytes}
 """The types of plain values that hold no other."""
@@ -31,8 +32,8 @@ def are_plain(values: Iterable[Any], most: int = sys.maxsize) -> bool:
     """Return whether these values are plain, and share no container with each other.
 
     Args:
-        values: to be looked at.
-        most: how many values they may hold; with more they do not count as plain.
+        values: to check.
+        most: most values in their containers; with more, the result is False.
     """
     level = [value for value in values if type(value) not in PLAIN_SCALARS]
     return not level or _are_trees(level, most)
@@ -50,7 +51,7 @@ def _are_trees(level: list[Any], most: int) -> bool:
         keys = chain.from_iterable(item for item in level if type(item) is dict)
         if not _TEXT.issuperset(map(type, keys)):
             return False
-        # All that one level holds, at once and in C: a third of the time of a loop over them.
+        # All values of one level, at once and in C: takes a third of the time of a loop.
         held = get_referents(*level)
         most -= len(held)
         if most < 0:
@@ -69,7 +70,7 @@ def _value_type(depth: int) -> Any:
     return found
 
 
-# What a typed decoder is told, which so checks depth and keys while it decodes.
+# Types for the typed decoder, which so checks depth and keys while it decodes.
 VALUE: Any = _value_type(DEPTH)
 ARGUMENTS: Any = tuple.__class_getitem__((VALUE, ...))
 KEYWORDS: Any = dict.__class_getitem__((str, VALUE))

@@ -1,7 +1,7 @@
-"""What a msgpack body would cost: its elements counted, head by head, before it is decoded.
+"""Counts the elements of a msgpack body before it is decoded, head by head.
 
-A map counts as three elements, and each of its entries as three: a map of one entry takes as much
-memory as three lists, and an entry as much as in PB's dialects.
+A map counts as three elements, since a map of one entry takes as much memory as three lists. Each
+of its entries counts as three elements too, as in PB's dialects.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from jelly.slices import UNFINISHED
 
 __all__ = ["checked", "most_unchecked"]
 
-# Heads of a slice, which takes about a millisecond.
+# Heads in a slice of work, which takes about a millisecond.
 _HEADS = 8 * 1024
-# PB's own limits of a string and a list: at these, msgpack/1 takes whatever fits into a frame.
+# PB's limits of a string and a list: with these, msgpack/1 accepts any length that fits in a frame.
 _PUBLISHED = Limits()
-# A depth that the types of the decoder check; the expression of a graph has two levels more.
+# The depth that the decoder's types check; the expression of a graph has two levels more.
 _DEEPEST, _OF_GRAPH, _GRAPH_TAG = 100, 2, 7
 
 _SIZES = bytearray(256)  # bytes of an element's head and fixed body, by its first byte
-_FOLLOW = bytearray(256)  # how many bytes of the head tell a length; 0 where none does
+_FOLLOW = bytearray(256)  # bytes of the head that are a length; 0 if none
 _STRINGS = bytearray(256)  # whether it is text or bytes
-_MANY = bytearray(256)  # how many elements it has for each of its length: 1 a list, 2 a map
+_MANY = bytearray(256)  # elements per unit of its length: 1 for a list, 2 for a map
 for _byte, _size, _length in (
     (0xC4, 2, 1), (0xC5, 3, 2), (0xC6, 5, 4), (0xD9, 2, 1), (0xDA, 3, 2), (0xDB, 5, 4),
     (0xC7, 3, 1), (0xC8, 4, 2), (0xC9, 6, 4),
@@ -49,7 +49,7 @@ for _byte in (*range(0x80, 0x90), 0xDE, 0xDF):
 
 
 def most_unchecked(limits: Limits) -> int:
-    """Return the length up to which a body cannot go beyond any limit."""
+    """Return the length up to which a body cannot exceed a limit."""
     most = min(limits.max_nodes, limits.max_expression)
     for limit, published in (
         (limits.max_string, _PUBLISHED.max_string),
@@ -64,11 +64,11 @@ def most_unchecked(limits: Limits) -> int:
 def checked(body: memoryview, limits: Limits) -> Iterator[Any]:
     """Check a body against the limits, as a walk of ``jelly.slices`` whose result is None.
 
-    ``max_string`` and ``max_list`` hold where they are smaller than PB's own.
+    ``max_string`` and ``max_list`` are applied if they are smaller than PB's limits.
 
     Raises:
-        LimitExceeded: it has too many elements, or one of them is too long or too deep. No more
-            heads were looked at than there may be elements.
+        LimitExceeded: the body has too many elements, or one of them is too long or too deep. At
+            most ``max_nodes`` heads are read.
     """
     pos, end, nodes, left = 0, len(body), 0, _HEADS
     sizes, follow, many, strings = _SIZES, _FOLLOW, _MANY, _STRINGS
@@ -77,7 +77,7 @@ def checked(body: memoryview, limits: Limits) -> Iterator[Any]:
     widest = _bound(limits.max_list, _PUBLISHED.max_list, end)
     deepest = _bound(limits.max_depth, _DEEPEST, 0)
     is_graph = end > 1 and body[1] == _GRAPH_TAG
-    # How many elements each container that is open still has.
+    # The number of elements left in each open container.
     still: list[int] = []
     while pos < end:
         head = body[pos]
@@ -103,7 +103,7 @@ def checked(body: memoryview, limits: Limits) -> Iterator[Any]:
                 _check_string(length or head & 0x1F, limits)
         if nodes > most:
             raise LimitExceeded(f"expression of more than {most} nodes (max_nodes)")
-        # One element is done, and with it each container that it is the last of.
+        # One element is done, and each container whose last element it is.
         while still:
             still[-1] -= 1
             if still[-1]:
@@ -122,6 +122,6 @@ def _bound(limit: int, published: int, otherwise: int) -> int:
 
 
 def _check_string(length: int, limits: Limits) -> None:
-    # What was compared included the head.
+    # The caller has compared the length with the head included.
     if length > limits.max_string:
         raise LimitExceeded(f"string of {length} bytes (max_string {limits.max_string})")

@@ -1,16 +1,16 @@
-"""The reader of msgpack/1: bytes in any pieces to messages.
+"""The reader of msgpack/1: decodes bytes, in any pieces, to messages.
 
 Theory of operation. A frame is its length in four bytes, most significant first, and one msgpack
 array whose first element is the number of the command; ``docs/reference/wire/msgpack.md`` lists
-them. It is decoded in C against the records of ``core.wire.messages``, so that arity, field types,
-keys and depth are checked while decoding: no attacker's tuple becomes a key, and nothing recurses
-deeper than the types. A frame that is large enough to go beyond a limit is walked first, one head
-after the other and in slices (``core.wire.msgpack.nodes``): what it would cost is known before it
-is spent.
+them. It is decoded in C against the records of ``core.wire.messages``, which checks the number of
+fields, their types, keys and depth. So no tuple of an attacker becomes a key, and no decoding
+recurses deeper than the types. If a frame is large enough to exceed a limit, its elements are
+counted first, head by head and in slices (``core.wire.msgpack.nodes``): its cost is known before it
+is decoded.
 
-A frame that is not whole is kept as the pieces that came, and joined once. Where whole frames wait
-to be decoded, the reader keeps one buffer and an index into it; what comes meanwhile is kept as
-pieces until the buffer is used up, so that each byte is copied a fixed number of times.
+An incomplete frame is kept as the received pieces, which are joined once. While complete frames
+wait to be decoded, the reader has one buffer and an index into it. Bytes that arrive in that time
+are kept as pieces until the buffer is used up. So each byte is copied a fixed number of times.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ from jelly.slices import UNFINISHED
 __all__ = ["DEEPEST", "FrameReader"]
 
 DEEPEST = 100
-"""The largest ``max_depth`` for which every message can be decoded; the types are made for it."""
+"""The largest ``max_depth`` with which every message can be decoded: the depth of the types."""
 
-# Two more than max_depth allows a sender: the list of a leaf inside the last, and the message.
+# Two levels more than max_depth: the list of a scalar inside the deepest list, and the message.
 _GRAPH_DEPTH = DEEPEST + 2
 
 _read_length = Struct(">I").unpack_from
@@ -53,7 +53,7 @@ def _graph_type() -> Any:
 
 
 class Graph(messages.Record, tag=7):
-    """A message whose values are expressions; ``what`` is the command that it stands for."""
+    """A message whose values are expressions; ``what`` is the number of its command."""
 
     what: int
     request_id: Annotated[int, msgspec.Meta(ge=0, le=LARGEST)]
@@ -87,20 +87,20 @@ _FRAMES: Any = (
 
 @functools.cache
 def _decoder() -> Callable[[Any], Any]:
-    """Return what decodes a frame; made when the first connection needs it."""
+    """Return the decoder of frames; made for the first connection that needs it."""
     return msgspec.msgpack.Decoder(_FRAMES).decode
 
 
 class FrameReader:
-    """Reads messages from bytes that arrive in pieces of any size.
+    """Decodes messages from bytes that arrive in pieces of any size.
 
     Args:
-        limits: how large a frame may be, and how many elements it may have.
-        keeps_expressions: give each value as an expression, for hooks that know nothing else.
+        limits: of the size and the elements of a frame.
+        keeps_expressions: return each value as an expression, for hooks that need expressions.
 
     Attributes:
-        ends: where each message of a `receive` ends, in bytes from the same place: filled where the
-            caller has put a list.
+        ends: if the caller has set a list, `receive` appends the end of each message, in bytes from
+            a common start.
     """
 
     __slots__ = (
@@ -119,30 +119,31 @@ class FrameReader:
 
     def __init__(self, limits: Limits, keeps_expressions: bool = False):
         self.set_limits(limits)
-        # What is decoded next begins at _pos of the buffer; it is empty unless whole frames wait.
+        # The next bytes to decode begin at _pos. The buffer is empty unless complete frames wait.
         self._buffer = b""
         self._pos = 0
-        # Of a frame that is not whole, and of _wanted bytes; or what came after the buffer.
+        # The pieces of an incomplete frame of _wanted bytes, or the bytes after the buffer.
         self._parts = Parts()
         self._wanted = 0
         self._is_dead = False
         self.ends: list[int] | None = None
-        # The check of the frame that begins at _pos, where it takes more than one slice.
+        # The unfinished check of the frame at _pos, if it takes more than one slice.
         self._check: Iterator[Any] | None = None
         self._decode = _decoder()
         self._convert = _EXPRESSIONS if keeps_expressions else _VALUES
 
     def set_limits(self, limits: Limits) -> None:
-        """Apply other limits to the frames that follow."""
+        """Set the limits for the following frames."""
         self._limits = limits
         self._most_unchecked = most_unchecked(limits)
 
     def receive(self, data: bytes, inbox: MutableSequence[Message], most: int = -1) -> bool:
-        """Take in bytes, and append the messages that they complete: `dialects.MessageReader`.
+        """Take in bytes, and append the messages that they complete; see `MessageReader`.
 
         Raises:
-            ProtocolError: a frame is too large, or no message; those before it are in the inbox.
-            RuntimeError: it has raised ProtocolError before.
+            ProtocolError: a frame is too large or not a message. Messages before it are in the
+                inbox.
+            RuntimeError: this reader has raised ProtocolError before.
         """
         if self._is_dead:
             raise RuntimeError("decoder already failed")
@@ -160,7 +161,7 @@ class FrameReader:
             data = parts.take()
         decode, convert, most_unchecked = self._decode, self._convert, self._most_unchecked
         view, end, ends = memoryview(data), len(data), self.ends
-        # Whether decoding ends before the whole frames do.
+        # Whether decoding stops before all complete frames are decoded.
         is_behind = False
         self._wanted = 4
         try:
@@ -199,13 +200,13 @@ class FrameReader:
         return False
 
     def _store(self, data: bytes) -> bool:
-        """Keep bytes; return whether there may be whole frames in what is kept."""
+        """Store bytes; return whether there may be complete frames in the stored bytes."""
         if data:
             self._parts.add(data)
         return bool(self._buffer) or self._parts.size >= self._wanted
 
     def _has_passed(self, body: memoryview) -> bool:
-        """Do one slice of the check of a large frame; return whether it has passed all of it."""
+        """Do one slice of the check of a large frame; return whether the check is complete."""
         if self._check is None:
             self._check = checked(body, self._limits)
         if next(self._check) is UNFINISHED:
@@ -214,7 +215,7 @@ class FrameReader:
         return True
 
     def _decode_large(self, body: memoryview) -> Any:
-        """Decode a frame without the garbage collector, which would look at it again and again.
+        """Decode a frame without the garbage collector, which would scan it many times.
 
         A list of a million lists takes a quarter of the time.
         """
@@ -227,10 +228,10 @@ class FrameReader:
             gc.enable()
 
     def _keep(self, data: bytes, pos: int, is_behind: bool) -> bool:
-        """Keep what is not decoded; return whether there may be whole frames in it."""
+        """Store the undecoded bytes; return whether there may be complete frames in them."""
         parts = self._parts
         if not is_behind or pos == len(data):
-            # All whole frames of the buffer were decoded: what came after it is next.
+            # All complete frames of the buffer were decoded: go on with the bytes after it.
             data = data[pos:] + parts.take() if pos or parts.size else data
             is_behind, pos = is_behind or len(data) >= self._wanted, 0
         if is_behind and data:
@@ -242,7 +243,7 @@ class FrameReader:
         return False
 
     def forget(self) -> None:
-        """Let go of the bytes that have come and are of no message that was decoded."""
+        """Drop the pending bytes."""
         self._check = None
         self._buffer, self._pos = b"", 0
         self._parts = Parts()
@@ -263,13 +264,13 @@ class FrameReader:
 
     @property
     def pending(self) -> int:
-        """Bytes that have come and are of no message that was decoded."""
+        """Number of bytes received that are not part of a decoded message."""
         behind = self._buffer
         return len(behind) - self._pos + self._parts.size if behind else self._parts.size
 
     @property
     def held(self) -> int:
-        """Bytes of memory that what is pending takes."""
+        """Memory of the pending bytes, in bytes."""
         return len(self._buffer) + self._parts.size
 
 

@@ -1,7 +1,7 @@
-"""The writer of msgpack/1: messages to frames; see ``core.wire.msgpack.reader``.
+"""The writer of msgpack/1: encodes messages to frames; see ``core.wire.msgpack.reader``.
 
-Values cross in one of two forms: as they stand, where they are plain (``core.wire.values``), else
-as the expression that a jellier makes of them, in a *graph*: lists, bytes, ints and floats.
+Plain values (``core.wire.values``) are encoded directly. Other values are encoded as a *graph*: the
+expression that a jellier makes of them, of lists, bytes, ints and floats.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from jelly.slices import UNFINISHED, finish
 
 __all__ = ["FrameWriter"]
 
-# Not all of the encoder's errors have a class of their own: OverflowError is an int of more than 64
-# bits, UnicodeEncodeError a lone surrogate.
+# The encoder's errors for values that are not plain: OverflowError for an int of more than 64 bits,
+# UnicodeEncodeError for a lone surrogate.
 _NOT_PLAIN = (OverflowError, UnicodeEncodeError)
 _pack_length = Struct(">I").pack
-# Values of an answer that is encoded in one step; a larger one is jellied, which is done in slices.
+# Most values of an answer that is encoded in one step. A larger one is jellied, in slices.
 _MOST_AT_ONCE = 20_000
-# By the number of the command. An array of six: a PlainSend, or a PlainSendToCache, whose request
-# id, which nobody will answer, is 0.
+# By the number of the command: an array of six, of a PlainSend or a PlainSendToCache. The request id
+# is 0, since there is no answer.
 _NOTICE_HEADS = {2: b"\x96\x02\x00", 4: b"\x96\x04\x00"}
 _CALL, _CALL_TO_CACHE, _ANSWER, _TUPLE, _GRAPH, _ERROR = 1, 3, 5, 6, 7, 7
 
 
 class FrameWriter:
-    """Writes messages as frames, under the limits that the peer's reader will enforce."""
+    """Encodes messages as frames, with the limits that the peer's reader will enforce."""
 
     __slots__ = ("_encode", "_limits", "_most_unchecked")
 
@@ -59,10 +59,10 @@ class FrameWriter:
 
         Args:
             number: of the command: 1 to 4.
-            request_id, object_id, name, args, kw, deadline: as of ``messages.PlainCall``.
+            request_id, object_id, name, args, kw, deadline: see ``messages.PlainCall``.
 
         Raises:
-            TooLarge: it is beyond the limits.
+            TooLarge: the call exceeds a limit.
         """
         values: tuple[Any, ...] = (*args, *kw.values()) if kw else args
         for value in values:
@@ -81,7 +81,7 @@ class FrameWriter:
         return self._framed(body)
 
     def notice(self, object_id: ObjectId, notice: Broadcast, number: int = 2) -> bytes | None:
-        """Return the frame of a call that goes to many, or None if its values need a jellier.
+        """Return the frame of a broadcast, or None if its values need a jellier.
 
         Args:
             object_id: of the object, or of the cache.
@@ -89,7 +89,7 @@ class FrameWriter:
             number: of the command: 2 for an object, 4 for a cache.
 
         Raises:
-            TooLarge: it is beyond the limits.
+            TooLarge: the call exceeds a limit.
         """
         tail = notice.tail(FrameWriter, lambda: self._tail_of(notice))
         if tail is None:
@@ -101,7 +101,7 @@ class FrameWriter:
         """Return the frame of an answer, or None if its value needs a jellier.
 
         Raises:
-            TooLarge: it is beyond the limits.
+            TooLarge: the answer exceeds a limit.
         """
         kind = type(value)
         frame: Any = (_TUPLE if kind is tuple else _ANSWER, request_id, value)
@@ -122,16 +122,16 @@ class FrameWriter:
         """Return the frame of a message, whose values are expressions.
 
         Args:
-            message: its command, as ``core.wire.messages`` names them, and its fields, in a list.
+            message: a list of its command, as in ``core.wire.messages``, and its fields.
 
         Raises:
-            TooLarge: it is beyond the limits.
+            TooLarge: the message exceeds a limit.
             CannotJelly: a str has no UTF-8 form.
         """
         return finish(self.walk(message, False))  # type: ignore[no-any-return]
 
     def walk(self, message: Any, consumes: bool) -> Iterator[Any]:
-        """Do as :meth:`encode`, as a walk of ``jelly.slices``."""
+        """Like :meth:`encode`, as a walk of ``jelly.slices``."""
         frame = _FRAMES[message[0]](message)
         try:
             body = self._encode(frame)
@@ -211,7 +211,7 @@ def _graph_of_call(number: int) -> Callable[[Any], Any]:
 
 
 def _narrow(field: Any, max_prefix: int) -> Any:
-    """Return a field with its ints of more than 64 bits as ``[int digits]``."""
+    """Return a field with ints of more than 64 bits replaced by ``[int digits]``."""
     if type(field) not in (list, tuple):
         return _narrow_int(field, max_prefix)
     made: list[Any] = []
