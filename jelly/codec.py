@@ -1,14 +1,14 @@
-"""Banana: expressions to bytes, and bytes in any pieces back to expressions.
+"""Banana: encodes expressions to bytes, and decodes bytes, in any pieces, to expressions.
 
 Theory of operation. An element is a *prefix* of 7-bit digits, least significant first, then one
-type byte of 0x80 or more, then for strings and floats a body. A list's prefix tells how many
-elements follow. The reader keeps one buffer and an index into it. What it cannot finish is always
-less than one element: complete elements move to the open list at once, so nothing is ever looked at
-twice, and a string that is still on its way is kept as the pieces that came, joined once. What
-comes while whole expressions wait to be read is kept as pieces, too, until the buffer is used up:
-each byte is copied a fixed number of times, however few expressions are read at a time. Every
-limit is checked when a size is declared, before the bytes or elements that it announces are waited
-for. Nothing recurses: open lists are a stack.
+type byte of 0x80 or more, then a body for strings and floats. The prefix of a list is the number of
+its elements. The reader has one buffer and an index into it. A complete element is moved to the
+open list at once, so no byte is parsed twice, and less than one element is left in the buffer. The
+bytes of an incomplete string are kept as the received pieces, and joined once. Bytes that arrive
+while complete expressions wait to be read are kept as pieces too, until the buffer is used up. So
+each byte is copied a fixed number of times, however few expressions are read at a time. Every limit
+is checked when a size is declared, before the reader waits for its bytes or elements. There is no
+recursion: open lists are on a stack.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ _LIST, _INT, _STRING, _NEG, _FLOAT, _LONGINT, _LONGNEG, _VOCAB = range(0x80, 0x8
 _DOUBLE = struct.Struct("!d")
 # Elements of a list that are written in one visit.
 _ITEMS = 256
-# Bytes of memory that an element takes at least, besides those of a string.
+# Least memory of an element in bytes, without the bytes of a string.
 _ELEMENT = 64
-# Elements of an expression that is long, and the most of its strs that are known at a time.
+# Number of elements of a long expression, and most of its strs that are cached at a time.
 _MANY_NODES, _MOST_TEXTS = 4096, 256
-# The first element of a str's expression, which PB has no vocabulary for.
+# The first element of the expression of a str; it is not in PB's vocabulary.
 _TEXT = bytes((len(UNICODE), _STRING)) + UNICODE
 
 
 class Reader:
-    """Reads expressions from bytes that arrive in pieces of any size.
+    """Decodes expressions from bytes that arrive in pieces of any size.
 
-    Call :meth:`feed` with what arrived, then :meth:`read` until it returns nothing. A reader that
-    has raised is dead: it raises RuntimeError from then on.
+    Call :meth:`feed` with the received bytes, then :meth:`read` until it returns an empty list.
+    After an error, a reader raises RuntimeError.
     """
 
     __slots__ = (
@@ -71,28 +71,28 @@ class Reader:
         self._words = {number: word for word, number in vocabulary.items()}
         self._buffer = b""
         self._pos = 0
-        # Pieces of a string of which _wanted bytes, head included, must come before parsing goes
-        # on.
+        # The pieces of an incomplete string. Parsing goes on when they have _wanted bytes, with the
+        # head of the string.
         self._parts = Parts()
         self._wanted = 0
-        # Where reading ended because enough was read. What comes as long as it has not gone on from
-        # there is kept as pieces behind the buffer, of which something is left.
+        # The position at which reading stopped because enough was read. Until it goes on from
+        # there, new bytes are kept as pieces behind the rest of the buffer.
         self._behind_at = -1
         self._later: Parts | None = None
-        # The lists that are open, outermost first: (list, elements still to come).
+        # The open lists, outermost first: (list, number of elements left).
         self._open: list[tuple[list[Any], int]] = []
-        # Of the expression that is being read: bytes before the buffer, where it starts, its
+        # Of the current expression: its bytes before the buffer, its start in the buffer, and its
         # elements.
         self._seen = 0
         self._start = 0
         self._nodes = 0
-        # Of a long expression: the names of fields that a list of copies repeats take memory once.
+        # A cache of strs in a long expression: so repeated field names take memory only once.
         self._texts: dict[bytes, list[Any]] | None = None
         self._dead = False
         self._fault: BananaError | None = None
 
     def set_limits(self, limits: Limits) -> None:
-        """Apply other limits to what is read from now on."""
+        """Set the limits for the following bytes."""
         self._limits = limits
         self._text_size = _text_size(limits)
 
@@ -103,19 +103,19 @@ class Reader:
 
     @property
     def pending(self) -> int:
-        """Bytes that have come and are of no expression that was returned."""
+        """Number of bytes received that are not part of a returned expression."""
         pending = self._seen + len(self._buffer) - self._start + self._parts.size
         return pending if self._later is None else pending + self._later.size
 
     @property
     def held(self) -> int:
-        """Bytes of memory that what is pending takes, about."""
-        # An element of a list that is open is an object already; it has come in two bytes or more.
+        """Approximate memory of the pending bytes, in bytes."""
+        # The elements of an open list are objects already. Each had two bytes or more on the wire.
         pending = self.pending
         return pending + _ELEMENT * min(self._nodes, pending // 2)
 
     def feed(self, data: bytes) -> None:
-        """Take in bytes; raises nothing, :meth:`read` does."""
+        """Take in bytes. Errors are raised by :meth:`read`."""
         if self._wanted:
             self._parts.add(data)
             if self._parts.size < self._wanted:
@@ -124,7 +124,7 @@ class Reader:
             self._wanted = 0
         elif self._pos < len(self._buffer):
             if self._behind_at == self._pos:
-                # Joined now, all that waits would be copied each time.
+                # Not joined now, since all waiting bytes would be copied each time.
                 if data:
                     if self._later is None:
                         self._later = Parts()
@@ -136,17 +136,17 @@ class Reader:
         self._buffer = data
 
     def forget(self) -> None:
-        """Let go of the bytes that have come and are of no expression that was returned."""
+        """Drop the pending bytes."""
         self._buffer, self._later, self._parts, self._fault = b"", None, Parts(), None
         self._pos = self._start = self._seen = self._wanted = self._nodes = 0
         self._open.clear()
         self._texts = None
 
     def take_rest(self) -> bytes:
-        """Return, and forget, the bytes that were not read, for the reader of another dialect.
+        """Remove and return the bytes that were not read, for the reader of another dialect.
 
         Raises:
-            BananaError: an expression has been started.
+            BananaError: an expression is incomplete.
         """
         if self._open or self._parts.size:
             raise BananaError("dialect changed inside an expression")
@@ -156,11 +156,11 @@ class Reader:
         return rest
 
     def read(self, most: int = -1) -> list[Expression]:
-        """Return the expressions that are complete, at most ``most`` of them unless it is negative.
+        """Return the complete expressions, at most ``most`` of them; all if it is negative.
 
         Raises:
             LimitExceeded: an expression is larger or deeper than the limits allow.
-            BananaError: the bytes are no banana.
+            BananaError: the bytes are not valid banana.
         """
         if self._fault is not None:
             fault, self._fault = self._fault, None
@@ -180,16 +180,17 @@ class Reader:
         except BananaError as error:
             self._dead = True
             self.forget()
-            # Else the error would hold, as long as it is held itself, what was read so far.
+            # The frames of the traceback would keep the decoded values alive.
             error.with_traceback(None)
             if not done:
                 raise error
-            # What came before the fault counts, whatever the pieces in which it came.
+            # The expressions before the fault are returned first. So the result does not depend on
+            # the pieces in which the bytes arrive.
             self._fault = error
         return done
 
     def _read(self, most: int, done: list[Expression]) -> None:
-        # One loop over local names: a call for each element would double the time of a long list.
+        # One loop with local names: a call for each element would double the time of a long list.
         data, pos, stack = self._buffer, self._pos, self._open
         end = len(data)
         limits = self._limits
@@ -240,15 +241,15 @@ class Reader:
                     if item is None:
                         raise _unknown_word(number)
                 elif byte == _LIST:
-                    # An empty list is charged too: two bytes of the wire, sixty of memory.
+                    # An empty list counts as a node too: two bytes on the wire, sixty in memory.
                     nodes += number or 1
                     depth = len(stack) + (left >= 0)
                     if number > most_elements or nodes > most_nodes or depth >= deepest:
                         raise self._too_large(number, depth + 1)
                     item = []
                     if number == 2 and data.startswith(_TEXT, pos) and pos + 11 <= end:
-                        # A short str in one step, as in writing: a hundred rows of a table, there
-                        # and back, take 0.91 of the instructions.
+                        # A quick path for a short str, as in the writer: encoding and decoding a
+                        # hundred rows of a table takes 0.91 of the instructions.
                         size, stop = data[pos + 9], pos + 11 + data[pos + 9]
                         if data[pos + 10] == _STRING and size < text_size and stop <= end:
                             item = [UNICODE, data[pos + 11 : stop]]
@@ -300,7 +301,7 @@ class Reader:
         self._pos = pos
 
     def _read_later(self, most: int, done: list[Expression]) -> None:
-        """Go on with what came behind the buffer, where that is used up."""
+        """Go on with the pieces behind the buffer when the buffer is used up."""
         while self._later is not None and (len(done) != most or self._pos == len(self._buffer)):
             self.feed(self._take_later())
             if len(done) == most:
@@ -314,7 +315,7 @@ class Reader:
         return b"" if later is None else later.take()
 
     def _known(self, text: list[Any]) -> list[Any]:
-        """Return the expression of a str, the same one as for an equal str before."""
+        """Return the expression of a str; for equal strs, the same expression."""
         if self._texts is None or len(self._texts) >= _MOST_TEXTS:
             self._texts = {}
         return self._texts.setdefault(text[1], text)
@@ -323,7 +324,7 @@ class Reader:
         return BananaError(f"integer prefix longer than {self._limits.max_prefix} bytes")
 
     def _too_large(self, length: int, depth: int) -> LimitExceeded:
-        """Return what a list that begins is too much of."""
+        """Return the error for a list that exceeds a limit."""
         limits = self._limits
         if length > limits.max_list:
             return LimitExceeded(f"list of {length} elements (max_list {limits.max_list})")
@@ -339,7 +340,7 @@ class Reader:
 
 
 def _text_size(limits: Limits) -> int:
-    """Return how many bytes of UTF-8 are too many for a quick path; 0 if the tag is, too."""
+    """Return the size from which a str is too long for the quick path; 0 if the tag is too long."""
     return min(0x80, limits.max_string + 1) if limits.max_string >= len(UNICODE) else 0
 
 
@@ -349,7 +350,7 @@ def _unknown_word(number: int) -> BananaError:
 
 
 def _head(number: int, code: int) -> bytes:
-    """Return a number that is not negative as 7-bit digits, least significant first, and a code."""
+    """Return a number of at least 0 as 7-bit digits, least significant first, then a code."""
     if number < 0x80:
         return bytes((number, code))
     # Two and three digits without the loop: a list of 200,000 ints is written 1.3 times as fast.
@@ -365,7 +366,7 @@ def _head(number: int, code: int) -> bytes:
     return bytes(digits)
 
 
-# Nearly every number on the wire is small; a row costs a lookup instead of a loop.
+# Nearly every number on the wire is small: a lookup in a table replaces the loop.
 _INTS = [_head(number, _INT) for number in range(1024)]
 _LISTS = [_head(number, _LIST) for number in range(128)]
 _STRINGS = [_head(number, _STRING) for number in range(128)]
@@ -374,12 +375,12 @@ _LARGEST_INT = (1 << 31) - 1
 
 
 def int_bytes(number: int) -> bytes:
-    """Return the element of an int, whose length has been checked."""
+    """Return the element of an int; the caller has checked its length."""
     if 0 <= number < 1024:
         return _INTS[number]
     if number >= 0:
         return _head(number, _INT if number <= _LARGEST_INT else _LONGINT)
-    # The most negative NEG is -2**31, one further than INT reaches: PB's own boundary.
+    # The lowest NEG is -2**31, the highest INT 2**31 - 1, as in PB.
     return _head(-number, _NEG if -number <= _LARGEST_INT + 1 else _LONGNEG)
 
 
@@ -389,17 +390,17 @@ def float_bytes(number: float) -> bytes:
 
 
 def string_head(length: int) -> bytes:
-    """Return what stands before the bytes of a string of that length."""
+    """Return the head of a string of that length."""
     return _STRINGS[length] if length < 128 else _head(length, _STRING)
 
 
 def list_head(length: int) -> bytes:
-    """Return what stands before the elements of a list of that length."""
+    """Return the head of a list of that length."""
     return _LISTS[length] if length < 128 else _head(length, _LIST)
 
 
 class Writer:
-    """Writes expressions as bytes, under the limits that the peer's reader will enforce."""
+    """Encodes expressions, with the limits that the peer's reader will enforce."""
 
     __slots__ = ("_limits", "_text_size", "_words")
 
@@ -412,21 +413,20 @@ class Writer:
         """Return the bytes of one expression; tuples count as lists and bools as ints.
 
         Raises:
-            TooLarge: a part, or the whole, is beyond the limits; the text says which and what to
-                do.
-            EncodeError: the expression holds something other than int, float, bytes and lists.
+            TooLarge: a part, or the whole, exceeds a limit; the text names the limit and the fix.
+            EncodeError: the expression contains a value other than int, float, bytes and lists.
         """
         return finish(self.walk(expression))  # type: ignore[no-any-return]
 
     def walk(self, expression: Expression, consumes: bool = False) -> Iterator[Any]:
-        """Write one expression, as a walk of ``jelly.slices`` whose result is its bytes.
+        """Like `encode`, as a walk of ``jelly.slices``.
 
         Args:
-            expression: what is written.
-            consumes: whether its lists may be emptied meanwhile.
+            expression: the expression to encode.
+            consumes: whether its lists may be emptied during the walk.
 
         Raises:
-            TooLarge, EncodeError: as `encode` does.
+            TooLarge, EncodeError: see `encode`.
         """
         pieces: list[bytes] = []
         done: list[bytes] = []
@@ -443,7 +443,7 @@ class Writer:
         while True:
             visits -= 1
             if not visits:
-                # Small pieces take much more memory than their bytes do.
+                # Joined, since many small pieces take much more memory than their bytes.
                 done.append(b"".join(pieces))
                 pieces.clear()
                 yield UNFINISHED
@@ -468,7 +468,7 @@ class Writer:
                     if length > limits.max_list:
                         raise TooLarge(f"list of {length} elements (max_list {limits.max_list})")
                     if length == 2 and item[0] is UNICODE and len(outer) < max_depth:
-                        # As in reading.
+                        # A quick path for a short str, as in the reader.
                         text = item[1]
                         if type(text) is bytes and len(text) < text_size and text not in words:
                             append(_TEXTS[len(text)])

@@ -1,12 +1,11 @@
-"""The jellier: a graph of objects to one expression.
+"""The jellier: encodes a graph of objects as one expression.
 
-Theory of operation. The walk is depth first and keeps its own stack, since how deep a graph is may
-be a peer's choice (an echo). It is done in slices (``jelly.slices``). An object that can be shared
-is written where it is first met. When it is met again, it gets a number, ``[dereference n]`` stands
-for it there, and its first place becomes ``[reference n …]``: at once if it is complete, else when
-the walk leaves it. This is the order in which Perspective Broker numbers references, so the bytes
-are the same. The one way to recurse is through a ``jellyFor`` of the application's, as deep as
-``max_depth`` allows.
+Theory of operation. The walk is depth first and has its own stack, since a peer may decide the
+depth of a graph (an echo). It is done in slices (``jelly.slices``). An object that can be shared is
+written at its first occurrence. At its second occurrence it gets a number n: ``[dereference n]`` is
+written there, and the first one becomes ``[reference n …]``, at once if it is complete, else when
+the walk leaves it. Perspective Broker numbers references in this order, so the bytes are the same.
+The walk recurses only through the application's ``jellyFor`` hooks, up to ``max_depth``.
 """
 
 from __future__ import annotations
@@ -38,12 +37,15 @@ _TAGS: dict[type, bytes] = {
     set: atoms.SET,
     frozenset: atoms.FROZENSET,
 }
-# Entries of a dict that are written in one visit.
+# Most entries of a dict that are written in one visit.
 _MOST_AT_ONCE = 1024
 
 
 class _Seen(Struct, gc=False):
-    """An object that was met: itself (so that its id stays its own), its expression, its number."""
+    """An object that was visited, with its expression and its number.
+
+    The reference to the object keeps its id from being used again.
+    """
 
     value: Any
     expression: list[Any]
@@ -56,21 +58,21 @@ class _Seen(Struct, gc=False):
             self.expression[:] = [atoms.REFERENCE, self.number, self.expression[:]]
 
 
-# What a walk has entered: the list it writes, what is left to write, and what that is of.
+# An open container of a walk: the list to write to, the parts left to write, and the object.
 _Level: TypeAlias = tuple[list[Any], Iterator[Any], _Seen | None]
 
 
 class Jellier:
-    """Makes one expression of one graph; published as what ``jellyFor`` receives.
+    """Makes one expression of one graph; Twisted's hook ``jellyFor`` gets it as an argument.
 
     Args:
-        security: says which classes' ordinary instances may go out.
+        security: decides which classes may be sent as ordinary instances.
         persistentStore: ``f(object, jellier)`` returns an id to send in place of an instance, or
             None.
-        invoker: whoever sends; for objects of a connection, its Broker.
-        limits: bounds how deep ``jellyFor`` may nest.
-        sends_unpersistable: write ``[unpersistable reason]`` inside the state of an object in place
-            of what cannot be sent, so that the rest can. What a hook refuses is refused.
+        invoker: for the hooks; on a connection, its Broker.
+        limits: of the nesting of ``jellyFor``, and of the depth of the expression.
+        sends_unpersistable: if a value inside the state of an object cannot be sent, write
+            ``[unpersistable reason]`` in its place. An error of a hook is still raised.
     """
 
     def __init__(
@@ -86,7 +88,7 @@ class Jellier:
         self.invoker = invoker
         self._sends_unpersistable = sends_unpersistable
         self._max_depth = (limits or Limits()).max_depth
-        # How deep an expression may be; one that goes nowhere may be of any depth.
+        # The largest depth of the expression; None without limits, if it is not sent.
         self._most_levels = None if limits is None else limits.max_depth
         self._levels = 0
         self._depth = 0
@@ -98,8 +100,8 @@ class Jellier:
         """Return the expression of ``obj``, which may be part of a larger graph.
 
         Raises:
-            CannotJelly: it, or something it holds, may not or cannot go out.
-            TooLarge: it is deeper than max_depth.
+            CannotJelly: ``obj``, or a value in it, may not or cannot be sent.
+            TooLarge: the graph is deeper than max_depth.
         """
         kind = type(obj)
         if kind in ATOMS:
@@ -115,10 +117,10 @@ class Jellier:
     def walk(self, obj: Any) -> Iterator[Any]:
         """Make the expression of a whole graph, as a walk of ``jelly.slices``.
 
-        A container is read when the walk enters it; what is changed later is not sent.
+        A container is read when the walk enters it. Later changes are not sent.
 
         Raises:
-            CannotJelly, TooLarge: as `jelly` does.
+            CannotJelly, TooLarge: see `jelly`.
         """
         self._depth += 1
         yield from self._walk(obj)
@@ -130,7 +132,7 @@ class Jellier:
         return expression
 
     def preserve(self, object: Any, sexp: Expression) -> Expression:
-        """End the writing of ``object`` as ``sexp``: return what stands for it (published)."""
+        """End the writing of ``object`` as ``sexp``; return the list to use (published)."""
         seen = self._seen[id(object)]
         if sexp is not seen.expression:
             seen.expression[:] = sexp  # type: ignore[assignment]
@@ -138,7 +140,7 @@ class Jellier:
         return seen.expression
 
     def unpersistable(self, reason: str, sexp: list[Any] | None = None) -> Expression:
-        """Return the expression of a value that cannot be sent, for a hook to use (published)."""
+        """Return the expression for a value that cannot be sent; for hooks (published)."""
         expression = [] if sexp is None else sexp
         expression.extend([atoms.UNPERSISTABLE, reason.encode("utf-8")])
         return expression
@@ -148,7 +150,7 @@ class Jellier:
         out = holder
         values: Iterator[Any] = iter((root,))
         seen: _Seen | None = None
-        # The state that is written next, if nothing else in the graph can be it.
+        # The state that is written next, if nothing else in the graph can refer to it.
         unshared: Any = None
         outer: list[_Level] = []
         writers, base, most = leaves.WRITERS, self._levels, self._most_levels
@@ -188,7 +190,7 @@ class Jellier:
                             outer.append((out, values, seen))
                             out, values, seen = inside, iter(value), None
                             break
-                        # What a hook returns is a list that its parts stand in.
+                        # The list that a hook returns is one level above its parts.
                         self._levels = base + len(outer) + 1
                         try:
                             made = self._other(value)
@@ -212,12 +214,12 @@ class Jellier:
                     inside, parts = self._opened(tag, value)
                     entry = _Seen(value, inside)
                     if value is unshared:
-                        # Nothing can refer to it: not remembering it saves a third of the memory
-                        # that a list of small copies takes.
+                        # Nothing can refer to it. Without an entry, a list of small copies takes a
+                        # third less memory.
                         unshared = None
                     else:
                         self._seen[id(value)] = entry
-                    # The message itself is one level more.
+                    # The message itself is one more level.
                     if most is not None and base + len(outer) + 1 >= most:
                         self._check_level(base + len(outer) + 1)
                     out.append(inside)
@@ -241,7 +243,7 @@ class Jellier:
     def _opened(self, tag: bytes, value: Any) -> tuple[list[Any], Iterator[Any]]:
         """Return the expression of a container, and its parts that are not written there yet.
 
-        Those of simple values are written at once, in a list that has no room for more.
+        If all parts are simple values, they are written at once, in a list without spare capacity.
         """
         if type(value) is not dict:
             if ATOMS.issuperset(map(type, value)):
@@ -253,11 +255,11 @@ class Jellier:
             and LEAVES.issuperset(map(type, value.values()))
         )
         if not simple:
-            # A copy, as above: the walk may pause, and the application change it meanwhile.
+            # A copy, as above: the application may change the dict while the walk pauses.
             return [tag], map(_Pair, tuple(value.items()))
         writers, names = leaves.WRITERS, self._names
         try:
-            # A hundred rows of a table are written in six tenths of the time.
+            # With this quick path, a hundred rows of a table take six tenths of the time.
             pairs: list[Any] = [
                 [
                     names[key]
@@ -271,12 +273,12 @@ class Jellier:
             ]
         except CannotJelly as error:
             if self._sends_unpersistable:
-                # One by one, so that the rest crosses.
+                # One by one, so that the others are sent.
                 return [tag], map(_Pair, tuple(value.items()))
             parts = enumerate(chain.from_iterable(value.items()))
             error.trail = tuple((value, n) for n, part in parts if part is error.culprit)[:1]
             raise
-        return [tag] + pairs, iter(())  # noqa: RUF005 - an unpacked list would get room for more
+        return [tag] + pairs, iter(())  # noqa: RUF005 - an unpacked list would get spare capacity
 
     def _check_level(self, level: int) -> None:
         most = self._most_levels
@@ -292,7 +294,7 @@ class Jellier:
         return [atoms.DEREFERENCE, seen.number]
 
     def _other(self, value: Any) -> Expression | _Stateful:
-        """Return the expression of an object, or what is known of it before its state."""
+        """Return the expression of an object, or a _Stateful if its state must be written next."""
         if has_jelly_hook(value):
             try:
                 return self._by_hooks(value)
@@ -312,16 +314,16 @@ class Jellier:
     def _in_place_of(
         self, value: Any, error: CannotJelly, seen: _Seen | None, outer: list[_Level]
     ) -> list[Any] | None:
-        """Return what is written in place of a value that cannot be sent; None if nothing is.
+        """Return the expression to write in place of a value that cannot be sent, or None.
 
         Args:
             value: the value.
-            error: says why.
-            seen, outer: where the walk stands.
+            error: the reason.
+            seen, outer: the position of the walk.
         """
         if not self._sends_unpersistable:
             return None
-        # What a hook writes is part of a state; else the walk has entered an object.
+        # The value is part of a state if a hook writes it, or if the walk has entered an object.
         is_in_state = self._depth > 1 or any(
             each is not None and type(each.value) not in _TAGS
             for each in (seen, *(entry for _, _, entry in outer))
@@ -357,17 +359,18 @@ class Jellier:
 
 
 def _trail(frames: list[tuple[list[Any], _Seen | None]]) -> Iterator[tuple[Any, int]]:
-    """Yield where a walk stands, as of ``CannotJelly.trail``.
+    """Yield the position of a walk; see ``CannotJelly.trail``.
 
     Args:
-        frames: the expressions that it is in, with what they are of; the outermost is of nothing,
-            and neither is the key and value of a dict.
+        frames: the open expressions, each with its object. The outermost one has none, and the pair
+            of a key and value of a dict has none.
     """
     last = len(frames) - 1
     for number, (out, seen) in enumerate(frames[1:], 1):
         if seen is None:
             continue
-        # The first part of an expression is its tag; the next is there where the walk is inside it.
+        # The first part of an expression is its tag. If the walk is inside a part, that part is in
+        # the expression already.
         position = len(out) - (1 if number == last else 2)
         if type(seen.value) is dict and number < last:
             pair = frames[number + 1][0]
@@ -376,12 +379,12 @@ def _trail(frames: list[tuple[list[Any], _Seen | None]]) -> Iterator[tuple[Any, 
 
 
 class _Stateful(NamedTuple):
-    """The expression of an instance, in which its state comes last.
+    """The expression of an instance, whose last part is its state.
 
     Attributes:
-        expression: what stands before the state.
+        expression: the parts before the state.
         state: an object, to be written next.
-        is_unshared: whether the state was made for this message, and nobody else has it.
+        is_unshared: whether the state was made for this message, and has no other reference.
     """
 
     expression: list[Any]
@@ -390,7 +393,7 @@ class _Stateful(NamedTuple):
 
 
 class _Names(dict[str, Expression]):
-    """The expressions of keys. The copies in a list have the same fields: one of each is enough."""
+    """A cache of the expressions of keys, since the copies in a list have the same fields."""
 
     def __missing__(self, name: str) -> Expression:
         expression = leaves.write_str(name)
@@ -400,13 +403,13 @@ class _Names(dict[str, Expression]):
 
 
 class _Pair(tuple[Any, Any]):
-    """A dict's key and value, which on the wire are a list without a tag."""
+    """A key and value of a dict; on the wire, they are a list without a tag."""
 
     __slots__ = ()
 
 
 def _code_writer(kind: type) -> Callable[[Jellier, Any], Expression] | None:
-    """Return what writes a class, module, function or method; None for all else."""
+    """Return the function that writes a class, module, function or method; else None."""
     row = _CODE.get(kind)
     return _write_class if row is None and issubclass(kind, type) else row
 

@@ -1,15 +1,15 @@
-"""The unjellier: one expression back to a graph of objects, whoever sent it.
+"""The unjellier: decodes one expression, from any sender, to a graph of objects.
 
-Theory of operation. The walk is depth first and keeps its own stack; a frame is a value whose parts
-are being made (``jelly.containers``). It is done in slices (``jelly.slices``), so that a large
-graph does not stop everything else. A peer's tag picks a row: of the registry, of the caller's own
-tags, of the leaves, of the containers; it never picks an attribute. The value at the end holds
-nothing of ours, or an error was raised. Nothing recurses except through the published hooks
-``unjellyFor`` and ``persistentLoad``, as deep as ``max_depth`` allows.
+Theory of operation. The walk is depth first and has its own stack. A frame is a value whose parts
+are being made (``jelly.containers``). The walk is done in slices (``jelly.slices``), so that a
+large graph does not block other connections. A peer's tag selects a row: of the registry, of the
+caller's own tags, of the scalars, or of the containers. It never selects an attribute. The walk
+either returns a value without internal objects of this library, or raises an error. It recurses
+only through Twisted's hooks ``unjellyFor`` and ``persistentLoad``, up to ``max_depth``.
 
-Parts that are shared make a graph small and its expansion as a tree large; code that walks the
-graph without remembering where it was, such as ``repr``, walks the tree. So the nodes of the tree
-are counted: of each reference when it is complete, and again each time it is referred to.
+A small graph with shared parts may be a large tree when it is expanded. Code that does not remember
+which parts it has visited, such as ``repr``, walks that tree. So the nodes of the tree are counted:
+those of a reference when it is complete, and again each time it is referred to.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ from jelly.state import put_plain_state
 
 __all__ = ["WORDS", "Row", "Unjellier"]
 
-# A caller's own row: it makes the value of an expression that starts with its tag.
+# A row of the caller: makes the value of an expression that starts with its tag.
 Row: TypeAlias = Callable[["Unjellier", list[Any]], Any]
 
 _EMPTY = Registry()
 
 
-# A long string counts as one node for so many bytes.
+# Bytes of a long string that count as one node.
 _BYTES = 256
 
 
@@ -51,24 +51,24 @@ def _root(unjellier: Unjellier, parts: list[Any], target: Any) -> Any:
 
 
 class Unjellier:
-    """Makes one graph of one expression; published as what ``unjellyFor`` receives.
+    """Makes one graph of one expression; Twisted's hook ``unjellyFor`` gets it as an argument.
 
     Args:
-        security: says which types, modules and classes may come in.
+        security: decides which types, modules and classes are allowed.
         persistentLoad: ``f(id, unjellier)`` returns the object of a persistent id.
-        invoker: whoever receives; for objects of a connection, its Broker.
-        registry: the classes and factories that tags become.
-        rows: tags that the caller handles itself, before the registry is asked.
-        limits: bounds keys, decimals, sharing, and how deep hooks may nest.
-        allow_code: whether class, module, function and method may come in where ``security``
-            allows.
-        declared_state: whether copies get the fields that their class declares, and no others,
-            also where the class was not registered with them.
-        consumes: whether the expressions may be emptied while they are read.
+        invoker: for the hooks; on a connection, its Broker.
+        registry: the classes and factories of the tags.
+        rows: tags that the caller handles itself; they are looked up before the registry.
+        limits: of keys, decimals, sharing, and the nesting of hooks.
+        allow_code: whether classes, modules, functions and methods are allowed, if ``security``
+            allows them.
+        declared_state: whether copies get only the fields that their class declares, even if the
+            class was not registered with its fields.
+        consumes: whether the expressions may be emptied while they are decoded.
 
     Attributes:
-        is_trusted: whether the expression is this program's own: everything is allowed, and there
-            is no connection.
+        is_trusted: whether the expression comes from this program: there is no connection, and
+            ``security`` allows everything.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Unjellier:
         self.taster = security if security is not None else DummySecurityOptions()
         self.persistentLoad = persistentLoad
         self.invoker = invoker
-        # Nothing that came on a connection is the program's own.
+        # An expression that was received on a connection is never trusted.
         self.is_trusted = invoker is None and isinstance(self.taster, DummySecurityOptions)
         self.registry = registry
         self.limits = limits or Limits()
@@ -98,41 +98,41 @@ class Unjellier:
         self.knots = Knots()
         self._references: dict[int, Any] = {}
         self._after: list[Callable[[], Any]] = []
-        # Most tags are answered here, without asking a method for each.
+        # A quick path: for most tags, no method of ``security`` is called.
         self._allowed: Container[bytes] = ()
         if type(security) is SecurityOptions:
             self._allowed = security.allowedTypes
         self._depth = 0
-        # The nodes of the graph as a tree, and those of each reference.
+        # The nodes of the graph as a tree, and the nodes of each reference.
         self.expanded = 0
         self._weights: dict[int, int] = {}
         self._is_shared = False
-        # The references that were read, by the id of their expressions; and expressions, with their
-        # tags, that may hold others.
+        # Ids of the expressions of decoded references; and expressions, with their tags, that may
+        # contain references that were not decoded.
         self.read: set[int] = set()
         self.unread: list[tuple[bytes | None, Any]] = []
 
     def note_read(self, expression: list[Any]) -> None:
-        """Note that what a reference stands for has been received: it counts as read."""
+        """Note that the expression of a reference was decoded."""
         self.read.add(id(expression))
 
     def is_declared(self, cls: type) -> bool:
-        """Whether the fields that a class of copies declares are the only ones that it gets."""
+        """Return whether copies of a class get only the fields that the class declares."""
         return self._declared_state or cls in defaults.declared.with_fields
 
     def unjellyFull(self, obj: Expression) -> Any:
         """Return the graph of a whole expression, and call the ``postUnjelly`` hooks (published).
 
         Raises:
-            InsecureJelly, MalformedJelly, LimitExceeded: as `unjelly` does.
+            InsecureJelly, MalformedJelly, LimitExceeded: see `unjelly`.
         """
         return finish(self.walk(obj))
 
     def walk(self, obj: Expression) -> Iterator[Any]:
-        """Make the graph of a whole expression, as a walk of ``jelly.slices``.
+        """Like `unjellyFull`, as a walk of ``jelly.slices``.
 
         Raises:
-            InsecureJelly, MalformedJelly, LimitExceeded: as `unjelly` does.
+            InsecureJelly, MalformedJelly, LimitExceeded: see `unjelly`.
         """
         self._depth += 1
         walk = self._walk(obj)
@@ -150,9 +150,9 @@ class Unjellier:
         """Return the value of ``obj``, which may be part of a larger expression (published).
 
         Raises:
-            InsecureJelly: a type that may not come in.
-            MalformedJelly: an expression that no jellier produces.
-            LimitExceeded: a value beyond the limits.
+            InsecureJelly: a type is not allowed.
+            MalformedJelly: no jellier produces such an expression.
+            LimitExceeded: a value exceeds a limit.
         """
         self._depth += 1
         try:
@@ -163,7 +163,7 @@ class Unjellier:
             self._depth -= 1
 
     def parts(self, expression: list[Any]) -> Iterator[Any]:
-        """Return what stands behind the tag of an expression."""
+        """Return the parts of an expression after its tag."""
         if self._consumes and len(expression) >= MANY:
             rest = consumed(expression)
             next(rest)
@@ -171,7 +171,7 @@ class Unjellier:
         return islice(expression, 1, None)
 
     def define(self, number: int | None, value: Any) -> None:
-        """Let a reference, if there is one, stand for a value that exists before its parts do."""
+        """Set the value of a reference, if there is one, before the parts of the value exist."""
         if number is not None:
             self._references[number] = value
 
@@ -181,7 +181,7 @@ class Unjellier:
         opened_items: list[tuple[bytes | None, Any]] = []
         frame = Frame(holder, iter((root,)), _root, None, None)
         outer: list[Frame] = []
-        # The numbered containers that are open: how deep, which number, what was counted before.
+        # The open containers with a number: their depth, their number, the count before them.
         weighed: list[tuple[int, int, int]] = []
         readers, limits, allowed, keys = leaves.READERS, self.limits, self._allowed, self.keys
         visits, hashed = VISITS, keys.total
@@ -209,7 +209,7 @@ class Unjellier:
                         continue
                     number = None
                     if tag == atoms.REFERENCE:
-                        number, item = self._numbered(item)  # noqa: PLW2901 - what it stands for
+                        number, item = self._numbered(item)  # noqa: PLW2901 - the referenced item
                         tag, value = self._tag_of_numbered(number, item)
                         if tag is None:
                             parts.append(value)
@@ -235,7 +235,7 @@ class Unjellier:
                         continue
                     value = frame.finish(self, parts, frame.target)
                     if keys.total != hashed:
-                        # Hashing is work, too.
+                        # Hashing counts as visits, too.
                         visits -= (keys.total - hashed) // PARTS
                         hashed = keys.total
                     if type(value) is Frame:
@@ -271,19 +271,19 @@ class Unjellier:
         opened: list[tuple[bytes | None, Any]],
         frames: list[Frame],
     ) -> None:
-        """Note what a walk that failed at ``item`` has not read."""
+        """Note the expressions that were not decoded when a walk failed at ``item``."""
         self.unread += opened
         if not opened or item is not opened[-1][1]:
             self.unread.append((tag if type(tag) is bytes else None, item))
         for frame in frames:
-            # Parts that were taken out of a list that is emptied.
-            # One entry: there may be a million parts.
+            # The parts may have been removed from their list. They get one entry together, since
+            # there may be a million of them.
             self.unread.append((None, [atoms.LIST, *frame.rest]))
 
     def _tag(self, expression: list[Any]) -> bytes:
         tag = expression[0] if expression else None
         if isinstance(tag, str):
-            # Not from a wire: an expression that the application wrote itself.
+            # Only in an expression that the application wrote itself; the wire has bytes.
             tag = tag.encode("utf-8")
         if type(tag) is not bytes:
             raise MalformedJelly("a list that does not start with a tag")
@@ -301,7 +301,7 @@ class Unjellier:
         return number, expression[2]
 
     def _tag_of_numbered(self, number: int, item: Any) -> tuple[bytes | None, Any]:
-        """Return the tag of what a reference stands for; or None, and a value without parts."""
+        """Return the tag of a referenced value that has parts; else None and the value."""
         if type(item) is list:
             tag = self._tag(item)
             if tag == atoms.REFERENCE:
@@ -319,14 +319,14 @@ class Unjellier:
         return None, value
 
     def _resolve(self, number: int, value: Any) -> None:
-        """Let a reference stand for ``value``, also where it was met before it was known."""
+        """Set the value of a reference, also in the places that referred to it before."""
         known = self._references[number]
         if type(known) is Knot:
             if type(value) is not Knot:
                 known.value = value
                 self._references[number] = value
             elif value is not known:
-                # The value itself has to wait; what was handed out follows it.
+                # The value is not known yet either: the earlier knot gets its value later.
                 self.knots.wait(lambda: _follow(known, value))
                 self._references[number] = value
 
@@ -339,7 +339,7 @@ class Unjellier:
             raise MalformedJelly(f"reference {number} was never defined") from None
         if type(value) is Knot:
             self.knots.are_used = True
-        # A container that is not complete yet counts as one node.
+        # An incomplete container counts as one node.
         self._is_shared = True
         self.expanded += self._weights.get(number, 1)
         self._check_expanded()
@@ -351,7 +351,7 @@ class Unjellier:
             raise LimitExceeded(f"graph expands to more than {most} nodes (max_expanded)")
 
     def _open(self, tag: bytes, expression: list[Any], number: int | None) -> Any:
-        """Return the value of an expression that is no leaf, or the frame in which it is made."""
+        """Return the value of an expression that is not a scalar, or the frame that makes it."""
         if tag == atoms.DEREFERENCE:
             return self._dereference(expression)
         opener = _OPENERS.get(tag)
@@ -420,7 +420,7 @@ class Unjellier:
         return self._then_post(factory(parts[0]))
 
     def _then_post(self, value: Any) -> Any:
-        # The hook of the class, never one that came with the state.
+        # The hook of the class, never an attribute from the received state.
         hook = getattr(type(value), "postUnjelly", None)
         if hook is not None:
             self._after.append(lambda: hook(value))
@@ -448,7 +448,7 @@ def _follow(known: Knot, value: Knot) -> None:
 
 
 def _text_weight(tag: bytes, expression: list[Any]) -> int:
-    """Return what the strings that stand in an expression count beyond one node each."""
+    """Return the nodes that the strings in an expression count in addition to one each."""
     items: Iterable[Any] = expression
     if tag == atoms.DICTIONARY:
         items = chain.from_iterable(pair for pair in expression if type(pair) is list)
@@ -482,4 +482,4 @@ _OPENERS: dict[bytes, Callable[[Unjellier, list[Any], int | None], Any]] = {
 WORDS: frozenset[bytes] = frozenset(
     {*leaves.READERS, *code.READERS, *_OPENERS, atoms.REFERENCE, atoms.DEREFERENCE}
 )
-"""The tags that are no names of classes."""
+"""The tags that are not names of classes."""

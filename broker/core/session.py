@@ -262,7 +262,7 @@ class Session:
             raise ProtocolError("too many pings")
 
     def forget_pings(self) -> None:
-        """Reset the count of the peer's pings to 0."""
+        """Reset the count of pings to 0."""
         self._pings = 0
 
     # Incoming calls.

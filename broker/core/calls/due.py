@@ -1,7 +1,7 @@
 """The deadline of an incoming call: the time at which its caller stops waiting.
 
 On the wire, a call has a number of milliseconds, counted from the arrival of its last byte. In this
-library a deadline is a time in seconds of the connection's clock.
+library a deadline is a time in seconds, by the clock of the connection.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The handlers of the peer's messages: one table by message type for each state of a session.
+"""The handlers of incoming messages: one table by message type for each state of a session.
 
 A message that is not allowed in a state raises ProtocolError there.
 """

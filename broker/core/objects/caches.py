@@ -2,8 +2,8 @@
 
 - **Published caches**: local objects whose state the peer has a copy of. This side chooses the id,
   from the same numbers as exports, and counts sendings in the same way.
-- **Held caches**: copies of the state of the peer's objects. The state is kept until the peer sends
-  uncache. The object with this state is referenced weakly, with a count of its receptions.
+- **Held caches**: copies of the state of remote objects. The state is kept until the peer sends
+  uncache. The local object with this state is referenced weakly, with a count of its receptions.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ class HeldCache:
 
 
 class RemoteCacheTable:
-    """Copies of the state of the peer's objects, by id.
+    """Copies of the state of remote objects, by id.
 
     When the application drops the object, the state is kept until the peer answers the decache with
     uncache. Until then a message that is already on its way may bring the cache, or a change to it.

@@ -50,8 +50,8 @@ __all__ = [
     "parse",
 ]
 
-# An int for an object that was sent, or the name of an object: the root is ``b"root"``. In a message
-# of msgpack/1, the name is text.
+# An int for an object that was sent, or the name of an object: the root is ``b"root"``. In
+# msgpack/1, the name is text.
 ObjectId: TypeAlias = int | bytes
 RequestId: TypeAlias = int
 
@@ -160,14 +160,14 @@ class Failed(Record):
 
 
 class Decref(Record, tag=8):
-    """The sender releases ``times`` receptions of the receiver's object; 1 in PB's dialects."""
+    """The sender releases an object that it has received ``times`` times; 1 in PB's dialects."""
 
     object_id: _Id
     times: _Count = 1
 
 
 class Decache(Record, tag=9):
-    """The sender releases ``times`` receptions of the receiver's cache; see Decref."""
+    """The sender releases a cache that it has received ``times`` times; see Decref."""
 
     cache_id: _Id
     times: _Count = 1

@@ -29,8 +29,8 @@ _NOT_PLAIN = (OverflowError, UnicodeEncodeError)
 _pack_length = Struct(">I").pack
 # Most values of an answer that is encoded in one step. A larger one is jellied, in slices.
 _MOST_AT_ONCE = 20_000
-# By the number of the command: an array of six, of a PlainSend or a PlainSendToCache. The request id
-# is 0, since there is no answer.
+# By the number of the command: an array of six, of a PlainSend or a PlainSendToCache. The request
+# id is 0, since there is no answer.
 _NOTICE_HEADS = {2: b"\x96\x02\x00", 4: b"\x96\x04\x00"}
 _CALL, _CALL_TO_CACHE, _ANSWER, _TUPLE, _GRAPH, _ERROR = 1, 3, 5, 6, 7, 7
 
