@@ -1,7 +1,8 @@
-"""Jelly: graphs of objects to expressions and back; banana: expressions to bytes and back.
+"""Jelly: graphs of objects to expressions and back. Banana: expressions to bytes and back.
 
-``jelly`` knows no connection. What a peer sends is never trusted: a registry and an allow-list
-decide which types come in, limits decide how much, and nothing recurses on a peer's depth.
+``jelly`` does not depend on a connection. Data from a peer is never trusted: a registry and an
+allow-list decide which types are accepted, limits restrict the size, and the depth of the data does
+not cause recursion.
 """
 
 from __future__ import annotations
@@ -97,7 +98,7 @@ globalSecurity = defaults.security
 unjellyableRegistry = defaults.published.classes
 unjellyableFactoryRegistry = defaults.published.factories
 
-# The tags of what jelly knows by itself, under their published names.
+# Jelly's own tags, under Twisted's names.
 None_atom = atoms.NONE
 class_atom = atoms.CLASS
 dereference_atom = atoms.DEREFERENCE
@@ -123,15 +124,15 @@ def jelly(
     """Return the expression of a graph of objects (published).
 
     Args:
-        object: where the graph starts.
-        taster: says which classes' ordinary instances may go out, and which code; all may unless
-            given.
+        object: the root of the graph.
+        taster: decides which classes may be sent as ordinary instances, and which code. Default:
+            all.
         persistentStore: ``f(object, jellier)`` returns an id to send in place of an instance, or
             None.
         invoker: becomes ``jellier.invoker`` for the hooks.
 
     Raises:
-        CannotJelly: something in the graph may not or cannot go out.
+        CannotJelly: a value in the graph may not or cannot be sent.
     """
     return Jellier(taster, persistentStore, invoker).jelly(object)
 
@@ -142,18 +143,18 @@ def unjelly(
     persistentLoad: Callable[[Any, Any], Any] | None = None,
     invoker: Any = None,
 ) -> Any:
-    """Return the graph of objects that an expression stands for (published).
+    """Return the graph of objects of an expression (published).
 
     Args:
-        sexp: the expression, as :func:`jelly` returns it or banana decodes it.
-        taster: says which types may come in; ``globalSecurity`` unless given.
+        sexp: the expression, from :func:`jelly` or decoded by banana.
+        taster: decides which types are allowed. Default: ``globalSecurity``.
         persistentLoad: ``f(id, unjellier)`` returns the object of a persistent id.
         invoker: becomes ``unjellier.invoker`` for the hooks.
 
     Raises:
-        InsecureJelly: a type that may not come in.
+        InsecureJelly: a type is not allowed.
         MalformedJelly: no jellier produces such an expression.
-        LimitExceeded: a key or a number is beyond the default limits.
+        LimitExceeded: a key or a number exceeds the default limits.
     """
     security = taster if taster is not None else defaults.security
     unjellier = Unjellier(

@@ -1,4 +1,4 @@
-"""What an expression is, and the tags that start one."""
+"""The type of expressions, and the tags of expressions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from jelly.printable import printable
 
 __all__ = ["Expression", "text_of"]
 
-# int, float and bytes stand for themselves; all else is a list whose first element is a tag.
+# An int, float or bytes object is its own expression. Any other expression is a list that starts
+# with a tag.
 Expression: TypeAlias = int | float | bytes | list["Expression"]
 
 NONE = b"None"
@@ -37,5 +38,5 @@ INSTANCE = b"instance"
 
 
 def text_of(name: object) -> str:
-    """Return a peer's name as at most 64 printable ASCII characters, fit for a message or a log."""
+    """Return a peer's name as at most 64 printable ASCII characters, for an error or a log."""
     return printable(name)

@@ -1,7 +1,7 @@
-"""The published module of banana: a protocol on a transport, and one expression at a time.
+"""Twisted's banana module: a protocol on a transport, and functions for one expression.
 
-Doors onto ``jelly.codec``. Perspective Broker's own connections do not pass through the class
-here, so no program pays for what it could override.
+Both use ``jelly.codec``. Connections of Perspective Broker do not use the class here, so that its
+overridable methods cost them nothing.
 """
 
 from __future__ import annotations
@@ -41,21 +41,21 @@ __all__ = [
 
 logger = logging.getLogger("broker.jelly")
 
-# The type bytes, under their published names.
+# The type bytes, under Twisted's names.
 LIST, INT, STRING, NEG = b"\x80", b"\x81", b"\x82", b"\x83"
 FLOAT, LONGINT, LONGNEG, VOCAB = b"\x84", b"\x85", b"\x86", b"\x87"
-# A byte of this value or more ends a prefix.
+# A byte with at least this value ends a prefix.
 HIGH_BIT_SET = b"\x80"
 
 SIZE_LIMIT: int
 
 
 class _Module(ModuleType):
-    """This module: assigning to the one of its names that is a setting sets it (published)."""
+    """The class of this module: an assignment to ``SIZE_LIMIT`` changes the setting (published)."""
 
     @property
     def SIZE_LIMIT(self) -> int:
-        """Bytes of a string and elements of a list; read when a connection is made."""
+        """Most bytes of a string and most elements of a list; read when a connection is made."""
         return defaults.size_limit
 
     @SIZE_LIMIT.setter
@@ -67,10 +67,10 @@ sys.modules[__name__].__class__ = _Module
 
 
 def setPrefixLimit(limit: int) -> None:
-    """Set how many digits a prefix may have, on connections that are made from now on (published).
+    """Set the most digits of a prefix, for new connections (published).
 
     Args:
-        limit: digits of seven bits; 64 unless set, which allows ints of 448 bits.
+        limit: digits of seven bits. Default: 64, which allows ints of 448 bits.
     """
     defaults.prefix_limit = limit
 
@@ -80,21 +80,22 @@ def _limits(prefix: int, size: int) -> Limits:
 
 
 class Banana:
-    """Expressions over a transport, once both ends agree on a dialect (published).
+    """Sends and receives expressions over a transport, after a handshake (published).
 
-    A subclass overrides ``expressionReceived``, and ``connectionReady`` if it begins. The server
-    offers ``knownDialects``, the client takes the first that it knows, too.
+    A subclass overrides ``expressionReceived``, and ``connectionReady`` if it sends first. The
+    server offers ``knownDialects``; the client chooses the first that it knows.
 
     Args:
-        isClient: which of the two this is.
+        isClient: whether this is the client's side.
 
     Attributes:
-        transport, factory: as any protocol's.
-        currentDialect: ``b"pb"``, ``b"none"``, or None until one is agreed on.
-        prefixLimit: digits of a prefix; ``setPrefixLimit`` sets it.
-        sizeLimit: bytes of a string and elements of a list; ``SIZE_LIMIT`` at the time of the
-            connection, unless a subclass has its own.
-        outgoingVocabulary, incomingVocabulary: what ``pb`` sends as a number, and the way back.
+        transport, factory: as in any protocol.
+        currentDialect: ``b"pb"``, ``b"none"``, or None before the handshake is done.
+        prefixLimit: most digits of a prefix; set by ``setPrefixLimit``.
+        sizeLimit: most bytes of a string and most elements of a list. Default: ``SIZE_LIMIT`` at
+            the time of the connection, unless a subclass sets it.
+        outgoingVocabulary, incomingVocabulary: the numbers of words in ``pb``, and the words of
+            numbers.
     """
 
     knownDialects: ClassVar[list[bytes]] = [b"pb", b"none"]
@@ -121,7 +122,7 @@ class Banana:
         self.connectionMade()
 
     def connectionMade(self) -> None:
-        """Make the offer, or wait for it; a subclass that overrides this calls it (published)."""
+        """Send the offer, or wait for it. An overriding method must call this one (published)."""
         if self.sizeLimit == Banana.sizeLimit:
             self.sizeLimit = defaults.size_limit
         self.currentDialect = None
@@ -130,17 +131,17 @@ class Banana:
             self.sendEncoded(list(self.knownDialects))
 
     def connectionReady(self) -> None:
-        """A dialect is agreed on: from now on expressions go both ways (published)."""
+        """Called when a dialect is agreed on and expressions can be sent (published)."""
 
     def connectionLost(self, reason: Any = None) -> None:
-        """The connection has ended; called once (published)."""
+        """Called once when the connection has ended (published)."""
 
     def logPrefix(self) -> str:
-        """Return how log lines call this protocol (published)."""
+        """Return the name of this protocol for log lines (published)."""
         return type(self).__name__
 
     def setPrefixLimit(self, limit: int) -> None:
-        """Set how many digits a prefix may have on this connection, each way (published)."""
+        """Set the most digits of a prefix on this connection, in both directions (published)."""
         self.prefixLimit = limit
         limits = _limits(limit, self.sizeLimit)
         self._reader.set_limits(limits)
@@ -148,18 +149,18 @@ class Banana:
         self._writer = Writer(limits, self.outgoingVocabulary if is_pb else NONE_VOCABULARY)
 
     def dataReceived(self, chunk: bytes) -> None:
-        """Take in bytes, cut anywhere, and hand on the expressions that are whole (published).
+        """Take in bytes, in any pieces, and pass on the complete expressions (published).
 
         Raises:
-            BananaError: the bytes are no banana, or more of something than a limit allows. What
-                was whole before them has been handed on.
+            BananaError: the bytes are not valid banana, or exceed a limit. The expressions before
+                them have been passed on.
         """
         self._reader.feed(chunk)
         while found := self._reader.read(1):
             self.callExpressionReceived(found[0])
 
     def callExpressionReceived(self, obj: Expression) -> None:
-        """Hand on an expression: to the choice of a dialect, or to its receiver (published)."""
+        """Pass an expression to the handshake, or to `expressionReceived` (published)."""
         if self.currentDialect is not None:
             self.expressionReceived(obj)
         elif not self.isClient:
@@ -178,9 +179,9 @@ class Banana:
         self._selectDialect(dialect)
 
     def _selectDialect(self, dialect: bytes) -> None:
-        """Speak a dialect from now on, without a word to the peer.
+        """Use a dialect from now on, without telling the peer.
 
-        Underscored as it is, programs that speak banana without a peer call it.
+        Programs that use banana without a peer call this method, in spite of its underscore.
         """
         self.currentDialect = dialect
         if dialect == b"pb":
@@ -199,14 +200,14 @@ class Banana:
         """Write one expression (published).
 
         Raises:
-            TooLarge: a part, or the whole, is beyond the limits; nothing is written.
-            EncodeError: it holds something other than int, float, bytes and lists.
+            TooLarge: a part, or the whole, exceeds a limit. Then no byte is written.
+            EncodeError: it contains a value other than int, float, bytes and lists.
         """
         self.transport.write(self._writer.encode(obj))
 
 
 def int2b128(integer: int, stream: Callable[[bytes], object]) -> None:
-    """Hand the digits of a number to a ``write`` function, the lowest seven bits first (published).
+    """Pass the digits of a number to ``stream``, the lowest seven bits first (published).
 
     Raises:
         ValueError: ``integer`` is negative.
@@ -218,7 +219,7 @@ def int2b128(integer: int, stream: Callable[[bytes], object]) -> None:
 
 
 def b1282int(st: bytes) -> int:
-    """Return the number that digits stand for, the lowest seven bits first (published)."""
+    """Return the number of these digits, the lowest seven bits first (published)."""
     return sum(digit << 7 * place for place, digit in enumerate(st))
 
 
@@ -226,17 +227,17 @@ def encode(lst: Expression) -> bytes:
     """Return the bytes of an expression in the ``none`` dialect (published).
 
     Raises:
-        TooLarge: a part, or the whole, is beyond the limits.
-        EncodeError: it holds something other than int, float, bytes and lists.
+        TooLarge: a part, or the whole, exceeds a limit.
+        EncodeError: it contains a value other than int, float, bytes and lists.
     """
     return Writer(_limits(defaults.prefix_limit, defaults.size_limit), NONE_VOCABULARY).encode(lst)
 
 
 def decode(st: bytes) -> Expression:
-    """Return the one expression that the bytes are in the ``none`` dialect (published).
+    """Return the one expression in these bytes of the ``none`` dialect (published).
 
     Raises:
-        BananaError: they are no banana, or not exactly one expression.
+        BananaError: the bytes are not valid banana, or not exactly one expression.
     """
     reader = Reader(_limits(defaults.prefix_limit, defaults.size_limit), NONE_VOCABULARY)
     reader.feed(st)

@@ -1,4 +1,4 @@
-"""The base classes of objects that jelly and unjelly themselves, and their state helpers."""
+"""The base classes of objects that encode and decode themselves, and their state helpers."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ def engine_hook(hook: Hook) -> Hook:
 
 
 class Unpersistable:
-    """Stands for a value that could not be sent (published).
+    """Takes the place of a value that could not be sent (published).
 
     Attributes:
-        reason: why, as the peer tells it.
+        reason: the reason, as sent by the peer.
     """
 
     def __init__(self, reason: object):
@@ -54,18 +54,18 @@ class Unpersistable:
 
 @implementer(IJellyable)
 class Jellyable:
-    """An object that is sent as its class name and its state (published)."""
+    """An object that is sent as the name of its class and its state (published)."""
 
     def getStateFor(self, jellier: Jellier) -> Any:
-        """Return the state to send; ``__dict__`` unless overridden."""
+        """Return the state to send. Default: ``__dict__``."""
         return self.__dict__
 
     def tag_and_state(self, jellier: Jellier) -> tuple[bytes, Any]:
-        """Return what the expression of this object consists of: the class name, and the state."""
+        """Return the parts of this object's expression: the class name, and the state."""
         return class_name(type(self)).encode("utf-8"), self.getStateFor(jellier)
 
     def has_unshared_state(self, jellier: Jellier) -> bool:
-        """Whether its state is made for one message, so that nothing else can refer to it."""
+        """Return whether its state is made for one message and has no other reference."""
         return False
 
     @engine_hook
@@ -76,29 +76,29 @@ class Jellyable:
 
 @implementer(IUnjellyable)
 class Unjellyable:
-    """An object that fills itself from a state that was sent (published)."""
+    """An object that takes its state from an expression (published)."""
 
     def setStateFor(self, unjellier: Unjellier, state: Any) -> None:
-        """Take over the state; see ``jelly.state`` for what may come in.
+        """Set the state; see ``jelly.state`` for the fields that are allowed.
 
         Raises:
-            InsecureJelly: a field would hide what the class defines.
-            MalformedJelly: the state is no dict, or has a key that is no str.
+            InsecureJelly: a field would hide an attribute of the class.
+            MalformedJelly: the state is not a dict, or has a key that is not a str.
         """
         put_state(self, state, unjellier.is_declared(type(self)))
 
     def unjellied_state(self, unjellier: Unjellier, jellyList: list[Any]) -> Expression:
-        """Return the expression of the state, which stands behind the tag.
+        """Return the expression of the state, which follows the tag.
 
         Raises:
-            MalformedJelly: there is none, or more than that.
+            MalformedJelly: the state is missing, or more parts follow it.
         """
         if len(jellyList) != 2:
             raise MalformedJelly(f"{type(self).__name__} of {len(jellyList) - 1} fields")
         return jellyList[1]  # type: ignore[no-any-return]
 
     def set_unjellied_state(self, unjellier: Unjellier, state: Any) -> None:
-        """Hand the state to whichever published setter this family of classes has."""
+        """Set the state with the setter that this kind of class has in Twisted."""
         self.setStateFor(unjellier, state)
 
     @engine_hook
@@ -119,7 +119,7 @@ def _expression(inst: Any, state: Any, jellier: Jellier) -> Expression:
 
 
 def setInstanceState(inst: Any, unjellier: Unjellier, jellyList: list[Any]) -> Any:
-    """Give an instance the state that ``jellyList`` holds, and return the instance (published)."""
+    """Give an instance the state in ``jellyList``, and return the instance (published)."""
     if len(jellyList) != 2:
         raise MalformedJelly(f"{type(inst).__name__} of {len(jellyList) - 1} fields")
     state = unjellier.unjelly(jellyList[1])

@@ -1,7 +1,7 @@
-"""Names of code: class, module, function, method and instance, where the policy lets them in.
+"""Decodes names of code: class, module, function, method and instance, if the policy allows them.
 
-A strict policy never does. Where one does, ``security`` is asked for the module before anything is
-imported, and for the class before anything is made of it.
+A strict policy does not. With any other, ``security`` must allow the module before it is imported,
+and the class before an instance of it is made.
 """
 
 from __future__ import annotations

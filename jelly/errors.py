@@ -1,12 +1,12 @@
-"""The errors of jelly and banana: who is at fault, and what dies of it.
+"""The errors of jelly and banana: which side is at fault, and what ends.
 
 ::
 
     JellyError
-    ├─ EncodeError          a value of ours cannot go out: the call fails, nothing is written
+    ├─ EncodeError          a local value cannot be sent: the call fails, no byte is sent
     │  ├─ CannotJelly (TypeError)
     │  └─ TooLarge (ValueError)
-    ├─ DecodeError          a value of the peer's may not come in: that call fails
+    ├─ DecodeError          a value from the peer is not accepted: that call fails
     │  ├─ MalformedJelly (ValueError)
     │  └─ InsecureJelly†
     └─ ProtocolError†       the peer broke the protocol: the connection ends
@@ -35,39 +35,39 @@ __all__ = [
 
 
 class JellyError(Exception):
-    """Base of everything that jelly and banana raise on purpose."""
+    """Base of all errors that jelly and banana raise on purpose."""
 
 
 class EncodeError(JellyError):
-    """A value of ours cannot be sent."""
+    """A local value cannot be sent."""
 
 
 class CannotJelly(EncodeError, TypeError):
-    """A value of a type that may not go out, or that the dialect cannot carry.
+    """A value has a type that may not be sent, or that the dialect cannot encode.
 
     Attributes:
-        culprit: that value, where the error is on its way to whoever looks for its place; or None.
-        trail: where it stands: the container or object that it is in, with the number of its part,
-            and before that what this is in. A key of a dict counts as a part, and so does its
-            value. An object has one part, its state.
+        culprit: that value, until its place was determined; then None.
+        trail: the path to the value, from the outside to the inside: each container or object, with
+            the number of the part that leads on. A key of a dict and its value are two parts. An
+            object has one part, its state.
     """
 
-    # Annotations would be fields of a registered subclass.
+    # Not annotated: annotations would be fields of a registered subclass.
     culprit = cast(Any, None)
     trail = cast(tuple[tuple[Any, int], ...], ())
 
     def about(self, culprit: Any) -> CannotJelly:
-        """Note which value it is, and return this error."""
+        """Set the value, and return this error."""
         self.culprit = culprit
         return self
 
 
 class TooLarge(EncodeError, ValueError):
-    """A value beyond a limit that the peer would enforce."""
+    """A value exceeds a limit that the peer would enforce."""
 
 
 class DecodeError(JellyError):
-    """A value of the peer's cannot be accepted."""
+    """A value from the peer cannot be accepted."""
 
 
 class MalformedJelly(DecodeError, ValueError):
@@ -79,12 +79,12 @@ class InsecureJelly(DecodeError):
 
 
 class ProtocolError(JellyError):
-    """The peer sent what the protocol does not allow here (published)."""
+    """The peer has violated the protocol (published)."""
 
 
 class BananaError(ProtocolError):
-    """Bytes that are no banana (published)."""
+    """The bytes are not valid banana (published)."""
 
 
 class LimitExceeded(BananaError, ValueError):
-    """More of something than a limit allows; the text names the limit."""
+    """A limit is exceeded; the text names the limit."""

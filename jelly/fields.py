@@ -1,9 +1,9 @@
-"""Which fields a class declares, and which of its attributes no peer may set.
+"""Determines the fields that a class declares, and the attributes that no peer may set.
 
 The fields of a dataclass are those of ``dataclasses.fields``. The fields of another class are its
-annotations and those of its bases. ClassVar, InitVar and KW_ONLY declare no field; Final does. An
-annotation that is a string is read, not evaluated: only the name at its head matters, and a name
-that cannot be found is taken for what it says.
+annotations and those of its bases. ClassVar, InitVar and KW_ONLY do not declare a field; Final
+does. An annotation that is a string is parsed, not evaluated: only its first name is looked up. If
+that name cannot be found, it is compared with ClassVar, InitVar and the other names by its text.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ Class = TypeVar("Class", bound=type)
 
 
 class Shape(NamedTuple):
-    """What a class declares.
+    """The declarations of a class.
 
     Attributes:
         names: its fields, in order.
-        fields: the same, to look one up.
+        fields: the same as a set, for lookups.
         required: fields without a default, which a state must have.
-        defaults: what makes the default of a dataclass's field. Other classes have theirs as
-            attributes of the class.
+        defaults: functions that return the defaults of a dataclass's fields. In other classes, the
+            defaults are attributes of the class.
         computed: fields of a dataclass that only ``__post_init__`` sets.
-        initvars: what a dataclass hands to ``__post_init__`` and keeps in no field.
-        closed: attributes that no peer may set, whether the fields count or not: each ClassVar,
-            and what belongs to this library.
+        initvars: InitVars of a dataclass: arguments of ``__post_init__`` that are not fields.
+        closed: attributes that no peer may set in any case: each ClassVar, and the attributes that
+            belong to this library.
     """
 
     names: tuple[str, ...]
@@ -50,15 +50,15 @@ class Shape(NamedTuple):
     closed: frozenset[str]
 
 
-# The classes of ours whose annotations are no fields, and the attributes that are ours alone.
+# The classes of this library whose annotations are not fields, and their reserved attributes.
 _ENGINE: weakref.WeakKeyDictionary[type, frozenset[str]] = weakref.WeakKeyDictionary()
-# A cache, not state: what it holds follows from the classes, and goes with them.
+# A cache: its entries are made from the classes, and are collected with them.
 _SHAPES: weakref.WeakKeyDictionary[type, Shape] = weakref.WeakKeyDictionary()
 _MISSING: Final = dataclasses.MISSING
 
 
 def engine_class(*closed: str) -> Callable[[Class], Class]:
-    """Return a decorator for a base class of ours: its annotations are not fields.
+    """Return a decorator for a base class of this library, whose annotations are not fields.
 
     Args:
         closed: attributes of its instances that no peer may set.
@@ -72,7 +72,7 @@ def engine_class(*closed: str) -> Callable[[Class], Class]:
 
 
 def shape_of(cls: type) -> Shape:
-    """Return what a class declares; worked out once."""
+    """Return the declarations of a class, from a cache."""
     shape = _SHAPES.get(cls)
     if shape is None:
         shape = _SHAPES[cls] = unstored_shape_of(cls)
@@ -80,7 +80,10 @@ def shape_of(cls: type) -> Shape:
 
 
 def unstored_shape_of(cls: type) -> Shape:
-    """Return what a class declares so far; a decorator may still make it a dataclass."""
+    """Return the declarations of a class without storing them.
+
+    Use it while a decorator may still make the class a dataclass.
+    """
     declared: dict[str, Any] = {}
     closed: set[str] = set()
     initvars: set[str] = set()
@@ -98,7 +101,7 @@ def unstored_shape_of(cls: type) -> Shape:
             declared.update(fields)
     every: dict[str, Any] = getattr(cls, "__dataclass_fields__", {})
     if "__dataclass_fields__" in vars(cls):
-        # The annotations of bases that are no dataclasses do not count for it either.
+        # As in a dataclass, annotations of bases that are not dataclasses are ignored.
         declared = _declared_by(cls)[0]
     closed.update(*(_ENGINE.get(base, ()) for base in cls.__mro__))
     return _shape(
@@ -107,7 +110,7 @@ def unstored_shape_of(cls: type) -> Shape:
 
 
 def found_in(cls: type, name: str) -> Any:
-    """Return what the class or a base defines under a name, unbound; MISSING if nothing."""
+    """Return the attribute of a class or its bases, unbound, or MISSING."""
     for base in cls.__mro__:
         if name in vars(base):
             return vars(base)[name]
@@ -115,7 +118,7 @@ def found_in(cls: type, name: str) -> Any:
 
 
 def fields_of(value: Any) -> dict[str, Any]:
-    """Return the declared fields of an instance, but those that it lacks."""
+    """Return the declared fields that an instance has."""
     found = {name: getattr(value, name, _MISSING) for name in shape_of(type(value)).names}
     return {name: item for name, item in found.items() if item is not _MISSING}
 
@@ -149,9 +152,10 @@ def _constant(value: Any) -> Callable[[], Any]:
 
 
 def _declared_by(base: type) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return what one class declares: its fields, and what is no field with what it is instead.
+    """Return the fields of one class, and its other annotated names with their kind.
 
-    A field of a dataclass has its ``dataclasses.Field``, another one None.
+    A field of a dataclass has its ``dataclasses.Field``, any other field None. The kind of another
+    name is ClassVar, InitVar or KW_ONLY.
     """
     fields: dict[str, Any] = {}
     others: dict[str, Any] = {}
@@ -176,7 +180,7 @@ def _annotations(base: type) -> Mapping[str, Any]:
 
 
 def _kind_of(annotation: Any, base: type) -> Any:
-    """Return ClassVar, InitVar or KW_ONLY where an annotation declares that; None for a field."""
+    """Return ClassVar, InitVar or KW_ONLY if an annotation is one of them; None for a field."""
     if isinstance(annotation, ForwardRef):
         annotation = annotation.__forward_arg__
     if isinstance(annotation, str):
@@ -201,7 +205,7 @@ def _kind_of_text(node: ast.expr, base: type) -> Any:
     head = node.value if isinstance(node, ast.Subscript) else node
     found = _named(head, base)
     if found is _MISSING:
-        # Perhaps imported for type checkers only.
+        # The name may be imported only for type checkers.
         found = _BY_NAME.get(ast.unparse(head).rpartition(".")[2])
     if isinstance(node, ast.Subscript) and any(found is wrapper for wrapper in _WRAPPERS):
         first = node.slice.elts[0] if isinstance(node.slice, ast.Tuple) else node.slice
@@ -210,7 +214,7 @@ def _kind_of_text(node: ast.expr, base: type) -> Any:
 
 
 def _named(node: ast.expr, base: type) -> Any:
-    """Return what a dotted name stands for in the class or its module; MISSING if nothing."""
+    """Return the object of a dotted name in the class or its module, or MISSING."""
     if isinstance(node, ast.Attribute):
         owner = _named(node.value, base)
         return _MISSING if owner is _MISSING else getattr(owner, node.attr, _MISSING)

@@ -1,8 +1,8 @@
-"""Objects made for Twisted's jelly: recognised, and Twisted never imported for it.
+"""Recognises objects made for Twisted's jelly, without importing Twisted.
 
-Where ``twisted.spread`` has not been imported by someone else, no object can be of it. Its flavors
-do their work through the published names of a jellier and a Broker, which ours have; so those that
-a part of a program keeps, which was not moved, cross here as they do there.
+If the program has not imported ``twisted.spread``, it cannot have such an object. Twisted's flavors
+use the published methods of a jellier and a Broker, which this library has too. So a part of a
+program that still uses Twisted's flavors can send them as before.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ __all__ = ["expression_of_twisted", "has_jelly_hook", "has_twisted_hook"]
 
 
 def has_jelly_hook(value: Any) -> bool:
-    """Tell whether an object chooses its own expression: an IJellyable, of ours or of Twisted's."""
+    """Return whether an object is an IJellyable, of this library or of Twisted."""
     return bool(IJellyable.providedBy(value)) or has_twisted_hook(value)
 
 
 def has_twisted_hook(value: Any) -> bool:
-    """Tell whether an object is an IJellyable of Twisted's."""
+    """Return whether an object is an IJellyable of Twisted."""
     interfaces = sys.modules.get("twisted.spread.interfaces")
     return interfaces is not None and bool(interfaces.IJellyable.providedBy(value))
 
 
 def expression_of_twisted(value: Any, jellier: Jellier) -> Expression:
-    """Return the expression that an IJellyable of Twisted's chooses.
+    """Return the expression that an IJellyable of Twisted makes.
 
     Raises:
-        CannotJelly: it is a Cacheable, whose observers speak to a Broker of Twisted's; whatever
-            else the hook raises passes through.
+        CannotJelly: it is a Cacheable, whose observers need a Broker of Twisted. Other errors of
+            the hook are passed on.
     """
     flavors = sys.modules.get("twisted.spread.flavors")
     if flavors is not None and isinstance(value, flavors.Cacheable):

@@ -16,11 +16,11 @@ class Frame(NamedTuple):
 
     Attributes:
         parts: the parts made so far.
-        rest: the expressions of the parts to come.
-        finish: ``finish(unjellier, parts, target)`` returns the value once all parts are there; or
-            another frame, which goes on with the same value.
-        target: what is filled; None where the value does not exist before its parts.
-        number: of the reference that stands for the value, where that is not known yet.
+        rest: the expressions of the remaining parts.
+        finish: ``finish(unjellier, parts, target)`` is called when all parts are made. It returns
+            the value, or another frame for the same value.
+        target: the object to fill; None if the value does not exist before its parts.
+        number: the number of the reference to the value, if the value is not known yet.
     """
 
     parts: list[Any]

@@ -1,4 +1,4 @@
-"""The published interfaces of objects that jelly and unjelly themselves."""
+"""Twisted's interfaces of objects that encode and decode themselves."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ __all__ = ["IJellyable", "IUnjellyable"]
 
 
 class IJellyable(Interface):  # type: ignore[misc]
-    """An object that chooses the expression it is sent as."""
+    """An object that makes its own expression."""
 
     def jellyFor(jellier: Any) -> Any:
         """Return the expression to send: a list whose first element is a registered tag.
 
-        ``jellier.jelly(value)`` gives the expressions of parts, ``jellier.prepare(self)`` and
+        ``jellier.jelly(value)`` returns the expression of a part. ``jellier.prepare(self)`` and
         ``jellier.preserve(self, expression)`` make the object shareable within one message.
         """
 
 
 class IUnjellyable(Interface):  # type: ignore[misc]
-    """A blank instance that fills itself from an expression."""
+    """A blank instance that sets its state from an expression."""
 
     def unjellyFor(unjellier: Any, jellyList: list[Any]) -> Any:
-        """Return the object that ``jellyList`` stands for, usually ``self``."""
+        """Return the object of the expression ``jellyList``, usually ``self``."""

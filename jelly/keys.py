@@ -1,10 +1,10 @@
-"""What may be a dict key or a set member: values that are cheap to hash, whoever made them.
+"""Checks dict keys and set members: a peer's values must be cheap to hash.
 
-Python hashes a tuple by walking it as a tree, each time, without remembering; a few hundred bytes
-of nested tuples that share their parts can keep that busy for hours, and so can an instance whose
-hash is that of its fields. Ints hash modulo 2**61 - 1, so wide ones can all be made to collide.
-Both are refused before the first hash. The hash of a tuple of ints is no secret either: keys that
-were chosen to have one hash are refused before they meet in one dict.
+Python hashes a tuple by walking it as a tree, each time, without storing the result. A few hundred
+bytes of nested tuples with shared parts can take hours to hash. The same is true for an instance
+whose hash is the hash of its fields. Ints hash modulo 2**61 - 1, so wide ints can be chosen to
+collide. Both are refused before the first hash. The hash of a tuple of ints can be predicted too:
+keys chosen to have the same hash are refused before they are put into one dict.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from jelly.limits import Limits
 
 __all__ = ["KeyGuard", "is_compound"]
 
-# Hashed unchecked: nobody knows the hash of a text, and of the others there are three values.
+# Hashed unchecked: a peer cannot foresee the hash of a text, and the others have three values.
 _UNCHECKED = SCALARS - {int, float}
 _NUMBERED = _UNCHECKED | {int}
 _NESTED = frozenset({tuple, frozenset})
-# Hashed by their own value alone: a complex, too, which has no expression.
+# The hash of these depends only on their own value; so does that of a complex, which is not sent.
 _ALONE = LEAVES | {complex}
-# Keys of one dict that may have the same hash; by chance hardly two do.
+# Most keys of one dict that may have the same hash. By chance, hardly two do.
 _MOST_ALIKE = 16
 
 
 class KeyGuard:
-    """Checks the keys of one operation, whose total work it bounds by max_nodes.
+    """Checks the keys of one operation, and limits the total work of hashing to max_nodes.
 
     Attributes:
-        total: elements of all keys that hash others, each counted as the tree that hashing walks.
+        total: elements of all compound keys, each counted as the tree that hashing walks.
     """
 
     __slots__ = ("_limits", "_weights", "total")
@@ -43,8 +43,8 @@ class KeyGuard:
     def __init__(self, limits: Limits):
         self._limits = limits
         self.total = 0
-        # Of each tuple and frozenset that was weighed: itself (so that its id stays its own), its
-        # weight.
+        # By id, each compound value and its weight. The reference to the value keeps its id from
+        # being used again.
         self._weights: dict[int, tuple[Any, int]] = {}
 
     def check(self, keys: Iterable[Any], what: str, alike: Counter[int]) -> None:
@@ -52,9 +52,9 @@ class KeyGuard:
 
         Args:
             keys: these values.
-            what: names them in errors.
-            alike: how many keys of the same set or dict have each hash; it is brought up to date.
-                Only keys that hash others are counted.
+            what: their name in errors.
+            alike: the number of compound keys with each hash in the same set or dict. It is
+                updated.
 
         Raises:
             LimitExceeded: a key expands to more than max_key_nodes elements.
@@ -66,7 +66,7 @@ class KeyGuard:
         if kinds <= _UNCHECKED:
             return
         if kinds <= _NUMBERED:
-            # All ints lie between two of them: 40,000 are checked in a third of the time.
+            # Only the smallest and the largest int: 40,000 ints take a third of the time.
             ints = [key for key in keys if type(key) is int]
             _check_one(min(ints), what)
             _check_one(max(ints), what)
@@ -90,7 +90,7 @@ class KeyGuard:
                 raise InsecureJelly(f"more than {_MOST_ALIKE} keys with the same hash")
 
     def hashed(self, make: Any, values: Any, what: str) -> Any:
-        """Return ``make(values)``, which hashes; a hash that fails is the peer's fault."""
+        """Return ``make(values)``, which hashes the values; raise MalformedJelly if that fails."""
         try:
             return make(values)
         except (TypeError, AttributeError, RecursionError) as error:
@@ -109,7 +109,7 @@ class KeyGuard:
             nested = [part for part in parts if is_compound(type(part))]
             if id(value) not in entered:
                 entered.add(id(value))
-                # A part that was entered and not weighed holds this value: hashing will tell.
+                # A part that was entered and not weighed contains this value. Hashing will fail.
                 missing = [p for p in nested if id(p) not in weights and id(p) not in entered]
                 if missing:
                     pending.extend(missing)
@@ -127,13 +127,13 @@ class KeyGuard:
 
 
 def is_compound(kind: type) -> bool:
-    """Whether hashing a value of this type hashes others."""
+    """Return whether a value of this type is compound: its hash depends on other values."""
     own: Any = kind.__hash__
     return own is not None and own is not object.__hash__ and kind not in _ALONE
 
 
 def _hashed_parts(value: Any) -> Collection[Any]:
-    """Return what hashing a value would hash; more than that where a class has its own way."""
+    """Return the values that hashing a value would hash, or more if its class has its own hash."""
     if isinstance(value, tuple | frozenset):
         return value
     if dataclasses.is_dataclass(value):

@@ -1,9 +1,9 @@
-"""Values that cannot be made yet because they are part of what they hold.
+"""Forward references: placeholders for values of a cycle that cannot be made yet.
 
-A tuple or a frozenset needs all its members when it is made. In a cycle that leads through one, an
-inner member meets a reference to the outer value before that exists; a Knot stands in its place.
-All that was put off because of knots is done at the end of the operation, in the order in which it
-was put off, which is inside out; then no knot is left, or the peer's expression had no meaning.
+A tuple or a frozenset needs all its members when it is made. If it is part of a cycle, an inner
+member refers to the outer value before that exists; a Knot takes its place. The work that must wait
+because of knots is done at the end of the operation, in the order in which it was delayed, which is
+from the inside to the outside. If a knot is left then, the peer's expression is invalid.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from jelly.slices import UNFINISHED
 __all__ = ["Knot", "Knots", "tie"]
 
 _MISSING: Any = object()
-# Steps of a slice; one may hash a few keys of max_key_nodes.
+# Steps in a slice of work; one step may hash a few keys of max_key_nodes.
 _STEPS = 16
 
 
 class Knot:
-    """Stands for a value that will be known later."""
+    """The placeholder of a value that will be known later."""
 
     __slots__ = ("value",)
 
@@ -31,11 +31,11 @@ class Knot:
 
 
 class Knots:
-    """The work of one operation that waits for its knots.
+    """The delayed work of one operation.
 
     Attributes:
-        are_used: whether any knot was handed out; from then on nothing whose making looks at its
-            members (keys, set members, states) is made before the end.
+        are_used: whether any knot is in use. From then on, values whose making looks at their
+            members (keys, set members, states) are made at the end.
     """
 
     __slots__ = ("_waiting", "are_used")
@@ -45,17 +45,17 @@ class Knots:
         self.are_used = False
 
     def mark(self) -> int:
-        """Return the place from which a nested operation's work is settled."""
+        """Return the position at which the work of a nested operation begins; for `settle`."""
         return len(self._waiting)
 
     def wait(self, work: Callable[[], None]) -> None:
-        """Put off a piece of work to the end."""
+        """Delay a piece of work until the end."""
         self._waiting.append(work)
 
     def settle(self, since: int) -> Iterator[Any]:
-        """Do what was put off since ``mark`` returned ``since``: a walk as of ``jelly.slices``.
+        """Do the work that was delayed since ``mark`` returned ``since``.
 
-        Its result is None.
+        A walk of ``jelly.slices``, whose result is None.
         """
         work = self._waiting[since:]
         del self._waiting[since:]
@@ -67,10 +67,10 @@ class Knots:
 
 
 def tie(values: list[Any]) -> None:
-    """Replace the knots among ``values`` by what they stand for.
+    """Replace the knots among ``values`` by their values.
 
     Raises:
-        MalformedJelly: one of them stands for a value that holds itself.
+        MalformedJelly: the value of a knot contains itself.
     """
     if Knot not in map(type, values):
         return

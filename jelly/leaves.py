@@ -1,8 +1,8 @@
-"""Values that hold no other value: how each is written and read, both directions side by side.
+"""Scalars: values that contain no other value. Each row has the reader and the writer of one type.
 
-A row reads ``expression -> value`` and writes ``value -> expression``. Readers check arity and
-field types, so that nothing but MalformedJelly or LimitExceeded can come of a peer's bytes. Sources
-of the forms: recorded from Twisted (``tests/vectors/jelly.json``).
+A row reads ``expression -> value`` and writes ``value -> expression``. Readers check the number and
+types of the fields, so that a peer's bytes can raise only MalformedJelly or LimitExceeded. The
+forms were recorded from Twisted (``tests/vectors/jelly.json``).
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ _FALSE: Expression = [atoms.BOOLEAN, b"false"]
 
 
 def _read_none(expression: list[Any], limits: Limits) -> None:
-    # PB ignores what follows the tag; nothing is ever sent there.
+    # PB ignores fields after the tag; it never sends any.
     return None
 
 
@@ -86,7 +86,7 @@ def read_bool(expression: list[Any], limits: Limits | None = None) -> bool:
 def _read_long(expression: list[Any], limits: Limits) -> int:
     digits = _field(expression, bytes)
     most = 7 * limits.max_prefix
-    # 3.3 bits a digit; compared as text first, since turning digits into an int is not linear.
+    # 3.3 bits a digit. The text is compared first, since int() does not take linear time.
     if len(digits) > most // 3 + 2 or not digits.removeprefix(b"-").isdigit():
         raise MalformedJelly("int that is not digits")
     number = int(digits)
@@ -99,7 +99,7 @@ def write_str(value: str) -> Expression:
     """Return the expression of a str.
 
     Raises:
-        CannotJelly: it has no UTF-8 form.
+        CannotJelly: the str has no UTF-8 form.
     """
     try:
         return [atoms.UNICODE, value.encode()]
@@ -112,7 +112,7 @@ def read_str(expression: list[Any], limits: Limits | None = None) -> str:
     """Return the str of an expression that starts with ``unicode``.
 
     Raises:
-        MalformedJelly: it is none, or not UTF-8.
+        MalformedJelly: the field is missing, or not UTF-8.
     """
     # As in _field, without the call: a table of a hundred rows is read in 0.95 of the time.
     if len(expression) != 2 or type(expression[1]) is not bytes:
@@ -136,7 +136,7 @@ def _write_decimal(value: decimal.Decimal) -> Expression:
 
 def _decimal_fields(expression: list[Any], limits: Limits) -> tuple[int, Any]:
     if len(expression) == 3 and type(expression[1]) is list and expression[1][:1] == [atoms.INT]:
-        # Of more digits than the ints of a dialect have.
+        # More digits than an int of the dialect can have.
         return _read_long(expression[1], limits), expression[2]
     return _field(expression, int, 3), expression[2]
 
@@ -144,8 +144,8 @@ def _decimal_fields(expression: list[Any], limits: Limits) -> tuple[int, Any]:
 def _read_decimal(expression: list[Any], limits: Limits) -> decimal.Decimal:
     number, exponent = _decimal_fields(expression, limits)
     if type(exponent) is not int:
-        raise MalformedJelly("decimal whose exponent is no int")
-    # Compared as bits first: turning a long int into digits is not linear.
+        raise MalformedJelly("decimal whose exponent is not an int")
+    # The bits are compared first, since str() of a long int does not take linear time.
     if abs(number).bit_length() > limits.max_decimal_digits * 10 // 3 + 1:
         raise LimitExceeded(
             f"decimal of more than {limits.max_decimal_digits} digits (max_decimal_digits)"
@@ -157,7 +157,7 @@ def _read_decimal(expression: list[Any], limits: Limits) -> decimal.Decimal:
         )
     if abs(exponent + len(digits) - 1) > limits.max_decimal_exponent:
         raise LimitExceeded("decimal exponent out of range (max_decimal_exponent)")
-    # As text, which takes a tenth of the time of a tuple of digits.
+    # From text, which takes a tenth of the time of a tuple of digits.
     return decimal.Decimal(f"{'-' if number < 0 else ''}{digits}E{exponent}")
 
 
@@ -228,5 +228,6 @@ WRITERS: dict[type, Callable[[Any], Expression]] = {leaf.cls: leaf.write for lea
 LEAVES: frozenset[type] = frozenset({*ATOMS, *WRITERS})
 """All types whose values hold no other value and have an expression."""
 READERS: dict[bytes, Callable[[list[Any], Limits], Any]] = {leaf.tag: leaf.read for leaf in _LEAVES}
-# An int that a dialect's own ints cannot hold; jelly's can hold any, so none is written so here.
+# Reads an int that is too large for an int of the dialect. Jelly can write any int as an int, so
+# this form has no writer here.
 READERS[atoms.INT] = _read_long

@@ -1,4 +1,4 @@
-"""How much a peer may ask of a decoder, and how much an encoder may ask of its peer."""
+"""The limits of decoders and encoders."""
 
 from __future__ import annotations
 
@@ -9,28 +9,27 @@ __all__ = ["PUBLISHED_LIMITS", "Limits"]
 
 
 class Limits(Struct, frozen=True):
-    """One record of limits, the same for both directions of a connection.
+    """Limits of expressions and graphs, the same for both directions of a connection.
 
     Attributes:
-        max_prefix: digits of a banana integer prefix, in bytes of 7 bits; 64 allows ints of 448
-            bits.
+        max_prefix: digits of a banana integer prefix, of 7 bits each; 64 allows ints of 448 bits.
         max_string: bytes of one string.
         max_list: elements of one list.
-        max_depth: lists inside each other, the message itself counted.
+        max_depth: levels of nested lists, including the message itself.
         max_expression: bytes of one whole expression, which is one message.
         max_nodes: elements of all lists of one expression together.
-        max_expanded: elements of a graph, counted as a tree: a shared part counts each time it is
+        max_expanded: elements of a graph, counted as a tree. A shared part counts each time it is
             referred to, and a shared string one more for each 256 bytes.
         max_key_nodes: elements of a tuple or frozenset that is a dict key or a set member, counted
-            as the tree that hashing walks; shared parts count each time.
+            as the tree that hashing walks. Shared parts count each time.
         max_decimal_digits: digits of a Decimal.
         max_decimal_exponent: absolute value of a Decimal's adjusted exponent.
 
-    ``max_prefix``, ``max_string`` and ``max_list`` are those of Perspective Broker's banana; the
-    others are ours, since banana bounds no total.
+    ``max_prefix``, ``max_string`` and ``max_list`` are limits of Perspective Broker's banana. The
+    others are additions of this library, since banana does not limit totals.
 
     Raises:
-        ValueError: a limit is less than 1, or ``max_depth`` less than 0, which allows no list.
+        ValueError: a limit is less than 1, or ``max_depth`` less than 0. (0 allows no list.)
         TypeError: a limit is not an int.
     """
 
@@ -58,11 +57,11 @@ class Limits(Struct, frozen=True):
         """Return these limits with some of them changed.
 
         Raises:
-            ValueError, TypeError: as of the class.
+            ValueError, TypeError: see the class.
         """
-        # Not by replace, which calls __post_init__ only from msgspec 0.21 on.
+        # Not msgspec's replace, which calls __post_init__ only since 0.21.
         return Limits(**(asdict(self) | changes))
 
 
 PUBLISHED_LIMITS = Limits(max_expanded=10_000_000)
-"""What the published names allow unless told otherwise: old programs share much in their graphs."""
+"""The default limits of Twisted's names: the graphs of older programs have many shared parts."""

@@ -1,8 +1,7 @@
 """The numbers of the protocol: ids of objects, caches, references inside a graph, and requests.
 
-A receiver uses them as keys of its tables. Python hashes an int modulo 2**61 - 1, so a peer
-that may choose wider ints can make all of them collide. Every number that a peer sends is checked
-here.
+A receiver uses them as keys of its tables. Python hashes an int modulo 2**61 - 1. With wider ints,
+a peer could make all of them collide. Every number that a peer sends is checked here.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ def number_in(expression: list[Any]) -> int:
     """Return the number that follows the tag of an expression.
 
     Raises:
-        MalformedJelly: there is none, or it is out of range.
+        MalformedJelly: there is no number, or it is out of range.
     """
     if len(expression) < 2 or not is_number(expression[1]):
         raise MalformedJelly(f"{text_of(expression[0])} without a number from 0 to 2**63-1")

@@ -1,19 +1,19 @@
-"""Parts: the bytes of something that is not whole yet, kept as the pieces that came."""
+"""A buffer for the bytes of an incomplete element, stored as the received pieces."""
 
 from __future__ import annotations
 
 __all__ = ["Parts"]
 
-# Each piece is an object of 33 bytes besides its own: were small ones not joined now and then,
-# 16 MiB in pieces of two bytes would take 350 MB.
+# Each piece is an object with 33 bytes in addition to its data. Without joining small pieces at
+# times, 16 MiB in pieces of two bytes would take 350 MB.
 _MOST_LOOSE = 1024
 
 
 class Parts:
-    """Pieces, which cost little more than their bytes, and no copying for each of them.
+    """Pieces of bytes. They take little more memory than their data; adding one copies nothing.
 
     Attributes:
-        size: bytes of all of them.
+        size: the number of bytes in all pieces.
     """
 
     __slots__ = ("_joined", "_pieces", "size")
@@ -24,7 +24,7 @@ class Parts:
         self.size = 0
 
     def add(self, piece: bytes) -> None:
-        """Keep one more."""
+        """Add a piece."""
         pieces = self._pieces
         pieces.append(piece)
         self.size += len(piece)
@@ -33,7 +33,7 @@ class Parts:
             self._joined += 1
 
     def take(self) -> bytes:
-        """Return all of them, joined, and keep none."""
+        """Remove all pieces, and return them joined."""
         data = b"".join(self._pieces)
         self._pieces.clear()
         self._joined = self.size = 0

@@ -1,4 +1,4 @@
-"""Makes text that a peer has had a part in printable: one line, bounded, nothing but characters."""
+"""Makes text from a peer printable: one line, limited in size, printable characters only."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ __all__ = ["printable"]
 
 
 def printable(text: object, most: int = 64, *, is_ascii: bool = True) -> str:
-    """Return text as one line that is fit for a log, a terminal, or the message of an error.
+    """Return text as one line for a log, a terminal, or an error message.
 
-    What cannot be printed is escaped as in a literal of Python's: control characters (line breaks
-    and ESC among them), the separators U+2028 and U+2029, characters that change the direction of
-    text, lone surrogates, and characters that are not assigned. Only as much of ``text`` is read as
-    can be returned.
+    These characters are escaped as in a Python literal: control characters (also line breaks and
+    ESC), the separators U+2028 and U+2029, characters that change the direction of text, lone
+    surrogates, and unassigned characters. Only as much of ``text`` is read as can be returned.
 
     Args:
-        text: str, or bytes, which are read as UTF-8 (as ASCII with ``is_ascii``); of any other
-            object the name of its type is returned.
-        most: bytes of the result in UTF-8, at least 3; a longer one ends with ``...``.
-        is_ascii: escape everything that is not ASCII, and double backslashes: right for names,
-            where two that look alike must not be taken for one. Without it, the letters of all
-            languages stay, and backslashes are as they were: right for sentences.
+        text: str, or bytes, which are decoded as UTF-8 (as ASCII with ``is_ascii``). For any other
+            object, the name of its type is returned.
+        most: most bytes of the result in UTF-8, at least 3. A longer text is cut and ends with
+            ``...``.
+        is_ascii: escape all characters that are not ASCII, and double backslashes. Use it for
+            names, since two different names must not look alike. Without it, the letters of all
+            languages and backslashes are unchanged. Use that for sentences.
     """
     if isinstance(text, str):
         part = str.__getitem__(text, slice(most + 1))
@@ -32,10 +32,10 @@ def printable(text: object, most: int = 64, *, is_ascii: bool = True) -> str:
         part = part.encode("unicode_escape").decode("ascii")
     elif not part.isprintable():
         part = "".join(each if each.isprintable() else _escaped(each) for each in part)
-    octets = part.encode("utf-8")
-    if len(octets) <= most:
+    encoded = part.encode("utf-8")
+    if len(encoded) <= most:
         return part
-    return octets[: most - 3].decode("utf-8", "ignore") + "..."
+    return encoded[: most - 3].decode("utf-8", "ignore") + "..."
 
 
 def _escaped(character: str) -> str:

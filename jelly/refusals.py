@@ -1,4 +1,4 @@
-"""The texts of values that may not go out and of types that may not come in, with the way out."""
+"""Errors for values that may not be sent and types that are not accepted, with the fix."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PAGE = "see 'Send your own objects'"
 _AS_TEXT = "send str(value)"
 _AS_LIST = "send list(value)"
 
-# By the top-level module and the name of a class or of one of its bases; no module is imported.
+# By the top-level module and the name of a class or one of its bases. No module is imported.
 _WAYS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "uuid.UUID": _AS_TEXT,
@@ -45,7 +45,7 @@ _WAYS: Final[Mapping[str, str]] = MappingProxyType(
         "collections.deque": _AS_LIST,
     }
 )
-# A subclass of what crosses does not: it would arrive as something else than was sent.
+# Types that can be sent. A subclass cannot: the receiver would get the base type.
 _CROSSING: tuple[type, ...] = (
     *(tuple, list, dict, set, frozenset, str, bytes, int, float),
     *(decimal.Decimal, datetime.datetime, datetime.date, datetime.time, datetime.timedelta),
@@ -55,13 +55,13 @@ _TAGS = frozenset(value for value in vars(atoms).values() if isinstance(value, b
 
 
 def cannot_be_sent(value: object) -> CannotJelly:
-    """Return the error of a value whose type may not go out; its text says what to send instead."""
+    """Return the error for a value that may not be sent; the text says what to send instead."""
     name, way = _refused(value, type(value))
     return CannotJelly(f"{name} cannot be sent: {way}; {_PAGE}").about(value)
 
 
 def _refused(value: object, cls: type) -> tuple[str, str]:
-    """Return what the error calls a value, and what to do instead."""
+    """Return the name of a value for the error, and the fix."""
     name = class_name(cls)
     if isinstance(value, enum.Enum):
         return f"enum {name}", "send its value, or its name"
@@ -80,9 +80,9 @@ def _refused(value: object, cls: type) -> tuple[str, str]:
 
 
 def not_registered(tag: bytes | str) -> InsecureJelly:
-    """Return the error of a type that may not come in; its text says how to let it in."""
-    octets = tag.encode("utf-8", "replace") if isinstance(tag, str) else tag
+    """Return the error for an incoming type that is not allowed; the text says how to allow it."""
+    encoded = tag.encode("utf-8", "replace") if isinstance(tag, str) else tag
     text = f"type '{text_of(tag)}' is not registered"
-    if _NAME.fullmatch(octets) and octets not in _TAGS:
+    if _NAME.fullmatch(encoded) and encoded not in _TAGS:
         text += f'; register a class under that name: @broker.register("{text_of(tag)}"); {_PAGE}'
     return InsecureJelly(text)

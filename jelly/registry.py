@@ -1,4 +1,4 @@
-"""Which class an incoming tag becomes: registries, and the published functions that fill one."""
+"""Registries: the classes of incoming tags, and Twisted's functions that register classes."""
 
 from __future__ import annotations
 
@@ -25,26 +25,27 @@ __all__ = [
 
 
 class Registry:
-    """Tags to classes, tags to factories, and names of errors to exception classes.
+    """Maps tags to classes, tags to factories, and names of errors to exception classes.
 
-    A registry may stand on others, which are asked, in order, for what it does not know itself.
+    Args:
+        bases: other registries, which are searched in order for a name that is not found here.
     """
 
     def __init__(self, *bases: Registry) -> None:
         self.classes: dict[bytes, Any] = {}
         self.factories: dict[bytes, Callable[[Any], Any]] = {}
-        # Exception classes by the name that they have on the wire.
+        # Exception classes by their names on the wire.
         self.errors: dict[str, type[BaseException]] = {}
-        # Classes that get the fields which they declare, and no others; see ``jelly.fields``.
+        # Classes that get only the fields that they declare; see ``jelly.fields``.
         self.with_fields: set[type] = set()
         self._bases = bases
 
     def add_class(self, tag: bytes, cls: Any) -> None:
-        """Let expressions that start with ``tag`` become instances of ``cls``."""
+        """Decode expressions that start with ``tag`` to instances of ``cls``."""
         self.classes[tag] = cls
 
     def add_factory(self, tag: bytes, factory: Callable[[Any], Any]) -> None:
-        """Let expressions that start with ``tag`` become ``factory(state)``."""
+        """Decode expressions that start with ``tag`` to ``factory(state)``."""
         self.factories[tag] = factory
 
     def class_for(self, tag: bytes) -> Any:
@@ -73,15 +74,15 @@ def _global_security() -> SecurityOptions:
 
 
 class Defaults(Struct):
-    """The settings that PB's published module-level names share; nothing else here is global.
+    """The settings of Twisted's module-level names; the only global state of this package.
 
     Attributes:
-        published: what the ``setUnjellyableFor…`` family registered.
-        declared: what ``broker.register`` registered, with declared fields.
-        security: the published ``globalSecurity``.
-        size_limit: ``banana.SIZE_LIMIT``, bytes of a string and elements of a list.
-        prefix_limit: what ``banana.setPrefixLimit`` set, in bytes.
-        max_broker_refs: ``pb.MAX_BROKER_REFS``, live references of a connection.
+        published: the classes of the ``setUnjellyableFor…`` functions.
+        declared: the classes of ``broker.register``, with declared fields.
+        security: Twisted's ``globalSecurity``.
+        size_limit: ``banana.SIZE_LIMIT``: most bytes of a string, and most elements of a list.
+        prefix_limit: the limit of ``banana.setPrefixLimit``, in bytes.
+        max_broker_refs: ``pb.MAX_BROKER_REFS``: most live references of a connection.
     """
 
     published: Registry = field(default_factory=Registry)
@@ -102,10 +103,10 @@ def _tag_of(classname: type | bytes | str) -> bytes:
 
 
 def setUnjellyableForClass(classname: type | bytes | str, unjellyable: Any) -> None:
-    """Let instances of a peer's class become instances of ``unjellyable`` here (published).
+    """Decode instances of a peer's class to instances of ``unjellyable`` (published).
 
     Args:
-        classname: the peer's class name on the wire, or the class that has it.
+        classname: the peer's class name on the wire, or the class with this name.
         unjellyable: a class whose blank instances have ``unjellyFor(unjellier, jellyList)``, or a
             function called as ``unjellyable(unjellier, jellyList)``.
     """
@@ -117,7 +118,7 @@ def setUnjellyableForClass(classname: type | bytes | str, unjellyable: Any) -> N
 def setUnjellyableFactoryForClass(
     classname: type | bytes | str, copyFactory: Callable[[Any], Any]
 ) -> None:
-    """Let instances of a peer's class become ``copyFactory(state)`` here (published)."""
+    """Decode instances of a peer's class to ``copyFactory(state)`` (published)."""
     tag = _tag_of(classname)
     defaults.published.add_factory(tag, copyFactory)
     defaults.security.allowTypes(tag)
@@ -129,9 +130,9 @@ def setUnjellyableForClassTree(
     """Register a module's subclasses of ``baseClass``, each as ``prefix.Class`` (published).
 
     Args:
-        module: where the classes are looked for.
-        baseClass: only its subclasses, and itself, are registered.
-        prefix: the module name on the wire; the module's own unless given. An empty string
+        module: the module with the classes.
+        baseClass: only this class and its subclasses are registered.
+        prefix: the module name on the wire. Default: the name of the module. An empty string
             registers the bare class names.
     """
     if prefix is None:
@@ -144,10 +145,12 @@ def setUnjellyableForClassTree(
 
 
 def named_class(name: str, security: Any) -> type:
-    """Return the class of a dotted name that ``security`` allows; nothing is imported otherwise.
+    """Return the class of a dotted name that ``security`` allows.
+
+    A module is imported only if it is allowed.
 
     Raises:
-        InsecureJelly: module or class is not allowed, or the name is no class.
+        InsecureJelly: the module or class is not allowed, or the name is not a class.
     """
     found = named_object(name, security)
     if not isinstance(found, type):
@@ -158,9 +161,10 @@ def named_class(name: str, security: Any) -> type:
 
 
 def named_object(name: str, security: Any) -> Any:
-    """Return the attribute that a dotted name ends in, of a module that ``security`` allows.
+    """Return the object of a dotted name, from a module that ``security`` allows.
 
-    It may also be of a class in such a module, whose dotted name ``security`` must allow as well.
+    It may also be an attribute of a class in such a module. Then ``security`` must allow the dotted
+    name of the class as well.
     """
     owner, _, attribute = name.rpartition(".")
     if not owner or not security.isModuleAllowed(owner):
@@ -190,7 +194,7 @@ def load_module(name: str, security: Any) -> types.ModuleType:
     """Import and return a module that ``security`` allows.
 
     Raises:
-        InsecureJelly: it is not allowed, or cannot be imported.
+        InsecureJelly: the module is not allowed, or cannot be imported.
     """
     if not security.isModuleAllowed(name):
         raise InsecureJelly(f"module '{text_of(name)}' is not allowed")

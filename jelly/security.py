@@ -1,6 +1,6 @@
-"""Which types, modules and classes may come in: the allow-list that the decoder asks.
+"""The allow-list of the decoder: incoming types, modules and classes.
 
-Registered classes (``jelly.registry``) need no entry here; everything else is denied unless named.
+Registered classes (``jelly.registry``) need no entry; everything else is denied without an entry.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ __all__ = ["DummySecurityOptions", "Security", "SecurityOptions", "class_name"]
 
 
 class Security(Protocol):
-    """What the decoder asks of a policy; the published SecurityOptions is one."""
+    """The allow-list that the decoder uses; Twisted's SecurityOptions is one."""
 
     def isTypeAllowed(self, typeName: bytes | str, /) -> bool:
         """Whether an expression may start with this tag."""
@@ -37,10 +37,10 @@ def _to_bytes(name: bytes | str) -> bytes:
 
 
 class SecurityOptions:
-    """An allow-list that starts with the values that hold no other (published).
+    """An allow-list that allows sets and the scalars at first (published).
 
     Attributes:
-        allowedTypes, allowedModules, allowedClasses: what is allowed, as the keys of dicts.
+        allowedTypes, allowedModules, allowedClasses: dicts whose keys are allowed.
     """
 
     basicTypes = ("dictionary", "list", "tuple", "reference", "dereference", "unpersistable",
@@ -60,7 +60,7 @@ class SecurityOptions:
         self.allowTypes(*self.basicTypes)
 
     def allowTypes(self, *types: type | bytes | str) -> None:
-        """Allow tags, by name or by the class that has the name."""
+        """Allow tags, given by name or by the class with this name."""
         for item in types:
             name = class_name(item) if isinstance(item, type) else item
             self.allowedTypes[_to_bytes(name)] = 1
@@ -81,7 +81,7 @@ class SecurityOptions:
             self.allowedModules[_to_bytes(name)] = 1
 
     def isTypeAllowed(self, typeName: bytes | str) -> bool:
-        """Whether the tag is listed, or is dotted: then module and class are asked about next."""
+        """Whether the tag is listed, or is dotted: its module and class are then checked next."""
         name = _to_bytes(typeName)
         return name in self.allowedTypes or b"." in name
 

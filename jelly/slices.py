@@ -1,7 +1,7 @@
-"""Slices: long work is cut into short pieces, so that its caller can do other things in between.
+"""Slices: long work is done in short pieces, so that its caller can do other work in between.
 
 A walk over a graph is a generator. It yields `UNFINISHED` after each slice, and its result at the
-end. Whoever has nothing else to do meanwhile calls `finish`.
+end. A caller without other work calls `finish`.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import Any, Final
 __all__ = ["MANY", "PARTS", "UNFINISHED", "VISITS", "consumed", "finish"]
 
 UNFINISHED: Final[Any] = object()
-"""What a walk yields while it has no result."""
+"""Yielded by a walk while it has no result."""
 
 VISITS: Final = 100
-"""Visits of a slice. A visit handles one container, or `PARTS` parts of a longer one."""
+"""Visits in a slice. A visit handles one container, or `PARTS` parts of a longer one."""
 
 PARTS: Final = 16
 """Parts of a container that one visit handles."""
@@ -30,16 +30,16 @@ def finish(walk: Iterator[Any]) -> Any:
 
 
 MANY: Final = 1024
-"""Items of a list that is worth to be emptied; see `consumed`."""
+"""Least number of items of a list that is emptied; see `consumed`."""
 
 _END: Any = object()
 
 
 def consumed(items: list[Any]) -> Iterator[Any]:
-    """Return the items of a list, which loses each one when it is taken.
+    """Return an iterator over a list that removes each item from the list.
 
-    What a walk has done with is freed so while the walk goes on: a large graph and its expression
-    are never whole at the same time, which halves the memory and the work of the garbage collector.
+    So the finished parts are freed during the walk. A large graph and its expression never exist
+    completely at the same time, which halves the memory and the work of the garbage collector.
     """
     items.append(_END)
     items.reverse()

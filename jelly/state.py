@@ -1,11 +1,11 @@
-"""Puts the state that a peer sent into an instance; nothing else does.
+"""Puts the state that a peer sent into an instance; no other module does.
 
-Theory of operation. A class that was registered with its fields gets these and no others, all of
-them: what is missing gets its default, or the state is refused. Then its ``__post_init__`` runs, if
-it is a dataclass. Another class, which published programs fill freely, gets what comes, except what
-would hide more than a plain default of the class. No class gets a name that starts with two
-underscores, a ClassVar, or an attribute that belongs to this library. ``__init__`` and
-``__setattr__`` of the class do not run.
+Theory of operation. A class that was registered with its fields gets exactly these fields. A
+missing field gets its default; without a default, the state is refused. Then ``__post_init__``
+runs, if the class is a dataclass. Any other class, as in programs for Twisted, gets the received
+attributes, except those that would hide more than a plain default of the class. No class gets a
+name that starts with two underscores, a ClassVar, or an attribute that belongs to this library.
+``__init__`` and ``__setattr__`` of the class do not run.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = ["post_init_arguments", "put_plain_state", "put_state", "share_state"]
 
 _MISSING = dataclasses.MISSING
 _of_exceptions = getattr(BaseException, "__setstate__", None)
-# What code of the class raises when a field is not as it should be.
+# Errors that code of the class raises for an invalid field.
 _REFUSALS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
@@ -38,32 +38,32 @@ def put_state(
     is_part: bool = False,
     with_hook: bool = True,
 ) -> None:
-    """Give an instance the state that came in for it.
+    """Set the received state of an instance.
 
     Args:
         value: an instance whose ``__init__`` has not run.
         state: a dict of its attributes.
-        declared: whether the fields that its class declares are the only ones that may come.
-        also: fields that may come besides the declared ones.
+        declared: whether only the fields that its class declares are allowed.
+        also: allowed fields besides the declared ones.
         present: fields that the instance has already.
-        is_part: whether the other fields are still to come.
+        is_part: whether the other fields follow in a later call.
         with_hook: whether the ``__post_init__`` of a dataclass runs.
 
     Raises:
-        InsecureJelly: a field is not declared, or would hide what the class defines.
-        MalformedJelly: the state is no dict of str, a field without a default is missing, or
-            ``__post_init__`` or a descriptor of the class refuses what came.
+        InsecureJelly: a field is not declared, or would hide an attribute of the class.
+        MalformedJelly: the state is not a dict with str keys, a field without a default is missing,
+            or ``__post_init__`` or a descriptor of the class refuses a value.
     """
     cls = type(value)
     if not isinstance(state, dict):
-        raise MalformedJelly(f"state of {cls.__name__} is no dictionary")
+        raise MalformedJelly(f"state of {cls.__name__} is not a dictionary")
     shape = shape_of(cls)
     _check_names(cls, shape, state, declared, also)
     if not is_part:
         state = {**_defaults(cls, shape, {*state, *present}, declared), **state}
     for key, item in state.items():
         try:
-            # A slot takes it too, and a frozen class, but no property without a setter.
+            # This works for a slot and for a frozen class, but not for a property without a setter.
             object.__setattr__(value, key, item)
         except AttributeError:
             raise InsecureJelly(
@@ -80,19 +80,20 @@ def put_state(
 
 
 def put_plain_state(value: Any, state: Any, *, is_trusted: bool = False) -> None:
-    """Give an ordinary instance, whose class the policy allows, the state that came in for it.
+    """Set the received state of an ordinary instance, whose class the policy allows.
 
-    A ``__setstate__`` of the class takes it instead. That of BaseException does not count, as it
-    would set any attribute.
+    If the class has a ``__setstate__``, that is called instead. The one of BaseException is not
+    called, since it would set any attribute.
 
     Args:
         value: an instance whose ``__init__`` has not run.
-        state: as ``object.__getstate__`` returns it: a dict of its attributes, None if there are
-            none, or both of its attributes and its slots, as a tuple.
-        is_trusted: whether it is of this program, and of no peer: any attribute is set then.
+        state: as returned by ``object.__getstate__``: a dict of its attributes, None without
+            attributes, or a tuple of such a dict and a dict of its slots.
+        is_trusted: whether the state comes from this program, not from a peer. Then any attribute
+            is set.
 
     Raises:
-        InsecureJelly, MalformedJelly: as of :func:`put_state`.
+        InsecureJelly, MalformedJelly: see :func:`put_state`.
     """
     setter = getattr(type(value), "__setstate__", None)
     if setter is not None and (is_trusted or setter is not _of_exceptions):
@@ -103,7 +104,7 @@ def put_plain_state(value: Any, state: Any, *, is_trusted: bool = False) -> None
         if attributes:
             vars(value).update(attributes)
         for name, item in (slots or {}).items():
-            # Also of a class that is frozen.
+            # Works for a frozen class too.
             object.__setattr__(value, name, item)
     elif attributes is not None or slots:
         both = {**(attributes or {}), **slots} if slots else attributes
@@ -120,15 +121,15 @@ def _has_slots(state: Any) -> bool:
 
 
 def share_state(value: Any, attributes: dict[str, Any]) -> None:
-    """Let an instance stand on the attributes of another one of its class, which were checked."""
+    """Give an instance the ``__dict__`` of another instance of its class, which was checked."""
     object.__setattr__(value, "__dict__", attributes)
 
 
 def post_init_arguments(cls: type, shape: Shape) -> list[Any]:
-    """Return what the ``__post_init__`` of a dataclass gets: the defaults of its InitVars.
+    """Return the arguments for ``__post_init__`` of a dataclass: the defaults of its InitVars.
 
     Raises:
-        TypeError: one has no default; an InitVar does not cross.
+        TypeError: an InitVar has no default; InitVars are not sent.
     """
     every: dict[str, dataclasses.Field[Any]] = getattr(cls, "__dataclass_fields__", {})
     for name in shape.initvars:
@@ -150,24 +151,24 @@ def _check_names(
 
 
 def _is_hiding(cls: type, key: str, declared: bool) -> bool:
-    """Whether an attribute of an instance would hide more than a plain default of the class."""
+    """Return whether an attribute of an instance would hide more than a default of the class."""
     found = found_in(cls, key)
     if found is _MISSING or isinstance(found, types.MemberDescriptorType):
         return False
     kind = type(found)
     if declared and hasattr(kind, "__set__"):
-        # A field that is also a descriptor: its own code takes the value.
+        # The field is also a descriptor, whose code gets the value.
         return isinstance(found, property) and found.fset is None
     return callable(found) or hasattr(kind, "__get__")
 
 
 def _defaults(cls: type, shape: Shape, there: Collection[str], declared: bool) -> dict[str, Any]:
-    """Return the defaults of fields that did not come."""
+    """Return the defaults of missing fields."""
     if not declared and not dataclasses.is_dataclass(cls):
         return {}
     required: Iterable[str] = shape.required
     if not declared:
-        # Annotations of classes that were not registered are for type checkers only.
+        # The annotations of a class that was not registered are only for type checkers.
         fields = vars(cls).get("__dataclass_fields__", {})
         required = [name for name in required if name in fields]
     for name in required:

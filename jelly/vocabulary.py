@@ -1,4 +1,4 @@
-"""The words that the ``pb`` dialect sends as one number, in the order in which PB numbered them."""
+"""The words that the ``pb`` dialect sends as a number, in the order of PB's numbers."""
 
 from __future__ import annotations
 

@@ -101,7 +101,7 @@ def test_no_dictionary(cls: type) -> None:
     """The default takes a dictionary, and nothing else."""
     assert vars(unjelly([tag(cls), [b"dictionary"]], cls)) == {}
     for state in (5, [b"list"], [b"None"], [b"tuple"]):
-        with pytest.raises(MalformedJelly, match=f"state of {cls.__name__} is no dictionary"):
+        with pytest.raises(MalformedJelly, match=f"state of {cls.__name__} is not a dictionary"):
             unjelly([tag(cls), state], cls)
 
 

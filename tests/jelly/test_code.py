@@ -82,7 +82,7 @@ def test_a_dotted_tag() -> None:
     assert read(MODULE + b".Known", state).a == []
     assert read(MODULE + b".Stateful", 5).seen == 5
     assert vars(read(MODULE + b".Known", [b"None"])) == {}
-    with pytest.raises(MalformedJelly, match="state of Known is no dictionary"):
+    with pytest.raises(MalformedJelly, match="state of Known is not a dictionary"):
         read(MODULE + b".Known", 5)
 
 

@@ -262,7 +262,7 @@ def test_tuples_that_hold_themselves(expression: Any) -> None:
         ([b"frozenset", [b"set"]], "set member of type set"),
         ([b"Point"], "Point of 0 fields"),
         ([b"Point", [b"dictionary"], 1], "Point of 2 fields"),
-        ([b"Point", [b"list"]], "state of Point is no dictionary"),
+        ([b"Point", [b"list"]], "state of Point is not a dictionary"),
         ([b"factory"], "factory of 0 fields"),
         ([b"persistent"], "persistent of 0 fields"),
         ([b"unpersistable"], "unpersistable of 0 fields"),

@@ -326,7 +326,7 @@ def test_the_default_of_unjelly_lets_none_in(name: str) -> None:
 def test_a_state_that_nobody_understands() -> None:
     """A state that is none of attributes is refused, where the class does not take it."""
 
-    with pytest.raises(MalformedJelly, match="state of Plain is no dictionary"):
+    with pytest.raises(MalformedJelly, match="state of Plain is not a dictionary"):
         jelly.unjelly([f"{__name__}.Plain".encode(), [b"list", 1]], DUMMY)
 
 

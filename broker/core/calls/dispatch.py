@@ -143,8 +143,8 @@ def check_hooked(hook: Any, name: str) -> None:
 def free_methods(target: Any) -> tuple[tuple[Any, ...], Mapping[str, types.FunctionType]]:
     """Return the leading arguments and the methods for the quick path of calls to an object.
 
-    The methods are functions by name, without those that have a condition. There are none if calls
-    to the object need more than that.
+    The methods are functions by name, without those that have a condition. The mapping is empty if
+    calls to the object need more than that.
     """
     if overrides_hook(target, "remoteMessageReceived"):
         return (), _NONE

@@ -282,7 +282,7 @@ class Translator:
         self.imports.adopt(number_in([b"remote", object_id]), reference)
 
     def note_read(self, unjellier: Unjellier, expression: list[Any]) -> None:
-        """Note that the expression of a reference or cache was decoded, and its reception counted."""
+        """Note that the expression of a reference or cache was decoded and counted."""
         unjellier.note_read(expression)
         if self._watched:
             self._watched.pop(id(expression), None)

@@ -252,7 +252,7 @@ def test_a_missing_field() -> None:
 @pytest.mark.parametrize("state", [5, [b"list"], [b"None"], [b"tuple"]])
 def test_a_state_that_is_no_dictionary(state: Any) -> None:
     """A state is a dictionary."""
-    with pytest.raises(MalformedJelly, match="state of Point is no dictionary"):
+    with pytest.raises(MalformedJelly, match="state of Point is not a dictionary"):
         received(Point, state)
 
 

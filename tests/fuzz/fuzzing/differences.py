@@ -172,7 +172,7 @@ DIFFERENCES: tuple[Difference, ...] = (
         "large decimals",
         "A Decimal has at most 1,000 digits and an exponent of at most 6,144; a larger one is made"
         " in no time, and used in hours.",
-        _ours(r"max_decimal_digits|max_decimal_exponent|whose exponent is no int"),
+        _ours(r"max_decimal_digits|max_decimal_exponent|whose exponent is not an int"),
     ),
     Difference(
         "one key twice",
@@ -186,7 +186,7 @@ DIFFERENCES: tuple[Difference, ...] = (
         "state that is no dictionary",
         "The state of an instance is a dictionary of text that hides no method of its class, or"
         " goes to its `__setstate__`. Twisted puts anything in place of its attributes.",
-        _ours("is no dictionary|is not a dictionary|with a key of|hides what"),
+        _ours("is (no|not a) dictionary|with a key of|hides what"),
     ),
     Difference(
         "long ints as text",
