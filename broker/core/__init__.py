@@ -1,1 +1,1 @@
-"""The protocol itself, without sockets, loops, clocks or promises."""
+"""The protocol, without sockets, event loops, clocks or Deferreds."""

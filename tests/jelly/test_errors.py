@@ -19,13 +19,13 @@ from jelly import errors
     ],
 )
 def test_leaves(error: type, bases: tuple[type, ...]) -> None:
-    """A leaf says who is at fault, and is the builtin that fits."""
+    """A class without subclasses has a base for the side at fault, and a builtin base."""
     for base in (*bases, errors.JellyError):
         assert issubclass(error, base)
 
 
 def test_faults_are_kept_apart() -> None:
-    """An error of ours is never one of the peer's, and one call's is never the connection's."""
+    """No error belongs to two of the kinds: local value, received value, protocol."""
     kinds = [errors.EncodeError, errors.DecodeError, errors.ProtocolError]
     for one in kinds:
         assert not any(issubclass(one, other) for other in kinds if other is not one)

@@ -29,7 +29,7 @@ def check(*keys: Any, **limits: int) -> None:
 
 
 def bomb(depth: int, leaf: Any = 1) -> Any:
-    """A tuple that is a tree of 2 ** depth leaves, and takes no more than depth tuples."""
+    """Return a tuple that is a tree of 2 ** depth scalars, made of depth tuples."""
     for _ in range(depth):
         leaf = (leaf, leaf)
     return leaf
@@ -147,7 +147,7 @@ def test_small_bombs(make: Callable[[int], Any]) -> None:
 
 @pytest.mark.parametrize("wrap", [lambda x: x, Frozen, lambda x: (Frozen(part=(x, x)), 1)])
 def test_hash_bombs(wrap: Callable[[Any], Any]) -> None:
-    """Sixty nested tuples, which Python would hash for ever, are refused before any hash."""
+    """Sixty nested tuples, which Python would hash for years, are refused before any hash."""
     with pytest.raises(LimitExceeded, match=r"10000 nodes \(max_key_nodes\)"):
         check(wrap(bomb(60)))
 

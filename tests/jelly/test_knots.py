@@ -10,7 +10,7 @@ from jelly.slices import finish
 
 
 def test_tie() -> None:
-    """Knots are replaced in place by what they stand for; all else stays."""
+    """Knots are replaced in place by their values; other values stay."""
     knot = Knot()
     knot.value = "value"
     values = [1, knot, [knot], knot]
@@ -19,7 +19,7 @@ def test_tie() -> None:
 
 
 def test_a_knot_that_was_never_tied() -> None:
-    """A knot without a value means that a value holds itself."""
+    """A knot without a value means that a value contains itself."""
     with pytest.raises(MalformedJelly, match="tuple contains itself"):
         tie([1, Knot()])
 

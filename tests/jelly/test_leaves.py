@@ -1,4 +1,4 @@
-"""Values that hold no other value, both ways, and every form of them that is none."""
+"""Scalars, both ways, and every malformed form of them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ BOTH_WAYS = [
 
 
 def read(expression: list[Any], **limits: int) -> Any:
-    """Read a leaf by its tag."""
+    """Decode a scalar by its tag."""
     return leaves.READERS[expression[0]](expression, Limits(**limits))
 
 
@@ -54,7 +54,7 @@ def test_the_types() -> None:
 
 
 def test_every_row_is_tested() -> None:
-    """There is no leaf that the table above leaves out."""
+    """The table above has every scalar."""
     assert set(leaves.WRITERS) == {type(value) for value, _ in BOTH_WAYS}
     # An int is itself; this form is for dialects whose own ints end at 64 bits.
     assert set(leaves.READERS) == {expression[0] for _, expression in BOTH_WAYS} | {b"int"}

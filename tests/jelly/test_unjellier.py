@@ -291,7 +291,7 @@ def test_unknown_tags(tag: bytes | str) -> None:
 
 
 def test_every_tag_is_asked_for() -> None:
-    """Leaves and containers come in only where the policy lists them."""
+    """Scalars and containers are accepted only if the policy lists them."""
     security = SecurityOptions()
     security.allowedTypes = {b"list": 1}
     assert unjelly([b"list", 5], security=security) == [5]
@@ -304,7 +304,7 @@ def test_every_tag_is_asked_for() -> None:
 
 
 def test_rows_come_first() -> None:
-    """A tag of the caller's own needs no permission, and wins over the registry."""
+    """A tag in ``rows`` needs no permission, and is used before the registry."""
     security = SecurityOptions()
     rows = {b"remote": lambda unjellier, parts: ("row", parts[1])}
     assert unjelly([b"remote", 5], security=security, rows=rows) == ("row", 5)

@@ -1,1 +1,1 @@
-"""Objects that cross a connection: who holds them, under which id."""
+"""Objects that are sent over a connection: their ids and their owners."""

@@ -1,1 +1,1 @@
-"""The wire: messages, and the dialects that carry them."""
+"""The wire formats: messages, and the dialects that encode them."""

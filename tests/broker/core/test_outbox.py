@@ -1,4 +1,4 @@
-"""The outbox: order, releases, and a room above that does its part."""
+"""The outbox: order, releases, and a host that overrides methods."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_releases() -> None:
 
 
 def test_many_releases_take_several_turns() -> None:
-    """The room above is asked for a turn until all are told, each as often as it was received."""
+    """The host is asked for more turns until the peer is told of all receptions."""
     session = make_end(STRICT, True)
     for number in (*range(1, 3000), *[3000] * 3000):
         session.translator._dropped.reference(number, 1)
@@ -122,7 +122,7 @@ def test_a_hook_that_raises_while_it_is_taken_back() -> None:
 
 
 class Overriding(FakeHost):
-    """A room above with published methods of its own."""
+    """A host that overrides Twisted's methods."""
 
     overridden = frozenset({"sendCall", "serialize"})
 

@@ -1,4 +1,4 @@
-"""Strikes: a few faults cost calls, many the connection."""
+"""The fault counter: a few faults fail calls, many end the connection."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TOO_MANY = LimitExceeded("more than 10000 live references (max_refs)")
     ("error", "most", "limit"), [(UNKNOWN, 100, "max_unknown"), (TOO_MANY, 3, "max_strikes")]
 )
 def test_the_last_one_ends_it(error: Exception, most: int, limit: str) -> None:
-    """All before it are no more than noted."""
+    """The faults before it are only counted."""
     stats = Stats()
     strikes = FaultCounter(STRICT, stats)
     for _ in range(most - 1):

@@ -48,7 +48,7 @@ def test_the_version() -> None:
 
 
 def test_what_becomes_an_event() -> None:
-    """What the room above must know is told to it."""
+    """Some messages are events for the host."""
     session = SessionPair().client
     assert handle(session, messages.DidNotUnderstand(b"fly\n")) == [Misunderstood("fly\\n")]
     assert handle(session, messages.Goodbye("x", "y"))[-1] == PeerLeaves("x", "y")

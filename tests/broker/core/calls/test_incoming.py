@@ -82,7 +82,7 @@ def test_methods_run_in_the_connections_context() -> None:
 
 
 class Looking(FakeHost):
-    """A room above that finds objects, and unjellies, itself."""
+    """A host that finds objects, and decodes, itself."""
 
     overridden = frozenset({"localObjectForID", "unserialize"})
 
@@ -115,11 +115,11 @@ def test_a_room_above_that_does_its_part(object_id: int, found: bool) -> None:
 
 
 class Quick(FakeHost):
-    """A room above that leaves all to the session: plain calls take the quick path."""
+    """A host without overrides: plain calls take the quick path."""
 
 
 class General(FakeHost):
-    """A room above that unjellies itself, just as the session would: no call takes that path."""
+    """A host that decodes as the session would: no call takes the quick path."""
 
     overridden = frozenset({"unserialize"})
 

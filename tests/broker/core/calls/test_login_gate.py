@@ -1,4 +1,4 @@
-"""The gate, message by message: what passes before a login, what is sealed, what ends it all."""
+"""The gate: the messages before a login, unopened minds, and errors that end the connection."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ def test_every_table_knows_every_message() -> None:
 
 
 def test_a_call_that_must_wait_is_not_looked_at() -> None:
-    """Its mind is sealed once, when its turn comes: a Sealed that goes releases what it holds."""
+    """Its mind is made Unopened once, in its turn: a collected Unopened releases its references."""
     handled: list[Any] = []
     table = gated(dict.fromkeys(OPEN, lambda owner, message: handled.append(message)))
     owner: Any = SimpleNamespace(gate=gate(), callee=SimpleNamespace(must_wait=True))

@@ -1,4 +1,4 @@
-"""Calls of ours: quickly where they can be, else by a jellier, and the same either way."""
+"""Outgoing calls: on the quick path or by a jellier, with the same result."""
 
 from __future__ import annotations
 

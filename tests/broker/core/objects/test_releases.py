@@ -1,4 +1,4 @@
-"""Dropped: receptions that ended here, until the peer is told."""
+"""Collected references, until the peer is told of them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from broker.core.objects.releases import PendingReleases
 
 
 def test_notes() -> None:
-    """Each is told of once, by the command of its kind, and whoever waits is called."""
+    """Each is reported once, by the command of its kind, and the callback is called."""
     called: list[int] = []
     dropped = PendingReleases(lambda: called.append(1))
     assert not dropped
@@ -31,7 +31,7 @@ def test_what_is_noted_while_others_are_told() -> None:
 
 
 def test_after_the_end() -> None:
-    """Nobody is left to tell: nothing is kept, and nobody called."""
+    """After the end, no entry is kept, and the callback is not called."""
     called: list[int] = []
     dropped = PendingReleases(lambda: called.append(1))
     dropped.reference(7, 2)

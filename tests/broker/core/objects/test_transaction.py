@@ -1,4 +1,4 @@
-"""A scope: whole or not at all."""
+"""A transaction: whole or not at all."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_a_message_that_wants_no_answer_joins_without_id() -> None:
 
 
 def test_what_hooks_see() -> None:
-    """A scope tells hooks for whom and for what a message is made."""
+    """A transaction has the attributes that hooks read."""
     scope: Any = Transaction(None, "perspective", "method", (1,), {"a": 1})
     seen = (scope.perspective, scope.method, scope.args, scope.kw)
     assert seen == ("perspective", "method", (1,), {"a": 1})

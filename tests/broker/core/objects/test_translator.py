@@ -1,4 +1,4 @@
-"""Graphs into and out of a connection: the four tags, their counts, and the scope around them."""
+"""Graphs into and out of a connection: the four tags, their counts, and transactions."""
 
 from __future__ import annotations
 
@@ -211,7 +211,7 @@ def test_observers_are_told_when_it_is_taken_back() -> None:
 
 
 def test_scopes_nest() -> None:
-    """A scope inside another leads back to that one."""
+    """Closing an inner transaction returns to the outer one."""
     one = translator()
     outer = one.open("outer")
     inner = one.open("inner")
@@ -230,7 +230,7 @@ def test_the_perspective_is_restored() -> None:
 
 
 def test_rows_of_the_host() -> None:
-    """The room above adds tags of its own."""
+    """The host adds its own tags."""
     pair = SessionPair()
     host = pair.client_host
     host.rows = {b"mine": lambda unjellier, expression: expression[1]}

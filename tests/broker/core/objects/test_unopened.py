@@ -1,4 +1,4 @@
-"""Sealed values: not looked into, and let go of if they never are."""
+"""Unopened values: not decoded, and released if they are never opened."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from jelly.limits import Limits
 
 
 def seal(expression: Any, max_refs: int = 8) -> tuple[Unopened, list[Any], PendingReleases]:
-    """Seal an expression; also return what was unjellied, and what was dropped."""
+    """Return an unopened value, the list of decoded expressions, and the list of releases."""
     unjellied: list[Any] = []
     dropped = PendingReleases(lambda: None)
 
@@ -42,7 +42,7 @@ def test_it_is_opened_once_asked() -> None:
 
 
 def test_other_values_are_open() -> None:
-    """What is not sealed is what it is."""
+    """Any other value is returned unchanged."""
     assert opened("open") == "open"
     assert opened(None) is None
 
@@ -68,7 +68,7 @@ def test_unopened_it_lets_go() -> None:
     ],
 )
 def test_what_is_no_reference(expression: Any) -> None:
-    """Bytes that look like a tag, or a tag without a number, hold nothing of the peer's."""
+    """Bytes that look like a tag, or a tag without a number, are not references."""
     sealed, _, dropped = seal(expression)
     del sealed
     assert list(dropped) == []

@@ -1,4 +1,4 @@
-"""A notice: what goes to many is encoded once for each dialect."""
+"""A broadcast is encoded once for each dialect."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from jelly.limits import Limits
 
 
 def test_tails() -> None:
-    """What has been made is not made again, also where it is None."""
+    """A tail is made once, even if it is None."""
     made: list[str] = []
 
     def make(name: str, tail: bytes | None) -> Any:

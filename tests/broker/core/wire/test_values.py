@@ -15,7 +15,7 @@ from broker.core.wire.values import ARGUMENTS, DEPTH, KEYWORDS, VALUE, are_plain
 
 
 def nested(levels: int, make: Any = lambda inner: [inner]) -> Any:
-    """A leaf in so many containers."""
+    """Return a scalar inside that many containers."""
     value: Any = 1
     for _ in range(levels):
         value = make(value)

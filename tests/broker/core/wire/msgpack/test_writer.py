@@ -1,4 +1,4 @@
-"""The writer of msgpack/1: messages to frames, under the limits of whoever reads them."""
+"""The writer of msgpack/1: messages to frames, with the limits of the reader."""
 
 from __future__ import annotations
 
