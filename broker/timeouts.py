@@ -6,7 +6,7 @@ import asyncio
 from contextvars import Token
 from types import TracebackType
 
-from broker.core.calls.due import DEADLINE
+from broker.core.calls.deadline import DEADLINE
 from broker.errors import CallTimeout, ConfigError
 
 __all__ = ["timeout"]

@@ -24,6 +24,7 @@ from broker.connection.running_methods import RunningMethods
 from broker.connection.watchdogs.keepalive import Keepalive
 from broker.connection.watchdogs.message import MessageTimeout
 from broker.connection.watchdogs.setup import SetupTimeouts
+from broker.core.calls.deadline import DEADLINE
 from broker.core.calls.dispatch import (
     Route,
     call_method,
@@ -31,7 +32,6 @@ from broker.core.calls.dispatch import (
     checked_arguments,
     find_method,
 )
-from broker.core.calls.due import DEADLINE
 from broker.core.events import (
     CallAnswered,
     CallCancelled,

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from broker.connection import log
-from broker.core.calls.due import DEADLINE
+from broker.core.calls.deadline import DEADLINE
 from broker.core.calls.incoming import DRAINING
 from broker.core.objects.whereabouts import name_argument
 from broker.core.policy import STRICT, Policy

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
+from broker.core.calls.deadline import DEADLINE
 from broker.core.calls.dispatch import note_raised
-from broker.core.calls.due import DEADLINE
 from broker.core.calls.incoming import IncomingCall
 from broker.core.session import Session
 from broker.defer import CancelledError, Deferred, drive

@@ -10,7 +10,7 @@ import pytest
 from memory import BrokerPair, ManualScheduler
 
 import broker
-from broker.core.calls.due import DEADLINE
+from broker.core.calls.deadline import DEADLINE
 from broker.core.policy import PUBLISHED, STRICT
 from broker.failure import Failure
 from broker.flavors.referenceable import Referenceable, Root

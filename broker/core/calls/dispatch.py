@@ -1,8 +1,9 @@
 """Finds the method of an object that a peer calls: the only place that looks up a peer's name.
 
 The methods that a prefix exposes are collected once per class, from the class and its bases; see
-`core.calls.rows`. A peer's name selects a row of that table. A name without a row reaches the
-object itself only under a policy with ``dynamic_methods``, by one ``getattr`` of prefix and name.
+`core.calls.exposed_methods`. A peer's name selects a row of that table. A name without a row
+reaches the object itself only under a policy with ``dynamic_methods``, by one ``getattr`` of prefix
+and name.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import weakref
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
-from broker.core.calls.rows import ROW_CODES, Refused, row_of
+from broker.core.calls.exposed_methods import ROW_CODES, Refused, row_of
 from broker.core.principal import Principal
 from broker.errors import CONDITIONS, NoSuchMethod, WrongArguments
 from broker.failure import Failure

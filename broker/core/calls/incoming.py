@@ -12,6 +12,7 @@ from collections.abc import Callable, Generator, Iterator
 from functools import partial
 from typing import Any
 
+from broker.core.calls.deadline import call_until
 from broker.core.calls.dispatch import (
     Route,
     as_call_error,
@@ -25,7 +26,6 @@ from broker.core.calls.dispatch import (
     overrides_hook,
     was_raised,
 )
-from broker.core.calls.due import call_until
 from broker.core.calls.faults import FaultCounter
 from broker.core.events import CallPending, CallRaised
 from broker.core.objects.tables import shown

@@ -10,7 +10,7 @@ import pytest
 
 from broker.connection.peer import Peer
 from broker.connection.pending_calls import PendingCalls
-from broker.core.calls.due import DEADLINE
+from broker.core.calls.deadline import DEADLINE
 from broker.core.stats import Stats
 from broker.core.wire.broadcast import Broadcast
 from broker.defer import Deferred

@@ -6,7 +6,7 @@ import contextvars
 
 import pytest
 
-from broker.core.calls.due import DEADLINE, call_until
+from broker.core.calls.deadline import DEADLINE, call_until
 
 
 def test_it_holds_while_the_function_runs_and_in_what_it_starts() -> None:

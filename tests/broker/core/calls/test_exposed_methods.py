@@ -11,7 +11,7 @@ import pytest
 from memory import BrokerPair
 
 from broker.core.calls.dispatch import condition
-from broker.core.calls.rows import Refused, conditions_of, row_of
+from broker.core.calls.exposed_methods import Refused, conditions_of, row_of
 from broker.core.policy import PUBLISHED, STRICT
 from broker.defer import inlineCallbacks
 from broker.errors import NoSuchMethod, WrongArguments
