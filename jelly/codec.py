@@ -167,7 +167,7 @@ class Reader:
             try:
                 raise fault
             finally:
-                del fault  # this frame is in its traceback: together they are a cycle
+                del fault  # a reference cycle: this frame is in its traceback
         if self._dead:
             raise RuntimeError("decoder already failed")
         done: list[Expression] = []

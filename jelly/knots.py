@@ -2,8 +2,8 @@
 
 A tuple or a frozenset needs all its members when it is made. If it is part of a cycle, an inner
 member refers to the outer value before that exists; a Knot takes its place. The work that must wait
-because of knots is done at the end of the operation, in the order in which it was delayed, which is
-from the inside to the outside. If a knot is left then, the peer's expression is invalid.
+because of knots is done at the end of the operation. Its order is the order in which it was
+delayed: from the inside to the outside. If a knot is left then, the peer's expression is invalid.
 """
 
 from __future__ import annotations

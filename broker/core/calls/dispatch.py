@@ -263,7 +263,7 @@ def call_method(
                 note_raised(error)
             raise
         finally:
-            del fault  # this frame is in its traceback: together they are a cycle
+            del fault  # a reference cycle: this frame is in its traceback
 
 
 def note_raised(error: Any) -> None:

@@ -2,9 +2,9 @@
 
 Theory of operation. A server with a login shuts the gate of each connection before the first byte
 arrives. The gate opens when a checker has accepted the peer's credentials. Until then the reader
-has the small limits of ``Policy.login_limits``, and only a few calls may run and a few objects be
-held. A table by message type has only the messages of a login: any other message ends the
-connection.
+has the small limits of ``Policy.login_limits``, only a few calls may run, and the peer may hold
+only a few objects. A table by message type has only the messages of a login: any other message ends
+the connection.
 
 A call may pass if its arguments are single values and it has no keywords. The gate decodes them
 itself, by their tags, without an unjellier. Only the mind of a login may be any graph: it is passed

@@ -114,7 +114,7 @@ class HeldCache:
     Attributes:
         handle: a weak reference to the local object.
         state: the attributes of that object.
-        principal: the user as part of whose work the peer sent it, or None.
+        principal: the user who has sent it, or None.
         methods: the result of ``dispatch.free_methods``; set at the first call.
     """
 
@@ -170,7 +170,7 @@ class RemoteCacheTable:
         return len(self._by_id)
 
     def add(self, cache_id: object, value: Any, principal: Principal | None = None) -> None:
-        """Add a cache whose state is being received, on behalf of ``principal``.
+        """Add a cache whose state is being received; ``principal`` has sent it.
 
         Raises:
             MalformedJelly: the id is not a number, or is in use.

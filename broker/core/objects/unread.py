@@ -2,7 +2,7 @@
 
 A peer counts each sending of an object or a cache, and expects a decref or a decache for each. A
 decoded reference is released when it is collected. References that were not decoded are found here,
-to be released at once.
+so that they can be released too.
 """
 
 from __future__ import annotations

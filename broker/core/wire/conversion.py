@@ -1,6 +1,6 @@
 """Converts messages with small graphs from expressions to values and back, without a walk.
 
-A small graph is a tuple of a few values that are not containers, or one such value. See
+A small graph is an int, float, bytes or str, a tuple of these, or an empty dict. See
 :func:`with_values` and :func:`with_expressions`.
 """
 
