@@ -1,0 +1,69 @@
+"""The page of the architecture shows what the code does: the ways through it, and its layers."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.append(str(Path(__file__).parent))
+hops: Any = importlib.import_module("hops")
+
+MOST_CALLS = {"call": 44, "cache": 27}
+"""Calls of the packages' own functions on each way. A step that needs more says why."""
+
+
+def test_the_page() -> None:
+    """The page has the ways and the layers; ``python tests/hops.py --write`` renews it."""
+    page = hops.PAGE.read_text("utf-8")
+    for name, text in hops.blocks().items():
+        assert hops.with_block(page, name, text) == page, name
+
+
+def test_a_page_without_the_block() -> None:
+    """A page that lacks a block is not written."""
+    with pytest.raises(ValueError, match="no block call"):
+        hops.with_block("a page", "call", "text")
+
+
+@pytest.mark.parametrize("name", MOST_CALLS)
+def test_the_quick_ways_stay_short(name: str) -> None:
+    """A plain call and a plain change cross no more functions than they did."""
+    steps = hops.WAYS[name]()
+    assert sum(hop.count for way in steps.values() for hop in way) <= MOST_CALLS[name]
+
+
+def test_the_files_of_a_way() -> None:
+    """Each function is named with its module, and its file exists."""
+    for way in hops.cache_steps().values():
+        assert all((hops.CODE / hop.file).is_file() for hop in way)
+    assert way[0].name == "connection.broker.Broker.dataReceived"
+
+
+@pytest.mark.parametrize("name", ["call", "layers", "counts"])
+def test_the_command(name: str) -> None:
+    """The script prints a part by its name."""
+    command = [sys.executable, hops.__file__, name]
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    expected = {"call": "core.inbox.Inbox.pump", "layers": "| reactor", "counts": "top_modules="}
+    assert expected[name] in run.stdout
+
+
+def test_the_counts_of_the_page() -> None:
+    """The page has the numbers of modules, packages and contracts that there are."""
+    page, now = hops.PAGE.read_text("utf-8"), hops.counts()
+    rows = {
+        "modules at the top of `broker/`, without `__init__`": now.top_modules,
+        "packages at the top of `broker/`": now.top_packages,
+        "packages in `broker/`, itself included": now.packages,
+        "import contracts": now.contracts,
+    }
+    for row, number in rows.items():
+        assert any(
+            line.startswith(f"| {row} |") and line.endswith(f" {number} |")
+            for line in page.splitlines()
+        ), row
