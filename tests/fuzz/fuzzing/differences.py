@@ -1,6 +1,7 @@
 """Where our decoders and Twisted's may differ, each by a name and with its reason.
 
-A difference is looked up by what the two did with one input. What fits no row is a finding.
+A difference is looked up by the results of the two for one input. A difference without a row
+is a finding.
 """
 
 from __future__ import annotations
@@ -135,8 +136,8 @@ DIFFERENCES: tuple[Difference, ...] = (
         _ours("is another reference"),
     ),
     Difference(
-        "number that is no int",
-        "References are numbered by ints; Twisted takes whatever can be a key.",
+        "number that is not an int",
+        "References are numbered by ints; Twisted takes any value that can be a key.",
         _ours("without a number"),
     ),
     Difference(
@@ -164,8 +165,8 @@ DIFFERENCES: tuple[Difference, ...] = (
     ),
     Difference(
         "keys made to collide",
-        "Ints of more than 64 bits and Decimals are no keys, and few keys of a dict may share one"
-        " hash: both are ways to keep a Twisted peer busy for minutes.",
+        "Ints of more than 64 bits and Decimals cannot be keys, and few keys of a dict may share one"
+        " hash: both can keep a Twisted peer busy for minutes.",
         _ours("int key wider|Decimal as a key|with the same hash|max_key_nodes"),
     ),
     Difference(
@@ -183,7 +184,7 @@ DIFFERENCES: tuple[Difference, ...] = (
         ),
     ),
     Difference(
-        "state that is no dictionary",
+        "state that is not a dictionary",
         "The state of an instance is a dictionary of text that hides no method of its class, or"
         " goes to its `__setstate__`. Twisted puts anything in place of its attributes.",
         _ours("is (no|not a) dictionary|with a key of|hides what"),

@@ -14,9 +14,9 @@ __all__ = ["append", "write"]
 RUNS = "fuzzing-runs.jsonl"
 INTRODUCTION = Path(__file__).parents[1] / "page.md"
 DIFFERENCE_HEAD = """\
-## Where ours and Twisted's decoders differ
+## Differences between our decoders and Twisted's
 
-What fits no row is a finding. *Met* is how often the runs below met it.
+A difference without a row is a finding. *Met* is how often the runs below met it.
 
 | difference | why | met |
 | --- | --- | ---: |

@@ -64,7 +64,7 @@ A call ends as one of these:
 _PLANTED = """
 ## Planted bugs
 
-What the rules are worth: each of these bugs, a patch in `tests/simulation/bugs`, is planted into a
+Planted bugs test the rules. Each of these bugs, a patch in `tests/simulation/bugs`, is planted into a
 copy of the sources, and seeds are run from 0 until one breaks a rule.
 
 """
@@ -72,12 +72,12 @@ copy of the sources, and seeds are run from 0 until one breaks a rule.
 _RUNS = """
 ## Runs
 
-Each line is one run of the command. The digest is a hash over all that happened in it: who runs the
-same seeds of the same commit gets the same.
+Each line is one run of the command. The digest is a hash over all events in it: the same seeds of the
+same commit give the same digest.
 
-Of the 100,000 of 1397d40e1e seed 82,903 broke a rule, by a fault of the scenario: calls that a
-stalled network had kept until the server closed were refused, as they should be, and the scenario
-had not said that this server drains. It says so now, and those twenty thousand were run again.
+Of the 100,000 seeds of 1397d40e1e, seed 82,903 broke a rule, by a fault of the scenario. A stalled
+network had kept calls until the server closed, and they were refused, as they should be. The scenario
+had not said that this server drains. It says so now, and those twenty thousand seeds were run again.
 
 """
 

@@ -206,7 +206,7 @@ def may_have_run_was_written(story: Story) -> Iterator[str]:
 
 
 def healthy_loses_nothing(story: Story) -> Iterator[str]:
-    """A connection that nobody harms or closes stays, and all its calls start."""
+    """A connection without a fault or a close stays open, and all its calls start."""
     harmed = {event.party[1:] for _, event in story.by_kind["fault"]}
     quiet = {event.party: place for place, event in story.by_kind["quiet"]}
     for place, event in story.by_kind["lost"]:

@@ -15,66 +15,66 @@ RUNS = "soak-runs.jsonl"
 INTRODUCTION = """\
 # Soak
 
-`make soak MINUTES=30` has a server visited for so long, cycle after cycle, and looks at what is
-left when all visitors of a cycle have gone. `make idle` measures what an idle connection takes,
-and `make drains` ends busy servers. Each appends what came of it to `soak-runs.jsonl`, and makes
+`make soak MINUTES=30` sends visitors to a server for so long, in cycles, and measures the memory that
+is left after each cycle. `make idle` measures the memory of an idle connection,
+and `make drains` ends busy servers. Each appends its results to `soak-runs.jsonl`, and makes
 this page, and the chart, from that.
 """
 SOAK = """\
 ## Half an hour of visitors
 
 Two servers, both ends of all connections, and a proxy before each server are in one process, on
-real sockets. One server has no login, the other has one and TLS. Twelve visitors at a time come in
-each dialect, act up to twelve times, and go, some without a word. What they do is chosen by a seed:
-echoes of up to 100 KB, objects handed over and called both ways, copies, a cache that changes, an
-event for all, calls given up, errors, calls without an answer. Three more connections, past the
-proxies, stay all the time and do the same. The proxies cut what they forward into pieces, and one
-piece in a hundred meets a fault, chosen by the seed too: a reset, a half-close, a wait of up to
-half a second, a bit that is changed, a piece that is lost.
+real sockets. One server has no login, the other has a login and TLS. Twelve visitors at a time come
+in each dialect, act up to twelve times, and leave, some without closing. A seed chooses their acts:
+echoes of up to 100 KB, objects passed and called both ways, copies, a cache that changes, an
+event for all, cancelled calls, errors, calls without an answer. Three more connections, past the
+proxies, stay all the time and do the same. The proxies cut the bytes into pieces, and one
+piece in a hundred gets a fault, which the seed chooses too: a reset, a half-close, a wait of up to
+half a second, a changed bit, a lost piece.
 
-A cycle takes visitors for eight seconds, waits until they have gone, collects garbage, has the C
-library give back what it holds in store (`malloc_trim`), and measures. Every block of memory is the
-C library's own (`PYTHONMALLOC=malloc`, one arena), which then has no page that nobody uses:
+A cycle takes visitors for eight seconds, waits until they have left, collects garbage, makes the C
+library return its free memory (`malloc_trim`), and measures. Every block of memory belongs to
+the C library (`PYTHONMALLOC=malloc`, one arena), which then has no unused page:
 Python's own allocator keeps a MiB for as long as one object in it lives. Blocks of 16 KiB and more
-are the system's (`MALLOC_MMAP_THRESHOLD_`), so that buffers leave no holes among small blocks. The
-first fifth of the cycles is warm-up. The soak fails
+belong to the system (`MALLOC_MMAP_THRESHOLD_`), so that buffers leave no holes among small blocks.
+The first fifth of the cycles is warm-up. The soak fails
 
 - when live objects, entries of the tables, or the bytes that Python has allocated (`tracemalloc`)
-  grow from cycle to cycle: of the cycles after warm-up, cut into four parts, each part lies wholly
-  above the one before;
-- when resident memory, or what of it the C library has given out, grows by more than 1 MB an hour,
-  with 95 % confidence: a line is fitted to it, and the lower end of the slope's interval lies above
-  that. The interval takes into account that one cycle resembles the next;
-- when a line is logged that tells of a fault of ours, or a connection does not go.
+  grow from cycle to cycle: the cycles after warm-up are cut into four parts, and each part lies
+  wholly above the one before;
+- when resident memory, or the part of it that the C library has given out, grows by more than 1 MB
+  an hour, with 95 % confidence: a line is fitted to it, and the lower end of the interval of the
+  slope lies above that. The interval takes into account that one cycle resembles the next;
+- when a logged line reports our fault, or a connection does not end.
 
-The runs of commit `419e467589` were with Python's allocator, and the first without `malloc_trim`:
-they failed by resident memory, with objects, tables and allocated bytes as they were. In the one of
-5,291 connections it lay at 56.2 to 58.0 MB from minute 5 to 24, where a step of 1.3 MB came, and
-stayed, as that of an arena does. What objects and allocated bytes gain, an object and 300 bytes a
-cycle, are the figures that the soak itself keeps. A run without a finding does not show that
+The runs of commit `419e467589` were with Python's allocator, and the first without `malloc_trim`.
+They failed by resident memory, while objects, tables and allocated bytes stayed as they were. In
+the run of 5,291 connections it lay at 56.2 to 58.0 MB from minute 5 to 24. Then a step of 1.3 MB
+came, and stayed, like that of an arena. Objects and allocated bytes gain an object and 300 bytes a
+cycle, which are the figures that the soak itself keeps. A run without a finding does not show that
 nothing grows, but that no growth above the limit is certain: the interval says how much there may
 be.
 
-The next three were with all memory from the C library, the last of them with what it has given out,
-too: 27.65 MB at minute 4 and 27.75 at minute 30, while resident memory went from 62.4 to 63.0 with
-2 MB up and down. So what rose was free room between blocks, which buffers of up to 100 KB had left
-in between. Where those are the system's, as from commit `37e31373d2` on, resident memory does what
-the memory in use does.
+The next three runs were with all memory from the C library. The last of them also measured the
+memory that it has given out: 27.65 MB at minute 4 and 27.75 at minute 30, while resident memory
+went from 62.4 to 63.0 with 2 MB up and down. So the growth was free space between blocks, which
+buffers of up to 100 KB had left. From commit `37e31373d2` on these buffers belong to the system,
+and resident memory follows the memory in use.
 """
 IDLE = """\
 ## Idle connections
 
-Connections over TLS that have made one call each, and then do nothing; the server's end in one
-process and the clients' in another. Each end's figure is the growth of resident memory of its
-process, by connection.
+Each connection over TLS makes one call, and then does nothing. The server's end is in one
+process and the clients' end in another. The figure of each end is the growth of resident memory
+of its process for each connection.
 """
 DRAINS = """\
 ## Draining
 
-A server process, six connections to it with twelve calls at a time each, and SIGTERM in the middle
-of that. Both ends write down what they know. *Lost* is a call that was answered and not done; and
-none may be begun and not done, done and not answered, or begun after the caller was told that it
-was not. Calls that come too late are refused, with ServerDraining.
+A server process has six connections with twelve calls at a time each, and gets SIGTERM in the
+middle of that. Both ends record their calls. *Lost* is a call that was answered and not done. No
+call may be begun and not done, done and not answered, or begun after the caller was told that it
+was not run. Calls that come too late are refused, with ServerDraining.
 """
 
 
