@@ -60,8 +60,8 @@ REASONS: dict[str, str] = {
     "None means DummySecurityOptions(): any object may be sent.": """
         twisted.spread.jelly.jelly
     """,
-    "A Broker has a session, and is not a subclass of Banana or Protocol. It has the methods "
-    "that transports and subclasses call.": """
+    "A Broker has a session, and is not a subclass of a Banana or a Protocol; what both are called "
+    "by, transports and subclasses, is there.": """
         twisted.spread.pb.Broker (bases)
     """,
     "Tables and numbers belong to the session; peers and programs reach objects through "

@@ -56,9 +56,10 @@ turn and in random order, through one connection over the loopback, without limi
 ## Calls during a flood
 
 How long `echo` takes a client that is logged in, one call after the other for {secs:g} s, while
-{crowd} connections of another process send a wrong password again and again. The store has Argon2id
-hashes at the standard cost. *With limits* are those of a `broker.LoginThrottle` without arguments;
-a flood from so many addresses that none of them reaches its limit is like *without*.
+{crowd} connections of another process send a wrong password again and again. The store has
+Argon2id hashes at the standard cost. *With limits* are those of a
+`broker.login.throttle.LoginThrottle` that was made without arguments; a flood from so many
+addresses that none of them reaches its limit is like *without*.
 
 | flood | bad logins/s | p50 | p99 | longest |
 | --- | ---: | ---: | ---: | ---: |

@@ -29,20 +29,21 @@ PAGE = Path(__file__).parents[2] / "docs" / "reference" / "vocabulary.md"
 _HEAD = """\
 # Vocabulary
 
-Every public name of the modules of Twisted that have a place here, compared with what stands in
-that place: whether it is there, how it is called (names, order, kinds and defaults of its
-parameters), and its value, where that is a number, a text or None. `make vocabulary` makes this
+Twisted's modules that have a place here are compared name by name: whether a public name is
+there, how it is called (names, order, kinds and defaults of its parameters), and its value, if that
+is a number, a text or None. `make vocabulary` makes this
 page from the Twisted that is installed, here {version}; a test fails on a difference that has no
 reason below, and on a reason without a difference.
 
-What counts: names that a module lists in `__all__` or binds by itself, and the members that its
-classes define. What does not: names with a leading underscore, what a module only imports, and what
-Twisted marks deprecated. Keyword-only parameters that ours have besides are no difference. Bases
-are compared as far as `except` and `isinstance` can ask for them by a name of these modules.
+These names count: names that a module lists in `__all__` or binds by itself, and the members that
+its classes define. These do not count: names with a leading underscore, imported names, and names
+that Twisted marks deprecated. Additional keyword-only parameters here do not count as a
+difference. Bases are compared as far as `except` and `isinstance` can ask for them by a name of
+these modules.
 
-A module of Twisted that is not in the table has no place here, but for the few names of
-[others that programs use](#in-the-field). What is not provided, and how the behaviour differs where
-the names do not, is in [Coming from Twisted](../howto/coming-from-twisted.md).
+A module of Twisted that is not in the table has no place here, except for the few names of
+[others that programs use](#in-the-field). [Coming from Twisted](../howto/coming-from-twisted.md)
+lists the parts that are not provided, and the differences of behaviour under the same names.
 
 """
 
@@ -57,8 +58,8 @@ and test modules: {share}.
 """
 
 _READ = """
-And what the factories, portals and helpers read, write or override that programs copy from each
-other, also where it begins with an underscore. All of it is here.
+Programs copy factories, portals and helpers from each other. All names that these read, write or
+override are here, also those with a leading underscore.
 
 | Twisted | here | names |
 |---|---|---|

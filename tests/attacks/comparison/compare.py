@@ -199,26 +199,26 @@ def survival(outcome: dict[str, Any]) -> str:
 HEAD = """\
 # Attacks, on broker and on Twisted
 
-What the bytes of a peer do to a server, and to a client: attacks of `tests/attacks` on ours, and on
-Twisted's where they can be made on both. `make attacks` makes this page. Rows A and B are those of
-the catalogue in `tests/attacks`; row S*n* is of hole *n* that a review by attack found.
+The effects of a peer's bytes on a server, and on a client: attacks of `tests/attacks` on this
+library, and on Twisted if they can be made on both. `make attacks` makes this page. Rows A and B
+are those of the catalogue in `tests/attacks`; row S*n* is about hole *n* of a review by attack.
 
-Each attack meets a fresh process on the loopback interface. Ours is `broker.serve` or
+Each attack is made on a fresh process on the loopback interface. Ours is `broker.serve` or
 `broker.connect`, under the strict and the published policy, and the attacker speaks `pb` or
-`msgpack/1`; an attack that a dialect cannot say is left out there. Twisted's server is its own
-factories. *CPU* is what the process took of the processor, without what the bystander's calls cost
-it; *memory* is by how much its resident memory grew at most; *log* is how many bytes it wrote into
-its log. Meanwhile a bystander calls `echo` again and again without a pause: *stall* is the longest
-that it waited for an answer, and *survived* says whether it still is answered afterwards, within
-ten seconds. Where a client is attacked, the bystander runs in the same event loop and calls another
-server. Of the command `pb call`, *log* is what it prints, and *memory* all that it takes.
+`msgpack/1`; an attack that cannot be sent in a dialect is left out there. Twisted's server uses its
+own factories. *CPU* is the processor time of the process, without the bystander's calls.
+*Memory* is the largest growth of its resident memory. *Log* is the number of bytes that it logged.
+During the attack a bystander calls `echo` without a pause: *stall* is its longest wait for
+an answer, and *survived* says whether it is still answered afterwards, within
+ten seconds. If a client is attacked, the bystander runs in the same event loop and calls another
+server. For the command `pb call`, *log* is its output, and *memory* all its memory.
 
-The bound on *stall* is 150 ms, or 3 times that of the *twin*: the same number of bytes without
-harm. The twin is measured where a stall is longer than 150 ms. A side that goes beyond a bound is
-attacked up to three times, and the best try counts. `make attacks` fails where one of ours goes
+The bound on *stall* is 150 ms, or 3 times that of the *twin*: the same number of harmless bytes.
+The twin is measured if a stall is longer than 150 ms. A side that goes beyond a bound is
+attacked up to three times, and the best try counts. `make attacks` fails if our side goes
 beyond a bound; **bold** marks that here. A goal that is not reached stands under its table.
 
-The figures are those of one run on one machine; what matters is their order of magnitude.
+The figures are those of one run on one machine; only their order of magnitude matters.
 """
 
 GOALS = {one.name: one.goal for one in ALL}

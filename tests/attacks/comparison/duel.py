@@ -202,5 +202,5 @@ def thrown(make: Callable[[Speaker], bytes], port: str = "root") -> Sent:
 def described(fate: Any) -> str:
     """The end of an attack, in words."""
     if isinstance(fate, str):
-        return "answers that are no messages" if fate == "not understood" else fate
+        return "answers that are not messages" if fate == "not understood" else fate
     return "answered" if type(fate) is Answer else "refused"

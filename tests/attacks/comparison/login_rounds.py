@@ -186,7 +186,8 @@ LOGIN_ROUNDS = [
     Round("S9", "connections that are refused, before a login", refused_connections, log=50_000),
     Round("S10", "200 tokens whose algorithm is a list", bad_tokens, served="root,tokens",
           has_twisted=False, log=50_000),
-    Round("S14", "wrong passwords of users whose passwords cost little, much, and of nobody",
+    Round("S14",
+          "wrong passwords of users whose passwords cost little or much, and of an unknown user",
           login_times, served="root,mixed", has_twisted=False),
     Round("S17", "20 addresses fill the lobby", full_lobby),
 ]  # fmt: skip

@@ -165,8 +165,8 @@ DIFFERENCES: tuple[Difference, ...] = (
     ),
     Difference(
         "keys made to collide",
-        "Ints of more than 64 bits and Decimals cannot be keys, and few keys of a dict may share one"
-        " hash: both can keep a Twisted peer busy for minutes.",
+        "Ints of more than 64 bits and Decimals cannot be keys, and few keys of a dict may share"
+        " one hash: both can keep a Twisted peer busy for minutes.",
         _ours("int key wider|Decimal as a key|with the same hash|max_key_nodes"),
     ),
     Difference(

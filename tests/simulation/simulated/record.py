@@ -23,22 +23,21 @@ RUNS, BUGS = _FOLDER / "simulation.jsonl", _FOLDER / "planted-bugs.jsonl"
 _INTRODUCTION = """\
 # Simulation
 
-Client and server, each as it is, on one loop whose time is simulated, over a network in memory. A
-seed decides everything: who connects and how, which dialects and policy, what the network does to
-the bytes, what the programs do, in which order the loop reports what comes at once, and what goes
-wrong. So the run of a seed is the same each time, on each machine, and takes milliseconds where its
-clock says minutes.
+The real client and server run on one loop whose time is simulated, over a network in memory. A
+seed decides everything: the connections, the dialects and the policy, the faults of the network,
+the acts of the programs, and the order in which the loop reports simultaneous events. So the run
+of a seed is the same each time, on each machine. It takes milliseconds for minutes on its clock.
 
-- **The network** stands where asyncio's own socket transports would, below
-  `broker.net.transports.StreamTransport`. It splits and merges, holds little, carries slowly, comes
-  late; it stalls, cuts, half-closes, and swallows everything from some point on.
+- **The network** replaces asyncio's socket transports, below
+  `broker.net.transports.StreamTransport`. It splits and merges bytes, has small buffers, is slow,
+  and delays; it stalls, cuts, half-closes, and loses everything from some point on.
 - **The programs** call methods that answer at once, later or never, that raise, and call back; they
-  hand over objects, follow caches, subscribe, page, flood, cancel, give deadlines, send what cannot
-  be sent, call while a message is being made. They let go of what they hold at any moment.
+  pass objects, follow caches, subscribe, page, flood, cancel, set deadlines, send values that
+  cannot be sent, and call while a message is being made. They drop their references at any moment.
 - **The ends**: clients close, servers close, abort or drain, with calls running.
-- **The history** has every call as its caller, its method and the network saw it. When all has come
-  to rest, both ends of each connection that lives are compared; when all has ended, what is left is
-  counted. Then the rules judge.
+- **The history** has every call as its caller, its method and the network saw it. When all is
+  quiet, both ends of each open connection are compared; when all has ended, the objects that are
+  left are counted. Then the rules are checked.
 
 ```console
 $ make sim SEEDS=1000
@@ -46,9 +45,9 @@ $ make sim SEED=7
 $ make sim-bugs
 ```
 
-The first runs seeds on all processors, from `FIRST=0` on; the second shows one seed: its plan, all
-that happened, and what is wrong with that. With `RECORD=1` the first and the third write down what
-they have found, and this page. The tests run the seeds 0 to 499.
+The first command runs seeds on all processors, from `FIRST=0` on. The second shows one seed: its
+plan, all events, and the broken rules. With `RECORD=1` the first and the third record their
+results and write this page. The tests run the seeds 0 to 499.
 
 ## The rules
 
@@ -64,20 +63,21 @@ A call ends as one of these:
 _PLANTED = """
 ## Planted bugs
 
-Planted bugs test the rules. Each of these bugs, a patch in `tests/simulation/bugs`, is planted into a
-copy of the sources, and seeds are run from 0 until one breaks a rule.
+Planted bugs test the rules. Each of these bugs, a patch in `tests/simulation/bugs`, is planted
+into a copy of the sources, and seeds are run from 0 until one breaks a rule.
 
 """
 
 _RUNS = """
 ## Runs
 
-Each line is one run of the command. The digest is a hash over all events in it: the same seeds of the
-same commit give the same digest.
+Each line is one run of the command. The digest is a hash over all events in it: the same seeds of
+the same commit give the same digest.
 
-Of the 100,000 seeds of 1397d40e1e, seed 82,903 broke a rule, by a fault of the scenario. A stalled
-network had kept calls until the server closed, and they were refused, as they should be. The scenario
-had not said that this server drains. It says so now, and those twenty thousand seeds were run again.
+Of the 100,000 seeds of 1397d40e1e, seed 82,903 broke a rule, by a fault of the scenario. A
+stalled network had kept calls until the server closed, and they were refused, as they should be.
+The scenario had not said that this server drains. It says so now, and those twenty thousand seeds
+were run again.
 
 """
 

@@ -15,8 +15,8 @@ RUNS = "soak-runs.jsonl"
 INTRODUCTION = """\
 # Soak
 
-`make soak MINUTES=30` sends visitors to a server for so long, in cycles, and measures the memory that
-is left after each cycle. `make idle` measures the memory of an idle connection,
+`make soak MINUTES=30` sends visitors to a server for so long, in cycles, and measures the memory
+that is left after each cycle. `make idle` measures the memory of an idle connection,
 and `make drains` ends busy servers. Each appends its results to `soak-runs.jsonl`, and makes
 this page, and the chart, from that.
 """
