@@ -39,26 +39,27 @@ NAMES = {"known": "alice", "unknown": "mallory"}
 PAGE = """\
 # Logins that fail
 
-What they tell, and what they cost those who are in. `make logins` makes this page.
+This page measures the information in a refusal, and the cost of bad logins for logged-in users.
+`make logins` makes this page.
 
 {date}, commit `{commit}`, `make logins ARGS="{args}"`. Python {python}; {machine}.
 
 ## Known and unknown users
 
-How long the refusal takes of a wrong password for a user who exists, and for one who does not, in
-turn and in random order, through one connection over the loopback, without limits: the medians of
-{tries:,} tries of each.
+The time of a refusal of a wrong password, for a known user and for an unknown user. They are
+tried in turn and in random order, through one connection over the loopback, without limits. The
+table has the medians of {tries:,} tries of each.
 
-| way in | known | unknown | difference |
+| mechanism | known | unknown | difference |
 | --- | ---: | ---: | ---: |
 {timing}
 
 ## Calls during a flood
 
-How long `echo` takes a client that is logged in, one call after the other for {secs:g} s, while
-{crowd} connections of another process send a wrong password again and again. The store has
-Argon2id hashes at the standard cost. *With limits* are those of a
-`broker.login.throttle.LoginThrottle` that was made without arguments; a flood from so many
+The time of `echo` for a client that is logged in. It makes one call after the other for {secs:g} s,
+while {crowd} connections of another process send a wrong password again and again. The store has
+Argon2id hashes at the standard cost. *With limits* has the limits of a
+`broker.login.throttle.LoginThrottle` that was made without arguments. A flood from so many
 addresses that none of them reaches its limit is like *without*.
 
 | flood | bad logins/s | p50 | p99 | longest |
