@@ -1,4 +1,4 @@
-"""The house keeps its walls: who may import whom, and that each room has its tests."""
+"""The layers of the packages hold, and each module has its tests."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 
 TESTED_ELSEWHERE = {
-    "broker/core/host.py": "what a session asks of the room above; each session test has one",
+    "broker/core/host.py": "what a session asks of its host; each session test has one",
     "broker/core/events.py": "records without behaviour; every session test reads them",
     "broker/connection/published.py": "half of Broker: tests/broker/connection/test_broker.py",
     "broker/connection/log.py": "what the pump logs: tests/broker/connection/test_broker.py",
@@ -38,7 +38,7 @@ def modules(folder: str) -> list[Path]:
     return sorted(path.relative_to(ROOT) for path in found if path.name != "__init__.py")
 
 
-def test_each_room_has_its_tests() -> None:
+def test_each_module_has_its_tests() -> None:
     """Each module has a test file of its own name, or a reason in the table above."""
     missing = [
         str(module)
@@ -57,7 +57,7 @@ def test_the_reasons_are_needed() -> None:
         assert not (ROOT / "tests" / path.relative_to(ROOT).parent / f"test_{path.name}").exists()
 
 
-def test_each_test_file_has_its_room() -> None:
+def test_each_test_file_has_its_module() -> None:
     """A test file that is named after a module of these folders is named after one that exists."""
     others = {"test_jelly.py", "test_copied_failure.py"}
     strays = [
