@@ -59,8 +59,8 @@ def run_and_deliver(
     Args:
         function: may take long.
         call_soon: ``call_soon(f, outcome)`` has ``f(outcome)`` called in the thread that waits,
-            such as a loop's ``call_soon_threadsafe``. Where it raises RuntimeError, the loop has
-            been closed: nobody waits any more, and the outcome is dropped.
+            such as a loop's ``call_soon_threadsafe``. It raises RuntimeError if the loop has been
+            closed; then the outcome is dropped.
         on_result: gets what the function returned.
         on_error: gets what it raised, which may be any BaseException.
     """
@@ -68,7 +68,7 @@ def run_and_deliver(
     outcome: T | BaseException
     try:
         outcome = function()
-    except BaseException as error:  # noqa: BLE001 - whatever it is, it goes to who waits
+    except BaseException as error:  # noqa: BLE001 - passed to on_error
         deliver, outcome = on_error, error
     with suppress(RuntimeError):
         call_soon(deliver, outcome)

@@ -1,6 +1,6 @@
-"""How long to wait before the next attempt: delays that grow, and differ by chance.
+"""Delays between attempts: they grow, and they are random.
 
-Chance is there for a server that comes back: its clients would otherwise all come at once.
+They are random so that the clients of a restarted server do not all connect at the same moment.
 """
 
 from __future__ import annotations
@@ -10,18 +10,18 @@ from typing import Final
 
 __all__ = ["grown_delay", "longer_delay", "varied_delay"]
 
-# Enough to be beyond every maximum, and no overflow.
+# Enough to exceed every maximum, without an overflow.
 _MOST_FAILURES: Final = 100
 
 
 def grown_delay(failures: int, *, first: float, factor: float, most: float) -> float:
-    """Return the delay after so many failed attempts, by their number alone.
+    """Return ``first * factor ** failures`` seconds, at most ``most``.
 
     Args:
-        failures: how many attempts have failed.
-        first: seconds, times ``factor`` for each of these.
-        factor: see there.
-        most: seconds; no delay is longer.
+        failures: the number of failed attempts.
+        first: the delay before the first failure, in seconds.
+        factor: the growth for each failure.
+        most: the longest delay, in seconds.
     """
     try:
         delay = first * factor ** min(_MOST_FAILURES, failures)
@@ -31,15 +31,15 @@ def grown_delay(failures: int, *, first: float, factor: float, most: float) -> f
 
 
 def longer_delay(delay: float, *, factor: float, most: float) -> float:
-    """Return the delay after one of ``delay`` seconds: ``factor`` times that, at most ``most``."""
+    """Return ``delay * factor`` seconds, at most ``most``."""
     return min(delay * factor, most)
 
 
 def varied_delay(delay: float, deviation: float) -> float:
-    """Return a delay near ``delay`` seconds, by chance: with a normal distribution.
+    """Return a random delay in seconds, normally distributed around ``delay``.
 
     Args:
         delay: the mean, in seconds.
-        deviation: the standard deviation, as a part of ``delay``.
+        deviation: the standard deviation, as a fraction of ``delay``.
     """
     return abs(random.normalvariate(delay, delay * deviation))

@@ -9,10 +9,10 @@ __all__ = ["FileStamp", "stamp_at", "stamp_of"]
 
 
 class FileStamp(NamedTuple):
-    """What a file looks like from outside: two equal stamps are of one file that has not changed.
+    """The identity and the state of a file. While the stamp is equal, the file has not changed.
 
-    A file that is replaced has another inode. One that is written in place has another time, also
-    where its size stays and the writer sets `mtime_ns` back: nobody can set `ctime_ns`.
+    A file that was replaced has another inode. A file that was written in place has another time,
+    even if its size is the same and the writer set `mtime_ns` back: no program can set `ctime_ns`.
 
     Attributes:
         device, inode: which file it is.
@@ -36,7 +36,7 @@ def stamp_of(status: os.stat_result) -> FileStamp:
 
 
 def stamp_at(path: str | bytes | os.PathLike[str]) -> FileStamp | None:
-    """Return the stamp of the file at a path, or None where there is none that can be seen."""
+    """Return the stamp of the file at a path, or None if it does not exist or cannot be read."""
     try:
         return stamp_of(os.stat(path))
     except OSError:

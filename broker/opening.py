@@ -1,4 +1,4 @@
-"""What ``connect`` and ``serve`` return: something that is made when it is awaited."""
+"""The base of what ``connect`` and ``serve`` return: an object that is opened by ``await``."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ T = TypeVar("T")
 
 
 class Opening(Generic[T]):
-    """What is to be opened: ``await`` it, or use it in ``async with``, which closes it again.
+    """Opens a ``T``: ``await`` it, or use it in ``async with``, which closes the ``T`` again.
 
-    One that is never awaited causes a RuntimeWarning, as a coroutine does. That begins at the end
-    of `__init__` of a subclass, which sets `_is_awaited` to False there: one whose arguments were
-    refused causes none.
+    An Opening that is never awaited causes a RuntimeWarning, as a coroutine does. A subclass sets
+    `_is_awaited` to False at the end of its `__init__`: if its arguments are refused, there is no
+    warning.
     """
 
     makes: ClassVar[str]
-    """What awaiting it makes, in a word of the warning."""
+    """The word for a ``T`` in the warning, such as "connection"."""
 
     _is_awaited = True
     _opened: T | None = None

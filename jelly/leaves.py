@@ -73,7 +73,7 @@ def read_bool(expression: list[Any], limits: Limits | None = None) -> bool:
     """Return the bool of an expression that starts with ``boolean``.
 
     Raises:
-        MalformedJelly: it is none.
+        MalformedJelly: it is not a bool.
     """
     word = _field(expression, bytes)
     if word == b"true":
