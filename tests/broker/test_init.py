@@ -76,7 +76,12 @@ def test_cred_loads_no_protocol():
     others = {name for name in loaded if not name.startswith("broker.defer")}
     assert "broker.defer" in loaded
     # What a Failure stands on: the two make it Twisted's once Twisted is loaded.
-    assert {"broker.failure", "broker.loading", "broker.twisted_bases"} == others
+    assert {
+        "broker.failure",
+        "broker.file_stamp",
+        "broker.loading",
+        "broker.twisted_bases",
+    } == others
 
 
 def test_broker_alone_loads_nothing():
