@@ -253,7 +253,17 @@ class CallTimeout(builtins.TimeoutError):
 
 
 class ServerBusy(Error):
-    """The server has too much work; the call did not run."""
+    """The server has too much work; the call did not run.
+
+    Attributes:
+        limit, most, got: as of a ProtocolError. They are "", None and None in an error that a
+            peer has sent.
+    """
+
+    # An annotation would be a field of a registered subclass.
+    limit = ""
+    most = cast("float | None", None)
+    got = cast("float | None", None)
 
 
 class ServerDraining(Error):

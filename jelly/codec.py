@@ -21,6 +21,7 @@ from typing import Any
 
 from jelly.atoms import UNICODE, Expression
 from jelly.errors import BananaError, EncodeError, LimitExceeded, TooLarge
+from jelly.limit_errors import PREFIX, SENT, limit_error
 from jelly.limits import Limits
 from jelly.parts import Parts
 from jelly.slices import MANY, UNFINISHED, VISITS, consumed, finish
@@ -224,9 +225,7 @@ class Reader:
                 if byte == _STRING:
                     stop = pos + number
                     if number > limits.max_string:
-                        raise LimitExceeded(
-                            f"string of {number} bytes (max_string {limits.max_string})"
-                        )
+                        raise limit_error(LimitExceeded, "max_string", limits.max_string, number)
                     if stop > end:
                         self._check_size(stop)
                         self._wanted = stop - begin
@@ -321,22 +320,21 @@ class Reader:
         return self._texts.setdefault(text[1], text)
 
     def _long_prefix(self) -> BananaError:
-        return BananaError(f"integer prefix longer than {self._limits.max_prefix} bytes")
+        return limit_error(BananaError, "max_prefix", self._limits.max_prefix, what=PREFIX)
 
     def _too_large(self, length: int, depth: int) -> LimitExceeded:
         """Return the error for a list that exceeds a limit."""
         limits = self._limits
         if length > limits.max_list:
-            return LimitExceeded(f"list of {length} elements (max_list {limits.max_list})")
+            return limit_error(LimitExceeded, "max_list", limits.max_list, length)
         if depth > limits.max_depth:
-            return LimitExceeded(f"nesting deeper than {limits.max_depth} (max_depth)")
-        return LimitExceeded(f"expression of more than {limits.max_nodes} nodes (max_nodes)")
+            return limit_error(LimitExceeded, "max_depth", limits.max_depth, depth)
+        return limit_error(LimitExceeded, "max_nodes", limits.max_nodes)
 
     def _check_size(self, pos: int) -> None:
-        if self._seen + pos - self._start > self._limits.max_expression:
-            raise LimitExceeded(
-                f"expression larger than {self._limits.max_expression} bytes (max_expression)"
-            )
+        most = self._limits.max_expression
+        if self._seen + pos - self._start > most:
+            raise limit_error(LimitExceeded, "max_expression", most)
 
 
 def _text_size(limits: Limits) -> int:
@@ -466,7 +464,7 @@ class Writer:
                     length = len(item)
                     nodes += length or 1
                     if length > limits.max_list:
-                        raise TooLarge(f"list of {length} elements (max_list {limits.max_list})")
+                        raise limit_error(TooLarge, "max_list", limits.max_list, length)
                     if length == 2 and item[0] is UNICODE and len(outer) < max_depth:
                         # A quick path for a short str, as in the reader.
                         text = item[1]
@@ -480,7 +478,7 @@ class Writer:
                     elements = consumed(item) if is_emptied else iter(item)
                     source = item if is_emptied else None
                     if len(outer) > max_depth:
-                        raise TooLarge(f"nesting deeper than {limits.max_depth} (max_depth)")
+                        raise limit_error(TooLarge, "max_depth", limits.max_depth)
                     break
                 elif kind is float:
                     append(float_bytes(item))
@@ -498,21 +496,16 @@ class Writer:
         encoded = b"".join(pieces)
         limits = self._limits
         if nodes > limits.max_nodes:
-            raise TooLarge(f"expression of {nodes} nodes (max_nodes {limits.max_nodes})")
+            raise limit_error(TooLarge, "max_nodes", limits.max_nodes, nodes, SENT)
         if len(encoded) > limits.max_expression:
-            raise TooLarge(
-                f"expression of {len(encoded)} bytes (max_expression {limits.max_expression});"
-                f" send it in pieces"
-            )
+            raise limit_error(TooLarge, "max_expression", limits.max_expression, len(encoded), SENT)
         return encoded
 
 
 def _encode_int(number: int, limits: Limits) -> bytes:
-    if number.bit_length() > 7 * limits.max_prefix:
-        raise TooLarge(
-            f"int of {number.bit_length()} bits"
-            f" (max_prefix {limits.max_prefix}: {7 * limits.max_prefix} bits)"
-        )
+    most, bits = limits.max_prefix, number.bit_length()
+    if bits > 7 * most:
+        raise limit_error(TooLarge, "max_prefix", most, bits, SENT, bits=7 * most)
     return int_bytes(number)
 
 
@@ -528,7 +521,4 @@ def _encode_other(item: object, limits: Limits) -> bytes:
 
 
 def _too_long(data: bytes, limits: Limits) -> TooLarge:
-    return TooLarge(
-        f"bytes of {len(data)} (max_string {limits.max_string});"
-        f" send it in pieces, see broker.pb.StringPager"
-    )
+    return limit_error(TooLarge, "max_string", limits.max_string, len(data), SENT)

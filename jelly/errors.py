@@ -14,6 +14,11 @@
           └─ LimitExceeded (ValueError)
 
 † is a published name. Messages name types, sizes and limits, never a peer's value.
+
+A TooLarge and a ProtocolError have three attributes, which ``jelly.limit_errors`` sets: ``limit``
+is the name of the setting that was exceeded, ``most`` is its value, and ``got`` is the number that
+exceeded it. They are "", None and None if the error has another cause, if it came from the peer, or
+if it was made from a text alone. ``got`` is None, too, if the number is not known.
 """
 
 from __future__ import annotations
@@ -65,6 +70,11 @@ class CannotJelly(EncodeError, TypeError):
 class TooLarge(EncodeError, ValueError):
     """A value exceeds a limit that the peer would enforce."""
 
+    # An annotation would be a field of a registered subclass.
+    limit = ""
+    most = cast("float | None", None)
+    got = cast("float | None", None)
+
 
 class DecodeError(JellyError):
     """A value from the peer cannot be accepted."""
@@ -80,6 +90,10 @@ class InsecureJelly(DecodeError):
 
 class ProtocolError(JellyError):
     """The peer has violated the protocol (published)."""
+
+    limit = ""
+    most = cast("float | None", None)
+    got = cast("float | None", None)
 
 
 class BananaError(ProtocolError):

@@ -23,6 +23,7 @@ from jelly.errors import CannotJelly, TooLarge
 from jelly.foreign import expression_of_twisted, has_jelly_hook
 from jelly.interfaces import IJellyable
 from jelly.leaves import ATOMS, LEAVES
+from jelly.limit_errors import limit_error
 from jelly.limits import Limits
 from jelly.refusals import cannot_be_sent
 from jelly.security import DummySecurityOptions, Security, class_name
@@ -109,7 +110,7 @@ class Jellier:
         self._depth += 1
         try:
             if self._depth > self._max_depth:
-                raise TooLarge(f"nesting deeper than {self._max_depth} (max_depth)")
+                raise limit_error(TooLarge, "max_depth", self._max_depth, self._depth)
             return finish(self._walk(obj))  # type: ignore[no-any-return]
         finally:
             self._depth -= 1
@@ -283,7 +284,7 @@ class Jellier:
     def _check_level(self, level: int) -> None:
         most = self._most_levels
         if most is not None and level >= most:
-            raise TooLarge(f"nesting deeper than {most} (max_depth)")
+            raise limit_error(TooLarge, "max_depth", most)
 
     def _refer_to(self, seen: _Seen) -> Expression:
         if not seen.number:

@@ -17,6 +17,7 @@ from typing import Any
 
 from jelly.errors import InsecureJelly, LimitExceeded, MalformedJelly
 from jelly.leaves import LEAVES, SCALARS
+from jelly.limit_errors import KEYS, limit_error
 from jelly.limits import Limits
 
 __all__ = ["KeyGuard", "is_compound"]
@@ -78,9 +79,8 @@ class KeyGuard:
                 compound.append(key)
                 self.total += self._weigh(key)
                 if self.total > self._limits.max_nodes:
-                    raise LimitExceeded(
-                        f"keys expand to more than {self._limits.max_nodes} nodes (max_nodes)"
-                    )
+                    most = self._limits.max_nodes
+                    raise limit_error(LimitExceeded, "max_nodes", most, self.total, KEYS)
             elif kind not in _UNCHECKED:
                 _check_one(key, what)
         if compound:
@@ -120,7 +120,7 @@ class KeyGuard:
                         _check_one(part, "dict key")
             weight = 1 + len(parts) + sum(weights[id(p)][1] for p in nested if id(p) in weights)
             if weight > most:
-                raise LimitExceeded(f"key expands to more than {most} nodes (max_key_nodes)")
+                raise limit_error(LimitExceeded, "max_key_nodes", most, weight)
             weights[id(value)] = (value, weight)
             pending.pop()
         return weights[id(root)][1]

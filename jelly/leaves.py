@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from jelly import atoms
 from jelly.atoms import Expression
 from jelly.errors import CannotJelly, LimitExceeded, MalformedJelly
+from jelly.limit_errors import limit_error
 from jelly.limits import Limits
 
 __all__ = [
@@ -91,7 +92,7 @@ def _read_long(expression: list[Any], limits: Limits) -> int:
         raise MalformedJelly("int that is not digits")
     number = int(digits)
     if number.bit_length() > most:
-        raise LimitExceeded(f"int of {number.bit_length()} bits (max_prefix {limits.max_prefix})")
+        raise limit_error(LimitExceeded, "max_prefix", limits.max_prefix, number.bit_length())
     return number
 
 
@@ -146,17 +147,16 @@ def _read_decimal(expression: list[Any], limits: Limits) -> decimal.Decimal:
     if type(exponent) is not int:
         raise MalformedJelly("decimal whose exponent is not an int")
     # The bits are compared first, since str() of a long int does not take linear time.
-    if abs(number).bit_length() > limits.max_decimal_digits * 10 // 3 + 1:
-        raise LimitExceeded(
-            f"decimal of more than {limits.max_decimal_digits} digits (max_decimal_digits)"
-        )
+    most = limits.max_decimal_digits
+    if abs(number).bit_length() > most * 10 // 3 + 1:
+        raise limit_error(LimitExceeded, "max_decimal_digits", most)
     digits = str(abs(number))
-    if len(digits) > limits.max_decimal_digits:
-        raise LimitExceeded(
-            f"decimal of more than {limits.max_decimal_digits} digits (max_decimal_digits)"
-        )
-    if abs(exponent + len(digits) - 1) > limits.max_decimal_exponent:
-        raise LimitExceeded("decimal exponent out of range (max_decimal_exponent)")
+    if len(digits) > most:
+        raise limit_error(LimitExceeded, "max_decimal_digits", most, len(digits))
+    adjusted = exponent + len(digits) - 1
+    if abs(adjusted) > limits.max_decimal_exponent:
+        most = limits.max_decimal_exponent
+        raise limit_error(LimitExceeded, "max_decimal_exponent", most, adjusted)
     # From text, which takes a tenth of the time of a tuple of digits.
     return decimal.Decimal(f"{'-' if number < 0 else ''}{digits}E{exponent}")
 

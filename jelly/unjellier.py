@@ -26,6 +26,7 @@ from jelly.frames import Frame
 from jelly.keys import KeyGuard
 from jelly.knots import Knot, Knots, tie
 from jelly.leaves import ATOMS
+from jelly.limit_errors import limit_error
 from jelly.limits import Limits
 from jelly.numbers import number_in
 from jelly.refusals import not_registered
@@ -157,7 +158,8 @@ class Unjellier:
         self._depth += 1
         try:
             if self._depth > self.limits.max_depth:
-                raise LimitExceeded(f"nesting deeper than {self.limits.max_depth} (max_depth)")
+                most = self.limits.max_depth
+                raise limit_error(LimitExceeded, "max_depth", most, self._depth)
             return finish(self._walk(obj))
         finally:
             self._depth -= 1
@@ -348,7 +350,7 @@ class Unjellier:
     def _check_expanded(self) -> None:
         most = self.limits.max_expanded
         if self.expanded > most:
-            raise LimitExceeded(f"graph expands to more than {most} nodes (max_expanded)")
+            raise limit_error(LimitExceeded, "max_expanded", most, self.expanded)
 
     def _open(self, tag: bytes, expression: list[Any], number: int | None) -> Any:
         """Return the value of an expression that is not a scalar, or the frame that makes it."""

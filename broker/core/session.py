@@ -47,6 +47,7 @@ from broker.core.wire.dialects import (
 )
 from broker.core.wire.handshake import Handshake
 from broker.core.wire.messages import Message, RequestId
+from broker.limit_errors import limit_error
 from jelly.atoms import Expression
 from jelly.codec import Reader
 from jelly.errors import BananaError, ProtocolError
@@ -259,7 +260,7 @@ class Session:
         self._pings += 1
         if self._pings > self._policy.max_pings:
             self.stats.count("max_pings")
-            raise ProtocolError("too many pings")
+            raise limit_error(ProtocolError, "max_pings", self._policy.max_pings, self._pings)
 
     def forget_pings(self) -> None:
         """Reset the count of pings to 0."""

@@ -5,14 +5,10 @@ from __future__ import annotations
 from collections import Counter
 
 from msgspec import Struct, field
-from msgspec.structs import fields
 
 from jelly.errors import LimitExceeded
-from jelly.limits import Limits
 
 __all__ = ["Stats"]
-
-_NAMES = frozenset({"max_refs", *(limit.name for limit in fields(Limits))})
 
 
 class Stats(Struct):
@@ -45,10 +41,10 @@ class Stats(Struct):
             self.total[limit] += 1
 
     def count_limit(self, error: object) -> None:
-        """Count the limit that a LimitExceeded names; ignore other errors."""
-        if isinstance(error, LimitExceeded):
-            # Its text ends with the name in parentheses: "(max_refs)", "(max_string 655360)".
-            name = str(error).rpartition("(")[2].split(" ")[0].rstrip(")")
-            # An error may also have come from another peer, with any text.
-            if name in _NAMES:
-                self.count(name)
+        """Count the limit of a LimitExceeded; other errors are not counted.
+
+        An error that was made from a text alone has no limit and is not counted. Nor is a subclass,
+        because a peer may have set its attributes.
+        """
+        if type(error) is LimitExceeded and error.limit:
+            self.count(error.limit)

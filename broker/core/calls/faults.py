@@ -37,10 +37,15 @@ class FaultCounter:
         if type(error) is NoSuchObject:
             self._left_unknown -= 1
             if self._left_unknown <= 0:
-                self._stats.count("max_unknown")
-                raise ProtocolError(str(error)) from error
-        elif type(error) is LimitExceeded and str(error).endswith("(max_refs)"):
+                raise self._last("max_unknown", error) from error
+        elif type(error) is LimitExceeded and error.limit == "max_refs":
             self._left_over -= 1
             if self._left_over <= 0:
-                self._stats.count("max_strikes")
-                raise ProtocolError(str(error)) from error
+                raise self._last("max_strikes", error) from error
+
+    def _last(self, limit: str, error: BaseException) -> ProtocolError:
+        """Count the limit, and return the error that ends the connection."""
+        self._stats.count(limit)
+        ended_by = ProtocolError(str(error))
+        ended_by.limit = limit
+        return ended_by

@@ -47,6 +47,7 @@ from broker.core.wire.messages import (
 )
 from broker.core.work import PUT_OFF, Work, begun, call_hook
 from broker.errors import CallTimeout, NoSuchObject, ServerBusy, ServerDraining, WrongArguments
+from broker.limit_errors import limit_error
 from jelly.atoms import Expression, text_of
 from jelly.errors import EncodeError, ProtocolError
 from jelly.slices import UNFINISHED
@@ -416,7 +417,7 @@ class IncomingCalls:
             raise ServerDraining(DRAINING)
         if self.is_full:
             self._stats.count("max_calls")
-            raise ServerBusy(f"{self.max_calls} calls in flight (max_calls)")
+            raise limit_error(ServerBusy, "max_calls", self.max_calls)
         return self._target(message)
 
     def _discard(self, message: Any) -> Work:

@@ -15,6 +15,7 @@ from typing import Any
 from broker.core.objects.tables import Numbers, WeakHold, key_of, shown
 from broker.core.principal import Principal
 from broker.core.wire.messages import ObjectId
+from broker.limit_errors import CACHES, limit_error
 from jelly.bases import blank_of
 from jelly.errors import LimitExceeded, MalformedJelly, ProtocolError
 from jelly.numbers import is_number
@@ -73,7 +74,7 @@ class CacheableTable:
             LimitExceeded: the peer holds max_refs caches already.
         """
         if len(self._by_id) >= self._max_refs:
-            raise LimitExceeded(f"more than {self._max_refs} live caches (max_refs)")
+            raise limit_error(LimitExceeded, "max_refs", self._max_refs, what=CACHES)
         identity = key_of(identity, principal)
         cache_id = self._ids[identity] = self._numbers.next()
         self._by_id[cache_id] = PublishedCache(value, identity, perspective)
@@ -181,7 +182,7 @@ class RemoteCacheTable:
         if cache_id in self._by_id:
             raise MalformedJelly(f"cache {shown(cache_id)} defined twice")
         if len(self._by_id) >= self._max_refs:
-            raise LimitExceeded(f"more than {self._max_refs} live caches (max_refs)")
+            raise limit_error(LimitExceeded, "max_refs", self._max_refs, what=CACHES)
         entry = self._by_id[cache_id] = HeldCache(principal)
         entry.hold(value, self._handle(cache_id, value))
 

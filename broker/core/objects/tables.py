@@ -20,6 +20,7 @@ from typing import Any
 
 from broker.core.principal import Principal, split_view
 from broker.core.wire.messages import ObjectId, RequestId
+from broker.limit_errors import limit_error
 from jelly.atoms import text_of
 from jelly.errors import LimitExceeded, ProtocolError
 
@@ -135,7 +136,7 @@ class ExportTable:
             self._by_id[object_id].count += 1
             return object_id
         if len(self._ids) >= self.max_refs:
-            raise LimitExceeded(f"more than {self.max_refs} live references (max_refs)")
+            raise limit_error(LimitExceeded, "max_refs", self.max_refs)
         object_id = self._ids[identity] = self._numbers.next()
         entry = self._by_id[object_id] = Export(value, identity, 1, principal)
         entry.on_release = self._due.pop(identity, None)
@@ -301,7 +302,7 @@ class ImportTable:
         self._entries[key] = entry
 
     def _too_many(self) -> LimitExceeded:
-        return LimitExceeded(f"more than {self._max_refs} live references (max_refs)")
+        return limit_error(LimitExceeded, "max_refs", self._max_refs)
 
     def _collected(self, entry: WeakHold) -> None:
         # A finalizer may interrupt any code: it only removes its entry and adds a note.

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from broker.core.objects.releases import PendingReleases
+from broker.limit_errors import limit_error
 from jelly.atoms import Expression
 from jelly.errors import LimitExceeded
 from jelly.limits import Limits
@@ -48,7 +49,7 @@ class Unopened:
         self._unjelly = unjelly
         heads = _references(expression, limits)
         if len(heads) > max_refs:
-            raise LimitExceeded(f"more than {max_refs} live references (max_refs)")
+            raise limit_error(LimitExceeded, "max_refs", max_refs, len(heads))
         self._release = weakref.finalize(self, _let_go, heads, dropped)
         self._release.atexit = False
 
@@ -75,7 +76,7 @@ def _references(expression: Expression, limits: Limits) -> list[list[Any]]:
     while level := [item for item in level if type(item) is list]:
         depth += 1
         if depth > limits.max_depth:
-            raise LimitExceeded(f"nesting deeper than {limits.max_depth} (max_depth)")
+            raise limit_error(LimitExceeded, "max_depth", limits.max_depth, depth)
         below: list[Any] = []
         for item in level:
             if item and item[0] == b"dictionary":

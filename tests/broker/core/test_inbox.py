@@ -20,6 +20,7 @@ from broker.core.stats import Stats
 from broker.core.wire import messages
 from broker.core.wire.dialects import MSGPACK
 from broker.flavors.referenceable import Root
+from broker.limit_errors import limit_error
 from jelly.errors import LimitExceeded, ProtocolError
 
 POLICY = STRICT.but(high_water=100, max_backlog=50)
@@ -275,7 +276,7 @@ def test_a_fault_in_a_handler() -> None:
     room = Room("ping", "ping")
 
     def refuse() -> None:
-        raise LimitExceeded("more than 5 live references (max_refs)")
+        raise limit_error(LimitExceeded, "max_refs", 5)
 
     room.on[0] = refuse
     with pytest.raises(LimitExceeded):

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from jelly.errors import LimitExceeded
+from jelly.limit_errors import limit_error
 from jelly.limits import Limits
 from jelly.slices import UNFINISHED
 
@@ -92,17 +93,17 @@ def checked(body: memoryview, limits: Limits) -> Iterator[Any]:
             if kind == 2:
                 nodes += 2 + length
             if length > widest:
-                raise LimitExceeded(f"list of {length} elements (max_list {limits.max_list})")
+                raise limit_error(LimitExceeded, "max_list", limits.max_list, length)
             if deepest:
                 still.append(length * kind + 1)
                 if len(still) > deepest + _OF_GRAPH * is_graph:
-                    raise LimitExceeded(f"nesting deeper than {limits.max_depth} (max_depth)")
+                    raise limit_error(LimitExceeded, "max_depth", limits.max_depth)
         else:
             step += length
             if strings[head] and step > longest:
                 _check_string(length or head & 0x1F, limits)
         if nodes > most:
-            raise LimitExceeded(f"expression of more than {most} nodes (max_nodes)")
+            raise limit_error(LimitExceeded, "max_nodes", most)
         # One element is done, and each container whose last element it is.
         while still:
             still[-1] -= 1
@@ -124,4 +125,4 @@ def _bound(limit: int, published: int, otherwise: int) -> int:
 def _check_string(length: int, limits: Limits) -> None:
     # The caller has compared the length with the head included.
     if length > limits.max_string:
-        raise LimitExceeded(f"string of {length} bytes (max_string {limits.max_string})")
+        raise limit_error(LimitExceeded, "max_string", limits.max_string, length)

@@ -28,6 +28,7 @@ from broker.core.wire.conversion import PLAIN, with_expressions, with_values
 from broker.core.wire.messages import Message
 from broker.core.wire.msgpack.nodes import checked, most_unchecked
 from jelly.errors import LimitExceeded, ProtocolError
+from jelly.limit_errors import limit_error
 from jelly.limits import Limits
 from jelly.numbers import LARGEST
 from jelly.parts import Parts
@@ -255,7 +256,7 @@ class FrameReader:
     def _check_length(self, length: int) -> None:
         most = self._limits.max_expression
         if length > most:
-            raise LimitExceeded(f"expression larger than {most} bytes (max_expression)")
+            raise limit_error(LimitExceeded, "max_expression", most, length)
 
     @property
     def is_between_expressions(self) -> bool:

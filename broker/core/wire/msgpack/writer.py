@@ -18,6 +18,7 @@ from broker.core.wire.messages import ObjectId
 from broker.core.wire.msgpack.nodes import checked, most_unchecked
 from broker.core.wire.values import PLAIN_SCALARS, are_plain
 from jelly.errors import CannotJelly, LimitExceeded, TooLarge
+from jelly.limit_errors import SENT, as_kind, limit_error
 from jelly.limits import Limits
 from jelly.slices import UNFINISHED, finish
 
@@ -186,14 +187,11 @@ class FrameWriter:
     def _check(self, body: bytes) -> Iterator[Any]:
         limits, size = self._limits, len(body)
         if size > limits.max_expression:
-            raise TooLarge(
-                f"expression of {size} bytes (max_expression {limits.max_expression});"
-                f" send it in pieces"
-            )
+            raise limit_error(TooLarge, "max_expression", limits.max_expression, size, SENT)
         try:
             yield from checked(memoryview(body), limits)
         except LimitExceeded as error:
-            raise TooLarge(str(error)) from None
+            raise as_kind(TooLarge, error) from None
 
 
 def _target(object_id: ObjectId) -> int | str:
@@ -232,10 +230,9 @@ def _narrow(field: Any, max_prefix: int) -> Any:
 
 def _narrow_int(item: Any, max_prefix: int) -> Any:
     if type(item) is int and not -(1 << 63) <= item < 1 << 64:
-        if item.bit_length() > 7 * max_prefix:
-            raise TooLarge(
-                f"int of {item.bit_length()} bits (max_prefix {max_prefix}: {7 * max_prefix} bits)"
-            )
+        bits, most = item.bit_length(), 7 * max_prefix
+        if bits > most:
+            raise limit_error(TooLarge, "max_prefix", max_prefix, bits, SENT, bits=most)
         return [b"int", str(item).encode("ascii")]
     return item
 

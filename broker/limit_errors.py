@@ -1,0 +1,44 @@
+"""Makes the errors of the limits of connections and servers.
+
+``jelly.limit_errors`` makes those of the limits of one message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from jelly.limit_errors import TEXTS as TEXTS_OF_JELLY
+from jelly.limit_errors import Beyond, Texts
+from jelly.limit_errors import limit_error as limit_error_of
+
+__all__ = ["CACHES", "TEXTS", "limit_error"]
+
+CACHES = "caches"
+"""The text is about caches, which are counted apart from other references."""
+
+TEXTS: Texts = {
+    **TEXTS_OF_JELLY,
+    ("max_refs", ""): "more than {most} live references (max_refs)",
+    ("max_refs", CACHES): "more than {most} live caches (max_refs)",
+    ("max_calls", ""): "{most} calls in flight (max_calls)",
+    ("max_pings", ""): "too many pings",
+}
+"""The texts of all limits, by the name of the setting and the purpose of the text.
+
+``docs/reference/limits.md`` shows the same texts.
+"""
+
+
+def limit_error(
+    kind: Callable[[str], Beyond],
+    limit: str,
+    most: float | None = None,
+    got: float | None = None,
+    what: str = "",
+    **others: float,
+) -> Beyond:
+    """Return an error of the given class, with the text and the attributes of a limit.
+
+    The arguments are those of ``jelly.limit_errors.limit_error``, without the table.
+    """
+    return limit_error_of(kind, limit, most, got, what, TEXTS, **others)
