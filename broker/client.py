@@ -95,7 +95,7 @@ class Connect(Opening[Connection]):
 
     def _begin_login(self, _: None, broker: Broker) -> Deferred[RemoteReference]:
         seconds = self._policy.login_timeout
-        broker.setup_timeouts.add("login", seconds, f"login not completed in {seconds:g} s")
+        broker.setup_timeouts.add("login", seconds)
         return login(broker, self._credentials, self._mind)
 
     async def _log_in(self, broker: Broker) -> Connection:

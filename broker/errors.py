@@ -236,16 +236,23 @@ class PBConnectionLost(Disconnected, ConnectionError):
     Attributes:
         may_have_run: False if the call was never sent, so that it is safe to repeat it.
         reason: the exception that ended the connection, as the transport reported it.
+        limit, most, got: as in a ProtocolError, if a limit of this side ended the connection. They
+            are "", None and None in an error that a peer has sent.
     """
 
     # Class attributes, for an error of a peer that is made without ``__init__``.
     may_have_run: bool = True
     reason: Any = None
+    limit: str = ""
+    most: float | None = None
+    got: float | None = None
 
     def __init__(self, message: object = "connection lost", *, may_have_run: bool = True):
         super().__init__(message)
         self.reason = message
         self.may_have_run = may_have_run
+        if isinstance(message, _WITH_LIMIT) and message.limit:
+            self.limit, self.most, self.got = message.limit, message.most, message.got
 
 
 class CallTimeout(builtins.TimeoutError):
@@ -256,7 +263,7 @@ class ServerBusy(Error):
     """The server has too much work; the call did not run.
 
     Attributes:
-        limit, most, got: as of a ProtocolError. They are "", None and None in an error that a
+        limit, most, got: as in a ProtocolError. They are "", None and None in an error that a
             peer has sent.
     """
 
@@ -291,9 +298,12 @@ class TLSError(ConnectionError):
 
     Attributes:
         limit: the name of the setting that the peer exceeded, if any.
+        most, got: as in a ProtocolError.
     """
 
     limit = ""
+    most = cast("float | None", None)
+    got = cast("float | None", None)
 
 
 # Errors that this library reports about a call, an object or the connection. A method that raises
@@ -337,9 +347,12 @@ class ConnectionLost(ConnectionClosed):
 
     Attributes:
         limit: the name of the setting that the peer exceeded, if any.
+        most, got: as in a ProtocolError.
     """
 
     limit = ""
+    most = cast("float | None", None)
+    got = cast("float | None", None)
 
     def __str__(self) -> str:
         return " ".join(map(str, self.args)) or "Connection was lost."
@@ -347,6 +360,10 @@ class ConnectionLost(ConnectionClosed):
 
 class ConnectionAborted(ConnectionLost):
     """This side aborted the connection."""
+
+
+# Errors that end a connection and may have the attributes of a limit.
+_WITH_LIMIT = (PBConnectionLost, ProtocolError, TLSError, ConnectionLost)
 
 
 class ConnectError(Disconnected, ConnectionError):

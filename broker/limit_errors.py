@@ -11,7 +11,10 @@ from jelly.limit_errors import TEXTS as TEXTS_OF_JELLY
 from jelly.limit_errors import Beyond, Texts
 from jelly.limit_errors import limit_error as limit_error_of
 
-__all__ = ["CACHES", "TEXTS", "limit_error"]
+__all__ = ["AT_SERVER", "CACHES", "TEXTS", "limit_error"]
+
+AT_SERVER = "at a server"
+"""The text is for the side that is the server."""
 
 CACHES = "caches"
 """The text is about caches, which are counted apart from other references."""
@@ -22,6 +25,18 @@ TEXTS: Texts = {
     ("max_refs", CACHES): "more than {most} live caches (max_refs)",
     ("max_calls", ""): "{most} calls in flight (max_calls)",
     ("max_pings", ""): "too many pings",
+    ("max_unsent", ""): "peer is not reading ({got} bytes unsent)",
+    ("max_buffered", ""): "connection holds {got} bytes of a full server (max_buffered)",
+    ("max_waiting_each", ""): "{got} connections waiting for login",
+    ("max_waiting", ""): "{got} connections waiting for login",
+    ("handshake_timeout", ""): "TLS handshake not completed in {most:g} s",
+    ("offer_timeout", ""): "no Perspective Broker offer in {most:g} s; is this a TLS port?",
+    ("offer_timeout", AT_SERVER): "no choice of a dialect in {most:g} s",
+    ("login_timeout", ""): "login not completed in {most:g} s",
+    ("close_timeout", ""): "no TLS close from the peer in {most:g} s",
+    ("partial_timeout", ""): "message not completed in {most:g} s",
+    ("ping_timeout", ""): "no data from peer for {got:g} s",
+    ("stall_timeout", ""): "peer is not reading ({unsent} bytes unsent)",
 }
 """The texts of all limits, by the name of the setting and the purpose of the text.
 

@@ -55,6 +55,7 @@ from broker.errors import (
 from broker.failure import Failure
 from broker.flavors.failures import CopiedFailure, shown_error
 from broker.flavors.reference import RemoteReference
+from broker.limit_errors import AT_SERVER
 from broker.net import forks, tcp_keepalive
 from broker.net.log_throttle import OWN, LogThrottle
 from broker.net.scheduler import Scheduler, TwistedScheduler, scheduler_for
@@ -189,10 +190,7 @@ class Broker(PublishedBroker):
     def connectionMade(self) -> None:
         """Send the offer of dialects, or wait for it (published)."""
         seconds = self.policy.offer_timeout
-        text = "no Perspective Broker offer in {:g} s; is this a TLS port?"
-        if not self.isClient:
-            text = "no choice of a dialect in {:g} s"
-        self.setup_timeouts.add("offer", seconds, text.format(seconds))
+        self.setup_timeouts.add("offer", seconds, "" if self.isClient else AT_SERVER)
         self.setup_timeouts.begin(self._scheduler, self._is_reading)
         if hasattr(self.transport, "on_secured") and not self.transport.is_secure:
             # The offer may depend on the peer's certificate, and on the TLS connection.
@@ -286,18 +284,18 @@ class Broker(PublishedBroker):
         """Tell the peer about collected references soon; callable from any thread."""
         self.pump.flush_from_any_thread()
 
-    def abort(self, error: Exception, limit: str = "") -> None:
+    def abort(self, error: Exception) -> None:
         """End the connection because of a fault of the peer; log one line, and read no more.
 
         Args:
             error: the fault; an exception that is not this library's is logged as a fault of the
-                application.
-            limit: the name of the setting that was exceeded, to be counted.
+                application. The limit of a PBConnectionLost is counted here; the session has
+                counted those of other errors.
         """
         if self.disconnected or self._is_aborted:
             return
-        if limit:
-            self.session.stats.count(limit)
+        if type(error) is PBConnectionLost and error.limit:
+            self.session.stats.count(error.limit)
         is_told = log.closed(self, error)
         self.cut(error, str(error) if is_told else "internal error")
 

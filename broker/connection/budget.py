@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from broker.errors import PBConnectionLost
+from broker.limit_errors import limit_error
 from broker.net.scheduler import Scheduler
 
 __all__ = ["SMALL", "Budget", "Share"]
@@ -34,8 +35,8 @@ class Share:
         budget: the budget of the server.
         scheduler: the clock of the connection.
         measure: returns the number of bytes that the connection holds.
-        close: closes the connection and frees its buffers at once; called with PBConnectionLost and
-            the name of the limit.
+        close: closes the connection and frees its buffers at once; called with PBConnectionLost,
+            which has the attributes of the limit.
 
     Attributes:
         scheduler, measure, close: the arguments.
@@ -50,7 +51,7 @@ class Share:
         budget: Budget,
         scheduler: Scheduler,
         measure: Callable[[], int],
-        close: Callable[[Exception, str], object],
+        close: Callable[[Exception], object],
     ):
         self._budget = budget
         self.scheduler = scheduler
@@ -165,8 +166,7 @@ class Budget:
                 break
             size = self._sizes[share]
             self.forget(share)
-            text = f"connection holds {size} bytes of a full server (max_buffered)"
-            share.close(PBConnectionLost(text), "max_buffered")
+            share.close(limit_error(PBConnectionLost, "max_buffered", self._most, size))
 
     def _let_go_on(self) -> None:
         held_back, self._held_back = self._held_back, {}

@@ -39,7 +39,7 @@ class Pump:
     Args:
         session: the session.
         policy: the length of a turn, and how much may wait.
-        abort: called with the error that ends the connection, and the limit that was exceeded.
+        abort: called with the error that ends the connection.
         allow: called with the seconds in which nothing was read, when reading resumes.
 
     Attributes:
@@ -336,9 +336,9 @@ class Pump:
         unsent: int = getattr(self._out, "held", None) or self._unsent()
         return unsent + self._session.outbox.size + self._session.inbox.held
 
-    def _close(self, error: Exception, limit: str) -> None:
+    def _close(self, error: Exception) -> None:
         self._session.forget_received()
-        self._abort(error, limit)
+        self._abort(error)
 
 
 def _no_time() -> float:

@@ -15,6 +15,7 @@ from broker.errors import PBConnectionLost
 from broker.login.pending import PendingConnections, TooManyPending
 from broker.login.server import LoginRoot
 from broker.net.log_throttle import LogThrottle
+from jelly.limit_errors import as_kind
 
 __all__ = ["Acceptor"]
 
@@ -74,7 +75,7 @@ class Acceptor:
     def _let_wait(self, broker: Broker, root: LoginRoot, address: Any) -> bool:
         def dropped(refusal: TooManyPending) -> None:
             self._refuse(address, refusal)
-            broker.cut(PBConnectionLost(str(refusal)), str(refusal))
+            broker.cut(as_kind(PBConnectionLost, refusal), str(refusal))
 
         try:
             leave = self._pending.enter(address, dropped).leave
@@ -85,5 +86,5 @@ class Acceptor:
         root.when_accepted(partial(broker.share_ration, None))
         broker.closed.addCallback(leave)
         seconds = self._policy.login_timeout
-        broker.setup_timeouts.add("login", seconds, f"login not completed in {seconds:g} s")
+        broker.setup_timeouts.add("login", seconds)
         return True

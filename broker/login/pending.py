@@ -19,6 +19,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from broker.core.policy import Policy
+from broker.limit_errors import limit_error
 from broker.net.socket_addresses import network_of, source_of
 
 __all__ = ["PendingConnections", "Slot", "TooManyPending"]
@@ -32,11 +33,13 @@ class TooManyPending(Exception):
 
     Attributes:
         limit: the name of the setting that the connection would have exceeded.
+        most: the value of that setting.
+        got: the number of connections that waited.
     """
 
-    def __init__(self, waiting: int, limit: str):
-        super().__init__(f"{waiting} connections waiting for login")
-        self.limit = limit
+    limit = ""
+    most: float | None = None
+    got: float | None = None
 
 
 class PendingConnections:
@@ -74,11 +77,12 @@ class PendingConnections:
         source = source_of(address)
         of_source = len(self._by_source.get(source, ()))
         if source and of_source >= self._most_each:
-            raise TooManyPending(of_source, "max_waiting_each")
+            raise limit_error(TooManyPending, "max_waiting_each", self._most_each, of_source)
         slot = Slot(self, source, network_of(address), drop)
         self._add(slot)
         if self._waiting > self._most:
-            refusal = TooManyPending(self._waiting - 1, "max_waiting")
+            waiting = self._waiting - 1
+            refusal = limit_error(TooManyPending, "max_waiting", self._most, waiting)
             victim = self._victim()
             victim.leave()
             if victim is slot:

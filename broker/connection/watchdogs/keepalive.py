@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from broker.errors import PBConnectionLost
+from broker.limit_errors import limit_error
 from broker.net.scheduler import Scheduler
 
 __all__ = ["Keepalive", "Watched"]
@@ -45,7 +46,7 @@ class Keepalive:
         silence: seconds without a byte until the peer is pinged.
         answer_time: seconds that the peer then has for an answer.
         ask: sends a ping.
-        on_timeout: called with PBConnectionLost and the name of the limit.
+        on_timeout: called with PBConnectionLost, which has the attributes of the limit.
         forget: resets counters; called at intervals of ``silence`` to 2 × ``silence`` seconds.
         watched: the connection.
 
@@ -77,7 +78,7 @@ class Keepalive:
         silence: float,
         answer_time: float,
         ask: Callable[[], object],
-        on_timeout: Callable[[Exception, str], object],
+        on_timeout: Callable[[Exception], object],
         forget: Callable[[], object],
         watched: Watched,
     ):
@@ -114,7 +115,9 @@ class Keepalive:
         silent = now - self.last_heard
         whole = self._silence + self._answer_time
         if silent >= whole:
-            self._on_timeout(PBConnectionLost(f"no data from peer for {whole:g} s"), "ping_timeout")
+            self._on_timeout(
+                limit_error(PBConnectionLost, "ping_timeout", self._answer_time, whole)
+            )
             return
         if now - self._forgot >= self._silence:
             self._forgot = now

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from broker.core.policy import Policy
 from broker.core.session import Session
 from broker.errors import PBConnectionLost
+from broker.limit_errors import limit_error
 from broker.net.scheduler import Cancellable, Scheduler
 
 __all__ = ["MessageTimeout"]
@@ -26,7 +27,7 @@ class MessageTimeout:
         scheduler: the clock.
         policy: the time and the rate.
         session: the session that decodes the messages.
-        on_timeout: called with PBConnectionLost and the name of the limit.
+        on_timeout: called with PBConnectionLost, which has the attributes of the limit.
         is_reading: returns whether reading is on.
     """
 
@@ -46,7 +47,7 @@ class MessageTimeout:
         scheduler: Scheduler,
         policy: Policy,
         session: Session,
-        on_timeout: Callable[[Exception, str], object],
+        on_timeout: Callable[[Exception], object],
         is_reading: Callable[[], bool],
     ):
         self._scheduler = scheduler
@@ -90,7 +91,6 @@ class MessageTimeout:
             return
         took, most = now - self._since, policy.partial_timeout
         if took >= most and pending < took * policy.partial_rate:
-            text = f"message not completed in {most:g} s"
-            self._on_timeout(PBConnectionLost(text), "partial_timeout")
+            self._on_timeout(limit_error(PBConnectionLost, "partial_timeout", most, took))
             return
         self._timer = self._scheduler.later(max(most - took, _PERIOD), self._look)

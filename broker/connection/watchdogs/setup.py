@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from broker.errors import PBConnectionLost
+from broker.limit_errors import limit_error
 from broker.net.scheduler import Cancellable, Scheduler
 
 __all__ = ["SetupTimeouts"]
@@ -13,19 +15,28 @@ __all__ = ["SetupTimeouts"]
 _PERIOD = 1.0
 
 
+class _Due(NamedTuple):
+    """The timeout of one step; the clock of ``ends`` stops while nothing is read."""
+
+    name: str
+    seconds: float
+    what: str
+    ends: float
+
+
 class SetupTimeouts:
     """The setup timers of one connection, which end it.
 
     Time in which nothing is read does not count.
 
     Args:
-        on_timeout: called with PBConnectionLost, with the text of the step, and the name of the
-            limit, which is the name of the step and ``_timeout``. Also an attribute.
+        on_timeout: called with PBConnectionLost, whose limit is the name of the step and
+            ``_timeout``. Also an attribute.
     """
 
     __slots__ = ("_allowed", "_is_reading", "_noted", "_scheduler", "_timers", "on_timeout")
 
-    def __init__(self, on_timeout: Callable[[Exception, str], object]):
+    def __init__(self, on_timeout: Callable[[Exception], object]):
         self.on_timeout = on_timeout
         self._scheduler: Scheduler | None = None
         self._is_reading: Callable[[], bool] = _always
@@ -47,15 +58,21 @@ class SetupTimeouts:
         for noted_timeout in noted:
             self.add(*noted_timeout)
 
-    def add(self, name: str, seconds: float, text: str) -> None:
-        """End the connection with ``text`` unless ``done(name)`` is called in ``seconds``.
+    def add(self, name: str, seconds: float, what: str = "") -> None:
+        """End the connection unless ``done(name)`` is called in ``seconds``.
 
         The time counts from `begin` on.
+
+        Args:
+            name: the step, ``offer`` or ``login``.
+            seconds: the value of the setting.
+            what: selects the text, as in `limit_error`.
         """
         if self._scheduler is None:
-            self._noted.append((name, seconds, text))
+            self._noted.append((name, seconds, what))
             return
-        self._wait(seconds, name, text, self._scheduler.now() + seconds - self._allowed)
+        due = _Due(name, seconds, what, self._scheduler.now() + seconds - self._allowed)
+        self._wait(seconds, due)
 
     def done(self, name: str) -> None:
         """Cancel the timer of a step that is complete, or not needed any more."""
@@ -73,22 +90,23 @@ class SetupTimeouts:
         for name in list(self._timers):
             self.done(name)
 
-    def _wait(self, seconds: float, name: str, text: str, ends: float) -> None:
+    def _wait(self, seconds: float, due: _Due) -> None:
         if self._scheduler is not None:
-            self._timers[name] = self._scheduler.later(seconds, self._look, name, text, ends)
+            self._timers[due.name] = self._scheduler.later(seconds, self._look, due)
 
-    def _look(self, name: str, text: str, ends: float) -> None:
-        """End the connection, or wait longer: the clock of ``ends`` stops while nothing is read."""
+    def _look(self, due: _Due) -> None:
+        """End the connection, or wait longer."""
         if self._scheduler is None:
             return
-        left = ends + self._allowed - self._scheduler.now()
+        left = due.ends + self._allowed - self._scheduler.now()
         if not self._is_reading():
-            self._wait(_PERIOD, name, text, ends)
+            self._wait(_PERIOD, due)
         elif left > _JITTER:
-            self._wait(left, name, text, ends)
+            self._wait(left, due)
         else:
-            del self._timers[name]
-            self.on_timeout(PBConnectionLost(text), f"{name}_timeout")
+            del self._timers[due.name]
+            limit = f"{due.name}_timeout"
+            self.on_timeout(limit_error(PBConnectionLost, limit, due.seconds, what=due.what))
 
 
 # A timer may fire so many seconds early.

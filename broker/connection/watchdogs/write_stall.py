@@ -8,6 +8,7 @@ from typing import Any
 from broker.core.policy import Policy
 from broker.core.stats import Stats
 from broker.errors import PBConnectionLost
+from broker.limit_errors import limit_error
 from broker.net.scheduler import Scheduler
 
 __all__ = ["WriteStallWatchdog"]
@@ -30,7 +31,7 @@ class WriteStallWatchdog:
         policy: the limits and times.
         unsent: returns the number of unsent bytes.
         stats: has the number of bytes written so far, including the unsent ones.
-        on_timeout: called with PBConnectionLost and the name of the limit.
+        on_timeout: called with PBConnectionLost, which has the attributes of the limit.
     """
 
     __slots__ = (
@@ -51,7 +52,7 @@ class WriteStallWatchdog:
         policy: Policy,
         unsent: Callable[[], int],
         stats: Stats,
-        on_timeout: Callable[[Exception, str], object],
+        on_timeout: Callable[[Exception], object],
     ):
         self._scheduler = scheduler
         self._policy = policy
@@ -88,9 +89,12 @@ class WriteStallWatchdog:
         if idle >= policy.stall_timeout or (
             unsent > policy.max_unsent and (idle >= 0.9 * _PERIOD or above >= policy.stall_timeout)
         ):
-            limit = "max_unsent" if unsent > policy.max_unsent else "stall_timeout"
             self._on_timeout(
-                PBConnectionLost(f"peer is not reading ({unsent} bytes unsent)"), limit
+                limit_error(PBConnectionLost, "max_unsent", policy.max_unsent, unsent)
+                if unsent > policy.max_unsent
+                else limit_error(
+                    PBConnectionLost, "stall_timeout", policy.stall_timeout, idle, unsent=unsent
+                )
             )
             return
         self._timer = self._scheduler.later(_PERIOD, self._look)

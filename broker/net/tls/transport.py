@@ -29,6 +29,7 @@ from cryptography import x509
 from OpenSSL import crypto
 
 from broker.errors import ConnectionDone, ConnectionLost, TLSError
+from broker.limit_errors import limit_error
 from broker.net import forks
 from broker.net.log_throttle import LogThrottle
 from broker.net.tls.filter import TLSFilter
@@ -225,9 +226,7 @@ class SecureTransport(StreamTransport):
             super()._deliver(data)
 
     def _handshake_is_late(self) -> None:
-        error = TLSError(f"TLS handshake not completed in {self._handshake_timeout:g} s")
-        error.limit = "handshake_timeout"
-        self._fail(error)
+        self._fail(limit_error(TLSError, "handshake_timeout", self._handshake_timeout))
 
     def _handshake_finished(self) -> None:
         self._stop_timer()
@@ -276,8 +275,7 @@ class SecureTransport(StreamTransport):
     def _watch_progress(self) -> None:
         super()._watch_progress()
         if not self.unsent:
-            reason = ConnectionLost(f"no TLS close from the peer in {self._close_timeout:g} s")
-            reason.limit = "close_timeout"
+            reason = limit_error(ConnectionLost, "close_timeout", self._close_timeout)
             self._set_timer(self._close_timeout, self._cut, reason)
 
     def _peer_closed(self) -> None:

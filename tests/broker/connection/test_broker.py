@@ -24,6 +24,7 @@ from broker.defer import CancelledError, Deferred
 from broker.errors import DeadReferenceError, PBConnectionLost, ProtocolError
 from broker.flavors.paging import StringPager
 from broker.flavors.referenceable import Referenceable, Root
+from broker.limit_errors import limit_error
 from broker.net.scheduler import LoopScheduler
 from jelly.codec import Reader
 from jelly.limits import Limits
@@ -168,13 +169,15 @@ def test_no_offer(side: str, text: str, caplog: pytest.LogCaptureFixture) -> Non
     pair.cut()
     assert isinstance(broker.reason, PBConnectionLost)
     assert str(broker.reason) == text
+    assert (broker.reason.limit, broker.reason.most) == ("offer_timeout", 10.0)
+    assert broker.session.stats.limits == {"offer_timeout": 1}
 
 
 def test_timers_end_with_what_they_wait_for() -> None:
     """After the handshake, or the end, no timer is left."""
     pair = BrokerPair(House())
     assert pair.scheduler.waiting == 0
-    pair.client.setup_timeouts.add("login", 5, "too late")
+    pair.client.setup_timeouts.add("login", 5)
     pair.cut()
     assert pair.scheduler.waiting == 0
 
@@ -427,6 +430,22 @@ def test_pending_calls() -> None:
     assert [failure.check(PBConnectionLost) for failure in failures] == [PBConnectionLost] * 3
     assert [failure.value.may_have_run for failure in failures] == [True, False, False]
     assert "closed cleanly" in str(failures[0].value)
+    assert failures[0].value.limit == ""
+
+
+def test_pending_calls_are_told_of_the_limit() -> None:
+    """If a limit of this side has ended the connection, the error of each call has it, too."""
+    pair = BrokerPair(House())
+    failures: list[Any] = []
+    pair.root.callRemote("wait").addErrback(failures.append)
+    pair.exchange()
+    pair.client.abort(limit_error(PBConnectionLost, "partial_timeout", 30.0))
+    pair.cut()
+    (error,) = (failure.value for failure in failures)
+    assert (error.limit, error.most, error.got) == ("partial_timeout", 30.0, None)
+    assert str(error) == "message not completed in 30 s"
+    assert pair.client.session.stats.limits == {"partial_timeout": 1}
+    assert pair.server.session.stats.limits == {}
 
 
 def test_everything_is_let_go() -> None:

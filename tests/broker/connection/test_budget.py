@@ -33,7 +33,7 @@ class Crowd:
             self.budget,
             self.scheduler,
             lambda: self.holds[number],
-            lambda error, limit: self.close(number, error, limit),
+            lambda error: self.close(number, error),
         )
         self.holds.append(size)
         self.shares.append(share)
@@ -44,10 +44,10 @@ class Crowd:
         self.holds[number] = size
         self.shares[number].report()
 
-    def close(self, number: int, error: Any, limit: str) -> None:
+    def close(self, number: int, error: Any) -> None:
         """What a connection does then: it lets go, and reports once more."""
         self.closed.append(number)
-        self.texts.append((str(error), limit))
+        self.texts.append((str(error), error.limit))
         self.holds[number] = 0
         self.shares[number].report()
         self.shares[number].end()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from memory import ManualScheduler
 
@@ -30,9 +32,9 @@ class Line:
             self,
         )
 
-    def _on_timeout(self, error: Exception, limit: str) -> None:
+    def _on_timeout(self, error: Any) -> None:
         self.said.append(str(error))
-        self.limits.append(limit)
+        self.limits.append(error.limit)
 
     def _forget(self) -> None:
         self.forgotten += 1

@@ -56,8 +56,8 @@ class FakeSession:
         for _ in range(seconds):
             self.scheduler.advance(1.0)
 
-    def _end(self, error: Any, limit: str) -> None:
-        self.ended.append((str(error), limit, self.scheduler.clock))
+    def _end(self, error: Any) -> None:
+        self.ended.append((str(error), error.limit, self.scheduler.clock))
 
 
 def test_a_message_that_is_never_whole() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from memory import ManualScheduler
 
@@ -21,6 +23,7 @@ class Line:
         self.stats = Stats()
         self.said: list[str] = []
         self.limits: list[str] = []
+        self.numbers: Any = None
         self.patience = WriteStallWatchdog(
             self.scheduler,
             STRICT,
@@ -29,9 +32,10 @@ class Line:
             self._on_timeout,
         )
 
-    def _on_timeout(self, error: Exception, limit: str) -> None:
+    def _on_timeout(self, error: Any) -> None:
         self.said.append(str(error))
-        self.limits.append(limit)
+        self.limits.append(error.limit)
+        self.numbers = error.most, error.got
 
     def write(self, size: int) -> None:
         """Write, to a kernel that takes nothing for now."""
@@ -58,6 +62,7 @@ def test_above_the_cap_nothing_taken() -> None:
     line.scheduler.advance(2)
     assert line.said == [f"peer is not reading ({CAP + 1} bytes unsent)"]
     assert line.limits == ["max_unsent"]
+    assert line.numbers == (CAP, CAP + 1)
 
 
 def test_too_slow_for_what_is_sent() -> None:
@@ -81,6 +86,7 @@ def test_below_the_cap_nothing_taken() -> None:
     line.scheduler.advance(2)
     assert line.said == [f"peer is not reading ({STRICT.high_water + 1} bytes unsent)"]
     assert line.limits == ["stall_timeout"]
+    assert line.numbers == (30.0, 31.0)
 
 
 def test_progress_buys_time() -> None:
