@@ -19,6 +19,7 @@ from broker.errors import (
     TimeoutError,
     TLSError,
 )
+from broker.fixes import fixed_by
 from broker.flavors.reference import RemoteReference
 from broker.given import check_given
 from broker.login.client import fitting_mechanisms, login
@@ -207,12 +208,10 @@ def _client_tls(location: Location, tls: TLS | None, policy: Policy) -> TLS | No
     if location.is_tls:
         return TLS.client() if tls is None else tls
     if tls is not None:
-        raise ConfigError(f"tls= is for pbs:// addresses, not {location}")
+        raise fixed_by(ConfigError, "", "no certificate", f" pbs:// addresses, not {location}")
     if isinstance(location, HostPort) and not (location.is_loopback or policy.insecure_plaintext):
-        raise ConfigError(
-            f"connecting to {location.host} without TLS; use pbs://, or"
-            f" Policy(insecure_plaintext=True)"
-        )
+        before = f"connecting to {location.host} without TLS; use pbs://, or "
+        raise fixed_by(ConfigError, before, "plaintext")
     return None
 
 

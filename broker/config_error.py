@@ -9,7 +9,15 @@ __all__ = ["ConfigError", "WrongType"]
 
 
 class ConfigError(ValueError):
-    """A setting is unsafe, contradictory or incomplete; raised before anything is opened."""
+    """A setting is unsafe, contradictory or incomplete; raised before anything is opened.
+
+    Attributes:
+        setting, fix, parts: how to fix it, see ``broker.fixes``; empty if the text says all.
+    """
+
+    setting = ""
+    fix = ""
+    parts = ("", "")
 
 
 class WrongType(ConfigError, TypeError):

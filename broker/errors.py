@@ -299,11 +299,15 @@ class TLSError(ConnectionError):
     Attributes:
         limit: the name of the setting that the peer exceeded, if any.
         most, got: as in a ProtocolError.
+        setting, fix, parts: how to fix it, see ``broker.fixes``; empty if the text says all.
     """
 
     limit = ""
     most = cast("float | None", None)
     got = cast("float | None", None)
+    setting = ""
+    fix = ""
+    parts = ("", "")
 
 
 # Errors that this library reports about a call, an object or the connection. A method that raises

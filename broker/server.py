@@ -19,6 +19,7 @@ from broker.connection.broker import Broker
 from broker.connection.connection import Connection
 from broker.core.policy import STRICT, Policy
 from broker.errors import ConfigError, WrongType
+from broker.fixes import fixed_by
 from broker.given import check_given
 from broker.login.accept import Acceptor
 from broker.login.server import root_of
@@ -304,7 +305,7 @@ def serve(
     if debug:
         policy = policy.but(show_all_errors=True, unsafe_tracebacks=True)
     if tls is not None and not any(location.is_tls for location in locations):
-        raise ConfigError(f"tls= is for pbs:// addresses, not {locations[0]}")
+        raise fixed_by(ConfigError, "", "no certificate", f" pbs:// addresses, not {locations[0]}")
     return Serve(target, locations, tls, policy, checked_drain(drain))
 
 
@@ -315,19 +316,16 @@ def _listed(places: Sequence[object]) -> str:
 def _check(location: Location, tls: TLS | None, policy: Policy) -> None:
     if location.is_tls:
         if tls is None:
-            raise ConfigError(
-                f"{location} needs a certificate: pass tls=TLS.server(certificate, key)"
-            )
+            before = f"{location} needs a certificate: "
+            raise fixed_by(ConfigError, before, "server certificate")
     elif isinstance(location, Command):
         raise ConfigError(
             f"{location} is an address for connect, which runs the command; serve has"
             " pb+unix:///path, or stdio.StandardIO in the command itself"
         )
     elif isinstance(location, HostPort) and not (location.is_loopback or policy.insecure_plaintext):
-        raise ConfigError(
-            f"listening on {location.host} without TLS; use pbs:// and pass tls=…, or"
-            f" Policy(insecure_plaintext=True)"
-        )
+        before = f"listening on {location.host} without TLS; "
+        raise fixed_by(ConfigError, before, "tls or plaintext")
 
 
 def _check_debug(location: Location) -> None:

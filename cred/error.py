@@ -36,7 +36,17 @@ class Unauthorized(Exception):
 
 
 class LoginFailed(Exception):
-    """A login ended without an avatar; the subclass tells who can fix it (published)."""
+    """A login ended without an avatar; the subclass tells who can fix it (published).
+
+    Attributes:
+        setting, fix, parts: how to fix it on this side, see ``broker.fixes``; empty if the text
+            says all, or if a peer has sent it. They are not sent.
+    """
+
+    # Without annotations: an annotated attribute of an error is a field, which may be sent.
+    setting = ""
+    fix = ""
+    parts = ("", "")
 
 
 class UnauthorizedLogin(LoginFailed, Unauthorized):

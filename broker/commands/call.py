@@ -31,6 +31,7 @@ from broker.errors import (
     RemoteError,
     TLSError,
 )
+from broker.login.mechanisms.mechanism import login_asked_for
 from broker.printable import text_of_error
 from broker.timeouts import timeout as call_timeout
 from cred.error import LoginFailed
@@ -161,6 +162,11 @@ async def _ask(
         try:
             target = connection.avatar if is_login else connection.root
             return await target.callRemote(method, *args, **kw)
+        except LoginFailed as exc:
+            if is_login or connection.broker.session.logins is None:
+                raise
+            # A server that offers logins runs no call before a login.
+            raise login_asked_for() from exc
         finally:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_CLOSING):

@@ -130,7 +130,7 @@ def _choose(broker: Broker, credentials: Any, fitting: list[Mechanism]) -> Mecha
                 return mechanism
             refusals.append(refusal)
     if refusals:
-        raise LoginFailed(refusals[-1])
+        raise refusals[-1]
     known = [mechanism.name for mechanism in MECHANISMS if mechanism.name in names]
     raise LoginFailed(
         f"this server takes: {', '.join(known) or 'no login that is known here'};"

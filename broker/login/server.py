@@ -34,7 +34,7 @@ from broker.login.mechanisms import MECHANISMS, anonymous, certificate, challeng
 from broker.login.mechanisms import password as password_login
 from broker.login.mechanisms import token as token_login
 from broker.login.mechanisms.challenge import Challenger
-from broker.login.mechanisms.mechanism import Mechanism, answered_only
+from broker.login.mechanisms.mechanism import Mechanism, answered_only, login_asked_for
 from broker.login.throttle import LoginThrottle
 from cred import error as cred_error
 from cred.octets import Text, as_given, to_octets
@@ -272,7 +272,7 @@ def _can_be_sent(avatar: Any) -> bool:
 
 
 def _not_logged_in(text: str) -> Exception:
-    return cred_error.LoginFailed("this server asks for a login: pass credentials to connect")
+    return login_asked_for()
 
 
 @implementer(IRealm)

@@ -13,6 +13,7 @@ from zope.interface import implementer
 from broker.connection.broker import Broker
 from broker.core.calls.dispatch import Route
 from broker.defer import Deferred
+from broker.fixes import fixed_by
 from broker.flavors.reference import RemoteReference
 from broker.flavors.referenceable import Referenceable
 from broker.login.mechanisms.mechanism import (
@@ -73,15 +74,13 @@ class ChallengeLogin(Mechanism):
         """Return whether they are a user name and a password."""
         return has_password(credentials)
 
-    def client_refusal(self, broker: Broker, credentials: Any) -> str | None:
-        """Return that the policy does not allow it, or not on this connection, or None."""
+    def client_refusal(self, broker: Broker, credentials: Any) -> cred_error.LoginFailed | None:
+        """Return an error if the policy does not allow it, or not on this connection, or None."""
         if not broker.policy.challenge_login:
-            return (
-                "this server offers only the old challenge login; allow it with"
-                " Policy(challenge_login=True)"
-            )
+            before = "this server offers only the old challenge login; allow it with "
+            return fixed_by(cred_error.LoginFailed, before, "challenge login")
         if not _is_allowed(broker):
-            return "the challenge login is used over TLS or loopback only"
+            return cred_error.LoginFailed("the challenge login is used over TLS or loopback only")
         return None
 
     def log_in(
@@ -95,7 +94,7 @@ class ChallengeLogin(Mechanism):
         def challenged(offer: Any) -> Any:
             refusal = self.client_refusal(broker, credentials)
             if refusal is not None:
-                raise cred_error.LoginFailed(refusal)
+                raise refusal
             token, challenger = pair_of(offer, "challenge", RemoteReference)
             return challenger.callRemote("respond", respond(token, credentials.password), mind)
 

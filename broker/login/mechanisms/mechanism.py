@@ -15,6 +15,7 @@ from broker.core.principal import OnBehalf
 from broker.defer import Deferred
 from broker.errors import NoSuchMethod
 from broker.failure import Failure
+from broker.fixes import fixed_by
 from broker.flavors.reference import RemoteReference
 from broker.login import errors as login_errors  # noqa: F401 - both ends come by here
 from broker.net.schemes import is_private
@@ -28,6 +29,7 @@ __all__ = [
     "OfferContext",
     "answered_only",
     "has_password",
+    "login_asked_for",
     "no_login",
     "pair_of",
     "sent",
@@ -129,10 +131,11 @@ class Mechanism:
         """Return whether it takes credentials of this kind."""
         raise NotImplementedError
 
-    def client_refusal(self, broker: Broker, credentials: Any) -> str | None:
-        """Return why a client cannot use it on this connection, or None."""
+    def client_refusal(self, broker: Broker, credentials: Any) -> cred_error.LoginFailed | None:
+        """Return an error if a client cannot use it on this connection, or None."""
         if self.is_for_private and not is_private(broker.transport):
-            return f"{self.asks_for} is sent over TLS or the loopback only: use pbs://"
+            text = f"{self.asks_for} is sent over TLS or the loopback only: use pbs://"
+            return cred_error.LoginFailed(text)
         return None
 
     def log_in(
@@ -183,9 +186,15 @@ def no_login(failure: Failure) -> Failure:
         LoginFailed: in place of NoSuchMethod.
     """
     if failure.check(NoSuchMethod):
-        raise cred_error.LoginFailed("this server asks for no login: connect without credentials")
+        before = "this server asks for no login: "
+        raise fixed_by(cred_error.LoginFailed, before, "no credentials")
     # Returned, not raised: an errback can trap an unknown class by the name in the Failure.
     return failure
+
+
+def login_asked_for() -> cred_error.LoginFailed:
+    """Return the error of a call that was made before a login."""
+    return fixed_by(cred_error.LoginFailed, "this server asks for a login: ", "credentials")
 
 
 def pair_of(answer: Any, what: str, kind: type = object) -> tuple[bytes, Any]:

@@ -63,10 +63,10 @@ class ScramLogin(Mechanism):
             return self._is_bound or not credentials.bound
         return has_password(credentials)
 
-    def client_refusal(self, broker: Broker, credentials: Any) -> str | None:
-        """Return that there is nothing to bind to, where it is to be bound."""
+    def client_refusal(self, broker: Broker, credentials: Any) -> cred_error.LoginFailed | None:
+        """Return an error if it must be bound and there is nothing to bind to, or None."""
         if self._is_bound and _binding(broker) is None:
-            return f"{self.name} needs TLS 1.3 at this end: use pbs://"
+            return cred_error.LoginFailed(f"{self.name} needs TLS 1.3 at this end: use pbs://")
         return None
 
     def log_in(

@@ -159,7 +159,7 @@ class TLSFilter:
         except TLSError as exc:
             self.failure = exc
         except SSL.Error as exc:
-            self.failure = TLSError(self._in_words(exc))
+            self.failure = self._error_of(exc)
             self.failure.__cause__ = exc
         if self.failure is not None and not plaintext:
             raise self.failure
@@ -181,7 +181,7 @@ class TLSFilter:
                 self._connection.sendall(view[start : start + _RECORD])
                 self._collect()
         except SSL.Error as exc:
-            raise TLSError(self._in_words(exc)) from exc
+            raise self._error_of(exc) from exc
 
     def data_to_send(self) -> bytes:
         """Return the bytes to send to the peer now, and forget them."""
@@ -253,7 +253,7 @@ class TLSFilter:
             return
         certificate = self._connection.get_peer_certificate(as_cryptography=True)
         if certificate is None or not verifier.check(certificate, 0, 0):
-            raise TLSError(verifier.problem or f"{self._peer} has shown no certificate")
+            raise verifier.error() or TLSError(f"{self._peer} has shown no certificate")
 
     def _collect(self) -> None:
         data = b""
@@ -270,11 +270,12 @@ class TLSFilter:
     def _peer(self) -> str:
         return "peer" if self.is_server else "server"
 
+    def _error_of(self, exc: SSL.Error) -> TLSError:
+        return self._verifier.error() or TLSError(self._in_words(exc))
+
     def _in_words(self, exc: SSL.Error) -> str:
         reason = _reason(exc)
         alert = re.search(r"\balert (.+)", reason)
-        if self._verifier.problem is not None:
-            return self._verifier.problem
         if alert is not None:
             return self._alert_in_words(alert[1])
         if self.handshake_done or "bad record mac" in reason:

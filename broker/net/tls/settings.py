@@ -15,6 +15,7 @@ from cryptography import x509
 from OpenSSL import SSL, crypto
 
 from broker.errors import ConfigError
+from broker.fixes import fixed_by
 from broker.net.tls.filter import TLSFilter
 from broker.net.tls.pem import (
     CertificateSource,
@@ -57,7 +58,7 @@ class TLS:
     is_server: bool
     pin: bytes | None
     _live: ReloadingContext = field(repr=False, compare=False)
-    _way_out: str = field(default="", repr=False, compare=False)
+    _names_ca: bool = field(default=True, repr=False, compare=False)
 
     @classmethod
     def server(
@@ -117,9 +118,10 @@ class TLS:
                 settings contradict each other.
         """
         if pin is not None and ca is not None:
-            raise ConfigError("give ca= or pin=, not both: a pin replaces the CA")
+            raise fixed_by(ConfigError, "", "ca or pin", ", not both: a pin replaces the CA")
         if (certificate is None) != (key is None):
-            raise ConfigError("a client certificate needs both certificate= and key=")
+            before = "a client certificate needs "
+            raise fixed_by(ConfigError, before, "certificate and key")
 
         def make() -> SSL.Context:
             context = _context(SSL.TLS_CLIENT_METHOD)
@@ -133,8 +135,7 @@ class TLS:
             return context
 
         live = ReloadingContext(make, _files(ca, certificate, key))
-        way_out = "" if ca is not None else "; if its CA is yours, pass tls=TLS.client(ca=…)"
-        return cls(False, None if pin is None else _pin(pin), live, way_out)
+        return cls(False, None if pin is None else _pin(pin), live, ca is not None)
 
     @property
     def files(self) -> tuple[str | Path, ...]:
@@ -159,7 +160,7 @@ class TLS:
             return TLSFilter(self._live.current(), is_server=True, verifier=CertificateVerifier())
         if host is None and self.pin is None:
             raise ConfigError("a TLS client must know the host name it connects to, or a pin")
-        verifier = CertificateVerifier(host, self.pin, self._way_out)
+        verifier = CertificateVerifier(host, self.pin, names_ca=self._names_ca)
         return TLSFilter(self._live.current(), is_server=False, verifier=verifier)
 
     def filter_maker(self, *, is_server: bool, host: str | None = None) -> Callable[[], TLSFilter]:

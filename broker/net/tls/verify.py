@@ -8,6 +8,8 @@ from typing import Any
 
 from cryptography import x509
 
+from broker.errors import TLSError
+from broker.fixes import fixed_by
 from broker.net.host_names import ascii_name
 from broker.net.tls.names import describe, is_for_host
 
@@ -29,7 +31,8 @@ class CertificateVerifier:
     Attributes:
         host: the name that the certificate must be for, in ASCII and without a dot at its end; None
             to accept any name that a trusted CA has signed.
-        way_out: advice that follows the text that no trusted CA has signed it.
+        names_ca: whether the program has named the CAs; if not, the error that no trusted CA has
+            signed it advises that.
         pin: the SHA-256 of the public key the peer must have; then CA, dates and name do not count.
         is_accepted: the peer's own certificate has passed.
         problem: why it has not; None while no check has failed.
@@ -38,12 +41,13 @@ class CertificateVerifier:
         ConfigError: ``host`` is not a host name.
     """
 
-    __slots__ = ("host", "is_accepted", "pin", "problem", "way_out")
+    __slots__ = ("_lacks_ca", "host", "is_accepted", "names_ca", "pin", "problem")
 
-    def __init__(self, host: str | None = None, pin: bytes | None = None, way_out: str = ""):
+    def __init__(self, host: str | None = None, pin: bytes | None = None, *, names_ca: bool = True):
         self.host = None if host is None else ascii_name(host).removesuffix(".")
         self.pin = pin
-        self.way_out = way_out
+        self.names_ca = names_ca
+        self._lacks_ca = False
         self.is_accepted = False
         self.problem: str | None = None
 
@@ -52,6 +56,7 @@ class CertificateVerifier:
 
         ``number`` is the error number of OpenSSL, 0 for no error.
         """
+        self._lacks_ca = False
         if self.pin is not None:
             self.problem = self._wrong_pin(certificate, self.pin) if depth == 0 else None
         elif number != _OK:
@@ -59,13 +64,20 @@ class CertificateVerifier:
             is_ca = number in _NO_TRUSTED_CA and depth > 0
             whose = self.host if is_ca and self.host else describe(certificate, 1)
             self.problem = _in_words(certificate, number, f"certificate of {whose}")
-            if number in _NO_TRUSTED_CA:
-                self.problem += self.way_out
+            self._lacks_ca = number in _NO_TRUSTED_CA and not self.names_ca
         elif depth == 0:
             self.problem = self.wrong_name(certificate)
         if self.problem is None and depth == 0:
             self.is_accepted = True
         return self.problem is None
+
+    def error(self) -> TLSError | None:
+        """Return the error of a handshake that the problem has ended; None without a problem."""
+        if self.problem is None:
+            return None
+        if self._lacks_ca:
+            return fixed_by(TLSError, f"{self.problem}; if its CA is yours, ", "ca")
+        return TLSError(self.problem)
 
     def wrong_name(self, certificate: x509.Certificate) -> str | None:
         """Return an error text if the certificate is not for the host, else None."""
