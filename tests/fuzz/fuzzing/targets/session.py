@@ -24,7 +24,7 @@ from fuzzing.bending import bent, pieces
 from fuzzing.conversation import Conversation, as_banana, as_frame
 from fuzzing.dice import Dice
 from fuzzing.office import CLASSES, Expected, Office, portal_of
-from jelly.errors import BananaError, DecodeError, EncodeError
+from jelly.errors import BananaError, DecodeError, EncodeError, LimitExceeded
 from jelly.vocabulary import NONE_VOCABULARY, PB_VOCABULARY
 
 __all__ = ["DIALECTS"]
@@ -57,8 +57,8 @@ class _Lines(logging.Handler):
 
 def _is_refused_send(record: logging.LogRecord) -> bool:
     """Whether the peer holds so many objects that a call without an answer could not be sent."""
-    last = (record.exc_text or "").rpartition("\n")[2]
-    return last.startswith("jelly.errors.LimitExceeded:") and last.endswith("(max_refs)")
+    error = record.exc_info[1] if record.exc_info else None
+    return type(error) is LimitExceeded and error.limit == "max_refs"
 
 
 def _watch_log() -> None:
