@@ -44,7 +44,14 @@ class JellyError(Exception):
 
 
 class EncodeError(JellyError):
-    """A local value cannot be sent."""
+    """A local value cannot be sent.
+
+    Attributes:
+        place: the end of the text, which names the place of the value in a call; or empty.
+    """
+
+    # An annotation would be a field of a registered subclass.
+    place = ""
 
 
 class CannotJelly(EncodeError, TypeError):

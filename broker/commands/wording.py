@@ -19,9 +19,7 @@ OPTIONS = {
     "ca or pin": "give --ca or --pin",
     "certificate and key": "both --cert and --key",
     "credentials": "log in with --user, --token-file, --cert or --anonymous",
-    "no credentials": (
-        "omit --user, --token-file and --anonymous, and add --no-login to --cert"
-    ),
+    "no credentials": ("omit --user, --token-file and --anonymous, and add --no-login to --cert"),
 }
 
 

@@ -33,9 +33,9 @@ def name_argument(error: EncodeError, name: str, args: Any, kw: Any) -> None:
     """Add to the text of an error which argument of which call cannot be sent."""
     place = path_to(error, [("args", args), ("kw", kw)]) or "arguments"
     where = f" ({place} of '{text_of(name)}')"
-    text = str(error)
-    if not text.endswith(where):
-        error.args = (text + where,)
+    if error.place != where:
+        error.args = (str(error) + where,)
+        error.place = where
 
 
 def name_result(error: EncodeError, name: str, value: Any) -> None:
