@@ -48,8 +48,8 @@ class HasFix(Protocol):
     """An error that has a fix.
 
     Attributes:
-        setting: the setting of the `Fix`; empty if there is none.
-        fix: the key in `FIXES`; empty if there is none.
+        setting: the setting of the `Fix`; empty without a fix.
+        fix: the key in `FIXES`; empty without a fix.
         parts: the text of the error before the text of the fix, and after it.
     """
 
