@@ -18,15 +18,15 @@ from jelly.security import class_name
 if TYPE_CHECKING:
     from jelly.jellier import Jellier
 
-__all__ = ["expression_of_twisted", "has_jelly_hook", "has_twisted_hook"]
+__all__ = ["expression_of_twisted", "has_jelly_hook"]
 
 
 def has_jelly_hook(value: Any) -> bool:
     """Return whether an object is an IJellyable, of this library or of Twisted."""
-    return bool(IJellyable.providedBy(value)) or has_twisted_hook(value)
+    return bool(IJellyable.providedBy(value)) or _has_twisted_hook(value)
 
 
-def has_twisted_hook(value: Any) -> bool:
+def _has_twisted_hook(value: Any) -> bool:
     """Return whether an object is an IJellyable of Twisted."""
     interfaces = sys.modules.get("twisted.spread.interfaces")
     return interfaces is not None and bool(interfaces.IJellyable.providedBy(value))

@@ -341,9 +341,9 @@ class Jellier:
         return expression
 
     def _by_hooks(self, value: Any) -> Expression | _Stateful:
-        if not IJellyable.providedBy(value):
-            return expression_of_twisted(value, self)
         if not getattr(getattr(type(value), "jellyFor", None), "is_engine_hook", False):
+            if not IJellyable.providedBy(value):
+                return expression_of_twisted(value, self)
             return value.jellyFor(self)  # type: ignore[no-any-return]
         expression = self.prepare(value)
         tag, state = value.tag_and_state(self)
