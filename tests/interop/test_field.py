@@ -6,13 +6,11 @@ results are compared with one table. Where this library differs, the table says 
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from peers import Peer, explained_by
-from worlds import PAIRINGS, Lines, Pairing, Runs
+from peers import explained_by
+from worlds import PAIRINGS, Pairing, Run, run_fixture
 
 TYPE = "field_things.Broken"
 SENT = [["all"], {"of": "it"}]
@@ -179,18 +177,12 @@ def expected(pairing: Pairing) -> dict[str, Any]:
     return {**table, "too_long": too_long}
 
 
-@pytest.fixture(scope="module")
-def run() -> Iterator[Callable[[Pairing], tuple[Lines, Peer]]]:
-    """A function that runs the client of a pairing, once, against a server that keeps running."""
-    with contextlib.ExitStack() as stack:
-        yield Runs("field_server.py", "field_client.py", stack).run
+run = run_fixture("field_server.py", "field_client.py")
 
 
 @pytest.mark.parametrize("scenario", SEEN)
 @pytest.mark.parametrize("pairing", PAIRINGS, ids=str)
-def test_the_field_works_in_every_pairing(
-    run: Callable[[Pairing], tuple[Lines, Peer]], pairing: Pairing, scenario: str
-) -> None:
+def test_the_field_works_in_every_pairing(run: Run, pairing: Pairing, scenario: str) -> None:
     """A program's results do not depend on which end is ours, except where the table says so."""
     lines, server = run(pairing)
     with explained_by(server):
@@ -199,8 +191,6 @@ def test_the_field_works_in_every_pairing(
 
 
 @pytest.mark.parametrize("pairing", PAIRINGS, ids=str)
-def test_every_scenario_has_an_expectation(
-    run: Callable[[Pairing], tuple[Lines, Peer]], pairing: Pairing
-) -> None:
+def test_every_scenario_has_an_expectation(run: Run, pairing: Pairing) -> None:
     """A client runs exactly the scenarios of the table."""
     assert set(SEEN) == set(run(pairing)[0])

@@ -6,13 +6,11 @@ imports. A client's results are compared with one table.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from peers import Peer, explained_by
-from worlds import PAIRINGS, Lines, Pairing, Runs
+from peers import explained_by
+from worlds import PAIRINGS, Pairing, Run, run_fixture
 
 SEEN: dict[str, Any] = {
     # The mind and the avatar are references of registered classes; the realm names the mind.
@@ -44,17 +42,13 @@ SEEN: dict[str, Any] = {
 }
 
 
-@pytest.fixture(scope="module")
-def run() -> Iterator[Callable[[Pairing], tuple[Lines, Peer]]]:
-    """A function that runs the client of a pairing, once, against a server that keeps running."""
-    with contextlib.ExitStack() as stack:
-        yield Runs("lobby_server.py", "lobby_client.py", stack).run
+run = run_fixture("lobby_server.py", "lobby_client.py")
 
 
 @pytest.mark.parametrize("scenario", SEEN)
 @pytest.mark.parametrize("pairing", PAIRINGS, ids=str)
 def test_registered_references_work_in_every_pairing(
-    run: Callable[[Pairing], tuple[Lines, Peer]], pairing: Pairing, scenario: str
+    run: Run, pairing: Pairing, scenario: str
 ) -> None:
     """A program's results with its own references do not depend on which end is ours."""
     lines, server = run(pairing)
@@ -64,8 +58,6 @@ def test_registered_references_work_in_every_pairing(
 
 
 @pytest.mark.parametrize("pairing", PAIRINGS, ids=str)
-def test_every_scenario_has_an_expectation(
-    run: Callable[[Pairing], tuple[Lines, Peer]], pairing: Pairing
-) -> None:
+def test_every_scenario_has_an_expectation(run: Run, pairing: Pairing) -> None:
     """A client runs exactly the scenarios of the table."""
     assert set(SEEN) == set(run(pairing)[0])

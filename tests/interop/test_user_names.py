@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 from peers import Peer, explained_by
+from worlds import WORLDS, Servers
 
 HERE = Path(__file__).parent
-WORLDS = ("twisted", "ours")
 
 STR, BYTES, NO = "str 'alice'", "bytes b'alice'", "UnauthorizedLogin"
 REFUSED = {"wrong": NO, "unknown": NO, "capitals": NO, "guest": "tuple()"}
@@ -40,15 +40,10 @@ TABLES = {"twisted": AT_TWISTED, "ours": AT_OURS}
 def run() -> Iterator[Callable[[str, str], tuple[Any, Peer]]]:
     """A function that runs a client's program against a server that keeps running."""
     with ExitStack() as stack:
-        servers: dict[str, tuple[Peer, str]] = {}
+        servers = Servers("names_server.py", stack)
 
         def run_pair(client_world: str, server_world: str) -> tuple[Any, Peer]:
-            if server_world not in servers:
-                started = Peer(HERE / "names_server.py", server_world, path=[HERE])
-                peer = stack.enter_context(started)
-                with explained_by(peer):
-                    servers[server_world] = peer, json.dumps(peer.read())
-            server, ports = servers[server_world]
+            server, ports = servers.serve(server_world)
             client = Peer(HERE / "names_client.py", client_world, ports, path=[HERE])
             with explained_by(server), client:
                 return client.read_all()[-1], server

@@ -5,16 +5,18 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
+import pytest
 from peers import Peer, explained_by
 
-__all__ = ["PAIRINGS", "Lines", "Pairing", "Runs"]
+__all__ = ["INTEROP", "PAIRINGS", "WORLDS", "Lines", "Pairing", "Run", "Servers", "run_fixture"]
 
 INTEROP = Path(__file__).parents[1] / "interop"
 WORLDS = ("twisted", "ours")
-Lines = dict[str, dict[str, Any]]
+Lines: TypeAlias = dict[str, dict[str, Any]]
 
 
 class Pairing(NamedTuple):
@@ -27,35 +29,50 @@ class Pairing(NamedTuple):
         return "-".join(self)
 
 
+Run: TypeAlias = Callable[[Pairing], tuple[Lines, Peer]]
 PAIRINGS = [Pairing(*pair) for pair in itertools.product(WORLDS, WORLDS)]
 
 
-class Runs:
-    """Servers that keep running, and the lines of the client of each pairing, run once.
+class Servers:
+    """Servers of one program that keep running, one for each world.
 
-    The server is run as ``SERVER WORLD`` and prints its ports. The client is run as ``CLIENT WORLD
-    PORTS SERVER-WORLD`` and prints a line with the key ``scenario`` for each of its scenarios.
+    The program is run as ``PROGRAM WORLD`` and prints its ports.
 
     Args:
-        server, client: the names of the programs, in ``tests/interop``.
+        program: the name of the program, in ``tests/interop``.
         stack: ends the servers.
     """
 
-    def __init__(self, server: str, client: str, stack: contextlib.ExitStack):
-        self._server = server
-        self._client = client
+    def __init__(self, program: str, stack: contextlib.ExitStack):
+        self._program = program
         self._stack = stack
-        self._servers: dict[str, tuple[Peer, str]] = {}
+        self._started: dict[str, tuple[Peer, str]] = {}
+
+    def serve(self, world: str) -> tuple[Peer, str]:
+        """Return the server of a world, and its ports as an argument for a client."""
+        if world not in self._started:
+            peer = Peer(INTEROP / self._program, world, path=[INTEROP])
+            self._stack.enter_context(peer)
+            with explained_by(peer):
+                self._started[world] = peer, json.dumps(peer.read())
+        return self._started[world]
+
+
+class _Runs:
+    """The lines of the client of each pairing, run once.
+
+    The client is run as ``CLIENT WORLD PORTS SERVER-WORLD`` and prints a line with the key
+    ``scenario`` for each of its scenarios.
+    """
+
+    def __init__(self, servers: Servers, client: str):
+        self._servers = servers
+        self._client = client
         self._runs: dict[Pairing, Lines] = {}
 
     def run(self, pairing: Pairing) -> tuple[Lines, Peer]:
         """Return the client's lines by scenario, and the server."""
-        if pairing.server not in self._servers:
-            peer = Peer(INTEROP / self._server, pairing.server, path=[INTEROP])
-            self._stack.enter_context(peer)
-            with explained_by(peer):
-                self._servers[pairing.server] = peer, json.dumps(peer.read())
-        server, ports = self._servers[pairing.server]
+        server, ports = self._servers.serve(pairing.server)
         if pairing not in self._runs:
             arguments = [pairing.client, ports, pairing.server]
             client = Peer(INTEROP / self._client, *arguments, path=[INTEROP])
@@ -63,3 +80,18 @@ class Runs:
                 lines = client.read_all()
             self._runs[pairing] = {line["scenario"]: line for line in lines}
         return self._runs[pairing], server
+
+
+def run_fixture(server: str, client: str) -> Any:
+    """Return a fixture: a function that runs the client of a pairing against a running server.
+
+    Args:
+        server, client: the names of the programs, in ``tests/interop``.
+    """
+
+    @pytest.fixture(scope="module")
+    def run() -> Iterator[Run]:
+        with contextlib.ExitStack() as stack:
+            yield _Runs(Servers(server, stack), client).run
+
+    return run
