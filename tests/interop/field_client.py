@@ -12,10 +12,10 @@ from __future__ import annotations
 import io
 import json
 import sys
-import traceback
 
 import field_things as things
 from describe import text
+from scenarios import run_scenarios
 from world import WORLD, credentials, defer, pb, reactor, util
 
 HOST = "127.0.0.1"
@@ -397,19 +397,4 @@ SCENARIOS = (
 )
 
 
-@defer.inlineCallbacks
-def run():
-    for scenario in SCENARIOS:
-        factories = Factories()
-        line = {"scenario": scenario.__name__}
-        try:
-            line["seen"] = yield scenario(factories).addTimeout(8, reactor)
-        except Exception:
-            line["failed"] = traceback.format_exc()
-        print(json.dumps(line), flush=True)
-        factories.close()
-    reactor.stop()
-
-
-reactor.callWhenRunning(run)
-reactor.run()
+run_scenarios(SCENARIOS, Factories)

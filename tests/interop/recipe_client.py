@@ -7,9 +7,9 @@ from __future__ import annotations
 import gc
 import json
 import sys
-import traceback
 
 from describe import text
+from scenarios import run_scenarios
 from world import cred_error, credentials, defer, pb, reactor
 
 HOST = "127.0.0.1"
@@ -171,19 +171,4 @@ SCENARIOS = (
 )
 
 
-@defer.inlineCallbacks
-def run():
-    for scenario in SCENARIOS:
-        factories = Factories()
-        line = {"scenario": scenario.__name__}
-        try:
-            line["seen"] = yield scenario(factories).addTimeout(8, reactor)
-        except Exception:
-            line["failed"] = traceback.format_exc()
-        print(json.dumps(line), flush=True)
-        factories.close()
-    reactor.stop()
-
-
-reactor.callWhenRunning(run)
-reactor.run()
+run_scenarios(SCENARIOS, Factories)
