@@ -6,8 +6,10 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 SOURCES := pyproject.toml README.md $(shell find broker cred jelly -name '*.py')
 # Tests and benchmarks see the built wheel, never the checkout beside them.
 export PYTHONSAFEPATH := 1
+# The helpers of the tests that are programs are modules of packages in tests/helpers.
+HELPER := PYTHONPATH=$(abspath tests/helpers) $(BIN)/python -m
 
-.PHONY: demo test system check vectors vocabulary bench profile logins attacks sim sim-bugs fuzz soak idle drains field floors clean
+.PHONY: demo test system check vectors vocabulary hops bench profile logins attacks sim sim-bugs fuzz soak idle drains field floors clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/python -m broker demo
@@ -27,30 +29,33 @@ check: $(VENV)/.installed $(VENV)/.check
 	$(BIN)/lint-imports
 
 vectors: $(VENV)/.installed $(VENV)/.test
-	$(BIN)/python tests/vectors/record.py
+	$(HELPER) vectors.record
 
 vocabulary: $(VENV)/.installed $(VENV)/.test
-	$(BIN)/python tests/vocabulary/write.py
+	$(HELPER) vocabulary.write
+
+hops: $(VENV)/.installed $(VENV)/.test
+	$(HELPER) project.hops $(ARGS)
 
 bench: $(VENV)/.installed $(VENV)/.bench
-	$(BIN)/python tests/bench/run.py $(ARGS)
+	$(HELPER) bench.run $(ARGS)
 
 logins: $(VENV)/.installed $(VENV)/.bench
-	$(BIN)/python tests/bench/logins.py $(ARGS)
+	$(HELPER) bench.logins $(ARGS)
 
 attacks: $(VENV)/.installed $(VENV)/.test
-	$(BIN)/python tests/attacks/comparison/compare.py $(ARGS)
+	$(HELPER) attacks.comparison.compare $(ARGS)
 
 profile: $(VENV)/.installed $(VENV)/.bench
-	$(BIN)/python tests/bench/profile_sides.py '$(W)' $(ARGS)
+	$(HELPER) bench.profile_sides '$(W)' $(ARGS)
 
 # SEEDS, FIRST and JOBS of a run, SEED to see one again; RECORD=1 writes the run down.
 sim: $(VENV)/.installed $(VENV)/.test
-	$(BIN)/python tests/simulation/simulate.py $(if $(SEED),--seed=$(SEED),--seeds=$(or $(SEEDS),1000)) \
+	$(HELPER) simulation.simulate $(if $(SEED),--seed=$(SEED),--seeds=$(or $(SEEDS),1000)) \
 		$(if $(FIRST),--first=$(FIRST)) $(if $(JOBS),--jobs=$(JOBS)) $(if $(RECORD),--record)
 
 sim-bugs: $(VENV)/.installed $(VENV)/.test
-	$(BIN)/python tests/simulation/find_bugs.py $(if $(ONLY),--only=$(ONLY)) \
+	$(HELPER) simulation.find_bugs $(if $(ONLY),--only=$(ONLY)) \
 		$(if $(JOBS),--jobs=$(JOBS)) $(if $(RECORD),--record)
 
 MINUTES ?= 10
@@ -58,7 +63,7 @@ FUZZ_ARGS = --minutes $(MINUTES) $(addprefix --target ,$(TARGET)) $(addprefix --
 export FUZZ_COMMAND = MINUTES=$(MINUTES) $(if $(TARGET),TARGET='$(TARGET)') $(addprefix SEED=,$(SEED)) $(ARGS)
 
 fuzz: $(VENV)/.installed $(VENV)/.test
-	$(BIN)/python tests/fuzz/run.py $(FUZZ_ARGS)
+	$(HELPER) fuzz.run $(FUZZ_ARGS)
 
 # Every block is the C library's, which gives back each free page; Python's own allocator keeps a MiB for one object.
 # Those of 16 KiB and more are the system's, and leave no holes among the others.
@@ -66,17 +71,17 @@ soak: export PYTHONMALLOC := malloc
 soak: export MALLOC_ARENA_MAX := 1
 soak: export MALLOC_MMAP_THRESHOLD_ := 16384
 soak: $(VENV)/.installed $(VENV)/.test
-	$(BIN)/python tests/soak/run.py soak --minutes $(MINUTES) $(addprefix --seed ,$(SEED))
+	$(HELPER) soak.run soak --minutes $(MINUTES) $(addprefix --seed ,$(SEED))
 
 idle: $(VENV)/.installed $(VENV)/.test
-	$(BIN)/python tests/soak/run.py idle
+	$(HELPER) soak.run idle
 
 drains: $(VENV)/.installed $(VENV)/.test
-	$(BIN)/python tests/soak/run.py drains
+	$(HELPER) soak.run drains
 
 # Each program has a virtual environment of its own below build/field, which is kept.
 field: $(VENV)/.installed
-	$(BIN)/python tests/field/run.py $(addprefix --only=,$(ONLY)) $(if $(RECORD),--record)
+	$(HELPER) field.run $(addprefix --only=,$(ONLY)) $(if $(RECORD),--record)
 
 # The lowest versions that pyproject.toml allows, in an environment of their own, with the newest Twisted that
 # takes them. Left out is what they are not to blame for: what takes long, the names of the newest Twisted, and
@@ -84,7 +89,7 @@ field: $(VENV)/.installed
 FLOORS := .venv-floors
 floors:
 	mkdir -p $(FLOORS)
-	$(PYTHON) tests/floors.py > $(FLOORS)/constraints.txt
+	$(PYTHON) tests/helpers/project/floors.py > $(FLOORS)/constraints.txt
 	PIP_CONSTRAINT=$(abspath $(FLOORS))/constraints.txt $(MAKE) VENV=$(FLOORS) \
 		$(FLOORS)/.installed $(FLOORS)/.test $(FLOORS)/.check
 	$(FLOORS)/bin/pytest -n 2 --dist loadfile -W 'ignore:CSR support:DeprecationWarning' \

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = ("broker", "cred", "jelly", "examples", "tests/fuzz/fuzzing", "tests/support")
+FOLDERS = ("broker", "cred", "jelly", "examples", "tests/helpers/fuzz", "tests/helpers/support")
 
 ALLOWED = {
     "broker.core.calls.dispatch._signature_fault": "Python has no other sign of wrong arguments",
@@ -18,7 +18,7 @@ ALLOWED = {
     "broker.traces._end": "it checks whether a text was made printable",
     "cred.store_checker.StoreChecker._reaching_the_store": "it logs the same error once",
     "cred.stores.sql.SQLStore._begin": "SQLite has no other sign of a missing table",
-    "tests.fuzz.fuzzing.differences._is_lost_in_itself": "it compares our text with Twisted's",
+    "tests.helpers.fuzz.differences._is_lost_in_itself": "it compares our text with Twisted's",
 }
 """Functions that use the text of an error, each with the reason."""
 

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import importlib
 import subprocess
-import sys
-from pathlib import Path
-from typing import Any
 
 import pytest
-
-sys.path.append(str(Path(__file__).parent))
-hops: Any = importlib.import_module("hops")
+from project import hops
+from support.programs import command, environment
 
 MOST_CALLS = {"call": 44, "cache": 27}
 """Calls of the packages' own functions on each way. A step that needs more says why."""
 
 
 def test_the_page() -> None:
-    """The page has the ways and the layers; ``python tests/hops.py --write`` renews it."""
+    """The page has the ways and the layers; ``make hops ARGS=--write`` renews it."""
     page = hops.PAGE.read_text("utf-8")
     for name, text in hops.blocks().items():
         assert hops.with_block(page, name, text) == page, name
@@ -47,8 +42,11 @@ def test_the_files_of_a_way() -> None:
 @pytest.mark.parametrize("name", ["call", "layers", "counts"])
 def test_the_command(name: str) -> None:
     """The script prints a part by its name."""
-    command = [sys.executable, hops.__file__, name]
-    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    run = subprocess.run(
+        command("project.hops", name),
+        env=environment(),
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
     expected = {"call": "core.inbox.Inbox.pump", "layers": "| reactor", "counts": "top_modules="}
     assert expected[name] in run.stdout
 

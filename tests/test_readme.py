@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from terminal import at_a_terminal
+from support.terminal import at_a_terminal
 
 from broker.demo.certificates import write_certificates
 

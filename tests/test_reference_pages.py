@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from memory import BrokerPair
 from msgspec import structs
+from support.memory import BrokerPair
 
 import broker
 import jelly

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import re
-import sys
 from pathlib import Path
-from typing import Any
+
+from project import floors
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "reference" / "requirements.md"
-sys.path.append(str(Path(__file__).parent))
-floors: Any = importlib.import_module("floors")
 
 
 def test_the_page() -> None:

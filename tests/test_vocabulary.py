@@ -4,21 +4,14 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-import sys
 import warnings
-from pathlib import Path
 from typing import Any
 
 import pytest
+from vocabulary import field, rooms, signatures, walker
+from vocabulary import vocabulary_page as page
 
 from broker.porting import reasons
-
-sys.path.append(str(Path(__file__).parent / "vocabulary"))
-page: Any = importlib.import_module("vocabulary_page")
-walker: Any = importlib.import_module("walker")
-signatures: Any = importlib.import_module("signatures")
-rooms: Any = importlib.import_module("rooms")
-field: Any = importlib.import_module("field")
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,20 @@ import gc
 from typing import Any
 
 import pytest
-from attacker import BOTH, NOTHING, POLICIES, Speaker, Victim, binds, cost, flat, let_in, taming
-from catalogue import ATTACKS, Attack, nested
-from ways_in import WaysIn
+from attacks.attacker import (
+    BOTH,
+    NOTHING,
+    POLICIES,
+    Speaker,
+    Victim,
+    binds,
+    cost,
+    flat,
+    let_in,
+    taming,
+)
+from attacks.catalogue import ATTACKS, Attack, nested
+from support.ways_in import WaysIn
 
 import broker
 import cred

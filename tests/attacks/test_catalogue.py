@@ -8,8 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from attacker import Speaker, Target, Victim, cost, flat, taming
-from catalogue import ATTACKS, Attack
+from attacks.attacker import Speaker, Target, Victim, cost, flat, taming
+from attacks.catalogue import ATTACKS, Attack
 
 import broker
 from broker.core.wire.messages import Failed

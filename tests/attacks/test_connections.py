@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from attacker import POLICIES, Target, Victim, binds, portal, taming
-from catalogue import a_string
-from certificates import Authority
-from memory import BrokerPair
+from attacks.attacker import POLICIES, Target, Victim, binds, portal, taming
+from attacks.catalogue import a_string
+from support.certificates import Authority
+from support.memory import BrokerPair
 
 import broker
 from broker.core.policy import STRICT

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Any
 
 import pytest
-from attacker import binds, portal, taming
-from peers import Peer
+from attacks.attacker import binds, portal, taming
+from support.folders import HELPERS
+from support.peers import Peer
 
 import broker
 import cred
 from broker.core.policy import PUBLISHED
 
-CROWDED = Path(__file__).with_name("crowded.py")
+CROWDED = HELPERS / "attacks" / "crowded.py"
 
 
 @binds("B18", policies=(), dialects=())

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from attacker import NOTHING, POLICIES, Speaker, Target, Victim, binds, cost, taming
-from catalogue import a_frame, a_list, a_string, bomb, nested
+from attacks.attacker import NOTHING, POLICIES, Speaker, Target, Victim, binds, cost, taming
+from attacks.catalogue import a_frame, a_list, a_string, bomb, nested
 
 import broker
 from broker.core.policy import STRICT

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from attacker import POLICIES, Speaker, Target, Victim, binds, portal, taming
-from memory import FakeTransport, ManualScheduler
-from peers import Peer
+from attacks.attacker import POLICIES, Speaker, Target, Victim, binds, portal, taming
+from support.folders import HELPERS
+from support.memory import FakeTransport, ManualScheduler
+from support.peers import Peer
 
 import broker
 from broker import pb
@@ -23,7 +24,7 @@ from broker.errors import ConnectionDone
 from broker.failure import Failure
 
 MB = 1 << 20
-HOARD = Path(__file__).with_name("hoard.py")
+HOARD = HELPERS / "attacks" / "hoard.py"
 # The other process needs the packages of this one.
 HERE = [Path(broker.__file__).parents[1]]
 

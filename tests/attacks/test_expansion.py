@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from attacker import POLICIES, Target, Victim, binds, cost, flat, let_in, taming
-from catalogue import shared
+from attacks.attacker import POLICIES, Target, Victim, binds, cost, flat, let_in, taming
+from attacks.catalogue import shared
 
 import broker
 from broker.core.policy import PUBLISHED, STRICT

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from attacker import POLICIES, Speaker, Target, Victim, binds
+from attacks.attacker import POLICIES, Speaker, Target, Victim, binds
 
 import broker
 from broker.core.policy import PUBLISHED, STRICT

@@ -8,8 +8,8 @@ from statistics import median
 from typing import Any
 
 import pytest
-from attacker import POLICIES, Victim, binds, flat, portal, taming
-from ways_in import BINDING, WaysIn
+from attacks.attacker import POLICIES, Victim, binds, flat, portal, taming
+from support.ways_in import BINDING, WaysIn
 
 import cred
 from broker.core.policy import Policy

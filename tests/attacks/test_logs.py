@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from attacker import BOTH, POLICIES, Speaker, Victim, portal
-from effort import units
-from memory import BrokerPair, FakeTransport, ManualScheduler
+from attacks.attacker import BOTH, POLICIES, Speaker, Victim, portal
+from support.effort import units
+from support.memory import BrokerPair, FakeTransport, ManualScheduler
 
 import broker
 from broker import pb

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from attacker import Speaker, Target, Victim, binds, let_in
-from effort import slowness
-from memory import ManualScheduler
+from attacks.attacker import Speaker, Target, Victim, binds, let_in
+from support.effort import slowness
+from support.memory import ManualScheduler
 
 import broker
 from broker.core.wire.messages import Answer, Failed

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from attacker import NOTHING, Speaker, Target, Victim, binds, flat, let_in, taming
-from catalogue import PRIME
+from attacks.attacker import NOTHING, Speaker, Target, Victim, binds, flat, let_in, taming
+from attacks.catalogue import PRIME
 
 import broker
 from broker.core.wire.messages import Answer, Failed

@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 import pytest
-from attacker import NOTHING, POLICIES, Speaker, Target, Victim, binds, flat, let_in, taming
+from attacks.attacker import NOTHING, POLICIES, Speaker, Target, Victim, binds, flat, let_in, taming
 
 import broker
 from broker import pb

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from attacker import NO_LIMITS, POLICIES, binds, portal, taming
-from memory import FakeTransport, ManualScheduler
+from attacks.attacker import NO_LIMITS, POLICIES, binds, portal, taming
+from support.memory import FakeTransport, ManualScheduler
 
 import cred
 from broker.connection.broker import Broker

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from attacker import BOTH, POLICIES, Speaker, Target, Victim, binds, flat, taming
-from catalogue import nested, shared
+from attacks.attacker import BOTH, POLICIES, Speaker, Target, Victim, binds, flat, taming
+from attacks.catalogue import nested, shared
 
 from broker.core.wire.messages import Answer, Failed
 from broker.errors import TooLarge

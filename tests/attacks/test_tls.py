@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from attacker import binds
-from certificates import Authority, Pair
+from attacks.attacker import binds
 from OpenSSL import SSL
+from support.certificates import Authority, Pair
 
 from broker.net.tls.filter import TLSFilter
 from broker.net.tls.settings import TLS

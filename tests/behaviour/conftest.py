@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
-from certificates import Authority, Pair
 from OpenSSL import SSL
+from support.certificates import Authority, Pair
 
 import broker
 from broker import pb, reactor

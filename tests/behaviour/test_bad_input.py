@@ -17,7 +17,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
-from certificates import Authority, Pair
+from support.certificates import Authority, Pair
 
 import broker
 import cred

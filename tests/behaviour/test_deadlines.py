@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from memory import BrokerPair, ManualScheduler
+from support.memory import BrokerPair, ManualScheduler
 
 import broker
 from broker.core.calls.deadline import DEADLINE

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from memory import ROOT, BrokerPair
+from support.memory import ROOT, BrokerPair
 
 from broker.connection.broker import Broker
 from broker.core.policy import PUBLISHED, STRICT, Policy

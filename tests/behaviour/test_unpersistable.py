@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from memory import BrokerPair
+from support.memory import BrokerPair
 from twisted.spread import jelly as twisted_jelly
 from twisted.spread import pb as twisted_pb
 

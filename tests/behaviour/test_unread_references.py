@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from memory import BrokerPair
+from support.memory import BrokerPair
 
 import broker
 from broker import pb

@@ -8,28 +8,25 @@ import dataclasses
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-HERE = Path(__file__).parent
-# The bench is a set of programs, not a package: its files import each other by their names.
-sys.path.insert(0, str(HERE))
-
-import chart  # noqa: E402
-import page  # noqa: E402
-import profile_sides  # noqa: E402
-import run as bench  # noqa: E402
-import tables  # noqa: E402
-from contract import Bench, Effort  # noqa: E402
-from ours_side import Client, OurSide  # noqa: E402
-from pairings import PAIRINGS, options_for  # noqa: E402
-from processes import sides  # noqa: E402
-from side import Options  # noqa: E402
-from targets import PB_DIALECT, TARGETS  # noqa: E402
-from workloads import LOGIN, SHARED, TITLES, TLS, WORKLOADS  # noqa: E402
+from bench import (
+    chart,
+    page,
+    profile_sides,
+    tables,
+)
+from bench import run as bench
+from bench.contract import Bench, Effort
+from bench.ours_side import Client, OurSide
+from bench.pairings import PAIRINGS, options_for
+from bench.processes import sides
+from bench.side import Options
+from bench.targets import PB_DIALECT, TARGETS
+from bench.workloads import LOGIN, SHARED, TITLES, TLS, WORKLOADS
+from support import programs
 
 
 def made(**figures: dict[str, list[dict[str, float]]]) -> tables.Run:
@@ -78,8 +75,10 @@ def test_every_library(tmp_path: Path) -> None:
     short = ["--only", "W5", "--rounds", "1", "--secs", "0.01", "--share", "0.01"]
     short += ["--pairings", ",".join(libraries), "--docs", str(tmp_path)]
     ended = subprocess.run(
-        [sys.executable, str(HERE / "run.py"), *short], capture_output=True, text=True, check=False
-    )
+        programs.command("bench.run", *short),
+        env=programs.environment(),
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
     (run,) = map(json.loads, (tmp_path / "runs.jsonl").read_text().splitlines())
     assert list(run["figures"]) == ["W5 200k"]

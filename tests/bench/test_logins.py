@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from logins import by_password, by_scram, measure_flood, measure_timing
+from bench.logins import by_password, by_scram, measure_flood, measure_timing
 
 from cred.passwords import Profile, hash_password
 from cred.scram_verifier import ScramVerifier

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
-import sys
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import pytest
+from vectors import conversation, notation, scenarios
+from vectors.scenarios_login import CHALLENGE
 
 from broker import defer, pb
 from broker.core.wire.dialects import DIALECTS
@@ -19,13 +18,6 @@ from cred import checkers, credentials, portal
 from jelly.codec import Reader
 from jelly.limits import Limits
 from jelly.vocabulary import NONE_VOCABULARY, PB_VOCABULARY
-
-sys.path.append(str(Path(__file__).parents[1] / "vectors"))
-notation = importlib.import_module("notation")
-conversation = importlib.import_module("conversation")
-scenarios = importlib.import_module("scenarios")
-importlib.import_module("scenarios_objects")
-CHALLENGE = importlib.import_module("scenarios_login").CHALLENGE
 
 VOCABULARY = {b"pb": PB_VOCABULARY, b"none": NONE_VOCABULARY}
 RELEASES = (b"decref", b"decache", b"uncache")

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from rewriting import rewrite_in_place
+from support.rewriting import rewrite_in_place
 
 from broker.file_stamp import FileStamp, stamp_at, stamp_of
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from certificates import Authority
+from support.certificates import Authority
 
 import broker
 from broker import pb

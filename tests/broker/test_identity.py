@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from memory import ManualScheduler
-from ways_in import WaysIn, tokens
+from support.memory import ManualScheduler
+from support.ways_in import WaysIn, tokens
 
 import broker
 import cred

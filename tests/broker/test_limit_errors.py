@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from memory import BrokerPair
+from support.memory import BrokerPair
 
 from broker.core.policy import STRICT, Policy
 from broker.errors import LimitExceeded, ServerBusy

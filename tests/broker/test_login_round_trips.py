@@ -6,9 +6,9 @@ import asyncio
 from typing import Any
 
 import pytest
-from certificates import Authority
-from memory import BrokerPair
-from ways_in import WaysIn, tokens
+from support.certificates import Authority
+from support.memory import BrokerPair
+from support.ways_in import WaysIn, tokens
 
 import broker
 import cred

@@ -11,8 +11,8 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from effort import units
 from msgspec import Struct
+from support.effort import units
 
 from broker.errors import RemoteError
 from broker.printable import is_small, repr_of, text_of_error

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from certificates import Authority, Pair
 from cryptography import x509
+from support.certificates import Authority, Pair
 
 import broker
 

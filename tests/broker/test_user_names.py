@@ -7,7 +7,7 @@ import logging
 from typing import Any
 
 import pytest
-from ways_in import Avatar, WaysIn
+from support.ways_in import Avatar, WaysIn
 from zope.interface import implementer
 
 import cred

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from vectors import notation
 
 from broker.core.wire import messages
 from broker.core.wire.dialects import DIALECTS
@@ -17,9 +15,6 @@ from jelly.codec import Reader, Writer
 from jelly.errors import ProtocolError
 from jelly.limits import Limits
 from jelly.vocabulary import NONE_VOCABULARY, PB_VOCABULARY
-
-sys.path.append(str(Path(__file__).parents[1] / "vectors"))
-notation = importlib.import_module("notation")
 
 VOCABULARY = {"pb": PB_VOCABULARY, "none": NONE_VOCABULARY}
 RECORDS = {

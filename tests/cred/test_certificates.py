@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from cryptography import x509
-from openssl_ca import Authority, Files
+from support.openssl_ca import Authority, Files
 
 from broker.errors import ConfigError
 from cred import Identity

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import twisted.cred.credentials
 import twisted.cred.error
-from effort import units
 from hypothesis import given
 from hypothesis import strategies as st
+from support.effort import units
 from zope.interface import providedBy
 from zope.interface.verify import verifyObject
 

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import example, given
 from hypothesis import strategies as st
-from rewriting import rewrite_in_place
+from support.rewriting import rewrite_in_place
 
 from broker.errors import ConfigError
 from cred import Identity, Token

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import subprocess
 import sys
@@ -12,26 +11,26 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fuzzing import page
-from fuzzing.bending import bent, pieces
-from fuzzing.dice import Dice
-from fuzzing.differences import DIFFERENCES, Outcome, difference
-from fuzzing.targets import TARGETS
-from fuzzing.watch import Watch
+from fuzz import page
+from fuzz.bending import bent, pieces
+from fuzz.dice import Dice
+from fuzz.differences import DIFFERENCES, Outcome, difference
+from fuzz.targets import TARGETS
+from fuzz.watch import Watch
+from support import programs
 
 HERE = Path(__file__).parent
 INPUTS = sorted((HERE / "regressions").glob("*/*.bin"))
 REPLAY = """
 import sys
-sys.path[:0] = sys.argv[1].split(":")
 from pathlib import Path
-from fuzzing import targets
-from fuzzing.watch import Watch
+from fuzz import targets
+from fuzz.watch import Watch
 
 for target in targets.TARGETS:
     watch = Watch(targets.load(target), 20.0)
     inputs = [b"", bytes(40), bytes(range(256))]
-    inputs += [path.read_bytes() for path in sorted((Path(sys.argv[2]) / target).glob("*.bin"))]
+    inputs += [path.read_bytes() for path in sorted((Path(sys.argv[1]) / target).glob("*.bin"))]
     for data in inputs:
         found = watch.find(data)
         if found is not None:
@@ -43,10 +42,8 @@ def test_regressions() -> None:
     """What found something once, and an input or two of each target, find nothing."""
     assert INPUTS
     assert {path.parent.name for path in INPUTS} <= set(TARGETS)
-    tests = HERE.parent
     # In a process of its own: a target has a log handler, and registers classes.
-    ways = ":".join(str(path) for path in (HERE, tests / "support", tests / "vectors"))
-    command = [sys.executable, "-c", REPLAY, ways, str(HERE / "regressions")]
+    command = [sys.executable, "-c", REPLAY, str(HERE / "regressions")]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=_environment())
     assert (done.stdout, done.stderr, done.returncode) == ("", "", 0)
 
@@ -54,7 +51,7 @@ def test_regressions() -> None:
 @pytest.mark.parametrize("target", ["handshake", "session-msgpack"])
 def test_a_run(target: str, tmp_path: Path) -> None:
     """A worker runs inputs for its time, and says how many and what they found."""
-    command = [sys.executable, str(HERE / "worker.py"), target, "--seconds", "0.5"]
+    command = programs.command("fuzz.worker", target, "--seconds", "0.5")
     command += ["--found", str(tmp_path / "found"), "--corpus", str(tmp_path / "corpus")]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=_environment())
     result = json.loads(done.stdout)
@@ -136,4 +133,4 @@ def test_the_page(tmp_path: Path) -> None:
 
 def _environment() -> dict[str, str]:
     """The order of sets decides what an input does, as it does in the runs."""
-    return dict(os.environ, PYTHONHASHSEED="0")
+    return programs.environment(PYTHONHASHSEED="0")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from peers import Peer
+from support.peers import Peer
 
 SEEN: dict[str, Any] = {
     "by_task": [1, 2, 3, [4, 5], 6, 7, 8, True, "timed out"],

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from peers import Peer, explained_by
+from support.peers import Peer, explained_by
 
 HERE = Path(__file__).parent
 WORLDS = ("twisted", "moved")

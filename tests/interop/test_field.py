@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from peers import explained_by
-from worlds import PAIRINGS, Pairing, Run, run_fixture
+from support.peers import explained_by
+from support.worlds import PAIRINGS, Pairing, Run, run_fixture
 
 TYPE = "field_things.Broken"
 SENT = [["all"], {"of": "it"}]

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from memory import PUBLISHED_WIRE, BrokerPair
+from support.memory import PUBLISHED_WIRE, BrokerPair
 from twisted.cred import portal as twisted_portal
 from twisted.internet import defer as twisted_defer
 from twisted.internet.testing import StringTransport

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from certificates import Authority
-from peers import Peer, explained_by
+from support.certificates import Authority
+from support.peers import Peer, explained_by
 
 HERE = Path(__file__).parent
 CLIENTS = {"twisted": "client.py", "ours": "client.py", "face": "face_client.py"}

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from peers import Peer
+from support.peers import Peer
 
 HERE = Path(__file__).parent
 

@@ -7,9 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import peers
 import pytest
-from peers import Peer, PeerFailed
+from support import peers
+from support.peers import Peer, PeerFailed
 
 TELLS = "import json, sys\nprint(json.dumps([__name__, sys.argv[1:]]))\n"
 STAYS = "import os, threading\nprint(os.getpid())\nthreading.Event().wait()\n"

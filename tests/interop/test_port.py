@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from peers import Peer
+from support.peers import Peer
 
 THINGS = """\
 # Classes that both ends have.

@@ -9,8 +9,8 @@ import contextlib
 from typing import Any
 
 import pytest
-from peers import Peer
-from worlds import INTEROP, PAIRINGS, Pairing
+from support.peers import Peer
+from support.worlds import INTEROP, PAIRINGS, Pairing
 
 # The events with the factory of a worker, and the further ones with that of a proxy.
 ENDED = [["pending", True], ["lost", None, None]]

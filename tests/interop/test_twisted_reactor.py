@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from certificates import Authority
-from peers import Peer
+from support.certificates import Authority
+from support.peers import Peer
 
 HERE = Path(__file__).parent
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from peers import Peer, explained_by
-from worlds import WORLDS, Servers
+from support.peers import Peer, explained_by
+from support.worlds import WORLDS, Servers
 
 HERE = Path(__file__).parent
 

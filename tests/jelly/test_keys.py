@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from effort import units
+from support.effort import units
 
 from jelly.bases import Unjellyable
 from jelly.errors import InsecureJelly, LimitExceeded, MalformedJelly

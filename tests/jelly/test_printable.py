@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 import pytest
-from effort import units
+from support.effort import units
 
 from jelly.printable import printable
 

@@ -15,7 +15,7 @@ from collections.abc import Hashable
 from typing import Any, NamedTuple
 
 import pytest
-from memory import BrokerPair
+from support.memory import BrokerPair
 
 import broker
 from broker.core.policy import PUBLISHED, STRICT, Policy

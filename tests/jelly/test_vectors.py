@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from vectors import graphs, notation
 
 import jelly
 from jelly import banana, codec
 from jelly.errors import BananaError, DecodeError, EncodeError, InsecureJelly
 from jelly.limits import Limits
 from jelly.vocabulary import NONE_VOCABULARY, PB_VOCABULARY
-
-sys.path.append(str(Path(__file__).parents[1] / "vectors"))
-notation = importlib.import_module("notation")
-graphs = importlib.import_module("graphs")
 
 VOCABULARY = {"pb": PB_VOCABULARY, "none": NONE_VOCABULARY}
 

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
-import sys
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from vectors import graphs, notation
 
 import jelly
 from jelly import codec
 from jelly.errors import BananaError, DecodeError, LimitExceeded
 from jelly.limits import Limits
 from jelly.vocabulary import NONE_VOCABULARY, PB_VOCABULARY
-
-sys.path.append(str(Path(__file__).parents[1] / "vectors"))
-notation = importlib.import_module("notation")
-graphs = importlib.import_module("graphs")
 
 MODEST = settings(max_examples=300, deadline=None, derandomize=True)
 

@@ -14,8 +14,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import pytest
-from attacker import BOTH, POLICIES, Speaker, Target, Victim, cost
-from catalogue import PRIME, bomb, nested, shared, tuples_with_one_hash
+from attacks.attacker import BOTH, POLICIES, Speaker, Target, Victim, cost
+from attacks.catalogue import PRIME, bomb, nested, shared, tuples_with_one_hash
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
 from collections.abc import Callable
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.spread import jelly as twisted_jelly
+from vectors import graphs, recording
 
 import jelly
 from jelly import codec
 from jelly.limits import Limits
 from jelly.vocabulary import NONE_VOCABULARY, PB_VOCABULARY
-
-sys.path.append(str(Path(__file__).parents[1] / "vectors"))
-graphs = importlib.import_module("graphs")
-recording = importlib.import_module("recording")
 
 MODEST = settings(max_examples=500, deadline=None, derandomize=True)
 

@@ -15,7 +15,7 @@ from typing import Any
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from memory import BrokerPair
+from support.memory import BrokerPair
 
 import broker
 from broker.connection.broker import Broker

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from simulated.flow import Profile
-from simulated.history import History
-from simulated.loop import SimulatedLoop
-from simulated.network import Link
+from simulation.flow import Profile
+from simulation.history import History
+from simulation.loop import SimulatedLoop
+from simulation.network import Link
 
 SENT = bytes(range(256)) * 300
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from simulated.planted import Bug, Misfit, all_bugs, copy_sources
-from simulated.record import PAGE, page
+from simulation.planted import Bug, Misfit, all_bugs, copy_sources
+from simulation.record import PAGE, page
 
 BUGS = all_bugs()
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from simulated.history import Event, History
-from simulated.rules import DRAINS, RULES, violations
+from simulation.history import Event, History
+from simulation.rules import DRAINS, RULES, violations
 
 # A call that goes well: made at the client's end, run at the server's.
 CALL = [

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
-
-COMMAND = Path(__file__).with_name("simulate.py")
+from support.programs import command, environment
 
 ENDS = {"answer", "error", "refused", "not run", "may have run", "given up", "one way"}
 FAULTS = {
@@ -32,8 +28,8 @@ FAULTS = {
 def simulate(*options: str, hash_seed: str = "random") -> Any:
     """Run the command; return what it prints as JSON."""
     done = subprocess.run(
-        [sys.executable, str(COMMAND), "--json", *options],
-        env={**os.environ, "PYTHONHASHSEED": hash_seed},
+        command("simulation.simulate", "--json", *options),
+        env=environment(PYTHONHASHSEED=hash_seed),
         capture_output=True,
         text=True,
         timeout=240,
@@ -69,8 +65,10 @@ def test_a_seed_is_the_same_each_time() -> None:
 def test_a_seed_can_be_seen_again() -> None:
     """The run of a seed is shown: what it decides, what happens, and what is wrong with that."""
     shown = subprocess.run(
-        [sys.executable, str(COMMAND), "--seed=11"], capture_output=True, text=True, check=True
-    ).stdout.splitlines()
+        command("simulation.simulate", "--seed=11"),
+        env=environment(),
+        capture_output=True, text=True, check=True,
+    ).stdout.splitlines()  # fmt: skip
     assert shown[0].startswith("Plan(is_strict=")
     assert any(" fault 'the end'" in line for line in shown)
     assert shown[-1].startswith("seed 11: 0 violations, ")

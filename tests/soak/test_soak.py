@@ -10,17 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from soaking import page
-from soaking.chart import draw
-from soaking.drains import drain_once
-from soaking.gauge import Sample, in_use
-from soaking.idle import measure_idle
-from soaking.office import Root
-from soaking.proxy import FAULTS, FaultProxy
-from soaking.soak import Size, soak
-from soaking.verdict import faults, grows, slope
-
-PROGRAM = Path(__file__).parent / "run.py"
+from soak import page
+from soak.chart import draw
+from soak.drains import drain_once
+from soak.gauge import Sample, in_use
+from soak.idle import measure_idle
+from soak.office import Root
+from soak.proxy import FAULTS, FaultProxy
+from soak.soak import Size, soak
+from soak.verdict import faults, grows, slope
 
 
 def sample(number: int, **more: int) -> Sample:
@@ -189,7 +187,7 @@ def test_the_proxy_harms() -> None:
 
 def test_a_drain() -> None:
     """A busy server that is told to end has done what it acknowledged, and nothing else."""
-    counted = asyncio.run(drain_once(PROGRAM, random.Random(1)))
+    counted = asyncio.run(drain_once(random.Random(1)))
     assert counted["answered"] > 200
     assert counted["calls"] == counted["answered"] + counted["refused"] + counted["cut"]
     assert [counted[key] for key in ("lost", "undone", "untold", "denied")] == [0, 0, 0, 0]
@@ -197,7 +195,7 @@ def test_a_drain() -> None:
 
 def test_idle_connections() -> None:
     """What an idle connection takes is measured in the process of its server and of its client."""
-    measured = asyncio.run(measure_idle(PROGRAM, 8))
+    measured = asyncio.run(measure_idle(8))
     assert measured["connections"] == 16 + 8
     assert set(measured) == {"connections", "server_kib", "client_kib"}
 

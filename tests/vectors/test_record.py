@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
+from support.programs import command, environment
+
+HERE = Path(__file__).parent
 
 
 def test_recording_again_gives_the_same_files(tmp_path: Path) -> None:
     """What is committed is what the installed Twisted says, whatever the hash seed."""
     subprocess.run(
-        [sys.executable, str(HERE / "record.py"), str(tmp_path)],
+        command("vectors.record", str(tmp_path)),
         check=True,
-        env={"PYTHONHASHSEED": "1", "PYTHONSAFEPATH": "1"},
+        env=environment(PYTHONHASHSEED="1", PYTHONSAFEPATH="1"),
         timeout=30,
     )
     recorded = {path.name: path.read_text("utf-8") for path in tmp_path.glob("*.json")}

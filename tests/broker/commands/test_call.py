@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from runner import Runner
-from terminal import at_a_terminal
+from support.runner import Runner
+from support.terminal import at_a_terminal
 
 import broker
 from broker.commands.call import call

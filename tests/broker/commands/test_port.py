@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from runner import Runner
+from support.runner import Runner
 
 from broker.commands import port as command
 from broker.commands.port import port

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from memory import BrokerPair, ManualScheduler
+from support.memory import BrokerPair, ManualScheduler
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure as TwistedFailure
 from twisted.spread import pb as twisted_pb

@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-from memory import ManualScheduler
+from support.memory import ManualScheduler
 
 from broker.connection.budget import SMALL, Budget, Share
 

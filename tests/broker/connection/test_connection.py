@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from memory import BrokerPair
+from support.memory import BrokerPair
 
 
 def test_who_stops_waiting_for_the_end_changes_nothing() -> None:

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from attacker import Speaker, Target, Victim, binds
-from memory import BrokerPair, FakeTransport, ManualScheduler
+from attacks.attacker import Speaker, Target, Victim, binds
+from support.memory import BrokerPair, FakeTransport, ManualScheduler
 
 from broker.connection.broker import Broker
 from broker.core.policy import STRICT

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from memory import FakeTransport
+from support.memory import FakeTransport
 
 from broker.connection.flow_control import FlowControl
 from broker.connection.reading import Reading

@@ -6,7 +6,7 @@ import gc
 from typing import Any
 
 import pytest
-from memory import BrokerPair
+from support.memory import BrokerPair
 
 from broker.connection.local_tables import Local
 from broker.core.policy import PUBLISHED

@@ -6,7 +6,7 @@ from contextvars import copy_context
 from typing import Any
 
 import pytest
-from memory import BrokerPair
+from support.memory import BrokerPair
 
 from broker.connection.peer import CURRENT_CALL, Call, Peer, current_call
 from broker.flavors.referenceable import Root

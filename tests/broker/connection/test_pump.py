@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from memory import BrokerPair, ManualScheduler
+from support.memory import BrokerPair, ManualScheduler
 
 from broker.connection import log
 from broker.core.policy import STRICT

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from memory import FakeTransport, ManualScheduler
+from support.memory import FakeTransport, ManualScheduler
 
 from broker.connection.reading import Reading
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from memory import BrokerPair
+from support.memory import BrokerPair
 from twisted.internet import defer as twisted_defer
 
 from broker.connection.peer import current_call

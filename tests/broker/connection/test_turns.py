@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from memory import BrokerPair, ManualScheduler
+from support.memory import BrokerPair, ManualScheduler
 
 from broker.connection.turns import Turns
 from broker.core.policy import STRICT

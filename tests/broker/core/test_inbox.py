@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from memory import ROOT, SessionPair
+from support.memory import ROOT, SessionPair
 
 from broker.core.events import CallCancelled
 from broker.core.inbox import CALLS, Inbox

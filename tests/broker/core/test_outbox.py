@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from memory import FakeHost, Reference, SessionPair, make_end
+from support.memory import FakeHost, Reference, SessionPair, make_end
 
 from broker.core.events import CallRaised
 from broker.core.policy import STRICT

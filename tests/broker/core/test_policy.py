@@ -7,8 +7,8 @@ import re
 from typing import Any
 
 import pytest
-from memory import BrokerPair
 from msgspec import structs
+from support.memory import BrokerPair
 
 from broker.core.policy import PUBLISHED, STRICT, Policy
 from broker.errors import ConfigError, WrongType

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from memory import ROOT, SessionPair, make_end
+from support.memory import ROOT, SessionPair, make_end
 
 from broker.core.events import CallPending, CallRaised, Misunderstood, Ready
 from broker.core.policy import STRICT

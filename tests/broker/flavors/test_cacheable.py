@@ -6,7 +6,7 @@ import logging
 from typing import Any
 
 import pytest
-from memory import BrokerPair
+from support.memory import BrokerPair
 
 import jelly
 from broker.core.policy import STRICT

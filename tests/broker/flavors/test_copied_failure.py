@@ -7,7 +7,7 @@ import pickle
 from typing import Any
 
 import pytest
-from memory import BrokerPair
+from support.memory import BrokerPair
 
 from broker import errors
 from broker.core.policy import PUBLISHED, STRICT

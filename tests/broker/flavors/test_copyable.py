@@ -6,7 +6,7 @@ from dataclasses import KW_ONLY, InitVar, dataclass, field
 from typing import Any, ClassVar
 
 import pytest
-from memory import BrokerPair
+from support.memory import BrokerPair
 
 import jelly
 from broker.core.policy import PUBLISHED, STRICT

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from memory import PUBLISHED_WIRE, BrokerPair
+from support.memory import PUBLISHED_WIRE, BrokerPair
 
 from broker import errors
 from broker.core.calls.dispatch import note_raised

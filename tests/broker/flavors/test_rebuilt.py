@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import pytest
-from memory import PUBLISHED_WIRE, BrokerPair
+from support.memory import PUBLISHED_WIRE, BrokerPair
 
 from broker.core.policy import PUBLISHED, STRICT
 from broker.errors import ConfigError, Error, RemoteError, TooManyAttempts

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import Any, Generic, TypeVar
 
 import pytest
-from memory import BrokerPair
+from support.memory import BrokerPair
 
 import broker.login.errors  # noqa: F401 - registers the errors of logins
 from broker import errors

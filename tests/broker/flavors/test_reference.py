@@ -7,7 +7,7 @@ import logging
 from typing import Any
 
 import pytest
-from memory import BrokerPair
+from support.memory import BrokerPair
 
 from broker.core.policy import PUBLISHED, STRICT
 from broker.errors import CannotJelly, DeadReferenceError, PBConnectionLost

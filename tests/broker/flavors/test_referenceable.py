@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from memory import BrokerPair
+from support.memory import BrokerPair
 
 from broker.flavors.reference import RemoteReference
 from broker.flavors.referenceable import Referenceable, Root, Serializable

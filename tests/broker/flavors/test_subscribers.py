@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from memory import BrokerPair
+from support.memory import BrokerPair
 
 from broker.core.policy import PUBLISHED, STRICT
 from broker.core.wire.msgpack.writer import FrameWriter

@@ -6,7 +6,7 @@ import random
 from typing import Any
 
 import pytest
-from memory import BrokerPair
+from support.memory import BrokerPair
 
 from broker.core.policy import PUBLISHED, STRICT
 from broker.errors import CannotJelly

@@ -7,8 +7,8 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from attacker import portal
-from memory import BrokerPair, FakeTransport, ManualScheduler
+from attacks.attacker import portal
+from support.memory import BrokerPair, FakeTransport, ManualScheduler
 
 import broker
 import cred

@@ -8,8 +8,8 @@ import tracemalloc
 from typing import Any
 
 import pytest
-from memory import ManualScheduler
-from ways_in import WaysIn, tokens
+from support.memory import ManualScheduler
+from support.ways_in import WaysIn, tokens
 
 import cred
 from broker.core.policy import STRICT

@@ -10,8 +10,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from memory import BrokerPair
-from ways_in import WaysIn
+from support.memory import BrokerPair
+from support.ways_in import WaysIn
 from zope.interface import implementer
 
 import broker as asyncio_face

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from memory import BrokerPair
+from support.memory import BrokerPair
+from support.ways_in import WaysIn
 from twisted.spread import pb as twisted_pb
-from ways_in import WaysIn
 
 import broker
 import cred

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import uvloop
-from certificates import Authority, Pair
+from support.certificates import Authority, Pair
 
 from broker.net.tls.settings import TLS
 

@@ -6,7 +6,7 @@ import logging
 import re
 
 import pytest
-from memory import ManualScheduler
+from support.memory import ManualScheduler
 
 from broker.net.log_throttle import EACH, LONGEST, MOST, MOST_BYTES, LogThrottle
 from broker.net.socket_addresses import Address, IPv4Address, IPv6Address, UNIXAddress

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from certificates import Authority, Pair
 from OpenSSL import SSL, crypto
+from support.certificates import Authority, Pair
 
 from broker.defer import succeed
 from broker.net import sockets

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from certificates import Authority
+from support.certificates import Authority
 from zope.interface import implementer
 
 from broker.reactor import Reactor

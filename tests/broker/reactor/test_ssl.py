@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from certificates import Authority, Pair
 from OpenSSL import SSL
+from support.certificates import Authority, Pair
 
 from broker.reactor import Reactor
 from broker.reactor.protocol import Factory, Protocol

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy
-from postgres import Postgres, running_postgres
+from support.postgres import Postgres, running_postgres
 
 from cred.stores import open_store
 from cred.stores.sql import METADATA

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from postgres import Postgres
-from ways_in import BINDING, ITERATIONS, WaysIn
+from support.postgres import Postgres
+from support.ways_in import BINDING, ITERATIONS, WaysIn
 
 import cred
 from broker.login.throttle import LoginThrottle

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy
-from postgres import Postgres
+from support.postgres import Postgres
 
 from broker.errors import ConfigError
 from cred.stores import open_store, sql

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from memory import ManualScheduler
+from support.memory import ManualScheduler
 
 from broker.connection.watchdogs.setup import SetupTimeouts
 from broker.errors import PBConnectionLost

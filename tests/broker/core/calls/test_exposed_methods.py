@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from memory import BrokerPair
+from support.memory import BrokerPair
 
 from broker.core.calls.dispatch import condition
 from broker.core.calls.exposed_methods import Refused, conditions_of, row_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from memory import SessionPair, make_end
+from support.memory import SessionPair, make_end
 
 from broker.core.calls.handlers import BEFORE_VERSION, GATED, GATED_BEFORE_VERSION, OPEN
 from broker.core.events import CallCancelled, Misunderstood, PeerLeaves

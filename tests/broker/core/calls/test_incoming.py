@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from memory import ROOT, FakeHost, Reference, SessionPair
+from support.memory import ROOT, FakeHost, Reference, SessionPair
 
 from broker.core.calls.dispatch import Route, condition
 from broker.core.events import CallPending, CallRaised

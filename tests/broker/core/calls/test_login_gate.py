@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from memory import FakeHost, make_end
+from support.memory import FakeHost, make_end
 
 from broker.core.calls.handlers import GATED, GATED_BEFORE_VERSION, OPEN
 from broker.core.calls.login_gate import Gate, gated

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from memory import ROOT, FakeHost, Reference, SessionPair
+from support.memory import ROOT, FakeHost, Reference, SessionPair
 
 from broker.core.policy import STRICT
 from broker.core.session import Session

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from memory import ROOT, Reference, SessionPair, make_end
+from support.memory import ROOT, Reference, SessionPair, make_end
 
 from broker.core.objects.releases import PendingReleases
 from broker.core.policy import STRICT

@@ -8,7 +8,7 @@ import re
 from typing import Any
 
 import pytest
-from memory import BrokerPair
+from support.memory import BrokerPair
 
 from broker.core.objects.whereabouts import name_argument, name_result, path_to
 from broker.core.policy import PUBLISHED, STRICT

@@ -8,9 +8,9 @@ from functools import partial
 from typing import Any
 
 import pytest
-from effort import units
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.effort import units
 
 from broker.core.policy import PUBLISHED, STRICT, Policy
 from broker.core.wire import messages

@@ -11,10 +11,10 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from effort import slowness
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from memory import ROOT, SessionPair
+from support.effort import slowness
+from support.memory import ROOT, SessionPair
 
 from broker.core.events import CallCancelled, PeerLeaves
 from broker.core.wire.dialects import DIALECTS, EXPRESSION_DIALECTS, MSGPACK, NONE, PB, Dialect

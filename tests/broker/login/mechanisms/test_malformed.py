@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from ways_in import WaysIn
+from support.ways_in import WaysIn
 
 import cred
 from broker.core.policy import PUBLISHED, STRICT

@@ -7,8 +7,8 @@ import sys
 from typing import Any, cast
 
 import pytest
-from memory import FakeTransport, ManualScheduler
-from ways_in import WaysIn
+from support.memory import FakeTransport, ManualScheduler
+from support.ways_in import WaysIn
 
 import broker
 import cred

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from cryptography import x509
 from OpenSSL import SSL
-from openssl_ca import Authority, Files
-from ways_in import ScramUsers, tokens
+from support.openssl_ca import Authority, Files
+from support.ways_in import ScramUsers, tokens
 
 import broker
 import cred

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ways_in import BINDING, ITERATIONS, WaysIn
+from support.ways_in import BINDING, ITERATIONS, WaysIn
 
 import cred
 from broker.core.policy import PUBLISHED, STRICT, Policy

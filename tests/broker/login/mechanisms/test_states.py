@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from ways_in import BINDING, WaysIn
+from support.ways_in import BINDING, WaysIn
 
 import cred
 from broker.flavors.reference import RemoteReference

@@ -7,8 +7,8 @@ import random
 from typing import Any
 
 import pytest
-from certificates import Authority, Pair
 from OpenSSL import SSL
+from support.certificates import Authority, Pair
 
 from broker.errors import TLSError
 from broker.net.tls import settings

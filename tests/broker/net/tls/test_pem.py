@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from certificates import Authority, Pair
+from support.certificates import Authority, Pair
 
 from broker.errors import ConfigError
 from broker.net.tls.pem import called, read_certificates, read_private_key

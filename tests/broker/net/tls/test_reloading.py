@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rewriting import rewrite_in_place
+from support.rewriting import rewrite_in_place
 
 from broker.errors import ConfigError
 from broker.net.tls.reloading import KeyMismatch, ReloadingContext

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from certificates import Authority
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
     PrivateFormat,
 )
+from support.certificates import Authority
 
 from broker.errors import ConfigError
 from broker.net.tls.settings import TLS

@@ -1,0 +1,1 @@
+"""The catalogue of attacks, and what makes them: targets, attackers, bystanders."""

@@ -1,0 +1,1 @@
+"""The benchmarks: this library, Twisted and others side by side."""

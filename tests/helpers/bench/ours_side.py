@@ -1,0 +1,167 @@
+"""broker: ``serve``, ``connect``, ``await``, in asyncio's own loop or in uvloop's."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import broker
+from bench import answers, workloads
+from bench.side import Options, play
+from bench.ways import WAYS, Way
+from broker.defer import Deferred, gatherResults
+from broker.pb import StringPager
+from cred import Portal
+
+PAGE = 64 * 1024
+
+
+class Root(answers.PerspectiveBrokerAnswers, broker.Root):
+    """Answers, and tells its subscribers of events."""
+
+    def __init__(self) -> None:
+        self._subscribers = broker.Subscribers()
+        self._collector = Collector()
+
+    def remote_subscribe(self, listener: broker.RemoteReference) -> None:
+        """Tell the listener of events from now on."""
+        self._subscribers.add(listener)
+
+    async def remote_publish(self, count: int) -> None:
+        """Send events; each to all, when all have answered the one before."""
+        for number in range(count):
+            await gatherResults(
+                [each.callRemote("event", number, answers.TEXT) for each in self._subscribers]
+            )
+
+    def remote_tell(self, count: int) -> None:
+        """Send events, and wait for nobody."""
+        for number in range(count):
+            self._subscribers.send("event", number, answers.TEXT)
+
+    def remote_collector(self) -> Collector:
+        """Return what takes pages."""
+        return self._collector
+
+    def remote_collected(self) -> int:
+        """Return how many bytes have come in pages since the last time."""
+        return self._collector.taken()
+
+
+class Collector(answers.Pages, broker.Referenceable):
+    """Counts what comes in pages."""
+
+
+class Listener(answers.Listener, broker.Referenceable):
+    """Hears events."""
+
+
+class Client:
+    """Calls what the server serves over one connection."""
+
+    def __init__(self, connection: broker.Connection, target: broker.RemoteReference):
+        self.call = target.callRemote
+        self.connection = connection
+
+    def subscribe(self, hear: Callable[[int, str], object]) -> Awaitable[Any]:
+        """Have a function hear events."""
+        return self.call("subscribe", Listener(hear))
+
+    async def page(self, data: bytes) -> int:
+        """Send data page by page; return what has come."""
+        sent: Deferred[None] = Deferred()
+        collector = await self.call("collector")
+        StringPager(collector, data, PAGE, sent.callback, None)
+        await sent
+        return await self.call("collected")
+
+
+class OurSide:
+    """This library."""
+
+    workloads = workloads.WORKLOADS
+    piece = 64 * 1024
+
+    def __init__(self, options: Options):
+        self._options = options
+        self._policy = broker.STRICT
+        if options.dialect == "pb":
+            self._policy = broker.STRICT.but(dialects=("pb",))
+        self._way = WAYS[options.login] if options.login else None
+        self._tls = _tls(options, self._way) if options.certificates else None
+
+    async def serve(self) -> int:
+        """Serve a Root, or a portal."""
+        options = self._options
+        self.server = await broker.serve(
+            Root() if self._way is None else _portal(self._way, options.folder),
+            f"{_scheme(options)}://127.0.0.1:0",
+            tls=self._tls,
+            policy=self._policy,
+        )
+        return int(self.server.addresses[0].rpartition(":")[2])
+
+    async def connect(self, port: int) -> Client:
+        """Connect, and log in if the options say so."""
+        options = self._options
+        connection = await broker.connect(
+            f"{_scheme(options)}://127.0.0.1:{port}",
+            None if self._way is None else self._way.credentials(options.folder),
+            tls=self._tls,
+            policy=self._policy,
+        )
+        workloads.check(connection.dialect, options.dialect)
+        return Client(connection, connection.avatar if options.login else connection.root)
+
+    def together(self, chains: list[Any]) -> Awaitable[Any]:
+        """Wait for coroutines, each a task."""
+        return asyncio.gather(*chains)
+
+    def promise(self) -> tuple[Awaitable[Any], Callable[[Any], object]]:
+        """Return a Deferred, and what fires it."""
+        fired: Deferred[Any] = Deferred()
+        return fired, fired.callback
+
+    async def in_thread(self, function: Callable[[], object]) -> None:
+        """Run a function in a thread of the loop's pool."""
+        await asyncio.get_running_loop().run_in_executor(None, function)
+
+
+def _portal(way: Way, folder: Path) -> Portal:
+    @broker.realm
+    def realm(avatar_id: str, mind: object) -> broker.Avatar:
+        return broker.Avatar()
+
+    return Portal(realm, [way.checker(folder)])
+
+
+def _tls(options: Options, way: Way | None) -> broker.TLS:
+    certificate, key, folder = options.certificate, options.key, options.folder
+    with_certificate = way is not None and way.with_certificate
+    if options.server is None:
+        client_ca = certificate if with_certificate else None
+        return broker.TLS.server(certificate, key, client_ca=client_ca)
+    if not with_certificate:
+        return broker.TLS.client(ca=certificate)
+    own, own_key = folder / "client.pem", folder / "client.key"
+    return broker.TLS.client(ca=certificate, certificate=own, key=own_key)
+
+
+def _scheme(options: Options) -> str:
+    return "pbs" if options.certificates else "pb"
+
+
+def main(options: Options) -> None:
+    """Be the side that the options describe."""
+    factory = asyncio.new_event_loop
+    if options.uvloop:
+        # Not at the top: who measures the loop of asyncio needs no other.
+        from uvloop import new_event_loop as factory
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(play(OurSide(options), options))
+
+
+if __name__ == "__main__":
+    main(Options.given())

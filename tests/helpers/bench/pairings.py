@@ -1,0 +1,79 @@
+"""Who is measured: the table of pairings, each a client and a server, and what they run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bench import workloads
+from bench.processes import cores
+from bench.side import Options
+
+__all__ = ["PAIRINGS", "REFERENCE", "Pairing", "options_for"]
+
+OURS = "bench.ours_side"
+TWISTED = "bench.twisted_side"
+PYRO = "bench.pyro_side"
+GRPC = "bench.grpc_side"
+WEBSOCKET = "bench.websocket_side"
+
+ALL = tuple(name for name in workloads.WORKLOADS if workloads.LOGIN.get(name) in (None, "password"))
+UNPAGED = tuple(name for name in ALL if name != "W4 paging")
+# Its server cannot call a client; it can send, and is not answered.
+UNANSWERED = tuple(name for name in UNPAGED if name != "W6")
+MIXED = ("W1 one core", "W2", "W3", "W5 200k")
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """A client and a server that are measured together.
+
+    Attributes:
+        label: how tables and charts call it.
+        client, server: the programs of the sides.
+        runs: the workloads that it runs.
+        dialect: what they must come to speak, where that is a question.
+        uvloop: whether both run in uvloop.
+    """
+
+    label: str
+    client: str
+    server: str
+    runs: tuple[str, ...] = ALL
+    dialect: str = ""
+    uvloop: bool = False
+
+
+PAIRINGS: Mapping[str, Pairing] = {
+    "twisted": Pairing(
+        "Twisted PB", TWISTED, TWISTED, runs=(*ALL, "W7 TLS anonymous"), dialect="pb"
+    ),
+    "ours": Pairing("broker", OURS, OURS, runs=tuple(workloads.WORKLOADS), dialect="msgpack/1"),
+    "ours-uvloop": Pairing("broker, uvloop", OURS, OURS, dialect="msgpack/1", uvloop=True),
+    "ours-pb": Pairing("broker, pb dialect", OURS, OURS, dialect="pb"),
+    "to-twisted": Pairing("broker to Twisted", OURS, TWISTED, runs=MIXED, dialect="pb"),
+    "from-twisted": Pairing("Twisted to broker", TWISTED, OURS, runs=MIXED, dialect="pb"),
+    "pyro5": Pairing("Pyro5, msgpack", PYRO, PYRO, runs=UNPAGED),
+    "grpc": Pairing("gRPC aio", GRPC, GRPC, runs=UNANSWERED),
+    "websocket": Pairing("aiohttp WebSocket", WEBSOCKET, WEBSOCKET, runs=UNPAGED),
+}
+"""The first is what the others are compared with."""
+
+REFERENCE = "twisted"
+
+
+def options_for(
+    pairing: Pairing, workload: str, certificates: str
+) -> tuple[tuple[str, Options], tuple[str, Options]]:
+    """Return program and options of the server and of the client for one workload."""
+    far, near = (
+        Options(
+            core=core,
+            dialect=pairing.dialect,
+            uvloop=pairing.uvloop,
+            login=workloads.LOGIN.get(workload, ""),
+            certificates=certificates if workload in workloads.TLS else None,
+        )
+        for core in cores(one="one core" in workload)
+    )
+    return (pairing.server, far), (pairing.client, near)

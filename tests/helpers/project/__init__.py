@@ -1,0 +1,1 @@
+"""Figures about the project: the ways through its code, the lowest versions it needs."""

@@ -1,0 +1,315 @@
+"""The rules that every history must obey, each a function from a history to what violates it.
+
+What the events mean:
+
+====================  ==============================================================================
+``invoke``, ``send``  a call is about to be made, with an answer or one way; the detail is its name
+``start``             its method begins at the other end
+``finish``            its method is over: ``("returned", value)``, ``("raised", type)`` or
+                      ``("cancelled", "")``
+``outcome``           the caller learns how it ended: ``(kind, what)``, a kind of `OUTCOMES`
+``wire``, ``read``    an end gives bytes to the network, or takes them
+``fault``             the scenario harms a connection, or closes it before its calls have ended
+``lost``              a Broker is told that its connection has ended
+``observe``           a cache got an observer, and ``stopped`` was told that it has gone: its number
+``login``             an avatar was made, and ``logout`` was called: its number
+``event``             an office tells its subscribers: its number, and their names
+``heard``             a subscriber is told: its name, and the number
+``quiet``             all calls have ended on a connection that lives; detail: what both ends hold
+``ended``             all connections have ended; detail: what is left of the run
+``log``               the broker logged a warning or an error that the scenario did not cause
+``wrong``             the workload itself saw something that must not be
+====================  ==============================================================================
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from simulation.history import Event, History
+
+__all__ = ["DRAINS", "OUTCOMES", "RULES", "Violation", "violations"]
+
+OUTCOMES = {
+    "answer": "the method returned; what is the value",
+    "error": "the method raised; what is the name of the error",
+    "refused": "the peer says that the method did not run; what is the name of the error",
+    "not run": "this end says so: it was not sent, or never written",
+    "may have run": "the connection was lost",
+    "given up": "the caller waits no longer: it was cancelled, or its time is over",
+}
+
+
+DRAINS = "the server drains"
+"""The detail of the fault that is a server which closes in good order."""
+
+_NEED_NO_START = ("not run", "refused", "given up")
+
+
+class Violation(NamedTuple):
+    """A rule that a history breaks, and how."""
+
+    rule: str
+    text: str
+
+
+class _Call:
+    """What a history says of one call; events with their places."""
+
+    def __init__(self, number: int):
+        self.number = number
+        self.made: tuple[int, Event] | None = None
+        self.starts: list[tuple[int, Event]] = []
+        self.finishes: list[tuple[int, Event]] = []
+        self.outcomes: list[tuple[int, Event]] = []
+
+    def __str__(self) -> str:
+        name = "never made" if self.made is None else f"{self.made[1].detail} of {self.party}"
+        return f"call {self.number} ({name})"
+
+    @property
+    def party(self) -> str:
+        """Who made it."""
+        return "?" if self.made is None else self.made[1].party
+
+    @property
+    def is_one_way(self) -> bool:
+        """Whether no answer is due."""
+        return self.made is not None and self.made[1].kind == "send"
+
+
+class Story:
+    """A history, sorted by call and by party."""
+
+    def __init__(self, history: History):
+        self.events = history.events
+        self.by_kind: dict[str, list[tuple[int, Event]]] = defaultdict(list)
+        self.calls: dict[int, _Call] = {}
+        lists = {"start": "starts", "finish": "finishes", "outcome": "outcomes"}
+        for place, event in enumerate(self.events):
+            self.by_kind[event.kind].append((place, event))
+            if not event.call:
+                continue
+            call = self.calls.get(event.call)
+            if call is None:
+                call = self.calls[event.call] = _Call(event.call)
+            if event.kind in lists:
+                getattr(call, lists[event.kind]).append((place, event))
+            else:
+                call.made = place, event
+
+    def first(self, kind: str, party: str) -> int | None:
+        """Return where an event first occurs, or None."""
+        for place, event in self.by_kind[kind]:
+            if event.party == party:
+                return place
+        return None
+
+
+Rule = Callable[[Story], Iterator[str]]
+
+
+def ends_once(story: Story) -> Iterator[str]:
+    """Each call ends exactly once; one without answer never does."""
+    for call in story.calls.values():
+        due = 0 if call.is_one_way else 1
+        if len(call.outcomes) != due:
+            ends = ", ".join(event.detail[0] for _, event in call.outcomes) or "nothing"
+            yield f"{call} ended {len(call.outcomes)} times, not {due}: {ends}"
+
+
+def ends_in_a_known_way(story: Story) -> Iterator[str]:
+    """Each call ends as answer, error, refused, not run, may have run, or is given up."""
+    for call in story.calls.values():
+        for _, event in call.outcomes:
+            if event.detail[0] not in OUTCOMES:
+                yield f"{call} ended as {event.detail!r:.200}"
+
+
+def starts_once(story: Story) -> Iterator[str]:
+    """No method starts twice for one call, or without one."""
+    for call in story.calls.values():
+        if len(call.starts) > 1:
+            yield f"{call} started {len(call.starts)} times"
+        if call.starts and call.made is None:
+            yield f"{call} started"
+        if len(call.finishes) > len(call.starts):
+            yield f"{call} finished without having started"
+
+
+def starts_in_order(story: Story) -> Iterator[str]:
+    """Calls that one end made start in the order in which they were made."""
+    newest: dict[str, _Call] = {}
+    for _, event in story.by_kind["start"]:
+        call = story.calls[event.call]
+        before = newest.get(call.party)
+        if before is not None and before.number > call.number:
+            yield f"{call} started after {before}"
+        newest[call.party] = call
+
+
+def answers_match(story: Story) -> Iterator[str]:
+    """An answer is what the method returned, an error what it raised, and neither comes before."""
+    expected = {"answer": "returned", "error": "raised"}
+    for call in story.calls.values():
+        for place, event in call.outcomes:
+            kind, what = event.detail
+            if kind not in expected:
+                continue
+            if not call.starts or not call.finishes or call.finishes[0][0] > place:
+                yield f"{call} has an {kind}, and its method was not over"
+            elif call.finishes[0][1].detail != (expected[kind], what):
+                yield (
+                    f"{call} has the {kind} {what!r:.120}, and its method"
+                    f" {' '.join(map(str, call.finishes[0][1].detail)):.120}"
+                )
+
+
+def not_run_did_not_start(story: Story) -> Iterator[str]:
+    """What is said not to have run never started."""
+    for call in story.calls.values():
+        for _, event in call.outcomes:
+            if event.detail[0] in ("not run", "refused") and call.starts:
+                yield f"{call} ended as {' '.join(event.detail)}, and it started"
+
+
+def refusals_have_a_reason(story: Story) -> Iterator[str]:
+    """A call is refused because there is no such method, or its server drains; else never.
+
+    What a party may call is held by it, so its object is there; and the calls are few.
+    """
+    drains = {event.party[1:] for _, event in story.by_kind["fault"] if event.detail == DRAINS}
+    for call in story.calls.values():
+        for _, event in call.outcomes:
+            kind, what = event.detail
+            if kind != "refused" or call.made is None:
+                continue
+            is_absent = what.endswith("NoSuchMethod") and call.made[1].detail == "absent"
+            is_late = what.endswith("ServerDraining") and call.party[1:] in drains
+            if not is_absent and not is_late:
+                yield f"{call} was refused with {what}"
+
+
+def may_have_run_was_written(story: Story) -> Iterator[str]:
+    """What may have run was written; and its caller was told that the connection is lost."""
+    written: dict[str, list[int]] = defaultdict(list)
+    for place, event in story.by_kind["wire"]:
+        written[event.party].append(place)
+    for call in story.calls.values():
+        for place, event in call.outcomes:
+            if event.detail[0] != "may have run" or call.made is None:
+                continue
+            if not any(call.made[0] < wire < place for wire in written[call.party]):
+                yield f"{call} is said to have perhaps run, and was never written"
+
+
+def healthy_loses_nothing(story: Story) -> Iterator[str]:
+    """A connection without a fault or a close stays open, and all its calls start."""
+    harmed = {event.party[1:] for _, event in story.by_kind["fault"]}
+    quiet = {event.party: place for place, event in story.by_kind["quiet"]}
+    for place, event in story.by_kind["lost"]:
+        if event.party[1:] not in harmed and event.party not in quiet:
+            yield f"{event.party} lost its connection at {event.when:.4f} s: {event.detail}"
+        elif event.party in quiet and place < quiet[event.party]:
+            yield f"{event.party} was quiet after it had lost its connection"
+    for call in story.calls.values():
+        if call.party not in quiet or call.made is None or call.made[0] > quiet[call.party]:
+            continue
+        ends = [event.detail for _, event in call.outcomes]
+        if not call.starts and not any(kind in _NEED_NO_START for kind, _ in ends):
+            yield f"{call} never started, and its connection was healthy"
+        if ("not run", "DeadReferenceError") in ends:
+            yield f"{call} was not made, and its connection was healthy"
+
+
+def drained_answers(story: Story) -> Iterator[str]:
+    """A server that drains answers what it has started, if the network lets the answers through."""
+    drained = {event.party for _, event in story.by_kind["drained"]}
+    for call in story.calls.values():
+        if call.party not in drained or not call.starts:
+            continue
+        for _, event in call.outcomes:
+            if event.detail[0] == "may have run":
+                yield f"{call} was started by a server that drained, and has no answer"
+
+
+def observers_are_told_once(story: Story) -> Iterator[str]:
+    """Each observer of a cache is told exactly once that it is over; each avatar logs out once."""
+    for begun, ended in (("observe", "stopped"), ("login", "logout")):
+        counts: dict[Any, int] = defaultdict(int)
+        for _, event in story.by_kind[begun]:
+            counts[event.detail] += 0
+        for _, event in story.by_kind[ended]:
+            counts[event.detail] += 1
+        for number, times in counts.items():
+            if times != 1:
+                yield f"{ended} came {times} times for {begun} {number}"
+
+
+def events_arrive(story: Story) -> Iterator[str]:
+    """A subscriber hears of each event once and in order; of every one if its connection lasts."""
+    sent: dict[str, list[int]] = defaultdict(list)
+    heard: dict[str, list[int]] = defaultdict(list)
+    for _, event in story.by_kind["event"]:
+        number, names = event.detail
+        for name in names:
+            sent[name].append(number)
+    for _, event in story.by_kind["heard"]:
+        name, number = event.detail
+        heard[name].append(number)
+    healthy = {event.party for _, event in story.by_kind["quiet"]}
+    for name in sent.keys() | heard.keys():
+        # Each event has a number that is higher than that of the one before.
+        due = sent[name] if name.partition(".")[0] in healthy else sorted(set(heard[name]))
+        if heard[name] != due or not set(due) <= set(sent[name]):
+            yield f"{name} heard of {heard[name]}, and was told of {sent[name]}"
+
+
+def both_ends_agree(story: Story) -> Iterator[str]:
+    """When a connection is quiet, each end holds what the other has given, and nothing pends."""
+    for _, event in story.by_kind["quiet"]:
+        for name, (have, due) in event.detail.items():
+            if have != due:
+                yield f"{event.party} at rest: {name} {have}, not {due}"
+
+
+def nothing_is_left(story: Story) -> Iterator[str]:
+    """When all has ended there is no reference, task, timer, question or Deferred left."""
+    for _, event in story.by_kind["ended"]:
+        for name, left in event.detail.items():
+            if left:
+                yield f"at the end {event.party} has {name}: {left!r:.300}"
+
+
+def nothing_else_is_wrong(story: Story) -> Iterator[str]:
+    """Nothing was logged that the scenario did not cause, and the workload saw what it should."""
+    for kind in ("log", "wrong"):
+        for _, event in story.by_kind[kind]:
+            yield f"{kind} at {event.when:.4f} s of {event.party}: {event.detail!s:.2000}"
+
+
+RULES: tuple[Rule, ...] = (
+    ends_once,
+    ends_in_a_known_way,
+    starts_once,
+    starts_in_order,
+    answers_match,
+    not_run_did_not_start,
+    refusals_have_a_reason,
+    may_have_run_was_written,
+    healthy_loses_nothing,
+    drained_answers,
+    observers_are_told_once,
+    events_arrive,
+    both_ends_agree,
+    nothing_else_is_wrong,
+    nothing_is_left,
+)
+
+
+def violations(history: History) -> list[Violation]:
+    """Return what violates the rules, in the order of the rules."""
+    story = Story(history)
+    return [Violation(rule.__name__, text) for rule in RULES for text in rule(story)]

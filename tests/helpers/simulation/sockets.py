@@ -1,0 +1,240 @@
+"""The ends of a connection in memory: what asyncio's socket transports are to ours.
+
+Ends close as TCP's do. Closing sends what waits, then FIN. An end that closes with unread data, or
+gets data after that, answers with a reset, and a reset may cost the other end what it had not read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import random
+import socket
+from typing import Any, cast
+
+from simulation.flow import FIN, RESET, Flow
+from simulation.history import History
+from simulation.loop import SimulatedLoop
+
+__all__ = ["End"]
+
+_MOST_READ = 64 * 1024
+
+
+class _Socket:
+    """What a transport asks of the socket itself."""
+
+    family = socket.AF_INET
+
+    def __init__(self) -> None:
+        self.resets_on_close = False
+
+    def setsockopt(self, level: int, name: int, value: Any) -> None:
+        """Remember that closing shall reset."""
+        if name == socket.SO_LINGER:
+            self.resets_on_close = True
+
+    def getsockopt(self, level: int, name: int) -> int:
+        """Return that no option is set."""
+        return 0
+
+
+class End(asyncio.Transport):
+    """One end of a connection: an asyncio transport, of which one of ours is the protocol.
+
+    Args:
+        name: for the history.
+        protocol: what asyncio would call the protocol.
+        outgoing: where it writes to.
+        addresses: of this end and of the other.
+    """
+
+    def __init__(
+        self,
+        loop: SimulatedLoop,
+        dice: random.Random,
+        history: History,
+        name: str,
+        protocol: Any,
+        outgoing: Flow,
+        addresses: tuple[tuple[str, int], tuple[str, int]],
+        short_reads: float,
+    ):
+        self._socket = _Socket()
+        super().__init__(
+            {"socket": self._socket, "sockname": addresses[0], "peername": addresses[1]}
+        )
+        self.name = name
+        self.incoming: Flow
+        self.is_closed = False
+        self._loop = loop
+        self._dice = dice
+        self._history = history
+        self._protocol = protocol
+        self._outgoing = outgoing
+        self._short_reads = short_reads
+        self._buffer = bytearray()
+        self._high, self._low = 64 * 1024, 16 * 1024
+        self._has_paused_protocol = False
+        self._inbox = bytearray()
+        self._has_eof = self._has_reset = False
+        self._is_paused = self._is_closing = self._will_read = self._will_write = False
+
+    # What the protocol calls.
+
+    def write(self, data: bytes) -> None:
+        """Send as much as there is room for, and keep the rest."""
+        # Also what is lost because the end has been reset: whoever writes cannot know that.
+        self._history.record("wire", self.name, detail=len(data))
+        if self._is_closing and not self._buffer:
+            return
+        data = bytes(data)
+        if not self._buffer:
+            room = self._outgoing.room
+            self._outgoing.push(data[:room])
+            data = data[room:]
+        if data:
+            self._buffer += data
+            if len(self._buffer) > self._high and not self._has_paused_protocol:
+                self._has_paused_protocol = True
+                self._protocol.pause_writing()
+
+    def writelines(self, pieces: Any) -> None:
+        """Send the pieces in one."""
+        self.write(b"".join(pieces))
+
+    def get_write_buffer_size(self) -> int:
+        """Return how much waits for room."""
+        return len(self._buffer)
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """Say when the protocol shall pause writing."""
+        self._high = 64 * 1024 if high is None else high
+        self._low = self._high // 4 if low is None else low
+
+    def pause_reading(self) -> None:
+        """Read no more."""
+        self._is_paused = True
+
+    def resume_reading(self) -> None:
+        """Read again."""
+        self._is_paused = False
+        self._read_soon()
+
+    def is_reading(self) -> bool:
+        """Tell whether arriving data is read."""
+        return not self._is_paused and not self._is_closing
+
+    def is_closing(self) -> bool:
+        """Tell whether the end closes or has closed."""
+        return self._is_closing
+
+    def close(self) -> None:
+        """Send what waits, then close."""
+        if not self._is_closing:
+            self._is_closing = True
+            if not self._buffer:
+                self._loop.call_soon(self._end, None)
+
+    def abort(self) -> None:
+        """Close now."""
+        self._force(None)
+
+    # What the flows call.
+
+    def take(self, piece: bytes | None) -> None:
+        """Take what has arrived: data, FIN or a reset."""
+        if self.is_closed:
+            if piece:
+                self._outgoing.cut()
+            return
+        if piece is RESET:
+            self._has_reset = True
+            if self._is_paused or self._is_closing or self._dice.random() < 0.5:
+                self._force(ConnectionResetError(errno.ECONNRESET, "reset by the network"))
+                return
+        elif piece == FIN:
+            self._has_eof = True
+        else:
+            self._inbox += cast(bytes, piece)
+        self._read_soon()
+
+    def has_room(self) -> None:
+        """Go on writing soon, if something waits for it; little room is none, as with sockets."""
+        if self._outgoing.room < self._outgoing.capacity // 3:
+            return
+        if self._buffer and not self._will_write and not self.is_closed:
+            self._will_write = True
+            self._loop.arrive(self._loop.time(), self._write_more)
+
+    # Between the two.
+
+    def _write_more(self) -> None:
+        self._will_write = False
+        if self.is_closed or not self._buffer:
+            return
+        room = self._outgoing.room
+        data = bytes(self._buffer[:room])
+        del self._buffer[:room]
+        self._outgoing.push(data)
+        if self._has_paused_protocol and len(self._buffer) <= self._low:
+            self._has_paused_protocol = False
+            self._protocol.resume_writing()
+        if not self._buffer and self._is_closing:
+            self._loop.call_soon(self._end, None)
+
+    def _read_soon(self) -> None:
+        has_something = self._inbox or self._has_eof or self._has_reset
+        if has_something and self.is_reading() and not self._will_read:
+            self._will_read = True
+            self._loop.arrive(self._loop.time(), self._read)
+
+    def _read(self) -> None:
+        self._will_read = False
+        if not self.is_reading():
+            return
+        if self._inbox:
+            size = min(len(self._inbox), _MOST_READ)
+            if self._short_reads and self._dice.random() < self._short_reads:
+                size = self._dice.randint(1, size)
+            self._deliver(bytes(self._inbox[:size]))
+            self._read_soon()
+        elif self._has_reset:
+            self._force(ConnectionResetError(errno.ECONNRESET, "reset by the network"))
+        elif self._has_eof:
+            self._has_eof = False
+            if not self._protocol.eof_received():
+                self.close()
+
+    def _deliver(self, data: bytes) -> None:
+        del self._inbox[: len(data)]
+        self._history.record("read", self.name, detail=len(data))
+        self.incoming.was_read(len(data))
+        if isinstance(self._protocol, asyncio.BufferedProtocol):
+            while data and not self._is_closing:
+                buffer = self._protocol.get_buffer(len(data))
+                size = min(len(data), len(buffer))
+                buffer[:size] = data[:size]
+                self._protocol.buffer_updated(size)
+                data = data[size:]
+        else:
+            self._protocol.data_received(data)
+
+    def _force(self, error: Exception | None) -> None:
+        if self.is_closed:
+            return
+        self._buffer.clear()
+        # One that was closing already may have its end asked for; it comes once.
+        self._is_closing = True
+        self._loop.call_soon(self._end, error)
+
+    def _end(self, error: Exception | None) -> None:
+        if self.is_closed:
+            return
+        self.is_closed = True
+        self._history.record("closed", self.name)
+        if self._socket.resets_on_close or self._inbox:
+            self._outgoing.cut()
+        else:
+            self._outgoing.finish()
+        self._protocol.connection_lost(error)

@@ -1,0 +1,1 @@
+"""What tests of all kinds use: peers, brokers in memory, certificates, programs."""

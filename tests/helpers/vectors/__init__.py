@@ -1,0 +1,1 @@
+"""Recording of the golden vectors from Twisted, and reading them."""

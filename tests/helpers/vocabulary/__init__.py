@@ -1,0 +1,1 @@
+"""The walk through the published names of Twisted and of this library."""
