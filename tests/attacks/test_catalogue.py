@@ -67,22 +67,18 @@ def test_refused(
     victim.end()
 
 
-def test_the_bystander_notices_nothing() -> None:
+async def test_the_bystander_notices_nothing() -> None:
     """During each attack on real sockets, another client's calls are answered."""
-
     strict = [attack for attack in ATTACKS if "strict" in attack.policies]
 
-    async def attacked() -> None:
-        async with broker.serve(Target(), "pb://127.0.0.1:0") as server:
-            async with broker.connect(server.addresses[0]) as bystander:
-                for attack, dialect in [(a, d) for a in strict for d in a.dialects]:
-                    await strike(server, attack, dialect)
-                    answer = bystander.root.callRemote("echo", attack.name)
-                    assert await answer == attack.name
-                assert not bystander.is_closed
-            assert server.stats.accepted == 1 + sum(len(attack.dialects) for attack in strict)
-
-    asyncio.run(asyncio.wait_for(attacked(), 30))
+    async with broker.serve(Target(), "pb://127.0.0.1:0") as server:
+        async with broker.connect(server.addresses[0]) as bystander:
+            for attack, dialect in [(a, d) for a in strict for d in a.dialects]:
+                await strike(server, attack, dialect)
+                answer = bystander.root.callRemote("echo", attack.name)
+                assert await answer == attack.name
+            assert not bystander.is_closed
+        assert server.stats.accepted == 1 + sum(len(attack.dialects) for attack in strict)
 
 
 async def strike(server: broker.Server, attack: Attack, dialect: str) -> None:

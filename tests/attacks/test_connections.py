@@ -28,6 +28,7 @@ class Library(Target):
 
     def __init__(self) -> None:
         self.served = 0
+        self.over = asyncio.Event()
 
     def remote_book(self) -> bytes:
         """Return half a megabyte."""
@@ -35,8 +36,8 @@ class Library(Target):
         return HALF_A_MEGABYTE
 
     async def remote_slow(self) -> None:
-        """Never return."""
-        await asyncio.sleep(3600)
+        """Return at the end of the test."""
+        await self.over.wait()
 
 
 @binds("B13")
@@ -80,7 +81,7 @@ def test_a_flood_of_what_is_answered_at_once(
 
 
 @binds("B11", dialects=())
-def test_nothing_is_logged_of_a_call_whose_peer_has_gone(
+async def test_nothing_is_logged_of_a_call_whose_peer_has_gone(
     policy: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """If a peer disconnects while its call runs, nothing is logged; the caller learns it may have
@@ -88,8 +89,8 @@ def test_nothing_is_logged_of_a_call_whose_peer_has_gone(
     """
 
     async def gone() -> None:
-        chosen = POLICIES[policy]
-        async with broker.serve(Library(), "pb://127.0.0.1:0", policy=chosen) as server:
+        chosen, library = POLICIES[policy], Library()
+        async with broker.serve(library, "pb://127.0.0.1:0", policy=chosen) as server:
             connection = await broker.connect(server.addresses[0])
             call = connection.root.callRemote("slow")
             while not server.connections or not server.connections[0].broker.session.running:
@@ -101,9 +102,10 @@ def test_nothing_is_logged_of_a_call_whose_peer_has_gone(
             await connection.wait_closed()
             for other in server.connections:
                 await other.wait_closed()
+        library.over.set()
 
     with caplog.at_level(logging.WARNING):
-        asyncio.run(asyncio.wait_for(gone(), 20))
+        await gone()
     assert caplog.messages == []
 
 
@@ -121,7 +123,7 @@ def test_what_was_not_written_was_not_run() -> None:
 
 
 @binds("A8", policies=(), dialects=())
-def test_who_is_put_out_is_told_why() -> None:
+async def test_who_is_put_out_is_told_why() -> None:
     """A client learns which limit it exceeded, for a fault as for a late login."""
 
     async def refused(reason: str, end: Any, policy: Any = STRICT) -> None:
@@ -134,19 +136,16 @@ def test_who_is_put_out_is_told_why() -> None:
                     await call
             assert str(connection.broker.reason) == f"the peer closed the connection: {reason}"
 
-    async def all_of_them() -> None:
-        await refused("not logged in", lambda each: each.root.callRemote("echo", [{"a": b"b"}]))
-        await refused(
-            "expression larger than 65536 bytes (max_expression)",
-            lambda each: each.root.callRemote("loginAnonymous", bytes(70_000)),
-        )
-        await refused(
-            "login not completed in 0.05 s",
-            lambda each: None,
-            STRICT.but(login_timeout=0.05),
-        )
-
-    asyncio.run(asyncio.wait_for(all_of_them(), 20))
+    await refused("not logged in", lambda each: each.root.callRemote("echo", [{"a": b"b"}]))
+    await refused(
+        "expression larger than 65536 bytes (max_expression)",
+        lambda each: each.root.callRemote("loginAnonymous", bytes(70_000)),
+    )
+    await refused(
+        "login not completed in 0.05 s",
+        lambda each: None,
+        STRICT.but(login_timeout=0.05),
+    )
 
 
 @binds("B12", policies=(), dialects=())
@@ -212,20 +211,16 @@ def test_a_login_that_does_not_come(
 
 
 @binds("A8", policies=(), dialects=())
-def test_a_handshake_that_does_not_come_counts(tmp_path: Path) -> None:
+async def test_a_handshake_that_does_not_come_counts(tmp_path: Path) -> None:
     """A connection without a TLS handshake is closed and counted."""
-
-    async def silent() -> None:
-        pair = Authority(tmp_path).issue()
-        tls = TLS.server(pair.certificate_path, pair.key_path)
-        policy = STRICT.but(handshake_timeout=0.05)
-        async with broker.serve(Target(), "pbs://127.0.0.1:0", tls=tls, policy=policy) as server:
-            port = int(server.addresses[0].rpartition(":")[2])
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            assert await reader.read() == b""
-            writer.close()
-            while server.connections:
-                await asyncio.sleep(0)
-            assert server.stats.limits == {"handshake_timeout": 1}
-
-    asyncio.run(asyncio.wait_for(silent(), 20))
+    pair = Authority(tmp_path).issue()
+    tls = TLS.server(pair.certificate_path, pair.key_path)
+    policy = STRICT.but(handshake_timeout=0.05)
+    async with broker.serve(Target(), "pbs://127.0.0.1:0", tls=tls, policy=policy) as server:
+        port = int(server.addresses[0].rpartition(":")[2])
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        assert await reader.read() == b""
+        writer.close()
+        while server.connections:
+            await asyncio.sleep(0)
+        assert server.stats.limits == {"handshake_timeout": 1}

@@ -19,7 +19,7 @@ CROWDED = HELPERS / "attacks" / "crowded.py"
 
 
 @binds("B18", policies=(), dialects=())
-def test_no_descriptor_left() -> None:
+async def test_no_descriptor_left() -> None:
     """A server without free descriptors serves its connections, logs once, and accepts others
     later.
     """
@@ -40,14 +40,14 @@ def test_no_descriptor_left() -> None:
                 async with broker.connect(address, timeout=10) as late:
                     assert await late.root.callRemote("echo", "late") == "late"
 
-        asyncio.run(asyncio.wait_for(crowd(), 30))
+        await crowd()
         assert peer.stderr().splitlines() == [
             "no connections are accepted for now: too many open files; trying again every 1 s"
         ]
 
 
 @binds("A9", policies=(), dialects=())
-def test_sixteen_from_an_address(caplog: pytest.LogCaptureFixture) -> None:
+async def test_sixteen_from_an_address(caplog: pytest.LogCaptureFixture) -> None:
     """The seventeenth connection without a login from one address is closed before the offer."""
 
     async def crowd() -> None:
@@ -74,7 +74,7 @@ def test_sixteen_from_an_address(caplog: pytest.LogCaptureFixture) -> None:
         await server.close(drain=1)
 
     with taming(caplog) as lines:
-        asyncio.run(asyncio.wait_for(crowd(), 30))
+        await crowd()
     assert lines == ["refused 127.0.0.1: 16 connections waiting for login"]
 
 
@@ -96,9 +96,12 @@ async def come_again(host: str, port: int, opened: list[int]) -> None:
             writer.close()
 
 
+@pytest.mark.timeout(120)
 @binds("A9", policies=(), dialects=())
 @pytest.mark.parametrize("policy", [broker.STRICT, PUBLISHED], ids=["strict", "published"])
-def test_twenty_addresses_fill_the_lobby(policy: Any, caplog: pytest.LogCaptureFixture) -> None:
+async def test_twenty_addresses_fill_the_lobby(
+    policy: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     """While twenty addresses reconnect without pause, a client from another address logs in at
     once.
     """
@@ -127,4 +130,4 @@ def test_twenty_addresses_fill_the_lobby(policy: Any, caplog: pytest.LogCaptureF
         assert server.stats.limits["max_waiting"] > 0
 
     with taming(caplog):
-        asyncio.run(asyncio.wait_for(crowd(), 120))
+        await crowd()

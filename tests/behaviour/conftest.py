@@ -1,16 +1,14 @@
 """The two APIs of one engine, so that each behaviour is written once and tested through both.
 
-A ``face`` serves, connects and calls, on real sockets of the loopback, with or without TLS. Every
-``async def`` test here runs in its own loop. When the test has ended, its connections are closed.
-Then nothing may remain at either end: no reference, no cache, no call, no task.
+A ``face`` serves, connects and calls, on real sockets of the loopback, with or without TLS. When
+the test has ended, its connections are closed. Then nothing may remain at either end: no reference,
+no cache, no call, no task.
 """
 
 from __future__ import annotations
 
 import asyncio
 import gc
-import inspect
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,8 +19,6 @@ from support.certificates import Authority, Pair
 import broker
 from broker import pb, reactor
 from broker.reactor import ssl
-
-SECONDS = 20.0
 
 
 class Link:
@@ -79,7 +75,7 @@ class Faces:
         self.links: list[Link] = []
 
     async def close(self) -> None:
-        """Close what the test has left open, and check what remains."""
+        """Close what the test has left open."""
         for link in self.links:
             if not link.near.disconnected:
                 link.near.transport.loseConnection()
@@ -91,6 +87,14 @@ class Faces:
     async def close_servers(self) -> None:
         """Stop listening."""
         raise NotImplementedError
+
+    async def finish(self) -> None:
+        """Close what the test has left open; then nothing may remain."""
+        await self.close()
+        gc.collect()
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert self.left() == {}
 
     def left(self) -> dict[str, int]:
         """Return what the Brokers of all connections still hold, by place."""
@@ -278,46 +282,22 @@ def pair(authority: Authority) -> Pair:
 
 
 @pytest.fixture(params=["asyncio-tcp", "asyncio-tls", "published-tcp", "published-tls"])
-def face(request: pytest.FixtureRequest, authority: Authority, pair: Pair) -> Iterator[Any]:
+def face(
+    request: pytest.FixtureRequest, authority: Authority, pair: Pair, at_end: list[Any]
+) -> Faces:
     """One API of the engine, over one kind of transport."""
     name, _, transport = request.param.partition("-")
     cls = AsyncioFace if name == "asyncio" else PublishedFace
-    yield cls(authority, pair) if transport == "tls" else cls(None, None)
+    made = cls(authority, pair) if transport == "tls" else cls(None, None)
+    at_end.append(made.finish)
+    return made
 
 
 @pytest.fixture(params=["tcp", "tls"])
-def asyncio_face(request: pytest.FixtureRequest, authority: Authority, pair: Pair) -> AsyncioFace:
+def asyncio_face(
+    request: pytest.FixtureRequest, authority: Authority, pair: Pair, at_end: list[Any]
+) -> AsyncioFace:
     """The asyncio API, for behaviours that only it has."""
-    return AsyncioFace(authority, pair) if request.param == "tls" else AsyncioFace(None, None)
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    """Run an ``async def`` test in its own loop."""
-    if not inspect.iscoroutinefunction(pyfuncitem.obj):
-        return None
-    names = inspect.signature(pyfuncitem.obj).parameters
-    arguments = {name: pyfuncitem.funcargs[name] for name in names}
-    asyncio.run(_run(pyfuncitem.obj, arguments))
-    return True
-
-
-async def _run(test: Any, arguments: dict[str, Any]) -> None:
-    face = next((value for value in arguments.values() if isinstance(value, Faces)), None)
-    async with asyncio.timeout(SECONDS):
-        try:
-            await test(**arguments)
-        finally:
-            if face is not None:
-                await face.close()
-        if face is None:
-            return
-        gc.collect()
-        await _no_task_but_this()
-        assert face.left() == {}
-
-
-async def _no_task_but_this() -> None:
-    for _ in range(10):
-        await asyncio.sleep(0)
-    assert asyncio.all_tasks() == {asyncio.current_task()}
+    made = AsyncioFace(authority, pair) if request.param == "tls" else AsyncioFace(None, None)
+    at_end.append(made.finish)
+    return made

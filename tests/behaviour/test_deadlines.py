@@ -230,21 +230,17 @@ class Relay(Root):
         ("ask_task", 20, 30.1),
     ],
 )
-def test_the_rest_is_passed_on(name: str, least: float, most: float) -> None:
+async def test_the_rest_is_passed_on(name: str, least: float, most: float) -> None:
     """The calls of a method have the time that its caller has left, or less."""
-
-    async def main() -> None:
-        loop = asyncio.get_running_loop()
-        async with (
-            broker.serve(House(), "pb://127.0.0.1:0") as far,
-            broker.connect(far.addresses[0]) as worker,
-            broker.serve(Relay(worker.root), "pb://127.0.0.1:0") as near,
-            broker.connect(near.addresses[0]) as connection,
-        ):
+    loop = asyncio.get_running_loop()
+    async with (
+        broker.serve(House(), "pb://127.0.0.1:0") as far,
+        broker.connect(far.addresses[0]) as worker,
+        broker.serve(Relay(worker.root), "pb://127.0.0.1:0") as near,
+        broker.connect(near.addresses[0]) as connection,
+    ):
+        due = await connection.root.callRemote(name)
+        assert (due is None) == (name not in ("ask_shorter", "ask_longer"))
+        async with broker.timeout(30):
             due = await connection.root.callRemote(name)
-            assert (due is None) == (name not in ("ask_shorter", "ask_longer"))
-            async with broker.timeout(30):
-                due = await connection.root.callRemote(name)
-            assert least < due - loop.time() <= most
-
-    asyncio.run(main())
+        assert least < due - loop.time() <= most

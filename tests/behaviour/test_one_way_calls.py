@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -53,7 +54,8 @@ class Feed(Root):
         """Let the started events end."""
         doors, self.doors = self.doors, []
         for door in doors:
-            door.set_result(None)
+            if not door.cancelled():
+                door.set_result(None)
 
 
 class Giver(Referenceable):
@@ -100,25 +102,23 @@ WIRES = [
 each_wire = pytest.mark.parametrize("policy", WIRES)
 
 
-def run(main: Callable[[Line], Awaitable[None]], policy: Policy) -> None:
-    """Run a test with a line in a loop."""
-
-    async def outer() -> None:
-        line = Line(policy)
-        await line.settle()
-        await main(line)
-        for broker in (line.pair.client, line.pair.server):
-            broker.connectionLost(Failure(ConnectionDone()))
-        await asyncio.sleep(0)
-
-    asyncio.run(outer())
+@asynccontextmanager
+async def settled(policy: Policy) -> AsyncIterator[Line]:
+    """A line whose ends have agreed on a dialect; both ends are lost afterwards."""
+    line = Line(policy)
+    await line.settle()
+    yield line
+    for broker in (line.pair.client, line.pair.server):
+        broker.connectionLost(Failure(ConnectionDone()))
+    # The published policy lets methods run on.
+    line.feed.open_all()
+    await asyncio.sleep(0)
 
 
 @each_wire
-def test_events_beyond_max_calls_wait_and_all_run_in_order(policy: Policy) -> None:
+async def test_events_beyond_max_calls_wait_and_all_run_in_order(policy: Policy) -> None:
     """1,500 events to a slow method: max_calls at once, none refused, none lost."""
-
-    async def main(line: Line) -> None:
+    async with settled(policy) as line:
         for number in range(EVENTS):
             line.root.callRemote("event", number, pbanswer=False)
         await line.settle()
@@ -132,14 +132,11 @@ def test_events_beyond_max_calls_wait_and_all_run_in_order(policy: Policy) -> No
         assert not stats.limits
         assert not stats.sends_refused
 
-    run(main, policy)
-
 
 @each_wire
-def test_a_call_behind_an_event_that_waits_is_made_after_it(policy: Policy) -> None:
+async def test_a_call_behind_an_event_that_waits_is_made_after_it(policy: Policy) -> None:
     """Calls with and without an answer keep their order."""
-
-    async def main(line: Line) -> None:
+    async with settled(policy.but(max_calls=2)) as line:
         for number in range(3):
             line.root.callRemote("event", number, pbanswer=False)
         counted: list[Any] = []
@@ -150,28 +147,22 @@ def test_a_call_behind_an_event_that_waits_is_made_after_it(policy: Policy) -> N
         await line.settle()
         assert (line.feed.taken, counted) == ([0, 1, 2], [3])
 
-    run(main, policy.but(max_calls=2))
-
 
 @each_wire
-def test_a_call_that_wants_an_answer_is_refused_as_before(policy: Policy) -> None:
+async def test_a_call_that_wants_an_answer_is_refused_as_before(policy: Policy) -> None:
     """Beyond max_calls it is ServerBusy at once, if no event waits before it."""
-
-    async def main(line: Line) -> None:
+    async with settled(policy.but(max_calls=1)) as line:
         line.root.callRemote("event", 0, pbanswer=False)
         failures: list[Any] = []
         line.root.callRemote("count").addErrback(failures.append)
         await line.settle()
         assert [failure.type.rpartition(".")[2] for failure in failures] == ["ServerBusy"]
 
-    run(main, policy.but(max_calls=1))
-
 
 @each_wire
-def test_answers_pass_events_that_wait(policy: Policy) -> None:
+async def test_answers_pass_events_that_wait(policy: Policy) -> None:
     """A method that calls the sender of 1,500 events gets its answer."""
-
-    async def main(line: Line) -> None:
+    async with settled(policy) as line:
         giver = Giver()
         for number in range(EVENTS):
             line.root.callRemote("relayed", number, giver, pbanswer=False)
@@ -179,14 +170,13 @@ def test_answers_pass_events_that_wait(policy: Policy) -> None:
         assert sorted(line.feed.taken) == list(range(EVENTS))
         assert line.feed.most <= policy.max_calls
 
-    run(main, policy)
-
 
 @each_wire
-def test_reading_stops_while_much_waits_and_goes_on_when_it_has_been_taken(policy: Policy) -> None:
+async def test_reading_stops_while_much_waits_and_goes_on_when_it_has_been_taken(
+    policy: Policy,
+) -> None:
     """Flow control reaches the sender: at most max_backlog bytes wait, and all events arrive."""
-
-    async def main(line: Line) -> None:
+    async with settled(policy.but(max_calls=1, max_backlog=2000)) as line:
         pair, transport = line.pair, line.pair.transport(line.pair.server)
         for number in range(200):
             line.root.callRemote("event", number, pbanswer=False)
@@ -199,14 +189,11 @@ def test_reading_stops_while_much_waits_and_goes_on_when_it_has_been_taken(polic
         assert line.feed.taken == list(range(200))
         assert pair.server.session.inbox.wants_data
 
-    run(main, policy.but(max_calls=1, max_backlog=2000))
-
 
 @each_wire
-def test_what_is_handled_meanwhile_does_not_stop_reading(policy: Policy) -> None:
+async def test_what_is_handled_meanwhile_does_not_stop_reading(policy: Policy) -> None:
     """Only waiting messages count as backlog: thousands of answers pass one event that waits."""
-
-    async def main(line: Line) -> None:
+    async with settled(policy.but(max_calls=1, max_backlog=2000)) as line:
         server, transport = line.pair.server, line.pair.transport(line.pair.server)
         giver = Giver()
         line.root.callRemote("relayed", 0, giver, pbanswer=False)
@@ -223,14 +210,11 @@ def test_what_is_handled_meanwhile_does_not_stop_reading(policy: Policy) -> None
         assert not transport.is_paused
         assert server.session.inbox.waiting == 1
 
-    run(main, policy.but(max_calls=1, max_backlog=2000))
-
 
 @each_wire
-def test_events_that_came_before_a_drain_are_run(policy: Policy) -> None:
+async def test_events_that_came_before_a_drain_are_run(policy: Policy) -> None:
     """The drain ends when they have ended; later events are counted, and logged once."""
-
-    async def main(line: Line) -> None:
+    async with settled(policy.but(max_calls=1)) as line:
         server = line.pair.server
         for number in range(4):
             line.root.callRemote("event", number, pbanswer=False)
@@ -244,36 +228,27 @@ def test_events_that_came_before_a_drain_are_run(policy: Policy) -> None:
         assert line.feed.taken == [0, 1, 2, 3]
         assert len(ended) == 1
 
-    run(main, policy.but(max_calls=1))
 
-
-def test_an_event_that_comes_during_a_drain_is_counted_and_told_of(
+async def test_an_event_that_comes_during_a_drain_is_counted_and_told_of(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """The sender counts it if it was notified of the drain, else the receiver counts it."""
     caplog.set_level(logging.WARNING)
 
-    async def main(line: Line) -> None:
-        line.pair.server.drain()
-        if line.pair.client.dialect == "msgpack/1":
-            await line.settle()
-        for number in range(3):
-            line.root.callRemote("event", number, pbanswer=False)
-        line.root.send("event", 3)
-        await line.settle()
-        assert line.feed.taken == []
-
     for dialect, ours, theirs in (("msgpack/1", 4, 0), ("pb", 0, 4)):
         caplog.clear()
-        seen: list[Any] = []
-
-        async def counted(line: Line, seen: list[Any] = seen) -> None:
-            await main(line)
-            seen.append(line.pair.client.session.stats.sends_dropped)
-            seen.append(line.pair.server.session.stats.sends_refused)
-
-        run(counted, STRICT.but(dialects=(dialect,)))
-        assert seen == [ours, theirs]
+        async with settled(STRICT.but(dialects=(dialect,))) as line:
+            line.pair.server.drain()
+            if dialect == "msgpack/1":
+                await line.settle()
+            for number in range(3):
+                line.root.callRemote("event", number, pbanswer=False)
+            line.root.send("event", 3)
+            await line.settle()
+            assert line.feed.taken == []
+            assert line.pair.client.dialect == dialect
+            assert line.pair.client.session.stats.sends_dropped == ours
+            assert line.pair.server.session.stats.sends_refused == theirs
         texts = [record.getMessage() for record in caplog.records]
         assert len([text for text in texts if "'event'" in text]) == 1
 
@@ -282,34 +257,30 @@ def test_an_event_that_comes_during_a_drain_is_counted_and_told_of(
 @pytest.mark.parametrize(
     ("name", "args"), [("nothing", ()), ("count", (1, 2)), ("count", (Giver(),))]
 )
-def test_an_event_that_no_method_takes_is_counted_and_told_of_once(
+async def test_an_event_that_no_method_takes_is_counted_and_told_of_once(
     policy: Policy, name: str, args: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     """No peer gets the error: the receiver's log has the first, and its counter all of them."""
     caplog.set_level(logging.WARNING)
 
-    async def main(line: Line) -> None:
+    async with settled(policy) as line:
         for _ in range(3):
             line.root.callRemote(name, *args, pbanswer=False)
         await line.settle()
         assert line.pair.server.session.stats.sends_refused == 3
 
-    run(main, policy)
     texts = [record.getMessage() for record in caplog.records]
     assert len([text for text in texts if f"'{name}' without an answer" in text]) == 1
 
 
 @each_wire
-def test_with_no_calls_allowed_at_all_an_event_is_counted(policy: Policy) -> None:
+async def test_with_no_calls_allowed_at_all_an_event_is_counted(policy: Policy) -> None:
     """No running call could end, so the event would wait without limit."""
-
-    async def main(line: Line) -> None:
+    async with settled(policy.but(max_calls=0)) as line:
         line.root.callRemote("event", 1, pbanswer=False)
         await line.settle()
         assert line.feed.taken == []
         assert line.pair.server.session.stats.sends_refused == 1
-
-    run(main, policy.but(max_calls=0))
 
 
 class Overriding(Broker):
@@ -320,10 +291,9 @@ class Overriding(Broker):
         super().proto_message(*fields)
 
 
-def test_events_that_a_published_hook_handles() -> None:
+async def test_events_that_a_published_hook_handles() -> None:
     """They also wait in order if a class handles each message first."""
-
-    async def main(line: Line) -> None:
+    async with settled(PUBLISHED.but(max_calls=2, dialects=("pb", "none"))) as line:
         server = Overriding(False, policy=line.pair.server.policy)
         server.setNameForLocal(ROOT, line.feed)
         scheduler: Any = LoopScheduler(asyncio.get_running_loop())
@@ -345,5 +315,3 @@ def test_events_that_a_published_hook_handles() -> None:
             line.feed.open_all()
             await line.settle()
         assert (line.feed.taken, counted) == (list(range(9)), [9])
-
-    run(main, PUBLISHED.but(max_calls=2, dialects=("pb", "none")))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import dataclasses
 import json
 import os
@@ -89,7 +88,7 @@ def test_every_library(tmp_path: Path) -> None:
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
 
 
-def test_every_workload(tmp_path: Path) -> None:
+async def test_every_workload(tmp_path: Path) -> None:
     """Ours runs each workload and each way of logging in; here in one process for both ends."""
     bench.write_identities(tmp_path)
 
@@ -105,7 +104,7 @@ def test_every_workload(tmp_path: Path) -> None:
         return figures
 
     for name in WORKLOADS:
-        figures = asyncio.run(run(name))
+        figures = await run(name)
         assert figures["rate"] > 0, name
 
 

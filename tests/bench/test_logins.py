@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from bench.logins import by_password, by_scram, measure_flood, measure_timing
 
 from cred.passwords import Profile, hash_password
 from cred.scram_verifier import ScramVerifier
 
 
-def test_times_of_refusals() -> None:
+async def test_times_of_refusals() -> None:
     """Each way of failing takes some time, for a user who exists and for one who does not."""
-    password = asyncio.run(measure_timing(by_password, hash_password("x", Profile(64, 1, 1)), 3))
-    scram = asyncio.run(measure_timing(by_scram, str(ScramVerifier.of_password("x", 10_000)), 3))
+    password = await measure_timing(by_password, hash_password("x", Profile(64, 1, 1)), 3)
+    scram = await measure_timing(by_scram, str(ScramVerifier.of_password("x", 10_000)), 3)
     for medians in (password, scram):
         assert set(medians) == {"known", "unknown"}
         assert min(medians.values()) > 0

@@ -1,6 +1,5 @@
 """The demonstration, and each of its steps gone wrong."""
 
-import asyncio
 import os
 import re
 import signal
@@ -174,9 +173,9 @@ def folder(tmp_path_factory):
     return path
 
 
-def test_all_steps_go_well(folder):
+async def test_all_steps_go_well(folder):
     """With nothing broken every step has its line; the event has one for each client."""
-    lines, went_well = asyncio.run(play(folder))
+    lines, went_well = await play(folder)
     assert went_well
     assert [line[0] for line in lines] == ["1", "2", "3", "4", "5", "6", "6", "7", "8", "9"]
     assert [f"6  {who}  " for who in ("alice ", "bob   ")] == [line[:11] for line in lines[5:7]]
@@ -200,18 +199,18 @@ def test_all_steps_go_well(folder):
         (9, Generous, "bob expected a refusal", "no refusal"),
     ],
 )
-def test_a_broken_step_is_named(folder, step, broken, expected, arrived):
+async def test_a_broken_step_is_named(folder, step, broken, expected, arrived):
     """A step that goes wrong at the other end is the last, and says what it expected and got."""
     who = expected.split()[0]
     hopeless = (step, who) if arrived.startswith("nothing") else None
-    lines, went_well = asyncio.run(play(folder, broken, hopeless))
+    lines, went_well = await play(folder, broken, hopeless)
     assert not went_well
     assert lines[-1].startswith(f"step {step} failed: {expected}")
     assert f"what arrived: {arrived}" in lines[-1]
     assert [n for n in range(1, step) if n != 6] == [int(x[0]) for x in lines[:-1] if x[0] != "6"]
 
 
-def test_a_kept_reference_is_not_released(folder, monkeypatch):
+async def test_a_kept_reference_is_not_released(folder, monkeypatch):
     """A client that does not drop its reservation fails step 8 at the server."""
     kept = []
 
@@ -221,7 +220,7 @@ def test_a_kept_reference_is_not_released(folder, monkeypatch):
     number = next(n for n, act in enumerate(ACTS) if act.play.__name__.startswith("alice_drops"))
     acts = (*ACTS[:number], ACTS[number]._replace(play=keep), *ACTS[number + 1 :])
     monkeypatch.setitem(globals(), "ACTS", acts)
-    lines, went_well = asyncio.run(play(folder, hopeless=(8, "server")))
+    lines, went_well = await play(folder, hopeless=(8, "server"))
     assert not went_well
     assert lines[-1].startswith("step 8 failed: server expected the release of a reservation")
 

@@ -69,7 +69,7 @@ def test_refused_arguments_are_no_forgotten_await() -> None:
                 make("http://nowhere")
 
 
-def test_what_is_awaited_gives_no_warning() -> None:
+async def test_what_is_awaited_gives_no_warning() -> None:
     """Neither ``await`` nor ``async with`` is a forgotten await, nor one that fails."""
 
     async def main() -> None:
@@ -84,7 +84,7 @@ def test_what_is_awaited_gives_no_warning() -> None:
 
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        asyncio.run(main())
+        await main()
 
 
 @pytest.mark.parametrize("dialect", ["pb", "msgpack/1"])
@@ -112,35 +112,31 @@ def test_an_error_nobody_looked_at(dialect: str, caplog: Any) -> None:
     assert "CannotJelly" in unsent
 
 
-def test_representations() -> None:
+async def test_representations() -> None:
     """Each object of a connection says what it is, and in what state."""
-
-    async def main() -> None:
-        serving = broker.serve(Shop(), "pb://127.0.0.1:0")
-        assert repr(serving) == "<Serve of Shop at pb://127.0.0.1:0, not awaited>"
-        async with serving as server:
-            address = server.addresses[0]
-            assert repr(serving) == "<Serve of Shop at pb://127.0.0.1:0>"
-            assert repr(server) == f"<Server at {address}, 0 connections>"
-            connecting = broker.connect(address)
-            assert repr(connecting) == f"<Connect to {address}, not awaited>"
-            async with connecting as connection:
-                assert repr(connecting) == f"<Connect to {address}>"
-                there = address.removeprefix("pb://")
-                assert repr(connection) == f"<Connection to {there}, msgpack/1>"
-                dawdling = connection.root.callRemote("dawdle")
-                price = connection.root.callRemote("price")
-                assert repr(price) == "<Deferred of 'price', waiting>"
-                await price
-                assert repr(price) == "<Deferred of 'price', result: 12>"
-                assert repr(server) == f"<Server at {address}, 1 connection>"
-            assert repr(connection) == f"<Connection to {there}, closed>"
-            assert repr(dawdling).startswith("<Deferred of 'dawdle', failed: <broker.failure")
-            dawdling.addErrback(lambda _: None)
-        assert repr(server) == f"<Server at {address}, closed>"
-        assert repr(broker.Subscribers()) == "<Subscribers, 0>"
-
-    asyncio.run(main())
+    serving = broker.serve(Shop(), "pb://127.0.0.1:0")
+    assert repr(serving) == "<Serve of Shop at pb://127.0.0.1:0, not awaited>"
+    async with serving as server:
+        address = server.addresses[0]
+        assert repr(serving) == "<Serve of Shop at pb://127.0.0.1:0>"
+        assert repr(server) == f"<Server at {address}, 0 connections>"
+        connecting = broker.connect(address)
+        assert repr(connecting) == f"<Connect to {address}, not awaited>"
+        async with connecting as connection:
+            assert repr(connecting) == f"<Connect to {address}>"
+            there = address.removeprefix("pb://")
+            assert repr(connection) == f"<Connection to {there}, msgpack/1>"
+            dawdling = connection.root.callRemote("dawdle")
+            price = connection.root.callRemote("price")
+            assert repr(price) == "<Deferred of 'price', waiting>"
+            await price
+            assert repr(price) == "<Deferred of 'price', result: 12>"
+            assert repr(server) == f"<Server at {address}, 1 connection>"
+        assert repr(connection) == f"<Connection to {there}, closed>"
+        assert repr(dawdling).startswith("<Deferred of 'dawdle', failed: <broker.failure")
+        dawdling.addErrback(lambda _: None)
+    assert repr(server) == f"<Server at {address}, closed>"
+    assert repr(broker.Subscribers()) == "<Subscribers, 0>"
 
 
 def test_a_coroutine_is_named() -> None:

@@ -1,6 +1,5 @@
 """What is logged, at which level; the loggers are all below ``broker``."""
 
-import asyncio
 import logging
 import re
 import subprocess
@@ -46,22 +45,22 @@ def levels(caplog):
     return [record.levelname for record in caplog.records if record.levelno >= logging.WARNING]
 
 
-def test_an_error_raised_on_purpose_is_no_warning(caplog):
+async def test_an_error_raised_on_purpose_is_no_warning(caplog):
     """An application's own registered Error reaches the caller and is nobody's fault in the log."""
-    error = asyncio.run(call("buy"))
+    error = await call("buy")
     assert (Closed, "come back tomorrow") == (type(error), str(error))
     assert levels(caplog) == []
 
 
-def test_a_peers_fault_is_one_warning(caplog):
+async def test_a_peers_fault_is_one_warning(caplog):
     """A call of a method that does not exist is a warning."""
-    assert isinstance(asyncio.run(call("steal")), broker.NoSuchMethod)
+    assert isinstance(await call("steal"), broker.NoSuchMethod)
     assert levels(caplog) == ["WARNING"]
 
 
-def test_an_unexpected_exception_is_an_error(caplog):
+async def test_an_unexpected_exception_is_an_error(caplog):
     """An exception that nobody registered is logged as ours, with its traceback."""
-    assert isinstance(asyncio.run(call("break")), broker.RemoteError)
+    assert isinstance(await call("break"), broker.RemoteError)
     assert levels(caplog) == ["ERROR"]
     assert "the shop is on fire" in caplog.text
 
@@ -159,7 +158,7 @@ def test_warnings_are_written_where_no_logging_is_configured(name):
 
 
 @pytest.mark.parametrize("policy", [broker.STRICT, broker.PUBLISHED], ids=["strict", "published"])
-def test_debug(policy):
+async def test_debug(policy):
     """With debug the client is shown the error and its traceback; the log has it as well."""
 
     async def main():
@@ -169,7 +168,7 @@ def test_debug(policy):
                 await connection.root.callRemote("break")
             return caught.value
 
-    error = asyncio.run(main())
+    error = await main()
     assert error.remoteType == "builtins.ValueError"
     assert "in remote_break" in error.remoteTraceback
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -78,7 +77,7 @@ def test_a_server_without_login_is_asked_once(credentials: Any) -> None:
     ]
 
 
-def test_connect_logs_in_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+async def test_connect_logs_in_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     """``connect`` sends the choice, the version and the login in one write, through TLS too."""
     authority = Authority(tmp_path)
     pair = authority.issue(["127.0.0.1"])
@@ -100,16 +99,13 @@ def test_connect_logs_in_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Any)
     listen(StreamTransport)
     listen(SecureTransport)
 
-    async def scenario() -> None:
-        for address, tls in (("pb://127.0.0.1:0", None), ("pbs://127.0.0.1:0", server_tls)):
-            written.clear()
-            async with broker.serve(portal, address, tls=tls) as server:
-                trust = None if tls is None else client_tls
-                where = server.addresses[0]
-                async with broker.connect(where, cred.Token("good"), tls=trust) as connection:
-                    assert connection.peer.mechanism == "token"
-                    (only,) = written
-                    assert b"msgpack/1" in only
-                    assert b"loginToken" in only
-
-    asyncio.run(asyncio.wait_for(scenario(), 20))
+    for address, tls in (("pb://127.0.0.1:0", None), ("pbs://127.0.0.1:0", server_tls)):
+        written.clear()
+        async with broker.serve(portal, address, tls=tls) as server:
+            trust = None if tls is None else client_tls
+            where = server.addresses[0]
+            async with broker.connect(where, cred.Token("good"), tls=trust) as connection:
+                assert connection.peer.mechanism == "token"
+                (only,) = written
+                assert b"msgpack/1" in only
+                assert b"loginToken" in only

@@ -108,35 +108,31 @@ def test_a_loop_that_stands_still() -> None:
         assert runner.run(end()) == 1
 
 
-def test_the_published_face() -> None:
+async def test_the_published_face() -> None:
     """The same holds where a reactor made the connection."""
+    port = reactor.listenTCP(0, pb.PBServerFactory(Root()), interface="127.0.0.1")
+    factory = pb.PBClientFactory()
+    reactor.connectTCP("127.0.0.1", port.getHost().port, factory)
+    root = await factory.getRootObject()
+    raised: list[Any] = []
 
-    async def main() -> None:
-        port = reactor.listenTCP(0, pb.PBServerFactory(Root()), interface="127.0.0.1")
-        factory = pb.PBClientFactory()
-        reactor.connectTCP("127.0.0.1", port.getHost().port, factory)
-        root = await factory.getRootObject()
-        raised: list[Any] = []
+    def work() -> None:
+        try:
+            root.callRemote("hear", 1)
+        except RuntimeError as error:
+            raised.append(str(error))
 
-        def work() -> None:
-            try:
-                root.callRemote("hear", 1)
-            except RuntimeError as error:
-                raised.append(str(error))
-
-        thread = threading.Thread(target=work)
-        thread.start()
-        await asyncio.to_thread(thread.join)
-        assert "another thread" in raised[0]
-        factory.disconnect()
-        await root.broker.closed
-        await port.stopListening()
-
-    asyncio.run(main())
+    thread = threading.Thread(target=work)
+    thread.start()
+    await asyncio.to_thread(thread.join)
+    assert "another thread" in raised[0]
+    factory.disconnect()
+    await root.broker.closed
+    await port.stopListening()
 
 
 @pytest.mark.parametrize("dialect", ["pb", "msgpack/1"])
-def test_one_way_calls_to_a_peer_that_has_gone(dialect: str) -> None:
+async def test_one_way_calls_to_a_peer_that_has_gone(dialect: str) -> None:
     """No one-way call raises for a peer that has gone, however it is made."""
 
     class Pond(broker.Cacheable):
@@ -185,23 +181,20 @@ def test_one_way_calls_to_a_peer_that_has_gone(dialect: str) -> None:
 
     broker.register(RemotePond, name=broker.failure.qual(Pond))
 
-    async def main() -> None:
-        hub, ears = Hub(), [Root(), Root()]
-        policy = STRICT.but(dialects=(dialect,))
-        async with (
-            broker.serve(hub, "pb://127.0.0.1:0", policy=policy) as server,
-            broker.connect(server.addresses[0], policy=policy) as stays,
-        ):
-            goes = await broker.connect(server.addresses[0], policy=policy)
-            kept = [
-                await one.root.callRemote("join", ear)
-                for one, ear in zip((goes, stays), ears, strict=True)
-            ]
-            far = hub.listeners[0].broker
-            await goes.close()
-            await far.closed
-            assert await stays.root.callRemote("tell") == 2
-            assert ears[1].heard == ["send", "call"]
-            del kept
-
-    asyncio.run(main())
+    hub, ears = Hub(), [Root(), Root()]
+    policy = STRICT.but(dialects=(dialect,))
+    async with (
+        broker.serve(hub, "pb://127.0.0.1:0", policy=policy) as server,
+        broker.connect(server.addresses[0], policy=policy) as stays,
+    ):
+        goes = await broker.connect(server.addresses[0], policy=policy)
+        kept = [
+            await one.root.callRemote("join", ear)
+            for one, ear in zip((goes, stays), ears, strict=True)
+        ]
+        far = hub.listeners[0].broker
+        await goes.close()
+        await far.closed
+        assert await stays.root.callRemote("tell") == 2
+        assert ears[1].heard == ["send", "call"]
+        del kept

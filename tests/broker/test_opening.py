@@ -52,52 +52,41 @@ def warned(function: Any) -> list[warnings.WarningMessage]:
     return caught
 
 
-def test_awaited() -> None:
+async def test_awaited() -> None:
     """Awaiting it opens; each time anew, and nothing is closed by itself."""
-
-    async def main() -> None:
-        door = Door("front")
-        assert repr(door) == "<Door named front, not awaited>"
-        first = await door
-        assert first == ["front"]
-        assert repr(door) == "<Door named front>"
-        assert await door is not first
-        assert door.closed == []
-
-    asyncio.run(main())
+    door = Door("front")
+    assert repr(door) == "<Door named front, not awaited>"
+    first = await door
+    assert first == ["front"]
+    assert repr(door) == "<Door named front>"
+    assert await door is not first
+    assert door.closed == []
 
 
-def test_in_a_block() -> None:
+async def test_in_a_block() -> None:
     """The block gets what was opened; at its end that is closed, and told what was raised."""
     error = ValueError("in the block")
 
-    async def main() -> None:
-        door = Door("front")
-        async with door as opened:
-            assert opened == ["front"]
-            assert door.closed == []
-        assert opened == ["front", "closed"]
-        with pytest.raises(ValueError, match="in the block"):
-            async with door as again:
-                raise error
-        assert again == ["front", "closed"]
-        assert again is not opened
-        assert door.closed == [None, error]
-
-    asyncio.run(main())
-
-
-def test_what_cannot_be_opened() -> None:
-    """The error arrives, and nothing is closed."""
-
-    async def main() -> None:
-        door = Door("front", OSError("locked"))
-        with pytest.raises(OSError, match="locked"):
-            async with door:
-                pytest.fail("the block does not begin")
+    door = Door("front")
+    async with door as opened:
+        assert opened == ["front"]
         assert door.closed == []
+    assert opened == ["front", "closed"]
+    with pytest.raises(ValueError, match="in the block"):
+        async with door as again:
+            raise error
+    assert again == ["front", "closed"]
+    assert again is not opened
+    assert door.closed == [None, error]
 
-    asyncio.run(main())
+
+async def test_what_cannot_be_opened() -> None:
+    """The error arrives, and nothing is closed."""
+    door = Door("front", OSError("locked"))
+    with pytest.raises(OSError, match="locked"):
+        async with door:
+            pytest.fail("the block does not begin")
+    assert door.closed == []
 
 
 def test_forgotten() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
@@ -29,19 +28,6 @@ class Echo(pb.Root):
     def remote_fail(self) -> None:
         """Fail in a way that nobody has foreseen."""
         raise ZeroDivisionError("a secret")
-
-
-def run(scenario: Callable[[], Coroutine[Any, Any, Any]]) -> None:
-    """Run a coroutine function in a loop of its own, for ten seconds at most."""
-
-    async def limited() -> None:
-        async with asyncio.timeout(10):
-            await scenario()
-        for _ in range(3):
-            await asyncio.sleep(0)
-        assert asyncio.all_tasks() == {asyncio.current_task()}
-
-    asyncio.run(limited())
 
 
 class Serving:
@@ -106,70 +92,58 @@ def test_names_lead_somewhere() -> None:
     assert pb.setCopierForClass is jelly.setUnjellyableForClass
 
 
-def test_root_object() -> None:
+async def test_root_object() -> None:
     """``getRootObject`` fires with the root, asked before the connection is made or after."""
-
-    async def scenario() -> None:
-        async with Serving(Echo()) as serving:
-            factory = pb.PBClientFactory()
-            early = factory.getRootObject()
-            serving.connect(factory)
-            root = await early
-            assert await root.callRemote("echo", 1) == 1
-            assert await factory.getRootObject() == root
-            factory.disconnect()
-            await root.broker.closed
-            factory.disconnect()
-
-    run(scenario)
+    async with Serving(Echo()) as serving:
+        factory = pb.PBClientFactory()
+        early = factory.getRootObject()
+        serving.connect(factory)
+        root = await early
+        assert await root.callRemote("echo", 1) == 1
+        assert await factory.getRootObject() == root
+        factory.disconnect()
+        await root.broker.closed
+        factory.disconnect()
 
 
-def test_several_wait_for_the_root() -> None:
+async def test_several_wait_for_the_root() -> None:
     """Each who waits for the root gets it, and each is failed when there will be none."""
-
-    async def scenario() -> None:
-        async with Serving(Echo()) as serving:
-            factory = pb.PBClientFactory()
-            waiting = [factory.getRootObject() for _ in range(3)]
-            serving.connect(factory)
-            roots = [await each for each in waiting]
-            assert roots[0] == roots[1] == roots[2]
-            factory.disconnect()
-            await roots[0].broker.closed
-            number = serving.port.getHost().port
-        waiting = [factory.getRootObject() for _ in range(2)]
-        reactor.connectTCP("127.0.0.1", number, factory)
-        for each in waiting:
-            with pytest.raises(reactor.error.ConnectionRefusedError):
-                await each
-
-    run(scenario)
+    async with Serving(Echo()) as serving:
+        factory = pb.PBClientFactory()
+        waiting = [factory.getRootObject() for _ in range(3)]
+        serving.connect(factory)
+        roots = [await each for each in waiting]
+        assert roots[0] == roots[1] == roots[2]
+        factory.disconnect()
+        await roots[0].broker.closed
+        number = serving.port.getHost().port
+    waiting = [factory.getRootObject() for _ in range(2)]
+    reactor.connectTCP("127.0.0.1", number, factory)
+    for each in waiting:
+        with pytest.raises(reactor.error.ConnectionRefusedError):
+            await each
 
 
-def test_reconnecting() -> None:
+async def test_reconnecting() -> None:
     """After the connection has ended, the factory can be connected again."""
-
-    async def scenario() -> None:
-        async with Serving(Echo()) as serving:
-            factory = pb.PBClientFactory()
-            connector = serving.connect(factory)
-            root = await factory.getRootObject()
-            root.broker.transport.abortConnection()
-            await root.broker.closed
-            waiting = factory.getRootObject()
-            while connector.state != "disconnected":
-                await asyncio.sleep(0)
-            connector.connect()
-            again = await waiting
-            assert again.broker is not root.broker
-            assert await again.callRemote("echo", 2) == 2
-            factory.disconnect()
-            await again.broker.closed
-
-    run(scenario)
+    async with Serving(Echo()) as serving:
+        factory = pb.PBClientFactory()
+        connector = serving.connect(factory)
+        root = await factory.getRootObject()
+        root.broker.transport.abortConnection()
+        await root.broker.closed
+        waiting = factory.getRootObject()
+        while connector.state != "disconnected":
+            await asyncio.sleep(0)
+        connector.connect()
+        again = await waiting
+        assert again.broker is not root.broker
+        assert await again.callRemote("echo", 2) == 2
+        factory.disconnect()
+        await again.broker.closed
 
 
-def test_login() -> None:
+async def test_login() -> None:
     """``login`` fires with the avatar, and can be asked for several times on one connection."""
 
     class Avatar(pb.Avatar):
@@ -186,42 +160,35 @@ def test_login() -> None:
     left: list[Any] = []
     checker = InMemoryUsernamePasswordDatabaseDontUse(alice="secret")
 
-    async def scenario() -> None:
-        portal = Portal(Realm(), [checker, AllowAnonymousAccess()])
-        async with Serving(portal) as serving:
-            factory = pb.PBClientFactory()
-            serving.connect(factory)
-            alice = await factory.login(UsernamePassword(b"alice", b"secret"), client=None)
-            guest = await factory.login(Anonymous())
-            assert await alice.callRemote("name") == b"alice"
-            assert await guest.callRemote("name") == ()
-            assert alice.broker is guest.broker
-            factory.disconnect()
-            await alice.broker.closed
-        assert sorted(left, key=str) == [(), b"alice"]
-
-    run(scenario)
+    portal = Portal(Realm(), [checker, AllowAnonymousAccess()])
+    async with Serving(portal) as serving:
+        factory = pb.PBClientFactory()
+        serving.connect(factory)
+        alice = await factory.login(UsernamePassword(b"alice", b"secret"), client=None)
+        guest = await factory.login(Anonymous())
+        assert await alice.callRemote("name") == b"alice"
+        assert await guest.callRemote("name") == ()
+        assert alice.broker is guest.broker
+        factory.disconnect()
+        await alice.broker.closed
+    assert sorted(left, key=str) == [(), b"alice"]
 
 
-def test_refused_guest() -> None:
+async def test_refused_guest() -> None:
     """A guest whom no checker lets in is told so in Twisted's words."""
-
-    async def scenario() -> None:
-        checker = InMemoryUsernamePasswordDatabaseDontUse(alice="secret")
-        async with Serving(Portal(realm(lambda name, mind: None), [checker])) as serving:
-            factory = pb.PBClientFactory()
-            serving.connect(factory)
-            text = r"^No checker for twisted\.cred\.credentials\.IAnonymous$"
-            with pytest.raises(UnhandledCredentials, match=text):
-                await factory.login(Anonymous())
-            ended = factory._broker.closed
-            factory.disconnect()
-            await ended
-
-    run(scenario)
+    checker = InMemoryUsernamePasswordDatabaseDontUse(alice="secret")
+    async with Serving(Portal(realm(lambda name, mind: None), [checker])) as serving:
+        factory = pb.PBClientFactory()
+        serving.connect(factory)
+        text = r"^No checker for twisted\.cred\.credentials\.IAnonymous$"
+        with pytest.raises(UnhandledCredentials, match=text):
+            await factory.login(Anonymous())
+        ended = factory._broker.closed
+        factory.disconnect()
+        await ended
 
 
-def test_tracebacks_only_where_asked_for() -> None:
+async def test_tracebacks_only_where_asked_for() -> None:
     """A published server shows the text of any exception; its traceback if told to."""
 
     async def scenario(unsafe: bool) -> str:
@@ -237,11 +204,8 @@ def test_tracebacks_only_where_asked_for() -> None:
         assert failures[0].getErrorMessage() == "a secret"
         return str(failures[0].getTraceback())
 
-    async def both() -> None:
-        assert "Traceback unavailable" in await scenario(False)
-        assert "remote_fail" in await scenario(True)
-
-    run(both)
+    assert "Traceback unavailable" in await scenario(False)
+    assert "remote_fail" in await scenario(True)
 
 
 def test_policy() -> None:
@@ -260,7 +224,7 @@ def test_what_is_served() -> None:
         pb.PBServerFactory(5)
 
 
-def test_broker_of_ones_own() -> None:
+async def test_broker_of_ones_own() -> None:
     """A factory's ``protocol`` may be a subclass of Broker, as in published programs."""
 
     class Noting(pb.Broker):
@@ -270,14 +234,11 @@ def test_broker_of_ones_own() -> None:
 
     ready: list[Any] = []
 
-    async def scenario() -> None:
-        async with Serving(Echo()) as serving:
-            factory = pb.PBClientFactory()
-            factory.protocol = Noting
-            serving.connect(factory)
-            root = await factory.getRootObject()
-            assert ready == [root.broker]
-            factory.disconnect()
-            await root.broker.closed
-
-    run(scenario)
+    async with Serving(Echo()) as serving:
+        factory = pb.PBClientFactory()
+        factory.protocol = Noting
+        serving.connect(factory)
+        root = await factory.getRootObject()
+        assert ready == [root.broker]
+        factory.disconnect()
+        await root.broker.closed

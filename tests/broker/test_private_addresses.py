@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shlex
 import socket
@@ -121,43 +120,31 @@ async def speak(address: str) -> None:
 
 
 @pytest.mark.parametrize("house", [OURS, TWISTED], ids=["ours", "twisted"])
-def test_child(tmp_path: Path, house: str) -> None:
+async def test_child(tmp_path: Path, house: str) -> None:
     """A child serves on its standard streams, ours and Twisted's, and ends with the connection."""
-    asyncio.run(speak(command(tmp_path, house, CHILD)))
+    await speak(command(tmp_path, house, CHILD))
 
 
-def test_child_with_asyncio(tmp_path: Path) -> None:
+async def test_child_with_asyncio(tmp_path: Path) -> None:
     """A child may also serve from within asyncio."""
-
-    async def main() -> None:
-        async with broker.connect(command(tmp_path, BARE)) as connection:
-            assert await connection.root.callRemote("echo", 5) == 5
-
-    asyncio.run(main())
+    async with broker.connect(command(tmp_path, BARE)) as connection:
+        assert await connection.root.callRemote("echo", 5) == 5
 
 
-def test_child_is_private(tmp_path: Path) -> None:
+async def test_child_is_private(tmp_path: Path) -> None:
     """A password may go to a child: nobody listens in."""
-
-    async def main() -> None:
-        address = command(tmp_path, OURS, LOGIN)
-        async with broker.connect(address, UsernamePassword(b"alice", b"secret")) as connection:
-            assert await connection.avatar.callRemote("ping") == "pong"
-
-    asyncio.run(main())
+    address = command(tmp_path, OURS, LOGIN)
+    async with broker.connect(address, UsernamePassword(b"alice", b"secret")) as connection:
+        assert await connection.avatar.callRemote("ping") == "pong"
 
 
-def test_child_dies(tmp_path: Path) -> None:
+async def test_child_dies(tmp_path: Path) -> None:
     """A child that dies in a call fails the call, which may have run, and says how it ended."""
-
-    async def main() -> None:
-        async with broker.connect(command(tmp_path, OURS, CHILD)) as connection:
-            with pytest.raises(broker.PBConnectionLost) as caught:
-                await connection.root.callRemote("die")
-        assert caught.value.may_have_run
-        assert str(caught.value) == "the command exited with status 3"
-
-    asyncio.run(main())
+    async with broker.connect(command(tmp_path, OURS, CHILD)) as connection:
+        with pytest.raises(broker.PBConnectionLost) as caught:
+            await connection.root.callRemote("die")
+    assert caught.value.may_have_run
+    assert str(caught.value) == "the command exited with status 3"
 
 
 @pytest.mark.parametrize(
@@ -169,15 +156,11 @@ def test_child_dies(tmp_path: Path) -> None:
         ("pb+exec:echo hello", (broker.ProtocolError, broker.PBConnectionLost), ""),
     ],
 )
-def test_no_server(address: str, error: Any, text: str) -> None:
+async def test_no_server(address: str, error: Any, text: str) -> None:
     """A command that does not speak Perspective Broker is an error that says so."""
-
-    async def main() -> None:
-        with pytest.raises(error) as caught:
-            await broker.connect(address)
-        assert text in str(caught.value)
-
-    asyncio.run(main())
+    with pytest.raises(error) as caught:
+        await broker.connect(address)
+    assert text in str(caught.value)
 
 
 def test_serving_a_command() -> None:
@@ -188,23 +171,20 @@ def test_serving_a_command() -> None:
         broker.connect("pb+exec:true", tls=broker.TLS.client(pin="00" * 32))
 
 
-def test_unix(tmp_path: Path) -> None:
+async def test_unix(tmp_path: Path) -> None:
     """A server listens at a path, which is in its addresses, and takes the file away at the end."""
     path = tmp_path / "a socket"
 
-    async def main() -> None:
-        async with broker.serve(Root(), f"pb+unix://{path}", "pb://127.0.0.1:0") as server:
-            assert server.addresses[0] == f"pb+unix://{tmp_path}/a%20socket"
-            assert stat.S_ISSOCK(os.stat(path).st_mode)
-            async with broker.connect(server.addresses[0]) as connection:
-                assert await connection.root.callRemote("peer") == "unix:"
-                assert str(connection.peer.address) == f"unix:{path}"
-
-    asyncio.run(main())
+    async with broker.serve(Root(), f"pb+unix://{path}", "pb://127.0.0.1:0") as server:
+        assert server.addresses[0] == f"pb+unix://{tmp_path}/a%20socket"
+        assert stat.S_ISSOCK(os.stat(path).st_mode)
+        async with broker.connect(server.addresses[0]) as connection:
+            assert await connection.root.callRemote("peer") == "unix:"
+            assert str(connection.peer.address) == f"unix:{path}"
     assert not path.exists()
 
 
-def test_unix_is_private(tmp_path: Path) -> None:
+async def test_unix_is_private(tmp_path: Path) -> None:
     """A password may go over a UNIX socket: nobody listens in."""
     address = f"pb+unix://{tmp_path}/s"
 
@@ -215,54 +195,40 @@ def test_unix_is_private(tmp_path: Path) -> None:
     checker = InMemoryUsernamePasswordDatabaseDontUse(alice=b"secret")
     portal = Portal(broker.realm(lambda name, mind: Avatar()), [checker])
 
-    async def main() -> None:
-        credentials = UsernamePassword(b"alice", b"secret")
-        async with (
-            broker.serve(portal, address),
-            broker.connect(address, credentials) as connection,
-        ):
-            assert await connection.avatar.callRemote("ping") == "pong"
-
-    asyncio.run(main())
+    credentials = UsernamePassword(b"alice", b"secret")
+    async with (
+        broker.serve(portal, address),
+        broker.connect(address, credentials) as connection,
+    ):
+        assert await connection.avatar.callRemote("ping") == "pong"
 
 
-def test_unix_stale(tmp_path: Path) -> None:
+async def test_unix_stale(tmp_path: Path) -> None:
     """A socket that nobody listens at any more is replaced; a live one, or a file, is not."""
     path = tmp_path / "s"
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(path))
     address = f"pb+unix://{path}"
 
-    async def main() -> None:
-        async with broker.serve(Root(), address):
-            with pytest.raises(broker.CannotListenError):
-                await broker.serve(Root(), address)
-            async with broker.connect(address) as connection:
-                assert await connection.root.callRemote("peer") == "unix:"
-        path.write_text("a file")
+    async with broker.serve(Root(), address):
         with pytest.raises(broker.CannotListenError):
             await broker.serve(Root(), address)
-
-    asyncio.run(main())
+        async with broker.connect(address) as connection:
+            assert await connection.root.callRemote("peer") == "unix:"
+    path.write_text("a file")
+    with pytest.raises(broker.CannotListenError):
+        await broker.serve(Root(), address)
     assert path.read_text() == "a file"
 
 
-def test_unix_is_undone(tmp_path: Path) -> None:
+async def test_unix_is_undone(tmp_path: Path) -> None:
     """Where one of several addresses cannot be had, the sockets of the others are taken away."""
-
-    async def main() -> None:
-        with pytest.raises(broker.CannotListenError):
-            await broker.serve(Root(), f"pb+unix://{tmp_path}/s", f"pb+unix://{tmp_path}/no/s")
-
-    asyncio.run(main())
+    with pytest.raises(broker.CannotListenError):
+        await broker.serve(Root(), f"pb+unix://{tmp_path}/s", f"pb+unix://{tmp_path}/no/s")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_nobody_there(tmp_path: Path) -> None:
+async def test_nobody_there(tmp_path: Path) -> None:
     """A path without a server is a ConnectError that says so."""
-
-    async def main() -> None:
-        with pytest.raises(broker.ConnectError, match="is the server running"):
-            await broker.connect(f"pb+unix://{tmp_path}/s")
-
-    asyncio.run(main())
+    with pytest.raises(broker.ConnectError, match="is the server running"):
+        await broker.connect(f"pb+unix://{tmp_path}/s")

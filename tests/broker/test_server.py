@@ -7,7 +7,6 @@ import logging
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -61,167 +60,123 @@ class Slow(broker.Root):
         return value
 
 
-def run(scenario: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
-    """Run a coroutine function in a loop of its own, for ten seconds at most."""
-
-    async def limited() -> Any:
-        async with asyncio.timeout(10):
-            result = await scenario()
-        await asyncio.sleep(0)
-        assert asyncio.all_tasks() == {asyncio.current_task()}
-        return result
-
-    return asyncio.run(limited())
-
-
-def test_addresses() -> None:
+async def test_addresses() -> None:
     """Each address given is served, with its real port, and can be connected to as it stands."""
-
-    async def scenario() -> None:
-        async with serve(Slow(), LOOPBACK, "pb://localhost:0") as server:
-            assert len(server.addresses) == 2
-            assert server.addresses[1].startswith("pb://localhost:")
-            for address in server.addresses:
-                async with broker.connect(address) as connection:
-                    assert await connection.root.callRemote("echo", 1) == 1
-
-    run(scenario)
+    async with serve(Slow(), LOOPBACK, "pb://localhost:0") as server:
+        assert len(server.addresses) == 2
+        assert server.addresses[1].startswith("pb://localhost:")
+        for address in server.addresses:
+            async with broker.connect(address) as connection:
+                assert await connection.root.callRemote("echo", 1) == 1
 
 
-def test_default_address(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_default_address(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without an address, it is the loopback at PB's port."""
     bound: list[Any] = []
     monkeypatch.setattr(Server, "_listen", lambda self, locations, tls: bound.extend(locations))
-    run(lambda: _started(serve(Slow())))
+    await serve(Slow())
     assert [str(location) for location in bound] == ["pb://127.0.0.1:8787"]
 
 
-def test_nothing_stays_open_when_one_port_is_taken() -> None:
+async def test_nothing_stays_open_when_one_port_is_taken() -> None:
     """When one of several addresses cannot be had, none is held."""
-
-    async def scenario() -> None:
-        async with serve(Slow(), LOOPBACK) as first:
-            async with serve(Slow(), LOOPBACK) as other:
-                free = other.addresses[0]
-            with pytest.raises(broker.CannotListenError):
-                await serve(Slow(), free, first.addresses[0])
-            async with serve(Slow(), free):
-                pass
-
-    run(scenario)
+    async with serve(Slow(), LOOPBACK) as first:
+        async with serve(Slow(), LOOPBACK) as other:
+            free = other.addresses[0]
+        with pytest.raises(broker.CannotListenError):
+            await serve(Slow(), free, first.addresses[0])
+        async with serve(Slow(), free):
+            pass
 
 
-def test_connections_and_stats(caplog: pytest.LogCaptureFixture) -> None:
+async def test_connections_and_stats(caplog: pytest.LogCaptureFixture) -> None:
     """A server tells its open connections and counts those that were; each is two lines of INFO."""
     caplog.set_level(logging.INFO, "broker.server")
 
-    async def scenario() -> None:
-        async with serve(Slow(), LOOPBACK) as server:
-            async with broker.connect(server.addresses[0]) as connection:
-                (far,) = server.connections
-                assert far.peer.address == connection.broker.transport.getHost()
-                assert (server.stats.accepted, server.stats.closed) == (1, 0)
-            await far.wait_closed()
-            assert server.connections == ()
-            assert (server.stats.accepted, server.stats.closed) == (1, 1)
-
-    run(scenario)
+    async with serve(Slow(), LOOPBACK) as server:
+        async with broker.connect(server.addresses[0]) as connection:
+            (far,) = server.connections
+            assert far.peer.address == connection.broker.transport.getHost()
+            assert (server.stats.accepted, server.stats.closed) == (1, 0)
+        await far.wait_closed()
+        assert server.connections == ()
+        assert (server.stats.accepted, server.stats.closed) == (1, 1)
     begun, ended = [record.getMessage() for record in caplog.records]
     assert begun.startswith("connection from 127.0.0.1:")
     assert ended.startswith(f"{begun} ended: ")
 
 
 @pytest.mark.row("B17")
-def test_leaving_drains() -> None:
+async def test_leaving_drains() -> None:
     """Leaving the block waits for running calls, refuses new ones as not run, and then closes."""
-
-    async def scenario() -> None:
-        root = Slow()
-        serving = serve(root, LOOPBACK)
-        server = await serving.__aenter__()
-        connection = await broker.connect(server.addresses[0])
-        running = connection.root.callRemote("slow")
-        await root.reached.wait()
-        leaving = asyncio.create_task(serving.__aexit__(None, None, None))
-        await asyncio.sleep(0)
-        with pytest.raises(broker.ServerDraining, match=r"^not run: the server is shutting down$"):
-            await connection.root.callRemote("echo", 1)
-        with pytest.raises(broker.ConnectionRefusedError):
-            await broker.connect(server.addresses[0])
-        assert not leaving.done()
-        root.release.set()
-        assert await running == "done"
-        await leaving
-        await connection.wait_closed()
-
-    run(scenario)
+    root = Slow()
+    serving = serve(root, LOOPBACK)
+    server = await serving.__aenter__()
+    connection = await broker.connect(server.addresses[0])
+    running = connection.root.callRemote("slow")
+    await root.reached.wait()
+    leaving = asyncio.create_task(serving.__aexit__(None, None, None))
+    await asyncio.sleep(0)
+    with pytest.raises(broker.ServerDraining, match=r"^not run: the server is shutting down$"):
+        await connection.root.callRemote("echo", 1)
+    with pytest.raises(broker.ConnectionRefusedError):
+        await broker.connect(server.addresses[0])
+    assert not leaving.done()
+    root.release.set()
+    assert await running == "done"
+    await leaving
+    await connection.wait_closed()
 
 
 @pytest.mark.row("B17")
-def test_drain_has_an_end() -> None:
+async def test_drain_has_an_end() -> None:
     """What still runs after the seconds of grace is cut off."""
-
-    async def scenario() -> None:
-        root = Slow()
-        server = await serve(root, LOOPBACK)
-        connection = await broker.connect(server.addresses[0])
-        running = connection.root.callRemote("slow")
-        await root.reached.wait()
-        await server.close(drain=0.05)
-        with pytest.raises(broker.PBConnectionLost):
-            await running
-
-    run(scenario)
+    root = Slow()
+    server = await serve(root, LOOPBACK)
+    connection = await broker.connect(server.addresses[0])
+    running = connection.root.callRemote("slow")
+    await root.reached.wait()
+    await server.close(drain=0.05)
+    with pytest.raises(broker.PBConnectionLost):
+        await running
 
 
-def test_leaving_by_an_exception() -> None:
+async def test_leaving_by_an_exception() -> None:
     """An exception closes at once: it does not wait for calls."""
-
-    async def scenario() -> None:
-        root = Slow()
-        with pytest.raises(ZeroDivisionError):
-            async with serve(root, LOOPBACK) as server:
-                connection = await broker.connect(server.addresses[0])
-                running = connection.root.callRemote("slow")
-                await root.reached.wait()
-                raise ZeroDivisionError
-        with pytest.raises(broker.PBConnectionLost):
-            await running
-        await connection.wait_closed()
-
-    run(scenario)
+    root = Slow()
+    with pytest.raises(ZeroDivisionError):
+        async with serve(root, LOOPBACK) as server:
+            connection = await broker.connect(server.addresses[0])
+            running = connection.root.callRemote("slow")
+            await root.reached.wait()
+            raise ZeroDivisionError
+    with pytest.raises(broker.PBConnectionLost):
+        await running
+    await connection.wait_closed()
 
 
-def test_serve_forever_ends_with_the_server() -> None:
+async def test_serve_forever_ends_with_the_server() -> None:
     """Closing the server ends ``serve_forever``."""
-
-    async def scenario() -> None:
-        server = await serve(Slow(), LOOPBACK)
-        serving = asyncio.create_task(server.serve_forever(handle_signals=False))
-        await asyncio.sleep(0)
-        await server.close()
-        await serving
-
-    run(scenario)
+    server = await serve(Slow(), LOOPBACK)
+    serving = asyncio.create_task(server.serve_forever(handle_signals=False))
+    await asyncio.sleep(0)
+    await server.close()
+    await serving
 
 
-def test_cancelling_serve_forever() -> None:
+async def test_cancelling_serve_forever() -> None:
     """Cancelling ``serve_forever`` gives the signals back and leaves the server as it is."""
-
-    async def scenario() -> None:
-        before = signal.getsignal(signal.SIGTERM)
-        async with serve(Slow(), LOOPBACK) as server:
-            serving = asyncio.create_task(server.serve_forever())
-            await asyncio.sleep(0)
-            assert signal.getsignal(signal.SIGTERM) is not before
-            serving.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await serving
-            assert signal.getsignal(signal.SIGTERM) is before
-            async with broker.connect(server.addresses[0]) as connection:
-                assert await connection.root.callRemote("echo", 1) == 1
-
-    run(scenario)
+    before = signal.getsignal(signal.SIGTERM)
+    async with serve(Slow(), LOOPBACK) as server:
+        serving = asyncio.create_task(server.serve_forever())
+        await asyncio.sleep(0)
+        assert signal.getsignal(signal.SIGTERM) is not before
+        serving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await serving
+        assert signal.getsignal(signal.SIGTERM) is before
+        async with broker.connect(server.addresses[0]) as connection:
+            assert await connection.root.callRemote("echo", 1) == 1
 
 
 class Program:
@@ -250,60 +205,44 @@ class Program:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.row("B17")
-def test_a_signal_drains(tmp_path: Path, number: signal.Signals) -> None:
+async def test_a_signal_drains(tmp_path: Path, number: signal.Signals) -> None:
     """SIGTERM or SIGINT lets running calls end, refuses others, and ends the process in order."""
-
-    async def scenario() -> None:
-        with Program(tmp_path) as program:
-            connection = await broker.connect(await program.line())
-            running = connection.root.callRemote("slow", 0.5)
-            assert await program.line() == "running"
-            program.process.send_signal(number)
-            with pytest.raises(broker.ServerDraining):
-                while True:
-                    await connection.root.callRemote("echo", 1)
-            assert await running == "done"
-            await connection.wait_closed()
-            assert await program.line() == "ended"
-            assert await asyncio.to_thread(program.process.wait) == 0
-
-    run(scenario)
+    with Program(tmp_path) as program:
+        connection = await broker.connect(await program.line())
+        running = connection.root.callRemote("slow", 0.5)
+        assert await program.line() == "running"
+        program.process.send_signal(number)
+        with pytest.raises(broker.ServerDraining):
+            while True:
+                await connection.root.callRemote("echo", 1)
+        assert await running == "done"
+        await connection.wait_closed()
+        assert await program.line() == "ended"
+        assert await asyncio.to_thread(program.process.wait) == 0
 
 
-def test_a_second_signal_aborts(tmp_path: Path) -> None:
+async def test_a_second_signal_aborts(tmp_path: Path) -> None:
     """A second signal does not wait for what runs; the process ends in order all the same."""
-
-    async def scenario() -> None:
-        with Program(tmp_path) as program:
-            connection = await broker.connect(await program.line())
-            running = connection.root.callRemote("slow", 60)
-            assert await program.line() == "running"
-            program.process.send_signal(signal.SIGTERM)
-            with pytest.raises(broker.ServerDraining):
-                while True:
-                    await connection.root.callRemote("echo", 1)
-            program.process.send_signal(signal.SIGTERM)
-            with pytest.raises(broker.PBConnectionLost):
-                await running
-            assert await program.line() == "ended"
-            assert await asyncio.to_thread(program.process.wait) == 0
-
-    run(scenario)
+    with Program(tmp_path) as program:
+        connection = await broker.connect(await program.line())
+        running = connection.root.callRemote("slow", 60)
+        assert await program.line() == "running"
+        program.process.send_signal(signal.SIGTERM)
+        with pytest.raises(broker.ServerDraining):
+            while True:
+                await connection.root.callRemote("echo", 1)
+        program.process.send_signal(signal.SIGTERM)
+        with pytest.raises(broker.PBConnectionLost):
+            await running
+        assert await program.line() == "ended"
+        assert await asyncio.to_thread(program.process.wait) == 0
 
 
-def test_what_is_served() -> None:
+async def test_what_is_served() -> None:
     """A Root, a Portal, or what adapts to IPBRoot is served; anything else is a TypeError."""
-
-    async def scenario() -> None:
-        portal = Portal(broker.realm(lambda avatar_id, mind: None), [AllowAnonymousAccess()])
-        for target in (portal, PortalRoot(portal), broker.Root()):
-            async with serve(target, LOOPBACK):
-                pass
-        with pytest.raises(TypeError, match="serves a Root or a Portal, not object"):
-            await serve(object(), LOOPBACK)
-
-    run(scenario)
-
-
-async def _started(serving: Any) -> Any:
-    return await serving
+    portal = Portal(broker.realm(lambda avatar_id, mind: None), [AllowAnonymousAccess()])
+    for target in (portal, PortalRoot(portal), broker.Root()):
+        async with serve(target, LOOPBACK):
+            pass
+    with pytest.raises(TypeError, match="serves a Root or a Portal, not object"):
+        await serve(object(), LOOPBACK)

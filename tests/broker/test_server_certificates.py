@@ -47,11 +47,6 @@ class Echo(broker.Root):
         return value
 
 
-def run(scenario: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
-    """Run a coroutine function in a loop of its own, for ten seconds at most."""
-    return asyncio.run(asyncio.wait_for(scenario(), 10))
-
-
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     """Who signs the certificates of these tests."""
@@ -88,52 +83,46 @@ def look(authority: Authority) -> Callable[[str], Coroutine[Any, Any, x509.Certi
     return look_there
 
 
-def test_files_that_are_replaced(
+async def test_files_that_are_replaced(
     tmp_path: Path, authority: Authority, pairs: Any, install: Any, look: Any
 ) -> None:
     """The next connection gets the new certificate; the one that is open goes on."""
     old, new = pairs
 
-    async def scenario() -> None:
-        install(old, old)
-        tls = broker.TLS.server(tmp_path / "server.pem", tmp_path / "server.key")
-        client = broker.TLS.client(ca=authority.ca_path)
-        async with broker.serve(Echo(), ADDRESS, tls=tls) as server:
-            (address,) = server.addresses
-            async with broker.connect(address, tls=client) as open_before:
-                install(new, new)
-                assert await look(address) == new.certificate
-                assert await open_before.root.callRemote("echo", 2) == 2
-                assert open_before.peer.certificate == old.certificate
-                assert len(server.connections) == 1
-
-    run(scenario)
+    install(old, old)
+    tls = broker.TLS.server(tmp_path / "server.pem", tmp_path / "server.key")
+    client = broker.TLS.client(ca=authority.ca_path)
+    async with broker.serve(Echo(), ADDRESS, tls=tls) as server:
+        (address,) = server.addresses
+        async with broker.connect(address, tls=client) as open_before:
+            install(new, new)
+            assert await look(address) == new.certificate
+            assert await open_before.root.callRemote("echo", 2) == 2
+            assert open_before.peer.certificate == old.certificate
+            assert len(server.connections) == 1
 
 
-def test_a_pair_that_does_not_match(
+async def test_a_pair_that_does_not_match(
     tmp_path: Path, pairs: Any, install: Any, look: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A key without its certificate leaves the old pair; told once, and used when it is right."""
     old, new = pairs
 
-    async def scenario() -> None:
-        install(old, old)
-        tls = broker.TLS.server(tmp_path / "server.pem", tmp_path / "server.key")
-        async with broker.serve(Echo(), ADDRESS, tls=tls) as server:
-            (address,) = server.addresses
-            install(new, old)
-            for _ in range(3):
-                assert await look(address) == old.certificate
-            with pytest.raises(
-                broker.ConfigError,
-                match=r"^key does not match certificate; still using the old pair$",
-            ):
-                server.reload_certificates()
-            install(new, new)
+    install(old, old)
+    tls = broker.TLS.server(tmp_path / "server.pem", tmp_path / "server.key")
+    async with broker.serve(Echo(), ADDRESS, tls=tls) as server:
+        (address,) = server.addresses
+        install(new, old)
+        for _ in range(3):
+            assert await look(address) == old.certificate
+        with pytest.raises(
+            broker.ConfigError,
+            match=r"^key does not match certificate; still using the old pair$",
+        ):
             server.reload_certificates()
-            assert await look(address) == new.certificate
-
-    run(scenario)
+        install(new, new)
+        server.reload_certificates()
+        assert await look(address) == new.certificate
     errors = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
     assert errors == [
         f"{tmp_path}/server.pem, {tmp_path}/server.key: ConfigError:"
@@ -141,7 +130,7 @@ def test_a_pair_that_does_not_match(
     ]
 
 
-def test_client_certificates_follow_their_ca(
+async def test_client_certificates_follow_their_ca(
     tmp_path: Path, authority: Authority, pairs: Any
 ) -> None:
     """The authority of the clients is a file too: who it does not vouch for is out from then on."""
@@ -150,38 +139,31 @@ def test_client_certificates_follow_their_ca(
     clients = tmp_path / "clients.pem"
     clients.write_bytes(authority.ca_path.read_bytes())
 
-    async def scenario() -> None:
-        tls = broker.TLS.server(pair.certificate_path, pair.key_path, client_ca=clients)
-        client = broker.TLS.client(
-            ca=authority.ca_path, certificate=mine.certificate_path, key=mine.key_path
-        )
-        async with broker.serve(Echo(), ADDRESS, tls=tls) as server:
-            (address,) = server.addresses
-            async with broker.connect(address, tls=client):
-                clients.write_bytes(Authority(tmp_path, "other").ca_path.read_bytes())
-                with pytest.raises(broker.TLSError):
-                    await broker.connect(address, tls=client)
-
-    run(scenario)
+    tls = broker.TLS.server(pair.certificate_path, pair.key_path, client_ca=clients)
+    client = broker.TLS.client(
+        ca=authority.ca_path, certificate=mine.certificate_path, key=mine.key_path
+    )
+    async with broker.serve(Echo(), ADDRESS, tls=tls) as server:
+        (address,) = server.addresses
+        async with broker.connect(address, tls=client):
+            clients.write_bytes(Authority(tmp_path, "other").ca_path.read_bytes())
+            with pytest.raises(broker.TLSError):
+                await broker.connect(address, tls=client)
 
 
-def test_without_tls() -> None:
+async def test_without_tls() -> None:
     """A server without TLS has nothing to read again, and leaves SIGHUP as it was."""
-
-    async def scenario() -> None:
-        before = signal.getsignal(signal.SIGHUP)
-        async with broker.serve(Echo(), "pb://127.0.0.1:0") as server:
-            server.reload_certificates()
-            serving = asyncio.create_task(server.serve_forever())
-            await asyncio.sleep(0)
-            assert signal.getsignal(signal.SIGHUP) is before
-            serving.cancel()
-            await asyncio.gather(serving, return_exceptions=True)
-
-    run(scenario)
+    before = signal.getsignal(signal.SIGHUP)
+    async with broker.serve(Echo(), "pb://127.0.0.1:0") as server:
+        server.reload_certificates()
+        serving = asyncio.create_task(server.serve_forever())
+        await asyncio.sleep(0)
+        assert signal.getsignal(signal.SIGHUP) is before
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
 
 
-def test_a_signal(tmp_path: Path, pairs: Any, install: Any, look: Any) -> None:
+async def test_a_signal(tmp_path: Path, pairs: Any, install: Any, look: Any) -> None:
     """SIGHUP has serve_forever read the files at once, and says what is wrong with them."""
     old, new = pairs
     install(old, old)
@@ -193,16 +175,16 @@ def test_a_signal(tmp_path: Path, pairs: Any, install: Any, look: Any) -> None:
         assert process.stdout is not None
         address = process.stdout.readline().strip()
         # Who answers has gone on to serve_forever, where the signal is taken.
-        assert run(lambda: look(address)) == old.certificate
+        assert await look(address) == old.certificate
         install(old, new)
         process.send_signal(signal.SIGHUP)
         assert process.stdout.readline() == (
             "reading certificates again for SIGHUP: ConfigError:"
             " key does not match certificate; still using the old pair\n"
         )
-        assert run(lambda: look(address)) == old.certificate
+        assert await look(address) == old.certificate
         install(new, new)
         process.send_signal(signal.SIGHUP)
-        assert run(lambda: look(address)) == new.certificate
+        assert await look(address) == new.certificate
         process.terminate()
         assert process.wait() == 0

@@ -7,7 +7,6 @@ import math
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -59,16 +58,6 @@ class Office(broker.Root):
         self.workers.put_nowait(worker)
 
 
-def run(scenario: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
-    """Run a coroutine function in a loop of its own, for ten seconds at most."""
-
-    async def limited() -> Any:
-        async with asyncio.timeout(10):
-            return await scenario()
-
-    return asyncio.run(limited())
-
-
 async def told(connection: broker.Connection, monkeypatch: pytest.MonkeyPatch) -> PeerLeaves:
     """Wait for the goodbye that a connection gets; to be called before it comes."""
     came: asyncio.Future[PeerLeaves] = asyncio.get_running_loop().create_future()
@@ -85,79 +74,67 @@ async def told(connection: broker.Connection, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_a_server_drains(dialect: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_server_drains(dialect: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Clients are told when it begins; running calls go on, callbacks too, and are answered."""
-
-    async def scenario() -> None:
-        root, policy = Slow(), STRICT.but(dialects=(dialect,))
-        server = await serve(root, LOOPBACK, policy=policy, drain=math.inf)
-        connection = await broker.connect(server.addresses[0], policy=policy)
-        running = connection.root.callRemote("slow", Worker())
-        await root.reached.wait()
-        goodbye = asyncio.create_task(told(connection, monkeypatch))
-        await asyncio.sleep(0)
-        closing = asyncio.create_task(server.close())
-        if dialect == "msgpack/1":
-            assert await goodbye == PeerLeaves("draining", "the server is shutting down")
-        else:
-            goodbye.cancel()
-        for _ in range(2):
-            with pytest.raises(broker.ServerDraining, match=r"^not run: the server is shutting"):
-                await connection.root.callRemote("echo", 1)
-            connection.root.send("echo", 1)
-            assert connection.root.callRemote("echo", 1, pbanswer=False) is None
-        assert not closing.done()
-        assert not connection.is_closed
-        root.release.set()
-        assert await running == "worked"
-        await closing
-        await connection.wait_closed()
-        with pytest.raises(broker.DeadReferenceError):
-            connection.root.callRemote("echo", 1)
-
-    run(scenario)
+    root, policy = Slow(), STRICT.but(dialects=(dialect,))
+    server = await serve(root, LOOPBACK, policy=policy, drain=math.inf)
+    connection = await broker.connect(server.addresses[0], policy=policy)
+    running = connection.root.callRemote("slow", Worker())
+    await root.reached.wait()
+    goodbye = asyncio.create_task(told(connection, monkeypatch))
+    await asyncio.sleep(0)
+    closing = asyncio.create_task(server.close())
+    if dialect == "msgpack/1":
+        assert await goodbye == PeerLeaves("draining", "the server is shutting down")
+    else:
+        goodbye.cancel()
+    for _ in range(2):
+        with pytest.raises(broker.ServerDraining, match=r"^not run: the server is shutting"):
+            await connection.root.callRemote("echo", 1)
+        connection.root.send("echo", 1)
+        assert connection.root.callRemote("echo", 1, pbanswer=False) is None
+    assert not closing.done()
+    assert not connection.is_closed
+    root.release.set()
+    assert await running == "worked"
+    await closing
+    await connection.wait_closed()
+    with pytest.raises(broker.DeadReferenceError):
+        connection.root.callRemote("echo", 1)
 
 
-def test_the_end_says_why() -> None:
+async def test_the_end_says_why() -> None:
     """A call that the drain cuts off fails with what the server has said."""
-
-    async def scenario() -> None:
-        root = Slow()
-        server = await serve(root, LOOPBACK, drain=0.05)
-        connection = await broker.connect(server.addresses[0])
-        running = connection.root.callRemote("slow")
-        await root.reached.wait()
-        await server.close()
-        with pytest.raises(broker.PBConnectionLost, match="the server is shutting down") as caught:
-            await running
-        assert caught.value.may_have_run
-
-    run(scenario)
+    root = Slow()
+    server = await serve(root, LOOPBACK, drain=0.05)
+    connection = await broker.connect(server.addresses[0])
+    running = connection.root.callRemote("slow")
+    await root.reached.wait()
+    await server.close()
+    with pytest.raises(broker.PBConnectionLost, match="the server is shutting down") as caught:
+        await running
+    assert caught.value.may_have_run
 
 
-def test_who_comes_while_it_drains() -> None:
+async def test_who_comes_while_it_drains() -> None:
     """A connection whose dialect is agreed on after the drain began is told, too."""
-
-    async def scenario() -> None:
-        root = Slow()
-        server = await serve(root, LOOPBACK)
-        connection = await broker.connect(server.addresses[0])
-        running = connection.root.callRemote("slow")
-        await root.reached.wait()
-        reader, writer = await asyncio.open_connection("127.0.0.1", _port(server.addresses[0]))
-        await reader.readexactly(1)
-        closing = asyncio.create_task(server.close())
-        await asyncio.sleep(0)
-        writer.write(b"\x09\x82msgpack/1")
-        said = b""
-        while b"draining" not in said:
-            said += await reader.read(100)
-        writer.close()
-        root.release.set()
-        await asyncio.gather(running, closing)
-        await connection.close()
-
-    run(scenario)
+    root = Slow()
+    server = await serve(root, LOOPBACK)
+    connection = await broker.connect(server.addresses[0])
+    running = connection.root.callRemote("slow")
+    await root.reached.wait()
+    reader, writer = await asyncio.open_connection("127.0.0.1", _port(server.addresses[0]))
+    await reader.readexactly(1)
+    closing = asyncio.create_task(server.close())
+    await asyncio.sleep(0)
+    writer.write(b"\x09\x82msgpack/1")
+    said = b""
+    while b"draining" not in said:
+        said += await reader.read(100)
+    writer.close()
+    root.release.set()
+    await asyncio.gather(running, closing)
+    await connection.close()
 
 
 def _port(address: str) -> int:
@@ -165,115 +142,95 @@ def _port(address: str) -> int:
 
 
 @pytest.mark.parametrize("give", ["serve", "close", "serve_forever"])
-def test_the_time_of_a_drain(give: str) -> None:
+async def test_the_time_of_a_drain(give: str) -> None:
     """The seconds are those of ``serve``, unless ``close`` or ``serve_forever`` have others."""
-
-    async def scenario() -> None:
-        root = Slow()
-        server = await serve(root, LOOPBACK, drain=0.05 if give == "serve" else math.inf)
-        connection = await broker.connect(server.addresses[0])
-        running = connection.root.callRemote("slow")
-        await root.reached.wait()
-        if give == "serve_forever":
-            serving = asyncio.create_task(server.serve_forever(drain=0.05))
-            await asyncio.sleep(0)
-            signal.raise_signal(signal.SIGTERM)
-            await serving
-        else:
-            await server.close(**({} if give == "serve" else {"drain": 0.05}))
-        with pytest.raises(broker.PBConnectionLost):
-            await running
-
-    run(scenario)
+    root = Slow()
+    server = await serve(root, LOOPBACK, drain=0.05 if give == "serve" else math.inf)
+    connection = await broker.connect(server.addresses[0])
+    running = connection.root.callRemote("slow")
+    await root.reached.wait()
+    if give == "serve_forever":
+        serving = asyncio.create_task(server.serve_forever(drain=0.05))
+        await asyncio.sleep(0)
+        signal.raise_signal(signal.SIGTERM)
+        await serving
+    else:
+        await server.close(**({} if give == "serve" else {"drain": 0.05}))
+    with pytest.raises(broker.PBConnectionLost):
+        await running
 
 
 @pytest.mark.parametrize("seconds", [-1, -0.5, math.nan, "30", True, -math.inf])
-def test_times_that_cannot_be(seconds: Any) -> None:
+async def test_times_that_cannot_be(seconds: Any) -> None:
     """A drain that is negative or no number is refused where it is given."""
-
-    async def scenario() -> None:
+    with pytest.raises(broker.ConfigError, match="drain="):
+        serve(Slow(), LOOPBACK, drain=seconds)
+    async with serve(Slow(), LOOPBACK) as server:
         with pytest.raises(broker.ConfigError, match="drain="):
-            serve(Slow(), LOOPBACK, drain=seconds)
-        async with serve(Slow(), LOOPBACK) as server:
+            await server.close(drain=seconds)
+        with pytest.raises(broker.ConfigError, match="drain="):
+            await server.serve_forever(drain=seconds)
+        async with broker.connect(server.addresses[0]) as connection:
             with pytest.raises(broker.ConfigError, match="drain="):
-                await server.close(drain=seconds)
-            with pytest.raises(broker.ConfigError, match="drain="):
-                await server.serve_forever(drain=seconds)
-            async with broker.connect(server.addresses[0]) as connection:
-                with pytest.raises(broker.ConfigError, match="drain="):
-                    await connection.serve_forever(drain=seconds)
-
-    run(scenario)
+                await connection.serve_forever(drain=seconds)
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_a_client_drains(dialect: str) -> None:
+async def test_a_client_drains(dialect: str) -> None:
     """SIGTERM has a called client refuse calls, answer those that run, and close."""
-
-    async def scenario() -> None:
-        office, policy, worker = Office(), STRICT.but(dialects=(dialect,)), Worker()
-        async with serve(office, LOOPBACK, policy=policy) as server:
-            connection = await broker.connect(server.addresses[0], policy=policy)
-            await connection.root.callRemote("join", worker)
-            reference = await office.workers.get()
-            running = reference.callRemote("slow")
-            await worker.reached.wait()
-            serving = asyncio.create_task(connection.serve_forever(drain=math.inf))
-            await asyncio.sleep(0)
-            signal.raise_signal(signal.SIGTERM)
-            with pytest.raises(broker.ServerDraining):
-                while True:
-                    await reference.callRemote("echo", 1)
-            assert not serving.done()
-            worker.release.set()
-            assert await running == "done"
-            await serving
-            assert connection.is_closed
-
-    run(scenario)
+    office, policy, worker = Office(), STRICT.but(dialects=(dialect,)), Worker()
+    async with serve(office, LOOPBACK, policy=policy) as server:
+        connection = await broker.connect(server.addresses[0], policy=policy)
+        await connection.root.callRemote("join", worker)
+        reference = await office.workers.get()
+        running = reference.callRemote("slow")
+        await worker.reached.wait()
+        serving = asyncio.create_task(connection.serve_forever(drain=math.inf))
+        await asyncio.sleep(0)
+        signal.raise_signal(signal.SIGTERM)
+        with pytest.raises(broker.ServerDraining):
+            while True:
+                await reference.callRemote("echo", 1)
+        assert not serving.done()
+        worker.release.set()
+        assert await running == "done"
+        await serving
+        assert connection.is_closed
 
 
-def test_a_second_signal_ends_a_client() -> None:
+async def test_a_second_signal_ends_a_client() -> None:
     """A second signal does not wait for the calls that run."""
-
-    async def scenario() -> None:
-        office, worker = Office(), Worker()
-        async with serve(office, LOOPBACK) as server:
-            connection = await broker.connect(server.addresses[0])
-            await connection.root.callRemote("join", worker)
-            reference = await office.workers.get()
-            running = reference.callRemote("slow")
-            await worker.reached.wait()
-            serving = asyncio.create_task(connection.serve_forever())
-            await asyncio.sleep(0)
-            signal.raise_signal(signal.SIGTERM)
-            with pytest.raises(broker.ServerDraining):
-                while True:
-                    await reference.callRemote("echo", 1)
-            signal.raise_signal(signal.SIGINT)
-            await serving
-            with pytest.raises(broker.PBConnectionLost):
-                await running
-
-    run(scenario)
+    office, worker = Office(), Worker()
+    async with serve(office, LOOPBACK) as server:
+        connection = await broker.connect(server.addresses[0])
+        await connection.root.callRemote("join", worker)
+        reference = await office.workers.get()
+        running = reference.callRemote("slow")
+        await worker.reached.wait()
+        serving = asyncio.create_task(connection.serve_forever())
+        await asyncio.sleep(0)
+        signal.raise_signal(signal.SIGTERM)
+        with pytest.raises(broker.ServerDraining):
+            while True:
+                await reference.callRemote("echo", 1)
+        signal.raise_signal(signal.SIGINT)
+        await serving
+        with pytest.raises(broker.PBConnectionLost):
+            await running
 
 
 @pytest.mark.parametrize("takes_signals", [False, True])
-def test_a_client_serves_until_the_end(takes_signals: bool) -> None:
+async def test_a_client_serves_until_the_end(takes_signals: bool) -> None:
     """``connection.serve_forever`` returns when the connection ends, and gives signals back."""
-
-    async def scenario() -> None:
-        before = signal.getsignal(signal.SIGTERM)
-        async with serve(Slow(), LOOPBACK) as server:
-            connection = await broker.connect(server.addresses[0])
-            serving = asyncio.create_task(connection.serve_forever(handle_signals=takes_signals))
-            await asyncio.sleep(0)
-            assert (signal.getsignal(signal.SIGTERM) is before) != takes_signals
-        await serving
-        assert signal.getsignal(signal.SIGTERM) is before
-        await connection.serve_forever()
-
-    run(scenario)
+    before = signal.getsignal(signal.SIGTERM)
+    async with serve(Slow(), LOOPBACK) as server:
+        connection = await broker.connect(server.addresses[0])
+        serving = asyncio.create_task(connection.serve_forever(handle_signals=takes_signals))
+        await asyncio.sleep(0)
+        assert (signal.getsignal(signal.SIGTERM) is before) != takes_signals
+    await serving
+    assert signal.getsignal(signal.SIGTERM) is before
+    await connection.serve_forever()
 
 
 PROGRAM = """
@@ -286,27 +243,24 @@ class Root(broker.Root):
 """
 
 
-def test_pb_serve(tmp_path: Path) -> None:
+async def test_pb_serve(tmp_path: Path) -> None:
     """``pb serve --drain`` bounds the calls that run when a signal comes; -1 is wrong use."""
     (tmp_path / "slow.py").write_text(PROGRAM, "utf-8")
     command = [sys.executable, "-m", "broker", "serve", "slow:Root", LOOPBACK, "--drain"]
 
-    async def scenario() -> None:
-        process = await asyncio.create_subprocess_exec(
-            *command, "0.05", cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-        )
-        assert process.stdout is not None
-        address = (await process.stdout.readline()).decode().split()[-1]
-        connection = await broker.connect(address)
-        running = connection.root.callRemote("slow")
-        with pytest.raises(broker.NoSuchMethod):
-            await connection.root.callRemote("nothing")
-        process.send_signal(signal.SIGTERM)
-        with pytest.raises(broker.PBConnectionLost):
-            await running
-        assert await process.wait() == 0
-
-    run(scenario)
+    process = await asyncio.create_subprocess_exec(
+        *command, "0.05", cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    assert process.stdout is not None
+    address = (await process.stdout.readline()).decode().split()[-1]
+    connection = await broker.connect(address)
+    running = connection.root.callRemote("slow")
+    with pytest.raises(broker.NoSuchMethod):
+        await connection.root.callRemote("nothing")
+    process.send_signal(signal.SIGTERM)
+    with pytest.raises(broker.PBConnectionLost):
+        await running
+    assert await process.wait() == 0
     wrong = subprocess.run(
         [*command, "-1"], check=False, cwd=tmp_path, capture_output=True, text=True
     )

@@ -176,7 +176,7 @@ def test_credentials_may_answer_later(outcome: Outcome) -> None:
             outcome(make_database().requestAvatarId(Told("alice", make(False))))
 
 
-def test_credentials_may_answer_with_an_awaitable() -> None:
+async def test_credentials_may_answer_with_an_awaitable() -> None:
     """CheckPassword may be async, and wait for something on the loop."""
 
     async def yes() -> bool:
@@ -186,7 +186,7 @@ def test_credentials_may_answer_with_an_awaitable() -> None:
     async def main() -> Any:
         return await make_database().requestAvatarId(Told("alice", yes()))
 
-    assert asyncio.run(main()) == b"alice"
+    assert await main() == b"alice"
 
 
 def test_error_of_the_credentials_is_the_failure(outcome: Outcome) -> None:

@@ -357,7 +357,7 @@ def test_hash_may_answer_in_any_way(make: Any, users: Path, outcome: Outcome) ->
         outcome(database.requestAvatarId(UsernamePassword("alice", "x")))
 
 
-def test_hash_may_be_async(users: Path) -> None:
+async def test_hash_may_be_async(users: Path) -> None:
     """A hash may wait for something on the loop: for a thread that computes it."""
 
     async def slow(name: bytes, shown: bytes, kept: bytes) -> bytes:
@@ -367,7 +367,7 @@ def test_hash_may_be_async(users: Path) -> None:
         database = FilePasswordDB(users, hash=slow)
         return await database.requestAvatarId(UsernamePassword("bob", "hunter2"))
 
-    assert asyncio.run(main()) == b"bob"
+    assert await main() == b"bob"
 
 
 def test_hash_refuses_credentials_without_the_password(users: Path, outcome: Outcome) -> None:

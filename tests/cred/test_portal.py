@@ -129,7 +129,7 @@ def test_checker_and_realm_answer_as_they_like(way_in: str, way_out: str, outcom
     assert realm.asked == [("carol", None, (IDesk,))]
 
 
-def test_checker_and_realm_may_wait_on_the_loop() -> None:
+async def test_checker_and_realm_may_wait_on_the_loop() -> None:
     """An async checker and an async realm may both wait before they answer."""
     realm = Realm(lambda avatar_id: soon((IDesk, avatar_id, leave)))
     portal = Portal(realm, [Checker(lambda credentials: soon("carol"))])
@@ -137,7 +137,7 @@ def test_checker_and_realm_may_wait_on_the_loop() -> None:
     async def main() -> Any:
         return await portal.login(Ticket(), None, IDesk)
 
-    assert asyncio.run(main()) == (IDesk, "carol", leave)
+    assert await main() == (IDesk, "carol", leave)
 
 
 @pytest.mark.parametrize("library", [defer, twisted.internet.defer], ids=["ours", "twisted"])
@@ -170,32 +170,26 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("way", FAULTS)
-def test_fault_of_a_checker_is_the_failure(way: str) -> None:
+async def test_fault_of_a_checker_is_the_failure(way: str) -> None:
     """Whatever a checker raises, in whatever way, fails the login; no realm is asked."""
     realm = Realm()
     portal = Portal(realm, [Checker(lambda credentials: FAULTS[way](UnauthorizedLogin("no")))])
 
-    async def main() -> Any:
-        login = portal.login(Ticket(), None, IDesk)
-        with pytest.raises(UnauthorizedLogin, match=r"^no$"):
-            await login
-
-    asyncio.run(main())
+    login = portal.login(Ticket(), None, IDesk)
+    with pytest.raises(UnauthorizedLogin, match=r"^no$"):
+        await login
     assert realm.asked == []
 
 
 @pytest.mark.parametrize("way", FAULTS)
-def test_fault_of_a_realm_is_the_failure(way: str) -> None:
+async def test_fault_of_a_realm_is_the_failure(way: str) -> None:
     """Whatever a realm raises, in whatever way, fails the login."""
     realm = Realm(lambda avatar_id: FAULTS[way](LoginDenied("full")))
     portal = Portal(realm, [Checker(lambda credentials: "carol")])
 
-    async def main() -> Any:
-        login = portal.login(Ticket(), None, IDesk)
-        with pytest.raises(LoginDenied, match=r"^full$"):
-            await login
-
-    asyncio.run(main())
+    login = portal.login(Ticket(), None, IDesk)
+    with pytest.raises(LoginDenied, match=r"^full$"):
+        await login
     assert len(realm.asked) == 1
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import logging
 import re
@@ -494,7 +493,7 @@ def test_a_store_that_is_away(
 
 
 @pytest.mark.row("C4")
-def test_too_many_at_once(store: FileStore, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_too_many_at_once(store: FileStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """A login for which there is no room fails at once, as QueueFull."""
     checker = StoreChecker(store, profile=CHEAP, workers=Workers(threads=1, queue=0))
     find, held = store.find, threading.Event()
@@ -505,19 +504,16 @@ def test_too_many_at_once(store: FileStore, monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(store, "find", find_when_let)
 
-    async def main() -> None:
-        first = checker.requestAvatarId(UsernamePassword("alice", "wonderland"))
-        try:
-            with pytest.raises(QueueFull):
-                await checker.requestAvatarId(UsernamePassword("alice", "wonderland"))
-        finally:
-            held.set()
-        assert await first == "alice"
-
-    asyncio.run(main())
+    first = checker.requestAvatarId(UsernamePassword("alice", "wonderland"))
+    try:
+        with pytest.raises(QueueFull):
+            await checker.requestAvatarId(UsernamePassword("alice", "wonderland"))
+    finally:
+        held.set()
+    assert await first == "alice"
 
 
-def test_it_stands_in_a_portal(checker: StoreChecker) -> None:
+async def test_it_stands_in_a_portal(checker: StoreChecker) -> None:
     """A realm gets the Identity as the avatar id."""
     given: list[Any] = []
 
@@ -528,11 +524,8 @@ def test_it_stands_in_a_portal(checker: StoreChecker) -> None:
             given.append(avatarId)
             return interfaces[0], object(), lambda: None
 
-    async def main() -> None:
-        portal = Portal(Realm(), [checker])
-        await portal.login(UsernamePassword("alice", "wonderland"), None, IUsernamePassword)
-
-    asyncio.run(main())
+    portal = Portal(Realm(), [checker])
+    await portal.login(UsernamePassword("alice", "wonderland"), None, IUsernamePassword)
     assert [(each, each.groups) for each in given] == [("alice", STAFF)]
 
 

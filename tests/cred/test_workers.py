@@ -41,10 +41,10 @@ class Gate:
             assert self.entered.acquire(timeout=10)
 
 
-def run(main: Callable[[], Any], uv: bool = False) -> Any:
-    """Run an async test, on either loop."""
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop if uv else None) as runner:
-        return runner.run(main())
+@pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def each_loop(request: pytest.FixtureRequest) -> Any:
+    """Both loops."""
+    return request.param
 
 
 def worker_threads() -> list[threading.Thread]:
@@ -59,96 +59,80 @@ def wait_for_the_end_of(threads: list[threading.Thread]) -> None:
         assert not thread.is_alive()
 
 
-@pytest.mark.parametrize("uv", [False, True], ids=["asyncio", "uvloop"])
-def test_work_is_done_elsewhere_and_comes_back(uv: bool) -> None:
+async def test_work_is_done_elsewhere_and_comes_back(each_loop: Any) -> None:
     """A function runs in another thread; its result, or what it raises, arrives in this one."""
     workers = Workers()
 
     def divide(dividend: int, divisor: int) -> tuple[float, int]:
         return dividend / divisor, threading.get_ident()
 
-    async def main() -> None:
-        quotient, thread = await workers.run(divide, 6, divisor=3)
-        assert quotient == 2
-        assert thread != threading.get_ident()
-        with pytest.raises(ZeroDivisionError):
-            await workers.run(divide, 1, 0)
-
-    run(main, uv)
+    quotient, thread = await workers.run(divide, 6, divisor=3)
+    assert quotient == 2
+    assert thread != threading.get_ident()
+    with pytest.raises(ZeroDivisionError):
+        await workers.run(divide, 1, 0)
 
 
-def test_work_that_raises_what_is_no_exception() -> None:
+async def test_work_that_raises_what_is_no_exception() -> None:
     """It arrives, too: whoever waits does not wait for ever."""
     workers = Workers()
 
     def fail() -> None:
         pytest.fail("on purpose")
 
-    async def main() -> None:
-        with pytest.raises(pytest.fail.Exception, match="on purpose"):
-            await workers.run(fail)
-
-    run(main)
+    with pytest.raises(pytest.fail.Exception, match="on purpose"):
+        await workers.run(fail)
 
 
-def test_two_at_a_time_and_in_turn() -> None:
+async def test_two_at_a_time_and_in_turn() -> None:
     """Of five calls two run; the others wait and run in the order in which they came."""
     workers, gate = Workers(threads=2), Gate()
 
-    async def main() -> None:
-        waiting = [workers.run(gate.pass_through, number) for number in range(5)]
-        await asyncio.to_thread(gate.wait_for, 2)
-        assert sorted(gate.calls) == [0, 1]
-        assert len(worker_threads()) == 2
-        gate.opened.set()
-        assert [await each for each in waiting] == [0, 1, 2, 3, 4]
-
-    run(main)
+    waiting = [workers.run(gate.pass_through, number) for number in range(5)]
+    await asyncio.to_thread(gate.wait_for, 2)
+    assert sorted(gate.calls) == [0, 1]
+    assert len(worker_threads()) == 2
+    gate.opened.set()
+    assert [await each for each in waiting] == [0, 1, 2, 3, 4]
     assert len(gate.threads) <= 2
     assert sorted(gate.calls) == [0, 1, 2, 3, 4]
 
 
-def test_a_full_queue() -> None:
+async def test_a_full_queue() -> None:
     """Beyond two that run and 64 that wait a call is refused at once; later there is room again."""
     workers, gate = Workers(), Gate()
 
-    async def main() -> None:
-        waiting = [workers.run(gate.pass_through, number) for number in range(THREADS + QUEUE)]
-        with pytest.raises(QueueFull, match=r"^login queue full$") as caught:
-            await workers.run(gate.pass_through, 99)
-        assert isinstance(caught.value, LoginDenied)
-        gate.opened.set()
-        for each in waiting:
-            await each
-        assert await workers.run(gate.pass_through, 100) == 100
-
-    run(main)
+    waiting = [workers.run(gate.pass_through, number) for number in range(THREADS + QUEUE)]
+    with pytest.raises(QueueFull, match=r"^login queue full$") as caught:
+        await workers.run(gate.pass_through, 99)
+    assert isinstance(caught.value, LoginDenied)
+    gate.opened.set()
+    for each in waiting:
+        await each
+    assert await workers.run(gate.pass_through, 100) == 100
     assert (THREADS, QUEUE) == (2, 64)
     assert 99 not in gate.calls
 
 
-def test_what_nobody_waits_for_is_not_done() -> None:
+async def test_what_nobody_waits_for_is_not_done() -> None:
     """A call that is cancelled while it waits is never made, and its place is free."""
     workers, gate = Workers(threads=1, queue=1), Gate()
 
-    async def main() -> None:
-        first = workers.run(gate.pass_through, 1)
-        await asyncio.to_thread(gate.wait_for, 1)
-        second = workers.run(gate.pass_through, 2)
-        second.cancel()
-        with pytest.raises(CancelledError):
-            await second
-        third = workers.run(gate.pass_through, 3)
-        gate.opened.set()
-        assert await first == 1
-        assert await third == 3
-
-    run(main)
+    first = workers.run(gate.pass_through, 1)
+    await asyncio.to_thread(gate.wait_for, 1)
+    second = workers.run(gate.pass_through, 2)
+    second.cancel()
+    with pytest.raises(CancelledError):
+        await second
+    third = workers.run(gate.pass_through, 3)
+    gate.opened.set()
+    assert await first == 1
+    assert await third == 3
     assert gate.calls == [1, 3]
 
 
 @pytest.mark.parametrize("number", [1, None], ids=["result", "error"])
-def test_what_is_cancelled_while_it_runs_arrives_nowhere(number: Any) -> None:
+async def test_what_is_cancelled_while_it_runs_arrives_nowhere(number: Any) -> None:
     """The outcome of a call that is no longer wanted is dropped, and costs nobody anything."""
     workers, gate = Workers(threads=1), Gate()
     disturbed: list[Any] = []
@@ -156,50 +140,40 @@ def test_what_is_cancelled_while_it_runs_arrives_nowhere(number: Any) -> None:
     def passed() -> int:
         return gate.pass_through(5) // number  # type: ignore[no-any-return]
 
-    async def main() -> None:
-        loop = asyncio.get_running_loop()
-        loop.set_exception_handler(lambda loop, context: disturbed.append(context))
-        first = workers.run(passed)
-        await asyncio.to_thread(gate.wait_for, 1)
-        first.cancel()
-        with pytest.raises(CancelledError):
-            await first
-        second = workers.run(gate.pass_through, 2)
-        gate.opened.set()
-        assert await second == 2
-
-    run(main)
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda loop, context: disturbed.append(context))
+    first = workers.run(passed)
+    await asyncio.to_thread(gate.wait_for, 1)
+    first.cancel()
+    with pytest.raises(CancelledError):
+        await first
+    second = workers.run(gate.pass_through, 2)
+    gate.opened.set()
+    assert await second == 2
     assert disturbed == []
 
 
-def test_no_thread_is_left_behind() -> None:
+async def test_no_thread_is_left_behind() -> None:
     """When there is no work, there are no threads; the next work starts one."""
     workers = Workers()
 
-    async def main() -> list[threading.Thread]:
-        found = []
-        for _ in range(3):
-            found.append(await workers.run(threading.current_thread))
-        return found
-
+    found = [await workers.run(threading.current_thread) for _ in range(3)]
     # Also those that came too late for any work, and those that a test before has just let go.
-    wait_for_the_end_of([*run(main), *worker_threads()])
+    wait_for_the_end_of([*found, *worker_threads()])
     assert worker_threads() == []
 
 
-def test_nothing_is_kept_of_what_was_done() -> None:
+async def test_nothing_is_kept_of_what_was_done() -> None:
     """What a function was given, such as a password, is let go when it has returned."""
     workers = Workers()
 
     class Secret:
         """Something whose end can be seen."""
 
-    async def main() -> weakref.ref[Secret]:
-        secret = Secret()
-        await workers.run(id, secret)
-        return weakref.ref(secret)
-
-    kept = run(main)
+    secret = Secret()
+    await workers.run(id, secret)
+    kept = weakref.ref(secret)
+    del secret
     wait_for_the_end_of(worker_threads())
     gc.collect()
     assert kept() is None
@@ -217,23 +191,20 @@ def test_a_loop_that_has_been_closed() -> None:
     """A result that comes too late for its loop is dropped without a word."""
     workers, gate = Workers(), Gate()
 
-    async def main() -> None:
+    async def begin() -> None:
         workers.run(gate.pass_through, 1)
         await asyncio.to_thread(gate.wait_for, 1)
 
-    run(main)
+    asyncio.run(begin())
     threads = worker_threads()
     gate.opened.set()
     wait_for_the_end_of(threads)
 
 
-def test_the_result_arrives_in_the_context_of_who_asked() -> None:
+async def test_the_result_arrives_in_the_context_of_who_asked() -> None:
     """Callbacks see the context variables that were set when the work was given."""
     workers = Workers()
     who: contextvars.ContextVar[str] = contextvars.ContextVar("who", default="nobody")
 
-    async def main() -> str:
-        who.set("alice")
-        return await workers.run(int).addCallback(lambda result: who.get())
-
-    assert run(main) == "alice"
+    who.set("alice")
+    assert await workers.run(int).addCallback(lambda result: who.get()) == "alice"

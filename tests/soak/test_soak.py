@@ -111,11 +111,11 @@ class Leaking(Root):
         return args
 
 
-def test_a_soak(tmp_path: Path) -> None:
+async def test_a_soak(tmp_path: Path) -> None:
     """A soak counts what visitors did, and nothing is left behind; it can be drawn."""
     size = Size(visitors=3, seconds=0.1, acts=3)
 
-    done = asyncio.run(soak(1.0, 5, tmp_path, size))
+    done = await soak(1.0, 5, tmp_path, size)
     assert done.errors == []
     assert done.outcomes["connections"] > 3
     assert done.outcomes["acts"] > 10
@@ -126,14 +126,12 @@ def test_a_soak(tmp_path: Path) -> None:
     assert (tmp_path / "soak.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_server_that_leaks(tmp_path: Path) -> None:
+async def test_a_server_that_leaks(tmp_path: Path) -> None:
     """What a server keeps of its visitors is among what is counted."""
     leaking = Leaking()
     kept: list[int] = []
     size = Size(visitors=2, seconds=0.1, acts=3)
-    done = asyncio.run(
-        soak(1.0, 6, tmp_path, size, leaking, lambda *told: kept.append(len(leaking.kept)))
-    )
+    done = await soak(1.0, 6, tmp_path, size, leaking, lambda *told: kept.append(len(leaking.kept)))
     first, last = done.samples[0], done.samples[-1]
     assert kept[-1] - kept[0] >= 1000
     assert last.objects - first.objects > 0.5 * (kept[-1] - kept[0])
@@ -169,33 +167,33 @@ async def talk(seed: int, rate: float) -> tuple[Any, int, list[bytes]]:
     return proxy.faults, proxy.pieces, lines
 
 
-def test_the_proxy_forwards() -> None:
+async def test_the_proxy_forwards() -> None:
     """Without faults everything arrives as it was."""
-    found, pieces, lines = asyncio.run(talk(1, 0.0))
+    found, pieces, lines = await talk(1, 0.0)
     assert not found
     assert pieces >= 20
     assert lines == [b"line %d\n" % number for number in range(10)]
 
 
-def test_the_proxy_harms() -> None:
+async def test_the_proxy_harms() -> None:
     """With faults something does not; which, depends on the seed alone."""
-    first = asyncio.run(talk(3, 0.3))
+    first = await talk(3, 0.3)
     assert set(first[0]) <= set(FAULTS)
     assert sum(first[0].values()) >= 1
     assert first[2] != [b"line %d\n" % number for number in range(10)]
 
 
-def test_a_drain() -> None:
+async def test_a_drain() -> None:
     """A busy server that is told to end has done what it acknowledged, and nothing else."""
-    counted = asyncio.run(drain_once(random.Random(1)))
+    counted = await drain_once(random.Random(1))
     assert counted["answered"] > 200
     assert counted["calls"] == counted["answered"] + counted["refused"] + counted["cut"]
     assert [counted[key] for key in ("lost", "undone", "untold", "denied")] == [0, 0, 0, 0]
 
 
-def test_idle_connections() -> None:
+async def test_idle_connections() -> None:
     """What an idle connection takes is measured in the process of its server and of its client."""
-    measured = asyncio.run(measure_idle(8))
+    measured = await measure_idle(8)
     assert measured["connections"] == 16 + 8
     assert set(measured) == {"connections", "server_kib", "client_kib"}
 

@@ -59,7 +59,7 @@ class Member(broker.Avatar):
         return self.name if isinstance(self.name, str) else "a guest"
 
 
-def run(
+async def run(
     target: Any,
     *arguments: str,
     typed: str = "",
@@ -68,13 +68,10 @@ def run(
 ) -> tuple[int, str, str]:
     """Call a method of a server that runs meanwhile; return status, output and errors."""
 
-    async def ask() -> Any:
-        address = "pb://127.0.0.1:0" if tls is None else "pbs://localhost:0"
-        async with broker.serve(target, address, tls=tls) as server:
-            command = [server.addresses[0], *arguments, *options]
-            return await asyncio.to_thread(Runner().invoke, call, command, input=typed)
-
-    result = asyncio.run(ask())
+    address = "pb://127.0.0.1:0" if tls is None else "pbs://localhost:0"
+    async with broker.serve(target, address, tls=tls) as server:
+        command = [server.addresses[0], *arguments, *options]
+        result = await asyncio.to_thread(Runner().invoke, call, command, input=typed)
     return result.exit_code, result.stdout, result.stderr
 
 
@@ -84,10 +81,10 @@ def portal() -> Portal:
     return Portal(broker.realm(Member), [passwords, AllowAnonymousAccess()])
 
 
-def test_arguments() -> None:
+async def test_arguments() -> None:
     """Arguments are JSON, and those with a name are keywords."""
     arguments = ("both", "3", '"a b"', "[1, null]", '"x=1"', 'name="alice"', 'deep={"a": 2.5}')
-    status, printed, errors = run(Shelf(), *arguments)
+    status, printed, errors = await run(Shelf(), *arguments)
     assert (status, errors) == (0, "")
     assert json.loads(printed) == {
         "args": [3, "a b", [1, None], "x=1"],
@@ -95,15 +92,15 @@ def test_arguments() -> None:
     }
 
 
-def test_a_negative_number() -> None:
+async def test_a_negative_number() -> None:
     """After -- an argument may begin with a dash."""
-    status, printed, _ = run(Shelf(), "both", "--", "-1")
+    status, printed, _ = await run(Shelf(), "both", "--", "-1")
     assert (status, json.loads(printed)["args"]) == (0, [-1])
 
 
-def test_a_reference() -> None:
+async def test_a_reference() -> None:
     """An object of the server's is shown as what it is here."""
-    status, printed, _ = run(Shelf(), "reference")
+    status, printed, _ = await run(Shelf(), "reference")
     assert status == 0
     assert "RemoteReference" in json.loads(printed)
 
@@ -116,16 +113,16 @@ def test_a_reference() -> None:
         ("missing", "NoSuchMethod: no remote method 'missing'"),
     ],
 )
-def test_the_method_raises(method: str, error: str) -> None:
+async def test_the_method_raises(method: str, error: str) -> None:
     """What the method raises is told, and the status is 1."""
-    status, printed, errors = run(Shelf(), method)
+    status, printed, errors = await run(Shelf(), method)
     assert (status, printed) == (1, "")
     assert errors.startswith(error)
 
 
-def test_no_answer_in_time() -> None:
+async def test_no_answer_in_time() -> None:
     """Without an answer in time the status is 5."""
-    assert run(Shelf(), "wait", "--timeout", "0.2")[0] == 5
+    assert (await run(Shelf(), "wait", "--timeout", "0.2"))[0] == 5
 
 
 @pytest.mark.parametrize(
@@ -171,9 +168,9 @@ def test_addresses(address: str, status: int, error: str) -> None:
         (("--anonymous",), "", '"a guest"\n'),
     ],
 )
-def test_logging_in(options: tuple[str, ...], typed: str, printed: str) -> None:
+async def test_logging_in(options: tuple[str, ...], typed: str, printed: str) -> None:
     """After a login the method is one of the avatar's."""
-    assert run(portal(), "who", options=options, typed=typed) == (0, printed, "")
+    assert await run(portal(), "who", options=options, typed=typed) == (0, printed, "")
 
 
 @pytest.mark.parametrize(
@@ -192,14 +189,14 @@ def test_logging_in(options: tuple[str, ...], typed: str, printed: str) -> None:
         ),
     ],
 )
-def test_not_let_in(options: tuple[str, ...], typed: str, error: str) -> None:
+async def test_not_let_in(options: tuple[str, ...], typed: str, error: str) -> None:
     """Who is not let in gets status 4, in the words of the command line."""
-    assert run(portal(), "who", options=options, typed=typed) == (4, "", error)
+    assert await run(portal(), "who", options=options, typed=typed) == (4, "", error)
 
 
-def test_a_login_where_there_is_none() -> None:
+async def test_a_login_where_there_is_none() -> None:
     """A server without a login says so."""
-    status, _, errors = run(Shelf(), "both", options=("--anonymous",))
+    status, _, errors = await run(Shelf(), "both", options=("--anonymous",))
     assert (status, errors) == (
         4,
         "pb call: this server asks for no login: omit --user, --token-file and --anonymous, and"
@@ -212,17 +209,17 @@ def shown(folder: Path) -> tuple[str, ...]:
     return "--cert", str(folder / "alice.pem"), "--key", str(folder / "alice.key")
 
 
-def test_by_certificate(certificates: Path) -> None:
+async def test_by_certificate(certificates: Path) -> None:
     """A certificate is a login; with --no-login it is for TLS alone; trust is by --ca."""
     tls = broker.TLS.server(
         certificates / "server.pem", certificates / "server.key", client_ca=certificates / "ca.pem"
     )
     trusting = ("--ca", str(certificates / "ca.pem"), *shown(certificates))
     realm = Portal(broker.realm(Member), [CertificateChecker(by="dns")])
-    assert run(realm, "who", tls=tls, options=trusting) == (0, '"alice"\n', "")
-    bare = run(Shelf(), "both", tls=tls, options=(*trusting, "--no-login"))
+    assert await run(realm, "who", tls=tls, options=trusting) == (0, '"alice"\n', "")
+    bare = await run(Shelf(), "both", tls=tls, options=(*trusting, "--no-login"))
     assert (bare[0], json.loads(bare[1])) == (0, {"args": [], "kw": {}})
-    status, _, errors = run(Shelf(), "both", tls=tls, options=shown(certificates))
+    status, _, errors = await run(Shelf(), "both", tls=tls, options=shown(certificates))
     assert (status, errors) == (
         3,
         "pb call: certificate of localhost is not signed by a trusted CA; if its CA is yours,"
@@ -262,42 +259,42 @@ def shared(levels: int) -> Any:
     return inner
 
 
-def test_shared_parts() -> None:
+async def test_shared_parts() -> None:
     """A small message that is large as a tree is cut, for a program too, and that is told."""
-    status, printed, errors = run(Hostile(shared(18)), "give")
+    status, printed, errors = await run(Hostile(shared(18)), "give")
     assert status == 0
     assert len(printed) < 2_000_000
     assert json.loads(printed)[-1] == "… 131,072 more"
     assert errors == "pb call: the answer is cut; --all prints all of it\n"
 
 
-def test_all_of_it() -> None:
+async def test_all_of_it() -> None:
     """With --all nothing is left out."""
-    status, printed, errors = run(Hostile(shared(14)), "give", "--all")
+    status, printed, errors = await run(Hostile(shared(14)), "give", "--all")
     assert (status, errors) == (0, "")
     assert json.loads(printed) == shared(14)
 
 
-def test_a_large_answer_is_whole() -> None:
+async def test_a_large_answer_is_whole() -> None:
     """An answer in which nothing is shared is whole for a program, however long."""
     answer = [{"name": f"item {number}", "price": number} for number in range(5_000)]
-    status, printed, errors = run(Hostile(answer), "give")
+    status, printed, errors = await run(Hostile(answer), "give")
     assert (status, errors) == (0, "")
     assert json.loads(printed) == answer
 
 
 @pytest.mark.parametrize("method", ["give", "refuse"])
-def test_nothing_moves_the_cursor(method: str) -> None:
+async def test_nothing_moves_the_cursor(method: str) -> None:
     """Neither an answer nor the text of an error prints a control character of the peer's."""
     text = "a\nb\x1b[2J\u2028\x07\u202e\x9b1m\r"
-    _, printed, errors = run(Hostile(text), method)
+    _, printed, errors = await run(Hostile(text), method)
     assert (printed + errors).removesuffix("\n").isprintable()
     assert "b" in printed + errors
 
 
-def test_a_long_error() -> None:
+async def test_a_long_error() -> None:
     """Of a long text of an error the beginning is printed."""
-    status, _, errors = run(Hostile("x" * 100_000), "refuse")
+    status, _, errors = await run(Hostile("x" * 100_000), "refuse")
     assert status == 1
     assert errors.startswith("Error: xxx")
     assert len(errors) < 5_000
@@ -311,7 +308,7 @@ def test_a_server_that_says_nothing() -> None:
     assert result.exit_code in (3, 5)
 
 
-def test_the_limit_holds_for_printing() -> None:
+async def test_the_limit_holds_for_printing() -> None:
     """Text of an answer is made no longer than the limit says, and the rest is not printed."""
 
     async def ask() -> Any:
@@ -319,7 +316,7 @@ def test_the_limit_holds_for_printing() -> None:
             command = [server.addresses[0], "give", "--all", "--timeout", "0.2"]
             return await asyncio.to_thread(Runner().invoke, call, command)
 
-    result = asyncio.run(ask())
+    result = await ask()
     assert result.exit_code == 5
     assert result.stderr == "pb call: not done in 0.2 s\n"
 
@@ -334,7 +331,7 @@ async def started(root: Hostile, server: Any, *options: str) -> Any:
     return process
 
 
-def test_interrupted() -> None:
+async def test_interrupted() -> None:
     """Ctrl-C ends the command at once, with status 130 and without a traceback."""
 
     async def interrupt() -> Any:
@@ -345,7 +342,7 @@ def test_interrupted() -> None:
             out, err = await asyncio.wait_for(process.communicate(), 10)
             return process.returncode, out, err
 
-    assert asyncio.run(interrupt()) == (130, b"", b"")
+    assert await interrupt() == (130, b"", b"")
 
 
 @pytest.mark.parametrize(
@@ -360,7 +357,9 @@ def test_interrupted() -> None:
         (5, (), "5\n"),
     ],
 )
-def test_at_a_terminal(answer: Any, options: tuple[str, ...], seen: str, tmp_path: Path) -> None:
+async def test_at_a_terminal(
+    answer: Any, options: tuple[str, ...], seen: str, tmp_path: Path
+) -> None:
     """At a terminal a text has no quotes, unless --json asks for them; control characters never."""
 
     async def look() -> Any:
@@ -371,10 +370,10 @@ def test_at_a_terminal(answer: Any, options: tuple[str, ...], seen: str, tmp_pat
             )
 
     # The terminal itself turns tabs and line breaks into what it has for them.
-    assert asyncio.run(look()) == (seen, 0)
+    assert await look() == (seen, 0)
 
 
-def test_a_long_answer_at_a_terminal(tmp_path: Path) -> None:
+async def test_a_long_answer_at_a_terminal(tmp_path: Path) -> None:
     """At a terminal a long answer is cut, unless --json or --all asks for all of it."""
 
     async def look(*options: str) -> Any:
@@ -384,8 +383,8 @@ def test_a_long_answer_at_a_terminal(tmp_path: Path) -> None:
                 at_a_terminal, [*command, *options], tmp_path, os.environ, {}
             )
 
-    seen, status = asyncio.run(look())
+    seen, status = await look()
     assert status == 0
     assert '  "… 1,000 more"\n]\n' in seen
     for option in ("--json", "--all"):
-        assert json.loads(asyncio.run(look(option))[0]) == list(range(2_000))
+        assert json.loads((await look(option))[0]) == list(range(2_000))

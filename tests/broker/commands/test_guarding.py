@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import stat
@@ -111,7 +110,7 @@ def test_without_a_login() -> None:
     )
 
 
-def test_a_server(start: Callable[..., Any], tmp_path: Path) -> None:
+async def test_a_server(start: Callable[..., Any], tmp_path: Path) -> None:
     """Who fails too often must wait, and all of it stands in the file and not on standard error."""
     process = start(
         "serve", "broker:Root", "pb://127.0.0.1:0", "--checker", "memory:alice:wonderland",
@@ -129,7 +128,7 @@ def test_a_server(start: Callable[..., Any], tmp_path: Path) -> None:
     async def ask() -> list[str]:
         return [await reason("hatter"), await reason("hatter")]
 
-    wrong, wait = asyncio.run(ask())
+    wrong, wait = await ask()
     assert wrong == "wrong user name or password"
     assert wait.startswith("try again in ")
     process.terminate()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 import signal
@@ -107,7 +106,7 @@ END = [
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_run(start: Any, tmp_path: Path, number: int) -> None:
+async def test_run(start: Any, tmp_path: Path, number: int) -> None:
     """An application serves, logs to the standard output, and ends cleanly with either signal."""
     process = start()
     lines = until_up(process)
@@ -117,7 +116,7 @@ def test_run(start: Any, tmp_path: Path, number: int) -> None:
         async with broker.connect(f"pb+unix://{tmp_path}/socket") as connection:
             return await connection.root.callRemote("quote")
 
-    assert asyncio.run(ask()) == "It is what it is."
+    assert await ask() == "It is what it is."
     process.send_signal(number)
     out, err = process.communicate(timeout=30)
     assert (process.returncode, err) == (0, "")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
 import subprocess
 import sys
@@ -55,7 +54,7 @@ def address_of(process: subprocess.Popen[str]) -> str:
     return line.removeprefix("serving at ").strip()
 
 
-def test_a_root(start: Callable[..., Any], module: Path) -> None:
+async def test_a_root(start: Callable[..., Any], module: Path) -> None:
     """A Root class is served to everybody; a signal lets a call end, and then the status is 0."""
     process = start("serve", "served:Echo", "pb://127.0.0.1:0")
     address = address_of(process)
@@ -69,13 +68,13 @@ def test_a_root(start: Callable[..., Any], module: Path) -> None:
             process.terminate()
             return echo, await waiting
 
-    assert asyncio.run(ask()) == ("hi", "waited")
+    assert await ask() == ("hi", "waited")
     _, errors = process.communicate(timeout=10)
     assert process.returncode == 0
     assert errors.rstrip().endswith("ended, after 1 connections")
 
 
-def test_users_and_certificates(
+async def test_users_and_certificates(
     start: Callable[..., Any], module: Path, certificates: Path
 ) -> None:
     """Users of a store and owners of certificates both log in; each gets an avatar of their own."""
@@ -103,10 +102,10 @@ def test_users_and_certificates(
             await who(ClientCertificate(), **shown),
         ]
 
-    assert asyncio.run(ask()) == ["bob", "alice"]
+    assert await ask() == ["bob", "alice"]
 
 
-def test_new_certificates_by_signal(
+async def test_new_certificates_by_signal(
     start: Callable[..., Any], module: Path, certificates: Path
 ) -> None:
     """SIGHUP takes new certificates for new connections; those that are open go on."""
@@ -130,7 +129,7 @@ def test_new_certificates_by_signal(
                     await new_one.root.callRemote("echo", "new"),
                 ]
 
-    assert asyncio.run(ask()) == ["open", "new"]
+    assert await ask() == ["open", "new"]
 
 
 def refused(*arguments: str) -> tuple[int, str]:

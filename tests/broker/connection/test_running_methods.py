@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -101,25 +102,21 @@ class Looped:
         return found[0]
 
 
-def run(main: Callable[[Looped], Awaitable[None]], policy: Policy = STRICT) -> None:
-    """Run a test in a loop, with a pair."""
-
-    async def outer() -> None:
-        looped = Looped(policy)
-        await looped.settle()
-        await main(looped)
-        looped.pair.client.connectionLost(None)  # type: ignore[arg-type]
-        looped.pair.server.connectionLost(None)  # type: ignore[arg-type]
-        await asyncio.sleep(0)
-
-    asyncio.run(outer())
+@asynccontextmanager
+async def looped_pair(policy: Policy = STRICT) -> AsyncIterator[Looped]:
+    """A pair in the running loop, whose ends are lost afterwards."""
+    looped = Looped(policy)
+    await looped.settle()
+    yield looped
+    looped.pair.client.connectionLost(None)  # type: ignore[arg-type]
+    looped.pair.server.connectionLost(None)  # type: ignore[arg-type]
+    await asyncio.sleep(0)
 
 
 @pytest.mark.parametrize("kinds", ["ap", "aap", "apapp", "paaap", "aaaa", "pppp"])
-def test_methods_begin_in_the_order_of_their_calls(kinds: str) -> None:
+async def test_methods_begin_in_the_order_of_their_calls(kinds: str) -> None:
     """Also when one is async and the next is not, in one segment or in several."""
-
-    async def main(looped: Looped) -> None:
+    async with looped_pair() as looped:
         names = {"a": "wait", "p": "plain"}
         for together in (True, False):
             looped.house.log.clear()
@@ -130,13 +127,10 @@ def test_methods_begin_in_the_order_of_their_calls(kinds: str) -> None:
             await looped.settle()
             assert looped.house.log == list(range(len(kinds)))
 
-    run(main)
 
-
-def test_async_methods_run_side_by_side() -> None:
+async def test_async_methods_run_side_by_side() -> None:
     """A method that waits holds nobody up."""
-
-    async def main(looped: Looped) -> None:
+    async with looped_pair() as looped:
         looped.house.gate = asyncio.get_running_loop().create_future()
         waiting = looped.pair.root.callRemote("wait", 1)
         assert await looped.call("plain", 2) == 2
@@ -144,35 +138,28 @@ def test_async_methods_run_side_by_side() -> None:
         await looped.settle()
         assert await waiting == 1
 
-    run(main)
 
-
-def test_nothing_is_kept_of_what_has_ended() -> None:
+async def test_nothing_is_kept_of_what_has_ended() -> None:
     """What has been answered is not held any more, with a loop or without."""
-
-    async def main(looped: Looped) -> None:
+    async with looped_pair() as looped:
         await looped.call("wait", 1)
         results: Any = looped.pair.server._results
         assert len(results) == 0
 
-    run(main)
     pair = BrokerPair(House())
     assert pair.call("wait", 1) == 1
     results: Any = pair.server._results
     assert len(results) == 0
 
 
-def test_what_async_methods_raise() -> None:
+async def test_what_async_methods_raise() -> None:
     """It is the answer, as with any other method."""
-
-    async def main(looped: Looped) -> None:
+    async with looped_pair(PUBLISHED) as looped:
         failure = await looped.call("fail")
         assert failure.type == "builtins.KeyError"
 
-    run(main, PUBLISHED)
 
-
-def test_every_kind_of_awaitable() -> None:
+async def test_every_kind_of_awaitable() -> None:
     """Deferreds of ours and of Twisted's, futures, and anything else with ``__await__``."""
 
     class Custom:
@@ -180,7 +167,7 @@ def test_every_kind_of_awaitable() -> None:
             yield from asyncio.sleep(0).__await__()
             return "custom"
 
-    async def main(looped: Looped) -> None:
+    async with looped_pair(PUBLISHED) as looped:
         future = asyncio.get_running_loop().create_future()
         failing = asyncio.get_running_loop().create_future()
         cancelled = asyncio.get_running_loop().create_future()
@@ -207,14 +194,11 @@ def test_every_kind_of_awaitable() -> None:
             assert (await looped.call("given", name)).type == "builtins.KeyError"
         assert "CancelledError" in (await looped.call("given", "cancelled")).type
 
-    run(main, PUBLISHED)
-
 
 @pytest.mark.parametrize(("policy", "cancels"), [(STRICT, True), (PUBLISHED, False)])
-def test_the_peer_has_gone(policy: Policy, cancels: bool) -> None:
+async def test_the_peer_has_gone(policy: Policy, cancels: bool) -> None:
     """Strict cancels the tasks that we created, published lets them run; futures are nobody's."""
-
-    async def main(looped: Looped) -> None:
+    async with looped_pair(policy) as looped:
         house = looped.house
         house.gate = asyncio.get_running_loop().create_future()
         future = asyncio.get_running_loop().create_future()
@@ -235,32 +219,24 @@ def test_the_peer_has_gone(policy: Policy, cancels: bool) -> None:
         deferred.callback(None)
         await looped.settle()
 
-    run(main, policy)
 
-
-def test_who_is_calling() -> None:
+async def test_who_is_calling() -> None:
     """``current_call`` knows in plain and async methods, and in tasks that these start."""
-
-    async def main(looped: Looped) -> None:
+    async with looped_pair() as looped:
         assert await looped.call("caller") == ["the client"] * 3
         assert await looped.call("plain_caller") == "the client"
         with pytest.raises(LookupError, match="none is running here"):
             current_call()
 
-    run(main)
 
-
-def test_two_connections_do_not_see_each_others_caller() -> None:
+async def test_two_connections_do_not_see_each_others_caller() -> None:
     """Each method sees its own."""
-
-    async def main(looped: Looped) -> None:
+    async with looped_pair() as looped:
         other = Looped()
         other.pair.server.peer.address = "another client"
         await other.settle()
         assert await other.call("caller") == ["another client"] * 3
         assert await looped.call("caller") == ["the client"] * 3
-
-    run(main)
 
 
 def test_without_a_loop() -> None:

@@ -48,38 +48,30 @@ def test_cancel():
         bridge.result()
 
 
-def test_done_callbacks():
+async def test_done_callbacks():
     """Done callbacks run in the loop and in their context, also those added too late."""
-
-    async def main():
-        deferred, seen = Deferred(), []
-        bridge = Bridge(deferred)
-        assert bridge.get_loop() is asyncio.get_running_loop()
-        bridge.add_done_callback(seen.append)
-        bridge.add_done_callback(seen.append)
-        deferred.callback(1)
-        assert seen == []
-        await asyncio.sleep(0)
-        assert seen == [bridge] * 2
-        bridge.add_done_callback(seen.append)
-        await asyncio.sleep(0)
-        assert seen == [bridge] * 3
-
-    asyncio.run(main())
+    deferred, seen = Deferred(), []
+    bridge = Bridge(deferred)
+    assert bridge.get_loop() is asyncio.get_running_loop()
+    bridge.add_done_callback(seen.append)
+    bridge.add_done_callback(seen.append)
+    deferred.callback(1)
+    assert seen == []
+    await asyncio.sleep(0)
+    assert seen == [bridge] * 2
+    bridge.add_done_callback(seen.append)
+    await asyncio.sleep(0)
+    assert seen == [bridge] * 3
 
 
-def test_done_callback_without_asking_for_the_loop():
+async def test_done_callback_without_asking_for_the_loop():
     """A done callback runs in the loop also where nobody asked which loop it is."""
-
-    async def main():
-        deferred, seen = Deferred(), []
-        Bridge(deferred).add_done_callback(seen.append)
-        deferred.callback(1)
-        assert seen == []
-        await asyncio.sleep(0)
-        assert len(seen) == 1
-
-    asyncio.run(main())
+    deferred, seen = Deferred(), []
+    Bridge(deferred).add_done_callback(seen.append)
+    deferred.callback(1)
+    assert seen == []
+    await asyncio.sleep(0)
+    assert len(seen) == 1
 
 
 def test_when_done():

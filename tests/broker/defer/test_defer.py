@@ -123,15 +123,11 @@ def test_maybe_deferred_traceback():
     assert [frame[0] for frame in failure.frames] == ["broken"]
 
 
-def test_maybe_deferred_of_a_future():
+async def test_maybe_deferred_of_a_future():
     """A function may return an asyncio future."""
-
-    async def main():
-        future = asyncio.get_running_loop().create_future()
-        asyncio.get_running_loop().call_soon(future.set_result, 1)
-        assert await maybeDeferred(lambda: future) == 1
-
-    asyncio.run(main())
+    future = asyncio.get_running_loop().create_future()
+    asyncio.get_running_loop().call_soon(future.set_result, 1)
+    assert await maybeDeferred(lambda: future) == 1
 
 
 def test_ensure_deferred():

@@ -19,10 +19,9 @@ def python_tasks():
 
 
 @pytest.fixture(params=[asyncio.new_event_loop, python_tasks, uvloop.new_event_loop])
-def run(request):
-    """Run a coroutine in a loop with Tasks in C, with Tasks in Python, and in uvloop."""
-    with asyncio.Runner(loop_factory=request.param) as runner:
-        yield runner.run
+def each_loop(request):
+    """Loops with Tasks in C, with Tasks in Python, and uvloop."""
+    return request.param
 
 
 def soon(function, *args):
@@ -85,19 +84,19 @@ def test_is_a_coroutine():
     assert isinstance(Deferred[int](), Deferred)
 
 
-def test_await_a_result(run):
+async def test_await_a_result(each_loop):
     """Awaiting a Deferred that has its result gives it at once."""
-    assert run(wait(succeed(1))) == 1
+    assert await succeed(1) == 1
 
 
-def test_await_a_failure(run):
+async def test_await_a_failure(each_loop):
     """Awaiting a Deferred that has failed raises the exception."""
     with pytest.raises(ValueError, match="odd"):
-        run(wait(fail(ValueError("odd"))))
+        await fail(ValueError("odd"))
 
 
 @pytest.mark.parametrize("how", ["await", "create_task", "gather", "wait_for", "TaskGroup"])
-def test_later_result(run, how):
+async def test_later_result(each_loop, how):
     """A result that comes later arrives in each way of waiting, and a failure raises there."""
 
     async def wait_in_that_way(deferred):
@@ -113,22 +112,19 @@ def test_later_result(run, how):
             return task.result()
         return await deferred
 
-    async def main():
-        deferred = Deferred()
-        soon(deferred.callback, "result")
-        assert await wait_in_that_way(deferred) == "result"
-        assert await wait_in_that_way(deferred) == "result"
-        failing = Deferred()
-        soon(failing.errback, ValueError("odd"))
-        for _ in range(2):
-            try:
-                await wait_in_that_way(failing)
-            except* ValueError as group:
-                assert len(group.exceptions) == 1
-            else:
-                pytest.fail("no ValueError")
-
-    run(main())
+    deferred = Deferred()
+    soon(deferred.callback, "result")
+    assert await wait_in_that_way(deferred) == "result"
+    assert await wait_in_that_way(deferred) == "result"
+    failing = Deferred()
+    soon(failing.errback, ValueError("odd"))
+    for _ in range(2):
+        try:
+            await wait_in_that_way(failing)
+        except* ValueError as group:
+            assert len(group.exceptions) == 1
+        else:
+            pytest.fail("no ValueError")
 
 
 def test_asyncio_run():
@@ -138,188 +134,144 @@ def test_asyncio_run():
         asyncio.run(fail(ValueError()))
 
 
-def test_awaiting_consumes_nothing(run):
+async def test_awaiting_consumes_nothing(each_loop):
     """Callbacks and awaiters that come later see what the first awaiter got."""
-
-    async def main():
-        deferred, seen = Deferred(), []
-        soon(deferred.callback, 1)
-        assert await deferred == 1
-        deferred.addCallback(lambda n: seen.append(n) or n + 1)
-        assert await deferred == 2
-        assert seen == [1]
-        failing = Deferred()
-        soon(failing.errback, ValueError())
-        with pytest.raises(ValueError):
-            await failing
-        assert failing.addErrback(lambda failure: failure.type).result is ValueError
-
-    run(main())
+    deferred, seen = Deferred(), []
+    soon(deferred.callback, 1)
+    assert await deferred == 1
+    deferred.addCallback(lambda n: seen.append(n) or n + 1)
+    assert await deferred == 2
+    assert seen == [1]
+    failing = Deferred()
+    soon(failing.errback, ValueError())
+    with pytest.raises(ValueError):
+        await failing
+    assert failing.addErrback(lambda failure: failure.type).result is ValueError
 
 
-def test_an_awaiter_has_a_place_in_the_chain(run):
+async def test_an_awaiter_has_a_place_in_the_chain(each_loop):
     """An awaiter gets the result of the callbacks before it, not of those after it."""
-
-    async def main():
-        deferred = Deferred()
-        deferred.addCallback(lambda n: n + 1)
-        as_coroutine = asyncio.create_task(wait(deferred))
-        as_task = asyncio.create_task(deferred)
-        await turn()
-        deferred.addCallback(str)
-        deferred.callback(1)
-        assert await asyncio.gather(as_coroutine, as_task) == [2, 2]
-        assert deferred.result == "2"
-
-    run(main())
+    deferred = Deferred()
+    deferred.addCallback(lambda n: n + 1)
+    as_coroutine = asyncio.create_task(wait(deferred))
+    as_task = asyncio.create_task(deferred)
+    await turn()
+    deferred.addCallback(str)
+    deferred.callback(1)
+    assert await asyncio.gather(as_coroutine, as_task) == [2, 2]
+    assert deferred.result == "2"
 
 
-def test_awaiting_a_chain_that_waits(run):
+async def test_awaiting_a_chain_that_waits(each_loop):
     """A Deferred that waits for another is awaited to the end, also when it was fired before."""
-
-    async def main():
-        inner = Deferred()
-        outer = succeed(1).addCallback(lambda _: inner)
-        task = asyncio.create_task(outer)
-        soon(inner.callback, 5)
-        assert await outer == 5
-        assert await task == 5
-
-    run(main())
+    inner = Deferred()
+    outer = succeed(1).addCallback(lambda _: inner)
+    task = asyncio.create_task(outer)
+    soon(inner.callback, 5)
+    assert await outer == 5
+    assert await task == 5
 
 
 @pytest.mark.parametrize("as_task", [wait, lambda deferred: deferred])
-def test_two_awaiters(run, as_task):
+async def test_two_awaiters(each_loop, as_task):
     """Of two awaiting tasks one may be cancelled; the other gets the result."""
-
-    async def main():
-        deferred = Deferred()
-        first, second = (asyncio.create_task(as_task(deferred)) for _ in range(2))
-        await turn()
-        first.cancel("enough")
-        await turn()
-        assert first.cancelled()
-        assert not deferred.called
-        assert len(deferred._items) == 1
-        deferred.callback(1)
-        assert await second == 1
-
-    run(main())
+    deferred = Deferred()
+    first, second = (asyncio.create_task(as_task(deferred)) for _ in range(2))
+    await turn()
+    first.cancel("enough")
+    await turn()
+    assert first.cancelled()
+    assert not deferred.called
+    assert len(deferred._items) == 1
+    deferred.callback(1)
+    assert await second == 1
 
 
 @pytest.mark.parametrize("as_task", [wait, lambda deferred: deferred])
-def test_last_awaiter(run, as_task, caplog):
+async def test_last_awaiter(each_loop, as_task, caplog):
     """Cancelling the last awaiter cancels the Deferred, and nothing is logged for it."""
-
-    async def main():
-        calls = []
-        deferred = Deferred(calls.append)
-        tasks = [asyncio.create_task(as_task(deferred)) for _ in range(2)]
-        await turn()
-        for task in tasks:
-            task.cancel()
-        await turn()
-        assert all(task.cancelled() for task in tasks)
-        assert calls == [deferred]
-        assert deferred.result.check(CancelledError)
-        deferred.addCallback(str)
-
-    run(main())
+    calls = []
+    deferred = Deferred(calls.append)
+    tasks = [asyncio.create_task(as_task(deferred)) for _ in range(2)]
+    await turn()
+    for task in tasks:
+        task.cancel()
+    await turn()
+    assert all(task.cancelled() for task in tasks)
+    assert calls == [deferred]
+    assert deferred.result.check(CancelledError)
+    deferred.addCallback(str)
     assert caplog.records == []
 
 
-def test_last_awaiter_again(run):
+async def test_last_awaiter_again(each_loop):
     """A Deferred that outlives the cancellation of its last awaiter is cancelled by the next."""
+    steps = [Deferred() for _ in range(3)]
 
-    async def main():
-        steps = [Deferred() for _ in range(3)]
-
-        async def stubborn():
-            for step in steps:
-                with contextlib.suppress(CancelledError):
-                    await step
-
-        work = drive(stubborn())
+    async def stubborn():
         for step in steps:
-            task = asyncio.create_task(wait(work))
-            await turn()
-            assert not step.called
-            task.cancel()
-            await turn()
-            assert step.called
-        assert work.called
+            with contextlib.suppress(CancelledError):
+                await step
 
-    run(main())
-
-
-def test_awaiting_in_a_callback(run):
-    """A coroutine started by a callback, and awaiting its Deferred, gets what the callback left."""
-
-    async def main():
-        deferred, driven = Deferred(), []
-        deferred.addCallback(lambda n: driven.append(drive(wait(deferred))) or n + 1)
-        deferred.callback(1)
-        assert await driven[0] == 2
-
-    run(main())
-
-
-def test_cancelled_before_it_started(run, caplog):
-    """A Task of a Deferred that is cancelled before its first step cancels the Deferred."""
-
-    async def main():
-        deferred = Deferred()
-        task = asyncio.create_task(deferred)
+    work = drive(stubborn())
+    for step in steps:
+        task = asyncio.create_task(wait(work))
+        await turn()
+        assert not step.called
         task.cancel()
         await turn()
-        assert task.cancelled()
-        assert deferred.called
+        assert step.called
+    assert work.called
 
-    run(main())
+
+async def test_awaiting_in_a_callback(each_loop):
+    """A coroutine started by a callback, and awaiting its Deferred, gets what the callback left."""
+    deferred, driven = Deferred(), []
+    deferred.addCallback(lambda n: driven.append(drive(wait(deferred))) or n + 1)
+    deferred.callback(1)
+    assert await driven[0] == 2
+
+
+async def test_cancelled_before_it_started(each_loop, caplog):
+    """A Task of a Deferred that is cancelled before its first step cancels the Deferred."""
+    deferred = Deferred()
+    task = asyncio.create_task(deferred)
+    task.cancel()
+    await turn()
+    assert task.cancelled()
+    assert deferred.called
     assert caplog.records == []
 
 
-def test_cancelled_after_the_result(run):
+async def test_cancelled_after_the_result(each_loop):
     """A task cancelled between the result and its wakeup is cancelled, and keeps its message."""
-
-    async def main():
-        deferred = Deferred()
-        task = asyncio.create_task(wait(deferred))
-        await turn()
-        deferred.callback(1)
-        task.cancel("enough")
-        with pytest.raises(asyncio.CancelledError, match="enough"):
-            await task
-        assert deferred.result == 1
-
-    run(main())
+    deferred = Deferred()
+    task = asyncio.create_task(wait(deferred))
+    await turn()
+    deferred.callback(1)
+    task.cancel("enough")
+    with pytest.raises(asyncio.CancelledError, match="enough"):
+        await task
+    assert deferred.result == 1
 
 
-def test_wait_for_times_out(run):
+async def test_wait_for_times_out(each_loop):
     """wait_for cancels the Deferred when the time is over."""
-
-    async def main():
-        deferred = Deferred()
-        with pytest.raises(asyncio.TimeoutError):
-            await asyncio.wait_for(deferred, 0.001)
-        assert deferred.result.check(CancelledError)
-        async with asyncio.timeout(30):
-            assert await succeed(1) == 1
-
-    run(main())
+    deferred = Deferred()
+    with pytest.raises(asyncio.TimeoutError):
+        await asyncio.wait_for(deferred, 0.001)
+    assert deferred.result.check(CancelledError)
+    async with asyncio.timeout(30):
+        assert await succeed(1) == 1
 
 
-def test_cancelled_deferred_raises_in_its_awaiters(run):
+async def test_cancelled_deferred_raises_in_its_awaiters(each_loop):
     """cancel() raises CancelledError of broker.defer in the awaiter, which is not cancelled."""
-
-    async def main():
-        deferred = Deferred()
-        soon(deferred.cancel)
-        with pytest.raises(CancelledError):
-            await deferred
-        assert asyncio.current_task().cancelling() == 0
-
-    run(main())
+    deferred = Deferred()
+    soon(deferred.cancel)
+    with pytest.raises(CancelledError):
+        await deferred
+    assert asyncio.current_task().cancelling() == 0
 
 
 def test_closed_awaiter_leaves_the_chain():
@@ -413,49 +365,41 @@ def test_on_timeout_cancel():
     assert early.addErrback(lambda failure: failure.type).result is CancelledError
 
 
-def test_as_future():
+async def test_as_future():
     """asFuture gives a future the result or the exception, and takes it from the chain."""
-
-    async def main():
-        loop = asyncio.get_running_loop()
-        deferred, failing, given_up = Deferred(), Deferred(), Deferred()
-        futures = [each.asFuture(loop) for each in (deferred, failing, given_up)]
-        deferred.callback(1)
-        failing.errback(ValueError())
-        assert await futures[0] == 1
-        with pytest.raises(ValueError):
-            await futures[1]
-        assert (deferred.result, failing.result) == (None, None)
-        futures[2].cancel()
-        await turn()
-        assert given_up.called
-        assert given_up.result is None
-        late = Deferred()
-        future = late.asFuture(loop)
-        future.cancel()
-        late.callback(1)
-        await turn()
-
-    asyncio.run(main())
+    loop = asyncio.get_running_loop()
+    deferred, failing, given_up = Deferred(), Deferred(), Deferred()
+    futures = [each.asFuture(loop) for each in (deferred, failing, given_up)]
+    deferred.callback(1)
+    failing.errback(ValueError())
+    assert await futures[0] == 1
+    with pytest.raises(ValueError):
+        await futures[1]
+    assert (deferred.result, failing.result) == (None, None)
+    futures[2].cancel()
+    await turn()
+    assert given_up.called
+    assert given_up.result is None
+    late = Deferred()
+    future = late.asFuture(loop)
+    future.cancel()
+    late.callback(1)
+    await turn()
 
 
-def test_from_future():
+async def test_from_future():
     """fromFuture gives the future's result, its exception, or CancelledError."""
-
-    async def main():
-        loop = asyncio.get_running_loop()
-        futures = [loop.create_future() for _ in range(4)]
-        results = [Deferred.fromFuture(future) for future in futures]
-        futures[0].set_result(1)
-        futures[1].set_exception(ValueError())
-        futures[2].cancel()
-        results[3].cancel()
-        assert futures[3].cancelled()
-        assert await results[0] == 1
-        for result, error in zip(
-            results[1:], (ValueError, CancelledError, CancelledError), strict=True
-        ):
-            with pytest.raises(error):
-                await result
-
-    asyncio.run(main())
+    loop = asyncio.get_running_loop()
+    futures = [loop.create_future() for _ in range(4)]
+    results = [Deferred.fromFuture(future) for future in futures]
+    futures[0].set_result(1)
+    futures[1].set_exception(ValueError())
+    futures[2].cancel()
+    results[3].cancel()
+    assert futures[3].cancelled()
+    assert await results[0] == 1
+    for result, error in zip(
+        results[1:], (ValueError, CancelledError, CancelledError), strict=True
+    ):
+        with pytest.raises(error):
+            await result

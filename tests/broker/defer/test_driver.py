@@ -88,23 +88,19 @@ def test_twisted_deferreds():
     assert driven.result is error
 
 
-def test_asyncio_futures():
+async def test_asyncio_futures():
     """A future and sleep(0) are awaited in a running loop, outside of any Task."""
-
-    async def main():
-        future = asyncio.get_running_loop().create_future()
-        failing = asyncio.get_running_loop().create_future()
-        driven, bad = drive(wait(future)), drive(wait(failing))
-        sleeping = drive(asyncio.sleep(0, "slept"))
-        future.set_result(1)
-        failing.set_exception(ValueError())
-        assert not sleeping.called
-        assert await driven == 1
-        assert await sleeping == "slept"
-        with pytest.raises(ValueError):
-            await bad
-
-    asyncio.run(main())
+    future = asyncio.get_running_loop().create_future()
+    failing = asyncio.get_running_loop().create_future()
+    driven, bad = drive(wait(future)), drive(wait(failing))
+    sleeping = drive(asyncio.sleep(0, "slept"))
+    future.set_result(1)
+    failing.set_exception(ValueError())
+    assert not sleeping.called
+    assert await driven == 1
+    assert await sleeping == "slept"
+    with pytest.raises(ValueError):
+        await bad
 
 
 def test_sleep_without_a_loop():
@@ -154,18 +150,14 @@ def test_cancel(make):
     assert type_ in (CancelledError, twisted_defer.CancelledError)
 
 
-def test_cancel_of_a_future():
+async def test_cancel_of_a_future():
     """Cancelling a coroutine that awaits a future ends it with the CancelledError of Deferreds."""
-
-    async def main():
-        future = asyncio.get_running_loop().create_future()
-        driven = drive(wait(future))
-        driven.cancel()
-        assert future.cancelled()
-        with pytest.raises(CancelledError):
-            await driven
-
-    asyncio.run(main())
+    future = asyncio.get_running_loop().create_future()
+    driven = drive(wait(future))
+    driven.cancel()
+    assert future.cancelled()
+    with pytest.raises(CancelledError):
+        await driven
 
 
 def test_cancel_can_be_survived():
@@ -210,16 +202,12 @@ def test_cancel_oneself():
     assert failure_type(driven) is CancelledError
 
 
-def test_cancel_while_sleeping():
+async def test_cancel_while_sleeping():
     """A coroutine cancelled in sleep(0) gets CancelledError at its next step."""
-
-    async def main():
-        driven = drive(asyncio.sleep(0))
-        driven.cancel()
-        with pytest.raises(CancelledError):
-            await driven
-
-    asyncio.run(main())
+    driven = drive(asyncio.sleep(0))
+    driven.cancel()
+    with pytest.raises(CancelledError):
+        await driven
 
 
 def test_inline_callbacks():

@@ -145,7 +145,7 @@ def test_nothing_is_held_until_the_next_value(way: Any, is_early: bool) -> None:
     assert running.called
 
 
-def test_nothing_is_held_under_a_task() -> None:
+async def test_nothing_is_held_under_a_task() -> None:
     """Under an asyncio Task nothing is held until the next value either."""
 
     def soon(result: Any) -> Deferred[Any]:
@@ -153,40 +153,36 @@ def test_nothing_is_held_under_a_task() -> None:
         asyncio.get_running_loop().call_soon(deferred.callback, result)
         return deferred
 
-    async def main() -> None:
-        held, last = Held(), Deferred()
-        steps = [soon(Thing()), soon(Failure(Boom())), last]
-        task = asyncio.create_task(by_await(steps, held))
-        while steps:
-            await asyncio.sleep(0)
-        assert held.left() == []
-        last.callback(None)
-        await task
-
-    asyncio.run(main())
+    held, last = Held(), Deferred()
+    steps = [soon(Thing()), soon(Failure(Boom())), last]
+    task = asyncio.create_task(by_await(steps, held))
+    while steps:
+        await asyncio.sleep(0)
+    assert held.left() == []
+    last.callback(None)
+    await task
 
 
-def test_a_task_of_the_deferred_itself() -> None:
+async def test_a_task_of_the_deferred_itself() -> None:
     """The exception of ``create_task(deferred)`` goes with the task."""
 
-    async def main() -> Held:
-        held = Held()
-        for is_early in (True, False):
-            deferred: Deferred[Any] = Deferred()
-            if is_early:
-                deferred.errback(Boom())
-            else:
-                asyncio.get_running_loop().call_soon(deferred.errback, Boom())
-            task = asyncio.create_task(deferred)
-            del deferred
-            try:
-                await task
-            except Boom as error:
-                held.note(f"error {is_early}", error)
-            del task
-        return held
-
-    assert asyncio.run(main()).left() == []
+    held = Held()
+    for is_early in (True, False):
+        deferred: Deferred[Any] = Deferred()
+        if is_early:
+            deferred.errback(Boom())
+        else:
+            asyncio.get_running_loop().call_soon(deferred.errback, Boom())
+        task = asyncio.create_task(deferred)
+        del deferred
+        try:
+            await task
+        except Boom as error:
+            held.note(f"error {is_early}", error)
+        del task
+    # The loop keeps a callback until the turn after it.
+    await asyncio.sleep(0)
+    assert held.left() == []
 
 
 @pytest.mark.parametrize("ending", ["return", "returnValue", "raise", "fail", "cancel"])

@@ -97,7 +97,7 @@ def test_passed_on(logged):
     assert len(logged()) == 1
 
 
-def test_handled_by_an_awaiter(logged):
+async def test_handled_by_an_awaiter(logged):
     """A failure that an awaiter got is not logged, also if callbacks are added afterwards."""
 
     async def main(deferred):
@@ -114,14 +114,14 @@ def test_handled_by_an_awaiter(logged):
         await task
         await main(late)
 
-    asyncio.run(both(early, late))
+    await both(early, late)
     early.addCallback(str)
     late.addCallback(str)
     del early, late
     assert logged() == []
 
 
-def test_new_failure_after_an_awaiter(logged):
+async def test_new_failure_after_an_awaiter(logged):
     """A new failure, raised after an awaiter got the first, is logged."""
 
     def worse(_):
@@ -129,7 +129,7 @@ def test_new_failure_after_an_awaiter(logged):
 
     deferred = fail(ValueError())
     with pytest.raises(ValueError):
-        asyncio.run(deferred)
+        await deferred
     deferred.addErrback(worse)
     del deferred
     assert ["worse" in text for text in logged()] == [True]

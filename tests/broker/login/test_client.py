@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import subprocess
 import sys
-from collections.abc import Callable, Coroutine
 from types import SimpleNamespace
 from typing import Any
 
@@ -134,16 +132,6 @@ def result_of(deferred: Any) -> Any:
     return outcomes[0]
 
 
-def run(scenario: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run a coroutine function in a loop of its own, for ten seconds at most."""
-
-    async def limited() -> None:
-        async with asyncio.timeout(10):
-            await scenario()
-
-    asyncio.run(limited())
-
-
 @pytest.mark.parametrize(
     ("transport", "policy", "mechanisms"),
     [
@@ -203,25 +191,19 @@ class HashedOnly:
         return credentials.username
 
 
-def test_challenge_where_both_allow_it() -> None:
+async def test_challenge_where_both_allow_it() -> None:
     """The challenge login is used where the server has no other, and both allow it."""
-
-    async def scenario() -> None:
-        serving = asyncio_face.serve(
-            portal(HashedOnly()), "pb://127.0.0.1:0", policy=WITH_CHALLENGE
-        )
-        async with serving as server:
-            address = server.addresses[0]
-            async with asyncio_face.connect(address, ALICE, policy=WITH_CHALLENGE) as connection:
-                assert connection.peer.mechanism == "challenge"
-                assert server.connections[0].peer.avatar_id == "alice"
-            with pytest.raises(UnauthorizedLogin):
-                wrong = UsernamePassword("alice", "guess")
-                await asyncio_face.connect(address, wrong, policy=WITH_CHALLENGE)
-            with pytest.raises(LoginFailed, match=r"allow it with Policy\(challenge_login=True\)$"):
-                await asyncio_face.connect(address, ALICE)
-
-    run(scenario)
+    serving = asyncio_face.serve(portal(HashedOnly()), "pb://127.0.0.1:0", policy=WITH_CHALLENGE)
+    async with serving as server:
+        address = server.addresses[0]
+        async with asyncio_face.connect(address, ALICE, policy=WITH_CHALLENGE) as connection:
+            assert connection.peer.mechanism == "challenge"
+            assert server.connections[0].peer.avatar_id == "alice"
+        with pytest.raises(UnauthorizedLogin):
+            wrong = UsernamePassword("alice", "guess")
+            await asyncio_face.connect(address, wrong, policy=WITH_CHALLENGE)
+        with pytest.raises(LoginFailed, match=r"allow it with Policy\(challenge_login=True\)$"):
+            await asyncio_face.connect(address, ALICE)
 
 
 class Counted(asyncio_face.Avatar):
@@ -281,16 +263,12 @@ def test_logins_on_one_connection_have_an_end(guests: Portal) -> None:
 
 
 @pytest.mark.parametrize("made", [None, 5, object()])
-def test_what_a_realm_returns(made: Any, caplog: pytest.LogCaptureFixture) -> None:
+async def test_what_a_realm_returns(made: Any, caplog: pytest.LogCaptureFixture) -> None:
     """A realm that returns no avatar, as by a forgotten ``return``, fails the login."""
-
-    async def scenario() -> None:
-        strange = Portal(realm(lambda avatar_id, mind: made), [AllowAnonymousAccess()])
-        async with asyncio_face.serve(strange, "pb://127.0.0.1:0") as server:
-            with pytest.raises(asyncio_face.RemoteError, match="internal error"):
-                await asyncio_face.connect(server.addresses[0], Anonymous())
-
-    run(scenario)
+    strange = Portal(realm(lambda avatar_id, mind: made), [AllowAnonymousAccess()])
+    async with asyncio_face.serve(strange, "pb://127.0.0.1:0") as server:
+        with pytest.raises(asyncio_face.RemoteError, match="internal error"):
+            await asyncio_face.connect(server.addresses[0], Anonymous())
     (record,) = caplog.records
     assert record.exc_info is not None
     text = f"the realm returned {type(made).__name__}, which is not an Avatar"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -78,13 +76,8 @@ def alice(office: Office) -> Files:
     return office.clients.issue("email:alice@example.org", common_name="mallory")
 
 
-def run(main: Coroutine[Any, Any, None]) -> None:
-    """Run in a loop of its own, for ten seconds at most."""
-    asyncio.run(asyncio.wait_for(main, 10))
-
-
 @pytest.mark.parametrize("dialects", DIALECTS)
-def test_who_is_calling(office: Office, alice: Files, dialects: tuple[str, ...]) -> None:
+async def test_who_is_calling(office: Office, alice: Files, dialects: tuple[str, ...]) -> None:
     """A method knows its caller's name, way in, address, and certificate if one was shown."""
     serial = x509.load_pem_x509_certificate(alice.certificate.read_bytes()).serial_number
     expected = [
@@ -94,18 +87,15 @@ def test_who_is_calling(office: Office, alice: Files, dialects: tuple[str, ...])
         (ALICE, alice, ["alice", "SCRAM-SHA-256-PLUS", serial]),
     ]
 
-    async def main() -> None:
-        policy = STRICT.but(dialects=dialects)
-        async with office.serve() as server:
-            for credentials, files, (name, mechanism, shown) in expected:
-                async with broker.connect(
-                    server.addresses[0], credentials, tls=office.tls(files), policy=policy
-                ) as connection:
-                    assert connection.peer.mechanism == mechanism
-                    answer = await connection.avatar.callRemote("caller")
-                    assert answer == [name, mechanism, "127.0.0.1", shown]
-
-    run(main())
+    policy = STRICT.but(dialects=dialects)
+    async with office.serve() as server:
+        for credentials, files, (name, mechanism, shown) in expected:
+            async with broker.connect(
+                server.addresses[0], credentials, tls=office.tls(files), policy=policy
+            ) as connection:
+                assert connection.peer.mechanism == mechanism
+                answer = await connection.avatar.callRemote("caller")
+                assert answer == [name, mechanism, "127.0.0.1", shown]
 
 
 @pytest.mark.parametrize("optional", [True, False])
@@ -117,7 +107,7 @@ def test_who_is_calling(office: Office, alice: Files, dialects: tuple[str, ...])
         ("expired", "certificate expired"),
     ],
 )
-def test_certificates_that_let_nobody_in(
+async def test_certificates_that_let_nobody_in(
     office: Office, tmp_path: Path, how: str, told: str, optional: bool
 ) -> None:
     """Of another CA, for servers only, or too old: the client hears of it in connect."""
@@ -125,34 +115,25 @@ def test_certificates_that_let_nobody_in(
     usage = "serverAuth" if how == "server" else "clientAuth"
     bad = ca.issue("email:alice@example.org", usage=usage, days=-1 if how == "expired" else 30)
 
-    async def main() -> None:
-        async with office.serve(optional=optional) as server:
-            with pytest.raises(broker.TLSError) as caught:
-                await broker.connect(
-                    server.addresses[0], cred.ClientCertificate(), tls=office.tls(bad)
-                )
-            assert str(caught.value) == f"server refused the connection (TLS alert: {told})"
-
-    run(main())
+    async with office.serve(optional=optional) as server:
+        with pytest.raises(broker.TLSError) as caught:
+            await broker.connect(server.addresses[0], cred.ClientCertificate(), tls=office.tls(bad))
+        assert str(caught.value) == f"server refused the connection (TLS alert: {told})"
 
 
-def test_without_a_certificate(office: Office) -> None:
+async def test_without_a_certificate(office: Office) -> None:
     """Who wants to be known by a certificate and has shown none is told what it takes."""
-
-    async def main() -> None:
-        async with office.serve() as server:
-            with pytest.raises(cred.LoginFailed, match=r"takes: SCRAM.*; you gave a client cert"):
-                await broker.connect(
-                    server.addresses[0], cred.ClientCertificate(), tls=office.tls()
-                )
-        async with office.serve(optional=False) as server:
-            with pytest.raises(broker.TLSError, match="server requires a client certificate"):
-                await broker.connect(server.addresses[0], ALICE, tls=office.tls())
-
-    run(main())
+    async with office.serve() as server:
+        with pytest.raises(cred.LoginFailed, match=r"takes: SCRAM.*; you gave a client cert"):
+            await broker.connect(server.addresses[0], cred.ClientCertificate(), tls=office.tls())
+    async with office.serve(optional=False) as server:
+        with pytest.raises(broker.TLSError, match="server requires a client certificate"):
+            await broker.connect(server.addresses[0], ALICE, tls=office.tls())
 
 
-def test_tls_12_has_nothing_to_bind_to(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_tls_12_has_nothing_to_bind_to(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """There SCRAM is done without binding; a client that insists on it does not log in."""
     limit = SSL.Context.set_min_proto_version
 
@@ -164,12 +145,9 @@ def test_tls_12_has_nothing_to_bind_to(office: Office, monkeypatch: pytest.Monke
         patched.setattr(SSL.Context, "set_min_proto_version", only_12)
         tls = office.tls()
 
-    async def main() -> None:
-        async with office.serve() as server:
-            address = server.addresses[0]
-            async with broker.connect(address, ALICE, tls=tls) as connection:
-                assert connection.peer.mechanism == "SCRAM-SHA-256"
-            with pytest.raises(cred.LoginFailed, match="for SCRAM-SHA-256-PLUS only"):
-                await broker.connect(address, cred.Scram("alice", "secret", bound=True), tls=tls)
-
-    run(main())
+    async with office.serve() as server:
+        address = server.addresses[0]
+        async with broker.connect(address, ALICE, tls=tls) as connection:
+            assert connection.peer.mechanism == "SCRAM-SHA-256"
+        with pytest.raises(cred.LoginFailed, match="for SCRAM-SHA-256-PLUS only"):
+            await broker.connect(address, cred.Scram("alice", "secret", bound=True), tls=tls)

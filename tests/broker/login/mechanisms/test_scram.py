@@ -230,7 +230,7 @@ def test_a_name_that_is_too_long() -> None:
     assert len(room.transport(room.client).writes) == sent
 
 
-def test_the_loop_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_loop_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """While the client works, its loop runs: the iterations are made in a thread.
 
     The work ends only once the loop has run on: in the thread of the loop it would end in vain.
@@ -245,21 +245,18 @@ def test_the_loop_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(ScramClient, "final", waiting)
 
-    async def scenario() -> None:
-        room = WaysIn(scheduler=LoopOf(asyncio.get_running_loop()))
-        entered: list[Any] = []
-        login(room.client, ALICE).addBoth(entered.append)
-        while not entered:
-            room.exchange()
-            await asyncio.sleep(0)
-            if began.is_set():
-                has_run_on.set()
-        assert isinstance(entered[0], RemoteReference)
-
-    asyncio.run(scenario())
+    room = WaysIn(scheduler=LoopOf(asyncio.get_running_loop()))
+    entered: list[Any] = []
+    login(room.client, ALICE).addBoth(entered.append)
+    while not entered:
+        room.exchange()
+        await asyncio.sleep(0)
+        if began.is_set():
+            has_run_on.set()
+    assert isinstance(entered[0], RemoteReference)
 
 
-def test_a_login_that_is_cancelled_while_it_works(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_login_that_is_cancelled_while_it_works(monkeypatch: pytest.MonkeyPatch) -> None:
     """The outcome of the thread comes to nobody, and disturbs nobody."""
     began, has_been_cancelled = threading.Event(), threading.Event()
     final = ScramClient.final
@@ -272,24 +269,21 @@ def test_a_login_that_is_cancelled_while_it_works(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(ScramClient, "final", waiting)
 
-    async def scenario() -> None:
-        loop = asyncio.get_running_loop()
-        loop.set_exception_handler(lambda loop, context: disturbed.append(context))
-        room = WaysIn(scheduler=LoopOf(loop))
-        ended: list[Any] = []
-        attempt = login(room.client, ALICE)
-        attempt.addBoth(ended.append)
-        while not began.is_set():
-            room.exchange()
-            await asyncio.sleep(0)
-        attempt.cancel()
-        assert ended[0].check(CancelledError)
-        has_been_cancelled.set()
-        while any(thread.name == "broker SCRAM" for thread in threading.enumerate()):
-            await asyncio.sleep(0)
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda loop, context: disturbed.append(context))
+    room = WaysIn(scheduler=LoopOf(loop))
+    ended: list[Any] = []
+    attempt = login(room.client, ALICE)
+    attempt.addBoth(ended.append)
+    while not began.is_set():
+        room.exchange()
         await asyncio.sleep(0)
-
-    asyncio.run(scenario())
+    attempt.cancel()
+    assert ended[0].check(CancelledError)
+    has_been_cancelled.set()
+    while any(thread.name == "broker SCRAM" for thread in threading.enumerate()):
+        await asyncio.sleep(0)
+    await asyncio.sleep(0)
     assert disturbed == []
 
 

@@ -469,42 +469,34 @@ def test_guest(reactor: Reactor, journal: Any) -> None:
     assert not reactor.running
 
 
-def test_guest_run(reactor: Reactor) -> None:
+async def test_guest_run(reactor: Reactor) -> None:
     """run is refused in a running loop, and the error says that it is not needed."""
-
-    async def main() -> None:
-        with pytest.raises(ReactorAlreadyRunning, match="needs no run"):
-            reactor.run()
-
-    asyncio.run(main())
+    with pytest.raises(ReactorAlreadyRunning, match="needs no run"):
+        reactor.run()
 
 
-def test_guest_stop(reactor: Reactor, journal: Any) -> None:
+async def test_guest_stop(reactor: Reactor, journal: Any) -> None:
     """In an asyncio program stop closes what the reactor opened, and the loop keeps running."""
-
-    async def main() -> None:
-        late: list[str] = []
-        made, over = asyncio.Event(), asyncio.Event()
-        port = reactor.listenTCP(0, Factory.forProtocol(Protocol), interface="127.0.0.1")
-        client = journal.client_factory(
-            journal.protocol("client", connectionMade=lambda _: made.set()),
-            clientConnectionLost=lambda connector, reason: over.set(),
-        )
-        reactor.connectTCP("127.0.0.1", port.getHost().port, client)
-        reactor.callLater(3600, late.append, "late")
-        await made.wait()
-        reactor.stop()
-        await over.wait()
-        while reactor.getDelayedCalls():
-            await asyncio.sleep(0)
-        assert late == []
-        assert "not listening" in repr(port)
-        # New requests work again from now on.
-        called = asyncio.Event()
-        reactor.callLater(0, called.set)
-        await called.wait()
-
-    asyncio.run(main())
+    late: list[str] = []
+    made, over = asyncio.Event(), asyncio.Event()
+    port = reactor.listenTCP(0, Factory.forProtocol(Protocol), interface="127.0.0.1")
+    client = journal.client_factory(
+        journal.protocol("client", connectionMade=lambda _: made.set()),
+        clientConnectionLost=lambda connector, reason: over.set(),
+    )
+    reactor.connectTCP("127.0.0.1", port.getHost().port, client)
+    reactor.callLater(3600, late.append, "late")
+    await made.wait()
+    reactor.stop()
+    await over.wait()
+    while reactor.getDelayedCalls():
+        await asyncio.sleep(0)
+    assert late == []
+    assert "not listening" in repr(port)
+    # New requests work again from now on.
+    called = asyncio.Event()
+    reactor.callLater(0, called.set)
+    await called.wait()
 
 
 def test_guest_early(reactor: Reactor) -> None:
@@ -558,13 +550,13 @@ def test_being_a_guest_after_run(reactor: Reactor) -> None:
     reactor.callWhenRunning(reactor.stop)
     reactor.run()
 
-    async def main() -> None:
+    async def be_a_guest() -> None:
         assert reactor.running
         called = asyncio.Event()
         reactor.callLater(0, called.set)
         await called.wait()
 
-    asyncio.run(main())
+    asyncio.run(be_a_guest())
 
 
 def test_guest_stop_first(reactor: Reactor) -> None:

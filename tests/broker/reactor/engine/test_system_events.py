@@ -144,14 +144,10 @@ def test_threads_are_waited_for(reactor: Reactor, run: Run) -> None:
     assert not [one for one in threading.enumerate() if one.name.startswith("broker.reactor")]
 
 
-def test_blocking_the_loop() -> None:
+async def test_blocking_the_loop() -> None:
     """A thread that runs a loop may not wait for it."""
-
-    async def main() -> None:
-        with pytest.raises(RuntimeError, match="without an event loop"):
-            blockingCallFromThread(Reactor(), print)
-
-    asyncio.run(main())
+    with pytest.raises(RuntimeError, match="without an event loop"):
+        blockingCallFromThread(Reactor(), print)
 
 
 def test_pool(caplog: pytest.LogCaptureFixture) -> None:

@@ -102,32 +102,26 @@ def test_before_the_start(reactor: Reactor, run: Run) -> None:
 
 
 @pytest.mark.parametrize("make", [Reactor, lambda: broker.reactor])
-def test_a_program_of_asyncio(make: Any) -> None:
+async def test_a_program_of_asyncio(make: Any) -> None:
     """If the main thread runs asyncio, calls from threads are made there."""
     reactor = make()
 
-    async def main() -> None:
-        here, called = threading.get_ident(), asyncio.Event()
-        await asyncio.to_thread(reactor.callFromThread, called.set)
-        await called.wait()
-        assert await asyncio.to_thread(blockingCallFromThread, reactor, threading.get_ident) == here
-        with pytest.raises(KeyError):
-            await asyncio.to_thread(blockingCallFromThread, reactor, {}.pop, 1)
-
-    asyncio.run(main())
+    here, called = threading.get_ident(), asyncio.Event()
+    await asyncio.to_thread(reactor.callFromThread, called.set)
+    await called.wait()
+    assert await asyncio.to_thread(blockingCallFromThread, reactor, threading.get_ident) == here
+    with pytest.raises(KeyError):
+        await asyncio.to_thread(blockingCallFromThread, reactor, {}.pop, 1)
 
 
-def test_a_call_from_the_loop_itself() -> None:
+async def test_a_call_from_the_loop_itself() -> None:
     """callFromThread in a coroutine makes the call soon."""
     reactor = Reactor()
 
-    async def main() -> None:
-        called = asyncio.Event()
-        reactor.callFromThread(called.set)
-        assert not called.is_set()
-        await called.wait()
-
-    asyncio.run(main())
+    called = asyncio.Event()
+    reactor.callFromThread(called.set)
+    assert not called.is_set()
+    await called.wait()
 
 
 @pytest.mark.parametrize("is_of_asyncio", [False, True])
