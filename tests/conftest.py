@@ -21,6 +21,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
 
 import pytest
+import uvloop
 from hypothesis import settings
 
 # A deadline of Hypothesis is a time of the wall, which a busy machine does not keep.
@@ -46,6 +47,13 @@ def at_end() -> AtEnd:
 def complaints() -> list[dict[str, Any]]:
     """The errors that the loop of the test could only log. Who takes this looks at them itself."""
     return []
+
+
+@pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def each_loop(request: pytest.FixtureRequest) -> Callable[[], asyncio.AbstractEventLoop]:
+    """Each kind of loop that we support: a test that takes this runs once in each."""
+    made: Callable[[], asyncio.AbstractEventLoop] = request.param
+    return made
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-import uvloop
 
 from broker.background import run_and_deliver, run_in_thread, start_thread
 
@@ -20,47 +19,41 @@ def call_at_once(f: Callable[[Any], object], outcome: Any) -> None:
     f(outcome)
 
 
-def outcome_of(function: Callable[[], Any], uv: bool = False) -> tuple[str, Any, bool]:
+async def outcome_of(function: Callable[[], Any]) -> tuple[str, Any, bool]:
     """Run a function in a thread; return what came, and whether it came to the loop's thread."""
+    loop = asyncio.get_running_loop()
+    came: asyncio.Future[tuple[str, Any, bool]] = loop.create_future()
+    here = threading.get_ident()
 
-    async def main() -> tuple[str, Any, bool]:
-        loop = asyncio.get_running_loop()
-        came: asyncio.Future[tuple[str, Any, bool]] = loop.create_future()
-        here = threading.get_ident()
+    def arrives(kind: str) -> Callable[[Any], None]:
+        return lambda value: came.set_result((kind, value, threading.get_ident() == here))
 
-        def arrives(kind: str) -> Callable[[Any], None]:
-            return lambda value: came.set_result((kind, value, threading.get_ident() == here))
-
-        run_in_thread(
-            function,
-            loop.call_soon_threadsafe,
-            arrives("result"),
-            arrives("error"),
-            name="a test",
-        )
-        return await came
-
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop if uv else None) as runner:
-        return runner.run(main())
+    run_in_thread(
+        function,
+        loop.call_soon_threadsafe,
+        arrives("result"),
+        arrives("error"),
+        name="a test",
+    )
+    return await came
 
 
-@pytest.mark.parametrize("uv", [False, True], ids=["asyncio", "uvloop"])
-def test_a_result(uv: bool) -> None:
+async def test_a_result(each_loop: Any) -> None:
     """The function runs in a daemon thread of that name; its result comes to the loop's."""
-    kind, thread, is_here = outcome_of(threading.current_thread, uv)
+    kind, thread, is_here = await outcome_of(threading.current_thread)
     assert (kind, is_here) == ("result", True)
     assert thread is not threading.current_thread()
     assert (thread.name, thread.daemon) == ("a test", True)
 
 
 @pytest.mark.parametrize("error", [ValueError("x"), KeyboardInterrupt(), SystemExit(3)])
-def test_an_error(error: BaseException) -> None:
+async def test_an_error(error: BaseException) -> None:
     """Whatever the function raises comes, too."""
 
     def fail() -> None:
         raise error
 
-    assert outcome_of(fail) == ("error", error, True)
+    assert await outcome_of(fail) == ("error", error, True)
 
 
 def test_a_loop_that_has_been_closed() -> None:

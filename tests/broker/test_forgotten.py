@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import warnings
 from typing import Any
 
@@ -88,20 +87,17 @@ async def test_what_is_awaited_gives_no_warning() -> None:
 
 
 @pytest.mark.parametrize("dialect", ["pb", "msgpack/1"])
-def test_an_error_nobody_looked_at(dialect: str, caplog: Any) -> None:
+async def test_an_error_nobody_looked_at(dialect: str, caplog: Any) -> None:
     """What a call failed with and nobody looked at is logged with the method's name."""
 
-    async def main() -> None:
-        policy = STRICT.but(dialects=(dialect,))
-        async with (
-            broker.serve(Shop(), "pb://127.0.0.1:0", policy=policy) as server,
-            broker.connect(server.addresses[0], policy=policy) as connection,
-        ):
-            connection.root.callRemote("price", "sold out")
-            connection.root.callRemote("price", object())
-            await connection.root.callRemote("price")
-
-    asyncio.run(main())
+    policy = STRICT.but(dialects=(dialect,))
+    async with (
+        broker.serve(Shop(), "pb://127.0.0.1:0", policy=policy) as server,
+        broker.connect(server.addresses[0], policy=policy) as connection,
+    ):
+        connection.root.callRemote("price", "sold out")
+        connection.root.callRemote("price", object())
+        await connection.root.callRemote("price")
     sent, unsent = sorted(
         (record.getMessage() for record in caplog.records if record.name == "broker.defer"),
         key=lambda text: "CannotJelly" in text,

@@ -28,30 +28,25 @@ class Root(broker.Root):
 
 
 @pytest.mark.parametrize("dialect", ["pb", "msgpack/1"])
-def test_a_call_from_another_thread(dialect: str) -> None:
+async def test_a_call_from_another_thread(dialect: str) -> None:
     """A call from another thread is a RuntimeError there, which names the way out."""
     root = Root()
 
-    async def main() -> None:
-        policy = STRICT.but(dialects=(dialect,))
-        async with (
-            broker.serve(root, "pb://127.0.0.1:0", policy=policy) as server,
-            broker.connect(server.addresses[0], policy=policy) as connection,
-        ):
-            there = connection.root
-            subscribers = broker.Subscribers()
-            subscribers.add(there)
-            for call in (there.callRemote, there.send, subscribers.send):
-                with pytest.raises(
-                    RuntimeError, match=r"another thread.*loop\.call_soon_threadsafe"
-                ):
-                    await asyncio.to_thread(call, "hear", "thread")
-            loop = asyncio.get_running_loop()
-            loop.call_soon_threadsafe(there.send, "hear", 1)
-            await asyncio.sleep(0)
-            assert await there.callRemote("hear", 2) == 2
-
-    asyncio.run(main())
+    policy = STRICT.but(dialects=(dialect,))
+    async with (
+        broker.serve(root, "pb://127.0.0.1:0", policy=policy) as server,
+        broker.connect(server.addresses[0], policy=policy) as connection,
+    ):
+        there = connection.root
+        subscribers = broker.Subscribers()
+        subscribers.add(there)
+        for call in (there.callRemote, there.send, subscribers.send):
+            with pytest.raises(RuntimeError, match=r"another thread.*loop\.call_soon_threadsafe"):
+                await asyncio.to_thread(call, "hear", "thread")
+        loop = asyncio.get_running_loop()
+        loop.call_soon_threadsafe(there.send, "hear", 1)
+        await asyncio.sleep(0)
+        assert await there.callRemote("hear", 2) == 2
     assert root.heard == [1, 2]
 
 
@@ -59,11 +54,11 @@ def test_a_connection_of_a_loop_that_has_ended() -> None:
     """A connection of an ended loop says so, in another loop and in none."""
     left: list[Any] = []
 
-    async def leave() -> None:
+    async def leave_open() -> None:
         server = await broker.serve(Root(), "pb://127.0.0.1:0")
         left.extend([server, await broker.connect(server.addresses[0])])
 
-    asyncio.run(leave())
+    asyncio.run(leave_open())
 
     async def later() -> None:
         with pytest.raises(RuntimeError, match="Event loop is closed"):

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-import uvloop
 
 from broker.defer import CancelledError
 from cred.error import LoginDenied
@@ -39,12 +38,6 @@ class Gate:
         """Wait until so many have come to the gate."""
         for _ in range(count):
             assert self.entered.acquire(timeout=10)
-
-
-@pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
-def each_loop(request: pytest.FixtureRequest) -> Any:
-    """Both loops."""
-    return request.param
 
 
 def worker_threads() -> list[threading.Thread]:

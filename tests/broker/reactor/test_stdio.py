@@ -86,7 +86,7 @@ def test_other_descriptors(reactor: Reactor) -> None:
         os.close(fd)
 
 
-def test_in_a_running_loop() -> None:
+async def test_in_a_running_loop() -> None:
     """In a running loop, the connection is made at once; the module is used as the reactor."""
     from broker import reactor
 
@@ -98,15 +98,12 @@ def test_in_a_running_loop() -> None:
         def connectionLost(self, reason: Any = None) -> None:
             ended.append(reason.type.__name__)
 
-    async def main() -> None:
-        protocol = Noting()
-        streams = StandardIO(protocol, reading, writing, reactor=reactor)
-        assert protocol.transport is not None
-        assert not streams.disconnecting
-        os.close(far_writing)
-        while not ended:
-            await asyncio.sleep(0)
-
-    asyncio.run(main())
+    protocol = Noting()
+    streams = StandardIO(protocol, reading, writing, reactor=reactor)
+    assert protocol.transport is not None
+    assert not streams.disconnecting
+    os.close(far_writing)
+    while not ended:
+        await asyncio.sleep(0)
     assert ended == ["ConnectionDone"]
     os.close(far_reading)

@@ -438,7 +438,7 @@ def test_tasks_at_the_end(reactor: Reactor, run: Run) -> None:
 def test_guest(reactor: Reactor, journal: Any) -> None:
     """In an asyncio program the reactor uses the running loop: without run, everything works."""
 
-    async def main() -> None:
+    async def program() -> None:
         assert reactor.running
         over = asyncio.Event()
         server = Factory.forProtocol(
@@ -463,7 +463,7 @@ def test_guest(reactor: Reactor, journal: Any) -> None:
         await asyncio.to_thread(reactor.callFromThread, called.set)
         await called.wait()
 
-    asyncio.run(main())
+    asyncio.run(program())
     assert "clientConnectionLost ConnectionDone" in journal
     assert "server connectionLost ConnectionDone" in journal
     assert not reactor.running
@@ -506,12 +506,12 @@ def test_guest_early(reactor: Reactor) -> None:
     reactor.callLater(0, seen.append, "later")
     reactor.callFromThread(seen.append, "from thread")
 
-    async def main() -> None:
+    async def program() -> None:
         called = asyncio.Event()
         reactor.callLater(0.01, called.set)
         await called.wait()
 
-    asyncio.run(main())
+    asyncio.run(program())
     assert seen == ["from thread", "when running", "later"]
 
 
@@ -520,7 +520,7 @@ def test_guest_of_two_loops(reactor: Reactor) -> None:
     seen: list[str] = []
     waiting: list[list[Any]] = []
 
-    async def main(name: str) -> None:
+    async def program(name: str) -> None:
         called = asyncio.Event()
         reactor.callLater(0, called.set)
         await called.wait()
@@ -528,8 +528,8 @@ def test_guest_of_two_loops(reactor: Reactor) -> None:
         left = reactor.callLater(3600, seen.append, "late")
         waiting.append([left, reactor.getDelayedCalls()])
 
-    asyncio.run(main("first"))
-    asyncio.run(main("second"))
+    asyncio.run(program("first"))
+    asyncio.run(program("second"))
     assert seen == ["first", "second"]
     assert [calls for _, calls in waiting] == [[left] for left, _ in waiting]
 
@@ -537,10 +537,10 @@ def test_guest_of_two_loops(reactor: Reactor) -> None:
 def test_run_after_being_a_guest(reactor: Reactor, run: Run) -> None:
     """A reactor that was a guest can still run its own loop."""
 
-    async def main() -> None:
+    async def program() -> None:
         reactor.callLater(0, print)
 
-    asyncio.run(main())
+    asyncio.run(program())
     reactor.callWhenRunning(reactor.stop)
     run()
 
@@ -564,11 +564,11 @@ def test_guest_stop_first(reactor: Reactor) -> None:
     seen: list[str] = []
     reactor.callWhenRunning(seen.append, "when running")
 
-    async def main() -> None:
+    async def program() -> None:
         reactor.stop()
         await asyncio.sleep(0.01)
 
-    asyncio.run(main())
+    asyncio.run(program())
     assert seen == []
 
 
@@ -576,14 +576,14 @@ def test_two_loops_at_once(reactor: Reactor, run: Run) -> None:
     """A second thread's loop cannot take the reactor away from the one where it runs."""
     raised: list[Exception] = []
 
-    async def main() -> None:
+    async def program() -> None:
         try:
             reactor.callLater(0, print)
         except RuntimeError as exc:
             raised.append(exc)
 
     def body() -> None:
-        asyncio.run(main())
+        asyncio.run(program())
         reactor.callFromThread(reactor.stop)
 
     thread = threading.Thread(target=body)

@@ -91,17 +91,14 @@ def test_start_running_in_another_thread() -> None:
     reactor.run()
 
 
-def test_start_running_as_a_guest() -> None:
+async def test_start_running_as_a_guest() -> None:
     """In a running loop, the reactor uses that loop, and does not start another."""
     reactor = Reactor()
-
-    async def main() -> bool:
-        reactor.startRunning()
-        turned = asyncio.get_running_loop().create_future()
-        reactor.callLater(0, turned.set_result, True)
-        return bool(await turned) and reactor.running
-
-    assert asyncio.run(main())
+    reactor.startRunning()
+    turned = asyncio.get_running_loop().create_future()
+    reactor.callLater(0, turned.set_result, True)
+    assert await turned
+    assert reactor.running
 
 
 def test_a_given_loop_that_the_program_runs(loop: asyncio.AbstractEventLoop) -> None:

@@ -89,7 +89,7 @@ def test_guest(reactor: Reactor) -> None:
     seen: list[str] = []
     reactor.addSystemEventTrigger("during", "startup", seen.append, "startup")
 
-    async def main() -> None:
+    async def program() -> None:
         reactor.callLater(0, print)
         await asyncio.sleep(0)
         for number in range(2):
@@ -100,7 +100,7 @@ def test_guest(reactor: Reactor) -> None:
             seen.append("stopped")
             wait.callback(None)
 
-    asyncio.run(main())
+    asyncio.run(program())
     assert seen == ["startup", "stopped", "shutdown 0", "stopped", "shutdown 1"]
 
 

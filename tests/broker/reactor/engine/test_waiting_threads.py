@@ -130,7 +130,7 @@ def test_the_end_of_asyncio(is_of_asyncio: bool) -> None:
     reactor = Reactor()
     outcome: list[Any] = []
 
-    async def main() -> None:
+    async def program() -> None:
         begun = asyncio.Event()
 
         def hang() -> Any:
@@ -145,7 +145,7 @@ def test_the_end_of_asyncio(is_of_asyncio: bool) -> None:
             outcome[0].start()
         await begun.wait()
 
-    asyncio.run(main())
+    asyncio.run(program())
     if not is_of_asyncio:
         assert type(outcome[0].ended()) is ReactorNotRunning
 
@@ -154,10 +154,10 @@ def test_a_loop_that_ended() -> None:
     """Calls to an asyncio loop that has ended are an error, as asyncio's own are."""
     reactor = Reactor()
 
-    async def main() -> None:
+    async def program() -> None:
         reactor.callLater(0, print)
 
-    asyncio.run(main())
+    asyncio.run(program())
     with pytest.raises(RuntimeError, match=r"Event loop is closed.*not made"):
         reactor.callFromThread(print)
     with pytest.raises(RuntimeError, match="Event loop is closed"):
