@@ -14,7 +14,8 @@ from broker.core.objects.whereabouts import name_argument
 from broker.core.policy import STRICT, Policy
 from broker.core.session import Session
 from broker.core.wire.broadcast import Broadcast
-from broker.core.wire.messages import ObjectId, RequestId
+from broker.core.wire.commands import number_of
+from broker.core.wire.messages import ObjectId, PlainSend, PlainSendToCache, RequestId
 from broker.defer import Deferred, fail
 from broker.defer.unhandled import Together
 from broker.errors import (
@@ -115,12 +116,12 @@ class PendingCalls:
 
     def call(
         self,
-        command: bytes,
         perspective: Any,
         object_id: ObjectId,
         name: str | bytes,
         args: tuple[Any, ...],
         kw: dict[str, Any],
+        to_cache: bool = False,
     ) -> Deferred[Any] | None:
         """Call a method of the peer; return a Deferred, or None with ``pbanswer=False``.
 
@@ -147,7 +148,7 @@ class PendingCalls:
         deadline = None if ends is None else self._milliseconds_until(ends)
         try:
             request_id = self._session.call(
-                command, object_id, text, args, kw, perspective, wants_answer, deadline
+                object_id, text, args, kw, perspective, wants_answer, deadline, to_cache
             )
         except (KeyboardInterrupt, SystemExit):
             raise
@@ -172,7 +173,7 @@ class PendingCalls:
         name: str,
         args: Any,
         kw: dict[str, Any],
-        command: bytes = b"message",
+        to_cache: bool = False,
     ) -> None:
         """Call a method that sends no answer, unless the connection has ended.
 
@@ -180,7 +181,7 @@ class PendingCalls:
 
         Args:
             perspective, object_id, name, args, kw: as of :meth:`call`.
-            command: ``b"message"`` for an object, ``b"cachemessage"`` for a cache.
+            to_cache: whether the object is a cache that the peer holds.
 
         Raises:
             RuntimeError: the connection belongs to another event loop, or this process was forked
@@ -194,7 +195,7 @@ class PendingCalls:
         if _get_running_loop() is not self._loop:
             self.check_loop(f"send('{name}')")
         try:
-            self._session.call(command, object_id, name, args, kw, perspective, False)
+            self._session.call(object_id, name, args, kw, perspective, False, to_cache=to_cache)
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as exc:  # noqa: BLE001 - the caller waits for nothing
@@ -206,14 +207,14 @@ class PendingCalls:
         self,
         perspective: Any,
         object_id: ObjectId,
-        notice: Broadcast,
-        command: bytes = b"message",
+        broadcast: Broadcast,
+        to_cache: bool = False,
     ) -> None:
         """Call a method of one of the many receivers of a broadcast; it is sent in this turn.
 
         Args:
-            perspective, object_id, command: as of :meth:`send`.
-            notice: the method's name and its arguments.
+            perspective, object_id, to_cache: as of :meth:`send`.
+            broadcast: the method's name and its arguments.
 
         Raises:
             DeadReferenceError, EncodeError, RuntimeError: the call was not sent.
@@ -221,16 +222,17 @@ class PendingCalls:
         if not self.is_open:
             raise self._why_closed()
         session = self._session
-        name, args, kw = notice.name, notice.args, notice.kw
+        name, args, kw = broadcast.name, broadcast.args, broadcast.kw
+        number = _SEND_TO_CACHE if to_cache else _SEND
         try:
-            is_sent = session.outbox.notice(object_id, notice, _NUMBERS[command])
+            is_sent = session.outbox.broadcast(object_id, broadcast, number)
         except EncodeError as error:
             name_argument(error, name, args, kw)
             raise
         if is_sent:
             session.stats.calls_made += 1
         else:
-            session.call(command, object_id, name, args, kw, perspective, False)
+            session.call(object_id, name, args, kw, perspective, False, to_cache=to_cache)
         self._flush_later()
 
     def answered(self, request_id: RequestId, value: Any) -> None:
@@ -298,8 +300,7 @@ class PendingCalls:
         self._flush()
 
 
-# The numbers of one-way calls in msgpack/1.
-_NUMBERS = {b"message": 2, b"cachemessage": 4}
+_SEND, _SEND_TO_CACHE = number_of(PlainSend), number_of(PlainSendToCache)
 
 # In seconds; a longer time, as with ``timeout(math.inf)``, is sent as no deadline.
 _ENDLESS = 1e9

@@ -17,6 +17,8 @@ from broker.connection.pending_calls import PendingCalls
 from broker.core.principal import Principal, view_of
 from broker.core.session import Session
 from broker.core.wire import messages
+from broker.core.wire.commands import COMMANDS
+from broker.core.wire.expressions import parse
 from broker.core.wire.messages import ObjectId
 from broker.defer import Deferred, maybeDeferred
 from broker.errors import DeadReferenceError
@@ -240,46 +242,46 @@ class PublishedBroker:
                 except TypeError as error:
                     raise ProtocolError(f"malformed message: {handler}") from error
                 return
-        self.session.handle(messages.parse(sexp))
+        self.session.handle(parse(sexp))
 
     def proto_version(self, vnum: Any) -> None:
         """Handle the peer's version (published)."""
-        self._handle(b"version", vnum)
+        self._handle(messages.Version, vnum)
 
     def proto_didNotUnderstand(self, command: Any) -> None:
         """Handle that the peer has no such command (published)."""
-        self._handle(b"didNotUnderstand", command)
+        self._handle(messages.DidNotUnderstand, command)
 
     def proto_message(self, *fields: Any) -> None:
         """Handle a call: request id, object id, name, answer required, args, kw (published)."""
-        self._handle(b"message", *fields)
+        self._handle(messages.GraphCall, *fields)
 
     def proto_cachemessage(self, *fields: Any) -> None:
         """Handle a call to a RemoteCache here; see ``proto_message`` (published)."""
-        self._handle(b"cachemessage", *fields)
+        self._handle(messages.GraphCallToCache, *fields)
 
     def proto_answer(self, requestID: Any, netResult: Any) -> None:
         """Handle the result of an outgoing call (published)."""
-        self._handle(b"answer", requestID, netResult)
+        self._handle(messages.GraphAnswer, requestID, netResult)
 
     def proto_error(self, requestID: Any, fail: Any) -> None:
         """Handle the failure of an outgoing call (published)."""
-        self._handle(b"error", requestID, fail)
+        self._handle(messages.GraphError, requestID, fail)
 
     def proto_decref(self, objectID: Any) -> None:
         """Handle that the peer dropped one reception of an object (published)."""
-        self._handle(b"decref", objectID)
+        self._handle(messages.Decref, objectID)
 
     def proto_decache(self, objectID: Any) -> None:
         """Handle that the peer dropped one reception of a cache (published)."""
-        self._handle(b"decache", objectID)
+        self._handle(messages.Decache, objectID)
 
     def proto_uncache(self, objectID: Any) -> None:
         """Handle that the peer updates a RemoteCache here no more (published)."""
-        self._handle(b"uncache", objectID)
+        self._handle(messages.Uncache, objectID)
 
-    def _handle(self, *message: Any) -> None:
-        self.session.handle(messages.parse(list(message)))
+    def _handle(self, record: type[messages.Record], *fields: Expression) -> None:
+        self.session.handle(parse([COMMANDS[record].name or b"", *fields]))
 
     def registerPageProducer(self, pager: Any) -> None:
         """Send the pages of a Pager whenever the transport can take more (published)."""
@@ -339,18 +341,9 @@ def _callable(notifier: Callable[[], object]) -> Callable[[], object]:
 
 
 _PROTO = {
-    command.encode("ascii"): f"proto_{command}"
-    for command in [
-        "version",
-        "didNotUnderstand",
-        "message",
-        "cachemessage",
-        "answer",
-        "error",
-        "decref",
-        "decache",
-        "uncache",
-    ]
+    row.name: f"proto_{row.name.decode('ascii')}"
+    for row in COMMANDS.values()
+    if row.name is not None
 }
 
 _HOOKS = (

@@ -31,44 +31,28 @@ from msgspec import Struct
 from broker.core.outbox import Outbox
 from broker.core.policy import Policy
 from broker.core.stats import Stats
-from broker.core.wire.messages import (
-    Answer,
-    Call,
-    CallToCache,
-    Cancel,
-    Decache,
-    Decref,
-    Failed,
-    Goodbye,
-    PlainAnswer,
-    PlainCall,
-    PlainCallToCache,
-    PlainSend,
-    PlainSendToCache,
-    PlainTuple,
-    Raw,
-    Uncache,
-)
+from broker.core.wire.commands import COMMANDS, Order, records
+from broker.core.wire.messages import Raw
 from broker.core.work import PUT_OFF, Work
 from jelly.errors import ProtocolError
 
 __all__ = ["CALLS", "Barrier", "Handlers", "Inbox", "wants_answer"]
 
-CALLS: frozenset[type] = frozenset(
-    {PlainCall, PlainSend, PlainCallToCache, PlainSendToCache, Call, CallToCache}
-)
+CALLS = records(lambda row: row.is_call)
 """The types of messages that call a local method."""
 
-_STAYS_TRUE = frozenset({PlainAnswer, PlainTuple, Answer, Failed, Goodbye})
-_STAY_TRUE_RAW = ([b"answer"], [b"error"])
-_SENDS = frozenset({PlainSend, PlainSendToCache})
+_OUTLIVES = records(lambda row: row.outlives)
+# The commands of those in an expression, for a host that parses expressions itself.
+_OUTLIVES_RAW = [[COMMANDS[record].name] for record in _OUTLIVES]
+_SENDS = records(lambda row: row.is_one_way)
 
 
 class Barrier(Struct):
     """Marks the end of the messages that were received before the session began to drain."""
 
 
-_WAIT_IN_ORDER = CALLS | {Decref, Decache, Uncache, Barrier}
+_QUEUED = {Barrier, *records(lambda row: row.order is Order.QUEUED)}
+_WITH_THEIR_CALLS = records(lambda row: row.order is Order.WITH_ITS_CALL)
 
 # Least memory of a decoded message in bytes, besides its size on the wire.
 _MESSAGE = 256
@@ -345,10 +329,10 @@ class Inbox:
                 self.has_barrier = True
         return self.has_barrier
 
-    def add_work(self, work: Work | None, stays_true: bool = False) -> None:
+    def add_work(self, work: Work | None, outlives: bool = False) -> None:
         """Schedule the rest of the work of a message, if any, for the next turns."""
         if work is not None:
-            self.works.append((work, stays_true))
+            self.works.append((work, outlives))
 
     def _work_on(self) -> None:
         """Do one slice of the oldest work."""
@@ -368,7 +352,7 @@ class Inbox:
         decrefs. The iterator ends at the first protocol error.
         """
         words, has_more = deque(self._messages or ()), self.has_more
-        works = [work for work, stays_true in self.works if stays_true]
+        works = [work for work, outlives in self.works if outlives]
         self.works = [entry for entry in self.works if not entry[1]]
         self.clear()
         return self._hear(works, words, has_more)
@@ -386,7 +370,7 @@ class Inbox:
                         yield None
                     continue
                 message = words.popleft()
-                if _stays_true(message):
+                if _outlives(message):
                     yield from self.handlers[type(message)](self._owner, message) or ()
                 yield None
 
@@ -474,7 +458,7 @@ class Inbox:
             # The held messages arrived after it.
             self._hold(message, is_first=True)
         else:
-            self.add_work(work, kind in _STAYS_TRUE)
+            self.add_work(work, kind in _OUTLIVES)
 
     def _hold(self, message: Any, is_first: bool = False) -> None:
         _note_due(message, self.arrived)
@@ -504,8 +488,8 @@ class Inbox:
 
     def _waits(self, kind: type, message: Any) -> bool:
         """Return whether a message must wait while calls are held."""
-        return kind in _WAIT_IN_ORDER or (
-            kind is Cancel and message.request_id not in self._running
+        return kind in _QUEUED or (
+            kind in _WITH_THEIR_CALLS and message.request_id not in self._running
         )
 
 
@@ -521,10 +505,10 @@ def _note_due(message: Any, arrived: float) -> None:
         message.deadline = arrived + milliseconds / 1000
 
 
-def _stays_true(message: Any) -> bool:
+def _outlives(message: Any) -> bool:
     """Return whether a message is still handled after the peer has gone."""
     kind = type(message)
     if kind is Raw:
         expression = message.expression
-        return type(expression) is list and expression[:1] in _STAY_TRUE_RAW
-    return kind in _STAYS_TRUE
+        return type(expression) is list and expression[:1] in _OUTLIVES_RAW
+    return kind in _OUTLIVES

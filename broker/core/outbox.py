@@ -18,8 +18,10 @@ from broker.core.objects.translator import Translator
 from broker.core.policy import Policy
 from broker.core.stats import Stats
 from broker.core.wire.broadcast import Broadcast
+from broker.core.wire.commands import COMMANDS, Feature
 from broker.core.wire.dialects import NONE, Dialect
-from broker.core.wire.messages import ObjectId, RequestId
+from broker.core.wire.expressions import to_expression
+from broker.core.wire.messages import ObjectId, Record, RequestId
 from jelly.atoms import Expression
 from jelly.slices import UNFINISHED
 
@@ -41,6 +43,7 @@ class Outbox:
         stats: counts the bytes sent.
 
     Attributes:
+        features: what the dialect has beyond PB.
         is_closed: whether the connection is gone.
         queued: number of messages to send.
         size: number of bytes to send.
@@ -48,7 +51,6 @@ class Outbox:
 
     __slots__ = (
         "_behind",
-        "_dialect",
         "_dropped",
         "_host",
         "_knows_expressions_only",
@@ -60,6 +62,7 @@ class Outbox:
         "_stats",
         "_translator",
         "_writer",
+        "features",
         "is_closed",
         "jelly",
         "jelly_walk",
@@ -85,7 +88,7 @@ class Outbox:
         self._questions = questions
         self._dropped = dropped
         self._stats = stats
-        self._dialect = NONE
+        self.features = NONE.features
         self._writer = NONE.writer(policy.limits)
         self._pieces: list[bytes] = []
         self._behind: list[Any] = []
@@ -103,7 +106,7 @@ class Outbox:
 
     def speak(self, dialect: Dialect) -> None:
         """Write in a new dialect from now on."""
-        self._dialect = dialect
+        self.features = dialect.features
         self._writer = dialect.writer(self._limits)
 
     def call(
@@ -119,7 +122,7 @@ class Outbox:
         """Send a call with simple values; return False if the values need a jellier.
 
         Args:
-            number: of the command in ``msgpack/1``.
+            number: of the message in ``msgpack/1``.
             request_id, object_id, name, args, kw, deadline: see ``messages.PlainCall``.
 
         Raises:
@@ -135,20 +138,20 @@ class Outbox:
         self.size += len(piece)
         return True
 
-    def notice(self, object_id: ObjectId, notice: Broadcast, number: int = 2) -> bool:
+    def broadcast(self, object_id: ObjectId, broadcast: Broadcast, number: int) -> bool:
         """Send a call that has many receivers; return False if its values need a jellier.
 
         Args:
             object_id: of the object, or of the cache.
-            notice: the call.
-            number: of the command in ``msgpack/1``: 2 for an object, 4 for a cache.
+            broadcast: the call.
+            number: of the message in ``msgpack/1``: that of a PlainSend or of a PlainSendToCache.
 
         Raises:
             EncodeError: the call exceeds a limit.
         """
         if self._knows_expressions_only or self._translator.scope is not None:
             return False
-        piece = self._writer.notice(object_id, notice, number)
+        piece = self._writer.broadcast(object_id, broadcast, number)
         if piece is None:
             return False
         self._append(piece)
@@ -197,18 +200,19 @@ class Outbox:
     def _tell_dropped(self) -> None:
         """Send some of the pending releases; the rest follows in the next turns."""
         left = _MOST_TOLD
-        for command, an_id, count in self._dropped:
-            if self.can_say(b"count"):
-                self.send(command, an_id, count)
+        has_counts = Feature.COUNT in self.features
+        for release, an_id, count in self._dropped:
+            if has_counts:
+                self.send(release(an_id, count))
                 left -= 1
             else:
                 # The dialects of PB have no count: one message releases one reception.
                 told = min(count, left)
                 for _ in range(told):
-                    self.send(command, an_id)
+                    self.send(release(an_id))
                 left -= told
                 if told < count:
-                    self._dropped.put_back(command, an_id, count - told)
+                    self._dropped.put_back(release, an_id, count - told)
             if left <= 0:
                 break
         if self._dropped:
@@ -222,24 +226,20 @@ class Outbox:
         self._behind.clear()
         self._dropped.close()
 
-    def can_say(self, command: bytes) -> bool:
-        """Return whether the dialect has a command that PB does not have."""
-        return command in self._dialect.commands
-
-    def say(self, *message: Any) -> bool:
-        """Send a message if the dialect has its command; return whether it was sent."""
-        if self.is_closed or not self.can_say(message[0]):
+    def say(self, message: Record) -> bool:
+        """Send a message that not all dialects have; return whether it was sent."""
+        if self.is_closed or COMMANDS[type(message)].feature not in self.features:
             return False
-        self.send(*message)
+        self.send(message)
         return True
 
-    def send(self, *message: Any) -> None:
-        """Send a message of plain values.
+    def send(self, message: Record) -> None:
+        """Send a message.
 
         Raises:
             EncodeError: the message cannot be sent.
         """
-        self._post(self.pack(list(message)))
+        self._post(self.pack(message))
 
     def send_expression(self, expression: Expression) -> None:
         """Send an expression unchanged, without calling hooks.
@@ -247,25 +247,25 @@ class Outbox:
         Raises:
             EncodeError: the expression cannot be sent.
         """
-        self._append(self._writer.encode(expression))
+        self._append(self._writer.write_expression(expression))
 
-    def pack(self, message: Expression) -> Any:
-        """Encode a message for :meth:`commit`.
+    def pack(self, message: Record) -> bytes | list[Expression]:
+        """Encode a message for :meth:`commit`; a host that sends messages itself gets expressions.
 
         Raises:
             EncodeError: the message cannot be sent.
         """
-        encoded = self._writer.encode(message)
-        return message if self._posts_by_host else encoded
+        encoded = self._writer.write(message)
+        return to_expression(message) if self._posts_by_host else encoded
 
-    def pack_walk(self, message: Expression) -> Iterator[Any]:
+    def pack_walk(self, message: Record) -> Iterator[Any]:
         """Like :meth:`pack`, as a walk of ``jelly.slices`` that may empty the message's lists."""
-        walk = self._writer.walk(message, not self._posts_by_host)
-        if not self._posts_by_host:
-            del message
+        expression = to_expression(message) if self._posts_by_host else None
+        walk = self._writer.walk(message, expression is None)
+        del message
         while (encoded := next(walk)) is UNFINISHED:
             yield UNFINISHED
-        yield message if self._posts_by_host else encoded
+        yield encoded if expression is None else expression
 
     def commit(self, scope: Transaction, packed: Any, request_id: RequestId | None = None) -> None:
         """Send the message that was made in ``scope``, and the messages behind it."""

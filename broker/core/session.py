@@ -36,7 +36,7 @@ from broker.core.outbox import Outbox
 from broker.core.policy import Policy
 from broker.core.principal import Principal
 from broker.core.stats import Stats
-from broker.core.wire import messages
+from broker.core.wire.commands import Feature
 from broker.core.wire.conversion import BASICS
 from broker.core.wire.dialects import (
     DIALECTS,
@@ -46,7 +46,15 @@ from broker.core.wire.dialects import (
     spoken,
 )
 from broker.core.wire.handshake import Handshake
-from broker.core.wire.messages import Message, RequestId
+from broker.core.wire.messages import (
+    PROTOCOL_VERSION,
+    Goodbye,
+    Message,
+    Ping,
+    Raw,
+    RequestId,
+    Version,
+)
 from broker.limit_errors import limit_error
 from jelly.atoms import Expression
 from jelly.codec import Reader
@@ -190,7 +198,7 @@ class Session:
         if opening is not None:
             self.outbox.send_expression(opening)
 
-    def handle(self, message: Message | messages.Raw) -> None:
+    def handle(self, message: Message | Raw) -> None:
         """Handle one message now. A host that takes part in the handling itself calls this.
 
         Raises:
@@ -224,15 +232,15 @@ class Session:
     @property
     def can_ping(self) -> bool:
         """Whether the dialect has a ping."""
-        return self.outbox.can_say(b"ping")
+        return Feature.PING in self.outbox.features
 
     def ping(self, token: int) -> None:
         """Send a ping, to learn whether the peer still answers."""
-        self.outbox.say(b"ping", token)
+        self.outbox.say(Ping(token))
 
     def say_goodbye(self, code: str, text: str) -> None:
         """Tell the peer why the connection is about to end, if the dialect has a goodbye."""
-        self.outbox.say(b"goodbye", code, text[:1024])
+        self.outbox.say(Goodbye(code, text[:1024]))
 
     def serialize(self, value: Any, perspective: Any, method: Any, args: Any, kw: Any) -> Any:
         """Return the expression of a graph, which the application sends: PB's ``serialize``.
@@ -365,7 +373,7 @@ class Session:
         self.inbox.read, self.inbox.reader = self._reader.receive, self._reader
         self.outbox.speak(dialect)
         self.dialect = dialect
-        self.outbox.send(b"version", messages.PROTOCOL_VERSION)
+        self.outbox.send(Version(PROTOCOL_VERSION))
         self.host.on_event(Ready(dialect.name.decode("ascii")))
 
     def _reader_of(self, dialect: Dialect) -> MessageReader:
@@ -374,7 +382,7 @@ class Session:
         keeps_expressions = bool(theirs) or not allows_basics
         is_raw = any(name.startswith("proto_") for name in theirs) or "expressionReceived" in theirs
         if is_raw:
-            return dialect.reader(self._limits, keeps_expressions, messages.Raw)
+            return dialect.reader(self._limits, keeps_expressions, Raw)
         return dialect.reader(self._limits, keeps_expressions)
 
     # The gate.

@@ -180,7 +180,7 @@ class RemoteCacheMethod:
                 raise DeadReferenceError("the connection of this observer has ended")
             raise ProtocolError("the peer does not hold this cache, so the call cannot be made")
         view = view_of(self.perspective, self._principal)
-        return self.broker.calls.call(b"cachemessage", view, cache_id, self.name, args, kw)
+        return self.broker.calls.call(view, cache_id, self.name, args, kw, True)
 
 
 class RemoteCacheObserver:
@@ -240,9 +240,9 @@ class RemoteCacheObserver:
         cache_id = self._cache_id()
         if cache_id is not None:
             view = view_of(self.perspective, self._principal)
-            self.broker.calls.send(view, cache_id, _name, args, kw, b"cachemessage")
+            self.broker.calls.send(view, cache_id, _name, args, kw, True)
 
-    def notify(self, notice: Broadcast) -> None:
+    def notify(self, broadcast: Broadcast) -> None:
         """Send a call that goes to many receivers; used by ``Subscribers``.
 
         Raises:
@@ -252,7 +252,7 @@ class RemoteCacheObserver:
         if cache_id is None:
             raise DeadReferenceError("the peer does not hold this cache any more")
         view = view_of(self.perspective, self._principal)
-        self.broker.calls.notify(view, cache_id, notice, b"cachemessage")
+        self.broker.calls.notify(view, cache_id, broadcast, True)
 
     def when_over(self, callback: Callable[[RemoteCacheObserver], object]) -> None:
         """Call ``callback(self)`` before ``stoppedObserving``; used by ``Subscribers``."""

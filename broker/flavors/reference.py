@@ -93,7 +93,7 @@ class RemoteReference(Serializable):
             RuntimeError: called outside the connection's event loop.
         """
         return self.broker.calls.call(  # type: ignore[no-any-return]
-            b"message", self.view, self.luid, _name, args, kw
+            self.view, self.luid, _name, args, kw
         )
 
     def send(self, _name: str, /, *args: Any, **kw: Any) -> None:
@@ -106,13 +106,13 @@ class RemoteReference(Serializable):
         """
         self.broker.calls.send(self.view, self.luid, _name, args, kw)
 
-    def notify(self, notice: Broadcast) -> None:
+    def notify(self, broadcast: Broadcast) -> None:
         """Send a call that goes to many receivers; used by ``Subscribers``.
 
         Raises:
             DeadReferenceError, EncodeError, RuntimeError: it was not sent.
         """
-        self.broker.calls.notify(self.view, self.luid, notice)
+        self.broker.calls.notify(self.view, self.luid, broadcast)
 
     def when_over(self, callback: Callable[[Any], object]) -> None:
         """Call ``callback(self)`` when nothing can be sent any more; used by ``Subscribers``."""

@@ -123,7 +123,7 @@ class Subscribers:
                 too.
             RuntimeError: called outside the connections' event loop.
         """
-        notice = Broadcast(_name, args, kw)
+        broadcast = Broadcast(_name, args, kw)
         key = None if self._key is None else self._key(_name, args, kw)
         hash(key)
         subscriptions = list(self._subscriptions.values())
@@ -132,19 +132,19 @@ class Subscribers:
         fault: BaseException | None = None
         failed: set[Subscription] = set()
         for subscription in subscriptions:
-            error = subscription.tell(notice, key)
+            error = subscription.tell(broadcast, key)
             if error is not None:
                 fault = fault or error
                 failed.add(subscription)
         if fault is not None:
             try:
-                self._raise_or_log(notice, fault, failed, subscriptions)
+                self._raise_or_log(broadcast, fault, failed, subscriptions)
             finally:
                 del fault, error
 
     def _raise_or_log(
         self,
-        notice: Broadcast,
+        broadcast: Broadcast,
         fault: BaseException,
         failed: set[Subscription],
         subscriptions: list[Subscription],
@@ -153,12 +153,12 @@ class Subscribers:
         others = [one for one in subscriptions if one not in failed and one.can_be_told]
         if all(one.has_waiting for one in others):
             for one in others:
-                one.withdraw(notice)
+                one.withdraw(broadcast)
             try:
                 raise fault
             finally:
                 del fault
-        report(notice, fault, f" to {len(failed)} of {len(subscriptions)} subscribers")
+        report(broadcast, fault, f" to {len(failed)} of {len(subscriptions)} subscribers")
 
     def delivery(self, reference: Subscriber | None = None) -> Delivery:
         """Return the counts of events for one subscriber, or for all subscribers so far.

@@ -123,15 +123,15 @@ class Subscription:
         counts = self._counts
         return Delivery(counts.sent, counts.dropped, counts.conflated, self._size)
 
-    def tell(self, notice: Broadcast, key: Hashable) -> BaseException | None:
+    def tell(self, broadcast: Broadcast, key: Hashable) -> BaseException | None:
         """Send an event, or keep it waiting; return the error if it cannot be sent."""
         self._number += 1
         if not self._waiting and not self._by_key and not self._is_slow():
-            return self._write(self._number, notice)
+            return self._write(self._number, broadcast)
         if self._slow is Slow.CONFLATE:
-            self._conflate(notice, key)
+            self._conflate(broadcast, key)
         elif self._size < self._most:
-            self._wait(notice)
+            self._wait(broadcast)
         elif self._slow is Slow.DISCONNECT:
             self.reference.broker.abort(
                 PBConnectionLost(f"subscriber is slow ({self._most} events waiting)")
@@ -141,7 +141,7 @@ class Subscription:
             self._counts.dropped += 1
             if self._slow is Slow.DROP_OLDEST and self._waiting:
                 self._waiting.popleft()
-                self._wait(notice)
+                self._wait(broadcast)
         self._watch()
         return None
 
@@ -156,13 +156,13 @@ class Subscription:
         """Whether events are waiting, so that the newest one has not been sent."""
         return bool(self._waiting or self._by_key)
 
-    def withdraw(self, notice: Broadcast) -> None:
+    def withdraw(self, broadcast: Broadcast) -> None:
         """Drop the newest event if it is waiting."""
-        if self._waiting and self._waiting[-1][1] is notice:
+        if self._waiting and self._waiting[-1][1] is broadcast:
             self._waiting.pop()
         elif self._by_key:
             key = next(reversed(self._by_key))
-            if self._by_key[key][1] is not notice:
+            if self._by_key[key][1] is not broadcast:
                 return
             del self._by_key[key]
         else:
@@ -179,18 +179,18 @@ class Subscription:
     def _size(self) -> int:
         return len(self._waiting or ()) + len(self._by_key or ())
 
-    def _wait(self, notice: Broadcast) -> None:
+    def _wait(self, broadcast: Broadcast) -> None:
         if self._waiting is None:
             self._waiting = deque()
-        self._waiting.append((self._number, notice))
+        self._waiting.append((self._number, broadcast))
 
-    def _conflate(self, notice: Broadcast, key: Hashable) -> None:
+    def _conflate(self, broadcast: Broadcast, key: Hashable) -> None:
         if self._by_key is None:
             self._by_key = {}
         # Removed and added again, so that the order is that of the remaining events.
         if self._by_key.pop(key, None) is not None:
             self._counts.conflated += 1
-        self._by_key[key] = self._number, notice
+        self._by_key[key] = self._number, broadcast
 
     def _next(self) -> tuple[int, Broadcast]:
         if self._waiting:
@@ -207,10 +207,10 @@ class Subscription:
         """Send waiting events, until the connection is full again."""
         self._is_watching = False
         while self.has_waiting and not self._is_slow():
-            number, notice = self._next()
-            error = self._write(number, notice)
+            number, broadcast = self._next()
+            error = self._write(number, broadcast)
             if error is not None:
-                report(notice, error, " to a subscriber for whom it waited")
+                report(broadcast, error, " to a subscriber for whom it waited")
         if self.has_waiting:
             self._watch()
         elif self.can_be_told:
@@ -228,14 +228,14 @@ class Subscription:
         is_congested: bool = broker.pump.is_congested
         return is_congested
 
-    def _write(self, number: int, notice: Broadcast) -> BaseException | None:
+    def _write(self, number: int, broadcast: Broadcast) -> BaseException | None:
         reference = self.reference
         if not reference.broker.calls.is_open:
             return None
         try:
             if number - self._last > 1:
                 self._tell_missed(number - 1)
-            reference.notify(notice)
+            reference.notify(broadcast)
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # noqa: BLE001 - handled once for all subscribers
@@ -255,8 +255,8 @@ class Subscription:
             self.reference.notify(Broadcast(self._missed, (lost,), {}))
 
 
-def report(notice: Broadcast, error: BaseException, to_whom: str) -> None:
+def report(broadcast: Broadcast, error: BaseException, to_whom: str) -> None:
     """Log why an event cannot be sent, once for each event."""
-    if not notice.has_failed:
-        notice.has_failed = True
-        log_error(logger, f"event '{notice.name}' was not sent{to_whom}", error)
+    if not broadcast.has_failed:
+        broadcast.has_failed = True
+        log_error(logger, f"event '{broadcast.name}' was not sent{to_whom}", error)

@@ -25,7 +25,7 @@ from support.ways_in import WaysIn
 import broker
 import cred
 from broker.core.policy import PUBLISHED, STRICT
-from broker.core.wire.messages import Answer, Decref, Failed
+from broker.core.wire.messages import Decref, GraphAnswer, GraphError
 from broker.defer import Deferred
 from cred.interfaces import IScramProof
 
@@ -87,7 +87,7 @@ def hear(data: bytes, victim: Victim) -> None:
 def answers(victim: Victim) -> list[Any]:
     """The answers and the errors."""
     said = victim.speaker.read(victim.said)
-    return [message for message in said if type(message) in (Answer, Failed)]
+    return [message for message in said if type(message) in (GraphAnswer, GraphError)]
 
 
 def log_in(speaker: Speaker, mind: Any, password: bytes = b"secret", number: int = 1) -> bytes:
@@ -108,7 +108,7 @@ def test_what_kills_nobody_after_a_login_kills_nobody_before_it(
             victim.hear(data)
         assert len(lines) <= 1
         refused = [type(answer) for answer in answers(victim)]
-        assert victim.is_dead or refused == [Failed]
+        assert victim.is_dead or refused == [GraphError]
         if len(data) > 70_000:
             assert victim.is_dead
         victim.end()
@@ -160,7 +160,7 @@ def test_another_method_is_refused_in_words(policy: str, dialect: str) -> None:
     victim.hear(log_in(victim.speaker, [b"None"], number=2))
     refused, answer = answers(victim)
     assert b"this server asks for a login: pass credentials to connect" in flat(refused.failure)
-    assert type(answer) is Answer
+    assert type(answer) is GraphAnswer
     victim.end()
 
 
@@ -228,7 +228,7 @@ def test_a_mind_that_may_not_come_in(
         victim.hear(log_in(victim.speaker, [b"list", [b"dereference", 77]]))
     assert lines == ["PEER: MalformedJelly: reference 77 was never defined"]
     assert house.minds == []
-    assert [type(answer) for answer in answers(victim)] == [Failed]
+    assert [type(answer) for answer in answers(victim)] == [GraphError]
     assert not victim.is_dead
     victim.end()
 
@@ -265,7 +265,7 @@ def test_eight_challenges_at_once(policy: str, dialect: str) -> None:
     for number in range(1, 10):
         victim.hear(victim.speaker.call(b"alice", name=b"login", number=number))
     found = answers(victim)
-    assert [type(answer) for answer in found] == [Answer] * 8 + [Failed]
+    assert [type(answer) for answer in found] == [GraphAnswer] * 8 + [GraphError]
     assert b"more than 8 live references (max_refs)" in flat(found[-1].failure)
     victim.end()
 
@@ -296,7 +296,7 @@ def test_all_is_open_once_the_checker_has_accepted(
     victim.scheduler.run()
     house.avatar.callback(broker.Avatar())
     victim.scheduler.run()
-    assert type(answers(victim)[-1]) is Answer
+    assert type(answers(victim)[-1]) is GraphAnswer
     victim.end()
 
 
@@ -305,7 +305,7 @@ def test_a_root_of_its_own_has_no_gate(policy: str, dialect: str) -> None:
     """Without a login, the normal limits apply from the first byte."""
     victim = Victim(dialect, policy)
     victim.hear(victim.speaker.call([b"list", bytes(100_000), *range(5_000)]))
-    assert [type(answer) for answer in answers(victim)] == [Answer]
+    assert [type(answer) for answer in answers(victim)] == [GraphAnswer]
     assert victim.broker.session.gate is None
     victim.end()
 

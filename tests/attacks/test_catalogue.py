@@ -12,7 +12,7 @@ from attacks.attacker import Speaker, Target, Victim, cost, flat, taming
 from attacks.catalogue import ATTACKS, Attack
 
 import broker
-from broker.core.wire.messages import Failed
+from broker.core.wire.messages import GraphError
 
 
 def combinations() -> list[pytest.ParameterSet]:
@@ -56,7 +56,7 @@ def test_refused(
     else:
         assert lines[0] == f"PEER: {attack.text}"
         assert not victim.is_dead
-        (answer,) = [m for m in victim.speaker.read(victim.said) if type(m) is Failed]
+        (answer,) = [m for m in victim.speaker.read(victim.said) if type(m) is GraphError]
         kind, _, text = attack.text.partition(": ")
         if (policy, dialect) == ("published", "pb"):
             text = IN_TWISTED_S_WORDS.get(text, text)
@@ -92,7 +92,7 @@ async def strike(server: broker.Server, attack: Attack, dialect: str) -> None:
     with suppress(ConnectionResetError, BrokenPipeError):
         while piece := await reader.read(65536):
             heard += piece
-            if any(type(message) is Failed for message in speaker.read(heard)):
+            if any(type(message) is GraphError for message in speaker.read(heard)):
                 break
     writer.close()
 

@@ -16,7 +16,7 @@ from support.memory import BrokerPair
 
 import broker
 from broker.core.policy import STRICT
-from broker.core.wire.messages import Answer
+from broker.core.wire.messages import GraphAnswer
 from broker.errors import PBConnectionLost
 from broker.net.tls.settings import TLS
 
@@ -205,7 +205,7 @@ def test_a_login_that_does_not_come(
         for number in range(1, 30):
             victim.wait(1.0)
             victim.hear(victim.speaker.call(name=b"mechanisms", number=number))
-            assert type(victim.speaker.read(victim.said)[-1]) is Answer
+            assert type(victim.speaker.read(victim.said)[-1]) is GraphAnswer
         victim.wait(1.0)
     assert lines == ["closed PEER: login not completed in 30 s"]
 

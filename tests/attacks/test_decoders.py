@@ -17,7 +17,7 @@ from attacks.catalogue import a_frame, a_list, a_string, bomb, nested
 
 import broker
 from broker.core.policy import STRICT
-from broker.core.wire.messages import Answer, Failed
+from broker.core.wire.messages import GraphAnswer, GraphError
 from broker.net.tls.settings import TLS
 from jelly.limits import Limits
 
@@ -176,7 +176,7 @@ def test_the_deepest_that_is_allowed(policy: str, dialect: str) -> None:
     while value:
         (value,), depth = value, depth + 1
     assert depth == 96
-    assert [type(m) for m in victim.speaker.read(victim.said)[1:]] == [Answer]
+    assert [type(m) for m in victim.speaker.read(victim.said)[1:]] == [GraphAnswer]
     victim.end()
 
 
@@ -201,7 +201,7 @@ def test_what_is_harmless_still_comes_in(policy: str, dialect: str) -> None:
     keys = [b"dictionary", *([[b"tuple", n, n + 1], n] for n in range(2_000))]
     for number, value in enumerate((bomb(16), cycle, keys), 1):
         victim.hear(speaker.call(value, name=b"keep", number=number))
-        assert type(speaker.read(victim.said)[-1]) is Answer
+        assert type(speaker.read(victim.said)[-1]) is GraphAnswer
     assert target.kept == {(n, n + 1): n for n in range(2_000)}
     victim.end()
 
@@ -231,11 +231,11 @@ def test_too_many_objects_go_out(policy: str, dialect: str) -> None:
     victim = Victim(dialect, policy, Generous())
     most = victim.broker.policy.max_refs
     victim.hear(victim.speaker.call(name=b"all"))
-    assert type(victim.speaker.read(victim.said)[-1]) is Failed
+    assert type(victim.speaker.read(victim.said)[-1]) is GraphError
     assert not victim.is_dead
     assert len(victim.broker.session.translator.exports) == 0
     victim.hear(victim.speaker.call(1, number=2))
-    assert type(victim.speaker.read(victim.said)[-1]) is Answer
+    assert type(victim.speaker.read(victim.said)[-1]) is GraphAnswer
     victim.end()
 
 
@@ -328,5 +328,5 @@ def test_keywords_that_are_no_names(
     (line,) = lines
     assert line.startswith("PEER: WrongArguments: ")
     assert not victim.is_dead
-    assert type(victim.speaker.read(victim.said)[-1]) is Failed
+    assert type(victim.speaker.read(victim.said)[-1]) is GraphError
     victim.end()

@@ -11,7 +11,7 @@ from attacks.catalogue import shared
 
 import broker
 from broker.core.policy import PUBLISHED, STRICT
-from broker.core.wire.messages import Answer, Failed
+from broker.core.wire.messages import GraphAnswer, GraphError
 from broker.errors import LimitExceeded
 from jelly.limits import Limits
 
@@ -73,7 +73,7 @@ def levels(count: int, way: Callable[[Any, int], Any]) -> Any:
 def last(victim: Victim) -> Any:
     """The last answer or error of a victim."""
     said = victim.speaker.read(victim.said)
-    return [message for message in said if type(message) in (Answer, Failed)][-1]
+    return [message for message in said if type(message) in (GraphAnswer, GraphError)][-1]
 
 
 def heard(value: Any, policy: Any, dialect: str, name: bytes = b"keep") -> tuple[Any, Any]:
@@ -103,7 +103,7 @@ def test_a_value_that_holds_itself_twice(
     """A few hundred bytes that are millions of values as a tree are refused; that call fails."""
     with taming(caplog) as lines:
         answer, kept = heard(shared(count, kind), policy, dialect)
-    assert type(answer) is Failed
+    assert type(answer) is GraphError
     assert kept is None
     (line,) = lines
     assert line.startswith("PEER: LimitExceeded: ")
@@ -118,11 +118,11 @@ def test_through_every_container(
 ) -> None:
     """Shared parts are counted in every container; a few levels are accepted."""
     answer, kept = heard(levels(12, WAYS[way]), policy, dialect)
-    assert type(answer) is Answer
+    assert type(answer) is GraphAnswer
     assert len(kept) == 12
     with taming(caplog) as lines:
         answer, kept = heard(levels(28, WAYS[way]), policy, dialect)
-    assert type(answer) is Failed
+    assert type(answer) is GraphError
     assert kept is None
     (line,) = lines
     assert "max_expanded" in line
@@ -133,7 +133,7 @@ def test_through_every_container(
 def test_sixteen_levels(kind: bytes, policy: str, dialect: str) -> None:
     """65,536 values as a tree are accepted under both policies, shared as they were."""
     answer, kept = heard(shared(16, kind), policy, dialect)
-    assert type(answer) is Answer
+    assert type(answer) is GraphAnswer
     for _ in range(15):
         assert kept[0] is kept[1]
         kept = kept[0]
@@ -143,8 +143,8 @@ def test_sixteen_levels(kind: bytes, policy: str, dialect: str) -> None:
 @binds("S3", policies=())
 def test_the_policies_differ(dialect: str) -> None:
     """Two million values as a tree are too many for the strict policy only."""
-    assert type(heard(shared(21, b"list"), "strict", dialect)[0]) is Failed
-    assert type(heard(shared(21, b"list"), "published", dialect)[0]) is Answer
+    assert type(heard(shared(21, b"list"), "strict", dialect)[0]) is GraphError
+    assert type(heard(shared(21, b"list"), "published", dialect)[0]) is GraphAnswer
 
 
 @binds("S3")
@@ -152,7 +152,7 @@ def test_an_unfinished_container_counts_once(policy: str, dialect: str) -> None:
     """A list that holds itself a thousand times is a thousand and one values, and is accepted."""
     cycle = [b"reference", 1, [b"list", *[[b"dereference", 1]] * 1_000]]
     answer, kept = heard(cycle, policy, dialect)
-    assert type(answer) is Answer
+    assert type(answer) is GraphAnswer
     assert len(kept) == 1_000
     assert all(part is kept for part in kept)
 
@@ -161,12 +161,12 @@ def test_an_unfinished_container_counts_once(policy: str, dialect: str) -> None:
 def test_a_setting(policy: str, dialect: str, caplog: pytest.LogCaptureFixture) -> None:
     """The limit is a setting: 20 times 4 shared values are beyond 50, and not beyond 200."""
     value = [b"list", [b"reference", 1, [b"list", 1, 1, 1, 1]], *[[b"dereference", 1]] * 20]
-    for most, kind in ((200, Answer), (50, Failed)):
+    for most, kind in ((200, GraphAnswer), (50, GraphError)):
         changed = POLICIES[policy].but(limits=Limits(max_expanded=most))
         with taming(caplog) as lines:
             assert type(heard(value, changed, dialect)[0]) is kind
         assert all("max_expanded" in line for line in lines)
-        assert bool(lines) is (kind is Failed)
+        assert bool(lines) is (kind is GraphError)
 
 
 @binds("S3")

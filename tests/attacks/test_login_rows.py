@@ -13,7 +13,7 @@ from support.ways_in import BINDING, WaysIn
 
 import cred
 from broker.core.policy import Policy
-from broker.core.wire.messages import Failed
+from broker.core.wire.messages import GraphError
 from broker.failure import Failure
 from cred.challenges import respond
 from cred.interfaces import IUsernamePassword
@@ -108,7 +108,7 @@ def refusal(victim: Victim, *messages: bytes) -> bytes:
     """Send messages, and return the bytes of the error that answers the last."""
     for data in messages:
         victim.hear(data)
-    (failed,) = [m for m in victim.speaker.read(victim.said) if type(m) is Failed]
+    (failed,) = [m for m in victim.speaker.read(victim.said) if type(m) is GraphError]
     return flat(failed.failure)
 
 

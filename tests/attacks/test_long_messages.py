@@ -14,7 +14,7 @@ from support.effort import slowness
 from support.memory import ManualScheduler
 
 import broker
-from broker.core.wire.messages import Answer, Failed
+from broker.core.wire.messages import GraphAnswer, GraphError
 
 CHUNK = 64 * 1024
 """Bytes that a transport reads at a time."""
@@ -118,7 +118,7 @@ def timed(function: Callable[[], bool]) -> tuple[float, bool]:
 def answers(victim: Victim) -> list[Any]:
     """The answers and errors of a victim."""
     said = victim.speaker.read(victim.said)
-    return [message for message in said if type(message) in (Answer, Failed)]
+    return [message for message in said if type(message) in (GraphAnswer, GraphError)]
 
 
 def measured(
@@ -153,7 +153,7 @@ def test_no_turn_is_long(kind: str, method: bytes, policy: str, dialect: str) ->
     victim, found = measured(dialect, policy, data)
     assert max(found) <= LONGEST
     (answer,) = answers(victim)
-    assert type(answer) is Answer
+    assert type(answer) is GraphAnswer
     victim.end()
 
 
@@ -166,7 +166,7 @@ def test_no_turn_of_the_largest_is_long(kind: str, policy: str, dialect: str) ->
     victim, found = measured(dialect, policy, data)
     assert max(found) <= LONGEST
     (answer,) = answers(victim)
-    assert type(answer) is Answer
+    assert type(answer) is GraphAnswer
     victim.end()
 
 
@@ -183,7 +183,7 @@ def test_it_is_handled_in_several_turns(kind: str, policy: str, dialect: str) ->
         assert not answers(victim) or count
         count += 1
     assert count >= 3
-    assert [type(each) for each in answers(victim)] == [Answer]
+    assert [type(each) for each in answers(victim)] == [GraphAnswer]
     victim.end()
 
 

@@ -10,7 +10,7 @@ from attacks.attacker import NOTHING, Speaker, Target, Victim, binds, flat, let_
 from attacks.catalogue import PRIME
 
 import broker
-from broker.core.wire.messages import Answer, Failed
+from broker.core.wire.messages import GraphAnswer, GraphError
 
 LARGEST = (1 << 63) - 1
 TOO_LARGE = {
@@ -55,7 +55,7 @@ def registered() -> Any:
 def last(victim: Victim) -> Any:
     """The last answer or error of a victim."""
     said = victim.speaker.read(victim.said)
-    return [message for message in said if type(message) in (Answer, Failed)][-1]
+    return [message for message in said if type(message) in (GraphAnswer, GraphError)][-1]
 
 
 @binds("S1")
@@ -70,13 +70,13 @@ def test_a_number_in_a_value(
         victim.hear(victim.speaker.call([b"list", IN_VALUES[kind](OUTSIDE[outside])], name=b"keep"))
     (line,) = lines
     assert line.startswith("PEER: MalformedJelly: ")
-    assert type(last(victim)) is Failed
+    assert type(last(victim)) is GraphError
     assert b"MalformedJelly" in flat(last(victim).failure)
     translator = victim.broker.session.translator
     assert len(translator.imports) == len(translator.held) == 0
     assert not victim.is_dead
     victim.hear(victim.speaker.call(1, number=2))
-    assert type(last(victim)) is Answer
+    assert type(last(victim)) is GraphAnswer
     victim.end()
 
 
@@ -104,7 +104,7 @@ def test_the_ends_of_the_range(kind: str, number: int, policy: str, dialect: str
     target = Target()
     victim = Victim(dialect, policy, target)
     victim.hear(victim.speaker.call([b"list", IN_VALUES[kind](number)], name=b"keep"))
-    assert type(last(victim)) is Answer
+    assert type(last(victim)) is GraphAnswer
     assert len(target.kept) == 1
     victim.end()
 

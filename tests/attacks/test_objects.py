@@ -11,7 +11,7 @@ from attacks.attacker import NOTHING, POLICIES, Speaker, Target, Victim, binds, 
 
 import broker
 from broker import pb
-from broker.core.wire.messages import Failed
+from broker.core.wire.messages import GraphError
 from broker.defer import Deferred
 from broker.flavors.cacheable import Cacheable
 
@@ -349,7 +349,7 @@ def test_nothing_is_imported(policy: str, dialect: str) -> None:
     modules = set(sys.modules)
     for number, tag in enumerate([b"antigravity.x", b"this.s", b"module", b"class"], 1):
         victim.hear(victim.speaker.call([tag, b"antigravity"], number=number))
-        assert type(last(victim)) is Failed
+        assert type(last(victim)) is GraphError
     assert set(sys.modules) == modules
     victim.end()
 

@@ -43,7 +43,7 @@ class Side:
 
     def hear(self, part: Any) -> None:
         """Receive the attacker's part of the handshake."""
-        self.broker.dataReceived(NONE.writer(NO_LIMITS).encode(part))
+        self.broker.dataReceived(NONE.writer(NO_LIMITS).write_expression(part))
         self.scheduler.run()
         if self.transport.is_aborted:
             self.broker.connectionLost(Failure(ConnectionAborted()))
@@ -118,8 +118,8 @@ def test_a_stripped_offer_gets_a_name_at_most(policy: str) -> None:
     answer = [b"answer", 1, [b"tuple", b"c" * 16, [b"remote", 1]]]
     pb = client.broker.session.dialect
     assert pb is not None
-    client.broker.dataReceived(pb.writer(NO_LIMITS).encode([b"version", 6]))
-    client.broker.dataReceived(pb.writer(NO_LIMITS).encode(answer))
+    client.broker.dataReceived(pb.writer(NO_LIMITS).write_expression([b"version", 6]))
+    client.broker.dataReceived(pb.writer(NO_LIMITS).write_expression(answer))
     client.scheduler.run()
     (failure,) = client.entered
     assert "Policy(challenge_login=True)" in failure.getErrorMessage()

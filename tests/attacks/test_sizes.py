@@ -11,7 +11,7 @@ import pytest
 from attacks.attacker import BOTH, POLICIES, Speaker, Target, Victim, binds, flat, taming
 from attacks.catalogue import nested, shared
 
-from broker.core.wire.messages import Answer, Failed
+from broker.core.wire.messages import GraphAnswer, GraphError
 from broker.errors import TooLarge
 from jelly.limits import Limits
 
@@ -136,7 +136,7 @@ def test_the_page_has_all_settings() -> None:
 def outcome(victim: Victim) -> Any:
     """The last answer or error of a victim."""
     said = victim.speaker.read(victim.said)
-    return [message for message in said if type(message) in (Answer, Failed)][-1]
+    return [message for message in said if type(message) in (GraphAnswer, GraphError)][-1]
 
 
 def refused(name: str, policy: str, dialect: str, make: Callable[[Victim], bytes]) -> None:
@@ -164,7 +164,7 @@ def test_a_value_within(name: str, policy: str, dialect: str) -> None:
     target.kept = None
     victim = Victim(dialect, policy_of(name, policy), target)
     victim.hear(victim.speaker.call(CASES[name].within, name=b"keep"))
-    assert type(outcome(victim)) is Answer
+    assert type(outcome(victim)) is GraphAnswer
     assert target.kept is not None
     victim.end()
 

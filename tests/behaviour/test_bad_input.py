@@ -546,7 +546,9 @@ def speak(*messages: Any) -> bytes:
     """Return a client's choice of ``pb``, and messages in it."""
     limits = Limits()
     writer = PB.writer(limits)
-    return NONE.writer(limits).encode(b"pb") + b"".join(map(writer.encode, messages))
+    return NONE.writer(limits).write_expression(b"pb") + b"".join(
+        map(writer.write_expression, messages)
+    )
 
 
 @pytest.mark.parametrize(
@@ -555,9 +557,10 @@ def speak(*messages: Any) -> bytes:
         (b"\xff" * 100, "the peer does not speak Perspective Broker (unknown type byte 0xff)"),
         (b"GET / HTTP/1.1\r\n\r\n",
          "the peer does not speak Perspective Broker (integer prefix longer than 4 bytes)"),
-        (NONE.writer(Limits()).encode(b"klingon"),
+        (NONE.writer(Limits()).write_expression(b"klingon"),
          "the peer chose a dialect that was not offered"),
-        (NONE.writer(Limits()).encode([b"pb"]), "the peer chose a dialect that was not offered"),
+        (NONE.writer(Limits()).write_expression([b"pb"]),
+         "the peer chose a dialect that was not offered"),
         (speak([b"message", 1, b"root", b"echo", 1, *NOTHING]), "a call before the version"),
         (speak([b"version", 5]), "the peer speaks version 5, not 6"),
         (speak(VERSION, 5), "malformed message: expected a list that starts with a command"),

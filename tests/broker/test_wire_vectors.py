@@ -10,6 +10,7 @@ from vectors import notation
 
 from broker.core.wire import messages
 from broker.core.wire.dialects import DIALECTS
+from broker.core.wire.expressions import parse
 from broker.core.wire.handshake import Handshake
 from jelly.codec import Reader, Writer
 from jelly.errors import ProtocolError
@@ -19,10 +20,10 @@ from jelly.vocabulary import NONE_VOCABULARY, PB_VOCABULARY
 VOCABULARY = {"pb": PB_VOCABULARY, "none": NONE_VOCABULARY}
 RECORDS = {
     "version": messages.Version,
-    "message": messages.Call,
-    "cachemessage": messages.CallToCache,
-    "answer": messages.Answer,
-    "error": messages.Failed,
+    "message": messages.GraphCall,
+    "cachemessage": messages.GraphCallToCache,
+    "answer": messages.GraphAnswer,
+    "error": messages.GraphError,
     "decref": messages.Decref,
     "decache": messages.Decache,
     "uncache": messages.Uncache,
@@ -63,9 +64,9 @@ def test_each_message_is_the_record_of_its_command(scenario: Any) -> None:
             continue
         record = RECORDS.get(expression[0].decode())
         if record is None:
-            assert messages.parse(expression) == messages.UnknownCommand(expression[0])
+            assert parse(expression) == messages.UnknownCommand(expression[0])
             continue
-        message = messages.parse(expression)
+        message = parse(expression)
         assert type(message) is record
         values = msgspec.structs.astuple(message)
         fields = [f.encode() if isinstance(f, str) else f for f in values]
@@ -84,7 +85,7 @@ def test_an_expression_that_is_no_list_is_no_message() -> None:
     """The recorded number is refused, as it is by Twisted."""
     (scenario,) = (case for case in notation.load("messages") if case["name"] == "message_no_list")
     with pytest.raises(ProtocolError):
-        messages.parse(spoken(scenario)[-1][3])
+        parse(spoken(scenario)[-1][3])
 
 
 @pytest.mark.parametrize(

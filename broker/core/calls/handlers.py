@@ -9,8 +9,10 @@ from typing import Any
 
 from broker.core.calls.login_gate import gated
 from broker.core.events import CallAnswered, CallCancelled, CallRaised, Misunderstood, PeerLeaves
-from broker.core.inbox import CALLS, Barrier, Handlers
+from broker.core.inbox import Barrier, Handlers
 from broker.core.wire import messages
+from broker.core.wire.commands import records
+from jelly.atoms import text_of
 from jelly.errors import ProtocolError
 
 __all__ = ["BEFORE_VERSION", "GATED", "GATED_BEFORE_VERSION", "OPEN"]
@@ -39,7 +41,7 @@ def _on_plain_send(session: Owner, message: messages.PlainSend) -> Any:
     return session.callee.receive_plain(message, False)
 
 
-def _on_call(session: Owner, message: messages.Call | messages.CallToCache) -> Any:
+def _on_call(session: Owner, message: messages.GraphCall | messages.GraphCallToCache) -> Any:
     return session.callee.receive(message, message.wants_answer)
 
 
@@ -55,16 +57,16 @@ def _on_plain_answer(session: Owner, message: messages.PlainAnswer | messages.Pl
     session.caller.on_plain_answer(message)
 
 
-def _on_answer(session: Owner, message: messages.Answer) -> Any:
+def _on_answer(session: Owner, message: messages.GraphAnswer) -> Any:
     return session.caller.on_answer(message)
 
 
-def _on_failed(session: Owner, message: messages.Failed) -> Any:
+def _on_failed(session: Owner, message: messages.GraphError) -> Any:
     return session.caller.on_failed(message)
 
 
 def _on_did_not_understand(session: Owner, message: messages.DidNotUnderstand) -> None:
-    session.host.on_event(Misunderstood(messages.describe_command(message.command)))
+    session.host.on_event(Misunderstood(text_of(message.command)))
 
 
 def _on_raw(session: Owner, raw: messages.Raw) -> None:
@@ -72,7 +74,7 @@ def _on_raw(session: Owner, raw: messages.Raw) -> None:
 
 
 def _on_unknown_command(session: Owner, message: messages.UnknownCommand) -> None:
-    session.outbox.send(b"didNotUnderstand", message.command)
+    session.outbox.send(messages.DidNotUnderstand(message.command))
 
 
 def _on_cancel(session: Owner, message: messages.Cancel) -> None:
@@ -83,7 +85,7 @@ def _on_cancel(session: Owner, message: messages.Cancel) -> None:
 
 def _on_ping(session: Owner, message: messages.Ping) -> None:
     session.count_ping()
-    session.outbox.say(b"pong", message.token)
+    session.outbox.say(messages.Pong(message.token))
 
 
 def _on_pong(session: Owner, message: messages.Pong) -> None:
@@ -108,7 +110,7 @@ def _on_decache(session: Owner, message: messages.Decache) -> None:
             raise
         except BaseException as error:  # noqa: BLE001 - the hook is the application's, not the peer's
             session.host.on_event(CallRaised("stoppedObserving", error, None))
-        session.outbox.send(b"uncache", message.cache_id)
+        session.outbox.send(messages.Uncache(message.cache_id))
 
 
 def _on_uncache(session: Owner, message: messages.Uncache) -> None:
@@ -132,12 +134,12 @@ OPEN: Handlers = {
     messages.PlainSend: _on_plain_send,
     messages.PlainCallToCache: _on_plain_call_to_cache,
     messages.PlainSendToCache: _on_plain_send_to_cache,
-    messages.Call: _on_call,
-    messages.CallToCache: _on_call,
+    messages.GraphCall: _on_call,
+    messages.GraphCallToCache: _on_call,
     messages.PlainAnswer: _on_plain_answer,
     messages.PlainTuple: _on_plain_answer,
-    messages.Answer: _on_answer,
-    messages.Failed: _on_failed,
+    messages.GraphAnswer: _on_answer,
+    messages.GraphError: _on_failed,
     messages.Decref: _on_decref,
     messages.Decache: _on_decache,
     messages.Uncache: _on_uncache,
@@ -152,6 +154,7 @@ OPEN: Handlers = {
 GATED = gated(OPEN)
 """Handlers while the gate is shut."""
 
-BEFORE_VERSION: Handlers = {**OPEN, **dict.fromkeys(CALLS, _on_early_call)}
-GATED_BEFORE_VERSION: Handlers = {**GATED, **dict.fromkeys(CALLS, _on_early_call)}
+_TOO_EARLY = dict.fromkeys(records(lambda row: not row.before_version), _on_early_call)
+BEFORE_VERSION: Handlers = {**OPEN, **_TOO_EARLY}
+GATED_BEFORE_VERSION: Handlers = {**GATED, **_TOO_EARLY}
 """Handlers until the peer has sent its version, its first message; the second with a gate."""

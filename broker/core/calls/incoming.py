@@ -38,7 +38,9 @@ from broker.core.principal import OnBehalf, Principal
 from broker.core.stats import Stats
 from broker.core.wire.conversion import PLAIN, with_expressions
 from broker.core.wire.messages import (
-    CallToCache,
+    GraphAnswer,
+    GraphCallToCache,
+    GraphError,
     ObjectId,
     PlainCall,
     PlainCallToCache,
@@ -547,7 +549,7 @@ class IncomingCalls:
             # Free the result and the arguments: they are not needed any more.
             value = None
             call.args, call.kw, scope.args, scope.kw = (), {}, (), {}
-            packing = outbox.pack_walk([b"answer", call.request_id, expression])
+            packing = outbox.pack_walk(GraphAnswer(call.request_id, expression))
             del expression
             packed = yield from self._sliced(packing, scope)
         except BaseException as error:
@@ -621,7 +623,7 @@ class IncomingCalls:
         outbox = self._outbox
         scope = self._translator.open(principal=self._owner_of(call))
         try:
-            packed = outbox.pack([b"error", call.request_id, outbox.jelly(shown_error)])
+            packed = outbox.pack(GraphError(call.request_id, outbox.jelly(shown_error)))
         except BaseException:
             outbox.roll_back(scope)
             raise
@@ -647,4 +649,4 @@ def _key(call: IncomingCall) -> RequestId | IncomingCall:
     return call.request_id if call.wants_answer else call
 
 
-_TO_CACHES = frozenset({CallToCache, PlainCallToCache, PlainSendToCache})
+_TO_CACHES = frozenset({GraphCallToCache, PlainCallToCache, PlainSendToCache})

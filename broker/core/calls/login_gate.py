@@ -24,6 +24,8 @@ from broker.core.inbox import Barrier, Handlers, wants_answer
 from broker.core.objects.unopened import Unopened
 from broker.core.policy import Policy
 from broker.core.wire import messages
+from broker.core.wire.commands import Early, records
+from broker.core.wire.expressions import parse
 from broker.core.work import PUT_OFF
 from jelly.atoms import Expression
 from jelly.errors import MalformedJelly, ProtocolError
@@ -32,16 +34,8 @@ from jelly.limits import Limits
 
 __all__ = ["Gate", "gated"]
 
-_PASSING = (
-    Barrier,
-    messages.Version,
-    messages.Decref,
-    messages.Cancel,
-    messages.Ping,
-    messages.Pong,
-    messages.Goodbye,
-)
-_CALLS = (messages.PlainCall, messages.PlainSend, messages.Call)
+_PASSING: set[type] = {Barrier, *records(lambda row: row.before_login is Early.ACCEPTED)}
+_CALLS = records(lambda row: row.before_login is Early.LOGIN)
 
 
 class Gated(Protocol):
@@ -81,7 +75,7 @@ class Gate:
             ProtocolError: the call is not part of a login.
         """
         mind = self._minds.get(call.name)
-        if type(call) is not messages.Call:
+        if type(call) is not messages.GraphCall:
             if call.kw or not all(
                 type(value) in SCALARS or number == mind for number, value in enumerate(call.args)
             ):
@@ -93,8 +87,10 @@ class Gate:
             self._mind(item) if number == mind else _single(item)
             for number, item in enumerate(call.args[1:])
         )
-        kind = messages.PlainCall if call.wants_answer else messages.PlainSend
-        return kind(call.request_id, call.object_id, call.name, values, {}, call.deadline)
+        make: Callable[..., messages.PlainCall] = messages.PlainSend
+        if call.wants_answer:
+            make = messages.PlainCall
+        return make(call.request_id, call.object_id, call.name, values, {}, call.deadline)
 
     def _mind(self, expression: Expression) -> Any:
         try:
@@ -121,7 +117,7 @@ def gated(handlers: Handlers) -> Handlers:
 
     def on_raw(session: Gated, raw: messages.Raw) -> Any:
         # The host parses it, and passes the message back to this session.
-        if type(messages.parse(raw.expression)) not in (*_PASSING, *_CALLS):
+        if type(parse(raw.expression)) not in _PASSING | _CALLS:
             raise _not_logged_in()
         return handlers[messages.Raw](session, raw)
 

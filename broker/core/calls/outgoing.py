@@ -11,15 +11,31 @@ from broker.core.objects.whereabouts import name_argument
 from broker.core.outbox import Outbox
 from broker.core.principal import split_view
 from broker.core.stats import Stats
-from broker.core.wire import messages
-from broker.core.wire.messages import ObjectId, PlainAnswer, PlainTuple, RequestId
+from broker.core.wire.commands import Feature, number_of
+from broker.core.wire.messages import (
+    LONGEST_NAME,
+    Cancel,
+    GraphAnswer,
+    GraphCall,
+    GraphCallToCache,
+    GraphError,
+    ObjectId,
+    PlainAnswer,
+    PlainCall,
+    PlainCallToCache,
+    PlainSend,
+    PlainSendToCache,
+    PlainTuple,
+    RequestId,
+)
 from broker.core.work import Work, begun, call_hook
 from jelly.errors import EncodeError, TooLarge
 from jelly.slices import UNFINISHED
 
 __all__ = ["OutgoingCalls"]
 
-_NUMBERS = {b"message": 1, b"cachemessage": 3}
+_CALL, _CALL_TO_CACHE = number_of(PlainCall), number_of(PlainCallToCache)
+_SEND, _SEND_TO_CACHE = number_of(PlainSend), number_of(PlainSendToCache)
 
 
 class OutgoingCalls:
@@ -48,7 +64,6 @@ class OutgoingCalls:
 
     def call(
         self,
-        command: bytes,
         object_id: ObjectId,
         name: str,
         args: tuple[Any, ...],
@@ -56,17 +71,18 @@ class OutgoingCalls:
         perspective: Any = None,
         wants_answer: bool = True,
         deadline: int | None = None,
+        to_cache: bool = False,
     ) -> RequestId:
         """Call a method of the peer: put the message into the outbox.
 
         Args:
-            command: ``b"message"``, or ``b"cachemessage"`` for a cache that the peer holds.
             object_id, name: of the object and of the method.
             args, kw: the arguments.
             perspective: PB's perspective for the arguments and the result; a ``principal.View`` if
                 there is a principal.
             wants_answer: False for a one-way call.
             deadline: milliseconds that the caller will wait; sent if the dialect can.
+            to_cache: whether the object is a cache that the peer holds.
 
         Returns:
             The id that is passed to ``Host.answered`` or ``Host.refused``.
@@ -78,7 +94,10 @@ class OutgoingCalls:
         outbox, questions = self._outbox, self.questions
         if self._translator.scope is None and len(name) <= _SURELY_SHORT:
             request_id = questions.last + 1
-            number = _NUMBERS[command] + (not wants_answer)
+            if to_cache:
+                number = _CALL_TO_CACHE if wants_answer else _SEND_TO_CACHE
+            else:
+                number = _CALL if wants_answer else _SEND
             try:
                 is_sent = outbox.call(number, request_id, object_id, name, args, kw, deadline)
             except EncodeError as error:
@@ -91,12 +110,11 @@ class OutgoingCalls:
                 self._stats.calls_made += 1
                 return request_id
         return self._call_with_graph(
-            command, object_id, name, args, kw, perspective, wants_answer, deadline
+            object_id, name, args, kw, perspective, wants_answer, deadline, to_cache
         )
 
     def _call_with_graph(
         self,
-        command: bytes,
         object_id: ObjectId,
         name: str,
         args: tuple[Any, ...],
@@ -104,6 +122,7 @@ class OutgoingCalls:
         perspective: Any,
         wants_answer: bool,
         deadline: int | None,
+        to_cache: bool,
     ) -> RequestId:
         outbox = self._outbox
         seen_by, principal = split_view(perspective)
@@ -114,13 +133,14 @@ class OutgoingCalls:
             net_args = outbox.jelly(args)
             net_kw = outbox.jelly(kw)
             request_id = self.questions.ask(perspective, wants_answer)
-            method = name.encode("utf-8")
-            if len(method) > messages.LONGEST_NAME:
-                raise TooLarge(f"method name of {len(method)} bytes, of {messages.LONGEST_NAME}")
-            message = [command, request_id, object_id, method, int(wants_answer), net_args, net_kw]
-            if deadline is not None and outbox.can_say(b"deadline"):
-                message.append(deadline)
-            packed = outbox.pack(message)
+            if len(name) > _SURELY_SHORT:
+                _check_length(name)
+            if deadline is not None and Feature.DEADLINE not in outbox.features:
+                deadline = None
+            make = GraphCallToCache if to_cache else GraphCall
+            packed = outbox.pack(
+                make(request_id, object_id, name, wants_answer, net_args, net_kw, deadline)
+            )
         except BaseException as error:
             outbox.roll_back(scope, request_id)
             if isinstance(error, EncodeError):
@@ -136,7 +156,7 @@ class OutgoingCalls:
         An answer that still comes is dropped.
         """
         if self.questions.abandon(request_id):
-            self._outbox.say(b"cancel", request_id)
+            self._outbox.say(Cancel(request_id))
 
     def on_plain_answer(self, message: PlainAnswer | PlainTuple) -> None:
         """Pass the answer to an outgoing call to the host.
@@ -151,7 +171,7 @@ class OutgoingCalls:
         else:
             self.questions.take(request_id)
 
-    def on_answer(self, message: messages.Answer) -> Work | None:
+    def on_answer(self, message: GraphAnswer) -> Work | None:
         """Decode an answer, an expression, and pass it to the host; see :meth:`on_plain_answer`.
 
         Returns:
@@ -159,7 +179,7 @@ class OutgoingCalls:
         """
         return begun(self._on_outcome(message.request_id, message.value, self._host.answered))
 
-    def on_failed(self, message: messages.Failed) -> Work | None:
+    def on_failed(self, message: GraphError) -> Work | None:
         """Decode the error of an outgoing call, and pass it to the host; see :meth:`on_answer`."""
         return begun(self._on_outcome(message.request_id, message.failure, self._host.refused))
 
@@ -191,5 +211,11 @@ def _directly(function: Callable[..., Any], *args: Any) -> Any:
     return function(*args)
 
 
+def _check_length(name: str) -> None:
+    size = len(name.encode("utf-8"))
+    if size > LONGEST_NAME:
+        raise TooLarge(f"method name of {size} bytes, of {LONGEST_NAME}")
+
+
 # In characters, each of which takes at most four bytes.
-_SURELY_SHORT = messages.LONGEST_NAME // 4
+_SURELY_SHORT = LONGEST_NAME // 4

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import TypeAlias
 
-from broker.core.wire.messages import ObjectId
+from broker.core.wire.messages import Decache, Decref, ObjectId
 
 __all__ = ["PendingReleases"]
+
+Release: TypeAlias = tuple[Callable[..., Decref | Decache], ObjectId, int]
 
 
 class PendingReleases:
@@ -23,34 +26,36 @@ class PendingReleases:
 
     def __init__(self, on_dropped: Callable[[], object]):
         self._on_dropped: Callable[[], object] | None = on_dropped
-        self._notes: list[tuple[bytes, ObjectId, int]] = []
+        self._notes: list[Release] = []
 
     def __bool__(self) -> bool:
         return bool(self._notes)
 
-    def __iter__(self) -> Iterator[tuple[bytes, ObjectId, int]]:
-        """Remove and yield all entries: the command to send, the id, the number of receptions."""
+    def __iter__(self) -> Iterator[Release]:
+        """Remove and yield all entries: the record to send, the id, the number of receptions."""
         while self._notes:
             yield self._notes.pop()
 
     def reference(self, object_id: ObjectId, count: int) -> None:
         """Add an object that was received ``count`` times and has no reference any more."""
-        self._note((b"decref", object_id, count))
+        self._note((Decref, object_id, count))
 
     def cache(self, cache_id: ObjectId, count: int) -> None:
         """Add a cache that was received ``count`` times and has no reference any more."""
-        self._note((b"decache", cache_id, count))
+        self._note((Decache, cache_id, count))
 
-    def put_back(self, command: bytes, object_id: ObjectId, count: int) -> None:
+    def put_back(
+        self, message: Callable[..., Decref | Decache], object_id: ObjectId, count: int
+    ) -> None:
         """Add again the part of a removed entry that the peer was not told of."""
-        self._notes.append((command, object_id, count))
+        self._notes.append((message, object_id, count))
 
     def close(self) -> None:
         """Remove all entries and ignore further ones, since the connection is gone."""
         self._on_dropped = None
         self._notes.clear()
 
-    def _note(self, note: tuple[bytes, ObjectId, int]) -> None:
+    def _note(self, note: Release) -> None:
         on_dropped = self._on_dropped
         if on_dropped is not None:
             self._notes.append(note)

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, MutableSequence
 from typing import Any
 
-from broker.core.wire import messages
 from broker.core.wire.broadcast import Broadcast
+from broker.core.wire.commands import COMMANDS, number_of
 from broker.core.wire.conversion import with_values
-from broker.core.wire.messages import Message, ObjectId
+from broker.core.wire.expressions import parse, to_expression
+from broker.core.wire.messages import LONGEST_NAME, Message, ObjectId, PlainAnswer, Record
 from jelly import atoms
 from jelly.atoms import Expression
 from jelly.codec import Reader, Writer, float_bytes, int_bytes, list_head, string_head
@@ -26,7 +27,7 @@ _YES, _NO = int_bytes(1), int_bytes(0)
 
 
 def _parse_values(expression: Expression) -> Message:
-    return with_values(messages.parse(expression))
+    return with_values(parse(expression))
 
 
 class BananaReader:
@@ -36,21 +37,21 @@ class BananaReader:
         limits: of an expression.
         vocabulary: of the dialect.
         keeps_expressions: return each value as an expression, for hooks that need expressions.
-        parse: makes a message of an expression; for a host that parses expressions itself.
+        make: makes a message of an expression; for a host that parses expressions itself.
     """
 
-    __slots__ = ("_parse", "_reader")
+    __slots__ = ("_make", "_reader")
 
     def __init__(
         self,
         limits: Limits,
         keeps_expressions: bool = False,
-        parse: Callable[[Expression], Any] | None = None,
+        make: Callable[[Expression], Any] | None = None,
         *,
         vocabulary: Mapping[bytes, int],
     ):
         self._reader = Reader(limits, vocabulary)
-        self._parse = parse or (messages.parse if keeps_expressions else _parse_values)
+        self._make = make or (parse if keeps_expressions else _parse_values)
 
     def set_limits(self, limits: Limits) -> None:
         """Set the limits for the following expressions."""
@@ -78,10 +79,10 @@ class BananaReader:
                 the inbox.
             RuntimeError: this reader has raised ProtocolError before.
         """
-        reader, parse = self._reader, self._parse
+        reader, make = self._reader, self._make
         reader.feed(data)
         while most and (expressions := reader.read(most)):
-            inbox.extend(map(parse, expressions))
+            inbox.extend(map(make, expressions))
             most -= len(expressions)
         return not most
 
@@ -93,7 +94,6 @@ class BananaWriter:
         "_answer",
         "_heads",
         "_longest",
-        "_message",
         "_most_bits",
         "_no_keywords",
         "_tuple",
@@ -108,17 +108,20 @@ class BananaWriter:
         is_roomy = (
             limits.max_depth > 3
             and min(limits.max_list, limits.max_nodes) > 2 * _MOST
-            and min(limits.max_string, limits.max_expression // 8) >= messages.LONGEST_NAME
+            and min(limits.max_string, limits.max_expression // 8) >= LONGEST_NAME
         )
         self._longest = min(limits.max_string, limits.max_expression // 2) if is_roomy else -1
         self._most_bits = min(63, 7 * limits.max_prefix)
         word = self._writer.encode
         self._words = {each: word(each) for each in vocabulary}
-        self._message = list_head(7) + word(b"message")
-        to_cache = list_head(7) + self._string(b"cachemessage")
-        # By the number of the command in msgpack/1.
-        self._heads = {1: self._message, 2: self._message, 3: to_cache, 4: to_cache}
-        self._answer = list_head(3) + word(b"answer")
+        # By the number of the message in msgpack/1.
+        self._heads = {
+            number_of(row.record): list_head(len(COMMANDS[row.graph].checks) + 1)
+            + self._string(row.name)
+            for row in COMMANDS.values()
+            if row.graph is not None and row.name is not None
+        }
+        self._answer = self._heads[number_of(PlainAnswer)]
         self._tuple = word(atoms.TUPLE)
         self._unicode = list_head(2) + word(atoms.UNICODE)
         self._no_keywords = list_head(1) + word(atoms.DICTIONARY)
@@ -136,7 +139,7 @@ class BananaWriter:
         """Return the bytes of a call, or None if its values need a jellier.
 
         Args:
-            number: of the command, as in ``msgpack/1``: 1 to 4.
+            number: of the message in ``msgpack/1``, a call with plain values.
             request_id, object_id, name, args, kw: see ``messages.PlainCall``.
             deadline: not sent, since PB's dialects have none.
         """
@@ -145,17 +148,17 @@ class BananaWriter:
             return None
         return b"".join((self._heads[number], int_bytes(request_id), self._id(object_id), tail))
 
-    def notice(self, object_id: ObjectId, notice: Broadcast, number: int = 2) -> bytes | None:
+    def broadcast(self, object_id: ObjectId, broadcast: Broadcast, number: int) -> bytes | None:
         """Return the bytes of a broadcast, or None if its values need a jellier.
 
         Args:
             object_id: of the object, or of the cache.
-            notice: the call.
-            number: of the command: 2 for an object, 4 for a cache.
+            broadcast: the call.
+            number: of the message in ``msgpack/1``: that of a PlainSend or of a PlainSendToCache.
         """
         # The vocabulary decides the bytes of a word, so this head tells the dialects apart.
-        tail = notice.tail(
-            self._message, lambda: self._tail_of(notice.name, notice.args, notice.kw)
+        tail = broadcast.tail(
+            self._answer, lambda: self._tail_of(broadcast.name, broadcast.args, broadcast.kw)
         )
         if tail is None or len(tail) > self._longest:
             return None
@@ -168,21 +171,25 @@ class BananaWriter:
             return None
         return self._answer + int_bytes(request_id) + element
 
-    def encode(self, message: Any) -> bytes:
-        """Return the bytes of a message, whose values are expressions.
-
-        Args:
-            message: a list of its command, as in ``core.wire.messages``, and its fields; or any
-                expression.
+    def write(self, message: Record) -> bytes:
+        """Return the bytes of a message.
 
         Raises:
-            EncodeError: the message exceeds a limit, or is not an expression.
+            EncodeError: the message exceeds a limit.
         """
-        return self._writer.encode(message)
+        return self._writer.encode(to_expression(message))
 
-    def walk(self, message: Any, consumes: bool) -> Iterator[Any]:
-        """Like :meth:`encode`, as a walk of ``jelly.slices`` that may empty the message."""
-        return self._writer.walk(message, consumes)
+    def write_expression(self, expression: Expression) -> bytes:
+        """Return the bytes of any expression.
+
+        Raises:
+            EncodeError: the expression exceeds a limit, or is not an expression.
+        """
+        return self._writer.encode(expression)
+
+    def walk(self, message: Record, consumes: bool) -> Iterator[Any]:
+        """Like :meth:`write`, as a walk of ``jelly.slices`` that may empty the message's lists."""
+        return self._writer.walk(to_expression(message), consumes)
 
     def _tail_of(
         self, name: str, args: tuple[Any, ...], kw: dict[str, Any], wants_answer: bytes = _NO
@@ -238,4 +245,7 @@ class BananaWriter:
 _MOST = 32
 # A tuple of these has its bytes without a jellier; None, a bool and other leaves take one.
 _FLAT = ATOMS | {str}
-_ONE_WAY = frozenset({2, 4})
+# The numbers of the calls without an answer.
+_ONE_WAY = frozenset(
+    number_of(row.record) for row in COMMANDS.values() if row.is_call and row.is_one_way
+)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from broker.core.wire import messages
+from broker.core.wire.commands import COMMANDS, Content, records
 from broker.core.wire.messages import Message
 from jelly.atoms import Expression
 from jelly.errors import MalformedJelly
@@ -73,17 +74,14 @@ def small_value(expression: Any) -> Any:
     return tuple(values)
 
 
-# The calls that contain values, with the class for expressions, and whether they have an answer.
-_CALLS: dict[type, tuple[type[messages.Call], bool]] = {
-    messages.PlainCall: (messages.Call, True),
-    messages.PlainSend: (messages.Call, False),
-    messages.PlainCallToCache: (messages.CallToCache, True),
-    messages.PlainSendToCache: (messages.CallToCache, False),
+# The calls with expressions instead of values, and whether each is one-way; and the reverse.
+_GRAPHS: dict[type, tuple[Any, bool]] = {
+    row.record: (row.graph, row.is_one_way)
+    for row in COMMANDS.values()
+    if row.graph and row.is_call
 }
-_PLAIN_CALLS: dict[tuple[type[messages.Call], bool], Any] = {
-    key: plain for plain, key in _CALLS.items()
-}
-PLAIN: frozenset[type] = frozenset({*_CALLS, messages.PlainAnswer, messages.PlainTuple})
+_CALLS: dict[tuple[Any, bool], Any] = {graph: record for record, graph in _GRAPHS.items()}
+PLAIN = records(lambda row: row.content is Content.VALUES)
 """The messages that contain values."""
 
 
@@ -91,11 +89,11 @@ def with_values(message: Message) -> Message:
     """Return a message with values if its expressions are small; else the message unchanged."""
     kind = type(message)
     try:
-        if kind is messages.Answer:
+        if kind is messages.GraphAnswer:
             value = small_value(message.value)  # type: ignore[union-attr]
             if value is not NOT_SMALL:
                 return messages.PlainAnswer(message.request_id, value)  # type: ignore[union-attr]
-        elif kind is messages.Call or kind is messages.CallToCache:
+        elif kind is messages.GraphCall or kind is messages.GraphCallToCache:
             return _call_with_values(message)  # type: ignore[arg-type]
     except MalformedJelly:
         # The unjellier will raise the error again; there it refuses the call or fails the answer.
@@ -103,11 +101,11 @@ def with_values(message: Message) -> Message:
     return message
 
 
-def _call_with_values(call: messages.Call) -> Message:
+def _call_with_values(call: messages.GraphCall) -> Message:
     args, kw = small_value(call.args), small_value(call.kw)
     if type(args) is not tuple or type(kw) is not dict:
         return call
-    plain = _PLAIN_CALLS[type(call), call.wants_answer]
+    plain = _CALLS[type(call), not call.wants_answer]
     return plain(  # type: ignore[no-any-return]
         call.request_id, call.object_id, call.name, args, kw, call.deadline
     )
@@ -115,11 +113,11 @@ def _call_with_values(call: messages.Call) -> Message:
 
 def with_expressions(message: Any) -> Message:
     """Return a message with values, one of :data:`PLAIN`, as a message with expressions."""
-    if type(message) not in _CALLS:
-        return messages.Answer(message.request_id, Jellier().jelly(message.value))
-    cls, wants_answer = _CALLS[type(message)]
+    if type(message) not in _GRAPHS:
+        return messages.GraphAnswer(message.request_id, Jellier().jelly(message.value))
+    cls, is_one_way = _GRAPHS[type(message)]
     args, kw = Jellier().jelly(message.args), Jellier().jelly(message.kw)
-    return cls(
-        message.request_id, message.object_id, message.name, wants_answer, args, kw,
+    return cls(  # type: ignore[no-any-return]
+        message.request_id, message.object_id, message.name, not is_one_way, args, kw,
         message.deadline,
     )  # fmt: skip

@@ -14,10 +14,13 @@ from msgspec import Struct
 
 from broker.core.wire.banana import BananaReader, BananaWriter
 from broker.core.wire.broadcast import Broadcast
-from broker.core.wire.messages import Message, ObjectId
-from broker.core.wire.msgpack.reader import DEEPEST, FrameReader
+from broker.core.wire.commands import Feature
+from broker.core.wire.messages import Message, ObjectId, Record
+from broker.core.wire.msgpack.frames import DEEPEST
+from broker.core.wire.msgpack.reader import FrameReader
 from broker.core.wire.msgpack.writer import FrameWriter
 from broker.errors import ConfigError
+from jelly.atoms import Expression
 from jelly.limits import Limits
 from jelly.vocabulary import NONE_VOCABULARY, PB_VOCABULARY
 
@@ -91,10 +94,10 @@ class MessageWriter(Protocol):
         """Return the bytes of a call with simple values, or None if they need a jellier."""
         ...
 
-    def notice(self, object_id: ObjectId, notice: Broadcast, number: int = 2, /) -> bytes | None:
+    def broadcast(self, object_id: ObjectId, broadcast: Broadcast, number: int, /) -> bytes | None:
         """Return the bytes of a broadcast, or None if its values need a jellier.
 
-        ``number`` is the number of the command: 2 for an object, 4 for a cache.
+        ``number`` is the number of a PlainSend or of a PlainSendToCache.
         """
         ...
 
@@ -102,12 +105,16 @@ class MessageWriter(Protocol):
         """Return the bytes of an answer with a simple value, or None if it needs a jellier."""
         ...
 
-    def encode(self, message: Any, /) -> bytes:
-        """Return the bytes of any message, as a list of its command and its fields."""
+    def write(self, message: Record, /) -> bytes:
+        """Return the bytes of any message; one with values has the record with expressions."""
         ...
 
-    def walk(self, message: Any, consumes: bool, /) -> Iterator[Any]:
-        """Like ``encode``, as a walk of ``jelly.slices`` that may empty the message's lists."""
+    def write_expression(self, expression: Expression, /) -> bytes:
+        """Return the bytes of an expression that the application made."""
+        ...
+
+    def walk(self, message: Record, consumes: bool, /) -> Iterator[Any]:
+        """Like ``write``, as a walk of ``jelly.slices`` that may empty the message's lists."""
         ...
 
 
@@ -118,7 +125,7 @@ class Dialect(Struct, frozen=True):
         name: its name in the handshake.
         reader: makes the reader of one connection: ``reader(limits, keeps_expressions)``.
         writer: returns a writer, which connections share: ``writer(limits)``.
-        commands: the commands that PB does not have.
+        features: what the dialect has beyond PB.
         deepest: largest ``Limits.max_depth`` with which it is offered and accepted.
         has_twisted_errors: whether errors about a call itself are sent with Twisted's type.
     """
@@ -126,7 +133,7 @@ class Dialect(Struct, frozen=True):
     name: bytes
     reader: Callable[..., MessageReader]
     writer: Callable[[Limits], MessageWriter]
-    commands: frozenset[bytes] = frozenset()
+    features: frozenset[Feature] = frozenset()
     deepest: int = sys.maxsize
     has_twisted_errors: bool = False
 
@@ -139,7 +146,7 @@ MSGPACK = Dialect(
     b"msgpack/1",
     FrameReader,
     lru_cache(_MOST_LIMITS)(FrameWriter),
-    frozenset({b"cancel", b"ping", b"pong", b"goodbye", b"deadline", b"count"}),
+    frozenset(Feature),
     DEEPEST,
 )
 PB = Dialect(

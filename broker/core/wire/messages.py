@@ -1,37 +1,32 @@
-"""The messages of the protocol: one record each, a table by command, and the bytes/str boundary.
+"""The messages of the protocol: one record each, the same when received and when sent.
 
-The ``object_id`` of a Call or a Decref is an object of the receiver. The command and the number of
-fields are checked before any lookup.
-
-``msgpack/1`` decodes frames against the tags and field types of the records: a record whose tag is
-a number is the frame of that command, with these fields in this order. In PB's dialects
-:func:`parse` makes the records, with the same checks.
+The ``object_id`` of a call or a Decref is an object of the receiver. A record with a tag is a frame
+of ``msgpack/1``: the tag is its number, and the fields follow in their order with these types.
+`broker.core.wire.commands` has the other properties of each message.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated, Any, NamedTuple, TypeAlias
+from typing import Annotated, TypeAlias
 
 from msgspec import Meta, Struct
 
 from broker.core.wire.values import ARGUMENTS, KEYWORDS, VALUE
-from jelly.atoms import Expression, text_of
-from jelly.errors import ProtocolError
-from jelly.numbers import LARGEST, is_number
+from jelly.atoms import Expression
+from jelly.numbers import LARGEST
 
 __all__ = [
     "LONGEST_NAME",
     "PROTOCOL_VERSION",
-    "Answer",
-    "Call",
-    "CallToCache",
     "Cancel",
     "Decache",
     "Decref",
     "DidNotUnderstand",
-    "Failed",
     "Goodbye",
+    "GraphAnswer",
+    "GraphCall",
+    "GraphCallToCache",
+    "GraphError",
     "Message",
     "ObjectId",
     "Ping",
@@ -43,11 +38,11 @@ __all__ = [
     "PlainTuple",
     "Pong",
     "Raw",
+    "Record",
     "RequestId",
     "Uncache",
     "UnknownCommand",
     "Version",
-    "parse",
 ]
 
 # An int for an object that was sent, or the name of an object: the root is ``b"root"``. In
@@ -129,34 +124,34 @@ class PlainTuple(Record, tag=6):
     value: ARGUMENTS
 
 
-class Call(Record):
+class GraphCall(Record):
     """Call a method of an object that the receiver exported; args and kw are expressions."""
 
-    request_id: int
-    object_id: Any
+    request_id: RequestId
+    object_id: ObjectId | str
     name: str
     wants_answer: bool
-    args: Any
-    kw: Any
+    args: Expression
+    kw: Expression
     deadline: int | None = None
 
 
-class CallToCache(Call):
+class GraphCallToCache(GraphCall):
     """Call a method of a cache that the receiver holds; args and kw are expressions."""
 
 
-class Answer(Record):
+class GraphAnswer(Record):
     """The result of a call, an expression."""
 
-    request_id: int
-    value: Any
+    request_id: RequestId
+    value: Expression
 
 
-class Failed(Record):
+class GraphError(Record):
     """The exception of a call, an expression."""
 
-    request_id: int
-    failure: Any
+    request_id: RequestId
+    failure: Expression
 
 
 class Decref(Record, tag=8):
@@ -213,19 +208,22 @@ class UnknownCommand(Record):
 class Raw(Record):
     """An expression that the host parses itself."""
 
-    expression: Any
+    expression: Expression
 
 
 Message: TypeAlias = (
     Version
     | DidNotUnderstand
     | PlainCall
+    | PlainSend
     | PlainCallToCache
+    | PlainSendToCache
     | PlainAnswer
     | PlainTuple
-    | Call
-    | Answer
-    | Failed
+    | GraphCall
+    | GraphCallToCache
+    | GraphAnswer
+    | GraphError
     | Decref
     | Decache
     | Uncache
@@ -235,103 +233,3 @@ Message: TypeAlias = (
     | Goodbye
     | UnknownCommand
 )
-
-
-class _Misfit(Exception):
-    """A field has the wrong type or value."""
-
-
-def _id(value: Any) -> Any:
-    if not is_number(value):
-        raise _Misfit
-    return value
-
-
-def _object_id(value: Any) -> Any:
-    if type(value) is bytes and len(value) <= LONGEST_NAME:
-        return value
-    return _id(value)
-
-
-def _name(value: Any) -> str:
-    if type(value) is not bytes or len(value) > LONGEST_NAME:
-        raise _Misfit
-    # No method has a name that is not ASCII; the error of the lookup shows it with escapes.
-    return value.decode("ascii", "backslashreplace")
-
-
-def _flag(value: Any) -> bool:
-    if type(value) is not int:
-        # PB sends the value of pbanswer unchanged. None arrives as a list; it means no answer.
-        return value not in (0, [b"None"], [b"boolean", b"false"])
-    return value != 0
-
-
-def _word(value: Any) -> bytes:
-    if type(value) is not bytes or len(value) > LONGEST_NAME:
-        raise _Misfit
-    return value
-
-
-def _any(value: Any) -> Any:
-    return value
-
-
-def _signed(value: Any) -> int:
-    if type(value) is not int or abs(value) > LARGEST:
-        raise _Misfit
-    return value
-
-
-class _Shape(NamedTuple):
-    """How one command is decoded: its record, the check of each field, and its form in errors."""
-
-    make: Callable[..., Message]
-    fields: tuple[Callable[[Any], Any], ...]
-    text: str
-
-
-_CALL = (_id, _object_id, _name, _flag, _any, _any)
-_CALL_TO_CACHE = (_id, _id, _name, _flag, _any, _any)
-
-_SHAPES: dict[bytes, _Shape] = {
-    b"version": _Shape(Version, (_signed,), "version(number)"),
-    b"didNotUnderstand": _Shape(DidNotUnderstand, (_word,), "didNotUnderstand(command)"),
-    b"message": _Shape(Call, _CALL, "message(id, object, name, answer, args, kwargs)"),
-    b"cachemessage": _Shape(
-        CallToCache, _CALL_TO_CACHE, "cachemessage(id, cache, name, answer, args, kwargs)"
-    ),
-    b"answer": _Shape(Answer, (_id, _any), "answer(id, value)"),
-    b"error": _Shape(Failed, (_id, _any), "error(id, failure)"),
-    b"decref": _Shape(Decref, (_object_id,), "decref(object)"),
-    b"decache": _Shape(Decache, (_id,), "decache(cache)"),
-    b"uncache": _Shape(Uncache, (_id,), "uncache(cache)"),
-}
-
-
-def parse(expression: Expression) -> Message:
-    """Return the message of an expression.
-
-    Raises:
-        ProtocolError: the expression is not a message, or its fields do not fit the command.
-    """
-    if type(expression) is not list or not expression or type(expression[0]) is not bytes:
-        raise ProtocolError("malformed message: expected a list that starts with a command")
-    shape = _SHAPES.get(expression[0])
-    if shape is None:
-        if len(expression[0]) > LONGEST_NAME:
-            raise ProtocolError("malformed message: a command of more than 128 bytes")
-        return UnknownCommand(expression[0])
-    if len(expression) != len(shape.fields) + 1:
-        raise ProtocolError(f"malformed message: expected {shape.text}")
-    try:
-        return shape.make(
-            *[check(value) for check, value in zip(shape.fields, expression[1:], strict=True)]
-        )
-    except _Misfit:
-        raise ProtocolError(f"malformed message: expected {shape.text}") from None
-
-
-def describe_command(command: bytes) -> str:
-    """Return a peer's command as text for a log."""
-    return text_of(command)

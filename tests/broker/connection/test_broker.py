@@ -187,13 +187,18 @@ def test_timers_end_with_what_they_wait_for() -> None:
 
 @pytest.mark.parametrize(
     "data",
-    [b"\x90" * 1000, b"\x01" * 70, PB.writer(Limits()).encode([b"decref", 99]), b"\x05\x81"],
+    [
+        b"\x90" * 1000,
+        b"\x01" * 70,
+        PB.writer(Limits()).write_expression([b"decref", 99]),
+        b"\x05\x81",
+    ],
 )
 def test_a_fault_of_the_peers(data: bytes, caplog: pytest.LogCaptureFixture) -> None:
     """The connection is aborted with one log line of at most 400 bytes, and no more is handled."""
     house = House()
     pair = BrokerPair(house)
-    call = PB.writer(Limits()).encode(
+    call = PB.writer(Limits()).write_expression(
         [b"message", 7, b"root", b"echo", 1, [b"tuple"], [b"dictionary"]]
     )
     with caplog.at_level(logging.DEBUG, "broker"):

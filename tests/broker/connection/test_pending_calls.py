@@ -42,7 +42,6 @@ class FakeSession:
 
     def call(
         self,
-        command: bytes,
         object_id: Any,
         name: str,
         args: Any,
@@ -50,14 +49,15 @@ class FakeSession:
         perspective: Any,
         wants_answer: bool,
         deadline: int | None = None,
+        to_cache: bool = False,
     ) -> int:
         """Note it."""
         if name == "unsendable":
             raise CannotJelly("object of type X")
-        self.made.append((command, object_id, name, args, kw, perspective, wants_answer, deadline))
+        self.made.append((object_id, name, args, kw, perspective, wants_answer, deadline, to_cache))
         return len(self.made)
 
-    def notice(self, object_id: Any, notice: Broadcast, number: int = 2) -> bool:
+    def broadcast(self, object_id: Any, notice: Broadcast, number: int) -> bool:
         """Note it, if it can be sent without a jellier."""
         if self.takes_notices:
             self.made.append((object_id, notice))
@@ -82,7 +82,7 @@ class Line:
 
     def call(self, name: str | bytes = "m", *args: Any, **kw: Any) -> Any:
         """Call a method of object 5 through somebody's eyes."""
-        return self.calls.call(b"message", "eyes", 5, name, args, kw)
+        return self.calls.call("eyes", 5, name, args, kw)
 
 
 def outcomes(deferred: Deferred[Any]) -> list[Any]:
@@ -97,7 +97,7 @@ def test_a_call_and_its_answer() -> None:
     line = Line()
     first, second = (outcomes(line.call("m", n, k=n)) for n in (1, 2))
     assert line.session.made == [
-        (b"message", 5, "m", (n,), {"k": n}, "eyes", True, None) for n in (1, 2)
+        (5, "m", (n,), {"k": n}, "eyes", True, None, False) for n in (1, 2)
     ]
     assert line.flushes == ["soon", "soon"]
     line.calls.answered(2, "two")
@@ -113,7 +113,7 @@ def test_a_name_may_be_bytes() -> None:
     """As Twisted's callers give it."""
     line = Line()
     line.call(b"m\xc3\xa9")
-    assert line.session.made[0][2] == "mé"
+    assert line.session.made[0][1] == "mé"
 
 
 @pytest.mark.parametrize("error", [ValueError("no"), KeyboardInterrupt()])
@@ -146,7 +146,7 @@ def test_no_answer_wanted() -> None:
     assert line.call("m", 1, pbanswer=False, k=2) is None
     assert line.call("m", 1, pbanswer=0) is None
     assert outcomes(line.call("m", pbanswer=True)) == []
-    assert [made[4:7] for made in line.session.made] == [
+    assert [made[3:6] for made in line.session.made] == [
         ({"k": 2}, "eyes", False),
         ({}, "eyes", False),
         ({}, "eyes", True),
@@ -203,7 +203,7 @@ def test_send() -> None:
     """A call that wants no answer, sent soon."""
     line = Line()
     line.calls.send("eyes", 5, "m", (1,), {"k": 2})
-    assert line.session.made == [(b"message", 5, "m", (1,), {"k": 2}, "eyes", False, None)]
+    assert line.session.made == [(5, "m", (1,), {"k": 2}, "eyes", False, None, False)]
     assert line.flushes == ["soon"]
 
 
@@ -216,7 +216,7 @@ def test_notify() -> None:
     assert line.session.stats.calls_made == 1
     line.session.takes_notices = False
     line.calls.notify("eyes", 5, notice)
-    assert line.session.made[1:] == [(b"message", 5, "m", (1,), {"k": 2}, "eyes", False, None)]
+    assert line.session.made[1:] == [(5, "m", (1,), {"k": 2}, "eyes", False, None, False)]
     # The session itself counts what it is asked to call.
     assert line.session.stats.calls_made == 1
     assert line.flushes == ["later", "later"]
@@ -286,4 +286,4 @@ def test_deadlines(ends: float | None, told: int | None) -> None:
         line.call()
     finally:
         DEADLINE.reset(token)
-    assert line.session.made[0][-1] == told
+    assert line.session.made[0][6] == told

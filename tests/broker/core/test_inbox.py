@@ -30,11 +30,11 @@ KINDS: dict[str, Callable[[int], Any]] = {
     "send": lambda n: messages.PlainSend(n, 1, "m", (), {}),
     "cache": lambda n: messages.PlainCallToCache(n, 1, "m", (), {}),
     "sendcache": lambda n: messages.PlainSendToCache(n, 1, "m", (), {}),
-    "graph": lambda n: messages.Call(n, 1, "m", True, [], []),
-    "graphcache": lambda n: messages.CallToCache(n, 1, "m", True, [], []),
+    "graph": lambda n: messages.GraphCall(n, 1, "m", True, [], []),
+    "graphcache": lambda n: messages.GraphCallToCache(n, 1, "m", True, [], []),
     "async": lambda n: messages.PlainCall(n, 2, "m", (), {}),
     "answer": lambda n: messages.PlainAnswer(n, 1),
-    "error": lambda n: messages.Failed(n, []),
+    "error": lambda n: messages.GraphError(n, []),
     "decref": messages.Decref,
     "decache": messages.Decache,
     "uncache": messages.Uncache,
@@ -490,10 +490,10 @@ class Later(Root):
 def test_what_cancels_a_held_call_waits_behind_it() -> None:
     """A cancel reaches a call that runs at once, and one that is held once that has begun."""
     pair = SessionPair(Later(), offered=(MSGPACK,))
-    runs = pair.client.call(b"message", ROOT, "later", (), {})
+    runs = pair.client.call(ROOT, "later", (), {})
     pair.exchange()
     pair.server.inbox.holds_calls = True
-    held = pair.client.call(b"message", ROOT, "later", (), {})
+    held = pair.client.call(ROOT, "later", (), {})
     pair.client.abandon(held)
     pair.client.abandon(runs)
     pair.exchange()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from support.memory import FakeHost, Reference, SessionPair, make_end
@@ -11,6 +11,7 @@ from broker.core.events import CallRaised
 from broker.core.policy import STRICT
 from broker.core.session import Session
 from broker.core.wire.dialects import NONE, PB
+from broker.core.wire.messages import GraphAnswer, Version
 from broker.flavors.cacheable import Cacheable
 from broker.flavors.referenceable import Referenceable
 from jelly.codec import Reader
@@ -35,10 +36,10 @@ def test_take() -> None:
     """What was sent comes out once, in order."""
     box = outbox()
     assert box.take() == b""
-    box.send(b"first", 1)
+    box.send(Version(1))
     box.send_expression([b"second"])
     assert box.queued == 2
-    assert read(box.take()) == [[b"first", 1], [b"second"]]
+    assert read(box.take()) == [[b"version", 1], [b"second"]]
     assert box.queued == 0
     assert box.take() == b""
 
@@ -46,12 +47,12 @@ def test_take() -> None:
 def test_another_dialect() -> None:
     """What is sent after ``speak`` is in the new dialect, what was before is not."""
     box = outbox()
-    box.send(b"version", 1)
+    box.send(Version(1))
     box.speak(PB)
-    box.send(b"version", 2)
+    box.send(Version(2))
     data = box.take()
-    none = NONE.writer(Limits()).encode([b"version", 1])
-    assert data == none + PB.writer(Limits()).encode([b"version", 2])
+    none = NONE.writer(Limits()).write_expression([b"version", 1])
+    assert data == none + PB.writer(Limits()).write_expression([b"version", 2])
 
 
 def test_releases() -> None:
@@ -60,9 +61,9 @@ def test_releases() -> None:
     session.translator.imports.receive(7, None, Reference)
     reference = session.translator.imports.receive(7, None, Reference)
     box = session.outbox
-    box.send(b"first")
+    box.send(Version(1))
     del reference
-    assert read(box.take()) == [[b"first"], [b"decref", 7], [b"decref", 7]]
+    assert read(box.take()) == [[b"version", 1], [b"decref", 7], [b"decref", 7]]
     assert box.take() == b""
 
 
@@ -86,16 +87,16 @@ def test_many_releases_take_several_turns() -> None:
 
 def test_what_cannot_be_sent() -> None:
     """A message that cannot be sent leaves nothing behind."""
-    box = outbox()
+    box, unsendable = outbox(), cast(Any, object())
     with pytest.raises(EncodeError):
-        box.send(b"first", object())
+        box.send(GraphAnswer(1, unsendable))
     assert box.take() == b""
 
 
 def test_after_the_end() -> None:
     """A closed outbox says so, and has forgotten everything."""
     box = outbox()
-    box.send(b"first")
+    box.send(Version(1))
     assert not box.is_closed
     box.clear()
     assert box.is_closed
@@ -114,7 +115,7 @@ def test_a_hook_that_raises_while_it_is_taken_back() -> None:
 
     pair = SessionPair()
     with pytest.raises(CannotJelly):
-        pair.client.call(b"message", 1, "m", (Referenceable(), Broken()), {})
+        pair.client.call(1, "m", (Referenceable(), Broken()), {})
     (raised,) = pair.client_host.of(CallRaised)
     assert (raised.name, str(raised.error)) == ("stoppedObserving", "hook")
     assert len(pair.client.translator.exports) == 0
@@ -145,7 +146,7 @@ def test_a_room_above_that_does_its_part() -> None:
     """Overridden ``sendCall`` and ``serialize`` see every message and value that goes out."""
     host = Overriding()
     host.session = Session(host, STRICT, is_client=True)
-    request_id = host.session.call(b"message", 5, "name", (1,), {"a": 2})
+    request_id = host.session.call(5, "name", (1,), {"a": 2})
     assert host.calls == [
         ("serialize", (1,), "name"),
         ("serialize", {"a": 2}, "name"),

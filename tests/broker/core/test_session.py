@@ -211,7 +211,7 @@ def test_calls_cross_in_any_pieces(chunk: int | None) -> None:
     """Arguments, keywords and results cross, whole."""
     pair = SessionPair(Server())
     value = {"a": [1, (2.5, b"x")], None: {1, "b"}}
-    ids = [pair.client.call(b"message", ROOT, "echo", (value, n), {"k": n}) for n in range(5)]
+    ids = [pair.client.call(ROOT, "echo", (value, n), {"k": n}) for n in range(5)]
     pair.exchange(chunk=chunk)
     for n, request_id in enumerate(ids):
         assert pair.client_host.outcome(request_id) == [value, n, {"k": n}]
@@ -223,7 +223,7 @@ def test_random_pieces(seed: int) -> None:
     """Methods run in the order of their calls, and answers come in that order."""
     root = Server()
     pair = SessionPair(root)
-    ids = [pair.client.call(b"message", ROOT, "echo", (n,), {}) for n in range(50)]
+    ids = [pair.client.call(ROOT, "echo", (n,), {}) for n in range(50)]
     pair.exchange(seed=seed)
     assert root.log == [(n,) for n in range(50)]
     assert pair.client_host.outcomes == [(i, True, n) for n, i in enumerate(ids)]
@@ -234,9 +234,7 @@ def test_no_answer_wanted() -> None:
     root = Server()
     pair = SessionPair(root)
     for name in ("echo", "fail", "bad", "nothing"):
-        pair.client.call(
-            b"message", ROOT, name, (1,) if name == "echo" else (), {}, wants_answer=False
-        )
+        pair.client.call(ROOT, name, (1,) if name == "echo" else (), {}, wants_answer=False)
     before = pair.wire["server"]
     pair.exchange()
     assert pair.wire["server"] == before
@@ -309,10 +307,10 @@ def test_what_the_protocol_does_not_allow(expression: Any, text: str) -> None:
 def test_answers_come_once() -> None:
     """A second answer to one call is an answer to none."""
     pair = SessionPair(Server())
-    request_id = pair.client.call(b"message", ROOT, "echo", (1,), {})
+    request_id = pair.client.call(ROOT, "echo", (1,), {})
     pair.exchange()
     with pytest.raises(ProtocolError, match=f"answer to unknown request {request_id}"):
-        pair.client.receive(PB.writer(Limits()).encode([b"answer", request_id, 2]))
+        pair.client.receive(PB.writer(Limits()).write_expression([b"answer", request_id, 2]))
         pair.client.pump()
 
 
@@ -339,7 +337,7 @@ def test_errors_of_calls() -> None:
     raised = pair.server_host.of(CallRaised)
     assert [event.name for event in raised] == list(texts)
     assert type(raised[0].error) is ValueError
-    request_id = pair.client.call(b"message", 99, "echo", (), {})
+    request_id = pair.client.call(99, "echo", (), {})
     pair.exchange()
     assert (
         pair.client_host.outcome(request_id)
@@ -370,7 +368,7 @@ def test_values_that_may_not_come_in() -> None:
     )
     assert texts[0] == f"InsecureJelly: {text}".encode()
     assert texts[1] == b"MalformedJelly: reference 5 was never defined"
-    request_id = session.call(b"message", 1, "m", (), {})
+    request_id = session.call(1, "m", (), {})
     feed(session, [b"answer", request_id, [b"os.path"]])
     assert str(session.host.outcome(request_id)) == text
 
@@ -412,11 +410,11 @@ def test_an_argument_that_cannot_be_sent() -> None:
     """Nothing is written, no question is left, and what was exported for it is let go."""
     pair = SessionPair(Server())
     with pytest.raises(CannotJelly):
-        pair.client.call(b"message", ROOT, "echo", (Referenceable(), object()), {})
+        pair.client.call(ROOT, "echo", (Referenceable(), object()), {})
     with pytest.raises(TooLarge):
-        pair.client.call(b"message", ROOT, "echo", (Referenceable(), b"x" * 700_000), {})
+        pair.client.call(ROOT, "echo", (Referenceable(), b"x" * 700_000), {})
     with pytest.raises(TooLarge, match="method name of 129 bytes"):
-        pair.client.call(b"message", ROOT, "x" * 129, (Referenceable(),), {})
+        pair.client.call(ROOT, "x" * 129, (Referenceable(),), {})
     assert pair.client.data_to_send() == b""
     assert pair.client.waiting == 0
     assert len(pair.client.translator.exports) == 0
@@ -459,7 +457,7 @@ def test_calls_of_hooks_that_were_not_written() -> None:
     """A call that a hook made did not run either, until it is written with its message."""
     pair = SessionPair(Server())
     hook = Calling(pair.client)
-    outer = pair.client.call(b"message", ROOT, "keep", (hook,), {})
+    outer = pair.client.call(ROOT, "keep", (hook,), {})
     assert pair.client.end() == {hook.request_ids[0]: False, outer: False}
 
 
@@ -469,7 +467,7 @@ def test_calls_of_hooks_that_were_not_written() -> None:
 def test_pending_calls() -> None:
     """A method that returns an awaitable is answered by ``finish`` or ``fail``, once."""
     pair = SessionPair(Later())
-    ids = [pair.client.call(b"message", ROOT, "later", (), {}) for _ in range(2)]
+    ids = [pair.client.call(ROOT, "later", (), {}) for _ in range(2)]
     pair.exchange()
     one, two = pair.server_host.of(CallPending)
     assert isinstance(one.result, Pending)
@@ -530,7 +528,7 @@ def test_draining() -> None:
 def test_abandoning() -> None:
     """The answer to a call that was given up is dropped, but what it refers to is released."""
     pair = SessionPair(Server())
-    request_id = pair.client.call(b"message", ROOT, "make", (), {})
+    request_id = pair.client.call(ROOT, "make", (), {})
     pair.client.abandon(request_id)
     pair.exchange()
     assert pair.client_host.events == []
@@ -556,7 +554,7 @@ def test_counts_on_the_wire() -> None:
     assert pair.server_host.released == 1
     before = len(pair.wire["server"])
     pair.exchange()
-    assert pair.wire["server"][before:] == PB.writer(Limits()).encode([b"decref", 1]) * 3
+    assert pair.wire["server"][before:] == PB.writer(Limits()).write_expression([b"decref", 1]) * 3
     assert len(exports) == 0
 
 
@@ -568,9 +566,7 @@ def test_a_refused_call_lets_its_arguments_go(policy: dict[str, Any], target: An
     pair = SessionPair(Server(), policy=STRICT.but(**limits))
     if policy.get("is_draining"):
         pair.server.drain()
-    request_id = pair.client.call(
-        b"message", target, "nothing", (Referenceable(),), {"k": [Referenceable()]}
-    )
+    request_id = pair.client.call(target, "nothing", (Referenceable(),), {"k": [Referenceable()]})
     assert len(pair.client.translator.exports) == 2
     pair.exchange()
     assert isinstance(pair.client_host.outcome(request_id), str)
@@ -614,7 +610,7 @@ def test_methods_wait_for_tasks_that_have_not_begun() -> None:
 def test_answers_do_not_wait_for_tasks() -> None:
     """What runs no method goes on meanwhile, as far as order allows."""
     session = ready_server(Server())
-    request_id = session.call(b"message", 1, "m", (), {})
+    request_id = session.call(1, "m", (), {})
     session.inbox.has_unstarted_tasks = True
     feed(session, [b"answer", request_id, 5], message(2, b"nothing"), message(3, b"echo", 1))
     assert session.host.outcomes == [(request_id, True, 5)]
@@ -668,7 +664,7 @@ def test_holding_calls() -> None:
     session = ready_server(root)
     kept = Referenceable()
     object_id = session.translator.export(kept, id(kept))
-    request_id = session.call(b"message", 1, "m", (), {})
+    request_id = session.call(1, "m", (), {})
     session.inbox.holds_calls = True
     feed(
         session,
@@ -705,7 +701,7 @@ def test_held_calls_go_on_in_slices() -> None:
 def test_two_ends_that_hold_each_others_calls() -> None:
     """Calls made before both ends hold back are still answered: no deadlock."""
     pair = SessionPair(Server())
-    request_id = pair.client.call(b"message", ROOT, "echo", (1,), {})
+    request_id = pair.client.call(ROOT, "echo", (1,), {})
     pair.client.inbox.holds_calls = True
     pair.exchange()
     assert pair.client_host.outcome(request_id) == 1
@@ -737,7 +733,7 @@ class Calling(Referenceable):
     def jellyFor(self, jellier: Any) -> Any:
         """Call, twice over, and be sent."""
         call = self.session.call
-        self.request_ids.append(call(b"message", ROOT, "echo", ("inner",), {}))
+        self.request_ids.append(call(ROOT, "echo", ("inner",), {}))
         if self.error:
             raise CannotJelly("not this one")
         return super().jellyFor(jellier)
@@ -748,7 +744,7 @@ def test_calls_made_inside_hooks_wait_behind() -> None:
     root = Server()
     pair = SessionPair(root)
     hook = Calling(pair.client)
-    outer = pair.client.call(b"message", ROOT, "keep", (hook,), {})
+    outer = pair.client.call(ROOT, "keep", (hook,), {})
     assert pair.client.outbox.queued == 2
     pair.exchange()
     outcomes = pair.client_host.outcomes
@@ -761,7 +757,7 @@ def test_calls_made_inside_hooks_end_as_not_run() -> None:
     pair = SessionPair(Server())
     hook = Calling(pair.client, error=True)
     with pytest.raises(CannotJelly, match="not this one"):
-        pair.client.call(b"message", ROOT, "keep", ([Calling(pair.client), hook],), {})
+        pair.client.call(ROOT, "keep", ([Calling(pair.client), hook],), {})
     assert pair.client.data_to_send() == b""
     refused = pair.client_host.outcomes
     assert len(refused) == 2
@@ -809,10 +805,10 @@ def test_calls_made_while_the_application_serializes() -> None:
 def test_the_end() -> None:
     """Each call without an answer is handed out, with whether it may have run."""
     pair = SessionPair(Later())
-    written = pair.client.call(b"message", ROOT, "later", (), {})
+    written = pair.client.call(ROOT, "later", (), {})
     pair.client.data_to_send()
-    unwritten = pair.client.call(b"message", ROOT, "later", (), {})
-    given_up = pair.client.call(b"message", ROOT, "later", (), {})
+    unwritten = pair.client.call(ROOT, "later", (), {})
+    given_up = pair.client.call(ROOT, "later", (), {})
     pair.client.abandon(given_up)
     assert pair.client.end() == {written: True, unwritten: False}
     assert pair.client.end() == {}
@@ -864,7 +860,7 @@ def test_long_answers_are_sent_before_more_calls_are_made() -> None:
     server = Server()
     pair = SessionPair(server)
     for _ in range(5):
-        pair.client.call(b"message", ROOT, "echo", ("x" * (STRICT.high_water // 2),), {})
+        pair.client.call(ROOT, "echo", ("x" * (STRICT.high_water // 2),), {})
     pair.server.receive(pair.client.data_to_send())
     counts = []
     while pair.server.pump():

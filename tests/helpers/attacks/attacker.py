@@ -20,7 +20,8 @@ import cred
 from broker import pb
 from broker.connection.broker import Broker
 from broker.core.policy import PUBLISHED, STRICT, Policy
-from broker.core.wire.dialects import DIALECTS, NONE, Dialect
+from broker.core.wire import messages
+from broker.core.wire.dialects import DIALECTS, MSGPACK, NONE, Dialect
 from broker.errors import ConnectionAborted
 from broker.failure import Failure
 from broker.login.server import root_of
@@ -53,6 +54,20 @@ NOTHING: list[Any] = [b"dictionary"]
 """No keywords."""
 
 T = TypeVar("T")
+_RECORDS: dict[bytes, Callable[..., messages.Record]] = {
+    b"version": messages.Version,
+    b"message": messages.GraphCall,
+    b"cachemessage": messages.GraphCallToCache,
+    b"answer": messages.GraphAnswer,
+    b"error": messages.GraphError,
+    b"decref": messages.Decref,
+    b"decache": messages.Decache,
+    b"uncache": messages.Uncache,
+    b"cancel": messages.Cancel,
+    b"ping": messages.Ping,
+    b"pong": messages.Pong,
+    b"goodbye": messages.Goodbye,
+}
 _DIALECTS = {dialect.name.decode(): dialect for dialect in DIALECTS}
 NO_LIMITS = Limits(
     max_prefix=1 << 20,
@@ -100,12 +115,17 @@ class Speaker:
     @property
     def greeting(self) -> bytes:
         """The choice of the dialect, and the version."""
-        chosen = NONE.writer(NO_LIMITS).encode(self.dialect.name)
+        chosen = NONE.writer(NO_LIMITS).write_expression(self.dialect.name)
         return chosen + self.message(b"version", 6)
 
     def message(self, *fields: Any) -> bytes:
-        """One message of a command and its fields."""
-        return self._writer.encode(list(fields))
+        """One message of a command and its fields, which may be of any type."""
+        if self.dialect is not MSGPACK:
+            return self._writer.write_expression(list(fields))
+        command, *values = fields
+        if command in (b"message", b"cachemessage"):
+            values[2] = values[2].decode("utf-8")
+        return self._writer.write(_RECORDS[command](*values))
 
     def call(
         self,

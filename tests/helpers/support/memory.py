@@ -207,7 +207,7 @@ class SessionPair:
 
     def call(self, name: str, *args: Any, **kw: Any) -> Any:
         """Call a method of the root at the server, let it be answered, and return the outcome."""
-        request_id = self.client.call(b"message", ROOT, name, args, kw)
+        request_id = self.client.call(ROOT, name, args, kw)
         self.exchange()
         return self.client_host.outcome(request_id)
 

@@ -2,7 +2,7 @@
 
 Theory of operation. A frame is its length in four bytes, most significant first, and one msgpack
 array whose first element is the number of the command; ``docs/reference/wire/msgpack.md`` lists
-them. It is decoded in C against the records of ``core.wire.messages``, which checks the number of
+them. It is decoded in C against the types of ``frames``, which checks the number of
 fields, their types, keys and depth. So no tuple of an attacker becomes a key, and no decoding
 recurses deeper than the types. If a frame is large enough to exceed a limit, its elements are
 counted first, head by head and in slices (``core.wire.msgpack.nodes``): its cost is known before it
@@ -19,77 +19,29 @@ import functools
 import gc
 from collections.abc import Callable, Iterator, MutableSequence
 from struct import Struct
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 
-from broker.core.wire import messages
 from broker.core.wire.conversion import PLAIN, with_expressions, with_values
 from broker.core.wire.messages import Message
+from broker.core.wire.msgpack.frames import FRAMES, Graph, message_of
 from broker.core.wire.msgpack.nodes import checked, most_unchecked
 from jelly.errors import LimitExceeded, ProtocolError
 from jelly.limit_errors import limit_error
 from jelly.limits import Limits
-from jelly.numbers import LARGEST
 from jelly.parts import Parts
 from jelly.slices import UNFINISHED
 
-__all__ = ["DEEPEST", "FrameReader"]
-
-DEEPEST = 100
-"""The largest ``max_depth`` with which every message can be decoded: the depth of the types."""
-
-# Two levels more than max_depth: the list of a scalar inside the deepest list, and the message.
-_GRAPH_DEPTH = DEEPEST + 2
+__all__ = ["FrameReader"]
 
 _read_length = Struct(">I").unpack_from
-
-
-def _graph_type() -> Any:
-    leaf: Any = int | float | bytes
-    found = leaf
-    for _ in range(_GRAPH_DEPTH):
-        found = leaf | list.__class_getitem__(found)
-    return found
-
-
-class Graph(messages.Record, tag=7):
-    """A message whose values are expressions; ``what`` is the number of its command."""
-
-    what: int
-    request_id: Annotated[int, msgspec.Meta(ge=0, le=LARGEST)]
-    object_id: (
-        Annotated[int, msgspec.Meta(ge=0, le=LARGEST)]
-        | Annotated[str, msgspec.Meta(max_length=messages.LONGEST_NAME)]
-    )
-    name: Annotated[str, msgspec.Meta(max_length=messages.LONGEST_NAME)]
-    graph: _graph_type()  # type: ignore[valid-type]
-    deadline: Annotated[int, msgspec.Meta(ge=0, le=LARGEST)] | None = None
-
-
-_FRAMES: Any = (
-    messages.Version
-    | messages.PlainCall
-    | messages.PlainSend
-    | messages.PlainCallToCache
-    | messages.PlainSendToCache
-    | messages.PlainAnswer
-    | messages.PlainTuple
-    | Graph
-    | messages.Decref
-    | messages.Decache
-    | messages.Uncache
-    | messages.Cancel
-    | messages.Ping
-    | messages.Pong
-    | messages.Goodbye
-)
 
 
 @functools.cache
 def _decoder() -> Callable[[Any], Any]:
     """Return the decoder of frames; made for the first connection that needs it."""
-    return msgspec.msgpack.Decoder(_FRAMES).decode
+    return msgspec.msgpack.Decoder(FRAMES).decode
 
 
 class FrameReader:
@@ -275,32 +227,12 @@ class FrameReader:
         return len(self._buffer) + self._parts.size
 
 
-def _of_expressions(frame: Graph) -> Message:
-    what = frame.what
-    if what == 5:
-        return messages.Answer(frame.request_id, frame.graph)
-    if what == 7:
-        return messages.Failed(frame.request_id, frame.graph)
-    if not 1 <= what <= 4:
-        raise ProtocolError(f"malformed message: no graph of kind {what}")
-    if type(frame.graph) is not list or len(frame.graph) != 2:
-        raise ProtocolError("malformed message: a call of arguments and keywords")
-    if what >= 3 and type(frame.object_id) is not int:
-        raise ProtocolError("malformed message: a cache has a number, no name")
-    cls = messages.Call if what <= 2 else messages.CallToCache
-    args, kw = frame.graph
-    wants_answer = what in (1, 3)
-    return cls(
-        frame.request_id, frame.object_id, frame.name, wants_answer, args, kw, frame.deadline
-    )
-
-
 def _of_values(frame: Graph) -> Message:
-    return with_values(_of_expressions(frame))
+    return with_values(message_of(frame))
 
 
 _VALUES: dict[type, Callable[[Any], Message]] = {Graph: _of_values}
 _EXPRESSIONS: dict[type, Callable[[Any], Message]] = {
-    Graph: _of_expressions,
+    Graph: message_of,
     **dict.fromkeys(PLAIN, with_expressions),
 }

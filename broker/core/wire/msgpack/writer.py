@@ -6,17 +6,28 @@ expression that a jellier makes of them, of lists, bytes, ints and floats.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from struct import Struct
 from typing import Any
 
 import msgspec
 
 from broker.core.wire.broadcast import Broadcast
+from broker.core.wire.commands import number_of
 from broker.core.wire.conversion import small_expression
-from broker.core.wire.messages import ObjectId
+from broker.core.wire.expressions import parse
+from broker.core.wire.messages import (
+    ObjectId,
+    PlainAnswer,
+    PlainSend,
+    PlainSendToCache,
+    PlainTuple,
+    Record,
+)
+from broker.core.wire.msgpack.frames import GRAPH, frame_of, has_frame, target_of
 from broker.core.wire.msgpack.nodes import checked, most_unchecked
 from broker.core.wire.values import PLAIN_SCALARS, are_plain
+from jelly.atoms import Expression
 from jelly.errors import CannotJelly, LimitExceeded, TooLarge
 from jelly.limit_errors import SENT, as_kind, limit_error
 from jelly.limits import Limits
@@ -30,10 +41,12 @@ _NOT_PLAIN = (OverflowError, UnicodeEncodeError)
 _pack_length = Struct(">I").pack
 # Most values of an answer that is encoded in one step. A larger one is jellied, in slices.
 _MOST_AT_ONCE = 20_000
-# By the number of the command: an array of six, of a PlainSend or a PlainSendToCache. The request
-# id is 0, since there is no answer.
-_NOTICE_HEADS = {2: b"\x96\x02\x00", 4: b"\x96\x04\x00"}
-_CALL, _CALL_TO_CACHE, _ANSWER, _TUPLE, _GRAPH, _ERROR = 1, 3, 5, 6, 7, 7
+_ANSWER, _TUPLE = number_of(PlainAnswer), number_of(PlainTuple)
+# By the number of a one-way call: an array of six, the number, and 0 as the request id.
+_BROADCAST_HEADS = {
+    number: bytes([0x96, number, 0])
+    for number in (number_of(PlainSend), number_of(PlainSendToCache))
+}
 
 
 class FrameWriter:
@@ -59,7 +72,7 @@ class FrameWriter:
         """Return the frame of a call, or None if its values need a jellier.
 
         Args:
-            number: of the command: 1 to 4.
+            number: of the message, a call with plain values.
             request_id, object_id, name, args, kw, deadline: see ``messages.PlainCall``.
 
         Raises:
@@ -81,21 +94,21 @@ class FrameWriter:
             return None
         return self._framed(body)
 
-    def notice(self, object_id: ObjectId, notice: Broadcast, number: int = 2) -> bytes | None:
+    def broadcast(self, object_id: ObjectId, broadcast: Broadcast, number: int) -> bytes | None:
         """Return the frame of a broadcast, or None if its values need a jellier.
 
         Args:
             object_id: of the object, or of the cache.
-            notice: the call.
-            number: of the command: 2 for an object, 4 for a cache.
+            broadcast: the call.
+            number: of the message: that of a PlainSend or of a PlainSendToCache.
 
         Raises:
             TooLarge: the call exceeds a limit.
         """
-        tail = notice.tail(FrameWriter, lambda: self._tail_of(notice))
+        tail = broadcast.tail(FrameWriter, lambda: self._tail_of(broadcast))
         if tail is None:
             return None
-        body = b"".join((_NOTICE_HEADS[number], self._encode(_target(object_id)), tail))
+        body = b"".join((_BROADCAST_HEADS[number], self._encode(target_of(object_id)), tail))
         return self._framed(body)
 
     def answer(self, request_id: int, value: Any) -> bytes | None:
@@ -112,18 +125,15 @@ class FrameWriter:
             small = small_expression(value)
             if small is None:
                 return None
-            frame = (_GRAPH, _ANSWER, request_id, 0, "", small)
+            frame = (GRAPH, _ANSWER, request_id, 0, "", small)
         try:
             body = self._encode(frame)
         except _NOT_PLAIN:
             return None
         return self._framed(body)
 
-    def encode(self, message: Any) -> bytes:
-        """Return the frame of a message, whose values are expressions.
-
-        Args:
-            message: a list of its command, as in ``core.wire.messages``, and its fields.
+    def write(self, message: Record) -> bytes:
+        """Return the frame of a message.
 
         Raises:
             TooLarge: the message exceeds a limit.
@@ -131,9 +141,21 @@ class FrameWriter:
         """
         return finish(self.walk(message, False))  # type: ignore[no-any-return]
 
-    def walk(self, message: Any, consumes: bool) -> Iterator[Any]:
-        """Like :meth:`encode`, as a walk of ``jelly.slices``."""
-        frame = _FRAMES[message[0]](message)
+    def write_expression(self, expression: Expression) -> bytes:
+        """Return the frame of a message that is given as PB's expression; see :meth:`write`.
+
+        Raises:
+            ProtocolError: the expression is not a message of PB.
+            CannotJelly: this dialect does not have the message.
+        """
+        message = parse(expression)
+        if not has_frame(message):
+            raise CannotJelly("msgpack/1 has no message with this command")
+        return self.write(message)
+
+    def walk(self, message: Record, consumes: bool) -> Iterator[Any]:
+        """Like :meth:`write`, as a walk of ``jelly.slices``."""
+        frame = frame_of(message)
         try:
             body = self._encode(frame)
         except OverflowError:
@@ -147,12 +169,12 @@ class FrameWriter:
                 yield UNFINISHED
         yield _pack_length(len(body)) + body
 
-    def _tail_of(self, notice: Broadcast) -> bytes | None:
-        args, kw = notice.args, notice.kw
+    def _tail_of(self, broadcast: Broadcast) -> bytes | None:
+        args, kw = broadcast.args, broadcast.kw
         if not are_plain((*args, *kw.values())):
             return None
         try:
-            return b"".join(map(self._encode, (notice.name, args, kw)))
+            return b"".join(map(self._encode, (broadcast.name, args, kw)))
         except _NOT_PLAIN:
             return None
 
@@ -170,8 +192,8 @@ class FrameWriter:
         if None in graph:
             return None
         try:
-            target = _target(object_id)
-            return self._frame((_GRAPH, number, request_id, target, name, graph, deadline))
+            target = target_of(object_id)
+            return self._frame((GRAPH, number, request_id, target, name, graph, deadline))
         except _NOT_PLAIN:
             return None
 
@@ -192,20 +214,6 @@ class FrameWriter:
             yield from checked(memoryview(body), limits)
         except LimitExceeded as error:
             raise as_kind(TooLarge, error) from None
-
-
-def _target(object_id: ObjectId) -> int | str:
-    return object_id.decode("utf-8") if type(object_id) is bytes else object_id  # type: ignore[return-value]
-
-
-def _graph_of_call(number: int) -> Callable[[Any], Any]:
-    def make(message: Any) -> Any:
-        _, request_id, object_id, name, wants_answer, args, kw, *deadline = message
-        kind = number if wants_answer else number + 1
-        target, name = _target(object_id), name.decode("utf-8")
-        return (_GRAPH, kind, request_id, target, name, (args, kw), *deadline)
-
-    return make
 
 
 def _narrow(field: Any, max_prefix: int) -> Any:
@@ -235,19 +243,3 @@ def _narrow_int(item: Any, max_prefix: int) -> Any:
             raise limit_error(TooLarge, "max_prefix", max_prefix, bits, SENT, bits=most)
         return [b"int", str(item).encode("ascii")]
     return item
-
-
-_FRAMES: dict[bytes, Callable[[Any], Any]] = {
-    b"version": lambda m: (0, m[1]),
-    b"message": _graph_of_call(_CALL),
-    b"cachemessage": _graph_of_call(_CALL_TO_CACHE),
-    b"answer": lambda m: (_GRAPH, _ANSWER, m[1], 0, "", m[2]),
-    b"error": lambda m: (_GRAPH, _ERROR, m[1], 0, "", m[2]),
-    b"decref": lambda m: (8, *m[1:]),
-    b"decache": lambda m: (9, *m[1:]),
-    b"uncache": lambda m: (10, m[1]),
-    b"cancel": lambda m: (11, m[1]),
-    b"ping": lambda m: (12, m[1]),
-    b"pong": lambda m: (13, m[1]),
-    b"goodbye": lambda m: (14, m[1], m[2]),
-}

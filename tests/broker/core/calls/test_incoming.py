@@ -107,7 +107,7 @@ def test_a_room_above_that_does_its_part(object_id: int, found: bool) -> None:
     pair.client_host = pair.client.host
     pair.server.start()
     pair.exchange()
-    request_id = pair.client.call(b"message", object_id, "look", (5,), {})
+    request_id = pair.client.call(object_id, "look", (5,), {})
     pair.exchange()
     outcome = pair.client_host.outcome(request_id)
     assert outcome == (["viewer", "eyes"] if found else outcome)
@@ -252,9 +252,7 @@ def outcomes_of(pair: SessionPair, calls: list[Any], drains: bool) -> Any:
     if drains:
         server.drain()
     for name, args, kw, wants_answer, object_id in calls:
-        pair.client.call(
-            b"message", object_id, name, tuple(args), kw, None, wants_answer, deadline=5
-        )
+        pair.client.call(object_id, name, tuple(args), kw, None, wants_answer, deadline=5)
     pair.exchange()
     running, answered, events = server.running, server.answered, told(host)
     for number, event in enumerate(host.of(CallPending)):
@@ -302,7 +300,7 @@ def test_an_interrupt_is_nobodys_answer(host: Any, fault: type[BaseException]) -
             raise fault
 
     pair = pair_with(host(), Ending())
-    pair.client.call(b"message", ROOT, "end", (), {})
+    pair.client.call(ROOT, "end", (), {})
     with pytest.raises(fault):
         pair.exchange()
     assert pair.server.data_to_send() == b""
@@ -312,16 +310,16 @@ def test_an_interrupt_is_nobodys_answer(host: Any, fault: type[BaseException]) -
 def test_a_request_id_in_use(host: Any) -> None:
     """A second call of the same id ends the connection; one that wants no answer has none."""
     pair = pair_with(host(), Versatile())
-    pair.client.call(b"message", ROOT, "wait", (), {})
+    pair.client.call(ROOT, "wait", (), {})
     pair.exchange()
     pair.client.caller.questions.last = 0
-    pair.client.call(b"message", ROOT, "wait", (), {}, wants_answer=False)
+    pair.client.call(ROOT, "wait", (), {}, wants_answer=False)
     pair.client.caller.questions.last = 0
-    pair.client.call(b"message", ROOT, "wait", (), {}, wants_answer=False)
+    pair.client.call(ROOT, "wait", (), {}, wants_answer=False)
     pair.exchange()
     assert pair.server.running == 3
     pair.client.caller.questions.last = 0
-    pair.client.call(b"message", ROOT, "first", (1,), {})
+    pair.client.call(ROOT, "first", (1,), {})
     with pytest.raises(ProtocolError, match="request id 1 already in use"):
         pair.exchange()
     for event in pair.server_host.of(CallPending):
@@ -345,11 +343,11 @@ def test_a_method_that_ends_the_connection(host: Any) -> None:
             """Never begin."""
 
     pair = pair_with(host(), Ending())
-    pair.client.call(b"message", ROOT, "end", (5,), {})
+    pair.client.call(ROOT, "end", (5,), {})
     pair.exchange()
     assert (pair.client_host.outcomes, pair.server_host.events) == ([], [])
     pair = pair_with(host(), Ending())
-    pair.client.call(b"message", ROOT, "wait", (), {})
+    pair.client.call(ROOT, "wait", (), {})
     pair.exchange()
     (event,) = pair.server_host.events
     event.result.close()
@@ -371,8 +369,8 @@ def test_what_was_answered_is_counted(host: Any) -> None:
         assert pair.server.answered - before == len(pair.wire["server"]) - sent
     pair.server.forget_answered()
     assert pair.server.answered == 0
-    pair.client.call(b"message", ROOT, "first", (5,), {}, wants_answer=False)
-    pair.client.call(b"message", ROOT, "raise", (), {}, wants_answer=False)
+    pair.client.call(ROOT, "first", (5,), {}, wants_answer=False)
+    pair.client.call(ROOT, "raise", (), {}, wants_answer=False)
     pair.exchange()
     assert pair.server.answered == 0
 
@@ -410,7 +408,7 @@ def test_begins_at_once() -> None:
         return messages.PlainCall(1, object_id, name, (), {})
 
     assert begins(plain("root", "first"))
-    assert begins(messages.Call(1, b"root", "first", True, [b"tuple"], [b"dictionary"]))
+    assert begins(messages.GraphCall(1, b"root", "first", True, [b"tuple"], [b"dictionary"]))
     assert not begins(plain("root", "wait"))
     assert not begins(plain("root", "missing"))
     assert not begins(plain(99, "first"))

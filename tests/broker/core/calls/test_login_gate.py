@@ -30,7 +30,7 @@ def gate() -> Gate:
 def expressions(*values: Any, name: str = "log_in", kw: Any = None, answer: bool = True) -> Any:
     """A call of expressions."""
     kw = NO_KEYWORDS if kw is None else kw
-    return messages.Call(1, b"root", name, answer, [b"tuple", *values], kw)
+    return messages.GraphCall(1, b"root", name, answer, [b"tuple", *values], kw)
 
 
 def test_single_values_are_read() -> None:
@@ -71,8 +71,8 @@ def test_a_mind_is_sealed() -> None:
         expressions([], name="ask"),
         expressions(b"alice", [b"None"], kw=[b"dictionary", [b"a", 1]]),
         expressions(b"alice", [b"None"], kw=[b"list"]),
-        messages.Call(1, b"root", "ask", True, b"a", NO_KEYWORDS),
-        messages.Call(1, b"root", "ask", True, [b"list"], NO_KEYWORDS),
+        messages.GraphCall(1, b"root", "ask", True, b"a", NO_KEYWORDS),
+        messages.GraphCall(1, b"root", "ask", True, [b"list"], NO_KEYWORDS),
         messages.PlainCall(1, 0, "ask", ([],), {}),
         messages.PlainCall(1, 0, "log_in", ({}, None), {}),
         messages.PlainCall(1, 0, "ask", (), {"a": 1}),
@@ -101,12 +101,12 @@ ANY = {
     messages.PlainSend: messages.PlainSend(1, 0, "x", (), {}),
     messages.PlainCallToCache: messages.PlainCallToCache(1, 0, "x", (), {}),
     messages.PlainSendToCache: messages.PlainSendToCache(1, 0, "x", (), {}),
-    messages.Call: messages.Call(1, 0, "x", True, [b"tuple"], NO_KEYWORDS),
-    messages.CallToCache: messages.CallToCache(1, 0, "x", True, [b"tuple"], NO_KEYWORDS),
+    messages.GraphCall: messages.GraphCall(1, 0, "x", True, [b"tuple"], NO_KEYWORDS),
+    messages.GraphCallToCache: messages.GraphCallToCache(1, 0, "x", True, [b"tuple"], NO_KEYWORDS),
     messages.PlainAnswer: messages.PlainAnswer(1, 5),
     messages.PlainTuple: messages.PlainTuple(1, (5,)),
-    messages.Answer: messages.Answer(1, 5),
-    messages.Failed: messages.Failed(1, b"x"),
+    messages.GraphAnswer: messages.GraphAnswer(1, 5),
+    messages.GraphError: messages.GraphError(1, b"x"),
     messages.Decref: messages.Decref(1),
     messages.Decache: messages.Decache(1),
     messages.Uncache: messages.Uncache(1),
@@ -126,7 +126,7 @@ PASSING = {
     messages.Goodbye,
     Barrier,
 }
-CALLS = {messages.PlainCall, messages.PlainSend, messages.Call}
+CALLS = {messages.PlainCall, messages.PlainSend, messages.GraphCall}
 
 
 @pytest.mark.row("C8")
@@ -160,10 +160,10 @@ def test_a_call_that_must_wait_is_not_looked_at() -> None:
     table = gated(dict.fromkeys(OPEN, lambda owner, message: handled.append(message)))
     owner: Any = SimpleNamespace(gate=gate(), callee=SimpleNamespace(must_wait=True))
     call = expressions(b"alice", [b"remote", 3], answer=False)
-    assert table[messages.Call](owner, call) is PUT_OFF
+    assert table[messages.GraphCall](owner, call) is PUT_OFF
     assert handled == []
     owner.callee.must_wait = False
-    table[messages.Call](owner, call)
+    table[messages.GraphCall](owner, call)
     assert handled[0].args == (b"alice", ("sealed", [b"remote", 3], 8))
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from broker.core.objects.releases import PendingReleases
+from broker.core.wire.messages import Decache, Decref
 
 
 def test_notes() -> None:
-    """Each is reported once, by the command of its kind, and the callback is called."""
+    """Each is reported once, by the message of its kind, and the callback is called."""
     called: list[int] = []
     dropped = PendingReleases(lambda: called.append(1))
     assert not dropped
@@ -14,7 +15,7 @@ def test_notes() -> None:
     dropped.cache(8, 1)
     assert dropped
     assert called == [1, 1]
-    assert sorted(dropped) == [(b"decache", 8, 1), (b"decref", 7, 2)]
+    assert list(dropped) == [(Decache, 8, 1), (Decref, 7, 2)]
     assert not dropped
 
 
@@ -27,7 +28,7 @@ def test_what_is_noted_while_others_are_told() -> None:
         if not told:
             dropped.reference(2, 1)
         told.append(note)
-    assert told == [(b"decref", 1, 1), (b"decref", 2, 1)]
+    assert told == [(Decref, 1, 1), (Decref, 2, 1)]
 
 
 def test_after_the_end() -> None:

@@ -149,24 +149,24 @@ def test_limits(limits: Limits, vocabulary: Any) -> None:
     assert (count > 20) == (limits in ROOMY)
 
 
-def test_encode() -> None:
+def test_expressions() -> None:
     """Any expression is written, within the limits."""
     writer = BananaWriter(Limits(max_string=7), vocabulary=PB_VOCABULARY)
-    assert writer.encode([b"none", 7]) == written(PB_VOCABULARY, [b"none", 7])
+    assert writer.write_expression([b"none", 7]) == written(PB_VOCABULARY, [b"none", 7])
     with pytest.raises(TooLarge):
-        writer.encode([b"12345678"])
+        writer.write_expression([b"12345678"])
 
 
 @with_each_vocabulary
 def test_notices(vocabulary: Any) -> None:
     """A call to many is a call that wants no answer; with keywords it needs a jellier."""
     writer = BananaWriter(Limits(), vocabulary=vocabulary)
-    data = writer.notice(5, Broadcast("m", (1, "x"), {}))
+    data = writer.broadcast(5, Broadcast("m", (1, "x"), {}), 2)
     (found,) = read(data or b"", vocabulary=vocabulary)
     assert type(found) is messages.PlainSend
     assert (found.object_id, found.name, found.args) == (5, "m", (1, "x"))
-    assert writer.notice(5, Broadcast("m", (1,), {"k": 1})) is None
-    assert writer.notice(5, Broadcast("m", ([],), {})) is None
+    assert writer.broadcast(5, Broadcast("m", (1,), {"k": 1}), 2) is None
+    assert writer.broadcast(5, Broadcast("m", ([],), {}), 2) is None
 
 
 CALL = [b"message", 3, b"root", b"m", 1, [b"tuple", 1, [b"list", 2]], [b"dictionary"]]
@@ -177,7 +177,7 @@ def test_values_and_expressions() -> None:
     small = [b"message", 3, 5, b"m", 1, [b"tuple", 1], [b"dictionary"]]
     data = written(PB_VOCABULARY, small) + written(PB_VOCABULARY, CALL)
     data += written(PB_VOCABULARY, [b"answer", 3, b"x"]) + written(PB_VOCABULARY, [b"uncache", 1])
-    large = messages.Call(3, b"root", "m", True, CALL[5], CALL[6])
+    large = messages.GraphCall(3, b"root", "m", True, CALL[5], CALL[6])
     assert read(data, vocabulary=PB_VOCABULARY) == [
         messages.PlainCall(3, 5, "m", (1,), {}),
         large,
@@ -185,12 +185,12 @@ def test_values_and_expressions() -> None:
         messages.Uncache(1),
     ]
     assert read(data, vocabulary=PB_VOCABULARY, keeps_expressions=True) == [
-        messages.Call(3, 5, "m", True, [b"tuple", 1], [b"dictionary"]),
+        messages.GraphCall(3, 5, "m", True, [b"tuple", 1], [b"dictionary"]),
         large,
-        messages.Answer(3, b"x"),
+        messages.GraphAnswer(3, b"x"),
         messages.Uncache(1),
     ]
-    assert read(data, vocabulary=PB_VOCABULARY, parse=lambda each: each[0]) == [
+    assert read(data, vocabulary=PB_VOCABULARY, make=lambda each: each[0]) == [
         b"message", b"message", b"answer", b"uncache",
     ]  # fmt: skip
 

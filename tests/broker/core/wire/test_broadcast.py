@@ -34,7 +34,7 @@ def test_tails() -> None:
 @pytest.mark.parametrize("object_id", [1, 1 << 40, b"root"])
 def test_what_a_peer_reads(dialect: Dialect, object_id: Any) -> None:
     """A call that wants no answer, of the object that the id names."""
-    data = dialect.writer(Limits()).notice(object_id, Broadcast("heard", (1, "two"), {}))
+    data = dialect.writer(Limits()).broadcast(object_id, Broadcast("heard", (1, "two"), {}), 2)
     assert data is not None
     inbox: list[Any] = []
     dialect.reader(Limits()).receive(data, inbox)
@@ -47,7 +47,7 @@ def test_what_a_follower_reads(dialect: Dialect) -> None:
     """A call of a cache that wants no answer, whose tail an object's call shares."""
     notice = Broadcast("heard", (1, "two"), {})
     writer = dialect.writer(Limits())
-    data = (writer.notice(7, notice, 4) or b"") + (writer.notice(7, notice) or b"")
+    data = (writer.broadcast(7, notice, 4) or b"") + (writer.broadcast(7, notice, 2) or b"")
     inbox: list[Any] = []
     dialect.reader(Limits()).receive(data, inbox)
     assert inbox == [
@@ -56,10 +56,11 @@ def test_what_a_follower_reads(dialect: Dialect) -> None:
     ]
     for wants_answer, number in enumerate((4, 3)):
         called = writer.call(number, 0, 7, "heard", (1, "two"), {}, None)
-        assert (called == writer.notice(7, notice, 4)) is not bool(wants_answer)
+        assert (called == writer.broadcast(7, notice, 4)) is not bool(wants_answer)
 
 
 def test_what_takes_a_jellier() -> None:
     """Is not shared."""
     for dialect in DIALECTS:
-        assert dialect.writer(Limits()).notice(1, Broadcast("heard", (object(),), {})) is None
+        broadcast = Broadcast("heard", (object(),), {})
+        assert dialect.writer(Limits()).broadcast(1, broadcast, 2) is None

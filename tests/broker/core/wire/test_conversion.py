@@ -95,10 +95,10 @@ def test_any_expression(expression: Any) -> None:
 
 
 KINDS: list[tuple[Any, Any, bool]] = [
-    (messages.PlainCall, messages.Call, True),
-    (messages.PlainSend, messages.Call, False),
-    (messages.PlainCallToCache, messages.CallToCache, True),
-    (messages.PlainSendToCache, messages.CallToCache, False),
+    (messages.PlainCall, messages.GraphCall, True),
+    (messages.PlainSend, messages.GraphCall, False),
+    (messages.PlainCallToCache, messages.GraphCallToCache, True),
+    (messages.PlainSendToCache, messages.GraphCallToCache, False),
 ]
 ARGS = [b"tuple", 1, [b"unicode", b"x"]]
 
@@ -116,20 +116,24 @@ def test_calls(plain: Any, graph: Any, wants_answer: bool) -> None:
 def test_expressions_of_any_values() -> None:
     """Plain values of any form have expressions."""
     call = messages.PlainCall(3, "root", "m", ([1, None],), {"k": {"a": True}})
-    assert with_expressions(call) == messages.Call(
+    assert with_expressions(call) == messages.GraphCall(
         3, "root", "m", True, [b"tuple", [b"list", 1, [b"None"]]],
         [b"dictionary", [[b"unicode", b"k"],
                          [b"dictionary", [[b"unicode", b"a"], [b"boolean", b"true"]]]]],
     )  # fmt: skip
-    assert with_expressions(messages.PlainAnswer(3, [1])) == messages.Answer(3, [b"list", 1])
-    assert with_expressions(messages.PlainTuple(3, (1,))) == messages.Answer(3, [b"tuple", 1])
+    assert with_expressions(messages.PlainAnswer(3, [1])) == messages.GraphAnswer(3, [b"list", 1])
+    assert with_expressions(messages.PlainTuple(3, (1,))) == messages.GraphAnswer(3, [b"tuple", 1])
 
 
 def test_answers() -> None:
     """An answer that is small is one of a value, a tuple too; a failure never is."""
-    assert with_values(messages.Answer(3, ARGS)) == messages.PlainAnswer(3, (1, "x"))
-    assert with_values(messages.Answer(3, b"x")) == messages.PlainAnswer(3, b"x")
-    for message in (messages.Answer(3, [b"list"]), messages.Failed(3, b"x"), messages.Ping(3)):
+    assert with_values(messages.GraphAnswer(3, ARGS)) == messages.PlainAnswer(3, (1, "x"))
+    assert with_values(messages.GraphAnswer(3, b"x")) == messages.PlainAnswer(3, b"x")
+    for message in (
+        messages.GraphAnswer(3, [b"list"]),
+        messages.GraphError(3, b"x"),
+        messages.Ping(3),
+    ):
         assert with_values(message) is message
 
 
@@ -150,13 +154,13 @@ def test_answers() -> None:
 )
 def test_calls_that_stay_as_they_are(args: Any, kw: Any) -> None:
     """Others, malformed ones too, are left to whoever handles them."""
-    call = messages.Call(3, 5, "m", True, args, kw)
+    call = messages.GraphCall(3, 5, "m", True, args, kw)
     assert with_values(call) is call
 
 
 def test_a_malformed_answer_stays_as_it_is() -> None:
     """It fails the call, where that is known."""
-    answer = messages.Answer(3, [b"unicode", b"\xff"])
+    answer = messages.GraphAnswer(3, [b"unicode", b"\xff"])
     assert with_values(answer) is answer
 
 

@@ -67,7 +67,9 @@ def test_the_offer() -> None:
 def test_reader_and_writer(dialect: Dialect) -> None:
     """What the writer of a dialect writes, its reader reads."""
     inbox: list[Any] = []
-    dialect.reader(Limits()).receive(dialect.writer(Limits()).encode([b"decref", 7]), inbox)
+    dialect.reader(Limits()).receive(
+        dialect.writer(Limits()).write_expression([b"decref", 7]), inbox
+    )
     assert inbox == [Decref(7)]
 
 
@@ -79,7 +81,7 @@ def test_so_many_messages_at_a_time(
     """No more than asked for are read; the rest, and a fault, come when they are asked for."""
     writer, reader = dialect.writer(Limits()), dialect.reader(Limits())
     sent = [Decref(number) for number in range(count)]
-    octets = b"".join(writer.encode([b"decref", each.object_id]) for each in sent)
+    octets = b"".join(writer.write_expression([b"decref", each.object_id]) for each in sent)
     octets += b"\xff" * 70 * is_faulty
     found: list[Any] = []
     fault = None
@@ -103,16 +105,16 @@ def test_the_limits_are_the_connections(dialect: Dialect) -> None:
     writer = dialect.writer(SMALL)
     for expression in ([b"123456789012345"], [[1, 2, 3, 4]]):
         with pytest.raises(TooLarge):
-            writer.encode(expression)
-        data = dialect.writer(Limits()).encode(expression)
+            writer.write_expression(expression)
+        data = dialect.writer(Limits()).write_expression(expression)
         with pytest.raises(LimitExceeded):
             dialect.reader(SMALL).receive(data, [])
 
 
 def test_the_two_differ() -> None:
     """Only ``pb`` has words."""
-    assert len(PB.writer(Limits()).encode(b"message")) == 2
-    assert len(NONE.writer(Limits()).encode(b"message")) == 9
+    assert len(PB.writer(Limits()).write_expression(b"message")) == 2
+    assert len(NONE.writer(Limits()).write_expression(b"message")) == 9
 
 
 SHARED = [1]
@@ -224,9 +226,9 @@ def test_long_values_cross() -> None:
     assert pair.call("echo", value) == value
     for too_long in (bytes(17 * 1024 * 1024), "x" * (17 * 1024 * 1024)):
         with pytest.raises(TooLarge, match="send it in pieces"):
-            pair.client.call(b"message", ROOT, "echo", (too_long,), {})
+            pair.client.call(ROOT, "echo", (too_long,), {})
     with pytest.raises(TooLarge, match="max_nodes"):
-        pair.client.call(b"message", ROOT, "echo", ([0] * 1_000_001,), {})
+        pair.client.call(ROOT, "echo", ([0] * 1_000_001,), {})
     assert pair.call("echo", 5) == 5
 
 
@@ -246,9 +248,9 @@ def test_what_cannot_be_sent_fails_at_its_sender(dialect: Dialect) -> None:
         (object(), CannotJelly, "object"),
     ):
         with pytest.raises(error, match=text):
-            pair.client.call(b"message", ROOT, "echo", (value,), {})
+            pair.client.call(ROOT, "echo", (value,), {})
         with pytest.raises(error, match=text):
-            pair.client.call(b"message", ROOT, "echo", (), {"value": value})
+            pair.client.call(ROOT, "echo", (), {"value": value})
         assert pair.client.data_to_send() == b""
     assert pair.client.waiting == 0
     assert pair.call("echo", 5) == 5
@@ -276,7 +278,7 @@ def test_receptions_are_released(dialect: Dialect, said: list[bytes]) -> None:
 def test_cancel() -> None:
     """A call that is given up is said so, once; the peer's answer to it is dropped."""
     pair = pair_of(MSGPACK)
-    request_id = pair.client.call(b"message", ROOT, "wait", (), {})
+    request_id = pair.client.call(ROOT, "wait", (), {})
     pair.exchange()
     call = pair.server_host.pending()
     call_result = pair.server_host.events[-1].result
@@ -301,7 +303,7 @@ def test_a_deadline_is_told() -> None:
                     """Never begin."""
 
             pair.server.translator.exports.name(ROOT, Slow())
-            pair.client.call(b"message", ROOT, "wait", (), kw, deadline=1500)
+            pair.client.call(ROOT, "wait", (), kw, deadline=1500)
             pair.exchange()
             assert pair.server_host.pending().due == (None if told is None else told / 1000)
             pair.server_host.events[-1].result.close()
@@ -325,7 +327,7 @@ def test_pb_has_none_of_these() -> None:
     pair = pair_of(PB)
     pair.client.ping(7)
     pair.client.say_goodbye("a", "b")
-    request_id = pair.client.call(b"message", ROOT, "echo", (1,), {})
+    request_id = pair.client.call(ROOT, "echo", (1,), {})
     pair.exchange()
     pair.client.abandon(request_id)
     assert pair.client.data_to_send() == b""
@@ -335,7 +337,10 @@ def test_pb_has_none_of_these() -> None:
 def messages_of(dialect: Dialect, sizes: list[int]) -> list[bytes]:
     """Messages with so many bytes of text."""
     writer = dialect.writer(Limits())
-    return [writer.encode([b"answer", number, b"x" * size]) for number, size in enumerate(sizes)]
+    return [
+        writer.write_expression([b"answer", number, b"x" * size])
+        for number, size in enumerate(sizes)
+    ]
 
 
 @settings(deadline=None)

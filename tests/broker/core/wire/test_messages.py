@@ -1,165 +1,28 @@
-"""Messages: every command, its arity and the type of each field."""
+"""The records of messages."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
+from msgspec.msgpack import Decoder, encode
 
-from broker.core.wire import messages
-from broker.core.wire.messages import (
-    Answer,
-    Call,
-    CallToCache,
-    Decache,
-    Decref,
-    DidNotUnderstand,
-    Failed,
-    Uncache,
-    UnknownCommand,
-    Version,
-    parse,
-)
-from jelly.errors import ProtocolError
-
-TUPLE, DICTIONARY = [b"tuple"], [b"dictionary"]
-
-GOOD: list[tuple[list[Any], Any]] = [
-    ([b"version", 6], Version(6)),
-    ([b"version", -1], Version(-1)),
-    ([b"didNotUnderstand", b"foo"], DidNotUnderstand(b"foo")),
-    (
-        [b"message", 1, b"root", b"echo", 1, TUPLE, DICTIONARY],
-        Call(messages.RequestId(1), b"root", "echo", True, TUPLE, DICTIONARY),
-    ),
-    (
-        [b"message", 2**63 - 1, 7, b"x" * 128, 0, TUPLE, DICTIONARY],
-        Call(messages.RequestId(2**63 - 1), 7, "x" * 128, False, TUPLE, DICTIONARY),
-    ),
-    (
-        [b"cachemessage", 0, 3, b"changed", 1, TUPLE, DICTIONARY],
-        CallToCache(messages.RequestId(0), 3, "changed", True, TUPLE, DICTIONARY),
-    ),
-    ([b"answer", 1, [b"None"]], Answer(messages.RequestId(1), [b"None"])),
-    ([b"error", 1, 5], Failed(messages.RequestId(1), 5)),
-    ([b"decref", 1], Decref(1)),
-    ([b"decref", b"root"], Decref(b"root")),
-    ([b"decache", 1], Decache(1)),
-    ([b"uncache", 1], Uncache(1)),
-    ([b"goodbye"], UnknownCommand(b"goodbye")),
-    ([b"goodbye", 1, 2, 3], UnknownCommand(b"goodbye")),
-    ([b""], UnknownCommand(b"")),
-    ([b"x" * 128, 1], UnknownCommand(b"x" * 128)),
-]
+from broker.core.wire.commands import COMMANDS
+from broker.core.wire.messages import Decref, PlainCall, Record
+from broker.core.wire.msgpack.frames import FRAMES
 
 
-@pytest.mark.parametrize(("expression", "message"), GOOD)
-def test_what_is_a_message(expression: list[Any], message: Any) -> None:
-    """Each command becomes its record, of the right type."""
-    parsed = parse(expression)
-    assert (type(parsed), parsed) == (type(message), message)
+@pytest.mark.parametrize("record", [row.record for row in COMMANDS.values() if row.number])
+def test_numbers(record: type[Record]) -> None:
+    """A record with a number is an array that starts with this number."""
+    fields = {"name": "m", "args": (), "kw": {}, "value": None, "code": "c", "text": "t"}
+    message = record(*[fields.get(name, 1) for name in record.__struct_fields__])
+    if "value" in record.__struct_fields__:
+        message = record(1, ())
+    data = encode(message)
+    assert data[1] == COMMANDS[record].number
+    assert type(Decoder(FRAMES).decode(data)) is record
 
 
-@pytest.mark.parametrize(
-    ("flag", "wanted"),
-    [
-        (0, False),
-        (1, True),
-        (-1, True),
-        ([b"None"], False),
-        ([b"boolean", b"false"], False),
-        ([b"boolean", b"true"], True),
-        (b"", True),
-    ],
-)
-def test_what_pb_sends_for_pbanswer(flag: Any, wanted: bool) -> None:
-    """Whatever ``pbanswer`` was at the caller, it says whether an answer is wanted."""
-    call: Any = parse([b"message", 1, 1, b"m", flag, TUPLE, DICTIONARY])
-    assert call.wants_answer is wanted
-
-
-def test_names_that_are_not_ascii() -> None:
-    """A name that no method can have is kept in its escaped form, for the answer to say so."""
-    call: Any = parse([b"message", 1, 1, b"\xff", 1, TUPLE, DICTIONARY])
-    assert call.name == "\\xff"
-
-
-CALL = "message(id, object, name, answer, args, kwargs)"
-TO_CACHE = "cachemessage(id, cache, name, answer, args, kwargs)"
-
-ARITY = [
-    (b"version", 1, "version(number)"),
-    (b"didNotUnderstand", 1, "didNotUnderstand(command)"),
-    (b"message", 6, CALL),
-    (b"cachemessage", 6, TO_CACHE),
-    (b"answer", 2, "answer(id, value)"),
-    (b"error", 2, "error(id, failure)"),
-    (b"decref", 1, "decref(object)"),
-    (b"decache", 1, "decache(cache)"),
-    (b"uncache", 1, "uncache(cache)"),
-]
-
-
-@pytest.mark.parametrize(("command", "count", "text"), ARITY)
-def test_arity(command: bytes, count: int, text: str) -> None:
-    """One field too few, or too many, is malformed, and the text says what was expected."""
-    for wrong in (*range(count), count + 1, count + 5):
-        with pytest.raises(ProtocolError) as caught:
-            parse([command, *[1] * wrong])
-        assert str(caught.value) == f"malformed message: expected {text}"
-
-
-def call(command: bytes, *, at: int, value: Any) -> list[Any]:
-    """A call with one field changed."""
-    fields: list[Any] = [1, 1, b"name", 1, TUPLE, DICTIONARY]
-    fields[at] = value
-    return [command, *fields]
-
-
-WRONG_IDS = [-1, 2**63, b"1", 1.0, [], [b"list"], True]
-
-
-@pytest.mark.parametrize(
-    ("expression", "text"),
-    [
-        *((call(b"message", at=0, value=value), CALL) for value in WRONG_IDS),
-        *((call(b"cachemessage", at=0, value=value), TO_CACHE) for value in WRONG_IDS),
-        *((call(b"cachemessage", at=1, value=value), TO_CACHE) for value in WRONG_IDS),
-        *(
-            (call(b"message", at=1, value=value), CALL)
-            for value in (-1, 2**63, 1.0, [], b"x" * 129)
-        ),
-        *((call(b"message", at=2, value=value), CALL) for value in (1, [], [b"a"], b"x" * 129)),
-        *(([b"answer", value, 0], "answer(id, value)") for value in WRONG_IDS),
-        *(([b"error", value, 0], "error(id, failure)") for value in WRONG_IDS),
-        *(([b"decache", value], "decache(cache)") for value in WRONG_IDS),
-        *(([b"uncache", value], "uncache(cache)") for value in WRONG_IDS),
-        *(([b"decref", value], "decref(object)") for value in (-1, 2**63, 1.0, [])),
-        *(([b"version", value], "version(number)") for value in (b"6", 6.0, [], 2**63)),
-        *(([b"didNotUnderstand", v], "didNotUnderstand(command)") for v in (1, [], b"x" * 129)),
-    ],
-)
-def test_field_types(expression: list[Any], text: str) -> None:
-    """A field of the wrong type or size is malformed, whichever it is."""
-    with pytest.raises(ProtocolError) as caught:
-        parse(expression)
-    assert str(caught.value) == f"malformed message: expected {text}"
-
-
-@pytest.mark.parametrize("expression", [[], [1], [[b"message"]], 5, b"message", 1.5, [1.5, 2]])
-def test_no_message(expression: Any) -> None:
-    """What does not start with a command is no message."""
-    with pytest.raises(ProtocolError, match="expected a list that starts with a command"):
-        parse(expression)
-
-
-def test_a_command_without_end() -> None:
-    """A command that is too long to be repeated is no message."""
-    with pytest.raises(ProtocolError, match="a command of more than 128 bytes"):
-        parse([b"x" * 129])
-
-
-def test_every_command_is_tested() -> None:
-    """The tables above leave no command out."""
-    assert {command for command, _, _ in ARITY} == set(messages._SHAPES)
-    assert {expression[0] for expression, _ in GOOD} >= set(messages._SHAPES)
+def test_defaults() -> None:
+    """One reception is released, and a call has no deadline, unless the sender says so."""
+    assert Decref(1).times == 1
+    assert PlainCall(1, 1, "m", (), {}).deadline is None

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from attacks.attacker import NOTHING, Speaker
 from attacks.comparison.peers_raw import Client
 from attacks.comparison.processes import PATIENCE, Program, Witness
-from broker.core.wire.messages import Answer
+from broker.core.wire.messages import GraphAnswer
 
 __all__ = ["SIDES", "Arena", "Attack", "End", "Outcome", "Side", "fight", "sent", "thrown"]
 
@@ -202,4 +202,4 @@ def described(fate: Any) -> str:
     """The end of an attack, in words."""
     if isinstance(fate, str):
         return "answers that are not messages" if fate == "not understood" else fate
-    return "answered" if type(fate) is Answer else "refused"
+    return "answered" if type(fate) is GraphAnswer else "refused"

@@ -15,7 +15,7 @@ from typing import Any
 from attacks.comparison.duel import Arena, End, described
 from attacks.comparison.peers_raw import Client
 from attacks.comparison.rounds import Round
-from broker.core.wire.messages import Answer
+from broker.core.wire.messages import GraphAnswer
 
 __all__ = ["LOGIN_ROUNDS"]
 
@@ -44,7 +44,7 @@ def two_logins(arena: Arena) -> End:
     client.log_in(b"bob", b"hidden")
     fate = client.ask(target=avatar, name=b"who")
     client.close()
-    if type(fate) is not Answer:
+    if type(fate) is not GraphAnswer:
         return End(described(fate))
     name = fate.value[1].decode() if type(fate.value) is list else str(fate.value)
     return End(f"alice's avatar is called by {name}", "" if name == "alice" else "the wrong name")

@@ -15,7 +15,7 @@ from typing import Any
 from attacks.attacker import NO_LIMITS, Speaker
 from attacks.comparison.processes import PATIENCE
 from broker.core.wire.dialects import NONE
-from broker.core.wire.messages import Answer, Call, Failed
+from broker.core.wire.messages import GraphAnswer, GraphCall, GraphError
 from jelly.codec import Reader
 from jelly.errors import ProtocolError
 from jelly.vocabulary import NONE_VOCABULARY
@@ -109,7 +109,7 @@ class Client(_Peer):
         """Wait for the outcome of a call.
 
         Returns:
-            The Answer or Failed; or the result of :meth:`heard` if neither was received in time.
+            The GraphAnswer or GraphError; or the result of :meth:`heard` if neither came in time.
         """
         ends = time.monotonic() + seconds
         while (left := ends - time.monotonic()) > 0:
@@ -117,7 +117,7 @@ class Client(_Peer):
             if isinstance(messages, str):
                 return messages
             for message in messages:
-                if type(message) in (Answer, Failed) and message.request_id == number:
+                if type(message) in (GraphAnswer, GraphError) and message.request_id == number:
                     return message
         return "no answer"
 
@@ -130,12 +130,12 @@ class Client(_Peer):
     def log_in(self, name: bytes, password: bytes) -> int | None:
         """Log in by PB's challenge; return the number of the avatar, or None."""
         offer = self.ask(name, name=b"login")
-        if type(offer) is not Answer:
+        if type(offer) is not GraphAnswer:
             return None
         _, challenge, (_, challenger) = offer.value
         digest = hashlib.md5(hashlib.md5(password).digest() + challenge).digest()
         avatar = self.ask(digest, [b"None"], target=challenger, name=b"respond")
-        return avatar.value[1] if type(avatar) is Answer else None
+        return avatar.value[1] if type(avatar) is GraphAnswer else None
 
     @property
     def is_open(self) -> bool:
@@ -234,11 +234,11 @@ class FakeServer:
         with suppress(OSError):
             self._end, _ = self._listener.accept()
             peer = _Peer(self._end, self.speaker.name)
-            offer = NONE.writer(NO_LIMITS).encode([self.speaker.dialect.name])
+            offer = NONE.writer(NO_LIMITS).write_expression([self.speaker.dialect.name])
             peer.send(offer + self.speaker.message(b"version", 6))
             while isinstance(messages := peer.heard(60.0), list):
                 for message in messages:
-                    if isinstance(message, Call):
+                    if isinstance(message, GraphCall):
                         peer.send(self._reply(self, message))
                 if self.hangs_up:
                     break

@@ -13,7 +13,7 @@ from attacks.catalogue import PRIME, a_list, a_string, references, shared
 from attacks.comparison.duel import Arena, End, described, sent
 from attacks.comparison.peers_raw import pour
 from attacks.comparison.rounds import Round, argument, calls
-from broker.core.wire.messages import Answer
+from broker.core.wire.messages import GraphAnswer
 
 __all__ = ["REVIEW_ROUNDS"]
 
@@ -79,7 +79,7 @@ def beyond_small_limits(arena: Arena) -> End:
     passed = []
     for name, value in values.items():
         client = arena.client("small")
-        if type(client.ask(value, name=b"keep")) is Answer:
+        if type(client.ask(value, name=b"keep")) is GraphAnswer:
             passed.append(name)
         client.close()
     return End("accepted" if passed else "refused", " ".join(passed))
@@ -201,7 +201,7 @@ def other_constant(arena: Arena) -> End:
     state = [b"dictionary", [[b"unicode", b"x"], 1], [[b"unicode", b"RATE"], 99.0]]
     fate = client.ask([b"demo.Point", state], name=b"rate")
     client.close()
-    if type(fate) is Answer:
+    if type(fate) is GraphAnswer:
         is_set = fate.value == 99.0
         # Under the published policy a copy accepts any attributes, as in Twisted.
         fault = "a constant is set" if is_set and arena.side.policy == "strict" else ""

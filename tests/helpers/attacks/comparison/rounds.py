@@ -20,7 +20,7 @@ from attacks.catalogue import (
     references,
 )
 from attacks.comparison.duel import Arena, Attack, described, sent, thrown
-from broker.core.wire.messages import Answer, Failed
+from broker.core.wire.messages import GraphAnswer, GraphError
 
 __all__ = ["PB", "ROUNDS", "Round", "argument"]
 
@@ -88,17 +88,17 @@ def answering(make: Callable[[Speaker], bytes], tell: Callable[[Any], str]) -> A
     return attack
 
 
-def kind(fate: Answer | Failed) -> str:
+def kind(fate: GraphAnswer | GraphError) -> str:
     """The type that the method received."""
-    if type(fate) is Failed:
+    if type(fate) is GraphError:
         return "refused"
     name = flat(fate.value).rpartition(b" ")[2].decode("ascii", "replace")
     return f"the method gets a `{name}`"
 
 
-def leaked(fate: Answer | Failed) -> str:
+def leaked(fate: GraphAnswer | GraphError) -> str:
     """Whether the text of an exception crossed."""
-    crosses = type(fate) is Failed and b"password" in flat(fate.failure)
+    crosses = type(fate) is GraphError and b"password" in flat(fate.failure)
     return "the text crosses" if crosses else "an id crosses, and no text"
 
 

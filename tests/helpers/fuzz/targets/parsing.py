@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from broker.core.wire import messages
+from broker.core.wire.expressions import parse
 from fuzz.dice import Dice
 from fuzz.expressions import atom, raw
+from jelly.atoms import text_of
 from jelly.errors import ProtocolError
 
 __all__ = ["fuzz"]
@@ -28,7 +30,7 @@ def fuzz(data: bytes) -> None:
         expression = [dice.pick(_COMMANDS)]
         expression += [dice.pick(makers)() for _ in range(dice.below(8))]
     try:
-        message = messages.parse(expression)
+        message = parse(expression)
     except ProtocolError as error:
         assert len(str(error)) <= 200, "an error that is too long for a log"
         return
@@ -49,4 +51,4 @@ def _check(name: str, value: Any) -> None:
             assert type(value) is bool
         case "command":
             assert type(value) is bytes and len(value) <= messages.LONGEST_NAME
-            assert messages.describe_command(value).isprintable()
+            assert text_of(value).isprintable()

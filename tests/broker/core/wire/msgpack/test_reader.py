@@ -78,12 +78,12 @@ DEEP = [b"list", [b"list", [b"set", 1]]]
 CHANGED = (3, 4, "changed")
 
 GRAPHS: list[tuple[int, Any, Any]] = [
-    (1, [DEEP, NO_KEYWORDS], messages.Call(*ECHO, True, DEEP, NO_KEYWORDS, 9)),
-    (2, [DEEP, NO_KEYWORDS], messages.Call(*ECHO, False, DEEP, NO_KEYWORDS, 9)),
-    (3, [DEEP, NO_KEYWORDS], messages.CallToCache(*CHANGED, True, DEEP, NO_KEYWORDS, 9)),
-    (4, [DEEP, NO_KEYWORDS], messages.CallToCache(*CHANGED, False, DEEP, NO_KEYWORDS, 9)),
-    (5, DEEP, messages.Answer(3, DEEP)),
-    (7, DEEP, messages.Failed(3, DEEP)),
+    (1, [DEEP, NO_KEYWORDS], messages.GraphCall(*ECHO, True, DEEP, NO_KEYWORDS, 9)),
+    (2, [DEEP, NO_KEYWORDS], messages.GraphCall(*ECHO, False, DEEP, NO_KEYWORDS, 9)),
+    (3, [DEEP, NO_KEYWORDS], messages.GraphCallToCache(*CHANGED, True, DEEP, NO_KEYWORDS, 9)),
+    (4, [DEEP, NO_KEYWORDS], messages.GraphCallToCache(*CHANGED, False, DEEP, NO_KEYWORDS, 9)),
+    (5, DEEP, messages.GraphAnswer(3, DEEP)),
+    (7, DEEP, messages.GraphError(3, DEEP)),
 ]
 
 
@@ -117,11 +117,11 @@ def test_all_are_expressions_where_hooks_know_nothing_else() -> None:
     data += frame(6, 3, [True]) + frame(7, 5, 3, 0, "", small) + frame(12, 3)
     keywords = [b"dictionary", [[b"unicode", b"k"], 2]]
     assert read(data, keeps_expressions=True) == [
-        messages.Call(*ECHO, True, [b"tuple", [b"list", 1]], keywords, 9),
-        messages.CallToCache(3, 5, "m", False, [b"tuple"], [b"dictionary"]),
-        messages.Answer(3, [b"None"]),
-        messages.Answer(3, [b"tuple", [b"boolean", b"true"]]),
-        messages.Answer(3, small),
+        messages.GraphCall(*ECHO, True, [b"tuple", [b"list", 1]], keywords, 9),
+        messages.GraphCallToCache(3, 5, "m", False, [b"tuple"], [b"dictionary"]),
+        messages.GraphAnswer(3, [b"None"]),
+        messages.GraphAnswer(3, [b"tuple", [b"boolean", b"true"]]),
+        messages.GraphAnswer(3, small),
         messages.Ping(3),
     ]
 

@@ -11,11 +11,13 @@ from typing import Any
 import msgspec
 import pytest
 
+from broker.core.wire import messages
 from broker.core.wire.broadcast import Broadcast
+from broker.core.wire.expressions import parse
 from broker.core.wire.messages import Message
 from broker.core.wire.msgpack.reader import FrameReader
 from broker.core.wire.msgpack.writer import FrameWriter
-from jelly.errors import CannotJelly, EncodeError, LimitExceeded, TooLarge
+from jelly.errors import CannotJelly, EncodeError, LimitExceeded, ProtocolError, TooLarge
 from jelly.limits import Limits
 
 
@@ -139,54 +141,80 @@ def test_what_a_sender_makes_is_no_more_than_a_reader_takes() -> None:
         assert len(read(data)) == 3
 
 
-SAID: list[tuple[list[Any], tuple[Any, ...]]] = [
-    ([b"version", 6], (0, 6)),
-    ([b"message", 3, b"root", b"m", 1, GRAPH, GRAPH], (7, 1, 3, "root", "m", [GRAPH, GRAPH])),
-    ([b"message", 3, 5, b"m", 0, GRAPH, GRAPH, 250], (7, 2, 3, 5, "m", [GRAPH, GRAPH], 250)),
-    ([b"cachemessage", 3, 5, b"m", 1, GRAPH, GRAPH], (7, 3, 3, 5, "m", [GRAPH, GRAPH])),
-    ([b"cachemessage", 3, 5, b"m", 0, GRAPH, GRAPH], (7, 4, 3, 5, "m", [GRAPH, GRAPH])),
-    ([b"answer", 3, GRAPH], (7, 5, 3, 0, "", GRAPH)),
-    ([b"error", 3, GRAPH], (7, 7, 3, 0, "", GRAPH)),
-    ([b"decref", 1, 3], (8, 1, 3)),
-    ([b"decref", 1], (8, 1)),
-    ([b"decache", 1, 3], (9, 1, 3)),
-    ([b"uncache", 1], (10, 1)),
-    ([b"cancel", 3], (11, 3)),
-    ([b"ping", 7], (12, 7)),
-    ([b"pong", 7], (13, 7)),
-    ([b"goodbye", "closing", "bye"], (14, "closing", "bye")),
+SENT: list[tuple[messages.Record, tuple[Any, ...]]] = [
+    (messages.Version(6), (0, 6)),
     (
-        [b"answer", 3, [b"list", 2**64 - 1, -(2**63)]],
+        messages.GraphCall(3, b"root", "m", True, GRAPH, GRAPH),
+        (7, 1, 3, "root", "m", [GRAPH, GRAPH]),
+    ),
+    (
+        messages.GraphCall(3, 5, "m", False, GRAPH, GRAPH, 250),
+        (7, 2, 3, 5, "m", [GRAPH, GRAPH], 250),
+    ),
+    (
+        messages.GraphCallToCache(3, 5, "m", True, GRAPH, GRAPH),
+        (7, 3, 3, 5, "m", [GRAPH, GRAPH]),
+    ),
+    (
+        messages.GraphCallToCache(3, 5, "m", False, GRAPH, GRAPH),
+        (7, 4, 3, 5, "m", [GRAPH, GRAPH]),
+    ),
+    (messages.GraphAnswer(3, GRAPH), (7, 5, 3, 0, "", GRAPH)),
+    (messages.GraphError(3, GRAPH), (7, 7, 3, 0, "", GRAPH)),
+    (messages.Decref(1, 3), (8, 1, 3)),
+    (messages.Decref(1), (8, 1, 1)),
+    (messages.Decache(1, 3), (9, 1, 3)),
+    (messages.Uncache(1), (10, 1)),
+    (messages.Cancel(3), (11, 3)),
+    (messages.Ping(7), (12, 7)),
+    (messages.Pong(7), (13, 7)),
+    (messages.Goodbye("closing", "bye"), (14, "closing", "bye")),
+    (
+        messages.GraphAnswer(3, [b"list", 2**64 - 1, -(2**63)]),
         (7, 5, 3, 0, "", [b"list", 2**64 - 1, -(2**63)]),
     ),
-    ([b"answer", 3, 2**64], (7, 5, 3, 0, "", [b"int", b"18446744073709551616"])),
     (
-        [b"answer", 3, [b"list", [-(2**63) - 1, 5], 1.5]],
+        messages.GraphAnswer(3, 2**64),
+        (7, 5, 3, 0, "", [b"int", b"18446744073709551616"]),
+    ),
+    (
+        messages.GraphAnswer(3, [b"list", [-(2**63) - 1, 5], 1.5]),
         (7, 5, 3, 0, "", [b"list", [[b"int", b"-9223372036854775809"], 5], 1.5]),
     ),
-]  # fmt: skip
+]
 
 
-@pytest.mark.parametrize(("message", "fields"), SAID)
-def test_messages_of_expressions(message: list[Any], fields: tuple[Any, ...]) -> None:
+@pytest.mark.parametrize(("message", "fields"), SENT)
+def test_messages(message: messages.Record, fields: tuple[Any, ...]) -> None:
     """Each message is the frame that the specification shows; wide ints are digits."""
-    data = WRITER.encode(message)
+    data = WRITER.write(message)
     assert data == frame(*fields)
     assert len(read(data)) == 1
+
+
+def test_expressions() -> None:
+    """An expression of PB is the frame of its message, if this dialect has the message."""
+    for expression in ([b"version", 6], [b"decref", 1], [b"answer", 3, GRAPH]):
+        assert WRITER.write_expression(expression) == WRITER.write(parse(expression))
+    for expression in ([b"ping", 7], [b"didNotUnderstand", b"ping"]):
+        with pytest.raises(CannotJelly, match="msgpack/1 has no message with this command"):
+            WRITER.write_expression(expression)
+    with pytest.raises(ProtocolError, match=r"expected decref\(object\)"):
+        WRITER.write_expression([b"decref"])
 
 
 def test_text_without_a_form() -> None:
     """A lone surrogate is refused by name."""
     with pytest.raises(CannotJelly, match="lone surrogate has no UTF-8 form"):
-        WRITER.encode([b"goodbye", "closing", "\ud800"])
+        WRITER.write(messages.Goodbye("closing", "\ud800"))
 
 
 def test_ints_that_are_too_wide() -> None:
     """An int of 448 bits crosses, one of more is refused, in a deep graph too."""
-    assert len(WRITER.encode([b"answer", 3, 2**448 - 1])) > 100
+    assert len(WRITER.write_expression([b"answer", 3, 2**448 - 1])) > 100
     for value in (2**448, -(2**448), [[[2**448]]]):
         with pytest.raises(TooLarge, match=r"int of 449 bits \(max_prefix 64: 448 bits\)"):
-            WRITER.encode([b"answer", 3, value])
+            WRITER.write_expression([b"answer", 3, value])
 
 
 LONG = "x" * 200
@@ -197,8 +225,8 @@ WAYS: list[Callable[[FrameWriter, Any], Any]] = [
     lambda writer, value: writer.call(1, 3, 5, "m", (), {"k": value}, 9),
     lambda writer, value: writer.answer(3, value),
     lambda writer, value: writer.answer(3, (value,)),
-    lambda writer, value: writer.notice(5, Broadcast("m", (value,), {})),
-    lambda writer, value: writer.encode([b"answer", 3, value]),
+    lambda writer, value: writer.broadcast(5, Broadcast("m", (value,), {}), 2),
+    lambda writer, value: writer.write_expression([b"answer", 3, value]),
 ]
 
 
@@ -251,10 +279,10 @@ def test_what_fails_has_no_effect() -> None:
 def test_notices() -> None:
     """A call to many is a call that wants no answer, of request 0; see ``test_notice``."""
     notice = Broadcast("m", (1, [2]), {"k": 3})
-    assert WRITER.notice(5, notice) == frame(2, 0, 5, "m", [1, [2]], {"k": 3})
-    assert WRITER.notice(b"root", notice) == frame(2, 0, "root", "m", [1, [2]], {"k": 3})
+    assert WRITER.broadcast(5, notice, 2) == frame(2, 0, 5, "m", [1, [2]], {"k": 3})
+    assert WRITER.broadcast(b"root", notice, 2) == frame(2, 0, "root", "m", [1, [2]], {"k": 3})
     for values in ((b"x",), (object(),), (2**64,), ("\ud800",)):
-        assert WRITER.notice(5, Broadcast("m", values, {})) is None
+        assert WRITER.broadcast(5, Broadcast("m", values, {}), 2) is None
 
 
 PAGE = Path(__file__).parents[5] / "docs" / "reference" / "wire" / "msgpack.md"
@@ -265,9 +293,9 @@ def test_the_examples_of_the_specification() -> None:
     rows = PAGE.read_text("utf-8").partition("## Examples")[2].splitlines()
     shown = ["".join(re.findall(r"`([0-9a-f ]+)`", row)) for row in rows if row.endswith("` |")]
     assert [bytes.fromhex(each.replace(" ", "")) for each in shown] == [
-        WRITER.encode([b"version", 6]),
+        WRITER.write_expression([b"version", 6]),
         WRITER.call(1, 3, b"root", "echo", ("a",), {}, None),
         WRITER.answer(3, "a"),
-        WRITER.encode([b"decref", 1, 3]),
-        WRITER.encode([b"ping", 7]),
+        WRITER.write(messages.Decref(1, 3)),
+        WRITER.write(messages.Ping(7)),
     ]

@@ -1,0 +1,144 @@
+"""The frames of msgpack/1: a record with a number is its own frame; the others are graphs.
+
+A graph is a frame whose values are expressions. Its kind is the number of the message with plain
+values in its place; an error, which is always a graph, has the number of graphs itself.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from functools import reduce
+from typing import Annotated, Any
+
+import msgspec
+
+from broker.core.wire import messages
+from broker.core.wire.commands import COMMANDS
+from broker.core.wire.messages import Message, ObjectId, Record
+from jelly.errors import ProtocolError
+from jelly.numbers import LARGEST
+
+__all__ = [
+    "DEEPEST",
+    "FRAMES",
+    "GRAPH",
+    "Graph",
+    "frame_of",
+    "has_frame",
+    "message_of",
+    "target_of",
+]
+
+DEEPEST = 100
+"""The largest ``max_depth`` with which every message can be decoded: the depth of the types."""
+
+GRAPH = 7
+"""The number of graphs."""
+
+# Two levels more than max_depth: the list of a scalar inside the deepest list, and the message.
+_GRAPH_DEPTH = DEEPEST + 2
+
+
+def _graph_type() -> Any:
+    leaf: Any = int | float | bytes
+    found = leaf
+    for _ in range(_GRAPH_DEPTH):
+        found = leaf | list.__class_getitem__(found)
+    return found
+
+
+class Graph(messages.Record, tag=GRAPH):
+    """A message whose values are expressions; ``kind`` says which."""
+
+    kind: int
+    request_id: Annotated[int, msgspec.Meta(ge=0, le=LARGEST)]
+    object_id: (
+        Annotated[int, msgspec.Meta(ge=0, le=LARGEST)]
+        | Annotated[str, msgspec.Meta(max_length=messages.LONGEST_NAME)]
+    )
+    name: Annotated[str, msgspec.Meta(max_length=messages.LONGEST_NAME)]
+    graph: _graph_type()  # type: ignore[valid-type]
+    deadline: Annotated[int, msgspec.Meta(ge=0, le=LARGEST)] | None = None
+
+
+_NUMBERED = [row for row in COMMANDS.values() if row.number is not None]
+
+FRAMES: Any = reduce(operator.or_, [Graph, *(row.record for row in _NUMBERED)])
+"""The type of all frames, for the typed decoder."""
+
+# The lowest number for each: an answer that is a tuple has the same graph as any other.
+_KINDS: dict[tuple[type[Record] | None, bool], int] = {
+    (row.graph, row.is_one_way): row.number or 0
+    for row in sorted(_NUMBERED, key=lambda row: row.number or 0, reverse=True)
+    if row.graph is not None
+}
+_KINDS[messages.GraphError, False] = GRAPH
+_RECORDS = {kind: key for key, kind in _KINDS.items()}
+
+
+def target_of(object_id: ObjectId | str) -> int | str:
+    """Return the id of an object, or its name as text."""
+    return object_id.decode("utf-8") if type(object_id) is bytes else object_id  # type: ignore[return-value]
+
+
+def has_frame(message: Record) -> bool:
+    """Return whether this dialect has a message."""
+    kind = type(message)
+    return kind in _MAKERS or any(kind is row.record for row in _NUMBERED)
+
+
+def frame_of(message: Any) -> Any:
+    """Return what the encoder encodes for a message: a tuple for a graph, else the record."""
+    make = _MAKERS.get(type(message))
+    return message if make is None else make(message)
+
+
+def message_of(frame: Graph) -> Message:
+    """Return the message of a graph.
+
+    Raises:
+        ProtocolError: its kind is unknown, or its fields do not fit the kind.
+    """
+    record, is_one_way = _RECORDS.get(frame.kind, (None, False))
+    if record is messages.GraphAnswer:
+        return messages.GraphAnswer(frame.request_id, frame.graph)
+    if record is messages.GraphError:
+        return messages.GraphError(frame.request_id, frame.graph)
+    if record is None:
+        raise ProtocolError(f"malformed message: no graph of kind {frame.kind}")
+    if type(frame.graph) is not list or len(frame.graph) != 2:
+        raise ProtocolError("malformed message: a call of arguments and keywords")
+    make = messages.GraphCall
+    if record is messages.GraphCallToCache:
+        make = messages.GraphCallToCache
+        if type(frame.object_id) is not int:
+            raise ProtocolError("malformed message: a cache has a number, no name")
+    args, kw = frame.graph
+    return make(
+        frame.request_id, frame.object_id, frame.name, not is_one_way, args, kw, frame.deadline
+    )
+
+
+def _of_call(message: messages.GraphCall) -> Any:
+    kind = _KINDS[type(message), not message.wants_answer]
+    target, graph = target_of(message.object_id), (message.args, message.kw)
+    frame = (GRAPH, kind, message.request_id, target, message.name, graph)
+    return frame if message.deadline is None else (*frame, message.deadline)
+
+
+def _of_answer(message: messages.GraphAnswer) -> Any:
+    kind = _KINDS[messages.GraphAnswer, False]
+    return (GRAPH, kind, message.request_id, 0, "", message.value)
+
+
+def _of_error(message: messages.GraphError) -> Any:
+    return (GRAPH, GRAPH, message.request_id, 0, "", message.failure)
+
+
+_MAKERS: dict[type[Record], Callable[[Any], Any]] = {
+    messages.GraphCall: _of_call,
+    messages.GraphCallToCache: _of_call,
+    messages.GraphAnswer: _of_answer,
+    messages.GraphError: _of_error,
+}
