@@ -25,13 +25,7 @@ from broker.connection.watchdogs.keepalive import Keepalive
 from broker.connection.watchdogs.message import MessageTimeout
 from broker.connection.watchdogs.setup import SetupTimeouts
 from broker.core.calls.deadline import DEADLINE
-from broker.core.calls.dispatch import (
-    Route,
-    call_method,
-    check_condition,
-    checked_arguments,
-    find_method,
-)
+from broker.core.calls.dispatch import Route
 from broker.core.events import (
     CallAnswered,
     CallCancelled,
@@ -46,7 +40,7 @@ from broker.core.objects.whereabouts import name_result
 from broker.core.policy import Policy, published_policy
 from broker.core.session import Session
 from broker.core.wire.messages import ObjectId
-from broker.defer import Deferred
+from broker.defer import Deferred, maybeDeferred
 from broker.errors import (
     EncodeError,
     LoginExpired,
@@ -461,17 +455,22 @@ class Broker(PublishedBroker):
 
         The published ``…MessageReceived`` hooks do this unless they are overridden.
         """
-        values = self.unserialize(args, route.perspective)
-        keywords = self.unserialize(kw, route.perspective)
-        method = find_method(route, name, self.policy.dynamic_methods)
-        check_condition(method, name)
-        values, keywords = checked_arguments(values, keywords)
-        result = call_method(method, name, route.leading + values, keywords, route.is_ours)
+        call, result = self.session.callee.call_hooked(route, name, args, kw)
+        if not call.wants_answer:
+            # The peer gets no answer, so nothing may be exported for it.
+            result = _without_value(result)
         try:
-            return self.serialize(result, route.perspective, name, values, keywords)
+            return self.serialize(result, route.perspective, name, call.args, call.kw)
         except EncodeError as error:
             name_result(error, name, result)
             raise
+
+
+def _without_value(result: object) -> object:
+    """Return None, or for an awaitable a Deferred that fires with None after it."""
+    if getattr(type(result), "__await__", None) is None:
+        return None
+    return maybeDeferred(lambda: result).addCallback(lambda _: None)
 
 
 def _read_failure(unjellier: Unjellier, expression: list[Any]) -> CopiedFailure:

@@ -1,20 +1,23 @@
 """Finds the method of an object that a peer calls: the only place that looks up a peer's name.
 
 The methods that a prefix exposes are collected once per class, from the class and its bases; see
-`core.calls.exposed_methods`. A peer's name selects a row of that table. A name without a row
+`core.calls.exposed_methods`. A peer's name selects one Method of that table. A name without one
 reaches the object itself only under a policy with ``dynamic_methods``, by one ``getattr`` of prefix
 and name.
 """
 
 from __future__ import annotations
 
+import inspect
 import re
 import types
 import weakref
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
-from broker.core.calls.exposed_methods import ROW_CODES, Refused, row_of
+from msgspec import Struct
+
+from broker.core.calls.exposed_methods import ROW_CODES, Refused, row_of, unbound
 from broker.core.principal import Principal
 from broker.errors import CONDITIONS, NoSuchMethod, WrongArguments
 from broker.failure import Failure
@@ -23,22 +26,28 @@ from jelly.atoms import text_of
 from jelly.printable import printable
 
 __all__ = [
+    "NO_METHODS",
+    "Method",
     "Route",
     "as_call_error",
     "call_method",
-    "check_condition",
     "check_hooked",
     "checked_arguments",
     "condition",
     "engine_hook",
-    "find_method",
-    "free_methods",
     "note_raised",
     "overrides_hook",
+    "quick_methods",
+    "resolve",
     "was_raised",
 ]
 
 Hook = TypeVar("Hook", bound=Callable[..., Any])
+
+Validator: TypeAlias = Callable[
+    [tuple[Any, ...], dict[str, Any]], tuple[tuple[Any, ...], dict[str, Any]]
+]
+"""Takes the arguments and keywords of a call and returns those to use; raises to refuse it."""
 
 # An attribute that marks an exception as raised by a method.
 _RAISED = "_was_raised_by_a_method"
@@ -49,23 +58,41 @@ _MOST_TOLD = 400
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}\Z")
 
 
+class Method(Struct, frozen=True):
+    """One method of a class that peers can call.
+
+    Attributes:
+        function: it takes the object, the arguments of its Route, and those of the peer.
+        conditions: functions that raise if the method may not be called; each gets the peer's name
+            of the method.
+        is_async: whether it is a coroutine function, so that a call only starts it.
+        validator: returns the arguments and keywords to call the method with, or raises; None for
+            those of the peer.
+    """
+
+    function: Callable[..., object]
+    conditions: tuple[Callable[[str], object], ...] = ()
+    is_async: bool = False
+    validator: Validator | None = None
+
+
 class _Table(NamedTuple):
     """The methods of a class that one prefix exposes, by their names without the prefix.
 
     Attributes:
-        functions: all of them.
-        free: those without a condition.
+        methods: all of them.
+        quick: those with neither a condition nor a validator.
         refused: the fault of the class, or None.
     """
 
-    functions: Mapping[str, types.FunctionType]
-    free: Mapping[str, types.FunctionType]
+    methods: Mapping[str, Method]
+    quick: Mapping[str, Method]
     refused: str | None
 
 
 # A cache: its entries are made from the classes, and are collected with them.
 _TABLES: weakref.WeakKeyDictionary[type, dict[str, _Table]] = weakref.WeakKeyDictionary()
-_NONE: Mapping[str, types.FunctionType] = types.MappingProxyType({})
+NO_METHODS: Mapping[str, Method] = types.MappingProxyType({})
 
 
 class Route(NamedTuple):
@@ -119,12 +146,6 @@ def condition(check: Callable[[str], object]) -> Callable[[Hook], Hook]:
     return decorate
 
 
-def check_condition(method: Any, name: str) -> None:
-    """Run the conditions of a method, if it has any; their errors are passed on."""
-    for check in getattr(method, "broker_conditions", ()):
-        check(name)
-
-
 def check_hooked(hook: Any, name: str) -> None:
     """Run the conditions of the methods that an overridden hook may call; pass on their errors.
 
@@ -138,32 +159,33 @@ def check_hooked(hook: Any, name: str) -> None:
     owner = getattr(hook, "__self__", None)
     for cls in {type(owner), type(getattr(owner, "object", None))}:
         for prefix in _PREFIXES:
-            check_condition(getattr(cls, f"{prefix}{name}", None), name)
+            method = _table(cls, prefix).methods.get(name)
+            for check in () if method is None else method.conditions:
+                check(name)
 
 
-def free_methods(target: Any) -> tuple[tuple[Any, ...], Mapping[str, types.FunctionType]]:
+def quick_methods(target: Any) -> tuple[tuple[Any, ...], Mapping[str, Method]]:
     """Return the leading arguments and the methods for the quick path of calls to an object.
 
-    The methods are functions by name, without those that have a condition. The mapping is empty if
-    calls to the object need more than that.
+    The mapping is empty if calls to the object need more than that.
     """
     if overrides_hook(target, "remoteMessageReceived"):
-        return (), _NONE
+        return (), NO_METHODS
     try:
         route = target.route()
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException:  # noqa: BLE001 - raised again, and answered, where the call itself is made
-        return (), _NONE
+        return (), NO_METHODS
     if not isinstance(route, Route) or route.unanswered or route.principal:
-        return (), _NONE
+        return (), NO_METHODS
     table = _table(type(route.target), route.prefix)
     if table.refused is not None:
-        return (), _NONE
-    return (route.target, *route.leading), table.free
+        return (), NO_METHODS
+    return (route.target, *route.leading), table.quick
 
 
-def find_method(route: Route, name: str, dynamic: bool) -> Callable[..., Any]:
+def resolve(route: Route, name: str, dynamic: bool) -> Method:
     """Return the method of ``route`` that a peer calls ``name``.
 
     Raises:
@@ -176,18 +198,18 @@ def find_method(route: Route, name: str, dynamic: bool) -> Callable[..., Any]:
     table = _table(type(target), prefix)
     if table.refused is not None and not dynamic:
         raise TypeError(table.refused)
-    function = table.functions.get(name)
-    if function is not None:
-        return types.MethodType(function, target)
+    method = table.methods.get(name)
+    if method is not None:
+        return method
     told = f"'{type(target).__name__}' object has no attribute '{prefix}{text_of(name)}'"
     if dynamic and _NAME.match(name):
         try:
-            method = getattr(target, prefix + name)
+            value = getattr(target, prefix + name)
         except AttributeError as error:
             # A ``__getattr__`` may raise its own text.
-            method, told = None, _told(error)
-        if callable(method) and not isinstance(method, type):
-            return method  # type: ignore[no-any-return]
+            value, told = None, _told(error)
+        if callable(value) and not isinstance(value, type):
+            return _method_of(unbound(value), value)
     raise _missing(route, name, told)
 
 
@@ -218,7 +240,7 @@ def _hint(cls: type, prefix: str, name: str) -> str:
     """Return a hint to append to the error for a name that is not exposed, or an empty str."""
     if name.startswith(_PREFIXES):
         return f": leave the prefix '{name.partition('_')[0]}_' out"
-    if prefix != "remote_" and name in _table(cls, "remote_").functions:
+    if prefix != "remote_" and name in _table(cls, "remote_").methods:
         # For example in an Avatar. The hint names only methods that were meant to be called.
         return f": 'remote_{name}' must be called '{prefix}{name}' in this class"
     return ""
@@ -240,26 +262,26 @@ def checked_arguments(args: Any, kw: Any) -> tuple[tuple[Any, ...], dict[str, An
 
 
 def call_method(
-    method: Callable[..., Any], name: str, args: Any, kw: dict[str, Any], is_ours: bool = False
+    route: Route, method: Method, name: str, args: tuple[Any, ...], kw: dict[str, Any]
 ) -> Any:
     """Call a method with a peer's arguments.
 
     Args:
-        method, name: the method, and the peer's name for it.
+        route, method: the object and its method.
+        name: the peer's name for the method.
         args, kw: the arguments.
-        is_ours: whether the errors of the method are about this call itself.
 
     Raises:
         WrongArguments: the arguments do not fit the signature. Errors of the method are passed on.
     """
     try:
-        return method(*args, **kw)
+        return method.function(route.target, *route.leading, *args, **kw)
     except BaseException as error:  # noqa: BLE001 - raised again
         fault = as_call_error(error, name) if type(error) is TypeError else error
         try:
             if fault is not error:
                 raise fault from None
-            if not is_ours:
+            if not route.is_ours:
                 note_raised(error)
             raise
         finally:
@@ -318,14 +340,14 @@ def _table(cls: type, prefix: str) -> _Table:
 
 
 def _make_table(cls: type, prefix: str) -> _Table:
-    functions: dict[str, types.FunctionType] = {}
+    methods: dict[str, Method] = {}
     refused: dict[str, str] = {}
     for base in reversed(cls.__mro__):
         for attribute, value in vars(base).items():
             name = attribute.removeprefix(prefix)
             if name == attribute:
                 continue
-            functions.pop(name, None)
+            methods.pop(name, None)
             refused.pop(name, None)
             if not _NAME.match(name):
                 continue
@@ -339,12 +361,18 @@ def _make_table(cls: type, prefix: str) -> _Table:
                 )
                 continue
             if row is not None:
-                functions[name] = row
-    free = {
-        name: function
-        for name, function in functions.items()
-        if not hasattr(function, "broker_conditions")
+                methods[name] = _method_of(row, row)
+    quick = {
+        name: method
+        for name, method in methods.items()
+        if not method.conditions and method.validator is None
     }
     refusal = next(iter(refused.values()), None)
-    table = _TABLES.setdefault(cls, {})[prefix] = _Table(functions, free, refusal)
+    table = _TABLES.setdefault(cls, {})[prefix] = _Table(methods, quick, refusal)
     return table
+
+
+def _method_of(function: Callable[..., object], marked: object) -> Method:
+    """Return the Method of a function; ``marked`` is what the application has written."""
+    conditions = getattr(marked, "broker_conditions", ())
+    return Method(function, conditions, inspect.iscoroutinefunction(marked))

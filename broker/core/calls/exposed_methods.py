@@ -16,7 +16,7 @@ from typing import Any
 from broker.errors import NoSuchMethod
 from jelly.atoms import text_of
 
-__all__ = ["ROW_CODES", "Refused", "conditions_of", "row_of"]
+__all__ = ["ROW_CODES", "Refused", "conditions_of", "row_of", "unbound"]
 
 # Descriptors of methods in Python's library that have no __call__.
 _METHODS = (classmethod, functools.partialmethod, functools.singledispatchmethod)
@@ -42,7 +42,7 @@ def row_of(value: Any, attribute: str) -> types.FunctionType | None:
     elif isinstance(value, _METHODS) or (callable(value) and hasattr(type(value), "__get__")):
         row = _bound(value)
     elif callable(value):
-        row = _unbound(value)
+        row = unbound(value)
     elif hasattr(type(value), "__get__"):
         raise Refused
     else:
@@ -101,7 +101,9 @@ def _bound(value: Any) -> Any:
     return row
 
 
-def _unbound(value: Any) -> Any:
+def unbound(value: Any) -> Any:
+    """Return a row that calls ``value`` without the instance."""
+
     def row(self: Any, /, *args: Any, **kw: Any) -> Any:
         return value(*args, **kw)
 
@@ -120,4 +122,4 @@ def _stream(attribute: str) -> Any:
 
 _MOST_LAYERS = 100
 # Code of the frames that a row adds to the traceback of a call.
-ROW_CODES = frozenset({_bound(None).__code__, _unbound(None).__code__})
+ROW_CODES = frozenset({_bound(None).__code__, unbound(None).__code__})

@@ -46,11 +46,11 @@ def _on_call(session: Owner, message: messages.GraphCall | messages.GraphCallToC
 
 
 def _on_plain_call_to_cache(session: Owner, message: messages.PlainCallToCache) -> Any:
-    return session.callee.receive(message, True)
+    return session.callee.receive_plain(message, True, True)
 
 
 def _on_plain_send_to_cache(session: Owner, message: messages.PlainSendToCache) -> Any:
-    return session.callee.receive_change(message)
+    return session.callee.receive_plain(message, False, True)
 
 
 def _on_plain_answer(session: Owner, message: messages.PlainAnswer | messages.PlainTuple) -> None:

@@ -116,16 +116,18 @@ class HeldCache:
         handle: a weak reference to the local object.
         state: the attributes of that object.
         principal: the user who has sent it, or None.
-        methods: the result of ``dispatch.free_methods``; set at the first call.
+        enter, methods: a function that runs a call in the context of the principal, and the methods
+            of ``dispatch.quick_methods``; set at the first call.
     """
 
-    __slots__ = ("_make", "handle", "methods", "principal", "state")
+    __slots__ = ("_make", "enter", "handle", "methods", "principal", "state")
 
     def __init__(self, principal: Principal | None) -> None:
         self.handle: WeakHold | None = None
         self.principal = principal
         self.state: dict[str, Any] = {}
-        self.methods: Mapping[str, Callable[..., Any]] | None = None
+        self.enter: Callable[..., Any] | None = None
+        self.methods: Mapping[str, Any] | None = None
         self._make: Callable[[], Any] = object
 
     def hold(self, value: Any, handle: WeakHold) -> None:
@@ -142,6 +144,11 @@ class HeldCache:
         """Return the object to call for a change: the live one, or a temporary one."""
         value = self.value()
         return self.revived() if value is None else value
+
+    @property
+    def leading(self) -> tuple[Any, ...]:
+        """The arguments before those of the peer."""
+        return (self.current(),)
 
     def revived(self) -> Any:
         """Return a new object with the stored state."""

@@ -65,7 +65,7 @@ class Export:
         principal: the user on whose behalf it is called, or None.
         on_release: called when the peer has released it.
         enter, leading, methods: a function that runs a call in the context of the principal, and
-            the result of ``dispatch.free_methods``; set at the first call.
+            the result of ``dispatch.quick_methods``; set at the first call.
     """
 
     __slots__ = (
@@ -87,7 +87,7 @@ class Export:
         self.enter: Any = None
         self.on_release: Callable[[], object] | None = None
         self.leading: tuple[Any, ...] = ()
-        self.methods: Mapping[str, Callable[..., Any]] | None = None
+        self.methods: Mapping[str, Any] | None = None
 
 
 class ExportTable:

@@ -89,7 +89,7 @@ class Command(Struct, frozen=True, kw_only=True):
 
     @property
     def number(self) -> int | None:
-        """The number of its frame in ``msgpack/1``; None for a graph, and if there is none."""
+        """The number of its frame in ``msgpack/1``, or None; a graph has none of its own."""
         tag = self.record.__struct_config__.tag
         return tag if isinstance(tag, int) else None
 

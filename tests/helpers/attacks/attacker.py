@@ -99,6 +99,13 @@ def binds(
     return mark
 
 
+def _sendable(value: Any) -> Any:
+    """Return an int that no frame can have as the expression that a graph would have."""
+    if type(value) is int and not -(1 << 63) <= value < 1 << 64:
+        return [b"int", b"%d" % value]
+    return value
+
+
 class Speaker:
     """Writes messages that a peer could send, well formed or not, in one dialect.
 
@@ -125,7 +132,7 @@ class Speaker:
         command, *values = fields
         if command in (b"message", b"cachemessage"):
             values[2] = values[2].decode("utf-8")
-        return self._writer.write(_RECORDS[command](*values))
+        return self._writer.write(_RECORDS[command](*map(_sendable, values)))
 
     def call(
         self,

@@ -15,6 +15,7 @@ from itertools import count
 from typing import Any
 
 from broker.connection.broker import Broker
+from broker.core.calls.dispatch import Route
 from broker.core.events import CallPending, Event
 from broker.core.policy import STRICT, Policy
 from broker.core.session import Session
@@ -22,6 +23,7 @@ from broker.core.wire.dialects import EXPRESSION_DIALECTS
 from broker.core.wire.messages import ObjectId, RequestId
 from broker.errors import ConnectionAborted, ConnectionDone
 from broker.failure import Failure
+from jelly.atoms import Expression
 
 ROOT = b"root"
 
@@ -96,6 +98,13 @@ class FakeHost:
         return Reference(perspective, object_id)
 
     # The methods that the hooks of the flavors use.
+
+    def handle_message(self, route: Route, name: str, args: Expression, kw: Expression) -> Any:
+        """Make a call, and serialize its result."""
+        call, result = self.session.callee.call_hooked(route, name, args, kw)
+        if not call.wants_answer:
+            return [b"None"]
+        return self.session.serialize(result, route.perspective, name, call.args, call.kw)
 
     @property
     def serializingPerspective(self) -> Any:

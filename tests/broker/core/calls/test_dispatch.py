@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,13 +14,12 @@ from broker.core.calls.dispatch import (
     Route,
     as_call_error,
     call_method,
-    check_condition,
     checked_arguments,
     condition,
     engine_hook,
-    find_method,
-    free_methods,
     overrides_hook,
+    quick_methods,
+    resolve,
 )
 from broker.errors import NoSuchMethod, WrongArguments
 
@@ -83,8 +83,24 @@ class Dynamic:
 
 
 def find(target: Any, name: str, dynamic: bool = False, prefix: str = "remote_") -> Any:
-    """Find a method by a plain route."""
-    return find_method(Route(target, prefix), name, dynamic)
+    """Find a method by a plain route, and bind it to the object."""
+    return partial(resolve(Route(target, prefix), name, dynamic).function, target)
+
+
+def conditions_of(target: Any, name: str) -> Any:
+    """Return a function that runs the conditions of a method."""
+
+    def check(called: str) -> None:
+        for one in resolve(Route(target, "remote_"), name, False).conditions:
+            one(called)
+
+    return check
+
+
+def call(name: str, args: tuple[Any, ...], kw: dict[str, Any], target: Any = None) -> Any:
+    """Call a method of a Base, or of another object."""
+    route = Route(Base() if target is None else target, "remote_")
+    return call_method(route, resolve(route, name, False), name, args, kw)
 
 
 @pytest.mark.parametrize("dynamic", [False, True])
@@ -161,7 +177,7 @@ def test_a_class_that_cannot_be_understood() -> None:
             find(Odd(), name)
     assert find(Odd(), "odd", dynamic=True)() == "unknown"
     assert find(Odd(), "echo", dynamic=True)(1) == (1, None)
-    assert dict(free_methods(Guarded())[1]).keys() == {"free"}
+    assert dict(quick_methods(Guarded())[1]).keys() == {"free"}
 
     class Even(Odd):
         def remote_odd(self) -> str:
@@ -211,14 +227,14 @@ def test_the_error_of_a_route() -> None:
     """A route may say what is wrong in its own way."""
     route = Route(Base(), "remote_", missing=PermissionError)
     with pytest.raises(PermissionError, match="no remote method 'nothing'"):
-        find_method(route, "nothing", False)
+        resolve(route, "nothing", False)
 
 
 def test_the_table_is_made_once_and_goes_with_the_class() -> None:
     """The cache keeps no class alive."""
     made = type("Passing", (Base,), {})
     assert find(made(), "echo")(1) == (1, None)
-    assert find(made(), "echo").__func__ is Base.remote_echo
+    assert find(made(), "echo").func is Base.remote_echo
     watch = weakref.ref(made)
     assert made in dispatch._TABLES
     del made
@@ -235,7 +251,7 @@ def test_hooks() -> None:
 
 def test_calling() -> None:
     """Arguments and keywords reach the method."""
-    assert call_method(Base().remote_echo, "echo", (1,), {"extra": 2}) == (1, 2)
+    assert call("echo", (1,), {"extra": 2}) == (1, 2)
 
 
 @pytest.mark.parametrize(
@@ -251,14 +267,14 @@ def test_calling() -> None:
 def test_wrong_arguments(args: tuple[Any, ...], kw: dict[str, Any], text: str) -> None:
     """Arguments that do not fit are told without the function's own name, on one line."""
     with pytest.raises(WrongArguments) as caught:
-        call_method(Base().remote_echo, "echo", args, kw)
+        call("echo", args, kw)
     assert str(caught.value) == text
 
 
 def test_long_keywords_are_cut() -> None:
     """A keyword of the peer's is not repeated at any length."""
     with pytest.raises(WrongArguments) as caught:
-        call_method(Base().remote_echo, "echo", (1,), {"x" * 100_000: 1})
+        call("echo", (1,), {"x" * 100_000: 1})
     assert len(str(caught.value)) < 200
 
 
@@ -268,12 +284,16 @@ def test_a_type_error_inside_the_method() -> None:
     def broken() -> None:
         len(5)  # type: ignore[arg-type]
 
-    def calls_wrongly() -> None:
-        broken(1)  # type: ignore[call-arg]
+    class Breaking:
+        def remote_breaks(self) -> None:
+            broken()
 
-    for method in (broken, calls_wrongly):
+        def remote_calls_wrongly(self) -> None:
+            broken(1)  # type: ignore[call-arg]
+
+    for name in ("breaks", "calls_wrongly"):
         with pytest.raises(TypeError) as caught:
-            call_method(method, "broken", (), {})
+            call(name, (), {}, Breaking())
         assert not isinstance(caught.value, WrongArguments)
 
 
@@ -365,17 +385,17 @@ class Guarded:
 
 def test_conditions() -> None:
     """Each is asked with the name by which the peer calls, the innermost first."""
-    find_condition = find(Guarded(), "even")
-    check_condition(find_condition, "even")
-    check_condition(find(Guarded(), "free"), "odd")
+    even = conditions_of(Guarded(), "even")
+    even("even")
+    conditions_of(Guarded(), "free")("odd")
     with pytest.raises(Refused, match="odd"):
-        check_condition(find_condition, "odd")
-    both = find(Guarded(), "both")
-    check_condition(both, "evenly")
+        even("odd")
+    both = conditions_of(Guarded(), "both")
+    both("evenly")
     with pytest.raises(Refused, match="four"):
-        check_condition(both, "both")
+        both("both")
     with pytest.raises(Refused, match="odd"):
-        check_condition(both, "odd")
+        both("odd")
 
 
 def test_a_condition_leaves_the_method_as_it_is() -> None:
@@ -388,12 +408,14 @@ def test_a_condition_leaves_the_method_as_it_is() -> None:
     assert method() == "result"
 
 
-def test_free_methods() -> None:
-    """The functions that every peer may call, and what stands before the peer's arguments."""
+def test_quick_methods() -> None:
+    """The methods without a check, and what stands before the peer's arguments."""
     target = Guarded()
-    leading, methods = free_methods(target)
+    leading, methods = quick_methods(target)
     assert leading == (target, "first")
-    assert dict(methods) == {"free": Guarded.remote_free}
+    assert {name: method.function for name, method in methods.items()} == {
+        "free": Guarded.remote_free
+    }
 
 
 def test_free_methods_of_another_target() -> None:
@@ -404,10 +426,10 @@ def test_free_methods_of_another_target() -> None:
             return Route(child, "remote_")
 
     child = Child()
-    leading, methods = free_methods(Leading())
+    leading, methods = quick_methods(Leading())
     assert leading == (child,)
     assert set(methods) == {"echo", "more", "static", "_private"}
-    assert methods["echo"] is Base.remote_echo
+    assert methods["echo"].function is Base.remote_echo
 
 
 def test_a_guarded_override_is_not_free() -> None:
@@ -422,8 +444,8 @@ def test_a_guarded_override_is_not_free() -> None:
         def remote_even(self) -> str:
             return "free"
 
-    assert dict(free_methods(Stricter())[1]) == {}
-    assert set(free_methods(Laxer())[1]) == {"free", "even"}
+    assert dict(quick_methods(Stricter())[1]) == {}
+    assert set(quick_methods(Laxer())[1]) == {"free", "even"}
 
 
 class Hooked(Guarded):
@@ -458,6 +480,6 @@ class Broken(Guarded):
 
 
 @pytest.mark.parametrize("target", [Hooked(), Functional(), Answering(), Broken(), object()])
-def test_targets_without_free_methods(target: Any) -> None:
+def test_targets_without_quick_methods(target: Any) -> None:
     """Where a call takes more than a function, there are none."""
-    assert free_methods(target) == ((), {})
+    assert quick_methods(target) == ((), {})

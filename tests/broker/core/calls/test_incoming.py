@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.memory import ROOT, FakeHost, Reference, SessionPair
 
-from broker.core.calls.dispatch import Route, condition
+from broker.core.calls import dispatch
+from broker.core.calls.dispatch import Method, Route, condition
 from broker.core.events import CallPending, CallRaised
 from broker.core.policy import STRICT, Policy
 from broker.core.session import Session
@@ -279,6 +280,84 @@ def test_the_quick_path_shows_nowhere(calls: list[Any], drains: bool, most: int)
     quick, general = (pair_with(host, Versatile(), policy) for host in (Quick(), General()))
     assert outcomes_of(quick, calls, drains) == outcomes_of(general, calls, drains)
     assert quick.wire == general.wire
+
+
+class Hooking(Versatile):
+    """Takes its calls itself, and passes them on."""
+
+    def remoteMessageReceived(self, broker: Any, message: str, args: Any, kw: Any) -> Any:
+        """Pass a call on."""
+        return super().remoteMessageReceived(broker, message, args, kw)
+
+
+# A hook answers for a method that returns an awaitable itself.
+AT_ONCE = ONE_CALL.filter(lambda call: call[0] != "wait")
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.lists(AT_ONCE, max_size=5), st.booleans())
+def test_a_hook_shows_nowhere(calls: list[Any], drains: bool) -> None:
+    """A class whose own hook calls the inherited one has the answers of any other class."""
+    policy = STRICT.but(limits=Limits(max_nodes=100))
+    found = []
+    for target in (Hooking(), Versatile()):
+        pair = pair_with(General(), target, policy)
+        outcomes_of(pair, calls, drains)
+        outcomes = [(*each, repr(result)) for *each, result in pair.client_host.outcomes]
+        found.append((outcomes, len(pair.server.translator.exports)))
+    hooked, plain = found
+    assert len(hooked[0]) == len(plain[0])
+    for one, other in zip(hooked[0], plain[0], strict=True):
+        assert one[:2] == other[:2]
+        if "Reference object" not in one[2]:
+            assert one[2] == other[2].replace("'Versatile'", "'Hooking'")
+    assert hooked[1] == plain[1]
+
+
+def with_method(target: Any, name: str, method: Method) -> None:
+    """Put a Method in the table of a class, as an application's decorator will."""
+    table = dispatch._table(type(target), "remote_")
+    methods = {**table.methods, name: method}
+    quick = {key: one for key, one in methods.items() if one.validator is None}
+    dispatch._TABLES[type(target)]["remote_"] = dispatch._Table(methods, quick, None)
+
+
+@pytest.mark.parametrize("host", [Quick, General])
+@pytest.mark.parametrize("base", [Versatile, Hooking])
+def test_a_validator(host: Any, base: type[Versatile]) -> None:
+    """It replaces the arguments, or refuses the call before the method runs, on each path."""
+
+    def doubled(args: Any, kw: Any) -> Any:
+        (value,) = args
+        if value < 0:
+            raise ValueError(f"{value} is negative")
+        return (2 * value,), kw
+
+    target = type("Validated", (base,), {})()
+    with_method(target, "first", Method(Versatile.remote_first, validator=doubled))
+    pair = pair_with(host(), target)
+    assert pair.call("first", 5) == 10
+    assert pair.call("first", -5) == "ValueError: -5 is negative"
+    assert "WrongArguments" not in str(pair.call("echo", 5))
+
+
+@pytest.mark.parametrize("host", [Quick, General])
+@pytest.mark.parametrize("base", [Versatile, Hooking])
+def test_an_interceptor(host: Any, base: type[Versatile]) -> None:
+    """It runs around each call that passes its checks, and decides about the result."""
+    seen: list[str] = []
+
+    def intercept(name: str, proceed: Any) -> Any:
+        seen.append(name)
+        return "instead" if name == "echo" else proceed()
+
+    pair = pair_with(host(), base())
+    pair.server.callee.interceptor = intercept
+    assert pair.call("first", 5) == 5
+    assert pair.call("echo", 5) == "instead"
+    assert pair.call("missing").startswith("NoSuchMethod")
+    assert pair.call("guarded") != "reached"
+    assert seen == ["first", "echo"]
 
 
 def test_which_path() -> None:
