@@ -120,7 +120,7 @@ class Connect(Opening[Connection]):
     def _too_late(self, broker: Broker) -> TimeoutError:
         step = "login" if broker.session.dialect is not None else "offer"
         hint = ""
-        if self._tls is not None and not broker.transport.is_secure:
+        if self._tls is not None and not broker.port.is_secure:
             step = "TLS handshake"
         elif step == "offer" and isinstance(self._location, HostPort) and self._tls is None:
             hint = ": is this a TLS port?"
@@ -230,5 +230,5 @@ def _plain_reason(broker: Broker, location: Location) -> BaseException:
 
 async def _give_up(broker: Broker) -> None:
     if not broker.disconnected:
-        broker.transport.abortConnection()
+        broker.port.abortConnection()
     await asyncio.shield(broker.closed)

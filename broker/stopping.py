@@ -82,7 +82,7 @@ async def close_all(brokers: Iterable[Broker], seconds: float, *, at_once: bool)
     """Close connections, and abort those that have not ended after ``seconds``."""
     brokers = list(brokers)
     for broker in brokers:
-        end = broker.transport.abortConnection if at_once else broker.transport.loseConnection
+        end = broker.port.abortConnection if at_once else broker.port.loseConnection
         end()
     if not brokers:
         return
@@ -90,7 +90,7 @@ async def close_all(brokers: Iterable[Broker], seconds: float, *, at_once: bool)
     _, late = await asyncio.wait(closing, timeout=seconds)
     for broker in brokers:
         if not broker.disconnected:
-            broker.transport.abortConnection()
+            broker.port.abortConnection()
     if late:
         await asyncio.wait(late)
 

@@ -50,10 +50,10 @@ from broker.failure import Failure
 from broker.flavors.failures import CopiedFailure, shown_error
 from broker.flavors.reference import RemoteReference
 from broker.limit_errors import AT_SERVER
-from broker.net import forks, tcp_keepalive
+from broker.net import forks
 from broker.net.log_throttle import OWN, LogThrottle
-from broker.net.scheduler import Scheduler, TwistedScheduler, scheduler_for
-from broker.net.twisted_transport import TwistedTransport
+from broker.net.scheduler import ImmediateScheduler, Scheduler
+from broker.net.twisted_transport import port_of
 from jelly.atoms import Expression
 from jelly.security import Security
 from jelly.unjellier import Row, Unjellier
@@ -120,7 +120,7 @@ class Broker(PublishedBroker):
         context.run(DEADLINE.set, None)
         # One bound method, which the pump and all watchdogs share.
         self.setup_timeouts = SetupTimeouts(self.abort)
-        self._scheduler: Scheduler = scheduler_for(None)
+        self._scheduler: Scheduler = ImmediateScheduler()
         abort = self.setup_timeouts.on_timeout
         self.pump = Pump(self.session, self.policy, abort, self._allow)
         self.calls = PendingCalls(
@@ -159,8 +159,9 @@ class Broker(PublishedBroker):
     def makeConnection(self, transport: Any) -> None:
         """Begin on a transport with Twisted's interface (published)."""
         self.transport = transport
+        self.port = port = port_of(transport)
         forks.watch(self)
-        self._scheduler = scheduler_for(transport)
+        self._scheduler = port.scheduler
         self.calls.begin(self._scheduler)
         self.session.callee.now = self._scheduler.now
         if self._ration is not None:
@@ -172,13 +173,10 @@ class Broker(PublishedBroker):
             self.setup_timeouts.on_timeout,
             self._is_reading,
         )
-        if hasattr(transport, "getPeer"):
-            self.peer.address = transport.getPeer()
-        if hasattr(transport, "on_drained"):
-            transport.on_drained = self.pump.drained
-        elif isinstance(self._scheduler, TwistedScheduler):
-            self.backlog = TwistedTransport(transport, self._scheduler, self.pump.drained)
-        self.pump.begin(transport, self.backlog or transport, self._scheduler)
+        if port.peer_address is not None:
+            self.peer.address = port.peer_address
+        port.on_drained = self.pump.drained
+        self.pump.begin(port)
         self.connectionMade()
 
     def connectionMade(self) -> None:
@@ -186,11 +184,8 @@ class Broker(PublishedBroker):
         seconds = self.policy.offer_timeout
         self.setup_timeouts.add("offer", seconds, "" if self.isClient else AT_SERVER)
         self.setup_timeouts.begin(self._scheduler, self._is_reading)
-        if hasattr(self.transport, "on_secured") and not self.transport.is_secure:
-            # The offer may depend on the peer's certificate, and on the TLS connection.
-            self.transport.on_secured = self._begin_session
-        else:
-            self._begin_session()
+        # The offer may depend on the peer's certificate, and on the TLS connection.
+        self.port.when_secured(self._begin_session)
 
     def _begin_session(self) -> None:
         self.session.start()
@@ -308,7 +303,7 @@ class Broker(PublishedBroker):
             self._fault = error
         self.calls.is_open = False
         self.say_goodbye("error", text)
-        getattr(self.transport, "abortConnection", self.transport.loseConnection)()
+        self.port.abortConnection()
 
     def say_goodbye(self, code: str, text: str) -> None:
         """Tell the peer why the connection is about to end, if the dialect has a goodbye."""
@@ -374,7 +369,7 @@ class Broker(PublishedBroker):
     def _on_ready(self, event: Ready) -> None:
         self.calls.is_open = True
         self.setup_timeouts.done("offer")
-        self.peer.certificate = getattr(self.transport, "peer_certificate", None)
+        self.peer.certificate = self.port.peer_certificate
         self._watch_peer()
         if self._drains:
             self.say_goodbye("draining", self._drains)
@@ -394,10 +389,8 @@ class Broker(PublishedBroker):
                 self.session.forget_pings,
                 self.pump,
             )
-        elif hasattr(self.transport, "watch_peer"):
-            self.transport.watch_peer(silence, answer_time)
-        elif (sock := tcp_keepalive.socket_of(self.transport)) is not None:
-            tcp_keepalive.watch(sock, silence, answer_time)
+        else:
+            self.port.watch_peer(silence, answer_time)
 
     def _is_reading(self) -> bool:
         return self.pump.is_reading

@@ -98,7 +98,7 @@ class Connection:
             self.broker.calls.check_loop("close()")
         self.broker.flush()
         if not self.is_closed:
-            self.broker.transport.loseConnection()
+            self.broker.port.loseConnection()
         await self.wait_closed()
 
     async def serve_forever(self, *, drain: float = DRAIN, handle_signals: bool = True) -> None:

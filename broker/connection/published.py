@@ -24,7 +24,7 @@ from broker.defer import Deferred, maybeDeferred
 from broker.errors import DeadReferenceError
 from broker.flavors.reference import RemoteReference
 from broker.net.log_throttle import LogThrottle
-from broker.net.twisted_transport import TwistedTransport
+from broker.net.transport_port import TransportPort
 from jelly.atoms import Expression
 from jelly.errors import ProtocolError
 from jelly.unjellier import Unjellier
@@ -37,7 +37,7 @@ class PublishedBroker:
 
     Attributes:
         session: the session that the methods call.
-        backlog: counts the unsent bytes of a transport of Twisted; None for another transport.
+        port: the transport, as the connection uses it; not before there is a transport.
         pageProducers: the Pagers that are sending.
         connects, disconnects, failures: the callbacks of the ``notifyOn…`` methods.
         overridden: of the class: the published methods that a subclass has overridden.
@@ -50,7 +50,7 @@ class PublishedBroker:
     disconnected: int
     closed: Deferred[None]
     peer: Peer
-    backlog: TwistedTransport | None = None
+    port: TransportPort
     missing: set[tuple[type, str]] | None = None
     pageProducers: list[Any]
     overridden: ClassVar[frozenset[str]] = frozenset()
@@ -287,7 +287,7 @@ class PublishedBroker:
         """Send the pages of a Pager whenever the transport can take more (published)."""
         self.pageProducers.append(pager)
         if len(self.pageProducers) == 1:
-            (self.backlog or self.transport).registerProducer(self, False)
+            self.port.registerProducer(self, False)
 
     def resumeProducing(self) -> None:
         """Send a page of each Pager: the transport can take more (published)."""
@@ -304,7 +304,7 @@ class PublishedBroker:
                 self.pageProducers.remove(pager)
         self.flush()
         if not self.pageProducers:
-            (self.backlog or self.transport).unregisterProducer()
+            self.port.unregisterProducer()
 
     def pauseProducing(self) -> None:
         """Do nothing: pages are sent only when the transport asks for them (published)."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from typing import Any
 
 from broker.connection import log
 from broker.connection.budget import SMALL, Budget, Share
@@ -22,6 +21,7 @@ from broker.core.policy import Policy
 from broker.core.session import Session
 from broker.errors import ProtocolError
 from broker.net.scheduler import Scheduler
+from broker.net.transport_port import TransportPort
 
 __all__ = ["Pump"]
 
@@ -55,11 +55,10 @@ class Pump:
         "_has_flush",
         "_is_running",
         "_now",
-        "_out",
         "_policy",
+        "_port",
         "_scheduler",
         "_session",
-        "_transport",
         "_when_drained",
         "_write_budget",
         "budget",
@@ -81,10 +80,9 @@ class Pump:
         self._session = session
         self._policy = policy
         self._abort = abort
-        self._out: Any = None
+        self._port: TransportPort | None = None
         self._scheduler: Scheduler | None = None
         self._now: Callable[[], float] = _no_time
-        self._transport: Any = None
         # Made when it is first needed; most connections never need it.
         self._flow_control: FlowControl | None = None
         # Bytes that may be written before the next check; see FlowControl.regulate.
@@ -93,23 +91,15 @@ class Pump:
         self._is_running = False
         self._has_flush = False
 
-    def begin(self, transport: Any, out: Any, scheduler: Scheduler) -> None:
-        """Begin to work on a connection.
-
-        Args:
-            transport: the transport, whose reading is paused if it can be.
-            out: where bytes are written to; it may have ``unsent``, a number of bytes, and
-                ``is_closing``.
-            scheduler: turns and time of the loop.
-        """
-        self._out = out
-        self._scheduler = scheduler
-        self._now = scheduler.now
-        self._transport = transport
+    def begin(self, port: TransportPort) -> None:
+        """Begin to work on a connection."""
+        self._port = port
+        self._scheduler = port.scheduler
+        self._now = port.scheduler.now
 
     def stop(self) -> None:
         """Stop handling and writing: the connection has ended."""
-        self._out = self._scheduler = self._transport = None
+        self._port = self._scheduler = None
         self._now = _no_time
         self._when_drained.clear()
         if self._flow_control is not None:
@@ -223,13 +213,13 @@ class Pump:
     def flush(self) -> None:
         """Write the bytes that wait to be sent."""
         self._has_flush = False
-        out = self._out
+        port = self._port
         # A closing transport would drop the bytes; unwritten, their calls end as not run.
-        if out is None or getattr(out, "is_closing", False):
+        if port is None or port.is_closing:
             return
         data = self._session.data_to_send()
         if data:
-            out.write(data)
+            port.write(data)
             # Since the last check the unsent bytes have grown by at most the bytes written.
             self._write_budget -= len(data)
             if self._write_budget < 0:
@@ -280,25 +270,25 @@ class Pump:
             self.resume()
 
     def _regulate(self) -> None:
-        scheduler = self._scheduler
-        if scheduler is None:
+        port = self._port
+        if port is None:
             return
-        self._write_budget = self._flow_control_of(scheduler).regulate()
+        self._write_budget = self._flow_control_of(port).regulate()
 
     def weigh(self) -> None:
         """Stop reading if too many received bytes wait; report to the budget if they are many."""
-        scheduler, inbox = self._scheduler, self._session.inbox
+        port, inbox = self._port, self._session.inbox
         if not inbox.wants_data:
             self._regulate()
-        elif scheduler is not None and self.budget is not None and inbox.held > SMALL:
-            self._flow_control_of(scheduler).weigh()
+        elif port is not None and self.budget is not None and inbox.held > SMALL:
+            self._flow_control_of(port).weigh()
 
     @property
     def is_reading(self) -> bool:
         """Whether reading is on."""
         if self._flow_control is not None and not self._flow_control.reading.is_on:
             return False
-        return bool(getattr(self._transport, "is_reading", True))
+        return self._port is None or self._port.is_reading
 
     @property
     def is_behind(self) -> bool:
@@ -308,11 +298,13 @@ class Pump:
     @property
     def taken(self) -> int:
         """Bytes that the transport has sent; -1 if nothing is unsent, or that is not known."""
-        unsent = self._unsent() if self._out is self._transport else 0
+        port = self._port
+        unsent = port.unsent if port is not None and port.is_unsent_exact else 0
         return self._session.stats.bytes_sent - unsent if unsent else -1
 
-    def _flow_control_of(self, scheduler: Scheduler) -> FlowControl:
+    def _flow_control_of(self, port: TransportPort) -> FlowControl:
         if self._flow_control is None:
+            scheduler = port.scheduler
             session, policy, unsent = self._session, self._policy, self._unsent
             share = None
             if self.budget is not None:
@@ -320,7 +312,7 @@ class Pump:
             self._flow_control = FlowControl(
                 session,
                 policy,
-                Reading(self._transport, scheduler.now, self._allow),
+                Reading(port, scheduler.now, self._allow),
                 unsent,
                 WriteStallWatchdog(scheduler, policy, unsent, session.stats, self._abort),
                 self.ask_for_turn,
@@ -329,11 +321,11 @@ class Pump:
         return self._flow_control
 
     def _unsent(self) -> int:
-        return getattr(self._out, "unsent", 0)
+        return 0 if self._port is None else self._port.unsent
 
     def _held(self) -> int:
         """Return the number of bytes that are received and not handled, or not sent."""
-        unsent: int = getattr(self._out, "held", None) or self._unsent()
+        unsent = 0 if self._port is None else self._port.most_unsent
         return unsent + self._session.outbox.size + self._session.inbox.held
 
     def _close(self, error: Exception) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+
+from broker.net.transport_port import TransportPort
 
 __all__ = ["Reading"]
 
@@ -12,16 +13,18 @@ class Reading:
     """Pauses and resumes the transport of one connection; no other code does.
 
     Args:
-        transport: the transport; nothing is done if it cannot be paused.
+        port: the transport.
         now: the clock.
         allow: called with the length of a pause in seconds when reading resumes; the pause does not
             count against the peer.
     """
 
-    __slots__ = ("_allow", "_now", "_stopped_at", "_transport")
+    __slots__ = ("_allow", "_now", "_port", "_stopped_at")
 
-    def __init__(self, transport: Any, now: Callable[[], float], allow: Callable[[float], object]):
-        self._transport = transport
+    def __init__(
+        self, port: TransportPort, now: Callable[[], float], allow: Callable[[float], object]
+    ):
+        self._port = port
         self._now = now
         self._allow = allow
         self._stopped_at: float | None = None
@@ -39,9 +42,8 @@ class Reading:
         self._stopped_at = None if is_on else self._now()
         if stopped_at is not None:
             self._allow(self._now() - stopped_at)
-        if hasattr(self._transport, "pauseProducing"):
-            if is_on:
-                self._transport.resumeProducing()
-            else:
-                self._transport.pauseProducing()
+        if is_on:
+            self._port.resume_reading()
+        else:
+            self._port.pause_reading()
         return True

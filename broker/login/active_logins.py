@@ -14,7 +14,7 @@ from broker.connection.peer import Peer
 from broker.core.principal import Principal
 from broker.defer import maybeDeferred
 from broker.errors import LoginExpired
-from broker.net.scheduler import Cancellable, scheduler_for
+from broker.net.scheduler import Cancellable
 from cred.checkers import ANONYMOUS
 from cred.identity import Identity
 from jelly.interfaces import IJellyable
@@ -176,8 +176,7 @@ class ActiveLogins:
         self._deadline = expires
         if self._timer is not None:
             self._timer.cancel()
-        scheduler = scheduler_for(self._broker.transport)
-        self._timer = scheduler.later(expires - self._clock(), self._expire)
+        self._timer = self._broker.port.scheduler.later(expires - self._clock(), self._expire)
 
     def _expire(self) -> None:
         """Close the connection after what was sent; calls that come from now on are not run."""
@@ -185,12 +184,10 @@ class ActiveLogins:
         log.expired(broker, LoginExpired(_EXPIRED))
         broker.session.drain()
         broker.say_goodbye("expired", _EXPIRED)
-        broker.transport.loseConnection()
+        port, seconds = broker.port, broker.policy.close_timeout
+        port.loseConnection()
         # Otherwise pages that the peer has asked for would still be sent to their end.
-        abort = getattr(broker.transport, "abortConnection", None)
-        if abort is not None:
-            seconds = broker.policy.close_timeout
-            self._timer = scheduler_for(broker.transport).later(seconds, abort)
+        self._timer = port.scheduler.later(seconds, port.abortConnection)
 
 
 class ActiveLogin:

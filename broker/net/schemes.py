@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import functools
-import ipaddress
 import shlex
 from typing import Any, ClassVar, TypeAlias
 from urllib.parse import SplitResult, quote, unquote, urlsplit
@@ -16,6 +15,7 @@ from msgspec import Struct
 
 from broker.errors import ConfigError, WrongType
 from broker.net.host_names import ascii_name
+from broker.net.socket_addresses import is_loopback
 
 __all__ = [
     "DEFAULT_PORT",
@@ -23,7 +23,6 @@ __all__ = [
     "HostPort",
     "Location",
     "SocketPath",
-    "is_private",
     "parse_address",
 ]
 
@@ -156,30 +155,3 @@ def _command(address: str, text: str) -> Command:
     if not arguments or "\0" in text:
         raise ConfigError(f"address {address!r} names no program; write pb+exec:command args")
     return Command(arguments)
-
-
-@functools.lru_cache(1024)
-def is_loopback(host: str) -> bool:
-    """Return whether a host name or address certainly is this machine."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
-    except ValueError:
-        return False
-
-
-def is_private(transport: Any) -> bool:
-    """Return whether a third party cannot read the connection.
-
-    True for TLS, the loopback interface, a UNIX socket, or a pipe.
-    """
-    if getattr(transport, "is_secure", False) or hasattr(transport, "getPeerCertificate"):
-        return True
-    if not hasattr(transport, "getPeer"):
-        return False
-    peer = transport.getPeer()
-    if type(peer).__name__ in ("UNIXAddress", "PipeAddress"):  # ours, and Twisted's
-        return True
-    host = getattr(peer, "host", None)
-    return isinstance(host, str) and is_loopback(host)

@@ -20,6 +20,8 @@ __all__ = [
     "UNIXAddress",
     "address_of",
     "host_port",
+    "is_local",
+    "is_loopback",
     "network_of",
     "source_of",
 ]
@@ -96,6 +98,25 @@ def address_of(family: int, name: Any) -> Address:
 def host_port(host: str, port: int) -> str:
     """Format a host and a port, with an IPv6 host in brackets."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+@functools.lru_cache(1024)
+def is_loopback(host: str) -> bool:
+    """Return whether a host name or address certainly is this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        return False
+
+
+def is_local(address: Any) -> bool:
+    """Return whether an address, of this library or of Twisted, certainly is of this machine."""
+    if type(address).__name__ in ("UNIXAddress", "PipeAddress"):
+        return True
+    host = getattr(address, "host", None)
+    return isinstance(host, str) and is_loopback(host)
 
 
 def source_of(address: Any) -> str:

@@ -35,8 +35,9 @@ from broker.net import forks
 from broker.net.log_throttle import LogThrottle
 from broker.net.producers import Producer, ProducerSlot
 from broker.net.scheduler import LoopScheduler
-from broker.net.socket_addresses import Address, address_of
+from broker.net.socket_addresses import Address, address_of, is_local
 from broker.net.socket_options import SocketOptions
+from broker.net.transport_port import TransportPort
 
 __all__ = ["HIGH_WATER", "STALL", "MakeProtocol", "StreamProtocol", "StreamTransport"]
 
@@ -83,7 +84,7 @@ class _Scratch(threading.local):
 _scratch = _Scratch()
 
 
-class StreamTransport(SocketOptions, asyncio.BufferedProtocol):
+class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
     """A stream connection, as its protocol sees it.
 
     Args:
@@ -133,7 +134,12 @@ class StreamTransport(SocketOptions, asyncio.BufferedProtocol):
         "sessionno",
     )
 
+    scheduler: LoopScheduler
+    on_drained: Callable[[], object] | None
+    is_secure: bool
+    peer_certificate: x509.Certificate | None
     sessionno: int
+    is_unsent_exact = True
 
     def __init__(
         self,
@@ -146,9 +152,9 @@ class StreamTransport(SocketOptions, asyncio.BufferedProtocol):
         self.connected = False
         self.disconnecting = False
         self.has_ended = False
-        self.on_drained: Callable[[], object] | None = None
+        self.on_drained = None
         self.is_secure = False
-        self.peer_certificate: x509.Certificate | None = None
+        self.peer_certificate = None
         self._loop = loop
         self._make_protocol = make_protocol
         self._transport = cast(asyncio.Transport, None)
@@ -170,6 +176,11 @@ class StreamTransport(SocketOptions, asyncio.BufferedProtocol):
         return self._transport.get_write_buffer_size()
 
     @property
+    def most_unsent(self) -> int:
+        """The same: `unsent` is exact."""
+        return self.unsent
+
+    @property
     def is_reading(self) -> bool:
         """Whether data of the peer is read and delivered."""
         return not self.disconnecting and self._transport.is_reading()
@@ -178,6 +189,28 @@ class StreamTransport(SocketOptions, asyncio.BufferedProtocol):
     def is_closing(self) -> bool:
         """Whether further writes are dropped, because the connection closes."""
         return self._is_closing
+
+    @property
+    def peer_address(self) -> Address:
+        """The address of the other end."""
+        return self._peer
+
+    @property
+    def is_private(self) -> bool:
+        """Whether a third party cannot read the connection; it is local if there is no TLS."""
+        return is_local(self._peer)
+
+    def when_secured(self, callback: Callable[[], object]) -> None:
+        """Call ``callback()`` now: there is no handshake without TLS."""
+        callback()
+
+    def verified_chain(self) -> tuple[x509.Certificate, ...]:
+        """Return an empty chain: there are no certificates without TLS."""
+        return ()
+
+    def channel_binding(self) -> bytes | None:
+        """Return None: there is no channel binding without TLS."""
+        return None
 
     def write(self, data: bytes) -> None:
         """Send ``data`` after earlier writes; drop it once the connection closes.
@@ -229,15 +262,23 @@ class StreamTransport(SocketOptions, asyncio.BufferedProtocol):
             self._transport.set_write_buffer_limits(high=HIGH_WATER)
             self._close_if_done()
 
-    def pauseProducing(self) -> None:
-        """Deliver no data until ``resumeProducing``; until then the peer's end is not noticed."""
+    def pause_reading(self) -> None:
+        """Deliver no data until `resume_reading`; until then the peer's end is not noticed."""
         if not self._is_closing:
             self._transport.pause_reading()
 
-    def resumeProducing(self) -> None:
+    def resume_reading(self) -> None:
         """Deliver again."""
         if not self._is_closing:
             self._transport.resume_reading()
+
+    def pauseProducing(self) -> None:
+        """Deliver no data until ``resumeProducing`` (published)."""
+        self.pause_reading()
+
+    def resumeProducing(self) -> None:
+        """Deliver again (published)."""
+        self.resume_reading()
 
     def stopProducing(self) -> None:
         """Close the connection, as ``loseConnection`` does."""

@@ -28,7 +28,7 @@ class CertificateLogin(Mechanism):
 
     def server_refusal(self, context: OfferContext) -> str | None:
         """Return that this connection has no verified client certificate, or None."""
-        if _chain(context.broker):
+        if context.broker.port.verified_chain():
             return None
         return "this connection has shown no client certificate that was verified"
 
@@ -71,9 +71,5 @@ def serve(context: MechanismContext, mind: Any) -> Deferred[Any]:
         LoginFailed: the connection has no verified certificate, or the portal takes none.
     """
     CERTIFICATE.require(context)
-    return context.admit(VerifiedCertificate(_chain(context.broker)), mind, CERTIFICATE.name)
-
-
-def _chain(broker: Broker) -> tuple[x509.Certificate, ...]:
-    verified_chain = getattr(broker.transport, "verified_chain", None)
-    return () if verified_chain is None else verified_chain()
+    shown = VerifiedCertificate(context.broker.port.verified_chain())
+    return context.admit(shown, mind, CERTIFICATE.name)

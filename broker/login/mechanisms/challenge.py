@@ -26,7 +26,6 @@ from broker.login.mechanisms.mechanism import (
     pair_of,
     sent,
 )
-from broker.net.schemes import is_private
 from cred import error as cred_error
 from cred.challenges import challenge, hash_password, respond, verify
 from cred.credentials import ICredentials, IUsernameHashedPassword
@@ -118,7 +117,7 @@ def serve(context: MechanismContext, username: Any) -> tuple[bytes, Challenger]:
 
 def _is_allowed(broker: Broker) -> bool:
     policy = broker.policy
-    return policy.challenge_login and (policy.insecure_plaintext or is_private(broker.transport))
+    return policy.challenge_login and (policy.insecure_plaintext or broker.port.is_private)
 
 
 @implementer(IUsernameHashedPassword, IUsernameMD5Password)

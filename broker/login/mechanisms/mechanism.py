@@ -18,7 +18,6 @@ from broker.failure import Failure
 from broker.fixes import fixed_by
 from broker.flavors.reference import RemoteReference
 from broker.login import errors as login_errors  # noqa: F401 - both ends come by here
-from broker.net.schemes import is_private
 from cred import error as cred_error
 from cred.credentials import Scram
 from cred.octets import Text, as_given, to_octets
@@ -104,7 +103,7 @@ class Mechanism:
 
     def server_refusal(self, context: OfferContext) -> str | None:
         """Return why this mechanism is not available on this connection, or None."""
-        if self.is_for_private and not is_private(context.broker.transport):
+        if self.is_for_private and not context.broker.port.is_private:
             return f"{self.asks_for} is taken over TLS or the loopback only"
         return None
 
@@ -133,7 +132,7 @@ class Mechanism:
 
     def client_refusal(self, broker: Broker, credentials: Any) -> cred_error.LoginFailed | None:
         """Return an error if a client cannot use it on this connection, or None."""
-        if self.is_for_private and not is_private(broker.transport):
+        if self.is_for_private and not broker.port.is_private:
             text = f"{self.asks_for} is sent over TLS or the loopback only: use pbs://"
             return cred_error.LoginFailed(text)
         return None

@@ -27,7 +27,7 @@ from broker.login.mechanisms.mechanism import (
     has_password,
     pair_of,
 )
-from broker.net.scheduler import ImmediateScheduler, scheduler_for
+from broker.net.scheduler import ImmediateScheduler
 from cred import error as cred_error
 from cred.credentials import IScramProof, Scram
 from cred.octets import Text
@@ -49,7 +49,7 @@ class ScramLogin(Mechanism):
 
     def server_refusal(self, context: OfferContext) -> str | None:
         """Return that there is nothing to bind to, where it is to be bound."""
-        if self._is_bound and _binding(context.broker) is None:
+        if self._is_bound and context.broker.port.channel_binding() is None:
             return f"{self.name} is for connections through TLS 1.3"
         return None
 
@@ -65,7 +65,7 @@ class ScramLogin(Mechanism):
 
     def client_refusal(self, broker: Broker, credentials: Any) -> cred_error.LoginFailed | None:
         """Return an error if it must be bound and there is nothing to bind to, or None."""
-        if self._is_bound and _binding(broker) is None:
+        if self._is_bound and broker.port.channel_binding() is None:
             return cred_error.LoginFailed(f"{self.name} needs TLS 1.3 at this end: use pbs://")
         return None
 
@@ -76,7 +76,7 @@ class ScramLogin(Mechanism):
         client = ScramClient(
             credentials.username,
             credentials.password,
-            binding=_binding(broker),
+            binding=broker.port.channel_binding(),
             plus=self._is_bound,
         )
 
@@ -117,7 +117,9 @@ def serve(
     checker = context.checker_for(IScramProof)
     if checker is None:
         raise cred_error.UnhandledCredentials("this server keeps no SCRAM verifiers")
-    server = ScramServer(mechanism.name, client_first, binding=_binding(context.broker))
+    server = ScramServer(
+        mechanism.name, client_first, binding=context.broker.port.channel_binding()
+    )
     username = context.name_of(server.username)
     found = context.consult(checker.scramVerifier, username)
     return found.addCallback(
@@ -174,17 +176,12 @@ class ScramExchange(Referenceable):
         return answered_only(super().route())
 
 
-def _binding(broker: Broker) -> bytes | None:
-    channel_binding = getattr(broker.transport, "channel_binding", None)
-    return None if channel_binding is None else channel_binding()
-
-
 def _in_thread(broker: Broker, function: Callable[[], Any]) -> Deferred[Any]:
     """Call a function that takes long; return a Deferred of its result.
 
     It runs in a thread of its own if the connection has a loop, which it would block.
     """
-    scheduler = scheduler_for(broker.transport)
+    scheduler = broker.port.scheduler
     if isinstance(scheduler, ImmediateScheduler):
         return maybeDeferred(function)
     # Without a canceller: one that has been cancelled takes the late outcome, and drops it.

@@ -50,10 +50,6 @@ class SecureTransport(StreamTransport):
         close_timeout: seconds for the peer to answer the TLS close of this end.
         log_throttle: limits the log records, see `StreamTransport`; a server logs failed
             handshakes.
-
-    Attributes:
-        on_secured: called once, without arguments, when the handshake has finished and before data
-            is delivered; or None.
     """
 
     __slots__ = (
@@ -62,10 +58,10 @@ class SecureTransport(StreamTransport):
         "_handshake_timeout",
         "_has_failed",
         "_is_paused",
+        "_on_secured",
         "_pending",
         "_undelivered",
         "_waiter",
-        "on_secured",
     )
 
     def __init__(
@@ -87,7 +83,7 @@ class SecureTransport(StreamTransport):
         self._waiter: asyncio.Future[None] | None = None
         self._is_paused = False
         self._has_failed = False
-        self.on_secured: Callable[[], object] | None = None
+        self._on_secured: Callable[[], object] | None = None
 
     @property
     def unsent(self) -> int:
@@ -116,18 +112,30 @@ class SecureTransport(StreamTransport):
         if len(self._pending) > HIGH_WATER:
             self._producers.pause()
 
-    def pauseProducing(self) -> None:
-        """Deliver no data until ``resumeProducing``; until then the peer's end is not noticed."""
+    def pause_reading(self) -> None:
+        """Deliver no data until `resume_reading`; until then the peer's end is not noticed."""
         self._is_paused = True
         if self.is_secure:
-            super().pauseProducing()
+            super().pause_reading()
 
-    def resumeProducing(self) -> None:
+    def resume_reading(self) -> None:
         """Deliver again."""
         self._is_paused = False
-        super().resumeProducing()
+        super().resume_reading()
         if self._undelivered:
             self._loop.call_soon(self._deliver, b"")
+
+    @property
+    def is_private(self) -> bool:
+        """True: a third party cannot read the connection."""
+        return True
+
+    def when_secured(self, callback: Callable[[], object]) -> None:
+        """Call ``callback()`` when the handshake has finished, before data is delivered."""
+        if self.is_secure:
+            callback()
+        else:
+            self._on_secured = callback
 
     def getPeerCertificate(self) -> crypto.X509 | None:
         """Return the peer's certificate as a pyOpenSSL object; None if it has sent none yet."""
@@ -235,7 +243,7 @@ class SecureTransport(StreamTransport):
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
         if self._is_paused:
-            super().pauseProducing()
+            super().pause_reading()
         self._tell_secured()
         pending, self._pending = self._pending, b""
         if pending:
@@ -248,7 +256,7 @@ class SecureTransport(StreamTransport):
         self._close_if_done()
 
     def _tell_secured(self) -> None:
-        on_secured, self.on_secured = self.on_secured, None
+        on_secured, self._on_secured = self._on_secured, None
         if on_secured is None or self.disconnecting:
             return
         try:

@@ -16,8 +16,9 @@ from broker.failure import Failure
 from broker.net.pipes.children import Child
 from broker.net.pipes.transport import PipeReader, PipeWriter
 from broker.net.producers import ProducerSlot
-from broker.net.scheduler import TwistedScheduler
+from broker.net.scheduler import Scheduler, TwistedScheduler
 from broker.net.socket_addresses import PipeAddress
+from broker.net.transport_port import TransportPort
 from broker.net.transports import HIGH_WATER
 from broker.printable import repr_of
 from broker.reactor.engine.protocol_bases import BaseProtocol
@@ -25,6 +26,8 @@ from broker.reactor.error import ProcessDone, ProcessExitedAlready, ProcessTermi
 from broker.traces import log_error
 
 if TYPE_CHECKING:
+    from cryptography import x509
+
     from broker.reactor.engine.mainloop import Mainloop
 
 __all__ = ["ProcessProtocol", "ProcessTransport", "spawn_process", "start_child"]
@@ -79,24 +82,29 @@ class ProcessProtocol(BaseProtocol):
         """The child has ended and all pipes are closed; called last, same reason (published)."""
 
 
-class ProcessTransport:
+class ProcessTransport(TransportPort):
     """A child process, as its protocol sees it (published).
+
+    Of the state that a connection asks for, it knows only the unsent bytes.
 
     Attributes:
         pid: its process id; None once it has ended.
         proto: the ProcessProtocol.
-        scheduler: time and turns of the loop, as a Broker uses them.
         disconnecting: `loseConnection` was called.
         on_drained: called when few bytes are unsent after many were; or None.
     """
+
+    is_unsent_exact = is_reading = is_private = True
+    is_closing = is_secure = False
+    peer_certificate = None
+    on_drained: Callable[[], object] | None = None
 
     def __init__(self, reactor: Mainloop, protocol: Any, child: Child, executable: str | bytes):
         self.reactor = reactor
         self.proto = protocol
         self.pid: int | None = child.pid
-        self.scheduler = _Scheduler(reactor)
+        self._scheduler = _Scheduler(reactor)
         self.disconnecting = False
-        self.on_drained: Callable[[], object] | None = None
         self._child = child
         self._address = PipeAddress(os.fsdecode(executable))
         self._reason: Failure | None = None
@@ -121,9 +129,24 @@ class ProcessTransport:
     # Called by the protocol.
 
     @property
+    def scheduler(self) -> Scheduler:
+        """Time and turns of the loop, as a Broker uses them."""
+        return self._scheduler
+
+    @property
     def unsent(self) -> int:
         """Bytes for the child's standard input that the kernel has not taken yet."""
         return 0 if self._writer is None else self._writer.unsent
+
+    @property
+    def most_unsent(self) -> int:
+        """The same: `unsent` is exact."""
+        return self.unsent
+
+    @property
+    def peer_address(self) -> PipeAddress:
+        """The address of the other end: the program."""
+        return self._address
 
     def getPeer(self) -> PipeAddress:
         """Return the address of the other end: the program."""
@@ -221,15 +244,38 @@ class ProcessTransport:
         if self._writer is not None:
             self._writer.set_limit(HIGH_WATER)
 
-    def pauseProducing(self) -> None:
-        """Deliver no data until `resumeProducing` (published)."""
+    def pause_reading(self) -> None:
+        """Deliver no data until `resume_reading`."""
         for reader in self._readers.values():
             reader.pause()
 
-    def resumeProducing(self) -> None:
-        """Deliver again (published)."""
+    def resume_reading(self) -> None:
+        """Deliver again."""
         for reader in self._readers.values():
             reader.resume()
+
+    def pauseProducing(self) -> None:
+        """Deliver no data until ``resumeProducing`` (published)."""
+        self.pause_reading()
+
+    def resumeProducing(self) -> None:
+        """Deliver again (published)."""
+        self.resume_reading()
+
+    def watch_peer(self, silence: float, wait: float) -> None:
+        """Do nothing: a program cannot be gone without the end of its pipes."""
+
+    def when_secured(self, callback: Callable[[], object]) -> None:
+        """Call ``callback()`` now: there is no handshake."""
+        callback()
+
+    def verified_chain(self) -> tuple[x509.Certificate, ...]:
+        """Return an empty chain: there are no certificates."""
+        return ()
+
+    def channel_binding(self) -> bytes | None:
+        """Return None: there is no channel binding."""
+        return None
 
     def stopProducing(self) -> None:
         """Close all pipes, as `loseConnection` does (published)."""

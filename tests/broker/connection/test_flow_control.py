@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from broker.connection.flow_control import FlowControl
 from broker.connection.reading import Reading
 from broker.core.policy import STRICT
 from broker.core.stats import Stats
+from broker.net.twisted_transport import port_of
 
 POLICY = STRICT.but(high_water=100, max_unsent=1000)
 
@@ -116,10 +118,10 @@ def test_each_change_is_told_once() -> None:
     class Transport(FakeTransport):
         asked = ""
 
-        def pauseProducing(self) -> None:
+        def pause_reading(self) -> None:
             self.asked += "p"
 
-        def resumeProducing(self) -> None:
+        def resume_reading(self) -> None:
             self.asked += "r"
 
     transport = Transport(None)
@@ -151,7 +153,7 @@ def test_a_budget_that_is_used_up() -> None:
 
 def test_a_transport_that_cannot_be_paused() -> None:
     """It is left alone."""
-    line = Line(object())
+    line = Line(port_of(SimpleNamespace(write=print)))
     line.unsent, line.session.wants_data = 101, False
     assert line.flow.regulate() == -1
     assert not line.session.holds_calls

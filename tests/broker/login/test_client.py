@@ -23,6 +23,7 @@ from broker.login.client import login
 from broker.login.server import LoginRoot, PortalRoot, realm
 from broker.login.throttle import LoginThrottle
 from broker.net.socket_addresses import IPv4Address, UNIXAddress
+from broker.net.twisted_transport import port_of
 from broker.token_bucket import Rate
 from broker.transient import is_transient
 from cred.challenges import respond
@@ -95,6 +96,9 @@ class PublicTransport:
         """Return an address of elsewhere."""
         return IPv4Address("TCP", "192.0.2.1", 40000)
 
+    def write(self, data: bytes) -> None:
+        """Send nothing."""
+
 
 class SecureTransport(PublicTransport):
     """The same through TLS."""
@@ -109,6 +113,9 @@ class LocalTransport:
         """Return no path, as that of a client has none."""
         return UNIXAddress("")
 
+    def write(self, data: bytes) -> None:
+        """Send nothing."""
+
 
 def portal(*checkers: Any) -> Portal:
     """Return a portal, for passwords and guests unless told otherwise."""
@@ -119,7 +126,7 @@ def portal(*checkers: Any) -> Portal:
 def login_root(transport: Any, policy: Any = STRICT) -> LoginRoot:
     """Return what a peer at the other end of a transport meets."""
     broker = asyncio_face.Broker(False, policy=policy)
-    broker.transport = transport
+    broker.port = port_of(transport)
     return PortalRoot(portal()).rootObject(broker)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,8 +11,6 @@ from broker.net.schemes import (
     Command,
     HostPort,
     SocketPath,
-    is_loopback,
-    is_private,
     parse_address,
 )
 
@@ -67,53 +64,3 @@ def test_what_is_no_address(text: str, words: str) -> None:
     with pytest.raises(ConfigError, match=words) as caught:
         parse_address(text)
     assert repr(text) in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("host", "is_this_machine"),
-    [
-        ("localhost", True),
-        ("127.0.0.1", True),
-        ("127.1.2.3", True),
-        ("::1", True),
-        ("::1%lo", True),
-        ("0.0.0.0", False),
-        ("192.0.2.1", False),
-        ("localhost.example", False),
-        ("", False),
-    ],
-)
-def test_loopback(host: str, is_this_machine: bool) -> None:
-    """Only names and addresses that certainly are this machine count as the loopback."""
-    assert is_loopback(host) is is_this_machine
-    assert HostPort(host, 1, False).is_loopback is is_this_machine
-
-
-class UNIXAddress:
-    """The name that UNIX addresses have, ours and Twisted's."""
-
-
-def transport(peer: Any, **more: Any) -> Any:
-    """A transport to a peer."""
-    return SimpleNamespace(getPeer=lambda: peer, **more)
-
-
-@pytest.mark.parametrize(
-    ("given", "private"),
-    [
-        (transport(SimpleNamespace(host="127.0.0.1")), True),
-        (transport(SimpleNamespace(host="::1")), True),
-        (transport(SimpleNamespace(host="192.0.2.1")), False),
-        (transport(SimpleNamespace(host=None)), False),
-        (transport(None), False),
-        (transport(UNIXAddress()), True),
-        (transport(SimpleNamespace(host="192.0.2.1"), is_secure=True), True),
-        (transport(SimpleNamespace(host="192.0.2.1"), is_secure=False), False),
-        (transport(SimpleNamespace(host="192.0.2.1"), getPeerCertificate=lambda: None), True),
-        (SimpleNamespace(), False),
-        (None, False),
-    ],
-)
-def test_private(given: Any, private: bool) -> None:
-    """A password may cross TLS, the loopback or a UNIX socket, and no other transport."""
-    assert is_private(given) is private

@@ -13,6 +13,7 @@ from broker.net.socket_addresses import (
     UNIXAddress,
     address_of,
     host_port,
+    is_loopback,
     source_of,
 )
 
@@ -67,3 +68,22 @@ def test_host_port() -> None:
 def test_sources(address: Any, source: str) -> None:
     """A source is an IPv4 address or an IPv6 network; what has neither counts only among all."""
     assert source_of(address) == source
+
+
+@pytest.mark.parametrize(
+    ("host", "is_this_machine"),
+    [
+        ("localhost", True),
+        ("127.0.0.1", True),
+        ("127.1.2.3", True),
+        ("::1", True),
+        ("::1%lo", True),
+        ("0.0.0.0", False),
+        ("192.0.2.1", False),
+        ("localhost.example", False),
+        ("", False),
+    ],
+)
+def test_loopback(host: str, is_this_machine: bool) -> None:
+    """Only names and addresses that certainly are this machine count as the loopback."""
+    assert is_loopback(host) is is_this_machine

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from memory import FakeTransport
 from twisted.internet.abstract import FileDescriptor
 
-from broker.net.twisted_transport import TwistedTransport
+from broker.net.twisted_transport import PlainTransport, TwistedTransport, port_of
 
 MUCH = b"x" * 100_000
 
@@ -68,7 +70,8 @@ class World:
         self.turns = Turns()
         self.drained = 0
         scheduler: Any = self.turns
-        self.adapter = TwistedTransport(self.line, scheduler, self._count)
+        self.adapter = TwistedTransport(self.line, scheduler)
+        self.adapter.on_drained = self._count
 
     def _count(self) -> None:
         self.drained += 1
@@ -166,15 +169,116 @@ def test_what_may_be_unsent() -> None:
     world = World()
     world.adapter.write(MUCH)
     world.adapter.write(MUCH)
-    assert world.adapter.held == 200_000
+    assert world.adapter.most_unsent == 200_000
     world.turns.turn()
-    assert world.adapter.held == 200_000
+    assert world.adapter.most_unsent == 200_000
     world.line.take_all()
-    assert (world.adapter.held, world.drained) == (0, 1)
+    assert (world.adapter.most_unsent, world.drained) == (0, 1)
     world.adapter.write(b"little")
-    assert world.adapter.held == 6
+    assert world.adapter.most_unsent == 6
     world.turns.turn()
-    assert world.adapter.held == 0
+    assert world.adapter.most_unsent == 0
     world.adapter.write(MUCH)
-    world.adapter.stopProducing()
-    assert world.adapter.held == 0
+    world.line.connectionLost(None)
+    assert world.adapter.most_unsent == 0
+
+
+class UNIXAddress:
+    """The name that UNIX addresses have, ours and Twisted's."""
+
+
+def transport(peer: Any, **more: Any) -> Any:
+    """A transport to a peer."""
+    return SimpleNamespace(getPeer=lambda: peer, write=print, **more)
+
+
+@pytest.mark.parametrize(
+    ("given", "private"),
+    [
+        (transport(SimpleNamespace(host="127.0.0.1")), True),
+        (transport(SimpleNamespace(host="::1")), True),
+        (transport(SimpleNamespace(host="192.0.2.1")), False),
+        (transport(SimpleNamespace(host=None)), False),
+        (transport(None), False),
+        (transport(UNIXAddress()), True),
+        (transport(SimpleNamespace(host="192.0.2.1"), is_secure=True), True),
+        (transport(SimpleNamespace(host="192.0.2.1"), is_secure=False), False),
+        (transport(SimpleNamespace(host="192.0.2.1"), getPeerCertificate=lambda: None), True),
+        (SimpleNamespace(write=print), False),
+    ],
+)
+def test_private(given: Any, private: bool) -> None:
+    """A password may cross TLS, the loopback or a UNIX socket, and no other transport."""
+    assert port_of(given).is_private is private
+
+
+class Everything:
+    """A transport with all optional methods, which records their calls."""
+
+    reactor = Reactor()
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("scheduler", "getHandle", "transport", "is_secure", "peer_certificate"):
+            raise AttributeError(name)
+        return lambda *args: self.calls.append(name)
+
+
+class Nothing:
+    """A transport that can write and close."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def write(self, data: bytes) -> None:
+        """Record the bytes."""
+        self.calls.append(data.decode())
+
+    def loseConnection(self) -> None:
+        """Record the call."""
+        self.calls.append("loseConnection")
+
+
+def test_ours_is_not_adapted() -> None:
+    """A subclass of TransportPort is returned as it is."""
+    ours = FakeTransport(None)
+    assert port_of(ours) is ours
+
+
+def test_a_transport_of_twisted() -> None:
+    """The methods that it has are called."""
+    transport = Everything()
+    port = port_of(transport)
+    assert type(port) is TwistedTransport
+    port.pause_reading()
+    port.resume_reading()
+    port.loseConnection()
+    port.abortConnection()
+    assert transport.calls == [
+        "pauseProducing",
+        "resumeProducing",
+        "loseConnection",
+        "abortConnection",
+    ]
+    assert port.is_private
+
+
+def test_a_transport_that_only_writes() -> None:
+    """What it cannot do is not done; it is closed where it cannot be cut."""
+    transport = Nothing()
+    port = port_of(transport)
+    assert type(port) is PlainTransport
+    port.write(b"data")
+    port.pause_reading()
+    port.resume_reading()
+    port.watch_peer(1, 1)
+    port.when_secured(lambda: transport.calls.append("secured"))
+    port.abortConnection()
+    assert transport.calls == ["data", "secured", "loseConnection"]
+    state = (port.unsent, port.most_unsent, port.is_closing, port.is_reading, port.is_unsent_exact)
+    assert state == (0, 0, False, True, False)
+    who = (port.peer_address, port.peer_certificate, port.verified_chain(), port.channel_binding())
+    assert who == (None, None, (), None)
+    assert (port.is_secure, port.is_private) == (False, False)

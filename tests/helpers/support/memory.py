@@ -23,6 +23,9 @@ from broker.core.wire.dialects import EXPRESSION_DIALECTS
 from broker.core.wire.messages import ObjectId, RequestId
 from broker.errors import ConnectionAborted, ConnectionDone
 from broker.failure import Failure
+from broker.net.scheduler import ImmediateScheduler
+from broker.net.socket_addresses import is_local
+from broker.net.transport_port import TransportPort
 from jelly.atoms import Expression
 
 ROOT = b"root"
@@ -295,24 +298,35 @@ class _Timer:
             call()
 
 
-class FakeTransport:
-    """A transport with the published methods; a test reads its bytes.
+class FakeTransport(TransportPort):
+    """A transport of a connection; a test reads its bytes.
+
+    Args:
+        scheduler: turns and time; None for none at all, as under Twisted's StringTransport.
+        peer: the address of the other end.
 
     Attributes:
         writes: the written bytes, one entry for each write.
         unsent: how many bytes the peer has not read; set by a test.
         is_paused, is_losing, is_aborted: the requests of the protocol.
         is_closing: whether written bytes are dropped; set by a test.
+        is_secure: whether it looks like TLS; set by a test.
+        watched: the arguments of ``watch_peer``.
     """
 
+    scheduler: Any = None
+    on_drained: Any = None
+    unsent = 0
+    is_closing = is_secure = False
+    is_unsent_exact = is_reading = True
+    peer_certificate = None
+
     def __init__(self, scheduler: Any, peer: Any = None):
-        if scheduler is not None:
-            self.scheduler = scheduler
+        self.scheduler = ImmediateScheduler() if scheduler is None else scheduler
         self.peer = peer
+        self.watched: tuple[float, float] | None = None
         self.writes: list[bytes] = []
-        self.unsent = 0
-        self.is_paused = self.is_losing = self.is_aborted = self.is_closing = False
-        self.on_drained: Any = None
+        self.is_paused = self.is_losing = self.is_aborted = False
         self._taken = 0
 
     def write(self, data: bytes) -> None:
@@ -333,17 +347,50 @@ class FakeTransport:
         """Record the request; the test ends the connection."""
         self.is_losing = self.is_aborted = True
 
-    def pauseProducing(self) -> None:
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        """Do nothing: no producer is asked for bytes."""
+
+    def unregisterProducer(self) -> None:
+        """Do nothing."""
+
+    def pause_reading(self) -> None:
         """Record the request."""
         self.is_paused = True
 
-    def resumeProducing(self) -> None:
+    def resume_reading(self) -> None:
         """Record the request."""
         self.is_paused = False
 
-    def getPeer(self) -> Any:
-        """Return the address that the test has set."""
+    @property
+    def most_unsent(self) -> int:
+        """The same: it is exact."""
+        return self.unsent
+
+    @property
+    def peer_address(self) -> Any:
+        """The address that the test has set."""
         return self.peer
+
+    @property
+    def is_private(self) -> bool:
+        """Whether it looks like TLS, or like a connection within this machine."""
+        return self.is_secure or is_local(self.peer)
+
+    def when_secured(self, callback: Callable[[], object]) -> None:
+        """Call it now."""
+        callback()
+
+    def watch_peer(self, silence: float, wait: float) -> None:
+        """Record the request."""
+        self.watched = silence, wait
+
+    def verified_chain(self) -> tuple[Any, ...]:
+        """Return an empty chain."""
+        return ()
+
+    def channel_binding(self) -> bytes | None:
+        """Return None."""
+        return None
 
 
 class BrokerPair:
