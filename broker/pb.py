@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 from broker.connection.broker import Broker
 from broker.connection.local_tables import Local
@@ -294,7 +294,7 @@ class PBClientFactory(ClientFactory):
         if has_password(credentials):
             name, password = credentials.username, credentials.password
             return self._cbSendUsername(root, name, password, client)
-        return login(root.broker, credentials, client)
+        return login(_broker_of(root), credentials, client)
 
     # They have an underscore, but programs that reconnect call these and override them.
 
@@ -313,7 +313,7 @@ class PBClientFactory(ClientFactory):
         self, root: RemoteReference, username: Any, password: Any, client: Any
     ) -> Deferred[RemoteReference]:
         """Log in with a password at a root; return a Deferred of the avatar (published)."""
-        return login(root.broker, UsernamePassword(username, password), client)
+        return login(_broker_of(root), UsernamePassword(username, password), client)
 
     def _cbResponse(self, challenges: Any, password: Any, client: Any) -> Deferred[RemoteReference]:
         """Answer the challenge that PB's ``login`` has returned; see `_cbSendUsername`."""
@@ -325,4 +325,9 @@ class PBClientFactory(ClientFactory):
 
     def _cbLoginAnonymous(self, root: RemoteReference, client: Any) -> Deferred[RemoteReference]:
         """Log in as a guest at a root; return a Deferred of the avatar (published)."""
-        return login(root.broker, Anonymous(), client)
+        return login(_broker_of(root), Anonymous(), client)
+
+
+def _broker_of(reference: RemoteReference) -> Broker:
+    # A reference knows only the part of its Broker that flavors use.
+    return cast(Broker, reference.broker)

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import copy_context
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from broker.connection import log
 from broker.connection.local_tables import LocalCleanup, LocalIds, LocalObjects
 from broker.connection.peer import Peer
 from broker.connection.pending_calls import PendingCalls
+from broker.core.host import PageProducer, ReceivedReference
+from broker.core.policy import Policy
 from broker.core.principal import Principal, view_of
 from broker.core.session import Session
 from broker.core.wire import messages
@@ -28,6 +30,10 @@ from broker.net.transport_port import TransportPort
 from jelly.atoms import Expression
 from jelly.errors import ProtocolError
 from jelly.unjellier import Unjellier
+
+if TYPE_CHECKING:
+    from broker.connection.pump import Pump
+    from broker.core.calls.dispatch import Route
 
 __all__ = ["PublishedBroker"]
 
@@ -45,14 +51,17 @@ class PublishedBroker:
     """
 
     session: Session
+    policy: Policy
     calls: PendingCalls
+    pump: Pump
     transport: Any
+    factory: Any
     disconnected: int
     closed: Deferred[None]
     peer: Peer
     port: TransportPort
     missing: set[tuple[type, str]] | None = None
-    pageProducers: list[Any]
+    pageProducers: list[PageProducer]
     overridden: ClassVar[frozenset[str]] = frozenset()
 
     def __init_subclass__(cls) -> None:
@@ -79,6 +88,14 @@ class PublishedBroker:
 
     def flush(self) -> None:
         """Write the bytes that wait to be sent."""
+        raise NotImplementedError
+
+    def abort(self, error: Exception) -> None:
+        """End the connection because of a fault of the peer."""
+        raise NotImplementedError
+
+    def handle_message(self, route: Route, name: str, args: Expression, kw: Expression) -> object:
+        """Call a method with the peer's expressions, and return the expression of the result."""
         raise NotImplementedError
 
     def serialize(
@@ -148,7 +165,7 @@ class PublishedBroker:
         key = name.encode("utf-8") if isinstance(name, str) else name
         return RemoteReference(None, self, key, 0)
 
-    def receive_reference(self, reference: RemoteReference) -> None:
+    def receive_reference(self, reference: ReceivedReference) -> None:
         """Count one reception for a reference that the application makes from data of the peer.
 
         Like all received references, it belongs to the principal of the current call.
@@ -283,7 +300,7 @@ class PublishedBroker:
     def _handle(self, record: type[messages.Record], *fields: Expression) -> None:
         self.session.handle(parse([COMMANDS[record].name or b"", *fields]))
 
-    def registerPageProducer(self, pager: Any) -> None:
+    def registerPageProducer(self, pager: PageProducer) -> None:
         """Send the pages of a Pager whenever the transport can take more (published)."""
         self.pageProducers.append(pager)
         if len(self.pageProducers) == 1:

@@ -1,17 +1,38 @@
-"""The host of a session: the interface of the layer above."""
+"""The layer above a session: the interface that the session calls, and the one that hooks call.
+
+The Broker fulfils both. A host of the session alone, as in tests, fulfils only ``Host``.
+"""
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Callable, Hashable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
 
 from broker.core.events import Event
-from broker.core.objects.translator import Invoker
-from broker.core.wire.messages import RequestId
+from broker.core.wire.messages import ObjectId, RequestId
+from jelly.atoms import Expression
 
-__all__ = ["Host"]
+if TYPE_CHECKING:
+    from broker.core.calls.dispatch import Route
+    from broker.core.policy import Policy
+    from broker.core.principal import Principal
+    from broker.core.session import Session
+    from broker.core.wire.broadcast import Broadcast
+    from broker.defer import Deferred
+    from jelly.unjellier import Row, Unjellier
+
+__all__ = [
+    "Backpressure",
+    "CallSender",
+    "Host",
+    "Identified",
+    "Invoker",
+    "PageProducer",
+    "ReceivedReference",
+]
 
 
-class Host(Invoker, Protocol):
+class Host(Protocol):
     """What a session calls in the layer above it."""
 
     def on_event(self, event: Event, /) -> None:
@@ -41,4 +62,262 @@ class Host(Invoker, Protocol):
 
     def shown_error(self, error: BaseException | Any, /) -> tuple[Any, str | None]:
         """Return the error to send to the peer, and the id that replaces its text, or None."""
+        ...
+
+    def make_reference(self, perspective: object, object_id: ObjectId, /) -> object:
+        """Return a new reference to an object of the peer.
+
+        ``perspective`` is a ``principal.View`` if there is a principal.
+        """
+        ...
+
+    @property
+    def rows(self) -> Mapping[bytes, Row]:
+        """More tags that a connection can decode, such as the tag of a failure."""
+        ...
+
+
+class Identified(Protocol):
+    """An object that can be sent as a reference or as a cache."""
+
+    def processUniqueID(self) -> Hashable:
+        """Return what identifies this object within this process."""
+        ...
+
+
+class ReceivedReference(Protocol):
+    """A reference to an object of the peer, made by the application."""
+
+    view: object
+
+    @property
+    def luid(self) -> ObjectId:
+        """The peer's id of the object."""
+        ...
+
+    @property
+    def perspective(self) -> object:
+        """PB's perspective of the reference."""
+        ...
+
+
+class PageProducer(Protocol):
+    """Sends a long value in pages: a Pager."""
+
+    def sendNextPage(self) -> None:
+        """Send one page."""
+        ...
+
+    def stillPaging(self) -> bool:
+        """Return whether pages are left; the first False follows the last page."""
+        ...
+
+
+class CallSender(Protocol):
+    """Makes the calls of one connection.
+
+    In each method ``perspective`` is a perspective, or a ``principal.View``. ``object_id`` is the
+    peer's id of the object; ``to_cache`` says whether the object is a cache that the peer holds.
+    """
+
+    @property
+    def is_open(self) -> bool:
+        """Whether calls can be made."""
+        ...
+
+    def check_loop(self, what: str, /) -> None:
+        """Raise RuntimeError, about ``what``, if the connection belongs to another event loop."""
+        ...
+
+    def call(
+        self,
+        perspective: object,
+        object_id: ObjectId,
+        name: str,
+        args: tuple[object, ...],
+        kw: dict[str, object],
+        to_cache: bool = ...,
+        /,
+    ) -> Deferred[Any] | None:
+        """Call a method; return a Deferred of its result, or None with ``pbanswer=False``.
+
+        Raises:
+            DeadReferenceError: the connection has ended, and an answer is wanted.
+            RuntimeError: the connection belongs to another event loop.
+        """
+        ...
+
+    def send(
+        self,
+        perspective: object,
+        object_id: ObjectId,
+        name: str,
+        args: tuple[object, ...],
+        kw: dict[str, object],
+        to_cache: bool = ...,
+        /,
+    ) -> None:
+        """Call a method one way; do nothing if the connection has ended.
+
+        Raises:
+            RuntimeError: the connection belongs to another event loop.
+        """
+        ...
+
+    def notify(
+        self,
+        perspective: object,
+        object_id: ObjectId,
+        broadcast: Broadcast,
+        to_cache: bool = ...,
+        /,
+    ) -> None:
+        """Call a method of one of the receivers of a broadcast.
+
+        Raises:
+            DeadReferenceError, EncodeError, RuntimeError: the call was not sent.
+        """
+        ...
+
+
+class Backpressure(Protocol):
+    """Tells how much of what a connection has written is unsent."""
+
+    @property
+    def is_congested(self) -> bool:
+        """Whether more bytes are unsent than the policy's high water mark."""
+        ...
+
+    def when_drained(self, callback: Callable[[], object], /) -> None:
+        """Call ``callback()`` once, when few bytes are unsent again."""
+        ...
+
+
+class Invoker(Protocol):
+    """What references, caches and the hooks of objects use of their connection.
+
+    Hooks get it as ``jellier.invoker`` and ``unjellier.invoker``, or as the argument ``broker``.
+    """
+
+    @property
+    def session(self) -> Session:
+        """The session."""
+        ...
+
+    @property
+    def policy(self) -> Policy:
+        """What is allowed."""
+        ...
+
+    @property
+    def transport(self) -> Any:
+        """The transport, of this library or of Twisted; for programs (published)."""
+        ...
+
+    @property
+    def factory(self) -> Any:
+        """The factory that made the connection, or None; for programs (published)."""
+        ...
+
+    @property
+    def disconnected(self) -> int:
+        """1 once the connection has ended (published)."""
+        ...
+
+    # Calls to the peer.
+
+    @property
+    def calls(self) -> CallSender:
+        """Makes calls to the peer."""
+        ...
+
+    @property
+    def pump(self) -> Backpressure:
+        """Tells how much is unsent."""
+        ...
+
+    def flush(self) -> None:
+        """Write the bytes that wait to be sent."""
+        ...
+
+    def abort(self, error: Exception, /) -> None:
+        """End the connection because of a fault of the peer."""
+        ...
+
+    def registerPageProducer(self, pager: PageProducer, /) -> None:
+        """Send the pages of a Pager whenever the transport can take more (published)."""
+        ...
+
+    # Calls of the peer.
+
+    def handle_message(
+        self, route: Route, name: str, args: Expression, kw: Expression, /
+    ) -> object:
+        """Call a method with the peer's expressions, and return the expression of the result."""
+        ...
+
+    # Objects that are sent.
+
+    @property
+    def serializingPerspective(self) -> object:
+        """The perspective of the message that is being serialized (published)."""
+        ...
+
+    @property
+    def serializing_view(self) -> object:
+        """``serializingPerspective`` with the owner of the message; see `broker.core.principal`."""
+        ...
+
+    def registerReference(self, object: Identified, /) -> ObjectId:
+        """Count one sending of an object, and return its id (published)."""
+        ...
+
+    def publish_cache(self, instance: Identified, /) -> tuple[int, bool]:
+        """Count one sending of a Cacheable; return its id, and whether to send its state."""
+        ...
+
+    def note_observer(self, cache_id: int, observer: object, /) -> None:
+        """Note the observer that ``stoppedObserving`` will be called for."""
+        ...
+
+    def cache_id_of(self, instance: Identified, principal: Principal | None, /) -> int | None:
+        """Return the id by which the peer holds a Cacheable that a principal has sent, or None."""
+        ...
+
+    # Objects that are received.
+
+    @property
+    def unserializingPerspective(self) -> object:
+        """The perspective of the message that is being decoded (published)."""
+        ...
+
+    def receive_reference(self, reference: ReceivedReference, /) -> None:
+        """Count one reception for a reference that the application makes from data of the peer.
+
+        Raises:
+            MalformedJelly: its ``luid`` is not an id that a peer can send.
+            LimitExceeded: too many references are alive here already.
+        """
+        ...
+
+    def note_read(self, unjellier: Unjellier, expression: list[Expression], /) -> None:
+        """Note that the reference of an expression has been received."""
+        ...
+
+    def cacheLocally(self, cid: int, instance: object, /) -> None:
+        """Add a cache, whose state follows (published)."""
+        ...
+
+    def refresh_cache(self, cache_id: int, instance: object, /) -> None:
+        """Note that all attributes of a cache were replaced."""
+        ...
+
+    # The end of the connection.
+
+    def notifyOnDisconnect(self, notifier: Callable[[], object], /) -> None:
+        """Call ``notifier()`` when the connection has ended (published)."""
+        ...
+
+    def dontNotifyOnDisconnect(self, notifier: Callable[[], object], /) -> None:
+        """Undo one ``notifyOnDisconnect`` (published)."""
         ...

@@ -16,6 +16,7 @@ from jelly.errors import CannotJelly
 from jelly.numbers import number_in
 
 if TYPE_CHECKING:
+    from broker.core.host import Invoker
     from broker.core.wire.broadcast import Broadcast
     from broker.defer.deferred import Deferred
     from jelly.jellier import Jellier
@@ -53,7 +54,7 @@ class RemoteReference(Serializable):
     """
 
     def __init__(
-        self, perspective: Any, broker: Any, luid: ObjectId, doRefCount: bool | int = True
+        self, perspective: Any, broker: Invoker, luid: ObjectId, doRefCount: bool | int = True
     ):
         self.view = perspective
         self.broker = broker
@@ -92,7 +93,8 @@ class RemoteReference(Serializable):
             DeadReferenceError: the connection has ended; not raised with ``pbanswer=False``.
             RuntimeError: called outside the connection's event loop.
         """
-        return self.broker.calls.call(  # type: ignore[no-any-return]
+        # None with ``pbanswer=False``, which no caller uses as a Deferred.
+        return self.broker.calls.call(  # type: ignore[return-value]
             self.view, self.luid, _name, args, kw
         )
 

@@ -9,9 +9,9 @@ a transaction, so that its exports can be undone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from broker.core.objects.caches import CacheableTable, RemoteCacheTable
 from broker.core.objects.releases import PendingReleases
@@ -29,26 +29,13 @@ from jelly.numbers import number_in
 from jelly.slices import UNFINISHED, finish
 from jelly.unjellier import WORDS, Row, Unjellier
 
-__all__ = ["Invoker", "Translator", "walk_of"]
+if TYPE_CHECKING:
+    from broker.core.host import Host
+
+__all__ = ["Translator", "walk_of"]
 
 
 _CURRENT_OWNER = object()
-
-
-class Invoker(Protocol):
-    """What the hooks of objects get as ``jellier.invoker``; it also makes references."""
-
-    def make_reference(self, perspective: Any, object_id: ObjectId, /) -> Any:
-        """Return a new reference to an object of the peer.
-
-        ``perspective`` is a ``principal.View`` if there is a principal.
-        """
-        ...
-
-    @property
-    def rows(self) -> Mapping[bytes, Row]:
-        """More tags that a connection can decode, such as the tag of a failure."""
-        ...
 
 
 class Translator:
@@ -84,7 +71,7 @@ class Translator:
     def __init__(
         self,
         policy: Policy,
-        invoker: Invoker,
+        invoker: Host,
         dropped: PendingReleases,
     ):
         numbers = Numbers()
