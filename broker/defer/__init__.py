@@ -81,7 +81,7 @@ def fail(result: Failure | BaseException | None = None) -> Deferred[Any]:
     Raises:
         NoCurrentExceptionError: there is no argument, and no exception is being handled.
     """
-    deferred: Deferred[Any] = Deferred()
+    deferred: Deferred[object] = Deferred()
     deferred.errback(result)
     return deferred
 
@@ -105,7 +105,7 @@ def maybeDeferred(
 def maybeDeferred(f: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Deferred[T]: ...
 
 
-def maybeDeferred(f: Any, *args: Any, **kwargs: Any) -> Deferred[Any]:
+def maybeDeferred(f: Callable[..., object], *args: object, **kwargs: object) -> Deferred[Any]:
     """Call `f` and return a Deferred of its result, of whatever kind (published).
 
     `f` may return a plain value, a Failure, a Deferred of this library or of Twisted, or any

@@ -83,7 +83,7 @@ class DeferredList(Deferred[Any]):
 
                 log_error(_logger, "a canceller raised", exc)
 
-    def _collect(self, result: Any, index: int, is_success: bool) -> Any:
+    def _collect(self, result: Any, index: int, is_success: bool) -> object:
         self.resultList[index] = (is_success, result)
         self.finishedCount += 1
         if not self.called:
@@ -119,7 +119,7 @@ def race(ds: Sequence[Deferred[T]]) -> Deferred[tuple[int, T]]:
     runners = list(ds)
     failures: dict[int, Failure] = {}
 
-    def cancel_all(_: Any) -> None:
+    def cancel_all(_: object) -> None:
         for runner in runners:
             runner.cancel()
 

@@ -21,12 +21,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Any, NoReturn, Protocol, Self
+from contextvars import Context
+from typing import TYPE_CHECKING, NoReturn, Protocol, Self
 
 from broker.defer.errors import CancelledError
 from broker.defer.foreign import PLAIN
 from broker.defer.registered import deferred_of_twisted, register_subclass
 from broker.failure import Failure
+
+if TYPE_CHECKING:
+    import asyncio
 
 __all__ = [
     "PENDING",
@@ -42,7 +46,7 @@ __all__ = [
 class Awaited(Protocol):
     """The methods of a Deferred that a Bridge needs."""
 
-    _items: list[Any] | None
+    _items: list[object] | None
 
     def cancel(self) -> None:
         """Ask for an early end."""
@@ -53,7 +57,7 @@ class _NoOutcome:
 
     __slots__ = ("message",)
 
-    def __init__(self, message: Any = None):
+    def __init__(self, message: object = None):
         self.message = message
 
 
@@ -66,7 +70,7 @@ _IGNORED = (
 )
 
 
-def running_loop() -> Any:
+def running_loop() -> asyncio.AbstractEventLoop | None:
     """Return the asyncio loop that runs in this thread, or None; never imports asyncio."""
     events = sys.modules.get("asyncio.events")
     return None if events is None else events._get_running_loop()
@@ -93,9 +97,9 @@ class Bridge:
     def __init__(self, deferred: Awaited):
         self._asyncio_future_blocking = True
         self._deferred = deferred
-        self.outcome: Any = PENDING
-        self._loop: Any = None
-        self._wakeups: list[tuple[Callable[[Any], object], Any]] | None = None
+        self.outcome: object = PENDING
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._wakeups: list[tuple[Callable[[Bridge], object], Context | None]] | None = None
         if deferred._items is None:
             deferred._items = [self]
         else:
@@ -103,7 +107,7 @@ class Bridge:
 
     # Called by the Deferred.
 
-    def deliver(self, result: Any) -> None:
+    def deliver(self, result: object) -> None:
         """Receive the Deferred's result, and wake the awaiter."""
         if self.outcome is PENDING:
             self.outcome = result
@@ -112,7 +116,7 @@ class Bridge:
 
     # Called by the driver of this library.
 
-    def when_done(self, resume: Callable[[Any], object]) -> None:
+    def when_done(self, resume: Callable[[Bridge], object]) -> None:
         """Call `resume` with this Bridge when there is an outcome, at once if there is one."""
         if self.outcome is PENDING:
             self._wakeups = [(resume, None)]
@@ -139,20 +143,22 @@ class Bridge:
 
     # Called by Twisted's driver of coroutines, as is `cancel`.
 
-    def addBoth(self, callback: Callable[..., object], *args: Any, **kwargs: Any) -> Self:
+    def addBoth(self, callback: Callable[..., object], *args: object, **kwargs: object) -> Self:
         """Call ``callback(outcome, *args, **kwargs)`` once, with a result or a Failure."""
         self.when_done(lambda _: callback(self.outcome, *args, **kwargs))
         return self
 
     # Called by an asyncio Task.
 
-    def get_loop(self) -> Any:
+    def get_loop(self) -> asyncio.AbstractEventLoop | None:
         """Return the running loop."""
         if self._loop is None:
             self._loop = running_loop()
         return self._loop
 
-    def add_done_callback(self, callback: Callable[[Any], object], *, context: Any = None) -> None:
+    def add_done_callback(
+        self, callback: Callable[[Bridge], object], *, context: Context | None = None
+    ) -> None:
         """Let the loop call `callback` with this Bridge when there is an outcome."""
         wakeups = self._wakeups
         if wakeups is None:
@@ -164,7 +170,7 @@ class Bridge:
         if self.outcome is not PENDING:
             self._wake()
 
-    def cancel(self, msg: Any = None) -> bool:
+    def cancel(self, msg: object = None) -> bool:
         """Stop waiting: a Task gets asyncio's CancelledError. False if there is an outcome.
 
         Twisted's driver of coroutines gets the outcome of `interrupt`.
@@ -192,7 +198,7 @@ class Bridge:
         """Return whether the awaiter has stopped waiting."""
         return isinstance(self.outcome, _NoOutcome) and self.outcome is not PENDING
 
-    def result(self) -> Any:
+    def result(self) -> object:
         """Return the result or raise the exception, as ``result`` of a future does."""
         outcome = self.outcome
         if outcome.__class__ in PLAIN:
@@ -267,13 +273,13 @@ class TaskBridge(Bridge):
         except BaseException as exc:  # noqa: BLE001 - passed to the driver
             return Failure(exc)
 
-    def addBoth(self, callback: Callable[..., object], *args: Any, **kwargs: Any) -> Self:
+    def addBoth(self, callback: Callable[..., object], *args: object, **kwargs: object) -> Self:
         """Call ``callback(failure, *args, **kwargs)`` once with the `ending`."""
         self.when_done(lambda _: callback(self.ending(), *args, **kwargs))
         return self
 
 
-def refuse_ignored(items: list[Any] | None) -> None:
+def refuse_ignored(items: list[object] | None) -> None:
     """Raise RuntimeError if one of these items is a TaskBridge without a waiting driver.
 
     A driver that receives a TaskBridge asks to be woken before it does anything else. A driver that

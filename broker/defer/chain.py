@@ -17,18 +17,30 @@ line of Deferreds does not overflow the stack. A chain that ends in a failure cr
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, ClassVar, Self, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Self, TypeAlias, TypeVar
 
 from broker.defer.awaiting import Bridge
 from broker.defer.driver import Driver
 from broker.defer.errors import AlreadyCalledError, CancelledError
-from broker.defer.foreign import PLAIN, failure_of, is_twisted_deferred, is_twisted_failure
+from broker.defer.foreign import (
+    PLAIN,
+    TwistedDeferred,
+    failure_of,
+    is_twisted_deferred,
+    is_twisted_failure,
+)
 from broker.defer.twisted_view import TwistedView
 from broker.defer.unhandled import Unhandled
 from broker.failure import Failure
 
 __all__ = ["Chain", "adopt"]
+
+_Function: TypeAlias = Callable[..., object] | None
+_Arguments: TypeAlias = tuple[object, ...]
+_Keywords: TypeAlias = Mapping[str, object]
+# A callback and an errback, each with its arguments and keywords.
+Pair: TypeAlias = tuple[_Function, _Arguments, _Keywords, _Function, _Arguments, _Keywords]
 
 
 class Chain(TwistedView):
@@ -65,7 +77,7 @@ class Chain(TwistedView):
 
     # Firing.
 
-    def callback(self, result: Any) -> None:
+    def callback(self, result: object) -> None:
         """Fire with `result`.
 
         Raises:
@@ -96,7 +108,7 @@ class Chain(TwistedView):
             else:
                 self._run()
 
-    def errback(self, fail: Any = None) -> None:
+    def errback(self, fail: object = None) -> None:
         """Fire with a failure: a Failure, an exception, or by default the one being handled.
 
         Raises:
@@ -140,7 +152,7 @@ class Chain(TwistedView):
 
     # Running the chain.
 
-    def _add(self, item: Any) -> Self:
+    def _add(self, item: object) -> Self:
         if self._items is None:
             self._items = [item]
         else:
@@ -192,7 +204,7 @@ class Chain(TwistedView):
             self._unhandled.forget()
         return None
 
-    def _call(self, pair: tuple[Any, ...]) -> bool:
+    def _call(self, pair: Pair) -> bool:
         """Call the callback or errback, and store the next result; False if paused."""
         result = self.result
         if isinstance(result, Failure):
@@ -242,7 +254,7 @@ class Chain(TwistedView):
         outer.result = self._let_go()
         outer.paused -= 1
 
-    def _let_go(self) -> Any:
+    def _let_go(self) -> object:
         """Return the result, and replace it with None."""
         result = self.result
         self.result = None
@@ -250,7 +262,7 @@ class Chain(TwistedView):
             self._unhandled.forget()
         return result
 
-    def _settled(self) -> Any:
+    def _settled(self) -> object:
         """Return the result or raise the exception, which then counts as handled."""
         result = self.result
         if isinstance(result, Failure):
@@ -297,11 +309,11 @@ class Chain(TwistedView):
 C = TypeVar("C", bound=Chain)
 
 
-def adopt(twisted: Any, kind: type[C]) -> C:
+def adopt(twisted: TwistedDeferred, kind: type[C]) -> C:
     """Return a chain of `kind` that fires as Twisted's Deferred `twisted`, and cancels it."""
     chain = kind(lambda _: twisted.cancel())
 
-    def fire(result: Any) -> None:
+    def fire(result: object) -> None:
         if not chain.called:
             chain.callback(result)
 

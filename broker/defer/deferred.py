@@ -28,7 +28,7 @@ from broker.defer.awaiting import (
     refuse_ignored,
 )
 from broker.defer.chain import Chain, adopt
-from broker.defer.driver import Driver, awaiting_yields
+from broker.defer.driver import Driver, Steps, awaiting_yields
 from broker.defer.errors import CancelledError, NotACoroutineError, TimeoutError
 from broker.defer.foreign import PLAIN, TwistedObserver, is_twisted_deferred
 from broker.defer.registered import deferred_of_twisted, register_subclass
@@ -41,6 +41,8 @@ R = TypeVar("R")
 P = ParamSpec("P")
 
 if TYPE_CHECKING:
+    import asyncio
+
     _Base: TypeAlias = Coroutine[Any, Any, T]
 else:
     # asyncio checks `isinstance(d, Coroutine)`, which holds for any class with the three methods. A
@@ -82,7 +84,7 @@ class Deferred(Chain, _Base[T]):
 
     __slots__ = ()
 
-    def __init_subclass__(cls, **keywords: Any) -> None:
+    def __init_subclass__(cls, **keywords: object) -> None:
         super().__init_subclass__(**keywords)
         register_subclass(cls)
 
@@ -90,12 +92,12 @@ class Deferred(Chain, _Base[T]):
 
     def addCallbacks(
         self,
-        callback: Callable[..., Any] | None,
-        errback: Callable[..., Any] | None = None,
-        callbackArgs: tuple[Any, ...] | None = (),
-        callbackKeywords: Mapping[str, Any] | None = None,
-        errbackArgs: tuple[Any, ...] | None = (),
-        errbackKeywords: Mapping[str, Any] | None = None,
+        callback: Callable[..., object] | None,
+        errback: Callable[..., object] | None = None,
+        callbackArgs: tuple[object, ...] | None = (),
+        callbackKeywords: Mapping[str, object] | None = None,
+        errbackArgs: tuple[object, ...] | None = (),
+        errbackKeywords: Mapping[str, object] | None = None,
     ) -> Deferred[Any]:
         """Call `callback` with a result, or `errback` with a Failure; return self.
 
@@ -127,7 +129,9 @@ class Deferred(Chain, _Base[T]):
         self, callback: Callable[Concatenate[T, P], R], *args: P.args, **kwargs: P.kwargs
     ) -> Deferred[R]: ...
 
-    def addCallback(self, callback: Any, *args: Any, **kwargs: Any) -> Deferred[Any]:
+    def addCallback(
+        self, callback: Callable[..., object], *args: object, **kwargs: object
+    ) -> Deferred[Any]:
         """Call ``callback(result, *args, **kwargs)`` with a result; see `addCallbacks`."""
         return self._add((callback, args, kwargs, None, (), {}))
 
@@ -144,7 +148,9 @@ class Deferred(Chain, _Base[T]):
         self, errback: Callable[Concatenate[Failure, P], R], *args: P.args, **kwargs: P.kwargs
     ) -> Deferred[T | R]: ...
 
-    def addErrback(self, errback: Any, *args: Any, **kwargs: Any) -> Deferred[Any]:
+    def addErrback(
+        self, errback: Callable[..., object], *args: object, **kwargs: object
+    ) -> Deferred[Any]:
         """Call ``errback(failure, *args, **kwargs)`` with a failure; see `addCallbacks`."""
         return self._add((None, (), {}, errback, args, kwargs))
 
@@ -161,7 +167,9 @@ class Deferred(Chain, _Base[T]):
         self, callback: Callable[Concatenate[Any, P], R], *args: P.args, **kwargs: P.kwargs
     ) -> Deferred[R]: ...
 
-    def addBoth(self, callback: Any, *args: Any, **kwargs: Any) -> Deferred[Any]:
+    def addBoth(
+        self, callback: Callable[..., object], *args: object, **kwargs: object
+    ) -> Deferred[Any]:
         """Call `callback` with the result or the Failure; see `addCallbacks`."""
         return self._add((callback, args, kwargs, callback, args, kwargs))
 
@@ -173,7 +181,7 @@ class Deferred(Chain, _Base[T]):
         self,
         timeout: float,
         clock: Clock,
-        onTimeoutCancel: Callable[[Any, float], Any] | None = None,
+        onTimeoutCancel: Callable[[Any, float], object] | None = None,
     ) -> Deferred[Any]:
         """Cancel this Deferred if it has no result within `timeout` seconds of `clock`.
 
@@ -187,7 +195,7 @@ class Deferred(Chain, _Base[T]):
             is_late = True
             self.cancel()
 
-        def settle(result: Any) -> Any:
+        def settle(result: object) -> object:
             if delayed.active():
                 delayed.cancel()
             if not is_late:
@@ -205,11 +213,11 @@ class Deferred(Chain, _Base[T]):
 
     # Awaiting.
 
-    def __await__(self) -> Generator[Any, Any, T]:
+    def __await__(self) -> Generator[Any, None, T]:
         """Wait for the result; raise the exception of a failure."""
         if self.called and not self.paused and not self._is_running:
             try:
-                return self._settled()  # type: ignore[no-any-return]
+                return self._settled()  # type: ignore[return-value]
             finally:
                 del self
         bridge = Bridge(self)
@@ -219,7 +227,7 @@ class Deferred(Chain, _Base[T]):
             # failure.
             if bridge.outcome.__class__ in PLAIN:
                 return bridge.outcome  # type: ignore[return-value]
-            return bridge.result()  # type: ignore[no-any-return]
+            return bridge.result()  # type: ignore[return-value]
         except BaseException:
             if bridge.outcome is PENDING:
                 bridge.withdraw()
@@ -229,7 +237,7 @@ class Deferred(Chain, _Base[T]):
 
     __iter__ = __await__
 
-    def send(self, value: Any, /) -> Any:
+    def send(self, value: object, /) -> Any:
         """Take a step as the coroutine of a Task: return what to wait for, or raise the result."""
         if self.called and not self.paused and not self._is_running:
             try:
@@ -239,7 +247,13 @@ class Deferred(Chain, _Base[T]):
         refuse_ignored(self._items)
         return TaskBridge(self)
 
-    def throw(self, typ: Any, val: Any = None, tb: TracebackType | None = None, /) -> Any:
+    def throw(
+        self,
+        typ: type[BaseException] | BaseException,
+        val: Any = None,
+        tb: TracebackType | None = None,
+        /,
+    ) -> Any:
         """Raise the exception, as the coroutine of a Task.
 
         Cancelling a Task that never started counts as cancelling an awaiter.
@@ -263,14 +277,14 @@ class Deferred(Chain, _Base[T]):
 
     # asyncio, Twisted and coroutines.
 
-    def asFuture(self, loop: Any) -> Any:
+    def asFuture(self, loop: asyncio.AbstractEventLoop) -> asyncio.Future[T]:
         """Return an asyncio future of `loop` that gets the result.
 
         This chain continues with None. Cancelling the future cancels this Deferred.
         """
-        future = loop.create_future()
+        future: asyncio.Future[T] = loop.create_future()
 
-        def succeed(result: Any) -> None:
+        def succeed(result: T) -> None:
             if not future.done():
                 future.set_result(result)
 
@@ -278,7 +292,7 @@ class Deferred(Chain, _Base[T]):
             if not future.done():
                 future.set_exception(failure.as_exception())
 
-        def forward(_: Any) -> None:
+        def forward(_: object) -> None:
             if future.cancelled():
                 self.cancel()
 
@@ -297,7 +311,7 @@ class Deferred(Chain, _Base[T]):
         return observer.deferred
 
     @classmethod
-    def fromFuture(cls, future: Any) -> Deferred[Any]:
+    def fromFuture(cls, future: asyncio.Future[R]) -> Deferred[R]:
         """Return a Deferred that fires as the asyncio `future`; cancelling it cancels the future.
 
         If the future is cancelled, the Deferred fails with CancelledError.
@@ -305,7 +319,11 @@ class Deferred(Chain, _Base[T]):
         return cls._driven(future.__await__())
 
     @classmethod
-    def fromCoroutine(cls, coro: Any, context: Context | None = None) -> Deferred[Any]:
+    def fromCoroutine(
+        cls,
+        coro: Coroutine[Any, Any, R] | Generator[Any, Any, R],
+        context: Context | None = None,
+    ) -> Deferred[R]:
         """Run a coroutine, or a generator that yields awaitables, and return a Deferred of its
         result.
 
@@ -323,7 +341,7 @@ class Deferred(Chain, _Base[T]):
 
     @classmethod
     def _driven(
-        cls, steps: Any, context: Context | None = None, label: str | None = None
+        cls, steps: Steps, context: Context | None = None, label: str | None = None
     ) -> Deferred[Any]:
         deferred = cls()
         if label is not None:
@@ -334,18 +352,18 @@ class Deferred(Chain, _Base[T]):
         return deferred
 
 
-async def _result_of(awaitable: Awaitable[Any]) -> Any:
+async def _result_of(awaitable: Awaitable[T]) -> T:
     return await awaitable
 
 
-def to_deferred(thing: Any) -> Deferred[Any]:
+def to_deferred(thing: object) -> Deferred[Any]:
     """Return a Deferred of the result of `thing`.
 
     A Deferred of this library is returned itself. One of Twisted's Deferreds, a coroutine or any
     other awaitable is waited for. A Failure, of this library or of Twisted, is a failure. Any other
     object is a result.
     """
-    deferred: Deferred[Any]
+    deferred: Deferred[object]
     if thing.__class__ not in PLAIN:
         if isinstance(thing, Deferred):
             return thing
@@ -360,7 +378,7 @@ def to_deferred(thing: Any) -> Deferred[Any]:
     return deferred
 
 
-def invoke(f: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Deferred[Any]:
+def invoke(f: Callable[..., object], /, *args: object, **kwargs: object) -> Deferred[Any]:
     """Call `f` and return a Deferred of what it returns or raises; see `to_deferred`."""
     try:
         result = f(*args, **kwargs)
@@ -372,6 +390,6 @@ def invoke(f: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Deferred[Any]
 
 def _failed(exc: BaseException) -> Deferred[Any]:
     # Not held in a variable of `invoke`, since the traceback refers to its frame.
-    deferred: Deferred[Any] = Deferred()
+    deferred: Deferred[object] = Deferred()
     deferred.errback(exc)
     return deferred

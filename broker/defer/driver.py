@@ -10,14 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from contextvars import Context, copy_context
 from types import CoroutineType, GeneratorType
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from broker.defer.awaiting import Bridge, TaskBridge, is_asyncio_cancellation, running_loop
 from broker.defer.errors import CancelledError
-from broker.defer.foreign import failure_of, is_twisted_deferred, is_twisted_failure
+from broker.defer.foreign import Cancellable, failure_of, is_twisted_deferred, is_twisted_failure
 from broker.failure import Failure
 
-__all__ = ["Driver", "ReturnValue", "awaiting_yields"]
+__all__ = ["Driver", "ReturnValue", "Steps", "awaiting_yields"]
+
+# ``send`` or ``throw`` of a coroutine.
+_Proceed: TypeAlias = Callable[[Any], object]
 
 
 class ReturnValue(BaseException):
@@ -28,13 +31,23 @@ class ReturnValue(BaseException):
         self.value = value
 
 
+class Steps(Protocol):
+    """The methods of a coroutine or generator that a Driver needs to run it."""
+
+    def send(self, value: Any, /) -> object:
+        """Run until it yields."""
+
+    def throw(self, error: BaseException, /) -> object:
+        """Raise `error` where it waits, and run until it yields."""
+
+
 class Fired(Protocol):
     """The methods of a Deferred that a Driver needs to fire it."""
 
-    def callback(self, result: Any) -> None:
+    def callback(self, result: object) -> None:
         """Fire with a result."""
 
-    def errback(self, fail: Any) -> None:
+    def errback(self, fail: Failure) -> None:
         """Fire with a failure."""
 
 
@@ -47,11 +60,11 @@ class Driver:
 
     __slots__ = ("_context", "_coroutine", "_deferred", "_is_interrupted", "_waiting_for")
 
-    def __init__(self, coroutine: Any, deferred: Fired, context: Context | None = None):
+    def __init__(self, coroutine: Steps, deferred: Fired, context: Context | None = None):
         self._coroutine = coroutine
         self._deferred = deferred
         self._context = copy_context() if context is None else context
-        self._waiting_for: Any = None
+        self._waiting_for: Bridge | Cancellable | None = None
         self._is_interrupted = False
 
     def start(self) -> None:
@@ -70,7 +83,7 @@ class Driver:
         else:
             waiting_for.cancel()
 
-    def _step(self, proceed: Callable[[Any], Any], value: Any) -> None:
+    def _step(self, proceed: _Proceed, value: object) -> None:
         self._waiting_for = None
         while True:
             if self._is_interrupted and proceed == self._coroutine.send:
@@ -120,21 +133,21 @@ class Driver:
             loop.call_soon(self._resume, None)
         return True
 
-    def _after(self, yielded: Any) -> tuple[Callable[[Any], Any], Any]:
+    def _after(self, yielded: object) -> tuple[_Proceed, object]:
         """Return how to continue after an object that needs no waiting."""
         if yielded is None:
             return self._coroutine.send, None
         problem = f"a coroutine run by broker.defer cannot await a {type(yielded).__name__}"
         return self._coroutine.throw, TypeError(problem)
 
-    def _resume(self, done: Any) -> None:
+    def _resume(self, done: object) -> None:
         if isinstance(done, TaskBridge):
             self._step(self._coroutine.throw, done.ending().as_exception())
             return
         # When resumed, the awaitable itself returns or raises its result.
         self._step(self._coroutine.send, None)
 
-    def _resume_with(self, result: Any) -> None:
+    def _resume_with(self, result: object) -> None:
         """Continue with the result of a Twisted Deferred, and consume it."""
         if is_twisted_failure(result):
             self._step(self._coroutine.throw, failure_of(result).as_exception())
@@ -142,14 +155,14 @@ class Driver:
             self._step(self._coroutine.send, result)
 
 
-def awaiting_yields(generator: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
+def awaiting_yields(generator: Generator[object, Any, object]) -> Generator[object, object, Any]:
     """Run a generator of `inlineCallbacks` as a coroutine.
 
     A yielded awaitable, coroutine or generator is awaited; any other value is sent back.
     """
-    proceed: Callable[[Any], Any] = generator.send
-    value: Any = None
-    yielded: Any = None
+    proceed: _Proceed = generator.send
+    value: object = None
+    yielded: object = None
     while True:
         try:
             yielded = proceed(value)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, ParamSpec, Self, TypeVar, overload
 
 from broker.defer.deferred import Deferred, invoke
 from broker.defer.errors import QueueOverflow, QueueUnderflow
@@ -14,6 +14,7 @@ from broker.defer.registered import known_to_twisted
 __all__ = ["DeferredLock", "DeferredQueue", "DeferredSemaphore"]
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 
 @known_to_twisted
@@ -36,7 +37,7 @@ class DeferredSemaphore:
             raise ValueError(f"a semaphore has at least 1 token, not {tokens}")
         self.tokens = tokens
         self.limit = tokens
-        self.waiting: deque[Deferred[Any]] = deque()
+        self.waiting: deque[Deferred[Self]] = deque()
 
     def acquire(self) -> Deferred[Self]:
         """Return a Deferred of this object, fired when acquired; cancel it to stop waiting."""
@@ -61,17 +62,25 @@ class DeferredSemaphore:
         else:
             self.tokens += 1
 
-    def run(self, f: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Deferred[Any]:
+    @overload
+    def run(
+        self, f: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Deferred[T]: ...
+
+    @overload
+    def run(self, f: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Deferred[T]: ...
+
+    def run(self, f: Callable[..., object], /, *args: object, **kwargs: object) -> Deferred[Any]:
         """Call `f` while holding this; return a Deferred of its result.
 
         `f` may return a Deferred or any awaitable; this is then held until that has its result.
         """
 
-        def release(result: Any) -> Any:
+        def release(result: object) -> object:
             self.release()
             return result
 
-        def held(_: Any) -> Deferred[Any]:
+        def held(_: object) -> Deferred[Any]:
             return invoke(f, *args, **kwargs).addBoth(release)
 
         return self.acquire().addCallback(held)

@@ -24,7 +24,7 @@ from broker.loading import when_loaded
 
 __all__ = ["deferred_of_twisted", "known_to_twisted", "register_subclass"]
 
-C = TypeVar("C", bound=type[Any])
+C = TypeVar("C", bound=type)
 
 _MODULE = "twisted.internet.defer"
 _logger = logging.getLogger("broker.defer")
@@ -67,7 +67,7 @@ def register_subclass(cls: C) -> C:
     return cls
 
 
-def _register(module: ModuleType, cls: type[Any]) -> None:
+def _register(module: ModuleType, cls: type[object]) -> None:
     theirs: Any = getattr(module, "Deferred", None)
     if theirs is None:
         # It is being loaded just now.
@@ -85,7 +85,7 @@ def _register(module: ModuleType, cls: type[Any]) -> None:
         )
 
 
-def _with_subclasses(cls: type[Any]) -> Iterator[type[Any]]:
+def _with_subclasses(cls: type[object]) -> Iterator[type[object]]:
     yield cls
     for subclass in cls.__subclasses__():
         yield from _with_subclasses(subclass)

@@ -8,17 +8,28 @@ provides the attributes that Twisted uses.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
+
+from broker.defer.unhandled import Unhandled
 
 __all__ = ["TwistedView"]
+
+
+class _Waiting(Protocol):
+    """The parts of a Twisted Deferred that waits for one of this library."""
+
+    result: object
+
+    def unpause(self) -> None:
+        """Continue."""
 
 
 class _Chained(Protocol):
     """The methods of a Deferred that this module needs."""
 
-    _unhandled: Any
+    _unhandled: Unhandled | None
 
-    def addBoth(self, callback: Callable[..., Any], *args: Any) -> Any:
+    def addBoth(self, callback: Callable[..., object], *args: object) -> object:
         """Call `callback` with the result or the Failure."""
 
 
@@ -30,7 +41,12 @@ class _Callbacks:
     def __init__(self, deferred: _Chained):
         self._deferred = deferred
 
-    def append(self, continuation: Any) -> None:
+    def append(
+        self,
+        continuation: tuple[
+            tuple[object, tuple[_Waiting], object], tuple[object, tuple[_Waiting], object]
+        ],
+    ) -> None:
         """Move the result to the Twisted Deferred that waits for it.
 
         `continuation` is two equal triples, of which the second field is a tuple of that Deferred.
@@ -39,7 +55,7 @@ class _Callbacks:
         self._deferred.addBoth(_hand_over, waiting)
 
 
-def _hand_over(result: Any, waiting: Any) -> None:
+def _hand_over(result: object, waiting: _Waiting) -> None:
     """Let a Twisted Deferred, which has paused itself, continue with `result`."""
     waiting.result = result
     waiting.unpause()
@@ -58,7 +74,7 @@ class TwistedView:
     callbacks = _callbacks
 
     @property
-    def _debugInfo(self: _Chained) -> Any:
+    def _debugInfo(self: _Chained) -> Unhandled | None:
         # Twisted clears the failure that is kept there when it takes a result.
         return self._unhandled
 
@@ -69,5 +85,5 @@ class TwistedView:
         """
 
     @_chainedTo.setter
-    def _chainedTo(self, chained_to: Any) -> None:
+    def _chainedTo(self, chained_to: object) -> None:
         pass

@@ -28,6 +28,15 @@ async def mistakes(reference: broker.RemoteReference, connection: broker.Connect
     number: Deferred[int] = Deferred()
     text: str = await number  # type: ignore[assignment]
     print(text)
+    number.addCallback(str.upper)  # type: ignore[call-overload]
+    number.addCallback(pow_of, "2")  # type: ignore[call-overload]
+    number.addCallback(pow_of, 2, base=3)  # type: ignore[call-arg, arg-type]
+    number.addErrback(pow_of, 2)  # type: ignore[call-overload]
+
+
+def pow_of(number: int, exponent: int) -> int:
+    """A callback with an argument."""
+    return int(number**exponent)
 
 
 @broker.realm  # type: ignore[arg-type]

@@ -6,12 +6,12 @@ import asyncio
 import dataclasses
 from collections.abc import Awaitable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, assert_type
 
 import broker
 import cred
 from broker import pb
-from broker.defer import Deferred
+from broker.defer import Deferred, DeferredLock
 
 
 @broker.register
@@ -176,6 +176,35 @@ def callbacks(root: broker.RemoteReference) -> Deferred[None]:
 
     measured: Deferred[int] = root.callRemote("name").addCallback(length)
     return measured.addCallback(print)
+
+
+def typed_callbacks(number: Deferred[int], lock: DeferredLock) -> None:
+    """A callback's types are the Deferred's: what it takes, what it returns, its arguments."""
+
+    def scaled(value: int, factor: float, *, offset: float = 0) -> float:
+        return value * factor + offset
+
+    def later(value: int) -> Deferred[bytes]:
+        return Deferred()
+
+    async def fetched(name: str) -> bytes:
+        return name.encode()
+
+    assert_type(number.addCallback(str), Deferred[str])
+    assert_type(number.addCallback(scaled, 2.5, offset=1), Deferred[float])
+    assert_type(number.addCallback(later), Deferred[bytes])
+    assert_type(number.addErrback(lambda failure: failure.getErrorMessage()), Deferred[int | str])
+    assert_type(number.addBoth(print), Deferred[None])
+    assert_type(lock.run(fetched, "a"), Deferred[bytes])
+    assert_type(lock.run(len, "a"), Deferred[int])
+
+
+async def futures(number: Deferred[int]) -> None:
+    """A future of asyncio has the type of its Deferred, and a Deferred that of its future."""
+    future = number.asFuture(asyncio.get_running_loop())
+    assert_type(future, asyncio.Future[int])
+    assert_type(Deferred.fromFuture(future), Deferred[int])
+    assert_type(Deferred.fromCoroutine(asyncio.sleep(1, "text")), Deferred[str])
 
 
 def published() -> Awaitable[broker.RemoteReference]:
