@@ -20,22 +20,27 @@ import sys
 from collections.abc import Generator
 from functools import cache, cached_property
 from io import StringIO
-from types import TracebackType
-from typing import Any, Final, NoReturn, Protocol, TypeAlias
+from types import ModuleType, TracebackType
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol, TypeAlias, TypeVar
 
 from broker.twisted_bases import subclass_of_twisted
+
+if TYPE_CHECKING:
+    from broker.defer.unhandled import Together
 
 __all__ = [
     "PUBLISHED_NAMES",
     "WIRE_NAME",
+    "ErrorType",
     "Failure",
     "NoCurrentExceptionError",
     "qual",
     "wire_name",
 ]
 
+_Variables: TypeAlias = list[tuple[str, object]]
 # A frame as published: function, file, line, and the captured (name, value) pairs.
-Frame: TypeAlias = tuple[str, str, int, list[tuple[str, Any]], list[tuple[str, Any]]]
+Frame: TypeAlias = tuple[str, str, int, _Variables, _Variables]
 
 
 def _named(ours: str, published: str, names: str) -> dict[str, str]:
@@ -90,7 +95,7 @@ WIRE_NAME: Final = "_broker_wire_name"
 """The attribute of a class with the name that it was registered under."""
 
 
-def qual(cls: type[Any]) -> str:
+def qual(cls: type[object]) -> str:
     """Return the dotted name of `cls`, its name on the wire if it is not registered under another.
 
     It is ``module.name``, or the published name if the class is one of ``PUBLISHED_NAMES``.
@@ -99,7 +104,7 @@ def qual(cls: type[Any]) -> str:
     return PUBLISHED_NAMES.get(name, name)
 
 
-def wire_name(cls: type[Any]) -> str:
+def wire_name(cls: type[object]) -> str:
     """Return the name that `cls` has on the wire: the one it was registered under, else `qual`."""
     given: str | None = vars(cls).get(WIRE_NAME)
     return qual(cls) if given is None else given
@@ -107,6 +112,11 @@ def wire_name(cls: type[Any]) -> str:
 
 class NoCurrentExceptionError(Exception):
     """A Failure was made without an exception while no exception is being handled (published)."""
+
+
+Yielded = TypeVar("Yielded")
+# An exception class, or its dotted name, here or in Twisted.
+ErrorType = TypeVar("ErrorType", bound=type[object] | str)
 
 
 class _Writable(Protocol):
@@ -140,15 +150,15 @@ class Failure(_Raisable):
     captureVars: bool = False
     pickled: bool = False
     # A `broker.defer.unhandled.Together` if failures of one cause are reported together.
-    together: Any = None
+    together: Together | None = None
     value: Any
     type: Any
     tb: TracebackType | None
 
     def __init__(
         self,
-        exc_value: Any = None,
-        exc_type: Any = None,
+        exc_value: object = None,
+        exc_type: object = None,
         exc_tb: TracebackType | None = None,
         captureVars: bool = False,
     ):
@@ -167,7 +177,7 @@ class Failure(_Raisable):
         self.captureVars = bool(captureVars)
 
     @classmethod
-    def of(cls, thing: Any) -> Failure:
+    def of(cls, thing: object) -> Failure:
         """Return `thing` as a Failure of this class.
 
         A Failure is returned unchanged, and an exception is wrapped. A Failure of Twisted is
@@ -232,7 +242,7 @@ class Failure(_Raisable):
         finally:
             del error, self
 
-    def throwExceptionIntoGenerator(self, g: Generator[Any, Any, Any]) -> Any:
+    def throwExceptionIntoGenerator(self, g: Generator[Yielded, Any, object]) -> Yielded:
         """Throw the exception into the generator `g`, and return what it yields next."""
         error = self.as_exception()
         try:
@@ -240,7 +250,7 @@ class Failure(_Raisable):
         finally:
             del error, self
 
-    def check(self, *errorTypes: Any) -> Any:
+    def check(self, *errorTypes: ErrorType) -> ErrorType | None:
         """Return the first of `errorTypes` that the exception is an instance of, or None.
 
         Each is an exception class, or its dotted name, here or in Twisted.
@@ -256,7 +266,7 @@ class Failure(_Raisable):
                 return error
         return None
 
-    def trap(self, *errorTypes: Any) -> Any:
+    def trap(self, *errorTypes: ErrorType) -> ErrorType:
         """Like `check`, but raise the exception instead of returning None."""
         error = self.check(*errorTypes)
         if error is None:
@@ -363,7 +373,7 @@ class Failure(_Raisable):
         if isinstance(self.value, BaseException):
             self.value.__traceback__ = None
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         frames = [
             (name, file, line, _shown().representations(local), _shown().representations(shared))
             for name, file, line, local, shared in self.frames
@@ -376,7 +386,7 @@ class Failure(_Raisable):
     # Not inherited from Twisted's Failure, which keeps its state under other names.
     __setstate__ = BaseException.__setstate__
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         return copyreg.__newobj__, (self.__class__,), self.__getstate__()  # type: ignore[attr-defined]
 
     def _type_name(self) -> str:
@@ -390,12 +400,12 @@ class Failure(_Raisable):
         return f"[Failure instance: {self.getBriefTraceback()}]"
 
 
-def _own_name(cls: type[Any]) -> str:
+def _own_name(cls: type[object]) -> str:
     """Return the real dotted name of `cls`, for people, not for peers."""
     return f"{cls.__module__}.{cls.__qualname__}"
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     """Return ``str(value)``, bounded; see `Failure.getErrorMessage`."""
     args = value.args if isinstance(value, BaseException) else (value,)
     only = len(args[0]) if len(args) == 1 and isinstance(args[0], str) else 0
@@ -403,14 +413,14 @@ def _text(value: Any) -> str:
 
 
 @cache
-def _shown() -> Any:
+def _shown() -> ModuleType:
     """Return `broker.traces`; imported late, since it loads jelly, which cred does not need."""
     from broker import traces
 
     return traces
 
 
-def _variables(tb: TracebackType) -> tuple[list[tuple[str, Any]], list[tuple[str, Any]]]:
+def _variables(tb: TracebackType) -> tuple[_Variables, _Variables]:
     frame = tb.tb_frame
     local, shared = dict(frame.f_locals), dict(frame.f_globals)
     if frame.f_locals is frame.f_globals:

@@ -10,7 +10,7 @@ from typing import Any
 from broker import errors
 from broker.core.calls.dispatch import was_raised
 from broker.core.policy import Policy
-from broker.failure import Failure, qual, wire_name
+from broker.failure import ErrorType, Failure, qual, wire_name
 from broker.flavors.copyable import Copyable, RemoteCopy
 from broker.flavors.rebuilt import fields_to_send, rebuilt, surely_text, unsent
 from broker.flavors.received import as_received
@@ -200,7 +200,7 @@ class CopiedFailure(RemoteCopy, Failure):
             return remote
         return as_received(error, remote) if self.is_published else error
 
-    def check(self, *errorTypes: Any) -> Any:
+    def check(self, *errorTypes: ErrorType) -> ErrorType | None:
         """Return the first of ``errorTypes`` that matches, as ``Failure.check`` does.
 
         Under a policy with ``published_errors`` RemoteError always matches, since every error that

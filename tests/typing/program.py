@@ -12,6 +12,7 @@ import broker
 import cred
 from broker import pb
 from broker.defer import Deferred, DeferredLock
+from broker.failure import Failure
 
 
 @broker.register
@@ -197,6 +198,12 @@ def typed_callbacks(number: Deferred[int], lock: DeferredLock) -> None:
     assert_type(number.addBoth(print), Deferred[None])
     assert_type(lock.run(fetched, "a"), Deferred[bytes])
     assert_type(lock.run(len, "a"), Deferred[int])
+
+
+def handled(failure: Failure) -> type[Exception]:
+    """An errback gets back one of the classes that it asks for."""
+    assert_type(failure.check("broker.errors.Error"), str | None)
+    return failure.trap(RoomFull, ValueError)
 
 
 async def futures(number: Deferred[int]) -> None:
