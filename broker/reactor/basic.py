@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, BinaryIO
 
 from broker.defer import Deferred
 from broker.failure import Failure
+from broker.reactor.typed import Consumer
 
 __all__ = ["FileSender"]
 
@@ -25,15 +26,15 @@ class FileSender:
     CHUNK_SIZE = 2**14
 
     def __init__(self) -> None:
-        self.lastSent: Any = ""
-        self.deferred: Deferred[Any] | None = None
+        self.lastSent: bytes | str = ""
+        self.deferred: Deferred[bytes | str] | None = None
         self.file: Any = None
         self.consumer: Any = None
         self.transform: Transform | None = None
 
     def beginFileTransfer(
-        self, file: Any, consumer: Any, transform: Transform | None = None
-    ) -> Deferred[Any]:
+        self, file: BinaryIO, consumer: Consumer, transform: Transform | None = None
+    ) -> Deferred[bytes | str]:
         """Start to send the rest of a file (published).
 
         Args:
@@ -48,7 +49,7 @@ class FileSender:
         self.file = file
         self.consumer = consumer
         self.transform = transform
-        deferred: Deferred[Any] = Deferred()
+        deferred: Deferred[bytes | str] = Deferred()
         self.deferred = deferred
         consumer.registerProducer(self, False)
         return deferred
@@ -80,7 +81,7 @@ class FileSender:
         """Stop the transfer: the consumer takes no more data (published)."""
         self._finish(Failure(Exception("the consumer has gone before the whole file was sent")))
 
-    def _finish(self, result: Any) -> None:
+    def _finish(self, result: bytes | str | Failure) -> None:
         deferred, self.deferred = self.deferred, None
         self.file = None
         if deferred is not None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from zope.interface import Interface, declarations
 from zope.interface.adapter import AdapterRegistry
-from zope.interface.interface import adapter_hooks
+from zope.interface.interface import InterfaceClass, Specification, adapter_hooks
 
 __all__ = ["Adapter", "Componentized", "getAdapterFactory", "registerAdapter"]
 
@@ -15,7 +15,9 @@ _registry = AdapterRegistry()
 
 
 def registerAdapter(
-    adapterFactory: Callable[[Any], Any], origInterface: Any, *interfaceClasses: Any
+    adapterFactory: Callable[[Any], object],
+    origInterface: InterfaceClass | type,
+    *interfaceClasses: InterfaceClass,
 ) -> None:
     """Have `SomeInterface(original)` return `adapterFactory(original)` (published).
 
@@ -38,7 +40,9 @@ def registerAdapter(
         _registry.register([origin], interface, "", adapterFactory)
 
 
-def getAdapterFactory(fromInterface: Any, toInterface: Any, default: Any) -> Any:
+def getAdapterFactory(
+    fromInterface: InterfaceClass | type, toInterface: InterfaceClass, default: object
+) -> Any:
     """Return the factory that adapts an interface or class to another, or default (published)."""
     found = _registry.lookup1(_specification(fromInterface), toInterface)
     return default if found is None else found
@@ -54,7 +58,7 @@ class Adapter:
     def __init__(self, original: Any):
         self.original = original
 
-    def __conform__(self, interface: Any) -> Any:
+    def __conform__(self, interface: InterfaceClass) -> object:
         return interface(self.original, None)
 
 
@@ -62,13 +66,13 @@ class Componentized:
     """An object with a component for each of many interfaces: `SomeInterface(it)` (published)."""
 
     def __init__(self) -> None:
-        self._components: dict[Any, Any] = {}
+        self._components: dict[InterfaceClass, object] = {}
 
-    def setComponent(self, interfaceClass: Any, component: Any) -> None:
+    def setComponent(self, interfaceClass: InterfaceClass, component: object) -> None:
         """Set the component for an interface (published)."""
         self._components[interfaceClass] = component
 
-    def unsetComponent(self, interfaceClass: Any) -> None:
+    def unsetComponent(self, interfaceClass: InterfaceClass) -> None:
         """Forget the component for an interface (published).
 
         Raises:
@@ -76,34 +80,34 @@ class Componentized:
         """
         del self._components[interfaceClass]
 
-    def getComponent(self, interface: Any, default: Any = None) -> Any:
+    def getComponent(self, interface: InterfaceClass, default: object = None) -> Any:
         """Return the component for an interface, or the default (published)."""
         return interface(self, default)
 
-    def addComponent(self, component: Any, ignoreClass: bool | int = 0) -> list[Any]:
+    def addComponent(self, component: object, ignoreClass: bool | int = 0) -> list[InterfaceClass]:
         """Set a component for every interface that it provides (published)."""
         interfaces = list(declarations.providedBy(component))
         for interface in interfaces:
             self.setComponent(interface, component)
         return interfaces
 
-    def removeComponent(self, component: Any) -> list[Any]:
+    def removeComponent(self, component: object) -> list[InterfaceClass]:
         """Forget a component for every interface; return the interfaces (published)."""
         gone = [key for key, value in self._components.items() if value is component]
         for interface in gone:
             del self._components[interface]
         return gone
 
-    def __conform__(self, interface: Any) -> Any:
+    def __conform__(self, interface: InterfaceClass) -> object:
         return self._components.get(interface)
 
 
-def _specification(origin: Any) -> Any:
+def _specification(origin: InterfaceClass | type) -> Specification:
     is_interface = isinstance(origin, type(Interface))
     return origin if is_interface else declarations.implementedBy(origin)
 
 
-def _adapt(interface: Any, original: Any) -> Any:
+def _adapt(interface: InterfaceClass, original: object) -> object:
     factory = _registry.lookup1(declarations.providedBy(original), interface)
     return None if factory is None else factory(original)
 

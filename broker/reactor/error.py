@@ -74,7 +74,7 @@ errnoMapping: dict[int, type[ConnectError]] = {
 """The error numbers of the operating system that have their own class (published)."""
 
 
-def getConnectError(e: Any) -> ConnectError:
+def getConnectError(e: OSError | tuple[int | None, str] | str) -> ConnectError:
     """Return the ConnectError for an error of a socket (published).
 
     `e` is an OSError, a tuple of a number and a text, or a text.
@@ -108,7 +108,7 @@ class ConnectingCancelledError(Exception):
         address: the address of the attempt.
     """
 
-    def __init__(self, address: Any):
+    def __init__(self, address: object):
         super().__init__(address)
         self.address = address
 
@@ -129,7 +129,7 @@ class ProcessDone(ConnectionDone):
         status: as the system reported it.
     """
 
-    def __init__(self, status: Any):
+    def __init__(self, status: object):
         super().__init__("process finished with exit code 0")
         self.exitCode = 0
         self.signal = None
@@ -145,7 +145,9 @@ class ProcessTerminated(ConnectionLost):
         status: as the system reported it.
     """
 
-    def __init__(self, exitCode: int | None = None, signal: int | None = None, status: Any = None):
+    def __init__(
+        self, exitCode: int | None = None, signal: int | None = None, status: object = None
+    ):
         super().__init__(exitCode, signal, status)
         self.exitCode = exitCode
         self.signal = signal

@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Any, TypeAlias
+from typing import Any, ParamSpec, Protocol, TypeAlias, TypeVar
 
 from zope.interface import Interface
 
@@ -41,11 +41,30 @@ __all__ = [
 
 EventDict: TypeAlias = dict[str, Any]
 Observer: TypeAlias = Callable[[EventDict], object]
+P = ParamSpec("P")
+T = TypeVar("T")
 
 LIBRARY = logging.getLogger("broker")
 APPLICATION = logging.getLogger("broker.app")
 
 _context: ContextVar[EventDict] = ContextVar("broker.reactor.log")
+
+
+class LogFile(Protocol):
+    """The file of a log."""
+
+    def write(self, text: str, /) -> object:
+        """Write a text."""
+
+    def flush(self) -> object:
+        """Pass on what was written."""
+
+
+class LogPrefixed(Protocol):
+    """A protocol or factory, whose calls have its name in the log."""
+
+    def logPrefix(self) -> str:
+        """Return the name."""
 
 
 class ILogObserver(Interface):  # type: ignore[misc]
@@ -55,7 +74,7 @@ class ILogObserver(Interface):  # type: ignore[misc]
         """Take one event."""
 
 
-def msg(*message: Any, **kw: Any) -> None:
+def msg(*message: object, **kw: object) -> None:
     """Log a message (published).
 
     Args:
@@ -87,7 +106,7 @@ def msg(*message: Any, **kw: Any) -> None:
             log_error(APPLICATION, text, error, level=level, extra={"event": event})
 
 
-def err(_stuff: Any = None, _why: str | None = None, **kw: Any) -> None:
+def err(_stuff: object = None, _why: str | None = None, **kw: object) -> None:
     """Log a failure as an error (published).
 
     Args:
@@ -107,7 +126,7 @@ def err(_stuff: Any = None, _why: str | None = None, **kw: Any) -> None:
 deferr = err
 
 
-def callWithContext(ctx: EventDict, func: Callable[..., Any], *args: Any, **kw: Any) -> Any:
+def callWithContext(ctx: EventDict, func: Callable[P, T], *args: P.args, **kw: P.kwargs) -> T:
     """Call a function, and add these keys to its events of `msg` and `err` (published)."""
     token = _context.set({**_context.get({}), **ctx})
     try:
@@ -116,7 +135,9 @@ def callWithContext(ctx: EventDict, func: Callable[..., Any], *args: Any, **kw: 
         _context.reset(token)
 
 
-def callWithLogger(logger: Any, func: Callable[..., Any], *args: Any, **kw: Any) -> Any:
+def callWithLogger(
+    logger: LogPrefixed, func: Callable[P, T], *args: P.args, **kw: P.kwargs
+) -> T | None:
     """Call a function with `logger.logPrefix()` as the system; log its exception (published)."""
     prefix = logger.logPrefix()
     try:
@@ -150,7 +171,7 @@ def removeObserver(other: Observer) -> None:
             return
 
 
-def startLogging(file: Any, *a: Any, **kw: Any) -> FileLogObserver:
+def startLogging(file: LogFile, *a: bool | int, **kw: bool | int) -> FileLogObserver:
     """Write the log to a file, and printed text to the log (published).
 
     Args:
@@ -218,7 +239,7 @@ class FileLogObserver(_StartStopObserver):
 
     timeFormat: str | None = None
 
-    def __init__(self, f: Any):
+    def __init__(self, f: LogFile):
         self.write = f.write
         self.flush = f.flush
 
@@ -359,7 +380,7 @@ def _event_of(record: logging.LogRecord) -> EventDict:
     return event
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     try:
         return str(value)
     except Exception as exc:  # noqa: BLE001 - the event is logged also with a broken __str__

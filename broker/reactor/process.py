@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
 
 from broker.reactor.engine.installed import default
 from broker.reactor.engine.mainloop import Mainloop
 from broker.reactor.engine.processes import ProcessTransport, start_child
+from broker.reactor.typed import Environment
 
 __all__ = ["Process"]
 
@@ -37,12 +37,12 @@ class Process(ProcessTransport):
 
     def __init__(
         self,
-        reactor: Any,
+        reactor: object,
         executable: str | bytes,
         args: Sequence[str | bytes],
-        environment: Mapping[Any, Any] | None,
+        environment: Environment | None,
         path: str | bytes | None,
-        proto: Any,
+        proto: object,
         uid: int | None = None,
         gid: int | None = None,
         childFDs: Mapping[int, int | str] | None = None,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from broker.backoff import longer_delay, varied_delay
 from broker.defer import Deferred
 from broker.failure import Failure
+from broker.net.transports import StreamProtocol
 from broker.reactor.engine.installed import default
 from broker.reactor.engine.processes import ProcessProtocol
 from broker.reactor.engine.protocol_bases import (
@@ -20,6 +21,14 @@ from broker.reactor.engine.protocol_bases import (
     connectionDone,
 )
 from broker.reactor.error import NotConnectingError
+from broker.reactor.typed import (
+    Binding,
+    Clock,
+    Connector,
+    ContextFactory,
+    DelayedCall,
+    TimedNetworkReactor,
+)
 
 __all__ = [
     "BaseProtocol",
@@ -34,6 +43,8 @@ __all__ = [
 ]
 
 logger = logging.getLogger("broker.reactor")
+
+P = TypeVar("P", bound=StreamProtocol)
 
 
 class ReconnectingClientFactory(ClientFactory):
@@ -63,9 +74,9 @@ class ReconnectingClientFactory(ClientFactory):
     retries: int = 0
     maxRetries: int | None = None
     continueTrying: int = 1
-    clock: Any = None
-    connector: Any = None
-    _callID: Any = None
+    clock: Clock | None = None
+    connector: Connector | None = None
+    _callID: DelayedCall | None = None
 
     def clientConnectionFailed(self, connector: Any, reason: Failure) -> None:
         """Try again after a delay (published)."""
@@ -79,7 +90,7 @@ class ReconnectingClientFactory(ClientFactory):
             self.connector = connector
             self.retry()
 
-    def retry(self, connector: Any = None) -> None:
+    def retry(self, connector: Connector | None = None) -> None:
         """Connect after the next delay, unless `maxRetries` is reached (published).
 
         Raises:
@@ -121,7 +132,7 @@ class ReconnectingClientFactory(ClientFactory):
         self.retries = 0
         self.continueTrying = 1
 
-    def _connect(self, connector: Any) -> None:
+    def _connect(self, connector: Connector) -> None:
         self._callID = None
         connector.connect()
 
@@ -130,7 +141,7 @@ class ReconnectingClientFactory(ClientFactory):
             logger.info(text, *args)
 
 
-class ClientCreator:
+class ClientCreator(Generic[P]):
     """Makes single connections without a factory (published).
 
     Args:
@@ -141,7 +152,13 @@ class ClientCreator:
     no connection can be made. Cancelling it stops the attempt.
     """
 
-    def __init__(self, reactor: Any, protocolClass: Callable[..., Any], *args: Any, **kwargs: Any):
+    def __init__(
+        self,
+        reactor: TimedNetworkReactor,
+        protocolClass: Callable[..., P],
+        *args: object,
+        **kwargs: object,
+    ):
         self.reactor = reactor
         self.protocolClass = protocolClass
         self.args = args
@@ -152,8 +169,8 @@ class ClientCreator:
         host: str,
         port: int,
         timeout: float | None = 30,
-        bindAddress: tuple[str, int] | str | None = None,
-    ) -> Deferred[Any]:
+        bindAddress: Binding = None,
+    ) -> Deferred[P]:
         """Connect as the reactor's `connectTCP` does (published)."""
         return self._connect(
             lambda factory: self.reactor.connectTCP(host, port, factory, timeout, bindAddress)
@@ -163,10 +180,10 @@ class ClientCreator:
         self,
         host: str,
         port: int,
-        contextFactory: Any,
+        contextFactory: ContextFactory,
         timeout: float | None = 30,
-        bindAddress: tuple[str, int] | str | None = None,
-    ) -> Deferred[Any]:
+        bindAddress: Binding = None,
+    ) -> Deferred[P]:
         """Connect as the reactor's `connectSSL` does (published)."""
         return self._connect(
             lambda factory: self.reactor.connectSSL(
@@ -176,18 +193,18 @@ class ClientCreator:
 
     def connectUNIX(
         self, address: str, timeout: float | None = 30, checkPID: int = False
-    ) -> Deferred[Any]:
+    ) -> Deferred[P]:
         """Connect as the reactor's `connectUNIX` does (published)."""
         return self._connect(
             lambda factory: self.reactor.connectUNIX(address, factory, timeout, checkPID)
         )
 
-    def _connect(self, connect: Callable[[ClientFactory], Any]) -> Deferred[Any]:
-        def cancel(_: Deferred[Any]) -> None:
+    def _connect(self, connect: Callable[[ClientFactory], Connector]) -> Deferred[P]:
+        def cancel(_: object) -> None:
             factory.forget()
             connector.disconnect()
 
-        deferred: Deferred[Any] = Deferred(cancel)
+        deferred: Deferred[P] = Deferred(cancel)
         factory = _OneProtocol(
             self.reactor, self.protocolClass(*self.args, **self.kwargs), deferred
         )
@@ -200,24 +217,26 @@ class _OneProtocol(ClientFactory):
 
     noisy = False
 
-    def __init__(self, reactor: Any, instance: Any, deferred: Deferred[Any]):
+    def __init__(self, reactor: Clock, instance: StreamProtocol, deferred: Deferred[Any]):
         self._reactor = reactor
         self._instance = instance
         self._deferred: Deferred[Any] | None = deferred
 
-    def buildProtocol(self, addr: Any) -> Any:
+    def buildProtocol(self, addr: object) -> StreamProtocol:
         # In the next turn of the loop the protocol has its transport.
         self._reactor.callLater(0, self._fire, Deferred.callback, self._instance)
         return self._instance
 
-    def clientConnectionFailed(self, connector: Any, reason: Failure) -> None:
+    def clientConnectionFailed(self, connector: object, reason: Failure) -> None:
         self._fire(Deferred.errback, reason)
 
     def forget(self) -> None:
         """Drop the Deferred without firing it."""
         self._deferred = None
 
-    def _fire(self, how: Callable[[Deferred[Any], Any], None], outcome: Any) -> None:
+    def _fire(
+        self, how: Callable[[Deferred[Any], object], None], outcome: StreamProtocol | Failure
+    ) -> None:
         deferred, self._deferred = self._deferred, None
         if deferred is not None:
             how(deferred, outcome)

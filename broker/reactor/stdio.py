@@ -8,6 +8,7 @@ from typing import Any
 from broker.failure import Failure
 from broker.net.pipes.transport import PipeTransport
 from broker.net.socket_addresses import PipeAddress
+from broker.net.transports import StreamProtocol
 from broker.reactor.engine.installed import default
 from broker.reactor.engine.protocol_wrapper import ProtocolWrapper
 
@@ -28,7 +29,7 @@ class StandardIO:
         reactor: the reactor; default `broker.reactor`.
     """
 
-    def __init__(self, proto: Any, stdin: int = 0, stdout: int = 1, reactor: Any = None):
+    def __init__(self, proto: StreamProtocol, stdin: int = 0, stdout: int = 1, reactor: Any = None):
         self.protocol = proto
         self._descriptors = stdin, stdout
         self._transport: PipeTransport | None = None

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from broker.reactor.endpoints import serverFromString
 from broker.reactor.engine.installed import default
 from broker.reactor.service.network import StreamServerEndpointService
+from broker.reactor.typed import NetworkReactor, ProtocolFactory
 
 __all__ = ["service"]
 
 
-def service(description: str, factory: Any, reactor: Any = None) -> StreamServerEndpointService:
+def service(
+    description: str, factory: ProtocolFactory, reactor: NetworkReactor | None = None
+) -> StreamServerEndpointService:
     """Return the service that listens at a described endpoint (published).
 
     Args:

@@ -6,13 +6,14 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from broker.defer import Deferred, maybeDeferred
 from broker.failure import Failure
 from broker.reactor.engine.installed import default
 from broker.reactor.engine.mainloop import Mainloop
 from broker.reactor.engine.thread_pool import ThreadPool, deferToThreadPool
+from broker.reactor.typed import ThreadReactor
 
 __all__ = [
     "ThreadPool",
@@ -22,8 +23,11 @@ __all__ = [
     "deferToThreadPool",
 ]
 
+P = ParamSpec("P")
+T = TypeVar("T")
 
-def deferToThread(f: Callable[..., Any], *args: Any, **kwargs: Any) -> Deferred[Any]:
+
+def deferToThread(f: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
     """Call `f` in a thread of the pool; return a Deferred of its result (published).
 
     The Deferred fires in the thread of the reactor. Cancelling it does not stop the call.
@@ -32,7 +36,7 @@ def deferToThread(f: Callable[..., Any], *args: Any, **kwargs: Any) -> Deferred[
 
 
 def callMultipleInThread(
-    tupleList: Iterable[tuple[Callable[..., object], Sequence[Any], Mapping[str, Any]]],
+    tupleList: Iterable[tuple[Callable[..., object], Sequence[object], Mapping[str, object]]],
 ) -> None:
     """Make the calls `(f, args, kwargs)` of a list in their order, in one thread (published)."""
 
@@ -43,7 +47,9 @@ def callMultipleInThread(
     default.callInThread(work)
 
 
-def blockingCallFromThread(reactor: Any, f: Callable[..., Any], *a: Any, **kw: Any) -> Any:
+def blockingCallFromThread(
+    reactor: ThreadReactor, f: Callable[..., object], *a: object, **kw: object
+) -> Any:
     """Call `f` in the reactor's thread, and wait for its result in this thread.
 
     A Deferred or an awaitable that `f` returns is waited for. An exception or failure is raised
@@ -77,16 +83,18 @@ class _Waited:
         self._mainloop = mainloop
         # None after the thread has stopped waiting. The frames of a raised exception refer to this
         # object, and the outcome refers to the exception.
-        self._outcome: Future[Any] | None = Future()
+        self._outcome: Future[object] | None = Future()
 
-    def call(self, f: Callable[..., Any], args: Any, kw: Any) -> None:
+    def call(
+        self, f: Callable[..., object], args: tuple[object, ...], kw: dict[str, object]
+    ) -> None:
         maybeDeferred(f, *args, **kw).addBoth(self._settle)
         outcome = self._outcome
         if self._mainloop is not None and outcome is not None and not outcome.done():
             self._mainloop.wait_has_begun(outcome)
         del outcome
 
-    def _settle(self, result: Any) -> None:
+    def _settle(self, result: object) -> None:
         outcome = self._outcome
         if outcome is None:
             return
@@ -97,7 +105,7 @@ class _Waited:
                 outcome.set_result(result)
         del outcome
 
-    def result(self) -> Any:
+    def result(self) -> object:
         outcome: Any = self._outcome
         try:
             if self._mainloop is None:

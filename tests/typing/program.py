@@ -10,9 +10,10 @@ from typing import Any, assert_type
 
 import broker
 import cred
-from broker import pb
+from broker import pb, reactor
 from broker.defer import Deferred, DeferredLock
 from broker.failure import Failure
+from broker.reactor import endpoints, protocol, service, task, threads
 
 
 @broker.register
@@ -212,6 +213,45 @@ async def futures(number: Deferred[int]) -> None:
     assert_type(future, asyncio.Future[int])
     assert_type(Deferred.fromFuture(future), Deferred[int])
     assert_type(Deferred.fromCoroutine(asyncio.sleep(1, "text")), Deferred[str])
+
+
+class Line(protocol.Protocol):
+    """A protocol of the reactor."""
+
+    def dataReceived(self, data: bytes) -> None:
+        """Answer."""
+        self.transport.write(data.upper())
+
+
+class Lines(protocol.ClientFactory):
+    """Its factory, at both ends."""
+
+    def buildProtocol(self, addr: object) -> Line:
+        """Make one."""
+        return Line()
+
+    def clientConnectionFailed(self, connector: object, reason: Failure) -> None:
+        """Stop."""
+        reactor.stop()
+
+
+def on_the_reactor() -> service.MultiService:
+    """Use the reactor: the module itself is passed on as one."""
+    port = reactor.listenTCP(0, Lines())
+    reactor.connectTCP("localhost", 8787, Lines()).stopConnecting()
+    endpoint = endpoints.HostnameEndpoint(reactor, "localhost", 8787)
+    assert_type(endpoints.connectProtocol(endpoint, Line()), Deferred[Line])
+    assert_type(protocol.ClientCreator(reactor, Line).connectTCP("localhost", 1), Deferred[Line])
+    assert_type(threads.deferToThread(len, "abc"), Deferred[int])
+    assert_type(task.deferLater(reactor, 0.5, len, "abc"), Deferred[int])
+    assert_type(task.deferLater(reactor, 0.5), Deferred[None])
+    assert_type(task.coiterate(iter([1, 2])).addCallback(list), Deferred[list[int]])
+    port.stopListening().addCallback(print)
+    services = service.MultiService()
+    listening = endpoints.serverFromString(reactor, "tcp:8787")
+    service.StreamServerEndpointService(listening, Lines()).setServiceParent(services)
+    service.ClientService(endpoint, Lines(), clock=reactor).setServiceParent(services)
+    return services
 
 
 def published() -> Awaitable[broker.RemoteReference]:

@@ -6,16 +6,26 @@ They work with any reactor that has the published methods, ours or Twisted's own
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from zope.interface import implementer
 
 from broker.defer import Deferred, execute, fail
 from broker.failure import Failure
+from broker.net.transports import StreamProtocol
+from broker.reactor import typed
 from broker.reactor.engine.connectors import Connector
 from broker.reactor.error import ConnectingCancelledError, NoProtocol
 from broker.reactor.interfaces import IStreamClientEndpoint, IStreamServerEndpoint
 from broker.reactor.protocol import ClientFactory, Factory
+from broker.reactor.typed import (
+    Binding,
+    ClientEndpoint,
+    ContextFactory,
+    ListeningPort,
+    NetworkReactor,
+    ProtocolFactory,
+)
 
 __all__ = [
     "HostnameEndpoint",
@@ -32,20 +42,20 @@ __all__ = [
     "wrapClientTLS",
 ]
 
-Binding = tuple[str, int] | str | None
+P = TypeVar("P", bound=StreamProtocol)
 
 
 @implementer(IStreamServerEndpoint)
 class TCP4ServerEndpoint:
     """A TCP port on an IPv4 address; an empty one means every address (published)."""
 
-    def __init__(self, reactor: Any, port: int, backlog: int = 50, interface: str = ""):
+    def __init__(self, reactor: NetworkReactor, port: int, backlog: int = 50, interface: str = ""):
         self._reactor = reactor
         self._port = port
         self._backlog = backlog
         self._interface = interface
 
-    def listen(self, protocolFactory: Any) -> Deferred[Any]:
+    def listen(self, protocolFactory: ProtocolFactory) -> Deferred[ListeningPort]:
         """Listen; return a Deferred of the port, which fails with CannotListenError (published)."""
         return execute(
             self._reactor.listenTCP,
@@ -59,7 +69,9 @@ class TCP4ServerEndpoint:
 class TCP6ServerEndpoint(TCP4ServerEndpoint):
     """A TCP port on an IPv6 address; ``::`` means every address (published)."""
 
-    def __init__(self, reactor: Any, port: int, backlog: int = 50, interface: str = "::"):
+    def __init__(
+        self, reactor: NetworkReactor, port: int, backlog: int = 50, interface: str = "::"
+    ):
         super().__init__(reactor, port, backlog, interface)
 
 
@@ -69,9 +81,9 @@ class SSL4ServerEndpoint:
 
     def __init__(
         self,
-        reactor: Any,
+        reactor: NetworkReactor,
         port: int,
-        sslContextFactory: Any,
+        sslContextFactory: ContextFactory,
         backlog: int = 50,
         interface: str = "",
     ):
@@ -81,7 +93,7 @@ class SSL4ServerEndpoint:
         self._backlog = backlog
         self._interface = interface
 
-    def listen(self, protocolFactory: Any) -> Deferred[Any]:
+    def listen(self, protocolFactory: ProtocolFactory) -> Deferred[ListeningPort]:
         """Listen; return a Deferred of the port, which fails with CannotListenError (published)."""
         return execute(
             self._reactor.listenSSL,
@@ -98,7 +110,12 @@ class UNIXServerEndpoint:
     """A UNIX socket to listen at (published)."""
 
     def __init__(
-        self, reactor: Any, address: str, backlog: int = 50, mode: int = 0o666, wantPID: int = 0
+        self,
+        reactor: NetworkReactor,
+        address: str,
+        backlog: int = 50,
+        mode: int = 0o666,
+        wantPID: int = 0,
     ):
         self._reactor = reactor
         self._address = address
@@ -106,7 +123,7 @@ class UNIXServerEndpoint:
         self._mode = mode
         self._wantPID = wantPID
 
-    def listen(self, protocolFactory: Any) -> Deferred[Any]:
+    def listen(self, protocolFactory: ProtocolFactory) -> Deferred[ListeningPort]:
         """Listen; return a Deferred of the port, which fails with CannotListenError (published)."""
         return execute(
             self._reactor.listenUNIX,
@@ -126,7 +143,7 @@ class TCP4ClientEndpoint:
 
     def __init__(
         self,
-        reactor: Any,
+        reactor: NetworkReactor,
         host: str,
         port: int,
         timeout: float | None = 30,
@@ -138,7 +155,7 @@ class TCP4ClientEndpoint:
         self._timeout = timeout
         self._bindAddress = (bindAddress, 0) if isinstance(bindAddress, str) else bindAddress
 
-    def connect(self, protocolFactory: Any) -> Deferred[Any]:
+    def connect(self, protocolFactory: ProtocolFactory) -> Deferred[Any]:
         """Connect; return a Deferred of the protocol, once it is connected (published).
 
         It fails with the reason if no connection is made. Cancelling it stops the attempt, and it
@@ -156,7 +173,9 @@ class TCP4ClientEndpoint:
             self._attempt_delay,
         )
 
-    def connect_secured(self, context_factory: Any, protocolFactory: Any) -> Deferred[Any]:
+    def connect_secured(
+        self, context_factory: ContextFactory, protocolFactory: ProtocolFactory
+    ) -> Deferred[Any]:
         """Connect as `connect` does, with TLS."""
         secured = SSL4ClientEndpoint(
             self._reactor,
@@ -187,7 +206,7 @@ class HostnameEndpoint(TCP4ClientEndpoint):
 
     def __init__(
         self,
-        reactor: Any,
+        reactor: NetworkReactor,
         host: str | bytes,
         port: int,
         timeout: float | None = 30,
@@ -207,10 +226,10 @@ class SSL4ClientEndpoint:
 
     def __init__(
         self,
-        reactor: Any,
+        reactor: NetworkReactor,
         host: str,
         port: int,
-        sslContextFactory: Any,
+        sslContextFactory: ContextFactory,
         timeout: float | None = 30,
         bindAddress: Binding = None,
     ):
@@ -221,7 +240,7 @@ class SSL4ClientEndpoint:
         self._timeout = timeout
         self._bindAddress = (bindAddress, 0) if isinstance(bindAddress, str) else bindAddress
 
-    def connect(self, protocolFactory: Any) -> Deferred[Any]:
+    def connect(self, protocolFactory: ProtocolFactory) -> Deferred[Any]:
         """Connect as TCP4ClientEndpoint does; the protocol is connected before TLS is (published).
 
         Writes of the protocol are kept until the peer is accepted.
@@ -244,13 +263,15 @@ class SSL4ClientEndpoint:
 class UNIXClientEndpoint:
     """A UNIX socket to connect to (published)."""
 
-    def __init__(self, reactor: Any, path: str, timeout: float | None = 30, checkPID: int = 0):
+    def __init__(
+        self, reactor: NetworkReactor, path: str, timeout: float | None = 30, checkPID: int = 0
+    ):
         self._reactor = reactor
         self._path = path
         self._timeout = timeout
         self._checkPID = checkPID
 
-    def connect(self, protocolFactory: Any) -> Deferred[Any]:
+    def connect(self, protocolFactory: ProtocolFactory) -> Deferred[Any]:
         """Connect as TCP4ClientEndpoint does (published)."""
         return _connect(
             protocolFactory,
@@ -264,20 +285,17 @@ class UNIXClientEndpoint:
 class SecuredEndpoint:
     """A client endpoint of this module, with TLS over it."""
 
-    def __init__(self, endpoint: Any, context_factory: Any):
+    def __init__(self, endpoint: TCP4ClientEndpoint, context_factory: ContextFactory):
         self._endpoint = endpoint
         self._context_factory = context_factory
 
-    def connect(self, protocolFactory: Any) -> Deferred[Any]:
+    def connect(self, protocolFactory: ProtocolFactory) -> Deferred[Any]:
         """Connect as SSL4ClientEndpoint does."""
-        deferred: Deferred[Any] = self._endpoint.connect_secured(
-            self._context_factory, protocolFactory
-        )
-        return deferred
+        return self._endpoint.connect_secured(self._context_factory, protocolFactory)
 
 
 def wrapClientTLS(
-    connectionCreator: Any, wrappedEndpoint: Any, clock: Any = None
+    connectionCreator: ContextFactory, wrappedEndpoint: ClientEndpoint, clock: object = None
 ) -> SecuredEndpoint:
     """Return an endpoint that connects with TLS over `wrappedEndpoint` (published).
 
@@ -289,22 +307,23 @@ def wrapClientTLS(
     Raises:
         TypeError: the endpoint is of another kind.
     """
-    if not hasattr(wrappedEndpoint, "connect_secured"):
+    if not isinstance(wrappedEndpoint, TCP4ClientEndpoint):
         raise TypeError(f"TLS goes over a TCP endpoint, not over {wrappedEndpoint!r}")
     return SecuredEndpoint(wrappedEndpoint, connectionCreator)
 
 
-def connectProtocol(endpoint: Any, protocol: Any) -> Deferred[Any]:
+def connectProtocol(endpoint: ClientEndpoint, protocol: P) -> Deferred[P]:
     """Connect one protocol to an endpoint; return a Deferred of it (published)."""
     factory = Factory()
     factory.noisy = False
     factory.protocol = lambda: protocol
-    deferred: Deferred[Any] = endpoint.connect(factory)
-    return deferred
+    return endpoint.connect(factory)
 
 
 def _connect(
-    factory: Any, connect: Callable[[Any], Any], attempt_delay: float | None = None
+    factory: ProtocolFactory,
+    connect: Callable[[ClientFactory], typed.Connector],
+    attempt_delay: float | None = None,
 ) -> Deferred[Any]:
     connecting = _Connecting(factory)
     try:
@@ -322,7 +341,7 @@ class _Connecting(ClientFactory):
 
     noisy = False
 
-    def __init__(self, factory: Any):
+    def __init__(self, factory: ProtocolFactory):
         self._factory = factory
         self.connector: Any = None
         self.connected: Deferred[Any] = Deferred(self._cancel)
@@ -333,7 +352,7 @@ class _Connecting(ClientFactory):
     def doStop(self) -> None:
         self._factory.doStop()
 
-    def buildProtocol(self, addr: Any) -> Any:
+    def buildProtocol(self, addr: object) -> _Announced | None:
         try:
             protocol = self._factory.buildProtocol(addr)
         except Exception:  # noqa: BLE001 - the Deferred fails with it
@@ -344,14 +363,14 @@ class _Connecting(ClientFactory):
             return None
         return _Announced(protocol, self.connected)
 
-    def clientConnectionFailed(self, connector: Any, reason: Any) -> None:
+    def clientConnectionFailed(self, connector: object, reason: Failure) -> None:
         self._fail(reason)
 
-    def _fail(self, reason: Any) -> None:
+    def _fail(self, reason: Failure) -> None:
         if not self.connected.called:
             self.connected.errback(reason)
 
-    def _cancel(self, connected: Deferred[Any]) -> None:
+    def _cancel(self, connected: Deferred[object]) -> None:
         connected.errback(ConnectingCancelledError(self.connector.getDestination()))
         self.connector.stopConnecting()
 
@@ -359,11 +378,11 @@ class _Connecting(ClientFactory):
 class _Announced:
     """Wraps a protocol, and fires a Deferred when it has its transport."""
 
-    def __init__(self, protocol: Any, connected: Deferred[Any]):
+    def __init__(self, protocol: StreamProtocol, connected: Deferred[Any]):
         self._protocol = protocol
         self._connected = connected
 
-    def makeConnection(self, transport: Any) -> None:
+    def makeConnection(self, transport: object) -> None:
         self._protocol.makeConnection(transport)
         if not self._connected.called:
             self._connected.callback(self._protocol)
@@ -371,5 +390,5 @@ class _Announced:
     def dataReceived(self, data: bytes) -> None:
         self._protocol.dataReceived(data)
 
-    def connectionLost(self, reason: Any) -> None:
+    def connectionLost(self, reason: Failure) -> None:
         self._protocol.connectionLost(reason)

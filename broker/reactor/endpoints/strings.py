@@ -7,9 +7,9 @@ it a part of the value: ``tcp:8787:interface=\:\:1``.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from cryptography import x509
 from OpenSSL import SSL, crypto
@@ -29,15 +29,20 @@ from broker.reactor.endpoints.classes import (
 from broker.reactor.ssl.certificates import Certificate, KeyPair, PrivateCertificate
 from broker.reactor.ssl.options import (
     CertificateOptions,
+    ClientTLSOptions,
     DiffieHellmanParameters,
+    OpenSSLCertificateAuthorities,
     optionsForClientTLS,
     trustRootFromCertificates,
 )
+from broker.reactor.typed import ClientEndpoint, NetworkReactor, ServerEndpoint
 
 __all__ = ["clientFromString", "quoteStringArgument", "serverFromString"]
 
+E = TypeVar("E", ClientEndpoint, ServerEndpoint)
 
-def serverFromString(reactor: Any, description: str) -> Any:
+
+def serverFromString(reactor: NetworkReactor, description: str) -> ServerEndpoint:
     """Return the endpoint to listen at for a description (published).
 
     - ``tcp:PORT:interface=ADDRESS:backlog=50``, and ``tcp6:`` with ``interface=::``
@@ -54,7 +59,7 @@ def serverFromString(reactor: Any, description: str) -> Any:
     return _parse(SERVERS, reactor, description)
 
 
-def clientFromString(reactor: Any, description: str) -> Any:
+def clientFromString(reactor: NetworkReactor, description: str) -> ClientEndpoint:
     """Return the endpoint to connect to for a description (published).
 
     - ``tcp:HOST:PORT:timeout=30:bindAddress=ADDRESS``
@@ -76,7 +81,7 @@ def quoteStringArgument(argument: str) -> str:
     return argument.replace("\\", "\\\\").replace(":", "\\:")
 
 
-def _parse(kinds: dict[str, Callable[..., Any]], reactor: Any, description: str) -> Any:
+def _parse(kinds: Mapping[str, Callable[..., E]], reactor: NetworkReactor, description: str) -> E:
     fields = _fields(description)
     kind, values = fields[0][1], fields[1:]
     make = kinds.get(kind)
@@ -117,22 +122,30 @@ def _fields(description: str) -> list[tuple[str | None, str]]:
 # The kinds: the parameters of these functions are the arguments of a description.
 
 
-def _tcp_server(reactor: Any, port: str, interface: str = "", backlog: str = "50") -> Any:
+def _tcp_server(
+    reactor: NetworkReactor, port: str, interface: str = "", backlog: str = "50"
+) -> ServerEndpoint:
     return TCP4ServerEndpoint(reactor, int(port), int(backlog), interface)
 
 
-def _tcp6_server(reactor: Any, port: str, interface: str = "::", backlog: str = "50") -> Any:
+def _tcp6_server(
+    reactor: NetworkReactor, port: str, interface: str = "::", backlog: str = "50"
+) -> ServerEndpoint:
     return TCP6ServerEndpoint(reactor, int(port), int(backlog), interface)
 
 
 def _unix_server(
-    reactor: Any, address: str, mode: str = "666", backlog: str = "50", lockfile: str = "1"
-) -> Any:
+    reactor: NetworkReactor,
+    address: str,
+    mode: str = "666",
+    backlog: str = "50",
+    lockfile: str = "1",
+) -> ServerEndpoint:
     return UNIXServerEndpoint(reactor, address, int(backlog), int(mode, 8), bool(int(lockfile)))
 
 
 def _ssl_server(
-    reactor: Any,
+    reactor: NetworkReactor,
     port: str,
     interface: str = "",
     backlog: str = "50",
@@ -141,7 +154,7 @@ def _ssl_server(
     sslmethod: str | None = None,
     extraCertChain: str | None = None,
     dhParameters: str | None = None,
-) -> Any:
+) -> ServerEndpoint:
     pair = _pair(certKey or privateKey, privateKey)
     options = CertificateOptions(
         privateKey=pair.privateKey.original,
@@ -154,13 +167,17 @@ def _ssl_server(
 
 
 def _tcp_client(
-    reactor: Any, host: str, port: str, timeout: str = "30", bindAddress: str | None = None
+    reactor: NetworkReactor,
+    host: str,
+    port: str,
+    timeout: str = "30",
+    bindAddress: str | None = None,
 ) -> TCP4ClientEndpoint:
     return TCP4ClientEndpoint(reactor, host, int(port), int(timeout), bindAddress)
 
 
 def _tls_client(
-    reactor: Any,
+    reactor: NetworkReactor,
     host: str,
     port: str,
     timeout: str = "30",
@@ -179,7 +196,7 @@ def _tls_client(
 
 
 def _ssl_client(
-    reactor: Any,
+    reactor: NetworkReactor,
     host: str,
     port: str,
     timeout: str = "30",
@@ -194,18 +211,18 @@ def _ssl_client(
 
 
 def _unix_client(
-    reactor: Any, path: str, timeout: str = "30", lockfile: str = "0"
+    reactor: NetworkReactor, path: str, timeout: str = "30", lockfile: str = "0"
 ) -> UNIXClientEndpoint:
     return UNIXClientEndpoint(reactor, path, int(timeout), int(lockfile))
 
 
-SERVERS: dict[str, Callable[..., Any]] = {
+SERVERS: dict[str, Callable[..., ServerEndpoint]] = {
     "tcp": _tcp_server,
     "tcp6": _tcp6_server,
     "ssl": _ssl_server,
     "unix": _unix_server,
 }
-CLIENTS: dict[str, Callable[..., Any]] = {
+CLIENTS: dict[str, Callable[..., ClientEndpoint]] = {
     "tcp": _tcp_client,
     "tls": _tls_client,
     "ssl": _ssl_client,
@@ -215,7 +232,7 @@ CLIENTS: dict[str, Callable[..., Any]] = {
 
 def _client_options(
     host: str, trusted: str | None, certificate: str | None, key: str | None
-) -> Any:
+) -> ClientTLSOptions:
     return optionsForClientTLS(
         host,
         trustRoot=None if trusted is None else _trust_in(trusted),
@@ -223,7 +240,7 @@ def _client_options(
     )
 
 
-def _trust_in(folder: str) -> Any:
+def _trust_in(folder: str) -> OpenSSLCertificateAuthorities:
     """Trust every certificate in the PEM files of a folder."""
     paths = [path for path in sorted(Path(folder).iterdir()) if path.suffix.lower() == ".pem"]
     return trustRootFromCertificates([found for path in paths for found in _certificates(path)])

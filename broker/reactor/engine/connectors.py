@@ -11,10 +11,11 @@ from broker.errors import ConnectionLost
 from broker.failure import Failure
 from broker.net.socket_addresses import Address, IPv4Address, IPv6Address
 from broker.net.sockets import connect_stream
-from broker.net.transports import MakeProtocol
+from broker.net.transports import MakeProtocol, StreamProtocol
 from broker.reactor.engine.protocol_wrapper import ProtocolWrapper
 from broker.reactor.error import NotConnectingError, ServiceNameUnknownError, UserError
 from broker.reactor.ssl import filter_maker
+from broker.reactor.typed import ConnectingFactory, ContextFactory
 from broker.traces import log_error
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class StreamConnector:
         timeout: seconds that an attempt may take, or None.
     """
 
-    def __init__(self, reactor: Mainloop, factory: Any, timeout: float | None):
+    def __init__(self, reactor: Mainloop, factory: ConnectingFactory, timeout: float | None):
         self.reactor = reactor
         self.factory = factory
         self.timeout = timeout
@@ -88,7 +89,7 @@ class StreamConnector:
         elif self.state == "connected":
             self.transport.loseConnection()
 
-    def connected(self, addr: Address) -> Any:
+    def connected(self, addr: Address) -> StreamProtocol:
         """Return the protocol for a new connection to `addr`."""
         self.state = "connected"
         protocol = self.factory.buildProtocol(addr)
@@ -134,10 +135,10 @@ class Connector(StreamConnector):
         reactor: Mainloop,
         host: str,
         port: int | str,
-        factory: Any,
+        factory: ConnectingFactory,
         timeout: float | None = 30,
         bindAddress: tuple[str, int] | str | None = None,
-        contextFactory: Any = None,
+        contextFactory: ContextFactory | None = None,
     ):
         super().__init__(reactor, factory, timeout)
         self.host = host

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from broker.failure import Failure
 from broker.printable import repr_of
 from broker.reactor.main import CONNECTION_LOST
+from broker.reactor.typed import Reader, Writer
 from broker.traces import log_error
 
 __all__ = ["Descriptors"]
@@ -24,13 +26,13 @@ logger = logging.getLogger("broker.reactor")
 class Holder(Protocol):
     """The owner of the loop that watches; a Mainloop."""
 
-    def with_loop(self, f: Any) -> None:
+    def with_loop(self, f: Callable[[asyncio.AbstractEventLoop], object], /) -> None:
         """Call `f(loop)` now if there is a loop, else when there is one."""
 
-    def hold(self, held: Any) -> None:
+    def hold(self, held: _Watch, /) -> None:
         """Keep an object with a descriptor until it is released or the reactor stops."""
 
-    def release(self, held: Any) -> None:
+    def release(self, held: _Watch, /) -> None:
         """Forget an object that has no descriptor any more."""
 
 
@@ -49,7 +51,7 @@ class Descriptors:
         self.readers: dict[int, _Watch] = {}
         self.writers: dict[int, _Watch] = {}
 
-    def add(self, selectable: Any, watches: dict[int, _Watch]) -> None:
+    def add(self, selectable: Reader | Writer, watches: dict[int, _Watch]) -> None:
         """Watch an object as a reader or as a writer; does nothing if it is watched so already."""
         if id(selectable) not in watches:
             watch = _Watch(self, selectable, is_reader=watches is self.readers)
@@ -57,7 +59,7 @@ class Descriptors:
             self._reactor.hold(watch)
             self._reactor.with_loop(watch.begin)
 
-    def remove(self, selectable: Any, watches: dict[int, _Watch]) -> None:
+    def remove(self, selectable: Reader | Writer, watches: dict[int, _Watch]) -> None:
         """Stop watching an object; does nothing if it is not watched."""
         watch = watches.pop(id(selectable), None)
         if watch is not None:
@@ -72,12 +74,12 @@ class Descriptors:
             self.forget(selectable)
         return list(found.values())
 
-    def forget(self, selectable: Any) -> None:
+    def forget(self, selectable: Reader | Writer) -> None:
         """Stop watching an object, as a reader and as a writer."""
         self.remove(selectable, self.readers)
         self.remove(selectable, self.writers)
 
-    def lost(self, selectable: Any, why: BaseException) -> None:
+    def lost(self, selectable: Reader | Writer, why: BaseException) -> None:
         """Stop watching an object, and tell it why."""
         self.forget(selectable)
         try:

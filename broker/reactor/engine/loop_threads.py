@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from broker.printable import repr_of
 from broker.reactor.engine.thread_pool import ThreadPool
@@ -20,6 +20,8 @@ from broker.traces import log_error
 __all__ = ["LoopThreads", "run_all"]
 
 logger = logging.getLogger("broker.reactor")
+
+T = TypeVar("T")
 
 
 class LoopThreads:
@@ -39,7 +41,7 @@ class LoopThreads:
         """Call `f(loop)` now if there is a loop, else when there is one."""
         raise NotImplementedError
 
-    def callFromThread(self, f: Callable[..., object], *args: Any, **kwargs: Any) -> None:
+    def callFromThread(self, f: Callable[..., object], *args: object, **kwargs: object) -> None:
         """Call in the loop's thread, soon; may be called from any thread (published).
 
         Calls made before the reactor runs wait for it; those of one thread run in their order. If
@@ -67,7 +69,7 @@ class LoopThreads:
                 self._from_threads.remove(call)
             raise RuntimeError(f"{LOOP_CLOSED}; the call is not made") from None
 
-    def wait_in_thread(self, outcome: Future[Any]) -> Any:
+    def wait_in_thread(self, outcome: Future[T]) -> T:
         """Wait in another thread for the outcome of a `callFromThread` call; return or raise it.
 
         Raises:
@@ -108,7 +110,9 @@ class LoopThreads:
             self.with_loop(lambda loop: self.getThreadPool().start())
         return self._threads
 
-    def callInThread(self, _callable: Callable[..., object], *args: Any, **kwargs: Any) -> None:
+    def callInThread(
+        self, _callable: Callable[..., object], *args: object, **kwargs: object
+    ) -> None:
         """Call in a thread, once the reactor runs; an exception is logged (published)."""
         self.getThreadPool().callInThread(_callable, *args, **kwargs)
 

@@ -203,7 +203,7 @@ class Mainloop(LoopThreads):
             self._ending.addCallback(self._end_as_guest)
 
     def callWhenRunning(
-        self, callable: Callable[..., object], *args: Any, **kwargs: Any
+        self, callable: Callable[..., object], *args: object, **kwargs: object
     ) -> Trigger | None:
         """Call at once if the reactor runs, else as soon as it does (published).
 
@@ -219,8 +219,8 @@ class Mainloop(LoopThreads):
         phase: str,
         eventType: str,
         callable: Callable[..., object],
-        *args: Any,
-        **kwargs: Any,
+        *args: object,
+        **kwargs: object,
     ) -> Trigger:
         """Call when an event happens, once (published).
 
@@ -239,7 +239,7 @@ class Mainloop(LoopThreads):
         """
         return self._events.add(phase, eventType, partial(callable, *args, **kwargs))
 
-    def removeSystemEventTrigger(self, triggerID: Any) -> None:
+    def removeSystemEventTrigger(self, triggerID: Trigger) -> None:
         """Remove a call of `addSystemEventTrigger` or `callWhenRunning` (published).
 
         Raises:
@@ -259,7 +259,7 @@ class Mainloop(LoopThreads):
         return EPOCH + time.monotonic()
 
     def callLater(
-        self, delay: float, callable: Callable[..., object], *args: Any, **kw: Any
+        self, delay: float, callable: Callable[..., object], *args: object, **kw: object
     ) -> DelayedCall:
         """Call after `delay` seconds, but not before the reactor runs (published).
 

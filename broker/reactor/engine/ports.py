@@ -12,9 +12,12 @@ from broker.failure import Failure
 from broker.net.listener import Listener
 from broker.net.socket_addresses import Address, address_of
 from broker.net.sockets import bind_stream, start_accepting
+from broker.net.transports import StreamProtocol
+from broker.reactor.engine.protocol_bases import ServerFactory
 from broker.reactor.engine.protocol_wrapper import ProtocolWrapper
 from broker.reactor.error import NotListeningError
 from broker.reactor.ssl import filter_maker
+from broker.reactor.typed import ContextFactory, ProtocolFactory
 
 if TYPE_CHECKING:
     from broker.reactor.engine.mainloop import Mainloop
@@ -25,7 +28,7 @@ __all__ = ["Port", "StreamPort"]
 class _Accepted(ProtocolWrapper):
     """Sets the session number on a transport before the protocol gets it."""
 
-    def __init__(self, protocol: Any, when_lost: Callable[..., object], number: int):
+    def __init__(self, protocol: StreamProtocol, when_lost: Callable[..., object], number: int):
         super().__init__(protocol, when_lost)
         self._number = number
 
@@ -45,7 +48,13 @@ class StreamPort:
 
     sessionno = 0
 
-    def __init__(self, reactor: Mainloop, factory: Any, backlog: int, contextFactory: Any = None):
+    def __init__(
+        self,
+        reactor: Mainloop,
+        factory: ProtocolFactory,
+        backlog: int,
+        contextFactory: ContextFactory | None = None,
+    ):
         self.reactor = reactor
         self.factory = factory
         self.backlog = backlog
@@ -127,6 +136,7 @@ class StreamPort:
             closed.callback(None)
 
     def _accept(self, loop: asyncio.AbstractEventLoop, sockets: tuple[socket.socket, ...]) -> None:
+        factory = self.factory
         if self._sockets is sockets:
             self.reactor.hold(self)
             self._listener = start_accepting(
@@ -134,7 +144,7 @@ class StreamPort:
                 self._build,
                 make_filter=self._make_filter,
                 loop=loop,
-                log_throttle=getattr(self.factory, "ration", None),
+                log_throttle=factory.ration if isinstance(factory, ServerFactory) else None,
             )
 
     def _build(self, addr: Address) -> ProtocolWrapper | None:
@@ -164,11 +174,11 @@ class Port(StreamPort):
     def __init__(
         self,
         reactor: Mainloop,
-        factory: Any,
+        factory: ProtocolFactory,
         port: int,
         interface: str = "",
         backlog: int = 50,
-        contextFactory: Any = None,
+        contextFactory: ContextFactory | None = None,
     ):
         super().__init__(reactor, factory, backlog, contextFactory)
         self.port = port

@@ -23,6 +23,7 @@ from broker.net.transports import HIGH_WATER
 from broker.printable import repr_of
 from broker.reactor.engine.protocol_bases import BaseProtocol
 from broker.reactor.error import ProcessDone, ProcessExitedAlready, ProcessTerminated
+from broker.reactor.typed import Environment
 from broker.traces import log_error
 
 if TYPE_CHECKING:
@@ -325,7 +326,7 @@ class ProcessTransport(TransportPort):
             self.reactor.release(self)
             self._tell("processEnded", self._reason)
 
-    def _tell(self, name: str, *args: Any) -> None:
+    def _tell(self, name: str, *args: object) -> None:
         try:
             getattr(self.proto, name)(*args)
         except Exception as exc:  # noqa: BLE001 - the protocol must still be told of the end
@@ -338,10 +339,10 @@ class ProcessTransport(TransportPort):
 
 def spawn_process(
     reactor: Mainloop,
-    processProtocol: Any,
+    processProtocol: object,
     executable: str | bytes,
     args: Sequence[str | bytes] = (),
-    env: Mapping[Any, Any] | None = {},
+    env: Environment | None = {},  # noqa: B006 - as published, and never changed
     path: str | bytes | None = None,
     uid: int | None = None,
     gid: int | None = None,
@@ -380,7 +381,7 @@ def spawn_process(
 def start_child(
     executable: str | bytes,
     args: Sequence[str | bytes],
-    env: Mapping[Any, Any] | None,
+    env: Environment | None,
     path: str | bytes | None,
     uid: int | None,
     gid: int | None,

@@ -9,6 +9,7 @@ from typing import Any, Self
 from zope.interface import implementer
 
 from broker.failure import Failure
+from broker.net.log_throttle import LogThrottle
 from broker.reactor.error import ConnectionDone
 from broker.reactor.interfaces import IProtocol, IProtocolFactory
 
@@ -88,7 +89,7 @@ class Factory:
     noisy: bool = True
 
     @classmethod
-    def forProtocol(cls, protocol: Callable[..., Any], *args: Any, **kwargs: Any) -> Self:
+    def forProtocol(cls, protocol: Callable[..., Any], *args: object, **kwargs: object) -> Self:
         """Return `cls(*args, **kwargs)` with its `protocol` set (published)."""
         factory = cls(*args, **kwargs)
         factory.protocol = protocol
@@ -132,7 +133,13 @@ class Factory:
 
 
 class ServerFactory(Factory):
-    """A factory for `listenTCP` and similar methods (published)."""
+    """A factory for `listenTCP` and similar methods (published).
+
+    Attributes:
+        ration: limits the log lines that its ports cause; None for a throttle of each port.
+    """
+
+    ration: LogThrottle | None = None
 
 
 class ClientFactory(Factory):

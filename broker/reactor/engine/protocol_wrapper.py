@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from broker.failure import Failure
+from broker.net.transports import StreamProtocol
 
 __all__ = ["ProtocolWrapper"]
 
@@ -17,7 +18,9 @@ class ProtocolWrapper:
         transport: the connection, from `makeConnection` on.
     """
 
-    def __init__(self, protocol: Any, when_lost: Callable[[ProtocolWrapper, Failure], object]):
+    def __init__(
+        self, protocol: StreamProtocol, when_lost: Callable[[ProtocolWrapper, Failure], object]
+    ):
         self._protocol = protocol
         self._when_lost = when_lost
         self.transport: Any = None

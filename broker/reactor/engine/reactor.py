@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from broker.defer import Deferred, fail, succeed
 from broker.defer import TimeoutError as DeferredTimeoutError
@@ -20,6 +20,14 @@ from broker.reactor.engine.processes import ProcessTransport, spawn_process
 from broker.reactor.engine.thread_pool import deferToThreadPool
 from broker.reactor.engine.unix import UNIXConnector, UNIXPort
 from broker.reactor.error import DNSLookupError
+from broker.reactor.typed import (
+    ConnectingFactory,
+    ContextFactory,
+    Environment,
+    ProtocolFactory,
+    Reader,
+    Writer,
+)
 
 __all__ = ["Reactor"]
 
@@ -42,7 +50,9 @@ class Reactor(Mainloop):
         super().__init__(loop_factory=loop_factory)
         self._descriptors = Descriptors(self)
 
-    def listenTCP(self, port: int, factory: Any, backlog: int = 50, interface: str = "") -> Port:
+    def listenTCP(
+        self, port: int, factory: ProtocolFactory, backlog: int = 50, interface: str = ""
+    ) -> Port:
         """Listen on a TCP port; connections are accepted while the reactor runs (published).
 
         Port 0 is any free port: `listenTCP(0, factory).getHost().port`. The interface is an IPv4 or
@@ -57,8 +67,8 @@ class Reactor(Mainloop):
     def listenSSL(
         self,
         port: int,
-        factory: Any,
-        contextFactory: Any,
+        factory: ProtocolFactory,
+        contextFactory: ContextFactory,
         backlog: int = 50,
         interface: str = "",
     ) -> Port:
@@ -75,7 +85,7 @@ class Reactor(Mainloop):
         self,
         host: str,
         port: int | str,
-        factory: Any,
+        factory: ConnectingFactory,
         timeout: float | None = 30,
         bindAddress: tuple[str, int] | str | None = None,
     ) -> Connector:
@@ -93,8 +103,8 @@ class Reactor(Mainloop):
         self,
         host: str,
         port: int | str,
-        factory: Any,
-        contextFactory: Any,
+        factory: ConnectingFactory,
+        contextFactory: ContextFactory,
         timeout: float | None = 30,
         bindAddress: tuple[str, int] | str | None = None,
     ) -> Connector:
@@ -107,7 +117,12 @@ class Reactor(Mainloop):
         )
 
     def listenUNIX(
-        self, address: str, factory: Any, backlog: int = 50, mode: int = 0o666, wantPID: int = 0
+        self,
+        address: str,
+        factory: ProtocolFactory,
+        backlog: int = 50,
+        mode: int = 0o666,
+        wantPID: int = 0,
     ) -> UNIXPort:
         """Listen on a UNIX socket (published).
 
@@ -126,7 +141,11 @@ class Reactor(Mainloop):
         return self._listen(UNIXPort(self, factory, address, backlog, mode, wantPID))
 
     def connectUNIX(
-        self, address: str, factory: Any, timeout: float | None = 30, checkPID: int = 0
+        self,
+        address: str,
+        factory: ConnectingFactory,
+        timeout: float | None = 30,
+        checkPID: int = 0,
     ) -> UNIXConnector:
         """Connect to a UNIX socket once the reactor runs; the factory gets the outcome (published).
 
@@ -162,10 +181,10 @@ class Reactor(Mainloop):
 
     def spawnProcess(
         self,
-        processProtocol: Any,
+        processProtocol: object,
         executable: str | bytes,
         args: Sequence[str | bytes] = (),
-        env: Mapping[Any, Any] | None = {},
+        env: Environment | None = {},  # noqa: B006 - as published, and never changed
         path: str | bytes | None = None,
         uid: int | None = None,
         gid: int | None = None,
@@ -180,7 +199,7 @@ class Reactor(Mainloop):
             self, processProtocol, executable, args, env, path, uid, gid, usePTY, childFDs
         )
 
-    def addReader(self, reader: Any) -> None:
+    def addReader(self, reader: Reader) -> None:
         """Call `reader.doRead()` whenever its descriptor is readable (published).
 
         Its `fileno()` returns the descriptor. If `doRead` raises, or returns a value other than
@@ -189,15 +208,15 @@ class Reactor(Mainloop):
         """
         self._descriptors.add(reader, self._descriptors.readers)
 
-    def addWriter(self, writer: Any) -> None:
+    def addWriter(self, writer: Writer) -> None:
         """Call `writer.doWrite()` whenever its descriptor is writable; see `addReader`."""
         self._descriptors.add(writer, self._descriptors.writers)
 
-    def removeReader(self, reader: Any) -> None:
+    def removeReader(self, reader: Reader) -> None:
         """Stop watching a reader; does nothing if it is not watched (published)."""
         self._descriptors.remove(reader, self._descriptors.readers)
 
-    def removeWriter(self, writer: Any) -> None:
+    def removeWriter(self, writer: Writer) -> None:
         """Stop watching a writer; does nothing if it is not watched (published)."""
         self._descriptors.remove(writer, self._descriptors.writers)
 
@@ -224,6 +243,6 @@ class Reactor(Mainloop):
         return connector
 
 
-def _not_found(name: str, failure: Failure) -> Any:
+def _not_found(name: str, failure: Failure) -> NoReturn:
     failure.trap(OSError, DeferredTimeoutError)
     raise DNSLookupError(f"host {name!r} does not resolve") from failure.value

@@ -32,7 +32,7 @@ class Trigger(Struct, frozen=True, eq=False):
 
     phase: str
     event: str
-    call: Callable[[], Any]
+    call: Callable[[], object]
 
 
 class SystemEvents:
@@ -41,7 +41,7 @@ class SystemEvents:
     def __init__(self) -> None:
         self._triggers: list[Trigger] = []
 
-    def add(self, phase: str, event: str, call: Callable[[], Any]) -> Trigger:
+    def add(self, phase: str, event: str, call: Callable[[], object]) -> Trigger:
         """Add a trigger.
 
         Raises:

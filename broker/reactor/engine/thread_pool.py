@@ -6,17 +6,20 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from broker.defer import Deferred
 from broker.failure import Failure
 from broker.printable import repr_of
+from broker.reactor.typed import ThreadReactor
 from broker.traces import log_error
 
 __all__ = ["ThreadPool", "deferToThreadPool"]
 
 logger = logging.getLogger("broker.reactor")
 
+P = ParamSpec("P")
+T = TypeVar("T")
 OnResult = Callable[[bool, Any], object]
 
 
@@ -70,12 +73,12 @@ class ThreadPool:
         for executor in self._end():
             executor.shutdown(wait=False)
 
-    def callInThread(self, func: Callable[..., object], *args: Any, **kw: Any) -> None:
+    def callInThread(self, func: Callable[..., object], *args: object, **kw: object) -> None:
         """Call in a thread; an exception is logged (published)."""
         self.callInThreadWithCallback(None, func, *args, **kw)
 
     def callInThreadWithCallback(
-        self, onResult: OnResult | None, func: Callable[..., Any], *args: Any, **kw: Any
+        self, onResult: OnResult | None, func: Callable[..., object], *args: object, **kw: object
     ) -> None:
         """Call in a thread, and there call `onResult(success, result)` (published).
 
@@ -117,15 +120,19 @@ class ThreadPool:
 
 
 def deferToThreadPool(
-    reactor: Any, threadpool: Any, f: Callable[..., Any], *args: Any, **kwargs: Any
-) -> Deferred[Any]:
+    reactor: ThreadReactor,
+    threadpool: ThreadPool,
+    f: Callable[P, T],
+    *args: P.args,
+    **kwargs: P.kwargs,
+) -> Deferred[T]:
     """Call `f` in a thread of the pool; return a Deferred of its result (published).
 
     The Deferred fires in the reactor's thread. Cancelling it does not stop the call.
     """
-    deferred: Deferred[Any] = Deferred()
+    deferred: Deferred[T] = Deferred()
 
-    def deliver(success: bool, result: Any) -> None:
+    def deliver(success: bool, result: object) -> None:
         # A cancelled Deferred has a result already, and ignores the late one.
         reactor.callFromThread(deferred.callback if success else deferred.errback, result)
 
@@ -134,10 +141,13 @@ def deferToThreadPool(
 
 
 def _work(
-    onResult: OnResult | None, func: Callable[..., Any], args: tuple[Any, ...], kw: dict[str, Any]
+    onResult: OnResult | None,
+    func: Callable[..., object],
+    args: tuple[object, ...],
+    kw: dict[str, object],
 ) -> None:
     success = True
-    result: Any = None
+    result: object = None
     try:
         result = func(*args, **kw)
     except BaseException:  # noqa: BLE001 - an exception must not end the thread

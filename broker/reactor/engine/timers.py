@@ -12,7 +12,6 @@ from __future__ import annotations
 import heapq
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from broker.printable import repr_of
 from broker.reactor.error import AlreadyCalled, AlreadyCancelled
@@ -45,8 +44,8 @@ class DelayedCall:
         self,
         time: float,
         func: Callable[..., object],
-        args: Sequence[Any],
-        kw: Mapping[str, Any],
+        args: Sequence[object],
+        kw: Mapping[str, object],
         cancel: Callable[[DelayedCall], object],
         reset: Callable[[DelayedCall], object],
         seconds: Callable[[], float],
@@ -137,7 +136,11 @@ class TimerQueue:
         self._count = 0
 
     def add(
-        self, delay: float, func: Callable[..., object], args: Sequence[Any], kw: Mapping[str, Any]
+        self,
+        delay: float,
+        func: Callable[..., object],
+        args: Sequence[object],
+        kw: Mapping[str, object],
     ) -> DelayedCall:
         """Schedule a call `delay` seconds from now.
 

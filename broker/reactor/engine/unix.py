@@ -6,7 +6,7 @@ import errno
 import os
 import socket
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from broker.net.socket_addresses import UNIXAddress
 from broker.net.sockets import bind_unix, connect_unix
@@ -14,6 +14,7 @@ from broker.net.transports import MakeProtocol
 from broker.reactor.engine.connectors import StreamConnector
 from broker.reactor.engine.ports import StreamPort
 from broker.reactor.error import BadFileError, CannotListenError
+from broker.reactor.typed import ConnectingFactory, ProtocolFactory
 
 if TYPE_CHECKING:
     from broker.reactor.engine.mainloop import Mainloop
@@ -33,7 +34,7 @@ class UNIXPort(StreamPort):
     def __init__(
         self,
         reactor: Mainloop,
-        factory: Any,
+        factory: ProtocolFactory,
         address: str | bytes | os.PathLike[str],
         backlog: int = 50,
         mode: int = 0o666,
@@ -78,7 +79,7 @@ class UNIXConnector(StreamConnector):
         self,
         reactor: Mainloop,
         address: str | bytes | os.PathLike[str],
-        factory: Any,
+        factory: ConnectingFactory,
         timeout: float | None = 30,
         checkPID: int = 0,
     ):

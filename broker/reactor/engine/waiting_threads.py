@@ -8,7 +8,7 @@ import threading
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 from broker.reactor.error import ReactorNotRunning
 
@@ -18,6 +18,8 @@ LOOP_CLOSED = "Event loop is closed: the asyncio loop that the reactor used has 
 
 # Seconds between two checks of the loop, for a loop that ends without notice.
 LOOK_AGAIN = 1.0
+
+T = TypeVar("T")
 
 
 class WaitingThreads:
@@ -29,7 +31,7 @@ class WaitingThreads:
         self._begun: set[Future[Any]] = set()
         self._is_ending = False
 
-    def wait(self, outcome: Future[Any], check: Callable[[], object]) -> Any:
+    def wait(self, outcome: Future[T], check: Callable[[], object]) -> T:
         """Return the outcome, or raise it.
 
         `check` is called now and every second; it raises if no outcome is possible any more.

@@ -13,6 +13,7 @@ A file that makes an `application` of these runs with ``pb run FILE``::
 from __future__ import annotations
 
 from broker.reactor.service.client import ClientService, backoffPolicy
+from broker.reactor.service.interfaces import IProcess, IService, IServiceCollection
 from broker.reactor.service.network import (
     SSLClient,
     SSLServer,
@@ -25,9 +26,6 @@ from broker.reactor.service.network import (
 )
 from broker.reactor.service.services import (
     Application,
-    IProcess,
-    IService,
-    IServiceCollection,
     MultiService,
     Process,
     Service,

@@ -17,10 +17,12 @@ from msgspec import Struct
 from broker.backoff import grown_delay
 from broker.defer import CancelledError, Deferred, fail, maybeDeferred, succeed
 from broker.failure import Failure
+from broker.net.transports import StreamProtocol
 from broker.printable import printable, repr_of
 from broker.reactor import log
 from broker.reactor.engine.installed import default
 from broker.reactor.service.services import Service
+from broker.reactor.typed import ClientEndpoint, Clock, DelayedCall, ProtocolFactory
 
 __all__ = ["ClientService", "backoffPolicy"]
 
@@ -49,7 +51,7 @@ def backoffPolicy(
 class _Waiter(Struct):
     """A Deferred that waits for a connection, and the number of failures that ends the wait."""
 
-    deferred: Deferred[Any]
+    deferred: Deferred[object]
     failures_left: int | None
 
 
@@ -69,10 +71,10 @@ class ClientService(Service):
 
     def __init__(
         self,
-        endpoint: Any,
-        factory: Any,
+        endpoint: ClientEndpoint,
+        factory: ProtocolFactory,
         retryPolicy: Callable[[int], float] | None = None,
-        clock: Any = None,
+        clock: Clock | None = None,
         prepareConnection: Callable[[Any], object] | None = None,
     ):
         self._endpoint = endpoint
@@ -84,10 +86,10 @@ class ClientService(Service):
         self._is_stopped = False
         self._waiters: list[_Waiter] = []
         self._stopping: list[Deferred[None]] = []
-        self._attempt: Deferred[Any] | None = None
-        self._retry: Any = None
+        self._attempt: Deferred[object] | None = None
+        self._retry: DelayedCall | None = None
         self._watched: _Watched | None = None
-        self._protocol: Any = None
+        self._protocol: StreamProtocol | None = None
 
     def whenConnected(self, failAfterFailures: int | None = None) -> Deferred[Any]:
         """Return a Deferred of the protocol of this connection, or of the next one (published).
@@ -102,7 +104,7 @@ class ClientService(Service):
             return succeed(self._protocol)
         if self._is_stopped and not self._stopping:
             return fail(CancelledError())
-        deferred: Deferred[Any] = Deferred(self._forget)
+        deferred: Deferred[object] = Deferred(self._forget)
         self._waiters.append(_Waiter(deferred, failAfterFailures))
         return deferred
 
@@ -143,12 +145,12 @@ class ClientService(Service):
         attempt.addCallback(self._prepared)
         attempt.addCallbacks(self._connected, self._failed)
 
-    def _prepared(self, watched: Any) -> Any:
+    def _prepared(self, watched: _Watched) -> object:
         if self._prepare is None:
             return watched
         return maybeDeferred(self._prepare, watched.protocol).addCallback(lambda _: watched)
 
-    def _connected(self, watched: Any) -> None:
+    def _connected(self, watched: _Watched) -> None:
         self._attempt = None
         if not watched.is_lost and self.running:
             self._failures = 0
@@ -217,7 +219,7 @@ class ClientService(Service):
         for waiter in waiters:
             waiter.deferred.errback(failure)
 
-    def _forget(self, deferred: Deferred[Any]) -> None:
+    def _forget(self, deferred: Deferred[object]) -> None:
         self._waiters = [waiter for waiter in self._waiters if waiter.deferred is not deferred]
 
 
@@ -227,7 +229,7 @@ class _Factory:
     def __init__(self, service: ClientService):
         self._service = service
 
-    def buildProtocol(self, addr: Any) -> Any:
+    def buildProtocol(self, addr: object) -> _Watched | None:
         protocol = self._service._factory.buildProtocol(addr)
         return None if protocol is None else _Watched(protocol, self._service)
 
@@ -238,7 +240,7 @@ class _Factory:
 class _Watched:
     """Passes calls on to the protocol, and tells the service of the start and the end."""
 
-    def __init__(self, protocol: Any, service: ClientService):
+    def __init__(self, protocol: StreamProtocol, service: ClientService):
         self.protocol = protocol
         self.transport: Any = None
         self.is_lost = False
@@ -252,7 +254,7 @@ class _Watched:
     def dataReceived(self, data: bytes) -> None:
         self.protocol.dataReceived(data)
 
-    def connectionLost(self, reason: Any) -> None:
+    def connectionLost(self, reason: Failure) -> None:
         self.is_lost = True
         try:
             self.protocol.connectionLost(reason)

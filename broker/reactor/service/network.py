@@ -11,6 +11,13 @@ from broker.reactor import log
 from broker.reactor.engine.installed import default
 from broker.reactor.service.services import Service
 from broker.reactor.task import LoopingCall
+from broker.reactor.typed import (
+    Connector,
+    ListeningPort,
+    ProtocolFactory,
+    ServerEndpoint,
+    TimeReactor,
+)
 
 __all__ = [
     "SSLClient",
@@ -33,11 +40,11 @@ class _Server(Service):
 
     method: ClassVar[str]
 
-    def __init__(self, *args: Any, **kwargs: Any):
+    def __init__(self, *args: object, **kwargs: object):
         self.reactor = kwargs.pop("reactor", None)
         self.args = args
         self.kwargs = kwargs
-        self._port: Any = None
+        self._port: ListeningPort | None = None
 
     def privilegedStartService(self) -> None:
         """Open the port (published).
@@ -54,7 +61,7 @@ class _Server(Service):
         if self._port is None:
             self._port = self._listen()
 
-    def stopService(self) -> Deferred[Any] | None:
+    def stopService(self) -> Deferred[object] | None:
         """Close the port; connections stay open (published).
 
         Returns:
@@ -64,9 +71,10 @@ class _Server(Service):
         port, self._port = self._port, None
         return None if port is None else maybeDeferred(port.stopListening)
 
-    def _listen(self) -> Any:
+    def _listen(self) -> ListeningPort:
         reactor = default if self.reactor is None else self.reactor
-        return getattr(reactor, f"listen{self.method}")(*self.args, **self.kwargs)
+        port: ListeningPort = getattr(reactor, f"listen{self.method}")(*self.args, **self.kwargs)
+        return port
 
 
 class TCPServer(_Server):
@@ -96,11 +104,11 @@ class _Client(Service):
 
     method: ClassVar[str]
 
-    def __init__(self, *args: Any, **kwargs: Any):
+    def __init__(self, *args: object, **kwargs: object):
         self.reactor = kwargs.pop("reactor", None)
         self.args = args
         self.kwargs = kwargs
-        self._connection: Any = None
+        self._connection: Connector | None = None
 
     def startService(self) -> None:
         """Begin to connect (published)."""
@@ -147,9 +155,11 @@ class TimerService(Service):
         clock: an object with `callLater` and `seconds`; None means the reactor.
     """
 
-    clock: Any = None
+    clock: TimeReactor | None = None
 
-    def __init__(self, step: float, callable: Callable[..., Any], *args: Any, **kwargs: Any):
+    def __init__(
+        self, step: float, callable: Callable[..., object], *args: object, **kwargs: object
+    ):
         self.step = step
         self.call = (callable, args, kwargs)
         self._loop: LoopingCall | None = None
@@ -190,10 +200,10 @@ class StreamServerEndpointService(Service):
     # True for a service of `strports.service`: its first start raises errors and does not log them.
     _raiseSynchronously = False
 
-    def __init__(self, endpoint: Any, factory: Any):
+    def __init__(self, endpoint: ServerEndpoint, factory: ProtocolFactory):
         self.endpoint = endpoint
         self.factory = factory
-        self._waiting: Deferred[Any] | None = None
+        self._waiting: Deferred[ListeningPort] | None = None
 
     def privilegedStartService(self) -> None:
         """Begin to listen; a failure is logged (published)."""
@@ -222,7 +232,7 @@ class StreamServerEndpointService(Service):
         return waiting.addCallback(self._close)
 
     @staticmethod
-    def _close(port: Any) -> Any:
+    def _close(port: ListeningPort | None) -> Any:
         if port is None:
             return False
         return maybeDeferred(port.stopListening).addCallback(lambda _: True)

@@ -7,70 +7,18 @@ from collections.abc import Iterator
 from importlib import import_module
 from typing import Any
 
-from zope.interface import Attribute, Interface, implementer
+from zope.interface import implementer
 
 from broker.defer import Deferred, DeferredList, maybeDeferred
 from broker.reactor.components import Componentized
+from broker.reactor.service.interfaces import IProcess, IService, IServiceCollection
 
 __all__ = [
     "Application",
-    "IProcess",
-    "IService",
-    "IServiceCollection",
     "MultiService",
     "Process",
     "Service",
 ]
-
-
-class IService(Interface):  # type: ignore[misc]
-    """Can be started and stopped, and be part of a collection (published)."""
-
-    name = Attribute("A str, the name in the collection; or None.")
-    running = Attribute("True from startService to stopService.")
-    parent = Attribute("The collection, or None.")
-
-    def setName(name: str) -> None:
-        """Set its name, while it has no parent."""
-
-    def setServiceParent(parent: Any) -> None:
-        """Add it to a collection, after removing it from another one."""
-
-    def disownServiceParent() -> Any:  # type: ignore[misc]
-        """Remove it from its collection; return a Deferred of its end, or None."""
-
-    def privilegedStartService() -> None:  # type: ignore[misc]
-        """Prepare with the rights of the process before it drops them, such as open a low port."""
-
-    def startService() -> None:  # type: ignore[misc]
-        """Start."""
-
-    def stopService() -> Any:  # type: ignore[misc]
-        """Stop; return a Deferred of the end, or None."""
-
-
-class IServiceCollection(Interface):  # type: ignore[misc]
-    """Holds services, and starts and stops them with itself (published)."""
-
-    def getServiceNamed(name: str) -> Any:
-        """Return the service of that name, or raise KeyError."""
-
-    def __iter__() -> Iterator[Any]:  # type: ignore[misc, empty-body]
-        """Iterate over the services."""
-
-    def addService(service: Any) -> None:
-        """Add a service; `service.setServiceParent` does this."""
-
-    def removeService(service: Any) -> Any:
-        """Remove a service; `service.disownServiceParent` does this."""
-
-
-class IProcess(Interface):  # type: ignore[misc]
-    """The user, group and name for the process of an Application (published)."""
-
-    processName = Attribute("What the process is to be called, or None.")
-    uid = Attribute("The user whose rights it is to have, a number; or None.")
-    gid = Attribute("The group, a number; or None.")
 
 
 @implementer(IService)
@@ -97,14 +45,14 @@ class Service:
             raise RuntimeError("a service cannot change its name while it has a parent")
         self.name = name
 
-    def setServiceParent(self, parent: Any) -> None:
+    def setServiceParent(self, parent: MultiService | Componentized) -> None:
         """Add it to a collection or Application, and remove it from another one (published)."""
         if self.parent is not None:
             self.disownServiceParent()
-        parent = IServiceCollection(parent, parent)
-        self.parent = parent
+        collection: MultiService = IServiceCollection(parent, parent)
+        self.parent = collection
         try:
-            parent.addService(self)
+            collection.addService(self)
         except RuntimeError:
             self.parent = None
             raise
@@ -141,8 +89,8 @@ class MultiService(Service):
     """
 
     def __init__(self) -> None:
-        self.services: list[Any] = []
-        self.namedServices: dict[str, Any] = {}
+        self.services: list[Service] = []
+        self.namedServices: dict[str, Service] = {}
 
     def privilegedStartService(self) -> None:
         """Call `privilegedStartService` of each service, in their order (published)."""
@@ -164,7 +112,7 @@ class MultiService(Service):
         super().stopService()
         return DeferredList([maybeDeferred(service.stopService) for service in self.services[::-1]])
 
-    def getServiceNamed(self, name: str) -> Any:
+    def getServiceNamed(self, name: str) -> Service:
         """Return the service of that name (published).
 
         Raises:
@@ -172,10 +120,10 @@ class MultiService(Service):
         """
         return self.namedServices[name]
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[Service]:
         return iter(self.services)
 
-    def addService(self, service: Any) -> None:
+    def addService(self, service: Service) -> None:
         """Add a service, and start it if this runs; `setServiceParent` does this (published).
 
         Raises:
@@ -191,7 +139,7 @@ class MultiService(Service):
             service.privilegedStartService()
             service.startService()
 
-    def removeService(self, service: Any) -> Any:
+    def removeService(self, service: Service) -> Any:
         """Remove a service, and stop it if this runs; `disownServiceParent` does this (published).
 
         Returns:

@@ -13,6 +13,7 @@ from typing import Any
 from OpenSSL import SSL
 
 from broker.net.tls.filter import TLSFilter
+from broker.reactor import typed
 from broker.reactor.ssl.certificates import (
     DN,
     Certificate,
@@ -124,7 +125,9 @@ class ClientContextFactory:
         return context
 
 
-def filter_maker(contextFactory: Any, *, is_server: bool) -> Callable[[], TLSFilter] | None:
+def filter_maker(
+    contextFactory: typed.ContextFactory | None, *, is_server: bool
+) -> Callable[[], TLSFilter] | None:
     """Return a function that makes the TLS filter of a connection; None without a factory.
 
     The factory is asked for a context at once too, so that its errors are raised to the caller.

@@ -169,7 +169,7 @@ class Certificate:
 
     @classmethod
     def load(
-        cls, requestData: bytes, format: int = crypto.FILETYPE_ASN1, args: tuple[Any, ...] = ()
+        cls, requestData: bytes, format: int = crypto.FILETYPE_ASN1, args: tuple[object, ...] = ()
     ) -> Self:
         """Return the certificate in DER or in PEM (published).
 
@@ -188,22 +188,22 @@ class Certificate:
         return cls.load(data, crypto.FILETYPE_PEM)
 
     @classmethod
-    def peerFromTransport(cls, transport: Any) -> Self:
+    def peerFromTransport(cls, transport: object) -> Self:
         """Return the certificate that the peer of a connection has sent (published).
 
         Raises:
             CertificateError: it has sent none, or none yet.
         """
-        return cls(_certificate_of(transport, "peer_certificate", "getPeerCertificate"))
+        return cls(_certificate_of(transport, "getPeerCertificate"))
 
     @classmethod
-    def hostFromTransport(cls, transport: Any) -> Self:
+    def hostFromTransport(cls, transport: object) -> Self:
         """Return the certificate that this end of a connection has sent (published).
 
         Raises:
             CertificateError: the transport does not provide it.
         """
-        return cls(_certificate_of(transport, "host_certificate", "getHostCertificate"))
+        return cls(_certificate_of(transport, "getHostCertificate"))
 
     def dump(self, format: int = crypto.FILETYPE_ASN1) -> bytes:
         """Return the certificate in DER or in PEM (published)."""
@@ -384,11 +384,9 @@ class PrivateCertificate(Certificate):
         return self
 
 
-def _certificate_of(transport: Any, ours: str, published: str) -> crypto.X509:
-    certificate = getattr(transport, ours, None)
-    if certificate is not None:
-        return crypto.X509.from_cryptography(certificate)
-    ask = getattr(transport, published, None)
+def _certificate_of(transport: object, method: str) -> crypto.X509:
+    # Which of these published methods a transport has depends on the transport.
+    ask = getattr(transport, method, None)
     certificate = ask() if ask is not None else None
     if not isinstance(certificate, crypto.X509):
         raise CertificateError

@@ -11,13 +11,16 @@ import importlib
 import secrets
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from OpenSSL import SSL, crypto
 
 from broker.net.host_names import ascii_name
 from broker.net.tls.filter import TLSFilter
 from broker.net.tls.verify import CertificateVerifier, verify
+
+if TYPE_CHECKING:
+    from broker.reactor.ssl.certificates import Certificate, PrivateCertificate
 
 __all__ = [
     "AcceptableCiphers",
@@ -60,11 +63,11 @@ class AcceptableCiphers:
 class DiffieHellmanParameters:
     """Parameters for the older ephemeral key exchange (published)."""
 
-    def __init__(self, parameters: Any):
+    def __init__(self, parameters: object):
         self.path = str(getattr(parameters, "path", parameters))
 
     @classmethod
-    def fromFile(cls, filePath: Any) -> DiffieHellmanParameters:
+    def fromFile(cls, filePath: object) -> DiffieHellmanParameters:
         """Return the parameters in a PEM file (published)."""
         return cls(filePath)
 
@@ -96,6 +99,9 @@ class OpenSSLCertificateAuthorities:
         store: Any = context.get_cert_store()
         for certificate in self.certificates:
             store.add_cert(certificate)
+
+
+Trust: TypeAlias = OpenSSLDefaultPaths | OpenSSLCertificateAuthorities
 
 
 def platformTrust() -> OpenSSLDefaultPaths:
@@ -162,7 +168,7 @@ class CertificateOptions:
         extraCertChain: list[crypto.X509] | None = None,
         acceptableCiphers: AcceptableCiphers | None = None,
         dhParameters: DiffieHellmanParameters | None = None,
-        trustRoot: Any = None,
+        trustRoot: Trust | Certificate | None = None,
         acceptableProtocols: Sequence[bytes] | None = None,
         raiseMinimumTo: TLSVersion | None = None,
         insecurelyLowerMinimumTo: TLSVersion | None = None,
@@ -194,11 +200,11 @@ class CertificateOptions:
             self._context = self._make_context()
         return self._context
 
-    def clientConnectionForTLS(self, protocol: Any) -> SSL.Connection:
+    def clientConnectionForTLS(self, protocol: object) -> SSL.Connection:
         """Return a new connection for a transport of Twisted (published)."""
         return SSL.Connection(self.getContext(), None)
 
-    def serverConnectionForTLS(self, protocol: Any) -> SSL.Connection:
+    def serverConnectionForTLS(self, protocol: object) -> SSL.Connection:
         """Return a new connection for a transport of Twisted (published)."""
         return SSL.Connection(self.getContext(), None)
 
@@ -248,7 +254,9 @@ class CertificateOptions:
         context.set_verify(SSL.VERIFY_PEER | required, self._verify)
         context.set_verify_depth(self.verifyDepth)
 
-    def _verify(self, connection: Any, certificate: Any, number: int, depth: int, ok: int) -> bool:
+    def _verify(
+        self, connection: SSL.Connection, certificate: crypto.X509, number: int, depth: int, ok: int
+    ) -> bool:
         if isinstance(connection.get_app_data(), CertificateVerifier):
             return verify(connection, certificate, number, depth, ok)
         # A connection of another TLS layer: the host name must be checked here too.
@@ -301,7 +309,7 @@ class ClientTLSOptions:
         verifier.host = self.hostname
         return tls_filter
 
-    def clientConnectionForTLS(self, protocol: Any) -> SSL.Connection:
+    def clientConnectionForTLS(self, protocol: object) -> SSL.Connection:
         """Return a new connection to the host, for a transport of Twisted (published)."""
         connection = SSL.Connection(self.getContext(), None)
         connection.set_app_data(CertificateVerifier(self.hostname))
@@ -312,8 +320,8 @@ class ClientTLSOptions:
 
 def optionsForClientTLS(
     hostname: str,
-    trustRoot: Any = None,
-    clientCertificate: Any = None,
+    trustRoot: Trust | Certificate | None = None,
+    clientCertificate: PrivateCertificate | None = None,
     acceptableProtocols: Sequence[bytes] | None = None,
     *,
     extraCertificateOptions: dict[str, Any] | None = None,
@@ -358,7 +366,9 @@ def _chain(
     return list(chain or ())
 
 
-def _trust(root: Any, verify: bool, authorities: list[crypto.X509] | None) -> Any:
+def _trust(
+    root: Trust | Certificate | None, verify: bool, authorities: list[crypto.X509] | None
+) -> Trust | None:
     """Return the object with `add_to` for the new or the old form of trust; or None."""
     if root is not None and (verify or authorities is not None):
         raise TypeError("give trustRoot, or verify and caCerts, not both")
@@ -366,7 +376,7 @@ def _trust(root: Any, verify: bool, authorities: list[crypto.X509] | None) -> An
         raise ValueError("verify needs caCerts: whom to trust")
     if verify and authorities:
         return OpenSSLCertificateAuthorities(authorities)
-    if root is None or hasattr(root, "add_to"):
+    if root is None or isinstance(root, OpenSSLDefaultPaths | OpenSSLCertificateAuthorities):
         return root
     return trustRootFromCertificates([root])
 
@@ -390,7 +400,9 @@ def _bounds(
     return oldest, most
 
 
-def _accept(connection: Any, certificate: Any, number: int, depth: int, ok: int) -> bool:
+def _accept(
+    connection: SSL.Connection, certificate: crypto.X509, number: int, depth: int, ok: int
+) -> bool:
     return True
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Iterable
-from typing import Any, NoReturn
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, NoReturn, ParamSpec, TypeVar, overload
 
 from broker.defer import Deferred, maybeDeferred
 from broker.failure import Failure
+from broker.reactor import typed
 from broker.reactor.engine.installed import default
 from broker.reactor.error import ReactorNotRunning
 from broker.reactor.task.clock import Clock
@@ -48,9 +49,40 @@ __all__ = [
 
 logger = logging.getLogger("broker.reactor")
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@overload
+def deferLater(clock: typed.Clock, delay: float, callable: None = None) -> Deferred[None]: ...
+
+
+@overload
+def deferLater(
+    clock: typed.Clock,
+    delay: float,
+    callable: Callable[P, Awaitable[T]],
+    *args: P.args,
+    **kw: P.kwargs,
+) -> Deferred[T]: ...
+
+
+@overload
+def deferLater(
+    clock: typed.Clock,
+    delay: float,
+    callable: Callable[P, T],
+    *args: P.args,
+    **kw: P.kwargs,
+) -> Deferred[T]: ...
+
 
 def deferLater(
-    clock: Any, delay: float, callable: Callable[..., Any] | None = None, *args: Any, **kw: Any
+    clock: typed.Clock,
+    delay: float,
+    callable: Callable[..., object] | None = None,
+    *args: object,
+    **kw: object,
 ) -> Deferred[Any]:
     """Return a Deferred of `callable(*args, **kw)`, called after `delay` seconds (published).
 
@@ -64,7 +96,11 @@ def deferLater(
     return deferred
 
 
-def react(main: Callable[..., Any], argv: Iterable[Any] = (), _reactor: Any = None) -> NoReturn:
+def react(
+    main: Callable[..., object],
+    argv: Iterable[object] = (),
+    _reactor: typed.CoreReactor | None = None,
+) -> NoReturn:
     """Run the reactor until `main(reactor, *argv)` has ended, then exit (published).
 
     `main` may be ``async def``, or return a Deferred or another awaitable. It is called once the
@@ -86,18 +122,18 @@ def react(main: Callable[..., Any], argv: Iterable[Any] = (), _reactor: Any = No
 class _Program:
     """The call of a `main`, and its exit code."""
 
-    def __init__(self, reactor: Any):
+    def __init__(self, reactor: typed.CoreReactor):
         self.code: Any = 0
         self._reactor = reactor
         self._is_stopping = False
 
-    def start(self, main: Callable[..., Any], argv: Iterable[Any]) -> None:
+    def start(self, main: Callable[..., object], argv: Iterable[object]) -> None:
         maybeDeferred(main, self._reactor, *argv).addCallbacks(self._done, self._failed)
 
     def stopped(self) -> None:
         self._is_stopping = True
 
-    def _done(self, _: Any) -> None:
+    def _done(self, _: object) -> None:
         if not self._is_stopping:
             self._stop()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
 
 from broker.reactor.engine.timers import DelayedCall
 
@@ -27,7 +26,7 @@ class Clock:
         return self.rightNow
 
     def callLater(
-        self, delay: float, callable: Callable[..., object], *args: Any, **kw: Any
+        self, delay: float, callable: Callable[..., object], *args: object, **kw: object
     ) -> DelayedCall:
         """Call when the clock has moved by `delay` seconds (published)."""
         call = DelayedCall(

@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from broker.defer import Deferred, to_deferred
 from broker.failure import Failure
 from broker.reactor.engine.installed import default
+from broker.reactor.typed import Cancellable
 
 __all__ = [
     "CooperativeTask",
@@ -27,6 +28,8 @@ __all__ = [
 
 # Seconds of steps before other events of the loop are handled.
 SLICE = 0.01
+
+Steps = TypeVar("Steps", bound=Iterator[object])
 
 
 class SchedulerError(Exception):
@@ -57,28 +60,28 @@ class NotPaused(SchedulerError):
     """The task was resumed more often than paused (published)."""
 
 
-class CooperativeTask:
+class CooperativeTask(Generic[Steps]):
     """One iterator that is run in steps, as `Cooperator.cooperate` returns it (published).
 
     Each step is one ``next()`` of the iterator. If it yields a Deferred or an awaitable, the next
     step waits for it.
     """
 
-    def __init__(self, iterator: Iterator[Any], cooperator: Cooperator):
+    def __init__(self, iterator: Steps, cooperator: Cooperator):
         self._iterator = iterator
         self._cooperator = cooperator
-        self._waiters: list[Deferred[Iterator[Any]]] = []
+        self._waiters: list[Deferred[Steps]] = []
         self._pauses = 0
         self._finished: type[SchedulerError] | None = None
-        self._outcome: Any = iterator
+        self._outcome: Steps | Failure = iterator
         cooperator._add(self)
 
-    def whenDone(self) -> Deferred[Iterator[Any]]:
+    def whenDone(self) -> Deferred[Steps]:
         """Return a Deferred that fires with the iterator when it is exhausted (published).
 
         It fails with the exception of the iterator, with TaskStopped, or with SchedulerStopped.
         """
-        deferred: Deferred[Iterator[Any]] = Deferred()
+        deferred: Deferred[Steps] = Deferred()
         if self._finished is None:
             self._waiters.append(deferred)
         else:
@@ -121,7 +124,7 @@ class CooperativeTask:
         if self._finished is not None:
             raise self._finished
 
-    def _end(self, finished: type[SchedulerError], outcome: Any) -> None:
+    def _end(self, finished: type[SchedulerError], outcome: Steps | Failure) -> None:
         self._finished, self._outcome = finished, outcome
         if not self._pauses:
             self._cooperator._remove(self)
@@ -160,13 +163,13 @@ class Cooperator:
     def __init__(
         self,
         terminationPredicateFactory: Callable[[], Callable[[], bool]] | None = None,
-        scheduler: Callable[[Callable[[], None]], Any] | None = None,
+        scheduler: Callable[[Callable[[], None]], Cancellable] | None = None,
         started: bool = True,
     ):
         self._new_slice = terminationPredicateFactory or _time_slice
         self._schedule = scheduler or _soon
-        self._tasks: deque[CooperativeTask] = deque()
-        self._delayed: Any = None
+        self._tasks: deque[CooperativeTask[Any]] = deque()
+        self._delayed: Cancellable | None = None
         self._is_started = started
         self._is_stopped = False
 
@@ -176,14 +179,14 @@ class Cooperator:
         return self._is_started and not self._is_stopped
 
     def coiterate(
-        self, iterator: Iterator[Any], doneDeferred: Deferred[Iterator[Any]] | None = None
-    ) -> Deferred[Iterator[Any]]:
+        self, iterator: Steps, doneDeferred: Deferred[Steps] | None = None
+    ) -> Deferred[Steps]:
         """Run the iterator; return `doneDeferred`, or another Deferred as of `whenDone`."""
-        done: Deferred[Iterator[Any]] = Deferred() if doneDeferred is None else doneDeferred
+        done: Deferred[Steps] = Deferred() if doneDeferred is None else doneDeferred
         CooperativeTask(iterator, self).whenDone().addBoth(done.callback)
         return done
 
-    def cooperate(self, iterator: Iterator[Any]) -> CooperativeTask:
+    def cooperate(self, iterator: Steps) -> CooperativeTask[Steps]:
         """Run the iterator; return its task (published)."""
         return CooperativeTask(iterator, self)
 
@@ -199,13 +202,13 @@ class Cooperator:
             task._end(SchedulerStopped, Failure(SchedulerStopped()))
         self._reschedule()
 
-    def _add(self, task: CooperativeTask) -> None:
+    def _add(self, task: CooperativeTask[Steps]) -> None:
         self._tasks.append(task)
         if self._is_stopped:
             task._end(SchedulerStopped, Failure(SchedulerStopped()))
         self._reschedule()
 
-    def _remove(self, task: CooperativeTask) -> None:
+    def _remove(self, task: CooperativeTask[Steps]) -> None:
         self._tasks.remove(task)
         self._reschedule()
 
@@ -244,18 +247,18 @@ def _time_slice() -> Callable[[], bool]:
     return lambda: time.monotonic() >= end
 
 
-def _soon(f: Callable[[], None]) -> Any:
+def _soon(f: Callable[[], None]) -> Cancellable:
     return default.callLater(0, f)
 
 
 _cooperator = Cooperator()
 
 
-def coiterate(iterator: Iterator[Any]) -> Deferred[Iterator[Any]]:
+def coiterate(iterator: Steps) -> Deferred[Steps]:
     """Run the iterator in steps between the other work of the reactor (published)."""
     return _cooperator.coiterate(iterator)
 
 
-def cooperate(iterator: Iterator[Any]) -> CooperativeTask:
+def cooperate(iterator: Steps) -> CooperativeTask[Steps]:
     """Run the iterator in steps between other work, and return its task (published)."""
     return _cooperator.cooperate(iterator)

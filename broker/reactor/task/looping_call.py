@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from broker.defer import Deferred, maybeDeferred
 from broker.failure import Failure
 from broker.reactor.engine.installed import default
-from broker.reactor.engine.timers import DelayedCall
+from broker.reactor.typed import DelayedCall, TimeReactor
 
 __all__ = ["LoopingCall"]
 
@@ -34,11 +33,11 @@ class LoopingCall:
     interval: float | None = None
     starttime: float | None = None
 
-    def __init__(self, f: Callable[..., object], *a: Any, **kw: Any):
+    def __init__(self, f: Callable[..., object], *a: object, **kw: object):
         self.f = f
         self.a = a
         self.kw = kw
-        self.clock: Any = default
+        self.clock: TimeReactor = default
         self.deferred: Deferred[LoopingCall] | None = None
         self._counted = 0.0  # the time up to which `withCount` has reported intervals
 
