@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any, cast
 
@@ -179,10 +180,10 @@ class PBServerFactory(ServerFactory):
         TypeError: ``root`` is something else.
     """
 
-    protocol: Any = Broker
+    protocol: Callable[..., Broker] = Broker
 
     def __init__(
-        self, root: Any, unsafeTracebacks: bool = False, security: Security = globalSecurity
+        self, root: object, unsafeTracebacks: bool = False, security: Security = globalSecurity
     ):
         self.root = root_of(root)
         self._acceptor = Acceptor(PUBLISHED, Counter())
@@ -201,7 +202,7 @@ class PBServerFactory(ServerFactory):
         root = self.root.rootObject(broker)
         return broker if self._acceptor.receive(broker, root, addr) else None
 
-    def clientConnectionMade(self, protocol: Any) -> None:
+    def clientConnectionMade(self, protocol: Broker) -> None:
         """Do nothing; called when a connection is ready for calls. For subclasses."""
 
 
@@ -216,11 +217,11 @@ class PBClientFactory(ClientFactory):
         rootObjectRequests: the Deferreds of callers that wait for the root.
     """
 
-    protocol: Any = Broker
+    protocol: Callable[..., Broker] = Broker
     unsafeTracebacks: bool = False
     rootObjectRequests: list[Deferred[RemoteReference]]
-    _broker: Any
-    _root: Any
+    _broker: Broker | None
+    _root: RemoteReference | None
 
     def __init__(self, unsafeTracebacks: bool = False, security: Security = globalSecurity):
         self.unsafeTracebacks = unsafeTracebacks
@@ -233,7 +234,7 @@ class PBClientFactory(ClientFactory):
         broker.factory = self
         return broker
 
-    def clientConnectionMade(self, broker: Any) -> None:
+    def clientConnectionMade(self, broker: Broker) -> None:
         """Fire the Deferreds that wait for the root: the connection is ready for calls."""
         self._broker = broker
         self._root = broker.remoteForName("root")
@@ -241,11 +242,11 @@ class PBClientFactory(ClientFactory):
         for deferred in waiting:
             deferred.callback(self._root)
 
-    def clientConnectionFailed(self, connector: Any, reason: Any) -> None:
+    def clientConnectionFailed(self, connector: Any, reason: Failure) -> None:
         """Fail the Deferreds that wait for the root: the connection could not be made."""
         self._failAll(reason)
 
-    def clientConnectionLost(self, connector: Any, reason: Any, reconnecting: int = 0) -> None:
+    def clientConnectionLost(self, connector: Any, reason: Failure, reconnecting: int = 0) -> None:
         """Fail the Deferreds that wait for the root, unless ``reconnecting`` (published)."""
         if reconnecting:
             self._broker = self._root = None
@@ -255,14 +256,14 @@ class PBClientFactory(ClientFactory):
 
     def getRootObject(self) -> Deferred[RemoteReference]:
         """Return a Deferred of the reference to the server's root object."""
-        if self._is_connected():
+        if self._root is not None and self._is_connected():
             return succeed(self._root)
         deferred: Deferred[RemoteReference] = Deferred()
         deferred.label = "getRootObject"
         self.rootObjectRequests.append(deferred)
         return deferred
 
-    def login(self, credentials: Any, client: Any = None) -> Deferred[RemoteReference]:
+    def login(self, credentials: object, client: object = None) -> Deferred[RemoteReference]:
         """Log in, and return a Deferred of the avatar.
 
         Args:
@@ -282,13 +283,15 @@ class PBClientFactory(ClientFactory):
 
     def disconnect(self) -> None:
         """Close the connection, if there is one."""
-        if self._is_connected():
+        if self._broker is not None and self._is_connected():
             self._broker.transport.loseConnection()
 
     def _is_connected(self) -> bool:
         return self._broker is not None and not self._broker.disconnected
 
-    def _log_in(self, root: Any, credentials: Any, client: Any) -> Any:
+    def _log_in(
+        self, root: RemoteReference, credentials: Any, client: object
+    ) -> Deferred[RemoteReference]:
         if IAnonymous.providedBy(credentials):
             return self._cbLoginAnonymous(root, client)
         if has_password(credentials):
@@ -302,7 +305,7 @@ class PBClientFactory(ClientFactory):
         self.rootObjectRequests = []
         self._broker = self._root = None
 
-    def _failAll(self, reason: Any) -> None:
+    def _failAll(self, reason: Failure) -> None:
         """Forget the connection, and fail the Deferreds that wait for the root (published)."""
         waiting = self.rootObjectRequests
         self._reset()
@@ -310,12 +313,17 @@ class PBClientFactory(ClientFactory):
             deferred.errback(reason)
 
     def _cbSendUsername(
-        self, root: RemoteReference, username: Any, password: Any, client: Any
+        self, root: RemoteReference, username: str | bytes, password: str | bytes, client: object
     ) -> Deferred[RemoteReference]:
         """Log in with a password at a root; return a Deferred of the avatar (published)."""
         return login(_broker_of(root), UsernamePassword(username, password), client)
 
-    def _cbResponse(self, challenges: Any, password: Any, client: Any) -> Deferred[RemoteReference]:
+    def _cbResponse(
+        self,
+        challenges: tuple[bytes, RemoteReference],
+        password: str | bytes,
+        client: object,
+    ) -> Deferred[RemoteReference]:
         """Answer the challenge that PB's ``login`` has returned; see `_cbSendUsername`."""
         question, challenger = challenges
         answer: Deferred[RemoteReference] = challenger.callRemote(
@@ -323,7 +331,7 @@ class PBClientFactory(ClientFactory):
         )
         return answer
 
-    def _cbLoginAnonymous(self, root: RemoteReference, client: Any) -> Deferred[RemoteReference]:
+    def _cbLoginAnonymous(self, root: RemoteReference, client: object) -> Deferred[RemoteReference]:
         """Log in as a guest at a root; return a Deferred of the avatar (published)."""
         return login(_broker_of(root), Anonymous(), client)
 
