@@ -34,6 +34,7 @@ __all__ = [
     "ErrorType",
     "Failure",
     "NoCurrentExceptionError",
+    "Writable",
     "qual",
     "wire_name",
 ]
@@ -119,8 +120,11 @@ Yielded = TypeVar("Yielded")
 ErrorType = TypeVar("ErrorType", bound=type[object] | str)
 
 
-class _Writable(Protocol):
-    def write(self, text: str, /) -> object: ...
+class Writable(Protocol):
+    """A file that takes text."""
+
+    def write(self, text: str, /) -> object:
+        """Write a text."""
 
 
 class _Raisable(BaseException):
@@ -316,7 +320,7 @@ class Failure(_Raisable):
 
     def printTraceback(
         self,
-        file: _Writable | None = None,
+        file: Writable | None = None,
         elideFrameworkCode: int = 0,
         detail: str = "default",
     ) -> None:
@@ -353,13 +357,13 @@ class Failure(_Raisable):
             write("*--- End of Failure ---\n")
 
     def printBriefTraceback(
-        self, file: _Writable | None = None, elideFrameworkCode: int = 0
+        self, file: Writable | None = None, elideFrameworkCode: int = 0
     ) -> None:
         """Write the traceback with one line for each frame."""
         self.printTraceback(file, elideFrameworkCode, detail="brief")
 
     def printDetailedTraceback(
-        self, file: _Writable | None = None, elideFrameworkCode: int = 0
+        self, file: Writable | None = None, elideFrameworkCode: int = 0
     ) -> None:
         """Write the traceback with the variables of each frame, if they were captured."""
         self.printTraceback(file, elideFrameworkCode, detail="verbose")

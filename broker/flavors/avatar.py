@@ -26,7 +26,7 @@ class Avatar:
     @engine_hook
     def perspectiveMessageReceived(
         self, broker: Any, message: str, args: Expression, kw: Expression
-    ) -> Any:
+    ) -> object:
         """Handle one call; an override receives and returns expressions (published)."""
         return broker.handle_message(Route(self, "perspective_", (), self), message, args, kw)
 
@@ -39,11 +39,11 @@ class AsReferenceable(Referenceable):
         messageType: ``"perspective"`` for avatars.
     """
 
-    def __init__(self, object: Any, messageType: str = "remote"):
+    def __init__(self, object: object, messageType: str = "remote"):
         self.object = object
         self.messageType = messageType
 
-    def route(self) -> Route | Callable[..., Any]:  # type: ignore[override]
+    def route(self) -> Route | Callable[..., object]:  # type: ignore[override]
         """Return how calls are made: by the engine, or by a hook that its class defines."""
         target, kind = self.object, self.messageType
         hook = f"{kind}MessageReceived"

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from broker.core.calls.dispatch import Route, engine_hook
+from broker.core.host import Invoker
 from broker.core.principal import split_view, view_of
 from broker.errors import DeadReferenceError, ProtocolError
 from broker.flavors.copyable import Copyable, RemoteCopy, to_tag
@@ -44,7 +45,7 @@ class Cacheable(Copyable):
 
     def jellyFor(self, jellier: Jellier) -> Expression:
         """Return ``[tag, id, state]`` the first time, ``[cached, id]`` after that."""
-        broker = jellier.invoker
+        broker: Invoker | None = jellier.invoker
         if broker is None:
             return super().jellyFor(jellier)
         cache_id, is_new = broker.publish_cache(self)
@@ -75,7 +76,7 @@ class RemoteCache(RemoteCopy, Serializable):
         luid: the owner's id of the cache.
     """
 
-    broker: Any = None
+    broker: Invoker | None = None
     luid: Any = None
     is_held_cache = True
 
@@ -86,7 +87,7 @@ class RemoteCache(RemoteCopy, Serializable):
     @engine_hook
     def remoteMessageReceived(
         self, broker: Any, message: str, args: Expression, kw: Expression
-    ) -> Any:
+    ) -> object:
         """Handle a call of the owner; an override receives and returns expressions (published)."""
         return broker.handle_message(self.route(), message, args, kw)
 
@@ -103,7 +104,7 @@ class RemoteCache(RemoteCopy, Serializable):
 
     def unjellied_state(self, unjellier: Unjellier, jellyList: list[Any]) -> Expression:
         """Return the expression of the state from ``[tag, id, state]``; hold the cache."""
-        broker = unjellier.invoker
+        broker: Invoker | None = unjellier.invoker
         if broker is None:
             return super().unjellied_state(unjellier, jellyList)
         if len(jellyList) != 3:
@@ -113,27 +114,26 @@ class RemoteCache(RemoteCopy, Serializable):
         unjellier.note_read(jellyList)
         return jellyList[2]  # type: ignore[no-any-return]
 
-    def set_unjellied_state(self, unjellier: Unjellier, state: Any) -> None:
+    def set_unjellied_state(self, unjellier: Unjellier, state: object) -> None:
         """Pass the state to ``setCopyableState``, or set it as the attributes."""
         broker, luid = self.broker, self.luid
-        is_cache = broker is not None
-        if is_cache and isinstance(state, dict) and not unjellier.is_declared(type(self)):
+        if broker is not None and isinstance(state, dict) and not unjellier.is_declared(type(self)):
             # If the peer's object is itself a cache, these two names are among its attributes.
             state = {name: item for name, item in state.items() if name not in _OURS}
         super().set_unjellied_state(unjellier, state)
-        if is_cache:
+        if broker is not None:
             # A setCopyableState often replaces ``__dict__``; restore these two attributes.
             self._belong_to(broker, luid)
             broker.refresh_cache(luid, self)
 
     @unjelly_engine_hook
-    def unjellyFor(self, unjellier: Unjellier, jellyList: list[Any]) -> Any:
+    def unjellyFor(self, unjellier: Unjellier, jellyList: list[Any]) -> object:
         """Take id and state from ``[tag, id, state]`` and return ``self``."""
         state = self.unjellied_state(unjellier, jellyList)
         self.set_unjellied_state(unjellier, unjellier.unjelly(state))
         return self
 
-    def _belong_to(self, broker: Any, luid: Any) -> None:
+    def _belong_to(self, broker: Invoker | None, luid: object) -> None:
         # Also works for a frozen dataclass.
         object.__setattr__(self, "broker", broker)
         object.__setattr__(self, "luid", luid)
@@ -150,13 +150,13 @@ class RemoteCache(RemoteCopy, Serializable):
 class RemoteCacheMethod:
     """One ``observe_`` method of a peer's cache; calling this calls the method (published)."""
 
-    def __init__(self, name: str, broker: Any, cached: Cacheable, perspective: Any):
+    def __init__(self, name: str, broker: Invoker, cached: Cacheable, perspective: object):
         self.name = name
         self.broker = broker
         self.cached = cached
         self.perspective, self._principal = split_view(perspective)
 
-    def _key(self) -> tuple[Any, ...]:
+    def _key(self) -> tuple[object, ...]:
         return self.name, self.broker, self.perspective, self.cached, self._principal
 
     def __eq__(self, other: object) -> bool:
@@ -165,7 +165,7 @@ class RemoteCacheMethod:
     def __hash__(self) -> int:
         return hash((self.name, id(self.broker), id(self.perspective), id(self.cached)))
 
-    def __call__(self, *args: Any, **kw: Any) -> Any:
+    def __call__(self, *args: object, **kw: object) -> Any:
         """Call the method; return a Deferred of its result, or None with ``pbanswer=False``.
 
         Raises:
@@ -195,7 +195,7 @@ class RemoteCacheObserver:
             dropped the cache or disconnected.
     """
 
-    def __init__(self, broker: Any, cached: Cacheable, perspective: Any):
+    def __init__(self, broker: Invoker, cached: Cacheable, perspective: object):
         self.broker = broker
         self.cached = cached
         self.perspective, self._principal = split_view(perspective)
@@ -215,7 +215,7 @@ class RemoteCacheObserver:
     def __hash__(self) -> int:
         return hash(self._key())
 
-    def callRemote(self, _name: str, /, *args: Any, **kw: Any) -> Any:
+    def callRemote(self, _name: str, /, *args: object, **kw: object) -> Any:
         """Call ``observe_<name>`` at the peer; return a Deferred of the result.
 
         If no code handles the Deferred's failure, it is logged. To notify of a change, use
@@ -228,7 +228,7 @@ class RemoteCacheObserver:
         """
         return self.remoteMethod(_name)(*args, **kw)
 
-    def send(self, _name: str, /, *args: Any, **kw: Any) -> None:
+    def send(self, _name: str, /, *args: object, **kw: object) -> None:
         """Call ``observe_<name>`` at the peer one way, without an answer.
 
         If the peer has dropped the cache or disconnected, nothing is sent and no error is raised.
@@ -273,8 +273,7 @@ class RemoteCacheObserver:
     def _cache_id(self) -> int | None:
         if self.is_over or self.cache_id is not None:
             return None if self.is_over else self.cache_id
-        cache_id: int | None = self.broker.cache_id_of(self.cached, self._principal)
-        return cache_id
+        return self.broker.cache_id_of(self.cached, self._principal)
 
     def remoteMethod(self, key: str) -> RemoteCacheMethod:
         """Return a callable for one method of the cache."""

@@ -23,6 +23,7 @@ from jelly.registry import defaults
 from jelly.state import post_init_arguments, put_state
 
 if TYPE_CHECKING:
+    from broker.core.host import Invoker
     from jelly.jellier import Jellier
     from jelly.unjellier import Unjellier
 
@@ -61,7 +62,7 @@ class Copyable(Serializable):
         """Return the tag to send to ``perspective``."""
         return self.getTypeToCopy()
 
-    def getStateFor(self, jellier: Jellier) -> Any:
+    def getStateFor(self, jellier: Jellier) -> object:
         """Return the state to write without a connection.
 
         For a class that is registered with ``broker.register`` it is the declared fields. Otherwise
@@ -71,11 +72,12 @@ class Copyable(Serializable):
             return fields_of(self)
         return self.__getstate__()
 
-    def tag_and_state(self, jellier: Jellier) -> tuple[bytes, Any]:
+    def tag_and_state(self, jellier: Jellier) -> tuple[bytes, object]:
         """Return the two parts of this object's expression: its tag and its state."""
-        if jellier.invoker is None:
+        broker: Invoker | None = jellier.invoker
+        if broker is None:
             return super().tag_and_state(jellier)
-        perspective = jellier.invoker.serializingPerspective
+        perspective = broker.serializingPerspective
         tag = to_tag(self.getTypeToCopyFor(perspective))
         return tag, self.getStateToCopyFor(perspective)
 
@@ -112,7 +114,7 @@ class RemoteCopy(Unjellyable):
         """
         set_fields(self, state)
 
-    def set_unjellied_state(self, unjellier: Unjellier, state: Any) -> None:
+    def set_unjellied_state(self, unjellier: Unjellier, state: object) -> None:
         """Pass the state to ``setCopyableState``, or to the class's own ``setStateFor``."""
         if type(self).setStateFor is not Unjellyable.setStateFor:
             self.setStateFor(unjellier, state)
@@ -120,7 +122,7 @@ class RemoteCopy(Unjellyable):
             take_state(self, unjellier, state)
 
     @engine_hook
-    def unjellyFor(self, unjellier: Unjellier, jellyList: list[Any]) -> Any:
+    def unjellyFor(self, unjellier: Unjellier, jellyList: list[Any]) -> object:
         """Take the state from ``[tag, state]`` and return ``self``."""
         self.set_unjellied_state(unjellier, unjellier.unjelly(jellyList[1]))
         return self
@@ -132,7 +134,7 @@ def register(cls: Class, name: str | None = None) -> Class: ...
 def register(cls: str) -> Callable[[Class], Class]: ...
 @overload
 def register(*, name: str) -> Callable[[Class], Class]: ...
-def register(cls: Any = None, name: str | None = None) -> Any:
+def register(cls: type | str | None = None, name: str | None = None) -> object:
     """Allow peers to send copies, or errors, of a class; usable as a decorator.
 
     ::
@@ -217,12 +219,12 @@ def declared_fields(cls: type) -> frozenset[str]:
     return unstored_shape_of(cls).fields
 
 
-def set_fields(value: Any, state: Any) -> None:
+def set_fields(value: object, state: object) -> None:
     """Set the received fields of an instance; see ``RemoteCopy.setCopyableState``."""
     put_state(value, state, declared=type(value) in defaults.declared.with_fields)
 
 
-def take_state(copy: RemoteCopy, unjellier: Unjellier, state: Any) -> None:
+def take_state(copy: RemoteCopy, unjellier: Unjellier, state: object) -> None:
     """Pass the state to ``setCopyableState``, or set it as the policy requires."""
     cls = type(copy)
     if _has_default_setter(cls):
@@ -231,7 +233,7 @@ def take_state(copy: RemoteCopy, unjellier: Unjellier, state: Any) -> None:
         copy.setCopyableState(state)
 
 
-def _sends_fields(cls: Any) -> bool:
+def _sends_fields(cls: type) -> bool:
     """Whether the state of a class of copies is its declared fields."""
     if dataclasses.is_dataclass(cls):
         return True

@@ -10,7 +10,7 @@ from typing import Any
 from broker import errors
 from broker.core.calls.dispatch import was_raised
 from broker.core.policy import Policy
-from broker.failure import ErrorType, Failure, qual, wire_name
+from broker.failure import ErrorType, Failure, Writable, qual, wire_name
 from broker.flavors.copyable import Copyable, RemoteCopy
 from broker.flavors.rebuilt import fields_to_send, rebuilt, surely_text, unsent
 from broker.flavors.received import as_received
@@ -47,7 +47,7 @@ class CopyableFailure(Failure, Copyable):
     shown_type: str | None = None
     shown_value: str | None = None
     shown_parents: list[str] | None = None
-    shown_fields: dict[str, Any] | None = None
+    shown_fields: dict[str, object] | None = None
     was_raised: bool = False
 
     def tell_as_twisted(self, with_text: bool) -> None:
@@ -59,7 +59,7 @@ class CopyableFailure(Failure, Copyable):
         name, *bases = self.parents if self.shown_parents is None else self.shown_parents
         if name not in _CONDITIONS or (self.shown_type or name) != name:
             return
-        told: Any = self.value
+        told: object = self.value
         if wire_name(told.__class__) != name:
             # A peer's failure, which is passed on.
             told = _error_class(name)
@@ -129,7 +129,7 @@ class CopiedFailure(RemoteCopy, Failure):
     is_published: bool = False
 
     @classmethod
-    def received(cls, state: Any, policy: Policy | None = None) -> CopiedFailure:
+    def received(cls, state: object, policy: Policy | None = None) -> CopiedFailure:
         """Return the failure of a state that was received under the given policy.
 
         Raises:
@@ -168,12 +168,12 @@ class CopiedFailure(RemoteCopy, Failure):
         """Note that it was called (published): a peer's failure holds no live objects."""
         self.pickled = True
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         # A Broker of Twisted passes the failure on, and takes the type as a name if it is bytes.
         state = super().__getstate__()
         return {**state, "type": self.type.encode("utf-8", "backslashreplace")}
 
-    def __setstate__(self, state: dict[str, Any] | None) -> None:
+    def __setstate__(self, state: dict[str, object] | None) -> None:
         super().__setstate__(state)
         self.type = _text(self.type, "builtins.Exception")
 
@@ -222,7 +222,7 @@ class CopiedFailure(RemoteCopy, Failure):
         return f"Traceback from remote host -- {self.traceback}"
 
     def printTraceback(
-        self, file: Any = None, elideFrameworkCode: int = 0, detail: str = "default"
+        self, file: Writable | None = None, elideFrameworkCode: int = 0, detail: str = "default"
     ) -> None:
         """Write the peer's traceback to a file; default: the log's stream."""
         (file or sys.stderr).write(self.getTraceback())
@@ -270,13 +270,13 @@ _NEVER_REFUSED = frozenset(map(qual, (errors.DeadReferenceError, errors.PBConnec
 
 
 def shown_error(
-    error: Any,
+    error: object,
     policy: Policy,
     tracebacks: bool = False,
     new_id: Callable[[], str] | None = None,
     side: str = "server",
     as_twisted: bool = False,
-) -> tuple[Any, str | None]:
+) -> tuple[object, str | None]:
     """Return what a peer receives for an exception.
 
     Args:
@@ -372,7 +372,7 @@ def _octets(name: str) -> bytes:
     return name.encode("utf-8", "backslashreplace")
 
 
-def _text(value: Any, otherwise: str) -> str:
+def _text(value: object, otherwise: str) -> str:
     if isinstance(value, bytes):
         return value.decode("utf-8", "backslashreplace")
     if isinstance(value, str):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from broker.defer import Deferred, fail, maybeDeferred, succeed
 from broker.failure import Failure
+
+if TYPE_CHECKING:
+    from zope.interface.interface import InterfaceClass
 
 __all__ = ["LocalAsRemote", "LocalAsyncForwarder", "LocalMethod"]
 
@@ -17,7 +20,7 @@ class LocalMethod:
         self.local = local
         self.name = name
 
-    def __call__(self, *args: Any, **kw: Any) -> Any:
+    def __call__(self, *args: object, **kw: object) -> Any:
         """Call the method; see :meth:`LocalAsRemote.callRemote`."""
         return self.local.callRemote(self.name, *args, **kw)
 
@@ -34,7 +37,7 @@ class LocalAsRemote:
 
     reportAllTracebacks: bool | int = 1
 
-    def callRemote(self, name: str, /, *args: Any, **kw: Any) -> Any:
+    def callRemote(self, name: str, /, *args: object, **kw: object) -> Any:
         """Call ``sync_<name>`` if it exists, else ``async_<name>``.
 
         Returns:
@@ -76,14 +79,19 @@ class LocalAsyncForwarder:
         TypeError: ``forwarded`` does not provide the interface.
     """
 
-    def __init__(self, forwarded: Any, interfaceClass: Any, failWhenNotImplemented: bool | int = 0):
+    def __init__(
+        self,
+        forwarded: object,
+        interfaceClass: InterfaceClass,
+        failWhenNotImplemented: bool | int = 0,
+    ):
         if not interfaceClass.providedBy(forwarded):
             raise TypeError(f"{type(forwarded).__name__} does not provide {interfaceClass}")
         self.forwarded = forwarded
         self.interfaceClass = interfaceClass
         self.failWhenNotImplemented = failWhenNotImplemented
 
-    def callRemote(self, method: str, /, *args: Any, **kw: Any) -> Deferred[Any]:
+    def callRemote(self, method: str, /, *args: object, **kw: object) -> Deferred[Any]:
         """Call a method of the interface; return a Deferred of its result.
 
         For a name that is not in the interface the Deferred's result is None. With

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import re
-from typing import Any
 
 from broker.errors import ConfigError
 from broker.failure import WIRE_NAME, qual, wire_name
@@ -76,7 +75,7 @@ def name_class(cls: type, name: str | None) -> str:
     return tag
 
 
-def warn_of_unstable(cls: Any, tag: str) -> None:
+def warn_of_unstable(cls: type, tag: str) -> None:
     """Log one warning for a class that is sent under a name that only this program has."""
     if is_unstable(cls) and tag == f"{cls.__module__}.{cls.__name__}" and _WARNED not in vars(cls):
         setattr(cls, _WARNED, True)

@@ -28,8 +28,8 @@ class Pager:
         self,
         collector: RemoteReference,
         callback: Callable[..., object] | None = None,
-        *args: Any,
-        **kw: Any,
+        *args: object,
+        **kw: object,
     ):
         self.collector = collector
         self.callback = callback
@@ -53,7 +53,7 @@ class Pager:
         """Send one page; the Broker calls this when the transport has capacity."""
         self.collector.callRemote("gotPage", self.nextPage(), pbanswer=False)
 
-    def nextPage(self) -> Any:
+    def nextPage(self) -> object:
         """Return the next page; a subclass overrides this, and calls ``stopPaging`` with the last
         page.
         """
@@ -79,8 +79,8 @@ class StringPager(Pager):
         st: bytes | str,
         chunkSize: int = 8192,
         callback: Callable[..., object] | None = None,
-        *args: Any,
-        **kw: Any,
+        *args: object,
+        **kw: object,
     ):
         self.string = st
         self.pointer = 0
@@ -115,8 +115,8 @@ class FilePager(Pager):
         collector: RemoteReference,
         fd: BinaryIO,
         callback: Callable[..., object] | None = None,
-        *args: Any,
-        **kw: Any,
+        *args: object,
+        **kw: object,
     ):
         self.fd = fd
         self.deferred: Deferred[bytes] = Deferred()
@@ -152,7 +152,7 @@ class CallbackPageCollector(Referenceable):
         self.pages: list[Any] = []
         self.callback = callback
 
-    def remote_gotPage(self, page: Any) -> None:
+    def remote_gotPage(self, page: object) -> None:
         """Keep a page."""
         self.pages.append(page)
 
@@ -162,7 +162,7 @@ class CallbackPageCollector(Referenceable):
 
 
 def getAllPages(
-    referenceable: RemoteReference, methodName: str, *args: Any, **kw: Any
+    referenceable: RemoteReference, methodName: str, *args: object, **kw: object
 ) -> Deferred[list[Any]]:
     """Call a method whose first argument is a collector; return a Deferred of all pages
     (published).

@@ -17,10 +17,11 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self, TypeVar
 
 from broker.defer import Deferred
-from broker.flavors.cacheable import Cacheable, RemoteCache
+from broker.flavors.cacheable import Cacheable, RemoteCache, RemoteCacheObserver
+from broker.flavors.reference import RemoteReference
 from broker.flavors.viewable import ViewPoint
 from broker.printable import printable, text_of_error
 from jelly import banana
@@ -53,7 +54,7 @@ class Publishable(Cacheable):
         timestamp: when it was last republished, in seconds since the epoch.
     """
 
-    def __init__(self, publishedID: Any):
+    def __init__(self, publishedID: object):
         self.republish()
         self.publishedID = publishedID
 
@@ -61,7 +62,7 @@ class Publishable(Cacheable):
         """Mark the state as changed; clients see the change when they next get the object."""
         self.timestamp = time.time()
 
-    def view_getStateToPublish(self, perspective: Any) -> Any:
+    def view_getStateToPublish(self, perspective: object) -> object:
         """Return the state to a client that has no copy, or an old one."""
         return self.getStateToPublishFor(perspective)
 
@@ -73,7 +74,9 @@ class Publishable(Cacheable):
         """Return the state, a dict; a subclass overrides this, or ``getStateToPublishFor``."""
         raise NotImplementedError(f"{type(self).__name__} has no getStateToPublish")
 
-    def getStateToCacheAndObserveFor(self, perspective: Any, observer: Any) -> dict[str, Any]:
+    def getStateToCacheAndObserveFor(
+        self, perspective: Any, observer: RemoteCacheObserver
+    ) -> dict[str, Any]:
         """Return the time stamp, and the view from which a client gets the state."""
         name, service = "None", "None"
         if perspective is not None:
@@ -104,11 +107,11 @@ class RemotePublished(RemoteCache):
     directory: ClassVar[str | os.PathLike[str] | None] = None
     isActivated: bool | int = 0
     # The peer's description of the object, without the fields of the subclass.
-    remote: Any
-    publishedID: Any
-    perspective: Any
-    service: Any
-    timestamp: Any
+    remote: RemoteReference
+    publishedID: object
+    perspective: object
+    service: object
+    timestamp: object
 
     def getFileName(self, ext: str = "pub") -> str:
         """Return the file's path in ``directory``: a hash of what the peer says about the object.
@@ -142,20 +145,20 @@ class RemotePublished(RemoteCache):
     def activated(self) -> None:
         """Called when the state has been set; for subclasses."""
 
-    def callWhenActivated(self, callback: Callable[[Any], object]) -> None:
+    def callWhenActivated(self, callback: Callable[[Self], object]) -> None:
         """Call ``callback(self)`` when the state has been set; at once if it already is."""
         if self.isActivated:
             callback(self)
         else:
             self._listeners.append(callback)
 
-    def _got_state(self, state: Any) -> None:
+    def _got_state(self, state: object) -> None:
         self._put(state)
         self._activate()
         if self.directory is not None:
             self._write()
 
-    def _put(self, state: Any) -> None:
+    def _put(self, state: object) -> None:
         put_state(self, state, _is_declared(type(self)), also=_SAID, present=vars(self))
 
     def _activate(self) -> None:
@@ -208,8 +211,11 @@ def _is_declared(cls: type) -> bool:
     return cls in defaults.declared.with_fields
 
 
-def whenReady(d: Deferred[Any]) -> Deferred[Any]:
+Published = TypeVar("Published", bound=RemotePublished)
+
+
+def whenReady(d: Deferred[Published]) -> Deferred[Published]:
     """Return a Deferred of ``d``'s RemotePublished, fired when its state is set (published)."""
-    ready: Deferred[Any] = Deferred()
+    ready: Deferred[Published] = Deferred()
     d.addCallbacks(lambda published: published.callWhenActivated(ready.callback), ready.errback)
     return ready

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import copyreg
 import logging
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import NoReturn, TypeVar
 
 from broker.errors import ConfigError
 from broker.failure import qual
@@ -50,7 +51,7 @@ def check_error_class(cls: type[BaseException]) -> None:
 
 
 def rebuilt(
-    cls: type[Raised], text: str, fields: dict[str, Any], traceback: str = ""
+    cls: type[Raised], text: str, fields: dict[str, object], traceback: str = ""
 ) -> Raised | None:
     """Return an exception of a class from the received parts; None if it could not be used.
 
@@ -78,7 +79,7 @@ def rebuilt(
     return error
 
 
-def fields_to_send(error: Any, security: Security, limits: Limits) -> dict[str, Any]:
+def fields_to_send(error: BaseException, security: Security, limits: Limits) -> dict[str, object]:
     """Return an exception's declared fields; none, with a warning, if they cannot be sent.
 
     Args:
@@ -133,12 +134,14 @@ def _made(cls: type[Raised], *args: object) -> Raised:
     return error
 
 
-def _reduced(error: BaseException) -> tuple[Any, ...]:
+def _reduced(
+    error: BaseException,
+) -> tuple[Callable[..., BaseException], tuple[object, ...]]:
     state = {**vars(error), **fields_of(error)}
     return _unpickled, (type(error), error.args, state)
 
 
-def _unpickled(cls: type[BaseException], args: tuple[object, ...], state: dict[str, Any]) -> Any:
+def _unpickled(cls: type[Raised], args: tuple[object, ...], state: dict[str, object]) -> Raised:
     error = _made(cls, *args)
     for name, value in state.items():
         object.__setattr__(error, name, value)
@@ -150,12 +153,12 @@ class _RefusesReferences:
 
     serializingPerspective = None
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> NoReturn:
         raise CannotJelly("the fields of an error cannot hold references or caches")
 
 
 def _without_references(
-    fields: dict[str, Any], security: Security | None, limits: Limits | None
+    fields: dict[str, object], security: Security | None, limits: Limits | None
 ) -> None:
     """Check that fields hold values only.
 

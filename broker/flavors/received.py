@@ -38,14 +38,14 @@ class _Before:
     # An annotation would be a field of the registered class.
     _broker_registered = cast(Any, None)
 
-    def __init_subclass__(cls, **options: Any) -> None:
+    def __init_subclass__(cls, **options: object) -> None:
         """Override that of the registered class, which may register the subclass or refuse it."""
 
     @property  # type: ignore[misc]
     def __class__(self) -> Any:
         return type(self)._broker_registered
 
-    def __reduce_ex__(self, protocol: Any) -> Any:
+    def __reduce_ex__(self, protocol: object) -> tuple[object, ...]:
         return _received_again, (_moved(self, type(self)._broker_registered),)
 
 
@@ -118,7 +118,7 @@ def _made(cls: type[BaseException]) -> type[BaseException]:
     return made
 
 
-def _moved(error: Any, cls: type[Any]) -> Any:
+def _moved(error: Any, cls: type[Raised]) -> Raised:
     """Return an exception of another class, with the same arguments and state."""
     moved = cls.__new__(cls, *error.args)
     # Works for a frozen dataclass too, here and below.
@@ -131,6 +131,6 @@ def _moved(error: Any, cls: type[Any]) -> Any:
     return moved
 
 
-def _received_again(error: Any) -> Any:
+def _received_again(error: Raised) -> Raised:
     """Return the unpickled exception unchanged."""
     return _moved(error, received_class(type(error)))

@@ -54,7 +54,7 @@ class RemoteReference(Serializable):
     """
 
     def __init__(
-        self, perspective: Any, broker: Invoker, luid: ObjectId, doRefCount: bool | int = True
+        self, perspective: object, broker: Invoker, luid: ObjectId, doRefCount: bool | int = True
     ):
         self.view = perspective
         self.broker = broker
@@ -74,10 +74,10 @@ class RemoteReference(Serializable):
         return split_view(self.view)[0]
 
     @perspective.setter
-    def perspective(self, perspective: Any) -> None:
+    def perspective(self, perspective: object) -> None:
         self.view = view_of(perspective, split_view(self.view)[1])
 
-    def callRemote(self, _name: str, /, *args: Any, **kw: Any) -> Deferred[Any]:
+    def callRemote(self, _name: str, /, *args: object, **kw: object) -> Deferred[Any]:
         """Call a method of the object.
 
         Args:
@@ -98,7 +98,7 @@ class RemoteReference(Serializable):
             self.view, self.luid, _name, args, kw
         )
 
-    def send(self, _name: str, /, *args: Any, **kw: Any) -> None:
+    def send(self, _name: str, /, *args: object, **kw: object) -> None:
         """Call a method one way, without an answer; if the peer has disconnected, do nothing.
 
         If an argument cannot be sent, the error is logged as a local error.
@@ -116,11 +116,11 @@ class RemoteReference(Serializable):
         """
         self.broker.calls.notify(self.view, self.luid, broadcast)
 
-    def when_over(self, callback: Callable[[Any], object]) -> None:
+    def when_over(self, callback: Callable[[RemoteReference], object]) -> None:
         """Call ``callback(self)`` when nothing can be sent any more; used by ``Subscribers``."""
         self.notifyOnDisconnect(callback)
 
-    def forget_over(self, callback: Callable[[Any], object]) -> None:
+    def forget_over(self, callback: Callable[[RemoteReference], object]) -> None:
         """Remove one :meth:`when_over` callback that has not been called."""
         if callback in self.disconnectCallbacks:
             self.dontNotifyOnDisconnect(callback)
@@ -164,7 +164,7 @@ class RemoteReference(Serializable):
         Raises:
             MalformedJelly: there is no id after the tag.
         """
-        broker = unjellier.invoker
+        broker: Invoker = unjellier.invoker
         # As in Twisted: a subclass may have its own constructor.
         self.__init__(  # type: ignore[misc]
             broker.unserializingPerspective, broker, number_in(unjellyList), 1
@@ -200,7 +200,7 @@ class RemoteMethod:
         self.obj = obj
         self.name = name
 
-    def __call__(self, *args: Any, **kw: Any) -> Deferred[Any]:
+    def __call__(self, *args: object, **kw: object) -> Deferred[Any]:
         """Call the method; see :meth:`RemoteReference.callRemote`."""
         return self.obj.callRemote(self.name, *args, **kw)
 

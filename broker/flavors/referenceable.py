@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
 from zope.interface import implementer
@@ -12,6 +13,7 @@ from jelly.atoms import Expression
 from jelly.bases import Jellyable
 
 if TYPE_CHECKING:
+    from broker.core.host import Invoker
     from jelly.jellier import Jellier
 
 __all__ = ["Referenceable", "Root", "Serializable"]
@@ -20,7 +22,7 @@ __all__ = ["Referenceable", "Root", "Serializable"]
 class Serializable(Jellyable):
     """Base of every object that can cross a connection (published)."""
 
-    def processUniqueID(self) -> Any:
+    def processUniqueID(self) -> Hashable:
         """Return a hashable value that identifies this object within this process."""
         return id(self)
 
@@ -39,16 +41,19 @@ class Referenceable(Serializable):
         """Return how calls to this object are made."""
         return Route(self, "remote_", (), self.perspective)
 
+    # In the hooks of all flavors, the broker and the perspective are Any. A program that overrides a
+    # hook annotates them with the classes that it knows, such as pb.Broker.
     @engine_hook
     def remoteMessageReceived(
         self, broker: Any, message: str, args: Expression, kw: Expression
-    ) -> Any:
+    ) -> object:
         """Handle one call; an override receives and returns expressions (published)."""
         return broker.handle_message(self.route(), message, args, kw)
 
     def jellyFor(self, jellier: Jellier) -> Expression:
         """Return ``[remote id]``; the object can be called until the peer drops it."""
-        return [b"remote", jellier.invoker.registerReference(self)]
+        broker: Invoker = jellier.invoker
+        return [b"remote", broker.registerReference(self)]
 
 
 @implementer(IPBRoot)

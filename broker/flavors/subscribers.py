@@ -109,7 +109,7 @@ class Subscribers:
         self._former.add(subscription.now())
         subscription.reference.forget_over(self.discard)
 
-    def send(self, _name: str, /, *args: Any, **kw: Any) -> None:
+    def send(self, _name: str, /, *args: object, **kw: object) -> None:
         """Call a method of every subscriber one way; a disconnected peer is not an error.
 
         The arguments must not be changed while the event may wait for a subscriber. If an event can

@@ -148,8 +148,7 @@ class Subscription:
     @property
     def can_be_told(self) -> bool:
         """Whether its connection is open."""
-        is_open: bool = self.reference.broker.calls.is_open
-        return is_open
+        return self.reference.broker.calls.is_open
 
     @property
     def has_waiting(self) -> bool:
@@ -225,8 +224,7 @@ class Subscription:
             # While a method called by the subscriber runs, or with few large events, messages would
             # collect in the outbox, where they are not counted as unsent.
             broker.flush()
-        is_congested: bool = broker.pump.is_congested
-        return is_congested
+        return broker.pump.is_congested
 
     def _write(self, number: int, broadcast: Broadcast) -> BaseException | None:
         reference = self.reference

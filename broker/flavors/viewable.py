@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Hashable
+from typing import TYPE_CHECKING
 
 from broker.core.calls.dispatch import Route
 from broker.flavors.referenceable import Referenceable, Serializable
 from jelly.atoms import Expression
 
 if TYPE_CHECKING:
+    from broker.core.host import Invoker
     from jelly.jellier import Jellier
 
 __all__ = ["ViewPoint", "Viewable"]
@@ -21,11 +23,11 @@ class ViewPoint(Referenceable):
     time.
     """
 
-    def __init__(self, perspective: Any, object: Any):
+    def __init__(self, perspective: object, object: object):
         self.perspective = perspective
         self.object = object
 
-    def processUniqueID(self) -> Any:
+    def processUniqueID(self) -> Hashable:
         """Return a value that is equal for all ViewPoints of one perspective and one object."""
         return id(self.perspective), id(self.object)
 
@@ -39,4 +41,5 @@ class Viewable(Serializable):
 
     def jellyFor(self, jellier: Jellier) -> Expression:
         """Return a reference to the receiving perspective's ViewPoint of this object."""
-        return ViewPoint(jellier.invoker.serializingPerspective, self).jellyFor(jellier)
+        broker: Invoker = jellier.invoker
+        return ViewPoint(broker.serializingPerspective, self).jellyFor(jellier)
