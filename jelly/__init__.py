@@ -116,10 +116,10 @@ unpersistable_atom = atoms.UNPERSISTABLE
 
 
 def jelly(
-    object: Any,
+    object: object,
     taster: Security | None = None,
-    persistentStore: Callable[[Any, Any], Any] | None = None,
-    invoker: Any = None,
+    persistentStore: Callable[[Any, Jellier], Any] | None = None,
+    invoker: object = None,
 ) -> Expression:
     """Return the expression of a graph of objects (published).
 
@@ -140,8 +140,8 @@ def jelly(
 def unjelly(
     sexp: Expression,
     taster: Security | None = None,
-    persistentLoad: Callable[[Any, Any], Any] | None = None,
-    invoker: Any = None,
+    persistentLoad: Callable[[Any, Unjellier], object] | None = None,
+    invoker: object = None,
 ) -> Any:
     """Return the graph of objects of an expression (published).
 

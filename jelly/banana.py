@@ -133,7 +133,7 @@ class Banana:
     def connectionReady(self) -> None:
         """Called when a dialect is agreed on and expressions can be sent (published)."""
 
-    def connectionLost(self, reason: Any = None) -> None:
+    def connectionLost(self, reason: object = None) -> None:
         """Called once when the connection has ended (published)."""
 
     def logPrefix(self) -> str:
@@ -169,7 +169,7 @@ class Banana:
             offered = obj if isinstance(obj, list) else []
             self._settle(next((name for name in offered if name in self.knownDialects), None))
 
-    def _settle(self, dialect: Any) -> None:
+    def _settle(self, dialect: bytes | None) -> None:
         if dialect is None:
             logger.warning("no dialect in common with the peer, closing")
             self.transport.loseConnection()

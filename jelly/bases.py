@@ -60,7 +60,7 @@ class Jellyable:
         """Return the state to send. Default: ``__dict__``."""
         return self.__dict__
 
-    def tag_and_state(self, jellier: Jellier) -> tuple[bytes, Any]:
+    def tag_and_state(self, jellier: Jellier) -> tuple[bytes, object]:
         """Return the parts of this object's expression: the class name, and the state."""
         return class_name(type(self)).encode("utf-8"), self.getStateFor(jellier)
 
@@ -87,7 +87,7 @@ class Unjellyable:
         """
         put_state(self, state, unjellier.is_declared(type(self)))
 
-    def unjellied_state(self, unjellier: Unjellier, jellyList: list[Any]) -> Expression:
+    def unjellied_state(self, unjellier: Unjellier, jellyList: list[Expression]) -> Expression:
         """Return the expression of the state, which follows the tag.
 
         Raises:
@@ -95,30 +95,30 @@ class Unjellyable:
         """
         if len(jellyList) != 2:
             raise MalformedJelly(f"{type(self).__name__} of {len(jellyList) - 1} fields")
-        return jellyList[1]  # type: ignore[no-any-return]
+        return jellyList[1]
 
     def set_unjellied_state(self, unjellier: Unjellier, state: Any) -> None:
         """Set the state with the setter that this kind of class has in Twisted."""
         self.setStateFor(unjellier, state)
 
     @engine_hook
-    def unjellyFor(self, unjellier: Unjellier, jellyList: list[Any]) -> Any:
+    def unjellyFor(self, unjellier: Unjellier, jellyList: list[Expression]) -> Any:
         """Take the state from ``jellyList`` and return ``self``."""
         return setInstanceState(self, unjellier, jellyList)
 
 
-def getInstanceState(inst: Any, jellier: Jellier) -> Expression:
+def getInstanceState(inst: object, jellier: Jellier) -> Expression:
     """Return ``[class name, state]``; the state is what ``__getstate__`` returns (published)."""
     return _expression(inst, inst.__getstate__(), jellier)
 
 
-def _expression(inst: Any, state: Any, jellier: Jellier) -> Expression:
+def _expression(inst: object, state: object, jellier: Jellier) -> Expression:
     expression = jellier.prepare(inst)
     expression.extend([class_name(type(inst)).encode("utf-8"), jellier.jelly(state)])
     return jellier.preserve(inst, expression)
 
 
-def setInstanceState(inst: Any, unjellier: Unjellier, jellyList: list[Any]) -> Any:
+def setInstanceState(inst: Any, unjellier: Unjellier, jellyList: list[Expression]) -> Any:
     """Give an instance the state in ``jellyList``, and return the instance (published)."""
     if len(jellyList) != 2:
         raise MalformedJelly(f"{type(inst).__name__} of {len(jellyList) - 1} fields")

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jelly import atoms
+from jelly.atoms import Expression
 from jelly.bases import blank_of
 from jelly.errors import InsecureJelly, MalformedJelly
 from jelly.registry import load_module, named_class, named_object
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["READERS"]
 
 
-def _name(expression: list[Any]) -> str:
+def _name(expression: list[Expression]) -> str:
     if len(expression) < 2 or not isinstance(expression[1], bytes | str):
         raise MalformedJelly(f"{atoms.text_of(expression[0])} without a name")
     name = expression[1]
@@ -32,22 +33,22 @@ def _name(expression: list[Any]) -> str:
         raise MalformedJelly(f"{atoms.text_of(expression[0])} name that is not UTF-8") from None
 
 
-def _read_class(unjellier: Unjellier, expression: list[Any]) -> type:
+def _read_class(unjellier: Unjellier, expression: list[Expression]) -> type:
     return named_class(_name(expression), unjellier.taster)
 
 
-def _read_module(unjellier: Unjellier, expression: list[Any]) -> types.ModuleType:
+def _read_module(unjellier: Unjellier, expression: list[Expression]) -> types.ModuleType:
     return load_module(_name(expression), unjellier.taster)
 
 
-def _read_function(unjellier: Unjellier, expression: list[Any]) -> Any:
+def _read_function(unjellier: Unjellier, expression: list[Expression]) -> object:
     found = named_object(_name(expression), unjellier.taster)
     if not callable(found) or isinstance(found, type):
         raise InsecureJelly(f"type '{atoms.text_of(_name(expression))}' is not a function")
     return found
 
 
-def _read_method(unjellier: Unjellier, expression: list[Any]) -> Any:
+def _read_method(unjellier: Unjellier, expression: list[Expression]) -> object:
     if len(expression) != 4:
         raise MalformedJelly(f"method of {len(expression) - 1} fields")
     name = _name(expression)
@@ -61,7 +62,7 @@ def _read_method(unjellier: Unjellier, expression: list[Any]) -> Any:
     return function if owner is None else types.MethodType(function, owner)
 
 
-def _read_instance(unjellier: Unjellier, expression: list[Any]) -> Any:
+def _read_instance(unjellier: Unjellier, expression: list[Expression]) -> object:
     if len(expression) != 3:
         raise MalformedJelly(f"instance of {len(expression) - 1} fields")
     cls = unjellier.unjelly(expression[1])
@@ -73,7 +74,7 @@ def _read_instance(unjellier: Unjellier, expression: list[Any]) -> Any:
     return blank
 
 
-READERS: dict[bytes, Callable[[Unjellier, list[Any]], Any]] = {
+READERS: dict[bytes, Callable[[Unjellier, list[Expression]], object]] = {
     atoms.CLASS: _read_class,
     atoms.MODULE: _read_module,
     atoms.FUNCTION: _read_function,

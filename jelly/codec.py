@@ -24,7 +24,7 @@ from jelly.errors import BananaError, EncodeError, LimitExceeded, TooLarge
 from jelly.limit_errors import PREFIX, SENT, limit_error
 from jelly.limits import Limits
 from jelly.parts import Parts
-from jelly.slices import MANY, UNFINISHED, VISITS, consumed, finish
+from jelly.slices import MANY, UNFINISHED, VISITS, Walk, consumed, finish
 
 __all__ = ["Reader", "Writer", "float_bytes", "int_bytes", "list_head", "string_head"]
 
@@ -81,14 +81,14 @@ class Reader:
         self._behind_at = -1
         self._later: Parts | None = None
         # The open lists, outermost first: (list, number of elements left).
-        self._open: list[tuple[list[Any], int]] = []
+        self._open: list[tuple[list[Expression], int]] = []
         # Of the current expression: its bytes before the buffer, its start in the buffer, and its
         # elements.
         self._seen = 0
         self._start = 0
         self._nodes = 0
         # A cache of strs in a long expression: so repeated field names take memory only once.
-        self._texts: dict[bytes, list[Any]] | None = None
+        self._texts: dict[bytes, list[bytes]] | None = None
         self._dead = False
         self._fault: BananaError | None = None
 
@@ -313,7 +313,7 @@ class Reader:
         later, self._later = self._later, None
         return b"" if later is None else later.take()
 
-    def _known(self, text: list[Any]) -> list[Any]:
+    def _known(self, text: list[bytes]) -> list[bytes]:
         """Return the expression of a str; for equal strs, the same expression."""
         if self._texts is None or len(self._texts) >= _MOST_TEXTS:
             self._texts = {}
@@ -414,9 +414,9 @@ class Writer:
             TooLarge: a part, or the whole, exceeds a limit; the text names the limit and the fix.
             EncodeError: the expression contains a value other than int, float, bytes and lists.
         """
-        return finish(self.walk(expression))  # type: ignore[no-any-return]
+        return finish(self.walk(expression))
 
-    def walk(self, expression: Expression, consumes: bool = False) -> Iterator[Any]:
+    def walk(self, expression: Expression, consumes: bool = False) -> Walk[bytes]:
         """Like `encode`, as a walk of ``jelly.slices``.
 
         Args:

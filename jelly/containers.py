@@ -11,9 +11,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from jelly import atoms
+from jelly.atoms import Expression
 from jelly.errors import MalformedJelly
 from jelly.frames import Frame
 from jelly.keys import is_compound
@@ -23,7 +24,10 @@ from jelly.leaves import ATOMS
 if TYPE_CHECKING:
     from jelly.unjellier import Unjellier
 
-__all__ = ["OPENERS", "later"]
+__all__ = ["OPENERS", "Opener", "later"]
+
+Opener: TypeAlias = Callable[["Unjellier", list[Expression], int | None], object]
+"""Returns the value of an expression, or the frame that makes it."""
 
 _TEXT = frozenset({str, bytes})
 # The type and the length of each part of a dictionary.
@@ -49,7 +53,12 @@ class _Filling:
     __slots__ = ("alike", "is_frozen", "is_late", "items", "made", "number", "width")
 
     def __init__(
-        self, made: Any, items: Iterator[Any], width: int, is_frozen: bool, number: int | None
+        self,
+        made: Any,
+        items: Iterator[Expression],
+        width: int,
+        is_frozen: bool,
+        number: int | None,
     ):
         self.made = made
         self.items = items
@@ -60,33 +69,35 @@ class _Filling:
         self.is_late = False
 
 
-def _open_list(unjellier: Unjellier, expression: list[Any], number: int | None) -> Any:
+def _open_list(unjellier: Unjellier, expression: list[Expression], number: int | None) -> object:
     if ATOMS.issuperset(map(type, expression)):
         return expression[1:]
-    made: list[Any] = []
+    made: list[object] = []
     unjellier.define(number, made)
     return Frame(made, unjellier.parts(expression), _finish_list, made, None)
 
 
-def _finish_list(unjellier: Unjellier, parts: list[Any], made: list[Any]) -> list[Any]:
+def _finish_list(unjellier: Unjellier, parts: list[object], made: list[object]) -> list[object]:
     if unjellier.knots.are_used:
         unjellier.knots.wait(lambda: tie(made))
     return made
 
 
-def _open_tuple(unjellier: Unjellier, expression: list[Any], number: int | None) -> Any:
+def _open_tuple(unjellier: Unjellier, expression: list[Expression], number: int | None) -> object:
     if ATOMS.issuperset(map(type, expression)):
         return tuple(expression[1:])
     return Frame([], unjellier.parts(expression), _finish_tuple, None, number)
 
 
-def _finish_tuple(unjellier: Unjellier, parts: list[Any], target: None) -> Any:
+def _finish_tuple(unjellier: Unjellier, parts: list[object], target: None) -> object:
     if unjellier.knots.are_used and Knot in map(type, parts):
         return later(unjellier, tuple, parts)
     return tuple(parts)
 
 
-def later(unjellier: Unjellier, make: Callable[[list[Any]], Any], parts: list[Any]) -> Knot:
+def later(
+    unjellier: Unjellier, make: Callable[[list[object]], object], parts: list[object]
+) -> Knot:
     """Return a Knot for ``make(parts)``, which is called when the parts are known."""
     knot = Knot()
 
@@ -98,18 +109,22 @@ def later(unjellier: Unjellier, make: Callable[[list[Any]], Any], parts: list[An
     return knot
 
 
-def _open_set(unjellier: Unjellier, expression: list[Any], number: int | None) -> Any:
-    made: set[Any] = set()
+def _open_set(unjellier: Unjellier, expression: list[Expression], number: int | None) -> object:
+    made: set[object] = set()
     unjellier.define(number, made)
     return _go_on(unjellier, _Filling(made, unjellier.parts(expression), 1, False, None))
 
 
-def _open_frozenset(unjellier: Unjellier, expression: list[Any], number: int | None) -> Any:
+def _open_frozenset(
+    unjellier: Unjellier, expression: list[Expression], number: int | None
+) -> object:
     return _go_on(unjellier, _Filling(set(), unjellier.parts(expression), 1, True, number))
 
 
-def _open_dictionary(unjellier: Unjellier, expression: list[Any], number: int | None) -> Any:
-    made: dict[Any, Any] = {}
+def _open_dictionary(
+    unjellier: Unjellier, expression: list[Expression], number: int | None
+) -> object:
+    made: dict[object, object] = {}
     unjellier.define(number, made)
     if len(expression) == 1:
         return made
@@ -118,9 +133,9 @@ def _open_dictionary(unjellier: Unjellier, expression: list[Any], number: int | 
     return _go_on(unjellier, _Filling(made, unjellier.parts(expression), 2, False, None))
 
 
-def _go_on(unjellier: Unjellier, filling: _Filling) -> Any:
+def _go_on(unjellier: Unjellier, filling: _Filling) -> object:
     """Return the frame of the next entries, or the finished value after the last one."""
-    items = list(islice(filling.items, _KEYS))
+    items: list[Any] = list(islice(filling.items, _KEYS))
     if not items:
         return _filled(unjellier, filling)
     if filling.width == 2:
@@ -133,7 +148,7 @@ def _go_on(unjellier: Unjellier, filling: _Filling) -> Any:
     return Frame([], iter(items), _fill, filling, filling.number)
 
 
-def _filled(unjellier: Unjellier, filling: _Filling) -> Any:
+def _filled(unjellier: Unjellier, filling: _Filling) -> object:
     if not filling.is_frozen:
         return filling.made
     if filling.is_late:
@@ -141,7 +156,7 @@ def _filled(unjellier: Unjellier, filling: _Filling) -> Any:
     return frozenset(filling.made)
 
 
-def _fill(unjellier: Unjellier, parts: list[Any], filling: _Filling) -> Any:
+def _fill(unjellier: Unjellier, parts: list[object], filling: _Filling) -> object:
     """Add the finished parts; return the frame of the remaining entries, or the value."""
     width = filling.width
     kinds = set(map(type, parts[::width]))
@@ -164,7 +179,7 @@ def _fill(unjellier: Unjellier, parts: list[Any], filling: _Filling) -> Any:
     return _go_on(unjellier, filling)
 
 
-def _enter(unjellier: Unjellier, parts: list[Any], filling: _Filling) -> None:
+def _enter(unjellier: Unjellier, parts: list[object], filling: _Filling) -> None:
     made, width = filling.made, filling.width
     tie(parts)
     keys = parts[::width]
@@ -174,11 +189,11 @@ def _enter(unjellier: Unjellier, parts: list[Any], filling: _Filling) -> None:
     unjellier.keys.hashed(made.update, content, what)
 
 
-OPENERS: dict[bytes, Callable[[Unjellier, list[Any], int | None], Any]] = {
+OPENERS: dict[bytes, Opener] = {
     atoms.LIST: _open_list,
     atoms.TUPLE: _open_tuple,
     atoms.DICTIONARY: _open_dictionary,
     atoms.SET: _open_set,
     atoms.FROZENSET: _open_frozenset,
 }
-"""By tag: ``open(unjellier, expression, number)`` returns the value or the frame that makes it."""
+"""By tag: ``open(unjellier, expression, number)``."""

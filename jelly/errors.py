@@ -23,7 +23,7 @@ if it was made from a text alone. ``got`` is None, too, if the number is not kno
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import cast
 
 __all__ = [
     "BananaError",
@@ -65,10 +65,10 @@ class CannotJelly(EncodeError, TypeError):
     """
 
     # Not annotated: annotations would be fields of a registered subclass.
-    culprit = cast(Any, None)
-    trail = cast(tuple[tuple[Any, int], ...], ())
+    culprit = cast(object, None)
+    trail = cast(tuple[tuple[object, int], ...], ())
 
-    def about(self, culprit: Any) -> CannotJelly:
+    def about(self, culprit: object) -> CannotJelly:
         """Set the value, and return this error."""
         self.culprit = culprit
         return self

@@ -16,7 +16,7 @@ import types
 import typing
 import weakref
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Final, ForwardRef, NamedTuple, TypeVar
+from typing import Any, ClassVar, Final, ForwardRef, NamedTuple, TypeAlias, TypeVar
 
 if sys.version_info >= (3, 14):
     import annotationlib
@@ -24,6 +24,7 @@ if sys.version_info >= (3, 14):
 __all__ = ["Shape", "engine_class", "fields_of", "found_in", "shape_of", "unstored_shape_of"]
 
 Class = TypeVar("Class", bound=type)
+Field: TypeAlias = dataclasses.Field[Any]
 
 
 class Shape(NamedTuple):
@@ -44,7 +45,7 @@ class Shape(NamedTuple):
     names: tuple[str, ...]
     fields: frozenset[str]
     required: tuple[str, ...]
-    defaults: Mapping[str, Callable[[], Any]]
+    defaults: Mapping[str, Callable[[], object]]
     computed: tuple[str, ...]
     initvars: tuple[str, ...]
     closed: frozenset[str]
@@ -84,7 +85,7 @@ def unstored_shape_of(cls: type) -> Shape:
 
     Use it while a decorator may still make the class a dataclass.
     """
-    declared: dict[str, Any] = {}
+    declared: dict[str, Field | None] = {}
     closed: set[str] = set()
     initvars: set[str] = set()
     for base in reversed(cls.__mro__):
@@ -99,7 +100,7 @@ def unstored_shape_of(cls: type) -> Shape:
             closed -= fields.keys()
             initvars -= fields.keys()
             declared.update(fields)
-    every: dict[str, Any] = getattr(cls, "__dataclass_fields__", {})
+    every: dict[str, Field] = getattr(cls, "__dataclass_fields__", {})
     if "__dataclass_fields__" in vars(cls):
         # As in a dataclass, annotations of bases that are not dataclasses are ignored.
         declared = _declared_by(cls)[0]
@@ -109,7 +110,7 @@ def unstored_shape_of(cls: type) -> Shape:
     )
 
 
-def found_in(cls: type, name: str) -> Any:
+def found_in(cls: type, name: str) -> object:
     """Return the attribute of a class or its bases, unbound, or MISSING."""
     for base in cls.__mro__:
         if name in vars(base):
@@ -117,18 +118,18 @@ def found_in(cls: type, name: str) -> Any:
     return _MISSING
 
 
-def fields_of(value: Any) -> dict[str, Any]:
+def fields_of(value: object) -> dict[str, object]:
     """Return the declared fields that an instance has."""
     found = {name: getattr(value, name, _MISSING) for name in shape_of(type(value)).names}
     return {name: item for name, item in found.items() if item is not _MISSING}
 
 
 def _shape(
-    cls: type, declared: dict[str, Any], initvars: tuple[str, ...], closed: frozenset[str]
+    cls: type, declared: dict[str, Field | None], initvars: tuple[str, ...], closed: frozenset[str]
 ) -> Shape:
     required: list[str] = []
     computed: list[str] = []
-    defaults: dict[str, Callable[[], Any]] = {}
+    defaults: dict[str, Callable[[], object]] = {}
     names = tuple(name for name in declared if not name.startswith("__") and name not in closed)
     for name in names:
         field = declared[name]
@@ -147,18 +148,18 @@ def _shape(
     )
 
 
-def _constant(value: Any) -> Callable[[], Any]:
+def _constant(value: object) -> Callable[[], object]:
     return lambda: value
 
 
-def _declared_by(base: type) -> tuple[dict[str, Any], dict[str, Any]]:
+def _declared_by(base: type) -> tuple[dict[str, Field | None], dict[str, object]]:
     """Return the fields of one class, and its other annotated names with their kind.
 
     A field of a dataclass has its ``dataclasses.Field``, any other field None. The kind of another
     name is ClassVar, InitVar or KW_ONLY.
     """
-    fields: dict[str, Any] = {}
-    others: dict[str, Any] = {}
+    fields: dict[str, Field | None] = {}
+    others: dict[str, object] = {}
     for name, annotation in _annotations(base).items():
         kind = _kind_of(annotation, base)
         if kind is None:
@@ -171,15 +172,15 @@ def _declared_by(base: type) -> tuple[dict[str, Any], dict[str, Any]]:
     return fields, others
 
 
-def _annotations(base: type) -> Mapping[str, Any]:
+def _annotations(base: type) -> Mapping[str, object]:
     if sys.version_info >= (3, 14):
         form = annotationlib.Format.FORWARDREF
         return annotationlib.get_annotations(base, format=form)
-    found: Mapping[str, Any] = vars(base).get("__annotations__", {})
+    found: Mapping[str, object] = vars(base).get("__annotations__", {})
     return found
 
 
-def _kind_of(annotation: Any, base: type) -> Any:
+def _kind_of(annotation: object, base: type) -> object:
     """Return ClassVar, InitVar or KW_ONLY if an annotation is one of them; None for a field."""
     if isinstance(annotation, ForwardRef):
         annotation = annotation.__forward_arg__
@@ -199,7 +200,7 @@ def _kind_of(annotation: Any, base: type) -> Any:
     return None
 
 
-def _kind_of_text(node: ast.expr, base: type) -> Any:
+def _kind_of_text(node: ast.expr, base: type) -> object:
     if isinstance(node, ast.Constant):
         return _kind_of(node.value, base) if isinstance(node.value, str) else None
     head = node.value if isinstance(node, ast.Subscript) else node
@@ -213,7 +214,7 @@ def _kind_of_text(node: ast.expr, base: type) -> Any:
     return None if isinstance(found, str | ForwardRef) else _kind_of(found, base)
 
 
-def _named(node: ast.expr, base: type) -> Any:
+def _named(node: ast.expr, base: type) -> object:
     """Return the object of a dotted name in the class or its module, or MISSING."""
     if isinstance(node, ast.Attribute):
         owner = _named(node.value, base)
@@ -228,7 +229,7 @@ def _named(node: ast.expr, base: type) -> Any:
 
 
 _WRAPPERS = (typing.Annotated, Final, typing.Required, typing.NotRequired)
-_BY_NAME: dict[str, Any] = {
+_BY_NAME: dict[str, object] = {
     "ClassVar": ClassVar,
     "InitVar": dataclasses.InitVar,
     "KW_ONLY": dataclasses.KW_ONLY,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from jelly.atoms import Expression
+
 if TYPE_CHECKING:
     from jelly.unjellier import Unjellier
 
@@ -23,8 +25,8 @@ class Frame(NamedTuple):
         number: the number of the reference to the value, if the value is not known yet.
     """
 
-    parts: list[Any]
-    rest: Iterator[Any]
-    finish: Callable[[Unjellier, list[Any], Any], Any]
-    target: Any
+    parts: list[object]
+    rest: Iterator[Expression]
+    finish: Callable[[Unjellier, list[object], Any], object]
+    target: object
     number: int | None

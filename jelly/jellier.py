@@ -13,7 +13,7 @@ from __future__ import annotations
 import types
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, final
 
 from msgspec import Struct
 
@@ -27,7 +27,7 @@ from jelly.limit_errors import limit_error
 from jelly.limits import Limits
 from jelly.refusals import cannot_be_sent
 from jelly.security import DummySecurityOptions, Security, class_name
-from jelly.slices import PARTS, UNFINISHED, VISITS, finish
+from jelly.slices import PARTS, UNFINISHED, VISITS, Walk, finish
 
 __all__ = ["Jellier"]
 
@@ -48,8 +48,8 @@ class _Seen(Struct, gc=False):
     The reference to the object keeps its id from being used again.
     """
 
-    value: Any
-    expression: list[Any]
+    value: object
+    expression: list[Expression]
     number: int = 0
     is_complete: bool = False
 
@@ -60,7 +60,7 @@ class _Seen(Struct, gc=False):
 
 
 # An open container of a walk: the list to write to, the parts left to write, and the object.
-_Level: TypeAlias = tuple[list[Any], Iterator[Any], _Seen | None]
+_Level: TypeAlias = tuple[list[Expression], Iterator[Any], _Seen | None]
 
 
 class Jellier:
@@ -79,7 +79,7 @@ class Jellier:
     def __init__(
         self,
         security: Security | None = None,
-        persistentStore: Callable[[Any, Any], Any] | None = None,
+        persistentStore: Callable[[Any, Jellier], Any] | None = None,
         invoker: Any = None,
         limits: Limits | None = None,
         sends_unpersistable: bool = False,
@@ -111,11 +111,12 @@ class Jellier:
         try:
             if self._depth > self._max_depth:
                 raise limit_error(TooLarge, "max_depth", self._max_depth, self._depth)
-            return finish(self._walk(obj))  # type: ignore[no-any-return]
+            expression: Expression = finish(self._walk(obj))
+            return expression
         finally:
             self._depth -= 1
 
-    def walk(self, obj: Any) -> Iterator[Any]:
+    def walk(self, obj: object) -> Walk[Any]:
         """Make the expression of a whole graph, as a walk of ``jelly.slices``.
 
         A container is read when the walk enters it. Later changes are not sent.
@@ -126,13 +127,13 @@ class Jellier:
         self._depth += 1
         yield from self._walk(obj)
 
-    def prepare(self, object: Any) -> list[Any]:
+    def prepare(self, object: object) -> list[Expression]:
         """Begin to write ``object``: return the list to write it to (published)."""
-        expression: list[Any] = []
+        expression: list[Expression] = []
         self._seen[id(object)] = _Seen(object, expression)
         return expression
 
-    def preserve(self, object: Any, sexp: Expression) -> Expression:
+    def preserve(self, object: object, sexp: Expression) -> Expression:
         """End the writing of ``object`` as ``sexp``; return the list to use (published)."""
         seen = self._seen[id(object)]
         if sexp is not seen.expression:
@@ -140,19 +141,19 @@ class Jellier:
         seen.complete()
         return seen.expression
 
-    def unpersistable(self, reason: str, sexp: list[Any] | None = None) -> Expression:
+    def unpersistable(self, reason: str, sexp: list[Expression] | None = None) -> Expression:
         """Return the expression for a value that cannot be sent; for hooks (published)."""
         expression = [] if sexp is None else sexp
         expression.extend([atoms.UNPERSISTABLE, reason.encode("utf-8")])
         return expression
 
-    def _walk(self, root: Any) -> Iterator[Any]:
-        holder: list[Any] = []
+    def _walk(self, root: object) -> Walk[Any]:
+        holder: list[Expression] = []
         out = holder
         values: Iterator[Any] = iter((root,))
         seen: _Seen | None = None
         # The state that is written next, if nothing else in the graph can refer to it.
-        unshared: Any = None
+        unshared: object = None
         outer: list[_Level] = []
         writers, base, most = leaves.WRITERS, self._levels, self._most_levels
         visits = VISITS
@@ -186,7 +187,7 @@ class Jellier:
                     tag = _TAGS.get(kind)
                     if tag is None:
                         if kind is _Pair:
-                            inside: list[Any] = []
+                            inside: list[Expression] = []
                             out.append(inside)
                             outer.append((out, values, seen))
                             out, values, seen = inside, iter(value), None
@@ -241,7 +242,7 @@ class Jellier:
             raise
         yield holder[0]
 
-    def _opened(self, tag: bytes, value: Any) -> tuple[list[Any], Iterator[Any]]:
+    def _opened(self, tag: bytes, value: Any) -> tuple[list[Expression], Iterator[object]]:
         """Return the expression of a container, and its parts that are not written there yet.
 
         If all parts are simple values, they are written at once, in a list without spare capacity.
@@ -261,7 +262,7 @@ class Jellier:
         writers, names = leaves.WRITERS, self._names
         try:
             # With this quick path, a hundred rows of a table take six tenths of the time.
-            pairs: list[Any] = [
+            pairs: list[Expression] = [
                 [
                     names[key]
                     if type(key) is str
@@ -294,7 +295,7 @@ class Jellier:
                 seen.complete()
         return [atoms.DEREFERENCE, seen.number]
 
-    def _other(self, value: Any) -> Expression | _Stateful:
+    def _other(self, value: object) -> Expression | _Stateful:
         """Return the expression of an object, or a _Stateful if its state must be written next."""
         if has_jelly_hook(value):
             try:
@@ -313,8 +314,8 @@ class Jellier:
         return self._instance(value)
 
     def _in_place_of(
-        self, value: Any, error: CannotJelly, seen: _Seen | None, outer: list[_Level]
-    ) -> list[Any] | None:
+        self, value: object, error: CannotJelly, seen: _Seen | None, outer: list[_Level]
+    ) -> list[Expression] | None:
         """Return the expression to write in place of a value that cannot be sent, or None.
 
         Args:
@@ -350,7 +351,7 @@ class Jellier:
         expression.append(tag)
         return _Stateful(expression, state, value.has_unshared_state(self))
 
-    def _instance(self, value: Any) -> _Stateful:
+    def _instance(self, value: object) -> _Stateful:
         cls = type(value)
         if not self.taster.isClassAllowed(cls):
             raise cannot_be_sent(value)
@@ -359,7 +360,7 @@ class Jellier:
         return _Stateful(expression, value.__getstate__())
 
 
-def _trail(frames: list[tuple[list[Any], _Seen | None]]) -> Iterator[tuple[Any, int]]:
+def _trail(frames: list[tuple[list[Expression], _Seen | None]]) -> Iterator[tuple[object, int]]:
     """Yield the position of a walk; see ``CannotJelly.trail``.
 
     Args:
@@ -379,6 +380,7 @@ def _trail(frames: list[tuple[list[Any], _Seen | None]]) -> Iterator[tuple[Any, 
         yield seen.value, position
 
 
+@final
 class _Stateful(NamedTuple):
     """The expression of an instance, whose last part is its state.
 
@@ -388,8 +390,8 @@ class _Stateful(NamedTuple):
         is_unshared: whether the state was made for this message, and has no other reference.
     """
 
-    expression: list[Any]
-    state: Any
+    expression: list[Expression]
+    state: object
     is_unshared: bool = False
 
 
@@ -403,7 +405,7 @@ class _Names(dict[str, Expression]):
         return expression
 
 
-class _Pair(tuple[Any, Any]):
+class _Pair(tuple[object, object]):
     """A key and value of a dict; on the wire, they are a list without a tag."""
 
     __slots__ = ()
@@ -415,13 +417,13 @@ def _code_writer(kind: type) -> Callable[[Jellier, Any], Expression] | None:
     return _write_class if row is None and issubclass(kind, type) else row
 
 
-def _require_code(jellier: Jellier, tag: bytes, value: Any) -> None:
+def _require_code(jellier: Jellier, tag: bytes, value: object) -> None:
     if not jellier.taster.isTypeAllowed(tag):
         text = f"a {type(value).__name__} cannot be sent: the policy does not allow it"
         raise CannotJelly(text).about(value)
 
 
-def _write_class(jellier: Jellier, value: Any) -> Expression:
+def _write_class(jellier: Jellier, value: type) -> Expression:
     _require_code(jellier, atoms.CLASS, value)
     return [atoms.CLASS, class_name(value).encode("utf-8")]
 
@@ -431,7 +433,7 @@ def _write_module(jellier: Jellier, value: types.ModuleType) -> Expression:
     return [atoms.MODULE, value.__name__.encode("utf-8")]
 
 
-def _write_function(jellier: Jellier, value: Any) -> Expression:
+def _write_function(jellier: Jellier, value: types.FunctionType) -> Expression:
     _require_code(jellier, atoms.FUNCTION, value)
     return [atoms.FUNCTION, f"{value.__module__}.{value.__qualname__}".encode()]
 
@@ -442,7 +444,7 @@ def _write_method(jellier: Jellier, value: types.MethodType) -> Expression:
     is_code = _code_writer(type(owner)) is not None
     if not (is_code or has_jelly_hook(owner) or jellier.taster.isClassAllowed(type(owner))):
         raise cannot_be_sent(owner).about(value)
-    parts: Iterable[Any] = (owner, type(owner))
+    parts: Iterable[object] = (owner, type(owner))
     name = value.__func__.__name__.encode("utf-8")
     return [atoms.METHOD, name, *(jellier.jelly(part) for part in parts)]
 

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 from jelly.errors import InsecureJelly, LimitExceeded, MalformedJelly
 from jelly.leaves import LEAVES, SCALARS
@@ -21,6 +21,9 @@ from jelly.limit_errors import KEYS, limit_error
 from jelly.limits import Limits
 
 __all__ = ["KeyGuard", "is_compound"]
+
+Keys = TypeVar("Keys")
+Made = TypeVar("Made")
 
 # Hashed unchecked: a peer cannot foresee the hash of a text, and the others have three values.
 _UNCHECKED = SCALARS - {int, float}
@@ -46,9 +49,9 @@ class KeyGuard:
         self.total = 0
         # By id, each compound value and its weight. The reference to the value keeps its id from
         # being used again.
-        self._weights: dict[int, tuple[Any, int]] = {}
+        self._weights: dict[int, tuple[object, int]] = {}
 
-    def check(self, keys: Iterable[Any], what: str, alike: Counter[int]) -> None:
+    def check(self, keys: Iterable[object], what: str, alike: Counter[int]) -> None:
         """Check values that are about to be hashed.
 
         Args:
@@ -72,7 +75,7 @@ class KeyGuard:
             _check_one(min(ints), what)
             _check_one(max(ints), what)
             return
-        compound: list[Any] = []
+        compound: list[object] = []
         for key in keys:
             kind = type(key)
             if is_compound(kind):
@@ -89,14 +92,14 @@ class KeyGuard:
             if max(map(alike.__getitem__, hashes)) > _MOST_ALIKE:
                 raise InsecureJelly(f"more than {_MOST_ALIKE} keys with the same hash")
 
-    def hashed(self, make: Any, values: Any, what: str) -> Any:
+    def hashed(self, make: Callable[[Keys], Made], values: Keys, what: str) -> Made:
         """Return ``make(values)``, which hashes the values; raise MalformedJelly if that fails."""
         try:
             return make(values)
         except (TypeError, AttributeError, RecursionError) as error:
             raise MalformedJelly(f"{what} that cannot be hashed") from error
 
-    def _weigh(self, root: Any) -> int:
+    def _weigh(self, root: object) -> int:
         weights, most = self._weights, self._limits.max_key_nodes
         pending = [root]
         entered: set[int] = set()
@@ -132,7 +135,7 @@ def is_compound(kind: type) -> bool:
     return own is not None and own is not object.__hash__ and kind not in _ALONE
 
 
-def _hashed_parts(value: Any) -> Collection[Any]:
+def _hashed_parts(value: object) -> Collection[object]:
     """Return the values that hashing a value would hash, or more if its class has its own hash."""
     if isinstance(value, tuple | frozenset):
         return value

@@ -8,15 +8,14 @@ delayed: from the inside to the outside. If a knot is left then, the peer's expr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
 
 from jelly.errors import MalformedJelly
-from jelly.slices import UNFINISHED
+from jelly.slices import UNFINISHED, Walk
 
 __all__ = ["Knot", "Knots", "tie"]
 
-_MISSING: Any = object()
+_MISSING: object = object()
 # Steps in a slice of work; one step may hash a few keys of max_key_nodes.
 _STEPS = 16
 
@@ -52,7 +51,7 @@ class Knots:
         """Delay a piece of work until the end."""
         self._waiting.append(work)
 
-    def settle(self, since: int) -> Iterator[Any]:
+    def settle(self, since: int) -> Walk[None]:
         """Do the work that was delayed since ``mark`` returned ``since``.
 
         A walk of ``jelly.slices``, whose result is None.
@@ -66,7 +65,7 @@ class Knots:
         yield None
 
 
-def tie(values: list[Any]) -> None:
+def tie(values: list[object]) -> None:
     """Replace the knots among ``values`` by their values.
 
     Raises:

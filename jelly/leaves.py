@@ -10,9 +10,10 @@ from __future__ import annotations
 import datetime
 import decimal
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from jelly import atoms
+from jelly.arity import wrong_arity
 from jelly.atoms import Expression
 from jelly.errors import CannotJelly, LimitExceeded, MalformedJelly
 from jelly.limit_errors import limit_error
@@ -30,6 +31,8 @@ __all__ = [
     "write_str",
 ]
 
+Atom = TypeVar("Atom", int, bytes)
+
 ATOMS = frozenset({int, float, bytes})
 """The types that stand for themselves in an expression."""
 
@@ -43,17 +46,14 @@ class Leaf(NamedTuple):
     cls: type
     tag: bytes
     write: Callable[[Any], Expression]
-    read: Callable[[list[Any], Limits], Any]
+    read: Callable[[list[Expression], Limits], object]
 
 
-def _field(expression: list[Any], kind: type, count: int = 2) -> Any:
-    if len(expression) != count or type(expression[1]) is not kind:
-        raise _malformed(expression)
-    return expression[1]
-
-
-def _malformed(expression: list[Any]) -> MalformedJelly:
-    return MalformedJelly(f"{atoms.text_of(expression[0])} of {len(expression) - 1} fields")
+def _field(expression: list[Expression], kind: type[Atom], count: int = 2) -> Atom:
+    field = expression[1] if len(expression) == count else None
+    if type(field) is not kind:
+        raise wrong_arity(expression)
+    return field
 
 
 _NONE_EXPRESSION: Expression = [atoms.NONE]
@@ -61,7 +61,7 @@ _TRUE: Expression = [atoms.BOOLEAN, b"true"]
 _FALSE: Expression = [atoms.BOOLEAN, b"false"]
 
 
-def _read_none(expression: list[Any], limits: Limits) -> None:
+def _read_none(expression: list[Expression], limits: Limits) -> None:
     # PB ignores fields after the tag; it never sends any.
     return None
 
@@ -70,7 +70,7 @@ def _write_bool(value: bool) -> Expression:
     return _TRUE if value else _FALSE
 
 
-def read_bool(expression: list[Any], limits: Limits | None = None) -> bool:
+def read_bool(expression: list[Expression], limits: Limits | None = None) -> bool:
     """Return the bool of an expression that starts with ``boolean``.
 
     Raises:
@@ -84,7 +84,7 @@ def read_bool(expression: list[Any], limits: Limits | None = None) -> bool:
     raise MalformedJelly("boolean neither true nor false")
 
 
-def _read_long(expression: list[Any], limits: Limits) -> int:
+def _read_long(expression: list[Expression], limits: Limits) -> int:
     digits = _field(expression, bytes)
     most = 7 * limits.max_prefix
     # 3.3 bits a digit. The text is compared first, since int() does not take linear time.
@@ -109,7 +109,7 @@ def write_str(value: str) -> Expression:
         raise CannotJelly(text).about(value) from None
 
 
-def read_str(expression: list[Any], limits: Limits | None = None) -> str:
+def read_str(expression: list[Expression], limits: Limits | None = None) -> str:
     """Return the str of an expression that starts with ``unicode``.
 
     Raises:
@@ -117,7 +117,7 @@ def read_str(expression: list[Any], limits: Limits | None = None) -> str:
     """
     # As in _field, without the call: a table of a hundred rows is read in 0.95 of the time.
     if len(expression) != 2 or type(expression[1]) is not bytes:
-        raise _malformed(expression)
+        raise wrong_arity(expression)
     try:
         return expression[1].decode()
     except UnicodeDecodeError:
@@ -135,14 +135,14 @@ def _write_decimal(value: decimal.Decimal) -> Expression:
     return [atoms.DECIMAL, -number if sign else number, exponent]
 
 
-def _decimal_fields(expression: list[Any], limits: Limits) -> tuple[int, Any]:
+def _decimal_fields(expression: list[Expression], limits: Limits) -> tuple[int, Expression]:
     if len(expression) == 3 and type(expression[1]) is list and expression[1][:1] == [atoms.INT]:
         # More digits than an int of the dialect can have.
         return _read_long(expression[1], limits), expression[2]
     return _field(expression, int, 3), expression[2]
 
 
-def _read_decimal(expression: list[Any], limits: Limits) -> decimal.Decimal:
+def _read_decimal(expression: list[Expression], limits: Limits) -> decimal.Decimal:
     number, exponent = _decimal_fields(expression, limits)
     if type(exponent) is not int:
         raise MalformedJelly("decimal whose exponent is not an int")
@@ -161,7 +161,7 @@ def _read_decimal(expression: list[Any], limits: Limits) -> decimal.Decimal:
     return decimal.Decimal(f"{'-' if number < 0 else ''}{digits}E{exponent}")
 
 
-def _numbers(expression: list[Any], most: int) -> list[int]:
+def _numbers(expression: list[Expression], most: int) -> list[int]:
     text = _field(expression, bytes)
     parts = text.split(b" ", most + 1)
     if len(text) > 80 or not all(part.removeprefix(b"-").isdigit() for part in parts):
@@ -169,8 +169,8 @@ def _numbers(expression: list[Any], most: int) -> list[int]:
     return [int(part) for part in parts]
 
 
-def _timed(cls: Callable[..., Any], fields: int) -> Callable[[list[Any], Limits], Any]:
-    def read(expression: list[Any], limits: Limits) -> Any:
+def _timed(cls: Callable[..., object], fields: int) -> Callable[[list[Expression], Limits], object]:
+    def read(expression: list[Expression], limits: Limits) -> object:
         numbers = _numbers(expression, fields)
         if len(numbers) != fields:
             raise MalformedJelly(f"{atoms.text_of(expression[0])} of {len(numbers)} numbers")
@@ -227,7 +227,9 @@ _LEAVES = (
 WRITERS: dict[type, Callable[[Any], Expression]] = {leaf.cls: leaf.write for leaf in _LEAVES}
 LEAVES: frozenset[type] = frozenset({*ATOMS, *WRITERS})
 """All types whose values hold no other value and have an expression."""
-READERS: dict[bytes, Callable[[list[Any], Limits], Any]] = {leaf.tag: leaf.read for leaf in _LEAVES}
+READERS: dict[bytes, Callable[[list[Expression], Limits], object]] = {
+    leaf.tag: leaf.read for leaf in _LEAVES
+}
 # Reads an int that is too large for an int of the dialect. Jelly can write any int as an int, so
 # this form has no writer here.
 READERS[atoms.INT] = _read_long

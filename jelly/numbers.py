@@ -6,9 +6,10 @@ a peer could make all of them collide. Every number that a peer sends is checked
 
 from __future__ import annotations
 
-from typing import Any, TypeGuard
+from collections.abc import Sequence
+from typing import TypeGuard
 
-from jelly.atoms import text_of
+from jelly.atoms import Expression, text_of
 from jelly.errors import MalformedJelly
 
 __all__ = ["LARGEST", "is_number", "number_in"]
@@ -22,7 +23,7 @@ def is_number(value: object) -> TypeGuard[int]:
     return type(value) is int and 0 <= value <= LARGEST
 
 
-def number_in(expression: list[Any]) -> int:
+def number_in(expression: Sequence[Expression]) -> int:
     """Return the number that follows the tag of an expression.
 
     Raises:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import importlib
 import types
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 from msgspec import Struct, field
 
 from jelly.atoms import text_of
 from jelly.errors import InsecureJelly
 from jelly.refusals import not_registered
-from jelly.security import SecurityOptions, class_name
+from jelly.security import Security, SecurityOptions, class_name
 
 __all__ = [
     "Defaults",
@@ -22,6 +22,9 @@ __all__ = [
     "setUnjellyableForClass",
     "setUnjellyableForClassTree",
 ]
+
+Factory: TypeAlias = Callable[[Any], object]
+"""Makes an object of its state."""
 
 
 class Registry:
@@ -33,7 +36,7 @@ class Registry:
 
     def __init__(self, *bases: Registry) -> None:
         self.classes: dict[bytes, Any] = {}
-        self.factories: dict[bytes, Callable[[Any], Any]] = {}
+        self.factories: dict[bytes, Factory] = {}
         # Exception classes by their names on the wire.
         self.errors: dict[str, type[BaseException]] = {}
         # Classes that get only the fields that they declare; see ``jelly.fields``.
@@ -44,7 +47,7 @@ class Registry:
         """Decode expressions that start with ``tag`` to instances of ``cls``."""
         self.classes[tag] = cls
 
-    def add_factory(self, tag: bytes, factory: Callable[[Any], Any]) -> None:
+    def add_factory(self, tag: bytes, factory: Factory) -> None:
         """Decode expressions that start with ``tag`` to ``factory(state)``."""
         self.factories[tag] = factory
 
@@ -59,7 +62,7 @@ class Registry:
         """Return whether a tag has a class or a factory."""
         return self.class_for(tag) is not None or self.factory_for(tag) is not None
 
-    def factory_for(self, tag: bytes) -> Callable[[Any], Any] | None:
+    def factory_for(self, tag: bytes) -> Factory | None:
         """Return the factory of a tag, or None."""
         found = self.factories.get(tag)
         for base in self._bases:
@@ -115,9 +118,7 @@ def setUnjellyableForClass(classname: type | bytes | str, unjellyable: Any) -> N
     defaults.security.allowTypes(tag)
 
 
-def setUnjellyableFactoryForClass(
-    classname: type | bytes | str, copyFactory: Callable[[Any], Any]
-) -> None:
+def setUnjellyableFactoryForClass(classname: type | bytes | str, copyFactory: Factory) -> None:
     """Decode instances of a peer's class to ``copyFactory(state)`` (published)."""
     tag = _tag_of(classname)
     defaults.published.add_factory(tag, copyFactory)
@@ -144,7 +145,7 @@ def setUnjellyableForClassTree(
             setUnjellyableForClass(prefix + name, cls)
 
 
-def named_class(name: str, security: Any) -> type:
+def named_class(name: str, security: Security) -> type:
     """Return the class of a dotted name that ``security`` allows.
 
     A module is imported only if it is allowed.
@@ -160,7 +161,7 @@ def named_class(name: str, security: Any) -> type:
     return found
 
 
-def named_object(name: str, security: Any) -> Any:
+def named_object(name: str, security: Security) -> object:
     """Return the object of a dotted name, from a module that ``security`` allows.
 
     It may also be an attribute of a class in such a module. Then ``security`` must allow the dotted
@@ -175,7 +176,7 @@ def named_object(name: str, security: Any) -> Any:
         raise InsecureJelly(f"type '{text_of(name)}' does not exist") from None
 
 
-def _module_or_class(name: str, security: Any) -> types.ModuleType | type:
+def _module_or_class(name: str, security: Security) -> types.ModuleType | type:
     try:
         return load_module(name, security)
     except InsecureJelly:
@@ -190,7 +191,7 @@ def _module_or_class(name: str, security: Any) -> types.ModuleType | type:
         return found
 
 
-def load_module(name: str, security: Any) -> types.ModuleType:
+def load_module(name: str, security: Security) -> types.ModuleType:
     """Import and return a module that ``security`` allows.
 
     Raises:

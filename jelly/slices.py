@@ -6,13 +6,24 @@ end. A caller without other work calls `finish`.
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeAlias, TypeVar
 
-__all__ = ["MANY", "PARTS", "UNFINISHED", "VISITS", "consumed", "finish"]
+__all__ = ["MANY", "PARTS", "UNFINISHED", "VISITS", "Walk", "consumed", "finish"]
 
-UNFINISHED: Final[Any] = object()
+T = TypeVar("T")
+
+
+class _State(enum.Enum):
+    UNFINISHED = "unfinished"
+
+
+UNFINISHED: Final = _State.UNFINISHED
 """Yielded by a walk while it has no result."""
+
+Walk: TypeAlias = Iterator[T | Literal[_State.UNFINISHED]]
+"""A walk whose result is a T."""
 
 VISITS: Final = 100
 """Visits in a slice. A visit handles one container, or `PARTS` parts of a longer one."""
@@ -21,7 +32,7 @@ PARTS: Final = 16
 """Parts of a container that one visit handles."""
 
 
-def finish(walk: Iterator[Any]) -> Any:
+def finish(walk: Walk[T]) -> T:
     """Run a walk to its end, and return its result."""
     result = next(walk)
     while result is UNFINISHED:
@@ -35,7 +46,7 @@ MANY: Final = 1024
 _END: Any = object()
 
 
-def consumed(items: list[Any]) -> Iterator[Any]:
+def consumed(items: list[T]) -> Iterator[T]:
     """Return an iterator over a list that removes each item from the list.
 
     So the finished parts are freed during the walk. A large graph and its expression never exist

@@ -29,7 +29,7 @@ _REFUSALS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError
 
 
 def put_state(
-    value: Any,
+    value: object,
     state: Any,
     declared: bool,
     *,
@@ -79,7 +79,7 @@ def put_state(
         _complete(value, shape, with_hook)
 
 
-def put_plain_state(value: Any, state: Any, *, is_trusted: bool = False) -> None:
+def put_plain_state(value: object, state: Any, *, is_trusted: bool = False) -> None:
     """Set the received state of an ordinary instance, whose class the policy allows.
 
     If the class has a ``__setstate__``, that is called instead. The one of BaseException is not
@@ -111,7 +111,7 @@ def put_plain_state(value: Any, state: Any, *, is_trusted: bool = False) -> None
         put_state(value, both, declared=False)
 
 
-def _has_slots(state: Any) -> bool:
+def _has_slots(state: object) -> bool:
     return (
         type(state) is tuple
         and len(state) == 2
@@ -120,12 +120,12 @@ def _has_slots(state: Any) -> bool:
     )
 
 
-def share_state(value: Any, attributes: dict[str, Any]) -> None:
+def share_state(value: object, attributes: dict[str, object]) -> None:
     """Give an instance the ``__dict__`` of another instance of its class, which was checked."""
     object.__setattr__(value, "__dict__", attributes)
 
 
-def post_init_arguments(cls: type, shape: Shape) -> list[Any]:
+def post_init_arguments(cls: type, shape: Shape) -> list[object]:
     """Return the arguments for ``__post_init__`` of a dataclass: the defaults of its InitVars.
 
     Raises:
@@ -139,7 +139,7 @@ def post_init_arguments(cls: type, shape: Shape) -> list[Any]:
 
 
 def _check_names(
-    cls: type, shape: Shape, state: dict[Any, Any], declared: bool, also: Collection[str]
+    cls: type, shape: Shape, state: dict[object, object], declared: bool, also: Collection[str]
 ) -> None:
     for key in state:
         if not isinstance(key, str):
@@ -162,7 +162,7 @@ def _is_hiding(cls: type, key: str, declared: bool) -> bool:
     return callable(found) or hasattr(kind, "__get__")
 
 
-def _defaults(cls: type, shape: Shape, there: Collection[str], declared: bool) -> dict[str, Any]:
+def _defaults(cls: type, shape: Shape, there: Collection[str], declared: bool) -> dict[str, object]:
     """Return the defaults of missing fields."""
     if not declared and not dataclasses.is_dataclass(cls):
         return {}
@@ -177,7 +177,7 @@ def _defaults(cls: type, shape: Shape, there: Collection[str], declared: bool) -
     return {name: make() for name, make in shape.defaults.items() if name not in there}
 
 
-def _complete(value: Any, shape: Shape, with_hook: bool) -> None:
+def _complete(value: object, shape: Shape, with_hook: bool) -> None:
     """Run the ``__post_init__`` of a dataclass, as its constructor does."""
     cls = type(value)
     hook = getattr(cls, "__post_init__", None) if with_hook else None

@@ -18,9 +18,10 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from itertools import chain, islice
 from typing import Any, TypeAlias
 
-from jelly import atoms, code, containers, leaves
+from jelly import atoms, code, containers, instances, leaves
+from jelly.arity import check_arity
 from jelly.atoms import Expression
-from jelly.bases import Unpersistable, blank_of
+from jelly.bases import Unpersistable
 from jelly.errors import InsecureJelly, LimitExceeded, MalformedJelly
 from jelly.frames import Frame
 from jelly.keys import KeyGuard
@@ -32,13 +33,12 @@ from jelly.numbers import number_in
 from jelly.refusals import not_registered
 from jelly.registry import Registry, defaults, named_class
 from jelly.security import DummySecurityOptions, Security, SecurityOptions
-from jelly.slices import MANY, PARTS, UNFINISHED, VISITS, consumed, finish
-from jelly.state import put_plain_state
+from jelly.slices import MANY, PARTS, UNFINISHED, VISITS, Walk, consumed, finish
 
 __all__ = ["WORDS", "Row", "Unjellier"]
 
 # A row of the caller: makes the value of an expression that starts with its tag.
-Row: TypeAlias = Callable[["Unjellier", list[Any]], Any]
+Row: TypeAlias = Callable[["Unjellier", list[Expression]], object]
 
 _EMPTY = Registry()
 
@@ -47,7 +47,7 @@ _EMPTY = Registry()
 _BYTES = 256
 
 
-def _root(unjellier: Unjellier, parts: list[Any], target: Any) -> Any:
+def _root(unjellier: Unjellier, parts: list[object], target: object) -> object:
     return parts[0]
 
 
@@ -75,7 +75,7 @@ class Unjellier:
     def __init__(
         self,
         security: Security | None = None,
-        persistentLoad: Callable[[Any, Any], Any] | None = None,
+        persistentLoad: Callable[[Any, Unjellier], object] | None = None,
         invoker: Any = None,
         registry: Registry = _EMPTY,
         rows: Mapping[bytes, Row] | None = None,
@@ -97,8 +97,8 @@ class Unjellier:
         self._rows = rows or {}
         self.keys = KeyGuard(self.limits)
         self.knots = Knots()
-        self._references: dict[int, Any] = {}
-        self._after: list[Callable[[], Any]] = []
+        self._references: dict[int, object] = {}
+        self._after: list[Callable[[], object]] = []
         # A quick path: for most tags, no method of ``security`` is called.
         self._allowed: Container[bytes] = ()
         if type(security) is SecurityOptions:
@@ -111,9 +111,9 @@ class Unjellier:
         # Ids of the expressions of decoded references; and expressions, with their tags, that may
         # contain references that were not decoded.
         self.read: set[int] = set()
-        self.unread: list[tuple[bytes | None, Any]] = []
+        self.unread: list[tuple[bytes | None, Expression]] = []
 
-    def note_read(self, expression: list[Any]) -> None:
+    def note_read(self, expression: list[Expression]) -> None:
         """Note that the expression of a reference was decoded."""
         self.read.add(id(expression))
 
@@ -129,7 +129,7 @@ class Unjellier:
         """
         return finish(self.walk(obj))
 
-    def walk(self, obj: Expression) -> Iterator[Any]:
+    def walk(self, obj: Expression) -> Walk[Any]:
         """Like `unjellyFull`, as a walk of ``jelly.slices``.
 
         Raises:
@@ -164,7 +164,7 @@ class Unjellier:
         finally:
             self._depth -= 1
 
-    def parts(self, expression: list[Any]) -> Iterator[Any]:
+    def parts(self, expression: list[Expression]) -> Iterator[Expression]:
         """Return the parts of an expression after its tag."""
         if self._consumes and len(expression) >= MANY:
             rest = consumed(expression)
@@ -172,22 +172,27 @@ class Unjellier:
             return rest
         return islice(expression, 1, None)
 
-    def define(self, number: int | None, value: Any) -> None:
+    def define(self, number: int | None, value: object) -> None:
         """Set the value of a reference, if there is one, before the parts of the value exist."""
         if number is not None:
             self._references[number] = value
 
-    def _walk(self, root: Expression) -> Iterator[Any]:
+    def call_after(self, hook: Callable[[], object]) -> None:
+        """Call ``hook`` when the whole graph is made."""
+        self._after.append(hook)
+
+    def _walk(self, root: Expression) -> Walk[Any]:
         since = self.knots.mark()
-        holder: list[Any] = []
-        opened_items: list[tuple[bytes | None, Any]] = []
+        holder: list[object] = []
+        opened_items: list[tuple[bytes | None, Expression]] = []
         frame = Frame(holder, iter((root,)), _root, None, None)
         outer: list[Frame] = []
         # The open containers with a number: their depth, their number, the count before them.
         weighed: list[tuple[int, int, int]] = []
         readers, limits, allowed, keys = leaves.READERS, self.limits, self._allowed, self.keys
         visits, hashed = VISITS, keys.total
-        item, tag = root, None
+        item: Any = root
+        tag: bytes | None = None
         try:
             while True:
                 visits -= 1
@@ -268,9 +273,9 @@ class Unjellier:
 
     def _note_unread(
         self,
-        tag: Any,
-        item: Any,
-        opened: list[tuple[bytes | None, Any]],
+        tag: bytes | None,
+        item: Expression,
+        opened: list[tuple[bytes | None, Expression]],
         frames: list[Frame],
     ) -> None:
         """Note the expressions that were not decoded when a walk failed at ``item``."""
@@ -282,8 +287,8 @@ class Unjellier:
             # there may be a million of them.
             self.unread.append((None, [atoms.LIST, *frame.rest]))
 
-    def _tag(self, expression: list[Any]) -> bytes:
-        tag = expression[0] if expression else None
+    def _tag(self, expression: list[Expression]) -> bytes:
+        tag: object = expression[0] if expression else None
         if isinstance(tag, str):
             # Only in an expression that the application wrote itself; the wire has bytes.
             tag = tag.encode("utf-8")
@@ -294,15 +299,15 @@ class Unjellier:
             raise not_registered(tag)
         return tag
 
-    def _numbered(self, expression: list[Any]) -> tuple[int, Any]:
+    def _numbered(self, expression: list[Expression]) -> tuple[int, Expression]:
         number = number_in(expression)
-        _check_arity(expression, 3)
+        check_arity(expression, 3)
         if number in self._references:
             raise MalformedJelly(f"reference {number} defined twice")
         self._references[number] = Knot()
         return number, expression[2]
 
-    def _tag_of_numbered(self, number: int, item: Any) -> tuple[bytes | None, Any]:
+    def _tag_of_numbered(self, number: int, item: Expression) -> tuple[bytes | None, object]:
         """Return the tag of a referenced value that has parts; else None and the value."""
         if type(item) is list:
             tag = self._tag(item)
@@ -320,7 +325,7 @@ class Unjellier:
         self._weights[number] = 1 + _text_weight(b"", [item])
         return None, value
 
-    def _resolve(self, number: int, value: Any) -> None:
+    def _resolve(self, number: int, value: object) -> None:
         """Set the value of a reference, also in the places that referred to it before."""
         known = self._references[number]
         if type(known) is Knot:
@@ -332,9 +337,9 @@ class Unjellier:
                 self.knots.wait(lambda: _follow(known, value))
                 self._references[number] = value
 
-    def _dereference(self, expression: list[Any]) -> Any:
+    def _dereference(self, expression: list[Expression]) -> object:
         number = number_in(expression)
-        _check_arity(expression, 2)
+        check_arity(expression, 2)
         try:
             value = self._references[number]
         except KeyError:
@@ -352,7 +357,7 @@ class Unjellier:
         if self.expanded > most:
             raise limit_error(LimitExceeded, "max_expanded", most, self.expanded)
 
-    def _open(self, tag: bytes, expression: list[Any], number: int | None) -> Any:
+    def _open(self, tag: bytes, expression: list[Expression], number: int | None) -> object:
         """Return the value of an expression that is not a scalar, or the frame that makes it."""
         if tag == atoms.DEREFERENCE:
             return self._dereference(expression)
@@ -364,84 +369,26 @@ class Unjellier:
             return row(self, expression)
         cls = self.registry.class_for(tag)
         if cls is not None:
-            return self._registered(cls, expression, number)
+            return instances.registered(self, cls, tag, expression, number)
         factory = self.registry.factory_for(tag)
         if factory is not None:
-            _check_arity(expression, 2)
-            return Frame([], iter((expression[1],)), Unjellier._finish_made, factory, number)
+            return instances.by_factory(self, factory, expression, number)
         reader = code.READERS.get(tag)
         if reader is not None:
             if not self.allow_code:
                 raise InsecureJelly(f"type '{atoms.text_of(tag)}' is not accepted by this policy")
             return reader(self, expression)
         cls = named_class(atoms.text_of(tag), self.taster)
-        _check_arity(expression, 2)
-        blank = blank_of(cls)
-        return self._stateful(blank, expression[1], number, _set_plain)
+        return instances.plain(self, cls, expression, number)
 
-    def _registered(self, cls: Any, expression: list[Any], number: int | None) -> Any:
-        if not isinstance(cls, type):
-            self.unread.append((expression[0], expression))
-            return self._then_post(cls(self, expression))
-        blank = blank_of(cls)
-        hook = getattr(cls, "unjellyFor", None)
-        if hook is None:
-            raise InsecureJelly(f"{cls.__name__} is registered but has no unjellyFor")
-        if getattr(hook, "is_engine_hook", False):
-            state = blank.unjellied_state(self, expression)
-            return self._stateful(blank, state, number, _set_unjellied)
-        if number is not None:
-            self._references[number] = blank
-        self.unread.append((expression[0], expression))
-        value = blank.unjellyFor(self, expression)
-        if value is not blank and number is not None:
-            self._references[number] = value
-        return self._then_post(value)
-
-    def _stateful(
-        self, blank: Any, state: Expression, number: int | None, setter: Callable[..., None]
-    ) -> Frame:
-        if number is not None:
-            self._references[number] = blank
-        return Frame([], iter((state,)), Unjellier._finish_stateful, (blank, setter), None)
-
-    def _finish_stateful(self, parts: list[Any], target: Any) -> Any:
-        blank, setter = target
-
-        def set_state() -> None:
-            tie(parts)
-            setter(self, blank, parts[0])
-            self._then_post(blank)
-
-        self._when_tied(set_state)
-        return blank
-
-    def _finish_made(self, parts: list[Any], factory: Any) -> Any:
-        if self.knots.are_used:
-            return containers.later(self, lambda parts: self._then_post(factory(parts[0])), parts)
-        return self._then_post(factory(parts[0]))
-
-    def _then_post(self, value: Any) -> Any:
-        # The hook of the class, never an attribute from the received state.
-        hook = getattr(type(value), "postUnjelly", None)
-        if hook is not None:
-            self._after.append(lambda: hook(value))
-        return value
-
-    def _when_tied(self, work: Callable[[], None]) -> None:
-        if self.knots.are_used:
-            self.knots.wait(work)
-        else:
-            work()
-
-    def _persistent(self, expression: list[Any], number: int | None) -> Any:
-        _check_arity(expression, 2)
+    def _persistent(self, expression: list[Expression], number: int | None) -> object:
+        check_arity(expression, 2)
         if self.persistentLoad is None:
             return Unpersistable("Persistent callback not found")
         return self.persistentLoad(expression[1], self)
 
-    def _unpersistable(self, expression: list[Any], number: int | None) -> Unpersistable:
-        _check_arity(expression, 2)
+    def _unpersistable(self, expression: list[Expression], number: int | None) -> Unpersistable:
+        check_arity(expression, 2)
         return Unpersistable(f"Unpersistable data: {atoms.text_of(expression[1])}")
 
 
@@ -449,9 +396,9 @@ def _follow(known: Knot, value: Knot) -> None:
     known.value = value.value
 
 
-def _text_weight(tag: bytes, expression: list[Any]) -> int:
+def _text_weight(tag: bytes, expression: list[Expression]) -> int:
     """Return the nodes that the strings in an expression count in addition to one each."""
-    items: Iterable[Any] = expression
+    items: Iterable[Expression] = expression
     if tag == atoms.DICTIONARY:
         items = chain.from_iterable(pair for pair in expression if type(pair) is list)
     total = 0
@@ -462,20 +409,7 @@ def _text_weight(tag: bytes, expression: list[Any]) -> int:
     return total
 
 
-def _check_arity(expression: list[Any], count: int) -> None:
-    if len(expression) != count:
-        raise MalformedJelly(f"{atoms.text_of(expression[0])} of {len(expression) - 1} fields")
-
-
-def _set_unjellied(unjellier: Unjellier, blank: Any, state: Any) -> None:
-    blank.set_unjellied_state(unjellier, state)
-
-
-def _set_plain(unjellier: Unjellier, blank: Any, state: Any) -> None:
-    put_plain_state(blank, state, is_trusted=unjellier.is_trusted)
-
-
-_OPENERS: dict[bytes, Callable[[Unjellier, list[Any], int | None], Any]] = {
+_OPENERS: dict[bytes, containers.Opener] = {
     **containers.OPENERS,
     atoms.PERSISTENT: Unjellier._persistent,
     atoms.UNPERSISTABLE: Unjellier._unpersistable,

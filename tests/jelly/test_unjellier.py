@@ -25,16 +25,6 @@ class Point(Unjellyable):
     """A copy that takes any state."""
 
 
-class Counted(Unjellyable):
-    """A copy with a hook for when all is there."""
-
-    calls: list[Any]
-
-    def postUnjelly(self) -> None:
-        """Note what is there by now."""
-        type(self).calls.append(dict(vars(self)))
-
-
 class Wrapped(Unjellyable):
     """A copy with an unjellyFor of its own."""
 
@@ -62,10 +52,9 @@ def deref(number: int) -> list[Any]:
 def make(**options: Any) -> Unjellier:
     """An unjellier that knows the classes of this file."""
     registry = Registry()
-    for cls in (Point, Counted, Wrapped):
+    for cls in (Point, Wrapped):
         registry.add_class(cls.__name__.encode(), cls)
     registry.add_factory(b"factory", lambda state: ("made", state))
-    registry.add_class(b"callable", lambda unjellier, parts: ("called", parts[1:]))
     options.setdefault("registry", registry)
     return Unjellier(options.pop("security", None), **options)
 
@@ -310,35 +299,12 @@ def test_rows_come_first() -> None:
     assert unjelly([b"remote", 5], security=security, rows=rows) == ("row", 5)
 
 
-def test_factories_and_callables() -> None:
-    """A factory gets the state, a registered function the unjellier and the expression."""
-    assert unjelly([b"factory", attributes(a=1)]) == ("made", {"a": 1})
-    assert unjelly([b"callable", 1, b"x"]) == ("called", [1, b"x"])
-
-
 def test_code_only_where_allowed() -> None:
     """Names of code are refused by a policy without them, whatever security says."""
     for tag in (b"class", b"module", b"function", b"method", b"instance"):
         with pytest.raises(InsecureJelly, match="not accepted by this policy"):
             unjelly([tag, b"jelly.limits.Limits"], allow_code=False)
     assert unjelly([b"class", b"jelly.limits.Limits"]) is Limits
-
-
-def test_a_registered_class_without_the_hook() -> None:
-    """A class that cannot fill itself is not made."""
-    registry = Registry()
-    registry.add_class(b"plain", type("Plain", (), {}))
-    with pytest.raises(InsecureJelly, match="Plain is registered but has no unjellyFor"):
-        unjelly([b"plain", 1], registry=registry)
-
-
-def test_a_hook_of_its_own() -> None:
-    """An overridden unjellyFor gets the whole expression; what it returns is the value."""
-    made = unjelly([b"list", ref(1, [b"Wrapped", [b"tuple", 1]]), deref(1)])
-    assert type(made[0]) is Wrapped
-    assert made[0].part == (1,)
-    assert made[0] is made[1]
-    assert unjelly([b"list", ref(1, [b"Wrapped", text("other")]), deref(1)]) == ["other"] * 2
 
 
 def test_a_cycle_through_a_hook() -> None:
@@ -350,16 +316,6 @@ def test_a_cycle_through_a_hook() -> None:
             unjelly(ref(1, [b"tuple", [tag, deref(1)]]))
         with pytest.raises(MalformedJelly, match="tuple contains itself"):
             unjelly(ref(1, [b"tuple", [tag, [b"list", deref(1)]]]))
-
-
-def test_post_unjelly() -> None:
-    """``postUnjelly`` of the class is called once, at the end; a state brings none."""
-    Counted.calls = []
-    made = unjelly(ref(1, [b"tuple", [b"Counted", attributes(home=deref(1))], [b"list"]]))
-    assert Counted.calls == [{"home": made}]
-    with pytest.raises(InsecureJelly, match="'postUnjelly' hides what"):
-        unjelly([b"Counted", attributes(postUnjelly=5)])
-    unjelly([b"Point", attributes(postUnjelly=5)])
 
 
 def test_persistent() -> None:
