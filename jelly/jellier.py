@@ -10,8 +10,7 @@ The walk recurses only through the application's ``jellyFor`` hooks, up to ``max
 
 from __future__ import annotations
 
-import types
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain, islice
 from typing import Any, NamedTuple, TypeAlias, final
 
@@ -19,6 +18,7 @@ from msgspec import Struct
 
 from jelly import atoms, leaves
 from jelly.atoms import Expression
+from jelly.code import writer_of
 from jelly.errors import CannotJelly, TooLarge
 from jelly.foreign import expression_of_twisted, has_jelly_hook
 from jelly.interfaces import IJellyable
@@ -304,7 +304,7 @@ class Jellier:
                 if error.culprit is None:
                     error.culprit = value
                 raise
-        row = _code_writer(type(value))
+        row = writer_of(type(value))
         if row is not None:
             return row(self, value)
         if self.persistentStore is not None:
@@ -333,7 +333,7 @@ class Jellier:
         if not is_in_state or error.culprit is not value or has_jelly_hook(value):
             return None
         kind = type(value)
-        if kind in leaves.WRITERS or _code_writer(kind) is not None:
+        if kind in leaves.WRITERS or writer_of(kind) is not None:
             return [atoms.UNPERSISTABLE, str(error).encode("utf-8")]
         reason = f"instance of class {class_name(kind)} deemed insecure"
         expression = self.prepare(value)
@@ -409,49 +409,3 @@ class _Pair(tuple[object, object]):
     """A key and value of a dict; on the wire, they are a list without a tag."""
 
     __slots__ = ()
-
-
-def _code_writer(kind: type) -> Callable[[Jellier, Any], Expression] | None:
-    """Return the function that writes a class, module, function or method; else None."""
-    row = _CODE.get(kind)
-    return _write_class if row is None and issubclass(kind, type) else row
-
-
-def _require_code(jellier: Jellier, tag: bytes, value: object) -> None:
-    if not jellier.taster.isTypeAllowed(tag):
-        text = f"a {type(value).__name__} cannot be sent: the policy does not allow it"
-        raise CannotJelly(text).about(value)
-
-
-def _write_class(jellier: Jellier, value: type) -> Expression:
-    _require_code(jellier, atoms.CLASS, value)
-    return [atoms.CLASS, class_name(value).encode("utf-8")]
-
-
-def _write_module(jellier: Jellier, value: types.ModuleType) -> Expression:
-    _require_code(jellier, atoms.MODULE, value)
-    return [atoms.MODULE, value.__name__.encode("utf-8")]
-
-
-def _write_function(jellier: Jellier, value: types.FunctionType) -> Expression:
-    _require_code(jellier, atoms.FUNCTION, value)
-    return [atoms.FUNCTION, f"{value.__module__}.{value.__qualname__}".encode()]
-
-
-def _write_method(jellier: Jellier, value: types.MethodType) -> Expression:
-    _require_code(jellier, atoms.METHOD, value)
-    owner = value.__self__
-    is_code = _code_writer(type(owner)) is not None
-    if not (is_code or has_jelly_hook(owner) or jellier.taster.isClassAllowed(type(owner))):
-        raise cannot_be_sent(owner).about(value)
-    parts: Iterable[object] = (owner, type(owner))
-    name = value.__func__.__name__.encode("utf-8")
-    return [atoms.METHOD, name, *(jellier.jelly(part) for part in parts)]
-
-
-_CODE: dict[type, Callable[[Jellier, Any], Expression]] = {
-    type: _write_class,
-    types.ModuleType: _write_module,
-    types.FunctionType: _write_function,
-    types.MethodType: _write_method,
-}

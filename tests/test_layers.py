@@ -19,7 +19,7 @@ TESTED_ELSEWHERE = {
 }
 """Modules of the core without a test file of their own name, and where they are tested."""
 
-MIRRORED = ["jelly", "broker/core", "broker/flavors"]
+MIRRORED = ["jelly", "jelly/codec", "broker/core", "broker/flavors"]
 """Folders of which each module has a test file of its name; others may be tested together."""
 
 

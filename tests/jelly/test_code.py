@@ -60,6 +60,14 @@ def test_every_tag_has_a_reader() -> None:
     assert set(code.READERS) == {b"class", b"module", b"function", b"method", b"instance"}
 
 
+def test_what_has_a_writer() -> None:
+    """Classes of any metaclass, modules, functions and methods are code; an instance is not."""
+    for value in (Known, type("Meta", (type,), {})("Special", (), {}), sys, read, Known().method):
+        assert code.writer_of(type(value)) is not None
+    for value in (Known(), 5, len):
+        assert code.writer_of(type(value)) is None
+
+
 def test_what_is_allowed() -> None:
     """Class, module, function, method and instance are found by their names."""
     assert read(b"class", MODULE + b".Known") is Known
