@@ -63,7 +63,7 @@ _DEEPEST_INDENT: Final = 20
 _COMPARED: Final = 10
 
 
-def as_json(answer: Any) -> str:
+def as_json(answer: object) -> str:
     """Return an answer as indented JSON, with the default bounds of `Rendering`."""
     return "".join(Rendering(answer).pieces())
 
@@ -92,7 +92,7 @@ class Rendering:
         is_cut: whether a part was omitted; valid after all pieces have been yielded.
     """
 
-    def __init__(self, answer: Any, bounds: Bounds | None = None, *, is_ascii: bool = False):
+    def __init__(self, answer: object, bounds: Bounds | None = None, *, is_ascii: bool = False):
         self.is_cut = False
         self._answer = answer
         self._is_ascii = is_ascii
@@ -159,7 +159,7 @@ class Rendering:
         frames.append(frame)
         return "{" if frame.is_dict else "["
 
-    def _stands_for(self, frames: list[_Frame], container: Any) -> bool:
+    def _stands_for(self, frames: list[_Frame], container: object) -> bool:
         """Whether a text replaces a container here: it contains itself, or is too deep."""
         return len(frames) >= self._bounds.depth or any(
             frame.container is container for frame in frames
@@ -187,7 +187,7 @@ class Rendering:
         self.is_cut = True
         return f"{_ELSE} {'over ' if count >= _MANY else ''}{min(count, _MANY):,} more"
 
-    def _single(self, value: Any, frames: Iterable[_Frame] = ()) -> str:
+    def _single(self, value: object, frames: Iterable[_Frame] = ()) -> str:
         """Return the JSON of a value that is written in one piece."""
         self._values -= 1
         if not isinstance(value, _CONTAINERS):
@@ -199,7 +199,7 @@ class Rendering:
             return self._quoted(_CYCLE)
         return self._quoted(self._left_out(self._weight(value)))
 
-    def _leaf(self, value: Any) -> Any:
+    def _leaf(self, value: object) -> object:
         """Return the JSON value of a non-container, with a text cut to its limit."""
         if isinstance(value, bytes | bytearray | memoryview):
             most = self._bounds.string
@@ -216,7 +216,7 @@ class Rendering:
         more = len(text) - self._bounds.string
         return text if more <= 0 else text[: self._bounds.string] + self._left_out(more)
 
-    def _weight(self, value: Any) -> int:
+    def _weight(self, value: object) -> int:
         return self._weights.get(id(value), 1) if isinstance(value, _CONTAINERS) else 1
 
     def _quoted(self, text: str) -> str:
@@ -238,7 +238,7 @@ class _Frame:
 
     __slots__ = ("_keys", "container", "is_dict", "is_empty", "items", "rest")
 
-    def __init__(self, container: Any, items: Iterator[Any], weight: int):
+    def __init__(self, container: object, items: Iterator[Any], weight: int):
         self.container = container
         self.is_dict = isinstance(container, dict)
         self.items = items
@@ -257,7 +257,7 @@ class _Frame:
         self.is_empty = False
         return text
 
-    def unique(self, text: str, key: Any) -> str:
+    def unique(self, text: str, key: object) -> str:
         """Return the text of a key, different from those before it."""
         while text in self._keys:
             text += f" ({type(key).__name__})"
@@ -274,11 +274,11 @@ def _line(depth: int) -> str:
     return f"\n{_INDENT * min(depth, _DEEPEST_INDENT)}"
 
 
-def _is_full(value: Any) -> bool:
+def _is_full(value: object) -> bool:
     return isinstance(value, _CONTAINERS) and bool(value)
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     """Convert a value that is neither a container nor bytes to a JSON value."""
     if value is None or isinstance(value, str | bool):
         return value
@@ -297,7 +297,7 @@ def _plain(value: Any) -> Any:
     return _object(value)
 
 
-def _object(value: Any) -> str:
+def _object(value: object) -> str:
     """Return a text for an object: a short ``repr`` if it is of this library, else its class."""
     cls = type(value)
     if cls.__module__.partition(".")[0] in ("broker", "cred", "jelly"):
@@ -310,7 +310,7 @@ def _object(value: Any) -> str:
     return f"<{class_name(cls)} object>"
 
 
-def _key(key: Any) -> str:
+def _key(key: object) -> str:
     """Return the text of a key."""
     if isinstance(key, str):
         return key
@@ -322,7 +322,7 @@ def _key(key: Any) -> str:
     return plain if isinstance(plain, str) else json.dumps(plain)
 
 
-def _order(value: Any) -> tuple[int, str, float]:
+def _order(value: object) -> tuple[int, str, float]:
     """Return the sort key for elements of a set: texts, then numbers, then others by type."""
     if isinstance(value, str):
         return 0, value, 0
@@ -345,7 +345,7 @@ def _escaped(match: re.Match[str]) -> str:
     return character if character.isprintable() else json.dumps(character)[1:-1]
 
 
-def _measured(answer: Any) -> tuple[dict[int, int], int, int]:
+def _measured(answer: object) -> tuple[dict[int, int], int, int]:
     """Measure a graph.
 
     Returns:

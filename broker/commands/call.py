@@ -7,7 +7,7 @@ import contextlib
 import json
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -22,6 +22,7 @@ from broker.commands.answer import AT_A_TERMINAL, UNBOUNDED, Rendering
 from broker.commands.identity import Identity, client_options
 from broker.commands.waiting import OutOfTime, pieces_within
 from broker.commands.wording import LONGEST_TEXT, in_words, shown
+from broker.connection.connection import Connection
 from broker.core.policy import PUBLISHED, STRICT
 from broker.errors import (
     CallTimeout,
@@ -75,7 +76,7 @@ class Wish(Struct, frozen=True):
         is_ascii = not encoding.startswith("utf")
         return cls(is_json or not sys.stdout.isatty(), is_whole, is_ascii)
 
-    def rendering(self, answer: Any) -> Rendering:
+    def rendering(self, answer: object) -> Rendering:
         """Return the Rendering of an answer."""
         bounds = UNBOUNDED if self.is_whole else None if self.is_json else AT_A_TERMINAL
         return Rendering(answer, bounds, is_ascii=self.is_ascii)
@@ -149,13 +150,13 @@ def call(
 
 
 async def _ask(
-    connecting: Callable[[], Any],
+    connecting: Callable[[], Awaitable[Connection]],
     is_login: bool,
     timeout: float,
     method: str,
-    args: list[Any],
-    kw: dict[str, Any],
-) -> Any:
+    args: list[object],
+    kw: dict[str, object],
+) -> object:
     """Connect, call, and return the answer."""
     async with call_timeout(timeout):
         connection = await connecting()
@@ -173,7 +174,7 @@ async def _ask(
                     await connection.close()
 
 
-def _print(seconds: float, wish: Wish, ask: Callable[[], Any]) -> None:
+def _print(seconds: float, wish: Wish, ask: Callable[[], object]) -> None:
     """Get the answer and print it.
 
     Raises:
@@ -212,14 +213,14 @@ def _told(exc: Exception) -> str:
     return text if type(exc) is RemoteError else f"{type(exc).__name__}: {text}"
 
 
-def _parsed(arguments: tuple[str, ...]) -> tuple[list[Any], dict[str, Any]]:
+def _parsed(arguments: tuple[str, ...]) -> tuple[list[object], dict[str, object]]:
     """Return positional and keyword arguments.
 
     Raises:
         UsageError: an argument is not JSON, or a keyword is given twice.
     """
-    args: list[Any] = []
-    kw: dict[str, Any] = {}
+    args: list[object] = []
+    kw: dict[str, object] = {}
     for number, argument in enumerate(arguments, 1):
         keyword = _KEYWORD.fullmatch(argument)
         text = argument if keyword is None else keyword[2]

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
@@ -28,6 +28,8 @@ from cred.certificates import fingerprint_of
 
 __all__ = ["cert"]
 
+Function = TypeVar("Function", bound=Callable[..., Any])
+
 WRONG_USE = 2
 AUTHORITY = "ca"
 
@@ -40,10 +42,10 @@ def cert() -> None:
     """
 
 
-def _options(longest: datetime.timedelta) -> Callable[[Any], Any]:
+def _options(longest: datetime.timedelta) -> Callable[[Function], Function]:
     """Add the options that all these commands have."""
 
-    def give(function: Any) -> Any:
+    def give(function: Function) -> Function:
         for option in (
             click.option("--force", is_flag=True, help="Replace existing files."),
             click.option(

@@ -6,7 +6,6 @@ import sys
 import traceback
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 from broker.reactor.service import IService
 
@@ -23,7 +22,7 @@ class WrongFile(Exception):
     """
 
 
-def application_of(file: str) -> Any:
+def application_of(file: str) -> object:
     """Run a file, as ``python FILE`` would, and return its `application`.
 
     Its folder is the first place that it imports from. `__name__` is not ``"__main__"``.
@@ -43,7 +42,7 @@ def application_of(file: str) -> Any:
     except Exception as exc:
         where = f"{file}, line {_line(exc, str(path))}"
         raise WrongFile(f"{where}: {type(exc).__name__}: {exc}") from exc
-    application = getattr(module, "application", None)
+    application: object = getattr(module, "application", None)
     if application is None:
         raise WrongFile(
             f"{file} does not make an application: add a line such as"

@@ -6,7 +6,6 @@ import difflib
 from collections.abc import Mapping
 from importlib import import_module
 from importlib.metadata import version
-from typing import Any
 
 import click
 
@@ -93,7 +92,7 @@ def _name_variables(command: click.Command, prefix: str) -> None:
             _name_variables(inner, f"{prefix}_{name}")
 
 
-def _print_version(context: click.Context, parameter: Any, value: bool) -> None:
+def _print_version(context: click.Context, parameter: click.Parameter, value: bool) -> None:
     if value and not context.resilient_parsing:
         click.echo(f"pb {version(DISTRIBUTION)}")
         context.exit()

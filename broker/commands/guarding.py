@@ -36,7 +36,9 @@ class Failures(NamedTuple):
     rate: Rate | None
 
 
-def read_failures(context: Any, parameter: Any, texts: Sequence[str]) -> tuple[Failures, ...]:
+def read_failures(
+    context: click.Context, parameter: click.Parameter, texts: Sequence[str]
+) -> tuple[Failures, ...]:
     """The option's callback: return the meaning of ``KIND=N/SECONDS`` and ``KIND=any``.
 
     Raises:

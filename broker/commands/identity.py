@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 from msgspec import Struct
@@ -15,6 +15,9 @@ from broker.net.tls.settings import TLS
 from cred.credentials import Anonymous, ClientCertificate, Token, UsernamePassword
 
 __all__ = ["Identity", "client_options"]
+
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class Identity(Struct, frozen=True):
@@ -41,7 +44,7 @@ class Identity(Struct, frozen=True):
     ca: str | None
     pin: str | None
 
-    def credentials(self) -> Any:
+    def credentials(self) -> object:
         """Return the credentials, or None without a login. Asks for a password.
 
         Raises:
@@ -88,7 +91,7 @@ _OPTIONS = (
 )
 
 
-def client_options(function: Callable[..., Any]) -> Callable[..., Any]:
+def client_options(function: Function) -> Function:
     """Add the options of a client to a command, which gets them as the fields of `Identity`."""
     for option in reversed(_OPTIONS):
         function = option(function)

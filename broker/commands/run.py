@@ -59,7 +59,7 @@ def run(file: str, logfile: str | None, syslog: bool, syslog_address: str | None
     sys.exit(_serve(file, application))
 
 
-def _serve(file: str, application: Any) -> int:
+def _serve(file: str, application: object) -> int:
     """Run until the end; return the exit status."""
     service: Any = IService(application)
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 from msgspec import Struct
@@ -16,9 +16,13 @@ from broker.errors import ConfigError
 from broker.login.throttle import LoginThrottle
 from broker.net.tls.settings import TLS
 from cred.certificates import CertificateChecker
+from cred.checkers import CredentialsChecker
 from cred.strcred import makeChecker
 
 __all__ = ["Settings", "server_options"]
+
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class Settings(Struct, frozen=True):
@@ -49,7 +53,7 @@ class Settings(Struct, frozen=True):
             challenge_login=self.challenge_login, insecure_plaintext=self.insecure_plaintext
         )
 
-    def make_checkers(self) -> list[Any]:
+    def make_checkers(self) -> list[CredentialsChecker]:
         """Return the checkers that the strings describe.
 
         Raises:
@@ -74,7 +78,7 @@ class Settings(Struct, frozen=True):
         """
         return throttle_of(self.failures)
 
-    def tls(self, checkers: Sequence[Any]) -> TLS | None:
+    def tls(self, checkers: Sequence[object]) -> TLS | None:
         """Return the TLS settings; None without a certificate.
 
         With a checker of client certificates, the server asks for certificates of its
@@ -150,7 +154,7 @@ _OPTIONS = (
 )
 
 
-def server_options(function: Callable[..., Any]) -> Callable[..., Any]:
+def server_options(function: Function) -> Function:
     """Add the options of a server to a command, which gets them as the fields of `Settings`."""
     for option in reversed(_OPTIONS):
         function = option(function)

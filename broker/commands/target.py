@@ -7,7 +7,8 @@ import sys
 import traceback
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Any
+from types import ModuleType
+from typing import Any, TypeGuard
 
 import click
 
@@ -16,7 +17,8 @@ from broker.flavors.referenceable import Root
 from broker.interfaces import IPBRoot
 from broker.login.server import realm
 from broker.login.throttle import LoginThrottle
-from cred.portal import Portal
+from cred.checkers import CredentialsChecker
+from cred.portal import Portal, Realm
 
 __all__ = ["WrongTarget", "load", "served", "show_cause"]
 
@@ -25,7 +27,7 @@ class WrongTarget(Exception):
     """There is no such object, or it cannot be served; the text names it."""
 
 
-def load(name: str) -> Any:
+def load(name: str) -> object:
     """Return the object that ``MODULE:NAME`` names; the current directory is searched too.
 
     Raises:
@@ -39,7 +41,7 @@ def load(name: str) -> Any:
     here = os.getcwd()
     if here not in sys.path:
         sys.path.insert(0, here)
-    found = _import(module_name)
+    found: object = _import(module_name)
     for part in path.split("."):
         try:
             found = getattr(found, part)
@@ -49,7 +51,10 @@ def load(name: str) -> Any:
 
 
 def served(
-    found: Any, checkers: Sequence[Any], name: str, throttle: LoginThrottle | None = None
+    found: object,
+    checkers: Sequence[CredentialsChecker],
+    name: str,
+    throttle: LoginThrottle | None = None,
 ) -> Root | Portal:
     """Return the object to serve.
 
@@ -85,7 +90,7 @@ def show_cause(error: Exception) -> None:
         click.echo(traceback_of(cause), err=True)
 
 
-def _public(made: Any, name: str) -> Any:
+def _public(made: object, name: str) -> Any:
     if isinstance(made, Portal) or IPBRoot(made, None) is not None:
         return made
     if _is_realm(made) or callable(made):
@@ -96,7 +101,7 @@ def _public(made: Any, name: str) -> Any:
     raise WrongTarget(f"{name} is of type {type(made).__name__}, not a Root or a Portal")
 
 
-def _realm(made: Any, name: str) -> Any:
+def _realm(made: object, name: str) -> Realm:
     if isinstance(made, Portal):
         raise WrongTarget(f"{name} is a Portal and has its own checkers: omit --checker")
     if _is_realm(made):
@@ -111,22 +116,22 @@ def _realm(made: Any, name: str) -> Any:
     )
 
 
-def _is_made_first(found: Any) -> bool:
+def _is_made_first(found: object) -> TypeGuard[type]:
     return isinstance(found, type) and (issubclass(found, (Root, Portal)) or _is_realm(found))
 
 
-def _is_realm(found: Any) -> bool:
+def _is_realm(found: object) -> TypeGuard[Realm]:
     return callable(getattr(found, "requestAvatar", None))
 
 
-def _made(found: Any, name: str) -> Any:
+def _made(found: type, name: str) -> object:
     try:
         return found()
     except Exception as exc:
         raise WrongTarget(f"{name}() raised {_told(exc)}") from exc
 
 
-def _import(module_name: str) -> Any:
+def _import(module_name: str) -> ModuleType:
     try:
         return import_module(module_name)
     except Exception as exc:

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
 
 import click
 from rich.console import Console
@@ -220,7 +219,7 @@ def list_users(where: str, is_json: bool) -> None:
     _print_table(("user", "", "password", "groups"), rows)
 
 
-def _as_item(user: User) -> dict[str, Any]:
+def _as_item(user: User) -> dict[str, object]:
     """Return the JSON value of a user."""
     return {
         "name": user.name,
@@ -291,7 +290,7 @@ def _chosen(kind: str | None, others: Iterable[User]) -> str:
     return kind or (min(there) if there else "scram")
 
 
-def _kind_of(verifier: Any) -> str:
+def _kind_of(verifier: str | None) -> str:
     for kind, beginning in _BEGINNINGS.items():
         if verifier is not None and verifier.startswith(beginning):
             return kind

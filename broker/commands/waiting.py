@@ -6,12 +6,13 @@ in turning a large answer into text.
 
 from __future__ import annotations
 
+import enum
 import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import Any, Final
+from typing import Final, TypeAlias
 
 from broker.background import start_thread
 
@@ -22,7 +23,14 @@ _NAME: Final = "pb work"
 # texts.
 _CHUNK, _MOST_CHUNKS = 16_384, 16
 _SECONDS_OF_A_TRY = 0.1
-_END = object()
+
+
+class _End(enum.Enum):
+    END = "end"
+
+
+_END: Final = _End.END
+_Chunks: TypeAlias = "queue.Queue[str | BaseException | _End]"
 
 
 class OutOfTime(Exception):
@@ -41,7 +49,7 @@ def pieces_within(seconds: float, work: Callable[[], Iterable[str]]) -> Iterator
         OutOfTime: it took longer; the thread is abandoned and continues.
         BaseException: an exception of the work.
     """
-    chunks: queue.Queue[Any] = queue.Queue(_MOST_CHUNKS)
+    chunks: _Chunks = queue.Queue(_MOST_CHUNKS)
     stopped = threading.Event()
     thread = start_thread(partial(_work, work, chunks, stopped), _NAME)
     try:
@@ -67,8 +75,8 @@ def is_left_behind() -> bool:
     return any(thread.name == _NAME for thread in threading.enumerate())
 
 
-def _work(work: Callable[[], Iterable[str]], chunks: Any, stopped: threading.Event) -> None:
-    end: Any = _END
+def _work(work: Callable[[], Iterable[str]], chunks: _Chunks, stopped: threading.Event) -> None:
+    end: BaseException | _End = _END
     try:
         for text in _joined(work()):
             if not _put(chunks, text, stopped):
@@ -92,7 +100,7 @@ def _joined(pieces: Iterable[str]) -> Iterator[str]:
         yield "".join(waiting)
 
 
-def _put(chunks: Any, item: Any, stopped: threading.Event) -> bool:
+def _put(chunks: _Chunks, item: str | BaseException | _End, stopped: threading.Event) -> bool:
     while not stopped.is_set():
         try:
             chunks.put(item, timeout=_SECONDS_OF_A_TRY)

@@ -53,7 +53,7 @@ class Finding(NamedTuple):
 
 
 def weaknesses(
-    settings: Settings, locations: Iterable[Location], target: Any, now: datetime.datetime
+    settings: Settings, locations: Iterable[Location], target: object, now: datetime.datetime
 ) -> Iterator[Finding]:
     """Yield the weak settings of a server.
 
@@ -115,7 +115,7 @@ def _as_tls(location: HostPort) -> str:
     return str(HostPort(location.host, location.port, is_tls=True))
 
 
-def _of_memory(checker: Any) -> Iterator[Finding]:
+def _of_memory(checker: object) -> Iterator[Finding]:
     yield Finding(
         "passwords in memory",
         "are in plaintext in the program, or on the command line, where every process can read"
@@ -137,13 +137,15 @@ _OF_CHECKERS: dict[type, Callable[[Any], Iterator[Finding]]] = {
 }
 
 
-def _checkers_of(target: Any) -> list[Any]:
+def _checkers_of(target: object) -> list[object]:
     """Return the checkers of a portal, each once."""
     portal = target.checkers.values() if isinstance(target, Portal) else ()
     return list({id(checker): checker for checker in portal}.values())
 
 
-def _of_files(settings: Settings, checkers: list[Any], now: datetime.datetime) -> Iterator[Finding]:
+def _of_files(
+    settings: Settings, checkers: list[object], now: datetime.datetime
+) -> Iterator[Finding]:
     if settings.tls_key is not None:
         yield from _of_modes(settings.tls_key, _OTHERS, "600")
     authorities = [each.ca for each in checkers if isinstance(each, CertificateChecker)]
