@@ -38,7 +38,7 @@ class ICredentialsChecker(Interface):  # type: ignore[misc]
 
     credentialInterfaces = Attribute("The interfaces of the credentials that it takes; iterable.")
 
-    def requestAvatarId(credentials: Any) -> Any:
+    def requestAvatarId(credentials: Any) -> object:
         """Check `credentials`, which provide one of `credentialInterfaces`.
 
         Returns:
@@ -54,7 +54,7 @@ class CredentialsChecker(Protocol):
     """`ICredentialsChecker` for type checkers: no declaration is needed to fit it."""
 
     @property
-    def credentialInterfaces(self) -> Iterable[Any]:
+    def credentialInterfaces(self) -> Iterable[object]:
         """The interfaces of the credentials that it takes."""
 
     def requestAvatarId(self, credentials: Any, /) -> Any:
@@ -106,7 +106,7 @@ class InMemoryUsernamePasswordDatabaseDontUse:
             self.users.pop(other, None)
         self.users[name] = kept
 
-    def requestAvatarId(self, credentials: Any) -> Deferred[Any]:
+    def requestAvatarId(self, credentials: Any) -> Deferred[Text]:
         """Check the credentials against the password of the user.
 
         Returns:
@@ -115,7 +115,7 @@ class InMemoryUsernamePasswordDatabaseDontUse:
         """
         name = self._find(credentials.username)
 
-        def let_in(matched: object) -> Any:
+        def let_in(matched: object) -> Text:
             if name is None or not matched:
                 raise wrong_login("unknown user" if name is None else "wrong password")
             return name
@@ -133,7 +133,7 @@ class InMemoryUsernamePasswordDatabaseDontUse:
 
 
 # (user name, given password, stored password) -> a value that must equal the stored password
-PasswordHash: TypeAlias = Callable[[bytes, bytes, bytes], Any]
+PasswordHash: TypeAlias = Callable[[bytes, bytes, bytes], object]
 
 
 @implementer(ICredentialsChecker)
@@ -188,7 +188,7 @@ class FilePasswordDB:
         # Compared with the password of an unknown user, so that a refusal takes the same time.
         self._decoy = secrets.token_bytes(16)
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         """Return the state for a pickle: how to read the file, without any password."""
         return {**vars(self), "_cached": None, "_decoy": b""}
 
@@ -207,7 +207,7 @@ class FilePasswordDB:
             name = name.lower()
         return name, self._read()[name]
 
-    def requestAvatarId(self, credentials: Any) -> Deferred[Any]:
+    def requestAvatarId(self, credentials: Any) -> Deferred[bytes]:
         """Check the credentials against the password of the file.
 
         Returns:
@@ -234,7 +234,7 @@ class FilePasswordDB:
             compared.addErrback(lambda failure: False)  # a hash may not like the decoy
         return compared.addCallback(let_in)
 
-    def _compare(self, credentials: Any, kept: bytes) -> Deferred[Any]:
+    def _compare(self, credentials: Any, kept: bytes) -> Deferred[object]:
         if self.hash is None:
             return maybeDeferred(credentials.checkPassword, kept)
         clear: Any = IUsernamePassword(credentials, None)

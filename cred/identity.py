@@ -31,7 +31,7 @@ class Identity(str):
         self.expires = expires
         return self
 
-    def jellyFor(self, jellier: Any) -> Any:
+    def jellyFor(self, jellier: Any) -> object:
         """Send the name only, as a str (the hook of `jelly.interfaces.IJellyable`)."""
         return jellier.jelly(str(self))
 

@@ -36,7 +36,7 @@ class IUsernamePassword(ICredentials):
     username = Attribute("The user name that is claimed, str or bytes.")
     password = Attribute("The password that is shown, str or bytes.")
 
-    def checkPassword(password: Any) -> Any:
+    def checkPassword(password: Any) -> object:
         """Return whether `password`, the correct one in clear, equals the given password.
 
         Returns:
@@ -52,7 +52,7 @@ class IUsernameHashedPassword(ICredentials):
 
     username = Attribute("The user name that is claimed, str or bytes.")
 
-    def checkPassword(password: Any) -> Any:
+    def checkPassword(password: Any) -> object:
         """Return whether the proof was made with `password`, the correct one in clear.
 
         Returns:
@@ -68,7 +68,7 @@ class IUsernameDigestHash(ICredentials):
 
     username = Attribute("The user name that is claimed, str or bytes.")
 
-    def checkHash(digestHash: Any) -> Any:
+    def checkHash(digestHash: Any) -> object:
         """Return whether the proof was made with the password of `digestHash`.
 
         Args:

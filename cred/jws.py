@@ -29,7 +29,7 @@ _FOREIGN_KEYS = ("jku", "jwk", "x5u", "x5c")
 _TAKEN = "EdDSA, ES256 or RS256"
 
 # (kty, crv) to the class of the key, and the names of its algorithm; RFC 9864 added a second one.
-_KINDS: dict[tuple[Any, Any], tuple[Any, tuple[str, ...]]] = {
+_KINDS: dict[tuple[object, object], tuple[Any, tuple[str, ...]]] = {
     ("OKP", "Ed25519"): (OKPKey, ("EdDSA", "Ed25519")),
     ("EC", "P-256"): (ECKey, ("ES256",)),
     ("RSA", None): (RSAKey, ("RS256",)),
@@ -66,7 +66,7 @@ class KeySet:
         if not self._keys:
             raise ConfigError(f"{called} has no key with a kid for {_TAKEN}")
 
-    def verify(self, token: str) -> dict[str, Any]:
+    def verify(self, token: str) -> dict[str, object]:
         """Verify that one of these keys has signed a token, and return its claims.
 
         Raises:
@@ -94,7 +94,7 @@ class KeySet:
             raise UnauthorizedLogin("token has a wrong signature") from None
         return _object_of(payload)
 
-    def _add(self, key: Any, called: str) -> None:
+    def _add(self, key: object, called: str) -> None:
         if not isinstance(key, dict):
             raise ConfigError(f"{called} has a key that is not a JSON object")
         if "d" in key or key.get("kty") == "oct":
@@ -118,7 +118,7 @@ class KeySet:
         self._keys[kid] = (made, algorithms)
 
 
-def _read_header(token: str) -> dict[str, Any]:
+def _read_header(token: str) -> dict[str, object]:
     first, dot, _ = token.partition(".")
     if token.count(".") != 2 or not dot:
         raise UnauthorizedLogin("token is malformed")
@@ -141,7 +141,7 @@ def _bits(modulus: str) -> int:
     return int.from_bytes(_from_base64url(modulus), "big").bit_length()
 
 
-def _object_of(text: bytes) -> dict[str, Any]:
+def _object_of(text: bytes) -> dict[str, object]:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):

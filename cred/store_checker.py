@@ -68,7 +68,7 @@ class StoreChecker:
     ) -> None:
         self.store = store
         takes_scram = all((user.verifier or SCRAM).startswith(SCRAM) for user in store.users())
-        self.credentialInterfaces: tuple[Any, ...] = (
+        self.credentialInterfaces: tuple[object, ...] = (
             (IScramProof, IUsernamePassword) if takes_scram else (IUsernamePassword,)
         )
         self._profile = profile
@@ -102,10 +102,10 @@ class StoreChecker:
         """Close the store."""
         self.store.close()
 
-    def _run(self, function: Callable[..., T], *args: Any) -> Deferred[T]:
+    def _run(self, function: Callable[..., T], *args: object) -> Deferred[T]:
         return self._workers.run(self._reaching_the_store, function, *args)
 
-    def _reaching_the_store(self, function: Callable[..., T], *args: Any) -> T:
+    def _reaching_the_store(self, function: Callable[..., T], *args: object) -> T:
         try:
             result = function(*args)
         except (StoreError, ConfigError) as error:

@@ -21,7 +21,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from itertools import accumulate
 from threading import Lock
-from typing import Any, Final, Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from cred.passwords import Profile, ScramShape, Shape, Work, decoy_of, shape_of, spend, work_of
 from cred.scram_verifier import ITERATIONS, SALT_SIZE
@@ -58,7 +58,7 @@ class Costs:
         self._clock = clock
         self._lock = Lock()
         self._listing = Listing(profile)
-        self._stamp: Any = None
+        self._stamp: object = None
         self._next = float("-inf")
 
     def now(self, verifier: str | None = None) -> Listing:
@@ -79,11 +79,11 @@ class Costs:
                 self._listing = listing
             return self._listing
 
-    def _stamp_now(self) -> Any:
+    def _stamp_now(self) -> object:
         stamp = getattr(self._store, "stamp", None)
         return None if stamp is None else stamp()
 
-    def _make(self, stamp: Any) -> None:
+    def _make(self, stamp: object) -> None:
         began = self._clock()
         made = Listing(self._profile)
         for user in self._store.users():

@@ -98,7 +98,7 @@ class CheckerFactory(Protocol):
         """The form of the argument, in one line."""
 
     @property
-    def credentialInterfaces(self) -> Iterable[Any]:
+    def credentialInterfaces(self) -> Iterable[object]:
         """The interfaces of the credentials that its checkers take."""
 
     def generateChecker(self, argstring: str, /) -> CredentialsChecker:
@@ -170,7 +170,7 @@ def makeChecker(description: str) -> CredentialsChecker:
     return findCheckerFactory(scheme).generateChecker(argument)
 
 
-def make_supported_checker(description: str, interfaces: Iterable[Any]) -> CredentialsChecker:
+def make_supported_checker(description: str, interfaces: Iterable[object]) -> CredentialsChecker:
     """Return the checker that a string describes, for an application that can use it.
 
     Args:
@@ -192,7 +192,7 @@ def make_supported_checker(description: str, interfaces: Iterable[Any]) -> Crede
     return checker
 
 
-def describe_schemes(interfaces: Iterable[Any] | None = None) -> str:
+def describe_schemes(interfaces: Iterable[object] | None = None) -> str:
     """Return the help that lists the schemes: a line for each, with the form of its argument.
 
     Args:
@@ -206,7 +206,7 @@ def describe_schemes(interfaces: Iterable[Any] | None = None) -> str:
     return "\n".join(f"{each.authType:{width}}  {each.argStringFormat}" for each in factories)
 
 
-def describe_scheme(authType: str, interfaces: Iterable[Any] | None = None) -> str:
+def describe_scheme(authType: str, interfaces: Iterable[object] | None = None) -> str:
     """Return the help of one scheme, in several lines.
 
     Args:

@@ -72,7 +72,7 @@ class TokenChecker:
 
     def __init__(
         self,
-        keys: str | os.PathLike[str] | Mapping[str, Any],
+        keys: str | os.PathLike[str] | Mapping[str, object],
         *,
         issuer: str,
         audience: str,
@@ -115,7 +115,7 @@ class TokenChecker:
             raise UnauthorizedLogin(f"token names no user ({self._user_claim})")
         return Identity(user, self._groups(claims), expires)
 
-    def _check_times(self, claims: dict[str, Any]) -> float:
+    def _check_times(self, claims: dict[str, object]) -> float:
         """Return the expiry time, with the leeway."""
         now, leeway = self._clock(), self._leeway
         expires = _time(claims, "exp")
@@ -131,7 +131,7 @@ class TokenChecker:
             raise UnauthorizedLogin(f"token is made for more than {LONGEST_LIFE / 3600:g} hours")
         return expires + leeway
 
-    def _check_parties(self, claims: dict[str, Any]) -> None:
+    def _check_parties(self, claims: dict[str, object]) -> None:
         if claims.get("iss") != self._issuer:
             raise UnauthorizedLogin("token is from another issuer (iss)")
         audience = claims.get("aud")
@@ -200,7 +200,7 @@ Needs the extra: pip install 'perspective-broker[jwt]'"""
         )
 
 
-def _load(keys: Path | Mapping[str, Any]) -> Any:
+def _load(keys: Path | Mapping[str, object]) -> Any:
     try:
         key_set = import_module("cred.jws").KeySet
     except ModuleNotFoundError as error:

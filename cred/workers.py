@@ -14,12 +14,15 @@ from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
 from threading import Lock
-from typing import Any, Final, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
 from broker.background import run_and_deliver, start_thread
 from broker.defer import Deferred, fail, maybeDeferred
 from broker.defer.awaiting import running_loop
 from cred.error import LoginDenied
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
 
 __all__ = ["LOGINS", "QUEUE", "THREADS", "QueueFull", "Workers"]
 
@@ -40,7 +43,9 @@ class QueueFull(LoginDenied):
 class _Job:
     """One function to be called in a thread, and the Deferred of its result."""
 
-    def __init__(self, loop: Any, work: Callable[[], Any], cancelled: Callable[[_Job], None]):
+    def __init__(
+        self, loop: AbstractEventLoop, work: Callable[[], object], cancelled: Callable[[_Job], None]
+    ):
         self._work = work
         # The callbacks run in the loop and in the `contextvars` context of the caller.
         self._call_soon = partial(loop.call_soon_threadsafe, context=copy_context())
@@ -52,7 +57,7 @@ class _Job:
         """Call the function in this thread; pass its outcome to the loop."""
         run_and_deliver(self._work, self._call_soon, self._succeed, self._fail)
 
-    def _succeed(self, result: Any) -> None:
+    def _succeed(self, result: object) -> None:
         if not self._is_cancelled:
             self.deferred.callback(result)
 
@@ -60,7 +65,7 @@ class _Job:
         if not self._is_cancelled:
             self.deferred.errback(error)
 
-    def _cancel(self, deferred: Any) -> None:
+    def _cancel(self, deferred: object) -> None:
         self._is_cancelled = True
         self._forget(self)
 

@@ -32,7 +32,7 @@ from sqlalchemy import (
     inspect,
     select,
 )
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine import URL, Engine, make_url
 
 from broker.config_error import ConfigError
 from cred.saslprep import LONGEST_NAME
@@ -74,7 +74,7 @@ STORE: Final = Table(
     Column("secret", LargeBinary, nullable=False),
 )
 
-_TIMEOUTS: Final[dict[str, dict[str, Any]]] = {
+_TIMEOUTS: Final[dict[str, dict[str, object]]] = {
     "sqlite": {"timeout": TIMEOUT},
     "postgresql": {
         "connect_timeout": TIMEOUT,
@@ -253,7 +253,7 @@ def _parse_url(text: str) -> URL:
     return url
 
 
-def _make_engine(url: URL) -> Any:
+def _make_engine(url: URL) -> Engine:
     try:
         return create_engine(
             url,
@@ -272,7 +272,7 @@ def _make_engine(url: URL) -> Any:
         ) from error
 
 
-def _row_of(user: User) -> dict[str, Any]:
+def _row_of(user: User) -> dict[str, object]:
     return {
         "name": user.name,
         "verifier": user.verifier,
