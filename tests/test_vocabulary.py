@@ -8,7 +8,7 @@ import warnings
 from typing import Any
 
 import pytest
-from vocabulary import field, rooms, signatures, walker
+from vocabulary import field, replacements, signatures, walker
 from vocabulary import vocabulary_page as page
 
 from broker.porting import reasons
@@ -36,9 +36,11 @@ def test_the_page_is_what_was_found(walks: Any) -> None:
 
 
 def test_each_module_of_the_table_is_walked(walks: Any) -> None:
-    """Each room is found on both sides, and most of its names are the same."""
-    for room, count, differences in walks:
-        assert count > len(differences) or room.theirs == "twisted.protocols.basic", room
+    """Each replacement is found on both sides, and most of its names are the same."""
+    for replacement, count, differences in walks:
+        assert count > len(differences) or replacement.theirs == "twisted.protocols.basic", (
+            replacement
+        )
     assert sum(walk.count for walk in walks) > 1000
 
 
@@ -84,14 +86,20 @@ def test_what_a_difference_is() -> None:
 def test_a_name_that_is_taken_away_is_missed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A function, a method and a base that are not there any more are differences."""
     pb = importlib.import_module("broker.pb")
-    room = next(room for room in rooms.ROOMS if room.theirs == "twisted.spread.pb")
-    before = walker._walk_module(room).differences
+    replacement = next(
+        replacement
+        for replacement in replacements.REPLACEMENTS
+        if replacement.theirs == "twisted.spread.pb"
+    )
+    before = walker._walk_module(replacement).differences
 
     monkeypatch.delattr(pb, "respond")
     monkeypatch.delattr(pb.PBClientFactory, "disconnect")
     monkeypatch.setattr(pb, "DeadReferenceError", KeyError)
 
-    found = [found.name for found in walker._walk_module(room).differences if found not in before]
+    found = [
+        found.name for found in walker._walk_module(replacement).differences if found not in before
+    ]
     prefix = "twisted.spread.pb"
     assert found == [
         f"{prefix}.DeadReferenceError (bases)",
@@ -100,21 +108,21 @@ def test_a_name_that_is_taken_away_is_missed(monkeypatch: pytest.MonkeyPatch) ->
     ]
 
 
-def test_each_import_of_the_field_has_a_home_or_a_reason() -> None:
+def test_each_import_of_the_field_is_here_or_has_a_reason() -> None:
     """What programs in the field import can be imported here, or the page says what does it."""
     rows = field.imports()
     assert (len(rows), sum(row.programs for row in rows)) == (139, 247)
-    assert page.homeless() == []
-    assert page.stale_homes() == []
+    assert page.unexplained_imports() == []
+    assert page.stale_instead() == []
 
 
-def test_a_home_that_is_taken_away_is_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_import_that_is_taken_away_is_missed(monkeypatch: pytest.MonkeyPatch) -> None:
     """An import and a name of a copied recipe that are not there any more are found out."""
     pb = importlib.import_module("broker.pb")
     before = field.share(field.imports())
     monkeypatch.delattr(pb, "challenge")
     monkeypatch.delattr(pb.PBClientFactory, "_failAll")
-    assert page.homeless() == [
+    assert page.unexplained_imports() == [
         "twisted.spread.pb.challenge",
         "broker.pb.PBClientFactory._failAll",
     ]

@@ -41,10 +41,10 @@ class Commands(Group):
     """All commands, by name.
 
     Args:
-        homes: for each name ``module:attribute``, and its line in the help.
+        targets: for each name ``module:attribute``, and its line in the help.
     """
 
-    def __init__(self, homes: Mapping[str, tuple[str, str]]):
+    def __init__(self, targets: Mapping[str, tuple[str, str]]):
         super().__init__(
             "pb",
             help="Two-way remote objects for asyncio.",
@@ -60,17 +60,17 @@ class Commands(Group):
                 )
             ],
         )
-        self._homes = homes
+        self._targets = targets
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names."""
-        return sorted(self._homes)
+        return sorted(self._targets)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import the command of that name; None if there is no such command."""
-        if cmd_name not in self._homes:
+        if cmd_name not in self._targets:
             return None
-        module, _, attribute = self._homes[cmd_name][0].partition(":")
+        module, _, attribute = self._targets[cmd_name][0].partition(":")
         command: click.Command = getattr(import_module(module), attribute)
         _name_variables(command, f"PB_{cmd_name}")
         return command
@@ -78,7 +78,7 @@ class Commands(Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands in the help, without importing them."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, self._homes[name][1]) for name in self.list_commands(ctx)])
+            formatter.write_dl([(name, self._targets[name][1]) for name in self.list_commands(ctx)])
 
 
 def _name_variables(command: click.Command, prefix: str) -> None:

@@ -25,7 +25,7 @@ WORK_LEFT = 1
 _STYLES = {
     Kind.MOVES: "green",
     Kind.STAYS: "dim",
-    Kind.NO_HOME: "bold red",
+    Kind.ABSENT: "bold red",
     Kind.LOOK: "yellow",
     Kind.UNREAD: "bold red",
 }
@@ -33,7 +33,7 @@ _STYLES = {
 _COUNTED = {
     Kind.MOVES: ("import moves", "imports move"),
     Kind.STAYS: ("may stay", "may stay"),
-    Kind.NO_HOME: ("has no home here", "have no home here"),
+    Kind.ABSENT: ("has no home here", "have no home here"),
     Kind.LOOK: ("to look at by hand", "to look at by hand"),
     Kind.UNREAD: ("not read", "not read"),
 }

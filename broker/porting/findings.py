@@ -13,14 +13,14 @@ class Kind(enum.Enum):
 
     MOVES = "moves"
     STAYS = "stays"
-    NO_HOME = "no home"
+    ABSENT = "no home"
     LOOK = "look"
     UNREAD = "unread"
 
     @property
     def needs_a_hand(self) -> bool:
         """Whether a person has work to do."""
-        return self in (Kind.NO_HOME, Kind.LOOK, Kind.UNREAD)
+        return self in (Kind.ABSENT, Kind.LOOK, Kind.UNREAD)
 
 
 class Finding(NamedTuple):

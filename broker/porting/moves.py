@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from broker.porting.findings import Finding, Kind
-from broker.porting.homes import Home, Place, home_of, room_of
+from broker.porting.locations import Location, Outcome, outcome_of, replacement_of
 from broker.porting.names import Names, imports_of
 from broker.porting.sources import Source
 
@@ -81,26 +81,30 @@ class Moves:
         self._names = names
         self._keep_reactor = keep_reactor
         self._hidden = hidden
-        self._homes = {alias: self._home(dotted) for _, alias, dotted in imports_of(source.tree)}
-        if not any(room_of(path) for _, path in self._uses()):
+        self._outcomes = {
+            alias: self._outcome(dotted) for _, alias, dotted in imports_of(source.tree)
+        }
+        if not any(replacement_of(path) for _, path in self._uses()):
             for node, alias, dotted in imports_of(source.tree):
                 if isinstance(node, ast.Import) and dotted == "twisted":
-                    self._homes[alias] = Home(Kind.STAYS, "what is used of it has no place here")
+                    self._outcomes[alias] = Outcome(
+                        Kind.STAYS, "what is used of it has no place here"
+                    )
         self._locals = self._choose_locals()
         for node in dict.fromkeys(node for node, _, _ in imports_of(source.tree)):
             self._statement(node)
 
     def moves(self, dotted: str) -> bool:
         """Return whether an import of this name would move."""
-        return self._home(dotted).kind is Kind.MOVES
+        return self._outcome(dotted).kind is Kind.MOVES
 
-    def _home(self, dotted: str) -> Home:
-        home = home_of(dotted, self._keep_reactor)
-        own = home.place and self._hidden.get(home.place.package)
+    def _outcome(self, dotted: str) -> Outcome:
+        outcome = outcome_of(dotted, self._keep_reactor)
+        own = outcome.location and self._hidden.get(outcome.location.package)
         if not own:
-            return home
+            return outcome
         text = f"{own.name if own.name != '__init__.py' else own.parent.name} of this program hides"
-        return Home(Kind.LOOK, f"{text} our package of that name: rename it, then this moves")
+        return Outcome(Kind.LOOK, f"{text} our package of that name: rename it, then this moves")
 
     # Dotted uses
 
@@ -109,20 +113,20 @@ class Moves:
 
         Empty if any use of ``twisted`` would lose its import.
         """
-        places: dict[str, Place] = {}
+        locations: dict[str, Location] = {}
         moving: dict[str, list[ast.alias]] = {}
         others = []
         for node, alias, dotted in imports_of(self._source.tree):
             if isinstance(node, ast.Import) and not alias.asname:
-                if (place := self._homes[alias].place) is not None:
-                    places[dotted] = place
+                if (location := self._outcomes[alias].location) is not None:
+                    locations[dotted] = location
                     moving.setdefault(dotted, []).append(alias)
                 else:
                     others.append(alias)
         if not moving:
             return {}
         edits, stuck = [], []
-        chosen = {dotted: self._free_name(place) for dotted, place in places.items()}
+        chosen = {dotted: self._free_name(location) for dotted, location in locations.items()}
         for use, path in self._uses():
             module = next((name for name in _prefixes(path) if name in moving), None)
             edit = module and self._edit_of_use(use, module, chosen[module], moving[module])
@@ -136,7 +140,7 @@ class Moves:
                 self._add(line, Kind.LOOK, text)
             for alias in (alias for aliases in moving.values() for alias in aliases):
                 text = "stays as it is, as long as a dotted use in this file cannot move with it"
-                self._homes[alias] = Home(Kind.LOOK, text)
+                self._outcomes[alias] = Outcome(Kind.LOOK, text)
             return {}
         self.edits += edits
         return chosen
@@ -178,21 +182,21 @@ class Moves:
             if self._names.scope(alias) in scopes:
                 yield alias
 
-    def _free_name(self, place: Place) -> str:
+    def _free_name(self, location: Location) -> str:
         same = {
             alias.asname or alias.name
             for node, alias, _ in imports_of(self._source.tree)
             if (alias.asname or isinstance(node, ast.ImportFrom))
-            and self._homes[alias].place == place
+            and self._outcomes[alias].location == location
         }
         taken = self._names.bound | self._names.used
         taken |= {
             alias.asname or alias.name.partition(".")[0]
             for _, alias, _ in imports_of(self._source.tree)
         }
-        candidate = place.name
+        candidate = location.name
         if candidate in taken - same:
-            candidate = place.dotted.replace(".", "_")
+            candidate = location.dotted.replace(".", "_")
         while candidate in taken - same:
             candidate += "_"
         return candidate
@@ -204,15 +208,15 @@ class Moves:
         moved = []
         comments = _comments_of(self._source, node)
         for alias in node.names:
-            home = self._homes.get(alias)
-            if home is not None and home.place is not None:
-                part = self._moved(node, alias, home.place)
+            outcome = self._outcomes.get(alias)
+            if outcome is not None and outcome.location is not None:
+                part = self._moved(node, alias, outcome.location)
                 moved.append((alias, part))
             else:
                 module = (node.module or "") if isinstance(node, ast.ImportFrom) else ""
                 part = _Part(module, alias.name, alias.asname or alias.name)
-                if home is not None:
-                    self._add(alias.lineno, home.kind, f"{_shown(node, alias)}: {home.text}")
+                if outcome is not None:
+                    self._add(alias.lineno, outcome.kind, f"{_shown(node, alias)}: {outcome.text}")
             part = part._replace(comments=tuple(comments.get(alias, ())))
             if str(part) not in map(str, groups.get(part.module, ())):
                 groups.setdefault(part.module, []).append(part)
@@ -226,13 +230,13 @@ class Moves:
         self.edits += edits
         self._tell(node, moved)
 
-    def _moved(self, node: ast.stmt, alias: ast.alias, place: Place) -> _Part:
+    def _moved(self, node: ast.stmt, alias: ast.alias, location: Location) -> _Part:
         """Return the name that the new statement imports in place of one that moves."""
         if isinstance(node, ast.ImportFrom):
-            return _Part(*place, alias.asname or ("*" if place.name == "*" else alias.name))
+            return _Part(*location, alias.asname or ("*" if location.name == "*" else alias.name))
         if alias.asname:
-            return _Part("", place.dotted, alias.asname)
-        return _Part(*place, self._locals[alias.name])
+            return _Part("", location.dotted, alias.asname)
+        return _Part(*location, self._locals[alias.name])
 
     def _in_place(
         self,
@@ -298,7 +302,7 @@ def _covers(imported: str, path: str) -> bool:
     An import of the package ``twisted`` alone does not count for a module that moves.
     """
     if imported == "twisted":
-        return room_of(path) is None
+        return replacement_of(path) is None
     return path == imported or path.startswith(f"{imported}.")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from broker.porting.homes import is_twisted
+from broker.porting.locations import is_twisted
 
 __all__ = ["Names", "imports_of"]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from broker.porting.doubts import doubts
 from broker.porting.findings import Finding, Kind
 from broker.porting.moves import Moves, apply
 from broker.porting.names import Names
 from broker.porting.sources import Source, Unreadable, hiding, read
+from broker.porting.warnings import find_warnings
 
 __all__ = ["Scan", "scan"]
 
@@ -42,7 +42,7 @@ def scan(path: Path, keep_reactor: bool = False) -> Scan:
         return Scan([Finding(str(path), exc.line, Kind.UNREAD, str(exc))])
     names = Names(source.tree)
     moves = Moves(source, names, keep_reactor, hiding(path))
-    found = [*moves.findings, *doubts(source, names, moves.moves)]
+    found = [*moves.findings, *find_warnings(source, names, moves.moves)]
     moved = apply(source.text, moves.edits)
     try:
         Source(path, moved)

@@ -16,8 +16,8 @@ PAGE = Path(__file__).parents[3] / "docs" / "reference" / "command.md"
 
 def commands() -> Iterator[tuple[str, click.Command]]:
     """Yield all commands with what one types for them, those of groups one by one."""
-    for name, (home, _) in command_line._COMMANDS.items():
-        module, _, attribute = home.partition(":")
+    for name, (target, _) in command_line._COMMANDS.items():
+        module, _, attribute = target.partition(":")
         found = getattr(import_module(module), attribute)
         if isinstance(found, click.Group):
             for inner, command in found.commands.items():

@@ -314,7 +314,7 @@ def test_the_report() -> None:
         (2, Kind.MOVES, "from twisted.internet import reactor -> from broker import reactor"),
         (
             6,
-            Kind.NO_HOME,
+            Kind.ABSENT,
             f"from twisted.internet.defer import DeferredFilesystemLock: {lock}",
         ),
         (
@@ -331,12 +331,12 @@ def test_the_report() -> None:
         (8, Kind.MOVES, "import twisted.spread.jelly as j -> import jelly as j"),
         (
             9,
-            Kind.NO_HOME,
+            Kind.ABSENT,
             "from twisted.spread import *: not provided here, see Coming from Twisted",
         ),
         (
             10,
-            Kind.NO_HOME,
+            Kind.ABSENT,
             "from twisted.spread.ui import x: not provided here, see Coming from Twisted",
         ),
         (11, Kind.MOVES, "from twisted.spread.pb import * -> from broker.pb import *"),

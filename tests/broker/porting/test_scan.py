@@ -34,7 +34,7 @@ def test_what_is_found(path: Path) -> None:
         findings, source, moved = scan(path)
     assert source is not None
     assert moved == TEXT.replace("twisted.spread", "broker")
-    kinds = [Kind.MOVES, Kind.NO_HOME, Kind.STAYS]
+    kinds = [Kind.MOVES, Kind.ABSENT, Kind.STAYS]
     assert [(each.line, each.kind) for each in findings] == list(zip([2, 3, 4], kinds, strict=True))
 
 

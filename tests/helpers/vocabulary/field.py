@@ -1,4 +1,4 @@
-"""What programs in the field import and read of Twisted, and where each name has its home here.
+"""What programs in the field import and read of Twisted, and where each name is here.
 
 The list of imports is a file beside this one. The names that are read are those which the factories
 and portals use that programs copy from each other, though most of them begin with an underscore.
@@ -14,22 +14,25 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from broker.porting.reasons import INSTEAD
-from broker.porting.rooms import FEW, INTERFACES, REACTOR, ROOMS
+from broker.porting.replacements import FEW, INTERFACES, REACTOR, REPLACEMENTS
 
 __all__ = [
     "READ",
     "Import",
     "Reading",
-    "home_of",
     "imports",
     "lacking",
+    "location_of",
     "reason_of",
     "share",
 ]
 
 LIST = Path(__file__).parent / "imports_in_the_field.txt"
 
-HOMES = {room.theirs: room.ours for room in [*ROOMS, *FEW, REACTOR, INTERFACES]}
+MODULES = {
+    replacement.theirs: replacement.ours
+    for replacement in [*REPLACEMENTS, *FEW, REACTOR, INTERFACES]
+}
 """Where the modules went."""
 
 
@@ -54,15 +57,15 @@ def imports() -> list[Import]:
     return found
 
 
-def home_of(imported: Import) -> str:
+def location_of(imported: Import) -> str:
     """Return what is imported here in its place, or nothing."""
-    whole = HOMES.get(str(imported))
+    whole = MODULES.get(str(imported))
     if whole is not None:
         return whole if _module(whole) is not None else ""
-    home = HOMES.get(imported.module, "")
+    location = MODULES.get(imported.module, "")
     if imported.name == "*":
-        return home
-    return f"{home}.{imported.name}" if hasattr(_module(home), imported.name) else ""
+        return location
+    return f"{location}.{imported.name}" if hasattr(_module(location), imported.name) else ""
 
 
 def _module(name: str) -> ModuleType | None:
@@ -70,14 +73,14 @@ def _module(name: str) -> ModuleType | None:
 
 
 def reason_of(imported: Import) -> str:
-    """Return why it has no home here."""
+    """Return why it is absent here."""
     return INSTEAD.get(str(imported), "")
 
 
 def share(found: Iterable[Import]) -> str:
-    """Return how many have a home, in words."""
+    """Return how many are here, in words."""
     rows = list(found)
-    there = [row for row in rows if home_of(row)]
+    there = [row for row in rows if location_of(row)]
     uses, all_uses = sum(row.programs for row in there), sum(row.programs for row in rows)
     return (
         f"{len(there)} of {len(rows)} imports have a home here,"

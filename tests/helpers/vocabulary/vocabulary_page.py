@@ -9,19 +9,19 @@ from support.folders import DOCS
 
 from broker.porting import reasons
 from vocabulary import field
-from vocabulary.rooms import OBJECTS
+from vocabulary.replacements import OBJECTS
 from vocabulary.signatures import Difference
 from vocabulary.twisteds_tests import section
 from vocabulary.walker import Walk
 
 __all__ = [
     "PAGE",
-    "homeless",
     "page_of",
     "reason_of",
     "stale",
-    "stale_homes",
+    "stale_instead",
     "unexplained",
+    "unexplained_imports",
 ]
 
 PAGE = DOCS / "reference" / "vocabulary.md"
@@ -91,26 +91,28 @@ def stale(walks: list[Walk]) -> list[str]:
 def page_of(walks: list[Walk]) -> str:
     """Return the page."""
     parts = [_HEAD.format(version=twisted.__version__), *_summary(walks)]
-    parts += (part for walk in walks if walk.differences for part in _room(walk))
+    parts += (part for walk in walks if walk.differences for part in _module(walk))
     parts += [*_field(), "\n", *section()]
     return "".join(parts)
 
 
 def _summary(walks: list[Walk]) -> Iterable[str]:
     yield "| Twisted | here | compared | absent | differ |\n|---|---|---:|---:|---:|\n"
-    for room, count, differences in walks:
+    for replacement, count, differences in walks:
         differ = sum(bool(difference.theirs) for difference in differences)
         absent = len(differences) - differ
-        ours = room.ours if room not in OBJECTS else room.ours.rpartition(".")[2]
-        yield f"| `{room.theirs}` | `{ours}` | {count} | {absent or ''} | {differ or ''} |\n"
+        ours = (
+            replacement.ours if replacement not in OBJECTS else replacement.ours.rpartition(".")[2]
+        )
+        yield f"| `{replacement.theirs}` | `{ours}` | {count} | {absent or ''} | {differ or ''} |\n"
 
 
-def _room(walk: Walk) -> Iterable[str]:
-    yield f"\n## {walk.room.theirs}\n"
+def _module(walk: Walk) -> Iterable[str]:
+    yield f"\n## {walk.replacement.theirs}\n"
     absent: dict[str, list[str]] = {}
     differing = []
     for difference in walk.differences:
-        name = difference.name.removeprefix(f"{walk.room.theirs}.")
+        name = difference.name.removeprefix(f"{walk.replacement.theirs}.")
         if difference.theirs:
             differing.append((name, difference))
         else:
@@ -129,8 +131,8 @@ def _field() -> Iterable[str]:
     rows = field.imports()
     yield _FIELD.format(share=field.share(rows))
     for row in rows:
-        home = field.home_of(row)
-        here = f"`{home}`" if home else field.reason_of(row)
+        location = field.location_of(row)
+        here = f"`{location}`" if location else field.reason_of(row)
         yield f"| {row.programs} | `{row}` | {here} |\n"
     yield _READ
     for reading in field.READ:
@@ -138,16 +140,16 @@ def _field() -> Iterable[str]:
         yield f"| `{reading.theirs}` | `{reading.ours}` | {names} |\n"
 
 
-def homeless() -> list[str]:
-    """Return the imports of the field without home and reason, and names that are not here."""
-    lost = [str(row) for row in field.imports() if not field.home_of(row)]
+def unexplained_imports() -> list[str]:
+    """Return the imports of the field that are absent without a reason, and absent names."""
+    lost = [str(row) for row in field.imports() if not field.location_of(row)]
     found = [name for name in lost if name not in reasons.INSTEAD]
     for reading in field.READ:
         found += [f"{reading.ours}.{name}" for name in field.lacking(reading)]
     return found
 
 
-def stale_homes() -> list[str]:
-    """Return the reasons for imports that have a home, or that nobody makes."""
-    lost = {str(row) for row in field.imports() if not field.home_of(row)}
+def stale_instead() -> list[str]:
+    """Return the reasons for imports that are here, or that nobody makes."""
+    lost = {str(row) for row in field.imports() if not field.location_of(row)}
     return sorted(reasons.INSTEAD.keys() - lost)

@@ -21,21 +21,21 @@ from typing import Any, NamedTuple, TypeVar
 from zope.interface import implementedBy
 from zope.interface.interface import InterfaceClass, Method
 
-from vocabulary.rooms import OBJECTS, REACTOR, ROOMS, Room
+from vocabulary.replacements import OBJECTS, REACTOR, REPLACEMENTS, Replacement
 from vocabulary.signatures import Difference, compare, fits, signature_of, written
 
 __all__ = ["Walk", "walk_all"]
 
 # Where the interfaces of Twisted's reactors are implemented, on every system.
 _REACTOR_CLASS = "twisted.internet.selectreactor.SelectReactor"
-_WALKED = {room.theirs: room for room in ROOMS}
+_WALKED = {replacement.theirs: replacement for replacement in REPLACEMENTS}
 _MISSING = object()
 
 
 class Walk(NamedTuple):
     """What was found in one module: how many names were compared, and those that differ."""
 
-    room: Room
+    replacement: Replacement
     count: int
     differences: list[Difference]
 
@@ -45,17 +45,17 @@ def walk_all() -> list[Walk]:
     with warnings.catch_warnings():
         # Twisted warns about modules that it imports itself.
         warnings.simplefilter("ignore")
-        return [*map(_walk_module, ROOMS), _walk_reactor(), *map(_walk_object, OBJECTS)]
+        return [*map(_walk_module, REPLACEMENTS), _walk_reactor(), *map(_walk_object, OBJECTS)]
 
 
-def _walk_module(room: Room) -> Walk:
-    theirs = importlib.import_module(room.theirs)
-    ours = _imported(room.ours)
+def _walk_module(replacement: Replacement) -> Walk:
+    theirs = importlib.import_module(replacement.theirs)
+    ours = _imported(replacement.ours)
     found: list[Difference] = []
     count = 0
     for name in _names_of(theirs):
         value = getattr(theirs, name)
-        dotted = f"{room.theirs}.{name}"
+        dotted = f"{replacement.theirs}.{name}"
         here = getattr(ours, name, _MISSING)
         count += 1
         if here is _MISSING:
@@ -71,7 +71,7 @@ def _walk_module(room: Room) -> Walk:
         elif isinstance(value, InterfaceClass):
             count += len(value.names())
             found += _compare_interface(dotted, value, here)
-    return Walk(room, count, found)
+    return Walk(replacement, count, found)
 
 
 def _imported(name: str) -> ModuleType | None:
@@ -110,8 +110,8 @@ def _is_own(value: Any, module: ModuleType) -> bool:
     """Whether what is bound in a module was not imported there by a longer way."""
     if isinstance(value, TypeVar):
         return False
-    home = getattr(value, "__module__", None)
-    is_elsewhere = isinstance(home, str) and home != module.__name__
+    location = getattr(value, "__module__", None)
+    is_elsewhere = isinstance(location, str) and location != module.__name__
     return not (is_elsewhere and (isinstance(value, type) or inspect.isfunction(value)))
 
 
@@ -244,13 +244,13 @@ def _walk_reactor() -> Walk:
     return Walk(REACTOR, count, found)
 
 
-def _walk_object(room: Room) -> Walk:
+def _walk_object(replacement: Replacement) -> Walk:
     """Walk an interface, and what its bases ask too, beside a class of ours."""
-    interface, cls = _named(room.theirs), _named(room.ours)
+    interface, cls = _named(replacement.theirs), _named(replacement.ours)
     found: list[Difference] = []
     names = sorted(interface.names(all=True))
     for name in names:
-        dotted = f"{room.theirs}.{name}"
+        dotted = f"{replacement.theirs}.{name}"
         ours = inspect.getattr_static(cls, name, _MISSING)
         wanted = interface[name]
         if ours is _MISSING:
@@ -259,7 +259,7 @@ def _walk_object(room: Room) -> Walk:
             there, here = wanted.getSignatureString(), written(signature_of(ours, 1))
             if _without_extras(here, there) != there:
                 found.append(Difference(dotted, there, here))
-    return Walk(room, len(names), found)
+    return Walk(replacement, len(names), found)
 
 
 def _without_extras(here: str, there: str) -> str:

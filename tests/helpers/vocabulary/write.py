@@ -15,8 +15,8 @@ def main() -> int:
     page.PAGE.write_text(page.page_of(walks), "utf-8")
     missing = [f"no reason: {' | '.join(found)}" for found in page.unexplained(walks)]
     missing += [f"no difference: {pattern}" for pattern in page.stale(walks)]
-    missing += [f"no home and no reason: {name}" for name in page.homeless()]
-    missing += [f"a home, and a reason too: {name}" for name in page.stale_homes()]
+    missing += [f"absent without a reason: {name}" for name in page.unexplained_imports()]
+    missing += [f"here, and has a reason too: {name}" for name in page.stale_instead()]
     print(f"in the field: {field.share(field.imports())}")
     print("\n".join(missing) or f"wrote {page.PAGE.name}")
     return bool(missing)

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from broker.porting.doubts import doubts
 from broker.porting.findings import Kind
-from broker.porting.homes import home_of
+from broker.porting.locations import outcome_of
 from broker.porting.names import Names
 from broker.porting.sources import Source
+from broker.porting.warnings import find_warnings
 
 IMPORTS = """\
 from twisted.spread import pb, banana, jelly
@@ -30,7 +30,9 @@ def found(
     source = Source(Path("app.py"), imports + text)
     names = Names(source.tree)
     findings = list(
-        doubts(source, names, lambda dotted: home_of(dotted, keep_reactor).kind is Kind.MOVES)
+        find_warnings(
+            source, names, lambda dotted: outcome_of(dotted, keep_reactor).kind is Kind.MOVES
+        )
     )
     assert all(finding.kind.needs_a_hand for finding in findings)
     return sorted((each.line - imports.count("\n"), each.text) for each in findings)

@@ -1,4 +1,4 @@
-"""The places of Twisted's names in this library, compared with both libraries."""
+"""The locations of Twisted's names in this library, compared with both libraries."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import pytest
 
 import broker.pb
 from broker.porting.findings import Kind
-from broker.porting.homes import Place, class_here, home_of
-from broker.porting.rooms import INTERFACES, REACTOR, ROOMS
+from broker.porting.locations import Location, class_here, outcome_of
+from broker.porting.replacements import INTERFACES, REACTOR, REPLACEMENTS
 
-ALL = [*ROOMS, REACTOR, INTERFACES]
+ALL = [*REPLACEMENTS, REACTOR, INTERFACES]
 
 
-@pytest.mark.parametrize("room", ALL, ids=lambda room: room.theirs)
-def test_each_room_has_both_its_modules(room: object) -> None:
-    """Twisted has the module of each room, and the one here can be imported from its place."""
-    theirs, ours, _ = room  # type: ignore[misc]
+@pytest.mark.parametrize("replacement", ALL, ids=lambda replacement: replacement.theirs)
+def test_each_replacement_has_both_its_modules(replacement: object) -> None:
+    """Twisted has the module that each replaces, and ours can be imported from its location."""
+    theirs, ours, _ = replacement  # type: ignore[misc]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         parent, _, name = theirs.rpartition(".")
@@ -27,7 +27,7 @@ def test_each_room_has_both_its_modules(room: object) -> None:
             importlib.import_module(theirs)
         except ModuleNotFoundError:
             assert hasattr(importlib.import_module(parent), name)
-    module, name = home_of(theirs).place or Place("", "")
+    module, name = outcome_of(theirs).location or Location("", "")
     assert ours == (f"{module}.{name}" if module else name)
     imported = importlib.import_module(ours)
     assert module == "" or getattr(importlib.import_module(module), name) is imported
@@ -41,11 +41,11 @@ def test_each_room_has_both_its_modules(room: object) -> None:
         ("twisted.spread.pb.Root.rootObject", Kind.MOVES),
         ("twisted.internet.reactor.running", Kind.MOVES),
         ("twisted.internet.interfaces.ITransport", Kind.MOVES),
-        ("twisted.internet.interfaces.IUDPTransport", Kind.NO_HOME),
-        ("twisted.internet.reactor.listenUDP", Kind.NO_HOME),
-        ("twisted.spread.pb.nothing", Kind.NO_HOME),
-        ("twisted.spread.ui", Kind.NO_HOME),
-        ("twisted.cred.pamauth.callIntoPAM", Kind.NO_HOME),
+        ("twisted.internet.interfaces.IUDPTransport", Kind.ABSENT),
+        ("twisted.internet.reactor.listenUDP", Kind.ABSENT),
+        ("twisted.spread.pb.nothing", Kind.ABSENT),
+        ("twisted.spread.ui", Kind.ABSENT),
+        ("twisted.cred.pamauth.callIntoPAM", Kind.ABSENT),
         ("twisted.python.usage.Options", Kind.STAYS),
         ("twisted.logger.Logger", Kind.STAYS),
         ("twisted.version", Kind.STAYS),
@@ -54,37 +54,37 @@ def test_each_room_has_both_its_modules(room: object) -> None:
         ("twisted.trial.unittest.TestCase", Kind.LOOK),
         ("twisted.internet.pollreactor", Kind.MOVES),
         ("twisted.internet.gtk3reactor", Kind.LOOK),
-        ("twisted.internet.main.installReactor", Kind.NO_HOME),
+        ("twisted.internet.main.installReactor", Kind.ABSENT),
         ("twisted.internet", Kind.LOOK),
     ],
 )
 def test_kinds(dotted: str, kind: Kind) -> None:
-    """A name moves, stays, has no home or must be looked at; a name that does not move says why."""
-    home = home_of(dotted)
-    assert home.kind is kind
-    assert (home.place is None) == (kind is not Kind.MOVES)
-    assert bool(home.text) == (kind is not Kind.MOVES)
+    """A name moves, stays, is absent or must be looked at; a name that does not move says why."""
+    outcome = outcome_of(dotted)
+    assert outcome.kind is kind
+    assert (outcome.location is None) == (kind is not Kind.MOVES)
+    assert bool(outcome.text) == (kind is not Kind.MOVES)
 
 
 def test_reasons() -> None:
-    """A name without a home has the reason that the vocabulary gives, if it gives one."""
-    assert home_of("twisted.internet.reactor.listenUDP").text == "No UDP."
-    basic = home_of("twisted.protocols.basic.LineReceiver").text
+    """An absent name has the reason that the vocabulary gives, if it gives one."""
+    assert outcome_of("twisted.internet.reactor.listenUDP").text == "No UDP."
+    basic = outcome_of("twisted.protocols.basic.LineReceiver").text
     assert (
         basic
         == "Only FileSender is needed: the other names are protocols other than Perspective Broker."
     )
-    assert "Coming from Twisted" in home_of("twisted.spread.pb.nothing").text
-    assert "asyncio" in home_of("twisted.internet.gtk3reactor").text
-    assert "asyncio" in home_of("twisted.internet.main.installReactor").text
+    assert "Coming from Twisted" in outcome_of("twisted.spread.pb.nothing").text
+    assert "asyncio" in outcome_of("twisted.internet.gtk3reactor").text
+    assert "asyncio" in outcome_of("twisted.internet.main.installReactor").text
 
 
 def test_on_twisted_s_reactor() -> None:
     """With --keep-reactor, names of Twisted's reactor stay, and the others still move."""
     stays = ["twisted.internet.reactor", "twisted.internet.task.react", "twisted.web.server"]
-    assert {home_of(name, keep_reactor=True).kind for name in stays} == {Kind.STAYS}
+    assert {outcome_of(name, keep_reactor=True).kind for name in stays} == {Kind.STAYS}
     moves = ["twisted.spread.pb", "twisted.internet.defer.Deferred", "twisted.cred.portal.IRealm"]
-    assert {home_of(name, keep_reactor=True).kind for name in moves} == {Kind.MOVES}
+    assert {outcome_of(name, keep_reactor=True).kind for name in moves} == {Kind.MOVES}
 
 
 def test_classes() -> None:

@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator
 from types import FunctionType
 
 from broker.porting.findings import Finding, Kind
-from broker.porting.homes import class_here, home_of, room_of
+from broker.porting.locations import class_here, outcome_of, replacement_of
 from broker.porting.names import Names
 from broker.porting.reasons import reason_of
-from broker.porting.rooms import REACTOR
+from broker.porting.replacements import REACTOR
 from broker.porting.sources import Source
 
-__all__ = ["doubts"]
+__all__ = ["find_warnings"]
 
 _Found = Iterator[tuple[ast.AST, Kind, str]]
 
@@ -31,7 +31,7 @@ _TWO_TYPES = {
 }
 
 
-def doubts(source: Source, names: Names, moves: Callable[[str], bool]) -> Iterator[Finding]:
+def find_warnings(source: Source, names: Names, moves: Callable[[str], bool]) -> Iterator[Finding]:
     """Yield the lines to check, other than imports.
 
     Args:
@@ -39,13 +39,13 @@ def doubts(source: Source, names: Names, moves: Callable[[str], bool]) -> Iterat
         names: its names.
         moves: returns whether a dotted name of Twisted moves.
     """
-    doubter = _Doubter(names, moves)
+    finder = _Finder(names, moves)
     for node in ast.walk(source.tree):
-        for at, kind, text in doubter.of(node):
+        for at, kind, text in finder.of(node):
             yield Finding(str(source.path), getattr(at, "lineno", 0), kind, text)
 
 
-class _Doubter:
+class _Finder:
     def __init__(self, names: Names, moves: Callable[[str], bool]):
         self._names = names
         self._moves = moves
@@ -65,13 +65,13 @@ class _Doubter:
 
     def _attribute(self, node: ast.Attribute) -> _Found:
         owner = self._names.dotted(node.value)
-        room = room_of(owner) if owner else None
-        if owner is None or room is None or room[1] or not self._moves(owner):
+        replacement = replacement_of(owner) if owner else None
+        if owner is None or replacement is None or replacement[1] or not self._moves(owner):
             return
-        home = home_of(f"{owner}.{node.attr}")
+        outcome = outcome_of(f"{owner}.{node.attr}")
         # A name in a package can be a module too, such as twisted.application.internet.
-        if home.kind is Kind.NO_HOME:
-            yield node, home.kind, f"{owner}.{node.attr}: {home.text}"
+        if outcome.kind is Kind.ABSENT:
+            yield node, outcome.kind, f"{owner}.{node.attr}: {outcome.text}"
 
     def _comparison(self, node: ast.Compare) -> _Found:
         for part in (node.left, *node.comparators):
@@ -104,17 +104,22 @@ class _Doubter:
 
     def _text(self, node: ast.Constant, text: str) -> _Found:
         found = _DOTTED.fullmatch(text)
-        room = room_of(found[1]) if found else None
+        replacement = replacement_of(found[1]) if found else None
         around = self._names.parents.get(node)
         is_wire = isinstance(around, ast.Compare) or (
             isinstance(around, ast.Call)
             and isinstance(around.func, ast.Attribute)
             and around.func.attr in _TAKES_WIRE_NAMES
         )
-        if found is None or room is None or is_wire or not self._moves(room[0].theirs):
+        if (
+            found is None
+            or replacement is None
+            or is_wire
+            or not self._moves(replacement[0].theirs)
+        ):
             return
-        place = home_of(found[1]).place
-        here = place.dotted if place else room[0].ours
+        location = outcome_of(found[1]).location
+        here = location.dotted if location else replacement[0].ours
         text = f"{text!r}: to import or patch it, use {here!r}; on the wire it stays"
         yield node, Kind.LOOK, text
 

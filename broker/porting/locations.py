@@ -1,4 +1,4 @@
-"""Finds the place of a Twisted name in this library, by looking into its modules."""
+"""Finds the location of a Twisted name in this library, by looking into its modules."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from typing import NamedTuple
 
 from broker.porting.findings import Kind
 from broker.porting.reasons import INSTEAD, reason_of
-from broker.porting.rooms import FEW, INTERFACES, REACTOR, ROOMS, Room
+from broker.porting.replacements import FEW, INTERFACES, REACTOR, REPLACEMENTS, Replacement
 
-__all__ = ["Home", "Place", "class_here", "home_of", "is_twisted", "room_of"]
+__all__ = ["Location", "Outcome", "class_here", "is_twisted", "outcome_of", "replacement_of"]
 
-_ROOMS = {room.theirs: room for room in (*ROOMS, *FEW, REACTOR, INTERFACES)}
+_REPLACED = {
+    replacement.theirs: replacement for replacement in (*REPLACEMENTS, *FEW, REACTOR, INTERFACES)
+}
 _MISSING = object()
 
 # They do not depend on a reactor or on Deferred.
@@ -28,7 +30,7 @@ _INDEPENDENT = (
     "twisted.python",
     "twisted.version",
 )
-# Packages that were moved as a whole: a name in one of their other modules has no home.
+# Packages that were moved as a whole: a name in one of their other modules is absent.
 _MOVED = ("twisted.cred", "twisted.spread")
 _CHOICE = re.compile(r"twisted\.(internet\.(\w+reactor|main)|application\.reactors)(\.|$)")
 
@@ -40,7 +42,7 @@ _TRIAL = "its tests run on Twisted's reactor: keep that (--keep-reactor), or tes
 _RUNS_THERE = "runs on Twisted's reactor: replace it, or keep that reactor (--keep-reactor)"
 
 
-class Place(NamedTuple):
+class Location(NamedTuple):
     """A name to import from this library.
 
     Attributes:
@@ -62,12 +64,12 @@ class Place(NamedTuple):
         return self.dotted.partition(".")[0]
 
 
-class Home(NamedTuple):
-    """What happens to a name: its place here if it moves, else the reason why not."""
+class Outcome(NamedTuple):
+    """What happens to a name: its location here if it moves, else the reason why not."""
 
     kind: Kind
     text: str = ""
-    place: Place | None = None
+    location: Location | None = None
 
 
 def is_twisted(dotted: str) -> bool:
@@ -75,70 +77,70 @@ def is_twisted(dotted: str) -> bool:
     return dotted == "twisted" or dotted.startswith("twisted.")
 
 
-def room_of(dotted: str) -> tuple[Room, str] | None:
-    """Return the room of the module that a dotted name is in, and the rest of the name."""
+def replacement_of(dotted: str) -> tuple[Replacement, str] | None:
+    """Return the replacement of the module that a dotted name is in, and the rest of the name."""
     module, rest = dotted, ""
     while module:
-        if module in _ROOMS:
-            return _ROOMS[module], rest
+        if module in _REPLACED:
+            return _REPLACED[module], rest
         module, _, last = module.rpartition(".")
         rest = f"{last}.{rest}" if rest else last
     return None
 
 
-def home_of(dotted: str, keep_reactor: bool = False) -> Home:
+def outcome_of(dotted: str, keep_reactor: bool = False) -> Outcome:
     """Return what happens to a module of Twisted, or to a name in one.
 
     Args:
         dotted: such as ``twisted.spread.pb``, ``twisted.spread.pb.Root``, ``twisted.spread.pb.*``.
         keep_reactor: whether the program keeps the reactor of Twisted.
     """
-    found = room_of(dotted)
+    found = replacement_of(dotted)
     if found is None:
-        return _without_room(dotted, keep_reactor)
-    room, rest = found
-    if room.of_reactor and keep_reactor:
-        return Home(Kind.STAYS, _OF_THE_REACTOR)
+        return _not_replaced(dotted, keep_reactor)
+    replacement, rest = found
+    if replacement.of_reactor and keep_reactor:
+        return Outcome(Kind.STAYS, _OF_THE_REACTOR)
     if not rest:
-        module, _, name = room.ours.rpartition(".")
-        return Home(Kind.MOVES, place=Place(module, name))
+        module, _, name = replacement.ours.rpartition(".")
+        return Outcome(Kind.MOVES, location=Location(module, name))
     name = rest.partition(".")[0]
-    if name == "*" or _value(room, name) is not _MISSING:
-        return Home(Kind.MOVES, place=Place(room.ours, name))
-    whole = f"{room.theirs}.{name}"
-    return Home(Kind.NO_HOME, INSTEAD.get(whole) or reason_of(whole) or _NOT_PROVIDED)
+    if name == "*" or _value(replacement, name) is not _MISSING:
+        return Outcome(Kind.MOVES, location=Location(replacement.ours, name))
+    whole = f"{replacement.theirs}.{name}"
+    return Outcome(Kind.ABSENT, INSTEAD.get(whole) or reason_of(whole) or _NOT_PROVIDED)
 
 
 def class_here(dotted: str) -> type | None:
     """Return the class here for a class of Twisted; None if it is not a class, or absent."""
-    found = room_of(dotted)
+    found = replacement_of(dotted)
     value = _value(found[0], found[1]) if found and found[1] else None
     return value if isinstance(value, type) else None
 
 
-def _without_room(dotted: str, keep_reactor: bool) -> Home:
-    if any(theirs.startswith(f"{dotted}.") for theirs in _ROOMS):
-        return Home(Kind.LOOK, _PACKAGE)
+def _not_replaced(dotted: str, keep_reactor: bool) -> Outcome:
+    if any(theirs.startswith(f"{dotted}.") for theirs in _REPLACED):
+        return Outcome(Kind.LOOK, _PACKAGE)
     if _is_in(dotted, _INDEPENDENT):
-        return Home(Kind.STAYS, "does not use a reactor or Deferred")
+        return Outcome(Kind.STAYS, "does not use a reactor or Deferred")
     if _is_in(dotted, _MOVED):
-        return Home(Kind.NO_HOME, _NOT_PROVIDED)
+        return Outcome(Kind.ABSENT, _NOT_PROVIDED)
     if keep_reactor:
-        return Home(Kind.STAYS, _OF_THE_REACTOR)
+        return Outcome(Kind.STAYS, _OF_THE_REACTOR)
     if _CHOICE.match(dotted):
-        return Home(Kind.LOOK, INSTEAD.get(dotted) or _CHOOSES)
+        return Outcome(Kind.LOOK, INSTEAD.get(dotted) or _CHOOSES)
     if dotted in INSTEAD:
-        return Home(Kind.LOOK, f"{_RUNS_THERE}; here: {INSTEAD[dotted]}")
-    return Home(Kind.LOOK, _TRIAL if _is_in(dotted, ("twisted.trial",)) else _RUNS_THERE)
+        return Outcome(Kind.LOOK, f"{_RUNS_THERE}; here: {INSTEAD[dotted]}")
+    return Outcome(Kind.LOOK, _TRIAL if _is_in(dotted, ("twisted.trial",)) else _RUNS_THERE)
 
 
 def _is_in(dotted: str, names: tuple[str, ...]) -> bool:
     return any(dotted == name or dotted.startswith(f"{name}.") for name in names)
 
 
-def _value(room: Room, name: str) -> object:
+def _value(replacement: Replacement, name: str) -> object:
     # Some names are made on access, so dir() does not list them.
-    return getattr(_module(room.ours), name, _MISSING)
+    return getattr(_module(replacement.ours), name, _MISSING)
 
 
 @functools.cache
