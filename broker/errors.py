@@ -32,12 +32,30 @@ calls, and any other error ends one call; an EncodeError is raised before anythi
 from __future__ import annotations
 
 import builtins
-import errno
 import reprlib
 from typing import Any, cast
 
 from broker.config_error import ConfigError, WrongType
 from broker.printable import repr_of
+from broker.transport_errors import (
+    BindError,
+    CannotListenError,
+    ConnectBindError,
+    ConnectError,
+    ConnectionAborted,
+    ConnectionClosed,
+    ConnectionDone,
+    ConnectionLost,
+    ConnectionRefusedError,
+    Disconnected,
+    DNSLookupError,
+    NoRouteError,
+    SSLError,
+    TCPTimedOutError,
+    TimeoutError,
+    UnknownHostError,
+    UserError,
+)
 from jelly.errors import (
     BananaError,
     CannotJelly,
@@ -138,13 +156,6 @@ class Error(Exception):
         return ", ".join(f"{name}={_SHORT.repr(value)}" for name, value in fields_of(self).items())
 
 
-class Disconnected(Exception):
-    """The connection has ended, or could not be made.
-
-    Base of PBConnectionLost, DeadReferenceError, ConnectError and DNSLookupError.
-    """
-
-
 class DeadReferenceError(Disconnected, ProtocolError):
     """The connection of the reference has ended (published)."""
 
@@ -218,7 +229,7 @@ class RemoteError(Exception):
         is_vague = self.method and self.type_name == "builtins.TypeError"
         return f"{text} (raised by the remote method '{self.method}')" if is_vague else text
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self.remoteType, self.value, self.remoteTraceback), vars(self)
 
     def text_within(self, most: int) -> str:
@@ -242,7 +253,7 @@ class PBConnectionLost(Disconnected, ConnectionError):
 
     # Class attributes, for an error of a peer that is made without ``__init__``.
     may_have_run: bool = True
-    reason: Any = None
+    reason: object = None
     limit: str = ""
     most: float | None = None
     got: float | None = None
@@ -332,142 +343,5 @@ CONDITIONS: tuple[type[Exception], ...] = (
 )
 
 
-# Errors of transports: the names of twisted.internet.error, published as broker.reactor.error.
-
-
-class ConnectionClosed(Exception):
-    """The connection has ended, cleanly or not."""
-
-
-class ConnectionDone(ConnectionClosed):
-    """The connection was closed cleanly."""
-
-    def __str__(self) -> str:
-        return " ".join(map(str, self.args)) or "Connection was closed cleanly."
-
-
-class ConnectionLost(ConnectionClosed):
-    """The connection was lost in a way that is not clean.
-
-    Attributes:
-        limit: the name of the setting that the peer exceeded, if any.
-        most, got: as in a ProtocolError.
-    """
-
-    limit = ""
-    most = cast("float | None", None)
-    got = cast("float | None", None)
-
-    def __str__(self) -> str:
-        return " ".join(map(str, self.args)) or "Connection was lost."
-
-
-class ConnectionAborted(ConnectionLost):
-    """This side aborted the connection."""
-
-
 # Errors that end a connection and may have the attributes of a limit.
 _WITH_LIMIT = (PBConnectionLost, ProtocolError, TLSError, ConnectionLost)
-
-
-class ConnectError(Disconnected, ConnectionError):
-    """A connection could not be made.
-
-    Attributes:
-        osError: the operating system's error number, or None.
-    """
-
-    def __init__(self, osError: Any = None, string: str = ""):
-        super().__init__(osError, string)
-        self.osError = osError
-        self.string = string
-
-    def __str__(self) -> str:
-        return self.string or "An error occurred while connecting."
-
-
-class ConnectionRefusedError(ConnectError, builtins.ConnectionRefusedError):
-    """Nothing listens at that address."""
-
-
-class ConnectBindError(ConnectError):
-    """The local address to connect from cannot be used."""
-
-    def __str__(self) -> str:
-        return self.string or "The address to connect from cannot be used."
-
-
-class NoRouteError(ConnectError):
-    """The network has no route to that address."""
-
-    def __str__(self) -> str:
-        return self.string or "The network does not reach that address."
-
-
-class SSLError(ConnectError):
-    """TLS could not be set up for a connection."""
-
-    def __str__(self) -> str:
-        return self.string or "TLS could not be set up."
-
-
-class TCPTimedOutError(ConnectError, builtins.TimeoutError):
-    """The operating system ended the attempt: its packets got no answer."""
-
-    def __str__(self) -> str:
-        return self.string or "The attempt to connect got no answer."
-
-
-class UnknownHostError(ConnectError):
-    """The host to connect to is not known."""
-
-    def __str__(self) -> str:
-        return self.string or "The host name is not known."
-
-
-class UserError(ConnectError):
-    """The program ended the attempt: by `stopConnecting`, `disconnect`, or its timeout."""
-
-    def __str__(self) -> str:
-        return self.string or "The connection attempt was given up by the program."
-
-
-class TimeoutError(UserError, builtins.TimeoutError):
-    """The connection could not be made in time."""
-
-
-class DNSLookupError(Disconnected, OSError):
-    """The host name does not resolve."""
-
-
-class BindError(Exception):
-    """An address of this machine cannot be used."""
-
-
-class CannotListenError(BindError):
-    """The port cannot be opened.
-
-    Attributes:
-        interface, port: the address to listen on.
-        socketError: the operating system's error.
-    """
-
-    def __init__(self, interface: str, port: int | str, socketError: Any):
-        super().__init__(interface, port, socketError)
-        self.interface = interface
-        self.port = port
-        self.socketError = socketError
-
-    def __str__(self) -> str:
-        host = self.interface or "any"
-        return f"Couldn't listen on {host}:{self.port}: {self._why()}."
-
-    def _why(self) -> str:
-        number = getattr(self.socketError, "errno", None)
-        if number == errno.EADDRINUSE:
-            return f"port {self.port} is in use; stop what uses it, or choose another port"
-        if number == errno.EACCES:
-            return f"no permission to open port {self.port}; choose a port above 1023"
-        if number == errno.EADDRNOTAVAIL:
-            return f"{self.interface} is not an address of this machine"
-        return getattr(self.socketError, "strerror", None) or str(self.socketError)

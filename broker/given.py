@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from broker.core.policy import Policy
 from broker.errors import WrongType
 from broker.net.tls.settings import TLS
@@ -11,7 +9,7 @@ from broker.net.tls.settings import TLS
 __all__ = ["check_given"]
 
 
-def check_given(policy: Any, tls: Any) -> None:
+def check_given(policy: object, tls: object) -> None:
     """Check that these are a Policy, and a TLS or None.
 
     Raises:
@@ -27,5 +25,5 @@ def check_given(policy: Any, tls: Any) -> None:
         )
 
 
-def _kind(given: Any) -> str:
+def _kind(given: object) -> str:
     return f"the class {given.__name__}" if isinstance(given, type) else type(given).__name__

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING
 
 from zope.interface import Interface
+
+if TYPE_CHECKING:
+    from broker.connection.broker import Broker
+    from jelly.atoms import Expression
 
 __all__ = ["IPBRoot", "IPerspective", "is_root"]
 
@@ -13,14 +17,16 @@ __all__ = ["IPBRoot", "IPerspective", "is_root"]
 class IPBRoot(Interface):  # type: ignore[misc]
     """Makes the root object of each connection of a server."""
 
-    def rootObject(broker: Any) -> Any:
+    def rootObject(broker: Broker) -> object:
         """Return the Referenceable that ``getRootObject`` of the peer returns a reference to."""
 
 
 class IPerspective(Interface):  # type: ignore[misc]
     """The object that a realm returns for a peer, and that the peer's calls go to."""
 
-    def perspectiveMessageReceived(broker: Any, message: str, args: Any, kwargs: Any) -> Any:
+    def perspectiveMessageReceived(
+        broker: Broker, message: str, args: Expression, kwargs: Expression
+    ) -> object:
         """Handle one call.
 
         Args:
@@ -33,7 +39,7 @@ class IPerspective(Interface):  # type: ignore[misc]
         """
 
 
-def is_root(target: Any) -> bool:
+def is_root(target: object) -> bool:
     """Return whether an object provides IPBRoot, or Twisted's interface of the same methods."""
     flavors = sys.modules.get("twisted.spread.flavors")
     return bool(

@@ -14,6 +14,7 @@ import gc
 import sys
 import types
 from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from jelly.printable import printable
@@ -109,7 +110,7 @@ def is_small(value: object, most: int = _SMALL) -> bool:
     A part is an object, a byte or a character. Attributes are counted; the contents of classes,
     functions and modules are not. An object whose parts are not known counts by its size in memory.
     """
-    stack: list[Any] = [value]
+    stack: list[object] = [value]
     left = most
     while stack:
         item = stack.pop()
@@ -129,7 +130,7 @@ def is_small(value: object, most: int = _SMALL) -> bool:
     return True
 
 
-def _weight(item: Any) -> int:
+def _weight(item: object) -> int:
     """Return the size of a value that has no parts, or whose parts are not known."""
     if isinstance(item, str | bytes | bytearray | memoryview):
         return len(item)
@@ -169,18 +170,18 @@ def _parts(item: Any) -> Any:
 class _Pairs:
     """The keys and the values of a dict, counted before they are copied."""
 
-    def __init__(self, pairs: dict[Any, Any]):
+    def __init__(self, pairs: dict[object, object]):
         self._pairs = pairs
 
     def __len__(self) -> int:
         return 2 * len(self._pairs)
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[object]:
         yield from self._pairs
         yield from self._pairs.values()
 
 
-def _called(function: Any, value: object) -> str:
+def _called(function: Callable[[object], str], value: object) -> str:
     """Return ``str`` or ``repr`` of a value, or a text instead if its class raises."""
     try:
         return str(function(value))
@@ -237,7 +238,9 @@ class _Writer:
         self._pieces.append(text)
         self._left -= len(text)
 
-    def _write_all(self, items: Any, brackets: Any, depth: int, is_dict: bool = False) -> None:
+    def _write_all(
+        self, items: Iterable[Any], brackets: Sequence[str], depth: int, is_dict: bool = False
+    ) -> None:
         self._put(brackets[0])
         between = ""
         for item in items:

@@ -9,7 +9,7 @@ import asyncio
 import math
 import signal
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from broker.errors import ConfigError
 
@@ -22,22 +22,26 @@ DRAIN = 30.0
 """The default of ``drain``: seconds that calls have to end."""
 
 
-def checked_drain(seconds: Any) -> float:
+def checked_drain(seconds: object) -> float:
     """Return the seconds to drain as a float: 0 for no drain, ``math.inf`` for no limit.
 
     Raises:
         ConfigError: the value is not a number, or negative.
     """
-    is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
-    if not is_number or math.isnan(seconds) or seconds < 0:
+    if (
+        not isinstance(seconds, int | float)
+        or isinstance(seconds, bool)
+        or math.isnan(seconds)
+        or seconds < 0
+    ):
         raise ConfigError(f"drain={seconds!r}: give seconds, 0 for none; math.inf has no end")
     return float(seconds)
 
 
 async def until_told(
-    ended: Awaitable[Any],
-    close: Callable[[], Awaitable[Any]],
-    cut: Callable[[], Awaitable[Any]],
+    ended: Awaitable[object],
+    close: Callable[[], Awaitable[object]],
+    cut: Callable[[], Awaitable[object]],
     handlers: Mapping[signal.Signals, Callable[[], None]] | None = None,
 ) -> None:
     """Wait until ``ended`` is done, or SIGINT or SIGTERM comes; then close.
@@ -111,11 +115,11 @@ class _Signals:
             self._loop.remove_signal_handler(number)
 
 
-async def _until(awaitable: Any) -> None:
+async def _until(awaitable: Awaitable[object]) -> None:
     await awaitable
 
 
-async def _first(*awaitables: Awaitable[Any]) -> None:
+async def _first(*awaitables: Awaitable[object]) -> None:
     tasks = [asyncio.ensure_future(awaitable) for awaitable in awaitables]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

@@ -14,9 +14,12 @@ import logging
 from collections import deque
 from collections.abc import Iterable
 from types import TracebackType
-from typing import Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from broker.printable import has_small_text, printable, repr_of, text_of_error, text_of_value
+
+if TYPE_CHECKING:
+    from broker.failure import Frame as PublishedFrame
 
 __all__ = [
     "MOST",
@@ -79,7 +82,7 @@ def log_error(
     tb: TracebackType | None = None,
     *,
     level: int = logging.ERROR,
-    extra: dict[str, Any] | None = None,
+    extra: dict[str, object] | None = None,
 ) -> None:
     """Log an error with its traceback, as one record of at most 4 kB.
 
@@ -103,11 +106,11 @@ def handle_error(
     error: BaseException,
     tb: TracebackType | None,
     trace: Trace,
-    extra: dict[str, Any] | None = None,
+    extra: dict[str, object] | None = None,
 ) -> None:
     """Log an error with the text of its traceback; see :func:`log_error`."""
     tb = error.__traceback__ if tb is None else tb
-    info: Any = (type(error), error, tb) if trace.is_whole else None
+    info = (type(error), error, tb) if trace.is_whole else None
     file, line, function, _ = logger.findCaller(False, 3)
     message = printable(message, MOST_MESSAGE, is_ascii=False)
     record = logger.makeRecord(
@@ -172,7 +175,7 @@ def failure_lines(name: str, text: str, frames: list[Frame], most: int = MOST) -
     return "\n".join([*lines, end, ""])
 
 
-def format_frame(frame: tuple[Any, ...], detail: str) -> str:
+def format_frame(frame: PublishedFrame, detail: str) -> str:
     """Return the lines of one frame of a Failure, as `Failure.printTraceback` prints it."""
     name, file, line, local, shared = frame
     if detail == "brief":
@@ -190,7 +193,7 @@ def format_frame(frame: tuple[Any, ...], detail: str) -> str:
     return text
 
 
-def representations(variables: list[tuple[str, Any]]) -> list[tuple[str, str]]:
+def representations(variables: list[tuple[str, object]]) -> list[tuple[str, str]]:
     """Return the variables of a frame, each with the beginning of its ``repr`` as value."""
     return [(name, repr_of(value, _MOST_VARIABLE)) for name, value in variables]
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from broker.errors import (
     ConnectionClosed,
     Disconnected,
@@ -29,7 +27,7 @@ _TRANSIENT = (
 )
 
 
-def is_transient(error: Any) -> bool:
+def is_transient(error: object) -> bool:
     """Return whether a failed action may succeed later, on a new connection with a new login.
 
     This does not tell whether a call has run: see ``PBConnectionLost.may_have_run``.

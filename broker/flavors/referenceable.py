@@ -41,8 +41,8 @@ class Referenceable(Serializable):
         """Return how calls to this object are made."""
         return Route(self, "remote_", (), self.perspective)
 
-    # In the hooks of all flavors, the broker and the perspective are Any. A program that overrides a
-    # hook annotates them with the classes that it knows, such as pb.Broker.
+    # In the hooks of all flavors, the broker and the perspective are Any. A program that overrides
+    # a hook annotates them with the classes that it knows, such as pb.Broker.
     @engine_hook
     def remoteMessageReceived(
         self, broker: Any, message: str, args: Expression, kw: Expression

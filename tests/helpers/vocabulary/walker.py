@@ -174,9 +174,17 @@ def _sets_itself(cls: Any, name: str) -> bool:
             return True
         if base.__module__.partition(".")[0] in ("broker", "cred", "jelly"):
             assigned = rf"\bself\.{name}(?:, self\.\w+)*(?:: [^=\n]+)? = "
-            if re.search(assigned, inspect.getsource(base)):
+            if any(re.search(assigned, source) for source in _method_sources(base)):
                 return True
     return False
+
+
+def _method_sources(cls: type) -> Iterator[str]:
+    """The texts of its methods; that of a class is not found if its module is not its file."""
+    for value in vars(cls).values():
+        function = value.fget if isinstance(value, property) else _plain_function(value)
+        if inspect.isfunction(function) and not function.__code__.co_filename.startswith("<"):
+            yield inspect.getsource(function)
 
 
 def _compare_bases(dotted: str, theirs: type, ours: Any) -> list[Difference]:
