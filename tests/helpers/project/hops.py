@@ -259,9 +259,14 @@ def _any_per_thousand(paths: Iterator[Path]) -> float:
     for path in paths:
         source = path.read_text("utf-8")
         lines += source.count("\n")
-        nodes = ast.walk(ast.parse(source))
-        uses += sum(isinstance(node, ast.Name) and node.id == "Any" for node in nodes)
+        uses += sum(_is_any(node) for node in ast.walk(ast.parse(source)))
     return round(1000 * uses / lines, 1) if lines else 0.0
+
+
+def _is_any(node: ast.AST) -> bool:
+    return (isinstance(node, ast.Name) and node.id == "Any") or (
+        isinstance(node, ast.Attribute) and node.attr == "Any"
+    )
 
 
 LOGIN_PARTS = ("login.", "cred.", "core.calls.", "core.session.", "connection.running_methods.")
