@@ -26,7 +26,7 @@ FIGURES = {
     "broker/connection": 31.2,
     "broker/core": 60.4,
     "broker/defer": 75.5,
-    "broker/demo": 15.6,
+    "broker/demo": 2.4,
     "broker/flavors": 60.4,
     "broker/login": 76.9,
     "broker/net": 12.4,

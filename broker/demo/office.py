@@ -38,7 +38,7 @@ class Board(broker.Cacheable):
         """Return the tag under which visitors register their own class."""
         return BOARD
 
-    def getStateToCacheAndObserveFor(self, perspective: Any, observer: Any) -> dict[str, int]:
+    def getStateToCacheAndObserveFor(self, perspective: object, observer: Any) -> dict[str, int]:
         """Return the state of the board, and notify ``observer`` of changes from now on."""
         self._observers.add(observer)
         return {"free": self.free}
@@ -79,7 +79,7 @@ class Guest(broker.Avatar):
 class Member(Guest):
     """Further methods for members."""
 
-    async def perspective_call_me(self, bell: Any) -> Any:
+    async def perspective_call_me(self, bell: broker.RemoteReference) -> object:
         """Call the caller's bell, and return its answer."""
         return await bell.callRemote("ring", CALL)
 
@@ -131,7 +131,7 @@ class Office:
         passwords = InMemoryUsernamePasswordDatabaseDontUse(**LOGINS)
         return Portal(broker.realm(self.admit), [passwords, AllowAnonymousAccess()])
 
-    def admit(self, avatar_id: Any, mind: Any) -> Guest:
+    def admit(self, avatar_id: object, mind: broker.RemoteReference) -> Guest:
         """Return the avatar for a login."""
         self.audience.add(mind)
         return Guest(self) if avatar_id == ANONYMOUS else Member(self)

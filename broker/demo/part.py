@@ -13,7 +13,6 @@ import json
 import logging
 import sys
 from pathlib import Path
-from typing import Any
 
 import broker
 from broker.background import start_thread
@@ -67,7 +66,7 @@ def main(who: str, folder: Path, office: type[Office] = Office) -> None:
     asyncio.run(run())
 
 
-async def _follow(player: Any, lines: asyncio.Queue[str]) -> None:
+async def _follow(player: Office | Visitor, lines: asyncio.Queue[str]) -> None:
     while line := await lines.get():
         _report(await perform(ACTS[int(line)], player))
 

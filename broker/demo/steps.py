@@ -167,7 +167,7 @@ ACTS = (
 STEPS = ACTS[-1].step
 
 
-async def perform(act: Act, player: Any, deadline: float = DEADLINE) -> Report:
+async def perform(act: Act, player: Office | Visitor, deadline: float = DEADLINE) -> Report:
     """Run an act in this process.
 
     Args:
@@ -196,6 +196,6 @@ def failed(act: Act, arrived: str) -> Report:
     )
 
 
-def _check(arrived: Any, expected: Any) -> None:
+def _check(arrived: object, expected: object) -> None:
     if arrived != expected:
         raise Surprise(repr(arrived))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import broker
 from broker.demo.contract import BOARD, SEAT, THANKS
@@ -34,7 +33,7 @@ class FollowedBoard(broker.RemoteCache):
 
     free: int
 
-    def setCopyableState(self, state: Any) -> None:
+    def setCopyableState(self, state: dict[str, object]) -> None:
         """Set the state of the board at the time it was sent."""
         super().setCopyableState(state)
         self.changes: asyncio.Queue[int] = asyncio.Queue()
@@ -86,7 +85,7 @@ class Visitor:
         self._address = address
         self._tls = broker.TLS.client(ca=authority)
 
-    async def enter(self, credentials: Any) -> broker.Connection:
+    async def enter(self, credentials: object) -> broker.Connection:
         """Connect and log in."""
         self.connection = await broker.connect(
             self._address, credentials, mind=self.ear, tls=self._tls
