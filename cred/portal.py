@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeAlias
 
 from zope.interface import Interface, providedBy
 
-from broker.defer import Deferred, fail, maybeDeferred
+from broker.defer import Deferred, maybeDeferred
 from cred.checkers import CredentialsChecker, ICredentialsChecker
 from cred.error import UnhandledCredentials
 
@@ -128,16 +128,43 @@ class Portal:
             has gone. It fails with UnauthorizedLogin for wrong credentials, UnhandledCredentials
             for a kind that no checker takes, and any other exception of the checker or the realm.
         """
-        for interface, checker in self.checkers.items():
-            if interface.providedBy(credentials):
-                checked = maybeDeferred(checker.requestAvatarId, credentials)
-                return checked.addCallback(self._request_avatar, mind, interfaces)
-        return fail(self._unhandled(credentials))
+        checked = maybeDeferred(self.check, credentials)
+        return checked.addCallback(self._checked, mind, interfaces)
 
-    def _request_avatar(
+    def _checked(
         self, avatar_id: Any, mind: object, interfaces: tuple[Any, ...]
     ) -> Deferred[LoginResult]:
-        return maybeDeferred(self.realm.requestAvatar, avatar_id, mind, *interfaces)
+        return maybeDeferred(self.request_avatar, avatar_id, mind, *interfaces)
+
+    def check(self, credentials: object) -> Any:
+        """Ask the checker for these credentials: the first of the two steps of a login.
+
+        A server takes the steps one by one, unless a subclass overrides `login`.
+
+        Returns:
+            The avatar id, or an awaitable of it: the value that the checker returned.
+
+        Raises:
+            UnhandledCredentials: no checker takes credentials of this kind. An exception of the
+                checker is passed on.
+        """
+        for interface, checker in self.checkers.items():
+            if interface.providedBy(credentials):
+                return checker.requestAvatarId(credentials)
+        raise self._unhandled(credentials)
+
+    def request_avatar(self, avatar_id: Any, mind: object, *interfaces: Any) -> Any:
+        """Ask the realm for the avatar of a user: the second step, after `check`.
+
+        Args:
+            avatar_id: the result of `check`.
+            mind, interfaces: see `login`.
+
+        Returns:
+            ``(interface, avatar, logout)``, or an awaitable of it: the value that the realm
+            returned. An exception of the realm is passed on.
+        """
+        return self.realm.requestAvatar(avatar_id, mind, *interfaces)
 
     def _unhandled(self, credentials: object) -> UnhandledCredentials:
         kinds = ", ".join(map(_published_name, providedBy(credentials)))

@@ -319,3 +319,53 @@ def test_kind_without_a_checker_is_told_in_the_published_words(
         outcome(Portal(realm, checkers).login(credentials, None, IDesk))
     assert (str(caught.value), caught.value.__notes__) == (text, [note])
     assert realm.asked == []
+
+
+def test_the_two_steps_of_a_login(outcome: Outcome) -> None:
+    """A caller may check credentials and ask for the avatar itself; each result is as it came."""
+    realm, mind = Realm(), object()
+    portal = Portal(realm, [Checker(lambda credentials: "carol")])
+    assert portal.check(Ticket()) == "carol"
+    assert realm.asked == []
+    assert portal.request_avatar("carol", mind, IDesk) == (IDesk, "desk of 'carol'", leave)
+    assert realm.asked == [("carol", mind, (IDesk,))]
+
+
+def test_a_step_returns_an_awaitable_as_it_came() -> None:
+    """A checker or realm that answers later has its own Deferred returned."""
+    checked, entered = defer.Deferred[str](), defer.Deferred[Any]()
+    portal = Portal(Realm(lambda avatar_id: entered), [Checker(lambda credentials: checked)])
+    assert portal.check(Ticket()) is checked
+    assert portal.request_avatar("carol", None, IDesk) is entered
+
+
+def test_a_step_raises_what_was_raised() -> None:
+    """A fault of a checker, of a realm or of the kind of credentials is raised by its step."""
+    denied = LoginDenied("full")
+    refused = UnauthorizedLogin("no")
+    portal = Portal(
+        Realm(lambda avatar_id: raising(denied)), [Checker(lambda credentials: raising(refused))]
+    )
+    with pytest.raises(UnauthorizedLogin) as caught:
+        portal.check(Ticket())
+    assert caught.value is refused
+    with pytest.raises(LoginDenied) as again:
+        portal.request_avatar("carol", None, IDesk)
+    assert again.value is denied
+    with pytest.raises(UnhandledCredentials, match="No checker for str"):
+        portal.check("alice")
+
+
+def test_login_is_made_of_the_two_steps(outcome: Outcome) -> None:
+    """A subclass that overrides one step changes the login by it."""
+
+    class Renaming(Portal):
+        def check(self, credentials: object) -> Any:
+            return defer.succeed(super().check(credentials)).addCallback(str.upper)
+
+        def request_avatar(self, avatar_id: Any, mind: object, *interfaces: Any) -> Any:
+            return super().request_avatar(f"{avatar_id}!", mind, *interfaces)
+
+    realm = Realm()
+    portal = Renaming(realm, [Checker(lambda credentials: "carol")])
+    assert outcome(portal.login(Ticket(), None, IDesk))[1] == "desk of 'CAROL!'"
