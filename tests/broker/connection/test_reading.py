@@ -23,11 +23,3 @@ def test_it_tells_how_long_nothing_was_read() -> None:
     assert reading.turn(True)
     assert (reading.is_on, transport.is_paused) == (True, False)
     assert allowed == [7]
-
-
-def test_a_transport_that_cannot_be_paused() -> None:
-    """It is left alone."""
-    reading = Reading(object(), lambda: 0.0, lambda seconds: None)
-    assert reading.turn(False)
-    assert not reading.is_on
-    assert reading.turn(True)

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
+from broker.net.log_throttle import LogThrottle
 from broker.net.socket_addresses import IPv4Address, IPv6Address
 from broker.reactor import Reactor
 from broker.reactor.error import CannotListenError, NotListeningError
-from broker.reactor.protocol import Factory, Protocol
+from broker.reactor.protocol import Factory, Protocol, ServerFactory
 
 Run = Callable[[], None]
 HOST = "127.0.0.1"
@@ -30,6 +31,28 @@ def test_listens_at_once(reactor: Reactor) -> None:
     with socket.create_connection((HOST, host.port), timeout=5):
         pass
     port.stopListening()
+
+
+@pytest.mark.parametrize("is_shared", [True, False])
+def test_log_throttle_of_the_factory(reactor: Reactor, run: Run, is_shared: bool) -> None:
+    """The connections of a port share the log throttle of its factory, or one that is made."""
+    throttles: list[LogThrottle] = []
+
+    class Noting(Protocol):
+        def connectionMade(self) -> None:
+            throttles.append(self.transport._log_throttle)
+            if len(throttles) == 2:
+                reactor.stop()
+
+    factory = ServerFactory()
+    factory.protocol = Noting
+    if is_shared:
+        factory.ration = LogThrottle()
+    address = HOST, reactor.listenTCP(0, factory, interface=HOST).getHost().port
+    with socket.create_connection(address), socket.create_connection(address):
+        run()
+    assert throttles[0] is throttles[1]
+    assert (throttles[0] is factory.ration) is is_shared
 
 
 def test_accepts_when_running(reactor: Reactor, run: Run) -> None:
