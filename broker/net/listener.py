@@ -115,7 +115,7 @@ class Listener:
     async def _adopt(self, sock: socket.socket) -> None:
         try:
             transport = self._new()
-            await self._loop.connect_accepted_socket(lambda: transport, sock)
+            await self._loop.connect_accepted_socket(lambda: transport.receiver, sock)
         except Exception as exc:  # noqa: BLE001 - logged, and ends nothing else
             self._log_throttle.log_error(_logger, None, "a connection could not be taken", exc)
             sock.close()
@@ -129,7 +129,7 @@ class Listener:
         for sock in self._sockets:
             is_unix = sock.family == getattr(socket, "AF_UNIX", None)
             create: Any = self._loop.create_unix_server if is_unix else self._loop.create_server
-            self._servers.append(await create(self._new, sock=sock))
+            self._servers.append(await create(lambda: self._new().receiver, sock=sock))
 
     def _pause(self, listening: socket.socket, exc: OSError) -> None:
         self._loop.remove_reader(listening)

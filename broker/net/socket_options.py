@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import os
 import socket
@@ -10,8 +9,9 @@ import struct
 import sys
 from typing import Any
 
-from broker.errors import ConnectionDone, ConnectionLost
+from broker.errors import ConnectionDone, ConnectionLost, TLSError
 from broker.net import forks, tcp_keepalive
+from broker.net.filters import Source
 from broker.net.socket_addresses import Address, PipeAddress, UNIXAddress
 
 __all__ = ["SocketOptions"]
@@ -28,7 +28,7 @@ class SocketOptions:
     __slots__ = ()
 
     connected: bool
-    _transport: asyncio.Transport
+    _source: Source
     _peer: Address
     _host: Address
 
@@ -75,9 +75,11 @@ class SocketOptions:
             forks.give_back(number)
 
     def _what_ended(self, exc: Exception | None) -> Exception:
-        """Return the error for an end that asyncio reported and this process did not cause."""
+        """Return the error for an end that the source reported and this process did not cause."""
         if exc is None:
             return ConnectionDone()
+        if isinstance(exc, ConnectionLost | TLSError):
+            return exc
         number = getattr(exc, "errno", None)
         if number in (errno.ECONNRESET, errno.EPIPE):
             return ConnectionLost("the peer cut the connection")
@@ -123,7 +125,7 @@ class SocketOptions:
 
     def _socket(self) -> Any:
         """Return the socket object that the loop shows, or None."""
-        return self._transport.get_extra_info("socket")
+        return self._source.get_extra_info("socket")
 
 
 def _is_to_be_reset(sock: socket.socket) -> bool:

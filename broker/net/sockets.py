@@ -22,15 +22,15 @@ from broker.errors import (
     TCPTimedOutError,
     TimeoutError,
 )
+from broker.net.filters import Filter
 from broker.net.happy_eyeballs import ATTEMPT_DELAY, Local, Resolved, connect_first
 from broker.net.host_names import ascii_name
 from broker.net.listener import Listener, MakeTransport
 from broker.net.log_throttle import LogThrottle
 from broker.net.scheduler import LoopScheduler
 from broker.net.socket_addresses import host_port
-from broker.net.tls.filter import TLSFilter
 from broker.net.tls.settings import TLS
-from broker.net.tls.transport import SecureTransport
+from broker.net.tls.transport import new_transport
 from broker.net.transports import MakeProtocol, StreamTransport
 
 __all__ = [
@@ -44,7 +44,7 @@ __all__ = [
 BACKLOG = 256
 """How many connections the kernel queues until they are accepted."""
 
-MakeFilter: TypeAlias = Callable[[], TLSFilter]
+MakeFilters: TypeAlias = Callable[[], Sequence[Filter]]
 
 
 async def connect_stream(
@@ -53,7 +53,7 @@ async def connect_stream(
     port: int,
     *,
     tls: TLS | None = None,
-    make_filter: MakeFilter | None = None,
+    make_filters: MakeFilters | None = None,
     timeout: float | None = 10.0,
     handshake_timeout: float = 10.0,
     close_timeout: float = 5.0,
@@ -71,7 +71,8 @@ async def connect_stream(
         host: a name or a numeric address; with ``tls``, the certificate must be for it.
         port: the port.
         tls: settings of `TLS.client`; None for plain text.
-        make_filter: makes the TLS filter in place of ``tls``, with a context of the application.
+        make_filters: makes the filters of the connection in place of ``tls``; see
+            `StreamTransport`.
         timeout: seconds until TCP must be connected, including the name lookup; None for no limit.
         handshake_timeout: seconds for the TLS handshake after that.
         close_timeout: seconds for the peer to answer the TLS close of this end.
@@ -89,11 +90,11 @@ async def connect_stream(
     """
     where = host_port(host, port)
     if tls is not None:
-        make_filter = tls.filter_maker(is_server=False, host=host)
+        make_filters = _only(tls.filter_maker(is_server=False, host=host))
     new = _transport_maker(
         make_protocol,
         asyncio.get_running_loop(),
-        make_filter,
+        make_filters,
         handshake_timeout=handshake_timeout,
         close_timeout=close_timeout,
     )
@@ -190,7 +191,7 @@ def start_accepting(
     make_protocol: MakeProtocol,
     *,
     tls: TLS | None = None,
-    make_filter: MakeFilter | None = None,
+    make_filters: MakeFilters | None = None,
     handshake_timeout: float = 10.0,
     close_timeout: float = 5.0,
     loop: asyncio.AbstractEventLoop | None = None,
@@ -203,7 +204,7 @@ def start_accepting(
         make_protocol: called for each connection with the peer's address; it returns None to refuse
             the connection.
         tls: settings of `TLS.server`; None for plain text.
-        make_filter: makes each TLS filter in place of ``tls``, with a context of the application.
+        make_filters: makes the filters of a connection in place of ``tls``; see `StreamTransport`.
         handshake_timeout: seconds for the TLS handshake.
         close_timeout: seconds for the peer to answer the TLS close of this end.
         loop: the event loop, which need not run yet; default the running one.
@@ -214,13 +215,13 @@ def start_accepting(
     """
     loop = loop or asyncio.get_running_loop()
     if tls is not None:
-        make_filter = tls.filter_maker(is_server=True)
+        make_filters = _only(tls.filter_maker(is_server=True))
     if log_throttle is None:
         log_throttle = LogThrottle(LoopScheduler(loop))
     new = _transport_maker(
         make_protocol,
         loop,
-        make_filter,
+        make_filters,
         log_throttle,
         handshake_timeout=handshake_timeout,
         close_timeout=close_timeout,
@@ -231,15 +232,17 @@ def start_accepting(
 def _transport_maker(
     make_protocol: MakeProtocol,
     loop: asyncio.AbstractEventLoop,
-    make_filter: MakeFilter | None = None,
+    make_filters: MakeFilters | None = None,
     log_throttle: LogThrottle | None = None,
     **settings: Any,
 ) -> MakeTransport:
-    if make_filter is None:
+    if make_filters is None:
         return lambda: StreamTransport(make_protocol, loop, log_throttle)
-    return lambda: SecureTransport(
-        make_protocol, loop, make_filter(), log_throttle=log_throttle, **settings
-    )
+    return lambda: new_transport(make_protocol, loop, log_throttle, make_filters(), **settings)
+
+
+def _only(make_filter: Callable[[], Filter]) -> MakeFilters:
+    return lambda: (make_filter(),)
 
 
 def _is_unix(sock: socket.socket) -> bool:
@@ -321,7 +324,7 @@ async def _adopt(sock: socket.socket, new: MakeTransport) -> StreamTransport:
         undo.callback(sock.close)
         transport = new()
         create: Any = loop.create_unix_connection if _is_unix(sock) else loop.create_connection
-        await create(lambda: transport, sock=sock)
+        await create(lambda: transport.receiver, sock=sock)
         if transport.has_ended:
             # uvloop forgets a socket that is closed in connection_made. Its number may be another
             # file by now, and must not be closed again.

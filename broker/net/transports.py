@@ -1,8 +1,10 @@
-"""One stream connection on asyncio: bytes between a socket and a protocol.
+"""One stream connection on asyncio: bytes between a source and a protocol.
 
-Theory of operation. A `StreamTransport` is a protocol of asyncio, which gets bytes from asyncio. It
-is also a transport as Twisted defines it: it gives bytes to a protocol object with the published
-methods. Its states have this order, and none is entered twice:
+Theory of operation. A `StreamTransport` is a protocol of asyncio, which gets bytes from its source:
+asyncio's transport of a socket, or a `broker.net.pipes.transport.PipePair`. It is also a transport
+as Twisted defines it: it gives bytes to a protocol object with the published methods. With filters,
+a `FilteredSource` stands between the source and the stream; see there. Without, the way of the
+bytes has no other object on it. The states of a stream have this order, and none is entered twice:
 
 - *connected*: the protocol has had ``makeConnection``.
 - *disconnecting*: ``loseConnection`` was called. No more data is delivered. Bytes that are written
@@ -13,27 +15,27 @@ methods. Its states have this order, and none is entered twice:
 
 A peer that closes its half starts *closing* too: half-open connections are not kept.
 
-Incoming bytes are read into one buffer per thread and copied out at once, so an idle connection
-does not own a buffer. asyncio's plain ``Protocol`` maps and unmaps 256 KiB for each read, at twice
-the cost.
+Incoming bytes are read into one buffer per thread and copied out at once. asyncio's plain
+``Protocol`` maps and unmaps 256 KiB for each read, at twice the cost.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import sys
-import threading
-from collections.abc import Callable, Iterable
-from typing import Any, Protocol, cast
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol
 
 from cryptography import x509
 
 from broker.errors import ConnectionAborted, ConnectionDone, ConnectionLost
 from broker.failure import Failure
 from broker.net import forks
+from broker.net.filtered_source import FilteredSource
+from broker.net.filters import Filter, FilterError, Source
 from broker.net.log_throttle import LogThrottle
 from broker.net.producers import Producer, ProducerSlot
+from broker.net.read_buffer import own_buffer, scratch
 from broker.net.scheduler import LoopScheduler
 from broker.net.socket_addresses import Address, address_of, is_local
 from broker.net.socket_options import SocketOptions
@@ -46,10 +48,6 @@ HIGH_WATER = 64 * 1024
 
 STALL = 30.0
 """Seconds without progress after which a closing connection is aborted."""
-
-# With 80 KiB, a call with 64 KiB is read at once and takes 0.88 of the processor time. But several
-# calls at a time, and pages, take up to 1.2 times as long, with a process at each end.
-_BUFFER_SIZE = 64 * 1024
 
 _logger = logging.getLogger("broker.net")
 
@@ -74,16 +72,6 @@ def _make_none(address: Address) -> None:
     """Make no protocol."""
 
 
-class _Scratch(threading.local):
-    """One receive buffer per thread: a loop fills and empties it before any other event."""
-
-    def __init__(self) -> None:
-        self.view = memoryview(bytearray(_BUFFER_SIZE))
-
-
-_scratch = _Scratch()
-
-
 class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
     """A stream connection, as its protocol sees it.
 
@@ -93,6 +81,10 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
         loop: the event loop that the connection runs in.
         log_throttle: limits the log records about this connection, together with others; default a
             new one.
+        filters: the filters between the source and the protocol, in order from the wire; such as
+            a `broker.net.tls.filter.TLSFilter`.
+        handshake_timeout: seconds until all filters are open.
+        close_timeout: seconds for the peer to answer the close of a filter of this end.
 
     Attributes:
         scheduler: the scheduler of the loop.
@@ -101,8 +93,6 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
         has_ended: the socket is closed.
         on_drained: called without arguments when the unsent bytes have fallen below the low water
             mark after they were above `HIGH_WATER`; or None.
-        is_secure: whether the connection is encrypted and the peer accepted.
-        peer_certificate: the certificate of the peer, or None.
         sessionno: number of connections that its port had accepted before. Only the ports of
             ``broker.reactor`` set this attribute.
         protocol: the receiver of the data. None before the connection is made, and if it was
@@ -111,6 +101,7 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
 
     __slots__ = (
         "__weakref__",
+        "_filtered",
         "_host",
         "_is_closing",
         "_is_reported",
@@ -121,14 +112,12 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
         "_peer",
         "_producers",
         "_reason",
+        "_source",
         "_timer",
-        "_transport",
         "connected",
         "disconnecting",
         "has_ended",
-        "is_secure",
         "on_drained",
-        "peer_certificate",
         "protocol",
         "scheduler",
         "sessionno",
@@ -136,8 +125,6 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
 
     scheduler: LoopScheduler
     on_drained: Callable[[], object] | None
-    is_secure: bool
-    peer_certificate: x509.Certificate | None
     sessionno: int
     is_unsent_exact = True
 
@@ -146,22 +133,31 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
         make_protocol: MakeProtocol,
         loop: asyncio.AbstractEventLoop,
         log_throttle: LogThrottle | None = None,
+        *,
+        filters: Sequence[Filter] = (),
+        handshake_timeout: float = 10.0,
+        close_timeout: float = 5.0,
     ):
         self.scheduler = LoopScheduler(loop)
-        self._log_throttle = log_throttle or LogThrottle(self.scheduler)
+        self._log_throttle = log_throttle
         self.connected = False
         self.disconnecting = False
         self.has_ended = False
         self.on_drained = None
-        self.is_secure = False
-        self.peer_certificate = None
         self._loop = loop
         self._make_protocol = make_protocol
-        self._transport = cast(asyncio.Transport, None)
+        self._source: Source
+        self._filtered: FilteredSource | None = None
+        if filters:
+            self._filtered = FilteredSource(
+                self,
+                loop,
+                filters,
+                handshake_timeout=handshake_timeout,
+                close_timeout=close_timeout,
+            )
         self.protocol: StreamProtocol | None = None
-        # A proactor loop gives the buffer to the kernel before there is data to read.
-        is_proactor = sys.platform == "win32"
-        self._own_buffer = memoryview(bytearray(_BUFFER_SIZE)) if is_proactor else None
+        self._own_buffer = own_buffer()
         self._producers = ProducerSlot(self)
         self._timer: asyncio.TimerHandle | None = None
         self._reason: Exception | None = None
@@ -173,7 +169,7 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
     @property
     def unsent(self) -> int:
         """Bytes written that the kernel has not taken yet."""
-        return self._transport.get_write_buffer_size()
+        return self._source.get_write_buffer_size()
 
     @property
     def most_unsent(self) -> int:
@@ -183,7 +179,7 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
     @property
     def is_reading(self) -> bool:
         """Whether data of the peer is read and delivered."""
-        return not self.disconnecting and self._transport.is_reading()
+        return not self.disconnecting and self._source.is_reading()
 
     @property
     def is_closing(self) -> bool:
@@ -196,21 +192,36 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
         return self._peer
 
     @property
+    def is_secure(self) -> bool:
+        """Whether the connection is encrypted, and the peer is accepted."""
+        filtered = self._filtered
+        return filtered is not None and filtered.is_open and filtered.is_encrypted
+
+    @property
     def is_private(self) -> bool:
-        """Whether a third party cannot read the connection; it is local if there is no TLS."""
-        return is_local(self._peer)
+        """Whether a third party cannot read the connection: it is encrypted, or local."""
+        filtered = self._filtered
+        return (filtered is not None and filtered.is_encrypted) or is_local(self._peer)
 
     def when_secured(self, callback: Callable[[], object]) -> None:
-        """Call ``callback()`` now: there is no handshake without TLS."""
-        callback()
+        """Call ``callback()`` when all filters are open, before data is delivered, or now."""
+        if self._filtered is None or self._filtered.is_open:
+            callback()
+        else:
+            self._filtered.on_open = callback
+
+    @property
+    def peer_certificate(self) -> x509.Certificate | None:
+        """The certificate of the peer; None if it has sent none yet."""
+        return None if self._filtered is None else self._filtered.peer_certificate
 
     def verified_chain(self) -> tuple[x509.Certificate, ...]:
-        """Return an empty chain: there are no certificates without TLS."""
-        return ()
+        """Return the chain by which the peer's certificate was verified; empty if it was not."""
+        return () if self._filtered is None else self._filtered.verified_chain()
 
     def channel_binding(self) -> bytes | None:
-        """Return None: there is no channel binding without TLS."""
-        return None
+        """Return 32 bytes that only the ends of this TLS connection know (RFC 9266), or None."""
+        return None if self._filtered is None else self._filtered.channel_binding()
 
     def write(self, data: bytes) -> None:
         """Send ``data`` after earlier writes; drop it once the connection closes.
@@ -220,7 +231,7 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
             RuntimeError: this process was forked after the connection was made.
         """
         if not self._is_closing:
-            self._transport.write(data)
+            self._source.write(data)
         else:
             forks.check(self)
 
@@ -234,11 +245,11 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
         A registered producer may write until it is unregistered.
         """
         self.disconnecting = True
-        self._close_if_done()
+        self.close_if_done()
 
     def abortConnection(self) -> None:
         """Cut the connection now; unsent bytes are lost, and the peer sees a reset."""
-        self._cut(ConnectionAborted())
+        self.cut_for(ConnectionAborted())
 
     def registerProducer(self, producer: Producer, streaming: bool) -> None:
         """Let ``producer`` write to this transport (published: IPushProducer, IPullProducer).
@@ -251,7 +262,7 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
             return
         self._producers.register(producer, is_push=streaming)
         if not streaming:
-            self._transport.set_write_buffer_limits(high=0)
+            self._source.set_write_buffer_limits(high=0)
         elif self.unsent > HIGH_WATER:
             self._producers.pause()
 
@@ -259,18 +270,18 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
         """Forget the producer, and close now if ``loseConnection`` waited for it."""
         self._producers.unregister()
         if not self._is_closing:
-            self._transport.set_write_buffer_limits(high=HIGH_WATER)
-            self._close_if_done()
+            self._source.set_write_buffer_limits(high=HIGH_WATER)
+            self.close_if_done()
 
     def pause_reading(self) -> None:
         """Deliver no data until `resume_reading`; until then the peer's end is not noticed."""
         if not self._is_closing:
-            self._transport.pause_reading()
+            self._source.pause_reading()
 
     def resume_reading(self) -> None:
         """Deliver again."""
         if not self._is_closing:
-            self._transport.resume_reading()
+            self._source.resume_reading()
 
     def pauseProducing(self) -> None:
         """Deliver no data until ``resumeProducing`` (published)."""
@@ -285,24 +296,39 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
         self.loseConnection()
 
     async def wait_secured(self) -> None:
-        """Return at once: there is no handshake without TLS."""
+        """Wait until all filters are open, and so the peer is accepted.
 
-    # Called by asyncio.
+        Raises:
+            TLSError: the TLS handshake failed; other filters raise other errors.
+            ConnectionLost, ConnectionDone: the connection has ended for another reason.
+        """
+        if self._filtered is not None:
+            if self._reason is not None:
+                raise self._reason
+            await self._filtered.wait_open()
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+    @property
+    def receiver(self) -> StreamTransport | FilteredSource:
+        """The object that the source, as asyncio's transport, has as its protocol."""
+        return self if self._filtered is None else self._filtered
+
+    # Called by the source.
+
+    def connection_made(self, transport: Any) -> None:
         """Make the protocol, and give it the connection."""
-        self._transport = cast(asyncio.Transport, transport)
-        self._transport.set_write_buffer_limits(high=HIGH_WATER)
+        self._source = transport
+        self._source.set_write_buffer_limits(high=HIGH_WATER)
         self._note_addresses()
         self.connected = True
         forks.watch(self)
         protocol = self._ask_protocol()
         if protocol is None:
-            self._transport.abort()
+            self._source.abort()
             return
         self.protocol = protocol
         try:
-            self._begin()
+            if self._filtered is not None:
+                self._filtered.begin()
             protocol.makeConnection(self)
         except (KeyboardInterrupt, SystemExit):
             raise
@@ -311,13 +337,13 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Return the buffer of this thread."""
-        return self._own_buffer or _scratch.view
+        return self._own_buffer or scratch.view
 
     def buffer_updated(self, nbytes: int) -> None:
         """Deliver the bytes that were read into the buffer."""
         if self.disconnecting or self.protocol is None:
             return
-        view = self._own_buffer or _scratch.view
+        view = self._own_buffer or scratch.view
         try:
             self.protocol.dataReceived(bytes(view[:nbytes]))
         except (KeyboardInterrupt, SystemExit):
@@ -325,9 +351,20 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
         except BaseException as exc:  # noqa: BLE001 - one connection's protocol must not harm another's
             self._protocol_raised(exc)
 
+    def data_received(self, data: bytes) -> None:
+        """Deliver bytes of a source that has no use for the buffer, such as a pipe."""
+        if self.disconnecting or self.protocol is None:
+            return
+        try:
+            self.protocol.dataReceived(data)
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as exc:  # noqa: BLE001 - one connection's protocol must not harm another's
+            self._protocol_raised(exc)
+
     def eof_received(self) -> bool:
         """Close this half too: the peer has closed its own."""
-        self._close(ConnectionDone())
+        self.close_for(ConnectionDone())
         return False
 
     def pause_writing(self) -> None:
@@ -345,10 +382,65 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
         """Report the end: the socket is closed, or about to be."""
         self._shut_down()
         self.has_ended = True
-        if self._reason is None:
+        # Only a source of this library reports ConnectionLost: a command that has failed.
+        was_orderly = type(self._reason) is ConnectionDone
+        if self._reason is None or (was_orderly and isinstance(exc, ConnectionLost)):
             self._reason = self._what_ended(exc)
         self._stop_timer()
         self._report()
+
+    # Called by the filters.
+
+    def opened(self, callback: Callable[[], object] | None) -> None:
+        """Call the callback of `when_secured`: all filters are open."""
+        if callback is None or self.disconnecting:
+            return
+        try:
+            callback()
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as exc:  # noqa: BLE001 - one connection's protocol must not harm another's
+            self._protocol_raised(exc)
+
+    def close_if_done(self) -> None:
+        """Close if `loseConnection` was called, and nothing more can be written."""
+        if not self.disconnecting or self._is_closing or self._producers.is_taken:
+            return
+        if self._filtered is None or self._filtered.can_close:
+            self.close_for(ConnectionDone())
+
+    def close_for(self, reason: Exception) -> None:
+        """Send the unsent bytes, then close; ``reason`` is reported later."""
+        if self._is_closing:
+            return
+        self._reason = reason
+        self.disconnecting = self._is_closing = True
+        self._source.close()
+        self._watch_progress()
+
+    def cut_for(self, reason: Exception) -> None:
+        """Close without sending the unsent bytes."""
+        # If a filter has failed, the connection ends by itself, with the message about that.
+        filtered = self._filtered
+        if self._is_reported or (filtered is not None and filtered.has_failed):
+            return
+        self._reason = reason
+        self.disconnecting = self._is_closing = True
+        self._reset_on_close()
+        self._source.abort()
+
+    def fail_for(self, error: FilterError, *, is_logged: bool) -> bool:
+        """Report ``error`` soon, and leave the source open; return False if the stream closes."""
+        if self._is_closing:
+            self.cut_for(self._reason or error)
+            return False
+        self._reason = error
+        self.disconnecting = self._is_closing = True
+        if is_logged:
+            text = "%s: %s"
+            self._throttle().log(_logger, logging.WARNING, self._peer, text, self._peer, error)
+        self._loop.call_soon(self._report)
+        return True
 
     # Internal.
 
@@ -359,9 +451,11 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
         self.disconnecting = self._is_closing = self._is_reported = True
 
     def _note_addresses(self) -> None:
-        family = self._transport.get_extra_info("socket").family
-        self._peer = address_of(family, self._transport.get_extra_info("peername"))
-        self._host = address_of(family, self._transport.get_extra_info("sockname"))
+        source = self._source
+        sock, peer, host = map(source.get_extra_info, ("socket", "peername", "sockname"))
+        if sock is not None:
+            peer, host = address_of(sock.family, peer), address_of(sock.family, host)
+        self._peer, self._host = peer, host
 
     def _ask_protocol(self) -> StreamProtocol | None:
         # Called once. Afterwards its objects are not needed as long as the connection is open.
@@ -374,19 +468,6 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
             self._log_error("no protocol could be made", exc)
             return None
 
-    def _begin(self) -> None:
-        """Prepare the connection, before ``makeConnection`` of the protocol."""
-
-    def _deliver(self, data: bytes) -> None:
-        if self.disconnecting or self.protocol is None:
-            return
-        try:
-            self.protocol.dataReceived(data)
-        except (KeyboardInterrupt, SystemExit):
-            raise
-        except BaseException as exc:  # noqa: BLE001 - one connection's protocol must not harm another's
-            self._protocol_raised(exc)
-
     def _drained(self) -> None:
         # If much has been written since, asyncio calls again.
         if self._is_closing or self.unsent > HIGH_WATER:
@@ -395,38 +476,13 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
             self.on_drained()
         self._producers.resume()
 
-    def _close_if_done(self) -> None:
-        if self.disconnecting and not self._is_closing and not self._producers.is_taken:
-            self._close(ConnectionDone())
-
-    def _close(self, reason: Exception) -> None:
-        """Send the unsent bytes, then close; ``reason`` is reported later."""
-        if self._is_closing:
-            return
-        self._reason = reason
-        self.disconnecting = self._is_closing = True
-        self._close_output()
-        self._watch_progress()
-
-    def _close_output(self) -> None:
-        self._transport.close()
-
-    def _cut(self, reason: Exception) -> None:
-        """Close without sending the unsent bytes."""
-        if self._is_reported:
-            return
-        self._reason = reason
-        self.disconnecting = self._is_closing = True
-        self._reset_on_close()
-        self._transport.abort()
-
     def _watch_progress(self) -> None:
         if self.unsent:
             self._set_timer(STALL, self._check_progress, self.unsent)
 
     def _check_progress(self, before: int) -> None:
         if self.unsent >= before:
-            self._cut(ConnectionLost(f"the peer took nothing for {STALL:g} s"))
+            self.cut_for(ConnectionLost(f"the peer took nothing for {STALL:g} s"))
         else:
             self._watch_progress()
 
@@ -442,21 +498,30 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
 
     def _protocol_raised(self, exc: BaseException) -> None:
         self._log_error("the protocol raised; connection aborted", exc)
-        self._cut(ConnectionAborted(f"the protocol raised {type(exc).__name__}"))
+        self.cut_for(ConnectionAborted(f"the protocol raised {type(exc).__name__}"))
 
     def _log_error(self, text: str, exc: BaseException) -> None:
-        self._log_throttle.log_error(_logger, self._peer, f"{self._peer}: {text}", exc)
+        self._throttle().log_error(_logger, self._peer, f"{self._peer}: {text}", exc)
+
+    def _throttle(self) -> LogThrottle:
+        if self._log_throttle is None:
+            self._log_throttle = LogThrottle(self.scheduler)
+        return self._log_throttle
 
     def _report(self) -> None:
         """Tell the protocol, once, that the connection has ended, and why."""
         self.connected = False
         self.disconnecting = self._is_closing = True
-        if self._is_reported or self.protocol is None:
-            return
-        self._is_reported = True
+        if not self._is_reported and self.protocol is not None:
+            self._is_reported = True
+            self._report_to(self.protocol)
+        if self._filtered is not None:
+            self._filtered.reported(self._reason or ConnectionDone())
+
+    def _report_to(self, protocol: StreamProtocol) -> None:
         try:
             self._producers.stop()
-            self.protocol.connectionLost(Failure(self._reason or ConnectionDone()))
+            protocol.connectionLost(Failure(self._reason or ConnectionDone()))
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as exc:  # noqa: BLE001 - only the log is left to tell

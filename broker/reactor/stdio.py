@@ -6,9 +6,9 @@ import asyncio
 from typing import Any
 
 from broker.failure import Failure
-from broker.net.pipes.transport import PipeTransport
+from broker.net.pipes.transport import PipePair
 from broker.net.socket_addresses import PipeAddress
-from broker.net.transports import StreamProtocol
+from broker.net.transports import StreamProtocol, StreamTransport
 from broker.reactor.engine.installed import default
 from broker.reactor.engine.protocol_wrapper import ProtocolWrapper
 
@@ -32,15 +32,15 @@ class StandardIO:
     def __init__(self, proto: StreamProtocol, stdin: int = 0, stdout: int = 1, reactor: Any = None):
         self.protocol = proto
         self._descriptors = stdin, stdout
-        self._transport: PipeTransport | None = None
+        self._transport: StreamTransport | None = None
         self._reactor = default if reactor is None else getattr(reactor, "default", reactor)
         self._reactor.with_loop(self._open)
 
     def _open(self, loop: asyncio.AbstractEventLoop) -> None:
         wrapper = ProtocolWrapper(self.protocol, self._lost)
         self._reactor.hold(wrapper)
-        self._transport = PipeTransport(lambda address: wrapper, loop, PipeAddress())
-        self._transport.open(*self._descriptors)
+        self._transport = stream = StreamTransport(lambda address: wrapper, loop)
+        PipePair(loop, stream.receiver, *self._descriptors, PipeAddress()).start()
 
     def _lost(self, wrapper: ProtocolWrapper, reason: Failure) -> None:
         self._reactor.release(wrapper)

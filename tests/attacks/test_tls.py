@@ -112,5 +112,5 @@ def test_a_callback_for_names_that_raises(authority: Authority, pair: Pair) -> N
     client = TLS.client(ca=authority.ca_path).filter("localhost")
     failed = carried(client, server)
     assert failed[0] == "server: TLS handshake failed: callback failed"
-    assert not server.handshake_done
-    assert not client.handshake_done
+    assert not server.is_open
+    assert not client.is_open

@@ -14,7 +14,6 @@ import cred
 from broker.core.policy import PUBLISHED, STRICT
 from broker.flavors.referenceable import Root
 from broker.login.client import login
-from broker.net.tls.transport import SecureTransport
 from broker.net.transports import StreamTransport
 from cred.credentials import IScramProof, IUsernamePassword
 
@@ -97,7 +96,6 @@ async def test_connect_logs_in_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path
         monkeypatch.setattr(kind, "write", noted)
 
     listen(StreamTransport)
-    listen(SecureTransport)
 
     for address, tls in (("pb://127.0.0.1:0", None), ("pbs://127.0.0.1:0", server_tls)):
         written.clear()

@@ -1,6 +1,6 @@
 """Child processes: starts one, watches for its end, and connects over its standard streams.
 
-A `CommandTransport` is a `PipeTransport` to a child process. When the connection ends, the input of
+`ChildPipes` are the source of a stream to a child process. When the connection ends, the input of
 the child ends. A child that does not exit then is told to terminate, and later killed. So the child
 does not outlive the connection, and the connection ends when the child does.
 """
@@ -13,17 +13,19 @@ import shlex
 import signal
 import subprocess
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Any
 
 from broker.background import run_in_thread
 from broker.errors import ConnectError, ConnectionLost
 from broker.net import forks
-from broker.net.pipes.transport import PipePair, PipeTransport
+from broker.net.filters import Filter
+from broker.net.pipes.transport import PipePair, Receiver
 from broker.net.socket_addresses import PipeAddress
-from broker.net.transports import MakeProtocol
+from broker.net.tls.transport import new_transport
+from broker.net.transports import MakeProtocol, StreamTransport
 
-__all__ = ["Child", "CommandTransport", "connect_command"]
+__all__ = ["Child", "ChildPipes", "connect_command"]
 
 
 class Child:
@@ -88,120 +90,103 @@ class Child:
             self._process.send_signal(number)
 
 
-class CommandTransport(PipeTransport):
-    """A connection over the standard input and output of a child process.
+class ChildPipes(PipePair):
+    """The standard input and output of a child process, as the source of one stream.
 
     Args:
-        make_protocol: called with the address, which is the command line; it returns None to refuse
-            the connection.
         loop: the event loop.
-        arguments: the command line.
+        receiver: gets the data and the events.
+        arguments: the command line, which is the address.
         grace: seconds that the child has to exit by itself after the connection is closed, and
             again after it was told to terminate.
+
+    Attributes:
+        child: the child process.
 
     Raises:
         OSError: the program cannot be run.
     """
 
-    __slots__ = (
-        "_alarm",
-        "_child",
-        "_child_closed_first",
-        "_grace",
-        "_has_ended",
-        "_pipes_error",
-        "_pipes_over",
-        "_was_signalled",
-    )
-
     def __init__(
         self,
-        make_protocol: MakeProtocol,
         loop: asyncio.AbstractEventLoop,
+        receiver: Receiver,
         arguments: Sequence[str],
         grace: float,
     ):
-        super().__init__(make_protocol, loop, PipeAddress(shlex.join(arguments)))
+        self.child = child = Child(arguments)
+        address = PipeAddress(shlex.join(arguments))
+        super().__init__(loop, receiver, child.pipes[1], child.pipes[0], address)
         self._grace = grace
         self._alarm: asyncio.TimerHandle | None = None
         self._child_closed_first = False
-        self._has_ended = False
+        self._has_exited = False
         self._was_signalled = False
-        self._pipes_over = False
-        self._pipes_error: Exception | None = None
-        self._child = Child(arguments)
+        self._are_closed = False
+        self._error: Exception | None = None
+        forks.watch(self)
 
     def start(self) -> None:
-        """Make the connection."""
-        child = self._child
-        child.watch(self._loop.call_soon_threadsafe, self._child_ended)
-        _ChildPipes(self._loop, self, child.pipes[1], child.pipes[0]).start()
+        """Make the connection, and watch the child."""
+        self.child.watch(self._loop.call_soon_threadsafe, self._child_exited)
+        super().start()
 
-    def abortConnection(self) -> None:
-        """Cut the connection now, and terminate the child."""
-        super().abortConnection()
+    def abort(self) -> None:
+        """Close both pipes now, and terminate the child."""
+        super().abort()
         self._signal_child(signal.SIGTERM)
 
-    def eof_received(self) -> bool:
-        """Close this end too: the child has closed its own."""
-        self._child_closed_first = not self.disconnecting
-        return super().eof_received()
-
-    def pipes_ended(self, exc: Exception | None) -> None:
-        """Wait for the end of the child before the end of the connection is reported."""
-        self._pipes_over, self._pipes_error = True, exc
+    def ended(self, exc: Exception | None) -> None:
+        """Wait for the end of the child, and end it if it does not exit: both pipes are closed."""
+        self._are_closed, self._error = True, exc
         self._child_closed_first |= exc is not None
-        if self._has_ended:
-            self._loop.call_soon(self.connection_lost, exc)
+        if self._has_exited:
+            self._loop.call_soon(self._report)
         elif self._alarm is None:
             self._alarm = self._loop.call_later(self._grace, self._signal_child, signal.SIGTERM)
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Report the end: the child has exited, and the pipes are closed."""
-        status = self._child.returncode
-        if self._child_closed_first and status and not self._was_signalled:
-            self._reason = ConnectionLost(f"the command {_ending(status)}")
-        super().connection_lost(exc)
+    def on_forked(self) -> None:
+        """Signal nothing: the command is not a child of this process, which was forked."""
+        self._has_exited = True
 
-    def _child_ended(self) -> None:
-        self._has_ended = True
+    def _reading_ended(self, exc: OSError | None) -> None:
+        # This end has not closed its own pipe: then it would not read any more.
+        self._child_closed_first = True
+        super()._reading_ended(exc)
+
+    def _child_exited(self) -> None:
+        self._has_exited = True
         if self._alarm is not None:
             self._alarm.cancel()
-        if self._pipes_over:
-            self.connection_lost(self._pipes_error)
+        if self._are_closed:
+            self._report()
+
+    def _report(self) -> None:
+        """Report the end: the child has exited, and the pipes are closed."""
+        status, error = self.child.returncode, self._error
+        if self._child_closed_first and status and not self._was_signalled:
+            error = ConnectionLost(f"the command {_ending(status)}")
+        self._receiver.connection_lost(error)
 
     def _signal_child(self, number: int) -> None:
         """Send a signal, and a stronger one later if the child still runs."""
-        if self._has_ended or forks.is_inherited(self):
+        if self._has_exited:
             return
         self._was_signalled = True
-        self._child.signal(number)
+        self.child.signal(number)
         if self._alarm is not None:
             self._alarm.cancel()
         self._alarm = self._loop.call_later(self._grace, self._signal_child, signal.SIGKILL)
 
 
-class _ChildPipes(PipePair):
-    """The pipes of a CommandTransport; the connection ends later than they do."""
-
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        stream: CommandTransport,
-        reading: int,
-        writing: int,
-    ):
-        super().__init__(loop, stream, reading, writing)
-        self._command = stream
-
-    def ended(self, exc: Exception | None) -> None:
-        """Tell the transport that both pipes are closed; the child may still run."""
-        self._command.pipes_ended(exc)
-
-
 async def connect_command(
-    make_protocol: MakeProtocol, arguments: Sequence[str], *, close_timeout: float = 5.0
-) -> CommandTransport:
+    make_protocol: MakeProtocol,
+    arguments: Sequence[str],
+    *,
+    filters: Sequence[Filter] = (),
+    handshake_timeout: float = 10.0,
+    close_timeout: float = 5.0,
+) -> StreamTransport:
     """Run a command, and give the connection over its standard streams to a protocol.
 
     The child inherits the environment, working directory and standard error of this process.
@@ -209,23 +194,33 @@ async def connect_command(
     Args:
         make_protocol: called with the address, which is the command line.
         arguments: the command line; the first one is the program, which is looked for on PATH.
+        filters, handshake_timeout: see `StreamTransport`.
         close_timeout: seconds that the child has to exit by itself after the connection is closed,
             and again after it was told to terminate.
 
     Raises:
         ConnectError: the program cannot be run, or ``make_protocol`` returned None.
     """
+    loop = asyncio.get_running_loop()
+    transport = new_transport(
+        make_protocol,
+        loop,
+        filters=filters,
+        handshake_timeout=handshake_timeout,
+        close_timeout=close_timeout,
+    )
     try:
-        transport = CommandTransport(
-            make_protocol, asyncio.get_running_loop(), arguments, close_timeout
-        )
+        pipes = ChildPipes(loop, transport.receiver, arguments, close_timeout)
     except OSError as exc:
         why = os.strerror(exc.errno or 0)
         raise ConnectError(exc.errno, f"cannot run {arguments[0]!r}: {why}") from exc
-    transport.start()
-    if transport.protocol is None:
-        transport.abortConnection()
-        raise ConnectError(None, "no protocol was made for this connection")
+    pipes.start()
+    with ExitStack() as undo:
+        undo.callback(transport.abortConnection)
+        if transport.protocol is None:
+            raise ConnectError(None, "no protocol was made for this connection")
+        await transport.wait_secured()
+        undo.pop_all()
     return transport
 
 

@@ -4,9 +4,12 @@ Theory of operation
 ===================
 
 A pipe has one direction, so a connection needs two: a `PipeReader` and a `PipeWriter`, each the
-owner of one descriptor. `PipePair` joins them to a transport of asyncio. `PipeTransport` on top of
-it has the same API for its protocol as a socket's transport: closing, producers, water marks and
-the report of the end are those of `StreamTransport`.
+owner of one descriptor. `PipePair` joins them to one source of bytes, as asyncio's transport of a
+socket is one. The stream above is the same as over a socket, with its closing, producers, water
+marks, filters and the report of the end::
+
+    stream = StreamTransport(make_protocol, loop)
+    PipePair(loop, stream.receiver, reading, writing, address).start()
 
 The descriptors may be pipes, sockets, terminals or plain files. asyncio's own pipe transports
 refuse plain files, and need a turn of the loop before they accept a write. A descriptor from 0 to 2
@@ -25,13 +28,13 @@ import stat
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from broker.net import forks
 from broker.net.socket_addresses import PipeAddress
-from broker.net.transports import HIGH_WATER, MakeProtocol, StreamTransport
+from broker.net.transports import HIGH_WATER
 
-__all__ = ["PipePair", "PipeReader", "PipeTransport", "PipeWriter"]
+__all__ = ["PipePair", "PipeReader", "PipeWriter"]
 
 _READ_SIZE = 64 * 1024
 
@@ -66,6 +69,11 @@ class PipeReader:
     def is_closed(self) -> bool:
         """Whether the descriptor is closed."""
         return self._fd.is_closed
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether reading is paused."""
+        return self._is_paused
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Start to read, in this loop."""
@@ -267,49 +275,87 @@ class PipeWriter:
             self._on_lost(exc)
 
 
-class PipePair(asyncio.Transport):
-    """A reading and a writing pipe as one asyncio transport.
+class Receiver(Protocol):
+    """The protocol of a PipePair, as asyncio has it: a stream, or its filters."""
+
+    def connection_made(self, source: PipePair, /) -> object:
+        """Use the pipes."""
+
+    def data_received(self, data: bytes, /) -> object:
+        """Take incoming bytes."""
+
+    def eof_received(self) -> bool | None:
+        """Take no more: the other end has closed. False closes this end too."""
+
+    def pause_writing(self) -> object:
+        """Stop writing: too many bytes are unsent."""
+
+    def resume_writing(self) -> object:
+        """Go on writing: few bytes are unsent."""
+
+    def connection_lost(self, exc: Exception | None, /) -> object:
+        """Report the end."""
+
+
+class PipePair:
+    """A reading and a writing pipe as the source of one stream.
 
     Args:
         loop: the event loop.
-        stream: the transport that gets the data and the events of both.
+        receiver: gets the data and the events of both: ``receiver`` of a StreamTransport.
         reading, writing: descriptors, owned from now on.
+        address: the address of both ends.
     """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, stream: PipeTransport, reading: int, writing: int
+        self,
+        loop: asyncio.AbstractEventLoop,
+        receiver: Receiver,
+        reading: int,
+        writing: int,
+        address: PipeAddress,
     ):
-        super().__init__()
         self._loop = loop
-        self._stream = stream
+        self._receiver = receiver
+        self._address = address
         self._is_over = False
-        self.reader = PipeReader(reading, stream._deliver, self._reading_ended)
+        self._is_half_closed = False
+        self.reader = PipeReader(reading, receiver.data_received, self._reading_ended)
         self.writer = PipeWriter(
-            writing, self._writing_ended, stream.pause_writing, stream.resume_writing
+            writing, self._writing_ended, receiver.pause_writing, receiver.resume_writing
         )
 
     def start(self) -> None:
         """Make the connection, and start both pipes."""
-        self._stream.connection_made(self)
+        self._receiver.connection_made(self)
         if not self._is_over:
             self.writer.start(self._loop)
             self.reader.start(self._loop)
 
-    def ended(self, exc: Exception | None) -> None:
-        """Report, soon, that both pipes are closed."""
-        self._loop.call_soon(self._stream.connection_lost, exc)
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """Return the address; there is no socket."""
+        return self._address if name in ("peername", "sockname") else default
 
     def get_write_buffer_size(self) -> int:
         """Return the number of unsent bytes."""
         return self.writer.unsent
 
-    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        """Set the mark above which the stream is paused; the low mark follows from it."""
+    def set_write_buffer_limits(self, high: int | None = None) -> None:
+        """Set the mark above which the receiver is paused; the low mark follows from it."""
         self.writer.set_limit(HIGH_WATER if high is None else high)
 
-    def write(self, data: Any) -> None:
+    def write(self, data: bytes) -> None:
         """Write data to the writing pipe."""
         self.writer.write(data)
+
+    def write_eof(self) -> None:
+        """Close the writing pipe when all bytes are written, and read on."""
+        self._is_half_closed = True
+        self.writer.close()
+
+    def is_reading(self) -> bool:
+        """Return whether data is delivered."""
+        return not self.reader.is_paused
 
     def pause_reading(self) -> None:
         """Pause delivery."""
@@ -321,20 +367,30 @@ class PipePair(asyncio.Transport):
 
     def close(self) -> None:
         """Stop reading, and close when all bytes are written."""
+        self._is_half_closed = False
         self.reader.close()
-        self.writer.close()
+        if self.writer.is_closed:
+            self._end(None)
+        else:
+            self.writer.close()
 
     def abort(self) -> None:
         """Close both pipes now."""
         self._end(None)
 
+    def ended(self, exc: Exception | None) -> None:
+        """Report, soon, that both pipes are closed."""
+        self._loop.call_soon(self._receiver.connection_lost, exc)
+
     def _reading_ended(self, exc: OSError | None) -> None:
         if exc is not None:
             self._end(exc)
-        else:
-            self._stream.eof_received()
+        elif not self._receiver.eof_received():
+            self.close()
 
     def _writing_ended(self, exc: OSError | None) -> None:
+        if self._is_half_closed and exc is None:
+            return
         if exc is not None:
             self.reader.read_rest()
         self._end(exc)
@@ -345,32 +401,6 @@ class PipePair(asyncio.Transport):
             self.reader.close()
             self.writer.abort()
             self.ended(exc)
-
-
-class PipeTransport(StreamTransport):
-    """A stream connection over two pipes, as its protocol sees it.
-
-    Args:
-        make_protocol: called with ``address``; returns the protocol, or None to refuse the
-            connection.
-        loop: the event loop that the connection runs in.
-        address: the address of both ends.
-    """
-
-    __slots__ = ()
-
-    def __init__(
-        self, make_protocol: MakeProtocol, loop: asyncio.AbstractEventLoop, address: PipeAddress
-    ):
-        super().__init__(make_protocol, loop)
-        self._peer = self._host = address
-
-    def open(self, reading: int, writing: int) -> None:
-        """Make the connection over these two descriptors, and own them from now on."""
-        PipePair(self._loop, self, reading, writing).start()
-
-    def _note_addresses(self) -> None:
-        """Keep the address: the loop does not know an address of a pipe."""
 
 
 class _Descriptor:

@@ -30,6 +30,7 @@ from cryptography import x509
 from OpenSSL import SSL
 
 from broker.errors import TLSError
+from broker.net.filters import Filter
 from broker.net.host_names import is_numeric
 from broker.net.tls.records import RecordCounter
 from broker.net.tls.verify import CertificateVerifier
@@ -48,7 +49,7 @@ _ALERT_RECORD, _HANDSHAKE_RECORD = 21, 22
 _OLD_VERSIONS = {b"\3\0": "SSL 3.0", b"\3\1": "TLS 1.0", b"\3\2": "TLS 1.1"}
 
 
-class TLSFilter:
+class TLSFilter(Filter):
     """One end of one TLS connection.
 
     Args:
@@ -58,11 +59,19 @@ class TLSFilter:
 
     Attributes:
         is_server: which end.
-        handshake_done: the peer is accepted, and `send` may be called.
+        is_open: the peer is accepted, and `send` may be called.
         peer_closed: the peer has sent close_notify: no data follows.
         failure: the error that ended the connection, after `receive` has returned the data before
             it.
     """
+
+    name = "TLS"
+    error = TLSError
+    has_close = is_secure = True
+    is_server: bool
+    is_open: bool
+    peer_closed: bool
+    failure: TLSError | None
 
     __slots__ = (
         "_connection",
@@ -74,15 +83,15 @@ class TLSFilter:
         "_sealed",
         "_verifier",
         "failure",
-        "handshake_done",
+        "is_open",
         "is_server",
         "peer_closed",
     )
 
     def __init__(self, context: SSL.Context, *, is_server: bool, verifier: CertificateVerifier):
-        self.handshake_done = False
+        self.is_open = False
         self.peer_closed = False
-        self.failure: TLSError | None = None
+        self.failure = None
         self._verifier = verifier
         self.is_server = is_server
         self._is_closed = False
@@ -116,7 +125,7 @@ class TLSFilter:
     @property
     def peer_certificate(self) -> x509.Certificate | None:
         """The peer's certificate, once the handshake is done; None if it has sent none."""
-        if not self.handshake_done:
+        if not self.is_open:
             return None
         return self._connection.get_peer_certificate(as_cryptography=True)
 
@@ -126,7 +135,7 @@ class TLSFilter:
 
         Empty if it was not verified in this handshake by a context that calls `verify`.
         """
-        if not self.handshake_done or not self._verifier.is_accepted:
+        if not self.is_open or not self._verifier.is_accepted:
             return ()
         return tuple(self._connection.get_verified_chain(as_cryptography=True) or ())
 
@@ -136,7 +145,7 @@ class TLSFilter:
         None before the handshake is done, and before TLS 1.3. There the bytes are unique to the
         connection only with an extension, and OpenSSL does not tell whether it was used.
         """
-        if not self.handshake_done or self.version != "TLSv1.3":
+        if not self.is_open or self.version != "TLSv1.3":
             return None
         return self._connection.export_keying_material(_BINDING_LABEL, _BINDING_SIZE)
 
@@ -195,7 +204,7 @@ class TLSFilter:
 
     def close(self) -> None:
         """Tell the peer that no data follows (close_notify)."""
-        if self.handshake_done and not self._is_closed:
+        if self.is_open and not self._is_closed:
             self._is_closed = True
             self._is_quiet = False
             with suppress(SSL.Error):
@@ -204,11 +213,11 @@ class TLSFilter:
     def _take(self, piece: bytes | memoryview, plaintext: list[bytes]) -> None:
         ended = self._records.feed(piece)
         was_quiet, self._is_quiet = self._is_quiet, False
-        if not self.handshake_done:
+        if not self.is_open:
             was_quiet = False
             self._look_at_start(piece)
         self._connection.bio_write(piece)
-        if not self.handshake_done and not self._shake_hands():
+        if not self.is_open and not self._shake_hands():
             return
         # Each record of data is read on its own. If other records are among them, there is less to
         # read, and there may be bytes for the peer. Avoiding needless calls, here and for encrypted
@@ -242,7 +251,7 @@ class TLSFilter:
             # A callback of the context raised.
             raise TLSError(f"the TLS context raised {type(exc).__name__}") from exc
         self._accept_peer()
-        self.handshake_done = True
+        self.is_open = True
         self._head = b""
         return True
 
@@ -278,7 +287,7 @@ class TLSFilter:
         alert = re.search(r"\balert (.+)", reason)
         if alert is not None:
             return self._alert_in_words(alert[1])
-        if self.handshake_done or "bad record mac" in reason:
+        if self.is_open or "bad record mac" in reason:
             return "TLS record corrupted"
         if reason in ("unsupported protocol", "wrong ssl version", "version too low"):
             return self._version_in_words()

@@ -14,7 +14,7 @@ from broker.net.sockets import connect_stream
 from broker.net.transports import MakeProtocol, StreamProtocol
 from broker.reactor.engine.protocol_wrapper import ProtocolWrapper
 from broker.reactor.error import NotConnectingError, ServiceNameUnknownError, UserError
-from broker.reactor.ssl import filter_maker
+from broker.reactor.ssl import filters_maker
 from broker.reactor.typed import ConnectingFactory, ContextFactory
 from broker.traces import log_error
 
@@ -145,7 +145,7 @@ class Connector(StreamConnector):
         self.port = _port_number(port)
         self.bindAddress = (bindAddress, 0) if isinstance(bindAddress, str) else bindAddress
         self.attempt_delay: float | None = None
-        self._make_filter = filter_maker(contextFactory, is_server=False)
+        self._make_filters = filters_maker(contextFactory, is_server=False)
 
     async def open(self, make_protocol: MakeProtocol, timeout: float | None) -> None:
         """Connect to the host."""
@@ -153,7 +153,7 @@ class Connector(StreamConnector):
             make_protocol,
             self.host,
             self.port,
-            make_filter=self._make_filter,
+            make_filters=self._make_filters,
             timeout=timeout,
             local_address=self.bindAddress,
             attempt_delay=self.attempt_delay,

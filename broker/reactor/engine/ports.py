@@ -16,7 +16,7 @@ from broker.net.transports import StreamProtocol
 from broker.reactor.engine.protocol_bases import ServerFactory
 from broker.reactor.engine.protocol_wrapper import ProtocolWrapper
 from broker.reactor.error import NotListeningError
-from broker.reactor.ssl import filter_maker
+from broker.reactor.ssl import filters_maker
 from broker.reactor.typed import ContextFactory, ProtocolFactory
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class StreamPort:
         self.reactor = reactor
         self.factory = factory
         self.backlog = backlog
-        self._make_filter = filter_maker(contextFactory, is_server=True)
+        self._make_filters = filters_maker(contextFactory, is_server=True)
         self._sockets: tuple[socket.socket, ...] = ()
         self._listener: Listener | None = None
 
@@ -142,7 +142,7 @@ class StreamPort:
             self._listener = start_accepting(
                 sockets,
                 self._build,
-                make_filter=self._make_filter,
+                make_filters=self._make_filters,
                 loop=loop,
                 log_throttle=factory.ration if isinstance(factory, ServerFactory) else None,
             )

@@ -125,10 +125,10 @@ class ClientContextFactory:
         return context
 
 
-def filter_maker(
+def filters_maker(
     contextFactory: typed.ContextFactory | None, *, is_server: bool
-) -> Callable[[], TLSFilter] | None:
-    """Return a function that makes the TLS filter of a connection; None without a factory.
+) -> Callable[[], list[TLSFilter]] | None:
+    """Return a function that makes the filters of a connection: TLS; None without a factory.
 
     The factory is asked for a context at once too, so that its errors are raised to the caller.
     """
@@ -136,5 +136,5 @@ def filter_maker(
         return None
     contextFactory.getContext()
     if isinstance(contextFactory, ClientTLSOptions):
-        return contextFactory.make_filter
-    return lambda: TLSFilter.from_context(contextFactory.getContext(), server=is_server)
+        return lambda: [contextFactory.make_filter()]
+    return lambda: [TLSFilter.from_context(contextFactory.getContext(), server=is_server)]

@@ -17,7 +17,7 @@ import broker
 from broker.core.policy import STRICT
 from broker.errors import ConnectionDone, ConnectionLost
 from broker.net import forks
-from broker.net.pipes.transport import PipeTransport
+from broker.net.pipes.transport import PipePair
 from broker.net.socket_addresses import PipeAddress
 from broker.net.sockets import (
     bind_stream,
@@ -26,6 +26,7 @@ from broker.net.sockets import (
     connect_unix,
     start_accepting,
 )
+from broker.net.transports import StreamTransport
 
 KINDS = ["tcp", "tls", "unix"]
 
@@ -233,8 +234,8 @@ def test_pipes(run, recorder) -> None:
         (their_in, our_out), (our_in, their_out) = os.pipe(), os.pipe()
         ours = recorder()
         loop = asyncio.get_running_loop()
-        transport = PipeTransport(lambda address: ours, loop, PipeAddress())
-        transport.open(our_in, our_out)
+        transport = StreamTransport(lambda address: ours, loop)
+        PipePair(loop, transport.receiver, our_in, our_out, PipeAddress()).start()
 
         def use() -> None:
             os.close(their_in)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import inspect
 
 import pytest
-from memory import FakeTransport
+from support.memory import FakeTransport
 
-from broker.net.pipes.transport import PipeTransport
 from broker.net.tls.transport import SecureTransport
 from broker.net.transport_port import TransportPort
 from broker.net.transports import StreamTransport
@@ -16,7 +15,6 @@ from broker.reactor.engine.processes import ProcessTransport
 
 TRANSPORTS = [
     FakeTransport,
-    PipeTransport,
     PlainTransport,
     ProcessTransport,
     SecureTransport,

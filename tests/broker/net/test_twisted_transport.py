@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from memory import FakeTransport
+from support.memory import FakeTransport
 from twisted.internet.abstract import FileDescriptor
 
 from broker.net.twisted_transport import PlainTransport, TwistedTransport, port_of

@@ -240,7 +240,7 @@ def openssl_kib(folder: Path, ends: int = 500) -> float:
 
 def _met(make_server: Callable[[], TLSFilter], make_client: Callable[[], TLSFilter]) -> TLSFilter:
     server, client = make_server(), make_client()
-    while not (server.handshake_done and client.handshake_done):
+    while not (server.is_open and client.is_open):
         server.receive(client.data_to_send())
         client.receive(server.data_to_send())
     client.send(b"hello")

@@ -38,7 +38,7 @@ def python(program: str) -> list[str]:
 def is_gone(transport: Any) -> bool:
     """Has the child of this transport been ended and reaped?"""
     try:
-        os.kill(transport._child.pid, 0)
+        os.kill(transport._source.child.pid, 0)
     except ProcessLookupError:
         return True
     return False
@@ -114,8 +114,8 @@ def test_child_says_no_more(run: Run, protocol: Any) -> None:
             lambda address: protocol, python(program), close_timeout=0.1
         )
         assert type(await protocol.lost()) is ConnectionDone
-        assert transport._alarm is not None
-        assert transport._alarm.cancelled()
+        assert transport._source._alarm is not None
+        assert transport._source._alarm.cancelled()
 
     run(main())
 
@@ -133,7 +133,7 @@ def test_child_lives_on(run: Run, protocol: Any, program: str) -> None:
         assert type(await protocol.lost()) is ConnectionDone
         assert is_gone(transport)
         expected = signal.SIGKILL if program == STUBBORN else signal.SIGTERM
-        assert transport._child.returncode == -expected
+        assert transport._source.child.returncode == -expected
 
     run(main())
 
@@ -148,7 +148,7 @@ def test_abort(run: Run, protocol: Any) -> None:
         await protocol.received(2)
         transport.abortConnection()
         assert type(await protocol.lost()) is ConnectionAborted
-        assert transport._child.returncode == -signal.SIGTERM
+        assert transport._source.child.returncode == -signal.SIGTERM
 
     run(main())
 

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from broker.errors import ConnectionAborted, ConnectionDone, ConnectionLost
-from broker.net.pipes.transport import PipeReader, PipeTransport, PipeWriter
+from broker.net.pipes.transport import PipePair, PipeReader, PipeWriter
 from broker.net.socket_addresses import PipeAddress
-from broker.net.transports import HIGH_WATER
+from broker.net.transports import HIGH_WATER, StreamTransport
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 
@@ -27,6 +27,16 @@ def protocol(recorder: Any) -> Any:
     return recorder()
 
 
+def open_pipes(
+    protocol: Any, reading: int, writing: int, address: PipeAddress, filters: Any = ()
+) -> StreamTransport:
+    """Put a transport over two descriptors, with a protocol."""
+    loop = asyncio.get_running_loop()
+    transport = StreamTransport(lambda address: protocol, loop, filters=filters)
+    PipePair(loop, transport.receiver, reading, writing, address).start()
+    return transport
+
+
 class Ends:
     """Two pipes, and the descriptors at their far ends."""
 
@@ -35,13 +45,9 @@ class Ends:
         self.far_reading, self.writing = os.pipe()
         self._far = [self.far_writing, self.far_reading]
 
-    def open(self, protocol: Any) -> PipeTransport:
+    def open(self, protocol: Any, filters: Any = ()) -> StreamTransport:
         """Put a transport over the near ends, with a protocol."""
-        transport = PipeTransport(
-            lambda address: protocol, asyncio.get_running_loop(), PipeAddress("a test")
-        )
-        transport.open(self.reading, self.writing)
-        return transport
+        return open_pipes(protocol, self.reading, self.writing, PipeAddress("a test"), filters)
 
     def close(self, fd: int) -> None:
         """Close a far end, once."""
@@ -256,10 +262,8 @@ def test_files(run: Run, protocol: Any, tmp_path: Path) -> None:
     source.write_bytes(bytes(200_000))
 
     async def main() -> None:
-        transport = PipeTransport(
-            lambda address: protocol, asyncio.get_running_loop(), PipeAddress()
-        )
-        transport.open(os.open(source, os.O_RDONLY), os.open(target, os.O_CREAT | os.O_WRONLY))
+        reading, writing = os.open(source, os.O_RDONLY), os.open(target, os.O_CREAT | os.O_WRONLY)
+        transport = open_pipes(protocol, reading, writing, PipeAddress())
         transport.write(b"written")
         assert type(await protocol.lost()) is ConnectionDone
         assert len(protocol.data) == 200_000

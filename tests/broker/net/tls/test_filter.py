@@ -100,7 +100,7 @@ def server_of(pair: Pair, **kw: Any) -> TLSFilter:
 def test_any_chunking_carries_the_same(client_tls: TLS, server_tls: TLS, cut) -> None:
     """Bytes arrive complete and in order, however the ciphertext is split."""
     link = Link(client_tls.filter("localhost"), server_tls.filter(), cut).carry()
-    assert (link.client.handshake_done, link.server.handshake_done) == (True, True)
+    assert (link.client.is_open, link.server.is_open) == (True, True)
     up, down = bytes(range(256)) * 200, b"down" * 10_000
     link.client.send(up)
     link.server.send(down)
@@ -128,7 +128,7 @@ def test_no_certificate_before_the_handshake(client_tls: TLS) -> None:
 @pytest.mark.parametrize("host", ["127.0.0.1", "LocalHost", "localhost."])
 def test_accepted_names(client_tls: TLS, server_tls: TLS, host: str) -> None:
     """A host is accepted by address, in any case, and with the root's dot."""
-    assert Link(client_tls.filter(host), server_tls.filter()).carry().client.handshake_done
+    assert Link(client_tls.filter(host), server_tls.filter()).carry().client.is_open
 
 
 @pytest.mark.row("D-host")
@@ -137,7 +137,7 @@ def test_wrong_host(client_tls: TLS, authority: Authority) -> None:
     server = server_of(authority.issue(["broker.example"]))
     link = Link(client_tls.filter("evil.example"), server).carry()
     assert str(link.client_error) == "certificate is for broker.example, not evil.example"
-    assert not link.client.handshake_done
+    assert not link.client.is_open
     assert link.server_error is not None
 
 
@@ -204,7 +204,7 @@ def test_intermediate_ca(authority: Authority, client_tls: TLS, folder) -> None:
     """A chain over an intermediate CA in the server's file is accepted."""
     middle = Authority(folder, "middle CA", signed_by=authority)
     server = server_of(middle.issue(["localhost"], chain=[middle]))
-    assert Link(client_tls.filter("localhost"), server).carry().client.handshake_done
+    assert Link(client_tls.filter("localhost"), server).carry().client.is_open
 
 
 def test_purpose(client_tls: TLS, authority: Authority) -> None:
@@ -220,9 +220,9 @@ def test_pin(folder, any_dates) -> None:
     """A pin replaces CA, dates and host name, and no other key is accepted."""
     stranger = Authority(folder, "pinned").issue(["x"], not_after=now() - DAY)
     right = TLS.client(pin=pin_of(stranger.certificate)).filter("other.example")
-    assert Link(right, server_of(stranger)).carry().client.handshake_done
+    assert Link(right, server_of(stranger)).carry().client.is_open
     wrong = Link(TLS.client(pin="00" * 32).filter(), server_of(stranger)).carry()
-    assert not wrong.client.handshake_done
+    assert not wrong.client.is_open
     found = pin_of(stranger.certificate).hex()
     assert str(wrong.client_error) == f"certificate of x has another key: its pin is {found}"
 
@@ -250,7 +250,7 @@ def test_client_without_certificate(authority: Authority, pair: Pair, version: i
         "server requires a client certificate",
         "client has shown no certificate",
     )
-    assert not link.server.handshake_done
+    assert not link.server.is_open
 
 
 @pytest.mark.parametrize("how", ["stranger", "server purpose", "expired"])
@@ -301,7 +301,7 @@ def test_a_client_that_need_not_show_one(client_tls: TLS, authority: Authority, 
     optional = {"client_ca": authority.ca_path, "client_optional": True}
     link = Link(client_tls.filter("localhost"), server_of(pair, **optional)).carry()
     assert link.errors == ("None", "None")
-    assert (link.server.handshake_done, link.server.verified_chain) == (True, ())
+    assert (link.server.is_open, link.server.verified_chain) == (True, ())
     wrong = authority.issue(["alice"])
     tls = TLS.client(ca=authority.ca_path, certificate=wrong.certificate_path, key=wrong.key_path)
     link = Link(tls.filter("localhost"), server_of(pair, **optional)).carry()
@@ -327,7 +327,7 @@ def test_no_channel_binding_before_tls_13(server_tls: TLS, authority: Authority)
     context.set_max_proto_version(SSL.TLS1_2_VERSION)
     client, server = TLSFilter.from_context(context, server=False), server_tls.filter()
     link = Link(client, server).carry()
-    assert (link.client.version, link.server.handshake_done) == ("TLSv1.2", True)
+    assert (link.client.version, link.server.is_open) == ("TLSv1.2", True)
     assert (client.channel_binding(), server.channel_binding()) == (None, None)
 
 
@@ -464,10 +464,10 @@ def test_other_peoples_contexts(authority: Authority, pair: Pair) -> None:
         server = TLSFilter.from_context(server_context, server=True)
         return Link(TLSFilter.from_context(client_context, server=False, host=host), server)
 
-    assert joined(None).carry().client.handshake_done
-    assert joined("localhost").carry().client.handshake_done
+    assert joined(None).carry().client.is_open
+    assert joined("localhost").carry().client.is_open
     refused = joined("evil.example").carry()
-    assert not refused.client.handshake_done
+    assert not refused.client.is_open
     assert str(refused.client_error) == (
         "certificate is for localhost, 127.0.0.1, not evil.example"
     )

@@ -160,7 +160,7 @@ def test_a_connection(authority: Issued, client: Issued) -> None:
     for _ in range(3):
         theirs.receive(ours.data_to_send())
         ours.receive(theirs.data_to_send())
-    assert theirs.handshake_done
+    assert theirs.is_open
     assert theirs.peer_certificate == client.certificate
 
 

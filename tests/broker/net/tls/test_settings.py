@@ -21,7 +21,7 @@ def shake_hands(client: TLS, server: TLS) -> bool:
     for _ in range(3):
         theirs.receive(ours.data_to_send())
         ours.receive(theirs.data_to_send())
-    return ours.handshake_done and theirs.handshake_done
+    return ours.is_open and theirs.is_open
 
 
 def test_every_kind_of_source(authority: Authority, pair) -> None:

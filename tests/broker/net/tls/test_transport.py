@@ -53,7 +53,7 @@ async def raw_peer(factory, server_tls, client_tls, **kw):
     """Join a recorder behind a TLS port with a filter on a socket, driven by the test."""
     sock, server = await raw_server(factory, server_tls, **kw)
     link = client_tls.filter("localhost")
-    while not link.handshake_done:
+    while not link.is_open:
         sock.sendall(link.data_to_send())
         link.receive(await asyncio.to_thread(sock.recv, 65536))
     sock.sendall(link.data_to_send())
@@ -181,7 +181,7 @@ def test_paused_from_the_start(run, factory, recorder, server_tls, client_tls) -
         server.transport.write(b"ping")
         await transport.protocol.received(4)
         assert server.data == b""
-        assert not server.transport._transport.is_reading()
+        assert not server.transport._source._source.is_reading()
         assert not server.transport.is_reading
         server.transport.resumeProducing()
         assert await server.received(4) == b"data"
@@ -573,7 +573,7 @@ def test_text_is_refused(run, connected) -> None:
 
 
 def test_contexts_of_the_application(run, factory, recorder, pair) -> None:
-    """Contexts of the application work through make_filter."""
+    """Contexts of the application work through make_filters."""
     context = SSL.Context(SSL.TLS_SERVER_METHOD)
     context.use_certificate(pair.certificate)
     context.use_privatekey(pair.key)
@@ -583,15 +583,15 @@ def test_contexts_of_the_application(run, factory, recorder, pair) -> None:
         listener = start_accepting(
             bind_stream("127.0.0.1", 0),
             servers,
-            make_filter=lambda: TLSFilter.from_context(context, server=True),
+            make_filters=lambda: [TLSFilter.from_context(context, server=True)],
         )
         transport = await connect_stream(
             lambda peer: recorder(),
             "127.0.0.1",
             listener.addresses[0].port,
-            make_filter=lambda: TLSFilter.from_context(
-                SSL.Context(SSL.TLS_CLIENT_METHOD), server=False
-            ),
+            make_filters=lambda: [
+                TLSFilter.from_context(SSL.Context(SSL.TLS_CLIENT_METHOD), server=False)
+            ],
         )
         transport.write(b"hello")
         assert await (await servers.next()).received(5) == b"hello"
