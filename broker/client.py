@@ -23,9 +23,7 @@ from broker.fixes import fixed_by
 from broker.flavors.reference import RemoteReference
 from broker.given import check_given
 from broker.login.client import fitting_mechanisms, login
-from broker.net.pipes.children import connect_command
-from broker.net.schemes import Command, HostPort, Location, SocketPath, parse_address
-from broker.net.sockets import connect_stream, connect_unix
+from broker.net.schemes import ConnectSettings, Location, parse_address, scheme_of
 from broker.net.tls.settings import TLS
 from broker.opening import Opening
 
@@ -51,6 +49,7 @@ class Connect(Opening[Connection]):
         timeout: float,
     ):
         self._location = parse_address(address)
+        self._scheme = scheme_of(self._location)
         check_given(policy, tls)
         if credentials is not None:
             fitting_mechanisms(credentials)
@@ -89,7 +88,7 @@ class Connect(Opening[Connection]):
             del self._limits[broker]
 
     def _reached(self, broker: Broker) -> Broker:
-        # Until here connect_stream or connect_unix limits the time.
+        # Until here the function of the scheme limits the time.
         limit, ends = self._limits[broker]
         limit.reschedule(ends)
         return broker
@@ -100,8 +99,7 @@ class Connect(Opening[Connection]):
         return login(broker, self._credentials, self._mind)
 
     async def _log_in(self, broker: Broker) -> Connection:
-        location = self._location
-        await self._reach(location, broker)
+        await self._reach(broker)
         try:
             if self._credentials is None:
                 await ready(broker)
@@ -113,7 +111,7 @@ class Connect(Opening[Connection]):
         except BaseException as error:
             await _give_up(broker)
             if isinstance(error, PBConnectionLost):
-                raise _plain_reason(broker, location) from error
+                raise _plain_reason(broker, self._location) from error
             raise
         return broker.connection
 
@@ -122,32 +120,22 @@ class Connect(Opening[Connection]):
         hint = ""
         if self._tls is not None and not broker.port.is_secure:
             step = "TLS handshake"
-        elif step == "offer" and isinstance(self._location, HostPort) and self._tls is None:
+        elif step == "offer" and self._scheme.as_tls(self._location) is not None:
             hint = ": is this a TLS port?"
         what = f"no connection to {self._location} in {self._timeout:g} s ({step}){hint}"
         return TimeoutError(errno.ETIMEDOUT, what)
 
-    async def _reach(self, location: Location, broker: Broker) -> None:
+    async def _reach(self, broker: Broker) -> None:
         """Connect to the address with the broker as the protocol."""
 
         def reached(address: Any) -> Broker:
             return self._reached(broker)
 
-        match location:
-            case SocketPath(path):
-                await connect_unix(reached, path, timeout=self._timeout)
-            case Command(arguments):
-                await connect_command(reached, arguments, close_timeout=self._policy.close_timeout)
-            case HostPort(host, port):
-                await connect_stream(
-                    reached,
-                    host,
-                    port,
-                    tls=self._tls,
-                    timeout=self._timeout,
-                    handshake_timeout=self._policy.handshake_timeout,
-                    close_timeout=self._policy.close_timeout,
-                )
+        policy = self._policy
+        settings = ConnectSettings(
+            self._tls, self._timeout, policy.handshake_timeout, policy.close_timeout
+        )
+        await self._scheme.connect(self._location, reached, settings)
 
 
 def connect(
@@ -205,14 +193,13 @@ def ready(broker: Broker) -> Deferred[None]:
 
 
 def _client_tls(location: Location, tls: TLS | None, policy: Policy) -> TLS | None:
-    if location.is_tls:
-        return TLS.client() if tls is None else tls
-    if tls is not None:
+    scheme = scheme_of(location)
+    if scheme.is_tls:
+        tls = TLS.client() if tls is None else tls
+    elif tls is not None:
         raise fixed_by(ConfigError, "", "no certificate", f" pbs:// addresses, not {location}")
-    if isinstance(location, HostPort) and not (location.is_loopback or policy.insecure_plaintext):
-        before = f"connecting to {location.host} without TLS; use pbs://, or "
-        raise fixed_by(ConfigError, before, "plaintext")
-    return None
+    scheme.check_client(location, policy.insecure_plaintext)
+    return tls
 
 
 def _plain_reason(broker: Broker, location: Location) -> BaseException:

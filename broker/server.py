@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import signal
 import socket
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from typing import Any
 
 from msgspec import Struct, field
-from msgspec.structs import replace
 
 from broker.connection.broker import Broker
 from broker.connection.connection import Connection
@@ -26,8 +24,7 @@ from broker.login.server import root_of
 from broker.net import forks
 from broker.net.listener import Listener
 from broker.net.scheduler import LoopScheduler
-from broker.net.schemes import Command, HostPort, Location, SocketPath, parse_address
-from broker.net.sockets import bind_stream, bind_unix, start_accepting
+from broker.net.schemes import Location, parse_address, scheme_of
 from broker.net.tls.settings import TLS
 from broker.opening import Opening
 from broker.printable import printable, text_of_value
@@ -174,22 +171,23 @@ class Server:
         bound = []
         with ExitStack() as undo:
             for location in locations:
-                sockets = _bind(location)
+                sockets = scheme_of(location).bind(location)
                 bound.append((location, sockets))
                 undo.callback(_unbind, location, sockets)
             undo.pop_all()
         addresses = []
         for location, sockets in bound:
-            listener = start_accepting(
+            scheme = scheme_of(location)
+            listener = scheme.accept(
                 sockets,
                 self._accept,
-                tls=tls if location.is_tls else None,
+                tls=tls if scheme.is_tls else None,
                 handshake_timeout=self._policy.handshake_timeout,
                 close_timeout=self._policy.close_timeout,
                 log_throttle=self._acceptor.ration,
             )
             self._listeners.append(listener)
-            addresses.append(str(_with_real_port(location, sockets[0])))
+            addresses.append(str(scheme.real_address(location, sockets)))
         self.addresses = tuple(addresses)
 
     def _accept(self, address: Any) -> Broker | None:
@@ -304,7 +302,7 @@ def serve(
             _check_debug(location)
     if debug:
         policy = policy.but(show_all_errors=True, unsafe_tracebacks=True)
-    if tls is not None and not any(location.is_tls for location in locations):
+    if tls is not None and not any(scheme_of(location).is_tls for location in locations):
         raise fixed_by(ConfigError, "", "no certificate", f" pbs:// addresses, not {locations[0]}")
     return Serve(target, locations, tls, policy, checked_drain(drain))
 
@@ -314,47 +312,23 @@ def _listed(places: Sequence[object]) -> str:
 
 
 def _check(location: Location, tls: TLS | None, policy: Policy) -> None:
-    if location.is_tls:
-        if tls is None:
-            before = f"{location} needs a certificate: "
-            raise fixed_by(ConfigError, before, "server certificate")
-    elif isinstance(location, Command):
-        raise ConfigError(
-            f"{location} is an address for connect, which runs the command; serve has"
-            " pb+unix:///path, or stdio.StandardIO in the command itself"
-        )
-    elif isinstance(location, HostPort) and not (location.is_loopback or policy.insecure_plaintext):
-        before = f"listening on {location.host} without TLS; "
-        raise fixed_by(ConfigError, before, "tls or plaintext")
+    scheme = scheme_of(location)
+    if scheme.is_tls and tls is None:
+        before = f"{location} needs a certificate: "
+        raise fixed_by(ConfigError, before, "server certificate")
+    scheme.check_server(location, policy.insecure_plaintext)
 
 
 def _check_debug(location: Location) -> None:
     """Refuse ``debug`` on a public address: tracebacks have file names and values."""
-    if isinstance(location, HostPort) and not location.is_loopback:
+    if scheme_of(location).is_public(location):
         raise ConfigError(
             f"debug=True shows tracebacks to every client, so it is not for {location}: listen on"
             " 127.0.0.1, [::1], localhost or pb+unix:///path, or leave debug out"
         )
 
 
-def _bind(location: Location) -> tuple[socket.socket, ...]:
-    match location:
-        case SocketPath(path):
-            return bind_unix(path)
-        case HostPort(host, port):
-            return bind_stream(host, port)
-    raise TypeError(f"a server cannot listen at {location}")
-
-
-def _with_real_port(location: Location, sock: socket.socket) -> Location:
-    if isinstance(location, HostPort):
-        return replace(location, port=sock.getsockname()[1])
-    return location
-
-
 def _unbind(location: Location, sockets: Sequence[socket.socket]) -> None:
     for sock in sockets:
         sock.close()
-    if isinstance(location, SocketPath):
-        with suppress(OSError):
-            os.unlink(location.path)
+    scheme_of(location).unbind(location)

@@ -17,7 +17,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from broker.commands.settings import Settings
-from broker.net.schemes import HostPort, Location
+from broker.net.schemes import Location, scheme_of
 from broker.net.tls.pem import read_certificates
 from cred.certificates import CertificateChecker
 from cred.checkers import (
@@ -66,11 +66,7 @@ def weaknesses(
     Raises:
         ConfigError: a certificate cannot be read.
     """
-    open_ones = [
-        location
-        for location in locations
-        if isinstance(location, HostPort) and not location.is_loopback
-    ]
+    open_ones = [location for location in locations if scheme_of(location).is_public(location)]
     yield from _of_plaintext(settings, open_ones)
     if settings.challenge_login:
         yield Finding(
@@ -99,20 +95,19 @@ def weaknesses(
     yield from _of_files(settings, checkers, now)
 
 
-def _of_plaintext(settings: Settings, open_ones: list[HostPort]) -> Iterator[Finding]:
-    plain = [location for location in open_ones if not location.is_tls]
+def _of_plaintext(settings: Settings, open_ones: list[Location]) -> Iterator[Finding]:
+    plain = [location for location in open_ones if not scheme_of(location).is_tls]
     for location in plain:
+        secure = scheme_of(location).as_tls(location)
         yield Finding(
             str(location),
             "an attacker on the network can read and change all data",
-            f"use pbs://, with --tls-cert and --tls-key: {_as_tls(location)}",
+            "use pbs://"
+            if secure is None
+            else f"use {secure.scheme}://, with --tls-cert and --tls-key: {secure}",
         )
     if settings.insecure_plaintext and not plain:
         yield Finding("--insecure-plaintext", "is not needed by any of the addresses", "omit it")
-
-
-def _as_tls(location: HostPort) -> str:
-    return str(HostPort(location.host, location.port, is_tls=True))
 
 
 def _of_memory(checker: object) -> Iterator[Finding]:

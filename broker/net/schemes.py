@@ -1,33 +1,164 @@
-"""Addresses as users write them.
+"""The schemes of addresses: one row each, with all that a client and a server need to know of it.
 
 ``pb://host:port``; ``pbs://host:port`` for TLS; ``pb+unix:///path`` for a UNIX socket; and
 ``pb+exec:command args`` for the standard streams of a child process.
+
+To add a scheme, write its `Location` and a `Scheme` for it, and call `add_scheme` before the first
+address is used. `broker.connect` and `broker.serve` then take addresses with the new name.
 """
 
 from __future__ import annotations
 
 import functools
+import os
 import shlex
-from typing import Any, ClassVar, TypeAlias
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from broker.errors import ConfigError, WrongType
+from broker.fixes import fixed_by
 from broker.net.host_names import ascii_name
+from broker.net.listener import Listener
+from broker.net.pipes.children import connect_command
 from broker.net.socket_addresses import is_loopback
+from broker.net.sockets import bind_stream, bind_unix, connect_stream, connect_unix, start_accepting
+from broker.net.tls.settings import TLS
+from broker.net.transports import MakeProtocol, StreamTransport
 
 __all__ = [
     "DEFAULT_PORT",
     "Command",
+    "ConnectSettings",
     "HostPort",
     "Location",
+    "Scheme",
     "SocketPath",
+    "add_scheme",
     "parse_address",
+    "remove_scheme",
+    "scheme_of",
 ]
 
 DEFAULT_PORT = 8787
 EXAMPLE = "write pb://127.0.0.1:8787, or pbs://broker.example for TLS"
+
+
+class Location(Protocol):
+    """A parsed address; ``str()`` gives an address that can be parsed again."""
+
+    @property
+    def scheme(self) -> str:
+        """The name of its scheme."""
+
+
+Place = TypeVar("Place", bound=Location)
+
+
+class ConnectSettings(Struct, frozen=True):
+    """The settings of a connection to be made, for `Scheme.connect`.
+
+    Attributes:
+        tls: the settings of `TLS.client`; None for a scheme without TLS.
+        timeout: seconds until the server has been reached.
+        handshake_timeout: seconds for the TLS handshake after that.
+        close_timeout: seconds for the peer to answer the close of this end.
+    """
+
+    tls: TLS | None
+    timeout: float
+    handshake_timeout: float
+    close_timeout: float
+
+
+def _nothing(location: Location) -> None:
+    """Do nothing."""
+
+
+def _unchanged(location: Place, sockets: Sequence[socket.socket]) -> Place:
+    return location
+
+
+def _without_rules(location: Location, plaintext: bool) -> None:
+    """Allow the location."""
+
+
+def _not_public(location: Location) -> bool:
+    return False
+
+
+class Scheme(Struct, Generic[Place], frozen=True, kw_only=True):
+    """A row of the table of schemes. ``location`` is a result of its ``parse``.
+
+    Attributes:
+        name: the part of an address before the first colon.
+        parse: ``parse(address)`` returns the location, or raises ConfigError.
+        connect: ``await connect(location, make_protocol, settings)`` connects; settings are
+            ConnectSettings. The errors are those of `broker.net.sockets.connect_stream`.
+        bind: ``bind(location)`` returns listening sockets, or raises CannotListenError.
+        accept: accepts connections on them, as `broker.net.sockets.start_accepting` does.
+        unbind: ``unbind(location)`` removes what ``bind`` has made, after the sockets were closed
+            because the server cannot listen at another address.
+        real_address: ``real_address(location, sockets)`` returns the location with the real port.
+        check_client, check_server: ``check(location, plaintext)`` raises ConfigError if a client
+            or a server may not use the location. ``plaintext`` is whether a public address without
+            TLS is allowed.
+        is_public: ``is_public(location)`` tells whether other machines can reach it.
+        as_tls: ``as_tls(location)`` returns the same location with TLS; None if it cannot have TLS.
+        is_tls: whether the connection uses TLS, so that a server needs a certificate.
+    """
+
+    name: str
+    parse: Callable[[str], Place]
+    connect: Callable[[Place, MakeProtocol, ConnectSettings], Awaitable[StreamTransport]]
+    bind: Callable[[Place], Sequence[socket.socket]]
+    accept: Callable[..., Listener] = start_accepting
+    unbind: Callable[[Place], object] = _nothing
+    real_address: Callable[[Place, Sequence[socket.socket]], Place] = _unchanged
+    check_client: Callable[[Place, bool], object] = _without_rules
+    check_server: Callable[[Place, bool], object] = _without_rules
+    is_public: Callable[[Place], bool] = _not_public
+    as_tls: Callable[[Place], Location | None] = _nothing
+    is_tls: bool = False
+
+
+_schemes: dict[str, Scheme[Any]] = {}
+
+
+def add_scheme(scheme: Scheme[Any]) -> None:
+    """Add a row to the table, for all addresses that are parsed from now on.
+
+    Raises:
+        ConfigError: there is a scheme of that name already.
+    """
+    if scheme.name in _schemes:
+        raise ConfigError(f"there is a scheme {scheme.name} already")
+    _schemes[scheme.name] = scheme
+    _parse.cache_clear()
+
+
+def remove_scheme(name: str) -> None:
+    """Remove a row from the table.
+
+    Raises:
+        KeyError: there is no scheme of that name.
+    """
+    del _schemes[name]
+    _parse.cache_clear()
+
+
+def scheme_of(location: Location) -> Scheme[Any]:
+    """Return the row of a location.
+
+    Raises:
+        KeyError: it has been removed.
+    """
+    return _schemes[location.scheme]
 
 
 class HostPort(Struct, frozen=True):
@@ -45,7 +176,12 @@ class HostPort(Struct, frozen=True):
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{'pbs' if self.is_tls else 'pb'}://{host}:{self.port}"
+        return f"{self.scheme}://{host}:{self.port}"
+
+    @property
+    def scheme(self) -> str:
+        """The name of its scheme."""
+        return "pbs" if self.is_tls else "pb"
 
     @property
     def is_loopback(self) -> bool:
@@ -61,10 +197,10 @@ class SocketPath(Struct, frozen=True):
     """
 
     path: str
-    is_tls: ClassVar[bool] = False
+    scheme: ClassVar[str] = "pb+unix"
 
     def __str__(self) -> str:
-        return f"pb+unix://{quote(self.path)}"
+        return f"{self.scheme}://{quote(self.path)}"
 
 
 class Command(Struct, frozen=True):
@@ -75,13 +211,10 @@ class Command(Struct, frozen=True):
     """
 
     arguments: tuple[str, ...]
-    is_tls: ClassVar[bool] = False
+    scheme: ClassVar[str] = "pb+exec"
 
     def __str__(self) -> str:
-        return f"pb+exec:{shlex.join(self.arguments)}"
-
-
-Location: TypeAlias = HostPort | SocketPath | Command
+        return f"{self.scheme}:{shlex.join(self.arguments)}"
 
 
 def parse_address(address: Any) -> Location:
@@ -102,15 +235,11 @@ def parse_address(address: Any) -> Location:
 
 @functools.lru_cache(256)
 def _parse(address: str) -> Location:
-    scheme, _, rest = address.partition(":")
-    match scheme:
-        case "pb" | "pbs":
-            return _host_port(address)
-        case "pb+unix":
-            return _socket_path(address)
-        case "pb+exec":
-            return _command(address, rest)
-    raise ConfigError(f"address {address!r} is not understood; {EXAMPLE}")
+    scheme = _schemes.get(address.partition(":")[0])
+    if scheme is None:
+        raise ConfigError(f"address {address!r} is not understood; {EXAMPLE}")
+    location: Location = scheme.parse(address)
+    return location
 
 
 def _split(address: str) -> SplitResult:
@@ -147,7 +276,8 @@ def _socket_path(address: str) -> SocketPath:
     return SocketPath(path)
 
 
-def _command(address: str, text: str) -> Command:
+def _command(address: str) -> Command:
+    text = address.partition(":")[2]
     try:
         arguments = tuple(shlex.split(text))
     except ValueError as exc:
@@ -155,3 +285,117 @@ def _command(address: str, text: str) -> Command:
     if not arguments or "\0" in text:
         raise ConfigError(f"address {address!r} names no program; write pb+exec:command args")
     return Command(arguments)
+
+
+async def _connect_host(
+    location: HostPort, make_protocol: MakeProtocol, settings: ConnectSettings
+) -> StreamTransport:
+    return await connect_stream(
+        make_protocol,
+        location.host,
+        location.port,
+        tls=settings.tls,
+        timeout=settings.timeout,
+        handshake_timeout=settings.handshake_timeout,
+        close_timeout=settings.close_timeout,
+    )
+
+
+async def _connect_path(
+    location: SocketPath, make_protocol: MakeProtocol, settings: ConnectSettings
+) -> StreamTransport:
+    return await connect_unix(make_protocol, location.path, timeout=settings.timeout)
+
+
+async def _connect_command(
+    location: Command, make_protocol: MakeProtocol, settings: ConnectSettings
+) -> StreamTransport:
+    arguments, close_timeout = location.arguments, settings.close_timeout
+    return await connect_command(make_protocol, arguments, close_timeout=close_timeout)
+
+
+def _bind_host(location: HostPort) -> Sequence[socket.socket]:
+    return bind_stream(location.host, location.port)
+
+
+def _bind_path(location: SocketPath) -> Sequence[socket.socket]:
+    return bind_unix(location.path)
+
+
+def _bind_command(location: Command) -> Sequence[socket.socket]:
+    raise TypeError(f"a server cannot listen at {location}")
+
+
+def _unbind_path(location: SocketPath) -> None:
+    with suppress(OSError):
+        os.unlink(location.path)
+
+
+def _with_real_port(location: HostPort, sockets: Sequence[socket.socket]) -> HostPort:
+    return replace(location, port=sockets[0].getsockname()[1])
+
+
+def _is_public(location: HostPort) -> bool:
+    return not location.is_loopback
+
+
+def _with_tls(location: HostPort) -> HostPort:
+    return replace(location, is_tls=True)
+
+
+def _check_plain_client(location: HostPort, plaintext: bool) -> None:
+    if not (location.is_loopback or plaintext):
+        before = f"connecting to {location.host} without TLS; use pbs://, or "
+        raise fixed_by(ConfigError, before, "plaintext")
+
+
+def _check_plain_server(location: HostPort, plaintext: bool) -> None:
+    if not (location.is_loopback or plaintext):
+        before = f"listening on {location.host} without TLS; "
+        raise fixed_by(ConfigError, before, "tls or plaintext")
+
+
+def _refuse_command(location: Command, plaintext: bool) -> None:
+    raise ConfigError(
+        f"{location} is an address for connect, which runs the command; serve has"
+        " pb+unix:///path, or stdio.StandardIO in the command itself"
+    )
+
+
+_PB = Scheme(
+    name="pb",
+    parse=_host_port,
+    connect=_connect_host,
+    bind=_bind_host,
+    real_address=_with_real_port,
+    check_client=_check_plain_client,
+    check_server=_check_plain_server,
+    is_public=_is_public,
+    as_tls=_with_tls,
+)
+_PBS = Scheme(
+    name="pbs",
+    parse=_host_port,
+    connect=_connect_host,
+    bind=_bind_host,
+    real_address=_with_real_port,
+    is_public=_is_public,
+    is_tls=True,
+)
+_UNIX = Scheme(
+    name="pb+unix",
+    parse=_socket_path,
+    connect=_connect_path,
+    bind=_bind_path,
+    unbind=_unbind_path,
+)
+_EXEC = Scheme(
+    name="pb+exec",
+    parse=_command,
+    connect=_connect_command,
+    bind=_bind_command,
+    check_server=_refuse_command,
+)
+
+for _scheme in (_PB, _PBS, _UNIX, _EXEC):
+    add_scheme(_scheme)
