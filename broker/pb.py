@@ -188,7 +188,7 @@ class PBServerFactory(ServerFactory):
         self.root = root_of(root)
         self._acceptor = Acceptor(PUBLISHED, Counter())
         # Its ports use this too.
-        self.ration = self._acceptor.ration
+        self.log_throttle = self._acceptor.log_throttle
         self.unsafeTracebacks = unsafeTracebacks
         self.security = security
 

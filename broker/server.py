@@ -162,12 +162,12 @@ class Server:
             for broker in list(self._brokers):
                 broker.say_goodbye("closing", LEAVING)
         await close_all(self._brokers, self._policy.close_timeout, at_once=not seconds)
-        self._acceptor.ration.settle()
+        self._acceptor.log_throttle.settle()
         self._closed.set()
 
     def _listen(self, locations: list[Location], tls: TLS | None) -> None:
         self._tls = tls
-        self._acceptor.ration.begin(LoopScheduler(asyncio.get_running_loop()))
+        self._acceptor.log_throttle.begin(LoopScheduler(asyncio.get_running_loop()))
         bound = []
         with ExitStack() as undo:
             for location in locations:
@@ -184,7 +184,7 @@ class Server:
                 tls=tls if scheme.is_tls else None,
                 handshake_timeout=self._policy.handshake_timeout,
                 close_timeout=self._policy.close_timeout,
-                log_throttle=self._acceptor.ration,
+                log_throttle=self._acceptor.log_throttle,
             )
             self._listeners.append(listener)
             addresses.append(str(scheme.real_address(location, sockets)))
@@ -199,7 +199,7 @@ class Server:
             return None
         self._brokers[broker] = None
         self.stats.accepted += 1
-        broker.ration.log(logger, logging.INFO, address, "connection from %s", address)
+        broker.log_throttle.log(logger, logging.INFO, address, "connection from %s", address)
         broker.closed.addCallback(self._forget, broker)
         return broker
 
@@ -207,7 +207,7 @@ class Server:
         self._brokers.pop(broker, None)
         self.stats.closed += 1
         address, reason = broker.peer.address, text_of_value(broker.reason, 301)
-        broker.ration.log(
+        broker.log_throttle.log(
             logger, logging.INFO, address, "connection from %s ended: %s", address, reason
         )
 

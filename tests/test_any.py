@@ -24,7 +24,7 @@ FIGURES = {
     "broker/demo": 2.4,
     "broker/flavors": 18.7,
     "broker/login": 77.3,
-    "broker/net": 12.8,
+    "broker/net": 9.3,
     "broker/porting": 0.0,
     "broker/reactor": 13.7,
     "cred": 11.4,

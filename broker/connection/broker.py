@@ -96,7 +96,7 @@ class Broker(PublishedBroker):
     _message_timeout: MessageTimeout | None = None
     _fault: Exception | None = None
     _idle: Deferred[None] | None = None
-    _ration: LogThrottle | None = None
+    _log_throttle: LogThrottle | None = None
     _is_aborted = False
     _drains = ""
 
@@ -141,18 +141,19 @@ class Broker(PublishedBroker):
         return "" if dialect is None else dialect.name.decode("ascii")
 
     @property
-    def ration(self) -> LogThrottle:
+    def log_throttle(self) -> LogThrottle:
         """Limits the log records that this connection causes.
 
-        Connections of a server share one until their peers have logged in; see `share_ration`.
+        Connections of a server share one until their peers have logged in; see
+        `share_log_throttle`.
         """
-        if self._ration is None:
-            self._ration = LogThrottle(self._scheduler, OWN, OWN)
-        return self._ration
+        if self._log_throttle is None:
+            self._log_throttle = LogThrottle(self._scheduler, OWN, OWN)
+        return self._log_throttle
 
-    def share_ration(self, ration: LogThrottle | None) -> None:
+    def share_log_throttle(self, log_throttle: LogThrottle | None) -> None:
         """Use a log throttle that connections share; with None, one of its own from now on."""
-        self._ration = ration
+        self._log_throttle = log_throttle
 
     # The transport's side.
 
@@ -164,8 +165,8 @@ class Broker(PublishedBroker):
         self._scheduler = port.scheduler
         self.calls.begin(self._scheduler)
         self.session.callee.now = self._scheduler.now
-        if self._ration is not None:
-            self._ration.begin(self._scheduler)
+        if self._log_throttle is not None:
+            self._log_throttle.begin(self._scheduler)
         self._message_timeout = MessageTimeout(
             self._scheduler,
             self.policy,
@@ -360,7 +361,7 @@ class Broker(PublishedBroker):
         return shown_error(error, self.policy, tracebacks, self._new_error_id, side, as_twisted)
 
     def _new_error_id(self) -> str:
-        return self.ration.id_of_error(self.peer.address)
+        return self.log_throttle.id_of_error(self.peer.address)
 
     def on_event(self, event: Event) -> None:
         """Handle an event of the session."""

@@ -53,7 +53,7 @@ class Logged(Protocol):
 
     Attributes:
         peer: the peer, with its ``address``.
-        ration: limits the records.
+        log_throttle: limits the records.
         missing: the classes and names of methods that one-way calls did not find, and that have
             been logged; None before the first.
     """
@@ -62,7 +62,7 @@ class Logged(Protocol):
     missing: set[tuple[type, str]] | None
 
     @property
-    def ration(self) -> LogThrottle:
+    def log_throttle(self) -> LogThrottle:
         """Limits the records."""
 
 
@@ -76,7 +76,7 @@ def closed(owner: Logged, error: Exception) -> bool:
     if isinstance(error, JellyError | PBConnectionLost | Error):
         _log(owner, logging.WARNING, "closed %s: %s", address, _line(error, 300))
         return True
-    owner.ration.log_error(logger, address, f"closed {address}: a hook raised", error)
+    owner.log_throttle.log_error(logger, address, f"closed {address}: a hook raised", error)
     return False
 
 
@@ -99,7 +99,7 @@ def peer_leaves(owner: Logged, event: PeerLeaves) -> None:
 def unsent(owner: Logged, name: str, error: BaseException) -> None:
     """Log that a call without an answer could not be sent."""
     text = f"call of '{text_of(name)}' without answer was not sent"
-    owner.ration.log_error(logger, owner.peer.address, text, error)
+    owner.log_throttle.log_error(logger, owner.peer.address, text, error)
 
 
 def not_sent(owner: Logged, name: str) -> None:
@@ -158,7 +158,7 @@ def _raised(owner: Logged, text: str, failure: Failure) -> None:
     """Log a fault of the application, with its traceback if there is one."""
     error = failure.value
     if isinstance(error, BaseException):
-        owner.ration.log_error(logger, owner.peer.address, text, error, failure.tb)
+        owner.log_throttle.log_error(logger, owner.peer.address, text, error, failure.tb)
     else:
         _log(owner, logging.ERROR, "%s: %s", text, _line(error, 400))
 
@@ -184,11 +184,11 @@ def guard(owner: Logged, function: Callable[[], object]) -> None:
         raise
     except BaseException as exc:  # noqa: BLE001 - logged
         text = "a callback of the application raised"
-        owner.ration.log_error(logger, owner.peer.address, text, exc)
+        owner.log_throttle.log_error(logger, owner.peer.address, text, exc)
 
 
 def _log(owner: Logged, level: int, text: str, *args: Any) -> None:
-    owner.ration.log(logger, level, owner.peer.address, text, *args)
+    owner.log_throttle.log(logger, level, owner.peer.address, text, *args)
 
 
 def _line(value: Any, most: int) -> str:

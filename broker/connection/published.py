@@ -78,7 +78,7 @@ class PublishedBroker:
         self.failures: list[Callable[[], object]] = []
 
     @property
-    def ration(self) -> LogThrottle:
+    def log_throttle(self) -> LogThrottle:
         """Limits the log records that this connection causes."""
         raise NotImplementedError
 

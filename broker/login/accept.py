@@ -31,8 +31,8 @@ class Acceptor:
         limits: counts the refusals by each limit.
 
     Attributes:
-        ration: limits the log records about all peers that have not logged in; about all peers of a
-            server without a login.
+        log_throttle: limits the log records about all peers that have not logged in; about all
+            peers of a server without a login.
     """
 
     def __init__(self, policy: Policy, limits: Counter[str]):
@@ -40,7 +40,7 @@ class Acceptor:
         self._policy = policy
         self._pending = PendingConnections(policy)
         self._turns = Turns(policy.turn_time)
-        self.ration = LogThrottle()
+        self.log_throttle = LogThrottle()
         self._budget = Budget(policy.max_buffered)
 
     @property
@@ -62,7 +62,7 @@ class Acceptor:
             return False
         broker.session.stats.total = self.limits
         broker.pump.turns = self._turns
-        broker.share_ration(self.ration)
+        broker.share_log_throttle(self.log_throttle)
         broker.pump.budget = self._budget
         broker.setNameForLocal(b"root", root)
         return True
@@ -70,7 +70,7 @@ class Acceptor:
     def _refuse(self, address: Any, refusal: TooManyPending) -> None:
         self.limits[refusal.limit] += 1
         host = getattr(address, "host", address)
-        self.ration.log(logger, logging.WARNING, address, "refused %s: %s", host, refusal)
+        self.log_throttle.log(logger, logging.WARNING, address, "refused %s: %s", host, refusal)
 
     def _let_wait(self, broker: Broker, root: LoginRoot, address: Any) -> bool:
         def dropped(refusal: TooManyPending) -> None:
@@ -83,7 +83,7 @@ class Acceptor:
             self._refuse(address, refusal)
             return False
         root.when_accepted(leave)
-        root.when_accepted(partial(broker.share_ration, None))
+        root.when_accepted(partial(broker.share_log_throttle, None))
         broker.closed.addCallback(leave)
         seconds = self._policy.login_timeout
         broker.setup_timeouts.add("login", seconds)

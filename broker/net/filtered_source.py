@@ -153,7 +153,7 @@ class FilteredSource(asyncio.BufferedProtocol):
         secure = self._secure()
         return None if secure is None else secure.channel_binding()
 
-    def get_extra_info(self, name: str, default: Any = None) -> Any:
+    def get_extra_info(self, name: str, default: object = None) -> Any:
         """Return what the source knows."""
         return self._source.get_extra_info(name, default)
 

@@ -26,7 +26,7 @@ class Source(Protocol):
 
     __slots__ = ()
 
-    def get_extra_info(self, name: str, default: Any = None) -> Any:
+    def get_extra_info(self, name: str, default: object = None) -> Any:
         """Return the ``socket``, ``peername`` or ``sockname``; addresses if there is no socket."""
 
     def get_write_buffer_size(self) -> int:

@@ -40,13 +40,13 @@ class Scheduler(Protocol):
     def now(self) -> float:
         """Return the time of a monotonic clock; only differences have a meaning."""
 
-    def soon(self, f: Callable[..., object], *args: Any) -> None:
+    def soon(self, f: Callable[..., object], *args: object) -> None:
         """Call ``f(*args)`` in the next turn of the loop."""
 
-    def later(self, delay: float, f: Callable[..., object], *args: Any) -> Cancellable:
+    def later(self, delay: float, f: Callable[..., object], *args: object) -> Cancellable:
         """Call ``f(*args)`` after ``delay`` seconds, unless cancelled before."""
 
-    def soon_threadsafe(self, f: Callable[..., object], *args: Any) -> None:
+    def soon_threadsafe(self, f: Callable[..., object], *args: object) -> None:
         """Call ``f(*args)`` in the loop's thread; may be called from any thread."""
 
 
@@ -66,15 +66,15 @@ class LoopScheduler:
         is_plain = getattr(loop.time, "__func__", None) is asyncio.BaseEventLoop.time
         self.now: Callable[[], float] = time.monotonic if is_plain else loop.time
 
-    def soon(self, f: Callable[..., object], *args: Any) -> None:
+    def soon(self, f: Callable[..., object], *args: object) -> None:
         """Call ``f(*args)`` in the next turn of the loop."""
         self.loop.call_soon(f, *args)
 
-    def later(self, delay: float, f: Callable[..., object], *args: Any) -> Cancellable:
+    def later(self, delay: float, f: Callable[..., object], *args: object) -> Cancellable:
         """Call ``f(*args)`` after ``delay`` seconds, unless cancelled before."""
         return self.loop.call_later(delay, f, *args)
 
-    def soon_threadsafe(self, f: Callable[..., object], *args: Any) -> None:
+    def soon_threadsafe(self, f: Callable[..., object], *args: object) -> None:
         """Call ``f(*args)`` in the loop's thread.
 
         Raises:
@@ -103,15 +103,15 @@ class TwistedScheduler:
         """Return the reactor's clock."""
         return float(self._reactor.seconds())
 
-    def soon(self, f: Callable[..., object], *args: Any) -> None:
+    def soon(self, f: Callable[..., object], *args: object) -> None:
         """Call ``f(*args)`` in the next turn of the reactor."""
         self._reactor.callLater(0, f, *args)
 
-    def later(self, delay: float, f: Callable[..., object], *args: Any) -> Cancellable:
+    def later(self, delay: float, f: Callable[..., object], *args: object) -> Cancellable:
         """Call ``f(*args)`` after ``delay`` seconds, unless cancelled before."""
         return _DelayedCall(self._reactor.callLater(delay, f, *args))
 
-    def soon_threadsafe(self, f: Callable[..., object], *args: Any) -> None:
+    def soon_threadsafe(self, f: Callable[..., object], *args: object) -> None:
         """Call ``f(*args)`` in the reactor's thread."""
         self._reactor.callFromThread(f, *args)
 
@@ -141,13 +141,13 @@ class ImmediateScheduler:
     create_task = None
 
     def __init__(self) -> None:
-        self._waiting: deque[tuple[Callable[..., object], tuple[Any, ...]]] | None = None
+        self._waiting: deque[tuple[Callable[..., object], tuple[object, ...]]] | None = None
 
     def now(self) -> float:
         """Return the system's monotonic clock."""
         return time.monotonic()
 
-    def soon(self, f: Callable[..., object], *args: Any) -> None:
+    def soon(self, f: Callable[..., object], *args: object) -> None:
         """Call ``f(*args)`` at once, or after the call that is being made."""
         if self._waiting is not None:
             self._waiting.append((f, args))
@@ -160,11 +160,11 @@ class ImmediateScheduler:
         finally:
             self._waiting = None
 
-    def later(self, delay: float, f: Callable[..., object], *args: Any) -> Cancellable:
+    def later(self, delay: float, f: Callable[..., object], *args: object) -> Cancellable:
         """Drop the call: there is no timer that could make it."""
         return _Never()
 
-    def soon_threadsafe(self, f: Callable[..., object], *args: Any) -> None:
+    def soon_threadsafe(self, f: Callable[..., object], *args: object) -> None:
         """Call ``f(*args)`` at once, in this thread."""
         f(*args)
 

@@ -217,7 +217,7 @@ class Command(Struct, frozen=True):
         return f"{self.scheme}:{shlex.join(self.arguments)}"
 
 
-def parse_address(address: Any) -> Location:
+def parse_address(address: object) -> Location:
     """Parse an address.
 
     The path of a UNIX socket may have percent escapes such as ``%20``. A command is split into

@@ -111,7 +111,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def is_local(address: Any) -> bool:
+def is_local(address: object) -> bool:
     """Return whether an address, of this library or of Twisted, certainly is of this machine."""
     if type(address).__name__ in ("UNIXAddress", "PipeAddress"):
         return True
@@ -119,12 +119,12 @@ def is_local(address: Any) -> bool:
     return isinstance(host, str) and is_loopback(host)
 
 
-def source_of(address: Any) -> str:
+def source_of(address: object) -> str:
     """Return the source of a connection: an IPv4 host, an IPv6 network of 64 bits, or ``""``."""
     return _source_of(str(getattr(address, "host", "") or ""))
 
 
-def network_of(address: Any) -> str:
+def network_of(address: object) -> str:
     """Return the network of a source: 24 bits with IPv4, 48 bits with IPv6; or ``""``."""
     return _network_of(source_of(address))
 

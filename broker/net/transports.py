@@ -486,7 +486,7 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
         else:
             self._watch_progress()
 
-    def _set_timer(self, delay: float, f: Callable[..., object], *args: Any) -> None:
+    def _set_timer(self, delay: float, f: Callable[..., object], *args: object) -> None:
         """Set the only timer of this connection; the timer before is cancelled."""
         self._stop_timer()
         self._timer = self._loop.call_later(delay, f, *args)

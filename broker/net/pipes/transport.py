@@ -332,7 +332,7 @@ class PipePair:
             self.writer.start(self._loop)
             self.reader.start(self._loop)
 
-    def get_extra_info(self, name: str, default: Any = None) -> Any:
+    def get_extra_info(self, name: str, default: object = None) -> Any:
         """Return the address; there is no socket."""
         return self._address if name in ("peername", "sockname") else default
 

@@ -144,7 +144,7 @@ class StreamPort:
                 self._build,
                 make_filters=self._make_filters,
                 loop=loop,
-                log_throttle=factory.ration if isinstance(factory, ServerFactory) else None,
+                log_throttle=factory.log_throttle if isinstance(factory, ServerFactory) else None,
             )
 
     def _build(self, addr: Address) -> ProtocolWrapper | None:

@@ -136,10 +136,10 @@ class ServerFactory(Factory):
     """A factory for `listenTCP` and similar methods (published).
 
     Attributes:
-        ration: limits the log lines that its ports cause; None for a throttle of each port.
+        log_throttle: limits the log lines that its ports cause; None for a throttle of each port.
     """
 
-    ration: LogThrottle | None = None
+    log_throttle: LogThrottle | None = None
 
 
 class ClientFactory(Factory):

@@ -26,7 +26,7 @@ class Owner:
 
     def __init__(self) -> None:
         self.peer = Peer()
-        self.ration = LogThrottle()
+        self.log_throttle = LogThrottle()
 
 
 class FakeSession:

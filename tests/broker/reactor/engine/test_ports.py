@@ -47,12 +47,12 @@ def test_log_throttle_of_the_factory(reactor: Reactor, run: Run, is_shared: bool
     factory = ServerFactory()
     factory.protocol = Noting
     if is_shared:
-        factory.ration = LogThrottle()
+        factory.log_throttle = LogThrottle()
     address = HOST, reactor.listenTCP(0, factory, interface=HOST).getHost().port
     with socket.create_connection(address), socket.create_connection(address):
         run()
     assert throttles[0] is throttles[1]
-    assert (throttles[0] is factory.ration) is is_shared
+    assert (throttles[0] is factory.log_throttle) is is_shared
 
 
 def test_accepts_when_running(reactor: Reactor, run: Run) -> None:
