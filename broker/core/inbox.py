@@ -31,6 +31,7 @@ from msgspec import Struct
 from broker.core.outbox import Outbox
 from broker.core.policy import Policy
 from broker.core.stats import Stats
+from broker.core.tracer import Tracing
 from broker.core.wire.commands import COMMANDS, Order, records
 from broker.core.wire.messages import Raw
 from broker.core.work import PUT_OFF, Work
@@ -83,6 +84,7 @@ class Inbox:
         arrived: time at which the next bytes were received; set by the caller of :meth:`receive`.
         handlers, read: as given; replaced during the start of the connection.
         is_closed: whether further bytes are ignored.
+        tracing: reports received bytes to a tracer, or None.
         wants_data: whether the unhandled bytes are few enough to read more.
         has_more: whether there are bytes that are not decoded, and may be whole messages.
         has_unstarted_tasks: whether the task of an async method has not started yet.
@@ -121,6 +123,7 @@ class Inbox:
         "max_backlog",
         "read",
         "reader",
+        "tracing",
         "wants_data",
         "works",
     )
@@ -150,6 +153,7 @@ class Inbox:
         self.max_backlog = policy.max_backlog
         self.reader: Any = None
         self.arrived = 0.0
+        self.tracing: Tracing | None = None
         # Of the bytes to decode: their end, as an offset in all bytes received, and their time.
         self._arrivals: deque[tuple[int, float]] | None = None
         self._owner = owner
@@ -209,6 +213,8 @@ class Inbox:
             most = self._policy.turn_messages
         size = len(data)
         self._stats.bytes_received += size
+        if self.tracing is not None:
+            self.tracing.tracer.received(size)
         self._backlog += size
         if self._backlog > self.max_backlog:
             self.wants_data = False

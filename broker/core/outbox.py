@@ -17,6 +17,7 @@ from broker.core.objects.transaction import Transaction
 from broker.core.objects.translator import Translator
 from broker.core.policy import Policy
 from broker.core.stats import Stats
+from broker.core.tracer import Outcome, Tracing
 from broker.core.wire.broadcast import Broadcast
 from broker.core.wire.commands import COMMANDS, Feature
 from broker.core.wire.dialects import NONE, Dialect
@@ -47,6 +48,7 @@ class Outbox:
         is_closed: whether the connection is gone.
         queued: number of messages to send.
         size: number of bytes to send.
+        tracing: reports sent bytes to a tracer, or None.
     """
 
     __slots__ = (
@@ -68,6 +70,7 @@ class Outbox:
         "jelly_walk",
         "queued",
         "size",
+        "tracing",
     )
 
     def __init__(
@@ -82,6 +85,7 @@ class Outbox:
         self.is_closed = False
         self.queued = 0
         self.size = 0
+        self.tracing: Tracing | None = None
         self._host = host
         self._limits = policy.limits
         self._translator = translator
@@ -191,6 +195,8 @@ class Outbox:
         self.queued = self.size = 0
         self._last_written = self._questions.last
         self._stats.bytes_sent += len(data)
+        if self.tracing is not None:
+            self.tracing.tracer.sent(len(data))
         return data
 
     def may_have_left(self, request_id: RequestId) -> bool:
@@ -308,6 +314,8 @@ class Outbox:
             self._questions.forget(request_id)
         for inner in scope.requests:
             self._questions.forget(inner)
+            if self.tracing is not None:
+                self.tracing.end(inner, Outcome.NOT_RUN)
             self._host.refused(inner, NotRun())
 
     def _post(self, packed: Any) -> None:

@@ -35,7 +35,9 @@ from broker.core.objects.unopened import Unopened
 from broker.core.outbox import Outbox
 from broker.core.policy import Policy
 from broker.core.principal import Principal
+from broker.core.snapshot import SessionSnapshot, snapshot_of
 from broker.core.stats import Stats
+from broker.core.tracer import Tracer, Tracing
 from broker.core.wire.commands import Feature
 from broker.core.wire.conversion import BASICS
 from broker.core.wire.dialects import (
@@ -104,6 +106,7 @@ class Session:
         logins: names of the logins that the server accepts, from its offer. None before the offer,
             if the server has no login, and at the server itself.
         stats: counters.
+        tracing: reports to a tracer, or None; see :meth:`trace`.
         receive, pump: take in bytes; handle messages. See ``Inbox``.
         call: call a method of the peer. See ``OutgoingCalls.call``.
         data_to_send: return the bytes to send. See ``Outbox.take``.
@@ -131,6 +134,7 @@ class Session:
         "pump",
         "receive",
         "stats",
+        "tracing",
         "translator",
     )
 
@@ -145,6 +149,7 @@ class Session:
         self.dialect: Dialect | None = None
         self.logins: tuple[str, ...] | None = None
         self.stats = Stats()
+        self.tracing: Tracing | None = None
         self.host = cast(Any, host)
         self._policy = policy
         self.gate: Gate | None = None
@@ -314,6 +319,30 @@ class Session:
         self.callee.fail(call, error)
         self.inbox.is_full = False
 
+    # Observation.
+
+    def trace(self, tracer: Tracer) -> None:
+        """Report calls, bytes, limits, logins and the end of this session to a tracer.
+
+        The calls of the peer are reported once it may send all messages.
+        """
+        self.tracing = tracing = Tracing(tracer)
+        self.caller.tracing = self.inbox.tracing = self.outbox.tracing = tracing
+        self.stats.on_limit = tracer.limit_hit
+        if self.gate is None:
+            self.callee.tracing = tracing
+        if self.dialect is not None:
+            tracer.opened(self.dialect.name.decode("ascii"))
+
+    def note_login(self, mechanism: str, is_accepted: bool, reason: str = "") -> None:
+        """Report the result of a login of the peer to the tracer, if there is one."""
+        if self.tracing is not None:
+            self.tracing.tracer.login(mechanism, is_accepted, reason)
+
+    def snapshot(self) -> SessionSnapshot:
+        """Return what this session shows now: names, numbers and sizes, never values."""
+        return snapshot_of(self)
+
     # The end.
 
     def forget_received(self) -> None:
@@ -333,6 +362,8 @@ class Session:
         lost = {each: may_have_left(each) for each in self.caller.questions.clear()}
         # Free the memory now: a reference to the session may live on.
         self.forget_received()
+        if self.tracing is not None:
+            self.tracing.close(lost)
         self.callee.running.clear()
         self.outbox.clear()
         return lost
@@ -374,7 +405,10 @@ class Session:
         self.outbox.speak(dialect)
         self.dialect = dialect
         self.outbox.send(Version(PROTOCOL_VERSION))
-        self.host.on_event(Ready(dialect.name.decode("ascii")))
+        name = dialect.name.decode("ascii")
+        if self.tracing is not None:
+            self.tracing.tracer.opened(name)
+        self.host.on_event(Ready(name))
 
     def _reader_of(self, dialect: Dialect) -> MessageReader:
         theirs, policy = self.host.overridden, self._policy
@@ -395,6 +429,7 @@ class Session:
         """
         policy = self._policy
         self.gate = Gate(policy, minds, self._seal)
+        self.callee.tracing = None
         self._limit(self.gate.limits)
         self.inbox.max_backlog = min(policy.max_backlog, policy.login_backlog)
         self.callee.max_calls = min(policy.max_calls, policy.login_calls)
@@ -407,6 +442,7 @@ class Session:
         if self.gate is None:
             return
         policy, self.gate = self._policy, None
+        self.callee.tracing = self.tracing
         self.inbox.max_backlog = policy.max_backlog
         self.callee.max_calls = policy.max_calls
         self.inbox.is_full = False

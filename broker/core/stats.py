@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 
 from msgspec import Struct, field
 
@@ -23,6 +24,7 @@ class Stats(Struct):
         bytes_sent, bytes_received: bytes of the protocol, without TLS.
         limits: how often each limit refused something, by the name of its setting.
         total: the same counts for a whole server, or None.
+        on_limit: called with the name of a limit that refused something, or None.
     """
 
     calls_made: int = 0
@@ -33,12 +35,15 @@ class Stats(Struct):
     bytes_received: int = 0
     limits: Counter[str] = field(default_factory=Counter)
     total: Counter[str] | None = None
+    on_limit: Callable[[str], None] | None = None
 
     def count(self, limit: str) -> None:
         """Count a refusal by a limit, given the name of its setting."""
         self.limits[limit] += 1
         if self.total is not None:
             self.total[limit] += 1
+        if self.on_limit is not None:
+            self.on_limit(limit)
 
     def count_limit(self, error: object) -> None:
         """Count the limit of a LimitExceeded; other errors are not counted.

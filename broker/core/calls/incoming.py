@@ -36,6 +36,7 @@ from broker.core.outbox import Outbox
 from broker.core.policy import Policy
 from broker.core.principal import OnBehalf, Principal
 from broker.core.stats import Stats
+from broker.core.tracer import Outcome, Tracing, outcome_of
 from broker.core.wire.conversion import PLAIN, with_expressions
 from broker.core.wire.messages import (
     GraphAnswer,
@@ -77,6 +78,7 @@ class IncomingCall:
         principal: the user on whose behalf the call is made, or None.
         is_read: the arguments are decoded: later errors are not the peer's fault.
         kind: the class of the object; not set on the quick path.
+        since: time at which the method returned an awaitable, by the clock of the connection.
         was_run: whether the method was called.
         watched: references in the arguments that an overridden hook has got as expressions.
     """
@@ -91,6 +93,7 @@ class IncomingCall:
         "principal",
         "request_id",
         "route",
+        "since",
         "wants_answer",
         "was_run",
         "watched",
@@ -107,6 +110,7 @@ class IncomingCall:
         self.route: Route | None = None
         self.is_read = False
         self.kind: type | None = None
+        self.since = 0.0
         self.was_run = False
         self.watched: list[list[Any]] = []
         self.args: tuple[Any, ...] = ()
@@ -126,6 +130,7 @@ class IncomingCalls:
         inbox: knows the time at which a call was received.
         now: the clock, in seconds.
         max_calls: most calls that may run at once.
+        tracing: reports calls to a tracer, or None.
         running: running calls by request id, one-way calls by IncomingCall.
         answered: bytes of answers and errors since it was last set to 0.
         context: the contextvars of methods that are not async, for calls without a principal.
@@ -155,6 +160,7 @@ class IncomingCalls:
         "now",
         "refuses_sends",
         "running",
+        "tracing",
     )
 
     def __init__(
@@ -164,6 +170,7 @@ class IncomingCalls:
         self.refuses_sends = False
         self.inbox: Any = None
         self.interceptor: Interceptor | None = None
+        self.tracing: Tracing | None = None
         # The call whose overridden hook runs.
         self._hooked: IncomingCall | None = None
         self.now: Callable[[], float] = _no_clock
@@ -230,13 +237,21 @@ class IncomingCalls:
         before = outbox.size
         # Means that the method has not returned.
         result: Any = self
+        tracing, token = self.tracing, None
         try:
-            result = entry.enter(method.function, *entry.leading, *message.args, **message.kw)
+            leading = entry.leading
+            if tracing is not None:
+                token = entry.enter(
+                    tracing.tracer.call_started, message.name, True, wants_answer, type(leading[0])
+                )
+            result = entry.enter(method.function, *leading, *message.args, **message.kw)
             is_done = outbox.answer(message.request_id, result) if wants_answer else result is None
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # noqa: BLE001 - whatever a method raises is its answer
             call = self._incoming(message, wants_answer, entry.principal)
+            if tracing is not None:
+                tracing.adopt(call, token)
             if result is self:
                 self._refuse_raised(call, error)
             else:
@@ -247,8 +262,12 @@ class IncomingCalls:
             return None
         if is_done:
             self.answered += outbox.size - before
+            if tracing is not None:
+                tracing.tracer.call_ended(token, Outcome.ANSWERED, None)
             return None
         call = self._incoming(message, wants_answer, entry.principal)
+        if tracing is not None:
+            tracing.adopt(call, token)
         return self._conclude_plain(call, self._target(message), message, result)
 
     def _find_methods(self, entry: Any, to_cache: bool) -> Mapping[str, Method]:
@@ -313,10 +332,14 @@ class IncomingCalls:
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # noqa: BLE001 - an overridden lookup may raise anything
+            if self.tracing is not None:
+                self._start(self.tracing, call, None)
             yield from self._discard(message)
             self._refuse(call, error)
             self._strikes.note(error)
             return
+        if self.tracing is not None:
+            self._start(self.tracing, call, type(target))
         run = self._run(call, target, message)
         # Large arguments are freed as soon as they are decoded.
         del message
@@ -333,6 +356,11 @@ class IncomingCalls:
         work = self._conclude(call, result)
         if work is not None:
             yield from work
+
+    def _start(self, tracing: Tracing, call: IncomingCall, target: type | None) -> None:
+        """Tell the tracer that a call starts, in the context in which its method runs."""
+        enter = self._enter_of(call.principal)
+        enter(tracing.start, call, call.name, True, call.wants_answer, target)
 
     def finish(self, call: IncomingCall, value: Any) -> Work | None:
         """Answer a pending call; no effect if it has been answered.
@@ -398,6 +426,7 @@ class IncomingCalls:
         if not self._keeps_arguments:
             # So an argument is collected as soon as the method drops it.
             call.args, call.kw = (), {}
+        call.since = self.now()
         self.running[_key(call)] = call
         self._host.on_event(CallPending(call, result))
         return None
@@ -565,6 +594,8 @@ class IncomingCalls:
     def _answer(self, call: IncomingCall, value: Any) -> Work | None:
         outbox = self._outbox
         if not call.wants_answer or outbox.is_closed:
+            if self.tracing is not None:
+                self.tracing.end(call, Outcome.ANSWERED)
             return None
         before = outbox.size
         try:
@@ -579,6 +610,8 @@ class IncomingCalls:
         if not is_done:
             return begun(self._answer_with_graph(call, value))
         self.answered += outbox.size - before
+        if self.tracing is not None:
+            self.tracing.end(call, Outcome.ANSWERED)
         return None
 
     def _answer_with_graph(self, call: IncomingCall, value: Any) -> Work:
@@ -610,6 +643,8 @@ class IncomingCalls:
         before = outbox.size
         outbox.commit(scope, packed)
         self.answered += outbox.size - before
+        if self.tracing is not None:
+            self.tracing.end(call, Outcome.ANSWERED)
 
     def _sliced(self, walk: Iterator[Any], scope: Transaction) -> Generator[object, None, Any]:
         """Return the last value of a walk, with its transaction open during each step."""
@@ -643,6 +678,8 @@ class IncomingCalls:
             if not call.was_run:
                 self._stats.sends_refused += 1
                 refused = self._stats.sends_refused
+        if self.tracing is not None:
+            self.tracing.end(call, outcome_of(error, call.was_run), error)
         self._host.on_event(CallRaised(call.name, error, error_id, one_way_to, refused))
 
     def _send_plainer_error(

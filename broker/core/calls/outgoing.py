@@ -11,6 +11,7 @@ from broker.core.objects.whereabouts import name_argument
 from broker.core.outbox import Outbox
 from broker.core.principal import split_view
 from broker.core.stats import Stats
+from broker.core.tracer import Outcome, Tracing
 from broker.core.wire.commands import Feature, number_of
 from broker.core.wire.messages import (
     LONGEST_NAME,
@@ -43,9 +44,18 @@ class OutgoingCalls:
 
     Attributes:
         questions: the calls without an answer.
+        tracing: reports calls to a tracer, or None.
     """
 
-    __slots__ = ("_host", "_outbox", "_stats", "_translator", "_unjelly_walk", "questions")
+    __slots__ = (
+        "_host",
+        "_outbox",
+        "_stats",
+        "_translator",
+        "_unjelly_walk",
+        "questions",
+        "tracing",
+    )
 
     def __init__(
         self,
@@ -56,6 +66,7 @@ class OutgoingCalls:
         stats: Stats,
     ):
         self.questions = questions
+        self.tracing: Tracing | None = None
         self._host = host
         self._translator = translator
         self._outbox = outbox
@@ -108,6 +119,8 @@ class OutgoingCalls:
                 if wants_answer:
                     questions.open[request_id] = perspective
                 self._stats.calls_made += 1
+                if self.tracing is not None:
+                    self._trace(self.tracing, request_id, name, wants_answer)
                 return request_id
         return self._call_with_graph(
             object_id, name, args, kw, perspective, wants_answer, deadline, to_cache
@@ -148,7 +161,16 @@ class OutgoingCalls:
             raise
         outbox.commit(scope, packed, request_id)
         self._stats.calls_made += 1
+        if self.tracing is not None:
+            self._trace(self.tracing, request_id, name, wants_answer)
         return request_id
+
+    def _trace(
+        self, tracing: Tracing, request_id: RequestId, name: str, wants_answer: bool
+    ) -> None:
+        tracing.start(request_id, name, False, wants_answer, None)
+        if not wants_answer:
+            tracing.end(request_id, Outcome.ANSWERED)
 
     def abandon(self, request_id: RequestId) -> None:
         """Stop waiting for the answer to an outgoing call, and tell the peer.
@@ -156,6 +178,8 @@ class OutgoingCalls:
         An answer that still comes is dropped.
         """
         if self.questions.abandon(request_id):
+            if self.tracing is not None:
+                self.tracing.end(request_id, Outcome.CANCELLED)
             self._outbox.say(Cancel(request_id))
 
     def on_plain_answer(self, message: PlainAnswer | PlainTuple) -> None:
@@ -167,6 +191,8 @@ class OutgoingCalls:
         request_id, waiting = message.request_id, self.questions.open
         if request_id in waiting:
             del waiting[request_id]
+            if self.tracing is not None:
+                self.tracing.end(request_id, Outcome.ANSWERED)
             self._host.answered(request_id, message.value)
         else:
             self.questions.take(request_id)
@@ -204,6 +230,10 @@ class OutgoingCalls:
         # may have stopped waiting.
         is_waited_for, _ = self.questions.take(request_id)
         if is_waited_for:
+            if self.tracing is not None:
+                is_error = tell != self._host.answered
+                ended = Outcome.RAISED if is_error else Outcome.ANSWERED
+                self.tracing.end(request_id, ended, outcome if is_error else None)
             tell(request_id, outcome)
 
 

@@ -1,0 +1,145 @@
+"""The tracer: what a session tells an observer about its calls, bytes and limits.
+
+A session without a tracer tests for None once at the start and once at the end of a call. A tracer
+is told and does not act: it gets names, sizes and errors, and neither arguments nor results. Its
+methods must not raise, and must return at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from enum import Enum
+from typing import Protocol
+
+from broker.errors import CallTimeout
+
+__all__ = ["Outcome", "Tracer", "Tracing", "outcome_of"]
+
+
+class Outcome(Enum):
+    """How a call ended."""
+
+    ANSWERED = "answered"  # it returned; a one-way call: it was sent, or it returned
+    RAISED = "raised"  # its method raised an error
+    REFUSED = "refused"  # it was not run
+    CANCELLED = "cancelled"
+    TIMED_OUT = "timed out"  # its deadline passed
+    NOT_RUN = "not run"  # the connection ended before it was sent
+    LOST = "lost"  # the connection ended, and it may have been run
+
+
+class Tracer(Protocol):
+    """An observer of one session."""
+
+    def opened(self, dialect: str, /) -> None:
+        """The dialect is chosen; calls can be made."""
+        ...
+
+    def closed(self) -> None:
+        """The session has ended. Each call that had not ended was reported before."""
+        ...
+
+    def call_started(
+        self, name: str, is_incoming: bool, wants_answer: bool, target: type | None, /
+    ) -> object:
+        """A call was sent, or a call of the peer is about to be made.
+
+        The calls that a peer makes to log in are not reported: see :meth:`login`.
+
+        Args:
+            name: the method's name, as it was sent: it may be any text.
+            is_incoming: whether the peer makes the call.
+            wants_answer: False for a one-way call.
+            target: of an incoming call, the class of the object if it is known, else None.
+
+        Returns:
+            A value that is passed to :meth:`call_ended`.
+        """
+        ...
+
+    def call_ended(self, token: object, outcome: Outcome, error: object, /) -> None:
+        """A call ended.
+
+        Args:
+            token: what :meth:`call_started` returned.
+            outcome: how it ended.
+            error: the exception or Failure; None if the call returned or has no known error.
+        """
+        ...
+
+    def received(self, size: int, /) -> None:
+        """This number of bytes was received."""
+        ...
+
+    def sent(self, size: int, /) -> None:
+        """This number of bytes was passed to the transport."""
+        ...
+
+    def limit_hit(self, limit: str, /) -> None:
+        """A limit, the name of a setting of the Policy, refused something."""
+        ...
+
+    def login(self, mechanism: str, is_accepted: bool, reason: str, /) -> None:
+        """A login of the peer was accepted, or refused for a reason in words."""
+        ...
+
+
+class Tracing:
+    """A tracer, and its tokens of the calls that have not ended.
+
+    A call is an IncomingCall of the peer, or the request id of an outgoing call.
+
+    Args:
+        tracer: it is told. Also an attribute.
+    """
+
+    __slots__ = ("_tokens", "tracer")
+
+    def __init__(self, tracer: Tracer):
+        self.tracer = tracer
+        self._tokens: dict[Hashable, object] = {}
+
+    def start(
+        self, call: Hashable, name: str, is_incoming: bool, wants_answer: bool, target: type | None
+    ) -> None:
+        """Tell the tracer that a call starts."""
+        self.adopt(call, self.tracer.call_started(name, is_incoming, wants_answer, target))
+
+    def adopt(self, call: Hashable, token: object) -> None:
+        """Keep the token of a call that the tracer has been told of."""
+        self._tokens[call] = token
+
+    def end(self, call: Hashable, outcome: Outcome, error: object = None) -> None:
+        """Tell the tracer that a call has ended, unless it was told."""
+        if call in self._tokens:
+            self.tracer.call_ended(self._tokens.pop(call), outcome, error)
+
+    def close(self, may_have_run: Mapping[int, bool]) -> None:
+        """Tell the tracer that the session, and each call that has not ended, has ended.
+
+        Args:
+            may_have_run: for each open outgoing call, whether the peer may have run it.
+        """
+        tokens, self._tokens = self._tokens, {}
+        for call, token in tokens.items():
+            is_unsent = isinstance(call, int) and not may_have_run.get(call, True)
+            outcome = Outcome.NOT_RUN if is_unsent else Outcome.LOST
+            self.tracer.call_ended(token, outcome, None)
+        self.tracer.closed()
+
+
+def outcome_of(error: object, was_run: bool) -> Outcome:
+    """Return how a call of the peer ended that was answered with an error.
+
+    Args:
+        error: the exception or Failure.
+        was_run: whether the method was called.
+    """
+    inner = getattr(error, "value", None)
+    value = inner if isinstance(inner, BaseException) else error
+    if isinstance(value, CallTimeout):
+        return Outcome.TIMED_OUT
+    if not was_run:
+        return Outcome.REFUSED
+    # Deferreds and asyncio have an exception of this name each, and this module knows neither.
+    return Outcome.CANCELLED if type(value).__name__ == "CancelledError" else Outcome.RAISED
