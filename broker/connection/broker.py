@@ -21,6 +21,7 @@ from broker.connection.pending_calls import PendingCalls
 from broker.connection.published import PublishedBroker
 from broker.connection.pump import Pump
 from broker.connection.running_methods import RunningMethods
+from broker.connection.snapshot import ConnectionSnapshot, snapshot_of
 from broker.connection.watchdogs.keepalive import Keepalive
 from broker.connection.watchdogs.message import MessageTimeout
 from broker.connection.watchdogs.setup import SetupTimeouts
@@ -253,6 +254,11 @@ class Broker(PublishedBroker):
         translator.imports.clear()
         self._tell_idle()
         self.closed.callback(None)
+
+    def snapshot(self) -> ConnectionSnapshot:
+        """Return what this connection shows now: names, numbers and sizes, never values."""
+        keepalive = self._keepalive
+        return snapshot_of(self, None if keepalive is None else keepalive.last_heard)
 
     def on_forked(self) -> None:
         """Note that this is a forked child process, which may not use the connection."""

@@ -235,6 +235,11 @@ class PendingCalls:
             session.call(object_id, name, args, kw, perspective, False, to_cache=to_cache)
         self._flush_later()
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The methods of the calls without an answer, oldest first."""
+        return tuple(str(deferred.label) for deferred in self._deferreds.values())
+
     def answered(self, request_id: RequestId, value: Any) -> None:
         """Fire the Deferred of a call that returned."""
         deferred = self._deferreds.pop(request_id, None)

@@ -1,0 +1,87 @@
+"""What a connection shows of itself at one moment: its session, its peer, and its buffers."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from broker.core.snapshot import SessionSnapshot
+
+if TYPE_CHECKING:
+    from broker.connection.broker import Broker
+
+__all__ = ["ConnectionSnapshot", "State", "snapshot_of"]
+
+
+class State(Enum):
+    """What a connection does."""
+
+    CONNECTING = "connecting"  # the dialect is not chosen
+    FLOWING = "flowing"
+    SLOW = "slow"  # more than Policy.high_water bytes are unsent
+    HELD = "held"  # the peer's calls wait
+    CLOSING = "closing"
+    CLOSED = "closed"
+
+
+class ConnectionSnapshot(Struct, frozen=True):
+    """One connection at one moment.
+
+    Attributes:
+        session: the protocol's part.
+        is_client: whether this is the client's side.
+        state: what the connection does.
+        address: the peer's address, as text.
+        is_secure: whether the transport is TLS.
+        avatar_id, mechanism: of the peer's login; None before a login and without one. See
+            `broker.Peer`.
+        last_heard: time of the last received byte, by the clock of the connection, in seconds; None
+            in the dialects without pings.
+        unsent: bytes that the transport has taken and not sent.
+        is_reading: whether received bytes are read.
+        open_calls: the methods of the outgoing calls without an answer, oldest first.
+    """
+
+    session: SessionSnapshot
+    is_client: bool
+    state: State
+    address: str
+    is_secure: bool
+    avatar_id: str | None
+    mechanism: str | None
+    last_heard: float | None
+    unsent: int
+    is_reading: bool
+    open_calls: tuple[str, ...]
+
+
+def snapshot_of(broker: Broker, last_heard: float | None) -> ConnectionSnapshot:
+    """Return what a connection shows; takes time in proportion to the number of open calls."""
+    session, peer = broker.session.snapshot(), broker.peer
+    port = None if broker.transport is None else broker.port
+    unsent = 0 if port is None else port.unsent
+    if broker.disconnected:
+        state = State.CLOSED
+    elif port is not None and port.is_closing:
+        state = State.CLOSING
+    elif session.dialect is None:
+        state = State.CONNECTING
+    elif session.holds_calls or session.is_full:
+        state = State.HELD
+    else:
+        state = State.SLOW if unsent > broker.policy.high_water else State.FLOWING
+    return ConnectionSnapshot(
+        session=session,
+        is_client=bool(broker.isClient),
+        state=state,
+        address="" if peer.address is None else str(peer.address),
+        is_secure=port is not None and port.is_secure,
+        avatar_id=peer.avatar_id,
+        mechanism=peer.mechanism,
+        last_heard=last_heard,
+        unsent=unsent,
+        is_reading=broker.pump.is_reading,
+        open_calls=broker.calls.names,
+    )
