@@ -16,7 +16,7 @@ __all__ = ["ConnectionSnapshot", "State", "snapshot_of"]
 
 
 class State(Enum):
-    """What a connection does."""
+    """The state of a connection, in one word."""
 
     CONNECTING = "connecting"  # the dialect is not chosen
     FLOWING = "flowing"
@@ -32,10 +32,10 @@ class ConnectionSnapshot(Struct, frozen=True):
     Attributes:
         session: the protocol's part.
         is_client: whether this is the client's side.
-        state: what the connection does.
+        state: the state of the connection.
         address: the peer's address, as text.
         is_secure: whether the transport is TLS.
-        avatar_id, mechanism: of the peer's login; None before a login and without one. See
+        avatar_id, mechanism: of the login of the peer; None before a login and without one. See
             `broker.Peer`.
         last_heard: time of the last received byte, by the clock of the connection, in seconds; None
             in the dialects without pings.

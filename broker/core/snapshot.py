@@ -43,7 +43,7 @@ class SessionSnapshot(Struct, frozen=True):
         exports: number of objects that the peer holds.
         imports: number of references to objects of the peer.
         cacheables: number of objects whose state the peer holds.
-        remote_caches: number of caches here of the peer's objects.
+        remote_caches: number of caches here, of objects of the peer.
         waiting_bytes: approximate memory of the received messages that are not handled, in bytes.
         queued: number of messages that are not yet passed to the transport.
         queued_bytes: their size.
