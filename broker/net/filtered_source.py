@@ -294,7 +294,8 @@ class FilteredSource(asyncio.BufferedProtocol):
         data = self._filters[0].data_to_send()
         if data:
             self._source.write(data)
-        return bool(data)
+            return True
+        return False
 
     def _pass_down(self, upper: Filter, lower: Filter) -> bool:
         data = upper.data_to_send()

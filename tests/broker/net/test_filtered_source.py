@@ -274,11 +274,50 @@ def test_failure(run, sides, way: str, request, caplog) -> None:
     async def main() -> None:
         client, server = await join(*sides("tls framed"))
         source = client.transport._source
-        source._filters[-1]._waiting = b"\0\0\0\0\4good" + b"\7\0\0\0\0"
+        tls, framed = source._filters
+        framed._waiting = b"\0\0\0\0\4good" + b"\7\0\0\0\0"
         source._send()
         assert str(await server.lost()) == "bad frame"
         assert server.data == b"good"
         assert type(await client.lost()) is ConnectionDone
+        assert (framed.peer_closed, tls.peer_closed) == (True, True)
+
+    run(main())
+
+
+class FakeSource:
+    """A source that records what it is asked for."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *args, **kw: self.calls.append(name)
+
+    def get_write_buffer_size(self) -> int:
+        """Return that all is sent."""
+        return 0
+
+
+def test_failure_leaves_the_source_open(run, recorder) -> None:
+    """After a failure the message about it is sent, and the source read until the peer closes."""
+
+    async def main() -> None:
+        source, protocol = FakeSource(), recorder()
+        loop = asyncio.get_running_loop()
+        stream = StreamTransport(
+            lambda peer: protocol, loop, filters=[Framed()], close_timeout=0.01
+        )
+        receiver = stream.receiver
+        receiver.connection_made(source)
+        receiver.data_received(b"HELLO")
+        source.calls.clear()
+        receiver.data_received(b"\7\0\0\0\0")
+        assert source.calls == ["write", "write_eof", "resume_reading"]
+        assert str(await protocol.lost()) == "bad frame"
+        while "abort" not in source.calls:
+            await asyncio.sleep(0)
+        assert source.calls[3:] == ["abort"]
 
     run(main())
 

@@ -175,11 +175,13 @@ def test_pausing(run: Run, ends: Ends, protocol: Any) -> None:
     async def main() -> None:
         transport = ends.open(protocol)
         transport.pauseProducing()
+        assert not transport.is_reading
         os.write(ends.far_writing, b"x")
         for _ in range(5):
             await asyncio.sleep(0)
         assert protocol.data == b""
         transport.resumeProducing()
+        assert transport.is_reading
         assert await protocol.received(1) == b"x"
         transport.abortConnection()
         await protocol.lost()
@@ -225,6 +227,62 @@ def test_producers(run: Run, ends: Ends, protocol: Any) -> None:
     transport: Any = None
     run(main())
     assert said == ["pause", "resume", "pull", "pull", "pull"]
+
+
+class Half:
+    """A protocol of a pair of pipes that has closed its own half."""
+
+    def __init__(self) -> None:
+        self.data = b""
+        self.calls: list[str] = []
+        self.changed = asyncio.Event()
+
+    def connection_made(self, pipes: PipePair) -> None:
+        """Close the writing half."""
+        pipes.write(b"last words")
+        pipes.write_eof()
+
+    def data_received(self, data: bytes) -> None:
+        """Keep the data."""
+        self.data += data
+        self.changed.set()
+
+    def eof_received(self) -> bool:
+        """Let the pipes close."""
+        self.calls.append("eof")
+        return False
+
+    def pause_writing(self) -> None:
+        """Do nothing."""
+
+    def resume_writing(self) -> None:
+        """Do nothing."""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Note the end."""
+        self.calls.append(f"lost {exc}")
+        self.changed.set()
+
+
+def test_half_closed(run: Run, ends: Ends) -> None:
+    """After the end of the written bytes a pair of pipes reads on, until the other end closes."""
+
+    async def main() -> None:
+        half = Half()
+        pipes = PipePair(
+            asyncio.get_running_loop(), half, ends.reading, ends.writing, PipeAddress()
+        )
+        pipes.start()
+        assert await asyncio.to_thread(ends.read_all) == b"last words"
+        os.write(ends.far_writing, b"answer")
+        await half.changed.wait()
+        assert (half.data, half.calls) == (b"answer", [])
+        half.changed.clear()
+        ends.close(ends.far_writing)
+        await half.changed.wait()
+        assert half.calls == ["eof", "lost None"]
+
+    run(main())
 
 
 def test_refused(run: Run, ends: Ends) -> None:
