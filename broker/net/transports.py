@@ -158,7 +158,8 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
             )
         self.protocol: StreamProtocol | None = None
         self._own_buffer = own_buffer()
-        self._producers = ProducerSlot(self)
+        # Made when it is first needed; most connections never need it.
+        self._producers: ProducerSlot | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._reason: Exception | None = None
         self._is_closing = False
@@ -260,15 +261,17 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
         if self._is_closing:
             producer.stopProducing()
             return
-        self._producers.register(producer, is_push=streaming)
+        producers = self._producers = self._producers or ProducerSlot(self)
+        producers.register(producer, is_push=streaming)
         if not streaming:
             self._source.set_write_buffer_limits(high=0)
         elif self.unsent > HIGH_WATER:
-            self._producers.pause()
+            producers.pause()
 
     def unregisterProducer(self) -> None:
         """Forget the producer, and close now if ``loseConnection`` waited for it."""
-        self._producers.unregister()
+        if self._producers is not None:
+            self._producers.unregister()
         if not self._is_closing:
             self._source.set_write_buffer_limits(high=HIGH_WATER)
             self.close_if_done()
@@ -369,7 +372,8 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
 
     def pause_writing(self) -> None:
         """Pause the producer: too many bytes are unsent."""
-        self._producers.pause()
+        if self._producers is not None:
+            self._producers.pause()
 
     def resume_writing(self) -> None:
         """Resume the producer and the layer above, soon: few bytes are unsent.
@@ -404,7 +408,8 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
 
     def close_if_done(self) -> None:
         """Close if `loseConnection` was called, and nothing more can be written."""
-        if not self.disconnecting or self._is_closing or self._producers.is_taken:
+        has_producer = self._producers is not None and self._producers.is_taken
+        if not self.disconnecting or self._is_closing or has_producer:
             return
         if self._filtered is None or self._filtered.can_close:
             self.close_for(ConnectionDone())
@@ -474,7 +479,8 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
             return
         if self.on_drained is not None:
             self.on_drained()
-        self._producers.resume()
+        if self._producers is not None:
+            self._producers.resume()
 
     def _watch_progress(self) -> None:
         if self.unsent:
@@ -520,7 +526,8 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
 
     def _report_to(self, protocol: StreamProtocol) -> None:
         try:
-            self._producers.stop()
+            if self._producers is not None:
+                self._producers.stop()
             protocol.connectionLost(Failure(self._reason or ConnectionDone()))
         except (KeyboardInterrupt, SystemExit):
             raise
