@@ -158,7 +158,7 @@ if TYPE_CHECKING:
     from broker.flavors.subscribers import Delivery, Slow, Subscribers
     from broker.flavors.viewable import Viewable, ViewPoint
     from broker.login.groups import allow
-    from broker.login.server import realm
+    from broker.login.realm import realm
     from broker.login.throttle import LoginThrottle
     from broker.net.tls.settings import TLS
     from broker.server import Serve, Server, serve
@@ -191,7 +191,7 @@ _HOMES = {
     "broker.flavors.subscribers": "Delivery Slow Subscribers",
     "broker.flavors.viewable": "ViewPoint Viewable",
     "broker.connection.connection": "Connection",
-    "broker.login.server": "realm",
+    "broker.login.realm": "realm",
     "broker.login.groups": "allow",
     "broker.login.throttle": "LoginThrottle",
     "broker.net.tls.settings": "TLS",

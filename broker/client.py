@@ -22,7 +22,7 @@ from broker.errors import (
 from broker.fixes import fixed_by
 from broker.flavors.reference import RemoteReference
 from broker.given import check_given
-from broker.login.client import fitting_mechanisms, login
+from broker.login.client import Login
 from broker.net.schemes import ConnectSettings, Location, parse_address, scheme_of
 from broker.net.tls.settings import TLS
 from broker.opening import Opening
@@ -51,12 +51,9 @@ class Connect(Opening[Connection]):
         self._location = parse_address(address)
         self._scheme = scheme_of(self._location)
         check_given(policy, tls)
-        if credentials is not None:
-            fitting_mechanisms(credentials)
+        self._login = None if credentials is None else Login(credentials, mind)
         if type(timeout) not in (int, float) or not timeout > 0:
             raise ConfigError(f"timeout={timeout!r}: give a number of seconds, more than 0")
-        self._credentials = credentials
-        self._mind = mind
         self._tls = _client_tls(self._location, tls, policy)
         self._policy = policy
         self._timeout = timeout
@@ -93,19 +90,18 @@ class Connect(Opening[Connection]):
         limit.reschedule(ends)
         return broker
 
-    def _begin_login(self, _: None, broker: Broker) -> Deferred[RemoteReference]:
-        seconds = self._policy.login_timeout
-        broker.setup_timeouts.add("login", seconds)
-        return login(broker, self._credentials, self._mind)
+    def _begin_login(self, _: None, broker: Broker, login: Login) -> Deferred[RemoteReference]:
+        broker.setup_timeouts.add("login", self._policy.login_timeout)
+        return login.begin(broker)
 
     async def _log_in(self, broker: Broker) -> Connection:
         await self._reach(broker)
         try:
-            if self._credentials is None:
+            if self._login is None:
                 await ready(broker)
             else:
                 # In the callback, so that the login is sent with the choice of the dialect.
-                entered = ready(broker).addCallback(self._begin_login, broker)
+                entered = ready(broker).addCallback(self._begin_login, broker, self._login)
                 broker.avatar = await entered
                 broker.setup_timeouts.done("login")
         except BaseException as error:

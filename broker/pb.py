@@ -48,7 +48,7 @@ from broker.flavors.referenceable import Referenceable, Root, Serializable
 from broker.flavors.viewable import Viewable, ViewPoint
 from broker.interfaces import IPBRoot, IPerspective
 from broker.login.accept import Acceptor
-from broker.login.client import fitting_mechanisms, login
+from broker.login.client import Login, login
 from broker.login.mechanisms.challenge import IUsernameMD5Password
 from broker.login.mechanisms.mechanism import has_password
 from broker.login.server import root_of
@@ -274,7 +274,7 @@ class PBClientFactory(ClientFactory):
         ``credentials``.
         """
         try:
-            fitting_mechanisms(credentials)
+            Login(credentials)
         except TypeError:
             return fail()
         deferred = self.getRootObject().addCallback(self._log_in, credentials, client)

@@ -23,7 +23,7 @@ FIGURES = {
     "broker/defer": 21.2,
     "broker/demo": 2.4,
     "broker/flavors": 18.7,
-    "broker/login": 77.3,
+    "broker/login": 30.4,
     "broker/net": 9.3,
     "broker/porting": 0.0,
     "broker/reactor": 13.7,

@@ -15,7 +15,7 @@ import click
 from broker.commands.tracing import traceback_of
 from broker.flavors.referenceable import Root
 from broker.interfaces import IPBRoot
-from broker.login.server import realm
+from broker.login.realm import realm
 from broker.login.throttle import LoginThrottle
 from cred.checkers import CredentialsChecker
 from cred.portal import Portal, Realm

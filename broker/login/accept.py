@@ -82,8 +82,7 @@ class Acceptor:
         except TooManyPending as refusal:
             self._refuse(address, refusal)
             return False
-        root.when_accepted(leave)
-        root.when_accepted(partial(broker.share_log_throttle, None))
+        root.when_accepted(leave, partial(broker.share_log_throttle, None))
         broker.closed.addCallback(leave)
         seconds = self._policy.login_timeout
         broker.setup_timeouts.add("login", seconds)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from zope.interface import classImplements
 
 from broker.connection import log
 from broker.connection.broker import Broker
-from broker.connection.peer import Peer
+from broker.connection.peer import Peer, peer_of
 from broker.core.principal import Principal
 from broker.defer import maybeDeferred
 from broker.errors import LoginExpired
@@ -19,7 +19,7 @@ from cred.checkers import ANONYMOUS
 from cred.identity import Identity
 from jelly.interfaces import IJellyable
 
-__all__ = ["ActiveLogins", "Occupant", "Visitor"]
+__all__ = ["AcceptedUser", "ActiveLogins"]
 
 # Declared here, since cred does not import jelly, and jelly does not know cred.
 classImplements(Identity, IJellyable)
@@ -27,8 +27,8 @@ classImplements(Identity, IJellyable)
 _EXPIRED = "token expired; log in again"
 
 
-class Occupant(NamedTuple):
-    """The user of a login that a checker has accepted.
+class AcceptedUser(NamedTuple):
+    """The user of a login, after a checker has accepted the credentials.
 
     Attributes:
         avatar_id: as text; None for a guest.
@@ -43,30 +43,15 @@ class Occupant(NamedTuple):
     expires: float | None = None
 
     @classmethod
-    def of(cls, avatar_id: Any, mechanism: str) -> Occupant:
+    def of(cls, avatar_id: object, mechanism: str) -> AcceptedUser:
         """Make one of the avatar id that a checker returned."""
         if isinstance(avatar_id, Identity):
             return cls(str(avatar_id), mechanism, avatar_id.groups, avatar_id.expires)
         if avatar_id == ANONYMOUS:
             return cls(None, mechanism)
-        is_octets = isinstance(avatar_id, bytes)
-        text = avatar_id.decode("utf-8", "replace") if is_octets else str(avatar_id)
-        return cls(text, mechanism)
-
-
-class Visitor(Protocol):
-    """The client of a login that is in progress.
-
-    Attributes:
-        peer: the ``current_call().peer`` of its calls; the same object before and after the login.
-        principal: owns the objects that are sent to the client.
-    """
-
-    peer: Peer
-    principal: Principal
-
-    def accepted(self, occupant: Occupant) -> None:
-        """Note that the login has succeeded."""
+        if isinstance(avatar_id, bytes):
+            return cls(avatar_id.decode("utf-8", "replace"), mechanism)
+        return cls(str(avatar_id), mechanism)
 
 
 class ActiveLogins:
@@ -81,31 +66,31 @@ class ActiveLogins:
         clock: returns the time, in seconds since 1970.
     """
 
-    __slots__ = ("_broker", "_clock", "_deadline", "_is_first", "_nobody", "_stays", "_timer")
+    __slots__ = ("_active", "_broker", "_clock", "_deadline", "_is_first", "_timer", "_unknown")
 
     def __init__(self, broker: Broker, clock: Callable[[], float] = time.time):
         self._broker = broker
         self._clock = clock
-        self._nobody = broker.peer
+        self._unknown = broker.peer
         # A dict for its order.
-        self._stays: dict[ActiveLogin, None] = {}
+        self._active: dict[ActiveLogin, None] = {}
         self._is_first = True
         self._deadline: float | None = None
         self._timer: Cancellable | None = None
 
     def __len__(self) -> int:
-        return len(self._stays)
+        return len(self._active)
 
     def add(
-        self, occupant: Occupant, sent: Any, logout: Callable[[], Any], visitor: Visitor
+        self, user: AcceptedUser, sent: Any, logout: Callable[[], object], principal: Principal
     ) -> Callable[[], None]:
         """Add a login; call its ``logout`` once, when the peer drops ``sent`` or disconnects.
 
         Args:
-            occupant: the user.
+            user: the user.
             sent: the object that is sent to the peer as its avatar.
             logout: a function without arguments.
-            visitor: its ``peer`` gets the user's attributes, and its principal owns ``sent``.
+            principal: owns ``sent``; its peer gets the attributes of the user.
 
         Returns:
             A function that ends this login at once, for an avatar that cannot be sent.
@@ -114,7 +99,7 @@ class ActiveLogins:
             LoginExpired: the login has expired already; ``logout`` is called.
         """
         broker = self._broker
-        expires = occupant.expires
+        expires = user.expires
         if expires is not None and expires <= self._clock():
             maybeDeferred(logout)
             raise LoginExpired(_EXPIRED)
@@ -122,19 +107,19 @@ class ActiveLogins:
             # The peer disconnected while the realm was making the avatar.
             maybeDeferred(logout)
             return _nothing
-        peer = visitor.peer
-        peer.avatar_id, peer.groups = occupant.avatar_id, occupant.groups
-        peer.mechanism = occupant.mechanism
-        stay = ActiveLogin(self, peer, logout)
-        self._own(visitor.principal)
+        peer = peer_of(principal)
+        peer.avatar_id, peer.groups = user.avatar_id, user.groups
+        peer.mechanism = user.mechanism
+        login = ActiveLogin(self, peer, logout)
+        self._own(principal)
         if expires is not None:
             self._end_at(expires)
         if hasattr(sent, "processUniqueID"):
-            stay.identity = sent.processUniqueID(), visitor.principal
-            broker.when_released(sent, stay.end, visitor.principal)
-        self._stays[stay] = None
+            login.identity = sent.processUniqueID(), principal
+            broker.when_released(sent, login.end, principal)
+        self._active[login] = None
         self._show()
-        return stay.end
+        return login.end
 
     def _own(self, principal: Principal) -> None:
         """Let objects without an owner belong to the user, while there has been only one."""
@@ -147,27 +132,27 @@ class ActiveLogins:
         # One notification for all logins, of which there may be many.
         self._broker.notifyOnDisconnect(self._lost)
 
-    def _log_out(self, stay: ActiveLogin) -> None:
-        if stay not in self._stays:
+    def _log_out(self, login: ActiveLogin) -> None:
+        if login not in self._active:
             return
-        del self._stays[stay]
+        del self._active[login]
         broker = self._broker
-        if stay.identity is not None:
-            broker.session.translator.exports.never_sent(*stay.identity)
+        if login.identity is not None:
+            broker.session.translator.exports.never_sent(*login.identity)
         if not broker.disconnected:
             self._show()
-        maybeDeferred(stay.logout)
+        maybeDeferred(login.logout)
 
     def _lost(self) -> None:
         """Log out all users: the connection has ended."""
         if self._timer is not None:
             self._timer.cancel()
-        for stay in list(self._stays):
-            stay.end()
+        for login in list(self._active):
+            login.end()
 
     def _show(self) -> None:
-        last = next(reversed(self._stays), None)
-        self._broker.peer = self._nobody if last is None else last.peer
+        last = next(reversed(self._active), None)
+        self._broker.peer = self._unknown if last is None else last.peer
 
     def _end_at(self, expires: float) -> None:
         """End the connection at that time, unless an earlier end is set."""

@@ -15,19 +15,21 @@ from __future__ import annotations
 from typing import Any
 
 from broker.connection.broker import Broker
-from broker.defer import Deferred, maybeDeferred
+from broker.defer import Deferred, fail
 from broker.errors import RemoteError, ServerBusy, ServerDraining, TooManyAttempts, WrongType
 from broker.failure import Failure
 from broker.flavors.received import as_received
 from broker.flavors.reference import RemoteReference
+from broker.login.context import ClientContext
 from broker.login.mechanisms import MECHANISMS
 from broker.login.mechanisms.anonymous import ANONYMOUS
 from broker.login.mechanisms.challenge import CHALLENGE
 from broker.login.mechanisms.mechanism import Mechanism
+from broker.login.mechanisms.table import MechanismTable
 from cred.credentials import Scram
 from cred.error import LoginFailed
 
-__all__ = ["LoginPutOff", "LoginWhileBusy", "LoginWhileDraining", "fitting_mechanisms", "login"]
+__all__ = ["Login", "LoginPutOff", "LoginWhileBusy", "LoginWhileDraining", "login"]
 
 
 class LoginPutOff(TooManyAttempts, LoginFailed):
@@ -50,35 +52,97 @@ _AT_A_LOGIN: dict[type[Exception], type[Exception]] = {
 }
 
 
-def login(broker: Broker, credentials: Any, mind: Any = None) -> Deferred[RemoteReference]:
-    """Log in over a connection, and return a Deferred of the avatar.
+class Login:
+    """A login that is ready to begin, on any connection.
 
     Args:
-        broker: the client's side, ready for calls.
         credentials: of ``cred.credentials``: UsernamePassword, or another object with ``username``
             and ``password``; Scram; Token; ClientCertificate; Anonymous.
         mind: the object that the realm gets to call this client, usually a Referenceable, or None.
-
-    The Deferred fails with LoginFailed or a subclass if the server refuses the login, asks for no
-    login, takes no credentials of this kind, or offers only mechanisms that the policy does not
-    allow. A refusal that is worth another try is also a TooManyAttempts, ServerBusy, ServerDraining
-    or LoginUnavailable; see ``broker.is_transient``.
+        table: the mechanisms that may be used.
 
     Raises:
         WrongType: a TypeError: no mechanism takes ``credentials``.
     """
-    fitting = fitting_mechanisms(credentials)
 
-    def begun() -> Deferred[Any]:
-        mechanism = _choose(broker, credentials, fitting)
-        entered = mechanism.log_in(broker, broker.remoteForName(b"root"), credentials, mind)
-        return entered.addCallback(logged_in, mechanism)
+    def __init__(
+        self, credentials: object, mind: object = None, table: MechanismTable = MECHANISMS
+    ):
+        self._credentials = credentials
+        self._mind = mind
+        self._table = table
+        self._fitting = [row for row in table.rows if row.accepts(credentials)]
+        if not self._fitting:
+            raise _wrong_type(credentials)
 
-    def logged_in(avatar: Any, mechanism: Mechanism) -> Any:
-        broker.peer.mechanism = mechanism.name
-        return avatar
+    def begin(self, broker: Broker) -> Deferred[RemoteReference]:
+        """Log in over a connection, and return a Deferred of the avatar.
 
-    return maybeDeferred(begun).addErrback(_refused)
+        Args:
+            broker: the client's side, ready for calls.
+
+        The Deferred fails with LoginFailed or a subclass if the server refuses the login, asks for
+        no login, takes no credentials of this kind, or offers only mechanisms that the policy does
+        not allow. A refusal that is worth another try is also a TooManyAttempts, ServerBusy,
+        ServerDraining or LoginUnavailable; see ``broker.is_transient``.
+        """
+        context = ClientContext(broker, broker.remoteForName(b"root"))
+
+        def logged_in(avatar: RemoteReference) -> RemoteReference:
+            broker.peer.mechanism = mechanism.name
+            return avatar
+
+        try:
+            mechanism = self._choose(context, broker.session.logins)
+            entered = mechanism.client(context, self._credentials, self._mind)
+        except BaseException:  # noqa: BLE001 - any exception is the result of the login
+            return fail().addErrback(_refused)
+        return entered.addCallbacks(logged_in, _refused)
+
+    def _choose(self, context: ClientContext, names: tuple[str, ...] | None) -> Mechanism[Any]:
+        """Return the strongest mechanism that takes the credentials and that the server names.
+
+        Raises:
+            LoginFailed: there is no such mechanism, or the policy or this connection forbids it.
+        """
+        if ANONYMOUS in self._fitting:
+            return ANONYMOUS
+        if names is None:
+            return self._published()
+        refusals = []
+        for mechanism in self._fitting:
+            if mechanism.name in names:
+                refusal = mechanism.client_refusal(context, self._credentials)
+                if refusal is None:
+                    return mechanism
+                refusals.append(refusal)
+        if refusals:
+            raise refusals[-1]
+        known = ", ".join(self._table.named(names)) or "no login that is known here"
+        raise LoginFailed(f"this server takes: {known}; you gave {self._given()}")
+
+    def _published(self) -> Mechanism[Any]:
+        """Return the mechanism for a server that names no mechanisms, which may be Twisted's."""
+        if CHALLENGE not in self._fitting:
+            raise LoginFailed(
+                f"this server is Twisted's, or asks for no login; you gave {self._given()}"
+            )
+        return CHALLENGE
+
+    def _given(self) -> str:
+        """Return the credentials in words, with the mechanisms they are limited to, if any."""
+        names = " or ".join(mechanism.name for mechanism in self._fitting)
+        only = f" for {names} only" if isinstance(self._credentials, Scram) else ""
+        return self._fitting[0].asks_for + only
+
+
+def login(broker: Broker, credentials: object, mind: object = None) -> Deferred[RemoteReference]:
+    """Log in over a connection, and return a Deferred of the avatar; see `Login`.
+
+    Raises:
+        WrongType: a TypeError: no mechanism takes ``credentials``.
+    """
+    return Login(credentials, mind).begin(broker)
 
 
 def _refused(failure: Failure) -> Any:
@@ -93,63 +157,11 @@ def _refused(failure: Failure) -> Any:
     raise (as_received(made, error) if isinstance(error, RemoteError) else made) from None
 
 
-def fitting_mechanisms(credentials: Any) -> list[Mechanism]:
-    """Return the mechanisms that take credentials of this kind, the strongest first.
-
-    Raises:
-        WrongType: a TypeError: no mechanism takes them.
-    """
-    fitting = [mechanism for mechanism in MECHANISMS if mechanism.accepts(credentials)]
-    if not fitting:
-        if isinstance(credentials, type):
-            name = credentials.__name__
-            raise WrongType(f"credentials are an object, not the class {name}: write {name}(…)")
-        text = f"{type(credentials).__name__} is not credentials of cred.credentials"
-        if isinstance(credentials, tuple | list | dict):
-            text += ": give UsernamePassword(name, password)"
-        raise WrongType(text)
-    return fitting
-
-
-def _choose(broker: Broker, credentials: Any, fitting: list[Mechanism]) -> Mechanism:
-    """Return the strongest mechanism that takes the credentials and that the server names.
-
-    Raises:
-        LoginFailed: there is no such mechanism, or the policy or this connection forbids it.
-    """
-    names = broker.session.logins
-    if ANONYMOUS in fitting:
-        return ANONYMOUS
-    if names is None:
-        return _published(credentials, fitting)
-    refusals = []
-    for mechanism in fitting:
-        if mechanism.name in names:
-            refusal = mechanism.client_refusal(broker, credentials)
-            if refusal is None:
-                return mechanism
-            refusals.append(refusal)
-    if refusals:
-        raise refusals[-1]
-    known = [mechanism.name for mechanism in MECHANISMS if mechanism.name in names]
-    raise LoginFailed(
-        f"this server takes: {', '.join(known) or 'no login that is known here'};"
-        f" you gave {_given(credentials, fitting)}"
-    )
-
-
-def _given(credentials: Any, fitting: list[Mechanism]) -> str:
-    """Return the credentials in words, with the mechanisms they are limited to, if any."""
-    names = " or ".join(mechanism.name for mechanism in fitting)
-    only = f" for {names} only" if isinstance(credentials, Scram) else ""
-    return fitting[0].asks_for + only
-
-
-def _published(credentials: Any, fitting: list[Mechanism]) -> Mechanism:
-    """Return the mechanism for a server that names no mechanisms, which may be Twisted's."""
-    if CHALLENGE not in fitting:
-        raise LoginFailed(
-            "this server is Twisted's, or asks for no login;"
-            f" you gave {_given(credentials, fitting)}"
-        )
-    return CHALLENGE
+def _wrong_type(credentials: object) -> WrongType:
+    if isinstance(credentials, type):
+        name = credentials.__name__
+        return WrongType(f"credentials are an object, not the class {name}: write {name}(…)")
+    text = f"{type(credentials).__name__} is not credentials of cred.credentials"
+    if isinstance(credentials, tuple | list | dict):
+        text += ": give UsernamePassword(name, password)"
+    return WrongType(text)

@@ -1,31 +1,139 @@
-"""One attempt to log in, which the throttle limits and the audit log records."""
+"""What a login mechanism works with: the connection, and one login on it, at either end.
+
+`LoginContext` has what both ends know of their connection. `ClientContext` also calls the server.
+`ServerContext` is one attempt at a server, from its first call to the avatar: the throttle is asked
+first, a checker accepts the credentials, the realm makes the avatar, and the audit log gets a line.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
+from cryptography.x509 import Certificate
+
+from broker.background import run_in_thread
 from broker.connection.broker import Broker
 from broker.connection.peer import new_principal, peer_of
+from broker.core.objects.unopened import opened
+from broker.core.policy import Policy
 from broker.core.principal import OnBehalf, current_principal
-from broker.defer import CancelledError, Deferred, maybeDeferred
+from broker.defer import CancelledError, Deferred, fail, maybeDeferred, to_deferred
 from broker.errors import Error, ServerBusy
 from broker.failure import Failure
-from broker.login.active_logins import Occupant, Visitor
+from broker.flavors.avatar import AsReferenceable
+from broker.flavors.reference import RemoteReference
+from broker.interfaces import IPerspective
+from broker.login.active_logins import AcceptedUser, ActiveLogins
 from broker.login.audit import Audit
+from broker.login.portal_view import PortalView, overrides_login
+from broker.login.results import is_result, then
 from broker.login.throttle import LoginSource, LoginThrottle, account_of
+from broker.net.scheduler import ImmediateScheduler
 from broker.net.socket_addresses import source_of
 from cred.error import LoginFailed, Unauthorized, UnauthorizedLogin, wrong_login
-from cred.octets import Text
+from cred.octets import Text, as_given, to_octets
+from cred.portal import Portal, Realm
+from cred.saslprep import LONGEST_NAME
 from cred.workers import QueueFull
+from jelly.foreign import has_jelly_hook
 
-__all__ = ["LoginContext", "LoginServer"]
+__all__ = ["ClientContext", "LoginContext", "LoginServer", "Named", "ServerContext"]
+
+T = TypeVar("T")
 
 logger = logging.getLogger("broker.login")
 
 _EXPECTED = (LoginFailed, Unauthorized, Error, CancelledError, asyncio.CancelledError)
+
+
+class LoginContext:
+    """The connection of a login, as one end sees it.
+
+    Attributes:
+        broker: the connection.
+        policy: what this end allows.
+    """
+
+    __slots__ = ("broker", "policy")
+
+    def __init__(self, broker: Broker):
+        self.broker = broker
+        self.policy: Policy = broker.policy
+
+    @property
+    def is_private(self) -> bool:
+        """Whether a third party cannot read the connection: TLS, the loopback, and the like."""
+        return self.broker.port.is_private
+
+    @property
+    def verified_chain(self) -> tuple[Certificate, ...]:
+        """The certificate that the peer has shown in TLS, and its issuers; empty without one."""
+        return self.broker.port.verified_chain()
+
+    @property
+    def channel_binding(self) -> bytes | None:
+        """The bytes that only the two ends of this TLS 1.3 connection know, or None."""
+        return self.broker.port.channel_binding()
+
+
+class ClientContext(LoginContext):
+    """A client's login.
+
+    Args:
+        broker: the connection.
+        root: the login object of the server.
+    """
+
+    __slots__ = ("_root",)
+
+    def __init__(self, broker: Broker, root: RemoteReference):
+        super().__init__(broker)
+        self._root = root
+
+    def call(self, name: str, *args: object) -> Deferred[Any]:
+        """Call a login method of the server, and return a Deferred of its result."""
+        return self._root.callRemote(name, *args)
+
+    def sent(self, text: Text) -> Text:
+        """Return a user name or password in the type that is sent to the server.
+
+        The published policy sends the type that was given. A policy with ``text_user_names`` sends
+        bytes, since most Twisted servers know user names as bytes.
+
+        Raises:
+            TypeError: it is neither str nor bytes.
+        """
+        return to_octets(text) if self.policy.text_user_names else as_given(text)
+
+    def in_thread(self, function: Callable[[], T]) -> Deferred[T]:
+        """Call a function that takes long; return a Deferred of its result.
+
+        It runs in a thread of its own if the connection has a loop, which it would block.
+        """
+        scheduler = self.broker.port.scheduler
+        if isinstance(scheduler, ImmediateScheduler):
+            return maybeDeferred(function)
+        # Without a canceller: one that has been cancelled takes the late outcome, and drops it.
+        deferred: Deferred[T] = Deferred()
+        run_in_thread(
+            function,
+            scheduler.soon_threadsafe,
+            deferred.callback,
+            deferred.errback,
+            name="broker SCRAM",
+        )
+        return deferred
+
+
+class Named(Protocol):
+    """A mechanism, as an attempt needs it."""
+
+    @property
+    def name(self) -> str:
+        """The name for the audit log, and for ``peer.mechanism``."""
 
 
 class LoginServer(Protocol):
@@ -33,122 +141,198 @@ class LoginServer(Protocol):
 
     Attributes:
         broker: the connection.
+        portal: checks credentials and makes avatars.
         throttle: limits failed logins.
         audit: the log of logins.
         connection_key: identifies the connection to the throttle.
+        logins: the logins of the connection that have not ended.
     """
 
     broker: Broker
+    portal: Portal
     throttle: LoginThrottle
     audit: Audit
     connection_key: object
+    logins: ActiveLogins
 
-    def checker_for(self, kind: Any) -> Any:
-        """Return the portal's checker for credentials of this interface, or None."""
-
-    def name_of(self, username: Any) -> Text:
-        """Return a user name that the peer sent, in the type that the policy gives to checkers."""
-
-    def admit(
-        self, credentials: Any, mind: Any, mechanism: str, visitor: Visitor
-    ) -> Deferred[OnBehalf]:
-        """Ask the portal for an avatar; call ``visitor.accepted`` when it has one."""
+    def accepted(self) -> None:
+        """Open the login gate: a checker has accepted the credentials of the peer."""
 
 
-class LoginContext:
-    """Implements `broker.login.mechanisms.mechanism.MechanismContext` for one attempt.
-
-    An attempt has one step or several.
+class ServerContext(LoginContext):
+    """One attempt to log in, at the server; it has one step or several.
 
     Args:
         server: the server's side of the connection.
-        mechanism: the name of the mechanism.
+        mechanism: the mechanism.
 
     Attributes:
-        mechanism: its name; one of several mechanisms that begin alike sets it in its first step.
+        mechanism: as given; one of several mechanisms that begin alike sets it in its first step.
         is_guess: whether wrong credentials count as a failure; set once the mechanism is known to
             be available.
-        peer, principal: as in `Visitor`. Checkers and realm run in the context of the principal, so
-            that ``current_call().peer`` is this peer from the beginning.
+        principal: owns the objects that are sent to the client. Checkers and realm run in its
+            context, so that ``current_call().peer`` is this peer from the beginning.
     """
 
-    def __init__(self, server: LoginServer, mechanism: str):
-        self.broker = server.broker
+    __slots__ = (
+        "_accepted",
+        "_claimed",
+        "_is_consulting",
+        "_server",
+        "_source",
+        "is_guess",
+        "mechanism",
+        "principal",
+    )
+
+    def __init__(self, server: LoginServer, mechanism: Named):
+        broker = server.broker
+        super().__init__(broker)
         self._server = server
         self.mechanism = mechanism
-        principal = current_principal(server.broker.session.translator)
+        principal = current_principal(broker.session.translator)
         if principal is None or peer_of(principal).mechanism is not None:
             # Not called by a peer, or by one that has logged in.
-            principal = new_principal(server.broker)
+            principal = new_principal(broker)
         self.principal = principal
-        self.peer = peer_of(principal)
-        self._user: Text | None = None
-        self._source = LoginSource(server.connection_key, source_of(server.broker.peer.address))
+        self._claimed: Text | None = None
+        self._accepted: AcceptedUser | None = None
+        self._source = LoginSource(server.connection_key, source_of(broker.peer.address))
         self.is_guess = False
         # Whether the failure is one of a checker or the realm, which belong to the application.
         self._is_consulting = False
 
-    def step(self, function: Callable[..., Any], *args: Any) -> Deferred[Any]:
-        """Do one step, unless too many logins have failed; return a Deferred of its result.
+    def step(self, function: Callable[..., Any], *args: object) -> Any:
+        """Do one step, unless too many logins have failed; return its result, or a Deferred of it.
 
         The Deferred fails with TooManyAttempts, and the function is not called; with ServerBusy if
-        too many logins wait; or as ``function(*args)`` does. An exception of a mechanism that is
-        available here is caused by the data that the peer has sent. So it becomes UnauthorizedLogin
-        and counts as a failed login. An exception of a checker or of the realm is passed on
-        unchanged.
+        too many logins wait; or as ``function(context, *args)`` does. An exception of a mechanism
+        that is available here is caused by the data that the peer has sent. So it becomes
+        UnauthorizedLogin and counts as a failed login. An exception of a checker or of the realm is
+        passed on unchanged.
         """
-
-        def checked() -> Any:
-            self._is_consulting = False
+        self._is_consulting = False
+        try:
             self._server.throttle.check(self._source)
-            return function(*args)
-
-        context = self.principal.context.copy()
-        return maybeDeferred(context.run, checked).addErrback(self._failed)
+            result = self.principal.context.copy().run(function, self, *args)
+        except BaseException as error:  # noqa: BLE001 - any exception is the result of the step
+            return fail(error).addErrback(self._failed)
+        if is_result(result):
+            return result
+        return to_deferred(result).addErrback(self._failed)
 
     def checker_for(self, kind: Any) -> Any:
         """Return the portal's checker for credentials of this interface, or None."""
-        return self._server.checker_for(kind)
+        for interface, checker in self._server.portal.checkers.items():
+            if kind.isOrExtends(interface):
+                return checker
+        return None
 
-    def name_of(self, username: Any) -> Text:
+    def name_of(self, username: object) -> Text:
         """Return a user name as checkers want it, and note that the attempt is for that account.
+
+        It has the type that the policy gives to checkers.
 
         Raises:
             UnauthorizedLogin: it is not text, or is longer than 256 bytes.
             TooManyAttempts: too many logins of that account have failed.
         """
         self.is_guess = True
-        name = self._user = self._server.name_of(username)
+        try:
+            octets = to_octets(username)
+            is_text = self.policy.text_user_names
+            name = octets.decode("utf-8") if is_text else as_given(username)
+        except (TypeError, UnicodeDecodeError):
+            raise wrong_login("no possible user name") from None
+        if len(octets) > LONGEST_NAME:
+            raise wrong_login("no possible user name")
+        self._claimed = name
         self._source = self._source._replace(account=account_of(name))
         self._server.throttle.check(self._source)
         return name
 
-    def admit(self, credentials: Any, mind: Any, mechanism: str) -> Deferred[OnBehalf]:
-        """Check the credentials and make an avatar; return a Deferred of what to send."""
-        self.is_guess = True
-        self.mechanism = mechanism
-        return self.consult(self._server.admit, credentials, mind, mechanism, self)
-
-    def consult(self, function: Callable[..., Any], *args: Any) -> Deferred[Any]:
-        """Call a function of the application; return a Deferred of its result."""
+    def consult(self, function: Callable[..., Any], *args: object) -> Deferred[Any]:
+        """Call a function of a checker; return a Deferred of its result."""
         return maybeDeferred(function, *args).addErrback(self._note_application)
 
     def _note_application(self, failure: Failure) -> Failure:
         self._is_consulting = True
         return failure
 
-    def accepted(self, occupant: Occupant) -> None:
-        """Tell the throttle and the audit log."""
-        self._server.throttle.succeeded(self._source)
-        address = self.broker.peer.address
-        self._server.audit.accepted(address, self.mechanism, occupant.avatar_id)
+    def admit(self, credentials: object, mind: object) -> OnBehalf | Deferred[OnBehalf]:
+        """Check the credentials and make an avatar; return what to send, or a Deferred of it.
+
+        Every login ends here. A portal that overrides `Portal.login` is asked through that.
+        """
+        # From here on an error is one of the application.
+        self.is_guess = self._is_consulting = True
+        self._accepted = None
+        most = self.policy.max_refs
+        if len(self._server.logins) >= most:
+            raise LoginFailed(f"{most} logins on one connection (max_refs)")
+        portal = self._server.portal
+        if overrides_login(portal):
+            view: Any = PortalView(portal, self._request_avatar)
+            return then(view.login(credentials, mind, IPerspective), self._admitted)
+        return then(portal.check(credentials), self._checked, portal, mind)
+
+    def _checked(self, avatar_id: object, portal: Portal, mind: object) -> Any:
+        """Ask for the avatar: a checker has accepted the credentials."""
+        avatar_id = self._accept(avatar_id)
+        made = self._enter(portal.request_avatar, avatar_id, mind, IPerspective)
+        return then(made, self._admitted)
+
+    def _request_avatar(
+        self, realm: Realm, avatar_id: object, mind: object, *interfaces: object
+    ) -> Any:
+        """Ask the realm of a portal, which has called it from its own ``login``."""
+        avatar_id = self._accept(avatar_id)
+        return self._enter(realm.requestAvatar, avatar_id, mind, *interfaces)
+
+    def _accept(self, avatar_id: object) -> object:
+        """Open the gate for a user; return the avatar id, in the type that the policy gives."""
+        if self.policy.text_user_names and isinstance(avatar_id, bytes):
+            avatar_id = _as_text(avatar_id)
+        self._accepted = AcceptedUser.of(avatar_id, self.mechanism.name)
+        self._server.accepted()
+        return avatar_id
+
+    def _enter(
+        self, function: Callable[..., Any], avatar_id: object, mind: object, *interfaces: object
+    ) -> Any:
+        """Call a function of the realm in the context of the principal, with the mind opened."""
+        # A checker's result may come in another context.
+        run = self.principal.context.copy().run
+        return run(_with_mind, function, avatar_id, mind, interfaces)
+
+    def _admitted(self, result: Any) -> OnBehalf:
+        server, user = self._server, self._accepted
+        if user is None:
+            # The portal has logged the user in without its realm, and tells no avatar id.
+            user = AcceptedUser(None, self.mechanism.name)
+            server.accepted()
+        try:
+            _, avatar, logout = result
+        except (TypeError, ValueError):
+            raise TypeError("requestAvatar returns (interface, avatar, logout)") from None
+        sent = avatar
+        if not has_jelly_hook(avatar):
+            if not hasattr(avatar, "perspectiveMessageReceived"):
+                name = type(avatar).__name__
+                raise TypeError(f"the realm returned {name}, which is not an Avatar")
+            sent = AsReferenceable(avatar, "perspective")
+        end = server.logins.add(user, sent, logout, self.principal)
+        self.broker.setup_timeouts.done("login")
+        server.throttle.succeeded(self._source)
+        server.audit.accepted(self.broker.peer.address, user.mechanism, user.avatar_id)
+        return OnBehalf(self.principal, sent, end)
 
     def _as_refusal(self, failure: Failure) -> Failure:
         """Return the failure that the peer gets for one of a mechanism."""
         error = failure.value
         if not failure.check(*_EXPECTED):
             # At DEBUG, since a peer could cause any number of tracebacks.
-            logger.debug("login by %s", self.mechanism, exc_info=error)
+            logger.debug("login by %s", self.mechanism.name, exc_info=error)
             self.is_guess = True
             return Failure(wrong_login(f"not understood: {type(error).__name__}"))
         if self.is_guess and type(error) is LoginFailed:
@@ -161,7 +345,23 @@ class LoginContext:
         if self.is_guess and failure.check(Unauthorized):
             self._server.throttle.failed(self._source)
         address = self.broker.peer.address
-        self._server.audit.refused(address, self.mechanism, self._user, failure)
+        self._server.audit.refused(address, self.mechanism.name, self._claimed, failure)
         if failure.check(QueueFull):
             raise ServerBusy(str(failure.value)) from None
         return failure
+
+
+def _with_mind(
+    function: Callable[..., Any], avatar_id: object, mind: object, interfaces: tuple[object, ...]
+) -> Any:
+    return function(avatar_id, opened(mind), *interfaces)
+
+
+def _as_text(avatar_id: bytes) -> str:
+    try:
+        return avatar_id.decode("utf-8")
+    except UnicodeDecodeError:
+        raise TypeError(
+            "the checker returned bytes that are not UTF-8; under text_user_names an avatar id"
+            " is text"
+        ) from None

@@ -1,4 +1,4 @@
-"""The login mechanisms: one module each, with the client's side and the server's side.
+"""The login mechanisms: a class each, with the client's side and the server's side.
 
 `MECHANISMS` is the table of them, strongest first. A client uses the first that takes its
 credentials and that the server offers. If that one fails, it tries no other.
@@ -11,19 +11,21 @@ from typing import Final
 from broker.login.mechanisms.anonymous import ANONYMOUS
 from broker.login.mechanisms.certificate import CERTIFICATE
 from broker.login.mechanisms.challenge import CHALLENGE
-from broker.login.mechanisms.mechanism import Mechanism
 from broker.login.mechanisms.password import PASSWORD
 from broker.login.mechanisms.scram import SCRAM_SHA_256, SCRAM_SHA_256_PLUS
+from broker.login.mechanisms.table import MechanismTable
 from broker.login.mechanisms.token import TOKEN
 
 __all__ = ["MECHANISMS"]
 
-MECHANISMS: Final[tuple[Mechanism, ...]] = (
-    CERTIFICATE,
-    SCRAM_SHA_256_PLUS,
-    SCRAM_SHA_256,
-    TOKEN,
-    PASSWORD,
-    CHALLENGE,
-    ANONYMOUS,
+MECHANISMS: Final = MechanismTable(
+    [
+        CERTIFICATE,
+        SCRAM_SHA_256_PLUS,
+        SCRAM_SHA_256,
+        TOKEN,
+        PASSWORD,
+        CHALLENGE,
+        ANONYMOUS,
+    ]
 )

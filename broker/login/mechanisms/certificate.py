@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, TypeGuard
 
 from cryptography import x509
 from zope.interface import implementer
 
-from broker.connection.broker import Broker
 from broker.defer import Deferred
-from broker.flavors.reference import RemoteReference
-from broker.login.mechanisms.mechanism import Mechanism, MechanismContext, OfferContext
+from broker.login.context import ClientContext, LoginContext, ServerContext
+from broker.login.mechanisms.mechanism import LoginCall, Mechanism
 from cred.credentials import ClientCertificate, IClientCertificate
 
-__all__ = ["CERTIFICATE", "serve"]
+__all__ = ["CERTIFICATE"]
 
 
-class CertificateLogin(Mechanism):
+class CertificateLogin(Mechanism[ClientCertificate]):
     """``loginCertificate(mind)`` returns the avatar; the TLS handshake had the certificate."""
 
     name = "certificate"
@@ -24,27 +23,33 @@ class CertificateLogin(Mechanism):
         "a client certificate, which takes TLS.client(certificate=…, key=…) and a server that asks"
         " for one"
     )
-    mind_arguments: ClassVar[dict[str, int | None]] = {"loginCertificate": 0}
+    calls = (LoginCall("loginCertificate", 0),)
+    checked_as = (IClientCertificate,)
 
-    def server_refusal(self, context: OfferContext) -> str | None:
-        """Return that this connection has no verified client certificate, or None."""
-        if context.broker.port.verified_chain():
-            return None
-        return "this connection has shown no client certificate that was verified"
-
-    def has_checker(self, context: OfferContext) -> bool:
-        """Return whether the portal checks certificates."""
-        return context.checker_for(IClientCertificate) is not None
-
-    def accepts(self, credentials: Any) -> bool:
+    def accepts(self, credentials: object) -> TypeGuard[ClientCertificate]:
         """Return whether they are ClientCertificate."""
         return isinstance(credentials, ClientCertificate)
 
-    def log_in(
-        self, broker: Broker, root: RemoteReference, credentials: Any, mind: Any
+    def client(
+        self, context: ClientContext, credentials: ClientCertificate, mind: object
     ) -> Deferred[Any]:
         """Call ``loginCertificate``."""
-        return root.callRemote("loginCertificate", mind)
+        return context.call("loginCertificate", mind)
+
+    def server_refusal(self, context: LoginContext) -> str | None:
+        """Return that this connection has no verified client certificate, or None."""
+        if context.verified_chain:
+            return None
+        return "this connection has shown no client certificate that was verified"
+
+    def server(self, context: ServerContext, mind: object) -> object:
+        """Log in with the connection's client certificate, and return the avatar.
+
+        Raises:
+            LoginFailed: the connection has no verified certificate, or the portal takes none.
+        """
+        self.require(context)
+        return context.admit(VerifiedCertificate(context.verified_chain), mind)
 
 
 CERTIFICATE = CertificateLogin()
@@ -62,14 +67,3 @@ class VerifiedCertificate:
     def __init__(self, chain: tuple[x509.Certificate, ...]):
         self.certificate = chain[0]
         self.chain = chain
-
-
-def serve(context: MechanismContext, mind: Any) -> Deferred[Any]:
-    """Log in with the connection's client certificate, and return a Deferred of the avatar.
-
-    Raises:
-        LoginFailed: the connection has no verified certificate, or the portal takes none.
-    """
-    CERTIFICATE.require(context)
-    shown = VerifiedCertificate(context.broker.port.verified_chain())
-    return context.admit(shown, mind, CERTIFICATE.name)

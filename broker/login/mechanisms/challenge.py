@@ -6,32 +6,31 @@ Each challenge takes one answer. The strict policy uses it only with
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, TypeGuard
 
 from zope.interface import implementer
 
-from broker.connection.broker import Broker
 from broker.core.calls.dispatch import Route
 from broker.defer import Deferred
 from broker.fixes import fixed_by
 from broker.flavors.reference import RemoteReference
 from broker.flavors.referenceable import Referenceable
+from broker.login.context import ClientContext, LoginContext, ServerContext
 from broker.login.mechanisms.mechanism import (
+    LoginCall,
     Mechanism,
-    MechanismContext,
-    OfferContext,
+    WithPassword,
     answered_only,
     has_password,
     no_login,
     pair_of,
-    sent,
 )
 from cred import error as cred_error
 from cred.challenges import challenge, hash_password, respond, verify
 from cred.credentials import ICredentials, IUsernameHashedPassword
 from cred.octets import Text
 
-__all__ = ["CHALLENGE", "Challenger", "IUsernameMD5Password", "serve"]
+__all__ = ["CHALLENGE", "Challenger", "IUsernameMD5Password"]
 
 
 class IUsernameMD5Password(ICredentials):
@@ -44,16 +43,50 @@ class IUsernameMD5Password(ICredentials):
         """Return whether the peer knows the password with this MD5 digest, bytes."""
 
 
-class ChallengeLogin(Mechanism):
+class ChallengeLogin(Mechanism[WithPassword]):
     """``login(username)`` returns a challenge, and an object for the answer."""
 
     name = "challenge"
     asks_for = "a password"
-    mind_arguments: ClassVar[dict[str, int | None]] = {"login": None, "respond": 1}
+    calls = (LoginCall("login", None), LoginCall("respond", 1))
+    checked_as = (IUsernameHashedPassword, IUsernameMD5Password)
 
-    def server_refusal(self, context: OfferContext) -> str | None:
+    def accepts(self, credentials: object) -> TypeGuard[WithPassword]:
+        """Return whether they are a user name and a password."""
+        return has_password(credentials)
+
+    def client_refusal(
+        self, context: LoginContext, credentials: WithPassword
+    ) -> cred_error.LoginFailed | None:
+        """Return an error if the policy does not allow it, or not on this connection, or None."""
+        if not context.policy.challenge_login:
+            before = "this server offers only the old challenge login; allow it with "
+            return fixed_by(cred_error.LoginFailed, before, "challenge login")
+        if not _is_allowed(context):
+            return cred_error.LoginFailed("the challenge login is used over TLS or loopback only")
+        return None
+
+    def client(
+        self, context: ClientContext, credentials: WithPassword, mind: object
+    ) -> Deferred[Any]:
+        """Ask for a challenge, and answer it if this side's policy allows that.
+
+        The client asks in any case, to tell a server without a login from one with this login only.
+        """
+
+        def challenged(offer: object) -> Deferred[Any]:
+            refusal = self.client_refusal(context, credentials)
+            if refusal is not None:
+                raise refusal
+            token, challenger = pair_of(offer, "challenge", RemoteReference)
+            return challenger.callRemote("respond", respond(token, credentials.password), mind)
+
+        asked = context.call("login", context.sent(credentials.username))
+        return asked.addErrback(no_login).addCallback(challenged)
+
+    def server_refusal(self, context: LoginContext) -> str | None:
         """Return that the policy does not allow it on this connection, or None."""
-        if _is_allowed(context.broker):
+        if _is_allowed(context):
             return None
         return (
             "this server does not accept the old challenge login; it would have to be served"
@@ -64,60 +97,23 @@ class ChallengeLogin(Mechanism):
         """Return the error that a Twisted client knows."""
         return cred_error.UnauthorizedLogin(reason)
 
-    def has_checker(self, context: OfferContext) -> bool:
-        """Return whether a checker has the passwords in clear, or their MD5 digests."""
-        kinds = (IUsernameHashedPassword, IUsernameMD5Password)
-        return any(context.checker_for(kind) is not None for kind in kinds)
+    def server(self, context: ServerContext, username: object) -> tuple[bytes, Challenger]:
+        """Return a challenge, and the object for the answer.
 
-    def accepts(self, credentials: Any) -> bool:
-        """Return whether they are a user name and a password."""
-        return has_password(credentials)
-
-    def client_refusal(self, broker: Broker, credentials: Any) -> cred_error.LoginFailed | None:
-        """Return an error if the policy does not allow it, or not on this connection, or None."""
-        if not broker.policy.challenge_login:
-            before = "this server offers only the old challenge login; allow it with "
-            return fixed_by(cred_error.LoginFailed, before, "challenge login")
-        if not _is_allowed(broker):
-            return cred_error.LoginFailed("the challenge login is used over TLS or loopback only")
-        return None
-
-    def log_in(
-        self, broker: Broker, root: RemoteReference, credentials: Any, mind: Any
-    ) -> Deferred[Any]:
-        """Ask for a challenge, and answer it if this side's policy allows that.
-
-        The client asks in any case, to tell a server without a login from one with this login only.
+        Raises:
+            UnauthorizedLogin: this server does not take that login.
         """
-
-        def challenged(offer: Any) -> Any:
-            refusal = self.client_refusal(broker, credentials)
-            if refusal is not None:
-                raise refusal
-            token, challenger = pair_of(offer, "challenge", RemoteReference)
-            return challenger.callRemote("respond", respond(token, credentials.password), mind)
-
-        asked = root.callRemote("login", sent(broker, credentials.username))
-        return asked.addErrback(no_login).addCallback(challenged)
+        self.require(context)
+        token = challenge()
+        return token, Challenger(context, context.name_of(username), token)
 
 
 CHALLENGE = ChallengeLogin()
 
 
-def serve(context: MechanismContext, username: Any) -> tuple[bytes, Challenger]:
-    """Return a challenge, and the object for the answer.
-
-    Raises:
-        UnauthorizedLogin: this server does not take that login.
-    """
-    CHALLENGE.require(context)
-    token = challenge()
-    return token, Challenger(context, context.name_of(username), token)
-
-
-def _is_allowed(broker: Broker) -> bool:
-    policy = broker.policy
-    return policy.challenge_login and (policy.insecure_plaintext or broker.port.is_private)
+def _is_allowed(context: LoginContext) -> bool:
+    policy = context.policy
+    return policy.challenge_login and (policy.insecure_plaintext or context.is_private)
 
 
 @implementer(IUsernameHashedPassword, IUsernameMD5Password)
@@ -128,23 +124,23 @@ class Challenger(Referenceable):
         username: as the peer gave it.
     """
 
-    def __init__(self, context: MechanismContext, username: Text, token: bytes):
+    def __init__(self, context: ServerContext, username: Text, token: bytes):
         self.username = username
         self._context = context
         self._token: bytes | None = token
         self._answered = b""
-        self._response: Any = None
+        self._response: object = None
 
-    def remote_respond(self, response: Any, mind: Any) -> Deferred[Any]:
+    def remote_respond(self, response: object, mind: object) -> object:
         """Take the answer, and return the avatar; a second answer is refused."""
         return self._context.step(self._respond, response, mind)
 
-    def _respond(self, response: Any, mind: Any) -> Deferred[Any]:
+    def _respond(self, context: ServerContext, response: object, mind: object) -> object:
         if self._token is None:
             raise cred_error.LoginFailed("this challenge has been answered; ask for a new one")
         self._answered, self._token = self._token, None
         self._response = response
-        return self._context.admit(self, mind, CHALLENGE.name)
+        return context.admit(self, mind)
 
     def route(self) -> Route:
         """Return how calls are made: only with an answer."""
@@ -158,7 +154,7 @@ class Challenger(Referenceable):
             return False
         return self.checkMD5Password(hashed)
 
-    def checkMD5Password(self, md5Password: Any) -> bool:
+    def checkMD5Password(self, md5Password: object) -> bool:
         """Return whether the answer was made with the password of this MD5 digest.
 
         False if the digest is not bytes.

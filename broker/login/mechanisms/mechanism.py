@@ -1,109 +1,92 @@
-"""The base of login mechanisms: the name, when it is available, and the client's side.
-
-The server's side is a function ``serve`` in each module here. The login method calls it with a
-`MechanismContext`.
-"""
+"""The base of login mechanisms: one class has the client's side and the server's side of one."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeGuard, TypeVar
 
-from broker.connection.broker import Broker
 from broker.core.calls.dispatch import Route
-from broker.core.principal import OnBehalf
 from broker.defer import Deferred
 from broker.errors import NoSuchMethod
 from broker.failure import Failure
 from broker.fixes import fixed_by
-from broker.flavors.reference import RemoteReference
 from broker.login import errors as login_errors  # noqa: F401 - both ends come by here
+from broker.login.context import ClientContext, LoginContext, ServerContext
 from cred import error as cred_error
 from cred.credentials import Scram
-from cred.octets import Text, as_given, to_octets
+from cred.octets import Text
 
 __all__ = [
+    "LoginCall",
     "Mechanism",
-    "MechanismContext",
-    "OfferContext",
+    "WithPassword",
     "answered_only",
     "has_password",
     "login_asked_for",
     "no_login",
     "pair_of",
-    "sent",
 ]
 
-
-class MechanismContext(Protocol):
-    """One attempt to log in, for the server's side of a mechanism.
-
-    Attributes:
-        broker: the connection.
-        mechanism: the name for the audit log.
-        is_guess: whether wrong credentials count as a failed login.
-    """
-
-    broker: Broker
-    mechanism: str
-    is_guess: bool
-
-    def checker_for(self, kind: Any) -> Any:
-        """Return the portal's checker for credentials of this interface, or None."""
-
-    def name_of(self, username: Any) -> Text:
-        """Return a user name that the peer sent, as checkers want it.
-
-        Raises:
-            UnauthorizedLogin: it is not text, or is longer than 256 bytes.
-            TooManyAttempts: too many logins of that account have failed.
-        """
-
-    def admit(self, credentials: Any, mind: Any, mechanism: str) -> Deferred[OnBehalf]:
-        """Check the credentials and make an avatar; return a Deferred of what to send."""
-
-    def consult(self, function: Callable[..., Any], *args: Any) -> Deferred[Any]:
-        """Call a function of a checker; return a Deferred of its result."""
-
-    def step(self, function: Callable[..., Any], *args: Any) -> Deferred[Any]:
-        """Continue the attempt in a later call; return a Deferred of the result."""
+C = TypeVar("C")
 
 
-class OfferContext(Protocol):
-    """The connection and the checkers: all that decides whether a mechanism is available.
+class LoginCall(NamedTuple):
+    """A method that a client calls to log in.
 
     Attributes:
-        broker: the connection.
+        name: its name on the wire.
+        mind_argument: the index of the mind in its arguments; None if it takes no mind.
     """
 
-    broker: Broker
-
-    def checker_for(self, kind: Any) -> Any:
-        """Return the portal's checker for credentials of this interface, or None."""
+    name: str
+    mind_argument: int | None
 
 
-class Mechanism:
-    """A login mechanism: a table row for both ends, and the client's side.
+class Mechanism(Generic[C]):
+    """A login mechanism: its row in the table, the client's side and the server's side.
+
+    A subclass has the class attributes and the methods `accepts`, `client` and `server`.
 
     Attributes:
         name: its name in the server's offer: ASCII, without spaces.
         asks_for: the credentials that it needs, in words.
-        mind_arguments: its methods, and the index of the mind in the arguments of each, or None.
+        calls: its methods. The first is a method of the login root, and is implemented by `server`.
+            The others belong to the objects that `server` returns.
+        checked_as: the interfaces of its credentials at the server. It is offered if the portal has
+            a checker for one of them.
         is_for_private: it sends a secret, and is used only over TLS, the loopback and the like.
+        server: the server's side: called with a ServerContext and the arguments of the first call,
+            and returns the answer or an awaitable of it. It calls `require` first, then
+            ``context.name_of`` if there is a user name, and ends with ``context.admit``.
     """
 
     name: str
     asks_for: str
-    mind_arguments: ClassVar[dict[str, int | None]]
-    is_for_private = False
+    calls: ClassVar[tuple[LoginCall, ...]]
+    checked_as: ClassVar[tuple[Any, ...]]
+    is_for_private: ClassVar[bool] = False
+    server: Callable[..., object]
 
-    def is_offered(self, context: OfferContext) -> bool:
-        """Return whether this server takes it from this peer now."""
-        return self.server_refusal(context) is None and self.has_checker(context)
+    def accepts(self, credentials: object) -> TypeGuard[C]:
+        """Return whether it takes credentials of this kind."""
+        raise NotImplementedError
 
-    def server_refusal(self, context: OfferContext) -> str | None:
-        """Return why this mechanism is not available on this connection, or None."""
-        if self.is_for_private and not context.broker.port.is_private:
+    def client(self, context: ClientContext, credentials: C, mind: object) -> Deferred[Any]:
+        """Do the client's side of a login; return a Deferred of the avatar."""
+        raise NotImplementedError
+
+    def client_refusal(
+        self, context: LoginContext, credentials: C
+    ) -> cred_error.LoginFailed | None:
+        """Return an error if a client cannot use it on this connection, or None."""
+        if self.is_for_private and not context.is_private:
+            text = f"{self.asks_for} is sent over TLS or the loopback only: use pbs://"
+            return cred_error.LoginFailed(text)
+        return None
+
+    def server_refusal(self, context: LoginContext) -> str | None:
+        """Return why a server does not take it on this connection, or None."""
+        if self.is_for_private and not context.is_private:
             return f"{self.asks_for} is taken over TLS or the loopback only"
         return None
 
@@ -111,37 +94,33 @@ class Mechanism:
         """Return the error of a login while the mechanism is not available."""
         return cred_error.LoginFailed(reason)
 
-    def require(self, context: MechanismContext) -> None:
-        """Check that it is available on this connection; from then on wrong credentials count.
+    def require(self, context: ServerContext) -> None:
+        """Check that a server takes it here; from then on wrong credentials count.
 
         Raises:
-            LoginFailed: it is not available.
+            LoginFailed: it does not.
         """
         reason = self.server_refusal(context)
         if reason is not None:
             raise self.refusal_error(reason)
         context.is_guess = True
 
-    def has_checker(self, context: OfferContext) -> bool:
-        """Return whether the portal has a checker for its credentials."""
-        raise NotImplementedError
 
-    def accepts(self, credentials: Any) -> bool:
-        """Return whether it takes credentials of this kind."""
-        raise NotImplementedError
+class WithPassword(Protocol):
+    """Credentials that are a user name and a password, of this library or of another."""
 
-    def client_refusal(self, broker: Broker, credentials: Any) -> cred_error.LoginFailed | None:
-        """Return an error if a client cannot use it on this connection, or None."""
-        if self.is_for_private and not broker.port.is_private:
-            text = f"{self.asks_for} is sent over TLS or the loopback only: use pbs://"
-            return cred_error.LoginFailed(text)
-        return None
+    username: Text
+    password: Text
 
-    def log_in(
-        self, broker: Broker, root: RemoteReference, credentials: Any, mind: Any
-    ) -> Deferred[Any]:
-        """Do the client's side of a login; return a Deferred of the avatar."""
-        raise NotImplementedError
+
+def has_password(credentials: object) -> TypeGuard[WithPassword]:
+    """Return whether credentials are a user name and a password that may be sent.
+
+    Credentials of other packages count too.
+    """
+    if isinstance(credentials, Scram):
+        return False
+    return hasattr(credentials, "username") and hasattr(credentials, "password")
 
 
 def answered_only(route: Route) -> Route:
@@ -154,28 +133,6 @@ def answered_only(route: Route) -> Route:
 
 def _no_answer_wanted() -> Exception:
     return cred_error.LoginFailed("a login wants an answer: call without pbanswer=False")
-
-
-def has_password(credentials: Any) -> bool:
-    """Return whether credentials are a user name and a password that may be sent.
-
-    Credentials of other packages count too.
-    """
-    if isinstance(credentials, Scram):
-        return False
-    return hasattr(credentials, "username") and hasattr(credentials, "password")
-
-
-def sent(broker: Broker, text: Text) -> Text:
-    """Return a user name or password in the type that is sent to the server.
-
-    The published policy sends the type that was given. A policy with ``text_user_names`` sends
-    bytes, since most Twisted servers know user names as bytes.
-
-    Raises:
-        TypeError: it is neither str nor bytes.
-    """
-    return to_octets(text) if broker.policy.text_user_names else as_given(text)
 
 
 def no_login(failure: Failure) -> Failure:
@@ -196,7 +153,7 @@ def login_asked_for() -> cred_error.LoginFailed:
     return fixed_by(cred_error.LoginFailed, "this server asks for a login: ", "credentials")
 
 
-def pair_of(answer: Any, what: str, kind: type = object) -> tuple[bytes, Any]:
+def pair_of(answer: object, what: str, kind: type[C]) -> tuple[bytes, C]:
     """Return the server's answer if it is a pair of bytes and an instance of ``kind``.
 
     Raises:

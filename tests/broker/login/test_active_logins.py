@@ -1,4 +1,4 @@
-"""broker.live_logins: who is in, until when, and what remains when one of several leaves."""
+"""broker.login.active_logins: who is logged in, until when, and each logout once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from support.ways_in import WaysIn, tokens
 import cred
 from broker.core.policy import STRICT
 from broker.errors import LoginExpired
-from broker.login.active_logins import ActiveLogins, Occupant
+from broker.login.active_logins import AcceptedUser, ActiveLogins
 from broker.login.client import login
 
 NOW = 1_800_000_000.0
@@ -28,25 +28,25 @@ class Timed(WaysIn):
     def __init__(self, dialect: str = "msgpack/1", **expiries: float):
         policy = STRICT.but(dialects=(dialect,))
         super().__init__(policy=policy, scheduler=ManualScheduler())
-        self.login_root._logins = ActiveLogins(self.server, lambda: NOW + self.scheduler.clock)
+        self.login_root.logins = ActiveLogins(self.server, lambda: NOW + self.scheduler.clock)
         known = {name: cred.Identity(name, [name], NOW + left) for name, left in expiries.items()}
         self.portal.registerChecker(tokens(**known))
 
 
 @pytest.mark.parametrize(
-    ("avatar_id", "occupant"),
+    ("avatar_id", "user"),
     [
-        ("alice", Occupant("alice", "x")),
-        (b"alice", Occupant("alice", "x")),
-        (b"\xff", Occupant("\ufffd", "x")),
-        (5, Occupant("5", "x")),
-        (cred.ANONYMOUS, Occupant(None, "x")),
-        (cred.Identity("a", ["g"], 1.5), Occupant("a", "x", frozenset({"g"}), 1.5)),
+        ("alice", AcceptedUser("alice", "x")),
+        (b"alice", AcceptedUser("alice", "x")),
+        (b"\xff", AcceptedUser("\ufffd", "x")),
+        (5, AcceptedUser("5", "x")),
+        (cred.ANONYMOUS, AcceptedUser(None, "x")),
+        (cred.Identity("a", ["g"], 1.5), AcceptedUser("a", "x", frozenset({"g"}), 1.5)),
     ],
 )
-def test_what_a_checker_answers(avatar_id: Any, occupant: Occupant) -> None:
+def test_what_a_checker_answers(avatar_id: Any, user: AcceptedUser) -> None:
     """Any avatar id can be shown as text; an Identity says more."""
-    assert Occupant.of(avatar_id, "x") == occupant
+    assert AcceptedUser.of(avatar_id, "x") == user
 
 
 def test_groups_are_the_peers() -> None:
@@ -180,7 +180,7 @@ def test_many_logins_cost_nothing_that_stays() -> None:
     finally:
         tracemalloc.stop()
     assert (room.scheduler.waiting, len(room.server.disconnects)) == (timers, notifiers)
-    assert len(room.login_root._logins) == 0
+    assert len(room.login_root.logins) == 0
     assert len(room.server.session.translator.exports) == 0
     assert grown < 20_000
 

@@ -14,13 +14,14 @@ from zope.interface import implementer
 
 import broker as asyncio_face
 from broker.core.policy import PUBLISHED, STRICT
-from broker.defer import Deferred, fail
+from broker.defer import Deferred, fail, to_deferred
 from broker.errors import RemoteError, ServerBusy, ServerDraining, TooManyAttempts
 from broker.failure import Failure
 from broker.flavors.failures import CopiedFailure
 from broker.flavors.reference import RemoteReference
 from broker.login.client import login
-from broker.login.server import LoginRoot, PortalRoot, realm
+from broker.login.realm import realm
+from broker.login.server import PortalRoot
 from broker.login.throttle import LoginThrottle
 from broker.net.socket_addresses import IPv4Address, UNIXAddress
 from broker.net.twisted_transport import port_of
@@ -123,17 +124,17 @@ def portal(*checkers: Any) -> Portal:
     return Portal(realm(lambda avatar_id, mind: asyncio_face.Avatar()), list(checkers or usual))
 
 
-def login_root(transport: Any, policy: Any = STRICT) -> LoginRoot:
+def login_root(transport: Any, policy: Any = STRICT) -> Any:
     """Return what a peer at the other end of a transport meets."""
     broker = asyncio_face.Broker(False, policy=policy)
     broker.port = port_of(transport)
     return PortalRoot(portal()).rootObject(broker)
 
 
-def result_of(deferred: Any) -> Any:
-    """Return the result of a Deferred that has fired, or raise its failure."""
+def result_of(login: Any) -> Any:
+    """Return a result, or that of a Deferred that has fired, or raise its failure."""
     outcomes: list[Any] = []
-    deferred.addBoth(outcomes.append)
+    to_deferred(login).addBoth(outcomes.append)
     if isinstance(outcomes[0], Failure):
         raise outcomes[0].value
     return outcomes[0]

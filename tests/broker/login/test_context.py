@@ -243,10 +243,10 @@ def test_a_mechanism_that_raises(
     """What a mechanism does not expect is a wrong login: counted, and told by the audit log."""
     caplog.set_level(logging.INFO)
 
-    def broken(door: Any, *shown: Any) -> Any:
+    def broken(token: str) -> Any:
         raise TypeError("unhashable type: 'list'")
 
-    monkeypatch.setattr("broker.login.mechanisms.token.serve", broken)
+    monkeypatch.setattr("broker.login.mechanisms.token.Token", broken)
     room = WaysIn(throttle=LoginThrottle(connection=Rate(2, 17.0), clock=lambda: 5.0))
     for _ in range(2):
         assert room.call("loginToken", "x", None).getErrorMessage() == WRONG

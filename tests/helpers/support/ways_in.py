@@ -9,9 +9,8 @@ from zope.interface import implementer
 import broker
 import cred
 from broker.core.policy import STRICT, Policy
-from broker.login.audit import Audit
 from broker.login.client import login
-from broker.login.server import LoginRoot
+from broker.login.server import PortalRoot
 from broker.login.throttle import LoginThrottle
 from cred.checkers import ICredentialsChecker
 from cred.error import UnauthorizedLogin
@@ -164,7 +163,8 @@ class WaysIn(BrokerPair):
             cred.AllowAnonymousAccess(),
         ]
         self.portal = cred.Portal(broker.realm(self.make_avatar), checkers)
-        self.login_root = LoginRoot(self.portal, self.server, throttle or LoginThrottle(), Audit())
+        self.portal.throttle = throttle
+        self.login_root: Any = PortalRoot(self.portal).rootObject(self.server)
         self.server.setNameForLocal("root", self.login_root)
         for side in (self.client, self.server):
             transport: Any = self.transport(side)

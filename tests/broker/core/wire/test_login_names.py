@@ -8,7 +8,7 @@ from broker.core.wire.login_names import LONGEST, read_names, write_names
 from broker.login.mechanisms import MECHANISMS
 from jelly.errors import ProtocolError
 
-ALL = [mechanism.name for mechanism in MECHANISMS]
+ALL = [mechanism.name for mechanism in MECHANISMS.rows]
 
 
 @pytest.mark.parametrize(

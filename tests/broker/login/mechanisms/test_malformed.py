@@ -16,9 +16,8 @@ from support.ways_in import WaysIn
 import cred
 from broker.core.policy import PUBLISHED, STRICT
 from broker.core.principal import OnBehalf
-from broker.defer import Deferred
-from broker.login.audit import Audit
-from broker.login.server import LoginRoot
+from broker.defer import to_deferred
+from broker.login.server import PortalRoot
 from broker.login.throttle import LoginThrottle
 from cred.interfaces import IBearerToken, IScramProof, IUsernamePassword
 from cred.passwords import Profile, hash_password
@@ -81,10 +80,10 @@ def rooms(request: pytest.FixtureRequest) -> Iterator[tuple[WaysIn, WaysIn]]:
         yield made[0], made[1]
 
 
-def outcome(deferred: Deferred[Any], caplog: pytest.LogCaptureFixture) -> Any:
+def outcome(login: Any, caplog: pytest.LogCaptureFixture) -> Any:
     """Return what a login yields; None where it is refused, as a login is."""
     results: list[Any] = []
-    deferred.addBoth(results.append)
+    to_deferred(login).addBoth(results.append)
     (result,) = results
     if hasattr(result, "check"):
         assert result.check(cred.LoginFailed), result
@@ -94,9 +93,10 @@ def outcome(deferred: Deferred[Any], caplog: pytest.LogCaptureFixture) -> Any:
     return result
 
 
-def fresh(room: WaysIn) -> LoginRoot:
+def fresh(room: WaysIn) -> Any:
     """Return a login object that has seen nothing yet."""
-    return LoginRoot(room.portal, room.server, LoginThrottle(**FREE), Audit())
+    room.portal.throttle = LoginThrottle(**FREE)
+    return PortalRoot(room.portal).rootObject(room.server)
 
 
 @CHECKED
