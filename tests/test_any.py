@@ -23,7 +23,7 @@ FIGURES = {
     "broker/defer": 21.2,
     "broker/demo": 2.4,
     "broker/flavors": 18.7,
-    "broker/login": 30.4,
+    "broker/login": 11.8,
     "broker/net": 9.3,
     "broker/porting": 0.0,
     "broker/reactor": 13.7,
@@ -32,7 +32,7 @@ FIGURES = {
 }
 """The figures of today. Lower a figure when its package has fewer names; never raise one."""
 
-WAITING = {"broker/connection", "broker/core", "broker/login"}
+WAITING = {"broker/connection", "broker/core"}
 """Packages above their target."""
 
 ABOVE, BELOW = 0.5, 2.0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from functools import partial
-from typing import Any
 
 from broker.connection.broker import Broker
 from broker.connection.budget import Budget
@@ -48,7 +47,7 @@ class Acceptor:
         """The number of connections that have not logged in, of a server with a login."""
         return len(self._pending)
 
-    def receive(self, broker: Broker, root: Any, address: Any) -> bool:
+    def receive(self, broker: Broker, root: object, address: object) -> bool:
         """Give a new connection its root; return False, and log, if it is refused.
 
         If too many connections wait for a login, one of them may be closed for the new one.
@@ -67,12 +66,12 @@ class Acceptor:
         broker.setNameForLocal(b"root", root)
         return True
 
-    def _refuse(self, address: Any, refusal: TooManyPending) -> None:
+    def _refuse(self, address: object, refusal: TooManyPending) -> None:
         self.limits[refusal.limit] += 1
         host = getattr(address, "host", address)
         self.log_throttle.log(logger, logging.WARNING, address, "refused %s: %s", host, refusal)
 
-    def _let_wait(self, broker: Broker, root: LoginRoot, address: Any) -> bool:
+    def _let_wait(self, broker: Broker, root: LoginRoot, address: object) -> bool:
         def dropped(refusal: TooManyPending) -> None:
             self._refuse(address, refusal)
             broker.cut(as_kind(PBConnectionLost, refusal), str(refusal))

@@ -186,7 +186,7 @@ class ActiveLogin:
 
     __slots__ = ("_logins", "identity", "logout", "peer")
 
-    def __init__(self, logins: ActiveLogins, peer: Peer, logout: Callable[[], Any]):
+    def __init__(self, logins: ActiveLogins, peer: Peer, logout: Callable[[], object]):
         self._logins = logins
         self.peer = peer
         self.logout = logout

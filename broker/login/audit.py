@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from broker.errors import Error
 from broker.failure import Failure
@@ -35,7 +35,7 @@ REFUSALS_IN_ALL: Final = Rate(400, 0.02)
 _LONGEST_USER: Final = 64
 _LONGEST_REASON: Final = 120
 
-Line: TypeAlias = dict[str, Any]
+Line: TypeAlias = dict[str, object]
 
 
 class Audit:
@@ -67,12 +67,12 @@ class Audit:
         self._all = TokenBuckets(REFUSALS_IN_ALL, clock)
         self._suppressed: Counter[str] = Counter()
 
-    def accepted(self, address: Any, mechanism: str, user: object) -> None:
+    def accepted(self, address: object, mechanism: str, user: object) -> None:
         """Write the line of a login that was accepted."""
         if logger.isEnabledFor(logging.INFO):
             self._write(self._line("accepted", address, mechanism, user))
 
-    def refused(self, address: Any, mechanism: str, user: object, failure: Failure) -> None:
+    def refused(self, address: object, mechanism: str, user: object, failure: Failure) -> None:
         """Write the line of a login that was refused or failed, or count it if there are many."""
         if not logger.isEnabledFor(logging.INFO):
             return
@@ -92,7 +92,7 @@ class Audit:
             line["suppressed"] = suppressed
         self._write(line)
 
-    def _line(self, result: str, address: Any, mechanism: str, user: object) -> Line:
+    def _line(self, result: str, address: object, mechanism: str, user: object) -> Line:
         now = datetime.fromtimestamp(self._wall(), UTC)
         return {
             "time": now.isoformat(timespec="milliseconds").replace("+00:00", "Z"),

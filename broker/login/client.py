@@ -24,7 +24,7 @@ from broker.login.context import ClientContext
 from broker.login.mechanisms import MECHANISMS
 from broker.login.mechanisms.anonymous import ANONYMOUS
 from broker.login.mechanisms.challenge import CHALLENGE
-from broker.login.mechanisms.mechanism import Mechanism
+from broker.login.mechanisms.mechanism import AnyMechanism
 from broker.login.mechanisms.table import MechanismTable
 from cred.credentials import Scram
 from cred.error import LoginFailed
@@ -99,7 +99,7 @@ class Login:
             return fail().addErrback(_refused)
         return entered.addCallbacks(logged_in, _refused)
 
-    def _choose(self, context: ClientContext, names: tuple[str, ...] | None) -> Mechanism[Any]:
+    def _choose(self, context: ClientContext, names: tuple[str, ...] | None) -> AnyMechanism:
         """Return the strongest mechanism that takes the credentials and that the server names.
 
         Raises:
@@ -121,7 +121,7 @@ class Login:
         known = ", ".join(self._table.named(names)) or "no login that is known here"
         raise LoginFailed(f"this server takes: {known}; you gave {self._given()}")
 
-    def _published(self) -> Mechanism[Any]:
+    def _published(self) -> AnyMechanism:
         """Return the mechanism for a server that names no mechanisms, which may be Twisted's."""
         if CHALLENGE not in self._fitting:
             raise LoginFailed(

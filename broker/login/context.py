@@ -35,7 +35,7 @@ from broker.net.scheduler import ImmediateScheduler
 from broker.net.socket_addresses import source_of
 from cred.error import LoginFailed, Unauthorized, UnauthorizedLogin, wrong_login
 from cred.octets import Text, as_given, to_octets
-from cred.portal import Portal, Realm
+from cred.portal import LoginResult, Portal, Realm
 from cred.saslprep import LONGEST_NAME
 from cred.workers import QueueFull
 from jelly.foreign import has_jelly_hook
@@ -93,7 +93,7 @@ class ClientContext(LoginContext):
         super().__init__(broker)
         self._root = root
 
-    def call(self, name: str, *args: object) -> Deferred[Any]:
+    def call(self, name: str, *args: object) -> Deferred[object]:
         """Call a login method of the server, and return a Deferred of its result."""
         return self._root.callRemote(name, *args)
 
@@ -202,7 +202,7 @@ class ServerContext(LoginContext):
         # Whether the failure is one of a checker or the realm, which belong to the application.
         self._is_consulting = False
 
-    def step(self, function: Callable[..., Any], *args: object) -> Any:
+    def step(self, function: Callable[..., object], *args: object) -> object:
         """Do one step, unless too many logins have failed; return its result, or a Deferred of it.
 
         The Deferred fails with TooManyAttempts, and the function is not called; with ServerBusy if
@@ -272,11 +272,13 @@ class ServerContext(LoginContext):
             raise LoginFailed(f"{most} logins on one connection (max_refs)")
         portal = self._server.portal
         if overrides_login(portal):
-            view: Any = PortalView(portal, self._request_avatar)
+            view = PortalView(portal, self._request_avatar)
             return then(view.login(credentials, mind, IPerspective), self._admitted)
         return then(portal.check(credentials), self._checked, portal, mind)
 
-    def _checked(self, avatar_id: object, portal: Portal, mind: object) -> Any:
+    def _checked(
+        self, avatar_id: object, portal: Portal, mind: object
+    ) -> OnBehalf | Deferred[OnBehalf]:
         """Ask for the avatar: a checker has accepted the credentials."""
         avatar_id = self._accept(avatar_id)
         made = self._enter(portal.request_avatar, avatar_id, mind, IPerspective)
@@ -284,7 +286,7 @@ class ServerContext(LoginContext):
 
     def _request_avatar(
         self, realm: Realm, avatar_id: object, mind: object, *interfaces: object
-    ) -> Any:
+    ) -> object:
         """Ask the realm of a portal, which has called it from its own ``login``."""
         avatar_id = self._accept(avatar_id)
         return self._enter(realm.requestAvatar, avatar_id, mind, *interfaces)
@@ -298,14 +300,14 @@ class ServerContext(LoginContext):
         return avatar_id
 
     def _enter(
-        self, function: Callable[..., Any], avatar_id: object, mind: object, *interfaces: object
-    ) -> Any:
+        self, function: Callable[..., T], avatar_id: object, mind: object, *interfaces: object
+    ) -> T:
         """Call a function of the realm in the context of the principal, with the mind opened."""
         # A checker's result may come in another context.
         run = self.principal.context.copy().run
         return run(_with_mind, function, avatar_id, mind, interfaces)
 
-    def _admitted(self, result: Any) -> OnBehalf:
+    def _admitted(self, result: LoginResult) -> OnBehalf:
         server, user = self._server, self._accepted
         if user is None:
             # The portal has logged the user in without its realm, and tells no avatar id.
@@ -352,8 +354,8 @@ class ServerContext(LoginContext):
 
 
 def _with_mind(
-    function: Callable[..., Any], avatar_id: object, mind: object, interfaces: tuple[object, ...]
-) -> Any:
+    function: Callable[..., T], avatar_id: object, mind: object, interfaces: tuple[object, ...]
+) -> T:
     return function(avatar_id, opened(mind), *interfaces)
 
 

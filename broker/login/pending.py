@@ -16,7 +16,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from broker.core.policy import Policy
 from broker.limit_errors import limit_error
@@ -61,7 +61,9 @@ class PendingConnections:
     def __len__(self) -> int:
         return self._waiting
 
-    def enter(self, address: Any, drop: Callable[[TooManyPending], object] | None = None) -> Slot:
+    def enter(
+        self, address: object, drop: Callable[[TooManyPending], object] | None = None
+    ) -> Slot:
         """Add a connection; call `Slot.leave` when it has logged in or ended.
 
         A connection without a host, such as one through a UNIX socket, counts for ``max_waiting``
@@ -153,7 +155,7 @@ class Slot:
         self.network = network
         self.drop = drop
 
-    def leave(self, result: Any = None) -> None:
+    def leave(self, result: object = None) -> None:
         """Give the slot back; a second call does nothing.
 
         Args:

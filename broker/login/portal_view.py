@@ -14,14 +14,14 @@ from collections.abc import Callable
 from types import MethodType
 from typing import Any
 
-from cred.portal import Portal
+from cred.portal import Portal, Realm
 
 __all__ = ["PortalView", "overrides_login"]
 
-RequestAvatar = Callable[..., Any]
+RequestAvatar = Callable[..., object]
 
 
-def overrides_login(portal: Any) -> bool:
+def overrides_login(portal: Portal) -> bool:
     """Return whether a portal has a ``login`` that is not `Portal.login`."""
     return getattr(portal.login, "__func__", None) is not Portal.login
 
@@ -73,7 +73,7 @@ class PortalView(_View):
         return found
 
     @property
-    def realm(self) -> Any:
+    def realm(self) -> Realm:
         """The realm of the portal, as a view."""
         return _RealmView(self._seen.realm, self._request_avatar)
 
@@ -83,6 +83,6 @@ class _RealmView(_View):
 
     __slots__ = ()
 
-    def requestAvatar(self, avatarId: object, mind: object, *interfaces: object) -> Any:
+    def requestAvatar(self, avatarId: object, mind: object, *interfaces: object) -> object:
         """Return what the realm returns for this user."""
         return self._request_avatar(self._seen, avatarId, mind, *interfaces)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 from zope.interface import implementer
 
@@ -14,23 +14,26 @@ from cred.portal import IRealm, LoginResult
 
 __all__ = ["realm"]
 
+# Of the avatar id and the mind; returns the avatar, or an awaitable of it.
+Function: TypeAlias = Callable[[Any, Any], object]
+
 
 @implementer(IRealm)
 class _FunctionRealm:
     """A realm that calls one function; see :func:`realm`."""
 
-    def __init__(self, function: Callable[[Any, Any], object]):
+    def __init__(self, function: Function):
         self._function = function
         self.__doc__ = function.__doc__
 
-    def requestAvatar(self, avatarId: object, mind: object, *interfaces: object) -> Any:
+    def requestAvatar(self, avatarId: object, mind: object, *interfaces: object) -> object:
         """Return (IPerspective, avatar, logout), or a Deferred of it."""
         if IPerspective not in interfaces:
             raise NotImplementedError("this realm makes avatars for IPerspective")
         return then(self._function(avatarId, mind), _with_logout)
 
 
-def realm(function: Callable[[Any, Any], Any | Awaitable[Any]]) -> _FunctionRealm:
+def realm(function: Function) -> _FunctionRealm:
     """Make a realm of a function; usable as a decorator.
 
     Args:
@@ -43,9 +46,10 @@ def realm(function: Callable[[Any, Any], Any | Awaitable[Any]]) -> _FunctionReal
     Raises:
         WrongType: a TypeError: ``function`` cannot be called.
     """
-    given: Any = function
-    if not callable(given):
-        raise WrongType(f"realm takes a function of avatar id and mind, not {type(given).__name__}")
+    if not callable(function):
+        raise WrongType(
+            f"realm takes a function of avatar id and mind, not {type(function).__name__}"
+        )
     return _FunctionRealm(function)
 
 

@@ -29,7 +29,7 @@ def is_result(thing: object) -> bool:
 
 
 def then(
-    thing: Any, function: Callable[Concatenate[Any, P], T], *args: P.args, **kwargs: P.kwargs
+    thing: object, function: Callable[Concatenate[Any, P], T], *args: P.args, **kwargs: P.kwargs
 ) -> T | Deferred[Any]:
     """Call ``function(result, *args)`` with a result, or with the result of an awaitable.
 

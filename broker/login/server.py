@@ -26,7 +26,7 @@ from broker.login.active_logins import ActiveLogins
 from broker.login.audit import Audit
 from broker.login.context import LoginContext, ServerContext
 from broker.login.mechanisms import MECHANISMS
-from broker.login.mechanisms.mechanism import Mechanism, answered_only, login_asked_for
+from broker.login.mechanisms.mechanism import AnyMechanism, answered_only, login_asked_for
 from broker.login.mechanisms.table import MechanismTable
 from broker.login.throttle import LoginThrottle
 from cred.portal import Portal
@@ -146,7 +146,7 @@ def login_root_of(table: MechanismTable) -> type[LoginRoot]:
     return type("LoginRoot", (LoginRoot,), attributes)
 
 
-def _method(name: str, mechanism: Mechanism[Any]) -> Callable[..., object]:
+def _method(name: str, mechanism: AnyMechanism) -> Callable[..., object]:
     """Return the method that runs the server's side of a mechanism.
 
     Its arguments are checked before the attempt begins, so that a call with too few or too many

@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Hashable
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from broker.errors import TooManyAttempts
 from broker.token_bucket import MOST_KEYS, Rate, TokenBuckets
@@ -123,7 +123,7 @@ class LoginThrottle:
         return [(kind, key) for kind, key in keys if kind in self._buckets]
 
 
-def account_of(username: Any) -> bytes:
+def account_of(username: object) -> bytes:
     """Return the user name by which an account is counted: the same for all its spellings."""
     octets = to_octets(username)
     try:

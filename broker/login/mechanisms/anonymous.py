@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeGuard
+from typing import TypeGuard
 
 from broker.defer import Deferred
 from broker.login.context import ClientContext, ServerContext
@@ -25,7 +25,7 @@ class AnonymousLogin(Mechanism[object]):
         """Return whether they are Anonymous."""
         return bool(IAnonymous.providedBy(credentials))
 
-    def client(self, context: ClientContext, credentials: object, mind: object) -> Deferred[Any]:
+    def client(self, context: ClientContext, credentials: object, mind: object) -> Deferred[object]:
         """Call ``loginAnonymous``, even if the server does not name it: Twisted has it too."""
         return context.call("loginAnonymous", mind).addErrback(no_login)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeGuard
+from typing import TypeGuard
 
 from cryptography import x509
 from zope.interface import implementer
@@ -32,7 +32,7 @@ class CertificateLogin(Mechanism[ClientCertificate]):
 
     def client(
         self, context: ClientContext, credentials: ClientCertificate, mind: object
-    ) -> Deferred[Any]:
+    ) -> Deferred[object]:
         """Call ``loginCertificate``."""
         return context.call("loginCertificate", mind)
 

@@ -68,13 +68,13 @@ class ChallengeLogin(Mechanism[WithPassword]):
 
     def client(
         self, context: ClientContext, credentials: WithPassword, mind: object
-    ) -> Deferred[Any]:
+    ) -> Deferred[object]:
         """Ask for a challenge, and answer it if this side's policy allows that.
 
         The client asks in any case, to tell a server without a login from one with this login only.
         """
 
-        def challenged(offer: object) -> Deferred[Any]:
+        def challenged(offer: object) -> Deferred[object]:
             refusal = self.client_refusal(context, credentials)
             if refusal is not None:
                 raise refusal

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeGuard, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeAlias, TypeGuard, TypeVar
 
 from broker.core.calls.dispatch import Route
 from broker.defer import Deferred
@@ -17,6 +17,7 @@ from cred.credentials import Scram
 from cred.octets import Text
 
 __all__ = [
+    "AnyMechanism",
     "LoginCall",
     "Mechanism",
     "WithPassword",
@@ -71,7 +72,7 @@ class Mechanism(Generic[C]):
         """Return whether it takes credentials of this kind."""
         raise NotImplementedError
 
-    def client(self, context: ClientContext, credentials: C, mind: object) -> Deferred[Any]:
+    def client(self, context: ClientContext, credentials: C, mind: object) -> Deferred[object]:
         """Do the client's side of a login; return a Deferred of the avatar."""
         raise NotImplementedError
 
@@ -104,6 +105,10 @@ class Mechanism(Generic[C]):
         if reason is not None:
             raise self.refusal_error(reason)
         context.is_guess = True
+
+
+AnyMechanism: TypeAlias = Mechanism[Any]
+"""A mechanism for some kind of credentials."""
 
 
 class WithPassword(Protocol):

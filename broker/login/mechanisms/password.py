@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeGuard
+from typing import TypeGuard
 
 from broker.defer import Deferred
 from broker.login.context import ClientContext, ServerContext
@@ -30,7 +30,7 @@ class Password(Mechanism[WithPassword]):
 
     def client(
         self, context: ClientContext, credentials: WithPassword, mind: object
-    ) -> Deferred[Any]:
+    ) -> Deferred[object]:
         """Send both, in the type that the policy requires."""
         name, password = context.sent(credentials.username), context.sent(credentials.password)
         return context.call("loginPassword", name, password, mind)

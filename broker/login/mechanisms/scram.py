@@ -7,7 +7,7 @@ takes one ``finish``.
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias, TypeGuard
+from typing import TypeAlias, TypeGuard
 
 from zope.interface import implementer
 
@@ -62,7 +62,9 @@ class ScramLogin(Mechanism[Accepted]):
             return cred_error.LoginFailed(f"{self.name} needs TLS 1.3 at this end: use pbs://")
         return None
 
-    def client(self, context: ClientContext, credentials: Accepted, mind: object) -> Deferred[Any]:
+    def client(
+        self, context: ClientContext, credentials: Accepted, mind: object
+    ) -> Deferred[object]:
         """Prove that this side knows the password, and check that the server knows it too."""
         client = ScramClient(
             credentials.username,
@@ -71,7 +73,7 @@ class ScramLogin(Mechanism[Accepted]):
             plus=self._is_bound,
         )
 
-        def begun(answer: object) -> Deferred[Any]:
+        def begun(answer: object) -> Deferred[object]:
             server_first, exchange = pair_of(answer, "SCRAM message", RemoteReference)
             worked = context.in_thread(lambda: client.final(server_first))
             finish = worked.addCallback(lambda final: exchange.callRemote("finish", final, mind))

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Collection, Iterable
 from typing import Any
 
-from broker.login.mechanisms.mechanism import Mechanism
+from broker.login.mechanisms.mechanism import AnyMechanism
 
 __all__ = ["MechanismTable"]
 
@@ -24,15 +24,15 @@ class MechanismTable:
             several begin with the same call, the first implements it for all.
     """
 
-    def __init__(self, rows: Iterable[Mechanism[Any]]):
+    def __init__(self, rows: Iterable[AnyMechanism]):
         self.rows = tuple(rows)
         self.mind_arguments: dict[str, int | None] = {}
-        self.first_calls: dict[str, Mechanism[Any]] = {}
+        self.first_calls: dict[str, AnyMechanism] = {}
         for row in self.rows:
             self.mind_arguments.update(row.calls)
             self.first_calls.setdefault(row.calls[0].name, row)
 
-    def checked_by(self, kinds: Iterable[object]) -> tuple[Mechanism[Any], ...]:
+    def checked_by(self, kinds: Iterable[object]) -> tuple[AnyMechanism, ...]:
         """Return the mechanisms whose credentials a portal checks.
 
         Args:
@@ -46,7 +46,7 @@ class MechanismTable:
 
 
 @functools.lru_cache(64)
-def _checked_by(rows: tuple[Mechanism[Any], ...], kinds: tuple[Any, ...]) -> tuple[Any, ...]:
+def _checked_by(rows: tuple[AnyMechanism, ...], kinds: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(
         row
         for row in rows

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeGuard
+from typing import TypeGuard
 
 from broker.defer import Deferred
 from broker.login.context import ClientContext, ServerContext
@@ -27,7 +27,7 @@ class TokenLogin(Mechanism[Token]):
         """Return whether they are a token."""
         return bool(IBearerToken.providedBy(credentials))
 
-    def client(self, context: ClientContext, credentials: Token, mind: object) -> Deferred[Any]:
+    def client(self, context: ClientContext, credentials: Token, mind: object) -> Deferred[object]:
         """Send the token."""
         return context.call("loginToken", credentials.token, mind)
 
