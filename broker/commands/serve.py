@@ -9,9 +9,9 @@ from typing import Any
 
 import click
 
-from broker.commands.guarding import write_audit
 from broker.commands.settings import Settings, server_options
 from broker.commands.target import WrongTarget, load, served, show_cause
+from broker.commands.throttle import write_audit
 from broker.commands.wording import in_words
 from broker.errors import CannotListenError, ConfigError
 from broker.server import Serve

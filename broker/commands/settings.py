@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import click
 from msgspec import Struct
 
-from broker.commands.guarding import Failures, read_failures, throttle_of
+from broker.commands.throttle import Failures, read_failures, throttle_of
 from broker.core.policy import STRICT, Policy
 from broker.errors import ConfigError
 from broker.login.throttle import LoginThrottle

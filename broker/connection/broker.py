@@ -249,7 +249,7 @@ class Broker(PublishedBroker):
         notifiers = self.disconnects if was_connected else self.failures
         self.connects, self.disconnects, self.failures = [], [], []
         for notifier in notifiers:
-            log.guard(self, notifier)
+            log.call_and_log(self, notifier)
         translator.exports.clear()
         translator.imports.clear()
         self._tell_idle()
@@ -418,7 +418,7 @@ class Broker(PublishedBroker):
         # Callbacks for a failure to connect are not needed any more; they would keep objects alive.
         self.failures = []
         for notifier in notifiers:
-            log.guard(self, notifier)
+            log.call_and_log(self, notifier)
         if hasattr(self.factory, "clientConnectionMade"):
             self.factory.clientConnectionMade(self)
 

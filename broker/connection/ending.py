@@ -59,7 +59,7 @@ class Ending:
             has_more = self._hear()
 
         # An exception of a hook of the application ends this turn only.
-        log.guard(self._owner, hear)
+        log.call_and_log(self._owner, hear)
         if has_more and waited:
             self._scheduler.soon(self.take_turn)
             return
@@ -90,7 +90,7 @@ def forget_frames(error: BaseException) -> None:
 def end_caches(owner: Any, translator: Translator) -> None:
     """Tell the caches of both sides that their connection has ended."""
     for entry in translator.published.clear():
-        log.guard(owner, entry.stop)
+        log.call_and_log(owner, entry.stop)
     for cache in translator.held.clear():
         # Its class may have a ``__setattr__`` that raises.
-        log.guard(owner, partial(setattr, cache, "broker", None))
+        log.call_and_log(owner, partial(setattr, cache, "broker", None))

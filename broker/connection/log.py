@@ -33,10 +33,10 @@ from jelly.registry import defaults
 
 __all__ = [
     "blocked",
+    "call_and_log",
     "call_raised",
     "closed",
     "expired",
-    "guard",
     "misunderstood",
     "peer_leaves",
     "unsent",
@@ -176,7 +176,7 @@ def _missing(owner: Logged, cls: type, name: str, error: NoSuchMethod) -> None:
     _log(owner, logging.WARNING, text, address, text_of(name), _line(error, 200), kind)
 
 
-def guard(owner: Logged, function: Callable[[], object]) -> None:
+def call_and_log(owner: Logged, function: Callable[[], object]) -> None:
     """Call a function of the application; log an exception, and continue."""
     try:
         function()

@@ -342,7 +342,7 @@ class PublishedBroker:
     def notifyOnConnect(self, notifier: Callable[[], object]) -> None:
         """Call ``notifier()`` when calls can be made; now, if they can (published)."""
         if self.session.dialect is not None:
-            log.guard(self, _callable(notifier))
+            log.call_and_log(self, _callable(notifier))
         else:
             self.connects.append(_callable(notifier))
 

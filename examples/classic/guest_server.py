@@ -6,7 +6,7 @@ from broker import pb, reactor
 from cred import checkers, portal
 
 
-class Visitor(pb.Avatar):
+class Guest(pb.Avatar):
     def __init__(self, name):
         self.name = name or "somebody"
 
@@ -18,7 +18,7 @@ class Visitor(pb.Avatar):
 @implementer(portal.IRealm)
 class Museum:
     def requestAvatar(self, avatarId, mind, *interfaces):
-        return pb.IPerspective, Visitor(avatarId), reactor.stop
+        return pb.IPerspective, Guest(avatarId), reactor.stop
 
 
 factory = pb.PBServerFactory(portal.Portal(Museum(), [checkers.AllowAnonymousAccess()]))

@@ -168,17 +168,17 @@ class TwistedChair(twisted_pb.Viewable):  # type: ignore[misc]
         return "seated"
 
 
-@pytest.mark.parametrize("visitor", [ADMIN, GUEST])
-def test_flavors_of_twisteds(visitor: Any) -> None:
+@pytest.mark.parametrize("user", [ADMIN, GUEST])
+def test_flavors_of_twisteds(user: Any) -> None:
     """A condition is set on the method, whoever's flavor looks for it."""
-    room, avatar = room_of(TwistedDesk(), visitor)
+    room, avatar = room_of(TwistedDesk(), user)
     safe, chair = room.get(avatar.callRemote("things"))
     outcomes = [
         room.get(avatar.callRemote("dismiss", "eve")),
         room.get(safe.callRemote("open")),
         room.get(chair.callRemote("sit")),
     ]
-    if visitor is ADMIN:
+    if user is ADMIN:
         assert outcomes == ["dismissed eve", "open", "seated"]
     else:
         assert all(outcome.check(cred.Unauthorized) for outcome in outcomes)

@@ -20,7 +20,7 @@ Run = Callable[[], None]
 HOST = "127.0.0.1"
 
 
-class Visitor(pb.Avatar):
+class User(pb.Avatar):
     """An avatar that counts its calls."""
 
     def __init__(self, calls: list[str]):
@@ -33,14 +33,14 @@ class Visitor(pb.Avatar):
 
 
 class Realm:
-    """Gives every visitor the same list of calls."""
+    """Gives every user the same list of calls."""
 
     def __init__(self) -> None:
         self.calls: list[str] = []
 
     def requestAvatar(self, avatarId: Any, mind: Any, *interfaces: Any) -> Any:
         """Give an avatar."""
-        return interfaces[0], Visitor(self.calls), lambda: None
+        return interfaces[0], User(self.calls), lambda: None
 
 
 class Plain(ReconnectingClientFactory, pb.PBClientFactory):

@@ -69,7 +69,7 @@ addresses that none of them reaches its limit is like *without*.
 """
 
 
-class Visitor(broker.Avatar):
+class Member(broker.Avatar):
     """What a client gets that is let in."""
 
     def perspective_echo(self, value: Any) -> Any:
@@ -83,7 +83,7 @@ def portal_of(verifier: str, folder: str, *others: str, **limits: Any) -> cred.P
     store.add(User("alice", verifier))
     for number, other in enumerate(others):
         store.add(User(f"user{number}", other))
-    enter = broker.realm(lambda avatar_id, mind: Visitor())
+    enter = broker.realm(lambda avatar_id, mind: Member())
     return cred.Portal(enter, [StoreChecker(store)], throttle=LoginThrottle(**limits))
 
 

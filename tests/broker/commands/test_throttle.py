@@ -14,8 +14,8 @@ import pytest
 from click.testing import CliRunner
 
 import broker
-from broker.commands.guarding import Failures, read_failures, throttle_of, write_audit
 from broker.commands.serve import serve
+from broker.commands.throttle import Failures, read_failures, throttle_of, write_audit
 from broker.login.throttle import LoginSource
 from broker.token_bucket import Rate
 from cred.credentials import UsernamePassword
