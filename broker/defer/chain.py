@@ -150,6 +150,11 @@ class Chain(TwistedView):
         if not self.called:
             self.errback(CancelledError())
 
+    @property
+    def has_settled(self) -> bool:
+        """Whether it has fired, and neither runs a callback nor waits for another Deferred."""
+        return self.called and not self.paused and not self._is_running
+
     # Running the chain.
 
     def _add(self, item: object) -> Self:

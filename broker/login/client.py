@@ -71,8 +71,7 @@ class Login:
         self._credentials = credentials
         self._mind = mind
         self._table = table
-        self._fitting = [row for row in table.rows if row.accepts(credentials)]
-        if not self._fitting:
+        if not any(row.accepts(credentials) for row in table.rows):
             raise _wrong_type(credentials)
 
     def begin(self, broker: Broker) -> Deferred[RemoteReference]:
@@ -105,14 +104,15 @@ class Login:
         Raises:
             LoginFailed: there is no such mechanism, or the policy or this connection forbids it.
         """
-        if ANONYMOUS in self._fitting:
+        credentials = self._credentials
+        if ANONYMOUS.accepts(credentials):
             return ANONYMOUS
         if names is None:
             return self._published()
         refusals = []
-        for mechanism in self._fitting:
-            if mechanism.name in names:
-                refusal = mechanism.client_refusal(context, self._credentials)
+        for mechanism in self._table.rows:
+            if mechanism.name in names and mechanism.accepts(credentials):
+                refusal = mechanism.client_refusal(context, credentials)
                 if refusal is None:
                     return mechanism
                 refusals.append(refusal)
@@ -123,7 +123,7 @@ class Login:
 
     def _published(self) -> AnyMechanism:
         """Return the mechanism for a server that names no mechanisms, which may be Twisted's."""
-        if CHALLENGE not in self._fitting:
+        if not CHALLENGE.accepts(self._credentials):
             raise LoginFailed(
                 f"this server is Twisted's, or asks for no login; you gave {self._given()}"
             )
@@ -131,9 +131,10 @@ class Login:
 
     def _given(self) -> str:
         """Return the credentials in words, with the mechanisms they are limited to, if any."""
-        names = " or ".join(mechanism.name for mechanism in self._fitting)
+        fitting = [row for row in self._table.rows if row.accepts(self._credentials)]
+        names = " or ".join(row.name for row in fitting)
         only = f" for {names} only" if isinstance(self._credentials, Scram) else ""
-        return self._fitting[0].asks_for + only
+        return fitting[0].asks_for + only
 
 
 def login(broker: Broker, credentials: object, mind: object = None) -> Deferred[RemoteReference]:

@@ -29,7 +29,7 @@ from broker.interfaces import IPerspective
 from broker.login.active_logins import AcceptedUser, ActiveLogins
 from broker.login.audit import Audit
 from broker.login.portal_view import PortalView, overrides_login
-from broker.login.results import is_result, then
+from broker.login.results import TO_COME, result_of, then
 from broker.login.throttle import LoginSource, LoginThrottle, account_of
 from broker.net.scheduler import ImmediateScheduler
 from broker.net.socket_addresses import source_of
@@ -217,9 +217,8 @@ class ServerContext(LoginContext):
             result = self.principal.context.copy().run(function, self, *args)
         except BaseException as error:  # noqa: BLE001 - any exception is the result of the step
             return fail(error).addErrback(self._failed)
-        if is_result(result):
-            return result
-        return to_deferred(result).addErrback(self._failed)
+        found = result_of(result)
+        return to_deferred(result).addErrback(self._failed) if found is TO_COME else found
 
     def checker_for(self, kind: Any) -> Any:
         """Return the portal's checker for credentials of this interface, or None."""

@@ -1,31 +1,45 @@
 """Continues with the result of application code: at once if it is there, else when it comes.
 
-Most checkers and realms return their result. A login that waits for nothing needs no Deferred.
+Most checkers and realms return their result, or a Deferred that has it. A login that waits for
+nothing then needs no Deferred of its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from broker.defer import Deferred, to_deferred
 from broker.defer.foreign import PLAIN, is_twisted_deferred, is_twisted_failure
 from broker.failure import Failure
 
-__all__ = ["is_result", "then"]
+__all__ = ["TO_COME", "result_of", "then"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
+TO_COME: Final[Any] = object()
+"""Stands for a result that is not there, or is a failure."""
 
-def is_result(thing: object) -> bool:
-    """Return whether an object is a result, and neither an awaitable nor a Failure."""
+
+def result_of(thing: Any) -> Any:
+    """Return the result of a plain value or of a Deferred; TO_COME if it has none yet.
+
+    A Failure, a Deferred that has failed, and any other awaitable have none.
+    """
     kind = type(thing)
     if kind in PLAIN:
-        return True
-    if issubclass(kind, Deferred | Failure) or getattr(kind, "__await__", None) is not None:
-        return False
-    return not (is_twisted_deferred(thing) or is_twisted_failure(thing))
+        return thing
+    if issubclass(kind, Deferred):
+        if not thing.has_settled:
+            return TO_COME
+        thing = thing.result
+        kind = type(thing)
+        if kind in PLAIN:
+            return thing
+    if issubclass(kind, Failure) or getattr(kind, "__await__", None) is not None:
+        return TO_COME
+    return TO_COME if is_twisted_deferred(thing) or is_twisted_failure(thing) else thing
 
 
 def then(
@@ -38,8 +52,9 @@ def then(
         function: is not called if the awaitable fails.
 
     Returns:
-        What the function returned, or a Deferred of it if `thing` is not a result.
+        What the function returned, or a Deferred of it if the result has yet to come.
     """
-    if is_result(thing):
-        return function(thing, *args, **kwargs)
-    return to_deferred(thing).addCallback(function, *args, **kwargs)
+    result = result_of(thing)
+    if result is TO_COME:
+        return to_deferred(thing).addCallback(function, *args, **kwargs)
+    return function(result, *args, **kwargs)

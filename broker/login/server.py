@@ -109,6 +109,7 @@ class LoginRoot(Referenceable):
         self.connection_key = object()
         self.logins = ActiveLogins(broker)
         self._on_accepted: list[Callable[[], object]] = [broker.session.open_gate]
+        self._route = answered_only(super().route())._replace(missing=_not_logged_in)
         broker.session.shut_gate(self.mind_arguments)
         broker.session.name_logins(self.remote_mechanisms)
 
@@ -133,8 +134,7 @@ class LoginRoot(Referenceable):
 
         Each call has a principal of its own; its user is known when the login has succeeded.
         """
-        route = answered_only(super().route())
-        return route._replace(missing=_not_logged_in, principal=new_principal(self.broker))
+        return self._route._replace(principal=new_principal(self.broker))
 
 
 @functools.cache

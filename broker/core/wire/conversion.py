@@ -1,6 +1,6 @@
 """Converts messages with small graphs from expressions to values and back, without a walk.
 
-A small graph is an int, float, bytes or str, a tuple of these, or an empty dict. See
+A small graph is None, an int, float, bytes or str, a tuple of these, or an empty dict. See
 :func:`with_values` and :func:`with_expressions`.
 """
 
@@ -42,9 +42,13 @@ def small_expression(value: Any) -> Expression | None:
                 expression.append(write_str(item))
             elif type(item) in ATOMS:
                 expression.append(item)
+            elif item is None:
+                expression.append([b"None"])
             else:
                 return None
         return expression
+    if value is None:
+        return [b"None"]
     if kind is dict:
         return None if value else [b"dictionary"]
     if kind is str:
@@ -59,8 +63,11 @@ def small_value(expression: Any) -> Any:
     tag = expression[0] if expression else None
     if tag == b"unicode":
         return read_str(expression)
-    if tag == b"dictionary" and len(expression) == 1:
-        return {}
+    if len(expression) == 1:
+        if tag == b"dictionary":
+            return {}
+        if tag == b"None":
+            return None
     if tag != b"tuple":
         return NOT_SMALL
     values = []
@@ -69,6 +76,8 @@ def small_value(expression: Any) -> Any:
             values.append(item)
         elif type(item) is list and item and item[0] == b"unicode":
             values.append(read_str(item))
+        elif item == [b"None"]:
+            values.append(None)
         else:
             return NOT_SMALL
     return tuple(values)

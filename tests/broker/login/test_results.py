@@ -10,7 +10,7 @@ import twisted.python.failure
 
 from broker import defer
 from broker.failure import Failure
-from broker.login.results import is_result, then
+from broker.login.results import TO_COME, result_of, then
 
 ERROR = ValueError("no")
 
@@ -31,23 +31,54 @@ class Awaitable:
 @pytest.mark.parametrize("thing", [None, 5, "x", (1, 2), object(), ERROR, ValueError])
 def test_results(thing: object) -> None:
     """Any plain object is a result, an exception too."""
-    assert is_result(thing)
+    assert result_of(thing) is thing
     assert then(thing, lambda value, more: (value, more), "more") == (thing, "more")
+
+
+@pytest.mark.parametrize("value", [None, "x", (1, 2), ValueError])
+def test_deferreds_that_have_their_result(value: object) -> None:
+    """The result of a Deferred that waits for nothing is used at once."""
+    outer: defer.Deferred[Any] = defer.succeed(None)
+    outer.addCallback(lambda _: defer.succeed(value))
+    for deferred in (defer.succeed(value), outer):
+        assert result_of(deferred) is value
+        assert then(deferred, lambda given, more: (given, more), "more") == (value, "more")
+
+
+def test_deferreds_that_wait() -> None:
+    """A Deferred that has not fired, waits for another, is paused or runs has no result yet."""
+    paused: defer.Deferred[Any] = defer.succeed("x")
+    paused.pause()
+    waiting: defer.Deferred[Any] = defer.succeed(None)
+    waiting.addCallback(lambda _: defer.Deferred())
+    for deferred in (defer.Deferred(), paused, waiting):
+        assert result_of(deferred) is TO_COME
+    running: defer.Deferred[Any] = defer.succeed("x")
+    seen: list[Any] = []
+    running.addCallback(lambda value: seen.append(result_of(running)))
+    assert seen == [TO_COME]
+
+
+def test_deferreds_that_have_failed() -> None:
+    """A failed Deferred has no result, and its failure is passed on."""
+    failed: defer.Deferred[Any] = defer.fail(ERROR)
+    assert result_of(failed) is TO_COME
+    seen: list[Any] = []
+    then(failed, seen.append).addErrback(lambda failure: seen.append(failure.value))
+    assert seen == [ERROR]
 
 
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: defer.succeed("x"),
         lambda: twisted.internet.defer.succeed("x"),
         coroutine,
-        lambda: defer.drive(coroutine()),
     ],
 )
 def test_awaitables(make: Any) -> None:
     """The function is called with what an awaitable yields."""
     thing = make()
-    assert not is_result(thing)
+    assert result_of(thing) is TO_COME
     seen: list[Any] = []
     then(thing, lambda value, more: (value, more), "more").addCallback(seen.append)
     assert seen == [("x", "more")]
@@ -55,7 +86,7 @@ def test_awaitables(make: Any) -> None:
 
 def test_other_awaitables() -> None:
     """An object with ``__await__`` is no result."""
-    assert not is_result(Awaitable())
+    assert result_of(Awaitable()) is TO_COME
 
 
 @pytest.mark.parametrize(
@@ -64,7 +95,7 @@ def test_other_awaitables() -> None:
 def test_failures(make: Any) -> None:
     """A Failure fails, and the function is not called."""
     thing, seen = make(), []
-    assert not is_result(thing)
+    assert result_of(thing) is TO_COME
     then(thing, seen.append).addErrback(lambda failure: seen.append(failure.value))
     assert seen == [ERROR]
 
@@ -75,8 +106,9 @@ def test_an_error_of_the_function() -> None:
     def fail(value: object) -> None:
         raise ERROR
 
-    with pytest.raises(ValueError, match="no"):
-        then(5, fail)
+    for thing in (5, defer.succeed(5)):
+        with pytest.raises(ValueError, match="no"):
+            then(thing, fail)
     seen: list[Any] = []
-    then(defer.succeed(5), fail).addErrback(lambda failure: seen.append(failure.value))
+    then(coroutine(), fail).addErrback(lambda failure: seen.append(failure.value))
     assert seen == [ERROR]

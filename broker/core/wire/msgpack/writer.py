@@ -193,7 +193,10 @@ class FrameWriter:
             return None
         try:
             target = target_of(object_id)
-            return self._frame((GRAPH, number, request_id, target, name, graph, deadline))
+            frame = (GRAPH, number, request_id, target, name, graph)
+            # A graph with None has no field for a deadline that it does not have.
+            has_none = None in args
+            return self._frame(frame if deadline is None and has_none else (*frame, deadline))
         except _NOT_PLAIN:
             return None
 

@@ -22,7 +22,8 @@ from jelly.jellier import Jellier
 from jelly.unjellier import Unjellier
 
 SMALL: list[Any] = [
-    "", "é", 0, -5, 2**200, 1.5, b"", b"x", {}, (), (1,), ("a", b"b", 1, 1.5, "a"), (1.5,) * 100,
+    None, "", "é", 0, -5, 2**200, 1.5, b"", b"x", {}, (), (1,), ("a", b"b", 1, 1.5, "a", None),
+    (1.5,) * 100,
 ]  # fmt: skip
 
 
@@ -38,7 +39,7 @@ def test_small_values(value: Any) -> None:
 @pytest.mark.parametrize(
     "value",
     [
-        None, True, [], [1], {"a": 1}, {1}, object(), (None,), (True,), ((),), ({},), ([],),
+        True, [], [1], {"a": 1}, {1}, object(), (True,), ((),), ({},), ([],),
         type("Text", (str,), {})("x"), type("Pair", (tuple,), {})(), type("Number", (int,), {})(1),
     ],
 )  # fmt: skip
@@ -48,8 +49,8 @@ def test_values_that_are_not_small(value: Any) -> None:
 
 
 NOT_SMALL_ONES: list[Any] = [
-    [], [b"None"], [b"list"], [b"boolean", b"true"], [b"dictionary", [1, 2]], [1], [[b"unicode"]],
-    [b"tuple", [b"None"]], [b"tuple", []], [b"tuple", [b"tuple"]], [b"tuple", [1, 2]], None, "x",
+    [], [b"None", 1], [b"list"], [b"boolean", b"true"], [b"dictionary", [1, 2]], [1], [[b"unicode"]],
+    [b"tuple", [b"None", 1]], [b"tuple", []], [b"tuple", [b"tuple"]], [b"tuple", [1, 2]], None, "x",
     [b"reference", 1, [b"tuple"]], [b"remote", 5], (), [b"tuple", "x"], True,
 ]  # fmt: skip
 
@@ -73,7 +74,7 @@ def test_malformed_text(text: Any) -> None:
 EXPRESSIONS = st.recursive(
     st.one_of(
         st.integers(), st.floats(allow_nan=False), st.binary(max_size=3),
-        st.sampled_from([b"tuple", b"unicode", b"dictionary", b"list"]),
+        st.sampled_from([b"tuple", b"unicode", b"dictionary", b"list", b"None"]),
     ),
     lambda inner: st.lists(inner, max_size=4),
     max_leaves=8,
@@ -141,7 +142,8 @@ def test_answers() -> None:
     ("args", "kw"),
     [
         ([b"list"], [b"dictionary"]),
-        ([b"tuple", [b"None"]], [b"dictionary"]),
+        ([b"tuple", [b"None", 1]], [b"dictionary"]),
+        ([b"tuple", [b"boolean", b"true"]], [b"dictionary"]),
         ([b"unicode", b"x"], [b"dictionary"]),
         ([b"dictionary"], [b"dictionary"]),
         (5, [b"dictionary"]),
