@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import builtins
 import errno
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from broker.connection.broker import Broker
@@ -90,9 +92,11 @@ class Connect(Opening[Connection]):
         limit.reschedule(ends)
         return broker
 
-    def _begin_login(self, _: None, broker: Broker, login: Login) -> Deferred[RemoteReference]:
+    def _begin_login(
+        self, broker: Broker, login: Login, entered: Deferred[RemoteReference]
+    ) -> None:
         broker.setup_timeouts.add("login", self._policy.login_timeout)
-        return login.begin(broker)
+        login.begin(broker).addCallbacks(entered.callback, entered.errback)
 
     async def _log_in(self, broker: Broker) -> Connection:
         await self._reach(broker)
@@ -101,7 +105,9 @@ class Connect(Opening[Connection]):
                 await ready(broker)
             else:
                 # In the callback, so that the login is sent with the choice of the dialect.
-                entered = ready(broker).addCallback(self._begin_login, broker, self._login)
+                entered: Deferred[RemoteReference] = Deferred()
+                begin = partial(self._begin_login, broker, self._login, entered)
+                when_ready(broker, begin, entered.errback)
                 broker.avatar = await entered
                 broker.setup_timeouts.done("login")
         except BaseException as error:
@@ -179,13 +185,22 @@ def connect(
 def ready(broker: Broker) -> Deferred[None]:
     """Return a Deferred that fires when calls can be made, or fails when the connection ends."""
     deferred: Deferred[None] = Deferred()
-    broker.notifyOnConnect(lambda: deferred.callback(None))
-    broker.notifyOnFail(
-        lambda: deferred.errback(PBConnectionLost(broker.reason, may_have_run=False))
-    )
-    if broker.disconnected:
-        deferred.errback(PBConnectionLost(broker.reason, may_have_run=False))
+    when_ready(broker, lambda: deferred.callback(None), deferred.errback)
     return deferred
+
+
+def when_ready(
+    broker: Broker, function: Callable[[], object], fail: Callable[[Exception], object]
+) -> None:
+    """Call ``function()`` when calls can be made, or ``fail(error)`` when the connection ends."""
+
+    def failed() -> None:
+        fail(PBConnectionLost(broker.reason, may_have_run=False))
+
+    broker.notifyOnConnect(function)
+    broker.notifyOnFail(failed)
+    if broker.disconnected:
+        failed()
 
 
 def _client_tls(location: Location, tls: TLS | None, policy: Policy) -> TLS | None:

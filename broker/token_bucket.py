@@ -46,24 +46,27 @@ class TokenBuckets:
     Args:
         rate: the limit of each key.
         clock: returns the time in seconds; only differences count.
+
+    Attributes:
+        expires_at: when the marks of each key expire; a key without marks is not in it.
     """
 
     def __init__(self, rate: Rate, clock: Callable[[], float]):
         self._rate = rate
         self._clock = clock
-        self._expires_at: dict[Hashable, float] = {}
+        self.expires_at: dict[Hashable, float] = {}
 
     def __len__(self) -> int:
-        return len(self._expires_at)
+        return len(self.expires_at)
 
     def wait(self, key: Hashable) -> float:
         """Return the seconds until the key may try again; 0.0 if it may now."""
-        expires_at = self._expires_at.get(key)
+        expires_at = self.expires_at.get(key)
         if expires_at is None:
             return 0.0
         left = expires_at - self._clock()
         if left <= 0.0:
-            del self._expires_at[key]
+            del self.expires_at[key]
             return 0.0
         return max(0.0, left - (self._rate.burst - 1) * self._rate.per)
 
@@ -71,11 +74,11 @@ class TokenBuckets:
         """Add a mark to the key."""
         # Removed and added again, so that the dict has the order of the last marks.
         now = self._clock()
-        expires_at = max(now, self._expires_at.pop(key, now))
-        while len(self._expires_at) >= MOST_KEYS:
-            del self._expires_at[next(iter(self._expires_at))]
-        self._expires_at[key] = expires_at + self._rate.per
+        expires_at = max(now, self.expires_at.pop(key, now))
+        while len(self.expires_at) >= MOST_KEYS:
+            del self.expires_at[next(iter(self.expires_at))]
+        self.expires_at[key] = expires_at + self._rate.per
 
     def clear(self, key: Hashable) -> None:
         """Remove all marks of the key."""
-        self._expires_at.pop(key, None)
+        self.expires_at.pop(key, None)

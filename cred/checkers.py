@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol, TypeAlias
 
 from zope.interface import Attribute, Interface, implementer
 
-from broker.defer import Deferred, maybeDeferred, succeed
+from broker.defer import Deferred, fail, maybeDeferred, succeed, to_deferred
 from broker.file_stamp import FileStamp, stamp_of
 from cred.error import wrong_login
 from cred.interfaces import IAnonymous, IUsernameHashedPassword, IUsernamePassword
@@ -114,14 +114,14 @@ class InMemoryUsernamePasswordDatabaseDontUse:
             an unknown user as for a wrong password.
         """
         name = self._find(credentials.username)
-
-        def let_in(matched: object) -> Text:
-            if name is None or not matched:
-                raise wrong_login("unknown user" if name is None else "wrong password")
-            return name
-
         compared = self._password_of_nobody if name is None else self.users[name]
-        return maybeDeferred(credentials.checkPassword, compared).addCallback(let_in)
+        try:
+            matched = credentials.checkPassword(compared)
+            if type(matched) is bool:
+                return succeed(_matched(matched, name))
+        except Exception:  # noqa: BLE001 - any exception is the result
+            return fail()
+        return to_deferred(matched).addCallback(_matched, name)
 
     def _find(self, username: object) -> Text | None:
         """Return a user name as in `users`; None for an unknown user."""
@@ -130,6 +130,13 @@ class InMemoryUsernamePasswordDatabaseDontUse:
         except TypeError:
             return None
         return next((name for name in (given, other_form(given)) if name in self.users), None)
+
+
+def _matched(matched: object, name: Text | None) -> Text:
+    """Return the name of the user if the password is right, or raise UnauthorizedLogin."""
+    if name is None or not matched:
+        raise wrong_login("unknown user" if name is None else "wrong password")
+    return name
 
 
 # (user name, given password, stored password) -> a value that must equal the stored password

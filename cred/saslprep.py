@@ -74,6 +74,9 @@ def saslprep_octets(text: Text, most: int) -> bytes:
     if isinstance(text, bytes):
         if len(text) > most:
             raise ValueError(f"{len(text)} bytes, of {most}")
+        if text.isascii() and text.decode("ascii").isprintable():
+            # The usual name, which `saslprep` would not change.
+            return text
         try:
             text = text.decode("utf-8")
         except UnicodeDecodeError:

@@ -188,16 +188,6 @@ class PublishedBroker:
         entry = self.session.translator.exports.get(key)
         return None if entry is None else entry.value
 
-    def when_released(
-        self, object: Any, callback: Callable[[], object], principal: Principal | None = None
-    ) -> None:
-        """Call ``callback()`` when the peer drops an object that is sent to it.
-
-        ``principal`` owns the object; None if it has no owner.
-        """
-        exports = self.session.translator.exports
-        exports.when_released(object.processUniqueID(), callback, principal)
-
     def publish_cache(self, instance: Any) -> tuple[int, bool]:
         """Count one sending of a Cacheable; return its id, and whether to send its state."""
         return self.session.translator.publish(instance, instance.processUniqueID())

@@ -116,7 +116,8 @@ class ActiveLogins:
             self._end_at(expires)
         if hasattr(sent, "processUniqueID"):
             login.identity = sent.processUniqueID(), principal
-            broker.when_released(sent, login.end, principal)
+            exports = broker.session.translator.exports
+            exports.when_released(login.identity[0], login.end, principal)
         self._active[login] = None
         self._show()
         return login.end

@@ -17,7 +17,7 @@ from cryptography.x509 import Certificate
 from broker.background import run_in_thread
 from broker.connection.broker import Broker
 from broker.connection.peer import new_principal, peer_of
-from broker.core.objects.unopened import opened
+from broker.core.objects.unopened import Unopened
 from broker.core.policy import Policy
 from broker.core.principal import OnBehalf, current_principal
 from broker.defer import CancelledError, Deferred, fail, maybeDeferred, to_deferred
@@ -90,7 +90,8 @@ class ClientContext(LoginContext):
     __slots__ = ("_root",)
 
     def __init__(self, broker: Broker, root: RemoteReference):
-        super().__init__(broker)
+        self.broker = broker
+        self.policy = broker.policy
         self._root = root
 
     def call(self, name: str, *args: object) -> Deferred[object]:
@@ -186,8 +187,8 @@ class ServerContext(LoginContext):
     )
 
     def __init__(self, server: LoginServer, mechanism: Named):
-        broker = server.broker
-        super().__init__(broker)
+        self.broker = broker = server.broker
+        self.policy = broker.policy
         self._server = server
         self.mechanism = mechanism
         principal = current_principal(broker.session.translator)
@@ -246,7 +247,7 @@ class ServerContext(LoginContext):
         if len(octets) > LONGEST_NAME:
             raise wrong_login("no possible user name")
         self._claimed = name
-        self._source = self._source._replace(account=account_of(name))
+        self._source = self._source._replace(account=account_of(octets))
         self._server.throttle.check(self._source)
         return name
 
@@ -355,7 +356,7 @@ class ServerContext(LoginContext):
 def _with_mind(
     function: Callable[..., T], avatar_id: object, mind: object, interfaces: tuple[object, ...]
 ) -> T:
-    return function(avatar_id, opened(mind), *interfaces)
+    return function(avatar_id, mind.open() if isinstance(mind, Unopened) else mind, *interfaces)
 
 
 def _as_text(avatar_id: bytes) -> str:

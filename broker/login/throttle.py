@@ -21,7 +21,6 @@ from typing import Final, NamedTuple
 
 from broker.errors import TooManyAttempts
 from broker.token_bucket import MOST_KEYS, Rate, TokenBuckets
-from cred.octets import to_octets
 from cred.saslprep import LONGEST_NAME, saslprep_octets
 
 __all__ = ["ACCOUNT", "CONNECTION", "SOURCE", "LoginSource", "LoginThrottle", "account_of"]
@@ -89,8 +88,12 @@ class LoginThrottle:
         Raises:
             TooManyAttempts: it may not; the text tells in how many seconds it may.
         """
-        waits = (self._buckets[kind].wait(key) for kind, key in self._keys(attempt))
-        longest = max(waits, default=0.0)
+        longest = 0.0
+        for kind, key in self._keys(attempt):
+            buckets = self._buckets[kind]
+            # Most keys have no marks.
+            if key in buckets.expires_at:
+                longest = max(longest, buckets.wait(key))
         if longest > 0.0:
             seconds = math.ceil(longest)
             raise TooManyAttempts(f"try again in {seconds} s", after=float(seconds))
@@ -123,9 +126,12 @@ class LoginThrottle:
         return [(kind, key) for kind, key in keys if kind in self._buckets]
 
 
-def account_of(username: object) -> bytes:
-    """Return the user name by which an account is counted: the same for all its spellings."""
-    octets = to_octets(username)
+def account_of(octets: bytes) -> bytes:
+    """Return the user name by which an account is counted: the same for all its spellings.
+
+    Args:
+        octets: the user name in UTF-8.
+    """
     try:
         return saslprep_octets(octets, LONGEST_NAME)
     except ValueError:

@@ -8,6 +8,7 @@ from broker.errors import TooManyAttempts
 from broker.login import throttle as throttle_module
 from broker.login.throttle import LoginSource, LoginThrottle, account_of
 from broker.token_bucket import Rate
+from cred.octets import to_octets
 
 
 class Clock:
@@ -174,4 +175,4 @@ def test_known_places_have_an_end(clock: Clock, monkeypatch: pytest.MonkeyPatch)
 )
 def test_an_account_has_one_name(username: object, account: bytes) -> None:
     """Whichever way a user name is written, its marks are the same; what is no name has its own."""
-    assert account_of(username) == account
+    assert account_of(to_octets(username)) == account

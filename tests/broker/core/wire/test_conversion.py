@@ -49,9 +49,10 @@ def test_values_that_are_not_small(value: Any) -> None:
 
 
 NOT_SMALL_ONES: list[Any] = [
-    [], [b"None", 1], [b"list"], [b"boolean", b"true"], [b"dictionary", [1, 2]], [1], [[b"unicode"]],
-    [b"tuple", [b"None", 1]], [b"tuple", []], [b"tuple", [b"tuple"]], [b"tuple", [1, 2]], None, "x",
-    [b"reference", 1, [b"tuple"]], [b"remote", 5], (), [b"tuple", "x"], True,
+    [], [b"None", 1], [b"list"], [b"boolean", b"true"], [b"dictionary", [1, 2]], [1],
+    [[b"unicode"]], [b"tuple", [b"None", 1]], [b"tuple", []], [b"tuple", [b"tuple"]],
+    [b"tuple", [1, 2]], None, "x", [b"reference", 1, [b"tuple"]], [b"remote", 5], (),
+    [b"tuple", "x"], True,
 ]  # fmt: skip
 
 
