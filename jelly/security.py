@@ -6,6 +6,7 @@ Registered classes (``jelly.registry``) need no entry; everything else is denied
 from __future__ import annotations
 
 import types
+from collections.abc import Set
 from typing import Protocol
 
 __all__ = ["DummySecurityOptions", "Security", "SecurityOptions", "class_name"]
@@ -79,6 +80,10 @@ class SecurityOptions:
         for module in modules:
             name = module.__name__ if isinstance(module, types.ModuleType) else module
             self.allowedModules[_to_bytes(name)] = 1
+
+    def allows_all(self, tags: Set[bytes]) -> bool:
+        """Return whether all these tags are listed."""
+        return tags <= self.allowedTypes.keys()
 
     def isTypeAllowed(self, typeName: bytes | str) -> bool:
         """Whether the tag is listed, or is dotted: its module and class are then checked next."""

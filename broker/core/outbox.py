@@ -22,7 +22,7 @@ from broker.core.wire.broadcast import Broadcast
 from broker.core.wire.commands import COMMANDS, Feature
 from broker.core.wire.dialects import NONE, Dialect
 from broker.core.wire.expressions import to_expression
-from broker.core.wire.messages import ObjectId, Record, RequestId
+from broker.core.wire.messages import PROTOCOL_VERSION, ObjectId, Record, RequestId, Version
 from jelly.atoms import Expression
 from jelly.slices import UNFINISHED
 
@@ -246,6 +246,13 @@ class Outbox:
             EncodeError: the message cannot be sent.
         """
         self._post(self.pack(message))
+
+    def send_version(self, dialect: Dialect) -> None:
+        """Send the version of the protocol: the first message in a dialect."""
+        if self._posts_by_host:
+            self.send(Version(PROTOCOL_VERSION))
+        else:
+            self._append(dialect.version)
 
     def send_expression(self, expression: Expression) -> None:
         """Send an expression unchanged, without calling hooks.

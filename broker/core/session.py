@@ -49,19 +49,18 @@ from broker.core.wire.dialects import (
 )
 from broker.core.wire.handshake import Handshake
 from broker.core.wire.messages import (
-    PROTOCOL_VERSION,
     Goodbye,
     Message,
     Ping,
     Raw,
     RequestId,
-    Version,
 )
 from broker.limit_errors import limit_error
 from jelly.atoms import Expression
 from jelly.codec import Reader
 from jelly.errors import BananaError, ProtocolError
 from jelly.limits import Limits
+from jelly.security import Security, SecurityOptions
 from jelly.slices import finish
 from jelly.vocabulary import NONE_VOCABULARY
 
@@ -73,6 +72,12 @@ _SMALL_PREFIX = 4
 # Limits of what a peer may make us store before a dialect is chosen. An offer has about 100 bytes.
 _SMALL_OFFER = 64 * 1024
 _SMALL_LIST = 1024
+
+
+def _allows_basics(security: Security) -> bool:
+    if type(security) is SecurityOptions:
+        return security.allows_all(BASICS)
+    return all(map(security.isTypeAllowed, BASICS))
 
 
 @functools.lru_cache(16)
@@ -404,7 +409,7 @@ class Session:
         self.inbox.read, self.inbox.reader = self._reader.receive, self._reader
         self.outbox.speak(dialect)
         self.dialect = dialect
-        self.outbox.send(Version(PROTOCOL_VERSION))
+        self.outbox.send_version(dialect)
         name = dialect.name.decode("ascii")
         if self.tracing is not None:
             self.tracing.tracer.opened(name)
@@ -412,8 +417,7 @@ class Session:
 
     def _reader_of(self, dialect: Dialect) -> MessageReader:
         theirs, policy = self.host.overridden, self._policy
-        allows_basics = all(map(policy.security.isTypeAllowed, BASICS))
-        keeps_expressions = bool(theirs) or not allows_basics
+        keeps_expressions = bool(theirs) or not _allows_basics(policy.security)
         is_raw = any(name.startswith("proto_") for name in theirs) or "expressionReceived" in theirs
         if is_raw:
             return dialect.reader(self._limits, keeps_expressions, Raw)

@@ -55,8 +55,8 @@ class SetupTimeouts:
         self._scheduler = scheduler
         self._is_reading = is_reading
         noted, self._noted = self._noted, []
-        for noted_timeout in noted:
-            self.add(*noted_timeout)
+        for name, seconds, what in noted:
+            self._start(scheduler, name, seconds, what)
 
     def add(self, name: str, seconds: float, what: str = "") -> None:
         """End the connection unless ``done(name)`` is called in ``seconds``.
@@ -71,8 +71,7 @@ class SetupTimeouts:
         if self._scheduler is None:
             self._noted.append((name, seconds, what))
             return
-        due = _Due(name, seconds, what, self._scheduler.now() + seconds - self._allowed)
-        self._wait(seconds, due)
+        self._start(self._scheduler, name, seconds, what)
 
     def done(self, name: str) -> None:
         """Cancel the timer of a step that is complete, or not needed any more."""
@@ -90,9 +89,9 @@ class SetupTimeouts:
         for name in list(self._timers):
             self.done(name)
 
-    def _wait(self, seconds: float, due: _Due) -> None:
-        if self._scheduler is not None:
-            self._timers[due.name] = self._scheduler.later(seconds, self._look, due)
+    def _start(self, scheduler: Scheduler, name: str, seconds: float, what: str) -> None:
+        due = _Due(name, seconds, what, scheduler.now() + seconds - self._allowed)
+        self._timers[name] = scheduler.later(seconds, self._look, due)
 
     def _look(self, due: _Due) -> None:
         """End the connection, or wait longer."""
@@ -100,9 +99,9 @@ class SetupTimeouts:
             return
         left = due.ends + self._allowed - self._scheduler.now()
         if not self._is_reading():
-            self._wait(_PERIOD, due)
+            self._timers[due.name] = self._scheduler.later(_PERIOD, self._look, due)
         elif left > _JITTER:
-            self._wait(left, due)
+            self._timers[due.name] = self._scheduler.later(left, self._look, due)
         else:
             del self._timers[due.name]
             limit = f"{due.name}_timeout"

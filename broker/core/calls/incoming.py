@@ -599,8 +599,13 @@ class IncomingCalls:
             return None
         before = outbox.size
         try:
-            # An overridden hook (no route) has returned an expression already.
-            is_done = call.route is not None and outbox.answer(call.request_id, value)
+            # An overridden hook (no route) has returned an expression already. An avatar needs a
+            # jellier.
+            is_done = (
+                call.route is not None
+                and type(value) is not OnBehalf
+                and outbox.answer(call.request_id, value)
+            )
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # noqa: BLE001 - a value that cannot be sent fails this call

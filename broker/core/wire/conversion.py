@@ -29,7 +29,7 @@ __all__ = [
 # Most arguments, keywords and results are a few values that are not containers. They need no walk,
 # no table of seen objects and no stack. With a walk, W1 in pb takes 1.3 times as long, W2 1.7.
 NOT_SMALL: Any = object()
-BASICS = (b"unicode", b"dictionary", b"tuple", b"list", b"None", b"boolean")
+BASICS = frozenset({b"unicode", b"dictionary", b"tuple", b"list", b"None", b"boolean"})
 
 
 def small_expression(value: Any) -> Expression | None:

@@ -15,7 +15,7 @@ from msgspec import Struct
 from broker.core.wire.banana import BananaReader, BananaWriter
 from broker.core.wire.broadcast import Broadcast
 from broker.core.wire.commands import Feature
-from broker.core.wire.messages import Message, ObjectId, Record
+from broker.core.wire.messages import PROTOCOL_VERSION, Message, ObjectId, Record, Version
 from broker.core.wire.msgpack.frames import DEEPEST
 from broker.core.wire.msgpack.reader import FrameReader
 from broker.core.wire.msgpack.writer import FrameWriter
@@ -125,6 +125,7 @@ class Dialect(Struct, frozen=True):
         name: its name in the handshake.
         reader: makes the reader of one connection: ``reader(limits, keeps_expressions)``.
         writer: returns a writer, which connections share: ``writer(limits)``.
+        version: the bytes of the message with the version of the protocol.
         features: what the dialect has beyond PB.
         deepest: largest ``Limits.max_depth`` with which it is offered and accepted.
         has_twisted_errors: whether errors about a call itself are sent with Twisted's type.
@@ -133,6 +134,7 @@ class Dialect(Struct, frozen=True):
     name: bytes
     reader: Callable[..., MessageReader]
     writer: Callable[[Limits], MessageWriter]
+    version: bytes
     features: frozenset[Feature] = frozenset()
     deepest: int = sys.maxsize
     has_twisted_errors: bool = False
@@ -141,11 +143,13 @@ class Dialect(Struct, frozen=True):
 # A writer has no state: connections with the same limits share one. A program has few different
 # limits.
 _MOST_LIMITS = 16
+_VERSION = Version(PROTOCOL_VERSION)
 
 MSGPACK = Dialect(
     b"msgpack/1",
     FrameReader,
     lru_cache(_MOST_LIMITS)(FrameWriter),
+    FrameWriter(Limits()).write(_VERSION),
     frozenset(Feature),
     DEEPEST,
 )
@@ -153,12 +157,14 @@ PB = Dialect(
     b"pb",
     partial(BananaReader, vocabulary=PB_VOCABULARY),
     lru_cache(_MOST_LIMITS)(partial(BananaWriter, vocabulary=PB_VOCABULARY)),
+    BananaWriter(Limits(), vocabulary=PB_VOCABULARY).write(_VERSION),
     has_twisted_errors=True,
 )
 NONE = Dialect(
     b"none",
     partial(BananaReader, vocabulary=NONE_VOCABULARY),
     lru_cache(_MOST_LIMITS)(partial(BananaWriter, vocabulary=NONE_VOCABULARY)),
+    BananaWriter(Limits(), vocabulary=NONE_VOCABULARY).write(_VERSION),
     has_twisted_errors=True,
 )
 
@@ -169,8 +175,9 @@ DIALECTS: tuple[Dialect, ...] = (MSGPACK, PB, NONE)
 EXPRESSION_DIALECTS: tuple[Dialect, ...] = (PB, NONE)
 
 
+@lru_cache(_MOST_LIMITS)
 def spoken(
-    names: Collection[str], limits: Limits, among: tuple[Dialect, ...] = DIALECTS
+    names: tuple[str, ...], limits: Limits, among: tuple[Dialect, ...] = DIALECTS
 ) -> tuple[Dialect, ...]:
     """Return the dialects with one of these names that can be used with these limits."""
     return tuple(
@@ -190,7 +197,7 @@ def check_names(names: Collection[str], limits: Limits) -> None:
     for name in names:
         if name not in known:
             raise ConfigError(f"there is no dialect {name!r}; there are {', '.join(known)}")
-    if not spoken(names, limits):
+    if not spoken(tuple(names), limits):
         raise ConfigError(
             f"dialects={tuple(names)!r} leaves nothing to speak"
             + (f" where max_depth is {limits.max_depth}" if names else "")

@@ -6,6 +6,7 @@ of its entries counts as three elements too, as in PB's dialects.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -49,6 +50,7 @@ for _byte in (*range(0x80, 0x90), 0xDE, 0xDF):
     _MANY[_byte] = 2
 
 
+@functools.lru_cache(16)
 def most_unchecked(limits: Limits) -> int:
     """Return the length up to which a body cannot exceed a limit."""
     most = min(limits.max_nodes, limits.max_expression)
