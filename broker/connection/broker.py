@@ -191,7 +191,9 @@ class Broker(PublishedBroker):
 
     def _begin_session(self) -> None:
         self.session.start()
-        self.flush()
+        # A client has nothing to say before the offer.
+        if self.session.outbox.queued:
+            self.flush()
 
     def dataReceived(self, data: bytes) -> None:
         """Take received bytes and handle their messages (published)."""

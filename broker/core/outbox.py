@@ -181,7 +181,7 @@ class Outbox:
         """Return the bytes to send, and count them as sent."""
         if self.is_closed:
             return b""
-        if self._dropped:
+        if self._dropped.notes:
             self._tell_dropped()
         if self._behind:
             behind, self._behind = self._behind, []
@@ -221,7 +221,7 @@ class Outbox:
                     self._dropped.put_back(release, an_id, count - told)
             if left <= 0:
                 break
-        if self._dropped:
+        if self._dropped.notes:
             self._host.on_released()
 
     def clear(self) -> None:

@@ -80,7 +80,7 @@ class PendingConnections:
         of_source = len(self._by_source.get(source, ()))
         if source and of_source >= self._most_each:
             raise limit_error(TooManyPending, "max_waiting_each", self._most_each, of_source)
-        slot = Slot(self, source, network_of(address), drop)
+        slot = Slot(self, source, network_of(source), drop)
         self._add(slot)
         if self._waiting > self._most:
             waiting = self._waiting - 1

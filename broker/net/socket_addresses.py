@@ -124,11 +124,6 @@ def source_of(address: object) -> str:
     return _source_of(str(getattr(address, "host", "") or ""))
 
 
-def network_of(address: object) -> str:
-    """Return the network of a source: 24 bits with IPv4, 48 bits with IPv6; or ``""``."""
-    return _network_of(source_of(address))
-
-
 @functools.lru_cache(1024)
 def _source_of(host: str) -> str:
     try:
@@ -143,7 +138,8 @@ def _source_of(host: str) -> str:
 
 
 @functools.lru_cache(1024)
-def _network_of(source: str) -> str:
+def network_of(source: str) -> str:
+    """Return the network of a source: 24 bits with IPv4, 48 bits with IPv6; or ``""``."""
     try:
         first = ipaddress.ip_network(source).network_address
     except ValueError:

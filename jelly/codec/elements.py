@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import struct
 
 from jelly.atoms import UNICODE
@@ -40,6 +41,7 @@ TEXT = bytes((len(UNICODE), STRING)) + UNICODE
 """The first element of the expression of a str; it is not in PB's vocabulary."""
 
 
+@functools.lru_cache(16)
 def text_size(limits: Limits) -> int:
     """Return the size from which a str is too long for the quick path; 0 if the tag is too long."""
     return min(0x80, limits.max_string + 1) if limits.max_string >= len(UNICODE) else 0

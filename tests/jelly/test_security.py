@@ -79,3 +79,12 @@ def test_dummy() -> None:
     assert dummy.isTypeAllowed("x")
     assert dummy.isModuleAllowed("x")
     assert dummy.isClassAllowed(Thing)
+
+
+def test_several_tags() -> None:
+    """All of several tags are allowed if each of them is."""
+    options = SecurityOptions()
+    assert options.allows_all({b"unicode", b"None"})
+    assert not options.allows_all({b"unicode", b"list"})
+    options.allowBasicTypes()
+    assert options.allows_all({b"unicode", b"list"})

@@ -20,21 +20,21 @@ class PendingReleases:
 
     Args:
         on_dropped: called after each addition.
+
+    Attributes:
+        notes: the entries: the command to send, the id, the number of receptions.
     """
 
-    __slots__ = ("_notes", "_on_dropped")
+    __slots__ = ("_on_dropped", "notes")
 
     def __init__(self, on_dropped: Callable[[], object]):
         self._on_dropped: Callable[[], object] | None = on_dropped
-        self._notes: list[Release] = []
-
-    def __bool__(self) -> bool:
-        return bool(self._notes)
+        self.notes: list[Release] = []
 
     def __iter__(self) -> Iterator[Release]:
         """Remove and yield all entries: the record to send, the id, the number of receptions."""
-        while self._notes:
-            yield self._notes.pop()
+        while self.notes:
+            yield self.notes.pop()
 
     def reference(self, object_id: ObjectId, count: int) -> None:
         """Add an object that was received ``count`` times and has no reference any more."""
@@ -48,15 +48,15 @@ class PendingReleases:
         self, message: Callable[..., Decref | Decache], object_id: ObjectId, count: int
     ) -> None:
         """Add again the part of a removed entry that the peer was not told of."""
-        self._notes.append((message, object_id, count))
+        self.notes.append((message, object_id, count))
 
     def close(self) -> None:
         """Remove all entries and ignore further ones, since the connection is gone."""
         self._on_dropped = None
-        self._notes.clear()
+        self.notes.clear()
 
     def _note(self, note: Release) -> None:
         on_dropped = self._on_dropped
         if on_dropped is not None:
-            self._notes.append(note)
+            self.notes.append(note)
             on_dropped()

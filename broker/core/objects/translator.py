@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from broker.core.objects.caches import CacheableTable, RemoteCacheTable
 from broker.core.objects.releases import PendingReleases
@@ -171,6 +171,15 @@ class Translator:
         policy = self._policy
         if self._rows is None:
             self._rows = self._made_rows()
+        if self._is_lone_reference(expression):
+            # The usual result of a call that is not plain; it needs no unjellier.
+            outer, self.perspective = self.perspective, perspective
+            try:
+                reference = self._received(expression)
+            finally:
+                self.perspective = outer
+            yield reference
+            return
         unjellier = Unjellier(
             policy.security,
             None,
@@ -326,11 +335,23 @@ class Translator:
         return rows
 
     def _read_remote(self, unjellier: Unjellier, expression: list[Any]) -> Any:
+        reference = self._received(expression)
+        unjellier.note_read(expression)
+        return reference
+
+    def _received(self, expression: list[Any]) -> Any:
+        """Count one reception of an object of the peer, and return the reference to it."""
         object_id = _only_number(expression)
         view = view_of(self.perspective, self.receiver)
         reference = self.imports.receive(object_id, view, self._invoker.make_reference)
-        self.note_read(unjellier, expression)
+        if self._watched:
+            self._watched.pop(id(expression), None)
         return reference
+
+    def _is_lone_reference(self, expression: Expression) -> TypeGuard[list[Any]]:
+        if type(expression) is not list or len(expression) != 2 or expression[0] != b"remote":
+            return False
+        return type(expression[1]) is int and b"remote" in (self._rows or ())
 
     def _read_local(self, unjellier: Unjellier, expression: list[Any]) -> Any:
         if len(expression) == 2 and type(expression[1]) is bytes:

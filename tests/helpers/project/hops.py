@@ -1,7 +1,8 @@
 """Print the way of a call, of a login and of a cache change through the code, function by function.
 
-``make hops`` prints each way; ``call``, ``login``, ``cache``, ``layers`` or ``counts``
-prints one part. ``--write`` puts the ways and the layers into
+``make hops`` prints each way; ``call``, ``login``, ``cache``, ``connect``, ``layers`` or ``counts``
+prints one part. ``connect`` is a login with a password over TCP, from ``connect`` on, at both ends
+together. ``--write`` puts the ways and the layers into
 ``docs/explanation/architecture.md``, between the comments that name them.
 
 The ways are recorded with ``sys.setprofile`` on two brokers in memory, so they are what the code
@@ -11,10 +12,13 @@ does, not what a page says that it does.
 from __future__ import annotations
 
 import ast
+import asyncio
+import gc
 import re
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from textwrap import wrap
 from types import FrameType
@@ -60,6 +64,14 @@ class Hop(NamedTuple):
 
 def record(action: Callable[[], object]) -> list[Hop]:
     """Return the functions that an action calls, in the order of their first call."""
+    with recording() as counts:
+        action()
+    return list(_hops(counts))
+
+
+@contextmanager
+def recording() -> Iterator[dict[tuple[str, str], int]]:
+    """Count the calls of functions of Python, by file and name."""
     counts: dict[tuple[str, str], int] = {}
 
     def note(frame: FrameType, event: str, argument: object) -> None:
@@ -70,10 +82,9 @@ def record(action: Callable[[], object]) -> list[Hop]:
     previous = sys.getprofile()
     sys.setprofile(note)
     try:
-        action()
+        yield counts
     finally:
         sys.setprofile(previous)
-    return list(_hops(counts))
 
 
 def _hops(counts: dict[tuple[str, str], int]) -> Iterator[Hop]:
@@ -179,6 +190,36 @@ def login_steps() -> dict[str, list[Hop]]:
 
 def _log_in(ways: TokenLogin, results: list[Any]) -> None:
     broker.login.client.login(ways.client, cred.Token("a")).addBoth(results.append)
+
+
+def connect_steps() -> dict[str, list[Hop]]:
+    """Return what a client and a server call from ``connect`` to the avatar, over TCP.
+
+    A password is sent in clear over the loopback. The first login fills the caches.
+    """
+    return {"Both ends": asyncio.run(_connect())}
+
+
+async def _connect() -> list[Hop]:
+    users = cred.InMemoryUsernamePasswordDatabaseDontUse(alice="secret")
+    portal = cred.Portal(broker.realm(lambda avatar_id, mind: broker.Avatar()), [users])
+    alice = cred.UsernamePassword("alice", "secret")
+    async with broker.serve(portal, "pb://127.0.0.1:0") as server:
+        async with broker.connect(server.addresses[0], alice):
+            pass
+        while server.connections:
+            await asyncio.sleep(0)
+        # A collection would run finalizers of other code.
+        gc.collect()
+        gc.disable()
+        try:
+            with recording() as counts:
+                connection = await broker.connect(server.addresses[0], alice)
+        finally:
+            gc.enable()
+        assert connection.peer.mechanism == "password"
+        await connection.close()
+    return list(_hops(counts))
 
 
 def cache_steps() -> dict[str, list[Hop]]:
@@ -301,6 +342,10 @@ def with_block(page: str, name: str, text: str) -> str:
     return found
 
 
+PRINTED = {**WAYS, "connect": connect_steps}
+"""What is printed by its name; the last is too long for the page."""
+
+
 def show(name: str) -> None:
     """Print one part."""
     if name == "layers":
@@ -308,7 +353,7 @@ def show(name: str) -> None:
     elif name == "counts":
         print(counts())
     else:
-        for step, hops in WAYS[name]().items():
+        for step, hops in PRINTED[name]().items():
             total = sum(hop.count for hop in hops)
             print(f"{step} ({len(hops)} functions, {total} calls)")
             for hop in hops:

@@ -10,13 +10,13 @@ def test_notes() -> None:
     """Each is reported once, by the message of its kind, and the callback is called."""
     called: list[int] = []
     dropped = PendingReleases(lambda: called.append(1))
-    assert not dropped
+    assert not dropped.notes
     dropped.reference(7, 2)
     dropped.cache(8, 1)
-    assert dropped
+    assert dropped.notes
     assert called == [1, 1]
     assert list(dropped) == [(Decache, 8, 1), (Decref, 7, 2)]
-    assert not dropped
+    assert not dropped.notes
 
 
 def test_what_is_noted_while_others_are_told() -> None:

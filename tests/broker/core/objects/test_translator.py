@@ -239,3 +239,26 @@ def test_rows_of_the_host() -> None:
     assert fresh.unjelly([b"mine", 5]) == 5
     with pytest.raises(InsecureJelly):
         one.translator.unjelly([b"mine", 5])
+
+
+def test_a_lone_reference_is_counted_like_any_other() -> None:
+    """A reference that is the whole value is one reference with that in a list, counted twice."""
+    one = translator()
+    lone = one.unjelly([b"remote", 7])
+    (same,) = one.unjelly([b"list", [b"remote", 7]])
+    assert lone is same
+    assert [entry.count for entry in one.imports._entries.values()] == [2]
+    assert one.perspective is None
+
+
+@pytest.mark.parametrize(
+    "expression", [[b"remote"], [b"remote", b"x"], [b"remote", -1], [b"remote", 1, 2]]
+)
+def test_a_lone_reference_that_is_malformed(expression: Any) -> None:
+    """It is refused as it would be inside a list."""
+    texts = []
+    for given in (expression, [b"list", expression]):
+        with pytest.raises(MalformedJelly) as caught:
+            translator().unjelly(given)
+        texts.append(str(caught.value))
+    assert texts[0] == texts[1]

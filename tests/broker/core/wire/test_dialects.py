@@ -18,7 +18,7 @@ from support.memory import ROOT, SessionPair
 
 from broker.core.events import CallCancelled, PeerLeaves
 from broker.core.wire.dialects import DIALECTS, EXPRESSION_DIALECTS, MSGPACK, NONE, PB, Dialect
-from broker.core.wire.messages import Decref
+from broker.core.wire.messages import Decref, Version
 from broker.flavors.referenceable import Referenceable
 from jelly.errors import CannotJelly, LimitExceeded, ProtocolError, TooLarge
 from jelly.limits import Limits
@@ -406,3 +406,10 @@ def test_what_waits_is_not_copied_each_time(dialect: Dialect) -> None:
         if whole < 3 * half:
             break
     assert whole < 3 * half
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_the_bytes_of_the_version(dialect: Dialect) -> None:
+    """They are what the writer of the dialect makes, whatever its limits."""
+    for limits in (Limits(), SMALL):
+        assert dialect.writer(limits).write(Version(6)) == dialect.version
