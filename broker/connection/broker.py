@@ -115,7 +115,7 @@ class Broker(PublishedBroker):
         self.closed: Deferred[None] = Deferred()
         self.session = Session(self, self.policy, is_client=bool(isClient))
         self.connection = Connection(self)
-        context = self.session.context
+        context = self.session.callee.context
         context.run(CURRENT_CALL.set, Call(self.peer, self.connection))
         # The peer's calls have no deadline from the code that makes the connection.
         context.run(DEADLINE.set, None)

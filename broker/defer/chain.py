@@ -18,6 +18,7 @@ line of Deferreds does not overflow the stack. A chain that ends in a failure cr
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from sys import modules
 from typing import Any, ClassVar, Self, TypeAlias, TypeVar
 
 from broker.defer.awaiting import Bridge
@@ -25,6 +26,7 @@ from broker.defer.driver import Driver
 from broker.defer.errors import AlreadyCalledError, CancelledError
 from broker.defer.foreign import (
     PLAIN,
+    TWISTED,
     TwistedDeferred,
     failure_of,
     is_twisted_deferred,
@@ -89,9 +91,10 @@ class Chain(TwistedView):
             self._refuse()
             return
         if result.__class__ not in PLAIN:
-            if isinstance(result, Chain) or is_twisted_deferred(result):
+            is_loaded = TWISTED in modules
+            if isinstance(result, Chain) or (is_loaded and is_twisted_deferred(result)):
                 raise TypeError("a Deferred is fired with a result, not with a Deferred")
-            if is_twisted_failure(result):
+            if is_loaded and is_twisted_failure(result):
                 result = failure_of(result)
         if self.debug:
             self._debug_info().keep_invoker()
@@ -235,11 +238,12 @@ class Chain(TwistedView):
             if isinstance(result, Chain):
                 self._take_from(result)
                 return not self.paused
-            if is_twisted_deferred(result):
-                self._take_from(adopt(result, Chain))
-                return not self.paused
-            if is_twisted_failure(result):
-                result = failure_of(result)
+            if TWISTED in modules:
+                if is_twisted_deferred(result):
+                    self._take_from(adopt(result, Chain))
+                    return not self.paused
+                if is_twisted_failure(result):
+                    result = failure_of(result)
         self.result = result
         return not self.paused
 

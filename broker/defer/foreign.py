@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Protocol, TypeGuard
+from typing import Final, Protocol, TypeGuard
 
 from broker.defer.errors import CancelledError
 from broker.failure import Failure
 
 __all__ = [
     "PLAIN",
+    "TWISTED",
     "Cancellable",
     "TwistedDeferred",
     "TwistedObserver",
@@ -22,6 +23,12 @@ __all__ = [
     "is_twisted_deferred",
     "is_twisted_failure",
 ]
+
+TWISTED: Final = "twisted.python.failure"
+"""A module that Twisted's module of Deferreds imports: without it, no object can be Twisted's.
+
+Code that runs often asks first, with ``TWISTED in sys.modules``: most programs never load it.
+"""
 
 # Types whose instances need no further check.
 PLAIN = frozenset({type(None), bool, int, float, str, bytes, list, dict, tuple})

@@ -6,11 +6,12 @@ nothing then needs no Deferred of its own.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from broker.defer import Deferred, to_deferred
-from broker.defer.foreign import PLAIN, is_twisted_deferred, is_twisted_failure
+from broker.defer.foreign import PLAIN, TWISTED, is_twisted_deferred, is_twisted_failure
 from broker.failure import Failure
 
 __all__ = ["TO_COME", "result_of", "then"]
@@ -39,7 +40,9 @@ def result_of(thing: Any) -> Any:
             return thing
     if issubclass(kind, Failure) or getattr(kind, "__await__", None) is not None:
         return TO_COME
-    return TO_COME if is_twisted_deferred(thing) or is_twisted_failure(thing) else thing
+    if TWISTED in sys.modules and (is_twisted_deferred(thing) or is_twisted_failure(thing)):
+        return TO_COME
+    return thing
 
 
 def then(

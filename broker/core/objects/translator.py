@@ -25,7 +25,7 @@ from broker.errors import NoSuchObject
 from jelly.atoms import Expression
 from jelly.errors import MalformedJelly
 from jelly.jellier import Jellier
-from jelly.numbers import number_in
+from jelly.numbers import is_number, number_in
 from jelly.slices import UNFINISHED, finish
 from jelly.unjellier import WORDS, Row, Unjellier
 
@@ -169,17 +169,17 @@ class Translator:
         self, expression: Expression, perspective: Any, consumes: bool
     ) -> Iterator[Any]:
         policy = self._policy
-        if self._rows is None:
-            self._rows = self._made_rows()
         if self._is_lone_reference(expression):
             # The usual result of a call that is not plain; it needs no unjellier.
             outer, self.perspective = self.perspective, perspective
             try:
-                reference = self._received(expression)
+                reference = self._received(expression[1], expression)
             finally:
                 self.perspective = outer
             yield reference
             return
+        if self._rows is None:
+            self._rows = self._made_rows()
         unjellier = Unjellier(
             policy.security,
             None,
@@ -335,13 +335,12 @@ class Translator:
         return rows
 
     def _read_remote(self, unjellier: Unjellier, expression: list[Any]) -> Any:
-        reference = self._received(expression)
+        reference = self._received(_only_number(expression), expression)
         unjellier.note_read(expression)
         return reference
 
-    def _received(self, expression: list[Any]) -> Any:
+    def _received(self, object_id: int, expression: list[Any]) -> Any:
         """Count one reception of an object of the peer, and return the reference to it."""
-        object_id = _only_number(expression)
         view = view_of(self.perspective, self.receiver)
         reference = self.imports.receive(object_id, view, self._invoker.make_reference)
         if self._watched:
@@ -351,7 +350,8 @@ class Translator:
     def _is_lone_reference(self, expression: Expression) -> TypeGuard[list[Any]]:
         if type(expression) is not list or len(expression) != 2 or expression[0] != b"remote":
             return False
-        return type(expression[1]) is int and b"remote" in (self._rows or ())
+        # The application may have registered a class of its own for all references.
+        return is_number(expression[1]) and self._policy.registry.class_for(b"remote") is None
 
     def _read_local(self, unjellier: Unjellier, expression: list[Any]) -> Any:
         if len(expression) == 2 and type(expression[1]) is bytes:

@@ -76,9 +76,9 @@ def checked(body: memoryview, limits: Limits) -> Iterator[Any]:
     pos, end, nodes, left = 0, len(body), 0, _HEADS
     sizes, follow, many, strings = _SIZES, _FOLLOW, _MANY, _STRINGS
     most = limits.max_nodes
-    longest = _bound(limits.max_string, _PUBLISHED.max_string, end)
-    widest = _bound(limits.max_list, _PUBLISHED.max_list, end)
-    deepest = _bound(limits.max_depth, _DEEPEST, 0)
+    longest = limits.max_string if limits.max_string < _PUBLISHED.max_string else end
+    widest = limits.max_list if limits.max_list < _PUBLISHED.max_list else end
+    deepest = limits.max_depth if limits.max_depth < _DEEPEST else 0
     is_graph = end > 1 and body[1] == _GRAPH_TAG
     # The number of elements left in each open container.
     still: list[int] = []
@@ -118,10 +118,6 @@ def checked(body: memoryview, limits: Limits) -> Iterator[Any]:
             left = _HEADS
             yield UNFINISHED
     yield None
-
-
-def _bound(limit: int, published: int, otherwise: int) -> int:
-    return limit if limit < published else otherwise
 
 
 def _check_string(length: int, limits: Limits) -> None:

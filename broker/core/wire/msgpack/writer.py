@@ -81,7 +81,7 @@ class FrameWriter:
         values: tuple[Any, ...] = (*args, *kw.values()) if kw else args
         for value in values:
             if type(value) not in PLAIN_SCALARS:
-                if not are_plain(values):
+                if type(value) is bytes or not are_plain(values):
                     return self._small_call(number, request_id, object_id, name, args, kw, deadline)
                 break
         target = object_id.decode("utf-8") if type(object_id) is bytes else object_id
@@ -188,20 +188,18 @@ class FrameWriter:
         kw: dict[str, Any],
         deadline: int | None,
     ) -> bytes | None:
-        graph = (small_expression(args), small_expression(kw))
-        if None in graph:
+        small = None if kw else small_expression(args)
+        if small is None:
             return None
+        target = object_id.decode("utf-8") if type(object_id) is bytes else object_id
+        frame = (GRAPH, number, request_id, target, name, (small, [b"dictionary"]))
+        # A graph with None has no field for a deadline that it does not have.
+        has_none = None in args
         try:
-            target = target_of(object_id)
-            frame = (GRAPH, number, request_id, target, name, graph)
-            # A graph with None has no field for a deadline that it does not have.
-            has_none = None in args
-            return self._frame(frame if deadline is None and has_none else (*frame, deadline))
+            body = self._encode(frame if deadline is None and has_none else (*frame, deadline))
         except _NOT_PLAIN:
             return None
-
-    def _frame(self, frame: Any) -> bytes:
-        return self._framed(self._encode(frame))
+        return self._framed(body)
 
     def _framed(self, body: bytes) -> bytes:
         size = len(body)
