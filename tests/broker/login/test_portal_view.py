@@ -40,6 +40,18 @@ class Naming(Portal):
         return self.realm.requestAvatar(type(credentials).__name__, mind, *interfaces)
 
 
+class Stepping(Portal):
+    """Does each of the two steps in its own way."""
+
+    def check(self, credentials: object) -> Any:
+        """Ask the checker, and take note."""
+        return super().check(credentials).addCallback(lambda name: name + b" again")
+
+    def request_avatar(self, avatar_id: Any, mind: object, *interfaces: Any) -> Any:
+        """Ask the realm for another name."""
+        return super().request_avatar(avatar_id.upper(), mind, *interfaces)
+
+
 class Lone(Portal):
     """Makes its avatars without a realm."""
 
@@ -96,6 +108,7 @@ def log_in(room: WaysIn) -> Any:
         (Counting, "alice", "alice"),
         (Naming, "UsernamePassword", "UsernamePassword"),
         (Lone, "lone", None),
+        (Stepping, "ALICE AGAIN", "alice again"),
         (Alike, "alice", "alice"),
     ],
 )
@@ -106,6 +119,7 @@ def test_each_portal_logs_in(kind: Any, name: str, avatar_id: str | None) -> Non
     assert whoami(room, avatar) == name
     assert room.server.peer.avatar_id == avatar_id
     assert room.server.peer.mechanism == "password"
+    assert room.server.session.gate is None
 
 
 @pytest.mark.parametrize("kind", [Portal, Counting, Naming, Lone, Alike])

@@ -16,6 +16,7 @@ from broker.flavors.cacheable import Cacheable
 from broker.flavors.referenceable import Referenceable
 from jelly.errors import CannotJelly, InsecureJelly, LimitExceeded, MalformedJelly
 from jelly.jellier import Jellier
+from jelly.registry import Registry
 from jelly.security import SecurityOptions
 from jelly.unjellier import Unjellier
 
@@ -262,3 +263,20 @@ def test_a_lone_reference_that_is_malformed(expression: Any) -> None:
             translator().unjelly(given)
         texts.append(str(caught.value))
     assert texts[0] == texts[1]
+
+
+class OwnReference:
+    """The application's own class for references."""
+
+    def unjellyFor(self, unjellier: Any, expression: Any) -> Any:
+        """Keep the id."""
+        self.object_id = expression[1]
+        return self
+
+
+def test_a_class_of_its_own_for_references() -> None:
+    """A class that is registered for all references reads a lone one too."""
+    registry = Registry()
+    registry.add_class(b"remote", OwnReference)
+    lone = translator(registry=registry).unjelly([b"remote", 7])
+    assert (type(lone), lone.object_id) == (OwnReference, 7)
