@@ -339,11 +339,6 @@ class Session:
         if self.dialect is not None:
             tracer.opened(self.dialect.name.decode("ascii"))
 
-    def note_login(self, mechanism: str, is_accepted: bool, reason: str = "") -> None:
-        """Report the result of a login of the peer to the tracer, if there is one."""
-        if self.tracing is not None:
-            self.tracing.tracer.login(mechanism, is_accepted, reason)
-
     def snapshot(self) -> SessionSnapshot:
         """Return what this session shows now: names, numbers and sizes, never values."""
         return snapshot_of(self)

@@ -22,7 +22,7 @@ from broker.printable import text_of_error, text_of_value
 from broker.token_bucket import MOST_KEYS, Rate, TokenBuckets
 from cred.error import LoginFailed
 
-__all__ = ["REFUSALS", "REFUSALS_IN_ALL", "Audit"]
+__all__ = ["REFUSALS", "REFUSALS_IN_ALL", "Audit", "why"]
 
 logger = logging.getLogger("broker.audit")
 
@@ -84,7 +84,7 @@ class Audit:
             return
         self._buckets.mark(source)
         self._all.mark("")
-        result, reason = _why(failure.value)
+        result, reason = why(failure.value)
         line = self._line(result, address, mechanism, user)
         line["reason"] = reason
         suppressed = self._suppressed.pop(source, 0) + self._suppressed.pop("", 0)
@@ -106,7 +106,7 @@ class Audit:
         logger.info("%s", json.dumps(line))
 
 
-def _why(error: object) -> tuple[str, str]:
+def why(error: object) -> tuple[str, str]:
     """Return the result and the reason; the text of an error only if peers may read it."""
     if isinstance(error, LoginFailed | Error):
         reason = getattr(error, "reason", "") or text_of_error(error, _LONGEST_REASON + 3)

@@ -27,7 +27,7 @@ from broker.flavors.avatar import AsReferenceable
 from broker.flavors.reference import RemoteReference
 from broker.interfaces import IPerspective
 from broker.login.active_logins import AcceptedUser, ActiveLogins
-from broker.login.audit import Audit
+from broker.login.audit import Audit, why
 from broker.login.portal_view import PortalView, overrides_login
 from broker.login.results import TO_COME, result_of, then
 from broker.login.throttle import LoginSource, LoginThrottle, account_of
@@ -327,6 +327,9 @@ class ServerContext(LoginContext):
         self.broker.setup_timeouts.done("login")
         server.throttle.succeeded(self._source)
         server.audit.accepted(self.broker.peer.address, user.mechanism, user.avatar_id)
+        tracing = self.broker.session.tracing
+        if tracing is not None:
+            tracing.tracer.login(user.mechanism, True, "")
         return OnBehalf(self.principal, sent, end)
 
     def _as_refusal(self, failure: Failure) -> Failure:
@@ -348,6 +351,9 @@ class ServerContext(LoginContext):
             self._server.throttle.failed(self._source)
         address = self.broker.peer.address
         self._server.audit.refused(address, self.mechanism.name, self._claimed, failure)
+        tracing = self.broker.session.tracing
+        if tracing is not None:
+            tracing.tracer.login(self.mechanism.name, False, why(failure.value)[1])
         if failure.check(QueueFull):
             raise ServerBusy(str(failure.value)) from None
         return failure

@@ -263,22 +263,15 @@ def test_bytes_and_limits() -> None:
     assert server.outcomes() == [("wait", Outcome.REFUSED)]
 
 
-def test_logins() -> None:
-    """Calls before a login are not reported; the login is."""
+def test_a_gate() -> None:
+    """Calls before a login are not reported."""
     pair, _, server = traced()
     pair.server.shut_gate({"echo": None})
     pair.call("echo", 5)
     assert server.started == []
-    pair.server.note_login("password", False, "wrong password")
     pair.server.open_gate()
-    pair.server.note_login("password", True)
     pair.call("echo", 5)
     assert server.started == [("echo", True, True, Server)]
-    assert server.told[1:] == [
-        ("login", "password", False, "wrong password"),
-        ("login", "password", True, ""),
-    ]
-    SessionPair(Server()).server.note_login("password", True)
 
 
 def test_the_dialect() -> None:

@@ -295,6 +295,31 @@ def test_why_was_refused(way: str, caplog: pytest.LogCaptureFixture) -> None:
     assert "open-sesame" not in caplog.text
 
 
+class LoginTracer:
+    """Records logins; the other reports are ignored."""
+
+    def __init__(self) -> None:
+        self.logins: list[tuple[str, bool, str]] = []
+
+    def login(self, mechanism: str, is_accepted: bool, reason: str) -> None:
+        """Record it."""
+        self.logins.append((mechanism, is_accepted, reason))
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *told: None
+
+
+@pytest.mark.parametrize("way", NAMED)
+def test_what_a_tracer_is_told(way: str) -> None:
+    """A tracer is told of each login, with the reason of a refusal and without secrets."""
+    room = WaysIn()
+    tracer: Any = LoginTracer()
+    room.server.session.trace(tracer)
+    WAYS[way](room, "alice", "open-sesame")
+    WAYS[way](room, "alice", "secret")
+    assert tracer.logins == [(way, False, "wrong password"), (way, True, "")]
+
+
 def test_a_token_is_in_no_log(caplog: pytest.LogCaptureFixture) -> None:
     """A token that is refused is not written down."""
     caplog.set_level(logging.DEBUG)
