@@ -1,14 +1,13 @@
-"""Fixtures of the network tests: both loops, a protocol that records, certificates."""
+"""Fixtures of the network tests: a protocol that records, certificates."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvloop
 from support.certificates import Authority, Pair
 
 from broker.net.tls.settings import TLS
@@ -89,17 +88,6 @@ def recorder() -> type[Recorder]:
 def factory() -> type[Factory]:
     """The class `Factory`."""
     return Factory
-
-
-@pytest.fixture(params=["asyncio", "uvloop"])
-def run(request: pytest.FixtureRequest) -> Iterator[Callable[[Coroutine[Any, Any, Any]], Any]]:
-    """Run a coroutine on each loop; an error that a loop would only log fails the test."""
-    loop_factory = uvloop.new_event_loop if request.param == "uvloop" else asyncio.new_event_loop
-    complaints: list[dict[str, Any]] = []
-    with asyncio.Runner(loop_factory=loop_factory) as runner:
-        runner.get_loop().set_exception_handler(lambda loop, context: complaints.append(context))
-        yield lambda coro: runner.run(asyncio.wait_for(coro, 20))
-    assert complaints == []
 
 
 @pytest.fixture(scope="session")

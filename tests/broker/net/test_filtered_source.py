@@ -193,96 +193,81 @@ LISTS = ["xor", "framed", "xor framed", "framed xor", "tls framed", "tls framed 
 
 @pytest.mark.parametrize("names", LISTS)
 @pytest.mark.parametrize("way", ["over_tcp", "over_pipes"])
-def test_bytes_both_ways(run, sides, way: str, names: str, request) -> None:
+async def test_bytes_both_ways(each_loop, sides, way: str, names: str, request) -> None:
     """Bytes pass all filters of a list, over a socket and over pipes, and both ends close well."""
     join = request.getfixturevalue(way)
 
-    async def main() -> None:
-        client, server = await join(*sides(names))
-        up, down = bytes(range(256)) * 4096, b"down" * (MEBIBYTE // 4)
-        client.transport.write(up)
-        server.transport.writeSequence([down[:7], down[7:]])
-        assert await server.received(len(up)) == up
-        assert await client.received(len(down)) == down
-        assert client.transport.is_secure == ("tls" in names)
-        assert isinstance(client.transport, SecureTransport) == ("tls" in names)
-        assert (client.transport.channel_binding() is not None) == ("tls" in names)
-        server.transport.write(b"last")
-        server.transport.loseConnection()
-        assert (await client.received(len(down) + 4))[-4:] == b"last"
-        # Without a close message, the end of one pipe may be seen before that of the other.
-        clean = ConnectionDone if way == "over_tcp" or names != "xor" else ConnectionClosed
-        assert isinstance(await client.lost(), clean)
-        assert type(await server.lost()) is ConnectionDone
-
-    run(main())
+    client, server = await join(*sides(names))
+    up, down = bytes(range(256)) * 4096, b"down" * (MEBIBYTE // 4)
+    client.transport.write(up)
+    server.transport.writeSequence([down[:7], down[7:]])
+    assert await server.received(len(up)) == up
+    assert await client.received(len(down)) == down
+    assert client.transport.is_secure == ("tls" in names)
+    assert isinstance(client.transport, SecureTransport) == ("tls" in names)
+    assert (client.transport.channel_binding() is not None) == ("tls" in names)
+    server.transport.write(b"last")
+    server.transport.loseConnection()
+    assert (await client.received(len(down) + 4))[-4:] == b"last"
+    # Without a close message, the end of one pipe may be seen before that of the other.
+    clean = ConnectionDone if way == "over_tcp" or names != "xor" else ConnectionClosed
+    assert isinstance(await client.lost(), clean)
+    assert type(await server.lost()) is ConnectionDone
 
 
 @pytest.mark.parametrize("names", ["framed", "tls framed"])
-def test_cut(run, over_tcp, sides, names: str) -> None:
+async def test_cut(each_loop, over_tcp, sides, names: str) -> None:
     """A peer that ends the source without the close of each filter is an error."""
 
-    async def main() -> None:
-        client, server = await over_tcp(*sides(names))
-        client.transport._source._source.close()
-        text = "TLS" if names.startswith("tls") else "frame"
-        assert str(await server.lost()) == f"connection cut (no {text} close)"
-        await client.lost()
-
-    run(main())
+    client, server = await over_tcp(*sides(names))
+    client.transport._source._source.close()
+    text = "TLS" if names.startswith("tls") else "frame"
+    assert str(await server.lost()) == f"connection cut (no {text} close)"
+    await client.lost()
 
 
-def test_lower_filter_that_closes_first(run, over_tcp, sides) -> None:
+async def test_lower_filter_that_closes_first(each_loop, over_tcp, sides) -> None:
     """A close of TLS without the close of the filter above is an error too."""
 
-    async def main() -> None:
-        client, server = await over_tcp(*sides("tls framed"))
-        source = client.transport._source
-        source._filters[0].close()
-        source._source.write(source._filters[0].data_to_send())
-        assert str(await server.lost()) == "connection cut (no frame close)"
-        await client.lost()
-
-    run(main())
+    client, server = await over_tcp(*sides("tls framed"))
+    source = client.transport._source
+    source._filters[0].close()
+    source._source.write(source._filters[0].data_to_send())
+    assert str(await server.lost()) == "connection cut (no frame close)"
+    await client.lost()
 
 
-def test_order_of_the_close(run, over_tcp) -> None:
+async def test_order_of_the_close(each_loop, over_tcp) -> None:
     """The filters close from the top, each when the peer has answered the one above."""
     told: list[str] = []
 
-    async def main() -> None:
-        client, server = await over_tcp(
-            lambda: [Framed(), Framed()], lambda: [Noted(told, "lower"), Noted(told, "upper")]
-        )
-        lower, upper = client.transport._source._filters
-        client.transport.loseConnection()
-        assert told == ["upper closes"]
-        assert not upper.peer_closed
-        assert type(await client.lost()) is ConnectionDone
-        assert (upper.peer_closed, lower.peer_closed) == (True, True)
-        await server.lost()
-
-    run(main())
+    client, server = await over_tcp(
+        lambda: [Framed(), Framed()], lambda: [Noted(told, "lower"), Noted(told, "upper")]
+    )
+    lower, upper = client.transport._source._filters
+    client.transport.loseConnection()
+    assert told == ["upper closes"]
+    assert not upper.peer_closed
+    assert type(await client.lost()) is ConnectionDone
+    assert (upper.peer_closed, lower.peer_closed) == (True, True)
+    await server.lost()
     assert told == ["upper closes", "lower closes"]
 
 
 @pytest.mark.parametrize("way", ["over_tcp", "over_pipes"])
-def test_failure(run, sides, way: str, request, caplog) -> None:
+async def test_failure(each_loop, sides, way: str, request, caplog) -> None:
     """A filter that fails delivers the data before, tells the peer, and the stream reports it."""
     join = request.getfixturevalue(way)
 
-    async def main() -> None:
-        client, server = await join(*sides("tls framed"))
-        source = client.transport._source
-        tls, framed = source._filters
-        framed._waiting = b"\0\0\0\0\4good" + b"\7\0\0\0\0"
-        source._send()
-        assert str(await server.lost()) == "bad frame"
-        assert server.data == b"good"
-        assert type(await client.lost()) is ConnectionDone
-        assert (framed.peer_closed, tls.peer_closed) == (True, True)
-
-    run(main())
+    client, server = await join(*sides("tls framed"))
+    source = client.transport._source
+    tls, framed = source._filters
+    framed._waiting = b"\0\0\0\0\4good" + b"\7\0\0\0\0"
+    source._send()
+    assert str(await server.lost()) == "bad frame"
+    assert server.data == b"good"
+    assert type(await client.lost()) is ConnectionDone
+    assert (framed.peer_closed, tls.peer_closed) == (True, True)
 
 
 class FakeSource:
@@ -299,37 +284,28 @@ class FakeSource:
         return 0
 
 
-def test_failure_leaves_the_source_open(run, recorder) -> None:
+async def test_failure_leaves_the_source_open(each_loop, recorder) -> None:
     """After a failure the message about it is sent, and the source read until the peer closes."""
-
-    async def main() -> None:
-        source, protocol = FakeSource(), recorder()
-        loop = asyncio.get_running_loop()
-        stream = StreamTransport(
-            lambda peer: protocol, loop, filters=[Framed()], close_timeout=0.01
-        )
-        receiver = stream.receiver
-        receiver.connection_made(source)
-        receiver.data_received(b"HELLO")
-        source.calls.clear()
-        receiver.data_received(b"\7\0\0\0\0")
-        assert source.calls == ["write", "write_eof", "resume_reading"]
-        assert str(await protocol.lost()) == "bad frame"
-        while "abort" not in source.calls:
-            await asyncio.sleep(0)
-        assert source.calls[3:] == ["abort"]
-
-    run(main())
+    source, protocol = FakeSource(), recorder()
+    loop = asyncio.get_running_loop()
+    stream = StreamTransport(lambda peer: protocol, loop, filters=[Framed()], close_timeout=0.01)
+    receiver = stream.receiver
+    receiver.connection_made(source)
+    receiver.data_received(b"HELLO")
+    source.calls.clear()
+    receiver.data_received(b"\7\0\0\0\0")
+    assert source.calls == ["write", "write_eof", "resume_reading"]
+    assert str(await protocol.lost()) == "bad frame"
+    while "abort" not in source.calls:
+        await asyncio.sleep(0)
+    assert source.calls[3:] == ["abort"]
 
 
-def test_failed_handshake(run, over_tcp) -> None:
+async def test_failed_handshake(each_loop, over_tcp) -> None:
     """A failure in the handshake of an upper filter ends the attempt to connect."""
 
-    async def main() -> None:
-        with pytest.raises(ConnectionLost, match=r"^no greeting$"):
-            await over_tcp(lambda: [Framed(b"howdy")], lambda: [Framed()])
-
-    run(main())
+    with pytest.raises(ConnectionLost, match=r"^no greeting$"):
+        await over_tcp(lambda: [Framed(b"howdy")], lambda: [Framed()])
 
 
 @pytest.mark.parametrize(
@@ -339,40 +315,34 @@ def test_failed_handshake(run, over_tcp) -> None:
         (None, "the peer cut the connection during the frame handshake"),
     ],
 )
-def test_end_during_the_handshake(run, factory, how: Any, text: str) -> None:
+async def test_end_during_the_handshake(each_loop, factory, how: Any, text: str) -> None:
     """A peer that leaves during the handshake is an error of the filter that waits for it."""
 
-    async def main() -> None:
-        servers = factory()
-        listener = start_accepting(
-            bind_stream("127.0.0.1", 0), servers, make_filters=lambda: [Xor(), Framed()]
-        )
-        with socket.create_connection(("127.0.0.1", listener.addresses[0].port)) as sock:
-            server = await servers.next()
-            if how is None:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-                sock.close()
-            else:
-                sock.shutdown(how)
-            assert str(await server.lost()) == text
-        listener.close()
-
-    run(main())
+    servers = factory()
+    listener = start_accepting(
+        bind_stream("127.0.0.1", 0), servers, make_filters=lambda: [Xor(), Framed()]
+    )
+    with socket.create_connection(("127.0.0.1", listener.addresses[0].port)) as sock:
+        server = await servers.next()
+        if how is None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            sock.close()
+        else:
+            sock.shutdown(how)
+        assert str(await server.lost()) == text
+    listener.close()
 
 
-def test_handshake_of_the_upper_filter_is_late(run, over_tcp, sides) -> None:
+async def test_handshake_of_the_upper_filter_is_late(each_loop, over_tcp, sides) -> None:
     """The time for the handshake is for all filters together."""
 
-    async def main() -> None:
-        make_server, make_client = sides("tls")
-        with pytest.raises(ConnectionLost) as caught:
-            await over_tcp(make_server, lambda: [*make_client(), Framed()], handshake_timeout=0.2)
-        assert caught.value.limit == "handshake_timeout"
-
-    run(main())
+    make_server, make_client = sides("tls")
+    with pytest.raises(ConnectionLost) as caught:
+        await over_tcp(make_server, lambda: [*make_client(), Framed()], handshake_timeout=0.2)
+    assert caught.value.limit == "handshake_timeout"
 
 
-def test_peer_that_does_not_answer_the_close(run, over_tcp) -> None:
+async def test_peer_that_does_not_answer_the_close(each_loop, over_tcp) -> None:
     """A filter whose close is not answered in time is cut."""
 
     class Rude(Framed):
@@ -381,17 +351,14 @@ def test_peer_that_does_not_answer_the_close(run, over_tcp) -> None:
             self.peer_closed = False
             return taken
 
-    async def main() -> None:
-        client, server = await over_tcp(lambda: [Rude()], lambda: [Framed()], close_timeout=0.05)
-        client.transport.loseConnection()
-        reason = await client.lost()
-        assert (type(reason), reason.limit) == (ConnectionLost, "close_timeout")
-        await server.lost()
-
-    run(main())
+    client, server = await over_tcp(lambda: [Rude()], lambda: [Framed()], close_timeout=0.05)
+    client.transport.loseConnection()
+    reason = await client.lost()
+    assert (type(reason), reason.limit) == (ConnectionLost, "close_timeout")
+    await server.lost()
 
 
-def test_writes_before_the_handshake(run, factory, recorder) -> None:
+async def test_writes_before_the_handshake(each_loop, factory, recorder) -> None:
     """Bytes written before the filters are open are sent then, and a close waits for them."""
 
     class Early(recorder):
@@ -402,44 +369,38 @@ def test_writes_before_the_handshake(run, factory, recorder) -> None:
             transport.loseConnection()
             assert not transport.is_closing
 
-    async def main() -> None:
-        servers = factory()
-        listener = start_accepting(
-            bind_stream("127.0.0.1", 0), servers, make_filters=lambda: [Framed(), Framed()]
+    servers = factory()
+    listener = start_accepting(
+        bind_stream("127.0.0.1", 0), servers, make_filters=lambda: [Framed(), Framed()]
+    )
+    port = listener.addresses[0].port
+    # The connection may have ended before the attempt to connect has.
+    with contextlib.suppress(ConnectionDone):
+        await connect_stream(
+            lambda peer: Early(), "127.0.0.1", port, make_filters=lambda: [Framed(), Framed()]
         )
-        port = listener.addresses[0].port
-        # The connection may have ended before the attempt to connect has.
-        with contextlib.suppress(ConnectionDone):
-            await connect_stream(
-                lambda peer: Early(), "127.0.0.1", port, make_filters=lambda: [Framed(), Framed()]
-            )
-        server = await servers.next()
-        assert type(await server.lost()) is ConnectionDone
-        assert server.data == bytes(100_000) + b"early"
-        listener.close()
-
-    run(main())
+    server = await servers.next()
+    assert type(await server.lost()) is ConnectionDone
+    assert server.data == bytes(100_000) + b"early"
+    listener.close()
 
 
-def test_paused_data_is_kept_until_reading_resumes(run, over_tcp) -> None:
+async def test_paused_data_is_kept_until_reading_resumes(each_loop, over_tcp) -> None:
     """Data that comes while the stream is paused waits; it is dropped when the stream closes."""
 
-    async def main() -> None:
-        client, server = await over_tcp(lambda: [Framed()], lambda: [Framed()])
-        source = server.transport._source
-        server.transport.pause_reading()
-        source.data_received(b"\0\0\0\0\4data")
-        assert (server.data, source._undelivered) == (b"", b"data")
-        server.transport.resume_reading()
-        assert await server.received(4) == b"data"
-        server.transport.pause_reading()
-        server.transport.loseConnection()
-        source.data_received(b"\0\0\0\0\4more")
-        assert source._undelivered == b""
-        await client.lost()
-        await server.lost()
-
-    run(main())
+    client, server = await over_tcp(lambda: [Framed()], lambda: [Framed()])
+    source = server.transport._source
+    server.transport.pause_reading()
+    source.data_received(b"\0\0\0\0\4data")
+    assert (server.data, source._undelivered) == (b"", b"data")
+    server.transport.resume_reading()
+    assert await server.received(4) == b"data"
+    server.transport.pause_reading()
+    server.transport.loseConnection()
+    source.data_received(b"\0\0\0\0\4more")
+    assert source._undelivered == b""
+    await client.lost()
+    await server.lost()
 
 
 def test_no_filters() -> None:
@@ -453,11 +414,8 @@ def test_no_filters() -> None:
     loop.close()
 
 
-def test_errors_of_tls_keep_their_class(run, over_tcp, sides) -> None:
+async def test_errors_of_tls_keep_their_class(each_loop, over_tcp, sides) -> None:
     """A failure of TLS below another filter is a TLSError."""
 
-    async def main() -> None:
-        with pytest.raises(TLSError, match=r"^server is not speaking TLS$"):
-            await over_tcp(lambda: [Framed()], sides("tls framed")[1])
-
-    run(main())
+    with pytest.raises(TLSError, match=r"^server is not speaking TLS$"):
+        await over_tcp(lambda: [Framed()], sides("tls framed")[1])

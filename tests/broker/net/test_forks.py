@@ -99,53 +99,42 @@ def forked(in_child: Callable[[], object] = lambda: None) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_close_with_a_copy(run, join, kind: str) -> None:
+async def test_close_with_a_copy(each_loop, join, kind: str) -> None:
     """A closed connection ends in good order for the peer, though a descriptor is still open."""
-
-    async def main() -> None:
-        client, server = await join(kind)
-        with copied(server.transport):
-            server.transport.write(b"bye")
-            server.transport.loseConnection()
-            assert type(await client.lost()) is ConnectionDone
-            assert bytes(client.data) == b"bye"
-            assert type(await server.lost()) is ConnectionDone
-
-    run(main())
+    client, server = await join(kind)
+    with copied(server.transport):
+        server.transport.write(b"bye")
+        server.transport.loseConnection()
+        assert type(await client.lost()) is ConnectionDone
+        assert bytes(client.data) == b"bye"
+        assert type(await server.lost()) is ConnectionDone
 
 
 @pytest.mark.parametrize("kind", KINDS if sys.platform == "linux" else ["unix"])
-def test_abort_with_a_copy(run, join, kind: str) -> None:
+async def test_abort_with_a_copy(each_loop, join, kind: str) -> None:
     """An aborted connection ends at the peer, over TCP by a reset, though a copy is open."""
-
-    async def main() -> None:
-        client, server = await join(kind)
-        with copied(server.transport):
-            server.transport.abortConnection()
-            reason = await client.lost()
-            assert type(reason) is (ConnectionDone if kind == "unix" else ConnectionLost)
-            if kind == "tcp":
-                assert str(reason) == "the peer cut the connection"
-
-    run(main())
+    client, server = await join(kind)
+    with copied(server.transport):
+        server.transport.abortConnection()
+        reason = await client.lost()
+        assert type(reason) is (ConnectionDone if kind == "unix" else ConnectionLost)
+        if kind == "tcp":
+            assert str(reason) == "the peer cut the connection"
 
 
-def test_refused_with_a_copy(run, recorder) -> None:
+async def test_refused_with_a_copy(each_loop, recorder) -> None:
     """A refused connection ends for the peer, though a descriptor is still open."""
     copies: list[int] = []
 
-    async def main() -> None:
-        def refuse(peer: Any) -> None:
-            copies.extend(os.dup(number) for number in _sockets_to(peer.port))
+    def refuse(peer: Any) -> None:
+        copies.extend(os.dup(number) for number in _sockets_to(peer.port))
 
-        listener = start_accepting(bind_stream("127.0.0.1", 0), refuse)
-        client = recorder()
+    listener = start_accepting(bind_stream("127.0.0.1", 0), refuse)
+    client = recorder()
+    try:
         await connect_stream(lambda peer: client, "127.0.0.1", listener.addresses[0].port)
         await client.lost()
         listener.close()
-
-    try:
-        run(main())
         assert copies
     finally:
         for number in copies:
@@ -166,93 +155,77 @@ def _sockets_to(port: int) -> list[int]:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("is_abort", [False, True])
-def test_after_a_fork(run, join, kind: str, is_abort: bool) -> None:
+async def test_after_a_fork(each_loop, join, kind: str, is_abort: bool) -> None:
     """With a child that was forked before, a closed or aborted connection ends for the peer."""
-
-    async def main() -> None:
-        client, server = await join(kind)
-        with forked():
-            if is_abort:
-                server.transport.abortConnection()
-            else:
-                server.transport.loseConnection()
-            await client.lost()
-            await server.lost()
-
-    run(main())
+    client, server = await join(kind)
+    with forked():
+        if is_abort:
+            server.transport.abortConnection()
+        else:
+            server.transport.loseConnection()
+        await client.lost()
+        await server.lost()
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_in_the_child(run, join, kind: str) -> None:
+async def test_in_the_child(each_loop, join, kind: str) -> None:
     """A write in a child raises RuntimeError; a close or abort does not affect the parent."""
+    client, server = await join(kind)
+    transport = client.transport
 
-    async def main() -> None:
-        client, server = await join(kind)
-        transport = client.transport
+    def use() -> None:
+        with pytest.raises(RuntimeError, match="this process was forked after"):
+            transport.write(b"x")
+        assert forks.is_inherited(transport)
+        assert not transport.connected
+        assert not transport.getTcpNoDelay()
+        transport.loseConnection()
+        transport.abortConnection()
 
-        def use() -> None:
-            with pytest.raises(RuntimeError, match="this process was forked after"):
-                transport.write(b"x")
-            assert forks.is_inherited(transport)
-            assert not transport.connected
-            assert not transport.getTcpNoDelay()
-            transport.loseConnection()
-            transport.abortConnection()
-
-        with forked(use):
-            transport.write(b"from the parent")
-            assert await server.received(15) == b"from the parent"
-            assert not forks.is_inherited(transport)
-            client.transport.loseConnection()
-            assert type(await server.lost()) is ConnectionDone
-
-    run(main())
+    with forked(use):
+        transport.write(b"from the parent")
+        assert await server.received(15) == b"from the parent"
+        assert not forks.is_inherited(transport)
+        client.transport.loseConnection()
+        assert type(await server.lost()) is ConnectionDone
 
 
-def test_the_child_keeps_nothing(run, join) -> None:
+async def test_the_child_keeps_nothing(each_loop, join) -> None:
     """The child has no copy of the socket left, so a parent that is killed ends the connection."""
+    client, server = await join("tcp")
+    number = client.transport._socket().fileno()
 
-    async def main() -> None:
-        client, server = await join("tcp")
-        number = client.transport._socket().fileno()
+    def look() -> None:
+        assert os.fstat(number).st_rdev == os.stat(os.devnull).st_rdev
 
-        def look() -> None:
-            assert os.fstat(number).st_rdev == os.stat(os.devnull).st_rdev
-
-        with forked(look):
-            pass
-        client.transport.abortConnection()
-        await server.lost()
-
-    run(main())
+    with forked(look):
+        pass
+    client.transport.abortConnection()
+    await server.lost()
 
 
-def test_pipes(run, recorder) -> None:
+async def test_pipes(each_loop, recorder) -> None:
     """The other end of a pipe sees the end though a child was forked; the child cannot write."""
+    (their_in, our_out), (our_in, their_out) = os.pipe(), os.pipe()
+    ours = recorder()
+    loop = asyncio.get_running_loop()
+    transport = StreamTransport(lambda address: ours, loop)
+    PipePair(loop, transport.receiver, our_in, our_out, PipeAddress()).start()
 
-    async def main() -> None:
-        (their_in, our_out), (our_in, their_out) = os.pipe(), os.pipe()
-        ours = recorder()
-        loop = asyncio.get_running_loop()
-        transport = StreamTransport(lambda address: ours, loop)
-        PipePair(loop, transport.receiver, our_in, our_out, PipeAddress()).start()
-
-        def use() -> None:
-            os.close(their_in)
-            os.close(their_out)
-            with pytest.raises(RuntimeError, match="this process was forked after"):
-                transport.write(b"x")
-
-        with forked(use):
-            transport.write(b"bye")
-            transport.loseConnection()
-            await ours.lost()
-            assert os.read(their_in, 10) == b"bye"
-            assert os.read(their_in, 10) == b""
+    def use() -> None:
         os.close(their_in)
         os.close(their_out)
+        with pytest.raises(RuntimeError, match="this process was forked after"):
+            transport.write(b"x")
 
-    run(main())
+    with forked(use):
+        transport.write(b"bye")
+        transport.loseConnection()
+        await ours.lost()
+        assert os.read(their_in, 10) == b"bye"
+        assert os.read(their_in, 10) == b""
+    os.close(their_in)
+    os.close(their_out)
 
 
 class Echo(broker.Root):
@@ -264,66 +237,59 @@ class Echo(broker.Root):
 
 
 @pytest.mark.parametrize("dialect", ["pb", "msgpack/1"])
-def test_a_reference_in_the_child(dialect: str) -> None:
+async def test_a_reference_in_the_child(dialect: str) -> None:
     """A call, a send and a close in a child raise RuntimeError, also in its own loop."""
+    policy = STRICT.but(dialects=(dialect,))
+    async with broker.serve(Echo(), "pb://127.0.0.1:0", policy=policy) as server:
+        connection = await broker.connect(server.addresses[0], policy=policy)
+        root = connection.root
 
-    async def scenario() -> None:
-        policy = STRICT.but(dialects=(dialect,))
-        async with broker.serve(Echo(), "pb://127.0.0.1:0", policy=policy) as server:
-            connection = await broker.connect(server.addresses[0], policy=policy)
-            root = connection.root
-
-            async def use_in_a_loop() -> None:
-                with pytest.raises(RuntimeError, match="connect in the child"):
-                    await root.callRemote("echo", 1)
-                with pytest.raises(RuntimeError, match="connect in the child"):
-                    await connection.close()
-
-            def use() -> None:
-                asyncio.events._set_running_loop(None)
-                for run in (asyncio.run, uvloop.run):
-                    run(use_in_a_loop())
-
-            with forked(use):
-                assert await root.callRemote("echo", 2) == 2
+        async def use_in_a_loop() -> None:
+            with pytest.raises(RuntimeError, match="connect in the child"):
+                await root.callRemote("echo", 1)
+            with pytest.raises(RuntimeError, match="connect in the child"):
                 await connection.close()
 
-    asyncio.run(scenario())
+        def use() -> None:
+            asyncio.events._set_running_loop(None)
+            for run in (asyncio.run, uvloop.run):
+                run(use_in_a_loop())
+
+        with forked(use):
+            assert await root.callRemote("echo", 2) == 2
+            await connection.close()
 
 
-def test_the_child_can_connect() -> None:
+async def test_the_child_can_connect() -> None:
     """A child can make its own connection, and does not affect the connections of the parent."""
-
-    async def scenario() -> None:
-        async with (
-            broker.serve(Echo(), "pb://127.0.0.1:0") as server,
-            broker.connect(server.addresses[0]) as connection,
-        ):
-            answers: asyncio.Queue[int] = asyncio.Queue()
-            told, tell = os.pipe()
-            asyncio.get_running_loop().add_reader(
-                told, lambda: answers.put_nowait(len(os.read(told, 1)))
-            )
-            number = os.fork()
-            if number == 0:
-                status = 1
-                try:
-                    asyncio.events._set_running_loop(None)
-                    asyncio.run(_ask(server.addresses[0]))
-                    os.write(tell, b"1")
-                    status = 0
-                finally:
-                    os._exit(status)
-            os.close(tell)
-            # The child first reads the answer of the parent, so both loops must run.
-            assert await answers.get() == 1
-            asyncio.get_running_loop().remove_reader(told)
-            os.close(told)
-            assert os.waitpid(number, 0)[1] == 0
-            assert await connection.root.callRemote("echo", 3) == 3
 
     async def _ask(address: str) -> None:
         async with broker.connect(address) as connection:
             assert await connection.root.callRemote("echo", 4) == 4
 
-    asyncio.run(scenario())
+    async with (
+        broker.serve(Echo(), "pb://127.0.0.1:0") as server,
+        broker.connect(server.addresses[0]) as connection,
+    ):
+        answers: asyncio.Queue[int] = asyncio.Queue()
+        told, tell = os.pipe()
+        asyncio.get_running_loop().add_reader(
+            told, lambda: answers.put_nowait(len(os.read(told, 1)))
+        )
+        number = os.fork()
+        if number == 0:
+            status = 1
+            try:
+                asyncio.events._set_running_loop(None)
+                asyncio.run(_ask(server.addresses[0]))
+                os.write(tell, b"1")
+                status = 0
+            finally:
+                os._exit(status)
+        os.close(tell)
+        # The child first reads the answer of the parent, so both loops must run.
+        assert await answers.get() == 1
+        asyncio.get_running_loop().remove_reader(told)
+        os.close(told)
+        assert os.waitpid(number, 0)[1] == 0
+        assert await connection.root.callRemote("echo", 3) == 3

@@ -43,117 +43,95 @@ def test_families_take_turns() -> None:
     assert tried == "adbecf"
 
 
-def test_black_hole_first(run, port: int) -> None:
+async def test_black_hole_first(each_loop, port: int) -> None:
     """A first address that is a black hole costs one delay, not a share of the time."""
-
-    async def main() -> None:
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        found = [entry("127.0.0.1", port), entry("127.0.0.2", port)]
-        with await connect_first(found, ends=began + 60) as sock:
-            assert sock.getpeername() == ("127.0.0.2", port)
-        # Far more than it may take: a share of the time would be 30 s.
-        assert loop.time() - began < 10
-
-    run(main())
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    found = [entry("127.0.0.1", port), entry("127.0.0.2", port)]
+    with await connect_first(found, ends=began + 60) as sock:
+        assert sock.getpeername() == ("127.0.0.2", port)
+    # Far more than it may take: a share of the time would be 30 s.
+    assert loop.time() - began < 10
 
 
-def test_refused_first(run, port: int) -> None:
+async def test_refused_first(each_loop, port: int) -> None:
     """A first address that refuses costs no delay."""
-
-    async def main() -> None:
-        found = [entry("127.0.0.3", port), entry("127.0.0.2", port)]
-        with await connect_first(found, delay=1e6) as sock:
-            assert sock.getpeername() == ("127.0.0.2", port)
-
-    run(main())
+    found = [entry("127.0.0.3", port), entry("127.0.0.2", port)]
+    with await connect_first(found, delay=1e6) as sock:
+        assert sock.getpeername() == ("127.0.0.2", port)
 
 
-def test_an_attempt_goes_on(run, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_attempt_goes_on(each_loop, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A slow attempt is not cancelled: it is used if those after it fail."""
     connect = happy_eyeballs._connected
 
-    async def main() -> None:
-        refused = asyncio.Event()
+    refused = asyncio.Event()
 
-        async def attempt(entry: Resolved, local: object) -> socket.socket:
-            if entry[4][0] == "127.0.0.2":
-                await refused.wait()
-            try:
-                return await connect(entry, None)
-            except OSError:
-                refused.set()
-                raise
+    async def attempt(entry: Resolved, local: object) -> socket.socket:
+        if entry[4][0] == "127.0.0.2":
+            await refused.wait()
+        try:
+            return await connect(entry, None)
+        except OSError:
+            refused.set()
+            raise
 
-        monkeypatch.setattr(happy_eyeballs, "_connected", attempt)
-        found = [entry("127.0.0.2", port), entry("127.0.0.3", port)]
-        with await connect_first(found, delay=0.001) as sock:
-            assert sock.getpeername() == ("127.0.0.2", port)
-
-    run(main())
+    monkeypatch.setattr(happy_eyeballs, "_connected", attempt)
+    found = [entry("127.0.0.2", port), entry("127.0.0.3", port)]
+    with await connect_first(found, delay=0.001) as sock:
+        assert sock.getpeername() == ("127.0.0.2", port)
 
 
-def test_the_others_are_closed(run, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_others_are_closed(each_loop, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of two that succeed at once one is returned, and the other is closed."""
     connect = happy_eyeballs._connected
     made: list[socket.socket] = []
 
-    async def main() -> None:
-        both = asyncio.Barrier(2)
-        before = asyncio.all_tasks()
+    both = asyncio.Barrier(2)
+    before = asyncio.all_tasks()
 
-        async def attempt(entry: Resolved, local: object) -> socket.socket:
-            sock = await connect(entry, None)
-            made.append(sock)
-            await both.wait()
-            return sock
+    async def attempt(entry: Resolved, local: object) -> socket.socket:
+        sock = await connect(entry, None)
+        made.append(sock)
+        await both.wait()
+        return sock
 
-        monkeypatch.setattr(happy_eyeballs, "_connected", attempt)
-        found = [entry("127.0.0.2", port), entry("127.0.0.4", port)]
-        with await connect_first(found, delay=0.001) as sock:
-            for _ in range(3):
-                await asyncio.sleep(0)
-            (other,) = (each for each in made if each is not sock)
-            assert other.fileno() == -1
-            assert sock.fileno() >= 0
-        assert asyncio.all_tasks() == before
-
-    run(main())
-
-
-def test_no_address_answers(run, port: int) -> None:
-    """When time is up a TimeoutError is raised, or the refusal of another address."""
-
-    async def main() -> None:
-        loop = asyncio.get_running_loop()
-        hole = entry("127.0.0.1", port)
-        with pytest.raises(builtins.TimeoutError):
-            await connect_first([hole], ends=loop.time() + 0.05)
-        with pytest.raises(builtins.ConnectionRefusedError):
-            await connect_first([hole, entry("127.0.0.3", port)], ends=loop.time() + 0.5)
-        with pytest.raises(builtins.ConnectionRefusedError):
-            await connect_first([entry("127.0.0.3", port), entry("127.0.0.5", port)])
-
-    run(main())
-
-
-def test_cancelled(run, port: int) -> None:
-    """A cancelled caller leaves no attempt behind."""
-
-    async def main() -> None:
-        before = asyncio.all_tasks()
-        found = [entry("127.0.0.1", port)] * 3
-        task = asyncio.create_task(connect_first(found, delay=0.001))
-        while len(asyncio.all_tasks() - before) < 4:
-            await asyncio.sleep(0.001)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
+    monkeypatch.setattr(happy_eyeballs, "_connected", attempt)
+    found = [entry("127.0.0.2", port), entry("127.0.0.4", port)]
+    with await connect_first(found, delay=0.001) as sock:
         for _ in range(3):
             await asyncio.sleep(0)
-        assert asyncio.all_tasks() == before
+        (other,) = (each for each in made if each is not sock)
+        assert other.fileno() == -1
+        assert sock.fileno() >= 0
+    assert asyncio.all_tasks() == before
 
-    run(main())
+
+async def test_no_address_answers(each_loop, port: int) -> None:
+    """When time is up a TimeoutError is raised, or the refusal of another address."""
+    loop = asyncio.get_running_loop()
+    hole = entry("127.0.0.1", port)
+    with pytest.raises(builtins.TimeoutError):
+        await connect_first([hole], ends=loop.time() + 0.05)
+    with pytest.raises(builtins.ConnectionRefusedError):
+        await connect_first([hole, entry("127.0.0.3", port)], ends=loop.time() + 0.5)
+    with pytest.raises(builtins.ConnectionRefusedError):
+        await connect_first([entry("127.0.0.3", port), entry("127.0.0.5", port)])
+
+
+async def test_cancelled(each_loop, port: int) -> None:
+    """A cancelled caller leaves no attempt behind."""
+    before = asyncio.all_tasks()
+    found = [entry("127.0.0.1", port)] * 3
+    task = asyncio.create_task(connect_first(found, delay=0.001))
+    while len(asyncio.all_tasks() - before) < 4:
+        await asyncio.sleep(0.001)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert asyncio.all_tasks() == before
 
 
 def test_the_delay_is_that_of_the_rfc() -> None:

@@ -77,27 +77,19 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
-def test_looked_up(run, recorder, asked: list[str]) -> None:
+async def test_looked_up(each_loop, recorder, asked: list[str]) -> None:
     """Connecting and listening look up the name of IDNA 2008; the error has it as it was given."""
-
-    async def main() -> None:
-        with pytest.raises(DNSLookupError, match="host 'straße' does not resolve"):
-            await connect_stream(lambda peer: recorder(), "straße", 1)
-
-    run(main())
+    with pytest.raises(DNSLookupError, match="host 'straße' does not resolve"):
+        await connect_stream(lambda peer: recorder(), "straße", 1)
     with pytest.raises(CannotListenError, match="host 'straße' does not resolve"):
         bind_stream("straße", 0)
     assert set(asked) == {"xn--strae-oqa"}
 
 
-def test_a_wrong_name_is_not_looked_up(run, recorder, asked: list[str]) -> None:
+async def test_a_wrong_name_is_not_looked_up(each_loop, recorder, asked: list[str]) -> None:
     """An invalid name fails without a lookup."""
-
-    async def main() -> None:
-        with pytest.raises(DNSLookupError, match="is not a host name"):
-            await connect_stream(lambda peer: recorder(), "a..b", 1)
-
-    run(main())
+    with pytest.raises(DNSLookupError, match="is not a host name"):
+        await connect_stream(lambda peer: recorder(), "a..b", 1)
     with pytest.raises(CannotListenError, match="is not a host name"):
         bind_stream("a b", 0)
     assert asked == []

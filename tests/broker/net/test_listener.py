@@ -121,33 +121,31 @@ def test_closed_during_a_pause() -> None:
     assert timer.is_cancelled
 
 
-def test_a_transport_that_cannot_be_made(caplog: pytest.LogCaptureFixture, run, recorder) -> None:
+async def test_a_transport_that_cannot_be_made(
+    caplog: pytest.LogCaptureFixture, each_loop, recorder
+) -> None:
     """A connection without a transport is closed and logged; the next one is accepted."""
+    loop = asyncio.get_running_loop()
+    peers: list[Any] = []
 
-    async def main() -> None:
-        loop = asyncio.get_running_loop()
-        peers: list[Any] = []
+    def new() -> StreamTransport:
+        if not peers:
+            peers.append(None)
+            raise RuntimeError("no")
+        return StreamTransport(lambda peer: peers.append(recorder()) or peers[-1], loop)
 
-        def new() -> StreamTransport:
-            if not peers:
-                peers.append(None)
-                raise RuntimeError("no")
-            return StreamTransport(lambda peer: peers.append(recorder()) or peers[-1], loop)
-
-        listener = Listener(bind_stream("127.0.0.1", 0), new, loop)
-        port = listener.addresses[0].port  # type: ignore[union-attr]
-        for _ in range(2):
-            here = recorder()
-            transport = await connect_stream(lambda peer, here=here: here, "127.0.0.1", port)
-            if peers == [None]:
-                await here.lost()
-        while len(peers) < 2:
-            await asyncio.sleep(0)
-        transport.loseConnection()
-        await peers[1].lost()
-        listener.close()
-
-    run(main())
+    listener = Listener(bind_stream("127.0.0.1", 0), new, loop)
+    port = listener.addresses[0].port  # type: ignore[union-attr]
+    for _ in range(2):
+        here = recorder()
+        transport = await connect_stream(lambda peer, here=here: here, "127.0.0.1", port)
+        if peers == [None]:
+            await here.lost()
+    while len(peers) < 2:
+        await asyncio.sleep(0)
+    transport.loseConnection()
+    await peers[1].lost()
+    listener.close()
     assert [record.getMessage() for record in caplog.records] == ["a connection could not be taken"]
 
 
@@ -159,22 +157,18 @@ class Proactor(asyncio.SelectorEventLoop):
         raise NotImplementedError
 
 
-def test_a_loop_that_watches_no_sockets(factory, recorder) -> None:
+@pytest.mark.parametrize("each_loop", [Proactor])
+async def test_a_loop_that_watches_no_sockets(each_loop, factory, recorder) -> None:
     """If sockets cannot be watched, the loop accepts by itself."""
-
-    async def main() -> None:
-        servers = factory(recorder)
-        listener = start_accepting(bind_stream("127.0.0.1", 0), servers)
-        port = listener.addresses[0].port  # type: ignore[union-attr]
-        here = recorder()
-        transport = await connect_stream(lambda peer: here, "127.0.0.1", port)
-        transport.write(b"hello")
-        server = await servers.next()
-        assert await server.received(5) == b"hello"
-        transport.loseConnection()
-        await server.lost()
-        listener.close()
-        await asyncio.sleep(0)
-
-    with asyncio.Runner(loop_factory=Proactor) as runner:
-        runner.run(asyncio.wait_for(main(), 20))
+    servers = factory(recorder)
+    listener = start_accepting(bind_stream("127.0.0.1", 0), servers)
+    port = listener.addresses[0].port  # type: ignore[union-attr]
+    here = recorder()
+    transport = await connect_stream(lambda peer: here, "127.0.0.1", port)
+    transport.write(b"hello")
+    server = await servers.next()
+    assert await server.received(5) == b"hello"
+    transport.loseConnection()
+    await server.lost()
+    listener.close()
+    await asyncio.sleep(0)

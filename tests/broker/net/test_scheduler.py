@@ -20,43 +20,35 @@ from broker.net.scheduler import (
 variable = contextvars.ContextVar("variable", default="outside")
 
 
-def test_loop_scheduler(run) -> None:
+async def test_loop_scheduler(each_loop) -> None:
     """Calls come in the next turn, after their delay, or from a thread; cancelled ones not."""
-
-    async def main():
-        scheduler = LoopScheduler(asyncio.get_running_loop())
-        calls = asyncio.Queue()
-        scheduler.soon(calls.put_nowait, "soon")
-        assert calls.empty()
-        assert await calls.get() == "soon"
-        before = scheduler.now()
-        scheduler.later(0.0, calls.put_nowait, "never").cancel()
-        scheduler.later(0.02, calls.put_nowait, "later")
-        assert await calls.get() == "later"
-        assert scheduler.now() - before >= 0.015
-        thread = threading.Thread(target=scheduler.soon_threadsafe, args=(calls.put_nowait, "t"))
-        thread.start()
-        assert await calls.get() == "t"
-        thread.join()
-
-    run(main())
+    scheduler = LoopScheduler(asyncio.get_running_loop())
+    calls = asyncio.Queue()
+    scheduler.soon(calls.put_nowait, "soon")
+    assert calls.empty()
+    assert await calls.get() == "soon"
+    before = scheduler.now()
+    scheduler.later(0.0, calls.put_nowait, "never").cancel()
+    scheduler.later(0.02, calls.put_nowait, "later")
+    assert await calls.get() == "later"
+    assert scheduler.now() - before >= 0.015
+    thread = threading.Thread(target=scheduler.soon_threadsafe, args=(calls.put_nowait, "t"))
+    thread.start()
+    assert await calls.get() == "t"
+    thread.join()
 
 
-def test_loop_scheduler_tasks(run) -> None:
+async def test_loop_scheduler_tasks(each_loop) -> None:
     """A task runs in the context that it is given."""
+    scheduler = LoopScheduler(asyncio.get_running_loop())
+    context = contextvars.copy_context()
+    context.run(variable.set, "inside")
 
-    async def main():
-        scheduler = LoopScheduler(asyncio.get_running_loop())
-        context = contextvars.copy_context()
-        context.run(variable.set, "inside")
+    async def ask():
+        return variable.get()
 
-        async def ask():
-            return variable.get()
-
-        assert await scheduler.create_task(ask(), context) == "inside"
-        assert await scheduler.create_task(ask()) == "outside"
-
-    run(main())
+    assert await scheduler.create_task(ask(), context) == "inside"
+    assert await scheduler.create_task(ask()) == "outside"
 
 
 class Reactor(Clock):

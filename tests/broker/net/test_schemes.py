@@ -152,18 +152,15 @@ class Echo(broker.Root):
 
 
 @pytest.mark.usefixtures("new_scheme")
-def test_a_new_scheme(run: Any) -> None:
+async def test_a_new_scheme(each_loop) -> None:
     """``connect`` and ``serve`` take addresses of a scheme that was added."""
 
-    async def main() -> None:
-        async with (
-            broker.serve(Echo(), "pb+test://the office") as server,
-            broker.connect("pb+test://the office") as connection,
-        ):
-            assert server.addresses == ("pb+test://the office",)
-            assert await connection.root.callRemote("echo", 5) == 5
-
-    run(main())
+    async with (
+        broker.serve(Echo(), "pb+test://the office") as server,
+        broker.connect("pb+test://the office") as connection,
+    ):
+        assert server.addresses == ("pb+test://the office",)
+        assert await connection.root.callRemote("echo", 5) == 5
     with pytest.raises(ConfigError, match=r"^there is a scheme pb\+test already$"):
         add_scheme(TEST)
 

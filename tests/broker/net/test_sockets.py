@@ -107,246 +107,195 @@ def test_address_that_is_missing_beside_one_that_is_not(monkeypatch) -> None:
         assert sock.getsockname()[0] == "127.0.0.1"
 
 
-def test_ipv6(run, factory, recorder) -> None:
+async def test_ipv6(each_loop, factory, recorder) -> None:
     """An IPv6 address is listened on and connected to, where the machine has one."""
-
-    async def main():
-        try:
-            sockets = bind_stream("::1", 0)
-        except CannotListenError as exc:
-            assert "::1 is not an address of this machine" in str(exc)
-            return
-        servers = factory()
-        listener = start_accepting(sockets, servers)
-        port = listener.addresses[0].port
-        assert str(listener.addresses[0]) == f"[::1]:{port}"
-        transport = await connect_stream(lambda peer: recorder(), "::1", port)
-        assert transport.getPeer() == listener.addresses[0]
-        transport.abortConnection()
-        await transport.protocol.lost()
-        listener.close()
-
-    run(main())
+    try:
+        sockets = bind_stream("::1", 0)
+    except CannotListenError as exc:
+        assert "::1 is not an address of this machine" in str(exc)
+        return
+    servers = factory()
+    listener = start_accepting(sockets, servers)
+    port = listener.addresses[0].port
+    assert str(listener.addresses[0]) == f"[::1]:{port}"
+    transport = await connect_stream(lambda peer: recorder(), "::1", port)
+    assert transport.getPeer() == listener.addresses[0]
+    transport.abortConnection()
+    await transport.protocol.lost()
+    listener.close()
 
 
-def test_connection_refused(run, recorder) -> None:
+async def test_connection_refused(each_loop, recorder) -> None:
     """A refused connection is reported with the address and a question that helps."""
-
-    async def main():
-        port = free_port()
-        with pytest.raises(ConnectionRefusedError) as caught:
-            await connect_stream(lambda peer: recorder(), "127.0.0.1", port)
-        assert str(caught.value) == (
-            f"connection refused by 127.0.0.1:{port}: is the server running?"
-        )
-        with pytest.raises(ConnectionRefusedError):
-            await connect_stream(lambda peer: recorder(), "localhost", port)
-
-    run(main())
+    port = free_port()
+    with pytest.raises(ConnectionRefusedError) as caught:
+        await connect_stream(lambda peer: recorder(), "127.0.0.1", port)
+    assert str(caught.value) == (f"connection refused by 127.0.0.1:{port}: is the server running?")
+    with pytest.raises(ConnectionRefusedError):
+        await connect_stream(lambda peer: recorder(), "localhost", port)
 
 
-def test_name_that_does_not_resolve(run, recorder) -> None:
+async def test_name_that_does_not_resolve(each_loop, recorder) -> None:
     """An unknown name has an error text that says so."""
-
-    async def main():
-        with pytest.raises(DNSLookupError) as caught:
-            await connect_stream(lambda peer: recorder(), "no.such.invalid", 1)
-        assert str(caught.value) == "host 'no.such.invalid' does not resolve"
-
-    run(main())
+    with pytest.raises(DNSLookupError) as caught:
+        await connect_stream(lambda peer: recorder(), "no.such.invalid", 1)
+    assert str(caught.value) == "host 'no.such.invalid' does not resolve"
 
 
-def test_no_answer(run, recorder) -> None:
+async def test_no_answer(each_loop, recorder) -> None:
     """An attempt to a host that does not answer ends in time."""
-
-    async def main():
-        with socket.socket() as full:
-            # A queue of length 0 with one connection in it: the kernel ignores further ones.
-            full.bind(("127.0.0.1", 0))
-            full.listen(0)
-            with socket.create_connection(full.getsockname()):
-                port = full.getsockname()[1]
-                with pytest.raises(TimeoutError) as caught:
-                    await connect_stream(lambda peer: recorder(), "127.0.0.1", port, timeout=0.05)
-        assert str(caught.value) == f"no answer from 127.0.0.1:{port} in 0.05 s"
-
-    run(main())
+    with socket.socket() as full:
+        # A queue of length 0 with one connection in it: the kernel ignores further ones.
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        with socket.create_connection(full.getsockname()):
+            port = full.getsockname()[1]
+            with pytest.raises(TimeoutError) as caught:
+                await connect_stream(lambda peer: recorder(), "127.0.0.1", port, timeout=0.05)
+    assert str(caught.value) == f"no answer from 127.0.0.1:{port} in 0.05 s"
 
 
-def test_second_address(run, factory, recorder, monkeypatch) -> None:
+async def test_second_address(each_loop, factory, recorder, monkeypatch) -> None:
     """A name whose first address refuses is connected at its second."""
-
-    async def main():
-        servers = factory()
-        listener = start_accepting(bind_stream("127.0.0.2", 0), servers)
-        port = listener.addresses[0].port
-        found = [
-            (socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, port))
-            for host in ("127.0.0.1", "127.0.0.2")
-        ]
-        monkeypatch.setattr(sockets, "_lookup", lambda *args: found)
-        transport = await connect_stream(lambda peer: recorder(), "two.example", port)
-        assert transport.getPeer().host == "127.0.0.2"
-        transport.loseConnection()
-        await (await servers.next()).lost()
-        listener.close()
-
-    run(main())
+    servers = factory()
+    listener = start_accepting(bind_stream("127.0.0.2", 0), servers)
+    port = listener.addresses[0].port
+    found = [
+        (socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, port))
+        for host in ("127.0.0.1", "127.0.0.2")
+    ]
+    monkeypatch.setattr(sockets, "_lookup", lambda *args: found)
+    transport = await connect_stream(lambda peer: recorder(), "two.example", port)
+    assert transport.getPeer().host == "127.0.0.2"
+    transport.loseConnection()
+    await (await servers.next()).lost()
+    listener.close()
 
 
-def test_other_errors(run, recorder) -> None:
+async def test_other_errors(each_loop, recorder) -> None:
     """Other errors have the text of the system, and its number."""
-
-    async def main():
-        with pytest.raises(ConnectError) as caught:
-            await connect_stream(
-                lambda peer: recorder(),
-                "127.0.0.1",
-                1,
-                local_address=("192.0.2.1", 0),
-            )
-        assert str(caught.value) == (
-            "cannot connect to 127.0.0.1:1: Cannot assign requested address"
+    with pytest.raises(ConnectError) as caught:
+        await connect_stream(
+            lambda peer: recorder(),
+            "127.0.0.1",
+            1,
+            local_address=("192.0.2.1", 0),
         )
-        assert caught.value.osError == 99
+    assert str(caught.value) == ("cannot connect to 127.0.0.1:1: Cannot assign requested address")
+    assert caught.value.osError == 99
 
-    run(main())
 
-
-def test_local_address(run, factory, recorder) -> None:
+async def test_local_address(each_loop, factory, recorder) -> None:
     """A connection can be made from a chosen address."""
-
-    async def main():
-        servers = factory()
-        listener = start_accepting(bind_stream("127.0.0.1", 0), servers)
-        port = listener.addresses[0].port
-        transport = await connect_stream(
-            lambda peer: recorder(), "127.0.0.1", port, local_address=("127.0.0.9", 0)
-        )
-        server = await servers.next()
-        assert servers.peers == [transport.getHost()]
-        assert servers.peers[0].host == "127.0.0.9"
-        transport.loseConnection()
-        await server.lost()
-        listener.close()
-
-    run(main())
+    servers = factory()
+    listener = start_accepting(bind_stream("127.0.0.1", 0), servers)
+    port = listener.addresses[0].port
+    transport = await connect_stream(
+        lambda peer: recorder(), "127.0.0.1", port, local_address=("127.0.0.9", 0)
+    )
+    server = await servers.next()
+    assert servers.peers == [transport.getHost()]
+    assert servers.peers[0].host == "127.0.0.9"
+    transport.loseConnection()
+    await server.lost()
+    listener.close()
 
 
-def test_refusing_a_connection(run, recorder) -> None:
+async def test_refusing_a_connection(each_loop, recorder) -> None:
     """A factory that returns None has the connection closed at once, at either end."""
-
-    async def main():
-        listener = start_accepting(bind_stream("127.0.0.1", 0), lambda peer: None)
-        port = listener.addresses[0].port
-        transport = await connect_stream(lambda peer: recorder(), "127.0.0.1", port)
-        await transport.protocol.lost()
-        with pytest.raises(ConnectError, match="no protocol was made"):
-            await connect_stream(lambda peer: None, "127.0.0.1", port)
-        listener.close()
-
-    run(main())
+    listener = start_accepting(bind_stream("127.0.0.1", 0), lambda peer: None)
+    port = listener.addresses[0].port
+    transport = await connect_stream(lambda peer: recorder(), "127.0.0.1", port)
+    await transport.protocol.lost()
+    with pytest.raises(ConnectError, match="no protocol was made"):
+        await connect_stream(lambda peer: None, "127.0.0.1", port)
+    listener.close()
 
 
-def test_factory_that_raises(run, recorder, caplog) -> None:
+async def test_factory_that_raises(each_loop, recorder, caplog) -> None:
     """A factory that raises refuses that connection; it is called again for the next one."""
 
     def fail(peer):
         raise ValueError("mine")
 
-    async def main():
-        listener = start_accepting(bind_stream("127.0.0.1", 0), fail)
-        for _ in range(2):
-            port = listener.addresses[0].port
-            transport = await connect_stream(lambda peer: recorder(), "127.0.0.1", port)
-            await transport.protocol.lost()
-        listener.close()
-
-    run(main())
+    listener = start_accepting(bind_stream("127.0.0.1", 0), fail)
+    for _ in range(2):
+        port = listener.addresses[0].port
+        transport = await connect_stream(lambda peer: recorder(), "127.0.0.1", port)
+        await transport.protocol.lost()
+    listener.close()
     assert ["no protocol could be made" in record.getMessage() for record in caplog.records] == [
         True,
         True,
     ]
 
 
-def test_close_stops_accepting(run, factory, recorder) -> None:
+async def test_close_stops_accepting(each_loop, factory, recorder) -> None:
     """A closed listener refuses; its connections stay open, and the port is free."""
-
-    async def main():
-        servers = factory()
-        listener = start_accepting(bind_stream("127.0.0.1", 0), servers)
-        (address,) = listener.addresses
-        assert address == IPv4Address("TCP", "127.0.0.1", address.port)
-        assert address.port != 0
-        transport = await connect_stream(lambda peer: recorder(), "127.0.0.1", address.port)
-        server = await servers.next()
-        listener.close()
-        listener.close()
-        await asyncio.sleep(0)
-        with pytest.raises(ConnectionRefusedError):
-            await connect_stream(lambda peer: recorder(), "127.0.0.1", address.port)
-        transport.write(b"still here")
-        assert await server.received(10) == b"still here"
-        transport.loseConnection()
-        assert type(await server.lost()) is ConnectionDone
-        bind_stream("127.0.0.1", address.port)[0].close()
-
-    run(main())
+    servers = factory()
+    listener = start_accepting(bind_stream("127.0.0.1", 0), servers)
+    (address,) = listener.addresses
+    assert address == IPv4Address("TCP", "127.0.0.1", address.port)
+    assert address.port != 0
+    transport = await connect_stream(lambda peer: recorder(), "127.0.0.1", address.port)
+    server = await servers.next()
+    listener.close()
+    listener.close()
+    await asyncio.sleep(0)
+    with pytest.raises(ConnectionRefusedError):
+        await connect_stream(lambda peer: recorder(), "127.0.0.1", address.port)
+    transport.write(b"still here")
+    assert await server.received(10) == b"still here"
+    transport.loseConnection()
+    assert type(await server.lost()) is ConnectionDone
+    bind_stream("127.0.0.1", address.port)[0].close()
 
 
-def test_close_before_the_loop_has_started(run, factory) -> None:
+async def test_close_before_the_loop_has_started(each_loop, factory) -> None:
     """A listener closed in the turn in which it was made has never accepted."""
-
-    async def main():
-        start_accepting(bind_stream("127.0.0.1", 0), factory()).close()
-        await asyncio.sleep(0)
-
-    run(main())
+    servers = factory()
+    start_accepting(bind_stream("127.0.0.1", 0), servers).close()
+    await asyncio.sleep(0)
+    assert servers.peers == []
 
 
-def test_the_other_ends_settings(run, factory, recorder, server_tls, client_tls) -> None:
+async def test_the_other_ends_settings(
+    each_loop, factory, recorder, server_tls, client_tls
+) -> None:
     """TLS settings of the wrong end are refused before a socket is opened."""
-
-    async def main():
-        sockets = bind_stream("127.0.0.1", 0)
-        with pytest.raises(ConfigError):
-            start_accepting(sockets, factory(), tls=client_tls)
-        sockets[0].close()
-        with pytest.raises(ConfigError):
-            await connect_stream(lambda peer: recorder(), "127.0.0.1", 1, tls=server_tls)
-
-    run(main())
+    sockets = bind_stream("127.0.0.1", 0)
+    with pytest.raises(ConfigError):
+        start_accepting(sockets, factory(), tls=client_tls)
+    sockets[0].close()
+    with pytest.raises(ConfigError):
+        await connect_stream(lambda peer: recorder(), "127.0.0.1", 1, tls=server_tls)
 
 
-def test_unix(run, factory, recorder, tmp_path) -> None:
+async def test_unix(each_loop, factory, recorder, tmp_path) -> None:
     """A UNIX socket is bound, connected, used, and gone after close; a dead one is replaced."""
-
-    async def main():
-        path = str(tmp_path / "pb")
-        with pytest.raises(ConnectError, match=f"there is no socket {path}"):
-            await connect_unix(lambda peer: recorder(), path)
-        bind_unix(path)[0].close()
-        with pytest.raises(ConnectionRefusedError):
-            await connect_unix(lambda peer: recorder(), path)
-        servers = factory()
-        listener = start_accepting(bind_unix(path), servers)
-        with pytest.raises(CannotListenError):
-            bind_unix(path)
-        # Connecting showed whether a program listens.
-        await (await servers.next()).lost()
-        transport = await connect_unix(lambda peer: recorder(), path)
-        server = await servers.next()
-        assert listener.addresses == (UNIXAddress(path),)
-        assert transport.getPeer() == UNIXAddress(path)
-        assert transport.getTcpNoDelay() is False
-        transport.write(b"hello")
-        assert await server.received(5) == b"hello"
-        transport.abortConnection()
-        await server.lost()
-        listener.close()
-        assert not (tmp_path / "pb").exists()
-
-    run(main())
+    path = str(tmp_path / "pb")
+    with pytest.raises(ConnectError, match=f"there is no socket {path}"):
+        await connect_unix(lambda peer: recorder(), path)
+    bind_unix(path)[0].close()
+    with pytest.raises(ConnectionRefusedError):
+        await connect_unix(lambda peer: recorder(), path)
+    servers = factory()
+    listener = start_accepting(bind_unix(path), servers)
+    with pytest.raises(CannotListenError):
+        bind_unix(path)
+    # Connecting showed whether a program listens.
+    await (await servers.next()).lost()
+    transport = await connect_unix(lambda peer: recorder(), path)
+    server = await servers.next()
+    assert listener.addresses == (UNIXAddress(path),)
+    assert transport.getPeer() == UNIXAddress(path)
+    assert transport.getTcpNoDelay() is False
+    transport.write(b"hello")
+    assert await server.received(5) == b"hello"
+    transport.abortConnection()
+    await server.lost()
+    listener.close()
+    assert not (tmp_path / "pb").exists()
 
 
 def test_unix_leaves_other_files_alone(tmp_path) -> None:
@@ -366,17 +315,14 @@ def test_unix_leaves_other_files_alone(tmp_path) -> None:
         (errno.ETIMEDOUT, TCPTimedOutError, "no answer from 192.0.2.1:9"),
     ],
 )
-def test_what_the_network_says(run, recorder, monkeypatch, number, kind, text) -> None:
+async def test_what_the_network_says(each_loop, recorder, monkeypatch, number, kind, text) -> None:
     """Errors of the network have their published class."""
 
-    async def main():
-        async def unreachable(sock, address):
-            raise OSError(number, "as the system says")
+    async def unreachable(sock, address):
+        raise OSError(number, "as the system says")
 
-        monkeypatch.setattr(asyncio.get_running_loop(), "sock_connect", unreachable, raising=True)
-        with pytest.raises(ConnectError) as caught:
-            await connect_stream(lambda peer: recorder(), "192.0.2.1", 9)
-        assert (type(caught.value), caught.value.osError) == (kind, number)
-        assert str(caught.value) == text
-
-    run(main())
+    monkeypatch.setattr(asyncio.get_running_loop(), "sock_connect", unreachable, raising=True)
+    with pytest.raises(ConnectError) as caught:
+        await connect_stream(lambda peer: recorder(), "192.0.2.1", 9)
+    assert (type(caught.value), caught.value.osError) == (kind, number)
+    assert str(caught.value) == text

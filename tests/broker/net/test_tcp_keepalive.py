@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvloop
 
 import broker
 from broker import pb
@@ -70,47 +68,38 @@ def test_what_is_asked(silence: float, wait: float, asked: dict[str, int]) -> No
         assert asked_of(sock) == asked
 
 
-@pytest.mark.parametrize("runner", [asyncio.run, uvloop.run])
 @pytest.mark.parametrize("dialect", ["pb", "none", "msgpack/1"])
 @pytest.mark.parametrize("secured", [False, True])
-def test_asyncio_face(
-    runner: Any, dialect: str, secured: bool, server_tls: Any, client_tls: Any
+async def test_asyncio_face(
+    each_loop: Any, dialect: str, secured: bool, server_tls: Any, client_tls: Any
 ) -> None:
     """Both ends enable keepalive only if the dialect has no pings, also over TLS."""
-
-    async def scenario() -> None:
-        policy = STRICT.but(dialects=(dialect,), ping_after=6, ping_timeout=9)
-        address = "pbs://127.0.0.1:0" if secured else "pb://127.0.0.1:0"
-        tls = (server_tls, client_tls) if secured else (None, None)
-        async with (
-            broker.serve(Echo(), address, policy=policy, tls=tls[0]) as server,
-            broker.connect(server.addresses[0], policy=policy, tls=tls[1]) as connection,
-        ):
-            assert await connection.root.callRemote("echo", 1) == 1
-            (far,) = server.connections
-            asked = {} if dialect == "msgpack/1" else expected(6, 3, 3, 13_500)
-            for end in (connection, far):
-                assert asked_of(end.broker.transport._socket()) == asked
-                assert end.broker.transport.getTcpKeepAlive() == (dialect != "msgpack/1")
-
-    runner(scenario())
+    policy = STRICT.but(dialects=(dialect,), ping_after=6, ping_timeout=9)
+    address = "pbs://127.0.0.1:0" if secured else "pb://127.0.0.1:0"
+    tls = (server_tls, client_tls) if secured else (None, None)
+    async with (
+        broker.serve(Echo(), address, policy=policy, tls=tls[0]) as server,
+        broker.connect(server.addresses[0], policy=policy, tls=tls[1]) as connection,
+    ):
+        assert await connection.root.callRemote("echo", 1) == 1
+        (far,) = server.connections
+        asked = {} if dialect == "msgpack/1" else expected(6, 3, 3, 13_500)
+        for end in (connection, far):
+            assert asked_of(end.broker.transport._socket()) == asked
+            assert end.broker.transport.getTcpKeepAlive() == (dialect != "msgpack/1")
 
 
-def test_unix(tmp_path: Path) -> None:
+async def test_unix(tmp_path: Path) -> None:
     """No option is set for a UNIX socket."""
-
-    async def scenario() -> None:
-        policy = STRICT.but(dialects=("pb",))
-        address = f"pb+unix://{tmp_path / 'socket'}"
-        async with (
-            broker.serve(Echo(), address, policy=policy),
-            broker.connect(address, policy=policy) as connection,
-        ):
-            assert await connection.root.callRemote("echo", 1) == 1
-            sock = connection.broker.transport._socket()
-            assert not sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
-
-    asyncio.run(scenario())
+    policy = STRICT.but(dialects=("pb",))
+    address = f"pb+unix://{tmp_path / 'socket'}"
+    async with (
+        broker.serve(Echo(), address, policy=policy),
+        broker.connect(address, policy=policy) as connection,
+    ):
+        assert await connection.root.callRemote("echo", 1) == 1
+        sock = connection.broker.transport._socket()
+        assert not sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
 
 
 def test_published_face() -> None:

@@ -44,21 +44,17 @@ def is_gone(transport: Any) -> bool:
     return False
 
 
-def test_both_ways(run: Run, protocol: Any) -> None:
+async def test_both_ways(each_loop, protocol: Any) -> None:
     """Written bytes reach the child's input, and its output returns; it ends when we close."""
-
-    async def main() -> None:
-        arguments = python(ECHO)
-        transport = await connect_command(lambda address: protocol, arguments)
-        assert transport.getPeer() == PipeAddress(str(transport.getPeer()))
-        assert str(transport.getPeer()).startswith(f"{sys.executable} -c 'import os")
-        transport.write(b"hello")
-        assert await protocol.received(5) == b"hello"
-        transport.loseConnection()
-        assert type(await protocol.lost()) is ConnectionDone
-        assert is_gone(transport)
-
-    run(main())
+    arguments = python(ECHO)
+    transport = await connect_command(lambda address: protocol, arguments)
+    assert transport.getPeer() == PipeAddress(str(transport.getPeer()))
+    assert str(transport.getPeer()).startswith(f"{sys.executable} -c 'import os")
+    transport.write(b"hello")
+    assert await protocol.received(5) == b"hello"
+    transport.loseConnection()
+    assert type(await protocol.lost()) is ConnectionDone
+    assert is_gone(transport)
 
 
 @pytest.mark.parametrize(
@@ -69,88 +65,63 @@ def test_both_ways(run: Run, protocol: Any) -> None:
         ("", None),
     ],
 )
-def test_child_ends(run: Run, protocol: Any, program: str, text: str | None) -> None:
+async def test_child_ends(each_loop, protocol: Any, program: str, text: str | None) -> None:
     """A child that ends by itself ends the connection; an exit status other than 0 is reported."""
-
-    async def main() -> None:
-        await connect_command(lambda address: protocol, python(program))
-        reason = await protocol.lost()
-        if text is None:
-            assert type(reason) is ConnectionDone
-        else:
-            assert (type(reason), str(reason)) == (ConnectionLost, text)
-
-    run(main())
+    await connect_command(lambda address: protocol, python(program))
+    reason = await protocol.lost()
+    if text is None:
+        assert type(reason) is ConnectionDone
+    else:
+        assert (type(reason), str(reason)) == (ConnectionLost, text)
 
 
-def test_child_closes_its_output(run: Run, protocol: Any) -> None:
+async def test_child_closes_its_output(each_loop, protocol: Any) -> None:
     """The failure of a child that has closed its streams before is reported."""
     program = "import os, time; os.close(1); os.close(0); time.sleep(0.1); os._exit(4)"
 
-    async def main() -> None:
-        await connect_command(lambda address: protocol, python(program))
-        assert str(await protocol.lost()) == "the command exited with status 4"
-
-    run(main())
+    await connect_command(lambda address: protocol, python(program))
+    assert str(await protocol.lost()) == "the command exited with status 4"
 
 
-def test_child_reads_no_more(run: Run, protocol: Any) -> None:
+async def test_child_reads_no_more(each_loop, protocol: Any) -> None:
     """A child that does not read its input, and then fails, is reported by its failure."""
     program = "import os, time; os.close(0); time.sleep(0.1); os._exit(5)"
 
-    async def main() -> None:
-        await connect_command(lambda address: protocol, python(program))
-        assert str(await protocol.lost()) == "the command exited with status 5"
-
-    run(main())
+    await connect_command(lambda address: protocol, python(program))
+    assert str(await protocol.lost()) == "the command exited with status 5"
 
 
-def test_child_says_no_more(run: Run, protocol: Any) -> None:
+async def test_child_says_no_more(each_loop, protocol: Any) -> None:
     """A child that closes its output and keeps running is terminated, which is not a failure."""
     program = "import os, time; os.close(1); time.sleep(60)"
 
-    async def main() -> None:
-        transport = await connect_command(
-            lambda address: protocol, python(program), close_timeout=0.1
-        )
-        assert type(await protocol.lost()) is ConnectionDone
-        assert transport._source._alarm is not None
-        assert transport._source._alarm.cancelled()
-
-    run(main())
+    transport = await connect_command(lambda address: protocol, python(program), close_timeout=0.1)
+    assert type(await protocol.lost()) is ConnectionDone
+    assert transport._source._alarm is not None
+    assert transport._source._alarm.cancelled()
 
 
 @pytest.mark.parametrize("program", [DEAF.format(""), STUBBORN], ids=["deaf", "stubborn"])
-def test_child_lives_on(run: Run, protocol: Any, program: str) -> None:
+async def test_child_lives_on(each_loop, protocol: Any, program: str) -> None:
     """A child that does not end with its input is terminated, and then killed."""
-
-    async def main() -> None:
-        transport = await connect_command(
-            lambda address: protocol, python(program), close_timeout=0.1
-        )
-        await protocol.received(2)
-        transport.loseConnection()
-        assert type(await protocol.lost()) is ConnectionDone
-        assert is_gone(transport)
-        expected = signal.SIGKILL if program == STUBBORN else signal.SIGTERM
-        assert transport._source.child.returncode == -expected
-
-    run(main())
+    transport = await connect_command(lambda address: protocol, python(program), close_timeout=0.1)
+    await protocol.received(2)
+    transport.loseConnection()
+    assert type(await protocol.lost()) is ConnectionDone
+    assert is_gone(transport)
+    expected = signal.SIGKILL if program == STUBBORN else signal.SIGTERM
+    assert transport._source.child.returncode == -expected
 
 
-def test_abort(run: Run, protocol: Any) -> None:
+async def test_abort(each_loop, protocol: Any) -> None:
     """Cutting the connection ends the child at once, and leaves no timer behind."""
-
-    async def main() -> None:
-        transport = await connect_command(
-            lambda address: protocol, python(DEAF.format("")), close_timeout=60
-        )
-        await protocol.received(2)
-        transport.abortConnection()
-        assert type(await protocol.lost()) is ConnectionAborted
-        assert transport._source.child.returncode == -signal.SIGTERM
-
-    run(main())
+    transport = await connect_command(
+        lambda address: protocol, python(DEAF.format("")), close_timeout=60
+    )
+    await protocol.received(2)
+    transport.abortConnection()
+    assert type(await protocol.lost()) is ConnectionAborted
+    assert transport._source.child.returncode == -signal.SIGTERM
 
 
 @pytest.mark.parametrize(
@@ -160,29 +131,22 @@ def test_abort(run: Run, protocol: Any) -> None:
         (["/"], "cannot run '/': Permission denied"),
     ],
 )
-def test_no_program(run: Run, arguments: list[str], text: str) -> None:
+async def test_no_program(each_loop, arguments: list[str], text: str) -> None:
     """A program that cannot be run is a ConnectError that names it."""
-
-    async def main() -> None:
-        with pytest.raises(ConnectError) as caught:
-            await connect_command(lambda address: None, arguments)
-        assert str(caught.value) == text
-        assert caught.value.osError is not None
-
-    run(main())
+    with pytest.raises(ConnectError) as caught:
+        await connect_command(lambda address: None, arguments)
+    assert str(caught.value) == text
+    assert caught.value.osError is not None
 
 
-def test_refused(run: Run) -> None:
+async def test_refused(each_loop) -> None:
     """Where no protocol is made the child is ended."""
     seen = []
 
-    async def main() -> None:
-        with pytest.raises(ConnectError, match="no protocol was made"):
-            await connect_command(seen.append, python(DEAF.format("")), close_timeout=60)
-        while any(thread.name == "child" for thread in threading.enumerate()):
-            await asyncio.sleep(0.01)
-
-    run(main())
+    with pytest.raises(ConnectError, match="no protocol was made"):
+        await connect_command(seen.append, python(DEAF.format("")), close_timeout=60)
+    while any(thread.name == "child" for thread in threading.enumerate()):
+        await asyncio.sleep(0.01)
     assert [type(address) for address in seen] == [PipeAddress]
 
 

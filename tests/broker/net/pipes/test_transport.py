@@ -89,107 +89,84 @@ def is_open(fd: int) -> bool:
     return True
 
 
-def test_both_ways(run: Run, ends: Ends, protocol: Any) -> None:
+async def test_both_ways(each_loop, ends: Ends, protocol: Any) -> None:
     """Bytes go both ways, and the transport has the API of a socket's."""
-
-    async def main() -> None:
-        transport = ends.open(protocol)
-        assert protocol.transport is transport
-        assert transport.getPeer() == transport.getHost() == PipeAddress("a test")
-        assert str(transport.getPeer()) == "a test"
-        assert (transport.getTcpNoDelay(), transport.is_secure) == (False, False)
-        transport.setTcpKeepAlive(True)
-        os.write(ends.far_writing, b"in")
-        assert await protocol.received(2) == b"in"
-        transport.writeSequence([b"o", b"ut"])
-        assert os.read(ends.far_reading, 10) == b"out"
-        transport.loseConnection()
-        assert type(await protocol.lost()) is ConnectionDone
-        assert os.read(ends.far_reading, 10) == b""
-
-    run(main())
+    transport = ends.open(protocol)
+    assert protocol.transport is transport
+    assert transport.getPeer() == transport.getHost() == PipeAddress("a test")
+    assert str(transport.getPeer()) == "a test"
+    assert (transport.getTcpNoDelay(), transport.is_secure) == (False, False)
+    transport.setTcpKeepAlive(True)
+    os.write(ends.far_writing, b"in")
+    assert await protocol.received(2) == b"in"
+    transport.writeSequence([b"o", b"ut"])
+    assert os.read(ends.far_reading, 10) == b"out"
+    transport.loseConnection()
+    assert type(await protocol.lost()) is ConnectionDone
+    assert os.read(ends.far_reading, 10) == b""
     assert not is_open(ends.reading)
     assert not is_open(ends.writing)
 
 
-def test_end_of_input(run: Run, ends: Ends, protocol: Any) -> None:
+async def test_end_of_input(each_loop, ends: Ends, protocol: Any) -> None:
     """The end of the input ends the connection, once all written bytes are sent."""
     data = os.urandom(1 << 20)
 
-    async def main() -> None:
-        transport = ends.open(protocol)
-        transport.write(data)
-        assert transport.unsent > 0
-        ends.close(ends.far_writing)
-        got = await asyncio.to_thread(ends.read_all)
-        assert type(await protocol.lost()) is ConnectionDone
-        assert got == data
-
-    run(main())
+    transport = ends.open(protocol)
+    transport.write(data)
+    assert transport.unsent > 0
+    ends.close(ends.far_writing)
+    got = await asyncio.to_thread(ends.read_all)
+    assert type(await protocol.lost()) is ConnectionDone
+    assert got == data
 
 
-def test_reader_gone(run: Run, ends: Ends, protocol: Any) -> None:
+async def test_reader_gone(each_loop, ends: Ends, protocol: Any) -> None:
     """A peer that stops reading ends the connection, but its last data is delivered."""
-
-    async def main() -> None:
-        transport = ends.open(protocol)
-        transport.pauseProducing()
-        os.write(ends.far_writing, b"last words")
-        transport.resumeProducing()
-        ends.close(ends.far_reading)
-        transport.write(b"nobody gets this")
-        assert type(await protocol.lost()) is ConnectionLost
-        assert protocol.data == b"last words"
-        assert protocol.lost_calls == 1
-
-    run(main())
+    transport = ends.open(protocol)
+    transport.pauseProducing()
+    os.write(ends.far_writing, b"last words")
+    transport.resumeProducing()
+    ends.close(ends.far_reading)
+    transport.write(b"nobody gets this")
+    assert type(await protocol.lost()) is ConnectionLost
+    assert protocol.data == b"last words"
+    assert protocol.lost_calls == 1
 
 
-def test_reader_gone_unasked(run: Run, ends: Ends, protocol: Any) -> None:
+async def test_reader_gone_unasked(each_loop, ends: Ends, protocol: Any) -> None:
     """An idle connection also notices that the other end does not read any more."""
-
-    async def main() -> None:
-        ends.open(protocol)
-        ends.close(ends.far_reading)
-        assert type(await protocol.lost()) is ConnectionLost
-
-    run(main())
+    ends.open(protocol)
+    ends.close(ends.far_reading)
+    assert type(await protocol.lost()) is ConnectionLost
 
 
-def test_abort(run: Run, ends: Ends, protocol: Any) -> None:
+async def test_abort(each_loop, ends: Ends, protocol: Any) -> None:
     """An aborted connection ends, also while much is unsent."""
-
-    async def main() -> None:
-        transport = ends.open(protocol)
-        transport.write(bytes(1 << 20))
-        transport.abortConnection()
-        assert type(await protocol.lost()) is ConnectionAborted
-        assert len(await asyncio.to_thread(ends.read_all)) < 1 << 20
-
-    run(main())
+    transport = ends.open(protocol)
+    transport.write(bytes(1 << 20))
+    transport.abortConnection()
+    assert type(await protocol.lost()) is ConnectionAborted
+    assert len(await asyncio.to_thread(ends.read_all)) < 1 << 20
 
 
-def test_pausing(run: Run, ends: Ends, protocol: Any) -> None:
+async def test_pausing(each_loop, ends: Ends, protocol: Any) -> None:
     """No data is delivered while the protocol has paused its transport."""
-
-    async def main() -> None:
-        transport = ends.open(protocol)
-        transport.pauseProducing()
-        assert not transport.is_reading
-        os.write(ends.far_writing, b"x")
-        for _ in range(5):
-            await asyncio.sleep(0)
-        assert protocol.data == b""
-        transport.resumeProducing()
-        assert transport.is_reading
-        assert await protocol.received(1) == b"x"
-        transport.abortConnection()
-        await protocol.lost()
-
-    run(main())
+    transport = ends.open(protocol)
+    transport.pauseProducing()
+    assert not transport.is_reading
+    os.write(ends.far_writing, b"x")
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert protocol.data == b""
+    transport.resumeProducing()
+    assert transport.is_reading
+    assert await protocol.received(1) == b"x"
+    transport.abortConnection()
+    await protocol.lost()
 
 
-def test_producers(run: Run, ends: Ends, protocol: Any) -> None:
+async def test_producers(each_loop, ends: Ends, protocol: Any) -> None:
     """A push producer is paused above the high water mark and resumed; a pull producer asked."""
     said: list[str] = []
 
@@ -214,18 +191,14 @@ def test_producers(run: Run, ends: Ends, protocol: Any) -> None:
                 transport.unregisterProducer()
                 transport.loseConnection()
 
-    async def main() -> None:
-        nonlocal transport
-        transport = ends.open(protocol)
-        transport.registerProducer(Pushing(), True)
-        transport.write(bytes(2 * HIGH_WATER + 70_000))
-        assert said == ["pause"]
-        got = await asyncio.to_thread(ends.read_all)
-        assert type(await protocol.lost()) is ConnectionDone
-        assert len(got) == 2 * HIGH_WATER + 270_000
-
     transport: Any = None
-    run(main())
+    transport = ends.open(protocol)
+    transport.registerProducer(Pushing(), True)
+    transport.write(bytes(2 * HIGH_WATER + 70_000))
+    assert said == ["pause"]
+    got = await asyncio.to_thread(ends.read_all)
+    assert type(await protocol.lost()) is ConnectionDone
+    assert len(got) == 2 * HIGH_WATER + 270_000
     assert said == ["pause", "resume", "pull", "pull", "pull"]
 
 
@@ -264,40 +237,29 @@ class Half:
         self.changed.set()
 
 
-def test_half_closed(run: Run, ends: Ends) -> None:
+async def test_half_closed(each_loop, ends: Ends) -> None:
     """After the end of the written bytes a pair of pipes reads on, until the other end closes."""
-
-    async def main() -> None:
-        half = Half()
-        pipes = PipePair(
-            asyncio.get_running_loop(), half, ends.reading, ends.writing, PipeAddress()
-        )
-        pipes.start()
-        assert await asyncio.to_thread(ends.read_all) == b"last words"
-        os.write(ends.far_writing, b"answer")
-        await half.changed.wait()
-        assert (half.data, half.calls) == (b"answer", [])
-        half.changed.clear()
-        ends.close(ends.far_writing)
-        await half.changed.wait()
-        assert half.calls == ["eof", "lost None"]
-
-    run(main())
+    half = Half()
+    pipes = PipePair(asyncio.get_running_loop(), half, ends.reading, ends.writing, PipeAddress())
+    pipes.start()
+    assert await asyncio.to_thread(ends.read_all) == b"last words"
+    os.write(ends.far_writing, b"answer")
+    await half.changed.wait()
+    assert (half.data, half.calls) == (b"answer", [])
+    half.changed.clear()
+    ends.close(ends.far_writing)
+    await half.changed.wait()
+    assert half.calls == ["eof", "lost None"]
 
 
-def test_refused(run: Run, ends: Ends) -> None:
+async def test_refused(each_loop: Any, ends: Ends) -> None:
     """If no protocol is made, the pipes are closed."""
-    run(closed_soon(ends))
-
-
-async def closed_soon(ends: Ends) -> None:
-    """Refuse a connection; its pipes are closed."""
     transport = ends.open(None)
     assert transport.protocol is None
     assert await asyncio.to_thread(ends.read_all) == b""
 
 
-def test_protocol_raises(run: Run, ends: Ends, protocol: Any, caplog: Any) -> None:
+async def test_protocol_raises(each_loop, ends: Ends, protocol: Any, caplog: Any) -> None:
     """A protocol that raises loses its connection, and the log says why."""
 
     def raises(data: bytes) -> None:
@@ -305,58 +267,49 @@ def test_protocol_raises(run: Run, ends: Ends, protocol: Any, caplog: Any) -> No
 
     protocol.dataReceived = raises
 
-    async def main() -> None:
-        ends.open(protocol)
-        os.write(ends.far_writing, b"x")
-        assert type(await protocol.lost()) is ConnectionAborted
-
-    run(main())
+    ends.open(protocol)
+    os.write(ends.far_writing, b"x")
+    assert type(await protocol.lost()) is ConnectionAborted
     assert "a test: the protocol raised" in caplog.text
 
 
-def test_files(run: Run, protocol: Any, tmp_path: Path) -> None:
+async def test_files(each_loop, protocol: Any, tmp_path: Path) -> None:
     """Plain files work too: they are always ready."""
     source, target = tmp_path / "source", tmp_path / "target"
     source.write_bytes(bytes(200_000))
 
-    async def main() -> None:
-        reading, writing = os.open(source, os.O_RDONLY), os.open(target, os.O_CREAT | os.O_WRONLY)
-        transport = open_pipes(protocol, reading, writing, PipeAddress())
-        transport.write(b"written")
-        assert type(await protocol.lost()) is ConnectionDone
-        assert len(protocol.data) == 200_000
-
-    run(main())
+    reading, writing = os.open(source, os.O_RDONLY), os.open(target, os.O_CREAT | os.O_WRONLY)
+    transport = open_pipes(protocol, reading, writing, PipeAddress())
+    transport.write(b"written")
+    assert type(await protocol.lost()) is ConnectionDone
+    assert len(protocol.data) == 200_000
     assert target.read_bytes() == b"written"
 
 
-def test_paused_file(run: Run, protocol: Any, tmp_path: Path) -> None:
+async def test_paused_file(each_loop, protocol: Any, tmp_path: Path) -> None:
     """A plain file can be paused too, several times."""
     source = tmp_path / "source"
     source.write_bytes(bytes(200_000))
 
-    async def main() -> None:
-        reader = PipeReader(os.open(source, os.O_RDONLY), protocol.dataReceived, ended.append)
-        reader.pause()
-        reader.start(asyncio.get_running_loop())
-        await asyncio.sleep(0)
-        reader.resume()
-        reader.resume()
-        await protocol.received(1)
-        reader.pause()
-        reader.pause()
-        size = len(protocol.data)
-        await asyncio.sleep(0)
-        assert len(protocol.data) == size < 200_000
-        reader.resume()
-        await protocol.received(200_000)
-        while not ended:
-            await asyncio.sleep(0)
-        assert (ended, reader.is_closed) == ([None], True)
-        reader.close()
-
     ended: list[Any] = []
-    run(main())
+    reader = PipeReader(os.open(source, os.O_RDONLY), protocol.dataReceived, ended.append)
+    reader.pause()
+    reader.start(asyncio.get_running_loop())
+    await asyncio.sleep(0)
+    reader.resume()
+    reader.resume()
+    await protocol.received(1)
+    reader.pause()
+    reader.pause()
+    size = len(protocol.data)
+    await asyncio.sleep(0)
+    assert len(protocol.data) == size < 200_000
+    reader.resume()
+    await protocol.received(200_000)
+    while not ended:
+        await asyncio.sleep(0)
+    assert (ended, reader.is_closed) == ([None], True)
+    reader.close()
 
 
 def test_standard_descriptors() -> None:
@@ -374,7 +327,7 @@ def test_standard_descriptors() -> None:
             os.close(fd)
 
 
-def test_writing_before_the_loop(run: Run) -> None:
+async def test_writing_before_the_loop(each_loop) -> None:
     """Bytes written before there is a loop are sent at once if possible, or wait for one."""
     reading, writing = os.pipe()
     lost: list[Any] = []
@@ -388,16 +341,13 @@ def test_writing_before_the_loop(run: Run) -> None:
     writer.close()
     writer.write(b"too late")
 
-    async def main() -> None:
-        writer.start(asyncio.get_running_loop())
-        got = 0
-        while got < 300_000:
-            got += len(await asyncio.to_thread(os.read, reading, 1 << 20))
-        while not lost:
-            await asyncio.sleep(0)
-        assert got == 300_000
-
-    run(main())
+    writer.start(asyncio.get_running_loop())
+    got = 0
+    while got < 300_000:
+        got += len(await asyncio.to_thread(os.read, reading, 1 << 20))
+    while not lost:
+        await asyncio.sleep(0)
+    assert got == 300_000
     assert lost == [None]
     assert stat.S_ISFIFO(os.fstat(reading).st_mode)
     os.close(reading)
@@ -414,16 +364,13 @@ def test_not_bytes(data: Any) -> None:
     os.close(reading)
 
 
-def test_failed_read(run: Run) -> None:
+async def test_failed_read(each_loop) -> None:
     """An error of the system ends the connection, and is reported."""
     folder = os.open("/", os.O_RDONLY)
     ended: list[Any] = []
 
-    async def main() -> None:
-        reader = PipeReader(folder, lambda data: None, ended.append)
-        reader.start(asyncio.get_running_loop())
-        while not ended:
-            await asyncio.sleep(0)
-
-    run(main())
+    reader = PipeReader(folder, lambda data: None, ended.append)
+    reader.start(asyncio.get_running_loop())
+    while not ended:
+        await asyncio.sleep(0)
     assert isinstance(ended[0], IsADirectoryError)

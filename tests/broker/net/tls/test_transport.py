@@ -61,52 +61,46 @@ async def raw_peer(factory, server_tls, client_tls, **kw):
     return sock, link, server
 
 
-def test_bytes_both_ways(run, connected, pair) -> None:
+async def test_bytes_both_ways(each_loop, connected, pair) -> None:
     """Bytes arrive at the other end complete and in order."""
-
-    async def main():
-        client, server = await connected()
-        up, down = bytes(range(256)) * 16384, b"down" * MEBIBYTE
-        client.transport.write(up)
-        server.transport.writeSequence([b"down"] * MEBIBYTE)
-        assert await server.received(len(up)) == up
-        assert await client.received(len(down)) == down
-        assert (client.transport.is_secure, server.transport.is_secure) == (True, True)
-        assert client.transport.peer_certificate == pair.certificate
-        assert server.transport.peer_certificate is None
-        shown = client.transport.getPeerCertificate()
-        assert isinstance(shown, crypto.X509)
-        assert shown.to_cryptography() == pair.certificate
-        assert server.transport.getPeerCertificate() is None
-        assert client.transport.verified_chain()[0] == pair.certificate
-        assert server.transport.verified_chain() == ()
-        assert client.transport.channel_binding() == server.transport.channel_binding()
-        assert len(client.transport.channel_binding()) == 32
-        client.transport.loseConnection()
-        await server.lost()
-        assert type(await client.lost()) is ConnectionDone
-        assert (client.transport.verified_chain(), client.transport.channel_binding()) == ((), None)
-
-    run(main())
+    client, server = await connected()
+    up, down = bytes(range(256)) * 16384, b"down" * MEBIBYTE
+    client.transport.write(up)
+    server.transport.writeSequence([b"down"] * MEBIBYTE)
+    assert await server.received(len(up)) == up
+    assert await client.received(len(down)) == down
+    assert (client.transport.is_secure, server.transport.is_secure) == (True, True)
+    assert client.transport.peer_certificate == pair.certificate
+    assert server.transport.peer_certificate is None
+    shown = client.transport.getPeerCertificate()
+    assert isinstance(shown, crypto.X509)
+    assert shown.to_cryptography() == pair.certificate
+    assert server.transport.getPeerCertificate() is None
+    assert client.transport.verified_chain()[0] == pair.certificate
+    assert server.transport.verified_chain() == ()
+    assert client.transport.channel_binding() == server.transport.channel_binding()
+    assert len(client.transport.channel_binding()) == 32
+    client.transport.loseConnection()
+    await server.lost()
+    assert type(await client.lost()) is ConnectionDone
+    assert (client.transport.verified_chain(), client.transport.channel_binding()) == ((), None)
 
 
-def test_lose_connection_flushes(run, connected) -> None:
+async def test_lose_connection_flushes(each_loop, connected) -> None:
     """loseConnection sends all 8 MiB written before, then closes cleanly on both sides."""
-
-    async def main():
-        client, server = await connected()
-        client.transport.write(bytes(8 * MEBIBYTE))
-        client.transport.loseConnection()
-        client.transport.write(b"too late")
-        assert type(await server.lost()) is ConnectionDone
-        assert len(server.data) == 8 * MEBIBYTE
-        assert type(await client.lost()) is ConnectionDone
-        assert (client.lost_calls, server.lost_calls) == (1, 1)
-
-    run(main())
+    client, server = await connected()
+    client.transport.write(bytes(8 * MEBIBYTE))
+    client.transport.loseConnection()
+    client.transport.write(b"too late")
+    assert type(await server.lost()) is ConnectionDone
+    assert len(server.data) == 8 * MEBIBYTE
+    assert type(await client.lost()) is ConnectionDone
+    assert (client.lost_calls, server.lost_calls) == (1, 1)
 
 
-def test_writes_before_the_handshake(run, factory, recorder, server_tls, client_tls) -> None:
+async def test_writes_before_the_handshake(
+    each_loop, factory, recorder, server_tls, client_tls
+) -> None:
     """Writes in makeConnection, and a loseConnection there, take effect after the handshake."""
 
     class Early(recorder):
@@ -117,21 +111,20 @@ def test_writes_before_the_handshake(run, factory, recorder, server_tls, client_
             assert transport.unsent >= HIGH_WATER + 5
             transport.loseConnection()
 
-    async def main():
-        servers = factory()
-        listener = start_accepting(bind_stream("127.0.0.1", 0), servers, tls=server_tls)
-        port = listener.addresses[0].port
-        transport = await connect_stream(lambda peer: Early(), "localhost", port, tls=client_tls)
-        server = await servers.next()
-        assert type(await server.lost()) is ConnectionDone
-        assert server.data == bytes(HIGH_WATER) + b"early"
-        assert type(await transport.protocol.lost()) is ConnectionDone
-        listener.close()
-
-    run(main())
+    servers = factory()
+    listener = start_accepting(bind_stream("127.0.0.1", 0), servers, tls=server_tls)
+    port = listener.addresses[0].port
+    transport = await connect_stream(lambda peer: Early(), "localhost", port, tls=client_tls)
+    server = await servers.next()
+    assert type(await server.lost()) is ConnectionDone
+    assert server.data == bytes(HIGH_WATER) + b"early"
+    assert type(await transport.protocol.lost()) is ConnectionDone
+    listener.close()
 
 
-def test_producer_before_the_handshake(run, factory, recorder, server_tls, client_tls) -> None:
+async def test_producer_before_the_handshake(
+    each_loop, factory, recorder, server_tls, client_tls
+) -> None:
     """Bytes that wait for the handshake count as unsent: a producer is paused, then resumed."""
     calls = []
 
@@ -149,20 +142,17 @@ def test_producer_before_the_handshake(run, factory, recorder, server_tls, clien
             self.transport.unregisterProducer()
             self.transport.loseConnection()
 
-    async def main():
-        servers = factory()
-        listener = start_accepting(bind_stream("127.0.0.1", 0), servers, tls=server_tls)
-        port = listener.addresses[0].port
-        transport = await connect_stream(lambda peer: Early(), "localhost", port, tls=client_tls)
-        assert type(await transport.protocol.lost()) is ConnectionDone
-        await (await servers.next()).lost()
-        listener.close()
-
-    run(main())
+    servers = factory()
+    listener = start_accepting(bind_stream("127.0.0.1", 0), servers, tls=server_tls)
+    port = listener.addresses[0].port
+    transport = await connect_stream(lambda peer: Early(), "localhost", port, tls=client_tls)
+    assert type(await transport.protocol.lost()) is ConnectionDone
+    await (await servers.next()).lost()
+    listener.close()
     assert calls == ["pause", "resume"]
 
 
-def test_paused_from_the_start(run, factory, recorder, server_tls, client_tls) -> None:
+async def test_paused_from_the_start(each_loop, factory, recorder, server_tls, client_tls) -> None:
     """A protocol that pauses in makeConnection gets its handshake, and its data once it resumes."""
 
     class Paused(recorder):
@@ -170,29 +160,26 @@ def test_paused_from_the_start(run, factory, recorder, server_tls, client_tls) -
             super().makeConnection(transport)
             transport.pauseProducing()
 
-    async def main():
-        servers = factory(Paused)
-        listener = start_accepting(bind_stream("127.0.0.1", 0), servers, tls=server_tls)
-        port = listener.addresses[0].port
-        transport = await connect_stream(lambda peer: recorder(), "localhost", port, tls=client_tls)
-        transport.write(b"data")
-        server = await servers.next()
-        await server.transport.wait_secured()
-        server.transport.write(b"ping")
-        await transport.protocol.received(4)
-        assert server.data == b""
-        assert not server.transport._source._source.is_reading()
-        assert not server.transport.is_reading
-        server.transport.resumeProducing()
-        assert await server.received(4) == b"data"
-        transport.loseConnection()
-        await server.lost()
-        listener.close()
-
-    run(main())
+    servers = factory(Paused)
+    listener = start_accepting(bind_stream("127.0.0.1", 0), servers, tls=server_tls)
+    port = listener.addresses[0].port
+    transport = await connect_stream(lambda peer: recorder(), "localhost", port, tls=client_tls)
+    transport.write(b"data")
+    server = await servers.next()
+    await server.transport.wait_secured()
+    server.transport.write(b"ping")
+    await transport.protocol.received(4)
+    assert server.data == b""
+    assert not server.transport._source._source.is_reading()
+    assert not server.transport.is_reading
+    server.transport.resumeProducing()
+    assert await server.received(4) == b"data"
+    transport.loseConnection()
+    await server.lost()
+    listener.close()
 
 
-def test_peer_that_does_not_read(run, connected) -> None:
+async def test_peer_that_does_not_read(each_loop, connected) -> None:
     """A peer that does not read pauses the producer; reading again drains."""
 
     class Producer:
@@ -204,187 +191,157 @@ def test_peer_that_does_not_read(run, connected) -> None:
         def resumeProducing(self):
             self.paused = False
 
-    async def main():
-        client, server = await connected()
-        server.transport.pauseProducing()
-        producer = Producer()
-        drained = asyncio.Event()
-        client.transport.on_drained = drained.set
-        client.transport.registerProducer(producer, True)
-        while not producer.paused:
-            client.transport.write(bytes(256 * 1024))
-            await asyncio.sleep(0)
-        server.transport.resumeProducing()
-        await drained.wait()
-        assert not producer.paused
-        client.transport.unregisterProducer()
-        client.transport.loseConnection()
-        assert type(await server.lost()) is ConnectionDone
-
-    run(main())
+    client, server = await connected()
+    server.transport.pauseProducing()
+    producer = Producer()
+    drained = asyncio.Event()
+    client.transport.on_drained = drained.set
+    client.transport.registerProducer(producer, True)
+    while not producer.paused:
+        client.transport.write(bytes(256 * 1024))
+        await asyncio.sleep(0)
+    server.transport.resumeProducing()
+    await drained.wait()
+    assert not producer.paused
+    client.transport.unregisterProducer()
+    client.transport.loseConnection()
+    assert type(await server.lost()) is ConnectionDone
 
 
-def test_abort(run, connected) -> None:
+async def test_abort(each_loop, connected) -> None:
     """After an abort the peer does not see an orderly end."""
-
-    async def main():
-        client, server = await connected()
-        client.transport.abortConnection()
-        assert type(await client.lost()) is ConnectionAborted
-        assert type(await server.lost()) is ConnectionLost
-
-    run(main())
+    client, server = await connected()
+    client.transport.abortConnection()
+    assert type(await client.lost()) is ConnectionAborted
+    assert type(await server.lost()) is ConnectionLost
 
 
 @pytest.mark.row("D-truncation")
-def test_cut_without_tls_close(run, factory, server_tls, client_tls) -> None:
+async def test_cut_without_tls_close(each_loop, factory, server_tls, client_tls) -> None:
     """A TCP end without close_notify is an error, at either end."""
-
-    async def main():
-        sock, link, server = await raw_peer(factory, server_tls, client_tls)
-        link.send(b"pay 10")
-        sock.sendall(link.data_to_send())
-        sock.shutdown(socket.SHUT_WR)
-        assert str(await server.lost()) == "connection cut (no TLS close)"
-        assert type(server.reason) is ConnectionLost
-        assert server.data == b"pay 10"
-        sock.close()
-
-    run(main())
+    sock, link, server = await raw_peer(factory, server_tls, client_tls)
+    link.send(b"pay 10")
+    sock.sendall(link.data_to_send())
+    sock.shutdown(socket.SHUT_WR)
+    assert str(await server.lost()) == "connection cut (no TLS close)"
+    assert type(server.reason) is ConnectionLost
+    assert server.data == b"pay 10"
+    sock.close()
 
 
-def test_close_notify_is_seen_and_answered(run, factory, server_tls, client_tls) -> None:
+async def test_close_notify_is_seen_and_answered(
+    each_loop, factory, server_tls, client_tls
+) -> None:
     """A peer's close_notify ends the connection cleanly and is answered with ours."""
-
-    async def main():
-        sock, link, server = await raw_peer(factory, server_tls, client_tls)
-        link.send(b"last words")
-        link.close()
-        sock.sendall(link.data_to_send())
-        assert type(await server.lost()) is ConnectionDone
-        assert server.data == b"last words"
-        while not link.peer_closed:
-            link.receive(await asyncio.to_thread(sock.recv, 65536))
-        sock.close()
-
-    run(main())
+    sock, link, server = await raw_peer(factory, server_tls, client_tls)
+    link.send(b"last words")
+    link.close()
+    sock.sendall(link.data_to_send())
+    assert type(await server.lost()) is ConnectionDone
+    assert server.data == b"last words"
+    while not link.peer_closed:
+        link.receive(await asyncio.to_thread(sock.recv, 65536))
+    sock.close()
 
 
-def test_our_close_is_written_before_tcp_ends(run, factory, server_tls, client_tls) -> None:
+async def test_our_close_is_written_before_tcp_ends(
+    each_loop, factory, server_tls, client_tls
+) -> None:
     """loseConnection sends close_notify, and TCP ends once the peer has answered."""
-
-    async def main():
-        sock, link, server = await raw_peer(factory, server_tls, client_tls)
-        server.transport.pauseProducing()
-        server.transport.loseConnection()
-        while not link.peer_closed:
-            link.receive(await asyncio.to_thread(sock.recv, 65536))
-        assert server.reason is None
-        link.send(b"nobody listens")
-        link.close()
-        sock.sendall(link.data_to_send())
-        assert type(await server.lost()) is ConnectionDone
-        assert server.data == b""
-        sock.close()
-
-    run(main())
+    sock, link, server = await raw_peer(factory, server_tls, client_tls)
+    server.transport.pauseProducing()
+    server.transport.loseConnection()
+    while not link.peer_closed:
+        link.receive(await asyncio.to_thread(sock.recv, 65536))
+    assert server.reason is None
+    link.send(b"nobody listens")
+    link.close()
+    sock.sendall(link.data_to_send())
+    assert type(await server.lost()) is ConnectionDone
+    assert server.data == b""
+    sock.close()
 
 
-def test_peer_that_ends_tcp_after_our_close(run, factory, server_tls, client_tls) -> None:
+async def test_peer_that_ends_tcp_after_our_close(
+    each_loop, factory, server_tls, client_tls
+) -> None:
     """After our close_notify, a peer may end TCP without its own."""
-
-    async def main():
-        sock, _, server = await raw_peer(factory, server_tls, client_tls)
-        server.transport.loseConnection()
-        sock.shutdown(socket.SHUT_WR)
-        assert type(await server.lost()) is ConnectionDone
-        sock.close()
-
-    run(main())
+    sock, _, server = await raw_peer(factory, server_tls, client_tls)
+    server.transport.loseConnection()
+    sock.shutdown(socket.SHUT_WR)
+    assert type(await server.lost()) is ConnectionDone
+    sock.close()
 
 
 @pytest.mark.row("D-truncation")
-def test_peer_that_never_answers_our_close(run, factory, server_tls, client_tls) -> None:
+async def test_peer_that_never_answers_our_close(
+    each_loop, factory, server_tls, client_tls
+) -> None:
     """A peer that does not answer the close is disconnected after close_timeout."""
-
-    async def main():
-        sock, _, server = await raw_peer(factory, server_tls, client_tls, close_timeout=0.05)
-        server.transport.pauseProducing()
-        server.transport.loseConnection()
-        assert str(await server.lost()) == "no TLS close from the peer in 0.05 s"
-        sock.close()
-
-    run(main())
+    sock, _, server = await raw_peer(factory, server_tls, client_tls, close_timeout=0.05)
+    server.transport.pauseProducing()
+    server.transport.loseConnection()
+    assert str(await server.lost()) == "no TLS close from the peer in 0.05 s"
+    sock.close()
 
 
-def test_close_timeout_begins_with_the_last_byte(run, factory, server_tls, client_tls) -> None:
+async def test_close_timeout_begins_with_the_last_byte(
+    each_loop, factory, server_tls, client_tls
+) -> None:
     """A peer that reads all and does not answer is disconnected after close_timeout."""
-
-    async def main():
-        sock, _, server = await raw_peer(factory, server_tls, client_tls, close_timeout=0.05)
-        server.transport.write(bytes(16 * MEBIBYTE))
-        server.transport.loseConnection()
-        count = 0
-        while server.reason is None:
-            with contextlib.suppress(ConnectionResetError):
-                count += len(await asyncio.to_thread(sock.recv, MEBIBYTE))
-        assert str(server.reason) == "no TLS close from the peer in 0.05 s"
-        assert count > 16 * MEBIBYTE
-        sock.close()
-
-    run(main())
+    sock, _, server = await raw_peer(factory, server_tls, client_tls, close_timeout=0.05)
+    server.transport.write(bytes(16 * MEBIBYTE))
+    server.transport.loseConnection()
+    count = 0
+    while server.reason is None:
+        with contextlib.suppress(ConnectionResetError):
+            count += len(await asyncio.to_thread(sock.recv, MEBIBYTE))
+    assert str(server.reason) == "no TLS close from the peer in 0.05 s"
+    assert count > 16 * MEBIBYTE
+    sock.close()
 
 
-def test_peer_that_stalls_the_close(run, factory, server_tls, client_tls, monkeypatch) -> None:
+async def test_peer_that_stalls_the_close(
+    each_loop, factory, server_tls, client_tls, monkeypatch
+) -> None:
     """A closing peer that reads nothing is disconnected, by another limit than close_timeout."""
     monkeypatch.setattr(transports, "STALL", 0.1)
 
-    async def main():
-        sock, _, server = await raw_peer(factory, server_tls, client_tls, close_timeout=0.01)
-        server.transport.write(bytes(32 * MEBIBYTE))
-        server.transport.loseConnection()
-        assert str(await server.lost()) == "the peer took nothing for 0.1 s"
-        sock.close()
-
-    run(main())
+    sock, _, server = await raw_peer(factory, server_tls, client_tls, close_timeout=0.01)
+    server.transport.write(bytes(32 * MEBIBYTE))
+    server.transport.loseConnection()
+    assert str(await server.lost()) == "the peer took nothing for 0.1 s"
+    sock.close()
 
 
 @pytest.mark.row("D-tampered")
-def test_corrupted_record(run, factory, server_tls, client_tls, caplog) -> None:
+async def test_corrupted_record(each_loop, factory, server_tls, client_tls, caplog) -> None:
     """A changed byte ends the connection; the peer gets the alert, not only a reset."""
-
-    async def main():
-        sock, link, server = await raw_peer(factory, server_tls, client_tls)
-        link.send(b"good")
-        good = link.data_to_send()
-        link.send(b"bad")
-        bad = bytearray(link.data_to_send())
-        bad[-1] ^= 1
-        sock.sendall(good + bytes(bad))
-        assert str(await server.lost()) == "TLS record corrupted"
-        assert server.data == b"good"
-        sock.sendall(bytes(100_000))
-        with pytest.raises(TLSError, match="bad record mac"):
-            link.receive(await asyncio.to_thread(sock.recv, 65536))
-        sock.close()
-
-    run(main())
+    sock, link, server = await raw_peer(factory, server_tls, client_tls)
+    link.send(b"good")
+    good = link.data_to_send()
+    link.send(b"bad")
+    bad = bytearray(link.data_to_send())
+    bad[-1] ^= 1
+    sock.sendall(good + bytes(bad))
+    assert str(await server.lost()) == "TLS record corrupted"
+    assert server.data == b"good"
+    sock.sendall(bytes(100_000))
+    with pytest.raises(TLSError, match="bad record mac"):
+        link.receive(await asyncio.to_thread(sock.recv, 65536))
+    sock.close()
     assert caplog.records[0].getMessage().endswith(": TLS record corrupted")
 
 
 @pytest.mark.row("D-plain")
-def test_plain_bytes_on_a_tls_port(run, factory, server_tls, caplog) -> None:
+async def test_plain_bytes_on_a_tls_port(each_loop, factory, server_tls, caplog) -> None:
     """The server logs one line about a peer that is not speaking TLS; the protocol sees no byte."""
-
-    async def main():
-        sock, server = await raw_server(factory, server_tls)
-        sock.sendall(b"GET / HTTP/1.1\r\n\r\n")
-        assert str(await server.lost()) == "peer is not speaking TLS"
-        assert type(server.reason) is TLSError
-        assert server.data == b""
-        sock.close()
-
-    run(main())
+    sock, server = await raw_server(factory, server_tls)
+    sock.sendall(b"GET / HTTP/1.1\r\n\r\n")
+    assert str(await server.lost()) == "peer is not speaking TLS"
+    assert type(server.reason) is TLSError
+    assert server.data == b""
+    sock.close()
     (record,) = caplog.records
     assert (record.name, record.levelno) == ("broker.net", logging.WARNING)
     assert record.getMessage().startswith("127.0.0.1:")
@@ -392,7 +349,7 @@ def test_plain_bytes_on_a_tls_port(run, factory, server_tls, caplog) -> None:
 
 
 @pytest.mark.row("D-plain")
-def test_tls_on_a_plain_port(run, factory, recorder, client_tls, caplog) -> None:
+async def test_tls_on_a_plain_port(each_loop, factory, recorder, client_tls, caplog) -> None:
     """A TLS client of a plain server learns it from the server's first bytes."""
 
     class Greeting(recorder):
@@ -400,203 +357,165 @@ def test_tls_on_a_plain_port(run, factory, recorder, client_tls, caplog) -> None
             super().makeConnection(transport)
             transport.write(b"hello")
 
-    async def main():
-        servers = factory(Greeting)
-        listener = start_accepting(bind_stream("127.0.0.1", 0), servers)
-        client = recorder()
-        with pytest.raises(TLSError, match=r"^server is not speaking TLS$"):
-            await connect_stream(
-                lambda peer: client, "127.0.0.1", listener.addresses[0].port, tls=client_tls
-            )
-        assert str(await client.lost()) == "server is not speaking TLS"
-        await (await servers.next()).lost()
-        listener.close()
-
-    run(main())
+    servers = factory(Greeting)
+    listener = start_accepting(bind_stream("127.0.0.1", 0), servers)
+    client = recorder()
+    with pytest.raises(TLSError, match=r"^server is not speaking TLS$"):
+        await connect_stream(
+            lambda peer: client, "127.0.0.1", listener.addresses[0].port, tls=client_tls
+        )
+    assert str(await client.lost()) == "server is not speaking TLS"
+    await (await servers.next()).lost()
+    listener.close()
     assert caplog.records == []
 
 
 @pytest.mark.row("D-host")
-def test_wrong_host(run, factory, recorder, server_tls, authority, caplog) -> None:
+async def test_wrong_host(each_loop, factory, recorder, server_tls, authority, caplog) -> None:
     """A client refuses a server with another name, before its protocol has seen a byte."""
-
-    async def main():
-        other = authority.issue(["broker.example"])
-        tls = TLS.server(other.certificate_path, other.key_path)
-        servers = factory()
-        listener = start_accepting(bind_stream("127.0.0.1", 0), servers, tls=tls)
-        client = recorder()
-        with pytest.raises(
-            TLSError, match=r"^certificate is for broker\.example, not 127\.0\.0\.1$"
-        ):
-            await connect_stream(
-                lambda peer: client,
-                "127.0.0.1",
-                listener.addresses[0].port,
-                tls=TLS.client(ca=authority.ca_path),
-            )
-        server = await servers.next()
-        assert "peer refused the connection" in str(await server.lost())
-        await client.lost()
-        assert client.data == b""
-        listener.close()
-
-    run(main())
+    other = authority.issue(["broker.example"])
+    tls = TLS.server(other.certificate_path, other.key_path)
+    servers = factory()
+    listener = start_accepting(bind_stream("127.0.0.1", 0), servers, tls=tls)
+    client = recorder()
+    with pytest.raises(TLSError, match=r"^certificate is for broker\.example, not 127\.0\.0\.1$"):
+        await connect_stream(
+            lambda peer: client,
+            "127.0.0.1",
+            listener.addresses[0].port,
+            tls=TLS.client(ca=authority.ca_path),
+        )
+    server = await servers.next()
+    assert "peer refused the connection" in str(await server.lost())
+    await client.lost()
+    assert client.data == b""
+    listener.close()
 
 
 @pytest.mark.row("D-client")
-def test_client_certificate_required(run, factory, recorder, authority, pair, client_tls) -> None:
+async def test_client_certificate_required(
+    each_loop, factory, recorder, authority, pair, client_tls
+) -> None:
     """In TLS 1.3 the refusal comes after the handshake, and reaches a client that is writing."""
-
-    async def main():
-        tls = TLS.server(pair.certificate_path, pair.key_path, client_ca=authority.ca_path)
-        servers = factory()
-        listener = start_accepting(bind_stream("127.0.0.1", 0), servers, tls=tls)
-        client = recorder()
-        port = listener.addresses[0].port
-        transport = await connect_stream(lambda peer: client, "127.0.0.1", port, tls=client_tls)
-        while client.reason is None:
-            transport.write(bytes(100_000))
-            await asyncio.sleep(0)
-        assert str(client.reason) == "server requires a client certificate"
-        server = await servers.next()
-        assert str(await server.lost()) == "client has shown no certificate"
-        assert server.data == b""
-        listener.close()
-
-    run(main())
+    tls = TLS.server(pair.certificate_path, pair.key_path, client_ca=authority.ca_path)
+    servers = factory()
+    listener = start_accepting(bind_stream("127.0.0.1", 0), servers, tls=tls)
+    client = recorder()
+    port = listener.addresses[0].port
+    transport = await connect_stream(lambda peer: client, "127.0.0.1", port, tls=client_tls)
+    while client.reason is None:
+        transport.write(bytes(100_000))
+        await asyncio.sleep(0)
+    assert str(client.reason) == "server requires a client certificate"
+    server = await servers.next()
+    assert str(await server.lost()) == "client has shown no certificate"
+    assert server.data == b""
+    listener.close()
 
 
 @pytest.mark.row("D-handshake")
-def test_handshake_timeout(run, factory, server_tls, caplog) -> None:
+async def test_handshake_timeout(each_loop, factory, server_tls, caplog) -> None:
     """A peer that connects and sends nothing is disconnected."""
-
-    async def main():
-        sock, server = await raw_server(factory, server_tls, handshake_timeout=0.05)
-        lost = await server.lost()
-        assert (str(lost), lost.limit) == (
-            "TLS handshake not completed in 0.05 s",
-            "handshake_timeout",
-        )
-        assert await asyncio.to_thread(sock.recv, 10) == b""
-        sock.close()
-
-    run(main())
+    sock, server = await raw_server(factory, server_tls, handshake_timeout=0.05)
+    lost = await server.lost()
+    assert (str(lost), lost.limit) == (
+        "TLS handshake not completed in 0.05 s",
+        "handshake_timeout",
+    )
+    assert await asyncio.to_thread(sock.recv, 10) == b""
+    sock.close()
 
 
 @pytest.mark.row("D-handshake")
-def test_client_handshake_timeout(run, recorder, client_tls) -> None:
+async def test_client_handshake_timeout(each_loop, recorder, client_tls) -> None:
     """A server that accepts TCP and sends nothing ends the attempt."""
-
-    async def main():
-        with (
-            socket.create_server(("127.0.0.1", 0)) as silent,
-            pytest.raises(TLSError, match=r"^TLS handshake not completed in 0\.05 s$"),
-        ):
-            await connect_stream(
-                lambda peer: recorder(),
-                "127.0.0.1",
-                silent.getsockname()[1],
-                tls=client_tls,
-                handshake_timeout=0.05,
-            )
-
-    run(main())
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,
+        pytest.raises(TLSError, match=r"^TLS handshake not completed in 0\.05 s$"),
+    ):
+        await connect_stream(
+            lambda peer: recorder(),
+            "127.0.0.1",
+            silent.getsockname()[1],
+            tls=client_tls,
+            handshake_timeout=0.05,
+        )
 
 
 @pytest.mark.parametrize("how", [socket.SHUT_WR, None])
-def test_peer_that_leaves_during_the_handshake(run, factory, server_tls, how) -> None:
+async def test_peer_that_leaves_during_the_handshake(each_loop, factory, server_tls, how) -> None:
     """A peer that closes before the handshake is done is a TLS error."""
-
-    async def main():
-        sock, server = await raw_server(factory, server_tls)
-        sock.sendall(b"\x16\3\1")
-        if how is not None:
-            sock.shutdown(how)
-        else:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-            sock.close()
-        assert "during the TLS handshake" in str(await server.lost())
-        assert type(server.reason) is TLSError
-        with pytest.raises(TLSError):
-            await server.transport.wait_secured()
+    sock, server = await raw_server(factory, server_tls)
+    sock.sendall(b"\x16\3\1")
+    if how is not None:
+        sock.shutdown(how)
+    else:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         sock.close()
+    assert "during the TLS handshake" in str(await server.lost())
+    assert type(server.reason) is TLSError
+    with pytest.raises(TLSError):
+        await server.transport.wait_secured()
+    sock.close()
 
-    run(main())
 
-
-def test_lose_connection_during_the_handshake(run, factory, server_tls) -> None:
+async def test_lose_connection_during_the_handshake(each_loop, factory, server_tls) -> None:
     """With nothing written there is no handshake to wait for."""
-
-    async def main():
-        sock, server = await raw_server(factory, server_tls)
-        server.transport.loseConnection()
-        assert type(await server.lost()) is ConnectionDone
-        sock.close()
-
-    run(main())
+    sock, server = await raw_server(factory, server_tls)
+    server.transport.loseConnection()
+    assert type(await server.lost()) is ConnectionDone
+    sock.close()
 
 
-def test_cancelled_connect(run, recorder, client_tls) -> None:
+async def test_cancelled_connect(each_loop, recorder, client_tls) -> None:
     """Cancelling a connect in the middle of its handshake closes the connection."""
-
-    async def main():
-        with socket.create_server(("127.0.0.1", 0)) as silent:
-            client = recorder()
-            port = silent.getsockname()[1]
-            task = asyncio.create_task(
-                connect_stream(lambda peer: client, "127.0.0.1", port, tls=client_tls)
-            )
-            await client.until(lambda: client.transport is not None)
-            await asyncio.sleep(0)
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
-            assert type(await client.lost()) is ConnectionAborted
-
-    run(main())
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        client = recorder()
+        port = silent.getsockname()[1]
+        task = asyncio.create_task(
+            connect_stream(lambda peer: client, "127.0.0.1", port, tls=client_tls)
+        )
+        await client.until(lambda: client.transport is not None)
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert type(await client.lost()) is ConnectionAborted
     # A future whose exception was not retrieved would be logged now.
     gc.collect()
 
 
-def test_text_is_refused(run, connected) -> None:
+async def test_text_is_refused(each_loop, connected) -> None:
     """A transport takes bytes, with TLS too."""
-
-    async def main():
-        client, server = await connected()
-        with pytest.raises(TypeError):
-            client.transport.write("text")
-        client.transport.loseConnection()
-        await server.lost()
-
-    run(main())
+    client, server = await connected()
+    with pytest.raises(TypeError):
+        client.transport.write("text")
+    client.transport.loseConnection()
+    await server.lost()
 
 
-def test_contexts_of_the_application(run, factory, recorder, pair) -> None:
+async def test_contexts_of_the_application(each_loop, factory, recorder, pair) -> None:
     """Contexts of the application work through make_filters."""
     context = SSL.Context(SSL.TLS_SERVER_METHOD)
     context.use_certificate(pair.certificate)
     context.use_privatekey(pair.key)
 
-    async def main():
-        servers = factory()
-        listener = start_accepting(
-            bind_stream("127.0.0.1", 0),
-            servers,
-            make_filters=lambda: [TLSFilter.from_context(context, server=True)],
-        )
-        transport = await connect_stream(
-            lambda peer: recorder(),
-            "127.0.0.1",
-            listener.addresses[0].port,
-            make_filters=lambda: [
-                TLSFilter.from_context(SSL.Context(SSL.TLS_CLIENT_METHOD), server=False)
-            ],
-        )
-        transport.write(b"hello")
-        assert await (await servers.next()).received(5) == b"hello"
-        transport.loseConnection()
-        await transport.protocol.lost()
-        listener.close()
-
-    run(main())
+    servers = factory()
+    listener = start_accepting(
+        bind_stream("127.0.0.1", 0),
+        servers,
+        make_filters=lambda: [TLSFilter.from_context(context, server=True)],
+    )
+    transport = await connect_stream(
+        lambda peer: recorder(),
+        "127.0.0.1",
+        listener.addresses[0].port,
+        make_filters=lambda: [
+            TLSFilter.from_context(SSL.Context(SSL.TLS_CLIENT_METHOD), server=False)
+        ],
+    )
+    transport.write(b"hello")
+    assert await (await servers.next()).received(5) == b"hello"
+    transport.loseConnection()
+    await transport.protocol.lost()
+    listener.close()
