@@ -159,16 +159,16 @@ async def test_other_connections_go_on(face: Any) -> None:
 
 async def test_written_calls_leave(face: Any) -> None:
     """Closing first sends what was written before: a one-way call arrives."""
-    heard = asyncio.Event()
+    heard: list[int] = []
 
     class Hearing(broker.Root):
-        def remote_hear(self) -> None:
-            heard.set()
+        def remote_hear(self, number: int) -> None:
+            heard.append(number)
 
     link = await face.connect(await face.serve(Hearing()))
-    link.reference.send("hear")
+    link.reference.send("hear", 1)
     await link.close()
-    await heard.wait()
+    assert heard == [1]
 
 
 @pytest.mark.row("B11")

@@ -46,7 +46,7 @@ def test_all():
 def test_every_name_resolves(name):
     """Each name leads to something that calls itself by that name, and is listed."""
     value = getattr(broker, name)
-    assert getattr(value, "__name__", name) == name
+    assert isinstance(value, broker.Policy) or value.__name__ == name
     assert name in dir(broker)
 
 

@@ -160,6 +160,7 @@ async def test_serve_forever_ends_with_the_server() -> None:
     server = await serve(Slow(), LOOPBACK)
     serving = asyncio.create_task(server.serve_forever(handle_signals=False))
     await asyncio.sleep(0)
+    assert not serving.done()
     await server.close()
     await serving
 

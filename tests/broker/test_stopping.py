@@ -133,7 +133,8 @@ async def test_who_comes_while_it_drains() -> None:
         said += await reader.read(100)
     writer.close()
     root.release.set()
-    await asyncio.gather(running, closing)
+    assert await running == "done"
+    await closing
     await connection.close()
 
 

@@ -155,7 +155,7 @@ def test_hash_bombs(wrap: Callable[[Any], Any]) -> None:
 def test_what_is_not_hashed_does_not_count() -> None:
     """A field that the class leaves out of its hash may be anything, and any size."""
     check(Frozen(part=1, note=bomb(60)))
-    assert {Frozen(part=1, note=[]): 1}
+    assert hash(Frozen(part=1, note=[])) == hash(Frozen(part=1, note={}))
 
 
 class ById:

@@ -86,7 +86,8 @@ def test_work_that_nobody_reads_ends() -> None:
             yield "x" * 20_000
 
     pieces = pieces_within(30.0, work)
-    next(pieces)
+    assert next(pieces) == "x" * 20_000
     pieces.close()  # type: ignore[attr-defined]
     while is_left_behind():
         time.sleep(0.01)
+    assert list(pieces) == []

@@ -665,7 +665,7 @@ def test_a_reference_collected_after_its_loop() -> None:
     """A loop that is closed is told nothing, and nobody hears of that."""
     house = House()
 
-    async def main() -> Any:
+    async def make_a_pair() -> Any:
         pair = BrokerPair(connect=False)
         broker = pair.server
         transport: Any = pair.transport(broker)
@@ -674,7 +674,7 @@ def test_a_reference_collected_after_its_loop() -> None:
         house.kept.append(broker.unserialize([b"remote", 5]))
         return pair
 
-    pair = asyncio.run(main())
+    pair = asyncio.run(make_a_pair())
     house.kept.clear()
     gc.collect()
     assert len(pair.server.session.translator.imports) == 0

@@ -49,8 +49,9 @@ def test_one_reference_for_one_object() -> None:
     """However often an object arrives, one reference stands for it."""
     pair = BrokerPair(House())
     first = pair.call("child")
-    assert pair.call("child") is first
-    assert first == first
+    again = pair.call("child")
+    assert again is first
+    assert again == first
     assert first != pair.root
     assert len({first, pair.call("child")}) == 1
     assert first != 5

@@ -16,7 +16,8 @@ def test_one_for_each_thread() -> None:
     thread = threading.Thread(target=lambda: views.append(scratch.view))
     thread.start()
     thread.join()
-    assert scratch.view is scratch.view
+    first = scratch.view
+    assert scratch.view is first
     assert (len(scratch.view), len(views[0])) == (65536, 65536)
     assert views[0].obj is not scratch.view.obj
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import socket
 import threading
@@ -178,6 +179,7 @@ def test_signal_from_outside(reactor: Reactor) -> None:
     reactor.callWhenRunning(timer.start)
     reactor.run()
     timer.join()
+    assert not reactor.running
 
 
 def test_own_sigint_handler(reactor: Reactor) -> None:
@@ -596,6 +598,8 @@ def test_two_loops_at_once(reactor: Reactor, run: Run) -> None:
 
 def test_unused_client_factory(reactor: Reactor) -> None:
     """Requests that never get a loop hold no socket and no loop."""
+    before = os.listdir("/dev/fd")
     reactor.connectTCP("127.0.0.1", 1, ClientFactory())
     reactor.callLater(1, print)
     reactor.callWhenRunning(print)
+    assert os.listdir("/dev/fd") == before
