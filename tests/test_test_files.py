@@ -14,20 +14,16 @@ HELPERS = TESTS / "helpers"
 LONGEST = 500
 
 LONGER = {
-    "behaviour/test_bad_input.py", "broker/connection/test_broker.py",
-    "broker/core/test_inbox.py", "broker/core/test_session.py",
-    "broker/flavors/test_cacheable.py", "broker/flavors/test_copyable.py",
-    "broker/flavors/test_failures.py", "broker/net/tls/test_filter.py",
-    "broker/net/tls/test_transport.py", "broker/reactor/engine/test_mainloop.py",
-    "broker/reactor/test_field_programs.py", "cred/test_store_checker.py",
-    "interop/client.py", "interop/mixed_deferreds.py",
-}  # fmt: skip
+    "broker/connection/test_broker.py",
+    "broker/core/test_inbox.py",
+    "broker/core/test_session.py",
+}
 """Files that are still to be divided."""
 
 LOOPS_OF_THEIR_OWN = {
     "broker/connection/test_broker.py": "a reference that is collected after its loop has ended",
     "broker/net/test_forks.py": "the loop of a child after a fork",
-    "broker/reactor/engine/test_mainloop.py": "a reactor before, between and after the loops",
+    "broker/reactor/engine/test_mainloop_as_guest.py": "a reactor before and after loops",
     "broker/reactor/engine/test_system_events.py": "a reactor whose events are set before a loop",
     "broker/reactor/engine/test_waiting_threads.py": "threads that wait for a loop that ends",
     "broker/test_loops.py": "connections of a loop that has ended, or that stands still",

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -301,3 +304,23 @@ def asyncio_face(
     made = AsyncioFace(authority, pair) if request.param == "tls" else AsyncioFace(None, None)
     at_end.append(made.finish)
     return made
+
+
+@pytest.fixture
+def lines(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
+    """Return a function for the log lines so far; each must be one short line."""
+    caplog.set_level(logging.WARNING)
+
+    def read() -> list[str]:
+        found = []
+        for record in caplog.records:
+            line = record.getMessage()
+            assert record.exc_info is None, "a traceback"
+            assert record.name.startswith("broker.")
+            assert "\n" not in line
+            assert len(line.encode()) <= 400
+            found.append(re.sub(r"127\.0\.0\.1:\d+", "PEER", line))
+        caplog.clear()
+        return found
+
+    return read

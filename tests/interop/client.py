@@ -5,8 +5,6 @@ the server has printed, LOGIN is ``password`` or ``guest``. It runs its scenario
 other. It prints one JSON line for each: its name and results, or the traceback of an error.
 """
 
-# ruff: noqa: D102 - the names of published hooks and of remote methods say what they do
-
 from __future__ import annotations
 
 import argparse
@@ -16,58 +14,14 @@ import traceback
 import weakref
 
 import parcels
-from counting import CountingBroker
 from describe import describe, text
 from faults import CLASSES, dead, told, trapped
 from guests import Draft, Listener, Score, Stowaway
+from guide import Guide
 from values import values
 from world import credentials, defer, pb, reactor, util
 
-HOST = "127.0.0.1"
 SECONDS_A_SCENARIO = 10
-
-
-class Contexts:
-    """A context factory that makes client contexts which trust one authority."""
-
-    def __init__(self, authority):
-        from OpenSSL import SSL
-
-        self.context = SSL.Context(SSL.TLS_METHOD)
-        self.context.load_verify_locations(authority)
-        self.context.set_verify(
-            SSL.VERIFY_PEER, lambda connection, certificate, error, depth, is_good: bool(is_good)
-        )
-
-    def getContext(self):
-        return self.context
-
-
-class Guide:
-    """Opens connections as the command line says."""
-
-    def __init__(self, options):
-        self.ports = json.loads(options.ports)
-        self.is_guest = options.login == "guest"
-        self.contexts = Contexts(options.ca) if options.ca else None
-
-    def connect(self, port="portal"):
-        factory = pb.PBClientFactory()
-        if port == "counted":
-            factory.protocol = CountingBroker
-        if self.contexts:
-            reactor.connectSSL(HOST, self.ports[port], factory, self.contexts)
-        else:
-            reactor.connectTCP(HOST, self.ports[port], factory)
-        return factory
-
-    def credentials(self):
-        if self.is_guest:
-            return credentials.Anonymous()
-        return credentials.UsernamePassword(b"alice", b"sesame")
-
-    def login(self, factory, mind=None):
-        return factory.login(self.credentials(), mind)
 
 
 @defer.inlineCallbacks

@@ -84,7 +84,7 @@ CASES = [
 @pytest.fixture(scope="module")
 def lines() -> list[list[Any]]:
     """The results of each case."""
-    with Peer(HERE / "mixed_deferreds.py") as program:
+    with Peer(HERE / "mixed_deferreds.py", path=[HERE]) as program:
         return program.read_all()
 
 
