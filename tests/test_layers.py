@@ -9,18 +9,161 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 
 TESTED_ELSEWHERE = {
-    "broker/core/host.py": "what a session asks of its host; each session test has one",
-    "broker/core/events.py": "records without behaviour; every session test reads them",
-    "broker/connection/published.py": "half of Broker: tests/broker/connection/test_broker.py",
-    "broker/connection/log.py": "what the pump logs: tests/broker/connection/test_broker.py",
-    "broker/flavors/paging.py": "tests/interop/test_field.py, and the recorded conversations",
-    "jelly/interfaces.py": "declarations: tests/jelly/test_bases.py",
-    "jelly/vocabulary.py": "a table that is recorded: tests/jelly/test_vectors.py",
+    "broker/__main__.py": ("broker/commands/test_group.py", "the command itself, as a process"),
+    "broker/commands/identity.py": ("broker/commands/test_call.py", "the options of a client"),
+    "broker/commands/settings.py": (
+        "broker/commands/test_check_config.py",
+        "the options of a server",
+    ),
+    "broker/commands/weaknesses.py": (
+        "broker/commands/test_check_config.py",
+        "what the command finds",
+    ),
+    "broker/connection/log.py": ("broker/connection/test_broker.py", "what the pump logs"),
+    "broker/connection/published.py": ("broker/connection/test_broker.py", "half of Broker"),
+    "broker/core/events.py": ("broker/core/test_session.py", "records without behaviour"),
+    "broker/core/host.py": ("broker/core/test_session.py", "what a session asks of its host"),
+    "broker/defer/errors.py": (
+        "broker/test_twisted_bases.py",
+        "classes, and their published names",
+    ),
+    "broker/defer/twisted_view.py": (
+        "broker/defer/test_foreign.py",
+        "ours where Twisted waits for it",
+    ),
+    "broker/demo/certificates.py": ("broker/test_demo.py", "the demonstration as a whole"),
+    "broker/demo/command.py": ("broker/test_demo.py", "the demonstration as a whole"),
+    "broker/demo/contract.py": ("broker/test_demo.py", "the demonstration as a whole"),
+    "broker/demo/office.py": ("broker/test_demo.py", "the demonstration as a whole"),
+    "broker/demo/part.py": ("broker/test_demo.py", "the demonstration as a whole"),
+    "broker/demo/stage.py": ("broker/test_demo.py", "the demonstration as a whole"),
+    "broker/demo/steps.py": ("broker/test_demo.py", "the demonstration as a whole"),
+    "broker/demo/visitor.py": ("broker/test_demo.py", "the demonstration as a whole"),
+    "broker/errors.py": (
+        "broker/flavors/test_failures_of_calls.py",
+        "each error as a peer sees it",
+    ),
+    "broker/flavors/paging.py": ("interop/test_field.py", "pages between both libraries"),
+    "broker/login/mechanisms/anonymous.py": (
+        "broker/login/mechanisms/test_mechanisms.py",
+        "all mechanisms alike",
+    ),
+    "broker/login/mechanisms/certificate.py": (
+        "broker/login/mechanisms/test_over_tls.py",
+        "certificates need TLS",
+    ),
+    "broker/login/mechanisms/challenge.py": (
+        "broker/login/mechanisms/test_malformed.py",
+        "all mechanisms alike",
+    ),
+    "broker/login/mechanisms/mechanism.py": (
+        "broker/login/mechanisms/test_mechanisms.py",
+        "what all have",
+    ),
+    "broker/login/mechanisms/password.py": (
+        "broker/login/mechanisms/test_mechanisms.py",
+        "all mechanisms alike",
+    ),
+    "broker/login/mechanisms/token.py": (
+        "broker/login/mechanisms/test_over_tls.py",
+        "tokens need TLS",
+    ),
+    "broker/login/server.py": ("broker/login/test_client.py", "both ends of a login"),
+    "broker/net/socket_options.py": ("broker/net/test_tcp_keepalive.py", "options of real sockets"),
+    "broker/porting/findings.py": ("broker/porting/test_scan.py", "records without behaviour"),
+    "broker/porting/names.py": (
+        "broker/porting/test_warnings.py",
+        "the names that a program imports",
+    ),
+    "broker/porting/reasons.py": ("test_vocabulary.py", "a table, checked against both libraries"),
+    "broker/porting/replacements.py": (
+        "broker/porting/test_locations.py",
+        "a table, checked against both libraries",
+    ),
+    "broker/reactor/asyncioreactor.py": (
+        "broker/reactor/test_field_reactors.py",
+        "as programs choose it",
+    ),
+    "broker/reactor/epollreactor.py": (
+        "broker/reactor/test_field_reactors.py",
+        "as programs choose it",
+    ),
+    "broker/reactor/kqreactor.py": (
+        "broker/reactor/test_field_reactors.py",
+        "as programs choose it",
+    ),
+    "broker/reactor/pollreactor.py": (
+        "broker/reactor/test_field_reactors.py",
+        "as programs choose it",
+    ),
+    "broker/reactor/selectreactor.py": (
+        "broker/reactor/test_field_reactors.py",
+        "as programs choose it",
+    ),
+    "broker/reactor/base.py": ("test_vocabulary.py", "a published place of names"),
+    "broker/reactor/interfaces.py": ("test_vocabulary.py", "a published place of names"),
+    "broker/reactor/main.py": ("test_vocabulary.py", "a published place of names"),
+    "broker/reactor/threadpool.py": ("test_vocabulary.py", "a published place of names"),
+    "broker/reactor/unix.py": ("test_vocabulary.py", "a published place of names"),
+    "broker/reactor/endpoints/classes.py": (
+        "broker/reactor/test_endpoints.py",
+        "with their strings",
+    ),
+    "broker/reactor/endpoints/strings.py": (
+        "broker/reactor/test_endpoints.py",
+        "with their classes",
+    ),
+    "broker/reactor/engine/descriptors.py": (
+        "broker/reactor/test_field_reactors.py",
+        "as programs use it",
+    ),
+    "broker/reactor/engine/installed.py": (
+        "broker/reactor/test_field_reactors.py",
+        "as programs choose it",
+    ),
+    "broker/reactor/engine/loop_threads.py": (
+        "broker/reactor/engine/test_mainloop.py",
+        "the base of the main loop",
+    ),
+    "broker/reactor/engine/protocol_bases.py": (
+        "broker/reactor/test_protocol.py",
+        "with their published module",
+    ),
+    "broker/reactor/engine/provided.py": (
+        "broker/reactor/test_field_reactors.py",
+        "which interfaces it has",
+    ),
+    "broker/reactor/engine/reactor.py": (
+        "broker/reactor/engine/test_mainloop.py",
+        "the reactor as a whole",
+    ),
+    "broker/reactor/engine/thread_pool.py": (
+        "broker/reactor/engine/test_waiting_threads.py",
+        "who waits for it",
+    ),
+    "broker/reactor/process.py": ("broker/reactor/engine/test_steps.py", "the steps of a loop"),
+    "broker/reactor/service/network.py": (
+        "broker/reactor/test_service.py",
+        "with the other services",
+    ),
+    "broker/reactor/ssl/options.py": ("broker/reactor/test_ssl.py", "TLS on sockets"),
+    "broker/reactor/service/interfaces.py": ("broker/reactor/test_service.py", "declarations"),
+    "broker/reactor/typed.py": ("test_typing.py", "types for checkers alone"),
+    "broker/reactor/strports.py": ("broker/reactor/test_field_reactors.py", "as programs use it"),
+    "broker/reactor/threads.py": (
+        "broker/reactor/engine/test_waiting_threads.py",
+        "who waits for them",
+    ),
+    "jelly/interfaces.py": ("jelly/test_bases.py", "declarations"),
+    "jelly/vocabulary.py": ("jelly/test_vectors.py", "a table that is recorded"),
 }
-"""Modules of the core without a test file of their own name, and where they are tested."""
+"""Modules without a test file of their own name: which file in tests/ tests them, and why."""
 
-MIRRORED = ["jelly", "jelly/codec", "broker/core", "broker/flavors"]
-"""Folders of which each module has a test file of its name; others may be tested together."""
+MIRRORED = ["broker", "jelly"]
+"""Packages of which each module has a test file of its name."""
+
+NAMED_AFTER_MODULES = ["jelly", "jelly/codec", "broker/core", "broker/flavors"]
+"""Folders of which each test file is named after a module."""
 
 
 def test_the_contracts_hold() -> None:
@@ -32,29 +175,30 @@ def test_the_contracts_hold() -> None:
     assert run.returncode == 0, run.stdout + run.stderr
 
 
-def modules(folder: str) -> list[Path]:
+def modules(folder: str, pattern: str = "*.py") -> list[Path]:
     """The modules of a folder, as paths from the root."""
-    found = (ROOT / folder).glob("*.py")
+    found = (ROOT / folder).glob(pattern)
     return sorted(path.relative_to(ROOT) for path in found if path.name != "__init__.py")
 
 
+def mirror_of(module: Path) -> Path:
+    """The test file of a module's name, in the same place."""
+    return ROOT / "tests" / module.parent / f"test_{module.name}"
+
+
 def test_each_module_has_its_tests() -> None:
-    """Each module has a test file of its own name, or a reason in the table above."""
-    missing = [
-        str(module)
-        for folder in MIRRORED
-        for module in modules(folder)
-        if not (ROOT / "tests" / folder / f"test_{module.name}").exists()
-    ]
+    """Each module has a test file of its own name, or another one in the table above."""
+    found = [module for package in MIRRORED for module in modules(package, "**/*.py")]
+    missing = [str(module) for module in found if not mirror_of(module).exists()]
     assert [name for name in missing if name not in TESTED_ELSEWHERE] == []
 
 
 def test_the_reasons_are_needed() -> None:
-    """No module in the table has gone, or has got a test file meanwhile."""
-    for name in TESTED_ELSEWHERE:
-        path = ROOT / name
-        assert path.exists()
-        assert not (ROOT / "tests" / path.relative_to(ROOT).parent / f"test_{path.name}").exists()
+    """No module in the table has gone, or has got a test file; and the other file exists."""
+    for name, (elsewhere, _) in TESTED_ELSEWHERE.items():
+        assert (ROOT / name).exists(), name
+        assert not mirror_of(Path(name)).exists(), name
+        assert (ROOT / "tests" / elsewhere).exists(), elsewhere
 
 
 def test_each_test_file_has_its_module() -> None:
@@ -65,7 +209,7 @@ def test_each_test_file_has_its_module() -> None:
     others = {"test_jelly.py", "test_copied_failure.py"}
     strays = [
         str(test.relative_to(ROOT))
-        for folder in MIRRORED
+        for folder in NAMED_AFTER_MODULES
         for test in (ROOT / "tests" / folder).glob("test_*.py")
         if test.name not in others
         and not test.name.startswith("test_vectors")
