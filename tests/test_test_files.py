@@ -14,14 +14,13 @@ HELPERS = TESTS / "helpers"
 LONGEST = 500
 
 LONGER = {
-    "broker/connection/test_broker.py",
     "broker/core/test_inbox.py",
     "broker/core/test_session.py",
 }
 """Files that are still to be divided."""
 
 LOOPS_OF_THEIR_OWN = {
-    "broker/connection/test_broker.py": "a reference that is collected after its loop has ended",
+    "broker/connection/test_broker_ends.py": "a reference that outlives its loop",
     "broker/net/test_forks.py": "the loop of a child after a fork",
     "broker/reactor/engine/test_mainloop_as_guest.py": "a reactor before and after loops",
     "broker/reactor/engine/test_system_events.py": "a reactor whose events are set before a loop",
