@@ -68,7 +68,6 @@ TESTED_ELSEWHERE = {
         "broker/login/mechanisms/test_over_tls.py",
         "tokens need TLS",
     ),
-    "broker/login/server.py": ("broker/login/test_client.py", "both ends of a login"),
     "broker/net/socket_options.py": ("broker/net/test_tcp_keepalive.py", "options of real sockets"),
     "broker/porting/findings.py": ("broker/porting/test_scan.py", "records without behaviour"),
     "broker/porting/names.py": (

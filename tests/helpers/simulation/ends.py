@@ -54,5 +54,5 @@ class SimulatedConnect(Connect):
         )
         self._reach_by_network = reach
 
-    async def _reach(self, location: Any, broker: Broker) -> None:
+    async def _reach(self, broker: Broker) -> None:
         await self._reach_by_network(broker)
