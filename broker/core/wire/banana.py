@@ -6,19 +6,27 @@ without a jellier, and without making the expression.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, MutableSequence
+from collections.abc import Callable, Mapping, MutableSequence
 from typing import Any
 
 from broker.core.wire.broadcast import Broadcast
 from broker.core.wire.commands import COMMANDS, number_of
 from broker.core.wire.conversion import with_values
 from broker.core.wire.expressions import parse, to_expression
-from broker.core.wire.messages import LONGEST_NAME, Message, ObjectId, PlainAnswer, Record
+from broker.core.wire.messages import (
+    LONGEST_NAME,
+    Message,
+    ObjectId,
+    PlainAnswer,
+    Received,
+    Record,
+)
 from jelly import atoms
 from jelly.atoms import Expression
 from jelly.codec import Reader, Writer, float_bytes, int_bytes, list_head, string_head
 from jelly.leaves import ATOMS
 from jelly.limits import Limits
+from jelly.slices import Walk
 
 __all__ = ["BananaReader", "BananaWriter"]
 
@@ -46,7 +54,7 @@ class BananaReader:
         self,
         limits: Limits,
         keeps_expressions: bool = False,
-        make: Callable[[Expression], Any] | None = None,
+        make: Callable[[Expression], Received] | None = None,
         *,
         vocabulary: Mapping[bytes, int],
     ):
@@ -71,7 +79,7 @@ class BananaReader:
         """Drop the pending bytes."""
         self._reader.forget()
 
-    def receive(self, data: bytes, inbox: MutableSequence[Message], most: int = -1) -> bool:
+    def receive(self, data: bytes, inbox: MutableSequence[Received], most: int = -1) -> bool:
         """Take in bytes, and append the messages that they complete; see `MessageReader`.
 
         Raises:
@@ -132,8 +140,8 @@ class BananaWriter:
         request_id: int,
         object_id: ObjectId,
         name: str,
-        args: tuple[Any, ...],
-        kw: dict[str, Any],
+        args: tuple[object, ...],
+        kw: dict[str, object],
         deadline: int | None,
     ) -> bytes | None:
         """Return the bytes of a call, or None if its values need a jellier.
@@ -164,7 +172,7 @@ class BananaWriter:
             return None
         return b"".join((self._heads[number], int_bytes(0), self._id(object_id), tail))
 
-    def answer(self, request_id: int, value: Any) -> bytes | None:
+    def answer(self, request_id: int, value: object) -> bytes | None:
         """Return the bytes of an answer, or None if its value needs a jellier."""
         element = self._element(value)
         if element is None:
@@ -187,12 +195,12 @@ class BananaWriter:
         """
         return self._writer.encode(expression)
 
-    def walk(self, message: Record, consumes: bool) -> Iterator[Any]:
+    def walk(self, message: Record, consumes: bool) -> Walk[bytes]:
         """Like :meth:`write`, as a walk of ``jelly.slices`` that may empty the message's lists."""
         return self._writer.walk(to_expression(message), consumes)
 
     def _tail_of(
-        self, name: str, args: tuple[Any, ...], kw: dict[str, Any], wants_answer: bytes = _NO
+        self, name: str, args: tuple[object, ...], kw: dict[str, object], wants_answer: bytes = _NO
     ) -> bytes | None:
         values = None if kw else self._tuple_of(args)
         if values is None:
@@ -217,7 +225,7 @@ class BananaWriter:
             return self._tuple_of(value)
         return self._no_keywords if kind is dict and not value else None
 
-    def _tuple_of(self, values: tuple[Any, ...]) -> bytes | None:
+    def _tuple_of(self, values: tuple[object, ...]) -> bytes | None:
         if len(values) > _MOST:
             return None
         pieces = [list_head(len(values) + 1), self._tuple]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from typing import Any
 
 __all__ = ["Broadcast"]
 
@@ -18,7 +17,7 @@ class Broadcast:
 
     __slots__ = ("_tails", "args", "has_failed", "kw", "name")
 
-    def __init__(self, name: str, args: tuple[Any, ...], kw: dict[str, Any]):
+    def __init__(self, name: str, args: tuple[object, ...], kw: dict[str, object]):
         self.name = name
         self.args = args
         self.kw = kw

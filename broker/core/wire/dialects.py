@@ -6,22 +6,23 @@ No other module checks which dialect is in use: all differences are fields of th
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Collection, Iterator, MutableSequence
+from collections.abc import Callable, Collection, MutableSequence
 from functools import lru_cache, partial
-from typing import Any, Protocol
+from typing import Protocol
 
 from msgspec import Struct
 
 from broker.core.wire.banana import BananaReader, BananaWriter
 from broker.core.wire.broadcast import Broadcast
 from broker.core.wire.commands import Feature
-from broker.core.wire.messages import PROTOCOL_VERSION, Message, ObjectId, Record, Version
+from broker.core.wire.messages import PROTOCOL_VERSION, ObjectId, Received, Record, Version
 from broker.core.wire.msgpack.frames import DEEPEST
 from broker.core.wire.msgpack.reader import FrameReader
 from broker.core.wire.msgpack.writer import FrameWriter
 from broker.errors import ConfigError
 from jelly.atoms import Expression
 from jelly.limits import Limits
+from jelly.slices import Walk
 from jelly.vocabulary import NONE_VOCABULARY, PB_VOCABULARY
 
 __all__ = [
@@ -59,7 +60,7 @@ class MessageReader(Protocol):
         """Drop the pending bytes."""
         ...
 
-    def receive(self, data: bytes, inbox: MutableSequence[Message], most: int, /) -> bool:
+    def receive(self, data: bytes, inbox: MutableSequence[Received], most: int, /) -> bool:
         """Take in bytes, and append the messages that they complete to ``inbox``.
 
         Args:
@@ -86,8 +87,8 @@ class MessageWriter(Protocol):
         request_id: int,
         object_id: ObjectId,
         name: str,
-        args: tuple[Any, ...],
-        kw: dict[str, Any],
+        args: tuple[object, ...],
+        kw: dict[str, object],
         deadline: int | None,
         /,
     ) -> bytes | None:
@@ -101,7 +102,7 @@ class MessageWriter(Protocol):
         """
         ...
 
-    def answer(self, request_id: int, value: Any, /) -> bytes | None:
+    def answer(self, request_id: int, value: object, /) -> bytes | None:
         """Return the bytes of an answer with a simple value, or None if it needs a jellier."""
         ...
 
@@ -113,7 +114,7 @@ class MessageWriter(Protocol):
         """Return the bytes of an expression that the application made."""
         ...
 
-    def walk(self, message: Record, consumes: bool, /) -> Iterator[Any]:
+    def walk(self, message: Record, consumes: bool, /) -> Walk[bytes]:
         """Like ``write``, as a walk of ``jelly.slices`` that may empty the message's lists."""
         ...
 

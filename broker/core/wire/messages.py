@@ -38,6 +38,7 @@ __all__ = [
     "PlainTuple",
     "Pong",
     "Raw",
+    "Received",
     "Record",
     "RequestId",
     "Uncache",
@@ -233,3 +234,5 @@ Message: TypeAlias = (
     | Goodbye
     | UnknownCommand
 )
+Received: TypeAlias = Message | Raw
+"""What a reader can return."""

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterable
 from gc import get_referents
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from jelly.leaves import SCALARS
 
@@ -28,7 +28,7 @@ _CONTAINERS = frozenset({list, dict})
 _TEXT = frozenset({str})
 
 
-def are_plain(values: Iterable[Any], most: int = sys.maxsize) -> bool:
+def are_plain(values: Iterable[object], most: int = sys.maxsize) -> bool:
     """Return whether these values are plain, and share no container with each other.
 
     Args:
@@ -39,7 +39,7 @@ def are_plain(values: Iterable[Any], most: int = sys.maxsize) -> bool:
     return not level or _are_trees(level, most)
 
 
-def _are_trees(level: list[Any], most: int) -> bool:
+def _are_trees(level: list[object], most: int) -> bool:
     seen: set[int] = set()
     for _ in range(DEPTH):
         if not _CONTAINERS.issuperset(map(type, level)):
@@ -62,7 +62,7 @@ def _are_trees(level: list[Any], most: int) -> bool:
     return False
 
 
-def _value_type(depth: int) -> Any:
+def _value_type(depth: int) -> object:
     leaf: Any = bool | int | float | str | None
     found = leaf
     for _ in range(depth):
@@ -70,7 +70,13 @@ def _value_type(depth: int) -> Any:
     return found
 
 
-# Types for the typed decoder, which so checks depth and keys while it decodes.
-VALUE: Any = _value_type(DEPTH)
-ARGUMENTS: Any = tuple.__class_getitem__((VALUE, ...))
-KEYWORDS: Any = dict.__class_getitem__((str, VALUE))
+# Types for the typed decoder, which so checks depth and keys while it decodes. A checker of types
+# has no need of the depth.
+if TYPE_CHECKING:
+    VALUE: TypeAlias = object
+    ARGUMENTS: TypeAlias = tuple[object, ...]
+    KEYWORDS: TypeAlias = dict[str, object]
+else:
+    VALUE = _value_type(DEPTH)
+    ARGUMENTS = tuple[VALUE, ...]
+    KEYWORDS = dict[str, VALUE]

@@ -40,7 +40,7 @@ GRAPH = 7
 _GRAPH_DEPTH = DEEPEST + 2
 
 
-def _graph_type() -> Any:
+def _graph_type() -> object:
     leaf: Any = int | float | bytes
     found = leaf
     for _ in range(_GRAPH_DEPTH):
@@ -88,7 +88,7 @@ def has_frame(message: Record) -> bool:
     return kind in _MAKERS or any(kind is row.record for row in _NUMBERED)
 
 
-def frame_of(message: Any) -> Any:
+def frame_of(message: Record) -> object:
     """Return what the encoder encodes for a message: a tuple for a graph, else the record."""
     make = _MAKERS.get(type(message))
     return message if make is None else make(message)
@@ -120,23 +120,23 @@ def message_of(frame: Graph) -> Message:
     )
 
 
-def _of_call(message: messages.GraphCall) -> Any:
+def _of_call(message: messages.GraphCall) -> object:
     kind = _KINDS[type(message), not message.wants_answer]
     target, graph = target_of(message.object_id), (message.args, message.kw)
     frame = (GRAPH, kind, message.request_id, target, message.name, graph)
     return frame if message.deadline is None else (*frame, message.deadline)
 
 
-def _of_answer(message: messages.GraphAnswer) -> Any:
+def _of_answer(message: messages.GraphAnswer) -> object:
     kind = _KINDS[messages.GraphAnswer, False]
     return (GRAPH, kind, message.request_id, 0, "", message.value)
 
 
-def _of_error(message: messages.GraphError) -> Any:
+def _of_error(message: messages.GraphError) -> object:
     return (GRAPH, GRAPH, message.request_id, 0, "", message.failure)
 
 
-_MAKERS: dict[type[Record], Callable[[Any], Any]] = {
+_MAKERS: dict[type[Record], Callable[[Any], object]] = {
     messages.GraphCall: _of_call,
     messages.GraphCallToCache: _of_call,
     messages.GraphAnswer: _of_answer,

@@ -7,13 +7,11 @@ of its entries counts as three elements too, as in PB's dialects.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
-from typing import Any
 
 from jelly.errors import LimitExceeded
 from jelly.limit_errors import limit_error
 from jelly.limits import Limits
-from jelly.slices import UNFINISHED
+from jelly.slices import UNFINISHED, Walk
 
 __all__ = ["checked", "most_unchecked"]
 
@@ -64,7 +62,7 @@ def most_unchecked(limits: Limits) -> int:
     return most
 
 
-def checked(body: memoryview, limits: Limits) -> Iterator[Any]:
+def checked(body: memoryview, limits: Limits) -> Walk[None]:
     """Check a body against the limits, as a walk of ``jelly.slices`` whose result is None.
 
     ``max_string`` and ``max_list`` are applied if they are smaller than PB's limits.

@@ -17,21 +17,21 @@ from __future__ import annotations
 
 import functools
 import gc
-from collections.abc import Callable, Iterator, MutableSequence
+from collections.abc import Callable, MutableSequence
 from struct import Struct
 from typing import Any
 
 import msgspec
 
 from broker.core.wire.conversion import PLAIN, with_expressions, with_values
-from broker.core.wire.messages import Message
+from broker.core.wire.messages import Message, Received
 from broker.core.wire.msgpack.frames import FRAMES, Graph, message_of
 from broker.core.wire.msgpack.nodes import checked, most_unchecked
 from jelly.errors import LimitExceeded, ProtocolError
 from jelly.limit_errors import limit_error
 from jelly.limits import Limits
 from jelly.parts import Parts
-from jelly.slices import UNFINISHED
+from jelly.slices import UNFINISHED, Walk
 
 __all__ = ["FrameReader"]
 
@@ -39,7 +39,7 @@ _read_length = Struct(">I").unpack_from
 
 
 @functools.cache
-def _decoder() -> Callable[[Any], Any]:
+def _decoder() -> Callable[[memoryview], Any]:
     """Return the decoder of frames; made for the first connection that needs it."""
     return msgspec.msgpack.Decoder(FRAMES).decode
 
@@ -81,7 +81,7 @@ class FrameReader:
         self._is_dead = False
         self.ends: list[int] | None = None
         # The unfinished check of the frame at _pos, if it takes more than one slice.
-        self._check: Iterator[Any] | None = None
+        self._check: Walk[None] | None = None
         self._decode = _decoder()
         self._convert = _EXPRESSIONS if keeps_expressions else _VALUES
 
@@ -90,7 +90,7 @@ class FrameReader:
         self._limits = limits
         self._most_unchecked = most_unchecked(limits)
 
-    def receive(self, data: bytes, inbox: MutableSequence[Message], most: int = -1) -> bool:
+    def receive(self, data: bytes, inbox: MutableSequence[Received], most: int = -1) -> bool:
         """Take in bytes, and append the messages that they complete; see `MessageReader`.
 
         Raises:

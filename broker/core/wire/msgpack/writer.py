@@ -6,7 +6,6 @@ expression that a jellier makes of them, of lists, bytes, ints and floats.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from struct import Struct
 from typing import Any
 
@@ -31,7 +30,7 @@ from jelly.atoms import Expression
 from jelly.errors import CannotJelly, LimitExceeded, TooLarge
 from jelly.limit_errors import SENT, as_kind, limit_error
 from jelly.limits import Limits
-from jelly.slices import UNFINISHED, finish
+from jelly.slices import UNFINISHED, Walk, finish
 
 __all__ = ["FrameWriter"]
 
@@ -65,8 +64,8 @@ class FrameWriter:
         request_id: int,
         object_id: ObjectId,
         name: str,
-        args: tuple[Any, ...],
-        kw: dict[str, Any],
+        args: tuple[object, ...],
+        kw: dict[str, object],
         deadline: int | None,
     ) -> bytes | None:
         """Return the frame of a call, or None if its values need a jellier.
@@ -78,7 +77,7 @@ class FrameWriter:
         Raises:
             TooLarge: the call exceeds a limit.
         """
-        values: tuple[Any, ...] = (*args, *kw.values()) if kw else args
+        values: tuple[object, ...] = (*args, *kw.values()) if kw else args
         for value in values:
             if type(value) not in PLAIN_SCALARS:
                 if type(value) is bytes or not are_plain(values):
@@ -118,7 +117,7 @@ class FrameWriter:
             TooLarge: the answer exceeds a limit.
         """
         kind = type(value)
-        frame: Any = (_TUPLE if kind is tuple else _ANSWER, request_id, value)
+        frame: object = (_TUPLE if kind is tuple else _ANSWER, request_id, value)
         if kind not in PLAIN_SCALARS and not are_plain(
             value if kind is tuple else (value,), _MOST_AT_ONCE
         ):
@@ -139,7 +138,7 @@ class FrameWriter:
             TooLarge: the message exceeds a limit.
             CannotJelly: a str has no UTF-8 form.
         """
-        return finish(self.walk(message, False))  # type: ignore[no-any-return]
+        return finish(self.walk(message, False))
 
     def write_expression(self, expression: Expression) -> bytes:
         """Return the frame of a message that is given as PB's expression; see :meth:`write`.
@@ -153,7 +152,7 @@ class FrameWriter:
             raise CannotJelly("msgpack/1 has no message with this command")
         return self.write(message)
 
-    def walk(self, message: Record, consumes: bool) -> Iterator[Any]:
+    def walk(self, message: Record, consumes: bool) -> Walk[bytes]:
         """Like :meth:`write`, as a walk of ``jelly.slices``."""
         frame = frame_of(message)
         try:
@@ -184,8 +183,8 @@ class FrameWriter:
         request_id: int,
         object_id: ObjectId,
         name: str,
-        args: tuple[Any, ...],
-        kw: dict[str, Any],
+        args: tuple[object, ...],
+        kw: dict[str, object],
         deadline: int | None,
     ) -> bytes | None:
         small = None if kw else small_expression(args)
@@ -207,7 +206,7 @@ class FrameWriter:
             finish(self._check(body))
         return _pack_length(size) + body
 
-    def _check(self, body: bytes) -> Iterator[Any]:
+    def _check(self, body: bytes) -> Walk[None]:
         limits, size = self._limits, len(body)
         if size > limits.max_expression:
             raise limit_error(TooLarge, "max_expression", limits.max_expression, size, SENT)
@@ -217,17 +216,17 @@ class FrameWriter:
             raise as_kind(TooLarge, error) from None
 
 
-def _narrow(field: Any, max_prefix: int) -> Any:
+def _narrow(field: Any, max_prefix: int) -> object:
     """Return a field with ints of more than 64 bits replaced by ``[int digits]``."""
     if type(field) not in (list, tuple):
         return _narrow_int(field, max_prefix)
-    made: list[Any] = []
+    made: list[object] = []
     pending = [(made, iter(field))]
     while pending:
         out, items = pending[-1]
         for item in items:
             if type(item) in (list, tuple):
-                inner: list[Any] = []
+                inner: list[object] = []
                 out.append(inner)
                 pending.append((inner, iter(item)))
                 break
@@ -237,7 +236,7 @@ def _narrow(field: Any, max_prefix: int) -> Any:
     return made
 
 
-def _narrow_int(item: Any, max_prefix: int) -> Any:
+def _narrow_int(item: object, max_prefix: int) -> object:
     if type(item) is int and not -(1 << 63) <= item < 1 << 64:
         bits, most = item.bit_length(), 7 * max_prefix
         if bits > most:
