@@ -48,7 +48,7 @@ from broker.errors import (
     PBConnectionLost,
 )
 from broker.failure import Failure
-from broker.flavors.failures import CopiedFailure, shown_error
+from broker.flavors.failures import CopiedFailure, CopyableFailure, shown_error
 from broker.flavors.reference import RemoteReference
 from broker.limit_errors import AT_SERVER
 from broker.net import forks
@@ -367,6 +367,10 @@ class Broker(PublishedBroker):
         dialect = self.session.dialect
         as_twisted = dialect is not None and dialect.has_twisted_errors
         return shown_error(error, self.policy, tracebacks, self._new_error_id, side, as_twisted)
+
+    def drop_fields(self, shown: object, fault: BaseException) -> bool:
+        """Remove the fields of an error that cannot be sent; return whether it had fields."""
+        return isinstance(shown, CopyableFailure) and shown.drop_fields(fault)
 
     def _new_error_id(self) -> str:
         return self.log_throttle.id_of_error(self.peer.address)

@@ -6,7 +6,7 @@ The Broker fulfils both. A host of the session alone, as in tests, fulfils only 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
 
 from broker.core.events import Event
 from broker.core.wire.messages import ObjectId, RequestId
@@ -24,11 +24,14 @@ if TYPE_CHECKING:
 __all__ = [
     "Backpressure",
     "CallSender",
+    "HookedHost",
     "Host",
     "Identified",
     "Invoker",
     "PageProducer",
     "ReceivedReference",
+    "has_hook",
+    "takes_messages",
 ]
 
 
@@ -39,11 +42,11 @@ class Host(Protocol):
         """Handle an event. May call methods of the session."""
         ...
 
-    def answered(self, request_id: RequestId, value: Any, /) -> None:
+    def answered(self, request_id: RequestId, value: object, /) -> None:
         """Take the result of an outgoing call."""
         ...
 
-    def refused(self, request_id: RequestId, failure: Any, /) -> None:
+    def refused(self, request_id: RequestId, failure: object, /) -> None:
         """Take the error of an outgoing call: an exception, a Failure, or what the peer sent."""
         ...
 
@@ -51,8 +54,7 @@ class Host(Protocol):
     def overridden(self) -> frozenset[str]:
         """Names of Twisted's methods that a subclass overrides; the session calls those instead.
 
-        Among ``serialize``, ``unserialize``, ``localObjectForID``, ``sendCall``, ``sendEncoded``,
-        ``expressionReceived`` and the ``proto_`` methods.
+        A host with such names is a `HookedHost`.
         """
         ...
 
@@ -60,8 +62,16 @@ class Host(Protocol):
         """A reference was collected: flush soon, to tell the peer. Called from any thread."""
         ...
 
-    def shown_error(self, error: BaseException | Any, /) -> tuple[Any, str | None]:
+    def shown_error(self, error: object, /) -> tuple[object, str | None]:
         """Return the error to send to the peer, and the id that replaces its text, or None."""
+        ...
+
+    def drop_fields(self, shown: object, fault: BaseException, /) -> bool:
+        """Remove the fields of an error of `shown_error`, which cannot be sent because of a fault.
+
+        Returns:
+            Whether it had fields.
+        """
         ...
 
     def make_reference(self, perspective: object, object_id: ObjectId, /) -> object:
@@ -75,6 +85,46 @@ class Host(Protocol):
     def rows(self) -> Mapping[bytes, Row]:
         """More tags that a connection can decode, such as the tag of a failure."""
         ...
+
+
+class HookedHost(Host, Protocol):
+    """The methods of Twisted that a host may override; each is called only if it does so.
+
+    With one of the ``proto_`` methods, ``expressionReceived`` is called too.
+    """
+
+    def serialize(
+        self, value: object, *, perspective: object, method: object, args: object, kw: object
+    ) -> Expression:
+        """Return the expression of a graph that is about to be sent."""
+        ...
+
+    def unserialize(self, sexp: Expression, perspective: object, /) -> object:
+        """Return the graph of an expression of the peer."""
+        ...
+
+    def localObjectForID(self, luid: ObjectId | str, /) -> object:
+        """Return the object that the peer calls by an id or a name, or None."""
+        ...
+
+    def sendCall(self, *exp: Expression) -> object:
+        """Send one message, given as the elements of its expression."""
+        ...
+
+    def expressionReceived(self, sexp: Expression, /) -> object:
+        """Handle one message of the peer."""
+        ...
+
+
+def has_hook(host: Host, name: str) -> TypeGuard[HookedHost]:
+    """Return whether a host overrides a method of `HookedHost`."""
+    return name in host.overridden
+
+
+def takes_messages(host: Host) -> TypeGuard[HookedHost]:
+    """Return whether a host handles the peer's messages itself, with ``expressionReceived``."""
+    names = host.overridden
+    return "expressionReceived" in names or any(name.startswith("proto_") for name in names)
 
 
 class Identified(Protocol):

@@ -14,7 +14,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable
 from contextvars import Context, ContextVar
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 __all__ = ["OnBehalf", "Principal", "View", "current_principal", "split_view", "view_of"]
 
@@ -55,16 +55,16 @@ def current_principal(home: object) -> Principal | None:
 class View(NamedTuple):
     """A perspective, and a principal that is not None."""
 
-    perspective: Any
+    perspective: object
     principal: Principal
 
 
-def view_of(perspective: Any, principal: Principal | None) -> Any:
+def view_of(perspective: object, principal: Principal | None) -> object:
     """Return both as one value: the perspective itself if there is no principal."""
     return perspective if principal is None else View(perspective, principal)
 
 
-def split_view(view: Any) -> tuple[Any, Principal | None]:
+def split_view(view: object) -> tuple[object, Principal | None]:
     """Return the perspective and the principal of a result of :func:`view_of`."""
     return view if type(view) is View else (view, None)
 
@@ -80,7 +80,7 @@ class OnBehalf:
 
     __slots__ = ("principal", "undo", "value")
 
-    def __init__(self, principal: Principal, value: Any, undo: Callable[[], object]):
+    def __init__(self, principal: Principal, value: object, undo: Callable[[], object]):
         self.principal = principal
         self.value = value
         self.undo = undo

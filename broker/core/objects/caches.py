@@ -8,11 +8,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Protocol
 
-from broker.core.objects.tables import Numbers, WeakHold, key_of, shown
+from broker.core.objects.tables import Numbers, WeakHold, directly, key_of, shown
 from broker.core.principal import Principal
 from broker.core.wire.messages import ObjectId
 from broker.limit_errors import CACHES, limit_error
@@ -21,7 +21,24 @@ from jelly.errors import LimitExceeded, MalformedJelly, ProtocolError
 from jelly.numbers import is_number
 from jelly.state import share_state
 
+if TYPE_CHECKING:
+    from broker.core.calls.dispatch import Method
+
 __all__ = ["CacheableTable", "PublishedCache", "RemoteCacheTable"]
+
+
+class CacheObserver(Protocol):
+    """Tells the peer of changes to a cache: a RemoteCacheObserver."""
+
+    def end(self) -> object:
+        """Send nothing from now on."""
+
+
+class Observed(Protocol):
+    """A local object whose state a peer can have a copy of: a Cacheable."""
+
+    def stoppedObserving(self, perspective: object, observer: CacheObserver, /) -> object:
+        """Forget an observer: its peer has dropped the cache, or disconnected."""
 
 
 class PublishedCache:
@@ -29,19 +46,18 @@ class PublishedCache:
 
     __slots__ = ("count", "identity", "observer", "perspective", "value")
 
-    def __init__(self, value: Any, identity: Any, perspective: Any):
+    def __init__(self, value: Observed, identity: Hashable, perspective: object):
         self.value = value
         self.identity = identity
         self.perspective = perspective
-        self.observer: Any = None
+        self.observer: CacheObserver | None = None
         self.count = 1
 
     def stop(self) -> None:
         """Tell the object that its observer has gone; a second call has no effect."""
         observer, self.observer = self.observer, None
         if observer is not None:
-            if hasattr(observer, "end"):
-                observer.end()
+            observer.end()
             self.value.stoppedObserving(self.perspective, observer)
 
 
@@ -54,17 +70,21 @@ class CacheableTable:
         self._numbers = numbers
         self._max_refs = max_refs
         self._by_id: dict[int, PublishedCache] = {}
-        self._ids: dict[Any, int] = {}
+        self._ids: dict[Hashable, int] = {}
 
     def __len__(self) -> int:
         return len(self._by_id)
 
-    def id_of(self, identity: Any, principal: Principal | None = None) -> int | None:
+    def id_of(self, identity: Hashable, principal: Principal | None = None) -> int | None:
         """Return the id of an object that the peer holds, or None."""
         return self._ids.get(key_of(identity, principal))
 
     def add(
-        self, value: Any, identity: Any, perspective: Any, principal: Principal | None = None
+        self,
+        value: Observed,
+        identity: Hashable,
+        perspective: object,
+        principal: Principal | None = None,
     ) -> int:
         """Add an object that is about to be sent, and return its id.
 
@@ -125,32 +145,32 @@ class HeldCache:
     def __init__(self, principal: Principal | None) -> None:
         self.handle: WeakHold | None = None
         self.principal = principal
-        self.state: dict[str, Any] = {}
-        self.enter: Callable[..., Any] | None = None
-        self.methods: Mapping[str, Any] | None = None
-        self._make: Callable[[], Any] = object
+        self.state: dict[str, object] = {}
+        self.enter: Callable[..., object] = directly
+        self.methods: Mapping[str, Method] | None = None
+        self._make: Callable[[], object] = object
 
-    def hold(self, value: Any, handle: WeakHold) -> None:
+    def hold(self, value: object, handle: WeakHold) -> None:
         """Store the state of ``value``, and a weak reference to ``value``."""
         self.handle = handle
         self.state = vars(value)
         self._make = partial(blank_of, type(value))
 
-    def value(self) -> Any:
+    def value(self) -> object:
         """Return the object if it is alive, or None."""
         return None if self.handle is None else self.handle()
 
-    def current(self) -> Any:
+    def current(self) -> object:
         """Return the object to call for a change: the live one, or a temporary one."""
         value = self.value()
         return self.revived() if value is None else value
 
     @property
-    def leading(self) -> tuple[Any, ...]:
+    def leading(self) -> tuple[object, ...]:
         """The arguments before those of the peer."""
         return (self.current(),)
 
-    def revived(self) -> Any:
+    def revived(self) -> object:
         """Return a new object with the stored state."""
         value = self._make()
         share_state(value, self.state)
@@ -177,7 +197,7 @@ class RemoteCacheTable:
     def __len__(self) -> int:
         return len(self._by_id)
 
-    def add(self, cache_id: object, value: Any, principal: Principal | None = None) -> None:
+    def add(self, cache_id: object, value: object, principal: Principal | None = None) -> None:
         """Add a cache whose state is being received; ``principal`` has sent it.
 
         Raises:
@@ -205,13 +225,13 @@ class RemoteCacheTable:
             self._by_id[cache_id] = HeldCache(None)
         self._on_collected(cache_id, 1)
 
-    def refresh(self, cache_id: int, value: Any) -> None:
+    def refresh(self, cache_id: int, value: object) -> None:
         """Store the new dict after a ``setCopyableState`` has replaced the object's dict."""
         entry = self._by_id.get(cache_id)
         if entry is not None:
             entry.state = vars(value)
 
-    def receive(self, cache_id: object) -> Any:
+    def receive(self, cache_id: int) -> object:
         """Count one reception of a cache, and return its object.
 
         Raises:
@@ -239,7 +259,7 @@ class RemoteCacheTable:
         """
         return self._entry(cache_id).principal
 
-    def observer_of(self, cache_id: int) -> Any:
+    def observer_of(self, cache_id: int) -> object:
         """Return the object to call for a change: the live one, or a temporary one.
 
         Raises:
@@ -247,7 +267,7 @@ class RemoteCacheTable:
         """
         return self._entry(cache_id).current()
 
-    def remove(self, cache_id: int) -> Any:
+    def remove(self, cache_id: int) -> object:
         """Remove a cache after an uncache; return its object if it is alive.
 
         Raises:
@@ -258,7 +278,7 @@ class RemoteCacheTable:
             raise ProtocolError(f"uncache of cache {shown(cache_id)} that is not held")
         return entry.value()
 
-    def clear(self) -> Iterator[Any]:
+    def clear(self) -> Iterator[object]:
         """Remove all caches; yield the objects that are alive."""
         entries = list(self._by_id.values())
         self._by_id.clear()
@@ -273,7 +293,7 @@ class RemoteCacheTable:
             raise MalformedJelly(f"cache {shown(cache_id)} is not held")
         return entry
 
-    def _handle(self, cache_id: Any, value: Any) -> WeakHold:
+    def _handle(self, cache_id: int, value: object) -> WeakHold:
         handle = WeakHold(value, self._collected)
         handle.key = (cache_id, 0)
         handle.count = 1

@@ -15,8 +15,8 @@ of caches are in ``core.objects.caches``.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Hashable, Mapping
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from broker.core.principal import Principal, split_view
 from broker.core.wire.messages import ObjectId, RequestId
@@ -24,7 +24,13 @@ from broker.limit_errors import limit_error
 from jelly.atoms import text_of
 from jelly.errors import LimitExceeded, ProtocolError
 
+if TYPE_CHECKING:
+    from broker.core.calls.dispatch import Method
+
 __all__ = ["ExportTable", "ImportTable", "OpenCalls"]
+
+
+Result = TypeVar("Result")
 
 
 def shown(object_id: object) -> str:
@@ -32,15 +38,22 @@ def shown(object_id: object) -> str:
     return str(object_id) if type(object_id) is int else f"'{text_of(object_id)}'"
 
 
-def key_of(identity: Any, principal: Principal | int | None) -> Any:
+def key_of(identity: Hashable, principal: Principal | int | None) -> Hashable:
     """Return a key of an object that differs for each principal."""
     return identity if principal is None else (principal, identity)
 
 
-def identity_of(key: Any) -> Any:
+def identity_of(key: Hashable) -> Hashable:
     """Return the identity that :func:`key_of` was given."""
-    is_owned = type(key) is tuple and len(key) == 2 and type(key[0]) is Principal
-    return key[1] if is_owned else key
+    if type(key) is tuple and len(key) == 2 and type(key[0]) is Principal:
+        identity: Hashable = key[1]
+        return identity
+    return key
+
+
+def directly(function: Callable[..., Result], /, *args: object, **kw: object) -> Result:
+    """Call a function in no context of its own."""
+    return function(*args, **kw)
 
 
 class Numbers:
@@ -79,15 +92,17 @@ class Export:
         "value",
     )
 
-    def __init__(self, value: Any, identity: Any, count: int, principal: Principal | None = None):
+    def __init__(
+        self, value: object, identity: Hashable, count: int, principal: Principal | None = None
+    ):
         self.value = value
         self.identity = identity
         self.count = count
         self.principal = principal
-        self.enter: Any = None
+        self.enter: Callable[..., object] = directly
         self.on_release: Callable[[], object] | None = None
-        self.leading: tuple[Any, ...] = ()
-        self.methods: Mapping[str, Any] | None = None
+        self.leading: tuple[object, ...] = ()
+        self.methods: Mapping[str, Method] | None = None
 
 
 class ExportTable:
@@ -103,13 +118,13 @@ class ExportTable:
         self._numbers = numbers
         self.max_refs = max_refs
         self._by_id: dict[ObjectId | str, Export] = {}
-        self._ids: dict[Any, ObjectId] = {}
-        self._due: dict[Any, Callable[[], object]] = {}
+        self._ids: dict[Hashable, ObjectId] = {}
+        self._due: dict[Hashable, Callable[[], object]] = {}
 
     def __len__(self) -> int:
         return len(self._ids)
 
-    def name(self, name: bytes, value: Any) -> None:
+    def name(self, name: bytes, value: object) -> None:
         """Let the peer call ``value`` by a name. Named objects are not counted."""
         entry = self._by_id[name] = Export(value, None, 0)
         # In msgpack/1, names are text.
@@ -122,7 +137,9 @@ class ExportTable:
                 entry.principal = principal
                 entry.methods = None
 
-    def add(self, value: Any, identity: Any, principal: Principal | None = None) -> ObjectId:
+    def add(
+        self, value: object, identity: Hashable, principal: Principal | None = None
+    ) -> ObjectId:
         """Count one sending of an object, and return its id.
 
         An object has one id for each principal that has sent it.
@@ -143,7 +160,7 @@ class ExportTable:
         return object_id
 
     def when_released(
-        self, identity: Any, callback: Callable[[], object], principal: Principal | None = None
+        self, identity: Hashable, callback: Callable[[], object], principal: Principal | None = None
     ) -> None:
         """Call ``callback()`` when the peer releases an object that was, or will be, sent."""
         entry = self.entry_of(identity, principal)
@@ -152,7 +169,7 @@ class ExportTable:
         else:
             self._due[key_of(identity, principal)] = callback
 
-    def never_sent(self, identity: Any, principal: Principal | None = None) -> None:
+    def never_sent(self, identity: Hashable, principal: Principal | None = None) -> None:
         """Remove the callback of :meth:`when_released` if the object has not been sent."""
         self._due.pop(key_of(identity, principal), None)
 
@@ -161,12 +178,12 @@ class ExportTable:
         """Return the entry of an id, or None: ``get(object_id)``."""
         return self._by_id.get
 
-    def entry_of(self, identity: Any, principal: Principal | None = None) -> Export | None:
+    def entry_of(self, identity: Hashable, principal: Principal | None = None) -> Export | None:
         """Return the entry of an object that was sent, or None."""
         object_id = self._ids.get(key_of(identity, principal))
         return None if object_id is None else self._by_id[object_id]
 
-    def names(self) -> dict[ObjectId, Any]:
+    def names(self) -> dict[ObjectId, object]:
         """Return the objects that the peer can name, by id."""
         return {
             object_id: entry.value
@@ -174,13 +191,13 @@ class ExportTable:
             if not isinstance(object_id, str)
         }
 
-    def ids(self) -> dict[Any, ObjectId]:
+    def ids(self) -> dict[Hashable, ObjectId]:
         """Return the ids of the sent objects, by identity."""
         return {identity_of(key): object_id for key, object_id in self._ids.items()}
 
-    def callbacks(self) -> dict[Any, Callable[[], object]]:
+    def callbacks(self) -> dict[Hashable, Callable[[], object]]:
         """Return the callbacks for released objects, by identity; also of objects not yet sent."""
-        due: dict[Any, Callable[[], object]] = {
+        due: dict[Hashable, Callable[[], object]] = {
             identity_of(key): callback for key, callback in self._due.items()
         }
         for key, object_id in self._ids.items():
@@ -189,7 +206,7 @@ class ExportTable:
                 due[identity_of(key)] = callback
         return due
 
-    def never_released(self, identity: Any) -> None:
+    def never_released(self, identity: Hashable) -> None:
         """Remove all callbacks of :meth:`when_released` for an object."""
         for key in [key for key in self._due if identity_of(key) == identity]:
             del self._due[key]
@@ -221,12 +238,16 @@ class ExportTable:
         self._due.clear()
 
 
-class WeakHold(weakref.ref[Any]):
+Key: TypeAlias = tuple[ObjectId, Hashable] | tuple[ObjectId, None, int]
+"""The key of a received object: its id, and what tells its references apart."""
+
+
+class WeakHold(weakref.ref[object]):
     """A weak reference to a proxy, with the key and the count to release when it is collected."""
 
     __slots__ = ("count", "key")
 
-    key: tuple[Any, ...]
+    key: Key
     count: int
 
 
@@ -242,14 +263,14 @@ class ImportTable:
     def __init__(self, on_collected: Callable[[ObjectId, int], None], max_refs: int):
         self._on_collected = on_collected
         self._max_refs = max_refs
-        self._entries: dict[tuple[Any, ...], WeakHold] = {}
+        self._entries: dict[Key, WeakHold] = {}
 
     def __len__(self) -> int:
         return len(self._entries)
 
     def receive(
-        self, object_id: ObjectId, perspective: Any, make: Callable[[Any, ObjectId], Any]
-    ) -> Any:
+        self, object_id: ObjectId, perspective: object, make: Callable[[object, ObjectId], object]
+    ) -> object:
         """Count one reception, and return the one reference to the object.
 
         Args:
@@ -274,7 +295,7 @@ class ImportTable:
         self._hold(key, made)
         return made
 
-    def adopt(self, object_id: ObjectId, reference: Any) -> None:
+    def adopt(self, object_id: ObjectId, reference: object) -> None:
         """Count one reception for its own reference; a second call for it has no effect.
 
         Raises:
@@ -287,7 +308,7 @@ class ImportTable:
             raise self._too_many()
         self._hold(key, reference)
 
-    def references(self) -> list[Any]:
+    def references(self) -> list[object]:
         """Return the references that are alive."""
         return [found for entry in list(self._entries.values()) if (found := entry()) is not None]
 
@@ -295,7 +316,7 @@ class ImportTable:
         """Remove all entries, without calling ``on_collected``."""
         self._entries.clear()
 
-    def _hold(self, key: tuple[Any, ...], reference: Any) -> None:
+    def _hold(self, key: Key, reference: object) -> None:
         entry = WeakHold(reference, self._collected)
         entry.key = key
         entry.count = 1
@@ -323,14 +344,14 @@ class OpenCalls:
 
     def __init__(self) -> None:
         self.last = 0
-        self.open: dict[RequestId, Any] = {}
+        self.open: dict[RequestId, object] = {}
         # A dict, since an empty dict has a quarter of the size of an empty set.
         self._abandoned: dict[RequestId, None] = {}
 
     def __len__(self) -> int:
         return len(self.open)
 
-    def ask(self, perspective: Any, wants_answer: bool) -> RequestId:
+    def ask(self, perspective: object, wants_answer: bool) -> RequestId:
         """Return the id of a new call, whose answer is decoded for ``perspective``."""
         self.last += 1
         request_id = self.last
@@ -350,7 +371,7 @@ class OpenCalls:
         self._abandoned[request_id] = None
         return True
 
-    def perspective_of(self, request_id: RequestId) -> Any:
+    def perspective_of(self, request_id: RequestId) -> object:
         """Return the perspective of the answer to a call; None for an abandoned call.
 
         Raises:
@@ -360,7 +381,7 @@ class OpenCalls:
             raise ProtocolError(f"answer to unknown request {request_id}")
         return self.open.get(request_id)
 
-    def take(self, request_id: RequestId) -> tuple[bool, Any]:
+    def take(self, request_id: RequestId) -> tuple[bool, object]:
         """Remove a call; return whether its caller still waits, and the perspective.
 
         Raises:

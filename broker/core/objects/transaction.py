@@ -8,7 +8,6 @@ Calls that hooks make in that time are sent behind the message, or fail with it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from broker.core.principal import Principal
 from broker.core.wire.messages import RequestId
@@ -46,10 +45,10 @@ class Transaction:
     def __init__(
         self,
         outer: Transaction | None = None,
-        perspective: Any = None,
-        method: Any = None,
-        args: Any = None,
-        kw: Any = None,
+        perspective: object = None,
+        method: object = None,
+        args: object = None,
+        kw: object = None,
         principal: Principal | None = None,
     ):
         self.outer = outer
@@ -59,7 +58,7 @@ class Transaction:
         self.kw = kw
         self.can_pause = outer is None
         self.principal = principal
-        self.behind: list[Any] = []
+        self.behind: list[object] = []
         self.requests: list[RequestId] = []
         self._undo: list[Callable[[], object]] = []
 
@@ -67,7 +66,7 @@ class Transaction:
         """Call ``undo`` if the message is not sent."""
         self._undo.append(undo)
 
-    def join(self, packed: Any, request_id: RequestId | None) -> None:
+    def join(self, packed: object, request_id: RequestId | None) -> None:
         """Become part of the outer transaction, whose message is not sent yet either."""
         outer = self.outer
         if outer is not None:

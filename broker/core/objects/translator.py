@@ -9,11 +9,18 @@ a transaction, so that its exports can be undone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any, Never, TypeGuard
 
-from broker.core.objects.caches import CacheableTable, RemoteCacheTable
+from broker.core.host import HookedHost, has_hook
+from broker.core.objects.caches import (
+    CacheableTable,
+    CacheObserver,
+    Observed,
+    PublishedCache,
+    RemoteCacheTable,
+)
 from broker.core.objects.releases import PendingReleases
 from broker.core.objects.tables import ExportTable, ImportTable, Numbers, shown
 from broker.core.objects.transaction import Transaction
@@ -22,11 +29,11 @@ from broker.core.policy import Policy
 from broker.core.principal import Principal, current_principal, view_of
 from broker.core.wire.messages import ObjectId
 from broker.errors import NoSuchObject
-from jelly.atoms import Expression
+from jelly.atoms import Expression, text_of
 from jelly.errors import MalformedJelly
 from jelly.jellier import Jellier
 from jelly.numbers import is_number, number_in
-from jelly.slices import UNFINISHED, finish
+from jelly.slices import UNFINISHED, Walk, finish
 from jelly.unjellier import WORDS, Row, Unjellier
 
 if TYPE_CHECKING:
@@ -80,13 +87,13 @@ class Translator:
         self.published = CacheableTable(numbers, policy.max_refs)
         self.held = RemoteCacheTable(dropped.cache, policy.max_refs)
         self.scope: Transaction | None = None
-        self.perspective: Any = None
+        self.perspective: object = None
         self.sole_principal: Principal | None = None
         self._policy = policy
         self._invoker = invoker
         self._dropped = dropped
         # References in the arguments of hooks that take expressions, until the hook decodes them.
-        self._watched: dict[int, list[Any]] = {}
+        self._watched: dict[int, list[Expression]] = {}
         # Made for the first incoming graph: many connections never receive one.
         self._rows: dict[bytes, Row] | None = None
 
@@ -108,10 +115,10 @@ class Translator:
 
     def open(
         self,
-        perspective: Any = None,
-        method: Any = None,
-        args: Any = None,
-        kw: Any = None,
+        perspective: object = None,
+        method: object = None,
+        args: object = None,
+        kw: object = None,
         principal: Any = _CURRENT_OWNER,
     ) -> Transaction:
         """Begin the transaction of a message; exports until :meth:`close` belong to it.
@@ -132,7 +139,7 @@ class Translator:
         """Go on with a transaction after a pause."""
         self.scope = scope
 
-    def jelly(self, value: Any) -> Expression:
+    def jelly(self, value: object) -> Expression:
         """Return the expression of an outgoing graph, as part of the open transaction.
 
         Raises:
@@ -141,7 +148,7 @@ class Translator:
         """
         return self._jellier().jelly(value)
 
-    def jelly_walk(self, value: Any) -> Iterator[Any]:
+    def jelly_walk(self, value: object) -> Walk[Expression]:
         """Like :meth:`jelly`, as a walk of ``jelly.slices``.
 
         The transaction must be open at each step.
@@ -153,7 +160,7 @@ class Translator:
         stands_in = policy.send_unpersistable
         return Jellier(policy.security, None, self._invoker, policy.limits, stands_in)
 
-    def unjelly(self, expression: Expression, perspective: Any = None) -> Any:
+    def unjelly(self, expression: Expression, perspective: object = None) -> object:
         """Return the graph of an expression that the peer sent.
 
         Raises:
@@ -161,13 +168,13 @@ class Translator:
         """
         return finish(self._unjelly_walk(expression, perspective, False))
 
-    def unjelly_walk(self, expression: Expression, perspective: Any) -> Iterator[Any]:
+    def unjelly_walk(self, expression: Expression, perspective: object) -> Walk[object]:
         """Like :meth:`unjelly`, as a walk of ``jelly.slices`` that empties the expression."""
         return self._unjelly_walk(expression, perspective, True)
 
     def _unjelly_walk(
-        self, expression: Expression, perspective: Any, consumes: bool
-    ) -> Iterator[Any]:
+        self, expression: Expression, perspective: object, consumes: bool
+    ) -> Walk[object]:
         policy = self._policy
         if self._is_lone_reference(expression):
             # The usual result of a call that is not plain; it needs no unjellier.
@@ -210,7 +217,7 @@ class Translator:
                 yield from self._release_unread(unjellier)
             yield value
 
-    def let_go(self, *expressions: Expression) -> Iterator[Any]:
+    def let_go(self, *expressions: Expression) -> Walk[Never]:
         """Release the references in expressions that are not decoded.
 
         A walk of ``jelly.slices`` without a result.
@@ -223,7 +230,7 @@ class Translator:
             else:
                 self._release(each)
 
-    def watch(self, *expressions: Expression) -> list[list[Any]]:
+    def watch(self, *expressions: Expression) -> list[list[Expression]]:
         """Return the references in the expressions for a hook, for :meth:`let_go_unread`."""
         entries = [(None, item) for item in expressions]
         found = [
@@ -234,14 +241,14 @@ class Translator:
         self._watched.update((id(each), each) for each in found)
         return found
 
-    def let_go_unread(self, watched: list[list[Any]]) -> None:
+    def let_go_unread(self, watched: list[list[Expression]]) -> None:
         """Release the references that the hook has not decoded."""
         while watched:
             each = watched.pop()
             if id(each) in self._watched:
                 self._release(each)
 
-    def _release_unread(self, unjellier: Unjellier) -> Iterator[Any]:
+    def _release_unread(self, unjellier: Unjellier) -> Walk[Never]:
         unread, unjellier.unread = unjellier.unread, []
         for each in counted_in(unread, self._is_cache, self._is_reference):
             if each is UNFINISHED:
@@ -250,12 +257,13 @@ class Translator:
                 unjellier.note_read(each)
                 self._release(each)
 
-    def _release(self, expression: list[Any]) -> None:
+    def _release(self, expression: list[Expression]) -> None:
         self._watched.pop(id(expression), None)
-        if self._is_reference(expression[0]):
-            self._dropped.reference(expression[1], 1)
+        tag, number = expression[0], number_in(expression)
+        if type(tag) is bytes and self._is_reference(tag):
+            self._dropped.reference(number, 1)
         else:
-            self.held.let_go(expression[1])
+            self.held.let_go(number)
 
     def _is_cache(self, tag: bytes) -> bool:
         cls = self._policy.registry.class_for(tag)
@@ -268,7 +276,7 @@ class Translator:
         hook = getattr(self._policy.registry.class_for(tag), "unjellyFor", None)
         return tag == b"remote" or getattr(hook, "reads_reference", False)
 
-    def adopt(self, reference: Any, object_id: ObjectId) -> None:
+    def adopt(self, reference: object, object_id: ObjectId) -> None:
         """Count one reception of an object, for a reference that the application has made.
 
         Raises:
@@ -277,20 +285,20 @@ class Translator:
         """
         self.imports.adopt(number_in([b"remote", object_id]), reference)
 
-    def note_read(self, unjellier: Unjellier, expression: list[Any]) -> None:
+    def note_read(self, unjellier: Unjellier, expression: list[Expression]) -> None:
         """Note that the expression of a reference or cache was decoded and counted."""
         unjellier.note_read(expression)
         if self._watched:
             self._watched.pop(id(expression), None)
 
-    def export(self, value: Any, identity: Any) -> ObjectId:
+    def export(self, value: object, identity: Hashable) -> ObjectId:
         """Count one sending of an object in the open transaction, if any, and return its id."""
         object_id = self.exports.add(value, identity, self.principal)
         if self.scope is not None:
             self.scope.on_rollback(lambda: self.exports.release(object_id))
         return object_id
 
-    def publish(self, value: Any, identity: Any) -> tuple[int, bool]:
+    def publish(self, value: Observed, identity: Hashable) -> tuple[int, bool]:
         """Count one sending of a cache; return its id, and whether its state must be sent too."""
         principal = self.principal
         cache_id = self.published.id_of(identity, principal)
@@ -306,11 +314,11 @@ class Translator:
             self.scope.on_rollback(lambda: self._unpublish(known))
         return cache_id, is_new
 
-    def observe(self, cache_id: int, observer: Any) -> None:
+    def observe(self, cache_id: int, observer: CacheObserver) -> None:
         """Set the cache observer of a published cache, for ``PublishedCache.stop``."""
         self._published(cache_id).observer = observer
 
-    def _published(self, cache_id: int) -> Any:
+    def _published(self, cache_id: int) -> PublishedCache:
         entry = self.published.get(cache_id)
         if entry is None:
             raise NoSuchObject(f"cache {cache_id} is not published to this connection")
@@ -334,12 +342,12 @@ class Translator:
             del rows[b"remote"]
         return rows
 
-    def _read_remote(self, unjellier: Unjellier, expression: list[Any]) -> Any:
+    def _read_remote(self, unjellier: Unjellier, expression: list[Expression]) -> object:
         reference = self._received(_only_number(expression), expression)
         unjellier.note_read(expression)
         return reference
 
-    def _received(self, object_id: int, expression: list[Any]) -> Any:
+    def _received(self, object_id: int, expression: list[Expression]) -> object:
         """Count one reception of an object of the peer, and return the reference to it."""
         view = view_of(self.perspective, self.receiver)
         reference = self.imports.receive(object_id, view, self._invoker.make_reference)
@@ -353,7 +361,7 @@ class Translator:
         # The application may have registered a class of its own for all references.
         return is_number(expression[1]) and self._policy.registry.class_for(b"remote") is None
 
-    def _read_local(self, unjellier: Unjellier, expression: list[Any]) -> Any:
+    def _read_local(self, unjellier: Unjellier, expression: list[Expression]) -> object:
         if len(expression) == 2 and type(expression[1]) is bytes:
             # A named object, such as the root, was not sent, so it cannot be an argument.
             raise _not_exported(expression[1])
@@ -363,12 +371,12 @@ class Translator:
             raise _not_exported(object_id)
         return entry.value
 
-    def _read_cached(self, unjellier: Unjellier, expression: list[Any]) -> Any:
+    def _read_cached(self, unjellier: Unjellier, expression: list[Expression]) -> object:
         cache = self.held.receive(_only_number(expression))
         self.note_read(unjellier, expression)
         return cache
 
-    def _read_lcache(self, unjellier: Unjellier, expression: list[Any]) -> Any:
+    def _read_lcache(self, unjellier: Unjellier, expression: list[Expression]) -> object:
         cache_id = _only_number(expression)
         entry = self.published.get(cache_id)
         if entry is None:
@@ -376,9 +384,9 @@ class Translator:
         return entry.value
 
 
-def _only_number(expression: list[Any]) -> int:
+def _only_number(expression: list[Expression]) -> int:
     if len(expression) != 2:
-        raise MalformedJelly(f"{expression[0].decode('ascii')} of {len(expression) - 1} fields")
+        raise MalformedJelly(f"{text_of(expression[0])} of {len(expression) - 1} fields")
     return number_in(expression)
 
 
@@ -386,19 +394,19 @@ def _not_exported(object_id: ObjectId) -> NoSuchObject:
     return NoSuchObject(f"object {shown(object_id)} is not exported to this connection")
 
 
-def walk_of(host: Any, translator: Translator) -> Callable[[Expression, Any], Iterator[Any]]:
+def walk_of(host: Host, translator: Translator) -> Callable[[Expression, object], Walk[object]]:
     """Return the function that decodes an expression for a perspective, as a walk.
 
     If the host overrides Twisted's ``unserialize``, the walk calls that, in one step.
     """
-    if "unserialize" in host.overridden:
+    if has_hook(host, "unserialize"):
         return partial(_unjelly_by_host, host, translator)
     return translator.unjelly_walk
 
 
 def _unjelly_by_host(
-    host: Any, translator: Translator, expression: Expression, perspective: Any
-) -> Iterator[Any]:
+    host: HookedHost, translator: Translator, expression: Expression, perspective: object
+) -> Walk[object]:
     watched = translator.watch(expression)
     try:
         value = host.unserialize(expression, perspective)

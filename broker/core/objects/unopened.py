@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from typing import Any
 
 from broker.core.objects.releases import PendingReleases
 from broker.limit_errors import limit_error
@@ -40,7 +39,7 @@ class Unopened:
     def __init__(
         self,
         expression: Expression,
-        unjelly: Callable[[Expression, Any], Any],
+        unjelly: Callable[[Expression, object], object],
         dropped: PendingReleases,
         limits: Limits,
         max_refs: int,
@@ -53,7 +52,7 @@ class Unopened:
         self._release = weakref.finalize(self, _let_go, heads, dropped)
         self._release.atexit = False
 
-    def open(self) -> Any:
+    def open(self) -> object:
         """Decode the value without a perspective, and return it.
 
         Raises:
@@ -63,21 +62,21 @@ class Unopened:
         return self._unjelly(self._expression, None)
 
 
-def opened(value: Any) -> Any:
+def opened(value: object) -> object:
     """Return the value of an Unopened, and any other value unchanged; see :meth:`Unopened.open`."""
     return value.open() if isinstance(value, Unopened) else value
 
 
-def _references(expression: Expression, limits: Limits) -> list[list[Any]]:
+def _references(expression: Expression, limits: Limits) -> list[list[Expression]]:
     """Return the expressions of references in an expression, at any depth."""
-    found = []
+    found: list[list[Expression]] = []
     # The message and its arguments are the first two levels.
     level, depth = [expression], 2
     while level := [item for item in level if type(item) is list]:
         depth += 1
         if depth > limits.max_depth:
             raise limit_error(LimitExceeded, "max_depth", limits.max_depth, depth)
-        below: list[Any] = []
+        below: list[Expression] = []
         for item in level:
             if item and item[0] == b"dictionary":
                 # Its pairs are lists, but not expressions.
@@ -90,7 +89,7 @@ def _references(expression: Expression, limits: Limits) -> list[list[Any]]:
     return found
 
 
-def _let_go(references: list[list[Any]], dropped: PendingReleases) -> None:
+def _let_go(references: list[list[Expression]], dropped: PendingReleases) -> None:
     for tag, *fields in references:
         if fields and is_number(fields[0]):
             if tag == b"remote":

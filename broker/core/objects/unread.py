@@ -9,20 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
-from typing import Any
 
-from jelly.atoms import DICTIONARY
+from jelly.atoms import DICTIONARY, Expression
 from jelly.numbers import is_number
-from jelly.slices import PARTS, UNFINISHED, VISITS
+from jelly.slices import PARTS, UNFINISHED, VISITS, Walk
 
 __all__ = ["counted_in"]
 
 
 def counted_in(
-    entries: Iterable[tuple[bytes | None, Any]],
+    entries: Iterable[tuple[bytes | None, Expression]],
     is_cache: Callable[[bytes], bool],
     is_reference: Callable[[bytes], bool],
-) -> Iterator[Any]:
+) -> Walk[list[Expression]]:
     """Yield the expressions that the peer has counted: references to its objects, and caches.
 
     Args:
@@ -39,7 +38,8 @@ def counted_in(
     apart = {id(item) for _, item in roots}
     left = VISITS * PARTS
     for root_tag, root in roots:
-        tag, stack = root_tag, [iter((root,))]
+        tag = root_tag
+        stack: list[Iterator[Expression]] = [iter((root,))]
         while stack:
             item = next(stack[-1], None)
             if item is None:
@@ -51,25 +51,28 @@ def counted_in(
                 left = VISITS * PARTS
             if type(item) is not list or not item or (id(item) in apart and item is not root):
                 continue
-            own = type(item[0]) is bytes
-            tag = item[0] if own else root_tag if item is root else None
+            head = item[0]
+            tag = head if type(head) is bytes else root_tag if item is root else None
             if tag == DICTIONARY:
                 # Its pairs are lists, but not expressions.
                 pairs = [pair for pair in item if type(pair) is list]
                 stack.append(chain.from_iterable(pairs))
                 continue
-            if own and _is_counted(item, is_cache, is_reference):
+            if type(head) is bytes and _is_counted(head, item, is_cache, is_reference):
                 yield item
             stack.append(_lists(item))
 
 
-def _lists(item: list[Any]) -> Iterator[Any]:
+def _lists(item: list[Expression]) -> Iterator[list[Expression]]:
     return (part for part in item if type(part) is list)
 
 
 def _is_counted(
-    item: list[Any], is_cache: Callable[[bytes], bool], is_reference: Callable[[bytes], bool]
+    tag: bytes,
+    item: list[Expression],
+    is_cache: Callable[[bytes], bool],
+    is_reference: Callable[[bytes], bool],
 ) -> bool:
     if len(item) == 2:
-        return is_number(item[1]) and (item[0] == b"cached" or is_reference(item[0]))
-    return len(item) == 3 and is_number(item[1]) and is_cache(item[0])
+        return is_number(item[1]) and (tag == b"cached" or is_reference(tag))
+    return len(item) == 3 and is_number(item[1]) and is_cache(tag)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import Any
+from typing import Any, Final
 
 from jelly.atoms import text_of
 from jelly.errors import CannotJelly, EncodeError
@@ -23,13 +23,13 @@ _LONGEST = 200
 _HALF = _LONGEST // 2
 
 _CONTAINERS = (list, tuple, dict, set, frozenset)
-_NONE: Any = object()
+_NONE: Final = object()
 # Text before a path.
 _KEY = "a key of "
 _ELEMENT = "an element of "
 
 
-def name_argument(error: EncodeError, name: str, args: Any, kw: Any) -> None:
+def name_argument(error: EncodeError, name: str, args: object, kw: object) -> None:
     """Add to the text of an error which argument of which call cannot be sent."""
     place = path_to(error, [("args", args), ("kw", kw)]) or "arguments"
     where = f" ({place} of '{text_of(name)}')"
@@ -38,7 +38,7 @@ def name_argument(error: EncodeError, name: str, args: Any, kw: Any) -> None:
         error.place = where
 
 
-def name_result(error: EncodeError, name: str, value: Any) -> None:
+def name_result(error: EncodeError, name: str, value: object) -> None:
     """Add a note to an error: which part of the result of which method cannot be sent.
 
     The note is for the log of this side. The peer gets the text, which must not tell it more.
@@ -49,7 +49,7 @@ def name_result(error: EncodeError, name: str, value: Any) -> None:
         error.add_note(where)
 
 
-def path_to(error: EncodeError, roots: list[tuple[str, Any]]) -> str | None:
+def path_to(error: EncodeError, roots: list[tuple[str, object]]) -> str | None:
     """Return the path to the value that an error is about, or None if it is not found.
 
     Args:
@@ -70,7 +70,7 @@ def path_to(error: EncodeError, roots: list[tuple[str, Any]]) -> str | None:
     return None
 
 
-def _followed(path: str, value: Any, trail: Iterable[tuple[Any, int]]) -> str:
+def _followed(path: str, value: object, trail: Iterable[tuple[object, int]]) -> str:
     """Return the path to the end of a trail.
 
     Args:
@@ -87,7 +87,7 @@ def _followed(path: str, value: Any, trail: Iterable[tuple[Any, int]]) -> str:
     return path
 
 
-def _part(holder: Any, position: int) -> tuple[str, Any, Any]:
+def _part(holder: Any, position: int) -> tuple[str, object, object]:
     """Return one part of a container, like :func:`_inside`; no part of another object."""
     kind = type(holder)
     if (kind is list or kind is tuple) and position < len(holder):
@@ -101,7 +101,7 @@ def _part(holder: Any, position: int) -> tuple[str, Any, Any]:
     return "", _NONE, None
 
 
-def _searched(path: str, value: Any, culprit: Any) -> str | None:
+def _searched(path: str, value: object, culprit: object) -> str | None:
     """Return the path to the culprit in simple values, which have no trail; None if not found.
 
     Args:
@@ -142,7 +142,7 @@ def _joined(path: str, form: str, label: Any) -> str:
     return f"{path}[{shown}]"
 
 
-def _inside(value: Any) -> Iterator[tuple[str, Any, Any]]:
+def _inside(value: Any) -> Iterator[tuple[str, object, object]]:
     """Yield the parts of a container: the text before its path, its index or key, the part."""
     kind = type(value)
     if kind is dict:
@@ -157,7 +157,7 @@ def _inside(value: Any) -> Iterator[tuple[str, Any, Any]]:
             yield _ELEMENT, _NONE, item
 
 
-def _is_unsendable(value: Any) -> bool:
+def _is_unsendable(value: object) -> bool:
     write = WRITERS.get(type(value))
     if write is None:
         return False

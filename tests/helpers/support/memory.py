@@ -58,6 +58,17 @@ class Reference:
         self.object_id = object_id
 
 
+class FakeObserver:
+    """The observer of a cache: notes whether it has ended."""
+
+    def __init__(self) -> None:
+        self.has_ended = False
+
+    def end(self) -> None:
+        """Note the end."""
+        self.has_ended = True
+
+
 class FakeHost:
     """A host of a session: records events, and answers in the simplest way.
 
@@ -95,6 +106,10 @@ class FakeHost:
     def shown_error(self, error: Any) -> tuple[Any, str | None]:
         """Show everything, as text."""
         return f"{type(error).__name__}: {error}", None
+
+    def drop_fields(self, shown: object, fault: BaseException) -> bool:
+        """Return False: a text has no fields."""
+        return False
 
     def make_reference(self, perspective: Any, object_id: ObjectId) -> Reference:
         """Make a reference that records its origin."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from support.memory import FakeObserver
 
 from broker.core.objects.caches import CacheableTable, RemoteCacheTable
 from broker.core.objects.tables import Numbers
@@ -48,7 +49,7 @@ def test_published_caches() -> None:
     cache_id = table.add(value, "identity", "perspective")
     assert table.id_of("identity") == cache_id == 1
     entry: Any = table.get(cache_id)
-    entry.observer = "observer"
+    entry.observer = observer = FakeObserver()
     entry.count += 1
     assert table.release(1) is None
     assert table.release(1) is entry
@@ -58,7 +59,8 @@ def test_published_caches() -> None:
         table.release(1)
     entry.stop()
     entry.stop()
-    assert value.stopped == [("perspective", "observer")]
+    assert value.stopped == [("perspective", observer)]
+    assert observer.has_ended
 
 
 def test_a_cache_without_observer() -> None:

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from support.memory import ROOT, Reference, SessionPair, make_end
+from support.memory import ROOT, FakeObserver, Reference, SessionPair, make_end
 
 from broker.core.objects.releases import PendingReleases
 from broker.core.policy import STRICT
@@ -152,7 +152,7 @@ def test_cached_and_lcache() -> None:
     with pytest.raises(NoSuchObject, match="cache 2 is not published to this connection"):
         one.unjelly([b"lcache", 2])
     with pytest.raises(NoSuchObject):
-        one.observe(2, "observer")
+        one.observe(2, FakeObserver())
     theirs = Cacheable()
     one.held.add(7, theirs)
     assert one.unjelly([b"cached", 7]) is theirs
@@ -205,10 +205,12 @@ def test_observers_are_told_when_it_is_taken_back() -> None:
     cache = Watched()
     scope = one.open("eyes")
     cache_id, _ = one.publish(cache, id(cache))
-    one.observe(cache_id, "observer")
+    observer = FakeObserver()
+    one.observe(cache_id, observer)
     one.close(scope)
     scope.roll_back()
-    assert stopped == [("eyes", "observer")]
+    assert stopped == [("eyes", observer)]
+    assert observer.has_ended
 
 
 def test_scopes_nest() -> None:
