@@ -18,8 +18,8 @@ TARGET, TARGETS = 25.0, {"broker/core": 15.0}
 FIGURES = {
     "broker/*.py": 8.9,
     "broker/commands": 7.4,
-    "broker/connection": 27.9,
-    "broker/core": 26.4,
+    "broker/connection": 26.9,
+    "broker/core": 11.0,
     "broker/defer": 21.2,
     "broker/demo": 2.4,
     "broker/flavors": 18.7,
@@ -32,7 +32,7 @@ FIGURES = {
 }
 """The figures of today. Lower a figure when its package has fewer names; never raise one."""
 
-WAITING = {"broker/connection", "broker/core"}
+WAITING = {"broker/connection"}
 """Packages above their target."""
 
 ABOVE, BELOW = 0.5, 2.0

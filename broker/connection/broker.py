@@ -123,9 +123,9 @@ class Broker(PublishedBroker):
         self.setup_timeouts = SetupTimeouts(self.abort)
         self._scheduler: Scheduler = ImmediateScheduler()
         abort = self.setup_timeouts.on_timeout
-        self.pump = Pump(self.session, self.policy, abort, self._allow)
+        self.pump = Pump(self, self.session, self.policy, abort, self._allow)
         self.calls = PendingCalls(
-            self.session, self.pump.soon_flush, self.pump.flush_later, self.policy
+            self, self.session, self.pump.soon_flush, self.pump.flush_later, self.policy
         )
         self.answered = self.calls.answered
         self.refused = self.calls.refused

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
+from broker.connection.peer import Peer
 from broker.core.events import CallRaised, PeerLeaves
 from broker.defer import CancelledError
 from broker.errors import (
@@ -32,12 +33,14 @@ from jelly.atoms import text_of
 from jelly.registry import defaults
 
 __all__ = [
+    "Logged",
     "blocked",
     "call_and_log",
     "call_raised",
     "closed",
     "expired",
     "misunderstood",
+    "not_sent",
     "peer_leaves",
     "unsent",
 ]
@@ -58,7 +61,7 @@ class Logged(Protocol):
             been logged; None before the first.
     """
 
-    peer: Any
+    peer: Peer
     missing: set[tuple[type, str]] | None
 
     @property
@@ -187,11 +190,11 @@ def call_and_log(owner: Logged, function: Callable[[], object]) -> None:
         owner.log_throttle.log_error(logger, owner.peer.address, text, exc)
 
 
-def _log(owner: Logged, level: int, text: str, *args: Any) -> None:
+def _log(owner: Logged, level: int, text: str, *args: object) -> None:
     owner.log_throttle.log(logger, level, owner.peer.address, text, *args)
 
 
-def _line(value: Any, most: int) -> str:
+def _line(value: object, most: int) -> str:
     """Return text that a peer may have influenced, as printable characters of one line."""
     return printable(text_of_value(value, most + 1), most, is_ascii=False)
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from broker.connection import log
+from broker.connection.log import Logged
 from broker.core.calls.deadline import DEADLINE
 from broker.core.calls.incoming import DRAINING
 from broker.core.objects.whereabouts import name_argument
@@ -37,6 +38,7 @@ class PendingCalls:
     """The calls of one connection that have no answer yet.
 
     Args:
+        owner: the connection, as `broker.connection.log` logs it.
         session: sends the calls.
         flush: sends what the session wrote soon.
         flush_later: sends it at the end of this turn of the loop.
@@ -54,6 +56,7 @@ class PendingCalls:
         "_flush",
         "_flush_later",
         "_loop",
+        "_owner",
         "_policy",
         "_session",
         "is_inherited",
@@ -64,6 +67,7 @@ class PendingCalls:
 
     def __init__(
         self,
+        owner: Logged,
         session: Session,
         flush: Callable[[], object],
         flush_later: Callable[[], object],
@@ -74,6 +78,7 @@ class PendingCalls:
         self.is_refused = False
         self.now: Callable[[], float] = _unset
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._owner = owner
         self._session = session
         self._policy = policy
         self._flush = flush
@@ -273,7 +278,7 @@ class PendingCalls:
     def _note_unsent(self, name: str, error: BaseException) -> None:
         """Count and log a call without an answer that cannot be sent."""
         self._session.stats.sends_dropped += 1
-        log.unsent(self._session.host, name, error)
+        log.unsent(self._owner, name, error)
 
     def _drop(self, name: str | bytes) -> None:
         """Count a call without an answer that cannot be made; log the first to a draining peer."""
@@ -281,7 +286,7 @@ class PendingCalls:
         stats.sends_dropped += 1
         if self.is_refused and stats.sends_dropped == 1:
             text = name.decode("utf-8") if isinstance(name, bytes) else name
-            log.not_sent(self._session.host, text)
+            log.not_sent(self._owner, text)
 
     def _milliseconds_until(self, ends: float) -> int | None:
         left = ends - self.now()

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from broker.connection import log
 from broker.connection.budget import SMALL, Budget, Share
 from broker.connection.flow_control import FlowControl
+from broker.connection.log import Logged
 from broker.connection.reading import Reading
 from broker.connection.turns import Turns
 from broker.connection.watchdogs.write_stall import WriteStallWatchdog
@@ -37,6 +38,7 @@ class Pump:
     """Handles the messages of a session, and writes its bytes.
 
     Args:
+        owner: the connection, as `broker.connection.log` logs it.
         session: the session.
         policy: the length of a turn, and how much may wait.
         abort: called with the error that ends the connection.
@@ -55,6 +57,7 @@ class Pump:
         "_has_flush",
         "_is_running",
         "_now",
+        "_owner",
         "_policy",
         "_port",
         "_scheduler",
@@ -68,6 +71,7 @@ class Pump:
 
     def __init__(
         self,
+        owner: Logged,
         session: Session,
         policy: Policy,
         abort: Callable[..., object],
@@ -77,6 +81,7 @@ class Pump:
         self.turns = Turns(policy.turn_time)
         self.budget: Budget | None = None
         self._allow = allow
+        self._owner = owner
         self._session = session
         self._policy = policy
         self._abort = abort
@@ -196,7 +201,7 @@ class Pump:
         """
         session = self._session
         if session.callee.last_name:
-            log.blocked(session.host, session.callee.last_name, max(1, calls), seconds)
+            log.blocked(self._owner, session.callee.last_name, max(1, calls), seconds)
 
     def ask_for_turn(self) -> None:
         """Request a later turn of the loop for the received messages."""

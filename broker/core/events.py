@@ -6,9 +6,12 @@ The results of outgoing calls, which are the most frequent, have their own metho
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec import Struct
+
+if TYPE_CHECKING:
+    from broker.core.calls.incoming import IncomingCall
 
 __all__ = [
     "CallAnswered",
@@ -36,8 +39,8 @@ class CallPending(Struct, frozen=True):
         result: the awaitable.
     """
 
-    ticket: Any
-    result: Any
+    ticket: IncomingCall
+    result: object
 
 
 class CallAnswered(Struct, frozen=True):
@@ -51,7 +54,7 @@ class CallCancelled(Struct, frozen=True):
         ticket: the call, as in CallPending.
     """
 
-    ticket: Any
+    ticket: IncomingCall
 
 
 class PeerLeaves(Struct, frozen=True):
@@ -71,14 +74,14 @@ class CallRaised(Struct, frozen=True):
 
     Attributes:
         name: the method.
-        error: the exception.
+        error: the exception, or a Failure of it.
         error_id: the id that the peer was shown instead of the text, or None.
         one_way_to: for a one-way call, the class of the object if it was found; else None.
         refused: for a one-way call that was not run, the number of such calls so far; else 0.
     """
 
     name: str
-    error: BaseException
+    error: object
     error_id: str | None
     one_way_to: type | None = None
     refused: int = 0

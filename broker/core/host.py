@@ -14,6 +14,7 @@ from jelly.atoms import Expression
 
 if TYPE_CHECKING:
     from broker.core.calls.dispatch import Route
+    from broker.core.objects.caches import CacheObserver, ReceivedCache
     from broker.core.policy import Policy
     from broker.core.principal import Principal
     from broker.core.session import Session
@@ -326,7 +327,7 @@ class Invoker(Protocol):
         """Count one sending of a Cacheable; return its id, and whether to send its state."""
         ...
 
-    def note_observer(self, cache_id: int, observer: object, /) -> None:
+    def note_observer(self, cache_id: int, observer: CacheObserver, /) -> None:
         """Note the observer that ``stoppedObserving`` will be called for."""
         ...
 
@@ -354,7 +355,7 @@ class Invoker(Protocol):
         """Note that the reference of an expression has been received."""
         ...
 
-    def cacheLocally(self, cid: int, instance: object, /) -> None:
+    def cacheLocally(self, cid: int, instance: ReceivedCache, /) -> None:
         """Add a cache, whose state follows (published)."""
         ...
 

@@ -24,7 +24,7 @@ import contextlib
 from collections import deque
 from collections.abc import Callable, Container, Iterator, Mapping
 from itertools import chain, islice
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 
 from msgspec import Struct
 
@@ -33,9 +33,13 @@ from broker.core.policy import Policy
 from broker.core.stats import Stats
 from broker.core.tracer import Tracing
 from broker.core.wire.commands import COMMANDS, Order, records
-from broker.core.wire.messages import Raw
-from broker.core.work import PUT_OFF, Work
+from broker.core.wire.dialects import MessageReader
+from broker.core.wire.messages import CallMessage, GraphCall, Raw, Received
+from broker.core.work import PUT_OFF, Work, WorkLeft
 from jelly.errors import ProtocolError
+
+if TYPE_CHECKING:
+    from broker.core.session import Session
 
 __all__ = ["CALLS", "Barrier", "Handlers", "Inbox", "wants_answer"]
 
@@ -58,11 +62,10 @@ _WITH_THEIR_CALLS = records(lambda row: row.order is Order.WITH_ITS_CALL)
 # Least memory of a decoded message in bytes, besides its size on the wire.
 _MESSAGE = 256
 
-Handlers: TypeAlias = Mapping[type, Callable[[Any, Any], Any]]
-"""The handler of each type of message: ``handler(owner, message)``.
+Queued: TypeAlias = Received | Barrier
 
-A handler returns the rest of the work if the message takes more than one turn.
-"""
+Handlers: TypeAlias = "Mapping[type, Callable[[Session, Any], WorkLeft]]"
+"""The handler of each type of message: ``handler(session, message)``."""
 
 
 class Inbox:
@@ -130,11 +133,11 @@ class Inbox:
 
     def __init__(
         self,
-        owner: Any,
+        owner: Session,
         handlers: Handlers,
-        read: Callable[[bytes, deque[Any], int], bool],
-        begins_at_once: Callable[[Any], bool],
-        running: Container[Any],
+        read: Callable[[bytes, deque[Queued], int], bool],
+        begins_at_once: Callable[[CallMessage], bool],
+        running: Container[object],
         outbox: Outbox,
         policy: Policy,
         stats: Stats,
@@ -151,7 +154,7 @@ class Inbox:
         self.wants_data = True
         self.is_closed = False
         self.max_backlog = policy.max_backlog
-        self.reader: Any = None
+        self.reader: MessageReader | None = None
         self.arrived = 0.0
         self.tracing: Tracing | None = None
         # Of the bytes to decode: their end, as an offset in all bytes received, and their time.
@@ -164,8 +167,8 @@ class Inbox:
         self._stats = stats
         self._worked = worked
         # Made when needed: a deque takes 0.7 KiB, and most connections are idle most of the time.
-        self._messages: deque[Any] | None = None
-        self._held: deque[Any] | None = None
+        self._messages: deque[Queued] | None = None
+        self._held: deque[Queued] | None = None
         self._fault: ProtocolError | None = None
         self._backlog = 0
         # Upper bound of the size of the held messages; and whether messages were added since.
@@ -195,7 +198,7 @@ class Inbox:
         if reader is None:
             return _MESSAGE * waiting
         decoded = max(self._backlog - reader.pending, 0) if waiting else 0
-        return decoded + _MESSAGE * waiting + reader.held  # type: ignore[no-any-return]
+        return decoded + _MESSAGE * waiting + reader.held
 
     def receive(self, data: bytes, most: int | None = None) -> None:
         """Take in bytes, and decode one turn's worth of messages; then call :meth:`pump`.
@@ -232,7 +235,7 @@ class Inbox:
         if self.has_more:
             self._arrivals = deque([(self._stats.bytes_received, self.arrived)])
 
-    def _read_behind(self, data: bytes, messages: deque[Any], most: int) -> None:
+    def _read_behind(self, data: bytes, messages: deque[Queued], most: int) -> None:
         """Decode messages that may be older than ``data``, and set the deadlines of their calls."""
         reader, arrivals, before = self.reader, self._arrivals, len(messages)
         if arrivals is None:
@@ -243,23 +246,22 @@ class Inbox:
         # Usually all bytes have the time of the last ones: then no deadline is set here.
         is_mixed = any(came != self.arrived for _, came in islice(arrivals, 2))
         ends: list[int] = []
-        if is_mixed and hasattr(reader, "ends"):
-            reader.ends = ends
+        if is_mixed and reader is not None:
+            reader.note_ends(ends)
         try:
             self.has_more = self.read(data, messages, most)
         except ProtocolError as error:
             self.has_more = False
             self._fault = error
-        if is_mixed and hasattr(reader, "ends"):
-            reader.ends = None
-        if ends and self._fault is None:
+        if is_mixed and reader is not None:
+            reader.note_ends(None)
+        if ends and reader is not None and self._fault is None:
             # From offsets of the reader to offsets in all bytes received.
             shift = received - reader.pending - ends[-1]
             for end, message in zip(ends, islice(messages, before, None), strict=False):
                 while len(arrivals) > 1 and arrivals[0][0] < end + shift:
                     arrivals.popleft()
-                if type(getattr(message, "deadline", None)) is int:
-                    _note_due(message, arrivals[0][1])
+                _note_due(message, arrivals[0][1])
         if not self.has_more:
             self._arrivals = None
 
@@ -308,7 +310,7 @@ class Inbox:
         is_held = self.holds_calls or self.is_full
         return has_any or not is_held or self._fault is not None
 
-    def handle(self, message: Any) -> None:
+    def handle(self, message: Queued) -> None:
         """Handle one message now, or queue it if it must wait.
 
         Raises:
@@ -327,7 +329,7 @@ class Inbox:
             Whether a Barrier is queued.
         """
         messages, held = self._messages or (), self._held or ()
-        calls = [each for each in chain(messages, held) if type(each) in CALLS]
+        calls = [each for each in chain(messages, held) if is_call(each)]
         if not all(map(wants_answer, calls)):
             queue = self._messages or self._held
             if queue is not None:
@@ -363,7 +365,7 @@ class Inbox:
         self.clear()
         return self._hear(works, words, has_more)
 
-    def _hear(self, works: list[Work], words: deque[Any], has_more: bool) -> Iterator[object]:
+    def _hear(self, works: list[Work], words: deque[Queued], has_more: bool) -> Iterator[object]:
         with contextlib.suppress(ProtocolError):
             for work in works:
                 for _ in work:
@@ -377,7 +379,9 @@ class Inbox:
                     continue
                 message = words.popleft()
                 if _outlives(message):
-                    yield from self.handlers[type(message)](self._owner, message) or ()
+                    left = self.handlers[type(message)](self._owner, message)
+                    if left is not None and left is not PUT_OFF:
+                        yield from left
                 yield None
 
     def clear(self) -> None:
@@ -431,7 +435,7 @@ class Inbox:
         while most and not self.is_closed:
             held, is_held = self._held, self.holds_calls or self.is_full
             if held and not is_held:
-                queue: deque[Any] = held
+                queue: deque[Queued] = held
                 self._held_bytes -= self._held_bytes // len(held)
             elif messages:
                 queue = messages
@@ -444,7 +448,7 @@ class Inbox:
             if is_held and self._waits(kind, message):
                 self._hold(message)
                 continue
-            if self.has_unstarted_tasks and kind in CALLS and self._begins_at_once(message):
+            if self.has_unstarted_tasks and is_call(message) and self._begins_at_once(message):
                 queue.appendleft(message)
                 return
             most -= 1
@@ -457,7 +461,7 @@ class Inbox:
             if self._outbox.size > high_water:
                 return
 
-    def _take(self, work: Any, kind: type, message: Any) -> None:
+    def _take(self, work: WorkLeft, kind: type, message: Queued) -> None:
         """Store the result of a handler: work that is left, or PUT_OFF."""
         if work is PUT_OFF:
             self.is_full = True
@@ -466,7 +470,7 @@ class Inbox:
         else:
             self.add_work(work, kind in _OUTLIVES)
 
-    def _hold(self, message: Any, is_first: bool = False) -> None:
+    def _hold(self, message: Queued, is_first: bool = False) -> None:
         _note_due(message, self.arrived)
         held = self._held
         if held is None:
@@ -499,22 +503,26 @@ class Inbox:
         )
 
 
-def wants_answer(call: Any) -> bool:
-    """Return whether a call, of a type in ``CALLS``, is not one-way."""
-    return type(call) not in _SENDS and getattr(call, "wants_answer", True)
+def is_call(message: Queued) -> TypeGuard[CallMessage]:
+    """Return whether a message calls a method."""
+    return type(message) in CALLS
 
 
-def _note_due(message: Any, arrived: float) -> None:
+def wants_answer(call: CallMessage) -> bool:
+    """Return whether a call is not one-way."""
+    return call.wants_answer if isinstance(call, GraphCall) else type(call) not in _SENDS
+
+
+def _note_due(message: Queued, arrived: float) -> None:
     """Replace the milliseconds of a call's deadline by a time, counted from ``arrived``."""
-    milliseconds = getattr(message, "deadline", None)
-    if type(milliseconds) is int:
-        message.deadline = arrived + milliseconds / 1000
+    if is_call(message) and type(message.deadline) is int:
+        # A record on the wire has milliseconds; here it gets seconds, a float.
+        message.deadline = arrived + message.deadline / 1000  # type: ignore[assignment]
 
 
-def _outlives(message: Any) -> bool:
+def _outlives(message: Queued) -> bool:
     """Return whether a message is still handled after the peer has gone."""
-    kind = type(message)
-    if kind is Raw:
+    if isinstance(message, Raw):
         expression = message.expression
         return type(expression) is list and expression[:1] in _OUTLIVES_RAW
-    return kind in _OUTLIVES
+    return type(message) in _OUTLIVES

@@ -7,10 +7,12 @@ Twisted's ``sendCall``, ``sendEncoded`` or ``serialize``, these are called inste
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from typing import TypeAlias
 
 from broker.core.events import CallRaised
+from broker.core.host import HookedHost, Host, has_hook
 from broker.core.objects.releases import PendingReleases
 from broker.core.objects.tables import OpenCalls
 from broker.core.objects.transaction import Transaction
@@ -24,9 +26,12 @@ from broker.core.wire.dialects import NONE, Dialect
 from broker.core.wire.expressions import to_expression
 from broker.core.wire.messages import PROTOCOL_VERSION, ObjectId, Record, RequestId, Version
 from jelly.atoms import Expression
-from jelly.slices import UNFINISHED
+from jelly.slices import UNFINISHED, Walk
 
 __all__ = ["Outbox"]
+
+Packed: TypeAlias = bytes | list[Expression]
+"""A message to send: encoded, or as an expression for a host that sends it itself."""
 
 # Most release messages in one turn: 200,000 at once would delay all other messages.
 _MOST_TOLD = 2000
@@ -59,8 +64,8 @@ class Outbox:
         "_last_written",
         "_limits",
         "_pieces",
-        "_posts_by_host",
         "_questions",
+        "_sender",
         "_stats",
         "_translator",
         "_writer",
@@ -75,7 +80,7 @@ class Outbox:
 
     def __init__(
         self,
-        host: Any,
+        host: Host,
         policy: Policy,
         translator: Translator,
         questions: OpenCalls,
@@ -95,18 +100,19 @@ class Outbox:
         self.features = NONE.features
         self._writer = NONE.writer(policy.limits)
         self._pieces: list[bytes] = []
-        self._behind: list[Any] = []
+        self._behind: list[Packed] = []
         self._last_written = 0
         theirs = host.overridden
-        self._posts_by_host = "sendCall" in theirs or "sendEncoded" in theirs
-        self._knows_expressions_only = self._posts_by_host or "serialize" in theirs
-        is_by_host = "serialize" in theirs
-        self.jelly: Callable[[Any], Any] = self._jelly_by_host if is_by_host else translator.jelly
-        self.jelly_walk: Callable[[Any], Iterator[Any]] = (
-            (lambda value: iter((self._jelly_by_host(value),)))
-            if is_by_host
-            else translator.jelly_walk
-        )
+        # The host, if it sends messages itself.
+        self._sender: HookedHost | None = None
+        if has_hook(host, "sendCall") or has_hook(host, "sendEncoded"):
+            self._sender = host
+        self._knows_expressions_only = self._sender is not None or "serialize" in theirs
+        self.jelly: Callable[[object], Expression] = translator.jelly
+        self.jelly_walk: Callable[[object], Walk[Expression]] = translator.jelly_walk
+        if has_hook(host, "serialize"):
+            self.jelly = jelly = partial(_jelly_by_host, host, translator)
+            self.jelly_walk = lambda value: iter((jelly(value),))
 
     def speak(self, dialect: Dialect) -> None:
         """Write in a new dialect from now on."""
@@ -119,8 +125,8 @@ class Outbox:
         request_id: RequestId,
         object_id: ObjectId,
         name: str,
-        args: tuple[Any, ...],
-        kw: dict[str, Any],
+        args: tuple[object, ...],
+        kw: dict[str, object],
         deadline: int | None,
     ) -> bool:
         """Send a call with simple values; return False if the values need a jellier.
@@ -161,7 +167,7 @@ class Outbox:
         self._append(piece)
         return True
 
-    def answer(self, request_id: RequestId, value: Any) -> bool:
+    def answer(self, request_id: RequestId, value: object) -> bool:
         """Send a simple value as an answer; return False if the value needs a jellier.
 
         Raises:
@@ -249,7 +255,7 @@ class Outbox:
 
     def send_version(self, dialect: Dialect) -> None:
         """Send the version of the protocol: the first message in a dialect."""
-        if self._posts_by_host:
+        if self._sender is not None:
             self.send(Version(PROTOCOL_VERSION))
         else:
             self._append(dialect.version)
@@ -262,25 +268,27 @@ class Outbox:
         """
         self._append(self._writer.write_expression(expression))
 
-    def pack(self, message: Record) -> bytes | list[Expression]:
+    def pack(self, message: Record) -> Packed:
         """Encode a message for :meth:`commit`; a host that sends messages itself gets expressions.
 
         Raises:
             EncodeError: the message cannot be sent.
         """
         encoded = self._writer.write(message)
-        return to_expression(message) if self._posts_by_host else encoded
+        return encoded if self._sender is None else to_expression(message)
 
-    def pack_walk(self, message: Record) -> Iterator[Any]:
+    def pack_walk(self, message: Record) -> Walk[Packed]:
         """Like :meth:`pack`, as a walk of ``jelly.slices`` that may empty the message's lists."""
-        expression = to_expression(message) if self._posts_by_host else None
+        expression = None if self._sender is None else to_expression(message)
         walk = self._writer.walk(message, expression is None)
         del message
         while (encoded := next(walk)) is UNFINISHED:
             yield UNFINISHED
         yield encoded if expression is None else expression
 
-    def commit(self, scope: Transaction, packed: Any, request_id: RequestId | None = None) -> None:
+    def commit(
+        self, scope: Transaction, packed: Packed, request_id: RequestId | None = None
+    ) -> None:
         """Send the message that was made in ``scope``, and the messages behind it."""
         self._translator.close(scope)
         if scope.outer is not None:
@@ -290,7 +298,9 @@ class Outbox:
         for behind in scope.behind:
             self._post(behind)
 
-    def serialize(self, value: Any, perspective: Any, method: Any, args: Any, kw: Any) -> Any:
+    def serialize(
+        self, value: object, perspective: object, method: object, args: object, kw: object
+    ) -> Expression:
         """Return the expression of a graph, which the application sends itself.
 
         Messages that hooks send in that time are sent behind the next message.
@@ -325,26 +335,27 @@ class Outbox:
                 self.tracing.end(inner, Outcome.NOT_RUN)
             self._host.refused(inner, NotRun())
 
-    def _post(self, packed: Any) -> None:
-        if self._posts_by_host:
-            self._host.sendCall(*packed)
-        else:
+    def _post(self, packed: Packed) -> None:
+        if isinstance(packed, bytes):
             self._append(packed)
+        elif self._sender is not None:
+            self._sender.sendCall(*packed)
 
     def _append(self, piece: bytes) -> None:
         self._pieces.append(piece)
         self.queued += 1
         self.size += len(piece)
 
-    def _jelly_by_host(self, value: Any) -> Expression:
-        scope = self._translator.scope or Transaction()
-        return self._host.serialize(  # type: ignore[no-any-return]
-            value,
-            perspective=scope.perspective,
-            method=scope.method,
-            args=scope.args,
-            kw=scope.kw,
-        )
+
+def _jelly_by_host(host: HookedHost, translator: Translator, value: object) -> Expression:
+    scope = translator.scope or Transaction()
+    return host.serialize(
+        value,
+        perspective=scope.perspective,
+        method=scope.method,
+        args=scope.args,
+        kw=scope.kw,
+    )
 
 
 class NotRun(Exception):

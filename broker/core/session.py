@@ -17,7 +17,6 @@ import functools
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import Context
-from typing import Any, cast
 
 from msgspec.structs import replace
 
@@ -26,8 +25,8 @@ from broker.core.calls.incoming import IncomingCall, IncomingCalls
 from broker.core.calls.login_gate import Gate
 from broker.core.calls.outgoing import OutgoingCalls
 from broker.core.events import CallAnswered, Ready
-from broker.core.host import Host
-from broker.core.inbox import Inbox
+from broker.core.host import Host, takes_messages
+from broker.core.inbox import Inbox, Queued
 from broker.core.objects.releases import PendingReleases
 from broker.core.objects.tables import OpenCalls
 from broker.core.objects.translator import Translator, walk_of
@@ -155,7 +154,7 @@ class Session:
         self.logins: tuple[str, ...] | None = None
         self.stats = Stats()
         self.tracing: Tracing | None = None
-        self.host = cast(Any, host)
+        self.host = host
         self._policy = policy
         self.gate: Gate | None = None
         self._limits = policy.limits
@@ -165,7 +164,7 @@ class Session:
             among = EXPRESSION_DIALECTS if host.overridden else DIALECTS
             offered = spoken(policy.dialects, policy.limits, among)
         # The handshake and its reader; None once it is over.
-        self._greeting: Any = (
+        self._greeting: tuple[Handshake, Reader] | None = (
             Handshake(is_client, offered),
             Reader(_of_handshake(policy.limits), NONE_VOCABULARY),
         )
@@ -204,7 +203,7 @@ class Session:
 
     def start(self) -> None:
         """Start the handshake: a server sends its offer."""
-        opening = self._greeting[0].opening()
+        opening = None if self._greeting is None else self._greeting[0].opening()
         if opening is not None:
             self.outbox.send_expression(opening)
 
@@ -252,7 +251,9 @@ class Session:
         """Tell the peer why the connection is about to end, if the dialect has a goodbye."""
         self.outbox.say(Goodbye(code, text[:1024]))
 
-    def serialize(self, value: Any, perspective: Any, method: Any, args: Any, kw: Any) -> Any:
+    def serialize(
+        self, value: object, perspective: object, method: object, args: object, kw: object
+    ) -> Expression:
         """Return the expression of a graph, which the application sends: PB's ``serialize``.
 
         Raises:
@@ -314,12 +315,12 @@ class Session:
         self.callee.is_draining = True
         self.callee.refuses_sends = not self.inbox.add_barrier()
 
-    def finish(self, call: IncomingCall, value: Any) -> None:
+    def finish(self, call: IncomingCall, value: object) -> None:
         """Answer a pending call; then call :meth:`data_to_send`."""
         self.inbox.add_work(self.callee.finish(call, value))
         self.inbox.is_full = False
 
-    def fail(self, call: IncomingCall, error: Any) -> None:
+    def fail(self, call: IncomingCall, error: object) -> None:
         """Refuse a pending call with an exception or a Failure; see :meth:`finish`."""
         self.callee.fail(call, error)
         self.inbox.is_full = False
@@ -370,7 +371,9 @@ class Session:
 
     # The handshake.
 
-    def _shake_hands(self, data: bytes, inbox: deque[Any], most: int) -> bool:
+    def _shake_hands(self, data: bytes, inbox: deque[Queued], most: int) -> bool:
+        if self._greeting is None:
+            return False
         handshake, offer = self._greeting
         offer.feed(data)
         try:
@@ -394,7 +397,7 @@ class Session:
         Raises:
             ProtocolError: this side does not offer the dialect, or a dialect is in use already.
         """
-        if self.dialect is not None:
+        if self.dialect is not None or self._greeting is None:
             raise ProtocolError("a dialect is spoken already")
         self._speak(self._greeting[0].named(name))
 
@@ -411,10 +414,8 @@ class Session:
         self.host.on_event(Ready(name))
 
     def _reader_of(self, dialect: Dialect) -> MessageReader:
-        theirs, policy = self.host.overridden, self._policy
-        keeps_expressions = bool(theirs) or not _allows_basics(policy.security)
-        is_raw = any(name.startswith("proto_") for name in theirs) or "expressionReceived" in theirs
-        if is_raw:
+        keeps_expressions = bool(self.host.overridden) or not _allows_basics(self._policy.security)
+        if takes_messages(self.host):
             return dialect.reader(self._limits, keeps_expressions, Raw)
         return dialect.reader(self._limits, keeps_expressions)
 
@@ -455,7 +456,7 @@ class Session:
         if self._reader is not None:
             self._reader.set_limits(limits)
 
-    def _unjelly(self, expression: Expression, perspective: Any) -> Any:
+    def _unjelly(self, expression: Expression, perspective: object) -> object:
         return finish(walk_of(self.host, self.translator)(expression, perspective))
 
     def _seal(self, expression: Expression, limits: Limits, max_refs: int) -> Unopened:

@@ -6,18 +6,27 @@ returns a generator with the rest of the work. Each step of it is one slice (``j
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable, Generator
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Final, Literal, TypeAlias, TypeVar
 
-__all__ = ["PUT_OFF", "Work", "begun", "call_hook", "finish"]
+__all__ = ["PUT_OFF", "Work", "WorkLeft", "begun", "call_hook", "finish"]
 
 Result = TypeVar("Result")
 
 Work: TypeAlias = Generator[object, None, None]
 """The rest of the work for one message; each step does one slice."""
 
-PUT_OFF: Final[Any] = object()
+
+class _State(enum.Enum):
+    PUT_OFF = "put off"
+
+
+PUT_OFF: Final = _State.PUT_OFF
 """Returned by a handler that has done nothing: the message must wait, and is handled again."""
+
+WorkLeft: TypeAlias = Work | Literal[_State.PUT_OFF] | None
+"""What a handler returns: the rest of its work, PUT_OFF, or None if the message is handled."""
 
 _DONE = object()
 
@@ -27,7 +36,7 @@ def begun(work: Work) -> Work | None:
     return None if next(work, _DONE) is _DONE else work
 
 
-def call_hook(function: Callable[..., Result], *args: Any) -> Result:
+def call_hook(function: Callable[..., Result], *args: object) -> Result:
     """Call a function that runs application code, within work.
 
     A GeneratorExit of that code becomes a RuntimeError: a generator may end with a GeneratorExit

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Any
+from typing import TypeVar
 
 __all__ = ["DEADLINE", "call_until"]
+
+Result = TypeVar("Result")
 
 DEADLINE: ContextVar[float | None] = ContextVar("broker.deadline", default=None)
 """The deadline of the running code, by the clock of its loop, or None.
@@ -19,7 +21,7 @@ Set by the innermost ``broker.timeout`` around the code, or by the caller of the
 """
 
 
-def call_until(due: float, function: Callable[..., Any], *args: Any) -> Any:
+def call_until(due: float, function: Callable[..., Result], *args: object) -> Result:
     """Call a function with ``due`` as its deadline; tasks that it starts keep the deadline."""
     token = DEADLINE.set(due)
     try:

@@ -5,23 +5,25 @@ A message that is not allowed in a state raises ProtocolError there.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from broker.core.calls.login_gate import gated
 from broker.core.events import CallAnswered, CallCancelled, CallRaised, Misunderstood, PeerLeaves
+from broker.core.host import takes_messages
 from broker.core.inbox import Barrier, Handlers
 from broker.core.wire import messages
 from broker.core.wire.commands import records
+from broker.core.work import WorkLeft
 from jelly.atoms import text_of
 from jelly.errors import ProtocolError
 
+if TYPE_CHECKING:
+    from broker.core.session import Session
+
 __all__ = ["BEFORE_VERSION", "GATED", "GATED_BEFORE_VERSION", "OPEN"]
 
-# The session. Its module imports this one.
-Owner = Any
 
-
-def _on_version(session: Owner, message: messages.Version) -> None:
+def _on_version(session: Session, message: messages.Version) -> None:
     if message.number != messages.PROTOCOL_VERSION:
         raise ProtocolError(
             f"the peer speaks version {message.number}, not {messages.PROTOCOL_VERSION}"
@@ -29,78 +31,79 @@ def _on_version(session: Owner, message: messages.Version) -> None:
     session.inbox.handlers = OPEN if session.gate is None else GATED
 
 
-def _on_early_call(session: Owner, message: messages.Message) -> None:
+def _on_early_call(session: Session, message: messages.Message) -> None:
     raise ProtocolError("a call before the version")
 
 
-def _on_plain_call(session: Owner, message: messages.PlainCall) -> Any:
+def _on_plain_call(session: Session, message: messages.PlainCall) -> WorkLeft:
     return session.callee.receive_plain(message, True)
 
 
-def _on_plain_send(session: Owner, message: messages.PlainSend) -> Any:
+def _on_plain_send(session: Session, message: messages.PlainSend) -> WorkLeft:
     return session.callee.receive_plain(message, False)
 
 
-def _on_call(session: Owner, message: messages.GraphCall | messages.GraphCallToCache) -> Any:
+def _on_call(session: Session, message: messages.GraphCall | messages.GraphCallToCache) -> WorkLeft:
     return session.callee.receive(message, message.wants_answer)
 
 
-def _on_plain_call_to_cache(session: Owner, message: messages.PlainCallToCache) -> Any:
+def _on_plain_call_to_cache(session: Session, message: messages.PlainCallToCache) -> WorkLeft:
     return session.callee.receive_plain(message, True, True)
 
 
-def _on_plain_send_to_cache(session: Owner, message: messages.PlainSendToCache) -> Any:
+def _on_plain_send_to_cache(session: Session, message: messages.PlainSendToCache) -> WorkLeft:
     return session.callee.receive_plain(message, False, True)
 
 
-def _on_plain_answer(session: Owner, message: messages.PlainAnswer | messages.PlainTuple) -> None:
+def _on_plain_answer(session: Session, message: messages.PlainAnswer | messages.PlainTuple) -> None:
     session.caller.on_plain_answer(message)
 
 
-def _on_answer(session: Owner, message: messages.GraphAnswer) -> Any:
+def _on_answer(session: Session, message: messages.GraphAnswer) -> WorkLeft:
     return session.caller.on_answer(message)
 
 
-def _on_failed(session: Owner, message: messages.GraphError) -> Any:
+def _on_failed(session: Session, message: messages.GraphError) -> WorkLeft:
     return session.caller.on_failed(message)
 
 
-def _on_did_not_understand(session: Owner, message: messages.DidNotUnderstand) -> None:
+def _on_did_not_understand(session: Session, message: messages.DidNotUnderstand) -> None:
     session.host.on_event(Misunderstood(text_of(message.command)))
 
 
-def _on_raw(session: Owner, raw: messages.Raw) -> None:
-    session.host.expressionReceived(raw.expression)
+def _on_raw(session: Session, raw: messages.Raw) -> None:
+    if takes_messages(session.host):
+        session.host.expressionReceived(raw.expression)
 
 
-def _on_unknown_command(session: Owner, message: messages.UnknownCommand) -> None:
+def _on_unknown_command(session: Session, message: messages.UnknownCommand) -> None:
     session.outbox.send(messages.DidNotUnderstand(message.command))
 
 
-def _on_cancel(session: Owner, message: messages.Cancel) -> None:
+def _on_cancel(session: Session, message: messages.Cancel) -> None:
     call = session.callee.running.get(message.request_id)
     if call is not None:
         session.host.on_event(CallCancelled(call))
 
 
-def _on_ping(session: Owner, message: messages.Ping) -> None:
+def _on_ping(session: Session, message: messages.Ping) -> None:
     session.count_ping()
     session.outbox.say(messages.Pong(message.token))
 
 
-def _on_pong(session: Owner, message: messages.Pong) -> None:
+def _on_pong(session: Session, message: messages.Pong) -> None:
     """Do nothing: the layer that passes in bytes has noticed that the peer answers."""
 
 
-def _on_goodbye(session: Owner, message: messages.Goodbye) -> None:
+def _on_goodbye(session: Session, message: messages.Goodbye) -> None:
     session.host.on_event(PeerLeaves(message.code, message.text))
 
 
-def _on_decref(session: Owner, message: messages.Decref) -> None:
+def _on_decref(session: Session, message: messages.Decref) -> None:
     session.translator.exports.release(message.object_id, message.times)
 
 
-def _on_decache(session: Owner, message: messages.Decache) -> None:
+def _on_decache(session: Session, message: messages.Decache) -> None:
     entry = session.translator.published.release(message.cache_id, message.times)
     if entry is not None:
         # The hook runs first, as in Twisted: its messages are sent before the id becomes invalid.
@@ -113,13 +116,13 @@ def _on_decache(session: Owner, message: messages.Decache) -> None:
         session.outbox.send(messages.Uncache(message.cache_id))
 
 
-def _on_uncache(session: Owner, message: messages.Uncache) -> None:
+def _on_uncache(session: Session, message: messages.Uncache) -> None:
     value = session.translator.held.remove(message.cache_id)
     if value is not None:
         value.broker = None
 
 
-def _on_barrier(session: Owner, message: Barrier) -> None:
+def _on_barrier(session: Session, message: Barrier) -> None:
     session.inbox.has_barrier = False
     session.callee.refuses_sends = True
     session.host.on_event(CallAnswered())

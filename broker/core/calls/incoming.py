@@ -7,9 +7,9 @@ awaitable, CallPending passes it to the host, which calls ``finish`` or ``fail``
 from __future__ import annotations
 
 import contextvars
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from broker.core.calls.deadline import call_until
 from broker.core.calls.dispatch import (
@@ -28,7 +28,9 @@ from broker.core.calls.dispatch import (
 )
 from broker.core.calls.faults import FaultCounter
 from broker.core.events import CallPending, CallRaised
-from broker.core.objects.tables import shown
+from broker.core.host import Host, has_hook
+from broker.core.inbox import Inbox
+from broker.core.objects.tables import Export, shown
 from broker.core.objects.transaction import Transaction
 from broker.core.objects.translator import Translator, walk_of
 from broker.core.objects.whereabouts import name_result
@@ -37,9 +39,11 @@ from broker.core.policy import Policy
 from broker.core.principal import OnBehalf, Principal
 from broker.core.stats import Stats
 from broker.core.tracer import Outcome, Tracing, outcome_of
-from broker.core.wire.conversion import PLAIN, with_expressions
+from broker.core.wire.conversion import call_with_expressions
 from broker.core.wire.messages import (
+    CallMessage,
     GraphAnswer,
+    GraphCall,
     GraphCallToCache,
     GraphError,
     ObjectId,
@@ -48,12 +52,12 @@ from broker.core.wire.messages import (
     PlainSendToCache,
     RequestId,
 )
-from broker.core.work import PUT_OFF, Work, begun, call_hook
+from broker.core.work import PUT_OFF, Work, WorkLeft, begun, call_hook
 from broker.errors import CallTimeout, NoSuchObject, ServerBusy, ServerDraining, WrongArguments
 from broker.limit_errors import limit_error
 from jelly.atoms import Expression, text_of
 from jelly.errors import EncodeError, ProtocolError
-from jelly.slices import UNFINISHED, finish
+from jelly.slices import UNFINISHED, Walk, finish
 
 __all__ = ["DRAINING", "IncomingCall", "IncomingCalls"]
 
@@ -61,8 +65,36 @@ DRAINING = "not run: the server is shutting down"
 """The error text for a call that arrives after the server began to shut down."""
 
 
-Interceptor: TypeAlias = Callable[[str, Callable[[], Any]], Any]
+Enter: TypeAlias = Callable[..., Any]
+"""Calls a function in the context of a principal: ``enter(function, *args)``."""
+
+Interceptor: TypeAlias = Callable[[str, Callable[[], object]], object]
 """Gets the name of a method, and a function that calls it; returns or raises what the call does."""
+
+
+class CallEntry(Protocol):
+    """An object or a cache that the peer calls: an entry of a table.
+
+    Attributes:
+        principal: the user on whose behalf it is called, or None.
+        enter: runs a call in the context of that principal; set with the methods.
+        methods: the methods of the quick path, by name; None before the first call.
+    """
+
+    @property
+    def principal(self) -> Principal | None: ...
+
+    enter: Enter
+    methods: Mapping[str, Method] | None
+
+    @property
+    def leading(self) -> tuple[object, ...]:
+        """The arguments before those of the peer."""
+        ...
+
+    def current(self) -> object:
+        """Return the object to call."""
+        ...
 
 
 class IncomingCall:
@@ -112,9 +144,9 @@ class IncomingCall:
         self.kind: type | None = None
         self.since = 0.0
         self.was_run = False
-        self.watched: list[list[Any]] = []
-        self.args: tuple[Any, ...] = ()
-        self.kw: dict[str, Any] = {}
+        self.watched: list[list[Expression]] = []
+        self.args: tuple[object, ...] = ()
+        self.kw: dict[str, object] = {}
 
 
 class IncomingCalls:
@@ -163,12 +195,13 @@ class IncomingCalls:
         "tracing",
     )
 
+    inbox: Inbox
+
     def __init__(
-        self, host: Any, policy: Policy, translator: Translator, outbox: Outbox, stats: Stats
+        self, host: Host, policy: Policy, translator: Translator, outbox: Outbox, stats: Stats
     ):
         self.is_draining = False
         self.refuses_sends = False
-        self.inbox: Any = None
         self.interceptor: Interceptor | None = None
         self.tracing: Tracing | None = None
         # The call whose overridden hook runs.
@@ -185,18 +218,19 @@ class IncomingCalls:
         self._translator = translator
         self._outbox = outbox
         self._stats = stats
-        theirs = host.overridden
         # An overridden ``serialize`` gets the arguments when the call is answered.
-        self._keeps_arguments = "serialize" in theirs
+        self._keeps_arguments = has_hook(host, "serialize")
         self._unjelly_walk = walk_of(host, translator)
-        self._find = host.localObjectForID if "localObjectForID" in theirs else self._export
+        self._find: Callable[[ObjectId | str], Any] = (
+            host.localObjectForID if has_hook(host, "localObjectForID") else self._export
+        )
         self._entry = translator.exports.get
         self._cache = translator.held.get
         self._enter = self.context.run
 
     def receive_plain(
         self, message: PlainCall | PlainCallToCache, wants_answer: bool, to_cache: bool = False
-    ) -> Work | None:
+    ) -> WorkLeft:
         """Make a call that contains plain values; the quick path of :meth:`receive`.
 
         Most calls take it. The Method was found at an earlier call. Without this path, with the
@@ -214,7 +248,7 @@ class IncomingCalls:
         Raises:
             ProtocolError: the request id is in use.
         """
-        find: Callable[[Any], Any] = self._cache if to_cache else self._entry
+        find: Callable[[Any], CallEntry | None] = self._cache if to_cache else self._entry
         entry = find(message.object_id)
         running = self.running
         if (
@@ -227,7 +261,7 @@ class IncomingCalls:
             return self.receive(message, wants_answer)
         methods = entry.methods
         if methods is None:
-            methods = self._find_methods(entry, to_cache)
+            methods = self._find_methods(entry)
         method = methods.get(message.name)
         if method is None:
             return self.receive(message, wants_answer)
@@ -236,7 +270,7 @@ class IncomingCalls:
         outbox = self._outbox
         before = outbox.size
         # Means that the method has not returned.
-        result: Any = self
+        result: object = self
         tracing, token = self.tracing, None
         try:
             leading = entry.leading
@@ -270,13 +304,13 @@ class IncomingCalls:
             tracing.adopt(call, token)
         return self._conclude_plain(call, self._target(message), message, result)
 
-    def _find_methods(self, entry: Any, to_cache: bool) -> Mapping[str, Method]:
+    def _find_methods(self, entry: CallEntry) -> Mapping[str, Method]:
         """Find the methods that the quick path may call, and store them in an entry of a table."""
-        target = entry.current() if to_cache else entry.value
+        target = entry.current()
         leading, methods = quick_methods(target)
         if self.interceptor is not None:
             methods = NO_METHODS
-        if not to_cache:
+        if isinstance(entry, Export):
             entry.leading = leading
         elif len(leading) != 1 or leading[0] is not target:
             # The entry passes the cache alone: it may be another object at the next call.
@@ -294,7 +328,7 @@ class IncomingCalls:
         self._refuse(call, fault)
 
     def _conclude_plain(
-        self, call: IncomingCall, target: Any, message: Any, result: Any
+        self, call: IncomingCall, target: Any, message: PlainCall | PlainCallToCache, result: object
     ) -> Work | None:
         """Like :meth:`_conclude`, for a call whose method was found without a route."""
         call.route = target.route()
@@ -302,7 +336,7 @@ class IncomingCalls:
         call.args, call.kw = message.args, message.kw
         return self._conclude(call, result)
 
-    def receive(self, message: Any, wants_answer: bool) -> Work | None:
+    def receive(self, message: CallMessage, wants_answer: bool) -> WorkLeft:
         """Make a call, and answer it or pass its awaitable to the host.
 
         Args:
@@ -318,13 +352,13 @@ class IncomingCalls:
         """
         if not wants_answer:
             if self.must_wait:
-                return PUT_OFF  # type: ignore[no-any-return]
+                return PUT_OFF
         elif message.request_id in self.running:
             raise ProtocolError(f"request id {message.request_id} already in use")
         self._stats.calls_received += 1
         return begun(self._receive(self._incoming(message, wants_answer), message))
 
-    def _receive(self, call: IncomingCall, message: Any) -> Work:
+    def _receive(self, call: IncomingCall, message: CallMessage) -> Work:
         try:
             self._check_due(call)
             target = call_hook(self._admit, message, call.wants_answer)
@@ -362,7 +396,7 @@ class IncomingCalls:
         enter = self._enter_of(call.principal)
         enter(tracing.start, call, call.name, True, call.wants_answer, target)
 
-    def finish(self, call: IncomingCall, value: Any) -> Work | None:
+    def finish(self, call: IncomingCall, value: object) -> Work | None:
         """Answer a pending call; no effect if it has been answered.
 
         Returns:
@@ -373,13 +407,13 @@ class IncomingCalls:
             return self._answer(call, value)
         return None
 
-    def fail(self, call: IncomingCall, error: Any) -> None:
+    def fail(self, call: IncomingCall, error: object) -> None:
         """Refuse a pending call with an exception or a Failure; see :meth:`finish`."""
         if self.running.pop(_key(call), None) is call:
             self._translator.let_go_unread(call.watched)
             self._refuse(call, error)
 
-    def begins_at_once(self, message: Any) -> bool:
+    def begins_at_once(self, message: CallMessage) -> bool:
         """Return whether a call would run a method now, instead of starting a task."""
         try:
             target = self._target(message)
@@ -396,13 +430,14 @@ class IncomingCalls:
         return not method.is_async
 
     def _incoming(
-        self, message: Any, wants_answer: bool, principal: Principal | None = None
+        self, message: CallMessage, wants_answer: bool, principal: Principal | None = None
     ) -> IncomingCall:
         # No caller waits for a one-way call, so it cannot be late.
-        due = message.deadline if wants_answer else None
-        if type(due) is int:
+        deadline = message.deadline if wants_answer else None
+        due: float | None = deadline
+        if type(deadline) is int:
             # Still milliseconds: the call did not wait. Else the inbox has set the deadline.
-            due = self.inbox.arrived + due / 1000
+            due = self.inbox.arrived + deadline / 1000
         call = IncomingCall(message.request_id, message.name, wants_answer, due)
         call.principal = principal
         return call
@@ -415,10 +450,10 @@ class IncomingCalls:
         """Return the owner of the objects that the answer to a call exports."""
         return call.principal or self._translator.sole_principal
 
-    def _enter_of(self, principal: Principal | None) -> Any:
+    def _enter_of(self, principal: Principal | None) -> Enter:
         return self._enter if principal is None else principal.enter
 
-    def _conclude(self, call: IncomingCall, result: Any) -> Work | None:
+    def _conclude(self, call: IncomingCall, result: object) -> Work | None:
         """Answer a call with the result of its method, or pass an awaitable to the host."""
         if getattr(type(result), "__await__", None) is None:
             self._translator.let_go_unread(call.watched)
@@ -441,7 +476,7 @@ class IncomingCalls:
         """Whether a one-way call must wait until a running call has ended."""
         return self.is_full and bool(self.running) and not self.refuses_sends
 
-    def _admit(self, message: Any, wants_answer: bool) -> Any:
+    def _admit(self, message: CallMessage, wants_answer: bool) -> Any:
         """Return the called object; raise ServerDraining or ServerBusy if no calls are accepted."""
         if self.is_draining if wants_answer else self.refuses_sends:
             raise ServerDraining(DRAINING)
@@ -450,31 +485,33 @@ class IncomingCalls:
             raise limit_error(ServerBusy, "max_calls", self.max_calls)
         return self._target(message)
 
-    def _discard(self, message: Any) -> Work:
+    def _discard(self, message: CallMessage) -> Work:
         """Release the references in the arguments, which the peer has counted."""
-        if type(message) not in PLAIN:
+        if isinstance(message, GraphCall):
             yield from self._translator.let_go(message.args, message.kw)
 
     def _read(
-        self, expression: Expression, perspective: Any, enter: Callable[..., Any]
-    ) -> Generator[object, None, Any]:
+        self, expression: Expression, perspective: object, enter: Enter
+    ) -> Generator[object, None, object]:
         """Return the value of an expression, for a perspective."""
         walk = self._unjelly_walk(expression, perspective)
         while (value := call_hook(enter, next, walk)) is UNFINISHED:
             yield UNFINISHED
         return value
 
-    def _run(self, call: IncomingCall, target: Any, message: Any) -> Generator[object, None, Any]:
+    def _run(
+        self, call: IncomingCall, target: Any, message: CallMessage
+    ) -> Generator[object, None, object]:
         enter = self._enter_of(call.principal)
         call.kind = type(target)
         is_hooked = overrides_hook(target, "remoteMessageReceived")
         route = target.remoteMessageReceived if is_hooked else call_hook(target.route)
         if not isinstance(route, Route):
             # An overridden hook, which takes expressions.
-            if type(message) in PLAIN:
-                message = with_expressions(message)
-            else:
+            if isinstance(message, GraphCall):
                 call.watched = self._translator.watch(message.args, message.kw)
+            else:
+                message = call_with_expressions(message)
             call.is_read = True
             self.last_name = call.name
             call_hook(enter, check_hooked, route, call.name)
@@ -492,18 +529,8 @@ class IncomingCalls:
             enter = route.principal.enter
         if call.due is not None:
             enter = partial(enter, call_until, call.due)
-        args, kw = message.args, message.kw
-        if type(message) not in PLAIN:
-            # Decode the arguments before the lookup, so that their references are released even if
-            # there is no such method.
-            try:
-                args = yield from self._read(args, route.perspective, enter)
-            except (KeyboardInterrupt, SystemExit, GeneratorExit):
-                raise
-            except BaseException:
-                yield from self._translator.let_go(kw)
-                raise
-            kw = yield from self._read(kw, route.perspective, enter)
+        # Before the lookup, so that their references are released even if there is no such method.
+        args, kw = yield from self._arguments(message, route.perspective, enter)
         del message
         call.is_read = True
         self._check_due(call)
@@ -517,9 +544,25 @@ class IncomingCalls:
             call.was_run = call.was_run and (was_raised(error) or route.is_ours)
             raise
 
+    def _arguments(
+        self, message: CallMessage, perspective: object, enter: Enter
+    ) -> Generator[object, None, tuple[object, object]]:
+        """Return the values of the arguments and of the keywords of a call."""
+        if not isinstance(message, GraphCall):
+            return message.args, message.kw
+        try:
+            args = yield from self._read(message.args, perspective, enter)
+        except (KeyboardInterrupt, SystemExit, GeneratorExit):
+            raise
+        except BaseException:
+            yield from self._translator.let_go(message.kw)
+            raise
+        kw = yield from self._read(message.kw, perspective, enter)
+        return args, kw
+
     def call_hooked(
         self, route: Route, name: str, args: Expression, kw: Expression
-    ) -> tuple[IncomingCall, Any]:
+    ) -> tuple[IncomingCall, object]:
         """Make a call for an overridden hook, which has the peer's expressions.
 
         The arguments are decoded before the lookup, so that their references are released even if
@@ -539,9 +582,9 @@ class IncomingCalls:
         call: IncomingCall,
         route: Route,
         method: Method,
-        args: Any,
-        kw: Any,
-    ) -> Any:
+        args: object,
+        kw: object,
+    ) -> object:
         """Check a call of a peer, and call the method.
 
         All calls are made here, except those of the quick path, whose methods need no check.
@@ -571,7 +614,7 @@ class IncomingCalls:
         if call.due is not None and self.now() >= call.due:
             raise CallTimeout(f"'{text_of(call.name)}' was not run: its caller's time was up")
 
-    def _target(self, message: Any) -> Any:
+    def _target(self, message: CallMessage) -> Any:
         if type(message) in _TO_CACHES:
             return self._translator.held.observer_of(message.object_id)
         target = self._find(message.object_id)
@@ -581,17 +624,17 @@ class IncomingCalls:
             )
         return target
 
-    def _principal_of(self, message: Any) -> Principal | None:
+    def _principal_of(self, message: CallMessage) -> Principal | None:
         if type(message) in _TO_CACHES:
             return self._translator.held.principal_of(message.object_id)
         entry = self._entry(message.object_id)
         return None if entry is None else entry.principal
 
-    def _export(self, object_id: ObjectId) -> Any:
+    def _export(self, object_id: ObjectId | str) -> object:
         entry = self._translator.exports.get(object_id)
         return None if entry is None else entry.value
 
-    def _answer(self, call: IncomingCall, value: Any) -> Work | None:
+    def _answer(self, call: IncomingCall, value: object) -> Work | None:
         outbox = self._outbox
         if not call.wants_answer or outbox.is_closed:
             if self.tracing is not None:
@@ -619,17 +662,18 @@ class IncomingCalls:
             self.tracing.end(call, Outcome.ANSWERED)
         return None
 
-    def _answer_with_graph(self, call: IncomingCall, value: Any) -> Work:
+    def _answer_with_graph(self, call: IncomingCall, value: object) -> Work:
         outbox, route = self._outbox, call.route
         perspective = None if route is None else route.perspective
-        is_given = type(value) is OnBehalf
-        owner = value.principal if is_given else self._owner_of(call)
+        given = value if isinstance(value, OnBehalf) else None
+        owner = self._owner_of(call) if given is None else given.principal
         scope = self._translator.open(perspective, call.name, call.args, call.kw, owner)
-        if is_given:
-            scope.on_rollback(value.undo)
-            value = value.value
+        if given is not None:
+            scope.on_rollback(given.undo)
+            value = given.value
+            del given
         try:
-            expression = value
+            expression: Any = value
             if route is not None:
                 expression = yield from self._sliced(outbox.jelly_walk(value), scope)
             # Free the result and the arguments: they are not needed any more.
@@ -651,7 +695,7 @@ class IncomingCalls:
         if self.tracing is not None:
             self.tracing.end(call, Outcome.ANSWERED)
 
-    def _sliced(self, walk: Iterator[Any], scope: Transaction) -> Generator[object, None, Any]:
+    def _sliced(self, walk: Walk[Any], scope: Transaction) -> Generator[object, None, Any]:
         """Return the last value of a walk, with its transaction open during each step."""
         while (result := call_hook(next, walk)) is UNFINISHED:
             if scope.can_pause:
@@ -660,7 +704,7 @@ class IncomingCalls:
                 self._translator.reopen(scope)
         return result
 
-    def _refuse(self, call: IncomingCall, error: Any) -> None:
+    def _refuse(self, call: IncomingCall, error: object) -> None:
         shown_error, error_id = self._host.shown_error(error)
         self._stats.count_limit(error)
         outbox = self._outbox
@@ -674,7 +718,7 @@ class IncomingCalls:
                 told, told_id = self._send_plainer_error(call, shown_error, second)
                 if told_id is not None:
                     # The peer was shown this id, so it must be in the log, with its cause.
-                    told.__cause__ = _exception_of(error)
+                    told.__cause__ = error if isinstance(error, BaseException) else None
                     error, error_id = told, told_id
             self.answered += outbox.size - before
         one_way_to, refused = None, 0
@@ -688,15 +732,14 @@ class IncomingCalls:
         self._host.on_event(CallRaised(call.name, error, error_id, one_way_to, refused))
 
     def _send_plainer_error(
-        self, call: IncomingCall, shown_error: Any, fault: BaseException
+        self, call: IncomingCall, shown_error: object, fault: BaseException
     ) -> tuple[BaseException, str | None]:
         """Send an error without its fields; if that fails too, send a RuntimeError that says so.
 
         Returns:
             The error to log, and the id of it that the peer was shown, or None.
         """
-        drop_fields = getattr(shown_error, "drop_fields", None)
-        if drop_fields is not None and drop_fields(fault):
+        if self._host.drop_fields(shown_error, fault):
             try:
                 self._send_error(call, shown_error)
                 return fault, None
@@ -709,7 +752,7 @@ class IncomingCalls:
         self._send_error(call, shown_error)
         return told, error_id
 
-    def _send_error(self, call: IncomingCall, shown_error: Any) -> None:
+    def _send_error(self, call: IncomingCall, shown_error: object) -> None:
         outbox = self._outbox
         scope = self._translator.open(principal=self._owner_of(call))
         try:
@@ -724,15 +767,9 @@ def _no_clock() -> float:
     return float("-inf")
 
 
-def _name_result(error: BaseException, name: str, value: Any) -> None:
+def _name_result(error: BaseException, name: str, value: object) -> None:
     if isinstance(error, EncodeError):
         name_result(error, name, value)
-
-
-def _exception_of(error: Any) -> BaseException | None:
-    """Return an exception, or the exception of a Failure; else None."""
-    value = error if isinstance(error, BaseException) else getattr(error, "value", None)
-    return value if isinstance(value, BaseException) else None
 
 
 def _key(call: IncomingCall) -> RequestId | IncomingCall:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING
 
 from msgspec.structs import astuple
 
@@ -26,23 +26,19 @@ from broker.core.policy import Policy
 from broker.core.wire import messages
 from broker.core.wire.commands import Early, records
 from broker.core.wire.expressions import parse
-from broker.core.work import PUT_OFF
+from broker.core.work import PUT_OFF, WorkLeft
 from jelly.atoms import Expression
 from jelly.errors import MalformedJelly, ProtocolError
 from jelly.leaves import SCALARS, read_bool, read_str
 from jelly.limits import Limits
 
+if TYPE_CHECKING:
+    from broker.core.session import Session
+
 __all__ = ["Gate", "gated"]
 
 _PASSING: set[type] = {Barrier, *records(lambda row: row.before_login is Early.ACCEPTED)}
 _CALLS = records(lambda row: row.before_login is Early.LOGIN)
-
-
-class Gated(Protocol):
-    """The attributes of a session that its gate uses."""
-
-    gate: Gate | None
-    callee: Any
 
 
 class Gate:
@@ -68,19 +64,19 @@ class Gate:
         self._seal = seal
         self._max_refs = policy.login_refs
 
-    def check(self, call: Any) -> messages.PlainCall:
+    def check(self, call: messages.CallMessage) -> messages.CallMessage:
         """Return a login call with its arguments as values, and the mind as an Unopened value.
 
         Raises:
             ProtocolError: the call is not part of a login.
         """
         mind = self._minds.get(call.name)
-        if type(call) is not messages.GraphCall:
+        if not isinstance(call, messages.GraphCall):
             if call.kw or not all(
                 type(value) in SCALARS or number == mind for number, value in enumerate(call.args)
             ):
                 raise _not_logged_in()
-            return call  # type: ignore[no-any-return]
+            return call
         if call.kw != [b"dictionary"] or type(call.args) is not list or call.args[:1] != [b"tuple"]:
             raise _not_logged_in()
         values = tuple(
@@ -92,7 +88,7 @@ class Gate:
             make = messages.PlainCall
         return make(call.request_id, call.object_id, call.name, values, {}, call.deadline)
 
-    def _mind(self, expression: Expression) -> Any:
+    def _mind(self, expression: Expression) -> object:
         try:
             return _single(expression)
         except ProtocolError:
@@ -107,7 +103,7 @@ def _least(limits: Limits, others: Limits) -> Limits:
 def gated(handlers: Handlers) -> Handlers:
     """Return the handlers while the gate is shut, made from the handlers of an open session."""
 
-    def on_call(session: Gated, call: Any) -> Any:
+    def on_call(session: Session, call: messages.CallMessage) -> WorkLeft:
         if session.gate is not None:
             if not wants_answer(call) and session.callee.must_wait:
                 # Before the check: it makes the Unopened mind, which must happen only once.
@@ -115,7 +111,7 @@ def gated(handlers: Handlers) -> Handlers:
             call = session.gate.check(call)
         return handlers[type(call)](session, call)
 
-    def on_raw(session: Gated, raw: messages.Raw) -> Any:
+    def on_raw(session: Session, raw: messages.Raw) -> WorkLeft:
         # The host parses it, and passes the message back to this session.
         if type(parse(raw.expression)) not in _PASSING | _CALLS:
             raise _not_logged_in()
@@ -129,7 +125,7 @@ def gated(handlers: Handlers) -> Handlers:
     }
 
 
-def _refuse(session: Gated, message: object) -> None:
+def _refuse(session: Session, message: object) -> WorkLeft:
     raise _not_logged_in()
 
 
@@ -137,7 +133,7 @@ def _not_logged_in() -> ProtocolError:
     return ProtocolError("not logged in")
 
 
-def _single(expression: Expression) -> Any:
+def _single(expression: Expression) -> object:
     """Return the single value of an expression, or raise ProtocolError."""
     if type(expression) is not list:
         return expression

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
-from broker.core.objects.tables import OpenCalls
+from broker.core.host import Host
+from broker.core.objects.tables import OpenCalls, directly
 from broker.core.objects.translator import Translator, walk_of
 from broker.core.objects.whereabouts import name_argument
 from broker.core.outbox import Outbox
@@ -30,6 +30,7 @@ from broker.core.wire.messages import (
     RequestId,
 )
 from broker.core.work import Work, begun, call_hook
+from jelly.atoms import Expression
 from jelly.errors import EncodeError, TooLarge
 from jelly.slices import UNFINISHED
 
@@ -59,7 +60,7 @@ class OutgoingCalls:
 
     def __init__(
         self,
-        host: Any,
+        host: Host,
         translator: Translator,
         outbox: Outbox,
         questions: OpenCalls,
@@ -77,9 +78,9 @@ class OutgoingCalls:
         self,
         object_id: ObjectId,
         name: str,
-        args: tuple[Any, ...],
-        kw: dict[str, Any],
-        perspective: Any = None,
+        args: tuple[object, ...],
+        kw: dict[str, object],
+        perspective: object = None,
         wants_answer: bool = True,
         deadline: int | None = None,
         to_cache: bool = False,
@@ -130,9 +131,9 @@ class OutgoingCalls:
         self,
         object_id: ObjectId,
         name: str,
-        args: tuple[Any, ...],
-        kw: dict[str, Any],
-        perspective: Any,
+        args: tuple[object, ...],
+        kw: dict[str, object],
+        perspective: object,
         wants_answer: bool,
         deadline: int | None,
         to_cache: bool,
@@ -210,14 +211,14 @@ class OutgoingCalls:
         return begun(self._on_outcome(message.request_id, message.failure, self._host.refused))
 
     def _on_outcome(
-        self, request_id: RequestId, expression: Any, tell: Callable[..., object]
+        self, request_id: RequestId, expression: Expression, tell: Callable[..., object]
     ) -> Work:
         perspective = self.questions.perspective_of(request_id)
         # Decoded also for an abandoned call: the peer has counted its references, which must be
         # released.
         try:
             seen_by, principal = split_view(perspective)
-            enter = _directly if principal is None else principal.enter
+            enter = directly if principal is None else principal.enter
             walk = self._unjelly_walk(expression, seen_by)
             while (outcome := call_hook(enter, next, walk)) is UNFINISHED:
                 yield UNFINISHED
@@ -235,10 +236,6 @@ class OutgoingCalls:
                 ended = Outcome.RAISED if is_error else Outcome.ANSWERED
                 self.tracing.end(request_id, ended, outcome if is_error else None)
             tell(request_id, outcome)
-
-
-def _directly(function: Callable[..., Any], *args: Any) -> Any:
-    return function(*args)
 
 
 def _check_length(name: str) -> None:

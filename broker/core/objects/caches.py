@@ -23,6 +23,7 @@ from jelly.state import share_state
 
 if TYPE_CHECKING:
     from broker.core.calls.dispatch import Method
+    from broker.core.host import Invoker
 
 __all__ = ["CacheableTable", "PublishedCache", "RemoteCacheTable"]
 
@@ -39,6 +40,16 @@ class Observed(Protocol):
 
     def stoppedObserving(self, perspective: object, observer: CacheObserver, /) -> object:
         """Forget an observer: its peer has dropped the cache, or disconnected."""
+
+
+class ReceivedCache(Protocol):
+    """A local object with a copy of the state of an object of the peer: a RemoteCache.
+
+    Attributes:
+        broker: the connection; None once it has ended, or the peer changes the copy no more.
+    """
+
+    broker: Invoker | None
 
 
 class PublishedCache:
@@ -143,24 +154,24 @@ class HeldCache:
     __slots__ = ("_make", "enter", "handle", "methods", "principal", "state")
 
     def __init__(self, principal: Principal | None) -> None:
-        self.handle: WeakHold | None = None
+        self.handle: WeakHold[ReceivedCache] | None = None
         self.principal = principal
         self.state: dict[str, object] = {}
         self.enter: Callable[..., object] = directly
         self.methods: Mapping[str, Method] | None = None
-        self._make: Callable[[], object] = object
+        self._make: Callable[[], ReceivedCache] = _no_cache
 
-    def hold(self, value: object, handle: WeakHold) -> None:
+    def hold(self, value: ReceivedCache, handle: WeakHold[ReceivedCache]) -> None:
         """Store the state of ``value``, and a weak reference to ``value``."""
         self.handle = handle
         self.state = vars(value)
         self._make = partial(blank_of, type(value))
 
-    def value(self) -> object:
+    def value(self) -> ReceivedCache | None:
         """Return the object if it is alive, or None."""
         return None if self.handle is None else self.handle()
 
-    def current(self) -> object:
+    def current(self) -> ReceivedCache:
         """Return the object to call for a change: the live one, or a temporary one."""
         value = self.value()
         return self.revived() if value is None else value
@@ -170,7 +181,7 @@ class HeldCache:
         """The arguments before those of the peer."""
         return (self.current(),)
 
-    def revived(self) -> object:
+    def revived(self) -> ReceivedCache:
         """Return a new object with the stored state."""
         value = self._make()
         share_state(value, self.state)
@@ -197,7 +208,9 @@ class RemoteCacheTable:
     def __len__(self) -> int:
         return len(self._by_id)
 
-    def add(self, cache_id: object, value: object, principal: Principal | None = None) -> None:
+    def add(
+        self, cache_id: object, value: ReceivedCache, principal: Principal | None = None
+    ) -> None:
         """Add a cache whose state is being received; ``principal`` has sent it.
 
         Raises:
@@ -231,7 +244,7 @@ class RemoteCacheTable:
         if entry is not None:
             entry.state = vars(value)
 
-    def receive(self, cache_id: int) -> object:
+    def receive(self, cache_id: int) -> ReceivedCache:
         """Count one reception of a cache, and return its object.
 
         Raises:
@@ -251,7 +264,7 @@ class RemoteCacheTable:
         entry = self._by_id.get(cache_id)
         return None if entry is None or entry.handle is None else entry
 
-    def principal_of(self, cache_id: int) -> Principal | None:
+    def principal_of(self, cache_id: object) -> Principal | None:
         """Return the principal of a cache, or None if it has none.
 
         Raises:
@@ -259,7 +272,7 @@ class RemoteCacheTable:
         """
         return self._entry(cache_id).principal
 
-    def observer_of(self, cache_id: int) -> object:
+    def observer_of(self, cache_id: object) -> ReceivedCache:
         """Return the object to call for a change: the live one, or a temporary one.
 
         Raises:
@@ -267,7 +280,7 @@ class RemoteCacheTable:
         """
         return self._entry(cache_id).current()
 
-    def remove(self, cache_id: int) -> object:
+    def remove(self, cache_id: int) -> ReceivedCache | None:
         """Remove a cache after an uncache; return its object if it is alive.
 
         Raises:
@@ -278,7 +291,7 @@ class RemoteCacheTable:
             raise ProtocolError(f"uncache of cache {shown(cache_id)} that is not held")
         return entry.value()
 
-    def clear(self) -> Iterator[object]:
+    def clear(self) -> Iterator[ReceivedCache]:
         """Remove all caches; yield the objects that are alive."""
         entries = list(self._by_id.values())
         self._by_id.clear()
@@ -293,11 +306,15 @@ class RemoteCacheTable:
             raise MalformedJelly(f"cache {shown(cache_id)} is not held")
         return entry
 
-    def _handle(self, cache_id: int, value: object) -> WeakHold:
+    def _handle(self, cache_id: int, value: ReceivedCache) -> WeakHold[ReceivedCache]:
         handle = WeakHold(value, self._collected)
         handle.key = (cache_id, 0)
         handle.count = 1
         return handle
 
-    def _collected(self, handle: WeakHold) -> None:
+    def _collected(self, handle: WeakHold[ReceivedCache]) -> None:
         self._on_collected(handle.key[0], handle.count)
+
+
+def _no_cache() -> ReceivedCache:
+    raise LookupError("the cache was never decoded")

@@ -104,6 +104,10 @@ class Export:
         self.leading: tuple[object, ...] = ()
         self.methods: Mapping[str, Method] | None = None
 
+    def current(self) -> object:
+        """Return the object to call."""
+        return self.value
+
 
 class ExportTable:
     """Local objects that the peer can call.
@@ -238,11 +242,13 @@ class ExportTable:
         self._due.clear()
 
 
+Held = TypeVar("Held")
+
 Key: TypeAlias = tuple[ObjectId, Hashable] | tuple[ObjectId, None, int]
 """The key of a received object: its id, and what tells its references apart."""
 
 
-class WeakHold(weakref.ref[object]):
+class WeakHold(weakref.ref[Held]):
     """A weak reference to a proxy, with the key and the count to release when it is collected."""
 
     __slots__ = ("count", "key")
@@ -263,7 +269,7 @@ class ImportTable:
     def __init__(self, on_collected: Callable[[ObjectId, int], None], max_refs: int):
         self._on_collected = on_collected
         self._max_refs = max_refs
-        self._entries: dict[Key, WeakHold] = {}
+        self._entries: dict[Key, WeakHold[object]] = {}
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -325,7 +331,7 @@ class ImportTable:
     def _too_many(self) -> LimitExceeded:
         return limit_error(LimitExceeded, "max_refs", self._max_refs)
 
-    def _collected(self, entry: WeakHold) -> None:
+    def _collected(self, entry: WeakHold[object]) -> None:
         # A finalizer may interrupt any code: it only removes its entry and adds a note.
         if self._entries.get(entry.key) is entry:
             del self._entries[entry.key]

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from broker.core.principal import Principal
 from broker.core.wire.messages import RequestId
+from jelly.atoms import Expression
 
 __all__ = ["Transaction"]
 
@@ -58,7 +59,7 @@ class Transaction:
         self.kw = kw
         self.can_pause = outer is None
         self.principal = principal
-        self.behind: list[object] = []
+        self.behind: list[bytes | list[Expression]] = []
         self.requests: list[RequestId] = []
         self._undo: list[Callable[[], object]] = []
 
@@ -66,7 +67,7 @@ class Transaction:
         """Call ``undo`` if the message is not sent."""
         self._undo.append(undo)
 
-    def join(self, packed: object, request_id: RequestId | None) -> None:
+    def join(self, packed: bytes | list[Expression] | None, request_id: RequestId | None) -> None:
         """Become part of the outer transaction, whose message is not sent yet either."""
         outer = self.outer
         if outer is not None:

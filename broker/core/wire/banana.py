@@ -6,7 +6,7 @@ without a jellier, and without making the expression.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, MutableSequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from broker.core.wire.broadcast import Broadcast
@@ -16,6 +16,7 @@ from broker.core.wire.expressions import parse, to_expression
 from broker.core.wire.messages import (
     LONGEST_NAME,
     Message,
+    MessageQueue,
     ObjectId,
     PlainAnswer,
     Received,
@@ -79,7 +80,10 @@ class BananaReader:
         """Drop the pending bytes."""
         self._reader.forget()
 
-    def receive(self, data: bytes, inbox: MutableSequence[Received], most: int = -1) -> bool:
+    def note_ends(self, ends: list[int] | None) -> None:
+        """Do nothing: the calls of PB's dialects have no deadlines."""
+
+    def receive(self, data: bytes, inbox: MessageQueue, most: int = -1) -> bool:
         """Take in bytes, and append the messages that they complete; see `MessageReader`.
 
         Raises:

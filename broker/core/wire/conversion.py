@@ -20,6 +20,7 @@ __all__ = [
     "BASICS",
     "NOT_SMALL",
     "PLAIN",
+    "call_with_expressions",
     "small_expression",
     "small_value",
     "with_expressions",
@@ -84,12 +85,12 @@ def small_value(expression: Expression) -> object:
 
 
 # The calls with expressions instead of values, and whether each is one-way; and the reverse.
-_GRAPHS: dict[type, tuple[Any, bool]] = {
+_GRAPHS: dict[type, tuple[type[messages.GraphCall], bool]] = {
     row.record: (row.graph, row.is_one_way)
     for row in COMMANDS.values()
-    if row.graph and row.is_call
+    if row.graph is not None and issubclass(row.graph, messages.GraphCall)
 }
-_CALLS: dict[tuple[Any, bool], Any] = {graph: record for record, graph in _GRAPHS.items()}
+_CALLS: dict[tuple[type, bool], Any] = {graph: record for record, graph in _GRAPHS.items()}
 PLAIN = records(lambda row: row.content is Content.VALUES)
 """The messages that contain values."""
 
@@ -122,11 +123,15 @@ def _call_with_values(call: messages.GraphCall) -> Message:
 
 def with_expressions(message: Any) -> Message:
     """Return a message with values, one of :data:`PLAIN`, as a message with expressions."""
-    if type(message) not in _GRAPHS:
-        return messages.GraphAnswer(message.request_id, Jellier().jelly(message.value))
-    cls, is_one_way = _GRAPHS[type(message)]
-    args, kw = Jellier().jelly(message.args), Jellier().jelly(message.kw)
-    return cls(  # type: ignore[no-any-return]
-        message.request_id, message.object_id, message.name, not is_one_way, args, kw,
-        message.deadline,
-    )  # fmt: skip
+    if type(message) in _GRAPHS:
+        return call_with_expressions(message)
+    return messages.GraphAnswer(message.request_id, Jellier().jelly(message.value))
+
+
+def call_with_expressions(
+    call: messages.PlainCall | messages.PlainCallToCache,
+) -> messages.GraphCall:
+    """Return a call with values as a call with expressions."""
+    make, is_one_way = _GRAPHS[type(call)]
+    args, kw = Jellier().jelly(call.args), Jellier().jelly(call.kw)
+    return make(call.request_id, call.object_id, call.name, not is_one_way, args, kw, call.deadline)

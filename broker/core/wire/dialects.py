@@ -6,7 +6,7 @@ No other module checks which dialect is in use: all differences are fields of th
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Collection, MutableSequence
+from collections.abc import Callable, Collection
 from functools import lru_cache, partial
 from typing import Protocol
 
@@ -15,7 +15,7 @@ from msgspec import Struct
 from broker.core.wire.banana import BananaReader, BananaWriter
 from broker.core.wire.broadcast import Broadcast
 from broker.core.wire.commands import Feature
-from broker.core.wire.messages import PROTOCOL_VERSION, ObjectId, Received, Record, Version
+from broker.core.wire.messages import PROTOCOL_VERSION, MessageQueue, ObjectId, Record, Version
 from broker.core.wire.msgpack.frames import DEEPEST
 from broker.core.wire.msgpack.reader import FrameReader
 from broker.core.wire.msgpack.writer import FrameWriter
@@ -60,7 +60,14 @@ class MessageReader(Protocol):
         """Drop the pending bytes."""
         ...
 
-    def receive(self, data: bytes, inbox: MutableSequence[Received], most: int, /) -> bool:
+    def note_ends(self, ends: list[int] | None, /) -> None:
+        """Append the end of each message to a list from now on, in bytes from a common start.
+
+        None ends that. A dialect whose calls have no deadlines appends nothing.
+        """
+        ...
+
+    def receive(self, data: bytes, inbox: MessageQueue, most: int, /) -> bool:
         """Take in bytes, and append the messages that they complete to ``inbox``.
 
         Args:

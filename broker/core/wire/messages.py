@@ -7,7 +7,8 @@ of ``msgpack/1``: the tag is its number, and the fields follow in their order wi
 
 from __future__ import annotations
 
-from typing import Annotated, TypeAlias
+from collections.abc import Iterable
+from typing import Annotated, Protocol, TypeAlias
 
 from msgspec import Meta, Struct
 
@@ -18,6 +19,7 @@ from jelly.numbers import LARGEST
 __all__ = [
     "LONGEST_NAME",
     "PROTOCOL_VERSION",
+    "CallMessage",
     "Cancel",
     "Decache",
     "Decref",
@@ -28,6 +30,7 @@ __all__ = [
     "GraphCallToCache",
     "GraphError",
     "Message",
+    "MessageQueue",
     "ObjectId",
     "Ping",
     "PlainAnswer",
@@ -234,5 +237,22 @@ Message: TypeAlias = (
     | Goodbye
     | UnknownCommand
 )
+CallMessage: TypeAlias = (
+    PlainCall | PlainSend | PlainCallToCache | PlainSendToCache | GraphCall | GraphCallToCache
+)
+"""The messages that call a method."""
+
 Received: TypeAlias = Message | Raw
 """What a reader can return."""
+
+
+class MessageQueue(Protocol):
+    """Where a reader puts the messages."""
+
+    def append(self, message: Received, /) -> object:
+        """Add a message."""
+        ...
+
+    def extend(self, messages: Iterable[Received], /) -> object:
+        """Add messages."""
+        ...

@@ -37,7 +37,7 @@ class FakeSession:
         self.abandoned: list[int] = []
         self.stats = Stats()
         self.outbox: Any = self
-        self.host = Owner()
+        self.host: Any = Owner()
         self.takes_notices = True
 
     def call(
@@ -76,7 +76,10 @@ class Line:
         self.flushes: list[str] = []
         session: Any = self.session
         self.calls = PendingCalls(
-            session, lambda: self.flushes.append("soon"), lambda: self.flushes.append("later")
+            self.session.host,
+            session,
+            lambda: self.flushes.append("soon"),
+            lambda: self.flushes.append("later"),
         )
         self.calls.is_open = True
 

@@ -17,14 +17,14 @@ from __future__ import annotations
 
 import functools
 import gc
-from collections.abc import Callable, MutableSequence
+from collections.abc import Callable
 from struct import Struct
 from typing import Any
 
 import msgspec
 
 from broker.core.wire.conversion import PLAIN, with_expressions, with_values
-from broker.core.wire.messages import Message, Received
+from broker.core.wire.messages import Message, MessageQueue
 from broker.core.wire.msgpack.frames import FRAMES, Graph, message_of
 from broker.core.wire.msgpack.nodes import checked, most_unchecked
 from jelly.errors import LimitExceeded, ProtocolError
@@ -50,10 +50,6 @@ class FrameReader:
     Args:
         limits: of the size and the elements of a frame.
         keeps_expressions: return each value as an expression, for hooks that need expressions.
-
-    Attributes:
-        ends: if the caller has set a list, `receive` appends the end of each message, in bytes from
-            a common start.
     """
 
     __slots__ = (
@@ -61,13 +57,13 @@ class FrameReader:
         "_check",
         "_convert",
         "_decode",
+        "_ends",
         "_is_dead",
         "_limits",
         "_most_unchecked",
         "_parts",
         "_pos",
         "_wanted",
-        "ends",
     )
 
     def __init__(self, limits: Limits, keeps_expressions: bool = False):
@@ -79,7 +75,7 @@ class FrameReader:
         self._parts = Parts()
         self._wanted = 0
         self._is_dead = False
-        self.ends: list[int] | None = None
+        self._ends: list[int] | None = None
         # The unfinished check of the frame at _pos, if it takes more than one slice.
         self._check: Walk[None] | None = None
         self._decode = _decoder()
@@ -90,7 +86,11 @@ class FrameReader:
         self._limits = limits
         self._most_unchecked = most_unchecked(limits)
 
-    def receive(self, data: bytes, inbox: MutableSequence[Received], most: int = -1) -> bool:
+    def note_ends(self, ends: list[int] | None) -> None:
+        """Append the end of each message to a list from now on; see `MessageReader`."""
+        self._ends = ends
+
+    def receive(self, data: bytes, inbox: MessageQueue, most: int = -1) -> bool:
         """Take in bytes, and append the messages that they complete; see `MessageReader`.
 
         Raises:
@@ -113,7 +113,7 @@ class FrameReader:
                 return False
             data = parts.take()
         decode, convert, most_unchecked = self._decode, self._convert, self._most_unchecked
-        view, end, ends = memoryview(data), len(data), self.ends
+        view, end, ends = memoryview(data), len(data), self._ends
         # Whether decoding stops before all complete frames are decoded.
         is_behind = False
         self._wanted = 4
