@@ -262,7 +262,7 @@ class PBConnectionLost(Disconnected, ConnectionError):
         super().__init__(message)
         self.reason = message
         self.may_have_run = may_have_run
-        if isinstance(message, _WITH_LIMIT) and message.limit:
+        if isinstance(message, WITH_LIMIT) and message.limit:
             self.limit, self.most, self.got = message.limit, message.most, message.got
 
 
@@ -344,4 +344,4 @@ CONDITIONS: tuple[type[Exception], ...] = (
 
 
 # Errors that end a connection and may have the attributes of a limit.
-_WITH_LIMIT = (PBConnectionLost, ProtocolError, TLSError, ConnectionLost)
+WITH_LIMIT = (PBConnectionLost, ProtocolError, TLSError, ConnectionLost)

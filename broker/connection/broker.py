@@ -43,6 +43,7 @@ from broker.core.session import Session
 from broker.core.wire.messages import ObjectId
 from broker.defer import Deferred, maybeDeferred
 from broker.errors import (
+    WITH_LIMIT,
     EncodeError,
     LoginExpired,
     PBConnectionLost,
@@ -91,7 +92,7 @@ class Broker(PublishedBroker):
     # attributes would have a dict of its own, of 1.6 KiB.
     disconnected = 0
     reason: Any = None
-    avatar: Any = None
+    avatar: RemoteReference | None = None
     _results: RunningMethods | None = None
     _keepalive: Keepalive | None = None
     _message_timeout: MessageTimeout | None = None
@@ -231,16 +232,14 @@ class Broker(PublishedBroker):
         for watcher in (self._keepalive, self._message_timeout):
             if watcher is not None:
                 watcher.stop()
-        ended_by = getattr(reason, "value", reason)
-        end = partial(self._end, ended_by)
+        end = partial(self._end, getattr(reason, "value", reason))
         Ending(self, self.session, self.policy, self._scheduler, end).take_turn()
 
-    def _end(self, ended_by: Any) -> None:
+    def _end(self, ended_by: object) -> None:
         was_connected = self.session.dialect is not None
         self.reason = ended_by if self._fault is None else self._fault
-        limit = getattr(ended_by, "limit", "")
-        if limit:
-            self.session.stats.count(limit)
+        if isinstance(ended_by, WITH_LIMIT) and ended_by.limit:
+            self.session.stats.count(ended_by.limit)
         lost = self.session.end()
         self.pump.end()
         self.calls.lost(lost, self.reason)
@@ -353,14 +352,14 @@ class Broker(PublishedBroker):
         """The tag of failures, which every policy accepts."""
         return _FAILURE_ROW
 
-    def make_reference(self, perspective: Any, object_id: ObjectId) -> RemoteReference:
+    def make_reference(self, perspective: object, object_id: ObjectId) -> RemoteReference:
         """Return a new reference to an object of the peer."""
         # The import table, which calls this, has counted it.
         reference = RemoteReference(perspective, self, object_id, 0)
         reference.doRefCount = 1
         return reference
 
-    def shown_error(self, error: Any) -> tuple[Any, str | None]:
+    def shown_error(self, error: object) -> tuple[object, str | None]:
         """Return what the peer may see of an exception of this side."""
         tracebacks = bool(getattr(self.factory, "unsafeTracebacks", False))
         side = "client" if self.isClient else "server"
@@ -456,7 +455,7 @@ class Broker(PublishedBroker):
     def _on_misunderstood(self, event: Misunderstood) -> None:
         log.misunderstood(self, event.command)
 
-    def handle_message(self, route: Route, name: str, args: Expression, kw: Expression) -> Any:
+    def handle_message(self, route: Route, name: str, args: Expression, kw: Expression) -> object:
         """Call a method with the peer's expressions, and return the expression of the result.
 
         The published ``…MessageReceived`` hooks do this unless they are overridden.
@@ -479,7 +478,7 @@ def _without_value(result: object) -> object:
     return maybeDeferred(lambda: result).addCallback(lambda _: None)
 
 
-def _read_failure(unjellier: Unjellier, expression: list[Any]) -> CopiedFailure:
+def _read_failure(unjellier: Unjellier, expression: list[Expression]) -> CopiedFailure:
     state = unjellier.unjelly(expression[1]) if len(expression) == 2 else None
     return CopiedFailure.received(state, unjellier.invoker.policy)
 

@@ -60,7 +60,7 @@ class Connection:
         """
         if self.broker.avatar is None:
             raise AttributeError("there was no login: use connection.root, or pass credentials")
-        return self.broker.avatar  # type: ignore[no-any-return]
+        return self.broker.avatar
 
     @property
     def peer(self) -> Peer:

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 from broker.connection import log
+from broker.connection.log import Logged
 from broker.core.objects.translator import Translator
 from broker.core.policy import Policy
 from broker.core.session import Session
@@ -37,7 +37,7 @@ class Ending:
 
     def __init__(
         self,
-        owner: Any,
+        owner: Logged,
         session: Session,
         policy: Policy,
         scheduler: Scheduler,
@@ -87,7 +87,7 @@ def forget_frames(error: BaseException) -> None:
             chain += (each.__cause__, each.__context__)
 
 
-def end_caches(owner: Any, translator: Translator) -> None:
+def end_caches(owner: Logged, translator: Translator) -> None:
     """Tell the caches of both sides that their connection has ended."""
     for entry in translator.published.clear():
         log.call_and_log(owner, entry.stop)

@@ -5,7 +5,7 @@ Programs read them to see which objects the peer holds, and set callbacks for wh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, MutableMapping
 from typing import Any
 
 from broker.core.objects.tables import Export, ExportTable
@@ -83,7 +83,7 @@ class LocalObjects(Mapping[ObjectId, Local]):
         return len(self._exports.names())
 
 
-class LocalIds(Mapping[Any, ObjectId]):
+class LocalIds(Mapping[Hashable, ObjectId]):
     """``Broker.luids``: the ids of sent objects, by ``processUniqueID()`` (published).
 
     It is read only. An object that was sent by two users of one connection has two ids; one is
@@ -93,17 +93,17 @@ class LocalIds(Mapping[Any, ObjectId]):
     def __init__(self, exports: ExportTable):
         self._exports = exports
 
-    def __getitem__(self, puid: Any) -> ObjectId:
+    def __getitem__(self, puid: Hashable) -> ObjectId:
         return self._exports.ids()[puid]
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[Hashable]:
         return iter(self._exports.ids())
 
     def __len__(self) -> int:
         return len(self._exports.ids())
 
 
-class LocalCleanup(MutableMapping[Any, Callable[[], object]]):
+class LocalCleanup(MutableMapping[Hashable, Callable[[], object]]):
     """``Broker._localCleanup``: callbacks for dropped objects, by ``processUniqueID()``.
 
     A callback is called once, without arguments, when the peer has dropped all sendings of the
@@ -113,22 +113,22 @@ class LocalCleanup(MutableMapping[Any, Callable[[], object]]):
     def __init__(self, translator: Translator):
         self._translator = translator
 
-    def __getitem__(self, puid: Any) -> Callable[[], object]:
+    def __getitem__(self, puid: Hashable) -> Callable[[], object]:
         return self._all()[puid]
 
-    def __setitem__(self, puid: Any, callback: Callable[[], object]) -> None:
+    def __setitem__(self, puid: Hashable, callback: Callable[[], object]) -> None:
         self._translator.exports.when_released(puid, callback, self._translator.principal)
 
-    def __delitem__(self, puid: Any) -> None:
+    def __delitem__(self, puid: Hashable) -> None:
         if puid not in self._all():
             raise KeyError(puid)
         self._translator.exports.never_released(puid)
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[Hashable]:
         return iter(self._all())
 
     def __len__(self) -> int:
         return len(self._all())
 
-    def _all(self) -> dict[Any, Callable[[], object]]:
+    def _all(self) -> dict[Hashable, Callable[[], object]]:
         return self._translator.exports.callbacks()

@@ -88,7 +88,7 @@ class PendingCalls:
     def begin(self, scheduler: Scheduler) -> None:
         """Take clock and loop from the scheduler of the connection."""
         self.now = scheduler.now
-        self._loop = getattr(scheduler, "loop", None)
+        self._loop = scheduler.loop
 
     def check_loop(self, what: str) -> None:
         """Raise if the current code does not run in the event loop of the connection.
@@ -121,11 +121,11 @@ class PendingCalls:
 
     def call(
         self,
-        perspective: Any,
+        perspective: object,
         object_id: ObjectId,
         name: str | bytes,
-        args: tuple[Any, ...],
-        kw: dict[str, Any],
+        args: tuple[object, ...],
+        kw: dict[str, object],
         to_cache: bool = False,
     ) -> Deferred[Any] | None:
         """Call a method of the peer; return a Deferred, or None with ``pbanswer=False``.
@@ -173,11 +173,11 @@ class PendingCalls:
 
     def send(
         self,
-        perspective: Any,
+        perspective: object,
         object_id: ObjectId,
         name: str,
-        args: Any,
-        kw: dict[str, Any],
+        args: tuple[object, ...],
+        kw: dict[str, object],
         to_cache: bool = False,
     ) -> None:
         """Call a method that sends no answer, unless the connection has ended.
@@ -210,7 +210,7 @@ class PendingCalls:
 
     def notify(
         self,
-        perspective: Any,
+        perspective: object,
         object_id: ObjectId,
         broadcast: Broadcast,
         to_cache: bool = False,
@@ -245,13 +245,13 @@ class PendingCalls:
         """The methods of the calls without an answer, oldest first."""
         return tuple(str(deferred.label) for deferred in self._deferreds.values())
 
-    def answered(self, request_id: RequestId, value: Any) -> None:
+    def answered(self, request_id: RequestId, value: object) -> None:
         """Fire the Deferred of a call that returned."""
         deferred = self._deferreds.pop(request_id, None)
         if deferred is not None:
             deferred.callback(value)
 
-    def refused(self, request_id: RequestId, error: Any) -> None:
+    def refused(self, request_id: RequestId, error: object) -> None:
         """Fail the Deferred of a call, with an exception, a Failure, or a value of the peer."""
         deferred = self._deferreds.pop(request_id, None)
         if deferred is not None:
@@ -260,7 +260,7 @@ class PendingCalls:
             is_failure = isinstance(error, BaseException)
             deferred.errback(error if is_failure else Failure(Error(error)))
 
-    def lost(self, may_have_run: dict[RequestId, bool], reason: Any) -> None:
+    def lost(self, may_have_run: dict[RequestId, bool], reason: object) -> None:
         """Fail the calls that will have no answer; ``may_have_run`` tells which may have run.
 
         All failures that are not handled make one log record together.

@@ -14,7 +14,8 @@ from broker.connection import log
 from broker.connection.local_tables import LocalCleanup, LocalIds, LocalObjects
 from broker.connection.peer import Peer
 from broker.connection.pending_calls import PendingCalls
-from broker.core.host import PageProducer, ReceivedReference
+from broker.core.host import Identified, PageProducer, ReceivedReference
+from broker.core.objects.caches import CacheObserver, Observed, ReceivedCache
 from broker.core.policy import Policy
 from broker.core.principal import Principal, view_of
 from broker.core.session import Session
@@ -127,7 +128,7 @@ class PublishedBroker:
         return None if scope is None else scope.perspective
 
     @property
-    def serializing_view(self) -> Any:
+    def serializing_view(self) -> object:
         """``serializingPerspective`` with the owner of the message; see `broker.core.principal`."""
         return view_of(self.serializingPerspective, self.session.translator.principal)
 
@@ -151,11 +152,11 @@ class PublishedBroker:
         # It has an underscore, but programs with portals of their own write to it.
         return LocalCleanup(self.session.translator)
 
-    def registerReference(self, object: Any) -> ObjectId:
+    def registerReference(self, object: Identified) -> ObjectId:
         """Count one sending of an object, and return its id (published)."""
         return self.session.translator.export(object, object.processUniqueID())
 
-    def setNameForLocal(self, name: str | bytes, object: Any) -> None:
+    def setNameForLocal(self, name: str | bytes, object: object) -> None:
         """Let the peer call an object by a name (published)."""
         key = name.encode("utf-8") if isinstance(name, str) else name
         self.session.translator.exports.name(key, object)
@@ -178,7 +179,7 @@ class PublishedBroker:
         translator.adopt(reference, reference.luid)
         reference.view = view_of(reference.perspective, translator.receiver)
 
-    def note_read(self, unjellier: Unjellier, expression: list[Any]) -> None:
+    def note_read(self, unjellier: Unjellier, expression: list[Expression]) -> None:
         """Note that the reference of an expression has been received."""
         self.session.translator.note_read(unjellier, expression)
 
@@ -188,32 +189,32 @@ class PublishedBroker:
         entry = self.session.translator.exports.get(key)
         return None if entry is None else entry.value
 
-    def publish_cache(self, instance: Any) -> tuple[int, bool]:
+    def publish_cache(self, instance: Observed) -> tuple[int, bool]:
         """Count one sending of a Cacheable; return its id, and whether to send its state."""
         return self.session.translator.publish(instance, instance.processUniqueID())
 
-    def note_observer(self, cache_id: int, observer: Any) -> None:
+    def note_observer(self, cache_id: int, observer: CacheObserver) -> None:
         """Note the observer that ``stoppedObserving`` will be called for."""
         self.session.translator.observe(cache_id, observer)
 
-    def cachedRemotelyAs(self, instance: Any, incref: int = 0) -> int | None:
+    def cachedRemotelyAs(self, instance: Observed, incref: int = 0) -> int | None:
         """Return the id by which the peer holds a Cacheable, or None (published)."""
         cache_id = self.cache_id_of(instance, self.session.translator.principal)
         if cache_id is not None and incref:
             self.publish_cache(instance)
         return cache_id
 
-    def cache_id_of(self, instance: Any, principal: Principal | None) -> int | None:
+    def cache_id_of(self, instance: Identified, principal: Principal | None) -> int | None:
         """Return the id by which the peer holds a Cacheable that a principal has sent, or None."""
         published = self.session.translator.published
         return published.id_of(instance.processUniqueID(), principal)
 
-    def cacheLocally(self, cid: int, instance: Any) -> None:
+    def cacheLocally(self, cid: int, instance: ReceivedCache) -> None:
         """Add a cache, whose state follows (published)."""
         translator = self.session.translator
         translator.held.add(cid, instance, translator.receiver)
 
-    def refresh_cache(self, cache_id: int, instance: Any) -> None:
+    def refresh_cache(self, cache_id: int, instance: object) -> None:
         """Note that all attributes of a cache were replaced."""
         self.session.translator.held.refresh(cache_id, instance)
 

@@ -76,7 +76,7 @@ class RunningMethods:
         for work in list(self._started.values()):
             work.cancel()
 
-    def _run(self, call: IncomingCall, coroutine: Coroutine[Any, Any, Any]) -> None:
+    def _run(self, call: IncomingCall, coroutine: Coroutine[Any, Any, object]) -> None:
         context = self._session.callee.context_of(call).copy()
         if call.due is not None:
             context.run(DEADLINE.set, call.due)
@@ -117,7 +117,7 @@ class RunningMethods:
             lambda value: self._finish(call, value), lambda failure: self._fail(call, failure)
         )
 
-    def _finish_future(self, call: IncomingCall, future: asyncio.Future[Any]) -> None:
+    def _finish_future(self, call: IncomingCall, future: asyncio.Future[object]) -> None:
         if future.cancelled():
             self._fail(call, asyncio.CancelledError(f"'{call.name}' was cancelled"))
             return
@@ -133,12 +133,12 @@ class RunningMethods:
             work.timer.cancel()
         return work
 
-    def _finish(self, call: IncomingCall, value: Any) -> None:
+    def _finish(self, call: IncomingCall, value: object) -> None:
         self._ended(call)
         self._session.finish(call, value)
         self._answered()
 
-    def _fail(self, call: IncomingCall, error: Any) -> None:
+    def _fail(self, call: IncomingCall, error: object) -> None:
         work = self._ended(call)
         is_expired = work is not None and work.is_expired
         if is_expired and isinstance(Failure.of(error).value, _CANCELLED):
@@ -166,5 +166,5 @@ class RunningMethod:
         self.is_expired = False
 
 
-async def _awaited(awaitable: Awaitable[Any]) -> Any:
+async def _awaited(awaitable: Awaitable[object]) -> object:
     return await awaitable

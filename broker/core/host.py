@@ -14,7 +14,7 @@ from jelly.atoms import Expression
 
 if TYPE_CHECKING:
     from broker.core.calls.dispatch import Route
-    from broker.core.objects.caches import CacheObserver, ReceivedCache
+    from broker.core.objects.caches import CacheObserver, Observed, ReceivedCache
     from broker.core.policy import Policy
     from broker.core.principal import Principal
     from broker.core.session import Session
@@ -323,7 +323,7 @@ class Invoker(Protocol):
         """Count one sending of an object, and return its id (published)."""
         ...
 
-    def publish_cache(self, instance: Identified, /) -> tuple[int, bool]:
+    def publish_cache(self, instance: Observed, /) -> tuple[int, bool]:
         """Count one sending of a Cacheable; return its id, and whether to send its state."""
         ...
 

@@ -34,6 +34,10 @@ class Scheduler(Protocol):
     """Time and turns of the loop that runs a connection. Times are seconds, as float."""
 
     @property
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        """The asyncio loop, or None."""
+
+    @property
     def create_task(self) -> Callable[..., asyncio.Task[Any]] | None:
         """Start a coroutine as a task, ``create_task(coro, context=None)``; or None."""
 
@@ -94,6 +98,7 @@ class TwistedScheduler:
 
     __slots__ = ("_reactor",)
 
+    loop = None
     create_task = None
 
     def __init__(self, reactor: Any):
@@ -138,6 +143,7 @@ class ImmediateScheduler:
 
     __slots__ = ("_waiting",)
 
+    loop = None
     create_task = None
 
     def __init__(self) -> None:

@@ -10,7 +10,7 @@ which tell the peer that it is alive.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 from broker.errors import PBConnectionLost
 from broker.limit_errors import limit_error
@@ -92,7 +92,7 @@ class Keepalive:
         self._watched = watched
         self._taken = -1
         self.last_heard = self._last_asked = self._last_told = self._forgot = self.now()
-        self._timer: Any = scheduler.later(silence, self._look)
+        self._timer = scheduler.later(silence, self._look)
 
     def stop(self) -> None:
         """Stop the checks."""

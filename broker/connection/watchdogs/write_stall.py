@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from broker.core.policy import Policy
 from broker.core.stats import Stats
 from broker.errors import PBConnectionLost
 from broker.limit_errors import limit_error
-from broker.net.scheduler import Scheduler
+from broker.net.scheduler import Cancellable, Scheduler
 
 __all__ = ["WriteStallWatchdog"]
 
@@ -59,7 +58,7 @@ class WriteStallWatchdog:
         self._unsent = unsent
         self._stats = stats
         self._on_timeout = on_timeout
-        self._timer: Any = None
+        self._timer: Cancellable | None = None
         self._taken = 0
         self._last_progress = self._last_below = 0.0
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+from broker.core.host import Identified
 from broker.core.objects.tables import Numbers, WeakHold, directly, key_of, shown
 from broker.core.principal import Principal
 from broker.core.wire.messages import ObjectId
@@ -35,10 +36,10 @@ class CacheObserver(Protocol):
         """Send nothing from now on."""
 
 
-class Observed(Protocol):
+class Observed(Identified, Protocol):
     """A local object whose state a peer can have a copy of: a Cacheable."""
 
-    def stoppedObserving(self, perspective: object, observer: CacheObserver, /) -> object:
+    def stoppedObserving(self, perspective: Any, observer: Any, /) -> object:
         """Forget an observer: its peer has dropped the cache, or disconnected."""
 
 

@@ -246,6 +246,7 @@ class ManualScheduler:
         clock: seconds since the beginning.
     """
 
+    loop = None
     create_task = None
 
     def __init__(self) -> None:

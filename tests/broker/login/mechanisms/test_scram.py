@@ -290,6 +290,7 @@ async def test_a_login_that_is_cancelled_while_it_works(monkeypatch: pytest.Monk
 class LoopOf:
     """The scheduler of a loop, of which a test takes no turns."""
 
+    loop = None
     create_task = None
 
     def __init__(self, loop: asyncio.AbstractEventLoop):
