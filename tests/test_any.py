@@ -19,7 +19,7 @@ FIGURES = {
     "broker/*.py": 8.9,
     "broker/commands": 7.4,
     "broker/connection": 13.2,
-    "broker/core": 11.2,
+    "broker/core": 11.0,
     "broker/defer": 21.2,
     "broker/demo": 2.4,
     "broker/flavors": 18.7,

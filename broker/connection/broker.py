@@ -166,7 +166,7 @@ class Broker(PublishedBroker):
         forks.watch(self)
         self._scheduler = port.scheduler
         self.calls.begin(self._scheduler)
-        self.session.callee.now = self._scheduler.now
+        self.session.callee.runner.now = self._scheduler.now
         if self._log_throttle is not None:
             self._log_throttle.begin(self._scheduler)
         self._message_timeout = MessageTimeout(
@@ -460,7 +460,7 @@ class Broker(PublishedBroker):
 
         The published ``…MessageReceived`` hooks do this unless they are overridden.
         """
-        call, result = self.session.callee.call_hooked(route, name, args, kw)
+        call, result = self.session.callee.runner.run_hooked(route, name, args, kw)
         if not call.wants_answer:
             # The peer gets no answer, so nothing may be exported for it.
             result = _without_value(result)

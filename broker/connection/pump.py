@@ -126,14 +126,14 @@ class Pump:
         if self._is_running:
             return
         session = self._session
-        callee = session.callee
-        callee.last_name = ""
+        runner = session.callee.runner
+        runner.last_name = ""
         if began is None:
             began = self._now()
         self._is_running = True
         try:
             more = session.pump(1)
-            if more or callee.last_name:
+            if more or runner.last_name:
                 now = self._now()
                 if now - began > _TOO_LONG:
                     self._tell_blocked(1, now - began)
@@ -178,7 +178,7 @@ class Pump:
             # Twice as many each time: so the clock is read only a few times a turn, but a turn with
             # slow messages still ends near its deadline.
             size = min(handled, policy.turn_messages - handled)
-            session.callee.last_name = ""
+            session.callee.runner.last_name = ""
             calls, began = stats.calls_received, now
             more = session.pump(size)
             now = self._now()
@@ -200,8 +200,8 @@ class Pump:
             seconds: how long they took.
         """
         session = self._session
-        if session.callee.last_name:
-            log.blocked(self._owner, session.callee.last_name, max(1, calls), seconds)
+        if session.callee.runner.last_name:
+            log.blocked(self._owner, session.callee.runner.last_name, max(1, calls), seconds)
 
     def ask_for_turn(self) -> None:
         """Request a later turn of the loop for the received messages."""

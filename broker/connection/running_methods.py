@@ -8,7 +8,7 @@ from typing import Any
 
 from broker.core.calls.deadline import DEADLINE
 from broker.core.calls.dispatch import note_raised
-from broker.core.calls.incoming import IncomingCall
+from broker.core.calls.incoming_call import IncomingCall
 from broker.core.session import Session
 from broker.defer import CancelledError, Deferred, drive
 from broker.defer.foreign import is_twisted_deferred

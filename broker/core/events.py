@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from msgspec import Struct
 
 if TYPE_CHECKING:
-    from broker.core.calls.incoming import IncomingCall
+    from broker.core.calls.incoming_call import IncomingCall
 
 __all__ = [
     "CallAnswered",

@@ -21,7 +21,8 @@ from contextvars import Context
 from msgspec.structs import replace
 
 from broker.core.calls.handlers import BEFORE_VERSION, GATED, GATED_BEFORE_VERSION, OPEN
-from broker.core.calls.incoming import IncomingCall, IncomingCalls
+from broker.core.calls.incoming import IncomingCalls
+from broker.core.calls.incoming_call import IncomingCall
 from broker.core.calls.login_gate import Gate
 from broker.core.calls.outgoing import OutgoingCalls
 from broker.core.events import CallAnswered, Ready
@@ -178,7 +179,7 @@ class Session:
             self,
             BEFORE_VERSION,
             self._shake_hands,
-            self.callee.begins_at_once,
+            self.callee.runner.begins_at_once,
             self.callee.running,
             outbox,
             policy,
@@ -218,11 +219,11 @@ class Session:
     @property
     def answered(self) -> int:
         """Bytes of answers and errors sent since :meth:`forget_answered`."""
-        return self.callee.answered
+        return self.callee.answers.size
 
     def forget_answered(self) -> None:
         """Reset :attr:`answered` to 0."""
-        self.callee.answered = 0
+        self.callee.answers.size = 0
 
     # Sending.
 
@@ -336,7 +337,7 @@ class Session:
         self.caller.tracing = self.inbox.tracing = self.outbox.tracing = tracing
         self.stats.on_limit = tracer.limit_hit
         if self.gate is None:
-            self.callee.tracing = tracing
+            self.callee.trace(tracing)
         if self.dialect is not None:
             tracer.opened(self.dialect.name.decode("ascii"))
 
@@ -429,7 +430,7 @@ class Session:
         """
         policy = self._policy
         self.gate = Gate(policy, minds, self._seal)
-        self.callee.tracing = None
+        self.callee.trace(None)
         self._limit(self.gate.limits)
         self.inbox.max_backlog = min(policy.max_backlog, policy.login_backlog)
         self.callee.max_calls = min(policy.max_calls, policy.login_calls)
@@ -442,7 +443,7 @@ class Session:
         if self.gate is None:
             return
         policy, self.gate = self._policy, None
-        self.callee.tracing = self.tracing
+        self.callee.trace(self.tracing)
         self.inbox.max_backlog = policy.max_backlog
         self.callee.max_calls = policy.max_calls
         self.inbox.is_full = False

@@ -48,7 +48,7 @@ def test_a_model(steps: list[str]) -> None:
     waiting: list[Any] = []
     kept = calls = sends = 0
     for number, step in enumerate(steps):
-        pair.server.callee.now = lambda number=number: float(number)
+        pair.server.callee.runner.now = lambda number=number: float(number)
         if step == "finish":
             if waiting:
                 pair.server.finish(waiting.pop(0).ticket, None)
@@ -76,7 +76,7 @@ def test_a_model(steps: list[str]) -> None:
 def test_running_calls() -> None:
     """A running call has its name and the time at which it started, and no values."""
     pair = SessionPair(Server())
-    pair.server.callee.now = lambda: 5.0
+    pair.server.callee.runner.now = lambda: 5.0
     pair.client.call(ROOT, "wait", (), {})
     pair.client.call(ROOT, "wait", (), {}, wants_answer=False)
     pair.exchange()

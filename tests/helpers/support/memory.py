@@ -119,7 +119,7 @@ class FakeHost:
 
     def handle_message(self, route: Route, name: str, args: Expression, kw: Expression) -> Any:
         """Make a call, and serialize its result."""
-        call, result = self.session.callee.call_hooked(route, name, args, kw)
+        call, result = self.session.callee.runner.run_hooked(route, name, args, kw)
         if not call.wants_answer:
             return [b"None"]
         return self.session.serialize(result, route.perspective, name, call.args, call.kw)

@@ -11,60 +11,14 @@ from hypothesis import strategies as st
 from support.memory import ROOT, FakeHost, Reference, SessionPair
 
 from broker.core.calls import dispatch
-from broker.core.calls.dispatch import Method, Route, condition
+from broker.core.calls.dispatch import Method, condition
 from broker.core.events import CallPending, CallRaised
 from broker.core.policy import STRICT, Policy
 from broker.core.session import Session
-from broker.core.wire import messages
 from broker.core.wire.dialects import MSGPACK
 from broker.flavors.referenceable import Referenceable, Root
 from jelly.errors import ProtocolError
 from jelly.limits import Limits
-
-
-class Routed(Referenceable):
-    """Routes its calls to another object, with an argument in front."""
-
-    def route(self) -> Route:
-        """Lead elsewhere."""
-        return Route(Target(), "view_", ("viewer",), "eyes")
-
-
-class Target:
-    """What is called in the end."""
-
-    def view_look(self, viewer: Any, what: Any) -> Any:
-        """Return who looks at what."""
-        return [viewer, what]
-
-
-class Handled(Referenceable):
-    """Its route is a function that answers in expressions."""
-
-    def route(self) -> Any:
-        """Return the function."""
-        return lambda broker, name, args, kw: [b"unicode", name.encode()]
-
-
-def test_routes() -> None:
-    """A route says whose method runs, under which prefix, with what in front."""
-    pair = SessionPair(Routed())
-    assert pair.call("look", 5) == ["viewer", 5]
-    assert pair.call("nothing").startswith("NoSuchMethod")
-    assert pair.call("look").startswith("WrongArguments: look: missing 1 required")
-
-
-def test_a_route_that_is_a_function() -> None:
-    """It gets name and expressions, and returns the expression of the answer."""
-    assert SessionPair(Handled()).call("anything") == "anything"
-
-
-def test_a_target_without_a_route() -> None:
-    """An object that cannot be called at all fails the call, and nothing else."""
-    pair = SessionPair(object())
-    assert pair.call("anything").startswith("AttributeError")
-    pair.server.translator.exports.name(ROOT, Handled())
-    assert pair.call("anything") == "anything"
 
 
 def test_methods_run_in_the_connections_context() -> None:
@@ -80,41 +34,6 @@ def test_methods_run_in_the_connections_context() -> None:
     assert [pair.call("count"), pair.call("count")] == [1, 2]
     assert variable.get() == 0
     assert SessionPair(Counting()).call("count") == 1
-
-
-class Looking(FakeHost):
-    """A host that finds objects, and decodes, itself."""
-
-    overridden = frozenset({"localObjectForID", "unserialize"})
-
-    def localObjectForID(self, object_id: Any) -> Any:
-        """Know one object by any id."""
-        return None if object_id == 99 else Routed()
-
-    def unserialize(self, expression: Any, perspective: Any = None) -> Any:
-        """Say through whose eyes."""
-        value = self.session.translator.unjelly(expression, perspective)
-        return (*value, perspective)[-1:] if type(value) is tuple else value
-
-
-@pytest.mark.parametrize(("object_id", "found"), [(5, True), (99, False)])
-def test_a_room_above_that_does_its_part(object_id: int, found: bool) -> None:
-    """Overridden ``localObjectForID`` and ``unserialize`` take the place of ours."""
-    pair = SessionPair()
-    host = Looking()
-    host.session = Session(host, STRICT, is_client=False)
-    pair.server, pair.server_host = host.session, host
-    pair.client = SessionPair(shake_hands=False).client
-    pair.client_host = pair.client.host
-    pair.server.start()
-    pair.exchange()
-    request_id = pair.client.call(object_id, "look", (5,), {})
-    pair.exchange()
-    outcome = pair.client_host.outcome(request_id)
-    if found:
-        assert outcome == ["viewer", "eyes"]
-    else:
-        assert outcome.startswith("NoSuchObject")
 
 
 class Quick(FakeHost):
@@ -354,7 +273,7 @@ def test_an_interceptor(host: Any, base: type[Versatile]) -> None:
         return "instead" if name == "echo" else proceed()
 
     pair = pair_with(host(), base())
-    pair.server.callee.interceptor = intercept
+    pair.server.callee.runner.interceptor = intercept
     assert pair.call("first", 5) == 5
     assert pair.call("echo", 5) == "instead"
     assert pair.call("missing").startswith("NoSuchMethod")
@@ -434,28 +353,6 @@ def test_a_method_that_ends_the_connection(host: Any) -> None:
     event.result.close()
 
 
-ANSWERED: list[tuple[str, tuple[Any, ...]]] = [
-    ("first", ("x" * 50,)), ("tuple", (1, 2)), ("bytes", ()), ("raise", ()), ("unsendable", ()),
-    ("first", ()), ("missing", ()),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("host", [Quick, General])
-def test_what_was_answered_is_counted(host: Any) -> None:
-    """The bytes of answers are counted, and those of errors, for whoever does not read them."""
-    pair = pair_with(host(), Versatile())
-    for name, args in ANSWERED:
-        before, sent = pair.server.answered, len(pair.wire["server"])
-        pair.call(name, *args)
-        assert pair.server.answered - before == len(pair.wire["server"]) - sent
-    pair.server.forget_answered()
-    assert pair.server.answered == 0
-    pair.client.call(ROOT, "first", (5,), {}, wants_answer=False)
-    pair.client.call(ROOT, "raise", (), {}, wants_answer=False)
-    pair.exchange()
-    assert pair.server.answered == 0
-
-
 def test_a_name_that_is_given_to_another_object() -> None:
     """The quick path remembers methods by object, not by id."""
 
@@ -467,32 +364,3 @@ def test_a_name_that_is_given_to_another_object() -> None:
     assert pair.call("first", 5) == 5
     pair.server.translator.exports.name(ROOT, Other())
     assert pair.call("first", 5) == ["other", 5]
-
-
-def test_begins_at_once() -> None:
-    """Only a coroutine function makes a task; what fails, or has a hook, is done at once or fails.
-
-    A call that fails may be answered whenever it comes.
-    """
-
-    class Hooked(Referenceable):
-        def remoteMessageReceived(self, broker: Any, name: Any, args: Any, kw: Any) -> Any:
-            """Never be called."""
-
-    pair = pair_with(Quick(), Versatile())
-    exports = pair.server.translator.exports
-    exports.name(b"hooked", Hooked())
-    exports.name(b"handled", Handled())
-    begins = pair.server.callee.begins_at_once
-
-    def plain(object_id: Any, name: str) -> messages.PlainCall:
-        return messages.PlainCall(1, object_id, name, (), {})
-
-    assert begins(plain("root", "first"))
-    assert begins(messages.GraphCall(1, b"root", "first", True, [b"tuple"], [b"dictionary"]))
-    assert not begins(plain("root", "wait"))
-    assert not begins(plain("root", "missing"))
-    assert not begins(plain(99, "first"))
-    assert not begins(messages.PlainCallToCache(1, 99, "first", (), {}))
-    assert begins(plain("hooked", "anything"))
-    assert begins(plain("handled", "anything"))

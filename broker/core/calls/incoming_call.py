@@ -1,0 +1,75 @@
+"""One incoming call, from its message to its answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from broker.core.calls.dispatch import Route
+from broker.core.principal import Principal
+from broker.core.wire.messages import RequestId
+from broker.errors import CallTimeout
+from jelly.atoms import Expression, text_of
+
+__all__ = ["IncomingCall"]
+
+
+class IncomingCall:
+    """One incoming call that is in progress.
+
+    Attributes:
+        request_id, name, wants_answer: as the peer sent them.
+        route: how the call is made; None if the class overrides ``remoteMessageReceived``, which
+            answers in expressions.
+        args, kw: the arguments of the method. They are emptied when it returns an awaitable, unless
+            an overridden ``serialize`` needs them.
+        due: the deadline of the call, by the clock of the connection, or None.
+        principal: the user on whose behalf the call is made, or None.
+        is_read: the arguments are decoded: later errors are not the peer's fault.
+        kind: the class of the object; not set on the quick path.
+        since: time at which the method returned an awaitable, by the clock of the connection.
+        was_run: whether the method was called.
+        watched: references in the arguments that an overridden hook has got as expressions.
+    """
+
+    __slots__ = (
+        "args",
+        "due",
+        "is_read",
+        "kind",
+        "kw",
+        "name",
+        "principal",
+        "request_id",
+        "route",
+        "since",
+        "wants_answer",
+        "was_run",
+        "watched",
+    )
+
+    def __init__(
+        self, request_id: RequestId, name: str, wants_answer: bool, due: float | None = None
+    ):
+        self.request_id = request_id
+        self.name = name
+        self.wants_answer = wants_answer
+        self.due = due
+        self.principal: Principal | None = None
+        self.route: Route | None = None
+        self.is_read = False
+        self.kind: type | None = None
+        self.since = 0.0
+        self.was_run = False
+        self.watched: list[list[Expression]] = []
+        self.args: tuple[object, ...] = ()
+        self.kw: dict[str, object] = {}
+
+    @property
+    def key(self) -> RequestId | IncomingCall:
+        """The key of the call among those that run: its id, or a one-way call itself."""
+        return self.request_id if self.wants_answer else self
+
+    def check_due(self, now: Callable[[], float]) -> None:
+        """Raise CallTimeout if the deadline has passed, by the clock ``now``."""
+        if self.due is not None and now() >= self.due:
+            raise CallTimeout(f"'{text_of(self.name)}' was not run: its caller's time was up")
