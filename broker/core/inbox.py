@@ -22,50 +22,29 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
+from typing import TYPE_CHECKING
 
-from msgspec import Struct
-
+from broker.core.arrivals import Arrivals, note_due
+from broker.core.last_words import last_words
 from broker.core.outbox import Outbox
 from broker.core.policy import Policy
+from broker.core.queued import Barrier, Handlers, Queued, is_call, outlives, waits, wants_answer
 from broker.core.stats import Stats
 from broker.core.tracer import Tracing
-from broker.core.wire.commands import COMMANDS, Order, records
 from broker.core.wire.dialects import MessageReader
-from broker.core.wire.messages import CallMessage, GraphCall, Raw, Received
+from broker.core.wire.messages import CallMessage
 from broker.core.work import PUT_OFF, Work, WorkLeft
 from jelly.errors import ProtocolError
 
 if TYPE_CHECKING:
     from broker.core.session import Session
 
-__all__ = ["CALLS", "Barrier", "Handlers", "Inbox", "wants_answer"]
-
-CALLS = records(lambda row: row.is_call)
-"""The types of messages that call a local method."""
-
-_OUTLIVES = records(lambda row: row.outlives)
-# The commands of those in an expression, for a host that parses expressions itself.
-_OUTLIVES_RAW = [[COMMANDS[record].name] for record in _OUTLIVES]
-_SENDS = records(lambda row: row.is_one_way)
-
-
-class Barrier(Struct):
-    """Marks the end of the messages that were received before the session began to drain."""
-
-
-_QUEUED = {Barrier, *records(lambda row: row.order is Order.QUEUED)}
-_WITH_THEIR_CALLS = records(lambda row: row.order is Order.WITH_ITS_CALL)
+__all__ = ["Inbox"]
 
 # Least memory of a decoded message in bytes, besides its size on the wire.
 _MESSAGE = 256
-
-Queued: TypeAlias = Received | Barrier
-
-Handlers: TypeAlias = "Mapping[type, Callable[[Session, Any], WorkLeft]]"
-"""The handler of each type of message: ``handler(session, message)``."""
 
 
 class Inbox:
@@ -157,8 +136,7 @@ class Inbox:
         self.reader: MessageReader | None = None
         self.arrived = 0.0
         self.tracing: Tracing | None = None
-        # Of the bytes to decode: their end, as an offset in all bytes received, and their time.
-        self._arrivals: deque[tuple[int, float]] | None = None
+        self._arrivals: Arrivals | None = None
         self._owner = owner
         self._begins_at_once = begins_at_once
         self._running = running
@@ -233,18 +211,19 @@ class Inbox:
             self.has_more = False
             self._fault = error
         if self.has_more:
-            self._arrivals = deque([(self._stats.bytes_received, self.arrived)])
+            self._arrivals = arrivals = Arrivals()
+            arrivals.add(self._stats.bytes_received, self.arrived)
 
     def _read_behind(self, data: bytes, messages: deque[Queued], most: int) -> None:
         """Decode messages that may be older than ``data``, and set the deadlines of their calls."""
         reader, arrivals, before = self.reader, self._arrivals, len(messages)
         if arrivals is None:
-            arrivals = self._arrivals = deque()
+            arrivals = self._arrivals = Arrivals()
         received = self._stats.bytes_received
         if data:
-            arrivals.append((received, self.arrived))
-        # Usually all bytes have the time of the last ones: then no deadline is set here.
-        is_mixed = any(came != self.arrived for _, came in islice(arrivals, 2))
+            arrivals.add(received, self.arrived)
+        # If all bytes have the time of the last ones, no deadline is set here.
+        is_mixed = not arrivals.are_all(self.arrived)
         ends: list[int] = []
         if is_mixed and reader is not None:
             reader.note_ends(ends)
@@ -256,19 +235,14 @@ class Inbox:
         if is_mixed and reader is not None:
             reader.note_ends(None)
         if ends and reader is not None and self._fault is None:
-            # From offsets of the reader to offsets in all bytes received.
-            shift = received - reader.pending - ends[-1]
-            for end, message in zip(ends, islice(messages, before, None), strict=False):
-                while len(arrivals) > 1 and arrivals[0][0] < end + shift:
-                    arrivals.popleft()
-                _note_due(message, arrivals[0][1])
+            arrivals.note_due(islice(messages, before, None), ends, received - reader.pending)
         if not self.has_more:
             self._arrivals = None
 
     def note_arrival(self) -> None:
         """Set the deadlines of the waiting calls, counted from now, their time of arrival."""
         for message in self._messages or ():
-            _note_due(message, self.arrived)
+            note_due(message, self.arrived)
 
     def pump(self, most: int = -1) -> bool:
         """Handle at most ``most`` messages; all if it is negative.
@@ -317,10 +291,10 @@ class Inbox:
             ProtocolError: the message is not legal.
         """
         kind = type(message)
-        if (self.holds_calls or self.is_full) and self._waits(kind, message):
+        if (self.holds_calls or self.is_full) and waits(message, self._running):
             self._hold(message)
         else:
-            self._take(self.handlers[kind](self._owner, message), kind, message)
+            self._take(self.handlers[kind](self._owner, message), message)
 
     def add_barrier(self) -> bool:
         """Put a Barrier behind the received messages, if there are one-way calls among them.
@@ -337,10 +311,13 @@ class Inbox:
                 self.has_barrier = True
         return self.has_barrier
 
-    def add_work(self, work: Work | None, outlives: bool = False) -> None:
-        """Schedule the rest of the work of a message, if any, for the next turns."""
+    def add_work(self, work: Work | None, is_kept: bool = False) -> None:
+        """Schedule the rest of the work of a message, if any, for the next turns.
+
+        ``is_kept`` says whether it is still done after the peer has closed the connection.
+        """
         if work is not None:
-            self.works.append((work, outlives))
+            self.works.append((work, is_kept))
 
     def _work_on(self) -> None:
         """Do one slice of the oldest work."""
@@ -355,34 +332,19 @@ class Inbox:
     def last_words(self) -> Iterator[object]:
         """Close the inbox after the peer has gone; return an iterator over its last messages.
 
-        Each step of the iterator looks at one message. It handles answers to outgoing calls, and a
-        goodbye. It drops all others: calls, since no caller is left to take the answer, and
-        decrefs. The iterator ends at the first protocol error.
+        See :func:`broker.core.last_words.last_words`.
         """
-        words, has_more = deque(self._messages or ()), self.has_more
-        works = [work for work, outlives in self.works if outlives]
+        messages, has_more = deque(self._messages or ()), self.has_more
+        works = [work for work, is_kept in self.works if is_kept]
         self.works = [entry for entry in self.works if not entry[1]]
         self.clear()
-        return self._hear(works, words, has_more)
+        return last_words(works, messages, has_more, self._decode, self._handle_at_once)
 
-    def _hear(self, works: list[Work], words: deque[Queued], has_more: bool) -> Iterator[object]:
-        with contextlib.suppress(ProtocolError):
-            for work in works:
-                for _ in work:
-                    yield None
-            while words or has_more:
-                if not words:
-                    has_more = self.read(b"", words, self._policy.turn_messages)
-                    if not words:
-                        # A large message takes several steps to decode.
-                        yield None
-                    continue
-                message = words.popleft()
-                if _outlives(message):
-                    left = self.handlers[type(message)](self._owner, message)
-                    if left is not None and left is not PUT_OFF:
-                        yield from left
-                yield None
+    def _decode(self, messages: deque[Queued]) -> bool:
+        return self.read(b"", messages, self._policy.turn_messages)
+
+    def _handle_at_once(self, message: Queued) -> WorkLeft:
+        return self.handlers[type(message)](self._owner, message)
 
     def clear(self) -> None:
         """Close the inbox, and drop the waiting messages, since the connection is gone."""
@@ -421,7 +383,7 @@ class Inbox:
             work = self.handlers[type(message)](owner, message)
             most -= 1
             if work is not None:
-                self._take(work, type(message), message)
+                self._take(work, message)
                 break
             if outbox.size > high_water:
                 break
@@ -445,7 +407,7 @@ class Inbox:
                 return
             message = queue.popleft()
             kind = type(message)
-            if is_held and self._waits(kind, message):
+            if is_held and waits(message, self._running):
                 self._hold(message)
                 continue
             if self.has_unstarted_tasks and is_call(message) and self._begins_at_once(message):
@@ -454,24 +416,24 @@ class Inbox:
             most -= 1
             work = self.handlers[kind](self._owner, message)
             if work is not None:
-                self._take(work, kind, message)
+                self._take(work, message)
                 if work is PUT_OFF:
                     continue
                 return
             if self._outbox.size > high_water:
                 return
 
-    def _take(self, work: WorkLeft, kind: type, message: Queued) -> None:
+    def _take(self, work: WorkLeft, message: Queued) -> None:
         """Store the result of a handler: work that is left, or PUT_OFF."""
         if work is PUT_OFF:
             self.is_full = True
             # The held messages arrived after it.
             self._hold(message, is_first=True)
         else:
-            self.add_work(work, kind in _OUTLIVES)
+            self.add_work(work, outlives(message))
 
     def _hold(self, message: Queued, is_first: bool = False) -> None:
-        _note_due(message, self.arrived)
+        note_due(message, self.arrived)
         held = self._held
         if held is None:
             held = self._held = deque()
@@ -495,34 +457,3 @@ class Inbox:
         self._backlog = pending + self._held_bytes
         if self._backlog <= self.max_backlog // 2:
             self.wants_data = True
-
-    def _waits(self, kind: type, message: Any) -> bool:
-        """Return whether a message must wait while calls are held."""
-        return kind in _QUEUED or (
-            kind in _WITH_THEIR_CALLS and message.request_id not in self._running
-        )
-
-
-def is_call(message: Queued) -> TypeGuard[CallMessage]:
-    """Return whether a message calls a method."""
-    return type(message) in CALLS
-
-
-def wants_answer(call: CallMessage) -> bool:
-    """Return whether a call is not one-way."""
-    return call.wants_answer if isinstance(call, GraphCall) else type(call) not in _SENDS
-
-
-def _note_due(message: Queued, arrived: float) -> None:
-    """Replace the milliseconds of a call's deadline by a time, counted from ``arrived``."""
-    if is_call(message) and type(message.deadline) is int:
-        # A record on the wire has milliseconds; here it gets seconds, a float.
-        message.deadline = arrived + message.deadline / 1000  # type: ignore[assignment]
-
-
-def _outlives(message: Queued) -> bool:
-    """Return whether a message is still handled after the peer has gone."""
-    if isinstance(message, Raw):
-        expression = message.expression
-        return type(expression) is list and expression[:1] in _OUTLIVES_RAW
-    return type(message) in _OUTLIVES

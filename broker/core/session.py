@@ -27,7 +27,7 @@ from broker.core.calls.login_gate import Gate
 from broker.core.calls.outgoing import OutgoingCalls
 from broker.core.events import CallAnswered, Ready
 from broker.core.host import Host, takes_messages
-from broker.core.inbox import Inbox, Queued
+from broker.core.inbox import Inbox
 from broker.core.objects.releases import PendingReleases
 from broker.core.objects.tables import OpenCalls
 from broker.core.objects.translator import Translator, walk_of
@@ -35,6 +35,7 @@ from broker.core.objects.unopened import Unopened
 from broker.core.outbox import Outbox
 from broker.core.policy import Policy
 from broker.core.principal import Principal
+from broker.core.queued import Queued
 from broker.core.snapshot import SessionSnapshot, snapshot_of
 from broker.core.stats import Stats
 from broker.core.tracer import Tracer, Tracing

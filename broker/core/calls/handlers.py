@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from broker.core.calls.login_gate import gated
 from broker.core.events import CallAnswered, CallCancelled, CallRaised, Misunderstood, PeerLeaves
 from broker.core.host import takes_messages
-from broker.core.inbox import Barrier, Handlers
+from broker.core.queued import Barrier, Handlers
 from broker.core.wire import messages
 from broker.core.wire.commands import records
 from broker.core.work import WorkLeft

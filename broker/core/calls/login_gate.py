@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import astuple
 
-from broker.core.inbox import Barrier, Handlers, wants_answer
 from broker.core.objects.unopened import Unopened
 from broker.core.policy import Policy
+from broker.core.queued import Barrier, Handlers, wants_answer
 from broker.core.wire import messages
 from broker.core.wire.commands import Early, records
 from broker.core.wire.expressions import parse

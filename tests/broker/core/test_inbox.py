@@ -8,7 +8,6 @@ import weakref
 import pytest
 from support.inbox_room import A_CALL, AT_ONCE, IN_ORDER, KINDS, POLICY, Room
 
-from broker.core.inbox import CALLS
 from broker.core.wire import messages
 from broker.limit_errors import limit_error
 from jelly.errors import LimitExceeded, ProtocolError
@@ -21,11 +20,6 @@ def test_in_order() -> None:
     assert room.inbox.pump(-1) is False
     assert room.handled == [*range(len(KINDS))]
     assert room.inbox.pump(-1) is False
-
-
-def test_which_are_calls() -> None:
-    """All messages that call a method of ours are, and nothing else."""
-    assert {type(KINDS[kind](0)) for kind in A_CALL} == CALLS
 
 
 @pytest.mark.parametrize("waits", [False, True])

@@ -9,8 +9,8 @@ from support.memory import SessionPair, make_end
 
 from broker.core.calls.handlers import BEFORE_VERSION, GATED, GATED_BEFORE_VERSION, OPEN
 from broker.core.events import CallCancelled, Misunderstood, PeerLeaves
-from broker.core.inbox import CALLS
 from broker.core.policy import STRICT
+from broker.core.queued import CALLS
 from broker.core.wire import messages
 from jelly.errors import ProtocolError
 

@@ -10,9 +10,9 @@ from support.memory import FakeHost, make_end
 
 from broker.core.calls.handlers import GATED, GATED_BEFORE_VERSION, OPEN
 from broker.core.calls.login_gate import Gate, gated
-from broker.core.inbox import Barrier
 from broker.core.objects.unopened import Unopened
 from broker.core.policy import STRICT
+from broker.core.queued import Barrier
 from broker.core.wire import messages
 from broker.core.work import PUT_OFF
 from jelly.errors import ProtocolError
