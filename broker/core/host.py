@@ -125,6 +125,8 @@ def has_hook(host: Host, name: str) -> TypeGuard[HookedHost]:
 def takes_messages(host: Host) -> TypeGuard[HookedHost]:
     """Return whether a host handles the peer's messages itself, with ``expressionReceived``."""
     names = host.overridden
+    if not names:
+        return False
     return "expressionReceived" in names or any(name.startswith("proto_") for name in names)
 
 

@@ -105,12 +105,12 @@ class Outbox:
         theirs = host.overridden
         # The host, if it sends messages itself.
         self._sender: HookedHost | None = None
-        if has_hook(host, "sendCall") or has_hook(host, "sendEncoded"):
+        if theirs and (has_hook(host, "sendCall") or has_hook(host, "sendEncoded")):
             self._sender = host
         self._knows_expressions_only = self._sender is not None or "serialize" in theirs
         self.jelly: Callable[[object], Expression] = translator.jelly
         self.jelly_walk: Callable[[object], Walk[Expression]] = translator.jelly_walk
-        if has_hook(host, "serialize"):
+        if theirs and has_hook(host, "serialize"):
             self.jelly = jelly = partial(_jelly_by_host, host, translator)
             self.jelly_walk = lambda value: iter((jelly(value),))
 

@@ -22,7 +22,7 @@ from broker.core.calls.faults import FaultCounter
 from broker.core.calls.incoming_call import IncomingCall
 from broker.core.calls.method_runner import Enter, MethodRunner
 from broker.core.events import CallPending
-from broker.core.host import Host, has_hook
+from broker.core.host import Host
 from broker.core.inbox import Inbox
 from broker.core.objects.tables import Export
 from broker.core.objects.translator import Translator
@@ -130,7 +130,7 @@ class IncomingCalls:
         self._outbox = outbox
         self._stats = stats
         # An overridden ``serialize`` gets the arguments when the call is answered.
-        self._keeps_arguments = has_hook(host, "serialize")
+        self._keeps_arguments = "serialize" in host.overridden
         self._entry = translator.exports.get
         self._cache = translator.held.get
         self._enter = self.context.run

@@ -79,9 +79,9 @@ class MethodRunner:
         self._policy = policy
         self._translator = translator
         self._unjelly_walk = walk_of(host, translator)
-        self._find: Callable[[ObjectId | str], Any] = (
-            host.localObjectForID if has_hook(host, "localObjectForID") else self._export
-        )
+        self._find: Callable[[ObjectId | str], Any] = self._export
+        if host.overridden and has_hook(host, "localObjectForID"):
+            self._find = host.localObjectForID
 
     def begins_at_once(self, message: CallMessage) -> bool:
         """Return whether a call would run a method now, instead of starting a task."""

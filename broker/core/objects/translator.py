@@ -399,7 +399,7 @@ def walk_of(host: Host, translator: Translator) -> Callable[[Expression, object]
 
     If the host overrides Twisted's ``unserialize``, the walk calls that, in one step.
     """
-    if has_hook(host, "unserialize"):
+    if host.overridden and has_hook(host, "unserialize"):
         return partial(_unjelly_by_host, host, translator)
     return translator.unjelly_walk
 
