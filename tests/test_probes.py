@@ -49,7 +49,7 @@ ALLOWED = {
     ("broker/core/calls/exposed_methods.py", "__get__", 2): METHOD,
     ("broker/core/calls/exposed_methods.py", "broker_conditions", 2): METHOD,
     ("broker/core/calls/incoming.py", "__await__", 1): AWAITABLE,
-    ("broker/core/objects/translator.py", "is_held_cache", 1): RECEIVED_CLASS,
+    ("broker/core/objects/translator.py", "is_remote_cache", 1): RECEIVED_CLASS,
     ("broker/core/objects/translator.py", "reads_reference", 1): RECEIVED_CLASS,
     ("broker/core/objects/translator.py", "unjellyFor", 1): RECEIVED_CLASS,
     ("broker/core/objects/whereabouts.py", "__notes__", 1): NOTES,

@@ -3,8 +3,8 @@
 Theory of operation. A Broker is a protocol object for any transport with Twisted's interface: one
 of this library, of a Twisted reactor, or of a test. It passes received bytes to the session; its
 pump handles the messages and writes the bytes to send. It is the host of the session: ``calls``
-keeps the Deferreds of outgoing calls, ``_results`` the awaitables of methods that run for the peer.
-The published methods only call the session and its translator.
+keeps the Deferreds of outgoing calls, ``_running_methods`` the awaitables of methods that run for
+the peer. The published methods only call the session and its translator.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ from broker.core.events import (
 from broker.core.objects.whereabouts import name_result
 from broker.core.policy import Policy, published_policy
 from broker.core.session import Session
-from broker.core.wire.messages import ObjectId
+from broker.core.wire.commands import Feature
+from broker.core.wire.messages import Goodbye, ObjectId, Ping
 from broker.defer import Deferred, maybeDeferred
 from broker.errors import (
     WITH_LIMIT,
@@ -93,7 +94,7 @@ class Broker(PublishedBroker):
     disconnected = 0
     reason: Any = None
     avatar: RemoteReference | None = None
-    _results: RunningMethods | None = None
+    _running_methods: RunningMethods | None = None
     _keepalive: Keepalive | None = None
     _message_timeout: MessageTimeout | None = None
     _fault: Exception | None = None
@@ -116,7 +117,7 @@ class Broker(PublishedBroker):
         self.closed: Deferred[None] = Deferred()
         self.session = Session(self, self.policy, is_client=bool(isClient))
         self.connection = Connection(self)
-        context = self.session.callee.context
+        context = self.session.incoming.context
         context.run(CURRENT_CALL.set, Call(self.peer, self.connection))
         # The peer's calls have no deadline from the code that makes the connection.
         context.run(DEADLINE.set, None)
@@ -166,7 +167,7 @@ class Broker(PublishedBroker):
         forks.watch(self)
         self._scheduler = port.scheduler
         self.calls.begin(self._scheduler)
-        self.session.callee.runner.now = self._scheduler.now
+        self.session.incoming.runner.now = self._scheduler.now
         if self._log_throttle is not None:
             self._log_throttle.begin(self._scheduler)
         self._message_timeout = MessageTimeout(
@@ -245,8 +246,8 @@ class Broker(PublishedBroker):
         self.calls.lost(lost, self.reason)
         translator = self.session.translator
         end_caches(self, translator)
-        if self._results is not None and self.policy.cancel_on_disconnect:
-            self._results.cancel()
+        if self._running_methods is not None and self.policy.cancel_on_disconnect:
+            self._running_methods.cancel()
         notifiers = self.disconnects if was_connected else self.failures
         self.connects, self.disconnects, self.failures = [], [], []
         for notifier in notifiers:
@@ -315,7 +316,7 @@ class Broker(PublishedBroker):
 
     def say_goodbye(self, code: str, text: str) -> None:
         """Tell the peer why the connection is about to end, if the dialect has a goodbye."""
-        self.session.say_goodbye(code, text)
+        self.session.outbox.say(Goodbye(code, text[:1024]))
         self.flush()
 
     def drain(self, text: str = "the server is shutting down") -> Deferred[None]:
@@ -391,7 +392,7 @@ class Broker(PublishedBroker):
         """Watch for a peer that is gone: by pings, or by TCP keepalive in a dialect without."""
         policy = self.policy
         silence, answer_time = policy.ping_after, policy.ping_timeout
-        if self.session.can_ping:
+        if Feature.PING in self.session.outbox.features:
             self._keepalive = Keepalive(
                 self._scheduler,
                 silence,
@@ -414,7 +415,7 @@ class Broker(PublishedBroker):
                 watcher.allow(seconds)
 
     def _ping(self) -> None:
-        self.session.ping(0)
+        self.session.outbox.say(Ping(0))
         self.flush()
 
     def connectionReady(self) -> None:
@@ -428,15 +429,15 @@ class Broker(PublishedBroker):
             self.factory.clientConnectionMade(self)
 
     def _on_pending(self, event: CallPending) -> None:
-        if self._results is None:
-            self._results = RunningMethods(
+        if self._running_methods is None:
+            self._running_methods = RunningMethods(
                 self.session, self._scheduler, self._answered, self.pump.resume
             )
-        self._results.take(event.ticket, event.result)
+        self._running_methods.take(event.ticket, event.result)
 
     def _on_cancelled(self, event: CallCancelled) -> None:
-        if self._results is not None:
-            self._results.cancel_call(event.ticket)
+        if self._running_methods is not None:
+            self._running_methods.cancel_call(event.ticket)
 
     def _on_peer_leaves(self, event: PeerLeaves) -> None:
         log.peer_leaves(self, event)
@@ -460,7 +461,7 @@ class Broker(PublishedBroker):
 
         The published ``…MessageReceived`` hooks do this unless they are overridden.
         """
-        call, result = self.session.callee.runner.run_hooked(route, name, args, kw)
+        call, result = self.session.incoming.runner.run_hooked(route, name, args, kw)
         if not call.wants_answer:
             # The peer gets no answer, so nothing may be exported for it.
             result = _without_value(result)

@@ -52,7 +52,7 @@ class Ending:
 
     def take_turn(self) -> None:
         """Handle the messages of one turn, and the rest in the turns that follow."""
-        has_more, waited = True, self._session.waiting > 0
+        has_more, waited = True, len(self._session.outgoing.open_calls) > 0
 
         def hear() -> None:
             nonlocal has_more
@@ -89,8 +89,8 @@ def forget_frames(error: BaseException) -> None:
 
 def end_caches(owner: Logged, translator: Translator) -> None:
     """Tell the caches of both sides that their connection has ended."""
-    for entry in translator.published.clear():
+    for entry in translator.cacheables.clear():
         log.call_and_log(owner, entry.stop)
-    for cache in translator.held.clear():
+    for cache in translator.remote_caches.clear():
         # Its class may have a ``__setattr__`` that raises.
         log.call_and_log(owner, partial(setattr, cache, "broker", None))

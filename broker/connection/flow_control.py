@@ -79,11 +79,11 @@ class FlowControl:
         unsent, was_impeded = self._unsent(), self._is_impeded
         is_full = unsent > policy.high_water
         if not was_impeded or not is_full:
-            session.forget_answered()
+            session.incoming.answers.size = 0
         if is_full:
             self._write_stall.watch()
         wants_data = session.inbox.wants_data
-        is_held = is_full and (wants_data or session.answered > policy.max_unsent)
+        is_held = is_full and (wants_data or session.incoming.answers.size > policy.max_unsent)
         session.inbox.holds_calls = is_held
         if is_full and not is_held:
             self._resume()

@@ -71,7 +71,7 @@ def new_principal(broker: Broker) -> Principal:
     """Return a new user of a connection, with a Peer of its own; see :func:`peer_of`."""
     known = broker.peer
     peer = Peer(known.address, certificate=known.certificate)
-    context = broker.session.callee.context.copy()
+    context = broker.session.incoming.context.copy()
     context.run(CURRENT_CALL.set, Call(peer, broker.connection))
     return Principal(broker.session.translator, context)
 

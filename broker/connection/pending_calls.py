@@ -152,7 +152,7 @@ class PendingCalls:
         ends = DEADLINE.get() if wants_answer else None
         deadline = None if ends is None else self._milliseconds_until(ends)
         try:
-            request_id = self._session.call(
+            request_id = self._session.outgoing.call(
                 object_id, text, args, kw, perspective, wants_answer, deadline, to_cache
             )
         except (KeyboardInterrupt, SystemExit):
@@ -200,7 +200,9 @@ class PendingCalls:
         if _get_running_loop() is not self._loop:
             self.check_loop(f"send('{name}')")
         try:
-            self._session.call(object_id, name, args, kw, perspective, False, to_cache=to_cache)
+            self._session.outgoing.call(
+                object_id, name, args, kw, perspective, False, to_cache=to_cache
+            )
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as exc:  # noqa: BLE001 - the caller waits for nothing
@@ -237,7 +239,7 @@ class PendingCalls:
         if is_sent:
             session.stats.calls_made += 1
         else:
-            session.call(object_id, name, args, kw, perspective, False, to_cache=to_cache)
+            session.outgoing.call(object_id, name, args, kw, perspective, False, to_cache=to_cache)
         self._flush_later()
 
     @property
@@ -306,7 +308,7 @@ class PendingCalls:
 
     def _abandon(self, request_id: RequestId) -> None:
         self._deferreds.pop(request_id, None)
-        self._session.abandon(request_id)
+        self._session.outgoing.abandon(request_id)
         self._flush()
 
 

@@ -115,7 +115,7 @@ class PublishedBroker:
             return maybeDeferred(lambda: object).addCallback(
                 lambda value: run(self.serialize, value, perspective, method, args, kw)
             )
-        return self.session.serialize(object, perspective, method, args, kw)
+        return self.session.outbox.serialize(object, perspective, method, args, kw)
 
     def unserialize(self, sexp: Expression, perspective: Any = None) -> Any:
         """Return the graph of an expression that the peer sent (published)."""
@@ -124,8 +124,8 @@ class PublishedBroker:
     @property
     def serializingPerspective(self) -> Any:
         """The perspective of the message that is being serialized (published)."""
-        scope = self.session.translator.scope
-        return None if scope is None else scope.perspective
+        transaction = self.session.translator.transaction
+        return None if transaction is None else transaction.perspective
 
     @property
     def serializing_view(self) -> object:
@@ -206,21 +206,21 @@ class PublishedBroker:
 
     def cache_id_of(self, instance: Identified, principal: Principal | None) -> int | None:
         """Return the id by which the peer holds a Cacheable that a principal has sent, or None."""
-        published = self.session.translator.published
+        published = self.session.translator.cacheables
         return published.id_of(instance.processUniqueID(), principal)
 
     def cacheLocally(self, cid: int, instance: ReceivedCache) -> None:
         """Add a cache, whose state follows (published)."""
         translator = self.session.translator
-        translator.held.add(cid, instance, translator.receiver)
+        translator.remote_caches.add(cid, instance, translator.receiver)
 
     def refresh_cache(self, cache_id: int, instance: object) -> None:
         """Note that all attributes of a cache were replaced."""
-        self.session.translator.held.refresh(cache_id, instance)
+        self.session.translator.remote_caches.refresh(cache_id, instance)
 
     def cachedLocallyAs(self, cid: int) -> Any:
         """Return the cache with an id (published)."""
-        return self.session.translator.held.observer_of(cid)
+        return self.session.translator.remote_caches.observer_of(cid)
 
     def _selectDialect(self, dialect: bytes) -> None:
         # It has an underscore, but programs call it before there is a peer, as on any Banana.
@@ -233,7 +233,7 @@ class PublishedBroker:
 
     def sendEncoded(self, obj: Expression) -> None:
         """Send one expression unchanged (published)."""
-        self.session.send_expression(obj)
+        self.session.outbox.send_expression(obj)
         self.soon_flush()
 
     def expressionReceived(self, sexp: Expression) -> None:
@@ -250,7 +250,7 @@ class PublishedBroker:
                 except TypeError as error:
                     raise ProtocolError(f"malformed message: {handler}") from error
                 return
-        self.session.handle(parse(sexp))
+        self.session.inbox.handle(parse(sexp))
 
     def proto_version(self, vnum: Any) -> None:
         """Handle the peer's version (published)."""
@@ -289,7 +289,7 @@ class PublishedBroker:
         self._handle(messages.Uncache, objectID)
 
     def _handle(self, record: type[messages.Record], *fields: Expression) -> None:
-        self.session.handle(parse([COMMANDS[record].name or b"", *fields]))
+        self.session.inbox.handle(parse([COMMANDS[record].name or b"", *fields]))
 
     def registerPageProducer(self, pager: PageProducer) -> None:
         """Send the pages of a Pager whenever the transport can take more (published)."""

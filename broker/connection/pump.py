@@ -126,13 +126,13 @@ class Pump:
         if self._is_running:
             return
         session = self._session
-        runner = session.callee.runner
+        runner = session.incoming.runner
         runner.last_name = ""
         if began is None:
             began = self._now()
         self._is_running = True
         try:
-            more = session.pump(1)
+            more = session.inbox.pump(1)
             if more or runner.last_name:
                 now = self._now()
                 if now - began > _TOO_LONG:
@@ -178,9 +178,9 @@ class Pump:
             # Twice as many each time: so the clock is read only a few times a turn, but a turn with
             # slow messages still ends near its deadline.
             size = min(handled, policy.turn_messages - handled)
-            session.callee.runner.last_name = ""
+            session.incoming.runner.last_name = ""
             calls, began = stats.calls_received, now
-            more = session.pump(size)
+            more = session.inbox.pump(size)
             now = self._now()
             if now - began > _TOO_LONG:
                 self._tell_blocked(stats.calls_received - calls, now - began)
@@ -200,8 +200,8 @@ class Pump:
             seconds: how long they took.
         """
         session = self._session
-        if session.callee.runner.last_name:
-            log.blocked(self._owner, session.callee.runner.last_name, max(1, calls), seconds)
+        if session.incoming.runner.last_name:
+            log.blocked(self._owner, session.incoming.runner.last_name, max(1, calls), seconds)
 
     def ask_for_turn(self) -> None:
         """Request a later turn of the loop for the received messages."""
@@ -222,7 +222,7 @@ class Pump:
         # A closing transport would drop the bytes; unwritten, their calls end as not run.
         if port is None or port.is_closing:
             return
-        data = self._session.data_to_send()
+        data = self._session.outbox.take()
         if data:
             port.write(data)
             # Since the last check the unsent bytes have grown by at most the bytes written.
@@ -233,10 +233,10 @@ class Pump:
     def soon_flush(self) -> None:
         """Write the bytes that wait to be sent, now or at the end of this turn of the loop."""
         session = self._session
-        if self._is_running or session.translator.scope is not None:
+        if self._is_running or session.translator.transaction is not None:
             return
         queued = session.outbox.queued
-        if queued >= _BATCH or (queued == 1 and session.waiting <= 1):
+        if queued >= _BATCH or (queued == 1 and len(session.outgoing.open_calls) <= 1):
             self.flush()
         else:
             self.flush_later()

@@ -77,7 +77,7 @@ class RunningMethods:
             work.cancel()
 
     def _run(self, call: IncomingCall, coroutine: Coroutine[Any, Any, object]) -> None:
-        context = self._session.callee.context_of(call).copy()
+        context = self._session.incoming.context_of(call).copy()
         if call.due is not None:
             context.run(DEADLINE.set, call.due)
         create_task = self._scheduler.create_task

@@ -169,6 +169,11 @@ class Inbox:
         self.receive(data, 0)
 
     @property
+    def pending(self) -> int:
+        """Number of bytes received that are not part of a decoded message."""
+        return 0 if self.reader is None else self.reader.pending
+
+    @property
     def held(self) -> int:
         """Approximate memory of the unhandled messages, in bytes."""
         waiting = len(self._messages or ()) + len(self._held or ())

@@ -44,7 +44,7 @@ class Outbox:
         host: the host of the session.
         policy: limits of outgoing messages.
         translator: makes expressions.
-        questions: the open calls; a call that is not sent is removed.
+        open_calls: the open calls; a call that is not sent is removed.
         dropped: collected references; the peer is told of them before anything else.
         stats: counts the bytes sent.
 
@@ -63,8 +63,8 @@ class Outbox:
         "_knows_expressions_only",
         "_last_written",
         "_limits",
+        "_open_calls",
         "_pieces",
-        "_questions",
         "_sender",
         "_stats",
         "_translator",
@@ -83,7 +83,7 @@ class Outbox:
         host: Host,
         policy: Policy,
         translator: Translator,
-        questions: OpenCalls,
+        open_calls: OpenCalls,
         dropped: PendingReleases,
         stats: Stats,
     ):
@@ -94,7 +94,7 @@ class Outbox:
         self._host = host
         self._limits = policy.limits
         self._translator = translator
-        self._questions = questions
+        self._open_calls = open_calls
         self._dropped = dropped
         self._stats = stats
         self.features = NONE.features
@@ -159,7 +159,7 @@ class Outbox:
         Raises:
             EncodeError: the call exceeds a limit.
         """
-        if self._knows_expressions_only or self._translator.scope is not None:
+        if self._knows_expressions_only or self._translator.transaction is not None:
             return False
         piece = self._writer.broadcast(object_id, broadcast, number)
         if piece is None:
@@ -173,7 +173,11 @@ class Outbox:
         Raises:
             EncodeError: the answer exceeds a limit.
         """
-        if self._knows_expressions_only or self._translator.scope is not None or self.is_closed:
+        if (
+            self._knows_expressions_only
+            or self._translator.transaction is not None
+            or self.is_closed
+        ):
             return False
         piece = self._writer.answer(request_id, value)
         if piece is None:
@@ -199,7 +203,7 @@ class Outbox:
         data = b"".join(pieces)
         pieces.clear()
         self.queued = self.size = 0
-        self._last_written = self._questions.last
+        self._last_written = self._open_calls.last
         self._stats.bytes_sent += len(data)
         if self.tracing is not None:
             self.tracing.tracer.sent(len(data))
@@ -287,15 +291,15 @@ class Outbox:
         yield encoded if expression is None else expression
 
     def commit(
-        self, scope: Transaction, packed: Packed, request_id: RequestId | None = None
+        self, transaction: Transaction, packed: Packed, request_id: RequestId | None = None
     ) -> None:
-        """Send the message that was made in ``scope``, and the messages behind it."""
-        self._translator.close(scope)
-        if scope.outer is not None:
-            scope.join(packed, request_id)
+        """Send the message that was made in ``transaction``, and the messages behind it."""
+        self._translator.close(transaction)
+        if transaction.outer is not None:
+            transaction.join(packed, request_id)
             return
         self._post(packed)
-        for behind in scope.behind:
+        for behind in transaction.behind:
             self._post(behind)
 
     def serialize(
@@ -308,29 +312,29 @@ class Outbox:
         Raises:
             EncodeError: a value in the graph may not be sent. An error of a hook is passed on.
         """
-        scope = self._translator.open(perspective, method, args, kw)
+        transaction = self._translator.open(perspective, method, args, kw)
         try:
             expression = self._translator.jelly(value)
         except BaseException:
-            self.roll_back(scope)
+            self.roll_back(transaction)
             raise
-        self._translator.close(scope)
-        if scope.outer is not None:
-            scope.join(None, None)
+        self._translator.close(transaction)
+        if transaction.outer is not None:
+            transaction.join(None, None)
         else:
-            self._behind += scope.behind
-            self.queued += len(scope.behind)
+            self._behind += transaction.behind
+            self.queued += len(transaction.behind)
         return expression
 
-    def roll_back(self, scope: Transaction, request_id: RequestId | None = None) -> None:
+    def roll_back(self, transaction: Transaction, request_id: RequestId | None = None) -> None:
         """Undo the transaction of a message that is not sent; calls behind it fail as not run."""
-        self._translator.close(scope)
-        for error in scope.roll_back():
+        self._translator.close(transaction)
+        for error in transaction.roll_back():
             self._host.on_event(CallRaised("stoppedObserving", error, None))
         if request_id is not None:
-            self._questions.forget(request_id)
-        for inner in scope.requests:
-            self._questions.forget(inner)
+            self._open_calls.forget(request_id)
+        for inner in transaction.requests:
+            self._open_calls.forget(inner)
             if self.tracing is not None:
                 self.tracing.end(inner, Outcome.NOT_RUN)
             self._host.refused(inner, NotRun())
@@ -348,13 +352,13 @@ class Outbox:
 
 
 def _jelly_by_host(host: HookedHost, translator: Translator, value: object) -> Expression:
-    scope = translator.scope or Transaction()
+    transaction = translator.transaction or Transaction()
     return host.serialize(
         value,
-        perspective=scope.perspective,
-        method=scope.method,
-        args=scope.args,
-        kw=scope.kw,
+        perspective=transaction.perspective,
+        method=transaction.method,
+        args=transaction.args,
+        kw=transaction.kw,
     )
 
 

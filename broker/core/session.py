@@ -16,7 +16,6 @@ from __future__ import annotations
 import functools
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from contextvars import Context
 
 from msgspec.structs import replace
 
@@ -39,7 +38,6 @@ from broker.core.queued import Queued
 from broker.core.snapshot import SessionSnapshot, snapshot_of
 from broker.core.stats import Stats
 from broker.core.tracer import Tracer, Tracing
-from broker.core.wire.commands import Feature
 from broker.core.wire.conversion import BASICS
 from broker.core.wire.dialects import (
     DIALECTS,
@@ -50,9 +48,6 @@ from broker.core.wire.dialects import (
 )
 from broker.core.wire.handshake import Handshake
 from broker.core.wire.messages import (
-    Goodbye,
-    Message,
-    Ping,
     Raw,
     RequestId,
 )
@@ -107,15 +102,12 @@ class Session:
         translator: converts graphs of objects to expressions and back.
         inbox: messages received and not handled yet.
         outbox: messages to send.
-        caller, callee: outgoing calls, and incoming calls.
+        outgoing, incoming: the calls of this side, and those of the peer.
         dialect: the agreed dialect, or None before the agreement.
         logins: names of the logins that the server accepts, from its offer. None before the offer,
             if the server has no login, and at the server itself.
         stats: counters.
         tracing: reports to a tracer, or None; see :meth:`trace`.
-        receive, pump: take in bytes; handle messages. See ``Inbox``.
-        call: call a method of the peer. See ``OutgoingCalls.call``.
-        data_to_send: return the bytes to send. See ``Outbox.take``.
         gate: checks the peer's messages until it has logged in. None after that, and if no login
             is needed.
     """
@@ -126,19 +118,14 @@ class Session:
         "_limits",
         "_pings",
         "_policy",
-        "_reader",
-        "call",
-        "callee",
-        "caller",
-        "data_to_send",
         "dialect",
         "gate",
         "host",
         "inbox",
+        "incoming",
         "logins",
         "outbox",
-        "pump",
-        "receive",
+        "outgoing",
         "stats",
         "tracing",
         "translator",
@@ -161,7 +148,6 @@ class Session:
         self.gate: Gate | None = None
         self._limits = policy.limits
         self._pings = 0
-        self._reader: MessageReader | None = None
         if offered is None:
             among = EXPRESSION_DIALECTS if host.overridden else DIALECTS
             offered = spoken(policy.dialects, policy.limits, among)
@@ -171,27 +157,23 @@ class Session:
             Reader(_of_handshake(policy.limits), NONE_VOCABULARY),
         )
         self._dropped = dropped = PendingReleases(host.on_released)
-        questions = OpenCalls()
+        open_calls = OpenCalls()
         self.translator = translator = Translator(policy, host, dropped)
-        self.outbox = outbox = Outbox(host, policy, translator, questions, dropped, self.stats)
-        self.caller = OutgoingCalls(host, translator, outbox, questions, self.stats)
-        self.callee = IncomingCalls(host, policy, translator, outbox, self.stats)
+        self.outbox = outbox = Outbox(host, policy, translator, open_calls, dropped, self.stats)
+        self.outgoing = OutgoingCalls(host, translator, outbox, open_calls, self.stats)
+        self.incoming = IncomingCalls(host, policy, translator, outbox, self.stats)
         self.inbox = Inbox(
             self,
             BEFORE_VERSION,
             self._shake_hands,
-            self.callee.runner.begins_at_once,
-            self.callee.running,
+            self.incoming.runner.begins_at_once,
+            self.incoming.running,
             outbox,
             policy,
             self.stats,
             lambda: host.on_event(CallAnswered()),
         )
-        self.callee.inbox = self.inbox
-        self.receive = self.inbox.receive
-        self.pump = self.inbox.pump
-        self.data_to_send = outbox.take
-        self.call = self.caller.call
+        self.incoming.inbox = self.inbox
 
     def name_logins(self, names: Callable[[], Sequence[str]]) -> None:
         """List the logins of this server in its offer; no effect once the handshake is over.
@@ -201,7 +183,23 @@ class Session:
         if self._greeting is not None:
             self._greeting[0].name_logins = names
 
-    # Receiving.
+    # The bytes of both directions, and the messages in them.
+
+    def receive(self, data: bytes) -> None:
+        """Take in bytes of the peer; then call :meth:`pump`. See ``Inbox.receive``."""
+        self.inbox.receive(data)
+
+    def pump(self, most: int = -1) -> bool:
+        """Handle at most ``most`` messages, or all; return whether there are more.
+
+        Raises:
+            ProtocolError: a message violates the protocol.
+        """
+        return self.inbox.pump(most)
+
+    def data_to_send(self) -> bytes:
+        """Return the bytes to send, and count them as sent."""
+        return self.outbox.take()
 
     def start(self) -> None:
         """Start the handshake: a server sends its offer."""
@@ -209,68 +207,7 @@ class Session:
         if opening is not None:
             self.outbox.send_expression(opening)
 
-    def handle(self, message: Message | Raw) -> None:
-        """Handle one message now. A host that takes part in the handling itself calls this.
-
-        Raises:
-            ProtocolError: the message is not legal.
-        """
-        self.inbox.handle(message)
-
-    @property
-    def answered(self) -> int:
-        """Bytes of answers and errors sent since :meth:`forget_answered`."""
-        return self.callee.answers.size
-
-    def forget_answered(self) -> None:
-        """Reset :attr:`answered` to 0."""
-        self.callee.answers.size = 0
-
     # Sending.
-
-    @property
-    def waiting(self) -> int:
-        """Number of outgoing calls without an answer."""
-        return len(self.caller.questions)
-
-    def abandon(self, request_id: RequestId) -> None:
-        """Stop waiting for the answer to an outgoing call, and tell the peer.
-
-        An answer that still comes is dropped.
-        """
-        self.caller.abandon(request_id)
-
-    @property
-    def can_ping(self) -> bool:
-        """Whether the dialect has a ping."""
-        return Feature.PING in self.outbox.features
-
-    def ping(self, token: int) -> None:
-        """Send a ping, to learn whether the peer still answers."""
-        self.outbox.say(Ping(token))
-
-    def say_goodbye(self, code: str, text: str) -> None:
-        """Tell the peer why the connection is about to end, if the dialect has a goodbye."""
-        self.outbox.say(Goodbye(code, text[:1024]))
-
-    def serialize(
-        self, value: object, perspective: object, method: object, args: object, kw: object
-    ) -> Expression:
-        """Return the expression of a graph, which the application sends: PB's ``serialize``.
-
-        Raises:
-            EncodeError: a value in the graph may not be sent. An error of a hook is passed on.
-        """
-        return self.outbox.serialize(value, perspective, method, args, kw)
-
-    def send_expression(self, expression: Expression) -> None:
-        """Send one expression unchanged: Twisted's ``sendEncoded``."""
-        self.outbox.send_expression(expression)
-
-    @property
-    def pending(self) -> int:
-        """Number of bytes received that are not part of a decoded message."""
-        return 0 if self._reader is None else self._reader.pending
 
     def count_ping(self) -> None:
         """Count a ping of the peer.
@@ -289,11 +226,6 @@ class Session:
 
     # Incoming calls.
 
-    @property
-    def context(self) -> Context:
-        """The contextvars of methods that are not async, for calls without a principal."""
-        return self.callee.context
-
     def set_sole_principal(self, principal: Principal | None) -> None:
         """Set the owner of named objects, and of objects that are exported outside a call.
 
@@ -306,7 +238,7 @@ class Session:
     @property
     def running(self) -> int:
         """Number of incoming calls without an answer."""
-        return len(self.callee.running) + len(self.inbox.works) + self.inbox.has_barrier
+        return len(self.incoming.running) + len(self.inbox.works) + self.inbox.has_barrier
 
     def drain(self) -> None:
         """Refuse the peer's calls from now on, with ServerDraining.
@@ -314,17 +246,17 @@ class Session:
         One-way calls that were received before still run, since their caller would not learn of a
         refusal.
         """
-        self.callee.is_draining = True
-        self.callee.refuses_sends = not self.inbox.add_barrier()
+        self.incoming.is_draining = True
+        self.incoming.refuses_sends = not self.inbox.add_barrier()
 
     def finish(self, call: IncomingCall, value: object) -> None:
         """Answer a pending call; then call :meth:`data_to_send`."""
-        self.inbox.add_work(self.callee.finish(call, value))
+        self.inbox.add_work(self.incoming.finish(call, value))
         self.inbox.is_full = False
 
     def fail(self, call: IncomingCall, error: object) -> None:
         """Refuse a pending call with an exception or a Failure; see :meth:`finish`."""
-        self.callee.fail(call, error)
+        self.incoming.fail(call, error)
         self.inbox.is_full = False
 
     # Observation.
@@ -335,10 +267,10 @@ class Session:
         The calls of the peer are reported once it may send all messages.
         """
         self.tracing = tracing = Tracing(tracer)
-        self.caller.tracing = self.inbox.tracing = self.outbox.tracing = tracing
+        self.outgoing.tracing = self.inbox.tracing = self.outbox.tracing = tracing
         self.stats.on_limit = tracer.limit_hit
         if self.gate is None:
-            self.callee.trace(tracing)
+            self.incoming.trace(tracing)
         if self.dialect is not None:
             tracer.opened(self.dialect.name.decode("ascii"))
 
@@ -352,8 +284,8 @@ class Session:
         """Ignore all further bytes, and drop the messages that are not handled yet."""
         self.inbox.clear()
         self._greeting = None
-        if self._reader is not None:
-            self._reader.forget()
+        if self.inbox.reader is not None:
+            self.inbox.reader.forget()
 
     def end(self) -> dict[RequestId, bool]:
         """End the session after the connection was closed.
@@ -362,12 +294,12 @@ class Session:
             For each outgoing call without an answer, whether the peer may have run it.
         """
         may_have_left = self.outbox.may_have_left
-        lost = {each: may_have_left(each) for each in self.caller.questions.clear()}
+        lost = {each: may_have_left(each) for each in self.outgoing.open_calls.clear()}
         # Free the memory now: a reference to the session may live on.
         self.forget_received()
         if self.tracing is not None:
             self.tracing.close(lost)
-        self.callee.running.clear()
+        self.incoming.running.clear()
         self.outbox.clear()
         return lost
 
@@ -405,8 +337,8 @@ class Session:
 
     def _speak(self, dialect: Dialect) -> None:
         self._greeting = None
-        self._reader = self._reader_of(dialect)
-        self.inbox.read, self.inbox.reader = self._reader.receive, self._reader
+        self.inbox.reader = reader = self._reader_of(dialect)
+        self.inbox.read = reader.receive
         self.outbox.speak(dialect)
         self.dialect = dialect
         self.outbox.send_version(dialect)
@@ -431,10 +363,10 @@ class Session:
         """
         policy = self._policy
         self.gate = Gate(policy, minds, self._seal)
-        self.callee.trace(None)
+        self.incoming.trace(None)
         self._limit(self.gate.limits)
         self.inbox.max_backlog = min(policy.max_backlog, policy.login_backlog)
-        self.callee.max_calls = min(policy.max_calls, policy.login_calls)
+        self.incoming.max_calls = min(policy.max_calls, policy.login_calls)
         self.translator.exports.max_refs = min(policy.max_refs, policy.login_refs)
         inbox = self.inbox
         inbox.handlers = GATED if inbox.handlers is OPEN else GATED_BEFORE_VERSION
@@ -444,9 +376,9 @@ class Session:
         if self.gate is None:
             return
         policy, self.gate = self._policy, None
-        self.callee.trace(self.tracing)
+        self.incoming.trace(self.tracing)
         self.inbox.max_backlog = policy.max_backlog
-        self.callee.max_calls = policy.max_calls
+        self.incoming.max_calls = policy.max_calls
         self.inbox.is_full = False
         self.translator.exports.max_refs = policy.max_refs
         self._limit(policy.limits)
@@ -455,8 +387,8 @@ class Session:
 
     def _limit(self, limits: Limits) -> None:
         self._limits = limits
-        if self._reader is not None:
-            self._reader.set_limits(limits)
+        if self.inbox.reader is not None:
+            self.inbox.reader.set_limits(limits)
 
     def _unjelly(self, expression: Expression, perspective: object) -> object:
         return finish(walk_of(self.host, self.translator)(expression, perspective))

@@ -76,7 +76,7 @@ class SessionSnapshot(Struct, frozen=True):
 def snapshot_of(session: Session) -> SessionSnapshot:
     """Return what a session shows; takes time in proportion to the number of running calls."""
     stats, inbox, outbox = session.stats, session.inbox, session.outbox
-    translator, incoming = session.translator, session.callee
+    translator, incoming = session.translator, session.incoming
     return SessionSnapshot(
         dialect=None if session.dialect is None else session.dialect.name.decode("ascii"),
         is_logged_in=session.gate is None,
@@ -95,11 +95,11 @@ def snapshot_of(session: Session) -> SessionSnapshot:
             for call in incoming.running.values()
         ),
         works=len(inbox.works),
-        open_calls=len(session.caller.questions),
+        open_calls=len(session.outgoing.open_calls),
         exports=len(translator.exports),
         imports=len(translator.imports),
-        cacheables=len(translator.published),
-        remote_caches=len(translator.held),
+        cacheables=len(translator.cacheables),
+        remote_caches=len(translator.remote_caches),
         waiting_bytes=inbox.held,
         queued=outbox.queued,
         queued_bytes=outbox.size,

@@ -78,7 +78,7 @@ class RemoteCache(RemoteCopy, Serializable):
 
     broker: Invoker | None = None
     luid: Any = None
-    is_held_cache = True
+    is_remote_cache = True
 
     def route(self) -> Route:
         """Return how the owner's calls are made."""

@@ -73,7 +73,7 @@ def test_a_number_in_a_value(
     assert type(last(victim)) is GraphError
     assert b"MalformedJelly" in flat(last(victim).failure)
     translator = victim.broker.session.translator
-    assert len(translator.imports) == len(translator.held) == 0
+    assert len(translator.imports) == len(translator.remote_caches) == 0
     assert not victim.is_dead
     victim.hear(victim.speaker.call(1, number=2))
     assert type(last(victim)) is GraphAnswer

@@ -394,5 +394,5 @@ def test_caches_count(policy: str, dialect: str, caplog: pytest.LogCaptureFixtur
         victim.hear(victim.speaker.call([b"list", *caches], name=b"keep"))
     (line,) = lines
     assert line.startswith("PEER: ")
-    assert len(victim.broker.session.translator.held) <= most
+    assert len(victim.broker.session.translator.remote_caches) <= most
     victim.end()

@@ -107,10 +107,12 @@ class Faces:
                 translator = end.session.translator
                 found[f"{side} exports"] = len(translator.exports)
                 found[f"{side} imports"] = len(translator.imports)
-                found[f"{side} published"] = len(translator.published)
-                found[f"{side} held"] = len(translator.held)
-                found[f"{side} waiting"] = end.session.waiting + len(end.calls._deferreds)
-                found[f"{side} running"] = end.session.running + len(end._results or ())
+                found[f"{side} published"] = len(translator.cacheables)
+                found[f"{side} held"] = len(translator.remote_caches)
+                found[f"{side} waiting"] = len(end.session.outgoing.open_calls) + len(
+                    end.calls._deferreds
+                )
+                found[f"{side} running"] = end.session.running + len(end._running_methods or ())
         return {where: count for where, count in found.items() if count}
 
 

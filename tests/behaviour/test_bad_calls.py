@@ -189,7 +189,7 @@ async def test_arguments_that_cannot_be_sent(
         told = await refusal(connection.root.callRemote("echo", argument), kind)
         assert text is None or told == text
         assert connection.stats.bytes_sent == before
-        assert connection.broker.session.waiting == 0
+        assert len(connection.broker.session.outgoing.open_calls) == 0
         assert len(connection.broker.session.translator.exports) == 0
         assert await connection.root.callRemote("echo", 1) == 1
         assert lines() == []

@@ -139,7 +139,7 @@ async def test_cache_released(face: Any) -> None:
     gc.collect()
     await until(lambda: root.pond.stopped)
     assert (len(root.pond.observers), len(root.pond.stopped)) == (0, 1)
-    await until(lambda: not len(link.near.session.translator.held))
+    await until(lambda: not len(link.near.session.translator.remote_caches))
     held = await face.outcome(link.reference.callRemote("pond"))
     (told,) = root.pond.change(7)
     assert await face.outcome(told) == -7
@@ -220,7 +220,7 @@ async def test_reference_of_another_connection(face: Any) -> None:
     error = await face.trapped(second.reference.callRemote("keep", thing), broker.CannotJelly)
     assert "another connection" in str(error)
     assert second.near.session.stats.bytes_sent == before
-    assert second.near.session.waiting == 0
+    assert len(second.near.session.outgoing.open_calls) == 0
 
 
 async def test_views(face: Any) -> None:

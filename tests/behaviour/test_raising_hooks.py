@@ -169,9 +169,9 @@ def is_well(pair: BrokerPair) -> bool:
     assert pair.call("take") == "taken"
     for broker in (pair.client, pair.server):
         assert not broker.disconnected
-        assert not broker.session.caller.questions.open
-        assert not broker.session.callee.running
-        assert broker.session.translator.scope is None
+        assert not broker.session.outgoing.open_calls.open
+        assert not broker.session.incoming.running
+        assert broker.session.translator.transaction is None
         assert not broker.session.inbox.works
     return True
 
@@ -223,8 +223,8 @@ def test_a_cache_s_hooks(
     assert isinstance(pair.get(owner.observer.callRemote("change")), Failure)
     del cache
     pair.collect()
-    assert len(pair.server.session.translator.published) == 0
-    assert len(pair.client.session.translator.held) == 0
+    assert len(pair.server.session.translator.cacheables) == 0
+    assert len(pair.client.session.translator.remote_caches) == 0
     assert is_well(pair)
     # The same at the end of the connection.
     kept = pair.call("give")

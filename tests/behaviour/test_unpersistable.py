@@ -276,11 +276,11 @@ def test_nothing_is_left_where_the_call_fails_later(policy: Any) -> None:
     assert pair.call("take", Account(**state), Thing()).check(CannotJelly)
     translator = pair.client.session.translator
     assert len(translator.exports) == before
-    assert len(translator.published) == 0
+    assert len(translator.cacheables) == 0
     assert kept.observers == []
     assert pair.call("take", Account(**state)) is None
     assert len(translator.exports) == before + 2
-    assert len(translator.published) == 1
+    assert len(translator.cacheables) == 1
 
 
 @BOTH

@@ -203,7 +203,11 @@ def is_even(pair: BrokerPair) -> bool:
         assert not end.disconnected
         translator = end.session.translator
         handed_over = [key for key in translator.exports.names() if type(key) is int]
-        assert (handed_over, len(translator.published), len(translator.held)) == ([], 0, 0)
+        assert (handed_over, len(translator.cacheables), len(translator.remote_caches)) == (
+            [],
+            0,
+            0,
+        )
         assert len(translator.imports) == 0
         assert not translator._watched
     return True
@@ -300,7 +304,7 @@ def test_a_call_that_is_refused_before_it_is_read(policy: Any) -> None:
     nobody = pair.client.remoteForName("nobody")
     for _ in range(TIMES):
         assert isinstance(pair.get(nobody.callRemote("x", Thing(), a=[Thing()])), Failure)
-    pair.server.session.callee.max_calls = 0
+    pair.server.session.incoming.max_calls = 0
     for _ in range(TIMES):
         assert isinstance(pair.call("take", Watched("tests.unread.Watched"), Thing()), Failure)
     pair.server.session.drain()

@@ -152,10 +152,10 @@ class Lifetimes(RuleBasedStateMachine):
             translator = end.session.translator
             assert not len(translator.exports)
             assert not len(translator.imports)
-            assert not len(translator.published)
-            assert not len(translator.held)
+            assert not len(translator.cacheables)
+            assert not len(translator.remote_caches)
             assert not any(board.observers for board in desk.boards)
-            assert end.session.waiting == 0
+            assert len(end.session.outgoing.open_calls) == 0
 
     # What the programs do.
 
@@ -259,8 +259,8 @@ class Lifetimes(RuleBasedStateMachine):
         imports = {entry.key[0]: entry.count for entry in held.imports._entries.values()}
         imports.pop(b"root", None)
         assert exports == imports
-        published = {number: entry.count for number, entry in own.published._by_id.items()}
-        assert published == {n: entry.handle.count for n, entry in held.held._by_id.items()}
+        published = {number: entry.count for number, entry in own.cacheables._by_id.items()}
+        assert published == {n: entry.weak.count for n, entry in held.remote_caches._by_id.items()}
         desk, far = self.desks[owner], self.desks[holder]
         for which in range(2):
             thing, board = desk.things[which], desk.boards[which]

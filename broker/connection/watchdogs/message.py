@@ -61,7 +61,7 @@ class MessageTimeout:
 
     def watch(self) -> None:
         """Start the timer: bytes have come, and the last message is not complete."""
-        begun_at = self._session.stats.bytes_received - self._session.pending
+        begun_at = self._session.stats.bytes_received - self._session.inbox.pending
         if begun_at != self._begun_at:
             self._begun_at, self._since = begun_at, self._scheduler.now()
         if self._timer is None:
@@ -79,7 +79,7 @@ class MessageTimeout:
     def _look(self) -> None:
         self._timer = None
         session, policy, now = self._session, self._policy, self._scheduler.now()
-        pending = session.pending
+        pending = session.inbox.pending
         if not pending:
             return
         if not self._is_reading():

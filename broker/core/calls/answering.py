@@ -82,40 +82,40 @@ class Answers:
         perspective = None if route is None else route.perspective
         given = value if isinstance(value, OnBehalf) else None
         owner = self._owner_of(call) if given is None else given.principal
-        scope = self._translator.open(perspective, call.name, call.args, call.kw, owner)
+        transaction = self._translator.open(perspective, call.name, call.args, call.kw, owner)
         if given is not None:
-            scope.on_rollback(given.undo)
+            transaction.on_rollback(given.undo)
             value = given.value
             del given
         try:
             expression: Any = value
             if route is not None:
-                expression = yield from self._sliced(outbox.jelly_walk(value), scope)
+                expression = yield from self._sliced(outbox.jelly_walk(value), transaction)
             # Free the result and the arguments: they are not needed any more.
             value = None
-            call.args, call.kw, scope.args, scope.kw = (), {}, (), {}
+            call.args, call.kw, transaction.args, transaction.kw = (), {}, (), {}
             packing = outbox.pack_walk(GraphAnswer(call.request_id, expression))
             del expression
-            packed = yield from self._sliced(packing, scope)
+            packed = yield from self._sliced(packing, transaction)
         except BaseException as error:
-            outbox.roll_back(scope)
+            outbox.roll_back(transaction)
             if isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit):
                 raise
             self.refuse_result(call, error, value)
             return
         before = outbox.size
-        outbox.commit(scope, packed)
+        outbox.commit(transaction, packed)
         self.size += outbox.size - before
         if self.tracing is not None:
             self.tracing.end(call, Outcome.ANSWERED)
 
-    def _sliced(self, walk: Walk[Any], scope: Transaction) -> Generator[object, None, Any]:
+    def _sliced(self, walk: Walk[Any], transaction: Transaction) -> Generator[object, None, Any]:
         """Return the last value of a walk, with its transaction open during each step."""
         while (result := call_hook(next, walk)) is UNFINISHED:
-            if scope.can_pause:
-                self._translator.close(scope)
+            if transaction.can_pause:
+                self._translator.close(transaction)
                 yield UNFINISHED
-                self._translator.reopen(scope)
+                self._translator.reopen(transaction)
         return result
 
     def refuse_result(self, call: IncomingCall, error: BaseException, value: object) -> None:
@@ -175,13 +175,13 @@ class Answers:
 
     def _send_error(self, call: IncomingCall, shown_error: object) -> None:
         outbox = self._outbox
-        scope = self._translator.open(principal=self._owner_of(call))
+        transaction = self._translator.open(principal=self._owner_of(call))
         try:
             packed = outbox.pack(GraphError(call.request_id, outbox.jelly(shown_error)))
         except BaseException:
-            outbox.roll_back(scope)
+            outbox.roll_back(transaction)
             raise
-        outbox.commit(scope, packed)
+        outbox.commit(transaction, packed)
 
     def _owner_of(self, call: IncomingCall) -> Principal | None:
         """Return the owner of the objects that the answer to a call exports."""

@@ -28,7 +28,7 @@ class FaultCounter:
         self._left_over = policy.max_strikes
         self._stats = stats
 
-    def note(self, error: BaseException) -> None:
+    def count(self, error: BaseException) -> None:
         """Count the error of a call, if it is one of these faults.
 
         Raises:

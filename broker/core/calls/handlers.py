@@ -36,35 +36,35 @@ def _on_early_call(session: Session, message: messages.Message) -> None:
 
 
 def _on_plain_call(session: Session, message: messages.PlainCall) -> WorkLeft:
-    return session.callee.receive_plain(message, True)
+    return session.incoming.receive_plain(message, True)
 
 
 def _on_plain_send(session: Session, message: messages.PlainSend) -> WorkLeft:
-    return session.callee.receive_plain(message, False)
+    return session.incoming.receive_plain(message, False)
 
 
 def _on_call(session: Session, message: messages.GraphCall | messages.GraphCallToCache) -> WorkLeft:
-    return session.callee.receive(message, message.wants_answer)
+    return session.incoming.receive(message, message.wants_answer)
 
 
 def _on_plain_call_to_cache(session: Session, message: messages.PlainCallToCache) -> WorkLeft:
-    return session.callee.receive_plain(message, True, True)
+    return session.incoming.receive_plain(message, True, True)
 
 
 def _on_plain_send_to_cache(session: Session, message: messages.PlainSendToCache) -> WorkLeft:
-    return session.callee.receive_plain(message, False, True)
+    return session.incoming.receive_plain(message, False, True)
 
 
 def _on_plain_answer(session: Session, message: messages.PlainAnswer | messages.PlainTuple) -> None:
-    session.caller.on_plain_answer(message)
+    session.outgoing.on_plain_answer(message)
 
 
 def _on_answer(session: Session, message: messages.GraphAnswer) -> WorkLeft:
-    return session.caller.on_answer(message)
+    return session.outgoing.on_answer(message)
 
 
 def _on_failed(session: Session, message: messages.GraphError) -> WorkLeft:
-    return session.caller.on_failed(message)
+    return session.outgoing.on_failed(message)
 
 
 def _on_did_not_understand(session: Session, message: messages.DidNotUnderstand) -> None:
@@ -81,7 +81,7 @@ def _on_unknown_command(session: Session, message: messages.UnknownCommand) -> N
 
 
 def _on_cancel(session: Session, message: messages.Cancel) -> None:
-    call = session.callee.running.get(message.request_id)
+    call = session.incoming.running.get(message.request_id)
     if call is not None:
         session.host.on_event(CallCancelled(call))
 
@@ -104,7 +104,7 @@ def _on_decref(session: Session, message: messages.Decref) -> None:
 
 
 def _on_decache(session: Session, message: messages.Decache) -> None:
-    entry = session.translator.published.release(message.cache_id, message.times)
+    entry = session.translator.cacheables.release(message.cache_id, message.times)
     if entry is not None:
         # The hook runs first, as in Twisted: its messages are sent before the id becomes invalid.
         try:
@@ -117,14 +117,14 @@ def _on_decache(session: Session, message: messages.Decache) -> None:
 
 
 def _on_uncache(session: Session, message: messages.Uncache) -> None:
-    value = session.translator.held.remove(message.cache_id)
+    value = session.translator.remote_caches.remove(message.cache_id)
     if value is not None:
         value.broker = None
 
 
 def _on_barrier(session: Session, message: Barrier) -> None:
     session.inbox.has_barrier = False
-    session.callee.refuses_sends = True
+    session.incoming.refuses_sends = True
     session.host.on_event(CallAnswered())
 
 

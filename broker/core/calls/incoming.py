@@ -94,11 +94,11 @@ class IncomingCalls:
         "_cache",
         "_enter",
         "_entry",
+        "_faults",
         "_host",
         "_keeps_arguments",
         "_outbox",
         "_stats",
-        "_strikes",
         "_translator",
         "answers",
         "context",
@@ -123,7 +123,7 @@ class IncomingCalls:
         self.answers = Answers(host, translator, outbox, stats)
         self.runner = MethodRunner(host, policy, translator)
         self.context = contextvars.copy_context()
-        self._strikes = FaultCounter(policy, stats)
+        self._faults = FaultCounter(policy, stats)
         self.running: dict[RequestId | IncomingCall, IncomingCall] = {}
         self._host = host
         self._translator = translator
@@ -132,7 +132,7 @@ class IncomingCalls:
         # An overridden ``serialize`` gets the arguments when the call is answered.
         self._keeps_arguments = "serialize" in host.overridden
         self._entry = translator.exports.get
-        self._cache = translator.held.get
+        self._cache = translator.remote_caches.get
         self._enter = self.context.run
 
     def receive_plain(
@@ -276,7 +276,7 @@ class IncomingCalls:
                 self._start(self.tracing, call, None)
             yield from self._discard(message)
             self.answers.refuse(call, error)
-            self._strikes.note(error)
+            self._faults.count(error)
             return
         if self.tracing is not None:
             self._start(self.tracing, call, type(target))
@@ -290,8 +290,8 @@ class IncomingCalls:
         except BaseException as error:  # noqa: BLE001 - whatever a method raises is its answer
             self._translator.let_go_unread(call.watched)
             self.answers.refuse(call, error)
-            if not call.is_read:
-                self._strikes.note(error)
+            if not call.arguments_decoded:
+                self._faults.count(error)
             return
         work = self._conclude(call, result)
         if work is not None:

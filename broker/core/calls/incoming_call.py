@@ -24,7 +24,7 @@ class IncomingCall:
             an overridden ``serialize`` needs them.
         due: the deadline of the call, by the clock of the connection, or None.
         principal: the user on whose behalf the call is made, or None.
-        is_read: the arguments are decoded: later errors are not the peer's fault.
+        arguments_decoded: the arguments are decoded: later errors are not the peer's fault.
         kind: the class of the object; not set on the quick path.
         since: time at which the method returned an awaitable, by the clock of the connection.
         was_run: whether the method was called.
@@ -33,8 +33,8 @@ class IncomingCall:
 
     __slots__ = (
         "args",
+        "arguments_decoded",
         "due",
-        "is_read",
         "kind",
         "kw",
         "name",
@@ -56,7 +56,7 @@ class IncomingCall:
         self.due = due
         self.principal: Principal | None = None
         self.route: Route | None = None
-        self.is_read = False
+        self.arguments_decoded = False
         self.kind: type | None = None
         self.since = 0.0
         self.was_run = False

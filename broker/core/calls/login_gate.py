@@ -105,7 +105,7 @@ def gated(handlers: Handlers) -> Handlers:
 
     def on_call(session: Session, call: messages.CallMessage) -> WorkLeft:
         if session.gate is not None:
-            if not wants_answer(call) and session.callee.must_wait:
+            if not wants_answer(call) and session.incoming.must_wait:
                 # Before the check: it makes the Unopened mind, which must happen only once.
                 return PUT_OFF
             call = session.gate.check(call)

@@ -132,7 +132,7 @@ class MethodRunner:
                 call.watched = self._translator.watch(message.args, message.kw)
             else:
                 message = call_with_expressions(message)
-            call.is_read = True
+            call.arguments_decoded = True
             self.last_name = call.name
             call_hook(enter, check_hooked, route, call.name)
             call.was_run = True
@@ -152,7 +152,7 @@ class MethodRunner:
         # Before the lookup, so that their references are released even if there is no such method.
         args, kw = yield from self._arguments(message, route.perspective, enter)
         del message
-        call.is_read = True
+        call.arguments_decoded = True
         call.check_due(self.now)
         method = call_hook(resolve, route, call.name, self._policy.dynamic_methods)
         if route.unanswered is not None and not call.wants_answer:
@@ -232,7 +232,7 @@ class MethodRunner:
     def target_of(self, message: CallMessage) -> Any:
         """Return the called object, or raise NoSuchObject or MalformedJelly."""
         if type(message) in _TO_CACHES:
-            return self._translator.held.observer_of(message.object_id)
+            return self._translator.remote_caches.observer_of(message.object_id)
         target = self._find(message.object_id)
         if target is None:
             raise NoSuchObject(
@@ -243,7 +243,7 @@ class MethodRunner:
     def principal_of(self, message: CallMessage) -> Principal | None:
         """Return the user on whose behalf a call is made, or None."""
         if type(message) in _TO_CACHES:
-            return self._translator.held.principal_of(message.object_id)
+            return self._translator.remote_caches.principal_of(message.object_id)
         entry = self._translator.exports.get(message.object_id)
         return None if entry is None else entry.principal
 

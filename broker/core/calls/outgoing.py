@@ -44,7 +44,7 @@ class OutgoingCalls:
     """The outgoing calls of one connection.
 
     Attributes:
-        questions: the calls without an answer.
+        open_calls: the calls without an answer.
         tracing: reports calls to a tracer, or None.
     """
 
@@ -54,7 +54,7 @@ class OutgoingCalls:
         "_stats",
         "_translator",
         "_unjelly_walk",
-        "questions",
+        "open_calls",
         "tracing",
     )
 
@@ -63,10 +63,10 @@ class OutgoingCalls:
         host: Host,
         translator: Translator,
         outbox: Outbox,
-        questions: OpenCalls,
+        open_calls: OpenCalls,
         stats: Stats,
     ):
-        self.questions = questions
+        self.open_calls = open_calls
         self.tracing: Tracing | None = None
         self._host = host
         self._translator = translator
@@ -103,9 +103,9 @@ class OutgoingCalls:
             EncodeError: an argument cannot be sent. Then no byte is sent. An error of a hook is
                 passed on.
         """
-        outbox, questions = self._outbox, self.questions
-        if self._translator.scope is None and len(name) <= _SURELY_SHORT:
-            request_id = questions.last + 1
+        outbox, open_calls = self._outbox, self.open_calls
+        if self._translator.transaction is None and len(name) <= _SURELY_SHORT:
+            request_id = open_calls.last + 1
             if to_cache:
                 number = _CALL_TO_CACHE if wants_answer else _SEND_TO_CACHE
             else:
@@ -116,9 +116,9 @@ class OutgoingCalls:
                 name_argument(error, name, args, kw)
                 raise
             if is_sent:
-                questions.last = request_id
+                open_calls.last = request_id
                 if wants_answer:
-                    questions.open[request_id] = perspective
+                    open_calls.open[request_id] = perspective
                 self._stats.calls_made += 1
                 if self.tracing is not None:
                     self._trace(self.tracing, request_id, name, wants_answer)
@@ -141,12 +141,12 @@ class OutgoingCalls:
         outbox = self._outbox
         seen_by, principal = split_view(perspective)
         owner = self._translator.principal if principal is None else principal
-        scope = self._translator.open(seen_by, name, args, kw, owner)
+        transaction = self._translator.open(seen_by, name, args, kw, owner)
         request_id: RequestId | None = None
         try:
             net_args = outbox.jelly(args)
             net_kw = outbox.jelly(kw)
-            request_id = self.questions.ask(perspective, wants_answer)
+            request_id = self.open_calls.ask(perspective, wants_answer)
             if len(name) > _SURELY_SHORT:
                 _check_length(name)
             if deadline is not None and Feature.DEADLINE not in outbox.features:
@@ -156,11 +156,11 @@ class OutgoingCalls:
                 make(request_id, object_id, name, wants_answer, net_args, net_kw, deadline)
             )
         except BaseException as error:
-            outbox.roll_back(scope, request_id)
+            outbox.roll_back(transaction, request_id)
             if isinstance(error, EncodeError):
                 name_argument(error, name, args, kw)
             raise
-        outbox.commit(scope, packed, request_id)
+        outbox.commit(transaction, packed, request_id)
         self._stats.calls_made += 1
         if self.tracing is not None:
             self._trace(self.tracing, request_id, name, wants_answer)
@@ -178,7 +178,7 @@ class OutgoingCalls:
 
         An answer that still comes is dropped.
         """
-        if self.questions.abandon(request_id):
+        if self.open_calls.abandon(request_id):
             if self.tracing is not None:
                 self.tracing.end(request_id, Outcome.CANCELLED)
             self._outbox.say(Cancel(request_id))
@@ -189,14 +189,14 @@ class OutgoingCalls:
         Raises:
             ProtocolError: no such call waits for an answer.
         """
-        request_id, waiting = message.request_id, self.questions.open
+        request_id, waiting = message.request_id, self.open_calls.open
         if request_id in waiting:
             del waiting[request_id]
             if self.tracing is not None:
                 self.tracing.end(request_id, Outcome.ANSWERED)
             self._host.answered(request_id, message.value)
         else:
-            self.questions.take(request_id)
+            self.open_calls.take(request_id)
 
     def on_answer(self, message: GraphAnswer) -> Work | None:
         """Decode an answer, an expression, and pass it to the host; see :meth:`on_plain_answer`.
@@ -213,7 +213,7 @@ class OutgoingCalls:
     def _on_outcome(
         self, request_id: RequestId, expression: Expression, tell: Callable[..., object]
     ) -> Work:
-        perspective = self.questions.perspective_of(request_id)
+        perspective = self.open_calls.perspective_of(request_id)
         # Decoded also for an abandoned call: the peer has counted its references, which must be
         # released.
         try:
@@ -229,7 +229,7 @@ class OutgoingCalls:
         del expression
         # The call is open until here: in the meantime the connection may have ended, or the caller
         # may have stopped waiting.
-        is_waited_for, _ = self.questions.take(request_id)
+        is_waited_for, _ = self.open_calls.take(request_id)
         if is_waited_for:
             if self.tracing is not None:
                 is_error = tell != self._host.answered

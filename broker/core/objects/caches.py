@@ -1,9 +1,10 @@
 """The tables of caches: copies of an object's state that the owner keeps up to date.
 
-- **Published caches**: local objects whose state the peer has a copy of. This side chooses the id,
+- **Cacheables**: local objects whose state the peer has a copy of. This side chooses the id,
   from the same numbers as exports, and counts sendings in the same way.
-- **Held caches**: copies of the state of remote objects. The state is kept until the peer sends
-  uncache. The local object with this state is referenced weakly, with a count of its receptions.
+- **Remote caches**: copies of the state of objects of the peer. The state is kept until the peer
+  sends uncache. The local object with this state is referenced weakly, with a count of its
+  receptions.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from broker.core.calls.dispatch import Method
     from broker.core.host import Invoker
 
-__all__ = ["CacheableTable", "PublishedCache", "RemoteCacheTable"]
+__all__ = ["CacheableEntry", "CacheableTable", "RemoteCacheTable"]
 
 
 class CacheObserver(Protocol):
@@ -53,7 +54,7 @@ class ReceivedCache(Protocol):
     broker: Invoker | None
 
 
-class PublishedCache:
+class CacheableEntry:
     """One local object whose state the peer has a copy of."""
 
     __slots__ = ("count", "identity", "observer", "perspective", "value")
@@ -81,7 +82,7 @@ class CacheableTable:
     def __init__(self, numbers: Numbers, max_refs: int):
         self._numbers = numbers
         self._max_refs = max_refs
-        self._by_id: dict[int, PublishedCache] = {}
+        self._by_id: dict[int, CacheableEntry] = {}
         self._ids: dict[Hashable, int] = {}
 
     def __len__(self) -> int:
@@ -109,14 +110,14 @@ class CacheableTable:
             raise limit_error(LimitExceeded, "max_refs", self._max_refs, what=CACHES)
         identity = key_of(identity, principal)
         cache_id = self._ids[identity] = self._numbers.next()
-        self._by_id[cache_id] = PublishedCache(value, identity, perspective)
+        self._by_id[cache_id] = CacheableEntry(value, identity, perspective)
         return cache_id
 
-    def get(self, cache_id: object) -> PublishedCache | None:
+    def get(self, cache_id: object) -> CacheableEntry | None:
         """Return the entry of an id, or None."""
         return self._by_id.get(cache_id) if is_number(cache_id) else None
 
-    def release(self, cache_id: int, count: int = 1) -> PublishedCache | None:
+    def release(self, cache_id: int, count: int = 1) -> CacheableEntry | None:
         """Subtract from the count of a cache; at zero, remove and return the entry, for ``stop``.
 
         Raises:
@@ -133,7 +134,7 @@ class CacheableTable:
         del self._ids[entry.identity]
         return entry
 
-    def clear(self) -> list[PublishedCache]:
+    def clear(self) -> list[CacheableEntry]:
         """Remove all entries, and return them for ``stop``."""
         entries = list(self._by_id.values())
         self._by_id.clear()
@@ -141,36 +142,36 @@ class CacheableTable:
         return entries
 
 
-class HeldCache:
+class RemoteCacheEntry:
     """A copy of the state of one object of the peer, and the local object that has this state.
 
     Attributes:
-        handle: a weak reference to the local object.
+        weak: a weak reference to the local object.
         state: the attributes of that object.
         principal: the user who has sent it, or None.
         enter, methods: a function that runs a call in the context of the principal, and the methods
             of ``dispatch.quick_methods``; set at the first call.
     """
 
-    __slots__ = ("_make", "enter", "handle", "methods", "principal", "state")
+    __slots__ = ("_make", "enter", "methods", "principal", "state", "weak")
 
     def __init__(self, principal: Principal | None) -> None:
-        self.handle: WeakHold[ReceivedCache] | None = None
+        self.weak: WeakHold[ReceivedCache] | None = None
         self.principal = principal
         self.state: dict[str, object] = {}
         self.enter: Callable[..., object] = directly
         self.methods: Mapping[str, Method] | None = None
         self._make: Callable[[], ReceivedCache] = _no_cache
 
-    def hold(self, value: ReceivedCache, handle: WeakHold[ReceivedCache]) -> None:
+    def hold(self, value: ReceivedCache, weak: WeakHold[ReceivedCache]) -> None:
         """Store the state of ``value``, and a weak reference to ``value``."""
-        self.handle = handle
+        self.weak = weak
         self.state = vars(value)
         self._make = partial(blank_of, type(value))
 
     def value(self) -> ReceivedCache | None:
         """Return the object if it is alive, or None."""
-        return None if self.handle is None else self.handle()
+        return None if self.weak is None else self.weak()
 
     def current(self) -> ReceivedCache:
         """Return the object to call for a change: the live one, or a temporary one."""
@@ -204,7 +205,7 @@ class RemoteCacheTable:
     def __init__(self, on_collected: Callable[[ObjectId, int], None], max_refs: int):
         self._on_collected = on_collected
         self._max_refs = max_refs
-        self._by_id: dict[int, HeldCache] = {}
+        self._by_id: dict[int, RemoteCacheEntry] = {}
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -224,8 +225,8 @@ class RemoteCacheTable:
             raise MalformedJelly(f"cache {shown(cache_id)} defined twice")
         if len(self._by_id) >= self._max_refs:
             raise limit_error(LimitExceeded, "max_refs", self._max_refs, what=CACHES)
-        entry = self._by_id[cache_id] = HeldCache(principal)
-        entry.hold(value, self._handle(cache_id, value))
+        entry = self._by_id[cache_id] = RemoteCacheEntry(principal)
+        entry.hold(value, self._weak(cache_id, value))
 
     def let_go(self, cache_id: int) -> None:
         """Release one reception of a cache that was not decoded, and may not be in the table.
@@ -236,7 +237,7 @@ class RemoteCacheTable:
         if cache_id not in self._by_id:
             if len(self._by_id) >= self._max_refs:
                 return
-            self._by_id[cache_id] = HeldCache(None)
+            self._by_id[cache_id] = RemoteCacheEntry(None)
         self._on_collected(cache_id, 1)
 
     def refresh(self, cache_id: int, value: object) -> None:
@@ -255,15 +256,15 @@ class RemoteCacheTable:
         value = entry.value()
         if value is None:
             value = entry.revived()
-            entry.hold(value, self._handle(cache_id, value))
-        elif entry.handle is not None:
-            entry.handle.count += 1
+            entry.hold(value, self._weak(cache_id, value))
+        elif entry.weak is not None:
+            entry.weak.count += 1
         return value
 
-    def get(self, cache_id: int) -> HeldCache | None:
+    def get(self, cache_id: int) -> RemoteCacheEntry | None:
         """Return the entry of a cache, or None."""
         entry = self._by_id.get(cache_id)
-        return None if entry is None or entry.handle is None else entry
+        return None if entry is None or entry.weak is None else entry
 
     def principal_of(self, cache_id: object) -> Principal | None:
         """Return the principal of a cache, or None if it has none.
@@ -301,20 +302,20 @@ class RemoteCacheTable:
             if value is not None:
                 yield value
 
-    def _entry(self, cache_id: object) -> HeldCache:
+    def _entry(self, cache_id: object) -> RemoteCacheEntry:
         entry = self._by_id.get(cache_id) if is_number(cache_id) else None
-        if entry is None or entry.handle is None:
+        if entry is None or entry.weak is None:
             raise MalformedJelly(f"cache {shown(cache_id)} is not held")
         return entry
 
-    def _handle(self, cache_id: int, value: ReceivedCache) -> WeakHold[ReceivedCache]:
-        handle = WeakHold(value, self._collected)
-        handle.key = (cache_id, 0)
-        handle.count = 1
-        return handle
+    def _weak(self, cache_id: int, value: ReceivedCache) -> WeakHold[ReceivedCache]:
+        weak = WeakHold(value, self._collected)
+        weak.key = (cache_id, 0)
+        weak.count = 1
+        return weak
 
-    def _collected(self, handle: WeakHold[ReceivedCache]) -> None:
-        self._on_collected(handle.key[0], handle.count)
+    def _collected(self, weak: WeakHold[ReceivedCache]) -> None:
+        self._on_collected(weak.key[0], weak.count)
 
 
 def _no_cache() -> ReceivedCache:

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, Never, TypeGuard
 
 from broker.core.host import HookedHost, has_hook
 from broker.core.objects.caches import (
+    CacheableEntry,
     CacheableTable,
     CacheObserver,
     Observed,
-    PublishedCache,
     RemoteCacheTable,
 )
 from broker.core.objects.releases import PendingReleases
@@ -54,8 +54,8 @@ class Translator:
         dropped: takes notes of collected references.
 
     Attributes:
-        exports, imports, published, held: the tables.
-        scope: the transaction of the message that is being made, or None.
+        exports, imports, cacheables, remote_caches: the tables.
+        transaction: the transaction of the message that is being made, or None.
         perspective: PB's perspective of the graph that is being decoded.
         sole_principal: the owner of objects that are sent outside the work of a principal, or None.
     """
@@ -66,13 +66,13 @@ class Translator:
         "_policy",
         "_rows",
         "_watched",
+        "cacheables",
         "exports",
-        "held",
         "imports",
         "perspective",
-        "published",
-        "scope",
+        "remote_caches",
         "sole_principal",
+        "transaction",
     )
 
     def __init__(
@@ -84,9 +84,9 @@ class Translator:
         numbers = Numbers()
         self.exports = ExportTable(numbers, policy.max_refs)
         self.imports = ImportTable(dropped.reference, policy.max_refs)
-        self.published = CacheableTable(numbers, policy.max_refs)
-        self.held = RemoteCacheTable(dropped.cache, policy.max_refs)
-        self.scope: Transaction | None = None
+        self.cacheables = CacheableTable(numbers, policy.max_refs)
+        self.remote_caches = RemoteCacheTable(dropped.cache, policy.max_refs)
+        self.transaction: Transaction | None = None
         self.perspective: object = None
         self.sole_principal: Principal | None = None
         self._policy = policy
@@ -103,7 +103,7 @@ class Translator:
 
         It is the owner of the open transaction; without a transaction, the :attr:`receiver`.
         """
-        return self.receiver if self.scope is None else self.scope.principal
+        return self.receiver if self.transaction is None else self.transaction.principal
 
     @property
     def receiver(self) -> Principal | None:
@@ -128,16 +128,16 @@ class Translator:
             principal: the owner of the exports, or None. Default: :attr:`principal`.
         """
         owner = self.principal if principal is _CURRENT_OWNER else principal
-        self.scope = Transaction(self.scope, perspective, method, args, kw, owner)
-        return self.scope
+        self.transaction = Transaction(self.transaction, perspective, method, args, kw, owner)
+        return self.transaction
 
-    def close(self, scope: Transaction) -> None:
+    def close(self, transaction: Transaction) -> None:
         """Close a transaction, committed or not; or pause it."""
-        self.scope = scope.outer
+        self.transaction = transaction.outer
 
-    def reopen(self, scope: Transaction) -> None:
+    def reopen(self, transaction: Transaction) -> None:
         """Go on with a transaction after a pause."""
-        self.scope = scope
+        self.transaction = transaction
 
     def jelly(self, value: object) -> Expression:
         """Return the expression of an outgoing graph, as part of the open transaction.
@@ -263,12 +263,12 @@ class Translator:
         if type(tag) is bytes and self._is_reference(tag):
             self._dropped.reference(number, 1)
         else:
-            self.held.let_go(number)
+            self.remote_caches.let_go(number)
 
     def _is_cache(self, tag: bytes) -> bool:
         cls = self._policy.registry.class_for(tag)
         if cls is not None:
-            return bool(getattr(cls, "is_held_cache", False))
+            return bool(getattr(cls, "is_remote_cache", False))
         # An unknown tag may be a cache of an unknown class.
         return not (tag in WORDS or tag in (self._rows or ()) or self._policy.registry.knows(tag))
 
@@ -294,38 +294,38 @@ class Translator:
     def export(self, value: object, identity: Hashable) -> ObjectId:
         """Count one sending of an object in the open transaction, if any, and return its id."""
         object_id = self.exports.add(value, identity, self.principal)
-        if self.scope is not None:
-            self.scope.on_rollback(lambda: self.exports.release(object_id))
+        if self.transaction is not None:
+            self.transaction.on_rollback(lambda: self.exports.release(object_id))
         return object_id
 
     def publish(self, value: Observed, identity: Hashable) -> tuple[int, bool]:
         """Count one sending of a cache; return its id, and whether its state must be sent too."""
         principal = self.principal
-        cache_id = self.published.id_of(identity, principal)
+        cache_id = self.cacheables.id_of(identity, principal)
         is_new = cache_id is None
         if cache_id is None:
-            perspective = None if self.scope is None else self.scope.perspective
-            cache_id = self.published.add(value, identity, perspective, principal)
+            perspective = None if self.transaction is None else self.transaction.perspective
+            cache_id = self.cacheables.add(value, identity, perspective, principal)
         else:
             self._published(cache_id).count += 1
-        if self.scope is not None:
+        if self.transaction is not None:
             known: int = cache_id
-            self.scope.can_pause = self.scope.can_pause and not is_new
-            self.scope.on_rollback(lambda: self._unpublish(known))
+            self.transaction.can_pause = self.transaction.can_pause and not is_new
+            self.transaction.on_rollback(lambda: self._unpublish(known))
         return cache_id, is_new
 
     def observe(self, cache_id: int, observer: CacheObserver) -> None:
-        """Set the cache observer of a published cache, for ``PublishedCache.stop``."""
+        """Set the cache observer of a Cacheable, for ``CacheableEntry.stop``."""
         self._published(cache_id).observer = observer
 
-    def _published(self, cache_id: int) -> PublishedCache:
-        entry = self.published.get(cache_id)
+    def _published(self, cache_id: int) -> CacheableEntry:
+        entry = self.cacheables.get(cache_id)
         if entry is None:
             raise NoSuchObject(f"cache {cache_id} is not published to this connection")
         return entry
 
     def _unpublish(self, cache_id: int) -> None:
-        entry = self.published.release(cache_id)
+        entry = self.cacheables.release(cache_id)
         if entry is not None:
             entry.stop()
 
@@ -372,13 +372,13 @@ class Translator:
         return entry.value
 
     def _read_cached(self, unjellier: Unjellier, expression: list[Expression]) -> object:
-        cache = self.held.receive(_only_number(expression))
+        cache = self.remote_caches.receive(_only_number(expression))
         self.note_read(unjellier, expression)
         return cache
 
     def _read_lcache(self, unjellier: Unjellier, expression: list[Expression]) -> object:
         cache_id = _only_number(expression)
-        entry = self.published.get(cache_id)
+        entry = self.cacheables.get(cache_id)
         if entry is None:
             raise NoSuchObject(f"cache {shown(cache_id)} is not published to this connection")
         return entry.value

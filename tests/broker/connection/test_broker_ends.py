@@ -167,7 +167,12 @@ def test_everything_is_let_go() -> None:
     assert pair.client.disconnected == pair.server.disconnected == 1
     for broker in (pair.client, pair.server):
         translator = broker.session.translator
-        tables = (translator.exports, translator.imports, translator.published, translator.held)
+        tables = (
+            translator.exports,
+            translator.imports,
+            translator.cacheables,
+            translator.remote_caches,
+        )
         assert [len(table) for table in tables] == [0, 0, 0, 0]
     assert "closed" in repr(pair.client)
     house.kept.clear()

@@ -26,12 +26,8 @@ class FakeSession:
         self.inbox: Any = self
         self.wants_data = True
         self.holds_calls = False
-        self.answered = 500
+        self.incoming: Any = SimpleNamespace(answers=SimpleNamespace(size=500))
         self.stats = Stats()
-
-    def forget_answered(self) -> None:
-        """Count from 0."""
-        self.answered = 0
 
 
 class Share:
@@ -163,31 +159,31 @@ def test_calls_go_on_where_both_caps_are_reached() -> None:
     """With too much on both sides calls are made, for as much as the answers may take."""
     line = Line()
     line.regulate(101)
-    assert line.session.answered == 0
+    assert line.session.incoming.answers.size == 0
     assert line.regulate(101, wants_data=False) == (False, True)
     assert line.resumed == 1
-    line.session.answered = 1000
+    line.session.incoming.answers.size = 1000
     assert line.regulate(1101, wants_data=False) == (False, True)
     assert line.resumed == 2
-    line.session.answered = 1001
+    line.session.incoming.answers.size = 1001
     assert line.regulate(1102, wants_data=False) == (True, True)
     assert line.resumed == 2
     # It has taken what it was sent: the count begins again.
     assert line.regulate(100, wants_data=False) == (False, True)
-    assert line.session.answered == 0
+    assert line.session.incoming.answers.size == 0
     assert line.resumed == 2
 
 
 def test_answers_are_counted_from_the_beginning_of_a_jam() -> None:
     """What was answered before that does not matter; what is answered in it is not forgotten."""
     line = Line()
-    line.session.answered = 5000
+    line.session.incoming.answers.size = 5000
     assert line.regulate(101, wants_data=False) == (False, True)
-    assert line.session.answered == 0
-    line.session.answered = 5
+    assert line.session.incoming.answers.size == 0
+    line.session.incoming.answers.size = 5
     line.regulate(101, wants_data=False)
     line.regulate(101, wants_data=True)
-    assert line.session.answered == 5
+    assert line.session.incoming.answers.size == 5
 
 
 def test_the_end() -> None:
@@ -202,7 +198,7 @@ def test_no_deadlock(steps: list[tuple[int, bool, int]]) -> None:
     """Whatever happened before, with little unsent no call is held, and room tells the marks."""
     line = Line()
     for unsent, wants_data, answered in steps:
-        line.session.answered += answered
+        line.session.incoming.answers.size += answered
         is_held, is_paused = line.regulate(unsent, wants_data)
         assert is_paused == (not wants_data)
         assert unsent > 100 or not is_held

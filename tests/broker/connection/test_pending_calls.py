@@ -37,6 +37,7 @@ class FakeSession:
         self.abandoned: list[int] = []
         self.stats = Stats()
         self.outbox: Any = self
+        self.outgoing: Any = self
         self.host: Any = Owner()
         self.takes_notices = True
 

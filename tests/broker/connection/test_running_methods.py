@@ -143,12 +143,12 @@ async def test_nothing_is_kept_of_what_has_ended() -> None:
     """What has been answered is not held any more, with a loop or without."""
     async with looped_pair() as looped:
         await looped.call("wait", 1)
-        results: Any = looped.pair.server._results
+        results: Any = looped.pair.server._running_methods
         assert len(results) == 0
 
     pair = BrokerPair(House())
     assert pair.call("wait", 1) == 1
-    results: Any = pair.server._results
+    results: Any = pair.server._running_methods
     assert len(results) == 0
 
 

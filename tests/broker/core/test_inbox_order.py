@@ -80,12 +80,12 @@ class Later(Root):
 def test_what_cancels_a_held_call_waits_behind_it() -> None:
     """A cancel reaches a call that runs at once, and one that is held once that has begun."""
     pair = SessionPair(Later(), offered=(MSGPACK,))
-    runs = pair.client.call(ROOT, "later", (), {})
+    runs = pair.client.outgoing.call(ROOT, "later", (), {})
     pair.exchange()
     pair.server.inbox.holds_calls = True
-    held = pair.client.call(ROOT, "later", (), {})
-    pair.client.abandon(held)
-    pair.client.abandon(runs)
+    held = pair.client.outgoing.call(ROOT, "later", (), {})
+    pair.client.outgoing.abandon(held)
+    pair.client.outgoing.abandon(runs)
     pair.exchange()
     assert [event.ticket.request_id for event in pair.server_host.of(CallCancelled)] == [runs]
     pair.server.inbox.holds_calls = False

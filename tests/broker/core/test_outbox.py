@@ -115,11 +115,11 @@ def test_a_hook_that_raises_while_it_is_taken_back() -> None:
 
     pair = SessionPair()
     with pytest.raises(CannotJelly):
-        pair.client.call(1, "m", (Referenceable(), Broken()), {})
+        pair.client.outgoing.call(1, "m", (Referenceable(), Broken()), {})
     (raised,) = pair.client_host.of(CallRaised)
     assert (raised.name, str(raised.error)) == ("stoppedObserving", "hook")
     assert len(pair.client.translator.exports) == 0
-    assert len(pair.client.translator.published) == 0
+    assert len(pair.client.translator.cacheables) == 0
 
 
 class Overriding(FakeHost):
@@ -134,19 +134,19 @@ class Overriding(FakeHost):
     def sendCall(self, *message: Any) -> None:
         """Note, and send."""
         self.calls.append(message[0])
-        self.session.send_expression(list(message))
+        self.session.outbox.send_expression(list(message))
 
     def serialize(self, value: Any, perspective: Any, method: Any, args: Any, kw: Any) -> Any:
         """Note, and do what the default does."""
         self.calls.append(("serialize", value, method))
-        return self.session.serialize(value, perspective, method, args, kw)
+        return self.session.outbox.serialize(value, perspective, method, args, kw)
 
 
 def test_a_room_above_that_does_its_part() -> None:
     """Overridden ``sendCall`` and ``serialize`` see every message and value that goes out."""
     host = Overriding()
     host.session = Session(host, STRICT, is_client=True)
-    request_id = host.session.call(5, "name", (1,), {"a": 2})
+    request_id = host.session.outgoing.call(5, "name", (1,), {"a": 2})
     assert host.calls == [
         ("serialize", (1,), "name"),
         ("serialize", {"a": 2}, "name"),

@@ -133,11 +133,11 @@ def test_calls_cross_in_any_pieces(chunk: int | None) -> None:
     """Arguments, keywords and results cross, whole."""
     pair = SessionPair(Server())
     value = {"a": [1, (2.5, b"x")], None: {1, "b"}}
-    ids = [pair.client.call(ROOT, "echo", (value, n), {"k": n}) for n in range(5)]
+    ids = [pair.client.outgoing.call(ROOT, "echo", (value, n), {"k": n}) for n in range(5)]
     pair.exchange(chunk=chunk)
     for n, request_id in enumerate(ids):
         assert pair.client_host.outcome(request_id) == [value, n, {"k": n}]
-    assert pair.client.waiting == 0
+    assert len(pair.client.outgoing.open_calls) == 0
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -145,7 +145,7 @@ def test_random_pieces(seed: int) -> None:
     """Methods run in the order of their calls, and answers come in that order."""
     root = Server()
     pair = SessionPair(root)
-    ids = [pair.client.call(ROOT, "echo", (n,), {}) for n in range(50)]
+    ids = [pair.client.outgoing.call(ROOT, "echo", (n,), {}) for n in range(50)]
     pair.exchange(seed=seed)
     assert root.log == [(n,) for n in range(50)]
     assert pair.client_host.outcomes == [(i, True, n) for n, i in enumerate(ids)]
@@ -156,13 +156,15 @@ def test_no_answer_wanted() -> None:
     root = Server()
     pair = SessionPair(root)
     for name in ("echo", "fail", "bad", "nothing"):
-        pair.client.call(ROOT, name, (1,) if name == "echo" else (), {}, wants_answer=False)
+        pair.client.outgoing.call(
+            ROOT, name, (1,) if name == "echo" else (), {}, wants_answer=False
+        )
     before = pair.wire["server"]
     pair.exchange()
     assert pair.wire["server"] == before
     assert root.log == [(1,)]
     assert [event.name for event in pair.server_host.of(CallRaised)] == ["fail", "nothing"]
-    assert pair.client.waiting == 0
+    assert len(pair.client.outgoing.open_calls) == 0
 
 
 def test_pump_takes_as_many_as_it_is_told() -> None:
@@ -229,7 +231,7 @@ def test_what_the_protocol_does_not_allow(expression: Any, text: str) -> None:
 def test_answers_come_once() -> None:
     """A second answer to one call is an answer to none."""
     pair = SessionPair(Server())
-    request_id = pair.client.call(ROOT, "echo", (1,), {})
+    request_id = pair.client.outgoing.call(ROOT, "echo", (1,), {})
     pair.exchange()
     with pytest.raises(ProtocolError, match=f"answer to unknown request {request_id}"):
         pair.client.receive(PB.writer(Limits()).write_expression([b"answer", request_id, 2]))
@@ -259,7 +261,7 @@ def test_errors_of_calls() -> None:
     raised = pair.server_host.of(CallRaised)
     assert [event.name for event in raised] == list(texts)
     assert type(raised[0].error) is ValueError
-    request_id = pair.client.call(99, "echo", (), {})
+    request_id = pair.client.outgoing.call(99, "echo", (), {})
     pair.exchange()
     assert (
         pair.client_host.outcome(request_id)
@@ -290,7 +292,7 @@ def test_values_that_may_not_come_in() -> None:
     )
     assert texts[0] == f"InsecureJelly: {text}".encode()
     assert texts[1] == b"MalformedJelly: reference 5 was never defined"
-    request_id = session.call(1, "m", (), {})
+    request_id = session.outgoing.call(1, "m", (), {})
     feed(session, [b"answer", request_id, [b"os.path"]])
     assert str(session.host.outcome(request_id)) == text
 
@@ -332,15 +334,15 @@ def test_an_argument_that_cannot_be_sent() -> None:
     """Nothing is written, no question is left, and what was exported for it is let go."""
     pair = SessionPair(Server())
     with pytest.raises(CannotJelly):
-        pair.client.call(ROOT, "echo", (Referenceable(), object()), {})
+        pair.client.outgoing.call(ROOT, "echo", (Referenceable(), object()), {})
     with pytest.raises(TooLarge):
-        pair.client.call(ROOT, "echo", (Referenceable(), b"x" * 700_000), {})
+        pair.client.outgoing.call(ROOT, "echo", (Referenceable(), b"x" * 700_000), {})
     with pytest.raises(TooLarge, match="method name of 129 bytes"):
-        pair.client.call(ROOT, "x" * 129, (Referenceable(),), {})
+        pair.client.outgoing.call(ROOT, "x" * 129, (Referenceable(),), {})
     assert pair.client.data_to_send() == b""
-    assert pair.client.waiting == 0
+    assert len(pair.client.outgoing.open_calls) == 0
     assert len(pair.client.translator.exports) == 0
-    assert pair.client.translator.scope is None
+    assert pair.client.translator.transaction is None
     assert pair.client.stats.calls_made == 0
     assert pair.call("echo", 5) == 5
 
@@ -379,5 +381,5 @@ def test_calls_of_hooks_that_were_not_written() -> None:
     """A call that a hook made did not run either, until it is written with its message."""
     pair = SessionPair(Server())
     hook = Calling(pair.client)
-    outer = pair.client.call(ROOT, "keep", (hook,), {})
+    outer = pair.client.outgoing.call(ROOT, "keep", (hook,), {})
     assert pair.client.end() == {hook.request_ids[0]: False, outer: False}

@@ -31,7 +31,7 @@ from jelly.limits import Limits
 def test_pending_calls() -> None:
     """A method that returns an awaitable is answered by ``finish`` or ``fail``, once."""
     pair = SessionPair(Later())
-    ids = [pair.client.call(ROOT, "later", (), {}) for _ in range(2)]
+    ids = [pair.client.outgoing.call(ROOT, "later", (), {}) for _ in range(2)]
     pair.exchange()
     one, two = pair.server_host.of(CallPending)
     assert isinstance(one.result, Pending)
@@ -92,12 +92,12 @@ def test_draining() -> None:
 def test_abandoning() -> None:
     """The answer to a call that was given up is dropped, but what it refers to is released."""
     pair = SessionPair(Server())
-    request_id = pair.client.call(ROOT, "make", (), {})
-    pair.client.abandon(request_id)
+    request_id = pair.client.outgoing.call(ROOT, "make", (), {})
+    pair.client.outgoing.abandon(request_id)
     pair.exchange()
     assert pair.client_host.events == []
     assert len(pair.server.translator.exports) == 0
-    assert pair.client.waiting == 0
+    assert len(pair.client.outgoing.open_calls) == 0
 
 
 # References.
@@ -130,7 +130,9 @@ def test_a_refused_call_lets_its_arguments_go(policy: dict[str, Any], target: An
     pair = SessionPair(Server(), policy=STRICT.but(**limits))
     if policy.get("is_draining"):
         pair.server.drain()
-    request_id = pair.client.call(target, "nothing", (Referenceable(),), {"k": [Referenceable()]})
+    request_id = pair.client.outgoing.call(
+        target, "nothing", (Referenceable(),), {"k": [Referenceable()]}
+    )
     assert len(pair.client.translator.exports) == 2
     pair.exchange()
     assert isinstance(pair.client_host.outcome(request_id), str)
@@ -174,7 +176,7 @@ def test_methods_wait_for_tasks_that_have_not_begun() -> None:
 def test_answers_do_not_wait_for_tasks() -> None:
     """What runs no method goes on meanwhile, as far as order allows."""
     session = ready_server(Server())
-    request_id = session.call(1, "m", (), {})
+    request_id = session.outgoing.call(1, "m", (), {})
     session.inbox.has_unstarted_tasks = True
     feed(session, [b"answer", request_id, 5], message(2, b"nothing"), message(3, b"echo", 1))
     assert session.host.outcomes == [(request_id, True, 5)]
@@ -228,7 +230,7 @@ def test_holding_calls() -> None:
     session = ready_server(root)
     kept = Referenceable()
     object_id = session.translator.export(kept, id(kept))
-    request_id = session.call(1, "m", (), {})
+    request_id = session.outgoing.call(1, "m", (), {})
     session.inbox.holds_calls = True
     feed(
         session,
@@ -265,7 +267,7 @@ def test_held_calls_go_on_in_slices() -> None:
 def test_two_ends_that_hold_each_others_calls() -> None:
     """Calls made before both ends hold back are still answered: no deadlock."""
     pair = SessionPair(Server())
-    request_id = pair.client.call(ROOT, "echo", (1,), {})
+    request_id = pair.client.outgoing.call(ROOT, "echo", (1,), {})
     pair.client.inbox.holds_calls = True
     pair.exchange()
     assert pair.client_host.outcome(request_id) == 1
@@ -288,7 +290,7 @@ def test_calls_made_inside_hooks_wait_behind() -> None:
     root = Server()
     pair = SessionPair(root)
     hook = Calling(pair.client)
-    outer = pair.client.call(ROOT, "keep", (hook,), {})
+    outer = pair.client.outgoing.call(ROOT, "keep", (hook,), {})
     assert pair.client.outbox.queued == 2
     pair.exchange()
     outcomes = pair.client_host.outcomes
@@ -301,14 +303,14 @@ def test_calls_made_inside_hooks_end_as_not_run() -> None:
     pair = SessionPair(Server())
     hook = Calling(pair.client, error=True)
     with pytest.raises(CannotJelly, match="not this one"):
-        pair.client.call(ROOT, "keep", ([Calling(pair.client), hook],), {})
+        pair.client.outgoing.call(ROOT, "keep", ([Calling(pair.client), hook],), {})
     assert pair.client.data_to_send() == b""
     refused = pair.client_host.outcomes
     assert len(refused) == 2
     for _, is_answered, failure in refused:
         assert not is_answered
         assert str(failure) == "not run: the message that it belonged to was not sent"
-    assert pair.client.waiting == 0
+    assert len(pair.client.outgoing.open_calls) == 0
     assert len(pair.client.translator.exports) == 0
 
 
@@ -329,16 +331,16 @@ def test_calls_made_while_the_application_serializes() -> None:
     """They follow what the application sends next; if serializing fails they end as not run."""
     pair = SessionPair(Server())
     hook = Calling(pair.client)
-    expression = pair.client.serialize(hook, None, None, None, None)
+    expression = pair.client.outbox.serialize(hook, None, None, None, None)
     assert expression[0] == b"remote"
-    pair.client.send_expression(message(1000, b"echo", 1, answer=0))
+    pair.client.outbox.send_expression(message(1000, b"echo", 1, answer=0))
     pair.exchange()
     assert pair.client_host.outcome(hook.request_ids[0]) == "inner"
     root = pair.server.translator.exports.get(ROOT).value
     assert root.log == [(1,), ("inner",)]
     hook.error = True
     with pytest.raises(CannotJelly):
-        pair.client.serialize([hook], None, None, None, None)
+        pair.client.outbox.serialize([hook], None, None, None, None)
     assert "not run" in str(pair.client_host.outcome(hook.request_ids[1]))
     assert pair.client.data_to_send() == b""
 
@@ -349,11 +351,11 @@ def test_calls_made_while_the_application_serializes() -> None:
 def test_the_end() -> None:
     """Each call without an answer is handed out, with whether it may have run."""
     pair = SessionPair(Later())
-    written = pair.client.call(ROOT, "later", (), {})
+    written = pair.client.outgoing.call(ROOT, "later", (), {})
     pair.client.data_to_send()
-    unwritten = pair.client.call(ROOT, "later", (), {})
-    given_up = pair.client.call(ROOT, "later", (), {})
-    pair.client.abandon(given_up)
+    unwritten = pair.client.outgoing.call(ROOT, "later", (), {})
+    given_up = pair.client.outgoing.call(ROOT, "later", (), {})
+    pair.client.outgoing.abandon(given_up)
     assert pair.client.end() == {written: True, unwritten: False}
     assert pair.client.end() == {}
     assert pair.client.data_to_send() == b""
@@ -404,7 +406,7 @@ def test_long_answers_are_sent_before_more_calls_are_made() -> None:
     server = Server()
     pair = SessionPair(server)
     for _ in range(5):
-        pair.client.call(ROOT, "echo", ("x" * (STRICT.high_water // 2),), {})
+        pair.client.outgoing.call(ROOT, "echo", ("x" * (STRICT.high_water // 2),), {})
     pair.server.receive(pair.client.data_to_send())
     counts = []
     while pair.server.pump():

@@ -48,7 +48,7 @@ def test_a_model(steps: list[str]) -> None:
     waiting: list[Any] = []
     kept = calls = sends = 0
     for number, step in enumerate(steps):
-        pair.server.callee.runner.now = lambda number=number: float(number)
+        pair.server.incoming.runner.now = lambda number=number: float(number)
         if step == "finish":
             if waiting:
                 pair.server.finish(waiting.pop(0).ticket, None)
@@ -58,7 +58,7 @@ def test_a_model(steps: list[str]) -> None:
         sends += step == "send"
         args = (Referenceable(),) if step == "keep" else ()
         name = "echo" if step == "send" else step
-        pair.client.call(ROOT, name, args, {}, wants_answer=step != "send")
+        pair.client.outgoing.call(ROOT, name, args, {}, wants_answer=step != "send")
         pair.exchange()
         kept = {"keep": kept + 1, "drop": 0}.get(step, kept)
         if step == "wait":
@@ -76,9 +76,9 @@ def test_a_model(steps: list[str]) -> None:
 def test_running_calls() -> None:
     """A running call has its name and the time at which it started, and no values."""
     pair = SessionPair(Server())
-    pair.server.callee.runner.now = lambda: 5.0
-    pair.client.call(ROOT, "wait", (), {})
-    pair.client.call(ROOT, "wait", (), {}, wants_answer=False)
+    pair.server.incoming.runner.now = lambda: 5.0
+    pair.client.outgoing.call(ROOT, "wait", (), {})
+    pair.client.outgoing.call(ROOT, "wait", (), {}, wants_answer=False)
     pair.exchange()
     for event in pair.server_host.of(CallPending):
         event.result.close()
@@ -98,14 +98,14 @@ def test_states() -> None:
     assert not pair.server.snapshot().is_logged_in
     pair.server.open_gate()
     pair.server.inbox.holds_calls = True
-    pair.client.call(ROOT, "echo", (), {})
+    pair.client.outgoing.call(ROOT, "echo", (), {})
     pair.exchange()
     shown = pair.server.snapshot()
     assert (shown.is_logged_in, shown.holds_calls, shown.is_draining) == (True, True, False)
     assert shown.waiting_bytes > 0
     pair.server.inbox.holds_calls = False
     pair.server.drain()
-    pair.client.call(ROOT, "echo", (), {})
+    pair.client.outgoing.call(ROOT, "echo", (), {})
     assert pair.client.snapshot().queued == 1
     assert pair.client.snapshot().queued_bytes > 10
     pair.exchange()

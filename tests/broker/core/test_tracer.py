@@ -151,7 +151,7 @@ def test_calls(name: str, args: Any, there: Outcome, here: Outcome) -> None:
 def test_an_unknown_object() -> None:
     """A call of an object that is not exported has no class, and is refused."""
     pair, _, server = traced()
-    pair.client.call(99, "echo", (), {})
+    pair.client.outgoing.call(99, "echo", (), {})
     pair.exchange()
     assert server.started == [("echo", True, True, None)]
     assert server.outcomes() == [("echo", Outcome.REFUSED)]
@@ -161,7 +161,7 @@ def test_one_way_calls() -> None:
     """A one-way call ends here when it is sent, and there when it returns."""
     pair, client, server = traced()
     for name in ("echo", "raise"):
-        pair.client.call(ROOT, name, (), {}, wants_answer=False)
+        pair.client.outgoing.call(ROOT, name, (), {}, wants_answer=False)
     assert client.outcomes() == [("echo", Outcome.ANSWERED), ("raise", Outcome.ANSWERED)]
     pair.exchange()
     assert server.started == [("echo", True, False, Server), ("raise", True, False, Server)]
@@ -172,7 +172,7 @@ def test_pending_calls() -> None:
     """A pending call ends when the host finishes or fails it, or when the session ends."""
     pair, client, server = traced()
     for _ in range(3):
-        pair.client.call(ROOT, "wait", (), {})
+        pair.client.outgoing.call(ROOT, "wait", (), {})
     pair.exchange()
     assert server.ended == client.ended == []
     events = pair.server_host.of(CallPending)
@@ -192,7 +192,7 @@ def test_pending_calls() -> None:
 def test_calls_that_were_not_sent() -> None:
     """A call that was not written when the session ended was not run."""
     pair, client, _ = traced()
-    pair.client.call(ROOT, "echo", (), {})
+    pair.client.outgoing.call(ROOT, "echo", (), {})
     pair.client.end()
     assert client.outcomes() == [("echo", Outcome.NOT_RUN)]
 
@@ -203,19 +203,19 @@ def test_a_call_of_a_hook() -> None:
 
     class Calling(Referenceable):
         def jellyFor(self, jellier: Any) -> Any:
-            pair.client.call(ROOT, "echo", (), {})
+            pair.client.outgoing.call(ROOT, "echo", (), {})
             raise CannotJelly("not this one")
 
     with pytest.raises(CannotJelly):
-        pair.client.call(ROOT, "keep", (Calling(),), {})
+        pair.client.outgoing.call(ROOT, "keep", (Calling(),), {})
     assert client.outcomes() == [("echo", Outcome.NOT_RUN)]
 
 
 def test_cancelled_calls() -> None:
     """An abandoned call is cancelled; its answer is not a second end."""
     pair, client, _ = traced()
-    request_id = pair.client.call(ROOT, "echo", (), {})
-    pair.client.abandon(request_id)
+    request_id = pair.client.outgoing.call(ROOT, "echo", (), {})
+    pair.client.outgoing.abandon(request_id)
     pair.exchange()
     assert client.outcomes() == [("echo", Outcome.CANCELLED)]
 
@@ -224,7 +224,7 @@ def test_the_context_of_a_call() -> None:
     """What the tracer sets at the start of a call holds in the method, on each path."""
     pair, _, _ = traced()
     assert pair.call("seen") == "seen"
-    assert pair.client.call(ROOT, "seen", (), {}, deadline=5000)
+    assert pair.client.outgoing.call(ROOT, "seen", (), {}, deadline=5000)
     pair.exchange()
     assert [result for *_, result in pair.client_host.outcomes] == ["seen", "seen"]
     assert SEEN.get() == "nothing"
@@ -239,9 +239,9 @@ def test_caches() -> None:
 
     held = Held()
     pair, client, _ = traced()
-    pair.client.translator.held.add(7, held)
+    pair.client.translator.remote_caches.add(7, held)
     for _ in range(2):
-        pair.server.call(7, "set", (5,), {}, wants_answer=False, to_cache=True)
+        pair.server.outgoing.call(7, "set", (5,), {}, wants_answer=False, to_cache=True)
         pair.exchange()
     assert client.started == [("set", True, False, Held)] * 2
     assert client.outcomes() == [("set", Outcome.ANSWERED)] * 2
@@ -252,7 +252,7 @@ def test_bytes_and_limits() -> None:
     pair, client, server = traced(policy=STRICT.but(max_calls=1))
     before = {name: len(data) for name, data in pair.wire.items()}
     for _ in range(2):
-        pair.client.call(ROOT, "wait", (), {})
+        pair.client.outgoing.call(ROOT, "wait", (), {})
     pair.exchange()
     for event in pair.server_host.of(CallPending):
         event.result.close()
@@ -309,7 +309,7 @@ def test_each_start_has_one_end(calls: list[tuple[str, bool]], finished: int) ->
     """Whenever the session ends, each call that started has been reported as ended once."""
     pair, client, server = traced(policy=STRICT.but(max_calls=3))
     for name, wants_answer in calls:
-        pair.client.call(ROOT, name, (), {}, wants_answer=wants_answer)
+        pair.client.outgoing.call(ROOT, name, (), {}, wants_answer=wants_answer)
     pair.exchange()
     for number, event in enumerate(pair.server_host.of(CallPending)):
         event.result.close()

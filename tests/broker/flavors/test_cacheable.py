@@ -160,7 +160,7 @@ def test_a_change_is_sent_one_way(dialect: str) -> None:
     assert observer.send("changed", 2) is None
     answer = observer.callRemote("changed", [3])
     observer.send("changed", value=model)
-    assert pair.server.session.waiting == 1
+    assert len(pair.server.session.outgoing.open_calls) == 1
     assert pair.get(answer) == ["seen", [3]]
     assert mirror.value is mirror
 

@@ -208,7 +208,7 @@ def test_revived_with_its_changes() -> None:
     """A cache that comes again has the state as it was changed while nobody held it."""
     pair, model = served(Model(1))
     pair.call("get")
-    held = pair.client.session.translator.held
+    held = pair.client.session.translator.remote_caches
     observer = held.observer_of(1) if len(held) else None
     assert observer is None or observer.value == 1
     mirror = pair.call("get")
@@ -262,7 +262,7 @@ def test_a_state_that_replaces_attributes() -> None:
         made = pair.client.unserialize([b"replacing", 77, state])
         assert (made.value, made.luid, made.broker) == (5, 77, pair.client)
         del made
-        assert pair.client.session.translator.held.receive(77).value == 5
+        assert pair.client.session.translator.remote_caches.receive(77).value == 5
     finally:
         del defaults.declared.classes[b"replacing"]
 

@@ -103,7 +103,7 @@ def test_no_answer_wanted() -> None:
     pair.exchange()
     assert house.log == [((), {})]
     assert len(pair.transport(pair.server).writes) == writes
-    assert pair.client.session.waiting == 0
+    assert len(pair.client.session.outgoing.open_calls) == 0
 
 
 def test_send() -> None:
@@ -143,7 +143,7 @@ def test_what_cannot_be_sent() -> None:
     assert pair.call("note", Referenceable(), object()).check(CannotJelly)
     assert pair.call("x" * 1000).check(TooLarge)
     assert len(pair.transport(pair.client).writes) == writes
-    assert pair.client.session.waiting == 0
+    assert len(pair.client.session.outgoing.open_calls) == 0
     assert len(pair.client.session.translator.exports) == 0
 
 
@@ -254,7 +254,7 @@ def test_pending_calls_fail_at_the_end() -> None:
     written = pair.root.callRemote("note", 1).addErrback(results.append)
     for _ in range(2):
         pair.root.callRemote("note", 2).addErrback(results.append)
-    assert pair.client.session.waiting == 3
+    assert len(pair.client.session.outgoing.open_calls) == 3
     pair.cut()
     assert [failure.check(PBConnectionLost) for failure in results] == [PBConnectionLost] * 3
     assert [failure.value.may_have_run for failure in results] == [True, False, False]

@@ -59,7 +59,7 @@ def test_events_reach_all() -> None:
     for pair, listener in zip(pairs, listeners, strict=True):
         pair.exchange()
         assert listener.heard == [((1,), {"k": 2}), ((3,), {})]
-        assert pair.server.session.waiting == 0
+        assert len(pair.server.session.outgoing.open_calls) == 0
 
 
 def test_those_who_left_are_forgotten() -> None:
@@ -152,7 +152,7 @@ def test_followers_are_told(dialect: str, value: Any) -> None:
     for pair, ticker in zip(pairs, tickers, strict=True):
         pair.exchange()
         assert ticker.heard == [((value,), {"k": value}), ((value,), {})]
-        assert pair.server.session.waiting == 0
+        assert len(pair.server.session.outgoing.open_calls) == 0
     pairs[0].cut()
     gone = next(iter(followers))
     del tickers[1], ticker

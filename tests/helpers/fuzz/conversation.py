@@ -48,8 +48,9 @@ class Conversation:
         dice: what decides.
         classes: tags of classes that the other side has registered.
         code: whether tags of code are used.
-        known: returns the ids that are right, by what they are of: ``exports``, ``questions``,
-            ``held`` and ``published`` of the side that is talked to. Most messages have one then.
+        known: returns the ids that are right, by what they are of: ``exports``,
+            ``open_calls``, ``remote_caches`` and ``cacheables`` of the side that is talked to. Most
+            messages have one then.
     """
 
     def __init__(
@@ -131,9 +132,13 @@ class Conversation:
         return self._called(b"message", target)
 
     def _call_to_cache(self) -> list[Any]:
-        if self._known is not None and not self._known("held") and not self._dice.once_in(24):
+        if (
+            self._known is not None
+            and not self._known("remote_caches")
+            and not self._dice.once_in(24)
+        ):
             return self._call()
-        return self._called(b"cachemessage", self._id("held"))
+        return self._called(b"cachemessage", self._id("remote_caches"))
 
     def _called(self, command: bytes, target: Any) -> list[Any]:
         dice = self._dice
@@ -155,13 +160,13 @@ _MESSAGES: tuple[Callable[[Conversation], list[Any]], ...] = (
     Conversation._call,
     Conversation._call,
     Conversation._call_to_cache,
-    lambda c: c._about(b"answer", "questions", c.value),
-    lambda c: c._about(b"answer", "questions", c.value),
-    lambda c: c._about(b"error", "questions", c.value),
+    lambda c: c._about(b"answer", "open_calls", c.value),
+    lambda c: c._about(b"answer", "open_calls", c.value),
+    lambda c: c._about(b"error", "open_calls", c.value),
     lambda c: c._about(b"decref", "exports"),
     lambda c: c._about(b"decref", "exports"),
-    lambda c: c._about(b"decache", "published"),
-    lambda c: c._about(b"uncache", "held"),
+    lambda c: c._about(b"decache", "cacheables"),
+    lambda c: c._about(b"uncache", "remote_caches"),
     lambda c: [b"version", 6],
     lambda c: [b"didNotUnderstand", c._dice.octets(20)],
     lambda c: [b"cancel", c._id()],

@@ -22,12 +22,12 @@ def _imports(end: Broker) -> dict[Any, int]:
 
 
 def _published(end: Broker) -> dict[Any, int]:
-    return {key: entry.count for key, entry in end.session.translator.published._by_id.items()}
+    return {key: entry.count for key, entry in end.session.translator.cacheables._by_id.items()}
 
 
 def _held(end: Broker) -> dict[Any, int]:
     counts = {}
-    for key, entry in end.session.translator.held._by_id.items():
+    for key, entry in end.session.translator.remote_caches._by_id.items():
         is_alive = entry.handle is not None and entry.handle() is not None
         counts[key] = entry.handle.count if is_alive and entry.handle is not None else 0
     return counts
@@ -42,10 +42,10 @@ def agreement(one: Broker, other: Broker) -> dict[str, tuple[Any, Any]]:
     return {
         "exports": (_exports(one), _imports(other)),
         "published caches": (_published(one), _held(other)),
-        "questions": (session.waiting, 0),
+        "questions": (len(session.outgoing.open_calls), 0),
         "pending Deferreds": (len(one.calls._deferreds), 0),
         "calls that run": (session.running, 0),
-        "tasks": (0 if one._results is None else len(one._results), 0),
+        "tasks": (0 if one._running_methods is None else len(one._running_methods), 0),
         "messages not handled": (session.inbox.waiting, 0),
         "messages not sent": (session.outbox.queued, 0),
     }
@@ -59,7 +59,7 @@ def leftovers(end: Broker) -> dict[str, Any]:
         "imports": _imports(end),
         "published caches": _published(end),
         "held caches": _held(end),
-        "questions": session.waiting,
+        "questions": len(session.outgoing.open_calls),
         "pending Deferreds": len(end.calls._deferreds),
         "messages not handled": session.inbox.waiting,
         "timers": list(end.setup_timeouts._timers),

@@ -98,5 +98,10 @@ def resident() -> int:
 def _entries(broker: Broker) -> int:
     session: Any = broker.session
     translator = session.translator
-    tables = (translator.exports, translator.imports, translator.published, translator.held)
-    return sum(map(len, tables)) + session.waiting + session.running
+    tables = (
+        translator.exports,
+        translator.imports,
+        translator.cacheables,
+        translator.remote_caches,
+    )
+    return sum(map(len, tables)) + len(session.outgoing.open_calls) + session.running

@@ -90,6 +90,6 @@ def served(*models: Any, **policy: Any) -> tuple[BrokerPair, Any]:
 def tables(pair: BrokerPair) -> tuple[int, int]:
     """How many caches the server has published and the client holds."""
     return (
-        len(pair.server.session.translator.published),
-        len(pair.client.session.translator.held),
+        len(pair.server.session.translator.cacheables),
+        len(pair.client.session.translator.remote_caches),
     )

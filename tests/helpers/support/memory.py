@@ -58,17 +58,6 @@ class Reference:
         self.object_id = object_id
 
 
-class FakeObserver:
-    """The observer of a cache: notes whether it has ended."""
-
-    def __init__(self) -> None:
-        self.has_ended = False
-
-    def end(self) -> None:
-        """Note the end."""
-        self.has_ended = True
-
-
 class FakeHost:
     """A host of a session: records events, and answers in the simplest way.
 
@@ -119,16 +108,16 @@ class FakeHost:
 
     def handle_message(self, route: Route, name: str, args: Expression, kw: Expression) -> Any:
         """Make a call, and serialize its result."""
-        call, result = self.session.callee.runner.run_hooked(route, name, args, kw)
+        call, result = self.session.incoming.runner.run_hooked(route, name, args, kw)
         if not call.wants_answer:
             return [b"None"]
-        return self.session.serialize(result, route.perspective, name, call.args, call.kw)
+        return self.session.outbox.serialize(result, route.perspective, name, call.args, call.kw)
 
     @property
     def serializingPerspective(self) -> Any:
         """The perspective of the message that is being written."""
-        scope = self.session.translator.scope
-        return None if scope is None else scope.perspective
+        transaction = self.session.translator.transaction
+        return None if transaction is None else transaction.perspective
 
     @property
     def serializing_view(self) -> Any:
@@ -149,11 +138,11 @@ class FakeHost:
 
     def cacheLocally(self, cache_id: int, value: Any) -> None:
         """Hold a cache."""
-        self.session.translator.held.add(cache_id, value)
+        self.session.translator.remote_caches.add(cache_id, value)
 
     def refresh_cache(self, cache_id: int, value: Any) -> None:
         """Set a cache's new state."""
-        self.session.translator.held.refresh(cache_id, value)
+        self.session.translator.remote_caches.refresh(cache_id, value)
 
     def of(self, kind: type) -> list[Any]:
         """The events of one kind."""
@@ -234,7 +223,7 @@ class SessionPair:
 
     def call(self, name: str, *args: Any, **kw: Any) -> Any:
         """Call a method of the root at the server, let it be answered, and return the outcome."""
-        request_id = self.client.call(ROOT, name, args, kw)
+        request_id = self.client.outgoing.call(ROOT, name, args, kw)
         self.exchange()
         return self.client_host.outcome(request_id)
 

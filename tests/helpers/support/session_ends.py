@@ -125,7 +125,7 @@ class Calling(Referenceable):
 
     def jellyFor(self, jellier: Any) -> Any:
         """Call, twice over, and be sent."""
-        call = self.session.call
+        call = self.session.outgoing.call
         self.request_ids.append(call(ROOT, "echo", ("inner",), {}))
         if self.error:
             raise CannotJelly("not this one")

@@ -15,6 +15,7 @@ class Inbox:
     """Has bytes that are not decoded, or not."""
 
     has_more = False
+    pending = 0
 
 
 class Stats:
@@ -30,7 +31,6 @@ class FakeSession:
         self.scheduler = ManualScheduler()
         self.inbox = Inbox()
         self.stats = Stats()
-        self.pending = 0
         self.ended: list[tuple[str, str, float]] = []
         self.is_reading = True
         session: Any = self
@@ -41,14 +41,14 @@ class FakeSession:
     def come(self, size: int, completes: bool = False) -> None:
         """So many bytes have come; they complete the message, or one, and begin the next."""
         self.stats.bytes_received += size
-        self.pending = 0 if completes else self.pending + size
-        if self.pending:
+        self.inbox.pending = 0 if completes else self.inbox.pending + size
+        if self.inbox.pending:
             self.arrival.watch()
 
     def begin_next(self, size: int) -> None:
         """Bytes have come that complete a message and begin another, with so many."""
         self.stats.bytes_received += 100
-        self.pending = size
+        self.inbox.pending = size
         self.arrival.watch()
 
     def pass_time(self, seconds: int) -> None:

@@ -37,7 +37,7 @@ class Answering(Root):
 
 def answers_of(pair: SessionPair) -> Answers:
     """The answers of the server."""
-    return pair.server.callee.answers
+    return pair.server.incoming.answers
 
 
 ANSWERED: list[tuple[str, tuple[Any, ...]]] = [
@@ -60,8 +60,8 @@ def test_one_way_calls_are_not_counted() -> None:
     """A one-way call has no answer, also if it fails."""
     pair = SessionPair(Answering())
     answers_of(pair).size = 0
-    pair.client.call(ROOT, "first", (5,), {}, wants_answer=False)
-    pair.client.call(ROOT, "raise", (), {}, wants_answer=False)
+    pair.client.outgoing.call(ROOT, "first", (5,), {}, wants_answer=False)
+    pair.client.outgoing.call(ROOT, "raise", (), {}, wants_answer=False)
     pair.exchange()
     assert answers_of(pair).size == 0
 
@@ -121,7 +121,7 @@ def test_who_owns_what_an_answer_sends() -> None:
     """The principal of the call owns it, or the one that the method gives; it can be undone."""
     pair = SessionPair(Answering())
     answers, translator = answers_of(pair), pair.server.translator
-    caller, other = (Principal(translator, pair.server.context.copy()) for _ in range(2))
+    caller, other = (Principal(translator, pair.server.incoming.context.copy()) for _ in range(2))
     mine, given = Referenceable(), Referenceable()
     call = IncomingCall(7, "name", True)
     call.principal, call.route = caller, Route(mine, "remote_")

@@ -23,10 +23,10 @@ def test_the_last_one_ends_it(error: Exception, most: int, limit: str) -> None:
     stats = Stats()
     strikes = FaultCounter(STRICT, stats)
     for _ in range(most - 1):
-        strikes.note(error)
+        strikes.count(error)
     assert not stats.limits
     with pytest.raises(ProtocolError) as caught:
-        strikes.note(error)
+        strikes.count(error)
     assert (str(caught.value), caught.value.limit) == (str(error), limit)
     assert stats.limits == {limit: 1}
 
@@ -35,13 +35,13 @@ def test_each_has_its_own_count() -> None:
     """Faults of one kind do not count as those of the other, and other faults not at all."""
     strikes = FaultCounter(STRICT.but(max_unknown=2, max_strikes=2), Stats())
     for error in (UNKNOWN, TOO_MANY):
-        strikes.note(error)
+        strikes.count(error)
     for error in (
         limit_error(LimitExceeded, "max_key_nodes", 10_000),
         LimitExceeded(str(TOO_MANY)),
         KeyError("x"),
         type("Mine", (NoSuchObject,), {})("x"),
     ) * 5:
-        strikes.note(error)
+        strikes.count(error)
     with pytest.raises(ProtocolError):
-        strikes.note(UNKNOWN)
+        strikes.count(UNKNOWN)

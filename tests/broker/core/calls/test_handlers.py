@@ -55,7 +55,7 @@ def test_what_becomes_an_event() -> None:
     handle(session, messages.Cancel(5))
     assert len(session.host.events) == 2
     running = object()
-    session.callee.running[5] = running  # type: ignore[assignment]
+    session.incoming.running[5] = running  # type: ignore[assignment]
     assert handle(session, messages.Cancel(5))[-1] == CallCancelled(running)  # type: ignore[arg-type]
 
 

@@ -174,9 +174,9 @@ def outcomes_of(pair: SessionPair, calls: list[Any], drains: bool) -> Any:
     if drains:
         server.drain()
     for name, args, kw, wants_answer, object_id in calls:
-        pair.client.call(object_id, name, tuple(args), kw, None, wants_answer, deadline=5)
+        pair.client.outgoing.call(object_id, name, tuple(args), kw, None, wants_answer, deadline=5)
     pair.exchange()
-    running, answered, events = server.running, server.answered, told(host)
+    running, answered, events = server.running, server.incoming.answers.size, told(host)
     for number, event in enumerate(host.of(CallPending)):
         event.result.close()
         if number % 2:
@@ -273,7 +273,7 @@ def test_an_interceptor(host: Any, base: type[Versatile]) -> None:
         return "instead" if name == "echo" else proceed()
 
     pair = pair_with(host(), base())
-    pair.server.callee.runner.interceptor = intercept
+    pair.server.incoming.runner.interceptor = intercept
     assert pair.call("first", 5) == 5
     assert pair.call("echo", 5) == "instead"
     assert pair.call("missing").startswith("NoSuchMethod")
@@ -300,7 +300,7 @@ def test_an_interrupt_is_nobodys_answer(host: Any, fault: type[BaseException]) -
             raise fault
 
     pair = pair_with(host(), Ending())
-    pair.client.call(ROOT, "end", (), {})
+    pair.client.outgoing.call(ROOT, "end", (), {})
     with pytest.raises(fault):
         pair.exchange()
     assert pair.server.data_to_send() == b""
@@ -310,16 +310,16 @@ def test_an_interrupt_is_nobodys_answer(host: Any, fault: type[BaseException]) -
 def test_a_request_id_in_use(host: Any) -> None:
     """A second call of the same id ends the connection; one that wants no answer has none."""
     pair = pair_with(host(), Versatile())
-    pair.client.call(ROOT, "wait", (), {})
+    pair.client.outgoing.call(ROOT, "wait", (), {})
     pair.exchange()
-    pair.client.caller.questions.last = 0
-    pair.client.call(ROOT, "wait", (), {}, wants_answer=False)
-    pair.client.caller.questions.last = 0
-    pair.client.call(ROOT, "wait", (), {}, wants_answer=False)
+    pair.client.outgoing.open_calls.last = 0
+    pair.client.outgoing.call(ROOT, "wait", (), {}, wants_answer=False)
+    pair.client.outgoing.open_calls.last = 0
+    pair.client.outgoing.call(ROOT, "wait", (), {}, wants_answer=False)
     pair.exchange()
     assert pair.server.running == 3
-    pair.client.caller.questions.last = 0
-    pair.client.call(ROOT, "first", (1,), {})
+    pair.client.outgoing.open_calls.last = 0
+    pair.client.outgoing.call(ROOT, "first", (1,), {})
     with pytest.raises(ProtocolError, match="request id 1 already in use"):
         pair.exchange()
     for event in pair.server_host.of(CallPending):
@@ -343,11 +343,11 @@ def test_a_method_that_ends_the_connection(host: Any) -> None:
             """Never begin."""
 
     pair = pair_with(host(), Ending())
-    pair.client.call(ROOT, "end", (5,), {})
+    pair.client.outgoing.call(ROOT, "end", (5,), {})
     pair.exchange()
     assert (pair.client_host.outcomes, pair.server_host.events) == ([], [])
     pair = pair_with(host(), Ending())
-    pair.client.call(ROOT, "wait", (), {})
+    pair.client.outgoing.call(ROOT, "wait", (), {})
     pair.exchange()
     (event,) = pair.server_host.events
     event.result.close()

@@ -137,7 +137,7 @@ def test_every_message_while_the_gate_is_shut(kind: type) -> None:
     table = gated(dict.fromkeys(OPEN, lambda owner, message: handled.append(message)))
     owner = FakeHost()
     owner.gate = gate()  # type: ignore[attr-defined]
-    owner.callee = SimpleNamespace(must_wait=False)  # type: ignore[attr-defined]
+    owner.incoming = SimpleNamespace(must_wait=False)  # type: ignore[attr-defined]
     message = ANY[kind]
     if kind in PASSING | CALLS:
         table[kind](owner, message)
@@ -158,11 +158,11 @@ def test_a_call_that_must_wait_is_not_looked_at() -> None:
     """Its mind is made Unopened once, in its turn: a collected Unopened releases its references."""
     handled: list[Any] = []
     table = gated(dict.fromkeys(OPEN, lambda owner, message: handled.append(message)))
-    owner: Any = SimpleNamespace(gate=gate(), callee=SimpleNamespace(must_wait=True))
+    owner: Any = SimpleNamespace(gate=gate(), incoming=SimpleNamespace(must_wait=True))
     call = expressions(b"alice", [b"remote", 3], answer=False)
     assert table[messages.GraphCall](owner, call) is PUT_OFF
     assert handled == []
-    owner.callee.must_wait = False
+    owner.incoming.must_wait = False
     table[messages.GraphCall](owner, call)
     assert handled[0].args == (b"alice", ("sealed", [b"remote", 3], 8))
 
@@ -182,7 +182,7 @@ def test_a_session_with_a_gate() -> None:
     """Few calls, few objects and small bytes until it is opened; then what the policy allows."""
     session = make_end(STRICT, False)
     session.shut_gate(MINDS)
-    assert session.callee.max_calls == 4
+    assert session.incoming.max_calls == 4
     assert session.translator.exports.max_refs == 8
     assert session.inbox.handlers is GATED_BEFORE_VERSION
     session.start()
@@ -191,7 +191,7 @@ def test_a_session_with_a_gate() -> None:
     session.pump()
     assert session.inbox.handlers is GATED
     session.open_gate()
-    assert (session.callee.max_calls, session.translator.exports.max_refs) == (1024, 10_000)
+    assert (session.incoming.max_calls, session.translator.exports.max_refs) == (1024, 10_000)
     assert session.inbox.handlers is OPEN
     session.shut_gate(MINDS)
     assert session.inbox.handlers is GATED

@@ -54,12 +54,12 @@ def test_calls(dialect: Dialect, args: tuple[Any, ...]) -> None:
     """A call is numbered, counted, and waited for until its answer comes, once."""
     pair = pair_of(dialect)
     client = pair.client
-    first = client.call(ROOT, "m", args, {})
-    second = client.call(ROOT, "m", (), {})
-    assert (second, client.waiting, client.stats.calls_made) == (first + 1, 2, 2)
+    first = client.outgoing.call(ROOT, "m", args, {})
+    second = client.outgoing.call(ROOT, "m", (), {})
+    assert (second, len(client.outgoing.open_calls), client.stats.calls_made) == (first + 1, 2, 2)
     pair.exchange()
     assert pair.client_host.outcomes == [(first, True, args), (second, True, ())]
-    assert client.waiting == 0
+    assert len(client.outgoing.open_calls) == 0
 
 
 @DIALECTS
@@ -67,9 +67,9 @@ def test_calls(dialect: Dialect, args: tuple[Any, ...]) -> None:
 def test_calls_without_an_answer(dialect: Dialect, args: tuple[Any, ...]) -> None:
     """They are counted, take a number, and are not waited for."""
     pair = pair_of(dialect)
-    pair.client.call(ROOT, "m", args, {}, wants_answer=False)
-    assert (pair.client.waiting, pair.client.stats.calls_made) == (0, 1)
-    request_id = pair.client.call(ROOT, "m", args, {})
+    pair.client.outgoing.call(ROOT, "m", args, {}, wants_answer=False)
+    assert (len(pair.client.outgoing.open_calls), pair.client.stats.calls_made) == (0, 1)
+    request_id = pair.client.outgoing.call(ROOT, "m", args, {})
     assert request_id == 2
     pair.exchange()
     assert [each[0] for each in pair.client_host.outcomes] == [2]
@@ -93,8 +93,8 @@ def test_names_that_are_too_long(dialect: Dialect, name: str, args: tuple[Any, .
     pair = pair_of(dialect)
     size = len(name.encode())
     with pytest.raises(TooLarge, match=f"method name of {size} bytes, of 128"):
-        pair.client.call(ROOT, name, args, {})
-    assert (pair.client.waiting, pair.client.data_to_send()) == (0, b"")
+        pair.client.outgoing.call(ROOT, name, args, {})
+    assert (len(pair.client.outgoing.open_calls), pair.client.data_to_send()) == (0, b"")
     assert pair.call("m", 5) == (5,)
 
 
@@ -105,9 +105,13 @@ def test_what_cannot_be_sent(dialect: Dialect, value: Any) -> None:
     pair = pair_of(dialect, policy=STRICT.but(limits=Limits(max_expression=150, max_nodes=80)))
     for args, kw in (((value,), {}), ((), {"k": value}), ((Referenceable(), value), {})):
         with pytest.raises(EncodeError):
-            pair.client.call(ROOT, "m", args, kw)
+            pair.client.outgoing.call(ROOT, "m", args, kw)
     stats = pair.client.stats
-    assert (pair.client.waiting, pair.client.data_to_send(), stats.calls_made) == (0, b"", 0)
+    assert (len(pair.client.outgoing.open_calls), pair.client.data_to_send(), stats.calls_made) == (
+        0,
+        b"",
+        0,
+    )
     assert len(pair.client.translator.exports) == 0
     assert pair.call("m", 5) == (5,)
 
@@ -119,14 +123,14 @@ def test_a_call_out_of_a_hook(dialect: Dialect) -> None:
 
     class Telling(Copyable):
         def getStateToCopyFor(self, perspective: Any) -> Any:
-            pair.client.call(ROOT, "m", ("inner",), {}, wants_answer=False)
+            pair.client.outgoing.call(ROOT, "m", ("inner",), {}, wants_answer=False)
             return {}
 
         def getTypeToCopyFor(self, perspective: Any) -> str:
             return "unknown"
 
-    pair.client.call(ROOT, "m", (Telling(),), {})
-    pair.client.call(ROOT, "m", ("outer",), {})
+    pair.client.outgoing.call(ROOT, "m", (Telling(),), {})
+    pair.client.outgoing.call(ROOT, "m", ("outer",), {})
     pair.exchange()
     # The inner call took the first number, and wants no answer.
     assert [outcome[0] for outcome in pair.client_host.outcomes] == [2, 3]
@@ -145,12 +149,12 @@ def test_a_hooks_call_whose_message_is_not_sent(dialect: Dialect) -> None:
 
     class Telling(Copyable):
         def getStateToCopyFor(self, perspective: Any) -> Any:
-            inner.append(pair.client.call(ROOT, "m", ("inner",), {}))
+            inner.append(pair.client.outgoing.call(ROOT, "m", ("inner",), {}))
             return {"state": object()}
 
     with pytest.raises(CannotJelly):
-        pair.client.call(ROOT, "m", (Telling(),), {})
-    assert (pair.client.waiting, pair.client.data_to_send()) == (0, b"")
+        pair.client.outgoing.call(ROOT, "m", (Telling(),), {})
+    assert (len(pair.client.outgoing.open_calls), pair.client.data_to_send()) == (0, b"")
     (outcome,) = pair.client_host.outcomes
     assert outcome[:2] == (inner[0], False)
     assert str(outcome[2]).startswith("not run")
@@ -160,7 +164,7 @@ def test_a_hooks_call_whose_message_is_not_sent(dialect: Dialect) -> None:
 def test_outcomes(dialect: Dialect) -> None:
     """A result that is plain, one that is a graph, and an error are told to the host."""
     pair = pair_of(dialect)
-    ids = [pair.client.call(ROOT, name, (), {}) for name in ("m", "self", "raise")]
+    ids = [pair.client.outgoing.call(ROOT, name, (), {}) for name in ("m", "self", "raise")]
     pair.exchange()
     told = pair.client_host.outcomes
     assert [(request_id, is_answer) for request_id, is_answer, _ in told] == [
@@ -177,7 +181,7 @@ def test_outcomes(dialect: Dialect) -> None:
 def test_a_result_is_seen_through_the_eyes_of_the_call(dialect: Dialect) -> None:
     """What comes back is for the perspective that asked."""
     pair = pair_of(dialect)
-    request_id = pair.client.call(ROOT, "self", (), {}, "eyes")
+    request_id = pair.client.outgoing.call(ROOT, "self", (), {}, "eyes")
     pair.exchange()
     assert pair.client_host.outcome(request_id).perspective == "eyes"
 
@@ -194,10 +198,10 @@ def test_a_room_above_that_unjellies_itself() -> None:
 
     host = Unjellying()
     host.session = session = Session(host, STRICT, is_client=True, offered=(PB,))
-    caller = session.caller
+    outgoing = session.outgoing
     for number, kind in ((1, messages.GraphAnswer), (2, messages.GraphError)):
-        caller.call(ROOT, "m", (), {}, "eyes")
-        session.handle(kind(number, [b"None"]))
+        outgoing.call(ROOT, "m", (), {}, "eyes")
+        session.inbox.handle(kind(number, [b"None"]))
     seen = ("theirs", [b"None"], "eyes")
     assert host.outcomes == [(1, True, seen), (2, False, seen)]
 
@@ -215,25 +219,25 @@ def test_answers_that_nobody_waits_for(make: Any) -> None:
     """One to a call that was given up is dropped, once; one to no call is the peer's fault."""
     pair = pair_of(MSGPACK)
     client = pair.client
-    request_id = client.call(ROOT, "m", (), {})
-    client.abandon(request_id)
-    client.handle(make(request_id))
+    request_id = client.outgoing.call(ROOT, "m", (), {})
+    client.outgoing.abandon(request_id)
+    client.inbox.handle(make(request_id))
     assert pair.client_host.outcomes == []
     for number in (request_id, 99, 0):
         with pytest.raises(ProtocolError, match=f"answer to unknown request {number}"):
-            client.handle(make(number))
-    one_way = client.call(ROOT, "m", (), {}, wants_answer=False)
+            client.inbox.handle(make(number))
+    one_way = client.outgoing.call(ROOT, "m", (), {}, wants_answer=False)
     with pytest.raises(ProtocolError, match="answer to unknown request"):
-        client.handle(make(one_way))
+        client.inbox.handle(make(one_way))
 
 
 def test_references_in_a_dropped_answer_are_released() -> None:
     """The peer has counted what it sent, also to a call that was given up."""
     pair = pair_of(MSGPACK)
-    request_id = pair.client.call(ROOT, "self", (), {})
+    request_id = pair.client.outgoing.call(ROOT, "self", (), {})
     pair.client.data_to_send()
-    pair.client.abandon(request_id)
-    pair.client.handle(messages.GraphAnswer(request_id, [b"remote", 7]))
+    pair.client.outgoing.abandon(request_id)
+    pair.client.inbox.handle(messages.GraphAnswer(request_id, [b"remote", 7]))
     assert pair.client_host.released == 1
     assert len(pair.client.translator.imports) == 0
 
@@ -242,8 +246,8 @@ def test_an_answer_that_may_not_come_in() -> None:
     """It fails the call, whatever it was."""
     pair = pair_of(MSGPACK)
     for number, kind in ((1, messages.GraphAnswer), (2, messages.GraphError)):
-        pair.client.call(ROOT, "m", (), {})
-        pair.client.handle(kind(number, [b"unknown"]))
+        pair.client.outgoing.call(ROOT, "m", (), {})
+        pair.client.inbox.handle(kind(number, [b"unknown"]))
     outcomes = pair.client_host.outcomes
     assert [(number, is_answer) for number, is_answer, _ in outcomes] == [(1, False), (2, False)]
     assert all(isinstance(error, Exception) for _, _, error in outcomes)
@@ -252,13 +256,13 @@ def test_an_answer_that_may_not_come_in() -> None:
 def test_abandoning() -> None:
     """The peer is told once, and only of calls that are waited for."""
     pair = pair_of(MSGPACK)
-    request_id = pair.client.call(ROOT, "m", (), {})
+    request_id = pair.client.outgoing.call(ROOT, "m", (), {})
     pair.exchange()
-    pair.client.abandon(request_id)
-    pair.client.abandon(99)
+    pair.client.outgoing.abandon(request_id)
+    pair.client.outgoing.abandon(99)
     assert pair.client.data_to_send() == b""
-    request_id = pair.client.call(ROOT, "m", (), {})
+    request_id = pair.client.outgoing.call(ROOT, "m", (), {})
     pair.client.data_to_send()
     for _ in range(2):
-        pair.client.abandon(request_id)
+        pair.client.outgoing.abandon(request_id)
     assert pair.client.data_to_send() == b"\0\0\0\3\x92\x0b" + bytes([request_id])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from support.memory import FakeObserver
+from support.cache_observer import FakeObserver
 
 from broker.core.objects.caches import CacheableTable, RemoteCacheTable
 from broker.core.objects.tables import Numbers

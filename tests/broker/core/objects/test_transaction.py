@@ -10,27 +10,27 @@ from broker.core.wire.messages import RequestId
 
 def test_rollback_is_newest_first_and_once() -> None:
     """What was done is undone in the opposite order, one time."""
-    scope, undone = Transaction(), []
+    transaction, undone = Transaction(), []
     for number in range(3):
-        scope.on_rollback(lambda number=number: undone.append(number))
-    assert scope.roll_back() == []
+        transaction.on_rollback(lambda number=number: undone.append(number))
+    assert transaction.roll_back() == []
     assert undone == [2, 1, 0]
-    assert scope.roll_back() == []
+    assert transaction.roll_back() == []
     assert len(undone) == 3
 
 
 def test_a_hook_that_raises_stops_nothing() -> None:
     """All is undone, and what hooks raised is returned."""
-    scope, undone = Transaction(), []
+    transaction, undone = Transaction(), []
     error = ValueError()
 
     def broken() -> None:
         raise error
 
-    scope.on_rollback(lambda: undone.append(1))
-    scope.on_rollback(broken)
-    scope.on_rollback(lambda: undone.append(2))
-    assert scope.roll_back() == [error]
+    transaction.on_rollback(lambda: undone.append(1))
+    transaction.on_rollback(broken)
+    transaction.on_rollback(lambda: undone.append(2))
+    assert transaction.roll_back() == [error]
     assert undone == [2, 1]
 
 
@@ -60,6 +60,6 @@ def test_a_message_that_wants_no_answer_joins_without_id() -> None:
 
 def test_what_hooks_see() -> None:
     """A transaction has the attributes that hooks read."""
-    scope: Any = Transaction(None, "perspective", "method", (1,), {"a": 1})
-    seen = (scope.perspective, scope.method, scope.args, scope.kw)
+    transaction: Any = Transaction(None, "perspective", "method", (1,), {"a": 1})
+    seen = (transaction.perspective, transaction.method, transaction.args, transaction.kw)
     assert seen == ("perspective", "method", (1,), {"a": 1})

@@ -7,7 +7,8 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from support.memory import ROOT, FakeObserver, Reference, SessionPair, make_end
+from support.cache_observer import FakeObserver
+from support.memory import ROOT, Reference, SessionPair, make_end
 
 from broker.core.objects.releases import PendingReleases
 from broker.core.policy import STRICT
@@ -154,7 +155,7 @@ def test_cached_and_lcache() -> None:
     with pytest.raises(NoSuchObject):
         one.observe(2, FakeObserver())
     theirs = Cacheable()
-    one.held.add(7, theirs)
+    one.remote_caches.add(7, theirs)
     assert one.unjelly([b"cached", 7]) is theirs
     with pytest.raises(MalformedJelly, match="cache 8 is not held"):
         one.unjelly([b"cached", 8])
@@ -178,19 +179,19 @@ def test_a_scope_takes_back_what_was_exported() -> None:
     one = translator()
     before, inside = Referenceable(), Referenceable()
     one.export(before, id(before))
-    scope = one.open("eyes")
-    assert one.scope is scope
+    transaction = one.open("eyes")
+    assert one.transaction is transaction
     one.export(before, id(before))
     one.export(inside, id(inside))
     cache = Cacheable()
     one.publish(cache, id(cache))
     one.publish(cache, id(cache))
-    one.close(scope)
-    assert scope.roll_back() == []
-    assert one.scope is None
+    one.close(transaction)
+    assert transaction.roll_back() == []
+    assert one.transaction is None
     assert one.exports.entry_of(id(before)).count == 1
     assert one.exports.entry_of(id(inside)) is None
-    assert one.published.id_of(id(cache)) is None
+    assert one.cacheables.id_of(id(cache)) is None
 
 
 def test_observers_are_told_when_it_is_taken_back() -> None:
@@ -203,12 +204,12 @@ def test_observers_are_told_when_it_is_taken_back() -> None:
 
     one = translator()
     cache = Watched()
-    scope = one.open("eyes")
+    transaction = one.open("eyes")
     cache_id, _ = one.publish(cache, id(cache))
     observer = FakeObserver()
     one.observe(cache_id, observer)
-    one.close(scope)
-    scope.roll_back()
+    one.close(transaction)
+    transaction.roll_back()
     assert stopped == [("eyes", observer)]
     assert observer.has_ended
 
@@ -220,7 +221,7 @@ def test_scopes_nest() -> None:
     inner = one.open("inner")
     assert inner.outer is outer
     one.close(inner)
-    assert one.scope is outer
+    assert one.transaction is outer
 
 
 def test_the_perspective_is_restored() -> None:

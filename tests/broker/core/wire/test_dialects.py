@@ -17,8 +17,9 @@ from support.effort import slowness
 from support.memory import ROOT, SessionPair
 
 from broker.core.events import CallCancelled, PeerLeaves
+from broker.core.wire.commands import Feature
 from broker.core.wire.dialects import DIALECTS, EXPRESSION_DIALECTS, MSGPACK, NONE, PB, Dialect
-from broker.core.wire.messages import Decref, Version
+from broker.core.wire.messages import Decref, Goodbye, Ping, Version
 from broker.flavors.referenceable import Referenceable
 from jelly.errors import CannotJelly, LimitExceeded, ProtocolError, TooLarge
 from jelly.limits import Limits
@@ -226,9 +227,9 @@ def test_long_values_cross() -> None:
     assert pair.call("echo", value) == value
     for too_long in (bytes(17 * 1024 * 1024), "x" * (17 * 1024 * 1024)):
         with pytest.raises(TooLarge, match="send it in pieces"):
-            pair.client.call(ROOT, "echo", (too_long,), {})
+            pair.client.outgoing.call(ROOT, "echo", (too_long,), {})
     with pytest.raises(TooLarge, match="max_nodes"):
-        pair.client.call(ROOT, "echo", ([0] * 1_000_001,), {})
+        pair.client.outgoing.call(ROOT, "echo", ([0] * 1_000_001,), {})
     assert pair.call("echo", 5) == 5
 
 
@@ -248,11 +249,11 @@ def test_what_cannot_be_sent_fails_at_its_sender(dialect: Dialect) -> None:
         (object(), CannotJelly, "object"),
     ):
         with pytest.raises(error, match=text):
-            pair.client.call(ROOT, "echo", (value,), {})
+            pair.client.outgoing.call(ROOT, "echo", (value,), {})
         with pytest.raises(error, match=text):
-            pair.client.call(ROOT, "echo", (), {"value": value})
+            pair.client.outgoing.call(ROOT, "echo", (), {"value": value})
         assert pair.client.data_to_send() == b""
-    assert pair.client.waiting == 0
+    assert len(pair.client.outgoing.open_calls) == 0
     assert pair.call("echo", 5) == 5
 
 
@@ -278,12 +279,12 @@ def test_receptions_are_released(dialect: Dialect, said: list[bytes]) -> None:
 def test_cancel() -> None:
     """A call that is given up is said so, once; the peer's answer to it is dropped."""
     pair = pair_of(MSGPACK)
-    request_id = pair.client.call(ROOT, "wait", (), {})
+    request_id = pair.client.outgoing.call(ROOT, "wait", (), {})
     pair.exchange()
     call = pair.server_host.pending()
     call_result = pair.server_host.events[-1].result
-    pair.client.abandon(request_id)
-    pair.client.abandon(request_id)
+    pair.client.outgoing.abandon(request_id)
+    pair.client.outgoing.abandon(request_id)
     pair.exchange()
     assert pair.server_host.of(CallCancelled) == [CallCancelled(call)]
     pair.server.finish(call, 5)
@@ -303,7 +304,7 @@ def test_a_deadline_is_told() -> None:
                     """Never begin."""
 
             pair.server.translator.exports.name(ROOT, Slow())
-            pair.client.call(ROOT, "wait", (), kw, deadline=1500)
+            pair.client.outgoing.call(ROOT, "wait", (), kw, deadline=1500)
             pair.exchange()
             assert pair.server_host.pending().due == (None if told is None else told / 1000)
             pair.server_host.events[-1].result.close()
@@ -312,12 +313,12 @@ def test_a_deadline_is_told() -> None:
 def test_ping_and_goodbye() -> None:
     """A ping is answered; a goodbye says why."""
     pair = pair_of(MSGPACK)
-    assert pair.client.can_ping
-    pair.client.ping(7)
+    assert Feature.PING in pair.client.outbox.features
+    pair.client.outbox.say(Ping(7))
     before = len(pair.wire["server"])
     pair.exchange()
     assert pair.wire["server"][before:] == frame(b"\x92\x0d\x07")
-    pair.server.say_goodbye("draining", "see you")
+    pair.server.outbox.say(Goodbye("draining", "see you"))
     pair.exchange()
     assert pair.client_host.of(PeerLeaves) == [PeerLeaves("draining", "see you")]
 
@@ -325,13 +326,13 @@ def test_ping_and_goodbye() -> None:
 def test_pb_has_none_of_these() -> None:
     """In pb nothing of it is said."""
     pair = pair_of(PB)
-    pair.client.ping(7)
-    pair.client.say_goodbye("a", "b")
-    request_id = pair.client.call(ROOT, "echo", (1,), {})
+    pair.client.outbox.say(Ping(7))
+    pair.client.outbox.say(Goodbye("a", "b"))
+    request_id = pair.client.outgoing.call(ROOT, "echo", (1,), {})
     pair.exchange()
-    pair.client.abandon(request_id)
+    pair.client.outgoing.abandon(request_id)
     assert pair.client.data_to_send() == b""
-    assert not pair.client.can_ping
+    assert Feature.PING not in pair.client.outbox.features
 
 
 def messages_of(dialect: Dialect, sizes: list[int]) -> list[bytes]:

@@ -166,8 +166,8 @@ class _Play:
     def _known(self, kind: str) -> list[int]:
         """Return the ids that mean something here now."""
         session = self._broker.session
-        if kind == "questions":
-            return list(session.caller.questions.open)
+        if kind == "open_calls":
+            return list(session.outgoing.open_calls.open)
         table = getattr(session.translator, kind)
         return [each for each in table._by_id if isinstance(each, int)]
 
@@ -217,10 +217,15 @@ class _Play:
         self._office.kept.clear()
         self._scheduler.run()
         translator = session.translator
-        tables = (translator.exports, translator.imports, translator.published, translator.held)
+        tables = (
+            translator.exports,
+            translator.imports,
+            translator.cacheables,
+            translator.remote_caches,
+        )
         assert not any(map(len, tables)), "a table holds something after the end"
         assert not translator.exports.names() or set(translator.exports.names()) == {b"root"}
-        assert not session.waiting and not session.running, "calls after the end"
+        assert not len(session.outgoing.open_calls) and not session.running, "calls after the end"
         assert not self._office.cache.observers, "an observer was not told of the end"
         for fault in _FAULTS:
             raise AssertionError(f"{type(fault).__name__} became an answer") from fault
@@ -238,9 +243,14 @@ class _Play:
 
 def _check_tables(session: Session, policy: Policy) -> None:
     translator = session.translator
-    assert translator.scope is None, "a message is in the making"
+    assert translator.transaction is None, "a message is in the making"
     assert translator.perspective is None, "a perspective is left"
-    for table in (translator.exports, translator.imports, translator.published, translator.held):
+    for table in (
+        translator.exports,
+        translator.imports,
+        translator.cacheables,
+        translator.remote_caches,
+    ):
         assert len(table) <= policy.max_refs, "more than max_refs"
     assert session.running <= policy.max_calls, "more than max_calls"
 
