@@ -21,6 +21,8 @@ CACHES = "caches"
 
 TEXTS: Texts = {
     **TEXTS_OF_JELLY,
+    ("frame", ""): "expression of {got} bytes; the peer takes {most} (frame)",
+    ("nodes", ""): "expression of more than {most} elements, which the peer takes (nodes)",
     ("max_refs", ""): "more than {most} live references (max_refs)",
     ("max_refs", CACHES): "more than {most} live caches (max_refs)",
     ("max_calls", ""): "{most} calls in flight (max_calls)",

@@ -22,9 +22,10 @@ from broker.core.stats import Stats
 from broker.core.tracer import Outcome, Tracing
 from broker.core.wire.broadcast import Broadcast
 from broker.core.wire.commands import COMMANDS, Feature
-from broker.core.wire.dialects import NONE, Dialect
+from broker.core.wire.dialects import NONE, Dialect, MessageWriter
 from broker.core.wire.expressions import to_expression
 from broker.core.wire.messages import PROTOCOL_VERSION, ObjectId, Record, RequestId, Version
+from broker.core.wire.terms import BASELINE, Terms
 from jelly.atoms import Expression
 from jelly.slices import UNFINISHED, Walk
 
@@ -53,11 +54,13 @@ class Outbox:
         is_closed: whether the connection is gone.
         queued: number of messages to send.
         size: number of bytes to send.
+        terms: what the peer takes.
         tracing: reports sent bytes to a tracer, or None.
     """
 
     __slots__ = (
         "_behind",
+        "_dialect",
         "_dropped",
         "_host",
         "_knows_expressions_only",
@@ -75,6 +78,7 @@ class Outbox:
         "jelly_walk",
         "queued",
         "size",
+        "terms",
         "tracing",
     )
 
@@ -98,7 +102,9 @@ class Outbox:
         self._dropped = dropped
         self._stats = stats
         self.features = NONE.features
-        self._writer = NONE.writer(policy.limits)
+        self.terms = BASELINE
+        self._dialect = NONE
+        self._writer: MessageWriter = NONE.writer(policy.limits, BASELINE)
         self._pieces: list[bytes] = []
         self._behind: list[Packed] = []
         self._last_written = 0
@@ -117,7 +123,13 @@ class Outbox:
     def speak(self, dialect: Dialect) -> None:
         """Write in a new dialect from now on."""
         self.features = dialect.features
-        self._writer = dialect.writer(self._limits)
+        self._dialect = dialect
+        self._writer = dialect.writer(self._limits, BASELINE)
+
+    def take_terms(self, terms: Terms) -> None:
+        """Write within the terms of the peer from now on."""
+        self.terms = terms
+        self._writer = self._dialect.writer(self._limits, terms)
 
     def call(
         self,
@@ -262,7 +274,7 @@ class Outbox:
         if self._sender is not None:
             self.send(Version(PROTOCOL_VERSION))
         else:
-            self._append(dialect.version)
+            self._append(dialect.version(self._limits))
 
     def send_expression(self, expression: Expression) -> None:
         """Send an expression unchanged, without calling hooks.

@@ -13,6 +13,7 @@ from broker.core.host import takes_messages
 from broker.core.queued import Barrier, Handlers
 from broker.core.wire import messages
 from broker.core.wire.commands import records
+from broker.core.wire.terms import read_terms
 from broker.core.work import WorkLeft
 from jelly.atoms import text_of
 from jelly.errors import ProtocolError
@@ -28,11 +29,18 @@ def _on_version(session: Session, message: messages.Version) -> None:
         raise ProtocolError(
             f"the peer speaks version {message.number}, not {messages.PROTOCOL_VERSION}"
         )
+    terms = read_terms(message.terms)
+    if terms != session.outbox.terms:
+        session.outbox.take_terms(terms)
     session.inbox.handlers = OPEN if session.gate is None else GATED
 
 
-def _on_early_call(session: Session, message: messages.Message) -> None:
-    raise ProtocolError("a call before the version")
+def _on_second_version(session: Session, message: messages.Version) -> None:
+    raise ProtocolError("a second version")
+
+
+def _too_early(session: Session, message: messages.Message) -> None:
+    raise ProtocolError("the first frame is not the version")
 
 
 def _on_plain_call(session: Session, message: messages.PlainCall) -> WorkLeft:
@@ -99,6 +107,34 @@ def _on_goodbye(session: Session, message: messages.Goodbye) -> None:
     session.host.on_event(PeerLeaves(message.code, message.text))
 
 
+def _on_draining(session: Session, message: messages.Draining) -> None:
+    session.host.on_event(PeerLeaves("draining", "the peer takes no new calls"))
+
+
+def _on_credit(session: Session, message: messages.Credit) -> None:
+    if not message.items and not message.size:
+        raise ProtocolError("malformed message: a credit of nothing")
+    _on_stream(session, message)
+
+
+def _on_stream(
+    session: Session,
+    message: messages.Credit
+    | messages.Items
+    | messages.ItemGraph
+    | messages.Piece
+    | messages.End
+    | messages.Stop,
+) -> None:
+    # This version opens no streams, and its terms say so.
+    raise ProtocolError(f"stream {message.stream} is not open")
+
+
+def _on_home(session: Session, message: messages.Home) -> None:
+    # This version calls no promises.
+    raise ProtocolError(f"request {message.request_id} did not come home")
+
+
 def _on_decref(session: Session, message: messages.Decref) -> None:
     session.translator.exports.release(message.object_id, message.times)
 
@@ -130,7 +166,7 @@ def _on_barrier(session: Session, message: Barrier) -> None:
 
 OPEN: Handlers = {
     Barrier: _on_barrier,
-    messages.Version: _on_version,
+    messages.Version: _on_second_version,
     messages.DidNotUnderstand: _on_did_not_understand,
     messages.UnknownCommand: _on_unknown_command,
     messages.PlainCall: _on_plain_call,
@@ -150,6 +186,14 @@ OPEN: Handlers = {
     messages.Ping: _on_ping,
     messages.Pong: _on_pong,
     messages.Goodbye: _on_goodbye,
+    messages.Draining: _on_draining,
+    messages.Credit: _on_credit,
+    messages.Items: _on_stream,
+    messages.ItemGraph: _on_stream,
+    messages.Piece: _on_stream,
+    messages.End: _on_stream,
+    messages.Stop: _on_stream,
+    messages.Home: _on_home,
     messages.Raw: _on_raw,
 }
 """Handlers once the peer may send all messages."""
@@ -157,7 +201,11 @@ OPEN: Handlers = {
 GATED = gated(OPEN)
 """Handlers while the gate is shut."""
 
-_TOO_EARLY = dict.fromkeys(records(lambda row: not row.before_version), _on_early_call)
-BEFORE_VERSION: Handlers = {**OPEN, **_TOO_EARLY}
-GATED_BEFORE_VERSION: Handlers = {**GATED, **_TOO_EARLY}
+_AT_FIRST: Handlers = {
+    **dict.fromkeys(records(lambda row: not row.before_version), _too_early),
+    messages.UnknownCommand: _too_early,
+    messages.Version: _on_version,
+}
+BEFORE_VERSION: Handlers = {**OPEN, **_AT_FIRST}
+GATED_BEFORE_VERSION: Handlers = {**GATED, **_AT_FIRST}
 """Handlers until the peer has sent its version, its first message; the second with a gate."""

@@ -36,6 +36,7 @@ from broker.core.wire.messages import (
     GraphCall,
     PlainCall,
     PlainCallToCache,
+    Promised,
     RequestId,
 )
 from broker.core.work import PUT_OFF, Work, WorkLeft, begun, call_hook
@@ -81,6 +82,7 @@ class IncomingCalls:
     Attributes:
         is_draining: refuse new calls.
         refuses_sends: refuse one-way calls too.
+        highest: the highest request id of a call so far.
         inbox: knows the time at which a call was received.
         max_calls: most calls that may run at once.
         tracing: reports calls to a tracer, or None; see :meth:`trace`.
@@ -102,6 +104,7 @@ class IncomingCalls:
         "_translator",
         "answers",
         "context",
+        "highest",
         "inbox",
         "is_draining",
         "max_calls",
@@ -119,6 +122,7 @@ class IncomingCalls:
         self.is_draining = False
         self.refuses_sends = False
         self.tracing: Tracing | None = None
+        self.highest = 0
         self.max_calls = policy.max_calls
         self.answers = Answers(host, translator, outbox, stats)
         self.runner = MethodRunner(host, policy, translator)
@@ -172,6 +176,8 @@ class IncomingCalls:
         method = methods.get(message.name)
         if method is None:
             return self.receive(message, wants_answer)
+        if wants_answer and message.request_id > self.highest:
+            self.highest = message.request_id
         self._stats.calls_received += 1
         self.runner.last_name = message.name
         outbox = self._outbox
@@ -261,8 +267,20 @@ class IncomingCalls:
                 return PUT_OFF
         elif message.request_id in self.running:
             raise ProtocolError(f"request id {message.request_id} already in use")
+        if type(message.object_id) is tuple:
+            self._check_promise(message.object_id, wants_answer)
+        if wants_answer and message.request_id > self.highest:
+            self.highest = message.request_id
         self._stats.calls_received += 1
         return begun(self._receive(self._incoming(message, wants_answer), message))
+
+    def _check_promise(self, promise: Promised, wants_answer: bool) -> None:
+        """Raise ProtocolError if the target of a call is not a promise of an earlier call."""
+        request_id = promise[0] if 1 <= len(promise) <= 2 else None
+        if type(request_id) is not int or not wants_answer:
+            raise ProtocolError("malformed message: the target of a call")
+        if request_id > self.highest:
+            raise ProtocolError(f"promise of request {request_id}, which has not been made")
 
     def _receive(self, call: IncomingCall, message: CallMessage) -> Work:
         try:

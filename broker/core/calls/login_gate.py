@@ -70,6 +70,8 @@ class Gate:
         Raises:
             ProtocolError: the call is not part of a login.
         """
+        if type(call.object_id) is tuple:
+            raise _not_logged_in()
         mind = self._minds.get(call.name)
         if not isinstance(call, messages.GraphCall):
             if call.kw or not all(

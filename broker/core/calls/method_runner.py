@@ -233,6 +233,8 @@ class MethodRunner:
         """Return the called object, or raise NoSuchObject or MalformedJelly."""
         if type(message) in _TO_CACHES:
             return self._translator.remote_caches.observer_of(message.object_id)
+        if isinstance(message.object_id, tuple):
+            raise NoSuchObject("a promise cannot be called here (the term 'promised' is 0)")
         target = self._find(message.object_id)
         if target is None:
             raise NoSuchObject(

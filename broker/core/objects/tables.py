@@ -19,7 +19,7 @@ from collections.abc import Callable, Hashable, Mapping
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from broker.core.principal import Principal, split_view
-from broker.core.wire.messages import ObjectId, RequestId
+from broker.core.wire.messages import ObjectId, RequestId, Target
 from broker.limit_errors import limit_error
 from jelly.atoms import text_of
 from jelly.errors import LimitExceeded, ProtocolError
@@ -121,7 +121,7 @@ class ExportTable:
     def __init__(self, numbers: Numbers, max_refs: int):
         self._numbers = numbers
         self.max_refs = max_refs
-        self._by_id: dict[ObjectId | str, Export] = {}
+        self._by_id: dict[Target, Export] = {}
         self._ids: dict[Hashable, ObjectId] = {}
         self._due: dict[Hashable, Callable[[], object]] = {}
 
@@ -178,7 +178,7 @@ class ExportTable:
         self._due.pop(key_of(identity, principal), None)
 
     @property
-    def get(self) -> Callable[[ObjectId | str], Export | None]:
+    def get(self) -> Callable[[Target], Export | None]:
         """Return the entry of an id, or None: ``get(object_id)``."""
         return self._by_id.get
 
@@ -192,7 +192,7 @@ class ExportTable:
         return {
             object_id: entry.value
             for object_id, entry in self._by_id.items()
-            if not isinstance(object_id, str)
+            if isinstance(object_id, int | bytes)
         }
 
     def ids(self) -> dict[Hashable, ObjectId]:

@@ -22,6 +22,7 @@ from broker.core.wire.messages import (
     Received,
     Record,
 )
+from broker.core.wire.terms import Terms
 from jelly import atoms
 from jelly.atoms import Expression
 from jelly.codec import Reader, Writer, float_bytes, int_bytes, list_head, string_head
@@ -100,7 +101,13 @@ class BananaReader:
 
 
 class BananaWriter:
-    """Encodes messages, with the limits that the peer's reader will enforce."""
+    """Encodes messages, with the limits that the peer's reader will enforce.
+
+    Args:
+        limits: of this end; PB has no way to tell those of the peer.
+        terms: not used.
+        vocabulary: of the dialect.
+    """
 
     __slots__ = (
         "_answer",
@@ -114,7 +121,9 @@ class BananaWriter:
         "_writer",
     )
 
-    def __init__(self, limits: Limits, *, vocabulary: Mapping[bytes, int]):
+    def __init__(
+        self, limits: Limits, terms: Terms | None = None, *, vocabulary: Mapping[bytes, int]
+    ):
         self._writer = Writer(limits, vocabulary)
         # The jelly writer checks anything longer; with small limits, it checks everything.
         is_roomy = (

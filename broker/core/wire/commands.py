@@ -27,6 +27,11 @@ class Feature(Enum):
     GOODBYE = 3
     DEADLINE = 4  # of a call
     COUNT = 5  # of a Decref or Decache
+    TERMS = 6  # in a Version
+    META = 7  # in a call
+    PROMISES = 8  # as the target of a call
+    STREAMS = 9
+    DRAINING = 10
 
 
 class Content(Enum):
@@ -84,7 +89,7 @@ class Command(Struct, frozen=True, kw_only=True):
     is_one_way: bool = False
     order: Order = Order.AT_ONCE
     outlives: bool = False
-    before_version: bool = True
+    before_version: bool = False
     before_login: Early = Early.REFUSED
 
     @property
@@ -107,6 +112,7 @@ COMMANDS = _by_record(
         name=b"version",
         form="version(number)",
         checks=(fields.signed,),
+        before_version=True,
         before_login=Early.ACCEPTED,
     ),
     Command(
@@ -122,7 +128,6 @@ COMMANDS = _by_record(
         graph=messages.GraphCall,
         is_call=True,
         order=Order.QUEUED,
-        before_version=False,
         before_login=Early.LOGIN,
     ),
     Command(
@@ -133,7 +138,6 @@ COMMANDS = _by_record(
         is_call=True,
         is_one_way=True,
         order=Order.QUEUED,
-        before_version=False,
         before_login=Early.LOGIN,
     ),
     Command(
@@ -143,7 +147,6 @@ COMMANDS = _by_record(
         graph=messages.GraphCallToCache,
         is_call=True,
         order=Order.QUEUED,
-        before_version=False,
     ),
     Command(
         record=messages.PlainSendToCache,
@@ -153,7 +156,6 @@ COMMANDS = _by_record(
         is_call=True,
         is_one_way=True,
         order=Order.QUEUED,
-        before_version=False,
     ),
     Command(
         record=messages.PlainAnswer,
@@ -177,7 +179,6 @@ COMMANDS = _by_record(
         content=Content.GRAPH,
         is_call=True,
         order=Order.QUEUED,
-        before_version=False,
         before_login=Early.LOGIN,
     ),
     Command(
@@ -188,7 +189,6 @@ COMMANDS = _by_record(
         content=Content.GRAPH,
         is_call=True,
         order=Order.QUEUED,
-        before_version=False,
     ),
     Command(
         record=messages.GraphAnswer,
@@ -242,6 +242,14 @@ COMMANDS = _by_record(
         outlives=True,
         before_login=Early.ACCEPTED,
     ),
+    Command(record=messages.Draining, feature=Feature.DRAINING),
+    Command(record=messages.Credit, feature=Feature.STREAMS),
+    Command(record=messages.Items, feature=Feature.STREAMS, outlives=True),
+    Command(record=messages.ItemGraph, feature=Feature.STREAMS, outlives=True),
+    Command(record=messages.Piece, feature=Feature.STREAMS, outlives=True),
+    Command(record=messages.End, feature=Feature.STREAMS, outlives=True),
+    Command(record=messages.Stop, feature=Feature.STREAMS),
+    Command(record=messages.Home, feature=Feature.PROMISES, outlives=True),
 )
 """The rows, by record."""
 

@@ -117,7 +117,7 @@ def _call_with_values(call: messages.GraphCall) -> Message:
         return call
     plain = _CALLS[type(call), not call.wants_answer]
     return plain(  # type: ignore[no-any-return]
-        call.request_id, call.object_id, call.name, args, kw, call.deadline
+        call.request_id, call.object_id, call.name, args, kw, call.deadline, call.meta
     )
 
 
@@ -134,4 +134,7 @@ def call_with_expressions(
     """Return a call with values as a call with expressions."""
     make, is_one_way = _GRAPHS[type(call)]
     args, kw = Jellier().jelly(call.args), Jellier().jelly(call.kw)
-    return make(call.request_id, call.object_id, call.name, not is_one_way, args, kw, call.deadline)
+    return make(
+        call.request_id, call.object_id, call.name, not is_one_way, args, kw, call.deadline,
+        call.meta,
+    )  # fmt: skip

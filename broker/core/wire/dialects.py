@@ -6,7 +6,7 @@ No other module checks which dialect is in use: all differences are fields of th
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from functools import lru_cache, partial
 from typing import Protocol
 
@@ -16,9 +16,10 @@ from broker.core.wire.banana import BananaReader, BananaWriter
 from broker.core.wire.broadcast import Broadcast
 from broker.core.wire.commands import Feature
 from broker.core.wire.messages import PROTOCOL_VERSION, MessageQueue, ObjectId, Record, Version
-from broker.core.wire.msgpack.frames import DEEPEST
 from broker.core.wire.msgpack.reader import FrameReader
 from broker.core.wire.msgpack.writer import FrameWriter
+from broker.core.wire.terms import terms_of
+from broker.core.wire.values import DEEPEST
 from broker.errors import ConfigError
 from jelly.atoms import Expression
 from jelly.limits import Limits
@@ -132,8 +133,9 @@ class Dialect(Struct, frozen=True):
     Attributes:
         name: its name in the handshake.
         reader: makes the reader of one connection: ``reader(limits, keeps_expressions)``.
-        writer: returns a writer, which connections share: ``writer(limits)``.
-        version: the bytes of the message with the version of the protocol.
+        writer: returns a writer, which connections share: ``writer(limits, terms)``, with the terms
+            of the peer.
+        version: returns the bytes of the version, for the limits of this end.
         features: what the dialect has beyond PB.
         deepest: largest ``Limits.max_depth`` with which it is offered and accepted.
         has_twisted_errors: whether errors about a call itself are sent with Twisted's type.
@@ -141,8 +143,8 @@ class Dialect(Struct, frozen=True):
 
     name: bytes
     reader: Callable[..., MessageReader]
-    writer: Callable[[Limits], MessageWriter]
-    version: bytes
+    writer: Callable[..., MessageWriter]
+    version: Callable[[Limits], bytes]
     features: frozenset[Feature] = frozenset()
     deepest: int = sys.maxsize
     has_twisted_errors: bool = False
@@ -151,13 +153,23 @@ class Dialect(Struct, frozen=True):
 # A writer has no state: connections with the same limits share one. A program has few different
 # limits.
 _MOST_LIMITS = 16
-_VERSION = Version(PROTOCOL_VERSION)
+
+
+@lru_cache(_MOST_LIMITS)
+def _version_with_terms(limits: Limits) -> bytes:
+    return FrameWriter(Limits()).write(Version(PROTOCOL_VERSION, terms_of(limits)))
+
+
+def _plain_version(vocabulary: Mapping[bytes, int]) -> Callable[[Limits], bytes]:
+    data = BananaWriter(Limits(), vocabulary=vocabulary).write(Version(PROTOCOL_VERSION))
+    return lambda limits: data
+
 
 MSGPACK = Dialect(
     b"msgpack/1",
     FrameReader,
     lru_cache(_MOST_LIMITS)(FrameWriter),
-    FrameWriter(Limits()).write(_VERSION),
+    _version_with_terms,
     frozenset(Feature),
     DEEPEST,
 )
@@ -165,14 +177,14 @@ PB = Dialect(
     b"pb",
     partial(BananaReader, vocabulary=PB_VOCABULARY),
     lru_cache(_MOST_LIMITS)(partial(BananaWriter, vocabulary=PB_VOCABULARY)),
-    BananaWriter(Limits(), vocabulary=PB_VOCABULARY).write(_VERSION),
+    _plain_version(PB_VOCABULARY),
     has_twisted_errors=True,
 )
 NONE = Dialect(
     b"none",
     partial(BananaReader, vocabulary=NONE_VOCABULARY),
     lru_cache(_MOST_LIMITS)(partial(BananaWriter, vocabulary=NONE_VOCABULARY)),
-    BananaWriter(Limits(), vocabulary=NONE_VOCABULARY).write(_VERSION),
+    _plain_version(NONE_VOCABULARY),
     has_twisted_errors=True,
 )
 

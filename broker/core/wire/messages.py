@@ -11,8 +11,9 @@ from collections.abc import Iterable
 from typing import Annotated, Protocol, TypeAlias
 
 from msgspec import Meta, Struct
+from msgspec import Raw as MsgpackRaw
 
-from broker.core.wire.values import ARGUMENTS, KEYWORDS, VALUE
+from broker.core.wire.values import ARGUMENTS, GRAPH, KEYWORDS, VALUE
 from jelly.atoms import Expression
 from jelly.numbers import LARGEST
 
@@ -21,17 +22,25 @@ __all__ = [
     "PROTOCOL_VERSION",
     "CallMessage",
     "Cancel",
+    "Credit",
     "Decache",
     "Decref",
     "DidNotUnderstand",
+    "Draining",
+    "End",
     "Goodbye",
     "GraphAnswer",
     "GraphCall",
     "GraphCallToCache",
     "GraphError",
+    "Home",
+    "ItemGraph",
+    "Items",
     "Message",
     "MessageQueue",
+    "Metadata",
     "ObjectId",
+    "Piece",
     "Ping",
     "PlainAnswer",
     "PlainCall",
@@ -40,10 +49,13 @@ __all__ = [
     "PlainSendToCache",
     "PlainTuple",
     "Pong",
+    "Promised",
     "Raw",
     "Received",
     "Record",
     "RequestId",
+    "Stop",
+    "Target",
     "Uncache",
     "UnknownCommand",
     "Version",
@@ -62,6 +74,17 @@ _Id = Annotated[int, Meta(ge=0, le=LARGEST)]
 _Count = Annotated[int, Meta(ge=1, le=(1 << 31) - 1)]
 _Name = Annotated[str, Meta(max_length=LONGEST_NAME)]
 _Text = Annotated[str, Meta(max_length=1024)]
+_Size = Annotated[int, Meta(ge=0, le=(1 << 31) - 1)]
+_Address = Annotated[str, Meta(max_length=256)]
+_Terms = Annotated[dict[_Name, _Id], Meta(max_length=32)]
+_Key = Annotated[str, Meta(min_length=1, max_length=64, pattern="^[a-z0-9-]+$")]
+Metadata = Annotated[dict[_Key, Annotated[str, Meta(max_length=512)]], Meta(max_length=8)]
+
+# A promise: the object that a call of the sender returned, ``(request id,)``, or an element of the
+# result, ``(request id, step)``. Its length and its types are checked when it is looked up.
+Promised: TypeAlias = tuple[_Id | _Name, ...]
+Target: TypeAlias = ObjectId | str | Promised
+"""What a call names: an object, or a promise."""
 
 
 class Record(Struct, array_like=True, gc=False, forbid_unknown_fields=True):
@@ -69,9 +92,14 @@ class Record(Struct, array_like=True, gc=False, forbid_unknown_fields=True):
 
 
 class Version(Record, tag=0):
-    """The first message in each direction."""
+    """The first message in each direction, and the only one.
+
+    ``terms`` are the numbers by name that the sender takes; see `broker.core.wire.terms`. PB's
+    dialects have none.
+    """
 
     number: Annotated[int, Meta(ge=-LARGEST, le=LARGEST)]
+    terms: _Terms | None = None
 
 
 class DidNotUnderstand(Record):
@@ -83,16 +111,17 @@ class DidNotUnderstand(Record):
 class PlainCall(Record, tag=1):
     """Call a method of an object that the receiver exported, with plain values.
 
-    ``deadline`` is the time that the caller waits, in milliseconds, or None. PB's dialects have
-    none.
+    ``deadline`` is the time that the caller waits, in milliseconds, or None. ``meta`` is metadata:
+    text by key. PB's dialects have neither, and no promise as the target.
     """
 
     request_id: _Id
-    object_id: _Id | _Name
+    object_id: _Id | _Name | Promised
     name: _Name
     args: ARGUMENTS
     kw: KEYWORDS
     deadline: _Id | None = None
+    meta: Metadata | None = None
 
 
 class PlainSend(PlainCall, tag=2):
@@ -108,6 +137,7 @@ class PlainCallToCache(Record, tag=3):
     args: ARGUMENTS
     kw: KEYWORDS
     deadline: _Id | None = None
+    meta: Metadata | None = None
 
 
 class PlainSendToCache(PlainCallToCache, tag=4):
@@ -132,12 +162,13 @@ class GraphCall(Record):
     """Call a method of an object that the receiver exported; args and kw are expressions."""
 
     request_id: RequestId
-    object_id: ObjectId | str
+    object_id: Target
     name: str
     wants_answer: bool
     args: Expression
     kw: Expression
     deadline: int | None = None
+    meta: dict[str, str] | None = None
 
 
 class GraphCallToCache(GraphCall):
@@ -203,6 +234,64 @@ class Goodbye(Record, tag=14):
     text: _Text
 
 
+class Draining(Record, tag=15):
+    """The sender takes no new calls.
+
+    Come again in ``after`` milliseconds, or to one of the addresses ``elsewhere``.
+    """
+
+    after: _Size
+    elsewhere: Annotated[tuple[_Address, ...], Meta(max_length=8)]
+
+
+class Credit(Record, tag=16):
+    """The producer of a stream may send so many more items and bytes; not both are 0."""
+
+    stream: _Id
+    items: _Size
+    size: _Size
+
+
+class Items(Record, tag=17):
+    """One or more items of a stream, an array of plain values that is not decoded."""
+
+    stream: _Id
+    items: MsgpackRaw
+
+
+class ItemGraph(Record, tag=18):
+    """One or more items of a stream, as the expression of a list."""
+
+    stream: _Id
+    graph: GRAPH
+
+
+class Piece(Record, tag=19):
+    """One item of a stream, of bytes."""
+
+    stream: _Id
+    data: bytes
+
+
+class End(Record, tag=20):
+    """A stream has no more items; ``failure`` is that of its producer, or None."""
+
+    stream: _Id
+    failure: GRAPH | None = None
+
+
+class Stop(Record, tag=21):
+    """The reader of a stream wants no more items."""
+
+    stream: _Id
+
+
+class Home(Record, tag=22):
+    """The target of a call is an object of its caller; the call was not run here."""
+
+    request_id: _Id
+
+
 class UnknownCommand(Record):
     """A message whose command is not in the table; answered with didNotUnderstand."""
 
@@ -235,6 +324,14 @@ Message: TypeAlias = (
     | Ping
     | Pong
     | Goodbye
+    | Draining
+    | Credit
+    | Items
+    | ItemGraph
+    | Piece
+    | End
+    | Stop
+    | Home
     | UnknownCommand
 )
 CallMessage: TypeAlias = (

@@ -15,12 +15,28 @@ from gc import get_referents
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from jelly.atoms import Expression
 from jelly.leaves import SCALARS
 
-__all__ = ["ARGUMENTS", "DEPTH", "KEYWORDS", "PLAIN_SCALARS", "VALUE", "are_plain"]
+__all__ = [
+    "ARGUMENTS",
+    "DEEPEST",
+    "DEPTH",
+    "GRAPH",
+    "KEYWORDS",
+    "PLAIN_SCALARS",
+    "VALUE",
+    "are_plain",
+]
 
 DEPTH = 6
 """Most levels of containers, without the arguments themselves."""
+
+DEEPEST = 100
+"""The largest ``max_depth`` with which every graph can be decoded: the depth of the types."""
+
+# Two levels more than max_depth: the list of a scalar inside the deepest list, and the message.
+_GRAPH_DEPTH = DEEPEST + 2
 
 PLAIN_SCALARS = SCALARS - {bytes}
 """The types of plain values that hold no other."""
@@ -70,13 +86,23 @@ def _value_type(depth: int) -> object:
     return found
 
 
+def _graph_type() -> object:
+    leaf: Any = int | float | bytes
+    found = leaf
+    for _ in range(_GRAPH_DEPTH):
+        found = leaf | list.__class_getitem__(found)
+    return found
+
+
 # Types for the typed decoder, which so checks depth and keys while it decodes. A checker of types
 # has no need of the depth.
 if TYPE_CHECKING:
     VALUE: TypeAlias = object
     ARGUMENTS: TypeAlias = tuple[object, ...]
     KEYWORDS: TypeAlias = dict[str, object]
+    GRAPH: TypeAlias = Expression
 else:
     VALUE = _value_type(DEPTH)
     ARGUMENTS = tuple[VALUE, ...]
     KEYWORDS = dict[str, VALUE]
+    GRAPH = _graph_type()

@@ -57,7 +57,7 @@ class Caller:
 
     def noise(self, count: int) -> bytes:
         """So many messages that mean nothing at the end."""
-        return self.speaker.message(b"version", 6) * count
+        return self.speaker.harmless * count
 
     def lose(self) -> None:
         """End the connection."""

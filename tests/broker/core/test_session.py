@@ -120,7 +120,7 @@ def test_a_call_before_the_version() -> None:
     root = Server()
     session = make_end(STRICT, False)
     session.translator.exports.name(ROOT, root)
-    with pytest.raises(ProtocolError, match="a call before the version"):
+    with pytest.raises(ProtocolError, match="the first frame is not the version"):
         feed(session, b"none", message(1, b"echo", 5))
     assert root.log == []
 
@@ -206,7 +206,7 @@ def test_an_id_may_come_again_after_its_answer() -> None:
         ([b"decref", ROOT], r"decref of object 'root' by 1 \(held 0\)"),
         ([b"decache", 1], r"decache of cache 1 by 1 \(held 0\)"),
         ([b"uncache", 1], "uncache of cache 1 that is not held"),
-        ([b"version", 5], "the peer speaks version 5, not 6"),
+        ([b"version", 5], "a second version"),
         ([b"message", 1], r"malformed message: expected message\(id, object, name, answer,"),
         (5, "malformed message: expected a list that starts with a command"),
         ([], "malformed message"),

@@ -134,6 +134,13 @@ class Speaker:
             values[2] = values[2].decode("utf-8")
         return self._writer.write(_RECORDS[command](*map(_sendable, values)))
 
+    @property
+    def harmless(self) -> bytes:
+        """A small message that changes nothing; in PB only an open session takes it."""
+        if self.dialect is MSGPACK:
+            return self.message(b"cancel", 0)
+        return self.message(b"didNotUnderstand", b"x")
+
     def call(
         self,
         *values: Any,

@@ -13,14 +13,13 @@ from typing import Annotated, Any
 
 import msgspec
 
-from broker.core.wire import messages
+from broker.core.wire import messages, values
 from broker.core.wire.commands import COMMANDS
-from broker.core.wire.messages import Message, ObjectId, Record
+from broker.core.wire.messages import Message, Metadata, Record, Target
 from jelly.errors import ProtocolError
 from jelly.numbers import LARGEST
 
 __all__ = [
-    "DEEPEST",
     "FRAMES",
     "GRAPH",
     "Graph",
@@ -30,36 +29,23 @@ __all__ = [
     "target_of",
 ]
 
-DEEPEST = 100
-"""The largest ``max_depth`` with which every message can be decoded: the depth of the types."""
-
 GRAPH = 7
 """The number of graphs."""
 
-# Two levels more than max_depth: the list of a scalar inside the deepest list, and the message.
-_GRAPH_DEPTH = DEEPEST + 2
-
-
-def _graph_type() -> object:
-    leaf: Any = int | float | bytes
-    found = leaf
-    for _ in range(_GRAPH_DEPTH):
-        found = leaf | list.__class_getitem__(found)
-    return found
+_Id = Annotated[int, msgspec.Meta(ge=0, le=LARGEST)]
+_Name = Annotated[str, msgspec.Meta(max_length=messages.LONGEST_NAME)]
 
 
 class Graph(messages.Record, tag=GRAPH):
     """A message whose values are expressions; ``kind`` says which."""
 
     kind: int
-    request_id: Annotated[int, msgspec.Meta(ge=0, le=LARGEST)]
-    object_id: (
-        Annotated[int, msgspec.Meta(ge=0, le=LARGEST)]
-        | Annotated[str, msgspec.Meta(max_length=messages.LONGEST_NAME)]
-    )
-    name: Annotated[str, msgspec.Meta(max_length=messages.LONGEST_NAME)]
-    graph: _graph_type()  # type: ignore[valid-type]
-    deadline: Annotated[int, msgspec.Meta(ge=0, le=LARGEST)] | None = None
+    request_id: _Id
+    object_id: _Id | _Name | messages.Promised
+    name: _Name
+    graph: values.GRAPH
+    deadline: _Id | None = None
+    meta: Metadata | None = None
 
 
 _NUMBERED = [row for row in COMMANDS.values() if row.number is not None]
@@ -77,9 +63,9 @@ _KINDS[messages.GraphError, False] = GRAPH
 _RECORDS = {kind: key for key, kind in _KINDS.items()}
 
 
-def target_of(object_id: ObjectId | str) -> int | str:
-    """Return the id of an object, or its name as text."""
-    return object_id.decode("utf-8") if type(object_id) is bytes else object_id  # type: ignore[return-value]
+def target_of(object_id: Target) -> int | str | messages.Promised:
+    """Return the target of a call, with the name of an object as text."""
+    return object_id.decode("utf-8") if isinstance(object_id, bytes) else object_id
 
 
 def has_frame(message: Record) -> bool:
@@ -116,7 +102,14 @@ def message_of(frame: Graph) -> Message:
             raise ProtocolError("malformed message: a cache has a number, no name")
     args, kw = frame.graph
     return make(
-        frame.request_id, frame.object_id, frame.name, not is_one_way, args, kw, frame.deadline
+        frame.request_id,
+        frame.object_id,
+        frame.name,
+        not is_one_way,
+        args,
+        kw,
+        frame.deadline,
+        frame.meta,
     )
 
 
@@ -124,7 +117,21 @@ def _of_call(message: messages.GraphCall) -> object:
     kind = _KINDS[type(message), not message.wants_answer]
     target, graph = target_of(message.object_id), (message.args, message.kw)
     frame = (GRAPH, kind, message.request_id, target, message.name, graph)
+    if message.meta is not None:
+        return (*frame, message.deadline, message.meta)
     return frame if message.deadline is None else (*frame, message.deadline)
+
+
+def _of_version(message: messages.Version) -> object:
+    number = COMMANDS[messages.Version].number
+    if message.terms is None:
+        return (number, message.number)
+    return (number, message.number, message.terms)
+
+
+def _of_end(message: messages.End) -> object:
+    frame = (COMMANDS[messages.End].number, message.stream)
+    return frame if message.failure is None else (*frame, message.failure)
 
 
 def _of_answer(message: messages.GraphAnswer) -> object:
@@ -141,4 +148,6 @@ _MAKERS: dict[type[Record], Callable[[Any], object]] = {
     messages.GraphCallToCache: _of_call,
     messages.GraphAnswer: _of_answer,
     messages.GraphError: _of_error,
+    messages.Version: _of_version,
+    messages.End: _of_end,
 }

@@ -10,6 +10,7 @@ from struct import Struct
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from broker.core.wire.broadcast import Broadcast
 from broker.core.wire.commands import number_of
@@ -25,10 +26,12 @@ from broker.core.wire.messages import (
 )
 from broker.core.wire.msgpack.frames import GRAPH, frame_of, has_frame, target_of
 from broker.core.wire.msgpack.nodes import checked, most_unchecked
+from broker.core.wire.terms import Terms
 from broker.core.wire.values import PLAIN_SCALARS, are_plain
+from broker.limit_errors import limit_error
 from jelly.atoms import Expression
 from jelly.errors import CannotJelly, LimitExceeded, TooLarge
-from jelly.limit_errors import SENT, as_kind, limit_error
+from jelly.limit_errors import SENT, as_kind
 from jelly.limits import Limits
 from jelly.slices import UNFINISHED, Walk, finish
 
@@ -49,11 +52,24 @@ _BROADCAST_HEADS = {
 
 
 class FrameWriter:
-    """Encodes messages as frames, with the limits that the peer's reader will enforce."""
+    """Encodes messages as frames, with the limits that the peer's reader will enforce.
 
-    __slots__ = ("_encode", "_limits", "_most_unchecked")
+    Args:
+        limits: of this end.
+        terms: of the peer; None if they do not matter.
+    """
 
-    def __init__(self, limits: Limits):
+    __slots__ = ("_encode", "_limits", "_most_frame", "_most_nodes", "_most_unchecked")
+
+    def __init__(self, limits: Limits, terms: Terms | None = None):
+        # The terms of the peer, where they are less than the limits of this end; else None.
+        self._most_frame = self._most_nodes = None
+        if terms is not None and terms.frame < limits.max_expression:
+            self._most_frame = terms.frame
+            limits = replace(limits, max_expression=terms.frame)
+        if terms is not None and terms.nodes < limits.max_nodes:
+            self._most_nodes = terms.nodes
+            limits = replace(limits, max_nodes=terms.nodes)
         self._limits = limits
         self._most_unchecked = most_unchecked(limits)
         self._encode = msgspec.msgpack.Encoder().encode
@@ -192,10 +208,8 @@ class FrameWriter:
             return None
         target = object_id.decode("utf-8") if type(object_id) is bytes else object_id
         frame = (GRAPH, number, request_id, target, name, (small, [b"dictionary"]))
-        # A graph with None has no field for a deadline that it does not have.
-        has_none = None in args
         try:
-            body = self._encode(frame if deadline is None and has_none else (*frame, deadline))
+            body = self._encode(frame if deadline is None else (*frame, deadline))
         except _NOT_PLAIN:
             return None
         return self._framed(body)
@@ -209,10 +223,14 @@ class FrameWriter:
     def _check(self, body: bytes) -> Walk[None]:
         limits, size = self._limits, len(body)
         if size > limits.max_expression:
+            if self._most_frame is not None:
+                raise limit_error(TooLarge, "frame", self._most_frame, size)
             raise limit_error(TooLarge, "max_expression", limits.max_expression, size, SENT)
         try:
             yield from checked(memoryview(body), limits)
         except LimitExceeded as error:
+            if error.limit == "max_nodes" and self._most_nodes is not None:
+                raise limit_error(TooLarge, "nodes", self._most_nodes) from None
             raise as_kind(TooLarge, error) from None
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec import Raw
 from support.memory import SessionPair, make_end
 
 from broker.core.calls.handlers import BEFORE_VERSION, GATED, GATED_BEFORE_VERSION, OPEN
 from broker.core.events import CallCancelled, Misunderstood, PeerLeaves
 from broker.core.policy import STRICT
-from broker.core.queued import CALLS
 from broker.core.wire import messages
+from broker.core.wire.commands import COMMANDS
 from jelly.errors import ProtocolError
 
 
@@ -27,24 +28,56 @@ def test_no_state_lacks_a_row() -> None:
 
 
 @pytest.mark.parametrize("table", [BEFORE_VERSION, GATED_BEFORE_VERSION])
-@pytest.mark.parametrize("kind", sorted(CALLS, key=lambda kind: kind.__name__))
-def test_calls_before_the_version(table: Any, kind: type) -> None:
-    """A peer tells its version first."""
-    with pytest.raises(ProtocolError, match=r"^a call before the version$"):
-        table[kind](None, None)
+@pytest.mark.parametrize("kind", [*COMMANDS, messages.UnknownCommand])
+def test_before_the_version(table: Any, kind: type) -> None:
+    """The first message of a peer is its version."""
+    if kind is not messages.Version:
+        with pytest.raises(ProtocolError, match=r"^the first frame is not the version$"):
+            table[kind](None, None)
 
 
 def test_the_version() -> None:
     """The right one opens the table of all messages, with a gate that of a login; others none."""
     session = make_end(STRICT, False)
-    handle(session, messages.Version(6))
+    with pytest.raises(ProtocolError, match=r"^the peer speaks version 5, not 6$"):
+        BEFORE_VERSION[messages.Version](session, messages.Version(5))
+    BEFORE_VERSION[messages.Version](session, messages.Version(6))
     assert session.inbox.handlers is OPEN
     session = make_end(STRICT, False)
     session.shut_gate({})
-    handle(session, messages.Version(6))
+    GATED_BEFORE_VERSION[messages.Version](session, messages.Version(6))
     assert session.inbox.handlers is GATED
-    with pytest.raises(ProtocolError, match=r"^the peer speaks version 5, not 6$"):
-        handle(session, messages.Version(5))
+    for table in (OPEN, GATED):
+        with pytest.raises(ProtocolError, match=r"^a second version$"):
+            table[messages.Version](session, messages.Version(6))
+
+
+@pytest.mark.parametrize(
+    ("message", "text"),
+    [
+        (messages.Credit(7, 1, 0), "stream 7 is not open"),
+        (messages.Credit(7, 0, 0), "malformed message: a credit of nothing"),
+        (messages.Items(7, Raw(b"\x91\x01")), "stream 7 is not open"),
+        (messages.ItemGraph(7, [b"list", 1]), "stream 7 is not open"),
+        (messages.Piece(7, b"x"), "stream 7 is not open"),
+        (messages.End(7), "stream 7 is not open"),
+        (messages.Stop(7), "stream 7 is not open"),
+        (messages.Home(5), "request 5 did not come home"),
+    ],
+)
+def test_what_was_not_opened(message: messages.Record, text: str) -> None:
+    """A message about a stream or a promise that does not exist ends the connection."""
+    session = make_end(STRICT, False)
+    with pytest.raises(ProtocolError, match=f"^{text}$"):
+        OPEN[type(message)](session, message)
+
+
+def test_draining() -> None:
+    """A peer that takes no new calls is one that leaves."""
+    session = SessionPair().client
+    assert handle(session, messages.Draining(2000, ("pbs://b:1",)))[-1] == PeerLeaves(
+        "draining", "the peer takes no new calls"
+    )
 
 
 def test_what_becomes_an_event() -> None:

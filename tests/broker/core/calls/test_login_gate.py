@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from msgspec import Raw
 from support.memory import FakeHost, make_end
 
 from broker.core.calls.handlers import GATED, GATED_BEFORE_VERSION, OPEN
@@ -114,6 +115,14 @@ ANY = {
     messages.Ping: messages.Ping(1),
     messages.Pong: messages.Pong(1),
     messages.Goodbye: messages.Goodbye("x", "y"),
+    messages.Draining: messages.Draining(1, ()),
+    messages.Credit: messages.Credit(1, 1, 1),
+    messages.Items: messages.Items(1, Raw(b"\x91\x01")),
+    messages.ItemGraph: messages.ItemGraph(1, [b"list", 1]),
+    messages.Piece: messages.Piece(1, b"x"),
+    messages.End: messages.End(1),
+    messages.Stop: messages.Stop(1),
+    messages.Home: messages.Home(1),
     messages.Raw: messages.Raw([b"answer", 1, 5]),
     Barrier: Barrier(),
 }

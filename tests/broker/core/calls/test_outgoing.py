@@ -199,6 +199,7 @@ def test_a_room_above_that_unjellies_itself() -> None:
     host = Unjellying()
     host.session = session = Session(host, STRICT, is_client=True, offered=(PB,))
     outgoing = session.outgoing
+    session.inbox.handle(messages.Version(6))
     for number, kind in ((1, messages.GraphAnswer), (2, messages.GraphError)):
         outgoing.call(ROOT, "m", (), {}, "eyes")
         session.inbox.handle(kind(number, [b"None"]))

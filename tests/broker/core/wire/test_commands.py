@@ -55,9 +55,9 @@ def test_features() -> None:
 
 
 def test_calls() -> None:
-    """A call waits in the queue and is refused before the version; graphs stand for values."""
+    """A call is queued; only the version comes first; graphs stand for values."""
     for row in COMMANDS.values():
-        assert row.is_call == (not row.before_version)
+        assert row.before_version == (row.record is messages.Version)
         assert not row.is_call or row.order is Order.QUEUED
         assert (row.graph is not None) == (row.content is Content.VALUES)
         if row.graph is not None:

@@ -20,6 +20,7 @@ from broker.core.events import CallCancelled, PeerLeaves
 from broker.core.wire.commands import Feature
 from broker.core.wire.dialects import DIALECTS, EXPRESSION_DIALECTS, MSGPACK, NONE, PB, Dialect
 from broker.core.wire.messages import Decref, Goodbye, Ping, Version
+from broker.core.wire.terms import terms_of
 from broker.flavors.referenceable import Referenceable
 from jelly.errors import CannotJelly, LimitExceeded, ProtocolError, TooLarge
 from jelly.limits import Limits
@@ -411,6 +412,7 @@ def test_what_waits_is_not_copied_each_time(dialect: Dialect) -> None:
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_the_bytes_of_the_version(dialect: Dialect) -> None:
-    """They are what the writer of the dialect makes, whatever its limits."""
+    """They are what the writer of the dialect makes, with the terms if the dialect has them."""
     for limits in (Limits(), SMALL):
-        assert dialect.writer(limits).write(Version(6)) == dialect.version
+        terms = terms_of(limits) if Feature.TERMS in dialect.features else None
+        assert dialect.writer(Limits()).write(Version(6, terms)) == dialect.version(limits)

@@ -53,9 +53,9 @@ def vanishing(data: Any, count: int = 1, port: str = "root") -> Any:
     return attack
 
 
-def versions(count: int) -> Any:
+def harmless(count: int) -> Any:
     """Small messages that need no answer."""
-    return lambda speaker: speaker.message(b"version", 6) * count
+    return lambda speaker: speaker.harmless * count
 
 
 def one_way(speaker: Speaker) -> bytes:
@@ -237,10 +237,10 @@ REVIEW_ROUNDS = [
     Round("S1", "999 objects under small numbers, put into a set",
           sent(argument(lambda: references(999), name=b"gather"))),
     Round("S2", "700,000 small messages (4 MB), then gone, before a login",
-          vanishing(versions(700_000), port="portal")),
-    Round("S2", "2,100,000 small messages (12 MB), then gone", vanishing(versions(2_100_000))),
+          vanishing(harmless(700_000), port="portal")),
+    Round("S2", "2,100,000 small messages (12 MB), then gone", vanishing(harmless(2_100_000))),
     Round("S2", "16 connections that do so with 4 MB, before a login",
-          vanishing(versions(700_000), 16, "portal")),
+          vanishing(harmless(700_000), 16, "portal")),
     Round("S2", "600,000 one-way calls, then gone", vanishing(one_way)),
     Round("S3", "24 levels of a shared part (422 B) as the key of a table",
           sent(argument(lambda: shared(24), name=b"lookup")), log=8_000),

@@ -72,9 +72,9 @@ def test_small_calls(number: int) -> None:
     made = WRITER.call(number, 3, b"root", "m", (b"x", 1, "é"), {}, 250)
     graph = [[b"tuple", b"x", 1, [b"unicode", "é".encode()]], NO_KEYWORDS]
     assert made == frame(7, number, 3, "root", "m", graph, 250)
-    # A deadline that is not set is nil.
-    assert WRITER.call(number, 3, 5, "m", (b"x",), {}, None) == frame(
-        7, number, 3, 5, "m", [[b"tuple", b"x"], NO_KEYWORDS], None
+    # A deadline that is not set is left out.
+    assert WRITER.call(number, 3, 5, "m", (b"x", None), {}, None) == frame(
+        7, number, 3, 5, "m", [[b"tuple", b"x", [b"None"]], NO_KEYWORDS]
     )
 
 
