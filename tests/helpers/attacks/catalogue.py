@@ -11,9 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import msgspec
+
 from attacks.attacker import BOTH, NOTHING, POLICIES, Speaker
 
-__all__ = ["ATTACKS", "Attack"]
+__all__ = ["ATTACKS", "BAD", "Attack"]
 
 PRIME = (1 << 61) - 1
 """Python's hash of an int is the int modulo this."""
@@ -67,6 +69,17 @@ def a_list(length: int) -> bytes:
 def a_string(length: int) -> bytes:
     """The head of a banana string."""
     return digits(length) + b"\x82"
+
+
+def frame_of(*fields: Any) -> Callable[[Speaker], bytes]:
+    """A frame with these fields, which may be of any type."""
+    data = a_frame(msgspec.msgpack.encode(fields))
+    return lambda speaker: data
+
+
+def call_with(meta: Any) -> tuple[Any, ...]:
+    """The fields of a call with metadata."""
+    return (1, 9, "root", "echo", [], {}, None, meta)
 
 
 def a_frame(body: bytes) -> bytes:
@@ -157,6 +170,8 @@ def raw(data: bytes) -> Callable[[Speaker], bytes]:
 
 PB = ("pb",)
 FRAMES = ("msgpack/1",)
+BAD = "malformed message"
+"""The text of a frame that does not fit its types, without the words of the decoder."""
 
 ATTACKS = [
     # A1: an integer that does not end; a frame that is announced.
@@ -282,6 +297,36 @@ ATTACKS = [
            "answer to unknown request 12345", "connection"),
     Attack("B3", "an error to nothing", lambda speaker: speaker.message(b"error", 12345, b""),
            "answer to unknown request 12345", "connection"),
+    *(
+        Attack("B19", name, frame_of(*fields), text, "connection", FRAMES)
+        for name, fields, text in (
+            ("33 terms", (0, 6, {f"t{n}": n for n in range(33)}), "malformed message"),
+            ("a second version", (0, 6), "a second version"),
+            ("a term below zero", (0, 6, {"frame": -1}), "malformed message"),
+            ("nine entries of metadata", call_with({f"x-{n}": "" for n in range(9)}), BAD),
+            ("a key of 65 characters", call_with({"x" * 65: ""}), BAD),
+            ("a key in capitals", call_with({"X-A": ""}), BAD),
+            ("a value of 513 characters", call_with({"x-a": "v" * 513}), BAD),
+            ("metadata that is a number", call_with({"x-a": 5}), BAD),
+            ("a promise of nothing", (1, 9, [], "echo", [], {}), BAD),
+            ("a promise of three", (1, 9, [1, 2, 3], "echo", [], {}), BAD),
+            ("a promise of a name", (1, 9, ["root"], "echo", [], {}), BAD),
+            ("a one-way call on a promise", (2, 9, [1], "echo", [], {}), BAD),
+            ("a call to a promised cache", (3, 9, [1], "echo", [], {}), BAD),
+            ("a promise of its own", (1, 1 << 40, [1 << 41], "echo", [], {}),
+             f"promise of request {1 << 41}, which has not been made"),
+            ("a credit of 2**31 - 1", (16, 7, 2**31 - 1, 1), "stream 7 is not open"),
+            ("a credit of nothing", (16, 7, 0, 0), BAD),
+            ("items of no stream", (17, 7, [[1] * 100] * 100), "stream 7 is not open"),
+            ("an item graph of no stream", (18, 7, [b"list", 1]), "stream 7 is not open"),
+            ("a piece of no stream", (19, 7, b"x" * 65_536), "stream 7 is not open"),
+            ("the end of no stream", (20, 7), "stream 7 is not open"),
+            ("a stop of no stream", (21, 7), "stream 7 is not open"),
+            ("a call that comes home", (22, 7), "request 7 did not come home"),
+            ("nine addresses", (15, 0, ["pb://a:1"] * 9), BAD),
+            ("an unknown row", (23, 7), BAD),
+        )
+    ),
     Attack("B5", "a method that is not there",
            lambda speaker: speaker.call(name=b"frobnicate"),
            "NoSuchMethod: no remote method 'frobnicate'"),

@@ -188,8 +188,45 @@ def as_frame(dice: Dice, message: list[Any]) -> bytes:
 def frame_fields(dice: Dice) -> Any:
     """Return the fields of a frame, or something that is none."""
     if dice.once_in(12):
-        return [dice.below(17), *raw_list(dice)]
+        return [dice.below(24), *raw_list(dice)]
+    if dice.once_in(8):
+        return _later_row(dice)
     return _fields_of(dice, Conversation(dice).next())
+
+
+TUPLE: list[Any] = [b"tuple"]
+DICTIONARY: list[Any] = [b"dictionary"]
+
+
+def _later_row(dice: Dice) -> list[Any]:
+    """Return the fields of a row that PB does not have, or of a call with what PB does not have."""
+    stream, count = dice.below(4), dice.pick((0, 1, 64, 2**31 - 1, 2**31, -1))
+    meta = {dice.pick(("x-a", "once", "X", "")): dice.pick(("v", 5, "v" * 513))}
+    target = dice.pick((["root"], [], [1], [stream, 0], [stream, "key"], [1, 2, 3], [1 << 62]))
+    rows: tuple[list[Any], ...] = (
+        [0, 6, {dice.pick(("frame", "later")): count}],
+        [1, stream, "root", "echo", [], {}, dice.pick((None, 5)), meta],
+        [dice.pick((1, 2, 3)), stream, target, "echo", [], {}],
+        [
+            7,
+            dice.pick((1, 2, 3)),
+            stream,
+            target,
+            "echo",
+            [[b"tuple"], [b"dictionary"]],
+            None,
+            meta,
+        ],
+        [15, count, ["pb://a:1"] * dice.below(10)],
+        [16, stream, count, dice.below(2)],
+        [17, stream, [_plain(dice) for _ in range(dice.below(3))]],
+        [18, stream, [b"list", dice.below(5)]],
+        [19, stream, dice.octets(9)],
+        [20, stream, *([b"x"] if dice.once_in(2) else [])],
+        [21, stream],
+        [22, stream],
+    )
+    return dice.pick(rows)
 
 
 def framed(fields: Any) -> bytes:
