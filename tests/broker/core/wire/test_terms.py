@@ -64,7 +64,7 @@ def test_a_value_that_the_peer_does_not_take() -> None:
     with pytest.raises(
         TooLarge, match=r"^expression of 1000\d\d bytes; the peer takes 100000 \(frame\)"
     ) as caught:
-        pair.client.call(ROOT, "size", ("x" * 100_000,), {})
+        pair.client.outgoing.call(ROOT, "size", ("x" * 100_000,), {})
     assert (caught.value.limit, caught.value.most) == ("frame", 100_000)
     assert pair.client.data_to_send() == b""
     assert pair.call("size", "x" * 90_000) == 90_000
@@ -74,7 +74,7 @@ def test_elements_that_the_peer_does_not_take() -> None:
     """The same for the number of elements."""
     pair = pair_of(Limits(), Limits(max_nodes=5_000))
     with pytest.raises(TooLarge, match=r"of more than 5000 elements, which the peer takes"):
-        pair.client.call(ROOT, "size", ([1] * 6_000,), {})
+        pair.client.outgoing.call(ROOT, "size", ([1] * 6_000,), {})
     assert pair.call("size", "x") == 1
 
 
