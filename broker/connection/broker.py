@@ -41,7 +41,7 @@ from broker.core.objects.whereabouts import name_result
 from broker.core.policy import Policy, published_policy
 from broker.core.session import Session
 from broker.core.wire.commands import Feature
-from broker.core.wire.messages import Goodbye, ObjectId, Ping
+from broker.core.wire.messages import Goodbye, ObjectId, Ping, RequestId
 from broker.defer import Deferred, maybeDeferred
 from broker.errors import (
     WITH_LIMIT,
@@ -129,8 +129,8 @@ class Broker(PublishedBroker):
         self.calls = PendingCalls(
             self, self.session, self.pump.soon_flush, self.pump.flush_later, self.policy
         )
+        # A bound method: a method that calls it makes W1 take 1.003 times as many instructions.
         self.answered = self.calls.answered
-        self.refused = self.calls.refused
         self.prepare_published()
 
     def __repr__(self) -> str:
@@ -346,7 +346,11 @@ class Broker(PublishedBroker):
     def _on_answered(self, event: CallAnswered) -> None:
         self._tell_idle()
 
-    # Events of the session.
+    # The host of the session.
+
+    def refused(self, request_id: RequestId, failure: object) -> None:
+        """Fail the Deferred of an outgoing call."""
+        self.calls.refused(request_id, failure)
 
     @property
     def rows(self) -> Mapping[bytes, Row]:
