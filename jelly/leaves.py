@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import datetime
 import decimal
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from jelly import atoms
@@ -24,10 +25,13 @@ __all__ = [
     "LEAVES",
     "READERS",
     "SCALARS",
+    "UNSHARED_WRITERS",
     "WRITERS",
+    "ZONED_WRITERS",
     "Leaf",
     "read_bool",
     "read_str",
+    "read_uuid",
     "write_str",
 ]
 
@@ -192,11 +196,63 @@ def _without_zone(value: datetime.datetime | datetime.time) -> None:
 
 def _write_datetime(value: datetime.datetime) -> Expression:
     _without_zone(value)
+    return _datetime_expression(value)
+
+
+def _datetime_expression(value: datetime.datetime) -> list[Expression]:
     text = (
         f"{value.year} {value.month} {value.day}"
         f" {value.hour} {value.minute} {value.second} {value.microsecond}"
     )
     return [atoms.DATETIME, text.encode("ascii")]
+
+
+def _write_zoned(value: datetime.datetime) -> Expression:
+    """Return the expression of a datetime: with the offset in seconds if it has a zone.
+
+    Raises:
+        CannotJelly: the offset is not known, or is not whole seconds.
+    """
+    expression = _datetime_expression(value)
+    if value.tzinfo is not None:
+        offset = value.utcoffset()
+        if offset is None or offset.microseconds:
+            text = "a datetime whose offset from UTC is not whole seconds has no expression"
+            raise CannotJelly(text).about(value)
+        expression.append(offset.days * 86_400 + offset.seconds)
+    return expression
+
+
+_read_plain_datetime = _timed(datetime.datetime, 7)
+
+
+def _read_datetime(expression: list[Expression], limits: Limits) -> object:
+    if len(expression) != 3:
+        return _read_plain_datetime(expression, limits)
+    offset = expression[2]
+    if type(offset) is not int or not -86_400 < offset < 86_400:
+        raise MalformedJelly("datetime whose offset is not seconds of less than a day")
+    value: Any = _read_plain_datetime(expression[:2], limits)
+    return value.replace(tzinfo=datetime.timezone(datetime.timedelta(seconds=offset)))
+
+
+def _write_uuid(value: uuid.UUID) -> Expression:
+    return [atoms.UUID, value.bytes]
+
+
+def read_uuid(expression: list[Expression]) -> uuid.UUID | None:
+    """Return the UUID of ``[uuid.UUID bytes]``, or None if there are no bytes after the tag.
+
+    Twisted sends such an instance with a dict.
+
+    Raises:
+        MalformedJelly: there are not exactly 16 bytes.
+    """
+    if len(expression) != 2 or type(expression[1]) is not bytes:
+        return None
+    if len(expression[1]) != 16:
+        raise MalformedJelly(f"uuid of {len(expression[1])} bytes")
+    return uuid.UUID(bytes=expression[1])
 
 
 def _write_date(value: datetime.date) -> Expression:
@@ -218,13 +274,29 @@ _LEAVES = (
     Leaf(bool, atoms.BOOLEAN, _write_bool, read_bool),
     Leaf(str, atoms.UNICODE, write_str, read_str),
     Leaf(decimal.Decimal, atoms.DECIMAL, _write_decimal, _read_decimal),
-    Leaf(datetime.datetime, atoms.DATETIME, _write_datetime, _timed(datetime.datetime, 7)),
+    Leaf(datetime.datetime, atoms.DATETIME, _write_datetime, _read_datetime),
     Leaf(datetime.date, atoms.DATE, _write_date, _timed(datetime.date, 3)),
     Leaf(datetime.time, atoms.TIME, _write_time, _timed(datetime.time, 4)),
     Leaf(datetime.timedelta, atoms.TIMEDELTA, _write_timedelta, _timed(datetime.timedelta, 3)),
 )
 
 WRITERS: dict[type, Callable[[Any], Expression]] = {leaf.cls: leaf.write for leaf in _LEAVES}
+ZONED_WRITERS: dict[type, Callable[[Any], Expression]] = {
+    **WRITERS,
+    datetime.datetime: _write_zoned,
+}
+"""The same for a dialect in which a datetime may have a zone."""
+
+UNSHARED_WRITERS: Mapping[type, Callable[[Any], Expression]] = {
+    uuid.UUID: _write_uuid,
+    bytearray: bytes,
+    memoryview: bytes,
+}
+"""The writers of instances that are values: two equal ones are never one reference.
+
+A policy that allows their class sends them as ordinary instances instead, as Twisted does.
+"""
+
 LEAVES: frozenset[type] = frozenset({*ATOMS, *WRITERS})
 """All types whose values hold no other value and have an expression."""
 READERS: dict[bytes, Callable[[list[Expression], Limits], object]] = {

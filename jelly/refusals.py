@@ -24,8 +24,7 @@ _AS_LIST = "send list(value)"
 # By the top-level module and the name of a class or one of its bases. No module is imported.
 _WAYS: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "uuid.UUID": _AS_TEXT,
-        "pathlib.PurePath": _AS_TEXT,
+        "pathlib.PurePath": "send str(path)",
         "ipaddress.IPv4Address": _AS_TEXT,
         "ipaddress.IPv6Address": _AS_TEXT,
         "ipaddress.IPv4Network": _AS_TEXT,
@@ -33,8 +32,6 @@ _WAYS: Final[Mapping[str, str]] = MappingProxyType(
         "fractions.Fraction": _AS_TEXT,
         "datetime.tzinfo": _AS_TEXT,
         "re.Pattern": "send value.pattern",
-        "builtins.bytearray": "send bytes(value)",
-        "builtins.memoryview": "send bytes(value)",
         "builtins.complex": "send (value.real, value.imag)",
         "builtins.BaseException": "raise it, or send str(value)",
         "builtins.range": _AS_LIST,

@@ -50,7 +50,7 @@ class SecurityOptions:
     def __init__(self) -> None:
         harmless = (
             b"None bool boolean string str int float datetime time date timedelta NoneType unicode"
-            b" decimal set frozenset"
+            b" decimal set frozenset uuid.UUID"
         )
         self.allowedTypes: dict[bytes, int] = dict.fromkeys(harmless.split(), 1)
         self.allowedModules: dict[bytes, int] = {}

@@ -373,6 +373,10 @@ class Unjellier:
         factory = self.registry.factory_for(tag)
         if factory is not None:
             return instances.by_factory(self, factory, expression, number)
+        if tag == atoms.UUID:
+            value = leaves.read_uuid(expression)
+            if value is not None:
+                return value
         reader = code.READERS.get(tag)
         if reader is not None:
             if not self.allow_code:
@@ -416,6 +420,6 @@ _OPENERS: dict[bytes, containers.Opener] = {
 }
 
 WORDS: frozenset[bytes] = frozenset(
-    {*leaves.READERS, *code.READERS, *_OPENERS, atoms.REFERENCE, atoms.DEREFERENCE}
+    {*leaves.READERS, *code.READERS, *_OPENERS, atoms.REFERENCE, atoms.DEREFERENCE, atoms.UUID}
 )
 """The tags that are not names of classes."""

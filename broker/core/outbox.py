@@ -123,6 +123,7 @@ class Outbox:
     def speak(self, dialect: Dialect) -> None:
         """Write in a new dialect from now on."""
         self.features = dialect.features
+        self._translator.has_zones = Feature.ZONES in dialect.features
         self._dialect = dialect
         self._writer = dialect.writer(self._limits, BASELINE)
 

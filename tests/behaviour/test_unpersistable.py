@@ -129,10 +129,17 @@ UNSENDABLE: dict[str, Any] = {
 }
 
 
+def has_zone(name: str, policy: Any) -> bool:
+    """Whether it is the datetime with a zone, which crosses where the dialect has zones."""
+    return name == "zone" and policy.dialects[0] == "msgpack/1"
+
+
 @BOTH
 @pytest.mark.parametrize("name", UNSENDABLE)
 def test_one_attribute(policy: Any, name: str) -> None:
     """It arrives as Unpersistable, and the other attributes arrive unchanged."""
+    if has_zone(name, policy):
+        name = "instance"
     house = House()
     friend = Account(name="bob")
     state = {"before": 1, "bad": UNSENDABLE[name], "after": [2, friend], "friend": friend}
@@ -148,7 +155,9 @@ def test_one_attribute(policy: Any, name: str) -> None:
 @BOTH
 @pytest.mark.parametrize("name", UNSENDABLE)
 def test_strict_refuses(policy: Any, name: str) -> None:
-    """The strict policy fails the call, before any byte is sent."""
+    """The strict policy fails the call, before any byte is sent; it sends a UUID."""
+    if name == "uuid" or has_zone(name, policy):
+        name = "instance"
     house = House()
     strict = STRICT.but(dialects=policy.dialects)
     failure = BrokerPair(house, policy=strict).call("take", Account(bad=UNSENDABLE[name]))
@@ -160,6 +169,8 @@ def test_strict_refuses(policy: Any, name: str) -> None:
 @pytest.mark.parametrize("name", sorted(UNSENDABLE.keys() - {"namespace"}))
 def test_wherever_it_is_in_the_state(policy: Any, name: str) -> None:
     """In a list, a dict, a tuple, a set, as a key, or in an attribute of an attribute."""
+    if has_zone(name, policy):
+        name = "instance"
     bad = UNSENDABLE[name]
     house = House()
     state = {
@@ -233,7 +244,8 @@ def test_one_that_is_shared(policy: Any) -> None:
 @pytest.mark.parametrize("name", UNSENDABLE)
 def test_elsewhere_it_fails_the_call(policy: Any, name: str) -> None:
     """As an argument, or a part of one, it fails the call at the caller, with its place."""
-    if name == "zone" and policy.dialects[0] == "msgpack/1":
+    if name == "uuid" or has_zone(name, policy):
+        # These cross, except in a state.
         name = "instance"
     house = House()
     failure = BrokerPair(house, policy=policy).call("take", 1, {"a": [UNSENDABLE[name], Thing()]})

@@ -188,7 +188,7 @@ def test_ordinary_instances() -> None:
         jelly(Stateful(), allowed)
 
 
-@pytest.mark.parametrize("value", [1j, object(), range(3), bytearray(b"x"), memoryview(b"x")])
+@pytest.mark.parametrize("value", [1j, object(), range(3)])
 def test_what_has_no_expression(value: Any) -> None:
     """Values of other types are refused, by the name of the type."""
     with pytest.raises(CannotJelly, match=type(value).__name__):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import uuid
 from decimal import Decimal
 from typing import Any
 
@@ -77,6 +78,58 @@ def test_what_has_no_expression(value: Any, text: str) -> None:
         leaves.WRITERS[type(value)](value)
 
 
+ZONE = dt.timezone(dt.timedelta(hours=-5, minutes=-30, seconds=-1))
+
+
+@pytest.mark.parametrize(
+    ("value", "expression"),
+    [
+        (dt.datetime(2001, 2, 3, 4, 5, 6, 7), [b"datetime", b"2001 2 3 4 5 6 7"]),
+        (dt.datetime(2001, 2, 3, tzinfo=UTC), [b"datetime", b"2001 2 3 0 0 0 0", 0]),
+        (dt.datetime(2001, 2, 3, tzinfo=ZONE), [b"datetime", b"2001 2 3 0 0 0 0", -19_801]),
+        (dt.datetime(1, 1, 1, tzinfo=ZONE), [b"datetime", b"1 1 1 0 0 0 0", -19_801]),
+    ],
+)
+def test_datetimes_with_a_zone(value: Any, expression: list[Any]) -> None:
+    """Where the dialect has zones, a datetime has its offset in seconds, and nothing of its name.
+
+    The offset of one without a zone is left out.
+    """
+    assert leaves.ZONED_WRITERS[dt.datetime](value) == expression
+    back = read(expression)
+    assert (back, back.utcoffset()) == (value, value.utcoffset())
+
+
+class Nowhere(dt.tzinfo):
+    """A zone without an offset, or with one that is not whole seconds."""
+
+    def __init__(self, offset: dt.timedelta | None):
+        self.offset = offset
+
+    def utcoffset(self, when: dt.datetime | None) -> dt.timedelta | None:
+        """Return it."""
+        return self.offset
+
+
+@pytest.mark.parametrize("offset", [None, dt.timedelta(microseconds=5)])
+def test_zones_without_whole_seconds(offset: Any) -> None:
+    """An offset that is not known, or not whole seconds, is refused."""
+    with pytest.raises(CannotJelly, match="offset from UTC is not whole seconds"):
+        leaves.ZONED_WRITERS[dt.datetime](dt.datetime(2001, 2, 3, tzinfo=Nowhere(offset)))
+
+
+def test_uuids() -> None:
+    """A UUID is its 16 bytes; a state of another form is left to who registered the class."""
+    value = uuid.UUID("01234567-89ab-cdef-0123-456789abcdef")
+    expression = leaves.UNSHARED_WRITERS[uuid.UUID](value)
+    assert expression == [b"uuid.UUID", bytes.fromhex("0123456789abcdef0123456789abcdef")]
+    assert leaves.read_uuid(expression) == value
+    assert leaves.read_uuid([b"uuid.UUID", [b"dictionary"]]) is None
+    for size in (0, 15, 17):
+        with pytest.raises(MalformedJelly, match=f"uuid of {size} bytes"):
+            leaves.read_uuid([b"uuid.UUID", b"x" * size])
+
+
 def test_none_ignores_what_follows() -> None:
     """PB takes whatever follows the tag of None for nothing."""
     assert read([b"None", 1, 2]) is None
@@ -119,6 +172,14 @@ def test_none_ignores_what_follows() -> None:
         [b"date", b"99999999999999999999 1 1"],
         [b"datetime", b"2020 1 1 1 1 1"],
         [b"datetime", b"2020 1 1 24 0 0 0"],
+        [b"datetime", b"2020 1 1 1 0 0 0", 86_400],
+        [b"datetime", b"2020 1 1 1 0 0 0", -86_400],
+        [b"datetime", b"2020 1 1 1 0 0 0", 2**70],
+        [b"datetime", b"2020 1 1 1 0 0 0", 1.0],
+        [b"datetime", b"2020 1 1 1 0 0 0", b"1"],
+        [b"datetime", b"2020 1 1 1 0 0 0", 1, 2],
+        [b"datetime", b"2020 1 1", 1],
+        [b"datetime", 5, 1],
         [b"time", b"1 2 3"],
         [b"time", b"1 2 3 1000000"],
         [b"timedelta", b"1 2"],

@@ -58,6 +58,7 @@ class Translator:
         transaction: the transaction of the message that is being made, or None.
         perspective: PB's perspective of the graph that is being decoded.
         sole_principal: the owner of objects that are sent outside the work of a principal, or None.
+        has_zones: whether the dialect has datetimes with a zone.
     """
 
     __slots__ = (
@@ -68,6 +69,7 @@ class Translator:
         "_watched",
         "cacheables",
         "exports",
+        "has_zones",
         "imports",
         "perspective",
         "remote_caches",
@@ -89,6 +91,7 @@ class Translator:
         self.transaction: Transaction | None = None
         self.perspective: object = None
         self.sole_principal: Principal | None = None
+        self.has_zones = False
         self._policy = policy
         self._invoker = invoker
         self._dropped = dropped
@@ -158,7 +161,9 @@ class Translator:
     def _jellier(self) -> Jellier:
         policy = self._policy
         stands_in = policy.send_unpersistable
-        return Jellier(policy.security, None, self._invoker, policy.limits, stands_in)
+        return Jellier(
+            policy.security, None, self._invoker, policy.limits, stands_in, self.has_zones
+        )
 
     def unjelly(self, expression: Expression, perspective: object = None) -> object:
         """Return the graph of an expression that the peer sent.

@@ -32,6 +32,7 @@ class Feature(Enum):
     PROMISES = 8  # as the target of a call
     STREAMS = 9
     DRAINING = 10
+    ZONES = 11  # of a datetime
 
 
 class Content(Enum):
