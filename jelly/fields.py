@@ -21,7 +21,15 @@ from typing import Any, ClassVar, Final, ForwardRef, NamedTuple, TypeAlias, Type
 if sys.version_info >= (3, 14):
     import annotationlib
 
-__all__ = ["Shape", "engine_class", "fields_of", "found_in", "shape_of", "unstored_shape_of"]
+__all__ = [
+    "Shape",
+    "annotations_of",
+    "engine_class",
+    "fields_of",
+    "found_in",
+    "shape_of",
+    "unstored_shape_of",
+]
 
 Class = TypeVar("Class", bound=type)
 Field: TypeAlias = dataclasses.Field[Any]
@@ -160,7 +168,7 @@ def _declared_by(base: type) -> tuple[dict[str, Field | None], dict[str, object]
     """
     fields: dict[str, Field | None] = {}
     others: dict[str, object] = {}
-    for name, annotation in _annotations(base).items():
+    for name, annotation in annotations_of(base).items():
         kind = _kind_of(annotation, base)
         if kind is None:
             fields[name] = None
@@ -172,7 +180,8 @@ def _declared_by(base: type) -> tuple[dict[str, Field | None], dict[str, object]
     return fields, others
 
 
-def _annotations(base: type) -> Mapping[str, object]:
+def annotations_of(base: type) -> Mapping[str, object]:
+    """Return the annotations of one class, without those of its bases; some may be strings."""
     if sys.version_info >= (3, 14):
         form = annotationlib.Format.FORWARDREF
         return annotationlib.get_annotations(base, format=form)

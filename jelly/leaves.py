@@ -11,7 +11,7 @@ import datetime
 import decimal
 import uuid
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from jelly import atoms
 from jelly.arity import wrong_arity
@@ -36,6 +36,9 @@ __all__ = [
 ]
 
 Atom = TypeVar("Atom", int, bytes)
+Made = TypeVar("Made")
+Writer: TypeAlias = Callable[[Any], Expression]
+"""Returns the expression of a value of one type."""
 
 ATOMS = frozenset({int, float, bytes})
 """The types that stand for themselves in an expression."""
@@ -49,7 +52,7 @@ class Leaf(NamedTuple):
 
     cls: type
     tag: bytes
-    write: Callable[[Any], Expression]
+    write: Writer
     read: Callable[[list[Expression], Limits], object]
 
 
@@ -173,8 +176,8 @@ def _numbers(expression: list[Expression], most: int) -> list[int]:
     return [int(part) for part in parts]
 
 
-def _timed(cls: Callable[..., object], fields: int) -> Callable[[list[Expression], Limits], object]:
-    def read(expression: list[Expression], limits: Limits) -> object:
+def _timed(cls: Callable[..., Made], fields: int) -> Callable[[list[Expression], Limits], Made]:
+    def read(expression: list[Expression], limits: Limits) -> Made:
         numbers = _numbers(expression, fields)
         if len(numbers) != fields:
             raise MalformedJelly(f"{atoms.text_of(expression[0])} of {len(numbers)} numbers")
@@ -223,17 +226,18 @@ def _write_zoned(value: datetime.datetime) -> Expression:
     return expression
 
 
-_read_plain_datetime = _timed(datetime.datetime, 7)
+_read_unzoned = _timed(datetime.datetime, 7)
 
 
 def _read_datetime(expression: list[Expression], limits: Limits) -> object:
     if len(expression) != 3:
-        return _read_plain_datetime(expression, limits)
+        return _read_unzoned(expression, limits)
     offset = expression[2]
     if type(offset) is not int or not -86_400 < offset < 86_400:
         raise MalformedJelly("datetime whose offset is not seconds of less than a day")
-    value: Any = _read_plain_datetime(expression[:2], limits)
-    return value.replace(tzinfo=datetime.timezone(datetime.timedelta(seconds=offset)))
+    value = _read_unzoned(expression[:2], limits)
+    zone = datetime.timezone(datetime.timedelta(seconds=offset))
+    return value.replace(tzinfo=zone)
 
 
 def _write_uuid(value: uuid.UUID) -> Expression:
@@ -280,14 +284,14 @@ _LEAVES = (
     Leaf(datetime.timedelta, atoms.TIMEDELTA, _write_timedelta, _timed(datetime.timedelta, 3)),
 )
 
-WRITERS: dict[type, Callable[[Any], Expression]] = {leaf.cls: leaf.write for leaf in _LEAVES}
-ZONED_WRITERS: dict[type, Callable[[Any], Expression]] = {
+WRITERS: dict[type, Writer] = {leaf.cls: leaf.write for leaf in _LEAVES}
+ZONED_WRITERS: dict[type, Writer] = {
     **WRITERS,
     datetime.datetime: _write_zoned,
 }
 """The same for a dialect in which a datetime may have a zone."""
 
-UNSHARED_WRITERS: Mapping[type, Callable[[Any], Expression]] = {
+UNSHARED_WRITERS: Mapping[type, Writer] = {
     uuid.UUID: _write_uuid,
     bytearray: bytes,
     memoryview: bytes,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import importlib
 import types
-from collections.abc import Callable
-from typing import Any, TypeAlias
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, TypeAlias
 
 from msgspec import Struct, field
 
@@ -16,6 +16,7 @@ from jelly.security import Security, SecurityOptions, class_name
 
 __all__ = [
     "Defaults",
+    "FieldChecker",
     "Registry",
     "defaults",
     "setUnjellyableFactoryForClass",
@@ -25,6 +26,18 @@ __all__ = [
 
 Factory: TypeAlias = Callable[[Any], object]
 """Makes an object of its state."""
+
+
+class FieldChecker(Protocol):
+    """Checks the types of the fields of one class."""
+
+    def check(self, state: Mapping[str, object], /) -> Mapping[str, object]:
+        """Return a received state, with its fields converted.
+
+        Raises:
+            MalformedJelly: a field has another type.
+        """
+        ...
 
 
 class Registry:
@@ -41,6 +54,8 @@ class Registry:
         self.errors: dict[str, type[BaseException]] = {}
         # Classes that get only the fields that they declare; see ``jelly.fields``.
         self.with_fields: set[type] = set()
+        # What checks the types of the fields of some of these.
+        self.types: dict[type, FieldChecker] = {}
         self._bases = bases
 
     def add_class(self, tag: bytes, cls: Any) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from broker.errors import ConfigError
 from broker.failure import qual, wire_name
+from broker.flavors.field_types import FieldTypes, check_state
 from broker.flavors.naming import name_class, warn_of_unstable
 from broker.flavors.rebuilt import check_error_class
 from broker.flavors.referenceable import Serializable
@@ -129,12 +130,14 @@ class RemoteCopy(Unjellyable):
 
 
 @overload
-def register(cls: Class, name: str | None = None) -> Class: ...
+def register(cls: Class, name: str | None = None, *, typed: bool = True) -> Class: ...
 @overload
-def register(cls: str) -> Callable[[Class], Class]: ...
+def register(cls: str, *, typed: bool = True) -> Callable[[Class], Class]: ...
 @overload
-def register(*, name: str) -> Callable[[Class], Class]: ...
-def register(cls: type | str | None = None, name: str | None = None) -> object:
+def register(*, name: str, typed: bool = True) -> Callable[[Class], Class]: ...
+def register(
+    cls: type | str | None = None, name: str | None = None, *, typed: bool = True
+) -> object:
     """Allow peers to send copies, or errors, of a class; usable as a decorator.
 
     ::
@@ -154,6 +157,8 @@ def register(cls: type | str | None = None, name: str | None = None) -> object:
             alone, to make a decorator.
         name: the wire name of the class, in both directions: 1 to 128 characters of ``A-Z a-z 0-9 _
             . -``, the first a letter. Default: the class's dotted name.
+        typed: whether the fields that a peer sends are converted and checked by their annotations.
+            If not, the annotations are for readers only.
 
     Returns:
         ``cls``. An error that a remote method raises under the name of a registered error is raised
@@ -170,7 +175,7 @@ def register(cls: type | str | None = None, name: str | None = None) -> object:
     if cls is None or isinstance(cls, str):
         if (cls is None) is (name is None):
             raise TypeError("register takes a class, a name, or both: register(cls, name)")
-        return partial(register, name=name if cls is None else cls)
+        return partial(register, name=name if cls is None else cls, typed=typed)
     if not isinstance(cls, type):
         raise TypeError(f"register takes a class, not {type(cls).__name__}")
     is_error, is_copy = issubclass(cls, BaseException), issubclass(cls, RemoteCopy)
@@ -186,6 +191,10 @@ def register(cls: type | str | None = None, name: str | None = None) -> object:
     if is_copy:
         defaults.declared.add_class(tag.encode("utf-8"), cls)
     defaults.declared.with_fields.add(cls)
+    if typed:
+        defaults.declared.types[cls] = FieldTypes(cls)
+    else:
+        defaults.declared.types.pop(cls, None)
     return cls
 
 
@@ -221,14 +230,15 @@ def declared_fields(cls: type) -> frozenset[str]:
 
 def set_fields(value: object, state: object) -> None:
     """Set the received fields of an instance; see ``RemoteCopy.setCopyableState``."""
-    put_state(value, state, declared=type(value) in defaults.declared.with_fields)
+    cls = type(value)
+    put_state(value, check_state(cls, state), declared=cls in defaults.declared.with_fields)
 
 
 def take_state(copy: RemoteCopy, unjellier: Unjellier, state: object) -> None:
     """Pass the state to ``setCopyableState``, or set it as the policy requires."""
     cls = type(copy)
     if _has_default_setter(cls):
-        put_state(copy, state, unjellier.is_declared(cls))
+        put_state(copy, check_state(cls, state), unjellier.is_declared(cls))
     else:
         copy.setCopyableState(state)
 

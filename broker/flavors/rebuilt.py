@@ -16,6 +16,7 @@ from typing import NoReturn, TypeVar
 
 from broker.errors import ConfigError
 from broker.failure import qual
+from broker.flavors.field_types import check_state
 from jelly.atoms import text_of
 from jelly.errors import CannotJelly
 from jelly.fields import fields_of
@@ -64,7 +65,7 @@ def rebuilt(
     try:
         error = _made(cls, text)
         if cls in defaults.declared.with_fields:
-            put_state(error, fields, declared=True, with_hook=False)
+            put_state(error, check_state(cls, fields), declared=True, with_hook=False)
         if traceback:
             # Works for a frozen dataclass too.
             object.__setattr__(error, "__notes__", [f"remote traceback:\n{traceback}"])

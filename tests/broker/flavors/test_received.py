@@ -288,6 +288,7 @@ def test_it_goes_with_the_registered_class() -> None:
         assert isinstance(error, RemoteError)
         del defaults.declared.errors[wire_name(Passing)]
         defaults.declared.with_fields.discard(Passing)
+        del defaults.declared.types[Passing]
         return weakref.ref(Passing), weakref.ref(type(error))
 
     refs = make()
