@@ -99,7 +99,9 @@ def writer_of(kind: type) -> Callable[[Jellier, Any], Expression] | None:
 
 def _require_code(jellier: Jellier, tag: bytes, value: object) -> None:
     if not jellier.taster.isTypeAllowed(tag):
-        text = f"a {type(value).__name__} cannot be sent: the policy does not allow it"
+        is_function = tag == atoms.FUNCTION or tag == atoms.METHOD
+        way = "wrap it in broker.callback" if is_function else "the policy does not allow it"
+        text = f"a {type(value).__name__} cannot be sent: {way}"
         raise CannotJelly(text).about(value)
 
 

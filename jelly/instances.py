@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from jelly import containers
 from jelly.arity import check_arity
-from jelly.atoms import Expression
+from jelly.atoms import Expression, text_of
 from jelly.bases import blank_of
 from jelly.errors import InsecureJelly
 from jelly.frames import Frame
@@ -63,6 +63,7 @@ def by_factory(
 ) -> Frame:
     """Return the frame of the object that a factory makes of its state."""
     check_arity(expression, 2)
+    unjellier.name_knot(number, text_of(expression[0]))
     return Frame([], iter((expression[1],)), _finish_made, factory, number)
 
 

@@ -26,6 +26,7 @@ from jelly.leaves import ATOMS, LEAVES, UNSHARED_WRITERS
 from jelly.limit_errors import limit_error
 from jelly.limits import Limits
 from jelly.refusals import cannot_be_sent
+from jelly.registry import Form, defaults
 from jelly.security import DummySecurityOptions, Security, class_name
 from jelly.slices import PARTS, UNFINISHED, VISITS, Walk, finish
 
@@ -359,6 +360,9 @@ class Jellier:
 
     def _instance(self, value: object) -> Expression | _Stateful:
         cls = type(value)
+        form = defaults.declared.forms.get(cls)
+        if form is not None:
+            return self._registered(value, form)
         if not self.taster.isClassAllowed(cls):
             # Inside a state, ``_in_place_of`` writes what Twisted writes.
             write = None if self._sends_unpersistable else UNSHARED_WRITERS.get(cls)
@@ -368,6 +372,13 @@ class Jellier:
         expression = self.prepare(value)
         expression.append(class_name(cls).encode("utf-8"))
         return _Stateful(expression, value.__getstate__())
+
+    def _registered(self, value: object, form: Form) -> Expression | _Stateful:
+        if not form.is_shared:
+            return [form.tag, self.jelly(form.state(value))]
+        expression = self.prepare(value)
+        expression.append(form.tag)
+        return _Stateful(expression, form.state(value), is_unshared=True)
 
 
 def _trail(frames: list[tuple[list[Expression], _Seen | None]]) -> Iterator[tuple[object, int]]:

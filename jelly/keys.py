@@ -15,6 +15,8 @@ from collections.abc import Callable, Collection, Iterable
 from decimal import Decimal
 from typing import Any, TypeVar
 
+from msgspec import Struct
+
 from jelly.errors import InsecureJelly, LimitExceeded, MalformedJelly
 from jelly.leaves import LEAVES, SCALARS
 from jelly.limit_errors import KEYS, limit_error
@@ -139,6 +141,8 @@ def _hashed_parts(value: object) -> Collection[object]:
     """Return the values that hashing a value would hash, or more if its class has its own hash."""
     if isinstance(value, tuple | frozenset):
         return value
+    if isinstance(value, Struct):
+        return [getattr(value, name, None) for name in value.__struct_fields__]
     if dataclasses.is_dataclass(value):
         return [
             getattr(value, field.name, None)

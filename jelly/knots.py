@@ -21,12 +21,18 @@ _STEPS = 16
 
 
 class Knot:
-    """The placeholder of a value that will be known later."""
+    """The placeholder of a value that will be known later.
 
-    __slots__ = ("value",)
+    Attributes:
+        value: that value.
+        what: its name for an error.
+    """
+
+    __slots__ = ("value", "what")
 
     def __init__(self) -> None:
         self.value = _MISSING
+        self.what = "tuple"
 
 
 class Knots:
@@ -76,5 +82,5 @@ def tie(values: list[object]) -> None:
     for index, value in enumerate(values):
         if type(value) is Knot:
             if value.value is _MISSING:
-                raise MalformedJelly("tuple contains itself")
+                raise MalformedJelly(f"{value.what} contains itself")
             values[index] = value.value

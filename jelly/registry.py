@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import types
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from msgspec import Struct, field
 
@@ -17,6 +17,7 @@ from jelly.security import Security, SecurityOptions, class_name
 __all__ = [
     "Defaults",
     "FieldChecker",
+    "Form",
     "Registry",
     "defaults",
     "setUnjellyableFactoryForClass",
@@ -26,6 +27,20 @@ __all__ = [
 
 Factory: TypeAlias = Callable[[Any], object]
 """Makes an object of its state."""
+
+
+class Form(NamedTuple):
+    """How the instances of a class that has no hook are sent.
+
+    Attributes:
+        tag: the name of the class on the wire.
+        state: returns the state to send of an instance.
+        is_shared: whether an instance that occurs twice in a message is sent once.
+    """
+
+    tag: bytes
+    state: Callable[[Any], object]
+    is_shared: bool = True
 
 
 class FieldChecker(Protocol):
@@ -56,6 +71,8 @@ class Registry:
         self.with_fields: set[type] = set()
         # What checks the types of the fields of some of these.
         self.types: dict[type, FieldChecker] = {}
+        # The classes whose instances are sent, although they have no hook for that.
+        self.forms: dict[type, Form] = {}
         self._bases = bases
 
     def add_class(self, tag: bytes, cls: Any) -> None:

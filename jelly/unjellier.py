@@ -177,6 +177,12 @@ class Unjellier:
         if number is not None:
             self._references[number] = value
 
+    def name_knot(self, number: int | None, what: str) -> None:
+        """Name the value of a reference, if there is one, for the error if it contains itself."""
+        known = None if number is None else self._references[number]
+        if type(known) is Knot:
+            known.what = what
+
     def call_after(self, hook: Callable[[], object]) -> None:
         """Call ``hook`` when the whole graph is made."""
         self._after.append(hook)

@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from broker.errors import ConfigError
 from broker.failure import qual, wire_name
+from broker.flavors.enums import register_enum
 from broker.flavors.field_types import FieldTypes, check_state
 from broker.flavors.naming import name_class, warn_of_unstable
+from broker.flavors.plain_copies import check_plain_class, is_plain, register_plain
 from broker.flavors.rebuilt import check_error_class
 from broker.flavors.referenceable import Serializable
 from jelly.atoms import Expression
 from jelly.bases import Unjellyable, engine_hook
-from jelly.fields import fields_of, unstored_shape_of
+from jelly.errors import CannotJelly
+from jelly.fields import annotations_of, fields_of, unstored_shape_of
 from jelly.registry import defaults
 from jelly.state import post_init_arguments, put_state
 
@@ -56,6 +60,7 @@ class Copyable(Serializable):
         ``__main__`` without a registered name is logged once, since no other program has that name.
         """
         tag = wire_name(type(self))
+        check_own_name(type(self))
         warn_of_unstable(type(self), tag)
         return tag
 
@@ -138,23 +143,27 @@ def register(*, name: str, typed: bool = True) -> Callable[[Class], Class]: ...
 def register(
     cls: type | str | None = None, name: str | None = None, *, typed: bool = True
 ) -> object:
-    """Allow peers to send copies, or errors, of a class; usable as a decorator.
+    """Allow peers to send copies, errors or members of a class; usable as a decorator.
 
     ::
 
         @broker.register("chat.Message")
         @dataclass
-        class Message(broker.Copyable, broker.RemoteCopy):
+        class Message:
             text: str
 
-    The fields of a dataclass are those of ``dataclasses.fields``. The fields of another class are
-    its annotations and those of its bases. ClassVar, InitVar and KW_ONLY do not declare a field. A
-    peer must send each field that has no default, and cannot send other fields. ``__init__`` does
-    not run. The ``__post_init__`` of a dataclass of copies runs, with the defaults of its InitVars.
+    A dataclass or a msgspec.Struct needs no base class: it is sent as the arguments of its
+    constructor, which makes it at the receiver. A member of an Enum is sent as its value.
+
+    The fields of a RemoteCopy and of an error are those of ``dataclasses.fields``, or of another
+    class its annotations and those of its bases. ClassVar, InitVar and KW_ONLY do not declare a
+    field. A peer must send each field that has no default, and cannot send other fields.
+    ``__init__`` does not run. The ``__post_init__`` of a dataclass of copies runs, with the
+    defaults of its InitVars.
 
     Args:
-        cls: a RemoteCopy with fields, a RemoteCache with fields, or an exception class; or the name
-            alone, to make a decorator.
+        cls: a dataclass, a msgspec.Struct, an Enum, a RemoteCopy with fields, a RemoteCache with
+            fields, or an exception class; or the name alone, to make a decorator.
         name: the wire name of the class, in both directions: 1 to 128 characters of ``A-Z a-z 0-9 _
             . -``, the first a letter. Default: the class's dotted name.
         typed: whether the fields that a peer sends are converted and checked by their annotations.
@@ -166,10 +175,11 @@ def register(
 
     Raises:
         ConfigError: a RemoteCopy that declares no fields, or whose ``__post_init__`` needs an
-            InitVar without a default; a name that is not valid, or that another class has; a class
-            of ``__main__`` without a name; an exception class that a peer cannot recreate: an
-            ExceptionGroup, a class whose ``__new__`` needs more than the text, or a class that does
-            not derive from Exception.
+            InitVar without a default; a dataclass without a base that has an InitVar, or whose
+            constructor takes other arguments than its fields; an Enum of more than 16 flags; a name
+            that is not valid, or that another class has; a class of ``__main__`` without a name; an
+            exception class that a peer cannot recreate: an ExceptionGroup, a class whose
+            ``__new__`` needs more than the text, or a class that does not derive from Exception.
         TypeError: ``cls`` is not one of these classes.
     """
     if cls is None or isinstance(cls, str):
@@ -178,11 +188,25 @@ def register(
         return partial(register, name=name if cls is None else cls, typed=typed)
     if not isinstance(cls, type):
         raise TypeError(f"register takes a class, not {type(cls).__name__}")
+    if issubclass(cls, Enum):
+        register_enum(cls, name_class(cls, name).encode("utf-8"))
+    else:
+        _register_fields(cls, name)
+        defaults.declared.with_fields.add(cls)
+        if typed:
+            defaults.declared.types[cls] = FieldTypes(cls)
+        else:
+            defaults.declared.types.pop(cls, None)
+    return cls
+
+
+def _register_fields(cls: type, name: str | None) -> None:
+    """Register a class that has fields under its name; see :func:`register`."""
     is_error, is_copy = issubclass(cls, BaseException), issubclass(cls, RemoteCopy)
-    if not is_error and not is_copy:
-        raise TypeError(f"{qual(cls)} is neither a RemoteCopy nor an exception")
     if is_copy:
         _check_fields(cls)
+    elif not is_error:
+        _check_plain(cls, name)
     if is_error:
         check_error_class(cls)
     tag = name_class(cls, name)
@@ -190,12 +214,8 @@ def register(
         defaults.declared.errors[tag] = cls
     if is_copy:
         defaults.declared.add_class(tag.encode("utf-8"), cls)
-    defaults.declared.with_fields.add(cls)
-    if typed:
-        defaults.declared.types[cls] = FieldTypes(cls)
-    else:
-        defaults.declared.types.pop(cls, None)
-    return cls
+    elif not is_error:
+        register_plain(cls, tag.encode("utf-8"))
 
 
 def _check_fields(cls: type[RemoteCopy]) -> None:
@@ -216,6 +236,44 @@ def _check_fields(cls: type[RemoteCopy]) -> None:
             post_init_arguments(cls, shape)
         except TypeError as error:
             raise ConfigError(str(error)) from None
+
+
+def _check_plain(cls: type, name: str | None) -> None:
+    """Refuse a class that is neither a RemoteCopy nor an exception nor a plain class of fields.
+
+    Raises:
+        TypeError: it is another class.
+        ConfigError: see ``plain_copies.check_plain_class``.
+    """
+    if issubclass(cls, Serializable) and not issubclass(cls, Copyable):
+        raise TypeError(f"{qual(cls)} is sent as a reference, which needs no name")
+    if not is_plain(cls):
+        if annotations_of(cls):
+            raise TypeError(
+                f"{cls.__name__} is not a dataclass yet: put @broker.register above @dataclass"
+            )
+        raise TypeError(
+            f"{qual(cls)} is not a dataclass, a msgspec.Struct, an Enum, an exception class, a"
+            " RemoteCopy or a RemoteCache"
+        )
+    check_plain_class(cls, name or qual(cls))
+
+
+def check_own_name(cls: type) -> None:
+    """Refuse to send a copy of a subclass of a registered class that is not registered itself.
+
+    Raises:
+        CannotJelly: the class is not registered, and one of its bases is.
+    """
+    known = defaults.declared.with_fields
+    if cls in known or known.isdisjoint(cls.__mro__):
+        return
+    if not defaults.published.knows(wire_name(cls).encode("utf-8")):
+        base = next(each for each in cls.__mro__ if each in known)
+        raise CannotJelly(
+            f"{qual(cls)} cannot be sent: only its base {wire_name(base)} is registered; register"
+            " it with @broker.register"
+        )
 
 
 def to_tag(name: str | bytes) -> bytes:

@@ -22,6 +22,7 @@ import sys
 import types
 import typing
 import uuid
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
@@ -33,6 +34,8 @@ from broker.flavors.reference import RemoteReference
 from jelly.bases import Jellyable, Unjellyable
 from jelly.errors import MalformedJelly
 from jelly.fields import annotations_of, shape_of
+from jelly.keys import KeyGuard
+from jelly.limits import Limits
 from jelly.printable import printable
 from jelly.registry import defaults
 
@@ -61,6 +64,7 @@ _CONTAINERS = _KEPT_CONTAINERS | {
 }
 _UNION: Hint = typing.Union
 _WRAPPERS = (typing.Final, typing.Required, typing.NotRequired)
+_LIMITS = Limits()
 _PLACE = re.compile(r" - at `(key` in `)?\$\[(\d+)\](.*)`\Z", re.DOTALL)
 _FAULTS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
@@ -241,7 +245,20 @@ def _container(origin: Hint, args: tuple[Hint, ...]) -> _Checked:
     parts = [None if each is ... else _checked(each) for each in args]
     keeps = origin in _KEPT_CONTAINERS and all(each is None or each.keeps for each in parts)
     kinds = tuple(... if each is None else each.kind for each in parts)
-    return _Checked(origin[kinds] if kinds else origin, keeps)
+    return _guarded(_Checked(origin[kinds] if kinds else origin, keeps), origin)
+
+
+def _guarded(checked: _Checked, origin: Hint) -> _Checked:
+    """Return the type with a check of the members, if it makes a set of another container."""
+    if not issubclass(origin, collections.abc.Set):
+        return checked
+
+    def decode(value: object) -> object:
+        if isinstance(value, list | tuple):
+            KeyGuard(_LIMITS).check(value, "set member", Counter())
+        return _converted((value,), _tuple_of((checked.kind,)))[0]
+
+    return _Checked(_Marker(origin.__name__, (), {"decode": staticmethod(decode)}), False)
 
 
 def _class(cls: Hint) -> _Checked:
@@ -251,7 +268,7 @@ def _class(cls: Hint) -> _Checked:
     if cls in _KEPT or cls in _KEPT_CONTAINERS:
         return _Checked(cls, True)
     if cls in _LOOSE or cls in _CONTAINERS:
-        return _Checked(cls, False)
+        return _guarded(_Checked(cls, False), cls)
     if issubclass(cls, enum.Enum):
         return _Checked(cls, False)
     if cls in defaults.declared.with_fields or issubclass(cls, Unjellyable | RemoteReference):

@@ -88,7 +88,9 @@ def warn_of_unstable(cls: type, tag: str) -> None:
 
 
 def _refuse_taken(tag: str, cls: type) -> None:
-    known = defaults.declared.classes.get(tag.encode()), defaults.declared.errors.get(tag)
+    declared = defaults.declared
+    known = [declared.classes.get(tag.encode()), declared.errors.get(tag)]
+    known += [other for other, form in declared.forms.items() if form.tag == tag.encode()]
     for other in known:
         if other is not None and _identity(other) != _identity(cls):
             raise ConfigError(

@@ -79,11 +79,12 @@ class Plain:
 
 
 HERE = __name__
+REGISTER = "cannot be sent: register it with @broker.register, or send its value"
 VALUES: list[tuple[Any, str]] = [
-    (Colour.RED, f"enum {HERE}.Colour cannot be sent: send its value, or its name"),
-    (Level.HIGH, f"enum {HERE}.Level cannot be sent: send its value, or its name"),
-    (Word.YES, f"enum {HERE}.Word cannot be sent: send its value, or its name"),
-    (Bits.A, f"enum {HERE}.Bits cannot be sent: send its value, or its name"),
+    (Colour.RED, f"enum {HERE}.Colour {REGISTER}"),
+    (Level.HIGH, f"enum {HERE}.Level {REGISTER}"),
+    (Word.YES, f"enum {HERE}.Word {REGISTER}"),
+    (Bits.A, f"enum {HERE}.Bits {REGISTER}"),
     (ipaddress.ip_address("::1"), "ipaddress.IPv6Address cannot be sent: send str(value)"),
     (ipaddress.ip_address("127.0.0.1"), "ipaddress.IPv4Address cannot be sent: send str(value)"),
     (ipaddress.ip_network("10.0.0.0/8"), "ipaddress.IPv4Network cannot be sent: send str(value)"),
@@ -92,6 +93,10 @@ VALUES: list[tuple[Any, str]] = [
     (re.compile("x"), "re.Pattern cannot be sent: send value.pattern"),
     (1j, "builtins.complex cannot be sent: send (value.real, value.imag)"),
     (KeyError("x"), "builtins.KeyError cannot be sent: raise it, or send str(value)"),
+    (
+        len,
+        "builtins.builtin_function_or_method cannot be sent: wrap it in broker.callback",
+    ),
     (range(3), "builtins.range cannot be sent: send list(value)"),
     ({}.items(), "builtins.dict_items cannot be sent: send list(value)"),
     (collections.deque([1]), "collections.deque cannot be sent: send list(value)"),
@@ -230,7 +235,15 @@ def test_uuids_are_values(policy: Policy) -> None:
 
 
 def test_classes_of_numpy_without_numpy() -> None:
-    """Of a scalar or an array of numpy the text names the method that makes plain values of it."""
+    """Of a scalar or an array of numpy the text names what makes plain values of it."""
+    generic = type("generic", (), {"__module__": "numpy"})
+    for base, way in (
+        ("floating", "float(value)"),
+        ("integer", "int(value)"),
+        ("x", "value.item()"),
+    ):
+        kind = type("float64", (type(base, (generic,), {}),), {"__module__": "numpy"})
+        assert str(cannot_be_sent(kind())) == f"numpy.float64 cannot be sent: send {way}{SEE}"
     array = type("ndarray", (), {"__module__": "numpy"})()
     assert str(cannot_be_sent(array)) == f"numpy.ndarray cannot be sent: send value.tolist(){SEE}"
 
