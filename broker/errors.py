@@ -32,6 +32,7 @@ calls, and any other error ends one call; an EncodeError is raised before anythi
 from __future__ import annotations
 
 import builtins
+import re
 import reprlib
 from typing import Any, cast
 
@@ -116,6 +117,8 @@ __all__ = [
     "WrongType",
 ]
 
+# The text of an error that does not say where the log is.
+_INTERNAL = re.compile(r"internal error \(id [0-9A-Za-z-]{1,64}\)")
 _OWN_NAME = "twisted.spread.pb.RemoteError"
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 200
@@ -222,6 +225,8 @@ class RemoteError(Exception):
 
     def __str__(self) -> str:
         text = super().__str__()
+        if _INTERNAL.fullmatch(text):
+            text += "; the log of the other side has it under that id"
         if not self.tells_type or self.type_name == _OWN_NAME:
             return text
         text = f"{self.type_name}: {text}" if text else self.type_name
@@ -274,18 +279,28 @@ class ServerBusy(Error):
     """The server has too much work; the call did not run.
 
     Attributes:
+        after: seconds until the call may be repeated; 0 if that is not known.
         limit, most, got: as in a ProtocolError. They are "", None and None in an error that a
             peer has sent.
     """
 
-    # An annotation would be a field of a registered subclass.
+    after: float = 0.0
+    # An annotation would be a field.
     limit = ""
     most = cast("float | None", None)
     got = cast("float | None", None)
 
 
 class ServerDraining(Error):
-    """The server is shutting down and did not run the call; another server may run it."""
+    """The server is shutting down and did not run the call; another server may run it.
+
+    Attributes:
+        after: seconds until the server may be back; 0 if that is not known.
+        elsewhere: addresses of other servers that may run the call.
+    """
+
+    after: float = 0.0
+    elsewhere: tuple[str, ...] = ()
 
 
 class TooManyAttempts(Error):

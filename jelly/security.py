@@ -7,9 +7,20 @@ from __future__ import annotations
 
 import types
 from collections.abc import Set
-from typing import Protocol
+from typing import Final, Protocol
 
-__all__ = ["DummySecurityOptions", "Security", "SecurityOptions", "class_name"]
+__all__ = [
+    "REGISTERED_NAME",
+    "DummySecurityOptions",
+    "Security",
+    "SecurityOptions",
+    "class_name",
+    "shown_name",
+]
+
+
+REGISTERED_NAME: Final = "_broker_wire_name"
+"""The attribute of a class with the name that it was registered under."""
 
 
 class Security(Protocol):
@@ -31,6 +42,12 @@ class Security(Protocol):
 def class_name(cls: type) -> str:
     """Return the dotted name that a class has on the wire."""
     return f"{cls.__module__}.{cls.__name__}"
+
+
+def shown_name(cls: type) -> str:
+    """Return the name of a class for errors: its registered name, else its dotted name."""
+    name: str | None = vars(cls).get(REGISTERED_NAME)
+    return class_name(cls) if name is None else name
 
 
 def _to_bytes(name: bytes | str) -> bytes:

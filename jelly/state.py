@@ -18,7 +18,7 @@ from typing import Any
 from jelly.atoms import text_of
 from jelly.errors import InsecureJelly, JellyError, MalformedJelly
 from jelly.fields import Shape, found_in, shape_of
-from jelly.security import class_name
+from jelly.security import shown_name
 
 __all__ = ["post_init_arguments", "put_plain_state", "put_state", "share_state"]
 
@@ -67,13 +67,13 @@ def put_state(
             object.__setattr__(value, key, item)
         except AttributeError:
             raise InsecureJelly(
-                f"field '{text_of(key)}' is not declared by {class_name(cls)}"
+                f"field '{text_of(key)}' is not declared by {shown_name(cls)}"
             ) from None
         except JellyError:
             raise
         except _REFUSALS as error:
             raise MalformedJelly(
-                f"field '{text_of(key)}' of {class_name(cls)} is refused: {type(error).__name__}"
+                f"field '{text_of(key)}' of {shown_name(cls)} is refused: {type(error).__name__}"
             ) from error
     if declared and not is_part and dataclasses.is_dataclass(cls):
         _complete(value, shape, with_hook)
@@ -134,7 +134,7 @@ def post_init_arguments(cls: type, shape: Shape) -> list[object]:
     every: dict[str, dataclasses.Field[Any]] = getattr(cls, "__dataclass_fields__", {})
     for name in shape.initvars:
         if every[name].default is _MISSING:
-            raise TypeError(f"{class_name(cls)} has the InitVar '{name}', which does not cross")
+            raise TypeError(f"{shown_name(cls)} has the InitVar '{name}', which does not cross")
     return [every[name].default for name in shape.initvars]
 
 
@@ -145,9 +145,9 @@ def _check_names(
         if not isinstance(key, str):
             raise MalformedJelly(f"state of {cls.__name__} with a key of {type(key).__name__}")
         if declared and key not in shape.fields and key not in also:
-            raise InsecureJelly(f"field '{text_of(key)}' is not declared by {class_name(cls)}")
+            raise InsecureJelly(f"field '{text_of(key)}' is not declared by {shown_name(cls)}")
         if key.startswith("__") or key in shape.closed or _is_hiding(cls, key, declared):
-            raise InsecureJelly(f"field '{text_of(key)}' hides what {class_name(cls)} defines")
+            raise InsecureJelly(f"field '{text_of(key)}' hides what {shown_name(cls)} defines")
 
 
 def _is_hiding(cls: type, key: str, declared: bool) -> bool:
@@ -173,7 +173,7 @@ def _defaults(cls: type, shape: Shape, there: Collection[str], declared: bool) -
         required = [name for name in required if name in fields]
     for name in required:
         if name not in there:
-            raise MalformedJelly(f"field '{name}' of {class_name(cls)} is missing")
+            raise MalformedJelly(f"field '{name}' of {shown_name(cls)} is missing")
     return {name: make() for name, make in shape.defaults.items() if name not in there}
 
 
@@ -188,8 +188,8 @@ def _complete(value: object, shape: Shape, with_hook: bool) -> None:
             raise
         except _REFUSALS as error:
             raise MalformedJelly(
-                f"the fields of {class_name(cls)} are refused: {type(error).__name__}"
+                f"the fields of {shown_name(cls)} are refused: {type(error).__name__}"
             ) from error
     for name in shape.computed:
         if not hasattr(value, name):
-            raise MalformedJelly(f"field '{name}' of {class_name(cls)} is missing")
+            raise MalformedJelly(f"field '{name}' of {shown_name(cls)} is missing")

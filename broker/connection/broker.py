@@ -370,7 +370,10 @@ class Broker(PublishedBroker):
         side = "client" if self.isClient else "server"
         dialect = self.session.dialect
         as_twisted = dialect is not None and dialect.has_twisted_errors
-        return shown_error(error, self.policy, tracebacks, self._new_error_id, side, as_twisted)
+        is_brief = dialect is not None and not as_twisted
+        return shown_error(
+            error, self.policy, tracebacks, self._new_error_id, side, as_twisted, is_brief
+        )
 
     def drop_fields(self, shown: object, fault: BaseException) -> bool:
         """Remove the fields of an error that cannot be sent; return whether it had fields."""

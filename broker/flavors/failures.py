@@ -12,6 +12,7 @@ from broker.core.calls.dispatch import was_raised
 from broker.core.policy import Policy
 from broker.failure import ErrorType, Failure, Writable, qual, wire_name
 from broker.flavors.copyable import Copyable, RemoteCopy
+from broker.flavors.field_types import FieldTypes
 from broker.flavors.rebuilt import fields_to_send, rebuilt, surely_text, unsent
 from broker.flavors.received import as_received
 from jelly.atoms import text_of
@@ -23,6 +24,10 @@ from jelly.registry import defaults
 __all__ = ["MOST_TEXT_SHOWN", "CopiedFailure", "CopyableFailure", "register_errors", "shown_error"]
 
 _NO_TRACEBACK = "Traceback unavailable\n"
+# The parts of a failure that a peer with this library reads.
+_READ = ("type", "value", "parents", "traceback")
+# The bases of all exceptions, which are left out of the parents in msgpack/1.
+_ROOTS = ("builtins.BaseException", "builtins.object")
 _MAX_TEXT = 1024
 MOST_TEXT_SHOWN = 64 * 1024
 """How many characters of an exception's text are sent if the policy shows all of it."""
@@ -37,6 +42,7 @@ class CopyableFailure(Failure, Copyable):
             text and parents.
         shown_fields: the declared fields of a registered error.
         was_raised: whether a method raised an error that describes a connection or a call.
+        is_brief: whether only what a peer with this library reads is sent.
 
     An error that this library reports about a call or an object has a name of its own, and may have
     a second name that Twisted sends. In PB's dialects the type is Twisted's name, and the library's
@@ -49,6 +55,7 @@ class CopyableFailure(Failure, Copyable):
     shown_parents: list[str] | None = None
     shown_fields: dict[str, object] | None = None
     was_raised: bool = False
+    is_brief: bool = False
 
     def tell_as_twisted(self, with_text: bool) -> None:
         """Send the type that Twisted sends for this error, and the library's own among the parents.
@@ -78,12 +85,15 @@ class CopyableFailure(Failure, Copyable):
         return bool(fields)
 
     def getStateToCopy(self) -> dict[str, Any]:
-        """Return the fields that PB gives a failure, in PB's order, then our own."""
+        """Return the fields that PB gives a failure, in PB's order, then our own.
+
+        With ``is_brief`` those of PB that have no meaning are left out.
+        """
         kind = wire_name(self.type) if isinstance(self.type, type) else _text(self.parents[0], "")
         value = self.shown_value
         if value is None:
             value = self.text_within(MOST_TEXT_SHOWN)
-        state = {
+        state: dict[str, Any] = {
             "count": 0,
             "type": (self.shown_type or kind).encode("utf-8"),
             "value": surely_text(value),
@@ -99,6 +109,9 @@ class CopyableFailure(Failure, Copyable):
                 else _NO_TRACEBACK
             ),
         }
+        if self.is_brief:
+            state = {name: state[name] for name in _READ}
+            state["parents"] = [name for name in state["parents"] if name not in _ROOTS]
         if self.was_raised:
             state["raised"] = True
         if self.shown_fields:
@@ -149,6 +162,8 @@ class CopiedFailure(RemoteCopy, Failure):
         parents = state.get("parents")
         names = parents if isinstance(parents, list) else []
         self.parents = [_text(name, "") for name in names[:100]] or [sent]
+        if names and self.parents[-1] == "builtins.Exception":
+            self.parents += _ROOTS
         self.type = sent
         if self.parents[0] == sent and sent in _SENT_FOR.get("".join(self.parents[1:2]), ()):
             # The library's own name comes first, as it does where it is the type.
@@ -254,7 +269,9 @@ def register_errors(*classes: type[BaseException]) -> None:
 
 
 register_errors(errors.Error, *errors.CONDITIONS)
-defaults.declared.with_fields.add(errors.TooManyAttempts)
+for _cls in (errors.ServerBusy, errors.ServerDraining, errors.TooManyAttempts):
+    defaults.declared.with_fields.add(_cls)
+    defaults.declared.types[_cls] = FieldTypes(_cls)
 _CONDITIONS = frozenset(map(qual, errors.CONDITIONS))
 # By the library's own name: the types that Twisted sends for the same error.
 _SENT_FOR = {
@@ -276,6 +293,7 @@ def shown_error(
     new_id: Callable[[], str] | None = None,
     side: str = "server",
     as_twisted: bool = False,
+    is_brief: bool = False,
 ) -> tuple[object, str | None]:
     """Return what a peer receives for an exception.
 
@@ -286,6 +304,7 @@ def shown_error(
         new_id: returns the id for a text that is not shown; default: a random id.
         side: the side whose log has the error under that id: ``server`` or ``client``.
         as_twisted: whether types have the names that Twisted sends.
+        is_brief: whether only what a peer with this library reads is sent.
 
     Returns:
         The object to send as the error, and the id that replaces a text that is not shown. The id
@@ -300,6 +319,7 @@ def shown_error(
     shown, error_id = _shown(failure, policy, tracebacks, new_id, side)
     if as_twisted:
         shown.tell_as_twisted(with_text=policy.published_errors)
+    shown.is_brief = is_brief
     return shown, error_id
 
 
@@ -342,7 +362,12 @@ def _add_ours(shown: CopyableFailure, policy: Policy) -> None:
         # A peer's failure, which is passed on.
         shown.shown_fields = vars(shown).get("fields")
     elif value.__class__ in defaults.declared.with_fields:
-        shown.shown_fields = fields_to_send(value, policy.security, policy.limits)
+        fields = fields_to_send(value, policy.security, policy.limits)
+        if name in _CONDITIONS:
+            # A value that is not known is not sent.
+            cls = value.__class__
+            fields = {each: item for each, item in fields.items() if item != getattr(cls, each)}
+        shown.shown_fields = fields
     shown.was_raised = name in _CONDITIONS and was_raised(shown)
 
 

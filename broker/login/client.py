@@ -28,6 +28,7 @@ from broker.login.mechanisms.mechanism import AnyMechanism
 from broker.login.mechanisms.table import MechanismTable
 from cred.credentials import Scram
 from cred.error import LoginFailed
+from jelly.fields import fields_of
 
 __all__ = ["Login", "LoginPutOff", "LoginWhileBusy", "LoginWhileDraining", "login"]
 
@@ -153,8 +154,8 @@ def _refused(failure: Failure) -> Any:
     if refusal is None or isinstance(error, LoginFailed):
         return failure
     made = _AT_A_LOGIN[refusal](*error.args)
-    if isinstance(made, TooManyAttempts):
-        made.after = getattr(error, "after", 0.0)
+    for name, item in fields_of(error).items():
+        setattr(made, name, item)
     raise (as_received(made, error) if isinstance(error, RemoteError) else made) from None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
+import time
 from typing import Any
 
 import pytest
@@ -34,10 +35,31 @@ class Loose(broker.RemoteCopy):
         return False
 
 
+class Tagged(broker.RemoteCopy):
+    """A copy whose field becomes a set."""
+
+    tags: set[int]
+
+
+class Fussy(broker.Error):
+    """An error that some fields cannot be printed with."""
+
+    left: int
+
+    def __str__(self) -> str:
+        """Divide by what the peer sends."""
+        return f"{1 // self.left}"
+
+
 @pytest.fixture(autouse=True, scope="module")
 def registered() -> Any:
-    """Register both classes, and remove them afterwards."""
-    with let_in("demo.Account", Account), let_in("demo.Loose", published=Loose):
+    """Register the classes, and remove them afterwards."""
+    with (
+        let_in("demo.Account", Account),
+        let_in("demo.Tagged", Tagged),
+        let_in("demo.Fussy", Fussy),
+        let_in("demo.Loose", published=Loose),
+    ):
         yield
 
 
@@ -321,9 +343,63 @@ def test_fields_that_are_not_declared(
     with taming(caplog) as lines:
         victim.hear(victim.speaker.call([b"demo.Account", state]))
     (line,) = lines
-    assert line == (
-        f"PEER: InsecureJelly: field '{key.decode()}' is not declared by {__name__}.Account"
-    )
+    assert line == f"PEER: InsecureJelly: field '{key.decode()}' is not declared by demo.Account"
+    victim.end()
+
+
+@binds("B8")
+def test_fields_of_another_type(
+    policy: str, dialect: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A declared field of another type is refused; the text has no value of the peer."""
+    victim = Victim(dialect, policy)
+    state = [b"dictionary", [[b"unicode", b"owner"], [b"dictionary", [[b"unicode", b"secret"], 1]]]]
+    with taming(caplog) as lines:
+        victim.hear(victim.speaker.call([b"demo.Account", state]))
+    assert lines == ["PEER: MalformedJelly: demo.Account: owner: Expected `str`, got `object`"]
+    victim.end()
+
+
+@binds("B8")
+@pytest.mark.parametrize("kind", [b"list", b"tuple", b"set"])
+def test_a_field_bomb(kind: bytes, policy: str, dialect: str) -> None:
+    """The check of a field takes no longer than its decoding, and does not hash wide ints."""
+    numbers = [(2**61 - 1) * (n + 1) for n in range(20_000)]
+    wide = [n << 61 for n in numbers]
+    for items in (numbers, [b"x"] * 20_000, wide):
+        victim = Victim(dialect, policy)
+        state = [b"dictionary", [[b"unicode", b"tags"], [kind, *map(_expression, items)]]]
+        begin = time.process_time()
+        victim.hear(victim.speaker.call([b"demo.Tagged", state]))
+        assert time.process_time() - begin < 5.0
+        victim.end()
+
+
+def _expression(item: Any) -> Any:
+    """Return the expression of an int that may be wide, or bytes."""
+    if type(item) is int and item >= 1 << 64:
+        return [b"int", b"%d" % item]
+    return item
+
+
+@binds("B7")
+def test_an_error_that_cannot_be_printed(policy: str, dialect: str) -> None:
+    """A class whose ``__str__`` raises with the peer's fields arrives as a RemoteError."""
+    victim = Victim(dialect, policy)
+    failed = victim.broker.remoteForName(b"theirs").callRemote("x")
+    kept: list[Any] = []
+    failed.addErrback(kept.append)
+    victim.scheduler.run()
+    state = [
+        [[b"unicode", b"type"], b"demo.Fussy"],
+        [[b"unicode", b"value"], [b"unicode", b"x"]],
+        [[b"unicode", b"fields"], [b"dictionary", [[b"unicode", b"left"], 0]]],
+    ]
+    failure = [b"twisted.spread.pb.CopyableFailure", [b"dictionary", *state]]
+    victim.hear(victim.speaker.message(b"error", 1, failure))
+    with pytest.raises(broker.RemoteError) as caught:
+        kept[0].raiseException()
+    assert caught.value.type_name == "demo.Fussy"
     victim.end()
 
 

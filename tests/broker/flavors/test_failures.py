@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,8 +18,10 @@ from broker.core.policy import PUBLISHED, STRICT
 from broker.errors import Error, NoSuchMethod, WrongArguments
 from broker.failure import qual
 from broker.flavors.copyable import Copyable, register
-from broker.flavors.failures import CopiedFailure
-from broker.flavors.referenceable import Referenceable
+from broker.flavors.failures import CopiedFailure, shown_error
+from broker.flavors.referenceable import Referenceable, Root
+from cred import error as cred_error
+from jelly.registry import defaults
 
 
 class Refused(Error):
@@ -185,3 +191,111 @@ def test_what_a_twisted_peer_gets() -> None:
     note_raised(busy)
     assert list(shown(busy))[-2:] == ["traceback", "raised"]
     assert list(shown(errors.TooManyAttempts("x", after=5.0)))[-2:] == ["traceback", "fields"]
+
+
+NAMES = {
+    errors.NoSuchMethod: "twisted.spread.flavors.NoSuchMethod",
+    errors.WrongArguments: "broker.errors.WrongArguments",
+    errors.NoSuchObject: "broker.errors.NoSuchObject",
+    errors.InsecureJelly: "twisted.spread.jelly.InsecureJelly",
+    errors.MalformedJelly: "jelly.errors.MalformedJelly",
+    errors.LimitExceeded: "jelly.errors.LimitExceeded",
+    errors.CannotJelly: "jelly.errors.CannotJelly",
+    errors.TooLarge: "jelly.errors.TooLarge",
+    errors.ProtocolError: "twisted.spread.pb.ProtocolError",
+    errors.CallTimeout: "broker.errors.CallTimeout",
+    errors.ServerBusy: "broker.errors.ServerBusy",
+    errors.ServerDraining: "broker.errors.ServerDraining",
+    errors.TooManyAttempts: "broker.errors.TooManyAttempts",
+    errors.LoginExpired: "broker.errors.LoginExpired",
+    errors.PBConnectionLost: "twisted.spread.pb.PBConnectionLost",
+    errors.DeadReferenceError: "twisted.spread.pb.DeadReferenceError",
+    errors.RemoteError: "twisted.spread.pb.RemoteError",
+    errors.Error: "twisted.spread.pb.Error",
+    cred_error.Unauthorized: "twisted.cred.error.Unauthorized",
+    cred_error.LoginFailed: "twisted.cred.error.LoginFailed",
+    cred_error.UnauthorizedLogin: "twisted.cred.error.UnauthorizedLogin",
+    cred_error.UnhandledCredentials: "twisted.cred.error.UnhandledCredentials",
+    cred_error.LoginDenied: "twisted.cred.error.LoginDenied",
+    cred_error.LoginUnavailable: "cred.error.LoginUnavailable",
+}
+
+
+def test_the_names_are_those_of_the_protocol() -> None:
+    """The names are constants of the protocol; a class that moves to another module keeps its own.
+
+    The page of the messages has each of them.
+    """
+    assert {cls: qual(cls) for cls in NAMES} == NAMES
+    for cls, name in NAMES.items():
+        if cls is not errors.RemoteError:
+            assert defaults.declared.errors[name] is cls
+    page = (Path(__file__).parents[3] / "docs/reference/wire/messages.md").read_text("utf-8")
+    assert [name for name in NAMES.values() if f"`{name}`" not in page] == []
+
+
+def test_every_error_that_is_registered_has_a_name_here() -> None:
+    """An error of this library that crosses under a name of its own is in the list."""
+    ours = ("broker.", "jelly.", "cred.", "twisted.")
+    program = (
+        "import broker.login.accept, broker.login.client, jelly.registry as r;"
+        f"print([n for n in r.defaults.declared.errors if n.startswith({ours})])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert set(ast.literal_eval(done.stdout)) <= set(NAMES.values())
+
+
+def test_what_a_peer_of_ours_gets() -> None:
+    """In msgpack/1 a failure has only what is read; the roots of all exceptions are left out."""
+    busy = errors.ServerBusy("x", after=2.0)
+    failure, _ = shown_error(busy, STRICT, is_brief=True)
+    assert failure.getStateToCopy() == {
+        "type": b"broker.errors.ServerBusy",
+        "value": "x",
+        "parents": ["broker.errors.ServerBusy", "twisted.spread.pb.Error", "builtins.Exception"],
+        "traceback": "Traceback unavailable\n",
+        "fields": {"after": 2.0},
+    }
+    pair = BrokerPair(Relay(errors.ServerBusy("x")), policy=STRICT.but(dialects=("msgpack/1",)))
+    failure = pair.call("raise")
+    assert failure.check(BaseException) is BaseException
+    assert failure.parents[-2:] == ["builtins.BaseException", "builtins.object"]
+    frame = b"".join(pair.transport(pair.server).writes)
+    assert b"count" not in frame
+    assert b"BaseException" not in frame
+
+
+@pytest.mark.parametrize("policy", [STRICT, PUBLISHED])
+@pytest.mark.parametrize("dialect", ["pb", "msgpack/1"])
+def test_fields_of_our_own_errors(policy: Any, dialect: str) -> None:
+    """ServerBusy and ServerDraining tell when and where the call may be repeated."""
+
+    class Busy(Root):
+        remoteMessageReceived = lambda self, *args: self.refuse()  # noqa: E731
+
+        def refuse(self) -> None:
+            raise self.error
+
+    root = Busy()
+    for fault, fields in (
+        (errors.ServerBusy, {"after": 2.0}),
+        (errors.ServerDraining, {"after": 0.5, "elsewhere": ("pb://there",)}),
+    ):
+        assert (fault("x").after, getattr(fault("x"), "elsewhere", ())) == (0.0, ())
+        root.error = fault("x", **fields)
+        made = called(root, policy.but(dialects=(dialect,)), "any").as_exception()
+        assert made.__class__ is fault
+        assert {name: getattr(made, name) for name in fields} == fields
+    with pytest.raises(TypeError, match=r"^ServerBusy has no field 'lef'$"):
+        errors.ServerBusy("x", lef=1)
+
+
+def test_the_id_of_an_internal_error() -> None:
+    """A text without the place of the log gets one where it is printed, not on the wire."""
+    text = "internal error (id 7f3a9c21)"
+    remote = errors.RemoteError("twisted.spread.pb.RemoteError", text)
+    assert str(remote) == f"{text}; the log of the other side has it under that id"
+    assert remote.value == text
+    assert str(errors.RemoteError("x", text + " and more")) == text + " and more"

@@ -289,6 +289,7 @@ def let_in(
         yield
     finally:
         defaults.declared.classes.pop(tag, None)
+        defaults.declared.errors.pop(name, None)
         defaults.published.classes.pop(tag, None)
 
 
