@@ -287,7 +287,7 @@ def test_all_is_open_once_the_checker_has_accepted(
     assert not victim.is_dead
     assert lines == [
         "PEER: LoginFailed: this server asks for a login: pass credentials to connect",
-        "PEER: MalformedJelly: cache 5 is not held",
+        "PEER: NoSuchObject: cache 5 is not held",
     ]
     refused, _ = answers(victim)
     assert b"this server asks for a login" in flat(refused.failure)

@@ -31,7 +31,8 @@ IN_TWISTED_S_WORDS = {
         "Target.remote_pair() missing 1 required positional argument: 'second'"
     ),
     "object 12345 is not exported to this connection": "Invalid Object ID",
-    "object 'root' is not exported to this connection": "Invalid Object ID",
+    "object 'admin' is not exported to this connection": "Invalid Object ID",
+    "cache 5 is not held": "Invalid Object ID",
     "cache 5 is not published to this connection": "Invalid Object ID",
     "no remote method 'frobnicate'": "No such method: remote_frobnicate",
     "no remote method '__class__'": "No such method: remote___class__",

@@ -167,6 +167,32 @@ def test_who_guesses_ids_is_put_out(
 
 
 @binds("B1")
+def test_a_call_of_a_cache_is_not_a_guess(policy: str, dialect: str) -> None:
+    """Caches have the peer's own numbers: changes to one that is not held are refused, each."""
+    victim = Victim(dialect, policy)
+    for number in range(1, 151):
+        victim.hear(
+            victim.speaker.message(b"cachemessage", number, 5, b"x", 1, [b"tuple"], NOTHING)
+        )
+    answers = [m for m in victim.speaker.read(victim.said) if type(m) is GraphError]
+    assert len(answers) == 150
+    assert all(b"broker.errors.NoSuchObject" in flat(answer.failure) for answer in answers)
+    victim.end()
+
+
+@binds("B1")
+def test_the_root_as_an_argument(policy: str, dialect: str) -> None:
+    """A published object comes home by its name, and is given back as any other object."""
+    victim = Victim(dialect, policy)
+    kept = victim.broker.localObjectForID(b"root")
+    victim.hear(victim.speaker.call([b"local", b"root"], name=b"keep"))
+    assert kept.kept is kept
+    victim.hear(victim.speaker.call([b"local", b"root"], number=2))
+    assert last(victim).value == [b"remote", 1]
+    victim.end()
+
+
+@binds("B1")
 def test_an_application_may_say_so_for_ever(policy: str, dialect: str) -> None:
     """An error of that class, raised by a method, is an ordinary answer, however often."""
 

@@ -20,7 +20,7 @@ from broker.core.calls.dispatch import (
 )
 from broker.core.calls.faults import FaultCounter
 from broker.core.calls.incoming_call import IncomingCall
-from broker.core.calls.method_runner import Enter, MethodRunner
+from broker.core.calls.method_runner import TO_CACHES, Enter, MethodRunner
 from broker.core.events import CallPending
 from broker.core.host import Host
 from broker.core.inbox import Inbox
@@ -296,7 +296,9 @@ class IncomingCalls:
                 self._start(self.tracing, call, None)
             yield from self._discard(message)
             self.answers.refuse(call, error)
-            self._faults.count(error)
+            # The number of a cache is the peer's own: it is not a guess at an object of this side.
+            if type(message) not in TO_CACHES:
+                self._faults.count(error)
             return
         if self.tracing is not None:
             self._start(self.tracing, call, type(target))

@@ -37,7 +37,7 @@ from broker.errors import NoSuchObject, WrongArguments
 from jelly.atoms import Expression
 from jelly.slices import UNFINISHED, finish
 
-__all__ = ["Enter", "Interceptor", "MethodRunner"]
+__all__ = ["TO_CACHES", "Enter", "Interceptor", "MethodRunner"]
 
 Enter: TypeAlias = Callable[..., Any]
 """Calls a function in the context of a principal: ``enter(function, *args)``."""
@@ -230,8 +230,8 @@ class MethodRunner:
         return call_method(route, method, name, args, kw)
 
     def target_of(self, message: CallMessage) -> Any:
-        """Return the called object, or raise NoSuchObject or MalformedJelly."""
-        if type(message) in _TO_CACHES:
+        """Return the called object, or raise NoSuchObject."""
+        if type(message) in TO_CACHES:
             return self._translator.remote_caches.observer_of(message.object_id)
         if isinstance(message.object_id, tuple):
             raise NoSuchObject("a promise cannot be called here (the term 'promised' is 0)")
@@ -244,7 +244,7 @@ class MethodRunner:
 
     def principal_of(self, message: CallMessage) -> Principal | None:
         """Return the user on whose behalf a call is made, or None."""
-        if type(message) in _TO_CACHES:
+        if type(message) in TO_CACHES:
             return self._translator.remote_caches.principal_of(message.object_id)
         entry = self._translator.exports.get(message.object_id)
         return None if entry is None else entry.principal
@@ -258,4 +258,5 @@ def _no_clock() -> float:
     return float("-inf")
 
 
-_TO_CACHES = frozenset({GraphCallToCache, PlainCallToCache, PlainSendToCache})
+TO_CACHES = frozenset({GraphCallToCache, PlainCallToCache, PlainSendToCache})
+"""The messages that call a cache, whose number is one of their sender."""

@@ -17,6 +17,7 @@ from broker.core.host import Identified
 from broker.core.objects.tables import Numbers, WeakHold, directly, key_of, shown
 from broker.core.principal import Principal
 from broker.core.wire.messages import ObjectId
+from broker.errors import NoSuchObject
 from broker.limit_errors import CACHES, limit_error
 from jelly.bases import blank_of
 from jelly.errors import LimitExceeded, MalformedJelly, ProtocolError
@@ -252,7 +253,9 @@ class RemoteCacheTable:
         Raises:
             MalformedJelly: the cache is not in the table.
         """
-        entry = self._entry(cache_id)
+        entry = self._found(cache_id)
+        if entry is None:
+            raise MalformedJelly(_not_held(cache_id))
         value = entry.value()
         if value is None:
             value = entry.revived()
@@ -270,17 +273,17 @@ class RemoteCacheTable:
         """Return the principal of a cache, or None if it has none.
 
         Raises:
-            MalformedJelly: the cache is not in the table.
+            NoSuchObject: the cache is not in the table.
         """
-        return self._entry(cache_id).principal
+        return self._called(cache_id).principal
 
     def observer_of(self, cache_id: object) -> ReceivedCache:
         """Return the object to call for a change: the live one, or a temporary one.
 
         Raises:
-            MalformedJelly: the cache is not in the table.
+            NoSuchObject: the cache is not in the table.
         """
-        return self._entry(cache_id).current()
+        return self._called(cache_id).current()
 
     def remove(self, cache_id: int) -> ReceivedCache | None:
         """Remove a cache after an uncache; return its object if it is alive.
@@ -302,11 +305,14 @@ class RemoteCacheTable:
             if value is not None:
                 yield value
 
-    def _entry(self, cache_id: object) -> RemoteCacheEntry:
-        entry = self._by_id.get(cache_id) if is_number(cache_id) else None
-        if entry is None or entry.weak is None:
-            raise MalformedJelly(f"cache {shown(cache_id)} is not held")
+    def _called(self, cache_id: object) -> RemoteCacheEntry:
+        entry = self._found(cache_id)
+        if entry is None:
+            raise NoSuchObject(_not_held(cache_id))
         return entry
+
+    def _found(self, cache_id: object) -> RemoteCacheEntry | None:
+        return self.get(cache_id) if is_number(cache_id) else None
 
     def _weak(self, cache_id: int, value: ReceivedCache) -> WeakHold[ReceivedCache]:
         weak = WeakHold(value, self._collected)
@@ -316,6 +322,10 @@ class RemoteCacheTable:
 
     def _collected(self, weak: WeakHold[ReceivedCache]) -> None:
         self._on_collected(weak.key[0], weak.count)
+
+
+def _not_held(cache_id: object) -> str:
+    return f"cache {shown(cache_id)} is not held"
 
 
 def _no_cache() -> ReceivedCache:

@@ -2,9 +2,9 @@
 
 Theory of operation. A connection adds two kinds of values to jelly: objects that stay on their
 side, and caches. They have four tags. ``[remote id]`` is an object of the sender. ``[local id]`` is
-an object of the receiver, which returns to its owner. ``[cached id]`` is a cache that the receiver
-holds already. ``[lcache id]`` is a cache that returns to its owner. Every outgoing graph is made in
-a transaction, so that its exports can be undone.
+an object of the receiver, which returns to its owner; the id may be a name. ``[cached id]`` is a
+cache that the receiver holds already. ``[lcache id]`` is a cache that returns to its owner. Every
+outgoing graph is made in a transaction, so that its exports can be undone.
 """
 
 from __future__ import annotations
@@ -367,13 +367,15 @@ class Translator:
         return is_number(expression[1]) and self._policy.registry.class_for(b"remote") is None
 
     def _read_local(self, unjellier: Unjellier, expression: list[Expression]) -> object:
-        if len(expression) == 2 and type(expression[1]) is bytes:
-            # A named object, such as the root, was not sent, so it cannot be an argument.
-            raise _not_exported(expression[1])
-        object_id = _only_number(expression)
+        object_id = _only_field(expression)
+        # A name is that of an object which is published, such as the root.
+        if type(object_id) is not bytes:
+            if type(object_id) is not int:
+                raise MalformedJelly("local whose id is not an int")
+            object_id = number_in(expression)
         entry = self.exports.get(object_id)
         if entry is None:
-            raise _not_exported(object_id)
+            raise NoSuchObject(f"object {shown(object_id)} is not exported to this connection")
         return entry.value
 
     def _read_cached(self, unjellier: Unjellier, expression: list[Expression]) -> object:
@@ -389,14 +391,15 @@ class Translator:
         return entry.value
 
 
-def _only_number(expression: list[Expression]) -> int:
+def _only_field(expression: list[Expression]) -> Expression:
     if len(expression) != 2:
         raise MalformedJelly(f"{text_of(expression[0])} of {len(expression) - 1} fields")
+    return expression[1]
+
+
+def _only_number(expression: list[Expression]) -> int:
+    _only_field(expression)
     return number_in(expression)
-
-
-def _not_exported(object_id: ObjectId) -> NoSuchObject:
-    return NoSuchObject(f"object {shown(object_id)} is not exported to this connection")
 
 
 def walk_of(host: Host, translator: Translator) -> Callable[[Expression, object], Walk[object]]:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from support.memory import BrokerPair
 
-from broker.core.policy import PUBLISHED, STRICT
+from broker.core.policy import PUBLISHED, STRICT, Policy
 from broker.errors import CannotJelly, DeadReferenceError, PBConnectionLost
 from broker.failure import Failure
 from broker.flavors.reference import RemoteMethod, RemoteReference
@@ -85,6 +85,16 @@ def test_a_named_object_is_not_counted() -> None:
     assert len(pair.transport(pair.client).writes) == before
 
 
+@pytest.mark.parametrize("dialect", ["pb", "msgpack/1"])
+@pytest.mark.parametrize("policy", [STRICT, PUBLISHED])
+def test_a_named_object_comes_home(policy: Policy, dialect: str) -> None:
+    """The reference to the root is the root itself at its owner, also inside a list."""
+    house = House()
+    pair = BrokerPair(house, policy=policy.but(dialects=(dialect,)))
+    pair.call("note", pair.root, [pair.root])
+    assert house.log == [((house, [house]), {})]
+
+
 def test_keywords_belong_to_the_method() -> None:
     """Every keyword goes to the remote method, whatever its name, but ``pbanswer``."""
     house = House()
@@ -157,12 +167,6 @@ def test_a_reference_of_another_connection() -> None:
     assert "send your own Referenceable that forwards to it" in failure.getErrorMessage()
     assert len(other.transport(other.client).writes) == writes
     assert other.call("note", 1) == 1
-
-
-def test_named_references_do_not_go_home() -> None:
-    """The root is no argument."""
-    pair = BrokerPair(House())
-    assert "NoSuchObject" in pair.call("note", pair.root).type
 
 
 def test_remote_methods() -> None:

@@ -9,6 +9,7 @@ from support.cache_observer import FakeObserver
 
 from broker.core.objects.caches import CacheableTable, RemoteCacheTable
 from broker.core.objects.tables import Numbers
+from broker.errors import NoSuchObject
 from jelly.errors import LimitExceeded, MalformedJelly, ProtocolError
 
 
@@ -151,8 +152,10 @@ def test_a_state_that_was_replaced() -> None:
 def test_caches_that_are_not_held(cache_id: Any) -> None:
     """What was never sent can be neither received nor observed, nor sent under a strange id."""
     table = RemoteCacheTable(Log(), 10)
-    for ask in (table.receive, table.observer_of):
-        with pytest.raises(MalformedJelly, match="is not held"):
+    with pytest.raises(MalformedJelly, match="is not held"):
+        table.receive(cache_id)
+    for ask in (table.observer_of, table.principal_of):
+        with pytest.raises(NoSuchObject, match="is not held"):
             ask(cache_id)
     if cache_id != 5:
         with pytest.raises(MalformedJelly):
@@ -208,6 +211,6 @@ def test_a_cache_that_was_never_read_is_not_there_to_be_changed() -> None:
     table.let_go(7)
     assert log.entries == [(7, 1)]
     assert table.get(7) is None
-    with pytest.raises(MalformedJelly, match="cache 7 is not held"):
+    with pytest.raises(NoSuchObject, match="cache 7 is not held"):
         table.observer_of(7)
     assert table.remove(7) is None

@@ -129,15 +129,26 @@ def test_malformed_tags(tag: bytes, fields: list[Any]) -> None:
         one.unjelly([tag, *fields])
 
 
+@pytest.mark.parametrize("object_id", [1.5, [b"list"], True, None, "root"])
+def test_a_local_whose_id_is_not_an_int(object_id: Any) -> None:
+    """It is malformed, whatever the receiver has exported."""
+    one = translator()
+    one.exports.name(ROOT, Referenceable())
+    with pytest.raises(MalformedJelly, match=r"^local whose id is not an int$"):
+        one.unjelly([b"local", object_id])
+
+
 def test_local() -> None:
-    """``[local id]`` is our own object coming home; names are no arguments."""
+    """``[local id]`` is our own object coming home, and so is the name of one that we publish."""
     one = translator()
     thing = Referenceable()
     object_id = one.export(thing, id(thing))
     one.exports.name(ROOT, thing)
     assert one.unjelly([b"local", object_id]) is thing
-    with pytest.raises(NoSuchObject, match="object 'root' is not exported to this connection"):
-        one.unjelly([b"local", ROOT])
+    assert one.unjelly([b"local", ROOT]) is thing
+    assert one.unjelly([b"list", [b"local", ROOT]]) == [thing]
+    with pytest.raises(NoSuchObject, match="object 'admin' is not exported to this connection"):
+        one.unjelly([b"local", b"admin"])
     one.exports.release(object_id)
     with pytest.raises(NoSuchObject, match="object 1 is not exported to this connection"):
         one.unjelly([b"local", object_id])
