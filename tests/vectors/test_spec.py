@@ -20,11 +20,8 @@ def cases(file: str) -> list[Any]:
     return json.loads((HERE / f"{file}.json").read_text("utf-8"))
 
 
-NAMES = {
-    case["name"]
-    for file in ("banana", "banana_decoder", "jelly", "jelly_errors", "messages", "login")
-    for case in cases(file)
-}
+RECORDED = ("banana", "banana_decoder", "jelly", "jelly_errors", "messages", "login", "msgpack")
+NAMES = {case["name"] for file in RECORDED for case in cases(file)}
 
 
 @pytest.mark.parametrize("page", PAGES)

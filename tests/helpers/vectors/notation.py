@@ -12,6 +12,7 @@ array                     list
 {"repeat": x, "times": n} bytes x repeated, or n times the element x
 {"str": text}             str: what jelly gives and banana refuses
 {"tuple": array}          tuple: what banana writes as a list
+{"map": pairs}            map of msgpack: pairs of a key and a value
 true, false, null         bool, None
 ========================  ==========================================
 """
@@ -62,6 +63,8 @@ def to_json(expression: Any) -> Any:
             if len(expression) > LONG and all(item == expression[0] for item in expression):
                 return {"repeat": to_json(expression[0]), "times": len(expression), "list": True}
             return [to_json(item) for item in expression]
+        case dict():
+            return {"map": [[to_json(key), to_json(value)] for key, value in expression.items()]}
     raise TypeError(f"no notation for {type(expression)}")
 
 
@@ -94,4 +97,6 @@ def from_json(notation: Any) -> Any:
             return text
         case {"tuple": items}:
             return tuple(from_json(item) for item in items)
+        case {"map": pairs}:
+            return {from_json(key): from_json(value) for key, value in pairs}
     return notation

@@ -1,6 +1,7 @@
 """Record the golden vectors from the installed Twisted: ``python -m vectors.record [folder]``.
 
-The logins that are ours alone, ``login.json``, are recorded from ours.
+What Twisted does not have, logins in ``login.json`` and the dialect ``msgpack.json``, is recorded
+from this library.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ FILES = {
     "jelly_errors": "record_jelly",
     "messages": "record_messages",
     "login": "record_login",
+    "msgpack": "record_msgpack",
 }
 """Each file, and the module whose function ``record_<file>`` gives its content."""
 
