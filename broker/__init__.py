@@ -88,13 +88,21 @@ __all__ = [
     "ViewPoint",
     "Viewable",
     "WrongArguments",
+    "WrongResult",
     "WrongType",
     "allow",
     "connect",
+    "contract",
     "current_call",
+    "describe",
+    "implements",
+    "interface_of",
     "is_transient",
     "realm",
+    "reference_of",
     "register",
+    "resolved",
+    "servant",
     "serve",
     "timeout",
 ]
@@ -147,10 +155,16 @@ if TYPE_CHECKING:
         UnknownHostError,
         UserError,
         WrongArguments,
+        WrongResult,
         WrongType,
     )
     from broker.flavors.avatar import AsReferenceable, Avatar
     from broker.flavors.cacheable import Cacheable, RemoteCache, RemoteCacheObserver
+    from broker.flavors.contracts.conformance import implements, interface_of
+    from broker.flavors.contracts.contract import contract
+    from broker.flavors.contracts.description import describe
+    from broker.flavors.contracts.proxy import reference_of, resolved
+    from broker.flavors.contracts.servant import servant
     from broker.flavors.copyable import Copyable, RemoteCopy, register
     from broker.flavors.failures import CopiedFailure, CopyableFailure
     from broker.flavors.reference import RemoteMethod, RemoteReference
@@ -180,10 +194,15 @@ _HOMES = {
         " EncodeError Error InsecureJelly JellyError LimitExceeded LoginExpired MalformedJelly"
         " NoRouteError NoSuchMethod NoSuchObject PBConnectionLost ProtocolError RemoteError"
         " SSLError ServerBusy ServerDraining TCPTimedOutError TLSError TooLarge TooManyAttempts"
-        " UnknownHostError UserError WrongArguments WrongType"
+        " UnknownHostError UserError WrongArguments WrongResult WrongType"
     ),
     "broker.flavors.avatar": "AsReferenceable Avatar",
     "broker.flavors.cacheable": "Cacheable RemoteCache RemoteCacheObserver",
+    "broker.flavors.contracts.conformance": "implements interface_of",
+    "broker.flavors.contracts.contract": "contract",
+    "broker.flavors.contracts.description": "describe",
+    "broker.flavors.contracts.proxy": "reference_of resolved",
+    "broker.flavors.contracts.servant": "servant",
     "broker.flavors.copyable": "Copyable RemoteCopy register",
     "broker.flavors.failures": "CopiedFailure CopyableFailure",
     "broker.flavors.reference": "RemoteMethod RemoteReference",

@@ -11,7 +11,8 @@
                    ├─ PBConnectionLost† (ConnectionError): its ``may_have_run`` tells
                    └─ ConnectError† and DNSLookupError†, below
                    RemoteError† · NoSuchMethod† (AttributeError)
-                   WrongArguments (TypeError) · CallTimeout (TimeoutError)
+                   WrongArguments (TypeError) · WrongResult (TypeError)
+                   CallTimeout (TimeoutError)
                    Error†: raised by applications on purpose; its text is sent to the peer
                    ├─ NoSuchObject (LookupError)
                    └─ ServerBusy · ServerDraining · TooManyAttempts · LoginExpired
@@ -114,6 +115,7 @@ __all__ = [
     "UnknownHostError",
     "UserError",
     "WrongArguments",
+    "WrongResult",
     "WrongType",
 ]
 
@@ -187,6 +189,10 @@ class WrongArguments(TypeError):
 
     twisted_type = "builtins.TypeError"
     twisted_text = ""
+
+
+class WrongResult(TypeError):
+    """A remote method has run, and its result does not have the type of the contract."""
 
 
 class RemoteError(Exception):

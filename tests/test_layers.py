@@ -43,6 +43,10 @@ TESTED_ELSEWHERE = {
         "broker/flavors/test_failures_of_calls.py",
         "each error as a peer sees it",
     ),
+    "broker/flavors/contracts/plans.py": (
+        "broker/flavors/contracts/test_values.py",
+        "records without behaviour",
+    ),
     "broker/flavors/paging.py": ("interop/test_field.py", "pages between both libraries"),
     "broker/login/mechanisms/anonymous.py": (
         "broker/login/mechanisms/test_mechanisms.py",

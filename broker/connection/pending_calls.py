@@ -127,10 +127,17 @@ class PendingCalls:
         args: tuple[object, ...],
         kw: dict[str, object],
         to_cache: bool = False,
+        kind: type[Deferred[Any]] = Deferred,
     ) -> Deferred[Any] | None:
         """Call a method of the peer; return a Deferred, or None with ``pbanswer=False``.
 
         A call that cannot be sent fails the Deferred, or is logged if there is no Deferred.
+
+        Args:
+            perspective, object_id: how the values are serialized, and the object.
+            name, args, kw: the method and its arguments.
+            to_cache: whether the object is a cache that the peer holds.
+            kind: the class of the Deferred of a call that was sent.
 
         Raises:
             DeadReferenceError: the connection has ended, and an answer is wanted.
@@ -165,7 +172,7 @@ class PendingCalls:
         if not wants_answer:
             self._flush()
             return None
-        deferred: Deferred[Any] = Deferred(lambda _: self._abandon(request_id))
+        deferred = kind(lambda _: self._abandon(request_id))
         deferred.label = text
         self._deferreds[request_id] = deferred
         self._flush()

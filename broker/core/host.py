@@ -190,9 +190,12 @@ class CallSender(Protocol):
         args: tuple[object, ...],
         kw: dict[str, object],
         to_cache: bool = ...,
+        kind: type[Deferred[Any]] = ...,
         /,
     ) -> Deferred[Any] | None:
         """Call a method; return a Deferred of its result, or None with ``pbanswer=False``.
+
+        ``kind`` is the class of the Deferred, or a subclass that checks the result.
 
         Raises:
             DeadReferenceError: the connection has ended, and an answer is wanted.

@@ -26,6 +26,7 @@ __all__ = ["RemoteMethod", "RemoteReference"]
 
 logger = logging.getLogger("broker.reference")
 
+C = TypeVar("C")
 Hook = TypeVar("Hook")
 
 
@@ -98,6 +99,17 @@ class RemoteReference(Serializable):
             self.view, self.luid, _name, args, kw
         )
 
+    def call_as(
+        self, kind: type[Deferred[Any]], name: str, args: tuple[object, ...], kw: dict[str, Any]
+    ) -> Deferred[Any]:
+        """Call a method as :meth:`callRemote` does; the Deferred is of a class that checks results.
+
+        The methods of a contract use it; see ``flavors.contracts.proxy``.
+        """
+        return self.broker.calls.call(  # type: ignore[return-value]
+            self.view, self.luid, name, args, kw, False, kind
+        )
+
     def send(self, _name: str, /, *args: object, **kw: object) -> None:
         """Call a method one way, without an answer; if the peer has disconnected, do nothing.
 
@@ -107,6 +119,25 @@ class RemoteReference(Serializable):
             RuntimeError: called outside the connection's event loop.
         """
         self.broker.calls.send(self.view, self.luid, _name, args, kw)
+
+    def of(self, contract: Callable[..., C]) -> C:
+        """Return this reference as an object with the methods of a contract.
+
+        Nothing is sent: the peer need not know the contract. Each method checks the types of its
+        arguments before they are sent, and that of the result. The returned object equals the
+        reference, and is sent as the reference.
+
+        Args:
+            contract: a Protocol class, or a generic one with its arguments, as ``Store[int]``.
+
+        Raises:
+            TypeError: it is not a Protocol class.
+            ConfigError: it cannot be a contract; the text says why.
+        """
+        # Loaded at the first use: most programs have no contracts.
+        from broker.flavors.contracts.proxy import typed
+
+        return typed(self, contract)
 
     def notify(self, broadcast: Broadcast) -> None:
         """Send a call that goes to many receivers; used by ``Subscribers``.

@@ -13,6 +13,7 @@ import broker.errors
 FACE = """
     serve connect Serve Server Connect Connection Peer RemoteReference TLS realm register
     Subscribers Slow Delivery allow current_call Call timeout is_transient
+    contract implements servant describe resolved reference_of interface_of
 """
 SETTINGS = "Policy STRICT PUBLISHED Limits LoginThrottle Rate Stats Broker"
 FLAVORS = """

@@ -28,6 +28,7 @@ from jelly.printable import printable
 __all__ = [
     "NO_METHODS",
     "Method",
+    "Refusal",
     "Route",
     "as_call_error",
     "call_method",
@@ -76,6 +77,13 @@ class Method(Struct, frozen=True):
     validator: Validator | None = None
 
 
+class Refusal(TypeError):
+    """The arguments do not have the types of a method, which has not run; the text says why.
+
+    The function of a Method raises it; the peer gets WrongArguments.
+    """
+
+
 class _Table(NamedTuple):
     """The methods of a class that one prefix exposes, by their names without the prefix.
 
@@ -83,11 +91,13 @@ class _Table(NamedTuple):
         methods: all of them.
         quick: those with neither a condition nor a validator.
         refused: the fault of the class, or None.
+        is_whole: whether the policy's ``dynamic_methods`` has no effect.
     """
 
     methods: Mapping[str, Method]
     quick: Mapping[str, Method]
     refused: str | None
+    is_whole: bool = False
 
 
 # A cache: its entries are made from the classes, and are collected with them.
@@ -196,6 +206,7 @@ def resolve(route: Route, name: str, dynamic: bool) -> Method:
     """
     target, prefix = route.target, route.prefix
     table = _table(type(target), prefix)
+    dynamic = dynamic and not table.is_whole
     if table.refused is not None and not dynamic:
         raise TypeError(table.refused)
     method = table.methods.get(name)
@@ -277,7 +288,7 @@ def call_method(
     try:
         return method.function(route.target, *route.leading, *args, **kw)
     except BaseException as error:  # noqa: BLE001 - raised again
-        fault = as_call_error(error, name) if type(error) is TypeError else error
+        fault = as_call_error(error, name) if isinstance(error, TypeError) else error
         try:
             if fault is not error:
                 raise fault from None
@@ -313,6 +324,10 @@ def was_raised(failure: Any) -> bool:
 
 def as_call_error(error: TypeError, name: str) -> Exception:
     """Return WrongArguments if a TypeError is due to the arguments of a call; else the error."""
+    if type(error) is Refusal:
+        return WrongArguments(str(error))
+    if type(error) is not TypeError:
+        return error
     # One level of traceback, apart from the frame of a row: no code of the method has run.
     traceback = error.__traceback__
     inner = None if traceback is None else traceback.tb_next
@@ -340,6 +355,29 @@ def _table(cls: type, prefix: str) -> _Table:
 
 
 def _make_table(cls: type, prefix: str) -> _Table:
+    """Return the table of a class.
+
+    A class with contracts has a class method ``broker_methods(prefix, methods)``, which returns
+    the methods to use; see ``flavors.contracts``.
+    """
+    methods: Mapping[str, Method]
+    methods, refused = _found_methods(cls, prefix)
+    replace = getattr(cls, "broker_methods", None)
+    if replace is not None:
+        methods = replace(prefix, methods)
+    quick = {
+        name: method
+        for name, method in methods.items()
+        if not method.conditions and method.validator is None
+    }
+    refusal = next(iter(refused.values()), None)
+    is_whole = replace is not None
+    table = _TABLES.setdefault(cls, {})[prefix] = _Table(methods, quick, refusal, is_whole)
+    return table
+
+
+def _found_methods(cls: type, prefix: str) -> tuple[dict[str, Method], dict[str, str]]:
+    """Return the methods of a class and its bases, and the faults of what may not be a method."""
     methods: dict[str, Method] = {}
     refused: dict[str, str] = {}
     for base in reversed(cls.__mro__):
@@ -362,14 +400,7 @@ def _make_table(cls: type, prefix: str) -> _Table:
                 continue
             if row is not None:
                 methods[name] = _method_of(row, row)
-    quick = {
-        name: method
-        for name, method in methods.items()
-        if not method.conditions and method.validator is None
-    }
-    refusal = next(iter(refused.values()), None)
-    table = _TABLES.setdefault(cls, {})[prefix] = _Table(methods, quick, refusal)
-    return table
+    return methods, refused
 
 
 def _method_of(function: Callable[..., object], marked: object) -> Method:

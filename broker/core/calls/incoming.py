@@ -235,7 +235,7 @@ class IncomingCalls:
 
     def _refuse_raised(self, call: IncomingCall, error: BaseException) -> None:
         """Refuse a call with the error that calling its method has raised."""
-        fault = as_call_error(error, call.name) if type(error) is TypeError else error
+        fault = as_call_error(error, call.name) if isinstance(error, TypeError) else error
         if fault is error:
             note_raised(error)
             call.was_run = True
