@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 import sys
+import sysconfig
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
+SCRIPTS = sysconfig.get_path("scripts")
 TYPING = Path(__file__).parent / "typing"
 # No configuration but this: the user's program may have none.
 OPTIONS = ("--strict", "--config-file=", "--no-error-summary")
@@ -25,3 +30,33 @@ def test_a_users_program(tmp_path: Path) -> None:
         check=False,
     )
     assert (ended.stdout, ended.stderr, ended.returncode) == ("", "", 0)
+
+
+CHECKERS = {
+    "mypy": [sys.executable, "-m", "mypy", *OPTIONS],
+    "pyright": [sys.executable, "-m", "pyright"],
+    "ty": ["ty", "check", "--output-format", "concise"],
+}
+"""How each checker is run, without a configuration."""
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("checker", [name for name in CHECKERS if find_spec(name) is not None])
+def test_contracts(checker: str, tmp_path: Path) -> None:
+    """Each mistake with a contract is found, and nothing else, by each installed checker."""
+    for name in ("contracts.py", "contract_mistakes.py"):
+        (tmp_path / name).write_text((TYPING / name).read_text("utf-8"), "utf-8")
+    ended = subprocess.run(
+        [*CHECKERS[checker], "contracts.py", "contract_mistakes.py"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "MYPYPATH": "", "PATH": f"{SCRIPTS}{os.pathsep}{os.environ['PATH']}"},
+        check=False,
+    )
+    wrong = (TYPING / "contract_mistakes.py").read_text("utf-8").splitlines()
+    expected = {number for number, line in enumerate(wrong, 1) if "# wrong: " in line}
+    told = [line for line in ended.stdout.splitlines() if "error" in line.lower()]
+    found = [re.search(r"(contracts|contract_mistakes)\.py:(\d+)", line) for line in told]
+    assert {match[1] for match in found if match} == {"contract_mistakes"}
+    assert {int(match[2]) for match in found if match} == expected, ended.stdout

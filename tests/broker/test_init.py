@@ -134,3 +134,4 @@ def test_a_client_loads_no_reader_of_keys_and_no_metadata():
     assert "broker.net.tls.pem" in loaded
     slow = {"cryptography.hazmat.primitives.serialization", "importlib.metadata"}
     assert set() == slow & loaded
+    assert not any(name.startswith("broker.flavors.contracts") for name in loaded)
