@@ -18,6 +18,10 @@ _COMMANDS = {
         "Find the weak settings of a server before it runs.",
     ),
     "demo": ("broker.demo.command:demo", "Show in nine steps what this package does."),
+    "describe": (
+        "broker.commands.describe:describe",
+        "Print the contracts of a server's object.",
+    ),
     "port": (
         "broker.commands.port:port",
         "Say what of a program for Twisted moves here, and move its imports.",

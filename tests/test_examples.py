@@ -55,6 +55,11 @@ def test_errors():
     assert refused == "NoSuchMethod: no remote method 'steal'"
 
 
+def test_contract():
+    """A typed call, and one that is refused before it is sent."""
+    assert run("contract.py") == "30.0\nprice: seats: Expected `int`, got `str`\n"
+
+
 def test_classic_echo():
     """The program in the published vocabulary prints what comes back, and ends."""
     assert run("classic/echo.py") == "hello\n"

@@ -10,6 +10,7 @@ ROOT = Path(__file__).parents[1]
 
 TESTED_ELSEWHERE = {
     "broker/__main__.py": ("broker/commands/test_group.py", "the command itself, as a process"),
+    "broker/commands/asking.py": ("broker/commands/test_call.py", "questions and exit statuses"),
     "broker/commands/identity.py": ("broker/commands/test_call.py", "the options of a client"),
     "broker/commands/settings.py": (
         "broker/commands/test_check_config.py",

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import json
 import re
 import sys
-from collections.abc import Awaitable, Callable, Iterator
-from functools import partial
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import click
@@ -17,43 +14,16 @@ from rich.console import Console
 from rich.highlighter import JSONHighlighter
 from rich.text import Text
 
-from broker.client import connect
 from broker.commands.answer import AT_A_TERMINAL, UNBOUNDED, Rendering
+from broker.commands.asking import question, statuses
 from broker.commands.identity import Identity, client_options
-from broker.commands.waiting import OutOfTime, pieces_within
-from broker.commands.wording import LONGEST_TEXT, in_words, shown
-from broker.connection.connection import Connection
-from broker.core.policy import PUBLISHED, STRICT
-from broker.errors import (
-    CallTimeout,
-    ConfigError,
-    Disconnected,
-    ProtocolError,
-    RemoteError,
-    TLSError,
-)
-from broker.login.mechanisms.mechanism import login_asked_for
-from broker.printable import text_of_error
-from broker.timeouts import timeout as call_timeout
-from cred.error import LoginFailed
+from broker.commands.waiting import pieces_within
 
 __all__ = ["call"]
 
-RAISED, WRONG_USE, NOT_REACHED, NOT_LET_IN, TOO_LATE, INTERRUPTED = 1, 2, 3, 4, 5, 130
-
-# The exit status for each error; any other error came from the remote method.
-_STATUSES: tuple[tuple[type[BaseException], int], ...] = (
-    (ConfigError, WRONG_USE),
-    (LoginFailed, NOT_LET_IN),
-    (CallTimeout, TOO_LATE),
-    (Disconnected, NOT_REACHED),
-    (TLSError, NOT_REACHED),
-    (ProtocolError, NOT_REACHED),
-)
 _KEYWORD = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
 # The call itself ends a little earlier than the command, and gives the reason.
 _GRACE = 0.25
-_CLOSING = 1.0
 
 
 class Wish(Struct, frozen=True):
@@ -125,53 +95,16 @@ def call(
     after the time limit; 130 after Ctrl-C.
     """
     args, kw = _parsed(arguments)
-    # The output is bounded, so the answer may share as much as under the published policy.
-    policy = STRICT.but(insecure_plaintext=insecure_plaintext, limits=PUBLISHED.limits)
-    try:
+    with statuses("call", timeout):
         identity = Identity(**options)
-        credentials = identity.credentials()
-        connecting = partial(
-            connect, address, credentials, tls=identity.tls(), policy=policy, timeout=timeout
+        ask = question(
+            address,
+            identity,
+            timeout,
+            insecure_plaintext,
+            lambda target: target.callRemote(method, *args, **kw),
         )
-        ask = partial(_ask, connecting, credentials is not None, timeout, method, args, kw)
-        _print(timeout, Wish.of_output(is_json, is_whole), lambda: asyncio.run(ask()))
-    except (click.ClickException, BrokenPipeError):
-        # BrokenPipeError: the reader of the output has ended.
-        raise
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
-    except OutOfTime:
-        click.echo(f"pb call: not done in {timeout:g} s", err=True)
-        sys.exit(TOO_LATE)
-    except Exception as exc:  # noqa: BLE001 - a method may raise any exception
-        status = next((number for kind, number in _STATUSES if isinstance(exc, kind)), RAISED)
-        click.echo(_told(exc) if status == RAISED else f"pb call: {in_words(exc)}", err=True)
-        sys.exit(status)
-
-
-async def _ask(
-    connecting: Callable[[], Awaitable[Connection]],
-    is_login: bool,
-    timeout: float,
-    method: str,
-    args: list[object],
-    kw: dict[str, object],
-) -> object:
-    """Connect, call, and return the answer."""
-    async with call_timeout(timeout):
-        connection = await connecting()
-        try:
-            target = connection.avatar if is_login else connection.root
-            return await target.callRemote(method, *args, **kw)
-        except LoginFailed as exc:
-            if is_login or connection.broker.session.logins is None:
-                raise
-            # A server that offers logins runs no call before a login.
-            raise login_asked_for() from exc
-        finally:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_CLOSING):
-                    await connection.close()
+        _print(timeout, Wish.of_output(is_json, is_whole), ask)
 
 
 def _print(seconds: float, wish: Wish, ask: Callable[[], object]) -> None:
@@ -204,13 +137,6 @@ def _print(seconds: float, wish: Wish, ask: Callable[[], object]) -> None:
             Console(soft_wrap=True).print(JSONHighlighter()(Text(text)))
     if rendering is not None and rendering.is_cut:
         click.echo("pb call: the answer is cut; --all prints all of it", err=True)
-
-
-def _told(exc: Exception) -> str:
-    """Return the class, if known here, and the text of an exception from a remote method."""
-    text = shown(text_of_error(exc, LONGEST_TEXT))
-    # Its text contains the type.
-    return text if type(exc) is RemoteError else f"{type(exc).__name__}: {text}"
 
 
 def _parsed(arguments: tuple[str, ...]) -> tuple[list[object], dict[str, object]]:

@@ -1,12 +1,13 @@
-"""What both ends of the demonstration share: tags, texts, one login and one error."""
+"""What both ends of the demonstration share: tags, texts, a login, a contract and an error."""
 
 from __future__ import annotations
 
 from types import MappingProxyType
+from typing import Protocol
 
 import broker
 
-__all__ = ["ANNOUNCEMENT", "BOARD", "CALL", "LOGINS", "SEAT", "THANKS", "SoldOut"]
+__all__ = ["ANNOUNCEMENT", "BOARD", "CALL", "LOGINS", "SEAT", "THANKS", "SoldOut", "Till"]
 
 SEAT = "demo.Seat"
 BOARD = "demo.Board"
@@ -16,6 +17,14 @@ THANKS = "coming"
 ANNOUNCEMENT = "the doors are open"
 
 LOGINS = MappingProxyType({"alice": "open sesame"})
+
+
+class Till(Protocol):
+    """The typed methods for every visitor."""
+
+    async def price(self, seats: int) -> int:
+        """Return the price of some seats, in euros."""
+        ...
 
 
 @broker.register

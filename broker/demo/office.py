@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import broker
-from broker.demo.contract import ANNOUNCEMENT, BOARD, CALL, LOGINS, SEAT, SoldOut
+from broker.demo.contract import ANNOUNCEMENT, BOARD, CALL, LOGINS, SEAT, SoldOut, Till
 from cred.checkers import ANONYMOUS, AllowAnonymousAccess, InMemoryUsernamePasswordDatabaseDontUse
 from cred.portal import Portal
 
@@ -60,6 +60,7 @@ class Reservation(broker.Referenceable):
         return self.seat
 
 
+@broker.implements(Till)
 class Guest(broker.Avatar):
     """The methods for every visitor."""
 

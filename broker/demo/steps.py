@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import broker
 from broker.demo.certificates import SERVER_NAME
-from broker.demo.contract import ANNOUNCEMENT, CALL, LOGINS, THANKS, SoldOut
+from broker.demo.contract import ANNOUNCEMENT, CALL, LOGINS, THANKS, SoldOut, Till
 from broker.demo.office import Office
 from broker.demo.visitor import Bell, MySeat, Visitor
 from cred.credentials import Anonymous, UsernamePassword
@@ -52,8 +52,8 @@ async def alice_logs_in(alice: Visitor) -> str:
 
 
 async def a_call_is_answered(alice: Visitor) -> str:
-    """A call and its answer."""
-    price = await alice.avatar.callRemote("price", 3)
+    """A call and its answer, typed by a contract."""
+    price = await alice.avatar.of(Till).price(3)
     _check(price, 36)
     return f"asked for the price of three seats: {price} euros"
 

@@ -1,0 +1,68 @@
+"""The command ``describe``: the contracts of a server's object."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from broker.commands.asking import question, statuses
+from broker.commands.identity import Identity, client_options
+from broker.commands.wording import shown
+from broker.flavors.contracts.description import Description
+from broker.flavors.contracts.description import describe as ask
+
+__all__ = ["describe"]
+
+
+@click.command()
+@click.argument("address")
+@client_options
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=30.0,
+    show_default=True,
+    help="Time limit in seconds for connecting and the answer.",
+)
+@click.option("--python", "is_python", is_flag=True, help="Print a module with the contracts.")
+@click.option("--json", "is_json", is_flag=True, help="Print JSON Schema.")
+@click.option("--insecure-plaintext", is_flag=True, help="Allow pb:// to another machine.")
+def describe(
+    address: str,
+    timeout: float,
+    is_python: bool,
+    is_json: bool,
+    insecure_plaintext: bool,
+    **options: Any,
+) -> None:
+    """Print the contracts of the object at ADDRESS.
+
+    The object is the root if the server has no login, else the avatar. Only objects with a contract
+    answer. The exit status is that of ``pb call``.
+    """
+    if is_python and is_json:
+        raise click.UsageError("choose one of --python and --json")
+    with statuses("describe", timeout):
+        found = question(address, Identity(**options), timeout, insecure_plaintext, ask)()
+        if is_json:
+            click.echo(json.dumps(found.as_json_schema(), indent=2))
+        else:
+            lines = found.as_python().splitlines() if is_python else _lines(found)
+            # The text is the peer's.
+            click.echo("\n".join(shown(line) for line in lines))
+
+
+def _lines(found: Description) -> Iterator[str]:
+    """Yield the lines for a reader: each contract, and its methods."""
+    for place, contract in enumerate(found.contracts):
+        if place:
+            yield ""
+        first = contract.doc.partition("\n")[0]
+        yield f"{contract.title}: {first}" if first else contract.title
+        for method in contract.methods:
+            form = "" if method.form == "call" else f"   {method.form}"
+            text = method.signature.replace("(self, ", "(", 1).replace("(self)", "()", 1)
+            yield f"    {text}{form}"

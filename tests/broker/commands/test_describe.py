@@ -1,0 +1,97 @@
+"""``pb describe``: what it prints, and the status that it ends with."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from support.runner import Runner
+from support.ticket_office import Office, TicketOffice
+
+import broker
+from broker.commands.describe import describe
+from cred import AllowAnonymousAccess, Portal
+
+SHOWN = """TicketOffice: Sells seats.
+    async def reserve(seats: int, *, row: str = ..., colour: Colour = ...) -> list[Seat]
+    def room(name: str, listener: Listener) -> Room   reference
+    async def same(one: Listener, other: Listener) -> bool
+    async def sold(seat: Seat) -> str
+    async def wrong() -> int
+
+Room: A room.
+    async def say(text: str) -> int
+
+Listener: Hears what is said.
+    def heard(text: str) -> None   one way
+"""
+
+
+async def run(target: Any, *arguments: str) -> tuple[int, str, str]:
+    """Describe the object of a server that runs meanwhile; return status, output and errors."""
+    async with broker.serve(target, "pb://127.0.0.1:0") as server:
+        command = [server.addresses[0], *arguments]
+        result = await asyncio.to_thread(Runner().invoke, describe, command)
+    return result.exit_code, result.stdout, result.stderr
+
+
+async def test_for_a_reader() -> None:
+    """Each contract with its methods, without self; the form is told unless it is a call."""
+    assert await run(broker.servant(TicketOffice)(Office())) == (0, SHOWN, "")
+
+
+async def test_python() -> None:
+    """A module, which compiles."""
+    status, text, _ = await run(broker.servant(TicketOffice)(Office()), "--python")
+    assert status == 0
+    assert text.startswith("from __future__ import annotations\n")
+    assert "class TicketOffice(Protocol):" in text
+    compile(text, "described.py", "exec")
+
+
+async def test_json() -> None:
+    """JSON Schema."""
+    status, text, _ = await run(broker.servant(TicketOffice)(Office()), "--json")
+    assert status == 0
+    assert set(json.loads(text)) == {"$schema", "$defs", "contracts"}
+
+
+async def test_a_login() -> None:
+    """It describes the avatar; without a login the text says what is missing."""
+    realm = broker.realm(lambda name, mind: broker.servant(TicketOffice)(Office()))
+    portal = Portal(realm, [AllowAnonymousAccess()])
+    assert await run(portal, "--anonymous") == (0, SHOWN, "")
+    status, _, told = await run(portal)
+    assert status == 4
+    assert told.startswith("pb describe: ")
+
+
+async def test_an_object_without_a_contract() -> None:
+    """It has no such method; its own methods stay undisclosed."""
+    status, text, told = await run(broker.Root())
+    assert (status, text) == (1, "")
+    assert told == "NoSuchMethod: no remote method 'pb:describe'\n"
+
+
+@pytest.mark.parametrize("both", [("--python", "--json")])
+async def test_wrong_use(both: tuple[str, ...]) -> None:
+    """Two forms at once are a mistake of the command line."""
+    status, _, told = await run(broker.Root(), *both)
+    assert status == 2
+    assert "choose one of --python and --json" in told
+
+
+async def test_text_of_the_peer_is_escaped() -> None:
+    """A docstring cannot change what a terminal shows."""
+
+    class Evil(broker.Root):
+        def remoteMessageReceived(self, broker: Any, name: str, args: Any, kw: Any) -> Any:
+            contract = {
+                "name": "x", "title": "x", "doc": "a\x1b[2Jb", "is_served": True, "methods": []
+            }  # fmt: skip
+            return broker.serialize({"contracts": [contract], "classes": []})
+
+    status, text, _ = await run(Evil())
+    assert (status, text) == (0, "x: a\\x1b[2Jb\n")
