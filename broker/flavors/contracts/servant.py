@@ -135,8 +135,6 @@ def _make_class(contract: Contract, cls: type) -> type[Servant]:
         own = getattr(cls, name, None)
         function = callee_method(method, f"remote_{name}", (SELF,), f"{SELF}.target.{name}(", {})
         conditions = conditions_of(own)
-        if conditions:
-            function.broker_conditions = conditions  # type: ignore[attr-defined]
         functions[f"remote_{name}"] = function
         methods[name] = Method(function, conditions, inspect.iscoroutinefunction(own))
     methods.update(describer([contract]))

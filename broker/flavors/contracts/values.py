@@ -213,10 +213,15 @@ def _union(hint: object, where: str, plan_of: Planner) -> Plan:
 
 
 def _taker(members: list[Plan], text: str) -> Callable[[object], object]:
-    """Return a function that converts a value as the first member of a union that takes it."""
+    """Return a function that converts a value as the first member of a union that takes it.
+
+    A member with the very class of the value comes first. Text is left out: it may stand for
+    a UUID, so that the order of the union decides.
+    """
 
     def take(value: object) -> object:
-        fitting = [member for member in members if type(value) in member.kinds]
+        is_text = type(value) is str
+        fitting = [one for one in members if type(value) in one.kinds and not is_text]
         for member in (*fitting, *members):
             try:
                 return convert(value, member.wire)

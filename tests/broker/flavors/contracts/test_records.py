@@ -99,7 +99,7 @@ def test_which_classes_are_records() -> None:
 @pytest.mark.parametrize("hint", [Left, Right, list[Left], Left | None])
 def test_records_that_refer_to_each_other(hint: Any) -> None:
     """Both are converted, at any depth, whichever comes first."""
-    left = Left(Right(ZONED, Left(None, [1])))
+    left = Left(Right(ZONED, Left(Right(ZONED), [1])))
     record: Any = {Left: left, Right: left.right, list[Left]: [left]}.get(hint, left)
     value = value_of(hint)
     sent = value.send(record)

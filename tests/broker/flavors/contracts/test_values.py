@@ -169,6 +169,9 @@ SENT: list[tuple[Any, Any, Any]] = [
     (int | Colour, Colour.RED, "red"),
     (Colour | bytes, Colour.RED, "red"),
     (uuid.UUID | int, ID, str(ID)),
+    (uuid.UUID | str, ID, str(ID)),
+    (uuid.UUID | str, "x", "x"),
+    (list[int] | tuple[int, ...], (1,), (1,)),
     (Any, object, object),
     (object, [1], [1]),
 ]
