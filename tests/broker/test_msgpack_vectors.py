@@ -186,7 +186,7 @@ def test_a_client(case: Any) -> None:
     answers = [(data, fields) for data, fields in frames(case, "server") if is_answer(fields)]
     numbers = [fields[2 if fields[0] == GRAPH else 1] for _, fields in answers]
     for _ in range(max(numbers, default=0)):
-        client.call(ROOT, "anything", (), {})
+        client.outgoing.call(ROOT, "anything", (), {})
     for data, _ in answers:
         client.receive(data)
         while client.pump():
