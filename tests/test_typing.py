@@ -7,7 +7,6 @@ import re
 import subprocess
 import sys
 import sysconfig
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -41,9 +40,9 @@ CHECKERS = {
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("checker", [name for name in CHECKERS if find_spec(name) is not None])
+@pytest.mark.parametrize("checker", CHECKERS)
 def test_contracts(checker: str, tmp_path: Path) -> None:
-    """Each mistake with a contract is found, and nothing else, by each installed checker."""
+    """Each mistake with a contract is found, and nothing else, by each checker."""
     for name in ("contracts.py", "contract_mistakes.py"):
         (tmp_path / name).write_text((TYPING / name).read_text("utf-8"), "utf-8")
     ended = subprocess.run(
@@ -56,7 +55,7 @@ def test_contracts(checker: str, tmp_path: Path) -> None:
     )
     wrong = (TYPING / "contract_mistakes.py").read_text("utf-8").splitlines()
     expected = {number for number, line in enumerate(wrong, 1) if "# wrong: " in line}
-    told = [line for line in ended.stdout.splitlines() if "error" in line.lower()]
+    told = [line for line in ended.stdout.splitlines() if re.search("error|warning", line)]
     found = [re.search(r"(contracts|contract_mistakes)\.py:(\d+)", line) for line in told]
     assert {match[1] for match in found if match} == {"contract_mistakes"}
     assert {int(match[2]) for match in found if match} == expected, ended.stdout
