@@ -5,6 +5,7 @@ Their calls wait at the caller, and are made in their order when the answer has 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -39,7 +40,7 @@ class PendingReference:
         self.reference: RemoteReference | None = None
         self._name = name
         self._failure: Failure | None = None
-        self._waiting: list[Callable[[], object]] = []
+        self._waiting: deque[Callable[[], object]] = deque()
         self._readers: list[Deferred[RemoteReference]] = []
         self._answer = answer.addCallback(self._arrived).addErrback(self._failed)
 
@@ -50,7 +51,7 @@ class PendingReference:
         self, kind: type[Deferred[Any]], name: str, args: tuple[object, ...], kw: dict[str, Any]
     ) -> Deferred[Any]:
         """Call a method of the object as soon as its reference has come."""
-        if self.reference is not None:
+        if self.reference is not None and not self._waiting:
             return self.reference.call_as(kind, name, args, kw)
         if self._failure is not None:
             return fail(self._told())
@@ -77,10 +78,14 @@ class PendingReference:
 
     def send(self, _name: str, /, *args: object, **kw: object) -> None:
         """Call a method one way as soon as the reference has come; do nothing if it never comes."""
-        if self.reference is not None:
+        if self.reference is not None and not self._waiting:
             self.reference.send(_name, *args, **kw)
         elif self._failure is None:
-            self._waiting.append(partial(self.send, _name, *args, **kw))
+            self._waiting.append(partial(self._send, _name, args, kw))
+
+    def _send(self, name: str, args: tuple[object, ...], kw: dict[str, Any]) -> None:
+        if self.reference is not None:
+            self.reference.send(name, *args, **kw)
 
     async def wait(self) -> RemoteReference:
         """Return the reference when it has come; raise the error of its call."""
@@ -118,10 +123,11 @@ class PendingReference:
         return cast("Failure", self._failure)
 
     def _release(self) -> None:
-        waiting, self._waiting = self._waiting, []
+        # A call stays in the list while it is made: a call that its error makes comes behind all.
+        while self._waiting:
+            self._waiting[0]()
+            self._waiting.popleft()
         readers, self._readers = self._readers, []
-        for begin in waiting:
-            begin()
         for reader in readers:
             if not reader.called:
                 if self.reference is not None:

@@ -93,6 +93,22 @@ async def test_a_waiting_call_is_cancelled(dialect: str) -> None:
         assert office.entered[0].said == ["b"]
 
 
+async def test_a_call_from_a_callback(dialect: str) -> None:
+    """It is made behind those that wait, also if a call before them cannot be sent."""
+    office = Office()
+    office.gate.clear()
+    async with connected(broker.servant(TicketOffice)(office), dialect) as connection:
+        room: Any = office_of(connection).room("stalls", Ear())
+        later: list[Any] = []
+        broken = room.say("\ud800")
+        broken.addErrback(lambda _: later.append(room.say("c")))
+        second = room.say("b")
+        office.gate.set()
+        assert await second == 1
+        assert await later[0] == 2
+        assert office.entered[0].said == ["b", "c"]
+
+
 async def test_the_connection_ends(dialect: str) -> None:
     """The waiting calls fail as all others do."""
     office = Office()
