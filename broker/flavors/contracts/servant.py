@@ -106,14 +106,20 @@ def servant_of(protocol: object, target: object) -> Servant:
     """Return a servant of an object; see :func:`servant`."""
     cls = type(target)
     classes = _CLASSES.setdefault(cls, {})
-    if protocol not in classes:
-        contract = contract_of(protocol)
-        lacking = lacks(contract, target)
-        if lacking is not None:
-            raise WrongType(
-                f"a {cls.__name__} has no method '{lacking}', which {contract.title} declares"
-            )
-        classes[protocol] = _make_class(contract, cls)
+    contract = contract_of(protocol)
+    own = getattr(target, "__dict__", {})
+    has_own = not own.keys().isdisjoint(contract.methods)
+    if protocol in classes and not has_own:
+        return classes[protocol](target)
+    lacking = lacks(contract, target)
+    if lacking is not None:
+        raise WrongType(
+            f"a {cls.__name__} has no method '{lacking}', which {contract.title} declares"
+        )
+    if has_own or not all(hasattr(cls, name) for name in contract.methods):
+        # A method of this very object, which may have conditions of its own.
+        return _make_class(contract, target)(target)
+    classes[protocol] = _make_class(contract, cls)
     return classes[protocol](target)
 
 
@@ -127,12 +133,12 @@ def lacks(contract: Contract, target: object) -> str | None:
     return next(missing, None)
 
 
-def _make_class(contract: Contract, cls: type) -> type[Servant]:
-    """Return the class of servants for objects of one class, whose conditions it has."""
+def _make_class(contract: Contract, owner: object) -> type[Servant]:
+    """Return a class of servants with the conditions of the methods of a class, or of an object."""
     functions: dict[str, Callable[..., object]] = {}
     methods: dict[str, Method] = {}
     for name, method in contract.methods.items():
-        own = getattr(cls, name, None)
+        own = getattr(owner, name)
         function = callee_method(method, f"remote_{name}", (SELF,), f"{SELF}.target.{name}(", {})
         conditions = conditions_of(own)
         functions[f"remote_{name}"] = function

@@ -148,6 +148,31 @@ async def test_conditions() -> None:
         assert await desk.add(1) == 1100
 
 
+async def test_conditions_of_an_objects_own_method() -> None:
+    """A method that only this object has is not less protected, nor are those of others more."""
+    plain, other = Plain(), Plain()
+    own: Any = broker.allow("staff")(lambda left, *more, **kw: 1)
+    plain.add = own  # type: ignore[method-assign]
+    made: Any = broker.servant(Desk)(other)
+    assert made.remote_add(1) == 1100
+    for target, is_refused in ((plain, True), (other, False)):
+        async with connected(broker.servant(Desk)(target)) as connection:
+            call = connection.root.callRemote("add", 1)
+            if is_refused:
+                with pytest.raises(Exception, match="you may not call 'add'"):
+                    await call
+            else:
+                assert await call == 1100
+
+    class Delegate:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(plain, name)
+
+    async with connected(broker.servant(Desk)(Delegate())) as connection:
+        with pytest.raises(Exception, match="you may not call 'add'"):
+            await connection.root.callRemote("add", 1)
+
+
 @pytest.mark.parametrize("dialect", DIALECTS)
 async def test_an_avatar_and_a_mind(dialect: str) -> None:
     """A realm may return a servant, whose object's logout runs once; a mind may be one."""
