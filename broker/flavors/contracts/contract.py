@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping
@@ -88,7 +89,7 @@ def _functions_of(base: type, title: str) -> Iterator[tuple[str, Callable[..., o
     """
     if not is_contract(base):
         raise ConfigError(f"{title}: its base {base.__name__} is not a Protocol")
-    names = [*vars(base).get("__annotations__", {}), *vars(base)]
+    names = [*inspect.get_annotations(base), *vars(base)]
     for name in dict.fromkeys(names):
         value = vars(base).get(name)
         if name.startswith("_"):
