@@ -91,10 +91,12 @@ __all__ = [
     "WrongResult",
     "WrongType",
     "allow",
+    "callback",
     "connect",
     "contract",
     "current_call",
     "describe",
+    "forward",
     "implements",
     "interface_of",
     "is_transient",
@@ -158,6 +160,7 @@ if TYPE_CHECKING:
         WrongResult,
         WrongType,
     )
+    from broker.flavors.adapters import callback, forward
     from broker.flavors.avatar import AsReferenceable, Avatar
     from broker.flavors.cacheable import Cacheable, RemoteCache, RemoteCacheObserver
     from broker.flavors.contracts.conformance import implements, interface_of
@@ -196,6 +199,7 @@ _HOMES = {
         " SSLError ServerBusy ServerDraining TCPTimedOutError TLSError TooLarge TooManyAttempts"
         " UnknownHostError UserError WrongArguments WrongResult WrongType"
     ),
+    "broker.flavors.adapters": "callback forward",
     "broker.flavors.avatar": "AsReferenceable Avatar",
     "broker.flavors.cacheable": "Cacheable RemoteCache RemoteCacheObserver",
     "broker.flavors.contracts.conformance": "implements interface_of",

@@ -58,7 +58,6 @@ ALLOWED = {
     ("broker/login/accept.py", "host", 1): TWISTED,
     ("broker/login/active_logins.py", "processUniqueID", 1): AVATAR,
     ("broker/login/audit.py", "reason", 1): ERROR,
-    ("broker/login/client.py", "after", 1): ERROR,
     ("broker/login/context.py", "perspectiveMessageReceived", 1): AVATAR,
     ("broker/login/mechanisms/mechanism.py", "password", 1): CREDENTIALS,
     ("broker/login/mechanisms/mechanism.py", "username", 1): CREDENTIALS,

@@ -19,7 +19,7 @@ SETTINGS = "Policy STRICT PUBLISHED Limits LoginThrottle Rate Stats Broker"
 FLAVORS = """
     Referenceable Root Viewable ViewPoint Copyable RemoteCopy Cacheable RemoteCache
     RemoteCacheObserver Avatar AsReferenceable RemoteReference RemoteMethod
-    CopyableFailure CopiedFailure
+    CopyableFailure CopiedFailure callback forward
 """
 
 HERE = Path(broker.__file__).parents[1]

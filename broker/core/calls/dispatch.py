@@ -118,6 +118,8 @@ class Route(NamedTuple):
         principal: the user on whose behalf this call is made; None for the owner of the object.
         is_ours: whether the methods belong to this library. Their errors then are about this call
             itself.
+        method_for: returns the Method of a name, for an object whose methods are not those of its
+            class; raises NoSuchMethod for another name.
     """
 
     target: Any
@@ -128,6 +130,7 @@ class Route(NamedTuple):
     unanswered: Callable[[], Exception] | None = None
     principal: Principal | None = None
     is_ours: bool = False
+    method_for: Callable[[str], Method] | None = None
 
 
 def engine_hook(hook: Hook) -> Hook:
@@ -187,7 +190,7 @@ def quick_methods(target: Any) -> tuple[tuple[Any, ...], Mapping[str, Method]]:
         raise
     except BaseException:  # noqa: BLE001 - raised again, and answered, where the call itself is made
         return (), NO_METHODS
-    if not isinstance(route, Route) or route.unanswered or route.principal:
+    if not isinstance(route, Route) or route.unanswered or route.principal or route.method_for:
         return (), NO_METHODS
     table = _table(type(route.target), route.prefix)
     if table.refused is not None:
@@ -204,6 +207,8 @@ def resolve(route: Route, name: str, dynamic: bool) -> Method:
         TypeError: the class has an attribute that may be a method or not, depending on the
             instance, and the policy has no ``dynamic_methods``.
     """
+    if route.method_for is not None:
+        return route.method_for(name)
     target, prefix = route.target, route.prefix
     table = _table(type(target), prefix)
     dynamic = dynamic and not table.is_whole
