@@ -22,6 +22,7 @@ from broker.flavors.contracts.hints import is_contract, is_union, members_of, re
 from broker.flavors.contracts.leaves import choice, copy_plan, enum_plan, lower_as, zoned_plan
 from broker.flavors.contracts.plans import Lower, Plan, Planner
 from broker.flavors.contracts.records import is_record, record_plan
+from broker.flavors.contracts.sets import SETS, set_wire
 from broker.flavors.contracts.stand_ins import Mismatch, check_supported, convert
 from broker.flavors.reference import RemoteReference
 from jelly.bases import Jellyable
@@ -35,7 +36,6 @@ _SEQUENCES = frozenset(
     {list, tuple, collections.abc.Sequence, collections.abc.MutableSequence}
     | {collections.abc.Collection, collections.abc.Iterable}
 )
-_SETS = frozenset({set, frozenset, collections.abc.Set, collections.abc.MutableSet})
 _MAPPINGS = frozenset({dict, collections.abc.Mapping, collections.abc.MutableMapping})
 _STREAMS = frozenset(
     {collections.abc.AsyncIterator, collections.abc.AsyncIterable, collections.abc.AsyncGenerator}
@@ -141,6 +141,8 @@ def _plan(
 
 def _leaf(hint: object, where: str) -> Plan:
     """Return the plan of a class without parts."""
+    if hint in SETS:
+        return Plan(set_wire(hint, hint, Any), kinds=(cast("type", hint),))
     if hint in _NATIVE:
         return Plan(hint, kinds=(cast("type", hint),))
     if hint is datetime:
@@ -151,7 +153,7 @@ def _leaf(hint: object, where: str) -> Plan:
         return Plan(hint, lower_as(str, hint), (hint,))
     if isinstance(hint, type) and issubclass(hint, enum.Enum):
         return enum_plan(hint)
-    if hint in _MAPPINGS | _SEQUENCES | _SETS:
+    if hint in _MAPPINGS | _SEQUENCES:
         return Plan(hint, kinds=(cast("type", hint),))
     if isinstance(hint, typing.TypeVar):
         raise ConfigError(f"{where}: the type variable {hint.__name__} is not fixed")
@@ -266,11 +268,13 @@ def _container(hint: object, cls: type, where: str, plan_of: Planner) -> Plan:
     elif cls is tuple and Ellipsis not in parts:
         if any(lowers):
             lower = _lower_tuple(lowers)
-    elif cls in _SEQUENCES or cls in _SETS:
+    elif cls in _SEQUENCES or cls in SETS:
         if lowers[0] is not None:
             lower = _lower_elements(lowers[0], plans[0].is_hashable)
     else:
         raise ConfigError(f"{where}: a {type_text(hint)} cannot be sent")
+    if cls in SETS:
+        wire = set_wire(hint, wire, wires[0])
     return Plan(wire, lower, (cls,), is_hashable=cls in (tuple, frozenset) and not any(lowers))
 
 
