@@ -12,7 +12,7 @@ import pytest
 
 HERE = Path(__file__).resolve().parent
 WIRE = HERE.parents[1] / "docs" / "reference" / "wire"
-PAGES = ("banana", "jelly", "messages", "login")
+PAGES = ("banana", "jelly", "messages", "login", "msgpack")
 
 
 def cases(file: str) -> list[Any]:
