@@ -39,6 +39,7 @@ __all__ = [
     "note_raised",
     "overrides_hook",
     "quick_methods",
+    "replace_methods",
     "resolve",
     "was_raised",
 ]
@@ -84,6 +85,10 @@ class Refusal(TypeError):
     """
 
 
+Replacement: TypeAlias = Callable[[type, str, Mapping[str, Method]], Mapping[str, Method]]
+"""Takes a class, a prefix and the methods that it exposes; returns those to call."""
+
+
 class _Table(NamedTuple):
     """The methods of a class that one prefix exposes, by their names without the prefix.
 
@@ -102,6 +107,8 @@ class _Table(NamedTuple):
 
 # A cache: its entries are made from the classes, and are collected with them.
 _TABLES: weakref.WeakKeyDictionary[type, dict[str, _Table]] = weakref.WeakKeyDictionary()
+# How the methods of a class are replaced, see `replace_methods`.
+_REPLACED: weakref.WeakKeyDictionary[type, Replacement] = weakref.WeakKeyDictionary()
 NO_METHODS: Mapping[str, Method] = types.MappingProxyType({})
 
 
@@ -175,6 +182,14 @@ def check_hooked(hook: Any, name: str) -> None:
             method = _table(cls, prefix).methods.get(name)
             for check in () if method is None else method.conditions:
                 check(name)
+
+
+def replace_methods(cls: type, replacement: Replacement) -> None:
+    """Let a function replace the methods of a class and its subclasses, once a class and prefix.
+
+    These classes have no other methods: the policy's ``dynamic_methods`` has no effect on them.
+    """
+    _REPLACED[cls] = replacement
 
 
 def quick_methods(target: Any) -> tuple[tuple[Any, ...], Mapping[str, Method]]:
@@ -360,16 +375,11 @@ def _table(cls: type, prefix: str) -> _Table:
 
 
 def _make_table(cls: type, prefix: str) -> _Table:
-    """Return the table of a class.
-
-    A class with contracts has a class method ``broker_methods(prefix, methods)``, which returns
-    the methods to use; see ``flavors.contracts``.
-    """
     methods: Mapping[str, Method]
     methods, refused = _found_methods(cls, prefix)
-    replace = getattr(cls, "broker_methods", None)
+    replace = next((_REPLACED[base] for base in cls.__mro__ if base in _REPLACED), None)
     if replace is not None:
-        methods = replace(prefix, methods)
+        methods = replace(cls, prefix, methods)
     quick = {
         name: method
         for name, method in methods.items()

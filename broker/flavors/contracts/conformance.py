@@ -15,7 +15,7 @@ from zope.interface import Interface, classImplements
 from zope.interface.interface import InterfaceClass
 from zope.interface.interface import Method as InterfaceMethod
 
-from broker.core.calls.dispatch import Method
+from broker.core.calls.dispatch import Method, replace_methods
 from broker.defer import Deferred
 from broker.errors import ConfigError, WrongType
 from broker.flavors.avatar import Avatar
@@ -71,7 +71,7 @@ def implements(*contracts: Callable[..., object]) -> Callable[[Class], Class]:
                 _check(cls, prefix + name, method, contract.title, 1 + (prefix == "view_"))
         known = getattr(cls, "_broker_contracts", ())
         cls._broker_contracts = (*known, *(one for one in wanted if one not in known))  # type: ignore[attr-defined]
-        cls.broker_methods = classmethod(functools.partial(_methods, prefix))  # type: ignore[attr-defined]
+        replace_methods(cls, functools.partial(_methods, prefix))
         classImplements(cls, *(_interface(contract.protocol) for contract in wanted))
         return cls
 

@@ -11,7 +11,7 @@ import weakref
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any, ClassVar, TypeVar
 
-from broker.core.calls.dispatch import Method, Refusal
+from broker.core.calls.dispatch import Method, Refusal, replace_methods
 from broker.core.calls.exposed_methods import conditions_of
 from broker.defer import Deferred
 from broker.defer.foreign import is_twisted_deferred
@@ -37,7 +37,6 @@ class Servant(Root):
     """
 
     _contract: ClassVar[Contract]
-    _methods: ClassVar[Mapping[str, Method]]
 
     def __init__(self, target: object):
         self.target = target
@@ -62,11 +61,6 @@ class Servant(Root):
                 f" method otherwise"
             )
         return getattr(self.target, "logout", _nothing)
-
-    @classmethod
-    def broker_methods(cls, prefix: str, methods: Mapping[str, Method]) -> Mapping[str, Method]:
-        """Return the methods for the table of the class; see ``core.calls.dispatch``."""
-        return cls._methods if prefix == "remote_" else methods
 
 
 def _nothing() -> None:
@@ -144,8 +138,10 @@ def _make_class(contract: Contract, owner: object) -> type[Servant]:
         functions[f"remote_{name}"] = function
         methods[name] = Method(function, conditions, inspect.iscoroutinefunction(own))
     methods.update(describer([contract]))
-    attributes = {"_contract": contract, "_methods": methods, "__doc__": contract.doc, **functions}
-    return type(f"{contract.title}Servant", (Servant,), attributes)
+    attributes = {"_contract": contract, "__doc__": contract.doc, **functions}
+    made = type(f"{contract.title}Servant", (Servant,), attributes)
+    replace_methods(made, lambda cls, prefix, found: methods if prefix == "remote_" else found)
+    return made
 
 
 def callee_method(
