@@ -19,7 +19,6 @@ PACKAGES = ("broker/connection", "broker/core", "broker/login", "broker/net")
 
 AVATAR = "an avatar of the application, which need not have the method (published)"
 AWAITABLE = "a value of the application, of any type, which may be awaitable"
-CLASS = "a class of the application, which has it if it implements contracts"
 CREDENTIALS = "credentials of the application, which need not be of this library"
 ERROR = "an exception of any library; some have the attribute"
 FACTORY = "a factory of the application, which need not have the attribute (published)"
@@ -42,7 +41,6 @@ ALLOWED = {
     ("broker/core/calls/dispatch.py", "__dict__", 1): FAILURE,
     ("broker/core/calls/dispatch.py", "__self__", 1): METHOD,
     ("broker/core/calls/dispatch.py", "broker_conditions", 2): METHOD,
-    ("broker/core/calls/dispatch.py", "broker_methods", 1): CLASS,
     ("broker/core/calls/dispatch.py", "is_engine_hook", 1): METHOD,
     ("broker/core/calls/dispatch.py", "object", 1): METHOD,
     ("broker/core/calls/dispatch.py", "value", 2): FAILURE,
