@@ -18,6 +18,7 @@ from broker import errors, traces
 from broker.core.objects.tables import ExportTable, Numbers, OpenCalls
 from broker.core.policy import PUBLISHED, STRICT, Policy
 from broker.core.wire.messages import RequestId
+from broker.core.wire.terms import BASELINE
 from broker.flavors.failures import MOST_TEXT_SHOWN
 from broker.flavors.referenceable import Referenceable, Root
 from broker.net import log_throttle
@@ -167,7 +168,7 @@ def test_limits_of_a_login() -> None:
 
 
 def test_limits_of_a_connection() -> None:
-    """Each number of a Policy has its row, with the strict default, and no row is too many."""
+    """Each number of a Policy, and each term about a size, has its row with its default."""
     numbers = {
         field.name: f"{getattr(STRICT, field.name):g}"
         if isinstance(getattr(STRICT, field.name), float)
@@ -175,8 +176,12 @@ def test_limits_of_a_connection() -> None:
         for field in structs.fields(Policy)
         if type(getattr(STRICT, field.name)) in (int, float)
     }
+    terms = {name: str(getattr(BASELINE, name)) for name in ("frame", "nodes")}
     sizes = {"login_limits", *(field.name for field in structs.fields(Limits))}
-    assert {name: row[1] for name, row in LIMITS.items() if name not in sizes} == numbers
+    assert {name: row[1] for name, row in LIMITS.items() if name not in sizes} == {
+        **numbers,
+        **terms,
+    }
 
 
 @pytest.mark.parametrize("name", TOO_MUCH)

@@ -177,8 +177,9 @@ class Broker(PublishedBroker):
             self.setup_timeouts.on_timeout,
             self._is_reading,
         )
-        if port.peer_address is not None:
-            self.peer.address = port.peer_address
+        address = port.peer_address
+        if address is not None:
+            self.peer.address = address
         port.on_drained = self.pump.drained
         self.pump.begin(port)
         self.connectionMade()

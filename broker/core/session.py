@@ -349,7 +349,7 @@ class Session:
 
     def _reader_of(self, dialect: Dialect) -> MessageReader:
         keeps_expressions = bool(self.host.overridden) or not _allows_basics(self._policy.security)
-        if takes_messages(self.host):
+        if self.host.overridden and takes_messages(self.host):
             return dialect.reader(self._limits, keeps_expressions, Raw)
         return dialect.reader(self._limits, keeps_expressions)
 
@@ -363,7 +363,8 @@ class Session:
         """
         policy = self._policy
         self.gate = Gate(policy, minds, self._seal)
-        self.incoming.trace(None)
+        if self.tracing is not None:
+            self.incoming.trace(None)
         self._limit(self.gate.limits)
         self.inbox.max_backlog = min(policy.max_backlog, policy.login_backlog)
         self.incoming.max_calls = min(policy.max_calls, policy.login_calls)
@@ -376,7 +377,8 @@ class Session:
         if self.gate is None:
             return
         policy, self.gate = self._policy, None
-        self.incoming.trace(self.tracing)
+        if self.tracing is not None:
+            self.incoming.trace(self.tracing)
         self.inbox.max_backlog = policy.max_backlog
         self.incoming.max_calls = policy.max_calls
         self.inbox.is_full = False

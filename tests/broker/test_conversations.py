@@ -27,7 +27,6 @@ RELEASES = (b"decref", b"decache", b"uncache")
 DIFFERS = {
     "call_not_ascii": "names of methods are ASCII here",
     "message_unknown": "ours answers didNotUnderstand, where Twisted breaks",
-    "reference_comes_home": "what has a name is not taken as an argument",
 }
 """What ours does in another way, and why; each must differ."""
 
