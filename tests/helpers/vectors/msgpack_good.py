@@ -147,6 +147,12 @@ GRAPHS = [
          (graph_call(1, "echo", [b"dictionary", [b"k", 1], [5, 2], [[b"tuple", 1, b"x"], 3]]),)),
     Case("graph_set", "A set of one, and a frozenset.",
          (graph_call(1, "pair", [b"set", 1], [b"frozenset", 1]),)),
+    Case("graph_datetime_zone", "A datetime with the zone of UTC, and one half an hour behind it.",
+         (graph_call(1, "pair", [b"datetime", b"2001 2 3 4 5 6 7", 0],
+                     [b"datetime", b"2001 2 3 4 5 6 7", -1800]),)),
+    Case("graph_uuid", "A UUID.", (graph_call(1, "echo", [b"uuid.UUID", bytes(range(16))]),)),
+    Case("graph_enum", "A member of an enumeration, by its value.",
+         (graph_call(1, "echo", [b"vectors.Colour", text("red")]),)),
     Case("graph_copy", "A copy, by its registered name.",
          (graph_call(1, "echo", [b"vectors.Card", [b"dictionary", [text("owner"), text("x")]]]),)),
 ]  # fmt: skip

@@ -25,10 +25,7 @@ LATER: dict[str, str] = {
         once_first once_again_running once_again_done once_other_method once_result_lost
     """,
     "caches are not resumed yet": "cache_resumed cache_resume_too_old",
-    "these values are not sent yet": """
-        graph_datetime_zone graph_uuid graph_enum call_datetime_offset
-    """,
-    "the types of the fields of copies are not checked yet": "call_field_of_wrong_type",
+    "no class of the vectors registers the types of its fields": "call_field_of_wrong_type",
     "what comes after a goodbye is still handled": "odd_call_after_goodbye",
 }
 """Names of vectors, by the reason why there is no such vector."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import Enum
 from typing import Any
 from unittest.mock import patch
 
@@ -24,6 +25,12 @@ class Card(broker.Copyable, broker.RemoteCopy):
     """A copy."""
 
     owner: str = ""
+
+
+class Colour(Enum):
+    """An enumeration."""
+
+    RED = "red"
 
 
 class Price(pb.Cacheable):
@@ -210,6 +217,7 @@ def surroundings() -> Iterator[None]:
     """Register the classes, and give all errors one id; undo it afterwards."""
     for name, cls in (_COPIES | _ERRORS).items():
         broker.register(cls, name)
+    broker.register(Colour, "vectors.Colour")
     try:
         with patch("secrets.token_hex", lambda size: "7f3a9c21"):
             yield
@@ -218,3 +226,4 @@ def surroundings() -> Iterator[None]:
             del defaults.declared.classes[name.encode()]
         for name in _ERRORS:
             del defaults.declared.errors[name]
+        del defaults.declared.factories[b"vectors.Colour"], defaults.declared.forms[Colour]
