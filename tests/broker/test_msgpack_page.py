@@ -107,7 +107,7 @@ NAMES = {
 OURS = {
     name
     for name, cls in defaults.declared.errors.items()
-    if cls.__module__.partition(".")[0] in ("broker", "jelly", "cred")
+    if cls.__module__ in ("broker.errors", "jelly.errors", "cred.error")
 }
 
 
