@@ -45,6 +45,8 @@ PAGES = sorted(
 )
 PASSWORD = "wonderland"
 ENVIRONMENT = {**os.environ, "PYTHONIOENCODING": "utf-8", "PYTHONWARNINGS": "error"}
+# A program of a page imports the others, from its own folder, as it does for a reader.
+ENVIRONMENT.pop("PYTHONSAFEPATH", None)
 
 # Commands that are not run here: they install, are this test, or are shown for their effect alone.
 KNOWN = {
