@@ -25,7 +25,7 @@ CALM, SETTLING, PATIENCE = 0.5, 1.0, 30.0
 class Point(State, broker.Copyable, broker.RemoteCopy):
     """A copy of a peer."""
 
-    x: int = 0
+    x: int | bytes = 0
 
 
 class Feed(pb.RemotePublished):

@@ -59,7 +59,7 @@ class Avatar(broker.Avatar):
 class Point(State, broker.Copyable, broker.RemoteCopy):
     """A copy of a peer."""
 
-    x: int = 0
+    x: int | bytes = 0
 
 
 @implementer(ICredentialsChecker)
