@@ -71,7 +71,21 @@ def _has_one_key_twice(expression: Any) -> bool:
     return any(map(_has_one_key_twice, expression))
 
 
+def _has_zone(expression: Any) -> bool:
+    if type(expression) is not list:
+        return False
+    if expression[:1] == [b"datetime"] and len(expression) == 3:
+        return True
+    return any(map(_has_zone, expression))
+
+
 DIFFERENCES: tuple[Difference, ...] = (
+    Difference(
+        "datetime with a zone",
+        "Ours reads the offset behind the fields of a datetime, or refuses a wrong one. Twisted"
+        " ignores it.",
+        lambda ours, theirs, expression: _has_zone(expression),
+    ),
     Difference(
         "depth",
         "Ours reads at most 100 lists in each other (`max_depth`). Twisted reads any number, and"
