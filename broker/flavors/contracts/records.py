@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import dataclasses
 import typing
-from collections.abc import Mapping
-from typing import Any, NamedTuple, cast
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, TypeAlias, cast
 
 import msgspec
 
 from broker.flavors.contracts.hints import hints_of, substituted
 from broker.flavors.contracts.plans import Lower, Plan, Planner
-from broker.flavors.contracts.stand_ins import convert, stand_in, wrong
+from broker.flavors.contracts.stand_ins import convert, stand_in
 
 __all__ = ["is_record", "record_plan"]
+
+Convert: TypeAlias = Callable[[object, object], object]
 
 
 class _Field(NamedTuple):
@@ -37,8 +39,15 @@ class _Record:
             record as its type.
     """
 
-    def __init__(self, cls: type):
+    def __init__(self, cls: type, convert: Convert):
         self.cls = cls
+        self._convert = convert
+        # The fields of a dataclass that __init__ does not take.
+        self._computed = frozenset(
+            name
+            for name, field in getattr(cls, "__dataclass_fields__", {}).items()
+            if not field.init
+        )
         self.fields: tuple[_Field, ...] = ()
         self._shadow: type | None = None
 
@@ -68,38 +77,50 @@ class _Record:
     def take(self, value: object) -> object:
         """Make an instance of fields that have come; msgspec does that if it knows all types."""
         if typing.is_typeddict(self.cls) or not isinstance(value, self.cls):
-            given = self._fields_of(value)
-            cls: Any = self.cls
-            return cls(**given)
+            return self._made(self._fields_of(value))
         return value
+
+    def _made(self, given: dict[str, object]) -> object:
+        cls: Any = self.cls
+        computed = {name: given.pop(name) for name in self._computed & given.keys()}
+        made = cls(**given)
+        for name, part in computed.items():
+            object.__setattr__(made, name, part)
+        return made
 
     def _fields_of(self, value: object) -> dict[str, object]:
         if self._shadow is None:
-            default: Any = msgspec.UNSET
-            self._shadow = msgspec.defstruct(
-                self.cls.__name__,
-                [
-                    (field.attribute, cast("type", field.plan.wire), default)
-                    if field.has_default
-                    else (field.attribute, cast("type", field.plan.wire))
-                    for field in sorted(self.fields, key=lambda field: field.has_default)
-                ],
-                rename={
-                    field.attribute: field.name
-                    for field in self.fields
-                    if field.name != field.attribute
-                },
-            )
+            self._shadow = self._shadow_of_fields()
         if isinstance(value, list | tuple) and issubclass(self.cls, tuple):
             value = dict(zip((field.name for field in self.fields), value, strict=False))
-        if not isinstance(value, dict):
-            raise wrong("object", value)
-        found = convert(value, self._shadow)
+        found = self._convert(value, self._shadow)
         return {
             field.attribute: part
             for field in self.fields
             if (part := getattr(found, field.attribute)) is not msgspec.UNSET
         }
+
+    def _shadow_of_fields(self) -> type:
+        """Return a Struct with the same fields, whose types msgspec can convert."""
+        config = getattr(self.cls, "__struct_config__", None)
+        options = ("tag", "tag_field", "array_like", "forbid_unknown_fields")
+        default: Any = msgspec.UNSET
+        return msgspec.defstruct(
+            self.cls.__name__,
+            [
+                (field.attribute, cast("type", field.plan.wire), default)
+                if field.has_default
+                else (field.attribute, cast("type", field.plan.wire))
+                for field in self.fields
+            ],
+            kw_only=True,
+            rename={
+                field.attribute: field.name
+                for field in self.fields
+                if field.name != field.attribute
+            },
+            **({} if config is None else {name: getattr(config, name) for name in options}),
+        )
 
 
 def is_record(cls: object) -> bool:
@@ -111,7 +132,13 @@ def is_record(cls: object) -> bool:
     return is_class or is_named_tuple or typing.is_typeddict(cls)
 
 
-def record_plan(hint: object, where: str, plan_of: Planner, known: dict[object, Plan]) -> Plan:
+def record_plan(
+    hint: object,
+    where: str,
+    plan_of: Planner,
+    known: dict[object, Plan],
+    convert: Convert = convert,
+) -> Plan:
     """Return the plan of a class that is sent as its fields.
 
     Args:
@@ -119,6 +146,7 @@ def record_plan(hint: object, where: str, plan_of: Planner, known: dict[object, 
         where: begins the text of a ConfigError.
         plan_of: makes the plans of the fields.
         known: the plans of records; those of this one and of its fields are added.
+        convert: makes a value of a type out of what has come.
     """
     if hint in known:
         return known[hint]
@@ -126,7 +154,7 @@ def record_plan(hint: object, where: str, plan_of: Planner, known: dict[object, 
     arguments: Mapping[object, object] = dict(
         zip(getattr(cls, "__parameters__", ()), typing.get_args(hint), strict=False)
     )
-    record = _Record(cls)
+    record = _Record(cls, convert)
     is_dict = typing.is_typeddict(cls)
     kinds: tuple[type, ...] = (dict,) if is_dict else (cls,)
     lower = record.lower_dict if is_dict else record.lower

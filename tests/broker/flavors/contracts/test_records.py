@@ -83,6 +83,31 @@ class Array(msgspec.Struct, array_like=True, tag=True):
     number: int
 
 
+class Listed(msgspec.Struct, array_like=True, tag="listed"):
+    """A Struct that is sent as a list, with a field that msgspec does not convert."""
+
+    at: datetime
+    number: int = 1
+    ids: frozenset[int] = frozenset()
+
+
+class Exact(msgspec.Struct, tag="exact", tag_field="kind", forbid_unknown_fields=True):
+    """A Struct that takes its own tag and its own fields only."""
+
+    ids: set[int]
+
+
+@dataclass(frozen=True)
+class Counted:
+    """A dataclass with a field that ``__init__`` does not take."""
+
+    ids: frozenset[int]
+    count: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "count", len(self.ids))
+
+
 def value_of(hint: object) -> Value:
     """Return the Value of a type."""
     return Value(hint, "C.f: x", reference_plan)
@@ -116,6 +141,9 @@ def test_records_that_refer_to_each_other(hint: Any) -> None:
         (Event, Event(ZONED), {"itBegan": ZONED, "number": 1}),
         (Array, Array(3), ["Array", 3]),
         (Checked, Checked(1, ZONED), {"value": 1, "at": ZONED}),
+        (Listed, Listed(ZONED, 2), ["listed", ZONED, 2, []]),
+        (Exact, Exact({1}), {"kind": "exact", "ids": [1]}),
+        (Counted, Counted(frozenset({1})), {"ids": [1], "count": 1}),
     ],
 )
 def test_kinds(hint: Any, record: Any, sent: Any) -> None:
@@ -147,6 +175,12 @@ def test_generic_records() -> None:
         (Row, [], "", "Object missing required field `at`"),
         (Options, {"at": 3}, ".at", "Expected `datetime`, got `int`"),
         (Event, {"it_began": ZONED}, "", "Object missing required field `itBegan`"),
+        (Listed, {"at": ZONED}, "", "Expected `array`, got `object`"),
+        (Listed, ["secret", ZONED], "[0]", "Invalid value"),
+        (Listed, ["listed", ZONED, "x"], "[2]", "Expected `int`, got `str`"),
+        (Exact, {"kind": "secret", "ids": []}, ".kind", "Invalid value"),
+        (Exact, {"ids": [], "secret": 1}, "", "Object contains unknown field"),
+        (Counted, {"ids": [], "count": "x"}, ".count", "Expected `int`, got `str`"),
     ],
 )
 def test_refusals(hint: Any, sent: Any, place: str, text: str) -> None:
