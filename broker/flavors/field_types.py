@@ -2,9 +2,10 @@
 
 Theory of operation. All fields of a state are converted in one call of msgspec, as one tuple. For
 that each annotation becomes a type that msgspec can check. A class whose instances cross as copies
-is replaced by a *marker*, which accepts exactly its instances: msgspec alone would also make such
-an instance of a dict. Where a reference arrives, or an object that only the sender knows, the
-annotation is not checked.
+is replaced by a stand-in (``contracts.stand_ins``), which accepts exactly its instances: msgspec
+alone would also make such an instance of a dict. Where a reference arrives, or an object that only
+the sender knows, the annotation is not checked. A set that is made of a list has its members
+checked first, also within a class that is sent as its fields.
 
 msgspec makes new containers. If a converted value is equal to the received one and of the same
 types, the received one is kept, so that values that the peer shares stay shared.
@@ -13,7 +14,7 @@ types, the received one is kept, so that values that the peer shares stay shared
 from __future__ import annotations
 
 import collections.abc
-import dataclasses
+import contextlib
 import datetime
 import decimal
 import enum
@@ -22,20 +23,29 @@ import sys
 import types
 import typing
 import uuid
-from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 
 from broker.errors import ConfigError
 from broker.failure import wire_name
+from broker.flavors.contracts.hints import hints_of, type_text
+from broker.flavors.contracts.leaves import copy_plan
+from broker.flavors.contracts.plans import Plan
+from broker.flavors.contracts.records import is_record, record_plan
+from broker.flavors.contracts.sets import check_members
+from broker.flavors.contracts.stand_ins import (
+    BUILTIN_TYPES,
+    converted,
+    read_fault,
+    stand_in,
+    wrong,
+)
 from broker.flavors.reference import RemoteReference
 from jelly.bases import Jellyable, Unjellyable
 from jelly.errors import MalformedJelly
 from jelly.fields import annotations_of, shape_of
-from jelly.keys import KeyGuard
-from jelly.limits import Limits
 from jelly.printable import printable
 from jelly.registry import defaults
 
@@ -44,10 +54,10 @@ __all__ = ["FieldTypes", "check_state"]
 Hint: TypeAlias = Any
 """An annotation, or a type for msgspec: they have no type in common."""
 
-_BUILTIN = (
-    *(bytes, bytearray, datetime.date, datetime.time, datetime.datetime),
-    *(datetime.timedelta, decimal.Decimal, uuid.UUID),
-)
+Known: TypeAlias = dict[object, Plan]
+"""The plans of the records in one annotation, which may have each other as fields."""
+
+_BUILTIN = (*BUILTIN_TYPES, uuid.UUID)
 # A converted value of one of these types is the received value, or is not equal to it.
 _KEPT = frozenset(
     {
@@ -64,8 +74,7 @@ _CONTAINERS = _KEPT_CONTAINERS | {
 }
 _UNION: Hint = typing.Union
 _WRAPPERS = (typing.Final, typing.Required, typing.NotRequired)
-_LIMITS = Limits()
-_PLACE = re.compile(r" - at `(key` in `)?\$\[(\d+)\](.*)`\Z", re.DOTALL)
+_FIELD = re.compile(r"\[(\d+)\]")
 _FAULTS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
@@ -157,21 +166,19 @@ def check_state(cls: type, state: object) -> object:
 
 
 def _converted(value: Hint, kind: Hint) -> Hint:
-    return msgspec.convert(value, kind, builtin_types=_BUILTIN, dec_hook=_decoded)
+    return msgspec.convert(value, kind, builtin_types=_BUILTIN, dec_hook=converted)
 
 
 def _tuple_of(kinds: Iterable[Hint]) -> Hint:
     return tuple.__class_getitem__(tuple(kinds))
 
 
-def _told(cls: str, names: tuple[str, ...], text: str) -> str:
+def _told(cls: str, names: tuple[str, ...], told: str) -> str:
     """Return the text of a fault with the place of the field; it never has the peer's value."""
-    place = _PLACE.search(text)
-    fault = text if place is None else text[: place.start()]
-    if fault.startswith("Invalid "):
-        fault = " ".join(fault.split(" ")[:3])
-    where = "" if place is None else f"{names[int(place[2])]}{place[3]}: "
-    return printable(f"{cls}: {where}{fault}", 400, is_ascii=False)
+    fault, place, _ = read_fault(told)
+    where = _FIELD.sub(lambda found: names[int(found[1])], place, count=1)
+    text = f"{where}: {fault}" if where else fault
+    return printable(f"{cls}: {text}", 400, is_ascii=False)
 
 
 def _fields_of(cls: type) -> dict[str, _Checked]:
@@ -181,13 +188,13 @@ def _fields_of(cls: type) -> dict[str, _Checked]:
         where = f"{wire_name(cls)}.{name}"
         annotation = _evaluated(cls, name, where)
         try:
-            checked = _checked(annotation)
+            checked = _checked(annotation, {})
             _try(checked.kind)
         except _Unsupported as error:
             raise ConfigError(f"{where}: {error}") from None
         except TypeError as error:
             raise ConfigError(f"{where}: {printable(str(error), 300)}") from None
-        if checked.kind is not Hint:
+        if checked.kind is not Any:
             found[name] = checked
     return found
 
@@ -216,33 +223,33 @@ def _try(kind: Hint) -> None:
     msgspec.msgpack.Decoder(_tuple_of((kind,)))
 
 
-def _checked(annotation: Hint) -> _Checked:
+def _checked(annotation: Hint, known: Known) -> _Checked:
     origin: Hint = typing.get_origin(annotation)
     args = typing.get_args(annotation)
     if annotation is None:
         return _Checked(type(None), True)
     if origin in _WRAPPERS:
-        return _checked(args[0])
+        return _checked(args[0], known)
     if origin is typing.Annotated:
-        inner = _checked(args[0])
+        inner = _checked(args[0], known)
         return _Checked(typing.Annotated[(inner.kind, *args[1:])], inner.keeps)
     if origin is typing.Literal:
         return _Checked(annotation, True)
     if origin is typing.Union or origin is types.UnionType:
-        return _union(args)
+        return _union(args, known)
     if origin is collections.abc.Callable or annotation is collections.abc.Callable:
         raise _Unsupported("give it a contract with one method, or use broker.callback")
     if isinstance(annotation, typing.NewType):
-        return _checked(annotation.__supertype__)
+        return _checked(annotation.__supertype__, known)
     if hasattr(annotation, "__value__") and not isinstance(annotation, type):
-        return _checked(annotation.__value__)
+        return _checked(annotation.__value__, known)
     if origin in _CONTAINERS:
-        return _container(origin, args)
-    return _class(origin if isinstance(origin, type) else annotation)
+        return _container(origin, args, known)
+    return _class(annotation, known)
 
 
-def _container(origin: Hint, args: tuple[Hint, ...]) -> _Checked:
-    parts = [None if each is ... else _checked(each) for each in args]
+def _container(origin: Hint, args: tuple[Hint, ...], known: Known) -> _Checked:
+    parts = [None if each is ... else _checked(each, known) for each in args]
     keeps = origin in _KEPT_CONTAINERS and all(each is None or each.keeps for each in parts)
     kinds = tuple(... if each is None else each.kind for each in parts)
     return _guarded(_Checked(origin[kinds] if kinds else origin, keeps), origin)
@@ -253,15 +260,45 @@ def _guarded(checked: _Checked, origin: Hint) -> _Checked:
     if not issubclass(origin, collections.abc.Set):
         return checked
 
+    _try(checked.kind)
+
     def decode(value: object) -> object:
         if isinstance(value, list | tuple):
-            KeyGuard(_LIMITS).check(value, "set member", Counter())
-        return _converted((value,), _tuple_of((checked.kind,)))[0]
+            check_members(value)
+        return _converted(value, checked.kind)
 
-    return _Checked(_Marker(origin.__name__, (), {"decode": staticmethod(decode)}), False)
+    return _Checked(stand_in(origin.__name__, decode), False)
 
 
-def _class(cls: Hint) -> _Checked:
+def _record(annotation: Hint, known: Known) -> _Checked:
+    """Return the type of a class that is sent as its fields, some of which make sets."""
+
+    def plan_of(hint: Hint, where: str) -> Plan:
+        kind = _checked(hint, known).kind
+        _try(kind)
+        return Plan(kind)
+
+    plan = record_plan(annotation, type_text(annotation), plan_of, known, _converted)
+    return _Checked(plan.wire, False)
+
+
+def _makes_sets(annotation: Hint, seen: set[Hint]) -> bool:
+    """Return whether values of a type have sets, in the fields of records too."""
+    origin: Hint = typing.get_origin(annotation)
+    cls = origin or annotation
+    if isinstance(cls, type) and issubclass(cls, collections.abc.Set):
+        return True
+    parts = list(typing.get_args(annotation))
+    if is_record(cls) and cls not in seen:
+        seen.add(cls)
+        with contextlib.suppress(ConfigError):
+            parts += hints_of(cls, "").values()
+    return any(_makes_sets(part, seen) for part in parts)
+
+
+def _class(annotation: Hint, known: Known) -> _Checked:
+    origin: Hint = typing.get_origin(annotation)
+    cls = origin if isinstance(origin, type) else annotation
     if not isinstance(cls, type) or cls is object or cls is Any:
         # Any, a type variable, Self.
         return _ANY
@@ -272,45 +309,21 @@ def _class(cls: Hint) -> _Checked:
     if issubclass(cls, enum.Enum):
         return _Checked(cls, False)
     if cls in defaults.declared.with_fields or issubclass(cls, Unjellyable | RemoteReference):
-        return _Checked(_marker(cls.__name__, cls), True)
+        return _Checked(copy_plan(cls).wire, True)
     if getattr(cls, "_is_protocol", False) or issubclass(cls, Jellyable):
         # A reference arrives, or a copy of the class that the receiver has for it.
         return _ANY
-    if dataclasses.is_dataclass(cls) or issubclass(cls, msgspec.Struct):
-        return _Checked(cls, False)
-    if typing.is_typeddict(cls) or (issubclass(cls, tuple) and hasattr(cls, "_fields")):
-        return _Checked(cls, False)
+    if is_record(cls):
+        return (
+            _record(annotation, known) if _makes_sets(annotation, set()) else _Checked(cls, False)
+        )
     if cls.__module__ == "collections.abc":
         return _ANY
-    return _Checked(_marker(cls.__name__, cls), True)
+    return _Checked(copy_plan(cls).wire, True)
 
 
-class _Marker(type):
-    """The type of markers; an instance of the accepted class is an instance of the marker.
-
-    Attributes:
-        accepted: that class.
-        decode: converts a value, for a union.
-    """
-
-    accepted: type = object
-    decode: Callable[[object], object] | None = None
-
-    def __instancecheck__(cls, value: object) -> bool:
-        return isinstance(value, cls.accepted)
-
-
-def _marker(name: str, accepted: type) -> Hint:
-    return _Marker(name, (), {"accepted": accepted})
-
-
-def _decoded(kind: Hint, value: object) -> Hint:
-    decode = kind.decode if isinstance(kind, _Marker) else None
-    return value if decode is None else decode(value)
-
-
-def _union(args: Collection[Hint]) -> _Checked:
-    parts = [_checked(each) for each in args]
+def _union(args: Collection[Hint], known: Known) -> _Checked:
+    parts = [_checked(each, known) for each in args]
     if any(each.kind is Any for each in parts):
         return _ANY
     keeps = all(each.keeps for each in parts)
@@ -328,10 +341,10 @@ def _alternatives(name: str, kinds: list[Hint]) -> Hint:
     def decode(value: object) -> Hint:
         for kind in kinds:
             try:
-                return _converted((value,), _tuple_of((kind,)))[0]
+                return _converted(value, kind)
             except msgspec.ValidationError:
                 pass
         # msgspec adds the place to the text of a TypeError.
-        raise TypeError(f"Expected `{name}`, got `{type(value).__name__}`")
+        raise wrong(name, value)
 
-    return _Marker(name, (), {"decode": staticmethod(decode)})
+    return stand_in(name, decode)

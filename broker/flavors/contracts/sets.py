@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import collections.abc
 from collections import Counter
+from collections.abc import Collection
 from typing import cast
 
 from broker.flavors.contracts.hints import type_text
@@ -17,10 +18,19 @@ from jelly.errors import InsecureJelly, LimitExceeded, MalformedJelly
 from jelly.keys import KeyGuard
 from jelly.limits import Limits
 
-__all__ = ["SETS", "set_wire"]
+__all__ = ["SETS", "check_members", "set_wire"]
 
 SETS = frozenset({set, frozenset, collections.abc.Set, collections.abc.MutableSet})
 _LIMITS = Limits()
+
+
+def check_members(members: Collection[object]) -> None:
+    """Check the members of a set that is about to be made.
+
+    Raises:
+        InsecureJelly, LimitExceeded, MalformedJelly: see `jelly.keys.KeyGuard`.
+    """
+    KeyGuard(_LIMITS).check(members, "set member", Counter())
 
 
 def set_wire(hint: object, wire: object, member: object) -> type:
@@ -36,7 +46,7 @@ def set_wire(hint: object, wire: object, member: object) -> type:
         if isinstance(value, list | tuple):
             members = cast("list[object]", convert(list(value), list.__class_getitem__(member)))
             try:
-                KeyGuard(_LIMITS).check(members, "set member", Counter())
+                check_members(members)
             except (InsecureJelly, LimitExceeded, MalformedJelly) as error:
                 raise Mismatch(str(error)) from None
             value = set(members)

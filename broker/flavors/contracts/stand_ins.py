@@ -16,7 +16,16 @@ import msgspec
 
 from jelly.printable import printable
 
-__all__ = ["Mismatch", "check_supported", "convert", "stand_in", "wrong"]
+__all__ = [
+    "BUILTIN_TYPES",
+    "Mismatch",
+    "check_supported",
+    "convert",
+    "converted",
+    "read_fault",
+    "stand_in",
+    "wrong",
+]
 
 BUILTIN_TYPES = (
     *(bytes, bytearray, datetime.date, datetime.time, datetime.datetime, datetime.timedelta),
@@ -98,8 +107,10 @@ def converted(cls: type, value: object) -> object:
         try:
             return cls.take(value)
         except Mismatch as error:
-            # msgspec appends the place of this value.
+            # msgspec appends the place of this value, to a TypeError only.
             raise TypeError(f"{error.text} - at `${error.place}`") from None
+        except msgspec.ValidationError as error:
+            raise TypeError(str(error)) from None
     if issubclass(cls, PurePath):
         if type(value) is not str:
             raise wrong("str", value)
@@ -114,12 +125,20 @@ def check_supported(wire: object) -> None:
     msgspec.json.Decoder(wire, dec_hook=converted)
 
 
+def read_fault(told: str) -> tuple[str, str, bool]:
+    """Return what a text of msgspec says: the fault, its place, and if it is that of a key.
+
+    The fault does not repeat the peer's value. The place begins after the ``$`` of the whole value.
+    """
+    places = _PLACE.findall(told)
+    fault = _REPEATS.sub(r"\1", _PLACE.sub("", told))
+    place = "".join((inside or path).removeprefix("$") for path, inside in reversed(places))
+    return fault, place, any(inside for _, inside in places)
+
+
 def _explained(error: Exception) -> Mismatch:
     """Return the place and the text of an error of msgspec, without the value."""
-    told = str(error)
-    places = _PLACE.findall(told)
-    text = _REPEATS.sub(r"\1", _PLACE.sub("", told))
-    place = "".join((inside or path).removeprefix("$") for path, inside in reversed(places))
-    if any(inside for _, inside in places):
+    text, place, is_key = read_fault(str(error))
+    if is_key:
         text = f"{text} (a key)"
     return Mismatch(printable(text, _MOST_TEXT, is_ascii=False), place)

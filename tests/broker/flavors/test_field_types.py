@@ -334,6 +334,121 @@ def test_what_a_record_refuses() -> None:
     assert "secret" not in str(caught.value)
 
 
+@dataclass
+class Marked:
+    """A record that holds a set."""
+
+    ids: set[int]
+    within: Marked | None = None
+
+
+class MarkedTuple(NamedTuple):
+    """The same as a named tuple."""
+
+    ids: frozenset[int]
+
+
+class MarkedDict(TypedDict):
+    """The same as a dict."""
+
+    ids: collections.abc.Set[int]
+
+
+class MarkedStruct(msgspec.Struct):
+    """The same as a Struct, which has the set one level deeper."""
+
+    inner: Marked
+
+
+@broker.register("types.Crowd")
+@dataclass
+class Crowd(broker.Copyable, broker.RemoteCopy):
+    """A copy that holds a set."""
+
+    ids: set[int]
+
+
+@dataclass
+class MarkedOnce:
+    """A record with fields of every other kind beside the set."""
+
+    ids: set[int]
+    seat: Seat
+    id: uuid.UUID = ONE
+    colour: Colour = Colour.RED
+    crowd: Crowd | None = None
+    count: int = field(default=0, init=False)
+
+
+# A type, what is sent for a list of ids, and the place of the first id.
+RECORDS_WITH_SETS: list[tuple[Any, Callable[[list[Any]], Any], str]] = [
+    (Marked, lambda ids: {"ids": ids}, ".ids[0]"),
+    (Marked, lambda ids: {"ids": [], "within": {"ids": ids}}, ".within.ids[0]"),
+    (MarkedTuple, lambda ids: [ids], ".ids[0]"),
+    (MarkedDict, lambda ids: {"ids": ids}, ".ids[0]"),
+    (MarkedStruct, lambda ids: {"inner": {"ids": ids}}, ".inner.ids[0]"),
+    (MarkedOnce, lambda ids: {"ids": ids, "seat": SEAT}, ".ids[0]"),
+    (list[Marked], lambda ids: [{"ids": ids}], "[0].ids[0]"),
+    (dict[str, MarkedTuple], lambda ids: {"one": [ids]}, "[...].ids[0]"),
+    (MarkedDict | None, lambda ids: {"ids": ids}, ".ids[0]"),
+    (Final[MarkedStruct], lambda ids: {"inner": {"ids": ids}}, ".inner.ids[0]"),
+]
+
+
+@pytest.mark.parametrize(("kind", "sent", "place"), RECORDS_WITH_SETS)
+def test_sets_within_records(kind: Any, sent: Callable[[list[Any]], Any], place: str) -> None:
+    """The members of a list are checked before a record makes a set of it."""
+    cls = typed(kind)
+    # All of these have the hash 0, so that a set of them takes quadratic time.
+    with pytest.raises(InsecureJelly, match="int key wider than 64 bits"):
+        check_state(cls, {"value": sent([n * (2**61 - 1) for n in range(1, 10)])})
+    with pytest.raises(MalformedJelly) as caught:
+        check_state(cls, {"value": sent(["secret"])})
+    assert str(caught.value) == f"types.Made: value{place}: Expected `int`, got `str`"
+    made = check_state(cls, {"value": sent([2, 3, 2])})
+    assert "{2, 3}" in repr(made)
+
+
+SENT = {"ids": [2], "seat": SEAT}
+REFUSED_BESIDE_SETS: list[tuple[Any, Any, str]] = [
+    (MarkedOnce, 5, ": Expected `object`, got `int`"),
+    (MarkedOnce, {"ids": [2]}, ": Object missing required field `seat`"),
+    (MarkedOnce, {**SENT, "seat": {"row": "A"}}, ".seat: Expected `Seat`, got `dict`"),
+    (
+        MarkedOnce,
+        {**SENT, "crowd": {"ids": [1]}},
+        ".crowd: Expected `Crowd`, got `dict`",
+    ),
+    (Crowd, {"ids": [1]}, ": Expected `Crowd`, got `dict`"),
+    (MarkedOnce, {**SENT, "id": str(ONE)}, ".id: Expected `uuid`, got `str`"),
+    (MarkedOnce, {**SENT, "colour": "secret"}, ".colour: Invalid enum value"),
+    (MarkedOnce, {**SENT, "count": "secret"}, ".count: Expected `int`, got `str`"),
+]
+
+
+@pytest.mark.parametrize(("kind", "value", "told"), REFUSED_BESIDE_SETS)
+def test_fields_beside_a_set(kind: Any, value: Any, told: str) -> None:
+    """The other fields of a record with a set are checked as they are without one."""
+    test_what_is_refused(kind, value, told)
+
+
+def test_a_computed_field_beside_a_set() -> None:
+    """A field that ``__init__`` does not take is set after it."""
+    made = check_state(typed(MarkedOnce), {"value": {**SENT, "count": 3}})["value"]
+    assert (made.ids, made.seat, made.id, made.count) == ({2}, SEAT, ONE, 3)
+
+
+def test_a_set_of_what_msgspec_does_not_know() -> None:
+    """The type of the members is checked when the class is, as any other type."""
+
+    class Mixed(enum.Enum):
+        ONE = 1
+        TWO = "two"
+
+    with pytest.raises(ConfigError, match=r"types\.Made\.value: Enums must"):
+        check_state(typed(set[Mixed]), {"value": [1]})
+
+
 JSON = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.binary()),
     lambda inner: st.one_of(
