@@ -17,7 +17,7 @@ ALLOWED = {
     "broker.reactor.endpoints.strings._parse": "it passes on the end of Python's text",
     "broker.traces._end": "it checks whether a text was made printable",
     "cred.store_checker.StoreChecker._reaching_the_store": "it logs the same error once",
-    "broker.flavors.contracts.stand_ins._explained": "msgspec has the place in its text alone",
+    "broker.flavors.contracts.stand_ins.read_fault": "msgspec has the place in its text alone",
     "cred.stores.sql.SQLStore._begin": "SQLite has no other sign of a missing table",
     "tests.helpers.fuzz.differences._is_lost_in_itself": "it compares our text with Twisted's",
 }

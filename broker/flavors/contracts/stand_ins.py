@@ -125,11 +125,12 @@ def check_supported(wire: object) -> None:
     msgspec.json.Decoder(wire, dec_hook=converted)
 
 
-def read_fault(told: str) -> tuple[str, str, bool]:
-    """Return what a text of msgspec says: the fault, its place, and if it is that of a key.
+def read_fault(error: Exception) -> tuple[str, str, bool]:
+    """Return what an error of msgspec says: the fault, its place, and if it is that of a key.
 
     The fault does not repeat the peer's value. The place begins after the ``$`` of the whole value.
     """
+    told = str(error)
     places = _PLACE.findall(told)
     fault = _REPEATS.sub(r"\1", _PLACE.sub("", told))
     place = "".join((inside or path).removeprefix("$") for path, inside in reversed(places))
@@ -138,7 +139,7 @@ def read_fault(told: str) -> tuple[str, str, bool]:
 
 def _explained(error: Exception) -> Mismatch:
     """Return the place and the text of an error of msgspec, without the value."""
-    text, place, is_key = read_fault(str(error))
+    text, place, is_key = read_fault(error)
     if is_key:
         text = f"{text} (a key)"
     return Mismatch(printable(text, _MOST_TEXT, is_ascii=False), place)
