@@ -157,11 +157,8 @@ class Server:
         for listener in self._listeners:
             listener.close()
         if seconds:
-            await drained(self._brokers, seconds, LEAVING)
-        else:
-            for broker in list(self._brokers):
-                broker.say_goodbye("closing", LEAVING)
-        await close_all(self._brokers, self._policy.close_timeout, at_once=not seconds)
+            await drained(self._brokers, seconds)
+        await close_all(self._brokers, self._policy.close_timeout, LEAVING, at_once=not seconds)
         self._acceptor.log_throttle.settle()
         self._closed.set()
 

@@ -67,27 +67,32 @@ async def until_told(
             await cut()
 
 
-async def drained(brokers: Iterable[Broker], seconds: float, text: str) -> None:
+async def drained(brokers: Iterable[Broker], seconds: float) -> None:
     """Drain connections: refuse new calls, and wait until the running ones have ended.
 
     Args:
         brokers: the connections; their peers are told at once.
         seconds: the most seconds to wait.
-        text: the reason for the peers.
     """
-    waits = [asyncio.ensure_future(_until(broker.drain(text))) for broker in brokers]
+    waits = [asyncio.ensure_future(_until(broker.drain())) for broker in brokers]
     if waits:
         _, late = await asyncio.wait(waits, timeout=None if math.isinf(seconds) else seconds)
         for wait in late:
             wait.cancel()
 
 
-async def close_all(brokers: Iterable[Broker], seconds: float, *, at_once: bool) -> None:
-    """Close connections, and abort those that have not ended after ``seconds``."""
+async def close_all(brokers: Iterable[Broker], seconds: float, text: str, *, at_once: bool) -> None:
+    """Close connections, and cut those that have not ended after ``seconds``.
+
+    Args:
+        brokers: the connections.
+        seconds: the most seconds to wait.
+        text: the reason for the peers.
+        at_once: whether the connections have not been drained.
+    """
     brokers = list(brokers)
     for broker in brokers:
-        end = broker.port.abortConnection if at_once else broker.port.loseConnection
-        end()
+        broker.leave("closing" if at_once else "draining", text, at_once=at_once)
     if not brokers:
         return
     closing = [asyncio.ensure_future(_until(broker.closed)) for broker in brokers]

@@ -34,6 +34,7 @@ from broker.core.events import (
     CallRaised,
     Event,
     Misunderstood,
+    PeerDrains,
     PeerLeaves,
     Ready,
 )
@@ -41,7 +42,14 @@ from broker.core.objects.whereabouts import name_result
 from broker.core.policy import Policy, published_policy
 from broker.core.session import Session
 from broker.core.wire.commands import Feature
-from broker.core.wire.messages import Goodbye, ObjectId, Ping, RequestId
+from broker.core.wire.messages import (
+    LONGEST_TEXT,
+    Draining,
+    Goodbye,
+    ObjectId,
+    Ping,
+    RequestId,
+)
 from broker.defer import Deferred, maybeDeferred
 from broker.errors import (
     WITH_LIMIT,
@@ -56,6 +64,7 @@ from broker.limit_errors import AT_SERVER
 from broker.net import forks
 from broker.net.log_throttle import OWN, LogThrottle
 from broker.net.scheduler import ImmediateScheduler, Scheduler
+from broker.net.transport_port import LINGER_SIZE
 from broker.net.twisted_transport import port_of
 from jelly.atoms import Expression
 from jelly.security import Security
@@ -101,7 +110,7 @@ class Broker(PublishedBroker):
     _idle: Deferred[None] | None = None
     _log_throttle: LogThrottle | None = None
     _is_aborted = False
-    _drains = ""
+    _is_draining = False
 
     def __init__(
         self,
@@ -307,28 +316,56 @@ class Broker(PublishedBroker):
         """
         if self.disconnected or self._is_aborted or self.transport is None:
             return
-        self._is_aborted = True
         forget_frames(error)
         if self._fault is None:
             self._fault = error
-        self.calls.is_open = False
-        self.say_goodbye("error", text)
-        self.port.abortConnection()
+        self.leave("error", text, at_once=True)
 
-    def say_goodbye(self, code: str, text: str) -> None:
-        """Tell the peer why the connection is about to end, if the dialect has a goodbye."""
-        self.session.outbox.say(Goodbye(code, text[:1024]))
+    def leave(self, code: str, text: str, *, at_once: bool = False) -> None:
+        """Say goodbye, if the dialect has one, and close so that the peer can read it.
+
+        Args:
+            code: the code of the goodbye.
+            text: the reason for the peer.
+            at_once: do not send the pages that Pagers still have, and handle no more messages. If
+                the dialect has no goodbye, or the peer has not read 64 KiB, cut the connection.
+        """
+        if self.disconnected or self._is_aborted:
+            return
+        port = self.port
+        has_goodbye = Feature.GOODBYE in self.session.outbox.features
+        if at_once:
+            self._is_aborted = True
+            self._say_goodbye(code, text)
+            self.pump.stop()
+            if has_goodbye and port.unsent <= LINGER_SIZE:
+                port.leave(at_once=True)
+            else:
+                port.abortConnection()
+        elif has_goodbye:
+            self.when_paged(partial(self._say_goodbye, code, text))
+            port.leave()
+        else:
+            port.loseConnection()
+
+    def _say_goodbye(self, code: str, text: str) -> None:
+        self.calls.is_open = False
+        self.session.outbox.say(Goodbye(code, text[:LONGEST_TEXT]))
         self.flush()
 
-    def drain(self, text: str = "the server is shutting down") -> Deferred[None]:
+    def _say_draining(self) -> None:
+        self.session.outbox.say(Draining(0, ()))
+        self.flush()
+
+    def drain(self) -> Deferred[None]:
         """Run no more calls of the peer; return a Deferred that fires when no call runs any more.
 
-        The peer is told, with ``text``, once a dialect is chosen, and if the dialect has a goodbye.
+        The peer is told once a dialect is chosen, if the dialect has a message for that.
         """
         self.session.drain()
-        if not self._drains:
-            self._drains = text
-            self.say_goodbye("draining", text)
+        if not self._is_draining:
+            self._is_draining = True
+            self._say_draining()
         self._idle = Deferred()
         self._tell_idle()
         return self._idle
@@ -392,8 +429,8 @@ class Broker(PublishedBroker):
         self.setup_timeouts.done("offer")
         self.peer.certificate = self.port.peer_certificate
         self._watch_peer()
-        if self._drains:
-            self.say_goodbye("draining", self._drains)
+        if self._is_draining:
+            self._say_draining()
         self.connectionReady()
 
     def _watch_peer(self) -> None:
@@ -447,16 +484,22 @@ class Broker(PublishedBroker):
         if self._running_methods is not None:
             self._running_methods.cancel_call(event.ticket)
 
+    def _on_peer_drains(self, event: PeerDrains) -> None:
+        log.peer_drains(self)
+        self.calls.is_open = False
+        self.calls.is_refused = True
+
     def _on_peer_leaves(self, event: PeerLeaves) -> None:
         log.peer_leaves(self, event)
         self.calls.is_open = False
-        was_draining, self.calls.is_refused = self.calls.is_refused, event.code == "draining"
-        if self._fault is None or was_draining:
+        if self._fault is None:
             self._fault = (
                 LoginExpired(event.text)
                 if event.code == "expired"
                 else PBConnectionLost(f"the peer closed the connection: {event.text}")
             )
+        if not self.disconnected:
+            self.port.loseConnection()
 
     def _on_raised(self, event: CallRaised) -> None:
         log.call_raised(self, event)
@@ -499,6 +542,7 @@ _EVENTS: dict[type, Callable[[Broker, Any], None]] = {
     CallPending: Broker._on_pending,
     CallAnswered: Broker._on_answered,
     CallCancelled: Broker._on_cancelled,
+    PeerDrains: Broker._on_peer_drains,
     PeerLeaves: Broker._on_peer_leaves,
     CallRaised: Broker._on_raised,
     Misunderstood: Broker._on_misunderstood,

@@ -126,14 +126,13 @@ class Connection:
 
     async def _drain(self, seconds: float) -> None:
         if seconds:
-            await drained([self.broker], seconds, LEAVING)
+            await drained([self.broker], seconds)
             await self._close(at_once=False)
 
     async def _close(self, *, at_once: bool) -> None:
         if not self.is_closed:
-            if at_once:
-                self.broker.say_goodbye("closing", LEAVING)
-            await close_all([self.broker], self.broker.policy.close_timeout, at_once=at_once)
+            seconds = self.broker.policy.close_timeout
+            await close_all([self.broker], seconds, LEAVING, at_once=at_once)
 
     async def wait_closed(self) -> None:
         """Wait until the connection has ended, on whichever side.

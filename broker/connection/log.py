@@ -41,6 +41,7 @@ __all__ = [
     "expired",
     "misunderstood",
     "not_sent",
+    "peer_drains",
     "peer_leaves",
     "unsent",
 ]
@@ -97,6 +98,11 @@ def peer_leaves(owner: Logged, event: PeerLeaves) -> None:
     """Log the reason that the peer has sent for closing the connection."""
     code, text = text_of(event.code), printable(event.text, 300, is_ascii=False)
     _log(owner, logging.INFO, "%s leaves: %s: %s", owner.peer.address, code, text)
+
+
+def peer_drains(owner: Logged) -> None:
+    """Log that the peer takes no new calls."""
+    _log(owner, logging.INFO, "%s drains: it takes no new calls", owner.peer.address)
 
 
 def unsent(owner: Logged, name: str, error: BaseException) -> None:

@@ -63,6 +63,7 @@ class PublishedBroker:
     port: TransportPort
     missing: set[tuple[type, str]] | None = None
     pageProducers: list[PageProducer]
+    _paged: Callable[[], object] | None = None
     overridden: ClassVar[frozenset[str]] = frozenset()
 
     def __init_subclass__(cls) -> None:
@@ -312,7 +313,16 @@ class PublishedBroker:
                 self.pageProducers.remove(pager)
         self.flush()
         if not self.pageProducers:
+            if self._paged is not None:
+                self._paged()
             self.port.unregisterProducer()
+
+    def when_paged(self, callback: Callable[[], object]) -> None:
+        """Call ``callback()`` when the last page of all Pagers is written, or now."""
+        if self.pageProducers:
+            self._paged = callback
+        else:
+            callback()
 
     def pauseProducing(self) -> None:
         """Do nothing: pages are sent only when the transport asks for them (published)."""

@@ -153,10 +153,13 @@ class Pump:
                 self.ask_for_turn()
 
     def resume(self) -> None:
-        """Call :meth:`run`; an exception of an application's hook ends the connection.
+        """Call :meth:`run`, unless the connection has ended.
 
-        For callbacks of the loop, which would log the exception in its own way, and continue.
+        An exception of an application's hook ends the connection. For callbacks of the loop, which
+        would log the exception in its own way, and continue.
         """
+        if self._port is None:
+            return
         try:
             self.run()
         except (KeyboardInterrupt, SystemExit):

@@ -20,6 +20,7 @@ __all__ = [
     "CallRaised",
     "Event",
     "Misunderstood",
+    "PeerDrains",
     "PeerLeaves",
     "Ready",
 ]
@@ -57,11 +58,23 @@ class CallCancelled(Struct, frozen=True):
     ticket: IncomingCall
 
 
-class PeerLeaves(Struct, frozen=True):
-    """The peer is about to close the connection.
+class PeerDrains(Struct, frozen=True):
+    """The peer takes no new calls.
 
     Attributes:
-        code: one word, such as ``"draining"``.
+        after: milliseconds after which the peer asks clients to come again.
+        elsewhere: addresses of other servers.
+    """
+
+    after: int
+    elsewhere: tuple[str, ...]
+
+
+class PeerLeaves(Struct, frozen=True):
+    """The peer has said goodbye: it has sent its last message, and closes the connection.
+
+    Attributes:
+        code: one word, such as ``"closing"``.
         text: a sentence for the log.
     """
 
@@ -94,5 +107,12 @@ class Misunderstood(Struct, frozen=True):
 
 
 Event: TypeAlias = (
-    Ready | CallPending | CallAnswered | CallCancelled | CallRaised | PeerLeaves | Misunderstood
+    Ready
+    | CallPending
+    | CallAnswered
+    | CallCancelled
+    | CallRaised
+    | PeerDrains
+    | PeerLeaves
+    | Misunderstood
 )

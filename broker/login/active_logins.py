@@ -169,9 +169,8 @@ class ActiveLogins:
         broker = self._broker
         log.expired(broker, LoginExpired(_EXPIRED))
         broker.session.drain()
-        broker.say_goodbye("expired", _EXPIRED)
+        broker.leave("expired", _EXPIRED)
         port, seconds = broker.port, broker.policy.close_timeout
-        port.loseConnection()
         # Otherwise pages that the peer has asked for would still be sent to their end.
         self._timer = port.scheduler.later(seconds, port.abortConnection)
 

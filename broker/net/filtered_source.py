@@ -182,8 +182,8 @@ class FilteredSource(asyncio.BufferedProtocol):
             self._send()
 
     def write_eof(self) -> None:
-        """Close this half of the source."""
-        self._source.write_eof()
+        """Close the filters, and this half of the source after them."""
+        self._close_half(self._filters)
 
     def is_reading(self) -> bool:
         """Return whether data is delivered."""
@@ -417,15 +417,25 @@ class FilteredSource(asyncio.BufferedProtocol):
         self.has_failed = True
         self._stop_timer()
         has_sent = self._send()
-        for each in reversed(self._filters[: self._filters.index(failed)]):
-            each.close()
-            has_sent |= self._send()
+        has_sent |= self._close_half(self._filters[: self._filters.index(failed)])
         if not has_sent:
             self._source.abort()
             return
-        self._source.write_eof()
         self._source.resume_reading()
         self._set_timer(self._close_timeout, self._source.abort)
+
+    def _close_half(self, filters: Sequence[Filter]) -> bool:
+        """Close these filters from the top, and this half of the source; wait for no answer.
+
+        Returns:
+            Whether a filter had a last message.
+        """
+        has_sent = False
+        for each in reversed(filters):
+            each.close()
+            has_sent |= self._send()
+        self._source.write_eof()
+        return has_sent
 
     def _set_timer(self, delay: float, f: Callable[[], object]) -> None:
         self._stop_timer()

@@ -16,7 +16,13 @@ from broker.net.scheduler import Scheduler
 if TYPE_CHECKING:
     from cryptography import x509
 
-__all__ = ["TransportPort"]
+__all__ = ["LINGER_SIZE", "LINGER_TIME", "TransportPort"]
+
+LINGER_SIZE = 64 * 1024
+"""Bytes of the peer that are dropped after `TransportPort.leave`; then the connection is cut."""
+
+LINGER_TIME = 1.0
+"""Seconds that the peer has to close its side after `TransportPort.leave`."""
 
 
 class TransportPort(Protocol):
@@ -89,6 +95,19 @@ class TransportPort(Protocol):
 
     def loseConnection(self) -> object:
         """Close the connection, once all written bytes are sent (published)."""
+
+    def leave(self, *, at_once: bool = False) -> object:
+        """Close the connection so that the peer can read all that was written (lingering close).
+
+        Closing a socket that has unread bytes of the peer sends a reset. The peer may notice it
+        before it has read the last bytes. So only the writing half is closed, after the TLS close.
+        Bytes of the peer are dropped. The connection ends when the peer closes, or after
+        `LINGER_SIZE` bytes of the peer, or `LINGER_TIME` seconds after the last byte was sent.
+
+        Args:
+            at_once: do not wait for a registered producer, and end after `LINGER_TIME` even if
+                bytes are unsent.
+        """
 
     def abortConnection(self) -> object:
         """Cut the connection now (published)."""

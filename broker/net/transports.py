@@ -10,7 +10,8 @@ bytes has no other object on it. The states of a stream have this order, and non
 - *disconnecting*: ``loseConnection`` was called. No more data is delivered. Bytes that are written
   already, and those that a registered producer still writes, are sent first.
 - *closing*: writes of the protocol are dropped. The connection closes when the kernel has taken all
-  bytes. A peer that reads nothing for `STALL` seconds is disconnected.
+  bytes; after `leave`, when the peer has closed too. A peer that reads nothing for `STALL` seconds
+  is disconnected.
 - *reported*: the protocol has had ``connectionLost``, its last call.
 
 A peer that closes its half starts *closing* too: half-open connections are not kept.
@@ -39,7 +40,7 @@ from broker.net.read_buffer import own_buffer, scratch
 from broker.net.scheduler import LoopScheduler
 from broker.net.socket_addresses import Address, address_of, is_local
 from broker.net.socket_options import SocketOptions
-from broker.net.transport_port import TransportPort
+from broker.net.transport_port import LINGER_SIZE, LINGER_TIME, TransportPort
 
 __all__ = ["HIGH_WATER", "STALL", "MakeProtocol", "StreamProtocol", "StreamTransport"]
 
@@ -101,10 +102,12 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
 
     __slots__ = (
         "__weakref__",
+        "_dropped",
         "_filtered",
         "_host",
         "_is_closing",
         "_is_reported",
+        "_lingers",
         "_log_throttle",
         "_loop",
         "_make_protocol",
@@ -164,6 +167,8 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
         self._reason: Exception | None = None
         self._is_closing = False
         self._is_reported = False
+        self._lingers = False
+        self._dropped = 0
 
     # Called by the protocol.
 
@@ -247,6 +252,22 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
         """
         self.disconnecting = True
         self.close_if_done()
+
+    def leave(self, *, at_once: bool = False) -> None:
+        """Close the connection so that the peer can read all that was written.
+
+        See `TransportPort.leave`.
+        """
+        is_open = self._filtered is None or self._filtered.is_open
+        if at_once and (self._is_closing or not is_open):
+            self.abortConnection()
+            return
+        self._lingers = True
+        if at_once:
+            self.close_for(ConnectionAborted())
+            self._set_timer(LINGER_TIME, self._source.abort)
+        else:
+            self.loseConnection()
 
     def abortConnection(self) -> None:
         """Cut the connection now; unsent bytes are lost, and the peer sees a reset."""
@@ -345,6 +366,7 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         """Deliver the bytes that were read into the buffer."""
         if self.disconnecting or self.protocol is None:
+            self._drop(nbytes)
             return
         view = self._own_buffer or scratch.view
         try:
@@ -357,6 +379,7 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
     def data_received(self, data: bytes) -> None:
         """Deliver bytes of a source that has no use for the buffer, such as a pipe."""
         if self.disconnecting or self.protocol is None:
+            self._drop(len(data))
             return
         try:
             self.protocol.dataReceived(data)
@@ -420,7 +443,13 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
             return
         self._reason = reason
         self.disconnecting = self._is_closing = True
-        self._source.close()
+        if self._lingers:
+            self._source.set_write_buffer_limits(high=0)
+            self._source.resume_reading()
+            self._source.write_eof()
+            self._linger()
+        else:
+            self._source.close()
         self._watch_progress()
 
     def cut_for(self, reason: Exception) -> None:
@@ -474,13 +503,27 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
             return None
 
     def _drained(self) -> None:
+        if self._is_closing:
+            self._linger()
+            return
         # If much has been written since, asyncio calls again.
-        if self._is_closing or self.unsent > HIGH_WATER:
+        if self.unsent > HIGH_WATER:
             return
         if self.on_drained is not None:
             self.on_drained()
         if self._producers is not None:
             self._producers.resume()
+
+    def _linger(self) -> None:
+        """Wait for the peer to close, if this end has sent all."""
+        if self._lingers and not self.has_ended and not self.unsent:
+            self._set_timer(LINGER_TIME, self._source.abort)
+
+    def _drop(self, size: int) -> None:
+        """Note that bytes of the peer are dropped; after `leave` only so many."""
+        self._dropped += size
+        if self._lingers and self._is_closing and self._dropped > LINGER_SIZE:
+            self._source.abort()
 
     def _watch_progress(self) -> None:
         if self.unsent:

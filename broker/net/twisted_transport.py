@@ -17,7 +17,7 @@ from broker.net import tcp_keepalive
 from broker.net.producers import Producer
 from broker.net.scheduler import Scheduler, TwistedScheduler, scheduler_for
 from broker.net.socket_addresses import is_local
-from broker.net.transport_port import TransportPort
+from broker.net.transport_port import LINGER_TIME, TransportPort
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -77,6 +77,10 @@ class _Adapter(TransportPort):
 
     def loseConnection(self) -> None:
         """Close the connection, once all written bytes are sent (published)."""
+        self._transport.loseConnection()
+
+    def leave(self, *, at_once: bool = False) -> None:
+        """Close the connection; the transport does not have a lingering close."""
         self._transport.loseConnection()
 
     def abortConnection(self) -> None:
@@ -202,6 +206,13 @@ class TwistedTransport(_Adapter):
         """Forget the producer that was registered here (published)."""
         self._is_taken = False
         self._transport.unregisterProducer()
+
+    def leave(self, *, at_once: bool = False) -> None:
+        """Close the connection; with ``at_once`` read no more, and cut it after `LINGER_TIME`."""
+        if at_once:
+            self.pause_reading()
+            self.scheduler.later(LINGER_TIME, self.abortConnection)
+        super().leave()
 
     def empty(self) -> None:
         """Note that the transport has sent all bytes."""

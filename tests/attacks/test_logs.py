@@ -244,8 +244,8 @@ def test_goodbyes(policy: str, text: str, log: Log) -> None:
     """A peer's text of its goodbye is one line at either end."""
     pair = pair_of(policy, "msgpack/1")
     said = f"a{text}b".encode("utf-8", "replace").decode()
-    pair.server.say_goodbye(said[:20], said * 100)
-    pair.client.say_goodbye(said[:20], said * 100)
+    pair.server.leave(said[:20], said * 100)
+    pair.client.leave(said[:20], said * 100)
     pair.exchange()
     pair.cut()
     log.check()

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import broker
-from broker.core.events import PeerLeaves
+from broker.core.events import PeerDrains, PeerLeaves
 from broker.core.policy import STRICT
 from broker.server import serve
 
@@ -58,19 +58,19 @@ class Office(broker.Root):
         self.workers.put_nowait(worker)
 
 
-async def told(connection: broker.Connection, monkeypatch: pytest.MonkeyPatch) -> PeerLeaves:
-    """Wait for the goodbye that a connection gets; to be called before it comes."""
-    came: asyncio.Future[PeerLeaves] = asyncio.get_running_loop().create_future()
-    pump = connection.broker
-    handle = pump.on_event
+def told(connection: broker.Connection, monkeypatch: pytest.MonkeyPatch) -> asyncio.Queue[Any]:
+    """What a connection is told from now on: that the peer drains, and its goodbye."""
+    came: asyncio.Queue[Any] = asyncio.Queue()
+    host = connection.broker
+    handle = host.on_event
 
     def on_event(event: Any) -> None:
         handle(event)
-        if isinstance(event, PeerLeaves) and not came.done():
-            came.set_result(event)
+        if isinstance(event, PeerDrains | PeerLeaves):
+            came.put_nowait(event)
 
-    monkeypatch.setattr(pump, "on_event", on_event)
-    return await came
+    monkeypatch.setattr(host, "on_event", on_event)
+    return came
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
@@ -81,13 +81,10 @@ async def test_a_server_drains(dialect: str, monkeypatch: pytest.MonkeyPatch) ->
     connection = await broker.connect(server.addresses[0], policy=policy)
     running = connection.root.callRemote("slow", Worker())
     await root.reached.wait()
-    goodbye = asyncio.create_task(told(connection, monkeypatch))
-    await asyncio.sleep(0)
+    events = told(connection, monkeypatch)
     closing = asyncio.create_task(server.close())
     if dialect == "msgpack/1":
-        assert await goodbye == PeerLeaves("draining", "the server is shutting down")
-    else:
-        goodbye.cancel()
+        assert await events.get() == PeerDrains(0, ())
     for _ in range(2):
         with pytest.raises(broker.ServerDraining, match=r"^not run: the server is shutting"):
             await connection.root.callRemote("echo", 1)
@@ -99,6 +96,9 @@ async def test_a_server_drains(dialect: str, monkeypatch: pytest.MonkeyPatch) ->
     assert await running == "worked"
     await closing
     await connection.wait_closed()
+    if dialect == "msgpack/1":
+        assert events.get_nowait() == PeerLeaves("draining", "the server is shutting down")
+    assert events.empty()
     with pytest.raises(broker.DeadReferenceError):
         connection.root.callRemote("echo", 1)
 
@@ -129,7 +129,7 @@ async def test_who_comes_while_it_drains() -> None:
     await asyncio.sleep(0)
     writer.write(b"\x09\x82msgpack/1")
     said = b""
-    while b"draining" not in said:
+    while b"\x93\x0f\x00\x90" not in said:
         said += await reader.read(100)
     writer.close()
     root.release.set()

@@ -8,7 +8,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from broker.core.calls.login_gate import gated
-from broker.core.events import CallAnswered, CallCancelled, CallRaised, Misunderstood, PeerLeaves
+from broker.core.events import (
+    CallAnswered,
+    CallCancelled,
+    CallRaised,
+    Misunderstood,
+    PeerDrains,
+    PeerLeaves,
+)
 from broker.core.host import takes_messages
 from broker.core.queued import Barrier, Handlers
 from broker.core.wire import messages
@@ -104,11 +111,13 @@ def _on_pong(session: Session, message: messages.Pong) -> None:
 
 
 def _on_goodbye(session: Session, message: messages.Goodbye) -> None:
+    # Later messages are ignored.
+    session.forget_received()
     session.host.on_event(PeerLeaves(message.code, message.text))
 
 
 def _on_draining(session: Session, message: messages.Draining) -> None:
-    session.host.on_event(PeerLeaves("draining", "the peer takes no new calls"))
+    session.host.on_event(PeerDrains(message.after, message.elsewhere))
 
 
 def _on_credit(session: Session, message: messages.Credit) -> None:

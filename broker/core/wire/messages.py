@@ -19,6 +19,7 @@ from jelly.numbers import LARGEST
 
 __all__ = [
     "LONGEST_NAME",
+    "LONGEST_TEXT",
     "PROTOCOL_VERSION",
     "CallMessage",
     "Cancel",
@@ -69,11 +70,13 @@ RequestId: TypeAlias = int
 PROTOCOL_VERSION = 6
 LONGEST_NAME = 128
 """Most bytes in the name of a method, an object or a command."""
+LONGEST_TEXT = 1024
+"""Most characters in the code and in the text of a goodbye."""
 
 _Id = Annotated[int, Meta(ge=0, le=LARGEST)]
 _Count = Annotated[int, Meta(ge=1, le=(1 << 31) - 1)]
 _Name = Annotated[str, Meta(max_length=LONGEST_NAME)]
-_Text = Annotated[str, Meta(max_length=1024)]
+_Text = Annotated[str, Meta(max_length=LONGEST_TEXT)]
 _Size = Annotated[int, Meta(ge=0, le=(1 << 31) - 1)]
 _Address = Annotated[str, Meta(max_length=256)]
 _Terms = Annotated[dict[_Name, _Id], Meta(max_length=32)]

@@ -18,7 +18,7 @@ from broker.net.pipes.transport import PipeReader, PipeWriter
 from broker.net.producers import ProducerSlot
 from broker.net.scheduler import Scheduler, TwistedScheduler
 from broker.net.socket_addresses import PipeAddress
-from broker.net.transport_port import TransportPort
+from broker.net.transport_port import LINGER_TIME, TransportPort
 from broker.net.transports import HIGH_WATER
 from broker.printable import repr_of
 from broker.reactor.engine.protocol_bases import BaseProtocol
@@ -202,6 +202,12 @@ class ProcessTransport(TransportPort):
         self.disconnecting = True
         for number in PIPES:
             self.closeChildFD(number)
+
+    def leave(self, *, at_once: bool = False) -> None:
+        """Close all pipes; with ``at_once`` the child has `LINGER_TIME` seconds to read."""
+        self.loseConnection()
+        if at_once:
+            self.scheduler.later(LINGER_TIME, self.abortConnection)
 
     def abortConnection(self) -> None:
         """Close all pipes now; unsent bytes are lost."""

@@ -447,7 +447,7 @@ def test_paging_ends_with_a_peer_that_leaves() -> None:
     transport.registerProducer = lambda producer, streaming: taken.append(True)
     transport.unregisterProducer = lambda: taken.append(False)
     StringPager(collector, b"x" * 100, 10)
-    pair.client.say_goodbye("closing", "the client is closing")
+    pair.client.leave("closing", "the client is closing")
     pair.exchange()
     pair.server.resumeProducing()
     assert pair.server.pageProducers == []

@@ -13,13 +13,17 @@ from typing import Any
 import pytest
 from support.broker_house import House, spoken
 from support.memory import BrokerPair
+from support.ticket_office import DIALECTS
 
 from broker.core.policy import STRICT
+from broker.core.wire.messages import Goodbye
 from broker.defer import CancelledError
-from broker.errors import PBConnectionLost
+from broker.errors import DeadReferenceError, PBConnectionLost
+from broker.flavors.paging import StringPager
 from broker.flavors.referenceable import Referenceable, Root
 from broker.limit_errors import limit_error
 from broker.net.scheduler import LoopScheduler
+from broker.net.transport_port import LINGER_SIZE
 
 # The end.
 
@@ -103,16 +107,68 @@ def test_a_cancelled_method(caplog: pytest.LogCaptureFixture) -> None:
         assert caplog.text == ""
 
 
-def test_a_fault_after_the_goodbye() -> None:
-    """A peer that takes its leave and then breaks the rules is cut off all the same."""
-    pair = BrokerPair(House(), policy=STRICT)
-    pair.client.say_goodbye("closing", "bye")
+def test_what_comes_after_a_goodbye() -> None:
+    """It is ignored, whatever it is, and the connection is closed."""
+    house = House()
+    pair = BrokerPair(house, policy=STRICT)
+    pair.client.session.outbox.say(Goodbye("closing", "bye"))
+    pair.root.callRemote("echo", 1).addErrback(lambda _: None)
     pair.exchange()
-    assert not pair.transport(pair.server).is_aborted
+    assert house.log == []
     pair.server.dataReceived(b"\xff" * 4)
-    assert pair.transport(pair.server).is_aborted
+    server = pair.transport(pair.server)
+    assert (server.is_losing, server.is_aborted) == (True, False)
     pair.cut()
     assert str(pair.server.reason) == "the peer closed the connection: bye"
+
+
+@pytest.mark.parametrize("unsent", [LINGER_SIZE, LINGER_SIZE + 1])
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_how_a_fault_ends_the_connection(unsent: int, dialect: str) -> None:
+    """So that the peer can read the goodbye, unless it reads nothing or the dialect has none."""
+    pair = BrokerPair(House(), policy=STRICT.but(dialects=(dialect,)))
+    server = pair.transport(pair.server)
+    server.unsent = unsent
+    pair.server.cut(PBConnectionLost("for a reason"), "for a reason")
+    assert server.is_aborted
+    assert server.is_left == (dialect == "msgpack/1" and unsent == LINGER_SIZE)
+    pair.cut()
+    assert str(pair.server.reason) == "for a reason"
+
+
+def test_no_message_is_handled_after_a_fault() -> None:
+    """Those that wait for their turn are dropped, though the connection has not ended yet."""
+    house = House()
+    pair = BrokerPair(house, policy=STRICT.but(turn_messages=1))
+    for number in range(3):
+        pair.root.callRemote("echo", number).addErrback(lambda _: None)
+    pair.client.flush()
+    pair.server.dataReceived(pair.transport(pair.client).take())
+    assert pair.server.pump.has_turn
+    pair.server.cut(PBConnectionLost("for a reason"), "for a reason")
+    pair.scheduler.run()
+    assert house.log == [0]
+    pair.cut()
+
+
+def test_the_goodbye_is_behind_the_pages() -> None:
+    """A connection sends the pages of its Pagers before it says goodbye."""
+    house = House()
+    pair = BrokerPair(house, policy=STRICT)
+    pair.call("keep", Referenceable())
+    transport: Any = pair.transport(pair.server)
+    transport.registerProducer = lambda producer, streaming: None
+    ended: list[bool] = []
+    transport.unregisterProducer = lambda: ended.append(True)
+    StringPager(house.kept[0], b"x" * 100, 50)
+    pair.server.leave("closing", "bye")
+    assert transport.is_left
+    while not ended:
+        assert b"bye" not in b"".join(transport.writes)
+        pair.server.resumeProducing()
+    assert transport.writes[-1].endswith(b"bye")
+    with pytest.raises(DeadReferenceError):
+        pair.server.remoteForName("root").callRemote("echo")
 
 
 def test_pending_calls() -> None:

@@ -155,7 +155,7 @@ def test_what_an_answer_s_callback_may_do(dialect: str) -> None:
         lambda: caller.broker.abort(ConnectionDone()),
         caller.lose,
         caller.broker.flush,
-        lambda: caller.broker.say_goodbye("closing", "by"),
+        lambda: caller.broker.leave("closing", "by", at_once=True),
         lambda: caller.broker.drain().addCallback(lambda _: caller.log.append("idle")),
         lambda: root.callRemote("echo"),
     ]

@@ -216,7 +216,7 @@ def test_answers_that_wait_for_their_turn_when_the_peer_goes() -> None:
     pair.scheduler.run()
     pair.server.dataReceived(pair.transport(pair.client).take())
     pair.scheduler.run()
-    pair.server.say_goodbye("draining", "the server is shutting down")
+    pair.server.leave("draining", "the server is shutting down")
     # All answers, and the goodbye, arrive with the end behind them.
     pair.client.dataReceived(pair.transport(pair.server).take())
     assert len(ends) < 20

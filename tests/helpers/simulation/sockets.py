@@ -79,6 +79,7 @@ class End(asyncio.Transport):
         self._inbox = bytearray()
         self._has_eof = self._has_reset = False
         self._is_paused = self._is_closing = self._will_read = self._will_write = False
+        self._is_half_closed = False
 
     # What the protocol calls.
 
@@ -86,6 +87,8 @@ class End(asyncio.Transport):
         """Send as much as there is room for, and keep the rest."""
         # Also what is lost because the end has been reset: whoever writes cannot know that.
         self._history.record("wire", self.name, detail=len(data))
+        if self._is_half_closed:
+            raise RuntimeError("write after write_eof")
         if self._is_closing and not self._buffer:
             return
         data = bytes(data)
@@ -102,6 +105,13 @@ class End(asyncio.Transport):
     def writelines(self, pieces: Any) -> None:
         """Send the pieces in one."""
         self.write(b"".join(pieces))
+
+    def write_eof(self) -> None:
+        """Send what waits, then FIN, and read on."""
+        if not self._is_closing and not self._is_half_closed:
+            self._is_half_closed = True
+            if not self._buffer:
+                self._outgoing.finish()
 
     def get_write_buffer_size(self) -> int:
         """Return how much waits for room."""
@@ -182,6 +192,8 @@ class End(asyncio.Transport):
             self._protocol.resume_writing()
         if not self._buffer and self._is_closing:
             self._loop.call_soon(self._end, None)
+        elif not self._buffer and self._is_half_closed:
+            self._outgoing.finish()
 
     def _read_soon(self) -> None:
         has_something = self._inbox or self._has_eof or self._has_reset

@@ -313,7 +313,7 @@ class FakeTransport(TransportPort):
     Attributes:
         writes: the written bytes, one entry for each write.
         unsent: how many bytes the peer has not read; set by a test.
-        is_paused, is_losing, is_aborted: the requests of the protocol.
+        is_paused, is_losing, is_left, is_aborted: the requests of the protocol.
         is_closing: whether written bytes are dropped; set by a test.
         is_secure: whether it looks like TLS; set by a test.
         watched: the arguments of ``watch_peer``.
@@ -331,7 +331,7 @@ class FakeTransport(TransportPort):
         self.peer = peer
         self.watched: tuple[float, float] | None = None
         self.writes: list[bytes] = []
-        self.is_paused = self.is_losing = self.is_aborted = False
+        self.is_paused = self.is_losing = self.is_left = self.is_aborted = False
         self._taken = 0
 
     def write(self, data: bytes) -> None:
@@ -347,6 +347,11 @@ class FakeTransport(TransportPort):
     def loseConnection(self) -> None:
         """Record the request; the test ends the connection."""
         self.is_losing = True
+
+    def leave(self, *, at_once: bool = False) -> None:
+        """Record the request; the test ends the connection."""
+        self.is_losing = self.is_left = True
+        self.is_aborted |= at_once
 
     def abortConnection(self) -> None:
         """Record the request; the test ends the connection."""

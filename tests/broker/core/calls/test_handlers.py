@@ -9,7 +9,7 @@ from msgspec import Raw
 from support.memory import SessionPair, make_end
 
 from broker.core.calls.handlers import BEFORE_VERSION, GATED, GATED_BEFORE_VERSION, OPEN
-from broker.core.events import CallCancelled, Misunderstood, PeerLeaves
+from broker.core.events import CallCancelled, Misunderstood, PeerDrains, PeerLeaves
 from broker.core.policy import STRICT
 from broker.core.wire import messages
 from broker.core.wire.commands import COMMANDS
@@ -73,23 +73,23 @@ def test_what_was_not_opened(message: messages.Record, text: str) -> None:
 
 
 def test_draining() -> None:
-    """A peer that takes no new calls is one that leaves."""
+    """The host is told when the peer takes calls again, and where else."""
     session = SessionPair().client
-    assert handle(session, messages.Draining(2000, ("pbs://b:1",)))[-1] == PeerLeaves(
-        "draining", "the peer takes no new calls"
-    )
+    told = handle(session, messages.Draining(2000, ("pbs://b:1",)))
+    assert told == [PeerDrains(2000, ("pbs://b:1",))]
 
 
 def test_what_becomes_an_event() -> None:
     """Some messages are events for the host."""
     session = SessionPair().client
     assert handle(session, messages.DidNotUnderstand(b"fly\n")) == [Misunderstood("fly\\n")]
-    assert handle(session, messages.Goodbye("x", "y"))[-1] == PeerLeaves("x", "y")
     handle(session, messages.Cancel(5))
-    assert len(session.host.events) == 2
+    assert len(session.host.events) == 1
     running = object()
     session.incoming.running[5] = running  # type: ignore[assignment]
     assert handle(session, messages.Cancel(5))[-1] == CallCancelled(running)  # type: ignore[arg-type]
+    assert handle(session, messages.Goodbye("x", "y"))[-1] == PeerLeaves("x", "y")
+    assert session.inbox.is_closed
 
 
 def test_an_unknown_command_is_answered() -> None:
