@@ -350,8 +350,7 @@ class Broker(PublishedBroker):
 
     def _say_goodbye(self, code: str, text: str) -> None:
         self.calls.is_open = False
-        self.session.outbox.say(Goodbye(code, text[:LONGEST_TEXT]))
-        self.flush()
+        self.pump.flush_last(Goodbye(code, text[:LONGEST_TEXT]))
 
     def _say_draining(self) -> None:
         self.session.outbox.say(Draining(0, ()))

@@ -20,6 +20,7 @@ from broker.connection.turns import Turns
 from broker.connection.watchdogs.write_stall import WriteStallWatchdog
 from broker.core.policy import Policy
 from broker.core.session import Session
+from broker.core.wire.messages import Goodbye
 from broker.errors import ProtocolError
 from broker.net.scheduler import Scheduler
 from broker.net.transport_port import TransportPort
@@ -232,6 +233,12 @@ class Pump:
             self._write_budget -= len(data)
             if self._write_budget < 0:
                 self._regulate()
+
+    def flush_last(self, goodbye: Goodbye) -> None:
+        """Write the bytes that wait to be sent, and a goodbye; write nothing after it."""
+        data = self._session.outbox.take_last(goodbye)
+        if data and self._port is not None:
+            self._port.write(data)
 
     def soon_flush(self) -> None:
         """Write the bytes that wait to be sent, now or at the end of this turn of the loop."""

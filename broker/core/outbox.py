@@ -24,7 +24,14 @@ from broker.core.wire.broadcast import Broadcast
 from broker.core.wire.commands import COMMANDS, Feature
 from broker.core.wire.dialects import NONE, Dialect, MessageWriter
 from broker.core.wire.expressions import to_expression
-from broker.core.wire.messages import PROTOCOL_VERSION, ObjectId, Record, RequestId, Version
+from broker.core.wire.messages import (
+    PROTOCOL_VERSION,
+    Goodbye,
+    ObjectId,
+    Record,
+    RequestId,
+    Version,
+)
 from broker.core.wire.terms import BASELINE, Terms
 from jelly.atoms import Expression
 from jelly.slices import UNFINISHED, Walk
@@ -51,7 +58,7 @@ class Outbox:
 
     Attributes:
         features: what the dialect has beyond PB.
-        is_closed: whether the connection is gone.
+        is_closed: whether messages are dropped: a goodbye was sent, or the connection is gone.
         queued: number of messages to send.
         size: number of bytes to send.
         terms: what the peer takes.
@@ -207,9 +214,7 @@ class Outbox:
         if self._dropped.notes:
             self._tell_dropped()
         if self._behind:
-            behind, self._behind = self._behind, []
-            for packed in behind:
-                self._post(packed)
+            self._post_behind()
         pieces = self._pieces
         if not pieces:
             return b""
@@ -220,6 +225,16 @@ class Outbox:
         self._stats.bytes_sent += len(data)
         if self.tracing is not None:
             self.tracing.tracer.sent(len(data))
+        return data
+
+    def take_last(self, goodbye: Goodbye) -> bytes:
+        """Return the bytes to send, with a goodbye at the end; drop all messages after it."""
+        # The peer drops its references when the connection ends.
+        self._dropped.close()
+        self._post_behind()
+        self.say(goodbye)
+        data = self.take()
+        self.is_closed = True
         return data
 
     def may_have_left(self, request_id: RequestId) -> bool:
@@ -352,6 +367,11 @@ class Outbox:
                 self.tracing.end(inner, Outcome.NOT_RUN)
             self._host.refused(inner, NotRun())
 
+    def _post_behind(self) -> None:
+        behind, self._behind = self._behind, []
+        for packed in behind:
+            self._post(packed)
+
     def _post(self, packed: Packed) -> None:
         if isinstance(packed, bytes):
             self._append(packed)
@@ -359,6 +379,8 @@ class Outbox:
             self._sender.sendCall(*packed)
 
     def _append(self, piece: bytes) -> None:
+        if self.is_closed:
+            return
         self._pieces.append(piece)
         self.queued += 1
         self.size += len(piece)
