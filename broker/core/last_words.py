@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 
 from broker.core.queued import Queued, outlives
+from broker.core.wire.messages import Goodbye
 from broker.core.work import PUT_OFF, Work, WorkLeft
 from jelly.errors import ProtocolError
 
@@ -23,7 +24,8 @@ def last_words(
     """Return an iterator over the last messages, which looks at one in each step.
 
     It handles answers to outgoing calls, and a goodbye. It drops all others: calls, since no caller
-    is left to take the answer, and decrefs. It ends at the first protocol error.
+    is left to take the answer, and decrefs. It ends after a goodbye, and at the first protocol
+    error.
 
     Args:
         works: the rest of the work of earlier messages, which is done first.
@@ -48,4 +50,6 @@ def last_words(
                 left = handle(message)
                 if left is not None and left is not PUT_OFF:
                     yield from left
+            if type(message) is Goodbye:
+                return
             yield None

@@ -48,6 +48,11 @@ def test_bytes_are_decoded() -> None:
     assert heard(ANSWER, more=[[], [CALL, LATER]]) == ([ANSWER, LATER], 4)
 
 
+def test_a_goodbye_ends_it() -> None:
+    """Nothing is handled after it, and nothing is decoded."""
+    assert heard(ANSWER, BYE, LATER, more=[[LATER]]) == ([ANSWER, BYE], 1)
+
+
 def test_a_fault_ends_it() -> None:
     """A fault of the peer ends it, without an error: the peer has gone."""
     fault: Any = ProtocolError("wrong")

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from support.memory import FakeTransport
 from twisted.internet.abstract import FileDescriptor
+from twisted.internet.task import Clock
 
+from broker.net.transport_port import LINGER_TIME
 from broker.net.twisted_transport import PlainTransport, TwistedTransport, port_of
 
 MUCH = b"x" * 100_000
@@ -215,7 +217,7 @@ def test_private(given: Any, private: bool) -> None:
 class Everything:
     """A transport with all optional methods, which records their calls."""
 
-    reactor = Reactor()
+    reactor: Any = Reactor()
 
     def __init__(self) -> None:
         self.calls: list[str] = []
@@ -265,6 +267,17 @@ def test_a_transport_of_twisted() -> None:
     assert port.is_private
 
 
+@pytest.mark.parametrize("at_once", [False, True])
+def test_a_transport_that_is_left(at_once: bool) -> None:
+    """It is closed; at once it is not read any more, and is cut after a while."""
+    transport, clock = Everything(), Clock()
+    transport.reactor = clock
+    port_of(transport).leave(at_once=at_once)
+    assert transport.calls == ["pauseProducing"] * at_once + ["loseConnection"]
+    clock.advance(LINGER_TIME)
+    assert transport.calls[1 + at_once :] == ["abortConnection"] * at_once
+
+
 def test_a_transport_that_only_writes() -> None:
     """What it cannot do is not done; it is closed where it cannot be cut."""
     transport = Nothing()
@@ -276,7 +289,8 @@ def test_a_transport_that_only_writes() -> None:
     port.watch_peer(1, 1)
     port.when_secured(lambda: transport.calls.append("secured"))
     port.abortConnection()
-    assert transport.calls == ["data", "secured", "loseConnection"]
+    port.leave(at_once=True)
+    assert transport.calls == ["data", "secured", "loseConnection", "loseConnection"]
     state = (port.unsent, port.most_unsent, port.is_closing, port.is_reading, port.is_unsent_exact)
     assert state == (0, 0, False, True, False)
     who = (port.peer_address, port.peer_certificate, port.verified_chain(), port.channel_binding())

@@ -25,7 +25,5 @@ LATER: dict[str, str] = {
         once_first once_again_running once_again_done once_other_method once_result_lost
     """,
     "caches are not resumed yet": "cache_resumed cache_resume_too_old",
-    "no class of the vectors registers the types of its fields": "call_field_of_wrong_type",
-    "what comes after a goodbye is still handled": "odd_call_after_goodbye",
 }
 """Names of vectors, by the reason why there is no such vector."""

@@ -14,6 +14,7 @@ from vectors.msgpack_case import (
     frame,
     framed,
     graph_call,
+    text,
 )
 from vectors.msgpack_good import LIST, deep, held, nested
 from vectors.msgpack_odd import ECHO
@@ -77,6 +78,9 @@ OF_CALLS = [
     fails("call_unregistered_copy", "A copy that is not registered.", INSECURE,
           unregistered("vectors.Other"),
           graph_call(1, "echo", [b"vectors.Other", NOTHING])),
+    fails("call_field_of_wrong_type", "A copy whose field has another type.", MALFORMED,
+          "vectors.Card: owner: Expected `str`, got `int`",
+          graph_call(1, "echo", [b"vectors.Card", [b"dictionary", [text("owner"), 1]]])),
     fails("call_unknown_tag", "An expression with an unknown tag.", INSECURE,
           unregistered("nonsense"), graph_call(1, "echo", [b"nonsense", 1])),
     fails("call_key_bomb", "A key that is an int of more than 64 bits.", INSECURE,

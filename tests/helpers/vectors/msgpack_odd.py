@@ -38,6 +38,8 @@ CASES = [
     Case("odd_cancel_unknown", "A cancel of a call that was never made.", (frame(11, 5),),
          "ignored"),
     Case("odd_pong_unasked", "A pong without a ping.", (frame(13, 5),), "ignored"),
+    Case("odd_call_after_goodbye", "A call behind a goodbye.",
+         (frame(14, "closing", "Bye.") + call(1, "echo", "a"),), "ignored"),
     Case("odd_parents_empty", "An empty list of parents is the type alone.",
          asked(7, 7, 1, 0, "", failure(b"javascript.RangeError", "too far"))),
     Case("odd_promise", "A promise, which this version does not take: its terms say so.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import tempfile
 import time
@@ -65,6 +66,11 @@ class Program:
     def mark(self) -> None:
         """Reset the peak of resident bytes."""
         Path(f"/proc/{self._process.pid}/clear_refs").write_text("5", "ascii")
+
+    @property
+    def descriptors(self) -> int:
+        """The number of its open files and sockets."""
+        return len(os.listdir(f"/proc/{self._process.pid}/fd"))
 
     @property
     def log_size(self) -> int:

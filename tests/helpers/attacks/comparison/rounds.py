@@ -124,6 +124,20 @@ def half_strings(arena: Arena) -> str:
     return f"{still} of 200 open after {WAIT:g} s"
 
 
+def faults_that_stay(arena: Arena) -> str:
+    """200 clients break the rules, send 100 kB more, and neither read nor close."""
+    before = arena.server.descriptors
+    clients = [arena.client() for _ in range(200)]
+    fault = b"\x90" if arena.side.dialect == "pb" else a_frame(b"\x90")
+    for client in clients:
+        client.send(fault + bytes(100_000))
+    time.sleep(3.0)
+    left = arena.server.descriptors - before
+    for client in clients:
+        client.close()
+    return f"{left} of 200 sockets open after 3 s"
+
+
 def unread(arena: Arena) -> str:
     """600 small requests for half a megabyte each, and nothing is read."""
     client = arena.client()
@@ -198,4 +212,5 @@ ROUNDS = [
           answering(lambda s: s.call(name=b"fall"), leaked)),
     Round("B13", "600 requests for half a megabyte each, nothing read", unread, waits=True),
     Round("B14", "20,000 calls at once", sent(calls, number=20_000)),
+    Round("B20", "200 faults, 100 kB after each, and no close", faults_that_stay),
 ]  # fmt: skip
