@@ -286,15 +286,13 @@ class ServerBusy(Error):
 
     Attributes:
         after: seconds until the call may be repeated; 0 if that is not known.
-        limit, most, got: as in a ProtocolError. They are "", None and None in an error that a
-            peer has sent.
+        limit, most, got: as in a LimitExceeded; "", None and None if they are not known.
     """
 
     after: float = 0.0
-    # An annotation would be a field.
-    limit = ""
-    most = cast("float | None", None)
-    got = cast("float | None", None)
+    limit: str = ""
+    most: int | float | None = None
+    got: int | float | None = None
 
 
 class ServerDraining(Error):

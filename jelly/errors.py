@@ -17,8 +17,9 @@
 
 A TooLarge and a ProtocolError have three attributes, which ``jelly.limit_errors`` sets: ``limit``
 is the name of the setting that was exceeded, ``most`` is its value, and ``got`` is the number that
-exceeded it. They are "", None and None if the error has another cause, if it came from the peer, or
-if it was made from a text alone. ``got`` is None, too, if the number is not known.
+exceeded it. They are "", None and None if the error has another cause, or if it was made from a
+text alone. ``got`` is None, too, if the number is not known. Of a peer's error only TooLarge and
+LimitExceeded have them.
 """
 
 from __future__ import annotations
@@ -77,10 +78,9 @@ class CannotJelly(EncodeError, TypeError):
 class TooLarge(EncodeError, ValueError):
     """A value exceeds a limit that the peer would enforce."""
 
-    # An annotation would be a field of a registered subclass.
-    limit = ""
-    most = cast("float | None", None)
-    got = cast("float | None", None)
+    limit: str = ""
+    most: int | float | None = None
+    got: int | float | None = None
 
 
 class DecodeError(JellyError):
@@ -109,3 +109,7 @@ class BananaError(ProtocolError):
 
 class LimitExceeded(BananaError, ValueError):
     """A limit is exceeded; the text names the limit."""
+
+    limit: str = ""
+    most: int | float | None = None
+    got: int | float | None = None

@@ -269,7 +269,13 @@ def register_errors(*classes: type[BaseException]) -> None:
 
 
 register_errors(errors.Error, *errors.CONDITIONS)
-for _cls in (errors.ServerBusy, errors.ServerDraining, errors.TooManyAttempts):
+for _cls in (
+    errors.LimitExceeded,
+    errors.ServerBusy,
+    errors.ServerDraining,
+    errors.TooLarge,
+    errors.TooManyAttempts,
+):
     defaults.declared.with_fields.add(_cls)
     defaults.declared.types[_cls] = FieldTypes(_cls)
 _CONDITIONS = frozenset(map(qual, errors.CONDITIONS))

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any
 
+from broker.core.calls.dispatch import was_raised
 from broker.core.calls.incoming_call import IncomingCall
 from broker.core.events import CallRaised
 from broker.core.host import Host
@@ -127,7 +128,9 @@ class Answers:
     def refuse(self, call: IncomingCall, error: object) -> None:
         """Answer a call with an exception or a Failure, and report it to the host."""
         shown_error, error_id = self._host.shown_error(error)
-        self._stats.count_limit(error)
+        # An error of another connection, which a method has raised, has the limit of its peer.
+        if not was_raised(error):
+            self._stats.count_limit(error)
         outbox = self._outbox
         if call.wants_answer and not outbox.is_closed:
             before = outbox.size
