@@ -367,16 +367,16 @@ class Outbox:
                 self.tracing.end(inner, Outcome.NOT_RUN)
             self._host.refused(inner, NotRun())
 
-    def _post_behind(self) -> None:
-        behind, self._behind = self._behind, []
-        for packed in behind:
-            self._post(packed)
-
     def _post(self, packed: Packed) -> None:
         if isinstance(packed, bytes):
             self._append(packed)
         elif self._sender is not None:
             self._sender.sendCall(*packed)
+
+    def _post_behind(self) -> None:
+        behind, self._behind = self._behind, []
+        for packed in behind:
+            self._post(packed)
 
     def _append(self, piece: bytes) -> None:
         if self.is_closed:

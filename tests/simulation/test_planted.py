@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from simulation.planted import Bug, Misfit, all_bugs, copy_sources
-from simulation.record import PAGE, page
+from simulation.record import PAGE, PATCHES, page
+from support.planted import Bug, Misfit, all_bugs, copy_sources
 
-BUGS = all_bugs()
+BUGS = all_bugs(PATCHES)
 
 
 @pytest.fixture(scope="module")

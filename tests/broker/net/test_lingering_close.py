@@ -85,7 +85,7 @@ async def test_who_goes_on_writing(each_loop, connected, monkeypatch) -> None:
     client.transport.pause_reading()
     server.transport.leave()
     client.transport.write(bytes(16 * MEBIBYTE))
-    await server.lost()
+    assert type(await server.lost()) is ConnectionDone
     client.transport.resume_reading()
     await client.lost()
 

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from support import programs
+from support.planted import Bug, all_bugs, copy_sources
 
-from simulation.planted import Bug, all_bugs, copy_sources
-from simulation.record import append_bugs
+from simulation.record import PATCHES, append_bugs
 
 _LONGEST = 1800.0
 """Seconds that a bug is looked for at most."""
@@ -34,7 +34,7 @@ def main() -> int:
     parser.add_argument("--only", default="", help="the name of one bug")
     parser.add_argument("--record", action="store_true", help="append a line to the record")
     options = parser.parse_args()
-    bugs = [bug for bug in all_bugs() if options.only in ("", bug.name)]
+    bugs = [bug for bug in all_bugs(PATCHES) if options.only in ("", bug.name)]
     begun = time.perf_counter()
     results: dict[str, dict[str, Any]] = {}
     with ThreadPoolExecutor(options.jobs) as pool:

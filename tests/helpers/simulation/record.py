@@ -9,16 +9,17 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from support.folders import DOCS, ROOT
+from support.folders import DOCS, ROOT, TESTS
+from support.planted import all_bugs
 
-from simulation.planted import all_bugs
 from simulation.rules import OUTCOMES, RULES
 from simulation.tally import Tally
 
-__all__ = ["PAGE", "append_bugs", "append_run", "page", "write_page"]
+__all__ = ["PAGE", "PATCHES", "append_bugs", "append_run", "page", "write_page"]
 
 _FOLDER = DOCS / "testing"
 PAGE = _FOLDER / "simulation.md"
+PATCHES = TESTS / "simulation" / "bugs"
 RUNS, BUGS = _FOLDER / "simulation.jsonl", _FOLDER / "planted-bugs.jsonl"
 
 _INTRODUCTION = """\
@@ -112,7 +113,7 @@ def page() -> str:
 def _bug_rows() -> list[str]:
     found = _lines(BUGS)[-1]["bugs"] if BUGS.exists() else {}
     rows = ["| bug | | seed | rule |\n|---|---|---|---|\n"]
-    for bug in all_bugs():
+    for bug in all_bugs(PATCHES):
         row = found.get(bug.name, {"seed": "", "rule": ""})
         rows.append(f"| {bug.name} | {bug.text} | {row['seed']} | `{row['rule']}` |\n")
     if BUGS.exists():

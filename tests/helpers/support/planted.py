@@ -1,4 +1,4 @@
-"""Planted bugs: patches that break the product on purpose, so that the simulation can find them.
+"""Planted bugs: patches that break the product on purpose, so that tests can find them.
 
 A patch begins with a line that says what is wrong with it. It is applied where its context stands,
 wherever in the file that is by now; where that is not exactly one place, it has to be made anew.
@@ -10,14 +10,12 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from support.folders import ROOT, TESTS
+from support.folders import ROOT
 
 __all__ = ["PACKAGES", "Bug", "Misfit", "all_bugs", "copy_sources"]
 
-_FOLDER = TESTS / "simulation" / "bugs"
-
 PACKAGES = ("broker", "cred", "jelly")
-"""What is simulated."""
+"""The packages of the product."""
 
 
 class Misfit(Exception):
@@ -71,13 +69,13 @@ class Bug:
             path.write_text(text.replace(before, after), "utf-8")
 
 
-def all_bugs() -> list[Bug]:
-    """Return all bugs, by name."""
-    return [Bug.read(path) for path in sorted(_FOLDER.glob("*.patch"))]
+def all_bugs(folder: Path) -> list[Bug]:
+    """Return the bugs of a folder, by name."""
+    return [Bug.read(path) for path in sorted(folder.glob("*.patch"))]
 
 
 def copy_sources(folder: Path) -> None:
-    """Copy what is simulated into a folder."""
+    """Copy the packages into a folder."""
     for package in PACKAGES:
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / package, folder / package, ignore=ignored, dirs_exist_ok=True)
