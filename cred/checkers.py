@@ -90,7 +90,7 @@ class InMemoryUsernamePasswordDatabaseDontUse:
     def __init__(self, /, **users: Text) -> None:
         self.users: dict[Text, Text] = {}
         # Replaces the password of an unknown user, so that a refusal takes the same time.
-        self._password_of_nobody = secrets.token_bytes(16)
+        self._password_of_nobody = secrets.token_hex(16)
         for username, password in users.items():
             self.addUser(to_octets(username), password)
 
@@ -129,7 +129,9 @@ class InMemoryUsernamePasswordDatabaseDontUse:
             given = as_given(username)
         except TypeError:
             return None
-        return next((name for name in (given, other_form(given)) if name in self.users), None)
+        # Both forms are looked up in any case, so that a refusal takes the same time.
+        found = [name for name in (given, other_form(given)) if name in self.users]
+        return found[0] if found else None
 
 
 def _matched(matched: object, name: Text | None) -> Text:

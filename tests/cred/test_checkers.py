@@ -149,13 +149,13 @@ def test_user_name_of_another_type_is_an_unknown_user(username: Any, outcome: Ou
 
 
 def test_unknown_user_costs_the_same_comparison() -> None:
-    """An unknown user's password is compared once too, with bytes that nobody can guess."""
+    """An unknown user's password is compared once too, with text that nobody can guess."""
     known, unknown = Told("alice", False), Told("nobody", False)
     first, second = make_database(), make_database()
     for database, credentials in ((first, known), (first, unknown), (second, unknown)):
         database.requestAvatarId(credentials).addErrback(lambda failure: None)
     assert known.asked == ["secret"]
-    assert [(type(asked), len(asked)) for asked in unknown.asked] == [(bytes, 16), (bytes, 16)]
+    assert [(type(asked), len(asked)) for asked in unknown.asked] == [(str, 32), (str, 32)]
     assert len(set(unknown.asked)) == 2
 
 
