@@ -417,7 +417,11 @@ class FilteredSource(asyncio.BufferedProtocol):
         self.has_failed = True
         self._stop_timer()
         has_sent = self._send()
-        has_sent |= self._close_half(self._filters[: self._filters.index(failed)])
+        try:
+            has_sent |= self._close_half(self._filters[: self._filters.index(failed)])
+        except OSError:
+            # The peer has cut the connection.
+            has_sent = False
         if not has_sent:
             self._source.abort()
             return

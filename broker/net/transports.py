@@ -446,8 +446,7 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
         if self._lingers:
             self._source.set_write_buffer_limits(high=0)
             self._source.resume_reading()
-            self._source.write_eof()
-            self._linger()
+            self._end_half()
         else:
             self._source.close()
         self._watch_progress()
@@ -513,6 +512,15 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
             self.on_drained()
         if self._producers is not None:
             self._producers.resume()
+
+    def _end_half(self) -> None:
+        try:
+            self._source.write_eof()
+        except OSError:
+            # The peer has cut the connection, which the source reports soon.
+            self._source.abort()
+        else:
+            self._linger()
 
     def _linger(self) -> None:
         """Wait for the peer to close, if this end has sent all."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import struct
 from typing import Any
 
 import pytest
@@ -124,6 +125,22 @@ async def test_leaving_again(each_loop, connected) -> None:
     assert type(await server.lost()) is ConnectionAborted
     client.transport.abortConnection()
     await client.lost()
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+async def test_leaving_who_has_cut_the_connection(each_loop, factory, at_once) -> None:
+    """A reset that is not noticed yet ends the connection; closing its half fails."""
+    servers = factory()
+    listener = start_accepting(bind_stream("127.0.0.1", 0), servers)
+    sock = socket.create_connection(("127.0.0.1", listener.addresses[0].port))
+    server = await servers.next()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
+    server.transport.write(b"goodbye")
+    server.transport.leave(at_once=at_once)
+    await server.lost()
+    assert server.lost_calls == 1
+    listener.close()
 
 
 async def test_leaving_before_the_handshake(each_loop, factory, server_tls) -> None:
