@@ -47,6 +47,7 @@ __all__ = [
     "Delivery",
     "Disconnected",
     "EncodeError",
+    "EndOfStream",
     "Error",
     "InsecureJelly",
     "JellyError",
@@ -61,6 +62,8 @@ __all__ = [
     "PBConnectionLost",
     "Peer",
     "Policy",
+    "Progress",
+    "Promise",
     "ProtocolError",
     "Rate",
     "Referenceable",
@@ -70,6 +73,7 @@ __all__ = [
     "RemoteError",
     "RemoteMethod",
     "RemoteReference",
+    "RemoteStream",
     "Root",
     "SSLError",
     "Serve",
@@ -78,6 +82,7 @@ __all__ = [
     "ServerDraining",
     "Slow",
     "Stats",
+    "Stream",
     "Subscribers",
     "TCPTimedOutError",
     "TLSError",
@@ -94,19 +99,24 @@ __all__ = [
     "callback",
     "connect",
     "contract",
+    "credit",
     "current_call",
     "describe",
     "forward",
     "implements",
     "interface_of",
     "is_transient",
+    "read_file",
     "realm",
     "reference_of",
     "register",
     "resolved",
     "servant",
     "serve",
+    "stream_of",
+    "throttled",
     "timeout",
+    "write_file",
 ]
 
 if TYPE_CHECKING:
@@ -135,6 +145,7 @@ if TYPE_CHECKING:
         Disconnected,
         DNSLookupError,
         EncodeError,
+        EndOfStream,
         Error,
         InsecureJelly,
         JellyError,
@@ -160,6 +171,7 @@ if TYPE_CHECKING:
         WrongResult,
         WrongType,
     )
+    from broker.files import read_file, write_file
     from broker.flavors.adapters import callback, forward
     from broker.flavors.avatar import AsReferenceable, Avatar
     from broker.flavors.cacheable import Cacheable, RemoteCache, RemoteCacheObserver
@@ -170,15 +182,19 @@ if TYPE_CHECKING:
     from broker.flavors.contracts.servant import servant
     from broker.flavors.copyable import Copyable, RemoteCopy, register
     from broker.flavors.failures import CopiedFailure, CopyableFailure
+    from broker.flavors.promise import Promise
     from broker.flavors.reference import RemoteMethod, RemoteReference
     from broker.flavors.referenceable import Referenceable, Root
+    from broker.flavors.streams import RemoteStream, Stream, stream_of
     from broker.flavors.subscribers import Delivery, Slow, Subscribers
     from broker.flavors.viewable import Viewable, ViewPoint
     from broker.login.groups import allow
     from broker.login.realm import realm
     from broker.login.throttle import LoginThrottle
     from broker.net.tls.settings import TLS
+    from broker.progress import Progress, throttled
     from broker.server import Serve, Server, serve
+    from broker.stream_credit import credit
     from broker.timeouts import timeout
     from broker.token_bucket import Rate
     from broker.transient import is_transient
@@ -193,7 +209,7 @@ _HOMES = {
         "BananaError BindError CallTimeout CannotJelly CannotListenError ConfigError"
         " ConnectBindError ConnectError ConnectionClosed ConnectionAborted ConnectionDone"
         " ConnectionLost ConnectionRefusedError DNSLookupError DeadReferenceError DecodeError"
-        " Disconnected"
+        " Disconnected EndOfStream"
         " EncodeError Error InsecureJelly JellyError LimitExceeded LoginExpired MalformedJelly"
         " NoRouteError NoSuchMethod NoSuchObject PBConnectionLost ProtocolError RemoteError"
         " SSLError ServerBusy ServerDraining TCPTimedOutError TLSError TooLarge TooManyAttempts"
@@ -209,8 +225,11 @@ _HOMES = {
     "broker.flavors.contracts.servant": "servant",
     "broker.flavors.copyable": "Copyable RemoteCopy register",
     "broker.flavors.failures": "CopiedFailure CopyableFailure",
+    "broker.files": "read_file write_file",
+    "broker.flavors.promise": "Promise",
     "broker.flavors.reference": "RemoteMethod RemoteReference",
     "broker.flavors.referenceable": "Referenceable Root",
+    "broker.flavors.streams": "RemoteStream Stream stream_of",
     "broker.flavors.subscribers": "Delivery Slow Subscribers",
     "broker.flavors.viewable": "ViewPoint Viewable",
     "broker.connection.connection": "Connection",
@@ -219,7 +238,9 @@ _HOMES = {
     "broker.login.throttle": "LoginThrottle",
     "broker.net.tls.settings": "TLS",
     "broker.connection.peer": "Call Peer current_call",
+    "broker.progress": "Progress throttled",
     "broker.server": "Serve Server serve",
+    "broker.stream_credit": "credit",
     "broker.timeouts": "timeout",
     "broker.token_bucket": "Rate",
     "broker.transient": "is_transient",

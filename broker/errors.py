@@ -92,6 +92,7 @@ __all__ = [
     "DecodeError",
     "Disconnected",
     "EncodeError",
+    "EndOfStream",
     "Error",
     "InsecureJelly",
     "JellyError",
@@ -275,6 +276,10 @@ class PBConnectionLost(Disconnected, ConnectionError):
         self.may_have_run = may_have_run
         if isinstance(message, WITH_LIMIT) and message.limit:
             self.limit, self.most, self.got = message.limit, message.most, message.got
+
+
+class EndOfStream(Exception):
+    """A stream has no more items: the result of ``RemoteStream.read``."""
 
 
 class CallTimeout(builtins.TimeoutError):

@@ -1,28 +1,35 @@
-"""Fetch a file piece by piece, with a progress bar."""
+"""Fetch a file as a stream, with a progress bar."""
 
 import asyncio
+import tempfile
+from pathlib import Path
 
 import broker
+import broker.progress
 
-SONG = b"".join(b"%d green bottles hanging on the wall\n" % n for n in range(20_000, 0, -1))
+SONG = b"".join(b"%d green bottles hanging on the wall\n" % n for n in range(200_000, 0, -1))
 
 
 class Jukebox(broker.Root):
-    def remote_size(self):
-        return len(SONG)
+    def __init__(self, song):
+        self.song = song
 
-    def remote_piece(self, start):
-        return SONG[start : start + 65536]
-
-
-async def main():
-    async with broker.serve(Jukebox(), "pb://127.0.0.1:0") as server:
-        address, song = server.addresses[0], b""
-        async with broker.connect(address) as connection:
-            size = await connection.root.callRemote("size")
-            while len(song) < size:
-                song += await connection.root.callRemote("piece", len(song))
-                print(f"\r{'█' * (40 * len(song) // size):40} {len(song)} of {size}", end="")
+    def remote_song(self):
+        return broker.read_file(self.song)
 
 
-asyncio.run(main())
+async def main(folder):
+    song, copy = folder / "song.txt", folder / "copy.txt"
+    song.write_bytes(SONG)
+    async with (
+        broker.serve(Jukebox(song), "pb://127.0.0.1:0") as server,
+        broker.connect(server.addresses[0]) as connection,
+    ):
+        with broker.progress.bar(description="song") as bar:
+            call = connection.root.callRemote("song")
+            size = await broker.write_file(call, copy, progress=bar)
+    print(f"{size} bytes, {'the same' if copy.read_bytes() == SONG else 'others'}")
+
+
+with tempfile.TemporaryDirectory() as name:
+    asyncio.run(main(Path(name)))

@@ -363,6 +363,9 @@ class Jellier:
         form = defaults.declared.forms.get(cls)
         if form is not None:
             return self._registered(value, form)
+        stand_in = defaults.declared.stand_ins.get(cls)
+        if stand_in is not None:
+            return self._by_hooks(stand_in(value))
         if not self.taster.isClassAllowed(cls):
             # Inside a state, ``_in_place_of`` writes what Twisted writes.
             write = None if self._sends_unpersistable else UNSHARED_WRITERS.get(cls)

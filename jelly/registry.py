@@ -73,6 +73,8 @@ class Registry:
         self.types: dict[type, FieldChecker] = {}
         # The classes whose instances are sent, although they have no hook for that.
         self.forms: dict[type, Form] = {}
+        # The classes whose instances are sent as another object, which has a hook.
+        self.stand_ins: dict[type, Callable[[Any], object]] = {}
         self._bases = bases
 
     def add_class(self, tag: bytes, cls: Any) -> None:

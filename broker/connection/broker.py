@@ -22,6 +22,7 @@ from broker.connection.published import PublishedBroker
 from broker.connection.pump import Pump
 from broker.connection.running_methods import RunningMethods
 from broker.connection.snapshot import ConnectionSnapshot, snapshot_of
+from broker.connection.stream_producers import StreamProducers
 from broker.connection.watchdogs.keepalive import Keepalive
 from broker.connection.watchdogs.message import MessageTimeout
 from broker.connection.watchdogs.setup import SetupTimeouts
@@ -37,7 +38,9 @@ from broker.core.events import (
     PeerDrains,
     PeerLeaves,
     Ready,
+    StreamOpened,
 )
+from broker.core.objects.streams import IncomingStream
 from broker.core.objects.whereabouts import name_result
 from broker.core.policy import Policy, published_policy
 from broker.core.session import Session
@@ -56,10 +59,12 @@ from broker.errors import (
     EncodeError,
     LoginExpired,
     PBConnectionLost,
+    ServerDraining,
 )
 from broker.failure import Failure
 from broker.flavors.failures import CopiedFailure, CopyableFailure, shown_error
 from broker.flavors.reference import RemoteReference
+from broker.flavors.streams import received_stream
 from broker.limit_errors import AT_SERVER
 from broker.net import forks
 from broker.net.log_throttle import OWN, LogThrottle
@@ -101,9 +106,9 @@ class Broker(PublishedBroker):
     # Defaults that most connections keep are class attributes: an instance with more than 30
     # attributes would have a dict of its own, of 1.6 KiB.
     disconnected = 0
-    reason: Any = None
     avatar: RemoteReference | None = None
     _running_methods: RunningMethods | None = None
+    _producers: StreamProducers | None = None
     _keepalive: Keepalive | None = None
     _message_timeout: MessageTimeout | None = None
     _fault: Exception | None = None
@@ -258,6 +263,8 @@ class Broker(PublishedBroker):
         end_caches(self, translator)
         if self._running_methods is not None and self.policy.cancel_on_disconnect:
             self._running_methods.cancel()
+        if self._producers is not None:
+            self._producers.stop()
         notifiers = self.disconnects if was_connected else self.failures
         self.connects, self.disconnects, self.failures = [], [], []
         for notifier in notifiers:
@@ -343,6 +350,8 @@ class Broker(PublishedBroker):
             else:
                 port.abortConnection()
         elif has_goodbye:
+            if self._producers is not None:
+                self._producers.stop(ServerDraining(text))
             self.when_paged(partial(self._say_goodbye, code, text))
             port.leave()
         else:
@@ -400,6 +409,10 @@ class Broker(PublishedBroker):
         reference = RemoteReference(perspective, self, object_id, 0)
         reference.doRefCount = 1
         return reference
+
+    def make_stream(self, stream: IncomingStream) -> object:
+        """Return the object by which the program reads a stream of the peer."""
+        return received_stream(self, stream)
 
     def shown_error(self, error: object) -> tuple[object, str | None]:
         """Return what the peer may see of an exception of this side."""
@@ -479,6 +492,13 @@ class Broker(PublishedBroker):
             )
         self._running_methods.take(event.ticket, event.result)
 
+    def _on_stream(self, event: StreamOpened) -> None:
+        if self._producers is None:
+            self._producers = StreamProducers(
+                self, self.session, self.pump, self.policy, self._scheduler
+            )
+        self._producers.start(event.stream)
+
     def _on_cancelled(self, event: CallCancelled) -> None:
         if self._running_methods is not None:
             self._running_methods.cancel_call(event.ticket)
@@ -541,6 +561,7 @@ _EVENTS: dict[type, Callable[[Broker, Any], None]] = {
     CallPending: Broker._on_pending,
     CallAnswered: Broker._on_answered,
     CallCancelled: Broker._on_cancelled,
+    StreamOpened: Broker._on_stream,
     PeerDrains: Broker._on_peer_drains,
     PeerLeaves: Broker._on_peer_leaves,
     CallRaised: Broker._on_raised,

@@ -43,6 +43,8 @@ __all__ = [
     "not_sent",
     "peer_drains",
     "peer_leaves",
+    "stream_goes_on",
+    "stream_not_closed",
     "unsent",
 ]
 
@@ -127,6 +129,18 @@ def blocked(owner: Logged, name: str, count: int, seconds: float) -> None:
         " 'await asyncio.to_thread(…)' for what cannot wait itself"
     )
     _log(owner, logging.WARNING, text, which, seconds)
+
+
+def stream_goes_on(owner: Logged, name: str) -> None:
+    """Log that a generator goes on after its reader has stopped it."""
+    text = "%s: the generator of the stream of '%s' goes on after it was stopped"
+    _log(owner, logging.WARNING, text, owner.peer.address, text_of(name))
+
+
+def stream_not_closed(owner: Logged, name: str, error: BaseException) -> None:
+    """Log that a generator has raised an error when it was closed."""
+    text = f"the generator of the stream of '{text_of(name)}' raised when it was closed"
+    owner.log_throttle.log_error(logger, owner.peer.address, text, error)
 
 
 def call_raised(owner: Logged, event: CallRaised) -> None:

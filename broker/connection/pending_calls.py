@@ -11,6 +11,7 @@ from broker.connection import log
 from broker.connection.log import Logged
 from broker.core.calls.deadline import DEADLINE
 from broker.core.calls.incoming import DRAINING
+from broker.core.objects.credit import FIRST_CREDIT
 from broker.core.objects.whereabouts import name_argument
 from broker.core.policy import STRICT, Policy
 from broker.core.session import Session
@@ -28,6 +29,7 @@ from broker.errors import (
 )
 from broker.failure import Failure, qual
 from broker.flavors.failures import CopiedFailure
+from broker.flavors.promise import Promise
 from broker.net.forks import FORKED
 from broker.net.scheduler import Scheduler
 
@@ -127,7 +129,7 @@ class PendingCalls:
         args: tuple[object, ...],
         kw: dict[str, object],
         to_cache: bool = False,
-        kind: type[Deferred[Any]] = Deferred,
+        kind: type[Deferred[Any]] = Promise,
     ) -> Deferred[Any] | None:
         """Call a method of the peer; return a Deferred, or None with ``pbanswer=False``.
 
@@ -158,9 +160,10 @@ class PendingCalls:
         # A call without an answer has no deadline: no caller waits, and it must not be lost.
         ends = DEADLINE.get() if wants_answer else None
         deadline = None if ends is None else self._milliseconds_until(ends)
+        credit = FIRST_CREDIT.get() if wants_answer else None
         try:
             request_id = self._session.outgoing.call(
-                object_id, text, args, kw, perspective, wants_answer, deadline, to_cache
+                object_id, text, args, kw, perspective, wants_answer, deadline, to_cache, credit
             )
         except (KeyboardInterrupt, SystemExit):
             raise

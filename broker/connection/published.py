@@ -62,6 +62,7 @@ class PublishedBroker:
     peer: Peer
     port: TransportPort
     missing: set[tuple[type, str]] | None = None
+    reason: Any = None
     pageProducers: list[PageProducer]
     _paged: Callable[[], object] | None = None
     overridden: ClassVar[frozenset[str]] = frozenset()

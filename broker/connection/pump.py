@@ -341,7 +341,8 @@ class Pump:
     def _held(self) -> int:
         """Return the number of bytes that are received and not handled, or not sent."""
         unsent = 0 if self._port is None else self._port.most_unsent
-        return unsent + self._session.outbox.size + self._session.inbox.held
+        session = self._session
+        return unsent + session.outbox.size + session.inbox.held + session.translator.streams.held
 
     def _close(self, error: Exception) -> None:
         self._session.forget_received()

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 if TYPE_CHECKING:
     from broker.core.calls.incoming_call import IncomingCall
+    from broker.core.objects.streams import OutgoingStream
 
 __all__ = [
     "CallAnswered",
@@ -23,6 +24,7 @@ __all__ = [
     "PeerDrains",
     "PeerLeaves",
     "Ready",
+    "StreamOpened",
 ]
 
 
@@ -100,6 +102,16 @@ class CallRaised(Struct, frozen=True):
     refused: int = 0
 
 
+class StreamOpened(Struct, frozen=True):
+    """The message with a stream of this end was sent: its items may be sent.
+
+    Attributes:
+        stream: the stream.
+    """
+
+    stream: OutgoingStream
+
+
 class Misunderstood(Struct, frozen=True):
     """The peer does not know a command that it was sent."""
 
@@ -114,5 +126,6 @@ Event: TypeAlias = (
     | CallRaised
     | PeerDrains
     | PeerLeaves
+    | StreamOpened
     | Misunderstood
 )

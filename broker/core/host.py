@@ -15,6 +15,7 @@ from jelly.atoms import Expression
 if TYPE_CHECKING:
     from broker.core.calls.dispatch import Route
     from broker.core.objects.caches import CacheObserver, Observed, ReceivedCache
+    from broker.core.objects.streams import IncomingStream
     from broker.core.policy import Policy
     from broker.core.principal import Principal
     from broker.core.session import Session
@@ -73,6 +74,10 @@ class Host(Protocol):
         Returns:
             Whether it had fields.
         """
+        ...
+
+    def make_stream(self, stream: IncomingStream, /) -> object:
+        """Return the object by which the program reads a stream of the peer."""
         ...
 
     def make_reference(self, perspective: object, object_id: ObjectId, /) -> object:
@@ -294,6 +299,15 @@ class Invoker(Protocol):
 
     def flush(self) -> None:
         """Write the bytes that wait to be sent."""
+        ...
+
+    def soon_flush(self) -> None:
+        """Write the bytes that wait to be sent, now or at the end of this turn of the loop."""
+        ...
+
+    @property
+    def reason(self) -> Any:
+        """Why the connection has ended; None before."""
         ...
 
     def abort(self, error: Exception, /) -> None:

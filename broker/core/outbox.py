@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 from broker.core.events import CallRaised
 from broker.core.host import HookedHost, Host, has_hook
-from broker.core.objects.releases import PendingReleases
+from broker.core.objects.releases import PendingReleases, stop_of
 from broker.core.objects.tables import OpenCalls
 from broker.core.objects.transaction import Transaction
 from broker.core.objects.translator import Translator
@@ -32,7 +32,7 @@ from broker.core.wire.messages import (
     RequestId,
     Version,
 )
-from broker.core.wire.terms import BASELINE, Terms
+from broker.core.wire.terms import BASELINE, Streaming, Terms
 from jelly.atoms import Expression
 from jelly.slices import UNFINISHED, Walk
 
@@ -131,12 +131,14 @@ class Outbox:
         """Write in a new dialect from now on."""
         self.features = dialect.features
         self._translator.has_zones = Feature.ZONES in dialect.features
+        self._translator.has_streams = Feature.STREAMS in dialect.features
         self._dialect = dialect
         self._writer = dialect.writer(self._limits, BASELINE)
 
     def take_terms(self, terms: Terms) -> None:
         """Write within the terms of the peer from now on."""
         self.terms = terms
+        self._translator.streams.take_terms(terms)
         self._writer = self._dialect.writer(self._limits, terms)
 
     def call(
@@ -247,7 +249,8 @@ class Outbox:
         has_counts = Feature.COUNT in self.features
         for release, an_id, count in self._dropped:
             if has_counts:
-                self.send(release(an_id, count))
+                if release is not stop_of or self._translator.let_go_items(an_id):
+                    self.send(release(an_id, count))
                 left -= 1
             else:
                 # The dialects of PB have no count: one message releases one reception.
@@ -285,12 +288,12 @@ class Outbox:
         """
         self._post(self.pack(message))
 
-    def send_version(self, dialect: Dialect) -> None:
+    def send_version(self, dialect: Dialect, streaming: Streaming) -> None:
         """Send the version of the protocol: the first message in a dialect."""
         if self._sender is not None:
             self.send(Version(PROTOCOL_VERSION))
         else:
-            self._append(dialect.version(self._limits))
+            self._append(dialect.version(self._limits, streaming))
 
     def send_expression(self, expression: Expression) -> None:
         """Send an expression unchanged, without calling hooks.
@@ -329,6 +332,7 @@ class Outbox:
         self._post(packed)
         for behind in transaction.behind:
             self._post(behind)
+        transaction.tell_sent()
 
     def serialize(
         self, value: object, perspective: object, method: object, args: object, kw: object

@@ -10,11 +10,12 @@ from msgspec.structs import asdict
 
 from broker.config_error import ConfigError, WrongType
 from broker.core.wire.dialects import check_names
+from broker.core.wire.terms import Streaming
 from jelly.limits import PUBLISHED_LIMITS, Limits
 from jelly.registry import Registry, defaults
 from jelly.security import Security, SecurityOptions
 
-__all__ = ["PUBLISHED", "STRICT", "Policy", "published_policy"]
+__all__ = ["PUBLISHED", "STRICT", "Policy", "published_policy", "streaming_of"]
 
 
 def _basic_types() -> SecurityOptions:
@@ -43,6 +44,9 @@ class Policy(Struct, frozen=True):
             ``security`` allows them.
         max_refs: live references, and live caches, in each direction.
         max_calls: calls of the peer that may run at once.
+        max_streams: open streams in each direction.
+        stream_items, stream_window: items, and bytes, that the peer may send of a new stream before
+            the program takes some.
         max_waiting, max_waiting_each: connections of a server that have not logged in: of all
             clients, and of one IPv4 address or IPv6 /64 network. Over ``max_waiting``, a connection
             of the source with the most of them is closed.
@@ -65,7 +69,7 @@ class Policy(Struct, frozen=True):
             as it was given, checkers get it as it was sent, and realms get the checker's result.
         insecure_plaintext: serve and connect to public addresses without TLS.
         max_unsent: bytes that may wait for a peer that reads slowly; see ``stall_timeout``.
-        max_strikes: calls over ``max_refs`` until the connection is closed.
+        max_strikes: calls over ``max_refs`` or ``max_streams`` until the connection is closed.
         max_unknown: calls to objects that the peer was not given, until the connection is closed.
         max_pings: pings of the peer in ``ping_after`` seconds. The count is reset at intervals of
             ``ping_after`` to 2 × ``ping_after`` seconds.
@@ -86,8 +90,8 @@ class Policy(Struct, frozen=True):
             may leave more than ``max_unsent`` bytes waiting.
 
     Counts and bytes are ints, seconds are ints or floats. They are more than 0. ``max_refs``,
-    ``max_calls`` and ``login_refs`` may be 0, which allows none; ``turn_time`` may be 0. Seconds
-    may be ``math.inf`` for no limit.
+    ``max_calls``, ``max_streams`` and ``login_refs`` may be 0, which allows none; ``turn_time`` may
+    be 0. Seconds may be ``math.inf`` for no limit.
 
     Raises:
         ConfigError: a dialect is unknown, no dialect can be used, or a number is out of its range.
@@ -101,6 +105,9 @@ class Policy(Struct, frozen=True):
     allow_code: bool = False
     max_refs: int = 10_000
     max_calls: int = 1024
+    max_streams: int = 64
+    stream_items: int = 256
+    stream_window: int = 256 * 1024
     max_waiting: int = 256
     max_waiting_each: int = 16
     login_limits: Limits = field(default_factory=_login_limits)
@@ -198,7 +205,7 @@ def _wrong_type(name: str, value: Any, right: str) -> WrongType:
 
 
 # Settings that may be 0. With 0 for another one, no connection would work.
-_MAY_BE_NONE = frozenset({"max_calls", "max_refs", "login_refs", "turn_time"})
+_MAY_BE_NONE = frozenset({"max_calls", "max_refs", "max_streams", "login_refs", "turn_time"})
 
 _CHECKS_OF = {
     "bool": _check_flag,
@@ -210,6 +217,11 @@ _CHECKS_OF = {
     "Registry": _check_registry,
 }
 _CHECKS = tuple((name, _CHECKS_OF[kind]) for name, kind in Policy.__annotations__.items())
+
+
+def streaming_of(policy: Policy) -> Streaming:
+    """Return what an end with this policy takes of the streams of its peer."""
+    return Streaming(policy.max_streams, policy.stream_items, policy.stream_window)
 
 
 STRICT = Policy()

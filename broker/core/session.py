@@ -24,6 +24,7 @@ from broker.core.calls.incoming import IncomingCalls
 from broker.core.calls.incoming_call import IncomingCall
 from broker.core.calls.login_gate import Gate
 from broker.core.calls.outgoing import OutgoingCalls
+from broker.core.calls.streaming import Streaming
 from broker.core.events import CallAnswered, Ready
 from broker.core.host import Host, takes_messages
 from broker.core.inbox import Inbox
@@ -32,7 +33,7 @@ from broker.core.objects.tables import OpenCalls
 from broker.core.objects.translator import Translator, walk_of
 from broker.core.objects.unopened import Unopened
 from broker.core.outbox import Outbox
-from broker.core.policy import Policy
+from broker.core.policy import Policy, streaming_of
 from broker.core.principal import Principal
 from broker.core.queued import Queued
 from broker.core.snapshot import SessionSnapshot, snapshot_of
@@ -107,6 +108,7 @@ class Session:
         logins: names of the logins that the server accepts, from its offer. None before the offer,
             if the server has no login, and at the server itself.
         stats: counters.
+        streaming: the streams, in both directions.
         tracing: reports to a tracer, or None; see :meth:`trace`.
         gate: checks the peer's messages until it has logged in. None after that, and if no login
             is needed.
@@ -127,6 +129,7 @@ class Session:
         "outbox",
         "outgoing",
         "stats",
+        "streaming",
         "tracing",
         "translator",
     )
@@ -160,6 +163,7 @@ class Session:
         open_calls = OpenCalls()
         self.translator = translator = Translator(policy, host, dropped)
         self.outbox = outbox = Outbox(host, policy, translator, open_calls, dropped, self.stats)
+        self.streaming = Streaming(host, translator, outbox)
         self.outgoing = OutgoingCalls(host, translator, outbox, open_calls, self.stats)
         self.incoming = IncomingCalls(host, policy, translator, outbox, self.stats)
         self.inbox = Inbox(
@@ -301,6 +305,7 @@ class Session:
             self.tracing.close(lost)
         self.incoming.running.clear()
         self.outbox.clear()
+        self.streaming.lost()
         return lost
 
     # The handshake.
@@ -341,7 +346,7 @@ class Session:
         self.inbox.read = reader.receive
         self.outbox.speak(dialect)
         self.dialect = dialect
-        self.outbox.send_version(dialect)
+        self.outbox.send_version(dialect, streaming_of(self._policy))
         name = dialect.name.decode("ascii")
         if self.tracing is not None:
             self.tracing.tracer.opened(name)
@@ -349,6 +354,7 @@ class Session:
 
     def _reader_of(self, dialect: Dialect) -> MessageReader:
         keeps_expressions = bool(self.host.overridden) or not _allows_basics(self._policy.security)
+        self.streaming.keeps_expressions = keeps_expressions
         if self.host.overridden and takes_messages(self.host):
             return dialect.reader(self._limits, keeps_expressions, Raw)
         return dialect.reader(self._limits, keeps_expressions)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from broker.core.principal import split_view, view_of
@@ -138,6 +138,13 @@ class RemoteReference(Serializable):
         from broker.flavors.contracts.proxy import typed
 
         return typed(self, contract)
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        """Read the object as a stream: as such it arrives in PB's dialects; see `stream_of`."""
+        # Loaded at the first use: most programs have no such streams.
+        from broker.flavors.pulled_streams import pulled
+
+        return pulled(self)
 
     def notify(self, broadcast: Broadcast) -> None:
         """Send a call that goes to many receivers; used by ``Subscribers``.

@@ -6,6 +6,7 @@ An answer is sent whole or not at all. If a result cannot be sent, the error abo
 from __future__ import annotations
 
 from collections.abc import Generator
+from contextvars import Context
 from typing import Any
 
 from broker.core.calls.dispatch import was_raised
@@ -30,15 +31,27 @@ __all__ = ["Answers"]
 class Answers:
     """Sends the answers of one connection.
 
+    Args:
+        host, translator, outbox, stats: of the session.
+        context: the context variables of methods, for calls without a principal.
+
     Attributes:
         size: bytes of answers and errors since it was last set to 0.
         tracing: reports the ends of calls to a tracer, or None.
     """
 
-    __slots__ = ("_host", "_outbox", "_stats", "_translator", "size", "tracing")
+    __slots__ = ("_context", "_host", "_outbox", "_stats", "_translator", "size", "tracing")
 
-    def __init__(self, host: Host, translator: Translator, outbox: Outbox, stats: Stats):
+    def __init__(
+        self,
+        host: Host,
+        translator: Translator,
+        outbox: Outbox,
+        stats: Stats,
+        context: Context,
+    ):
         self.size = 0
+        self._context = context
         self.tracing: Tracing | None = None
         self._host = host
         self._translator = translator
@@ -84,6 +97,9 @@ class Answers:
         given = value if isinstance(value, OnBehalf) else None
         owner = self._owner_of(call) if given is None else given.principal
         transaction = self._translator.open(perspective, call.name, call.args, call.kw, owner)
+        principal = call.principal
+        transaction.context = self._context if principal is None else principal.context
+        transaction.first_credit = call.first_credit
         if given is not None:
             transaction.on_rollback(given.undo)
             value = given.value

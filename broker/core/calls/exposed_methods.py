@@ -13,9 +13,6 @@ import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from broker.errors import NoSuchMethod
-from jelly.atoms import text_of
-
 __all__ = ["ROW_CODES", "Refused", "conditions_of", "row_of", "unbound"]
 
 # Descriptors of methods in Python's library that have no __call__.
@@ -47,8 +44,6 @@ def row_of(value: Any, attribute: str) -> types.FunctionType | None:
         raise Refused
     else:
         return None
-    if inspect.isasyncgenfunction(getattr(value, "__func__", value)):
-        row = _stream(attribute)
     conditions = conditions_of(value)
     if row is not value:
         if conditions:
@@ -106,16 +101,6 @@ def unbound(value: Any) -> Any:
 
     def row(self: Any, /, *args: Any, **kw: Any) -> Any:
         return value(*args, **kw)
-
-    return row
-
-
-def _stream(attribute: str) -> Any:
-    def row(self: Any, /, *args: Any, **kw: Any) -> Any:
-        raise NoSuchMethod(
-            f"'{text_of(attribute)}' is an async generator, which cannot be called remotely:"
-            " let it return a list, or take an object whose method it calls for each item"
-        )
 
     return row
 

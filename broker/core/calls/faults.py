@@ -38,7 +38,7 @@ class FaultCounter:
             self._left_unknown -= 1
             if self._left_unknown <= 0:
                 raise self._last("max_unknown", error) from error
-        elif type(error) is LimitExceeded and error.limit == "max_refs":
+        elif type(error) is LimitExceeded and error.limit in ("max_refs", "max_streams"):
             self._left_over -= 1
             if self._left_over <= 0:
                 raise self._last("max_strikes", error) from error

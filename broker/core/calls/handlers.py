@@ -121,22 +121,27 @@ def _on_draining(session: Session, message: messages.Draining) -> None:
 
 
 def _on_credit(session: Session, message: messages.Credit) -> None:
-    if not message.items and not message.size:
-        raise ProtocolError("malformed message: a credit of nothing")
-    _on_stream(session, message)
+    session.streaming.on_credit(message)
 
 
-def _on_stream(
-    session: Session,
-    message: messages.Credit
-    | messages.Items
-    | messages.ItemGraph
-    | messages.Piece
-    | messages.End
-    | messages.Stop,
-) -> None:
-    # This version opens no streams, and its terms say so.
-    raise ProtocolError(f"stream {message.stream} is not open")
+def _on_items(session: Session, message: messages.Items) -> None:
+    session.streaming.on_items(message)
+
+
+def _on_item_graph(session: Session, message: messages.ItemGraph) -> None:
+    session.streaming.on_item_graph(message)
+
+
+def _on_piece(session: Session, message: messages.Piece) -> None:
+    session.streaming.on_piece(message)
+
+
+def _on_end(session: Session, message: messages.End) -> None:
+    session.streaming.on_end(message)
+
+
+def _on_stop(session: Session, message: messages.Stop) -> None:
+    session.streaming.on_stop(message)
 
 
 def _on_home(session: Session, message: messages.Home) -> None:
@@ -197,11 +202,11 @@ OPEN: Handlers = {
     messages.Goodbye: _on_goodbye,
     messages.Draining: _on_draining,
     messages.Credit: _on_credit,
-    messages.Items: _on_stream,
-    messages.ItemGraph: _on_stream,
-    messages.Piece: _on_stream,
-    messages.End: _on_stream,
-    messages.Stop: _on_stream,
+    messages.Items: _on_items,
+    messages.ItemGraph: _on_item_graph,
+    messages.Piece: _on_piece,
+    messages.End: _on_end,
+    messages.Stop: _on_stop,
     messages.Home: _on_home,
     messages.Raw: _on_raw,
 }

@@ -24,6 +24,7 @@ from broker.core.calls.method_runner import TO_CACHES, Enter, MethodRunner
 from broker.core.events import CallPending
 from broker.core.host import Host
 from broker.core.inbox import Inbox
+from broker.core.objects.credit import credit_in
 from broker.core.objects.tables import Export
 from broker.core.objects.translator import Translator
 from broker.core.outbox import Outbox
@@ -123,9 +124,9 @@ class IncomingCalls:
         self.tracing: Tracing | None = None
         self.highest = 0
         self.max_calls = policy.max_calls
-        self.answers = Answers(host, translator, outbox, stats)
-        self.runner = MethodRunner(host, policy, translator)
         self.context = contextvars.copy_context()
+        self.answers = Answers(host, translator, outbox, stats, self.context)
+        self.runner = MethodRunner(host, policy, translator)
         self._faults = FaultCounter(policy, stats)
         self.running: dict[RequestId | IncomingCall, IncomingCall] = {}
         self._host = host
@@ -170,6 +171,7 @@ class IncomingCalls:
             or len(running) >= self.max_calls
             or message.request_id in running
             or message.deadline is not None
+            or message.meta is not None
         ):
             return self.receive(message, wants_answer)
         methods = entry.methods
@@ -356,6 +358,8 @@ class IncomingCalls:
             due = self.inbox.arrived + deadline / 1000
         call = IncomingCall(message.request_id, message.name, wants_answer, due)
         call.principal = principal
+        if message.meta is not None:
+            call.first_credit = credit_in(message.meta)
         return call
 
     def context_of(self, call: IncomingCall) -> contextvars.Context:

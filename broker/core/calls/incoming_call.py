@@ -24,6 +24,7 @@ class IncomingCall:
             an overridden ``serialize`` needs them.
         due: the deadline of the call, by the clock of the connection, or None.
         principal: the user on whose behalf the call is made, or None.
+        first_credit: what the caller gives to a stream that the method returns, or None.
         arguments_decoded: the arguments are decoded: later errors are not the peer's fault.
         kind: the class of the object; not set on the quick path.
         since: time at which the method returned an awaitable, by the clock of the connection.
@@ -35,6 +36,7 @@ class IncomingCall:
         "args",
         "arguments_decoded",
         "due",
+        "first_credit",
         "kind",
         "kw",
         "name",
@@ -55,6 +57,7 @@ class IncomingCall:
         self.wants_answer = wants_answer
         self.due = due
         self.principal: Principal | None = None
+        self.first_credit: tuple[int, int] | None = None
         self.route: Route | None = None
         self.arguments_decoded = False
         self.kind: type | None = None

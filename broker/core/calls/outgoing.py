@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from broker.core.host import Host
+from broker.core.objects.credit import META_KEY, credit_text
 from broker.core.objects.tables import OpenCalls, directly
 from broker.core.objects.translator import Translator, walk_of
 from broker.core.objects.whereabouts import name_argument
@@ -32,7 +34,7 @@ from broker.core.wire.messages import (
 from broker.core.work import Work, begun, call_hook
 from jelly.atoms import Expression
 from jelly.errors import EncodeError, TooLarge
-from jelly.slices import UNFINISHED
+from jelly.slices import UNFINISHED, Walk
 
 __all__ = ["OutgoingCalls"]
 
@@ -49,6 +51,7 @@ class OutgoingCalls:
     """
 
     __slots__ = (
+        "_credits",
         "_host",
         "_outbox",
         "_stats",
@@ -67,6 +70,8 @@ class OutgoingCalls:
         stats: Stats,
     ):
         self.open_calls = open_calls
+        # By request id, for the calls that ask for less than the usual credit.
+        self._credits: dict[RequestId, tuple[int, int]] | None = None
         self.tracing: Tracing | None = None
         self._host = host
         self._translator = translator
@@ -84,6 +89,7 @@ class OutgoingCalls:
         wants_answer: bool = True,
         deadline: int | None = None,
         to_cache: bool = False,
+        credit: tuple[int, int] | None = None,
     ) -> RequestId:
         """Call a method of the peer: put the message into the outbox.
 
@@ -95,6 +101,8 @@ class OutgoingCalls:
             wants_answer: False for a one-way call.
             deadline: milliseconds that the caller will wait; sent if the dialect can.
             to_cache: whether the object is a cache that the peer holds.
+            credit: the first credit of a stream that the method returns, in items and bytes; None
+                for that of the policy.
 
         Returns:
             The id that is passed to ``Host.answered`` or ``Host.refused``.
@@ -104,7 +112,11 @@ class OutgoingCalls:
                 passed on.
         """
         outbox, open_calls = self._outbox, self.open_calls
-        if self._translator.transaction is None and len(name) <= _SURELY_SHORT:
+        if (
+            self._translator.transaction is None
+            and len(name) <= _SURELY_SHORT
+            and (credit is None or Feature.META not in outbox.features)
+        ):
             request_id = open_calls.last + 1
             if to_cache:
                 number = _CALL_TO_CACHE if wants_answer else _SEND_TO_CACHE
@@ -124,7 +136,7 @@ class OutgoingCalls:
                     self._trace(self.tracing, request_id, name, wants_answer)
                 return request_id
         return self._call_with_graph(
-            object_id, name, args, kw, perspective, wants_answer, deadline, to_cache
+            object_id, name, args, kw, perspective, wants_answer, deadline, to_cache, credit
         )
 
     def _call_with_graph(
@@ -137,6 +149,7 @@ class OutgoingCalls:
         wants_answer: bool,
         deadline: int | None,
         to_cache: bool,
+        credit: tuple[int, int] | None,
     ) -> RequestId:
         outbox = self._outbox
         seen_by, principal = split_view(perspective)
@@ -152,9 +165,13 @@ class OutgoingCalls:
             if deadline is not None and Feature.DEADLINE not in outbox.features:
                 deadline = None
             make = GraphCallToCache if to_cache else GraphCall
-            packed = outbox.pack(
-                make(request_id, object_id, name, wants_answer, net_args, net_kw, deadline)
-            )
+            message = make(request_id, object_id, name, wants_answer, net_args, net_kw, deadline)
+            if credit is not None and Feature.META in outbox.features:
+                message.meta = {META_KEY: credit_text(credit)}
+            packed = outbox.pack(message)
+            if message.meta is not None and wants_answer and credit is not None:
+                self._credits = self._credits or {}
+                self._credits[request_id] = credit
         except BaseException as error:
             outbox.roll_back(transaction, request_id)
             if isinstance(error, EncodeError):
@@ -210,17 +227,30 @@ class OutgoingCalls:
         """Decode the error of an outgoing call, and pass it to the host; see :meth:`on_answer`."""
         return begun(self._on_outcome(message.request_id, message.failure, self._host.refused))
 
+    def _step(
+        self, enter: Callable[..., Any], walk: Walk[object], credit: tuple[int, int] | None
+    ) -> object:
+        """Decode a slice of an outcome, whose streams have this first credit."""
+        if credit is None:
+            return call_hook(enter, next, walk)
+        self._translator.first_credit = credit
+        try:
+            return call_hook(enter, next, walk)
+        finally:
+            self._translator.first_credit = None
+
     def _on_outcome(
         self, request_id: RequestId, expression: Expression, tell: Callable[..., object]
     ) -> Work:
         perspective = self.open_calls.perspective_of(request_id)
+        credit = None if self._credits is None else self._credits.pop(request_id, None)
         # Decoded also for an abandoned call: the peer has counted its references, which must be
         # released.
         try:
             seen_by, principal = split_view(perspective)
             enter = directly if principal is None else principal.enter
             walk = self._unjelly_walk(expression, seen_by)
-            while (outcome := call_hook(enter, next, walk)) is UNFINISHED:
+            while (outcome := self._step(enter, walk, credit)) is UNFINISHED:
                 yield UNFINISHED
         except (KeyboardInterrupt, SystemExit, GeneratorExit):
             raise

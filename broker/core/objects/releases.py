@@ -1,15 +1,20 @@
-"""Collected references to the peer's objects and caches, until the peer is told of them."""
+"""Collected references to a peer's objects, caches and streams, until the peer is told of them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
-from broker.core.wire.messages import Decache, Decref, ObjectId
+from broker.core.wire.messages import Decache, Decref, ObjectId, Stop
 
-__all__ = ["PendingReleases"]
+__all__ = ["PendingReleases", "stop_of"]
 
-Release: TypeAlias = tuple[Callable[..., Decref | Decache], ObjectId, int]
+Release: TypeAlias = tuple[Callable[..., Decref | Decache | Stop], Any, int]
+
+
+def stop_of(stream: int, times: int = 1) -> Stop:
+    """Return the message that stops a stream, which is received once."""
+    return Stop(stream)
 
 
 class PendingReleases:
@@ -44,8 +49,12 @@ class PendingReleases:
         """Add a cache that was received ``count`` times and has no reference any more."""
         self._note((Decache, cache_id, count))
 
+    def stream(self, number: int) -> None:
+        """Add a stream that is not read any more."""
+        self._note((stop_of, number, 1))
+
     def put_back(
-        self, message: Callable[..., Decref | Decache], object_id: ObjectId, count: int
+        self, message: Callable[..., Decref | Decache | Stop], object_id: ObjectId, count: int
     ) -> None:
         """Add again the part of a removed entry that the peer was not told of."""
         self.notes.append((message, object_id, count))

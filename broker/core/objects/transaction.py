@@ -8,6 +8,7 @@ Calls that hooks make in that time are sent behind the message, or fail with it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import Context
 
 from broker.core.principal import Principal
 from broker.core.wire.messages import RequestId
@@ -26,15 +27,21 @@ class Transaction:
         principal: the owner of the objects that the message exports, or None.
         behind: calls that hooks made, encoded, to be sent after the message.
         requests: the ids of those calls.
+        context: the context variables of code that the message starts at this end; None for those
+            of the running code.
+        first_credit: what the peer gives to the streams of the message, if it is less than usual.
         can_pause: whether other messages may be sent before this one. A message with a new cache
             must be sent before any message that names the cache.
     """
 
     __slots__ = (
+        "_sent",
         "_undo",
         "args",
         "behind",
         "can_pause",
+        "context",
+        "first_credit",
         "kw",
         "method",
         "outer",
@@ -59,9 +66,21 @@ class Transaction:
         self.kw = kw
         self.can_pause = outer is None
         self.principal = principal
+        self.context: Context | None = None
+        self.first_credit: tuple[int, int] | None = None
         self.behind: list[bytes | list[Expression]] = []
         self.requests: list[RequestId] = []
         self._undo: list[Callable[[], object]] = []
+        self._sent: list[Callable[[], object]] = []
+
+    def when_sent(self, callback: Callable[[], object]) -> None:
+        """Call ``callback()`` when the message has been sent, that is, put into the outbox."""
+        self._sent.append(callback)
+
+    def tell_sent(self) -> None:
+        """Note that the message was sent."""
+        while self._sent:
+            self._sent.pop(0)()
 
     def on_rollback(self, undo: Callable[[], object]) -> None:
         """Call ``undo`` if the message is not sent."""
@@ -72,6 +91,7 @@ class Transaction:
         outer = self.outer
         if outer is not None:
             outer._undo += self._undo
+            outer._sent += self._sent
             if packed is not None:
                 outer.behind.append(packed)
             outer.behind += self.behind

@@ -1,18 +1,22 @@
 """The translator: converts graphs of objects for one connection, in both directions.
 
-Theory of operation. A connection adds two kinds of values to jelly: objects that stay on their
-side, and caches. They have four tags. ``[remote id]`` is an object of the sender. ``[local id]`` is
-an object of the receiver, which returns to its owner; the id may be a name. ``[cached id]`` is a
-cache that the receiver holds already. ``[lcache id]`` is a cache that returns to its owner. Every
-outgoing graph is made in a transaction, so that its exports can be undone.
+Theory of operation. A connection adds three kinds of values to jelly: objects that stay on their
+side, caches, and streams. They have five tags. ``[remote id]`` is an object of the sender. ``[local
+id]`` is an object of the receiver, which returns to its owner; the id may be a name. ``[cached
+id]`` is a cache that the receiver holds already. ``[lcache id]`` is a cache that returns to its
+owner. ``[stream number]`` is a stream; see `broker.core.objects.streams`. Every outgoing graph is
+made in a transaction, so that its exports can be undone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import AsyncIterable, Callable, Hashable
+from contextlib import suppress
+from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any, Never, TypeGuard
 
+from broker.core.events import StreamOpened
 from broker.core.host import HookedHost, has_hook
 from broker.core.objects.caches import (
     CacheableEntry,
@@ -22,15 +26,17 @@ from broker.core.objects.caches import (
     RemoteCacheTable,
 )
 from broker.core.objects.releases import PendingReleases
+from broker.core.objects.streams import IncomingStream, OutgoingStream, Streams
 from broker.core.objects.tables import ExportTable, ImportTable, Numbers, shown
 from broker.core.objects.transaction import Transaction
-from broker.core.objects.unread import counted_in
-from broker.core.policy import Policy
+from broker.core.objects.unread import STREAM, counted_in
+from broker.core.policy import Policy, streaming_of
 from broker.core.principal import Principal, current_principal, view_of
-from broker.core.wire.messages import ObjectId
+from broker.core.wire.messages import ItemGraph, ObjectId
+from broker.core.wire.msgpack.items import read_graph
 from broker.errors import NoSuchObject
 from jelly.atoms import Expression, text_of
-from jelly.errors import MalformedJelly
+from jelly.errors import CannotJelly, LimitExceeded, MalformedJelly, ProtocolError
 from jelly.jellier import Jellier
 from jelly.numbers import is_number, number_in
 from jelly.slices import UNFINISHED, Walk, finish
@@ -58,7 +64,10 @@ class Translator:
         transaction: the transaction of the message that is being made, or None.
         perspective: PB's perspective of the graph that is being decoded.
         sole_principal: the owner of objects that are sent outside the work of a principal, or None.
+        streams: the open streams, in a dialect that has them.
+        first_credit: what the call asked for whose answer is being decoded, or None.
         has_zones: whether the dialect has datetimes with a zone.
+        has_streams: whether it has streams.
     """
 
     __slots__ = (
@@ -69,11 +78,14 @@ class Translator:
         "_watched",
         "cacheables",
         "exports",
+        "first_credit",
+        "has_streams",
         "has_zones",
         "imports",
         "perspective",
         "remote_caches",
         "sole_principal",
+        "streams",
         "transaction",
     )
 
@@ -91,7 +103,9 @@ class Translator:
         self.transaction: Transaction | None = None
         self.perspective: object = None
         self.sole_principal: Principal | None = None
-        self.has_zones = False
+        self.has_streams = self.has_zones = False
+        self.first_credit: tuple[int, int] | None = None
+        self.streams = Streams(numbers.next, streaming_of(policy))
         self._policy = policy
         self._invoker = invoker
         self._dropped = dropped
@@ -265,7 +279,10 @@ class Translator:
     def _release(self, expression: list[Expression]) -> None:
         self._watched.pop(id(expression), None)
         tag, number = expression[0], number_in(expression)
-        if type(tag) is bytes and self._is_reference(tag):
+        if tag == STREAM:
+            if self.has_streams and self.streams.refuse(number):
+                self._dropped.stream(number)
+        elif type(tag) is bytes and self._is_reference(tag):
             self._dropped.reference(number, 1)
         else:
             self.remote_caches.let_go(number)
@@ -323,6 +340,42 @@ class Translator:
         """Set the cache observer of a Cacheable, for ``CacheableEntry.stop``."""
         self._published(cache_id).observer = observer
 
+    def open_stream(self, items: AsyncIterable[object], size: int | None) -> OutgoingStream:
+        """Open a stream of this end in the open transaction.
+
+        Raises:
+            CannotJelly: no message is being made.
+            ServerBusy: too many are open.
+        """
+        transaction = self.transaction
+        if transaction is None:
+            raise CannotJelly("a stream is only sent as an argument, or in a result")
+        name = transaction.method if isinstance(transaction.method, str) else ""
+        stream = self.streams.open(items, size, name, transaction.first_credit)
+        stream.perspective, stream.principal = transaction.perspective, transaction.principal
+        context = transaction.context
+        stream.context = copy_context() if context is None else context.copy()
+        transaction.on_rollback(lambda: self.streams.outgoing.pop(stream.number, None))
+        transaction.when_sent(lambda: self._invoker.on_event(StreamOpened(stream)))
+        return stream
+
+    def stop_stream(self, stream: IncomingStream) -> None:
+        """Tell the peer soon that this end wants no more items; callable from a finalizer."""
+        if not stream.is_ended or stream.frames:
+            self._dropped.stream(stream.number)
+
+    def let_go_items(self, number: int) -> bool:
+        """Drop the items of a stopped stream; return whether the peer must be told."""
+        stream = self.streams.incoming.get(number)
+        if stream is None:
+            return False
+        graphs = [data for kind, data, _, _ in stream.frames if kind is ItemGraph]
+        self.streams.forget(stream)
+        for data in graphs:
+            with suppress(ProtocolError):
+                finish(self.let_go(read_graph(data)))
+        return not stream.is_ended
+
     def _published(self, cache_id: int) -> CacheableEntry:
         entry = self.cacheables.get(cache_id)
         if entry is None:
@@ -342,6 +395,8 @@ class Translator:
             b"lcache": self._read_lcache,
             **self._invoker.rows,
         }
+        if self.has_streams:
+            rows[STREAM] = self._read_stream
         if self._policy.registry.class_for(b"remote") is not None:
             # The application has registered its own class for all references.
             del rows[b"remote"]
@@ -359,6 +414,23 @@ class Translator:
         if self._watched:
             self._watched.pop(id(expression), None)
         return reference
+
+    def _read_stream(self, unjellier: Unjellier, expression: list[Expression]) -> object:
+        if len(expression) not in (2, 3):
+            raise MalformedJelly(f"stream of {len(expression) - 1} fields")
+        number = number_in(expression)
+        size: Any = expression[2] if len(expression) == 3 else None
+        if size is not None and not is_number(size):
+            raise MalformedJelly("stream whose size is not a number")
+        view = view_of(self.perspective, self.receiver)
+        try:
+            stream = self.streams.receive(number, size, view, self.first_credit)
+        except LimitExceeded:
+            self._dropped.stream(number)
+            raise
+        finally:
+            self.note_read(unjellier, expression)
+        return self._invoker.make_stream(stream)
 
     def _is_lone_reference(self, expression: Expression) -> TypeGuard[list[Any]]:
         if type(expression) is not list or len(expression) != 2 or expression[0] != b"remote":

@@ -8,14 +8,18 @@ from collections.abc import Callable
 from broker.core.objects.releases import PendingReleases
 from broker.limit_errors import limit_error
 from jelly.atoms import Expression
-from jelly.errors import LimitExceeded
+from jelly.errors import LimitExceeded, MalformedJelly
 from jelly.limits import Limits
 from jelly.numbers import is_number
 
 __all__ = ["Unopened", "opened"]
 
 # Tags that count as references: objects and caches of both sides, and shared values.
-_REFERENCES = frozenset({b"remote", b"local", b"cache", b"cached", b"lcache", b"reference"})
+_REFERENCES = frozenset(
+    {b"remote", b"local", b"cache", b"cached", b"lcache", b"reference", b"stream", b"promised"}
+)
+# What a value that is kept cannot hold, and its name.
+_REFUSED = {b"stream": "stream", b"promised": "promise"}
 
 
 class Unopened:
@@ -34,7 +38,7 @@ class Unopened:
         LimitExceeded: the expression exceeds one of these limits.
     """
 
-    __slots__ = ("__weakref__", "_expression", "_release", "_unjelly")
+    __slots__ = ("__weakref__", "_expression", "_refused", "_release", "_unjelly")
 
     def __init__(
         self,
@@ -49,6 +53,7 @@ class Unopened:
         heads = _references(expression, limits)
         if len(heads) > max_refs:
             raise limit_error(LimitExceeded, "max_refs", max_refs, len(heads))
+        self._refused = next((name for tag, name in _REFUSED.items() if _has(heads, tag)), "")
         self._release = weakref.finalize(self, _let_go, heads, dropped)
         self._release.atexit = False
 
@@ -58,6 +63,8 @@ class Unopened:
         Raises:
             DecodeError, LimitExceeded: the value is not allowed. An error of a hook is passed on.
         """
+        if self._refused:
+            raise MalformedJelly(f"a mind cannot hold a {self._refused}")
         self._release.detach()
         return self._unjelly(self._expression, None)
 
@@ -87,6 +94,10 @@ def _references(expression: Expression, limits: Limits) -> list[list[Expression]
                 below += item
         level = below
     return found
+
+
+def _has(references: list[list[Expression]], tag: bytes) -> bool:
+    return any(each[0] == tag for each in references)
 
 
 def _let_go(references: list[list[Expression]], dropped: PendingReleases) -> None:

@@ -1,8 +1,8 @@
 """Finds the references in an expression that was not decoded completely.
 
-A peer counts each sending of an object or a cache, and expects a decref or a decache for each. A
-decoded reference is released when it is collected. References that were not decoded are found here,
-so that they can be released too.
+A peer counts each sending of an object or a cache, and expects a decref or a decache for each. It
+expects that a stream is read or stopped. A decoded reference is released when it is collected.
+References that were not decoded are found here, so that they can be released too.
 """
 
 from __future__ import annotations
@@ -14,7 +14,10 @@ from jelly.atoms import DICTIONARY, Expression
 from jelly.numbers import is_number
 from jelly.slices import PARTS, UNFINISHED, VISITS, Walk
 
-__all__ = ["counted_in"]
+__all__ = ["STREAM", "counted_in"]
+
+STREAM = b"stream"
+"""The tag of a stream."""
 
 
 def counted_in(
@@ -32,7 +35,7 @@ def counted_in(
         is_reference: whether ``[tag, number]`` is a reference to an object of the peer.
 
     Yields:
-        An expression; or UNFINISHED, when a slice of work is done.
+        An expression, or that of a stream; or UNFINISHED, when a slice of work is done.
     """
     roots = [(tag, item) for tag, item in entries if type(item) is list]
     apart = {id(item) for _, item in roots}
@@ -73,6 +76,8 @@ def _is_counted(
     is_cache: Callable[[bytes], bool],
     is_reference: Callable[[bytes], bool],
 ) -> bool:
+    if tag == STREAM and len(item) in (2, 3):
+        return is_number(item[1])
     if len(item) == 2:
         return is_number(item[1]) and (tag == b"cached" or is_reference(tag))
     return len(item) == 3 and is_number(item[1]) and is_cache(tag)

@@ -21,6 +21,7 @@ __all__ = [
     "NOT_SMALL",
     "PLAIN",
     "call_with_expressions",
+    "expression_of",
     "small_expression",
     "small_value",
     "with_expressions",
@@ -55,6 +56,11 @@ def small_expression(value: Any) -> Expression | None:
     if kind is str:
         return write_str(value)
     return value if kind in ATOMS else None
+
+
+def expression_of(value: object) -> Expression:
+    """Return the expression of a plain value."""
+    return Jellier().jelly(value)
 
 
 def small_value(expression: Expression) -> object:

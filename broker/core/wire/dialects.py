@@ -18,7 +18,7 @@ from broker.core.wire.commands import Feature
 from broker.core.wire.messages import PROTOCOL_VERSION, MessageQueue, ObjectId, Record, Version
 from broker.core.wire.msgpack.reader import FrameReader
 from broker.core.wire.msgpack.writer import FrameWriter
-from broker.core.wire.terms import terms_of
+from broker.core.wire.terms import Streaming, terms_of
 from broker.core.wire.values import DEEPEST
 from broker.errors import ConfigError
 from jelly.atoms import Expression
@@ -135,7 +135,7 @@ class Dialect(Struct, frozen=True):
         reader: makes the reader of one connection: ``reader(limits, keeps_expressions)``.
         writer: returns a writer, which connections share: ``writer(limits, terms)``, with the terms
             of the peer.
-        version: returns the bytes of the version, for the limits of this end.
+        version: returns the bytes of the version, for what this end takes.
         features: what the dialect has beyond PB.
         deepest: largest ``Limits.max_depth`` with which it is offered and accepted.
         has_twisted_errors: whether errors about a call itself are sent with Twisted's type.
@@ -144,7 +144,7 @@ class Dialect(Struct, frozen=True):
     name: bytes
     reader: Callable[..., MessageReader]
     writer: Callable[..., MessageWriter]
-    version: Callable[[Limits], bytes]
+    version: Callable[[Limits, Streaming], bytes]
     features: frozenset[Feature] = frozenset()
     deepest: int = sys.maxsize
     has_twisted_errors: bool = False
@@ -156,13 +156,13 @@ _MOST_LIMITS = 16
 
 
 @lru_cache(_MOST_LIMITS)
-def _version_with_terms(limits: Limits) -> bytes:
-    return FrameWriter(Limits()).write(Version(PROTOCOL_VERSION, terms_of(limits)))
+def _version_with_terms(limits: Limits, streaming: Streaming) -> bytes:
+    return FrameWriter(Limits()).write(Version(PROTOCOL_VERSION, terms_of(limits, streaming)))
 
 
-def _plain_version(vocabulary: Mapping[bytes, int]) -> Callable[[Limits], bytes]:
+def _plain_version(vocabulary: Mapping[bytes, int]) -> Callable[[Limits, Streaming], bytes]:
     data = BananaWriter(Limits(), vocabulary=vocabulary).write(Version(PROTOCOL_VERSION))
-    return lambda limits: data
+    return lambda limits, streaming: data
 
 
 MSGPACK = Dialect(

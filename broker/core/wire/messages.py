@@ -263,10 +263,10 @@ class Items(Record, tag=17):
 
 
 class ItemGraph(Record, tag=18):
-    """One or more items of a stream, as the expression of a list."""
+    """One or more items of a stream, as the expression of a list; received, it is not decoded."""
 
     stream: _Id
-    graph: GRAPH
+    graph: MsgpackRaw
 
 
 class Piece(Record, tag=19):

@@ -7,12 +7,21 @@ that is missing, the baseline holds. Unknown names are ignored, so that later ve
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from msgspec import Struct
 
 from jelly.limits import Limits
 
-__all__ = ["BASELINE", "LEAST_FRAME", "LEAST_NODES", "Terms", "read_terms", "terms_of"]
+__all__ = [
+    "BASELINE",
+    "LEAST_FRAME",
+    "LEAST_NODES",
+    "Streaming",
+    "Terms",
+    "read_terms",
+    "terms_of",
+]
 
 LEAST_FRAME, LEAST_NODES = 65_536, 2_000
 """Smaller terms count as these: a login must fit."""
@@ -56,15 +65,25 @@ def read_terms(sent: Mapping[str, int] | None) -> Terms:
     return Terms(**known)
 
 
-def terms_of(limits: Limits) -> dict[str, int] | None:
+class Streaming(NamedTuple):
+    """What an end takes of the streams of its peer; see `Terms`."""
+
+    streams: int
+    items: int
+    window: int
+
+
+def terms_of(limits: Limits, streaming: Streaming) -> dict[str, int] | None:
     """Return the terms to send: those that differ from the baseline; None if none do.
 
-    This version takes neither streams nor promised calls.
+    This version does not take promised calls.
     """
     mine = Terms(
         frame=max(limits.max_expression, LEAST_FRAME),
         nodes=max(limits.max_nodes, LEAST_NODES),
-        streams=0,
+        streams=streaming.streams,
+        items=streaming.items,
+        window=streaming.window,
         promised=0,
     )
     sent: dict[str, int] = {}

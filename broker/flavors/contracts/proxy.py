@@ -15,6 +15,7 @@ from broker.flavors.contracts.contract import Contract, contract_of, declared
 from broker.flavors.contracts.generated import SELF, generated
 from broker.flavors.contracts.method import ContractMethod, Form, Parameter, checker
 from broker.flavors.contracts.pending import PendingReference
+from broker.flavors.promise import Promise
 from broker.flavors.reference import RemoteReference
 from jelly.atoms import Expression
 from jelly.bases import Jellyable
@@ -137,16 +138,16 @@ def _method(method: ContractMethod) -> Callable[..., object]:
     return _bound_by_python(function, method)
 
 
-def _checking(method: ContractMethod) -> type[Deferred[Any]]:
-    """Return a class of Deferreds that fail with WrongResult if a result has the wrong type."""
+def _checking(method: ContractMethod) -> type[Promise[Any]]:
+    """Return a class of Promises that fail with WrongResult if a result has the wrong type."""
     if method.result.is_free:
-        return Deferred
+        return Promise
     take = checker(method.result.receive, f"{method.name}: result", WrongResult)
     exact = method.result.exact
     # Quicker than super(): this runs for each answer.
     fire = Deferred.callback
 
-    class Answer(Deferred[Any]):
+    class Answer(Promise[Any]):
         __slots__ = ()
 
         def callback(self, result: object) -> None:

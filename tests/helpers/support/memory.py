@@ -17,6 +17,7 @@ from typing import Any
 from broker.connection.broker import Broker
 from broker.core.calls.dispatch import Route
 from broker.core.events import CallPending, Event
+from broker.core.objects.streams import IncomingStream
 from broker.core.policy import STRICT, Policy
 from broker.core.session import Session
 from broker.core.wire.dialects import EXPRESSION_DIALECTS
@@ -99,6 +100,10 @@ class FakeHost:
     def drop_fields(self, shown: object, fault: BaseException) -> bool:
         """Return False: a text has no fields."""
         return False
+
+    def make_stream(self, stream: IncomingStream) -> IncomingStream:
+        """Return the stream itself."""
+        return stream
 
     def make_reference(self, perspective: Any, object_id: ObjectId) -> Reference:
         """Make a reference that records its origin."""

@@ -129,6 +129,10 @@ def _of_version(message: messages.Version) -> object:
     return (number, message.number, message.terms)
 
 
+def _of_item_graph(message: messages.ItemGraph) -> object:
+    return (COMMANDS[messages.ItemGraph].number, message.stream, message.graph)
+
+
 def _of_end(message: messages.End) -> object:
     frame = (COMMANDS[messages.End].number, message.stream)
     return frame if message.failure is None else (*frame, message.failure)
@@ -150,4 +154,5 @@ _MAKERS: dict[type[Record], Callable[[Any], object]] = {
     messages.GraphError: _of_error,
     messages.Version: _of_version,
     messages.End: _of_end,
+    messages.ItemGraph: _of_item_graph,
 }

@@ -1,0 +1,73 @@
+"""Promise: what a remote call returns, a Deferred that can also be read as a stream."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any, TypeVar
+
+from broker.defer import Deferred
+from broker.flavors.reference import RemoteReference
+from broker.flavors.streams import RemoteStream, stream_of
+
+__all__ = ["Promise"]
+
+T = TypeVar("T")
+
+
+class Promise(Deferred[T]):
+    """The result of a remote call: a Deferred.
+
+    ``async for`` over it waits for the call, and reads the stream that it returns. The stream is
+    stopped when the loop is left.
+    """
+
+    __slots__ = ()
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        """Return an iterator over the items of the stream.
+
+        Its first step raises the error of the call, or a TypeError if the result is not a stream.
+        """
+        return _Items(self)
+
+
+class _Items(AsyncIterator[Any]):
+    """The items of the stream that a call returns."""
+
+    __slots__ = ("_promise", "_stream")
+
+    def __init__(self, promise: Promise[Any]):
+        self._promise: Promise[Any] | None = promise
+        self._stream: RemoteStream[Any] | None = None
+
+    async def __anext__(self) -> Any:
+        stream = self._stream
+        if stream is None:
+            stream = await self._open()
+        return await stream.__anext__()
+
+    async def _open(self) -> RemoteStream[Any]:
+        promise = self._promise
+        if promise is None:
+            raise StopAsyncIteration
+        result = await promise
+        self._promise = None
+        if not isinstance(result, RemoteStream | RemoteReference):
+            name = getattr(promise, "label", "the call")
+            raise TypeError(f"'{name}' returned {type(result).__name__}, not a stream")
+        self._stream = stream = stream_of(result)
+        # Else the result of the Deferred would keep the stream alive after the loop.
+        promise.addCallback(_nothing)
+        return stream
+
+    async def aclose(self) -> None:
+        """Stop the stream, or cancel the call."""
+        if self._stream is not None:
+            await self._stream.stop()
+        elif self._promise is not None:
+            self._promise.cancel()
+            self._promise = None
+
+
+def _nothing(result: object) -> None:
+    """Return None."""
