@@ -11,16 +11,20 @@ import pytest
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 ENVIRONMENT = {**os.environ, "PYTHONIOENCODING": "utf-8", "PYTHONWARNINGS": "error"}
-SIZE = 788_894
 
 
-def run(name, logs=0):
-    """Run an example to its end; return what it printed. It logs so many faults."""
+def run(name, logs=0, told=""):
+    """Run an example to its end; return what it printed.
+
+    It logs so many faults, or writes what the pattern ``told`` matches to its standard error.
+    """
     done = subprocess.run(
         [sys.executable, EXAMPLES / name],
         capture_output=True, env=ENVIRONMENT, timeout=30, check=False,
     )  # fmt: skip
-    assert (done.stderr != b"", done.returncode) == (logs > 0, 0)
+    assert (done.stderr != b"", done.returncode) == (logs > 0 or told != "", 0)
+    if told:
+        assert re.fullmatch(told, done.stderr.decode())
     assert len(re.findall(rb"^(?:remote method '|127\.0\.0\.1:)", done.stderr, re.M)) == logs
     return done.stdout.decode()
 
@@ -36,12 +40,15 @@ def test_notify():
 
 
 def test_fetch():
-    """The bar grows from piece to piece, and is full at the end."""
-    steps = run("fetch.py").split("\r")[1:]
-    pieces = -(-SIZE // 65536)
-    assert len(steps) == pieces
-    assert steps[0] == f"{'█' * 3:40} 65536 of {SIZE}"
-    assert steps[-1] == f"{'█' * 40} {SIZE} of {SIZE}"
+    """All bytes arrive; without a terminal the bar is a line of text each second."""
+    assert run("fetch.py", told=r"song: .+ of 3\.4 MB\n(song: .+\n)*") == "3400000 bytes\n"
+
+
+def test_upload():
+    """One file after the other is stored."""
+    files = len(list(EXAMPLES.glob("*.py")))
+    told = rf"upload: 1 files of {files} files \S+\n(.+\n)*upload: {files} files of .+\n"
+    assert run("upload.py", told=told) == ""
 
 
 def test_errors():

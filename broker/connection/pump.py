@@ -342,7 +342,7 @@ class Pump:
         """Return the number of bytes that are received and not handled, or not sent."""
         unsent = 0 if self._port is None else self._port.most_unsent
         session = self._session
-        return unsent + session.outbox.size + session.inbox.held + session.translator.streams.held
+        return unsent + session.outbox.size + session.inbox.held + session.translator.held
 
     def _close(self, error: Exception) -> None:
         self._session.forget_received()

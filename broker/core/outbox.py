@@ -138,7 +138,7 @@ class Outbox:
     def take_terms(self, terms: Terms) -> None:
         """Write within the terms of the peer from now on."""
         self.terms = terms
-        self._translator.streams.take_terms(terms)
+        self._translator.take_terms(terms)
         self._writer = self._dialect.writer(self._limits, terms)
 
     def call(

@@ -108,7 +108,6 @@ class Session:
         logins: names of the logins that the server accepts, from its offer. None before the offer,
             if the server has no login, and at the server itself.
         stats: counters.
-        streaming: the streams, in both directions.
         tracing: reports to a tracer, or None; see :meth:`trace`.
         gate: checks the peer's messages until it has logged in. None after that, and if no login
             is needed.
@@ -117,9 +116,11 @@ class Session:
     __slots__ = (
         "_dropped",
         "_greeting",
+        "_keeps_expressions",
         "_limits",
         "_pings",
         "_policy",
+        "_streaming",
         "dialect",
         "gate",
         "host",
@@ -129,7 +130,6 @@ class Session:
         "outbox",
         "outgoing",
         "stats",
-        "streaming",
         "tracing",
         "translator",
     )
@@ -163,7 +163,8 @@ class Session:
         open_calls = OpenCalls()
         self.translator = translator = Translator(policy, host, dropped)
         self.outbox = outbox = Outbox(host, policy, translator, open_calls, dropped, self.stats)
-        self.streaming = Streaming(host, translator, outbox)
+        self._streaming: Streaming | None = None
+        self._keeps_expressions = False
         self.outgoing = OutgoingCalls(host, translator, outbox, open_calls, self.stats)
         self.incoming = IncomingCalls(host, policy, translator, outbox, self.stats)
         self.inbox = Inbox(
@@ -178,6 +179,15 @@ class Session:
             lambda: host.on_event(CallAnswered()),
         )
         self.incoming.inbox = self.inbox
+
+    @property
+    def streaming(self) -> Streaming:
+        """The streams, in both directions; made when it is first needed."""
+        if self._streaming is None:
+            self._streaming = Streaming(
+                self.host, self.translator, self.outbox, self._keeps_expressions
+            )
+        return self._streaming
 
     def name_logins(self, names: Callable[[], Sequence[str]]) -> None:
         """List the logins of this server in its offer; no effect once the handshake is over.
@@ -305,7 +315,8 @@ class Session:
             self.tracing.close(lost)
         self.incoming.running.clear()
         self.outbox.clear()
-        self.streaming.lost()
+        if self._streaming is not None:
+            self._streaming.lost()
         return lost
 
     # The handshake.
@@ -354,7 +365,7 @@ class Session:
 
     def _reader_of(self, dialect: Dialect) -> MessageReader:
         keeps_expressions = bool(self.host.overridden) or not _allows_basics(self._policy.security)
-        self.streaming.keeps_expressions = keeps_expressions
+        self._keeps_expressions = keeps_expressions
         if self.host.overridden and takes_messages(self.host):
             return dialect.reader(self._limits, keeps_expressions, Raw)
         return dialect.reader(self._limits, keeps_expressions)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from types import TracebackType
 from typing import Any, TypeVar
 
 from broker.defer import Deferred
 from broker.flavors.reference import RemoteReference
 from broker.flavors.streams import RemoteStream, stream_of
 
-__all__ = ["Promise"]
+__all__ = ["Promise", "PromisedItems"]
 
 T = TypeVar("T")
 
@@ -28,19 +29,24 @@ class Promise(Deferred[T]):
 
         Its first step raises the error of the call, or a TypeError if the result is not a stream.
         """
-        return _Items(self)
+        return PromisedItems(self)
 
 
-class _Items(AsyncIterator[Any]):
-    """The items of the stream that a call returns."""
+class PromisedItems(AsyncIterator[Any]):
+    """The items of the stream that a call returns.
+
+    Args:
+        promise: the call.
+    """
 
     __slots__ = ("_promise", "_stream")
 
-    def __init__(self, promise: Promise[Any]):
-        self._promise: Promise[Any] | None = promise
+    def __init__(self, promise: Deferred[Any]):
+        self._promise: Deferred[Any] | None = promise
         self._stream: RemoteStream[Any] | None = None
 
     async def __anext__(self) -> Any:
+        """Return the next item; the first step waits for the call."""
         stream = self._stream
         if stream is None:
             stream = await self._open()
@@ -67,6 +73,17 @@ class _Items(AsyncIterator[Any]):
         elif self._promise is not None:
             self._promise.cancel()
             self._promise = None
+
+    async def __aenter__(self) -> PromisedItems:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
 
 
 def _nothing(result: object) -> None:

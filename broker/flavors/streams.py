@@ -8,7 +8,7 @@ is kept in reverse, so that an item is taken from its end.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable
 from types import AsyncGeneratorType, TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from weakref import WeakSet
@@ -62,6 +62,14 @@ class Stream(Jellyable, Generic[T]):
                 raise ValueError("the size of a Stream is not negative")
         self.items = items
         self.size = size
+        self._source: object = items
+
+    @classmethod
+    def over(cls, source: object, items: AsyncIterable[T], size: int | None) -> Stream[T]:
+        """Return a stream of what is made of another stream, which can be sent once."""
+        stream = cls(items, size=size)
+        stream._source = source
+        return stream
 
     def __repr__(self) -> str:
         return f"<Stream of {self.items!r}>"
@@ -77,13 +85,13 @@ class Stream(Jellyable, Generic[T]):
         translator = None if invoker is None else invoker.session.translator
         if translator is None:
             raise CannotJelly("a stream is only sent over a connection")
-        items = self.items
-        if isinstance(items, AsyncIterator):
-            if items in _sent:
+        items, source = self.items, self._source
+        if isinstance(source, AsyncIterator) and type(source).__weakrefoffset__:
+            if source in _sent:
                 raise CannotJelly("this stream has been sent")
-            _sent.add(items)
+            _sent.add(source)
             if translator.transaction is not None:
-                translator.transaction.on_rollback(lambda: _sent.discard(items))
+                translator.transaction.on_rollback(lambda: _sent.discard(source))
         if not translator.has_streams:
             # Loaded at the first use: most programs do not send streams in PB's dialects.
             from broker.flavors.pulled_streams import PulledStream
@@ -126,7 +134,10 @@ class RemoteStream(Jellyable, AsyncIterator[T]):
 
     Attributes:
         size: the number of items, or of bytes where the items are bytes, if the peer has told it.
+        convert: checks and converts each item, for a contract; or None.
     """
+
+    convert: Callable[[Any], Any] | None = None
 
     def __init__(self, feed: Feed, size: int | None = None):
         self.size = size
@@ -249,6 +260,12 @@ class RemoteStream(Jellyable, AsyncIterator[T]):
         if not items:
             return False
         self._loaded += len(items)
+        if self.convert is not None:
+            try:
+                items = list(map(self.convert, items))
+            except BaseException:
+                self._feed.stop()
+                raise
         items.reverse()
         self._items = items
         return True

@@ -124,12 +124,12 @@ async def test_representations() -> None:
             assert repr(connection) == f"<Connection to {there}, msgpack/1>"
             dawdling = connection.root.callRemote("dawdle")
             price = connection.root.callRemote("price")
-            assert repr(price) == "<Deferred of 'price', waiting>"
+            assert repr(price) == "<Promise of 'price', waiting>"
             await price
-            assert repr(price) == "<Deferred of 'price', result: 12>"
+            assert repr(price) == "<Promise of 'price', result: 12>"
             assert repr(server) == f"<Server at {address}, 1 connection>"
         assert repr(connection) == f"<Connection to {there}, closed>"
-        assert repr(dawdling).startswith("<Deferred of 'dawdle', failed: <broker.failure")
+        assert repr(dawdling).startswith("<Promise of 'dawdle', failed: <broker.failure")
         dawdling.addErrback(lambda _: None)
     assert repr(server) == f"<Server at {address}, closed>"
     assert repr(broker.Subscribers()) == "<Subscribers, 0>"

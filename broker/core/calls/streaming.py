@@ -51,15 +51,13 @@ class Streaming:
         host: is told of what the peer does, and shows errors.
         translator: has the tables, and converts items.
         outbox: sends.
-
-    Attributes:
         keeps_expressions: whether plain values need an unjellier too.
     """
 
-    __slots__ = ("_host", "_outbox", "_translator", "keeps_expressions")
+    __slots__ = ("_host", "_keeps_expressions", "_outbox", "_translator")
 
-    def __init__(self, host: Host, translator: Translator, outbox: Outbox):
-        self.keeps_expressions = False
+    def __init__(self, host: Host, translator: Translator, outbox: Outbox, keeps_expressions: bool):
+        self._keeps_expressions = keeps_expressions
         self._host = host
         self._translator = translator
         self._outbox = outbox
@@ -208,7 +206,7 @@ class Streaming:
             return [data]
         if kind is Items:
             values = read_values(data)
-            if not self.keeps_expressions:
+            if not self._keeps_expressions:
                 return values
             expression = expression_of(values)
         else:

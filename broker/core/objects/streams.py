@@ -185,9 +185,10 @@ class Streams:
     Args:
         next_number: returns the next number of this end.
         mine: what this end takes of the streams of its peer.
+        terms: what the peer takes; the baseline until its terms have come.
 
     Attributes:
-        terms: what the peer takes; the baseline until its terms have come.
+        terms: as given, or the terms that have come.
         outgoing: the streams that this end produces, by number, until their end is sent.
         incoming: the streams that this end reads, by number, until their last item is taken.
         held: bytes of items that arrived and were not taken.
@@ -195,8 +196,8 @@ class Streams:
 
     __slots__ = ("_last", "_mine", "_next_number", "held", "incoming", "outgoing", "terms")
 
-    def __init__(self, next_number: Callable[[], int], mine: Streaming):
-        self.terms = BASELINE
+    def __init__(self, next_number: Callable[[], int], mine: Streaming, terms: Terms):
+        self.terms = terms
         self.outgoing: dict[int, OutgoingStream] = {}
         self.incoming: dict[int, IncomingStream] = {}
         self.held = 0

@@ -34,6 +34,7 @@ from broker.core.policy import Policy, streaming_of
 from broker.core.principal import Principal, current_principal, view_of
 from broker.core.wire.messages import ItemGraph, ObjectId
 from broker.core.wire.msgpack.items import read_graph
+from broker.core.wire.terms import BASELINE, Terms
 from broker.errors import NoSuchObject
 from jelly.atoms import Expression, text_of
 from jelly.errors import CannotJelly, LimitExceeded, MalformedJelly, ProtocolError
@@ -64,7 +65,7 @@ class Translator:
         transaction: the transaction of the message that is being made, or None.
         perspective: PB's perspective of the graph that is being decoded.
         sole_principal: the owner of objects that are sent outside the work of a principal, or None.
-        streams: the open streams, in a dialect that has them.
+        terms: what the peer takes.
         first_credit: what the call asked for whose answer is being decoded, or None.
         has_zones: whether the dialect has datetimes with a zone.
         has_streams: whether it has streams.
@@ -73,8 +74,10 @@ class Translator:
     __slots__ = (
         "_dropped",
         "_invoker",
+        "_numbers",
         "_policy",
         "_rows",
+        "_streams",
         "_watched",
         "cacheables",
         "exports",
@@ -85,7 +88,7 @@ class Translator:
         "perspective",
         "remote_caches",
         "sole_principal",
-        "streams",
+        "terms",
         "transaction",
     )
 
@@ -105,7 +108,9 @@ class Translator:
         self.sole_principal: Principal | None = None
         self.has_streams = self.has_zones = False
         self.first_credit: tuple[int, int] | None = None
-        self.streams = Streams(numbers.next, streaming_of(policy))
+        self.terms = BASELINE
+        self._streams: Streams | None = None
+        self._numbers = numbers
         self._policy = policy
         self._invoker = invoker
         self._dropped = dropped
@@ -113,6 +118,24 @@ class Translator:
         self._watched: dict[int, list[Expression]] = {}
         # Made for the first incoming graph: many connections never receive one.
         self._rows: dict[bytes, Row] | None = None
+
+    @property
+    def streams(self) -> Streams:
+        """The open streams; made when they are first needed: most connections have none."""
+        if self._streams is None:
+            self._streams = Streams(self._numbers.next, streaming_of(self._policy), self.terms)
+        return self._streams
+
+    @property
+    def held(self) -> int:
+        """Bytes of items of streams that arrived and were not taken."""
+        return 0 if self._streams is None else self._streams.held
+
+    def take_terms(self, terms: Terms) -> None:
+        """Use the terms of the peer."""
+        self.terms = terms
+        if self._streams is not None:
+            self._streams.take_terms(terms)
 
     @property
     def principal(self) -> Principal | None:

@@ -25,6 +25,7 @@ from broker.flavors.contracts.generated import SELF
 from broker.flavors.contracts.hints import hints_of, members_of, type_text
 from broker.flavors.contracts.method import ContractMethod, Parameter
 from broker.flavors.contracts.servant import callee_method
+from broker.flavors.contracts.stream_plans import same_stream
 from broker.flavors.referenceable import Referenceable
 from broker.flavors.viewable import Viewable
 
@@ -228,6 +229,6 @@ def _check_result(where: str, title: str, method: ContractMethod, hint: object) 
 
 def _is_part(hint: object, whole: object) -> bool:
     """Return whether each value of a type is of another one."""
-    if Any in (hint, whole) or object in (hint, whole):
+    if Any in (hint, whole) or object in (hint, whole) or same_stream(hint, whole):
         return True
     return set(members_of(hint)) <= set(members_of(whole))

@@ -46,8 +46,6 @@ def hints_of(annotated: object, where: str) -> dict[str, object]:
     except NameError as error:
         raise ConfigError(f"{where}: '{error.name}' is not defined") from None
     except (AttributeError, SyntaxError, TypeError) as error:
-        if isinstance(error, AttributeError) and error.name == "Progress":
-            raise ConfigError(f"{where}: this version has no streams and no progress") from None
         raise ConfigError(f"{where}: an annotation cannot be resolved: {error}") from None
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import enum
 import inspect
 import typing
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from broker.errors import ConfigError
+from broker.errors import ConfigError, WrongResult
 from broker.flavors.contracts.hints import hints_of, is_contract, substituted
 from broker.flavors.contracts.plans import Planner
 from broker.flavors.contracts.stand_ins import Mismatch
+from broker.flavors.contracts.stream_plans import STREAMS
 from broker.flavors.contracts.values import Value
 
 __all__ = ["ContractMethod", "Form", "Parameter", "checker"]
@@ -25,6 +26,7 @@ class Form(enum.Enum):
     CALL = "call"
     REFERENCE = "reference"
     ONE_WAY = "one way"
+    STREAM = "stream"
 
 
 class Parameter(NamedTuple):
@@ -79,7 +81,7 @@ class ContractMethod:
             _parameter(given, hints, where, references)
             for given in list(inspect.signature(function).parameters.values())[1:]
         )
-        self.result = Value(self.returns, f"{where}: result", references)
+        self.result = Value(self.returns, f"{where}: result", references, WrongResult)
 
     @property
     def doc(self) -> str:
@@ -88,10 +90,10 @@ class ContractMethod:
 
 
 def _form(function: Callable[..., object], returns: object, where: str) -> Form:
-    if typing.get_origin(returns) in (AsyncIterator, AsyncIterable, AsyncGenerator):
-        raise ConfigError(f"{where}: this version has no streams")
     if inspect.iscoroutinefunction(function):
         return Form.CALL
+    if returns in STREAMS or typing.get_origin(returns) in STREAMS:
+        return Form.STREAM
     if is_contract(returns):
         return Form.REFERENCE
     if returns is type(None):

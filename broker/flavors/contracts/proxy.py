@@ -15,7 +15,7 @@ from broker.flavors.contracts.contract import Contract, contract_of, declared
 from broker.flavors.contracts.generated import SELF, generated
 from broker.flavors.contracts.method import ContractMethod, Form, Parameter, checker
 from broker.flavors.contracts.pending import PendingReference
-from broker.flavors.promise import Promise
+from broker.flavors.promise import Promise, PromisedItems
 from broker.flavors.reference import RemoteReference
 from jelly.atoms import Expression
 from jelly.bases import Jellyable
@@ -124,15 +124,18 @@ def _method(method: ContractMethod) -> Callable[..., object]:
 
     is_one_way = method.form is Form.ONE_WAY
     call = f"send({name!r}, " if is_one_way else f"call_as(_broker_answer, {name!r}, "
-    refers = method.form is Form.REFERENCE
+    result = {
+        Form.REFERENCE: "_broker_refer(_broker_result)",
+        Form.STREAM: "_broker_items(_broker_result)",
+    }.get(method.form, "_broker_result")
     function = generated(
         method,
         name,
         (SELF,),
         f"{SELF}._broker_reference.{call}",
         check,
-        f"return {'_broker_refer(_broker_result)' if refers else '_broker_result'}",
-        {"_broker_answer": kind, "_broker_refer": reference},
+        f"return {result}",
+        {"_broker_answer": kind, "_broker_refer": reference, "_broker_items": PromisedItems},
         is_packed=not is_one_way,
     )
     return _bound_by_python(function, method)

@@ -17,13 +17,14 @@ from pathlib import PurePath
 from typing import Annotated, Any, Literal, cast
 from uuid import UUID
 
-from broker.errors import ConfigError
+from broker.errors import ConfigError, WrongArguments
 from broker.flavors.contracts.hints import is_contract, is_union, members_of, rebuilt, type_text
 from broker.flavors.contracts.leaves import choice, copy_plan, enum_plan, lower_as, zoned_plan
 from broker.flavors.contracts.plans import Lower, Plan, Planner
 from broker.flavors.contracts.records import is_record, record_plan
 from broker.flavors.contracts.sets import SETS, set_wire
 from broker.flavors.contracts.stand_ins import Mismatch, check_supported, convert
+from broker.flavors.contracts.stream_plans import STREAMS, item_hint, stream_plan
 from broker.flavors.reference import RemoteReference
 from jelly.bases import Jellyable
 from jelly.leaves import SCALARS
@@ -37,9 +38,6 @@ _SEQUENCES = frozenset(
     | {collections.abc.Collection, collections.abc.Iterable}
 )
 _MAPPINGS = frozenset({dict, collections.abc.Mapping, collections.abc.MutableMapping})
-_STREAMS = frozenset(
-    {collections.abc.AsyncIterator, collections.abc.AsyncIterable, collections.abc.AsyncGenerator}
-)
 
 
 class Value:
@@ -49,6 +47,7 @@ class Value:
         hint: the type.
         where: begins the text of a ConfigError.
         references: makes the plan of a contract.
+        error: makes the error for an item of a stream.
 
     Attributes:
         hint: the type.
@@ -61,13 +60,24 @@ class Value:
 
     __slots__ = ("_lower", "_wire", "exact", "hint", "is_free")
 
-    def __init__(self, hint: object, where: str, references: Planner):
+    def __init__(
+        self,
+        hint: object,
+        where: str,
+        references: Planner,
+        error: Callable[[str], Exception] = WrongArguments,
+    ):
         known: dict[object, Plan] = {}
 
         def plan_of(hint: object, where: str) -> Plan:
             return _plan(hint, where, plan_of, references, known)
 
-        plan = plan_of(hint, where)
+        items = item_hint(hint)
+        if items is None:
+            plan = plan_of(hint, where)
+        else:
+            each = Value(items[0], where, references, error)
+            plan = stream_plan(hint, items[1], each.send, each.receive, error)
         try:
             check_supported(plan.wire)
         except TypeError as error:
@@ -126,8 +136,8 @@ def _plan(
     cls = origin or hint
     if cls is collections.abc.Callable:
         raise ConfigError(f"{where}: give it a contract with one method, or use broker.callback")
-    if cls in _STREAMS:
-        raise ConfigError(f"{where}: this version has no streams")
+    if cls in STREAMS:
+        raise ConfigError(f"{where}: a stream is a whole parameter, or a whole result")
     if isinstance(hint, typing.NewType):
         return plan_of(hint.__supertype__, where)
     if is_copied(cls):

@@ -51,6 +51,7 @@ class FakeSession:
         wants_answer: bool,
         deadline: int | None = None,
         to_cache: bool = False,
+        credit: tuple[int, int] | None = None,
     ) -> int:
         """Note it."""
         if name == "unsendable":

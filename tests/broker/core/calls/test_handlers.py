@@ -58,7 +58,7 @@ def test_the_version() -> None:
         (messages.Credit(7, 1, 0), "stream 7 is not open"),
         (messages.Credit(7, 0, 0), "malformed message: a credit of nothing"),
         (messages.Items(7, Raw(b"\x91\x01")), "stream 7 is not open"),
-        (messages.ItemGraph(7, [b"list", 1]), "stream 7 is not open"),
+        (messages.ItemGraph(7, Raw(b"\x92\xc4\x04list\x01")), "stream 7 is not open"),
         (messages.Piece(7, b"x"), "stream 7 is not open"),
         (messages.End(7), "stream 7 is not open"),
         (messages.Stop(7), "stream 7 is not open"),

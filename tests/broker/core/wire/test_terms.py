@@ -9,7 +9,15 @@ from broker.core.policy import STRICT
 from broker.core.wire.dialects import MSGPACK
 from broker.core.wire.messages import Version
 from broker.core.wire.msgpack.writer import FrameWriter
-from broker.core.wire.terms import BASELINE, LEAST_FRAME, LEAST_NODES, Terms, read_terms, terms_of
+from broker.core.wire.terms import (
+    BASELINE,
+    LEAST_FRAME,
+    LEAST_NODES,
+    Streaming,
+    Terms,
+    read_terms,
+    terms_of,
+)
 from broker.flavors.referenceable import Root
 from jelly.errors import TooLarge
 from jelly.limits import Limits
@@ -40,10 +48,13 @@ def test_reading(sent: dict[str, int] | None, terms: Terms) -> None:
 
 
 def test_sending() -> None:
-    """Only what differs from the baseline is sent; this version takes no streams and promises."""
-    assert terms_of(Limits()) == {"streams": 0, "promised": 0}
-    small = terms_of(Limits(max_expression=100, max_nodes=5_000))
-    assert small == {"frame": LEAST_FRAME, "nodes": 5_000, "streams": 0, "promised": 0}
+    """Only what differs from the baseline is sent; this version takes no promises."""
+    usual = Streaming(BASELINE.streams, BASELINE.items, BASELINE.window)
+    assert terms_of(Limits(), usual) == {"promised": 0}
+    more = {"streams": 64, "items": 256, "window": 262_144}
+    assert terms_of(Limits(), Streaming(64, 256, 262_144)) == {**more, "promised": 0}
+    small = terms_of(Limits(max_expression=100, max_nodes=5_000), usual)
+    assert small == {"frame": LEAST_FRAME, "nodes": 5_000, "promised": 0}
     assert read_terms(small).nodes == 5_000
 
 
@@ -100,5 +111,5 @@ def test_own_limits_come_first() -> None:
 def test_the_version() -> None:
     """The terms are in the version of msgpack/1, and PB's dialects have none."""
     assert FrameWriter(Limits()).write(Version(6)) == bytes.fromhex("00000003920006")
-    data = MSGPACK.version(Limits())
+    data = MSGPACK.version(Limits(), Streaming(0, BASELINE.items, BASELINE.window))
     assert data == FrameWriter(Limits()).write(Version(6, {"streams": 0, "promised": 0}))

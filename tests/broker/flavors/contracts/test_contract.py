@@ -135,20 +135,11 @@ class NoType(Protocol):
     async def f(self, x) -> int: ...  # type: ignore[no-untyped-def]
 
 
-class Stream(Protocol):
-    def f(self) -> AsyncIterator[int]: ...
+class Streams(Protocol):
+    """Streams in a list."""
 
-
-class AsyncStream(Protocol):
-    async def f(self) -> AsyncIterator[int]: ...
-
-
-class StreamIn(Protocol):
-    async def f(self, x: AsyncIterator[int]) -> None: ...
-
-
-class Progress(Protocol):
-    async def f(self, *, progress: broker.Progress | None = None) -> None: ...  # type: ignore[name-defined]
+    async def f(self, x: list[AsyncIterator[int]]) -> None:
+        """Take them."""
 
 
 class Calls(Protocol):
@@ -182,10 +173,7 @@ class Unsendable(Protocol):
         (NoForm, "NoForm.f: make it async, or return a contract, an AsyncIterator or None"),
         (NoResult, "NoResult.f: the result has no type"),
         (NoType, "NoType.f: the parameter 'x' has no type"),
-        (Stream, "Stream.f: this version has no streams"),
-        (AsyncStream, "AsyncStream.f: this version has no streams"),
-        (StreamIn, "StreamIn.f: x: this version has no streams"),
-        (Progress, "Progress.f: this version has no streams and no progress"),
+        (Streams, "Streams.f: x: a stream is a whole parameter, or a whole result"),
         (Calls, "Calls.f: x: give it a contract with one method, or use broker.callback"),
         (Answers, "Answers.f: 'pbanswer' is an argument of callRemote: name it otherwise"),
         (Undefined, "Undefined.f: 'Seet' is not defined"),
