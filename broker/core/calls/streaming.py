@@ -30,7 +30,7 @@ from broker.core.wire.msgpack.items import (
 from broker.core.work import call_hook
 from jelly.atoms import Expression
 from jelly.errors import ProtocolError
-from jelly.slices import UNFINISHED, finish
+from jelly.slices import UNFINISHED
 
 __all__ = ["ItemWriter", "Streaming"]
 
@@ -148,7 +148,8 @@ class Streaming:
         stream.allowance.charge(number, count, size)
         if stream.is_stopped:
             if kind is ItemGraph:
-                finish(self._translator.let_go(read_graph(data)))
+                for _ in self._translator.let_go(read_graph(data)):
+                    pass
             return
         stream.frames.append((kind, data, count, size))
         stream.held += size

@@ -79,15 +79,16 @@ class Allowance:
 
     Args:
         items, size: the first credit, in items and in bytes.
+        least_items, least_size: the first credit of a producer that does not know these numbers
+            yet; more than them is not against the rules.
     """
 
     __slots__ = ("_items", "_left", "_size", "_used", "_used_items")
 
-    def __init__(self, items: int, size: int):
-        # The credit that is given when nothing waits, and what is left of it.
+    def __init__(self, items: int, size: int, least_items: int = 0, least_size: int = 0):
         self._items = items
         self._size = size
-        self._left = Credit(items, size)
+        self._left = Credit(max(items, least_items), max(size, least_size))
         self._used = 0
         self._used_items = 0
 

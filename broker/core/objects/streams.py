@@ -258,10 +258,10 @@ class Streams:
         return stream
 
     def _allowance(self, first: tuple[int, int] | None = None) -> Allowance:
-        # A producer that has not read the terms of this end begins with the baseline.
         mine = self._mine
-        usual = max(mine.items, BASELINE.items), max(mine.window, BASELINE.window)
-        return Allowance(*_least(usual, first))
+        given = _least((mine.items, mine.window), first)
+        # A producer that has not read the terms of this end begins with the baseline.
+        return Allowance(*given, *_least((BASELINE.items, BASELINE.window), first))
 
     def refuse(self, number: int) -> bool:
         """Take a stream that is not read; return whether it is new, and so must be stopped."""

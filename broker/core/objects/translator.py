@@ -396,7 +396,8 @@ class Translator:
         self.streams.forget(stream)
         for data in graphs:
             with suppress(ProtocolError):
-                finish(self.let_go(read_graph(data)))
+                for _ in self.let_go(read_graph(data)):
+                    pass
         return not stream.is_ended
 
     def _published(self, cache_id: int) -> CacheableEntry:
