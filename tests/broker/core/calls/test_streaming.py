@@ -344,6 +344,8 @@ def test_a_call_that_is_refused(name: str) -> None:
     """Its streams are stopped, whether they were read or not."""
     pair = with_readers(SessionPair(House(), offered=(MSGPACK,)))
     assert isinstance(pair.call(name, Stream(nothing()), 2, 3), str)
+    # The error has a traceback, whose frames have the arguments.
+    pair.server_host.events.clear()
     gc.collect()
     pair.exchange()
     assert pair.client.translator.streams.outgoing == {}
@@ -360,6 +362,7 @@ def test_too_many() -> None:
     pair.client.translator.streams.terms = Terms(streams=9)
     failure = pair.call("take", *(Stream(nothing()) for _ in range(3)))
     assert "more than 2 streams (max_streams)" in failure
+    pair.server_host.events.clear()
     gc.collect()
     pair.exchange()
     assert pair.client.translator.streams.outgoing == {}
