@@ -8,147 +8,150 @@ makes two pulls ahead of its program.
 from __future__ import annotations
 
 import asyncio
+import logging
 import weakref
 from collections import deque
-from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Generator
-from types import coroutine
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import AsyncIterable, Awaitable, Callable
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any
 
-from broker.defer import DeferredLock, drive
+from broker.defer import DeferredLock
 from broker.errors import DeadReferenceError
 from broker.failure import Failure
+from broker.flavors.producing import Producer, Waiter
 from broker.flavors.reference import RemoteReference
 from broker.flavors.referenceable import Referenceable
 from broker.flavors.streams import RemoteStream
+from broker.traces import log_error
 from jelly.atoms import Expression
 
 if TYPE_CHECKING:
+    from broker.core.host import Invoker
     from jelly.jellier import Jellier
 
 __all__ = ["PulledStream", "pulled"]
+
+logger = logging.getLogger("broker.connection")
 
 _MOST_ITEMS, _MOST_BYTES = 256, 64 * 1024
 _AHEAD = 2
 
 
 class PulledStream(Referenceable):
-    """The object of a stream.
+    """The object of a stream; the generator begins with the first pull.
 
     Args:
         items: what the stream is made of.
     """
 
     def __init__(self, items: AsyncIterable[object]):
-        self._items = items
-        self._iterator: Any = None
-        self._lock = DeferredLock()
-        # The step that has not ended: it goes on at the next pull.
-        self._step: _Step | None = None
+        self._items: AsyncIterable[object] | None = items
+        self._broker: Invoker | None = None
+        self._queue: deque[object] = deque()
+        self._size = 0
+        self._producer: Producer | None = None
+        self._context = copy_context()
         self._is_ended = False
+        self._error: BaseException | None = None
+        self._pulls = DeferredLock()
+        # The pull waits for items, the producer for room.
+        self._has_items = Waiter()
+        self._has_room = Waiter()
 
     def jellyFor(self, jellier: Jellier) -> Expression:
         """Return ``[remote id]``; the stream is closed when the peer drops it."""
         expression = super().jellyFor(jellier)
-        broker = jellier.invoker
-        broker.session.translator.exports.when_released(self.processUniqueID(), self._let_go)
-        broker.notifyOnDisconnect(self._let_go)
+        self._broker = broker = jellier.invoker
+        broker.session.translator.exports.when_released(self.processUniqueID(), self.remote_close)
+        broker.notifyOnDisconnect(self.remote_close)
         return expression
 
     async def remote_pull(self, most: int) -> list[object]:
         """Return the next items, or an empty list after the last one."""
         most = max(1, min(int(most), _MOST_ITEMS))
-        await self._lock.acquire()
+        await self._pulls.acquire()
         try:
-            return await self._pull(most)
+            if self._producer is None and self._items is not None:
+                self._begin(self._items)
+            while not self._queue and not self._is_ended:
+                await self._has_items.wait()
+            return self._taken(most)
         finally:
-            self._lock.release()
+            self._pulls.release()
 
-    async def _pull(self, most: int) -> list[object]:
-        items: list[object] = []
-        size = 0
-        if self._iterator is None and not self._is_ended:
-            self._iterator = aiter(self._items)
-        while not self._is_ended and len(items) < most and size < _MOST_BYTES:
-            step = self._step = self._step or _Step(anext(self._iterator))
-            try:
-                if not step.is_done and items:
-                    # The generator waits: what there is goes out.
-                    break
-                item = await step.result()
-            except StopAsyncIteration:
-                self._is_ended = True
-                break
-            except BaseException:
-                self._is_ended = True
-                raise
-            self._step = None
-            items.append(item)
-            size += len(item) if isinstance(item, bytes | str) else 1
-        return items
-
-    async def remote_close(self) -> None:
+    def remote_close(self) -> None:
         """Close the generator."""
         self._is_ended = True
-        step, self._step = self._step, None
-        if step is not None:
-            step.close()
-        close = getattr(self._iterator or self._items, "aclose", None)
-        if close is not None:
-            await close()
+        self._queue.clear()
+        self._error = None
+        self._has_items.wake()
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            producer.stop()
+        self._let_go()
 
     def _let_go(self) -> None:
-        closing = self.remote_close()
+        """Drop the source, and the notice of the end of the connection."""
+        self._items = None
+        broker, self._broker = self._broker, None
+        if broker is not None:
+            broker.dontNotifyOnDisconnect(self.remote_close)
+
+    def _begin(self, items: AsyncIterable[object]) -> None:
+        self._producer = Producer(items, self)
         try:
-            asyncio.get_running_loop().create_task(closing)
+            create_task: Callable[..., Any] | None = asyncio.get_running_loop().create_task
         except RuntimeError:
-            drive(closing)
+            create_task = None
+        self._producer.start(create_task, self._context)
+
+    def _taken(self, most: int) -> list[object]:
+        items: list[object] = []
+        size = 0
+        while self._queue and len(items) < most and size < _MOST_BYTES:
+            item = self._queue.popleft()
+            items.append(item)
+            size += _size_of(item)
+        self._size -= size
+        self._has_room.wake()
+        error, self._error = (None, self._error) if items else (self._error, None)
+        if error is not None:
+            raise error
+        return items
+
+    # Called by the producer.
+
+    def ready(self) -> None:
+        """Begin at once."""
+
+    def put(self, item: object) -> Awaitable[None] | None:
+        """Keep an item for the next pull."""
+        self._queue.append(item)
+        self._size += _size_of(item)
+        self._has_items.wake()
+        if len(self._queue) < _MOST_ITEMS and self._size < _MOST_BYTES:
+            return None
+        return self._has_room.wait()
+
+    def wake(self) -> None:
+        """Go on: the stream was closed."""
+        self._has_room.wake()
+
+    def end(self, error: BaseException | None) -> None:
+        """Note the end, which is told when all items were taken."""
+        self._producer = None
+        if not self._is_ended:
+            self._is_ended, self._error = True, error
+        self._has_items.wake()
+        self._let_go()
+
+    def not_closed(self, error: Exception) -> None:
+        """Log an error of closing the generator."""
+        log_error(logger, "the generator of a stream raised when it was closed", error)
 
 
-class _Step:
-    """One step of an async iterator, which may be begun by one task and ended by another.
-
-    Attributes:
-        is_done: whether its result is there.
-    """
-
-    def __init__(self, awaitable: Awaitable[object]):
-        self._rest: Any = awaitable.__await__()
-        self._result: object = None
-        self._error: BaseException | None = None
-        self._waited: object = None
-        self.is_done = False
-        try:
-            self._waited = self._rest.send(None)
-        except StopIteration as done:
-            self._result, self.is_done = done.value, True
-        except BaseException as error:  # noqa: BLE001 - raised by ``result``
-            self._error, self.is_done = error, True
-
-    def result(self) -> Coroutine[Any, Any, object]:
-        """Wait for the result."""
-        return cast("Coroutine[Any, Any, object]", self._wait())
-
-    @coroutine
-    def _wait(self) -> Generator[object, object, object]:
-        if self._error is not None:
-            raise self._error
-        waited = self._waited
-        while not self.is_done:
-            try:
-                try:
-                    sent = yield waited
-                except BaseException as error:  # noqa: BLE001 - goes on in the iterator
-                    waited = self._rest.throw(error)
-                else:
-                    waited = self._rest.send(sent)
-            except StopIteration as done:
-                self._result, self.is_done = done.value, True
-        return self._result
-
-    def close(self) -> None:
-        """End it: nobody waits for the result."""
-        if not self.is_done:
-            self._rest.close()
+def _size_of(item: object) -> int:
+    return len(item) if isinstance(item, bytes | str) else 1
 
 
 class _PullFeed:
