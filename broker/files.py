@@ -53,14 +53,17 @@ def read_file(path: str | os.PathLike[str], piece: int = PIECE, *, start: int = 
 
 
 async def _pieces(path: Path, piece: int, start: int) -> AsyncGenerator[bytes, None]:
-    file: Any = await _in_thread(path.open, "rb", 0)
+    opened: list[Any] = []
     try:
-        if start:
-            file.seek(start)
+        # If this is cancelled, the thread has opened the file all the same.
+        await _in_thread(lambda: opened.append(path.open("rb", 0)))
+        (file,) = opened
+        file.seek(start)
         while data := await _in_thread(file.read, piece):
             yield data
     finally:
-        file.close()
+        for file in opened:
+            file.close()
 
 
 def partial_size(path: str | os.PathLike[str]) -> int:
@@ -122,8 +125,8 @@ async def _copy(
     total = None if size is None else begun + size
     _check_size(total or begun, most)
     done = begun
-    await _in_thread(target.open)
     try:
+        await _in_thread(target.open)
         async for data in items:
             if not isinstance(data, bytes | bytearray | memoryview):
                 raise TypeError(f"a file has bytes, and the stream has a {type(data).__name__}")
@@ -162,6 +165,7 @@ class _Target:
     _file: BinaryIO
 
     def __init__(self, path: Path, *, resume: bool):
+        self._is_open = False
         self._path = path
         self._resume = resume
         name = f".{path.name[:100]}.{secrets.token_hex(8)}.tmp"
@@ -172,6 +176,7 @@ class _Target:
         flags = os.O_WRONLY | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
         flags |= os.O_APPEND if self._resume else os.O_EXCL
         self._file = open(os.open(self._beside, flags, 0o600), "ab", 0)  # noqa: SIM115 - see end
+        self._is_open = True
 
     def write(self, data: bytes) -> None:
         """Append bytes."""
@@ -188,6 +193,8 @@ class _Target:
 
     def give_up(self) -> None:
         """Remove the file, or keep what came."""
+        if not self._is_open:
+            return
         self._file.close()
         if not self._resume:
             with suppress(OSError):

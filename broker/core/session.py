@@ -315,8 +315,8 @@ class Session:
             self.tracing.close(lost)
         self.incoming.running.clear()
         self.outbox.clear()
-        if self._streaming is not None:
-            self._streaming.lost()
+        if self.translator.has_had_streams:
+            self.streaming.lost()
         return lost
 
     # The handshake.

@@ -127,6 +127,11 @@ class Translator:
         return self._streams
 
     @property
+    def has_had_streams(self) -> bool:
+        """Whether a stream was opened at either end."""
+        return self._streams is not None
+
+    @property
     def held(self) -> int:
         """Bytes of items of streams that arrived and were not taken."""
         return 0 if self._streams is None else self._streams.held
