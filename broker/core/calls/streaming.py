@@ -168,7 +168,8 @@ class Streaming:
     def lost(self) -> None:
         """Note that the connection has ended; items that have arrived can still be taken."""
         for stream in list(self._translator.streams.incoming.values()):
-            stream.is_ended = stream.is_lost = True
+            stream.is_lost = not stream.is_ended
+            stream.is_ended = True
             self._tell(stream)
         self._translator.streams.incoming.clear()
 

@@ -1,0 +1,213 @@
+"""Streams in PB's dialects: pull and close, as a Twisted program calls them."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from support.memory import BrokerPair
+
+from broker.core.policy import STRICT
+from broker.defer import Deferred
+from broker.flavors.pulled_streams import PulledStream, pulled
+from broker.flavors.reference import RemoteReference
+from broker.flavors.referenceable import Referenceable, Root
+from broker.flavors.streams import Stream
+
+PB = STRICT.but(dialects=("pb",))
+
+
+class House(Root):
+    """Gives streams, and knows how its generators end."""
+
+    def __init__(self) -> None:
+        self.ended: list[str] = []
+        self.gate: Deferred[None] = Deferred()
+        self.kept: Any = None
+
+    async def remote_rows(self, *items: Any) -> AsyncIterator[Any]:
+        """Make these items."""
+        try:
+            for item in items:
+                yield item
+        finally:
+            self.ended.append("rows")
+
+    async def remote_gated(self) -> AsyncIterator[int]:
+        """Make an item; the next one when the gate opens."""
+        try:
+            yield 1
+            await self.gate
+            yield 2
+        finally:
+            self.ended.append("gated")
+
+    async def remote_failing(self) -> AsyncIterator[int]:
+        """Make an item, then fail."""
+        yield 1
+        raise KeyError("no")
+
+    def remote_large(self) -> Any:
+        """Return a stream of large items."""
+        return Stream(large())
+
+    def remote_keep(self, stream: Any) -> None:
+        """Keep a stream."""
+        self.kept = stream
+
+
+async def large() -> AsyncIterator[bytes]:
+    """Make ten items of 40 kB."""
+    for number in range(10):
+        yield bytes([number]) * 40_000
+
+
+def open_stream(name: str, *args: Any) -> tuple[BrokerPair, House, Any]:
+    """A pair, its root, and the reference to a stream."""
+    house = House()
+    pair = BrokerPair(house, policy=PB)
+    reference = pair.call(name, *args)
+    assert type(reference) is RemoteReference
+    return pair, house, reference
+
+
+def test_pulling() -> None:
+    """At most so many items, then an empty list, however often it is asked."""
+    pair, house, stream = open_stream("rows", *range(5))
+    assert pair.get(stream.callRemote("pull", 2)) == [0, 1]
+    assert pair.get(stream.callRemote("pull", 100)) == [2, 3, 4]
+    assert house.ended == ["rows"]
+    for _ in range(2):
+        assert pair.get(stream.callRemote("pull", 100)) == []
+
+
+@pytest.mark.parametrize(("most", "count"), [(0, 1), (-5, 1), (10**9, 256)])
+def test_how_many(most: int, count: int) -> None:
+    """Another number is brought into the range of 1 to 256."""
+    pair, _, stream = open_stream("rows", *range(300))
+    assert len(pair.get(stream.callRemote("pull", most))) == count
+
+
+def test_large_items() -> None:
+    """A list has about 64 KiB."""
+    pair, _, stream = open_stream("large")
+    got: list[bytes] = []
+    while batch := pair.get(stream.callRemote("pull", 100)):
+        assert len(batch) <= 2
+        got += batch
+    assert [item[0] for item in got] == list(range(10))
+
+
+def test_items_that_come_later() -> None:
+    """What there is goes out at once; pulls wait in their order."""
+    pair, house, stream = open_stream("gated")
+    assert pair.get(stream.callRemote("pull", 10)) == [1]
+    got: list[Any] = []
+    for name in ("first", "second"):
+        stream.callRemote("pull", 10).addCallback(
+            lambda items, name=name: got.append((name, items))
+        )
+    pair.exchange()
+    assert got == []
+    house.gate.callback(None)
+    pair.exchange()
+    assert got == [("first", [2]), ("second", [])]
+
+
+def test_an_error() -> None:
+    """It is raised behind the items, once."""
+    pair, _, stream = open_stream("failing")
+    assert pair.get(stream.callRemote("pull", 10)) == [1]
+    assert pair.get(stream.callRemote("pull", 10)).check("broker.errors.RemoteError")
+    assert pair.get(stream.callRemote("pull", 10)) == []
+
+
+@pytest.mark.parametrize("how", ["close", "drop", "cut"])
+@pytest.mark.parametrize("begun", [False, True])
+def test_closing(how: str, begun: bool) -> None:
+    """The generator is closed, once, and a pull that waits is answered."""
+    pair, house, stream = open_stream("gated")
+    waiting: list[Any] = []
+    if begun:
+        assert pair.get(stream.callRemote("pull", 10)) == [1]
+        stream.callRemote("pull", 10).addBoth(waiting.append)
+        pair.exchange()
+    if how == "close":
+        assert pair.get(stream.callRemote("close")) is None
+        assert pair.get(stream.callRemote("close")) is None
+        assert pair.get(stream.callRemote("pull", 10)) == []
+        assert waiting == [[]] * begun
+    elif how == "drop":
+        waiting.clear()
+        del stream
+        pair.collect()
+    else:
+        pair.cut()
+    assert house.ended == ["gated"] * begun
+    if how != "cut":
+        del house
+        gc.collect()
+        assert not any(isinstance(each.__self__, PulledStream) for each in pair.server.disconnects)
+
+
+def test_reading_ahead() -> None:
+    """This library keeps two pulls under way, and takes their answers in order."""
+
+    class Puller(Referenceable):
+        def __init__(self) -> None:
+            self.asked: list[Deferred[Any]] = []
+            self.closed = 0
+
+        def remote_pull(self, most: int) -> Deferred[Any]:
+            """Answer later."""
+            self.asked.append(Deferred())
+            return self.asked[-1]
+
+        def remote_close(self) -> None:
+            """Count it."""
+            self.closed += 1
+
+    puller, house = Puller(), House()
+    pair = BrokerPair(house, policy=PB)
+    pair.call("keep", puller)
+    stream = pulled(house.kept)
+    got: list[Any] = []
+    stream.read().addBoth(got.append)
+    pair.exchange()
+    assert len(puller.asked) == 2
+    puller.asked[1].callback([3])
+    pair.exchange()
+    assert got == []
+    puller.asked[0].callback([1, 2])
+    pair.exchange()
+    assert got == [1]
+    for _ in range(2):
+        stream.read().addBoth(got.append)
+    pair.exchange()
+    assert got == [1, 2, 3]
+    puller.asked[2].callback([])
+    stream.read().addBoth(got.append)
+    pair.exchange()
+    assert got[3].check("broker.errors.EndOfStream")
+    assert stream.is_ended
+    del stream
+    pair.collect()
+    assert puller.closed == 0
+
+
+def test_a_reader_that_goes_away() -> None:
+    """The object is told."""
+    pair, house, reference = open_stream("gated")
+    stream = pulled(reference)
+    assert pair.get(stream.read()) == 1
+    del stream
+    pair.collect()
+    assert house.ended == ["gated"]
+    pair.cut()
+    assert pair.client.disconnected
+    ended = pulled(reference)
+    failures: list[Any] = []
+    ended.read().addErrback(failures.append)
+    assert failures[0].check("broker.errors.DeadReferenceError")
