@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec.structs import astuple
 from support.memory import ROOT, make_end
@@ -41,6 +42,12 @@ AT_THE_SESSION = {
     "bad_target_text_first",
     "bad_promise_in_one_way",
     "bad_credit_nothing",
+    "bad_items_none",
+    "bad_items_int",
+    "bad_item_graph_no_list",
+    "bad_item_graph_none",
+    "bad_item_seven_deep",
+    "bad_item_bytes",
 }
 CALLS = (
     messages.PlainCall,
@@ -81,6 +88,8 @@ def read(data: bytes, chunk: int, as_expressions: bool) -> list[Any]:
 
 def plainly(value: Any) -> str:
     """A value as text, so that NaN is NaN and tuples are lists."""
+    if isinstance(value, msgspec.Raw):
+        value = msgspec.msgpack.decode(bytes(value))
     if isinstance(value, tuple | list):
         return f"[{', '.join(map(plainly, value))}]"
     return repr(value)

@@ -231,7 +231,61 @@ LOGIN = [
          state="before login"),
 ]  # fmt: skip
 
+STREAM = [b"stream", 1]
+SUM = graph_call(1, "total", STREAM)
+
+STREAMS = [
+    Case("stream_result", "Three items, and the end.", (call(1, "rows", 1, 2, 3),)),
+    Case("stream_empty", "The end alone.", (call(1, "rows"),)),
+    Case("stream_size", "A stream that tells the number of its items.", (call(1, "sized"),)),
+    Case("stream_argument", "A stream of the client.",
+         (SUM, frame(17, 1, [1, 2]), frame(17, 1, [3]), frame(20, 1))),
+    Case("stream_argument_at_once", "The items arrive with the call.",
+         (SUM + frame(17, 1, [1, 2]) + frame(20, 1),)),
+    Case("stream_plain_items", "Plain values share a frame.",
+         (call(1, "rows", None, True, 1.5, "a", [1], {"b": 2}),)),
+    Case("stream_graph_items", "Other values are graphs.",
+         (graph_call(1, "rows", [b"set", 1], [b"tuple", 2]),)),
+    Case("stream_graph_argument", "A graph of two items.",
+         (graph_call(1, "length", STREAM), frame(18, 1, [b"list", [b"tuple", 1], [b"set", 2]]),
+          frame(20, 1))),
+    Case("stream_pieces", "Bytes are alone; the server gives a stream of bytes more credit.",
+         (graph_call(1, "length", STREAM), frame(19, 1, b"abc"), frame(19, 1, b"de"),
+          frame(20, 1))),
+    Case("stream_pieces_result", "Bytes of the server.", (graph_call(1, "rows", b"abc", b"de"),)),
+    Case("stream_credit", "The server sends 64 items, and more as the client takes them.",
+         (call(1, "count", 100), frame(16, 1, 32, 65_536), frame(16, 1, 32, 65_536))),
+    Case("stream_credit_given", "The server gives back what its program has taken.",
+         (SUM, frame(17, 1, [1] * 128), frame(17, 1, [1] * 128), frame(20, 1))),
+    Case("stream_credit_meta", "The client asks for one item at a time.",
+         (frame(1, 1, "root", "count", [3], {}, None, {"credit": "1,65536"}),
+          frame(16, 1, 1, 100), frame(16, 1, 1, 100))),
+    Case("stream_before_terms", "The baseline holds until the terms have come.",
+         (CHOICE + VERSION + SUM + frame(17, 1, [1] * 64) + frame(20, 1),), state="opening"),
+    Case("stream_fails", "The client's generator has raised an error.",
+         (SUM, frame(17, 1, [1]),
+          frame(20, 1, failure(b"builtins.KeyError", "'x'", "builtins.KeyError")))),
+    Case("stream_stopped", "The client wants no more items.",
+         (call(1, "count", 1000), frame(21, 1))),
+    Case("stream_stopped_by_the_server", "It has read enough; the client ends the stream.",
+         (graph_call(1, "first", STREAM), frame(17, 1, [1]), frame(20, 1))),
+    Case("stream_two", "Two streams share the connection.",
+         (graph_call(1, "total", [b"stream", 1]), graph_call(2, "total", [b"stream", 2]),
+          frame(17, 2, [5]), frame(17, 1, [1]), frame(20, 2), frame(20, 1))),
+    Case("stream_items_cross_stop", "They were on their way, and are dropped.",
+         (graph_call(1, "first", STREAM), frame(17, 1, [1]), frame(17, 1, [2, 3]), frame(20, 1))),
+    Case("stream_credit_crosses_end", "It means nothing any more.",
+         (call(1, "rows", 1), frame(16, 1, 1, 1), frame(12, 1))),
+    Case("stream_stop_crosses_end", "It means nothing any more.",
+         (call(1, "rows", 1), frame(21, 1), frame(12, 1))),
+    Case("stream_item_larger_than_window", "One frame may use more bytes than are left.",
+         (graph_call(1, "length", STREAM), frame(17, 1, ["x" * 70_000]), frame(20, 1)),),
+    Case("stream_in_a_refused_call", "The server stops a stream that nobody reads.",
+         (graph_call(1, "nosuch", STREAM),), "call: twisted.spread.flavors.NoSuchMethod: no remote"
+         " method 'nosuch'"),
+]  # fmt: skip
+
 CASES = [
-    *OPENING, *CALLS, *ANSWERS, *GRAPHS, *ERRORS, *REFERENCES, *CACHES, *LIFE, *LOGIN,
+    *OPENING, *CALLS, *ANSWERS, *GRAPHS, *ERRORS, *REFERENCES, *CACHES, *LIFE, *LOGIN, *STREAMS,
 ]  # fmt: skip
 """All of them, in the order of the file."""

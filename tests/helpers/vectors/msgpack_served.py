@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from enum import Enum
 from typing import Any
@@ -17,7 +17,7 @@ from jelly.registry import defaults
 
 __all__ = ["POLICY", "Desk", "portal", "surroundings"]
 
-POLICY = STRICT.but(max_refs=20, max_calls=8)
+POLICY = STRICT.but(max_refs=20, max_calls=8, max_streams=4)
 """That of the server: its limits are small, so that vectors beyond them are short."""
 
 
@@ -192,6 +192,33 @@ class Desk(broker.Root):
     def remote_publish(self, event: str) -> None:
         """Send an event."""
         self.subscribers.send("happened", event)
+
+    async def remote_rows(self, *items: Any) -> AsyncIterator[Any]:
+        """Make these items."""
+        for item in items:
+            yield item
+
+    async def remote_count(self, most: int) -> AsyncIterator[int]:
+        """Make numbers from 0."""
+        for number in range(most):
+            yield number
+
+    def remote_sized(self) -> broker.Stream[int]:
+        """Return a stream that tells its size."""
+        return broker.Stream(self.remote_count(3), size=3)
+
+    async def remote_total(self, numbers: Any) -> int:
+        """Add the items of a stream."""
+        return sum([number async for number in numbers])
+
+    async def remote_length(self, items: Any) -> int:
+        """Return the length of all items together."""
+        return sum([len(item) async for item in items])
+
+    async def remote_first(self, items: Any) -> Any:
+        """Return the first item, and stop the stream."""
+        async with items:
+            return await anext(items)
 
     def remote_fail(self, kind: str) -> Any:
         """Raise an error."""
