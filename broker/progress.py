@@ -72,7 +72,7 @@ def reporter_of(progress: object) -> Reporter:
 
 
 def _nothing(*args: object) -> None:
-    """Report to nobody."""
+    """Report nothing."""
 
 
 class throttled:

@@ -14,14 +14,13 @@ class Jukebox(broker.Root):
 
 
 async def main(folder):
-    jukebox, copy = Jukebox(), folder / "copy"
-    jukebox.song = folder / "song"
-    jukebox.song.write_text("green bottles hanging on the wall\n" * 100_000)
-    async with broker.serve(jukebox, "pb://127.0.0.1:0") as server:
+    Jukebox.song = folder / "song"
+    Jukebox.song.write_text("green bottles hanging on the wall\n" * 100_000)
+    async with broker.serve(Jukebox(), "pb://127.0.0.1:0") as server:
         connection = await broker.connect(server.addresses[0])
         with broker.progress.bar(description="song") as bar:
-            call = connection.root.callRemote("song")
-            print(await broker.write_file(call, copy, progress=bar), "bytes")
+            song = connection.root.callRemote("song")
+            print(await broker.write_file(song, folder / "copy", progress=bar), "bytes")
         await connection.close()
 
 

@@ -45,7 +45,6 @@ ALLOWED = {
     ("broker/core/calls/dispatch.py", "object", 1): METHOD,
     ("broker/core/calls/dispatch.py", "value", 2): FAILURE,
     ("broker/core/calls/exposed_methods.py", "__dict__", 1): METHOD,
-    ("broker/core/calls/exposed_methods.py", "__func__", 1): METHOD,
     ("broker/core/calls/exposed_methods.py", "__get__", 2): METHOD,
     ("broker/core/calls/exposed_methods.py", "broker_conditions", 2): METHOD,
     ("broker/core/calls/incoming.py", "__await__", 1): AWAITABLE,

@@ -15,6 +15,7 @@ WRITTEN_ONCE: dict[str, dict[str, str]] = {
         "broker/reactor/engine/thread_pool.py": "the published pool, which keeps its threads",
         "broker/reactor/engine/mainloop.py": "waits for the end of that pool",
         "broker/connection/log.py": "a text that advises it",
+        "broker/files.py": "reads and writes of files, in the threads of the loop",
     },
     r"\bnormalvariate\b|\bfactor \*\*|\* (self\.)?factor\b": {
         "broker/backoff.py": "delays between attempts",

@@ -32,7 +32,7 @@ from broker.core.wire.messages import (
     RequestId,
     Version,
 )
-from broker.core.wire.terms import BASELINE, Streaming, Terms
+from broker.core.wire.terms import BASELINE, Terms
 from jelly.atoms import Expression
 from jelly.slices import UNFINISHED, Walk
 
@@ -138,7 +138,9 @@ class Outbox:
     def take_terms(self, terms: Terms) -> None:
         """Write within the terms of the peer from now on."""
         self.terms = terms
-        self._translator.take_terms(terms)
+        self._translator.terms = terms
+        if self._translator.used_streams is not None:
+            self._translator.used_streams.take_terms(terms)
         self._writer = self._dialect.writer(self._limits, terms)
 
     def call(
@@ -288,12 +290,12 @@ class Outbox:
         """
         self._post(self.pack(message))
 
-    def send_version(self, dialect: Dialect, streaming: Streaming) -> None:
+    def send_version(self, dialect: Dialect) -> None:
         """Send the version of the protocol: the first message in a dialect."""
         if self._sender is not None:
             self.send(Version(PROTOCOL_VERSION))
         else:
-            self._append(dialect.version(self._limits, streaming))
+            self._append(dialect.version(self._limits, self._translator.streaming))
 
     def send_expression(self, expression: Expression) -> None:
         """Send an expression unchanged, without calling hooks.
@@ -332,7 +334,8 @@ class Outbox:
         self._post(packed)
         for behind in transaction.behind:
             self._post(behind)
-        transaction.tell_sent()
+        while transaction.sent:
+            transaction.sent.pop(0)()
 
     def serialize(
         self, value: object, perspective: object, method: object, args: object, kw: object

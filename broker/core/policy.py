@@ -10,12 +10,11 @@ from msgspec.structs import asdict
 
 from broker.config_error import ConfigError, WrongType
 from broker.core.wire.dialects import check_names
-from broker.core.wire.terms import Streaming
 from jelly.limits import PUBLISHED_LIMITS, Limits
 from jelly.registry import Registry, defaults
 from jelly.security import Security, SecurityOptions
 
-__all__ = ["PUBLISHED", "STRICT", "Policy", "published_policy", "streaming_of"]
+__all__ = ["PUBLISHED", "STRICT", "Policy", "published_policy"]
 
 
 def _basic_types() -> SecurityOptions:
@@ -217,11 +216,6 @@ _CHECKS_OF = {
     "Registry": _check_registry,
 }
 _CHECKS = tuple((name, _CHECKS_OF[kind]) for name, kind in Policy.__annotations__.items())
-
-
-def streaming_of(policy: Policy) -> Streaming:
-    """Return what an end with this policy takes of the streams of its peer."""
-    return Streaming(policy.max_streams, policy.stream_items, policy.stream_window)
 
 
 STRICT = Policy()

@@ -33,7 +33,7 @@ from broker.core.objects.tables import OpenCalls
 from broker.core.objects.translator import Translator, walk_of
 from broker.core.objects.unopened import Unopened
 from broker.core.outbox import Outbox
-from broker.core.policy import Policy, streaming_of
+from broker.core.policy import Policy
 from broker.core.principal import Principal
 from broker.core.queued import Queued
 from broker.core.snapshot import SessionSnapshot, snapshot_of
@@ -315,7 +315,7 @@ class Session:
             self.tracing.close(lost)
         self.incoming.running.clear()
         self.outbox.clear()
-        if self.translator.has_had_streams:
+        if self.translator.used_streams is not None:
             self.streaming.lost()
         return lost
 
@@ -357,7 +357,7 @@ class Session:
         self.inbox.read = reader.receive
         self.outbox.speak(dialect)
         self.dialect = dialect
-        self.outbox.send_version(dialect, streaming_of(self._policy))
+        self.outbox.send_version(dialect)
         name = dialect.name.decode("ascii")
         if self.tracing is not None:
             self.tracing.tracer.opened(name)

@@ -100,7 +100,7 @@ class PulledStream(Referenceable):
     def _begin(self, items: AsyncIterable[object]) -> None:
         self._producer = Producer(items, self)
         try:
-            create_task: Callable[..., Any] | None = asyncio.get_running_loop().create_task
+            create_task: Callable[..., object] | None = asyncio.get_running_loop().create_task
         except RuntimeError:
             create_task = None
         self._producer.start(create_task, self._context)
@@ -167,14 +167,14 @@ class _PullFeed:
     def __init__(self, reference: RemoteReference):
         self._reference = reference
         # For each pull without a taken answer: the answer, once it is there.
-        self._asked: deque[list[Any]] = deque()
+        self._asked: deque[list[object]] = deque()
         self._error: BaseException | None = None
         self.is_ended = False
-        self.reader: Callable[[], RemoteStream[Any] | None] = _nobody
+        self.reader: Callable[[], RemoteStream[Any] | None] = _no_reader
 
-    def take(self) -> list[Any] | None:
+    def take(self) -> list[object] | None:
         while len(self._asked) < _AHEAD and not self.is_ended:
-            answer: list[Any] = []
+            answer: list[object] = []
             try:
                 asked = self._reference.callRemote("pull", _MOST_ITEMS)
             except DeadReferenceError as error:
@@ -203,14 +203,14 @@ class _PullFeed:
         self.is_ended, self._error = True, error
         self._asked.clear()
 
-    def _answered(self, result: object, answer: list[Any]) -> None:
+    def _answered(self, result: object, answer: list[object]) -> None:
         answer.append(result)
         reader = self.reader()
         if reader is not None:
             reader.changed()
 
 
-def _nobody() -> None:
+def _no_reader() -> None:
     """Return None."""
 
 

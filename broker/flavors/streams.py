@@ -33,7 +33,7 @@ __all__ = ["Feed", "RemoteStream", "Stream", "received_stream", "stream_of"]
 T = TypeVar("T")
 
 # The iterators that were sent; each can be sent once.
-_sent: WeakSet[Any] = WeakSet()
+_sent: WeakSet[object] = WeakSet()
 
 
 class Stream(Jellyable, Generic[T]):
@@ -113,7 +113,7 @@ class Feed(Protocol):
         ...
 
     def take(self) -> list[Any] | None:
-        """Return the next items, at least one; None if there are none now."""
+        """Return the next items, at least one; None if none is here now."""
         ...
 
     def failure(self) -> BaseException | None:
@@ -137,7 +137,7 @@ class RemoteStream(Jellyable, AsyncIterator[T]):
         convert: checks and converts each item, for a contract; or None.
     """
 
-    convert: Callable[[Any], Any] | None = None
+    convert: Callable[[object], Any] | None = None
 
     def __init__(self, feed: Feed, size: int | None = None):
         self.size = size
@@ -168,8 +168,8 @@ class RemoteStream(Jellyable, AsyncIterator[T]):
         """Return the next item.
 
         Raises:
-            StopAsyncIteration: there are no more items. The error of the peer's generator is
-                raised before that, once.
+            StopAsyncIteration: there are no more items. An error of the producer is raised before
+                that, once.
             PBConnectionLost: the connection has ended before the stream.
             RuntimeError: another task is waiting for an item.
         """

@@ -430,13 +430,14 @@ async def test_the_connection_ends(pair: Any) -> None:
 async def test_ten_thousand_streams(pair: Any) -> None:
     """Opened and broken off, they leave nothing."""
     line = await pair()
-    for _ in range(200):
-        streams = [line.root.callRemote("endless") for _ in range(5)]
+    for _ in range(625):
+        streams = [line.root.callRemote("endless") for _ in range(16)]
         for stream in streams:
             async for _ in stream:
                 break
         del stream, streams
     await line.settled()
+    assert not line.root.broker.session.translator.streams.incoming
 
 
 async def test_a_call_beside_streams(pair: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from functools import partial
 
 from broker.core.host import Host
 from broker.core.objects.credit import META_KEY, credit_text
@@ -34,7 +34,7 @@ from broker.core.wire.messages import (
 from broker.core.work import Work, begun, call_hook
 from jelly.atoms import Expression
 from jelly.errors import EncodeError, TooLarge
-from jelly.slices import UNFINISHED, Walk
+from jelly.slices import UNFINISHED
 
 __all__ = ["OutgoingCalls"]
 
@@ -227,15 +227,13 @@ class OutgoingCalls:
         """Decode the error of an outgoing call, and pass it to the host; see :meth:`on_answer`."""
         return begun(self._on_outcome(message.request_id, message.failure, self._host.refused))
 
-    def _step(
-        self, enter: Callable[..., Any], walk: Walk[object], credit: tuple[int, int] | None
+    def _with_credit(
+        self, credit: tuple[int, int], enter: Callable[..., object], *args: object
     ) -> object:
         """Decode a slice of an outcome, whose streams have this first credit."""
-        if credit is None:
-            return call_hook(enter, next, walk)
         self._translator.first_credit = credit
         try:
-            return call_hook(enter, next, walk)
+            return enter(*args)
         finally:
             self._translator.first_credit = None
 
@@ -248,9 +246,11 @@ class OutgoingCalls:
         # released.
         try:
             seen_by, principal = split_view(perspective)
-            enter = directly if principal is None else principal.enter
+            enter: Callable[..., Any] = directly if principal is None else principal.enter
             walk = self._unjelly_walk(expression, seen_by)
-            while (outcome := self._step(enter, walk, credit)) is UNFINISHED:
+            if credit is not None:
+                enter = partial(self._with_credit, credit, enter)
+            while (outcome := call_hook(enter, next, walk)) is UNFINISHED:
                 yield UNFINISHED
         except (KeyboardInterrupt, SystemExit, GeneratorExit):
             raise

@@ -121,7 +121,7 @@ class IncomingStream:
         allowance: the credit that the producer has.
         frames: items that arrived and are not decoded.
         held: the bytes of these frames.
-        failure: the expression of the producer's error, or None.
+        failure: the error that the producer has raised, as an expression, or None.
         is_ended: the end has come.
         is_lost: the connection has ended before the stream.
         is_stopped: this end wants no more items.

@@ -29,13 +29,13 @@ class Transaction:
         requests: the ids of those calls.
         context: the context variables of code that the message starts at this end; None for those
             of the running code.
+        sent: callbacks for when the message is in the outbox.
         first_credit: what the peer gives to the streams of the message, if it is less than usual.
         can_pause: whether other messages may be sent before this one. A message with a new cache
             must be sent before any message that names the cache.
     """
 
     __slots__ = (
-        "_sent",
         "_undo",
         "args",
         "behind",
@@ -48,6 +48,7 @@ class Transaction:
         "perspective",
         "principal",
         "requests",
+        "sent",
     )
 
     def __init__(
@@ -71,16 +72,7 @@ class Transaction:
         self.behind: list[bytes | list[Expression]] = []
         self.requests: list[RequestId] = []
         self._undo: list[Callable[[], object]] = []
-        self._sent: list[Callable[[], object]] = []
-
-    def when_sent(self, callback: Callable[[], object]) -> None:
-        """Call ``callback()`` when the message has been sent, that is, put into the outbox."""
-        self._sent.append(callback)
-
-    def tell_sent(self) -> None:
-        """Note that the message was sent."""
-        while self._sent:
-            self._sent.pop(0)()
+        self.sent: list[Callable[[], object]] = []
 
     def on_rollback(self, undo: Callable[[], object]) -> None:
         """Call ``undo`` if the message is not sent."""
@@ -91,7 +83,7 @@ class Transaction:
         outer = self.outer
         if outer is not None:
             outer._undo += self._undo
-            outer._sent += self._sent
+            outer.sent += self.sent
             if packed is not None:
                 outer.behind.append(packed)
             outer.behind += self.behind

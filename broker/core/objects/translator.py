@@ -30,11 +30,11 @@ from broker.core.objects.streams import IncomingStream, OutgoingStream, Streams
 from broker.core.objects.tables import ExportTable, ImportTable, Numbers, shown
 from broker.core.objects.transaction import Transaction
 from broker.core.objects.unread import STREAM, counted_in
-from broker.core.policy import Policy, streaming_of
+from broker.core.policy import Policy
 from broker.core.principal import Principal, current_principal, view_of
 from broker.core.wire.messages import ItemGraph, ObjectId
 from broker.core.wire.msgpack.items import read_graph
-from broker.core.wire.terms import BASELINE, Terms
+from broker.core.wire.terms import BASELINE, Streaming
 from broker.errors import NoSuchObject
 from jelly.atoms import Expression, text_of
 from jelly.errors import CannotJelly, LimitExceeded, MalformedJelly, ProtocolError
@@ -65,10 +65,12 @@ class Translator:
         transaction: the transaction of the message that is being made, or None.
         perspective: PB's perspective of the graph that is being decoded.
         sole_principal: the owner of objects that are sent outside the work of a principal, or None.
+        streaming: what this end takes of the streams of its peer.
         terms: what the peer takes.
         first_credit: what the call asked for whose answer is being decoded, or None.
         has_zones: whether the dialect has datetimes with a zone.
         has_streams: whether it has streams.
+        used_streams: the streams, or None before the first one.
     """
 
     __slots__ = (
@@ -77,7 +79,6 @@ class Translator:
         "_numbers",
         "_policy",
         "_rows",
-        "_streams",
         "_watched",
         "cacheables",
         "exports",
@@ -88,8 +89,10 @@ class Translator:
         "perspective",
         "remote_caches",
         "sole_principal",
+        "streaming",
         "terms",
         "transaction",
+        "used_streams",
     )
 
     def __init__(
@@ -108,8 +111,9 @@ class Translator:
         self.sole_principal: Principal | None = None
         self.has_streams = self.has_zones = False
         self.first_credit: tuple[int, int] | None = None
+        self.streaming = Streaming(policy.max_streams, policy.stream_items, policy.stream_window)
         self.terms = BASELINE
-        self._streams: Streams | None = None
+        self.used_streams: Streams | None = None
         self._numbers = numbers
         self._policy = policy
         self._invoker = invoker
@@ -122,25 +126,14 @@ class Translator:
     @property
     def streams(self) -> Streams:
         """The open streams; made when they are first needed: most connections have none."""
-        if self._streams is None:
-            self._streams = Streams(self._numbers.next, streaming_of(self._policy), self.terms)
-        return self._streams
-
-    @property
-    def has_had_streams(self) -> bool:
-        """Whether a stream was opened at either end."""
-        return self._streams is not None
+        if self.used_streams is None:
+            self.used_streams = Streams(self._numbers.next, self.streaming, self.terms)
+        return self.used_streams
 
     @property
     def held(self) -> int:
         """Bytes of items of streams that arrived and were not taken."""
-        return 0 if self._streams is None else self._streams.held
-
-    def take_terms(self, terms: Terms) -> None:
-        """Use the terms of the peer."""
-        self.terms = terms
-        if self._streams is not None:
-            self._streams.take_terms(terms)
+        return 0 if self.used_streams is None else self.used_streams.held
 
     @property
     def principal(self) -> Principal | None:
@@ -384,7 +377,7 @@ class Translator:
         context = transaction.context
         stream.context = copy_context() if context is None else context.copy()
         transaction.on_rollback(lambda: self.streams.outgoing.pop(stream.number, None))
-        transaction.when_sent(lambda: self._invoker.on_event(StreamOpened(stream)))
+        transaction.sent.append(lambda: self._invoker.on_event(StreamOpened(stream)))
         return stream
 
     def stop_stream(self, stream: IncomingStream) -> None:

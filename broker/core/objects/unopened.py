@@ -18,7 +18,7 @@ __all__ = ["Unopened", "opened"]
 _REFERENCES = frozenset(
     {b"remote", b"local", b"cache", b"cached", b"lcache", b"reference", b"stream", b"promised"}
 )
-# What a value that is kept cannot hold, and its name.
+# Tags that a kept value cannot hold, and their names.
 _REFUSED = {b"stream": "stream", b"promised": "promise"}
 
 

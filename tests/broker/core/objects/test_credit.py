@@ -74,6 +74,7 @@ def test_both_ends_count_the_same(items: int, size: int, sizes: list[int], data:
             given = allowance.give_back(*frame)
             if given is not None:
                 credit.add(*given)
+    assert sent == len(sizes)
 
 
 @pytest.mark.parametrize(
