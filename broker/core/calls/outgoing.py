@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from broker.core.host import Host
 from broker.core.objects.credit import META_KEY, credit_text
