@@ -27,6 +27,12 @@ async def pieces(*data: Any, error: BaseException | None = None) -> AsyncIterato
         raise error
 
 
+async def generators() -> None:
+    """Wait for the end of the generators: each waits for the thread that reads its piece."""
+    while len(asyncio.all_tasks()) > 1:
+        await asyncio.sleep(0)
+
+
 def left(folder: Path) -> list[str]:
     """The names in a folder."""
     return sorted(each.name for each in folder.iterdir())
@@ -93,9 +99,7 @@ async def test_an_upload_that_is_too_large(dialect: str, tmp_path: Path) -> None
             await connection.root.callRemote("store", broker.read_file(large))
     assert (tmp_path / "stored").read_bytes() == b"before"
     assert left(tmp_path) == ["large", "stored"]
-    # The client's generator ends when its thread has read the piece.
-    while len(asyncio.all_tasks()) > 1:
-        await asyncio.sleep(0)
+    await generators()
 
 
 @pytest.mark.parametrize("cut", range(0, 2_000, 97))
@@ -117,6 +121,7 @@ async def test_a_connection_that_is_cut(cut: int, tmp_path: Path) -> None:
         else:
             assert (tmp_path / "here").read_bytes() == DATA
         assert left(tmp_path) == ["here", "there"]
+    await generators()
 
 
 @pytest.mark.parametrize(

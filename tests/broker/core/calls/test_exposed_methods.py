@@ -17,7 +17,7 @@ from broker.defer import inlineCallbacks
 from broker.errors import NoSuchMethod, WrongArguments
 from broker.failure import Failure
 from broker.flavors.referenceable import Referenceable, Root
-from broker.flavors.streams import RemoteStream
+from broker.flavors.streams import RemoteStream, stream_of
 from broker.flavors.viewable import Viewable
 
 
@@ -192,7 +192,7 @@ def test_a_property_is_not_asked(name: str) -> None:
 @pytest.mark.parametrize("policy", POLICIES)
 def test_an_async_generator(policy: Any) -> None:
     """An async generator is called as any method is: its caller gets a stream."""
-    assert isinstance(BrokerPair(House(), policy=policy).call("stream", 3), RemoteStream)
+    assert isinstance(stream_of(BrokerPair(House(), policy=policy).call("stream", 3)), RemoteStream)
 
 
 @pytest.mark.parametrize("name", ["static", "class", "cached", "partial", "decorated"])
