@@ -17,7 +17,7 @@ from broker.defer import CancelledError, Deferred, drive
 
 __all__ = ["Producer", "Sink", "Waiter"]
 
-_CANCELLED = (asyncio.CancelledError, CancelledError, GeneratorExit)
+_CANCELLED = (asyncio.CancelledError, CancelledError)
 
 
 class Sink(Protocol):
@@ -79,9 +79,13 @@ class Producer:
             context: the context variables of the generator; None for the current ones.
         """
         if create_task is None:
-            self._cancel = drive(self._run(), context).cancel
+            run = drive(self._run(), context)
+            self._cancel = run.cancel
+            run.addBoth(self._finish)
         else:
-            self._cancel = create_task(self._run(), context=context).cancel
+            task = create_task(self._run(), context=context)
+            self._cancel = task.cancel
+            task.add_done_callback(self._finish)
 
     def stop(self) -> None:
         """Take no more items; close or cancel the generator. The sink is not told the end."""
@@ -114,6 +118,19 @@ class Producer:
             pass
         except Exception as raised:  # noqa: BLE001 - logged; the stream has ended already
             self._sink.not_closed(raised)
+        self._end(error)
+
+    def _finish(self, run: object) -> None:
+        """End the stream if the run was cancelled before its first step, or left by GeneratorExit.
+
+        A run that is collected unfinished is left too, but then this is not called.
+        """
+        if not self.is_over:
+            self._end(RuntimeError("the generator was cancelled, or raised GeneratorExit"))
+            if isinstance(run, asyncio.Task) and not run.cancelled():
+                run.exception()
+
+    def _end(self, error: BaseException | None) -> None:
         self.is_over = True
         self._cancel = None
         self._sink.end(None if self.is_stopped else error)

@@ -199,6 +199,11 @@ class _PullFeed:
             self._finish(None)
             self._reference.send("close")
 
+    def drop(self) -> None:
+        # The peer closes the stream when the reference is collected, which pulls would keep.
+        self._finish(None)
+        del self._reference
+
     def _finish(self, error: BaseException | None) -> None:
         self.is_ended, self._error = True, error
         self._asked.clear()

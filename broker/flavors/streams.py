@@ -121,7 +121,11 @@ class Feed(Protocol):
         ...
 
     def stop(self) -> None:
-        """Take no more items; callable from a finalizer."""
+        """Take no more items."""
+        ...
+
+    def drop(self) -> None:
+        """Do the same for a reader that was collected, which may happen in any thread."""
         ...
 
 
@@ -152,7 +156,7 @@ class RemoteStream(Jellyable, AsyncIterator[T]):
         return f"<RemoteStream, {self.received} items received, {state}>"
 
     def __del__(self) -> None:
-        self._feed.stop()
+        self._feed.drop()
 
     @property
     def received(self) -> int:
@@ -321,6 +325,8 @@ class _SessionFeed:
 
     def stop(self) -> None:
         self._broker.session.streaming.stop(self._stream)
+
+    drop = stop
 
 
 def received_stream(broker: Invoker, stream: IncomingStream) -> RemoteStream[Any]:

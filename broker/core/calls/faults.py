@@ -42,6 +42,8 @@ class FaultCounter:
             self._left_over -= 1
             if self._left_over <= 0:
                 raise self._last("max_strikes", error) from error
+        elif type(error) is ProtocolError and error.limit == "max_streams":
+            raise self._last("max_streams", error) from error
 
     def _last(self, limit: str, error: BaseException) -> ProtocolError:
         """Count the limit, and return the error that ends the connection."""

@@ -251,11 +251,15 @@ class Streams:
             raise MalformedJelly(f"stream {number} is open already")
         mine = self._mine
         stream = self.incoming[number] = IncomingStream(number, size, view, self._allowance(first))
-        count = sum(not each.is_ended for each in self.incoming.values())
-        if count > mine.streams or self.held > 2 * mine.streams * mine.window:
+        if self._count > mine.streams or self.held > 2 * mine.streams * mine.window:
             stream.is_stopped = True
             raise limit_error(LimitExceeded, "max_streams", mine.streams, what=RECEIVED)
         return stream
+
+    @property
+    def _count(self) -> int:
+        """The streams whose end has not come."""
+        return sum(not each.is_ended for each in self.incoming.values())
 
     def _allowance(self, first: tuple[int, int] | None = None) -> Allowance:
         mine = self._mine
@@ -264,9 +268,16 @@ class Streams:
         return Allowance(*given, *_least((BASELINE.items, BASELINE.window), first))
 
     def refuse(self, number: int) -> bool:
-        """Take a stream that is not read; return whether it is new, and so must be stopped."""
+        """Take a stream that is not read; return whether it is new, and so must be stopped.
+
+        Raises:
+            ProtocolError: the peer has opened twice as many streams as it may.
+        """
         if number in self.incoming:
             return False
+        most = 2 * max(self._mine.streams, BASELINE.streams)
+        if self._count > most:
+            raise limit_error(ProtocolError, "max_streams", most, what=RECEIVED)
         stream = IncomingStream(number, None, None, self._allowance())
         stream.is_stopped = True
         self.incoming[number] = stream

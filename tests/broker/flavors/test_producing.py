@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 from collections.abc import AsyncIterator, Awaitable
 from typing import Any
 
@@ -255,3 +256,46 @@ async def test_waiting() -> None:
     waited.cancel()
     await asyncio.gather(waited, return_exceptions=True)
     assert not waiter.is_waited_for
+
+
+@pytest.mark.parametrize("has_loop", [True, False])
+async def test_a_generator_that_raises_generator_exit(has_loop: bool) -> None:
+    """The reader is told an error: it would wait without one."""
+
+    async def leaving() -> AsyncIterator[int]:
+        yield 1
+        raise GeneratorExit
+
+    sink = Room()
+    producer = Producer(leaving(), sink)
+    producer.start(asyncio.get_running_loop().create_task if has_loop else None, None)
+    await sink.until_end()
+    assert sink.items == [1]
+    assert [type(error) for error in sink.ends] == [RuntimeError]
+    assert producer.is_over
+
+
+async def test_a_task_that_is_cancelled_before_it_begins() -> None:
+    """The reader is told an error."""
+    source, sink = Source(1), Room()
+    tasks: list[asyncio.Task[None]] = []
+
+    def create(coroutine: Any, context: Any) -> asyncio.Task[None]:
+        tasks.append(asyncio.get_running_loop().create_task(coroutine, context=context))
+        tasks[0].cancel()
+        return tasks[0]
+
+    Producer(source.items(), sink).start(create, None)
+    await sink.until_end()
+    assert (sink.items, [type(error) for error in sink.ends]) == ([], [RuntimeError])
+
+
+def test_a_run_that_is_collected() -> None:
+    """It ends without a word: nothing can be sent any more."""
+    sink = Room(room=0)
+    producer = Producer(Source(1).items(), sink)
+    producer.start(None, None)
+    del producer
+    sink.waiter = Waiter()
+    gc.collect()
+    assert sink.ends == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import threading
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -198,13 +199,23 @@ def test_reading_ahead() -> None:
 
 
 def test_a_reader_that_goes_away() -> None:
-    """The object is told."""
+    """The object is told when its reference is collected, in whatever thread."""
     pair, house, reference = open_stream("gated")
-    stream = pulled(reference)
-    assert pair.get(stream.read()) == 1
-    del stream
+    streams = [pulled(reference)]
+    assert pair.get(streams[0].read()) == 1
+    thread = threading.Thread(target=streams.clear)
+    thread.start()
+    thread.join()
+    pair.collect()
+    assert house.ended == []
+    del reference
     pair.collect()
     assert house.ended == ["gated"]
+
+
+def test_a_reference_without_a_connection() -> None:
+    """Reading fails."""
+    pair, _, reference = open_stream("gated")
     pair.cut()
     assert pair.client.disconnected
     ended = pulled(reference)

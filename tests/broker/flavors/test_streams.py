@@ -91,6 +91,8 @@ class Batches:
         self.stopped += 1
         self.batches, self.will_end = [], True
 
+    drop = stop
+
 
 @pytest.mark.parametrize(
     ("items", "size", "kind", "text"),

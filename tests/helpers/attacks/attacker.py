@@ -67,6 +67,12 @@ _RECORDS: dict[bytes, Callable[..., messages.Record]] = {
     b"ping": messages.Ping,
     b"pong": messages.Pong,
     b"goodbye": messages.Goodbye,
+    b"credit": messages.Credit,
+    b"items": messages.Items,
+    b"itemgraph": messages.ItemGraph,
+    b"piece": messages.Piece,
+    b"end": messages.End,
+    b"stop": messages.Stop,
 }
 _DIALECTS = {dialect.name.decode(): dialect for dialect in DIALECTS}
 NO_LIMITS = Limits(

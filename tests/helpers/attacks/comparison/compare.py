@@ -30,6 +30,7 @@ from attacks.comparison.login_rounds import LOGIN_ROUNDS
 from attacks.comparison.processes import Witness
 from attacks.comparison.review_rounds import REVIEW_ROUNDS
 from attacks.comparison.rounds import ROUNDS, Round
+from attacks.comparison.stream_rounds import STREAM_ROUNDS
 
 FOLDER = DOCS / "security"
 PAGE, RUNS = FOLDER / "attacks.md", FOLDER / "attacks.jsonl"
@@ -49,7 +50,9 @@ def number_of(one: Round) -> tuple[str, int]:
     return one.row[0], int(one.row[1:])
 
 
-ALL = sorted([*ROUNDS, *REVIEW_ROUNDS, *LOGIN_ROUNDS, *CLIENT_ROUNDS], key=number_of)
+ALL = sorted(
+    [*ROUNDS, *STREAM_ROUNDS, *REVIEW_ROUNDS, *LOGIN_ROUNDS, *CLIENT_ROUNDS], key=number_of
+)
 
 
 def main() -> None:

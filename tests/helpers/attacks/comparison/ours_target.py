@@ -12,6 +12,7 @@ import json
 import logging
 import sys
 import time
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -34,6 +35,20 @@ TOKEN_LIFE = 1.0
 
 class Root(Methods, broker.Root):
     """The attacked object."""
+
+    async def remote_endless(self) -> AsyncIterator[bytes]:
+        """Make pieces without end."""
+        while True:
+            yield bytes(65_536)
+
+    async def remote_small(self) -> AsyncIterator[int]:
+        """Make small items without end."""
+        while True:
+            yield 1
+
+    async def remote_sleep(self, streams: Any) -> None:
+        """Keep streams, and read none of them."""
+        await asyncio.Event().wait()
 
 
 class Thing(broker.Referenceable):
