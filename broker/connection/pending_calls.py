@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from asyncio import _get_running_loop
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from broker.connection import log
@@ -29,6 +30,7 @@ from broker.errors import (
 )
 from broker.failure import Failure, qual
 from broker.flavors.failures import CopiedFailure
+from broker.flavors.posted import is_posted, post
 from broker.flavors.promise import Promise
 from broker.net.forks import FORKED
 from broker.net.scheduler import Scheduler
@@ -112,8 +114,8 @@ class PendingCalls:
             )
         if loop.is_running():
             raise RuntimeError(
-                f"{what} in another thread than the connection's event loop: use"
-                " loop.call_soon_threadsafe(…), or asyncio.run_coroutine_threadsafe(…, loop)"
+                "this connection belongs to the loop of another thread; use broker.blocking, or"
+                " loop.call_soon_threadsafe"
             )
         if running is not None:
             raise RuntimeError(
@@ -156,6 +158,13 @@ class PendingCalls:
             raise self._why_closed()
         text = name.decode("utf-8") if isinstance(name, bytes) else name
         if _get_running_loop() is not self._loop:
+            loop = self._loop
+            if loop is not None and is_posted(loop):
+                if not wants_answer:
+                    kw["pbanswer"] = False
+                again = partial(self.call, perspective, object_id, name, args, kw, to_cache, kind)
+                posted = post(loop, text, again)
+                return posted if wants_answer else None
             self.check_loop(f"callRemote('{text}')")
         # A call without an answer has no deadline: no caller waits, and it must not be lost.
         ends = DEADLINE.get() if wants_answer else None
@@ -208,6 +217,11 @@ class PendingCalls:
             self._drop(name)
             return
         if _get_running_loop() is not self._loop:
+            loop = self._loop
+            if loop is not None and is_posted(loop):
+                again = partial(self.send, perspective, object_id, name, args, kw, to_cache)
+                loop.call_soon_threadsafe(again)
+                return
             self.check_loop(f"send('{name}')")
         try:
             self._session.outgoing.call(
