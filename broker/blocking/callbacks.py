@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from broker.background import run_and_deliver
 from broker.blocking.loop import Background
 from broker.blocking.reference import wrapped
-from broker.core.calls.dispatch import Method
+from broker.core.calls.dispatch import Method, note_raised
 from broker.core.calls.incoming_call import IncomingCall
 from broker.defer import Deferred
 from broker.flavors.cacheable import RemoteCache
@@ -54,22 +54,29 @@ class CallbackThread:
         # Without a kind, an overridden hook runs, which needs the result at once.
         if method.is_async or kind is None or issubclass(kind, RemoteCache):
             return run(call.args, call.kw)
-        return self._in_thread(call, run, takes_references=issubclass(kind, Servant))
-
-    async def _in_thread(
-        self, call: IncomingCall, run: Callable[..., object], *, takes_references: bool
-    ) -> object:
         args, kw = call.args, call.kw
-        if not takes_references:
+        if not issubclass(kind, Servant):
             # The methods of a contract make objects of references, which any thread may use.
             args, kw = wrapped(args, self._own), wrapped(kw, self._own)
+        if call.route is not None:
+            # ``run`` marks the errors of the method: others are about the call itself.
+            call.route = call.route._replace(is_ours=True)
+        return self._in_thread(partial(run, args, kw))
+
+    async def _in_thread(self, run: Callable[[], object]) -> object:
         outcome: Deferred[Any] = Deferred()
-        function = partial(copy_context().run, run, args, kw)
-        self._jobs.put(partial(_run, function, self._own, outcome))
-        del args, kw, function
+        # The context has the deadline of the call.
+        self._jobs.put(partial(_run, partial(copy_context().run, run), self._own, outcome))
+        del run
         result = await outcome
+        if not hasattr(type(result), "__await__"):
+            return result
         # A plain method may return an awaitable, which belongs to the loop.
-        return await result if hasattr(type(result), "__await__") else result
+        try:
+            return await result
+        except Exception as error:
+            note_raised(error)
+            raise
 
 
 def _run(function: Callable[[], object], own: Background, outcome: Deferred[Any]) -> None:

@@ -116,22 +116,26 @@ class Background:
             opening: the connection or server to be opened.
             opened: called in the loop with what was opened; returns how it is closed.
         """
-        made: list[Close] = []
+        made: list[T] = []
 
         async def enter() -> T:
-            found = await opening
-            made.append(opened(found))
-            self.opened[found] = made[0]
-            return found
+            made.append(await opening)
+            self.opened[made[0]] = opened(made[0])
+            return made[0]
 
         try:
             return self.wait(enter)
         except BaseException:
             opening.close()
-            for close in made:
+            for found in made:
                 # The interrupt has come when it was just opened.
-                self.begin(_closed, close, 0.0)
+                self.begin(self._discard, found)
             raise
+
+    async def _discard(self, found: object) -> None:
+        close = self.opened.pop(found, None)
+        if close is not None:
+            await close(0.0)
 
     def start_thread(self, function: Callable[[], object], name: str) -> None:
         """Start a thread that is waited for, for a limited time, when the interpreter exits."""
