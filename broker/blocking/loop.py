@@ -191,7 +191,7 @@ class Background:
 
 
 class _Process:
-    """What a process has once.
+    """The state of this process.
 
     Attributes:
         background: the loop and its thread, or None before the first use.
