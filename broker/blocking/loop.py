@@ -66,6 +66,11 @@ class Background:
         take_posts(self.loop)
         self._thread = start_thread(self._run, "broker.blocking")
 
+    @property
+    def is_here(self) -> bool:
+        """Whether this is the thread of the loop."""
+        return threading.get_ident() == self._thread.ident
+
     def check(self, what: str, instead: str) -> None:
         """Check that the current thread may wait for the loop.
 
@@ -80,7 +85,7 @@ class Background:
             RuntimeError: this is the thread of the loop, or a forked child process.
         """
         self.check_process()
-        if threading.get_ident() == self._thread.ident:
+        if self.is_here:
             raise RuntimeError(
                 f"blocking.{what} in the loop's thread would wait for itself; use {instead}"
             )

@@ -82,10 +82,10 @@ class Reference(Jellyable):
         return wrapped(own.wait(partial(self.reference.callRemote, _name, *args, **kw)), own)
 
     def send(self, _name: str, /, *args: object, **kw: object) -> None:
-        """Call a method one way, without an answer, and do not wait.
+        """Call a method one way, without an answer: wait only until the call is written.
 
         Nothing is raised if the peer has disconnected. If an argument cannot be sent, the error is
-        logged. May be called in any thread.
+        logged. May be called in any thread, also the loop's.
 
         Raises:
             RuntimeError: this is a forked child process.
@@ -97,7 +97,8 @@ class Reference(Jellyable):
         """Return an object with the methods of a contract; see ``broker.RemoteReference.of``.
 
         Its methods may be called in any thread, and return at once. `Connection.run` waits for
-        their results, and `Connection.iterate` reads their streams.
+        their results, and `Connection.iterate` reads their streams. The arguments of a call are
+        encoded soon, in the loop: do not change them before `Connection.run` has returned.
         """
         return self.reference.of(contract)
 
@@ -142,8 +143,8 @@ class Stream(Iterator[T]):
         """Wait for the next item.
 
         Raises:
-            StopIteration: there are no more items. The error of the peer's generator is raised
-                before that, once.
+            StopIteration: there are no more items. An error of the generator is raised before that,
+                once.
             CallTimeout: the time of ``blocking.timeout`` is over; the stream stays open.
             PBConnectionLost: the connection has ended before the stream.
             RuntimeError: called in the loop's thread, or in a forked child process.

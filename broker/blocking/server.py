@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from broker import server as servers
 from broker.blocking.connection import Connection
 from broker.blocking.loop import Background, Close, background
+from broker.connection import connection as asynchronous
 from broker.core.policy import STRICT, Policy
 from broker.net.tls.settings import TLS
 from broker.stopping import DRAIN
@@ -45,7 +46,9 @@ class Server:
     def connections(self) -> tuple[Connection, ...]:
         """The connections that are open."""
         own = self._background
-        return tuple(Connection(connection, own) for connection in self.server.connections)
+        # The loop changes what is listed.
+        found = self.server.connections if own.is_here else own.wait(self._listed)
+        return tuple(Connection(connection, own) for connection in found)
 
     @property
     def stats(self) -> servers.ServerStats:
@@ -108,6 +111,9 @@ class Server:
         traceback: TracebackType | None,
     ) -> None:
         self.close(drain=None if error is None else 0)
+
+    async def _listed(self) -> tuple[asynchronous.Connection, ...]:
+        return self.server.connections
 
     async def _close(self, drain: float | None) -> None:
         await self.server.close(drain=drain)

@@ -35,9 +35,10 @@ class timeout:
         # By the clock of the loops of asyncio, and of uvloop.
         self._end = time.monotonic() + self._seconds
         outer = current_limit()
+        outer_end = math.inf if outer is None else outer._end
         ends = DEADLINE.get()
         self._tokens = (
-            _LIMIT.set(self if outer is None or self._end < outer._end else outer),
+            _LIMIT.set(self if self._end < outer_end else outer),
             DEADLINE.set(self._end if ends is None else min(self._end, ends)),
         )
         return self

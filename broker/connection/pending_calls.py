@@ -6,7 +6,7 @@ import asyncio
 from asyncio import _get_running_loop
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from broker.connection import log
 from broker.connection.log import Logged
@@ -30,7 +30,7 @@ from broker.errors import (
 )
 from broker.failure import Failure, qual
 from broker.flavors.failures import CopiedFailure
-from broker.flavors.posted import is_posted, post
+from broker.flavors.posted import OTHER_THREAD, do_in_loop, is_posted, post
 from broker.flavors.promise import Promise
 from broker.net.forks import FORKED
 from broker.net.scheduler import Scheduler
@@ -113,10 +113,7 @@ class PendingCalls:
                 " connect again in the loop that runs now"
             )
         if loop.is_running():
-            raise RuntimeError(
-                "this connection belongs to the loop of another thread; use broker.blocking, or"
-                " loop.call_soon_threadsafe"
-            )
+            raise RuntimeError(OTHER_THREAD)
         if running is not None:
             raise RuntimeError(
                 f"{what} in another event loop than that of the connection, which does not run;"
@@ -161,10 +158,10 @@ class PendingCalls:
             loop = self._loop
             if loop is not None and is_posted(loop):
                 if not wants_answer:
-                    kw["pbanswer"] = False
+                    do_in_loop(loop, partial(self.send, perspective, object_id, text, args, kw))
+                    return None
                 again = partial(self.call, perspective, object_id, name, args, kw, to_cache, kind)
-                posted = post(loop, text, again)
-                return posted if wants_answer else None
+                return post(loop, text, cast("Callable[[], Deferred[Any]]", again))
             self.check_loop(f"callRemote('{text}')")
         # A call without an answer has no deadline: no caller waits, and it must not be lost.
         ends = DEADLINE.get() if wants_answer else None
@@ -220,7 +217,7 @@ class PendingCalls:
             loop = self._loop
             if loop is not None and is_posted(loop):
                 again = partial(self.send, perspective, object_id, name, args, kw, to_cache)
-                loop.call_soon_threadsafe(again)
+                do_in_loop(loop, again)
                 return
             self.check_loop(f"send('{name}')")
         try:

@@ -7,14 +7,21 @@ such calls: then the call is posted to the loop, and its Promise fires in the lo
 from __future__ import annotations
 
 from asyncio import AbstractEventLoop, _get_running_loop
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from concurrent.futures import Future
 from typing import Any
 from weakref import WeakSet
 
 from broker.defer import Deferred
 from broker.flavors.promise import Promise
 
-__all__ = ["Posted", "is_posted", "post", "take_posts"]
+__all__ = ["OTHER_THREAD", "Posted", "do_in_loop", "is_posted", "post", "take_posts"]
+
+OTHER_THREAD = (
+    "this connection belongs to the loop of another thread; use broker.blocking, or"
+    " loop.call_soon_threadsafe"
+)
+"""The text of the error for a call, or an await, in a thread that is not the loop's."""
 
 _TAKING: WeakSet[AbstractEventLoop] = WeakSet()
 
@@ -40,14 +47,53 @@ class Posted(Promise[Any]):
 
     loop: AbstractEventLoop
 
+    def __await__(self) -> Generator[Any, None, Any]:
+        """Wait for the result, in the loop.
 
-def post(loop: AbstractEventLoop, name: str, call: Callable[[], Deferred[Any] | None]) -> Posted:
+        Raises:
+            RuntimeError: this is another loop.
+        """
+        self._check()
+        return super().__await__()
+
+    __iter__ = __await__
+
+    def send(self, value: object, /) -> Any:
+        """Take a step as the coroutine of a Task of the loop; see ``Deferred.send``."""
+        self._check()
+        return super().send(value)
+
+    def _check(self) -> None:
+        if _get_running_loop() is not self.loop:
+            raise RuntimeError(OTHER_THREAD)
+
+
+def do_in_loop(loop: AbstractEventLoop, function: Callable[[], object]) -> None:
+    """Call a function in a loop, in the context of this thread, and wait until it has returned.
+
+    So the arguments of a one-way call are encoded before this thread can change them.
+    """
+    done: Future[None] = Future()
+
+    def call() -> None:
+        try:
+            function()
+        except BaseException as error:  # noqa: BLE001 - raised in the thread
+            done.set_exception(error)
+        else:
+            done.set_result(None)
+
+    loop.call_soon_threadsafe(call)
+    done.result()
+
+
+def post(loop: AbstractEventLoop, name: str, call: Callable[[], Deferred[Any]]) -> Posted:
     """Make a call in a loop, in the context of this thread.
 
     Args:
         loop: the loop.
         name: the method.
-        call: makes the call; with a Deferred the Promise fires as that does, else with None.
+        call: makes the call; the Promise fires as its Deferred does.
     """
     begun: list[Deferred[Any]] = []
 
@@ -65,9 +111,6 @@ def post(loop: AbstractEventLoop, name: str, call: Callable[[], Deferred[Any] | 
             deferred = call()
         except Exception:  # noqa: BLE001 - such as DeadReferenceError; the caller gets it
             posted.errback()
-            return
-        if deferred is None:
-            posted.callback(None)
             return
         begun.append(deferred)
         deferred.addCallbacks(posted.callback, posted.errback)

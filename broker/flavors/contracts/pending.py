@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 from broker.defer import Deferred, fail
 from broker.errors import WrongResult
 from broker.failure import Failure
-from broker.flavors.posted import Posted, is_posted, post
+from broker.flavors.posted import Posted, do_in_loop, is_posted, post
 from broker.flavors.reference import RemoteReference
 from jelly.atoms import Expression
 from jelly.errors import CannotJelly
@@ -91,7 +91,7 @@ class PendingReference:
     def send(self, _name: str, /, *args: object, **kw: object) -> None:
         """Call a method one way as soon as the reference has come; do nothing if it never comes."""
         if self._loop is not None and is_posted(self._loop):
-            self._loop.call_soon_threadsafe(partial(self.send, _name, *args, **kw))
+            do_in_loop(self._loop, partial(self.send, _name, *args, **kw))
             return
         if self.reference is not None and not self._waiting:
             self.reference.send(_name, *args, **kw)

@@ -69,6 +69,12 @@ def test_sends(dialect: str) -> None:
             root.send("hear", number)
         assert root.callRemote("echo", 1) == 1
         assert here.heard == list(range(100))
+        # An argument may be changed as soon as send has returned.
+        changed = [1]
+        root.send("hear", changed)
+        changed.append(2)
+        root.callRemote("echo", 1)
+        assert here.heard[-1] == [1]
     root.send("hear", 1)
 
 

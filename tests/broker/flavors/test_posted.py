@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
 from support.shop import DIALECTS, Shop, TicketOffice, policy_of
 
 import broker
-from broker.defer import CancelledError, Deferred
-from broker.flavors.posted import Posted, is_posted, post, take_posts
+from broker.defer import CancelledError, Deferred, succeed
+from broker.flavors.posted import Posted, do_in_loop, is_posted, post, take_posts
+
+NAME: ContextVar[str] = ContextVar("name", default="loop")
 
 
 async def elsewhere(function: Any, *args: Any) -> Any:
@@ -93,7 +95,6 @@ async def test_outcomes() -> None:
     await asyncio.sleep(0)
     waiting.callback(3)
     assert await posted == 3
-    assert await post(loop, "send", lambda: None) is None
 
     def failing() -> Any:
         raise broker.DeadReferenceError("gone")
@@ -105,7 +106,7 @@ async def test_outcomes() -> None:
 async def test_cancelled_before_it_was_made() -> None:
     """A call that is cancelled before the loop has made it is not made."""
     made: list[int] = []
-    posted = post(asyncio.get_running_loop(), "work", lambda: made.append(1))  # type: ignore[func-returns-value]
+    posted = post(asyncio.get_running_loop(), "work", lambda: made.append(1))  # type: ignore
     posted.cancel()
     with pytest.raises((CancelledError, asyncio.CancelledError)):
         await posted
@@ -116,15 +117,41 @@ async def test_cancelled_before_it_was_made() -> None:
 async def test_the_context() -> None:
     """The call is made in the context of the thread that posted it."""
     loop = asyncio.get_running_loop()
-    seen: list[bool] = []
 
-    def call() -> None:
-        seen.append(broker.stream_credit.FIRST_CREDIT.get() is not None)
+    def call() -> Deferred[Any]:
+        return succeed(NAME.get())
 
     def work() -> Posted:
-        with broker.credit(items=1):
-            return post(loop, "work", call)  # type: ignore[func-returns-value]
+        NAME.set("thread")
+        return post(loop, "work", call)
 
-    with ThreadPoolExecutor(1) as pool:
-        await (await loop.run_in_executor(pool, work))
-    assert seen == [True]
+    assert await (await elsewhere(work)) == "thread"
+
+
+async def test_awaited_in_another_loop() -> None:
+    """A posted call can be awaited only in its loop: its callbacks run there."""
+    loop = asyncio.get_running_loop()
+    posted = post(loop, "work", lambda: succeed(3))
+
+    async def awaited() -> Any:
+        return await posted
+
+    for work in (lambda: asyncio.run(awaited()), lambda: asyncio.run(posted)):
+        with pytest.raises(RuntimeError, match="belongs to the loop of another thread"):
+            await elsewhere(work)
+    assert await posted == 3
+    assert await asyncio.create_task(post(loop, "work", lambda: succeed(4))) == 4
+
+
+async def test_done_in_the_loop() -> None:
+    """A function is done in the loop before the thread goes on, and its exception is raised."""
+    loop = asyncio.get_running_loop()
+    seen: list[Any] = []
+    await elsewhere(do_in_loop, loop, lambda: seen.append(asyncio.get_running_loop()))
+    assert seen == [loop]
+
+    def failing() -> None:
+        raise KeyError("a")
+
+    with pytest.raises(KeyError):
+        await elsewhere(do_in_loop, loop, failing)
