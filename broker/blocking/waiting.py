@@ -25,7 +25,7 @@ _SLICE = None if os.name == "posix" else 0.2
 class Waiting(Generic[T]):
     """One wait.
 
-    Theory of operation. The awaitable runs as a task, in a copy of the thread's context. It
+    Theory of operation. The awaitable runs as a task, in a copy of the context of the thread. It
     delivers its outcome through a `concurrent.futures.Future`. An exception that comes to the
     waiting thread itself, such as KeyboardInterrupt, cancels the task. It is raised when the task
     has ended, so that the peer has been told by then.
