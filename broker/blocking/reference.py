@@ -6,19 +6,15 @@ import threading
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from broker.blocking.loop import Background, started
 from broker.blocking.timeouts import current_limit
 from broker.errors import CallTimeout
+from broker.flavors.contracts.proxy import Proxy, reference_of
 from broker.flavors.exchanged import exchanged
 from broker.flavors.reference import RemoteReference
 from broker.flavors.streams import RemoteStream
-from jelly.atoms import Expression
-from jelly.bases import Jellyable
-
-if TYPE_CHECKING:
-    from jelly.jellier import Jellier
 
 __all__ = ["Reference", "Stream", "wrapped"]
 
@@ -28,34 +24,29 @@ T = TypeVar("T")
 _END: Any = object()
 
 
-class Reference(Jellyable):
+class Reference(Proxy):
     """A peer's object, whose methods are called from any thread.
 
-    It equals its RemoteReference and has the same hash. It is sent as that.
+    It equals its RemoteReference and has the same hash. It is sent as that, also where a contract
+    asks for an object with methods.
 
     Args:
         reference: the RemoteReference; of a connection in the loop of ``broker.blocking``.
-
-    Attributes:
-        reference: the same, for code in the loop.
     """
 
     def __init__(self, reference: RemoteReference, own: Background | None = None):
         if not isinstance(reference, RemoteReference):
             raise TypeError(f"a Reference takes a RemoteReference, not {type(reference).__name__}")
-        self.reference = reference
+        super().__init__(reference)
         self._background = own or started()
 
     def __repr__(self) -> str:
         return f"<blocking.Reference, {self.reference!r}>"
 
-    def __eq__(self, other: object) -> bool:
-        if isinstance(other, Reference):
-            return self.reference == other.reference
-        return self.reference == other if isinstance(other, RemoteReference) else NotImplemented
-
-    def __hash__(self) -> int:
-        return hash(self.reference)
+    @property
+    def reference(self) -> RemoteReference:
+        """The RemoteReference, for code in the loop."""
+        return reference_of(self)
 
     def callRemote(self, _name: str, /, *args: object, **kw: object) -> Any:
         """Call a method of the object, and wait for its result.
@@ -105,10 +96,6 @@ class Reference(Jellyable):
     def __iter__(self) -> Stream[Any]:
         """Read the object as a stream: as such it arrives in PB's dialects."""
         return Stream(self.reference, self._background, is_wrapped=True)
-
-    def jellyFor(self, jellier: Jellier) -> Expression:
-        """Return the expression of the reference."""
-        return self.reference.jellyFor(jellier)
 
 
 class Stream(Iterator[T]):

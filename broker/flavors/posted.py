@@ -47,6 +47,9 @@ class Posted(Promise[Any]):
 
     loop: AbstractEventLoop
 
+    def __repr__(self) -> str:
+        return super().__repr__().replace(Posted.__name__, Promise.__name__, 1)
+
     def __await__(self) -> Generator[Any, None, Any]:
         """Wait for the result, in the loop.
 

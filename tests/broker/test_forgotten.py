@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
@@ -22,9 +22,25 @@ class Shop(broker.Root):
             raise broker.Error(fault)
         return 12
 
+    def remote_again(self) -> Shop:
+        """Return itself."""
+        return self
+
     async def remote_dawdle(self) -> None:
         """Never end."""
         await Deferred()
+
+
+class Priced(Protocol):
+    """A contract."""
+
+    async def price(self) -> int:
+        """A call."""
+        ...
+
+    def again(self) -> Priced:
+        """A reference that can be used at once."""
+        ...
 
 
 @pytest.mark.parametrize(
@@ -165,6 +181,18 @@ async def test_representations() -> None:
         dawdling.addErrback(lambda _: None)
     assert repr(server) == f"<Server at {address}, closed>"
     assert repr(broker.Subscribers()) == "<Subscribers, 0>"
+
+
+async def test_the_calls_of_a_contract() -> None:
+    """A call shows itself alike with a contract, and through a reference that has not come."""
+    shop = Shop()
+    async with (
+        broker.serve(shop, "pb://127.0.0.1:0") as server,
+        broker.connect(server.addresses[0]) as connection,
+    ):
+        shops = connection.root.of(Priced)
+        shown = [repr(call) for call in (shops.price(), shops.again().price())]
+        assert shown == ["<Promise of price, pending>"] * 2
 
 
 def test_a_coroutine_is_named() -> None:

@@ -15,6 +15,7 @@ from broker.defer import Deferred, fail
 from broker.errors import WrongResult
 from broker.failure import Failure
 from broker.flavors.posted import Posted, do_in_loop, is_posted, post
+from broker.flavors.promise import Promise
 from broker.flavors.reference import RemoteReference
 from jelly.atoms import Expression
 from jelly.errors import CannotJelly
@@ -67,7 +68,7 @@ class PendingReference:
             return self.reference.call_as(kind, name, args, kw)
         if self._failure is not None:
             return fail(self._told())
-        outer: Deferred[Any] = Deferred(lambda _: inner.cancel() if (inner := begun) else None)
+        outer: Promise[Any] = Promise(lambda _: inner.cancel() if (inner := begun) else None)
         outer.label = name
         begun: Deferred[Any] | None = None
 

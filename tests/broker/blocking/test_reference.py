@@ -118,6 +118,9 @@ def test_a_contract(dialect: str) -> None:
         resolved = connection.run(broker.resolved(room))
         assert connection.run(resolved.say("bcd")) == 4
         assert list(connection.iterate(office.prices(5))) == [0, 1, 2, 3, 4]
+        # A Reference is sent where a contract asks for an object.
+        there = connection.root.callRemote("office")
+        assert connection.run(office.is_this(there))  # type: ignore[arg-type]
         with pytest.raises(broker.WrongArguments):
             connection.run(office.reserve("3"))  # type: ignore[arg-type]
 

@@ -40,7 +40,7 @@ async def test_a_loop_that_takes_posts(dialect: str, each_loop: Any) -> None:
         assert not is_posted(None)
         posted = await elsewhere(root.callRemote, "echo", 1)
         assert type(posted) is Posted
-        assert "Posted of echo" in repr(posted)
+        assert "<Promise of echo, " in repr(posted)
         assert await posted == 1
 
         def many() -> list[Any]:

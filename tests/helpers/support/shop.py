@@ -56,6 +56,10 @@ class TicketOffice(Protocol):
         """A stream."""
         ...
 
+    async def is_this(self, office: Ear) -> bool:
+        """A call that takes an object."""
+        ...
+
 
 class _Room:
     def __init__(self, name: str):
@@ -76,6 +80,10 @@ class Office:
         """Return a room."""
         return _Room(name)
 
+    async def is_this(self, office: Any) -> bool:
+        """Return whether it is this one."""
+        return office is self
+
     async def prices(self, count: int) -> AsyncIterator[int]:
         """Yield numbers."""
         for number in range(count):
@@ -95,6 +103,7 @@ class Shop(broker.Root):
         self.heard: list[Any] = []
         self.changed = threading.Condition()
         self.kept: list[Any] = []
+        self.office = Office()
 
     def note(self, event: str) -> None:
         """Note an event."""
@@ -173,7 +182,7 @@ class Shop(broker.Root):
 
     def remote_office(self) -> Any:
         """Return the office, by its contract."""
-        return broker.servant(TicketOffice)(Office())
+        return broker.servant(TicketOffice)(self.office)
 
 
 def policy_of(dialect: str) -> broker.Policy:
