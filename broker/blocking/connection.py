@@ -154,7 +154,9 @@ class Connection:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.close()
+        # In a forked child the connection is the parent's.
+        if not self._background.is_forked:
+            self.close()
 
     async def _serve_in_thread(self) -> None:
         if self._callbacks is None and not self.is_closed:

@@ -168,7 +168,9 @@ class Stream(Iterator[T]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.close()
+        # In a forked child the stream is the parent's.
+        if not self._background.is_forked:
+            self.close()
 
     def __del__(self) -> None:
         # Absent if the constructor has raised.

@@ -110,7 +110,9 @@ class Server:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.close(drain=None if error is None else 0)
+        # In a forked child the server is the parent's.
+        if not self._background.is_forked:
+            self.close(drain=None if error is None else 0)
 
     async def _listed(self) -> tuple[asynchronous.Connection, ...]:
         return self.server.connections

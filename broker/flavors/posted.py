@@ -33,7 +33,7 @@ def take_posts(loop: AbstractEventLoop) -> None:
 
 def is_posted(loop: AbstractEventLoop | None) -> bool:
     """Return whether a call that is made here, for a connection of a loop, is posted to it."""
-    return loop in _TAKING and _get_running_loop() is not loop
+    return _get_running_loop() is not loop and loop in _TAKING
 
 
 class Posted(Promise[Any]):

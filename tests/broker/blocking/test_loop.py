@@ -339,3 +339,22 @@ def test_a_fork() -> None:
             print(root.callRemote("echo", "after"), len(list(rows)))
     """
     assert run(program).splitlines() == ["before", "child", "its own", "after 1000"]
+
+
+def test_a_forked_child_that_leaves_the_blocks_of_its_parent() -> None:
+    """There the end of a block does nothing, so that it hides no exception, and the child exits."""
+    program = """
+    import os, sys, warnings
+    warnings.simplefilter("ignore", DeprecationWarning)
+    from support.shop import shop
+    with shop() as (here, connection):
+        with iter(connection.root.callRemote("rows", 1000)) as rows:
+            next(rows)
+            child = os.fork()
+            if not child:
+                sys.exit(5)
+            print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+            print(sum(rows))
+        print(connection.root.callRemote("echo", "after"))
+    """
+    assert run(program).split() == ["5", "499500", "after"]
