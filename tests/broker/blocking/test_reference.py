@@ -250,6 +250,24 @@ def test_items_of_the_program(dialect: str) -> None:
         assert made.size is None
 
 
+def test_a_dropped_iterator_of_the_program(dialect: str) -> None:
+    """An iterator with aclose is closed when it is dropped, whether it was begun or not."""
+    closed = threading.Semaphore(0)
+
+    class Numbers(AsyncIterator[int]):
+        async def __anext__(self) -> int:
+            return 1
+
+        async def aclose(self) -> None:
+            closed.release()
+
+    with shop(dialect) as (_, connection):
+        assert next(connection.iterate(Numbers())) == 1
+        assert closed.acquire(timeout=20)
+        connection.iterate(Numbers())
+        assert closed.acquire(timeout=20)
+
+
 def test_results_are_sent_to_fifty_threads(dialect: str) -> None:
     """Fifty threads make a thousand calls each, and each call gets its own result."""
     with shop(dialect) as (_, connection):
