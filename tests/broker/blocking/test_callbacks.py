@@ -93,7 +93,8 @@ def test_in_a_thread(dialect: str) -> None:
     """With a thread, plain methods run in it, in their order, and may call the server."""
     with shop(dialect) as (_, connection):
         client = Client(connection)
-        # Called before, so that the quick path knows its methods.
+        # Called before, and kept, so that the quick path knows its methods.
+        connection.root.callRemote("keep", client)
         assert connection.root.callRemote("call_back", client, "plain", 3) == 3
         client.names.clear()
         client.order.clear()
