@@ -2,6 +2,7 @@
 
 ``await broker.connect("pbs://host", credentials)`` returns a connection. Call its ``avatar`` with
 ``await avatar.callRemote("name", …)``. ``broker.serve(root_or_portal)`` is the server's side.
+``broker.blocking`` is the same for scripts and threads, without ``await``.
 ``broker.pb`` has all names of Perspective Broker, and ``broker.reactor`` Twisted's names around it.
 
 Names are loaded when they are first used, so that the import of one part does not load the others.
@@ -120,6 +121,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from broker import blocking as blocking
     from broker.client import Connect, connect
     from broker.connection.broker import Broker
     from broker.connection.connection import Connection
@@ -246,12 +248,16 @@ _HOMES = {
     "broker.transient": "is_transient",
     "jelly.limits": "Limits",
 }
+# Packages that are attributes of this one without an import of their own.
+_PACKAGES = frozenset({"blocking"})
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 
 
 if not TYPE_CHECKING:
     # A type checker that sees this function accepts every misspelt name.
     def __getattr__(name: str) -> Any:
+        if name in _PACKAGES:
+            return import_module(f"broker.{name}")
         home = _HOME_OF.get(name)
         if home is None:
             raise AttributeError(f"module 'broker' has no attribute {name!r}")
@@ -260,7 +266,7 @@ if not TYPE_CHECKING:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOME_OF})
+    return sorted({*globals(), *_HOME_OF, *_PACKAGES})
 
 
 def _check_siblings() -> None:

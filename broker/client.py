@@ -51,6 +51,7 @@ class Connect(Opening[Connection]):
         timeout: float,
     ):
         self._location = parse_address(address)
+        self._address = address
         self._scheme = scheme_of(self._location)
         check_given(policy, tls)
         self._login = None if credentials is None else Login(credentials, mind)
@@ -64,7 +65,7 @@ class Connect(Opening[Connection]):
         self._is_awaited = False
 
     def _call(self) -> str:
-        return f"connect('{self._location}')"
+        return f"connect('{self._address}')"
 
     def _description(self) -> str:
         return f"to {self._location}"

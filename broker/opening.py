@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Generator
 from types import TracebackType
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 __all__ = ["Opening"]
 
@@ -75,6 +75,15 @@ class Opening(Generic[T]):
             error: what the block raised, or None.
         """
         raise NotImplementedError
+
+    if not TYPE_CHECKING:
+        # A type checker that sees this method accepts every misspelt name.
+        def __getattr__(self, name: str) -> Any:
+            if name.startswith("_"):
+                raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
+            raise AttributeError(
+                f"await it, or use async with: {self._call()} is not a {self.makes} yet"
+            )
 
     def _call(self) -> str:
         """Return the call that made this, as it was written."""

@@ -9,10 +9,21 @@ from types import TracebackType
 from broker.core.calls.deadline import DEADLINE
 from broker.errors import CallTimeout, ConfigError
 
-__all__ = ["timeout"]
+__all__ = ["checked_seconds", "timeout"]
 
 # Seconds by which a peer may act early on a deadline that was sent to it.
 _EARLY = 0.05
+
+
+def checked_seconds(seconds: float) -> float:
+    """Return the seconds of a time limit.
+
+    Raises:
+        ConfigError: it is not a number.
+    """
+    if type(seconds) not in (int, float) or seconds != seconds:
+        raise ConfigError(f"timeout({seconds!r}): give a number of seconds")
+    return seconds
 
 
 class timeout:
@@ -26,11 +37,16 @@ class timeout:
     """
 
     def __init__(self, seconds: float):
-        if type(seconds) not in (int, float) or seconds != seconds:
-            raise ConfigError(f"timeout({seconds!r}): give a number of seconds")
-        self._seconds = seconds
+        self._seconds = checked_seconds(seconds)
         self._timeout = asyncio.timeout(seconds)
         self._token: Token[float | None] | None = None
+
+    @classmethod
+    def until(cls, end: float, seconds: float) -> timeout:
+        """Return a limit of ``seconds`` that ends at ``end``, by the clock of the loop."""
+        limit = cls(seconds)
+        limit._timeout = asyncio.timeout_at(end)
+        return limit
 
     async def __aenter__(self) -> timeout:
         await self._timeout.__aenter__()

@@ -40,22 +40,27 @@ CHECKERS = {
 
 
 @pytest.mark.timeout(240)
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [("contracts", "contract_mistakes"), ("blocking_calls", "blocking_mistakes")],
+)
 @pytest.mark.parametrize("checker", CHECKERS)
-def test_contracts(checker: str, tmp_path: Path) -> None:
-    """Each mistake with a contract is found, and nothing else, by each checker."""
-    for name in ("contracts.py", "contract_mistakes.py"):
+def test_mistakes(checker: str, right: str, wrong: str, tmp_path: Path) -> None:
+    """Each mistake is found, and nothing else, by each checker."""
+    programs = [f"{right}.py", f"{wrong}.py"]
+    for name in programs:
         (tmp_path / name).write_text((TYPING / name).read_text("utf-8"), "utf-8")
     ended = subprocess.run(
-        [*CHECKERS[checker], "contracts.py", "contract_mistakes.py"],
+        [*CHECKERS[checker], *programs],
         capture_output=True,
         text=True,
         cwd=tmp_path,
         env={**os.environ, "MYPYPATH": "", "PATH": f"{SCRIPTS}{os.pathsep}{os.environ['PATH']}"},
         check=False,
     )
-    wrong = (TYPING / "contract_mistakes.py").read_text("utf-8").splitlines()
-    expected = {number for number, line in enumerate(wrong, 1) if "# wrong: " in line}
+    lines = (TYPING / f"{wrong}.py").read_text("utf-8").splitlines()
+    expected = {number for number, line in enumerate(lines, 1) if "# wrong: " in line}
     told = [line for line in ended.stdout.splitlines() if re.search("error|warning", line)]
-    found = [re.search(r"(contracts|contract_mistakes)\.py:(\d+)", line) for line in told]
-    assert {match[1] for match in found if match} == {"contract_mistakes"}
+    found = [re.search(rf"({right}|{wrong})\.py:(\d+)", line) for line in told]
+    assert {match[1] for match in found if match} == {wrong}
     assert {int(match[2]) for match in found if match} == expected, ended.stdout

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from asyncio import _get_running_loop
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 from broker.connection import log
 from broker.connection.log import Logged
@@ -29,6 +30,7 @@ from broker.errors import (
 )
 from broker.failure import Failure, qual
 from broker.flavors.failures import CopiedFailure
+from broker.flavors.posted import OTHER_THREAD, do_in_loop, is_posted, post
 from broker.flavors.promise import Promise
 from broker.net.forks import FORKED
 from broker.net.scheduler import Scheduler
@@ -111,10 +113,7 @@ class PendingCalls:
                 " connect again in the loop that runs now"
             )
         if loop.is_running():
-            raise RuntimeError(
-                f"{what} in another thread than the connection's event loop: use"
-                " loop.call_soon_threadsafe(…), or asyncio.run_coroutine_threadsafe(…, loop)"
-            )
+            raise RuntimeError(OTHER_THREAD)
         if running is not None:
             raise RuntimeError(
                 f"{what} in another event loop than that of the connection, which does not run;"
@@ -156,6 +155,13 @@ class PendingCalls:
             raise self._why_closed()
         text = name.decode("utf-8") if isinstance(name, bytes) else name
         if _get_running_loop() is not self._loop:
+            loop = self._loop
+            if loop is not None and is_posted(loop):
+                if not wants_answer:
+                    do_in_loop(loop, partial(self.send, perspective, object_id, text, args, kw))
+                    return None
+                again = partial(self.call, perspective, object_id, name, args, kw, to_cache, kind)
+                return post(loop, text, cast("Callable[[], Deferred[Any]]", again))
             self.check_loop(f"callRemote('{text}')")
         # A call without an answer has no deadline: no caller waits, and it must not be lost.
         ends = DEADLINE.get() if wants_answer else None
@@ -208,6 +214,11 @@ class PendingCalls:
             self._drop(name)
             return
         if _get_running_loop() is not self._loop:
+            loop = self._loop
+            if loop is not None and is_posted(loop):
+                again = partial(self.send, perspective, object_id, name, args, kw, to_cache)
+                do_in_loop(loop, again)
+                return
             self.check_loop(f"send('{name}')")
         try:
             self._session.outgoing.call(

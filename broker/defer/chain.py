@@ -297,7 +297,7 @@ class Chain(TwistedView):
 
     def __repr__(self) -> str:
         if hasattr(self, "label"):
-            return f"<{type(self).__name__} of {self.label!r}, {self._state()}>"
+            return f"<{type(self).__name__} of {self.label}, {self._state()}>"
         name = f"{type(self).__name__} at {id(self):#x}"
         if not self.called:
             return f"<{name}>"
@@ -307,7 +307,7 @@ class Chain(TwistedView):
 
     def _state(self) -> str:
         if not self.called:
-            return "waiting"
+            return "pending"
         if isinstance(self.result, Chain):
             return f"waiting for {self.result!r}"
         if isinstance(self.result, Failure):

@@ -14,16 +14,13 @@ from collections.abc import Callable, Hashable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from msgspec import Struct, structs
-
 from broker.core.calls.dispatch import Method, Route
 from broker.core.calls.exposed_methods import conditions_of, unbound
 from broker.errors import Disconnected, NoSuchMethod, NoSuchObject
+from broker.flavors.exchanged import exchanged
 from broker.flavors.reference import RemoteReference
 from broker.flavors.referenceable import Referenceable
 from jelly.atoms import Expression, text_of
-from jelly.fields import shape_of
-from jelly.registry import defaults
 
 if TYPE_CHECKING:
     from jelly.jellier import Jellier
@@ -134,46 +131,5 @@ def forward(reference: RemoteReference) -> Referenceable:
 
 
 def _carried(value: Any, known: dict[int, Any]) -> Any:
-    """Return a value with each reference replaced by its forwarder.
-
-    A list, a dict, a set and a copy have come for this call alone, and are changed in place.
-
-    Args:
-        value: as a connection has decoded it; its depth is limited by the policy.
-        known: the values that were met, and what they became.
-    """
-    kind = type(value)
-    if isinstance(value, RemoteReference):
-        return forward(value)
-    if kind not in _CONTAINERS and kind not in defaults.declared.with_fields:
-        return value
-    if id(value) in known:
-        return known[id(value)]
-    known[id(value)] = value
-    if kind is list:
-        value[:] = [_carried(item, known) for item in value]
-    elif kind is dict:
-        items = [(_carried(key, known), _carried(item, known)) for key, item in value.items()]
-        value.clear()
-        value.update(items)
-    elif kind is set:
-        members = [_carried(item, known) for item in value]
-        value.clear()
-        value.update(members)
-    elif kind is tuple or kind is frozenset:
-        known[id(value)] = value = kind([_carried(item, known) for item in value])
-    else:
-        _carry_fields(value, known)
-    return value
-
-
-_CONTAINERS = frozenset({list, dict, set, tuple, frozenset})
-
-
-def _carry_fields(value: object, known: dict[int, Any]) -> None:
-    put = structs.force_setattr if isinstance(value, Struct) else object.__setattr__
-    for name in shape_of(type(value)).names:
-        found = getattr(value, name, None)
-        carried = _carried(found, known)
-        if carried is not found:
-            put(value, name, carried)  # type: ignore[arg-type]
+    """Return a value with each reference replaced by its forwarder; see `exchanged`."""
+    return exchanged(value, (RemoteReference,), forward, known)

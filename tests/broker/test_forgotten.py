@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import warnings
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
@@ -21,9 +22,25 @@ class Shop(broker.Root):
             raise broker.Error(fault)
         return 12
 
+    def remote_again(self) -> Shop:
+        """Return itself."""
+        return self
+
     async def remote_dawdle(self) -> None:
         """Never end."""
         await Deferred()
+
+
+class Priced(Protocol):
+    """A contract."""
+
+    async def price(self) -> int:
+        """A call."""
+        ...
+
+    def again(self) -> Priced:
+        """A reference that can be used at once."""
+        ...
 
 
 @pytest.mark.parametrize(
@@ -49,6 +66,37 @@ def test_a_forgotten_await(make: Any, text: str) -> None:
     assert [str(warning.message) for warning in caught] == [text]
     assert caught[0].category is RuntimeWarning
     assert caught[0].filename == __file__
+
+
+def test_the_address_in_the_warning_is_the_given_one() -> None:
+    """The warning has the address as the program wrote it, without a port that was added."""
+    with pytest.warns(RuntimeWarning, match=re.escape("connect('pb://localhost') was never")):
+        broker.connect("pb://localhost")
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (
+            lambda: broker.connect("pbs://a"),
+            "await it, or use async with: connect('pbs://a') is not a connection yet",
+        ),
+        (
+            lambda: broker.serve(Shop(), "pb://127.0.0.1:0"),
+            "await it, or use async with: serve(Shop, 'pb://127.0.0.1:0') is not a server yet",
+        ),
+    ],
+)
+@pytest.mark.parametrize("name", ["root", "avatar", "addresses", "is_closed"])
+def test_used_before_the_await(make: Any, text: str, name: str) -> None:
+    """An attribute of what is not opened yet raises an AttributeError that says what to write."""
+    opening = make()
+    with pytest.raises(AttributeError) as caught:
+        getattr(opening, name)
+    assert str(caught.value) == text
+    with pytest.raises(AttributeError, match="object has no attribute '_absent'"):
+        opening._absent  # noqa: B018
+    opening.close()
 
 
 def test_what_is_given_up() -> None:
@@ -124,15 +172,27 @@ async def test_representations() -> None:
             assert repr(connection) == f"<Connection to {there}, msgpack/1>"
             dawdling = connection.root.callRemote("dawdle")
             price = connection.root.callRemote("price")
-            assert repr(price) == "<Promise of 'price', waiting>"
+            assert repr(price) == "<Promise of price, pending>"
             await price
-            assert repr(price) == "<Promise of 'price', result: 12>"
+            assert repr(price) == "<Promise of price, result: 12>"
             assert repr(server) == f"<Server at {address}, 1 connection>"
         assert repr(connection) == f"<Connection to {there}, closed>"
-        assert repr(dawdling).startswith("<Promise of 'dawdle', failed: <broker.failure")
+        assert repr(dawdling).startswith("<Promise of dawdle, failed: <broker.failure")
         dawdling.addErrback(lambda _: None)
     assert repr(server) == f"<Server at {address}, closed>"
     assert repr(broker.Subscribers()) == "<Subscribers, 0>"
+
+
+async def test_the_calls_of_a_contract() -> None:
+    """A call shows itself alike with a contract, and through a reference that has not come."""
+    shop = Shop()
+    async with (
+        broker.serve(shop, "pb://127.0.0.1:0") as server,
+        broker.connect(server.addresses[0]) as connection,
+    ):
+        shops = connection.root.of(Priced)
+        shown = [repr(call) for call in (shops.price(), shops.again().price())]
+        assert shown == ["<Promise of price, pending>"] * 2
 
 
 def test_a_coroutine_is_named() -> None:
@@ -142,11 +202,11 @@ def test_a_coroutine_is_named() -> None:
         await Deferred()
 
     running = drive(work())
-    assert repr(running).endswith("work', waiting>")
+    assert repr(running).endswith("work, pending>")
     chained: Deferred[Any] = Deferred()
     chained.label = "chained"
     chained.addCallback(lambda _: running)
     chained.callback(None)
-    assert repr(chained) == f"<Deferred of 'chained', waiting for {running!r}>"
+    assert repr(chained) == f"<Deferred of chained, waiting for {running!r}>"
     running.cancel()
     chained.addErrback(lambda _: None)

@@ -20,7 +20,7 @@ from broker.core.calls.dispatch import (
 )
 from broker.core.calls.faults import FaultCounter
 from broker.core.calls.incoming_call import IncomingCall
-from broker.core.calls.method_runner import TO_CACHES, Enter, MethodRunner
+from broker.core.calls.method_runner import TO_CACHES, Enter, Interceptor, MethodRunner
 from broker.core.events import CallPending
 from broker.core.host import Host
 from broker.core.inbox import Inbox
@@ -320,6 +320,12 @@ class IncomingCalls:
         work = self._conclude(call, result)
         if work is not None:
             yield from work
+
+    def intercept(self, interceptor: Interceptor) -> None:
+        """Run a function around each call from now on."""
+        self.runner.interceptor = interceptor
+        # So that they are not called on the quick path.
+        self._translator.exports.forget_methods()
 
     def trace(self, tracing: Tracing | None) -> None:
         """Report calls from now on; with None, report no more."""

@@ -42,16 +42,16 @@ __all__ = ["TO_CACHES", "Enter", "Interceptor", "MethodRunner"]
 Enter: TypeAlias = Callable[..., Any]
 """Calls a function in the context of a principal: ``enter(function, *args)``."""
 
-Interceptor: TypeAlias = Callable[[str, Callable[[], object]], object]
-"""Gets the name of a method, and a function that calls it; returns or raises what the call does."""
+Interceptor: TypeAlias = Callable[[IncomingCall, Method, Callable[..., object]], object]
+"""Gets a call, its method, and ``run(args, kw)``; returns or raises what the call does."""
 
 
 class MethodRunner:
     """Runs the methods of one connection.
 
     Attributes:
-        interceptor: runs around each call that passes all checks, or None. It is set before the
-            first call.
+        interceptor: runs around each call that passes all checks, or None; see
+            ``IncomingCalls.intercept``.
         last_name: name of the last method that was called. The user of it sets it to an empty str
             before.
         now: the clock, in seconds.
@@ -226,7 +226,7 @@ class MethodRunner:
             args, kw = method.validator(args, kw)
         call.args, call.kw, call.was_run = args, kw, True
         if self.interceptor is not None:
-            return self.interceptor(name, partial(call_method, route, method, name, args, kw))
+            return self.interceptor(call, method, partial(call_method, route, method, name))
         return call_method(route, method, name, args, kw)
 
     def target_of(self, message: CallMessage) -> Any:

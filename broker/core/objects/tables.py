@@ -141,6 +141,11 @@ class ExportTable:
                 entry.principal = principal
                 entry.methods = None
 
+    def forget_methods(self) -> None:
+        """Have the methods of all objects looked up again, at the next call of each."""
+        for entry in self._by_id.values():
+            entry.methods = None
+
     def add(
         self, value: object, identity: Hashable, principal: Principal | None = None
     ) -> ObjectId:

@@ -5,6 +5,7 @@ Their calls wait at the caller, and are made in their order when the answer has 
 
 from __future__ import annotations
 
+from asyncio import AbstractEventLoop, _get_running_loop
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -13,6 +14,8 @@ from typing import TYPE_CHECKING, Any, cast
 from broker.defer import Deferred, fail
 from broker.errors import WrongResult
 from broker.failure import Failure
+from broker.flavors.posted import Posted, do_in_loop, is_posted, post
+from broker.flavors.promise import Promise
 from broker.flavors.reference import RemoteReference
 from jelly.atoms import Expression
 from jelly.errors import CannotJelly
@@ -42,7 +45,15 @@ class PendingReference:
         self._failure: Failure | None = None
         self._waiting: deque[Callable[[], object]] = deque()
         self._readers: list[Deferred[RemoteReference]] = []
-        self._answer = answer.addCallback(self._arrived).addErrback(self._failed)
+        self._answer = answer
+        # Other threads post their calls to the loop, in which all callbacks run.
+        self._loop: AbstractEventLoop | None
+        if isinstance(answer, Posted):
+            self._loop = answer.loop
+            self._loop.call_soon_threadsafe(self._attach)
+        else:
+            self._loop = _get_running_loop()
+            self._attach()
 
     def __repr__(self) -> str:
         return f"<the result of {self._name}, which has not come yet>"
@@ -51,11 +62,13 @@ class PendingReference:
         self, kind: type[Deferred[Any]], name: str, args: tuple[object, ...], kw: dict[str, Any]
     ) -> Deferred[Any]:
         """Call a method of the object as soon as its reference has come."""
+        if self._loop is not None and is_posted(self._loop):
+            return post(self._loop, name, lambda: self.call_as(kind, name, args, kw))
         if self.reference is not None and not self._waiting:
             return self.reference.call_as(kind, name, args, kw)
         if self._failure is not None:
             return fail(self._told())
-        outer: Deferred[Any] = Deferred(lambda _: inner.cancel() if (inner := begun) else None)
+        outer: Promise[Any] = Promise(lambda _: inner.cancel() if (inner := begun) else None)
         outer.label = name
         begun: Deferred[Any] | None = None
 
@@ -78,6 +91,9 @@ class PendingReference:
 
     def send(self, _name: str, /, *args: object, **kw: object) -> None:
         """Call a method one way as soon as the reference has come; do nothing if it never comes."""
+        if self._loop is not None and is_posted(self._loop):
+            do_in_loop(self._loop, partial(self.send, _name, *args, **kw))
+            return
         if self.reference is not None and not self._waiting:
             self.reference.send(_name, *args, **kw)
         elif self._failure is None:
@@ -102,6 +118,9 @@ class PendingReference:
         raise CannotJelly(
             f"{self._name} has not returned yet: await broker.resolved(proxy) before it is sent"
         )
+
+    def _attach(self) -> None:
+        self._answer.addCallback(self._arrived).addErrback(self._failed)
 
     def _arrived(self, proxy: object) -> None:
         reference = getattr(proxy, "_broker_reference", None)

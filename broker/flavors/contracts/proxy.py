@@ -162,6 +162,8 @@ def _checking(method: ContractMethod) -> type[Promise[Any]]:
                     result = Failure(error)
             fire(self, result)
 
+    # What ``repr()`` shows, for a call with a contract as for one without.
+    Answer.__name__ = Promise.__name__
     return Answer
 
 

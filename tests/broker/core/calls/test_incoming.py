@@ -268,12 +268,14 @@ def test_an_interceptor(host: Any, base: type[Versatile]) -> None:
     """It runs around each call that passes its checks, and decides about the result."""
     seen: list[str] = []
 
-    def intercept(name: str, proceed: Any) -> Any:
-        seen.append(name)
-        return "instead" if name == "echo" else proceed()
+    def intercept(call: Any, method: Any, run: Any) -> Any:
+        seen.append(call.name)
+        return "instead" if call.name == "echo" else run(call.args, call.kw)
 
     pair = pair_with(host(), base())
-    pair.server.incoming.runner.interceptor = intercept
+    # The methods that an earlier call has found are not called without it.
+    assert pair.call("echo", 5) == [5, [], {}]
+    pair.server.incoming.intercept(intercept)
     assert pair.call("first", 5) == 5
     assert pair.call("echo", 5) == "instead"
     assert pair.call("missing").startswith("NoSuchMethod")
