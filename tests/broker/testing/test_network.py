@@ -9,10 +9,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from simulation.flow import Profile
-from simulation.history import History
-from simulation.loop import SimulatedLoop
-from simulation.network import Link
+
+from broker.testing.flow import Profile
+from broker.testing.loop import SimulatedLoop
+from broker.testing.network import Wire
 
 SENT = bytes(range(256)) * 300
 
@@ -54,7 +54,7 @@ class Side(asyncio.Protocol):
 
 
 def play(
-    profile: Profile, act: Callable[[Link, Side, Side], object], seed: int = 0
+    profile: Profile, act: Callable[[Wire, Side, Side], object], seed: int = 0
 ) -> tuple[Side, Side]:
     """Let two sides be connected, something be done, and a minute pass."""
     client, server = Side(), Side()
@@ -62,9 +62,9 @@ def play(
 
     async def scenario(loop: SimulatedLoop) -> None:
         protocols = (lambda: client), (lambda: server)
-        link = Link(loop, dice, History(loop.time), profile, ("c0", "s0"), protocols, 40_000)
-        link.begin()
-        act(link, client, server)
+        wire = Wire(loop, dice, profile, ("c0", "s0"), protocols, 40_000)
+        wire.begin()
+        act(wire, client, server)
         await asyncio.sleep(60)
 
     with contextlib.closing(SimulatedLoop(dice)) as loop:
@@ -76,7 +76,7 @@ def play(
 def test_bytes_arrive_whole_and_in_order(seed: int) -> None:
     """Whatever the pieces, the latency, the room and the rate: what was written before a close."""
 
-    def act(link: Link, client: Side, server: Side) -> None:
+    def act(wire: Wire, client: Side, server: Side) -> None:
         client.transport.write(SENT[:5])
         client.transport.write(SENT[5:])
         client.transport.close()
@@ -90,10 +90,10 @@ def test_bytes_arrive_whole_and_in_order(seed: int) -> None:
 def test_they_are_split_and_merged() -> None:
     """Small pieces that come at once are read at once; those that come apart are not."""
     profile = Profile(pieces=(7,), latency=0.1, jitter=0.05)
-    _, server = play(profile, lambda link, client, _: client.transport.write(SENT[:140]))
+    _, server = play(profile, lambda wire, client, _: client.transport.write(SENT[:140]))
     assert 1 < len(server.reads) < 20
     _, server = play(
-        Profile(latency=0.1), lambda link, client, _: [client.transport.write(b"a")] * 2
+        Profile(latency=0.1), lambda wire, client, _: [client.transport.write(b"a")] * 2
     )
     assert server.reads == [b"a"]
 
@@ -101,7 +101,7 @@ def test_they_are_split_and_merged() -> None:
 def test_little_room() -> None:
     """A writer is told to pause while the reader is paused and there is no room, and to go on."""
 
-    def act(link: Link, client: Side, server: Side) -> None:
+    def act(wire: Wire, client: Side, server: Side) -> None:
         server.transport.pause_reading()
         client.transport.write(SENT)
         loop = asyncio.get_running_loop()
@@ -118,7 +118,7 @@ def test_little_room() -> None:
 def test_a_rate() -> None:
     """Bytes take their time."""
 
-    def act(link: Link, client: Side, server: Side) -> None:
+    def act(wire: Wire, client: Side, server: Side) -> None:
         client.transport.write(SENT)
         client.transport.close()
 
@@ -130,9 +130,9 @@ def test_a_rate() -> None:
 def test_a_cut(seed: int) -> None:
     """Each end sees a reset in its time; of what was on its way a part may have arrived."""
 
-    def act(link: Link, client: Side, server: Side) -> None:
+    def act(wire: Wire, client: Side, server: Side) -> None:
         client.transport.write(SENT)
-        link.cut((5.0, 1.0))
+        wire.lose((5.0, 1.0))
 
     client, server = play(Profile(latency=0.1, pieces=(1448,)), act, seed)
     assert SENT.startswith(b"".join(server.reads))
@@ -142,7 +142,7 @@ def test_a_cut(seed: int) -> None:
 
 def test_a_half_closed_connection() -> None:
     """The end of one direction is seen by its reader, who closes the other."""
-    client, server = play(Profile(), lambda link, *_: link.half_close(0))
+    client, server = play(Profile(), lambda wire, *_: wire.half_close("to_server"))
     assert server.log == client.log == ["eof", "lost"]
 
 
@@ -150,8 +150,8 @@ def test_a_stall() -> None:
     """Nothing arrives before a stall is over, and then all of it; if it has no end, never."""
     for until, arrives in ((20.0, True), (float("inf"), False)):
 
-        def act(link: Link, client: Side, server: Side, until: float = until) -> None:
-            link.stall(0, until)
+        def act(wire: Wire, client: Side, server: Side, until: float = until) -> None:
+            wire.to_server.stall(until)
             client.transport.write(b"late")
             client.transport.close()
 
@@ -163,7 +163,7 @@ def test_a_stall() -> None:
 def test_an_end_that_closes_unread() -> None:
     """Who closes with data unread, or gets more after that, resets the connection."""
 
-    def act(link: Link, client: Side, server: Side) -> None:
+    def act(wire: Wire, client: Side, server: Side) -> None:
         server.transport.pause_reading()
         client.transport.write(b"unread")
         asyncio.get_running_loop().call_later(1, server.transport.close)
