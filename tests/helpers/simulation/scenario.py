@@ -18,13 +18,13 @@ import broker
 from broker.connection.broker import Broker
 from broker.errors import ConnectionRefusedError
 from broker.net.transports import StreamTransport
+from broker.testing.ends import MemoryConnect, MemoryServer
 from broker.testing.loop import SimulatedLoop
 from broker.testing.network import Wire
 from cred.checkers import AllowAnonymousAccess, InMemoryUsernamePasswordDatabaseDontUse
 from cred.credentials import Anonymous, UsernamePassword
 from cred.portal import Portal
 from simulation.desk import DeskAvatar
-from simulation.ends import FIRST_PORT, SimulatedConnect, SimulatedServer
 from simulation.history import History
 from simulation.inspection import agreement, leftovers, timers_of
 from simulation.party import Office, Party
@@ -34,6 +34,9 @@ from simulation.values import HISTORY
 from simulation.workload import Actor
 
 __all__ = ["Scenario"]
+
+FIRST_PORT = 40_000
+"""The client of connection 0 connects from here; the others from the ports above."""
 
 # A run takes simulated minutes at most; who still waits then waits for ever.
 _PATIENCE = 300.0
@@ -67,7 +70,7 @@ class Scenario:
         self._avatars = 0
         self._drained: list[Party] = []
         self._hasty: set[str] = set()
-        self._server: SimulatedServer
+        self._server: MemoryServer
 
     # The cast.
 
@@ -79,7 +82,7 @@ class Scenario:
         if isinstance(target, Portal):
             target.registerChecker(InMemoryUsernamePasswordDatabaseDontUse(alice="secret"))
             target.registerChecker(AllowAnonymousAccess())
-        self._server = SimulatedServer(target, plan.policy, self.server_party)
+        self._server = MemoryServer(target, plan.policy, self.server_party)
         clients = [asyncio.create_task(self._client(index)) for index in range(len(plan.profiles))]
         drain = asyncio.create_task(self._drain())
         await self._wait(clients, "clients")
@@ -135,7 +138,7 @@ class Scenario:
         kinds = {"": None, "anonymous": Anonymous(), "wrong": UsernamePassword(b"alice", b"wrong")}
         credentials = kinds.get(plan.login, UsernamePassword(b"alice", b"secret"))
         policy = plan.policy
-        connect = SimulatedConnect(
+        connect = MemoryConnect(
             lambda end: self._reach(index, party, end), credentials, party.desk, policy
         )
         try:
@@ -166,7 +169,7 @@ class Scenario:
 
     async def _reach(self, index: int, party: Party, end: Broker) -> None:
         plan, loop = self._plan, self._loop
-        if self._server._is_closing:
+        if self._server.is_closing:
             self._harm(index, "refused")
             raise ConnectionRefusedError(None, "the server does not listen")
         party.office.parties[end] = party

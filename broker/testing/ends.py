@@ -1,4 +1,4 @@
-"""The two ends of a simulated connection: the library's own, over the network in memory."""
+"""The two ends of a connection in memory: the library's own server and client on a `Wire`."""
 
 from __future__ import annotations
 
@@ -10,22 +10,28 @@ from broker.connection.broker import Broker
 from broker.core.policy import Policy
 from broker.server import Server
 
-__all__ = ["FIRST_PORT", "SimulatedConnect", "SimulatedServer"]
+__all__ = ["MemoryConnect", "MemoryServer"]
 
-FIRST_PORT = 40_000
-"""The client of connection 0 connects from here; the others from the ports above."""
+_ADDRESS = "pb://127.0.0.1:8787"
 
 
-class SimulatedServer(Server):
-    """A server that accepts what the network brings.
+class MemoryServer(Server):
+    """A server that accepts connections in memory.
 
     Args:
-        accepted: called with each Broker.
+        target: the root of the server, or its portal.
+        policy: what is allowed.
+        accepted: called with the Broker of each connection.
     """
 
     def __init__(self, target: Any, policy: Policy, accepted: Callable[[Broker], object]):
         super().__init__(target, policy)
         self._accepted = accepted
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether the server accepts no more connections."""
+        return self._is_closing
 
     def accept(self, address: Any) -> Broker | None:
         """Return the Broker of a new connection, or None while the server closes."""
@@ -35,11 +41,13 @@ class SimulatedServer(Server):
         return end
 
 
-class SimulatedConnect(Connect):
-    """A connection that is to be made over the network in memory.
+class MemoryConnect(Connect):
+    """A connection that is to be made in memory.
 
     Args:
         reach: connects a Broker.
+        credentials, mind: of the login, or None.
+        policy: what is allowed. Only its timers limit the time of the connection's setup.
     """
 
     def __init__(
@@ -49,10 +57,8 @@ class SimulatedConnect(Connect):
         mind: Any,
         policy: Policy,
     ):
-        super().__init__(
-            "pb://127.0.0.1:8787", credentials, mind=mind, tls=None, policy=policy, timeout=10.0
-        )
-        self._reach_by_network = reach
+        super().__init__(_ADDRESS, credentials, mind=mind, tls=None, policy=policy, timeout=10.0)
+        self._reach_in_memory = reach
 
     async def _reach(self, broker: Broker) -> None:
-        await self._reach_by_network(broker)
+        await self._reach_in_memory(broker)
