@@ -3,11 +3,15 @@
 Theory of operation. The loop asks its selector to wait until the next timer. With the virtual
 clock, the selector does not wait: if no socket is ready, the time jumps to that timer. So a test
 takes no time for timers, and their order stays. Time does not pass otherwise.
+
+Timers that were set before keep the real time, such as the time limit of the test. They are taken
+out of the loop, and put back when they are due, or at the end.
 """
 
 from __future__ import annotations
 
 import asyncio
+import heapq
 from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -29,6 +33,8 @@ class VirtualClock:
         self._begun = 0.0
         self._wait: Callable[[float | None], Any]
         self._real_time: Callable[[], float]
+        # The timers with the real time, a heap.
+        self._held: list[Any] = []
 
     def __repr__(self) -> str:
         state = "" if self._loop is None else f", {self.elapsed:g} s"
@@ -104,6 +110,10 @@ class VirtualClock:
         self._loop = loop
         self._now = self._begun = loop.time()
         self._real_time, self._wait = loop.time, selector.select
+        self._held, loop._scheduled = loop._scheduled, []  # type: ignore[attr-defined]
+        for timer in self._held:
+            # Of the counts of the loop.
+            timer._scheduled = False
         loop.time = self.time  # type: ignore[method-assign]
         selector.select = self._select
 
@@ -116,20 +126,38 @@ class VirtualClock:
         # A closed loop has no selector.
         if loop._selector is not None:
             del loop._selector.select
-        # Timers that are left come when they would have come; their order does not change.
+        # Timers that are left come when they would have come.
         ahead = self._now - loop.time()
         for timer in loop._scheduled:
             timer._when -= ahead
+        held, self._held = self._held, []
+        for timer in held:
+            self._put_back(loop, timer)
+
+    def _put_back(self, loop: Any, timer: Any) -> None:
+        """Set a timer of the real time again, unless it was cancelled."""
+        if not timer.cancelled():
+            timer._scheduled = True
+            heapq.heappush(loop._scheduled, timer)
+
+    def _real_wait(self) -> float | None:
+        """Return the seconds until the next timer with the real time; None without one."""
+        while self._held and self._held[0].cancelled():
+            heapq.heappop(self._held)
+        return max(0.0, self._held[0].when() - self._real_time()) if self._held else None
 
     def _select(self, timeout: float | None = None) -> Any:
-        """Return the sockets that are ready; if there are none, jump to the next timer."""
+        """Return the sockets that are ready; without such, jump to the next timer."""
         self._now += _TURN
-        if timeout is None:
-            # Only a socket or another thread can wake the loop.
-            return self._wait(None)
-        events = self._wait(0)
-        if not events and timeout > 0:
-            self._now += timeout
+        real = self._real_wait()
+        # Without a timer, only a socket, another thread or the real time can wake the loop.
+        events = self._wait(real if timeout is None else 0)
+        if real is not None and self._held[0].when() <= self._real_time():
+            timer = heapq.heappop(self._held)
+            timer._when = self._now
+            self._put_back(self._loop, timer)
+        elif not events and timeout:
+            self._now += max(0.0, timeout)
         return events
 
 
@@ -145,9 +173,9 @@ def virtual_clock() -> VirtualClock:
                 clock.advance(1800)             # half an hour later
                 await asyncio.sleep(1800)       # takes no time
 
-    When all tasks wait for timers, time jumps to the first of them. Make connections inside the
-    block: those made before it keep the clock that they had. Threads and other processes are not
-    waited for. ``time.time()`` and ``time.monotonic()`` do not change.
+    When all tasks wait for timers, time jumps to the first of them. Timers and connections that
+    were made before the block keep the real time, so make connections inside. Threads and other
+    processes are not waited for. ``time.time()`` and ``time.monotonic()`` do not change.
 
     Raises:
         RuntimeError: at the start of the block: the running loop is not one of asyncio's own loops,

@@ -115,6 +115,16 @@ class Pair:
                 client.broker.port.abortConnection()
             await closing
         await self._server.close(drain=0)
+        # Methods that were cancelled end in the next turns.
+        for _ in range(_QUIET_TURNS):
+            if not self.was_connected or not self.leaks():
+                break
+            await asyncio.sleep(0)
+
+    @property
+    def was_connected(self) -> bool:
+        """Whether both ends were connected; also after their end."""
+        return hasattr(self, "client") and hasattr(self, "server")
 
     async def open(self) -> None:
         """Connect both ends, and log in."""

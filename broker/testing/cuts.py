@@ -115,7 +115,7 @@ async def _cut(pairing: Pairing, number: int, whole: Pair, test: Test, args: Any
 
 async def _end_of_tasks(pair: Pair) -> None:
     """Wait until the methods of both ends have ended, which were cancelled."""
-    while hasattr(pair, "server") and hasattr(pair, "client") and pair.leaks():
+    while pair.was_connected and pair.leaks():
         await asyncio.sleep(0)
 
 

@@ -47,7 +47,7 @@ class MemoryConnect(Connect):
     Args:
         reach: connects a Broker.
         credentials, mind: of the login, or None.
-        policy: what is allowed. Only its timers limit the time of the connection's setup.
+        policy: what is allowed. Only its timers limit the time of the handshake.
     """
 
     def __init__(

@@ -18,8 +18,8 @@ class Leak(NamedTuple):
         kind: ``"export"``, an object that the other end holds; ``"import"``, a reference to an
             object of the other end; ``"cacheable"`` and ``"cache"``, the same for the state of a
             Cacheable; ``"stream"``, one that this end produces or reads; ``"call"``, one without an
-            answer; ``"method"``, one that runs for the other end; ``"task"``, a generator that goes
-            on after its stream was stopped.
+            answer; ``"method"``, one that runs for the other end; ``"task"``, a method that runs
+            on after its connection has ended, or a generator after its stream was stopped.
         name: the class of the object, or the name of the method.
         number: the id in the conversation; see `broker.testing.record`. 0 for a task, and for a
             method whose caller wants no answer.
@@ -91,8 +91,13 @@ def _streams(broker: Broker) -> Iterator[tuple[str, str, int]]:
 def _calls(broker: Broker) -> Iterator[tuple[str, str, int]]:
     for (number, _), name in zip(broker.calls._deferreds.items(), broker.calls.names, strict=True):
         yield "call", name, number
-    for running in list(broker.session.incoming.running.values()):
-        yield "method", running.name, running.request_id if running.wants_answer else 0
+    running = list(broker.session.incoming.running.values())
+    for call in running:
+        yield "method", call.name, call.request_id if call.wants_answer else 0
+    if broker._running_methods is not None:
+        for call in list(broker._running_methods._started):
+            if call not in running:
+                yield "task", call.name, 0
 
 
 def _class_of(value: object) -> str:

@@ -55,10 +55,10 @@ class Wire:
         loop: has the time, and reports arrivals.
         dice: decides what the profile leaves open.
         profile: how both directions carry bytes.
-        names: of the client's end and of the server's, for ``observe``.
+        names: of the client's end and the server's end, for ``observe``.
         make_protocols: called for the client's end and for the server's; each returns the
             protocol, as asyncio uses this word.
-        port: of the client's address.
+        port: the port of the client.
         observe: told of writes, reads and ends; see `broker.testing.sockets.Observe`.
 
     Attributes:

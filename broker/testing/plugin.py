@@ -50,7 +50,7 @@ class PairMaker:
         found: list[str] = []
         for pairing, wants_check in pairings:
             pair = pairing.made
-            if has_passed and wants_check and hasattr(pair, "server"):
+            if has_passed and wants_check and pair.was_connected:
                 pair.network.resume()
                 await pair.settled()
                 found += map(str, pair.leaks())

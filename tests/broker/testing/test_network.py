@@ -12,7 +12,7 @@ import pytest
 
 from broker.testing.flow import Profile
 from broker.testing.loop import SimulatedLoop
-from broker.testing.network import Wire
+from broker.testing.network import Wire, network_loop
 
 SENT = bytes(range(256)) * 300
 
@@ -171,3 +171,153 @@ def test_an_end_that_closes_unread() -> None:
     client, server = play(Profile(), act)
     assert client.log == ["ConnectionResetError"]
     assert server.log == ["lost"]
+
+
+# The faults that a test makes, in a loop of each kind.
+
+
+async def connected(profile: Profile | None = None) -> tuple[Wire, Side, Side]:
+    """Two sides in the running loop."""
+    client, server = Side(), Side()
+    loop = network_loop(asyncio.get_running_loop())
+    protocols = (lambda: client), (lambda: server)
+    names = "client", "server"
+    wire = Wire(loop, random.Random(0), profile or Profile(), names, protocols, 40_000)
+    wire.begin()
+    return wire, client, server
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait for a condition."""
+    while not condition():
+        await asyncio.sleep(0)
+
+
+async def test_a_cut_now(each_loop: Any) -> None:
+    """The bytes on their way are lost, and both ends see a reset."""
+    wire, client, server = await connected()
+    client.transport.write(b"lost")
+    wire.cut()
+    await until(lambda: server.log and client.log)
+    assert server.reads == []
+    assert client.log == server.log == ["ConnectionResetError"]
+    assert wire.was_reset
+    assert wire.is_empty
+
+
+async def test_a_cut_of_one_direction() -> None:
+    """Only the receiver of that direction sees it; the other one does when it writes."""
+    wire, client, server = await connected()
+    wire.cut("to_client")
+    await until(lambda: client.log)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert server.log == ["eof", "lost"] or server.log == []
+    server.transport.write(b"x")
+    await until(lambda: server.log)
+
+
+@pytest.mark.parametrize("count", [0, 1, 5, 9, 10])
+async def test_a_cut_after_bytes(count: int, each_loop: Any) -> None:
+    """Exactly so many bytes arrive, also within one write; the bytes after them are lost."""
+    wire, client, server = await connected()
+    client.transport.write(b"before")
+    wire.cut_after(bytes=count)
+    client.transport.write(b"0123")
+    client.transport.write(b"456789")
+    client.transport.write(b"never")
+    await until(lambda: server.log and client.log)
+    assert b"".join(server.reads) == b"before" + b"0123456789"[:count]
+    assert wire.to_server.carried == 6 + count
+    assert server.log == client.log == ["ConnectionResetError"]
+
+
+async def test_bytes_of_both_directions_are_counted() -> None:
+    """By default both count, in the order of writing; with a direction, only its own."""
+    wire, client, server = await connected()
+    wire.cut_after(bytes=5)
+    client.transport.write(b"abc")
+    server.transport.write(b"defg")
+    await until(lambda: server.log and client.log)
+    assert (b"".join(server.reads), b"".join(client.reads)) == (b"abc", b"de")
+    assert wire.carried == 5
+    wire, client, server = await connected()
+    wire.cut_after(bytes=2, direction="to_client")
+    client.transport.write(b"abc")
+    server.transport.write(b"defg")
+    await until(lambda: server.log and client.log)
+    assert (b"".join(server.reads), b"".join(client.reads)) == (b"abc", b"de")
+
+
+@pytest.mark.parametrize("direction", ["to_server", "to_client", None])
+async def test_a_stall_until_it_is_resumed(direction: Any, each_loop: Any) -> None:
+    """Nothing arrives in a stalled direction; the other flows, and all arrives in the end."""
+    wire, client, server = await connected()
+    wire.stall(direction)
+    client.transport.write(b"a")
+    server.transport.write(b"b")
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert server.reads == [b"a"] * (direction == "to_client")
+    assert client.reads == [b"b"] * (direction == "to_server")
+    assert wire.to_server.is_stalled == (direction != "to_client")
+    wire.resume()
+    await until(lambda: server.reads and client.reads)
+    assert not wire.to_server.is_stalled
+    wire.ends[0].abort()
+    await until(lambda: server.log)
+
+
+def test_delay_and_rate() -> None:
+    """Either direction has its own; they hold for the next bytes, which keep their order."""
+
+    async def scenario(loop: SimulatedLoop) -> None:
+        wire, client, server = await connected()
+        arrivals: list[tuple[str, float]] = []
+        client.data_received = lambda data: arrivals.append(("client", loop.time()))  # type: ignore[method-assign]
+        server.data_received = lambda data: arrivals.append(("server", loop.time()))  # type: ignore[method-assign]
+        wire.delay = 5
+        assert (wire.delay, wire.to_client.delay) == (5, 5)
+        wire.to_client.delay = 2
+        client.transport.write(b"a")
+        wire.delay = 0
+        client.transport.write(b"b")
+        server.transport.write(b"c")
+        await asyncio.sleep(20)
+        wire.rate = 10
+        assert (wire.rate, wire.to_client.rate) == (10, 10)
+        server.transport.write(bytes(50))
+        await asyncio.sleep(20)
+        names = [name for name, _ in arrivals]
+        assert names == ["client", "server", "client"]
+        times = [when for _, when in arrivals]
+        assert times == pytest.approx([0, 5, 25], abs=0.1)
+
+    with contextlib.closing(SimulatedLoop(random.Random(0))) as loop:
+        loop.run_until_complete(scenario(loop))
+
+
+async def test_a_half_close() -> None:
+    """The reader of the direction sees its end, in a running loop, too."""
+    wire, client, server = await connected()
+    wire.half_close("to_client")
+    await until(lambda: client.log and server.log)
+    assert client.log == ["eof", "lost"]
+
+
+async def test_misuse() -> None:
+    """Directions and numbers that do not exist are refused."""
+    wire, _, _ = await connected()
+    for act in (wire.cut, wire.stall, wire.resume, wire.half_close):
+        with pytest.raises(ValueError, match="no direction 'up'"):
+            act("up")  # type: ignore[operator]
+    with pytest.raises(ValueError, match="no direction 'up'"):
+        wire.cut_after(1, "up")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="bytes=-1"):
+        wire.cut_after(-1)
+    for name in ("delay", "rate"):
+        for value in (-1, float("nan")):
+            with pytest.raises(ValueError, match=f"{name}="):
+                setattr(wire, name, value)
+    assert not wire.was_reset
+    wire.cut()
