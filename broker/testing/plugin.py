@@ -6,6 +6,7 @@ of the library before the fixture is used.
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import inspect
 from collections.abc import Generator
@@ -67,7 +68,8 @@ def broker_pair() -> PairMaker:
     """Make pairs of a client and a server, connected in memory: ``pair = await broker_pair(root)``.
 
     Takes the arguments of `broker.testing.pair`, and ``leaks=False``. At the end of the test the
-    pairs are closed. The test fails if it leaks. For ``async def`` tests of any plugin.
+    pairs are closed, and the test fails if it leaks. It is for ``async def`` tests: those of
+    pytest-asyncio and anyio, and of no plugin, which then run in a loop of their own.
     """
     return PairMaker()
 
@@ -75,9 +77,9 @@ def broker_pair() -> PairMaker:
 @pytest.hookimpl(hookwrapper=True, tryfirst=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, None]:
     """Let an async test end its pairs in its own loop."""
-    maker = getattr(item, "funcargs", {}).get("broker_pair")
+    maker = _maker_of(item)
     test = getattr(item, "obj", None)
-    if not isinstance(maker, PairMaker) or not inspect.iscoroutinefunction(test):
+    if maker is None:
         yield
         return
 
@@ -95,3 +97,20 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, None]:
         yield
     finally:
         item.obj = test  # type: ignore[attr-defined]
+
+
+@pytest.hookimpl
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run an async test that takes the fixture, if no other plugin has."""
+    if _maker_of(pyfuncitem) is None:
+        return None
+    names = pyfuncitem._fixtureinfo.argnames
+    asyncio.run(pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in names}))
+    return True
+
+
+def _maker_of(item: Any) -> PairMaker | None:
+    """Return the fixture of an async test, or None."""
+    maker = getattr(item, "funcargs", {}).get("broker_pair")
+    is_async = inspect.iscoroutinefunction(getattr(item, "obj", None))
+    return maker if is_async and isinstance(maker, PairMaker) else None

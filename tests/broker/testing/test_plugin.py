@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import broker
 
 HERE = Path(broker.__file__).parents[1]
@@ -149,10 +151,11 @@ FAILED = {
 }
 
 
-def test_the_fixture(tmp_path: Path) -> None:
+@pytest.mark.parametrize("conftest", ["", CONFTEST], ids=["alone", "beside another plugin"])
+def test_the_fixture(tmp_path: Path, conftest: str) -> None:
     """Tests that leak, or do not follow a script, fail with the reason; others pass."""
     (tmp_path / "test_club.py").write_text(TESTS, "utf-8")
-    (tmp_path / "conftest.py").write_text(CONFTEST, "utf-8")
+    (tmp_path / "conftest.py").write_text(conftest, "utf-8")
     options = ["-p", "broker.testing.plugin", "-c", "/dev/null", f"--rootdir={tmp_path}"]
     options += ["-W", "error", "-q", "-rA", "--tb=line"]
     program = f"import sys; sys.path.insert(0, {str(HERE)!r}); import pytest"
