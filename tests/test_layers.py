@@ -42,6 +42,10 @@ TESTED_ELSEWHERE = {
     "broker/demo/visitor.py": ("broker/test_demo.py", "the demonstration as a whole"),
     "broker/testing/ends.py": ("broker/testing/test_connected_pair.py", "both ends of a pair"),
     "broker/testing/flow.py": ("broker/testing/test_network.py", "one direction of the network"),
+    "broker/testing/published_ends.py": (
+        "broker/testing/test_connected_pair.py",
+        "the ends of a pair in the published face",
+    ),
     "broker/testing/login.py": ("broker/testing/test_connected_pair.py", "a login in a pair"),
     "broker/testing/sockets.py": ("broker/testing/test_network.py", "the ends of the network"),
     "broker/errors.py": (

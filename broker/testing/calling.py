@@ -102,7 +102,7 @@ async def call(
     user: User | None = None,
     groups: Iterable[str] = (),
     dialect: str = "msgpack/1",
-    policy: Policy = STRICT,
+    policy: Policy | None = None,
     **kw: object,
 ) -> Any:
     """Call a method of an object as a peer does, over a connection in memory; return the result.

@@ -9,21 +9,21 @@ import asyncio
 import gc
 import random
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from broker.connection.broker import Broker
 from broker.connection.connection import Connection
-from broker.core.policy import STRICT, Policy
+from broker.core.policy import PUBLISHED, STRICT, Policy
 from broker.errors import PBConnectionLost
 from broker.given import check_given
-from broker.login.client import Login
 from broker.login.server import root_of
 from broker.net.transports import StreamTransport
 from broker.opening import Opening
 from broker.testing.conversation import Recorder
-from broker.testing.ends import MemoryConnect, MemoryServer
+from broker.testing.ends import AsyncioEnds, Ends
 from broker.testing.flow import Profile
 from broker.testing.leaks import Leak, leaks_of
-from broker.testing.login import AS_USER, TABLE, User, portal_for
+from broker.testing.login import AS_USER, User, portal_for
 from broker.testing.network import Wire, network_loop
 from cred.portal import Portal
 
@@ -47,22 +47,26 @@ class Pair:
         server: the server's end of the same connection.
         network: the network between them, with the faults that a test can make.
         recorder: keeps the conversation.
+        ends: both ends. In the published face it has the ``server_factory`` and the
+            ``client_factory``.
         tested: number of bytes of the conversation when the test ended; set by `every_cut`.
     """
 
-    def __init__(self, target: object, policy: Policy, credentials: object, mind: object):
+    def __init__(
+        self,
+        target: object,
+        policy: Policy,
+        credentials: object = None,
+        mind: object = None,
+        face: str = "asyncio",
+    ):
         self.client: Connection
         self.server: Connection
         self.network: Wire
         self.recorder = Recorder()
         self.tested = 0
         self._mind = mind = getattr(mind, "mind_object", mind)
-        self._server = MemoryServer(target, policy, self._accepted)
-        is_for_test = credentials is AS_USER
-        first = None if is_for_test else credentials
-        self._connect = MemoryConnect(self._reach, first, mind, policy)
-        if is_for_test:
-            self._connect._login = Login(credentials, mind, TABLE)
+        self.ends: Any = _FACES[face](target, policy, credentials, mind, self._accepted)
         self._policy = policy
         self._cut_at: int | None = None
 
@@ -114,7 +118,7 @@ class Pair:
             if not closing.done():
                 client.broker.port.abortConnection()
             await closing
-        await self._server.close(drain=0)
+        await self.ends.close()
         # Methods that were cancelled end in the next turns.
         for _ in range(_QUIET_TURNS):
             if not self.was_connected or not self.leaks():
@@ -129,12 +133,15 @@ class Pair:
     async def open(self) -> None:
         """Connect both ends, and log in."""
         try:
-            self.client = await self._connect
+            self.client = await self.ends.connect(self._reach)
         except BaseException:
             await self.close()
             raise
         if not hasattr(self, "server"):
             raise PBConnectionLost("the server refused the connection", may_have_run=False)
+        # A client is ready some turns before its server.
+        while not self.server.dialect and not self.server.is_closed:
+            await asyncio.sleep(0)
 
     async def abort(self) -> None:
         """Cut the connection, and end both ends."""
@@ -155,7 +162,7 @@ class Pair:
             ("client", "server"),
             (
                 lambda: StreamTransport(lambda address: end, loop),
-                lambda: StreamTransport(self._server.accept, loop),
+                lambda: StreamTransport(self.ends.accept, loop),
             ),
             _PORT,
         )
@@ -221,12 +228,13 @@ class Pairing(Opening[Pair]):
 
     makes = "pair"
 
-    def __init__(self, target: object, policy: Policy, credentials: object, mind: object):
+    def __init__(
+        self, target: object, policy: Policy, credentials: object, mind: object, face: str
+    ):
         self._target = target
         checks = (getattr(given, "check_script", None) for given in (target, mind))
         self._checks: list[Callable[..., object]] = [check for check in checks if check]
-        self._made = Pair(target, policy, credentials, mind)
-        self._made._connect.close()
+        self._made = Pair(target, policy, credentials, mind, face)
         self._is_awaited = False
 
     def cut_at(self, bytes: int) -> Pairing:
@@ -269,6 +277,20 @@ class Pairing(Opening[Pair]):
         self.check_scripts(is_complete=error is None)
 
 
+def _asyncio_ends(*args: Any) -> Ends:
+    return AsyncioEnds(*args)
+
+
+def _published_ends(*args: Any) -> Ends:
+    # Loaded at the first use: it loads all published names.
+    from broker.testing.published_ends import PublishedEnds
+
+    return PublishedEnds(*args)
+
+
+_FACES: dict[str, Callable[..., Ends]] = {"asyncio": _asyncio_ends, "published": _published_ends}
+
+
 def pair(
     target: object,
     *,
@@ -277,7 +299,8 @@ def pair(
     credentials: object = None,
     mind: object = None,
     dialect: str = "msgpack/1",
-    policy: Policy = STRICT,
+    policy: Policy | None = None,
+    face: str = "asyncio",
 ) -> Pairing:
     """Connect a client and a server in memory, and log in.
 
@@ -294,7 +317,11 @@ def pair(
         credentials: log in with these, through the checkers of the portal.
         mind: the object that the realm gets, to call the client.
         dialect: ``"msgpack/1"``, ``"pb"`` or ``"none"``.
-        policy: what is allowed, at both ends; ``dialect`` replaces its dialects.
+        policy: what is allowed, at both ends; ``dialect`` replaces its dialects. The default is
+            STRICT, and PUBLISHED in the published face.
+        face: ``"asyncio"`` for the ends of `broker.serve` and `broker.connect`; ``"published"`` for
+            those of a PBServerFactory and a PBClientFactory. ``pair.ends`` has the factories. The
+            target may then be a PBServerFactory.
 
     Returns:
         An object to ``await``, or to use in ``async with``, for a Pair. The end of the block closes
@@ -305,8 +332,13 @@ def pair(
             are given, or one of them for a Root, or neither for a Portal; or ``groups`` without
             ``user``.
         ConfigError: there is no such dialect.
+        ValueError: there is no such face.
         LoginFailed: the login was refused; raised by the ``await``.
     """
+    if face not in _FACES:
+        raise ValueError(f"there is no face {face!r}; there are {', '.join(_FACES)}")
+    if policy is None:
+        policy = STRICT if face == "asyncio" else PUBLISHED
     check_given(policy, None)
     policy = policy.but(dialects=(dialect,))
     is_portal = isinstance(target, Portal)
@@ -315,9 +347,9 @@ def pair(
         if not isinstance(target, Portal):
             raise TypeError("user= is for a Portal")
         target, credentials = portal_for(target, user, groups), AS_USER
-    else:
+    elif face == "asyncio":
         root_of(target)
-    return Pairing(target, policy, credentials, mind)
+    return Pairing(target, policy, credentials, mind, face)
 
 
 def _check_login(

@@ -29,6 +29,8 @@ from broker.core.wire.messages import (
     PlainSendToCache,
     PlainTuple,
     Pong,
+    Received,
+    Record,
     Version,
 )
 from broker.testing.network import Wire
@@ -150,7 +152,7 @@ class _Decoder:
             if self._greetings[side] is not None:
                 return
         if self._readers and data:
-            found: list[Any] = []
+            found: list[Received] = []
             self._readers[side].receive(data, found, -1)
             self.lines += [
                 Line(last, _ENDS[side], text_of(message), type(message) not in _HIDDEN)
@@ -184,13 +186,13 @@ def record(pair: Pair) -> str:
     return str(pair.recorder)
 
 
-def text_of(message: Any) -> str:
+def text_of(message: Record) -> str:
     """Return a message in words, in at most 300 characters."""
     text = "".join(_words(message))
     return printable(text, _LONGEST_LINE, is_ascii=False)
 
 
-def _words(message: Any) -> Iterator[str]:
+def _words(message: Record) -> Iterator[str]:
     if isinstance(message, _CALLS):
         is_send = isinstance(message, _SENDS) or not getattr(message, "wants_answer", True)
         target = _target(message.object_id, isinstance(message, _TO_CACHES))
@@ -228,7 +230,7 @@ def _target(object_id: object, is_cache: bool) -> str:
     return f"cache {object_id}" if is_cache else f"#{object_id}"
 
 
-def _arguments(call: Any) -> str:
+def _arguments(call: PlainCall | PlainCallToCache | GraphCall) -> str:
     if call.name.startswith("login"):
         # Secrets, and random numbers.
         return "…"

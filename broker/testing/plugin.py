@@ -78,7 +78,7 @@ def broker_pair() -> PairMaker:
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, None]:
     """Let an async test end its pairs in its own loop."""
     maker = _maker_of(item)
-    test = getattr(item, "obj", None)
+    test: Any = getattr(item, "obj", None)
     if maker is None:
         yield
         return

@@ -11,6 +11,7 @@ import pytest
 from support.club import DIALECTS, Club, Member, Thing, club_portal
 
 import broker
+from broker import pb
 from broker.login.client import Login
 from broker.testing.connected_pair import pair
 from broker.testing.login import AS_USER, TABLE
@@ -225,3 +226,78 @@ def test_in_the_simulated_loop() -> None:
         assert loop.run_until_complete(scenario()) == pytest.approx(30, abs=0.01)
     finally:
         loop.close()
+
+
+# The published face.
+
+
+@pytest.mark.parametrize("dialect", [*DIALECTS, "none"])
+async def test_factories_with_a_root(dialect: str) -> None:
+    """The ends are those of a PBClientFactory and a PBServerFactory, in the given dialect."""
+    async with pair(Club(), face="published", dialect=dialect) as made:
+        root = await made.ends.client_factory.getRootObject()
+        assert await root.callRemote("echo", "a") == "a"
+        assert made.client.dialect == made.server.dialect == dialect
+        assert type(made.ends.server_factory) is pb.PBServerFactory
+        assert made.client.broker.policy.dynamic_methods
+        del root
+        await made.settled()
+        assert made.leaks() == []
+    assert made.client.is_closed
+    assert made.server.is_closed
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+async def test_factories_with_a_login(dialect: str) -> None:
+    """A user needs no password there, either; credentials go through the checkers."""
+    members: list[Member] = []
+    options: dict[str, Any] = {"face": "published", "dialect": dialect}
+    portal = club_portal(members)
+    async with pair(portal, user="bob", groups={"admins"}, mind=Thing(), **options) as made:
+        assert await made.client.avatar.callRemote("delete", 3) == 3
+        assert await made.client.avatar.callRemote("call_back") == "pong"
+        await made.settled()
+        assert made.leaks() == []
+    right, wrong = UsernamePassword(b"alice", b"secret"), UsernamePassword(b"alice", b"guess")
+    async with pair(portal, credentials=right, **options) as made:
+        assert (await made.client.avatar.callRemote("whoami"))[0] == "alice"
+    with pytest.raises(UnauthorizedLogin):
+        await pair(portal, credentials=wrong, **options)
+    assert [member.logouts for member in members] == [1, 1]
+
+
+async def test_a_factory_of_the_program() -> None:
+    """The target may be a PBServerFactory, whose protocol and hooks are used."""
+    made_connections: list[Any] = []
+
+    class Factory(pb.PBServerFactory):
+        """Counts."""
+
+        def clientConnectionMade(self, protocol: Any) -> None:
+            """Note a connection."""
+            made_connections.append(protocol)
+
+    club = Club()
+    factory = Factory(club)
+    async with pair(factory, face="published") as made:
+        assert made.ends.server_factory is factory
+        assert made_connections == [made.server.broker]
+        waits = made.client.root.callRemote("wait")
+        await made.settled()
+        made.network.cut()
+        with pytest.raises(broker.PBConnectionLost):
+            await waits
+        # The factory of the client was told of the end.
+        assert made.ends.client_factory._root is None
+        # The published policy lets methods run on.
+        assert [leak.kind for leak in made.leaks()] == ["task"]
+        club.gate.set()
+    assert factory.protocol is broker.Broker
+
+
+def test_there_is_no_other_face() -> None:
+    """Other faces are refused, and a factory is not a target of the asyncio face."""
+    with pytest.raises(ValueError, match="no face 'sync'"):
+        pair(Club(), face="sync")
+    with pytest.raises(TypeError):
+        pair(pb.PBServerFactory(Club()))
