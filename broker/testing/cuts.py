@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any, TypeAlias
 
 from broker.errors import Disconnected
@@ -21,11 +21,12 @@ MOST_BYTES = 20_000
 _PATIENCE = 10.0
 
 Test: TypeAlias = Callable[..., Awaitable[object]]
+Arguments: TypeAlias = tuple[object, ...]
+Keywords: TypeAlias = dict[str, object]
+Cuts: TypeAlias = Callable[..., Coroutine[Any, Any, None]]
 
 
-def every_cut(
-    program: Callable[[], Pairing], *, frames: bool = False
-) -> Callable[[Test], Callable[..., Awaitable[None]]]:
+def every_cut(program: Callable[[], Pairing], *, frames: bool = False) -> Callable[[Test], Cuts]:
     """Run an async test with a pair, once for each byte at which its connection can be cut.
 
     ::
@@ -52,13 +53,21 @@ def every_cut(
     Raises:
         AssertionError: from the test: a run has failed; the text has the byte, the message that was
             cut, and the conversation. The error of the run is its cause.
+        TypeError: ``program`` or the test is of the wrong kind.
         ValueError: from the test: the first run has more than 20,000 bytes, and ``frames`` is not
             set.
     """
 
-    def decorate(test: Test) -> Callable[..., Awaitable[None]]:
+    if inspect.iscoroutinefunction(program):
+        text = "every_cut() takes a function that makes a pair: @every_cut(lambda: pair(…))"
+        raise TypeError(text)
+
+    def decorate(test: Test) -> Cuts:
+        if not inspect.iscoroutinefunction(test):
+            raise TypeError("every_cut() is for an async def, whose first argument is the pair")
+
         @functools.wraps(test)
-        async def run(*args: Any, **kw: Any) -> None:
+        async def run(*args: object, **kw: object) -> None:
             whole = program()
             await _run(whole, test, args, kw)
             pair = whole.made
@@ -93,13 +102,15 @@ def _size_of(pair: Pair) -> int:
     return pair.tested
 
 
-async def _run(pairing: Pairing, test: Test, args: Any, kw: Any) -> None:
+async def _run(pairing: Pairing, test: Test, args: Arguments, kw: Keywords) -> None:
     async with asyncio.timeout(_PATIENCE), pairing as pair:
         await test(pair, *args, **kw)
         pair.tested = pair.network.carried
 
 
-async def _cut(pairing: Pairing, number: int, whole: Pair, test: Test, args: Any, kw: Any) -> None:
+async def _cut(
+    pairing: Pairing, number: int, whole: Pair, test: Test, args: Arguments, kw: Keywords
+) -> None:
     pair = pairing.made
     try:
         async with asyncio.timeout(_PATIENCE):

@@ -185,3 +185,15 @@ async def test_other_arguments() -> None:
     assert takes.__doc__ == "Is documented."
     await takes("here", other=2)
     assert seen == {("here", 2)}
+
+
+def test_misuse() -> None:
+    """A decorator without a function that makes pairs, and a plain test, are refused."""
+
+    async def takes(pair: Pair) -> None:
+        raise KeyError
+
+    with pytest.raises(TypeError, match="a function that makes a pair"):
+        every_cut(takes)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="for an async def"):
+        every_cut(Program())(lambda pair: None)  # type: ignore[arg-type,return-value]
