@@ -10,7 +10,6 @@ from cryptography.x509 import Certificate
 
 from broker.connection.broker import Broker
 from broker.connection.peer import CURRENT_CALL, Call, Peer
-from broker.core.calls.deadline import DEADLINE
 from broker.core.policy import STRICT, Policy
 from broker.flavors.avatar import AsReferenceable
 from broker.flavors.referenceable import Referenceable, Root
@@ -64,11 +63,10 @@ def calling_as(
     broker = Broker(False, policy=STRICT)
     broker.peer = peer
     current = Call(peer, broker.connection)
-    before, deadline = CURRENT_CALL.set(current), DEADLINE.set(None)
+    before = CURRENT_CALL.set(current)
     try:
         yield current
     finally:
-        DEADLINE.reset(deadline)
         CURRENT_CALL.reset(before)
 
 

@@ -23,6 +23,9 @@ from broker.testing import peer
 from cred.portal import Portal
 
 
+made = []
+
+
 class Thing(broker.Referenceable):
     def remote_ping(self):
         return "pong"
@@ -57,6 +60,7 @@ async def test_passes(broker_pair, dialect, tmp_path):
     thing = await pair.client.root.callRemote("echo", Thing())
     assert thing.remote_ping() == "pong"
     assert await other.client.avatar.callRemote("whoami") == "bob"
+    made.extend([pair, other])
 
 
 class TestInAClass:
@@ -111,6 +115,11 @@ async def test_is_refused(broker_pair):
 
 def test_is_not_async(broker_pair):
     assert broker_pair is not None
+
+
+def test_pairs_were_closed():
+    assert len(made) == 4
+    assert all(pair.client.is_closed and pair.server.is_closed for pair in made)
 
 
 def test_nothing_is_loaded():
@@ -168,4 +177,4 @@ def test_the_fixture(tmp_path: Path, conftest: str) -> None:
     failed = {line.split("::")[-1].split(" ")[0] for line in lines if line.startswith("FAILED")}
     assert failed == set(FAILED), run.stdout + run.stderr
     assert all(any(text in line for line in lines) for text in FAILED.values()), run.stdout
-    assert lines[-1].startswith(f"{len(FAILED)} failed, 9 passed"), lines[-1]
+    assert lines[-1].startswith(f"{len(FAILED)} failed, 10 passed"), lines[-1]
