@@ -13,7 +13,7 @@ from typing import Any
 
 from broker.connection.broker import Broker
 from broker.connection.connection import Connection
-from broker.core.policy import PUBLISHED, STRICT, Policy
+from broker.core.policy import STRICT, Policy, published_policy
 from broker.errors import PBConnectionLost
 from broker.given import check_given
 from broker.login.server import root_of
@@ -338,10 +338,12 @@ def pair(
     if face not in _FACES:
         raise ValueError(f"there is no face {face!r}; there are {', '.join(_FACES)}")
     if policy is None:
-        policy = STRICT if face == "asyncio" else PUBLISHED
+        policy = STRICT if face == "asyncio" else published_policy()
     check_given(policy, None)
     policy = policy.but(dialects=(dialect,))
-    is_portal = isinstance(target, Portal)
+    # A factory does not tell whether its server has a login.
+    is_factory = face == "published" and hasattr(target, "buildProtocol")
+    is_portal = None if is_factory else isinstance(target, Portal)
     _check_login(is_portal, user, groups, credentials, mind)
     if user is not None:
         if not isinstance(target, Portal):
@@ -353,14 +355,14 @@ def pair(
 
 
 def _check_login(
-    is_portal: bool, user: object, groups: object, credentials: object, mind: object
+    is_portal: bool | None, user: object, groups: object, credentials: object, mind: object
 ) -> None:
     if user is not None and credentials is not None:
         raise TypeError("give user=, or credentials=, not both")
     has_login = user is not None or credentials is not None
     if is_portal and not has_login:
         raise TypeError("a portal asks for a login: give user=, or credentials=")
-    if not is_portal and (has_login or mind is not None):
+    if is_portal is False and (has_login or mind is not None):
         raise TypeError("user=, credentials= and mind= are for a Portal, not for a Root")
     if groups and user is None:
         raise TypeError("groups= are those of user=, which is not given")

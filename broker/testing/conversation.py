@@ -36,6 +36,7 @@ from broker.core.wire.messages import (
 from broker.testing.network import Wire
 from jelly.atoms import Expression
 from jelly.codec import Reader
+from jelly.errors import ProtocolError
 from jelly.limits import Limits
 from jelly.printable import printable
 from jelly.vocabulary import NONE_VOCABULARY
@@ -153,7 +154,12 @@ class _Decoder:
                 return
         if self._readers and data:
             found: list[Received] = []
-            self._readers[side].receive(data, found, -1)
+            try:
+                self._readers[side].receive(data, found, -1)
+            except ProtocolError:
+                # Such as one that is too large for the policy; it has ended the connection.
+                self.lines.append(Line(last, _ENDS[side], "a message that is not allowed"))
+                self._readers = []
             self.lines += [
                 Line(last, _ENDS[side], text_of(message), type(message) not in _HIDDEN)
                 for message in found

@@ -15,6 +15,7 @@ from broker.login.client import Login
 from broker.pb import PBClientFactory, PBServerFactory
 from broker.testing.ends import Reach
 from broker.testing.login import AS_USER, TABLE
+from jelly import globalSecurity
 
 __all__ = ["PublishedEnds"]
 
@@ -102,5 +103,7 @@ class PublishedEnds:
 
 def _made(protocol: Callable[..., Broker], policy: Policy, **options: Any) -> Broker:
     """Return a Broker of the protocol of a factory, with the policy of a pair."""
-    options.pop("security", None)
+    security = options.pop("security", globalSecurity)
+    if security is not globalSecurity:
+        policy = policy.but(security=security)
     return protocol(policy=policy, **options)

@@ -18,6 +18,7 @@ from broker.testing.login import AS_USER, TABLE
 from broker.testing.loop import SimulatedLoop
 from cred.credentials import UsernamePassword
 from cred.error import LoginFailed, UnauthorizedLogin
+from jelly.security import SecurityOptions
 
 
 @pytest.mark.parametrize("policy", [broker.STRICT, broker.PUBLISHED], ids=["strict", "published"])
@@ -293,6 +294,24 @@ async def test_a_factory_of_the_program() -> None:
         assert [leak.kind for leak in made.leaks()] == ["task"]
         club.gate.set()
     assert factory.protocol is broker.Broker
+
+
+async def test_a_factory_with_a_login() -> None:
+    """A factory of a portal takes credentials; its security options and its protocol are used."""
+
+    class Mine(pb.Broker):
+        """The protocol of the program."""
+
+    options = SecurityOptions()
+    options.allowBasicTypes()
+    factory = pb.PBServerFactory(club_portal(), security=options)
+    factory.protocol = Mine
+    alice = UsernamePassword("alice", "secret")
+    async with pair(factory, credentials=alice, face="published") as made:
+        assert (await made.client.avatar.callRemote("whoami"))[0] == "alice"
+        assert type(made.server.broker) is Mine
+        assert made.server.broker.security is options
+    assert factory.protocol is Mine
 
 
 def test_there_is_no_other_face() -> None:

@@ -121,6 +121,17 @@ async def test_much_data(dialect: str) -> None:
         assert record(made).splitlines()[-1] == "network: more bytes, which were not recorded"
 
 
+async def test_a_message_beyond_the_limits() -> None:
+    """A message that the receiver refuses is a line, too."""
+    policy = broker.STRICT.but(limits=broker.Limits(max_nodes=50))
+    async with pair(Club(), policy=policy) as made:
+        made.client.broker.session.outbox._limits = broker.Limits()
+        made.client.broker.session.outbox.take_terms(made.client.broker.session.outbox.terms)
+        with pytest.raises(broker.Disconnected):
+            await made.client.root.callRemote("echo", list(range(100)))
+    assert "client: a message that is not allowed" in record(made)
+
+
 async def test_it_can_be_read_at_any_time() -> None:
     """A message that was sent in part, such as before a cut, is left out."""
     club = Club()
