@@ -32,7 +32,9 @@ class VirtualClock:
         self._now = 0.0
         self._begun = 0.0
         self._wait: Callable[[float | None], Any]
-        self._real_time: Callable[[], float]
+        self._real_time: Callable[[], float] | None = None
+        # The real time of the end of the block.
+        self._left = 0.0
         # The timers with the real time, a heap.
         self._held: list[Any] = []
 
@@ -58,7 +60,12 @@ class VirtualClock:
         self._give_back()
 
     def time(self) -> float:
-        """Return the time of the loop, in seconds."""
+        """Return the time of the loop, in seconds.
+
+        After the block it goes on as the real time does.
+        """
+        if self._loop is None and self._real_time is not None:
+            return self._now + self._real_time() - self._left
         return self._now
 
     @property
@@ -105,8 +112,10 @@ class VirtualClock:
         if not isinstance(loop, asyncio.BaseEventLoop) or selector is None:
             kind = f"{type(loop).__module__}.{type(loop).__qualname__}"
             raise RuntimeError(f"a virtual clock is for asyncio's own loops, not for {kind}")
-        if "time" in vars(loop):
+        if "select" in vars(selector):
             raise RuntimeError("this loop has a virtual clock already")
+        if loop.time == self.time:
+            raise RuntimeError("this clock was in use: make another one with virtual_clock()")
         self._loop = loop
         self._now = self._begun = loop.time()
         self._real_time, self._wait = loop.time, selector.select
@@ -122,16 +131,14 @@ class VirtualClock:
         if loop is None:
             return
         self._loop = None
-        del loop.time
+        self._left = self._real()
         # A closed loop has no selector.
         if loop._selector is not None:
             del loop._selector.select
-        # Timers that are left come when they would have come.
-        ahead = self._now - loop.time()
-        for timer in loop._scheduled:
-            timer._when -= ahead
+        # The loop keeps its time, which goes on from here: a clock does not go back.
         held, self._held = self._held, []
         for timer in held:
+            timer._when += self._now - self._left
             self._put_back(loop, timer)
 
     def _put_back(self, loop: Any, timer: Any) -> None:
@@ -144,7 +151,10 @@ class VirtualClock:
         """Return the seconds until the next timer with the real time; None without one."""
         while self._held and self._held[0].cancelled():
             heapq.heappop(self._held)
-        return max(0.0, self._held[0].when() - self._real_time()) if self._held else None
+        return max(0.0, self._held[0].when() - self._real()) if self._held else None
+
+    def _real(self) -> float:
+        return 0.0 if self._real_time is None else self._real_time()
 
     def _select(self, timeout: float | None = None) -> Any:
         """Return the sockets that are ready; without such, jump to the next timer."""
@@ -152,7 +162,7 @@ class VirtualClock:
         real = self._real_wait()
         # Without a timer, only a socket, another thread or the real time can wake the loop.
         events = self._wait(real if timeout is None else 0)
-        if real is not None and self._held[0].when() <= self._real_time():
+        if real is not None and self._held[0].when() <= self._real():
             timer = heapq.heappop(self._held)
             timer._when = self._now
             self._put_back(self._loop, timer)
@@ -179,6 +189,6 @@ def virtual_clock() -> VirtualClock:
 
     Raises:
         RuntimeError: at the start of the block: the running loop is not one of asyncio's own loops,
-            such as uvloop's, or has a virtual clock already.
+            such as uvloop's, or has a virtual clock already; or this clock was in use by it.
     """
     return VirtualClock()

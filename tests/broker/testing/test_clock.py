@@ -84,16 +84,28 @@ async def test_deadlines_and_timers_of_a_connection() -> None:
 
 
 async def test_timers_that_outlive_the_block() -> None:
-    """A timer that is left comes in the real time that it had left."""
+    """A timer that is left comes in the real time that it had left; time does not go back."""
     done = asyncio.Event()
     loop = asyncio.get_running_loop()
     with virtual_clock():
         await asyncio.sleep(5000)
         loop.call_later(0.01, done.set)
+        inside = loop.time()
     begun = loop.time()
+    assert inside <= begun < inside + 20
     await done.wait()
     assert loop.time() - begun < 20
-    assert "time" not in vars(loop)
+
+
+async def test_one_block_after_the_other() -> None:
+    """A loop may have a virtual clock again, which goes on where its time is."""
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+    for _ in range(3):
+        with virtual_clock() as clock:
+            await asyncio.sleep(1000)
+            assert clock.elapsed == pytest.approx(1000, abs=0.1)
+    assert 3000 <= loop.time() - begun < 3100
 
 
 async def test_sockets_are_read() -> None:
@@ -118,6 +130,9 @@ def test_run() -> None:
     with virtual_clock() as clock:
         assert clock.run(sleep()) == "done"
         assert clock.elapsed == pytest.approx(86400 * 3, abs=0.1)
+        # Each run has a loop of its own.
+        assert clock.run(sleep()) == "done"
+        assert clock.elapsed == pytest.approx(86400 * 3, abs=0.1)
 
 
 async def test_misuse() -> None:
@@ -133,6 +148,8 @@ async def test_misuse() -> None:
             clock.advance(float("nan"))
     with pytest.raises(RuntimeError, match="no loop"):
         clock.advance(1)
+    with pytest.raises(RuntimeError, match="make another one"), clock:
+        raise KeyError
     assert "VirtualClock" in repr(VirtualClock())
 
 
@@ -173,3 +190,18 @@ async def test_a_real_timer_wakes_a_loop_without_others() -> None:
         async with asyncio.timeout(0.05):
             with virtual_clock():
                 await asyncio.Event().wait()
+
+
+async def test_a_connection_that_outlives_the_block() -> None:
+    """Its clock goes on with the real time, and it is closed as any other."""
+    with virtual_clock() as clock:
+        made = await pair(Club())
+        await made.client.root.callRemote("sleep", 100)
+        inside = clock.time()
+    assert clock.elapsed == pytest.approx(100, abs=0.1)
+    while clock.time() - inside < 0.01:
+        await asyncio.sleep(0)
+    assert clock.time() - inside < 50
+    assert await made.client.root.callRemote("sleep", 0.01) < 50
+    await made.close()
+    assert made.client.is_closed
