@@ -74,7 +74,7 @@ class Ends(Protocol):
     """Both ends of a pair, in one of the faces of this library."""
 
     def accept(self, address: object, /) -> Broker | None:
-        """Return the Broker of the server's end, or None if the connection is refused."""
+        """Return the server's Broker, or None if the connection is refused."""
         ...
 
     async def connect(self, reach: Reach, /) -> Connection:
@@ -110,7 +110,7 @@ class AsyncioEnds:
         self._mind = mind
 
     def accept(self, address: object) -> Broker | None:
-        """Return the Broker of the server's end, or None if the connection is refused."""
+        """Return the server's Broker, or None if the connection is refused."""
         return self._server.accept(address)
 
     async def connect(self, reach: Reach) -> Connection:

@@ -55,7 +55,7 @@ class Wire:
         loop: has the time, and reports arrivals.
         dice: decides what the profile leaves open.
         profile: how both directions carry bytes.
-        names: of the client's end and the server's end, for ``observe``.
+        names: those of both ends, the client's first, for ``observe``.
         make_protocols: called for the client's end and for the server's; each returns the
             protocol, as asyncio uses this word.
         port: the port of the client.

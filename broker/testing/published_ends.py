@@ -52,7 +52,7 @@ class PublishedEnds:
         self._ends: list[Broker] = []
 
     def accept(self, address: object) -> Broker | None:
-        """Return the Broker of the server's end, or None if the connection is refused."""
+        """Return the server's Broker, or None if the connection is refused."""
         end = self._build(self.server_factory, address)
         if end is not None:
             self._accepted(end)
