@@ -40,6 +40,14 @@ TESTED_ELSEWHERE = {
     "broker/demo/stage.py": ("broker/test_demo.py", "the demonstration as a whole"),
     "broker/demo/steps.py": ("broker/test_demo.py", "the demonstration as a whole"),
     "broker/demo/visitor.py": ("broker/test_demo.py", "the demonstration as a whole"),
+    "broker/testing/ends.py": ("broker/testing/test_connected_pair.py", "both ends of a pair"),
+    "broker/testing/flow.py": ("broker/testing/test_network.py", "one direction of the network"),
+    "broker/testing/published_ends.py": (
+        "broker/testing/test_connected_pair.py",
+        "the ends of a pair in the published face",
+    ),
+    "broker/testing/login.py": ("broker/testing/test_connected_pair.py", "a login in a pair"),
+    "broker/testing/sockets.py": ("broker/testing/test_network.py", "the ends of the network"),
     "broker/errors.py": (
         "broker/flavors/test_failures_of_calls.py",
         "each error as a peer sees it",

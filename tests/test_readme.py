@@ -7,6 +7,7 @@ How a page is written, so that this works:
 - ``console`` blocks have commands behind ``$``, each followed by what it prints. A program with
   ``serve_forever`` or ``listenTCP``, and ``pb serve``, keeps running to the end of the page. The
   block ``^C`` stops the one that was started first.
+- ``python -m pytest`` runs the files of the page that are tests.
 - ``log`` blocks are what is on standard error. Behind a ``console`` block, or where a program keeps
   running, they are the next lines of the one that was started first. Else they are those of the
   page's ``python`` blocks. Ids, ports, and the frames of tracebacks that are ours may be others.
@@ -194,6 +195,11 @@ class Terminal:
             self._run_pb(arguments, printed)
             return
         assert program == "python", command
+        if arguments[:2] == ["-m", "pytest"]:
+            # The plugin is loaded, although this may not be the installed package.
+            arguments += ["-p", "broker.testing.plugin", "-c", os.devnull, "--rootdir=."]
+            assert normal(printed) == normal(self._finish(arguments))
+            return
         text = (self.folder / arguments[0]).read_text(encoding="utf-8")
         if "serve_forever" in text or "listenTCP" in text:
             assert printed == self._start(arguments, printed.count("\n"))
@@ -256,7 +262,7 @@ def normal(transcript):
     transcript = re.sub(r"(?<=\(id )[0-9a-f]{8}(?=\))", "ID", transcript)
     transcript = re.sub(r"(?<=127\.0\.0\.1:)\d+", "PORT", transcript)
     transcript = re.sub(r"(?<=valid until )\d{4}-\d\d-\d\d", "DATE", transcript)
-    return re.sub(r"(?<= in )\d+\.\d s", "TIME", transcript)
+    return re.sub(r"(?<= in )\d+\.\d+ ?s", "TIME", transcript)
 
 
 @pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "console")], ids=page_id)

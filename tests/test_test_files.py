@@ -21,8 +21,11 @@ LOOPS_OF_THEIR_OWN = {
     "broker/reactor/engine/test_system_events.py": "a reactor whose events are set before a loop",
     "broker/reactor/engine/test_waiting_threads.py": "threads that wait for a loop that ends",
     "broker/test_loops.py": "connections of a loop that has ended, or that stands still",
+    "broker/testing/test_clock.py": "a clock with a loop of its own, and one without",
+    "broker/testing/test_connected_pair.py": "a pair in the simulated loop",
+    "broker/testing/test_loop.py": "the simulated loop itself",
+    "broker/testing/test_network.py": "the network in the simulated loop",
     "cred/test_workers.py": "work whose loop has ended",
-    "simulation/test_loop.py": "the simulated loop itself",
 }
 """Files that run loops themselves, with what they test about these."""
 

@@ -20,7 +20,7 @@ OPTIONS = ("--strict", "--config-file=", "--no-error-summary")
 @pytest.mark.timeout(120)
 def test_a_users_program(tmp_path: Path) -> None:
     """A program passes ``mypy --strict`` without a plugin, and each mistake in another is found."""
-    programs = [str(TYPING / name) for name in ("program.py", "mistakes.py")]
+    programs = [str(TYPING / name) for name in ("program.py", "mistakes.py", "kit.py")]
     ended = subprocess.run(
         [sys.executable, "-m", "mypy", *OPTIONS, f"--cache-dir={tmp_path}", *programs],
         capture_output=True,

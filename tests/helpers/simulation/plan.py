@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass, field
 
 from broker.core.policy import PUBLISHED, STRICT, Policy
-from simulation.flow import Profile
+from broker.testing.flow import Profile
 
 __all__ = ["Fault", "Plan"]
 

@@ -31,7 +31,8 @@ the acts of the programs, and the order in which the loop reports simultaneous e
 of a seed is the same each time, on each machine. It takes milliseconds for minutes on its clock.
 
 - **The network** replaces asyncio's socket transports, below
-  `broker.net.transports.StreamTransport`. It splits and merges bytes, has small buffers, is slow,
+  `broker.net.transports.StreamTransport`. It is the network of the
+  [test kit](../howto/test-your-program.md). It splits and merges bytes, has small buffers, is slow,
   and delays; it stalls, cuts, half-closes, and loses everything from some point on.
 - **The programs** call methods that answer at once, later or never, that raise, and call back; they
   pass objects, follow caches, subscribe, page, flood, cancel, set deadlines, send values that

@@ -12,8 +12,8 @@ import sys
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from broker.testing.loop import SimulatedLoop, Stuck
 from simulation.history import History
-from simulation.loop import SimulatedLoop, Stuck
 from simulation.plan import Plan
 from simulation.rules import Violation, violations
 from simulation.scenario import Scenario

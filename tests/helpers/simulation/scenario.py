@@ -18,15 +18,15 @@ import broker
 from broker.connection.broker import Broker
 from broker.errors import ConnectionRefusedError
 from broker.net.transports import StreamTransport
+from broker.testing.ends import MemoryConnect, MemoryServer
+from broker.testing.loop import SimulatedLoop
+from broker.testing.network import Wire
 from cred.checkers import AllowAnonymousAccess, InMemoryUsernamePasswordDatabaseDontUse
 from cred.credentials import Anonymous, UsernamePassword
 from cred.portal import Portal
 from simulation.desk import DeskAvatar
-from simulation.ends import FIRST_PORT, SimulatedConnect, SimulatedServer
 from simulation.history import History
 from simulation.inspection import agreement, leftovers, timers_of
-from simulation.loop import SimulatedLoop
-from simulation.network import Link
 from simulation.party import Office, Party
 from simulation.plan import Fault, Plan
 from simulation.rules import DRAINS
@@ -34,6 +34,9 @@ from simulation.values import HISTORY
 from simulation.workload import Actor
 
 __all__ = ["Scenario"]
+
+FIRST_PORT = 40_000
+"""The client of connection 0 connects from here; the others from the ports above."""
 
 # A run takes simulated minutes at most; who still waits then waits for ever.
 _PATIENCE = 300.0
@@ -61,13 +64,13 @@ class Scenario:
         self._office = Office("server", history, is_strict=plan.is_strict)
         self._clients: list[Party] = []
         self._servers: dict[int, Party] = {}
-        self._links: dict[int, Link] = {}
+        self._wires: dict[int, Wire] = {}
         self._connections: dict[int, Any] = {}
         self._actors: list[asyncio.Task[None]] = []
         self._avatars = 0
         self._drained: list[Party] = []
         self._hasty: set[str] = set()
-        self._server: SimulatedServer
+        self._server: MemoryServer
 
     # The cast.
 
@@ -79,7 +82,7 @@ class Scenario:
         if isinstance(target, Portal):
             target.registerChecker(InMemoryUsernamePasswordDatabaseDontUse(alice="secret"))
             target.registerChecker(AllowAnonymousAccess())
-        self._server = SimulatedServer(target, plan.policy, self.server_party)
+        self._server = MemoryServer(target, plan.policy, self.server_party)
         clients = [asyncio.create_task(self._client(index)) for index in range(len(plan.profiles))]
         drain = asyncio.create_task(self._drain())
         await self._wait(clients, "clients")
@@ -135,7 +138,7 @@ class Scenario:
         kinds = {"": None, "anonymous": Anonymous(), "wrong": UsernamePassword(b"alice", b"wrong")}
         credentials = kinds.get(plan.login, UsernamePassword(b"alice", b"secret"))
         policy = plan.policy
-        connect = SimulatedConnect(
+        connect = MemoryConnect(
             lambda end: self._reach(index, party, end), credentials, party.desk, policy
         )
         try:
@@ -166,15 +169,14 @@ class Scenario:
 
     async def _reach(self, index: int, party: Party, end: Broker) -> None:
         plan, loop = self._plan, self._loop
-        if self._server._is_closing:
+        if self._server.is_closing:
             self._harm(index, "refused")
             raise ConnectionRefusedError(None, "the server does not listen")
         party.office.parties[end] = party
         party.watch(end)
-        self._links[index] = link = Link(
+        self._wires[index] = wire = Wire(
             loop,
             self._dice,
-            self._history,
             plan.profiles[index],
             (party.name, f"s{index}"),
             (
@@ -182,37 +184,37 @@ class Scenario:
                 lambda: StreamTransport(self._server.accept, loop),
             ),
             FIRST_PORT + index,
+            lambda kind, name, size: self._history.record(kind, name, detail=size),
         )
         fault = plan.faults[index]
         if fault is not None:
             loop.arrive(loop.time() + fault.when, self._strike, index, fault)
-        link.begin()
+        wire.begin()
 
     def _harm(self, index: int, what: str) -> None:
         self._history.record("fault", f"c{index}", detail=what)
 
     def _strike(self, index: int, fault: Fault) -> None:
         """Let a fault happen, unless all is over already."""
-        link = self._links[index]
-        if any(end.is_closed for end in link.ends) or self._is_resting:
+        wire = self._wires[index]
+        if any(end.is_closed for end in wire.ends) or self._is_resting:
             return
         now, side = self._loop.time(), fault.side
         if fault.kind == "stall":
             # What is late arrives in the end; but an offer of dialects has only so much time.
             if fault.seconds >= self._plan.policy.offer_timeout:
                 self._harm(index, fault.kind)
-            link.stall(side, now + fault.seconds)
+            wire.flows[side].stall(now + fault.seconds)
             return
         self._harm(index, fault.kind)
-        client, server = (end._protocol for end in link.ends)
+        client, server = (end.protocol for end in wire.ends)
         match fault.kind:
             case "cut":
-                link.cut((0.0, fault.seconds) if side else (fault.seconds, 0.0))
+                wire.lose((0.0, fault.seconds) if side else (fault.seconds, 0.0))
             case "half-close":
-                link.half_close(side)
+                wire.flows[side].finish()
             case "black hole":
-                link.stall(0, float("inf"))
-                link.stall(1, float("inf"))
+                wire.stall()
             case "client closes":
                 client.loseConnection()
             case "server closes":
@@ -243,8 +245,8 @@ class Scenario:
                 if event.kind == "fault" and event.party == party.name
             ]
             if (
-                index in self._links
-                and not self._links[index].was_reset
+                index in self._wires
+                and not self._wires[index].was_reset
                 and faults[0] == faults[-2]
                 and party.name not in self._hasty
             ):
@@ -287,7 +289,7 @@ class Scenario:
         calm = 0
         for _ in range(int(_PATIENCE)):
             await asyncio.sleep(1.0)
-            is_moving = not all(self._links[int(one.name[1:])].is_empty for one, _ in alive)
+            is_moving = not all(self._wires[int(one.name[1:])].is_empty for one, _ in alive)
             is_running = any(end.session.running for end in _ends_of(alive))
             calm = 0 if is_moving or (is_running and not is_ours) else calm + 1
             if calm == 3:
@@ -316,9 +318,9 @@ class Scenario:
             index = int(party.name[1:])
             # A call that a fault has held up may come now, and is refused.
             self._harm(index, DRAINS if self._plan.server_ends else "the end")
-            link = self._links.get(index)
+            wire = self._wires.get(index)
             # A client that closes takes no answers that are still on their way.
-            if not self._plan.server_ends and link is not None and not link.is_empty:
+            if not self._plan.server_ends and wire is not None and not wire.is_empty:
                 self._hasty.add(party.name)
         if not self._plan.server_ends:
             for connection in self._connections.values():
@@ -348,7 +350,7 @@ class Scenario:
             await asyncio.wait(others, timeout=60.0)
         await asyncio.sleep(1.0)
         self._connections.clear()
-        self._links.clear()
+        self._wires.clear()
         self._loop.forget_arrivals()
         # A task keeps its context, and that the connection in which it was begun.
         self._actors.clear()

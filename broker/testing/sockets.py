@@ -1,7 +1,8 @@
-"""The ends of a connection in memory: what asyncio's socket transports are to ours.
+"""The ends of a connection in memory, which take the place of asyncio's socket transports.
 
-Ends close as TCP's do. Closing sends what waits, then FIN. An end that closes with unread data, or
-gets data after that, answers with a reset, and a reset may cost the other end what it had not read.
+An end closes as a TCP socket does: it sends the bytes that wait, then FIN. An end that closes with
+unread data, or gets data after that, answers with a reset. A reset may cost the other end the bytes
+that it had not read.
 """
 
 from __future__ import annotations
@@ -10,19 +11,21 @@ import asyncio
 import errno
 import random
 import socket
-from typing import Any, cast
+from collections.abc import Callable, Iterable
+from typing import Any, TypeAlias
 
-from simulation.flow import FIN, RESET, Flow
-from simulation.history import History
-from simulation.loop import SimulatedLoop
+from broker.testing.flow import FIN, Flow, NetworkLoop, Profile
 
-__all__ = ["End"]
+__all__ = ["End", "Observe"]
+
+Observe: TypeAlias = Callable[[str, str, int | None], object]
+"""Told of ``"wire"``, ``"read"`` and ``"closed"``, with the name of the end, and the bytes."""
 
 _MOST_READ = 64 * 1024
 
 
 class _Socket:
-    """What a transport asks of the socket itself."""
+    """The socket, as far as a transport uses it."""
 
     family = socket.AF_INET
 
@@ -30,7 +33,7 @@ class _Socket:
         self.resets_on_close = False
 
     def setsockopt(self, level: int, name: int, value: Any) -> None:
-        """Remember that closing shall reset."""
+        """Note whether closing resets the connection."""
         if name == socket.SO_LINGER:
             self.resets_on_close = True
 
@@ -40,25 +43,34 @@ class _Socket:
 
 
 class End(asyncio.Transport):
-    """One end of a connection: an asyncio transport, of which one of ours is the protocol.
+    """One end of a connection: an asyncio transport, whose protocol is one of our transports.
 
     Args:
-        name: for the history.
-        protocol: what asyncio would call the protocol.
-        outgoing: where it writes to.
+        loop: has the time, and reports arrivals.
+        dice: decides what the profile leaves open.
+        observe: told of writes, reads and the end.
+        name: for ``observe``.
+        protocol: the protocol, as asyncio uses this word.
+        outgoing: takes the bytes that are written.
         addresses: of this end and of the other.
+        profile: of the connection.
+
+    Attributes:
+        name, protocol: as given.
+        incoming: brings the bytes that are read.
+        is_closed: whether the protocol was told of the end.
     """
 
     def __init__(
         self,
-        loop: SimulatedLoop,
+        loop: NetworkLoop,
         dice: random.Random,
-        history: History,
+        observe: Observe,
         name: str,
         protocol: Any,
         outgoing: Flow,
         addresses: tuple[tuple[str, int], tuple[str, int]],
-        short_reads: float,
+        profile: Profile,
     ):
         self._socket = _Socket()
         super().__init__(
@@ -69,10 +81,11 @@ class End(asyncio.Transport):
         self.is_closed = False
         self._loop = loop
         self._dice = dice
-        self._history = history
-        self._protocol = protocol
+        self._observe = observe
+        self.protocol = protocol
         self._outgoing = outgoing
-        self._short_reads = short_reads
+        self._short_reads = profile.short_reads
+        self._reset_loss = profile.reset_loss
         self._buffer = bytearray()
         self._high, self._low = 64 * 1024, 16 * 1024
         self._has_paused_protocol = False
@@ -81,12 +94,12 @@ class End(asyncio.Transport):
         self._is_paused = self._is_closing = self._will_read = self._will_write = False
         self._is_half_closed = False
 
-    # What the protocol calls.
+    # Called by the protocol.
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | bytearray | memoryview) -> None:
         """Send as much as there is room for, and keep the rest."""
-        # Also what is lost because the end has been reset: whoever writes cannot know that.
-        self._history.record("wire", self.name, detail=len(data))
+        # Also bytes that are lost since the end was reset: the writer cannot know that.
+        self._observe("wire", self.name, len(data))
         if self._is_half_closed:
             raise RuntimeError("write after write_eof")
         if self._is_closing and not self._buffer:
@@ -100,25 +113,25 @@ class End(asyncio.Transport):
             self._buffer += data
             if len(self._buffer) > self._high and not self._has_paused_protocol:
                 self._has_paused_protocol = True
-                self._protocol.pause_writing()
+                self.protocol.pause_writing()
 
-    def writelines(self, pieces: Any) -> None:
-        """Send the pieces in one."""
+    def writelines(self, pieces: Iterable[Any]) -> None:
+        """Send the pieces as one."""
         self.write(b"".join(pieces))
 
     def write_eof(self) -> None:
-        """Send what waits, then FIN, and read on."""
+        """Send the bytes that wait, then FIN, and read on."""
         if not self._is_closing and not self._is_half_closed:
             self._is_half_closed = True
             if not self._buffer:
                 self._outgoing.finish()
 
     def get_write_buffer_size(self) -> int:
-        """Return how much waits for room."""
+        """Return the number of bytes that wait for room."""
         return len(self._buffer)
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        """Say when the protocol shall pause writing."""
+        """Set at how many waiting bytes the protocol pauses and resumes writing."""
         self._high = 64 * 1024 if high is None else high
         self._low = self._high // 4 if low is None else low
 
@@ -140,7 +153,7 @@ class End(asyncio.Transport):
         return self._is_closing
 
     def close(self) -> None:
-        """Send what waits, then close."""
+        """Send the bytes that wait, then close."""
         if not self._is_closing:
             self._is_closing = True
             if not self._buffer:
@@ -150,34 +163,35 @@ class End(asyncio.Transport):
         """Close now."""
         self._force(None)
 
-    # What the flows call.
+    # Called by the flows.
 
     def take(self, piece: bytes | None) -> None:
-        """Take what has arrived: data, FIN or a reset."""
+        """Take a piece that has arrived: data, FIN or a reset."""
         if self.is_closed:
             if piece:
-                self._outgoing.cut()
+                self._outgoing.lose()
             return
-        if piece is RESET:
+        if piece is None:
+            # RESET.
             self._has_reset = True
-            if self._is_paused or self._is_closing or self._dice.random() < 0.5:
+            if self._is_paused or self._is_closing or self._dice.random() < self._reset_loss:
                 self._force(ConnectionResetError(errno.ECONNRESET, "reset by the network"))
                 return
         elif piece == FIN:
             self._has_eof = True
         else:
-            self._inbox += cast(bytes, piece)
+            self._inbox += piece
         self._read_soon()
 
     def has_room(self) -> None:
-        """Go on writing soon, if something waits for it; little room is none, as with sockets."""
+        """Go on writing soon if bytes wait, and if there is much room, as with sockets."""
         if self._outgoing.room < self._outgoing.capacity // 3:
             return
         if self._buffer and not self._will_write and not self.is_closed:
             self._will_write = True
             self._loop.arrive(self._loop.time(), self._write_more)
 
-    # Between the two.
+    # Internal.
 
     def _write_more(self) -> None:
         self._will_write = False
@@ -189,7 +203,7 @@ class End(asyncio.Transport):
         self._outgoing.push(data)
         if self._has_paused_protocol and len(self._buffer) <= self._low:
             self._has_paused_protocol = False
-            self._protocol.resume_writing()
+            self.protocol.resume_writing()
         if not self._buffer and self._is_closing:
             self._loop.call_soon(self._end, None)
         elif not self._buffer and self._is_half_closed:
@@ -215,28 +229,28 @@ class End(asyncio.Transport):
             self._force(ConnectionResetError(errno.ECONNRESET, "reset by the network"))
         elif self._has_eof:
             self._has_eof = False
-            if not self._protocol.eof_received():
+            if not self.protocol.eof_received():
                 self.close()
 
     def _deliver(self, data: bytes) -> None:
         del self._inbox[: len(data)]
-        self._history.record("read", self.name, detail=len(data))
+        self._observe("read", self.name, len(data))
         self.incoming.was_read(len(data))
-        if isinstance(self._protocol, asyncio.BufferedProtocol):
+        if isinstance(self.protocol, asyncio.BufferedProtocol):
             while data and not self._is_closing:
-                buffer = self._protocol.get_buffer(len(data))
+                buffer: Any = self.protocol.get_buffer(len(data))
                 size = min(len(data), len(buffer))
                 buffer[:size] = data[:size]
-                self._protocol.buffer_updated(size)
+                self.protocol.buffer_updated(size)
                 data = data[size:]
         else:
-            self._protocol.data_received(data)
+            self.protocol.data_received(data)
 
     def _force(self, error: Exception | None) -> None:
         if self.is_closed:
             return
         self._buffer.clear()
-        # One that was closing already may have its end asked for; it comes once.
+        # An end that was closing may have its end scheduled already; it comes once.
         self._is_closing = True
         self._loop.call_soon(self._end, error)
 
@@ -244,9 +258,9 @@ class End(asyncio.Transport):
         if self.is_closed:
             return
         self.is_closed = True
-        self._history.record("closed", self.name)
+        self._observe("closed", self.name, None)
         if self._socket.resets_on_close or self._inbox:
-            self._outgoing.cut()
+            self._outgoing.lose()
         else:
             self._outgoing.finish()
-        self._protocol.connection_lost(error)
+        self.protocol.connection_lost(error)

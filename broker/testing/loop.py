@@ -1,19 +1,17 @@
-"""A loop whose time is simulated: it jumps to the next thing that is due.
+"""A loop whose time is simulated: it jumps to the next timer or arrival.
 
-Theory of operation. Nothing here waits: when no callback is ready, the clock is set to the moment
-of the next timer or arrival. *Arrivals* are what the selector of a real loop would report:
-something of the network is ready. Each turn costs a little time too, so that several things come
-due at once.
+Theory of operation. The loop never waits: when no callback is ready, it sets the clock to the
+moment of the next timer or arrival. *Arrivals* take the place of the events of a selector: the
+network has something to read, or room to write. Each turn takes a little time too, so that several
+timers may be due in one turn.
 
-What asyncio promises is kept: callbacks of ``call_soon`` run in the order in which they were asked
-for, whoever asked, and timers in the order of their times. The code relies on it (that a task has
-begun is told by a callback that was asked for after it) and so may every program. What asyncio does
-not promise is decided by the dice: in which order the arrivals of one turn are reported, the order
-of timers with the same time, and whether arrivals or timers of a turn come first (asyncio's own
-loop and uvloop differ in that).
+The promises of asyncio are kept: callbacks of ``call_soon`` run in the order of these calls, and
+timers in the order of their times. The dice decide what asyncio leaves open: the order of the
+arrivals of one turn, the order of timers with the same time, and whether arrivals or timers of a
+turn come first (asyncio's own loop and uvloop differ in that).
 
 One seed makes the same run each time. So a task's hash is its number, not its address: asyncio
-keeps tasks in sets, and the order of those would change from run to run.
+keeps tasks in sets, and their order would else change from run to run.
 """
 
 from __future__ import annotations
@@ -21,6 +19,7 @@ from __future__ import annotations
 import asyncio
 import random
 from asyncio import events
+from collections import deque
 from collections.abc import Callable, Coroutine
 from heapq import heapify, heappop, heappush
 from itertools import count
@@ -33,14 +32,14 @@ _LEAST_COST = 1e-6
 
 
 class Stuck(Exception):
-    """The run will not end: nothing is due any more, or it takes too many turns."""
+    """The run would not end: no timer is set and nothing arrives, or it takes too many turns."""
 
 
-class NumberedTask(asyncio.Task):
-    """A task that sets order by its number."""
+class NumberedTask(asyncio.Task[Any]):
+    """A task whose hash is its number."""
 
     def __init__(self, coro: Coroutine[Any, Any, Any], **options: Any):
-        self.number = next(options["loop"].numbers)
+        self.number: int = next(options["loop"].numbers)
         super().__init__(coro, **options)
 
     def __hash__(self) -> int:
@@ -52,14 +51,18 @@ class SimulatedLoop(asyncio.BaseEventLoop):
 
     Args:
         dice: decides what asyncio leaves open.
-        turn_cost: the most that one turn takes, in seconds.
-        most_turns: how many turns a run may take.
+        turn_cost: the longest time of one turn, in seconds.
+        most_turns: the most turns of a run.
 
     Attributes:
-        numbers: counts what needs an order.
-        turns: taken so far.
-        errors: what was reported to the loop's exception handler.
+        numbers: numbers for arrivals and tasks.
+        turns: number of turns so far.
+        errors: the contexts that the exception handler of the loop was called with.
     """
+
+    # Of BaseEventLoop, without types: the callbacks of this turn, and a heap of timers.
+    _ready: deque[Any]
+    _scheduled: list[Any]
 
     def __init__(self, dice: random.Random, *, turn_cost: float = 0.0, most_turns: int = 100_000):
         super().__init__()
@@ -87,15 +90,15 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         return handle
 
     def forget_arrivals(self) -> None:
-        """Let nothing arrive any more: all connections have ended."""
+        """Cancel all arrivals: all connections have ended."""
         self._arrivals.clear()
         for handle in self._ready:
-            # One of this turn, which would be reported after this.
+            # Of this turn; it would be reported after this.
             if isinstance(handle, _Arrival):
                 handle.forget()
 
     def timers(self) -> list[events.TimerHandle]:
-        """Return the timers that are due some time; those that were cancelled are let go."""
+        """Return the timers that are set, and forget those that were cancelled."""
         self._scheduled[:] = [handle for handle in self._scheduled if not handle._cancelled]
         heapify(self._scheduled)
         return list(self._scheduled)
@@ -105,7 +108,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         if self.turns > self._most_turns:
             raise Stuck(f"{self._most_turns} turns were not enough")
         ready = self._ready
-        # Never nothing, as with a real clock: a timer with a rest of 1e-15 s would go off for ever.
+        # More than 0, as on a real clock: a timer that is 1e-15 s away would else not come.
         self._clock += _LEAST_COST
         if self._turn_cost:
             self._clock += self._dice.random() * self._turn_cost
@@ -118,14 +121,14 @@ class SimulatedLoop(asyncio.BaseEventLoop):
                 handle._run()
 
     def _jump(self) -> None:
-        """Set the clock to the moment of what comes next."""
+        """Set the clock to the moment of the next timer or arrival."""
         for heap in self._scheduled, self._arrivals:
             while heap and _handle(heap[0])._cancelled:
                 heappop(heap)
         times = [self._scheduled[0]._when] if self._scheduled else []
         times += [self._arrivals[0][0]] if self._arrivals else []
         if not times:
-            raise Stuck("nothing is due any more, and not all has ended")
+            raise Stuck("nothing is due any more, and the run has not ended")
         self._clock = max(self._clock, min(times))
 
     def _due(self) -> list[events.Handle]:
@@ -146,23 +149,23 @@ class SimulatedLoop(asyncio.BaseEventLoop):
             return arrived + timers if dice.random() < 0.5 else timers + arrived
         return arrived or timers
 
-    # What BaseEventLoop leaves to its subclasses.
+    # BaseEventLoop leaves these to its subclasses.
 
     def _write_to_self(self) -> None:
-        """Nobody waits, so nobody is to be woken up."""
+        """Wake nothing: the loop never waits."""
 
     def _process_events(self, event_list: Any) -> None:
-        """Arrivals take the place of a selector's events."""
+        """Do nothing: arrivals take the place of a selector's events."""
 
 
 class _Arrival(events.Handle):
-    """What the network reports."""
+    """One arrival."""
 
     def forget(self) -> None:
-        """Do not report it, and hold nothing."""
+        """Cancel it, and hold no objects."""
         self.cancel()
         self._context = None
 
 
-def _handle(entry: Any) -> events.Handle:
+def _handle(entry: Any) -> Any:
     return entry[2] if isinstance(entry, tuple) else entry

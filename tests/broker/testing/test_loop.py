@@ -9,7 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from simulation.loop import SimulatedLoop, Stuck
+
+from broker.testing.loop import SimulatedLoop, Stuck
 
 
 def run(scenario: Callable[[SimulatedLoop], Any], seed: int = 0, **options: Any) -> Any:
