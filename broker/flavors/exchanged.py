@@ -19,7 +19,7 @@ _CONTAINERS = frozenset({list, dict, set, tuple, frozenset})
 
 
 def exchanged(
-    value: Any, kinds: tuple[type, ...], replace: Callable[[Any], Any], known: dict[int, Any]
+    value: Any, kinds: tuple[type, ...], replace: Callable[[Any], object], known: dict[int, object]
 ) -> Any:
     """Return a value with each instance of some classes replaced.
 
@@ -79,7 +79,7 @@ def _is_copy(value: object) -> bool:
     return type(value) in defaults.declared.with_fields
 
 
-def _exchange_fields(value: object, walk: Callable[[Any], Any]) -> None:
+def _exchange_fields(value: object, walk: Callable[[Any], object]) -> None:
     put = structs.force_setattr if isinstance(value, Struct) else object.__setattr__
     names = {**getattr(value, "__dict__", {}), **dict.fromkeys(shape_of(type(value)).names)}
     for name in names:

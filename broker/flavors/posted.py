@@ -50,7 +50,7 @@ class Posted(Promise[Any]):
     def __repr__(self) -> str:
         return super().__repr__().replace(Posted.__name__, Promise.__name__, 1)
 
-    def __await__(self) -> Generator[Any, None, Any]:
+    def __await__(self) -> Generator[object, None, Any]:
         """Wait for the result, in the loop.
 
         Raises:
@@ -61,7 +61,7 @@ class Posted(Promise[Any]):
 
     __iter__ = __await__
 
-    def send(self, value: object, /) -> Any:
+    def send(self, value: object, /) -> object:
         """Take a step as the coroutine of a Task of the loop; see ``Deferred.send``."""
         self._check()
         return super().send(value)
@@ -90,7 +90,7 @@ def do_in_loop(loop: AbstractEventLoop, function: Callable[[], object]) -> None:
     done.result()
 
 
-def post(loop: AbstractEventLoop, name: str, call: Callable[[], Deferred[Any]]) -> Posted:
+def post(loop: AbstractEventLoop, name: str, call: Callable[[], Deferred[object]]) -> Posted:
     """Make a call in a loop, in the context of this thread.
 
     Args:
@@ -98,9 +98,9 @@ def post(loop: AbstractEventLoop, name: str, call: Callable[[], Deferred[Any]]) 
         name: the method.
         call: makes the call; the Promise fires as its Deferred does.
     """
-    begun: list[Deferred[Any]] = []
+    begun: list[Deferred[object]] = []
 
-    def cancel(promise: Deferred[Any]) -> None:
+    def cancel(promise: Deferred[object]) -> None:
         for deferred in begun:
             deferred.cancel()
 

@@ -42,8 +42,8 @@ class PromisedItems(AsyncIterator[Any]):
     __slots__ = ("_promise", "_stream")
 
     def __init__(self, promise: Deferred[Any]):
-        self._promise: Deferred[Any] | None = promise
-        self._stream: RemoteStream[Any] | None = None
+        self._promise: Deferred[object] | None = promise
+        self._stream: RemoteStream[object] | None = None
 
     async def __anext__(self) -> Any:
         """Return the next item; the first step waits for the call."""
@@ -52,7 +52,7 @@ class PromisedItems(AsyncIterator[Any]):
             stream = await self._open()
         return await stream.__anext__()
 
-    async def _open(self) -> RemoteStream[Any]:
+    async def _open(self) -> RemoteStream[object]:
         promise = self._promise
         if promise is None:
             raise StopAsyncIteration

@@ -73,7 +73,7 @@ def _objects(
 
 
 def _streams(broker: Broker) -> Iterator[tuple[str, str, int]]:
-    streams = broker.session.translator._streams
+    streams = broker.session.translator.used_streams
     if streams is not None:
         for outgoing in list(streams.outgoing.values()):
             yield "stream", outgoing.name, outgoing.number
@@ -83,7 +83,7 @@ def _streams(broker: Broker) -> Iterator[tuple[str, str, int]]:
     if producers is not None:
         open_streams = () if streams is None else streams.outgoing.values()
         busy = {stream.producer for stream in open_streams}
-        for producer in producers._producers:
+        for producer in producers._sinks:
             if producer not in busy:
                 yield "task", producer.name, 0
 
