@@ -72,7 +72,8 @@ class PulledStream(Referenceable):
         await self._pulls.acquire()
         try:
             if self._producer is None and self._items is not None:
-                self._begin(self._items)
+                self._producer = Producer(self._items, self)
+                self._start(self._producer)
             while not self._queue and not self._is_ended:
                 await self._has_items.wait()
             return self._taken(most)
@@ -88,6 +89,11 @@ class PulledStream(Referenceable):
         producer, self._producer = self._producer, None
         if producer is not None:
             producer.stop()
+        elif self._items is not None:
+            # A source that was never pulled is closed, too.
+            producer = Producer(self._items, self)
+            producer.stop()
+            self._start(producer)
         self._let_go()
 
     def _let_go(self) -> None:
@@ -97,13 +103,12 @@ class PulledStream(Referenceable):
         if broker is not None:
             broker.dontNotifyOnDisconnect(self.remote_close)
 
-    def _begin(self, items: AsyncIterable[object]) -> None:
-        self._producer = Producer(items, self)
+    def _start(self, producer: Producer) -> None:
         try:
-            create_task: Callable[..., object] | None = asyncio.get_running_loop().create_task
+            create_task: Callable[..., Any] | None = asyncio.get_running_loop().create_task
         except RuntimeError:
             create_task = None
-        self._producer.start(create_task, self._context)
+        producer.start(create_task, self._context)
 
     def _taken(self, most: int) -> list[object]:
         items: list[object] = []

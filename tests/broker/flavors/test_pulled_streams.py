@@ -65,6 +65,17 @@ async def large() -> AsyncIterator[bytes]:
         yield bytes([number]) * 40_000
 
 
+class Giver(Root):
+    """Gives a stream of one source."""
+
+    def __init__(self, source: Any):
+        self.source = source
+
+    def remote_give(self) -> Any:
+        """Return it."""
+        return Stream(self.source)
+
+
 def open_stream(name: str, *args: Any) -> tuple[BrokerPair, House, Any]:
     """A pair, its root, and the reference to a stream."""
     house = House()
@@ -151,6 +162,38 @@ def test_closing(how: str, begun: bool) -> None:
         del house
         gc.collect()
         assert not any(isinstance(each.__self__, PulledStream) for each in pair.server.disconnects)
+
+
+class Closable:
+    """A source that has a resource before its first item."""
+
+    def __init__(self) -> None:
+        self.closed = 0
+
+    def __aiter__(self) -> Closable:
+        return self
+
+    async def __anext__(self) -> int:
+        return 1
+
+    async def aclose(self) -> None:
+        """Count it."""
+        self.closed += 1
+
+
+@pytest.mark.parametrize("how", ["close", "drop", "cut"])
+def test_closing_a_source_that_was_never_pulled(how: str) -> None:
+    """Its ``aclose`` is called, once."""
+    source = Closable()
+    pair = BrokerPair(Giver(source), policy=PB)
+    stream = pair.call("give")
+    if how == "close":
+        pair.get(stream.callRemote("close"))
+    elif how == "drop":
+        del stream
+        pair.collect()
+    pair.cut()
+    assert source.closed == 1
 
 
 def test_reading_ahead() -> None:
