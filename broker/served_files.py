@@ -12,6 +12,7 @@ import hashlib
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Any
+from weakref import WeakMethod
 
 from broker.errors import ConfigError, FileRefused, WrongArguments
 from broker.files import PIECE, _in_thread
@@ -263,8 +264,13 @@ class _Pieces(AsyncIterator[bytes]):
         """Close the file."""
         self._close()
 
+    def __del__(self) -> None:
+        self._close()
+
     def _wait(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(self._idle, self._end_late)
+        # The timer does not keep a stream that was never sent, or never read.
+        end = WeakMethod(self._end_late)
+        self._timer = asyncio.get_running_loop().call_later(self._idle, _call, end)
 
     def _end_late(self) -> None:
         self._is_late = True
@@ -283,6 +289,12 @@ def _check_positive(**values: object) -> None:
         if not is_number or not value > 0:  # type: ignore[operator]
             kind = "number" if name == "idle" else "whole number"
             raise ConfigError(f"{name}={value!r}: give a {kind} above 0")
+
+
+def _call(method: WeakMethod[Callable[[], None]]) -> None:
+    function = method()
+    if function is not None:
+        function()
 
 
 def _too_large(most: int) -> str:
