@@ -16,6 +16,7 @@ from support.ticket_office import DIALECTS
 
 import broker
 from broker import pb
+from broker.defer import CancelledError
 from broker.errors import ConfigError
 
 DATA = bytes(range(256)) * 1_000
@@ -275,7 +276,7 @@ async def test_a_call_that_is_cancelled(root: Path, dialect: str) -> None:
         writing = files.callRemote("write", "new", pieces(b"a", b"b", gate=asyncio.Event()))
         await until(lambda: ".tmp" in in_folder(root))
         writing.cancel()
-        with pytest.raises(asyncio.CancelledError):
+        with pytest.raises(CancelledError):
             await writing
         if dialect == "pb":
             # It has no message for this; the server knows at the end of the connection.
