@@ -1,8 +1,8 @@
 """Serves the files of a folder: peers list and read them, and send files if they may.
 
-The streams of a transfer are read and written piece by piece in worker threads. What the names of
-peers lead to is the matter of `broker.folders`; this module bounds what transfers use: open files,
-bytes of a file, bytes and files of the folder, and the time in which nothing comes.
+Files are read and written piece by piece in worker threads. `broker.folders` checks the names of
+peers, and opens the files. `broker.transfer_limits` counts open files, and the files and bytes of
+the folder. This module bounds the bytes of one file, and the time in which nothing comes.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ class Files(Root):
         writable: whether peers may write files, also in place of others.
         most: bytes of a file that a peer writes.
         most_files: files and folders in the folder, beyond which no file is added.
-        most_bytes: bytes of all files in the folder, beyond which no file grows. What other
-            programs write there is counted every 10 seconds.
+        most_bytes: bytes of all files in the folder, beyond which no file grows. The folder is
+            counted every 10 seconds, so that changes by other programs are seen.
         open_files: files that are open for all peers at once; 32 of them for one connection.
         idle: seconds in which a peer must send more bytes of a file, or take more.
 

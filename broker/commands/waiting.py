@@ -71,7 +71,7 @@ class Outlet:
         return True
 
     def get(self, timeout: float | None) -> str | BaseException | _Sign:
-        """Return the next item; raise queue.Empty if there is none in time."""
+        """Return the next item; raise queue.Empty if none came in time."""
         return self._chunks.get(timeout=timeout)
 
     def stop(self) -> None:

@@ -5,9 +5,9 @@ Theory of operation. Each folder on the way to a file is opened relative to the 
 that is made meanwhile is never followed. To resolve a path and compare it would leave a moment in
 which another link takes its place.
 
-Python does not offer this on Windows. There, each folder and file is looked at before it is used, a
-file that was opened is compared with the one that was looked at, and the real path of its folder
-must be the expected one, before and after. A program on the server itself that makes a link in
+Python does not offer this on Windows. There, each folder and file is looked at before it is used. A
+file that was opened is compared with the one that was looked at. The real path of its folder must
+be the expected one, before and after. A program on the server itself that makes a link in
 the moment between could have an empty file made elsewhere; no byte is read or written there.
 
 No file is opened in a way that waits, so that a FIFO blocks no thread.
