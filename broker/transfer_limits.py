@@ -71,8 +71,8 @@ class Slots:
 class Room:
     """How much may be written to a folder.
 
-    The folder was counted some time ago, and all that was written since then is added. So the sum is
-    never too low because of a transfer; it may be too high until the next count.
+    The folder was counted some time ago, and all that was written since then is added. So the sum
+    is never too low because of a transfer; it may be too high until the next count.
 
     Args:
         folder: the folder.

@@ -15,7 +15,6 @@ import pytest
 from support.ticket_office import DIALECTS
 
 import broker
-from broker import pb
 from broker.defer import CancelledError
 from broker.errors import ConfigError
 
@@ -442,8 +441,3 @@ def test_no_folder(root: Path, dialect: str) -> None:
     for path in (root / "none", root / "song"):
         with pytest.raises(ConfigError, match="there is no folder "):
             broker.Files(path)
-
-
-def test_the_published_face(root: Path, dialect: str) -> None:
-    """A PBServerFactory serves a folder, too."""
-    assert pb.PBServerFactory(broker.Files(root)).root.rootObject(None) is not None
