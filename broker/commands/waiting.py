@@ -93,7 +93,7 @@ def pieces_within(
         work: called, and iterated, in its own thread.
         outlet: takes text beside that of ``work``, which is yielded at once.
         stop: is called, in this thread, if this ends before the work does. The work is then
-            given 2 seconds to end.
+            given 2 seconds to end, but none after its time limit.
 
     Raises:
         OutOfTime: it took longer; the thread is abandoned and continues.
@@ -102,6 +102,7 @@ def pieces_within(
     outlet = outlet or Outlet()
     thread = start_thread(partial(_work, work, outlet), _NAME)
     left: float | None = seconds
+    patience = _SECONDS_TO_STOP
     is_over = False
     try:
         while True:
@@ -109,6 +110,7 @@ def pieces_within(
             try:
                 chunk = outlet.get(None if left is None else max(0.0, left))
             except queue.Empty:
+                patience = 0.0
                 raise OutOfTime from None
             if left is not None:
                 left -= time.monotonic() - begun
@@ -127,7 +129,7 @@ def pieces_within(
         outlet.stop()
         if not is_over and stop is not None:
             stop()
-            thread.join(_SECONDS_TO_STOP)
+            thread.join(patience)
 
 
 def is_left_behind() -> bool:

@@ -298,6 +298,30 @@ async def test_a_sender_that_sends_nothing(root: Path, dialect: str) -> None:
     assert in_folder(root) == {"song", "inner"}
 
 
+async def test_a_slow_sender(root: Path, dialect: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With each bytes that come, the sender has its time again."""
+    limits: list[asyncio.Timeout] = []
+    ends: list[float | None] = []
+    timeout = asyncio.timeout
+
+    def noted(seconds: float) -> asyncio.Timeout:
+        limits.append(timeout(seconds))
+        ends.append(limits[-1].when())
+        return limits[-1]
+
+    gate = asyncio.Event()
+    async with served(broker.Files(root, writable=True, idle=20), dialect) as files:
+        with monkeypatch.context() as patch:
+            patch.setattr("broker.served_files.asyncio.timeout", noted)
+            writing = files.callRemote("write", "new", pieces(b"a", b"b", gate=gate))
+            while not limits:
+                await asyncio.sleep(0.005)
+        while limits[0].when() == ends[0]:
+            await asyncio.sleep(0.005)
+        gate.set()
+        assert await writing == 2
+
+
 async def test_a_reader_that_takes_nothing(root: Path, dialect: str) -> None:
     """A file of which nothing is taken for some time is closed, and the stream ends so."""
     files_ = broker.Files(root, idle=0.2)

@@ -531,7 +531,7 @@ async def test_items_come_one_by_one() -> None:
         process = await streaming(server, "true", "--timeout", "0.5")
         assert await line_of(process) == b"0\n"
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(process.wait(), 0.6)
+            await asyncio.wait_for(process.wait(), 1.0)
         feed.go_on.set()
         assert await line_of(process) == b"1\n"
         process.send_signal(signal.SIGINT)
