@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any, TypeVar
 from weakref import WeakMethod
 
 from broker.errors import ConfigError, FileRefused, WrongArguments
@@ -20,10 +20,12 @@ from broker.flavors.reference import RemoteReference
 from broker.flavors.referenceable import Root
 from broker.flavors.streams import RemoteStream, Stream, stream_of
 from broker.folders.folder import Folder
-from broker.folders.open_files import NewFile, OpenFile
+from broker.folders.open_files import Listing, NewFile, OpenFile
 from broker.transfer_limits import Room, Slots
 
 __all__ = ["Files"]
+
+T = TypeVar("T")
 
 _ENTRIES_AT_ONCE = 256
 _HASHED_AT_ONCE = 1 << 20
@@ -80,8 +82,10 @@ class Files(Root):
         self._slots = Slots(open_files)
         self._room = Room(self._folder, most_files, most_bytes)
 
-    async def remote_list(self, name: str = "") -> AsyncGenerator[dict[str, object]]:
-        """Yield the files and folders in a folder, in no order; each is a dict as of ``stat``.
+    async def remote_list(self, name: str = "") -> Stream[dict[str, object]]:
+        """Return the files and folders in a folder as a stream, in no order, each as ``stat`` does.
+
+        Each has its ``name``, too.
 
         Args:
             name: of the folder; the empty name is that of the served folder.
@@ -89,14 +93,10 @@ class Files(Root):
         release = self._slots.take()
         try:
             listing = await _in_thread(self._folder.entries, name)
-            try:
-                while entries := await _in_thread(listing.some, _ENTRIES_AT_ONCE):
-                    for entry in entries:
-                        yield entry
-            finally:
-                listing.close()
-        finally:
+        except BaseException:
             release()
+            raise
+        return Stream(_Entries(listing, release, self._idle))
 
     async def remote_stat(self, name: str) -> dict[str, object]:
         """Return the ``kind``, ``file`` or ``folder``, ``modified`` and, of a file, ``size``.
@@ -115,7 +115,8 @@ class Files(Root):
             raise
         pieces = _Pieces(file, release, self._idle)
         try:
-            await pieces.begin(_checked("start", start, file.size))
+            pieces.left = file.size - _checked("start", start, file.size)
+            await _in_thread(file.seek, start)
         except BaseException:
             await pieces.aclose()
             raise
@@ -223,45 +224,39 @@ class Files(Root):
         return file.size
 
 
-class _Pieces(AsyncIterator[bytes]):
-    """The bytes of a file, which is closed at the end, and when no more were taken for some time.
+class _Source(AsyncIterator[T]):
+    """What is read of a file or a folder: closed at the end, and if no more is taken for some time.
 
     Args:
-        file: the file.
+        held: the file or the folder.
         release: is called when it was closed.
-        idle: the seconds until the next bytes must be taken.
-
-    Attributes:
-        left: the bytes that are to be read.
+        idle: the seconds until the next step must be taken.
     """
 
-    def __init__(self, file: OpenFile, release: Callable[[], None], idle: float):
-        self._file = file
+    def __init__(self, held: OpenFile | Listing, release: Callable[[], None], idle: float):
+        self._held = held
         self._release = release
         self._idle = idle
         self._is_late = False
-        self.left = file.size
         self._wait()
 
-    async def begin(self, start: int) -> None:
-        """Read from this byte on."""
-        await _in_thread(self._file.seek, start)
-        self.left -= start
-
-    async def __anext__(self) -> bytes:
+    async def __anext__(self) -> T:
         if self._is_late:
-            raise FileRefused(f"no bytes were taken in {self._idle:g} s")
+            raise FileRefused(f"nothing was taken in {self._idle:g} s")
         self._timer.cancel()
-        data = await _in_thread(self._file.read, min(PIECE, self.left)) if self.left else b""
-        self.left -= len(data)
-        if not data:
+        found = await self._next()
+        if found is None:
             self._close()
             raise StopAsyncIteration
         self._wait()
-        return data
+        return found
+
+    async def _next(self) -> T | None:
+        """Return what comes next; None at the end."""
+        raise NotImplementedError
 
     async def aclose(self) -> None:
-        """Close the file."""
+        """Close the file or the folder."""
         self._close()
 
     def __del__(self) -> None:
@@ -278,9 +273,40 @@ class _Pieces(AsyncIterator[bytes]):
 
     def _close(self) -> None:
         self._timer.cancel()
-        self.left = 0
-        self._file.close()
+        self._held.close()
         self._release()
+
+
+class _Pieces(_Source[bytes]):
+    """The bytes of a file.
+
+    Attributes:
+        left: the bytes that are to be read.
+    """
+
+    _held: OpenFile
+    left = 0
+
+    async def _next(self) -> bytes | None:
+        if not self.left:
+            return None
+        data = await _in_thread(self._held.read, min(PIECE, self.left))
+        self.left -= len(data)
+        return data or None
+
+
+class _Entries(_Source[dict[str, object]]):
+    """The files and folders in a folder."""
+
+    _held: Listing
+    _some: Iterator[dict[str, object]] = iter(())
+
+    async def _next(self) -> dict[str, object] | None:
+        entry = next(self._some, None)
+        if entry is None:
+            self._some = iter(await _in_thread(self._held.some, _ENTRIES_AT_ONCE))
+            entry = next(self._some, None)
+        return entry
 
 
 def _check_positive(**values: object) -> None:

@@ -328,11 +328,29 @@ async def test_a_reader_that_takes_nothing(root: Path, dialect: str) -> None:
     (root / "song").write_bytes(DATA * 20)
     async with served(files_, dialect) as files:
         stream = broker.stream_of(await files.callRemote("read", "song"))
-        await anext(stream)
-        await until(lambda: not files_._slots._open)
-        with pytest.raises(broker.FileRefused, match=r"no bytes were taken in 0\.2 s"):
+        with pytest.raises(broker.FileRefused, match=r"nothing was taken in 0\.2 s"):
+            await anext(stream)
+            await until(lambda: not files_._slots._open)
             async for _ in stream:
                 pass
+
+
+async def test_a_listing_that_is_not_taken(root: Path, dialect: str) -> None:
+    """The same holds for the entries of a folder; a listing that goes on is not ended."""
+    for number in range(2_000):
+        (root / f"file{number:04}").touch()
+    files_ = broker.Files(root, idle=0.2)
+    async with served(files_, dialect) as files:
+        listing = broker.stream_of(await files.callRemote("list"))
+        with pytest.raises(broker.FileRefused, match="nothing was taken"):
+            await anext(listing)
+            await until(lambda: not files_._slots._open)
+            async for _ in listing:
+                pass
+        files_._idle = 300.0
+        names = {entry["name"] async for entry in files.callRemote("list")}
+        assert len(names) == 2_002
+        assert files_._slots._open == 0
 
 
 async def test_open_files_are_bounded(root: Path, dialect: str) -> None:
