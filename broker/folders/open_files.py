@@ -21,12 +21,14 @@ from typing import Final
 from broker.errors import FileRefused, NoSuchFile
 from broker.folders.names import is_servable
 from broker.folders.places import APPEND, CREATE, Place
+from broker.printable import printable
 
 __all__ = ["NEW", "Listing", "NewFile", "OpenFile", "described", "partial_name", "told"]
 
 logger = logging.getLogger("broker.folders")
 
 NEW, _PARTIAL = ".tmp", ".part"
+_MOST_LOGGED = 400
 
 _NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENXIO})
 _REASONS: Final = {
@@ -51,7 +53,8 @@ def told() -> Generator[None]:
             raise NoSuchFile("no such file") from error
         reason = _REASONS.get(error.errno or 0)
         if reason is None or error.errno in (errno.ENOSPC, errno.EDQUOT):
-            logger.warning("a served file cannot be used: %s", error)
+            # Its text has a name that a peer has sent.
+            logger.warning("a served file cannot be used: %s", printable(str(error), _MOST_LOGGED))
         raise FileRefused(reason or "the server cannot use the file") from error
 
 

@@ -245,9 +245,14 @@ def test_kept_bytes_that_are_no_file(folder: Folder, root: Path) -> None:
     ],
 )
 def test_errors_of_the_system(
-    folder: Folder, root: Path, number: int, text: str, monkeypatch: pytest.MonkeyPatch
+    folder: Folder,
+    root: Path,
+    number: int,
+    text: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """An error of the system is told in general words, without a path."""
+    """An error of the system is told in general words, without a path; the log may have it."""
 
     def fail(fd: int, data: object) -> int:
         raise OSError(number, "failed", str(root))
@@ -260,6 +265,9 @@ def test_errors_of_the_system(
     with pytest.raises(PermissionError):
         new.write(b"data")
     new.give_up()
+    logged = [each.getMessage() for each in caplog.records]
+    assert len(logged) == (2 if number in (5, 28) else 0)
+    assert all(each.startswith("a served file cannot be used: ") for each in logged)
     assert set(os.listdir(root)) == {"file", "inner"}
 
 
