@@ -54,7 +54,7 @@ def told() -> Generator[None]:
         reason = _REASONS.get(error.errno or 0)
         if reason is None or error.errno in (errno.ENOSPC, errno.EDQUOT):
             # Its text has a name that a peer has sent.
-            logger.warning("a served file cannot be used: %s", printable(str(error), _MOST_LOGGED))
+            logger.debug("a served file cannot be used: %s", printable(str(error), _MOST_LOGGED))
         raise FileRefused(reason or "the server cannot use the file") from error
 
 

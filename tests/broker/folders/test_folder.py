@@ -252,7 +252,8 @@ def test_errors_of_the_system(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """An error of the system is told in general words, without a path; the log may have it."""
+    """An error of the system is told in general words, without a path, which the log may have."""
+    caplog.set_level("DEBUG", "broker.folders")
 
     def fail(fd: int, data: object) -> int:
         raise OSError(number, "failed", str(root))
