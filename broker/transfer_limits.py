@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections import Counter
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from functools import partial
 
 from broker.connection.peer import current_call
 from broker.defer import DeferredLock
@@ -21,6 +21,15 @@ _FRESH = 10.0
 """Seconds for which a count of the folder is used."""
 
 
+class _Slot:
+    """One open file of a connection."""
+
+    __slots__ = ("who",)
+
+    def __init__(self, who: object):
+        self.who = who
+
+
 class Slots:
     """The files that are open, for all connections and for each.
 
@@ -30,8 +39,11 @@ class Slots:
 
     def __init__(self, most: int):
         self._most = most
-        self._open = 0
-        self._of: Counter[object] = Counter()
+        # A set, from which a finalizer in any thread may remove a slot.
+        self._taken: set[_Slot] = set()
+
+    def __len__(self) -> int:
+        return len(self._taken)
 
     def take(self) -> Callable[[], None]:
         """Count one more; return the function that counts it as closed, once.
@@ -43,20 +55,12 @@ class Slots:
             who: object = current_call().connection
         except LookupError:
             who = None
-        if self._open >= self._most or self._of[who] >= _MOST_OF_A_PEER:
+        its = sum(slot.who is who for slot in list(self._taken))
+        if len(self._taken) >= self._most or its >= _MOST_OF_A_PEER:
             raise FileRefused("too many files are open; try again later")
-        self._open += 1
-        self._of[who] += 1
-        users = [who]
-
-        def release() -> None:
-            while users:
-                self._open -= 1
-                self._of[users[0]] -= 1
-                self._of += Counter()  # forgets those with 0
-                users.clear()
-
-        return release
+        slot = _Slot(who)
+        self._taken.add(slot)
+        return partial(self._taken.discard, slot)
 
     @contextmanager
     def taken(self) -> Generator[None]:

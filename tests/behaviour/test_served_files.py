@@ -61,4 +61,4 @@ async def test_a_served_folder(face: Any, tmp_path: Path, way: str) -> None:
     if way == "result":
         remote = await face.outcome(remote.callRemote("files"))
     await use(face, remote, tmp_path)
-    assert files._slots._open == 0
+    assert len(files._slots) == 0

@@ -330,7 +330,7 @@ async def test_a_reader_that_takes_nothing(root: Path, dialect: str) -> None:
         stream = broker.stream_of(await files.callRemote("read", "song"))
         with pytest.raises(broker.FileRefused, match=r"nothing was taken in 0\.2 s"):
             await anext(stream)
-            await until(lambda: not files_._slots._open)
+            await until(lambda: not len(files_._slots))
             async for _ in stream:
                 pass
 
@@ -344,13 +344,13 @@ async def test_a_listing_that_is_not_taken(root: Path, dialect: str) -> None:
         listing = broker.stream_of(await files.callRemote("list"))
         with pytest.raises(broker.FileRefused, match="nothing was taken"):
             await anext(listing)
-            await until(lambda: not files_._slots._open)
+            await until(lambda: not len(files_._slots))
             async for _ in listing:
                 pass
         files_._idle = 300.0
         names = {entry["name"] async for entry in files.callRemote("list")}
         assert len(names) == 2_002
-        assert files_._slots._open == 0
+        assert len(files_._slots) == 0
 
 
 async def test_open_files_are_bounded(root: Path, dialect: str) -> None:
@@ -365,14 +365,13 @@ async def test_open_files_are_bounded(root: Path, dialect: str) -> None:
             with pytest.raises(broker.FileRefused, match="too many files are open"):
                 await files.callRemote(*call)
         await first.stop()
-        await until(lambda: files_._slots._open == 1)
+        await until(lambda: len(files_._slots) == 1)
         del second
         gc.collect()
-        await until(lambda: files_._slots._open == 0)
+        await until(lambda: len(files_._slots) == 0)
         assert await read(files, "song") == DATA * 20
         broker.stream_of(await files.callRemote("read", "song"))
-    await until(lambda: files_._slots._open == 0)
-    assert not files_._slots._of
+    await until(lambda: len(files_._slots) == 0)
 
 
 async def test_files_of_the_folder_are_bounded(root: Path, dialect: str) -> None:

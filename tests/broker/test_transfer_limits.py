@@ -35,7 +35,7 @@ def test_slots() -> None:
     third()
     with slots.taken(), slots.taken(), pytest.raises(FileRefused):
         slots.take()
-    assert (slots._open, slots._of) == (0, {})
+    assert len(slots) == 0
 
 
 def test_slots_of_a_connection() -> None:
@@ -51,7 +51,7 @@ def test_slots_of_a_connection() -> None:
     CURRENT_CALL.reset(token)
     for release in taken:
         release()
-    assert (slots._open, slots._of) == (0, {})
+    assert len(slots) == 0
 
 
 async def test_room(tmp_path: Path) -> None:
