@@ -32,7 +32,7 @@ from broker.printable import text_of_error
 from broker.timeouts import timeout as call_timeout
 from cred.error import LoginFailed
 
-__all__ = ["Question", "question", "statuses", "the_answer"]
+__all__ = ["RAISED", "Question", "question", "statuses", "the_answer"]
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -16,7 +16,7 @@ from urllib.parse import unquote
 import click
 from rich.markup import escape
 
-from broker.commands.asking import question, statuses
+from broker.commands.asking import RAISED, question, statuses
 from broker.commands.identity import Identity, client_options
 from broker.commands.wording import shown
 from broker.errors import CallTimeout, Disconnected, Error, FileRefused, ProtocolError, TLSError
@@ -80,8 +80,16 @@ def cp(
         run = _Run(copy, timeout)
         identity = Identity(**options)
         ask = question(remote.address, identity, timeout, insecure_plaintext, run.ask, run.use)
-        with _bar(copy.name) as run.progress:
-            ask()
+        try:
+            with _bar(copy.name) as run.progress:
+                ask()
+        except _LocalError as error:
+            click.echo(f"pb cp: {shown(str(error))}", err=True)
+            sys.exit(RAISED)
+
+
+class _LocalError(Exception):
+    """The file of this machine cannot be read or written."""
 
 
 class _Remote(NamedTuple):
@@ -281,7 +289,7 @@ def _local_errors(verb: str, path: Path) -> Iterator[None]:
     except OSError as error:
         if isinstance(error, _FROM_CONNECTION):
             raise
-        raise click.ClickException(f"cannot {verb} {path}: {error.strerror or error}") from error
+        raise _LocalError(f"cannot {verb} {path}: {error.strerror or error}") from error
 
 
 class _Run:

@@ -218,8 +218,26 @@ async def test_a_file_that_cannot_be_written(
     monkeypatch.setattr("broker.files.os.fsync", full)
     back = tmp_path / "back"
     status, _, errors = await run(broker.Files(served), "HOST/song", str(back))
-    assert (status, errors) == (1, f"Error: cannot write {back}: No space left on device\n")
+    assert (status, errors) == (1, f"pb cp: cannot write {back}: No space left on device\n")
     assert names(tmp_path) == {"served"}
+
+
+async def test_a_file_that_cannot_be_read(
+    tmp_path: Path, served: Path, policy: broker.Policy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error in the middle of the file has status 1, and the server keeps nothing."""
+
+    def fail(fd: int, most: int) -> bytes:
+        raise OSError(5, "Input/output error")
+
+    song = tmp_path / "song"
+    song.write_bytes(DATA)
+    monkeypatch.setattr("broker.folders.open_files.os.read", fail)
+    status, _, errors = await run(
+        broker.Files(served, writable=True), str(song), "HOST/song", policy=policy
+    )
+    assert (status, errors) == (1, f"pb cp: cannot read {song}: Input/output error\n")
+    assert names(served) == set()
 
 
 async def test_where_nobody_listens(tmp_path: Path) -> None:
