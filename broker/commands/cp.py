@@ -11,7 +11,6 @@ import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import unquote
 
 import click
 from rich.markup import escape
@@ -19,17 +18,25 @@ from rich.markup import escape
 from broker.commands.asking import RAISED, question, statuses
 from broker.commands.identity import Identity, client_options
 from broker.commands.wording import shown
-from broker.errors import CallTimeout, Disconnected, Error, FileRefused, ProtocolError, TLSError
+from broker.errors import (
+    CallTimeout,
+    ConfigError,
+    Disconnected,
+    Error,
+    FileRefused,
+    ProtocolError,
+    TLSError,
+)
 from broker.files import PIECE, _in_thread, partial_size, read_file, write_file
 from broker.flavors.reference import RemoteReference
 from broker.flavors.streams import Stream, stream_of
 from broker.folders.open_files import OpenFile
+from broker.net.schemes import Location, SocketPath, parse_address
 from broker.progress import Progress, bar
 
 __all__ = ["cp"]
 
 _FROM_CONNECTION = (CallTimeout, Disconnected, Error, ProtocolError, TLSError)
-_UNIX = "pb+unix"
 _LONGEST_SHOWN = 40
 _READ = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 
@@ -100,25 +107,34 @@ class _Remote(NamedTuple):
 
 
 def _remote(text: str) -> _Remote | None:
-    """Return the server and the name in an argument; None if it is a path of this machine."""
+    """Return the server and the name in an argument; None if it is a path of this machine.
+
+    The address ends at the first slash at which it can; that of a UNIX socket ends at a socket.
+
+    Raises:
+        ConfigError: it is not an address.
+    """
     scheme, mark, rest = text.partition("://")
     if not mark or not scheme.replace("+", "").isalnum():
         return None
-    if scheme == _UNIX:
-        return _behind_socket(rest)
-    host, _, name = rest.partition("/")
-    return _Remote(f"{scheme}://{host}", name)
+    parts = rest.split("/")
+    for end in range(1, len(parts) + 1):
+        address = f"{scheme}{mark}{'/'.join(parts[:end])}"
+        with contextlib.suppress(ConfigError):
+            if _can_be_there(parse_address(address)):
+                return _Remote(address, "/".join(parts[end:]))
+    parse_address(text)
+    return _Remote(text, "")
 
 
-def _behind_socket(path: str) -> _Remote:
-    """Return the file whose name stands behind the path of a socket."""
-    parts = path.split("/")
-    for end in range(2, len(parts) + 1):
-        socket = "/".join(parts[:end])
-        with contextlib.suppress(OSError, ValueError):
-            if stat.S_ISSOCK(os.stat(unquote(socket)).st_mode):
-                return _Remote(f"{_UNIX}://{socket}", "/".join(parts[end:]))
-    return _Remote(f"{_UNIX}://{path}", "")
+def _can_be_there(location: Location) -> bool:
+    """Whether a location is a host, or a socket of this machine."""
+    if not isinstance(location, SocketPath):
+        return True
+    try:
+        return stat.S_ISSOCK(os.stat(location.path).st_mode)
+    except OSError:
+        return False
 
 
 def _local_source(text: str) -> Path:
