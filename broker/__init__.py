@@ -50,6 +50,8 @@ __all__ = [
     "EncodeError",
     "EndOfStream",
     "Error",
+    "FileRefused",
+    "Files",
     "InsecureJelly",
     "JellyError",
     "LimitExceeded",
@@ -58,6 +60,7 @@ __all__ = [
     "LoginThrottle",
     "MalformedJelly",
     "NoRouteError",
+    "NoSuchFile",
     "NoSuchMethod",
     "NoSuchObject",
     "PBConnectionLost",
@@ -149,12 +152,14 @@ if TYPE_CHECKING:
         EncodeError,
         EndOfStream,
         Error,
+        FileRefused,
         InsecureJelly,
         JellyError,
         LimitExceeded,
         LoginExpired,
         MalformedJelly,
         NoRouteError,
+        NoSuchFile,
         NoSuchMethod,
         NoSuchObject,
         PBConnectionLost,
@@ -195,6 +200,7 @@ if TYPE_CHECKING:
     from broker.login.throttle import LoginThrottle
     from broker.net.tls.settings import TLS
     from broker.progress import Progress, throttled
+    from broker.served_files import Files
     from broker.server import Serve, Server, serve
     from broker.stream_credit import credit
     from broker.timeouts import timeout
@@ -214,6 +220,7 @@ _HOMES = {
         " Disconnected EndOfStream"
         " EncodeError Error InsecureJelly JellyError LimitExceeded LoginExpired MalformedJelly"
         " NoRouteError NoSuchMethod NoSuchObject PBConnectionLost ProtocolError RemoteError"
+        " FileRefused NoSuchFile"
         " SSLError ServerBusy ServerDraining TCPTimedOutError TLSError TooLarge TooManyAttempts"
         " UnknownHostError UserError WrongArguments WrongResult WrongType"
     ),
@@ -241,6 +248,7 @@ _HOMES = {
     "broker.net.tls.settings": "TLS",
     "broker.connection.peer": "Call Peer current_call",
     "broker.progress": "Progress throttled",
+    "broker.served_files": "Files",
     "broker.server": "Serve Server serve",
     "broker.stream_credit": "credit",
     "broker.timeouts": "timeout",

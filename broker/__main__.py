@@ -17,6 +17,7 @@ _COMMANDS = {
         "broker.commands.check_config:check_config",
         "Find the weak settings of a server before it runs.",
     ),
+    "cp": ("broker.commands.cp:cp", "Copy a file to a server that serves a folder, or from it."),
     "demo": ("broker.demo.command:demo", "Show in nine steps what this package does."),
     "describe": (
         "broker.commands.describe:describe",

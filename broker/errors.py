@@ -15,6 +15,7 @@
                    CallTimeout (TimeoutError)
                    Error†: raised by applications on purpose; its text is sent to the peer
                    ├─ NoSuchObject (LookupError)
+                   ├─ NoSuchFile (FileNotFoundError) · FileRefused (PermissionError)
                    └─ ServerBusy · ServerDraining · TooManyAttempts · LoginExpired
                    TLSError (ConnectionError) · ConfigError (ValueError) ─ WrongType (TypeError)
     transports:    ConnectionClosed† ─ ConnectionDone† · ConnectionLost† ─ ConnectionAborted†
@@ -94,12 +95,14 @@ __all__ = [
     "EncodeError",
     "EndOfStream",
     "Error",
+    "FileRefused",
     "InsecureJelly",
     "JellyError",
     "LimitExceeded",
     "LoginExpired",
     "MalformedJelly",
     "NoRouteError",
+    "NoSuchFile",
     "NoSuchMethod",
     "NoSuchObject",
     "PBConnectionLost",
@@ -183,6 +186,14 @@ class NoSuchObject(Error, LookupError):
 
     twisted_type = "twisted.spread.pb.Error"
     twisted_text = "Invalid Object ID"
+
+
+class NoSuchFile(Error, FileNotFoundError):
+    """There is no such file in a folder that ``broker.Files`` serves."""
+
+
+class FileRefused(Error, PermissionError):
+    """``broker.Files`` does not take a name or a file; the text says why."""
 
 
 class WrongArguments(TypeError):

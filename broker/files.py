@@ -21,7 +21,7 @@ from broker.flavors.reference import RemoteReference
 from broker.flavors.streams import RemoteStream, Stream, stream_of
 from broker.progress import Reporter, reporter_of
 
-__all__ = ["PIECE", "partial_size", "read_file", "write_file"]
+__all__ = ["PIECE", "in_thread", "partial_size", "read_file", "write_file"]
 
 Result = TypeVar("Result")
 
@@ -56,10 +56,10 @@ async def _pieces(path: Path, piece: int, start: int) -> AsyncGenerator[bytes, N
     opened: list[Any] = []
     try:
         # If this is cancelled, the thread has opened the file all the same.
-        await _in_thread(lambda: opened.append(path.open("rb", 0)))
+        await in_thread(lambda: opened.append(path.open("rb", 0)))
         (file,) = opened
         file.seek(start)
-        while data := await _in_thread(file.read, piece):
+        while data := await in_thread(file.read, piece):
             yield data
     finally:
         for file in opened:
@@ -126,19 +126,19 @@ async def _copy(
     _check_size(total or begun, most)
     done = begun
     try:
-        await _in_thread(target.open)
+        await in_thread(target.open)
         async for data in items:
             if not isinstance(data, bytes | bytearray | memoryview):
                 raise TypeError(f"a file has bytes, and the stream has a {type(data).__name__}")
             done += len(data)
             _check_size(done, most)
-            await _in_thread(target.write, data)
+            await in_thread(target.write, data)
             report(done, total)
         if size is not None and done - begun != size:
             raise EOFError(f"{done - begun} of {size} bytes came")
-        await _in_thread(target.finish)
+        await in_thread(target.finish)
     except BaseException:
-        await _in_thread(target.give_up)
+        await in_thread(target.give_up)
         raise
     return done - begun
 
@@ -215,7 +215,7 @@ def _mode_of(path: Path) -> int:
     return 0o666 & ~mask
 
 
-async def _in_thread(function: Callable[..., Result], *args: object) -> Result:
+async def in_thread(function: Callable[..., Result], *args: object) -> Result:
     """Call a function in a worker thread; if cancelled, wait for its end first."""
     called = asyncio.get_running_loop().run_in_executor(None, function, *args)
     try:

@@ -24,6 +24,7 @@ FIGURES = {
     "broker/defer": 21.2,
     "broker/demo": 2.4,
     "broker/flavors": 18.7,
+    "broker/folders": 4.8,
     "broker/login": 11.8,
     "broker/net": 9.3,
     "broker/porting": 0.0,

@@ -57,6 +57,10 @@ TESTED_ELSEWHERE = {
         "records without behaviour",
     ),
     "broker/flavors/paging.py": ("interop/test_field.py", "pages between both libraries"),
+    "broker/folders/open_files.py": (
+        "broker/folders/test_folder.py",
+        "the files that a folder opens",
+    ),
     "broker/login/mechanisms/anonymous.py": (
         "broker/login/mechanisms/test_mechanisms.py",
         "all mechanisms alike",

@@ -255,12 +255,13 @@ class Terminal:
 
 
 def normal(transcript):
-    """Return a transcript with ports, times, ids, folders and our lines of tracebacks taken out."""
+    """Return a transcript without ports, times, ids, folders, our lines of tracebacks, amounts."""
     ours = r'(?:  File "(?:…|/\S+)/broker/[^"]+", line .*\n(?:    .*\n)?)+'
     transcript = re.sub(ours, "  ours\n", transcript)
     transcript = re.sub(r'(?<=File ")/\S+/(?=\w+\.py")', "", transcript)
     transcript = re.sub(r"(?<=\(id )[0-9a-f]{8}(?=\))", "ID", transcript)
     transcript = re.sub(r"(?<=127\.0\.0\.1:)\d+", "PORT", transcript)
+    transcript = re.sub(r"(?<=━ ).*", "AMOUNTS", transcript)
     transcript = re.sub(r"(?<=valid until )\d{4}-\d\d-\d\d", "DATE", transcript)
     return re.sub(r"(?<= in )\d+\.\d+ ?s", "TIME", transcript)
 

@@ -29,7 +29,10 @@ WRITTEN_ONCE: dict[str, dict[str, str]] = {
         "jelly/leaves.py": "types whose values hold no other value",
         "broker/defer/foreign.py": "what is no Deferred: containers, too, and it imports no jelly",
     },
-    r"\bst_[mc]time(_ns)?\b": {"broker/file_stamp.py": "whether a file has changed"},
+    r"\bst_[mc]time(_ns)?\b": {
+        "broker/file_stamp.py": "whether a file has changed",
+        "broker/folders/open_files.py": "tells a peer when a file was changed",
+    },
 }
 """Patterns of source text, and the modules that have it, each with what for."""
 

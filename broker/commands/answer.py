@@ -87,13 +87,22 @@ class Rendering:
             other has at most 20 times as many values as it has distinct ones, or 5,000 if that is
             more.
         is_ascii: escape all characters that are not ASCII.
+        is_line: write it in one line.
 
     Attributes:
         is_cut: whether a part was omitted; valid after all pieces have been yielded.
     """
 
-    def __init__(self, answer: object, bounds: Bounds | None = None, *, is_ascii: bool = False):
+    def __init__(
+        self,
+        answer: object,
+        bounds: Bounds | None = None,
+        *,
+        is_ascii: bool = False,
+        is_line: bool = False,
+    ):
         self.is_cut = False
+        self._is_line = is_line
         self._answer = answer
         self._is_ascii = is_ascii
         self._weights, values, characters = _measured(answer)
@@ -145,7 +154,7 @@ class Rendering:
                 yield self._single(value, frames)
             if frame is frames[-1]:
                 frames.pop()
-                yield frame.closed(len(frames))
+                yield f"{self._break(len(frames))}{'}' if frame.is_dict else ']'}"
 
     def _opened(self, frames: list[_Frame], container: Any) -> str:
         """Start a container; return the opening bracket."""
@@ -167,7 +176,7 @@ class Rendering:
 
     def _label(self, frame: _Frame, child: Any, depth: int) -> str:
         """Return the text before an element, or before an item of a dict."""
-        text = f"{frame.comma()}{_line(depth)}"
+        text = self._separator(frame, depth)
         if not frame.is_dict:
             return text
         key = _key(child[0])
@@ -177,11 +186,22 @@ class Rendering:
     def _rest(self, frame: _Frame, depth: int) -> str:
         """Return the text that replaces the rest of a container."""
         text = self._left_out(frame.rest)
-        begun = f"{frame.comma()}{_line(depth)}"
+        begun = self._separator(frame, depth)
         if not frame.is_dict:
             return f"{begun}{self._quoted(text)}"
         key = self._quoted(frame.unique(_ELSE, None))
         return f"{begun}{key}: {self._quoted(text.removeprefix(f'{_ELSE} '))}"
+
+    def _separator(self, frame: _Frame, depth: int) -> str:
+        """Return the text before an element; there is a comma before all but the first."""
+        if frame.is_empty:
+            frame.is_empty = False
+            return self._break(depth)
+        return ", " if self._is_line else f",{self._break(depth)}"
+
+    def _break(self, depth: int) -> str:
+        """Return a line break and the indent of the next line; nothing within one line."""
+        return "" if self._is_line else f"\n{_INDENT * min(depth, _DEEPEST_INDENT)}"
 
     def _left_out(self, count: int) -> str:
         self.is_cut = True
@@ -234,6 +254,7 @@ class _Frame:
         is_dict: whether it has keys.
         items: the rest of it, still to be written.
         rest: how many values the rest has.
+        is_empty: whether nothing of it was written yet.
     """
 
     __slots__ = ("_keys", "container", "is_dict", "is_empty", "items", "rest")
@@ -251,27 +272,12 @@ class _Frame:
         if self.rest < _MANY:
             self.rest = max(1, self.rest - weight)
 
-    def comma(self) -> str:
-        """Return the separator between two elements; nothing before the first."""
-        text = "" if self.is_empty else ","
-        self.is_empty = False
-        return text
-
     def unique(self, text: str, key: object) -> str:
         """Return the text of a key, different from those before it."""
         while text in self._keys:
             text += f" ({type(key).__name__})"
         self._keys.add(text)
         return text
-
-    def closed(self, depth: int) -> str:
-        """Return the closing bracket."""
-        return f"{_line(depth)}{'}' if self.is_dict else ']'}"
-
-
-def _line(depth: int) -> str:
-    """Return a line break and the indent of the next line."""
-    return f"\n{_INDENT * min(depth, _DEEPEST_INDENT)}"
 
 
 def _is_full(value: object) -> bool:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
+import threading
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import click
 
@@ -31,9 +32,10 @@ from broker.printable import text_of_error
 from broker.timeouts import timeout as call_timeout
 from cred.error import LoginFailed
 
-__all__ = ["question", "statuses"]
+__all__ = ["RAISED", "Question", "question", "statuses", "the_answer"]
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 RAISED, WRONG_USE, NOT_REACHED, NOT_LET_IN, TOO_LATE, INTERRUPTED = 1, 2, 3, 4, 5, 130
 
@@ -73,14 +75,87 @@ def statuses(command: str, timeout: float) -> Iterator[None]:
         sys.exit(status)
 
 
+class Question(Generic[T, R]):
+    """A question that was not asked yet: call it, in any thread, to get the answer.
+
+    Args:
+        connecting: makes the connection.
+        is_login: whether it logs in, so that the avatar is asked.
+        timeout: the time limit in seconds, for connecting and the answer.
+        ask: asks the object.
+        use: uses the answer while the connection is open; this may take any time.
+    """
+
+    def __init__(
+        self,
+        connecting: Callable[[], Awaitable[Connection]],
+        is_login: bool,
+        timeout: float,
+        ask: Callable[[RemoteReference], Awaitable[T]],
+        use: Callable[[T], Awaitable[R]],
+    ):
+        self._connecting = connecting
+        self._is_login = is_login
+        self._timeout = timeout
+        self._ask = ask
+        self._use = use
+        self._lock = threading.Lock()
+        self._stop: Callable[[], object] | None = None
+        self._is_stopped = False
+
+    def __call__(self) -> R:
+        """Connect, ask, use the answer and disconnect; return the result of the use."""
+        return asyncio.run(self._run())
+
+    def stop(self) -> None:
+        """End it from another thread: cancel the call, stop the stream, and disconnect."""
+        with self._lock:
+            self._is_stopped = True
+            stop = self._stop
+        if stop is not None:
+            # The loop may have been closed a moment ago.
+            with contextlib.suppress(RuntimeError):
+                stop()
+
+    async def _run(self) -> R:
+        task = asyncio.current_task()
+        if task is not None:
+            with self._lock:
+                if self._is_stopped:
+                    task.cancel()
+                loop = asyncio.get_running_loop()
+                self._stop = partial(loop.call_soon_threadsafe, task.cancel)
+        connection: Connection | None = None
+        try:
+            async with call_timeout(self._timeout):
+                connection = await self._connecting()
+                answer = await self._answer(connection)
+            return await self._use(answer)
+        finally:
+            if connection is not None:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_CLOSING):
+                        await connection.close()
+
+    async def _answer(self, connection: Connection) -> T:
+        try:
+            return await self._ask(connection.avatar if self._is_login else connection.root)
+        except LoginFailed as exc:
+            if self._is_login or connection.broker.session.logins is None:
+                raise
+            # A server that offers logins runs no call before a login.
+            raise login_asked_for() from exc
+
+
 def question(
     address: str,
     identity: Identity,
     timeout: float,
     insecure_plaintext: bool,
     ask: Callable[[RemoteReference], Awaitable[T]],
-) -> Callable[[], T]:
-    """Return a function that connects, asks the root or the avatar, and returns the answer.
+    use: Callable[[T], Awaitable[R]],
+) -> Question[T, R]:
+    """Return a question, which connects, and asks the root or the avatar.
 
     The password is asked for now, before the time limit begins.
 
@@ -89,6 +164,7 @@ def question(
         timeout: the time limit in seconds, for connecting and the answer.
         insecure_plaintext: allow ``pb://`` to another machine.
         ask: asks the object.
+        use: uses the answer while the connection is open; there is no time limit for it.
 
     Raises:
         UsageError, ConfigError: the options are wrong.
@@ -99,28 +175,12 @@ def question(
     connecting = partial(
         connect, address, credentials, tls=identity.tls(), policy=policy, timeout=timeout
     )
-    return lambda: asyncio.run(_ask(connecting, credentials is not None, timeout, ask))
+    return Question(connecting, credentials is not None, timeout, ask, use)
 
 
-async def _ask(
-    connecting: Callable[[], Awaitable[Connection]],
-    is_login: bool,
-    timeout: float,
-    ask: Callable[[RemoteReference], Awaitable[T]],
-) -> T:
-    async with call_timeout(timeout):
-        connection = await connecting()
-        try:
-            return await ask(connection.avatar if is_login else connection.root)
-        except LoginFailed as exc:
-            if is_login or connection.broker.session.logins is None:
-                raise
-            # A server that offers logins runs no call before a login.
-            raise login_asked_for() from exc
-        finally:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_CLOSING):
-                    await connection.close()
+async def the_answer(answer: T) -> T:
+    """Return the answer itself: the ``use`` of a `question` that needs none."""
+    return answer
 
 
 def _told(exc: Exception) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from broker.commands.asking import question, statuses
+from broker.commands.asking import question, statuses, the_answer
 from broker.commands.identity import Identity, client_options
 from broker.commands.wording import shown
 from broker.flavors.contracts.description import Description
@@ -46,7 +46,9 @@ def describe(
     if is_python and is_json:
         raise click.UsageError("choose one of --python and --json")
     with statuses("describe", timeout):
-        found = question(address, Identity(**options), timeout, insecure_plaintext, ask)()
+        found = question(
+            address, Identity(**options), timeout, insecure_plaintext, ask, the_answer
+        )()
         if is_json:
             click.echo(json.dumps(found.as_json_schema(), indent=2))
         else:

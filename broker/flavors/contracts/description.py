@@ -21,6 +21,7 @@ from broker.flavors.contracts.method import ContractMethod, Form
 from broker.flavors.contracts.proxy import Proxy, reference_of
 from broker.flavors.contracts.records import is_record
 from broker.flavors.contracts.stand_ins import Mismatch, convert
+from broker.flavors.contracts.stream_plans import item_hint
 from broker.flavors.reference import RemoteReference
 
 __all__ = ["Description", "describe", "describer"]
@@ -40,7 +41,7 @@ class DescribedParameter(Struct):
 
 
 class DescribedMethod(Struct):
-    """A method: ``form`` is ``call``, ``reference`` or ``one way``."""
+    """A method: ``form`` is ``call``, ``reference``, ``one way`` or ``stream``."""
 
     name: str
     doc: str
@@ -138,7 +139,7 @@ class Description(Struct):
 
 
 _HOMES = {
-    "collections.abc": "Mapping Sequence Set",
+    "collections.abc": "AsyncGenerator AsyncIterable AsyncIterator Mapping Sequence Set",
     "dataclasses": "dataclass",
     "datetime": "date datetime time timedelta",
     "decimal": "Decimal",
@@ -307,6 +308,15 @@ def _described_method(method: ContractMethod, components: dict[str, Any]) -> Des
 
 def _schema(hint: object, components: dict[str, Any]) -> dict[str, Any]:
     """Return the JSON Schema of a type; empty if it has none."""
+    stream = item_hint(hint)
+    if stream is not None:
+        items, is_optional = stream
+        schema = {
+            "title": "Stream",
+            "description": "a stream",
+            "items": _schema(items, components),
+        }
+        return {"anyOf": [schema, {"type": "null"}]} if is_optional else schema
     try:
         (schema,), found = msgspec.json.schema_components(
             [hint], schema_hook=_schema_of_class, ref_template="#/$defs/{name}"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any
+from collections.abc import AsyncIterable, AsyncIterator
+from typing import Any, Protocol
 
 import pytest
 from support.runner import Runner
-from support.ticket_office import Office, TicketOffice
+from support.ticket_office import Office, Seat, TicketOffice
 
 import broker
 from broker.commands.describe import describe
@@ -95,3 +96,54 @@ async def test_text_of_the_peer_is_escaped() -> None:
 
     status, text, _ = await run(Evil())
     assert (status, text) == (0, "x: a\\x1b[2Jb\n")
+
+
+class Feed(Protocol):
+    """Tells seats as they are sold."""
+
+    def sold(self, row: str) -> AsyncIterator[Seat]:
+        """Yield each seat."""
+
+    async def store(self, seats: AsyncIterable[Seat] | None) -> int:
+        """Store seats."""
+
+
+class TheFeed:
+    """A feed."""
+
+    async def sold(self, row: str) -> AsyncIterator[Seat]:
+        """Sell one seat."""
+        yield Seat(row, 1)
+
+    async def store(self, seats: AsyncIterable[Seat] | None) -> int:
+        """Store none."""
+        return 0
+
+
+STREAMS = """Feed: Tells seats as they are sold.
+    def sold(row: str) -> AsyncIterator[Seat]   stream
+    async def store(seats: AsyncIterable[Seat] | None) -> int
+"""
+
+
+async def test_streams() -> None:
+    """A method that returns a stream has ``stream`` behind it, and its text has its imports."""
+    feed = broker.servant(Feed)(TheFeed())
+    assert await run(feed) == (0, STREAMS, "")
+    status, text, _ = await run(feed, "--python")
+    assert status == 0
+    assert "    def sold(self, row: str) -> AsyncIterator[Seat]:" in text
+    names: dict[str, Any] = {}
+    exec(text, names)
+    assert broker.contract(names["Feed"]) is names["Feed"]
+
+
+async def test_streams_in_json() -> None:
+    """The schema of a stream is that of its items."""
+    _, text, _ = await run(broker.servant(Feed)(TheFeed()), "--json")
+    stream = {"title": "Stream", "description": "a stream", "items": {"$ref": "#/$defs/Seat"}}
+    (methods,) = json.loads(text)["contracts"].values()
+    assert methods["sold"]["form"] == "stream"
+    assert methods["sold"]["result"] == stream
+    seats = methods["store"]["parameters"]["properties"]["seats"]
+    assert seats == {"anyOf": [stream, {"type": "null"}]}

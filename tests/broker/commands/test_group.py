@@ -91,7 +91,7 @@ def test_the_script_of_completion(shell: str) -> None:
 @pytest.mark.parametrize(
     ("words", "number", "completions"),
     [
-        ("pb c", "1", {"call", "cert", "check-config"}),
+        ("pb c", "1", {"call", "cert", "check-config", "cp"}),
         ("pb users g", "2", {"groups"}),
         ("pb call --time", "2", {"--timeout"}),
     ],

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from broker.commands import waiting
-from broker.commands.waiting import OutOfTime, is_left_behind, pieces_within
+from broker.commands.waiting import Outlet, OutOfTime, is_left_behind, pieces_within
 
 
 def test_what_is_yielded() -> None:
@@ -87,7 +87,74 @@ def test_work_that_nobody_reads_ends() -> None:
 
     pieces = pieces_within(30.0, work)
     assert next(pieces) == "x" * 20_000
-    pieces.close()  # type: ignore[attr-defined]
+    pieces.close()
     while is_left_behind():
         time.sleep(0.01)
     assert list(pieces) == []
+
+
+@pytest.mark.parametrize("how", ["close", "raise"])
+def test_work_that_is_stopped(how: str) -> None:
+    """If the reader ends first, the work is told to stop, and has ended when the reader goes on."""
+    stopped = threading.Event()
+    ended: list[bool] = []
+
+    def work() -> Iterator[str]:
+        yield "x" * 20_000
+        ended.append(stopped.wait(30))
+
+    pieces = pieces_within(30.0, work, None, stopped.set)
+    assert next(pieces) == "x" * 20_000
+    if how == "close":
+        pieces.close()
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            pieces.throw(KeyboardInterrupt)
+    assert ended == [True]
+
+
+def test_work_that_has_ended_is_not_stopped() -> None:
+    """Work that returns, or raises, needs no stop."""
+
+    def stop() -> None:
+        raise AssertionError("stopped")
+
+    def failing() -> Iterator[str]:
+        yield ""
+        raise KeyError
+
+    assert list(pieces_within(30.0, lambda: ["a"], None, stop)) == ["a"]
+    with pytest.raises(KeyError):
+        list(pieces_within(30.0, failing, None, stop))
+
+
+def test_an_outlet() -> None:
+    """Text that is put at once is yielded as it is; the time limit may be lifted."""
+    outlet = Outlet()
+    seen = threading.Event()
+
+    def work() -> Iterator[str]:
+        assert outlet.lift_limit()
+        assert outlet.put_at_once("one")
+        seen.wait(30)
+        assert outlet.put_at_once("two")
+        return iter(())
+
+    pieces = pieces_within(0.2, work, outlet)
+    assert next(pieces) == "one"
+    threading.Timer(0.4, seen.set).start()
+    assert list(pieces) == ["two"]
+
+
+def test_an_outlet_that_is_full() -> None:
+    """A full outlet takes no more at once, until a text was taken, or it was stopped."""
+    outlet = Outlet()
+    while outlet.put_at_once("x"):
+        pass
+    assert outlet.get(None) == "x"
+    assert outlet.put_at_once("x")
+    assert not outlet.put_at_once("x")
+    outlet.stop()
+    assert outlet.put_at_once("x")
+    assert not outlet.put("x")
+    assert not outlet.lift_limit()

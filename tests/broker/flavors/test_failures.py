@@ -197,6 +197,8 @@ NAMES = {
     errors.NoSuchMethod: "twisted.spread.flavors.NoSuchMethod",
     errors.WrongArguments: "broker.errors.WrongArguments",
     errors.NoSuchObject: "broker.errors.NoSuchObject",
+    errors.NoSuchFile: "broker.errors.NoSuchFile",
+    errors.FileRefused: "broker.errors.FileRefused",
     errors.InsecureJelly: "twisted.spread.jelly.InsecureJelly",
     errors.MalformedJelly: "jelly.errors.MalformedJelly",
     errors.LimitExceeded: "jelly.errors.LimitExceeded",
