@@ -61,9 +61,9 @@ class CallbackThread:
         if call.route is not None:
             # ``run`` marks the errors of the method: others are about the call itself.
             call.route = call.route._replace(is_ours=True)
-        return self.in_thread(partial(run, args, kw))
+        return self._in_thread(partial(run, args, kw))
 
-    async def in_thread(self, run: Callable[[], object]) -> object:
+    async def _in_thread(self, run: Callable[[], object]) -> object:
         outcome: Deferred[Any] = Deferred()
         # The context has the deadline of the call.
         self._jobs.put(partial(_run, partial(copy_context().run, run), self._own, outcome))
