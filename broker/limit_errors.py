@@ -31,6 +31,7 @@ TEXTS: Texts = {
     ("max_calls", ""): "{most} calls in flight (max_calls)",
     ("max_streams", ""): "{most} streams open (max_streams)",
     ("max_streams", RECEIVED): "more than {most} streams (max_streams)",
+    ("stream_window", ""): "{got} bytes of items that were not taken (stream_window)",
     ("max_pings", ""): "too many pings",
     ("max_unsent", ""): "peer is not reading ({got} bytes unsent)",
     ("max_buffered", ""): "connection holds {got} bytes of a full server (max_buffered)",

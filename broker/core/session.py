@@ -185,7 +185,7 @@ class Session:
         """The streams, in both directions; made when it is first needed."""
         if self._streaming is None:
             self._streaming = Streaming(
-                self.host, self.translator, self.outbox, self._keeps_expressions
+                self.host, self.translator, self.outbox, self.stats, self._keeps_expressions
             )
         return self._streaming
 

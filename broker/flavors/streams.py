@@ -316,6 +316,9 @@ class _SessionFeed:
         if stream.is_lost and not stream.is_stopped:
             stream.is_lost = False
             return PBConnectionLost(broker.reason, may_have_run=True)
+        if stream.refusal is not None:
+            refusal, stream.refusal = stream.refusal, None
+            return refusal
         failure = broker.session.streaming.failure_of(stream)
         if failure is None or stream.is_stopped:
             return None

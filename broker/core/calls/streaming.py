@@ -16,6 +16,7 @@ from broker.core.objects.tables import directly
 from broker.core.objects.translator import Translator
 from broker.core.outbox import Outbox
 from broker.core.principal import split_view
+from broker.core.stats import Stats
 from broker.core.wire.conversion import expression_of
 from broker.core.wire.messages import Credit, End, ItemGraph, Items, Piece, Record, Stop
 from broker.core.wire.msgpack.items import (
@@ -28,8 +29,9 @@ from broker.core.wire.msgpack.items import (
     read_values,
 )
 from broker.core.work import call_hook
+from broker.limit_errors import limit_error
 from jelly.atoms import Expression
-from jelly.errors import ProtocolError
+from jelly.errors import LimitExceeded, ProtocolError
 from jelly.slices import UNFINISHED
 
 __all__ = ["ItemWriter", "Streaming"]
@@ -51,12 +53,21 @@ class Streaming:
         host: is told of what the peer does, and shows errors.
         translator: has the tables, and converts items.
         outbox: sends.
+        stats: counts the limits that were reached.
         keeps_expressions: whether plain values need an unjellier too.
     """
 
-    __slots__ = ("_host", "_keeps_expressions", "_outbox", "_translator")
+    __slots__ = ("_host", "_keeps_expressions", "_outbox", "_stats", "_translator")
 
-    def __init__(self, host: Host, translator: Translator, outbox: Outbox, keeps_expressions: bool):
+    def __init__(
+        self,
+        host: Host,
+        translator: Translator,
+        outbox: Outbox,
+        stats: Stats,
+        keeps_expressions: bool,
+    ):
+        self._stats = stats
         self._keeps_expressions = keeps_expressions
         self._host = host
         self._translator = translator
@@ -146,6 +157,8 @@ class Streaming:
         stream = streams.made_by_peer(number)
         size = frame_size(number, payload)
         stream.allowance.charge(number, count, size)
+        if streams.held + size > streams.most_held and not stream.is_stopped:
+            self._refuse(stream, streams.held + size)
         if stream.is_stopped:
             if kind is ItemGraph:
                 for _ in self._translator.let_go(read_graph(data)):
@@ -154,6 +167,14 @@ class Streaming:
         stream.frames.append((kind, data, count, size))
         stream.held += size
         streams.held += size
+        self._tell(stream)
+
+    def _refuse(self, stream: IncomingStream, held: int) -> None:
+        """Stop a stream with an error for its reader: the program takes too little."""
+        most = self._translator.streams.most_held
+        stream.refusal = limit_error(LimitExceeded, "stream_window", most, held)
+        self._stats.count_limit(stream.refusal)
+        self.stop(stream)
         self._tell(stream)
 
     def on_end(self, message: End) -> None:

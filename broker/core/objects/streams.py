@@ -32,6 +32,9 @@ __all__ = [
     "Streams",
 ]
 
+LEAST_HELD = 32 * 1024 * 1024
+"""Bytes of items that were not taken, which a connection may hold under any policy."""
+
 LARGE_WINDOW = 1024 * 1024
 """The credit in bytes of a stream of pieces."""
 
@@ -122,6 +125,7 @@ class IncomingStream:
         frames: items that arrived and are not decoded.
         held: the bytes of these frames.
         failure: the error that the producer has raised, as an expression, or None.
+        refusal: why this end has stopped it, for its reader; None without an error.
         is_ended: the end has come.
         is_lost: the connection has ended before the stream.
         is_stopped: this end wants no more items.
@@ -142,6 +146,7 @@ class IncomingStream:
         "is_lost",
         "is_stopped",
         "number",
+        "refusal",
         "size",
         "taken",
         "view",
@@ -155,6 +160,7 @@ class IncomingStream:
         self.frames: deque[ItemFrame] = deque()
         self.held = 0
         self.failure: Expression | None = None
+        self.refusal: LimitExceeded | None = None
         self.is_ended = False
         self.is_stopped = False
         self.is_large = self.is_lost = False
@@ -251,10 +257,15 @@ class Streams:
             raise MalformedJelly(f"stream {number} is open already")
         mine = self._mine
         stream = self.incoming[number] = IncomingStream(number, size, view, self._allowance(first))
-        if self._count > mine.streams or self.held > 2 * mine.streams * mine.window:
+        if self._count > mine.streams or self.held > self.most_held:
             stream.is_stopped = True
             raise limit_error(LimitExceeded, "max_streams", mine.streams, what=RECEIVED)
         return stream
+
+    @property
+    def most_held(self) -> int:
+        """Most bytes of items that were not taken; an honest peer has large items to go beyond."""
+        return max(2 * self._mine.streams * self._mine.window, LEAST_HELD)
 
     @property
     def _count(self) -> int:
@@ -305,7 +316,7 @@ class Streams:
             ProtocolError: this end has opened no stream with that number.
         """
         stream = self.outgoing.get(number)
-        if stream is None and number > self._last:
+        if stream is None and not 0 < number <= self._last:
             raise ProtocolError(f"stream {number} is not open")
         return stream
 

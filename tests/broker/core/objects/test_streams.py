@@ -101,9 +101,26 @@ def test_too_many_bytes_of_ended_streams() -> None:
     """Streams that have ended and were not taken count by their bytes."""
     table = streams(most=2)
     table.receive(1, None, None).is_ended = True
-    table.held = 2 * 2 * 262_144 + 1
+    table.held = table.most_held + 1
     with pytest.raises(LimitExceeded):
         table.receive(2, None, None)
+
+
+@pytest.mark.parametrize(("most", "held"), [(2, 32 << 20), (64, 32 << 20), (128, 64 << 20)])
+def test_most_held(most: int, held: int) -> None:
+    """It is twice the first credit of all streams, and at least 32 MiB."""
+    assert streams(most=most).most_held == held
+
+
+@pytest.mark.parametrize("most", [2, 200])
+def test_refusing_without_end(most: int) -> None:
+    """Beyond twice the streams that any terms allow, the connection ends."""
+    table = streams(most=most)
+    allowed = 2 * max(most, BASELINE.streams)
+    for number in range(1, allowed + 2):
+        assert table.refuse(number)
+    with pytest.raises(ProtocolError, match=rf"^more than {allowed} streams \(max_streams\)$"):
+        table.refuse(allowed + 2)
 
 
 def test_refusing() -> None:
