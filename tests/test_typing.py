@@ -42,7 +42,11 @@ CHECKERS = {
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize(
     ("right", "wrong"),
-    [("contracts", "contract_mistakes"), ("blocking_calls", "blocking_mistakes")],
+    [
+        ("contracts", "contract_mistakes"),
+        ("blocking_calls", "blocking_mistakes"),
+        ("streams", "stream_mistakes"),
+    ],
 )
 @pytest.mark.parametrize("checker", CHECKERS)
 def test_mistakes(checker: str, right: str, wrong: str, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from broker.core.host import Invoker
     from broker.core.wire.broadcast import Broadcast
     from broker.defer.deferred import Deferred
+    from broker.flavors.promise import Promise
     from jelly.jellier import Jellier
     from jelly.unjellier import Unjellier
 
@@ -78,7 +79,7 @@ class RemoteReference(Serializable):
     def perspective(self, perspective: object) -> None:
         self.view = view_of(perspective, split_view(self.view)[1])
 
-    def callRemote(self, _name: str, /, *args: object, **kw: object) -> Deferred[Any]:
+    def callRemote(self, _name: str, /, *args: object, **kw: object) -> Promise[Any]:
         """Call a method of the object.
 
         Args:
@@ -87,14 +88,15 @@ class RemoteReference(Serializable):
                 ``pbanswer=False``: the peer then sends no answer, and None is returned.
 
         Returns:
-            A Deferred, which can be awaited. It fails with the remote exception, with an
-            EncodeError if an argument cannot be sent, or with PBConnectionLost.
+            A Deferred, which can be awaited, or read with ``async for`` if the result is a stream.
+            It fails with the remote exception, with an EncodeError if an argument cannot be sent,
+            or with PBConnectionLost.
 
         Raises:
             DeadReferenceError: the connection has ended; not raised with ``pbanswer=False``.
             RuntimeError: called outside the connection's event loop.
         """
-        # None with ``pbanswer=False``, which no caller uses as a Deferred.
+        # A Promise; None with ``pbanswer=False``, which no caller uses as a Deferred.
         return self.broker.calls.call(  # type: ignore[return-value]
             self.view, self.luid, _name, args, kw
         )
