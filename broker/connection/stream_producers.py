@@ -16,7 +16,7 @@ from broker.core.objects.streams import OutgoingStream
 from broker.core.policy import Policy
 from broker.core.session import Session
 from broker.flavors.producing import Producer, Waiter
-from broker.net.scheduler import Scheduler
+from broker.net.scheduler import Cancellable, Scheduler
 
 __all__ = ["StreamProducers"]
 
@@ -32,7 +32,7 @@ class StreamProducers:
         scheduler: makes the tasks.
     """
 
-    __slots__ = ("_policy", "_sinks", "_stopped", "owner", "pump", "scheduler", "session")
+    __slots__ = ("_policy", "_sinks", "_stopped", "_timer", "owner", "pump", "scheduler", "session")
 
     def __init__(
         self,
@@ -50,6 +50,7 @@ class StreamProducers:
         self._sinks: set[_Sink] = set()
         # Those that were stopped and have not ended, with the time.
         self._stopped: dict[_Sink, float] = {}
+        self._timer: Cancellable | None = None
 
     def __len__(self) -> int:
         return len(self._sinks)
@@ -75,7 +76,7 @@ class StreamProducers:
     def watch(self, sink: _Sink) -> None:
         """Log that a generator goes on, if it does some time after it was stopped."""
         if not self._stopped:
-            self.scheduler.later(self._policy.close_timeout, self._look)
+            self._timer = self.scheduler.later(self._policy.close_timeout, self._look)
         self._stopped[sink] = self.scheduler.now()
 
     def _look(self) -> None:
@@ -85,12 +86,14 @@ class StreamProducers:
                 del self._stopped[sink]
                 log.stream_goes_on(self.owner, sink.name)
         if self._stopped:
-            self.scheduler.later(min(self._stopped.values()) - since, self._look)
+            self._timer = self.scheduler.later(min(self._stopped.values()) - since, self._look)
 
     def forget(self, sink: _Sink) -> None:
         """Note that a generator has ended."""
         self._sinks.discard(sink)
-        self._stopped.pop(sink, None)
+        was_stopped = self._stopped.pop(sink, None) is not None
+        if was_stopped and not self._stopped and self._timer is not None:
+            self._timer.cancel()
 
 
 class _Sink:

@@ -205,3 +205,15 @@ def test_streams_are_no_calls_for_a_tracer() -> None:
     stream = pair.call("rows", 1000)
     assert len(ended) == 1
     assert not stream.is_ended
+
+
+def test_generators_that_end_leave_no_timer() -> None:
+    """A stopped stream is watched by a timer only until its generator has ended."""
+    pair = BrokerPair(House(), policy=STRICT)
+    idle = pair.scheduler.waiting
+    for _ in range(20):
+        stream = pair.call("gated")
+        assert pair.get(stream.read()) == 0
+        del stream
+        pair.collect()
+    assert pair.scheduler.waiting == idle

@@ -15,12 +15,13 @@ __all__ = ["Conversation", "as_banana", "as_frame", "frame_fields", "framed"]
 _METHODS = (
     b"echo", b"give", b"copy", b"cache", b"later", b"soon", b"keep", b"drop", b"fail", b"call",
     b"refuse", b"change", b"view", b"loginAnonymous", b"loginPassword", b"login", b"respond",
-    b"mechanisms", b"changed", b"x", b"", b"__class__", b"\xff", b"echo\0",
+    b"mechanisms", b"rows", b"read", b"changed", b"x", b"", b"__class__", b"\xff", b"echo\0",
 )  # fmt: skip
 _IDS = (2**63 - 1, 2**63, -1, 2**31, 7, 100)
 _FRAME_NUMBERS = {
     b"version": 0, b"decref": 8, b"decache": 9, b"uncache": 10, b"cancel": 11, b"ping": 12,
-    b"pong": 13, b"goodbye": 14,
+    b"pong": 13, b"goodbye": 14, b"credit": 16, b"items": 17, b"itemgraph": 18, b"piece": 19,
+    b"end": 20, b"stop": 21,
 }  # fmt: skip
 
 
@@ -37,6 +38,7 @@ _CONNECTED: tuple[Callable[[Jellied], Any], ...] = (
     lambda j: [b"cached", j.dice.below(6)],
     lambda j: [b"lcache", j.dice.below(8)],
     lambda j: [b"local", b"root"],
+    lambda j: [b"stream", j.dice.below(8)],
     _failure,
 )
 
@@ -49,8 +51,9 @@ class Conversation:
         classes: tags of classes that the other side has registered.
         code: whether tags of code are used.
         known: returns the ids that are right, by what they are of: ``exports``,
-            ``open_calls``, ``remote_caches`` and ``cacheables`` of the side that is talked to. Most
-            messages have one then.
+            ``open_calls``, ``remote_caches`` and ``cacheables`` of the side that is talked to, and
+            its ``outgoing`` and ``incoming`` streams. Most messages have one then.
+        has_streams: whether the dialect has messages about streams.
     """
 
     def __init__(
@@ -59,20 +62,22 @@ class Conversation:
         classes: Sequence[bytes] = (),
         code: bool = False,
         known: Callable[[str], Sequence[int]] | None = None,
+        has_streams: bool = False,
     ):
         self._dice = dice
         self._classes = classes
         self._code = code
         self._known = known
         self._last = 0
+        self._messages = _MESSAGES + _STREAM_MESSAGES * has_streams
 
     def next(self) -> list[Any]:
         """Return a command and its fields; values are expressions."""
         dice = self._dice
-        choice = dice.below(len(_MESSAGES))
+        choice = dice.below(len(self._messages))
         if dice.once_in(40):
             return [dice.pick((b"nonsense", b"message", b"answer", b"ping")), *raw_list(dice)]
-        message = _MESSAGES[choice](self)
+        message = self._messages[choice](self)
         if dice.once_in(60):
             message[dice.below(len(message))] = raw(dice, 2)
         return message
@@ -119,6 +124,9 @@ class Conversation:
         if known and not dice.once_in(24):
             return known[dice.below(len(known))]
         return dice.pick(_IDS) if dice.once_in(20) else dice.below(8)
+
+    def _count(self) -> int:
+        return self._dice.pick((1, 1, 2, 64, 300, 0, -1, 2**31 - 1, 2**63))
 
     def _about(self, command: bytes, kind: str, *rest: Callable[[], Any]) -> list[Any]:
         """Return a message about something that there is; a call if there is nothing, mostly."""
@@ -172,6 +180,17 @@ _MESSAGES: tuple[Callable[[Conversation], list[Any]], ...] = (
     lambda c: [b"cancel", c._id()],
     lambda c: [c._dice.pick((b"ping", b"pong")), c._id()],
     lambda c: [b"goodbye", c._dice.pick((b"closing", b"\xff")), c._dice.octets(9)],
+)
+
+
+_STREAM_MESSAGES: tuple[Callable[[Conversation], list[Any]], ...] = (
+    lambda c: c._about(b"credit", "outgoing", c._count, c._count),
+    lambda c: c._about(b"stop", "outgoing"),
+    lambda c: c._about(b"items", "incoming", lambda: [_plain(c._dice) for _ in range(3)]),
+    lambda c: c._about(b"itemgraph", "incoming", lambda: [b"list", c.value(), c.value()]),
+    lambda c: c._about(b"piece", "incoming", lambda: c._dice.octets(20)),
+    lambda c: c._about(b"end", "incoming", lambda: None),
+    lambda c: c._about(b"end", "incoming", c.value),
 )
 
 
@@ -242,6 +261,8 @@ def _fields_of(dice: Dice, message: list[Any]) -> Any:
     command, *fields = message
     number = _FRAME_NUMBERS.get(command) if type(command) is bytes else None
     if number is not None:
+        if number >= 16:
+            return [number, *fields]
         if number in (8, 9):
             fields.append(1 if dice.below(4) else dice.below(5))
         return [number, *map(_text, fields)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import AsyncIterator
 from typing import Any
 
 import broker
@@ -129,6 +130,24 @@ class Office(pb.Root, pb.Avatar):
         """Keep the arguments."""
         self.kept.extend(args)
         return len(self.kept)
+
+    async def remote_rows(self, *args: Any) -> AsyncIterator[Any]:
+        """Make the arguments, and then some bytes."""
+        for each in args:
+            yield each
+        yield b"x" * 600
+
+    async def remote_read(self, stream: Any = None, *args: Any) -> Any:
+        """Return the first items of a stream."""
+        items = []
+        if not isinstance(stream, pb.RemoteReference | broker.RemoteStream):
+            raise Expected("not a stream")
+        async with broker.stream_of(stream) as opened:
+            async for item in opened:
+                items.append(item)
+                if len(items) > len(args):
+                    break
+        return items
 
     def remote_drop(self, *args: Any) -> None:
         """Keep nothing any more."""

@@ -15,6 +15,7 @@ from broker import errors
 from broker.connection.broker import Broker
 from broker.core.policy import PUBLISHED, STRICT, Policy
 from broker.core.session import Session
+from broker.defer import CancelledError
 from broker.errors import ConnectionDone
 from broker.failure import Failure
 from broker.net.socket_addresses import IPv4Address
@@ -38,6 +39,8 @@ _FAMILY = (
     DecodeError, BananaError, EncodeError, Expected, errors.Error, errors.NoSuchMethod,
     errors.NoSuchObject, errors.WrongArguments, errors.ServerBusy, errors.CallTimeout,
     errors.DeadReferenceError,
+    # Of a method that the peer has cancelled while it waited.
+    CancelledError,
     LoginFailed, Unauthorized, UnhandledCredentials,
 )  # fmt: skip
 
@@ -134,7 +137,9 @@ class _Play:
         _FAULTS.clear()
         dice = self._dice
         self._broker.makeConnection(self._transport)
-        talk = Conversation(dice, CLASSES, dice.once_in(8), self._known)
+        talk = Conversation(
+            dice, CLASSES, dice.once_in(8), self._known, self._dialect == "msgpack/1"
+        )
         name = self._dialect.encode("ascii")
         opening: Any = [name] if self._is_client else name
         script = as_banana(NONE_VOCABULARY)(Dice(b""), opening)
@@ -168,6 +173,9 @@ class _Play:
         session = self._broker.session
         if kind == "open_calls":
             return list(session.outgoing.open_calls.open)
+        if kind in ("outgoing", "incoming"):
+            streams = session.translator.used_streams
+            return [] if streams is None else list(getattr(streams, kind))
         table = getattr(session.translator, kind)
         return [each for each in table._by_id if isinstance(each, int)]
 
@@ -224,6 +232,8 @@ class _Play:
             translator.remote_caches,
         )
         assert not any(map(len, tables)), "a table holds something after the end"
+        streams = translator.used_streams
+        assert streams is None or not any(streams), "a stream is left after the end"
         assert not translator.exports.names() or set(translator.exports.names()) == {b"root"}
         assert not len(session.outgoing.open_calls) and not session.running, "calls after the end"
         assert not self._office.cache.observers, "an observer was not told of the end"
@@ -253,6 +263,11 @@ def _check_tables(session: Session, policy: Policy) -> None:
     ):
         assert len(table) <= policy.max_refs, "more than max_refs"
     assert session.running <= policy.max_calls, "more than max_calls"
+    streams = translator.used_streams
+    if streams is not None:
+        assert len(streams.outgoing) <= policy.max_streams, "more than max_streams"
+        assert streams.held <= streams.most_held, "more bytes of items than are allowed"
+        assert streams.held == sum(each.held for each in streams.incoming.values()), "lost bytes"
 
 
 def _fuzz(dialect: str, write: Writer, data: bytes) -> None:
