@@ -380,6 +380,10 @@ class Translator:
         transaction.sent.append(lambda: self._invoker.on_event(StreamOpened(stream)))
         return stream
 
+    def is_stream_open(self, number: int) -> bool:
+        """Return whether a stream of the peer is open, or stopped and its end has not come."""
+        return self.used_streams is not None and number in self.used_streams.incoming
+
     def stop_stream(self, stream: IncomingStream) -> None:
         """Tell the peer soon that this end wants no more items; callable from a finalizer."""
         if not stream.is_ended or stream.frames:
