@@ -162,7 +162,7 @@ class Streaming:
         stream = streams.made_by_peer(message.stream)
         stream.is_ended, stream.failure = True, message.failure
         if stream.is_stopped or not stream.frames:
-            streams.forget(stream)
+            self._translator.forget_stream(stream)
         self._tell(stream)
 
     def lost(self) -> None:

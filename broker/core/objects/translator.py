@@ -394,13 +394,17 @@ class Translator:
         stream = self.streams.incoming.get(number)
         if stream is None:
             return False
+        self.forget_stream(stream)
+        return not stream.is_ended
+
+    def forget_stream(self, stream: IncomingStream) -> None:
+        """Drop what was not taken of a stream, with the references in it; see `Streams.forget`."""
         graphs = [data for kind, data, _, _ in stream.frames if kind is ItemGraph]
         self.streams.forget(stream)
         for data in graphs:
             with suppress(ProtocolError):
                 for _ in self.let_go(read_graph(data)):
                     pass
-        return not stream.is_ended
 
     def _published(self, cache_id: int) -> CacheableEntry:
         entry = self.cacheables.get(cache_id)
