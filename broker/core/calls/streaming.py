@@ -102,9 +102,7 @@ class Streaming:
             raise ProtocolError("malformed message: a credit of nothing")
         stream = self._translator.streams.read_by_peer(message.stream)
         if stream is not None:
-            stream.credit.add(message.items, message.size)
-            if stream.producer is not None:
-                stream.producer.credited()
+            stream.grant(message.items, message.size)
 
     def on_stop(self, message: Stop) -> None:
         """End a stream that the reader has stopped; items under way were sent before."""
